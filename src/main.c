@@ -12,13 +12,14 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <openssl/crypto.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { OPT_IMPORT = 255, OPT_CHECK, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS, OPT_SCHEMA };
+enum { OPT_IMPORT = 255, OPT_CHECK, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS, OPT_BOUNCER, OPT_SCHEMA };
 
 static void
 usage(FILE *to)
@@ -33,7 +34,8 @@ usage(FILE *to)
 	    "  --check-config FILE             print every problem with its line, then exit (0: none, 1: some)\n"
 	    "  --dump-config [FILE]            print the settings in force, with a FILE or with --upstream\n"
 	    "  --import-pgbouncer FILE         write a pgbouncer.ini as pgweir's own file, with comments\n"
-	    "  --help-config                   print every setting: unit, default, meaning\n"
+	    "  --help-config [NAME ...]        print every setting, or those named: unit, default, meaning\n"
+	    "  --help-pgbouncer                print what becomes of each of PgBouncer's settings\n"
 	    "  --config-schema                 print the settings as a JSON Schema\n"
 	    "  -h, --help                      this text\n"
 	    "  -V, --version                   versions of pgweir and its libraries\n"
@@ -208,7 +210,7 @@ hide_password(char *uri)
 
 /* What the command line asks for. */
 struct asked {
-	bool is_check, is_dump, is_import, is_verbose, is_daemon;
+	bool is_check, is_dump, is_import, is_keys, is_verbose, is_daemon;
 	const char *user; /* NULL: not said */
 	char *uri;
 	const char *path;
@@ -250,7 +252,10 @@ read_option(struct asked *asked, int option)
 		    stderr);
 		return 2;
 	case OPT_KEYS:
-		config_print_keys(stdout);
+		asked->is_keys = true;
+		return -1;
+	case OPT_BOUNCER:
+		bouncer_print_keys(stdout);
 		return 0;
 	case OPT_SCHEMA:
 		config_print_schema(stdout);
@@ -267,6 +272,35 @@ read_option(struct asked *asked, int option)
 	}
 }
 
+/* Returns the exit code of a command line that is wrong. */
+static int __attribute__((format(printf, 1, 2))) refuse(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("pgweir: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\n\n", stderr);
+	usage(stderr);
+	return 2;
+}
+
+/* All settings, or those with these names. Returns the exit code. */
+static int
+print_keys(int count, char **names)
+{
+	if (count == 0)
+		config_print_keys(stdout);
+	for (int i = 0; i < count; i++)
+		if (!config_print_key(names[i], stdout)) {
+			fprintf(stderr, "pgweir: there is no setting \"%s\"; --help-config without a name prints all\n",
+				names[i]);
+			return 2;
+		}
+	return 0;
+}
+
 static int
 read_options(struct asked *asked, int argc, char **argv)
 {
@@ -275,6 +309,7 @@ read_options(struct asked *asked, int argc, char **argv)
 						 { "import-pgbouncer", no_argument, NULL, OPT_IMPORT },
 						 { "upstream", required_argument, NULL, OPT_UPSTREAM },
 						 { "help-config", no_argument, NULL, OPT_KEYS },
+						 { "help-pgbouncer", no_argument, NULL, OPT_BOUNCER },
 						 { "config-schema", no_argument, NULL, OPT_SCHEMA },
 						 { "daemon", no_argument, NULL, 'd' },
 						 { "quiet", no_argument, NULL, 'q' },
@@ -289,12 +324,17 @@ read_options(struct asked *asked, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "dhqRu:vV", options, NULL)) != -1)
 		if ((code = read_option(asked, o)) >= 0)
 			return code;
+	if (asked->is_keys)
+		return print_keys(argc - optind, argv + optind);
 	asked->path = optind < argc ? argv[optind] : NULL;
-	if ((asked->path == NULL) == (asked->uri == NULL) || optind + 1 < argc ||
-	    (asked->is_import && asked->uri != NULL)) {
-		usage(stderr);
-		return 2;
-	}
+	if (asked->path == NULL && asked->uri == NULL)
+		return refuse("name a configuration file, or use --upstream");
+	if (optind + 1 < argc)
+		return refuse("one configuration file is enough: \"%s\" is one too many", argv[optind + 1]);
+	if (asked->path != NULL && asked->uri != NULL)
+		return refuse("--upstream takes the place of a file: leave \"%s\" out", asked->path);
+	if (asked->is_import && asked->uri != NULL)
+		return refuse("--import-pgbouncer needs a file");
 	return -1;
 }
 

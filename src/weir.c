@@ -188,7 +188,7 @@ static int
 open_logs(struct weir *w, struct fail *why)
 {
 	const struct config *c = w->config;
-	struct log_settings log = { c->log_destination, c->log_format, c->log_level };
+	struct log_settings log = weir_log_settings(c);
 	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
 					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
 

@@ -25,7 +25,8 @@ tell_of_user(bool is_error, const char *text, void *arg)
 static bool
 may_be_missing(const struct config *config)
 {
-	return config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5;
+	return config_is_pgbouncers(config) ||
+	       (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5);
 }
 
 static struct users *
@@ -71,7 +72,8 @@ load_tls(const struct config *config, struct weir_files *out, struct config_prob
 {
 	const struct problem_sink sink = { .problems = problems,
 					   .file = config->path[0] != '\0' ? config->path : "--upstream",
-					   .source = config->origins->source };
+					   .source = config->origins->source,
+					   .has_our_words = config_is_pgbouncers(config) };
 	struct fail why;
 
 	if (weir_load_tls(config, &out->tls, &why) < 0)

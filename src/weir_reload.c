@@ -9,6 +9,7 @@
 #include "telemetry/query_table.h"
 
 #include "base/clock.h"
+#include "config/bouncer.h"
 #include "config/config_state.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
@@ -54,11 +55,12 @@ static void
 on_exhausted(int error, void *arg)
 {
 	struct weir *w = arg;
+	struct fail why;
 
 	w->counters.rejected[RJ_DESCRIPTORS]++;
-	log_error(w->log,
-		  "cannot accept a connection: %s; raise LimitNOFILE (ulimit -n) or lower max_client_connections",
-		  strerror(error));
+	fail_set(&why, "53300", "cannot accept a connection: %s", strerror(error));
+	fail_hint(&why, "raise LimitNOFILE (ulimit -n) or lower max_client_connections");
+	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
 }
 
 static bool
@@ -242,17 +244,18 @@ struct fresh {
 	struct weir_listeners listeners;
 };
 
-static struct log_settings
-log_settings_of(const struct config *c)
+struct log_settings
+weir_log_settings(const struct config *c)
 {
-	return (struct log_settings){ c->log_destination, c->log_format, c->log_level };
+	return (struct log_settings){ c->log_destination, c->log_format, c->log_level,
+				      config_is_pgbouncers(c) ? bouncer_words : NULL };
 }
 
 /* Both or none: a log that was moved goes back when the other one can't be opened. */
 static int
 apply_logs(struct weir *w, const struct config *c, struct fail *why)
 {
-	const struct log_settings log = log_settings_of(c), before = log_settings_of(w->config);
+	const struct log_settings log = weir_log_settings(c), before = weir_log_settings(w->config);
 	const struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
 					       (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
 	struct fail back;

@@ -115,7 +115,10 @@ to_problems(const char *text, void *arg)
 void
 weir_check_secrets(const struct config *config, struct config_problems *problems)
 {
-	struct problem_sink sink = { .problems = problems, .file = config->path, .source = config->origins->source };
+	struct problem_sink sink = { .problems = problems,
+				     .file = config->path,
+				     .source = config->origins->source,
+				     .has_our_words = config_is_pgbouncers(config) };
 	const struct secrets s = { to_problems, &sink };
 
 	look_at_passwords(&s, config);

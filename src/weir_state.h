@@ -121,6 +121,7 @@ int weir_listen(struct weir *w, const struct config *config, struct fail *why);
 int weir_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
+struct log_settings weir_log_settings(const struct config *c); /* borrows its strings */
 void weir_forget_changes(struct weir *w);
 
 /* Listens, for SQL and HTTP, after these sockets were given away. Returns 0, or -1 with *why set. */

@@ -195,8 +195,13 @@ weir_become(struct weir *w, struct fail *why)
 		fail_set(why, "58000", "run_as = %s: only root can become another user", name);
 		return fail_hint(why, "Start pgweir as root or as %s, or take run_as out of section [pgweir].", name);
 	}
-	if (to == NULL)
-		log_warning(w->log, "running as root; set run_as in section [pgweir] to a user of its own");
+	if (to == NULL) {
+		struct fail advice;
+
+		fail_set(&advice, "01000", "running as root");
+		fail_hint(&advice, "set run_as in section [pgweir] to a user of its own");
+		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .why = &advice }, "%s", advice.text);
+	}
 	if (to == NULL || to->pw_uid == 0)
 		return 0;
 	give_files(w, to->pw_uid, to->pw_gid);

@@ -39,12 +39,11 @@ console_send(struct console_client *cc, uint8_t *bytes, size_t len)
 static void
 put_error(struct console_client *cc, const struct fail *why)
 {
-	struct fail told = *why;
+	struct fail told;
 
 	if (cc->tx == 'T')
 		cc->tx = 'E';
-	if (cc->c->env->x.config->compat == COMPAT_PGBOUNCER)
-		fail_in_their_words(why, &told);
+	config_tell(cc->c->env->x.config, why, &told);
 	message_error(&cc->out, "ERROR", &told);
 }
 

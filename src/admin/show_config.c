@@ -7,6 +7,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "config/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
@@ -24,113 +25,85 @@ static const struct column config_columns[] = {
 	COLUMN(TEXT, struct config_line, changeable),
 };
 
-static const struct {
-	const char *name, *section, *here;
-} aliases[] = {
-	{ "listen_backlog", "pgweir", "listen_backlog" },
-	{ "pidfile", "pgweir", "pid_file" },
-	{ "pool_mode", "pgweir", "pool_mode" },
-	{ "max_client_conn", "pgweir", "max_client_connections" },
-	{ "max_db_client_connections", "limits", "max_db_client_connections" },
-	{ "max_user_client_connections", "limits", "max_user_client_connections" },
-	{ "max_db_connections", "limits", "max_db_connections" },
-	{ "max_user_connections", "limits", "max_user_connections" },
-	{ "default_pool_size", "pool", "pool_size" },
-	{ "min_pool_size", "pool", "min_idle" },
-	{ "reserve_pool_size", "pool", "max_overflow" },
-	{ "reserve_pool_timeout", "pool", "overflow_delay" },
-	{ "query_wait_notify", "pool", "wait_notify" },
-	{ "server_lifetime", "pool", "pool_recycle" },
-	{ "server_idle_timeout", "pool", "idle_timeout" },
-	{ "server_check_delay", "pool", "pool_pre_ping_idle" },
-	{ "query_wait_timeout", "pool", "pool_timeout" },
-	{ "max_prepared_statements", "pool", "prepared_statements" },
-	{ "server_connect_timeout", "timeouts", "connect_timeout" },
-	{ "client_login_timeout", "timeouts", "login_timeout" },
-	{ "query_timeout", "timeouts", "query_timeout" },
-	{ "transaction_timeout", "timeouts", "transaction_timeout" },
-	{ "idle_transaction_timeout", "timeouts", "idle_transaction_timeout" },
-	{ "client_idle_timeout", "timeouts", "client_idle_timeout" },
-	{ "auth_type", "auth", "method" },
-	{ "auth_file", "auth", "users_file" },
-	{ "auth_hba_file", "auth", "hba_file" },
-	{ "auth_ident_file", "auth", "ident_file" },
-	{ "auth_query", "auth", "auth_query" },
-	{ "auth_user", "auth", "auth_user" },
-	{ "auth_dbname", "auth", "auth_database" },
-	{ "admin_users", "auth", "admin_users" },
-	{ "stats_users", "auth", "stats_users" },
-	{ "client_tls_sslmode", "tls_client", "mode" },
-	{ "client_tls_cert_file", "tls_client", "certificate_file" },
-	{ "client_tls_key_file", "tls_client", "key_file" },
-	{ "client_tls_ca_file", "tls_client", "ca_file" },
-	{ "client_tls_ciphers", "tls_client", "ciphers" },
-	{ "client_tls13_ciphers", "tls_client", "tls13_ciphers" },
-	{ "login_notify_message", "pgweir", "login_notify_message" },
-	{ "peer_id", "pgweir", "peer_id" },
-	{ "server_fast_close", "pool", "server_fast_close" },
-	{ "so_reuseport", "tcp", "reuse_port" },
-	{ "application_name_add_host", "pgweir", "application_name_add_host" },
-	{ "server_tls_sslmode", "tls_server", "mode" },
-	{ "server_tls_cert_file", "tls_server", "certificate_file" },
-	{ "server_tls_key_file", "tls_server", "key_file" },
-	{ "server_tls_ca_file", "tls_server", "ca_file" },
-	{ "logfile", "log", "destination" },
-	{ "log_connections", "log", "connections" },
-};
-
-/* What PgBouncer has and pgweir has not, with the values that say so. The averages of SHOW STATS are over a minute. */
-static const struct config_line absent[] = {
-	{ "stats_period", "60", "60", "no" },
-};
-
 static const char *
 yes_or_no(bool is)
 {
 	return is ? "yes" : "no";
 }
 
-/* A value as PgBouncer would write it. */
+/* Writes what stands for ours where a word of PgBouncer's is asked for. */
 static void
-put_theirs(struct buf *to, const struct config_key *key, const struct config *config)
+put_word(struct buf *to, const struct bouncer_key *theirs, const char *ours)
 {
-	const void *field = (const char *)config + key->offset;
+	const char *word = ours;
 
-	if (key->type == KEY_TIME)
-		buf_printf(to, "%.15g", (double)*(const uint64_t *)field / (double)US_PER_S);
-	else if (key->type == KEY_SWITCH)
-		buf_printf(to, "%d", *(const bool *)field ? 1 : 0);
-	else
-		key_put(key, key_base_of(key, config), to);
+	for (size_t i = 0; theirs->words[i][0] != NULL; i++)
+		if (strcmp(theirs->words[i][1], ours) == 0)
+			word = theirs->words[i][0];
+	buf_printf(to, "%s", word);
 }
 
+/* Writes the value of a setting as PgBouncer would. */
 static void
-put_their_default(struct buf *to, const struct config_key *key)
+put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config *config)
 {
+	const struct config_key *key = bouncer_key_ours(theirs);
+	const void *field = (const char *)config + key->offset;
+	struct buf text = { 0 };
+
+	if (key->type == KEY_TIME)
+		buf_printf(to, "%.15g",
+			   (double)*(const uint64_t *)field /
+			       (double)(theirs->type == BOUNCER_MS ? US_PER_MS : US_PER_S));
+	else if (theirs->type == BOUNCER_SWITCH)
+		buf_printf(to, "%d", *(const bool *)field ? 1 : 0);
+	else if (theirs->type == BOUNCER_WORD) {
+		key_put(key, key_base_of(key, config), &text);
+		put_word(to, theirs, put_end(&text));
+	} else
+		key_put(key, key_base_of(key, config), to);
+	buf_fini(&text);
+}
+
+/* The default of ours, in a file of pgweir's. */
+static void
+put_their_default(struct buf *to, const struct bouncer_key *theirs)
+{
+	const struct config_key *key = bouncer_key_ours(theirs);
 	struct config scratch;
 	struct fail why;
 
-	if (key->type != KEY_TIME && key->type != KEY_SWITCH) {
-		buf_printf(to, "%s", key->default_value);
-		return;
-	}
 	memset(&scratch, 0, sizeof(scratch));
 	if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
-		put_theirs(to, key, &scratch);
+		put_theirs(to, theirs, &scratch);
+	key_free(key, key_base(key, &scratch));
 }
 
 static void
-add_alias(struct rows *rows, const struct config *config, const char *name, const struct config_key *key)
+add_line(struct rows *rows, const struct bouncer_key *theirs, const char *value, const char *default_value)
 {
-	struct buf value = { 0 }, fallback = { 0 };
-	struct config_line line = { .key = name };
+	rows_add(rows, &(struct config_line){ theirs->name, value, default_value,
+					      yes_or_no(bouncer_key_is_changeable(theirs)) });
+}
 
-	put_theirs(&value, key, config);
-	put_their_default(&fallback, key);
-	line.value = put_end(&value);
-	line.default_value = put_end(&fallback);
-	line.changeable = yes_or_no(key->is_reloadable);
-	rows_add(rows, &line);
+/* A file of PgBouncer's has them all, as they are written; but one that waits for a restart is what it was. */
+static void
+add_theirs(struct rows *rows, const struct config *config, const struct bouncer_key *theirs)
+{
+	const char *written = config_bouncer_value(config, bouncer_key_row(theirs));
+	const struct config_key *ours = bouncer_key_ours(theirs);
+	bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
+	struct buf value = { 0 }, fallback = { 0 };
+
+	if (is_read_back)
+		put_theirs(&value, theirs, config);
+	if (is_read_back && written == NULL)
+		put_their_default(&fallback, theirs);
+	if (written != NULL)
+		add_line(rows, theirs, is_read_back ? put_end(&value) : written,
+			 theirs->default_value != NULL ? theirs->default_value : "");
+	else if (is_read_back)
+		add_line(rows, theirs, put_end(&value), put_end(&fallback));
 	buf_fini(&value);
 	buf_fini(&fallback);
 }
@@ -151,8 +124,8 @@ add_listen(struct rows *rows, const struct config *config)
 		if (strcmp(port, "0") == 0)
 			snprintf(port, sizeof(port), "%u", at->port);
 	}
-	rows_add(rows, &(struct config_line){ "listen_addr", put_end(&hosts), "", "no" });
-	rows_add(rows, &(struct config_line){ "listen_port", port, "6432", "no" });
+	add_line(rows, bouncer_key_find("listen_addr"), put_end(&hosts), "");
+	add_line(rows, bouncer_key_find("listen_port"), port, "6432");
 	buf_fini(&hosts);
 }
 
@@ -172,16 +145,14 @@ static void
 fill_config(const struct show_env *env, struct rows *rows)
 {
 	const struct config *config = env->clients->x.config;
+	const struct bouncer_key *theirs;
 
-	add_listen(rows, config);
-	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
-		const struct config_key *key = config_key_find(aliases[i].section, aliases[i].here);
-
-		if (key != NULL)
-			add_alias(rows, config, aliases[i].name, key);
+	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++)
+		add_theirs(rows, config, theirs);
+	if (config_bouncer_value(config, 0) == NULL) {
+		add_listen(rows, config);
+		add_line(rows, bouncer_key_find("stats_period"), "60", "60"); /* the averages of SHOW STATS */
 	}
-	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
-		rows_add(rows, &absent[i]);
 	config_each(config, add_own, rows);
 }
 

@@ -217,10 +217,11 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	const struct pool_entry *e = c->x.entry;
 	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
 	struct pool_counts counts;
-	struct fail why;
+	struct fail ours, why;
 	struct holding *list = show_holdings(env);
 
-	pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &why);
+	pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
+	config_tell(env->clients->x.config, &ours, &why);
 	pool_get_counts(e->policy, &counts);
 	say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text, e->database->name,
 	    e->user, e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",

@@ -31,6 +31,7 @@
 
 struct log {
 	_Atomic int level, format;
+	_Atomic(log_advice *) advice;
 	pthread_mutex_t lock; /* guards the fields below */
 	char *destination;
 	struct log_writer *writer; /* NULL: syslog */
@@ -85,6 +86,7 @@ log_new(const struct log_settings *settings, struct fail *why)
 		return NULL;
 	}
 	set_format(log, settings->format);
+	atomic_init(&log->advice, settings->advice);
 	return log;
 }
 
@@ -149,6 +151,7 @@ log_reconfigure(struct log *log, const struct log_settings *settings, struct fai
 	if (result == 0) {
 		atomic_store(&log->level, (int)settings->level);
 		set_format(log, settings->format);
+		atomic_store(&log->advice, settings->advice);
 	}
 	pthread_mutex_unlock(&log->lock);
 	return result;
@@ -336,12 +339,23 @@ put_writer(struct log *log, enum log_format format, const char *line, size_t len
 }
 
 static void
-write_event(struct log *log, const struct event *ev)
+write_event(struct log *log, const struct event *given)
 {
 	enum log_format format = (enum log_format)atomic_load(&log->format);
+	log_advice *advice = atomic_load(&log->advice);
+	struct log_about about = *given->about;
+	const struct event event = { given->level, given->message, &about }, *ev = &event;
+	struct fail why;
 	char line[LINE_MAX_LEN];
-	size_t len = make_line(format, ev, line, sizeof(line));
+	size_t len;
 
+	if (advice != NULL && about.why != NULL) {
+		why = *about.why;
+		advice(why.detail, sizeof(why.detail));
+		advice(why.hint, sizeof(why.hint));
+		about.why = &why;
+	}
+	len = make_line(format, ev, line, sizeof(line));
 	pthread_mutex_lock(&log->lock);
 	log_recent_add(&log->recent, (int)ev->level, ev->message, clock_wall_us());
 	if (log->writer == NULL)

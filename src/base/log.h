@@ -41,10 +41,14 @@ struct log_about {
 	const struct log_field *more; /* fields of this event alone, up to one without a name; NULL: none */
 };
 
+/* Changes the words of a detail or hint, in any thread. */
+typedef void log_advice(char *text, size_t size);
+
 struct log_settings {
 	const char *destination; /* "stderr", "syslog" or an absolute path; copied */
 	enum log_format format;
 	enum log_level level; /* lines of this level and above are written */
+	log_advice *advice; /* NULL: the words stay as they are */
 };
 
 /* Returns NULL with *why set if the file cannot be opened. */

@@ -171,12 +171,11 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
-		struct fail told = *why;
+		struct fail told;
 
 		if (c->x.entry != NULL)
 			report_error(c->x.entry, EO_PROXY, why->sqlstate);
-		if (env->x.config->compat == COMPAT_PGBOUNCER)
-			fail_in_their_words(why, &told);
+		config_tell(env->x.config, why, &told);
 		message_error(&b, "FATAL", &told);
 		exchange_send(&c->x, &b);
 		buf_fini(&b);

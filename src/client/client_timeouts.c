@@ -249,9 +249,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
 		    counts.waiting == 1 ? " is" : "s are");
 	fail_theirs(&what, "No server connection available in postgres backend, client being queued");
-	told = what;
-	if (c->env->x.config->compat == COMPAT_PGBOUNCER)
-		fail_in_their_words(&what, &told);
+	config_tell(c->env->x.config, &what, &told);
 	message_notice(&out, "NOTICE", &told);
 	exchange_send(&c->x, &out); /* may close it */
 	buf_fini(&out);

@@ -32,5 +32,9 @@ void bouncer_read(const char *text, size_t len, const char *path, const struct c
  */
 bool bouncer_import(const char *path, struct config_problems *problems, FILE *to);
 bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
+/* Names settings in advice (a hint, a problem) as PgBouncer does; what does not fit is cut. */
+void bouncer_words(char *text, size_t size);
+/* Writes what becomes of PgBouncer's settings and words, as the tables of docs/pgbouncer.md. */
+void bouncer_print_keys(FILE *to);
 
 #endif

@@ -84,7 +84,7 @@ combine_listen(struct bouncer *b)
 static void
 combine_log(struct bouncer *b)
 {
-	static const struct bouncer_key path = { .name = "logfile", .fate = BOUNCER_PATH };
+	static const struct bouncer_key path = { .name = "logfile", .type = BOUNCER_PATH };
 	const char *logfile = bouncer_value(b, "logfile");
 	bool is_syslog = atoi(bouncer_value(b, "syslog")) != 0;
 	struct buf value = { 0 };
@@ -109,7 +109,7 @@ combine_log(struct bouncer *b)
 static void
 emit_path(struct bouncer *b, const char *name, const char *section, const char *key)
 {
-	const struct bouncer_key path = { .name = name, .fate = BOUNCER_PATH };
+	const struct bouncer_key path = { .name = name, .type = BOUNCER_PATH };
 	struct buf value = { 0 };
 	struct fail why;
 

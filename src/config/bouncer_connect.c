@@ -10,109 +10,20 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
+#include "config/suggest.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What becomes of a word: a setting of the section, or a part of upstream. */
-struct word {
-	const char *name;
-	enum { IN_SECTION, IN_UPSTREAM, OF_AUTH, OF_HOSTS } place;
-	struct bouncer_key key; /* of IN_SECTION: pgweir's is [section] key, called scope_name there */
-};
-
-static const char *const pool_modes[][2] = {
-	{ "session", "session" }, { "transaction", "transaction" }, { "statement", "statement" }, { NULL, NULL }
-};
-
-#define COUNT(name, section_, key_)                                                                                    \
-	{                                                                                                              \
-		name, IN_SECTION,                                                                                      \
-		{                                                                                                      \
-			.fate = BOUNCER_COUNT, .section = (section_), .key = (key_)                                    \
-		}                                                                                                      \
-	}
-#define SIZE(name)                                                                                                     \
-	{                                                                                                              \
-		name, IN_SECTION,                                                                                      \
-		{                                                                                                      \
-			.fate = BOUNCER_COUNT, .section = "pool", .key = "pool_size", .zero = "100000"                 \
-		}                                                                                                      \
-	}
-#define TIME(name, section_, key_)                                                                                     \
-	{                                                                                                              \
-		name, IN_SECTION,                                                                                      \
-		{                                                                                                      \
-			.fate = BOUNCER_TIME, .section = (section_), .key = (key_)                                     \
-		}                                                                                                      \
-	}
-#define MODE(name)                                                                                                     \
-	{                                                                                                              \
-		name, IN_SECTION,                                                                                      \
-		{                                                                                                      \
-			.fate = BOUNCER_WORD, .section = "pgweir", .key = "pool_mode", .words = pool_modes             \
-		}                                                                                                      \
-	}
-
-static const struct word database_words[] = {
-	{ "dbname", IN_UPSTREAM, { 0 } },
-	{ "host", OF_HOSTS, { 0 } },
-	{ "port", OF_HOSTS, { 0 } },
-	{ "user", IN_UPSTREAM, { 0 } },
-	{ "password", IN_UPSTREAM, { 0 } },
-	{ "auth_user", OF_AUTH, { 0 } },
-	{ "auth_dbname", OF_AUTH, { 0 } },
-	{ "auth_query", OF_AUTH, { 0 } },
-	{ "client_encoding", IN_UPSTREAM, { 0 } },
-	{ "datestyle", IN_UPSTREAM, { 0 } },
-	{ "timezone", IN_UPSTREAM, { 0 } },
-	{ "application_name", IN_UPSTREAM, { 0 } },
-	{ "load_balance_hosts", OF_HOSTS, { 0 } },
-	{ "connect_query", IN_UPSTREAM, { 0 } },
-	SIZE("pool_size"),
-	COUNT("min_pool_size", "pool", "min_idle"),
-	COUNT("reserve_pool", "pool", "max_overflow"),
-	COUNT("reserve_pool_size", "pool", "max_overflow"),
-	COUNT("max_db_connections", "limits", "max_db_connections"),
-	COUNT("max_db_client_connections", "limits", "max_db_client_connections"),
-	TIME("server_lifetime", "pool", "pool_recycle"),
-	TIME("query_wait_timeout", "pool", "pool_timeout"),
-	MODE("pool_mode"),
-	{ NULL, IN_SECTION, { 0 } },
-};
-
-static const struct word user_words[] = {
-	MODE("pool_mode"),
-	SIZE("pool_size"),
-	COUNT("reserve_pool_size", "pool", "max_overflow"),
-	COUNT("max_user_connections", "limits", "max_user_connections"),
-	COUNT("max_user_client_connections", "limits", "max_user_client_connections"),
-	TIME("query_timeout", "timeouts", "query_timeout"),
-	TIME("query_wait_timeout", "pool", "pool_timeout"),
-	TIME("idle_transaction_timeout", "timeouts", "idle_transaction_timeout"),
-	TIME("transaction_timeout", "timeouts", "transaction_timeout"),
-	TIME("client_idle_timeout", "timeouts", "client_idle_timeout"),
-	{ NULL, IN_SECTION, { 0 } },
-};
-
-static const struct word peer_words[] = {
-	{ "host", OF_HOSTS, { 0 } },
-	{ "port", OF_HOSTS, { 0 } },
-	{ "pool_size", OF_HOSTS, { 0 } }, /* each cancel request has a connection of its own */
-	{ NULL, IN_SECTION, { 0 } },
-};
-
-enum { WORDS_MAX = sizeof(database_words) / sizeof(database_words[0]) };
-
 /* One line taken apart: the values by the row of their word. */
 struct connect {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
-	const struct word *words;
+	unsigned place; /* OF_DATABASE, OF_USER or OF_PEER */
 	char *text; /* cut up */
 	size_t text_size;
-	const char *values[WORDS_MAX];
+	const char *values[BOUNCER_WORDS_MAX];
 };
 
 /* --- taking a line apart -------------------------------------------------------------------------------------- */
@@ -140,13 +51,18 @@ cut_value(char **at)
 	return *value != '\0' ? value : NULL;
 }
 
-static int
-find_word(const struct connect *c, const char *name)
+static void
+on_unknown(const struct connect *c, const char *name)
 {
-	for (int i = 0; c->words[i].name != NULL; i++)
-		if (strcmp(c->words[i].name, name) == 0)
-			return i;
-	return -1;
+	struct nearest nearest = nearest_to(name);
+	const struct bouncer_word *word;
+
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		if ((word->places & c->place) != 0)
+			nearest_try(&nearest, word->name, NULL);
+	problem_error(c->b->sink, c->entry->line, "PgBouncer has no parameter \"%.64s\" here%s%s%s", name,
+		      nearest.name != NULL ? "; did you mean \"" : "", nearest.name != NULL ? nearest.name : "",
+		      nearest.name != NULL ? "\"?" : "");
 }
 
 static bool
@@ -158,7 +74,7 @@ take_apart(struct connect *c)
 	for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
 		size_t len = strcspn(at, "= ");
 		char *name = at, *equals = at + len + strspn(at + len, " \t"), *value;
-		int row;
+		const struct bouncer_word *word;
 
 		if (*equals != '=' || len == 0) {
 			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value");
@@ -171,10 +87,10 @@ take_apart(struct connect *c)
 			problem_error(c->b->sink, line, "%.64s has no value, or its quote has no end", name);
 			return false;
 		}
-		if ((row = find_word(c, name)) < 0)
-			problem_error(c->b->sink, line, "PgBouncer has no parameter \"%.64s\" here", name);
+		if ((word = bouncer_word_find(name, c->place)) == NULL)
+			on_unknown(c, name);
 		else
-			c->values[row] = value;
+			c->values[bouncer_word_row(word)] = value;
 	}
 	return true;
 }
@@ -182,13 +98,13 @@ take_apart(struct connect *c)
 static const char *
 value_of(const struct connect *c, const char *name)
 {
-	return c->values[find_word(c, name)];
+	return c->values[bouncer_word_row(bouncer_word_find(name, c->place))];
 }
 
 static bool
-connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *entry, const struct word *words)
+connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *entry, unsigned place)
 {
-	*c = (struct connect){ .b = b, .entry = entry, .words = words };
+	*c = (struct connect){ .b = b, .entry = entry, .place = place };
 	c->text = xstrdup(entry->value);
 	c->text_size = strlen(c->text) + 1;
 	return take_apart(c);
@@ -242,12 +158,13 @@ emit(const struct connect *c, const char *section, const char *key, const char *
 static void
 emit_upstream(const struct connect *c, const char *section)
 {
+	const struct bouncer_word *word;
 	struct buf upstream = { 0 };
 
 	put_hosts(c, &upstream);
-	for (size_t i = 0; c->words[i].name != NULL; i++)
-		if (c->words[i].place == IN_UPSTREAM && c->values[i] != NULL)
-			put_bouncer_word(&upstream, c->words[i].name, c->values[i]);
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		if (word->part == WORD_UPSTREAM && c->values[i] != NULL)
+			put_bouncer_word(&upstream, word->name, c->values[i]);
 	emit(c, section, "upstream", put_end(&upstream));
 	OPENSSL_cleanse(upstream.bytes, upstream.len);
 	buf_fini(&upstream);
@@ -258,36 +175,48 @@ static bool
 is_later_name(const struct connect *c, size_t row)
 {
 	for (size_t i = 0; i < row; i++)
-		if (c->values[i] != NULL && c->words[i].place == IN_SECTION &&
-		    strcmp(c->words[i].key.key, c->words[row].key.key) == 0)
+		if (c->values[i] != NULL && bouncer_word(i)->part == WORD_SETTING &&
+		    strcmp(bouncer_word(i)->key, bouncer_word(row)->key) == 0)
 			return true;
 	return false;
 }
 
-static void
-emit_word(const struct connect *c, const char *section, size_t row)
+/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
+static bool
+is_as_if_absent(const struct bouncer_key *key, const char *value)
 {
-	const struct bouncer_key *key = &c->words[row].key;
-	const struct config_key *ours = config_key_find(key->section, key->key);
+	return (key->type == BOUNCER_COUNT && *value == '-') ||
+	       (strcmp(key->name, "server_lifetime") == 0 && atoi(value) == 0 && *value == '0');
+}
+
+static void
+emit_word(const struct connect *c, const char *section, const struct bouncer_word *word, const char *written)
+{
+	const struct bouncer_key *key = bouncer_key_find(word->key);
 	struct buf value = { 0 };
 	struct fail why;
+	int result;
 
-	if (ours == NULL || ours->scope_name == NULL)
-		bouncer_note(c->b, c->entry->line, "%s: %s=%s is not in this version", c->entry->name,
-			     c->words[row].name, c->values[row]);
-	else if (bouncer_convert(key, c->values[row], &value, &why) < 0)
-		problem_error(c->b->sink, c->entry->line, "%s=%s: %s", c->words[row].name, c->values[row], why.text);
-	else
-		emit(c, section, ours->scope_name, put_end(&value));
+	if (is_as_if_absent(key, written))
+		return;
+	result = bouncer_convert(key, written, &value, &why);
+	if (result < 0)
+		problem_error(c->b->sink, c->entry->line, "%s=%s: %s", word->name, written, why.text);
+	else if (result > 0)
+		problem_warning(c->b->sink, c->entry->line, "%s=%s: %s; %s", word->name, written, why.text, why.detail);
+	if (result >= 0)
+		emit(c, section, bouncer_key_ours(key)->scope_name, put_end(&value));
 	buf_fini(&value);
 }
 
 static void
 emit_words(const struct connect *c, const char *section)
 {
-	for (size_t i = 0; c->words[i].name != NULL; i++)
-		if (c->words[i].place == IN_SECTION && c->values[i] != NULL && !is_later_name(c, i))
-			emit_word(c, section, i);
+	const struct bouncer_word *word;
+
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_later_name(c, i))
+			emit_word(c, section, word, c->values[i]);
 }
 
 /* --- who runs auth_query, and where --------------------------------------------------------------------------- */
@@ -329,7 +258,7 @@ section_name(const struct bouncer *b, const struct bouncer_entry *entry, const c
 
 /* Writes a section of ours for each entry; only that of a database has an upstream. */
 static void
-emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, const struct word *words)
+emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
 {
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct bouncer_entry *entry = &entries->list[i];
@@ -340,8 +269,8 @@ emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const ch
 		source_add_name(b->sink->source, entry->line, entry->name);
 		if (section == NULL)
 			continue;
-		if (connect_begin(&c, b, entry, words)) {
-			if (words == database_words) {
+		if (connect_begin(&c, b, entry, place)) {
+			if (place == OF_DATABASE) {
 				emit_upstream(&c, section);
 				emit_auth(&c, section);
 			}
@@ -357,13 +286,13 @@ emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const ch
 void
 bouncer_databases(struct bouncer *b)
 {
-	emit_sections(b, &b->databases, "database", database_words);
+	emit_sections(b, &b->databases, "database", OF_DATABASE);
 }
 
 void
 bouncer_users(struct bouncer *b)
 {
-	emit_sections(b, &b->users, "user", user_words);
+	emit_sections(b, &b->users, "user", OF_USER);
 }
 
 /* "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432". */
@@ -389,7 +318,7 @@ bouncer_peers(struct bouncer *b)
 		struct connect c;
 
 		source_add_name(b->sink->source, b->peers.list[i].line, b->peers.list[i].name);
-		if (connect_begin(&c, b, &b->peers.list[i], peer_words))
+		if (connect_begin(&c, b, &b->peers.list[i], OF_PEER))
 			put_peer(&peers, &c);
 		connect_end(&c);
 	}

@@ -1,4 +1,7 @@
-/* src/config/bouncer_import.c - pgweir --import-pgbouncer: a pgbouncer.ini as pgweir's own file, with comments. */
+/*
+ * src/config/bouncer_import.c - pgweir --import-pgbouncer: a pgbouncer.ini as pgweir's own file, with comments; and
+ * --help-pgbouncer: what becomes of each setting.
+ */
 #include "config/bouncer_state.h"
 
 #include "config/config_keys.h"
@@ -146,4 +149,59 @@ bouncer_import(const char *path, struct config_problems *problems, FILE *to)
 	is_good = bouncer_import_text(file.text, file.len, path, problems, to);
 	file_free(&file);
 	return is_good;
+}
+
+/* --- as tables ------------------------------------------------------------------------------------------------ */
+
+static void
+print_key(const struct bouncer_key *key, FILE *to)
+{
+	fprintf(to, "| `%s` | ", key->name);
+	if (key->default_value != NULL && *key->default_value != '\0')
+		fprintf(to, "`%s`", key->default_value);
+	fprintf(to, " | ");
+	if (key->section != NULL)
+		fprintf(to, "`[%s] %s`", key->section, key->key);
+	else
+		fprintf(to, "%s", key->fate == BOUNCER_IGNORED ? "ignored" : "**refused**, unless it is the default");
+	if (key->zero != NULL)
+		fprintf(to, "; 0 becomes `%s`", key->zero);
+	if (key->note != NULL)
+		fprintf(to, "%s %s", key->section != NULL ? ";" : ":", key->note);
+	fprintf(to, " |\n");
+}
+
+static void
+print_word(const struct bouncer_word *word, FILE *to)
+{
+	static const struct {
+		unsigned place;
+		const char *text;
+	} places[] = { { OF_DATABASE, "databases" }, { OF_USER, "users" }, { OF_PEER, "peers" } };
+	bool is_next = false;
+
+	fprintf(to, "| `%s` | ", word->name);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if ((word->places & places[i].place) != 0) {
+			fprintf(to, "%s%s", is_next ? ", " : "", places[i].text);
+			is_next = true;
+		}
+	if (word->part == WORD_SETTING)
+		fprintf(to, " | `%s` |\n", bouncer_key_ours(bouncer_key_find(word->key))->scope_name);
+	else
+		fprintf(to, " | %s |\n", word->note);
+}
+
+void
+bouncer_print_keys(FILE *to)
+{
+	const struct bouncer_word *word;
+	const struct bouncer_key *key;
+
+	fprintf(to, "| setting | default | what becomes of it |\n|---|---|---|\n");
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+		print_key(key, to);
+	fprintf(to, "\n| word | of | what becomes of it |\n|---|---|---|\n");
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		print_word(word, to);
 }

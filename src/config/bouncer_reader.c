@@ -12,6 +12,7 @@
 #include "config/suggest.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +20,14 @@
 #define FILES_MAX 64
 #define ENTRIES_MAX 65536
 #define NAME_MAX_LEN 127
+#define SECTION_MAX_LEN 31 /* ours have shorter names */
 
-enum where { BEFORE_SECTIONS, IN_PGBOUNCER, IN_DATABASES, IN_USERS, IN_PEERS, IN_OTHER };
+enum where { BEFORE_SECTIONS, IN_PGBOUNCER, IN_DATABASES, IN_USERS, IN_PEERS, IN_OURS, IN_OTHER };
 
 struct reader {
 	struct bouncer *b;
 	enum where where;
+	char section[SECTION_MAX_LEN + 1]; /* IN_OURS */
 	unsigned depth;
 };
 
@@ -44,13 +47,19 @@ begin_section(struct reader *r, unsigned line, const char *name)
 	static const char *const names[] = { "", "pgbouncer", "databases", "users", "peers" };
 
 	r->where = IN_OTHER;
-	for (unsigned i = IN_PGBOUNCER; i < IN_OTHER; i++)
+	for (unsigned i = IN_PGBOUNCER; i < IN_OURS; i++)
 		if (strcmp(name, names[i]) == 0)
 			r->where = (enum where)i;
+	if (r->where == IN_OTHER && config_has_section(name)) {
+		r->where = IN_OURS;
+		snprintf(r->section, sizeof(r->section), "%s", name);
+	}
 	if (r->where == IN_OTHER)
-		problem_error(r->b->sink, line,
-			      "[%s] is no section of PgBouncer's; it has [pgbouncer], [databases], [users] and [peers]",
-			      name);
+		problem_error(
+		    r->b->sink, line,
+		    "[%s] is no section of PgBouncer's; it has [pgbouncer], [databases], [users] and [peers]; "
+		    "pgweir's own, such as [http] and [slow_query], may stand beside them",
+		    name);
 	if (r->where != IN_PGBOUNCER)
 		return;
 	r->b->is_main = true;
@@ -64,10 +73,20 @@ static void
 on_unknown(const struct reader *r, unsigned line, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
+	const struct config_key *ours;
 	const struct bouncer_key *key;
 
 	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
 		nearest_try(&nearest, key->name, NULL);
+	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
+		if (strcmp(ours->name, name) == 0) {
+			problem_error(
+			    r->b->sink, line,
+			    "PgBouncer has no setting \"%s\"; it is pgweir's, in section [%s], which this file may "
+			    "have, too",
+			    name, ours->section);
+			return;
+		}
 	if (nearest.name != NULL)
 		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"; did you mean \"%s\"?", name,
 			      nearest.name);
@@ -130,6 +149,9 @@ on_setting(struct reader *r, unsigned line, const char *name, const char *value)
 		break;
 	case IN_PEERS:
 		put_entry(r, &r->b->peers, line, name, value);
+		break;
+	case IN_OURS:
+		bouncer_add_ours(r->b, line, r->section, name, value);
 		break;
 	case IN_OTHER:
 		break;
@@ -276,6 +298,15 @@ entries_fini(struct bouncer_entries *entries)
 	free(entries->list);
 }
 
+static void
+setting_fini(struct bouncer_setting *s)
+{
+	free(s->section);
+	free(s->key);
+	wipe(s->value);
+	wipe(s->from);
+}
+
 void
 bouncer_fini(struct bouncer *b)
 {
@@ -284,13 +315,12 @@ bouncer_fini(struct bouncer *b)
 	entries_fini(&b->databases);
 	entries_fini(&b->users);
 	entries_fini(&b->peers);
-	for (size_t i = 0; i < b->setting_count; i++) {
-		free(b->settings[i].section);
-		free(b->settings[i].key);
-		wipe(b->settings[i].value);
-		wipe(b->settings[i].from);
-	}
+	for (size_t i = 0; i < b->setting_count; i++)
+		setting_fini(&b->settings[i]);
+	for (size_t i = 0; i < b->ours_count; i++)
+		setting_fini(&b->ours[i]);
 	free(b->settings);
+	free(b->ours);
 	for (size_t i = 0; i < b->note_count; i++)
 		free(b->notes[i].text);
 	free(b->notes);

@@ -7,9 +7,10 @@
 #include "config/config_keys.h"
 
 #define BOUNCER_KEYS_MAX 112
+#define BOUNCER_WORDS_MAX 32
 
-/* What becomes of a setting of [pgbouncer]. */
-enum bouncer_fate {
+/* How a value is written. */
+enum bouncer_type {
 	BOUNCER_TEXT, /* taken as it is */
 	BOUNCER_NAMES, /* a list with commas */
 	BOUNCER_COUNT, /* a whole number */
@@ -18,27 +19,48 @@ enum bouncer_fate {
 	BOUNCER_SWITCH, /* 0 or 1 */
 	BOUNCER_PATH, /* relative to where the process was started */
 	BOUNCER_WORD, /* one of words */
-	BOUNCER_COMBINED, /* goes into a setting together with others (bouncer_combine.c) */
-	BOUNCER_IGNORED, /* not needed; reason says why */
-	BOUNCER_REFUSED, /* what it asks for is not here; reason says why. Its default does no harm */
+};
+
+/* What becomes of a setting of [pgbouncer]. */
+enum bouncer_fate {
+	BOUNCER_TAKEN, /* becomes one of pgweir's */
+	BOUNCER_OWN, /* does, by rules of its own (bouncer_combine.c) */
+	BOUNCER_PART, /* goes into one of pgweir's together with others, and can't be told from that one */
+	BOUNCER_IGNORED, /* not needed; note says why */
+	BOUNCER_REFUSED, /* what it asks for is not here; note says why. Its default does no harm */
 };
 
 struct bouncer_key {
 	const char *name;
 	const char *default_value; /* PgBouncer's own; NULL: not set */
+	enum bouncer_type type;
 	enum bouncer_fate fate;
-	const char *section, *key; /* pgweir's */
+	const char *section, *key; /* pgweir's; NULL if it is ignored or refused */
 	const char *zero; /* what 0 becomes, where it means something else here; NULL: 0 */
 	const char *const (*words)[2]; /* theirs, ours; {NULL} ends the list */
-	const char *reason;
+	const char *note; /* what else is to be known; NULL: nothing */
 };
 
 /* Row i, or NULL after the last one. */
 const struct bouncer_key *bouncer_key(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
 size_t bouncer_key_row(const struct bouncer_key *key);
-/* The setting of pgweir's that corresponds to it; NULL: there is not exactly one, or not in this version. */
+bool bouncer_key_is_changeable(const struct bouncer_key *key); /* by a reload or SET */
+/* Returns the setting of pgweir's that it becomes, or that it is a part of; NULL if there is none. */
 const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
+
+/* A word of a connection string. */
+struct bouncer_word {
+	const char *name;
+	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* whose it is: some of these */
+	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
+	const char *key; /* WORD_SETTING: what it is called in [pgbouncer]; pgweir's has a scope_name */
+	const char *note; /* of the others: what becomes of it */
+};
+
+const struct bouncer_word *bouncer_word(size_t i); /* NULL after the last one */
+const struct bouncer_word *bouncer_word_find(const char *name, unsigned places);
+size_t bouncer_word_row(const struct bouncer_word *word);
 
 /* A line of [databases], [users] or [peers]. */
 struct bouncer_entry {
@@ -66,6 +88,8 @@ struct bouncer {
 	struct bouncer_entries databases, users, peers;
 	struct bouncer_setting *settings;
 	size_t setting_count;
+	struct bouncer_setting *ours; /* what stands in sections of pgweir's: they win over settings */
+	size_t ours_count;
 	struct bouncer_note { /* what has no setting of pgweir's */
 		char *text;
 		unsigned line;
@@ -92,11 +116,14 @@ bool bouncer_is_set(const struct bouncer *b, const char *name);
  */
 void bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 		  const char *value);
+/* Adds what a section of pgweir's in the file has; value as it is written there. */
+void bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value);
 void bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * Value conversions, for [pgbouncer] and for the words of connection strings: what is written becomes what pgweir's
- * key takes, within the key's bounds. 0, or -1 and why.
+ * Converts a value, for [pgbouncer] and for the words of connection strings: what is written becomes what pgweir's key
+ * takes. Returns 0; 1 with *why set if the value is beyond the key's bounds and the nearest one was taken; or -1 with
+ * *why set.
  */
 int bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why);
 

@@ -58,20 +58,49 @@ escape_dollars(const char *value)
 	return escaped;
 }
 
+static void
+add_setting(struct bouncer_setting **list, size_t *count, const struct bouncer_setting *setting)
+{
+	if ((*count & (*count - 1)) == 0)
+		*list = xreallocarray(*list, *count > 0 ? *count * 2 : 1, sizeof(**list));
+	(*list)[(*count)++] = *setting;
+}
+
+void
+bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value)
+{
+	const struct bouncer_setting setting = { xstrdup(section), xstrdup(key), xstrdup(value),
+						 xasprintf("%s = %s", key, value), line };
+
+	add_setting(&b->ours, &b->ours_count, &setting);
+}
+
+/* Are the sections of the file that are pgweir's to say it? */
+static bool
+is_said_by_ours(const struct bouncer *b, const char *section, const char *key)
+{
+	for (size_t i = 0; i < b->ours_count; i++)
+		if (strcmp(b->ours[i].section, section) == 0 && strcmp(b->ours[i].key, key) == 0)
+			return true;
+	return false;
+}
+
 void
 bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 	     const char *value)
 {
-	if ((b->setting_count & (b->setting_count - 1)) == 0)
-		b->settings =
-		    xreallocarray(b->settings, b->setting_count > 0 ? b->setting_count * 2 : 1, sizeof(*b->settings));
-	b->settings[b->setting_count++] = (struct bouncer_setting){
+	struct bouncer_setting setting;
+
+	if (key != NULL && is_said_by_ours(b, section, key))
+		return;
+	setting = (struct bouncer_setting){
 		.section = xstrdup(section),
 		.key = key != NULL ? xstrdup(key) : NULL,
 		.value = value != NULL ? escape_dollars(value) : NULL,
 		.from = xstrdup(from),
 		.line = line,
 	};
+	add_setting(&b->settings, &b->setting_count, &setting);
 }
 
 void
@@ -104,20 +133,38 @@ read_number(const char *value, long long *out, struct fail *why)
 }
 
 static int
+out_of_range(const char *min, const char *max, const char *taken, struct fail *why)
+{
+	fail_set(why, "22023", "the value must be from %s to %s", min, max);
+	fail_detail(why, "%s is used", taken);
+	return 1;
+}
+
+static int
 convert_count(const struct config_key *ours, const struct bouncer_key *key, const char *value, struct buf *to,
 	      struct fail *why)
 {
-	long long n;
+	long long n, min = (long long)ours->min, max = (long long)ours->max;
+	char texts[3][24];
 
 	if (read_number(value, &n, why) < 0)
 		return -1;
-	if (n <= 0 && key->zero != NULL)
-		buf_printf(to, "%s", key->zero);
-	else if (n < (long long)ours->min)
-		buf_printf(to, "%llu", (unsigned long long)ours->min);
-	else
-		buf_printf(to, "%llu",
-			   (unsigned long long)n > ours->max ? (unsigned long long)ours->max : (unsigned long long)n);
+	snprintf(texts[0], sizeof(texts[0]), "%lld", key->zero != NULL ? 0 : min);
+	snprintf(texts[1], sizeof(texts[1]), "%lld", max);
+	snprintf(texts[2], sizeof(texts[2]), "%lld", n < min ? min : n > max ? max : n);
+	buf_printf(to, "%s", n <= 0 && key->zero != NULL ? key->zero : texts[2]);
+	return n > max || n < (key->zero != NULL ? 0 : min) ? out_of_range(texts[0], texts[1], put_end(to), why) : 0;
+}
+
+static int
+read_time(const struct bouncer_key *key, const char *value, double *us, struct fail *why)
+{
+	char *end;
+
+	*us = strtod(value, &end) * (key->type == BOUNCER_MS ? US_PER_MS : US_PER_S);
+	if (end == value || *end != '\0' || !(*us >= 0) || !isfinite(*us))
+		return fail_set(why, "F0000", "a number of %s is needed",
+				key->type == BOUNCER_MS ? "milliseconds" : "seconds");
 	return 0;
 }
 
@@ -125,20 +172,24 @@ static int
 convert_time(const struct config_key *ours, const struct bouncer_key *key, const char *value, struct buf *to,
 	     struct fail *why)
 {
-	double unit = key->fate == BOUNCER_MS ? US_PER_MS : US_PER_S, us;
-	char *end;
+	struct buf min = { 0 }, max = { 0 };
+	int result = 0;
+	double us;
 
-	us = strtod(value, &end) * unit;
-	if (end == value || *end != '\0' || !(us >= 0) || !isfinite(us))
-		return fail_set(why, "F0000", "a number of %s is needed",
-				key->fate == BOUNCER_MS ? "milliseconds" : "seconds");
-	if (us < 1 && key->zero != NULL)
+	if (read_time(key, value, &us, why) < 0)
+		return -1;
+	if (us < 1 && key->zero != NULL) {
 		buf_printf(to, "%s", key->zero);
-	else if (us < (double)ours->min)
-		put_time(to, ours->min);
-	else
-		put_time(to, us > (double)ours->max ? ours->max : (uint64_t)us);
-	return 0;
+		return 0;
+	}
+	put_time(to, us < (double)ours->min ? ours->min : us > (double)ours->max ? ours->max : (uint64_t)us);
+	put_time(&min, ours->min);
+	put_time(&max, ours->max);
+	if (us < (double)ours->min || us > (double)ours->max)
+		result = out_of_range(put_end(&min), put_end(&max), put_end(to), why);
+	buf_fini(&min);
+	buf_fini(&max);
+	return result;
 }
 
 static int
@@ -209,7 +260,7 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 {
 	const struct config_key *ours = bouncer_key_ours(key);
 
-	switch (key->fate) {
+	switch (key->type) {
 	case BOUNCER_COUNT:
 		return convert_count(ours, key, value, to, why);
 	case BOUNCER_TIME:
@@ -233,22 +284,48 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 
 /* --- [pgbouncer] ---------------------------------------------------------------------------------------------- */
 
+/* PgBouncer does not start with a value that is none; in the console, one that is out of range is a mistake, too. */
+static void
+complain(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
+{
+	unsigned line = bouncer_line(b, key->name);
+	bool is_set = line == LINE_SET;
+
+	if (result < 0 || is_set)
+		problem_error(b->sink, line, "%s%s%s", is_set ? key->name : "", is_set ? ": " : "", why->text);
+	else if (result > 0)
+		problem_warning(b->sink, line, "%s; %s", why->text, why->detail);
+}
+
 static void
 convert_setting(struct bouncer *b, const struct bouncer_key *key)
 {
 	const char *value = bouncer_value(b, key->name);
-	unsigned line = bouncer_line(b, key->name);
 	struct buf converted = { 0 };
 	struct fail why = { 0 };
 	char *from = xasprintf("%s = %s", key->name, value);
+	int result = bouncer_convert(key, value, &converted, &why);
 
-	if (bouncer_convert(key, value, &converted, &why) < 0)
-		problem_error(b->sink, line, "%s%s%s", line == LINE_SET ? key->name : "", line == LINE_SET ? ": " : "",
-			      why.text);
-	else
-		bouncer_emit(b, line, from, key->section, key->key, put_end(&converted));
+	if (result != 0)
+		complain(b, key, result, &why);
+	if (result >= 0)
+		bouncer_emit(b, bouncer_line(b, key->name), from, key->section, key->key, put_end(&converted));
 	free(from);
 	buf_fini(&converted);
+}
+
+/* What is not converted is looked at all the same. */
+static void
+check_value(struct bouncer *b, const struct bouncer_key *key)
+{
+	const char *value = bouncer_value(b, key->name);
+	struct fail why;
+	long long n;
+	double us;
+
+	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
+	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
+		complain(b, key, -1, &why);
 }
 
 static void
@@ -258,18 +335,18 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 	const char *value = bouncer_value(b, key->name);
 	bool is_default = strcmp(value, key->default_value != NULL ? key->default_value : "") == 0;
 
+	source_set_value(b->sink->source, bouncer_key_row(key), value);
 	if (line < LINE_SET)
 		source_add_name(b->sink->source, line, key->name);
-	if (key->fate == BOUNCER_COMBINED)
-		return;
-	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
-		problem_error(b->sink, line, "%s", key->reason);
-	else if (bouncer_key_ours(key) == NULL) {
-		if (line != LINE_BOUNCER)
-			bouncer_note(b, line, "%s = %s: %s", key->name, value,
-				     key->reason != NULL ? key->reason : "not in this version");
-	} else
+	if (key->fate == BOUNCER_TAKEN) {
 		convert_setting(b, key);
+		return;
+	}
+	check_value(b, key);
+	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
+		problem_error(b->sink, line, "%s", key->note);
+	else if (bouncer_key_ours(key) == NULL && line != LINE_BOUNCER)
+		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 
 void
@@ -280,6 +357,9 @@ bouncer_translate(struct bouncer *b)
 	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
 		translate_setting(b, key);
 	bouncer_combine(b);
+	for (size_t i = 0; i < b->ours_count; i++)
+		add_setting(&b->settings, &b->setting_count, &b->ours[i]);
+	b->ours_count = 0;
 	bouncer_databases(b);
 	bouncer_users(b);
 }
@@ -304,12 +384,39 @@ hand_over_section(const struct bouncer *b, const char *section, const struct rea
 	}
 }
 
+/* In place of what the file says. */
+static void
+override_ours(struct bouncer *b, const char *section, const char *key, const char *value)
+{
+	for (size_t i = 0; i < b->ours_count; i++) {
+		struct bouncer_setting *s = &b->ours[i];
+
+		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
+			continue;
+		OPENSSL_cleanse(s->value, strlen(s->value));
+		free(s->value);
+		s->value = escape_dollars(value);
+		s->line = LINE_SET;
+		return;
+	}
+	value = escape_dollars(value);
+	bouncer_add_ours(b, LINE_SET, section, key, value);
+	free((char *)(uintptr_t)value);
+}
+
 static void
 override(struct bouncer *b, const struct config_override *o)
 {
 	const struct bouncer_key *key = bouncer_key_find(o->name);
+	const char *dot = strchr(o->name, '.');
+	char section[32];
 	size_t row;
 
+	if (key == NULL && dot != NULL && (size_t)(dot - o->name) < sizeof(section)) {
+		snprintf(section, sizeof(section), "%.*s", (int)(dot - o->name), o->name);
+		override_ours(b, section, dot + 1, o->value);
+		return;
+	}
 	if (key == NULL) {
 		problem_error(b->sink, LINE_SET, "PgBouncer has no setting \"%.64s\"", o->name);
 		return;

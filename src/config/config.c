@@ -218,6 +218,12 @@ config_effective(const struct config *config, const struct config_scope *databas
 }
 
 bool
+config_is_pgbouncers(const struct config *config)
+{
+	return config->origins->source != NULL;
+}
+
+bool
 config_ignores_parameter(const struct config *config, const char *name)
 {
 	for (char **one = config->ignored_startup_parameters; one != NULL && *one != NULL; one++)

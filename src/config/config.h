@@ -230,6 +230,10 @@ void config_effective(const struct config *config, const struct config_scope *da
 /* Puts what is set in a section over the settings; scope may be NULL. */
 void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
+bool config_is_pgbouncers(const struct config *config); /* its file is PgBouncer's */
+/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
+ */
+void config_tell(const struct config *config, const struct fail *why, struct fail *told);
 /* A process that shares our port (peers). */
 struct config_peer {
 	uint32_t id;
@@ -268,8 +272,12 @@ void config_keep_fixed(struct config *fresh, const struct config *in_force);
  */
 void config_diff(const struct config *old, const struct config *fresh, void (*change)(const char *text, void *arg),
 		 void *arg);
+/* Returns PgBouncer's setting (its row in bouncer_keys.c) as in force, if the file is PgBouncer's; else NULL. */
+const char *config_bouncer_value(const struct config *config, size_t row);
 /* The table of keys as text: for --help-config and docs/config.md. */
 void config_print_keys(FILE *to);
+/* Prints the settings of this name ("pool_size", "pool.pool_size" or PgBouncer's); false: there is none. */
+bool config_print_key(const char *name, FILE *to);
 void config_print_schema(FILE *to); /* the same as a JSON Schema */
 
 const char *pool_mode_name(enum pool_mode mode);

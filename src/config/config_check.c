@@ -116,7 +116,9 @@ static void
 check_users_file(const struct check *check)
 {
 	const struct config *config = check->config;
-	bool is_needed = config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5;
+	/* PgBouncer starts without: then nobody can log in. */
+	bool is_needed = !config_is_pgbouncers(config) &&
+			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
 	bool is_query = has_auth_query(config);
 	const char *path = config->users_file;
 	unsigned line = line_of(check, "auth", "users_file");
@@ -182,16 +184,22 @@ static void
 check_tls(const struct check *check)
 {
 	const struct config *config = check->config;
+	const struct config_key *mode = config_key_find("tls_client", "mode");
 	bool has_certificate = *config->tls_certificate_file != '\0';
+	struct buf word = { 0 };
 
 	if (is_bad(check, "tls_client", "certificate_file") || is_bad(check, "tls_client", "key_file"))
 		return;
+	key_put(mode, config, &word);
 	if (config->tls_mode >= TLS_REQUIRE && !has_certificate)
 		problem_error(check->sink, line_of(check, "tls_client", "mode"),
-			      "this mode needs certificate_file and key_file");
+			      "mode = %s needs certificate_file and key_file in [tls_client]", put_end(&word));
 	if (config->tls_mode >= TLS_VERIFY_CA && *config->tls_ca_file == '\0')
-		problem_error(check->sink, line_of(check, "tls_client", "mode"),
-			      "this mode needs ca_file, the authorities that sign the clients' certificates");
+		problem_error(
+		    check->sink, line_of(check, "tls_client", "mode"),
+		    "mode = %s needs ca_file in [tls_client]: the authorities that sign the clients' certificates",
+		    put_end(&word));
+	buf_fini(&word);
 	if (has_certificate != (*config->tls_key_file != '\0'))
 		problem_error(check->sink,
 			      line_of(check, "tls_client", has_certificate ? "certificate_file" : "key_file"),

@@ -123,6 +123,12 @@ emit_scope(const struct walk *walk, const char *word, const struct config_scope 
 	buf_fini(&section);
 }
 
+const char *
+config_bouncer_value(const struct config *config, size_t row)
+{
+	return config_is_pgbouncers(config) ? source_value(config->origins->source, row) : NULL;
+}
+
 void
 config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg)
 {

@@ -400,7 +400,11 @@ load_finish(struct loader *l)
 	take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases, &config->database_count);
 	take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants, &config->tenant_count);
 	take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count);
-	if (config->database_count + config->tenant_count == 0)
+	if (config->database_count + config->tenant_count == 0 && l->sink.source != NULL)
+		problem_warning(
+		    &l->sink, 0,
+		    "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1");
+	else if (config->database_count + config->tenant_count == 0)
 		problem_error(
 		    &l->sink, 0,
 		    "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 port=5432");
@@ -435,7 +439,7 @@ override_one(struct loader *l, const struct config_override *o)
 	free(section);
 	if (key == NULL || key->type == KEY_LISTENS)
 		problem_error(&l->sink, LINE_SET, "%.64s can't be set while pgweir runs", o->name);
-	else if ((theirs != NULL && bouncer_convert(theirs, o->value, &value, &why) < 0) ||
+	else if ((theirs != NULL && bouncer_convert(theirs, o->value, &value, &why) != 0) ||
 		 key_store(key, key_base(key, l->config), theirs != NULL ? put_end(&value) : o->value, l->folder,
 			   &why) < 0)
 		problem_fail(&l->sink, LINE_SET, o->name, &why);
@@ -459,6 +463,7 @@ config_parse_with(const char *text, size_t len, const char *path, const struct c
 	if (bouncer_is(text, len))
 		sink.source = l->config->origins->source = source_new();
 	l->sink = sink;
+	l->sink.has_our_words = sink.source != NULL;
 	if (sink.source != NULL) {
 		bouncer_read(text, len, path, overrides, count, &calls, &sink);
 		load_finish(l);

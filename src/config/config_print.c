@@ -1,4 +1,5 @@
 /* src/config/config_print.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
+#include "config/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
@@ -99,6 +100,47 @@ print_row(const struct config_key *key, FILE *to)
 	if (buf_ok(&row))
 		fwrite(row.bytes, 1, row.len, to);
 	buf_fini(&row);
+}
+
+/* "pool.pool_size", "pool_size", or what a database calls it. */
+static bool
+is_called(const struct config_key *key, const char *name)
+{
+	size_t len = strlen(key->section);
+
+	return strcmp(key->name, name) == 0 || (key->scope_name != NULL && strcmp(key->scope_name, name) == 0) ||
+	       (strncmp(name, key->section, len) == 0 && name[len] == '.' && strcmp(name + len + 1, key->name) == 0);
+}
+
+static void
+print_one(const struct config_key *key, FILE *to)
+{
+	struct buf text = { 0 };
+
+	buf_printf(&text, "[%s]\n%s =%s%s\n\t", key->section, key->name, *key->default_value != '\0' ? " " : "",
+		   key->default_value);
+	put_kind(&text, key);
+	buf_printf(&text, "\n\t%s", key->help);
+	put_notes(&text, key);
+	buf_printf(&text, "\n");
+	if (buf_ok(&text))
+		fwrite(text.bytes, 1, text.len, to);
+	buf_fini(&text);
+}
+
+bool
+config_print_key(const char *name, FILE *to)
+{
+	const struct bouncer_key *theirs = bouncer_key_find(name);
+	const struct config_key *key, *ours = theirs != NULL ? bouncer_key_ours(theirs) : NULL;
+	bool is_found = false;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		if (is_called(key, name) || key == ours) {
+			print_one(key, to);
+			is_found = true;
+		}
+	return is_found;
 }
 
 void

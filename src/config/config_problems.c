@@ -2,6 +2,7 @@
 #include "config/config_state.h"
 
 #include "base/alloc.h"
+#include "config/bouncer.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 		return;
 	slot = problem_slot(problems);
 	vsnprintf(body, sizeof(body), fmt, ap);
+	if (sink->has_our_words)
+		bouncer_words(body, sizeof(body));
 	if (problems->count > PROBLEMS_MAX) {
 		line = 0;
 		snprintf(body, sizeof(body), "too many problems; the others are not shown");
@@ -54,6 +57,8 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 		snprintf(place, sizeof(place), "%.400s%s", sink->file != NULL ? sink->file : "",
 			 sink->file != NULL ? ": " : "");
 	name = source_name_of(sink->source, line);
+	if (name != NULL && strncmp(body, name, strlen(name)) == 0)
+		name = NULL; /* it is said already */
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
 		 name != NULL ? name : "", name != NULL ? ": " : "", body);
 	make_printable(text);

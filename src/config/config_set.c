@@ -58,18 +58,6 @@ find_ours(const char *name)
 	return found;
 }
 
-/* PgBouncer's that becomes one of ours as it is, though its own file may make more of it. */
-static const struct config_key *
-find_foreign(const char *name)
-{
-	const struct foreign_name *foreign;
-
-	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
-		if (strcmp(foreign->name, name) == 0 && foreign->here != NULL && foreign->note == NULL)
-			return config_key_find(foreign->section, foreign->here);
-	return NULL;
-}
-
 static int
 take_ours(const struct config_key *key, const char *name, struct config_setting *out, struct fail *why)
 {
@@ -81,25 +69,17 @@ take_ours(const struct config_key *key, const char *name, struct config_setting 
 	return 0;
 }
 
-/* Where PgBouncer listens takes a restart there, too. */
-static bool
-is_fixed(const struct bouncer_key *theirs, const struct config_key *ours)
-{
-	return (ours != NULL && !ours->is_reloadable) || strncmp(theirs->name, "listen_", 7) == 0 ||
-	       strncmp(theirs->name, "unix_socket_", 12) == 0;
-}
-
 static int
 take_theirs(const struct bouncer_key *theirs, struct config_setting *out, struct fail *why)
 {
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
-	if (is_fixed(theirs, ours))
+	if (!bouncer_key_is_changeable(theirs))
 		return fixed(theirs->name, why);
 	snprintf(out->name, sizeof(out->name), "%s", theirs->name);
 	out->is_of_tls = strstr(theirs->name, "_tls") != NULL;
-	if (theirs->fate != BOUNCER_COMBINED && ours == NULL)
-		out->reason = theirs->reason != NULL ? theirs->reason : "not in this version";
+	if (ours == NULL)
+		out->reason = theirs->note;
 	return 0;
 }
 
@@ -111,13 +91,27 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 	struct fail why;
 	bool is;
 
-	if (bouncer_key_ours(theirs) == NULL)
+	if (theirs->fate > BOUNCER_OWN)
 		return false;
 	if (value == NULL)
 		return true;
-	is = bouncer_convert(theirs, value, &converted, &why) == 0;
+	is = bouncer_convert(theirs, value, &converted, &why) >= 0;
 	buf_fini(&converted);
 	return is;
+}
+
+/* A name of PgBouncer's in a file of pgweir's. */
+static int
+take_foreign(const struct bouncer_key *theirs, struct config_setting *out, struct fail *why)
+{
+	const struct config_key *ours = bouncer_key_ours(theirs);
+
+	if (theirs->fate <= BOUNCER_OWN || !bouncer_key_is_changeable(theirs))
+		return take_theirs(theirs, out, why);
+	fail_set(why, "0A000", "%.63s is PgBouncer's; no single setting here corresponds to it", theirs->name);
+	if (ours != NULL)
+		return fail_hint(why, "See %s.%s.", ours->section, ours->name);
+	return fail_hint(why, "Not needed here: %s.", theirs->note);
 }
 
 int
@@ -128,16 +122,9 @@ config_set_resolve(const struct config *config, const char *name, const char *va
 	const struct config_key *ours = find_ours(name);
 
 	*out = (struct config_setting){ 0 };
-	if (ours == NULL)
-		ours = find_foreign(name);
-	if (config->origins->source != NULL)
+	if (config->origins->source != NULL && (theirs != NULL || strchr(name, '.') == NULL))
 		return theirs != NULL ? take_theirs(theirs, out, why) : unknown(name, why);
-	if (theirs != NULL && (ours == NULL || is_their_value(theirs, value))) {
-		if (bouncer_key_ours(theirs) != NULL || is_fixed(theirs, NULL))
-			return take_theirs(theirs, out, why);
-		fail_set(why, "0A000", "%.63s is PgBouncer's; no single setting here corresponds to it", name);
-		return fail_hint(why, "%s",
-				 theirs->reason != NULL ? theirs->reason : "SHOW CONFIG lists the settings.");
-	}
+	if (theirs != NULL && (ours == NULL || is_their_value(theirs, value)))
+		return take_foreign(theirs, out, why);
 	return ours != NULL ? take_ours(ours, name, out, why) : unknown(name, why);
 }

@@ -18,8 +18,8 @@ struct config_setting {
 
 /*
  * name: "pool.pool_size", a name that only one of our settings has, or PgBouncer's, whose units value is in then; in a
- * PgBouncer file, PgBouncer's alone. value NULL: the file's. -1 and why: it is not known (42704), or can't be changed
- * while pgweir runs (55P02).
+ * PgBouncer file, PgBouncer's or one of ours with its section. value NULL: the file's. -1 and why: it is not known
+ * (42704), or can't be changed while pgweir runs (55P02).
  */
 int config_set_resolve(const struct config *config, const char *name, const char *value, struct config_setting *out,
 		       struct fail *why);

@@ -25,9 +25,29 @@ source_free(struct config_source *source)
 		free(source->files[i]);
 	for (size_t i = 0; i < source->name_count; i++)
 		free(source->names[i].name);
+	for (size_t i = 0; i < source->value_count; i++)
+		free(source->values[i]);
+	free(source->values);
 	free(source->files);
 	free(source->names);
 	free(source);
+}
+
+void
+source_set_value(struct config_source *source, size_t row, const char *value)
+{
+	while (source->value_count <= row) {
+		source->values = xreallocarray(source->values, source->value_count + 1, sizeof(*source->values));
+		source->values[source->value_count++] = NULL;
+	}
+	free(source->values[row]);
+	source->values[row] = xstrdup(value);
+}
+
+const char *
+source_value(const struct config_source *source, size_t row)
+{
+	return row < source->value_count ? source->values[row] : NULL;
 }
 
 unsigned

@@ -17,6 +17,8 @@
 #define LINE_SET (UINT_MAX - 2) /* from the console's SET */
 
 struct config_source {
+	char **values; /* of PgBouncer's settings, as in force, by the row of bouncer_keys.c */
+	size_t value_count;
 	char **files;
 	size_t file_count;
 	struct source_name {
@@ -27,6 +29,8 @@ struct config_source {
 };
 
 struct config_source *source_new(void);
+void source_set_value(struct config_source *source, size_t row, const char *value); /* copied */
+const char *source_value(const struct config_source *source, size_t row); /* NULL: none */
 void source_free(struct config_source *source); /* NULL is fine */
 unsigned source_add_file(struct config_source *source, const char *path); /* its number */
 unsigned source_line(unsigned file, unsigned line);

@@ -24,6 +24,7 @@ struct problem_sink {
 	struct config_problems *problems;
 	const char *file; /* what stands before the line: the file as the user named it; NULL: the text names it */
 	struct config_source *source; /* of a pgbouncer.ini: what its lines mean; else NULL */
+	bool has_our_words; /* of a pgbouncer.ini, while what is told names pgweir's settings: they get its names */
 };
 
 /* line 0: about the file as a whole. */

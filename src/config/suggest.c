@@ -1,5 +1,7 @@
 /* src/config/suggest.c - see suggest.h. */
 #include "config/suggest.h"
+
+#include "config/bouncer_state.h"
 #include "config/config_keys.h"
 
 #include <stdbool.h>
@@ -136,15 +138,55 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 	return len > 0;
 }
 
-static const struct foreign_name *
+/* A name of PgBouncer's, as a setting or in a connection string. Returns false if it has none of that name. */
+static bool
+find_bouncer_name(const char *name, int in_scope, struct foreign_name *out, char note[static FOREIGN_NOTE_MAX])
+{
+	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
+	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
+
+	*out = (struct foreign_name){ .name = name, .product = "PgBouncer's", .note = note };
+	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
+		snprintf(note, FOREIGN_NOTE_MAX, "%s",
+			 "write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web");
+	else if (key == NULL)
+		return false;
+	else if (key->section != NULL) {
+		out->section = key->section;
+		out->here = key->key;
+		out->note = key->fate == BOUNCER_PART ? key->note : NULL;
+	} else
+		snprintf(note, FOREIGN_NOTE_MAX, "%s%s", key->fate == BOUNCER_IGNORED ? "not needed: " : "", key->note);
+	return true;
+}
+
+static bool
+find_foreign(const char *name, int in_scope, struct foreign_name *out, char note[static FOREIGN_NOTE_MAX])
+{
+	const struct foreign_name *foreign;
+
+	if (find_bouncer_name(name, in_scope, out, note))
+		return true;
+	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
+		if (strcmp(foreign->name, name) == 0) {
+			*out = *foreign;
+			return true;
+		}
+	return false;
+}
+
+static const char *
 nearest_foreign(const char *name)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct foreign_name *foreign;
+	const struct bouncer_key *key;
 
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+		nearest_try(&nearest, key->name, NULL);
 	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
-		nearest_try(&nearest, foreign->name, foreign);
-	return nearest.what;
+		nearest_try(&nearest, foreign->name, NULL);
+	return nearest.name;
 }
 
 /* Near to a name of this section, else of any section, else of another pooler. */
@@ -152,8 +194,10 @@ static void
 say_nearest(const char *section, int in_scope, const char *name, char *out, size_t out_size)
 {
 	struct nearest here = nearest_to(name), anywhere = here;
-	const struct foreign_name *foreign;
+	char note[FOREIGN_NOTE_MAX];
+	struct foreign_name foreign;
 	const struct config_key *key;
+	const char *theirs;
 	int len;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
@@ -175,23 +219,23 @@ say_nearest(const char *section, int in_scope, const char *name, char *out, size
 		snprintf(out, out_size, "; did you mean \"%s\"?", here.name);
 	else if (anywhere.name != NULL)
 		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
-	else if ((foreign = nearest_foreign(name)) != NULL && foreign->here != NULL)
-		snprintf(out, out_size, "; did you mean %s \"%s\"? Here it is \"%s\" in [%s]", foreign->product,
-			 foreign->name, foreign->here, foreign->section);
+	else if ((theirs = nearest_foreign(name)) != NULL && find_foreign(theirs, in_scope, &foreign, note) &&
+		 foreign.here != NULL)
+		snprintf(out, out_size, "; did you mean %s \"%s\"? Here it is \"%s\" in [%s]", foreign.product, theirs,
+			 foreign.here, foreign.section);
 }
 
 void
 suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size)
 {
-	const struct foreign_name *foreign;
+	char note[FOREIGN_NOTE_MAX];
+	struct foreign_name foreign;
 
-	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++) {
-		if (strcmp(foreign->name, name) == 0) {
-			say_foreign(foreign, section, in_scope, out, out_size);
-			return;
-		}
-	}
-	if (!say_renamed(section, in_scope, name, out, out_size) && !say_elsewhere(section, name, out, out_size))
+	if (say_renamed(section, in_scope, name, out, out_size) || say_elsewhere(section, name, out, out_size))
+		return;
+	if (find_foreign(name, in_scope, &foreign, note))
+		say_foreign(&foreign, section, in_scope, out, out_size);
+	else
 		say_nearest(section, in_scope, name, out, out_size);
 }
 

@@ -33,7 +33,8 @@ void suggest_setting(const char *section, int in_scope, const char *name, char *
 /* The same for the name of a section. */
 void suggest_section(const char *section, char *out, size_t out_size);
 
-/* What other poolers call things (suggest_names.c). */
+/* What others call things (suggest_names.c); PgBouncer's names are in bouncer_keys.c. */
+#define FOREIGN_NOTE_MAX 160
 struct foreign_name {
 	const char *name, *product;
 	const char *section, *here; /* what it is here; or here is NULL and note says what is to be done */

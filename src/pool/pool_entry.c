@@ -301,7 +301,11 @@ no_database(const struct pool_set *set, const char *database, struct fail *why)
 	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
 	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
 	fail_theirs(why, "no such database: %s", name);
-	if (near != NULL)
+	if (config_is_pgbouncers(set->config))
+		fail_hint(why, "%s%s%sAdd a line %s = ... or * = ... to [databases].",
+			  near != NULL ? "Did you mean \"" : "", near != NULL ? near : "",
+			  near != NULL ? "\"? Or: " : "", name);
+	else if (near != NULL)
 		fail_hint(why, "Did you mean \"%s\"? Or add a section [%s %s] or [%s *] to pgweir.ini.", near, kind,
 			  name, kind);
 	else

@@ -28,15 +28,12 @@ send_ready(struct exchange *x)
 void
 refusal_words(const struct exchange *x, const struct fail *why, struct fail *told)
 {
-	*told = *why;
+	config_tell(x->env->config, why, told);
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
-		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->entry->database->name, x->entry->user,
-			    why->detail);
-	}
-	if (x->env->config->compat == COMPAT_PGBOUNCER) {
-		struct fail ours = *told;
+		char detail[FAIL_TEXT_MAX];
 
-		fail_in_their_words(&ours, told);
+		snprintf(detail, sizeof(detail), "%s", told->detail);
+		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->entry->database->name, x->entry->user, detail);
 	}
 }
 

@@ -302,7 +302,7 @@ take_length(struct startup *out, const uint8_t *bytes, size_t len, struct fail *
 
 	if (len > 0 && bytes[0] == STARTUP_DIRECT_TLS) {
 		fail_set(why, "08P01", "TLS is not available here");
-		return fail_hint(why, "Set a certificate in section [tls_client] of pgweir.ini.");
+		return fail_hint(why, "Set certificate_file and key_file in section [tls_client] of pgweir.ini.");
 	}
 	if (len < 4)
 		return 0;

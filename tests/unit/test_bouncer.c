@@ -97,6 +97,12 @@ static const struct {
 	{ MAIN "log_stats = 0\n" DATABASES, "log", "stats_interval", "0s" },
 	{ MAIN DATABASES "[users]\nu = pool_mode=statement\n", "user u", "pool_mode", "statement" },
 	{ MAIN DATABASES "[users]\nu = query_timeout=7\n", "user u", "query_timeout", "7s" },
+	{ MAIN "[databases]\na = pool_size=-1 min_pool_size=2\n", "database a", "min_idle", "2" },
+	/* sections of pgweir's win */
+	{ MAIN DATABASES "[slow_query]\nthreshold = 2s\n", "slow_query", "threshold", "2s" },
+	{ MAIN DATABASES "[http]\nlisten = 127.0.0.1:1\n", "http", "listen", "127.0.0.1:1" },
+	{ MAIN "default_pool_size = 7\n[pool]\npool_size = 8\non_outage = hold\n" DATABASES, "pool", "pool_size", "8" },
+	{ MAIN "[pgweir]\nlisten = 127.0.0.1:1\n" DATABASES, "pgweir", "listen", "127.0.0.1:1" },
 };
 
 Test(bouncer, settings_become_pgweirs)
@@ -135,14 +141,26 @@ static const struct {
 	{ "[pgbouncer]\nauth_type = pam\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"pam\" is not one of any, trust, plain, md5, cert, hba, "
 	  "scram-sha-256" },
-	{ "[pgbouncer]\nauth_file = /nonexistent/users\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:2: error: auth_file: users_file = /nonexistent/users: No such file or directory; "
-	  "write it with lines of \"name\" \"secret\"" },
+	{ MAIN "stats_period = often\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: stats_period: a whole number is needed" },
+	{ MAIN "dns_max_ttl = long\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: dns_max_ttl: a number of seconds is needed" },
+	{ MAIN "on_outage = hold\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting \"on_outage\"; it is pgweir's, in section "
+	  "[pool], which this file may have, too" },
+	{ MAIN "[slow_query]\nthresold = 1s\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:4: error: unknown setting \"thresold\" in [slow_query]; did you mean "
+	  "\"threshold\"?" },
+	{ "[pgbouncer]\nclient_tls_sslmode = require\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:2: error: client_tls_sslmode = require needs client_tls_cert_file and "
+	  "client_tls_key_file" },
 	{ MAIN "listen_addr = db.example\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: listen = db.example:6432: \"db.example\" is not a numeric "
 	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
 	{ MAIN "[databases]\na = host=x what=ever\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter \"what\" here" },
+	{ MAIN "[databases]\na = pool_sise=3\n", "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter "
+						 "\"pool_sise\" here; did you mean \"pool_size\"?" },
 	{ MAIN "[databases]\na = host=\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
 	  "end" },
@@ -152,7 +170,8 @@ static const struct {
 						    "pgbouncer]: this name is reserved for the console" },
 	{ MAIN "[other]\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: [other] is no section of PgBouncer's; it has "
-	  "[pgbouncer], [databases], [users] and [peers]" },
+	  "[pgbouncer], [databases], [users] and [peers]; pgweir's own, such as [http] and [slow_query], may stand "
+	  "beside them" },
 	{ MAIN "%include /nonexistent/more.ini\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: %include: cannot open "
 	  "/nonexistent/more.ini: No such file or directory" },
@@ -173,6 +192,69 @@ Test(bouncer, mistakes_are_told_with_pgbouncers_file_line_and_name)
 		cr_expect_str_eq(first, refused[i].problem, "%s%s", refused[i].text, first);
 		config_unref(config);
 		config_problems_fini(&problems);
+	}
+}
+
+/* PgBouncer starts with all of these. */
+static const struct {
+	const char *text, *section, *key, *value, *warning;
+} warned[] = {
+	{ MAIN "max_client_conn = -5\n" DATABASES, "pgweir", "max_client_connections", "1",
+	  "/nonexistent/pgbouncer.ini:3: warning: max_client_conn: the value must be from 1 to 1000000; 1 is used" },
+	{ MAIN "default_pool_size = 2000000\n" DATABASES, "pool", "pool_size", "100000",
+	  "/nonexistent/pgbouncer.ini:3: warning: default_pool_size: the value must be from 0 to 100000; 100000 is "
+	  "used" },
+	{ MAIN "reserve_pool_timeout = 100000\n" DATABASES, "pool", "overflow_delay", "1d",
+	  "/nonexistent/pgbouncer.ini:3: warning: reserve_pool_timeout: the value must be from 0s to 1d; 1d is used" },
+	{ MAIN, "pgweir", "pool_mode", "session",
+	  "/nonexistent/pgbouncer.ini: warning: [databases] has none: clients can only use the console; for all of "
+	  "them: * = host=127.0.0.1" },
+	{ "[pgbouncer]\nauth_file = /nonexistent/users\n" DATABASES, "auth", "method", "md5",
+	  "/nonexistent/pgbouncer.ini:2: warning: auth_file = /nonexistent/users: No such file or directory" },
+	{ MAIN "min_pool_size = 30\n" DATABASES, "pool", "min_idle", "30",
+	  "/nonexistent/pgbouncer.ini:3: warning: min_pool_size = 30 is more than default_pool_size = 20; no more than "
+	  "default_pool_size are kept" },
+};
+
+Test(bouncer, what_pgbouncer_starts_with_is_warned_of_in_its_words)
+{
+	for (size_t i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(warned[i].text, &problems);
+		struct sought sought = { .section = warned[i].section, .key = warned[i].key };
+
+		cr_assert_not_null(config, "%s", warned[i].text);
+		cr_assert_eq(problems.count, 1, "%s", warned[i].text);
+		cr_expect_str_eq(problems.list[0].text, warned[i].warning, "%s", problems.list[0].text);
+		config_each(config, on_row, &sought);
+		cr_expect_str_eq(sought.value, warned[i].value, "%s", sought.value);
+		config_unref(config);
+		config_problems_fini(&problems);
+	}
+}
+
+Test(bouncer, advice_names_settings_as_the_file_does)
+{
+	static const char *const said[][2] = {
+		{ "Add it to admin_users or stats_users in section [auth] of pgweir.ini.",
+		  "Add it to admin_users or stats_users." },
+		{ "check mode in section [tls_client] of pgweir.ini", "check client_tls_sslmode" },
+		{ "raise pool_size or max_overflow, or see", "raise default_pool_size or reserve_pool_size, or see" },
+		{ "raise max_memory in section [limits] of pgweir.ini.", "raise max_memory in section [limits]." },
+		{ "Put it into users_file; set mode in section [tls_server].",
+		  "Put it into auth_file; set server_tls_sslmode." },
+		{ "\"users_file\" is what somebody named it: /tmp/users_file",
+		  "\"users_file\" is what somebody named it: /tmp/users_file" },
+		{ "certificate_file of one of two", "certificate_file of one of two" },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		char text[256];
+
+		snprintf(text, sizeof(text), "%s", said[i][0]);
+		bouncer_words(text, sizeof(text));
+		cr_expect_str_eq(text, said[i][1], "%s", text);
 	}
 }
 

@@ -1,4 +1,5 @@
 /* tests/unit/test_config.c - the configuration file: what is read, what is refused and with which words. */
+#include "config/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_keys.h"
 #include "config/suggest.h"
@@ -110,8 +111,7 @@ static const struct {
 	  "pgweir.ini:6: error: \"server_lifetime\" is PgBouncer's name; here it is \"pool_recycle\" in [pool]" },
 	{ "PgBouncer's name for something not needed", BASE "[pool]\nserver_reset_query = DISCARD ALL\n",
 	  "pgweir.ini:6: error: \"server_reset_query\" is PgBouncer's name; not needed: pgweir itself clears what a "
-	  "client "
-	  "has left behind" },
+	  "client has left in a server connection, and only what there is" },
 	{ "PgBouncer's name with a typing error", BASE "[pool]\ndefualt_pool_size = 5\n",
 	  "pgweir.ini:6: error: unknown setting \"defualt_pool_size\" in [pool]; did you mean PgBouncer's "
 	  "\"default_pool_size\"? Here it is \"pool_size\" in [pool]" },
@@ -418,10 +418,12 @@ static const struct {
 	{ "auth_query for a user", BASE "[user u]\nauth_query = builtin\n",
 	  "pgweir.ini:6: error: \"auth_query\" belongs in [database NAME]" },
 	{ "TLS without a certificate", BASE "[tls_client]\nmode = require\n",
-	  "pgweir.ini:6: error: this mode needs certificate_file and key_file" },
+	  "pgweir.ini:6: error: mode = require needs certificate_file and key_file in [tls_client]" },
 	{ "clients' certificates, and nobody who signs them",
 	  BASE "[tls_client]\nmode = verify-ca\ncertificate_file = c\nkey_file = k\n",
-	  "pgweir.ini:6: error: this mode needs ca_file, the authorities that sign the clients' certificates" },
+	  "pgweir.ini:6: error: mode = verify-ca needs ca_file in [tls_client]: the authorities that sign the "
+	  "clients' "
+	  "certificates" },
 	{ "a certificate without a key", BASE "[tls_client]\ncertificate_file = /x\n",
 	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
 	{ "a key without a certificate", BASE "[tls_client]\nkey_file = /x\n",
@@ -1657,5 +1659,27 @@ Test(suggest, names_of_other_poolers_lead_to_settings_that_exist)
 		cr_expect(foreign->here != NULL || foreign->note != NULL, "%s", foreign->name);
 		cr_expect(foreign->here == NULL || config_key_find(foreign->section, foreign->here) != NULL, "%s",
 			  foreign->name);
+	}
+}
+
+Test(suggest, each_name_of_pgbouncers_has_a_setting_that_exists_or_a_reason)
+{
+	const struct bouncer_word *word;
+	const struct bouncer_key *key;
+
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+		char text[512];
+
+		cr_expect((key->section == NULL) == (key->fate >= BOUNCER_IGNORED), "%s", key->name);
+		cr_expect(key->section != NULL ? bouncer_key_ours(key) != NULL : key->note != NULL, "%s", key->name);
+		suggest_setting("http", 0, key->name, text, sizeof(text));
+		cr_expect(strncmp(text, "unknown", 7) != 0 && strstr(text, "no such") == NULL, "%s", text);
+	}
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++) {
+		const struct bouncer_key *in_main = word->key != NULL ? bouncer_key_find(word->key) : NULL;
+
+		cr_expect(word->part == WORD_SETTING ? in_main != NULL && bouncer_key_ours(in_main)->scope_name != NULL
+						     : word->note != NULL,
+			  "%s", word->name);
 	}
 }

@@ -45,6 +45,22 @@ upstream = host=127.0.0.1 port=5432
 """
 
 
+def test_the_command_line_says_what_is_wrong_with_it(weir):
+    """And --help-config prints the settings that are named, by either name."""
+    def run(*arguments):
+        done = subprocess.run([weir.binary, *arguments], capture_output=True, text=True, timeout=10, check=False)
+        return done.returncode, done.stdout + done.stderr
+    for arguments, words in (((), "name a configuration file, or use --upstream"),
+                             (("a.ini", "b.ini"), 'one configuration file is enough: "b.ini" is one too many'),
+                             (("--upstream", "postgres://h/d", "a.ini"), 'leave "a.ini" out'),
+                             (("--help-config", "pool_sice"), 'there is no setting "pool_sice"')):
+        code, said = run(*arguments)
+        assert code == 2 and said.startswith("pgweir: ") and words in said.splitlines()[0]
+    code, said = run("--help-config", "pool_size")
+    assert code == 0 and said.startswith("[pool]\npool_size = 20\n") and len(said.splitlines()) == 4
+    assert run("--help-config", "default_pool_size") == (0, said) == run("--help-config", "pool.pool_size")
+
+
 def test_help_and_version(pgweir):
     done = pgweir("--help")
     assert done.returncode == 0 and not done.stderr

@@ -95,6 +95,56 @@ def test_it_runs_and_pgbouncers_defaults_hold(bouncer):
     assert settings["query_wait_timeout"] == "120"
 
 
+def test_show_config_has_all_of_pgbouncers_settings_in_its_order(bouncer):
+    """As they are written, defaults included; a SET shows, too."""
+    bouncer.start(settings="server_reset_query = DISCARD PLANS\nstats_period = 30")
+    rows = bouncer.console("SHOW CONFIG")
+    theirs = {row["key"]: row for row in rows if "." not in row["key"]}
+    assert len(theirs) > 100 and list(theirs)[:3] == ["admin_users", "application_name_add_host", "auth_dbname"]
+    assert theirs["server_reset_query"]["value"] == "DISCARD PLANS" and theirs["stats_period"]["value"] == "30"
+    assert theirs["server_reset_query"]["default"] == "DISCARD ALL" and theirs["max_client_conn"]["default"] == "100"
+    assert theirs["auth_type"]["value"] == "trust" and theirs["server_tls_sslmode"]["value"] == "prefer"
+    assert theirs["listen_port"]["changeable"] == "no" and theirs["pkt_buf"]["value"] == "4096"
+    with bouncer.connect(dbname="pgbouncer", user="root").cursor() as cursor:
+        cursor.execute("SET query_timeout = 2.5")
+        cursor.execute("SET slow_query.threshold = 3s")
+        for wrong in ("max_client_conn = -5", "default_pool_size = 1000000", "query_timeout = -1", "stats_period = x",
+                      "reserve_pool_timeout = 1000000", "scram_iterations = 1"):
+            with pytest.raises(psycopg2.Error):
+                cursor.execute("SET " + wrong)
+    settings = bouncer.settings()
+    assert settings["query_timeout"] == "2.5" and settings["slow_query.threshold"] == "3s"
+    assert settings["max_client_conn"] == "100" and settings["default_pool_size"] == "20"
+
+
+def test_sections_of_pgweirs_give_metrics_and_a_slow_log(bouncer, weir):
+    slow = weir.directory / "their-slow.log"
+    bouncer.start(settings=f"[http]\nlisten = 127.0.0.1:{weir.http_port}\n[slow_query]\nthreshold = 0ms\nfile = {slow}\n")
+    assert bouncer.value("SELECT 41 + 1") == 42
+    wait_until(lambda: slow.exists() and "SELECT" in slow.read_text(), 5)
+    assert weir.metric("pgweir_pool_checkouts_total", database="app", user="web") > 0
+
+
+def test_a_file_without_databases_starts_and_has_a_console(bouncer):
+    """As Debian's own."""
+    bouncer.start(databases="")
+    assert bouncer.console("SHOW VERSION")
+    with pytest.raises(psycopg2.OperationalError, match=r"no such database: app(.|\n)*Add a line app = \.\.\. or \* = "):
+        bouncer.connect()
+
+
+def test_advice_names_pgbouncers_settings(bouncer):
+    bouncer.start()
+    with pytest.raises(psycopg2.OperationalError) as refused:
+        bouncer.connect(dbname="pgbouncer", user="web")
+    assert "Add it to admin_users or stats_users." in str(refused.value) and "pgweir.ini" not in str(refused.value)
+    bouncer.reload(settings="auth_type = md5\nmax_client_conn = 1", databases="app = HERE user=md5user")
+    with pytest.raises(psycopg2.Error) as failed:
+        bouncer.value("SELECT 1", password="web-secret")
+    assert "auth_file" in str(failed.value) and "users_file" not in str(failed.value)
+    assert "users_file" not in bouncer.log() and "section [" not in bouncer.log()
+
+
 def test_a_forced_user_and_another_name(bouncer):
     bouncer.start(databases="theirs = HERE dbname=app2 user=plainuser password=plain-secret\n* = HERE")
     assert bouncer.value("SELECT current_user || '/' || current_database()", dbname="theirs") == "plainuser/app2"
@@ -348,7 +398,7 @@ def test_the_unix_sockets_permissions(bouncer):
 
 
 @pytest.mark.parametrize("line, problem", [
-    ("unix_socket_mode = 0999", "unix_socket_mode: unix_socket_mode = 0999: permissions are octal digits"),
+    ("unix_socket_mode = 0999", "unix_socket_mode = 0999: permissions are octal digits"),
     ("unix_socket_group = nobody-has-this", "there is no such group")])
 def test_permissions_that_cannot_be(bouncer, line, problem):
     bouncer.write(settings=line)
