@@ -70,16 +70,19 @@ load_users(const struct config *config, struct users **out, struct config_proble
 static void
 load_tls(const struct config *config, struct weir_files *out, struct config_problems *problems)
 {
+	bool is_theirs = config->compat == COMPAT_PGBOUNCER; /* tools look for its words */
 	const struct problem_sink sink = { .problems = problems,
-					   .file = config->path[0] != '\0' ? config->path : "--upstream",
+					   .file = is_theirs		     ? NULL
+						   : config->path[0] != '\0' ? config->path
+									     : "--upstream",
 					   .source = config->origins->source,
 					   .has_our_words = config_is_pgbouncers(config) };
 	struct fail why;
 
 	if (weir_load_tls(config, &out->tls, &why) < 0)
-		problem_fail(&sink, 0, "[tls_client]", &why);
+		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "[tls_client]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
-		problem_fail(&sink, 0, "TLS with PostgreSQL", &why);
+		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
 }
 
 int

@@ -353,9 +353,14 @@ weir_load(struct weir *w, const struct weir_overrides *o, struct config_problems
 static void
 report_problems(struct weir *w, struct config_problems *problems, struct fail *why)
 {
-	for (size_t i = 0; i < problems->count; i++)
-		log_write(w->log, problems->list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
-			  problems->list[i].text);
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct config_problem *p = &problems->list[i];
+		const char *word = p->is_error ? "error: " : "warning: "; /* the line has its level already */
+		bool has_word = strncmp(p->text, word, strlen(word)) == 0;
+
+		log_write(w->log, p->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
+			  p->text + (has_word ? strlen(word) : 0));
+	}
 	config_problems_fini(&w->problems);
 	w->problems = *problems;
 	if (problems->error_count == 0)

@@ -23,12 +23,12 @@ close_listeners(struct weir *w)
 }
 
 static bool
-has_clients(const struct weir *w)
+has_clients(const struct weir *w, bool is_waiting)
 {
 	const struct client *c;
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
-	if (c->x.state != CL_CONSOLE)
+	if (is_waiting ? c->x.ticket.is_waiting : c->x.state != CL_CONSOLE)
 		return true;
 	return false;
 }
@@ -47,7 +47,8 @@ weir_stop_if_empty(struct weir *w)
 {
 	if (!w->is_stopping || w->close_listeners_at_us != 0)
 		return;
-	if (!has_clients(w) || (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL)))
+	if (!has_clients(w, false) ||
+	    (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL) && !has_clients(w, true)))
 		weir_end(w);
 }
 

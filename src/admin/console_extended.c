@@ -61,6 +61,19 @@ read_u16(struct reader *r)
 	return v;
 }
 
+static void
+skip_values(struct reader *r, uint16_t count)
+{
+	for (; count > 0 && !r->is_bad; count--) {
+		size_t left = (size_t)(r->end - r->at);
+		uint32_t said = left < 4 ? 0 : wire_u32(r->at), len = said == UINT32_MAX ? 0 : said; /* that is NULL */
+
+		r->is_bad = left < 4 || len > left - 4;
+		if (!r->is_bad)
+			r->at += 4 + (size_t)len;
+	}
+}
+
 /* No formats: all text; one: for all columns; else one for each. */
 static int
 read_formats(struct reader *r, size_t column_count, uint64_t *binary, struct fail *why)
@@ -103,7 +116,10 @@ on_bind(struct console_client *cc, const uint8_t *body, size_t len, struct fail 
 	for (count = read_u16(&r); count > 0 && !r.is_bad; count--)
 		read_u16(&r); /* formats of parameters */
 	count = read_u16(&r);
-	if (!r.is_bad && count > 0) {
+	if (!r.is_bad && count > 0 && prepared->command.row != NULL &&
+	    prepared->command.row->id == COMMAND_SELECT_SET_CONFIG)
+		skip_values(&r, count);
+	else if (!r.is_bad && count > 0) {
 		fail_set(why, "0A000", "console commands take no parameters");
 		return fail_hint(why, "Write the value into the command itself.");
 	}

@@ -114,6 +114,7 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	struct rows rows = { .binary = binary, .out = out };
 	struct column scratch;
 
+	env_of(cc)->x.counters->console_commands++;
 	rows.column_count = console_columns(command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
@@ -532,6 +533,7 @@ static console_run_fn *const runs[COMMAND_COUNT] = { RUN_LIST(RUN_OF) };
 enum run_result
 console_run(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
+	env_of(cc)->x.counters->console_commands++;
 	if (command->row->needs_admin)
 		log_info(env_of(cc)->x.log, "console: %s%s%s by user \"%s\"", command->row->phrase,
 			 command->has_name ? " " : "", command->name, exchange_user(&cc->c->x));

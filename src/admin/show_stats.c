@@ -125,6 +125,17 @@ divide(struct stats *average, const struct stats *weighted)
 	average->of[STAT_TRANSACTION_TIME] = transactions > 0 ? weighted->of[STAT_TRANSACTION_TIME] / transactions : 0;
 }
 
+/* PgBouncer counts the console's clients and commands, too. */
+static void
+add_console(const struct process_counters *c, struct stats *total)
+{
+	total->of[STAT_CLIENT_LOGINS] = 0;
+	for (size_t m = 0; m < LM_COUNT; m++)
+		total->of[STAT_CLIENT_LOGINS] += c->logins[LR_OK][m];
+	total->of[STAT_TRANSACTIONS] += c->console_commands;
+	total->of[STAT_QUERIES] += c->console_commands;
+}
+
 static void
 fill_totals(const struct show_env *env, struct rows *rows)
 {
@@ -139,6 +150,7 @@ fill_totals(const struct show_env *env, struct rows *rows)
 		weighted.of[STAT_TRANSACTION_TIME] += a.of[STAT_TRANSACTION_TIME] * a.of[STAT_TRANSACTIONS];
 	}
 	divide(&average, &weighted);
+	add_console(env->clients->x.counters, &total);
 	for (size_t i = 0; i < STATS; i++)
 		rows_add(rows, &(struct total_row){ totals_names[i].total, total.of[i] });
 	for (size_t i = 0; i < STATS; i++)

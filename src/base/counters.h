@@ -165,6 +165,7 @@ struct process_counters {
 	uint64_t cancels[CR_COUNT];
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
+	uint64_t console_commands;
 	uint64_t restarts; /* how often this service was restarted with its clients; counted from process to process */
 	uint64_t restarts_failed, clients_moved; /* of this process: successors given up; clients taken over */
 	uint64_t loop_iterations;

@@ -4,6 +4,20 @@
 #include "client/client.h"
 #include "relay/relay.h"
 
+/* PgBouncer disconnects who waits for a server. Those that wait because pgweir itself asks one something may go on. */
+static bool
+is_to_leave(const struct client *c, bool is_gentle)
+{
+	struct pool_counts counts;
+
+	if (client_state_is_login((enum client_state)c->x.state))
+		return true;
+	if (!c->x.ticket.is_waiting || !is_gentle)
+		return c->x.ticket.is_waiting;
+	pool_get_counts(c->x.entry->policy, &counts);
+	return counts.pinging + counts.washing == 0;
+}
+
 void
 clients_drain(struct client_env *env, bool is_gentle)
 {
@@ -16,7 +30,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 	fail_theirs(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (client_state_is_login((enum client_state)c->x.state) || c->x.ticket.is_waiting)
+		if (is_to_leave(c, is_gentle))
 			client_close(c, &why);
 		else if (is_gentle || c->x.state == CL_IN_DOUBT)
 			continue;

@@ -23,7 +23,7 @@ static const char *const auth_types[][2] = { { "any", "trust" },
 					     { "scram-sha-256", "scram-sha-256" },
 					     { NULL, NULL } };
 static const char *const sslmodes[][2] = { { "disable", "off" },
-					   { "allow", "prefer" },
+					   { "allow", "allow" },
 					   { "prefer", "prefer" },
 					   { "require", "require" },
 					   { "verify-ca", "verify-ca" },

@@ -37,7 +37,8 @@ enum auth_method {
 enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_LOGFMT, SLOW_FORMAT_POSTGRES };
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
-enum tls_mode { TLS_OFF, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+/* TLS_ALLOW is as TLS_PREFER: PgBouncer and libpq have both words. */
+enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 

@@ -19,7 +19,7 @@ mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 	static const struct {
 		const char *word;
 		enum tls_mode mode;
-	} modes[] = { { "disable", TLS_OFF },	  { "allow", TLS_PREFER },	  { "prefer", TLS_PREFER },
+	} modes[] = { { "disable", TLS_OFF },	  { "allow", TLS_ALLOW },	  { "prefer", TLS_PREFER },
 		      { "require", TLS_REQUIRE }, { "verify-ca", TLS_VERIFY_CA }, { "verify-full", TLS_VERIFY_FULL } };
 	const char *word = upstream->words[UPSTREAM_SSLMODE], *root = upstream->words[UPSTREAM_SSLROOTCERT];
 	enum tls_mode mode = settings->server_tls_mode;

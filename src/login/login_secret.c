@@ -38,6 +38,14 @@ conclude(struct client *c, enum auth_verdict verdict, const char *secret, const 
 		verdict = AUTH_REFUSED;
 		why = &none;
 	}
+	/* PgBouncer says so at once: that tells nothing of the user. */
+	if (verdict == AUTH_FAILED && c->env->x.config->compat == COMPAT_PGBOUNCER) {
+		fail_set(&none, "08P01", "the user can't be looked up: auth_query failed");
+		fail_theirs(&none, "bouncer config error");
+		verdict = AUTH_REFUSED;
+		why = &none;
+	}
+	c->login->is_user = verdict == AUTH_KNOWN || verdict == AUTH_WITHOUT_SECRET;
 	if (verdict == AUTH_REFUSED)
 		login_refuse(c, why, LR_ERROR);
 	else

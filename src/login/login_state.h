@@ -58,6 +58,7 @@ struct client_login {
 	uint64_t tls_begun_us;
 	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
+	bool is_user; /* auth_query has found the user, with a secret (is_known) or without */
 	bool is_proxy_due; /* a PROXY header comes first */
 	bool is_asked_again; /* the server that was asked about its settings was lost */
 	bool has_error;

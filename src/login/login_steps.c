@@ -175,7 +175,8 @@ login_wrong_password(struct client *c)
 
 	login_secret_doubted(c);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
-	if (c->login->method == LM_SCRAM)
+	/* Under md5 this would tell which proof the user was asked for, and so whether there is one. */
+	if (c->login->method == LM_SCRAM && c->login->demand != AUTH_MD5)
 		fail_theirs(&why, "SASL authentication failed");
 	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }
@@ -189,22 +190,47 @@ admit(struct client *c, enum login_method method)
 }
 
 /* PgBouncer lets nobody in that it has never heard of, whatever else need be proved. */
-static bool
-is_trusted(const struct client *c, struct fail *why)
+static void
+trust(struct client *c)
 {
 	const struct config *config = c->env->x.config;
 	struct scope_settings settings;
 	struct user_secret secret;
+	struct fail why;
 
 	if (config->compat != COMPAT_PGBOUNCER || c->env->users == NULL ||
-	    users_find(c->env->users, c->login->user, &secret))
-		return true;
+	    users_find(c->env->users, c->login->user, &secret)) {
+		admit(c, LM_TRUST);
+		return;
+	}
+	if (auth_query_is_on(c->env->x.auth_queries, replication_database(c))) {
+		client_step(&c->x, CE_ASK_PROOF);
+		login_find_secret(c);
+		return;
+	}
 	config_effective(config, config_find_database(config, c->login->database), NULL, &settings);
-	if (strcmp(settings.auth_query, "off") != 0)
-		return true;
-	fail_set(why, "28000", "\"trust\" authentication failed");
-	fail_hint(why, "User \"%.63s\" is not in auth_file.", c->login->user);
-	return false;
+	if (strcmp(settings.auth_query, "off") != 0) {
+		admit(c, LM_TRUST);
+		return;
+	}
+	fail_set(&why, "28000", "\"trust\" authentication failed");
+	fail_hint(&why, "User \"%.63s\" is not in auth_file.", c->login->user);
+	login_refuse(c, &why, LR_NO_SUCH_USER);
+}
+
+/* The same of a user that was looked up. */
+static void
+trust_found(struct client *c)
+{
+	struct fail why;
+
+	if (c->login->is_user) {
+		admit(c, LM_TRUST);
+		return;
+	}
+	fail_set(&why, "28000", "\"trust\" authentication failed");
+	fail_theirs(&why, "no such user");
+	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
 static const char *
@@ -236,10 +262,8 @@ login_authenticate(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 	else if (login_certificate(c, &why) < 0)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
-	else if (l->demand == AUTH_TRUST && !is_trusted(c, &why))
-		login_refuse(c, &why, LR_NO_SUCH_USER);
 	else if (l->demand == AUTH_TRUST)
-		admit(c, LM_TRUST);
+		trust(c);
 	else if (l->demand == AUTH_CERT)
 		admit(c, LM_CERT);
 	else if (l->demand == AUTH_PEER) {
@@ -272,7 +296,9 @@ login_secret_found(struct client *c)
 {
 	struct fail why;
 
-	if (begin_exchange(c, &why) < 0)
+	if (c->login->demand == AUTH_TRUST)
+		trust_found(c);
+	else if (begin_exchange(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (!login_is_waiting(c))
 		login_flush(c);

@@ -126,10 +126,16 @@ is_valid(int64_t valid_until_us)
 }
 
 static enum auth_verdict
-secret_verdict(const char *secret, int64_t valid_until_us, const char **out)
+secret_verdict(bool is_user, const char *secret, int64_t valid_until_us, const char **out)
 {
 	*out = secret != NULL && is_valid(valid_until_us) ? secret : NULL;
-	return *out != NULL ? AUTH_KNOWN : AUTH_UNKNOWN;
+	return *out != NULL ? AUTH_KNOWN : is_user ? AUTH_WITHOUT_SECRET : AUTH_UNKNOWN;
+}
+
+static enum auth_verdict
+kept_verdict(const struct auth_kept *kept, const char **out)
+{
+	return secret_verdict(kept->is_user, kept->secret, kept->valid_until_us, out);
 }
 
 static void
@@ -159,7 +165,7 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 	*secret = NULL;
 	if (kept != NULL && auth_kept_is_usable(kept, now_us)) {
 		all->counters->auth_queries[AQ_STALE]++;
-		return secret_verdict(kept->secret, kept->valid_until_us, secret);
+		return kept_verdict(kept, secret);
 	}
 	unreachable(why);
 	return AUTH_REFUSED;
@@ -194,7 +200,7 @@ tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
 	if (!lookup->source->is_retired)
 		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
-	verdict = secret_verdict(secret, answer->valid_until_us, &secret);
+	verdict = secret_verdict(answer->is_user, secret, answer->valid_until_us, &secret);
 	answer_asks(lookup, verdict, secret, NULL);
 	explicit_bzero(text, sizeof(text));
 }
@@ -229,7 +235,7 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 		tell_row(lookup, answer);
 		break;
 	case AUTH_END_ERROR:
-		answer_asks(lookup, AUTH_UNKNOWN, NULL, NULL);
+		answer_asks(lookup, AUTH_FAILED, NULL, NULL);
 		break;
 	case AUTH_END_UNREACHABLE:
 		tell_unreachable(lookup);
@@ -282,7 +288,7 @@ answer_down(struct auth_source *source, const struct auth_key *key, const char *
 	source->all->counters->auth_queries[AQ_FAILED]++;
 	auth_log(source, &source->why_down, now_us);
 	if (source->is_refused)
-		return AUTH_UNKNOWN;
+		return AUTH_FAILED;
 	return fall_back(source->all, key, secret, why, now_us);
 }
 
@@ -338,7 +344,7 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
-		return secret_verdict(kept->secret, kept->valid_until_us, secret);
+		return kept_verdict(kept, secret);
 	}
 	if (is_down(source, now_us))
 		return answer_down(source, &key, secret, why, now_us);

@@ -35,7 +35,9 @@ struct tls_store; /* pool/tls_store.h */
 enum auth_verdict {
 	AUTH_LATER, /* done follows */
 	AUTH_KNOWN,
-	AUTH_UNKNOWN, /* there is no such user, or its secret is missing or expired, or PostgreSQL reported an error */
+	AUTH_WITHOUT_SECRET, /* the user's secret is missing or expired */
+	AUTH_UNKNOWN, /* there is no such user */
+	AUTH_FAILED, /* PostgreSQL reported an error, which the log has */
 	AUTH_REFUSED /* PostgreSQL can't be asked; *why reveals nothing about the user */
 };
 

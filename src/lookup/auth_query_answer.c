@@ -105,6 +105,7 @@ auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_
 		return fail_set(why, "22023", "its third column is not a number of seconds since 1970");
 	if (secret->len > AUTH_SECRET_MAX)
 		return fail_set(why, "22023", "its secret is longer than %d bytes", AUTH_SECRET_MAX);
+	out->is_user = true;
 	if (secret->len == 0)
 		return 0; /* NULL or empty */
 	if (memchr(secret->text, 0, secret->len) != NULL)

@@ -98,6 +98,7 @@ cache_entry_new(const struct auth_key *key, const struct auth_answer *answer)
 		memcpy(e->text, answer->secret, answer->secret_len);
 		e->kept.secret = e->text;
 	}
+	e->kept.is_user = answer->is_user;
 	e->kept.valid_until_us = answer->valid_until_us;
 	return e;
 }

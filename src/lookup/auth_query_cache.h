@@ -28,6 +28,7 @@
 #define AUTH_VALID_FOR_EVER INT64_MAX
 
 struct auth_answer {
+	bool is_user; /* there is one */
 	const char *secret; /* points into the row, not terminated; NULL: no password logs in */
 	size_t secret_len;
 	int64_t valid_until_us; /* since 1970; the secret is valid up to and including this moment */
@@ -50,7 +51,8 @@ struct auth_key {
 };
 
 struct auth_kept {
-	const char *secret; /* NULL: there is no such user */
+	bool is_user;
+	const char *secret; /* NULL: there is no such user, or it has none */
 	int64_t valid_until_us; /* see struct auth_answer */
 	uint64_t asked_us, expires_us;
 };

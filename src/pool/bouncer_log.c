@@ -95,7 +95,7 @@ bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, en
 		return;
 	if (why->theirs[0] != '\0') {
 		log_warning(entry->set->log, "server login failed: FATAL %s", why->theirs);
-		bouncer_log_end(entry, srv, "login failed");
+		bouncer_log_end(entry, srv, srv->target->replication != NULL ? "login failed" : why->theirs);
 	} else
 		bouncer_log_end(entry, srv, server_failure_word(kind));
 }

@@ -636,6 +636,7 @@ pool_get_counts(const struct pool *p, struct pool_counts *out)
 		.opening = p->count[PC_OPENING],
 		.idle = p->count[PC_IDLE],
 		.pinging = p->count[PC_PINGING],
+		.washing = p->washing,
 		.lent = p->count[PC_LENT],
 		.closing = p->count[PC_CLOSING],
 		.waiting = p->waiting,

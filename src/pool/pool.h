@@ -220,6 +220,7 @@ void pool_set_circuit(struct pool *p, struct pool_circuit *c, uint64_t now_us);
 
 struct pool_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
+	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
 	uint64_t oldest_waiter_us; /* since_us of the first in line; 0: nobody waits */
 	uint64_t backoff_until_us; /* 0: not backing off */
 	struct pool_outage outage;

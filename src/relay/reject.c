@@ -37,6 +37,14 @@ refusal_words(const struct exchange *x, const struct fail *why, struct fail *tol
 	}
 }
 
+/* PgBouncer disconnects those who wait when PostgreSQL refuses to log in, unless it is just starting. */
+static bool
+ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum request_failure kind)
+{
+	return x->env->config->compat == COMPAT_PGBOUNCER && kind == RF_BACKEND_UNREACHABLE && why->theirs[0] != '\0' &&
+	       strcmp(why->sqlstate, "57P03") != 0;
+}
+
 void
 refuse_request(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
@@ -49,7 +57,7 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 	refusal_words(x, why, &told);
 	report_failure(x, &told, kind, NULL);
 	report_error(x->entry, EO_PROXY, told.sqlstate);
-	if (kind == RF_SHUTDOWN || x->entry->is_orphan) {
+	if (kind == RF_SHUTDOWN || x->entry->is_orphan || ends_as_with_pgbouncer(x, why, kind)) {
 		exchange_close(x, &told);
 		return;
 	}

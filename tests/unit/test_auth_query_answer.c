@@ -123,6 +123,7 @@ Test(auth_query_answer, secrets_have_a_limit)
 
 	memset(body + 6, 'x', sizeof(body) - 6);
 	cr_expect_eq(auth_answer_read(body, sizeof(body) - 1, "web", &answer, &why), 0);
+	cr_expect(answer.is_user);
 	cr_expect_eq(answer.secret_len, AUTH_SECRET_MAX);
 	body[5]++;
 	cr_expect_eq(auth_answer_read(body, sizeof(body), "web", &answer, &why), -1);

@@ -27,7 +27,7 @@ static void
 put(struct auth_cache *cache, uint64_t source, const char *user, const char *secret, uint64_t now_us)
 {
 	struct auth_key key = key_of(source, user);
-	struct auth_answer a = { secret, secret == NULL ? 0 : strlen(secret), AUTH_VALID_FOR_EVER };
+	struct auth_answer a = { secret != NULL, secret, secret == NULL ? 0 : strlen(secret), AUTH_VALID_FOR_EVER };
 
 	auth_cache_put(cache, &key, &a, TTL, now_us);
 }
@@ -78,7 +78,7 @@ Test(auth_query_cache, that_there_is_no_such_user_is_soon_forgotten)
 {
 	struct auth_cache *cache = auth_cache_new(42, 10);
 	struct auth_key key = key_of(1, "short");
-	struct auth_answer none = { NULL, 0, AUTH_VALID_FOR_EVER };
+	struct auth_answer none = { false, NULL, 0, AUTH_VALID_FOR_EVER };
 
 	put(cache, 1, "nobody", NULL, NOW);
 	cr_expect_null(find(cache, 1, "nobody")->secret);
@@ -111,7 +111,7 @@ Test(auth_query_cache, a_newer_answer_takes_its_place)
 {
 	struct auth_cache *cache = auth_cache_new(42, 10);
 	struct auth_key key = key_of(1, "web");
-	struct auth_answer a = { "new", 3, 5 };
+	struct auth_answer a = { true, "new", 3, 5 };
 
 	put(cache, 1, "web", "old", NOW);
 	put(cache, 2, "web", "other", NOW);

@@ -284,6 +284,7 @@ static const char *const for_anybody[] = {
 	"SELECT CURRENT_DATABASE ( )",
 	"SELECT PG_IS_IN_RECOVERY ( )",
 	"SELECT PG_ADVISORY_UNLOCK_ALL ( )",
+	"SELECT SET_CONFIG (",
 	"SELECT T . OID",
 };
 static const char *const for_admins[] = {

@@ -395,3 +395,14 @@ def test_set_needs_an_admin_and_drivers_may_still_set_what_is_postgresqls(weir):
         for harmless in ("statement_timeout = '5s'", "lock_timeout = 0", "SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
                          "application_name = 'x'", "TIME ZONE 'UTC'"):
             assert shape(console.ask(query(f"SET {harmless}"))) == "C:SET Z:I"
+
+
+def test_logins_and_the_consoles_commands_are_counted(weir):
+    weir.start()
+    for _ in range(3):
+        with weir.raw() as wire:
+            wire.query("SELECT 1")
+    before, after = [{row["name"]: int(row["value"]) for row in weir.console("SHOW TOTALS")} for _ in range(2)]
+    assert before["total_client_login_count"] >= 3 + 1
+    for name in "total_xact_count", "total_query_count":
+        assert before[name] >= 3 + 1 and after[name] == before[name] + 1, name

@@ -47,6 +47,19 @@ def test_a_portal_is_fetched_in_parts(wire):
     assert len(texts(replies)) == 14
 
 
+def test_a_pooler_whose_server_this_is_may_set_its_settings(wire):
+    sql = "SELECT pg_catalog.set_config($1, $2, false), pg_catalog.set_config($3, $4, false)"
+    replies = wire.ask(parse("", sql), bind("", "", ["DateStyle", "ISO", "TimeZone", None]), execute(), sync())
+    assert shape(replies) == "1 2 D C:SELECT 1 Z:I"
+    replies = wire.ask(parse("", "SHOW LISTS"), bind("", "", ["x"]), execute(), sync())
+    assert sqlstates(replies) == ["0A000"]
+    whole = bind("", "", ["DateStyle", "ISO"])
+    for cut in range(10, len(whole) - 4):       # a value that is longer than the message
+        body = whole[5:cut]
+        replies = wire.ask(parse("", sql), message("B", body), sync())
+        assert sqlstates(replies) == ["08P01"], cut
+
+
 def test_a_portal_asked_for_as_many_rows_as_it_has_is_not_at_its_end(wire):
     replies = wire.ask(parse("", "SHOW VERSION"), bind(), execute("", 1), execute("", 1), sync())
     assert shape(replies) == "1 2 D s C:SHOW Z:I"

@@ -78,6 +78,10 @@ logfile = {self.log_file}
             cursor.execute(command)
             return [dict(zip([column[0] for column in cursor.description], row)) for row in cursor.fetchall()]
 
+    def command(self, command):
+        with self.connect(dbname="pgbouncer", user="root").cursor() as cursor:
+            cursor.execute(command)
+
     def settings(self):
         return {row["key"]: row["value"] for row in self.console("SHOW CONFIG")}
 
@@ -176,6 +180,23 @@ def test_a_bad_reload_changes_nothing_and_names_the_line(bouncer):
     bouncer.weir.signal(SIGHUP)
     wait_until(lambda: "pgbouncer.ini:13: error: default_pool_size: a whole number is needed" in bouncer.log(), 5)
     assert bouncer.settings()["default_pool_size"] == "20"
+
+
+def test_certificates_that_are_not_there_are_told_in_pgbouncers_words(bouncer):
+    bouncer.start()
+    bouncer.write(settings="client_tls_sslmode = require\nclient_tls_cert_file = /nowhere.crt\n"
+                           "client_tls_key_file = /nowhere.key")
+    bouncer.weir.signal(SIGHUP)
+    wait_until(lambda: re.search(r" ERROR TLS setup failed: [^\n]*No such file or directory", bouncer.log()), 5)
+
+
+def test_another_server_tls_sslmode_opens_new_servers(bouncer):
+    bouncer.start(settings="pool_mode = transaction\nserver_tls_sslmode = prefer")
+    client = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    pid = client.query("SELECT pg_backend_pid()")
+    bouncer.reload(settings="pool_mode = transaction\nserver_tls_sslmode = allow")
+    assert client.query("SELECT pg_backend_pid()") != pid
+    wait_until(lambda: re.search(r"S-0x\S+ app/web@\S+ closing because: database configuration changed", bouncer.log()), 5)
 
 
 def test_included_files(bouncer):
@@ -355,6 +376,41 @@ def test_refusals_are_in_pgbouncers_words(bouncer):
     assert 'server login failed: FATAL database "nowhere" does not exist' in bouncer.log()
 
 
+def test_those_who_wait_are_disconnected_when_postgresql_refuses_the_password(bouncer):
+    postgres = bouncer.weir.postgres
+    bouncer.start(settings="default_pool_size = 1\npool_mode = transaction",
+                  databases="app = HERE user=plainuser password=plain-secret")
+    waiting = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    assert waiting.query("SELECT 1") == [["1"]]
+    postgres.query("ALTER ROLE plainuser PASSWORD 'another'")
+    try:
+        bouncer.command("RECONNECT")
+        wait_until(lambda: not postgres.backends(usename="plainuser"), 5)
+        waiting.send(rawwire.query("SELECT 2"))
+        error = rawwire.errors(waiting.read_until("E", timeout=5))[0]
+        assert (error.severity, error.sqlstate) == ("FATAL", "28P01")
+        waiting.wait_closed(5)
+        wait_until(lambda: len(re.findall(r" [CS]-0x\S+ \S+ closing because: password authentication failed for user "
+                                          r'"plainuser" \(age=\d+s\)$', bouncer.log(), re.M)) == 2, 5)
+    finally:
+        postgres.query("ALTER ROLE plainuser PASSWORD 'plain-secret'")
+
+
+def test_a_shutdown_lets_go_on_who_waits_for_pgweirs_own_question_alone(bouncer):
+    """Nothing but that question about the database's code looks at pg_policy."""
+    bouncer.start(settings="default_pool_size = 1\npool_mode = transaction")
+    with bouncer.weir.postgres.connect().cursor() as locker:
+        locker.execute("BEGIN; LOCK TABLE pg_catalog.pg_policy IN ACCESS EXCLUSIVE MODE")
+        waiting = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+        wait_until(lambda: bouncer.weir.postgres.backends(wait_event_type="Lock"), 5, "the question")
+        waiting.send(rawwire.query("SELECT 'served'"))
+        wait_until(lambda: any(row["cl_waiting"] == 1 for row in bouncer.console("SHOW POOLS")), 5)
+        bouncer.command("SHUTDOWN WAIT_FOR_SERVERS")
+        locker.execute("ROLLBACK")
+    assert rawwire.texts(waiting.read_until("Z", timeout=5)) == [["served"]]
+    assert bouncer.weir.wait_exit(5) == 0
+
+
 def test_limits_on_time_are_in_pgbouncers_words(bouncer):
     bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nquery_wait_timeout = 0.3\n"
                            "idle_transaction_timeout = 1")
@@ -381,6 +437,29 @@ def test_a_wrong_scram_password_is_in_pgbouncers_words(bouncer):
     bouncer.start(settings="auth_type = scram-sha-256")
     assert "SASL authentication failed" in refusal(bouncer, password="wrong")
     wait_until(lambda: re.search(r"app/web@\S+ closing because: SASL authentication failed \(age=\d+s\)$", bouncer.log(), re.M), 5)
+
+
+SCRAM = ("SCRAM-SHA-256$4096:D76gvGUVj9Z4DNiGoabOBg==$RukL0Xo3Ql/2F9FsD7mcQ3GATG2fD3PA71qY1JagGDs=:"
+         "BhKUwyyivFm7Tq2jDJVXSVRbRDgTWyBilZKgg6DDuYU=")
+
+
+def test_which_proof_was_asked_for_is_not_in_the_words_under_md5(bouncer):
+    """Strangers are asked for this one or that."""
+    bouncer.start(settings="auth_type = md5")
+    bouncer.users.write_text("".join(f'"user{i}" "{SCRAM}"\n' for i in range(9)))
+    bouncer.weir.signal(SIGHUP)
+    wait_until(lambda: "reloaded" in bouncer.log(), 5, "the reload")
+    for i in range(8):
+        assert 'password authentication failed for user "stranger' in refusal(bouncer, user=f"stranger{i}", password="x")
+
+
+def test_trust_is_for_users_that_auth_query_finds(bouncer):
+    bouncer.start(settings="auth_type = trust\nauth_user = web\nauth_query = SELECT rolname, NULL FROM pg_roles "
+                           "where rolname = $1", databases="app = HERE user=web")
+    for _ in "asked", "kept":
+        assert bouncer.value("SELECT current_user", user="plainuser") == "web"
+        assert "FATAL:  no such user" in refusal(bouncer, user="stranger")
+    wait_until(lambda: re.search(r"app/stranger@\S+ closing because: no such user \(age=\d+s\)$", bouncer.log(), re.M), 5)
 
 
 def test_anybody_may_come_in_with_auth_type_any(bouncer):
@@ -708,6 +787,14 @@ def test_auth_dbname_is_a_database_of_the_file(bouncer, lookup):
                    databases=f"app = HERE\nthere = {bouncer.there}\nhere = HERE dbname=app auth_dbname=app2\n"
                              f"app2 = {bouncer.there}")
     assert bouncer.value("SELECT current_user", dbname="here", **PLAIN) == "plainuser"
+
+
+def test_an_auth_query_that_fails_is_a_config_error(bouncer, lookup):
+    bouncer.start(settings=lookup.replace("public.known", "public.nowhere"),
+                  databases=f"app = HERE auth_dbname=there\nthere = {bouncer.there}")
+    assert "FATAL:  bouncer config error" in refusal(bouncer, **PLAIN)
+    assert "FATAL:  bouncer config error" in refusal(bouncer, user="stranger", password="x")
+    wait_until(lambda: 'relation "public.nowhere" does not exist' in bouncer.log(), 5)
 
 
 def test_auth_dbname_that_is_disabled_or_the_console(bouncer, lookup):
