@@ -118,6 +118,8 @@ put_float8(struct buf *out, double v, bool binary)
 
 	if (isnan(v))
 		put_null(out);
+	else if (isinf(v) && !binary)
+		console_put_text(out, "Infinity"); /* as PostgreSQL writes it */
 	else if (binary) {
 		memcpy(&bits, &v, sizeof(bits));
 		put_u64(out, bits);

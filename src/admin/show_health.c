@@ -1,31 +1,62 @@
 /* src/admin/show_health.c - SHOW LATENCY, ERRORS and BACKENDS: is it the pool, the database, or the network? */
 #include "admin/show.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
+#define FIGURES 9
+#define FIGURE_MAX 24
+
+/* As text: what is beyond a histogram's last bound is no number. */
 struct latency_row {
-	const char *database;
+	const char *database, *figures[FIGURES];
 	uint64_t requests;
-	double query_p50_ms, query_p95_ms, query_p99_ms, wait_p50_ms, wait_p95_ms, wait_p99_ms;
-	double server_p50_ms, server_p95_ms, server_p99_ms;
 };
+
+#define FIGURE(name, i) COLUMN_NAMED(TEXT, struct latency_row, name, figures[i])
 
 /* Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's own time to its first reply.
  */
 static const struct column latency_columns[] = {
-	COLUMN(TEXT, struct latency_row, database),	   COLUMN(INT8, struct latency_row, requests),
-	COLUMN(FLOAT8, struct latency_row, query_p50_ms),  COLUMN(FLOAT8, struct latency_row, query_p95_ms),
-	COLUMN(FLOAT8, struct latency_row, query_p99_ms),  COLUMN(FLOAT8, struct latency_row, wait_p50_ms),
-	COLUMN(FLOAT8, struct latency_row, wait_p95_ms),   COLUMN(FLOAT8, struct latency_row, wait_p99_ms),
-	COLUMN(FLOAT8, struct latency_row, server_p50_ms), COLUMN(FLOAT8, struct latency_row, server_p95_ms),
-	COLUMN(FLOAT8, struct latency_row, server_p99_ms),
+	COLUMN(TEXT, struct latency_row, database),
+	COLUMN(INT8, struct latency_row, requests),
+	FIGURE("query_p50_ms", 0),
+	FIGURE("query_p95_ms", 1),
+	FIGURE("query_p99_ms", 2),
+	FIGURE("wait_p50_ms", 3),
+	FIGURE("wait_p95_ms", 4),
+	FIGURE("wait_p99_ms", 5),
+	FIGURE("server_p50_ms", 6),
+	FIGURE("server_p95_ms", 7),
+	FIGURE("server_p99_ms", 8),
 };
 
 /* To three digits behind the point; a histogram tells no more. */
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
-	return h->count == 0 ? (double)NAN : (double)(uint64_t)(histogram_quantile_us(h, bounds, q) + 0.5) / 1000;
+	double us = histogram_quantile_us(h, bounds, q, 0);
+
+	return h->count == 0 ? (double)NAN : isinf(us) ? us : (double)(uint64_t)(us + 0.5) / 1000;
+}
+
+/* Fills three figures; NULL: there were no requests. */
+static void
+put_figures(const struct histogram *h, const struct histogram_bounds *bounds, char texts[][FIGURE_MAX],
+	    const char *figures[])
+{
+	static const double quantiles[] = { 0.5, 0.95, 0.99 };
+
+	for (size_t i = 0; i < 3; i++) {
+		double ms = quantile_ms(h, bounds, quantiles[i]);
+
+		figures[i] = isnan(ms) ? NULL : texts[i];
+		if (isinf(ms))
+			snprintf(texts[i], FIGURE_MAX, ">%" PRIu64, bounds->le_us[bounds->count - 1] / 1000);
+		else
+			snprintf(texts[i], FIGURE_MAX, "%.15g", ms);
+	}
 }
 
 static void
@@ -33,18 +64,12 @@ fill_latency(const struct show_env *env, struct rows *rows)
 {
 	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
 		const struct database_counters *c = &d->counters;
-		const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
 		struct latency_row row = { .database = d->name, .requests = c->requests };
+		char texts[FIGURES][FIGURE_MAX];
 
-		row.query_p50_ms = quantile_ms(&c->query_duration, query, 0.5);
-		row.query_p95_ms = quantile_ms(&c->query_duration, query, 0.95);
-		row.query_p99_ms = quantile_ms(&c->query_duration, query, 0.99);
-		row.wait_p50_ms = quantile_ms(&c->pool_wait, wait, 0.5);
-		row.wait_p95_ms = quantile_ms(&c->pool_wait, wait, 0.95);
-		row.wait_p99_ms = quantile_ms(&c->pool_wait, wait, 0.99);
-		row.server_p50_ms = quantile_ms(&c->server_response, query, 0.5);
-		row.server_p95_ms = quantile_ms(&c->server_response, query, 0.95);
-		row.server_p99_ms = quantile_ms(&c->server_response, query, 0.99);
+		put_figures(&c->query_duration, &histogram_bounds_query, texts, row.figures);
+		put_figures(&c->pool_wait, &histogram_bounds_wait, texts + 3, row.figures + 3);
+		put_figures(&c->server_response, &histogram_bounds_query, texts + 6, row.figures + 6);
 		rows_add(rows, &row);
 	}
 }

@@ -43,7 +43,7 @@ ms(uint64_t us)
 static double
 p95_us(const struct query_row *q)
 {
-	double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95);
+	double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95, q->max_us);
 
 	return us < (double)q->max_us ? us : (double)q->max_us; /* it is interpolated within its bucket */
 }

@@ -1,6 +1,8 @@
 /* src/base/histogram.c - see histogram.h. */
 #include "base/histogram.h"
 
+#include <math.h>
+
 /* 100 ms is a bound of its own, so that "p95 below 100 ms" can be read off exactly. */
 const struct histogram_bounds histogram_bounds_query = {
 	.count = 17,
@@ -35,23 +37,20 @@ histogram_add(struct histogram *to, const struct histogram *from)
 }
 
 double
-histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q)
+histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q, uint64_t max_us)
 {
 	double rank = q * (double)h->count, below = 0;
 
 	if (h->count == 0)
 		return 0;
-	for (size_t i = 0; i < bounds->count; i++) {
+	for (size_t i = 0; i <= bounds->count; i++) {
 		double in = (double)h->buckets[i];
-		double low = i == 0 ? 0 : (double)bounds->le_us[i - 1], high = (double)bounds->le_us[i];
+		double low = i == 0 ? 0 : (double)bounds->le_us[i - 1];
+		double high = i < bounds->count ? (double)bounds->le_us[i] : max_us > 0 ? (double)max_us : INFINITY;
 
-		if (h->buckets[i] > 0 && below + in >= rank) {
-			double part = rank > below ? (rank - below) / in : 0;
-
-			return low + (high - low) * part;
-		}
+		if (h->buckets[i] > 0 && below + in >= rank)
+			return isinf(high) ? high : low + (high - low) * (rank > below ? (rank - below) / in : 0);
 		below += in;
 	}
-	/* It is in the last bucket, of which only the lower bound is known. */
-	return (double)bounds->le_us[bounds->count - 1];
+	return INFINITY;
 }

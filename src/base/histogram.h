@@ -53,7 +53,11 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 /* Counts the same value this many times. */
 void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. */
-double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q);
+/*
+ * Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. max_us: the
+ * largest value of all; 0 if it is not known: then what is beyond the last bound is INFINITY.
+ */
+double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
+			     uint64_t max_us);
 
 #endif

@@ -14,6 +14,11 @@ function duration(ms) {
 	return Math.floor(s / 86400) + " d " + Math.floor(s % 86400 / 3600) + " h";
 }
 
+// A quantile of a histogram, and that one's last bound.
+function quantile(ms, last = 30000) {
+	return ms >= last ? "> " + duration(last) : duration(ms);
+}
+
 function short(n) {
 	if (n >= 1e9) return (n / 1e9).toFixed(1) + " G";
 	if (n >= 1e6) return (n / 1e6).toFixed(1) + " M";
@@ -46,8 +51,8 @@ function tiles(status, history) {
 	const p95 = Math.max(0, ...recent.map(s => s.p95)), failed = mean("failed");
 	return [
 		{ id: "qps", name: "requests/s", value: short(mean("qps")) },
-		{ id: "p95", name: "p95, 10 s", value: duration(p95), level: p95 >= 100 ? "bad" : "" },
-		{ id: "p99", name: "p99, 10 s", value: duration(Math.max(0, ...recent.map(s => s.p99))) },
+		{ id: "p95", name: "p95, 10 s", value: quantile(p95), level: p95 >= 100 ? "bad" : "" },
+		{ id: "p99", name: "p99, 10 s", value: quantile(Math.max(0, ...recent.map(s => s.p99))) },
 		{ id: "waiting", name: "waiting now", value: short(status.waiting), level: status.waiting > 0 ? "warn" : "" },
 		{ id: "oldest", name: "oldest wait", value: duration(status.oldest_wait_ms),
 		  level: status.oldest_wait_ms > 5000 ? "bad" : "" },
@@ -55,7 +60,7 @@ function tiles(status, history) {
 		{ id: "failed", name: "failed by pgweir/s", value: short(failed), level: failed > 0 ? "bad" : "" },
 		{ id: "clients", name: "clients of " + short(status.clients_limit), value: short(status.clients) },
 		{ id: "servers", name: "servers in use of " + short(status.servers), value: short(status.servers_lent) },
-		{ id: "lag", name: "event loop lag, p99", value: duration(last.lag_p99) },
+		{ id: "lag", name: "event loop lag, p99", value: quantile(last.lag_p99, 1000) },
 	];
 }
 

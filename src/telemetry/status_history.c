@@ -89,7 +89,10 @@ rate(uint64_t n, const struct history_sample *s)
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
-	return histogram_quantile_us(h, bounds, q) / 1000;
+	double us =
+	    histogram_quantile_us(h, bounds, q, bounds->le_us[bounds->count - 1]); /* the page says that it is more */
+
+	return us / 1000;
 }
 
 static void

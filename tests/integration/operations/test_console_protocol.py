@@ -494,7 +494,7 @@ def test_asyncpg_with_its_caches_and_reset(weir):
                     lists = {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}
                     assert lists["databases"] == 2
                     assert await connection.fetchval("SELECT pg_is_in_recovery()") is False
-                    assert (await connection.fetchrow("SHOW LATENCY"))["query_p50_ms"] > 0
+                    assert float((await connection.fetchrow("SHOW LATENCY"))["query_p50_ms"]) > 0
                     async with connection.transaction():
                         rows = [row async for row in connection.cursor("SHOW LISTS", prefetch=3)]
                         assert len(rows) == 14

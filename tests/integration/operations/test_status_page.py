@@ -132,7 +132,8 @@ assert.deepEqual(page.layout(samples, series, { stacked: true }).lines[1], [[0, 
 assert.equal(page.layout(samples, series, { goal: 100 }).top, 100);
 const status = { waiting: 2, oldest_wait_ms: 6000, clients: 1, clients_limit: 10, servers: 3, servers_lent: 1 };
 const tiles = Object.fromEntries(page.tiles(status, [{ p95: 120, p99: 130, qps: 10, errors: 0, failed: 0, lag_p99: 1 }]).map(t => [t.id, t]));
-assert.equal(tiles.p95.level, "bad"); assert.equal(tiles.waiting.level, "warn"); assert.equal(tiles.oldest.level, "bad");
+const slowTiles = Object.fromEntries(page.tiles(status, [{ p95: 30000, p99: 130, qps: 10, errors: 0, failed: 0, lag_p99: 1 }]).map(t => [t.id, t]));
+assert.equal(tiles.p95.level, "bad"); assert.equal(tiles.p95.value, "120 ms"); assert.equal(slowTiles.p95.value, "> 30.0 s"); assert.equal(tiles.waiting.level, "warn"); assert.equal(tiles.oldest.level, "bad");
 assert.equal(page.tiles(status, []).length, 10);
 """
     subprocess.run(["node", "-e", script], check=True, cwd=REPOSITORY, timeout=30)
