@@ -573,6 +573,7 @@ def test_a_listener_in_the_way_gets_no_password(weir, fake):
     assert set(seen) == {ssl_request()}, "not even the user's name"
 
 
+@pytest.mark.long
 def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, postgres):
     """Handshakes, lookups, keys and answers that wait, cut off at random by clients, reloads and the console. Nothing
     may stay, and with sanitizers nothing may be touched that is gone."""

@@ -84,6 +84,7 @@ def traffic(weir):
         wire.extended("SELECT $1::int", [1])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_every_panel_has_data(weir, prometheus):
     weir.start(pool_size=1, max_overflow=1, pool_timeout="300ms", overflow_linger="0s", pool_pre_ping_idle="0s",

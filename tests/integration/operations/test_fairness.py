@@ -29,6 +29,7 @@ def transactions(weir, clients, *arguments):
     return [counts[client] for client in range(clients)]
 
 
+@pytest.mark.long
 @pytest.mark.sweep(keep=1)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("script", ["simple-update", "tpcb-like"])

@@ -149,6 +149,7 @@ class Scenario:
         self.count("rollbacks")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
     weir.start(pool_size=20, max_overflow=0, pool_timeout="60s")

@@ -683,6 +683,7 @@ def test_an_error_that_comes_late_is_not_the_next_clients(weir, fake):
             assert wire.query("SELECT 2") == [["fake"]]
 
 
+@pytest.mark.long
 def test_a_server_that_never_answers_is_ended_by_query_timeout(weir, fake):
     fake.answer = on_bad(lambda conn: sleep_until_gone(conn, 20))
     weir.start(upstream=fake.upstream, pool_size=1, query_timeout="600ms")

@@ -86,6 +86,7 @@ def test_query_timeout_ends_a_copy_that_goes_on(weir, table):
         assert wire.query(f"SELECT count(*) FROM {table}") == [["0"]]
 
 
+@pytest.mark.long
 def test_query_timeout_of_a_server_that_does_not_react(weir, fake):
     """After five seconds the server is closed, and the client is told why."""
     fake.answer = lambda conn, kind, body: kind == "Q" and b"silent" in body
@@ -359,6 +360,7 @@ def test_all_that_are_late_end_at_once(weir):
     assert time.monotonic() - begin < 4
 
 
+@pytest.mark.long
 def test_all_servers_that_can_not_be_cleaned_end_at_once(weir, fake):
     def answer(conn, kind, body):
         return kind == "Q" and b"long" in body

@@ -137,7 +137,7 @@ def test_cancels_that_race_with_the_end_of_the_query(weir):
 def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend):
     weir.start(pool_size=1)
     with weir.raw() as wire:
-        wire.send(query("SELECT pg_sleep(2), 'slept'"))
+        wire.send(query("SELECT pg_sleep(1), 'slept'"))
         sleeping(weir)
         assert send_cancel(weir.address, bend(wire.key)) == b""
         assert texts(wire.read_until("Z")) == [["", "slept"]]
@@ -148,7 +148,7 @@ def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend)
 def test_keys_of_other_lengths_hit_nothing(weir, length):
     weir.start(pool_size=1)
     with weir.raw() as wire:
-        wire.send(query("SELECT pg_sleep(2), 'slept'"))
+        wire.send(query("SELECT pg_sleep(1), 'slept'"))
         sleeping(weir)
         assert send_cancel(weir.address, wire.key[:4] + (wire.key[4:] * 100)[:length])[:1] in (b"", b"E")
         assert texts(wire.read_until("Z")) == [["", "slept"]]
@@ -362,6 +362,7 @@ def test_a_cancel_right_behind_its_query_finds_it(busy):
     assert busy.metric("pgweir_cancel_requests_total", result="no_query") == 0
 
 
+@pytest.mark.long
 @pytest.mark.weir_only
 def test_a_cancel_that_was_given_up_costs_its_server(weir, stopped):
     """PostgreSQL carries it out later, when somebody else's query could run there."""
@@ -373,7 +374,7 @@ def test_a_cancel_that_was_given_up_costs_its_server(weir, stopped):
         begin = time.monotonic()
         cancel = weir.in_background(send_cancel, weir.address, one.key)
         one.read_until("Z")
-        two.send(query("SELECT pg_sleep(4), 'slept'"))
+        two.send(query("SELECT pg_sleep(1.5), 'slept'"))
         cancel.result(20)
         waited = time.monotonic() - begin
         assert two.has_nothing_more(1)

@@ -522,6 +522,7 @@ def durable():
     cluster.destroy()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60 + 2 * KILLS)
 def test_crashes_of_postgresql_leave_no_commit_in_doubt(durable, tmp_path):
     """A backend is killed when its COMMIT is on its way, so that PostgreSQL restarts; the log that was not written yet is

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import rawwire
-from postgres import Postgres
+from postgres import Postgres, roomy_place
 from rawwire import errors, query
 from waiting import free_port, wait_until
 
 from test_outage import Doorman, Load
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport, pytest.mark.long]
 
 
 class Standby(Postgres):
@@ -28,7 +28,7 @@ class Standby(Postgres):
     def __init__(self, primary):  # pylint: disable=super-init-not-called
         self.bin, self.prefix = primary.bin, primary.prefix
         self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-", dir=roomy_place()))
         self.data = self.directory / "data"
         self.socket_dir = self.directory
         owner = os.stat(primary.data)

@@ -312,6 +312,7 @@ def test_those_in_line_wait_on_through_a_restart(weir, own_postgres):
     assert weir.metric("pgweir_pool_held_requests_total") == 60
 
 
+@pytest.mark.long
 def test_after_a_long_outage_errors_end_within_a_second(weir, own_postgres):
     """Clients ask all the time: 40 s of outage were followed by 2.8 to 15.7 s of errors, 8 s by about 5."""
     weir.start(upstream=upstream_of(own_postgres), pool_size=5)

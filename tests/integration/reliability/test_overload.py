@@ -72,6 +72,7 @@ def all_there(crowd, count):
     raise AssertionError("idlers has ended")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_ten_thousand_idle_clients_and_their_return_after_a_restart(weir, tmp_path, sanitized):
     count = 2000 if sanitized else 10_000
@@ -194,6 +195,7 @@ def stopped(cluster):
     return [postmaster, *map(int, children.stdout.split())]
 
 
+@pytest.mark.long
 def test_a_postgresql_that_stands_still(weir, own_postgres):
     import os
     frozen = f"host={own_postgres.host} port={own_postgres.port}"

@@ -547,6 +547,7 @@ def test_a_successor_with_few_descriptors_keeps_some_for_its_servers(weir, wrapp
         assert wire.value("SHOW work_mem") == "5MB"
 
 
+@pytest.mark.long
 def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     """It is stopped before it has taken any: they are served where they are, and move later."""
     weir.start()

@@ -234,6 +234,7 @@ def test_others_pools_are_left_alone(weir, scratch):
     assert backends(weir, "app") == before and before
 
 
+@pytest.mark.long
 def test_a_borrowed_server_is_in_the_way_as_it_would_be_without_us(weir, scratch):
     start(weir)
     fill(weir)

@@ -69,6 +69,7 @@ def tried(weir, fake, **settings):
     return wire
 
 
+@pytest.mark.long
 def test_a_probe_that_hangs_does_not_hold_a_server_for_ever(weir, fake):
     """Who asked for nothing is not disturbed; what it may have set is lost, so that its next request is its last."""
     idle, other = probed(weir, fake), weir.raw()
@@ -82,6 +83,7 @@ def test_a_probe_that_hangs_does_not_hold_a_server_for_ever(weir, fake):
     assert told.severity == "FATAL" and told.sqlstate == "08006"
 
 
+@pytest.mark.long
 def test_who_waits_behind_a_probe_that_hangs_is_told(weir, fake):
     wire = probed(weir, fake)
     wire.send(query("SELECT 1"))
@@ -102,6 +104,7 @@ def test_a_trial_of_startup_settings_that_hangs_is_under_login_timeout(weir, fak
     assert time.monotonic() - begin < 2.5
 
 
+@pytest.mark.long
 def test_a_trial_of_startup_settings_has_five_seconds(weir, fake):
     assert last_words(tried(weir, fake, login_timeout="1h"), 8).sqlstate == "08006"
     assert weir.raw().query("SELECT 1") == [["fake"]]

@@ -225,6 +225,7 @@ def test_what_nothing_resets_is_not_handed_on_even_right_after_its_code_was_made
         second.execute("DROP FUNCTION keeps()")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_a_database_is_asked_again_whose_code_left_what_nothing_resets(weir, postgres):
     postgres.query("CREATE OR REPLACE FUNCTION keeps() RETURNS void LANGUAGE plpgsql AS $$BEGIN LOAD 'x'; END$$", dbname=OWN)
@@ -239,4 +240,4 @@ def test_a_database_is_asked_again_whose_code_left_what_nothing_resets(weir, pos
         weir.wait_log("closed after use")
     finally:
         postgres.query("DROP FUNCTION keeps()", dbname=OWN)
-    wait_until(lambda: pid() == pid(), 100, "the connection to be kept")
+    wait_until(lambda: pid() == pid(), 100, "the connection to be kept", 0.2)

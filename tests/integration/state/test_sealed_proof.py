@@ -150,6 +150,8 @@ def sees(weir, wire, client, ask):
     return texts(replies)
 
 
+@pytest.mark.long
+@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("state", ["track", "isolate"])
 def test_code_that_looks_harmless_is_found(weir, postgres, databases, state):
     weir.start({f"database {dbname}": {"upstream": weir.upstream()} for dbname in databases.values()}, pool_size=1,
@@ -209,6 +211,7 @@ def test_code_that_a_client_makes_counts_at_once(weir, later, how):
             client = weir.raw("web", later)
 
 
+@pytest.mark.long
 def test_code_that_somebody_else_makes_counts_soon(weir, postgres, later):
     """Not through pgweir: by a migration that connects directly. pgweir asks again every second."""
     weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
@@ -233,7 +236,8 @@ MADE = {                            # what is made elsewhere
 }
 
 
-@pytest.mark.sweep(keep=3)
+@pytest.mark.long
+@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("what", MADE)
 def test_whatever_is_made_elsewhere_makes_another_version(weir, postgres, later, what):
     """pgweir asks for the version of the code, and reads the code only if that is another one."""
@@ -434,6 +438,8 @@ MESSES = {
 }
 
 
+@pytest.mark.long
+@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("state", ["track", "isolate", "pin"])
 def test_the_next_client_pays_nothing(weir, postgres, later, state):
     """Its first statement is answered as if nobody had been there, three in a row of each kind."""
