@@ -87,5 +87,13 @@ const char *show_blocked_by(const struct show_env *env, const struct server *srv
 uint64_t show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX],
 			   bool *has_text);
 const char *show_load_balance(const struct upstream *upstream);
+/*
+ * --- show_sorted.c: in the order of their names, as in PgBouncer ---
+ *
+ * What is returned ends with a NULL; free() frees it.
+ */
+struct pool_entry **show_sorted_pools(const struct show_env *env);
+struct pool_entry **show_sorted_pools_by_line(const struct show_env *env); /* those with the longest lines */
+struct pool_database **show_sorted_databases(const struct show_env *env); /* which clients have asked for */
 
 #endif

@@ -160,8 +160,6 @@ add_console(const struct show_env *env, struct rows *rows)
 	const struct config *config = env->clients->x.config;
 	struct database_row row = { .name = "pgbouncer", .database = "pgbouncer", .force_user = "pgbouncer" };
 
-	if (!show_has_console(env))
-		return;
 	for (size_t i = 0; i < config->listen_count; i++)
 		if (!config->listens[i].is_unix)
 			row.port = config->listens[i].port;
@@ -173,25 +171,60 @@ add_console(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &row);
 }
 
-/* Those with a section first, then those that "[database *]" or a tenant's section stood for. */
+struct named_scope {
+	const char *name;
+	const struct config_scope *scope; /* NULL: the console */
+};
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct named_scope *)a)->name, ((const struct named_scope *)b)->name);
+}
+
+/* Those with a section, and those that "[database *]" or a tenant's section stood for. Returns how many. */
+static size_t
+list_databases(const struct show_env *env, struct pool_database *const *used, struct named_scope *list)
+{
+	const struct config *config = env->clients->x.config;
+	size_t n = 0;
+
+	if (show_has_console(env))
+		list[n++] = (struct named_scope){ .name = "pgbouncer" };
+	for (size_t i = 0; i < config->database_count; i++)
+		if (!is_any(config->databases[i].name))
+			list[n++] = (struct named_scope){ config->databases[i].name, &config->databases[i] };
+	for (size_t i = 0; used[i] != NULL; i++) {
+		const struct config_scope *scope = config_find_database(config, used[i]->name);
+
+		if (scope != NULL && (scope->upstream->is_of_tenant || is_any(scope->name)))
+			list[n++] = (struct named_scope){ used[i]->name, scope };
+	}
+	qsort(list, n, sizeof(*list), by_name);
+	return n;
+}
+
 static void
 fill_databases(const struct show_env *env, struct rows *rows)
 {
-	const struct config *config = env->clients->x.config;
+	struct pool_database **used = show_sorted_databases(env);
 	struct sums sums = { .seed = env->clients->x.hash_seed };
+	struct named_scope *list;
+	size_t n = 0;
 
+	while (used[n] != NULL)
+		n++;
+	list = xcalloc(n + env->clients->x.config->database_count + 1, sizeof(*list));
 	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->database->name), e);
-	add_console(env, rows);
-	for (size_t i = 0; i < config->database_count; i++)
-		if (!is_any(config->databases[i].name))
-			add_database(env, rows, config->databases[i].name, &config->databases[i], &sums);
-	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
-		const struct config_scope *scope = config_find_database(config, d->name);
-
-		if (scope != NULL && (scope->upstream->is_of_tenant || is_any(scope->name)))
-			add_database(env, rows, d->name, scope, &sums);
-	}
+	n = list_databases(env, used, list);
+	for (size_t i = 0; i < n; i++)
+		if (list[i].scope == NULL)
+			add_console(env, rows);
+		else
+			add_database(env, rows, list[i].name, list[i].scope, &sums);
+	free(list);
+	free(used);
 	sums_free(&sums);
 }
 

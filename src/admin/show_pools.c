@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "pool/pool_target.h"
 
+#include <stdlib.h>
+
 struct pool_row {
 	const char *database, *user, *pool_mode, *load_balance_hosts;
 	uint64_t cl_active, cl_waiting, cl_active_cancel_req, cl_waiting_cancel_req;
@@ -56,6 +58,8 @@ count_servers(const struct pool_entry *e, struct pool_row *row)
 static void
 fill_pools(const struct show_env *env, struct rows *rows)
 {
+	struct pool_entry **pools = show_sorted_pools(env);
+
 	if (show_has_console(env)) {
 		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
 
@@ -63,7 +67,8 @@ fill_pools(const struct show_env *env, struct rows *rows)
 		console.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
 		rows_add(rows, &console);
 	}
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+	for (size_t i = 0; pools[i] != NULL; i++) {
+		struct pool_entry *e = pools[i];
 		struct pool_row row = { .database = e->database->name, .user = e->user };
 		struct pool_counts n;
 		uint64_t wait_us;
@@ -80,6 +85,7 @@ fill_pools(const struct show_env *env, struct rows *rows)
 		count_servers(e, &row);
 		rows_add(rows, &row);
 	}
+	free(pools);
 }
 
 const struct show show_pools = { SHOW_COLUMNS(pools_columns), 0, fill_pools };
@@ -107,7 +113,10 @@ static const struct column pools_extended_columns[] = {
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+	struct pool_entry **pools = show_sorted_pools_by_line(env);
+
+	for (size_t p = 0; pools[p] != NULL; p++) {
+		const struct pool_entry *e = pools[p];
 		const struct pool_counters *c = &e->counters;
 		struct pool_more row = { .database = e->database->name, .user = e->user };
 		struct pool_counts n;
@@ -133,6 +142,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 			row.recycles += c->recycles[i];
 		rows_add(rows, &row);
 	}
+	free(pools);
 }
 
 const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), 0, fill_pools_extended };

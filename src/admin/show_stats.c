@@ -6,6 +6,7 @@
  */
 #include "admin/show.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct stats_row {
@@ -77,11 +78,15 @@ static const struct column stats_averages_columns[] = {
 static void
 fill_stats(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
+	struct pool_database **databases = show_sorted_databases(env);
+
+	for (size_t i = 0; databases[i] != NULL; i++) {
+		const struct pool_database *d = databases[i];
 		struct stats_row row = { d->name, stats_total(d), stats_average(env->stats, d) };
 
 		rows_add(rows, &row);
 	}
+	free(databases);
 }
 
 const struct show show_stats = { SHOW_COLUMNS(stats_columns), 0, fill_stats };

@@ -69,9 +69,9 @@ const phases = { wait: "wait for a server", connect: "opening a server", server:
 const of = name => sample => sample[name];
 
 const CHARTS = [
-	{ id: "latency", title: "Latency, ms", goal: 100, series: [{ name: "p50", of: of("p50") }, { name: "p95", of: of("p95") },
+	{ id: "latency", title: "Latency", unit: "ms", goal: 100, series: [{ name: "p50", of: of("p50") }, { name: "p95", of: of("p95") },
 								     { name: "p99", of: of("p99") }] },
-	{ id: "phases", title: "Where the time goes, ms per second", stacked: true,
+	{ id: "phases", title: "Where the time of finished requests went, per second", unit: "ms", stacked: true,
 	  seriesOf: samples => Object.keys((samples[0] || { phases: {} }).phases).map(key => ({ name: phases[key] || key,
 											     of: s => s.phases[key] || 0 })) },
 	{ id: "qps", title: "Requests per second", series: [{ name: "requests", of: of("qps") }] },
@@ -80,26 +80,57 @@ const CHARTS = [
 		{ name: "overflow", of: of("overflow") }] },
 	{ id: "errors", title: "Errors and slow queries per second", series: [
 		{ name: "slow", of: of("slow") }, { name: "errors", of: of("errors") }, { name: "failed by pgweir", of: of("failed") }] },
-	{ id: "lag", title: "Event loop lag, p99, ms", series: [{ name: "lag", of: of("lag_p99") }] },
+	{ id: "lag", title: "Event loop lag, p99", unit: "ms", series: [{ name: "lag", of: of("lag_p99") }] },
 ];
 
 const LONG = ["query", "event"];
+const SHOWN = 12; // rows of a table before somebody asks for all
+
+const HEADINGS = { state_ms: "for", xact_ms: "transaction", held_ms: "held", use: "in use" };
+
+// How a column is headed and shown: µs and ms as durations, numbers that count with separators.
+function heading(name) {
+	return HEADINGS[name] || name.replace(/_(us|ms)$/, "").replaceAll("_", " ");
+}
+
+function shown(name, value) {
+	if (value === null || value === undefined) return "";
+	if (typeof value !== "number" || /(pid|id|port)$/.test(name)) return String(value);
+	if (!/_[um]s$/.test(name)) return number.format(value);
+	return value === 0 ? "–" : duration(name.endsWith("_us") ? value / 1000 : value);
+}
+
+// Every word of the filter is found in some column.
+function matches(row, filter) {
+	const text = Object.values(row).join(" ").toLowerCase();
+	return filter.toLowerCase().split(/\s+/).every(word => text.includes(word));
+}
+
+// The word on the badge, its colour, and what is wrong. backends: rows of SHOW BACKENDS.
+function verdict(status, backends, failed) {
+	if (!status.alive) return { word: "stuck", level: "bad", trouble: status.not_ready };
+	const down = backends.filter(b => b.state === "down").map(b => "PostgreSQL at " + b.backend + " is down");
+	const trouble = status.not_ready.length ? status.not_ready : down;
+	if (status.not_ready.length) return { word: status.state === "running" ? "not ready" : status.state, level: "bad", trouble };
+	if (failed > 0) return { word: status.state + ", requests fail", level: "warn", trouble };
+	return { word: status.state, level: trouble.length || status.state !== "running" ? "warn" : "", trouble };
+}
 const TABLES = [
 	{ id: "pools", title: "Pools", columns: ["database", "user", "use", "pool_size", "max_overflow",
-		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts"] },
+		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts"], empty: "no pool yet: nobody has logged in" },
 	{ id: "backends", title: "PostgreSQL servers", columns: ["backend", "role", "state", "connects", "failures", "last_failure",
-		"connect_p50_ms", "connect_p95_ms"] },
+		"connect_p50_ms", "connect_p95_ms"], empty: "no connection was tried yet" },
 	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
-		"xact_ms", "held_ms", "waiting", "server_pid", "query"] },
+		"xact_ms", "held_ms", "waiting", "server_pid", "blocked_by", "query"], empty: "no client holds a server" },
 	{ id: "queries", title: "Top statements", columns: ["database", "application_name", "calls", "errors", "total_ms", "mean_ms", "p95_ms",
-		"wait_ms", "rows", "query"] },
+		"wait_ms", "rows", "query"], empty: "no statement was counted yet" },
 	{ id: "slow", title: "Slow queries", columns: ["time", "event", "duration_ms", "cause", "database", "user", "application_name",
-		"sqlstate", "query"] },
-	{ id: "events", title: "Events", columns: ["time", "level", "event"] },
+		"sqlstate", "query"], empty: "no request was slow or failed" },
+	{ id: "events", title: "Events", columns: ["time", "level", "event"], empty: "nothing was logged" },
 ];
 
 if (typeof document === "undefined") {
-	module.exports = { duration, short, ceiling, layout, tiles, CHARTS, TABLES };
+	module.exports = { duration, short, ceiling, layout, tiles, heading, shown, matches, verdict, CHARTS, TABLES };
 } else {
 	const SVG = "http://www.w3.org/2000/svg";
 	const byId = id => document.getElementById(id);
@@ -132,6 +163,10 @@ if (typeof document === "undefined") {
 						    "aria-label": chart.title }, SVG);
 		const y = v => (height - 4 - v * (height - 18)).toFixed(1);
 		const points = line => line.map(([a, b]) => (a * width).toFixed(1) + "," + y(b)).join(" ");
+		const labels = make(to, "div", null, { class: "axis" });
+		for (const v of [1, 0.5, 0]) make(labels, "span", short(top * v) + (v && chart.unit ? " " + chart.unit : ""));
+		const times = make(to, "div", null, { class: "times" });
+		for (const ago of [1, 0.5, 0]) make(times, "span", ago ? duration(samples.length * 1000 * ago) + " ago" : "now");
 		for (const v of [0, 0.5, 1]) make(svg, "line", null, { class: "grid", x1: 0, x2: width, y1: y(v), y2: y(v) }, SVG);
 		if (chart.stacked)
 			for (let k = lines.length - 1; k >= 0; k--)
@@ -140,7 +175,7 @@ if (typeof document === "undefined") {
 			lines.forEach((line, k) => make(svg, "polyline", null, { class: "s s" + k, points: points(line) }, SVG));
 		if (chart.goal) make(svg, "line", null, { class: "goal", x1: 0, x2: width, y1: y(chart.goal / top), y2: y(chart.goal / top) }, SVG);
 		const legend = make(to, "div", null, { class: "legend" });
-		make(legend, "span", "top: " + short(top));
+		if (chart.goal) make(make(legend, "span", null), "i", "", { class: "kgoal" }).after("goal: " + duration(chart.goal));
 		series.forEach((s, k) => make(make(legend, "span", null), "i", "", { class: "k" + k }).after(s.name));
 	}
 
@@ -157,32 +192,49 @@ if (typeof document === "undefined") {
 	function cell(row, name, value, table) {
 		if (name === "use") {
 			const max = row.pool_size + row.max_overflow;
-			make(make(table, "td", null), "progress", null, { max, value: row.active, title: `${row.active} of ${max}` });
+			make(make(table, "td", null), "progress", null, { max, value: row.active, title: `${row.active} of ${max}`,
+									  "aria-label": `${row.active} of ${max} servers in use` });
 		} else
-			make(table, "td", value === null || value === undefined ? "" : String(value),
-			     { class: typeof value === "number" ? "n" : LONG.includes(name) ? "sql" : "" });
+			make(table, "td", shown(name, value), { class: typeof value === "number" ? "n" : LONG.includes(name) ? "sql" : "" });
 	}
 
+	const drawn = {}, isOpen = {}, latest = {};
+
+	// What did not change, or is being marked by the mouse, is left as it is.
 	function drawTable(table, rows) {
+		const filter = byId("filter").value.trim();
+		const found = filter ? rows.filter(row => matches(row, filter)) : rows;
+		const count = isOpen[table.id] || filter ? found.length : Math.min(SHOWN, found.length);
+		const now = JSON.stringify([count, filter, found]);
+		const marked = window.getSelection();
+		latest[table.id] = rows;
+		if (drawn[table.id] === now) return;
+		if (drawn[table.id] && !marked.isCollapsed && byId("table-" + table.id).contains(marked.anchorNode)) return;
+		drawn[table.id] = now;
 		const to = card(byId("tables"), "table-" + table.id, table.title);
-		const drawn = make(to, "table", null);
-		const names = rows.length ? (table.columns || Object.keys(rows[0])).filter(name => name === "use" || name in rows[0]) : [];
-		if (!rows.length) {
-			make(make(drawn, "tr", null), "td", "none", { class: "empty" });
+		const element = make(to, "table", null);
+		make(element, "caption", table.title);
+		if (!found.length) {
+			make(make(element, "tr", null), "td", filter && rows.length ? "nothing matches" : table.empty, { class: "empty" });
 			return;
 		}
-		const head = make(drawn, "tr", null);
-		for (const name of names) make(head, "th", name.replaceAll("_", " "), { class: typeof rows[0][name] === "number" ? "n" : "" });
-		for (const row of rows) {
-			const line = make(drawn, "tr", null, { class: row.waiting > 0 ? "warn" : "" });
+		const names = (table.columns || Object.keys(rows[0])).filter(name => name === "use" || name in rows[0]);
+		const head = make(make(element, "thead", null), "tr", null);
+		for (const name of names) make(head, "th", heading(name), { scope: "col", class: typeof rows[0][name] === "number" ? "n" : "" });
+		const body = make(element, "tbody", null);
+		for (const row of found.slice(0, count)) {
+			const line = make(body, "tr", null, { class: row.waiting > 0 ? "warn" : "" });
 			for (const name of names) cell(row, name, row[name], line);
+		}
+		if (found.length > SHOWN && !filter) {
+			const more = make(to, "button", isOpen[table.id] ? "fewer" : `all ${found.length}`, { type: "button" });
+			more.addEventListener("click", () => { isOpen[table.id] = !isOpen[table.id]; drawTable(table, latest[table.id]); });
 		}
 	}
 
-	function drawHead(status) {
-		const state = byId("state");
-		state.textContent = status.alive ? status.state : "stuck";
-		state.className = "badge " + (!status.alive ? "bad" : status.not_ready.length ? "warn" : "");
+	function drawHead(status, said) {
+		byId("state").textContent = said.word;
+		byId("state").className = "badge " + said.level;
 		byId("version").textContent = status.version;
 		byId("uptime").textContent = "up for " + duration(status.now - status.start_time);
 		byId("reload").textContent = (status.last_reload_ok ? "configuration of " : "last reload REFUSED; configuration of ") +
@@ -206,17 +258,20 @@ if (typeof document === "undefined") {
 		isBusy = true;
 		try {
 			const [status, history] = await Promise.all([get("status"), get("history")]);
-			drawHead(status);
-			drawTiles(tiles(status, history));
-			for (const chart of CHARTS) drawChart(chart, history);
 			if (turn++ % 3 === 0)
 				for (const table of TABLES) drawTable(table, await get(table.id));
-			tell(status.not_ready.join("; "));
+			const failed = history.slice(-10).reduce((sum, sample) => sum + sample.failed, 0);
+			const said = verdict(status, latest.backends || [], failed);
+			drawHead(status, said);
+			drawTiles(tiles(status, history));
+			for (const chart of CHARTS) drawChart(chart, history);
+			tell(said.trouble.join("; "));
 		} catch (error) {
 			tell(String(error.message || error));
 		}
 		isBusy = false;
 	}
+	byId("filter").addEventListener("input", () => TABLES.forEach(table => latest[table.id] && drawTable(table, latest[table.id])));
 	refresh();
 	setInterval(refresh, 1000);
 }

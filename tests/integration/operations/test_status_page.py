@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
 
 import pytest
 
+from rawwire import query
 from waiting import wait_until
 from weir import REPOSITORY
 
@@ -135,8 +137,56 @@ const tiles = Object.fromEntries(page.tiles(status, [{ p95: 120, p99: 130, qps: 
 const slowTiles = Object.fromEntries(page.tiles(status, [{ p95: 30000, p99: 130, qps: 10, errors: 0, failed: 0, lag_p99: 1 }]).map(t => [t.id, t]));
 assert.equal(tiles.p95.level, "bad"); assert.equal(tiles.p95.value, "120 ms"); assert.equal(slowTiles.p95.value, "> 30.0 s"); assert.equal(tiles.waiting.level, "warn"); assert.equal(tiles.oldest.level, "bad");
 assert.equal(page.tiles(status, []).length, 10);
+assert.deepEqual(["oldest_wait_us", "state_ms", "max_overflow"].map(page.heading), ["oldest wait", "for", "max overflow"]);
+assert.deepEqual([["a_us", 3271750], ["a_ms", 28717], ["a_us", 0], ["server_pid", 10110], ["calls", 10110], ["query", null]]
+	.map(([name, value]) => page.shown(name, value)), ["3.3 s", "28.7 s", "–", "10110", "10,110", ""]);
+assert(page.matches({ database: "orders_042", user: "web" }, "WEB 042") && !page.matches({ database: "orders_042" }, "043"));
+const well = { alive: true, state: "running", not_ready: [] }, down = [{ backend: "db1:5432", state: "down" }, { backend: "db2:5432", state: "up" }];
+assert.deepEqual(page.verdict(well, [], 0), { word: "running", level: "", trouble: [] });
+assert.deepEqual(page.verdict(well, [], 0.6), { word: "running, requests fail", level: "warn", trouble: [] });
+assert.deepEqual(page.verdict(well, down, 0), { word: "running", level: "warn", trouble: ["PostgreSQL at db1:5432 is down"] });
+assert.deepEqual(page.verdict({ ...well, not_ready: ["no"] }, [], 0), { word: "not ready", level: "bad", trouble: ["no"] });
+assert.equal(page.verdict({ ...well, alive: false }, [], 0).word, "stuck");
 """
     subprocess.run(["node", "-e", script], check=True, cwd=REPOSITORY, timeout=30)
+
+
+def luminance(color):
+    if len(color) == 3:
+        color = "".join(c * 2 for c in color)
+    parts = [int(color[i:i + 2], 16) / 255 for i in (0, 2, 4)]
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def test_all_text_can_be_read():
+    """4.5 : 1 (WCAG 2, AA), in the light and in the dark."""
+    roots = re.findall(r":root \{(.*?)\}", (REPOSITORY / "src/telemetry/status.css").read_text(), re.S)
+    assert len(roots) == 2
+    for root in roots:
+        colors = {name: luminance(color) for name, color in re.findall(r"--(\w+): #(\w+);", root)}
+        for text, back in [("ink", "back"), ("ink", "card"), ("dim", "back"), ("dim", "card"), ("warn", "card"), ("bad", "card"),
+                           ("on", "good"), ("on", "warn"), ("on", "bad"), ("c0", "back")]:
+            light, dark = max(colors[text], colors[back]), min(colors[text], colors[back])
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {back}"
+
+
+def test_pools_with_a_line_come_first_and_names_in_order(weir):
+    weir.start({"database *": {"upstream": weir.upstream(dbname="app")}}, pool_size=1, max_overflow=0)
+    names = ["n_3", "n_1", "n_2", "n_0"]
+    for name in names:
+        with weir.raw(database=name) as wire:
+            wire.query("SELECT 1")
+    with weir.raw(database="n_2") as holder, weir.raw(database="n_2") as waiter:
+        holder.ask(query("BEGIN"))
+        waiter.send(query("SELECT 1"))
+        weir.wait_waiting(1, database="n_2")
+        assert [row["database"] for row in json.loads(api(weir, "pools").text)] == ["n_2", "n_0", "n_1", "n_3"]
+        holder.ask(query("COMMIT"))
+        waiter.read_until("Z")
+    for command in ("SHOW POOLS", "SHOW POOLS_EXTENDED", "SHOW DATABASES", "SHOW STATS", "SHOW STATS_TOTALS"):
+        rows = [row.get("database") if "name" not in row else row["name"] for row in weir.console(command)]
+        assert [name for name in rows if name.startswith("n_")] == sorted(names), command
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: install chromium-headless-shell")
