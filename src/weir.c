@@ -173,6 +173,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!w->clients.x.is_suspended)
 		clients_tick(&w->clients, now);
 	pool_set_tick(w->pools, now);
+	if (!w->is_stopping)
+		pool_set_scout(w->pools, now);
 	auth_queries_tick(w->clients.x.auth_queries, now);
 	passwords_tick(w->passwords);
 	console_tick(w->console, now);

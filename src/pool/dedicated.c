@@ -198,7 +198,8 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	d->held = pool_target_ref(target);
 	d->target = target->server;
 	d->target.settings = settings;
-	d->srv = server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), *env->now_us);
+	d->srv =
+	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), NULL, *env->now_us);
 	if (d->srv != NULL)
 		return 0;
 	pool_target_unref(d->held);
@@ -389,7 +390,7 @@ pool_own_open(struct pool_entry *entry, const char *replication, struct image *s
 	}
 	own = own_new(entry, replication, settings);
 	srv = server_new(&owns->env, &own->target, &own->conn, entry, pool_set_next_id(entry->set),
-			 pool_set_next_turn(entry->set), now_us);
+			 pool_set_next_turn(entry->set), NULL, now_us);
 	if (srv == NULL) {
 		own_free(own);
 		pool_owns_give(owns, now_us);

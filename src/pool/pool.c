@@ -466,7 +466,7 @@ pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	conn->opened_us = now_us;
 	conn->is_overflow = p->total >= p->settings.pool_size;
 	pool_move(p, conn, PC_OPENING);
-	conn->is_trial = circuit_began(&p->circuit, now_us);
+	conn->is_trial = !p->is_scouting && circuit_began(&p->circuit, now_us);
 }
 
 void

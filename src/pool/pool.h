@@ -116,7 +116,8 @@ struct pool_ticket {
 
 /*
  * An outage: opening fails, and no connection is there. It begins with the first failure that leaves the pool so, and
- * is over when one has been opened, or PostgreSQL has refused us for good.
+ * is over when one has been opened, or PostgreSQL has refused us for good, or has answered another pool of the circuit
+ * while nobody waits in this one.
  */
 struct pool_outage {
 	uint64_t since_us; /* 0: there is none */
@@ -190,6 +191,12 @@ void pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t no
  * the loss of an idle, pinging or lent one raises the epoch: connections verified before that are pinged before they
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us);
+/*
+ * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
+ * it fails and nobody waits in line, report pool_conn_gone: the failure is no news. Does nothing while paused, at the
+ * limit, or where others wait for places in the budget.
+ */
+void pool_scout(struct pool *p, uint64_t now_us);
 /* Pings the coldest idle connection now. Returns false if none is idle. */
 bool pool_ping_idle(struct pool *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */

@@ -17,6 +17,15 @@ struct backend_box {
 };
 
 struct pool_backend *
+pool_backend_find(const struct pool_backends *all, const char *address)
+{
+	struct backend_box *box;
+
+	HASH_FIND_STR(all->table, address, box);
+	return box == NULL ? NULL : &box->b;
+}
+
+struct pool_backend *
 pool_backend_get(struct pool_backends *all, const char *address)
 {
 	struct backend_box *box;

@@ -23,6 +23,7 @@ struct pool_backends {
 
 /* Returns the one at this address, a new one if needed; NULL if there are too many. */
 struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
+struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* or NULL */
 void pool_backends_fini(struct pool_backends *all);
 
 #endif

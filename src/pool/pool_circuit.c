@@ -108,6 +108,7 @@ void
 circuit_answered(const struct circuit_member *m, uint64_t now_us)
 {
 	struct pool_circuit *c = m->circuit;
+	struct circuit_member *other;
 
 	if (c == NULL)
 		return;
@@ -116,7 +117,9 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 		return;
 	c->news.failed_count = 0;
 	c->news.round++;
-	wake_others(m, now_us);
+	TAILQ_FOREACH(other, &c->members, link)
+	if (other != m)
+		pool_stir(other->pool, now_us); /* it may be in an outage, too */
 }
 
 /* CF_OTHER may be anything, such as a password_command that has failed. */

@@ -18,6 +18,7 @@ static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
 	struct pool_entry *entry = owner;
+	const struct pool_scout *scout = entry->set->scout;
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
@@ -25,11 +26,16 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->entry = entry;
 	p->target = pool_target_ref(entry->target);
 	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_id(entry->set),
-			    pool_set_next_turn(entry->set), now_us);
+			    pool_set_next_turn(entry->set), scout != NULL ? scout->host : NULL, now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		free(p);
 		return fail_set(why, "53200", "no memory for a server connection");
+	}
+	p->is_kept = scout == NULL || entry->target->upstream->host_count == 1;
+	if (scout != NULL) {
+		p->scouted = scout->to;
+		p->scouted->scouts++;
 	}
 	TAILQ_INSERT_TAIL(&entry->servers, p->srv, all);
 	entry->set->server_count++;
@@ -104,6 +110,17 @@ take_baseline(struct pool_entry *entry, struct server *srv)
 	entry->welcome = image_ref(welcome);
 }
 
+/* Returns whether it was a scout until now. */
+static bool
+end_scouting(struct pooled *p)
+{
+	if (p->scouted == NULL)
+		return false;
+	p->scouted->scouts--;
+	p->scouted = NULL;
+	return true;
+}
+
 static void
 on_ready(struct server *srv)
 {
@@ -119,6 +136,8 @@ on_ready(struct server *srv)
 	}
 	bouncer_log_open(entry, srv);
 	take_baseline(entry, srv);
+	end_scouting(pooled_of(srv->conn));
+	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
 	pool_conn_opened(entry->policy, srv->conn, now);
 }
@@ -132,7 +151,8 @@ count_failure(const struct pool_entry *entry, const struct server *srv, enum con
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
-	b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* PostgreSQL is there, but refuses us */
+	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* it may refuse us for a reason */
+	b->asked_us = pool_set_now(entry->set);
 }
 
 static void
@@ -148,8 +168,15 @@ static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct pool_entry *entry = srv->owner;
+	struct pool_counts counts;
 
 	count_failure(entry, srv, kind);
+	pool_get_counts(entry->policy, &counts);
+	if (end_scouting(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
+		log_debug(entry->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
+		pooled_of(srv->conn)->closing = server_failure_word(kind);
+		return; /* on_closed tells the policy that it has gone */
+	}
 	pool_tell_failure(entry, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
 	pooled_of(srv->conn)->is_told = true;
@@ -234,6 +261,7 @@ on_closed(struct server *srv)
 	struct pool_entry *entry = srv->owner;
 	struct pooled *p = pooled_of(srv->conn);
 
+	end_scouting(p);
 	if (!p->is_logged)
 		bouncer_log_end(entry, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
 	TAILQ_REMOVE(&entry->servers, srv, all);

@@ -43,11 +43,23 @@ struct pool_database {
 	struct pool_database *next, *before;
 };
 
+/* Who is to find out whether a host is there again, if anybody can: pool_scout.c. Good for one call. */
+struct pool_scout {
+	struct pool_backend *to;
+	struct pool_entry *from;
+	const struct upstream_host *host;
+	bool is_in_outage;
+};
+
 struct pool_backend {
 	char name[SERVER_ADDRESS_MAX];
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
 	uint64_t told_us; /* when the log was last told that it had not wanted us */
+	uint64_t asked_us; /* when it last failed, or was scouted */
+	uint32_t scouts; /* under way */
+	struct pool_scout scout;
+	bool is_led_to; /* a pool has it among its hosts */
 	struct pool_backend *next;
 };
 
@@ -174,6 +186,8 @@ void pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
+/* Call it likewise, while new clients are welcome: sees whether hosts that could not be reached are there again. */
+void pool_set_scout(struct pool_set *set, uint64_t now_us);
 /*
  * A statement of this holder (a client's id) on a server of asking needs this database (by PostgreSQL's name) for
  * itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns how many pools

@@ -28,6 +28,8 @@ struct pooled {
 	struct pool_target *target;
 	bool is_told; /* the policy knows that it is gone */
 	bool is_logged; /* that it is closed: see bouncer_log.c */
+	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
+	bool is_kept; /* ... and is lent like any other then */
 	const char *closing; /* why the policy closes it, in PgBouncer's words; or NULL */
 	uint32_t code_round; /* database_code.round when it was asked */
 };
@@ -53,6 +55,7 @@ struct pool_set {
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint64_t last_id; /* of clients and servers */
 	uint32_t server_count, last_turn;
+	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in line */
 	bool is_paused, is_suspended;
 };
 

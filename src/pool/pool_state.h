@@ -50,6 +50,7 @@ struct pool {
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
 	bool is_stirred; /* the shared cap has room for us */
+	bool is_scouting; /* what is opened now is a scout: pool_scout() */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */

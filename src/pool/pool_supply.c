@@ -130,7 +130,7 @@ pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 
 /* What another pool of this upstream has found counts as if it was found here, if somebody waits for it. */
 static void
-heed_circuit(struct pool *p)
+heed_circuit(struct pool *p, uint64_t now_us)
 {
 	const struct circuit_news *news = circuit_news(&p->circuit);
 
@@ -141,6 +141,11 @@ heed_circuit(struct pool *p)
 		if (p->circuit.is_heeding)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
+		if (p->waiting == 0 && p->outage.since_us > 0) { /* else what is opened for those who wait will tell */
+			p->failed_count = 0;
+			p->backoff_until_us = 0;
+			pool_end_outage(p, now_us);
+		}
 		return;
 	}
 	p->last_fail = news->why;
@@ -208,6 +213,16 @@ open_one(struct pool *p, uint64_t now_us)
 		return false;
 	}
 	return p->count[PC_OPENING] > before;
+}
+
+void
+pool_scout(struct pool *p, uint64_t now_us)
+{
+	if (p->is_paused || p->total >= limit_now(p, now_us) || !caps_have_spare(&p->caps))
+		return;
+	p->is_scouting = true;
+	open_one(p, now_us);
+	p->is_scouting = false;
 }
 
 /* Conn may have been freed when this returns. */
@@ -327,7 +342,7 @@ pool_reinforce(struct pool *p, uint64_t now_us)
 		return;
 	p->is_held = true;
 	p->is_stirred = false;
-	heed_circuit(p);
+	heed_circuit(p, now_us);
 	help_waiters(p, now_us);
 	keep_min_idle(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);

@@ -122,7 +122,7 @@ server_fail(struct server *srv, const struct fail *why)
 
 struct server *
 server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
-	   uint64_t id, uint32_t turn, uint64_t now_us)
+	   uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us)
 {
 	struct server *srv = calloc(1, sizeof(*srv));
 
@@ -138,7 +138,7 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->tx = 'I';
 	srv->is_synced = true;
 	srv->connected_us = now_us;
-	server_first_host(srv, turn);
+	server_first_host(srv, turn, only);
 	ledger_init(&srv->ledger, NULL, srv);
 	srv->image = image_empty(env->images);
 	srv->login_timer = event_new(env->base, -1, 0, server_on_login_timer, srv);

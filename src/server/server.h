@@ -220,6 +220,7 @@ struct server {
 	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool was_owing; /* when it ended, something was owed to the borrower: */
+	bool is_there; /* PostgreSQL has answered the startup packet, and is not starting up or shutting down */
 	bool is_owed_listed; /* ... owed and owed_count are as they were before its FATAL skipped some of it */
 	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind, in order, ... */
 	size_t owed_count; /* ... if it was no more than fits */
@@ -275,10 +276,13 @@ struct server_secret {
 
 /*
  * Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. turn: a number that
- * grows; where hosts take turns, it says with which one to begin.
+ * grows; where hosts take turns, it says with which one to begin. only: the one of target->upstream->hosts that is
+ * tried, whether it is its turn or not; NULL: each.
  */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
-			  void *owner, uint64_t id, uint32_t turn, uint64_t now_us);
+			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
+/* "db1:5432", or the path of a Unix socket. */
+void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
 /* What its lines in the log are about; borrows its texts, and why. */

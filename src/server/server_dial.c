@@ -27,6 +27,7 @@ forget_host(struct server *srv)
 	image_unref(srv->image);
 	srv->image = empty;
 	srv->pid = 0;
+	srv->is_there = false;
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	srv->key_len = 0;
 	return 0;
@@ -46,11 +47,9 @@ redial(struct server *srv)
 	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;
 }
 
-static void
-put_address(const struct server *srv, size_t index, char out[static SERVER_ADDRESS_MAX])
+void
+server_host_address(const struct upstream_host *h, char out[static SERVER_ADDRESS_MAX])
 {
-	const struct upstream_host *h = &srv->target->upstream->hosts[index];
-
 	snprintf(out, SERVER_ADDRESS_MAX, h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
 }
 
@@ -59,7 +58,7 @@ due_us(const struct server *srv, size_t index)
 {
 	char address[SERVER_ADDRESS_MAX];
 
-	put_address(srv, index, address);
+	server_host_address(&srv->target->upstream->hosts[index], address);
 	return hosts_due(srv->env->hosts, address);
 }
 
@@ -68,13 +67,18 @@ due_us(const struct server *srv, size_t index)
  * due first is tried alone. What other hosts say at once, each attempt hears.
  */
 void
-server_first_host(struct server *srv, uint32_t turn)
+server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
 {
 	const struct upstream *upstream = srv->target->upstream;
 	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
 	size_t count = upstream->host_count, best = 0;
 	uint64_t best_us = UINT64_MAX;
 
+	if (only != NULL) {
+		srv->host_index = (size_t)(only - upstream->hosts);
+		srv->hosts_passed = count;
+		return;
+	}
 	srv->host_index = balance != NULL && strcmp(balance, "round-robin") == 0 ? turn % count : 0;
 	if (count == 1)
 		return;
@@ -309,7 +313,7 @@ server_dial_host(struct server *srv)
 	const char *password;
 
 	event_del(srv->login_timer); /* of another host */
-	put_address(srv, srv->host_index, srv->address);
+	server_host_address(&srv->target->upstream->hosts[srv->host_index], srv->address);
 	hosts_begin(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
 	if (order.command == NULL)
 		return dial_now(srv);

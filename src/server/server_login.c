@@ -418,7 +418,7 @@ backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *wh
 }
 
 static void
-refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_failure *kind, bool *is_fatal,
+refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failure *kind, bool *is_fatal,
 	struct fail *why)
 {
 	struct error_fields e;
@@ -429,6 +429,7 @@ refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_
 	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
 		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 	fail_theirs(why, "%s", e.message != NULL ? e.message : "login failed");
+	srv->is_there = e.sqlstate != NULL && strncmp(e.sqlstate, "57", 2) != 0;
 	if (e.sqlstate == NULL)
 		return;
 	if (strcmp(e.sqlstate, "53300") == 0)
@@ -470,6 +471,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	*is_fatal = false;
 	switch (type) {
 	case 'R':
+		srv->is_there = true;
 		r = authentication(srv, body, len, why);
 		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) !=
 					 0; /* the resource that is short now may be there later */

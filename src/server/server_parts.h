@@ -18,7 +18,8 @@ void server_list_owed(struct server *srv); /* notes what is owed to the borrower
 void server_finish(struct server *srv);
 
 /* server_dial.c */
-void server_first_host(struct server *srv, uint32_t turn); /* sets host_index, before anything else */
+void server_first_host(struct server *srv, uint32_t turn,
+		       const struct upstream_host *only); /* sets host_index, before anything else */
 int server_dial_host(struct server *srv); /* begins to dial the one at host_index; returns -1 without memory */
 void server_forget_secret(struct server *srv); /* wipes what password_command has printed for it */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg);

@@ -217,7 +217,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Memory of prepared statements: their SQL, and the clients' names for them." },
 
 	{ .name = "pgweir_backend_up", .type = METRIC_GAUGE, .special = SPECIAL_BACKEND_UP, .other_labels = "backend, role",
-	    .help = "1 if the last connection attempt succeeded, 0 if it failed." },
+	    .help = "1 if PostgreSQL answered the last login there, even with a refusal; 0 if not: then it is tried once a second." },
 	{ .name = "pgweir_backend_connect_duration_seconds", .type = METRIC_HISTOGRAM, BACKEND(counters.connect_duration),
 	    .bounds = &histogram_bounds_wait, .help = "Time to open a server connection, login included." },
 	{ .name = "pgweir_backend_connect_failures_total", .type = METRIC_COUNTER, BACKEND(counters.connect_failures),

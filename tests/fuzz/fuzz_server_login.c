@@ -473,7 +473,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	set_stage(s);
 	line = strsep(&at, "\n");
 	set_target(s, line);
-	srv = server_new(&s->env, &s->target, NULL, s, 1, 1, s->now_us);
+	srv = server_new(&s->env, &s->target, NULL, s, 1, 1, NULL, s->now_us);
 	must(srv != NULL);
 	settle(s);
 	for (int i = 0;

@@ -164,6 +164,55 @@ Test(pool_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
 	up_fini(&u);
 }
 
+Test(pool_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
+{
+	struct upstream u;
+	uint64_t now;
+	int before;
+
+	up_init(&u, false);
+	now = begin_outage(&u);
+	up_at(&u, now += 60 * S);
+	for (int i = 0; i < POOLS; i++)
+		cr_assert_gt(fake_counts(&u.pools[i]).outage.since_us, 0);
+	before = opened_count(&u);
+	pool_scout(u.pools[2].p, now);
+	up_at(&u, now);
+	cr_assert_eq(opened_count(&u), before + 1);
+	fake_opened(&u.pools[2], u.pools[2].opened - 1);
+	up_at(&u, now);
+	for (int i = 0; i < POOLS; i++)
+		cr_expect_eq(fake_counts(&u.pools[i]).outage.since_us, 0);
+	cr_expect_eq(opened_count(&u), before + 1, "nobody needs another one");
+	up_at(&u, now += S);
+	for (int i = 0; i < POOLS; i++)
+		cr_expect_eq(u.pools[i].counters.outages, 1, "nor does another one begin");
+	cr_expect(fake_borrow(&u.pools[2], 1));
+	up_fini(&u);
+}
+
+Test(pool_circuit, a_scout_neither_keeps_others_from_trying_nor_is_news_if_it_fails)
+{
+	struct upstream u;
+	uint64_t now;
+	int before, scout;
+
+	up_init(&u, true);
+	now = begin_outage(&u);
+	pool_scout(u.pools[2].p, now); /* whatever the back-off is */
+	scout = u.pools[2].opened - 1;
+	before = opened_count(&u);
+	up_at(&u, now += 490 * MS);
+	cr_expect_eq(opened_count(&u), before + 1, "it is no trial");
+	pool_conn_gone(u.pools[2].p, &u.pools[2].conns[scout], false, now);
+	up_at(&u, now);
+	cr_expect_eq(opened_count(&u), before + 1);
+	pool_pause(u.pools[2].p, now);
+	pool_scout(u.pools[2].p, now);
+	cr_expect_eq(opened_count(&u), before + 1 + (find_trying(&u) == 2));
+	up_fini(&u);
+}
+
 Test(pool_circuit, one_pools_own_failure_is_nobody_elses)
 {
 	static const struct {

@@ -10,7 +10,9 @@ import time
 import pytest
 
 import rawwire
+from fakeserver import error
 from rawwire import one_statement, query, sync
+from tap import Tap
 from waiting import wait_until
 from weir import parse_metrics, read_slowly, timed
 
@@ -306,8 +308,112 @@ def test_not_ready_when_no_backend_is_up(weir, tap):
         weir.raw().query("SELECT 1")
     wait_until(lambda: weir.http("/readyz").status == 503, 5)
     assert weir.http("/healthz").status == 200
+
+
+def lose_all(weir, tap, **login):
+    """A client notices that nobody is there, and leaves; so nobody asks any more."""
+    tap.shut()
+    tap.cut()
+    with pytest.raises(rawwire.WireError):
+        weir.raw(**login).query("SELECT 1")
+    wait_until(lambda: weir.http("/readyz").status == 503, 5)
+
+
+def test_ready_again_though_nobody_asks(weir, tap):
+    """A load balancer sends nobody to where /readyz is 503."""
+    weir.start(upstream=f"host={tap.host} port={tap.port}")
+    load(weir)
+    lose_all(weir, tap)
+    backend = f"{tap.host}:{tap.port}"
+    before = weir.metric("pgweir_backend_connect_failures_total", backend=backend)
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", backend=backend) >= before + 2, 10)
     tap.open()
-    wait_until(lambda: weir.raw().query("SELECT 1"), 10)
+    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    assert weir.metric("pgweir_backend_up", backend=backend) == 1
+    weir.wait_log("the outage is over")
+    assert weir.pool()["sv_idle"] == 1          # for the first that comes
+
+
+def test_a_hundred_pools_on_a_dead_host_are_one_attempt(weir, tap):
+    weir.start(upstream=f"host={tap.host} port={tap.port}",
+               sections={f"database app{i}": {"upstream": f"host={tap.host} port={tap.port} dbname=app"}
+                         for i in range(20)})
+    for i in range(20):
+        weir.raw(database=f"app{i}").query("SELECT 1")
+    lose_all(weir, tap, database="app0")
+    with pytest.raises(rawwire.WireError):
+        weir.raw(database="app1").query("SELECT 1")
+    backend, told = f"{tap.host}:{tap.port}", lambda what: weir.log().count(what)
+    wait_until(lambda: told("an outage begins") == 2)
+    counted, begun = weir.metric("pgweir_backend_connect_failures_total", backend=backend), time.monotonic()
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", backend=backend) >= counted + 2, 10)
+    assert time.monotonic() - begun > 0.7       # not one for each pool
+    tap.open()
+    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    wait_until(lambda: told("the outage is over") == 2)
+    assert told("an outage begins") == 2
+
+
+def test_a_host_that_starts_up_is_not_there_and_a_pause_is_respected(weir, fake):
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}")
+    weir.raw().query("SELECT 1")
+    begun = []
+
+    def starting(conn):
+        conn.read_startup()
+        begun.append(conn)
+        conn.send(error("57P03", "the database system is starting up", "FATAL"))
+    fake.script = starting
+    weir.console("RECONNECT")
+    with pytest.raises(rawwire.WireError):
+        weir.raw().query("SELECT 1")
+    wait_until(lambda: weir.http("/readyz").status == 503, 5)
+    asked = len(begun)
+    wait_until(lambda: len(begun) >= asked + 2, 10)
+    assert weir.http("/readyz").status == 503
+    weir.console("PAUSE")
+    asked = len(begun)
+    with weir.raw(database="pgweir", user="admin") as console:
+        time.sleep(1.2)                         # nothing happens that could be waited for
+        console.query("SHOW VERSION")
+    assert len(begun) <= asked + 1              # one may have been under way
+    fake.script = None
+    weir.console("RESUME")
+    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+
+
+def test_an_unknown_database_is_no_outage(weir):
+    """PostgreSQL was there, and said so."""
+    weir.start(sections={"database nowhere": {"upstream": f"host={weir.postgres.host} port={weir.postgres.port}"}})
+    with pytest.raises(rawwire.WireError):
+        weir.raw(database="nowhere").query("SELECT 1")
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total") >= 1)
+    assert weir.metric("pgweir_backend_up") == 1 and weir.http("/readyz").status == 200
+
+
+def test_each_host_of_several_is_found_again(weir, tap):
+    """The second one was asked in the outage, and is not needed any more; a connection to it is not kept."""
+    other = Tap((weir.postgres.host, weir.postgres.port))
+    weir.start(upstream=f"host={tap.host},{other.host} port={tap.port},{other.port}")
+    weir.raw().query("SELECT 1")
+    other.shut()
+    lose_all(weir, tap)
+    tap.open()
+    names = [f"{one.host}:{one.port}" for one in (tap, other)]
+    wait_until(lambda: weir.metric("pgweir_backend_up", backend=names[0]) == 1, 10)
+    assert weir.metric("pgweir_backend_up", backend=names[1]) == 0
+    weir.raw().query("SELECT 1")
+    other.open()
+    wait_until(lambda: weir.metric("pgweir_backend_up", backend=names[1]) == 1, 10)
+    wait_until(lambda: {row["port"] for row in weir.console("SHOW SERVERS")} == {tap.port})
+    other.close()
+
+
+def test_a_host_that_no_pool_leads_to_is_unknown(weir, tap):
+    weir.start(upstream=f"host={tap.host} port={tap.port}")
+    weir.raw().query("SELECT 1")
+    lose_all(weir, tap)
+    weir.reload(upstream=f"host={weir.postgres.host} port={weir.postgres.port}")
     wait_until(lambda: weir.http("/readyz").status == 200, 5)
 
 

@@ -1,0 +1,83 @@
+/*
+ * src/pool/pool_scout.c - finds out by itself that a host which could not be reached is there again: while nobody is
+ * sent here, nobody asks, and while it is said to be down, a load balancer sends nobody.
+ *
+ * To each such host one of the pools that lead there opens a connection every second, whoever else has tried or not.
+ * What comes of it is that pool's matter only if it succeeds: a host of several may be down for days. A connection to
+ * the only host of an upstream is kept; one to a host that is not its turn is closed.
+ */
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+
+#define SCOUT_EVERY_US (800 * US_PER_MS) /* the set is asked ten times a second */
+#define SCOUTS_MOST 8 /* to one host that is silent */
+
+static bool
+is_due(const struct pool_backend *b, uint64_t now_us)
+{
+	return b->counters.is_up == 0 && now_us - b->asked_us >= SCOUT_EVERY_US;
+}
+
+static bool
+may_scout(const struct pool_entry *e)
+{
+	return !e->is_orphan && !pool_is_paused(e->policy) && !e->database->is_disabled && e->held_until_us == 0;
+}
+
+/* Pools that are in an outage already go first, as theirs then ends. */
+static void
+offer(struct pool_entry *e, struct pool_backend *b, const struct upstream_host *host)
+{
+	struct pool_counts counts;
+
+	b->is_led_to = true;
+	if (!may_scout(e))
+		return;
+	pool_get_counts(e->policy, &counts);
+	if (b->scout.from == NULL || (counts.outage.since_us > 0 && !b->scout.is_in_outage))
+		b->scout = (struct pool_scout){ b, e, host, counts.outage.since_us > 0 };
+}
+
+static void
+send_scout(struct pool_set *set, struct pool_backend *b, uint64_t now_us)
+{
+	b->asked_us = now_us;
+	if (!b->is_led_to)
+		b->counters.is_up = -1; /* nobody would ever find out */
+	if (b->scout.from == NULL || b->scouts >= SCOUTS_MOST)
+		return;
+	set->scout = &b->scout;
+	pool_scout(b->scout.from->policy, now_us);
+	set->scout = NULL;
+}
+
+void
+pool_set_scout(struct pool_set *set, uint64_t now_us)
+{
+	char address[SERVER_ADDRESS_MAX];
+	bool is_any = false;
+
+	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
+		b->is_led_to = false;
+		b->scout = (struct pool_scout){ 0 };
+		is_any |= is_due(b, now_us);
+	}
+	if (!is_any || set->is_suspended)
+		return;
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next) {
+		const struct upstream *up = e->target->upstream;
+
+		for (size_t i = 0; i < up->host_count; i++) {
+			struct pool_backend *b;
+
+			server_host_address(&up->hosts[i], address);
+			b = pool_backend_find(&set->backends, address);
+			if (b != NULL && is_due(b, now_us))
+				offer(e, b, &up->hosts[i]);
+		}
+	}
+	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next)
+		if (is_due(b, now_us))
+			send_scout(set, b, now_us);
+}
