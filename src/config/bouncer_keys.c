@@ -169,6 +169,7 @@ static const struct bouncer_key keys[] = {
 };
 
 #define IN_UPSTREAM "a word of upstream"
+#define OURS "a word of upstream; libpq's, PgBouncer has no such one"
 #define ANY_DATABASE "of a file with compat = pgbouncer: the name of a database of the file"
 
 static const struct bouncer_word words[] = {
@@ -187,6 +188,14 @@ static const struct bouncer_word words[] = {
 	{ "load_balance_hosts", OF_DATABASE, WORD_HOSTS, NULL, "a word of upstream; several hosts take turns unless it is disable" },
 	{ "connect_query", OF_DATABASE, WORD_UPSTREAM, NULL,
 	  "a word of upstream; it runs on each new connection, and again after a client's settings were cleared" },
+	{ "sslmode", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "sslrootcert", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "sslcert", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "sslkey", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "sslnegotiation", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "sslsni", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "channel_binding", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "target_session_attrs", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
 	{ "pool_size", OF_DATABASE | OF_USER, WORD_SETTING, "default_pool_size", NULL },
 	{ "pool_size", OF_PEER, WORD_HOSTS, NULL, "ignored: each cancel request has a connection of its own" },
 	{ "min_pool_size", OF_DATABASE, WORD_SETTING, "min_pool_size", NULL },

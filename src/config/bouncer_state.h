@@ -7,7 +7,7 @@
 #include "config/config_keys.h"
 
 #define BOUNCER_KEYS_MAX 112
-#define BOUNCER_WORDS_MAX 32
+#define BOUNCER_WORDS_MAX 48
 
 /* How a value is written. */
 enum bouncer_type {

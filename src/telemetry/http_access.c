@@ -2,8 +2,8 @@
  * src/telemetry/http_access.c - who may see the status page and its data, which have SQL and names of users in them.
  *
  * With [http] auth_file: who proves a name and password of it (RFC 7617). Without: whoever asks on a loopback address
- * or a Unix socket, by a Host that is not a name from elsewhere: a page in a browser could have its own name resolve to
- * 127.0.0.1 (DNS rebinding).
+ * or a Unix socket, or from 127.0.0.1 or ::1 on any address (a container listens on all of its own), by a Host that is
+ * not a name from elsewhere: a page in a browser could have its own name resolve to 127.0.0.1 (DNS rebinding).
  */
 #include "telemetry/http_state.h"
 
@@ -11,6 +11,7 @@
 #include "auth/md5.h"
 #include "auth/saslprep.h"
 #include "auth/scram.h"
+#include "base/network.h"
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
@@ -21,6 +22,14 @@
 #define NOBODYS_SECRET                                                                                                 \
 	"SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"                    \
 	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+bool
+http_is_from_here(const struct sockaddr *peer)
+{
+	static const struct network here[] = { { AF_INET, { 127, 0, 0, 1 }, 32 }, { AF_INET6, { [15] = 1 }, 128 } };
+
+	return peer != NULL && (network_contains(&here[0], peer) || network_contains(&here[1], peer));
+}
 
 static bool
 is_same(const char *a, const char *b)

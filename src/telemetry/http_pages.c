@@ -288,7 +288,7 @@ http_page_may_see(struct http_pages *p, const struct http_page *page, const stru
 		return true;
 	if (p->users != NULL)
 		return has_password(p, ask, now_us, r);
-	if (!p->is_local)
+	if (!p->is_local && !http_is_from_here(ask->peer))
 		set_text(r, 403,
 			 "the status page shows SQL and users: beyond loopback it needs [http] auth_file; "
 			 "/metrics, /healthz and /readyz are open\n");

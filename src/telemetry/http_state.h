@@ -134,6 +134,9 @@ void http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf
 /* --- http_access.c: who may see what is private --- */
 /* Does this Authorization header prove one of users? This may take long: ask http_guesses_check. */
 bool http_is_authorized(const struct users *users, const char *authorization);
+/* Is it 127.0.0.1 or ::1? The rest of 127/8 is not: proxies beside a pod pass on what comes from elsewhere from there.
+ */
+bool http_is_from_here(const struct sockaddr *peer);
 /* Is this Host header an address or localhost? A name may be anybody's. */
 bool http_is_own_host(const char *host);
 

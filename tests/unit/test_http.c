@@ -36,6 +36,7 @@ struct world {
 	unsigned short port;
 	const char *path; /* instead of a port */
 	bool is_public; /* as if it were no loopback address */
+	uint32_t from; /* the address that clients connect from; 0: any */
 	pthread_t loop;
 	_Atomic bool is_stopping, is_stuck;
 	_Atomic unsigned asked_count;
@@ -143,6 +144,10 @@ connect_to(const struct world *w, int fd)
 		snprintf(un.sun_path, sizeof(un.sun_path), "%s", w->path);
 		result = connect(fd, (struct sockaddr *)&un, sizeof(un));
 	} else {
+		struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(w->from) };
+
+		if (w->from != 0)
+			cr_assert_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
 		result = connect(fd, (struct sockaddr *)&in, sizeof(in));
 	}
 	cr_assert_eq(result, 0);
@@ -802,7 +807,7 @@ Test(http, its_thread_takes_no_signals)
 
 Test(http, beyond_loopback_the_status_page_needs_a_password)
 {
-	struct world w = { .is_public = true };
+	struct world w = { .is_public = true, .from = 0x7f000002 }; /* what is not 127.0.0.1 may be anybody */
 
 	start(&w);
 	expect_answer(&w, "GET", "/", 403, "auth_file");
@@ -810,6 +815,8 @@ Test(http, beyond_loopback_the_status_page_needs_a_password)
 	expect_answer(&w, "GET", "/api/v1/queries", 403, "auth_file");
 	expect_answer(&w, "GET", "/metrics", 200, "# TYPE");
 	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	w.from = 0x7f000001; /* a container's own localhost, a forwarded port */
+	expect_answer(&w, "GET", "/", 200, "pgweir");
 	stop(&w);
 }
 

@@ -32,31 +32,75 @@ def entrypoint(tmp_path):
 
 
 @pytest.mark.parametrize("environment, expected, users", [
-    ({"DB_HOST": "db", "DB_USER": "web", "DB_PASSWORD": "it's\"$1", "DB_NAME": "shop", "POOL_MODE": "session",
-      "DEFAULT_POOL_SIZE": "7", "MAX_CLIENT_CONN": "321", "QUERY_WAIT_TIMEOUT": "12", "ADMIN_USERS": "root"},
-     {"pool_mode": "session", "pool_size": "7", "max_client_connections": "321", "pool_timeout": "12s",
-      "admin_users": "root", "listen": "0.0.0.0:5432", "upstream": "host=db port=5432 dbname=shop"},
+    ({"DB_HOST": "db", "DB_USER": "web", "DB_PASSWORD": "it's\"$1", "DB_NAME": "shop", "POOL_MODE": "transaction",
+      "DEFAULT_POOL_SIZE": "7", "MAX_CLIENT_CONN": "321", "QUERY_WAIT_TIMEOUT": "12", "ADMIN_USERS": "root",
+      "MAX_DB_CONNECTIONS": "9"},
+     {"pgweir.pool_mode": "transaction", "pool.pool_size": "7", "pgweir.max_client_connections": "321",
+      "pool.pool_timeout": "12s", "auth.admin_users": "root", "pgweir.listen": "0.0.0.0:5432",
+      "limits.max_db_connections": "9", "pgweir.max_server_connections": "0", "http.listen": "0.0.0.0:9930",
+      "database shop.upstream": "host=db port=5432 dbname=shop"},
      '"web" "it\'s""$1"\n'),
     ({"POSTGRESQL_HOST": "pg", "POSTGRESQL_PORT": "5433", "POSTGRESQL_PASSWORD": "s", "PGBOUNCER_PORT": "6543",
-      "PGBOUNCER_POOL_MODE": "transaction", "PGBOUNCER_DEFAULT_POOL_SIZE": "3", "PGBOUNCER_AUTH_TYPE": "md5"},
-     {"pool_size": "3", "listen": "0.0.0.0:6543", "method": "md5", "upstream": "host=pg port=5433"},
-     '"postgres" "s"\n'),
+      "PGBOUNCER_POOL_MODE": "statement", "PGBOUNCER_DEFAULT_POOL_SIZE": "3", "PGBOUNCER_AUTH_TYPE": "md5",
+      "PGBOUNCER_DSN_0": "app=host=h1 port=5 dbname=x", "PGBOUNCER_DSN_1": "other=host=h2", "PGWEIR_HTTP_LISTEN": "off",
+      "PGWEIR_SLOW_QUERY_THRESHOLD": "2s", "PGBOUNCER_USERLIST": '"u" "v"\n"w" "x"'},
+     {"pool.pool_size": "3", "pgweir.listen": "0.0.0.0:6543", "auth.method": "md5", "http.listen": "off",
+      "database *.upstream": "host=pg port=5433", "database app.upstream": "host=h1 port=5 dbname=x",
+      "database other.upstream": "host=h2 port=5432", "slow_query.threshold": "2s"},
+     '"postgres" "s"\n"u" "v"\n"w" "x"\n'),
     ({"DATABASE_URL": "postgres://app:secret@db.internal:6000/shop"},
-     {"upstream": "host=db.internal port=6000 dbname=shop"}, '"app" "secret"\n'),
-    ({"DATABASE_URL": "postgres://a%40b:100%25%2F%27@db.internal/shop?sslmode=require&pgbouncer=true&target_session_attrs=read%2dwrite"},
-     {"upstream": "host=db.internal port=5432 dbname=shop target_session_attrs=read-write sslmode=require"},
+     {"database shop.upstream": "host=db.internal port=6000 dbname=shop"}, '"app" "secret"\n'),
+    ({"DATABASE_URL": "postgres://a%40b:100%25%2F%27@db.internal/shop?sslmode=require&pgbouncer=true&"
+                      "target_session_attrs=read%2dwrite"},
+     {"database shop.upstream": "host=db.internal port=5432 dbname=shop target_session_attrs=read-write sslmode=require"},
      '"a@b" "100%/\'"\n'),
+    ({"DATABASE_URLS": "postgres://a:b@h1/db1,postgresql://c:d,@h2,h3:5433/db2"},
+     {"database db1.upstream": "host=h1 port=5432 dbname=db1",
+      "database db2.upstream": "host=h2,h3 port=5433 dbname=db2 load_balance_hosts=round-robin"},
+     '"a" "b"\n"c" "d,"\n'),
+    ({"DB_HOST": "::1", "IGNORE_STARTUP_PARAMETERS": "search_path,a.b", "RESERVE_POOL_TIMEOUT": "3",
+      "MAX_USER_CONNECTIONS": "4", "CLIENT_IDLE_TIMEOUT": "5", "SERVER_CHECK_DELAY": "6", "LOG_CONNECTIONS": "0",
+      "AUTH_DBNAME": "postgres", "PGBOUNCER_STATS_USERS": "s", "PGBOUNCER_CONNECT_QUERY": "SET a.b = 'c'"},
+     {"pgweir.ignore_startup_parameters": "search_path,a.b", "pool.overflow_delay": "3s",
+      "limits.max_user_connections": "4", "timeouts.client_idle_timeout": "5s", "pool.pool_pre_ping_idle": "6s",
+      "log.connections": "off", "auth.auth_database": "postgres", "auth.stats_users": "s",
+      "database *.upstream": "host=::1 port=5432 connect_query='SET a.b = \\'c\\''"}, ""),
 ])
 def test_the_container_understands_the_environment_of_pgbouncers_images(entrypoint, environment, expected, users):
     done = entrypoint(**environment)
     assert done.returncode == 0, done.stderr
-    in_force = {}
-    for name, value in re.findall(r"(?m)^(\w+) = (.*?)\s*(?:;.*)?$", done.stdout):
-        in_force.setdefault(name, value)                    # [pgweir] is before [http], which listens, too
+    in_force, section = {}, ""
+    for head, name, value in re.findall(r"(?m)^(?:\[(.*)\]|(\w+) = ?(.*?)\s*(?: ;.*)?)$", done.stdout):
+        section = head or section
+        in_force[f"{section}.{name}"] = value
     for name, value in expected.items():
         assert in_force[name] == value, (name, done.stdout)
     assert entrypoint.users.read_text() == users
     assert entrypoint.users.stat().st_mode & 0o077 == 0
+    assert "pgweir: " not in done.stderr.replace("pgweir: pgbouncer in the URL is for clients", "")
+
+
+@pytest.mark.parametrize("name", ["SERVER_TLS_CA_FILE", "PGBOUNCER_SERVER_TLS_CA_FILE"])
+def test_the_container_takes_the_authority_that_verify_full_needs(entrypoint, tmp_path, name):
+    done = entrypoint(DB_HOST="db", SERVER_TLS_SSLMODE="verify-full", **{name: str(tmp_path / "ca.pem")})
+    assert done.returncode == 1 and str(tmp_path / "ca.pem") in done.stderr
+
+
+@pytest.mark.parametrize("environment, told, code", [
+    ({"PGBOUNCER_POOLMODE": "x"}, "PGBOUNCER_POOLMODE is not known here, and has no effect", 0),
+    ({"PGWEIR_POOL_SIZE": "3"}, "PGWEIR_POOL_SIZE is not known here, and has no effect", 0),
+    ({"SERVER_RESET_QUERY": "x"}, "SERVER_RESET_QUERY is not needed: pgweir itself clears", 0),
+    ({"PGBOUNCER_PORT": "tcp://10.0.0.1:6432", "PGBOUNCER_SERVICE_HOST": "10.0.0.1"}, "", 0),      # Kubernetes
+    ({"DATABASE_URLS": "postgres://a@h1/x,postgres://a@h2/x"}, 'there are two databases "x"', 2),
+    ({"DATABASE_URLS": "postgres://a:1@h1/x,postgres://a:2@h2/y"}, 'user "a" has two passwords', 2),
+    ({"DATABASE_URL": "postgres://h1:5,h2:6/x"}, "hosts with different ports", 2),
+    ({"DATABASE_URL": "mysql://a:top-secret@h"}, "a URL begins with postgres://", 2),
+    ({"POOL_MODE": "sometimes"}, "pool_mode: \"sometimes\" is not one of session, transaction, statement", 1),
+])
+def test_the_container_drops_no_name_without_a_word(entrypoint, environment, told, code):
+    done = entrypoint(**{"DB_HOST": "db", **environment})
+    assert done.returncode == code and told in done.stderr and "top-secret" not in done.stderr
+    assert told or "pgweir: " not in done.stderr
 
 
 def test_the_container_says_what_it_needs(entrypoint):
