@@ -52,15 +52,25 @@ conclude(struct client *c, enum auth_verdict verdict, const char *secret, const 
 		login_secret_found(c);
 }
 
+struct looked_up {
+	enum auth_verdict verdict;
+	const char *secret;
+	const struct fail *why;
+};
+
+static void
+conclude_looked_up(struct client *c, void *arg)
+{
+	const struct looked_up *l = arg;
+
+	conclude(c, l->verdict, l->secret, l->why);
+}
+
+/* This wait is over; what follows may begin another, or end the login. */
 static void
 on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *why, void *arg)
 {
-	struct client *c = arg;
-
-	c->login->abandon = NULL; /* this wait is over; what follows may begin another */
-	conclude(c, verdict, secret, why);
-	if (!c->x.is_closing && !login_is_waiting(c))
-		login_go_on(c);
+	login_conclude(arg, conclude_looked_up, &(struct looked_up){ verdict, secret, why });
 }
 
 static void

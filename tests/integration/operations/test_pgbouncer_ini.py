@@ -455,9 +455,10 @@ def test_which_proof_was_asked_for_is_not_in_the_words_under_md5(bouncer):
 
 def test_trust_is_for_users_that_auth_query_finds(bouncer):
     bouncer.start(settings="auth_type = trust\nauth_user = web\nauth_query = SELECT rolname, NULL FROM pg_roles "
-                           "where rolname = $1", databases="app = HERE user=web")
-    for _ in "asked", "kept":
+                           "where rolname = $1\npool_mode = transaction", databases="app = HERE user=web")
+    for _ in "asked", "again", "with a server that waits":
         assert bouncer.value("SELECT current_user", user="plainuser") == "web"
+        assert bouncer.value("SELECT current_user", user="reporting") == "web"
         assert "FATAL:  no such user" in refusal(bouncer, user="stranger")
     wait_until(lambda: re.search(r"app/stranger@\S+ closing because: no such user \(age=\d+s\)$", bouncer.log(), re.M), 5)
 
