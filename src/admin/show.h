@@ -41,6 +41,13 @@ const struct show *show_find(enum command_id id);
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
 
+/* What answers a question in words (EXPLAIN): one sentence in a row. */
+struct show_sentence {
+	const char *explanation;
+};
+extern const struct column show_sentence_columns[1];
+void show_say(struct rows *rows, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* Writes a time as "2026-11-20 09:15:00 UTC". */
 #define SHOW_TIME_MAX 32
 void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);

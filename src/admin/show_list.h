@@ -60,10 +60,10 @@
 	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \
 	ROW(PEER_POOLS, peer_pools, ANYBODY, "cancel requests that are under way to each of them", "SHOW PEER_POOLS")
 
-/* Rows for other words: EXPLAIN WAIT, and what drivers and health checks SELECT on their own: ROW(id, its struct). Their
+/* Rows for other words: EXPLAIN, and what drivers and health checks SELECT on their own: ROW(id, its struct). Their
  * words are in console_command.c. */
 #define ANSWER_LIST(ROW) \
-	ROW(WAIT, wait) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
+	ROW(WAIT, wait) ROW(POOL, pool) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(SET_CONFIG, set_config) ROW(TYPES, types) ROW(COMPLETION, completion)
 /* clang-format on */
 

@@ -17,13 +17,10 @@
 #define SENTENCE_MAX 1400
 #define HOLDERS_TOLD 5
 
-struct sentence {
-	const char *explanation;
-};
+const struct column show_sentence_columns[1] = { COLUMN(TEXT, struct show_sentence, explanation) };
 
-static const struct column wait_columns[] = { COLUMN(TEXT, struct sentence, explanation) };
-
-static void __attribute__((format(printf, 2, 3))) say(struct rows *rows, const char *fmt, ...)
+void
+show_say(struct rows *rows, const char *fmt, ...)
 {
 	char text[SENTENCE_MAX];
 	va_list ap;
@@ -31,7 +28,7 @@ static void __attribute__((format(printf, 2, 3))) say(struct rows *rows, const c
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	rows_add(rows, &(struct sentence){ text });
+	rows_add(rows, &(struct show_sentence){ text });
 }
 
 struct client_text {
@@ -78,9 +75,10 @@ say_holder(const struct show_env *env, const struct server *srv, struct rows *ro
 	show_holder_query(env, srv, query, &has_text);
 	since = age_of(env, state.since_us);
 	blockers = state.is_running ? show_blocked_by(env, srv, blocked) : NULL;
-	say(rows, "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.", who.text, held.text,
-	    srv->pid, state.text, since.text, blockers != NULL && blockers[0] != '\0' ? ", blocked by " : "",
-	    blockers != NULL ? blockers : "", has_text ? ": " : "", query);
+	show_say(rows, "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.", who.text,
+		 held.text, srv->pid, state.text, since.text,
+		 blockers != NULL && blockers[0] != '\0' ? ", blocked by " : "", blockers != NULL ? blockers : "",
+		 has_text ? ": " : "", query);
 }
 
 static void
@@ -92,7 +90,7 @@ say_holders(const struct show_env *env, const struct pool_entry *e, const struct
 		if (h->entry == e && ++told <= HOLDERS_TOLD)
 			say_holder(env, h->srv, rows);
 	if (told > HOLDERS_TOLD)
-		say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
+		show_say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
 /* --- what would end the wait --- */
@@ -189,22 +187,22 @@ say_what_helps(const struct show_env *env, const struct pool_entry *e, const str
 
 	if (jam.in_use < e->settings.pool_size + e->settings.max_overflow ||
 	    jam.idle_in_transaction + jam.blocked == 0) {
-		say(rows, "What helps: %s.", hint);
+		show_say(rows, "What helps: %s.", hint);
 		return;
 	}
 	if (jam.worst != NULL) {
 		say_remedy(env, jam.worst->srv, remedy, sizeof(remedy));
-		say(rows,
-		    "What helps: %s: of %" PRIu32 " connections in use %" PRIu32 " are idle in transaction, %" PRIu32
-		    " wait for locks; this client keeps %" PRIu32 " of them.",
-		    remedy, jam.in_use, jam.idle_in_transaction, jam.blocked, jam.worst_count);
+		show_say(rows,
+			 "What helps: %s: of %" PRIu32 " connections in use %" PRIu32
+			 " are idle in transaction, %" PRIu32 " wait for locks; this client keeps %" PRIu32 " of them.",
+			 remedy, jam.in_use, jam.idle_in_transaction, jam.blocked, jam.worst_count);
 		return;
 	}
 	for (const struct holding *h = list; h->srv != NULL; h++)
 		if (h->entry == e && h->is_blocked) {
 			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
-			say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
-			    remedy, jam.blocked, jam.in_use);
+			show_say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
+				 remedy, jam.blocked, jam.in_use);
 			return;
 		}
 }
@@ -223,16 +221,18 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
 	config_tell(env->clients->x.config, &ours, &why);
 	pool_get_counts(e->policy, &counts);
-	say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text, e->database->name,
-	    e->user, e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
-	    e->settings.pool_timeout_us > 0 ? limit.text : "");
-	say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", pool_place(e->policy, &c->x.ticket),
-	    counts.waiting);
-	say(rows, "The cause: %s.", why.detail);
+	show_say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text,
+		 e->database->name, e->user,
+		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
+		 e->settings.pool_timeout_us > 0 ? limit.text : "");
+	show_say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", pool_place(e->policy, &c->x.ticket),
+		 counts.waiting);
+	show_say(rows, "The cause: %s.", why.detail);
 	say_what_helps(env, e, list, why.hint, rows);
 	if (e->held_until_us > env->now_us)
-		say(rows, "Client %" PRIu64 " has the database for itself for a moment: DROP DATABASE or the like.",
-		    e->holder);
+		show_say(rows,
+			 "Client %" PRIu64 " has the database for itself for a moment: DROP DATABASE or the like.",
+			 e->holder);
 	say_holders(env, e, list, rows);
 	free(list);
 }
@@ -245,14 +245,14 @@ say_root(const struct show_env *env, const struct holding *h, struct rows *rows)
 
 	if (h->root == NULL) {
 		say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
-		say(rows, "What helps: %s.", remedy);
+		show_say(rows, "What helps: %s.", remedy);
 		return;
 	}
-	say(rows, "At the root is %s, which blocks %" PRIu64 " client%s:", show_root(h, root), h->root->blocks,
-	    h->root->blocks == 1 ? "" : "s, some behind each other");
+	show_say(rows, "At the root is %s, which blocks %" PRIu64 " client%s:", show_root(h, root), h->root->blocks,
+		 h->root->blocks == 1 ? "" : "s, some behind each other");
 	say_holder(env, h->root->srv, rows);
 	say_remedy(env, h->root->srv, remedy, sizeof(remedy));
-	say(rows, "What helps: %s.", remedy);
+	show_say(rows, "What helps: %s.", remedy);
 }
 
 static void
@@ -260,7 +260,7 @@ say_blocked(const struct show_env *env, const struct client *c, const char *bloc
 {
 	struct holding *list = show_holdings(env);
 
-	say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
+	show_say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
 	for (const struct holding *h = list; h->srv != NULL; h++)
 		if (h->srv == c->x.srv && h->is_blocked && h->root != h)
 			say_root(env, h, rows);
@@ -280,14 +280,14 @@ say_with_server(const struct show_env *env, const struct client *c, struct rows 
 	if (blockers != NULL && blockers[0] != '\0')
 		say_blocked(env, c, blockers, rows);
 	else if (blockers != NULL)
-		say(rows, "It is waiting for PostgreSQL, and no lock is in its way.");
+		show_say(rows, "It is waiting for PostgreSQL, and no lock is in its way.");
 	else if (state.is_running)
-		say(rows,
-		    "It is waiting for PostgreSQL. If a lock is in its way, this names the holders there: "
-		    "SELECT pg_blocking_pids(%" PRIu32 ").",
-		    c->x.srv->pid);
+		show_say(rows,
+			 "It is waiting for PostgreSQL. If a lock is in its way, this names the holders there: "
+			 "SELECT pg_blocking_pids(%" PRIu32 ").",
+			 c->x.srv->pid);
 	else
-		say(rows, "It is the client's turn: neither PostgreSQL nor pgweir owes it anything.");
+		show_say(rows, "It is the client's turn: neither PostgreSQL nor pgweir owes it anything.");
 }
 
 static const char *
@@ -319,21 +319,21 @@ fill_wait(const struct show_env *env, struct rows *rows)
 	const struct client *c = client_find_id(env->clients, env->command->client_id);
 
 	if (c == NULL) {
-		say(rows,
-		    "There is no client %" PRIu64
-		    "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
-		    "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
-		    env->command->client_id, env->command->client_id);
+		show_say(rows,
+			 "There is no client %" PRIu64
+			 "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
+			 "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
+			 env->command->client_id, env->command->client_id);
 		return;
 	}
 	if (env->clients->x.is_suspended)
-		say(rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
+		show_say(rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
 	if (c->x.ticket.is_waiting)
 		say_in_line(env, c, rows);
 	else if (c->x.srv != NULL && show_is_held(c->x.srv))
 		say_with_server(env, c, rows);
 	else
-		say(rows, "%s waits for no server. %s.", name_of(c).text, without_server(c));
+		show_say(rows, "%s waits for no server. %s.", name_of(c).text, without_server(c));
 }
 
-const struct show answer_wait = { SHOW_COLUMNS(wait_columns), 0, fill_wait };
+const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), 0, fill_wait };

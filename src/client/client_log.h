@@ -26,7 +26,8 @@ void client_log_end(const struct client *c, const struct fail *why, const char *
 
 /*
  * About every 100 ms: logs that clients have waited for a server of this pool in vain (once in ten seconds), and which
- * transactions have been open, or idle, for longer than log_long_transaction and log_idle_transaction.
+ * transactions have been open, or idle, for longer than log_long_transaction and log_idle_transaction; and notes what
+ * the pool's connections are used for.
  */
 void clients_watch_pool(const struct client_env *env, struct pool_entry *entry, uint64_t now_us);
 

@@ -251,12 +251,42 @@ watch_transactions(const struct client_env *env, struct server *srv, uint64_t no
 			    config->log_idle_transaction_us, now_us);
 }
 
+/* For EXPLAIN POOL. */
+static void
+watch_use(struct pool_entry *entry, uint64_t now_us)
+{
+	struct pool_use *u = &entry->use[0];
+	const struct server *srv;
+	uint32_t in_use = 0, limit = entry->settings.pool_size + entry->settings.max_overflow;
+
+	if (u->limit != limit || now_us - u->since_us >= POOL_USE_SPAN_US) {
+		entry->use[1] = u->limit == limit ? *u : (struct pool_use){ 0 };
+		*u = (struct pool_use){ .since_us = now_us,
+					.limit = limit,
+					.checkouts = pool_entry_checkouts(entry),
+					.waits = entry->counters.waits,
+					.timeouts = entry->counters.pool_timeouts };
+	}
+	TAILQ_FOREACH(srv, &entry->servers, all)
+	{
+		if (srv->borrower == NULL)
+			continue;
+		in_use++;
+		u->idle_in_transaction += srv->tx != 'I' && srv->ledger.count == 0;
+	}
+	u->looks++;
+	u->in_use += in_use;
+	if (u->peak < in_use)
+		u->peak = in_use;
+}
+
 void
 clients_watch_pool(const struct client_env *env, struct pool_entry *entry, uint64_t now_us)
 {
 	struct server *srv;
 
 	watch_timeouts(env, entry, now_us);
+	watch_use(entry, now_us);
 	TAILQ_FOREACH(srv, &entry->servers, all)
 	watch_transactions(env, srv, now_us);
 }

@@ -279,6 +279,16 @@ const struct server_owner_ops pool_set_owner_ops = { on_ready, on_host_failed, o
 
 /* --- borrowing --- */
 
+uint64_t
+pool_entry_checkouts(const struct pool_entry *entry)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < CS_COUNT; i++)
+		sum += entry->counters.checkouts[i];
+	return sum;
+}
+
 struct server *
 pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us)
 {

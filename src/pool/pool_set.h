@@ -63,6 +63,16 @@ struct pool_backend {
 	struct pool_backend *next;
 };
 
+/* What a pool's connections were used for, looked at about ten times a second (client/client_watch.c), in one span. */
+struct pool_use {
+	uint64_t since_us; /* 0: there is no such span */
+	uint64_t looks, in_use, idle_in_transaction; /* how many were, summed up over the looks */
+	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
+	uint32_t peak,
+	    limit; /* the most that were in use at one look; how many there could be: another limit is another span */
+};
+#define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
+
 struct pool_entry {
 	struct pool_set *set;
 	char user[CONFIG_NAME_MAX + 1]; /* the user that servers log in as */
@@ -79,6 +89,7 @@ struct pool_entry {
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_tell.c */
+	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
 	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
 	uint64_t hold_again_us; /* it must not be held again before this time */
@@ -140,6 +151,8 @@ struct cluster_lives *pool_set_lives(struct pool_set *set); /* commit_fate.h */
 struct pool_owns *pool_set_owns(const struct pool_set *set); /* dedicated.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 
+/* Returns how many connections the pool has lent so far. */
+uint64_t pool_entry_checkouts(const struct pool_entry *entry);
 /* --- borrowing: the policy's functions, for servers instead of pool_conns --- */
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */

@@ -236,6 +236,7 @@ static const char *const for_anybody[] = {
 	"SHOW ACTIVE_SOCKETS",
 	"SHOW WAITERS",
 	"EXPLAIN WAIT",
+	"EXPLAIN POOL",
 	"SHOW PINS",
 	"SHOW DATABASE_CODE",
 	"SHOW AUDIT",

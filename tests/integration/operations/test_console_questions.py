@@ -81,6 +81,41 @@ def test_blockers_are_those_that_others_wait_for(weir):
         assert weir.console("SHOW BLOCKERS") == []
 
 
+# --- how large should my pool be? ---
+
+def advice(weir, name="app"):
+    return [row["explanation"] for row in weir.console(f"EXPLAIN POOL {name}")]
+
+
+def test_explain_pool_tells_a_small_pool_from_idle_transactions(weir):
+    weir.start({"database app2": {"pool_mode": "session"}}, pool_size=2, pool_timeout="300ms")
+    assert advice(weir)[0].startswith("Database app has no pool")
+    with app(weir, "idler") as idler, app(weir, "other") as other, app(weir, "late") as late:
+        for wire in (idler, other):
+            wire.query("BEGIN")
+        late.ask(query("SELECT 1"))             # in vain
+        said = wait_until(lambda: said if "idle" in (said := advice(weir))[4] else None)
+        assert re.match(r"Pool app/web has pool_size = 2 and max_overflow = 0; these are the last \S+ m?s\.", said[0]), said
+        assert re.match(r"In use: [12]\.\d connections on average, 2 of 2 at most\.", said[1]), said
+        assert re.match(r"Lent \d+ times, for \S+ \S+ on average; \d+ % of the time", said[2]), said
+        assert re.search(r"timed out: 1\.", said[3]) and said[4].startswith("Advice: shorten transactions"), said
+        for wire in (idler, other):
+            wire.query("COMMIT")
+    with weir.raw(database="app2") as wire:
+        wire.query("SELECT 1")
+        assert "session mode" in advice(weir, "app2")[4]
+
+
+def test_explain_pool_says_how_much_larger(weir):
+    weir.start(pool_size=1, pool_timeout="300ms")
+    with app(weir, "busy") as busy, app(weir, "late") as late:
+        busy.send(query("SELECT pg_sleep(1)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        late.ask(query("SELECT 1"))
+        assert advice(weir)[4].startswith("Advice: raise pool_size to about 2, if PostgreSQL has processors to spare")
+        busy.read_until("Z")
+
+
 # --- what are the top statements of application X? ---
 
 def waiting(weir, of):
