@@ -425,8 +425,8 @@ resume_held(struct exchange *x)
 		return;
 	client_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && x->srv->loan.is_unsuited)
-		relay_try_release(x); /* what was held is run on another server */
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || session_must_ask_first(x)))
+		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }
 

@@ -329,8 +329,6 @@ int server_forget_session(struct server *srv);
 int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
 /* Enters a Sync of our own, which is sent now. Returns 0, or -1 without memory. */
 int server_owe_sync(struct server *srv, enum owed_to to);
-/* Sets these settings within the pipeline under way, without a Sync, whatever the server has. */
-int server_put_settings(struct server *srv, const struct image *settings, struct buf *out);
 /*
  * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
  * then the signal was sent. If that is not confirmed in time, srv->is_closing is set. done (may be NULL) is called

@@ -41,15 +41,3 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 	message_sync(out);
 	return server_owe_sync(srv, OWED_TO_IMAGE);
 }
-
-int
-server_put_settings(struct server *srv, const struct image *settings, struct buf *out)
-{
-	struct image *none = image_empty(srv->env->images);
-	int r = -1;
-
-	if (none != NULL && owe_triples(srv, image_put_changes(out, none, settings, NULL)) == 0 && buf_ok(out))
-		r = 0;
-	image_unref(none);
-	return r;
-}

@@ -267,6 +267,7 @@ settle_and_ask(struct exchange *x)
 	s->unresolved_us = srv->loan.last_done_us;
 	srv->loan.shown |= flags;
 	srv->loan.suspicion = 0;
+	s->may_be_reset = false;
 	srv->loan.has_undone = srv->loan.has_undone || srv->loan.has_failed || srv->loan.has_rolled_back;
 	srv->loan.has_failed = srv->loan.has_rolled_back = false;
 	if (parts == 0) {

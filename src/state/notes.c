@@ -61,6 +61,8 @@ session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
 	x->srv->loan.suspicion |= flags;
+	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && session_has_any_startup(x))
+		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
 	if (names != NULL)

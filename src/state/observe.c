@@ -460,6 +460,12 @@ session_function_call(struct exchange *x)
 }
 
 bool
+session_must_ask_first(const struct exchange *x)
+{
+	return x->session != NULL && x->session->may_be_reset && x->srv->tx == 'I' && x->srv->is_synced;
+}
+
+bool
 session_holds(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
@@ -467,7 +473,8 @@ session_holds(const struct exchange *x)
 	if (x->srv->ledger.count == 0)
 		return false;
 	/* The probe may find a RESET: then the client's own startup values must be set first. */
-	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x));
+	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x)) ||
+	       session_must_ask_first(x);
 }
 
 /* --- the fast lane --- */
@@ -477,8 +484,9 @@ session_is_quiet(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	return s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
-			     !s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL);
+	return s == NULL ||
+	       (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 && !s->may_be_reset &&
+		!s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL);
 }
 
 int

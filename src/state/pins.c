@@ -65,7 +65,7 @@ session_forget_request(struct exchange *x)
 	session_forget_before(s);
 	buf_fini(&s->rows);
 	s->parts = s->unresolved = 0;
-	s->is_discard_sent = s->is_filtering = false;
+	s->is_discard_sent = s->is_filtering = s->may_be_reset = false;
 }
 
 /* session_state = error: the client's next request will be answered with FATAL; its server is cleaned now. */

@@ -48,7 +48,7 @@ session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to,
 	struct ledger *l = &x->srv->ledger;
 	char portal[STATEMENT_NAME_MAX] = "";
 
-	if (!x->srv->is_synced)
+	if (!x->srv->is_synced || x->srv->tx != 'I')
 		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
 	message_run(b, portal, sql);
 	x->srv->unnamed_of = 0;

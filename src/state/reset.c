@@ -103,20 +103,18 @@ session_put_reset(struct exchange *x, const struct known_text *text, struct buf 
 int
 session_follow_reset(struct exchange *x, const struct known_text *text)
 {
-	struct image *wanted = image_empty(x->env->images);
-	struct buf b = { 0 };
-	int r = wanted == NULL ? -1 : 0;
+	struct buf b = { 0 }, sql = { 0 };
+	int r = -1;
 
-	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(x->startup, i);
-
-		if (is_restored(x, text, s))
-			r = image_update(&wanted, s->name, s->value, s->kind);
-	}
-	if (r == 0 && (r = server_put_settings(x->srv, wanted, &b)) == 0)
+	session_put_reset(x, text, &sql);
+	if (buf_ok(&sql))
+		r = session_run(x, &b, (const char *)sql.bytes, OWED_TO_IMAGE, NULL);
+	if (r == 0 && buf_ok(&b))
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	else
+		r = -1;
 	buf_fini(&b);
-	image_unref(wanted);
+	buf_fini(&sql);
 	return r;
 }
 

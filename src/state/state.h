@@ -38,6 +38,8 @@ enum statement_step session_before_execute(struct exchange *x, const char *porta
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */
 bool session_holds(const struct exchange *x); /* true: nothing may be sent now */
+/* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
+bool session_must_ask_first(const struct exchange *x);
 
 /* state/linger.c */
 /* A client waits for a server: those that linger release theirs, from the loop and not from within this call. */
@@ -88,8 +90,8 @@ enum statement_step session_ensure_named(struct exchange *x,
 					 const char *name); /* the same for Bind or Describe of it */
 /*
  * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement; ref is that of its Execute.
- * Within a request the portal has a name, since the client's unnamed one may be bound and not executed yet. Returns -1
- * if there is no memory.
+ * Within a request, and within a transaction, the portal has a name and is closed: the client's unnamed one may be
+ * bound, and if there is none, PostgreSQL must say so. Returns -1 if there is no memory.
  */
 int session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 /* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */

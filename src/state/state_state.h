@@ -66,6 +66,7 @@ struct client_session {
 	uint64_t unresolved_us; /* when the last request before that was done */
 	/* DISCARD ALL */
 	bool is_discard_sent; /* and not answered: nothing is sent behind it */
+	bool may_be_reset; /* to what the server connection began with, which is not what the client did */
 	bool is_filtering; /* until its ReadyForQuery: reports of settings that get their startup value are hidden */
 	bool is_tainted; /* LOAD: its server can't be cleaned */
 	bool is_name_lost; /* set_config() of a name that pgweir doesn't know: that setting stays on its server */

@@ -65,8 +65,8 @@ deallocating(struct exchange *x, struct client_statement *n)
 }
 
 /*
- * n is about to be deallocated: prepares an empty statement. Neither this nor the Close before it can fail: there is no
- * transaction that has failed, and the name is free. Where it may, it is a request of its own.
+ * n is about to be deallocated: prepares an empty statement. Neither this nor the Close before it can fail, in a
+ * transaction that has failed either. Where it may, it is a request of its own.
  */
 static enum statement_step
 begin(struct exchange *x, struct client_statement *n)
@@ -94,6 +94,13 @@ begin(struct exchange *x, struct client_statement *n)
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
+/* In a transaction that has failed; all is answered, but an answer may lack its Sync: then that may be over. */
+static bool
+is_refused(const struct exchange *x)
+{
+	return x->srv->tx == 'E' && x->srv->is_synced;
+}
+
 /*
  * Reads a message that may deallocate. FORWARD: it concerns no statement of pgweir's, or all of them, or PostgreSQL
  * will refuse it. DONE: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
@@ -118,7 +125,7 @@ read_deallocate(struct exchange *x, const struct request *m, char name[static DE
 		return STATEMENT_FORWARD;
 	}
 	*n = client_statement_find(x, name);
-	if (x->srv->tx == 'E' || (*n == NULL && !statements_name_is_ours(x, name)))
+	if (is_refused(x) || (*n == NULL && !statements_name_is_ours(x, name)))
 		return STATEMENT_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
 	return STATEMENT_DONE;
 }
@@ -181,7 +188,7 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	if (x->srv->tx == 'E')
+	if (is_refused(x))
 		return STATEMENT_FORWARD;
 	if (n->is_oversize) {
 		deallocating(x, n);

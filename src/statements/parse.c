@@ -24,7 +24,6 @@
 static enum statement_step
 parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)
 {
-	struct ledger *l = &x->srv->ledger;
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
@@ -32,12 +31,9 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
 	statements_special_name(x, PLACEHOLDER, name);
-	message_close_statement(&b, name);
-	message_parse(&b, name, "\0\0", 3);
 	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
-	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	if (statement_put_dummy(x, "\0\0", 3) == 0 && buf_ok(&b) &&
 	    client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 		step = STATEMENT_DONE;

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
-#define SHAPE_NO_ROWS 2u
 
 static bool
 is_current(const struct client_statement *n)
@@ -49,6 +48,7 @@ expect_describe(struct client_statements *s, struct client_statement *n)
 		client_statement_unref(s->describing);
 	n->refs++;
 	s->describing = n;
+	s->describing_scope = s->scope;
 }
 
 static void

@@ -125,9 +125,8 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->scope);
 }
 
-/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
-static bool
-is_read_otherwise(const struct exchange *x, const struct client_statement *n)
+bool
+statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n)
 {
 	const struct statement *st = n->st;
 
@@ -222,7 +221,7 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 {
 	enum statement_presence presence;
 
-	if (is_read_otherwise(x, n) || (presence = statement_presence_of(x, n->st)) == STATEMENT_ABSENT) {
+	if (statement_is_read_otherwise(x, n) || (presence = statement_presence_of(x, n->st)) == STATEMENT_ABSENT) {
 		if (fit_context(x, n) < 0)
 			return STATEMENT_FAILED;
 		presence = statement_presence_of(x, n->st);
@@ -301,6 +300,15 @@ push_bind(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
+enum statement_step
+statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n, const char *name)
+{
+	if (push_bind(x, n) < 0)
+		return STATEMENT_FAILED;
+	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
+	return STATEMENT_DONE;
+}
+
 static enum statement_step
 bind_named(struct exchange *x, struct request *m)
 {
@@ -312,17 +320,15 @@ bind_named(struct exchange *x, struct request *m)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
 	m->verdict = statement_verdict(n->st);
-	if (push_bind(x, n) < 0)
-		return STATEMENT_FAILED;
-	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
-	return STATEMENT_DONE;
+	return statement_bind_as(x, m, n, name);
 }
 
 /* Returns true if the server has it, with the rows that the client was told, and reads it as the client would. */
 static bool
 is_there_as_told(struct exchange *x, const struct client_statement *n)
 {
-	return row_shape_is_told(n) && !is_read_otherwise(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
+	return row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
+	       statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
 static enum statement_step
@@ -391,6 +397,8 @@ statements_bind(struct exchange *x, struct request *m)
 		return STATEMENT_FORWARD;
 	if (exposed_is(x, n)) /* it is prepared now, and its rows are those of the view */
 		return bind_named(x, m);
+	if ((step = stand_in_bind(x, m)) != STATEMENT_FORWARD)
+		return step;
 	step = row_shape_verify(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m),
 				m->message + m->total, m->have < m->total ? 0 : m->have - m->total);
 	if (step == STATEMENT_FORWARD)
@@ -422,6 +430,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		x->entry->database->counters.binds++;
 		return bind_there(x, m);
 	}
+	if (n != NULL && (step = stand_in_bind(x, m)) != STATEMENT_FORWARD)
+		return step;
 	step = n == NULL ? unnamed_ensure(x)
 			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
@@ -449,6 +459,10 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 	if (n == NULL)
 		return STATEMENT_FORWARD;
 	x->statements->describing = NULL;
+	if (x->statements->describing_scope != x->statements->scope) {
+		client_statement_unref(n);
+		return STATEMENT_FORWARD;
+	}
 	row_shape_asked(n);
 	r = client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
@@ -467,26 +481,45 @@ asks_anew(struct exchange *x, const struct client_statement *n)
 	       statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
+int
+statement_put_dummy(struct exchange *x, const void *sql, size_t len)
+{
+	struct ledger *l = &x->srv->ledger;
+	char name[STATEMENT_NAME_MAX];
+	struct buf b = { 0 };
+	int r = -1;
+
+	statements_special_name(x, PLACEHOLDER, name);
+	message_close_statement(&b, name);
+	message_parse(&b, name, sql, len);
+	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0)
+		r = ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL);
+	if (r == 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+enum statement_step
+statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
+			 const uint8_t *message, size_t len)
+{
+	char name[STATEMENT_NAME_MAX];
+
+	if (statement_put_dummy(x, sql, sql_len) < 0 ||
+	    client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
+		return STATEMENT_FAILED;
+	statements_special_name(x, PLACEHOLDER, name);
+	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
+	return STATEMENT_DONE;
+}
+
 /* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
 static enum statement_step
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
-	struct ledger *l = &x->srv->ledger;
-	enum statement_step step = STATEMENT_FAILED;
-	char name[STATEMENT_NAME_MAX];
-	struct buf b = { 0 };
+	enum statement_step step = statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
 
-	statements_special_name(x, PLACEHOLDER, name);
-	message_close_statement(&b, name);
-	message_parse(&b, name, n->st->bytes, n->st->len);
-	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) == 0) {
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
-		step = STATEMENT_DONE;
-	}
-	buf_fini(&b);
 	x->entry->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
 	row_shape_asked(n);
@@ -500,8 +533,10 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	const char *name;
 	enum statement_step step;
 
-	if (asks_anew(x, n))
+	if (asks_anew(x, n) && x->srv->tx != 'E')
 		return describe_anew(x, n, message, len);
+	if (!exposed_is(x, n) && (step = stand_in_describe(x, n, message, len)) != STATEMENT_FORWARD)
+		return step;
 	step = ensure_named(x, n, &name);
 	if (step != STATEMENT_DONE)
 		return step;

@@ -10,6 +10,7 @@
  *   expose.c        statements under the client's own names, for SQL that looks for them
  *   settled.c       the results of messages; errors that contain pgweir's names
  *   row_shape.c     what a client knows of a statement's rows and parameters
+ *   stand_in.c      an empty statement in place of one that can't be analysed now
  *
  * Always: a named statement is freed when neither the table nor a ledger entry (as ref) holds it.
  */
@@ -62,6 +63,7 @@ struct client_statements {
 	uint64_t token; /* identifies its present state: a server whose unnamed_of is equal is in that state */
 	struct client_statement *failed; /* the last error was about a message of this statement */
 	struct client_statement *describing; /* the Describe of its portal comes next, and shows the client its rows */
+	uint32_t describing_scope; /* of its Bind: if both were skipped, another portal's Describe comes later */
 	uint32_t scope; /* Syncs sent */
 	uint32_t named_count; /* names that ever were */
 	struct buf undoing; /* Closes of the statements that were exposed on its server */
@@ -148,6 +150,22 @@ int statement_close_outdated(struct exchange *x, const struct statement *st); /*
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, const struct statement *st);
 
+/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
+bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
+/* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. -1: no memory. */
+int statement_put_dummy(struct exchange *x, const void *sql, size_t len);
+/* Has PostgreSQL describe that in place of n. message: the client's Describe, of this length. DONE or FAILED. */
+enum statement_step statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql,
+					     size_t sql_len, const uint8_t *message, size_t len);
+/* Sends a Bind of n with this name in its place, up to m->used. DONE or FAILED. */
+enum statement_step statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n,
+				      const char *name);
+
+/* statements/stand_in.c: FORWARD: none is needed; DONE or FAILED. */
+enum statement_step stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message,
+				      size_t len);
+enum statement_step stand_in_bind(struct exchange *x, struct request *m);
+
 /* statements/expose.c */
 /* Returns true if n must be used under the client's own name. */
 bool exposed_is(const struct exchange *x, const struct client_statement *n);
@@ -173,6 +191,7 @@ void unnamed_settled(struct server *srv, const struct owed *o, struct statement 
 /* statements/deallocate.c: DONE, HOLD, FAILED as a Parse; FORWARD: it deallocates no statement of pgweir's. */
 
 /* statements/row_shape.c */
+#define SHAPE_NO_ROWS 2u /* of a statement without rows */
 /*
  * A Bind of n is about to be sent, and next_len bytes that follow it lie at next. HOLD: a Describe must show first
  * whether its rows are still those the client knows. FORWARD: they are not. DONE: n may be bound. bind: the body; a

@@ -109,7 +109,7 @@ refuse(struct fake_conn *c, const char *sqlstate, const char *text, const char *
 	failed(c);
 }
 
-/* In an aborted transaction nothing but its end can be prepared, bound or described. */
+/* In an aborted transaction nothing but its end can be prepared or bound, and nothing that has rows described. */
 static bool
 is_too_late(struct fake_conn *c, const char *text, const char *tokens)
 {
@@ -120,8 +120,10 @@ is_too_late(struct fake_conn *c, const char *text, const char *tokens)
 }
 
 static void
-parse(struct fake_conn *c, const char *name, const char *text, const char *tokens)
+parse(struct fake_conn *c, const char *name, const char *text, bool is_declared, const char *tokens)
 {
+	struct named *n;
+
 	if (name[0] == '\0')
 		named_drop(&c->statements, "");
 	if (name[0] != '\0' && named_find(&c->statements, name) != NULL) {
@@ -134,19 +136,21 @@ parse(struct fake_conn *c, const char *name, const char *text, const char *token
 	}
 	if (text[0] != '\0' && is_too_late(c, text, tokens))
 		return;
-	take_tokens(c, text, strlen(text), named_put(&c->statements, name, text)->tokens);
+	n = named_put(&c->statements, name, text);
+	n->has_parameter = is_declared || strchr(text, '$') != NULL;
+	take_tokens(c, text, strlen(text), n->tokens);
 	message_put(&c->out, '1', NULL, 0);
 }
 
 static void
-on_parse(struct fake_conn *c, const char *name, const char *raw, const char *tokens)
+on_parse(struct fake_conn *c, const char *name, const char *raw, bool is_declared, const char *tokens)
 {
 	char *text = state_to_server(c, raw);
 
 	if (text == NULL)
 		refuse(c, "22021", "invalid byte sequence", tokens);
 	else
-		parse(c, name, text, tokens);
+		parse(c, name, text, is_declared, tokens);
 	for (const char *at = raw; *at != '\0'; at++)
 		c->fake->has_parsed |= (*at & 0x80) != 0;
 	free(text);
@@ -230,11 +234,10 @@ on_describe(struct fake_conn *c, uint8_t kind, const char *name)
 			    "does not exist");
 		return;
 	}
-	if ((kind == 'S' || sql_has_rows(n->text)) && is_too_late(c, n->text, ""))
+	if (sql_has_rows(n->text) && is_too_late(c, n->text, ""))
 		return;
 	if (kind == 'S')
-		message_put(&c->out, 't', strchr(n->text, '$') != NULL ? "\0\1\0\0\0\x19" : "\0",
-			    strchr(n->text, '$') != NULL ? 6 : 2);
+		message_put(&c->out, 't', n->has_parameter ? "\0\1\0\0\0\x19" : "\0", n->has_parameter ? 6 : 2);
 	if (sql_has_rows(n->text))
 		sql_row_description(c);
 	else
@@ -466,7 +469,8 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		on_query(c, first, tokens);
 		break;
 	case 'P':
-		on_parse(c, first, second, tokens);
+		at += strlen(second) + 1;
+		on_parse(c, first, second, len >= at + 2 && wire_u16(body + at) > 0, tokens);
 		break;
 	case 'B':
 		string_at(body, len, &at);

@@ -42,6 +42,7 @@ struct named {
 	char **values; /* of a Bind; NULL-terminated */
 	uint32_t rows_left;
 	bool is_begun, has_written, is_sql; /* sql: a PREPARE, which text is all of */
+	bool has_parameter; /* of a statement of the protocol: one, a text, in it or declared */
 };
 TAILQ_HEAD(named_list, named);
 

@@ -377,7 +377,9 @@ say_unit(struct sim_client *c)
 	is_copy = strcmp(statement, COPY_NAME) == 0;
 	if (may_parse(c, statement) && sim_chance(s, statement[0] == '\0' ? 200 : 90))
 		say_parse(c, statement);
-	if (sim_chance(s, 40))
+	/* In a transaction that has failed PostgreSQL describes what has no rows; pgweir, if it was described before.
+	 */
+	if (!c->may_fail && sim_chance(s, 40))
 		say_of(c, 'D', 'S', statement);
 	if (sim_chance(s, 230)) {
 		say_bind(c, portal, statement);

@@ -2,8 +2,8 @@
 
 import pytest
 
-from compare import assert_same
-from rawwire import (bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, function_call,
+from compare import assert_same, converse, normalized
+from rawwire import (Wire, bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, function_call,
                      one_statement, parse, query, sync)
 
 INT4 = 23
@@ -251,3 +251,61 @@ def test_the_replies_are_postgresqls_own_when_servers_change_all_the_time(weir, 
 def test_the_replies_are_postgresqls_own_in_session_mode(weir, postgres, turns):
     weir.start(pool_mode="session")
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
+
+
+INSERTS = "INSERT INTO same_copy VALUES ($1, $2)"
+OTHER = parse("other", "SELECT 'other'") + S
+IN_FAILED = [query("BEGIN"), query("SELECT 1/0")]
+ADDS = function_call(177, [b"\0\0\0\2", b"\0\0\0\3"])
+
+# Of a client with settings of its own, on a server that another one has used, and that keeps one statement only.
+CROWDED = {
+    "describe of a statement without rows, under another search_path": [
+        parse("s", INSERTS) + describe("S", "s") + S, query("SET search_path = pg_catalog"), describe("S", "s") + S,
+        bind("", "s", [1, "a"]) + execute() + S],
+    "describe of a statement without rows, in a failed transaction": [
+        parse("s", INSERTS) + describe("S", "s") + S, OTHER, *IN_FAILED, describe("S", "s") + S, query("ROLLBACK"),
+        bind("", "s", [1, "a"]) + execute() + S],
+    "describe of a statement with rows, in a failed transaction": [
+        parse("s", "SELECT id FROM same_copy WHERE id = $1") + describe("S", "s") + S, OTHER, *IN_FAILED,
+        describe("S", "s") + S, query("ROLLBACK")],
+    "describe of a rollback in a failed transaction": [
+        parse("s", "ROLLBACK") + S, OTHER, *IN_FAILED, describe("S", "s") + S, bind("", "s", [1]) + S,
+        bind("", "s") + execute() + S],
+    "bind with too few parameters, in a failed transaction": [
+        parse("s", INSERTS) + describe("S", "s") + S, OTHER, *IN_FAILED, bind("", "s", [1]) + S, bind("", "s") + S,
+        bind("", "s", [1, 2]) + S, query("ROLLBACK"), bind("", "s", [1, "a"]) + execute() + S],
+    "the same of a statement that nobody has described": [
+        parse("s", "SELECT '$3', $2::int FROM same_copy WHERE id = $1") + S, OTHER, *IN_FAILED, bind("", "s", [1]) + S,
+        bind("", "s", [1, 2, 3]) + S, bind("", "s", [1, 2]) + S, query("ROLLBACK")],
+    "the same of one whose types are declared": [
+        parse("s", "SELECT 1", (INT4, TEXT)) + S, OTHER, *IN_FAILED, bind("", "s", [1]) + S, bind("", "s", [1, 2]) + S,
+        query("ROLLBACK")],
+    "a portal that was never bound": [query("BEGIN"), ADDS, describe("P") + S, query("ROLLBACK"), describe("P") + S],
+    "the same, executed": [query("BEGIN"), ADDS, execute() + S, query("ROLLBACK"), ADDS, execute() + S],
+    "the unnamed portal lives while others run": [
+        query("BEGIN"), parse("", "SELECT generate_series(1, 5)") + bind() + execute("", 2) + S, ADDS,
+        parse("n", "SELECT pg_sleep(0) IS NULL") + bind("p", "n") + execute("p") + S, execute("", 2) + S,
+        query("COMMIT")],
+    "a reset that is executed twice": [
+        parse("", "RESET work_mem") + bind() + execute() + execute() + S,
+        parse("", "RESET ALL") + bind() + execute() + describe("P") + execute() + S, query("SHOW work_mem")],
+    "a reset behind something else, and requests behind it": [
+        (query("SELECT 1; RESET ALL") + query("SHOW work_mem") + one_statement("SHOW work_mem") + S, 3),
+        (query("DO $$ BEGIN RESET work_mem; END $$") + one_statement("SHOW work_mem") + S + query("SHOW work_mem"), 3)],
+}
+
+
+@pytest.mark.parametrize("turns", CROWDED.values(), ids=CROWDED.keys())
+def test_the_replies_are_postgresqls_own_on_a_server_that_others_use(weir, postgres, turns):
+    weir.start(pool_size=1, prepared_statements=1)
+    with weir.raw() as other:
+        other.query("SELECT pg_sleep(0)")
+    answers = []
+    for address in ((postgres.host, postgres.port), weir.address):
+        postgres.query("TRUNCATE same_copy")
+        with Wire(address) as wire:
+            wire.login("web", "app", parameters={"work_mem": "7MB", "search_path": "public"})
+            answers.append(normalized(converse(wire, turns)))
+            wire.leave()
+    assert answers[1] == answers[0]
