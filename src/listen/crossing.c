@@ -13,9 +13,10 @@ listen_may_cross(const struct exchange *x)
 	if (l == NULL)
 		return true;
 	listen_sweep(l);
+	listen_settle_early(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
 	    l->sending != SENDING_NOT || l->subscriber.waits != 0 || l->subscriber.is_dirty ||
-	    l->queue.len > l->queue_at || l->is_overrun)
+	    l->queue.len > l->queue_at || l->early.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
 		if (!m->is_active || !m->is_heard)

@@ -25,7 +25,6 @@ struct subscription {
 	uint32_t refs; /* of statements under way, and of the message that waits */
 	uint32_t undo; /* 1 + index of its last entry in client_listen's undo; 0: none */
 	struct fail *why;
-	struct buf early; /* notifications that came before the LISTEN was committed */
 	char name[KNOWN_NAME_MAX];
 };
 
@@ -89,17 +88,19 @@ struct client_listen {
 	uint32_t undo_count, undo_cap;
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
-	size_t queue_at, early_bytes;
+	size_t queue_at;
+	/* What came before the LISTEN for it was committed, and all behind it: whole messages in their order. */
+	struct buf early;
+	bool is_early_due; /* some of it may be for the queue now, or for nobody */
 	bool is_overrun; /* more came than may wait */
 	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */
 };
 
 /* listen/queue.c */
 extern const struct notify_subscriber_ops listen_ear_ops;
-void listen_keep_early(struct client_listen *l,
-		       struct subscription *m); /* moves its early notifications to the queue */
-void listen_drop_early(struct client_listen *l, struct subscription *m);
-void listen_drop_queued(struct client_listen *l, const char *channel); /* NULL: all channels */
+void
+listen_settle_early(struct client_listen *l); /* moves to the queue what may be delivered; drops what nobody wants */
+void listen_drop_channel(struct client_listen *l, const char *channel); /* what waits of it, early or not */
 void listen_queue_fini(struct client_listen *l);
 bool listen_keep_ready(struct exchange *x); /* true: ReadyForQuery is sent when the listener has caught up */
 

@@ -218,7 +218,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 enum listen_gate
 listen_gate(struct exchange *x, const struct request *m)
 {
-	if (listen_is_not_ours(x) || m->total > WHOLE_MAX)
+	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > WHOLE_MAX))
 		return LISTEN_GO;
 	if (m->type == 'P' && x->srv != NULL)
 		return LISTEN_GO;

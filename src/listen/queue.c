@@ -34,7 +34,7 @@ listen_of(struct notify_subscriber *subscriber)
 static bool
 is_room(struct client_listen *l, size_t len)
 {
-	if (l->queue.len - l->queue_at + l->early_bytes + len > LISTEN_QUEUE_MAX)
+	if (l->queue.len - l->queue_at + l->early.len + len > LISTEN_QUEUE_MAX)
 		l->is_overrun = true;
 	return !l->is_overrun && l->x->state != CL_CLOSE_AFTER_FLUSH;
 }
@@ -51,58 +51,117 @@ keep(struct client_listen *l, const void *bytes, size_t len)
 		l->is_overrun = true;
 }
 
+/* Its notifications are, or may come to be, for the client. */
+static bool
+is_wanted(const struct subscription *m)
+{
+	return m->is_active || m->refs > 0 || m->pending_change == KNOWN_LISTEN;
+}
+
 static void
 on_notified(struct notify_subscription *at_listener, const uint8_t *message, size_t len)
 {
 	struct subscription *m = (struct subscription *)at_listener;
 	struct client_listen *l = m->x->listen;
 
-	if (!m->is_active && m->refs == 0 && m->pending_change != KNOWN_LISTEN)
+	if (!is_wanted(m) || !is_room(l, len))
 		return;
-	if (!is_room(l, len))
-		return;
-	if (m->is_active) {
+	if (m->is_active && l->early.len == 0) {
 		keep(l, message, len);
 		return;
 	}
-	buf_put(&m->early, message, len);
-	if (buf_ok(&m->early))
-		l->early_bytes += len;
-	else
+	buf_put(&l->early, message, len);
+	if (!buf_ok(&l->early))
 		l->is_overrun = true;
 }
 
-void
-listen_drop_early(struct client_listen *l, struct subscription *m)
+typedef bool drops(struct client_listen *l, const uint8_t *message, size_t len, void *arg);
+
+/* Takes those of the whole messages in b, from `at` on, out for which is_dropped returns true. */
+static void
+filter(struct client_listen *l, struct buf *b, size_t at, drops *is_dropped, void *arg)
 {
-	l->early_bytes -= m->early.len;
-	buf_fini(&m->early);
-}
+	size_t to = at;
 
-void
-listen_keep_early(struct client_listen *l, struct subscription *m)
-{
-	if (m->early.len > 0)
-		keep(l, m->early.bytes, m->early.len);
-	listen_drop_early(l, m);
-}
+	while (at < b->len) {
+		size_t len = 1 + (size_t)wire_u32(b->bytes + at + 1);
 
-void
-listen_drop_queued(struct client_listen *l, const char *channel)
-{
-	size_t to = l->queue_at, at = l->queue_at;
-
-	while (at < l->queue.len) {
-		size_t len = 1 + (size_t)wire_u32(l->queue.bytes + at + 1);
-		bool is_kept = l->queue.bytes[at] != 'A' || strcmp((char *)l->queue.bytes + at + 9, channel) != 0;
-
-		if (is_kept) {
-			memmove(l->queue.bytes + to, l->queue.bytes + at, len);
+		if (!is_dropped(l, b->bytes + at, len, arg)) {
+			memmove(b->bytes + to, b->bytes + at, len);
 			to += len;
 		}
 		at += len;
 	}
-	l->queue.len = to;
+	b->len = to;
+}
+
+/* Returns NULL: it is no notification. */
+static const char *
+channel_of(const uint8_t *message)
+{
+	return message[0] == 'A' ? (const char *)message + FRAME_HEAD_LEN + 4 : NULL;
+}
+
+static bool
+is_of_channel(struct client_listen *l, const uint8_t *message, size_t len, void *channel)
+{
+	const char *name = channel_of(message);
+
+	(void)l;
+	(void)len;
+	return name != NULL && strcmp(name, channel) == 0;
+}
+
+static void
+drop_channel(struct client_listen *l, struct buf *b, size_t at, const char *channel)
+{
+	filter(l, b, at, is_of_channel, (void *)(uintptr_t)channel);
+}
+
+void
+listen_drop_channel(struct client_listen *l, const char *channel)
+{
+	drop_channel(l, &l->queue, l->queue_at, channel);
+	drop_channel(l, &l->early, 0, channel);
+}
+
+static bool
+is_not_come_to(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
+{
+	const struct subscription *m = subscription_find(l, channel_of(message));
+
+	(void)len;
+	(void)arg;
+	return m == NULL || !m->is_active;
+}
+
+/* has_waiting: one ahead of it stays. */
+static bool
+is_settled(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
+{
+	const struct subscription *m = subscription_find(l, channel_of(message));
+
+	if (m == NULL || !is_wanted(m))
+		return true;
+	if (!m->is_active || *(bool *)has_waiting) {
+		*(bool *)has_waiting = true;
+		return false;
+	}
+	keep(l, message, len);
+	return true;
+}
+
+void
+listen_settle_early(struct client_listen *l)
+{
+	bool has_waiting = false;
+
+	if (!l->is_early_due)
+		return;
+	l->is_early_due = false;
+	filter(l, &l->early, 0, is_settled, &has_waiting);
+	if (l->early.len == 0)
+		buf_fini(&l->early);
 }
 
 static void
@@ -152,6 +211,7 @@ push_out(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
+	listen_settle_early(l);
 	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->is_closing) {
 		size_t n = next_chunk(l);
 		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at, .len = n };
@@ -270,10 +330,9 @@ static void
 resume_fresh(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
-	struct subscription *m;
 
-	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-	listen_drop_early(l, m); /* the others have none */
+	filter(l, &l->early, 0, is_not_come_to, NULL);
+	l->is_early_due = true;
 	l->is_fresh = true;
 	listen_resume(x);
 }
@@ -338,7 +397,8 @@ void
 listen_queue_fini(struct client_listen *l)
 {
 	buf_fini(&l->queue);
-	l->queue_at = l->early_bytes = 0;
+	buf_fini(&l->early);
+	l->queue_at = 0;
 	if (l->flush_timer != NULL)
 		event_free(l->flush_timer);
 	l->flush_timer = NULL;

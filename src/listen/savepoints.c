@@ -139,8 +139,7 @@ listen_roll_back_to(struct client_listen *l, const char *name)
 
 		u->m->pending_change = u->pending_change;
 		u->m->undo = u->before;
-		if (u->pending_change == KNOWN_NOT && u->m->refs == 0)
-			listen_drop_early(l, u->m);
+		l->is_early_due = true;
 	}
 }
 

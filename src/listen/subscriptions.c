@@ -97,7 +97,7 @@ subscription_free(struct subscription *m)
 	struct client_listen *l = m->x->listen;
 
 	notify_leave(&m->at_listener);
-	listen_drop_early(l, m);
+	l->is_early_due = true;
 	l->active_count -= m->is_active;
 	set_unsettled(l, m, false);
 	HASH_DELETE(hh, l->table, m);
@@ -166,6 +166,7 @@ subscription_unref(struct subscription *m)
 {
 	m->refs--;
 	m->x->listen->is_swept = false;
+	m->x->listen->is_early_due = true;
 }
 
 int
@@ -209,12 +210,9 @@ subscription_set_active(struct client_listen *l, struct subscription *m, bool is
 	if (m->is_active != is_active)
 		l->active_count += is_active ? 1u : (uint32_t)-1;
 	m->is_active = is_active;
-	if (is_active)
-		listen_keep_early(l, m);
-	else {
-		listen_drop_early(l, m);
-		listen_drop_queued(l, m->name);
-	}
+	l->is_early_due = true;
+	if (!is_active)
+		listen_drop_channel(l, m->name);
 }
 
 void
@@ -239,6 +237,7 @@ listen_commit(struct exchange *x)
 		if (m->is_active && m->is_refused)
 			refused = m;
 	}
+	listen_settle_early(l);
 	if (refused != NULL)
 		subscription_lost(x, refused);
 }
@@ -252,12 +251,10 @@ listen_roll_back(struct client_listen *l)
 	if (!l->has_pending_change)
 		return;
 	l->has_pending_change = false;
+	l->is_early_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-	{
-		m->pending_change = KNOWN_NOT;
-		if (m->refs == 0)
-			listen_drop_early(l, m);
-	}
+	m->pending_change = KNOWN_NOT;
+	listen_settle_early(l);
 }
 
 void

@@ -109,13 +109,13 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 	switch (f->type) {
 	case 'Q':
 	case 'B':
-	case 'E':
 		return f->body_len <= WHOLE_MAX;
 	case 'P':
 		return !is_oversize(x, f);
 	case 'C':
 	case 'D':
-		return true;
+	case 'E':
+		return true; /* they are short: frame_client_limit */
 	default:
 		return false;
 	}

@@ -5,6 +5,7 @@
 #include "fake_exchange.h"
 
 #include "listen/listen.h"
+#include "listen/listen_state.h"
 #include "pool/notify_listener.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -320,6 +321,54 @@ Test(listen, notifications_wait_for_the_end_of_the_transaction)
 	query("COMMIT");
 	answer("COMMIT", 'I');
 	cr_expect_str_eq(fake_told(), "A A");
+}
+
+/* The channels of what waits for the client, in order. */
+static const char *
+queued(void)
+{
+	static char channels[64];
+	const struct buf *queue = &fake->x.listen->queue;
+
+	channels[0] = '\0';
+	for (size_t at = fake->x.listen->queue_at; at < queue->len; at += 1 + wire_u32(queue->bytes + at + 1))
+		strcat(channels, (const char *)queue->bytes + at + 9);
+	return channels;
+}
+
+Test(listen, notifications_of_several_new_channels_keep_their_order)
+{
+	listener.is_down = false; /* ReadyForQuery waits, and with it what is queued */
+	fake->x.pending_len = 1;
+	cr_expect_eq(query("LISTEN a; LISTEN b"), LISTEN_WAIT);
+	listens("a");
+	listens("b");
+	fake->x.pending_len = 0;
+	cr_expect_eq(query("LISTEN a; LISTEN b"), LISTEN_GO);
+	for (const char *channel = "b\0a\0b\0a\0a\0b\0"; channel[0] != '\0'; channel += 2)
+		notify(channel);
+	cr_expect(answer("UNLISTEN,UNLISTEN", 'I'));
+	cr_expect_str_eq(queued(), "babaab");
+	caught_up();
+}
+
+Test(listen, a_new_channels_notifications_keep_their_place_among_the_others)
+{
+	for (int is_kept = 0; is_kept < 2; is_kept++) {
+		listener.is_down = true;
+		listen_now("LISTEN a", "a", 'I');
+		query("BEGIN");
+		answer("BEGIN", 'T');
+		listen_now("LISTEN b", "b", 'T');
+		for (const char *channel = "a\0b\0a\0b\0"; channel[0] != '\0'; channel += 2)
+			notify(channel);
+		listener.is_down = false;
+		fake->x.listen->is_fresh = true; /* the listener has caught up before the LISTEN is committed */
+		query(is_kept ? "COMMIT" : "ROLLBACK");
+		cr_expect(answer(is_kept ? "COMMIT" : "ROLLBACK", 'I'));
+		cr_expect_str_eq(queued(), is_kept ? "abab" : "aa");
+		caught_up();
+	}
 }
 
 Test(listen, ready_for_query_waits_for_what_was_committed_before)

@@ -300,6 +300,21 @@ def test_ones_own_notify_in_the_transaction_of_the_listen(pool):
     assert shape(replies) == "CAZ" and all_news(replies) == [("own", "me")]
 
 
+@pytest.mark.parametrize("length", [4090, 9980])
+def test_listen_in_a_portal_with_a_long_name(two, length):
+    wire, other, name = two.raw(), two.raw(), "p" * length
+    wire.query("BEGIN")
+    wire.ask(parse("", "LISTEN news") + bind(name, "") + sync())
+    whole = execute(name) + sync()
+    wire.send(whole[:2000])
+    other.query("NOTIFY news, 'before'")
+    wire.send(whole[2000:])
+    assert tags(wire.read_until("Z")) == ["LISTEN"]
+    wire.query("COMMIT")
+    other.query("NOTIFY news, 'after'")
+    assert notified(wire.read_until("A")[-1]) == ("news", "after")
+
+
 def test_nothing_is_delivered_within_a_transaction(weir):
     weir.start(pool_size=2)
     listener, other = listening(weir, "news"), weir.raw()
