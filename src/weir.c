@@ -10,6 +10,7 @@
 #include "base/priority.h"
 #include "build.h"
 #include "client/cancel.h"
+#include "config/config_state.h"
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
@@ -423,8 +424,12 @@ load_files(struct weir *w, struct fail *why)
 	for (size_t i = problems.count; i-- > 0;)
 		if (problems.list[i].is_error)
 			fail_set(why, "F0000", "%s", problems.list[i].text); /* the first of them */
-	for (size_t i = 0; r == 0 && i < problems.count; i++)
-		log_warning(w->log, "%s", problems.list[i].text);
+	for (size_t i = 0; r == 0 && i < problems.count; i++) {
+		char text[PROBLEM_TEXT_MAX + 512];
+
+		config_problem_plain(&problems.list[i], text, sizeof(text));
+		log_warning(w->log, "%s", text);
+	}
 	config_problems_fini(&problems);
 	return r;
 }

@@ -4,9 +4,13 @@
  */
 #include "weir_state.h"
 
+#include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
+#include "config/suggest.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void
@@ -21,6 +25,13 @@ tell_of_user(bool is_error, const char *text, void *arg)
 		problem_warning(&sink, 0, "%s", text);
 }
 
+static bool
+needs_passwords(const struct config *config)
+{
+	return config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5 ||
+	       config->auth_method == AUTH_PASSWORD;
+}
+
 /* Nobody needs it to log in to us. */
 static bool
 may_be_missing(const struct config *config)
@@ -29,8 +40,9 @@ may_be_missing(const struct config *config)
 	       (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5);
 }
 
+/* needs_secrets: all of them have to prove a password. */
 static struct users *
-load_users_file(const char *path, struct config_problems *problems)
+load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems };
 	size_t errors_before = problems->error_count;
@@ -39,7 +51,90 @@ load_users_file(const char *path, struct config_problems *problems)
 
 	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */
 		problem_error(&sink, 0, "%s", why.text);
-	return users;
+	users_check(users, path, needs_secrets, config_is_pgbouncers(config), tell_of_user, problems);
+	if (problems->error_count == errors_before)
+		return users;
+	users_unref(users);
+	return NULL;
+}
+
+/* --- names that are nowhere --- */
+
+struct near_user {
+	struct nearest nearest;
+	bool is_there;
+};
+
+static void
+on_user(const char *name, void *arg)
+{
+	struct near_user *near = arg;
+
+	near->is_there = near->is_there || strcmp(name, near->nearest.word) == 0;
+	nearest_try(&near->nearest, name, NULL);
+}
+
+static bool
+is_user_of_upstream(const struct config_scope *scopes, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(scopes[i].upstream->user, name) == 0)
+			return true;
+	return false;
+}
+
+static void
+warn_of_stranger(const struct problem_sink *sink, const struct users *users, unsigned line, const char *what,
+		 const char *name)
+{
+	struct near_user near = { .nearest = nearest_to(name) };
+
+	users_each(users, on_user, &near);
+	if (near.is_there)
+		return;
+	problem_warning(sink, line, "%s: users_file has no \"%.63s\"%s%s%s", what, name,
+			near.nearest.name != NULL ? "; did you mean \"" : "",
+			near.nearest.name != NULL ? near.nearest.name : "", near.nearest.name != NULL ? "\"?" : "");
+}
+
+static void
+warn_of_strangers(const struct config *config, const char *key, char *const *names, const struct users *users,
+		  const struct problem_sink *sink)
+{
+	unsigned line = config->origins->lines[config_key_row(config_key_find("auth", key))];
+
+	for (; *names != NULL; names++)
+		warn_of_stranger(sink, users, line, key, *names);
+}
+
+/* Where users_file has everybody: no auth_query finds others, and all log in by a password. */
+static void
+check_names(const struct config *config, const struct users *users, struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems,
+					   .file = config->path,
+					   .source = config->origins->source,
+					   .has_our_words = config_is_pgbouncers(config) };
+	char what[CONFIG_NAME_MAX + 16];
+
+	if (config_has_auth_query(config) || !needs_passwords(config))
+		return;
+	if (users_count(users) == 0) {
+		problem_warning(&sink, 0, "users_file = %.256s: nobody is in it, so no client can log in",
+				config->users_file);
+		return;
+	}
+	warn_of_strangers(config, "admin_users", config->admin_users, users, &sink);
+	warn_of_strangers(config, "stats_users", config->stats_users, users, &sink);
+	for (size_t i = 0; i < config->user_count; i++) {
+		const char *name = config->users[i].name;
+
+		if (is_user_of_upstream(config->databases, config->database_count, name) ||
+		    is_user_of_upstream(config->tenant_scopes, config->tenant_count, name))
+			continue;
+		snprintf(what, sizeof(what), "[user %s]", name);
+		warn_of_stranger(&sink, users, config->origins->users[i].line, what, name);
+	}
 }
 
 /* The metrics thread reads the file when it starts; all that matters here are its problems. */
@@ -47,7 +142,7 @@ static void
 check_page_users(const struct config *config, struct config_problems *problems)
 {
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
-		users_unref(load_users_file(config->http_auth_file, problems));
+		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 }
 
 static int
@@ -63,8 +158,26 @@ load_users(const struct config *config, struct users **out, struct config_proble
 	}
 	if (config->users_file[0] == '\0' || (may_be_missing(config) && access(config->users_file, F_OK) < 0))
 		return 0;
-	*out = load_users_file(config->users_file, problems);
+	*out = load_users_file(config, config->users_file, needs_passwords(config), problems);
+	if (*out != NULL)
+		check_names(config, *out, problems);
 	return *out == NULL ? -1 : 0;
+}
+
+/* The line that names the file of [tls_client] that a text is about; 0: none of them. */
+static unsigned
+line_of_file(const struct config *config, const char *text)
+{
+	const struct {
+		const char *key, *path;
+	} files[] = { { "key_file", config->tls_key_file }, { "certificate_file", config->tls_certificate_file },
+		      { "ca_file", config->tls_ca_file },   { "crl_file", config->tls_crl_file },
+		      { "ciphers", config->tls_ciphers },   { "tls13_ciphers", config->tls13_ciphers } };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i].path[0] != '\0' && strstr(text, files[i].path) != NULL)
+			return config->origins->lines[config_key_row(config_key_find("tls_client", files[i].key))];
+	return 0;
 }
 
 static void
@@ -80,7 +193,8 @@ load_tls(const struct config *config, struct weir_files *out, struct config_prob
 	struct fail why;
 
 	if (weir_load_tls(config, &out->tls, &why) < 0)
-		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "[tls_client]", &why);
+		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
+			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
 		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
 }

@@ -355,11 +355,10 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 {
 	for (size_t i = 0; i < problems->count; i++) {
 		const struct config_problem *p = &problems->list[i];
-		const char *word = p->is_error ? "error: " : "warning: "; /* the line has its level already */
-		bool has_word = strncmp(p->text, word, strlen(word)) == 0;
+		char text[PROBLEM_TEXT_MAX + 512];
 
-		log_write(w->log, p->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
-			  p->text + (has_word ? strlen(word) : 0));
+		config_problem_plain(p, text, sizeof(text)); /* the line has its level already */
+		log_write(w->log, p->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 	}
 	config_problems_fini(&w->problems);
 	w->problems = *problems;

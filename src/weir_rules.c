@@ -39,23 +39,6 @@ check_map(const char *name, const char *path, unsigned line, void *arg)
 		problem_warning(&sink, line, "map=%.100s is not in ident_file: nobody can log in by this rule", name);
 }
 
-static bool
-have_auth_query(const struct config_scope *scopes, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (scopes[i].settings.auth_query != NULL && strcmp(scopes[i].settings.auth_query, "off") != 0)
-			return true;
-	return false;
-}
-
-static bool
-has_auth_query(const struct config *config)
-{
-	return strcmp(config->defaults.auth_query, "off") != 0 ||
-	       have_auth_query(config->databases, config->database_count) ||
-	       have_auth_query(config->tenant_scopes, config->tenant_count);
-}
-
 /* Reports rules that can't work because something else is missing in the configuration. */
 static void
 check_needs(struct rules *r)
@@ -65,7 +48,7 @@ check_needs(struct rules *r)
 	struct hba_needs needs = hba_needs(r->hba);
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
-	if (needs.secrets && !has_auth_query(c) && access(c->users_file, R_OK) < 0)
+	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
 		problem_error(&sink, 0,
 			      "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
 			      "\"name\" \"secret\"",

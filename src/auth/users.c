@@ -273,6 +273,46 @@ users_single(const char *name, const char *password)
 	return users;
 }
 
+/* --- What can't be meant. --- */
+
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+static const char *
+mistake_of(const struct user *u, bool needs_secrets)
+{
+	if (u->name_len == 0)
+		return "the name is empty";
+	if (u->kind == SECRET_NONE && needs_secrets)
+		return "the secret is empty: this user can't log in";
+	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "SCRAM-SHA-256", 13) == 0)
+		return "looks like a SCRAM verifier but isn't one: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey; has a "
+		       "shell "
+		       "eaten its $?";
+	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "md5", 3) == 0 &&
+	    u->secret[strspn(u->secret, LETTERS_AND_DIGITS)] == '\0') /* "md5-secret" is a password */
+		return "looks like an MD5 secret but isn't one: md5 and 32 digits, 0-9 and a-f";
+	return NULL;
+}
+
+void
+users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,
+	    void *arg)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; users != NULL && i < users->entry_count && count < BAD_LINES_MAX; i++) {
+		const struct user *u = &users->entries[i];
+		const char *mistake = mistake_of(u, needs_secrets);
+		char text[512];
+
+		if (mistake == NULL)
+			continue;
+		count++;
+		snprintf(text, sizeof(text), "%.150s:%zu: user \"%.63s\": %s", path, u->line, u->name, mistake);
+		tell(!is_lenient, text, arg);
+	}
+}
+
 /* --- The file's grammar. --- */
 
 static int

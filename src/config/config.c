@@ -218,6 +218,24 @@ config_effective(const struct config *config, const struct config_scope *databas
 }
 
 bool
+config_has_auth_query(const struct config *config)
+{
+	struct scope_settings settings;
+
+	for (size_t i = 0; i < config->database_count; i++) {
+		config_effective(config, &config->databases[i], NULL, &settings);
+		if (strcmp(settings.auth_query, "off") != 0)
+			return true;
+	}
+	for (size_t i = 0; i < config->tenant_count; i++) {
+		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
+		if (strcmp(settings.auth_query, "off") != 0)
+			return true;
+	}
+	return strcmp(config->defaults.auth_query, "off") != 0;
+}
+
+bool
 config_is_pgbouncers(const struct config *config)
 {
 	return config->origins->source != NULL;

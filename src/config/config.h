@@ -183,6 +183,8 @@ struct config_problems {
 	} * list;
 	size_t count, error_count;
 };
+/* Copies a problem without its "error: " or "warning: ", for where that is said already. */
+void config_problem_plain(const struct config_problem *problem, char *out, size_t size);
 void config_problems_fini(struct config_problems *problems);
 void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after the first count */
 
@@ -231,6 +233,7 @@ void config_effective(const struct config *config, const struct config_scope *da
 /* Puts what is set in a section over the settings; scope may be NULL. */
 void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
+bool config_has_auth_query(const struct config *config); /* for all, or for any database or tenant */
 bool config_is_pgbouncers(const struct config *config); /* its file is PgBouncer's */
 /* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
  */

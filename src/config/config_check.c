@@ -94,24 +94,6 @@ check_not_yet(const struct check *check)
 	}
 }
 
-static bool
-has_auth_query(const struct config *config)
-{
-	struct scope_settings settings;
-
-	for (size_t i = 0; i < config->database_count; i++) {
-		config_effective(config, &config->databases[i], NULL, &settings);
-		if (strcmp(settings.auth_query, "off") != 0)
-			return true;
-	}
-	for (size_t i = 0; i < config->tenant_count; i++) {
-		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
-		if (strcmp(settings.auth_query, "off") != 0)
-			return true;
-	}
-	return strcmp(config->defaults.auth_query, "off") != 0;
-}
-
 static void
 check_users_file(const struct check *check)
 {
@@ -119,7 +101,7 @@ check_users_file(const struct check *check)
 	/* PgBouncer starts without: then nobody can log in. */
 	bool is_needed = !config_is_pgbouncers(config) &&
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
-	bool is_query = has_auth_query(config);
+	bool is_query = config_has_auth_query(config);
 	const char *path = config->users_file;
 	unsigned line = line_of(check, "auth", "users_file");
 	struct stat st;
@@ -475,7 +457,7 @@ static void
 check_no_effect(const struct check *check)
 {
 	const struct config *config = check->config;
-	bool is_hba = config->auth_method == AUTH_HBA, is_query = has_auth_query(config);
+	bool is_hba = config->auth_method == AUTH_HBA, is_query = config_has_auth_query(config);
 	bool is_sampling = config->slow_sample_threshold_us < config->defaults.slow_query_threshold_us;
 
 	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
@@ -578,6 +560,60 @@ check_peers(const struct check *check)
 		problem_warning(check->sink, line, "peers have no effect without a peer_id of this process");
 }
 
+/* --- an upstream that is this very process --- */
+
+static bool
+is_loopback_name(const char *host)
+{
+	return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
+static bool
+is_same_place(const struct config_listen *listen, const struct upstream_host *host)
+{
+	char path[sizeof(host->host) + 32];
+
+	if (*host->host == '/') {
+		snprintf(path, sizeof(path), "%s/.s.PGSQL.%u", host->host, host->port);
+		return listen->is_unix && strcmp(listen->host, path) == 0;
+	}
+	if (listen->is_unix || listen->port != host->port)
+		return false;
+	return strcmp(listen->host, host->host) == 0 ||
+	       (is_loopback_name(host->host) &&
+		(is_loopback_name(listen->host) || strcmp(listen->host, "0.0.0.0") == 0 ||
+		 strcmp(listen->host, "::") == 0));
+}
+
+static void
+check_loop(const struct check *check, const struct upstream *up, unsigned line)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < up->host_count; i++)
+		for (size_t j = 0; j < config->listen_count; j++)
+			if (is_same_place(&config->listens[j], &up->hosts[i])) {
+				problem_warning(
+				    check->sink, line,
+				    "upstream: host=%s port=%u is pgweir itself (listen = %s), not PostgreSQL",
+				    up->hosts[i].host, up->hosts[i].port, config->listens[j].text);
+				return;
+			}
+}
+
+static void
+check_loops(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < config->database_count; i++)
+		if (config->databases[i].upstream != NULL)
+			check_loop(check, config->databases[i].upstream, config->origins->databases[i].upstream_line);
+	for (size_t i = 0; i < config->tenant_count; i++)
+		if (config->tenant_scopes[i].upstream != NULL)
+			check_loop(check, config->tenant_scopes[i].upstream, config->origins->tenants[i].upstream_line);
+}
+
 void
 config_check(const struct config *config, const struct problem_sink *sink)
 {
@@ -593,6 +629,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_server_tls(&check, config->tenant_scopes, config->origins->tenants, config->tenant_count);
 	check_method(&check);
 	check_listens(&check);
+	check_loops(&check);
 	check_tenants(&check);
 	check_proxies(&check);
 	check_exempt_addresses(&check);

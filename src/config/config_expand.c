@@ -5,6 +5,7 @@
 #include "base/buf.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,8 @@ struct value {
 	size_t len;
 	enum expand_placeholders which;
 	const char *placeholder;
+	char missing[192]; /* "${A}, ${B}": variables that are not set */
+	unsigned missing_count;
 };
 
 static int
@@ -59,6 +62,16 @@ add_file(struct value *value, const char *path, struct fail *why)
 	return rc;
 }
 
+/* All that are not set are told at once. */
+static void
+note_missing(struct value *value, const char *name)
+{
+	size_t len = strlen(value->missing);
+
+	snprintf(value->missing + len, sizeof(value->missing) - len, "%s${%s}", len > 0 ? ", " : "", name);
+	value->missing_count++;
+}
+
 /* Adds what a reference stands for: NAME, NAME:-default or file:/path, without the braces. */
 static int
 add_reference(struct value *value, const char *from, size_t len, struct fail *why)
@@ -85,8 +98,10 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->placeholder) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
-	if (found == NULL)
-		return fail_set(why, "F0000", "${%s} is not set in the environment", inside);
+	if (found == NULL) {
+		note_missing(value, inside);
+		return 0;
+	}
 	return value_add(value, found, strlen(found), why);
 }
 
@@ -113,13 +128,16 @@ expand_into(struct value *value, const char *raw, struct fail *why)
 			raw += raw[1] == '$' ? 2 : 1;
 		}
 	}
+	if (value->missing_count > 0)
+		return fail_set(why, "F0000", "%s %s not set in the environment", value->missing,
+				value->missing_count == 1 ? "is" : "are");
 	return 0;
 }
 
 char *
 expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why)
 {
-	struct value value = { NULL, 0, which, placeholder };
+	struct value value = { .which = which, .placeholder = placeholder };
 	char *fitted = NULL;
 
 	if (strchr(raw, '$') == NULL)

@@ -93,6 +93,17 @@ problem_fail(const struct problem_sink *sink, unsigned line, const char *about, 
 	problem_error(sink, line, "%s: %s%s%s", about, why->text, why->hint[0] != '\0' ? "; " : "", why->hint);
 }
 
+void
+config_problem_plain(const struct config_problem *problem, char *out, size_t size)
+{
+	const char *word = problem->is_error ? "error: " : "warning: ", *at = strstr(problem->text, word);
+
+	if (at != NULL && (at == problem->text || at[-1] == ' '))
+		snprintf(out, size, "%.*s%s", (int)(at - problem->text), problem->text, at + strlen(word));
+	else
+		snprintf(out, size, "%s", problem->text);
+}
+
 bool
 problem_is_shown(const struct problem_sink *sink)
 {

@@ -5,9 +5,11 @@
  * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
  */
 #include "base/alloc.h"
+#include "config/suggest.h"
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -60,16 +62,30 @@ static const struct {
 	{ "reserve_pool_size", "it is a setting of its own: max_overflow, on a line below upstream" },
 	{ "query_wait_timeout", "it is a setting of its own: pool_timeout, on a line below upstream" },
 	{ "server_lifetime", "it is a setting of its own: pool_recycle, on a line below upstream" },
-	{ "max_db_connections", "it is max_server_connections in [pgweir], for all databases together" },
-	{ "auth_user", "it is set in [auth]" },
-	{ "auth_query", "it is set in [auth]" },
+	{ "max_db_connections", "it is a setting of its own, on a line below upstream" },
+	{ "auth_user", "it is a setting of its own, on a line below upstream" },
+	{ "auth_query", "it is a setting of its own, on a line below upstream" },
 };
+
+static const char *const main_words[] = { "host",
+					  "port",
+					  "dbname",
+					  "user",
+					  "password",
+					  "target_session_attrs",
+					  "min_protocol_version",
+					  "max_protocol_version" };
 
 /* What is being read. Lists stay text until all is there. */
 struct draft {
 	struct upstream *up;
 	char *host, *port, *target, *oldest, *newest; /* oldest, newest: min_ and max_protocol_version */
 	size_t setting_count, settings_len;
+	struct unknown { /* words that are not known: all are told at once */
+		unsigned count, near_count;
+		char names[FAIL_TEXT_MAX / 2], near[FAIL_TEXT_MAX / 2];
+		const char *hint; /* of the first that has one of its own; else NULL */
+	} unknown;
 };
 
 static void
@@ -91,13 +107,45 @@ has_control(const char *text)
 	return false;
 }
 
-static int
-refuse_word(const char *name, struct fail *why)
+static void
+add_quoted(char *list, size_t size, unsigned count, const char *name)
 {
-	fail_set(why, "08001", "\"%s\" is not known here", name);
+	size_t len = strlen(list);
+
+	snprintf(list + len, size - len, "%s\"%s\"", count > 0 ? ", " : "", name);
+}
+
+static void
+note_unknown(struct unknown *u, const char *name)
+{
+	struct nearest nearest = nearest_to(name);
+	bool is_told = false;
+	const char *word;
+
+	add_quoted(u->names, sizeof(u->names), u->count++, name);
 	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
-		if (strcmp(not_ours[i].name, name) == 0)
-			return fail_hint(why, "%s", not_ours[i].hint);
+		if (strcmp(not_ours[i].name, name) == 0) {
+			u->hint = u->hint == NULL ? not_ours[i].hint : u->hint;
+			is_told = true;
+		}
+	for (size_t i = 0; i < sizeof(main_words) / sizeof(main_words[0]); i++)
+		nearest_try(&nearest, main_words[i], NULL);
+	for (unsigned i = 0; (word = upstream_word_name((enum upstream_word)i)) != NULL; i++)
+		nearest_try(&nearest, word, NULL);
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		nearest_try(&nearest, settings[i], NULL);
+	if (nearest.name != NULL && !is_told)
+		add_quoted(u->near, sizeof(u->near), u->near_count++, nearest.name);
+}
+
+static int
+refuse_unknown(const struct unknown *u, struct fail *why)
+{
+	fail_set(why, "08001", "%s %s not known here", u->names, u->count == 1 ? "is" : "are");
+	if (u->near_count > 0)
+		return fail_hint(why, "did you mean %s?", u->near);
+	if (u->hint != NULL)
+		return fail_hint(why, "%s", u->hint);
 	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, sslmode and other "
 			      "words of TLS, max_protocol_version, min_protocol_version, application_name, "
 			      "client_encoding, options; another setting is written options='-c name=value'");
@@ -190,7 +238,10 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 		*fields[i].field = xstrdup(value);
 		return 0;
 	}
-	return is_setting(name) ? put_upstream_setting(draft, name, value, why) : refuse_word(name, why);
+	if (is_setting(name))
+		return put_upstream_setting(draft, name, value, why);
+	note_unknown(&draft->unknown, name);
+	return 0;
 }
 
 /* A name, an address or a directory. */
@@ -374,7 +425,8 @@ parse(const char *text, bool is_of_tenant, struct fail *why)
 
 	text += strspn(text, " \t");
 	draft.up->is_of_tenant = is_of_tenant;
-	if (scan(text, &draft, why) < 0 || upstream_build(&draft, why) < 0) {
+	if (scan(text, &draft, why) < 0 || (draft.unknown.count > 0 && refuse_unknown(&draft.unknown, why) < 0) ||
+	    upstream_build(&draft, why) < 0) {
 		upstream_free(draft.up);
 		draft.up = NULL;
 	}

@@ -53,7 +53,9 @@ scan_word(const char **at, const char *text, char *value, upstream_put put, void
 	equals = upstream_skip_blanks(begin + len);
 	if (*equals != '=') {
 		fail_set(why, "08001", "the parameter at byte %zu has no \"=\"", place);
-		return fail_hint(why, "put a value with blanks in single quotes");
+		return fail_hint(why, "%s",
+				 place == 1 ? "write host=db1 port=5432 dbname=app, or postgres://user@db1:5432/app"
+					    : "put a value with blanks in single quotes");
 	}
 	if (len == 0 || len > UPSTREAM_NAME_MAX)
 		return fail_set(why, "08001", "the parameter at byte %zu has no valid name", place);
@@ -256,7 +258,14 @@ scan_parts(struct uri *uri, const char *at, struct fail *why)
 {
 	size_t len;
 
-	if (scan_user(uri, &at, why) < 0 || scan_hosts(uri, &at, why) < 0)
+	if (scan_user(uri, &at, why) < 0)
+		return -1;
+	if (memchr(at, '@', strcspn(at, "?")) != NULL) {
+		fail_set(why, "08001", "there is an @ where only host, port and database may be");
+		return fail_hint(why,
+				 "in a user's name or password write %%40 for @, %%2F for /, %%3A for :, %%25 for %%");
+	}
+	if (scan_hosts(uri, &at, why) < 0)
 		return -1;
 	if (*at == '/') {
 		len = strcspn(++at, "?");

@@ -237,6 +237,9 @@ static const struct {
 	/* from elsewhere */
 	{ "a variable that is not set", BASE "[pool]\npool_size = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
+	{ "two variables that are not set",
+	  BASE "[log]\ndestination = /${PGWEIR_TEST_NONE}/${PGWEIR_TEST_SECRET}/${PGWEIR_TEST_NIL}\n",
+	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE}, ${PGWEIR_TEST_NIL} are not set in the environment" },
 	{ "a variable without an end", BASE "[pool]\npool_size = ${X\n",
 	  "pgweir.ini:6: error: ${ without }; $$ is a dollar" },
 	{ "a variable of no name", BASE "[pool]\npool_size = ${}\n",
@@ -329,9 +332,7 @@ static const struct {
 	  "pgweir.ini: error: there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "
 	  "port=5432" },
 	{ "an upstream that can't be read", TRUST "[database a]\nupstream = host=a prot=5\n",
-	  "pgweir.ini:4: error: upstream: \"prot\" is not known here; known are host, port, dbname, user, password, "
-	  "target_session_attrs, sslmode and other words of TLS, max_protocol_version, min_protocol_version, "
-	  "application_name, client_encoding, options; another setting is written options='-c name=value'" },
+	  "pgweir.ini:4: error: upstream: \"prot\" is not known here; did you mean \"port\"?" },
 	{ "a tenant without a name", BASE "[tenant]\nupstream = host=a\n",
 	  "pgweir.ini:5: error: [tenant] needs a name, for example [tenant app], or [tenant *] for all that are not "
 	  "listed" },

@@ -402,3 +402,29 @@ Test(users, a_file_too_large_is_not_read)
 	snprintf(want, sizeof(want), "%s is larger than 64 MiB", path);
 	cr_expect_str_eq(why.text, want);
 }
+
+Test(users, what_can_not_be_meant_is_told)
+{
+	static const char text[] = "\"good\" \"md5-secret\"\n\"s\" \"SCRAM-SHA-2564096:abc\"\n\"m\" \"md5zz\"\n"
+				   "\"\" \"x\"\n\"app\" \"\"\n\"v\" \"" SCRAM_SECRET "\"\n\"w\" \"" MD5_SECRET "\"\n";
+	struct warnings w;
+	struct fail why;
+	struct users *users = parse(BYTES(text), &w, &why);
+
+	cr_assert_not_null(users);
+	cr_expect_eq(w.count, 0);
+	users_check(users, "users.txt", false, false, note_warning, &w);
+	cr_expect_eq(w.count, 3);
+	cr_expect_not_null(strstr(w.all, "users.txt:2: user \"s\": looks like a SCRAM verifier but isn't one"), "%s",
+			   w.all);
+	cr_expect_not_null(strstr(w.all, "users.txt:3: user \"m\": looks like an MD5 secret but isn't one"), "%s",
+			   w.all);
+	cr_expect_not_null(strstr(w.all, "users.txt:4: user \"\": the name is empty"), "%s", w.all);
+	memset(&w, 0, sizeof(w));
+	users_check(users, "users.txt", true, false, note_warning, &w);
+	cr_expect_eq(w.count, 4);
+	cr_expect_not_null(strstr(w.last, "users.txt:5: user \"app\": the secret is empty"), "%s", w.last);
+	users_check(NULL, "users.txt", true, false, note_warning, &w);
+	cr_expect_eq(w.count, 4);
+	users_unref(users);
+}

@@ -204,7 +204,7 @@ def test_a_bad_rule_leaves_the_old_ones_in_force(weir):
     told = [" ".join(map(str, row.values())) for row in weir.console("SHOW CONFIG_ERRORS")]
     assert len(told) == 2 and "hba.conf:3: error: method \"ldap\" is not available" in told[0], told
     assert "hba.conf:4: error: +g is not available" in told[1]
-    weir.wait_log("hba.conf:3: error: method")
+    weir.wait_log("hba.conf:3: method")
     with weir.raw() as wire:
         assert wire.value("SELECT 1") == "1"
     write_rules(weir, "host all web 127.0.0.1/32 reject\n")

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+from signal import SIGHUP
 
 import pytest
 
@@ -43,6 +44,78 @@ method = trust
 [database app]
 upstream = host=127.0.0.1 port=5432
 """
+
+
+def checked(weir, text, users='"ops" "x"\n"report" "y"\n', name="checked.ini"):
+    """The problems that --check-config finds, without their places, and its exit code."""
+    path = weir.directory / name
+    (weir.directory / "checked.txt").write_text(users)
+    (weir.directory / "checked.txt").chmod(0o600)
+    path.write_text(text.replace("USERS", str(weir.directory / "checked.txt")))
+    path.chmod(0o600)
+    done = subprocess.run([weir.binary, "--check-config", path], capture_output=True, text=True, timeout=10, check=False)
+    return done.returncode, done.stderr.replace(str(weir.directory) + "/", "")
+
+
+STRANGERS = """\
+[pgweir]
+listen = 127.0.0.1:25010
+[auth]
+users_file = USERS
+admin_users = opps
+[database app]
+upstream = host=localhost port=25010
+[database other]
+upstream = host=127.0.0.1 port=5432 user=forced
+[user reportt]
+pool_size = 3
+[user forced]
+pool_size = 3
+"""
+
+
+def test_names_that_are_nowhere_and_an_upstream_that_is_pgweir_are_warned_of(weir):
+    code, told = checked(weir, STRANGERS)
+    assert code == 0 and told.splitlines()[:-1] == [
+        "checked.ini:7: warning: upstream: host=localhost port=25010 is pgweir itself (listen = 127.0.0.1:25010), "
+        "not PostgreSQL",
+        'checked.ini:5: warning: admin_users: users_file has no "opps"; did you mean "ops"?',
+        'checked.ini:10: warning: [user reportt]: users_file has no "reportt"; did you mean "report"?']
+    assert "nobody is in it, so no client can log in" in checked(weir, STRANGERS, users="")[1]
+    assert "users_file has no" not in checked(weir, STRANGERS.replace("[auth]", "[auth]\nmethod = trust"))[1]
+
+
+MALFORMED = '"s" "SCRAM-SHA-256$xx"\n"m" "md5zz"\n"" "x"\n"app" ""\n'
+
+
+def test_malformed_secrets_are_errors_and_in_pgbouncers_file_warnings(weir):
+    code, told = checked(weir, STRANGERS, users=MALFORMED)
+    assert code == 1 and told.count("error: checked.txt:") == 4 and "4 errors" in told
+    assert "has a shell eaten its $?" in told and "32 digits" in told and "the name is empty" in told
+    code, told = checked(weir, "[databases]\n* = host=127.0.0.1\n[pgbouncer]\nauth_file = USERS\n", users=MALFORMED)
+    assert code == 0 and told.count("warning: checked.txt:") == 4
+
+
+def test_a_wrong_key_file_has_its_line(weir):
+    for key in ("certificate_file", "key_file"):
+        files = {"certificate_file": weir.directory / "checked.txt", "key_file": weir.directory / "checked.txt"}
+        files[key] = weir.directory / "not-there.pem"
+        text = STRANGERS + "[tls_client]\n" + "".join(f"{name} = {path}\n" for name, path in files.items())
+        line = text.splitlines().index(f"{key} = {files[key]}") + 1
+        code, told = checked(weir, text)
+        if key == "certificate_file":
+            assert code == 1 and f"checked.ini:{line}: error: [tls_client]: " in told, told
+        else:
+            assert code == 1 and "checked.ini:15: error: [tls_client]: " in told, told     # no certificate in it
+
+
+def test_the_log_says_once_that_a_problem_is_one(weir):
+    weir.start()
+    weir.config["pool"]["pool_size"] = "many"
+    weir.write_config()
+    weir.signal(SIGHUP)
+    weir.wait_log(f"ERROR: {weir.ini}:", "pool_size = many")
+    assert "error: pool_size" not in weir.log()
 
 
 def test_the_command_line_says_what_is_wrong_with_it(weir):

@@ -202,6 +202,20 @@ def test_the_units_are_good(tmp_path):
     assert not complaints, complaints
 
 
+def test_the_package_opens_the_console_to_ops(tmp_path):
+    """A new users.txt has a random password for it; one that is there stays."""
+    postinst = (REPOSITORY / "debian" / "pgweir.postinst").read_text().replace("/etc/pgweir", str(tmp_path))
+    users = tmp_path / "users.txt"
+    subprocess.run(["sh", "-c", postinst, "postinst", "configure"], check=True, timeout=10)
+    assert re.search(r'(?m)^"ops" "[0-9a-f]{32}"$', users.read_text()) and users.stat().st_mode & 0o077 == 0
+    before = users.read_text()
+    subprocess.run(["sh", "-c", postinst, "postinst", "configure"], check=True, timeout=10)
+    assert users.read_text() == before
+    script = re.search(r"sed -i '(.*)' debian", (REPOSITORY / "debian" / "rules").read_text())[1]
+    changed = subprocess.run(["sed", script, REPOSITORY / "conf" / "pgweir.ini"], capture_output=True, text=True, check=True)
+    assert re.search(r"(?m)^admin_users = ops +;", changed.stdout)
+
+
 def test_bash_completes_the_options():
     binary = find_binary()
     if binary is None or DIRECT:

@@ -178,7 +178,7 @@ def test_a_bad_reload_changes_nothing_and_names_the_line(bouncer):
     bouncer.start()
     bouncer.write(settings="default_pool_size = lots")
     bouncer.weir.signal(SIGHUP)
-    wait_until(lambda: "pgbouncer.ini:13: error: default_pool_size: a whole number is needed" in bouncer.log(), 5)
+    wait_until(lambda: "pgbouncer.ini:13: default_pool_size: a whole number is needed" in bouncer.log(), 5)
     assert bouncer.settings()["default_pool_size"] == "20"
 
 
