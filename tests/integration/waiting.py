@@ -1,6 +1,8 @@
 """Waiting for something visible, and finding free ports."""
 
 import errno
+import functools
+import itertools
 import random
 import socket
 import time
@@ -23,16 +25,32 @@ def wait_until(predicate, timeout=20.0, what="", pause=0.01):
         time.sleep(pause)
 
 
-_given = set()
+PORTS = range(12000, 32000)             # below those the kernel gives to outgoing connections
+STRETCH = 500
+_leases = []
+
+
+@functools.cache
+def own_ports():
+    """This process's stretch of them, in turn. Other workers and other runs of the suite have others as long as they live:
+    each keeps the first port of its own bound. A port that is free now may else be another's when pgweir listens, and a
+    test would talk to that one's pgweir."""
+    for first in random.sample(PORTS[::STRETCH], len(PORTS) // STRETCH):
+        lease = socket.socket()
+        try:
+            lease.bind(("127.0.0.1", first))
+        except OSError:
+            lease.close()
+            continue
+        _leases.append(lease)
+        return itertools.cycle(range(first + 1, first + STRETCH))
+    return itertools.cycle(random.sample(PORTS, len(PORTS)))
 
 
 def free_port(host="127.0.0.1"):
-    """A port nobody listens on, below those the kernel gives to outgoing connections, and never the same twice."""
+    """A port nobody listens on, and not soon the same again."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(1000):
-        port = random.randrange(12000, 32000)
-        if port in _given:
-            continue
+    for port in itertools.islice(own_ports(), 1000):
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             try:
                 sock.bind((host, port))
@@ -40,7 +58,6 @@ def free_port(host="127.0.0.1"):
                 if error.errno == errno.EADDRINUSE:
                     continue
                 raise
-        _given.add(port)
         return port
     raise RuntimeError("no free port")
 
