@@ -174,6 +174,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!w->clients.x.is_suspended)
 		clients_tick(&w->clients, now);
 	pool_set_tick(w->pools, now);
+	server_losses_tell(&w->servers, now);
 	if (!w->is_stopping)
 		pool_set_scout(w->pools, now);
 	auth_queries_tick(w->clients.x.auth_queries, now);
@@ -280,6 +281,7 @@ fill_envs(struct weir *w)
 	s->owner_ops = &pool_set_owner_ops;
 	s->counters = &w->counters;
 	s->cancelling = &w->cancelling;
+	s->losses = &w->losses;
 	s->passwords = w->passwords;
 	s->hosts = w->hosts;
 	s->tls_scratch = c->tls_scratch = w->tls_scratch;

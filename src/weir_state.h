@@ -63,6 +63,7 @@ struct weir {
 	struct client_env clients;
 	struct process_counters counters;
 	struct server_cancelling *cancelling;
+	struct server_losses losses;
 	struct listener *listeners[WEIR_LISTENERS_MAX];
 	struct config_listen listening[WEIR_LISTENERS_MAX]; /* the address of each listener */
 	bool is_activated; /* they were passed by a service manager, and stay */

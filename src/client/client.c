@@ -160,7 +160,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 
 	if (c->x.is_closing)
 		return;
-	if (logged == NULL && relay_last_words(c->x.srv, &last_words)) /* the client was quicker than PostgreSQL */
+	if (logged == NULL && server_last_words(c->x.srv, &last_words)) /* the client was quicker than PostgreSQL */
 		logged = &last_words;
 	if (log_is_pgbouncers(env->x.log) && env->x.config->log_connections && c->x.state != CL_CANCEL &&
 	    !c->admission.is_unlogged && !c->is_close_told) {

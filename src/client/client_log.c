@@ -66,6 +66,7 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed the connection after %s while %s",
 			  words, lasted.text, lost);
 	else
-		log_event(c->env->x.log, level_of(why), &about.log, "%s disconnected after %s: %s: %s%s%s", words,
-			  lasted.text, why->sqlstate, why->text, lost != NULL ? "; " : "", lost != NULL ? lost : "");
+		log_event(c->env->x.log, c->env->x.is_end_untold ? LOG_LEVEL_DEBUG : level_of(why), &about.log,
+			  "%s disconnected after %s: %s: %s%s%s", words, lasted.text, why->sqlstate, why->text,
+			  lost != NULL ? "; " : "", lost != NULL ? lost : "");
 }

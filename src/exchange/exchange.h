@@ -122,6 +122,7 @@ struct exchange_env {
 	bool is_draining; /* nor new transactions */
 	bool is_gentle; /* draining as PgBouncer does: a client that needs no server may stay to the end */
 	bool is_moving; /* clients move to another process as they become idle */
+	bool is_end_untold; /* who is closed now ends with its server, one of many: see struct server_losses */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *up;
 	/* Each request that has ended, however it did, or one that stands for weight of its like; its client is not

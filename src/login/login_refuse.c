@@ -64,13 +64,28 @@ note_refusal(struct client *c, const struct fail *why, enum login_result result)
 	login_note_refusal(c, why, secret_reason(result));
 }
 
+static void
+refuse(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result)
+{
+	note_refusal(c, logged, result);
+	if (c->login->out.len > 0)
+		login_flush(c);
+	client_close(c, told);
+}
+
 void
 login_refuse(struct client *c, const struct fail *why, enum login_result result)
 {
-	note_refusal(c, why, result);
-	if (c->login->out.len > 0)
-		login_flush(c);
-	client_close(c, why);
+	refuse(c, why, why, result);
+}
+
+void
+login_refuse_unserved(struct client *c, const struct fail *why)
+{
+	struct fail brief = *why;
+
+	brief.hint[0] = '\0';
+	refuse(c, why, &brief, LR_ERROR);
 }
 
 void

@@ -458,7 +458,10 @@ login_refused(struct exchange *x, const struct fail *why, enum request_failure k
 
 	refusal_words(&c->x, why, &told);
 	report_failure(&c->x, &told, kind, NULL);
-	login_refuse(c, &told, LR_ERROR);
+	if (kind == RF_BACKEND_UNREACHABLE)
+		login_refuse_unserved(c, &told);
+	else
+		login_refuse(c, &told, LR_ERROR);
 }
 
 void

@@ -91,6 +91,10 @@ struct pool_entry {
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_tell.c */
 	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
+	uint64_t pins_told_us; /* when the log was last told of these pins, and how many others had one since:
+				  state/pins.c */
+	uint32_t pins_untold;
+	uint8_t pins_told; /* 1 << enum pin_reason */
 	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
 	uint64_t hold_again_us; /* it must not be held again before this time */
 	TAILQ_HEAD(pool_servers, server) servers;

@@ -9,9 +9,6 @@
 /* replies.c */
 extern const struct server_ops relay_server_ops;
 
-/* Returns true if PostgreSQL has told the borrower why it ends the session: sets *why to that. srv may be NULL. */
-bool relay_last_words(const struct server *srv, struct fail *why);
-
 /* relay/requests.c */
 void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 /*

@@ -531,15 +531,14 @@ rolled_back(struct exchange *x)
 		commit_check_refuse(x);
 }
 
-bool
-relay_last_words(const struct server *srv, struct fail *why)
+static void
+end_with_server(struct exchange *x, const struct server *srv, const struct fail *why, const struct fail *logged)
 {
-	if (srv == NULL || !srv->loan.is_end_told)
-		return false;
-	fail_set(why, srv->loan.sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
-		 srv->last_words != NULL ? srv->last_words : "(no message)");
-	fail_theirs(why, "server conn crashed?");
-	return true;
+	struct exchange_env *env = x->env;
+
+	env->is_end_untold = srv->is_loss_untold;
+	env->ops->close(x, why, logged);
+	env->is_end_untold = false;
 }
 
 static void
@@ -561,8 +560,10 @@ on_lost(struct server *srv, const struct fail *why)
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
 		report_flushed(x, srv);
 	}
-	if (exchange_is_ready(x) && !is_in_doubt && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I'))
+	if (exchange_is_ready(x) && !is_in_doubt && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I')) {
+		srv->has_cost = true;
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
+	}
 	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
 	is_rolled_back = !is_in_doubt && !srv->was_owing && commit_check_stays(x, srv);
 	is_unmovable = (is_in_doubt || is_rolled_back) && (is_dirty || x->is_session || x->listen != NULL ||
@@ -585,9 +586,9 @@ on_lost(struct server *srv, const struct fail *why)
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
 	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
-		relay_last_words(srv, &told);
+		server_last_words(srv, &told);
 		srv->is_end_logged = true;
-		x->env->ops->close(x, NULL, &told);
+		end_with_server(x, srv, NULL, &told);
 		return;
 	}
 	if (told.hint[0] == '\0')
@@ -603,7 +604,7 @@ on_lost(struct server *srv, const struct fail *why)
 	}
 	srv->is_end_logged = !is_free || !goes_on(x, &told, is_dirty);
 	if (srv->is_end_logged)
-		exchange_close(x, &told);
+		end_with_server(x, srv, &told, &told);
 }
 
 static void

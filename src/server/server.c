@@ -1,12 +1,15 @@
 /* src/server/server.c - a server connection's life: opening, lending, pinging, closing. See server.h. */
 #include "server/server_parts.h"
 
+#include "base/clock.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LOSSES_TOLD 3u /* in a second, each in a line of its own */
 
 int
 server_step_aloud(struct server *srv, enum server_event ev, enum server_state to)
@@ -100,23 +103,73 @@ server_about(const struct server *srv, const char *event, const struct fail *why
 				   .why = why };
 }
 
+bool
+server_last_words(const struct server *srv, struct fail *why)
+{
+	if (srv == NULL || !srv->loan.is_end_told)
+		return false;
+	fail_set(why, srv->loan.sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
+		 srv->last_words != NULL ? srv->last_words : "(no message)");
+	fail_theirs(why, "server conn crashed?");
+	return true;
+}
+
+/* Returns whether it has a line of its own. */
+static bool
+note_loss(struct server *srv, const struct fail *why)
+{
+	struct server_losses *l = srv->env->losses;
+	uint64_t now_us = *srv->env->now_us;
+
+	if (l == NULL)
+		return true;
+	server_losses_tell(srv->env, now_us);
+	if (l->since_us == 0)
+		l->since_us = now_us;
+	if (!server_last_words(srv, &l->why))
+		l->why = *why;
+	memcpy(l->address, srv->address, sizeof(l->address));
+	return ++l->count <= LOSSES_TOLD;
+}
+
+void
+server_losses_tell(const struct server_env *env, uint64_t now_us)
+{
+	struct server_losses *l = env->losses;
+	const struct log_about about = { .event = "servers_lost", .server = l->address, .why = &l->why };
+
+	if (l->since_us == 0 || now_us - l->since_us < US_PER_S)
+		return;
+	if (l->count > LOSSES_TOLD)
+		log_event(env->log, LOG_LEVEL_WARNING, &about,
+			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %" PRIu32
+			  " requests or transactions failed with them",
+			  l->why.sqlstate, l->why.text, l->count, l->cost);
+	*l = (struct server_losses){ 0 };
+}
+
 void
 server_fail(struct server *srv, const struct fail *why)
 {
 	const struct log_about about = server_about(srv, "server_lost", why);
 	enum server_state was = srv->state;
+	enum log_level level = was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
 	if (was == SV_DEAD)
 		return;
+	srv->is_loss_untold = !note_loss(srv, why);
 	server_let_go(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
 	else
 		srv->env->owner_ops->gone(srv, why);
-	if (!srv->is_end_logged)
-		log_event(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
-			  "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database,
-			  srv->target->user, why->sqlstate, why->text);
+	if (srv->env->losses != NULL)
+		srv->env->losses->cost += srv->has_cost;
+	if (srv->is_loss_untold)
+		level = LOG_LEVEL_DEBUG;
+	if (!srv->is_end_logged && log_enabled(srv->env->log, level))
+		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
+			  srv->address, srv->target->database, srv->target->user, why->sqlstate, why->text);
 	server_finish(srv);
 }
 

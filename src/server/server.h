@@ -111,6 +111,16 @@ struct server_owner_ops {
 					       the owner again */
 };
 
+#define SERVER_ADDRESS_MAX 280
+
+/* Connections that were lost within a second. The log has the first ones, and then one line for all others. */
+struct server_losses {
+	uint64_t since_us; /* 0: none */
+	uint32_t count, cost; /* cost: how many had a request or a transaction that failed */
+	struct fail why; /* of the last one */
+	char address[SERVER_ADDRESS_MAX];
+};
+
 /* What all servers share. */
 struct server_env {
 	struct event_base *base;
@@ -128,6 +138,7 @@ struct server_env {
 	struct process_counters *counters;
 	struct passwords *passwords; /* of password_command */
 	struct hosts *hosts; /* server/hosts.h; NULL: every host is always due */
+	struct server_losses *losses;
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
@@ -200,7 +211,6 @@ enum cluster_state {
 enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING_HANDS, STP_DONE };
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
-#define SERVER_ADDRESS_MAX 280
 #define SERVER_OWED_MAX 8u
 
 struct server {
@@ -219,6 +229,8 @@ struct server {
 	bool is_connect_query_bad; /* it failed */
 	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
+	bool is_loss_untold; /* one of many: the log has only their number */
+	bool has_cost; /* a request or transaction of its borrower's failed with it */
 	bool was_owing; /* when it ended, something was owed to the borrower: */
 	bool is_there; /* PostgreSQL has answered the startup packet, and is not starting up or shutting down */
 	bool is_owed_listed; /* ... owed and owed_count are as they were before its FATAL skipped some of it */
@@ -290,6 +302,10 @@ const char *server_failure_word(enum connect_failure kind); /* PgBouncer's, for 
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
+/* Returns true if PostgreSQL has told the borrower why it ends the session: sets *why to that. srv may be NULL. */
+bool server_last_words(const struct server *srv, struct fail *why);
+/* Logs how many were lost besides those that have lines of their own, once the second is over. Call it often. */
+void server_losses_tell(const struct server_env *env, uint64_t now_us);
 /* The part of server_step() for what is logged: a step in the debug log, a bug in any. */
 int server_step_aloud(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
 

@@ -4,9 +4,13 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define TOLD_EVERY_US (60 * US_PER_S)
 
 const char *
 session_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
@@ -99,12 +103,38 @@ refuse_pins(struct exchange *x)
 	pool_entry_clean(srv, true, *x->env->now_us);
 }
 
+/* Each reason is told once a minute for each pool, as an application may do the same on each of its connections. */
+static void
+log_pins(struct exchange *x, unsigned added)
+{
+	struct pool_entry *entry = x->entry;
+	enum log_level level = x->settings->session_state == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+	uint64_t now_us = *x->env->now_us;
+	char reasons[160], others[64] = "";
+
+	if (entry->pins_told == 0 || now_us - entry->pins_told_us >= TOLD_EVERY_US) {
+		if (entry->pins_untold > 0)
+			snprintf(others, sizeof(others), "; so did %" PRIu32 " others since the last such line",
+				 entry->pins_untold);
+		entry->pins_told = 0;
+		entry->pins_untold = 0;
+		entry->pins_told_us = now_us;
+	}
+	if ((added & ~(unsigned)entry->pins_told) == 0) {
+		entry->pins_untold++;
+		level = LOG_LEVEL_DEBUG;
+	}
+	entry->pins_told |= (uint8_t)added;
+	log_write(x->env->log, level,
+		  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s%s",
+		  (unsigned long long)x->ticket.id, entry->database->name, exchange_user(x), exchange_application(x),
+		  x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)), others);
+}
+
 void
 session_set_pins(struct exchange *x, unsigned pins)
 {
 	unsigned added = pins & ~(unsigned)x->pins;
-	enum session_state_mode mode = x->settings->session_state;
-	char reasons[160];
 
 	x->pins = (uint8_t)pins;
 	for (unsigned i = 0; i < PIN_COUNT; i++)
@@ -112,12 +142,9 @@ session_set_pins(struct exchange *x, unsigned pins)
 			x->entry->counters.pins[i]++;
 	if (added & ~x->session->logged_pins) {
 		x->session->logged_pins |= added;
-		log_write(x->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-			  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s",
-			  (unsigned long long)x->ticket.id, x->entry->database->name, exchange_user(x),
-			  exchange_application(x), x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)));
+		log_pins(x, added);
 	}
-	if (pins != 0 && mode == SESSION_ERROR)
+	if (pins != 0 && x->settings->session_state == SESSION_ERROR)
 		refuse_pins(x);
 }
 

@@ -7,7 +7,8 @@ import re
 import psycopg
 import pytest
 
-from rawwire import QueryFailed, query
+from fakeserver import error
+from rawwire import QueryFailed, WireError, query
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -59,6 +60,7 @@ def test_why_postgresql_ended_a_session(weir, how):
             wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         else:
             wire.query("BEGIN" if how == "transaction" else "CREATE TEMP TABLE kept (i int)")
+            wait_until(lambda: how == "transaction" or weir.console("SHOW PINS"))     # PostgreSQL is asked first
         row, = weir.console("SHOW HOLDERS")
         weir.postgres.query("SELECT pg_terminate_backend(%s)", (row["server_pid"],))
         wire.read_to_end()
@@ -205,3 +207,30 @@ def test_an_unreachable_server_is_one_line_for_the_pool(weir):
     assert (line["database"], line["user"], line["server"]) == ("app", "web", "127.0.0.1:1")
     about_it = [one for one in weir.log().splitlines() if "127.0.0.1:1\"" in one and "login refused" not in one]
     assert all("server_login_failed" in one for one in about_it) and "closed" not in weir.log()
+
+
+def test_a_hint_on_a_refused_server_login_is_told_once(weir, fake):
+    def refuse(conn):
+        conn.read_startup()
+        conn.send(error("28P01", 'password authentication failed for user "web"', "FATAL"))
+    fake.script = refuse
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}")
+    with pytest.raises(WireError) as refused:
+        weir.raw()
+    assert "pg_hba.conf" in refused.value.reply.error["H"]
+    weir.wait_log("login refused")
+    assert weir.log().count("pg_hba.conf") == 1 and weir.log().count("password authentication failed") == 2
+
+
+def test_lost_connections_are_told_together(weir, own_postgres):
+    """PostgreSQL goes under 20 transactions: one line with the cause, and one that says how many it has cost."""
+    weir.start(upstream=f"host={own_postgres.host} port={own_postgres.port}", pool_size=20)
+    wires = [weir.raw() for _ in range(20)]
+    for wire in wires:
+        wire.query("BEGIN")
+    own_postgres.stop()
+    for wire in wires:
+        wire.wait_closed(10)
+    weir.wait_log("20 server connections were lost within a second, and 20 requests or transactions failed")
+    lines = [line for line in weir.log().splitlines() if "57P01" in line]
+    assert len(lines) == 4, lines

@@ -45,6 +45,21 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")
 
 
+def test_the_log_tells_of_each_reason_once_a_minute(weir):
+    """Not of each short connection of an application that makes a temporary table on each."""
+    weir.start(pool_size=2)
+    for _ in range(5):
+        with weir.raw() as wire:
+            wire.query("CREATE TEMP TABLE kept (a int)")
+            wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["temp_table"])
+    with weir.raw() as wire:
+        wire.query("SELECT pg_advisory_lock(4711)")
+        wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["advisory_lock"])
+    weir.wait_log("between transactions: advisory_lock")
+    assert weir.metric("pgweir_pool_pins_total", reason="temp_table") == 5
+    assert weir.log().count("between transactions: temp_table") == 1
+
+
 @pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
 def test_a_statement_that_is_not_stored_pins(weir, name):
     weir.start(pool_size=2, max_statement_size="1KiB")
