@@ -24,12 +24,18 @@ channels_now(const struct notify_listener *listener)
 	return *listener->env.now_us;
 }
 
+struct notify_channels *
+notify_due_list(struct notify_listener *listener, const struct notify_channel *ch)
+{
+	return ch->is_of_few ? &listener->due : &listener->due_of_many;
+}
+
 /* Neither LISTEN nor UNLISTEN is due any more. */
 static void
 leave_line(struct notify_listener *listener, struct notify_channel *ch)
 {
 	if (ch->is_due)
-		TAILQ_REMOVE(&listener->due, ch, due);
+		TAILQ_REMOVE(notify_due_list(listener, ch), ch, due);
 	if (ch->is_leaving)
 		TAILQ_REMOVE(&listener->leaving, ch, due);
 	ch->is_due = ch->is_leaving = false;
@@ -70,7 +76,44 @@ static void
 make_due(struct notify_listener *listener, struct notify_channel *ch)
 {
 	ch->is_due = true;
-	TAILQ_INSERT_TAIL(&listener->due, ch, due);
+	TAILQ_INSERT_TAIL(notify_due_list(listener, ch), ch, due);
+}
+
+static bool
+has_few(const struct notify_subscription *m)
+{
+	return m->subscriber->subscriptions <= NOTIFY_FEW;
+}
+
+/* Somebody has joined: if it has few channels, this one is due ahead of many. */
+static void
+prefer(struct notify_listener *listener, struct notify_channel *ch, const struct notify_subscription *m)
+{
+	bool is_due = ch->is_due;
+
+	if (ch->is_of_few || !has_few(m))
+		return;
+	if (is_due)
+		leave_line(listener, ch);
+	ch->is_of_few = true;
+	if (is_due)
+		make_due(listener, ch);
+}
+
+/* The same of all who are there, after some have left. */
+static void
+prefer_anew(struct notify_channel *ch)
+{
+	const struct notify_subscriptions *lists[] = { &ch->late, &ch->waiting, &ch->told };
+	const struct notify_subscription *m;
+
+	ch->is_of_few = false;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		TAILQ_FOREACH(m, lists[i], link)
+	if (has_few(m)) {
+		ch->is_of_few = true;
+		return;
+	}
 }
 
 /*
@@ -162,6 +205,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	listener->subscription_count++;
 	if (ch->is_leaving)
 		leave_line(listener, ch);
+	prefer(listener, ch, m);
 	move(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
 	channel_ask(listener, ch);
 	if (listener->conn.srv == NULL)
@@ -233,6 +277,7 @@ notify_listener_up(struct notify_listener *listener)
 
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
 		ch->is_asked = true;
+		prefer_anew(ch);
 		make_due(listener, ch);
 	}
 	TAILQ_FOREACH(subscriber, &listener->subscribers, all)

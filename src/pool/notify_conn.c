@@ -134,6 +134,12 @@ notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind
 		give_up(listener);
 }
 
+static struct notify_channel *
+first_due(const struct notify_listener *listener)
+{
+	return !TAILQ_EMPTY(&listener->due) ? TAILQ_FIRST(&listener->due) : TAILQ_FIRST(&listener->due_of_many);
+}
+
 /* Moves the next ones that may be sent together to *batch. */
 static void
 take_batch(struct notify_listener *listener, struct notify_channels *batch)
@@ -141,12 +147,12 @@ take_batch(struct notify_listener *listener, struct notify_channels *batch)
 	struct notify_channel *ch;
 
 	TAILQ_INIT(batch);
-	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->due)) != NULL; i++) {
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = first_due(listener)) != NULL; i++) {
 		bool is_alone = ch->is_alone;
 
 		if (is_alone && i > 0)
 			return;
-		TAILQ_REMOVE(&listener->due, ch, due);
+		TAILQ_REMOVE(notify_due_list(listener, ch), ch, due);
 		ch->is_due = false;
 		TAILQ_INSERT_TAIL(batch, ch, due);
 		if (is_alone)
@@ -165,7 +171,7 @@ send_listens(struct notify_listener *listener)
 		if (try_send(listener, NC_LISTEN, &batch) < 0)
 			give_up(listener);
 	}
-	if (listener->is_gap_over_due && TAILQ_EMPTY(&listener->due)) {
+	if (listener->is_gap_over_due && first_due(listener) == NULL) {
 		listener->is_gap_over_due = false;
 		notify_conn_send(listener, NC_GAP_OVER);
 	}

@@ -53,6 +53,7 @@ new_listener(struct pool_entry *entry, const char *encoding)
 	TAILQ_INIT(&listener->caught);
 	TAILQ_INIT(&listener->answered);
 	TAILQ_INIT(&listener->due);
+	TAILQ_INIT(&listener->due_of_many);
 	TAILQ_INIT(&listener->leaving);
 	TAILQ_INIT(&listener->failed);
 	TAILQ_INIT(&listener->commands);

@@ -21,14 +21,16 @@ struct notify_channel {
 	struct notify_subscriptions waiting; /* wait for the reply to LISTEN */
 	struct notify_subscriptions told;
 	bool is_asked; /* LISTEN is due, or was sent and not answered yet */
-	bool is_due; /* it is in listener->due */
+	bool is_due; /* it is in listener->due, or due_of_many */
+	bool is_of_few; /* somebody waits for it, or is to be told, who has few channels */
 	bool is_leaving; /* it is in listener->leaving */
 	bool is_alone; /* its LISTEN has failed among others: it is sent alone */
 	bool is_listening; /* according to the last reply */
 	bool is_answered; /* it is in listener->answered */
 	uint64_t idle_since_us; /* when its last subscription left */
 	TAILQ_ENTRY(notify_channel) answered;
-	TAILQ_ENTRY(notify_channel) due; /* in listener->due or leaving, or in the channels of the command under way */
+	TAILQ_ENTRY(notify_channel)
+	due; /* in listener->due, due_of_many or leaving, or in the channels of the command under way */
 	char name[];
 };
 
@@ -38,6 +40,8 @@ struct notify_channel {
  * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
  */
 #define NOTIFY_BATCH_MAX 32u
+/* Who listens to no more channels than these has its LISTENs made ahead of those of others, who may have thousands. */
+#define NOTIFY_FEW 64u
 #define NOTIFY_HASTE_US ((uint64_t)200000) /* while somebody waits for a connection, it is tried this often */
 
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
@@ -59,7 +63,7 @@ struct notify_listener {
 	    caught; /* a Sync for them is under way; came later; ops.caught_up is due */
 	struct notify_channel *table;
 	struct notify_channels answered;
-	struct notify_channels due; /* LISTEN is to be sent */
+	struct notify_channels due, due_of_many; /* LISTEN is to be sent: for who has few channels, and then the rest */
 	struct notify_channels leaving; /* UNLISTEN is to be sent */
 	bool is_listen_sent, is_unlisten_sent; /* one is under way */
 	bool is_gap_over_due; /* NC_GAP_OVER is to follow the last of the LISTENs that are due */
@@ -108,6 +112,7 @@ void notify_listener_deliver(struct notify_listener *listener); /* makes the cal
 /* notify_channels.c and notify_catch_up.c, for the tick */
 void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us);
 void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);
+struct notify_channels *notify_due_list(struct notify_listener *listener, const struct notify_channel *ch);
 void notify_channel_free(struct notify_listener *listener, struct notify_channel *ch);
 void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
 

@@ -86,6 +86,20 @@ def test_a_new_connection_listens_again_in_batches(weir, tap):
 
 
 @pytest.mark.own_transport
+def test_who_has_few_channels_is_not_behind_others_thousands(weir, tap):
+    """A new connection makes its LISTENs first: with 100,000 channels PostgreSQL takes many seconds for all of them."""
+    weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
+    wire, neighbour = weir.raw(), weir.raw()
+    listen(wire, names(0, 640))
+    neighbour.query("LISTEN neighbour")
+    server = next(row for row in weir.console("SHOW SERVERS") if row["state"] == "listen")
+    before = len(tap.to_server)
+    weir.postgres.query(f"SELECT pg_terminate_backend({server['remote_pid']})")
+    wait_until(lambda: batches(tap, before) > 640 / 32, 20)
+    assert re.search(rb'Q\0.{3}(?:UN)?LISTEN ("\w+")', tap.to_server[before:], re.DOTALL).group(1) == b'"neighbour"'
+
+
+@pytest.mark.own_transport
 def test_channels_are_left_in_batches(weir, tap):
     weir.start(upstream=weir.upstream(port=tap.port), pool_size=2)
     listener, sender = weir.raw(), weir.raw()
