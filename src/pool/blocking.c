@@ -17,10 +17,10 @@
 #define TEXT_MAX 256 /* of the PIDs in one row */
 
 /* No search_path of the role's may say what these are. OFFSET 0: each is asked once. */
-static const char question_sql[] = "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
-				   "SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers "
-				   "FROM pg_catalog.unnest($1::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
-				   "WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0";
+static const char question_sql[] = MESSAGE_OURS "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
+						"SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers "
+						"FROM pg_catalog.unnest($1::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
+						"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0";
 
 struct blocked {
 	uint64_t server_id;

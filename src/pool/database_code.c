@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "pool/database_code_sql.h"
 #include "session/probe.h"
+#include "wire/messages.h"
 
 #include <stdlib.h>
 #include <string.h>

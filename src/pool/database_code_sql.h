@@ -37,7 +37,7 @@
  */
 /* clang-format off */
 #define DATABASE_CODE_SETTINGS \
-	"SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '3s'; SET LOCAL jit = off; "
+	MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '3s'; SET LOCAL jit = off; "
 #define DATABASE_CODE_VERSION_ROW \
 	"SELECT 'v', count(*) || ' ' || sum(hashint8(h))::text, '' FROM ( " \
 	"SELECT (oid::bigint << 32) + xmin::text::bigint AS h FROM pg_proc " \

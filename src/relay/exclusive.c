@@ -74,6 +74,7 @@ read_database(const struct exchange *x, const struct request *m, char database[s
 
 #define QUESTION_NAME "pgweir_may" /* not the unnamed statement: that is the client's */
 #define OWNER                                                                                                          \
+	MESSAGE_OURS                                                                                                   \
 	"SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM pg_catalog.pg_database d, pg_catalog.pg_roles r"     \
 	" WHERE d.datname OPERATOR(pg_catalog.=) $1 AND r.rolname OPERATOR(pg_catalog.=) current_user"                 \
 	" AND (r.rolsuper OR pg_catalog.pg_has_role(d.datdba, 'USAGE')"

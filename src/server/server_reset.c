@@ -105,7 +105,7 @@ discard_all(struct server *srv)
 	srv->reset.is_connect_query_due = true;
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
-	return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD ALL", OWED_TO_RESET);
+	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL", OWED_TO_RESET);
 }
 
 static int
@@ -156,7 +156,7 @@ deallocate_all(struct server *srv)
 {
 	buf_fini(&srv->reset.names);
 	server_statements_clear(&srv->statements);
-	return send_query(srv, "DEALLOCATE ALL", OWED_TO_RESET);
+	return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
 }
 
 /* What connect_query has set is gone with the client's settings. Where it fails, it does so each time. */
@@ -197,7 +197,7 @@ next_step(struct server *srv)
 	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
 	if (srv->tx != 'I')
-		return send_query(srv, "ROLLBACK", OWED_TO_RESET);
+		return send_query(srv, MESSAGE_OURS "ROLLBACK", OWED_TO_RESET);
 	if (todo->is_discarding)
 		return discard_all(srv);
 	if (todo->parts != 0)

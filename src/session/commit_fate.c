@@ -2,6 +2,7 @@
 #include "session/commit_fate.h"
 
 #include "wire/frame.h"
+#include "wire/messages.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,8 +32,8 @@
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
 /* The other question's columns are here as well: where a right to one is missing, it fails before any transaction. */
-const char fate_ask_cluster[] = "SELECT " CLUSTER ", " XID ", " LSN;
-const char fate_ask_mark[] = "SELECT " XID ", " LSN;
+const char fate_ask_cluster[] = MESSAGE_OURS "SELECT " CLUSTER ", " XID ", " LSN;
+const char fate_ask_mark[] = MESSAGE_OURS "SELECT " XID ", " LSN;
 
 /*
  * Committed on a primary is not all that COMMIT means: if its connection is lost, or PostgreSQL restarted, while it
@@ -44,15 +45,16 @@ void
 fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
 {
 	buf_printf(sql,
-		   "SELECT " CLUSTER ", k.checkpoint_lsn, k.next_xid, " XMAX ","
-		   " CASE WHEN s.status OPERATOR(pg_catalog.=) 'committed'"
-		   " AND " STANDBYS " OPERATOR(pg_catalog.<>) ''"
-		   " AND " TIMELINE " OPERATOR(pg_catalog.=) '%08" PRIX32 "'"
-		   " THEN CASE WHEN " WAITS " IS NULL OR " WRITES " IS NULL THEN NULL ELSE s.status END"
-		   " ELSE s.status END"
-		   " FROM pg_catalog.pg_control_checkpoint() k,"
-		   " (SELECT CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<) " XMAX
-		   " THEN pg_catalog.pg_xact_status('%" PRIu64 "') ELSE 'in progress' END OFFSET 0) s(status)",
+		   MESSAGE_OURS "SELECT " CLUSTER ", k.checkpoint_lsn, k.next_xid, " XMAX ","
+				" CASE WHEN s.status OPERATOR(pg_catalog.=) 'committed'"
+				" AND " STANDBYS " OPERATOR(pg_catalog.<>) ''"
+				" AND " TIMELINE " OPERATOR(pg_catalog.=) '%08" PRIX32 "'"
+				" THEN CASE WHEN " WAITS " IS NULL OR " WRITES " IS NULL THEN NULL ELSE s.status END"
+				" ELSE s.status END"
+				" FROM pg_catalog.pg_control_checkpoint() k,"
+				" (SELECT CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<) " XMAX
+				" THEN pg_catalog.pg_xact_status('%" PRIu64
+				"') ELSE 'in progress' END OFFSET 0) s(status)",
 		   timeline, xid, xid);
 }
 
@@ -61,10 +63,10 @@ void
 fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
 {
 	buf_printf(sql,
-		   "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
-		   " WHERE a.pid OPERATOR(pg_catalog.=) %" PRIu32 " AND a.backend_xid OPERATOR(pg_catalog.=) '%" PRIu32
-		   "'::pg_catalog.xid"
-		   " AND a.wait_event OPERATOR(pg_catalog.=) 'ClientRead'",
+		   MESSAGE_OURS "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
+				" WHERE a.pid OPERATOR(pg_catalog.=) %" PRIu32
+				" AND a.backend_xid OPERATOR(pg_catalog.=) '%" PRIu32 "'::pg_catalog.xid"
+				" AND a.wait_event OPERATOR(pg_catalog.=) 'ClientRead'",
 		   pid, (uint32_t)xid);
 }
 

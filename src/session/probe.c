@@ -55,7 +55,7 @@ put_array(struct buf *b, const char *const *names, size_t name_count)
 static void
 put_parse(struct buf *out, unsigned parts)
 {
-	const char *before = "";
+	const char *before = MESSAGE_OURS;
 	size_t begun = message_begin(out, 'P');
 
 	buf_put_str(out, "");

@@ -115,6 +115,7 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 {
 	size_t begun = message_begin(out, 'Q');
 
+	buf_put(out, MESSAGE_OURS, strlen(MESSAGE_OURS));
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
 		if (parts & washes[i].part)
 			buf_put(out, washes[i].sql, strlen(washes[i].sql));
@@ -156,6 +157,7 @@ seal_put_deallocate(struct buf *out, const struct buf *names)
 {
 	size_t begun = message_begin(out, 'Q');
 
+	buf_put(out, MESSAGE_OURS, strlen(MESSAGE_OURS));
 	for (size_t at = 0; at < names->len; at += strlen((const char *)names->bytes + at) + 1) {
 		buf_printf(out, "DEALLOCATE ");
 		image_put_identifier(out, (const char *)names->bytes + at, false);

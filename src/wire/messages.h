@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Begins pgweir's own questions: so a DBA knows them in pg_stat_activity, where they may be a client's last query. */
+#define MESSAGE_OURS "/* pgweir */ "
+
 /* Begins a message and returns the place of its length, which message_end() needs to complete it. */
 size_t message_begin(struct buf *b, uint8_t type);
 void message_end(struct buf *b, size_t begun);

@@ -425,6 +425,13 @@ string_at(const uint8_t *body, size_t len, size_t *at)
 	return s;
 }
 
+/* A comment, as to PostgreSQL. */
+static const char *
+without_mark(const char *sql)
+{
+	return sql + (strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0 ? strlen(MESSAGE_OURS) : 0);
+}
+
 void
 fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -466,11 +473,11 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 	second = at < len ? (const char *)body + at : "";
 	switch (type) {
 	case 'Q':
-		on_query(c, first, tokens);
+		on_query(c, without_mark(first), tokens);
 		break;
 	case 'P':
 		at += strlen(second) + 1;
-		on_parse(c, first, second, len >= at + 2 && wire_u16(body + at) > 0, tokens);
+		on_parse(c, first, without_mark(second), len >= at + 2 && wire_u16(body + at) > 0, tokens);
 		break;
 	case 'B':
 		string_at(body, len, &at);

@@ -3,6 +3,7 @@
  * session/scan*.c, wire/messages.c, wire/frame.c, base/buf.c.
  */
 #include "session/seal.h"
+#include "wire/messages.h"
 
 #include "sql/scan.h"
 
@@ -37,7 +38,8 @@ static const char *
 sql_of(const struct buf *b)
 {
 	cr_assert(buf_ok(b) && b->len > 6 && b->bytes[0] == 'Q' && b->bytes[b->len - 1] == 0);
-	return (const char *)b->bytes + 5;
+	cr_assert_eq(strncmp((const char *)b->bytes + 5, MESSAGE_OURS, strlen(MESSAGE_OURS)), 0);
+	return (const char *)b->bytes + 5 + strlen(MESSAGE_OURS);
 }
 
 Test(seal, who_the_session_acts_as_is_given_up_first)

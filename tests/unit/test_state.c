@@ -148,8 +148,9 @@ answer_probe(const char *const rows[][3])
 {
 	const char *sent = fake_sent();
 
-	cr_expect(strncmp(sent, "P(|SELECT ", 10) == 0 && strcmp(sent + strlen(sent) - 10, ") B(|) E S") == 0, "%s",
-		  sent);
+	cr_expect(strncmp(sent, "P(|" MESSAGE_OURS "SELECT ", 23) == 0 &&
+		      strcmp(sent + strlen(sent) - 10, ") B(|) E S") == 0,
+		  "%s", sent);
 	for (; (*rows)[0] != NULL; rows++) {
 		struct buf body = { 0 };
 

@@ -60,6 +60,16 @@ def test_holders_in_every_state(weir, table):
         busy.read_until("Z")
 
 
+def test_pgweir_s_own_questions_are_known_in_pg_stat_activity(weir):
+    """What a pinned client's server ran last is the question whether the pin is still needed."""
+    weir.start()
+    with weir.raw() as wire:
+        wire.query("SELECT pg_advisory_lock(1)")
+        last, = wait_until(lambda: [text for text, in weir.postgres.query(
+            "SELECT query FROM pg_stat_activity WHERE state = 'idle' AND usename = 'web'") if "pg_locks" in text])
+        assert last.startswith("/* pgweir */ SELECT 'l'")
+
+
 def test_blockers_are_those_that_others_wait_for(weir):
     weir.start(pool_size=2)
     with app(weir, "old") as old, app(weir, "young") as young, app(weir, "waiter") as waiter, \
