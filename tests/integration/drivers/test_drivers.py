@@ -119,7 +119,6 @@ def surroundings(weir):
             "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10"}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("stack", STACKS)
 def test_rows_one_after_the_other(busy, program, stack):
     """In one process: most of a row's time is the start of its runtime."""

@@ -445,7 +445,7 @@ SCRAM = ("SCRAM-SHA-256$4096:D76gvGUVj9Z4DNiGoabOBg==$RukL0Xo3Ql/2F9FsD7mcQ3GATG
 
 def test_which_proof_was_asked_for_is_not_in_the_words_under_md5(bouncer):
     """Strangers are asked for this one or that."""
-    bouncer.start(settings="auth_type = md5")
+    bouncer.start(settings="auth_type = md5\n[limits]\nlogin_failure_delay = 0s")
     bouncer.users.write_text("".join(f'"user{i}" "{SCRAM}"\n' for i in range(9)))
     bouncer.weir.signal(SIGHUP)
     wait_until(lambda: "reloaded" in bouncer.log(), 5, "the reload")
