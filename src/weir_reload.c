@@ -274,7 +274,9 @@ apply_logs(struct weir *w, const struct config *c, struct fail *why)
 static int
 open_all(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
 {
-	const struct problem_sink sink = { .problems = problems, .file = w->config->path };
+	const struct problem_sink sink = { .problems = problems,
+					   .file = w->config->path,
+					   .has_our_words = config_is_pgbouncers(f->config) };
 
 	if (open_listeners(w, f->config, &f->listeners, why) == 0 && apply_logs(w, f->config, why) == 0)
 		return 0;

@@ -44,15 +44,20 @@ static void
 check_needs(struct rules *r)
 {
 	const struct config *c = r->config;
-	const struct problem_sink sink = { .problems = r->problems, .file = c->hba_file };
+	const struct problem_sink sink = { .problems = r->problems,
+					   .file = c->hba_file,
+					   .has_our_words = config_is_pgbouncers(c) };
 	struct hba_needs needs = hba_needs(r->hba);
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
-		problem_error(&sink, 0,
-			      "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
-			      "\"name\" \"secret\"",
-			      c->users_file, strerror(errno));
+		(config_is_pgbouncers(c) ? problem_warning
+					 : problem_error)(/* PgBouncer starts without */
+							  &sink, 0,
+							  "it has rules that ask for a password, but users_file = %s: "
+							  "%s; write it with lines of "
+							  "\"name\" \"secret\"",
+							  c->users_file, strerror(errno));
 	if (needs.tls && !has_tls)
 		problem_warning(
 		    &sink, 0,

@@ -72,21 +72,21 @@ auth_queries_free(struct auth_queries *all)
 static void
 warn_of_user(const struct auth_queries *all, const struct config_scope *db, const struct scope_settings *s)
 {
+	const char *file = config_is_pgbouncers(all->config) ? "auth_file" : "users_file";
 	struct user_secret secret = { SECRET_NONE, NULL };
 
 	if (strcmp(db->upstream->user, s->auth_user) == 0 && db->upstream->password[0] != '\0')
 		return;
 	if (!users_find(all->users, s->auth_user, &secret) || secret.kind == SECRET_NONE)
 		log_warning(all->env.log,
-			    "auth_user \"%s\" of database \"%s\" has no secret in users_file: auth_query works only if "
+			    "auth_user \"%s\" of database \"%s\" has no secret in %s: auth_query works only if "
 			    "PostgreSQL lets it in without a password",
-			    s->auth_user, db->name);
+			    s->auth_user, db->name, file);
 	else if (secret.kind == SECRET_SCRAM)
-		log_warning(
-		    all->env.log,
-		    "auth_user \"%s\" of database \"%s\" has a SCRAM verifier in users_file, which can't log in "
-		    "to PostgreSQL; write its password there, in plain text or as md5",
-		    s->auth_user, db->name);
+		log_warning(all->env.log,
+			    "auth_user \"%s\" of database \"%s\" has a SCRAM verifier in %s, which can't log in "
+			    "to PostgreSQL; write its password there, in plain text or as md5",
+			    s->auth_user, db->name, file);
 }
 
 void

@@ -548,7 +548,7 @@ def test_a_query_on_each_new_connection(bouncer):
                             "wrong = HERE dbname=app connect_query='select nothing from nowhere'")
     assert bouncer.value("SHOW enable_seqscan") == "off" and bouncer.value("SHOW enable_nestloop") == "off"
     assert bouncer.value("SELECT 1", dbname="wrong") == 1       # as with PgBouncer, the connection is used all the same
-    assert 'connect_query failed: relation "nowhere" does not exist' in bouncer.log()
+    wait_until(lambda: 'connect_query failed: relation "nowhere" does not exist' in bouncer.log(), 10)
 
 
 def test_settings_that_are_not_passed_on(bouncer):
