@@ -15,6 +15,7 @@
 #define SLOW_RESET_US (50 * US_PER_MS)
 #define SLOW_FIRST_RESET_US (250 * US_PER_MS)
 #define LATE_AT_ONCE ((size_t)64)
+#define INVENTED_US US_PER_S
 
 void
 pool_set_arm(struct pool_set *set, uint64_t at_us)
@@ -230,6 +231,16 @@ help_behind_slow_resets(struct pool_entry *entry, uint64_t now_us)
 		pool_conn_washing_is_slow(entry->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
+/* Clients choose the names under [database *]: PostgreSQL may have no such database, and no connection was ever made.
+ */
+static bool
+may_be_invented(const struct pool_entry *entry)
+{
+	const struct config_scope *db = config_find_database(entry->set->config, entry->database->name);
+
+	return entry->welcome == NULL && (db == NULL || strcmp(db->name, entry->database->name) != 0);
+}
+
 static bool
 is_unused(const struct pool_entry *entry, uint64_t now_us)
 {
@@ -241,6 +252,8 @@ is_unused(const struct pool_entry *entry, uint64_t now_us)
 	pool_get_counts(entry->policy, &counts);
 	if (counts.waiting > 0 || entry->is_orphan)
 		return counts.waiting == 0;
+	if (may_be_invented(entry) && (limit_us == 0 || limit_us > INVENTED_US))
+		limit_us = INVENTED_US;
 	/* With min_idle it only waits until PostgreSQL takes its connections again. */
 	return limit_us > 0 && entry->settings.min_idle == 0 && now_us - entry->last_used_us > limit_us;
 }

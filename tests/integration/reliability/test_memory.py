@@ -211,3 +211,17 @@ def test_one_that_is_too_large_costs_itself(weir):
         greedy.read(timeout=10)
     assert other.value("SELECT 1") == "1"
     wait_until(lambda: is_served(weir), 10)
+
+
+def test_invented_databases_are_forgotten_soon(weir):
+    """Each is a pool until PostgreSQL has said that there is no such database; those that are there stay."""
+    weir.start(sections={"database *": {"upstream": weir.upstream()}, "database app2": None})
+    with weir.raw(database="app2") as wire:
+        assert wire.query("SELECT current_database()") == [["app2"]]
+    for number in range(20):
+        with pytest.raises(rawwire.WireError, match="3D000"):
+            weir.raw(database=f"invented{number}")
+    assert any(row["database"].startswith("invented") for row in weir.console("SHOW POOLS"))
+    wait_until(lambda: not any(row["database"].startswith("invented") for row in weir.console("SHOW POOLS")), 5)
+    assert not any(row["name"].startswith("invented") for row in weir.console("SHOW DATABASES"))
+    assert any(row["database"] == "app2" for row in weir.console("SHOW POOLS"))
