@@ -122,6 +122,7 @@ struct pool_ticket {
 struct pool_outage {
 	uint64_t since_us; /* 0: there is none */
 	uint32_t held; /* requests that have waited in it, and were not refused at once */
+	uint32_t refused; /* at once, or after they had waited */
 };
 
 struct pool_ops {

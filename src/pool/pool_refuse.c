@@ -14,6 +14,7 @@ static void
 refuse(struct pool *p, struct pool_ticket *t, const struct fail *why, enum request_failure kind)
 {
 	pool_leave_line(p, t);
+	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
 	t->ops->on_refuse(why, kind, t);
 }
 

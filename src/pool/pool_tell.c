@@ -71,9 +71,9 @@ pool_tell_outage(void *owner, const struct pool_outage *outage, const struct fai
 
 	if (is_over)
 		log_event(entry->set->log, LOG_LEVEL_WARNING, &about,
-			  "pool %s/%s: the outage is over after %s; %" PRIu32 " request%s held", entry->database->name,
-			  entry->user, duration_of(lasted_us).text, outage->held,
-			  outage->held == 1 ? " was" : "s were");
+			  "pool %s/%s: the outage is over after %s; %" PRIu32 " request%s held, %" PRIu32 " failed",
+			  entry->database->name, entry->user, duration_of(lasted_us).text, outage->held,
+			  outage->held == 1 ? " was" : "s were", outage->refused);
 	else
 		log_event(entry->set->log, LOG_LEVEL_WARNING, &about,
 			  "pool %s/%s: an outage begins: no server connection is left, and none can be opened; new "

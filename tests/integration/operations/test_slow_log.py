@@ -117,7 +117,7 @@ def test_no_literal_is_shown_whatever_a_backslash_means(weir, setting, literals)
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         shown = weir.console("SHOW HOLDERS")
         assert not errors(wire.read_until("Z"))
-    line = lines(weir)[-1]
+    line = wait_until(lambda: next(line for line in weir.slow_lines() if "pg_sleep" in line["query"]))
     shown += [line] + weir.console("SHOW QUERIES") + weir.console("SHOW SLOW")
     assert line["query"] == "SELECT pg_sleep(?), ?" and line["query_truncated"] and "secret" not in str(shown)
 

@@ -3,6 +3,7 @@
 Each test prints what it has injected and what clients have seen (-s, or the report of a failure).
 """
 
+import re
 import signal
 import socket
 import threading
@@ -148,7 +149,7 @@ def test_requests_are_held_through_a_restart(weir, own_postgres, how):
     assert weir.metric("pgweir_pool_outages_total") == 1
     assert weir.metric("pgweir_pool_outage_seconds_total") > 0
     log = weir.wait_log("the outage is over")
-    assert log.count("an outage begins") == 1 and "20 requests were held" in log
+    assert log.count("an outage begins") == 1 and "20 requests were held, 0 failed" in log
 
 
 def test_requests_are_held_while_postgresql_recovers(weir, own_postgres):
@@ -310,6 +311,7 @@ def test_those_in_line_wait_on_through_a_restart(weir, own_postgres):
     failures = [errors(reply) for reply in replies if errors(reply)]
     print(f"60 in line, {len(failures)} failed, the longest took {time.monotonic() - begin:.2f} s")
     assert not failures
+    assert re.search(r"the outage is over after .*; 60 requests were held, [1-9]\d* failed", weir.wait_log("the outage is over"))
     assert weir.metric("pgweir_pool_held_requests_total") == 60
 
 
