@@ -487,9 +487,14 @@ text_of_named(const struct exchange *x, uint8_t type, const uint8_t *body, const
 const char *
 report_waiting_text(const struct exchange *x, size_t *len)
 {
-	const uint8_t *text = x->pending + FRAME_HEAD_LEN, *end = x->pending + x->pending_len, *stop;
-	uint8_t type = x->pending_len > FRAME_HEAD_LEN ? x->pending[0] : 0;
+	const uint8_t *text, *end, *stop;
+	uint8_t type;
 
+	if (x->pending_len <= FRAME_HEAD_LEN)
+		return NULL;
+	type = x->pending[0];
+	text = x->pending + FRAME_HEAD_LEN;
+	end = x->pending + x->pending_len;
 	if (type == 'B' || type == 'D')
 		return text_of_named(x, type, text, end, len);
 	if (type != 'Q' && type != 'P')
