@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+"""pgbench -S against a real PostgreSQL: directly, through pgweir, and through PgBouncer (PGBOUNCER_BIN, built with -O2).
+
+Interleaved rounds; medians of transactions per second (their range), of the pooler's and of PostgreSQL's CPU time per
+transaction. A database is the plain one, or the name of an extension that is created in it: docs/performance.md has
+both tables.
+
+    PGWEIR_BIN=build/pgweir PGBOUNCER_BIN=... tests/bench/throughput.py [--clients 1,10,32,64,200] [--servers 5,20]
+        [--databases plain,postgis,pg_partman,pgtap,orafce] [--rounds 5] [--seconds 3]
+"""
+
+import argparse
+import collections
+import os
+import statistics
+import subprocess
+import time
+
+import seal_cost
+from postgres import Postgres, find_bin
+
+
+class Direct:
+    """No pooler."""
+
+    def __init__(self, port, database):
+        self.port, self.database = port, database
+
+    def cpu(self):
+        return 0.0
+
+    def stop(self):
+        pass
+
+
+def ticks_of_backends(postgres):
+    """User and system time of PostgreSQL's processes that live, and of those that have ended, in seconds."""
+    found = subprocess.run(["ps", "--no-headers", "-o", "pid", "--ppid", str(postgres.process.pid)], check=False,
+                           stdout=subprocess.PIPE, text=True).stdout.split()
+    total = 0
+    for pid, fields in [(postgres.process.pid, slice(13, 15)), *((pid, slice(11, 13)) for pid in found)]:
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                words = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        total += sum(int(word) for word in words[fields])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def measure(postgres, pooler, clients, options):
+    words = ["-S", "-M", options.mode, "-c", str(clients), "-j", str(min(clients, 2))]
+    seal_cost.pgbench_words(pooler.port, *words, "-t", "20", pooler.database)      # servers are open, plans are made
+    time.sleep(0.2)
+    own, theirs = pooler.cpu(), ticks_of_backends(postgres)
+    done = seal_cost.pgbench_words(pooler.port, *words, "-T", str(options.seconds), pooler.database)
+    own, theirs = pooler.cpu() - own, ticks_of_backends(postgres) - theirs
+    if done.returncode:
+        raise RuntimeError(done.stdout)
+    found = dict(line.split(maxsplit=2)[::2] for line in done.stdout.splitlines() if line.startswith("tps "))
+    count = int(next(line for line in done.stdout.splitlines() if "actually processed" in line).split()[5].split("/")[0])
+    return float(found["tps"].split()[0]), own / count * 1e6, theirs / count * 1e6
+
+
+def make_database(postgres, name):
+    postgres.query(f"CREATE DATABASE {name} OWNER web", dbname="postgres")
+    done = seal_cost.pgbench_words(postgres.port, "-i", "-s", "10", "-q", name)
+    if done.returncode:
+        raise RuntimeError(done.stdout)
+    if name != "plain":
+        postgres.query(f"CREATE EXTENSION {name} CASCADE", dbname=name)
+    postgres.query("VACUUM ANALYZE", dbname=name)
+
+
+def compare(postgres, database, servers, options):
+    starts = {"direct": lambda: Direct(postgres.port, database),
+              "pgweir": lambda: seal_cost.start_weir(postgres, servers, database, "track")}
+    if seal_cost.BOUNCER:
+        starts["PgBouncer"] = lambda: seal_cost.start_bouncer(postgres, servers, database, "")
+    if options.no_direct:
+        del starts["direct"]
+    for clients in options.clients:
+        results = collections.defaultdict(list)
+        for _ in range(options.rounds):
+            for name, start in starts.items():
+                pooler = start()
+                try:
+                    results[name].append(measure(postgres, pooler, clients, options))
+                finally:
+                    pooler.stop()
+        cells = []
+        for name in starts:
+            tps, own, theirs = (statistics.median(values) for values in zip(*results[name]))
+            low, high = min(results[name])[0], max(results[name])[0]
+            cells.append(f"{tps:,.0f} ({low:,.0f}-{high:,.0f}); {own:.1f}, {theirs:.1f}")
+        print(f"| {database}, {clients} on {servers} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main():
+    def numbers(text):
+        return [int(word) for word in text.split(",")]
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=numbers, default=[1, 10, 32, 64, 200])
+    parser.add_argument("--servers", type=numbers, default=[5, 20])
+    parser.add_argument("--databases", default="plain")
+    parser.add_argument("--mode", default="simple", choices=["simple", "extended", "prepared"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--no-direct", action="store_true")
+    options = parser.parse_args()
+    seal_cost.PG_BIN = find_bin()
+    seal_cost.BOUNCER = os.environ.get("PGBOUNCER_BIN")
+    postgres = Postgres("max_connections = 300\nshared_buffers = 256MB\n")
+    try:
+        print("transactions per second (range); µs of CPU per transaction: the pooler's, PostgreSQL's", flush=True)
+        for database in options.databases.split(","):
+            make_database(postgres, database)
+            for servers in options.servers:
+                compare(postgres, database, servers, options)
+    finally:
+        postgres.destroy()
+
+
+if __name__ == "__main__":
+    main()
