@@ -206,14 +206,16 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	return srv;
 }
 
-void
+int
 server_write(struct server *srv, const void *bytes, size_t len)
 {
 	struct iovec piece = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
 
 	srv->bytes_out += len;
-	if (stream_write(&srv->stream, &piece, 1) < 0)
-		srv->stream.is_broken = true; /* out of memory: nothing may follow a part that is missing */
+	if (stream_write(&srv->stream, &piece, 1) == 0)
+		return 0;
+	srv->stream.is_broken = true; /* nothing may follow a part that is missing */
+	return -1;
 }
 
 inline int

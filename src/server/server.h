@@ -354,8 +354,8 @@ int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */
 
-/* Writes one complete batch; without memory it ends the server. */
-void server_write(struct server *srv, const void *bytes, size_t len);
+/* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
+int server_write(struct server *srv, const void *bytes, size_t len);
 
 /* server_tls.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set. */
 int server_tls_begin(struct server *srv, struct fail *why);

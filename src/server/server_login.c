@@ -88,10 +88,20 @@ put_startup(struct buf *b, const struct server_target *t)
 		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
 }
 
+/* What could not be sent would be waited for until connect_timeout. Returns 0, or -1 with *why set without memory. */
+static int
+send_all(struct server *srv, const struct buf *b, struct fail *why)
+{
+	if (buf_ok(b) && server_write(srv, b->bytes, b->len) == 0)
+		return 0;
+	return fail_set(why, "53200", "no memory for a server login");
+}
+
 int
 server_login_begin(struct server *srv, struct fail *why)
 {
 	struct buf b = { 0 };
+	int r;
 
 	srv->login = calloc(1, sizeof(*srv->login));
 	if (srv->login != NULL)
@@ -103,9 +113,9 @@ server_login_begin(struct server *srv, struct fail *why)
 		buf_fini(&b);
 		return fail_set(why, "53200", "no memory for a server login");
 	}
-	server_write(srv, b.bytes, b.len);
+	r = send_all(srv, &b, why);
 	buf_fini(&b);
-	return 0;
+	return r;
 }
 
 /* The password for this login, in plain text, or NULL. */
@@ -122,17 +132,18 @@ keys_of(const struct server *srv)
 	return srv->secret != NULL ? &srv->secret->keys : srv->target->keys;
 }
 
-static void
-send_password(struct server *srv, const void *bytes, size_t len)
+static int
+send_password(struct server *srv, const void *bytes, size_t len, struct fail *why)
 {
 	struct buf b = { 0 };
+	int r;
 
 	message_put(&b, 'p', bytes, len);
-	if (buf_ok(&b))
-		server_write(srv, b.bytes, b.len);
+	r = send_all(srv, &b, why);
 	if (b.bytes != NULL)
 		OPENSSL_cleanse(b.bytes, b.len);
 	buf_fini(&b);
+	return r;
 }
 
 static int
@@ -173,9 +184,8 @@ answer_cleartext(struct server *srv, struct fail *why)
 	}
 	if (password_of(srv) == NULL)
 		return no_secret(srv, "a clear-text password", why);
-	send_password(srv, password_of(srv), strlen(password_of(srv)) + 1);
 	srv->login->phase = LP_PASSWORD_SENT;
-	return 0;
+	return send_password(srv, password_of(srv), strlen(password_of(srv)) + 1, why);
 }
 
 static int
@@ -183,6 +193,7 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 {
 	char secret[MD5_SECRET_LEN + 1], answer[MD5_SECRET_LEN + 1];
 	const char *known = srv->secret == NULL ? srv->target->md5_secret : NULL;
+	int r;
 
 	if (known == NULL) {
 		if (password_of(srv) == NULL)
@@ -193,11 +204,11 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 	}
 	if (md5_answer(known, salt, answer, why) < 0)
 		return -1;
-	send_password(srv, answer, sizeof(answer));
+	r = send_password(srv, answer, sizeof(answer), why);
 	OPENSSL_cleanse(secret, sizeof(secret));
 	OPENSSL_cleanse(answer, sizeof(answer));
 	srv->login->phase = LP_PASSWORD_SENT;
-	return 0;
+	return r;
 }
 
 /* Adds the server's address to SCRAM's own error. */
@@ -229,6 +240,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	char text[SCRAM_TEXT_MAX];
 	const char *mechanism;
 	struct buf b = { 0 };
+	int r;
 
 	if (!keys_of(srv)->is_set && password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256", why);
@@ -243,11 +255,10 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	buf_put_str(&b, mechanism);
 	buf_put_u32(&b, (uint32_t)strlen(text));
 	buf_put(&b, text, strlen(text));
-	if (buf_ok(&b))
-		send_password(srv, b.bytes, b.len);
+	r = buf_ok(&b) ? send_password(srv, b.bytes, b.len, why) : send_all(srv, &b, why);
 	buf_fini(&b);
 	l->phase = LP_SASL_FIRST;
-	return 0;
+	return r;
 }
 
 static int
@@ -257,9 +268,8 @@ send_proof(struct server *srv, struct fail *why)
 
 	if (scram_client_final(srv->login->scram, keys_of(srv), text, why) < 0)
 		return -1;
-	send_password(srv, text, strlen(text));
 	srv->login->phase = LP_SASL_FINAL;
-	return 0;
+	return send_password(srv, text, strlen(text), why);
 }
 
 static void
@@ -275,8 +285,11 @@ on_keys(const struct scram_keys *keys, const struct fail *failed, void *arg)
 		return;
 	}
 	*keys_of(srv) = *keys;
-	if (send_proof(srv, &why) < 0)
-		server_login_failed(srv, CF_AUTH, true, &why);
+	if (send_proof(srv, &why) < 0) {
+		bool is_short = strncmp(why.sqlstate, "53", 2) == 0; /* there may be memory later */
+
+		server_login_failed(srv, is_short ? CF_OTHER : CF_AUTH, !is_short, &why);
+	}
 }
 
 static int
@@ -446,20 +459,21 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 		*is_fatal = true;
 }
 
-/* False: there is none, or it has run. */
-static bool
-begin_connect_query(struct server *srv)
+/* Returns 1 if it runs now, 0 if there is none or it has run, or -1 with *why set. */
+static int
+begin_connect_query(struct server *srv, struct fail *why)
 {
 	const char *query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
 	struct buf b = { 0 };
+	int r;
 
 	if (query == NULL || srv->target->replication != NULL || srv->login->phase == LP_CONNECT_QUERY)
-		return false;
+		return 0;
 	srv->login->phase = LP_CONNECT_QUERY;
 	message_query(&b, query);
-	server_write(srv, b.bytes, b.len);
+	r = send_all(srv, &b, why) < 0 ? -1 : 1;
 	buf_fini(&b);
-	return true;
+	return r;
 }
 
 enum login_step
@@ -500,7 +514,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	case 'Z':
 		if (srv->login->phase < LP_AUTHENTICATED || len != 1 || body[0] != 'I')
 			r = unexpected(srv, "ReadyForQuery", why);
-		else if (begin_connect_query(srv))
+		else if ((r = begin_connect_query(srv, why)) != 0)
 			break;
 		else if ((r = server_check_role(srv, srv->login->welcome, why)) == 0)
 			return LOGIN_READY;

@@ -55,7 +55,8 @@ server_tls_begin(struct server *srv, struct fail *why)
 	if (srv->target->is_tls_direct)
 		return shake_hands(srv, why) < 0 ? -1 : 1;
 	srv->tls_phase = STP_ASKED;
-	server_write(srv, startup_ssl_request, sizeof(startup_ssl_request));
+	if (server_write(srv, startup_ssl_request, sizeof(startup_ssl_request)) < 0)
+		return fail_set(why, "53200", "no memory for TLS");
 	return 1;
 }
 

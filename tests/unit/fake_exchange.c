@@ -199,12 +199,13 @@ stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_
 	return -1;
 }
 
-void
+int
 server_write(struct server *srv, const void *bytes, size_t len)
 {
 	struct iovec piece = { (void *)(uintptr_t)bytes, len };
 
 	stream_write(&srv->stream, &piece, 1);
+	return 0;
 }
 
 /* --- the client and its server --- */

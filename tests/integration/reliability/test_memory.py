@@ -7,12 +7,14 @@ import fcntl
 import os
 import random
 import struct
+import subprocess
 import termios
 import time
 
 import pytest
 
 import rawwire
+from fakeserver import auth
 from rawwire import LoginRefused, Wire, parse, query, shape, sync
 from waiting import wait_until
 
@@ -225,3 +227,46 @@ def test_invented_databases_are_forgotten_soon(weir):
     wait_until(lambda: not any(row["database"].startswith("invented") for row in weir.console("SHOW POOLS")), 5)
     assert not any(row["name"].startswith("invented") for row in weir.console("SHOW DATABASES"))
     assert any(row["database"] == "app2" for row in weir.console("SHOW POOLS"))
+
+
+FAILS_ONCE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The first block for a large buffer after the file has come is not there, once. */
+void *
+realloc(void *p, size_t size)
+{
+	static void *(*real)(void *, size_t);
+
+	if (real == NULL)
+		real = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
+	if (size > 16384 && unlink(FLAG) == 0)
+		return NULL;
+	return real(p, size);
+}
+"""
+
+
+def test_a_server_login_without_memory_fails_at_once(weir, fake):
+    """A message that could not be built was not sent, and then its answer waited for until connect_timeout."""
+    flag, source, library = (weir.directory / name for name in ("no-memory", "once.c", "once.so"))
+    source.write_text(f'#define FLAG "{flag}"' + FAILS_ONCE, encoding="ascii")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    script = weir.directory / "short.sh"
+    script.write_text(f'#!/bin/bash\nexport LD_PRELOAD={library}\nexec {weir.binary} "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    weir.binary = script
+
+    def login(conn):
+        conn.read_startup()
+        flag.touch()
+        conn.send(auth(0), conn.welcome())
+        conn.wait_gone()
+    fake.script = login
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port} connect_query='SELECT {'1' * 20000}'", connect_timeout="30s")
+    with pytest.raises(LoginRefused) as refused:
+        weir.wire(timeout=10).login("web", "app", "web-secret")
+    assert refused.value.reply.sqlstate == "53200" and not flag.exists(), refused.value.reply.error
