@@ -453,7 +453,7 @@ def console_commands():
 
 
 # Those that whoever is let into the console may use: they only look, or are the session's own.
-HARMLESS = ("SHOW", "HELP", "EXPLAIN WAIT", "SELECT", "SET", "RESET", "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK",
+HARMLESS = ("SHOW", "HELP", "EXPLAIN", "SELECT", "SET", "RESET", "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK",
             "ABORT", "DISCARD", "DEALLOCATE", "CLOSE ALL", "UNLISTEN", "SAVEPOINT", "RELEASE")
 ARGUMENTS = {"ARGUMENT_DATABASE": ["", " app", ' "app"'], "ARGUMENT_CLIENT": [" 1", " 2", " 999999"],
              "ARGUMENT_ONE_DATABASE": [" app"], "ARGUMENT_ANY": ["", " x"], "ARGUMENT_LIKE": ["", " LIKE '%'"]}

@@ -173,7 +173,7 @@ def test_a_known_user_with_a_plain_secret_keeps_its_salt_too(weir):
 @pytest.mark.weir_only
 @pytest.mark.parametrize("method", ["md5", "scram-sha-256"])
 def test_an_empty_password_is_refused(weir, method):
-    weir.users["web"] = ""
+    """(A user whose secret is empty is an error of the file: test_users.c.)"""
     weir.start(method=method)
     with pytest.raises(rawwire.LoginRefused) as refused:
         weir.wire().login(password="")
