@@ -200,15 +200,12 @@ add_constants(struct bouncer *b)
 		{ "pool", "on_outage", "wait", "PgBouncer's clients wait for a PostgreSQL that can't be reached" },
 		{ "timeouts", "shutdown_timeout", "1d", "PgBouncer waits for its clients" },
 		{ "auth", "auth_query_ttl", "0s", "PgBouncer asks at each login" },
-		{ "auth", "login_failure_delay", "0s", "PgBouncer answers wrong passwords at once" },
 		{ "slow_query", "threshold", "off", "PgBouncer has no slow-query log" },
 		{ "http", "listen", "off", "PgBouncer has no metrics; for them: listen = 127.0.0.1:9930" },
 	};
 
 	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
-		if (config_key_find(constants[i][0], constants[i][1]) != NULL)
-			bouncer_emit(b, LINE_BOUNCER, constants[i][3], constants[i][0], constants[i][1],
-				     constants[i][2]);
+		bouncer_emit(b, LINE_BOUNCER, constants[i][3], constants[i][0], constants[i][1], constants[i][2]);
 }
 
 void

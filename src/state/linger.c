@@ -30,8 +30,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIED_US (5 * US_PER_MS) /* while others wait */
-#define FOLLOWED_US (20 * US_PER_MS)
+#define TRIED_US (10 * US_PER_MS) /* while others wait */
+#define FOLLOWED_US (50 * US_PER_MS)
 #define KEPT_REQUESTS 4
 /* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
 #define QUESTIONS_MAX 1

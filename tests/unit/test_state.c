@@ -386,7 +386,7 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	cr_expect_not(is_released(), "it lingers: another currval() may come");
 	is_wanted = true;
 	cr_expect_not(is_released(), "somebody waits");
-	fake->now_us += 5000;
+	fake->now_us += 10000;
 	cr_expect(is_released(), "somebody has waited");
 	fake_change_server();
 	is_wanted = false;
