@@ -118,7 +118,19 @@ static const struct column code_columns[] = {
 	COLUMN(INT8, struct code_row, age_ms),
 };
 
-/* One row for all that could touch the same parts; or one that says "none", or "unknown". */
+static void
+count_risky(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+{
+	uint64_t *count = arg;
+
+	(void)name;
+	(void)kind;
+	(void)risk;
+	(void)reason;
+	++*count;
+}
+
+/* A row for each database: what code of it could touch, or "unknown"; and how many names reach such code. */
 static void
 fill_code(const struct show_env *env, struct rows *rows)
 {
@@ -131,14 +143,11 @@ fill_code(const struct show_env *env, struct rows *rows)
 
 		if (answer != NULL)
 			row.age_ms = show_age_us(env->now_us, d->code.answered_us) / 1000;
-		if (answer == NULL || answer->culprit_count == 0)
-			rows_add(rows, &row);
-		for (unsigned i = 0; answer != NULL && i < answer->culprit_count; i++) {
-			row.state = state_text(answer->culprits[i].parts, parts);
-			row.count = answer->culprits[i].count;
-			row.objects = answer->culprits[i].names;
-			rows_add(rows, &row);
+		if (answer != NULL) {
+			row.state = state_text(risk_names_all(answer->risks), parts);
+			risk_names_each(answer->risks, count_risky, &row.count);
 		}
+		rows_add(rows, &row);
 	}
 }
 

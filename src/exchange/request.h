@@ -37,6 +37,7 @@ struct request {
 					    * change these, whichever they are; of others, whichever they are. NULL: the
 					    * SQL comes in pieces, or is unknown */
 	const struct scan *scan; /* Query: of its SQL under the client's settings; NULL if verdict is */
+	unsigned risk; /* enum state_part: what code of the database its SQL could touch unseen. Query, Bind */
 	struct sql_verdict own; /* Parse: that verdict */
 	bool is_found; /* Bind, Describe: named, statement and verdict are what they will be */
 	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */

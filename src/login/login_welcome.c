@@ -226,7 +226,7 @@ ask_server(struct client *c)
 		return;
 	}
 	relay_ticket(&c->x);
-	c->x.ticket.is_harmless = true;
+	c->x.ticket.needs = 0;
 	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
 	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
 	if (srv != NULL) {

@@ -23,8 +23,7 @@ answer_free(struct code_answer *a)
 		return;
 	for (unsigned i = 0; i < a->name_count; i++)
 		free(a->names[i]);
-	for (unsigned i = 0; i < a->culprit_count; i++)
-		free(a->culprits[i].names);
+	risk_names_free(a->risks);
 	free(a);
 }
 
@@ -76,21 +75,50 @@ database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 unsigned
 database_code_feared(const struct database_code *code)
 {
-	return STATE_WASHABLE | (code->answer == NULL ? 0 : code->answer->parts & STATE_BACKEND);
+	unsigned lasting = code->answer == NULL ? 0 : risk_names_all(code->answer->risks) & STATE_BACKEND;
+
+	return STATE_WASHABLE | lasting | database_code_compiled(code);
 }
 
 bool
 database_code_minds_types(const struct database_code *code)
 {
-	return (database_code_compiled(code) & (STATE_TYPES | STATE_SHADOWED)) == STATE_SHADOWED &&
-	       code->read_cost_us < MINDS_TYPES_US;
+	unsigned all = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
+
+	return (all & (RISK_CONTEXT | RISK_TYPES)) == RISK_CONTEXT && code->read_cost_us < MINDS_TYPES_US;
+}
+
+unsigned
+database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
+		      size_t len, const uint8_t *types, size_t types_len)
+{
+	const struct risk_names *risks;
+	unsigned parts;
+
+	if (!database_code_is_known(code, now_us))
+		return database_code_feared(code);
+	risks = code->answer->risks;
+	if (sql == NULL)
+		return risk_names_all(risks);
+	parts = risk_names_of_sql(risks, sql, len);
+	if (types != NULL)
+		parts |= risk_names_of_types(risks, types, types_len);
+	if (kept != NULL)
+		*kept = (struct sql_risk){ code->number, parts };
+	return parts;
+}
+
+unsigned
+database_code_risk_of_all(const struct database_code *code, uint64_t now_us)
+{
+	return database_code_risk(code, now_us, NULL, NULL, 0, NULL, 0);
 }
 
 void
 database_code_changed(struct database_code *code, bool is_made)
 {
 	code->changed++;
-	code->believed_until_us = 0;
+	code->believed_until_us = code->harmless_until_us = 0;
 	if (is_made)
 		code->made = code->changed;
 }
@@ -110,7 +138,9 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	if (code->coming == NULL || now_us - code->asked_us > LOST_US) {
 		answer_free(code->coming);
 		code->coming = calloc(1, sizeof(*code->coming));
-		code->is_broken = code->coming == NULL;
+		if (code->coming != NULL)
+			code->coming->risks = risk_names_new();
+		code->is_broken = code->coming == NULL || code->coming->risks == NULL;
 		code->asked_us = now_us;
 		code->changed_asked = code->changed;
 		code->is_version_asked = may_be_unchanged(code);
@@ -119,19 +149,40 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	return code->is_version_asked ? DATABASE_CODE_VERSION : DATABASE_CODE_SQL;
 }
 
-static bool
-add_culprits(struct code_answer *a, const char *parts, const char *names)
+/* "K RISK WRITE_RISK reason", K as in enum risk_kind: what the name is. Returns 0, or -1: no memory, or nonsense. */
+static int
+add_name(struct code_answer *a, const char *name, const char *value)
 {
-	struct code_culprits *c = &a->culprits[a->culprit_count];
+	static const char kinds[RISK_KINDS + 1] = "fron";
+	const char *kind = value[0] == '\0' ? NULL : strchr(kinds, value[0]);
+	struct risk risk;
 	char *end;
 
-	if (a->culprit_count == CODE_CULPRITS_MAX)
-		return true; /* the names are for people to read; parts is complete without them */
-	c->parts = (unsigned)strtoul(parts, NULL, 10);
-	c->count = strtoull(names, &end, 10);
-	c->names = strdup(*end == ' ' ? end + 1 : end);
-	a->culprit_count += c->names != NULL;
-	return c->names != NULL;
+	if (kind == NULL)
+		return -1;
+	risk.always = (uint16_t)(strtoul(value + 1, &end, 10) & RISK_ALL);
+	risk.in_writes = (uint16_t)(strtoul(end, &end, 10) & RISK_ALL);
+	return risk_names_add(a->risks, (enum risk_kind)(kind - kinds), name, risk, end + (*end == ' '));
+}
+
+static int
+add_type(struct code_answer *a, const char *oid, const char *value)
+{
+	struct risk risk;
+	char *end;
+
+	risk.always = (uint16_t)(strtoul(value, &end, 10) & RISK_ALL);
+	risk.in_writes = (uint16_t)(strtoul(end, NULL, 10) & RISK_ALL);
+	return risk_names_add_type(a->risks, (uint32_t)strtoul(oid, NULL, 10), risk);
+}
+
+static void
+set_all(struct code_answer *a, const char *value)
+{
+	char *end;
+	unsigned all = (unsigned)strtoul(value, &end, 10);
+
+	risk_names_set_all(a->risks, all & RISK_ALL, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
 }
 
 /* Ignores rows of another shape: PostgreSQL does not send them. */
@@ -150,9 +201,12 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		free(copy);
 		return;
 	}
-	if (row.kind == 'c') {
-		a->parts |= (unsigned)strtoul(row.name, NULL, 10) & ((1u << STATE_PARTS) - 1);
-		code->is_broken = !add_culprits(a, row.name, row.value);
+	if (row.kind == 'r') {
+		code->is_broken = add_name(a, row.name, row.value) < 0;
+	} else if (row.kind == 't') {
+		code->is_broken = add_type(a, row.name, row.value) < 0;
+	} else if (row.kind == 'a') {
+		set_all(a, row.value);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
@@ -175,6 +229,7 @@ believe(struct database_code *code)
 	code->believed_until_us = code->changed == code->changed_asked && !code->is_of_several
 				      ? code->asked_us + 2 * interval_us(code->read_cost_us)
 				      : 0;
+	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 }
 
 /* Another version is read in its turn; the answer is believed no longer than any that was not confirmed. */
@@ -189,10 +244,9 @@ compare_version(struct database_code *code)
 }
 
 bool
-database_code_answered(struct database_code *code, bool ok, uint64_t now_us)
+database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us)
 {
 	struct code_answer *before = code->answer;
-	bool is_new;
 
 	if (code->coming == NULL)
 		return false;
@@ -207,14 +261,15 @@ database_code_answered(struct database_code *code, bool ok, uint64_t now_us)
 		compare_version(code);
 		return false;
 	}
-	is_new = before == NULL || before->parts != code->coming->parts;
 	code->answer = code->coming;
 	code->coming = NULL;
 	answer_free(before);
+	code->number = number;
+	code->replaced_us = now_us;
 	code->read_asked_us = code->asked_us;
 	code->read_cost_us = code->cost_us;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	believe(code);
-	return is_new;
+	return true;
 }

@@ -1,11 +1,11 @@
 /*
- * src/pool/database_code.h - which kinds of session state the code of one database could touch: its functions,
- * triggers, views, rules, policies, defaults, checks, operators and casts.
+ * src/pool/database_code.h - what the code of one database could do to the session of whoever uses it: its functions,
+ * triggers, views, rules, policies, defaults, checks, operators and casts, by the names that reach it.
  *
  * PostgreSQL's catalogs are queried on an idle connection: soon after the first use, when DDL was seen, and again when
- * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, the code is
- * assumed to touch everything. To read all code may take a second; whether it is still that of the last answer costs a
- * few milliseconds, so this is asked first.
+ * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, all SQL is
+ * as risky as can be. To read all code may take a second; whether it is still that of the last answer costs a few
+ * milliseconds, so this is asked first.
  *
  * Owns:   the answer. Pure: no I/O, no clock.
  * Always: an answer that was asked for before the last DDL is not believed.
@@ -13,31 +13,24 @@
 #ifndef PGWEIR_POOL_DATABASE_CODE_H
 #define PGWEIR_POOL_DATABASE_CODE_H
 
+#include "session/risk_names.h"
 #include "session/seal.h"
+#include "sql/scan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define CODE_NAMES_MAX 200u /* custom settings */
-#define CODE_CULPRITS_MAX 64u
 #define CODE_VERSION_MAX 64u
 
-/* Examples of code that could touch the same parts. */
-struct code_culprits {
-	unsigned parts; /* enum state_part */
-	uint64_t count;
-	char *names; /* the first few, comma-separated; owned */
-};
-
 struct code_answer {
-	unsigned parts; /* enum state_part */
-	unsigned name_count, culprit_count;
+	struct risk_names *risks; /* owned */
+	unsigned name_count;
 	bool has_no_sequence; /* the database has none */
 	char *names[CODE_NAMES_MAX]; /* the custom settings that the code sets; owned */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
-	struct code_culprits culprits[CODE_CULPRITS_MAX];
 };
 
 /* Zeroed: nothing is known. */
@@ -45,6 +38,7 @@ struct database_code {
 	struct code_answer *answer; /* NULL: none yet */
 	struct code_answer *coming; /* an answer under way, or NULL */
 	bool is_of_several; /* the name means several databases, by user, so no answer holds for all of them */
+	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
 	bool is_version_asked; /* coming is to have the version alone */
@@ -52,6 +46,8 @@ struct database_code {
 	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
 	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
 	uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
+	uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
+	uint64_t replaced_us; /* when there was another answer than before */
 	uint64_t changed, changed_asked; /* how often DDL was seen: up to now, and up to the question */
 	uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t changed_answered;
@@ -64,32 +60,51 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
 	return now_us < code->believed_until_us;
 }
-unsigned database_code_feared(const struct database_code *code); /* the parts when no answer is valid */
-/* Returns the parts (enum state_part) that the code could touch. */
+/* The parts (enum state_part) that any SQL could touch while no answer is valid. */
+unsigned database_code_feared(const struct database_code *code);
+/* What its names make of SQL is in *kept, if kept is not NULL and that was looked up. types: see risk_names_of_types(),
+ * or NULL. */
+unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
+			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
+/* Returns the parts (enum state_part) that this SQL could touch; sql NULL: SQL that is not known. */
 static inline unsigned
-database_code_parts(const struct database_code *code, uint64_t now_us)
+database_code_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
+		   size_t len, const uint8_t *types, size_t types_len)
 {
-	return database_code_is_known(code, now_us) ? code->answer->parts & ~(unsigned)STATE_COMPILED
-						    : database_code_feared(code);
+	if (now_us < code->harmless_until_us)
+		return 0;
+	if (kept != NULL && kept->number == code->number && now_us < code->believed_until_us)
+		return kept->parts;
+	return database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
-/*
- * Returns which of STATE_COMPILED the code gives cause for. An answer that has grown old counts until there is another;
- * when this one finds more, all servers are closed (pool_code.c).
- */
-static inline unsigned
-database_code_compiled(const struct database_code *code)
+/* Returns the parts that opaque SQL could touch. */
+unsigned database_code_risk_of_all(const struct database_code *code, uint64_t now_us);
+/* Returns whether functions may be compiled with the types of temporary tables. */
+static inline bool
+database_code_has_types(const struct database_code *code)
 {
-	if (code->answer == NULL || code->is_of_several)
-		return STATE_TYPES | STATE_SHADOWED;
-	return code->answer->parts & STATE_COMPILED;
+	return code->answer == NULL || code->is_of_several || code->changed_answered < code->made ||
+	       (risk_names_all(code->answer->risks) & RISK_CONTEXT) != 0;
 }
-/* A type or table that is made may be one more of a name that functions declare. */
+/* A type or table that is made may be one more of a name that functions use. */
 bool database_code_minds_types(const struct database_code *code);
 /* Returns false if the catalogs have none; temporary sequences of all sessions count. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
+}
+/*
+ * Returns which of RISK_COMPILED any SQL may have. An answer that has grown old counts until there is another, which
+ * closes all servers if it finds more (pool_code.c).
+ */
+static inline unsigned
+database_code_compiled(const struct database_code *code)
+{
+	if (code->answer == NULL || code->is_of_several)
+		return RISK_CONTEXT;
+	return (risk_names_all(code->answer->risks) & RISK_COMPILED) |
+	       (code->changed_answered != code->changed ? RISK_CONTEXT : 0u);
 }
 /* Returns whether it is time to ask on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
@@ -100,7 +115,10 @@ void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
-/* The answer is complete (ok), or there is none. Returns true if it is the first or differs from the last one. */
-bool database_code_answered(struct database_code *code, bool ok, uint64_t now_us);
+/*
+ * The answer is complete (ok), or there is none; number: for code->number. Returns true if there is another answer than
+ * before.
+ */
+bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 
 #endif

@@ -105,7 +105,7 @@ struct pool_ticket {
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
 	bool is_waiting;
-	bool is_harmless; /* what it is about to run is all that it will run on it: for ops->suits */
+	uint8_t needs; /* the owner's, for ops->suits: what of the connection matters to what it will run */
 	bool is_told; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	union {

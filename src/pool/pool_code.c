@@ -26,14 +26,6 @@ is_asked_about_code(const struct server *srv)
 	return pooled_of(srv->conn)->code_round == entry->database->code.round;
 }
 
-bool
-pool_code_is_lasting(const struct pool_entry *entry)
-{
-	const struct code_answer *answer = entry->database->code.answer;
-
-	return pool_entry_is_sealed(entry) && answer != NULL && (answer->parts & STATE_BACKEND) != 0;
-}
-
 void
 pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
@@ -43,48 +35,60 @@ pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole
 		database_code_row(&entry->database->code, body, len, is_whole);
 }
 
+struct counted {
+	unsigned risky, compiled; /* names that code with session state is behind; names of any code */
+};
+
+static void
+count_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+{
+	struct counted *c = arg;
+	unsigned parts = risk.always | risk.in_writes;
+
+	(void)name;
+	(void)kind;
+	(void)reason;
+	c->risky += (parts & ~(unsigned)RISK_COMPILED) != 0;
+	c->compiled += (parts & RISK_COMPILED) != 0;
+}
+
 static void
 log_code(const struct pool_entry *entry)
 {
-	const struct code_answer *answer = entry->database->code.answer;
+	const struct risk_names *risks = entry->database->code.answer->risks;
+	struct counted c = { 0 };
 	char parts[STATE_TEXT_MAX];
 
-	if (answer->parts & STATE_BACKEND)
-		log_warning(
-		    entry->set->log,
-		    "database %s: its code keeps state in the backend that nothing resets: each server connection "
-		    "is closed after use; see SHOW DATABASE_CODE",
-		    entry->database->name);
-	else
-		log_info(entry->set->log, "database %s: its code could touch this session state: %s",
-			 entry->database->name, state_text(answer->parts, parts));
-	if ((answer->parts & STATE_TYPES) != 0 && (answer->parts & STATE_PATHS) != 0)
-		log_warning(
-		    entry->set->log,
-		    "database %s: functions declare types that depend on search_path, which code could change: each "
-		    "server connection is closed before another client gets it; see SHOW DATABASE_CODE",
-		    entry->database->name);
+	risk_names_each(risks, count_name, &c);
+	log_info(entry->set->log,
+		 "database %s: SQL with one of %u names could touch session state that it does not show (%s), %u names "
+		 "are of functions that PostgreSQL compiles; see SHOW DATABASE_CODE",
+		 entry->database->name, c.risky, state_text(risk_names_all(risks), parts), c.compiled);
+	if (risk_names_all(risks) & STATE_BACKEND)
+		log_warning(entry->set->log,
+			    "database %s: some of its code keeps state in the backend that nothing resets: a server "
+			    "connection that ran it is closed after use; see SHOW DATABASE_CODE",
+			    entry->database->name);
 }
 
-/* There was an answer before, and it found less for which a server must not be lent to everybody. */
-static bool
-finds_more_compiled(const struct pool_entry *entry, unsigned before)
+/* For these a server that was lent before they were known must not be lent again. */
+static unsigned
+lasting_parts(const struct database_code *code)
 {
-	return (database_code_compiled(&entry->database->code) & ~before) != 0;
+	if (code->answer == NULL)
+		return RISK_CONTEXT; /* as was feared */
+	return risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_COMPILED);
 }
 
 /*
  * Closes this database's servers that ran its code before it was known to leave what nothing resets. It walks over all
- * pools, but only when the answer about a database's code differs from the last one.
+ * pools, but only when there is another answer about a database's code.
  */
 static void
-close_those_used(const struct pool_entry *entry, unsigned compiled_before)
+close_those_used(const struct pool_entry *entry)
 {
-	bool is_compiled = finds_more_compiled(entry, compiled_before);
-
 	for (struct pool_entry *e = entry->set->first; e != NULL; e = e->next)
-		if (e->database == entry->database && pool_entry_is_sealed(e) &&
-		    (is_compiled || pool_code_is_lasting(e)))
+		if (e->database == entry->database && pool_entry_is_sealed(e))
 			pool_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 }
 
@@ -92,8 +96,8 @@ void
 pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool_entry *entry = srv->owner;
-	const struct code_answer *before = entry->database->code.answer;
-	unsigned compiled_before = before == NULL ? STATE_COMPILED : before->parts & STATE_COMPILED;
+	struct database_code *code = &entry->database->code;
+	unsigned before = lasting_parts(code);
 
 	if (!ok)
 		log_warning(
@@ -101,16 +105,12 @@ pool_code_answered(struct server *srv, bool ok)
 		    "database %s: PostgreSQL did not report what its code could touch; all session state is washed off "
 		    "each server connection that comes back",
 		    entry->database->name);
-	if (is_asked_about_code(srv) && database_code_answered(&entry->database->code, ok, pool_set_now(entry->set))) {
-		log_code(entry);
-		close_those_used(entry, compiled_before);
-	}
-}
-
-unsigned
-pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
-{
-	return database_code_parts(&entry->database->code, now_us);
+	if (!is_asked_about_code(srv) ||
+	    !database_code_answered(code, ok, ++entry->set->last_code_number, pool_set_now(entry->set)))
+		return;
+	log_code(entry);
+	if ((lasting_parts(code) & ~before) != 0)
+		close_those_used(entry);
 }
 
 bool
@@ -122,7 +122,7 @@ pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
 bool
 pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
 {
-	struct pool_ticket that = { .image = t->image, .id = t->id };
+	struct pool_ticket that = { .image = t->image, .id = t->id, .needs = POOL_NEEDS(RISK_COMPILED) };
 
 	return pool_code_suits(srv->owner, srv, &that);
 }
@@ -131,13 +131,11 @@ pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
 bool
 pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t)
 {
-	const struct server_compiled *c = &srv->compiled;
-	unsigned parts = pool_entry_compiled(entry);
+	unsigned needs = t->needs & POOL_NEEDS(pool_entry_compiled(entry));
 
-	if ((parts & STATE_TYPES) == 0 || c->of == 0 || c->of == t->id || t->is_harmless || t->image == NULL ||
-	    !pool_entry_is_sealed(entry))
+	if ((needs & POOL_NEEDS(RISK_TYPES)) == 0 || t->image == NULL || !pool_entry_is_sealed(entry))
 		return true; /* a login runs no function */
-	return !c->is_mixed && c->image != NULL && image_compiles_as(c->image, t->image);
+	return server_ties_suit(&srv->ties, t->id, (struct image *)(uintptr_t)t->image, false);
 }
 
 /*

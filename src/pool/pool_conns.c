@@ -201,7 +201,7 @@ static inline struct pool_conn *
 returned_conn(struct server *srv)
 {
 	srv->conn->image = srv->image;
-	srv->conn->is_choosy = srv->compiled.of != 0;
+	srv->conn->is_choosy = srv->ties.plans != NULL || srv->ties.types != NULL;
 	return srv->conn;
 }
 
@@ -230,7 +230,7 @@ on_clean(struct server *srv)
 	struct pool_entry *entry = srv->owner;
 
 	entry->counters.resets_ok += !srv->reset.is_seal;
-	if (srv->reset.todo.is_last || pool_code_is_lasting(entry))
+	if (srv->reset.todo.is_last)
 		close_dirty(srv);
 	else
 		pool_return_asked(entry->policy, returned_conn(srv), srv->reset.asked_us, pool_set_now(entry->set));
@@ -316,18 +316,17 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;
 	const struct database_code *code = &entry->database->code;
-	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
-	bool is_shadowed = (parts & STATE_SHADOWED) != 0;
+	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED),
+				     .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
-	if (order.parts != STATE_WASHABLE &&
+	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	if (order.is_last && question == NULL) {
 		close_dirty(srv);
 		return;
 	}
-	order.parts |= is_shadowed ? STATE_SHADOWED : 0;
 	order.seed = pool_set_random(entry->set);
 	entry->counters.seals += order.parts != 0;
 	pool_conn_washing(entry->policy, srv->conn);
@@ -355,17 +354,13 @@ pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
 }
 
 void
-pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
+pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;
-	struct reset_order order = { .is_discarding = discard_all, .parts = STATE_WASHABLE };
+	struct reset_order order = { .is_discarding = discard_all,
+				     .is_last = (parts & STATE_BACKEND) != 0,
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED)) };
 
-	if (pool_entry_is_sealed(entry))
-		order.parts |= pool_entry_compiled(entry) & STATE_SHADOWED;
-	if (srv->loan.has_called) {
-		srv->compiled.is_mixed = srv->compiled.is_mixed_reading = true;
-		srv->compiled.of = COMPILED_OF_MANY;
-	}
 	order.seed = pool_set_random(entry->set);
 	server_reset(srv, &order, now_us);
 }

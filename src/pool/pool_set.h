@@ -74,6 +74,8 @@ struct pool_use {
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
 
 struct pool_entry {
+	uint32_t tied_context; /* image_context that a server of it was tied to last; 0: none was */
+	bool has_several_contexts; /* servers were tied to more than one, or to all settings of somebody */
 	struct pool_set *set;
 	char user[CONFIG_NAME_MAX + 1]; /* the user that servers log in as */
 	struct pool_database *database;
@@ -161,18 +163,18 @@ uint64_t pool_entry_checkouts(const struct pool_entry *entry);
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us);
-/* Returns whether this borrower may run anything on srv: see pool_ops.suits. */
+/* pool_ticket.needs for what depends on these (RISK_COMPILED). */
+#define POOL_NEEDS(risk) ((uint8_t)((risk) >> 8))
+/* Returns whether this borrower may run anything on srv, which may be tied to another context: see pool_ops.suits. */
 bool pool_entry_suits(const struct server *srv, const struct pool_ticket *t);
 /*
  * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
  * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
  */
 void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
-/* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is. */
-void pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us);
-/* Returns the parts of the session state (enum state_part) that the code of this pool's database could touch. */
-unsigned pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us);
-/* Returns which of STATE_COMPILED matter in this pool. */
+/* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
+void pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
+/* Returns which of RISK_COMPILED any SQL has in this pool. */
 static inline unsigned
 pool_entry_compiled(const struct pool_entry *entry)
 {

@@ -54,6 +54,7 @@ struct pool_set {
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint64_t last_id; /* of clients and servers */
+	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;
 	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in line */
 	bool is_paused, is_suspended;
@@ -124,7 +125,6 @@ extern const struct pool_ops pool_policy_ops;
 
 /* pool_code.c */
 const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* returns the query for srv, or NULL */
-bool pool_code_is_lasting(const struct pool_entry *entry); /* the code may leave what nothing resets */
 /* Returns whether the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
 bool pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */

@@ -83,7 +83,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (f->body_len == 0 || (x->srv != NULL && session_reads_anyhow(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
-	if (!verdict_is_plain(w->scan.flags, w->scan.hints) ||
+	if (!verdict_is_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
 	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)

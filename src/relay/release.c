@@ -20,7 +20,6 @@ release_give_back(struct exchange *x, struct server *srv)
 	unsigned parts = session_seal(x);
 
 	session_leaves_sequences(x);
-	session_leaves_compiled(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
@@ -70,6 +69,7 @@ leave_server(struct exchange *x, struct server *srv)
 {
 	const struct owed *head;
 	bool is_dirty, is_replaying;
+	unsigned parts;
 	uint64_t since_us;
 
 	if (x->env->to_server.to == &srv->stream)
@@ -91,6 +91,7 @@ leave_server(struct exchange *x, struct server *srv)
 		release_give_back(x, srv);
 		return;
 	}
+	parts = session_seal(x);
 	x->srv = NULL;
 	if (srv->tx != 'I' || srv->ledger.count > 0)
 		x->entry->database->counters.transactions[TE_LOST]++;
@@ -103,7 +104,7 @@ leave_server(struct exchange *x, struct server *srv)
 		server_close(srv);
 		return;
 	}
-	pool_entry_clean(srv, is_dirty, *x->env->now_us);
+	pool_entry_clean(srv, is_dirty, parts, *x->env->now_us);
 }
 
 /* Returns what is lost. */

@@ -288,7 +288,7 @@ makes_code(const char *tag)
 	       strcmp(tag, "CREATE EXTENSION") == 0 || strcmp(tag, "ALTER EXTENSION") == 0;
 }
 
-/* The name of a new type or table may be one that functions declare, in another schema. */
+/* The name of a new type or table may be one that functions use, in another schema. */
 static bool
 makes_type(const struct exchange *x, const struct server *srv, const char *tag)
 {

@@ -41,8 +41,80 @@ walk_violated(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
+/* Returns true if all up to the Sync has come, and runs no other statement. */
+static bool
+is_one_statement(const struct request_walk *w)
+{
+	size_t at = w->at;
+	struct frame f;
+	bool is_first = true, may_bind = false;
+
+	for (; frame_whole(w->p + at, w->len - at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len, is_first = false)
+		switch (f.type) {
+		case 'P':
+			if (!is_first)
+				return false;
+			may_bind = true;
+			break;
+		case 'B':
+			if (!is_first && !may_bind)
+				return false;
+			may_bind = false;
+			break;
+		case 'D':
+		case 'E':
+			break;
+		default:
+			return f.type == 'S';
+		}
+	return false;
+}
+
+/* What of its server's ties will matter. */
+static unsigned
+needs_of(struct request_walk *w)
+{
+	const uint8_t *body = walk_message(w) + FRAME_HEAD_LEN;
+	struct exchange *x = w->x;
+	struct parse_fields fields;
+	struct request m = { .type = 'B' };
+	struct statement *st;
+	struct frame f;
+
+	if (!frame_whole(walk_message(w), w->len - w->at, &f) || f.body_len == 0)
+		return RISK_COMPILED;
+	if (f.type == 'Q')
+		return w->scanned != walk_message(w) ? RISK_COMPILED
+						     : session_needs(x, (const char *)body, f.body_len - 1, w->risk);
+	if ((f.type != 'P' && f.type != 'B') || !is_one_statement(w) || statements_pass_through(x))
+		return RISK_COMPILED;
+	if (f.type == 'P') {
+		if (!fields_parse(body, f.body_len, &fields) ||
+		    (st = statement_peek(x->entry->home, fields.rest, fields.rest_len)) == NULL)
+			return RISK_COMPILED;
+		return session_needs(x, (const char *)st->bytes, st->query_len, session_risk_of(x, st));
+	}
+	if (!fields_bind(body, f.body_len, &m.names.portal, &m.names.statement, &m.names.len) ||
+	    statements_find_bound(x, &m) != STATEMENT_FORWARD || m.statement == NULL)
+		return RISK_COMPILED;
+	return session_needs(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
+}
+
+/* Nearly always all clients of a pool agree in what servers are tied to. */
+static inline uint8_t
+ticket_needs(struct request_walk *w)
+{
+	const struct pool_entry *entry = w->x->entry;
+
+	if (entry->tied_context == 0 ||
+	    (!entry->has_several_contexts && entry->tied_context == image_context(w->x->image)))
+		return POOL_NEEDS(RISK_COMPILED);
+	return POOL_NEEDS(needs_of(w));
+}
+
+/* w: at the message that it is for; NULL: that waits. */
 static inline int
-link_server(struct exchange *x, struct server *srv)
+link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
 	if (loss_is_held(x))
@@ -51,8 +123,12 @@ link_server(struct exchange *x, struct server *srv)
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
-	if ((srv->image != x->image && session_replay(x) < 0) ||
-	    (srv->conn->is_choosy && session_meets_compiled(x) < 0)) {
+	if (srv->image != x->image && session_replay(x) < 0) {
+		walk_out_of_memory(x);
+		return -1;
+	}
+	if (srv->conn->is_choosy &&
+	    session_meets_ties(x, w != NULL && session_differs_in_plans(x) ? needs_of(w) : RISK_COMPILED) < 0) {
 		walk_out_of_memory(x);
 		return -1;
 	}
@@ -88,7 +164,7 @@ on_grant(struct pool_conn *conn, struct pool_ticket *t)
 		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	if (link_server(x, srv) == 0)
+	if (link_server(x, srv, NULL) == 0)
 		exchange_replay(x, relay_bytes);
 }
 
@@ -130,22 +206,6 @@ relay_cancel_wait(struct exchange *x)
 	refuse_request(x, &why, RF_CANCELED);
 }
 
-/* A SET, say: then it may have a server whose functions were compiled under another search_path. */
-static bool
-is_harmless(const struct request_walk *w)
-{
-	const uint8_t *body = walk_message(w) + FRAME_HEAD_LEN;
-	struct parse_fields fields;
-	struct frame f;
-
-	if (!frame_whole(walk_message(w), w->len - w->at, &f))
-		return false;
-	if (f.type == 'Q' && f.body_len > 0)
-		return session_runs_alone(w->x, (const char *)body, f.body_len - 1);
-	return f.type == 'P' && fields_parse(body, f.body_len, &fields) &&
-	       session_runs_alone(w->x, (const char *)fields.rest, fields.query_len);
-}
-
 /* Returns the type of the message behind the one at hand; 0: it has not come. */
 static uint8_t
 next_type(const struct request_walk *w)
@@ -173,7 +233,7 @@ walk_borrow(struct request_walk *w)
 	if (x->is_rolled_back && commit_check_is_refused(x, &w->m, next_type(w)))
 		return WALK_WAIT;
 	relay_ticket(x);
-	x->ticket.is_harmless = (pool_entry_compiled(x->entry) & STATE_TYPES) != 0 && is_harmless(w);
+	x->ticket.needs = ticket_needs(w);
 	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		client_step(x, CE_NEED_SERVER);
@@ -182,7 +242,7 @@ walk_borrow(struct request_walk *w)
 	}
 	x->ticket.waited_us = x->ticket.connect_us = 0;
 	w->linked_at = w->at;
-	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
+	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
 
 static enum walk_result

@@ -50,6 +50,7 @@ begin_request(struct request_walk *w, const struct frame *f)
 		m.named = w->m.named;
 		m.statement = w->m.statement;
 		m.verdict = w->m.verdict;
+		m.risk = w->m.risk;
 		m.is_found = true;
 	}
 	m.message = walk_message(w);
@@ -64,12 +65,14 @@ read_query(struct request_walk *w, const struct frame *f)
 {
 	struct request *m = &w->m;
 
+	m->risk = session_risk_of_all(w->x);
 	if (m->have < m->total || f->body_len == 0 || m->message[m->total - 1] != 0)
 		return;
 	if (w->scanned != m->message)
 		walk_scan_query(w, f);
 	m->sql = (const char *)m->message + FRAME_HEAD_LEN;
 	m->sql_len = f->body_len - 1;
+	m->risk = w->risk;
 	m->verdict = &w->verdict;
 	m->scan = &w->scan;
 	verdict_of_scan(&w->verdict, &w->scan, m->sql, m->sql_len);
@@ -150,7 +153,7 @@ walk_note_bind(struct request_walk *w)
 	const struct request *m = &w->m;
 	size_t have = m->have < m->total ? m->have : m->total;
 
-	session_note_run_of(w->x, m->statement);
+	session_note_run(w->x, m->is_found ? m->risk : session_risk_of_all(w->x));
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -162,11 +165,8 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	if (kind == OWED_QUERY && w->scanned == walk_message(w))
-		session_note_run(w->x, (enum sql_word)w->scan.first, (const char *)walk_message(w) + FRAME_HEAD_LEN,
-				 wire_u32(walk_message(w) + 1) - 5);
-	else
-		session_note_run_of(w->x, NULL);
+	session_note_run(w->x,
+			 kind == OWED_QUERY && w->scanned == walk_message(w) ? w->risk : session_risk_of_all(w->x));
 	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
 }
 

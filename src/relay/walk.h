@@ -33,6 +33,7 @@ struct request_walk {
 	struct fail why;
 	struct scan scan;
 	struct sql_verdict verdict; /* m's, of a Query */
+	unsigned risk; /* of the SQL in scan: enum state_part */
 	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
 
@@ -53,9 +54,13 @@ enum walk_result walk_borrow(struct request_walk *w); /* ON: the client has a se
 static inline void
 walk_scan_query(struct request_walk *w, const struct frame *f)
 {
+	const char *sql = (const char *)walk_message(w) + FRAME_HEAD_LEN;
+	struct scanned_sql *kept;
+
 	w->scanned = walk_message(w);
-	scan_remembered(&w->x->env->scanned, &w->scan, image_scan_options(w->x->image),
-			(const char *)w->scanned + FRAME_HEAD_LEN, f->body_len - 1);
+	kept = scan_remembered(&w->x->env->scanned, &w->scan, image_scan_options(w->x->image), sql, f->body_len - 1);
+	w->risk = database_code_risk(&w->x->entry->database->code, *w->x->env->now_us,
+				     kept == NULL ? NULL : &kept->risk, sql, f->body_len - 1, NULL, 0);
 }
 
 /* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */

@@ -99,10 +99,9 @@ struct loan {
 	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
 	bool has_changed_code, has_made_code; /* DDL in the open transaction has changed or made functions */
 	bool has_run_code; /* it ran code of the database, which may have changed settings that parsing depends on */
-	bool has_called; /* it ran what may run functions; noted only where PL/pgSQL's are to be watched */
-	bool is_unsuited; /* the functions compiled there are not for the borrower: it runs something else (compiled.c)
-			   */
-	bool has_changed_path; /* SQL of it changes search_path, or whom the session acts as */
+	bool is_unsuited; /* it is tied to another context than the borrower's, who runs what has none (compiled.c) */
+	bool is_mixed; /* what has a context ran under another one than the client's own */
+	bool has_local_context, has_local; /* SQL of it sets what is of the context, or anything, for a transaction */
 	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
 	uint32_t prepares_here; /* those of them that were sent since the last Sync */
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
@@ -110,6 +109,7 @@ struct loan {
 	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
 	bool makes_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
 	struct loan_followed followed;
+	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
 	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */

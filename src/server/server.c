@@ -31,7 +31,8 @@ server_free_later(struct grave *g)
 	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
 
 	image_unref(srv->image);
-	image_unref(srv->compiled.image);
+	image_unref(srv->ties.plans);
+	image_unref(srv->ties.types);
 	free(srv->carry);
 	free(srv->last_words);
 	loan_fini(&srv->loan);

@@ -165,23 +165,25 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 struct reset_order {
 	bool is_discarding; /* runs DISCARD ALL, which drops our own statements, too */
 	bool is_last; /* for the owner: the server is closed afterwards */
-	unsigned parts; /* the parts of STATE_WASHABLE (session/seal.h) to wash */
+	unsigned parts; /* the parts of STATE_WASHABLE and WASH_... (session/seal.h) to wash */
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
 	const char *question; /* a query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Static */
 };
 
 /*
- * Under which settings PL/pgSQL may have compiled functions in this backend: what it resolves then holds for all later
- * borrowers. Kept only where the database's code makes that matter (STATE_COMPILED).
+ * For whom this backend has made plans and compiled functions: what it resolved and computed then holds for all later
+ * borrowers. Each is one with the settings that matter; a reference, NULL: anybody's will do.
  */
-struct server_compiled {
-	struct image *image; /* the last borrower's that ran something; a reference, NULL: none has */
-	uint64_t of; /* that borrower's id, if it was the only one, or COMPILED_OF_MANY */
-	bool is_mixed; /* under another search_path than that image's, too */
-	bool is_mixed_reading; /* constants under other settings, too */
+struct server_ties {
+	struct image *plans; /* until they are discarded */
+	struct image *types; /* for good */
+	uint64_t types_of; /* the id of the one borrower who made them; TIES_OF_MANY */
+	bool is_whole; /* of types: all settings matter, not only those of the context */
+	bool is_mixed; /* of types: they were made under other settings, too; with types_of */
 };
-#define COMPILED_OF_MANY UINT64_MAX
+
+#define TIES_OF_MANY UINT64_MAX
 
 /* Cleaning up after a borrower: server_reset.c. */
 struct server_reset {
@@ -274,7 +276,7 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
-	struct server_compiled compiled;
+	struct server_ties ties;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all; /* in the owner's list */
@@ -337,6 +339,12 @@ void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool 
 /* DISCARD ALL has run, or will before anything else: forgets the server's settings and SQL-prepared statements. Returns
  * 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
+/* Returns whether this borrower may run what no statement forgets (is_whole: and what depends on any setting). */
+bool server_ties_suit(const struct server_ties *ties, uint64_t id, struct image *img, bool is_whole);
+void server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, bool is_whole); /* it runs that */
+/* Returns whether the plans there are as this image would have them made. */
+bool server_ties_plan(const struct server_ties *ties, struct image *img);
+
 /*
  * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
  * ledger. The caller sends them, and sets srv->image if the server will have that image. always: see image_put_changes.

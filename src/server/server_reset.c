@@ -123,7 +123,11 @@ seal(struct server *srv)
 		srv->reset.is_connect_query_due = true;
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
-	if (parts & STATE_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
+	if (parts & WASH_PLANS) {
+		image_unref(srv->ties.plans);
+		srv->ties.plans = NULL;
+	}
+	if (parts & WASH_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
 		server_statements_outdate(&srv->statements);
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
 	srv->reset.statements_found = 0;
@@ -221,7 +225,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	char *copy = malloc(len + 1);
 	struct seal_statement row;
 
-	if (is_whole && len >= 2 && wire_u16(body) == 1) /* STATE_SHADOWED: another client must not get it */
+	if (is_whole && len >= 2 && wire_u16(body) == 1) /* WASH_TEMP_ASKED: another client must not get it */
 		srv->reset.todo.is_last = true;
 	else if (copy == NULL || !is_whole)
 		srv->is_closing = true; /* statements that are not known can't be deallocated */

@@ -7,6 +7,7 @@
 
 #include "sql/scan.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -142,8 +143,8 @@ context_unref(struct image_store *store, struct context *c)
 	free(c);
 }
 
-/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then those for whom it parses and plans. */
-static const char *const context_names[] = { "DateStyle",
+/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then others that it parses SQL under. */
+static const char *const parsing_names[] = { "DateStyle",
 					     "IntervalStyle",
 					     "TimeZone",
 					     "timezone_abbreviations",
@@ -165,63 +166,98 @@ static const char *const context_names[] = { "DateStyle",
 					     "quote_all_identifiers" };
 
 bool
-image_is_of_context(const char *name)
+image_is_of_parsing(const char *name)
 {
-	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++)
-		if (strcasecmp(name, context_names[i]) == 0)
+	for (size_t i = 0; i < sizeof(parsing_names) / sizeof(parsing_names[0]); i++)
+		if (strcasecmp(name, parsing_names[i]) == 0)
 			return true;
 	return false;
 }
 
-/* Whom the session acts as matters for "$user" in search_path. */
-static const char *const compiling_names[] = { "search_path", "role", "session_authorization",
-					       "plpgsql.variable_conflict" };
-
+/*
+ * All settings but those that nothing depends on which is parsed, planned or compiled. Custom ones are read when SQL
+ * runs.
+ */
 bool
-image_is_of_compiling(const char *name)
+image_is_of_context(const char *name)
 {
-	for (size_t i = 0; i < sizeof(compiling_names) / sizeof(compiling_names[0]); i++)
-		if (strcasecmp(name, compiling_names[i]) == 0)
-			return true;
+	static const char *const others[] = { "application_name",
+					      "statement_timeout",
+					      "lock_timeout",
+					      "idle_in_transaction_session_timeout",
+					      "idle_session_timeout",
+					      "transaction_timeout",
+					      "deadlock_timeout",
+					      "client_min_messages",
+					      "log_min_duration_statement",
+					      "log_statement",
+					      "synchronous_commit",
+					      "default_transaction_isolation",
+					      "default_transaction_read_only",
+					      "default_transaction_deferrable",
+					      "seed" };
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (strcasecmp(name, others[i]) == 0)
+			return false;
+	return strchr(name, '.') == NULL || strncasecmp(name, "plpgsql.", sizeof("plpgsql.") - 1) == 0;
+}
+
+typedef bool (*is_counted)(const struct image_setting *s);
+
+static const struct image_setting *
+next_counted(const struct image *img, size_t *at, is_counted counts)
+{
+	for (; *at < img->count; ++*at)
+		if (counts(&img->settings[*at]))
+			return &img->settings[(*at)++];
+	return NULL;
+}
+
+/* Both have the same of those that count; they are in the same order, unless names are written otherwise. */
+static bool
+agree(const struct image *a, const struct image *b, is_counted counts)
+{
+	const struct image_setting *one, *other;
+	size_t at = 0, other_at = 0;
+
+	do {
+		one = next_counted(a, &at, counts);
+		other = next_counted(b, &other_at, counts);
+		if (one == NULL || other == NULL)
+			return one == other;
+	} while (strcasecmp(one->name, other->name) == 0 && strcmp(one->value, other->value) == 0);
 	return false;
 }
 
 static bool
-agree(const struct image *a, const struct image *b, const char *const *names, size_t count)
+is_setting(const struct image_setting *s)
 {
-	for (size_t i = 0; i < count; i++) {
-		const char *one = image_get(a, names[i]), *other = image_get(b, names[i]);
+	return s->kind != IMAGE_PREPARED;
+}
 
-		if (one != other && (one == NULL || other == NULL || strcmp(one, other) != 0))
-			return false;
-	}
-	return true;
+static bool
+is_of_plans(const struct image_setting *s)
+{
+	return s->kind != IMAGE_PREPARED && image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0;
 }
 
 bool
-image_compiles_as(const struct image *a, const struct image *b)
+image_sets_the_same(const struct image *a, const struct image *b)
 {
-	return a == b || agree(a, b, compiling_names, sizeof(compiling_names) / sizeof(compiling_names[0]));
+	return agree(a, b, is_setting);
 }
 
 bool
-image_reads_as(const struct image *a, const struct image *b)
+image_plans_as(const struct image *a, const struct image *b)
 {
-	return a == b || agree(a, b, context_names, sizeof(context_names) / sizeof(context_names[0]));
-}
-
-static void
-put_image_value(struct buf *b, const struct image *img, const char *name)
-{
-	const char *value = image_get(img, name);
-
-	buf_put_str(b, value == NULL ? "" : value);
+	return agree(a, b, is_of_plans);
 }
 
 /*
- * search_path is none of those names: PostgreSQL itself analyses a statement anew under another one, and what a
- * transaction sets for itself is left to that. But then the rows may be those of other tables, which it refuses
- * ("cached plan must not change result type"): not to be the trouble of one client because of another.
+ * search_path is one of these settings although PostgreSQL itself analyses a statement anew under another one: the rows
+ * may be those of other tables then, which it refuses ("cached plan must not change result type"): not to be the
+ * trouble of one client because of another.
  */
 static struct context *
 context_of(const struct image *img)
@@ -229,9 +265,16 @@ context_of(const struct image *img)
 	struct context *context = NULL;
 	struct buf b = { 0 };
 
-	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++)
-		put_image_value(&b, img, context_names[i]);
-	put_image_value(&b, img, "search_path");
+	for (size_t i = 0; i < img->count; i++) {
+		const struct image_setting *s = &img->settings[i];
+
+		if (s->kind == IMAGE_PREPARED || !image_is_of_context(s->name))
+			continue;
+		for (const char *c = s->name; *c != '\0'; c++)
+			buf_put_u8(&b, (uint8_t)tolower((unsigned char)*c));
+		buf_put_u8(&b, '=');
+		buf_put_str(&b, s->value);
+	}
 	if (buf_ok(&b))
 		context = context_of_text(img->store, &b);
 	buf_fini(&b);
@@ -461,7 +504,7 @@ image_reading(struct image *img)
 	if (img->reading != NULL)
 		return img->reading;
 	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
-		const struct image_setting *s = image_find(img, context_names[i], IMAGE_OTHER);
+		const struct image_setting *s = image_find(img, parsing_names[i], IMAGE_OTHER);
 
 		if (s != NULL)
 			count = place(kept, count, s);
@@ -478,7 +521,7 @@ image_reading(struct image *img)
 const char *
 image_reading_name(size_t i)
 {
-	return context_names[i];
+	return parsing_names[i];
 }
 
 int

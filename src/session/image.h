@@ -77,13 +77,14 @@ const char *image_get_prepared(const struct image *img, const char *name); /* th
 bool image_has_prepared(const struct image *img);
 bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
 /*
- * Returns a number for the settings that PostgreSQL reads literals under, and for whom the session acts as: equal
- * numbers mean equal settings. It is made when first asked for, and never used again once no image has it any more.
- * IMAGE_CONTEXT_NONE: there are too many combinations to tell them apart.
+ * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
+ * equal numbers mean equal settings. It is made when first asked for, and never used again once no image has it any
+ * more. IMAGE_CONTEXT_NONE: there are too many combinations to tell them apart.
  */
 #define IMAGE_CONTEXT_NONE UINT32_MAX
 #define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
+bool image_is_of_context(const char *name); /* it is one of these settings */
 /*
  * Returns an image of the settings that literals are read under, and no others: equal ones are one pointer, which lives
  * as long as img does. NULL: no memory.
@@ -91,7 +92,8 @@ uint32_t image_context(struct image *img);
 struct image *image_reading(struct image *img);
 #define IMAGE_READING_NAMES 15u
 const char *image_reading_name(size_t i); /* of those settings */
-bool image_is_of_context(const char *name); /* it is one of those settings */
+/* It is one of those settings, or one of the others that statements without literals are parsed under. */
+bool image_is_of_parsing(const char *name);
 bool image_is_ascii(const struct image *img); /* all names and values are */
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
 /*
@@ -100,10 +102,11 @@ bool image_names_pg_temp(const struct image *img); /* in its search_path */
  * of 0 or less make another text of (1.0/3)::float8::text, as bytea_output does of int4send(1)::text.
  */
 bool image_plans_otherwise(const struct image *img);
-/* Returns true if PL/pgSQL finds the same types in both sessions when it compiles a function. */
-bool image_compiles_as(const struct image *a, const struct image *b);
-bool image_is_of_compiling(const char *name); /* it is one of the settings that this depends on */
-bool image_reads_as(const struct image *a, const struct image *b); /* they agree in all settings of image_context */
+/* Returns true if they have the same settings, whatever SQL PREPARE made. */
+bool image_sets_the_same(const struct image *a, const struct image *b);
+/* Returns true if PostgreSQL makes the same plans: as image_context, but under another search_path it plans anew
+ * itself. */
+bool image_plans_as(const struct image *a, const struct image *b);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*

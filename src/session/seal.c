@@ -55,9 +55,9 @@ static const struct {
 	{ STATE_LISTEN, "UNLISTEN *;" },
 	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all();" },
 	{ STATE_TEMP, "DISCARD TEMP;" },
-	{ STATE_SHADOWED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0;" },
+	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0;" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES;" },
-	{ STATE_PLANS, "DISCARD PLANS;" },
+	{ WASH_PLANS, "DISCARD PLANS;" },
 	{ STATE_PREPARED, "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
@@ -68,9 +68,9 @@ const char *
 state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 {
 	static const char *const names[STATE_PARTS] = {
-		"settings", "temporary_objects", "advisory_locks", "cursors",	     "prepared_statements",
-		"listen",   "sequences",	 "random_seed",	   "backend",	     "remote_sessions",
-		"plans",    "compiled_types",	 "search_path",	   "shadowed_types", "compiled_constants"
+		"settings", "temporary_objects",   "advisory_locks", "cursors", "prepared_statements",
+		"listen",   "sequences",	   "random_seed",    "backend", "remote_sessions",
+		"context",  "immutable_functions", "compiled_types"
 	};
 	size_t len = 0;
 
@@ -83,13 +83,13 @@ state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 }
 
 unsigned
-seal_parts_of(uint32_t flags, unsigned code_parts)
+seal_parts_of(uint32_t flags, unsigned risk)
 {
 	static const struct {
 		uint32_t flags;
 		unsigned parts;
 	} rules[] = {
-		{ SCAN_CODE | SCAN_EXECUTE, STATE_WASHABLE - STATE_PLANS },
+		{ SCAN_CODE | SCAN_EXECUTE, STATE_WASHABLE },
 		{ SCAN_SETTING | SCAN_NAMES_LOST, STATE_SETTINGS },
 		{ SCAN_TEMP | SCAN_CREATE, STATE_TEMP },
 		{ SCAN_LOCK, STATE_LOCKS },
@@ -99,7 +99,7 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD, STATE_BACKEND },
 	};
-	unsigned parts = code_parts & ~(unsigned)STATE_COMPILED;
+	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND);
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
@@ -107,6 +107,7 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 	/*
 	 * A search_path that nobody saw may begin with pg_temp; a role may own what comes next; seed is a setting, too.
 	 */
+	parts &= ~(unsigned)STATE_SEQUENCES;
 	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
 }
 

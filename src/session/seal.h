@@ -1,9 +1,8 @@
 /*
  * src/session/seal.h - washes session state off a server connection before another client gets it. Pure.
  *
- * The seal does not depend on reading SQL: each part is washed unless it is proved that nothing can have changed it.
- * The proof has two halves: no SQL since the last seal shows it (scan.h), and the database's own code can't change it
- * (pool/database_code.h).
+ * Each part is washed unless it is proved that nothing can have changed it. The proof has two halves: no SQL since the
+ * last seal shows it (scan.h), and no name in that SQL reaches code of the database that could (risk_names.h).
  */
 #ifndef PGWEIR_SESSION_SEAL_H
 #define PGWEIR_SESSION_SEAL_H
@@ -26,38 +25,42 @@ enum state_part {
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
-	STATE_PLANS = 1u << 10, /* constants in plans, of functions that are not as IMMUTABLE as declared */
 	/*
-	 * What PL/pgSQL keeps of a function from its first run in a backend on, if it may be another for another
-	 * client. No statement makes it forget the types of variables.
+	 * No state of the session: what PostgreSQL keeps in a backend as long as that lives, plans and compiled
+	 * functions, and what these depend on.
 	 */
-	STATE_TYPES = 1u << 11, /* types that another search_path finds elsewhere, and that differ there */
-	STATE_PATHS = 1u << 12, /* with these, and no state of its own: code that may run under another search_path */
-	STATE_SHADOWED = 1u << 13, /* types that a temporary table of that name hides */
-	STATE_READINGS = 1u << 14 /* constants that were read or computed under the first one's settings or role */
+	RISK_CONTEXT = 1u << 10, /* on the settings that SQL is parsed and planned under (image_context) */
+	RISK_LYING =
+	    1u << 11, /* on anything: functions that are not as IMMUTABLE as declared, or take 'now' for a constant */
+	RISK_TYPES =
+	    1u << 12, /* no statement forgets it: types of variables, which another search_path finds elsewhere */
+	/* Only for seal_put. */
+	WASH_PLANS = 1u << 13, /* forgets plans */
+	WASH_TEMP_ASKED = 1u << 14 /* asks whether the backend has ever had temporary objects */
 };
-#define STATE_WASHABLE 0x6ffu
-#define STATE_COMPILED (STATE_TYPES | STATE_PATHS | STATE_SHADOWED | STATE_READINGS)
-#define STATE_PARTS 15u
+#define STATE_WASHABLE 0x2ffu
+#define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
+#define RISK_ALL 0x1fffu
+#define STATE_PARTS 13u
 
 #define STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */
 const char *state_text(unsigned parts, char out[static STATE_TEXT_MAX]);
 /*
- * Returns what SQL with these flags (enum scan_flag) may have changed, in a database whose code can change code_parts:
- * a subset of STATE_WASHABLE and STATE_BACKEND.
+ * Returns what SQL with these flags (enum scan_flag) and this risk may have changed: a subset of STATE_WASHABLE and
+ * STATE_BACKEND. What sequences returned is no part of it: it is forgotten ahead of whoever may ask for it.
  */
-unsigned seal_parts_of(uint32_t scan_flags, unsigned code_parts);
+unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 static inline unsigned
-seal_parts(uint32_t scan_flags, unsigned code_parts)
+seal_parts(uint32_t scan_flags, unsigned risk)
 {
-	return (scan_flags | code_parts) == 0 ? 0 : seal_parts_of(scan_flags, code_parts); /* nearly always */
+	return (scan_flags | risk) == 0 ? 0 : seal_parts_of(scan_flags, risk); /* nearly always */
 }
 /* A schema's name as SQL, quoted where that is needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
 /*
- * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_SHADOWED, too, it returns a row
- * of one column if the backend has ever had temporary objects. With STATE_PREPARED it returns a row for
+ * Appends the one simple Query that washes these parts (of STATE_WASHABLE, and WASH_...). With WASH_TEMP_ASKED it
+ * returns a row of one column if the backend has ever had temporary objects. With STATE_PREPARED it returns a row for
  * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
  * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
  * if nothing else can have connected; "": the catalogs are searched for what may have, which costs more than all the

@@ -40,6 +40,7 @@ struct statement {
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	struct sql_verdict verdict; /* on its SQL; if is_read: see statement_verdict() */
 	bool is_read;
+	struct sql_risk risk; /* of its SQL and its declared types, as last looked up */
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
 };

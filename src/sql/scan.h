@@ -82,6 +82,13 @@ struct scan_literals {
 	} at[SCAN_LITERALS_MAX];
 };
 
+/* What the names of a database make of SQL (session/risk_names.h), kept with it. Zeroed: they were not looked up yet.
+ */
+struct sql_risk {
+	uint32_t number; /* of the names: database_code.h */
+	uint32_t parts; /* enum state_part */
+};
+
 /* opaque but for flags, hints, first and names; scan.c */
 struct scan {
 	uint32_t flags;

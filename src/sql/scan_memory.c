@@ -156,6 +156,7 @@ keep(struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned 
 	}
 	k->hash = hash;
 	k->note = 0;
+	k->risk = (struct sql_risk){ 0 };
 	k->flags = s->flags;
 	k->hints = s->hints;
 	k->first = (uint8_t)s->first;

@@ -27,6 +27,7 @@ struct scan_memory {
 		struct scanned_sql {
 			uint64_t hash; /* 0: no SQL is kept */
 			uint64_t note; /* the caller's, on all SQL like this; 0: nothing was noted yet */
+			struct sql_risk risk; /* the caller's, too; zeroed at first */
 			uint32_t flags, hints;
 			uint8_t first, options, literals;
 			uint16_t parts[SCAN_LITERALS_MAX + 1]; /* bytes before each literal, and behind the last one */

@@ -29,7 +29,7 @@ session_parts_of(const struct exchange *x, uint32_t flags)
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		parts |= PROBED;
 	if (flags & SCAN_FUNCTION)
-		parts |= pool_entry_code_parts(x->entry, *x->env->now_us) & PROBED;
+		parts |= x->srv->loan.risk & PROBED;
 	if (flags & SCAN_SETTING)
 		parts |= STATE_SETTINGS;
 	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && image_names_pg_temp(x->image)))

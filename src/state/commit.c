@@ -106,19 +106,19 @@ session_is_tainted(const struct exchange *x)
 }
 
 unsigned
-session_seal(const struct exchange *x)
+session_seal(struct exchange *x)
 {
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
-	if (!exchange_is_followed(x))
+	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
 		return 0;
-	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
+	parts = seal_parts(l->shown | l->suspicion, session_risk_of_loan(x));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
 	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
-	return parts & STATE_TEMP ? parts | session_seal_shadowed(x) : parts;
+	return l->risk & RISK_COMPILED ? parts | session_seal_compiled(x, parts) : parts;
 }
 
 /* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */

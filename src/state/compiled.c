@@ -1,94 +1,178 @@
 /*
- * src/state/compiled.c - what PL/pgSQL keeps of functions in a backend, from their first run there on; see
- * state/state_state.h.
+ * src/state/compiled.c - what code of the database SQL may reach (session/risk_names.h), and what PostgreSQL keeps of
+ * that code in a backend; see state/state_state.h.
  *
- * It resolves the types of a function's variables once, under the search_path of whoever runs it first. No statement
- * makes it forget them. So where the database has a function of which this may make another one (STATE_TYPES), a server
- * is lent only to clients under whose settings all of its functions were compiled (pool_code_suits), and closed if
- * there is no other room. Constants of the statements in functions are forgotten by DISCARD PLANS, which a client of
- * other settings sends ahead (STATE_READINGS).
+ * PostgreSQL keeps plans, constants in them, and functions as PL/pgSQL has compiled them: under the settings and for
+ * the role of whoever came first, for as long as the backend lives. So SQL with the name of such code (RISK_COMPILED)
+ * ties its server to the client's context (image_context). Plans are discarded ahead of a client of another context
+ * that runs such SQL, too. What no statement forgets (RISK_TYPES) runs elsewhere then (pool_code_suits), and costs the
+ * server if it ran under another context than its client's own. Where all clients agree, this costs nothing.
  */
 #include "state/state.h"
 #include "state/state_state.h"
-#include "sql/sql_token.h"
 #include "wire/messages.h"
 
 #include <string.h>
 
-/* Without an argument or a table: what drivers ask for when they have connected, before they set anything. */
-static bool
-is_plain_word(const struct sql_token *t)
-{
-	static const char *const words[] = { "select",
-					     "version",
-					     "pg_catalog",
-					     "pg_backend_pid",
-					     "current_user",
-					     "session_user",
-					     "current_schema",
-					     "current_database",
-					     "as",
-					     "true",
-					     "false",
-					     "null",
-					     "show",
-					     "now",
-					     "pg_is_in_recovery" };
+/* --- risk --- */
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (sql_is_word(t, words[i], strlen(words[i])))
+inline unsigned
+session_risk_of(const struct exchange *x, struct statement *st)
+{
+	size_t text_len = st->query_len + 1;
+
+	return database_code_risk(&x->entry->database->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
+				  st->query_len, st->bytes + text_len, st->len - text_len);
+}
+
+unsigned
+session_risk_of_all(const struct exchange *x)
+{
+	return database_code_risk_of_all(&x->entry->database->code, *x->env->now_us);
+}
+
+/* --- ties --- */
+
+/* Settings that are in no image (yet) may be in force. */
+static bool
+is_another_context(const struct exchange *x, bool is_whole)
+{
+	const struct client_session *s = x->session;
+	const struct loan *l = &x->srv->loan;
+
+	if (l->has_local_context || (l->suspicion & SCAN_ANY_SETTING) != 0 || (is_whole && l->has_local))
+		return true;
+	if (s == NULL)
+		return false;
+	for (unsigned i = 0; i < s->effect_count; i++)
+		if (s->effects[i].kind <= EFFECT_RESET_ALL &&
+		    (is_whole || s->effects[i].name == NULL || image_is_of_context(s->effects[i].name)))
 			return true;
-	return false;
+	return (s->parts & STATE_SETTINGS) != 0;
 }
 
-static bool
-is_plain(const struct exchange *x, const char *sql, size_t len)
+static void
+tie(struct exchange *x, unsigned risk)
 {
-	const char *path = image_get(x->image, "search_path");
-	struct sql_lexer lexer;
-	struct sql_token t;
-	bool is_show;
+	struct server_ties *ties = &x->srv->ties;
+	struct pool_entry *entry = x->entry;
+	bool is_whole = (risk & RISK_TYPES) != 0 && (risk & RISK_LYING) != 0;
+	uint32_t context = image_context(x->image);
 
-	if ((path != NULL && strstr(path, "pg_catalog") != NULL) || (x->srv != NULL && x->srv->loan.has_changed_path))
-		return false; /* other functions may have these names */
-	sql_lexer_init(&lexer, sql, len);
-	t = sql_next(&lexer);
-	is_show = sql_is_word(&t, "show", 4);
-	for (; t.kind != SQL_END; t = sql_next(&lexer))
-		if (t.kind == SQL_WORD ? !is_show && !is_plain_word(&t)
-				       : t.kind != SQL_NUMBER && (t.kind != SQL_PUNCT || (is_show && *t.at == ';')))
-			return false;
-	return true;
+	if (is_another_context(x, is_whole) || !server_ties_plan(ties, x->image))
+		x->srv->loan.is_mixed = true;
+	if (ties->plans == NULL)
+		ties->plans = image_ref(x->image);
+	if ((risk & RISK_TYPES) == 0)
+		return;
+	if (!server_ties_suit(ties, x->ticket.id, x->image, is_whole))
+		x->srv->loan.is_mixed = true;
+	server_tie_types(ties, x->ticket.id, x->image, is_whole);
+	entry->has_several_contexts =
+	    entry->has_several_contexts || is_whole || (entry->tied_context != 0 && entry->tied_context != context);
+	entry->tied_context = context;
 }
 
-static bool
-has_none_of(const struct exchange *x, const char *sql, size_t len, unsigned kinds)
+__attribute__((noinline)) static void
+note_risk(struct exchange *x, unsigned risk)
 {
+	struct loan *l = &x->srv->loan;
+
+	if (!exchange_is_followed(x))
+		return;
+	l->risk |= risk;
+	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
+	if ((risk & RISK_COMPILED) != 0)
+		tie(x, risk);
+}
+
+inline void
+session_note_run(struct exchange *x, unsigned risk)
+{
+	x->srv->loan.has_run = true;
+	if (risk != 0)
+		note_risk(x, risk);
+}
+
+/* The code may be another one than when the SQL was looked at. */
+unsigned
+session_risk_of_loan(struct exchange *x)
+{
+	const struct database_code *code = &x->entry->database->code;
+	const struct loan *l = &x->srv->loan;
+
+	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us))
+		note_risk(x, database_code_feared(code));
+	return l->risk;
+}
+
+/*
+ * PostgreSQL tells whether the backend has ever had temporary tables, whose types functions may have been compiled
+ * with, unless that was undone. Then, as for SQL that may undo it within, the server is closed.
+ */
+static unsigned
+seal_types_of_temp(const struct loan *l)
+{
+	uint32_t flags = l->shown | l->suspicion;
+
+	if (flags & (SCAN_CODE | SCAN_EXECUTE))
+		return STATE_BACKEND;
+	return flags & SCAN_TEMP && (l->has_undone || l->has_failed || l->has_rolled_back) ? STATE_BACKEND
+											   : WASH_TEMP_ASKED;
+}
+
+unsigned
+session_seal_compiled(const struct exchange *x, unsigned parts)
+{
+	const struct loan *l = &x->srv->loan;
+	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_types(&x->entry->database->code);
+	unsigned more = has_types ? seal_types_of_temp(l) : 0;
+
+	bool is_mixed =
+	    l->is_mixed || ((l->shown | l->suspicion) & SCAN_ANY_SETTING) != 0 || (l->risk & STATE_SETTINGS) != 0;
+
+	if (is_mixed && (l->risk & RISK_TYPES) != 0)
+		more |= STATE_BACKEND;
+	return is_mixed || (l->risk & RISK_LYING) != 0 ? more | WASH_PLANS : more;
+}
+
+/* --- SQL for any server --- */
+
+/* All of it sets or resets, and leaves nothing that keeps the client there. */
+static bool
+only_sets(const struct exchange *x, const char *sql, size_t len)
+{
+	const unsigned kinds = 1u << KNOWN_SET | 1u << KNOWN_RESET | 1u << KNOWN_RESET_ALL | 1u << KNOWN_RESET_USER |
+			       1u << KNOWN_DISCARD_ALL;
 	struct known_text text;
 
-	if (is_plain(x, sql, len))
-		return true;
 	if (!known_parse(&text, image_scan_options(x->image), sql, len) || !text.is_all)
 		return false;
 	for (unsigned i = 0; i < text.count; i++)
-		if (kinds & 1u << text.statements[i].kind)
+		if ((kinds & 1u << text.statements[i].kind) == 0)
 			return false;
 	return true;
 }
 
-#define RUNS_SQL (1u << KNOWN_NOT | 1u << KNOWN_EXECUTE)
-
-/* A COMMIT runs no trigger but for SQL before it. */
-bool
-session_calls_functions(const struct exchange *x, const char *sql, size_t len)
+/* Nothing may follow it in a transaction, and nothing it leaves may keep the client there. */
+static bool
+is_alone(const struct sql_verdict *v, const char *sql, size_t len)
 {
-	return !has_none_of(x, sql, len, RUNS_SQL);
+	const char *semicolon = memchr(sql, ';', len);
+
+	return verdict_is_plain(v->flags & ~(uint32_t)SCAN_FUNCTION, v->hints) && v->first != WORD_BEGIN &&
+	       v->first != WORD_START_TRANSACTION && (semicolon == NULL || semicolon == sql + len - 1);
 }
 
-bool
-session_runs_alone(const struct exchange *x, const char *sql, size_t len)
+unsigned
+session_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk)
 {
-	return has_none_of(x, sql, len, RUNS_SQL | 1u << KNOWN_BEGIN | 1u << KNOWN_LOCAL);
+	struct sql_verdict v;
+
+	verdict_anyhow(&v, sql, len);
+	if ((risk & ~(unsigned)(RISK_COMPILED | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
+		return risk & RISK_COMPILED;
+	return risk == 0 && only_sets(x, sql, len) ? 0 : RISK_COMPILED;
 }
 
 bool
@@ -109,72 +193,19 @@ session_run_elsewhere(struct exchange *x, struct request *m)
 		sql = (const char *)m->statement->bytes;
 		len = m->statement->query_len;
 	}
-	return sql != NULL && session_runs_alone(x, sql, len) ? STATEMENT_FORWARD : STATEMENT_HOLD;
+	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STATEMENT_FORWARD : STATEMENT_HOLD;
 }
 
-/*
- * PostgreSQL tells whether the backend has ever had temporary tables, unless that was undone. Then, as for SQL that may
- * undo it within, the server is closed.
- */
-unsigned
-session_seal_shadowed(const struct exchange *x)
-{
-	const struct loan *l = &x->srv->loan;
-	uint32_t flags = l->shown | l->suspicion;
-
-	if ((pool_entry_compiled(x->entry) & STATE_SHADOWED) == 0)
-		return 0;
-	if (flags & (SCAN_CODE | SCAN_EXECUTE))
-		return STATE_BACKEND;
-	return flags & SCAN_TEMP && (l->has_undone || l->has_failed || l->has_rolled_back) ? STATE_BACKEND
-											   : STATE_SHADOWED;
-}
-
-static bool
-is_mixed(const struct exchange *x, unsigned compiled)
-{
-	const struct server *srv = x->srv;
-	const struct loan *l = &srv->loan;
-
-	if (l->has_changed_path || ((l->shown | l->suspicion) & SCAN_ANY_SETTING) != 0)
-		return true;
-	if ((compiled & STATE_PATHS) != 0)
-		return true;
-	return srv->compiled.image != NULL && !image_compiles_as(srv->compiled.image, x->image);
-}
-
-void
-session_leaves_compiled(struct exchange *x)
-{
-	struct server_compiled *c = &x->srv->compiled;
-	const struct loan *l = &x->srv->loan;
-	unsigned compiled = pool_entry_compiled(x->entry);
-
-	if (!l->has_called || compiled == 0 || !exchange_is_followed(x))
-		return;
-	c->is_mixed = c->is_mixed || is_mixed(x, compiled);
-	c->is_mixed_reading = c->is_mixed_reading || l->has_local_settings || l->has_changed_path ||
-			      ((l->shown | l->suspicion) & SCAN_ANY_SETTING) != 0;
-	c->of = c->of == 0 || c->of == x->ticket.id ? x->ticket.id : COMPILED_OF_MANY;
-	if (c->image != x->image) {
-		image_unref(c->image);
-		c->image = image_ref(x->image);
-	}
-}
-
+/* Sends DISCARD PLANS ahead of the client's message. */
 static int
 renew_plans(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	struct server_compiled *c = &srv->compiled;
 	struct buf b = { 0 };
 	int r;
 
-	if ((pool_entry_compiled(x->entry) & STATE_READINGS) == 0 || !exchange_is_followed(x) || c->of == x->ticket.id)
-		return 0;
-	if (!c->is_mixed_reading && c->image != NULL && image_reads_as(c->image, x->image))
-		return 0;
-	c->is_mixed_reading = false;
+	image_unref(srv->ties.plans);
+	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
 	r = session_run(x, &b, "DISCARD PLANS", OWED_TO_IMAGE, NULL);
 	if (r == 0) {
@@ -189,9 +220,23 @@ renew_plans(struct exchange *x)
 	return r;
 }
 
-int
-session_meets_compiled(struct exchange *x)
+bool
+session_differs_in_plans(const struct exchange *x)
 {
-	x->srv->loan.is_unsuited = exchange_is_followed(x) && !pool_entry_suits(x->srv, &x->ticket);
-	return renew_plans(x);
+	return exchange_is_followed(x) && pool_entry_compiled(x->entry) != 0 &&
+	       !server_ties_plan(&x->srv->ties, x->image);
+}
+
+int
+session_meets_ties(struct exchange *x, unsigned needs)
+{
+	struct loan *l = &x->srv->loan;
+
+	l->is_unsuited = exchange_is_followed(x) && !pool_entry_suits(x->srv, &x->ticket);
+	if (!session_differs_in_plans(x))
+		return 0;
+	if (needs != 0)
+		return renew_plans(x);
+	l->is_unsuited = true;
+	return 0;
 }

@@ -13,7 +13,6 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
-#include "sql/signal_text.h"
 #include "sql/sql_token.h"
 
 #include <stdio.h>
@@ -62,14 +61,27 @@ session_acts_as_image(const struct exchange *x)
 	       (x->srv->loan.suspicion & SCAN_ANY_SETTING) == 0;
 }
 
-/*
- * Returns true for SET LOCAL of a setting that matters, or SESSION AUTHORIZATION, TIME ZONE or XML OPTION. *path is set
- * for one that functions are compiled under.
- */
-static bool
-sets_locally(const char *sql, size_t len, bool *path)
+void
+session_note_local_name(struct exchange *x, const char *name)
 {
-	bool is_found = false;
+	struct loan *l = &x->srv->loan;
+
+	l->has_local = true;
+	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
+	l->has_local_context = l->has_local_context || name[0] == '\0' || image_is_of_context(name);
+}
+
+/* SESSION AUTHORIZATION, TIME ZONE, XML OPTION, SCHEMA, and quoted names, are not looked at closely. */
+static bool
+is_plain_name(const struct sql_token *t)
+{
+	return t->kind == SQL_WORD && !sql_is_word(t, "session", 7) && !sql_is_word(t, "time", 4) &&
+	       !sql_is_word(t, "xml", 3) && !sql_is_word(t, "schema", 6) && !sql_is_word(t, "plpgsql", 7);
+}
+
+static void
+note_locals(struct exchange *x, const char *sql, size_t len)
+{
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
 	char name[64];
@@ -81,15 +93,15 @@ sets_locally(const char *sql, size_t len, bool *path)
 			continue;
 		}
 		before = t = sql_next(&lexer);
-		snprintf(name, sizeof(name), "%.*s", (int)(t.len < sizeof(name) ? t.len : 0), t.at);
-		if (t.kind == SQL_QUOTED || image_is_of_context(name) || sql_is_word(&t, "session", 7) ||
-		    sql_is_word(&t, "time", 4) || sql_is_word(&t, "xml", 3))
-			is_found = true;
-		if (t.kind == SQL_QUOTED || image_is_of_compiling(name) || sql_is_word(&t, "session", 7) ||
-		    sql_is_word(&t, "schema", 6) || sql_is_word(&t, "plpgsql", 7))
-			*path = true;
+		snprintf(name, sizeof(name), "%.*s", (int)(is_plain_name(&t) && t.len < sizeof(name) ? t.len : 0),
+			 t.at);
+		t = sql_next(&lexer);
+		if (t.kind == SQL_PUNCT && t.len == 1 && *t.at == '.') /* a custom one */
+			x->srv->loan.has_local = true;
+		else
+			session_note_local_name(x, name);
+		before = t;
 	}
-	return is_found;
 }
 
 void
@@ -102,64 +114,8 @@ session_note_local(struct exchange *x, const struct request *m)
 		sql = (const char *)m->statement->bytes;
 		len = m->statement->query_len;
 	}
-	if (request_has(m, 0, SCAN_HINT_LOCAL) && sql != NULL && sets_locally(sql, len, &x->srv->loan.has_changed_path))
-		x->srv->loan.has_local_settings = true;
-}
-
-/* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
-static bool
-may_set_unseen(const struct exchange *x)
-{
-	const struct loan *l = &x->srv->loan;
-
-	return !l->has_run_code && exchange_is_followed(x) &&
-	       (l->has_changed_code || (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
-}
-
-/* BEGIN and SET run no code, nor do PostgreSQL's own functions that signal. */
-static bool
-runs_code(const struct exchange *x, enum sql_word first, const char *sql, size_t len)
-{
-	struct known_text text;
-
-	if (first == WORD_SELECT && signal_text_read(sql, len) != SIGNAL_TEXT_NOT)
-		return false;
-	if ((first != WORD_BEGIN && first != WORD_START_TRANSACTION && first != WORD_SET) ||
-	    !known_parse(&text, image_scan_options(x->image), sql, len) || !text.is_all)
-		return true;
-	for (unsigned i = 0; i < text.count; i++)
-		if (text.statements[i].kind != KNOWN_BEGIN && text.statements[i].kind != KNOWN_SET &&
-		    text.statements[i].kind != KNOWN_LOCAL)
-			return true;
-	return false;
-}
-
-inline void
-session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len)
-{
-	x->srv->loan.has_run = true;
-	if (may_set_unseen(x))
-		x->srv->loan.has_run_code = runs_code(x, first, sql, len);
-	if (session_may_compile(x))
-		x->srv->loan.has_called = session_calls_functions(x, sql, len);
-}
-
-__attribute__((noinline)) static bool
-statement_runs_code(const struct exchange *x, struct statement *st)
-{
-	return st == NULL ||
-	       runs_code(x, (enum sql_word)statement_verdict(st)->first, (const char *)st->bytes, st->query_len);
-}
-
-inline void
-session_note_run_of(struct exchange *x, struct statement *st)
-{
-	x->srv->loan.has_run = true;
-	if (may_set_unseen(x))
-		x->srv->loan.has_run_code = statement_runs_code(x, st);
-	if (session_may_compile(x))
-		x->srv->loan.has_called =
-		    st == NULL || session_calls_functions(x, (const char *)st->bytes, st->query_len);
+	if (request_has(m, 0, SCAN_HINT_LOCAL) && sql != NULL)
+		note_locals(x, sql, len);
 }
 
 /* EXECUTE and FETCH: which columns they have is decided when they are parsed. */

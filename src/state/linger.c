@@ -50,7 +50,7 @@ may_linger(const struct exchange *x)
 	uint64_t limit_us = pool_keep_us(x->entry->policy, x->srv->conn, *x->env->now_us);
 
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS ||
-	    x->env->is_moving || x->env->is_draining || x->entry->is_orphan)
+	    x->env->is_moving || x->env->is_draining || x->entry->is_orphan || x->srv->loan.is_unsuited)
 		return false;
 	if (pool_is_wanted(x->entry->policy))
 		limit_us = min_us(limit_us, f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US);

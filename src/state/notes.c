@@ -136,17 +136,7 @@ static bool
 changes_reading(const struct known *k)
 {
 	return k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER ||
-	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_context(k->name));
-}
-
-/* True: functions that PL/pgSQL compiles next may mean other types by the same names. */
-static bool
-changes_path(const struct known *k)
-{
-	if (k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER)
-		return true;
-	return (k->kind == KNOWN_SET || k->kind == KNOWN_RESET || k->kind == KNOWN_LOCAL) &&
-	       (k->name[0] == '\0' || image_is_of_compiling(k->name));
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_parsing(k->name));
 }
 
 static void
@@ -164,7 +154,6 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	struct server *srv = x->srv;
 
 	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
-	srv->loan.has_changed_path = srv->loan.has_changed_path || changes_path(k);
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
@@ -214,8 +203,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		srv->loan.suspicion |= SCAN_LISTEN;
 		return STATEMENT_FORWARD;
 	case KNOWN_LOCAL: /* if it sets several, their names are not known */
-		srv->loan.has_local_settings =
-		    srv->loan.has_local_settings || k->name[0] == '\0' || image_is_of_context(k->name);
+		session_note_local_name(x, k->name);
 		return STATEMENT_FORWARD;
 	default:
 		return STATEMENT_FORWARD;

@@ -34,8 +34,7 @@ is_looked_at(const struct exchange *x)
 bool
 session_reads_anyhow(const struct exchange *x)
 {
-	return session_is_in_flux(x) || (x->srv != NULL && x->srv->ledger.count > 0 &&
-					 (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
+	return session_is_in_flux(x) || (x->srv != NULL && x->srv->ledger.count > 0 && x->srv->loan.has_run_code);
 }
 
 /* --- simple Queries --- */
@@ -162,6 +161,32 @@ refuse_query(struct request *m)
 	return buf_ok(&m->instead) ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
+/* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
+static bool
+bears_something_ahead(const struct request *m)
+{
+	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT,  WORD_UPDATE, WORD_DELETE, WORD_MERGE,
+					 WORD_WITH,   WORD_VALUES,  WORD_TABLE,	 WORD_COPY,   WORD_CALL,
+					 WORD_FETCH,  WORD_EXPLAIN, WORD_DECLARE };
+
+	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL;
+}
+
+/* Code of the database may read what a sequence has returned. */
+static bool
+reads_sequences_unseen(const struct exchange *x, const struct request *m)
+{
+	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && bears_something_ahead(m);
+}
+
+static enum statement_step
+use_sequences_unseen(struct exchange *x, const struct request *m)
+{
+	if (!reads_sequences_unseen(x, m))
+		return STATEMENT_FORWARD;
+	return session_used_sequence(x, SCAN_SEQUENCE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+}
+
 enum statement_step
 session_query_of_sequences(struct exchange *x, struct request *m)
 {
@@ -169,13 +194,14 @@ session_query_of_sequences(struct exchange *x, struct request *m)
 	uint32_t flags;
 
 	if (of == 0 || (of == x->ticket.id && !x->srv->is_discarding) || !exchange_is_followed(x))
-		return STATEMENT_FORWARD;
+		return use_sequences_unseen(x, m);
 	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
+	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
 	if (session_waits_for_sequences(x, flags))
 		return STATEMENT_HOLD;
-	if (!session_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
-		return STATEMENT_FORWARD;
-	return refuse_query(m);
+	if (session_must_not_read_sequences(x, flags) && (m->sql == NULL || memchr(m->sql, ';', m->sql_len) != NULL))
+		return refuse_query(m);
+	return use_sequences_unseen(x, m);
 }
 
 enum statement_step
@@ -371,7 +397,8 @@ session_bind_of_sequences(struct exchange *x, struct request *m)
 {
 	uint32_t flags = m->verdict != NULL ? m->verdict->flags : SCAN_CODE;
 
-	return session_waits_for_sequences(x, flags) ? STATEMENT_HOLD : STATEMENT_FORWARD;
+	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
+	return session_waits_for_sequences(x, flags) ? STATEMENT_HOLD : use_sequences_unseen(x, m);
 }
 
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
@@ -455,7 +482,7 @@ session_function_call(struct exchange *x)
 	if (!exchange_is_followed(x))
 		return 0;
 	x->srv->loan.suspicion |= SCAN_CODE;
-	x->srv->loan.has_called = true;
+	session_note_run(x, session_risk_of_all(x));
 	return session_used_sequence(x, SCAN_CODE);
 }
 

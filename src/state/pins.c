@@ -79,6 +79,7 @@ refuse_pins(struct exchange *x)
 	struct server *srv = x->srv;
 	char reasons[160];
 	struct fail why;
+	unsigned parts;
 
 	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
 		 session_pin_reasons(x, reasons, sizeof(reasons)));
@@ -98,9 +99,10 @@ refuse_pins(struct exchange *x)
 		return;
 	}
 	session_stop_lingering(x);
+	parts = session_seal(x);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
-	pool_entry_clean(srv, true, *x->env->now_us);
+	pool_entry_clean(srv, true, parts, *x->env->now_us);
 }
 
 /* Each reason is told once a minute for each pool, as an application may do the same on each of its connections. */

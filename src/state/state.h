@@ -71,9 +71,6 @@ bool session_reads_as(const struct exchange *x, const struct image *reading); /*
  * AUTHORIZATION, and no code that may set these unseen, has run in the transaction.
  */
 bool session_acts_as_image(const struct exchange *x);
-/* SQL that begins with this word, or a statement (NULL: SQL that is unknown), is about to run. */
-void session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len);
-void session_note_run_of(struct exchange *x, struct statement *st);
 /* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. */
 void session_note_local(struct exchange *x, const struct request *m);
 
@@ -112,7 +109,7 @@ bool session_is_dirty(const struct exchange *x); /* its server must be cleaned b
 bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
 bool session_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
 bool session_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
-unsigned session_seal(const struct exchange *x); /* enum state_part: washed off its server before another gets it */
+unsigned session_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void session_probe_failed(struct exchange *x);
 void session_probe_done(struct server *srv);
@@ -126,16 +123,20 @@ int session_replay(struct exchange *x);
 int session_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
 
 /* state/compiled.c */
-/* A server is about to be given back: notes under which settings functions were compiled there. */
-void session_leaves_compiled(struct exchange *x);
+/* Each returns the parts of the session (enum state_part) that code of the database could touch unseen. */
+unsigned session_risk_of(const struct exchange *x, struct statement *st);
+unsigned session_risk_of_all(const struct exchange *x); /* SQL that is unknown */
+void session_note_run(struct exchange *x, unsigned risk); /* SQL with this risk is about to run */
+/* Returns what of its server's ties matters to this SQL, and to all that the client runs there (of RISK_COMPILED). */
+unsigned session_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk);
+/* The plans on its server may be other ones than it would have made. */
+bool session_differs_in_plans(const struct exchange *x);
 /*
- * x has just borrowed a server where functions were run before: discards plans if they may have others' constants. -1:
- * no memory.
+ * x has just borrowed a server that is tied to a context; needs: session_needs() of what it will run there. -1: no
+ * memory.
  */
-int session_meets_compiled(struct exchange *x);
-/* This SQL calls no function of the database's, and begins no transaction in which another may. */
-bool session_runs_alone(const struct exchange *x, const char *sql, size_t len);
-/* What is known to call functions is not for the server that x has: it must wait until that is given back. */
+int session_meets_ties(struct exchange *x, unsigned needs);
+/* What needs another server than x has must wait until that is given back. */
 bool session_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
 enum statement_step session_run_elsewhere(struct exchange *x, struct request *m);

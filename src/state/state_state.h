@@ -9,8 +9,8 @@
  * the probe, behind the client's replies, and acts on its rows pins.c     why a client keeps its server, shown and
  * counted reset.c    RESET and DISCARD ALL mean the client's startup values, not the server connection's linger.c   a
  * client that uses sequences keeps its server for a moment prepare.c  statements of SQL PREPARE, prepared on a server
- * when SQL may use them context.c  which clients may share a prepared statement compiled.c  for whom functions were
- * compiled on a server audit.h    counts all this by application
+ * when SQL may use them context.c  which clients may share a prepared statement compiled.c  what code SQL
+ * may reach, and whom a server is tied to by it audit.h    counts all this by application
  *
  * A client that never does any of this has no struct client_session.
  */
@@ -81,17 +81,13 @@ struct client_session *session_own(struct exchange *x); /* made at first use; NU
 /* True: settings were made in this transaction, or a probe is under way: they are in no image yet, or never will be. */
 bool session_is_in_flux(const struct exchange *x);
 
+/* SET LOCAL, or its like, of this setting ("": of any). */
+void session_note_local_name(struct exchange *x, const char *name);
+
 /* state/compiled.c */
-/* What runs next may be the first of this loan that makes PL/pgSQL compile functions, where that matters. */
-static inline bool
-session_may_compile(const struct exchange *x)
-{
-	return !x->srv->loan.has_called && pool_entry_compiled(x->entry) != 0 && exchange_is_followed(x);
-}
-/* Returns how to find out whether functions were compiled with types of temporary tables: STATE_SHADOWED, STATE_BACKEND
- * or 0. */
-unsigned session_seal_shadowed(const struct exchange *x);
-bool session_calls_functions(const struct exchange *x, const char *sql, size_t len); /* this SQL may */
+unsigned session_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
+/* Returns what must be done besides washing these parts, as its loan has RISK_COMPILED: STATE_BACKEND, WASH_... */
+unsigned session_seal_compiled(const struct exchange *x, unsigned parts);
 
 /* state/notes.c */
 void session_audit(struct exchange *x, uint32_t flags);

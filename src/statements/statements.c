@@ -369,6 +369,7 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 	m->named = n;
 	m->statement = st;
 	m->verdict = st == NULL ? NULL : statement_verdict(st);
+	m->risk = st == NULL ? session_risk_of_all(x) : session_risk_of(x, st);
 	m->is_found = true;
 	return STATEMENT_FORWARD;
 }
@@ -416,7 +417,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (step != STATEMENT_FORWARD)
 		return step;
 	n = m->named;
-	if (m->verdict == NULL || !m->verdict->is_plain || (n != NULL && (n->is_closing || n->is_oversize)))
+	if (m->verdict == NULL || !m->verdict->is_plain || (m->risk & STATE_SEQUENCES) != 0 ||
+	    (n != NULL && (n->is_closing || n->is_oversize)))
 		return STATEMENT_FORWARD;
 	flags = m->verdict->flags;
 	if (flags != 0 && session_waits_for_sequences(x, flags))

@@ -363,7 +363,7 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 		sql_error(c, "22021", "invalid byte sequence", tokens);
 		statement_failed(c);
 		end_request(c);
-	} else if (strstr(text, "WITH risky AS") != NULL && c->tx == 'I')
+	} else if (strstr(text, "WITH RECURSIVE remote AS") != NULL && c->tx == 'I')
 		on_question(c);
 	else
 		run_all(c, text, tokens);
@@ -499,7 +499,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		break;
 	case 'F':
 		state_check(c, tokens);
-		state_run_code(c, first, tokens, false);
+		state_run_code(c, first, tokens, false, true);
 		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
 		end_request(c);
 		break;

@@ -26,6 +26,7 @@
 
 #define CHANNELS_MAX 4
 #define REPORTS 5
+#define PLAN_CONTEXT_MAX 320
 #define REPORT_ENCODING 1
 #define SETTINGS_MAX 32
 #define SAVES_MAX 6 /* a transaction, and its savepoints */
@@ -52,17 +53,7 @@ struct fake_setting {
 };
 
 /* What else a client leaves in its session. */
-enum trace {
-	TRACE_TEMP,
-	TRACE_LOCK,
-	TRACE_CURSOR,
-	TRACE_SQL,
-	TRACE_LISTEN,
-	TRACE_SEED,
-	TRACE_PLANS,
-	TRACE_BACKEND,
-	TRACES
-};
+enum trace { TRACE_TEMP, TRACE_LOCK, TRACE_CURSOR, TRACE_SQL, TRACE_LISTEN, TRACE_SEED, TRACE_BACKEND, TRACES };
 
 /* What a rollback takes back. */
 struct fake_values {
@@ -112,6 +103,7 @@ struct fake_conn {
 	char user[64];
 	uint8_t traces[TRACES]; /* bits: of A, B, ... */
 	uint8_t sequences_of; /* bits: who has used one */
+	char plan_of, plan_context[PLAN_CONTEXT_MAX]; /* whose plan is kept, and made for whom; 0: none is */
 	unsigned code_made, code_in_tx; /* enum state_part: of code that was made here */
 	bool is_asked; /* asleep: it was asked about the database's code */
 	/* misbehaviour */
@@ -219,7 +211,7 @@ void state_check(const struct fake_conn *c, const char *tokens);
 void state_trace(struct fake_conn *c, enum trace trace, const char *tokens);
 void state_read_sequence(const struct fake_conn *c, const char *tokens);
 void state_next_sequence(struct fake_conn *c, const char *tokens);
-void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create);
+void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create, bool is_opaque);
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
 void state_probe(struct fake_conn *c, const char *sql, char **values); /* its rows, but those of reported settings */

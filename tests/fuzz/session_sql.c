@@ -499,7 +499,7 @@ discard(struct fake_conn *c, const char *rest)
 	if (strcmp(what, "SEQUENCES") == 0)
 		c->sequences_of = 0;
 	if (strcmp(what, "PLANS") == 0)
-		c->traces[TRACE_PLANS] = 0;
+		c->plan_of = 0;
 }
 
 /* False: there is no such statement. */
@@ -604,7 +604,7 @@ leave_traces(struct fake_conn *c, const char *sql, const char *word, const char 
 	use_sequence(c, sql, word, tokens);
 	plant_seed(c, sql, tokens);
 	set_config_literally(c, sql);
-	state_run_code(c, sql, tokens, is_create);
+	state_run_code(c, sql, tokens, is_create, false);
 	return true;
 }
 

@@ -2,9 +2,9 @@
  * tests/fuzz/session_state.c - what a session of the fake PostgreSQL holds for its client alone: whose it is, what of
  * it SQL does not show, and what washes it off.
  *
- * "hidden_lock" in SQL stands for a table whose trigger takes a lock, "hidden_role" for one whose trigger takes on a
- * role, and so on; they do so if the database's code can: as the first line of the input has it, or since CREATE with
- * the same word ran on that connection. What the code can touch is told when pool/database_code.h asks.
+ * "hidden_lock" in SQL names a view that takes a lock, "hidden_role" one that takes on a role, and so on; they do so if
+ * the database's code can: as the first line of the input has it, or since CREATE with the same word ran on that
+ * connection. What the code can touch is told when pool/database_code.h asks.
  *
  * Tokens (session_text.h) say whose something is. Nothing is looked at in a run where a server has lied: pgweir may
  * believe it.
@@ -29,7 +29,7 @@ static const struct {
 	{ "hidden_lock", STATE_LOCKS, TRACE_LOCK },	{ "hidden_cursor", STATE_CURSORS, TRACE_CURSOR },
 	{ "hidden_sql", STATE_PREPARED, TRACE_SQL },	{ "hidden_listen", STATE_LISTEN, TRACE_LISTEN },
 	{ "hidden_seed", STATE_SEED, TRACE_SEED },	{ "hidden_backend", STATE_BACKEND, TRACE_BACKEND },
-	{ "hidden_sequence", STATE_SEQUENCES, TRACES }, { "hidden_plan", STATE_PLANS, TRACE_PLANS },
+	{ "hidden_sequence", STATE_SEQUENCES, TRACES }, { "hidden_plan", RISK_CONTEXT, TRACES },
 };
 
 #define HIDDEN (sizeof(hidden) / sizeof(hidden[0]))
@@ -283,9 +283,8 @@ complain(const char *what, char letter)
 void
 state_check(const struct fake_conn *c, const char *tokens)
 {
-	static const char *const names[TRACES] = {
-		"temporary objects", "lock", "cursor", "PREPARE", "LISTEN", "seed", "plans", "backend state"
-	};
+	static const char *const names[TRACES] = { "temporary objects", "lock", "cursor", "PREPARE", "LISTEN", "seed",
+						   "backend state" };
 	char letter = text_token_at(tokens, strlen(tokens));
 
 	if (letter == 0 || c->is_liar || c->fake->has_lied || c->fake->is_leaky)
@@ -331,6 +330,56 @@ state_next_sequence(struct fake_conn *c, const char *tokens)
 
 /* --- the database's code --- */
 
+/* Whom a plan is made for: what the session acts as, and reads SQL as. Custom settings are none of it. */
+static void
+put_context(const struct fake_conn *c, char out[static PLAN_CONTEXT_MAX])
+{
+	const char *role = state_get(c, "role"), *user = state_get(c, "session_authorization");
+	int len = snprintf(out, PLAN_CONTEXT_MAX, "%.40s %.40s", role == NULL ? "" : role, user == NULL ? "" : user);
+
+	for (size_t i = 1; i < REPORTS && len < PLAN_CONTEXT_MAX; i++) /* 0: application_name */
+		len += snprintf(out + len, PLAN_CONTEXT_MAX - (size_t)len, " %.40s", sql_report(&c->v, i));
+}
+
+/* The first one's is kept for all who come. */
+static void
+keep_plan(struct fake_conn *c, const char *tokens)
+{
+	char letter = text_token_at(tokens, strlen(tokens)), context[PLAN_CONTEXT_MAX];
+
+	if (letter == 0)
+		return;
+	put_context(c, context);
+	if (c->plan_of == 0) {
+		c->plan_of = letter;
+		memcpy(c->plan_context, context, sizeof(context));
+	} else if (c->plan_of != letter && strcmp(c->plan_context, context) != 0 && !c->is_liar && !c->fake->has_lied &&
+		   !c->fake->is_leaky)
+		complain("plan", letter);
+}
+
+/*
+ * A name reaches its code where PostgreSQL would read a name: not within a word, a string or a comment. What this can't
+ * tell at a glance counts as none.
+ */
+static bool
+is_named(const char *sql, const char *word)
+{
+	size_t len = strlen(word);
+	bool is_quoted = false;
+
+	for (const char *p = sql; *p != '\0'; p++) {
+		if (*p == '\'')
+			is_quoted = !is_quoted;
+		else if (strchr("\\\"$-/", *p) != NULL || (*p & 0x80) != 0)
+			return false;
+		else if (!is_quoted && strncmp(p, word, len) == 0 && (p == sql || strchr(" (,.", p[-1]) != NULL) &&
+			 (p[len] == '\0' || strchr(" (,;)", p[len]) != NULL))
+			return true;
+	}
+	return false;
+}
+
 static void
 touch(struct fake_conn *c, size_t i, const char *tokens)
 {
@@ -342,6 +391,8 @@ touch(struct fake_conn *c, size_t i, const char *tokens)
 		state_next_sequence(c, tokens);
 	} else if (hidden[i].part == STATE_BACKEND && c->fake->is_code_unknown) {
 		return;
+	} else if (hidden[i].part == RISK_CONTEXT) {
+		keep_plan(c, tokens);
 	} else if (hidden[i].trace != TRACES) {
 		state_trace(c, hidden[i].trace, tokens);
 	} else if (tokens[0] != '\0')
@@ -349,14 +400,15 @@ touch(struct fake_conn *c, size_t i, const char *tokens)
 }
 
 void
-state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create)
+state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create, bool is_opaque)
 {
 	for (size_t i = 0; i < HIDDEN; i++) {
 		if (strstr(sql, hidden[i].word) == NULL || c->is_liar)
 			continue;
 		if (is_create) /* what can't be washed off is known from an answer alone, and that comes later */
 			c->code_in_tx |= hidden[i].part & STATE_WASHABLE;
-		else if ((c->fake->code | c->code_made | c->code_in_tx) & hidden[i].part)
+		else if (((c->fake->code | c->code_made | c->code_in_tx) & hidden[i].part) != 0 &&
+			 (is_opaque || is_named(sql, hidden[i].word)))
 			touch(c, i, tokens);
 	}
 }
@@ -373,11 +425,13 @@ state_put_code(struct fake_conn *c)
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
 	message_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
-	for (unsigned i = 0; i < STATE_PARTS; i++) {
-		snprintf(number, sizeof(number), "%u", parts & 1u << i);
-		if (parts & 1u << i)
-			message_data_row(&c->out, (const char *const[]){ "c", number, "1 function f()" }, 3);
+	for (size_t i = 0; i < HIDDEN; i++) {
+		snprintf(number, sizeof(number), "r %u 0", hidden[i].part);
+		if (parts & hidden[i].part)
+			message_data_row(&c->out, (const char *const[]){ "r", hidden[i].word, number }, 3);
 	}
+	snprintf(number, sizeof(number), "%u 0", parts);
+	message_data_row(&c->out, (const char *const[]){ "a", "", number }, 3);
 	if (parts & STATE_SETTINGS)
 		message_data_row(&c->out, (const char *const[]){ "n", "app.hidden", "" }, 3);
 	message_complete(&c->out, "SELECT 1");

@@ -447,7 +447,8 @@ Test(image, changes_that_find_no_room_break_the_buffer)
 
 Test(image, what_literals_are_read_under)
 {
-	struct image *a = image_empty(store), *b = image_empty(store);
+	struct image_store *own = image_store_new(0);
+	struct image *a = image_empty(own), *b = image_empty(own);
 
 	set(&a, "DateStyle", "ISO, MDY", true);
 	set(&b, "DateStyle", "ISO, MDY", true);
@@ -532,23 +533,31 @@ Test(image, some_settings_make_other_constants)
 	}
 }
 
-Test(image, compiles_as_another_with_the_same_search_path)
+Test(image, has_the_context_of_another_that_sets_nothing_else)
 {
 	struct image_store *own = image_store_new(0);
 	struct image *a = image_empty(own), *b = image_empty(own);
 
-	cr_expect(image_compiles_as(a, b));
-	cr_expect_eq(image_update(&a, "search_path", "x", IMAGE_OTHER), 0);
-	cr_expect_not(image_compiles_as(a, b));
-	cr_expect_not(image_compiles_as(b, a));
-	cr_expect_eq(image_update(&b, "search_path", "x", IMAGE_OTHER), 0);
-	cr_expect_eq(image_update(&b, "DateStyle", "German", IMAGE_REPORTED), 0);
-	cr_expect(image_compiles_as(a, b));
-	cr_expect_not(image_reads_as(a, b));
-	cr_expect_eq(image_update(&a, "role", "clerk", IMAGE_OTHER), 0);
-	cr_expect_not(image_compiles_as(a, b), "it may be another $user");
-	cr_expect(image_is_of_compiling("SEARCH_PATH"));
-	cr_expect_not(image_is_of_compiling("DateStyle"));
+	cr_assert_eq(image_update(&b, "application_name", "psql", IMAGE_REPORTED), 0);
+	cr_assert_eq(image_update(&b, "app.user_id", "7", IMAGE_OTHER), 0);
+	cr_assert_eq(image_update(&b, "q", "PREPARE q AS SELECT 1", IMAGE_PREPARED), 0);
+	cr_expect_eq(image_context(a), image_context(b));
+	cr_expect_not(image_sets_the_same(a, b));
+	cr_expect_not(image_sets_the_same(b, a));
+	cr_assert_eq(image_update(&a, "application_name", "psql", IMAGE_REPORTED), 0);
+	cr_assert_eq(image_update(&a, "App.user_id", "7", IMAGE_OTHER), 0);
+	cr_expect(image_sets_the_same(a, b), "whatever SQL has prepared");
+	cr_assert_eq(image_update(&b, "App.user_id", "8", IMAGE_OTHER), 0);
+	cr_expect_not(image_sets_the_same(a, b));
+	cr_assert_eq(image_update(&b, "work_mem", "8MB", IMAGE_OTHER), 0);
+	cr_expect_neq(image_context(a), image_context(b), "plans depend on it");
+	cr_assert_eq(image_update(&a, "Work_Mem", "8MB", IMAGE_OTHER), 0);
+	cr_expect_eq(image_context(a), image_context(b));
+	cr_expect(image_is_of_context("SEARCH_PATH"));
+	cr_expect(image_is_of_context("plpgsql.variable_conflict"));
+	cr_expect_not(image_is_of_context("Statement_timeout"));
+	cr_expect_not(image_is_of_parsing("search_path"));
+	cr_expect(image_is_of_parsing("datestyle"));
 	image_unref(a);
 	image_unref(b);
 	image_store_free(own);

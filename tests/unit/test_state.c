@@ -48,14 +48,6 @@ pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us
 	return keep_us;
 }
 
-unsigned
-pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
-{
-	(void)entry;
-	(void)now_us;
-	return 0;
-}
-
 bool
 pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
 {
@@ -73,10 +65,11 @@ pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
 }
 
 void
-pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
+pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
 	(void)srv;
 	(void)discard_all;
+	(void)parts;
 	(void)now_us;
 	cleaned++;
 }

@@ -76,6 +76,21 @@ session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to,
 	return 0;
 }
 
+unsigned
+session_risk_of(const struct exchange *x, struct statement *st)
+{
+	(void)x;
+	(void)st;
+	return 0;
+}
+
+unsigned
+session_risk_of_all(const struct exchange *x)
+{
+	(void)x;
+	return 0;
+}
+
 bool
 session_waits_for_sequences(const struct exchange *x, uint32_t flags)
 {

@@ -1,0 +1,595 @@
+/* src/session/risk_names.c - see risk_names.h. */
+#include "session/risk_names.h"
+
+#include "sql/sql_class.h"
+#include "wire/frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define uthash_nonfatal_oom(e) ((e)->is_added = false)
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define NAME_MAX_LEN 63 /* bytes of an identifier that PostgreSQL keeps */
+#define RUN_MAX 16 /* operator characters in a row; more are as risky as can be */
+#define FIRST_OWN_TYPE 16384u
+
+struct entry {
+	struct risk risks[RISK_KINDS];
+	bool is_added;
+	UT_hash_handle hh;
+	const char *reason; /* behind the name */
+	char name[];
+};
+
+struct type_entry {
+	uint32_t oid;
+	struct risk risk;
+};
+
+struct risk_names {
+	struct entry *table;
+	struct type_entry *types;
+	unsigned count, type_count;
+	unsigned all, ever;
+	bool is_too_large;
+};
+
+struct risk_names *
+risk_names_new(void)
+{
+	return calloc(1, sizeof(struct risk_names));
+}
+
+void
+risk_names_free(struct risk_names *names)
+{
+	struct entry *e, *next;
+
+	if (names == NULL)
+		return;
+	HASH_ITER(hh, names->table, e, next)
+	{
+		HASH_DELETE(hh, names->table, e);
+		free(e);
+	}
+	free(names->types);
+	free(names);
+}
+
+static unsigned
+hash_of(const char *name, size_t len)
+{
+	return (unsigned)XXH3_64bits(name, len);
+}
+
+static struct entry *
+find(const struct risk_names *names, const char *name, size_t len)
+{
+	struct entry *e;
+
+	HASH_FIND_BYHASHVALUE(hh, names->table, name, (unsigned)len, hash_of(name, len), e);
+	return e;
+}
+
+static void
+join(struct risk *to, struct risk more)
+{
+	to->always |= more.always;
+	to->in_writes |= more.in_writes;
+}
+
+static struct entry *
+add_entry(struct risk_names *names, const char *name, size_t len, const char *reason)
+{
+	struct entry *e = calloc(1, sizeof(*e) + len + 1 + strlen(reason) + 1);
+
+	if (e == NULL)
+		return NULL;
+	memcpy(e->name, name, len);
+	memcpy(e->name + len + 1, reason, strlen(reason) + 1);
+	e->reason = e->name + len + 1;
+	e->is_added = true;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, names->table, e->name, (unsigned)len, hash_of(name, len), e);
+	if (!e->is_added) {
+		free(e);
+		return NULL;
+	}
+	names->count++;
+	return e;
+}
+
+int
+risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
+{
+	size_t len = strlen(name);
+	struct entry *e = find(names, name, len);
+
+	names->all |= risk.always | risk.in_writes;
+	if (e == NULL && names->count == RISK_NAMES_MAX) {
+		names->is_too_large = true;
+		return 0;
+	}
+	if (e == NULL && (e = add_entry(names, name, len, reason)) == NULL)
+		return -1;
+	join(&e->risks[kind], risk);
+	return 0;
+}
+
+int
+risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
+{
+	struct type_entry *grown;
+
+	names->all |= risk.always | risk.in_writes;
+	if (names->type_count == RISK_NAMES_MAX) {
+		names->is_too_large = true;
+		return 0;
+	}
+	/* Grows at powers of two. */
+	if ((names->type_count & (names->type_count - 1)) == 0) {
+		grown = realloc(names->types,
+				(names->type_count == 0 ? 1 : 2 * (size_t)names->type_count) * sizeof(*grown));
+		if (grown == NULL)
+			return -1;
+		names->types = grown;
+	}
+	names->types[names->type_count++] = (struct type_entry){ oid, risk };
+	return 0;
+}
+
+void
+risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever)
+{
+	names->all |= all | ever;
+	names->ever |= ever;
+}
+
+bool
+risk_names_are_none(const struct risk_names *names)
+{
+	return names->count == 0 && names->type_count == 0 && names->all == 0 && !names->is_too_large;
+}
+
+unsigned
+risk_names_all(const struct risk_names *names)
+{
+	return names->all;
+}
+
+void
+risk_names_each(const struct risk_names *names,
+		void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg),
+		void *arg)
+{
+	const struct entry *e, *next;
+
+	HASH_ITER(hh, names->table, e, next)
+	{
+		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
+			if ((e->risks[kind].always | e->risks[kind].in_writes) != 0)
+				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);
+	}
+}
+
+/* --- SQL --------------------------------------------------------------------------------------------------------- */
+
+/* One reading of SQL. */
+struct reader {
+	const struct risk_names *names;
+	const char *p, *end;
+	bool has_backslashes; /* they count in plain strings: standard_conforming_strings is off */
+	/* what was found */
+	struct risk risk;
+	bool is_opaque, is_unterminated, has_write;
+	/* what stood before */
+	bool is_first; /* a statement begins */
+	bool is_explain, is_behind_dot, is_into_harmless;
+	bool is_behind_escapes; /* an E'' string, which may go on on another line */
+	struct risk called; /* counts if a parenthesis is next */
+};
+
+static const struct risk *
+risk_of_kind(const struct entry *e, enum risk_kind kind)
+{
+	return &e->risks[kind];
+}
+
+static bool
+is_one_of(const char *word, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(word, words[i]) == 0)
+			return true;
+	return false;
+}
+
+#define IS_ONE_OF(word, words) is_one_of(word, words, sizeof(words) / sizeof((words)[0]))
+
+/* The words of statements that run no code but what their words name. */
+static bool
+begins_plain(const char *word)
+{
+	static const char *const words[] = { "select",	"insert",   "update",  "delete",     "merge",	"with",
+					     "values",	"table",    "copy",    "fetch",	     "move",	"close",
+					     "declare", "set",	    "reset",   "show",	     "lock",	"notify",
+					     "listen",	"unlisten", "prepare", "deallocate", "discard", "begin",
+					     "start",	"end",	    "commit",  "rollback",   "abort",	"savepoint",
+					     "release", "explain",  "call" };
+
+	return IS_ONE_OF(word, words);
+}
+
+static bool
+is_write(const char *word)
+{
+	static const char *const words[] = { "insert", "update", "delete", "merge", "copy" };
+
+	return IS_ONE_OF(word, words);
+}
+
+/* EXPLAIN of something opaque. */
+static bool
+is_opaque_explained(const char *word)
+{
+	static const char *const words[] = { "create", "refresh", "execute" };
+
+	return IS_ONE_OF(word, words);
+}
+
+static void
+settle_call(struct reader *r)
+{
+	r->called = (struct risk){ 0 };
+}
+
+/* Words that mean something by themselves, quoted or not: a false alarm is cheap. */
+static void
+judge_statement(struct reader *r, const char *word)
+{
+	if (r->is_first) {
+		r->is_opaque = r->is_opaque || !begins_plain(word);
+		r->is_explain = strcmp(word, "explain") == 0;
+	}
+	r->is_opaque = r->is_opaque || (r->is_explain && is_opaque_explained(word));
+	/* SELECT INTO makes a table. */
+	r->is_opaque = r->is_opaque || (!r->is_into_harmless && strcmp(word, "into") == 0);
+	r->is_into_harmless = strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0;
+	r->has_write = r->has_write || is_write(word);
+	r->is_first = false;
+}
+
+/* word: in lower case, cut, terminated. */
+static void
+judge_word(struct reader *r, const char *word, size_t len, bool is_beyond_ascii)
+{
+	const struct entry *e = NULL;
+
+	if (r->names->count > 0)
+		e = is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find(r->names, word, len);
+	settle_call(r);
+	r->is_behind_escapes = false;
+	judge_statement(r, word);
+	if (e != NULL) {
+		join(&r->risk, *risk_of_kind(e, RISK_RELATION));
+		join(&r->risk, *risk_of_kind(e, RISK_KEYWORD));
+		if (r->is_behind_dot)
+			join(&r->risk, *risk_of_kind(e, RISK_FUNCTION));
+		r->called = *risk_of_kind(e, RISK_FUNCTION);
+	}
+	r->is_behind_dot = false;
+}
+
+struct word {
+	char text[NAME_MAX_LEN + 1];
+	size_t len;
+	bool is_beyond_ascii;
+};
+
+static void
+word_put(struct word *w, char c)
+{
+	w->is_beyond_ascii = w->is_beyond_ascii || (c & 0x80) != 0;
+	if (w->len < NAME_MAX_LEN)
+		w->text[w->len++] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	w->text[w->len] = '\0';
+}
+
+/* Reads on behind the opening quote. Returns false: there is no closing one. */
+static bool
+read_string(struct reader *r, char quote, bool has_backslashes, struct word *into)
+{
+	for (; r->p < r->end; r->p++) {
+		if (*r->p == '\\' && has_backslashes) {
+			if (++r->p == r->end)
+				break;
+		} else if (*r->p == quote) {
+			if (r->p + 1 == r->end || r->p[1] != quote) {
+				r->p++;
+				return true;
+			}
+			r->p++;
+			if (into != NULL)
+				word_put(into, quote);
+		} else if (into != NULL)
+			word_put(into, *r->p);
+	}
+	r->is_unterminated = true;
+	return false;
+}
+
+/* Something that is neither a name nor an operator. */
+static void
+other_token(struct reader *r)
+{
+	settle_call(r);
+	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = false;
+	if (r->is_first)
+		r->is_opaque = true;
+}
+
+static void
+read_literal(struct reader *r, bool has_backslashes)
+{
+	has_backslashes = has_backslashes || r->is_behind_escapes;
+	other_token(r);
+	r->p++;
+	read_string(r, '\'', has_backslashes, NULL);
+	r->is_behind_escapes = has_backslashes;
+}
+
+static void
+read_quoted(struct reader *r)
+{
+	struct word w = { .len = 0 };
+	bool is_first = r->is_first;
+
+	r->p++;
+	if (!read_string(r, '"', false, &w))
+		return;
+	judge_word(r, w.text, w.len, w.is_beyond_ascii);
+	r->is_opaque = r->is_opaque || is_first;
+}
+
+static void
+read_word(struct reader *r)
+{
+	struct word w = { .len = 0 };
+
+	while (r->p < r->end && sql_is(*r->p, WORD))
+		word_put(&w, *r->p++);
+	if (w.len == 1 && r->p < r->end && *r->p == '\'') {
+		if (w.text[0] == 'e') {
+			read_literal(r, true);
+			return;
+		}
+		if (w.text[0] == 'b' || w.text[0] == 'x') {
+			read_literal(r, false);
+			return;
+		}
+	}
+	/* U&"..." could be any name; U&'...' is no name, but PostgreSQL refuses it under some settings only. */
+	if (w.len == 1 && w.text[0] == 'u' && r->end - r->p >= 2 && r->p[0] == '&' && r->p[1] == '"')
+		r->is_opaque = true;
+	judge_word(r, w.text, w.len, w.is_beyond_ascii);
+}
+
+/* 1, 1.5, 1e5: what follows may be a word without a space. */
+static void
+read_number(struct reader *r)
+{
+	other_token(r);
+	while (r->p < r->end && sql_is(*r->p, DIGIT))
+		r->p++;
+	if (r->end - r->p >= 2 && (*r->p == 'e' || *r->p == 'E')) {
+		const char *exponent = r->p + 1;
+
+		exponent += *exponent == '+' || *exponent == '-';
+		if (exponent < r->end && sql_is(*exponent, DIGIT))
+			for (r->p = exponent; r->p < r->end && sql_is(*r->p, DIGIT);)
+				r->p++;
+	}
+}
+
+/* $1, or $tag$...$tag$. */
+static void
+read_dollar(struct reader *r)
+{
+	const char *tag = r->p++;
+	size_t tag_len;
+
+	other_token(r);
+	if (r->p < r->end && sql_is(*r->p, DIGIT)) {
+		while (r->p < r->end && sql_is(*r->p, DIGIT))
+			r->p++;
+		return;
+	}
+	while (r->p < r->end && sql_is(*r->p, TAG))
+		r->p++;
+	if (r->p == r->end || *r->p != '$') {
+		r->is_opaque = true; /* an error */
+		return;
+	}
+	tag_len = (size_t)(++r->p - tag);
+	for (; (size_t)(r->end - r->p) >= tag_len; r->p++) {
+		const char *dollar = memchr(r->p, '$', (size_t)(r->end - r->p) - tag_len + 1);
+
+		if (dollar == NULL)
+			break;
+		r->p = dollar;
+		if (memcmp(dollar, tag, tag_len) == 0) {
+			r->p += tag_len;
+			return;
+		}
+	}
+	r->is_unterminated = true;
+	r->p = r->end;
+}
+
+static void
+read_line_comment(struct reader *r)
+{
+	while (r->p < r->end && *r->p != '\n' && *r->p != '\r')
+		r->p++;
+}
+
+static void
+read_block_comment(struct reader *r)
+{
+	unsigned depth = 0;
+
+	while (r->end - r->p >= 2) {
+		if (r->p[0] == '/' && r->p[1] == '*')
+			depth++;
+		else if (r->p[0] == '*' && r->p[1] == '/')
+			depth--;
+		else {
+			r->p++;
+			continue;
+		}
+		r->p += 2;
+		if (depth == 0)
+			return;
+	}
+	r->is_unterminated = true;
+	r->p = r->end;
+}
+
+static bool
+is_comment(const struct reader *r, const char *p)
+{
+	return r->end - p >= 2 && ((p[0] == '-' && p[1] == '-') || (p[0] == '/' && p[1] == '*'));
+}
+
+static void
+judge_run(struct reader *r, const char *run, size_t len)
+{
+	if (len > RUN_MAX)
+		r->is_opaque = true;
+	for (size_t from = 0; from < len && r->names->count > 0 && len <= RUN_MAX; from++)
+		for (size_t n = 1; from + n <= len; n++) {
+			const struct entry *e = find(r->names, run + from, n);
+
+			if (e != NULL)
+				join(&r->risk, *risk_of_kind(e, RISK_OPERATOR));
+		}
+}
+
+static void
+read_operator(struct reader *r)
+{
+	const char *run = r->p;
+
+	other_token(r);
+	while (r->p < r->end && sql_is(*r->p, OPERATOR) && !is_comment(r, r->p))
+		r->p++;
+	judge_run(r, run, (size_t)(r->p - run));
+}
+
+static void
+read_punct(struct reader *r)
+{
+	char c = *r->p++;
+
+	if (c == '(')
+		join(&r->risk, r->called);
+	settle_call(r);
+	r->is_behind_dot = c == '.';
+	r->is_into_harmless = r->is_behind_escapes = false;
+	if (c == ';') {
+		r->is_first = true;
+		r->is_explain = false;
+	} else if (c != '(' && r->is_first)
+		r->is_opaque = true;
+}
+
+static void
+read_token(struct reader *r)
+{
+	if (sql_is(*r->p, SPACE))
+		r->p++;
+	else if (is_comment(r, r->p)) {
+		if (*r->p == '-')
+			read_line_comment(r);
+		else
+			read_block_comment(r);
+	} else if (sql_is(*r->p, WORD_START))
+		read_word(r);
+	else if (sql_is(*r->p, DIGIT))
+		read_number(r);
+	else if (*r->p == '\'')
+		read_literal(r, r->has_backslashes);
+	else if (*r->p == '"')
+		read_quoted(r);
+	else if (*r->p == '$')
+		read_dollar(r);
+	else if (sql_is(*r->p, OPERATOR))
+		read_operator(r);
+	else
+		read_punct(r);
+}
+
+/* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
+static bool
+read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk)
+{
+	struct reader r = {
+		.names = names, .p = sql, .end = sql + len, .has_backslashes = has_backslashes, .is_first = true
+	};
+
+	while (r.p < r.end && !r.is_unterminated)
+		read_token(&r);
+	if (r.is_unterminated)
+		return false;
+	*risk |= r.risk.always | (r.has_write ? r.risk.in_writes : 0u) | (r.is_opaque ? names->all : 0);
+	return true;
+}
+
+/* Behind a byte beyond ASCII a backslash may be the second half of a letter, in some encodings. */
+static bool
+has_doubtful_backslash(const char *sql, size_t len)
+{
+	const char *end = sql + len;
+
+	for (const char *p = sql; (p = memchr(p, '\\', (size_t)(end - p))) != NULL; p++)
+		if (p > sql && (p[-1] & 0x80) != 0)
+			return true;
+	return false;
+}
+
+unsigned
+risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
+{
+	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
+	unsigned risk = names->ever;
+
+	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
+		return names->all;
+	is_read = read_sql(names, sql, len, false, &risk);
+	if (has_backslash)
+		is_read = read_sql(names, sql, len, true, &risk) || is_read;
+	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
+		risk |= names->all;
+	return is_read ? risk : names->all;
+}
+
+unsigned
+risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len)
+{
+	struct risk risk = { 0 };
+
+	if (len < 2 || len - 2 != (size_t)wire_u16(types) * 4)
+		return names->all;
+	for (size_t at = 2; at < len && names->type_count > 0; at += 4) {
+		uint32_t oid = wire_u32(types + at);
+
+		for (unsigned i = 0; oid >= FIRST_OWN_TYPE && i < names->type_count; i++)
+			if (names->types[i].oid == oid)
+				join(&risk, names->types[i].risk);
+	}
+	return risk.always | risk.in_writes | names->ever;
+}

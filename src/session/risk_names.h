@@ -1,0 +1,64 @@
+/*
+ * src/session/risk_names.h - the risky names of one database: which session state could SQL touch that uses them?
+ *
+ * SQL reaches a function of the database only through a name or symbol that stands in it, through syntax that stands
+ * for a symbol, through the type of a parameter, or through what PostgreSQL stores as using it. The catalogs say which
+ * names these are (pool/database_code_sql.h); here the words of SQL are looked up. Opaque SQL, whose words don't show
+ * what it runs, has the risk of the whole database: DO, CALL, DDL, U&"...", and whatever does not end properly.
+ *
+ * Pure. Owns: its names.
+ * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h).
+ */
+#ifndef PGWEIR_SESSION_RISK_NAMES_H
+#define PGWEIR_SESSION_RISK_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RISK_NAMES_MAX 20000u /* more than these: each word is as risky as the whole database */
+
+enum risk_kind {
+	RISK_FUNCTION, /* counts ahead of "(" and behind "." */
+	RISK_RELATION, /* or a type: counts anywhere */
+	RISK_OPERATOR, /* counts in any run of operator characters that contains it */
+	RISK_KEYWORD, /* stands for a symbol, and counts anywhere */
+	RISK_KINDS
+};
+
+/* Parts of the session state (enum state_part). */
+struct risk {
+	uint16_t always;
+	uint16_t in_writes; /* besides, in SQL that has a word like INSERT */
+};
+
+/* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
+#define RISK_DYNAMIC 0xffu
+
+struct risk_names; /* opaque: risk_names.c */
+
+struct risk_names *risk_names_new(void); /* empty; NULL: no memory */
+void risk_names_free(struct risk_names *names); /* NULL is fine */
+/*
+ * name: in lower case, at most 63 bytes; equal ones are added up. All that are not ASCII are RISK_BEYOND_ASCII, as
+ * encodings differ. reason: for people to read. Returns 0, or -1: no memory.
+ */
+#define RISK_BEYOND_ASCII "\x7f"
+int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
+		   const char *reason);
+int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
+/* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names. */
+void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever);
+bool risk_names_are_none(const struct risk_names *names); /* no SQL is risky, opaque or not */
+unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
+/* Returns the parts (enum state_part) that this SQL could touch, whichever settings PostgreSQL reads it under. */
+unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
+/* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
+unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
+/* Calls row for each name, in no order. */
+void risk_names_each(const struct risk_names *names,
+		     void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason,
+				 void *arg),
+		     void *arg);
+
+#endif

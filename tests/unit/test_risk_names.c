@@ -1,0 +1,190 @@
+/*
+ * tests/unit/test_risk_names.c - which names are found in SQL, and what is opaque. Links session/risk_names.c.
+ */
+#include "session/risk_names.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define F 1u /* of the function f */
+#define R 2u /* of the relation "t" */
+#define W 4u /* of writes to it */
+#define O 8u /* of the operator === */
+#define N 16u /* of LIKE */
+#define X 32u /* of a name that is not ASCII */
+#define LONG 64u /* of a name of 63 bytes */
+#define ODD 128u /* of a name with a space */
+#define CALLED_F 256u /* of the function "over" */
+#define ALL 0xfffu
+
+#define LONG_NAME "a23456789_123456789_123456789_123456789_123456789_123456789_123"
+
+static struct risk_names *
+names_new(void)
+{
+	struct risk_names *names = risk_names_new();
+
+	cr_assert_not_null(names);
+	risk_names_add(names, RISK_FUNCTION, "f", (struct risk){ F, 0 }, "EXECUTE");
+	risk_names_add(names, RISK_FUNCTION, "over", (struct risk){ CALLED_F, 0 }, "");
+	risk_names_add(names, RISK_RELATION, "t", (struct risk){ R, W }, "");
+	risk_names_add(names, RISK_RELATION, LONG_NAME, (struct risk){ LONG, 0 }, "");
+	risk_names_add(names, RISK_RELATION, "an odd \"name", (struct risk){ ODD, 0 }, "");
+	risk_names_add(names, RISK_OPERATOR, "===", (struct risk){ O, 0 }, "");
+	risk_names_add(names, RISK_KEYWORD, "like", (struct risk){ N, 0 }, "");
+	risk_names_add(names, RISK_RELATION, RISK_BEYOND_ASCII, (struct risk){ X, 0 }, "");
+	risk_names_set_all(names, ALL, 0);
+	return names;
+}
+
+static const struct {
+	const char *sql;
+	unsigned risk;
+} rows[] = {
+	{ "", 0 },
+	{ "SELECT 1", 0 },
+	{ "SELECT f", 0 },
+	{ "SELECT f()", F },
+	{ "select F /* a */ -- b\n (1)", F },
+	{ "SELECT \"f\"(1)", F },
+	{ "SELECT \"F\"(1)", F }, /* too much, but cheap */
+	{ "SELECT (t1).f, 1", F },
+	{ "SELECT t1 . /* c */ f", F },
+	{ "SELECT 1.f", F },
+	{ "SELECT f, (1)", 0 },
+	{ "SELECT f::int", 0 },
+	{ "SELECT xf(1), f1(2), f$(3)", 0 },
+	{ "SELECT count(*) OVER (PARTITION BY a)", CALLED_F },
+	{ "SELECT * FROM t", R },
+	{ "SELECT * FROM public.T", R },
+	{ "SELECT t.a FROM u AS \"t\"", R },
+	{ "UPDATE t SET a = 1", R | W },
+	{ "SELECT * FROM t FOR UPDATE", R | W },
+	{ "WITH a AS (DELETE FROM u) SELECT * FROM t", R | W },
+	{ "COPY t FROM STDIN", R | W },
+	{ "SELECT 'f(1) t', $$f(1) t$$, $a$ f(1) $ $$ t $a$ -- f(1) t", 0 },
+	{ "SELECT 1 /* f() /* t */ t */", 0 },
+	{ "SELECT '' || 'it''s t'", 0 },
+	{ "SELECT E'\\' t', 1", 0 },
+	{ "SELECT E'a' \n 'b\\' t', 1", 0 },
+	{ "SELECT E'a', '\\', t FROM u --'", R }, /* read either way */
+	{ "SELECT '\\', t FROM u", R },
+	{ "SELECT '\\', f('a') FROM u", F },
+	{ "SELECT b'01', x'ab', n't', t1 FROM u", 0 },
+	{ "SELECT U&'t' FROM u", 0 },
+	{ "SELECT U&\"t\" FROM u", ALL },
+	{ "SELECT u & \"t\" FROM u", R },
+	{ "SELECT a ===b", O },
+	{ "SELECT a @===! b", O },
+	{ "SELECT a == = b", 0 },
+	{ "SELECT a ==/* */= b", 0 },
+	{ "SELECT a ==-- =\n b", 0 },
+	{ "SELECT 1 +++++++++++++++++ 2", ALL },
+	{ "SELECT a LIKE 'b'", N },
+	{ "SELECT 1e5like'b'", N },
+	{ "SELECT 1e5t", R },
+	{ "SELECT $1t", R },
+	{ "SELECT caf\xc3\xa9 FROM u", X },
+	{ "SELECT \"caf\xc3\xa9\" FROM u", X },
+	{ "SELECT 'caf\xc3\xa9' FROM u", 0 },
+	{ "SELECT 'caf\xc3\xa9\\n' FROM u", ALL }, /* a letter of two bytes, perhaps */
+	{ "SELECT " LONG_NAME, LONG },
+	{ "SELECT " LONG_NAME "4", LONG }, /* PostgreSQL cuts it */
+	{ "SELECT \"an odd \"\"name\"", ODD },
+	{ "SELECT \"an odd\"", 0 },
+	{ "SELECT 1; SELECT f(1)", F },
+	{ "SELECT 1; ; DO $$ $$", ALL },
+	{ "DO 'x'", ALL },
+	{ "CREATE TABLE u (a int)", ALL },
+	{ "TRUNCATE u", ALL },
+	{ "EXECUTE e", ALL },
+	{ "EXPLAIN ANALYZE EXECUTE e", ALL },
+	{ "EXPLAIN (ANALYZE) CREATE TABLE u AS SELECT 1", ALL },
+	{ "EXPLAIN SELECT f(1)", F },
+	{ "SELECT 1 INTO u", ALL },
+	{ "INSERT /* */ INTO u VALUES (1)", 0 },
+	{ "((SELECT 1))", 0 },
+	{ "/* a */ -- b\n ;(TABLE u)", 0 },
+	{ "\"select\" 1", ALL },
+	{ "'select'", ALL },
+	{ "SELECT 'a", ALL },
+	{ "SELECT \"a", ALL },
+	{ "SELECT /* a", ALL },
+	{ "SELECT $a$ $b$", ALL },
+	{ "BEGIN; SET a = 1; SHOW b; LOCK c; COMMIT", 0 },
+	{ "CALL g(1)", 0 },
+	{ "CALL f(1)", F },
+	{ "VACUUM", ALL },
+};
+
+Test(risk_names, of_sql)
+{
+	struct risk_names *names = names_new();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		cr_expect_eq(risk_names_of_sql(names, rows[i].sql, strlen(rows[i].sql)), rows[i].risk, "%s: %x",
+			     rows[i].sql, risk_names_of_sql(names, rows[i].sql, strlen(rows[i].sql)));
+	risk_names_free(names);
+}
+
+Test(risk_names, what_any_sql_has)
+{
+	struct risk_names *names = risk_names_new();
+
+	cr_expect(risk_names_are_none(names));
+	cr_expect_eq(risk_names_of_sql(names, "DO ''", 5), 0);
+	risk_names_set_all(names, 1, 2);
+	cr_expect_not(risk_names_are_none(names));
+	cr_expect_eq(risk_names_of_sql(names, "SELECT", 6), 2);
+	cr_expect_eq(risk_names_of_sql(names, "DO ''", 5), 3);
+	risk_names_free(names);
+}
+
+Test(risk_names, of_types)
+{
+	static const uint8_t types[] = { 0, 2, 0, 0, 0, 25, 0, 0, 64, 1 };
+	struct risk_names *names = names_new();
+
+	risk_names_add_type(names, 16386, (struct risk){ F, R });
+	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), 0);
+	risk_names_add_type(names, 16385, (struct risk){ F, W });
+	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), F | W);
+	cr_expect_eq(risk_names_of_types(names, types, 2 + 4), ALL, "malformed");
+	cr_expect_eq(risk_names_of_types(names, types, 1), ALL);
+	risk_names_free(names);
+}
+
+Test(risk_names, too_many_make_everything_risky)
+{
+	struct risk_names *names = risk_names_new();
+	char name[16];
+
+	for (unsigned i = 0; i < RISK_NAMES_MAX; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		cr_assert_eq(risk_names_add(names, RISK_RELATION, name, (struct risk){ F, 0 }, ""), 0);
+	}
+	cr_expect_eq(risk_names_of_sql(names, "SELECT 1", 8), 0);
+	cr_expect_eq(risk_names_of_sql(names, "SELECT n7", 9), F);
+	risk_names_add(names, RISK_RELATION, "one more", (struct risk){ W, 0 }, "");
+	cr_expect_eq(risk_names_of_sql(names, "SELECT 1", 8), F | W);
+	risk_names_free(names);
+}
+
+static void
+count(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+{
+	if (strcmp(name, "f") == 0)
+		cr_expect(kind == RISK_FUNCTION && risk.always == F && strcmp(reason, "EXECUTE") == 0);
+	++*(unsigned *)arg;
+}
+
+Test(risk_names, each)
+{
+	struct risk_names *names = names_new();
+	unsigned n = 0;
+
+	risk_names_each(names, count, &n);
+	cr_expect_eq(n, 8);
+	risk_names_free(names);
+}
