@@ -90,6 +90,7 @@ struct command {
 	const struct command_row *row; /* NULL: an empty statement */
 	const struct console_setting *setting; /* SHOW, SET and RESET; NULL: of no consequence here */
 	bool has_name, has_text;
+	bool is_for; /* SHOW DATABASE_CODE FOR: text is the SQL */
 	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting, a prepared statement */
 	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, the value of SET (none: DEFAULT) */
 	uint64_t client_id;

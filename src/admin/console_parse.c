@@ -235,6 +235,19 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 	return take_like(t, count, out, why);
 }
 
+/* SHOW DATABASE_CODE [FOR 'SQL'] */
+static int
+take_sql(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	if (count == 0 || !command_is_word(&t[0], "FOR"))
+		return take_like(t, count, out, why);
+	if (count != 2 || t[1].kind != TOKEN_STRING || t[1].is_cut ||
+	    !copy_string(out->text, sizeof(out->text), t[1].text))
+		return fail_set(why, "42601", "FOR takes SQL of at most %d bytes in single quotes", TOKEN_TEXT_MAX);
+	out->is_for = true;
+	return 0;
+}
+
 static int
 take_client(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -395,6 +408,8 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 	case ARGUMENT_NONE:
 		return count > 0 ? unexpected(out->row, t, why) : 0;
 	case ARGUMENT_LIKE:
+		if (out->row->id == COMMAND_SHOW_DATABASE_CODE)
+			return take_sql(t, count, out, why);
 		return out->row->id == COMMAND_SHOW_QUERIES ? take_top(t, count, out, why)
 							    : take_like(t, count, out, why);
 	case ARGUMENT_DATABASE:

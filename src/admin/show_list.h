@@ -29,8 +29,8 @@
 	ROW(SLOW, slow, ANYBODY, "the last slow requests, with their phases", "SHOW SLOW") \
 	ROW(EVENTS, events, ANYBODY, "the last lines of the log, warnings and errors apart from the rest", "SHOW EVENTS") \
 	ROW(DATABASE_CODE, database_code, ANYBODY, \
-	    "which session state the code of each database could touch: that is washed off servers between clients", \
-	    "SHOW DATABASE_CODE") \
+	    "the names by which SQL reaches code that could touch session state, and why; FOR: those in some SQL", \
+	    "SHOW DATABASE_CODE FOR 'SELECT f(1)'") \
 	ROW(AUDIT, audit, ANYBODY, "session state by application, where session_state = warn", "SHOW AUDIT") \
 	ROW(DATABASES, databases, ANYBODY, "databases, where they are, their limits and whether they are paused", \
 	    "SHOW DATABASES") \

@@ -1,7 +1,6 @@
 /*
  * src/admin/show_pins.c - SHOW PINS: who keeps a server connection between transactions, and why; SHOW AUDIT: which
- * application does what to its session (where session_state = warn); SHOW DATABASE_CODE: what the code of each database
- * could do to it (pool/database_code.h).
+ * application does what to its session (where session_state = warn).
  */
 #include "admin/show.h"
 #include "state/state.h"
@@ -106,49 +105,3 @@ fill_audit(const struct show_env *env, struct rows *rows)
 }
 
 const struct show show_audit = { SHOW_COLUMNS(audit_columns), 0, fill_audit };
-
-struct code_row {
-	const char *database, *state, *objects;
-	uint64_t count, age_ms;
-};
-
-static const struct column code_columns[] = {
-	COLUMN(TEXT, struct code_row, database), COLUMN(TEXT, struct code_row, state),
-	COLUMN(INT8, struct code_row, count),	 COLUMN(TEXT, struct code_row, objects),
-	COLUMN(INT8, struct code_row, age_ms),
-};
-
-static void
-count_risky(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
-{
-	uint64_t *count = arg;
-
-	(void)name;
-	(void)kind;
-	(void)risk;
-	(void)reason;
-	++*count;
-}
-
-/* A row for each database: what code of it could touch, or "unknown"; and how many names reach such code. */
-static void
-fill_code(const struct show_env *env, struct rows *rows)
-{
-	for (const struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
-		const struct code_answer *answer = d->code.answer;
-		struct code_row row = { .database = d->name,
-					.state = answer == NULL ? "unknown" : "none",
-					.objects = "" };
-		char parts[STATE_TEXT_MAX];
-
-		if (answer != NULL)
-			row.age_ms = show_age_us(env->now_us, d->code.answered_us) / 1000;
-		if (answer != NULL) {
-			row.state = state_text(risk_names_all(answer->risks), parts);
-			risk_names_each(answer->risks, count_risky, &row.count);
-		}
-		rows_add(rows, &row);
-	}
-}
-
-const struct show show_database_code = { SHOW_COLUMNS(code_columns), 0, fill_code };

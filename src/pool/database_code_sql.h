@@ -1,26 +1,27 @@
 /*
- * src/pool/database_code_sql.h - the queries of database_code.h: through which names can SQL reach code of the database
- * that touches session state? One simple Query each, under SET LOCAL, and the same under any other setting; all output
- * is ASCII.
+ * src/pool/database_code_sql.h - the queries of database_code.h: through which names can SQL reach code of the
+ * database that touches session state? One simple Query each, under SET LOCAL, and the same under any other setting;
+ * all output is ASCII.
  *
  *   signs   words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
- * that touch state, or run text or what a string names. 1, 2, 4, ... are enum state_part fun     the database's
- * functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of the extensions in the
- * list touches nothing but by the functions in signs named   what can stand in SQL. An operator shows by its symbol,
- * and words that stand for it, if neither operand's type is the database's own, else by that type; by both if constants
- * alone could choose it lying   functions that are declared IMMUTABLE and are not plainly so tree    stored
- * expressions: pg_depend records no call in them of PostgreSQL's own functions edge    what PostgreSQL stores: whoever
- * uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of writing (triggers, defaults, checks); a,
- * of bodies that write or do DDL, makes that a risk always; r drops it; k, as p, keeps constants of lying functions as
- * long as the backend lives. Classes are those of pg_depend, and: 0 the whole database, 1 a name, as bodies and
- * triggers' arguments have it, 2 opaque SQL, 3466/0 DDL reach   the closure; chain: from a name back to its cause, the
- * shortest way, as reach finds in that order
+ *           that touch state, or run text or what a string names
+ *   fun     the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
+ *           C of the extensions in the list touches nothing but by the functions in signs
+ *   named   what can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's
+ *           type is the database's own, else by that type; by both if constants alone could choose it
+ *   lying   functions that are declared IMMUTABLE and are not plainly so
+ *   tree    stored expressions: pg_depend records no call in them of PostgreSQL's own functions
+ *   edge    what PostgreSQL stores: whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk
+ *           of writing (triggers, defaults, checks); a, of bodies that write or do DDL, makes that a risk always; r
+ *           drops it; k, as p, keeps constants of lying functions as long as the backend lives. Classes: pg_depend's,
+ *           and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL
+ *   reach   the closure; chain: from a name back to its cause, the shortest way, as reach finds in that order
  *
- * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of a
- * type, "RISK WRITE_RISK"; 'a', "", "ALL EVER": of opaque SQL, and of any; 'n', a custom setting that this code names;
- * 's', the schema of postgres_fdw; 'q' if the database has no sequence; 'v', the version of the code: a count and a sum
- * over the rows that the answer depends on, with the transactions that wrote them. DATABASE_CODE_VERSION asks for that
- * alone, in a few milliseconds.
+ * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
+ * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER": of opaque SQL, and of any; 'n', a custom setting that this code
+ * names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version: a count and a sum over the
+ * rows that the answer depends on, with the transactions that wrote them. DATABASE_CODE_VERSION asks for that alone,
+ * in a few milliseconds.
  */
 /* clang-format off */
 #define DATABASE_CODE_SETTINGS MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '3s'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'; SET LOCAL enable_nestloop = off; " \
@@ -29,14 +30,14 @@
 #define DATABASE_CODE_VERSION_ROW \
 	"SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), '' FROM (SELECT oid, xmin AS x FROM pg_proc " \
 	"UNION ALL SELECT oid, xmin FROM pg_type WHERE oid >= 16384 AND typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') " \
-	"UNION ALL SELECT oid, hashtext(relname || relkind::text)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' " \
-	"UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' LIMIT 1) UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE attrelid >= 16384 AND atttypid >= 16384 AND attnum > 0 " \
-	"UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_policy UNION ALL SELECT oid, xmin FROM pg_attrdef UNION ALL SELECT oid, xmin FROM pg_constraint WHERE conbin IS NOT NULL OR contype = 'f' " \
-	"UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal UNION ALL SELECT indexrelid, xmin FROM pg_index WHERE indexrelid >= 16384 AND (indexprs IS NOT NULL OR indpred IS NOT NULL) UNION ALL SELECT oid, xmin FROM pg_statistic_ext " \
-	"UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits UNION ALL SELECT oid, xmin FROM pg_operator UNION ALL SELECT oid, xmin FROM pg_opclass WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_amop WHERE oid >= 16384 " \
-	"UNION ALL SELECT oid, xmin FROM pg_amproc WHERE oid >= 16384 UNION ALL SELECT rngtypid, xmin FROM pg_range WHERE rngtypid >= 16384 UNION ALL SELECT oid, xmin FROM pg_cast UNION ALL SELECT oid, xmin FROM pg_language " \
-	"UNION ALL SELECT oid, xmin FROM pg_event_trigger UNION ALL SELECT oid, xmin FROM pg_extension UNION ALL SELECT objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259) " \
-	"UNION ALL SELECT oid, xmin FROM pg_foreign_server UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper UNION ALL SELECT setrole, xmin FROM pg_db_role_setting) AS versions "
+	"UNION ALL SELECT oid, hashtext(relname || relkind::text)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' LIMIT 1) " \
+	"UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE attrelid >= 16384 AND atttypid >= 16384 AND attnum > 0 UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384 " \
+	"UNION ALL SELECT oid, xmin FROM pg_policy UNION ALL SELECT oid, xmin FROM pg_attrdef UNION ALL SELECT oid, xmin FROM pg_constraint WHERE conbin IS NOT NULL OR contype = 'f' UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal " \
+	"UNION ALL SELECT indexrelid, xmin FROM pg_index WHERE indexrelid >= 16384 AND (indexprs IS NOT NULL OR indpred IS NOT NULL) UNION ALL SELECT oid, xmin FROM pg_statistic_ext UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits " \
+	"UNION ALL SELECT oid, xmin FROM pg_operator UNION ALL SELECT oid, xmin FROM pg_opclass WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_amproc WHERE oid >= 16384 " \
+	"UNION ALL SELECT rngtypid, xmin FROM pg_range WHERE rngtypid >= 16384 UNION ALL SELECT oid, xmin FROM pg_cast UNION ALL SELECT oid, xmin FROM pg_language UNION ALL SELECT oid, xmin FROM pg_event_trigger " \
+	"UNION ALL SELECT oid, xmin FROM pg_extension UNION ALL SELECT objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259) UNION ALL SELECT oid, xmin FROM pg_foreign_server " \
+	"UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper UNION ALL SELECT setrole, xmin FROM pg_db_role_setting) AS versions "
 #define DATABASE_CODE_VERSION DATABASE_CODE_SETTINGS MESSAGE_OURS DATABASE_CODE_VERSION_ROW
 #define DATABASE_CODE_SQL DATABASE_CODE_SETTINGS MESSAGE_OURS \
 	"WITH RECURSIVE remote AS MATERIALIZED ( SELECT CASE WHEN (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') + (SELECT count(*) FROM pg_foreign_server) > 0 THEN 767 ELSE 255 END AS anything, " \
@@ -48,42 +49,40 @@
 	"bt_index_parent_check,crosstab,crosstab2,crosstab3,crosstab4,connectby,xpath_table}', NULL), ('{dblink_connect,dblink_connect_u}', 512), ('{dblink,dblink_exec,dblink_open,dblink_fetch, " \
 	"dblink_close,dblink_send_query,dblink_get_result,dblink_build_sql_insert,dblink_build_sql_update,dblink_build_sql_delete}', 767), ('{load,isn_weak,pg_start_backup,pg_backup_start, " \
 	"pg_replication_origin_session_setup,pg_create_physical_replication_slot,pg_create_logical_replication_slot,pg_copy_physical_replication_slot,pg_copy_logical_replication_slot}', 256), " \
-	"('{pg_advisory_lock,pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,pg_advisory_unlock,pg_advisory_unlock_shared,pg_advisory_unlock_all}', 4), ('{set_config,set_limit,reset,pg_settings}', 1), " \
-	"('{temp,temporary,pg_temp}', 2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{currval,lastval}', 64), ('{setseed}', 128)) AS v(words, parts) " \
+	"('{pg_advisory_lock,pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,pg_advisory_unlock,pg_advisory_unlock_shared,pg_advisory_unlock_all}', 4), ('{set_config,set_limit,reset,pg_settings}', 1), ('{temp,temporary,pg_temp}', " \
+	"2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{currval,lastval}', 64), ('{setseed}', 128)) AS v(words, parts) " \
 	"), own AS MATERIALIZED ( SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13 " \
 	"), fun AS MATERIALIZED ( SELECT *, CASE WHEN lanname NOT IN ('c', 'internal') AND NOT is_big THEN lower(prosrc COLLATE \"C\") END AS src, lanname IN ('sql', 'plpgsql') AS is_sql FROM ( " \
-	"SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, p.oid IN (SELECT " \
-	"d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid WHERE d.classid = 1255 AND d.deptype = 'e' AND extname = ANY " \
+	"SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, p.oid IN (SELECT d.objid " \
+	"FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid WHERE d.classid = 1255 AND d.deptype = 'e' AND extname = ANY " \
 	"('{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,fuzzystrmatch,hstore,insert_username,intagg,intarray, " \
 	"isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto, " \
-	"pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent, uuid-ossp,vector,xml2}')) OR lanname = 'sql' " \
-	"AND p.oid IN (SELECT d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid WHERE d.classid = 1255 AND extname = 'orafce') AS is_known FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid " \
-	">= 16384) AS f " \
+	"pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent, uuid-ossp,vector,xml2}')) OR lanname = 'sql' AND p.oid " \
+	"IN (SELECT d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid WHERE d.classid = 1255 AND extname = 'orafce') AS is_known FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384) AS f " \
 	"), named(class, oid, name, kind) AS MATERIALIZED ( SELECT 1255::oid, oid, lower(proname::text COLLATE \"C\"), 'f' FROM fun " \
 	"UNION ALL SELECT 1259, oid, lower(relname::text COLLATE \"C\"), 'r' FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c') AND relpersistence <> 't' " \
 	"UNION ALL SELECT 1247, oid, lower(typname::text COLLATE \"C\"), 'r' FROM pg_type WHERE oid >= 16384 " \
-	"UNION ALL SELECT 2617, o.oid, k COLLATE \"C\", CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode LEFT JOIN (VALUES ('~~', '{like}'), ('!~~', '{like}'), ('~~*', '{ilike}'), " \
-	"('!~~*', '{ilike}'), ('~', '{similar}'), ('!~', '{similar}'), ('>=', '{between}'), ('<=', '{between}'), ('<', '{between}'), ('>', '{between}'), ('=', '{in,nullif,distinct,case,using,natural}'), ('<>', '{in,!=}')) AS a(symbol, words) ON " \
-	"a.symbol = oprname, unnest(oprname::text || coalesce(a.words::text[], '{}')) AS k WHERE o.oid >= 16384 AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE AND oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < " \
-	"16384 AND 25 IN (oprleft, oprright))) " \
+	"UNION ALL SELECT 2617, o.oid, k COLLATE \"C\", CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode LEFT JOIN (VALUES ('~~', '{like}'), ('!~~', '{like}'), ('~~*', '{ilike}'), ('!~~*', " \
+	"'{ilike}'), ('~', '{similar}'), ('!~', '{similar}'), ('>=', '{between}'), ('<=', '{between}'), ('<', '{between}'), ('>', '{between}'), ('=', '{in,nullif,distinct,case,using,natural}'), ('<>', '{in,!=}')) AS a(symbol, words) ON a.symbol = " \
+	"oprname, unnest(oprname::text || coalesce(a.words::text[], '{}')) AS k WHERE o.oid >= 16384 AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE AND oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN " \
+	"(oprleft, oprright))) " \
 	"), vocabulary AS MATERIALIZED ( SELECT name, (row_number() OVER ())::text::oid AS id FROM (SELECT DISTINCT name FROM named WHERE kind <> 'o') AS v " \
 	"), ambiguous AS MATERIALIZED ( " \
-	"SELECT lower(typname::text COLLATE \"C\") AS word FROM (SELECT typname, CASE WHEN typtype = 'c' AND NOT oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384 UNION SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) " \
-	"THEN (SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) ELSE oid::text END AS made_of FROM (SELECT *, " \
-	"count(*) OVER (PARTITION BY typname) AS times FROM pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')) AS t WHERE times > 1) AS t GROUP BY typname HAVING " \
-	"count(DISTINCT made_of) > 1 " \
-	"), word AS MATERIALIZED ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, unnest(string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', " \
-	"repeat(' ', 35)), ' ')) AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
+	"SELECT lower(typname::text COLLATE \"C\") AS word FROM (SELECT typname, CASE WHEN typtype = 'c' AND NOT oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384 UNION SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) THEN " \
+	"(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) ELSE oid::text END AS made_of FROM (SELECT *, count(*) OVER " \
+	"(PARTITION BY typname) AS times FROM pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')) AS t WHERE times > 1) AS t GROUP BY typname HAVING count(DISTINCT made_of) > 1 " \
+	"), word AS MATERIALIZED ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, unnest(string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' " \
+	"', 35)), ' ')) AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
 	"UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])) " \
 	"), writes AS MATERIALIZED ( SELECT DISTINCT oid FROM word WHERE word IN ('insert', 'update', 'delete', 'merge', 'copy', 'alter', 'refresh') " \
-	"), readers AS MATERIALIZED ( SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT lower(relname::text COLLATE \"C\") FROM pg_class WHERE " \
-	"relkind IN ('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT " \
+	"), readers AS MATERIALIZED ( SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT lower(relname::text COLLATE \"C\") FROM pg_class WHERE relkind IN " \
+	"('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT " \
 	"unnest('{cast,execute,user,current_user,current_role,session_user,system_user,current_catalog,current_schema,current_date,current_time,current_timestamp,localtime,localtimestamp,today,tomorrow,yesterday}'::text[]) " \
 	"), lying AS MATERIALIZED ( " \
-	"SELECT oid FROM fun f WHERE provolatile = 'i' AND NOT (is_known AND lanname IN ('c', 'sql')) AND CASE WHEN lanname = 'internal' THEN prosrc <> 'aggregate_dummy' AND prosrc IN (SELECT prosrc FROM pg_proc WHERE prolang = 12 AND provolatile " \
-	"<> 'i') ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM readers WHERE word ~ '^[0-9]|[^a-z0-9_$]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0) OR EXISTS (SELECT FROM pg_cast c JOIN fun g ON g.oid = " \
-	"castfunc WHERE g.provolatile <> 'i') OR EXISTS (SELECT FROM pg_operator o JOIN fun g ON g.oid = oprcode WHERE g.provolatile <> 'i' AND strpos(f.src, oprname) > 0) OR string_to_array(translate(src, E' " \
-	"\\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' ', 35)), ' ') && (SELECT array_agg(word) FROM readers) END " \
+	"SELECT oid FROM fun f WHERE provolatile = 'i' AND NOT (is_known AND lanname IN ('c', 'sql')) AND CASE WHEN lanname = 'internal' THEN prosrc <> 'aggregate_dummy' AND prosrc IN (SELECT prosrc FROM pg_proc WHERE prolang = 12 AND provolatile <> 'i') " \
+	"ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM readers WHERE word ~ '^[0-9]|[^a-z0-9_$]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0) OR EXISTS (SELECT FROM pg_cast c JOIN fun g ON g.oid = castfunc WHERE " \
+	"g.provolatile <> 'i') OR EXISTS (SELECT FROM pg_operator o JOIN fun g ON g.oid = oprcode WHERE g.provolatile <> 'i' AND strpos(f.src, oprname) > 0) OR string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' ', " \
+	"35)), ' ') && (SELECT array_agg(word) FROM readers) END " \
 	"), tree(class, oid, w, tree) AS MATERIALIZED ( SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, ev_qual) FROM pg_rewrite WHERE oid >= 16384 UNION ALL SELECT 1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy " \
 	"UNION ALL SELECT 1259, adrelid, true, adbin::text FROM pg_attrdef UNION ALL SELECT 1259, conrelid, true, conbin::text FROM pg_constraint WHERE conbin IS NOT NULL AND oid >= 16384 " \
 	"UNION ALL SELECT 1247, contypid, false, conbin::text FROM pg_constraint WHERE conbin IS NOT NULL AND oid >= 16384 AND contypid <> 0 UNION ALL SELECT 1259, tgrelid, true, tgqual::text FROM pg_trigger WHERE tgqual IS NOT NULL " \
@@ -91,27 +90,27 @@
 	"UNION ALL SELECT 1255, oid, false, concat(proargdefaults::text, CASE WHEN prosrc = '' THEN to_jsonb(p)->>'prosqlbody' END) FROM pg_proc p WHERE oid >= 16384 AND (proargdefaults IS NOT NULL OR prosrc = '') " \
 	"UNION ALL SELECT 1247, oid, false, typdefaultbin::text FROM pg_type WHERE typdefaultbin IS NOT NULL AND oid >= 16384 " \
 	"), base(class, oid, w, parts, reason) AS MATERIALIZED ( " \
-	"SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql AND (is_big OR src ~ $r$_shared|\\m[gs]d\\M|global$r$) THEN 1280 ELSE 1024 END, CASE WHEN is_big THEN 'a long body' " \
-	"ELSE 'language ' || lanname END FROM fun, remote WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known " \
+	"SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql AND (is_big OR src ~ $r$_shared|\\m[gs]d\\M|global$r$) THEN 1280 ELSE 1024 END, CASE WHEN is_big THEN 'a long body' ELSE " \
+	"'language ' || lanname END FROM fun, remote WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known " \
 	"UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o ON o.prosrc = f.prosrc WHERE lanname = 'internal' AND prolang = 12 UNION ALL SELECT 1255, oid, false, parts, upper(word) FROM word JOIN signs USING (word) " \
 	"UNION ALL SELECT 1255, oid, false, 2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql' " \
 	"UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\\mdo\\M$r$ THEN anything ELSE 129 END, 'SET, DO' FROM fun, remote WHERE src ~ $r$(^|;|>>|\\*/|--[^\\n]*|\\m(begin|then|else|loop)\\M)\\s*(set|do)\\M$r$ " \
 	"UNION ALL SELECT 1255, oid, false, anything, 'U&\"' FROM fun, remote WHERE strpos(src, 'u&\"') > 0 UNION ALL SELECT 1255, oid, false, 130, config FROM fun WHERE config ~* $r$pg_temp|(^| )seed=$r$ " \
 	"UNION ALL SELECT 1255, oid, false, parts, proname FROM own WHERE oid >= 16384 UNION ALL SELECT 1255, oid, false, 1024, lanname FROM fun WHERE is_sql AND NOT (is_known AND lanname = 'sql') " \
 	"UNION ALL SELECT 1255, oid, false, 3072, 'IMMUTABLE' FROM lying UNION ALL SELECT 1255, oid, false, 3072, 'a moment' FROM fun WHERE is_sql AND src ~ $r$\\m(today|tomorrow|yesterday|now(?!\\s*[(]))\\M$r$ " \
-	"UNION ALL SELECT 1255, f.oid, false, CASE WHEN config ~ 'search_path=' THEN 1 ELSE 4096 END, 'types in several schemas' FROM fun f WHERE (SELECT count(*) FROM ambiguous) > 0 AND (config ~ 'search_path=' OR lanname = 'plpgsql' AND (is_big " \
-	"OR oid IN (SELECT oid FROM word JOIN ambiguous USING (word)) OR EXISTS (SELECT FROM ambiguous WHERE word ~ '^[0-9]|[^a-z0-9_$]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0))) " \
+	"UNION ALL SELECT 1255, f.oid, false, CASE WHEN config ~ 'search_path=' THEN 1 ELSE 4096 END, 'types in several schemas' FROM fun f WHERE (SELECT count(*) FROM ambiguous) > 0 AND (config ~ 'search_path=' OR lanname = 'plpgsql' AND (is_big OR oid " \
+	"IN (SELECT oid FROM word JOIN ambiguous USING (word)) OR EXISTS (SELECT FROM ambiguous WHERE word ~ '^[0-9]|[^a-z0-9_$]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0))) " \
 	"UNION ALL SELECT 1255, oid, false, 1024, 'rights' FROM fun WHERE provolatile = 'i' AND proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0) " \
 	"UNION ALL SELECT class, t.oid, w, parts, proname FROM (SELECT * FROM tree WHERE tree ~ (SELECT ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' FROM own)) AS t JOIN own o ON t.tree ~ (':(func|opfunc)id ' || o.oid || ' ') " \
 	"UNION ALL SELECT class, oid, w, 1, 'pg_settings' FROM tree WHERE tree ~ (':relid ' || 'pg_settings'::regclass::oid || ' ') " \
 	"UNION ALL SELECT 1255, aggfnoid, false, parts, proname FROM pg_aggregate JOIN own o ON o.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn) " \
 	"UNION ALL SELECT 2617, o.oid, false, parts, proname FROM pg_operator o JOIN own w ON w.oid = oprcode UNION ALL SELECT 2605, c.oid, false, parts, proname FROM pg_cast c JOIN own w ON w.oid = castfunc " \
-	"UNION ALL SELECT 1259, ftrelid, false, CASE WHEN prosrc = 'postgres_fdw_handler' AND fdws > 0 THEN 512 WHEN prosrc = 'file_fdw_handler' THEN 0 ELSE 256 END, 'foreign table' FROM remote, pg_foreign_table JOIN pg_foreign_server s ON s.oid " \
-	"= ftserver JOIN pg_foreign_data_wrapper d ON d.oid = srvfdw LEFT JOIN pg_proc p ON p.oid = fdwhandler " \
+	"UNION ALL SELECT 1259, ftrelid, false, CASE WHEN prosrc = 'postgres_fdw_handler' AND fdws > 0 THEN 512 WHEN prosrc = 'file_fdw_handler' THEN 0 ELSE 256 END, 'foreign table' FROM remote, pg_foreign_table JOIN pg_foreign_server s ON s.oid = " \
+	"ftserver JOIN pg_foreign_data_wrapper d ON d.oid = srvfdw LEFT JOIN pg_proc p ON p.oid = fdwhandler " \
 	"UNION ALL SELECT 2, 0, false, 2, 'settings of roles or databases' FROM pg_db_role_setting WHERE array_to_string(setconfig, ' ') ~* 'search_path=.*pg_temp' " \
 	"), edge(ac, ao, class, oid, mode) AS MATERIALIZED ( " \
-	"SELECT refclassid, refobjid, classid, objid, CASE WHEN refclassid = 1255 AND classid = 1259 THEN 'k' WHEN refclassid <> 1259 THEN 'p' WHEN classid = 1255 THEN 'a' WHEN classid = 1247 THEN 'r' ELSE 'p' END FROM pg_depend WHERE refobjid >= " \
-	"16384 AND deptype IN ('n', 'a', 'i') AND (refclassid IN (1255, 2617, 1247, 2616, 2753, 2605, 3576, 2601, 2328, 1417) OR refclassid = 1259 AND classid IN (2618, 3256, 1247, 1255)) " \
+	"SELECT refclassid, refobjid, classid, objid, CASE WHEN refclassid = 1255 AND classid = 1259 THEN 'k' WHEN refclassid <> 1259 THEN 'p' WHEN classid = 1255 THEN 'a' WHEN classid = 1247 THEN 'r' ELSE 'p' END FROM pg_depend WHERE refobjid >= 16384 " \
+	"AND deptype IN ('n', 'a', 'i') AND (refclassid IN (1255, 2617, 1247, 2616, 2753, 2605, 3576, 2601, 2328, 1417) OR refclassid = 1259 AND classid IN (2618, 3256, 1247, 1255)) " \
 	"UNION ALL SELECT 2618, oid, 1259, ev_class, CASE ev_type WHEN '1' THEN 'p' ELSE 'w' END FROM pg_rewrite WHERE oid >= 16384 UNION ALL SELECT 3256, oid, 1259, polrelid, 'p' FROM pg_policy " \
 	"UNION ALL SELECT 2604, oid, 1259, adrelid, 'w' FROM pg_attrdef UNION ALL SELECT 2606, oid, 1259, conrelid, 'w' FROM pg_constraint WHERE oid >= 16384 UNION ALL SELECT 2606, oid, 1247, contypid, 'k' FROM pg_constraint WHERE contypid <> 0 " \
 	"UNION ALL SELECT 1259, conrelid, 1259, confrelid, 'w' FROM pg_constraint WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd')) UNION ALL SELECT 2620, oid, 1259, tgrelid, 'w' FROM pg_trigger " \
@@ -128,24 +127,24 @@
 	"UNION ALL SELECT 3466, 0, 1255, oid, 'a' FROM word WHERE word IN ('alter', 'drop', 'grant', 'revoke', 'comment', 'refresh', 'security', 'import', 'reindex') OR word = 'into' AND lanname = 'sql' " \
 	"UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name) WHERE kind <> 'o' " \
 	"UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM word w JOIN vocabulary v ON v.name = w.word " \
-	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, unnest(string_to_array(translate(replace(lower(encode(tgargs, 'escape') COLLATE \"C\"), $r$\\000$r$, ' '), '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > " \
-	"0 UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '\"', '\"\"')) > 0 WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ " \
+	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, unnest(string_to_array(translate(replace(lower(encode(tgargs, 'escape') COLLATE \"C\"), $r$\\000$r$, ' '), '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > 0 " \
+	"UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '\"', '\"\"')) > 0 WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ " \
 	"'^[0-9]|[^a-z0-9_$]' " \
-	"), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, CASE mode WHEN 'w' THEN true WHEN 'a' THEN false ELSE r.w END, CASE WHEN mode = 'k' AND r.parts & 2048 <> 0 " \
-	"THEN r.parts | 4096 ELSE r.parts END FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid WHERE NOT (r.w AND mode = 'r') " \
+	"), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, CASE mode WHEN 'w' THEN true WHEN 'a' THEN false ELSE r.w END, CASE WHEN mode = 'k' AND r.parts & 2048 <> 0 THEN " \
+	"r.parts | 4096 ELSE r.parts END FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid WHERE NOT (r.w AND mode = 'r') " \
 	"), reached AS MATERIALIZED ( SELECT class, oid, min(n) AS n FROM (SELECT *, row_number() OVER () + CASE WHEN parts & 1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r GROUP BY class, oid " \
 	"), cause AS MATERIALIZED ( SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason FROM base JOIN reached USING (class, oid) WHERE parts & 1023 <> 0 OR n > 1000000000 ORDER BY class, oid, parts & 1023 DESC " \
-	"), via AS MATERIALIZED ( SELECT DISTINCT ON (e.class, e.oid) e.class, e.oid, e.ac, e.ao, NULL AS reason FROM edge e JOIN reached f ON e.ac = f.class AND e.ao = f.oid JOIN reached t ON e.class = t.class AND e.oid = t.oid WHERE (e.class, " \
-	"e.oid) NOT IN (SELECT class, oid FROM cause) AND f.n < t.n ORDER BY e.class, e.oid, f.n " \
+	"), via AS MATERIALIZED ( SELECT DISTINCT ON (e.class, e.oid) e.class, e.oid, e.ac, e.ao, NULL AS reason FROM edge e JOIN reached f ON e.ac = f.class AND e.ao = f.oid JOIN reached t ON e.class = t.class AND e.oid = t.oid WHERE (e.class, e.oid) " \
+	"NOT IN (SELECT class, oid FROM cause) AND f.n < t.n ORDER BY e.class, e.oid, f.n " \
 	"), chain(class, oid, ac, ao, told) AS ( SELECT class, oid, class, oid, NULL COLLATE \"C\" FROM named JOIN reached USING (class, oid) " \
-	"UNION ALL SELECT h.class, h.oid, v.ac, v.ao, concat_ws(' <- ', h.told, CASE WHEN h.ac > 100 THEN (SELECT type || ' ' || identity FROM pg_identify_object(h.ac, h.ao, 0)) END, v.reason) COLLATE \"C\" FROM chain h JOIN (SELECT * FROM via " \
-	"UNION ALL SELECT * FROM cause) AS v ON v.class = h.ac AND v.oid = h.ao WHERE length(told) < 300 OR told IS NULL " \
+	"UNION ALL SELECT h.class, h.oid, v.ac, v.ao, concat_ws(' <- ', h.told, CASE WHEN h.ac > 100 THEN (SELECT type || ' ' || identity FROM pg_identify_object(h.ac, h.ao, 0)) END, v.reason) COLLATE \"C\" FROM chain h JOIN (SELECT * FROM via UNION ALL " \
+	"SELECT * FROM cause) AS v ON v.class = h.ac AND v.oid = h.ao WHERE length(told) < 300 OR told IS NULL " \
 	"), risk AS MATERIALIZED ( SELECT class, oid, coalesce(bit_or(parts) FILTER (WHERE NOT w), 0) AS always, coalesce(bit_or(parts) FILTER (WHERE w), 0) AS writing FROM reach GROUP BY class, oid ) " \
-	"SELECT 'r', CASE WHEN name ~ $r$[^\\x01-\\x7f]$r$ THEN chr(127) ELSE name END, kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g') FROM risk JOIN named " \
-	"USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid) GROUP BY 2, kind " \
+	"SELECT 'r', CASE WHEN name ~ $r$[^\\x01-\\x7f]$r$ THEN chr(127) ELSE name END, kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g') FROM risk JOIN named USING " \
+	"(class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid) GROUP BY 2, kind " \
 	"UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads' FROM own, (SELECT bit_or(always | writing) AS all_parts FROM risk) AS a WHERE oid < 16384 AND parts >= 255 AND all_parts > 0 AND parts <> 256 " \
 	"UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247 UNION ALL SELECT 'a', '', coalesce(bit_or(always | writing), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 0), 0) FROM risk " \
-	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM risk JOIN fun USING (oid), regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m WHERE class = " \
-	"1255 AND always & 1 <> 0 LIMIT 200) UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'dblink_get_connections') " \
+	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM risk JOIN fun USING (oid), regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m WHERE class = 1255 AND " \
+	"always & 1 <> 0 LIMIT 200) UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'dblink_get_connections') " \
 	"UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S') " \
 	"UNION ALL " DATABASE_CODE_VERSION_ROW

@@ -35,35 +35,34 @@ pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole
 		database_code_row(&entry->database->code, body, len, is_whole);
 }
 
-struct counted {
-	unsigned risky, compiled; /* names that code with session state is behind; names of any code */
-};
-
 static void
 count_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
 {
-	struct counted *c = arg;
-	unsigned parts = risk.always | risk.in_writes;
+	unsigned *count = arg;
 
 	(void)name;
 	(void)kind;
 	(void)reason;
-	c->risky += (parts & ~(unsigned)RISK_COMPILED) != 0;
-	c->compiled += (parts & RISK_COMPILED) != 0;
+	*count += ((risk.always | risk.in_writes) & ~(unsigned)RISK_COMPILED) != 0;
 }
 
 static void
 log_code(const struct pool_entry *entry)
 {
 	const struct risk_names *risks = entry->database->code.answer->risks;
-	struct counted c = { 0 };
+	unsigned count = 0;
 	char parts[STATE_TEXT_MAX];
 
-	risk_names_each(risks, count_name, &c);
-	log_info(entry->set->log,
-		 "database %s: SQL with one of %u names could touch session state that it does not show (%s), %u names "
-		 "are of functions that PostgreSQL compiles; see SHOW DATABASE_CODE",
-		 entry->database->name, c.risky, state_text(risk_names_all(risks), parts), c.compiled);
+	risk_names_each(risks, count_name, &count);
+	if ((risk_names_all(risks) & ~(unsigned)RISK_COMPILED) == 0)
+		log_info(entry->set->log,
+			 "database %s: none of its functions can change session state; nothing to wash",
+			 entry->database->name);
+	else
+		log_info(entry->set->log,
+			 "database %s: %u of its names reach code that could change session state (%s), which is "
+			 "washed off after SQL with these; see SHOW DATABASE_CODE",
+			 entry->database->name, count, state_text(risk_names_all(risks), parts));
 	if (risk_names_all(risks) & STATE_BACKEND)
 		log_warning(entry->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "

@@ -102,6 +102,25 @@ Test(console_command, reads)
 	}
 }
 
+Test(console_command, takes_sql_to_look_up)
+{
+	char text[400] = "SHOW DATABASE_CODE FOR '";
+	struct command c;
+	struct fail why;
+
+	cr_assert_eq(parse("SHOW DATABASE_CODE FOR 'SELECT ''a''';", &c, &why), 0);
+	cr_expect(c.is_for && !c.has_text);
+	cr_expect_str_eq(c.text, "SELECT 'a'");
+	cr_assert_eq(parse("SHOW DATABASE_CODE LIKE 'app'", &c, &why), 0);
+	cr_expect(c.has_text && !c.is_for);
+	cr_expect_eq(parse("SHOW DATABASE_CODE FOR", &c, &why), -1);
+	cr_expect_eq(parse("SHOW DATABASE_CODE FOR 'a' 'b'", &c, &why), -1);
+	cr_expect_eq(parse("SHOW POOLS FOR 'a'", &c, &why), -1);
+	memset(text + strlen(text), 'x', 256);
+	memcpy(text + strlen(text), "'", 2);
+	cr_expect_eq(parse(text, &c, &why), -1, "half of it would be another statement");
+}
+
 Test(console_command, knows_a_client_by_its_number)
 {
 	struct command c;

@@ -1,0 +1,119 @@
+/*
+ * src/admin/show_code.c - SHOW DATABASE_CODE: through which names SQL reaches code of a database that could touch
+ * session state, and why; SHOW DATABASE_CODE FOR 'SELECT ...': which of these names that SQL has
+ * (session/risk_names.h).
+ */
+#include "admin/show.h"
+
+#include "session/risk_names.h"
+#include "session/seal.h"
+
+#include <string.h>
+
+struct code_row {
+	const char *database, *name, *kind, *state, *in_writes, *because;
+	uint64_t age_ms;
+};
+
+static const struct column code_columns[] = {
+	COLUMN(TEXT, struct code_row, database),  COLUMN(TEXT, struct code_row, name),
+	COLUMN(TEXT, struct code_row, kind),	  COLUMN(TEXT, struct code_row, state),
+	COLUMN(TEXT, struct code_row, in_writes), COLUMN(TEXT, struct code_row, because),
+	COLUMN(INT8, struct code_row, age_ms),
+};
+
+struct code_fill {
+	struct rows *rows;
+	struct code_row row; /* what all rows of a database have in common */
+	const char *sql; /* NULL: all names are shown */
+};
+
+/* What this SQL could touch by one name alone. Without memory, as much as by the name itself. */
+static unsigned
+risk_by(const char *name, enum risk_kind kind, struct risk risk, const char *sql)
+{
+	struct risk_names *one = risk_names_new();
+	unsigned parts = risk.always | risk.in_writes;
+
+	if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
+		parts = risk_names_of_sql(one, sql, strlen(sql));
+	risk_names_free(one);
+	return parts;
+}
+
+/* Its words don't show what it runs. */
+static bool
+is_opaque(const char *sql)
+{
+	struct risk_names *none = risk_names_new();
+	bool is_so = true;
+
+	if (none != NULL) {
+		risk_names_set_all(none, STATE_SETTINGS, 0);
+		is_so = risk_names_of_sql(none, sql, strlen(sql)) != 0;
+	}
+	risk_names_free(none);
+	return is_so;
+}
+
+static void
+add_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+{
+	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword" };
+	struct code_fill *fill = arg;
+	struct code_row row = fill->row;
+	char always[STATE_TEXT_MAX], in_writes[STATE_TEXT_MAX];
+	unsigned parts = risk.always;
+
+	if (fill->sql != NULL)
+		parts = risk_by(name, kind, risk, fill->sql);
+	if (fill->sql != NULL && parts == 0)
+		return;
+	row.name = strcmp(name, RISK_BEYOND_ASCII) == 0 ? "(any that is not ASCII)" : name;
+	row.kind = kinds[kind];
+	row.state = state_text(parts, always);
+	row.in_writes = state_text(risk.in_writes, in_writes);
+	row.because = reason;
+	rows_add(fill->rows, &row);
+}
+
+/* A row for each name, and one for all SQL together: of the whole database, or that was asked about. */
+static void
+add_answer(struct code_fill *fill, const struct risk_names *risks)
+{
+	struct code_row row = fill->row;
+	char parts[STATE_TEXT_MAX];
+	bool is_of_all = fill->sql == NULL || is_opaque(fill->sql);
+
+	if (fill->sql == NULL || !is_of_all)
+		risk_names_each(risks, add_name, fill);
+	row.kind = is_of_all ? "opaque SQL" : "this SQL";
+	row.state = state_text(
+	    is_of_all ? risk_names_all(risks) : risk_names_of_sql(risks, fill->sql, strlen(fill->sql)), parts);
+	rows_add(fill->rows, &row);
+}
+
+static void
+fill_code(const struct show_env *env, struct rows *rows)
+{
+	for (const struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
+		const struct code_answer *answer = d->code.answer;
+		struct code_fill fill = { .rows = rows,
+					  .row = { .database = d->name,
+						   .name = "",
+						   .kind = "",
+						   .state = "unknown",
+						   .in_writes = "none",
+						   .because = "" },
+					  .sql = env->command->is_for ? env->command->text : NULL };
+
+		if (answer == NULL) {
+			rows_add(rows, &fill.row);
+			continue;
+		}
+		fill.row.age_ms = show_age_us(env->now_us, d->code.answered_us) / 1000;
+		add_answer(&fill, answer->risks);
+	}
+}
+
+const struct show show_database_code = { SHOW_COLUMNS(code_columns), 0, fill_code };
