@@ -75,14 +75,12 @@
 	"', 35)), ' ')) AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
 	"UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])) " \
 	"), writes AS MATERIALIZED ( SELECT DISTINCT oid FROM word WHERE word IN ('insert', 'update', 'delete', 'merge', 'copy', 'alter', 'refresh') " \
-	"), readers AS MATERIALIZED ( SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT lower(relname::text COLLATE \"C\") FROM pg_class WHERE relkind IN " \
-	"('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT " \
-	"unnest('{cast,execute,user,current_user,current_role,session_user,system_user,current_catalog,current_schema,current_date,current_time,current_timestamp,localtime,localtimestamp,today,tomorrow,yesterday}'::text[]) " \
-	"), lying AS MATERIALIZED ( " \
-	"SELECT oid FROM fun f WHERE provolatile = 'i' AND NOT (is_known AND lanname IN ('c', 'sql')) AND CASE WHEN lanname = 'internal' THEN prosrc <> 'aggregate_dummy' AND prosrc IN (SELECT prosrc FROM pg_proc WHERE prolang = 12 AND provolatile <> 'i') " \
-	"ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM readers WHERE word ~ '^[0-9]|[^a-z0-9_$]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0) OR EXISTS (SELECT FROM pg_cast c JOIN fun g ON g.oid = castfunc WHERE " \
-	"g.provolatile <> 'i') OR EXISTS (SELECT FROM pg_operator o JOIN fun g ON g.oid = oprcode WHERE g.provolatile <> 'i' AND strpos(f.src, oprname) > 0) OR string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' ', " \
-	"35)), ' ') && (SELECT array_agg(word) FROM readers) END " \
+	"), readers AS MATERIALIZED ( SELECT word, word ~ '^[0-9]|[^a-z0-9_$]' AS is_odd FROM (SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT " \
+	"lower(relname::text COLLATE \"C\") FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT oprname FROM pg_operator o JOIN fun f ON f.oid = oprcode WHERE provolatile <> 'i' UNION SELECT " \
+	"unnest('{cast,execute,user,current_user,current_role,session_user,system_user,current_catalog,current_schema,current_date,current_time,current_timestamp,localtime,localtimestamp,today,tomorrow,yesterday}'::text[])) AS r " \
+	"), lying AS MATERIALIZED ( SELECT oid FROM fun f WHERE provolatile = 'i' AND NOT (is_known AND lanname IN ('c', 'sql')) AND CASE WHEN lanname = 'internal' THEN prosrc <> 'aggregate_dummy' AND prosrc IN (SELECT prosrc FROM pg_proc WHERE prolang = " \
+	"12 AND provolatile <> 'i') ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM unnest(string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' ', 35)), ' ')) AS w WHERE w IN (SELECT " \
+	"word FROM readers)) OR EXISTS (SELECT FROM readers WHERE is_odd AND strpos(f.src, replace(word, '\"', '\"\"')) > 0) OR EXISTS (SELECT FROM pg_cast c JOIN fun g ON g.oid = castfunc WHERE g.provolatile <> 'i') END " \
 	"), tree(class, oid, w, tree) AS MATERIALIZED ( SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, ev_qual) FROM pg_rewrite WHERE oid >= 16384 UNION ALL SELECT 1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy " \
 	"UNION ALL SELECT 1259, adrelid, true, adbin::text FROM pg_attrdef UNION ALL SELECT 1259, conrelid, true, conbin::text FROM pg_constraint WHERE conbin IS NOT NULL AND oid >= 16384 " \
 	"UNION ALL SELECT 1247, contypid, false, conbin::text FROM pg_constraint WHERE conbin IS NOT NULL AND oid >= 16384 AND contypid <> 0 UNION ALL SELECT 1259, tgrelid, true, tgqual::text FROM pg_trigger WHERE tgqual IS NOT NULL " \

@@ -24,7 +24,7 @@ def questions(header=HEADER):
     text = re.sub(r"/\*.*?\*/\n", "", header.read_text(encoding="utf-8"), count=1, flags=re.S).replace("\\\n", " ")
     for line in text.splitlines():
         found = re.match(r"#define (\w+)\s+(.*)", line)
-        if found and '"' in found[2]:
+        if found:
             parts = re.findall(r'"(?:[^"\\]|\\.)*"|\w+', found[2])
             made[found[1]] = "".join(ast.literal_eval(part) if part[0] == '"' else made[part] for part in parts)
     return made
