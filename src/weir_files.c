@@ -47,11 +47,12 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 	const struct problem_sink sink = { .problems = problems };
 	size_t errors_before = problems->error_count;
 	struct fail why;
-	struct users *users = users_load(path, tell_of_user, problems, &why);
+	bool is_lenient = config_is_pgbouncers(config);
+	struct users *users = users_load(path, is_lenient, tell_of_user, problems, &why);
 
 	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */
 		problem_error(&sink, 0, "%s", why.text);
-	users_check(users, path, needs_secrets, config_is_pgbouncers(config), tell_of_user, problems);
+	users_check(users, path, needs_secrets, is_lenient, tell_of_user, problems);
 	if (problems->error_count == errors_before)
 		return users;
 	users_unref(users);

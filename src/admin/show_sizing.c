@@ -101,16 +101,17 @@ say_pool(const struct pool_entry *e, uint64_t now_us, struct rows *rows)
 {
 	struct use u = use_of(e, now_us);
 
-	show_say(rows, "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these are the last %s.",
-		 e->database->name, e->user, e->settings.pool_size, e->settings.max_overflow,
-		 duration_of(u.span_us).text);
+	show_say(
+	    rows,
+	    "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these figures are for the last %s.",
+	    e->database->name, e->user, e->settings.pool_size, e->settings.max_overflow, duration_of(u.span_us).text);
 	show_say(rows, "In use: %.1f connections on average, %" PRIu32 " of %" PRIu32 " at most.", u.in_use, u.peak,
 		 u.limit);
 	show_say(rows,
 		 "Lent %" PRIu64
-		 " times, for %s on average; %.0f %% of the time that connections were in use their clients "
+		 " time%s, for %s on average; %.0f %% of the time that connections were in use their clients "
 		 "idled in transactions.",
-		 u.loans, duration_of((uint64_t)u.hold_us).text, u.idle * 100);
+		 u.loans, u.loans == 1 ? "" : "s", duration_of((uint64_t)u.hold_us).text, u.idle * 100);
 	show_say(rows, "Waits for a connection, for one to be opened included: %" PRIu64 "; timed out: %" PRIu64 ".",
 		 u.waits, u.timeouts);
 	advise(e, &u, rows);
@@ -128,7 +129,9 @@ fill_pool(const struct show_env *env, struct rows *rows)
 			say_pool(e, env->now_us, rows);
 		}
 	if (!is_found)
-		show_say(rows, "Database %s has no pool: nobody has used it since pgweir was started, or not for long.",
+		show_say(rows,
+			 "Database %s has no pool: nobody has used it since pgweir was started, or not for long. "
+			 "SHOW POOLS lists those there are.",
 			 name);
 }
 

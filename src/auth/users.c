@@ -64,6 +64,7 @@ struct reader {
 	users_tell *tell;
 	void *arg;
 	size_t bad_count;
+	bool is_lenient; /* broken lines are left out */
 };
 
 enum secret_kind
@@ -285,9 +286,9 @@ mistake_of(const struct user *u, bool needs_secrets)
 	if (u->kind == SECRET_NONE && needs_secrets)
 		return "the secret is empty: this user can't log in";
 	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "SCRAM-SHA-256", 13) == 0)
-		return "looks like a SCRAM verifier but isn't one: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey; has a "
-		       "shell "
-		       "eaten its $?";
+		return "looks like a SCRAM verifier but isn't one: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey; a "
+		       "shell may "
+		       "have expanded its $";
 	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "md5", 3) == 0 &&
 	    u->secret[strspn(u->secret, LETTERS_AND_DIGITS)] == '\0') /* "md5-secret" is a password */
 		return "looks like an MD5 secret but isn't one: md5 and 32 digits, 0-9 and a-f";
@@ -391,7 +392,7 @@ note_bad_line(struct reader *r, const struct fail *bad, struct fail *why)
 	if (r->bad_count++ == 0)
 		*why = *bad;
 	if (r->tell != NULL && r->bad_count <= BAD_LINES_MAX)
-		r->tell(true, bad->text, r->arg);
+		r->tell(!r->is_lenient, bad->text, r->arg);
 	skip_line(r);
 }
 
@@ -432,14 +433,21 @@ take_lines(struct reader *r, struct users *users, struct fail *why)
 		if (r->at == r->end)
 			break;
 	}
-	return r->bad_count == 0 ? 0 : -1;
+	return r->bad_count == 0 || r->is_lenient ? 0 : -1;
 }
 
 struct users *
-users_parse(const char *text, size_t text_len, const char *path, users_tell *tell, void *arg, struct fail *why)
+users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell, void *arg,
+	    struct fail *why)
 {
 	struct users *users = users_new(text_len + 1); /* two quotes make room for each terminator */
-	struct reader r = { .at = text, .end = text + text_len, .line = 1, .path = path, .tell = tell, .arg = arg };
+	struct reader r = { .at = text,
+			    .end = text + text_len,
+			    .line = 1,
+			    .path = path,
+			    .tell = tell,
+			    .arg = arg,
+			    .is_lenient = is_lenient };
 
 	if (users == NULL) {
 		fail_set(why, "53200", "%.150s: no memory for its users", path);
@@ -517,7 +525,7 @@ open_file(const char *path, struct stat *st, struct fail *why)
 }
 
 struct users *
-users_load(const char *path, users_tell *tell, void *arg, struct fail *why)
+users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why)
 {
 	struct users *users = NULL;
 	struct stat st;
@@ -528,7 +536,7 @@ users_load(const char *path, users_tell *tell, void *arg, struct fail *why)
 		return NULL;
 	if (read_file(fd, path, (size_t)st.st_size, &text, why) == 0) {
 		warn_of_mode(&st, path, tell, arg);
-		users = users_parse(text, (size_t)st.st_size, path, tell, arg, why);
+		users = users_parse(text, (size_t)st.st_size, path, is_lenient, tell, arg, why);
 		OPENSSL_cleanse(text, (size_t)st.st_size + 1);
 		free(text);
 	}

@@ -30,12 +30,13 @@ typedef void users_tell(bool is_error, const char *text, void *arg); /* text is 
 /*
  * Reads a file of at most 64 MiB. Returns NULL with *why set (F0000, naming path:line) if it can't be read or a line is
  * broken; tell (which may be NULL) is called for each of the first 100 broken lines. It is also called, for warnings,
- * if others may read or change the file, and about duplicate names: the last wins.
+ * if others may read or change the file, and about duplicate names: the last wins. With is_lenient broken lines are
+ * left out with a warning each: PgBouncer logs them and starts.
  */
-struct users *users_load(const char *path, users_tell *tell, void *arg, struct fail *why);
+struct users *users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why);
 /* The same from memory. */
-struct users *users_parse(const char *text, size_t text_len, const char *path, users_tell *tell, void *arg,
-			  struct fail *why);
+struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell,
+			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
 struct users *users_ref(struct users *users); /* from any thread, as is unref */
 void users_unref(struct users *users); /* the last one wipes all secrets; NULL is fine */

@@ -133,13 +133,26 @@ put_bouncer_word(struct buf *to, const char *name, const char *value)
 	buf_printf(to, "%s", is_quoted ? "'" : "");
 }
 
+/* Where it has no host. PgBouncer starts with no unix_socket_dir, too, and clients of such a database get an error. */
+static const char *
+socket_dir(const struct connect *c)
+{
+	const char *dir = bouncer_value(c->b, "unix_socket_dir");
+
+	if (*dir != '\0')
+		return dir;
+	dir = bouncer_key_find("unix_socket_dir")->default_value;
+	problem_warning(c->b->sink, c->entry->line, "no host is given and unix_socket_dir is empty: %s is used", dir);
+	return dir;
+}
+
 static void
 put_hosts(const struct connect *c, struct buf *to)
 {
 	const char *host = value_of(c, "host"), *port = value_of(c, "port"),
 		   *balance = value_of(c, "load_balance_hosts");
 
-	put_bouncer_word(to, "host", host != NULL ? host : bouncer_value(c->b, "unix_socket_dir"));
+	put_bouncer_word(to, "host", host != NULL ? host : socket_dir(c));
 	if (port != NULL)
 		put_bouncer_word(to, "port", port);
 	if (host == NULL || strchr(host, ',') == NULL)
@@ -303,7 +316,7 @@ put_peer(struct buf *to, const struct connect *c)
 	bool is_v6;
 
 	if (host == NULL)
-		host = bouncer_value(c->b, "unix_socket_dir");
+		host = socket_dir(c);
 	is_v6 = *host != '/' && strchr(host, ':') != NULL;
 	buf_printf(to, "%s%s=%s%s%s:%s", to->len > 0 ? ", " : "", c->entry->name, is_v6 ? "[" : "", host,
 		   is_v6 ? "]" : "", port != NULL ? port : "6432");

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "config/bouncer.h"
+#include "config/bouncer_state.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,6 +28,22 @@ make_printable(char *text)
 	for (; *text != '\0'; text++)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)
 			*text = '?';
+}
+
+/*
+ * The body of a problem behind name, which a file of PgBouncer's has there, without our own name for the same:
+ * "logfile: destination = /x: ..." is "logfile: /x: ...".
+ */
+static const char *
+without_our_name(const char *body, const char *name)
+{
+	const struct bouncer_key *theirs = bouncer_key_find(name);
+	size_t len = theirs != NULL && theirs->key != NULL ? strlen(theirs->key) : 0;
+
+	if (strncmp(body, "upstream: ", 10) == 0)
+		return body + 10;
+	return len > 0 && strncmp(body, theirs->key, len) == 0 && strncmp(body + len, " = ", 3) == 0 ? body + len + 3
+												     : body;
 }
 
 static void
@@ -60,7 +77,8 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 	if (name != NULL && strncmp(body, name, strlen(name)) == 0)
 		name = NULL; /* it is said already */
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
-		 name != NULL ? name : "", name != NULL ? ": " : "", body);
+		 name != NULL ? name : "", name != NULL ? ": " : "",
+		 name != NULL ? without_our_name(body, name) : body);
 	make_printable(text);
 	slot->is_error = is_error;
 	slot->line = line;

@@ -155,8 +155,13 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:2: error: client_tls_sslmode = require needs client_tls_cert_file and "
 	  "client_tls_key_file" },
 	{ MAIN "listen_addr = db.example\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: listen = db.example:6432: \"db.example\" is not a numeric "
+	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: db.example:6432: \"db.example\" is not a numeric "
 	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
+	{ "[pgbouncer]\nunix_socket_dir =\nlisten_addr = *\n[databases]\na = port=99999\n",
+	  "/nonexistent/pgbouncer.ini:5: error: a: a port is a number from 1 to 65535" },
+	{ "[pgbouncer]\nauth_type = hba\n" DATABASES, "/nonexistent/pgbouncer.ini:2: error: auth_type: hba needs "
+						      "auth_hba_file, a file of rules as in PostgreSQL's "
+						      "pg_hba.conf" },
 	{ MAIN "[databases]\na = host=x what=ever\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter \"what\" here" },
 	{ MAIN "[databases]\na = pool_sise=3\n", "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter "

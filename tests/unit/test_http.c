@@ -824,7 +824,7 @@ Test(http, a_name_and_its_password_open_the_status_page)
 {
 	static const char file[] = "\"plain\" \"sesame\"\n";
 	struct fail why;
-	struct users *users = users_parse(file, sizeof(file) - 1, "x", NULL, NULL, &why);
+	struct users *users = users_parse(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
 
 	cr_expect(http_is_authorized(users, "Basic cGxhaW46c2VzYW1l"), "plain:sesame");
 	cr_expect(http_is_authorized(users, "basic cGxhaW46c2VzYW1l"), "the scheme's case is free");
@@ -855,7 +855,7 @@ guesser_init(struct guesser *t)
 
 	memset(t, 0, sizeof(*t));
 	t->now_us = 1000 * US_PER_S;
-	t->users = users_parse(file, sizeof(file) - 1, "x", NULL, NULL, &why);
+	t->users = users_parse(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
 	cr_assert_eq(http_guesses_init(&t->g), 0);
 }
 
@@ -928,7 +928,7 @@ Test(http, wrong_passwords_take_a_tenth_of_the_thread_whoever_sends_them)
 
 	guesser_init(&t);
 	users_unref(t.users);
-	t.users = users_parse(file, sizeof(file) - 1, "x", NULL, NULL, &why);
+	t.users = users_parse(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
 	cr_assert_not_null(t.users, "%s", why.text);
 	begin_us = clock_now_us();
 	for (int i = 0; i < 250; i++) {

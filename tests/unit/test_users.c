@@ -42,7 +42,7 @@ parse(const char *text, size_t len, struct warnings *w, struct fail *why)
 	memset(w, 0, sizeof(*w));
 	memset(why, 0, sizeof(*why));
 	memcpy(exact + 1, text, len);
-	users = users_parse(exact + 1, len, "users.txt", note_warning, w, why);
+	users = users_parse(exact + 1, len, "users.txt", false, note_warning, w, why);
 	free(exact);
 	return users;
 }
@@ -139,6 +139,26 @@ Test(users, all_broken_lines_are_told_of)
 				"users.txt:3: a quote is not closed on its line\n"
 				"users.txt:5: a secret in quotes must follow the name\n");
 	cr_expect_str_eq(why.text, "users.txt:2: a line must begin with a name in quotes", "the first is the reason");
+}
+
+/* As PgBouncer reads a file: its broken lines don't lock everybody out. */
+Test(users, broken_lines_are_left_out_with_a_warning_each)
+{
+	static const char text[] = "\"a\" \"x\n\"b\" \"y\"\nfoo\n\"c\"\n\"d\" \"z\"";
+	struct warnings w = { 0 };
+	struct user_secret b, d;
+	struct users *users;
+	struct fail why;
+
+	users = users_parse(text, sizeof(text) - 1, "f", true, note_warning, &w, &why);
+	cr_assert_not_null(users);
+	cr_expect_eq(users_count(users), 2);
+	cr_assert(users_find(users, "b", &b) && users_find(users, "d", &d));
+	cr_expect_str_eq(b.text, "y");
+	cr_expect_str_eq(d.text, "z");
+	cr_expect_str_eq(w.all, "f:1: a quote is not closed on its line\nf:3: a line must begin with a name in quotes\n"
+				"f:4: a secret in quotes must follow the name\n");
+	users_unref(users);
 }
 
 Test(users, names_and_secrets_have_limits)
@@ -284,7 +304,7 @@ Test(users, a_hundred_thousand)
 
 	for (int i = 0; i < count; i++)
 		len += (size_t)snprintf(text + len, room - len, "\"user%d\" \"secret %d\"\n", i, i);
-	users = users_parse(text, len, "users.txt", NULL, NULL, &why);
+	users = users_parse(text, len, "users.txt", false, NULL, NULL, &why);
 	free(text);
 	cr_assert_not_null(users);
 	cr_assert_eq(users_count(users), (size_t)count);
@@ -322,7 +342,7 @@ Test(users, a_file_is_read)
 	char path[64];
 
 	make_file(path, "\"a\" \"x\"\n\"b\" \"" SCRAM_SECRET "\"\n", 0640);
-	users = users_load(path, note_warning, &w, &why);
+	users = users_load(path, false, note_warning, &w, &why);
 	unlink(path);
 	cr_assert_not_null(users, "%s", why.text);
 	cr_expect_eq(users_count(users), 2);
@@ -346,7 +366,7 @@ Test(users, a_file_all_may_read_is_warned_of)
 		char path[64], want[128];
 
 		make_file(path, "", rows[i].mode);
-		users = users_load(path, note_warning, &w, &why);
+		users = users_load(path, false, note_warning, &w, &why);
 		unlink(path);
 		cr_expect_not_null(users);
 		snprintf(want, sizeof(want), "%s: anyone may %s this file of secrets: chmod o-rwx", path, rows[i].may);
@@ -362,7 +382,7 @@ Test(users, a_broken_file_is_refused_whole_and_named)
 	char path[64], want[128];
 
 	make_file(path, "\"a\" \"x\"\nb\n", 0600);
-	cr_expect_null(users_load(path, NULL, NULL, &why));
+	cr_expect_null(users_load(path, false, NULL, NULL, &why));
 	unlink(path);
 	snprintf(want, sizeof(want), "%s:2: a line must begin with a name in quotes", path);
 	cr_expect_str_eq(why.text, want);
@@ -373,18 +393,18 @@ Test(users, what_is_no_file_is_refused)
 	struct fail why;
 	char path[64], want[128];
 
-	cr_expect_null(users_load("/nowhere/users.txt", NULL, NULL, &why));
+	cr_expect_null(users_load("/nowhere/users.txt", false, NULL, NULL, &why));
 	cr_expect_str_eq(why.sqlstate, "F0000");
 	cr_expect_str_eq(why.text, "could not open /nowhere/users.txt: No such file or directory");
-	cr_expect_null(users_load("/tmp", NULL, NULL, &why));
+	cr_expect_null(users_load("/tmp", false, NULL, NULL, &why));
 	cr_expect_str_eq(why.text, "/tmp is not a regular file");
-	cr_expect_null(users_load("/proc/self/status", NULL, NULL, &why), "its size is said to be none");
+	cr_expect_null(users_load("/proc/self/status", false, NULL, NULL, &why), "its size is said to be none");
 	cr_expect_str_eq(why.text, "/proc/self/status changed while it was read");
 
 	make_file(path, "", 0600);
 	unlink(path);
 	cr_assert_eq(mkfifo(path, 0600), 0);
-	cr_expect_null(users_load(path, NULL, NULL, &why), "and does not wait for a writer");
+	cr_expect_null(users_load(path, false, NULL, NULL, &why), "and does not wait for a writer");
 	unlink(path);
 	snprintf(want, sizeof(want), "%s is not a regular file", path);
 	cr_expect_str_eq(why.text, want);
@@ -397,7 +417,7 @@ Test(users, a_file_too_large_is_not_read)
 
 	make_file(path, "", 0600);
 	cr_assert_eq(truncate(path, ((off_t)64 << 20) + 1), 0);
-	cr_expect_null(users_load(path, NULL, NULL, &why));
+	cr_expect_null(users_load(path, false, NULL, NULL, &why));
 	unlink(path);
 	snprintf(want, sizeof(want), "%s is larger than 64 MiB", path);
 	cr_expect_str_eq(why.text, want);

@@ -50,6 +50,9 @@ def entrypoint(tmp_path):
       "database *.upstream": "host=pg port=5433", "database app.upstream": "host=h1 port=5 dbname=x",
       "database other.upstream": "host=h2 port=5432", "slow_query.threshold": "2s"},
      '"postgres" "s"\n"u" "v"\n"w" "x"\n'),
+    ({"POSTGRESQL_HOST": "pg", "POSTGRESQL_PASSWORD": "s", "PGBOUNCER_SET_DATABASE_USER": "true",
+      "PGBOUNCER_SET_DATABASE_PASSWORD": "1"}, {"database *.upstream": "host=pg port=5432 user=postgres password=***"},
+     '"postgres" "s"\n'),
     ({"DATABASE_URL": "postgres://app:secret@db.internal:6000/shop"},
      {"database shop.upstream": "host=db.internal port=6000 dbname=shop"}, '"app" "secret"\n'),
     ({"DATABASE_URL": "postgres://a%40b:100%25%2F%27@db.internal/shop?sslmode=require&pgbouncer=true&"
@@ -97,6 +100,8 @@ def test_the_container_takes_the_authority_that_verify_full_needs(entrypoint, tm
     ({"DATABASE_URLS": "postgres://a:1@h1/x,postgres://a:2@h2/y"}, 'user "a" has two passwords', 2),
     ({"DATABASE_URL": "postgres://h1:5,h2:6/x"}, "hosts with different ports", 2),
     ({"DATABASE_URL": "mysql://a:top-secret@h"}, "a URL begins with postgres://", 2),
+    ({"DATABASE_URL": "postgres://a%0Aauth_type=any:x@h/x"}, "a URL has a control character, %0A", 2),
+    ({"DB_PASSWORD_FILE": "/proc/self/status"}, "/proc/self/status: it has more than one line", 2),
     ({"POOL_MODE": "sometimes"}, "pool_mode: \"sometimes\" is not one of session, transaction, statement", 1),
 ])
 def test_the_container_drops_no_name_without_a_word(entrypoint, environment, told, code):

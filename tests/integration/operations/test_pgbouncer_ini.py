@@ -137,6 +137,15 @@ def test_a_file_without_databases_starts_and_has_a_console(bouncer):
         bouncer.connect()
 
 
+def test_broken_lines_of_auth_file_and_no_host_are_warned_of(bouncer):
+    bouncer.write(settings="unix_socket_dir =", databases="app = HERE\nlocal = port=1")
+    bouncer.users.write_text('"x" "unclosed\n"web" "web-secret"\n"root" "r"\n')
+    done = subprocess.run([bouncer.weir.binary, "--check-config", bouncer.ini], capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0 and "userlist.txt:1: a quote is not closed" in told
+    assert "pgbouncer.ini:3: warning: local: no host is given and unix_socket_dir is empty: /tmp is used" in told
+
+
 def test_advice_names_pgbouncers_settings(bouncer):
     bouncer.start()
     with pytest.raises(psycopg2.OperationalError) as refused:
