@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "pool/database_code_sql.h"
 #include "session/probe.h"
+#include "sql/signal_text.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -95,8 +96,13 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	const struct risk_names *risks;
 	unsigned parts;
 
-	if (!database_code_is_known(code, now_us))
-		return database_code_feared(code);
+	if (!database_code_is_known(code, now_us)) {
+		unsigned feared = database_code_feared(code);
+
+		/* PostgreSQL's own functions that signal set nothing. */
+		return sql != NULL && signal_text_read(sql, len) != SIGNAL_TEXT_NOT ? feared & ~(unsigned)STATE_SETTINGS
+										    : feared;
+	}
 	risks = code->answer->risks;
 	if (sql == NULL)
 		return risk_names_all(risks);

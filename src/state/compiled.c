@@ -95,13 +95,13 @@ session_note_run(struct exchange *x, unsigned risk)
 }
 
 /* The code may be another one than when the SQL was looked at. */
-unsigned
+inline unsigned
 session_risk_of_loan(struct exchange *x)
 {
 	const struct database_code *code = &x->entry->database->code;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us))
+	if ((*x->env->now_us >= code->believed_until_us || code->replaced_us > l->lent_us) && l->has_run)
 		note_risk(x, database_code_feared(code));
 	return l->risk;
 }
