@@ -727,8 +727,8 @@ class Judged(NamedTuple):
         return [sql for sql in self.harmless if names.risk_of(sql) & STATE]
 
 
-def judge(maker, cursor, dsn, each=99):
-    """Makes the database (cursor: a superuser's), and lets PostgreSQL tell what up to so many statements of each thing touch."""
+def make(maker, cursor, each):
+    """Makes the database (cursor: a superuser's). Returns up to so many statements of each thing, each with its chain's effect."""
     cursor.execute(GRANTS)
     for sql in maker.ddl:
         try:
@@ -739,6 +739,12 @@ def judge(maker, cursor, dsn, each=99):
     for thing, effect in maker.things:
         for sql in statements_of(maker, thing, each):
             made.setdefault(sql, effect)
+    return made
+
+
+def judge(maker, cursor, dsn, each=99):
+    """Makes the database, and lets PostgreSQL tell what these statements touch."""
+    made = make(maker, cursor, each)
     truth = Truth(dsn)
     # A thing's own statements need what the others change.
     first = list(dict.fromkeys(sql for thing, _ in maker.things for sql in thing.statements))
