@@ -180,6 +180,7 @@ void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); 
  *     later; when the outage is over, timeout_us begins for them;
  *   - for timeout_us, everybody, if the pool waits_while_down;
  *   - for timeout_us, those who were in line when the last connection was lost while it was lent: PostgreSQL restarts;
+ *   - for timeout_us, everybody, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it;
  *   - for timeout_us, everybody, after CF_TOO_MANY (PostgreSQL's 53300): that lowers the pool's limit to the
  * connections it has (at least 1) for 30 s. is_fatal (a wrong password, an unknown database): everybody is refused at
  * once, even if other connections live. After an outage connections are opened one by one at first, then two at a time,

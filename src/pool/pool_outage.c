@@ -4,9 +4,12 @@
  *
  * A borrower is either refused at once, so that its application learns it and may do something else, or it waits: if
  * the pool is_holding, or waits_while_down; if it was in line already when PostgreSQL went (it was ready to wait, and a
- * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like.
+ * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like, or an
+ * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so.
  */
 #include "pool/pool_state.h"
+
+#include <string.h>
 
 bool
 pool_is_patient(const struct pool *p, const struct pool_ticket *t)
@@ -14,6 +17,7 @@ pool_is_patient(const struct pool *p, const struct pool_ticket *t)
 	if (p->is_fail_fatal)
 		return false;
 	return p->settings.is_holding || p->settings.waits_while_down || p->last_fail_kind == CF_TOO_MANY ||
+	       strcmp(p->last_fail.sqlstate, "57P01") == 0 ||
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0);
 }
 

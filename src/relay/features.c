@@ -194,10 +194,13 @@ record_error(struct exchange *x, const struct seen_error *e)
 	const char *sqlstate = e->fields->sqlstate;
 
 	loan->is_end_told = fields_error_is_fatal(e->fields);
-	if (loan->is_end_told && x->srv->last_words == NULL && e->fields->message != NULL)
-		x->srv->last_words = strdup(e->fields->message);
 	loan->has_failed = true;
 	memcpy(loan->sqlstate, sqlstate != NULL ? sqlstate : "?????", sizeof(loan->sqlstate));
+	if (loan->is_end_told) { /* a request that the client still sends begins another sqlstate */
+		memcpy(x->srv->last_sqlstate, loan->sqlstate, sizeof(loan->sqlstate));
+		if (x->srv->last_words == NULL && e->fields->message != NULL)
+			x->srv->last_words = strdup(e->fields->message);
+	}
 	report_error(x->entry, EO_SERVER, sqlstate);
 	return false;
 }

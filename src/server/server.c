@@ -109,7 +109,7 @@ server_last_words(const struct server *srv, struct fail *why)
 {
 	if (srv == NULL || !srv->loan.is_end_told)
 		return false;
-	fail_set(why, srv->loan.sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
+	fail_set(why, srv->last_sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
 		 srv->last_words != NULL ? srv->last_words : "(no message)");
 	fail_theirs(why, "server conn crashed?");
 	return true;

@@ -230,6 +230,7 @@ struct server {
 	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
 	bool is_connect_query_bad; /* it failed */
 	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
+	char last_sqlstate[6]; /* of the same */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool is_loss_untold; /* one of many: the log has only their number */
 	bool has_cost; /* a request or transaction of its borrower's failed with it */

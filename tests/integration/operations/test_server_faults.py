@@ -81,8 +81,8 @@ def test_an_idle_backend_that_ends_is_replaced_without_a_word(weir):
 
 
 def test_a_backend_that_ends_while_idle_under_load_hurts_nobody_else(weir):
-    """Kills one backend after the other while clients query; only those with a query under way may fail. There are always
-    others: where one by one all are ended while they log in, whoever is in line is told so, too."""
+    """Kills one backend after the other while clients query; only those with a query under way may fail, though all may
+    be ended at once while they log in."""
     weir.start(pool_size=3)
     stop = time.monotonic() + 2.0
     failures, successes = [], [0]
@@ -107,6 +107,38 @@ def test_a_backend_that_ends_while_idle_under_load_hurts_nobody_else(weir):
         job.result(10)
     assert successes[0] > 100 and kills > 5
     assert len(failures) <= kills and all(isinstance(failure, list) for failure in failures), failures
+
+
+def test_a_backend_that_ends_while_it_logs_in_is_not_told_to_those_in_line(weir, fake):
+    """PostgreSQL is there: the next login may succeed."""
+    ended = []
+
+    def script(conn):
+        conn.read_startup()
+        if len(ended) < 2:
+            ended.append(conn)
+            conn.send(auth(0), error("57P01", "terminating connection due to administrator command", "FATAL"))
+            return
+        conn.send(auth(0), conn.welcome())
+        conn.serve()
+    fake.script = script
+    weir.start(upstream=fake.upstream, pool_size=1)
+    assert login_and_query(weir) == [["fake"]] and len(ended) == 2
+
+
+def test_the_log_has_the_sqlstate_of_a_session_whose_client_went_on(weir, fake):
+    def end(conn):
+        conn.send(one_row("x") + ready("T"), error("57P01", "terminating", "FATAL"))
+        conn.read()                                                 # what the client sends before it has read that
+        conn.close()
+    fake.answer = on_bad(end)
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT BAD"))
+        assert errors(wire.read_until("E"))[-1].sqlstate == "57P01"
+        wire.send(query("COMMIT"))
+        wire.read_to_end()
+    weir.wait_log("57P01: PostgreSQL at", "terminating")
 
 
 def test_postgresql_restarts(weir, own_postgres):
