@@ -17,6 +17,7 @@
 #define NAME_MAX_LEN 63 /* bytes of an identifier that PostgreSQL keeps */
 #define RUN_MAX 16 /* operator characters in a row; more are as risky as can be */
 #define FIRST_OWN_TYPE 16384u
+#define OWN_TYPES_MAX 64 /* parameters of such types that are looked up: each is compared with all that are risky */
 
 struct entry {
 	struct risk risks[RISK_KINDS];
@@ -581,13 +582,18 @@ unsigned
 risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len)
 {
 	struct risk risk = { 0 };
+	unsigned own = 0;
 
 	if (len < 2 || len - 2 != (size_t)wire_u16(types) * 4)
 		return names->all;
 	for (size_t at = 2; at < len && names->type_count > 0; at += 4) {
 		uint32_t oid = wire_u32(types + at);
 
-		for (unsigned i = 0; oid >= FIRST_OWN_TYPE && i < names->type_count; i++)
+		if (oid < FIRST_OWN_TYPE)
+			continue;
+		if (++own > OWN_TYPES_MAX)
+			return names->all;
+		for (unsigned i = 0; i < names->type_count; i++)
 			if (names->types[i].oid == oid)
 				join(&risk, names->types[i].risk);
 	}

@@ -155,6 +155,19 @@ Test(risk_names, of_types)
 	risk_names_free(names);
 }
 
+Test(risk_names, a_parse_with_thousands_of_own_types_takes_no_time)
+{
+	struct risk_names *names = names_new();
+	static const uint8_t one[] = { 0, 0, 0x4e, 0x20 }; /* 20000 */
+	static uint8_t types[2 + 65535 * sizeof(one)] = { 0xff, 0xff };
+
+	for (size_t i = 0; i < 65535; i++)
+		memcpy(types + 2 + i * sizeof(one), one, sizeof(one));
+	risk_names_add_type(names, 16385, (struct risk){ F, W });
+	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), ALL);
+	risk_names_free(names);
+}
+
 Test(risk_names, too_many_make_everything_risky)
 {
 	struct risk_names *names = risk_names_new();
