@@ -437,7 +437,7 @@ def _(m, t):
 @hop("partition key", "f")
 def _(m, t):
     name, part = m.table("a int", more=f"PARTITION BY RANGE ({t.name}(a))"), m.name()
-    m.run(f"CREATE TABLE {part} PARTITION OF {name} FOR VALUES FROM (0) TO (1000)")
+    m.run(f"CREATE TABLE {part} PARTITION OF {name} FOR VALUES FROM (0) TO (999)")
     return Thing("r", name, (f"INSERT INTO {part} (a) VALUES (1)",))
 
 
