@@ -5,11 +5,17 @@
 #include "build.h"
 #include "config/config_value.h"
 
-#define ROWS_MAX 100 /* of a table on the status page */
-
-static const char *const table_commands[HTTP_TABLES] = {
-	[HTTP_POOLS] = "SHOW POOLS_EXTENDED", [HTTP_BACKENDS] = "SHOW BACKENDS", [HTTP_HOLDERS] = "SHOW HOLDERS",
-	[HTTP_QUERIES] = "SHOW QUERIES",      [HTTP_SLOW] = "SHOW SLOW",	 [HTTP_EVENTS] = "SHOW EVENTS",
+/* The tables of the status page. Its filter searches what it was sent: all pools, up to a number that it can show. */
+static const struct {
+	const char *command;
+	size_t rows_max;
+} tables_of_page[HTTP_TABLES] = {
+	[HTTP_POOLS] = { "SHOW POOLS_EXTENDED", 1000 },
+	[HTTP_BACKENDS] = { "SHOW BACKENDS", 100 },
+	[HTTP_HOLDERS] = { "SHOW HOLDERS", 100 },
+	[HTTP_QUERIES] = { "SHOW QUERIES", 100 },
+	[HTTP_SLOW] = { "SHOW SLOW", 100 },
+	[HTTP_EVENTS] = { "SHOW EVENTS", 100 },
 };
 
 static void
@@ -24,7 +30,8 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 	w->now_us = clock_now_us();
 	for (int t = 0; t < HTTP_TABLES; t++)
 		if ((wanted >> t & 1) != 0)
-			console_rows_json(w->console, table_commands[t], ROWS_MAX, &tables[t]);
+			console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
+					  &tables[t]);
 	http_answer(w->http, weir_snapshot(w), tables);
 }
 

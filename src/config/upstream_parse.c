@@ -195,11 +195,16 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 	};
 	bool is_possible = values[word][0] == NULL;
 	const char *name = upstream_word_name(word);
+	struct nearest nearest = nearest_to(value);
 
-	for (size_t i = 0; values[word][i] != NULL; i++)
+	for (size_t i = 0; values[word][i] != NULL; i++) {
 		is_possible |= strcmp(values[word][i], value) == 0;
+		nearest_try(&nearest, values[word][i], NULL);
+	}
 	if (!is_possible || has_control(value) || *value == '\0')
-		return fail_set(why, "08001", "%s can't be \"%.64s\"", name, has_control(value) ? "" : value);
+		return fail_set(why, "08001", "%s can't be \"%.64s\"%s%s%s", name, has_control(value) ? "" : value,
+				nearest.name != NULL ? "; did you mean \"" : "",
+				nearest.name != NULL ? nearest.name : "", nearest.name != NULL ? "\"?" : "");
 	if (values[word][0] == NULL && word != UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
 		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");

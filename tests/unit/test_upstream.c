@@ -114,6 +114,7 @@ static const struct {
 	{ "an @ and a slash in a password", "postgres://u:p/a@h/app",
 	  "there is an @ where only host, port and database", "%2F for /" },
 	{ "no such sslmode", "host=a sslmode=on", "sslmode can't be \"on\"", "" },
+	{ "nearly an sslmode", "host=a sslmode=requre", "sslmode can't be \"requre\"; did you mean \"require\"?", "" },
 	{ "a path that could be anywhere", "host=a sslrootcert=ca.pem",
 	  "sslrootcert is a path that begins with /, or system", "" },
 	{ "a word of TLS twice", "host=a sslmode=require sslmode=require", "\"sslmode\" is given twice", "" },

@@ -48,6 +48,13 @@ def test_the_tables_are_those_of_the_console(weir):
         assert isinstance(json.loads(api(weir, name).text), list)
 
 
+def test_all_pools_are_sent_so_that_the_filter_finds_them(weir):
+    weir.start({"database *": {"upstream": weir.upstream(dbname="app")}}, max_server_connections=8)
+    for i in range(101):
+        weir.raw(database=f"shop{i}").close()
+    assert len(json.loads(api(weir, "pools").text)) == 101
+
+
 def test_history_grows_without_anybody_who_asks(weir):
     weir.start()
     with weir.raw() as wire:
