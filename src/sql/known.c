@@ -47,6 +47,15 @@ static const struct rule marks[] = {
 	{ NULL, NULL },
 };
 
+static known_rule execute_any;
+
+static const struct rule calls[] = {
+	{ "deallocate", known_deallocate },
+	{ "execute", execute_any },
+	{ "prepare", known_prepare },
+	{ NULL, NULL },
+};
+
 void
 known_next(struct known_reader *r)
 {
@@ -189,6 +198,16 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 	return is_taken && r->token.kind != SQL_STRING; /* it may go on on the next line */
 }
 
+/* With any arguments. */
+static enum known_kind
+execute_any(struct known_reader *r, struct known *k)
+{
+	if (!known_take_identifier(r, k->name))
+		return KNOWN_NOT;
+	known_skip_rest(r);
+	return KNOWN_EXECUTE;
+}
+
 static known_rule *
 rule_of(const struct rule *rule, const struct known_reader *r)
 {
@@ -286,8 +305,8 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 	return true;
 }
 
-int
-known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+static int
+each(const struct rule *table, unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
 {
 	struct known_reader r;
 	struct known mark;
@@ -302,7 +321,7 @@ known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on
 			;
 		if (r.token.kind == SQL_END || r.token.kind == SQL_UNTERMINATED)
 			break;
-		if (recognise(marks, &r, &mark)) {
+		if (recognise(table, &r, &mark)) {
 			rc = on(arg, &mark);
 			continue;
 		}
@@ -312,4 +331,16 @@ known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on
 		known_skip_rest(&r);
 	}
 	return rc;
+}
+
+int
+known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+{
+	return each(marks, options, sql, len, on, arg);
+}
+
+int
+known_each_call(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+{
+	return each(calls, options, sql, len, on, arg);
 }

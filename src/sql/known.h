@@ -79,5 +79,7 @@ bool known_parse(struct known_text *text, unsigned options, const char *sql, siz
  */
 typedef int known_on_mark(void *arg, const struct known *mark);
 int known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);
+/* As known_each_mark(), for each PREPARE, EXECUTE (with any arguments) and DEALLOCATE. */
+int known_each_call(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);
 
 #endif

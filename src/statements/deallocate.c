@@ -265,6 +265,15 @@ statements_deallocated(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
+	if (s != NULL && s->dropped < s->dropping.len) {
+		const char *name = (const char *)s->dropping.bytes + s->dropped;
+		struct client_statement *n = client_statement_find(x, name);
+
+		s->dropped += strlen(name) + 1;
+		if (n != NULL)
+			client_statement_leave(s, n);
+		return;
+	}
 	if (s == NULL || s->deallocating == NULL)
 		return;
 	client_statement_leave(s, s->deallocating);
@@ -282,6 +291,8 @@ statements_request_done(struct exchange *x)
 	if (s->deallocating != NULL)
 		not_deallocated(x); /* it failed */
 	s->is_clearing = false; /* it failed */
+	buf_fini(&s->dropping);
+	s->dropped = 0;
 }
 
 void

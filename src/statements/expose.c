@@ -1,6 +1,7 @@
 /*
  * src/statements/expose.c - prepares a client's statements on its server under the client's own names: for SQL that
- * reads pg_prepared_statements, and for SQL EXECUTE of one of them. See statements/statements_state.h.
+ * reads pg_prepared_statements, and for SQL EXECUTE of one of them, or for several such statements and DEALLOCATEs in
+ * one Query. See statements/statements_state.h.
  *
  * Ahead of such SQL the server is made to look as if it were the client's alone: statements with pgweir's names are
  * closed, and the client's statements are prepared under its names, in the order in which the client prepared them. A
@@ -16,6 +17,7 @@
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 
+#include "sql/deallocate.h"
 #include "sql/known.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -188,6 +190,79 @@ make_one(struct exchange *x, const struct client_statement *n, struct buf *b)
 	return put_own(x, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(x, OWED_TO_PREPARE, b);
 }
 
+/* --- several statements in one Query --- */
+
+/* The statements of the protocol that a Query calls by EXECUTE or DEALLOCATE. */
+struct calls {
+	struct exchange *x;
+	struct buf *b; /* NULL: they are only counted */
+	unsigned count;
+	bool has_prepare; /* of the same name: nobody may close that */
+};
+
+static int
+on_call(void *arg, const struct known *call)
+{
+	struct calls *c = arg;
+	struct exchange *x = c->x;
+	struct client_statement *n = client_statement_find(x, call->name);
+
+	c->has_prepare |= call->kind == KNOWN_PREPARE && n != NULL;
+	if (call->kind != KNOWN_EXECUTE && call->kind != KNOWN_DEALLOCATE)
+		return 0;
+	if (n != NULL && (n->is_closing || n->is_oversize || statements_name_is_ours(x, n->name)))
+		n = NULL;
+	if (c->b != NULL && call->kind == KNOWN_DEALLOCATE)
+		buf_put(&x->statements->dropping, n != NULL ? n->name : "", n != NULL ? strlen(n->name) + 1 : 1);
+	if (n == NULL)
+		return 0;
+	c->count++;
+	if (c->b == NULL) {
+		n->is_exposed = false;
+		return 0;
+	}
+	if (n->is_exposed)
+		return 0; /* it is there for an earlier one */
+	n->is_exposed = true;
+	if (call->kind == KNOWN_EXECUTE)
+		return make_one(x, n, c->b);
+	exposed_undo_later(x->statements, n->name);
+	message_parse(c->b, n->name, "\0\0\0", 3); /* an empty one: it can be prepared at any time */
+	return ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_FEATURE, NULL) < 0 ? -1
+										   : put_sync(x, OWED_TO_FEATURE, c->b);
+}
+
+static int
+each_call(struct calls *c, const struct request *m)
+{
+	return known_each_call(image_scan_options(c->x->image), m->sql, m->sql_len, on_call, c);
+}
+
+/* Returns true for a Query that calls statements of the protocol among others. */
+static bool
+calls_several(struct exchange *x, const struct request *m)
+{
+	struct calls c = { .x = x };
+	char name[DEALLOCATE_NAME_MAX];
+
+	if (m->type != 'Q' || (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0 || x->statements == NULL ||
+	    x->statements->count == 0 || !x->srv->is_synced ||
+	    deallocate_parse(m->sql, m->sql_len, name) != DEALLOCATE_NONE)
+		return false;
+	(void)each_call(&c, m);
+	return c.count > 0 && !c.has_prepare;
+}
+
+static int
+make_called(struct exchange *x, const struct request *m, struct buf *b)
+{
+	struct calls c = { .x = x, .b = b };
+
+	buf_fini(&x->statements->dropping);
+	x->statements->dropped = 0;
+	return each_call(&c, m) < 0 || !buf_ok(&x->statements->dropping) ? -1 : 0;
+}
+
 static bool
 is_possible(const struct exchange *x, bool is_look)
 {
@@ -201,10 +276,10 @@ statements_expose(struct exchange *x, struct request *m)
 	struct buf b = { 0 };
 	struct client_statement *n;
 	enum statement_step step;
-	bool is_look;
+	bool is_look, is_several;
 	int r;
 
-	if (m->verdict == NULL || (!looks(m->verdict) && !request_begins_with(m, WORD_EXECUTE)))
+	if (m->verdict == NULL || (!looks(m->verdict) && (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0))
 		return STATEMENT_FORWARD;
 	is_look = looks(m->verdict);
 	if ((!is_look && x->statements == NULL) || !is_possible(x, is_look))
@@ -213,8 +288,9 @@ statements_expose(struct exchange *x, struct request *m)
 		return STATEMENT_FAILED;
 	if (x->statements->is_exposed)
 		return STATEMENT_FORWARD;
-	n = is_look ? NULL : executed(x, m);
-	if (n == NULL && !is_look)
+	is_several = !is_look && calls_several(x, m);
+	n = is_look || is_several || !request_begins_with(m, WORD_EXECUTE) ? NULL : executed(x, m);
+	if (n == NULL && !is_look && !is_several)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
@@ -222,7 +298,7 @@ statements_expose(struct exchange *x, struct request *m)
 	if (step != STATEMENT_FORWARD)
 		return step;
 	x->srv->loan.kept.state = KEPT_NOT;
-	r = n == NULL ? make_all(x, &b) : make_one(x, n, &b);
+	r = is_several ? make_called(x, m, &b) : n == NULL ? make_all(x, &b) : make_one(x, n, &b);
 	if (r == 0 && buf_ok(&b))
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else

@@ -279,6 +279,7 @@ statements_free(struct exchange *x)
 	let_go(s->describing);
 	let_go(s->deallocating);
 	buf_fini(&s->undoing);
+	buf_fini(&s->dropping);
 	free(s);
 }
 

@@ -76,6 +76,8 @@ struct client_statements {
 	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
 				    skipped */
 	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */
+	struct buf dropping; /* names that the Query under way deallocates, in order, each with a terminator */
+	size_t dropped; /* bytes of these whose DEALLOCATE is done */
 	bool is_clearing; /* DEALLOCATE ALL or DISCARD ALL is under way */
 	bool is_use_failed; /* the last error was about a Bind or Describe of failed ... */
 	bool is_failed_describe; /* ... and this says which */

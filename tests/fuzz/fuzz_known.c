@@ -161,6 +161,7 @@ check_marks(unsigned options, const uint8_t *data, size_t size)
 		memcpy(sql, data, size);
 	flags = scan_text(&s, options, sql, size);
 	must(known_each_mark(options, sql, size, on_mark, &flags) == 0);
+	must(known_each_call(options, sql, size, on_mark, &flags) == 0);
 	free(sql);
 }
 

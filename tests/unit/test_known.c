@@ -306,6 +306,15 @@ static const struct row mark_rows[] = {
 	{ "escapes that may hide an end", "SAVEPOINT a; SELECT '\\'; RELEASE a", "", SCAN_BACKSLASH_STRINGS },
 };
 
+static const struct {
+	const char *sql, *want;
+} call_rows[] = {
+	{ "SELECT 1; EXECUTE a(1 + f(';')); deallocate \"B\"; DEALLOCATE ALL; EXECUTE c",
+	  "execute=a deallocate=B deallocate-all execute=c" },
+	{ "PREPARE a AS SELECT 1; EXECUTE a; PREPARE TRANSACTION 'x'; DEALLOCATE PREPARE b",
+	  "prepare=a execute=a deallocate=b" },
+};
+
 struct marks {
 	char got[512];
 	unsigned count, stop_after;
@@ -344,6 +353,16 @@ Test(known, marks)
 		cr_expect_str_eq(m.got, mark_rows[i].want, "%s: %s", mark_rows[i].rule, m.got);
 		for (size_t len = 0; len < strlen(mark_rows[i].sql); len++)
 			each_mark(&(struct marks){ .count = 0 }, mark_rows[i].options, mark_rows[i].sql, len);
+	}
+}
+
+Test(known, calls)
+{
+	for (size_t i = 0; i < sizeof(call_rows) / sizeof(call_rows[0]); i++) {
+		struct marks m = { .count = 0 };
+
+		cr_expect_eq(known_each_call(0, call_rows[i].sql, strlen(call_rows[i].sql), on_mark, &m), 0);
+		cr_expect_str_eq(m.got, call_rows[i].want, "%s", m.got);
 	}
 }
 

@@ -164,6 +164,15 @@ CONVERSATIONS = {
         parse("a", "SELECT 1") + S, parse("d", "DEALLOCATE ALL") + bind("", "d") + execute() + S, bind("", "a") + S,
         bind("", "d") + S],
     "a deallocate that fails": [parse("a", "SELECT 1") + S, query("DEALLOCATE nowhere"), bind("", "a") + execute() + S],
+    "deallocate among others in one query": [
+        parse("a", "SELECT 1") + parse("b", "SELECT 2") + parse("c", "SELECT 3") + S,
+        query("SELECT 1; DEALLOCATE a; DEALLOCATE b; DEALLOCATE a; DEALLOCATE c"), bind("", "a") + S, bind("", "b") + S,
+        bind("", "c") + execute() + S, query("BEGIN; DEALLOCATE c; ROLLBACK; SELECT 1/0"), bind("", "c") + S,
+        parse("c", "SELECT 4") + S, bind("", "c") + execute() + S],
+    "execute among others in one query": [
+        parse("a", "SELECT $1::int + 1") + parse("b", "SELECT 2") + S, query("EXECUTE a(1 + 1)"),
+        query("SELECT 1; EXECUTE b; EXECUTE a(2); EXECUTE a(length('xyz')); DEALLOCATE a; EXECUTE b; EXECUTE a(1)"),
+        bind("", "a", [1]) + S, bind("", "b") + execute() + S],
     "close in a transaction that is rolled back": [parse("a", "SELECT 1") + S, query("BEGIN"), close("S", "a") + S,
                                                    query("ROLLBACK"), bind("", "a") + execute() + S],
 
