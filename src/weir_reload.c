@@ -324,6 +324,17 @@ take(struct weir *w, struct fresh *f)
 	weir_limit_memory(w);
 }
 
+/* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
+static void
+keep_users(const struct weir *w, struct fresh *f)
+{
+	if (f->files.users != NULL || w->users == NULL || f->config->users_file[0] == '\0' ||
+	    !config_is_pgbouncers(f->config))
+		return;
+	f->files.users = users_ref(w->users);
+	log_write(w->log, LOG_LEVEL_WARNING, "the users that auth_file had before stay");
+}
+
 static int
 load(struct weir *w, const struct weir_overrides *o, struct fresh *f, struct config_problems *problems,
      struct fail *why)
@@ -334,6 +345,7 @@ load(struct weir *w, const struct weir_overrides *o, struct fresh *f, struct con
 	if (problems->error_count > 0)
 		return fail_set(why, "F0000", "the configuration has errors");
 	config_keep_fixed(f->config, w->config);
+	keep_users(w, f);
 	return open_all(w, f, problems, why);
 }
 

@@ -146,6 +146,16 @@ def test_broken_lines_of_auth_file_and_no_host_are_warned_of(bouncer):
     assert "pgbouncer.ini:3: warning: local: no host is given and unix_socket_dir is empty: /tmp is used" in told
 
 
+def test_a_reload_without_auth_file_keeps_its_users(bouncer):
+    bouncer.start(settings="auth_type = scram-sha-256")
+    bouncer.users.unlink()
+    for command in ("RELOAD", "SET auth_file = '/nowhere'"):
+        with bouncer.connect(dbname="pgbouncer", user="root", password="root-secret").cursor() as cursor:
+            cursor.execute(command)
+    bouncer.connect(dbname="pgbouncer", user="root", password="root-secret")
+    assert "the users that auth_file had before stay" in bouncer.log()
+
+
 def test_advice_names_pgbouncers_settings(bouncer):
     bouncer.start()
     with pytest.raises(psycopg2.OperationalError) as refused:
