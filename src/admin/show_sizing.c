@@ -6,10 +6,14 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
+#include "config/bouncer.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
+#define SENTENCE_MAX 1400
 #define MUCH_IDLE                                                                                                      \
 	0.3 /* of the time that connections are lent: then shorter transactions help more than a larger pool */
 #define HEADROOM 1.5 /* what bursts need above the average */
@@ -45,6 +49,21 @@ use_of(const struct pool_entry *e, uint64_t now_us)
 	return u;
 }
 
+/* A sentence, with the names of settings that the file at hand has. */
+static void __attribute__((format(printf, 3, 4)))
+say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
+{
+	char text[SENTENCE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (config_is_pgbouncers(env->clients->x.config))
+		bouncer_words(text, sizeof(text));
+	show_say(rows, "%s", text);
+}
+
 /* At least one. */
 static uint32_t
 round_up(double connections)
@@ -55,49 +74,47 @@ round_up(double connections)
 }
 
 static void
-advise(const struct pool_entry *e, const struct use *u, struct rows *rows)
+advise(const struct show_env *env, const struct pool_entry *e, const struct use *u, struct rows *rows)
 {
 	uint32_t needed = round_up(u->in_use * (1 - u->idle) * HEADROOM), size = e->settings.pool_size;
-	bool is_short = u->timeouts > 0 || (u->peak >= u->limit && u->waits * 100 > u->loans);
+	bool is_short = u->timeouts > 0 || (u->peak > 0 && u->peak >= u->limit && u->waits * 100 > u->loans);
 
 	if (e->settings.pool_mode == POOL_MODE_SESSION)
-		show_say(rows,
-			 "Advice: in session mode each client keeps a connection; pool_size + max_overflow must be as "
-			 "many as are connected at once, or choose pool_mode = transaction.");
+		say(env, rows,
+		    "Advice: in session mode each client keeps a connection; pool_size + max_overflow must be as "
+		    "many as are connected at once, or choose pool_mode = transaction.");
 	else if (u->peak == 0 && u->loans == 0)
-		show_say(rows, "Advice: none; nobody has used it in this time.");
+		say(env, rows, "Advice: none; nobody has used it in this time.");
 	else if (is_short && u->idle >= MUCH_IDLE)
-		show_say(rows,
-			 "Advice: shorten transactions instead of enlarging the pool: fewer round trips between "
-			 "BEGIN and COMMIT, no other services called there; SHOW HOLDERS has those that idle "
-			 "for long, idle_transaction_timeout ends them. Without the idle time the same work "
-			 "keeps %.1f connections busy.",
-			 u->in_use * (1 - u->idle));
+		say(env, rows,
+		    "Advice: shorten transactions instead of enlarging the pool: fewer round trips between "
+		    "BEGIN and COMMIT, no other services called there; SHOW HOLDERS has those that idle "
+		    "for long, idle_transaction_timeout ends them. Without the idle time the same work "
+		    "keeps %.1f connections busy.",
+		    u->in_use * (1 - u->idle));
 	else if (is_short)
-		show_say(
-		    rows,
+		say(env, rows,
 		    "Advice: raise pool_size to about %" PRIu32
 		    ", if PostgreSQL has processors to spare; beyond two or "
 		    "three active connections for each processor everything gets slower, and faster statements (SHOW "
 		    "QUERIES) are what helps.",
 		    round_up(u->limit * HEADROOM));
 	else if (u->peak * 2 <= size && u->span_us >= LONG_ENOUGH_US)
-		show_say(rows,
-			 "Advice: it is larger than needed: pool_size = %" PRIu32
-			 " would have done. Look again in the busiest hour.",
-			 round_up(u->peak * HEADROOM));
+		say(env, rows,
+		    "Advice: it is larger than needed: pool_size = %" PRIu32
+		    " would have done. Look again in the busiest hour.",
+		    round_up(u->peak * HEADROOM));
 	else if (u->in_use > size)
-		show_say(
-		    rows,
+		say(env, rows,
 		    "Advice: the average is above pool_size, so connections beyond it are opened and closed all the "
 		    "time: raise pool_size to about %" PRIu32 ".",
 		    needed > size ? needed : round_up(u->in_use * HEADROOM));
 	else
-		show_say(rows, "Advice: it fits.");
+		say(env, rows, "Advice: it fits.");
 }
 
 static void
-say_pool(const struct pool_entry *e, uint64_t now_us, struct rows *rows)
+say_pool(const struct show_env *env, const struct pool_entry *e, uint64_t now_us, struct rows *rows)
 {
 	struct use u = use_of(e, now_us);
 
@@ -105,16 +122,16 @@ say_pool(const struct pool_entry *e, uint64_t now_us, struct rows *rows)
 	    rows,
 	    "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these figures are for the last %s.",
 	    e->database->name, e->user, e->settings.pool_size, e->settings.max_overflow, duration_of(u.span_us).text);
-	show_say(rows, "In use: %.1f connections on average, %" PRIu32 " of %" PRIu32 " at most.", u.in_use, u.peak,
-		 u.limit);
-	show_say(rows,
-		 "Lent %" PRIu64
-		 " time%s, for %s on average; %.0f %% of the time that connections were in use their clients "
-		 "idled in transactions.",
-		 u.loans, u.loans == 1 ? "" : "s", duration_of((uint64_t)u.hold_us).text, u.idle * 100);
-	show_say(rows, "Waits for a connection, for one to be opened included: %" PRIu64 "; timed out: %" PRIu64 ".",
-		 u.waits, u.timeouts);
-	advise(e, &u, rows);
+	say(env, rows, "In use: %.1f connections on average, %" PRIu32 " of %" PRIu32 " at most.", u.in_use, u.peak,
+	    u.limit);
+	say(env, rows,
+	    "Lent %" PRIu64
+	    " time%s, for %s on average; %.0f %% of the time that connections were in use their clients "
+	    "idled in transactions.",
+	    u.loans, u.loans == 1 ? "" : "s", duration_of((uint64_t)u.hold_us).text, u.idle * 100);
+	say(env, rows, "Waits for a connection, for one to be opened included: %" PRIu64 "; timed out: %" PRIu64 ".",
+	    u.waits, u.timeouts);
+	advise(env, e, &u, rows);
 }
 
 static void
@@ -126,13 +143,13 @@ fill_pool(const struct show_env *env, struct rows *rows)
 	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		if (strcmp(e->database->name, name) == 0) {
 			is_found = true;
-			say_pool(e, env->now_us, rows);
+			say_pool(env, e, env->now_us, rows);
 		}
 	if (!is_found)
-		show_say(rows,
-			 "Database %s has no pool: nobody has used it since pgweir was started, or not for long. "
-			 "SHOW POOLS lists those there are.",
-			 name);
+		say(env, rows,
+		    "Database %s has no pool: nobody has used it since pgweir was started, or not for long. "
+		    "SHOW POOLS lists those there are.",
+		    name);
 }
 
 const struct show answer_pool = { SHOW_COLUMNS(show_sentence_columns), 0, fill_pool };

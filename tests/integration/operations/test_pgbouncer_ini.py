@@ -146,6 +146,14 @@ def test_broken_lines_of_auth_file_and_no_host_are_warned_of(bouncer):
     assert "pgbouncer.ini:3: warning: local: no host is given and unix_socket_dir is empty: /tmp is used" in told
 
 
+def test_explain_pool_names_the_files_settings(bouncer):
+    bouncer.start(settings="default_pool_size = 3\npool_mode = transaction")
+    assert bouncer.value("SELECT 1") == 1
+    said = [row["explanation"] for row in bouncer.console("EXPLAIN POOL app")]
+    assert said[0].startswith("Pool app/web has default_pool_size = 3 and reserve_pool_size = 0; "), said
+    assert "raise" not in said[-1], said    # nothing was looked at yet
+
+
 def test_a_reload_without_auth_file_keeps_its_users(bouncer):
     bouncer.start(settings="auth_type = scram-sha-256")
     bouncer.users.unlink()
