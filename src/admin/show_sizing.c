@@ -118,8 +118,7 @@ say_pool(const struct show_env *env, const struct pool_entry *e, uint64_t now_us
 {
 	struct use u = use_of(e, now_us);
 
-	show_say(
-	    rows,
+	say(env, rows,
 	    "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these figures are for the last %s.",
 	    e->database->name, e->user, e->settings.pool_size, e->settings.max_overflow, duration_of(u.span_us).text);
 	say(env, rows, "In use: %.1f connections on average, %" PRIu32 " of %" PRIu32 " at most.", u.in_use, u.peak,
