@@ -147,7 +147,8 @@ static const struct config_key keys[] = {
 	{ "timeouts", "login_timeout", NOT_THERE, KEY_TIME, "30s", 1 * MS, 1 * H, "", RELOADS, FIELD(login_timeout_us), NULL,
 	  "the limit for a client's whole login" },
 	{ "timeouts", "query_timeout", "query_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS, SHARED(query_timeout_us),
-	  NULL, "a query that runs longer is cancelled: the client gets error 57014 and goes on; 0s: none" },
+	  NULL, "a query that runs longer is cancelled: the client gets error 57014 and goes on, and requests of a "
+	  "pipeline are sent one by one; 0s: none" },
 	{ "timeouts", "transaction_timeout", "transaction_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
 	  SHARED(transaction_timeout_us), NULL, "a transaction that lasts longer is ended; 0s: none" },
 	{ "timeouts", "idle_transaction_timeout", "idle_transaction_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,

@@ -7,6 +7,7 @@
  */
 #include "exchange/report.h"
 #include "relay/commit_check.h"
+#include "relay/late.h"
 #include "relay/retry.h"
 #include "relay/walk.h"
 #include "state/state.h"
@@ -56,7 +57,9 @@ borrow(struct request_walk *w)
 static enum walk_result
 enter(struct request_walk *w)
 {
-	return w->x->srv != NULL ? WALK_ON : borrow(w);
+	if (w->x->srv == NULL)
+		return borrow(w);
+	return late_may_hold(w->x) ? WALK_SLOWLY : WALK_ON;
 }
 
 /* One of the messages up to a Sync. */
@@ -65,8 +68,11 @@ forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind k
 {
 	struct server *srv = w->x->srv;
 
-	if (srv->is_synced)
+	if (srv->is_synced) {
+		if (late_may_hold(w->x))
+			return WALK_SLOWLY;
 		report_request_begins(w->x, srv);
+	}
 	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
 		return walk_out_of_memory(w->x);
 	srv->is_synced = false;
@@ -207,8 +213,11 @@ fast_describe(struct request_walk *w, const struct frame *f)
 static enum walk_result
 fast_execute(struct request_walk *w, const struct frame *f)
 {
-	w->x->srv->loan.statements_run++;
-	return forward_extended(w, f, OWED_EXECUTE);
+	enum walk_result r = forward_extended(w, f, OWED_EXECUTE);
+
+	if (r == WALK_ON)
+		w->x->srv->loan.statements_run++;
+	return r;
 }
 
 /* A Query, Parse or Bind borrows a server; the others need one. */

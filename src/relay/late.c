@@ -29,6 +29,18 @@ limit_us(const struct scope_settings *s, enum late late)
 	return late == LATE_IDLE ? s->idle_transaction_timeout_us : s->transaction_timeout_us;
 }
 
+bool
+late_holds(const struct exchange *x, uint8_t type)
+{
+	uint64_t since_us;
+
+	if (x->srv == NULL || !late_may_hold(x) || strchr("QPBDECF", type) == NULL)
+		return false;
+	/* PgBouncer disconnects instead; within a COPY PostgreSQL has to see what comes. */
+	return x->env->config->compat != COMPAT_PGBOUNCER && x->replication == 0 && !x->srv->ledger.is_copy_open &&
+	       ledger_owes_client(&x->srv->ledger, &since_us);
+}
+
 void
 late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why)
 {

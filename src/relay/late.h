@@ -3,17 +3,29 @@
  *
  * A query that is over query_timeout is cancelled, and PostgreSQL's error for that is told in our words (late_answer).
  * Until the cancel is over the client is not read, and nothing of it that waits is sent, so that none of its later
- * requests is hit.
+ * requests is hit. What PostgreSQL has already could be: the query may end by itself just then, and PostgreSQL before
+ * 18 signals twice. Therefore a request that could be cancelled is the only one of its client's that PostgreSQL has.
  */
 #ifndef PGWEIR_RELAY_LATE_H
 #define PGWEIR_RELAY_LATE_H
 
 #include "exchange/exchange.h"
 
+#include "config/config.h"
+
 enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_OURS };
 
 /* The setting whose limit it is; not of NOT and OURS. */
 const char *late_setting(enum late late);
+/* True: what the client sends next on its server, if that begins a request, may have to wait: see late_holds(). */
+static inline bool
+late_may_hold(const struct exchange *x)
+{
+	return x->srv->ledger.count > 0 && x->srv->is_synced && x->settings->query_timeout_us > 0;
+}
+
+/* True: a message of this type waits until the request before it is answered. x may have no server. */
+bool late_holds(const struct exchange *x, uint8_t type);
 /* What the client is told of late, which has lasted that long. */
 void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
 /* The query on its server began then, and is being cancelled. */

@@ -380,7 +380,7 @@ one_message(struct request_walk *w)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING || (x->is_committing && commit_check_holds(x, f.type)))
+	if (x->state == CL_RETRYING || (x->is_committing && commit_check_holds(x, f.type)) || late_holds(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)
 		return step;

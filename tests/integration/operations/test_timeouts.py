@@ -102,7 +102,9 @@ def test_query_timeout_of_a_server_that_does_not_react(weir, fake):
     assert blames(weir, "server", 5000, "query_timeout")["duration_ms"] < 7500
 
 
-def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, fake):
+@pytest.mark.parametrize("first", [lambda: query("SELECT 'held'"), lambda: one_statement("SELECT 'held'") + sync()],
+                         ids=["simple", "extended"])
+def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, fake, first):
     """The query ends by itself just before PostgreSQL acts upon the cancel: that may then hit whatever comes next."""
     is_over, sent_early = threading.Event(), []
 
@@ -115,7 +117,7 @@ def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, 
         conn.serve()
 
     def answer(conn, kind, body):
-        if kind == "Q" and b"'held'" in body and not is_over.is_set():
+        if kind in "QP" and b"'held'" in body and not is_over.is_set():
             sent_early.append(body)
         if kind != "Q" or b"'late'" not in body:
             return False
@@ -125,11 +127,11 @@ def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, 
     fake.script, fake.answer = script, answer
     weir.start(upstream=fake.upstream, pool_size=1, query_timeout="300ms")
     wire = weir.raw()
-    wire.send(query("SELECT 'late'"), query("DISCARD ALL; SELECT 'held'"))
+    wire.send(query("SELECT 'late'"), first(), query("DISCARD ALL; SELECT 'held'"))
     wire.read_until("Z")
     assert wire.has_nothing_more(0.4) and not sent_early
     is_over.set()
-    assert not errors(wire.read_until("Z"))
+    assert not errors(wire.read_until("Z", 2))
 
 
 def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
