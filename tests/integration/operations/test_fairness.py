@@ -2,6 +2,7 @@
 
 import collections
 import random
+import threading
 import time
 
 import pytest
@@ -56,6 +57,39 @@ def test_who_expects_a_currval_keeps_nobody_waiting(weir, table):
             assert not errors(other.ask(query("SELECT 1")))
             took.append(time.monotonic() - began)
         assert sorted(took)[len(took) // 2] < 0.1           # the others: a busy machine
+
+
+@pytest.mark.weir_only
+def test_who_asks_for_each_currval_waits_in_line_again(weir, numbered):
+    """It asks at once, each time, and inserts again at once: others have their turns between."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="5s")
+    rounds, is_over = [], threading.Event()
+
+    def insert():
+        with weir.raw() as inserter:
+            while not is_over.is_set():
+                inserter.query(f"INSERT INTO {numbered} (v) VALUES (1)")
+                rounds.append(inserter.query("SELECT lastval()"))
+
+    insertion = weir.in_background(insert)
+    with weir.raw() as other:
+        weir.wait_until(lambda: len(rounds) > 50)
+        before = len(rounds)
+        for _ in range(20):
+            other.query("SELECT 1")
+        done = len(rounds) - before
+    is_over.set()
+    insertion.result()
+    assert done <= 20 * 10, f"{done} rounds in 20 waits"
+    assert len(set(map(str, rounds))) == len(rounds)
+
+
+@pytest.fixture
+def numbered(postgres):
+    postgres.query("CREATE TABLE fair_numbered (id serial, v int); GRANT ALL ON fair_numbered TO web; "
+                   "GRANT ALL ON SEQUENCE fair_numbered_id_seq TO web")
+    yield "fair_numbered"
+    postgres.query("DROP TABLE fair_numbered")
 
 
 @pytest.mark.weir_only
