@@ -267,7 +267,7 @@ def test_the_server_is_held_back_until_the_cancel_has_been_delivered(weir, fake)
         conn.serve()
 
     def answer(conn, kind, body):
-        if kind == "Q" and b"long" in body:
+        if kind == "Q" and b"SELECT long" in body:
             while not fake.cancels:
                 time.sleep(0.01)
             conn.answer_query("SELECT 1")
@@ -295,7 +295,7 @@ def test_the_server_is_held_back_until_the_cancel_has_been_delivered(weir, fake)
 @pytest.mark.weir_only
 def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
     def answer(conn, kind, body):
-        if kind == "Q" and b"long" in body:
+        if kind == "Q" and b"SELECT long" in body:
             while not fake.cancels:
                 time.sleep(0.01)
             conn.answer_query("SELECT 1")
@@ -308,7 +308,7 @@ def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
         weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
         send_cancel(weir.address, wire.key)
         wire.read_until("Z")
-        target = [conn for conn in fake.logins() if any(b"long" in body for _, body in conn.messages)][0]
+        target = [conn for conn in fake.logins() if any(b"SELECT long" in body for _, body in conn.messages)][0]
         assert fake.cancels == [struct.pack("!i", 4000 + target.number) + target.secret]
         assert wire.key != fake.cancels[0]
     weir.wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="sent") == 1)
