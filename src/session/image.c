@@ -126,7 +126,8 @@ context_of_text(struct image_store *store, const struct buf *text)
 		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX ||
 		    store->last_context >= IMAGE_CONTEXT_NONE - 1 || (c = calloc(1, sizeof(*c) + len)) == NULL)
 			return NULL;
-		memcpy(c->text, text->bytes, len);
+		if (len > 0)
+			memcpy(c->text, text->bytes, len);
 		c->number = ++store->last_context;
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->contexts, c->text, len, hash, c);
 	}
