@@ -287,8 +287,7 @@ mistake_of(const struct user *u, bool needs_secrets)
 		return "the secret is empty: this user can't log in";
 	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "SCRAM-SHA-256", 13) == 0)
 		return "looks like a SCRAM verifier but isn't one: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey; a "
-		       "shell may "
-		       "have expanded its $";
+		       "shell may have expanded its $";
 	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "md5", 3) == 0 &&
 	    u->secret[strspn(u->secret, LETTERS_AND_DIGITS)] == '\0') /* "md5-secret" is a password */
 		return "looks like an MD5 secret but isn't one: md5 and 32 digits, 0-9 and a-f";
