@@ -13,9 +13,10 @@
  *   tree    stored expressions: pg_depend records no call in them of PostgreSQL's own functions
  *   edge    what PostgreSQL stores: whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk
  *           of writing (triggers, defaults, checks); a, of bodies that write or do DDL, makes that a risk always; r
- *           drops it; k, as p, keeps constants of lying functions as long as the backend lives. Classes: pg_depend's,
- *           and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL
- *   reach   the closure; chain: from a name back to its cause, the shortest way, as reach finds in that order
+ *           drops it; k, as p, and K, as w, keep constants of lying functions as long as the backend lives (PostgreSQL
+ *           computes those of indexes, checks and statistics when it plans, for foreign keys, too). Classes:
+ * pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL reach the
+ * closure; chain: from a name back to its cause, the shortest way, as reach finds in that order
  *
  * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
  * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER": of opaque SQL, and of any; 'n', a custom setting that this code
@@ -42,7 +43,7 @@
 #define DATABASE_CODE_SQL DATABASE_CODE_SETTINGS MESSAGE_OURS \
 	"WITH RECURSIVE remote AS MATERIALIZED ( SELECT CASE WHEN (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') + (SELECT count(*) FROM pg_foreign_server) > 0 THEN 767 ELSE 255 END AS anything, " \
 	"min(pronamespace::regnamespace::text) AS fdw_schema, count(*) AS fdws FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all' " \
-	"), signs AS MATERIALIZED ( SELECT unnest(words::text[]) COLLATE \"C\" AS word, coalesce(parts, anything) AS parts FROM remote, (VALUES ('{execute,create,discard,truncate, " \
+	"), signs AS MATERIALIZED ( SELECT unnest(words::text[]) COLLATE \"C\" AS word, coalesce(parts, anything) AS parts FROM remote, (VALUES ('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,st_mapalgebra,_st_mapalgebra,st_mapalgebraexpr,st_mapalgebrafct,st_mapalgebrafctngb, " \
 	"query_to_xml,query_to_xmlschema,query_to_xml_and_xmlschema,cursor_to_xml,cursor_to_xmlschema,table_to_xml,table_to_xmlschema,table_to_xml_and_xmlschema,schema_to_xml,schema_to_xmlschema, " \
 	"schema_to_xml_and_xmlschema,database_to_xml,database_to_xmlschema,database_to_xml_and_xmlschema,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,domain_in,domain_recv,array_in, " \
 	"array_recv,record_in,record_recv,range_in,range_recv,multirange_in,multirange_recv,brin_summarize_range,brin_summarize_new_values,gin_clean_pending_list,bt_index_check, " \
@@ -64,8 +65,8 @@
 	"UNION ALL SELECT 1247, oid, lower(typname::text COLLATE \"C\"), 'r' FROM pg_type WHERE oid >= 16384 " \
 	"UNION ALL SELECT 2617, o.oid, k COLLATE \"C\", CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode LEFT JOIN (VALUES ('~~', '{like}'), ('!~~', '{like}'), ('~~*', '{ilike}'), ('!~~*', " \
 	"'{ilike}'), ('~', '{similar}'), ('!~', '{similar}'), ('>=', '{between}'), ('<=', '{between}'), ('<', '{between}'), ('>', '{between}'), ('=', '{in,nullif,distinct,case,using,natural}'), ('<>', '{in,!=}')) AS a(symbol, words) ON a.symbol = " \
-	"oprname, unnest(oprname::text || coalesce(a.words::text[], '{}')) AS k WHERE o.oid >= 16384 AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE AND oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN " \
-	"(oprleft, oprright))) " \
+	"oprname, unnest(oprname::text || coalesce(a.words::text[], '{}')) AS k WHERE o.oid >= 16384 AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE AND (oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383 OR oprname NOT IN " \
+	"(SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright)))) " \
 	"), vocabulary AS MATERIALIZED ( SELECT name, (row_number() OVER ())::text::oid AS id FROM (SELECT DISTINCT name FROM named WHERE kind <> 'o') AS v " \
 	"), ambiguous AS MATERIALIZED ( " \
 	"SELECT lower(typname::text COLLATE \"C\") AS word FROM (SELECT typname, CASE WHEN typtype = 'c' AND NOT oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384 UNION SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) THEN " \
@@ -110,8 +111,10 @@
 	"SELECT refclassid, refobjid, classid, objid, CASE WHEN refclassid = 1255 AND classid = 1259 THEN 'k' WHEN refclassid <> 1259 THEN 'p' WHEN classid = 1255 THEN 'a' WHEN classid = 1247 THEN 'r' ELSE 'p' END FROM pg_depend WHERE refobjid >= 16384 " \
 	"AND deptype IN ('n', 'a', 'i') AND (refclassid IN (1255, 2617, 1247, 2616, 2753, 2605, 3576, 2601, 2328, 1417) OR refclassid = 1259 AND classid IN (2618, 3256, 1247, 1255)) " \
 	"UNION ALL SELECT 2618, oid, 1259, ev_class, CASE ev_type WHEN '1' THEN 'p' ELSE 'w' END FROM pg_rewrite WHERE oid >= 16384 UNION ALL SELECT 3256, oid, 1259, polrelid, 'p' FROM pg_policy " \
-	"UNION ALL SELECT 2604, oid, 1259, adrelid, 'w' FROM pg_attrdef UNION ALL SELECT 2606, oid, 1259, conrelid, 'w' FROM pg_constraint WHERE oid >= 16384 UNION ALL SELECT 2606, oid, 1247, contypid, 'k' FROM pg_constraint WHERE contypid <> 0 " \
-	"UNION ALL SELECT 1259, conrelid, 1259, confrelid, 'w' FROM pg_constraint WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd')) UNION ALL SELECT 2620, oid, 1259, tgrelid, 'w' FROM pg_trigger " \
+	"UNION ALL SELECT 2604, oid, 1259, adrelid, 'w' FROM pg_attrdef UNION ALL SELECT 2606, oid, 1259, conrelid, CASE contype WHEN 'c' THEN 'k' ELSE 'w' END FROM pg_constraint WHERE oid >= 16384 UNION ALL SELECT 2606, oid, 1247, contypid, 'k' FROM pg_constraint WHERE contypid <> 0 " \
+	"UNION ALL SELECT 1259, conrelid, 1259, confrelid, 'w' FROM pg_constraint WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd')) " \
+	"UNION ALL SELECT s.class, s.oid, 1259, f.other, 'K' FROM (SELECT 1259 AS class, indexrelid AS oid, indrelid AS rel FROM pg_index WHERE indexrelid >= 16384 UNION SELECT 3381, oid, stxrelid FROM pg_statistic_ext UNION SELECT 2606, oid, conrelid " \
+	"FROM pg_constraint WHERE contype = 'c') AS s JOIN (SELECT conrelid AS rel, confrelid AS other FROM pg_constraint WHERE contype = 'f' UNION SELECT confrelid, conrelid FROM pg_constraint WHERE contype = 'f') AS f USING (rel) UNION ALL SELECT 2620, oid, 1259, tgrelid, 'w' FROM pg_trigger " \
 	"UNION ALL SELECT 1259, indexrelid, 1259, indrelid, 'k' FROM pg_index WHERE indexrelid >= 16384 UNION ALL SELECT 3381, oid, 1259, stxrelid, 'p' FROM pg_statistic_ext UNION ALL SELECT 1259, inhrelid, 1259, inhparent, 'p' FROM pg_inherits " \
 	"UNION ALL SELECT 1259, inhparent, 1259, inhrelid, 'p' FROM pg_inherits JOIN pg_partitioned_table ON partrelid = inhparent UNION ALL SELECT 1259, oid, 1247, reltype, 'r' FROM pg_class WHERE relkind = 'c' " \
 	"UNION ALL SELECT 1259, r.objid, 1255, f.objid, 'a' FROM pg_depend r JOIN pg_depend f USING (refclassid, refobjid) JOIN pg_proc p ON p.oid = f.objid JOIN pg_class t ON t.oid = r.objid WHERE relkind IN ('r', 'p') AND refclassid = 3079 AND " \
@@ -128,7 +131,7 @@
 	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, unnest(string_to_array(translate(replace(lower(encode(tgargs, 'escape') COLLATE \"C\"), $r$\\000$r$, ' '), '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > 0 " \
 	"UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '\"', '\"\"')) > 0 WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ " \
 	"'^[0-9]|[^a-z0-9_$]' " \
-	"), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, CASE mode WHEN 'w' THEN true WHEN 'a' THEN false ELSE r.w END, CASE WHEN mode = 'k' AND r.parts & 2048 <> 0 THEN " \
+	"), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, CASE WHEN mode IN ('w', 'K') THEN true WHEN mode = 'a' THEN false ELSE r.w END, CASE WHEN mode IN ('k', 'K') AND r.parts & 2048 <> 0 THEN " \
 	"r.parts | 4096 ELSE r.parts END FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid WHERE NOT (r.w AND mode = 'r') " \
 	"), reached AS MATERIALIZED ( SELECT class, oid, min(n) AS n FROM (SELECT *, row_number() OVER () + CASE WHEN parts & 1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r GROUP BY class, oid " \
 	"), cause AS MATERIALIZED ( SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason FROM base JOIN reached USING (class, oid) WHERE parts & 1023 <> 0 OR n > 1000000000 ORDER BY class, oid, parts & 1023 DESC " \

@@ -18,6 +18,7 @@
 #define RUN_MAX 16 /* operator characters in a row; more are as risky as can be */
 #define FIRST_OWN_TYPE 16384u
 #define OWN_TYPES_MAX 64 /* parameters of such types that are looked up: each is compared with all that are risky */
+#define DEPTH_MAX 63u /* open parentheses; what has more is opaque */
 
 struct entry {
 	struct risk risks[RISK_KINDS];
@@ -190,6 +191,8 @@ struct reader {
 	/* what stood before */
 	bool is_first; /* a statement begins */
 	bool is_explain, is_behind_dot, is_into_harmless;
+	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
+	unsigned depth;
 	bool is_behind_escapes; /* an E'' string, which may go on on another line */
 	struct risk called; /* counts if a parenthesis is next */
 };
@@ -259,7 +262,11 @@ judge_statement(struct reader *r, const char *word)
 	r->is_opaque = r->is_opaque || (r->is_explain && is_opaque_explained(word));
 	/* SELECT INTO makes a table. */
 	r->is_opaque = r->is_opaque || (!r->is_into_harmless && strcmp(word, "into") == 0);
-	r->is_into_harmless = strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0;
+	/* Behind SELECT, INSERT is a column's name. */
+	r->is_into_harmless =
+	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
+	if (strcmp(word, "select") == 0)
+		r->selects |= UINT64_C(1) << r->depth;
 	r->has_write = r->has_write || is_write(word);
 	r->is_first = false;
 }
@@ -279,6 +286,8 @@ judge_word(struct reader *r, const char *word, size_t len, bool is_beyond_ascii)
 		join(&r->risk, *risk_of_kind(e, RISK_RELATION));
 		join(&r->risk, *risk_of_kind(e, RISK_KEYWORD));
 		if (r->is_behind_dot)
+			join(&r->risk, *risk_of_kind(e, RISK_FUNCTION));
+		if (is_beyond_ascii) /* in SJIS, half of a letter may look like an operator */
 			join(&r->risk, *risk_of_kind(e, RISK_FUNCTION));
 		r->called = *risk_of_kind(e, RISK_FUNCTION);
 	}
@@ -496,14 +505,23 @@ read_punct(struct reader *r)
 {
 	char c = *r->p++;
 
-	if (c == '(')
+	if (c == '(') {
 		join(&r->risk, r->called);
+		if (++r->depth > DEPTH_MAX) {
+			r->depth = DEPTH_MAX;
+			r->is_opaque = true;
+		}
+		r->selects &= ~(UINT64_C(1) << r->depth);
+	} else if (c == ')' && r->depth > 0)
+		r->depth--;
 	settle_call(r);
 	r->is_behind_dot = c == '.';
 	r->is_into_harmless = r->is_behind_escapes = false;
 	if (c == ';') {
 		r->is_first = true;
 		r->is_explain = false;
+		r->selects = 0;
+		r->depth = 0;
 	} else if (c != '(' && r->is_first)
 		r->is_opaque = true;
 }

@@ -31,6 +31,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
 	statements_special_name(x, PLACEHOLDER, name);
+	session_note_run(x, session_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
 	if (statement_put_dummy(x, "\0\0", 3) == 0 && buf_ok(&b) &&

@@ -68,11 +68,12 @@ put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const 
 }
 
 void
-statements_put_parse(struct exchange *x, const char *name, const struct statement *st)
+statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 {
 	size_t name_len = strlen(name) + 1;
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 
+	session_note_run(x, session_risk_of(x, st)); /* reading a constant checks the domains in its type */
 	wire_set_u32(head + 1, (uint32_t)(4 + name_len + st->len));
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);

@@ -150,7 +150,7 @@ enum statement_step statement_ensure(struct exchange *x, struct client_statement
 int statement_evict(struct exchange *x); /* room for one more on its server. -1: no memory */
 int statement_close_outdated(struct exchange *x, const struct statement *st); /* before its Parse. -1: no memory */
 /* Sends a Parse of st with this name and the store's SQL. */
-void statements_put_parse(struct exchange *x, const char *name, const struct statement *st);
+void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
 /* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);

@@ -46,6 +46,7 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 static int
 push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 {
+	session_note_run(x, session_risk_of(x, st));
 	if (push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED)) == 0)
 		return 0;
 	statement_unref(st);

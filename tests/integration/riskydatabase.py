@@ -393,10 +393,36 @@ def _(m, t):
     return Thing("p", name)
 
 
+@hop("index of a referenced table", "f")
+def _(m, t):
+    keys = m.table("a int PRIMARY KEY")
+    m.run(f"INSERT INTO {keys} VALUES (1); CREATE INDEX ON {keys} ((a + {t.name}(1)))")
+    name = m.table(f"a int REFERENCES {keys}")
+    return Thing("x", name, (f"INSERT INTO {name} VALUES (1)",))
+
+
+@hop("check of a child, read", "f")
+def _(m, t):
+    name = m.table()
+    m.run(f"CREATE TABLE {m.name()} (CHECK (a > {t.name}(1))) INHERITS ({name})")
+    return Thing("x", name, (f"SELECT * FROM {name} WHERE a = 5",))
+
+
+@hop("operator for a type of PostgreSQL's and its own", "fv")
+def _(m, t):
+    if not m.pairs:
+        return Thing("x", "")
+    left, name = m.pairs.pop()[1], m.name()
+    m.run(f"CREATE TYPE {name} AS (v int)")
+    used = m.helper(t.name, f"x {left}, y {name}", "bool", "true")
+    m.run(f"CREATE OPERATOR ~<~ (LEFTARG = {left}, RIGHTARG = {name}, FUNCTION = {used})")
+    return Thing("x", "", (f"SELECT NULL::{left} ~<~ '(1)'",))
+
+
 @hop("statistics", "f")
 def _(m, t):
     name = m.table("a int, b int")
-    m.run(f"CREATE STATISTICS {m.name(True)} ON a, ({t.name}(b)) FROM {name}")
+    m.run(f"CREATE STATISTICS {m.name(True)} ON a, (b + {t.name}(1)) FROM {name}")
     m.run(f"INSERT INTO {name} VALUES (1, 1)")
     used = m.function(f"BEGIN ANALYZE {name}; END", "", "void", more="SECURITY DEFINER")
     return Thing("p", name, (f"ANALYZE {name}", f"SELECT {used}()"))

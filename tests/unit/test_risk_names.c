@@ -16,6 +16,7 @@
 #define LONG 64u /* of a name of 63 bytes */
 #define ODD 128u /* of a name with a space */
 #define CALLED_F 256u /* of the function "over" */
+#define CALLED_X 512u /* of a function whose name is not ASCII */
 #define ALL 0xfffu
 
 #define LONG_NAME "a23456789_123456789_123456789_123456789_123456789_123456789_123"
@@ -34,6 +35,7 @@ names_new(void)
 	risk_names_add(names, RISK_OPERATOR, "===", (struct risk){ O, 0 }, "");
 	risk_names_add(names, RISK_KEYWORD, "like", (struct risk){ N, 0 }, "");
 	risk_names_add(names, RISK_RELATION, RISK_BEYOND_ASCII, (struct risk){ X, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, RISK_BEYOND_ASCII, (struct risk){ CALLED_X, 0 }, "");
 	risk_names_set_all(names, ALL, 0);
 	return names;
 }
@@ -85,8 +87,9 @@ static const struct {
 	{ "SELECT 1e5like'b'", N },
 	{ "SELECT 1e5t", R },
 	{ "SELECT $1t", R },
-	{ "SELECT caf\xc3\xa9 FROM u", X },
-	{ "SELECT \"caf\xc3\xa9\" FROM u", X },
+	{ "SELECT caf\xc3\xa9 FROM u", X | CALLED_X },
+	{ "SELECT \x83|(1)", X | CALLED_X }, /* one letter in SJIS */
+	{ "SELECT \"caf\xc3\xa9\" FROM u", X | CALLED_X },
 	{ "SELECT 'caf\xc3\xa9' FROM u", 0 },
 	{ "SELECT 'caf\xc3\xa9\\n' FROM u", ALL }, /* a letter of two bytes, perhaps */
 	{ "SELECT " LONG_NAME, LONG },
@@ -103,6 +106,10 @@ static const struct {
 	{ "EXPLAIN (ANALYZE) CREATE TABLE u AS SELECT 1", ALL },
 	{ "EXPLAIN SELECT f(1)", F },
 	{ "SELECT 1 INTO u", ALL },
+	{ "SELECT (1) AS insert INTO u", ALL },
+	{ "WITH a AS (SELECT 1) SELECT (2) \"merge\" INTO u", ALL },
+	{ "WITH a AS (SELECT 1) INSERT INTO u SELECT 2; INSERT INTO u SELECT 1", 0 },
+	{ "WITH a AS (INSERT INTO u SELECT 1) SELECT 1", 0 },
 	{ "INSERT /* */ INTO u VALUES (1)", 0 },
 	{ "((SELECT 1))", 0 },
 	{ "/* a */ -- b\n ;(TABLE u)", 0 },
@@ -198,6 +205,6 @@ Test(risk_names, each)
 	unsigned n = 0;
 
 	risk_names_each(names, count, &n);
-	cr_expect_eq(n, 8);
+	cr_expect_eq(n, 9);
 	risk_names_free(names);
 }

@@ -250,6 +250,9 @@ EXPECTED = {                        # what the database has, SQL, and which part
     "a support function of PostgreSQL's own family": (
         "CREATE FUNCTION f(int, text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); RETURN 0; END'; "
         "ALTER OPERATOR FAMILY integer_ops USING btree ADD FUNCTION 1 (int, text) f(int, text)", "SELECT 1", LOCKS, STATE),
+    "ANALYZE of whatever there is": ("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN ANALYZE; END'", "SELECT f()", ANYTHING, STATE),
+    "a hash function of a partitioned table": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_advisory_lock(1); END"),
+                                               "SELECT satisfies_hash_partition('t'::regclass, 2, 0, 5)", LOCKS, STATE),
     "code of another schema": ("CREATE SCHEMA s; CREATE FUNCTION s.f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE ''; END $$", "SELECT s.f()",
                                ANYTHING, STATE),
     "DO": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_advisory_lock(1); END"), "DO 'BEGIN END'", LOCKS, LOCKS),

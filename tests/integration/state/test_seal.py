@@ -4,6 +4,7 @@ showed that or not - unless it is proved that nothing can be there."""
 import psycopg
 import pytest
 
+import rawwire
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -237,3 +238,24 @@ def test_a_database_is_asked_again_whose_code_left_what_nothing_resets(weir, pos
     finally:
         postgres.query("DROP FUNCTION keeps()", dbname=OWN)
     wait_until(lambda: pid() == pid(), 100, "the connection to be kept", 0.2)
+
+
+LEAVE = """CREATE FUNCTION leave() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM set_config(''app.left'', ''A'', false); RETURN 1; END';
+    CREATE FUNCTION "ポ"() RETURNS int LANGUAGE sql AS 'SELECT leave()';
+    CREATE DOMAIN positive AS int CHECK (VALUE < 10 + leave()); CREATE TYPE pair AS (v positive)"""
+SJIS = b"Q\0\0\0\x10SELECT \x83\x7c()\0"
+
+
+@pytest.mark.parametrize("messages", [
+    [rawwire.parse("", "SELECT '(1)'::pair") + rawwire.sync()], [rawwire.parse("one", "SELECT '(2)'::pair") + rawwire.sync()],
+    [rawwire.query("SET client_encoding = 'SJIS'"), SJIS]], ids=["unnamed", "named", "half a letter"])
+def test_what_a_parse_and_an_odd_name_leave(weir, postgres, messages):
+    """PostgreSQL checks a constant's domains when it reads the SQL."""
+    postgres.query(LEAVE, dbname=OWN)
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = weir.raw(), weir.raw()
+    first.query("SELECT 1")
+    wait_for_code(weir, "settings")
+    for message in messages:
+        first.ask(message)
+    assert second.query("SELECT current_setting('app.left', true)") in ([[None]], [[""]])
