@@ -274,7 +274,9 @@ def test_a_restart_keeps_the_rights_the_sockets_and_the_pid_file(weir, reachable
         become_reaper()
         weir.signal(SIGUSR2)
         assert wait_process(old, 20) == 0
-        weir.process = Successor(int(re.findall(r"is ready \(pid (\d+)\)", own_log(weir))[-1]))
+        # The old one may end before the successor's line is written.
+        ready = weir.wait_until(lambda: re.findall(r"is ready \(pid (\d+)\)", own_log(weir))[1:], what="the successor's line")
+        weir.process = Successor(int(ready[-1]))
         assert weir.process.pid != old.pid and set(status(weir, "Uid")) == {str(UID)}
         assert wire.value("SELECT 1") == "1"
         assert (closed / "pgweir.pid").read_text(encoding="ascii") == f"{weir.process.pid}\n"
