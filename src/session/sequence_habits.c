@@ -39,13 +39,14 @@ sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bo
 	if (c->client != client)
 		*c = (struct sequence_client){ .client = client };
 	c->key = key;
+	c->ran += c->ran <= SEQUENCE_HABITS_OWN_TRIALS;
 	c->unasked++;
 	if (p->is_followed)
 		return is_wanted && c->unasked > SEQUENCE_HABITS_TRIALS ? SEQUENCE_UNLIKELY : SEQUENCE_FOLLOWED;
 	if (p->tried <= SEQUENCE_HABITS_TRIALS)
 		p->tried++;
-	return p->tried <= SEQUENCE_HABITS_TRIALS || c->unasked <= SEQUENCE_HABITS_OWN_TRIALS ? SEQUENCE_TRIED
-											      : SEQUENCE_UNLIKELY;
+	return p->tried <= SEQUENCE_HABITS_TRIALS || c->ran <= SEQUENCE_HABITS_OWN_TRIALS ? SEQUENCE_TRIED
+											  : SEQUENCE_UNLIKELY;
 }
 
 void

@@ -30,7 +30,7 @@ struct sequence_habits {
 	struct sequence_client {
 		uint64_t client; /* 0: free */
 		uint32_t key;
-		uint32_t unasked; /* how many it has run since it asked last */
+		uint32_t ran, unasked; /* how many it has run; since it asked last */
 	} last[SEQUENCE_HABITS_CLIENTS];
 };
 

@@ -35,7 +35,7 @@
 #define KEPT_REQUESTS 4
 /* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
 #define QUESTIONS_MAX 1
-#define ROUNDS_MAX 1
+#define ROUNDS_MAX SEQUENCE_HABITS_TRIALS
 
 static uint64_t
 min_us(uint64_t a, uint64_t b)

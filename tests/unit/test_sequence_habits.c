@@ -57,6 +57,16 @@ Test(sequence_habits, a_question_of_another_client_teaches_nothing)
 	cr_assert_eq(trials(key("A"), 3), 0);
 }
 
+Test(sequence_habits, a_question_that_nothing_follows_is_no_newcomers)
+{
+	for (unsigned i = 0; i < 3 * SEQUENCE_HABITS_TRIALS; i++) {
+		cr_assert_neq(sequence_habits_ran(&habits, 1, key("INSERT"), true), SEQUENCE_UNLIKELY);
+		sequence_habits_asked(&habits, 1);
+		cr_assert_eq(sequence_habits_ran(&habits, 1, key("SELECT lastval()"), true) == SEQUENCE_UNLIKELY,
+			     i >= SEQUENCE_HABITS_TRIALS, "%u", i);
+	}
+}
+
 Test(sequence_habits, who_never_asks_keeps_nobody_waiting)
 {
 	unsigned count = 0;
