@@ -118,16 +118,16 @@ scan_options_of(const struct image *img)
 static struct context *
 context_of_text(struct image_store *store, const struct buf *text)
 {
-	unsigned len = (unsigned)text->len, hash = (unsigned)XXH3_64bits_withSeed(text->bytes, text->len, store->seed);
+	const void *bytes = text->len > 0 ? text->bytes : (const void *)"";
+	unsigned len = (unsigned)text->len, hash = (unsigned)XXH3_64bits_withSeed(bytes, len, store->seed);
 	struct context *c;
 
-	HASH_FIND_BYHASHVALUE(hh, store->contexts, text->bytes, len, hash, c);
+	HASH_FIND_BYHASHVALUE(hh, store->contexts, bytes, len, hash, c);
 	if (c == NULL) {
 		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX ||
 		    store->last_context >= IMAGE_CONTEXT_NONE - 1 || (c = calloc(1, sizeof(*c) + len)) == NULL)
 			return NULL;
-		if (len > 0)
-			memcpy(c->text, text->bytes, len);
+		memcpy(c->text, bytes, len);
 		c->number = ++store->last_context;
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->contexts, c->text, len, hash, c);
 	}

@@ -463,6 +463,7 @@ Test(image, what_literals_are_read_under)
 	cr_expect_str_eq(image_get(image_reading(b), "array_nulls"), "off");
 	image_unref(a);
 	image_unref(b);
+	image_store_free(own);
 }
 
 /* The types of all messages in b, and the fields of the Bind among them. */
