@@ -89,7 +89,7 @@ class Names:
         for i, (kind, text) in enumerate(tokens):
             if kind in ("word", "quoted"):
                 found += [self.risks.get((folded(text), k)) for k in "rn"]
-                if tokens[i + 1:i + 2] == [("other", "(")] or (i > 0 and tokens[i - 1][1] == "."):
+                if tokens[i + 1:i + 2] == [("other", "(")] or (i > 0 and tokens[i - 1][1] == ".") or not text.isascii():
                     found.append(self.risks.get((folded(text), "f")))
             elif kind == "operator":
                 found += [risk for (name, k), risk in self.risks.items() if k == "o" and name in text]
