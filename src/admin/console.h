@@ -15,7 +15,7 @@
 #include "client/client.h"
 
 struct console; /* opaque: console.c */
-struct weir; /* opaque here: weir_state.h */
+struct weir; /* opaque here: process/process_state.h */
 
 /* Ways to stop, each more determined than the one before. */
 enum shutdown_how {

@@ -190,7 +190,7 @@ check_tls(const struct check *check)
 		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
 }
 
-/* What else a method needs; what is in the files it names is weir_rules.c's. */
+/* What else a method needs; what is in the files it names is setup/rules.c's. */
 static void
 check_method(const struct check *check)
 {

@@ -4,7 +4,7 @@
  *
  * Besides memory safety it checks: what was found good can be walked to its end, and lies within the bytes.
  */
-#include "client/passport_form.h"
+#include "restart/passport_form.h"
 
 #include <stdlib.h>
 #include <string.h>

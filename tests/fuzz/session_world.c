@@ -217,7 +217,7 @@ make_config(const char *options, bool is_other)
 	return config;
 }
 
-/* What weir_reload.c does, but for the file. */
+/* What process_reload.c does, but for the file. */
 void
 world_reload(struct world *w)
 {

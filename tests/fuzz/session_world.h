@@ -8,7 +8,7 @@
 #include "session_client.h"
 #include "session_server.h"
 
-#include "weir_state.h"
+#include "process/process_state.h"
 
 struct world {
 	struct weir *weir;

@@ -1,6 +1,6 @@
-/* tests/unit/test_link.c - net/link.c over a real socket pair. */
+/* tests/unit/test_link.c - restart/link.c over a real socket pair. */
 #include "base/alloc.h"
-#include "net/link.h"
+#include "restart/link.h"
 
 #include <criterion/criterion.h>
 #include <stdbool.h>

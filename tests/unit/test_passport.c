@@ -1,5 +1,5 @@
-/* tests/unit/test_passport.c - client/passport_form.c: what is written is read again, and nothing else is. */
-#include "client/passport_form.h"
+/* tests/unit/test_passport.c - restart/passport_form.c: what is written is read again, and nothing else is. */
+#include "restart/passport_form.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

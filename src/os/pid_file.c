@@ -1,0 +1,74 @@
+/* src/os/pid_file.c - the file that has the process's PID. */
+#include "process/process_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where only the file itself may be written: after a restart, by the user of run_as. */
+static int
+rewrite_pid_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+	bool is_written = fd >= 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0;
+
+	return fd >= 0 && close(fd) == 0 && is_written ? 0 : -1;
+}
+
+/* Writes a temporary file and renames it, so that nobody reads half a PID. Returns 0, or -1 with errno set. */
+static int
+make_pid_file(const char *path)
+{
+	char made[PATH_MAX];
+	int fd;
+	bool is_written;
+
+	if (snprintf(made, sizeof(made), "%s~", path) >= (int)sizeof(made)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	unlink(made);
+	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0 && errno == EACCES && getuid() != 0) /* root has made it for the user of run_as */
+		return rewrite_pid_file(path);
+	if (fd < 0)
+		return -1;
+	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
+	return close(fd) == 0 && is_written ? rename(made, path) : -1;
+}
+
+/* With run_as, root writes the file only where that user can't, so that user can't have put a link there. */
+int
+weir_write_pid_file(struct weir *w, struct fail *why)
+{
+	const char *path = w->config->pid_file;
+	int r, error;
+
+	if (path[0] == '\0')
+		return 0;
+	if (weir_act_as_user(w, why) < 0)
+		return -1;
+	r = make_pid_file(path);
+	error = errno;
+	if (weir_act_as_root(w) && r < 0 && error == EACCES) {
+		r = make_pid_file(path);
+		error = errno;
+	}
+	if (r < 0)
+		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(error));
+	w->has_pid_file = true;
+	return 0;
+}
+
+/* Where the user of run_as may write but not remove the file, it is left empty, so no tool takes it for a live PID. */
+void
+weir_remove_pid_file(const struct weir *w)
+{
+	const char *path = w->config->pid_file;
+
+	if (unlink(path) < 0 && truncate(path, 0) < 0 && errno != ENOENT)
+		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
+}

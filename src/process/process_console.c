@@ -1,0 +1,126 @@
+/* src/process/process_console.c - what the console's commands ask of the process. */
+#include "process/process_state.h"
+#include "restart/handover.h"
+
+#include "build.h"
+#include "telemetry/metrics.h"
+#include "telemetry/query_table.h"
+
+static void
+host_queries_each(struct weir *w, void (*row)(const struct query_row *row, void *arg), void *arg)
+{
+	query_table_each(w->queries, row, arg);
+}
+
+static void
+host_queries_reset(struct weir *w)
+{
+	query_table_reset(w->queries);
+}
+
+static void
+host_slow_each(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg)
+{
+	slowlog_each_recent(w->slowlog, row, arg);
+}
+
+static void
+host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
+{
+	struct snapshot *s = weir_snapshot(w);
+
+	metrics_each_sample(s, row, arg);
+	snapshot_free(s);
+}
+
+void
+weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct weir *w = x->env->up;
+
+	console_message(w->console, client_of(x), type, body, len);
+}
+
+void
+weir_console_closed(void *up, struct client *c)
+{
+	struct weir *w = up;
+
+	console_client_closed(w->console, c);
+}
+
+static void
+host_pause(struct weir *w, const char *database)
+{
+	pool_set_pause(w->pools, database, w->now_us);
+}
+
+void
+weir_resume(struct weir *w, const char *database)
+{
+	if (database == NULL)
+		weir_suspend(w, false);
+	pool_set_resume(w->pools, database, w->now_us);
+}
+
+static void
+host_suspend(struct weir *w)
+{
+	weir_suspend(w, true);
+}
+
+static void
+host_shutdown(struct weir *w, enum shutdown_how how)
+{
+	const uint8_t byte = (uint8_t)how;
+
+	/* After a restart it is meant for both processes: the new one stops the old one. */
+	if (!weir_send_successor(w, HANDOVER_STOP, &byte, 1))
+		weir_stop(w, how);
+}
+
+static const char *
+host_config_error(struct weir *w, size_t i)
+{
+	return i < w->problems.count ? w->problems.list[i].text : NULL;
+}
+
+static const char *
+host_config_change(struct weir *w, size_t i)
+{
+	return i < w->change_count ? w->changes[i] : NULL;
+}
+
+static bool
+host_is_shutting_down(struct weir *w)
+{
+	return w->is_stopping;
+}
+
+struct console *
+weir_console_new(struct weir *w)
+{
+	struct console_host host = { .w = w,
+				     .clients = &w->clients,
+				     .version = PGWEIR_VERSION,
+				     .start_wall_us = w->start_wall_us,
+				     .reload = weir_reload,
+				     .may_hold = weir_may_hold,
+				     .pause = host_pause,
+				     .resume = weir_resume,
+				     .set = weir_set,
+				     .suspend = host_suspend,
+				     .shutdown = host_shutdown,
+				     .restart = weir_restart,
+				     .reopen = weir_reopen_logs,
+				     .config_error = host_config_error,
+				     .config_change = host_config_change,
+				     .is_shutting_down = host_is_shutting_down,
+				     .metrics_each = host_metrics_each,
+				     .queries_each = host_queries_each,
+				     .queries_reset = host_queries_reset,
+				     .slow_each = host_slow_each,
+				     .normalize = weir_normalize };
+
+	return console_new(&host);
+}

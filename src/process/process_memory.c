@@ -1,0 +1,93 @@
+/*
+ * src/process/process_memory.c - what happens when memory runs out, by max_memory or by a limit that pgweir was started
+ * under.
+ *
+ *   short: less than a tenth is left. Clients whose unfinished messages are large are not read (client_memory.c).
+ *   full:  so little is left that what a peer sizes may fail. New clients are refused with 53200, what is only a cache
+ *          goes, and so does one client after the other, the largest first, until there is room again. The same if
+ *          memory stays short for long, as it may be those who are not read that hold it.
+ */
+#include "process/process_state.h"
+
+#include "base/clock.h"
+#include "client/clients.h"
+#include "base/memory.h"
+
+#include <malloc.h>
+
+#define FULL_BELOW ((size_t)1 << 20)
+#define FULL_MIN_US US_PER_S
+#define SHORT_MAX_US (5 * US_PER_S)
+#define RELIEVED_AT_ONCE 64
+
+void
+weir_limit_memory(struct weir *w)
+{
+	w->memory_limit = memory_limit(w->config->max_memory);
+}
+
+static void
+set_full(struct weir *w, bool is_full)
+{
+	if (w->is_memory_full == is_full)
+		return;
+	w->is_memory_full = is_full;
+	w->memory_full_us = w->now_us;
+	admission_set_memory(w->clients.admission, is_full);
+	statement_store_set_idle_max(w->clients.x.statements, is_full ? 0 : w->config->prepared_statements_cache);
+	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
+		  is_full ? "out of memory: no new clients, and the largest are disconnected (limit: %zu MiB)"
+			  : "there is memory again; new clients are accepted (limit: %zu MiB)",
+		  w->memory_limit >> 20);
+}
+
+static void
+set_short(struct weir *w, bool is_short)
+{
+	if (w->clients.is_memory_short == is_short)
+		return;
+	w->clients.is_memory_short = is_short;
+	w->memory_short_us = w->now_us;
+	if (is_short)
+		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .event = "memory", .reason = "max_memory" },
+			  "memory is short: clients with large unfinished messages wait (limit: %zu MiB)",
+			  w->memory_limit >> 20);
+	else
+		clients_read_again(&w->clients);
+}
+
+/* What they held is freed at the loop's next turn. */
+static void
+relieve(struct weir *w, size_t bytes)
+{
+	size_t freed = 0, more;
+
+	for (int i = 0; i < RELIEVED_AT_ONCE && freed < bytes; i++) {
+		more = clients_relieve(&w->clients);
+		if (more == 0)
+			break;
+		freed += more;
+	}
+	malloc_trim(0);
+}
+
+void
+weir_watch_memory(struct weir *w)
+{
+	size_t tenth = w->memory_limit / 10;
+	bool is_full, is_short;
+
+	if (w->memory_limit == 0) {
+		set_short(w, false);
+		set_full(w, false);
+		return;
+	}
+	is_full = w->is_memory_full ? !memory_has_room(2 * FULL_BELOW) || w->now_us - w->memory_full_us < FULL_MIN_US
+				    : !memory_has_room(FULL_BELOW);
+	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
+	set_short(w, is_short);
+	set_full(w, is_full);
+	if (is_full || (is_short && w->now_us - w->memory_short_us > SHORT_MAX_US))
+		relieve(w, 4 * FULL_BELOW);
+}

@@ -1,0 +1,107 @@
+/*
+ * src/process/process_set.c - the console's SET: the configuration is loaded again with other values for some settings,
+ * by the same checks as a reload, all or nothing. They hold until the next RELOAD.
+ */
+#include "process/process_state.h"
+
+#include "base/alloc.h"
+#include "config/config_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void
+free_one(struct config_override *o)
+{
+	free((char *)(uintptr_t)o->name);
+	free((char *)(uintptr_t)o->value);
+}
+
+void
+weir_overrides_fini(struct weir_overrides *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		free_one(&o->list[i]);
+	free(o->list);
+	*o = (struct weir_overrides){ 0 };
+}
+
+/* Those of before, with this value for name; NULL: without name. */
+static struct weir_overrides
+overrides_with(const struct weir_overrides *before, const char *name, const char *value)
+{
+	struct weir_overrides o = { .list = xcalloc(before->count + 1, sizeof(*o.list)) };
+
+	for (size_t i = 0; i < before->count; i++)
+		if (strcmp(before->list[i].name, name) != 0)
+			o.list[o.count++] =
+			    (struct config_override){ xstrdup(before->list[i].name), xstrdup(before->list[i].value) };
+	if (value != NULL)
+		o.list[o.count++] = (struct config_override){ xstrdup(name), xstrdup(value) };
+	return o;
+}
+
+/* The value itself is wrong, whatever the others are. */
+static bool
+is_about(const struct config_problems *problems, const char *name)
+{
+	char *about = xasprintf("error: %s: ", name);
+	bool is = false;
+
+	for (size_t i = 0; i < problems->count; i++)
+		is = is || strstr(problems->list[i].text, about) != NULL;
+	free(about);
+	return is;
+}
+
+/* The first error, without the file it is not in. */
+static int
+say_problem(const struct config_problems *problems, struct fail *why)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const char *text = problems->list[i].text, *about = strstr(text, ": error: ");
+
+		if (problems->list[i].is_error)
+			return fail_set(why, "22023", "%s", about != NULL ? about + 9 : text);
+	}
+	return -1; /* as whoever failed said */
+}
+
+int
+weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
+{
+	struct config_problems problems = { 0 };
+	struct config_setting setting;
+	struct weir_overrides o;
+	int result;
+
+	notice->text[0] = '\0';
+	if (w->config->path[0] == '\0') {
+		fail_set(why, "0A000", "SET needs a configuration file");
+		return fail_hint(why, "pgweir was started with --upstream.");
+	}
+	if (config_set_resolve(w->config, name, value, &setting, why) < 0)
+		return -1;
+	o = overrides_with(&w->overrides, setting.name, value);
+	result = weir_load(w, &o, &problems, why);
+	if (result < 0 && setting.is_of_tls && !is_about(&problems, setting.name)) {
+		say_problem(&problems, why);
+		fail_set(notice, "01000", "%s is set, but TLS stays as it was until the rest is, too: %s", setting.name,
+			 why->text);
+		result = 0;
+	} else if (result < 0)
+		say_problem(&problems, why);
+	else if (setting.reason != NULL)
+		fail_set(notice, "01000", "%s has no effect: %s", setting.name, setting.reason);
+	if (result == 0) {
+		log_info(w->log, "set until the next reload: %s = %s", setting.name,
+			 value == NULL	     ? "(as in the file)"
+			 : setting.is_secret ? "***"
+					     : value);
+		weir_overrides_fini(&w->overrides);
+		w->overrides = o;
+	} else
+		weir_overrides_fini(&o);
+	config_problems_fini(&problems);
+	return result;
+}

@@ -1,0 +1,303 @@
+/* src/process/process_snapshot.c - copies the counters for the metrics thread. See telemetry/snapshot.h. */
+#include "process/process_state.h"
+
+#include "statements/statements.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "pool/notify_listener.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
+{
+	struct pool_counts n;
+	struct notify_counts heard;
+	struct server *srv;
+
+	pool_get_counts(e->policy, &n);
+	notify_listeners_count(e, &heard);
+	p->listen_connections += heard.connections;
+	p->listening_clients += heard.subscribers;
+	p->listen_channels += heard.channels;
+	p->servers[SERVERS_IDLE] += n.idle;
+	p->servers[SERVERS_LOGIN] += n.opening;
+	p->servers[SERVERS_PING] += n.pinging;
+	p->servers[SERVERS_CLOSING] += n.closing;
+	TAILQ_FOREACH(srv, &e->servers, all)
+	{
+		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry_cap;
+		if (srv->state == SV_RESET)
+			p->servers[SERVERS_RESET]++;
+		else if (srv->state == SV_LENT)
+			p->servers[srv->cancel != NULL ? SERVERS_CANCEL : SERVERS_ACTIVE]++;
+	}
+	p->pool_size += e->settings.pool_size;
+	p->max_overflow += e->settings.max_overflow;
+	p->overflow += n.overflow;
+	p->waiting += n.waiting;
+	p->clients[CLIENTS_WAITING] += n.waiting;
+	if (n.oldest_waiter_us != 0) {
+		uint64_t age = now_us > n.oldest_waiter_us ? now_us - n.oldest_waiter_us : 0;
+
+		p->oldest_waiter_us = age > p->oldest_waiter_us ? age : p->oldest_waiter_us;
+	}
+}
+
+/* Longer ones are cut off. */
+static void
+copy_name(char to[SNAPSHOT_NAME_MAX], const char *from)
+{
+	size_t len = strlen(from);
+
+	len = len < SNAPSHOT_NAME_MAX ? len : SNAPSHOT_NAME_MAX - 1;
+	memcpy(to, from, len);
+	to[len] = '\0';
+}
+
+static void
+add_uint64s(void *to, const void *from, size_t len)
+{
+	uint64_t *a = to;
+	const uint64_t *b = from;
+
+	for (size_t i = 0; i < len / sizeof(*a); i++)
+		a[i] += b[i];
+}
+
+static size_t
+count_pools(const struct weir *w)
+{
+	size_t n = 0;
+
+	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+		n++;
+	return n;
+}
+
+/*
+ * The loop stands still meanwhile, and most of what it touches here is in no cache: with a thousand pools each pass
+ * over their counters takes a good part of a millisecond. So each is copied once, into memory that was not zeroed.
+ */
+static void
+copy_pool(struct snapshot_pool *to, const struct pool_entry *e)
+{
+	memset(to, 0, offsetof(struct snapshot_pool, counters));
+	to->counters = e->counters;
+	copy_name(to->database, e->database->name);
+	copy_name(to->user, e->user);
+}
+
+static void
+begin_other(struct snapshot_pool *to)
+{
+	memset(to, 0, sizeof(*to));
+	copy_name(to->database, "_other");
+	copy_name(to->user, "_other");
+}
+
+/* Counters have those that are over. */
+static uint64_t
+outage_now_us(const struct pool_entry *e, uint64_t now_us)
+{
+	struct pool_counts n;
+
+	pool_get_counts(e->policy, &n);
+	return n.outage.since_us > 0 && now_us > n.outage.since_us ? now_us - n.outage.since_us : 0;
+}
+
+static int
+take_pools(struct weir *w, struct snapshot *s)
+{
+	size_t all = count_pools(w), max = w->config->http_metrics_max_pools, shown = all > max ? max + 1 : all, i = 0;
+
+	s->pools = malloc((shown > 0 ? shown : 1) * sizeof(*s->pools));
+	if (s->pools == NULL)
+		return -1;
+	if (all > max)
+		begin_other(&s->pools[max]);
+	s->pool_count = shown;
+	s->pools_aggregated = all > max ? all - max : 0;
+	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next, i++) {
+		bool is_other = i >= max;
+		struct snapshot_pool *p = &s->pools[is_other ? max : i];
+
+		if (is_other)
+			add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
+		else
+			copy_pool(p, e);
+		e->index = (uint32_t)(is_other ? max : i);
+		add_counts(s, p, e, w->now_us);
+		p->counters.outage_us += outage_now_us(e, w->now_us);
+	}
+	return 0;
+}
+
+static void
+take_clients(struct weir *w, struct snapshot *s)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &w->clients.clients, all)
+	{
+		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
+		if (c->x.entry == NULL)
+			continue;
+		s->databases[c->x.entry->database->index].prepared_client += statements_count(&c->x);
+		switch (client_activity(c)) {
+		case CLIENT_IS_IDLE:
+			s->pools[c->x.entry->index].clients[CLIENTS_IDLE]++;
+			break;
+		case CLIENT_IS_ACTIVE:
+			s->pools[c->x.entry->index].clients[CLIENTS_ACTIVE]++;
+			if (c->x.pins != 0) {
+				s->pools[c->x.entry->index].servers[SERVERS_PINNED]++;
+				s->pools[c->x.entry->index].servers[SERVERS_ACTIVE]--;
+			}
+			break;
+		default:
+			break; /* the policy counts the waiting ones, and the others are counted for the process */
+		}
+	}
+}
+
+static void
+copy_database(struct snapshot_database *to, const struct pool_database *d)
+{
+	to->counters = d->counters;
+	to->prepared_client = to->prepared_server = 0;
+	to->exemplars = NULL;
+	copy_name(to->name, d->name);
+	if (d->exemplars != NULL) {
+		to->exemplars = xmalloc(sizeof(*to->exemplars));
+		*to->exemplars = *d->exemplars;
+	}
+}
+
+static int
+take_databases(struct weir *w, struct snapshot *s)
+{
+	size_t all = 0, max = w->config->http_metrics_max_pools, i = 0;
+
+	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
+		all++;
+	s->database_count = all > max ? max + 1 : all;
+	s->databases = malloc((s->database_count > 0 ? s->database_count : 1) * sizeof(*s->databases));
+	if (s->databases == NULL)
+		return -1;
+	if (all > max) {
+		memset(&s->databases[max], 0, sizeof(s->databases[max]));
+		copy_name(s->databases[max].name, "_other");
+	}
+	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next, i++) {
+		d->index = (uint32_t)(i < max ? i : max);
+		if (i < max)
+			copy_database(&s->databases[i], d);
+		else
+			add_uint64s(&s->databases[max].counters, &d->counters, sizeof(d->counters));
+	}
+	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+		struct server *srv;
+
+		TAILQ_FOREACH(srv, &e->servers, all)
+		s->databases[e->database->index].prepared_server += srv->statements.count;
+	}
+	return 0;
+}
+
+static int
+take_backends(struct weir *w, struct snapshot *s)
+{
+	size_t n = 0;
+
+	for (struct pool_backend *b = pool_set_backends(w->pools); b != NULL; b = b->next)
+		n++;
+	s->backends = calloc(n > 0 ? n : 1, sizeof(*s->backends));
+	if (s->backends == NULL)
+		return -1;
+	for (struct pool_backend *b = pool_set_backends(w->pools); b != NULL; b = b->next) {
+		struct snapshot_backend *to = &s->backends[s->backend_count++];
+
+		snprintf(to->name, sizeof(to->name), "%s", b->name);
+		snprintf(to->role, sizeof(to->role), "%s",
+			 b->role == 'p'	  ? "primary"
+			 : b->role == 's' ? "standby"
+					  : "unknown");
+		to->counters = b->counters;
+	}
+	return 0;
+}
+
+static void
+not_ready(struct snapshot *s, const char *reason)
+{
+	if (s->not_ready_count < sizeof(s->not_ready) / sizeof(s->not_ready[0]))
+		snprintf(s->not_ready[s->not_ready_count++], sizeof(s->not_ready[0]), "%s", reason);
+}
+
+static void
+snapshot_reasons(const struct weir *w, struct snapshot *s)
+{
+	bool has_up = s->backend_count == 0;
+
+	for (size_t i = 0; i < s->backend_count; i++)
+		has_up = has_up || s->backends[i].counters.is_up != 0;
+	if (!has_up)
+		not_ready(s, "no PostgreSQL server can be reached");
+	if (w->is_stopping)
+		not_ready(s, "draining: pgweir is shutting down");
+	if (pool_set_is_paused(w->pools))
+		not_ready(s, "paused");
+}
+
+/* Returns the CPU time of the loop's thread, which is the caller's. */
+static uint64_t
+thread_cpu_us(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) < 0
+		   ? 0
+		   : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
+}
+
+struct snapshot *
+weir_snapshot(struct weir *w)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	struct slowlog_stats slow;
+
+	if (s == NULL)
+		return NULL;
+	s->taken_us = w->now_us;
+	s->state = w->is_ending			  ? STATE_STOPPING
+		   : w->is_stopping		  ? STATE_DRAINING
+		   : pool_set_is_paused(w->pools) ? STATE_PAUSED
+						  : STATE_RUNNING;
+	s->start_wall_us = w->start_wall_us;
+	s->last_reload_ok = w->last_reload_ok;
+	s->last_reload_wall_us = w->last_reload_wall_us;
+	s->clients_limit = w->config->max_client_connections;
+	s->clients_total_now = w->clients.client_count;
+	s->login_clients = w->clients.login_count;
+	s->cancel_clients = w->clients.cancel_count;
+	s->process = w->counters;
+	s->process.loop_busy_us = thread_cpu_us();
+	dialer_count_lookups(w->dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
+	s->statement_cache_bytes = statement_store_bytes(w->clients.x.statements) + w->clients.x.name_bytes;
+	slowlog_get_stats(w->slowlog, &slow);
+	s->slow_dropped_rate = slow.dropped_rate;
+	s->slow_dropped_ring = slow.dropped_ring;
+	s->slow_dropped_write = slow.dropped_write;
+	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
+	if (take_pools(w, s) < 0 || take_databases(w, s) < 0 || take_backends(w, s) < 0) {
+		snapshot_free(s);
+		return NULL;
+	}
+	take_clients(w, s);
+	snapshot_reasons(w, s);
+	return s;
+}

@@ -1,0 +1,130 @@
+/*
+ * src/process/process_stop.c - stops in this order: /readyz returns 503; after shutdown_delay the TCP listeners close
+ * (Unix sockets stay for the console) and nobody new gets in; clients between transactions get 57P01; transactions may
+ * finish until shutdown_timeout; then everything closes, the metrics last. SHUTDOWN WAIT_FOR_CLIENTS disconnects nobody
+ * and waits as long as there are clients.
+ */
+#include "process/process_state.h"
+
+#include "base/clock.h"
+#include "client/clients.h"
+
+#include <string.h>
+
+static void
+close_listeners(struct weir *w)
+{
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++) {
+		if (w->listening[i].is_unix)
+			continue;
+		listener_free(w->listeners[i]);
+		w->listeners[i] = NULL;
+	}
+}
+
+static bool
+has_clients(const struct weir *w, bool is_waiting)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &w->clients.clients, all)
+	if (is_waiting ? c->x.ticket.is_waiting : c->x.state != CL_CONSOLE)
+		return true;
+	return false;
+}
+
+void
+weir_end(struct weir *w)
+{
+	if (w->is_ending)
+		return;
+	w->is_ending = true;
+	event_base_loopbreak(w->base);
+}
+
+void
+weir_stop_if_empty(struct weir *w)
+{
+	if (!w->is_stopping || w->close_listeners_at_us != 0)
+		return;
+	if (!has_clients(w, false) ||
+	    (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL) && !has_clients(w, true)))
+		weir_end(w);
+}
+
+static void
+begin_stop(struct weir *w, enum shutdown_how how)
+{
+	bool is_patient = how == SHUTDOWN_CLIENTS || w->config->compat == COMPAT_PGBOUNCER;
+
+	if (how == SHUTDOWN_CLIENTS)
+		log_info(w->log, "stopping: no new clients; those that are connected may stay until they leave");
+	else if (is_patient)
+		log_info(w->log, "stopping: no new clients; open transactions may finish");
+	else
+		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
+			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
+	if (!w->is_stopping) {
+		if (w->successor == NULL) /* else that is the service now */
+			weir_notify("STOPPING=1");
+		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
+	} else if (w->close_listeners_at_us == 0)
+		w->close_listeners_at_us = w->now_us;
+	weir_abandon_successor(w);
+	w->is_stopping = true;
+	w->stopping_how = how;
+	w->stop_at_us = is_patient ? UINT64_MAX : w->close_listeners_at_us + w->config->shutdown_timeout_us;
+	weir_suspend(w, false);
+	weir_stop_predecessor(w, how);
+	weir_stop_tick(w);
+}
+
+void
+weir_stop(struct weir *w, enum shutdown_how how)
+{
+	/* A second request waits in neither of PgBouncer's two ways. */
+	bool may_wait = !w->is_stopping || (how > w->stopping_how && w->config->compat != COMPAT_PGBOUNCER);
+
+	if (how != SHUTDOWN_NOW && may_wait) {
+		begin_stop(w, how);
+		return;
+	}
+	if (!w->is_stopping) /* else it was asked twice */
+		log_info(w->log, "stopping at once");
+	weir_abandon_successor(w);
+	w->is_stopping = true;
+	weir_stop_predecessor(w, SHUTDOWN_NOW);
+	weir_end(w);
+}
+
+void
+weir_stop_tick(struct weir *w)
+{
+	if (!w->is_stopping)
+		return;
+	if (w->close_listeners_at_us != 0 && w->now_us >= w->close_listeners_at_us) {
+		w->close_listeners_at_us = 0;
+		w->clients.x.is_closed = true;
+		close_listeners(w);
+		if (w->stopping_how == SHUTDOWN_SERVERS)
+			clients_drain(&w->clients, w->config->compat == COMPAT_PGBOUNCER);
+	}
+	if (w->now_us >= w->stop_at_us) {
+		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
+			    w->clients.client_count);
+		weir_end(w);
+		return;
+	}
+	weir_stop_if_empty(w);
+}
+
+void
+weir_suspend(struct weir *w, bool on)
+{
+	if (w->clients.x.is_suspended == on)
+		return;
+	clients_suspend(&w->clients, on);
+	pool_set_suspend(w->pools, on);
+	if (!on)
+		pool_set_tick(w->pools, clock_now_us());
+}

@@ -1,0 +1,390 @@
+/* src/restart/link.c - see link.h. A message is a head of 8 bytes (length of the body, type, descriptors, a mark), and
+ * the body. */
+#include "restart/link.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HEAD_LEN 8u
+#define HAS_FD_AT 5
+#define MARK 0x7077u
+#define READ_MAX ((size_t)64 << 10)
+#define FDS_MAX 32u /* that came ahead of the end of their messages */
+#define LAST_MS 1000
+
+struct out {
+	STAILQ_ENTRY(out) next;
+	size_t len, off;
+	int fd;
+	uint8_t bytes[];
+};
+
+struct link {
+	const struct link_ops *ops;
+	void *arg;
+	struct event *readable, *writable;
+	int fd;
+	STAILQ_HEAD(, out) queue;
+	uint8_t *in;
+	size_t in_len, in_cap;
+	int fds[FDS_MAX];
+	unsigned fd_count;
+	bool is_over; /* on_closed is due, or was called */
+	bool is_inside, is_freed; /* a callback runs; it has freed the link */
+};
+
+static void
+put_u32(uint8_t *to, uint32_t v)
+{
+	to[0] = (uint8_t)(v >> 24);
+	to[1] = (uint8_t)(v >> 16);
+	to[2] = (uint8_t)(v >> 8);
+	to[3] = (uint8_t)v;
+}
+
+static uint32_t
+get_u32(const uint8_t *from)
+{
+	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
+}
+
+static void
+put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
+{
+	put_u32(to, (uint32_t)len);
+	to[4] = type;
+	to[HAS_FD_AT] = has_fd;
+	to[6] = MARK >> 8;
+	to[7] = MARK & 0xff;
+}
+
+static void
+destroy(struct link *l)
+{
+	struct out *o;
+
+	event_free(l->readable);
+	event_free(l->writable);
+	close(l->fd);
+	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(&l->queue, next);
+		free(o);
+	}
+	while (l->fd_count > 0)
+		if (l->fds[--l->fd_count] >= 0)
+			close(l->fds[l->fd_count]);
+	if (l->in != NULL)
+		explicit_bzero(l->in, l->in_cap); /* keys of clients were in it */
+	free(l->in);
+	free(l);
+}
+
+void
+link_free(struct link *l)
+{
+	if (l == NULL)
+		return;
+	l->is_over = true;
+	l->is_freed = true;
+	if (!l->is_inside)
+		destroy(l);
+}
+
+/* The owner is told from the loop. */
+static void
+break_off(struct link *l)
+{
+	if (l->is_over)
+		return;
+	l->is_over = true;
+	event_del(l->writable);
+	event_active(l->readable, EV_READ, 0);
+}
+
+/* Returns what sendmsg() returns. */
+static ssize_t
+transmit(int fd, const uint8_t *bytes, size_t len, int passed)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec piece = { (void *)(uintptr_t)bytes, len };
+	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+
+	if (passed >= 0) {
+		memset(&control, 0, sizeof(control));
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof(control.room);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &passed, sizeof(passed));
+	}
+	return sendmsg(fd, &m, MSG_NOSIGNAL);
+}
+
+static void
+flush(struct link *l)
+{
+	struct out *o;
+
+	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
+		ssize_t n = transmit(l->fd, o->bytes + o->off, o->len - o->off, o->off == 0 ? o->fd : -1);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS)) {
+			event_add(l->writable, NULL);
+			return;
+		}
+		if (n < 0) {
+			break_off(l);
+			return;
+		}
+		o->off += (size_t)n;
+		if (o->off < o->len)
+			continue;
+		STAILQ_REMOVE_HEAD(&l->queue, next);
+		explicit_bzero(o->bytes, o->len);
+		free(o);
+	}
+	event_del(l->writable);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (l->is_over)
+		return;
+	flush(l);
+	if (link_is_drained(l) && !l->is_over)
+		l->ops->on_drained(l->arg); /* last: it may free l */
+}
+
+void
+link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
+{
+	bool is_first = STAILQ_EMPTY(&l->queue);
+	struct out *o;
+
+	if (l->is_over)
+		return;
+	if (len > LINK_BODY_MAX || (o = malloc(sizeof(*o) + HEAD_LEN + len)) == NULL) {
+		break_off(l);
+		return;
+	}
+	put_head(o->bytes, type, len, fd >= 0);
+	if (len > 0)
+		memcpy(o->bytes + HEAD_LEN, body, len);
+	o->len = HEAD_LEN + len;
+	o->off = 0;
+	o->fd = fd;
+	STAILQ_INSERT_TAIL(&l->queue, o, next);
+	if (is_first)
+		flush(l);
+}
+
+void
+link_take_back(struct link *l, int fd)
+{
+	struct out *o;
+
+	STAILQ_FOREACH(o, &l->queue, next)
+	if (o->off == 0 && o->fd == fd) {
+		o->fd = -1;
+		o->bytes[HAS_FD_AT] = 0;
+	}
+}
+
+int
+link_is_drained(const struct link *l)
+{
+	return STAILQ_EMPTY(&l->queue);
+}
+
+void
+link_send_last(int fd, uint8_t type, const void *body, size_t len)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	uint8_t head[HEAD_LEN];
+
+	put_head(head, type, len, false);
+	if (poll(&p, 1, LAST_MS) == 1 && transmit(fd, head, sizeof(head), -1) == (ssize_t)sizeof(head))
+		(void)!transmit(fd, body, len, -1);
+}
+
+/* --- what comes --- */
+
+/*
+ * Keeps the descriptors that came; -1 for one that the kernel has dropped, as this process may have no more of them.
+ * (recvmsg() ends behind each message with a descriptor.) Returns 0, or -1: there are too many.
+ */
+static int
+take_fds(struct link *l, struct msghdr *m)
+{
+	unsigned before = l->fd_count;
+	int result = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+		size_t count = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+				   ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+				   : 0;
+
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (l->fd_count < FDS_MAX)
+				l->fds[l->fd_count++] = fd;
+			else {
+				close(fd);
+				result = -1;
+			}
+		}
+	}
+	if ((m->msg_flags & MSG_CTRUNC) == 0)
+		return result;
+	if (l->fd_count != before || l->fd_count == FDS_MAX)
+		return -1;
+	l->fds[l->fd_count++] = -1;
+	return result;
+}
+
+static int
+make_room(struct link *l)
+{
+	size_t cap = l->in_cap == 0 ? READ_MAX : 2 * l->in_cap;
+	uint8_t *grown;
+
+	if (l->in_cap - l->in_len >= READ_MAX / 2)
+		return 0;
+	if (cap > 2 * LINK_BODY_MAX + READ_MAX || (grown = malloc(cap)) == NULL)
+		return -1;
+	if (l->in != NULL) {
+		memcpy(grown, l->in, l->in_len);
+		explicit_bzero(l->in, l->in_cap);
+	}
+	free(l->in);
+	l->in = grown;
+	l->in_cap = cap;
+	return 0;
+}
+
+/* Returns 1: something came; 0: nothing more for now; -1: it is over. */
+static int
+receive(struct link *l)
+{
+	union {
+		char room[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec piece;
+	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.room };
+	ssize_t n;
+
+	if (make_room(l) < 0)
+		return -1;
+	m.msg_controllen = sizeof(control.room);
+	piece = (struct iovec){ l->in + l->in_len, l->in_cap - l->in_len };
+	n = recvmsg(l->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	if (take_fds(l, &m) < 0 || n == 0)
+		return -1;
+	l->in_len += (size_t)n;
+	return 1;
+}
+
+/* Hands over the first message. Returns its bytes; 0: it is not whole yet; -1: it makes no sense. */
+static ssize_t
+one_message(struct link *l, const uint8_t *at, size_t have)
+{
+	size_t len;
+	int fd = -1;
+
+	if (have < HEAD_LEN)
+		return 0;
+	len = get_u32(at);
+	if (len > LINK_BODY_MAX || at[HAS_FD_AT] > 1 || (at[6] << 8 | at[7]) != MARK)
+		return -1;
+	if (have - HEAD_LEN < len)
+		return 0;
+	if (at[HAS_FD_AT] == 1) {
+		if (l->fd_count == 0)
+			return -1;
+		fd = l->fds[0];
+		memmove(l->fds, l->fds + 1, --l->fd_count * sizeof(l->fds[0]));
+	}
+	l->ops->on_message(l->arg, at[4], at + HEAD_LEN, len, fd);
+	return (ssize_t)(HEAD_LEN + len);
+}
+
+static int
+dispatch(struct link *l)
+{
+	size_t at = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && !l->is_freed) {
+		n = one_message(l, l->in + at, l->in_len - at);
+		at += n > 0 ? (size_t)n : 0;
+	}
+	memmove(l->in, l->in + at, l->in_len - at);
+	l->in_len -= at;
+	return n < 0 ? -1 : 0;
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+	int r = 1;
+
+	(void)fd;
+	(void)what;
+	l->is_inside = true;
+	/* Also after a write that failed: what came before is still to be read. */
+	for (int i = 0; i < 4 && r > 0 && !l->is_freed; i++)
+		if ((r = receive(l)) > 0 && dispatch(l) < 0)
+			r = -1;
+	if (!l->is_freed && (r < 0 || (l->is_over && r == 0))) {
+		l->is_over = true;
+		event_del(l->readable);
+		event_del(l->writable);
+		l->ops->on_closed(l->arg);
+	}
+	l->is_inside = false;
+	if (l->is_freed)
+		destroy(l);
+}
+
+struct link *
+link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg)
+{
+	struct link *l = xcalloc(1, sizeof(*l));
+
+	l->ops = ops;
+	l->arg = arg;
+	l->fd = fd;
+	STAILQ_INIT(&l->queue);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	l->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, l);
+	l->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, l);
+	event_add(l->readable, NULL);
+	return l;
+}

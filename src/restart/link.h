@@ -1,0 +1,46 @@
+/*
+ * src/restart/link.h - messages between two processes of pgweir over a socket pair, each with a descriptor if it has
+ * one (SCM_RIGHTS, unix(7)).
+ *
+ * What comes is checked as if a stranger had sent it: lengths are bounded, a descriptor that was not announced ends the
+ * link.
+ *
+ * Owns:   its socket, what waits to be sent, descriptors that came and were not handed to anybody yet.
+ * Always: callbacks come only from the loop; on_closed comes once, and nothing after it.
+ */
+#ifndef PGWEIR_NET_LINK_H
+#define PGWEIR_NET_LINK_H
+
+#include <event2/event.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LINK_BODY_MAX ((size_t)64 << 20) /* bytes of one message */
+
+struct link; /* opaque: link.c */
+
+struct link_ops {
+	/*
+	 * body is borrowed; fd: a descriptor that is the callee's from now on, or -1: none was sent, or this process
+	 * may have no more of them.
+	 */
+	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
+	void (*on_drained)(void *arg); /* all that was sent has been taken by the kernel */
+	void (*on_closed)(void *arg); /* the other side has gone, or has sent what makes no sense */
+};
+
+/* Takes fd, which becomes non-blocking. */
+struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
+void link_free(struct link *l); /* may be called from a callback; NULL is fine */
+/*
+ * Sends a message, now or when the other side takes it. fd: -1, or a descriptor that stays the caller's, who keeps it
+ * open until link_is_drained(), or takes it back. Without memory the link is closed.
+ */
+void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
+/* fd is closed, and may soon be another's: a message that still waits with it is sent without. */
+void link_take_back(struct link *l, int fd);
+int link_is_drained(const struct link *l); /* nothing waits to be sent */
+/* Sends one message without a loop, waiting for a moment at most: for a process that is about to exit. */
+void link_send_last(int fd, uint8_t type, const void *body, size_t len);
+
+#endif

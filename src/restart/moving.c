@@ -1,0 +1,425 @@
+/* src/restart/moving.c - see restart/moving.h. */
+#include "restart/moving.h"
+#include "restart/handover.h"
+#include "process/process_state.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "restart/passport.h"
+#include "listen/listen.h"
+#include "restart/link.h"
+#include "wire/frame.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CROSSINGS 32 /* at a time */
+#define CROSSING_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
+#define PAUSE_US (10 * US_PER_S) /* after one has waited for so long in vain */
+#define WALK_MAX 512 /* clients looked at in one turn */
+#define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
+#define READY_MAX 64 /* of those; what is beyond them moves next time */
+
+/* A client on its way. */
+struct crossing {
+	uint64_t number; /* 0: free */
+	struct client *client; /* NULL: it was closed meanwhile */
+	int fd; /* its socket */
+	uint64_t since_us;
+	bool is_taken; /* the successor has it, and waits to hear that we have let go */
+	bool is_released; /* that was sent */
+};
+
+struct moving {
+	struct weir *w;
+	struct link *link;
+	pid_t pid; /* the successor's */
+	bool is_on; /* clients may go */
+	struct passport_office *office;
+	struct event *pump;
+	struct client *cursor; /* where the round goes on; NULL: at its end */
+	struct client *ready[READY_MAX]; /* they have given their server back in this turn */
+	unsigned ready_count;
+	struct crossing crossings[CROSSINGS];
+	uint64_t last_number;
+	uint32_t moved;
+	bool is_told; /* who stays */
+	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
+};
+
+static void
+send_pool(void *arg, const struct buf *pool)
+{
+	struct moving *m = arg;
+
+	link_send(m->link, HANDOVER_POOL, pool->bytes, pool->len, -1);
+}
+
+static void
+send_text(void *arg, const struct buf *text)
+{
+	struct moving *m = arg;
+
+	link_send(m->link, HANDOVER_TEXT, text->bytes, text->len, -1);
+}
+
+static void
+send_number(struct moving *m, uint8_t type, uint64_t number, const uint8_t *more, size_t more_len)
+{
+	struct buf b = { 0 };
+
+	buf_put_u64(&b, number);
+	buf_put(&b, more, more_len);
+	link_send(m->link, type, b.bytes, b.len, -1);
+	buf_fini(&b);
+}
+
+static struct crossing *
+find_crossing(struct moving *m, uint64_t number)
+{
+	for (size_t i = 0; i < CROSSINGS; i++)
+		if (m->crossings[i].number == number)
+			return &m->crossings[i];
+	return NULL;
+}
+
+bool
+moving_has_crossings(const struct moving *m)
+{
+	for (size_t i = 0; i < CROSSINGS; i++)
+		if (m->crossings[i].number != 0)
+			return true;
+	return false;
+}
+
+static void
+go_on_reading(struct client *c)
+{
+	passport_begin_reading(c);
+	listen_flush(&c->x);
+}
+
+static void
+send_client(struct moving *m, struct crossing *at, struct client *c)
+{
+	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
+
+	if (passport_write(m->office, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX) {
+		c->is_staying = true;
+		buf_fini(&b);
+		return;
+	}
+	*at = (struct crossing){
+		.number = ++m->last_number, .client = c, .fd = c->x.stream.fd, .since_us = m->w->now_us
+	};
+	c->x.is_crossing = true;
+	stream_suspend(&c->x.stream, true);
+	link_send(m->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
+	explicit_bzero(b.bytes, b.len); /* its cancel key */
+	buf_fini(&b);
+}
+
+/* How many stay, by the reason. Returns how many there are. */
+static uint32_t
+count_staying(const struct moving *m, uint32_t counts[static PASSPORT_OBSTACLES])
+{
+	const struct client *c;
+	uint32_t all = 0;
+
+	memset(counts, 0, PASSPORT_OBSTACLES * sizeof(counts[0]));
+	TAILQ_FOREACH(c, &m->w->clients.clients, all)
+	{
+		counts[passport_obstacle(c)]++;
+		all++;
+	}
+	return all;
+}
+
+static void
+tell_who_stays(struct moving *m)
+{
+	uint32_t counts[PASSPORT_OBSTACLES], all = count_staying(m, counts);
+	char text[512] = "";
+	size_t len = 0;
+
+	m->is_told = true;
+	for (enum passport_obstacle o = PASSPORT_NONE; o < PASSPORT_OBSTACLES; o++)
+		if (counts[o] > 0 && len < sizeof(text))
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
+						len > 0 ? ", " : ": ", counts[o], passport_obstacle_name(o));
+	log_info(m->w->log, "restart: %" PRIu32 " clients have moved to process %ld, %" PRIu32 " stay for now%s",
+		 m->moved, (long)m->pid, all, text);
+}
+
+static void
+pump_again(struct moving *m, suseconds_t us)
+{
+	struct timeval tv = { 0, us };
+
+	event_add(m->pump, &tv);
+}
+
+/* Sends the client, if it can move now. Returns false: no more for now. */
+static bool
+try_client(struct moving *m, struct client *c)
+{
+	struct crossing *at;
+
+	if (passport_obstacle(c) != PASSPORT_NONE || m->w->now_us < m->all_from_us ||
+	    (c->x.listen != NULL && m->w->now_us < m->listeners_from_us))
+		return true;
+	if (!link_is_drained(m->link) || (at = find_crossing(m, 0)) == NULL)
+		return false;
+	send_client(m, at, c);
+	return true;
+}
+
+/* Those that have given their server back just now, before the next bytes of theirs are read. */
+static bool
+move_ready(struct moving *m)
+{
+	while (m->ready_count > 0 && try_client(m, m->ready[m->ready_count - 1]))
+		m->ready_count--;
+	return m->ready_count == 0;
+}
+
+/* One turn: a part of a round through all clients. */
+static void
+pump(evutil_socket_t fd, short what, void *arg)
+{
+	struct moving *m = arg;
+	struct client *c;
+	bool may_go_on;
+
+	(void)fd;
+	(void)what;
+	if (!m->is_on)
+		return;
+	m->w->now_us = clock_now_us();
+	c = m->cursor != NULL ? m->cursor : TAILQ_FIRST(&m->w->clients.clients);
+	may_go_on = move_ready(m);
+	for (int i = 0; may_go_on && c != NULL && i < WALK_MAX; i++)
+		if ((may_go_on = try_client(m, c)))
+			c = TAILQ_NEXT(c, all);
+	m->cursor = c;
+	if (c == NULL && !m->is_told && !moving_has_crossings(m))
+		tell_who_stays(m);
+	pump_again(m, c == NULL || !may_go_on ? ROUND_US : 0);
+}
+
+/* Sooner or later: from the loop, since whoever has called may go on with x. */
+void
+weir_client_released(struct exchange *x)
+{
+	struct weir *w = x->env->up;
+	struct moving *m = w->moving;
+	struct client *c = client_of(x);
+
+	if (m == NULL || c->is_staying || x->stream.secured != NULL || m->ready_count == READY_MAX)
+		return;
+	m->ready[m->ready_count++] = c;
+	if (m->ready_count == 1)
+		pump_again(m, 0);
+}
+
+/* The successor knows that the client is its own once this is out of our hands. */
+static void
+let_go_of_released(struct moving *m)
+{
+	if (!link_is_drained(m->link))
+		return;
+	for (size_t i = 0; i < CROSSINGS; i++) {
+		struct client *c = m->crossings[i].client;
+
+		if (!m->crossings[i].is_released)
+			continue;
+		m->crossings[i] = (struct crossing){ 0 };
+		if (c == NULL)
+			continue;
+		m->moved++;
+		client_let_go(c); /* may end this process's work */
+	}
+}
+
+static void
+release(struct moving *m, struct crossing *at)
+{
+	size_t len = 0;
+	const uint8_t *queued = at->client == NULL ? NULL : listen_queued(&at->client->x, &len);
+
+	at->is_released = true;
+	send_number(m, at->client == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
+	let_go_of_released(m);
+}
+
+static void
+on_taken(struct moving *m, struct crossing *at)
+{
+	if (at->is_taken)
+		return;
+	at->is_taken = true;
+	if (at->client == NULL || !listen_crossing_catch_up(&at->client->x))
+		release(m, at);
+}
+
+static void
+on_refused(struct moving *m, struct crossing *at, const uint8_t *text, size_t len)
+{
+	struct client *c = at->client;
+
+	*at = (struct crossing){ 0 };
+	if (c == NULL)
+		return;
+	log_warning(m->w->log, "restart: client %" PRIu64 " stays: the successor can't take it: %.*s", c->x.ticket.id,
+		    (int)(len < 200 ? len : 200), (const char *)text);
+	c->is_staying = true;
+	go_on_reading(c);
+}
+
+/* It would listen there, and no server can be had; or the successor hangs. TAKEN may still come, and finds nobody. */
+void
+moving_tick(struct moving *m)
+{
+	for (size_t i = 0; i < CROSSINGS && link_is_drained(m->link); i++) {
+		struct crossing *at = &m->crossings[i];
+		struct client *c = at->client;
+
+		if (c == NULL || at->is_taken || m->w->now_us - at->since_us < CROSSING_MAX_US)
+			continue;
+		log_warning(m->w->log,
+			    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
+			    c->x.ticket.id);
+		send_number(m, HANDOVER_GONE, at->number, NULL, 0);
+		*at = (struct crossing){ 0 };
+		*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = m->w->now_us + PAUSE_US;
+		go_on_reading(c);
+	}
+}
+
+/* The listener has caught up: what was notified before is in the client's queue. */
+void
+weir_crossing_heard(struct exchange *x)
+{
+	struct weir *w = x->env->up;
+	struct moving *m = w->moving;
+
+	if (m == NULL) {
+		weir_newcomer_heard(x);
+		return;
+	}
+	for (size_t i = 0; i < CROSSINGS; i++)
+		if (m->crossings[i].number != 0 && m->crossings[i].client == client_of(x) && m->crossings[i].is_taken &&
+		    !m->crossings[i].is_released)
+			release(m, &m->crossings[i]);
+}
+
+void
+weir_client_gone_moving(struct weir *w, const struct client *c)
+{
+	struct moving *m = w->moving;
+
+	if (m == NULL)
+		return;
+	if (m->cursor == c)
+		m->cursor = TAILQ_NEXT(c, all);
+	for (unsigned i = 0; i < m->ready_count; i++)
+		if (m->ready[i] == c)
+			m->ready[i--] = m->ready[--m->ready_count];
+	for (size_t i = 0; i < CROSSINGS; i++) {
+		if (m->crossings[i].number == 0 || m->crossings[i].client != c)
+			continue;
+		m->crossings[i].client = NULL;
+		link_take_back(m->link, m->crossings[i].fd);
+		if (m->crossings[i].is_taken && !m->crossings[i].is_released)
+			release(m, &m->crossings[i]);
+	}
+	weir_end_if_moved(w);
+}
+
+void
+moving_take_back(struct moving *m, bool is_dead)
+{
+	for (size_t i = 0; i < CROSSINGS; i++) {
+		struct client *c = m->crossings[i].client;
+		bool is_released = m->crossings[i].is_released;
+
+		m->crossings[i] = (struct crossing){ 0 };
+		if (c != NULL && is_released && !is_dead)
+			client_let_go(c);
+		else if (c != NULL)
+			go_on_reading(c);
+	}
+}
+
+void
+moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct crossing *at = len < 8 || wire_u64(body) == 0 ? NULL : find_crossing(m, wire_u64(body));
+
+	if (at == NULL)
+		return;
+	if (type == HANDOVER_TAKEN)
+		on_taken(m, at);
+	else if (!at->is_taken)
+		on_refused(m, at, body + 8, len - 8);
+	if (m->cursor != NULL || m->ready_count > 0)
+		pump_again(m, 0);
+	weir_end_if_moved(m->w);
+}
+
+struct moving *
+moving_new(struct weir *w, struct link *link, pid_t successor)
+{
+	struct moving *m = xcalloc(1, sizeof(*m));
+
+	m->w = w;
+	m->link = link;
+	m->pid = successor;
+	m->office = passport_office_new(send_pool, send_text, m);
+	m->pump = event_new(w->base, -1, 0, pump, m);
+	return m;
+}
+
+void
+moving_free(struct moving *m)
+{
+	if (m == NULL)
+		return;
+	event_free(m->pump);
+	passport_office_free(m->office);
+	free(m);
+}
+
+void
+moving_begin(struct moving *m)
+{
+	m->is_on = m->w->clients.x.is_moving = true;
+	pump_again(m, 0);
+}
+
+void
+moving_stop(struct moving *m)
+{
+	m->is_on = false;
+}
+
+void
+moving_on_drained(struct moving *m)
+{
+	let_go_of_released(m);
+	pump_again(m, 0);
+	weir_end_if_moved(m->w);
+}
+
+uint32_t
+moving_count(const struct moving *m)
+{
+	return m->moved;
+}
+
+bool
+moving_is_told(const struct moving *m)
+{
+	return m->is_told;
+}

@@ -1,0 +1,37 @@
+/*
+ * src/restart/moving.h - the clients of a process that goes move to its successor, while both serve.
+ *
+ * They move when they are between two requests: all that are idle at first, a few in each turn of the loop, and others
+ * as soon as they have given their server back (exchange_ops.released).
+ *
+ * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
+ * before that, the client is read on.
+ */
+#ifndef PGWEIR_WEIR_MOVING_H
+#define PGWEIR_WEIR_MOVING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct link; /* restart/link.h */
+struct moving;
+struct weir;
+
+/* Nobody moves yet. Borrows the link to the successor. Never returns NULL. */
+struct moving *moving_new(struct weir *w, struct link *link, pid_t successor);
+void moving_free(struct moving *m); /* m may be NULL */
+void moving_begin(struct moving *m); /* the successor is ready */
+void moving_stop(struct moving *m); /* its link is broken: nobody else goes */
+/* HANDOVER_TAKEN or HANDOVER_REFUSED has come; may end this process's work. */
+void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len);
+void moving_on_drained(struct moving *m); /* all that was sent is in the kernel's hands */
+void moving_tick(struct moving *m); /* about every 100 ms */
+/* Clients on their way are read on here, but for those that a successor which lives may be reading. */
+void moving_take_back(struct moving *m, bool is_dead);
+bool moving_has_crossings(const struct moving *m); /* a client is on its way */
+uint32_t moving_count(const struct moving *m); /* how many clients have moved */
+bool moving_is_told(const struct moving *m); /* the first round is over: who stays for now is in the log */
+
+#endif

@@ -1,0 +1,547 @@
+/* src/restart/passport.c - see passport.h. */
+#include "restart/passport.h"
+
+#include "client/cancel.h"
+#include "listen/listen.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include "base/alloc.h"
+#include "wire/frame.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#define SHELF_MAX ((uint32_t)1 << 20) /* pools, and texts */
+
+_Static_assert(PASSPORT_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits");
+
+/* --- whether --- */
+
+static enum passport_obstacle
+obstacle_of_server(const struct client *c)
+{
+	if (c->x.is_session || c->x.replication != 0)
+		return PASSPORT_SESSION;
+	return c->x.pins != 0 ? PASSPORT_PINNED : PASSPORT_BUSY;
+}
+
+enum passport_obstacle
+passport_obstacle(const struct client *c)
+{
+	const struct exchange *x = &c->x;
+
+	if (x->state == CL_CONSOLE)
+		return PASSPORT_CONSOLE;
+	if (x->stream.secured != NULL)
+		return PASSPORT_TLS;
+	if (c->is_staying)
+		return PASSPORT_REFUSED;
+	if (x->srv != NULL || x->is_session || x->replication != 0)
+		return obstacle_of_server(c);
+	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 || x->is_stalled ||
+	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken || exchange_exclusive(x) != NULL ||
+	    exchange_doubt(x) != NULL || (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 ||
+	    x->is_rolled_back || c->is_starved || c->x.is_crossing)
+		return PASSPORT_BUSY;
+	return statements_may_cross(x) && session_may_cross(x) && listen_may_cross(x) ? PASSPORT_NONE : PASSPORT_BUSY;
+}
+
+const char *
+passport_obstacle_name(enum passport_obstacle o)
+{
+	static const char *const names[PASSPORT_OBSTACLES] = {
+		[PASSPORT_NONE] = "about to move",
+		[PASSPORT_BUSY] = "with a request, a transaction or a login under way",
+		[PASSPORT_PINNED] = "pinned to a server connection",
+		[PASSPORT_SESSION] = "in session mode",
+		[PASSPORT_TLS] = "with TLS",
+		[PASSPORT_CONSOLE] = "in the console",
+		[PASSPORT_REFUSED] = "that the successor could not take",
+	};
+
+	return names[o];
+}
+
+/* --- the process it leaves --- */
+
+/* What was sent already. Of statements a reference is held, so that no other one comes to lie there. */
+struct sent {
+	struct {
+		const void *what;
+		uint64_t id; /* a statement's, which changes when its text does; else 0 */
+	} key;
+	struct statement *st; /* NULL: a pool */
+	uint32_t number;
+	UT_hash_handle hh;
+};
+
+struct passport_office {
+	void (*send_pool)(void *arg, const struct buf *pool);
+	void (*send_text)(void *arg, const struct buf *text);
+	void *arg;
+	struct sent *sent;
+	uint32_t pools, texts;
+	bool is_bad; /* no memory: the passport under way can't be used */
+};
+
+struct passport_office *
+passport_office_new(void (*send_pool)(void *arg, const struct buf *pool),
+		    void (*send_text)(void *arg, const struct buf *text), void *arg)
+{
+	struct passport_office *o = xcalloc(1, sizeof(*o));
+
+	o->send_pool = send_pool;
+	o->send_text = send_text;
+	o->arg = arg;
+	return o;
+}
+
+void
+passport_office_free(struct passport_office *o)
+{
+	struct sent *s, *next;
+
+	if (o == NULL)
+		return;
+	HASH_ITER(hh, o->sent, s, next)
+	{
+		HASH_DELETE(hh, o->sent, s);
+		statement_unref(s->st);
+		free(s);
+	}
+	free(o);
+}
+
+static struct sent *
+find_sent(const struct passport_office *o, const void *what, uint64_t id)
+{
+	struct sent *found, key = { .key = { what, id } };
+
+	HASH_FIND(hh, o->sent, &key.key, sizeof(key.key), found);
+	return found;
+}
+
+static void
+note_sent(struct passport_office *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
+{
+	struct sent *s = xcalloc(1, sizeof(*s));
+
+	s->key.what = what;
+	s->key.id = id;
+	s->st = st;
+	s->number = number;
+	HASH_ADD(hh, o->sent, key, sizeof(s->key), s);
+}
+
+/* Pools are not freed while they have clients, and have none left when they are. */
+static uint32_t
+number_of_pool(struct passport_office *o, const struct pool_entry *entry)
+{
+	const struct sent *s = find_sent(o, entry, 0);
+	const struct scram_keys *keys;
+	struct passport_pool p = { 0 };
+	struct buf b = { 0 };
+
+	if (s != NULL)
+		return s->number;
+	keys = pool_entry_secrets(entry, &p.secret);
+	if (p.secret == NULL)
+		p.secret = "";
+	if (keys->is_set) {
+		p.keys = (const uint8_t *)keys;
+		p.keys_len = sizeof(*keys);
+	}
+	passport_put_pool(&b, &p);
+	o->send_pool(o->arg, &b);
+	if (b.bytes != NULL)
+		OPENSSL_cleanse(b.bytes, b.len);
+	buf_fini(&b);
+	note_sent(o, entry, 0, NULL, o->pools);
+	return o->pools++;
+}
+
+static uint32_t
+number_of_text(struct passport_office *o, struct statement *st)
+{
+	const struct sent *s = find_sent(o, st, st->id);
+	struct passport_text t = { .bytes = st->bytes, .len = st->len, .query_len = st->query_len };
+	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
+
+	if (s != NULL)
+		return s->number;
+	t.types = statement_learnt_types(st, &t.types_len);
+	passport_put_text(&b, &t);
+	o->is_bad |= !buf_ok(&b);
+	o->send_text(o->arg, &b);
+	buf_fini(&b);
+	note_sent(o, st, st->id, statement_ref(st), o->texts);
+	return o->texts++;
+}
+
+struct writing {
+	struct passport_office *office;
+	struct buf *out;
+};
+
+static void
+put_settings(struct buf *out, const struct image *img)
+{
+	for (size_t i = 0; img != NULL && i < image_count(img); i++)
+		passport_put_setting(out, image_at(img, i));
+}
+
+static void
+put_statement(const struct statement_crossing *s, void *arg)
+{
+	struct writing *w = arg;
+	struct passport_statement p = { .name = s->name,
+					.shape = s->shape,
+					.types = s->types,
+					.is_of_session = s->is_of_session,
+					.is_proven = s->is_proven,
+					.is_told = s->is_told,
+					.is_read_otherwise = s->read_as != NULL };
+	size_t begun;
+
+	p.text = number_of_text(w->office, s->st);
+	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
+	begun = passport_begin_statement(w->out, &p);
+	put_settings(w->out, s->read_as);
+	passport_end(w->out, begun);
+}
+
+static void
+put_channel(const char *channel, void *arg)
+{
+	struct writing *w = arg;
+
+	buf_put_str(w->out, channel);
+}
+
+static void
+put_image(struct buf *out, const struct image *img)
+{
+	size_t begun = passport_begin(out);
+
+	put_settings(out, img);
+	passport_end(out, begun);
+}
+
+static void
+put_address(const struct client *c, struct passport *p)
+{
+	if (c->is_unix)
+		return;
+	if (c->peer.any.sa_family == AF_INET6) {
+		p->family = 6;
+		p->port = ntohs(c->peer.in6.sin6_port);
+		p->scope = c->peer.in6.sin6_scope_id;
+		memcpy(p->address, &c->peer.in6.sin6_addr, 16);
+	} else {
+		p->family = 4;
+		p->port = ntohs(c->peer.in.sin_port);
+		memcpy(p->address, &c->peer.in.sin_addr, 4);
+	}
+}
+
+int
+passport_write(struct passport_office *o, struct client *c, uint64_t number, struct buf *out)
+{
+	struct exchange *x = &c->x;
+	struct writing w = { o, out };
+	struct passport p = { .number = number,
+			      .pool = number_of_pool(o, x->entry),
+			      .database = x->entry->database->name,
+			      .user = exchange_user(x),
+			      .connected_us = c->connected_us,
+			      .idle_since_us = x->ticket.idle_since_us,
+			      .pid = x->told_pid,
+			      .is_startup_same = x->startup == x->image };
+	size_t begun;
+
+	o->is_bad = false;
+	put_address(c, &p);
+	p.secret_len = cancel_secret(c, p.secret);
+	passport_put(out, &p);
+	OPENSSL_cleanse(p.secret, sizeof(p.secret));
+	put_image(out, x->image);
+	put_image(out, p.is_startup_same ? NULL : x->startup);
+	begun = passport_begin(out);
+	statements_each(x, put_statement, &w);
+	passport_end(out, begun);
+	begun = passport_begin(out);
+	listen_each(x, put_channel, &w);
+	passport_end(out, begun);
+	begun = passport_begin(out);
+	buf_put(out, x->pending, x->pending_len);
+	passport_end(out, begun);
+	return buf_ok(out) && !o->is_bad ? 0 : -1;
+}
+
+/* --- the process it comes to --- */
+
+struct shelf_pool {
+	struct scram_keys keys;
+	char *secret;
+};
+
+struct shelf_text {
+	uint8_t *bytes;
+	size_t len;
+	struct passport_text text; /* points into bytes */
+};
+
+struct passport_shelf {
+	struct client_env *env;
+	struct shelf_pool *pools;
+	struct shelf_text *texts;
+	uint32_t pool_count, text_count;
+};
+
+struct passport_shelf *
+passport_shelf_new(struct client_env *env)
+{
+	struct passport_shelf *s = xcalloc(1, sizeof(*s));
+
+	s->env = env;
+	return s;
+}
+
+void
+passport_shelf_free(struct passport_shelf *s)
+{
+	if (s == NULL)
+		return;
+	for (uint32_t i = 0; i < s->pool_count; i++) {
+		OPENSSL_cleanse(s->pools[i].secret, strlen(s->pools[i].secret));
+		free(s->pools[i].secret);
+		OPENSSL_cleanse(&s->pools[i].keys, sizeof(s->pools[i].keys));
+	}
+	for (uint32_t i = 0; i < s->text_count; i++)
+		free(s->texts[i].bytes);
+	free(s->pools);
+	free(s->texts);
+	free(s);
+}
+
+/* Makes room for one more in an array that grows by doubling. */
+static void *
+grow(void *array, uint32_t count, size_t size)
+{
+	return (count & (count - 1)) == 0 ? xreallocarray(array, count == 0 ? 1 : (size_t)count * 2, size) : array;
+}
+
+int
+passport_shelf_pool(struct passport_shelf *s, const uint8_t *bytes, size_t len)
+{
+	struct passport_pool p;
+	struct shelf_pool *made;
+
+	if (s->pool_count >= SHELF_MAX || passport_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0)
+		return -1;
+	s->pools = grow(s->pools, s->pool_count, sizeof(*s->pools));
+	made = &s->pools[s->pool_count++];
+	*made = (struct shelf_pool){ .secret = xstrdup(p.secret) };
+	if (p.keys_len == sizeof(made->keys))
+		memcpy(&made->keys, p.keys, sizeof(made->keys));
+	if (made->keys.salt_len > sizeof(made->keys.salt))
+		made->keys.is_set = false;
+	return 0;
+}
+
+int
+passport_shelf_text(struct passport_shelf *s, const uint8_t *bytes, size_t len)
+{
+	struct shelf_text made = { .bytes = malloc(len), .len = len };
+
+	if (made.bytes == NULL || s->text_count >= SHELF_MAX) {
+		free(made.bytes);
+		return -1;
+	}
+	memcpy(made.bytes, bytes, len);
+	if (passport_parse_text(made.bytes, len, &made.text) < 0) {
+		free(made.bytes);
+		return -1;
+	}
+	s->texts = grow(s->texts, s->text_count, sizeof(*s->texts));
+	s->texts[s->text_count++] = made;
+	return 0;
+}
+
+static struct image *
+read_image(struct image_store *store, struct passport_part part)
+{
+	struct image_setting of_kind[IMAGE_SETTINGS_MAX], s;
+	struct image *img = image_empty(store);
+
+	for (enum image_kind kind = IMAGE_OTHER; kind <= IMAGE_PREPARED && img != NULL; kind++) {
+		struct passport_part rest = part;
+		size_t count = 0;
+		struct image *with;
+
+		while (passport_next_setting(&rest, &s))
+			if (s.kind == kind)
+				of_kind[count++] = s;
+		with = count == 0 ? image_ref(img) : image_replace(img, kind, of_kind, count);
+		image_unref(img);
+		img = with;
+	}
+	return img;
+}
+
+/* Returns a reference. NULL: no memory. */
+static struct statement *
+find_statement(struct exchange *x, const struct passport_statement *p, const struct passport_text *t)
+{
+	uint32_t context = p->is_of_session ? image_context(x->image) : 0;
+	struct statement *st;
+
+	if (!p->is_shared || context == IMAGE_CONTEXT_NONE)
+		st = statement_new_unshared(x->entry->home, t->bytes, t->len, t->query_len);
+	else
+		st = statement_get(x->entry->home, t->bytes, t->len, t->query_len, context);
+	if (st != NULL && t->types_len > 0)
+		statement_learn_types(st, t->types, t->types_len);
+	return st;
+}
+
+static int
+take_statement(struct passport_shelf *shelf, struct exchange *x, const struct passport_statement *p)
+{
+	struct statement_crossing s = {
+		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
+	};
+	int r;
+
+	if (p->text >= shelf->text_count)
+		return -1;
+	if (p->is_read_otherwise && (s.read_as = read_image(x->env->images, p->read_as)) == NULL)
+		return -1;
+	s.st = find_statement(x, p, &shelf->texts[p->text].text);
+	r = s.st == NULL ? -1 : statements_take(x, &s);
+	image_unref(s.read_as);
+	return r;
+}
+
+static int
+take_session(struct passport_shelf *s, struct client *c, const struct passport *p, struct fail *why)
+{
+	struct exchange *x = &c->x;
+	struct passport_part statements = p->statements, channels = p->channels;
+	struct passport_statement st;
+	const char *channel;
+
+	x->image = read_image(x->env->images, p->settings);
+	x->startup = x->image == NULL	  ? NULL
+		     : p->is_startup_same ? image_ref(x->image)
+					  : read_image(x->env->images, p->startup);
+	if (x->startup == NULL)
+		return fail_set(why, "53200", "no memory for its settings");
+	while (passport_next_statement(&statements, &st))
+		if (take_statement(s, x, &st) < 0)
+			return fail_set(why, "53200", "a prepared statement is missing, or there is no memory for it");
+	while (passport_next_channel(&channels, &channel))
+		if (listen_take(x, channel) < 0)
+			return fail_set(why, "53200", "no memory for its LISTEN");
+	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)
+		return fail_set(why, "53200", "its cancel key is taken");
+	if (exchange_keep(x, p->input.at, p->input.len) < 0)
+		return fail_set(why, "53200", "no memory for its input");
+	return 0;
+}
+
+/* It counts in the same places as one that has logged in here. */
+static int
+take_place(struct passport_shelf *s, struct client *c, const struct passport *p, struct fail *why)
+{
+	struct client_env *env = c->env;
+	const struct shelf_pool *pool = &s->pools[p->pool];
+	struct pool_entry *entry;
+
+	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user) < 0)
+		return fail_set(why, "53200", "no memory for its place in the limits");
+	entry = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
+	if (entry == NULL)
+		return -1;
+	c->x.settings = pool_entry_settings(entry, p->user, *env->x.now_us);
+	if (c->x.settings->pool_mode == POOL_MODE_SESSION)
+		return fail_set(why, "0A000", "its pool has pool_mode = session now");
+	pool_entry_take_secrets(entry, pool->keys.is_set ? &pool->keys : NULL,
+				pool->secret[0] != '\0' ? pool->secret : NULL);
+	c->x.entry = entry;
+	entry->clients++;
+	pool_database_enter(entry->database);
+	env->client_count++;
+	c->is_counted = true;
+	if (strcmp(p->user, entry->user) != 0)
+		exchange_rare(&c->x)->user = xstrdup(p->user);
+	return 0;
+}
+
+static struct sockaddr_storage
+read_address(const struct passport *p)
+{
+	struct sockaddr_storage at = { 0 };
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&at;
+	struct sockaddr_in *in = (struct sockaddr_in *)&at;
+
+	if (p->family == 6) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(p->port);
+		in6->sin6_scope_id = p->scope;
+		memcpy(&in6->sin6_addr, p->address, 16);
+	} else {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(p->port);
+		memcpy(&in->sin_addr, p->address, 4);
+	}
+	return at;
+}
+
+static uint64_t
+not_later(uint64_t us, uint64_t now_us)
+{
+	return us == 0 || us > now_us ? now_us : us;
+}
+
+struct client *
+passport_adopt(struct passport_shelf *s, const struct passport *p, int fd, struct fail *why)
+{
+	uint64_t now_us = *s->env->x.now_us;
+	struct sockaddr_storage at = read_address(p);
+	struct client *c;
+
+	if (p->pool >= s->pool_count) {
+		close(fd);
+		fail_set(why, "XX000", "its pool is missing");
+		return NULL;
+	}
+	if ((c = client_new(s->env, fd, (struct sockaddr *)&at, p->family == 0)) == NULL) {
+		fail_set(why, "53200", "no memory for a client");
+		return NULL;
+	}
+	stream_suspend(&c->x.stream, true);
+	c->x.is_crossing = true;
+	c->connected_us = not_later(p->connected_us, now_us);
+	client_step(&c->x, CE_PROVED);
+	if (take_place(s, c, p, why) < 0 || take_session(s, c, p, why) < 0) {
+		client_let_go(c);
+		return NULL;
+	}
+	c->x.ticket.idle_since_us = not_later(p->idle_since_us, now_us);
+	client_step(&c->x, CE_GREETED);
+	s->env->login_count--;
+	return c;
+}
+
+void
+passport_begin_reading(struct client *c)
+{
+	c->x.is_crossing = false;
+	stream_suspend(&c->x.stream, false);
+}

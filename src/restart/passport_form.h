@@ -1,0 +1,90 @@
+/*
+ * src/restart/passport_form.h - how a client between two requests is written down, to cross to another process of
+ * pgweir, and how that is read. Pure.
+ *
+ * What is read is checked as if a stranger had written it: passport_parse() looks at every item, so that the functions
+ * that walk through them can't fail. Results point into the bytes.
+ */
+#ifndef PGWEIR_CLIENT_PASSPORT_FORM_H
+#define PGWEIR_CLIENT_PASSPORT_FORM_H
+
+#include "base/buf.h"
+#include "session/image.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PASSPORT_VERSION 1u
+#define PASSPORT_SECRET_MAX 32u /* bytes of a cancel key */
+#define PASSPORT_NAME_MAX 255u /* bytes of a user or a database */
+
+/* Bytes that were checked, and of which the front may have been walked through. */
+struct passport_part {
+	const uint8_t *at;
+	size_t len;
+};
+
+struct passport_statement {
+	const char *name; /* "": the unnamed statement */
+	uint32_t text; /* the number of its SQL */
+	uint32_t shape, types; /* of its rows and parameters, as the client knows them */
+	bool is_shared; /* with clients whose SQL and context are the same */
+	bool is_of_session; /* its context is that of the client's present settings; else it has none */
+	bool is_proven, is_told;
+	bool is_read_otherwise; /* read_as was not empty: its literals were read under these settings */
+	struct passport_part read_as; /* settings */
+};
+
+struct passport {
+	uint64_t number; /* the client's, in the process that it leaves */
+	uint32_t pool; /* the number of its pool */
+	const char *database, *user;
+	uint8_t family; /* 0: a Unix socket; 4; 6 */
+	uint16_t port;
+	uint32_t scope; /* of an IPv6 address */
+	uint8_t address[16];
+	uint64_t connected_us, idle_since_us; /* by the monotonic clock, which all processes share */
+	uint32_t pid; /* that it was told */
+	uint8_t secret[PASSPORT_SECRET_MAX];
+	size_t secret_len; /* 4, or PASSPORT_SECRET_MAX */
+	bool is_startup_same; /* startup is the same as settings, and empty here */
+	struct passport_part settings, startup, statements, channels, input;
+};
+
+/* The SQL of statements; its number is its place in the order in which such texts are sent, from 0 on. */
+struct passport_text {
+	const uint8_t *bytes; /* as struct statement has them */
+	size_t len, query_len;
+	const uint8_t *types; /* that it was found to have (statement_learn_types); len 0: that is not known */
+	size_t types_len;
+};
+
+/* What is known of a pool; numbered like texts. */
+struct passport_pool {
+	const char *secret; /* that its servers log in with; "": none was learnt */
+	const uint8_t *keys; /* the bytes of its struct scram_keys; len 0: none */
+	size_t keys_len;
+};
+
+/* Writers. Entries are counted before them. */
+void passport_put(struct buf *b, const struct passport *p); /* all but the parts */
+/* Returns where a part begins; passport_end() enters its length there. */
+size_t passport_begin(struct buf *b);
+void passport_end(struct buf *b, size_t begun);
+void passport_put_setting(struct buf *b, const struct image_setting *s);
+/* All but read_as, whose settings come next, and then passport_end(). Returns where they begin. */
+size_t passport_begin_statement(struct buf *b, const struct passport_statement *s);
+void passport_put_text(struct buf *b, const struct passport_text *t);
+void passport_put_pool(struct buf *b, const struct passport_pool *p);
+
+/* Readers. They return 0, or -1: these bytes are no such thing, or of another version (passport_parse() alone). */
+int passport_parse(const uint8_t *bytes, size_t len, struct passport *out);
+int passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out);
+int passport_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct passport_pool *out);
+/* The next item of a part, which gets shorter. Return false at its end. */
+bool passport_next_setting(struct passport_part *part, struct image_setting *out);
+bool passport_next_statement(struct passport_part *part, struct passport_statement *out);
+bool passport_next_channel(struct passport_part *part, const char **out);
+
+#endif

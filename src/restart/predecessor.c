@@ -1,0 +1,559 @@
+/*
+ * src/restart/predecessor.c - a hitless restart, in the process that comes: it gets the listening sockets from the
+ * process before it, says that it is ready, and then gets that process's clients. See restart/handover.h.
+ *
+ * Always: nothing is accepted before the old process has said GO, or has died. A client is read here only when the old
+ * process has let go of it, or has died.
+ */
+#include "process/process_state.h"
+
+#include "restart/passport.h"
+#include "listen/listen.h"
+#include "restart/link.h"
+#include "restart/handover.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "build.h"
+#include "wire/frame.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LISTENERS_US (10 * US_PER_S) /* until all of them must have come */
+#define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
+#define PASSED_MAX (WEIR_LISTENERS_MAX + 1)
+#define NEWCOMERS_MAX 64
+
+/* A listening socket. */
+struct passed {
+	int fd; /* -1: it is used */
+	char kind; /* 'S', 'H' */
+	uint16_t port;
+	char host[112];
+};
+
+/* A client that came and is not this process's yet. */
+struct newcomer {
+	uint64_t number; /* in the old process; 0: free */
+	struct client *client; /* NULL: it was closed meanwhile */
+	bool is_taken; /* the old process was told that it is here */
+	bool is_ours; /* the old process has let go of it; its listener catches up */
+	uint8_t *queued; /* notifications that waited for it there */
+	size_t queued_len;
+};
+
+struct predecessor {
+	struct weir *w;
+	struct link *link; /* NULL: it is gone */
+	pid_t pid;
+	bool has_all; /* all listening sockets have come */
+	bool is_ready; /* this process is: from here on its loop runs */
+	bool is_waiting; /* for its GO */
+	bool is_activated;
+	struct passed passed[PASSED_MAX];
+	size_t passed_count;
+	struct passport_shelf *shelf;
+	struct newcomer newcomers[NEWCOMERS_MAX];
+	uint32_t moved, refused;
+	uint64_t since_us, lost_us; /* lost_us: since when the link is gone; 0: it is there */
+};
+
+/* --- from the command line on --- */
+
+int
+weir_find_predecessor(void)
+{
+	const char *text = getenv(HANDOVER_VARIABLE);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	bool is_good;
+	long pid;
+	int fd;
+
+	if (text == NULL)
+		return -1;
+	/* It must be what the variable says: a socket made by that process. (It may have died since.) */
+	is_good = sscanf(text, "%d:%ld", &fd, &pid) == 2 && fd >= 3 &&
+		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof(peer) && peer.pid == pid &&
+		  peer.uid == geteuid();
+	unsetenv(HANDOVER_VARIABLE);
+	if (!is_good) {
+		fputs("pgweir: " HANDOVER_VARIABLE " in the environment is none of pgweir's: it is ignored\n", stderr);
+		return -1;
+	}
+	return fd;
+}
+
+void
+weir_tell_predecessor(int fd, const char *text)
+{
+	if (fd >= 0)
+		link_send_last(fd, HANDOVER_FAILED, text, strlen(text));
+}
+
+/* --- what the process before this one has said --- */
+
+static void
+on_hello(struct predecessor *p, const uint8_t *body, size_t len)
+{
+	if (len != 13 || wire_u32(body) != HANDOVER_VERSION)
+		return; /* it will find out by our READY that the versions differ */
+	p->w->counters.restarts = wire_u64(body + 4) + 1;
+	p->is_activated = body[12] != 0;
+}
+
+/* Takes fd. */
+static void
+on_listener(struct predecessor *p, const uint8_t *body, size_t len, int fd)
+{
+	struct passed *at = &p->passed[p->passed_count];
+
+	if (fd < 0 || p->passed_count == PASSED_MAX || len < 4 || len - 3 > sizeof(at->host) || body[len - 1] != '\0' ||
+	    p->has_all) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	at->fd = fd;
+	at->kind = (char)body[0];
+	at->port = wire_u16(body + 1);
+	memcpy(at->host, body + 3, len - 3);
+	p->passed_count++;
+}
+
+static void
+send_number(struct predecessor *p, uint8_t type, uint64_t number, const void *more, size_t more_len)
+{
+	struct buf b = { 0 };
+
+	buf_put_u64(&b, number);
+	buf_put(&b, more, more_len);
+	if (p->link != NULL)
+		link_send(p->link, type, b.bytes, b.len, -1);
+	buf_fini(&b);
+}
+
+static struct newcomer *
+find_newcomer(struct predecessor *p, uint64_t number)
+{
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
+		if (p->newcomers[i].number == number)
+			return &p->newcomers[i];
+	return NULL;
+}
+
+static void
+forget_newcomer(struct newcomer *n)
+{
+	free(n->queued);
+	*n = (struct newcomer){ 0 };
+}
+
+static void
+send_refusal(struct predecessor *p, uint64_t number, const char *text)
+{
+	p->refused++;
+	send_number(p, HANDOVER_REFUSED, number, text, strlen(text));
+}
+
+static void
+refuse_newcomer(struct predecessor *p, struct newcomer *n, const char *text)
+{
+	struct client *c = n->client;
+
+	send_refusal(p, n->number, text);
+	forget_newcomer(n);
+	if (c != NULL)
+		client_let_go(c);
+}
+
+/* Its listener listens on all its channels, if it has any: the old process need not listen for it any more. */
+static void
+take_if_heard(struct predecessor *p, struct newcomer *n)
+{
+	bool is_refused = false, is_heard = n->client != NULL && listen_is_heard(&n->client->x, &is_refused);
+
+	if (n->is_taken)
+		return;
+	if (n->client == NULL || is_refused) {
+		refuse_newcomer(p, n, "it can't listen to its channels");
+		return;
+	}
+	if (!is_heard)
+		return;
+	n->is_taken = true;
+	send_number(p, HANDOVER_TAKEN, n->number, NULL, 0);
+}
+
+/* Takes fd. */
+static void
+on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
+{
+	struct newcomer *n = find_newcomer(p, 0);
+	uint64_t number = len < 10 ? 0 : wire_u64(body + 2);
+	struct passport passport;
+	struct fail why;
+
+	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
+	if (fd < 0 || (weir_descriptors_for_clients() > 0 && fd >= weir_descriptors_for_clients())) {
+		if (fd >= 0)
+			close(fd);
+		send_refusal(p, number, "no descriptor is left for it");
+		return;
+	}
+	if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+		close(fd);
+		send_refusal(p, number, "its passport is of another version");
+		return;
+	}
+	n->client = passport_adopt(p->shelf, &passport, fd, &why);
+	if (n->client == NULL) {
+		send_refusal(p, number, why.text);
+		return;
+	}
+	n->number = number;
+	take_if_heard(p, n);
+}
+
+static void
+begin(struct predecessor *p, struct newcomer *n)
+{
+	struct client *c = n->client;
+	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
+
+	forget_newcomer(n);
+	if (c == NULL)
+		return;
+	p->moved++;
+	p->w->counters.clients_moved++;
+	passport_begin_reading(c);
+	if (is_broken)
+		client_close(c, NULL);
+	else
+		listen_flush(&c->x);
+}
+
+static void
+on_yours(struct predecessor *p, struct newcomer *n, const uint8_t *queued, size_t len)
+{
+	if (n->is_ours)
+		return;
+	n->is_ours = true;
+	if (len > 0 && (n->queued = malloc(len)) != NULL) {
+		memcpy(n->queued, queued, len);
+		n->queued_len = len;
+	}
+	if (n->client == NULL || !listen_crossing_catch_up(&n->client->x))
+		begin(p, n);
+}
+
+void
+weir_newcomer_heard(struct exchange *x)
+{
+	struct weir *w = x->env->up;
+	struct predecessor *p = w->predecessor;
+
+	for (size_t i = 0; p != NULL && i < NEWCOMERS_MAX; i++) {
+		struct newcomer *n = &p->newcomers[i];
+
+		if (n->number == 0 || n->client != client_of(x))
+			continue;
+		if (n->is_ours)
+			begin(p, n);
+		else
+			take_if_heard(p, n);
+		return;
+	}
+}
+
+void
+weir_newcomer_gone(struct weir *w, const struct client *c)
+{
+	struct predecessor *p = w->predecessor;
+
+	for (size_t i = 0; p != NULL && i < NEWCOMERS_MAX; i++) {
+		struct newcomer *n = &p->newcomers[i];
+
+		if (n->number == 0 || n->client != c)
+			continue;
+		n->client = NULL;
+		if (n->is_ours)
+			forget_newcomer(n);
+		else
+			take_if_heard(p, n);
+	}
+}
+
+static void
+on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
+{
+	uint64_t number = len < 8 ? 0 : wire_u64(body);
+	struct newcomer *n = number == 0 ? NULL : find_newcomer(p, number);
+	struct client *c;
+
+	if (n != NULL && type == HANDOVER_YOURS)
+		on_yours(p, n, body + 8, len - 8);
+	else if (n != NULL && !n->is_ours) { /* GONE */
+		c = n->client;
+		forget_newcomer(n);
+		if (c != NULL)
+			client_let_go(c);
+	}
+}
+
+/* --- GO --- */
+
+static void
+close_passed(struct predecessor *p, bool is_ours)
+{
+	for (size_t i = 0; i < p->passed_count; i++) {
+		struct passed *at = &p->passed[i];
+
+		if (at->fd < 0)
+			continue;
+		close(at->fd);
+		if (is_ours && at->port == 0 && at->host[0] == '/') /* nobody listens there any more */
+			unlink(at->host);
+		at->fd = -1;
+	}
+}
+
+static void
+go(struct predecessor *p)
+{
+	p->is_waiting = false;
+	close_passed(p, true);
+	weir_serve(p->w);
+}
+
+static void
+on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
+{
+	struct predecessor *p = arg;
+
+	p->w->now_us = clock_now_us();
+	if (type == HANDOVER_LISTENER)
+		on_listener(p, body, len, fd);
+	else if (type == HANDOVER_CLIENT)
+		on_client(p, body, len, fd);
+	else if (fd >= 0)
+		close(fd);
+	if (type == HANDOVER_HELLO)
+		on_hello(p, body, len);
+	else if (type == HANDOVER_LISTENERS_END)
+		p->has_all = true;
+	else if (type == HANDOVER_GO && p->is_waiting)
+		go(p);
+	else if (type == HANDOVER_POOL && passport_shelf_pool(p->shelf, body, len) < 0)
+		log_error(p->w->log, "restart: the old process passed on a pool that can't be used");
+	else if (type == HANDOVER_TEXT && passport_shelf_text(p->shelf, body, len) < 0)
+		log_error(p->w->log, "restart: the old process passed on a prepared statement that can't be used");
+	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
+		on_number(p, type, body, len);
+	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
+		weir_heard_cancel(p->w, type, body, len);
+	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
+		weir_stop(p->w, (enum shutdown_how)body[0]);
+}
+
+static void
+on_drained(void *arg)
+{
+	(void)arg;
+}
+
+/* Returns whether the old process has died, and not just closed its end. */
+static bool
+is_dead(const struct predecessor *p)
+{
+	return getppid() != p->pid;
+}
+
+/* Clients that the old process had not let go of: if it is dead, they are ours, and else they are its own. */
+static void
+settle_newcomers(struct predecessor *p, bool are_ours)
+{
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
+		struct newcomer *n = &p->newcomers[i];
+		struct client *c = n->client;
+
+		if (n->number == 0)
+			continue;
+		if (are_ours || n->is_ours) {
+			begin(p, n);
+			continue;
+		}
+		forget_newcomer(n);
+		if (c != NULL)
+			client_let_go(c);
+	}
+}
+
+static void
+on_closed(void *arg)
+{
+	struct predecessor *p = arg;
+
+	p->w->now_us = p->lost_us = clock_now_us();
+	link_free(p->link);
+	p->link = NULL;
+	weir_predecessor_tick(p->w);
+}
+
+static const struct link_ops link_ops = { on_message, on_drained, on_closed };
+
+static bool
+has_newcomers(const struct predecessor *p)
+{
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
+		if (p->newcomers[i].number != 0)
+			return true;
+	return false;
+}
+
+void
+weir_forget_predecessor(struct weir *w)
+{
+	struct predecessor *p = w->predecessor;
+
+	if (p == NULL)
+		return;
+	settle_newcomers(p, false);
+	w->predecessor = NULL;
+	close_passed(p, false);
+	link_free(p->link);
+	passport_shelf_free(p->shelf);
+	free(p);
+}
+
+void
+weir_predecessor_tick(struct weir *w)
+{
+	struct predecessor *p = w->predecessor;
+	bool is_sure;
+
+	if (p == NULL || p->lost_us == 0 || !p->is_ready)
+		return;
+	/* Its sockets are closed a moment before it is dead. */
+	is_sure = is_dead(p) || w->now_us - p->lost_us >= LOST_MAX_US;
+	if (!is_sure && (p->is_waiting || has_newcomers(p)))
+		return;
+	if (p->is_waiting && !is_dead(p)) {
+		log_error(w->log, "restart: process %ld goes on without this one", (long)p->pid);
+		weir_stop(w, SHUTDOWN_NOW);
+		return;
+	}
+	if (p->is_waiting) {
+		log_warning(w->log, "restart: process %ld has died; this one takes its place", (long)p->pid);
+		go(p);
+	}
+	settle_newcomers(p, is_dead(p));
+	weir_end_far_cancels(w);
+	log_info(w->log,
+		 "restart: process %ld, the one before this, has ended: %" PRIu32 " clients came from there in %" PRIu64
+		 " ms, %" PRIu32 " could not be taken",
+		 (long)p->pid, p->moved, (w->now_us - p->since_us) / 1000, p->refused);
+	weir_forget_predecessor(w);
+}
+
+/* --- what the others ask --- */
+
+/* The process that has made the socket pair; weir_find_predecessor() has seen to it that this can be told. */
+static pid_t
+pid_of_peer(int fd)
+{
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	return peer.pid;
+}
+
+int
+weir_meet_predecessor(struct weir *w, int fd, struct fail *why)
+{
+	struct predecessor *p = xcalloc(1, sizeof(*p));
+
+	w->predecessor = p;
+	p->w = w;
+	p->pid = pid_of_peer(fd);
+	p->since_us = w->now_us;
+	p->is_waiting = true;
+	p->shelf = passport_shelf_new(&w->clients);
+	p->link = link_new(w->base, fd, &link_ops, p);
+	/* The tick of the loop, ten times a second, ends each turn. */
+	while (!p->has_all && p->link != NULL && w->now_us - p->since_us < LISTENERS_US)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	if (!p->has_all)
+		return fail_set(why, "08006", "the process before this one has not passed its listening sockets");
+	w->is_activated = p->is_activated;
+	return 0;
+}
+
+void
+weir_tell_failure(const struct weir *w, int fd, const struct fail *why)
+{
+	if (w->predecessor == NULL || w->predecessor->link != NULL)
+		weir_tell_predecessor(fd, why->text);
+}
+
+bool
+weir_has_predecessor(const struct weir *w)
+{
+	return w->predecessor != NULL;
+}
+
+bool
+weir_is_waiting_for_go(const struct weir *w)
+{
+	return w->predecessor != NULL && w->predecessor->is_waiting;
+}
+
+int
+weir_take_passed(struct weir *w, char kind, const char *host, uint16_t port)
+{
+	struct predecessor *p = w->predecessor;
+
+	for (size_t i = 0; p != NULL && i < p->passed_count; i++) {
+		struct passed *at = &p->passed[i];
+		int fd = at->fd;
+
+		if (fd < 0 || at->kind != kind || (host != NULL && (at->port != port || strcmp(at->host, host) != 0)))
+			continue;
+		at->fd = -1;
+		return fd;
+	}
+	return 0;
+}
+
+void
+weir_tell_ready(struct weir *w)
+{
+	const uint8_t version[4] = { 0, 0, 0, HANDOVER_VERSION };
+
+	w->predecessor->is_ready = true;
+	if (w->predecessor->link != NULL)
+		link_send(w->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
+}
+
+bool
+weir_send_predecessor(struct weir *w, uint8_t type, const void *body, size_t len)
+{
+	if (w->predecessor == NULL || w->predecessor->link == NULL || w->predecessor->is_waiting)
+		return false;
+	link_send(w->predecessor->link, type, body, len, -1);
+	return true;
+}
+
+void
+weir_stop_predecessor(struct weir *w, enum shutdown_how how)
+{
+	const uint8_t byte = (uint8_t)how;
+
+	weir_send_predecessor(w, HANDOVER_STOP, &byte, 1);
+}

@@ -1,0 +1,234 @@
+/*
+ * src/setup/files.c - the files that a configuration names: users_file, certificates and keys, hba_file and ident_file
+ * (setup/rules.c). What is wrong in them is told in the same list as what is wrong in the configuration itself.
+ */
+#include "process/process_state.h"
+
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_state.h"
+#include "config/suggest.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+tell_of_user(bool is_error, const char *text, void *arg)
+{
+	struct config_problems *problems = arg;
+	const struct problem_sink sink = { .problems = problems };
+
+	if (is_error)
+		problem_error(&sink, 0, "%s", text);
+	else
+		problem_warning(&sink, 0, "%s", text);
+}
+
+static bool
+needs_passwords(const struct config *config)
+{
+	return config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5 ||
+	       config->auth_method == AUTH_PASSWORD;
+}
+
+/* Nobody needs it to log in to us. */
+static bool
+may_be_missing(const struct config *config)
+{
+	return config_is_pgbouncers(config) ||
+	       (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5);
+}
+
+/* needs_secrets: all of them have to prove a password. */
+static struct users *
+load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems };
+	size_t errors_before = problems->error_count;
+	struct fail why;
+	bool is_lenient = config_is_pgbouncers(config);
+	struct users *users = users_load(path, is_lenient, tell_of_user, problems, &why);
+
+	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */
+		problem_error(&sink, 0, "%s", why.text);
+	users_check(users, path, needs_secrets, is_lenient, tell_of_user, problems);
+	if (problems->error_count == errors_before)
+		return users;
+	users_unref(users);
+	return NULL;
+}
+
+/* --- names that are nowhere --- */
+
+struct near_user {
+	struct nearest nearest;
+	bool is_there;
+};
+
+static void
+on_user(const char *name, void *arg)
+{
+	struct near_user *near = arg;
+
+	near->is_there = near->is_there || strcmp(name, near->nearest.word) == 0;
+	nearest_try(&near->nearest, name, NULL);
+}
+
+static bool
+is_user_of_upstream(const struct config_scope *scopes, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(scopes[i].upstream->user, name) == 0)
+			return true;
+	return false;
+}
+
+static void
+warn_of_stranger(const struct problem_sink *sink, const struct users *users, unsigned line, const char *what,
+		 const char *name)
+{
+	struct near_user near = { .nearest = nearest_to(name) };
+
+	users_each(users, on_user, &near);
+	if (near.is_there)
+		return;
+	problem_warning(sink, line, "%s: users_file has no \"%.63s\"%s%s%s", what, name,
+			near.nearest.name != NULL ? "; did you mean \"" : "",
+			near.nearest.name != NULL ? near.nearest.name : "", near.nearest.name != NULL ? "\"?" : "");
+}
+
+static void
+warn_of_strangers(const struct config *config, const char *key, char *const *names, const struct users *users,
+		  const struct problem_sink *sink)
+{
+	unsigned line = config->origins->lines[config_key_row(config_key_find("auth", key))];
+
+	for (; *names != NULL; names++)
+		warn_of_stranger(sink, users, line, key, *names);
+}
+
+/* Where users_file has everybody: no auth_query finds others, and all log in by a password. */
+static void
+check_names(const struct config *config, const struct users *users, struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems,
+					   .file = config->path,
+					   .source = config->origins->source,
+					   .has_our_words = config_is_pgbouncers(config) };
+	char what[CONFIG_NAME_MAX + 16];
+
+	if (config_has_auth_query(config) || !needs_passwords(config))
+		return;
+	if (users_count(users) == 0) {
+		problem_warning(&sink, 0, "users_file = %.256s: nobody is in it, so no client can log in",
+				config->users_file);
+		return;
+	}
+	warn_of_strangers(config, "admin_users", config->admin_users, users, &sink);
+	warn_of_strangers(config, "stats_users", config->stats_users, users, &sink);
+	for (size_t i = 0; i < config->user_count; i++) {
+		const char *name = config->users[i].name;
+
+		if (is_user_of_upstream(config->databases, config->database_count, name) ||
+		    is_user_of_upstream(config->tenant_scopes, config->tenant_count, name))
+			continue;
+		snprintf(what, sizeof(what), "[user %s]", name);
+		warn_of_stranger(&sink, users, config->origins->users[i].line, what, name);
+	}
+}
+
+/* The metrics thread reads the file when it starts; all that matters here are its problems. */
+static void
+check_page_users(const struct config *config, struct config_problems *problems)
+{
+	if (config->http_enabled && config->http_auth_file[0] != '\0')
+		users_unref(load_users_file(config, config->http_auth_file, true, problems));
+}
+
+static int
+load_users(const struct config *config, struct users **out, struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems };
+
+	if (config->single_user[0] != '\0') {
+		*out = users_single(config->single_user, config->single_password);
+		if (*out == NULL)
+			problem_error(&sink, 0, "no memory for users");
+		return *out == NULL ? -1 : 0;
+	}
+	if (config->users_file[0] == '\0' || (may_be_missing(config) && access(config->users_file, F_OK) < 0))
+		return 0;
+	*out = load_users_file(config, config->users_file, needs_passwords(config), problems);
+	if (*out != NULL)
+		check_names(config, *out, problems);
+	return *out == NULL ? -1 : 0;
+}
+
+/* The line that names the file of [tls_client] that a text is about; 0: none of them. */
+static unsigned
+line_of_file(const struct config *config, const char *text)
+{
+	const struct {
+		const char *key, *path;
+	} files[] = { { "key_file", config->tls_key_file }, { "certificate_file", config->tls_certificate_file },
+		      { "ca_file", config->tls_ca_file },   { "crl_file", config->tls_crl_file },
+		      { "ciphers", config->tls_ciphers },   { "tls13_ciphers", config->tls13_ciphers } };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i].path[0] != '\0' && strstr(text, files[i].path) != NULL)
+			return config->origins->lines[config_key_row(config_key_find("tls_client", files[i].key))];
+	return 0;
+}
+
+static void
+load_tls(const struct config *config, struct weir_files *out, struct config_problems *problems)
+{
+	bool is_theirs = config->compat == COMPAT_PGBOUNCER; /* tools look for its words */
+	const struct problem_sink sink = { .problems = problems,
+					   .file = is_theirs		     ? NULL
+						   : config->path[0] != '\0' ? config->path
+									     : "--upstream",
+					   .source = config->origins->source,
+					   .has_our_words = config_is_pgbouncers(config) };
+	struct fail why;
+
+	if (weir_load_tls(config, &out->tls, &why) < 0)
+		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
+			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
+	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
+		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
+}
+
+int
+weir_load_files(const struct config *config, struct weir_files *out, struct config_problems *problems)
+{
+	size_t errors_before = problems->error_count;
+
+	*out = (struct weir_files){ 0 };
+	load_users(config, &out->users, problems);
+	check_page_users(config, problems);
+	weir_load_rules(config, &out->hba, &out->ident, problems);
+	load_tls(config, out, problems);
+	return problems->error_count == errors_before ? 0 : -1;
+}
+
+void
+weir_files_fini(struct weir_files *files)
+{
+	users_unref(files->users);
+	tls_context_unref(files->tls);
+	tls_store_unref(files->server_tls);
+	hba_unref(files->hba);
+	ident_unref(files->ident);
+}
+
+int
+weir_check_files(const struct config *config, struct config_problems *problems)
+{
+	struct weir_files files;
+	int r = weir_load_files(config, &files, problems);
+
+	weir_files_fini(&files);
+	return r;
+}

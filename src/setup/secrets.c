@@ -1,0 +1,126 @@
+/*
+ * src/setup/secrets.c - warns about files of secrets that others may read: private keys, users_file, and every file
+ * with an upstream's password, which may be pgweir.ini itself.
+ */
+#include "process/process_state.h"
+
+#include "base/secret_file.h"
+#include "config/config_origin.h"
+#include "config/config_state.h"
+#include "config/server_tls.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct secrets {
+	void (*warn)(const char *text, void *arg);
+	void *arg;
+};
+
+static void
+look(const struct secrets *s, const char *path)
+{
+	char text[512];
+	struct stat st;
+
+	if (path[0] != '\0' && stat(path, &st) == 0 && secret_file_is_open(&st, path, text, sizeof(text)))
+		s->warn(text, s->arg);
+}
+
+/* list: names separated by ", ". */
+static void
+look_at_list(const struct secrets *s, const char *list)
+{
+	char path[PATH_MAX];
+
+	while (*(list += strspn(list, ", ")) != '\0') {
+		size_t len = strcspn(list, ",");
+
+		if (len < sizeof(path)) {
+			memcpy(path, list, len);
+			path[len] = '\0';
+			look(s, path);
+		}
+		list += len;
+	}
+}
+
+/* The keys that pgweir uses towards PostgreSQL; several sections mostly name the same file. */
+static void
+look_at_scopes(const struct secrets *s, const struct config *config, const struct config_scope *scopes, size_t count,
+	       char **last)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct scope_settings settings;
+		struct server_tls tls;
+		struct fail why;
+
+		config_effective(config, &scopes[i], NULL, &settings);
+		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, &why) < 0 || tls.mode == TLS_OFF ||
+		    (*last != NULL && strcmp(*last, tls.key_file) == 0))
+			continue;
+		look(s, tls.key_file);
+		free(*last);
+		*last = strdup(tls.key_file);
+	}
+}
+
+static void
+look_at_keys(const struct secrets *s, const struct config *config)
+{
+	char *last = NULL;
+
+	if (config->tls_mode != TLS_OFF)
+		look_at_list(s, config->tls_key_file);
+	look_at_scopes(s, config, config->databases, config->database_count, &last);
+	look_at_scopes(s, config, config->tenant_scopes, config->tenant_count, &last);
+	free(last);
+}
+
+static void
+look_at_passwords(const struct secrets *s, const struct config *config)
+{
+	if (config->has_password)
+		look(s, config->path);
+	for (size_t i = 0; i < config->secret_file_count; i++)
+		look(s, config->secret_files[i]);
+}
+
+static void
+to_log(const char *text, void *arg)
+{
+	const struct weir *w = arg;
+
+	log_warning(w->log, "%s", text);
+}
+
+void
+weir_warn_of_secrets(struct weir *w, const struct config *config)
+{
+	const struct secrets s = { to_log, w };
+
+	look_at_passwords(&s, config);
+	look_at_keys(&s, config);
+}
+
+static void
+to_problems(const char *text, void *arg)
+{
+	const struct problem_sink *sink = arg;
+
+	problem_warning(sink, 0, "%s", text);
+}
+
+void
+weir_check_secrets(const struct config *config, struct config_problems *problems)
+{
+	struct problem_sink sink = { .problems = problems,
+				     .file = config->path,
+				     .source = config->origins->source,
+				     .has_our_words = config_is_pgbouncers(config) };
+	const struct secrets s = { to_problems, &sink };
+
+	look_at_passwords(&s, config);
+	look_at_keys(&s, config);
+}
