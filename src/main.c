@@ -3,7 +3,7 @@
  *
  * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
  */
-#include "config/bouncer.h"
+#include "bouncer/bouncer.h"
 #include "process/process.h"
 
 #include "build.h"

@@ -19,7 +19,7 @@
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
 #include "admin/stats_log.h"
-#include "pool/blocking.h"
+#include "dedicated/blocking.h"
 
 enum wait_kind {
 	WAIT_NONE,

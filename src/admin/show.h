@@ -12,7 +12,7 @@
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
-#include "pool/blocking.h"
+#include "dedicated/blocking.h"
 
 /* What the commands can read. */
 struct show_env {

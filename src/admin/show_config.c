@@ -7,7 +7,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
-#include "config/bouncer.h"
+#include "bouncer/bouncer.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "net/tls.h"
-#include "pool/notify_listener.h"
+#include "dedicated/notify_listener.h"
 #include "wire/startup.h"
 
 #include <inttypes.h>

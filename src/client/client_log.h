@@ -3,7 +3,7 @@
  *
  *   client_log.c    its end
  *   client_watch.c  pools that are exhausted, and transactions that take long
- *   bouncer_log.c   the lines of PgBouncer's log, if ours is in its format
+ *   client_bouncer_log.c  the lines of PgBouncer's log, if ours is in its format
  */
 #ifndef PGWEIR_CLIENT_CLIENT_LOG_H
 #define PGWEIR_CLIENT_CLIENT_LOG_H

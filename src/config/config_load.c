@@ -8,8 +8,8 @@
  */
 #include "base/alloc.h"
 #include "base/blank.h"
-#include "config/bouncer.h"
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer.h"
+#include "bouncer/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_state.h"
 #include "config/config_keys.h"

@@ -1,5 +1,5 @@
 /* src/config/config_print.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 

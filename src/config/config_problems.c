@@ -2,8 +2,8 @@
 #include "config/config_state.h"
 
 #include "base/alloc.h"
-#include "config/bouncer.h"
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer.h"
+#include "bouncer/bouncer_state.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

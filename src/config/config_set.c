@@ -1,7 +1,7 @@
 /* src/config/config_set.c - see config_set.h. */
 #include "config/config_set.h"
 
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/suggest.h"

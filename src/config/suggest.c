@@ -1,7 +1,7 @@
 /* src/config/suggest.c - see suggest.h. */
 #include "config/suggest.h"
 
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 
 #include <stdbool.h>

@@ -5,7 +5,7 @@
 #define PGWEIR_LISTEN_LISTEN_STATE_H
 
 #include "listen/listen.h"
-#include "pool/notify_listener.h"
+#include "dedicated/notify_listener.h"
 #include "sql/known.h"
 
 #include <event2/event_struct.h>

@@ -10,7 +10,7 @@
 #include "relay/relay.h"
 
 #include "base/duration.h"
-#include "pool/dedicated.h"
+#include "dedicated/dedicated.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

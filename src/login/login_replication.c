@@ -11,7 +11,7 @@
 #include "exchange/report.h"
 #include "state/state.h"
 
-#include "pool/dedicated.h"
+#include "dedicated/dedicated.h"
 
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * src/lookup/auth_query_conn.c - the connections that auth_query runs on: opened when somebody waits, asked one
  * question at a time, closed when idle. See auth_query.h.
  *
- * They are dedicated servers (pool/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second one
- * is an error) and Sync. The ledger matches its replies; the row is passed to us whole, or not at all if it is too
+ * They are dedicated servers (dedicated/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second
+ * one is an error) and Sync. The ledger matches its replies; the row is passed to us whole, or not at all if it is too
  * large. The lookup ends at the end of the batch that has its ReadyForQuery.
  */
 #include "lookup/auth_query_state.h"

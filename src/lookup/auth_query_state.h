@@ -4,7 +4,7 @@
 
 #include "lookup/auth_query.h"
 #include "lookup/auth_query_cache.h"
-#include "pool/dedicated.h"
+#include "dedicated/dedicated.h"
 #include "pool/pool_target.h"
 
 #include <uthash.h>

@@ -5,8 +5,8 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "pool/fate_asker.h"
-#include "pool/notify_listener.h"
+#include "dedicated/fate_asker.h"
+#include "dedicated/notify_listener.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "pool/pool_set.h"
 
 #include "base/clock.h"
-#include "pool/notify_listener.h"
+#include "dedicated/notify_listener.h"
 #include "pool/pool_target.h"
 
 #include <string.h>

@@ -6,8 +6,8 @@
 #include "base/alloc.h"
 
 #include "base/clock.h"
-#include "pool/dedicated.h"
-#include "pool/notify_listener.h"
+#include "dedicated/dedicated.h"
+#include "dedicated/notify_listener.h"
 
 #include <stdlib.h>
 #include <string.h>

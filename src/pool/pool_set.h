@@ -1,7 +1,7 @@
 /*
  * src/pool/pool_set.h - all pools: the pool of each (database, user) pair, and the connections behind its policy.
  *
- * The policy (pool.c) decides; this module dials, closes and pings for it, and reports the results to it. It also
+ * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it. It also
  * remembers what clients of a pool are sent at login, and what their startup settings turned into.
  *
  * Owns:   every pool_entry, its servers, the counters per database and per backend.
@@ -16,7 +16,7 @@
 #include "base/exemplar.h"
 #include "config/config.h"
 #include "pool/database_code.h"
-#include "pool/pool.h"
+#include "policy/policy.h"
 #include "pool/pool_startup.h"
 #include "server/server.h"
 #include "session/statement_store.h"
@@ -90,7 +90,7 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
-	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_tell.c */
+	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
 	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
 	uint64_t pins_told_us; /* when the log was last told of these pins, and how many others had one since:
@@ -104,7 +104,7 @@ struct pool_entry {
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct pool_circuit *circuit; /* of its upstream */
-	struct pool_limit *limits[2]; /* pool_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
+	struct pool_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
 	struct fate_asker *fates; /* fate_asker.h; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */

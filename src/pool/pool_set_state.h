@@ -14,8 +14,8 @@
 
 #include "pool/pool_backend.h"
 #include "pool/pool_database.h"
-#include "pool/pool_circuit.h"
-#include "pool/pool_limit.h"
+#include "policy/policy_circuit.h"
+#include "policy/policy_limit.h"
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
@@ -27,7 +27,7 @@ struct pooled {
 	struct pool_entry *entry;
 	struct pool_target *target;
 	bool is_told; /* the policy knows that it is gone */
-	bool is_logged; /* that it is closed: see bouncer_log.c */
+	bool is_logged; /* that it is closed: see pool_bouncer_log.c */
 	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
 	bool is_kept; /* ... and is lent like any other then */
 	const char *closing; /* why the policy closes it, in PgBouncer's words; or NULL */
@@ -93,7 +93,7 @@ pool_entry_is_sealed(const struct pool_entry *entry)
 	return entry->is_sealed;
 }
 
-/* bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. */
+/* pool_bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. */
 void bouncer_log_reserve(const struct pool_entry *entry);
 void bouncer_log_open(const struct pool_entry *entry, const struct server *srv);
 void bouncer_log_end(const struct pool_entry *entry, const struct server *srv, const char *why);
@@ -104,7 +104,7 @@ void bouncer_log_database(const struct pool_set *set,
 			  const char *database); /* a new one, of those that are not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);
 
-/* pool_tell.c */
+/* pool_log.c */
 void pool_tell_failure(struct pool_entry *entry, struct server *srv, enum connect_failure kind, const struct fail *why);
 void pool_tell_host(struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
 		    const struct fail *why); /* the next is tried */

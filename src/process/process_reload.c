@@ -9,7 +9,7 @@
 #include "telemetry/query_table.h"
 
 #include "base/clock.h"
-#include "config/bouncer.h"
+#include "bouncer/bouncer.h"
 #include "config/config_state.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"

@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "pool/notify_listener.h"
+#include "dedicated/notify_listener.h"
 
 #include <stdio.h>
 #include <stdlib.h>

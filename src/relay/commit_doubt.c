@@ -3,7 +3,7 @@
 
 #include "base/mentions.h"
 #include "exchange/report.h"
-#include "pool/fate_asker.h"
+#include "dedicated/fate_asker.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "state/state.h"

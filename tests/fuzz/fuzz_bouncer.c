@@ -3,7 +3,7 @@
  *
  * The one exception is a value that fits on no line of pgweir's own file.
  */
-#include "config/bouncer.h"
+#include "bouncer/bouncer.h"
 #include "config/config.h"
 #include "config/config_origin.h"
 

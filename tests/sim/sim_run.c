@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "client/clients.h"
 #include "kernel.h"
-#include "pool/notify_listener.h"
+#include "dedicated/notify_listener.h"
 #include "session_quiet.h"
 
 #include <event2/event.h>

@@ -5,7 +5,7 @@
 #ifndef PGWEIR_TESTS_POOL_FAKE_H
 #define PGWEIR_TESTS_POOL_FAKE_H
 
-#include "pool/pool.h"
+#include "policy/policy.h"
 
 #define MS 1000u
 #define S 1000000u

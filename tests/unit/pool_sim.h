@@ -4,12 +4,12 @@
  * pool_sim.c plays the owner and the borrowers: a random schedule of arrivals, returns, cancels, connections that open,
  * fail, are lost, pings, pauses, reloads, budgets, time. pool_sim_model.c keeps its own books of who waits since when
  * and which connection is whose, from what went in and what came out, and holds them against every "Always" line of
- * pool.h. One seed is one schedule. What does not hold ends it, with a sentence in report.
+ * policy.h. One seed is one schedule. What does not hold ends it, with a sentence in report.
  */
 #ifndef PGWEIR_TESTS_POOL_SIM_H
 #define PGWEIR_TESTS_POOL_SIM_H
 
-#include "pool/pool.h"
+#include "policy/policy.h"
 
 #define SIM_POOLS 4
 #define SIM_CLIENTS 40

@@ -1,5 +1,5 @@
 /* tests/unit/test_bouncer.c - a pgbouncer.ini: what becomes of its settings, and with which words it is refused. */
-#include "config/bouncer.h"
+#include "bouncer/bouncer.h"
 #include "config/config.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* tests/unit/test_config.c - the configuration file: what is read, what is refused and with which words. */
-#include "config/bouncer_state.h"
+#include "bouncer/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_keys.h"
 #include "config/suggest.h"

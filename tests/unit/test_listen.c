@@ -6,14 +6,14 @@
 
 #include "listen/listen.h"
 #include "listen/listen_state.h"
-#include "pool/notify_listener.h"
+#include "dedicated/notify_listener.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-/* --- a fake of pool/notify_listener.c: it has one subscriber --- */
+/* --- a fake of dedicated/notify_listener.c: it has one subscriber --- */
 
 #define MEMBERS_MAX 4
 

@@ -1,5 +1,5 @@
 /* tests/unit/test_pool_circuit.c - pools of one upstream that can't be reached: one tries, the others learn from it. */
-#include "pool/pool_circuit.h"
+#include "policy/policy_circuit.h"
 #include "pool_fake.h"
 
 #include <criterion/criterion.h>

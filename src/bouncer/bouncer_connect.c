@@ -1,0 +1,341 @@
+/*
+ * src/bouncer/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value word='value with
+ * blanks'".
+ *
+ * As PgBouncer reads them (in its loader): a value ends at a blank or, in single quotes, at the quote, where two
+ * quotes stand for one; an empty value is an error; the last of several counts.
+ */
+#include "bouncer/bouncer_state.h"
+
+#include "base/alloc.h"
+#include "config/config_keys.h"
+#include "config/config_value.h"
+#include "config/suggest.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One line taken apart: the values by the row of their word. */
+struct connect {
+	struct bouncer *b;
+	const struct bouncer_entry *entry;
+	unsigned place; /* OF_DATABASE, OF_USER or OF_PEER */
+	char *text; /* cut up */
+	size_t text_size;
+	const char *values[BOUNCER_WORDS_MAX];
+};
+
+/* --- taking a line apart -------------------------------------------------------------------------------------- */
+
+/* Ends the value at *at and moves behind it. NULL: no closing quote, or empty. */
+static char *
+cut_value(char **at)
+{
+	char *from = *at, *to = *at, *value = *at;
+
+	if (*from != '\'') {
+		from += strcspn(from, " ");
+		to = from;
+	} else {
+		value = to = ++from;
+		for (; *from != '\'' || from[1] == '\''; *to++ = *from++) {
+			if (*from == '\0')
+				return NULL;
+			from += *from == '\'';
+		}
+		from++;
+	}
+	*at = from + (*from != '\0');
+	*to = '\0';
+	return *value != '\0' ? value : NULL;
+}
+
+static void
+on_unknown(const struct connect *c, const char *name)
+{
+	struct nearest nearest = nearest_to(name);
+	const struct bouncer_word *word;
+
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		if ((word->places & c->place) != 0)
+			nearest_try(&nearest, word->name, NULL);
+	problem_error(c->b->sink, c->entry->line, "PgBouncer has no parameter \"%.64s\" here%s%s%s", name,
+		      nearest.name != NULL ? "; did you mean \"" : "", nearest.name != NULL ? nearest.name : "",
+		      nearest.name != NULL ? "\"?" : "");
+}
+
+static bool
+take_apart(struct connect *c)
+{
+	unsigned line = c->entry->line;
+	char *at = c->text;
+
+	for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
+		size_t len = strcspn(at, "= ");
+		char *name = at, *equals = at + len + strspn(at + len, " \t"), *value;
+		const struct bouncer_word *word;
+
+		if (*equals != '=' || len == 0) {
+			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value");
+			return false;
+		}
+		name[len] = '\0';
+		at = equals + 1;
+		at += strspn(at, " \t");
+		if ((value = cut_value(&at)) == NULL) {
+			problem_error(c->b->sink, line, "%.64s has no value, or its quote has no end", name);
+			return false;
+		}
+		if ((word = bouncer_word_find(name, c->place)) == NULL)
+			on_unknown(c, name);
+		else
+			c->values[bouncer_word_row(word)] = value;
+	}
+	return true;
+}
+
+static const char *
+value_of(const struct connect *c, const char *name)
+{
+	return c->values[bouncer_word_row(bouncer_word_find(name, c->place))];
+}
+
+static bool
+connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *entry, unsigned place)
+{
+	*c = (struct connect){ .b = b, .entry = entry, .place = place };
+	c->text = xstrdup(entry->value);
+	c->text_size = strlen(c->text) + 1;
+	return take_apart(c);
+}
+
+static void
+connect_end(struct connect *c)
+{
+	OPENSSL_cleanse(c->text, c->text_size);
+	free(c->text);
+}
+
+/* --- putting it together -------------------------------------------------------------------------------------- */
+
+static void
+put_bouncer_word(struct buf *to, const char *name, const char *value)
+{
+	bool is_quoted = value[strcspn(value, " \t'\\;")] != '\0';
+
+	buf_printf(to, "%s%s=%s", to->len > 0 ? " " : "", name, is_quoted ? "'" : "");
+	for (; *value != '\0'; value++) {
+		if (*value == '\'' || *value == '\\' || *value == ';')
+			buf_put_u8(to, '\\');
+		buf_put_u8(to, (uint8_t)*value);
+	}
+	buf_printf(to, "%s", is_quoted ? "'" : "");
+}
+
+/* Where it has no host. PgBouncer starts with no unix_socket_dir, too, and clients of such a database get an error. */
+static const char *
+socket_dir(const struct connect *c)
+{
+	const char *dir = bouncer_value(c->b, "unix_socket_dir");
+
+	if (*dir != '\0')
+		return dir;
+	dir = bouncer_key_find("unix_socket_dir")->default_value;
+	problem_warning(c->b->sink, c->entry->line, "no host is given and unix_socket_dir is empty: %s is used", dir);
+	return dir;
+}
+
+static void
+put_hosts(const struct connect *c, struct buf *to)
+{
+	const char *host = value_of(c, "host"), *port = value_of(c, "port"),
+		   *balance = value_of(c, "load_balance_hosts");
+
+	put_bouncer_word(to, "host", host != NULL ? host : socket_dir(c));
+	if (port != NULL)
+		put_bouncer_word(to, "port", port);
+	if (host == NULL || strchr(host, ',') == NULL)
+		return;
+	if (balance != NULL && strcmp(balance, "disable") != 0 && strcmp(balance, "round-robin") != 0)
+		problem_error(c->b->sink, c->entry->line, "load_balance_hosts is disable or round-robin");
+	put_bouncer_word(to, "load_balance_hosts", balance != NULL ? balance : "round-robin");
+}
+
+static void
+emit(const struct connect *c, const char *section, const char *key, const char *value)
+{
+	bouncer_emit(c->b, c->entry->line, "", section, key, value);
+}
+
+static void
+emit_upstream(const struct connect *c, const char *section)
+{
+	const struct bouncer_word *word;
+	struct buf upstream = { 0 };
+
+	put_hosts(c, &upstream);
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		if (word->part == WORD_UPSTREAM && c->values[i] != NULL)
+			put_bouncer_word(&upstream, word->name, c->values[i]);
+	emit(c, section, "upstream", put_end(&upstream));
+	OPENSSL_cleanse(upstream.bytes, upstream.len);
+	buf_fini(&upstream);
+}
+
+/* reserve_pool and reserve_pool_size are one: the first one there counts. */
+static bool
+is_later_name(const struct connect *c, size_t row)
+{
+	for (size_t i = 0; i < row; i++)
+		if (c->values[i] != NULL && bouncer_word(i)->part == WORD_SETTING &&
+		    strcmp(bouncer_word(i)->key, bouncer_word(row)->key) == 0)
+			return true;
+	return false;
+}
+
+/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
+static bool
+is_as_if_absent(const struct bouncer_key *key, const char *value)
+{
+	return (key->type == BOUNCER_COUNT && *value == '-') ||
+	       (strcmp(key->name, "server_lifetime") == 0 && atoi(value) == 0 && *value == '0');
+}
+
+static void
+emit_word(const struct connect *c, const char *section, const struct bouncer_word *word, const char *written)
+{
+	const struct bouncer_key *key = bouncer_key_find(word->key);
+	struct buf value = { 0 };
+	struct fail why;
+	int result;
+
+	if (is_as_if_absent(key, written))
+		return;
+	result = bouncer_convert(key, written, &value, &why);
+	if (result < 0)
+		problem_error(c->b->sink, c->entry->line, "%s=%s: %s", word->name, written, why.text);
+	else if (result > 0)
+		problem_warning(c->b->sink, c->entry->line, "%s=%s: %s; %s", word->name, written, why.text, why.detail);
+	if (result >= 0)
+		emit(c, section, bouncer_key_ours(key)->scope_name, put_end(&value));
+	buf_fini(&value);
+}
+
+static void
+emit_words(const struct connect *c, const char *section)
+{
+	const struct bouncer_word *word;
+
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_later_name(c, i))
+			emit_word(c, section, word, c->values[i]);
+}
+
+/* --- who runs auth_query, and where --------------------------------------------------------------------------- */
+
+static void
+emit_auth(const struct connect *c, const char *section)
+{
+	const char *user = value_of(c, "auth_user"), *query = value_of(c, "auth_query");
+	const char *database = value_of(c, "auth_dbname"), *all_user = bouncer_value(c->b, "auth_user");
+
+	if (user == NULL && *all_user == '\0')
+		return;
+	if (user != NULL)
+		emit(c, section, "auth_user", user);
+	if (query != NULL || *all_user == '\0')
+		emit(c, section, "auth_query", query != NULL ? query : bouncer_value(c->b, "auth_query"));
+	if (database != NULL)
+		emit(c, section, "auth_database", database);
+}
+
+/* --- sections ------------------------------------------------------------------------------------------------- */
+
+/* "database NAME", quoted where pgweir needs it. The caller frees. */
+static char *
+section_name(const struct bouncer *b, const struct bouncer_entry *entry, const char *word)
+{
+	struct buf name = { 0 };
+	char *section;
+
+	if (strlen(entry->name) > CONFIG_NAME_MAX) {
+		problem_error(b->sink, entry->line, "a name has at most %d bytes", CONFIG_NAME_MAX);
+		return NULL;
+	}
+	put_name(&name, entry->name);
+	section = xasprintf("%s %s", word, put_end(&name));
+	buf_fini(&name);
+	return section;
+}
+
+/* Writes a section of ours for each entry; only that of a database has an upstream. */
+static void
+emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
+{
+	for (size_t i = 0; i < entries->count; i++) {
+		const struct bouncer_entry *entry = &entries->list[i];
+		char *section = section_name(b, entry, word);
+		size_t before = b->setting_count;
+		struct connect c;
+
+		source_add_name(b->sink->source, entry->line, entry->name);
+		if (section == NULL)
+			continue;
+		if (connect_begin(&c, b, entry, place)) {
+			if (place == OF_DATABASE) {
+				emit_upstream(&c, section);
+				emit_auth(&c, section);
+			}
+			emit_words(&c, section);
+			if (b->setting_count == before)
+				bouncer_emit(b, entry->line, "", section, NULL, NULL);
+		}
+		connect_end(&c);
+		free(section);
+	}
+}
+
+void
+bouncer_databases(struct bouncer *b)
+{
+	emit_sections(b, &b->databases, "database", OF_DATABASE);
+}
+
+void
+bouncer_users(struct bouncer *b)
+{
+	emit_sections(b, &b->users, "user", OF_USER);
+}
+
+/* "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432". */
+static void
+put_peer(struct buf *to, const struct connect *c)
+{
+	const char *host = value_of(c, "host"), *port = value_of(c, "port");
+	bool is_v6;
+
+	if (host == NULL)
+		host = socket_dir(c);
+	is_v6 = *host != '/' && strchr(host, ':') != NULL;
+	buf_printf(to, "%s%s=%s%s%s:%s", to->len > 0 ? ", " : "", c->entry->name, is_v6 ? "[" : "", host,
+		   is_v6 ? "]" : "", port != NULL ? port : "6432");
+}
+
+void
+bouncer_peers(struct bouncer *b)
+{
+	struct buf peers = { 0 };
+
+	for (size_t i = 0; i < b->peers.count; i++) {
+		struct connect c;
+
+		source_add_name(b->sink->source, b->peers.list[i].line, b->peers.list[i].name);
+		if (connect_begin(&c, b, &b->peers.list[i], OF_PEER))
+			put_peer(&peers, &c);
+		connect_end(&c);
+	}
+	if (peers.len > 0)
+		bouncer_emit(b, b->peers.list[0].line, "[peers]", "pgweir", "peers", put_end(&peers));
+	buf_fini(&peers);
+}

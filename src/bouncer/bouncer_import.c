@@ -1,0 +1,207 @@
+/*
+ * src/bouncer/bouncer_import.c - pgweir --import-pgbouncer: a pgbouncer.ini as pgweir's own file, with comments; and
+ * --help-pgbouncer: what becomes of each setting.
+ */
+#include "bouncer/bouncer_state.h"
+
+#include "config/config_keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct import {
+	const struct bouncer *b;
+	FILE *to;
+};
+
+/* "pgbouncer.ini:14: default_pool_size = 30", or that it is PgBouncer's default. */
+static void
+put_from(const struct import *import, const struct bouncer_setting *s)
+{
+	char place[512];
+
+	source_place(import->b->sink->source, "", s->line, place, sizeof(place));
+	if (s->line != LINE_BOUNCER)
+		fprintf(import->to, "; %s%s%s\n", place, *s->from != '\0' ? ": " : "", s->from);
+	else
+		fprintf(import->to, "; not set there: %s\n", s->from);
+}
+
+/* Is it what pgweir would do anyway? */
+static bool
+is_our_default(const struct bouncer_setting *s)
+{
+	const struct config_key *key = config_key_find(s->section, s->key);
+
+	return key != NULL && key->type != KEY_LISTENS && strcmp(key->default_value, s->value) == 0;
+}
+
+static void
+put_setting(const struct import *import, const struct bouncer_setting *s)
+{
+	if (s->line == LINE_BOUNCER && is_our_default(s))
+		return;
+	put_from(import, s);
+	fprintf(import->to, "%s =%s%s\n", s->key, *s->value != '\0' && *s->value != ';' ? " " : "", s->value);
+}
+
+static void
+put_section(const struct import *import, const char *section)
+{
+	bool has_begun = false;
+
+	for (size_t i = 0; i < import->b->setting_count; i++) {
+		const struct bouncer_setting *s = &import->b->settings[i];
+
+		if (strcmp(s->section, section) != 0)
+			continue;
+		if (!has_begun)
+			fprintf(import->to, "\n[%s]\n", section);
+		has_begun = true;
+		put_setting(import, s);
+	}
+}
+
+/* For a database or user, one comment says where all of it is from. */
+static void
+put_scopes(const struct import *import)
+{
+	const char *section = "";
+
+	for (size_t i = 0; i < import->b->setting_count; i++) {
+		const struct bouncer_setting *s = &import->b->settings[i];
+
+		if (config_has_section(s->section))
+			continue;
+		if (strcmp(section, s->section) != 0) {
+			fprintf(import->to, "\n[%s]\n", s->section);
+			put_from(import, s);
+		}
+		section = s->section;
+		if (s->key != NULL)
+			fprintf(import->to, "%s = %s\n", s->key, s->value);
+	}
+}
+
+static void
+put_notes(const struct import *import)
+{
+	char place[512];
+
+	if (import->b->note_count > 0)
+		fprintf(import->to, "\n; --- what has no setting here, and why ---\n");
+	for (size_t i = 0; i < import->b->note_count; i++) {
+		source_place(import->b->sink->source, "", import->b->notes[i].line, place, sizeof(place));
+		fprintf(import->to, "; %s: %s\n", place, import->b->notes[i].text);
+	}
+}
+
+static void
+put_file(const struct bouncer *b, const char *path, FILE *to)
+{
+	const struct import import = { b, to };
+	const struct config_key *key;
+	const char *section = "";
+
+	fprintf(to, "; pgweir's settings for what is in %s: written by pgweir --import-pgbouncer\n", path);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (strcmp(section, key->section) != 0)
+			put_section(&import, key->section);
+		section = key->section;
+	}
+	put_scopes(&import);
+	put_notes(&import);
+}
+
+bool
+bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to)
+{
+	struct config_source *source = source_new();
+	const struct problem_sink sink = { .problems = problems, .file = path, .source = source };
+	size_t errors_before = problems->error_count;
+	struct bouncer b;
+	bool is_good;
+
+	bouncer_init(&b, &sink);
+	bouncer_read_lines(&b, text, len, path);
+	bouncer_translate(&b);
+	problems_sort(problems);
+	is_good = problems->error_count == errors_before;
+	if (is_good)
+		put_file(&b, path, to);
+	bouncer_fini(&b);
+	source_free(source);
+	return is_good;
+}
+
+bool
+bouncer_import(const char *path, struct config_problems *problems, FILE *to)
+{
+	const struct problem_sink sink = { .problems = problems, .file = path };
+	struct file_content file;
+	struct fail why;
+	bool is_good;
+
+	if (file_read(path, CONFIG_FILE_MAX, &file, &why) < 0) {
+		problem_error(&sink, 0, "%s", why.text);
+		return false;
+	}
+	is_good = bouncer_import_text(file.text, file.len, path, problems, to);
+	file_free(&file);
+	return is_good;
+}
+
+/* --- as tables ------------------------------------------------------------------------------------------------ */
+
+static void
+print_key(const struct bouncer_key *key, FILE *to)
+{
+	fprintf(to, "| `%s` | ", key->name);
+	if (key->default_value != NULL && *key->default_value != '\0')
+		fprintf(to, "`%s`", key->default_value);
+	fprintf(to, " | ");
+	if (key->section != NULL)
+		fprintf(to, "`[%s] %s`", key->section, key->key);
+	else
+		fprintf(to, "%s", key->fate == BOUNCER_IGNORED ? "ignored" : "**refused**, unless it is the default");
+	if (key->zero != NULL)
+		fprintf(to, "; 0 becomes `%s`", key->zero);
+	if (key->note != NULL)
+		fprintf(to, "%s %s", key->section != NULL ? ";" : ":", key->note);
+	fprintf(to, " |\n");
+}
+
+static void
+print_word(const struct bouncer_word *word, FILE *to)
+{
+	static const struct {
+		unsigned place;
+		const char *text;
+	} places[] = { { OF_DATABASE, "databases" }, { OF_USER, "users" }, { OF_PEER, "peers" } };
+	bool is_next = false;
+
+	fprintf(to, "| `%s` | ", word->name);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if ((word->places & places[i].place) != 0) {
+			fprintf(to, "%s%s", is_next ? ", " : "", places[i].text);
+			is_next = true;
+		}
+	if (word->part == WORD_SETTING)
+		fprintf(to, " | `%s` |\n", bouncer_key_ours(bouncer_key_find(word->key))->scope_name);
+	else
+		fprintf(to, " | %s |\n", word->note);
+}
+
+void
+bouncer_print_keys(FILE *to)
+{
+	const struct bouncer_word *word;
+	const struct bouncer_key *key;
+
+	fprintf(to, "| setting | default | what becomes of it |\n|---|---|---|\n");
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+		print_key(key, to);
+	fprintf(to, "\n| word | of | what becomes of it |\n|---|---|---|\n");
+	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+		print_word(word, to);
+}

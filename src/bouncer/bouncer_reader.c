@@ -1,0 +1,327 @@
+/*
+ * src/bouncer/bouncer_reader.c - the lines of a pgbouncer.ini, and of the files that it includes.
+ *
+ * As PgBouncer reads them (libusual has its parser): comments begin a line, a value is the rest of its line, the last
+ * of several values counts, and each [pgbouncer] begins from the defaults again. Errors stop PgBouncer; here the
+ * reading goes on, so that all of them are seen at once.
+ */
+#include "bouncer/bouncer_state.h"
+
+#include "base/alloc.h"
+#include "base/blank.h"
+#include "config/suggest.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INCLUDE_DEPTH_MAX 10 /* as in PgBouncer */
+#define FILES_MAX 64
+#define ENTRIES_MAX 65536
+#define NAME_MAX_LEN 127
+#define SECTION_MAX_LEN 31 /* ours have shorter names */
+
+enum where { BEFORE_SECTIONS, IN_PGBOUNCER, IN_DATABASES, IN_USERS, IN_PEERS, IN_OURS, IN_OTHER };
+
+struct reader {
+	struct bouncer *b;
+	enum where where;
+	char section[SECTION_MAX_LEN + 1]; /* IN_OURS */
+	unsigned depth;
+};
+
+static void read_text(struct reader *r, const char *text, size_t len, unsigned file);
+
+static void
+wipe(char *text)
+{
+	if (text != NULL)
+		OPENSSL_cleanse(text, strlen(text));
+	free(text);
+}
+
+static void
+begin_section(struct reader *r, unsigned line, const char *name)
+{
+	static const char *const names[] = { "", "pgbouncer", "databases", "users", "peers" };
+
+	r->where = IN_OTHER;
+	for (unsigned i = IN_PGBOUNCER; i < IN_OURS; i++)
+		if (strcmp(name, names[i]) == 0)
+			r->where = (enum where)i;
+	if (r->where == IN_OTHER && config_has_section(name)) {
+		r->where = IN_OURS;
+		snprintf(r->section, sizeof(r->section), "%s", name);
+	}
+	if (r->where == IN_OTHER)
+		problem_error(
+		    r->b->sink, line,
+		    "[%s] is no section of PgBouncer's; it has [pgbouncer], [databases], [users] and [peers]; "
+		    "pgweir's own, such as [http] and [slow_query], may stand beside them",
+		    name);
+	if (r->where != IN_PGBOUNCER)
+		return;
+	r->b->is_main = true;
+	for (size_t i = 0; i < BOUNCER_KEYS_MAX; i++) {
+		wipe(r->b->values[i]);
+		r->b->values[i] = NULL;
+	}
+}
+
+static void
+on_unknown(const struct reader *r, unsigned line, const char *name)
+{
+	struct nearest nearest = nearest_to(name);
+	const struct config_key *ours;
+	const struct bouncer_key *key;
+
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+		nearest_try(&nearest, key->name, NULL);
+	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
+		if (strcmp(ours->name, name) == 0) {
+			problem_error(
+			    r->b->sink, line,
+			    "PgBouncer has no setting \"%s\"; it is pgweir's, in section [%s], which this file may "
+			    "have, too",
+			    name, ours->section);
+			return;
+		}
+	if (nearest.name != NULL)
+		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"; did you mean \"%s\"?", name,
+			      nearest.name);
+	else
+		problem_error(r->b->sink, line, "PgBouncer has no setting \"%s\"", name);
+}
+
+static void
+put_bouncer_value(struct reader *r, unsigned line, const char *name, const char *value)
+{
+	const struct bouncer_key *key = bouncer_key_find(name);
+	size_t row;
+
+	if (key == NULL) {
+		on_unknown(r, line, name);
+		return;
+	}
+	row = bouncer_key_row(key);
+	wipe(r->b->values[row]);
+	r->b->values[row] = xstrdup(value);
+	r->b->lines[row] = line;
+}
+
+static void
+put_entry(const struct reader *r, struct bouncer_entries *entries, unsigned line, const char *name, const char *value)
+{
+	for (size_t i = 0; i < entries->count; i++)
+		if (strcmp(entries->list[i].name, name) == 0) {
+			wipe(entries->list[i].value);
+			entries->list[i].value = xstrdup(value);
+			entries->list[i].line = line;
+			return;
+		}
+	if (entries->count >= ENTRIES_MAX) {
+		problem_error(r->b->sink, line, "there are more than %d of them", ENTRIES_MAX);
+		return;
+	}
+	if ((entries->count & (entries->count - 1)) == 0)
+		entries->list =
+		    xreallocarray(entries->list, entries->count > 0 ? entries->count * 2 : 1, sizeof(*entries->list));
+	entries->list[entries->count++] =
+	    (struct bouncer_entry){ .name = xstrdup(name), .value = xstrdup(value), .line = line };
+}
+
+static void
+on_setting(struct reader *r, unsigned line, const char *name, const char *value)
+{
+	switch (r->where) {
+	case BEFORE_SECTIONS:
+		problem_error(r->b->sink, line, "\"%s\" stands before the first section", name);
+		break;
+	case IN_PGBOUNCER:
+		put_bouncer_value(r, line, name, value);
+		break;
+	case IN_DATABASES:
+		put_entry(r, &r->b->databases, line, name, value);
+		break;
+	case IN_USERS:
+		put_entry(r, &r->b->users, line, name, value);
+		break;
+	case IN_PEERS:
+		put_entry(r, &r->b->peers, line, name, value);
+		break;
+	case IN_OURS:
+		bouncer_add_ours(r->b, line, r->section, name, value);
+		break;
+	case IN_OTHER:
+		break;
+	}
+}
+
+static void
+include(struct reader *r, unsigned line, const char *path)
+{
+	struct config_source *source = r->b->sink->source;
+	struct file_content file;
+	struct fail why;
+
+	if (r->depth >= INCLUDE_DEPTH_MAX || source->file_count >= FILES_MAX) {
+		problem_error(r->b->sink, line,
+			      "%%include %.256s: files include each other too deeply, or are too many", path);
+		return;
+	}
+	if (file_read(path, CONFIG_FILE_MAX, &file, &why) < 0) {
+		problem_error(r->b->sink, line, "%%include: %s", why.text);
+		return;
+	}
+	r->depth++;
+	read_text(r, file.text, file.len, source_add_file(source, path));
+	r->depth--;
+	file_free(&file);
+}
+
+/* "name = value" in text, which is cut up. The name may be in single quotes. */
+static void
+read_setting(struct reader *r, unsigned line, char *text)
+{
+	bool is_quoted = *text == '\'';
+	char *name = is_quoted ? text + 1 : text, *end, *value;
+	size_t len = is_quoted ? strcspn(name, "'")
+			       : strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-*");
+
+	end = name + len;
+	value = end + (is_quoted && *end == '\'');
+	value += strspn(value, " \t");
+	if (len == 0 || len > NAME_MAX_LEN || *value != '=') {
+		problem_error(r->b->sink, line, "this is not a setting; write name = value");
+		return;
+	}
+	value++;
+	value += strspn(value, " \t");
+	*end = '\0';
+	on_setting(r, line, name, value);
+}
+
+static void
+read_line(struct reader *r, unsigned line, char *text)
+{
+	char *close;
+
+	for (;;) {
+		text += strspn(text, " \t\v\f\r");
+		if (*text != '[')
+			break;
+		close = strchr(text, ']');
+		if (close == NULL) {
+			problem_error(r->b->sink, line, "a section's name ends with ]");
+			return;
+		}
+		*close = '\0';
+		begin_section(r, line, text + 1);
+		text = close + 1;
+	}
+	if (*text == '\0' || *text == '#' || *text == ';')
+		return;
+	if (strncmp(text, "%include", 8) == 0 && is_blank(text[8]))
+		include(r, line, text + 8 + strspn(text + 8, " \t"));
+	else
+		read_setting(r, line, text);
+}
+
+static void
+read_text(struct reader *r, const char *text, size_t len, unsigned file)
+{
+	const char *end = text + len;
+	unsigned number = 0;
+
+	while (text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t line_len = (size_t)((newline != NULL ? newline : end) - text);
+		unsigned line = source_line(file, ++number);
+		char *copy;
+
+		if (memchr(text, '\0', line_len) != NULL)
+			problem_error(r->b->sink, line, "there is a zero byte in this line");
+		else {
+			copy = xstrndup(text, line_len);
+			while (line_len > 0 && is_space(copy[line_len - 1]))
+				copy[--line_len] = '\0';
+			read_line(r, line, copy);
+			wipe(copy);
+		}
+		text = newline != NULL ? newline + 1 : end;
+	}
+}
+
+void
+bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path)
+{
+	struct reader r = { .b = b, .where = BEFORE_SECTIONS };
+
+	read_text(&r, text, len, source_add_file(b->sink->source, path));
+	if (!b->is_main)
+		problem_error(b->sink, 0, "there is no [pgbouncer] section");
+}
+
+bool
+bouncer_is(const char *text, size_t len)
+{
+	static const char *const signs[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
+	const char *end = text + len, *newline;
+
+	for (; text < end; text = newline != NULL ? newline + 1 : end) {
+		while (text < end && is_space(*text))
+			text++;
+		for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+			if ((size_t)(end - text) >= strlen(signs[i]) && memcmp(text, signs[i], strlen(signs[i])) == 0)
+				return true;
+		if (text < end && *text == '[')
+			return false;
+		newline = memchr(text, '\n', (size_t)(end - text));
+	}
+	return false;
+}
+
+void
+bouncer_init(struct bouncer *b, const struct problem_sink *sink)
+{
+	*b = (struct bouncer){ .sink = sink };
+}
+
+static void
+entries_fini(struct bouncer_entries *entries)
+{
+	for (size_t i = 0; i < entries->count; i++) {
+		free(entries->list[i].name);
+		wipe(entries->list[i].value);
+	}
+	free(entries->list);
+}
+
+static void
+setting_fini(struct bouncer_setting *s)
+{
+	free(s->section);
+	free(s->key);
+	wipe(s->value);
+	wipe(s->from);
+}
+
+void
+bouncer_fini(struct bouncer *b)
+{
+	for (size_t i = 0; i < BOUNCER_KEYS_MAX; i++)
+		wipe(b->values[i]);
+	entries_fini(&b->databases);
+	entries_fini(&b->users);
+	entries_fini(&b->peers);
+	for (size_t i = 0; i < b->setting_count; i++)
+		setting_fini(&b->settings[i]);
+	for (size_t i = 0; i < b->ours_count; i++)
+		setting_fini(&b->ours[i]);
+	free(b->settings);
+	free(b->ours);
+	for (size_t i = 0; i < b->note_count; i++)
+		free(b->notes[i].text);
+	free(b->notes);
+}

@@ -1,0 +1,138 @@
+/* src/bouncer/bouncer_state.h - a pgbouncer.ini while it is translated: what was read, and what has become of it. */
+#ifndef PGWEIR_BOUNCER_BOUNCER_STATE_H
+#define PGWEIR_BOUNCER_BOUNCER_STATE_H
+
+#include "base/buf.h"
+#include "bouncer/bouncer.h"
+#include "config/config_keys.h"
+
+#define BOUNCER_KEYS_MAX 112
+#define BOUNCER_WORDS_MAX 48
+
+/* How a value is written. */
+enum bouncer_type {
+	BOUNCER_TEXT, /* taken as it is */
+	BOUNCER_NAMES, /* a list with commas */
+	BOUNCER_COUNT, /* a whole number */
+	BOUNCER_TIME, /* seconds, with decimals */
+	BOUNCER_MS, /* milliseconds */
+	BOUNCER_SWITCH, /* 0 or 1 */
+	BOUNCER_PATH, /* relative to where the process was started */
+	BOUNCER_WORD, /* one of words */
+};
+
+/* What becomes of a setting of [pgbouncer]. */
+enum bouncer_fate {
+	BOUNCER_TAKEN, /* becomes one of pgweir's */
+	BOUNCER_OWN, /* does, by rules of its own (bouncer_combine.c) */
+	BOUNCER_PART, /* goes into one of pgweir's together with others, and can't be told from that one */
+	BOUNCER_IGNORED, /* not needed; note says why */
+	BOUNCER_REFUSED, /* what it asks for is not here; note says why. Its default does no harm */
+};
+
+struct bouncer_key {
+	const char *name;
+	const char *default_value; /* PgBouncer's own; NULL: not set */
+	enum bouncer_type type;
+	enum bouncer_fate fate;
+	const char *section, *key; /* pgweir's; NULL if it is ignored or refused */
+	const char *zero; /* what 0 becomes, where it means something else here; NULL: 0 */
+	const char *const (*words)[2]; /* theirs, ours; {NULL} ends the list */
+	const char *note; /* what else is to be known; NULL: nothing */
+};
+
+/* Row i, or NULL after the last one. */
+const struct bouncer_key *bouncer_key(size_t i);
+const struct bouncer_key *bouncer_key_find(const char *name);
+size_t bouncer_key_row(const struct bouncer_key *key);
+bool bouncer_key_is_changeable(const struct bouncer_key *key); /* by a reload or SET */
+/* Returns the setting of pgweir's that it becomes, or that it is a part of; NULL if there is none. */
+const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
+
+/* A word of a connection string. */
+struct bouncer_word {
+	const char *name;
+	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* whose it is: some of these */
+	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
+	const char *key; /* WORD_SETTING: what it is called in [pgbouncer]; pgweir's has a scope_name */
+	const char *note; /* of the others: what becomes of it */
+};
+
+const struct bouncer_word *bouncer_word(size_t i); /* NULL after the last one */
+const struct bouncer_word *bouncer_word_find(const char *name, unsigned places);
+size_t bouncer_word_row(const struct bouncer_word *word);
+
+/* A line of [databases], [users] or [peers]. */
+struct bouncer_entry {
+	char *name, *value;
+	unsigned line;
+};
+
+struct bouncer_entries {
+	struct bouncer_entry *list;
+	size_t count;
+};
+
+/* A setting of pgweir that came out. */
+struct bouncer_setting {
+	char *section, *key, *value; /* key: NULL for a section without settings */
+	char *from; /* how PgBouncer's file says it: "default_pool_size = 20" */
+	unsigned line;
+};
+
+struct bouncer {
+	const struct problem_sink *sink;
+	char *values[BOUNCER_KEYS_MAX]; /* by row; NULL: not in the file */
+	unsigned lines[BOUNCER_KEYS_MAX];
+	bool is_main; /* there was a [pgbouncer] section */
+	struct bouncer_entries databases, users, peers;
+	struct bouncer_setting *settings;
+	size_t setting_count;
+	struct bouncer_setting *ours; /* what stands in sections of pgweir's: they win over settings */
+	size_t ours_count;
+	struct bouncer_note { /* what has no setting of pgweir's */
+		char *text;
+		unsigned line;
+	} * notes;
+	size_t note_count;
+};
+
+void bouncer_init(struct bouncer *b, const struct problem_sink *sink);
+void bouncer_fini(struct bouncer *b); /* wipes: there may be passwords */
+
+/* bouncer_reader.c: fills values and entries. */
+void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
+
+/* bouncer_translate.c: fills settings and notes. */
+void bouncer_translate(struct bouncer *b);
+
+/* The value of a setting, its default when it is not in the file; "" when there is none. */
+const char *bouncer_value(const struct bouncer *b, const char *name);
+unsigned bouncer_line(const struct bouncer *b, const char *name); /* LINE_BOUNCER: the default */
+bool bouncer_is_set(const struct bouncer *b, const char *name);
+/*
+ * Adds a setting of pgweir's; value is as it should arrive there: ${ and $$ are escaped here. key and value may be
+ * NULL, for a section that has no setting.
+ */
+void bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
+		  const char *value);
+/* Adds what a section of pgweir's in the file has; value as it is written there. */
+void bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value);
+void bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * Converts a value, for [pgbouncer] and for the words of connection strings: what is written becomes what pgweir's key
+ * takes. Returns 0; 1 with *why set if the value is beyond the key's bounds and the nearest one was taken; or -1 with
+ * *why set.
+ */
+int bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why);
+
+/* bouncer_combine.c: settings that make one of pgweir's together. */
+void bouncer_combine(struct bouncer *b);
+
+/* bouncer_connect.c: [databases], [users], [peers]. */
+void bouncer_databases(struct bouncer *b);
+void bouncer_users(struct bouncer *b);
+void bouncer_peers(struct bouncer *b);
+
+#endif

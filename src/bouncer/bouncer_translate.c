@@ -1,0 +1,461 @@
+/* src/bouncer/bouncer_translate.c - what was read of a pgbouncer.ini becomes settings of pgweir. */
+#include "bouncer/bouncer_state.h"
+
+#include "base/alloc.h"
+#include "base/blank.h"
+#include "base/clock.h"
+#include "config/config_keys.h"
+#include "config/config_value.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- what is in the file -------------------------------------------------------------------------------------- */
+
+bool
+bouncer_is_set(const struct bouncer *b, const char *name)
+{
+	return b->values[bouncer_key_row(bouncer_key_find(name))] != NULL;
+}
+
+const char *
+bouncer_value(const struct bouncer *b, const char *name)
+{
+	const struct bouncer_key *key = bouncer_key_find(name);
+	const char *value = b->values[bouncer_key_row(key)];
+
+	if (value != NULL)
+		return value;
+	return key->default_value != NULL ? key->default_value : "";
+}
+
+unsigned
+bouncer_line(const struct bouncer *b, const char *name)
+{
+	return bouncer_is_set(b, name) ? b->lines[bouncer_key_row(bouncer_key_find(name))] : LINE_BOUNCER;
+}
+
+/* --- what comes out ------------------------------------------------------------------------------------------- */
+
+/* So that expanding it gives the value: ${ and $$ mean something in pgweir's file. */
+static char *
+escape_dollars(const char *value)
+{
+	char *escaped = xmalloc(2 * strlen(value) + 1), *to = escaped;
+
+	for (; *value != '\0'; value++) {
+		if (*value == '$' && (value[1] == '{' || value[1] == '$'))
+			*to++ = '$';
+		*to++ = *value;
+	}
+	*to = '\0';
+	return escaped;
+}
+
+static void
+add_setting(struct bouncer_setting **list, size_t *count, const struct bouncer_setting *setting)
+{
+	if ((*count & (*count - 1)) == 0)
+		*list = xreallocarray(*list, *count > 0 ? *count * 2 : 1, sizeof(**list));
+	(*list)[(*count)++] = *setting;
+}
+
+void
+bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value)
+{
+	const struct bouncer_setting setting = { xstrdup(section), xstrdup(key), xstrdup(value),
+						 xasprintf("%s = %s", key, value), line };
+
+	add_setting(&b->ours, &b->ours_count, &setting);
+}
+
+/* Are the sections of the file that are pgweir's to say it? */
+static bool
+is_said_by_ours(const struct bouncer *b, const char *section, const char *key)
+{
+	for (size_t i = 0; i < b->ours_count; i++)
+		if (strcmp(b->ours[i].section, section) == 0 && strcmp(b->ours[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+void
+bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
+	     const char *value)
+{
+	struct bouncer_setting setting;
+
+	if (key != NULL && is_said_by_ours(b, section, key))
+		return;
+	setting = (struct bouncer_setting){
+		.section = xstrdup(section),
+		.key = key != NULL ? xstrdup(key) : NULL,
+		.value = value != NULL ? escape_dollars(value) : NULL,
+		.from = xstrdup(from),
+		.line = line,
+	};
+	add_setting(&b->settings, &b->setting_count, &setting);
+}
+
+void
+bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...)
+{
+	va_list ap;
+	char text[512];
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if ((b->note_count & (b->note_count - 1)) == 0)
+		b->notes = xreallocarray(b->notes, b->note_count > 0 ? b->note_count * 2 : 1, sizeof(*b->notes));
+	b->notes[b->note_count++] = (struct bouncer_note){ .text = xstrdup(text), .line = line };
+}
+
+/* --- values --------------------------------------------------------------------------------------------------- */
+
+/* strtol of base 0, as PgBouncer reads numbers. */
+static int
+read_number(const char *value, long long *out, struct fail *why)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoll(value, &end, 0);
+	if (end == value || *end != '\0' || errno != 0 || *out > INT_MAX || *out < INT_MIN)
+		return fail_set(why, "F0000", "a whole number is needed");
+	return 0;
+}
+
+static int
+out_of_range(const char *min, const char *max, const char *taken, struct fail *why)
+{
+	fail_set(why, "22023", "the value must be from %s to %s", min, max);
+	fail_detail(why, "%s is used", taken);
+	return 1;
+}
+
+static int
+convert_count(const struct config_key *ours, const struct bouncer_key *key, const char *value, struct buf *to,
+	      struct fail *why)
+{
+	long long n, min = (long long)ours->min, max = (long long)ours->max;
+	char texts[3][24];
+
+	if (read_number(value, &n, why) < 0)
+		return -1;
+	snprintf(texts[0], sizeof(texts[0]), "%lld", key->zero != NULL ? 0 : min);
+	snprintf(texts[1], sizeof(texts[1]), "%lld", max);
+	snprintf(texts[2], sizeof(texts[2]), "%lld", n < min ? min : n > max ? max : n);
+	buf_printf(to, "%s", n <= 0 && key->zero != NULL ? key->zero : texts[2]);
+	return n > max || n < (key->zero != NULL ? 0 : min) ? out_of_range(texts[0], texts[1], put_end(to), why) : 0;
+}
+
+static int
+read_time(const struct bouncer_key *key, const char *value, double *us, struct fail *why)
+{
+	char *end;
+
+	*us = strtod(value, &end) * (key->type == BOUNCER_MS ? US_PER_MS : US_PER_S);
+	if (end == value || *end != '\0' || !(*us >= 0) || !isfinite(*us))
+		return fail_set(why, "F0000", "a number of %s is needed",
+				key->type == BOUNCER_MS ? "milliseconds" : "seconds");
+	return 0;
+}
+
+static int
+convert_time(const struct config_key *ours, const struct bouncer_key *key, const char *value, struct buf *to,
+	     struct fail *why)
+{
+	struct buf min = { 0 }, max = { 0 };
+	int result = 0;
+	double us;
+
+	if (read_time(key, value, &us, why) < 0)
+		return -1;
+	if (us < 1 && key->zero != NULL) {
+		buf_printf(to, "%s", key->zero);
+		return 0;
+	}
+	put_time(to, us < (double)ours->min ? ours->min : us > (double)ours->max ? ours->max : (uint64_t)us);
+	put_time(&min, ours->min);
+	put_time(&max, ours->max);
+	if (us < (double)ours->min || us > (double)ours->max)
+		result = out_of_range(put_end(&min), put_end(&max), put_end(to), why);
+	buf_fini(&min);
+	buf_fini(&max);
+	return result;
+}
+
+static int
+convert_word(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why)
+{
+	struct buf known = { 0 };
+
+	for (size_t i = 0; key->words[i][0] != NULL; i++) {
+		if (strcasecmp(key->words[i][0], value) == 0) {
+			buf_printf(to, "%s", key->words[i][1]);
+			buf_fini(&known);
+			return 0;
+		}
+		buf_printf(&known, "%s%s", i > 0 ? ", " : "", key->words[i][0]);
+	}
+	fail_set(why, "F0000", "\"%.64s\" is not one of %s", value, put_end(&known));
+	buf_fini(&known);
+	return -1;
+}
+
+/* Names with commas between. PgBouncer knows no quotes: those that pgweir needs are put. */
+static void
+convert_names(const char *value, struct buf *to)
+{
+	while (*value != '\0') {
+		size_t len = strcspn(value, ","), rest = len;
+		const char *name = value;
+
+		trim_blanks(&name, &len);
+		if (len > 0) {
+			char *copy = xstrndup(name, len);
+
+			buf_printf(to, "%s", to->len > 0 ? ", " : "");
+			put_name(to, copy);
+			free(copy);
+		}
+		value += rest + (value[rest] == ',');
+	}
+}
+
+/* PgBouncer's paths begin where it was started, pgweir's in the folder of the file. */
+static void
+convert_path(const char *value, struct buf *to)
+{
+	char *here;
+
+	if (*value == '\0' || *value == '/' || (here = getcwd(NULL, 0)) == NULL) {
+		buf_printf(to, "%s", value);
+		return;
+	}
+	buf_printf(to, "%s/%s", strcmp(here, "/") == 0 ? "" : here, value);
+	free(here);
+}
+
+static int
+convert_switch(const char *value, struct buf *to, struct fail *why)
+{
+	long long n;
+
+	if (read_number(value, &n, why) < 0)
+		return -1;
+	buf_printf(to, n != 0 ? "on" : "off");
+	return 0;
+}
+
+int
+bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why)
+{
+	const struct config_key *ours = bouncer_key_ours(key);
+
+	switch (key->type) {
+	case BOUNCER_COUNT:
+		return convert_count(ours, key, value, to, why);
+	case BOUNCER_TIME:
+	case BOUNCER_MS:
+		return convert_time(ours, key, value, to, why);
+	case BOUNCER_SWITCH:
+		return convert_switch(value, to, why);
+	case BOUNCER_WORD:
+		return convert_word(key, value, to, why);
+	case BOUNCER_NAMES:
+		convert_names(value, to);
+		return 0;
+	case BOUNCER_PATH:
+		convert_path(value, to);
+		return 0;
+	default:
+		buf_printf(to, "%s", value);
+		return 0;
+	}
+}
+
+/* --- [pgbouncer] ---------------------------------------------------------------------------------------------- */
+
+/* PgBouncer does not start with a value that is none; in the console, one that is out of range is a mistake, too. */
+static void
+complain(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
+{
+	unsigned line = bouncer_line(b, key->name);
+	bool is_set = line == LINE_SET;
+
+	if (result < 0 || is_set)
+		problem_error(b->sink, line, "%s%s%s", is_set ? key->name : "", is_set ? ": " : "", why->text);
+	else if (result > 0)
+		problem_warning(b->sink, line, "%s; %s", why->text, why->detail);
+}
+
+static void
+convert_setting(struct bouncer *b, const struct bouncer_key *key)
+{
+	const char *value = bouncer_value(b, key->name);
+	struct buf converted = { 0 };
+	struct fail why = { 0 };
+	char *from = xasprintf("%s = %s", key->name, value);
+	int result = bouncer_convert(key, value, &converted, &why);
+
+	if (result != 0)
+		complain(b, key, result, &why);
+	if (result >= 0)
+		bouncer_emit(b, bouncer_line(b, key->name), from, key->section, key->key, put_end(&converted));
+	free(from);
+	buf_fini(&converted);
+}
+
+/* What is not converted is looked at all the same. */
+static void
+check_value(struct bouncer *b, const struct bouncer_key *key)
+{
+	const char *value = bouncer_value(b, key->name);
+	struct fail why;
+	long long n;
+	double us;
+
+	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
+	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
+		complain(b, key, -1, &why);
+}
+
+static void
+translate_setting(struct bouncer *b, const struct bouncer_key *key)
+{
+	unsigned line = bouncer_line(b, key->name);
+	const char *value = bouncer_value(b, key->name);
+	bool is_default = strcmp(value, key->default_value != NULL ? key->default_value : "") == 0;
+
+	source_set_value(b->sink->source, bouncer_key_row(key), value);
+	if (line < LINE_SET)
+		source_add_name(b->sink->source, line, key->name);
+	if (key->fate == BOUNCER_TAKEN) {
+		convert_setting(b, key);
+		return;
+	}
+	check_value(b, key);
+	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
+		problem_error(b->sink, line, "%s", key->note);
+	else if (bouncer_key_ours(key) == NULL && line != LINE_BOUNCER)
+		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
+}
+
+void
+bouncer_translate(struct bouncer *b)
+{
+	const struct bouncer_key *key;
+
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+		translate_setting(b, key);
+	bouncer_combine(b);
+	for (size_t i = 0; i < b->ours_count; i++)
+		add_setting(&b->settings, &b->setting_count, &b->ours[i]);
+	b->ours_count = 0;
+	bouncer_databases(b);
+	bouncer_users(b);
+}
+
+/* --- as a file of pgweir's ------------------------------------------------------------------------------------ */
+
+/* Sections in the order of the table of keys, so that each begins once; then databases and users in theirs. */
+static void
+hand_over_section(const struct bouncer *b, const char *section, const struct reader_calls *calls)
+{
+	bool has_begun = false;
+
+	for (size_t i = 0; i < b->setting_count; i++) {
+		const struct bouncer_setting *s = &b->settings[i];
+
+		if (strcmp(s->section, section) != 0)
+			continue;
+		if (!has_begun)
+			calls->on_section(calls->arg, s->line, section);
+		has_begun = true;
+		calls->on_setting(calls->arg, s->line, s->key, s->value);
+	}
+}
+
+/* In place of what the file says. */
+static void
+override_ours(struct bouncer *b, const char *section, const char *key, const char *value)
+{
+	for (size_t i = 0; i < b->ours_count; i++) {
+		struct bouncer_setting *s = &b->ours[i];
+
+		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
+			continue;
+		OPENSSL_cleanse(s->value, strlen(s->value));
+		free(s->value);
+		s->value = escape_dollars(value);
+		s->line = LINE_SET;
+		return;
+	}
+	value = escape_dollars(value);
+	bouncer_add_ours(b, LINE_SET, section, key, value);
+	free((char *)(uintptr_t)value);
+}
+
+static void
+override(struct bouncer *b, const struct config_override *o)
+{
+	const struct bouncer_key *key = bouncer_key_find(o->name);
+	const char *dot = strchr(o->name, '.');
+	char section[32];
+	size_t row;
+
+	if (key == NULL && dot != NULL && (size_t)(dot - o->name) < sizeof(section)) {
+		snprintf(section, sizeof(section), "%.*s", (int)(dot - o->name), o->name);
+		override_ours(b, section, dot + 1, o->value);
+		return;
+	}
+	if (key == NULL) {
+		problem_error(b->sink, LINE_SET, "PgBouncer has no setting \"%.64s\"", o->name);
+		return;
+	}
+	row = bouncer_key_row(key);
+	if (b->values[row] != NULL)
+		OPENSSL_cleanse(b->values[row], strlen(b->values[row]));
+	free(b->values[row]);
+	b->values[row] = xstrdup(o->value);
+	b->lines[row] = LINE_SET;
+}
+
+void
+bouncer_read(const char *text, size_t len, const char *path, const struct config_override *overrides,
+	     size_t override_count, const struct reader_calls *calls, const struct problem_sink *sink)
+{
+	struct bouncer b;
+	const struct config_key *key;
+	const char *section = "";
+
+	bouncer_init(&b, sink);
+	bouncer_read_lines(&b, text, len, path);
+	for (size_t i = 0; i < override_count; i++)
+		override(&b, &overrides[i]);
+	bouncer_translate(&b);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (strcmp(section, key->section) != 0)
+			hand_over_section(&b, key->section, calls);
+		section = key->section;
+	}
+	for (size_t i = 0; i < b.setting_count; i++) {
+		const struct bouncer_setting *s = &b.settings[i];
+
+		if (config_has_section(s->section))
+			continue;
+		if (i == 0 || strcmp(b.settings[i - 1].section, s->section) != 0)
+			calls->on_section(calls->arg, s->line, s->section);
+		if (s->key != NULL)
+			calls->on_setting(calls->arg, s->line, s->key, s->value);
+	}
+	bouncer_fini(&b);
+}

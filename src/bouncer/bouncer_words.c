@@ -1,0 +1,130 @@
+/*
+ * src/bouncer/bouncer_words.c - advice names settings as the file at hand does.
+ *
+ * Hints and problems are written with pgweir's names: "users_file in section [auth]". Where the file is PgBouncer's,
+ * those that have a name there get it: "auth_file".
+ */
+#include "bouncer/bouncer_state.h"
+
+#include "config/config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
+#define OF_FILE " of pgweir.ini"
+
+/* section: "" for a name that only one of our sections has. Returns NULL if PgBouncer has no such setting. */
+static const char *
+their_name(const char *section, size_t section_len, const char *name, size_t len)
+{
+	const struct bouncer_key *key, *found = NULL;
+
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+		if (key->section == NULL || strlen(key->key) != len || strncmp(key->key, name, len) != 0)
+			continue;
+		if (section_len > 0 &&
+		    (strlen(key->section) != section_len || strncmp(key->section, section, section_len) != 0))
+			continue;
+		if (section_len == 0 && found != NULL && strcmp(found->section, key->section) != 0)
+			return NULL;
+		if (found == NULL)
+			found = key;
+	}
+	return found != NULL ? found->name : NULL;
+}
+
+/* Is it a word of its own, and not what somebody has called something? */
+static bool
+is_free(const char *text, const char *at, size_t len)
+{
+	char before = at > text ? at[-1] : ' ', after = at[len];
+
+	return strchr("\"'/.=@-", before) == NULL && (after == '\0' || strchr("\"'/@-", after) == NULL);
+}
+
+/* Copies part of text; returns how many names were replaced. */
+static unsigned
+put_part(struct buf *to, const char *text, const char *part, size_t part_len, const char *section, size_t section_len)
+{
+	const char *end = part + part_len;
+	unsigned count = 0;
+
+	while (part < end) {
+		size_t len = strspn(part, NAME_LETTERS);
+		const char *theirs = NULL;
+
+		if (len > (size_t)(end - part))
+			len = (size_t)(end - part);
+		if (len > 0 && is_free(text, part, len) && (section_len > 0 || memchr(part, '_', len) != NULL))
+			theirs = their_name(section, section_len, part, len);
+		count += theirs != NULL;
+		if (theirs != NULL)
+			buf_printf(to, "%s", theirs);
+		else
+			buf_put(to, part, len > 0 ? len : 1);
+		part += len > 0 ? len : 1;
+	}
+	return count;
+}
+
+/* The next " in section [S]" or " in [S]" from text on; *section is where S is. NULL: none. */
+static const char *
+find_place(const char *text, const char **section, size_t *section_len, const char **behind)
+{
+	for (const char *at = text; (at = strstr(at, " in ")) != NULL; at++) {
+		*section = at + 4 + (strncmp(at + 4, "section ", 8) == 0 ? 8 : 0);
+		*section_len = **section == '[' ? strspn(*section + 1, NAME_LETTERS) : 0;
+		if (*section_len == 0 || (*section)[1 + *section_len] != ']')
+			continue;
+		++*section;
+		*behind = *section + *section_len + 1;
+		if (strncmp(*behind, OF_FILE, strlen(OF_FILE)) == 0)
+			*behind += strlen(OF_FILE);
+		return at;
+	}
+	return NULL;
+}
+
+/* The last place before end where a sentence or a part of one begins. */
+static const char *
+sentence_before(const char *text, const char *end)
+{
+	for (const char *at = end; at > text; at--)
+		if ((at[-1] == '.' || at[-1] == ';' || at[-1] == ':') && *at == ' ')
+			return at;
+	return text;
+}
+
+void
+bouncer_words(char *text, size_t size)
+{
+	const char *at = text, *place, *section, *behind;
+	struct buf out = { 0 };
+	size_t section_len;
+
+	while ((place = find_place(at, &section, &section_len, &behind)) != NULL) {
+		const char *from = sentence_before(at, place);
+
+		put_part(&out, text, at, (size_t)(from - at), "", 0);
+		if (put_part(&out, text, from, (size_t)(place - from), section, section_len) == 0)
+			buf_put(&out, place, (size_t)(section + section_len + 1 - place));
+		at = behind;
+	}
+	put_part(&out, text, at, strlen(at), "", 0);
+	if (buf_ok(&out) && out.len > 0)
+		snprintf(text, size, "%.*s", (int)out.len, (const char *)out.bytes);
+	buf_fini(&out);
+}
+
+void
+config_tell(const struct config *config, const struct fail *why, struct fail *told)
+{
+	*told = *why;
+	if (config->compat == COMPAT_PGBOUNCER)
+		fail_in_their_words(why, told);
+	if (config_is_pgbouncers(config)) {
+		bouncer_words(told->detail, sizeof(told->detail));
+		bouncer_words(told->hint, sizeof(told->hint));
+	}
+}

@@ -1,0 +1,99 @@
+/*
+ * src/client/client_bouncer_log.c - what PgBouncer's log has of a client, in its words: programs that read logs look
+ * for them.
+ *
+ *   C-0x5581…: app/web@10.0.0.7:51514 login attempt: db=app user=web tls=no replication=no
+ *   C-0x5581…: app/web@10.0.0.7:51514 closing because: client close request (age=12s)
+ */
+#include "client/client.h"
+#include "client/client_log.h"
+
+#include "base/clock.h"
+#include "net/tls.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static uint16_t
+port_of(const struct config *config)
+{
+	for (size_t i = 0; i < config->listen_count; i++)
+		if (!config->listens[i].is_unix)
+			return config->listens[i].port;
+	return 0;
+}
+
+static void
+put_peer(const struct client *c, char *out, size_t size)
+{
+	struct ucred who = { 0 };
+	socklen_t len = sizeof(who);
+
+	if (!c->is_unix) {
+		client_peer_text(c, out, size);
+		return;
+	}
+	getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+	snprintf(out, size, "unix(%ld):%u", (long)who.pid, port_of(c->x.env->config));
+}
+
+static void
+put_names(const struct client *c, const char **database, const char **user)
+{
+	*database = *user = NULL;
+	if (c->x.state == CL_CONSOLE) {
+		*database = "pgbouncer";
+		*user = exchange_user(&c->x);
+	} else if (c->x.entry != NULL) {
+		*database = c->x.entry->database->name;
+		*user = exchange_user(&c->x);
+	} else if (client_state_is_login((enum client_state)c->x.state))
+		c->env->front->names(c, database, user);
+	if (*database == NULL)
+		*database = "(nodb)";
+	if (*user == NULL)
+		*user = "(nouser)";
+}
+
+static void log_line(const struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+log_line(const struct client *c, const char *fmt, ...)
+{
+	const char *database, *user;
+	char peer[80], text[FAIL_TEXT_MAX + 256];
+	va_list ap;
+
+	put_names(c, &database, &user);
+	put_peer(c, peer, sizeof(peer));
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_info(c->env->x.log, "C-%p: %s/%s@%s %s", (const void *)c, database, user, peer, text);
+}
+
+void
+bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication)
+{
+	const struct tls_session *tls = stream_tls(&c->x.stream);
+
+	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections)
+		return;
+	if (tls == NULL)
+		log_line(c, "login attempt: db=%s user=%s tls=no replication=%s", database, user, replication);
+	else
+		log_line(c, "login attempt: db=%s user=%s tls=%s/%s replication=%s", database, user,
+			 tls_version_name(tls), tls_cipher_name(tls), replication);
+}
+
+void
+bouncer_log_close(const struct client *c, const struct fail *why)
+{
+	uint64_t age_us = *c->env->x.now_us - c->connected_us;
+	struct fail told;
+
+	if (why != NULL)
+		fail_in_their_words(why, &told);
+	log_line(c, "closing because: %s (age=%llus)", why != NULL ? told.text : "client close request",
+		 age_us / US_PER_S);
+}

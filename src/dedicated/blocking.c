@@ -1,0 +1,326 @@
+/* src/dedicated/blocking.c - see blocking.h. */
+#include "dedicated/blocking.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "dedicated/dedicated.h"
+#include "pool/pool_target.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIMIT_US (1 * US_PER_S)
+#define TEXT_MAX 256 /* of the PIDs in one row */
+
+/* No search_path of the role's may say what these are. OFFSET 0: each is asked once. */
+static const char question_sql[] = MESSAGE_OURS "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
+						"SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers "
+						"FROM pg_catalog.unnest($1::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
+						"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0";
+
+struct blocked {
+	uint64_t server_id;
+	uint32_t pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
+};
+
+/* What was asked, and the answer, on one host. */
+struct question {
+	struct dedicated dedicated;
+	struct blocking *all;
+	char address[SERVER_ADDRESS_MAX]; /* the host that servers are busy on, and that may hold another's place */
+	uint64_t deadline_us;
+	bool is_open, is_wrong, is_answered;
+	size_t count;
+	struct blocked servers[BLOCKING_SERVERS_MAX];
+};
+
+struct blocking {
+	struct pool_set *pools;
+	struct server_env env;
+	struct question *questions[BLOCKING_QUESTIONS_MAX]; /* of the last round; the first question_count */
+	size_t question_count, open_count;
+	uint64_t ended_us; /* the last round's end; 0: there was none */
+};
+
+static const struct dedicated_ops question_ops;
+
+struct blocking *
+blocking_new(struct pool_set *pools)
+{
+	struct blocking *b = xcalloc(1, sizeof(*b));
+
+	b->pools = pools;
+	return b;
+}
+
+static void
+forget_round(struct blocking *b)
+{
+	for (size_t i = 0; i < b->question_count; i++) {
+		dedicated_close(&b->questions[i]->dedicated); /* calls on_closed */
+		free(b->questions[i]);
+	}
+	b->question_count = 0;
+}
+
+void
+blocking_free(struct blocking *b)
+{
+	if (b == NULL)
+		return;
+	forget_round(b);
+	free(b);
+}
+
+/* --- asking --- */
+
+static bool
+is_busy(const struct server *srv)
+{
+	uint64_t since_us;
+
+	return srv->state == SV_LENT && srv->borrower != NULL && ledger_owes_client(&srv->ledger, &since_us);
+}
+
+static bool
+has_question(const struct blocking *b, const char *address)
+{
+	for (size_t i = 0; i < b->question_count; i++)
+		if (strcmp(b->questions[i]->address, address) == 0)
+			return true;
+	return false;
+}
+
+static void
+open_question(struct blocking *b, const struct pool_entry *e, const struct server *srv, uint64_t now_us)
+{
+	struct question *q;
+
+	if (b->question_count == BLOCKING_QUESTIONS_MAX || !pool_owns_take(pool_set_owns(b->pools), now_us))
+		return;
+	q = xcalloc(1, sizeof(*q));
+	q->all = b;
+	q->dedicated.ops = &question_ops;
+	q->deadline_us = now_us + LIMIT_US;
+	memcpy(q->address, srv->address, sizeof(q->address));
+	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL) < 0) {
+		pool_owns_give(pool_set_owns(b->pools), now_us);
+		free(q);
+		return;
+	}
+	q->is_open = true;
+	b->questions[b->question_count++] = q;
+	b->open_count++;
+}
+
+bool
+blocking_ask(struct blocking *b, uint64_t now_us)
+{
+	const struct server *srv;
+
+	if (b->open_count > 0 || (b->ended_us != 0 && now_us - b->ended_us < BLOCKING_FRESH_US))
+		return b->open_count > 0;
+	forget_round(b);
+	dedicated_env(&b->env, b->pools);
+	b->ended_us = now_us;
+	for (const struct pool_entry *e = pool_set_first(b->pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	if (is_busy(srv) && !has_question(b, srv->address))
+		open_question(b, e, srv, now_us);
+	return b->open_count > 0;
+}
+
+bool
+blocking_is_asking(const struct blocking *b)
+{
+	return b->open_count > 0;
+}
+
+void
+blocking_tick(struct blocking *b, uint64_t now_us)
+{
+	for (size_t i = 0; i < b->question_count; i++)
+		if (b->questions[i]->is_open && now_us >= b->questions[i]->deadline_us)
+			dedicated_close(&b->questions[i]->dedicated);
+}
+
+/* --- one question --- */
+
+static struct question *
+question_of(struct dedicated *d)
+{
+	return (struct question *)((char *)d - offsetof(struct question, dedicated));
+}
+
+/* A name may have several hosts, and the connection may have come to another than was meant: what counts is who is busy
+ * on that one. */
+static void
+choose_servers(struct question *q, const char *address)
+{
+	const struct server *srv;
+
+	for (const struct pool_entry *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	if (q->count < BLOCKING_SERVERS_MAX && is_busy(srv) && strcmp(srv->address, address) == 0)
+		q->servers[q->count++] = (struct blocked){ .server_id = srv->id, .pid = srv->pid };
+}
+
+static void
+put_pids(const struct question *q, struct buf *to)
+{
+	struct buf pids = { 0 };
+	const char *value;
+	size_t begun;
+
+	buf_put_u8(&pids, '{');
+	for (size_t i = 0; i < q->count; i++)
+		buf_printf(&pids, "%s%" PRIu32, i > 0 ? "," : "", q->servers[i].pid);
+	buf_put_str(&pids, "}");
+	begun = message_begin(to, 'P');
+	buf_put_str(to, "");
+	buf_put_str(to, question_sql);
+	buf_put_u16(to, 0);
+	message_end(to, begun);
+	value = buf_ok(&pids) ? (const char *)pids.bytes : "{}";
+	message_bind_text(to, "", &value, 1);
+	begun = message_begin(to, 'E');
+	buf_put_str(to, "");
+	buf_put_u32(to, 0);
+	message_end(to, begun);
+	message_sync(to);
+	buf_fini(&pids);
+}
+
+static void
+on_up(struct dedicated *d)
+{
+	struct question *q = question_of(d);
+	struct server *srv = d->srv;
+	struct buf b = { 0 };
+
+	choose_servers(q, srv->address);
+	put_pids(q, &b);
+	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) == 0 &&
+	    server_owe_sync(srv, OWED_TO_PROBE) == 0)
+		server_write(srv, b.bytes, b.len);
+	else
+		srv->stream.is_broken = true; /* no memory: the deadline ends it */
+	buf_fini(&b);
+}
+
+/* A text column of a row; NULL: it is NULL, or not there. */
+static const char *
+read_column(const uint8_t *body, size_t len, size_t *at, char *out, size_t out_cap)
+{
+	uint32_t said;
+
+	if (len - *at < 4)
+		return NULL;
+	said = wire_u32(body + *at);
+	*at += 4;
+	if (said > len - *at || said >= out_cap)
+		return NULL;
+	memcpy(out, body + *at, said);
+	out[said] = '\0';
+	*at += said;
+	return out;
+}
+
+static void
+read_blockers(struct blocked *s, const char *text)
+{
+	char *end;
+
+	/* 0 is a prepared transaction, which has no process. */
+	for (s->blocker_count = 0; *text != '\0' && s->blocker_count < BLOCKING_PIDS_MAX; text = end + (*end == ',')) {
+		uint32_t pid = (uint32_t)strtoul(text, &end, 10);
+
+		if (end == text)
+			return;
+		s->blockers[s->blocker_count++] = pid;
+	}
+}
+
+static void
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct question *q = question_of(d);
+	char pid_text[16], blockers[TEXT_MAX];
+	size_t at = 2;
+	uint32_t pid;
+
+	if (!is_whole || len < 2 || read_column(body, len, &at, pid_text, sizeof(pid_text)) == NULL ||
+	    read_column(body, len, &at, blockers, sizeof(blockers)) == NULL) {
+		q->is_wrong = true;
+		return;
+	}
+	pid = (uint32_t)strtoul(pid_text, NULL, 10);
+	for (size_t i = 0; i < q->count; i++)
+		if (q->servers[i].pid == pid)
+			read_blockers(&q->servers[i], blockers);
+}
+
+static void
+on_error(struct dedicated *d, const struct fail *why)
+{
+	(void)why;
+	question_of(d)->is_wrong = true;
+}
+
+static void
+on_done(struct dedicated *d)
+{
+	question_of(d)->is_answered = !question_of(d)->is_wrong;
+	question_of(d)->deadline_us = 0;
+}
+
+static void
+on_batch_end(struct dedicated *d)
+{
+	if (question_of(d)->deadline_us == 0)
+		dedicated_close(d);
+}
+
+static void
+on_closed(struct dedicated *d)
+{
+	struct question *q = question_of(d);
+	struct blocking *b = q->all;
+
+	q->is_open = false;
+	b->open_count--;
+	b->ended_us = *b->env.now_us;
+	pool_owns_give(pool_set_owns(b->pools), b->ended_us);
+}
+
+static const struct dedicated_ops question_ops = {
+	.up = on_up,
+	.closed = on_closed,
+	.error = on_error,
+	.row = on_row,
+	.done = on_done,
+	.batch_end = on_batch_end,
+};
+
+/* --- the answers --- */
+
+int
+blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us)
+{
+	if (b->ended_us == 0 || now_us - b->ended_us >= BLOCKING_FRESH_US)
+		return -1;
+	for (size_t i = 0; i < b->question_count; i++)
+		for (size_t k = 0; b->questions[i]->is_answered && k < b->questions[i]->count; k++) {
+			const struct blocked *s = &b->questions[i]->servers[k];
+
+			if (s->server_id != srv->id)
+				continue;
+			memcpy(pids, s->blockers, s->blocker_count * sizeof(*pids));
+			return (int)s->blocker_count;
+		}
+	return -1;
+}

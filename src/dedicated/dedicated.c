@@ -1,0 +1,411 @@
+/* src/dedicated/dedicated.c - see dedicated.h. */
+#include "dedicated/dedicated.h"
+
+#include "base/alloc.h"
+#include "wire/messages.h"
+#include "base/clock.h"
+#include "policy/policy_budget.h"
+#include "pool/pool_set_state.h"
+#include "pool/pool_target.h"
+
+#include <string.h>
+
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* callbacks: few of them need all they are given */
+
+/* --- server callbacks that do nothing here --- */
+
+static void
+nothing(struct server *srv)
+{
+}
+
+static void
+no_pass(struct server *srv, const uint8_t *bytes, size_t len)
+{
+}
+
+static void
+no_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+}
+
+static void
+no_local(struct server *srv, const struct owed *o)
+{
+}
+
+static void
+no_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len, bool is_whole)
+{
+}
+
+static bool
+no_complete(struct server *srv, const char *tag, size_t len)
+{
+	return false;
+}
+
+static bool
+no_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
+{
+	return false;
+}
+
+static bool
+no_pid(struct server *srv, uint32_t pid)
+{
+	return false;
+}
+
+static void
+no_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+}
+
+static void
+no_pinged(struct server *srv, bool ok)
+{
+}
+
+static void
+no_why(struct server *srv, const struct fail *why)
+{
+}
+
+/* --- pgweir's own questions: the keeper is both owner and borrower --- */
+
+static struct dedicated *
+dedicated_of(const struct server *srv)
+{
+	return srv->owner;
+}
+
+static bool
+on_request_done(struct server *srv, const struct owed *ended)
+{
+	dedicated_of(srv)->ops->done(dedicated_of(srv));
+	return false;
+}
+
+static bool
+on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
+	 size_t len)
+{
+	struct fail why;
+
+	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
+		 e->message != NULL ? e->message : "(no message)");
+	if (dedicated_of(srv)->ops->error != NULL)
+		dedicated_of(srv)->ops->error(dedicated_of(srv), &why);
+	return true;
+}
+
+static void
+on_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	if (dedicated_of(srv)->ops->row != NULL)
+		dedicated_of(srv)->ops->row(dedicated_of(srv), body, len, is_whole);
+}
+
+static void
+on_done(struct server *srv)
+{
+	dedicated_of(srv)->ops->done(dedicated_of(srv));
+}
+
+static bool
+on_notification(struct server *srv, const uint8_t *message, size_t len)
+{
+	if (dedicated_of(srv)->ops->notification != NULL)
+		dedicated_of(srv)->ops->notification(dedicated_of(srv), message, len);
+	return true;
+}
+
+static void
+on_batch_end(struct server *srv)
+{
+	dedicated_of(srv)->ops->batch_end(dedicated_of(srv));
+}
+
+static void
+on_lost(struct server *srv, const struct fail *why)
+{
+	if (dedicated_of(srv)->ops->lost != NULL)
+		dedicated_of(srv)->ops->lost(dedicated_of(srv), why);
+}
+
+static void
+on_ready(struct server *srv)
+{
+	struct dedicated *d = dedicated_of(srv);
+
+	if (server_lend(srv, d, *srv->env->now_us) == 0)
+		d->ops->up(d);
+}
+
+static void
+on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	if (dedicated_of(srv)->ops->failed != NULL)
+		dedicated_of(srv)->ops->failed(dedicated_of(srv), is_fatal, why);
+}
+
+static void
+on_closed(struct server *srv)
+{
+	struct dedicated *d = dedicated_of(srv);
+
+	srv->target = NULL;
+	srv->owner = NULL;
+	d->srv = NULL;
+	pool_target_unref(d->held);
+	d->held = NULL;
+	d->ops->closed(d);
+}
+
+static const struct server_ops dedicated_server_ops = {
+	.pass = no_pass,
+	.request_done = on_request_done,
+	.settled = no_settled,
+	.local = no_local,
+	.described = no_described,
+	.error = on_error,
+	.complete = no_complete,
+	.parameter = no_parameter,
+	.probe_row = on_row,
+	.probe_done = on_done,
+	.no_such_pid = no_pid,
+	.notification = on_notification,
+	.batch_end = on_batch_end,
+	.lost = on_lost,
+	.drained = nothing,
+};
+static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL,	     on_failed, no_pinged, nothing,
+							     on_lost,  no_probe_row, no_pinged, on_closed };
+
+void
+dedicated_env(struct server_env *env, const struct pool_set *set)
+{
+	*env = *pool_set_server_env(set);
+	env->ops = &dedicated_server_ops;
+	env->owner_ops = &dedicated_owner_ops;
+}
+
+int
+dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
+	       const struct image *settings)
+{
+	d->held = pool_target_ref(target);
+	d->target = target->server;
+	d->target.settings = settings;
+	d->srv =
+	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), NULL, *env->now_us);
+	if (d->srv != NULL)
+		return 0;
+	pool_target_unref(d->held);
+	d->held = NULL;
+	return -1;
+}
+
+void
+dedicated_close(struct dedicated *d)
+{
+	struct server *srv = d->srv;
+
+	if (srv == NULL)
+		return;
+	if (srv->state == SV_LENT)
+		server_write(srv, MESSAGE_BARE("X"));
+	server_close(srv);
+}
+
+/* --- a client's own --- */
+
+struct pool_owns {
+	struct server_env env; /* the pools', with other callbacks */
+	struct budget_member member;
+	uint32_t count;
+};
+
+struct own {
+	struct pool_conn conn; /* must be first: server callbacks pass it; no policy knows it */
+	struct server_target target;
+	struct pool_target *held; /* target points into it */
+	struct image *settings;
+	struct scram_keys keys; /* a copy: the pool's may be replaced by another password's during the login */
+	const struct pool_own_ops *ops; /* NULL: nobody waits for the login any more */
+	void *borrower;
+};
+
+static struct own *
+own_of(const struct server *srv)
+{
+	return (struct own *)srv->conn;
+}
+
+static struct pool_owns *
+owns_of(const struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	return pool_set_owns(entry->set);
+}
+
+static void
+own_free(struct own *own)
+{
+	pool_target_unref(own->held);
+	image_unref(own->settings);
+	explicit_bzero(&own->keys, sizeof(own->keys));
+	free(own);
+}
+
+static void
+own_ready(struct server *srv)
+{
+	struct own *own = own_of(srv);
+	const struct pool_own_ops *ops = own->ops;
+
+	own->ops = NULL;
+	own->conn.state = PC_LENT;
+	server_lend(srv, own->borrower, *srv->env->now_us);
+	srv->ledger.is_replication = true;
+	ops->on_ready(srv, own->borrower);
+}
+
+static void
+own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	struct own *own = own_of(srv);
+	const struct pool_own_ops *ops = own->ops;
+
+	struct pool_entry *entry = srv->owner;
+	struct fail told = *why;
+
+	own->ops = NULL;
+	bouncer_log_refusal(entry, srv, kind, why);
+	if (entry->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
+		fail_detail(&told, "%s", why->theirs);
+		fail_theirs(&told, "login failed");
+	}
+	if (ops != NULL)
+		ops->on_failed(&told, own->borrower);
+}
+
+static void
+own_closed(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pool_owns *owns = owns_of(srv);
+	struct own *own = own_of(srv);
+
+	TAILQ_REMOVE(&entry->servers, srv, all);
+	pool_owns_give(owns, *srv->env->now_us);
+	srv->conn = NULL;
+	srv->target = NULL;
+	own_free(own);
+}
+
+/* Such servers are never pinged, cleaned or idle. */
+static const struct server_owner_ops own_owner_ops = { own_ready, NULL,		own_failed, no_pinged, nothing,
+						       no_why,	  no_probe_row, no_pinged,  own_closed };
+
+struct pool_owns *
+pool_owns_new(const struct server_env *env, struct pool_budget *budget)
+{
+	struct pool_owns *owns = xcalloc(1, sizeof(*owns));
+
+	owns->env = *env;
+	owns->env.owner_ops = &own_owner_ops;
+	budget_join(budget, &owns->member, NULL);
+	return owns;
+}
+
+void
+pool_owns_free(struct pool_owns *owns)
+{
+	if (owns == NULL)
+		return;
+	budget_leave(&owns->member);
+	free(owns);
+}
+
+uint32_t
+pool_owns_count(const struct pool_owns *owns)
+{
+	return owns->count;
+}
+
+bool
+pool_owns_take(struct pool_owns *owns, uint64_t now_us)
+{
+	if (!budget_take(&owns->member, now_us))
+		return false;
+	owns->count++;
+	return true;
+}
+
+void
+pool_owns_give(struct pool_owns *owns, uint64_t now_us)
+{
+	owns->count--;
+	budget_moved(&owns->member, PC_LENT, PC_NONE);
+	budget_review(owns->member.budget, now_us);
+}
+
+bool
+pool_owns_is_wanted(const struct pool_owns *owns)
+{
+	return budget_is_wanted(owns->member.budget);
+}
+
+static struct own *
+own_new(struct pool_entry *entry, const char *replication, struct image *settings)
+{
+	struct own *own = xcalloc(1, sizeof(*own));
+
+	own->held = pool_target_ref(entry->target);
+	own->settings = image_ref(settings);
+	own->target = entry->target->server;
+	own->keys = entry->keys;
+	own->target.keys = &own->keys;
+	own->target.replication = replication;
+	own->target.settings = own->settings;
+	own->conn.state = PC_OPENING;
+	return own;
+}
+
+struct server *
+pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings, const struct pool_own_ops *ops,
+	      void *borrower, uint64_t now_us, struct fail *why)
+{
+	struct pool_owns *owns = pool_set_owns(entry->set);
+	struct server *srv;
+	struct own *own;
+
+	if (!pool_owns_take(owns, now_us)) {
+		fail_set(why, "53300", "max_server_connections is used up, and none of them is idle");
+		fail_hint(why, "Raise it, or lower the pool_size of pools.");
+		return NULL;
+	}
+	own = own_new(entry, replication, settings);
+	srv = server_new(&owns->env, &own->target, &own->conn, entry, pool_set_next_id(entry->set),
+			 pool_set_next_turn(entry->set), NULL, now_us);
+	if (srv == NULL) {
+		own_free(own);
+		pool_owns_give(owns, now_us);
+		fail_set(why, "53200", "no memory for a server connection");
+		return NULL;
+	}
+	own->ops = ops;
+	own->borrower = borrower;
+	TAILQ_INSERT_TAIL(&entry->servers, srv, all);
+	return srv;
+}
+
+void
+pool_own_abandon(struct server *srv)
+{
+	own_of(srv)->ops = NULL;
+	server_close(srv);
+}

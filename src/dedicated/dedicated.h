@@ -1,0 +1,82 @@
+/*
+ * src/dedicated/dedicated.h - server connections that no policy lends and that one keeper has for itself. They log in
+ * as the pool's servers do, and are LENT to their keeper from login to end.
+ *
+ *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom, and what
+ *                     became of a COMMIT
+ *   pool_own_open     for a replication client: another kind of session, with its settings in the startup packet
+ *
+ * None counts in pool_size. All but the listeners' and those that ask for a COMMIT's fate count in
+ * max_server_connections (an idle server of some pool makes room): there is one of each kind for a pool at most.
+ */
+#ifndef PGWEIR_DEDICATED_DEDICATED_H
+#define PGWEIR_DEDICATED_DEDICATED_H
+
+#include "pool/pool_set.h"
+
+/* Embedded by its keeper. Zeroed but for ops: closed. */
+struct dedicated {
+	const struct dedicated_ops *ops;
+	struct server *srv; /* NULL: closed */
+	struct pool_target *held; /* target points into it */
+	struct server_target target;
+};
+
+/*
+ * The keeper's callbacks. Whoever sends a request enters it in srv->ledger. closed is called for each that was opened.
+ */
+struct dedicated_ops {
+	void (*up)(struct dedicated *d);
+	void (*failed)(struct dedicated *d, bool is_fatal, const struct fail *why); /* the login failed; may be NULL */
+	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
+	void (*closed)(struct dedicated *d); /* d may be freed */
+	void (*error)(struct dedicated *d, const struct fail *why); /* may be NULL */
+	void (*row)(struct dedicated *d, const uint8_t *body, size_t len,
+		    bool is_whole); /* a row owed to OWED_TO_PROBE; may be NULL */
+	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request */
+	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
+	void (*batch_end)(struct dedicated *d);
+};
+
+/* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
+void dedicated_env(struct server_env *env, const struct pool_set *set);
+/* Begins to dial target (takes a reference); settings (may be NULL) override the target's. Returns 0, or -1 without
+ * memory. */
+int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
+		   const struct image *settings);
+/* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
+void dedicated_close(struct dedicated *d);
+
+/* --- a client's own --- */
+
+/*
+ * Always: exactly one of on_ready and on_failed is called for each, after pool_own_open returned; neither after
+ * pool_own_abandon. The server is on its entry's list of servers until server_close.
+ */
+struct pool_own_ops {
+	void (*on_ready)(struct server *srv, void *borrower); /* it is LENT to borrower, and server_welcome() works */
+	void (*on_failed)(const struct fail *why, void *borrower);
+};
+
+/*
+ * replication: the startup parameter's value. Takes a reference on settings. Returns NULL with *why set: 53300, 53200.
+ */
+struct server *pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings,
+			     const struct pool_own_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
+/* Closes a server whose login is under way; no callback follows. */
+void pool_own_abandon(struct server *srv);
+
+/* --- the count in max_server_connections --- */
+
+struct pool_owns; /* opaque; owned by the pool set */
+struct pool_budget;
+/* budget is borrowed. */
+struct pool_owns *pool_owns_new(const struct server_env *env, struct pool_budget *budget);
+void pool_owns_free(struct pool_owns *owns); /* none may be left; NULL is fine */
+uint32_t pool_owns_count(const struct pool_owns *owns);
+/* Takes a place for a server that the caller opens and closes. Returns false if max_server_connections is used up. */
+bool pool_owns_take(struct pool_owns *owns, uint64_t now_us);
+void pool_owns_give(struct pool_owns *owns, uint64_t now_us);
+bool pool_owns_is_wanted(const struct pool_owns *owns); /* a pool could use the place of an idle one */
+
+#endif

@@ -1,0 +1,302 @@
+/* src/dedicated/fate_asker.c - see fate_asker.h. */
+#include "dedicated/fate_asker.h"
+
+#include "base/alloc.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "dedicated/dedicated.h"
+#include "pool/pool_set_state.h"
+#include "wire/messages.h"
+
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_FIRST_US (20 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
+#define ANSWER_US (3 * US_PER_S) /* then its connection is given up: the primary may be another one by now */
+/* A backend that waits in the transaction although its connection is gone is ended: at this question, and later ones.
+ */
+#define PATIENCE 3u
+
+struct fate_asker {
+	struct pool_entry *entry;
+	struct server_env env; /* from dedicated_env() */
+	struct dedicated conn;
+	struct event timer;
+	TAILQ_HEAD(, fate_question) questions;
+	struct fate_question *asked; /* its answer is due; NULL: of one that was cancelled, or none */
+	bool is_up, is_busy; /* it takes questions; it has not answered the last one yet */
+	bool is_ending; /* what it was asked last ends a backend */
+	bool is_answered; /* answer is whole */
+	struct fate_answer answer;
+	uint64_t asked_us; /* when it was asked last */
+	uint64_t retry_us, random;
+	uint32_t failures; /* in a row */
+};
+
+static void kick(struct fate_asker *a);
+
+static struct fate_asker *
+asker_of(struct dedicated *d)
+{
+	return (struct fate_asker *)((char *)d - offsetof(struct fate_asker, conn));
+}
+
+static uint64_t
+now_of(const struct fate_asker *a)
+{
+	return *a->env.now_us;
+}
+
+static void
+kick_later(struct fate_asker *a, uint64_t in_us)
+{
+	struct timeval tv = { (time_t)(in_us / US_PER_S), (suseconds_t)(in_us % US_PER_S) };
+
+	event_add(&a->timer, &tv);
+}
+
+/* --- asking --- */
+
+static void
+ask(struct fate_asker *a, struct fate_question *q)
+{
+	struct server *srv = a->conn.srv;
+	struct owed_request request = { .started_us = now_of(a) };
+	struct buf sql = { 0 }, b = { 0 };
+
+	a->is_ending = q->asked >= PATIENCE && q->asked % 2 == 1;
+	if (a->is_ending)
+		fate_ask_end(&sql, q->mark.xid, q->pid);
+	else
+		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
+	buf_put_u8(&sql, 0);
+	message_query(&b, buf_ok(&sql) ? (const char *)sql.bytes : "");
+	a->asked = q;
+	a->is_busy = true;
+	a->is_answered = false;
+	a->asked_us = now_of(a);
+	q->asked++;
+	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
+	if (buf_ok(&sql) && buf_ok(&b) && ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE, &request) == 0)
+		server_write(srv, b.bytes, b.len);
+	else
+		srv->stream.is_broken = true; /* no memory: the deadline ends it */
+	buf_fini(&sql);
+	buf_fini(&b);
+}
+
+static void
+end_question(struct fate_asker *a, struct fate_question *q, enum commit_fate fate, const char *reason)
+{
+	TAILQ_REMOVE(&a->questions, q, line);
+	if (a->asked == q)
+		a->asked = NULL;
+	q->done(q, fate, reason);
+}
+
+static void
+expire(struct fate_asker *a)
+{
+	struct fate_question *q, *next;
+
+	for (q = TAILQ_FIRST(&a->questions); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, line);
+		if (q->deadline_us <= now_of(a))
+			end_question(a, q, FATE_UNKNOWN, q->reason != NULL ? q->reason : "PostgreSQL did not answer");
+	}
+}
+
+static struct fate_question *
+find_due(const struct fate_asker *a, uint64_t *next_us)
+{
+	struct fate_question *q;
+
+	TAILQ_FOREACH(q, &a->questions, line)
+	{
+		if (q->next_us <= now_of(a))
+			return q;
+		if (q->next_us < *next_us)
+			*next_us = q->next_us;
+	}
+	return NULL;
+}
+
+static uint64_t
+next_deadline(const struct fate_asker *a)
+{
+	const struct fate_question *q;
+	uint64_t next_us = UINT64_MAX;
+
+	TAILQ_FOREACH(q, &a->questions, line)
+	if (q->deadline_us < next_us)
+		next_us = q->deadline_us;
+	return next_us;
+}
+
+/* Does what is due, and sets the timer for what will be. */
+static void
+kick(struct fate_asker *a)
+{
+	struct fate_question *q;
+	uint64_t next_us;
+
+	expire(a);
+	if (TAILQ_EMPTY(&a->questions)) {
+		event_del(&a->timer);
+		dedicated_close(&a->conn);
+		return;
+	}
+	next_us = next_deadline(a);
+	if (a->is_busy && a->asked_us + ANSWER_US <= now_of(a))
+		dedicated_close(&a->conn);
+	if (a->conn.srv == NULL) {
+		if (a->retry_us <= now_of(a) &&
+		    dedicated_open(&a->conn, a->entry->set, &a->env, a->entry->target, NULL) < 0)
+			a->retry_us = now_of(a) + BACKOFF_MAX_US;
+		if (a->conn.srv == NULL && a->retry_us < next_us)
+			next_us = a->retry_us;
+	} else if (a->is_up && !a->is_busy && (q = find_due(a, &next_us)) != NULL)
+		ask(a, q);
+	if (a->is_busy && a->asked_us + ANSWER_US < next_us)
+		next_us = a->asked_us + ANSWER_US;
+	kick_later(a, next_us > now_of(a) ? next_us - now_of(a) : 0);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct fate_asker *a = arg;
+
+	(void)fd;
+	(void)what;
+	*a->env.now_us = clock_now_us();
+	kick(a);
+}
+
+/* --- what the connection reports --- */
+
+static void
+on_up(struct dedicated *d)
+{
+	struct fate_asker *a = asker_of(d);
+
+	a->is_up = true;
+	a->failures = 0;
+	kick_later(a, 0);
+}
+
+static void
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct fate_asker *a = asker_of(d);
+
+	a->is_answered = !a->is_ending && is_whole && fate_read_answer(body, len, &a->answer);
+}
+
+static void
+on_done(struct dedicated *d)
+{
+	asker_of(d)->is_busy = false;
+}
+
+/* A standby is left: another host may be the primary by now. */
+static void
+on_batch_end(struct dedicated *d)
+{
+	struct fate_asker *a = asker_of(d);
+	struct fate_question *q = a->asked;
+	enum commit_fate fate = FATE_AGAIN;
+
+	if (a->is_busy)
+		return;
+	a->asked = NULL;
+	if (q != NULL && a->is_answered) {
+		cluster_lives_add(pool_set_lives(a->entry->set), &a->answer.cluster);
+		fate = fate_judge(&q->cluster, &q->mark, &a->answer, pool_set_lives(a->entry->set), &q->reason);
+		if (a->answer.cluster.is_standby) {
+			dedicated_close(d);
+			return;
+		}
+	}
+	if (fate != FATE_AGAIN)
+		end_question(a, q, fate, q->reason);
+	kick_later(a, 0);
+}
+
+static void
+on_closed(struct dedicated *d)
+{
+	struct fate_asker *a = asker_of(d);
+
+	a->is_up = a->is_busy = false;
+	a->asked = NULL;
+	a->retry_us = now_of(a) + backoff_us(a->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
+	if (!TAILQ_EMPTY(&a->questions))
+		kick_later(a, 0);
+}
+
+/* Without a row it asks again; whatever a login failed for may pass before the deadline. */
+static const struct dedicated_ops conn_ops = {
+	.up = on_up,
+	.closed = on_closed,
+	.row = on_row,
+	.done = on_done,
+	.batch_end = on_batch_end,
+};
+
+/* --- the pool's --- */
+
+static struct fate_asker *
+own(struct pool_entry *entry)
+{
+	struct fate_asker *a = entry->fates;
+
+	if (a != NULL)
+		return a;
+	a = xcalloc(1, sizeof(*a));
+	a->entry = entry;
+	a->conn.ops = &conn_ops;
+	dedicated_env(&a->env, entry->set);
+	a->random = pool_set_random(entry->set);
+	TAILQ_INIT(&a->questions);
+	event_assign(&a->timer, a->env.base, -1, 0, on_timer, a);
+	return entry->fates = a;
+}
+
+void
+fate_ask(struct pool_entry *entry, struct fate_question *q)
+{
+	struct fate_asker *a = own(entry);
+
+	q->next_us = now_of(a);
+	q->asked = 0;
+	q->reason = NULL;
+	TAILQ_INSERT_TAIL(&a->questions, q, line);
+	kick_later(a, 0);
+}
+
+void
+fate_cancel(struct pool_entry *entry, struct fate_question *q)
+{
+	struct fate_asker *a = entry->fates;
+
+	TAILQ_REMOVE(&a->questions, q, line);
+	if (a->asked == q)
+		a->asked = NULL;
+	kick_later(a, 0);
+}
+
+void
+fate_asker_free(struct pool_entry *entry)
+{
+	struct fate_asker *a = entry->fates;
+
+	if (a == NULL)
+		return;
+	entry->fates = NULL;
+	dedicated_close(&a->conn);
+	event_del(&a->timer);
+	free(a);
+}

@@ -1,0 +1,103 @@
+/*
+ * src/dedicated/notify_catch_up.c - clients that wait until the listener has received all earlier notifications. See
+ * notify_listener.h.
+ *
+ * PostgreSQL delivers what is due before each ReadyForQuery, so the reply to a Sync proves it. One Sync is under way at
+ * a time; those who come meanwhile share the next.
+ */
+#include "dedicated/notify_state.h"
+
+#include "base/clock.h"
+
+#define CATCH_UP_MAX_US US_PER_S
+
+enum { WAITS_NONE, WAITS_NOW, WAITS_NEXT, WAITS_CAUGHT };
+
+static struct notify_subscribers *
+waits_in(struct notify_subscriber *subscriber)
+{
+	struct notify_listener *listener = subscriber->listener;
+
+	return subscriber->waits == WAITS_NOW	 ? &listener->catching
+	       : subscriber->waits == WAITS_NEXT ? &listener->catching_next
+						 : &listener->caught;
+}
+
+bool
+notify_catch_up(struct notify_subscriber *subscriber)
+{
+	struct notify_listener *listener = subscriber->listener;
+
+	if (listener == NULL || !listener->is_up || subscriber->waits != WAITS_NONE)
+		return false;
+	if (TAILQ_EMPTY(&listener->catching)) {
+		notify_conn_send(listener, NC_CATCH_UP);
+		if (!listener->is_up)
+			return false;
+		subscriber->waits = WAITS_NOW;
+		TAILQ_INSERT_TAIL(&listener->catching, subscriber, wait);
+	} else {
+		subscriber->waits = WAITS_NEXT;
+		TAILQ_INSERT_TAIL(&listener->catching_next, subscriber, wait);
+	}
+	return true;
+}
+
+void
+notify_catch_up_no_more(struct notify_subscriber *subscriber)
+{
+	if (subscriber->waits == WAITS_NONE)
+		return;
+	TAILQ_REMOVE(waits_in(subscriber), subscriber, wait);
+	subscriber->waits = WAITS_NONE;
+}
+
+static void
+move_waits(struct notify_subscribers *from, struct notify_subscribers *to, uint8_t waits)
+{
+	struct notify_subscriber *subscriber;
+
+	TAILQ_FOREACH(subscriber, from, wait)
+	subscriber->waits = waits;
+	TAILQ_CONCAT(to, from, wait);
+}
+
+/* The Sync was answered. */
+void
+notify_caught_up(struct notify_listener *listener)
+{
+	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
+	move_waits(&listener->catching_next, &listener->catching, WAITS_NOW);
+	if (!TAILQ_EMPTY(&listener->catching))
+		notify_conn_send(listener, NC_CATCH_UP);
+}
+
+void
+notify_tell_caught_up(struct notify_listener *listener)
+{
+	struct notify_subscriber *subscriber;
+
+	while ((subscriber = TAILQ_FIRST(&listener->caught)) != NULL) {
+		notify_catch_up_no_more(subscriber);
+		subscriber->ops->caught_up(subscriber);
+	}
+}
+
+void
+notify_end_catching(struct notify_listener *listener)
+{
+	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
+	move_waits(&listener->catching_next, &listener->caught, WAITS_CAUGHT);
+}
+
+/* Clients wait for this: not for long. */
+void
+notify_give_up_catching(struct notify_listener *listener, uint64_t now_us)
+{
+	const struct notify_command *oldest = TAILQ_FIRST(&listener->commands);
+
+	if (oldest == NULL || now_us - oldest->sent_us < CATCH_UP_MAX_US || TAILQ_EMPTY(&listener->catching))
+		return;
+	notify_end_catching(listener);
+	listener->is_delivery_due = true;
+}

@@ -1,0 +1,546 @@
+/* src/dedicated/notify_channels.c - a listener's channels: LISTEN, its confirmation, and their notifications. See
+ * notify_listener.h. */
+#include "base/clock.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* The hash is seeded, as clients choose the names. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), listener->seed_of_names))
+#include "base/alloc.h"
+#define uthash_fatal(msg) abort()
+#include "dedicated/notify_state.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
+
+static uint64_t
+channels_now(const struct notify_listener *listener)
+{
+	return *listener->env.now_us;
+}
+
+struct notify_channels *
+notify_due_list(struct notify_listener *listener, const struct notify_channel *ch)
+{
+	return ch->is_of_few ? &listener->due : &listener->due_of_many;
+}
+
+/* Neither LISTEN nor UNLISTEN is due any more. */
+static void
+leave_line(struct notify_listener *listener, struct notify_channel *ch)
+{
+	if (ch->is_due)
+		TAILQ_REMOVE(notify_due_list(listener, ch), ch, due);
+	if (ch->is_leaving)
+		TAILQ_REMOVE(&listener->leaving, ch, due);
+	ch->is_due = ch->is_leaving = false;
+}
+
+void
+notify_channel_free(struct notify_listener *listener, struct notify_channel *ch)
+{
+	HASH_DELETE(hh, listener->table, ch);
+	if (ch->is_answered)
+		TAILQ_REMOVE(&listener->answered, ch, answered);
+	leave_line(listener, ch);
+	free(ch);
+}
+
+void
+notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty)
+{
+	if (subscriber->is_dirty == is_dirty)
+		return;
+	subscriber->is_dirty = is_dirty;
+	if (is_dirty)
+		TAILQ_INSERT_TAIL(&subscriber->listener->dirty, subscriber, dirty);
+	else
+		TAILQ_REMOVE(&subscriber->listener->dirty, subscriber, dirty);
+}
+
+static struct notify_channel *
+channel_find(struct notify_listener *listener, const char *name)
+{
+	struct notify_channel *ch;
+
+	HASH_FIND(hh, listener->table, name, (unsigned)strlen(name), ch);
+	return ch;
+}
+
+static void
+make_due(struct notify_listener *listener, struct notify_channel *ch)
+{
+	ch->is_due = true;
+	TAILQ_INSERT_TAIL(notify_due_list(listener, ch), ch, due);
+}
+
+static bool
+has_few(const struct notify_subscription *m)
+{
+	return m->subscriber->subscriptions <= NOTIFY_FEW;
+}
+
+/* Somebody has joined: if it has few channels, this one is due ahead of many. */
+static void
+prefer(struct notify_listener *listener, struct notify_channel *ch, const struct notify_subscription *m)
+{
+	bool is_due = ch->is_due;
+
+	if (ch->is_of_few || !has_few(m))
+		return;
+	if (is_due)
+		leave_line(listener, ch);
+	ch->is_of_few = true;
+	if (is_due)
+		make_due(listener, ch);
+}
+
+/* The same of all who are there, after some have left. */
+static void
+prefer_anew(struct notify_channel *ch)
+{
+	const struct notify_subscriptions *lists[] = { &ch->late, &ch->waiting, &ch->told };
+	const struct notify_subscription *m;
+
+	ch->is_of_few = false;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		TAILQ_FOREACH(m, lists[i], link)
+	if (has_few(m)) {
+		ch->is_of_few = true;
+		return;
+	}
+}
+
+/*
+ * Sends LISTEN, even for a channel that is listened to already: the reply proves that everything notified before has
+ * arrived, so a newcomer receives nothing older than its LISTEN.
+ */
+static void
+channel_ask(struct notify_listener *listener, struct notify_channel *ch)
+{
+	if (ch->is_asked || !listener->is_up || TAILQ_EMPTY(&ch->waiting))
+		return;
+	ch->is_asked = true;
+	make_due(listener, ch);
+	notify_conn_send_due(listener);
+}
+
+static struct notify_channel *
+channel_new(struct notify_listener *listener, const char *name)
+{
+	size_t len = strlen(name);
+	struct notify_channel *ch = calloc(1, sizeof(*ch) + len + 1);
+
+	if (ch == NULL)
+		return NULL;
+	memcpy(ch->name, name, len + 1);
+	TAILQ_INIT(&ch->late);
+	TAILQ_INIT(&ch->waiting);
+	TAILQ_INIT(&ch->told);
+	HASH_ADD_KEYPTR(hh, listener->table, ch->name, (unsigned)len, ch);
+	return ch;
+}
+
+static bool
+channel_is_idle(const struct notify_channel *ch)
+{
+	return TAILQ_EMPTY(&ch->late) && TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told);
+}
+
+static struct notify_subscriptions *
+list_of(struct notify_listener *listener, struct notify_subscription *m)
+{
+	switch (m->where) {
+	case NW_LATE:
+		return &m->channel->late;
+	case NW_WAITING:
+		return &m->channel->waiting;
+	case NW_TOLD:
+		return &m->channel->told;
+	default:
+		return &listener->failed;
+	}
+}
+
+static void
+move(struct notify_listener *listener, struct notify_subscription *m, enum notify_where to)
+{
+	if (m->where != NW_NONE)
+		TAILQ_REMOVE(list_of(listener, m), m, link);
+	m->where = (uint8_t)to;
+	if (to == NW_FAILED)
+		m->channel = NULL; /* it may be gone before the callback */
+	if (to != NW_NONE)
+		TAILQ_INSERT_TAIL(list_of(listener, m), m, link);
+}
+
+/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due while nobody waited. */
+static void
+hasten(struct notify_listener *listener)
+{
+	uint64_t now_us = channels_now(listener);
+
+	if (listener->retry_us > now_us + NOTIFY_HASTE_US)
+		listener->retry_us = now_us + NOTIFY_HASTE_US;
+	notify_conn_timer(listener, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
+}
+
+int
+notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *name)
+{
+	struct notify_listener *listener = subscriber->listener;
+	struct notify_channel *ch = channel_find(listener, name);
+
+	if (ch == NULL && (ch = channel_new(listener, name)) == NULL)
+		return -1;
+	m->subscriber = subscriber;
+	m->channel = ch;
+	m->since_us = channels_now(listener);
+	subscriber->subscriptions++;
+	listener->subscription_count++;
+	if (ch->is_leaving)
+		leave_line(listener, ch);
+	prefer(listener, ch, m);
+	move(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
+	channel_ask(listener, ch);
+	if (listener->conn.srv == NULL)
+		hasten(listener);
+	return 0;
+}
+
+void
+notify_leave(struct notify_subscription *m)
+{
+	struct notify_channel *ch = m->channel;
+
+	if (m->where == NW_NONE)
+		return;
+	move(m->subscriber->listener, m, NW_NONE);
+	m->subscriber->subscriptions--;
+	if (--m->subscriber->listener->subscription_count == 0)
+		m->subscriber->listener->unused_since_us = channels_now(m->subscriber->listener);
+	m->channel = NULL;
+	if (ch != NULL && channel_is_idle(ch))
+		ch->idle_since_us = channels_now(m->subscriber->listener);
+}
+
+/* --- what the connection reports --- */
+
+/* Returns the message, with its sender's PID replaced if that is a client's (listen/sender_pid.c). */
+static const uint8_t *
+with_sender(struct notify_listener *listener, const uint8_t *message, size_t len)
+{
+	uint32_t pid = wire_u32(message + FRAME_HEAD_LEN);
+	const struct server *srv;
+
+	TAILQ_FOREACH(srv, &listener->entry->servers, all)
+	{
+		if (srv->loan.notify_listener != listener || srv->pid != pid)
+			continue;
+		listener->rewritten.len = 0;
+		buf_put(&listener->rewritten, message, len);
+		if (!buf_ok(&listener->rewritten))
+			break;
+		wire_set_u32(listener->rewritten.bytes + FRAME_HEAD_LEN, srv->loan.notify_as);
+		return listener->rewritten.bytes;
+	}
+	return message;
+}
+
+void
+notify_listener_notified(struct notify_listener *listener, const char *name, const uint8_t *message, size_t len)
+{
+	struct notify_channel *ch = channel_find(listener, name);
+	struct notify_subscription *m;
+
+	if (ch == NULL)
+		return;
+	message = with_sender(listener, message, len);
+	TAILQ_FOREACH(m, &ch->told, link)
+	{
+		m->subscriber->ops->notified(m, message, len);
+		notify_set_dirty(m->subscriber, true);
+		listener->entry->counters.notifications++;
+	}
+}
+
+void
+notify_listener_up(struct notify_listener *listener)
+{
+	bool has_gap = false;
+	struct notify_subscriber *subscriber;
+
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
+		ch->is_asked = true;
+		prefer_anew(ch);
+		make_due(listener, ch);
+	}
+	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
+	has_gap = has_gap || subscriber->has_gap;
+	listener->is_gap_over_due = has_gap;
+	notify_conn_send_due(listener);
+	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
+		 listener->entry->database->name, listener->entry->user, listener->conn.srv->id,
+		 HASH_COUNT(listener->table));
+}
+
+void
+notify_listener_down(struct notify_listener *listener)
+{
+	struct notify_channel *ch, *next;
+	struct notify_subscription *m;
+
+	HASH_ITER(hh, listener->table, ch, next)
+	{
+		leave_line(listener, ch);
+		if (channel_is_idle(ch)) {
+			notify_channel_free(listener, ch);
+			continue;
+		}
+		ch->is_asked = ch->is_listening = false;
+		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
+			move(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
+		TAILQ_FOREACH(m, &ch->told, link)
+		m->subscriber->has_gap = true;
+	}
+	notify_end_catching(listener);
+	listener->is_delivery_due =
+	    true; /* at the next tick, which comes at once: nobody must be called back from here */
+}
+
+/* Its subscriptions are called back later, one by one, as they may then change any list. */
+static void
+fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
+{
+	struct notify_subscription *m;
+
+	listener->why_failed = *why;
+	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
+	       (m = TAILQ_FIRST(&ch->told)) != NULL)
+		move(listener, m, NW_FAILED);
+}
+
+static void
+tell_failed(struct notify_listener *listener)
+{
+	struct notify_subscription *m;
+
+	while ((m = TAILQ_FIRST(&listener->failed)) != NULL) {
+		struct fail why = listener->why_failed;
+
+		notify_leave(m);
+		m->subscriber->ops->listening(m, &why);
+	}
+}
+
+/* With is_fatal PostgreSQL refuses the login, and will until something changes there. */
+void
+notify_listener_failed(struct notify_listener *listener, bool is_fatal, const struct fail *why)
+{
+	log_event(listener->env.log, LOG_LEVEL_WARNING,
+		  &(struct log_about){ .event = "server_login_failed",
+				       .database = listener->entry->database->name,
+				       .user = listener->entry->user,
+				       .why = why },
+		  "pool %s/%s: no connection to listen with: %s", listener->entry->database->name,
+		  listener->entry->user, why->text);
+	if (!is_fatal)
+		return;
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
+		if (TAILQ_EMPTY(&ch->told)) /* others were confirmed once: it is tried while anybody waits */
+			fail_subscriptions(listener, ch, why);
+}
+
+static void
+answered_listen(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
+{
+	ch->is_asked = false;
+	ch->is_listening = why == NULL;
+	if (why != NULL) {
+		fail_subscriptions(listener, ch, why);
+		ch->idle_since_us = channels_now(listener);
+	} else if (!ch->is_answered) {
+		ch->is_answered = true;
+		TAILQ_INSERT_TAIL(&listener->answered, ch, answered);
+	}
+}
+
+/* When several LISTENs have failed together, each is tried alone, as a single one may be to blame. */
+static void
+answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
+{
+	bool is_one = TAILQ_FIRST(&command->channels) == TAILQ_LAST(&command->channels, notify_channels);
+	struct notify_channel *ch;
+
+	listener->is_listen_sent = false;
+	while ((ch = TAILQ_FIRST(&command->channels)) != NULL) {
+		TAILQ_REMOVE(&command->channels, ch, due);
+		ch->is_alone = why != NULL;
+		if (why != NULL && !is_one)
+			make_due(listener, ch);
+		else
+			answered_listen(listener, ch, why);
+	}
+	notify_conn_send_due(listener);
+}
+
+static void
+gap_over(struct notify_listener *listener)
+{
+	struct notify_subscriber *subscriber;
+
+	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
+	{
+		if (!subscriber->has_gap)
+			continue;
+		subscriber->has_gap = false;
+		subscriber->ops->gap(subscriber);
+		notify_set_dirty(subscriber, true);
+	}
+}
+
+void
+notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
+{
+	switch (command->kind) {
+	case NC_LISTEN:
+		answered_batch(listener, command, why);
+		return;
+	case NC_GAP_OVER:
+		gap_over(listener);
+		return;
+	case NC_CATCH_UP:
+		notify_caught_up(listener);
+		return;
+	case NC_UNLISTEN:
+		listener->is_unlisten_sent = false;
+		notify_conn_send_due(listener);
+		/* fallthrough */
+	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
+		if (why != NULL)
+			log_warning(listener->env.log, "pool %s/%s: the connection that listens: %s",
+				    listener->entry->database->name, listener->entry->user, why->text);
+		return;
+	case NC_PING:
+		return;
+	}
+}
+
+static void
+tell_answered(struct notify_listener *listener)
+{
+	struct notify_channel *ch;
+	struct notify_subscription *m;
+
+	while ((ch = TAILQ_FIRST(&listener->answered)) != NULL) {
+		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
+			move(listener, m, NW_TOLD);
+			m->subscriber->ops->listening(m, NULL);
+			continue;
+		}
+		TAILQ_REMOVE(&listener->answered, ch, answered);
+		ch->is_answered = false;
+		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
+			move(listener, m, NW_WAITING);
+		channel_ask(listener, ch);
+	}
+}
+
+static void
+flush_dirty(struct notify_listener *listener)
+{
+	struct notify_subscriber *subscriber;
+
+	while ((subscriber = TAILQ_FIRST(&listener->dirty)) != NULL) {
+		notify_set_dirty(subscriber, false);
+		subscriber->ops->flush(subscriber);
+	}
+}
+
+void
+notify_listener_deliver(struct notify_listener *listener)
+{
+	listener->is_delivery_due = false;
+	flush_dirty(listener);
+	tell_answered(listener);
+	tell_failed(listener);
+	notify_tell_caught_up(listener);
+}
+
+/* --- time --- */
+
+/* Without a connection they are held like other requests. (Too many connections are no outage.) */
+static bool
+is_held(const struct notify_listener *listener)
+{
+	return listener->entry->settings.on_outage == OUTAGE_HOLD && !listener->is_up && !listener->is_paused &&
+	       strcmp(listener->why_down.sqlstate, "53300") != 0;
+}
+
+/* The limit counts from the LISTEN, or from the beginning or the end of the outage. */
+static bool
+has_waited_long(const struct notify_listener *listener, const struct notify_subscription *m, uint64_t now_us)
+{
+	const struct scope_settings *s = &listener->entry->settings;
+	uint64_t limit = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
+	uint64_t from_us = m->since_us;
+
+	if (s->on_outage == OUTAGE_HOLD && listener->turned_us > from_us)
+		from_us = listener->turned_us;
+	return limit > 0 && now_us - from_us >= limit;
+}
+
+static void
+say_why_in_vain(const struct notify_listener *listener, struct fail *why)
+{
+	const struct fail *down = &listener->why_down;
+
+	if (listener->is_paused) {
+		fail_set(why, "53300", "no connection to listen with within pool_timeout: the pool is paused");
+		fail_hint(why, "RESUME it in the pgweir console");
+	} else
+		fail_set(why, down->sqlstate[0] != '\0' ? down->sqlstate : "08001",
+			 "no connection to listen with within %s%s%s",
+			 is_held(listener) ? "outage_hold" : "pool_timeout", down->text[0] != '\0' ? ": " : "",
+			 down->text);
+}
+
+/* In a PAUSE, too: who waits within a transaction has a server, for whose return PAUSE waits. */
+void
+notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
+{
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
+		struct notify_subscription *m;
+
+		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
+		       has_waited_long(listener, m, now_us)) {
+			say_why_in_vain(listener, &listener->why_failed);
+			move(listener, m, NW_FAILED);
+		}
+	}
+	tell_failed(listener);
+}
+
+void
+notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us)
+{
+	struct notify_channel *ch, *next;
+
+	HASH_ITER(hh, listener->table, ch, next)
+	{
+		if (!channel_is_idle(ch) || ch->is_asked || ch->is_leaving ||
+		    now_us - ch->idle_since_us < CHANNEL_LINGER_US)
+			continue;
+		if (ch->is_listening) {
+			ch->is_leaving = true;
+			TAILQ_INSERT_TAIL(&listener->leaving, ch, due);
+		} else
+			notify_channel_free(listener, ch);
+	}
+	notify_conn_send_due(listener);
+}

@@ -1,0 +1,315 @@
+/*
+ * src/dedicated/notify_conn.c - the listener's connection: opens, uses and reopens it. See notify_listener.h.
+ *
+ * It is a dedicated server (dedicated.h). Commands are sent as they come, each a request of its own, and are answered
+ * in order. Those that were under way when the connection was lost are forgotten: the next connection begins with
+ * LISTEN for every channel.
+ */
+#include "dedicated/notify_state.h"
+
+#include "base/alloc.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "sql/listen_text.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_FIRST_US ((uint64_t)50000)
+#define BACKOFF_MAX_US (5 * US_PER_S)
+
+static struct notify_listener *
+listener_of(struct dedicated *d)
+{
+	return (struct notify_listener *)((char *)d - offsetof(struct notify_listener, conn));
+}
+
+static uint64_t
+conn_now(const struct notify_listener *listener)
+{
+	return *listener->env.now_us;
+}
+
+void
+notify_conn_timer(struct notify_listener *listener, uint64_t in_us)
+{
+	struct timeval tv = { (time_t)(in_us / US_PER_S), (suseconds_t)(in_us % US_PER_S) };
+
+	event_add(&listener->timer, &tv);
+}
+
+void
+notify_conn_connect(struct notify_listener *listener)
+{
+	struct pool_entry *entry = listener->entry;
+
+	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || entry->is_orphan ||
+	    entry->held_until_us != 0)
+		return;
+	if (dedicated_open(&listener->conn, entry->set, &listener->env, entry->target, NULL) < 0)
+		listener->retry_us = conn_now(listener) + US_PER_S;
+}
+
+void
+notify_conn_close(struct notify_listener *listener)
+{
+	dedicated_close(&listener->conn);
+}
+
+/* --- commands --- */
+
+static void
+put_command(const struct notify_listener *listener, struct buf *b, enum notify_command_kind kind,
+	    const struct notify_channels *channels)
+{
+	const struct notify_channel *ch;
+	struct buf sql = { 0 };
+
+	switch (kind) {
+	case NC_SETTING:
+		buf_printf(&sql, "SET client_encoding TO ");
+		listen_text_quote(&sql, listener->encoding);
+		break;
+	case NC_LISTEN:
+	case NC_UNLISTEN:
+		TAILQ_FOREACH(ch, channels, due)
+		{
+			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
+			listen_text_quote(&sql, ch->name);
+		}
+		break;
+	case NC_GAP_OVER:
+	case NC_CATCH_UP:
+	case NC_PING:
+		message_sync(b); /* PostgreSQL delivers what is due before each ReadyForQuery */
+		return;
+	}
+	buf_put_u8(&sql, 0);
+	if (buf_ok(&sql))
+		message_put(b, 'Q', sql.bytes, sql.len);
+	else
+		b->is_broken = true;
+	buf_fini(&sql);
+}
+
+static int
+try_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channels *channels)
+{
+	struct notify_command *command;
+	enum owed_kind owed = kind == NC_SETTING || kind == NC_LISTEN || kind == NC_UNLISTEN ? OWED_QUERY : OWED_SYNC;
+	struct owed_request request = { .started_us = conn_now(listener) };
+	struct buf b = { 0 };
+
+	put_command(listener, &b, kind, channels);
+	if (!buf_ok(&b) || ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
+		buf_fini(&b);
+		return -1;
+	}
+	command = xcalloc(1, sizeof(*command));
+	command->kind = kind;
+	TAILQ_INIT(&command->channels);
+	if (kind == NC_LISTEN)
+		TAILQ_CONCAT(&command->channels, channels, due);
+	command->sent_us = conn_now(listener);
+	TAILQ_INSERT_TAIL(&listener->commands, command, link);
+	server_write(listener->conn.srv, b.bytes, b.len);
+	buf_fini(&b);
+	return 0;
+}
+
+/* Nothing may be sent after a command that could not be sent. */
+static void
+give_up(struct notify_listener *listener)
+{
+	listener->is_up = false;
+	listener->retry_us = conn_now(listener);
+	notify_conn_timer(listener, 0); /* closes it later, not within a caller's call */
+}
+
+void
+notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind)
+{
+	if (listener->is_up && try_send(listener, kind, NULL) < 0)
+		give_up(listener);
+}
+
+static struct notify_channel *
+first_due(const struct notify_listener *listener)
+{
+	return !TAILQ_EMPTY(&listener->due) ? TAILQ_FIRST(&listener->due) : TAILQ_FIRST(&listener->due_of_many);
+}
+
+/* Moves the next ones that may be sent together to *batch. */
+static void
+take_batch(struct notify_listener *listener, struct notify_channels *batch)
+{
+	struct notify_channel *ch;
+
+	TAILQ_INIT(batch);
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = first_due(listener)) != NULL; i++) {
+		bool is_alone = ch->is_alone;
+
+		if (is_alone && i > 0)
+			return;
+		TAILQ_REMOVE(notify_due_list(listener, ch), ch, due);
+		ch->is_due = false;
+		TAILQ_INSERT_TAIL(batch, ch, due);
+		if (is_alone)
+			return;
+	}
+}
+
+static void
+send_listens(struct notify_listener *listener)
+{
+	struct notify_channels batch;
+
+	take_batch(listener, &batch);
+	if (!TAILQ_EMPTY(&batch)) {
+		listener->is_listen_sent = true;
+		if (try_send(listener, NC_LISTEN, &batch) < 0)
+			give_up(listener);
+	}
+	if (listener->is_gap_over_due && first_due(listener) == NULL) {
+		listener->is_gap_over_due = false;
+		notify_conn_send(listener, NC_GAP_OVER);
+	}
+}
+
+static void
+forget_commands(struct notify_listener *listener)
+{
+	struct notify_command *command;
+
+	while ((command = TAILQ_FIRST(&listener->commands)) != NULL) {
+		TAILQ_REMOVE(&listener->commands, command, link);
+		free(command);
+	}
+	listener->is_error = listener->is_listen_sent = listener->is_unlisten_sent = listener->is_gap_over_due = false;
+}
+
+/* Its channels are forgotten at once: whoever listens there again comes behind it. */
+static void
+send_unlistens(struct notify_listener *listener)
+{
+	struct notify_channels batch;
+	struct notify_channel *ch;
+
+	TAILQ_INIT(&batch);
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->leaving)) != NULL; i++) {
+		TAILQ_REMOVE(&listener->leaving, ch, due);
+		ch->is_leaving = false;
+		TAILQ_INSERT_TAIL(&batch, ch, due);
+	}
+	listener->is_unlisten_sent = true;
+	if (try_send(listener, NC_UNLISTEN, &batch) < 0)
+		give_up(listener);
+	while ((ch = TAILQ_FIRST(&batch)) != NULL) {
+		TAILQ_REMOVE(&batch, ch, due);
+		notify_channel_free(listener, ch);
+	}
+}
+
+void
+notify_conn_send_due(struct notify_listener *listener)
+{
+	if (listener->is_up && !listener->is_listen_sent)
+		send_listens(listener);
+	if (listener->is_up && !listener->is_unlisten_sent && !TAILQ_EMPTY(&listener->leaving))
+		send_unlistens(listener);
+}
+/* --- what the connection reports --- */
+
+static void
+on_done(struct dedicated *d)
+{
+	struct notify_listener *listener = listener_of(d);
+	struct notify_command *command = TAILQ_FIRST(&listener->commands);
+	bool is_error = listener->is_error;
+
+	listener->is_error = false;
+	listener->failures = 0;
+	listener->heard_us = conn_now(listener);
+	if (command == NULL)
+		return;
+	TAILQ_REMOVE(&listener->commands, command, link);
+	notify_listener_answered(listener, command, is_error ? &listener->why_error : NULL);
+	free(command);
+}
+
+static void
+on_error(struct dedicated *d, const struct fail *why)
+{
+	listener_of(d)->why_error = *why;
+	listener_of(d)->is_error = true;
+}
+
+static void
+on_notification(struct dedicated *d, const uint8_t *message, size_t len)
+{
+	const char *channel = (const char *)message + 9; /* after type, length and PID */
+
+	if (len > 9 && memchr(channel, 0, len - 9) != NULL)
+		notify_listener_notified(listener_of(d), channel, message, len);
+}
+
+static void
+on_batch_end(struct dedicated *d)
+{
+	listener_of(d)->heard_us = conn_now(listener_of(d));
+	notify_listener_deliver(listener_of(d));
+}
+
+static void
+on_lost(struct dedicated *d, const struct fail *why)
+{
+	listener_of(d)->why_down = *why;
+}
+
+static void
+on_up(struct dedicated *d)
+{
+	struct notify_listener *listener = listener_of(d);
+	const char *encoding = image_get(d->srv->image, "client_encoding");
+
+	listener->is_up = true;
+	listener->turned_us = listener->heard_us = conn_now(listener);
+	if (listener->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, listener->encoding) != 0))
+		notify_conn_send(listener, NC_SETTING);
+	notify_listener_up(listener);
+}
+
+static void
+on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
+{
+	listener_of(d)->why_down = *why;
+	notify_listener_failed(listener_of(d), is_fatal, why);
+}
+
+static void
+on_closed(struct dedicated *d)
+{
+	struct notify_listener *listener = listener_of(d);
+
+	if (listener->is_up)
+		listener->turned_us = conn_now(listener);
+	listener->is_up = false;
+	forget_commands(listener);
+	listener->retry_us =
+	    conn_now(listener) + backoff_us(listener->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &listener->random);
+	notify_listener_down(listener);
+	if (!listener->is_ending)
+		notify_conn_timer(listener, 0);
+}
+
+const struct dedicated_ops notify_conn_ops = {
+	.up = on_up,
+	.failed = on_failed,
+	.lost = on_lost,
+	.closed = on_closed,
+	.error = on_error,
+	.done = on_done,
+	.notification = on_notification,
+	.batch_end = on_batch_end,
+};

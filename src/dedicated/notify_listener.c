@@ -1,0 +1,258 @@
+/* src/dedicated/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
+#include "base/alloc.h"
+#include "dedicated/notify_state.h"
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define TICK_US US_PER_S
+#define HUB_LINGER_US (60 * US_PER_S)
+#define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
+
+static uint64_t
+listener_now(const struct notify_listener *listener)
+{
+	return *listener->env.now_us;
+}
+
+/* --- the listeners of a pool --- */
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct notify_listener *listener = arg;
+
+	(void)fd;
+	(void)what;
+	*listener->env.now_us = clock_now_us();
+	notify_listener_tick(listener, listener_now(listener));
+}
+
+static struct notify_listener *
+new_listener(struct pool_entry *entry, const char *encoding)
+{
+	size_t len = strlen(encoding);
+	struct notify_listener *listener = xcalloc(1, sizeof(*listener) + len + 1);
+
+	memcpy(listener->encoding, encoding, len);
+	listener->entry = entry;
+	listener->conn.ops = &notify_conn_ops;
+	dedicated_env(&listener->env, entry->set);
+	listener->is_paused = pool_is_paused(entry->policy);
+	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
+		listener->seed_of_names = (uintptr_t)listener ^ listener_now(listener);
+	listener->random = pool_set_random(entry->set);
+	TAILQ_INIT(&listener->subscribers);
+	TAILQ_INIT(&listener->dirty);
+	TAILQ_INIT(&listener->catching);
+	TAILQ_INIT(&listener->catching_next);
+	TAILQ_INIT(&listener->caught);
+	TAILQ_INIT(&listener->answered);
+	TAILQ_INIT(&listener->due);
+	TAILQ_INIT(&listener->due_of_many);
+	TAILQ_INIT(&listener->leaving);
+	TAILQ_INIT(&listener->failed);
+	TAILQ_INIT(&listener->commands);
+	event_assign(&listener->timer, listener->env.base, -1, 0, on_timer, listener);
+	listener->next = entry->listeners;
+	entry->listeners = listener;
+	notify_conn_timer(listener, TICK_US);
+	notify_conn_connect(listener);
+	return listener;
+}
+
+static void
+free_listener(struct notify_listener *listener)
+{
+	struct notify_listener **at;
+
+	listener->is_ending = true;
+	notify_conn_close(listener);
+	event_del(&listener->timer);
+	buf_fini(&listener->rewritten);
+	while (listener->table != NULL)
+		notify_channel_free(listener, listener->table);
+	for (at = &listener->entry->listeners; *at != listener; at = &(*at)->next)
+		;
+	*at = listener->next;
+	free(listener);
+}
+
+void
+notify_listeners_free(struct pool_entry *entry)
+{
+	while (entry->listeners != NULL)
+		free_listener(entry->listeners);
+}
+
+void
+notify_listeners_renew(struct pool_entry *entry)
+{
+	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
+		notify_conn_close(listener);
+		listener->failures = 0;
+		listener->retry_us = listener_now(listener);
+		notify_conn_timer(listener, 0);
+	}
+}
+
+void
+notify_listeners_step_aside(struct pool_entry *entry)
+{
+	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
+		if (listener->subscription_count == 0)
+			notify_conn_close(listener); /* until somebody joins */
+}
+
+void
+notify_listeners_pause(struct pool_entry *entry)
+{
+	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
+		listener->is_paused = true;
+		notify_conn_close(listener);
+	}
+}
+
+void
+notify_listeners_resume(struct pool_entry *entry)
+{
+	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
+		listener->is_paused = false;
+	notify_listeners_renew(entry);
+}
+
+/* --- subscribers --- */
+
+static struct notify_listener *
+find_listener(const struct pool_entry *entry, const char *encoding)
+{
+	struct notify_listener *listener = entry->listeners;
+
+	while (listener != NULL && strcmp(listener->encoding, encoding) != 0)
+		listener = listener->next;
+	return listener;
+}
+
+static void
+attach(struct notify_listener *listener, struct notify_subscriber *subscriber, const struct notify_subscriber_ops *ops)
+{
+	subscriber->listener = listener;
+	subscriber->ops = ops;
+	TAILQ_INSERT_TAIL(&listener->subscribers, subscriber, all);
+}
+
+int
+notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+	      const struct notify_subscriber_ops *ops)
+{
+	struct notify_listener *listener = find_listener(entry, encoding);
+
+	if (listener == NULL && (listener = new_listener(entry, encoding)) == NULL)
+		return -1;
+	attach(listener, subscriber, ops);
+	return 0;
+}
+
+bool
+notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+	     const struct notify_subscriber_ops *ops)
+{
+	struct notify_listener *listener = find_listener(entry, encoding);
+
+	if (listener == NULL || !listener->is_up || listener->subscription_count == 0)
+		return false;
+	attach(listener, subscriber, ops);
+	return true;
+}
+
+void
+notify_detach(struct notify_subscriber *subscriber)
+{
+	struct notify_listener *listener = subscriber->listener;
+
+	if (listener == NULL)
+		return;
+	notify_set_dirty(subscriber, false);
+	notify_catch_up_no_more(subscriber);
+	TAILQ_REMOVE(&listener->subscribers, subscriber, all);
+	subscriber->listener = NULL;
+	subscriber->has_gap = false;
+}
+
+/* --- time --- */
+
+/* Pings the connection, to find out if it was lost silently. */
+static void
+look_after(struct notify_listener *listener, uint64_t now_us)
+{
+	const struct notify_command *oldest = TAILQ_FIRST(&listener->commands);
+	uint64_t interval = listener->entry->settings.ping_interval_us;
+	struct fail why;
+
+	if (listener->conn.srv == NULL || listener->conn.srv->state != SV_LENT)
+		return;
+	if (!listener->is_up || (oldest != NULL && now_us - oldest->sent_us > ANSWER_MAX_US)) {
+		fail_set(&why, "08006", "%s",
+			 listener->is_up ? "PostgreSQL does not answer the connection that listens"
+					 : "out of memory for the connection that listens");
+		server_fail(listener->conn.srv, &why);
+	} else if (oldest == NULL && interval > 0 && now_us - listener->heard_us >= interval)
+		notify_conn_send(listener, NC_PING);
+}
+
+void
+notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
+{
+	uint64_t in_us = TICK_US;
+
+	if (TAILQ_EMPTY(&listener->subscribers) && listener->subscription_count == 0 &&
+	    now_us - listener->unused_since_us >= HUB_LINGER_US) {
+		free_listener(listener);
+		return;
+	}
+	look_after(listener, now_us);
+	notify_give_up_catching(listener, now_us);
+	if (listener->is_delivery_due)
+		notify_listener_deliver(listener);
+	if (listener->conn.srv == NULL && now_us >= listener->retry_us && listener->subscription_count > 0)
+		notify_conn_connect(listener);
+	if (listener->conn.srv == NULL && listener->retry_us > now_us && listener->retry_us - now_us < in_us)
+		in_us = listener->retry_us - now_us;
+	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_HASTE_US)
+		in_us = NOTIFY_HASTE_US; /* the pool may be held by a DROP DATABASE, or paused */
+	notify_conn_timer(listener, in_us);
+	notify_drop_idle_channels(listener, now_us);
+	notify_give_up_waiting(listener, now_us);
+}
+
+/* --- for SHOW and metrics --- */
+
+void
+notify_listeners_count(const struct pool_entry *entry, struct notify_counts *out)
+{
+	struct notify_subscriber *subscriber;
+
+	memset(out, 0, sizeof(*out));
+	for (const struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
+		out->connections += listener->conn.srv != NULL;
+		TAILQ_FOREACH(subscriber, &listener->subscribers, all)
+		out->subscribers += subscriber->subscriptions > 0;
+		out->channels += HASH_COUNT(listener->table);
+	}
+}
+
+struct server *
+notify_listener_server(const struct notify_listener *listener)
+{
+	return listener->conn.srv;
+}
+
+struct notify_listener *
+notify_listener_next(const struct notify_listener *listener)
+{
+	return listener->next;
+}

@@ -1,0 +1,105 @@
+/*
+ * src/dedicated/notify_listener.h - one server connection that listens for all clients of a pool.
+ *
+ * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that), and
+ * a subscription to each channel it listens on. The listener sends LISTEN for a channel when its first subscription
+ * joins, calls `listening` when PostgreSQL has confirmed it, passes each NotificationResponse to all subscriptions of
+ * its channel in the order of arrival, and sends UNLISTEN a while after the last one has left. If its connection is
+ * lost, it connects and listens again, and then calls `gap`: notifications may have been lost.
+ *
+ *   notify_listener.c  listeners, subscribers, time
+ *   notify_channels.c  channels and subscriptions
+ *   notify_catch_up.c  waiting until all earlier notifications have arrived
+ *   notify_conn.c      the connection: commands and their replies in order, loss and reconnection
+ *
+ * Owns:    its connection (which doesn't count in pool_size), its channels.
+ * Borrows: subscribers and subscriptions, which leave before they are freed.
+ * Always:  `listening` is called at most once for each join; no callback comes from within a call of the subscriber's
+ *          own. `notified` and `gap` may only keep what they get; flush follows at the end of the batch, and may do
+ *          anything, even close the client.
+ */
+#ifndef PGWEIR_DEDICATED_NOTIFY_LISTENER_H
+#define PGWEIR_DEDICATED_NOTIFY_LISTENER_H
+
+#include "base/fail.h"
+#include "pool/pool_set.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct notify_listener; /* opaque: notify_state.h */
+struct notify_channel;
+struct notify_subscriber;
+struct notify_subscription;
+
+struct notify_subscriber_ops {
+	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why != NULL: it failed */
+	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len); /* the whole message */
+	void (*gap)(struct notify_subscriber
+			*subscriber); /* notifications may have been lost; the listener listens again now */
+	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
+	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
+};
+
+/* Embedded in the client's listen state; zeroed, then attached. */
+struct notify_subscriber {
+	struct notify_listener *listener; /* NULL: not attached */
+	const struct notify_subscriber_ops *ops;
+	uint32_t subscriptions;
+	bool is_dirty, has_gap;
+	uint8_t waits; /* the list of notify_catch_up() in which it waits */
+	TAILQ_ENTRY(notify_subscriber) all, dirty, wait;
+};
+
+/* Embedded too, zeroed. */
+struct notify_subscription {
+	struct notify_subscriber *subscriber;
+	struct notify_channel *channel; /* NULL: it is in none */
+	uint64_t since_us;
+	uint8_t where; /* the list it is in; the listener's own */
+	TAILQ_ENTRY(notify_subscription) link;
+};
+
+/* Attaches to the pool's listener for this client_encoding, making one if needed. Returns 0, or -1 without memory. */
+int notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+		  const struct notify_subscriber_ops *ops);
+/* The same only for catching up. Returns false if no listener is connected that could be waited for. */
+bool notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+		  const struct notify_subscriber_ops *ops);
+/* The subscriber must have no subscriptions. Fine if it is not attached. */
+void notify_detach(struct notify_subscriber *subscriber);
+
+/* Joins a channel. ops.listening follows; m then gets what is committed after this call. Returns 0, or -1 without
+ * memory. */
+int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
+void notify_leave(struct notify_subscription *m); /* fine if it is in none */
+
+/*
+ * Calls caught_up once all notifications for this subscriber that were committed before this call have arrived, or when
+ * the connection is lost. Returns false if there is no connection to wait for.
+ */
+bool notify_catch_up(struct notify_subscriber *subscriber);
+void notify_catch_up_no_more(struct notify_subscriber *subscriber);
+
+/* --- for the set of pools --- */
+/* Connects anew: the pool's target has changed, or an operator asked for it. */
+void notify_listeners_renew(struct pool_entry *entry);
+/* A statement needs the database for itself: closes connections on which nobody listens. */
+void notify_listeners_step_aside(struct pool_entry *entry);
+/* There is no connection between these two calls. */
+void notify_listeners_pause(struct pool_entry *entry);
+void notify_listeners_resume(struct pool_entry *entry);
+/* The pool goes; no subscriber is left. */
+void notify_listeners_free(struct pool_entry *entry);
+
+/* For SHOW and metrics. */
+struct notify_counts {
+	uint32_t connections, subscribers, channels;
+};
+void notify_listeners_count(const struct pool_entry *entry, struct notify_counts *out);
+struct server *notify_listener_server(const struct notify_listener *listener); /* NULL: it is not connected now */
+struct notify_listener *notify_listener_next(const struct notify_listener *listener);
+
+#endif

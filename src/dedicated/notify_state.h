@@ -1,0 +1,125 @@
+/* src/dedicated/notify_state.h - what notify_*.c share; see notify_listener.h. */
+#ifndef PGWEIR_DEDICATED_NOTIFY_STATE_H
+#define PGWEIR_DEDICATED_NOTIFY_STATE_H
+
+#include "dedicated/dedicated.h"
+#include "dedicated/notify_listener.h"
+#include "pool/pool_target.h"
+
+#include <event2/event_struct.h>
+#include <uthash.h>
+
+TAILQ_HEAD(notify_subscriptions, notify_subscription);
+TAILQ_HEAD(notify_subscribers, notify_subscriber);
+TAILQ_HEAD(notify_channels, notify_channel);
+
+enum notify_where { NW_NONE, NW_LATE, NW_WAITING, NW_TOLD, NW_FAILED };
+
+struct notify_channel {
+	UT_hash_handle hh;
+	struct notify_subscriptions late; /* joined while LISTEN was under way, and need another one */
+	struct notify_subscriptions waiting; /* wait for the reply to LISTEN */
+	struct notify_subscriptions told;
+	bool is_asked; /* LISTEN is due, or was sent and not answered yet */
+	bool is_due; /* it is in listener->due, or due_of_many */
+	bool is_of_few; /* somebody waits for it, or is to be told, who has few channels */
+	bool is_leaving; /* it is in listener->leaving */
+	bool is_alone; /* its LISTEN has failed among others: it is sent alone */
+	bool is_listening; /* according to the last reply */
+	bool is_answered; /* it is in listener->answered */
+	uint64_t idle_since_us; /* when its last subscription left */
+	TAILQ_ENTRY(notify_channel) answered;
+	TAILQ_ENTRY(notify_channel)
+	due; /* in listener->due, due_of_many or leaving, or in the channels of the command under way */
+	char name[];
+};
+
+/*
+ * LISTENs go in batches, one transaction each, and one batch is under way at a time, and so do UNLISTENs: clients that
+ * listen to thousands of channels must not be ahead of everybody who waits for the listener to catch up. PostgreSQL
+ * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
+ */
+#define NOTIFY_BATCH_MAX 32u
+/* Who listens to no more channels than these has its LISTENs made ahead of those of others, who may have thousands. */
+#define NOTIFY_FEW 64u
+#define NOTIFY_HASTE_US ((uint64_t)200000) /* while somebody waits for a connection, it is tried this often */
+
+enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
+
+/* A command that was sent and not answered yet. */
+struct notify_command {
+	enum notify_command_kind kind;
+	struct notify_channels channels; /* NC_LISTEN's */
+	uint64_t sent_us;
+	TAILQ_ENTRY(notify_command) link;
+};
+
+struct notify_listener {
+	struct pool_entry *entry;
+	struct notify_listener *next; /* the same pool's next one */
+	struct server_env env; /* from dedicated_env() */
+	struct notify_subscribers subscribers, dirty;
+	struct notify_subscribers catching, catching_next,
+	    caught; /* a Sync for them is under way; came later; ops.caught_up is due */
+	struct notify_channel *table;
+	struct notify_channels answered;
+	struct notify_channels due, due_of_many; /* LISTEN is to be sent: for who has few channels, and then the rest */
+	struct notify_channels leaving; /* UNLISTEN is to be sent */
+	bool is_listen_sent, is_unlisten_sent; /* one is under way */
+	bool is_gap_over_due; /* NC_GAP_OVER is to follow the last of the LISTENs that are due */
+	struct notify_subscriptions failed;
+	struct fail why_failed;
+	uint32_t subscription_count;
+	struct buf rewritten; /* a notification that is passed on under another PID */
+	uint64_t seed_of_names, random;
+	bool is_delivery_due; /* call notify_listener_deliver() at the next tick */
+	/* the connection */
+	struct dedicated conn;
+	bool is_up; /* it takes commands */
+	uint64_t turned_us; /* when it came up or was lost; 0: it never was up */
+	bool is_paused, is_ending;
+	bool is_error; /* the command being answered failed: why_error */
+	struct fail why_error, why_down;
+	TAILQ_HEAD(, notify_command) commands;
+	struct event timer;
+	uint64_t retry_us, heard_us, unused_since_us;
+	uint32_t failures; /* in a row */
+	char encoding[];
+};
+
+/* notify_conn.c */
+extern const struct dedicated_ops notify_conn_ops;
+void notify_conn_connect(struct notify_listener *listener); /* does nothing if there is a connection */
+void notify_conn_close(struct notify_listener *listener); /* at once; it may connect again */
+/* Does nothing if it is not up, as it begins with LISTEN for all channels. Without memory the connection ends. */
+void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);
+/* Sends the next batches of the LISTENs and UNLISTENs that are due, unless one is under way. */
+void notify_conn_send_due(struct notify_listener *listener);
+void notify_conn_timer(struct notify_listener *listener, uint64_t in_us);
+
+/* notify_listener.c */
+void notify_listener_tick(struct notify_listener *listener, uint64_t now_us); /* may free listener */
+
+/* notify_channels.c: what the connection reports */
+void notify_listener_up(struct notify_listener *listener); /* it takes commands */
+void notify_listener_down(struct notify_listener *listener); /* it is lost, with all commands under way */
+void notify_listener_failed(struct notify_listener *listener, bool is_fatal,
+			    const struct fail *why); /* it could not be opened */
+void notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why);
+void notify_listener_notified(struct notify_listener *listener, const char *channel, const uint8_t *message,
+			      size_t len);
+void notify_listener_deliver(struct notify_listener *listener); /* makes the callbacks that are due */
+/* notify_channels.c and notify_catch_up.c, for the tick */
+void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us);
+void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);
+struct notify_channels *notify_due_list(struct notify_listener *listener, const struct notify_channel *ch);
+void notify_channel_free(struct notify_listener *listener, struct notify_channel *ch);
+void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
+
+/* notify_catch_up.c */
+void notify_caught_up(struct notify_listener *listener); /* the Sync was answered */
+void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
+void notify_tell_caught_up(struct notify_listener *listener);
+void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us);
+
+#endif

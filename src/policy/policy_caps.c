@@ -1,0 +1,150 @@
+/*
+ * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, that of all. See policy_budget.h.
+ *
+ * A pool opens a connection when all of its caps allow it, and gives one up when any asks for it. It is hungry at one
+ * cap at most, the first that has no place for it: where it could not use a free place anyway, it is in nobody's way.
+ * When that cap has a place, the pool looks again, and may then be hungry at the next.
+ */
+#include "policy/policy_budget.h"
+
+void
+caps_set(struct pool_caps *caps, enum pool_cap which, struct pool_budget *b, struct pool *p,
+	 const uint32_t counts[static PC_COUNT], bool is_wanting)
+{
+	struct budget_member *m = &caps->of[which];
+
+	if (m->budget == b)
+		return;
+	budget_set_wanting(m, false);
+	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
+		for (uint32_t i = 0; i < counts[state] && m->budget != NULL; i++)
+			budget_moved(m, (enum pool_conn_state)state, PC_NONE);
+	budget_leave(m);
+	*m = (struct budget_member){ .weight = m->weight, .reserved = m->reserved };
+	budget_join(b, m, p);
+	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
+		for (uint32_t i = 0; i < counts[state] && b != NULL; i++)
+			budget_moved(m, PC_NONE, (enum pool_conn_state)state);
+	budget_set_wanting(m, is_wanting);
+	for (caps->first = 0; caps->first < POOL_CAPS && caps->of[caps->first].budget == NULL;)
+		caps->first++;
+}
+
+void
+caps_leave(struct pool_caps *caps)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		budget_leave(&caps->of[i]);
+}
+
+void
+caps_set_claim(struct pool_caps *caps, uint32_t weight, uint32_t reserved)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		budget_set_claim(&caps->of[i], weight, reserved);
+}
+
+void
+caps_moved(struct pool_caps *caps, enum pool_conn_state from, enum pool_conn_state to)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		budget_moved(&caps->of[i], from, to);
+}
+
+void
+caps_set_wanting(struct pool_caps *caps, bool is_wanting)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		budget_set_wanting(&caps->of[i], is_wanting);
+}
+
+void
+caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us)
+{
+	bool is_told = false;
+
+	for (unsigned i = 0; i < POOL_CAPS; i++) {
+		bool is_here = !is_told && (i == POOL_CAPS - 1 || !budget_allows(&caps->of[i], now_us));
+
+		budget_report(&caps->of[i], is_here ? short_count : 0, now_us);
+		is_told = is_told || is_here;
+	}
+}
+
+bool
+caps_allow(const struct pool_caps *caps, uint64_t now_us)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		if (!budget_allows(&caps->of[i], now_us))
+			return false;
+	return true;
+}
+
+bool
+caps_have_spare(const struct pool_caps *caps)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		if (!budget_has_spare(&caps->of[i]))
+			return false;
+	return true;
+}
+
+bool
+caps_returned(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
+{
+	bool is_tight = false;
+
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
+		is_tight |= budget_returned(&caps->of[i], opened_us, now_us);
+	return is_tight;
+}
+
+bool
+caps_ask_back(const struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
+{
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
+		if (budget_asks_back(&caps->of[i], opened_us, now_us))
+			return true;
+	return false;
+}
+
+bool
+caps_are_wanted(const struct pool_caps *caps)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		if (caps->of[i].budget != NULL && budget_is_wanted(caps->of[i].budget))
+			return true;
+	return false;
+}
+
+void
+caps_review(const struct pool_caps *caps, uint64_t now_us)
+{
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
+		budget_review(caps->of[i].budget, now_us);
+}
+
+uint64_t
+caps_due(const struct pool_caps *caps, uint64_t now_us)
+{
+	uint64_t due_us = UINT64_MAX;
+
+	for (unsigned i = 0; i < POOL_CAPS; i++) {
+		uint64_t at_us = budget_due(&caps->of[i], now_us);
+
+		due_us = at_us < due_us ? at_us : due_us;
+	}
+	return due_us;
+}
+
+const char *
+caps_short_of(const struct pool_caps *caps)
+{
+	static const char *const settings[POOL_CAPS] = { "max_user_connections", "max_db_connections",
+							 "max_server_connections" };
+
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		if (caps->of[i].short_count > 0)
+			return settings[i];
+	return NULL;
+}

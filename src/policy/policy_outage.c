@@ -1,0 +1,116 @@
+/*
+ * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long. See pool_conn_failed() in
+ * policy.h.
+ *
+ * A borrower is either refused at once, so that its application learns it and may do something else, or it waits: if
+ * the pool is_holding, or waits_while_down; if it was in line already when PostgreSQL went (it was ready to wait, and a
+ * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like, or an
+ * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so.
+ */
+#include "policy/policy_state.h"
+
+#include <string.h>
+
+bool
+pool_is_patient(const struct pool *p, const struct pool_ticket *t)
+{
+	if (p->is_fail_fatal)
+		return false;
+	return p->settings.is_holding || p->settings.waits_while_down || p->last_fail_kind == CF_TOO_MANY ||
+	       strcmp(p->last_fail.sqlstate, "57P01") == 0 ||
+	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0);
+}
+
+/* The patient are at the front, so the last in line decides. */
+bool
+pool_is_hopeless(const struct pool *p, uint64_t now_us)
+{
+	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && pool_live(p) == 0 &&
+	       !pool_is_patient(p, TAILQ_LAST(&p->line, pool_line));
+}
+
+uint64_t
+pool_deadline(const struct pool *p, const struct pool_ticket *t)
+{
+	const struct pool_settings *s = &p->settings;
+	bool is_held = s->is_holding && p->outage.since_us > 0 && !p->is_paused;
+	uint64_t limit_us = is_held ? s->hold_us : s->timeout_us;
+	uint64_t from_us = is_held ? p->outage.since_us : p->outage_over_us;
+
+	return limit_us == 0 ? NEVER_US : later(t->since_us > from_us ? t->since_us : from_us, limit_us);
+}
+
+void
+pool_note_newcomer(struct pool *p, uint64_t now_us)
+{
+	p->asked_us = now_us;
+	if (p->outage.since_us > 0 && p->settings.is_holding) {
+		p->outage.held++;
+		p->counters->held++;
+	}
+}
+
+void
+pool_note_loss(struct pool *p)
+{
+	if (p->waiting == 0 || pool_has_any(p))
+		return;
+	p->patient_to = p->last_number;
+	p->has_patient = true;
+}
+
+static uint32_t
+count_patient(const struct pool *p)
+{
+	const struct pool_ticket *t;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(t, &p->line, link)
+	{
+		if (!pool_is_patient(p, t))
+			break;
+		count++;
+	}
+	return count;
+}
+
+void
+pool_look_for_outage(struct pool *p, uint64_t now_us)
+{
+	if (p->failed_count == 0 || p->outage.since_us > 0 || pool_has_any(p) || p->is_fail_fatal ||
+	    p->last_fail_kind == CF_TOO_MANY)
+		return;
+	p->outage = (struct pool_outage){ .since_us = now_us, .held = count_patient(p) };
+	p->counters->outages++;
+	p->counters->held += p->outage.held;
+	if (p->ops.outage != NULL)
+		p->ops.outage(p->owner, &p->outage, &p->last_fail, now_us);
+}
+
+void
+pool_end_outage(struct pool *p, uint64_t now_us)
+{
+	struct pool_outage ended = p->outage;
+
+	p->has_patient = false;
+	if (ended.since_us == 0)
+		return;
+	p->outage = (struct pool_outage){ 0 };
+	p->counters->outage_us += now_us - ended.since_us;
+	if (p->settings.is_holding)
+		p->outage_over_us = now_us;
+	p->ramp = 1;
+	if (p->ops.outage != NULL)
+		p->ops.outage(p->owner, &ended, NULL, now_us);
+}
+
+/* Everybody who waited comes at once now; PostgreSQL, with its cold caches, is not to be overrun. */
+void
+pool_climb(struct pool *p)
+{
+	if (p->ramp == 0)
+		return;
+	p->ramp++;
+	if (p->waiting == 0 || p->ramp >= RAMP_MOST)
+		p->ramp = 0;
+}

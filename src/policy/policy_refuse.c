@@ -1,0 +1,205 @@
+/*
+ * src/policy/policy_refuse.c - refuses those in line, and words the reason.
+ *
+ * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
+ * a hint. Those who are refused may come back from within: they count as newcomers and are not refused again here.
+ */
+#include "policy/policy_state.h"
+
+#include "base/duration.h"
+
+#include <inttypes.h>
+
+static void
+refuse(struct pool *p, struct pool_ticket *t, const struct fail *why, enum request_failure kind)
+{
+	pool_leave_line(p, t);
+	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
+	t->ops->on_refuse(why, kind, t);
+}
+
+void
+pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind)
+{
+	struct fail copy = *why; /* borrowers may overwrite *why if it is p->last_fail */
+	uint32_t last = p->last_number;
+	struct pool_ticket *t;
+
+	/* Numbers may wrap around, but a line is never that long. */
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
+		refuse(p, t, &copy, kind);
+}
+
+void
+pool_refuse_impatient(struct pool *p, const struct fail *why)
+{
+	struct fail copy = *why;
+	uint32_t last = p->last_number;
+	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+
+	while (t != NULL && (int32_t)(t->number - last) <= 0) {
+		if (pool_is_patient(p, t)) {
+			t = TAILQ_NEXT(t, link);
+			continue;
+		}
+		refuse(p, t, &copy, RF_BACKEND_UNREACHABLE);
+		t = TAILQ_FIRST(&p->line); /* anything may have happened meanwhile */
+	}
+}
+
+void
+pool_refuse_all(struct pool *p, const struct fail *why, enum request_failure kind, uint64_t now_us)
+{
+	pool_refuse_line(p, why, kind);
+	pool_reinforce(p, now_us);
+}
+
+/* --- Words. --- */
+
+/* Nobody answers: what is being opened for the first in line, for a second or since it waits. NULL: there is none. */
+static const struct pool_conn *
+find_hanging(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+{
+	const struct pool_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
+
+	if (conn == NULL || p->is_paused || (conn->opened_us > t->since_us && now_us - conn->opened_us < SECOND_US))
+		return NULL;
+	return conn;
+}
+
+static void
+say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us, struct fail *why)
+{
+	struct duration since = duration_of(now_us - conn->opened_us);
+	const char *address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
+
+	fail_detail(why, "opening one to %s for %s, no answer yet", address, since.text);
+	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
+		  address);
+}
+
+/* The reason that explains the wait best comes first, and the most common one last. */
+static void
+say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	const struct pool_settings *s = &p->settings;
+	const struct pool_conn *hanging = find_hanging(p, t, now_us);
+	const char *plural = p->waiting == 1 ? "" : "s";
+	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
+
+	fail_detail(why,
+		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
+		    " overflow), %" PRIu32 " client%s waiting",
+		    p->count[PC_LENT], p->limit, s->pool_size, s->max_overflow, p->waiting, plural);
+	if (p->is_paused) {
+		fail_detail(why, "the pool is paused, %" PRIu32 " client%s waiting", p->waiting, plural);
+		fail_hint(why, "RESUME it in the pgweir console");
+	} else if (has_failed && p->last_fail_kind == CF_TOO_MANY) {
+		fail_hint(why, "PostgreSQL said: %.160s; raise its max_connections or lower pool_size",
+			  p->last_fail.text);
+	} else if (has_failed) {
+		fail_hint(why, "opening another failed: %.200s", p->last_fail.text);
+	} else if (hanging != NULL) {
+		say_hanging(p, hanging, now_us, why);
+	} else if (caps_short_of(&p->caps) != NULL) {
+		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
+			  caps_short_of(&p->caps));
+	} else {
+		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
+			       "in the pgweir console");
+	}
+}
+
+static void
+say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	struct duration waited = duration_of(p->settings.timeout_us);
+
+	fail_set(why, "53300", "no server connection became free within %s", waited.text);
+	fail_theirs(why, "query_wait_timeout");
+	say_cause(p, t, now_us, why);
+}
+
+void
+pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	fail_set(why, "53300", "no server connection is free");
+	say_cause(p, t, now_us, why);
+}
+
+uint32_t
+pool_place(const struct pool *p, const struct pool_ticket *t)
+{
+	const struct pool_ticket *ahead;
+	uint32_t place = 1;
+
+	TAILQ_FOREACH(ahead, &p->line, link)
+	{
+		if (ahead == t)
+			break;
+		place++;
+	}
+	return place;
+}
+
+uint64_t
+pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+{
+	const struct pool_conn *hanging = find_hanging(p, t, now_us);
+	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
+
+	if (has_failed && p->count[PC_LENT] == 0 && !p->is_paused)
+		return now_us - t->since_us;
+	return hanging == NULL ? 0 : now_us - (hanging->opened_us > t->since_us ? hanging->opened_us : t->since_us);
+}
+
+/* It has waited through an outage in vain: the reason is the outage's. */
+static void
+say_held(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	struct duration waited = duration_of(now_us - t->since_us), out = duration_of(now_us - p->outage.since_us);
+
+	*why = p->last_fail;
+	fail_detail(why, "the request waited for %s; nothing could be opened for %s (%s)", waited.text, out.text,
+		    p->settings.is_holding ? "outage_hold" : "pool_timeout");
+}
+
+/* Deadlines are in the order of the line, so the late ones are at the front. */
+void
+pool_refuse_late(struct pool *p, uint64_t now_us)
+{
+	struct pool_ticket *t;
+
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= pool_deadline(p, t)) {
+		struct fail why;
+
+		t->connect_us = pool_waited_to_connect_us(p, t, now_us);
+		if (p->outage.since_us > 0 && !p->settings.waits_while_down) {
+			say_held(p, t, now_us, &why);
+			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
+			continue;
+		}
+		say_why_late(p, t, now_us, &why);
+		p->counters->pool_timeouts++;
+		refuse(p, t, &why, RF_POOL_TIMEOUT);
+	}
+}
+
+void
+pool_refuse_hopeless(struct pool *p, uint64_t now_us)
+{
+	struct fail why = p->last_fail;
+
+	if (why.detail[0] == '\0' && now_us >= p->last_fail_us) {
+		struct duration ago = duration_of(now_us - p->last_fail_us);
+		struct duration next = duration_of(p->backoff_until_us - now_us);
+
+		fail_detail(&why, "tried %s ago, next try in %s", ago.text, next.text);
+	}
+	if (now_us > p->last_fail_us) {
+		const char *cached = why.theirs[0] != '\0' ? p->last_fail.theirs : p->last_fail.text;
+
+		fail_theirs(&why, "server login has been failing, cached error: %.160s (server_login_retry)", cached);
+	}
+	pool_refuse_impatient(p, &why);
+}

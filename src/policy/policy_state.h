@@ -1,0 +1,185 @@
+/*
+ * src/policy/policy_state.h - what the files of the pool policy share; nobody else includes it.
+ *
+ *   policy.c        borrow, return, cancel, and the owner's reports about connections
+ *   policy_supply.c  connections for those in line: which are pinged, how many are opened, and what prevents that
+ *   policy_upkeep.c  limits on time (in line, idle, age); settings, pause, close
+ *   policy_outage.c  when nothing can be opened: who waits on, and for how long
+ *   policy_refuse.c  refuses those in line, and words the reason
+ *   policy_budget.c  a cap over several pools
+ *   policy_caps.c    several caps over one pool
+ *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
+ *
+ * Every connection but the LENT ones is on the list of its state; pool_move is the only writer of that state. Only
+ * pool_serve and the pool_refuse_* call borrowers back, which may do anything with the pool: after such a call, nothing
+ * seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
+ */
+#ifndef PGWEIR_POLICY_POLICY_STATE_H
+#define PGWEIR_POLICY_POLICY_STATE_H
+
+#include "base/backoff.h"
+#include "policy/policy.h"
+#include "policy/policy_budget.h"
+#include "policy/policy_circuit.h"
+
+#define NEVER_US UINT64_MAX
+#define SECOND_US 1000000u
+#define RAMP_MOST 16
+
+TAILQ_HEAD(pool_conns, pool_conn);
+TAILQ_HEAD(pool_line, pool_ticket);
+
+struct pool {
+	struct pool_settings settings;
+	struct pool_ops ops;
+	void *owner;
+	struct pool_counters *counters;
+	struct pool_caps caps;
+	struct circuit_member circuit;
+	bool was_wanting; /* as the caps were told */
+	uint64_t random;
+
+	struct pool_conns all;
+	struct pool_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. LENT: none. */
+	uint32_t count[PC_COUNT];
+	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
+	uint32_t washing; /* how many of the LENT will be returned in a moment */
+	struct pool_line line; /* the longest waiter is first */
+	uint32_t waiting, last_number;
+
+	bool is_paused;
+	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
+	bool is_stirred; /* the shared cap has room for us */
+	bool is_scouting; /* what is opened now is a scout: pool_scout() */
+	enum recycle_reason close_reason; /* for connections with is_recycle_due */
+
+	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */
+	uint64_t distrust_epoch; /* ... and if its epoch is older than this, opening a new one is preferred */
+
+	uint32_t failed_count; /* rounds of opening that failed in a row */
+	uint64_t backed_off_us, backoff_until_us;
+	uint32_t lowered_limit; /* PostgreSQL refused with "too many": open no more than this ... */
+	uint64_t lowered_until_us; /* ... until then */
+	struct fail last_fail; /* the last failure to open; an empty sqlstate: there was none */
+	uint64_t last_fail_us;
+	enum connect_failure last_fail_kind;
+	bool is_fail_fatal; /* that failure: trying again is useless until something changes */
+	uint64_t asked_us; /* when somebody last came who had to wait */
+
+	struct pool_outage outage;
+	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0: never */
+	uint32_t patient_to; /* borrowers up to this number wait on though nothing can be opened ... */
+	bool has_patient; /* ... if any do */
+	uint32_t ramp; /* after an outage: how many may be opened at once; 0: as many as the pacing allows */
+
+	uint64_t swept_us, sweep_us; /* when all idle ones were last checked, and when they are next */
+	uint64_t due_us; /* when the owner will call pool_tick */
+	bool is_granting; /* an on_grant is running */
+	uint64_t question_us; /* asked_us of pool_return_asked, while that runs */
+	struct pool_conn *returned; /* returned from within that on_grant, or NULL */
+	bool is_held; /* pool_reinforce is running, or what runs will end in it */
+};
+
+static inline uint64_t
+later(uint64_t t_us, uint64_t by_us)
+{
+	return t_us > NEVER_US - by_us ? NEVER_US : t_us + by_us;
+}
+
+static inline uint64_t
+later_of(uint64_t a_us, uint64_t b_us)
+{
+	return a_us > b_us ? a_us : b_us;
+}
+
+static inline uint64_t
+earliest(uint64_t a_us, uint64_t b_us)
+{
+	return a_us < b_us ? a_us : b_us;
+}
+
+/* Returns the number of connections that are there or coming: all but the CLOSING ones. */
+static inline uint32_t
+pool_live(const struct pool *p)
+{
+	return p->total - p->count[PC_CLOSING];
+}
+
+/* Returns whether a connection is there that was verified once: not only on its way. */
+static inline bool
+pool_has_any(const struct pool *p)
+{
+	return p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_LENT] > 0;
+}
+
+/* policy.c */
+void pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to);
+void pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason);
+void pool_leave_line(struct pool *p, struct pool_ticket *t);
+bool pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t);
+bool pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
+void pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+void pool_serve(struct pool *p, uint64_t now_us);
+
+/* policy_supply.c */
+void pool_reinforce(struct pool *p, uint64_t now_us); /* after any change: pings and opens for all in line */
+uint32_t pool_unserved(const struct pool *p); /* how many in line have no connection coming */
+void pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+void pool_forget_failures(struct pool *p);
+void pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* fine if it is none */
+uint32_t pool_min_idle(const struct pool *p); /* how many idle ones to keep ready */
+uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
+
+/* policy_upkeep.c */
+void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too long */
+void pool_set_recycle_time(struct pool *p, struct pool_conn *conn);
+/* Returns when a sweep will have something to do for this idle connection. */
+static inline uint64_t
+pool_sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
+{
+	uint64_t at_us = NEVER_US;
+
+	if (conn->is_recycle_due || conn->epoch != p->epoch)
+		return 0;
+	if (p->settings.ping_interval_us > 0)
+		at_us = later(conn->heard_us, p->settings.ping_interval_us);
+	return conn->recycle_at_us != 0 ? earliest(at_us, conn->recycle_at_us) : at_us;
+}
+
+/*
+ * conn has become idle. Returns whether that may bring pool_idle_due nearer: it nearly never does, because colder ones
+ * wait for the same deadlines.
+ */
+static inline bool
+pool_expect_idle(struct pool *p, const struct pool_conn *conn)
+{
+	uint64_t sweep_us = p->sweep_us;
+
+	p->sweep_us = earliest(sweep_us, pool_sweep_wanted_at(p, conn));
+	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || pool_live(p) > p->settings.pool_size ||
+	       (p->settings.idle_timeout_us > 0 && p->count[PC_IDLE] - 1 <= p->settings.min_idle);
+}
+
+uint64_t pool_next_due(const struct pool *p, uint64_t now_us);
+uint64_t pool_idle_due(const struct pool *p, uint64_t now_us); /* the part of it that depends on idle connections */
+
+/* policy_outage.c */
+/* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
+bool pool_is_hopeless(const struct pool *p, uint64_t now_us);
+bool pool_is_patient(const struct pool *p, const struct pool_ticket *t); /* false: refused when it is hopeless */
+uint64_t pool_deadline(const struct pool *p, const struct pool_ticket *t); /* when it is refused; NEVER_US: never */
+void pool_note_newcomer(struct pool *p, uint64_t now_us); /* somebody has joined the line */
+void pool_note_loss(struct pool *p); /* a lent connection is gone */
+void pool_look_for_outage(struct pool *p, uint64_t now_us); /* after any change */
+void pool_end_outage(struct pool *p, uint64_t now_us); /* fine if there is none */
+void pool_climb(struct pool *p); /* one more was opened */
+
+/* policy_refuse.c */
+void pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind);
+void pool_refuse_impatient(struct pool *p, const struct fail *why); /* not those who are patient */
+void pool_refuse_late(struct pool *p, uint64_t now_us);
+/* Returns how much of its wait was for what is being opened, or for what failed to open. */
+uint64_t pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us);
+void pool_refuse_hopeless(struct pool *p, uint64_t now_us);
+
+#endif

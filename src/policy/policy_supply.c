@@ -1,0 +1,400 @@
+/*
+ * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in line, and no more.
+ *
+ * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
+ * opened. Whichever comes first goes to the longest waiter. Four things limit opening: the pool's limit, the pacing,
+ * the cap shared with other pools, and the back-off. After a failure one connection is tried alone, and only its
+ * success lets others follow; connections that fail together count as one failure.
+ */
+#include "policy/policy_state.h"
+
+#include <assert.h>
+
+#define OPENS_AT_ONCE 16
+#define BACKOFF_FIRST_US (50 * 1000u)
+#define BACKOFF_MOST_US (15 * SECOND_US)
+#define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
+#define LOWERED_FOR_US (30 * SECOND_US)
+#define MIN_IDLE_RETRY_US SECOND_US
+
+/* --- What prevents opening. --- */
+
+static uint32_t
+limit_now(const struct pool *p, uint64_t now_us)
+{
+	return now_us < p->lowered_until_us && p->lowered_limit < p->limit ? p->lowered_limit : p->limit;
+}
+
+/* On their way to somebody in line. */
+static uint32_t
+coming_count(const struct pool *p)
+{
+	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
+}
+
+/* The first in line for whom no overflow connection may be opened yet; NULL: there is none such. */
+static const struct pool_ticket *
+first_young(const struct pool *p, uint64_t now_us, uint32_t *old_count)
+{
+	const struct pool_ticket *t;
+
+	*old_count = 0;
+	TAILQ_FOREACH(t, &p->line, link)
+	{
+		if (now_us < later(t->since_us, p->settings.overflow_delay_us))
+			return t;
+		++*old_count;
+	}
+	return NULL;
+}
+
+/* overflow_delay: beyond pool_size, one for each that has waited so long and for whom nothing is coming. */
+static uint32_t
+limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
+{
+	uint32_t kept = p->total > p->settings.pool_size ? p->total : p->settings.pool_size, old, coming;
+
+	if (p->settings.overflow_delay_us == 0 || kept >= limit)
+		return limit;
+	first_young(p, now_us, &old);
+	coming = coming_count(p);
+	old = old > coming ? old - coming : 0;
+	return limit - kept < old ? limit : kept + old;
+}
+
+static bool
+is_line_patient(const struct pool *p)
+{
+	const struct pool_ticket *last = TAILQ_LAST(&p->line, pool_line);
+
+	return last != NULL && pool_is_patient(p, last);
+}
+
+/*
+ * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
+ * be told of the failure of that one must not wait for others.
+ */
+static uint32_t
+trials_now(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+
+	return first == NULL || !is_line_patient(p) ? 1 : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
+}
+
+/* Returns how many more may be opened now, apart from shared caps. */
+static uint32_t
+room(const struct pool *p, uint64_t now_us)
+{
+	uint32_t most = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE, pace = most;
+	uint32_t limit = limit_for_the_old(p, limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
+
+	if (p->ramp > 0 && p->ramp < pace)
+		pace = p->ramp;
+	if (p->failed_count > 0)
+		pace = trials_now(p, now_us) < most ? trials_now(p, now_us) : most;
+	if (p->is_paused || now_us < p->backoff_until_us || p->total >= limit || opening >= pace ||
+	    !circuit_allows(&p->circuit, is_line_patient(p), now_us))
+		return 0;
+	return limit - p->total < pace - opening ? limit - p->total : pace - opening;
+}
+
+void
+pool_forget_failures(struct pool *p)
+{
+	p->failed_count = 0;
+	p->backoff_until_us = 0;
+	circuit_hurry(&p->circuit);
+}
+
+static void
+back_off(struct pool *p, uint64_t now_us)
+{
+	bool is_asked = p->waiting > 0 || p->asked_us > p->backed_off_us;
+	uint64_t us =
+	    backoff_us(p->failed_count, BACKOFF_FIRST_US, is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US, &p->random);
+
+	p->failed_count++;
+	p->backed_off_us = now_us;
+	p->backoff_until_us = later(now_us, us);
+}
+
+void
+pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	if (!conn->is_trial)
+		return;
+	conn->is_trial = false;
+	circuit_ended(&p->circuit, now_us);
+}
+
+/* What another pool of this upstream has found counts as if it was found here, if somebody waits for it. */
+static void
+heed_circuit(struct pool *p, uint64_t now_us)
+{
+	const struct circuit_news *news = circuit_news(&p->circuit);
+
+	if (news == NULL || (news->failed_count > 0 && p->waiting == 0))
+		return;
+	p->circuit.round = news->round;
+	if (news->failed_count == 0) {
+		if (p->circuit.is_heeding)
+			p->backoff_until_us = 0;
+		p->circuit.is_heeding = false;
+		if (p->waiting == 0 && p->outage.since_us > 0) { /* else what is opened for those who wait will tell */
+			p->failed_count = 0;
+			p->backoff_until_us = 0;
+			pool_end_outage(p, now_us);
+		}
+		return;
+	}
+	p->last_fail = news->why;
+	p->last_fail_us = p->backed_off_us = news->failed_us;
+	p->last_fail_kind = news->kind;
+	p->is_fail_fatal = false;
+	p->failed_count++;
+	p->backoff_until_us = news->backoff_until_us;
+	p->circuit.is_heeding = true;
+}
+
+/*
+ * started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't count.
+ */
+static void
+note_failure(struct pool *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
+	     uint64_t now_us)
+{
+	p->last_fail = *why;
+	p->last_fail_us = now_us;
+	p->last_fail_kind = kind;
+	p->is_fail_fatal = is_fatal;
+	if (is_fatal)
+		pool_end_outage(p, now_us); /* PostgreSQL is there */
+	if (kind == CF_TOO_MANY) {
+		p->lowered_limit = pool_live(p) > 0 ? pool_live(p) : 1;
+		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
+		if (pool_live(p) > 0)
+			return;
+	}
+	if (p->failed_count == 0 || started_us > p->backed_off_us)
+		back_off(p, now_us);
+}
+
+void
+pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
+		 const struct fail *why, uint64_t now_us)
+{
+	if (conn->state != PC_OPENING) { /* it was asked to close meanwhile, so its failure means nothing */
+		pool_conn_gone(p, conn, false, now_us);
+		return;
+	}
+	pool_end_trial(p, conn, now_us);
+	pool_move(p, conn, PC_NONE);
+	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
+	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
+	circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us);
+	pool_reinforce(p, now_us);
+	if (is_fatal && !p->is_paused)
+		pool_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
+	else if (pool_is_hopeless(p, now_us))
+		pool_refuse_impatient(p, why);
+}
+
+/* --- For those in line. --- */
+
+static bool
+open_one(struct pool *p, uint64_t now_us)
+{
+	uint32_t before = p->count[PC_OPENING];
+	struct fail why;
+
+	if (p->ops.open(p->owner, now_us, &why) < 0) {
+		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
+		return false;
+	}
+	return p->count[PC_OPENING] > before;
+}
+
+void
+pool_scout(struct pool *p, uint64_t now_us)
+{
+	if (p->is_paused || p->total >= limit_now(p, now_us) || !caps_have_spare(&p->caps))
+		return;
+	p->is_scouting = true;
+	open_one(p, now_us);
+	p->is_scouting = false;
+}
+
+/* Conn may have been freed when this returns. */
+void
+pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	conn->pinged_us = now_us;
+	pool_move(p, conn, PC_PINGING);
+	p->ops.ping(p->owner, conn);
+}
+
+/*
+ * While somebody is in line, every idle connection needs a ping, or does not suit the first in line. The warmest are
+ * the likeliest to be alive.
+ */
+static struct pool_conn *
+find_to_ping(struct pool *p, bool is_any)
+{
+	const struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	struct pool_conn *conn;
+
+	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link)
+	{
+		if ((is_any || conn->epoch >= p->distrust_epoch) && pool_suits(p, conn, t))
+			return conn;
+	}
+	return NULL;
+}
+
+/* Closes the coldest idle connection, which does not suit the first in line, if that makes room. */
+static bool
+close_unsuited(struct pool *p, uint64_t now_us)
+{
+	struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	uint32_t limit = limit_now(p, now_us), size = p->settings.pool_size;
+
+	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
+	    p->count[PC_CLOSING] >= pool_unserved(p) ||
+	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
+		return false;
+	pool_close_conn(p, coldest, RR_DIRTY);
+	return true;
+}
+
+uint32_t
+pool_unserved(const struct pool *p)
+{
+	uint32_t coming = coming_count(p);
+
+	return p->waiting > coming ? p->waiting - coming : 0;
+}
+
+static void
+help_waiters(struct pool *p, uint64_t now_us)
+{
+	while (pool_unserved(p) > 0) {
+		struct pool_conn *conn = find_to_ping(p, false);
+
+		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
+			continue;
+		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
+		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
+			continue;
+		if (conn == NULL)
+			conn = find_to_ping(p, true);
+		if (conn == NULL)
+			return;
+		pool_start_ping(p, conn, now_us);
+	}
+}
+
+/* --- min_idle. --- */
+
+uint32_t
+pool_min_idle(const struct pool *p)
+{
+	const struct pool_settings *s = &p->settings;
+
+	if (!p->is_in_use || p->is_paused)
+		return 0;
+	return s->min_idle < s->pool_size ? s->min_idle : s->pool_size;
+}
+
+static bool
+pool_is_short_of_idle(const struct pool *p)
+{
+	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING];
+
+	return coming < pool_min_idle(p) + p->waiting && pool_live(p) < p->settings.pool_size;
+}
+
+static void
+keep_min_idle(struct pool *p, uint64_t now_us)
+{
+	while (pool_min_idle(p) > 0 && pool_is_short_of_idle(p) && p->total < p->settings.pool_size &&
+	       room(p, now_us) > 0 && caps_have_spare(&p->caps)) {
+		if (!open_one(p, now_us))
+			return;
+	}
+}
+
+/* --- */
+
+/* Returns how many connections only shared caps prevent. */
+static uint32_t
+short_of(const struct pool *p, uint64_t now_us)
+{
+	uint32_t need = pool_unserved(p), can = room(p, now_us);
+
+	return need < can ? need : can;
+}
+
+void
+pool_reinforce(struct pool *p, uint64_t now_us)
+{
+	if (p->is_held)
+		return;
+	p->is_held = true;
+	p->is_stirred = false;
+	heed_circuit(p, now_us);
+	help_waiters(p, now_us);
+	keep_min_idle(p, now_us);
+	caps_report(&p->caps, short_of(p, now_us), now_us);
+	pool_look_for_outage(p, now_us);
+	p->is_held = false;
+	pool_arm(p, pool_next_due(p, now_us));
+}
+
+/* When an overflow connection may be opened for the next in line. */
+static uint64_t
+overflow_due(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_ticket *young;
+	uint32_t old;
+
+	if (p->settings.overflow_delay_us == 0 || p->total >= p->limit)
+		return NEVER_US;
+	young = first_young(p, now_us, &old);
+	return young == NULL ? NEVER_US : later(young->since_us, p->settings.overflow_delay_us);
+}
+
+/* When another trial may begin beside those that nobody answers. */
+static uint64_t
+trial_due(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+
+	if (p->failed_count == 0 || first == NULL)
+		return NEVER_US;
+	return later(first->opened_us, ((now_us - first->opened_us) / TRIAL_EVERY_US + 1) * TRIAL_EVERY_US);
+}
+
+/* Returns when something can be tried again that can't be done now, if no report will come before. */
+uint64_t
+pool_supply_due(const struct pool *p, uint64_t now_us)
+{
+	uint64_t due_us = p->is_stirred || pool_is_hopeless(p, now_us) ? now_us : NEVER_US;
+
+	if (!p->is_paused && pool_unserved(p) > 0) {
+		due_us = earliest(due_us, overflow_due(p, now_us));
+		if (now_us < p->backoff_until_us)
+			due_us = earliest(due_us, p->backoff_until_us);
+		if (now_us < p->lowered_until_us)
+			due_us = earliest(due_us, p->lowered_until_us);
+		due_us = earliest(due_us, trial_due(p, now_us));
+		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
+			due_us = earliest(due_us, circuit_due(&p->circuit));
+	}
+	if (pool_min_idle(p) > 0 && pool_is_short_of_idle(p)) {
+		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);
+
+		due_us = earliest(due_us, retry_us > p->backoff_until_us ? retry_us : p->backoff_until_us);
+	}
+	return due_us;
+}

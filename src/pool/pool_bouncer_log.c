@@ -1,0 +1,120 @@
+/*
+ * src/pool/pool_bouncer_log.c - what PgBouncer's log has of a server connection, in its words: programs that read logs
+ * look for them.
+ *
+ *   S-0x5581…: app/web@10.0.0.9:5432 new connection to server (from 10.0.0.7:40112)
+ *   S-0x5581…: app/web@10.0.0.9:5432 closing because: server lifetime over (age=3600s)
+ */
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void log_line(const struct pool_entry *entry, const struct server *srv, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+log_line(const struct pool_entry *entry, const struct server *srv, const char *fmt, ...)
+{
+	char text[FAIL_TEXT_MAX + 128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_info(entry->set->log, "S-%p: %s/%s@%s %s", (const void *)srv, entry->database->name, entry->user,
+		 srv->address, text);
+}
+
+/* overflow_delay is its reserve_pool_timeout; without that it has no reserve. */
+void
+bouncer_log_reserve(const struct pool_entry *entry)
+{
+	if (log_is_pgbouncers(entry->set->log))
+		log_warning(entry->set->log, "%s/%s: taking connection from reserve_pool", entry->database->name,
+			    entry->user);
+}
+
+void
+bouncer_log_open(const struct pool_entry *entry, const struct server *srv)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} own = { .any.sa_family = AF_UNSPEC };
+	socklen_t len = sizeof(own);
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (!log_is_pgbouncers(entry->set->log) || !entry->set->config->log_connections)
+		return;
+	getsockname(srv->stream.fd, &own.any, &len);
+	if (own.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &own.in.sin_addr, host, sizeof(host));
+		log_line(entry, srv, "new connection to server (from %s:%u)", host, ntohs(own.in.sin_port));
+	} else if (own.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &own.in6.sin6_addr, host, sizeof(host));
+		log_line(entry, srv, "new connection to server (from [%s]:%u)", host, ntohs(own.in6.sin6_port));
+	} else
+		log_line(entry, srv, "new connection to server");
+}
+
+void
+bouncer_log_end(const struct pool_entry *entry, const struct server *srv, const char *why)
+{
+	if (log_is_pgbouncers(entry->set->log) && entry->set->config->log_connections)
+		log_line(entry, srv, "closing because: %s (age=%llus)", why,
+			 (pool_set_now(entry->set) - srv->connected_us) / US_PER_S);
+}
+
+const char *
+bouncer_recycle_word(enum recycle_reason reason)
+{
+	static const char *const words[RR_COUNT] = {
+		[RR_AGE] = "server lifetime over",	[RR_IDLE] = "server idle timeout",
+		[RR_OVERFLOW] = "server idle timeout",	[RR_RELOAD] = "database configuration changed",
+		[RR_FAILED_PING] = "test query failed", [RR_DIRTY] = "client disconnect while server was not ready",
+		[RR_ERROR] = "server conn crashed?",	[RR_SHUTDOWN] = "server shutting down",
+		[RR_KILL] = "admin forced disconnect",	[RR_EVICTED] = "evicted",
+	};
+
+	return words[reason];
+}
+
+/* An error that PostgreSQL answered a login with has a line of its own, ahead of that of the close. */
+void
+bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+		    const struct fail *why)
+{
+	if (!log_is_pgbouncers(entry->set->log))
+		return;
+	if (why->theirs[0] != '\0') {
+		log_warning(entry->set->log, "server login failed: FATAL %s", why->theirs);
+		bouncer_log_end(entry, srv, srv->target->replication != NULL ? "login failed" : why->theirs);
+	} else
+		bouncer_log_end(entry, srv, server_failure_word(kind));
+}
+
+void
+bouncer_log_unused(const struct pool_entry *entry, uint64_t now_us)
+{
+	if (log_is_pgbouncers(entry->set->log) && !entry->is_orphan)
+		log_info(entry->set->log,
+			 "cleaning up idle pool for user %s on db %s because: pool idle timeout (age= %" PRIu64 "s)",
+			 entry->user, entry->database->name, (uint64_t)((now_us - entry->last_used_us) / US_PER_S));
+}
+
+void
+bouncer_log_database(const struct pool_set *set, const char *database)
+{
+	const struct config_scope *scope = config_find_database(set->config, database);
+
+	if (log_is_pgbouncers(set->log) && scope != NULL && strcmp(scope->name, "*") == 0 &&
+	    pool_database_find(&set->databases, database) == NULL)
+		log_info(set->log, "registered new auto-database: db=%s", database);
+}
