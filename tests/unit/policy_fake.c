@@ -1,5 +1,5 @@
-/* tests/unit/pool_fake.c - see pool_fake.h. */
-#include "pool_fake.h"
+/* tests/unit/policy_fake.c - see policy_fake.h. */
+#include "policy_fake.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
- * tests/unit/test_pool_sim.c - 10,000 random schedules for the pool policy: see pool_sim.h. A failure names its seed;
- * PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
+ * tests/unit/test_policy_sim.c - 10,000 random schedules for the pool policy: see policy_sim.h. A failure names its
+ * seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
  */
-#include "pool_sim.h"
+#include "policy_sim.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /*
- * tests/unit/pool_sim.h - a world around the pool policy, without sockets and with a clock of its own.
+ * tests/unit/policy_sim.h - a world around the pool policy, without sockets and with a clock of its own.
  *
- * pool_sim.c plays the owner and the borrowers: a random schedule of arrivals, returns, cancels, connections that open,
- * fail, are lost, pings, pauses, reloads, budgets, time. pool_sim_model.c keeps its own books of who waits since when
- * and which connection is whose, from what went in and what came out, and holds them against every "Always" line of
- * policy.h. One seed is one schedule. What does not hold ends it, with a sentence in report.
+ * policy_sim.c plays the owner and the borrowers: a random schedule of arrivals, returns, cancels, connections that
+ * open, fail, are lost, pings, pauses, reloads, budgets, time. policy_sim_model.c keeps its own books of who waits
+ * since when and which connection is whose, from what went in and what came out, and holds them against every "Always"
+ * line of policy.h. One seed is one schedule. What does not hold ends it, with a sentence in report.
  */
-#ifndef PGWEIR_TESTS_POOL_SIM_H
-#define PGWEIR_TESTS_POOL_SIM_H
+#ifndef PGWEIR_TESTS_POLICY_SIM_H
+#define PGWEIR_TESTS_POLICY_SIM_H
 
 #include "policy/policy.h"
 
@@ -88,7 +88,7 @@ struct sim {
 /* Plays one schedule. False: report says what does not hold. */
 bool sim_play(struct sim *s, uint64_t seed, bool is_verbose);
 
-/* --- pool_sim_model.c --- */
+/* --- policy_sim_model.c --- */
 void sim_broken(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define SIM_HOLDS(s, condition, ...)                                                                                   \
 	do {                                                                                                           \

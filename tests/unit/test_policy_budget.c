@@ -1,5 +1,6 @@
-/* tests/unit/test_pool_budget.c - a cap over several pools: nobody goes short while another has more than he needs. */
-#include "pool_fake.h"
+/* tests/unit/test_policy_budget.c - a cap over several pools: nobody goes short while another has more than he needs.
+ */
+#include "policy_fake.h"
 
 #include <criterion/criterion.h>
 

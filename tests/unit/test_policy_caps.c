@@ -1,8 +1,8 @@
 /*
- * tests/unit/test_pool_caps.c - pools under several caps at once: users and databases in a grid, each pool under the
+ * tests/unit/test_policy_caps.c - pools under several caps at once: users and databases in a grid, each pool under the
  * cap of its user and of its database.
  */
-#include "pool_fake.h"
+#include "policy_fake.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /*
- * tests/unit/pool_fake.h - an owner and borrowers for one rule at a time: records all that the pool asks for, and
+ * tests/unit/policy_fake.h - an owner and borrowers for one rule at a time: records all that the pool asks for, and
  * the test answers. Connections are called by number, in the order in which they were asked for.
  */
-#ifndef PGWEIR_TESTS_POOL_FAKE_H
-#define PGWEIR_TESTS_POOL_FAKE_H
+#ifndef PGWEIR_TESTS_POLICY_FAKE_H
+#define PGWEIR_TESTS_POLICY_FAKE_H
 
 #include "policy/policy.h"
 

@@ -1,6 +1,6 @@
-/* tests/unit/pool_sim_model.c - the rules of the pool, implemented once more and independently of src/pool. See
- * pool_sim.h. */
-#include "pool_sim.h"
+/* tests/unit/policy_sim_model.c - the rules of the pool, implemented once more and independently of src/pool. See
+ * policy_sim.h. */
+#include "policy_sim.h"
 
 #include <stdarg.h>
 #include <stdio.h>

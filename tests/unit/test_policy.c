@@ -1,14 +1,14 @@
 /*
- * tests/unit/test_pool.c - the rules of one pool, one by one. Links only the pool policy and base/fail.c. Caps over
- * several pools: test_pool_budget.c; everything at once and at random: test_pool_sim.c.
+ * tests/unit/test_policy.c - the rules of one pool, one by one. Links only the pool policy and base/fail.c. Caps over
+ * several pools: test_policy_budget.c; everything at once and at random: test_policy_sim.c.
  */
-#include "pool_fake.h"
+#include "policy_fake.h"
 
 #include <criterion/criterion.h>
 
 /* --- Who gets which. --- */
 
-Test(pool, an_idle_connection_is_lent_at_once_and_none_is_opened)
+Test(policy, an_idle_connection_is_lent_at_once_and_none_is_opened)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -24,7 +24,7 @@ Test(pool, an_idle_connection_is_lent_at_once_and_none_is_opened)
 	fake_fini(&f);
 }
 
-Test(pool, a_returned_connection_goes_to_the_longest_waiter)
+Test(policy, a_returned_connection_goes_to_the_longest_waiter)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -41,7 +41,7 @@ Test(pool, a_returned_connection_goes_to_the_longest_waiter)
 	fake_fini(&f);
 }
 
-Test(pool, whichever_opens_first_goes_to_the_longest_waiter)
+Test(policy, whichever_opens_first_goes_to_the_longest_waiter)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -66,7 +66,7 @@ give_back(struct fake_client *c)
 		pool_return(c->fake->p, conn, c->fake->now);
 }
 
-Test(pool, who_returns_from_within_his_callback_serves_the_whole_line_in_order)
+Test(policy, who_returns_from_within_his_callback_serves_the_whole_line_in_order)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -85,7 +85,7 @@ Test(pool, who_returns_from_within_his_callback_serves_the_whole_line_in_order)
 	fake_fini(&f);
 }
 
-Test(pool, one_who_left_is_not_called_back)
+Test(policy, one_who_left_is_not_called_back)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -110,7 +110,7 @@ let_another_borrow(struct fake_client *c)
 	fake_borrow(c->fake, 9);
 }
 
-Test(pool, a_newcomer_does_not_overtake_even_while_others_are_being_served)
+Test(policy, a_newcomer_does_not_overtake_even_while_others_are_being_served)
 {
 	struct pool_settings set = fake_settings(4, 0);
 	struct fake f;
@@ -154,7 +154,7 @@ static const struct {
 	{ "fifo: the ninth is not looked at", false, &image_a, 8, 0 },
 };
 
-Test(pool, lending_order)
+Test(policy, lending_order)
 {
 	for (size_t i = 0; i < sizeof(lending) / sizeof(lending[0]); i++) {
 		struct pool_settings set = fake_settings(10, 0);
@@ -176,7 +176,7 @@ Test(pool, lending_order)
 
 /* --- How many. --- */
 
-Test(pool, a_burst_opens_one_for_each_up_to_the_limit_at_once)
+Test(policy, a_burst_opens_one_for_each_up_to_the_limit_at_once)
 {
 	struct pool_settings set = fake_settings(5, 3);
 	struct fake f;
@@ -189,7 +189,7 @@ Test(pool, a_burst_opens_one_for_each_up_to_the_limit_at_once)
 	fake_fini(&f);
 }
 
-Test(pool, pacing_holds_back_what_is_above_it)
+Test(policy, pacing_holds_back_what_is_above_it)
 {
 	struct pool_settings set = fake_settings(40, 0);
 	struct fake f;
@@ -210,7 +210,7 @@ Test(pool, pacing_holds_back_what_is_above_it)
 	fake_fini(&f);
 }
 
-Test(pool, checkouts_tell_new_ones_overflow_and_reuse_apart)
+Test(policy, checkouts_tell_new_ones_overflow_and_reuse_apart)
 {
 	struct pool_settings set = fake_settings(2, 1);
 	struct fake f;
@@ -225,7 +225,7 @@ Test(pool, checkouts_tell_new_ones_overflow_and_reuse_apart)
 	fake_fini(&f);
 }
 
-Test(pool, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest_idle_first)
+Test(policy, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest_idle_first)
 {
 	struct pool_settings set = fake_settings(2, 2);
 	struct fake f;
@@ -249,7 +249,7 @@ Test(pool, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest_i
 	fake_fini(&f);
 }
 
-Test(pool, without_linger_overflow_is_closed_on_return)
+Test(policy, without_linger_overflow_is_closed_on_return)
 {
 	struct pool_settings set = fake_settings(1, 1);
 	struct fake f;
@@ -268,7 +268,7 @@ Test(pool, without_linger_overflow_is_closed_on_return)
 	fake_fini(&f);
 }
 
-Test(pool, the_shortest_life_is_one_loan)
+Test(policy, the_shortest_life_is_one_loan)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -284,7 +284,7 @@ Test(pool, the_shortest_life_is_one_loan)
 	fake_fini(&f);
 }
 
-Test(pool, with_a_delay_overflow_is_for_those_that_have_waited)
+Test(policy, with_a_delay_overflow_is_for_those_that_have_waited)
 {
 	struct pool_settings set = fake_settings(2, 3);
 	struct fake f;
@@ -314,7 +314,7 @@ Test(pool, with_a_delay_overflow_is_for_those_that_have_waited)
 	fake_fini(&f);
 }
 
-Test(pool, a_closing_one_counts_until_it_is_gone)
+Test(policy, a_closing_one_counts_until_it_is_gone)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -337,7 +337,7 @@ Test(pool, a_closing_one_counts_until_it_is_gone)
 
 /* --- Too late. --- */
 
-Test(pool, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
+Test(policy, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 {
 	struct pool_settings set = fake_settings(2, 1);
 	struct fake f;
@@ -364,7 +364,7 @@ Test(pool, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 	fake_fini(&f);
 }
 
-Test(pool, the_refusal_says_so_when_opening_failed_during_the_wait)
+Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -394,7 +394,7 @@ Test(pool, the_refusal_says_so_when_opening_failed_during_the_wait)
 	fake_fini(&f);
 }
 
-Test(pool, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
+Test(policy, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -416,7 +416,7 @@ Test(pool, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
 	fake_fini(&f);
 }
 
-Test(pool, without_a_timeout_they_wait_for_ever)
+Test(policy, without_a_timeout_they_wait_for_ever)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -438,7 +438,7 @@ try_again(struct fake_client *c)
 	c->conn = pool_borrow(c->fake->p, &c->ticket, c->fake->now);
 }
 
-Test(pool, refuse_all_refuses_those_in_line_not_those_who_come_back)
+Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fail why;
@@ -463,7 +463,7 @@ Test(pool, refuse_all_refuses_those_in_line_not_those_who_come_back)
 
 /* --- When opening fails. --- */
 
-Test(pool, nobody_waits_for_an_upstream_that_cannot_be_reached)
+Test(policy, nobody_waits_for_an_upstream_that_cannot_be_reached)
 {
 	struct pool_settings set = fake_settings(5, 0);
 	struct fake f;
@@ -484,7 +484,7 @@ Test(pool, nobody_waits_for_an_upstream_that_cannot_be_reached)
 	fake_fini(&f);
 }
 
-Test(pool, who_comes_while_backing_off_is_refused_by_the_next_tick)
+Test(policy, who_comes_while_backing_off_is_refused_by_the_next_tick)
 {
 	struct pool_settings set = fake_settings(5, 0);
 	struct fake f;
@@ -504,7 +504,7 @@ Test(pool, who_comes_while_backing_off_is_refused_by_the_next_tick)
 	fake_fini(&f);
 }
 
-Test(pool, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
+Test(policy, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
 {
 	struct pool_settings set = fake_settings(5, 0);
 	struct fake f;
@@ -526,7 +526,7 @@ Test(pool, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
 	fake_fini(&f);
 }
 
-Test(pool, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_success)
+Test(policy, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_success)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	uint64_t want = 50 * MS, seen_apart = 0;
@@ -563,7 +563,7 @@ Test(pool, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_succe
 	fake_fini(&f);
 }
 
-Test(pool, while_somebody_asks_it_tries_at_least_every_half_second)
+Test(policy, while_somebody_asks_it_tries_at_least_every_half_second)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -591,7 +591,7 @@ lose(struct fake *f, int client)
 	pool_conn_gone(f->p, conn, true, f->now);
 }
 
-Test(pool, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_told)
+Test(policy, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_told)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -619,7 +619,7 @@ Test(pool, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_told
 	fake_fini(&f);
 }
 
-Test(pool, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_timeout)
+Test(policy, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_timeout)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -653,7 +653,7 @@ holding(uint32_t size)
 	return set;
 }
 
-Test(pool, a_pool_that_holds_refuses_nobody_for_outage_hold)
+Test(policy, a_pool_that_holds_refuses_nobody_for_outage_hold)
 {
 	struct pool_settings set = holding(5);
 	struct fake f;
@@ -683,7 +683,7 @@ Test(pool, a_pool_that_holds_refuses_nobody_for_outage_hold)
 	fake_fini(&f);
 }
 
-Test(pool, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
+Test(policy, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
 {
 	struct pool_settings set = holding(1);
 	struct fake f;
@@ -709,7 +709,7 @@ Test(pool, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
 	fake_fini(&f);
 }
 
-Test(pool, a_wrong_password_is_told_at_once_even_if_outages_are_held)
+Test(policy, a_wrong_password_is_told_at_once_even_if_outages_are_held)
 {
 	struct pool_settings set = holding(5);
 	struct fake f;
@@ -725,7 +725,7 @@ Test(pool, a_wrong_password_is_told_at_once_even_if_outages_are_held)
 	fake_fini(&f);
 }
 
-Test(pool, after_an_outage_connections_are_opened_at_a_rising_pace)
+Test(policy, after_an_outage_connections_are_opened_at_a_rising_pace)
 {
 	struct pool_settings set = holding(20);
 	struct fake f;
@@ -746,7 +746,7 @@ Test(pool, after_an_outage_connections_are_opened_at_a_rising_pace)
 	fake_fini(&f);
 }
 
-Test(pool, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
+Test(policy, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
 {
 	struct pool_settings set = holding(5);
 	struct fake f;
@@ -769,7 +769,7 @@ Test(pool, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
 	fake_fini(&f);
 }
 
-Test(pool, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
+Test(policy, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
 {
 	struct pool_settings set = fake_settings(10, 0);
 	struct fake f;
@@ -790,7 +790,7 @@ Test(pool, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
 	fake_fini(&f);
 }
 
-Test(pool, an_open_that_cannot_begin_is_a_failure_told_by_tick)
+Test(policy, an_open_that_cannot_begin_is_a_failure_told_by_tick)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -805,7 +805,7 @@ Test(pool, an_open_that_cannot_begin_is_a_failure_told_by_tick)
 	fake_fini(&f);
 }
 
-Test(pool, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
+Test(policy, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
 {
 	struct pool_settings set = fake_settings(10, 0);
 	struct fake f;
@@ -830,7 +830,7 @@ Test(pool, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
 	fake_fini(&f);
 }
 
-Test(pool, too_many_connections_and_none_of_ours_is_a_full_pool)
+Test(policy, too_many_connections_and_none_of_ours_is_a_full_pool)
 {
 	struct pool_settings set = fake_settings(10, 0);
 	struct fake f;
@@ -867,7 +867,7 @@ pinging_settings(uint64_t idle_us)
 	return set;
 }
 
-Test(pool, one_idle_for_long_is_pinged_before_it_is_lent)
+Test(policy, one_idle_for_long_is_pinged_before_it_is_lent)
 {
 	struct pool_settings set = pinging_settings(5 * S);
 	struct fake f;
@@ -888,7 +888,7 @@ Test(pool, one_idle_for_long_is_pinged_before_it_is_lent)
 	fake_fini(&f);
 }
 
-Test(pool, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
+Test(policy, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
 {
 	struct pool_settings set = pinging_settings(5 * S);
 	struct fake f;
@@ -906,7 +906,7 @@ Test(pool, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
 	fake_fini(&f);
 }
 
-Test(pool, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
+Test(policy, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
 {
 	struct pool_settings set = pinging_settings(0);
 	struct fake f;
@@ -925,7 +925,7 @@ Test(pool, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
 	fake_fini(&f);
 }
 
-Test(pool, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
+Test(policy, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
 {
 	struct pool_settings set = pinging_settings(5 * S);
 	struct fake f;
@@ -955,7 +955,7 @@ Test(pool, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
 	fake_fini(&f);
 }
 
-Test(pool, without_room_for_another_the_doubtful_are_pinged)
+Test(policy, without_room_for_another_the_doubtful_are_pinged)
 {
 	struct pool_settings set = pinging_settings(5 * S);
 	struct fake f;
@@ -975,7 +975,7 @@ Test(pool, without_room_for_another_the_doubtful_are_pinged)
 	fake_fini(&f);
 }
 
-Test(pool, a_ping_without_an_answer_has_failed_after_the_timeout)
+Test(policy, a_ping_without_an_answer_has_failed_after_the_timeout)
 {
 	struct pool_settings set = pinging_settings(5 * S);
 	struct fake f;
@@ -1007,7 +1007,7 @@ static const struct {
 	{ "a lent one was closed by its borrower", false, false, false },
 };
 
-Test(pool, after_a_loss_the_others_are_verified_before_they_are_lent)
+Test(policy, after_a_loss_the_others_are_verified_before_they_are_lent)
 {
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
 		struct pool_settings set = fake_settings(3, 0);
@@ -1026,7 +1026,7 @@ Test(pool, after_a_loss_the_others_are_verified_before_they_are_lent)
 	}
 }
 
-Test(pool, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_cold)
+Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_cold)
 {
 	struct pool_settings set = fake_settings(4, 0);
 	uint64_t returned;
@@ -1064,7 +1064,7 @@ Test(pool, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_col
 
 /* --- Age, idleness, stock. --- */
 
-Test(pool, one_is_recycled_by_age_when_idle_with_jitter)
+Test(policy, one_is_recycled_by_age_when_idle_with_jitter)
 {
 	struct pool_settings set = fake_settings(20, 0);
 	uint64_t first = UINT64_MAX, last = 0, opened;
@@ -1095,7 +1095,7 @@ Test(pool, one_is_recycled_by_age_when_idle_with_jitter)
 	fake_fini(&f);
 }
 
-Test(pool, an_old_one_that_is_returned_is_replaced_for_who_waits)
+Test(policy, an_old_one_that_is_returned_is_replaced_for_who_waits)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -1114,7 +1114,7 @@ Test(pool, an_old_one_that_is_returned_is_replaced_for_who_waits)
 	fake_fini(&f);
 }
 
-Test(pool, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
+Test(policy, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -1139,7 +1139,7 @@ Test(pool, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
 	fake_fini(&f);
 }
 
-Test(pool, idle_timeout_closes_all_but_min_idle)
+Test(policy, idle_timeout_closes_all_but_min_idle)
 {
 	struct pool_settings set = fake_settings(5, 0);
 	struct fake f;
@@ -1162,7 +1162,7 @@ Test(pool, idle_timeout_closes_all_but_min_idle)
 	fake_fini(&f);
 }
 
-Test(pool, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
+Test(policy, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
 {
 	struct pool_settings set = fake_settings(4, 10);
 	struct fake f;
@@ -1193,7 +1193,7 @@ Test(pool, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
 	fake_fini(&f);
 }
 
-Test(pool, min_idle_backs_off_too)
+Test(policy, min_idle_backs_off_too)
 {
 	struct pool_settings set = fake_settings(4, 0);
 	struct fake f;
@@ -1212,7 +1212,7 @@ Test(pool, min_idle_backs_off_too)
 
 /* --- What the operator does. --- */
 
-Test(pool, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_return)
+Test(policy, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_return)
 {
 	struct pool_settings set = fake_settings(6, 2);
 	struct fake f;
@@ -1238,7 +1238,7 @@ Test(pool, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_return)
 	fake_fini(&f);
 }
 
-Test(pool, higher_limits_open_for_those_in_line)
+Test(policy, higher_limits_open_for_those_in_line)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -1254,7 +1254,7 @@ Test(pool, higher_limits_open_for_those_in_line)
 	fake_fini(&f);
 }
 
-Test(pool, a_pool_size_of_0_is_1)
+Test(policy, a_pool_size_of_0_is_1)
 {
 	struct pool_settings set = fake_settings(0, 0);
 	struct fake f;
@@ -1265,7 +1265,7 @@ Test(pool, a_pool_size_of_0_is_1)
 	fake_fini(&f);
 }
 
-Test(pool, a_paused_pool_lends_nothing_and_closes_all_it_has)
+Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
 {
 	struct pool_settings set = fake_settings(4, 0);
 	struct fake f;
@@ -1293,7 +1293,7 @@ Test(pool, a_paused_pool_lends_nothing_and_closes_all_it_has)
 	fake_fini(&f);
 }
 
-Test(pool, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
+Test(policy, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
 {
 	struct pool_settings set = fake_settings(4, 0);
 	struct fake f;
@@ -1309,7 +1309,7 @@ Test(pool, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
 	fake_fini(&f);
 }
 
-Test(pool, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
+Test(policy, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
 {
 	struct pool_settings set = fake_settings(4, 0);
 	struct fake f;
@@ -1332,7 +1332,7 @@ Test(pool, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
 	fake_fini(&f);
 }
 
-Test(pool, pool_free_refuses_those_in_line)
+Test(policy, pool_free_refuses_those_in_line)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;
@@ -1358,7 +1358,7 @@ return_choosy(struct fake *f, int i, const void *image)
 	fake_return(f, i);
 }
 
-Test(pool, a_choosy_connection_waits_for_its_own_while_there_is_room)
+Test(policy, a_choosy_connection_waits_for_its_own_while_there_is_room)
 {
 	struct pool_settings set = fake_settings(2, 0);
 	struct fake f;
@@ -1375,7 +1375,7 @@ Test(pool, a_choosy_connection_waits_for_its_own_while_there_is_room)
 	fake_fini(&f);
 }
 
-Test(pool, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
+Test(policy, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
 {
 	struct pool_settings set = fake_settings(1, 1);
 	struct fake f;
@@ -1390,7 +1390,7 @@ Test(pool, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
 	fake_fini(&f);
 }
 
-Test(pool, those_in_line_get_choosy_connections_in_their_turn)
+Test(policy, those_in_line_get_choosy_connections_in_their_turn)
 {
 	struct pool_settings set = fake_settings(1, 0);
 	struct fake f;

@@ -1,6 +1,7 @@
-/* tests/unit/test_pool_circuit.c - pools of one upstream that can't be reached: one tries, the others learn from it. */
+/* tests/unit/test_policy_circuit.c - pools of one upstream that can't be reached: one tries, the others learn from it.
+ */
 #include "policy/policy_circuit.h"
-#include "pool_fake.h"
+#include "policy_fake.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
-/* tests/unit/pool_sim.c - plays owner and borrowers to a random schedule. See pool_sim.h. */
-#include "pool_sim.h"
+/* tests/unit/policy_sim.c - plays owner and borrowers to a random schedule. See policy_sim.h. */
+#include "policy_sim.h"
 
 #include <stdarg.h>
 #include <stdio.h>
