@@ -1,7 +1,7 @@
 /* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
 #include "admin/console_command.h"
 #include "base/copy.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>

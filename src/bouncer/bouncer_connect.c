@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/blank.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_secrets.h"
-#include "config/suggest.h"
+#include "load/load_secrets.h"
+#include "config/nearest.h"
 #include "config/upstream.h"
 
 #include <assert.h>
@@ -125,7 +125,7 @@ compare_to_scope(const void *name, const void *scope)
 	return strcmp(name, ((const struct config_scope *)scope)->name);
 }
 
-/* Scopes are in order of name: config_load.c saw to it. */
+/* Scopes are in order of name: load.c saw to it. */
 static const struct config_scope *
 find_scope(const struct config_scope *scopes, size_t count, const char *name)
 {

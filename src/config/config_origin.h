@@ -34,7 +34,7 @@ struct config *config_parse(const char *text, size_t len, const char *path, stru
 struct config *config_parse_with(const char *text, size_t len, const char *path,
 				 const struct config_override *overrides, size_t count,
 				 struct config_problems *problems);
-/* The checks that need to see all of it; called once everything is read. (config_check.c) */
+/* The checks that need to see all of it; called once everything is read. (load_check.c) */
 struct problem_sink;
 void config_check(const struct config *config, const struct problem_sink *sink);
 

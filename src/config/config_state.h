@@ -70,7 +70,7 @@ bool reader_can_hold(const char *key, const char *value);
 char reader_quote_of(const char *value);
 
 /*
- * --- config_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
+ * --- load_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
  *
  * A dollar before anything but { and $ stands for itself, so that SQL may say $1. What a variable or file holds is not
  * expanded again.

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/blank.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

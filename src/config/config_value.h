@@ -16,7 +16,7 @@ int value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out
 int value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
 int value_fraction(const char *text, double *out, struct fail *why); /* 0 to 1, at most 9 digits after the point */
 int value_switch(const char *text, bool *out, struct fail *why);
-/* The one of words that text is nearest to, or NULL: see suggest.h. */
+/* The one of words that text is nearest to, or NULL: see nearest.h. */
 const char *nearest_word(const char *text, const char *const *words);
 /* words is NULL-terminated; out is the index of text in it. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);

@@ -5,7 +5,7 @@
  * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
  */
 #include "base/alloc.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
 

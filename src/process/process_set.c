@@ -5,7 +5,7 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "config/config_set.h"
+#include "load/load_set.h"
 
 #include <stdlib.h>
 #include <string.h>

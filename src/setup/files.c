@@ -7,7 +7,7 @@
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /*
- * src/config/config_load.c - a file becomes a configuration, or a list of all that is wrong with it.
+ * src/load/load.c - a file becomes a configuration, or a list of all that is wrong with it.
  *
  *   config_reader.c hands over sections and settings; each setting is looked up in the table of keys, its ${...}
  *   expanded, its value stored into the new configuration over the default. A mistake is noted and the reading goes
- *   on. At the end the sections of databases, tenants and users are put in order of name, and config_check.c looks at
+ *   on. At the end the sections of databases, tenants and users are put in order of name, and load_check.c looks at
  *   the whole.
  */
 #include "base/alloc.h"
@@ -14,9 +14,9 @@
 #include "config/config_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_secrets.h"
+#include "load/load_secrets.h"
 #include "config/config_value.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 #include "config/upstream.h"
 
 #include <stdlib.h>

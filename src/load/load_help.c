@@ -1,4 +1,4 @@
-/* src/config/config_print.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
+/* src/load/load_help.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"

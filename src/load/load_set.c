@@ -1,10 +1,10 @@
-/* src/config/config_set.c - see config_set.h. */
-#include "config/config_set.h"
+/* src/load/load_set.c - see load_set.h. */
+#include "load/load_set.h"
 
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #include <stdio.h>
 #include <string.h>

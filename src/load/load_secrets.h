@@ -1,6 +1,6 @@
-/* src/config/config_secrets.h - the files that have a configuration's passwords. (config_secrets.c) */
-#ifndef PGWEIR_CONFIG_CONFIG_SECRETS_H
-#define PGWEIR_CONFIG_CONFIG_SECRETS_H
+/* src/load/load_secrets.h - the files that have a configuration's passwords. (load_secrets.c) */
+#ifndef PGWEIR_LOAD_LOAD_SECRETS_H
+#define PGWEIR_LOAD_LOAD_SECRETS_H
 
 #include "config/config.h"
 

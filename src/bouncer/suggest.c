@@ -1,10 +1,10 @@
 /*
- * src/bouncer/suggest_names.c - what Odyssey, PgDog, SQLAlchemy and PostgreSQL call the things we have, or why we
+ * src/bouncer/suggest.c - what Odyssey, PgDog, SQLAlchemy and PostgreSQL call the things we have, or why we
  * don't.
  *
  * Names that are the same here with the same meaning are not listed.
  */
-#include "config/suggest.h"
+#include "config/nearest.h"
 
 #define HERE(section, key) section, key, NULL
 #define INSTEAD(note) NULL, NULL, note

@@ -1,5 +1,5 @@
 /*
- * src/config/config_check.c - checks that need the whole configuration: settings that this version can't honour,
+ * src/load/load_check.c - checks that need the whole configuration: settings that this version can't honour,
  * settings that don't fit together, files that are missing or open to everyone.
  */
 #include "base/alloc.h"

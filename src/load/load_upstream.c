@@ -1,5 +1,5 @@
 /*
- * src/config/config_single.c - pgweir --upstream: a configuration for one upstream, without a file.
+ * src/load/load_upstream.c - pgweir --upstream: a configuration for one upstream, without a file.
  *
  * The password of the upstream, wherever it is found, is also the one clients log in with, under the same name. Without
  * a password there is nothing to check, so clients are trusted: they can only come over loopback.
@@ -9,7 +9,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "config/passfile.h"
+#include "load/passfile.h"
 
 #include <openssl/crypto.h>
 #include <pwd.h>

@@ -1,11 +1,11 @@
 /*
- * src/config/suggest.h - "did you mean": the nearest known word to one that is not known.
+ * src/config/nearest.h - "did you mean": the nearest known word to one that is not known.
  *
  * Two words are near if at most two letters were left out, added, exchanged or changed; one in a word of up to four
  * letters, for else any short word would be near any other.
  */
-#ifndef PGWEIR_CONFIG_SUGGEST_H
-#define PGWEIR_CONFIG_SUGGEST_H
+#ifndef PGWEIR_CONFIG_NEAREST_H
+#define PGWEIR_CONFIG_NEAREST_H
 
 #include <stddef.h>
 
@@ -33,7 +33,7 @@ void suggest_setting(const char *section, int in_scope, const char *name, char *
 /* The same for the name of a section. */
 void suggest_section(const char *section, char *out, size_t out_size);
 
-/* What others call things (suggest_names.c); PgBouncer's names are in bouncer_keys.c. */
+/* What others call things (suggest.c); PgBouncer's names are in bouncer_keys.c. */
 #define FOREIGN_NOTE_MAX 160
 struct foreign_name {
 	const char *name, *product;

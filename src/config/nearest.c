@@ -1,5 +1,5 @@
-/* src/config/suggest.c - see suggest.h. */
-#include "config/suggest.h"
+/* src/config/nearest.c - see nearest.h. */
+#include "config/nearest.h"
 
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"

@@ -1,8 +1,8 @@
 /*
- * src/config/config_set.h - which setting the console's SET means: config_load_with() wants its whole name.
+ * src/load/load_set.h - which setting the console's SET means: config_load_with() wants its whole name.
  */
-#ifndef PGWEIR_CONFIG_CONFIG_SET_H
-#define PGWEIR_CONFIG_CONFIG_SET_H
+#ifndef PGWEIR_LOAD_LOAD_SET_H
+#define PGWEIR_LOAD_LOAD_SET_H
 
 #include "config/config.h"
 

@@ -1,10 +1,10 @@
 /*
- * src/config/config_secrets.c - see config_secrets.h.
+ * src/load/load_secrets.c - see load_secrets.h.
  *
  * The source of a password is found by parsing the upstream again with placeholders for its references, since quotes,
  * escapes and URIs can write a password in many ways.
  */
-#include "config/config_secrets.h"
+#include "load/load_secrets.h"
 
 #include "base/alloc.h"
 #include "config/config_state.h"

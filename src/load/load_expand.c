@@ -1,4 +1,4 @@
-/* src/config/config_expand.c - see config_state.h. */
+/* src/load/load_expand.c - see config_state.h. */
 #include "config/config_state.h"
 
 #include "base/alloc.h"
