@@ -150,7 +150,8 @@ report_request_begins(struct exchange *x, struct server *srv)
 	srv->loan.text_len = srv->loan.bind_len = 0;
 	srv->loan.is_text_cut = srv->loan.is_text_spent = srv->loan.is_simple = false;
 	srv->loan.bytes_to_client = srv->loan.bytes_from_client = 0;
-	srv->loan.tag[0] = srv->loan.sqlstate[0] = '\0';
+	srv->loan.tag_text[0] = srv->loan.sqlstate[0] = '\0';
+	srv->loan.tag = (struct tag){ 0 };
 }
 
 inline void
@@ -193,7 +194,7 @@ count_transaction(struct exchange *x, struct server *srv, uint64_t now)
 	}
 	if (srv->loan.tx_started_us == 0)
 		return;
-	if (srv->loan.sqlstate[0] != '\0' || (srv->loan.tag[0] == 'R' && strcmp(srv->loan.tag, "ROLLBACK") == 0))
+	if (srv->loan.sqlstate[0] != '\0' || srv->loan.tag.id == TAG_ROLLBACK)
 		d->transactions[TE_ROLLBACK]++;
 	else
 		d->transactions[TE_COMMIT]++;
@@ -209,7 +210,7 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 	struct database_counters *d = &x->entry->database->counters;
 	bool is_simple = ended->kind != OWED_SYNC;
 	bool is_late = srv->loan.late_since_us != 0 && strcmp(srv->loan.sqlstate, "57014") == 0;
-	bool is_copy = srv->loan.tag[0] == 'C' && strncmp(srv->loan.tag, "COPY", 4) == 0;
+	bool is_copy = srv->loan.tag.id == TAG_COPY;
 
 	d->requests++;
 	if (x->replication != 0)
@@ -239,9 +240,9 @@ since(uint64_t later, uint64_t earlier)
 
 /* The last CommandComplete's words without their counts. */
 static void
-words_of(const char *tag, char words[static sizeof(((struct loan *)0)->tag)])
+words_of(const char *tag, char words[static sizeof(((struct loan *)0)->tag_text)])
 {
-	memcpy(words, tag, sizeof(((struct loan *)0)->tag));
+	memcpy(words, tag, sizeof(((struct loan *)0)->tag_text));
 	for (char *p = strchr(words, ' '); p != NULL; p = strchr(p + 1, ' '))
 		if (p[1] >= '0' && p[1] <= '9') {
 			*p = '\0';
@@ -261,10 +262,10 @@ report_sql_options(const struct exchange *x)
 static void
 describe_work(struct server *srv, const struct done_request *done, struct request_report *r)
 {
-	r->rows = rows_of(srv->loan.tag);
+	r->rows = rows_of(srv->loan.tag_text);
 	r->backend = srv->address;
 	r->backend_pid = srv->pid;
-	r->protocol = strncmp(srv->loan.tag, "COPY", 4) == 0 ? "copy" : srv->loan.is_simple ? "simple" : "extended";
+	r->protocol = srv->loan.tag.id == TAG_COPY ? "copy" : srv->loan.is_simple ? "simple" : "extended";
 	r->bytes_in = srv->loan.bytes_from_client;
 	r->bytes_out = srv->loan.bytes_to_client;
 	r->statements = done != NULL ? done->statements : 1;
@@ -300,14 +301,14 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 static void
 report_send(struct exchange *x, struct server *srv, struct request_report *r, const char *event)
 {
-	char peer[80], tag[sizeof(srv->loan.tag)];
+	char peer[80], tag[sizeof(srv->loan.tag_text)];
 
 	x->env->ops->peer_text(x, peer, sizeof(peer));
 	r->client = peer;
 	r->client_id = x->ticket.id;
 	r->event = event;
 	if (srv != NULL) {
-		words_of(srv->loan.tag, tag);
+		words_of(srv->loan.tag_text, tag);
 		r->tag = tag;
 	}
 	x->env->on_report(x->env->up, r);

@@ -148,32 +148,43 @@ rolled_back(struct exchange *x)
 }
 
 bool
-listen_complete(struct exchange *x, const char *tag)
+listen_complete(struct exchange *x, struct tag tag)
 {
 	char name[KNOWN_NAME_MAX];
 	struct client_listen *l = x->listen;
 
 	if (l == NULL)
 		return false;
-	if (strcmp(tag, "UNLISTEN") == 0)
+	switch ((enum tag_id)tag.id) {
+	case TAG_UNLISTEN:
 		return unlistened(x);
-	if (strcmp(tag, "COMMIT") == 0) {
+	case TAG_COMMIT:
 		take_mark(x, KNOWN_END, name);
 		listen_commit(x);
-	} else if (strcmp(tag, "ROLLBACK") == 0)
+		break;
+	case TAG_ROLLBACK:
 		rolled_back(x);
-	else if (strcmp(tag, "PREPARE TRANSACTION") == 0) {
+		break;
+	case TAG_PREPARE_TRANSACTION:
 		take_mark(x, KNOWN_END, name);
 		listen_roll_back(l); /* PostgreSQL would have refused it had there been anything to commit */
-	} else if (strcmp(tag, "SAVEPOINT") == 0) {
+		break;
+	case TAG_SAVEPOINT:
 		take_mark(x, KNOWN_SAVEPOINT, name);
 		if (listen_set_savepoint(x, name) < 0)
 			exchange_out_of_memory(x);
-	} else if (strcmp(tag, "RELEASE") == 0) {
+		break;
+	case TAG_RELEASE:
 		if (take_mark(x, KNOWN_RELEASE, name))
 			listen_release(l, name);
-	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_change_none(l) < 0)
-		exchange_out_of_memory(x);
+		break;
+	case TAG_DISCARD_ALL:
+		if (listen_change_none(l) < 0)
+			exchange_out_of_memory(x);
+		break;
+	default:
+		break;
+	}
 	return false;
 }
 

@@ -58,7 +58,7 @@ enum statement_step listen_before_sql(struct exchange *x, struct request *m);
 void listen_cancel(struct exchange *x); /* a cancel request came for a message that waits */
 
 /* --- replies: replies.c --- */
-bool listen_complete(struct exchange *x, const char *tag); /* true: the client got something else in its place */
+bool listen_complete(struct exchange *x, struct tag tag); /* true: the client got something else in its place */
 bool listen_error(struct exchange *x, const struct error_fields *e); /* the same */
 bool listen_request_done(struct exchange *x); /* true: ReadyForQuery follows later */
 /* An error is about to be sent: ReadyForQuery is no longer kept back for the listener. */

@@ -380,44 +380,26 @@ transaction_over(struct exchange *x, bool is_committed)
 }
 
 /*
- * Whatever else is without a number may still need its COMMIT: a NOTIFY gets its number there, a cursor WITH HOLD runs
- * there, and postgres_fdw commits on other servers then.
+ * Whatever is without a number may still need its COMMIT, but for some commands: a NOTIFY gets its number there, a
+ * cursor WITH HOLD runs there, and postgres_fdw commits on other servers then.
  */
-static bool
-is_done_without_commit(const char *tag)
-{
-	static const char *const tags[] = { "SELECT",  "BEGIN",	  "START TRANSACTION", "SET",	     "SHOW",
-					    "FETCH",   "MOVE",	  "SAVEPOINT",	       "RELEASE",    "ROLLBACK",
-					    "PREPARE", "EXPLAIN", "DEALLOCATE",	       "LOCK TABLE", "CLOSE CURSOR" };
-
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-		if (strncmp(tag, tags[i], strlen(tags[i])) == 0)
-			return true;
-	return false;
-}
-
 void
-commit_check_completed(struct exchange *x, const char *tag)
+commit_check_completed(struct exchange *x, struct tag tag)
 {
-	if (strcmp(tag, "COMMIT") == 0)
+	if (tag.id == TAG_COMMIT)
 		transaction_over(x, true);
-	else if (strcmp(tag, "ROLLBACK") == 0)
+	else if (tag.id == TAG_ROLLBACK)
 		transaction_over(x, false);
-	else if (!is_done_without_commit(tag))
+	else if ((tag.flags & TAG_NEEDS_NO_COMMIT) == 0)
 		commit_of(x)->has_more = true;
 }
 
-/* Returns true if a command with this tag has most probably written something. */
+/* Returns true if the last command has most probably written something. */
 static bool
 has_written(const struct loan *loan)
 {
-	static const char *const tags[] = { "INSERT", "UPDATE", "DELETE", "MERGE", "COPY",    "CALL",
-					    "DO",     "CREATE", "ALTER",  "DROP",  "TRUNCATE" };
-
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-		if (strncmp(loan->tag, tags[i], strlen(tags[i])) == 0)
-			return true;
-	return strncmp(loan->tag, "SELECT", 6) == 0 && (loan->suspicion & SCAN_FUNCTION) != 0;
+	return (loan->tag.flags & TAG_WRITES) != 0 ||
+	       (loan->tag.id == TAG_SELECT && (loan->suspicion & SCAN_FUNCTION) != 0);
 }
 
 void

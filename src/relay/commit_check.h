@@ -37,7 +37,7 @@ enum statement_step commit_check_execute(struct exchange *x, struct request *m);
 
 /* An error of the client's has come, while x->is_committing: it may be the COMMIT's. */
 void commit_check_answered(struct exchange *x);
-void commit_check_completed(struct exchange *x, const char *tag); /* a CommandComplete, while loan.commit.is_on */
+void commit_check_completed(struct exchange *x, struct tag tag); /* while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
 /* While loan.commit.is_on: a setting is reported, which a rollback may undo that PostgreSQL can't report any more. */
 void commit_check_setting(struct exchange *x);

@@ -212,7 +212,7 @@ is_shown(const struct exchange *x, const struct server *srv)
 	const struct outbox *o = &x->env->to_client;
 	size_t there = 0;
 
-	if (srv->loan.is_shown || srv->loan.tag[0] != '\0' || srv->loan.has_failed)
+	if (srv->loan.is_shown || srv->loan.tag_text[0] != '\0' || srv->loan.has_failed)
 		return true;
 	if (!srv->loan.clock.has_passed)
 		return false;

@@ -69,7 +69,7 @@ ddl_is_over(struct exchange *x, bool is_done)
 static void
 transaction_is_over(struct exchange *x, struct server *srv)
 {
-	ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
+	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
 		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
 		srv->loan.has_changed_code = srv->loan.has_made_code = false;
@@ -212,21 +212,6 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	return features_error(x, e, message, len);
 }
 
-/* Tags of commands after which SQL that was prepared before may mean something else. */
-static bool
-changes_plans(const char *tag)
-{
-	static const char *const tags[] = { "ALTER TABLE",   "ALTER TYPE",     "ALTER VIEW",  "ALTER MATERIALIZED VIEW",
-					    "ALTER DOMAIN",  "ALTER FUNCTION", "CREATE VIEW", "CREATE FUNCTION",
-					    "DROP TABLE",    "DROP TYPE",      "DROP VIEW",   "DROP DOMAIN",
-					    "DROP FUNCTION", "DROP SCHEMA",    "DROP OWNED",  "DROP EXTENSION" };
-
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-		if (strcmp(tag, tags[i]) == 0)
-			return true;
-	return false;
-}
-
 /* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
 static bool
 drops_nothing(struct loan *loan)
@@ -242,134 +227,109 @@ drops_nothing(struct loan *loan)
  * is committed. A temporary view does not concern others, and a temporary table hides another one on this server only.
  */
 static void
-note_ddl(struct server *srv, const char *tag)
+note_ddl(struct server *srv)
 {
-	bool is_create = strncmp(tag, "CREATE ", 7) == 0, is_temp = is_create && (srv->loan.suspicion & SCAN_TEMP) != 0;
+	struct loan *loan = &srv->loan;
+	bool makes_temp = (loan->suspicion & SCAN_TEMP) != 0 && (loan->tag.flags & TAG_IS_CREATE) != 0;
+	bool is_select = loan->tag.id == TAG_SELECT;
+	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0;
 
-	if (!is_create && strncmp(tag, "ALTER ", 6) != 0 && strncmp(tag, "DROP ", 5) != 0 &&
-	    (strncmp(tag, "SELECT", 6) != 0 || srv->loan.has_ddl || (srv->loan.suspicion & SCAN_TEMP) == 0))
+	if ((is_select && loan->has_ddl) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
 		return;
-	if (tag[0] == 'D' && drops_nothing(&srv->loan))
-		return;
-	srv->loan.has_ddl = true;
-	if (is_temp || tag[0] == 'S' || changes_plans(tag))
+	loan->has_ddl = true;
+	if (makes_temp || is_select || changes_plans)
 		server_statements_outdate(&srv->statements);
-	if (!is_temp && changes_plans(tag))
-		srv->loan.has_changed_plans = true;
+	if (!makes_temp && changes_plans)
+		loan->has_changed_plans = true;
 }
 
-/*
- * Returns true if the database's code may have changed: functions, and whatever may call one. DDL in a DO block has no
- * tag of its own.
- */
-static bool
-changes_code(const char *tag)
+/* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */
+static void
+note_code(struct exchange *x, struct server *srv)
 {
-	switch (tag[0]) {
-	case 'A':
-		return strncmp(tag, "ALTER ", 6) == 0;
-	case 'C':
-		return strncmp(tag, "CREATE ", 7) == 0 || strcmp(tag, "CALL") == 0 ||
-		       strcmp(tag, "COMMIT PREPARED") == 0;
-	case 'D':
-		return strcmp(tag, "DO") == 0;
-	case 'I':
-		return strncmp(tag, "IMPORT ", 7) == 0;
-	default:
-		return false;
-	}
+	struct loan *loan = &srv->loan;
+	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
+			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspicion & SCAN_TEMP) == 0 &&
+			 database_code_minds_types(&x->entry->database->code));
+
+	loan->has_changed_code = true;
+	loan->has_made_code = loan->has_made_code || has_made;
+	pool_entry_code_changed(x->entry, has_made);
 }
 
-/* Returns true for functions: only they can keep state that nothing resets. */
-static bool
-makes_code(const char *tag)
+/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next loan. */
+static void
+note_reset(struct exchange *x, struct server *srv)
 {
-	return strcmp(tag, "CREATE FUNCTION") == 0 || strcmp(tag, "CREATE PROCEDURE") == 0 ||
-	       strcmp(tag, "CREATE EXTENSION") == 0 || strcmp(tag, "ALTER EXTENSION") == 0;
-}
-
-/* The name of a new type or table may be one that functions use, in another schema. */
-static bool
-makes_type(const struct exchange *x, const struct server *srv, const char *tag)
-{
-	const char *what = strchr(tag, ' ');
-
-	return database_code_minds_types(&x->entry->database->code) && (srv->loan.suspicion & SCAN_TEMP) == 0 &&
-	       what != NULL &&
-	       (strcmp(what, " TABLE") == 0 || strcmp(what, " TYPE") == 0 || strcmp(what, " DOMAIN") == 0 ||
-		strcmp(what, " VIEW") == 0);
-}
-
-/* Returns true for the commonest tags, which nothing here depends on. */
-static bool
-is_everyday(const struct server *srv, const char *tag)
-{
-	switch (tag[0]) {
-	case 'B': /* BEGIN */
-		return true;
-	case 'I': /* INSERT, not IMPORT */
-		return tag[1] == 'N';
-	case 'U': /* UPDATE, not UNLISTEN */
-		return tag[1] == 'P';
-	case 'D': /* DELETE */
-		return tag[1] == 'E' && tag[2] == 'L';
-	case 'S': /* SELECT, not SELECT INTO and its like */
-		return tag[1] == 'E' && tag[2] == 'L' && (srv->loan.suspicion & SCAN_TEMP) == 0;
-	default:
-		return false;
-	}
-}
-
-/* Acts upon the tag of a command that is none of the commonest. */
-__attribute__((noinline)) static bool
-complete_rarer(struct exchange *x, struct server *srv, const char *tag)
-{
-	if (tag[0] == 'D' && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
-		statements_deallocated_all(x);
-	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
-		statements_deallocated(x);
-	if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE ALL") == 0)
-		session_deallocated_all(x);
-	if (strcmp(tag, "COMMIT") == 0)
-		ddl_is_over(x, true);
-	else if (strcmp(tag, "COMMIT PREPARED") == 0)
-		statement_home_renew(x->entry->home);
-	else if (tag[0] == 'A' || tag[0] == 'C' || tag[0] == 'D' || tag[0] == 'S')
-		note_ddl(srv, tag);
-	if (changes_code(tag)) {
-		srv->loan.has_changed_code = true;
-		bool is_made = makes_code(tag) || makes_type(x, srv, tag);
-
-		srv->loan.has_made_code = srv->loan.has_made_code || is_made;
-		pool_entry_code_changed(x->entry, is_made);
-	}
-	if (strcmp(tag, "CREATE DATABASE") == 0 || strcmp(tag, "ALTER DATABASE") == 0)
-		pool_set_databases_changed(x->entry->set);
-	if (tag[0] == 'R' && strcmp(tag, "ROLLBACK") == 0)
-		srv->loan.has_rolled_back = true;
-	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
-		session_discarded(x);
-	/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next
-	 * loan. */
-	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !x->is_session && !exchange_is_followed(x) &&
-	    image_doubt(&srv->image) < 0)
+	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
+}
+
+/* Handles the commands that something depends on. */
+__attribute__((noinline)) static bool
+complete_rarer(struct exchange *x, struct server *srv)
+{
+	struct tag tag = srv->loan.tag;
+
+	switch ((enum tag_id)tag.id) {
+	case TAG_DEALLOCATE:
+		statements_deallocated(x);
+		break;
+	case TAG_DEALLOCATE_ALL:
+		statements_deallocated_all(x);
+		session_deallocated_all(x);
+		break;
+	case TAG_DISCARD_ALL:
+		statements_deallocated_all(x);
+		session_discarded(x);
+		break;
+	case TAG_COMMIT:
+		ddl_is_over(x, true);
+		break;
+	case TAG_COMMIT_PREPARED:
+		statement_home_renew(x->entry->home);
+		break;
+	case TAG_ROLLBACK:
+		srv->loan.has_rolled_back = true;
+		break;
+	case TAG_RESET:
+		note_reset(x, srv);
+		break;
+	default:
+		break;
+	}
+	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
+		note_ddl(srv);
+	if ((tag.flags & TAG_CHANGES_CODE) != 0)
+		note_code(x, srv);
+	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
+		pool_set_databases_changed(x->entry->set);
 	return listen_complete(x, tag);
 }
 
+/* Returns true for the commonest commands, which nothing here depends on. */
+static inline bool
+is_everyday(const struct loan *loan)
+{
+	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
+	       (loan->tag.id != TAG_SELECT || (loan->suspicion & SCAN_TEMP) == 0);
+}
+
 static bool
-on_complete(struct server *srv, const char *tag, size_t len)
+on_complete(struct server *srv, const char *text, size_t len)
 {
 	struct exchange *x = srv->borrower;
-	size_t kept = len < sizeof(srv->loan.tag) ? len : sizeof(srv->loan.tag) - 1;
+	struct loan *loan = &srv->loan;
+	size_t kept = len < sizeof(loan->tag_text) ? len : sizeof(loan->tag_text) - 1;
 
-	memcpy(srv->loan.tag, tag, kept);
-	srv->loan.tag[kept] = '\0';
-	if (srv->loan.commit.is_on)
-		commit_check_completed(x, srv->loan.tag);
-	if (!is_everyday(srv, tag))
-		return complete_rarer(x, srv, tag);
-	return x->listen != NULL && listen_complete(x, tag);
+	memcpy(loan->tag_text, text, kept);
+	loan->tag_text[kept] = '\0';
+	loan->tag = tag_read(text);
+	if (loan->commit.is_on)
+		commit_check_completed(x, loan->tag);
+	if (!is_everyday(loan))
+		return complete_rarer(x, srv);
+	return x->listen != NULL && listen_complete(x, loan->tag);
 }
 
 /* In session mode the client listens on its own server. */
@@ -388,9 +348,7 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 static bool
 is_of_operator(const struct exchange *x, struct server *srv, const char *value)
 {
-	const char *tag = srv->loan.tag;
-	bool sets_nothing = strcmp(tag, "BEGIN") == 0 || strcmp(tag, "COMMIT") == 0 || strncmp(tag, "INSERT", 6) == 0 ||
-			    strncmp(tag, "UPDATE", 6) == 0 || strncmp(tag, "DELETE", 6) == 0;
+	bool sets_nothing = (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0;
 
 	if (x != NULL && x->entry != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
 		srv->is_closing = srv->is_misplaced = true;

@@ -19,7 +19,8 @@ loan_begin(struct loan *l, uint64_t now_us)
 	if (l->clock.since_us != 0) /* the last borrower has left in the midst of a request */
 		memset(&l->clock, 0, sizeof(l->clock));
 	l->clock.has_passed = l->clock.is_flowing = l->clock.is_flushed = false;
-	l->tag[0] = l->sqlstate[0] = '\0';
+	l->tag_text[0] = l->sqlstate[0] = '\0';
+	l->tag = (struct tag){ 0 };
 	l->bind_len = l->text_len = l->statements_run = 0;
 	l->is_text_cut = l->is_text_spent = l->is_simple = false;
 	l->kept.state = KEPT_NOTHING;

@@ -9,6 +9,7 @@
 
 #include "base/counters.h"
 #include "session/commit_fate.h"
+#include "wire/tag.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -124,7 +125,8 @@ struct loan {
 	struct loan_commit commit;
 	struct phase_clock clock; /* of no request: since_us and us are zero */
 	/* Of the request under way. */
-	char tag[32], sqlstate[6];
+	char tag_text[32], sqlstate[6]; /* of the last CommandComplete, and of the last error */
+	struct tag tag; /* what tag_text says */
 	uint32_t bind_len, text_len, statements_run;
 	bool is_text_cut, is_text_spent, is_simple;
 	/* Buffers, from here on, outlive the loan; what is in them does not. */

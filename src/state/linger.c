@@ -201,7 +201,7 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 static bool
 is_failed(const struct server *srv)
 {
-	return srv->tx == 'E' && (srv->ledger.answered == 0 || strcmp(srv->loan.tag, "ROLLBACK") != 0);
+	return srv->tx == 'E' && (srv->ledger.answered == 0 || srv->loan.tag.id != TAG_ROLLBACK);
 }
 
 static bool

@@ -158,7 +158,7 @@ answer(const char *tags, uint8_t tx)
 	snprintf(copy, sizeof(copy), "%s", tags);
 	for (tag = strtok_r(copy, ",", &rest); tag != NULL; tag = strtok_r(NULL, ",", &rest)) {
 		fake_reply("C");
-		listen_complete(&fake->x, tag);
+		listen_complete(&fake->x, tag_read(tag));
 	}
 	fake_reply("Z");
 	fake->srv.tx = tx;

@@ -43,7 +43,7 @@ expect_nothing_of_it(const struct loan *l)
 	cr_expect_eq(l->clock.since_us, 0);
 	cr_expect_arr_eq(l->clock.us, no_clock.us, sizeof(no_clock.us));
 	cr_expect_not(l->clock.has_passed || l->clock.is_flowing || l->clock.is_flushed);
-	cr_expect_eq(l->tag[0], '\0');
+	cr_expect_eq(l->tag_text[0], '\0');
 	cr_expect_eq(l->sqlstate[0], '\0');
 	cr_expect_eq(l->bind_len + l->text_len + l->statements_run, 0);
 	cr_expect_not(l->is_text_cut || l->is_text_spent || l->is_simple);

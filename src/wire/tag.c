@@ -1,0 +1,108 @@
+/* src/wire/tag.c - see command.h. */
+#include "wire/tag.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define CALM (TAG_IS_QUIET | TAG_SETS_NOTHING)
+#define READS TAG_NEEDS_NO_COMMIT
+#define WRITES TAG_WRITES
+#define DDL (TAG_IS_DDL | TAG_WRITES)
+#define CREATE (DDL | TAG_IS_CREATE)
+#define PLANS TAG_CHANGES_PLANS
+#define CODE TAG_CHANGES_CODE
+#define MAKES TAG_MAKES_CODE
+#define TYPE TAG_MAKES_TYPE
+#define DATABASE TAG_IS_OF_DATABASE
+
+struct row {
+	const char *words;
+	struct tag command;
+};
+
+/*
+ * All but the commonest, which tag_read() knows. A tag is of the first row whose words it begins with, as words, so
+ * what has more words stands ahead.
+ */
+static const struct row rows[] = {
+	{ "ALTER DATABASE", { 0, DDL | CODE | DATABASE } },
+	{ "ALTER DOMAIN", { 0, DDL | CODE | PLANS | TYPE } },
+	{ "ALTER EXTENSION", { 0, DDL | CODE | MAKES } },
+	{ "ALTER FUNCTION", { 0, DDL | CODE | PLANS } },
+	{ "ALTER MATERIALIZED VIEW", { 0, DDL | CODE | PLANS } },
+	{ "ALTER TABLE", { 0, DDL | CODE | PLANS | TYPE } },
+	{ "ALTER TYPE", { 0, DDL | CODE | PLANS | TYPE } },
+	{ "ALTER VIEW", { 0, DDL | CODE | PLANS | TYPE } },
+	{ "ALTER", { 0, DDL | CODE } },
+	{ "CALL", { 0, WRITES | CODE } },
+	{ "CLOSE CURSOR", { 0, READS } },
+	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
+	{ "COMMIT", { TAG_COMMIT, TAG_SETS_NOTHING } },
+	{ "COPY", { TAG_COPY, WRITES } },
+	{ "CREATE DATABASE", { 0, CREATE | CODE | DATABASE } },
+	{ "CREATE DOMAIN", { 0, CREATE | CODE | TYPE } },
+	{ "CREATE EXTENSION", { 0, CREATE | CODE | MAKES } },
+	{ "CREATE FUNCTION", { 0, CREATE | CODE | PLANS | MAKES } },
+	{ "CREATE PROCEDURE", { 0, CREATE | CODE | MAKES } },
+	{ "CREATE TABLE", { 0, CREATE | CODE | TYPE } },
+	{ "CREATE TYPE", { 0, CREATE | CODE | TYPE } },
+	{ "CREATE VIEW", { 0, CREATE | CODE | PLANS | TYPE } },
+	{ "CREATE", { 0, CREATE | CODE } },
+	{ "DEALLOCATE ALL", { TAG_DEALLOCATE_ALL, READS } },
+	{ "DEALLOCATE", { TAG_DEALLOCATE, READS } },
+	{ "DISCARD ALL", { TAG_DISCARD_ALL, 0 } },
+	{ "DO", { 0, WRITES | CODE } },
+	{ "DROP DOMAIN", { TAG_DROP, DDL | PLANS } },
+	{ "DROP EXTENSION", { TAG_DROP, DDL | PLANS } },
+	{ "DROP FUNCTION", { TAG_DROP, DDL | PLANS } },
+	{ "DROP OWNED", { TAG_DROP, DDL | PLANS } },
+	{ "DROP SCHEMA", { TAG_DROP, DDL | PLANS } },
+	{ "DROP TABLE", { TAG_DROP, DDL | PLANS } },
+	{ "DROP TYPE", { TAG_DROP, DDL | PLANS } },
+	{ "DROP VIEW", { TAG_DROP, DDL | PLANS } },
+	{ "DROP", { TAG_DROP, DDL } },
+	{ "EXPLAIN", { 0, READS } },
+	{ "FETCH", { 0, READS } },
+	{ "IMPORT", { 0, CODE } },
+	{ "LOCK TABLE", { 0, READS } },
+	{ "MERGE", { 0, WRITES } },
+	{ "MOVE", { 0, READS } },
+	{ "PREPARE TRANSACTION", { TAG_PREPARE_TRANSACTION, READS } },
+	{ "PREPARE", { 0, READS } },
+	{ "RELEASE", { TAG_RELEASE, READS } },
+	{ "RESET", { TAG_RESET, 0 } },
+	{ "ROLLBACK PREPARED", { 0, READS } },
+	{ "ROLLBACK", { TAG_ROLLBACK, READS } },
+	{ "SAVEPOINT", { TAG_SAVEPOINT, READS } },
+	{ "SET", { 0, READS } },
+	{ "SHOW", { 0, READS } },
+	{ "START TRANSACTION", { 0, READS } },
+	{ "TRUNCATE", { 0, WRITES } },
+	{ "UNLISTEN", { TAG_UNLISTEN, 0 } },
+};
+
+static struct tag
+look_up(const char *tag)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t len = strlen(rows[i].words);
+
+		if (strncmp(tag, rows[i].words, len) == 0 && (tag[len] == '\0' || tag[len] == ' '))
+			return rows[i].command;
+	}
+	return (struct tag){ 0 };
+}
+
+struct tag
+tag_read(const char *tag)
+{
+	if (tag[0] == 'S' && tag[1] == 'E' && tag[2] == 'L') /* SELECT */
+		return (struct tag){ TAG_SELECT, TAG_IS_QUIET | READS };
+	/* INSERT, UPDATE, DELETE */
+	if ((tag[0] == 'I' && tag[1] == 'N') || (tag[0] == 'U' && tag[1] == 'P') ||
+	    (tag[0] == 'D' && tag[1] == 'E' && tag[2] == 'L'))
+		return (struct tag){ 0, CALM | WRITES };
+	if (tag[0] == 'B') /* BEGIN */
+		return (struct tag){ 0, CALM | READS };
+	return look_up(tag);
+}
