@@ -4,6 +4,7 @@
  * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
  */
 #include "bouncer/bouncer.h"
+#include "os/os.h"
 #include "process/process.h"
 
 #include "build.h"
@@ -385,7 +386,7 @@ main(int argc, char **argv)
 	char *kept = NULL;
 	int code;
 
-	weir_hide_memory();
+	os_hide_memory();
 	start.predecessor = weir_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;

@@ -1,5 +1,5 @@
 /* src/os/pid_file.c - the file that has the process's PID. */
-#include "process/process_state.h"
+#include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,33 +42,32 @@ make_pid_file(const char *path)
 
 /* With run_as, root writes the file only where that user can't, so that user can't have put a link there. */
 int
-weir_write_pid_file(struct weir *w, struct fail *why)
+os_write_pid_file(const struct config *config, struct fail *why)
 {
-	const char *path = w->config->pid_file;
+	const char *path = config->pid_file;
 	int r, error;
 
 	if (path[0] == '\0')
 		return 0;
-	if (weir_act_as_user(w, why) < 0)
+	if (os_act_as_user(config, why) < 0)
 		return -1;
 	r = make_pid_file(path);
 	error = errno;
-	if (weir_act_as_root(w) && r < 0 && error == EACCES) {
+	if (os_act_as_root(config) && r < 0 && error == EACCES) {
 		r = make_pid_file(path);
 		error = errno;
 	}
 	if (r < 0)
 		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(error));
-	w->has_pid_file = true;
 	return 0;
 }
 
 /* Where the user of run_as may write but not remove the file, it is left empty, so no tool takes it for a live PID. */
 void
-weir_remove_pid_file(const struct weir *w)
+os_remove_pid_file(const struct config *config, struct log *log)
 {
-	const char *path = w->config->pid_file;
+	const char *path = config->pid_file;
 
 	if (unlink(path) < 0 && truncate(path, 0) < 0 && errno != ENOENT)
-		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
+		log_warning(log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }

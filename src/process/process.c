@@ -15,8 +15,10 @@
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
+#include "os/os.h"
 #include "relay/relay.h"
 #include "server/hosts.h"
+#include "setup/setup.h"
 #include "state/audit.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -197,14 +199,14 @@ open_logs(struct weir *w, struct fail *why)
 	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
 					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
 
-	if (c->run_as[0] != '\0' && weir_user_check(w, why) < 0)
+	if (os_check_user(c, why) < 0)
 		return -1;
-	weir_give_logs(w);
-	if (weir_act_as_user(w, why) < 0)
+	os_give_logs(c);
+	if (os_act_as_user(c, why) < 0)
 		return -1;
 	w->log = log_new(&log, why);
 	w->slowlog = w->log == NULL ? NULL : slowlog_new(&slow, why);
-	weir_act_as_root(w);
+	os_act_as_root(c);
 	return w->slowlog == NULL ? -1 : 0;
 }
 
@@ -346,21 +348,11 @@ make_parts(struct weir *w, struct fail *why)
 	return 0;
 }
 
-void
-weir_early_signals(sigset_t *out)
-{
-	sigemptyset(out);
-	sigaddset(out, SIGHUP);
-	sigaddset(out, SIGUSR1);
-	sigaddset(out, SIGUSR2);
-}
-
 static int
 watch_signals(struct weir *w, struct fail *why)
 {
 	static const int numbers[WEIR_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 	struct timeval tv = { 0, TICK_US };
-	sigset_t early;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
@@ -369,8 +361,7 @@ watch_signals(struct weir *w, struct fail *why)
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
 			return fail_set(why, "53200", "no memory to start");
 	}
-	weir_early_signals(&early);
-	sigprocmask(SIG_UNBLOCK, &early, NULL);
+	os_admit_signals();
 	w->tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
 	if (w->tick == NULL || event_add(w->tick, &tv) < 0)
 		return fail_set(why, "53200", "no memory to start");
@@ -448,6 +439,25 @@ open_addresses(struct weir *w, int predecessor, struct fail *why)
 		   : -1;
 }
 
+static int
+write_pid_file(struct weir *w, struct fail *why)
+{
+	int r = os_write_pid_file(w->config, why);
+
+	w->has_pid_file = r == 0;
+	return r;
+}
+
+static int
+become_user(struct weir *w, struct fail *why)
+{
+	int r = os_become_user(w->config, w->log, why);
+
+	if (r > 0)
+		setup_warn_as_user(w->config, w->log);
+	return r < 0 ? -1 : 0;
+}
+
 struct weir *
 weir_new(struct config *config, const struct weir_start *start, struct fail *why)
 {
@@ -467,7 +477,7 @@ weir_new(struct config *config, const struct weir_start *start, struct fail *why
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
-		    (start->predecessor >= 0 || weir_write_pid_file(w, why) == 0) && weir_become(w, why) == 0) {
+		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0) {
 			weir_limit_memory(w);
 			return w;
 		}
@@ -498,10 +508,10 @@ weir_serve(struct weir *w)
 			listener_begin(w->listeners[i]);
 	if (w->http != NULL)
 		http_own_path(w->http, true);
-	if (!w->has_pid_file && weir_write_pid_file(w, &why) < 0)
+	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
 		log_warning(w->log, "%s", why.text);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
-	weir_notify("READY=1");
+	os_notify("READY=1");
 }
 
 void
@@ -574,7 +584,7 @@ weir_free(struct weir *w)
 	tls_store_unref(w->server_tls);
 	free(w->read_buffer);
 	if (w->has_pid_file)
-		weir_remove_pid_file(w);
+		os_remove_pid_file(w->config, w->log);
 	query_table_free(w->queries);
 	slowlog_free(w->slowlog);
 	log_free(w->log);

@@ -19,12 +19,6 @@ struct weir; /* opaque: process/process_state.h */
 int weir_check_files(const struct config *config, struct config_problems *problems);
 /* Adds warnings about files of secrets that others may read; at start they are logged. */
 void weir_check_secrets(const struct config *config, struct config_problems *problems);
-/*
- * Call it before any secret is read: prevents core files, and keeps other processes of the same system user from
- * reading our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging.
- */
-void weir_hide_memory(void);
-
 /* How this process was started. */
 struct weir_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */

@@ -13,6 +13,7 @@
 #include "config/config_state.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
+#include "os/os.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -20,26 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-int
-weir_load_tls(const struct config *c, struct tls_context **out, struct fail *why)
-{
-	struct tls_accept_settings s = { .certificate_files = c->tls_certificate_file,
-					 .key_files = c->tls_key_file,
-					 .ca_file = c->tls_ca_file,
-					 .crl_file = c->tls_crl_file,
-					 .min_version = c->tls_min_version,
-					 .ciphers = c->tls_ciphers,
-					 .tls13_ciphers = c->tls13_ciphers,
-					 .asks_certificate = c->tls_ca_file[0] != '\0',
-					 .needs_certificate = c->tls_mode >= TLS_VERIFY_CA };
-
-	*out = NULL;
-	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')
-		return 0;
-	*out = tls_accept_context(&s, why);
-	return *out == NULL ? -1 : 0;
-}
 
 static void
 on_accept(int fd, const struct sockaddr *peer, bool is_unix, void *arg)
@@ -414,9 +395,9 @@ weir_reload(struct weir *w, struct fail *why)
 
 	/* With Type=notify-reload, the time shows that this does not answer an earlier signal. */
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
-	weir_notify(state);
+	os_notify(state);
 	w->last_reload_ok = try_reload(w, why) == 0;
-	weir_notify("READY=1");
+	os_notify("READY=1");
 	if (w->last_reload_ok) {
 		w->last_reload_wall_us = clock_wall_us();
 		w->counters.reloads_ok++;

@@ -24,8 +24,6 @@
 #include "telemetry/slowlog.h"
 #include "process/process.h"
 
-#include <signal.h>
-
 #define WEIR_LISTENERS_MAX 32
 #define WEIR_SIGNALS 6
 #define TICK_US (100 * US_PER_MS)
@@ -119,8 +117,6 @@ int weir_adopt(struct weir *w, const struct config *config, struct fail *why);
 /* The file with these over it is loaded, checked and taken over. -1: errors are in problems, or why says why. */
 int weir_load(struct weir *w, const struct weir_overrides *o, struct config_problems *problems, struct fail *why);
 int weir_listen(struct weir *w, const struct config *config, struct fail *why);
-/* *out is NULL if clients get no TLS. */
-int weir_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
 struct log_settings weir_log_settings(const struct config *c); /* borrows its strings */
@@ -135,8 +131,6 @@ void weir_stop_http(struct weir *w); /* another process has its socket now */
 
 /* process.c: from now on clients are accepted here. */
 void weir_serve(struct weir *w);
-/* Signals that would end a process which has no handlers yet: they wait until it has them. */
-void weir_early_signals(sigset_t *out);
 
 uint64_t weir_normalize(const char *sql, size_t sql_len, unsigned options, char *out,
 			size_t out_cap); /* client_env.normalize */
@@ -146,16 +140,6 @@ struct console *weir_console_new(struct weir *w);
 void weir_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
 void weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
 void weir_console_closed(void *up, struct client *c); /* client_env */
-
-/* os/pid_file.c */
-int weir_write_pid_file(struct weir *w, struct fail *why); /* 0, or -1 with *why set; fine if none is configured */
-void weir_remove_pid_file(const struct weir *w);
-
-/*
- * os/spawn.c: runs the file that this process was started from, with the same arguments. fd is its link to this
- * process; it is borrowed. Returns its PID, or -1 with *why set.
- */
-pid_t weir_spawn(char *const *argv, int fd, struct fail *why);
 
 /* restart/successor.c: a restart in which this process goes. */
 int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */
@@ -208,14 +192,6 @@ void weir_files_fini(struct weir_files *files);
  * added to problems. */
 int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		    struct config_problems *problems);
-/* os/privileges.c. The functions that return -1 set *why; pgweir must not go on then. */
-int weir_user_check(const struct weir *w, struct fail *why); /* checks that the user of run_as exists */
-/* As root with run_as: takes that user's rights until weir_act_as_root(), which returns false if there was no need. */
-int weir_act_as_user(struct weir *w, struct fail *why);
-bool weir_act_as_root(struct weir *w);
-void weir_give_logs(const struct weir *w); /* creates them if needed */
-int weir_become(struct weir *w, struct fail *why);
-
 /* process_set.c */
 /* The console's SET; value NULL: as in the file. notice: what else is to be said; its text is empty if nothing is. */
 int weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
@@ -237,8 +213,5 @@ void weir_end(struct weir *w); /* leaves the loop */
 
 /* process_snapshot.c. Returns NULL without memory. */
 struct snapshot *weir_snapshot(struct weir *w);
-
-/* os/service_manager.c: calls sd_notify, if a service manager listens. */
-void weir_notify(const char *state);
 
 #endif

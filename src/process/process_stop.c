@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "client/clients.h"
+#include "os/os.h"
 
 #include <string.h>
 
@@ -66,7 +67,7 @@ begin_stop(struct weir *w, enum shutdown_how how)
 			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
 	if (!w->is_stopping) {
 		if (w->successor == NULL) /* else that is the service now */
-			weir_notify("STOPPING=1");
+			os_notify("STOPPING=1");
 		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
 	} else if (w->close_listeners_at_us == 0)
 		w->close_listeners_at_us = w->now_us;

@@ -7,6 +7,7 @@
  */
 #include "process/process_state.h"
 
+#include "os/os.h"
 #include "restart/link.h"
 #include "restart/handover.h"
 #include "restart/moving.h"
@@ -130,7 +131,7 @@ weir_restart(struct weir *w, struct fail *why)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
-	pid = weir_spawn(w->argv, ends[1], why);
+	pid = os_spawn(w->argv, ends[1], HANDOVER_VARIABLE, why);
 	close(ends[1]);
 	if (pid < 0) {
 		close(ends[0]);
@@ -209,7 +210,7 @@ go(struct successor *s)
 	weir_stop_http(w);
 	w->has_pid_file = false; /* it is the successor's now */
 	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
-	weir_notify(state);
+	os_notify(state);
 	link_send(s->link, HANDOVER_GO, NULL, 0, -1);
 	s->stage = STAGE_MOVING;
 	s->since_us = w->now_us;

@@ -4,23 +4,7 @@
  */
 #include "process/process_state.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
-#define FIRST_FD 3
-
-/* How many were passed to this very process; the variables are not for its children. */
-static int
-passed_count(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-	int n = pid != NULL && count != NULL && atol(pid) == (long)getpid() ? atoi(count) : 0;
-
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-	return n;
-}
+#include "os/os.h"
 
 static int
 adopt(struct weir *w, const struct config *config, int i, int fd, struct fail *why)
@@ -57,14 +41,14 @@ adopt_passed(struct weir *w, const struct config *config, struct fail *why)
 int
 weir_adopt(struct weir *w, const struct config *config, struct fail *why)
 {
-	int count = passed_count();
+	int count = os_passed_sockets();
 
 	if (w->is_activated)
 		return adopt_passed(w, config, why);
 	if (count > WEIR_LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d sockets were passed", WEIR_LISTENERS_MAX);
 	for (int i = 0; i < count; i++)
-		if (adopt(w, config, i, FIRST_FD + i, why) < 0)
+		if (adopt(w, config, i, OS_FIRST_PASSED_FD + i, why) < 0)
 			return -1;
 	if (count > 0) {
 		w->is_activated = true;

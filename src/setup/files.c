@@ -8,6 +8,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/nearest.h"
+#include "setup/setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -193,7 +194,7 @@ load_tls(const struct config *config, struct weir_files *out, struct config_prob
 					   .has_our_words = config_is_pgbouncers(config) };
 	struct fail why;
 
-	if (weir_load_tls(config, &out->tls, &why) < 0)
+	if (setup_load_tls(config, &out->tls, &why) < 0)
 		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
 			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)

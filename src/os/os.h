@@ -1,0 +1,60 @@
+/*
+ * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that has started it, and
+ * another process that it starts. Knows the configuration and the log, and nothing of clients or servers.
+ */
+#ifndef PGWEIR_OS_OS_H
+#define PGWEIR_OS_OS_H
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "config/config.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* --- privileges.c: functions that return -1 set *why, and pgweir must not go on then --- */
+
+/*
+ * Call it before any secret is read: prevents core files, and keeps other processes of the same system user from
+ * reading our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging.
+ */
+void os_hide_memory(void);
+/* Returns 0 if there is no run_as or its user exists, else -1. */
+int os_check_user(const struct config *config, struct fail *why);
+/* As root with run_as: takes that user's rights until os_act_as_root(), which returns false if there was no need. */
+int os_act_as_user(const struct config *config, struct fail *why);
+bool os_act_as_root(const struct config *config);
+void os_give_logs(const struct config *config); /* to the user of run_as; creates them if needed */
+/* Becomes the user of run_as for good. Returns 1: it is another one than before; 0: nothing has changed; or -1. */
+int os_become_user(const struct config *config, struct log *log, struct fail *why);
+
+/* --- pid_file.c --- */
+
+/* Writes our PID to pid_file, if one is configured. Returns 0, or -1 with *why set. */
+int os_write_pid_file(const struct config *config, struct fail *why);
+void os_remove_pid_file(const struct config *config, struct log *log);
+
+/* --- service_manager.c --- */
+
+#define OS_FIRST_PASSED_FD 3 /* SD_LISTEN_FDS_START */
+
+/* Calls sd_notify(3), if a service manager listens. state: lines like "READY=1". */
+void os_notify(const char *state);
+/*
+ * Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
+ * OS_FIRST_PASSED_FD on. Returns 0 when asked again: the variables are not for this process's children.
+ */
+int os_passed_sockets(void);
+
+/* --- spawn.c --- */
+
+/*
+ * Runs the file that this process was started from, with the same arguments. fd is its link to this process; it is
+ * borrowed. The environment's variable says "descriptor:PID of this process". Signals that would end a process without
+ * handlers wait until it calls os_admit_signals(). Returns its PID, or -1 with *why set.
+ */
+pid_t os_spawn(char *const *argv, int fd, const char *variable, struct fail *why);
+void os_admit_signals(void); /* there are handlers now */
+
+#endif

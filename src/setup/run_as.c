@@ -1,0 +1,69 @@
+/*
+ * src/setup/run_as.c - what the user of run_as can't read, write or remove of what the configuration names: it is told
+ * at once, not at the first reload.
+ */
+#include "setup/setup.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+warn_if_closed(const struct config *c, struct log *log, const char *path, int mode, const char *consequence)
+{
+	if (path[0] != '\0' && access(path, mode) < 0)
+		log_warning(log, "run_as = %s: %s: %s; %s", c->run_as, path, strerror(errno), consequence);
+}
+
+static void
+warn_if_stuck(const struct config *c, struct log *log, const char *path)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL || slash == path || (size_t)(slash - path) >= sizeof(directory))
+		return;
+	memcpy(directory, path, (size_t)(slash - path));
+	directory[slash - path] = '\0';
+	if (access(directory, W_OK) < 0)
+		log_warning(
+		    log,
+		    "run_as = %s: %s can't be removed at the end, %s is not writable; put it into a directory that "
+		    "this user owns",
+		    c->run_as, path, directory);
+}
+
+/* Loads them: only the loading code knows which files there are. */
+static void
+warn_of_tls_files(const struct config *c, struct log *log)
+{
+	struct tls_context *clients = NULL;
+	struct tls_store *servers = NULL;
+	struct fail why;
+
+	if (setup_load_tls(c, &clients, &why) < 0 || (servers = tls_store_new(c, &why)) == NULL)
+		log_warning(log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", c->run_as, why.text);
+	tls_context_unref(clients);
+	tls_store_unref(servers);
+}
+
+void
+setup_warn_as_user(const struct config *c, struct log *log)
+{
+	warn_if_closed(c, log, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
+	if (c->auth_method != AUTH_TRUST)
+		warn_if_closed(c, log, c->users_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	if (c->auth_method == AUTH_HBA)
+		warn_if_closed(c, log, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	warn_if_closed(c, log, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	warn_of_tls_files(c, log);
+	if (c->log_destination[0] == '/')
+		warn_if_closed(c, log, c->log_destination, W_OK, "it can't be opened again after a rotation");
+	if (c->slow_file[0] == '/')
+		warn_if_closed(c, log, c->slow_file, W_OK, "it can't be opened again after a rotation");
+	warn_if_stuck(c, log, c->pid_file);
+	for (size_t i = 0; i < c->listen_count; i++)
+		if (c->listens[i].is_unix)
+			warn_if_stuck(c, log, c->listens[i].host);
+}
