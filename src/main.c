@@ -6,6 +6,7 @@
 #include "bouncer/bouncer.h"
 #include "os/os.h"
 #include "process/process.h"
+#include "setup/setup.h"
 
 #include "build.h"
 
@@ -95,14 +96,14 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 	struct config *config = uri != NULL ? config_from_upstream(uri, &problems) : config_load(path, &problems);
 	size_t of_the_file = problems.count;
 
-	if (config != NULL && weir_check_files(config, &problems) < 0) {
+	if (config != NULL && setup_check_files(config, &problems) < 0) {
 		config_unref(config);
 		config = NULL;
 	}
 	if (config != NULL && !is_check) /* the log will have these */
 		config_problems_cut(&problems, of_the_file);
 	if (config != NULL && is_check)
-		weir_check_secrets(config, &problems);
+		setup_check_secrets(config, &problems);
 	print_problems(&problems);
 	if (config == NULL)
 		tell_problems(predecessor, &problems);

@@ -26,7 +26,6 @@
 #include "telemetry/query_table.h"
 
 #include <event2/event.h>
-#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <signal.h>
@@ -38,7 +37,6 @@
 
 #define READ_CAP ((size_t)64 << 10)
 #define STATE_DESCRIPTORS 64
-#define SERVER_DESCRIPTORS 256 /* that clients can't take up */
 
 /* --- what the parts report --- */
 
@@ -95,6 +93,28 @@ on_client_gone(void *up, struct client *c)
 	weir_client_gone_moving(w, c);
 	if (w->is_stopping)
 		weir_stop_if_empty(w);
+}
+
+static void
+on_accept(int fd, const struct sockaddr *peer, bool is_unix, void *arg)
+{
+	struct weir *w = arg;
+
+	w->now_us = clock_now_us();
+	w->counters.client_connections++;
+	client_accept(&w->clients, fd, peer, is_unix);
+}
+
+static void
+on_exhausted(int error, void *arg)
+{
+	struct weir *w = arg;
+	struct fail why;
+
+	w->counters.rejected[RJ_DESCRIPTORS]++;
+	fail_set(&why, "53300", "cannot accept a connection: %s", strerror(error));
+	fail_hint(&why, "raise LimitNOFILE (ulimit -n) or lower max_client_connections");
+	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
 }
 
 /* --- events --- */
@@ -191,35 +211,6 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* --- starting --- */
 
-static int
-open_logs(struct weir *w, struct fail *why)
-{
-	const struct config *c = w->config;
-	struct log_settings log = weir_log_settings(c);
-	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
-					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
-
-	if (os_check_user(c, why) < 0)
-		return -1;
-	os_give_logs(c);
-	if (os_act_as_user(c, why) < 0)
-		return -1;
-	w->log = log_new(&log, why);
-	w->slowlog = w->log == NULL ? NULL : slowlog_new(&slow, why);
-	os_act_as_root(c);
-	return w->slowlog == NULL ? -1 : 0;
-}
-
-int
-weir_descriptors_for_clients(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
-		return 0;
-	return (int)(r.rlim_cur - (r.rlim_cur / 16 < SERVER_DESCRIPTORS ? r.rlim_cur / 16 : SERVER_DESCRIPTORS));
-}
-
 /*
  * Raises the limit to one descriptor per client and server, some of our own, and as many again for clients that log in
  * (admission/admission_queue.c).
@@ -305,6 +296,7 @@ fill_envs(struct weir *w)
 static int
 make_parts(struct weir *w, struct fail *why)
 {
+	const struct listeners_settings ls = { w->base, w->log, on_accept, on_exhausted, w };
 	struct pool_set_settings ps = { .env = &w->servers };
 	struct tcp_options tcp;
 	struct auth_queries_settings aq = { .counters = &w->counters };
@@ -317,7 +309,8 @@ make_parts(struct weir *w, struct fail *why)
 	if (w->workers == NULL)
 		return -1;
 	w->graveyard = graveyard_new(w->base);
-	tcp = weir_tcp_options(w->config);
+	w->listeners = listeners_new(&ls);
+	tcp = setup_tcp_options(w->config);
 	w->dialer = dialer_new(w->base, &tcp, w->config->resolv_conf);
 	w->passwords = passwords_new(w->base, w->log, &w->now_us);
 	w->hosts = hosts_new(seeds[8]);
@@ -407,14 +400,8 @@ static int
 load_files(struct weir *w, struct fail *why)
 {
 	struct config_problems problems = { 0 };
-	struct weir_files files;
-	int r = weir_load_files(w->config, &files, &problems);
+	int r = setup_load_files(w->config, &w->files, &problems);
 
-	w->users = files.users;
-	w->tls = files.tls;
-	w->server_tls = files.server_tls;
-	w->hba = files.hba;
-	w->ident = files.ident;
 	for (size_t i = problems.count; i-- > 0;)
 		if (problems.list[i].is_error)
 			fail_set(why, "F0000", "%s", problems.list[i].text); /* the first of them */
@@ -434,7 +421,8 @@ open_addresses(struct weir *w, int predecessor, struct fail *why)
 {
 	if (predecessor >= 0 && weir_meet_predecessor(w, predecessor, why) < 0)
 		return -1;
-	return weir_start_http(w, why) == 0 && weir_adopt(w, w->config, why) == 0 && weir_listen(w, w->config, why) == 0
+	return weir_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
+		       listeners_listen(w->listeners, w->config, why) == 0
 		   ? 0
 		   : -1;
 }
@@ -472,8 +460,9 @@ weir_new(struct config *config, const struct weir_start *start, struct fail *why
 	w->base = new_base();
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
-	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && load_files(w, why) == 0) {
-		weir_warn_of_secrets(w, config);
+	else if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && make_parts(w, why) == 0 &&
+		 load_files(w, why) == 0) {
+		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
@@ -503,9 +492,7 @@ weir_serve(struct weir *w)
 {
 	struct fail why;
 
-	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
-		if (w->listeners[i] != NULL)
-			listener_begin(w->listeners[i]);
+	listeners_begin(w->listeners);
 	if (w->http != NULL)
 		http_own_path(w->http, true);
 	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
@@ -546,8 +533,7 @@ free_events(struct weir *w)
 	if (w->http_asks != NULL)
 		event_free(w->http_asks);
 	session_linger_fini(&w->clients.x);
-	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
-		listener_free(w->listeners[i]);
+	listeners_free(w->listeners);
 }
 
 void
@@ -580,8 +566,6 @@ weir_free(struct weir *w)
 	image_store_free(w->clients.x.images);
 	free(w->clients.keyed);
 	tls_scratch_free(w->tls_scratch);
-	tls_context_unref(w->tls);
-	tls_store_unref(w->server_tls);
 	free(w->read_buffer);
 	if (w->has_pid_file)
 		os_remove_pid_file(w->config, w->log);
@@ -591,9 +575,7 @@ weir_free(struct weir *w)
 	config_problems_fini(&w->problems);
 	weir_forget_changes(w);
 	weir_overrides_fini(&w->overrides);
-	users_unref(w->users);
-	hba_unref(w->hba);
-	ident_unref(w->ident);
+	setup_files_fini(&w->files);
 	config_unref(w->config);
 	if (w->base != NULL)
 		event_base_free(w->base);

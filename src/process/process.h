@@ -12,13 +12,6 @@
 
 struct weir; /* opaque: process/process_state.h */
 
-/*
- * Checks the files that config_load doesn't open: hba_file, ident_file, certificates and keys. Returns 0, or -1 if
- * errors were added to problems; warnings may be added in either case.
- */
-int weir_check_files(const struct config *config, struct config_problems *problems);
-/* Adds warnings about files of secrets that others may read; at start they are logged. */
-void weir_check_secrets(const struct config *config, struct config_problems *problems);
 /* How this process was started. */
 struct weir_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */

@@ -49,7 +49,7 @@ weir_start_http(struct weir *w, struct fail *why)
 
 	if (!c->http_enabled)
 		return 0;
-	s.passed_fd = weir_take_passed(w, 'H', c->http_listen.host, c->http_listen.port);
+	s.passed_fd = listeners_take_inherited(w->listeners, 'H', c->http_listen.host, c->http_listen.port);
 	if (c->http_auth_file[0] != '\0' &&
 	    (s.users = users_load(c->http_auth_file, config_is_pgbouncers(c), NULL, NULL, why)) == NULL)
 		return -1;

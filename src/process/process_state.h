@@ -9,22 +9,18 @@
 #define PGWEIR_WEIR_STATE_H
 
 #include "admin/console.h"
-#include "auth/hba.h"
-#include "auth/ident.h"
 #include "client/client.h"
 #include "config/config.h"
 #include "net/handshake.h"
-#include "net/listener.h"
-#include "net/tls.h"
 #include "net/workers.h"
 #include "pool/pool_set.h"
-#include "pool/tls_store.h"
 #include "server/server.h"
+#include "setup/listeners.h"
+#include "setup/setup.h"
 #include "telemetry/http.h"
 #include "telemetry/slowlog.h"
 #include "process/process.h"
 
-#define WEIR_LISTENERS_MAX 32
 #define WEIR_SIGNALS 6
 #define TICK_US (100 * US_PER_MS)
 
@@ -41,9 +37,7 @@ struct predecessor; /* restart/predecessor.c */
 struct weir {
 	struct event_base *base;
 	struct config *config;
-	struct users *users;
-	struct hba *hba; /* NULL unless method = hba */
-	struct ident *ident;
+	struct setup_files files;
 	struct log *log;
 	struct slowlog *slowlog;
 	struct query_table *queries; /* telemetry/query_table.h */
@@ -55,17 +49,13 @@ struct weir {
 	struct hosts *hosts;
 	struct workers *workers;
 	struct tls_scratch *tls_scratch;
-	struct tls_context *tls; /* for clients; NULL: they get no TLS */
-	struct tls_store *server_tls;
 	struct pool_set *pools;
 	struct server_env servers;
 	struct client_env clients;
 	struct process_counters counters;
 	struct server_cancelling *cancelling;
 	struct server_losses losses;
-	struct listener *listeners[WEIR_LISTENERS_MAX];
-	struct config_listen listening[WEIR_LISTENERS_MAX]; /* the address of each listener */
-	bool is_activated; /* they were passed by a service manager, and stay */
+	struct listeners *listeners;
 	/* a restart without a gap: restart/handover.h */
 	char *const *argv; /* of this process; NULL: it can't have a successor */
 	struct successor *successor; /* while this process moves its clients there; or NULL */
@@ -92,34 +82,12 @@ struct weir {
 	size_t change_count;
 };
 
-/* What a configuration names, read. Each may be NULL. */
-struct weir_files {
-	struct users *users;
-	struct tls_context *tls; /* for clients */
-	struct tls_store *server_tls;
-	struct hba *hba;
-	struct ident *ident;
-};
-
-/* Where clients connect: those of a configuration, in its order. */
-struct weir_listeners {
-	struct listener *list[WEIR_LISTENERS_MAX];
-	bool is_new[WEIR_LISTENERS_MAX];
-	bool is_unchanged; /* all stay as they are, whatever the configuration says */
-};
-
 /* process_reload.c: return 0, or -1 with *why set; everything then stays as it was. */
 int weir_reload(struct weir *w, struct fail *why);
-struct tcp_options weir_tcp_options(const struct config *config);
-struct listener_settings weir_listener_settings(struct weir *w, const struct config *config);
-/* setup/activation.c: takes over the sockets that a service manager passes; the configured ones are not opened then. */
-int weir_adopt(struct weir *w, const struct config *config, struct fail *why);
 /* The file with these over it is loaded, checked and taken over. -1: errors are in problems, or why says why. */
 int weir_load(struct weir *w, const struct weir_overrides *o, struct config_problems *problems, struct fail *why);
-int weir_listen(struct weir *w, const struct config *config, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
-struct log_settings weir_log_settings(const struct config *c); /* borrows its strings */
 void weir_forget_changes(struct weir *w);
 
 /* Listens, for SQL and HTTP, after these sockets were given away. Returns 0, or -1 with *why set. */
@@ -166,8 +134,6 @@ void weir_tell_failure(const struct weir *w, int fd,
 void weir_predecessor_tick(struct weir *w); /* about every 100 ms */
 bool weir_has_predecessor(const struct weir *w); /* it still has clients */
 bool weir_is_waiting_for_go(const struct weir *w); /* nothing may be accepted yet */
-/* Returns the socket that was passed for this address, or for any if host is NULL; 0: none was. kind: 'S', 'H'. */
-int weir_take_passed(struct weir *w, char kind, const char *host, uint16_t port);
 void weir_tell_ready(struct weir *w);
 void weir_newcomer_heard(struct exchange *x);
 void weir_newcomer_gone(struct weir *w, const struct client *c);
@@ -181,24 +147,10 @@ void weir_far_cancel_over(void *up, uint64_t number); /* client_env */
 void weir_heard_cancel(struct weir *w, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... has come */
 void weir_end_far_cancels(struct weir *w); /* the other process is gone: nobody will answer */
 
-/* setup/secrets.c: logs warnings about files of secrets that others may read (users_load() warns about users_file). */
-void weir_warn_of_secrets(struct weir *w, const struct config *config);
-
-/* setup/files.c: loads all files that a configuration names. Returns 0, or -1 if errors were added to problems. */
-int weir_load_files(const struct config *config, struct weir_files *out, struct config_problems *problems);
-void weir_files_fini(struct weir_files *files);
-
-/* setup/rules.c: loads hba_file and ident_file (NULL if not configured). Returns 0, or -1 with both NULL if errors were
- * added to problems. */
-int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
-		    struct config_problems *problems);
 /* process_set.c */
 /* The console's SET; value NULL: as in the file. notice: what else is to be said; its text is empty if nothing is. */
 int weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 void weir_overrides_fini(struct weir_overrides *o);
-
-/* process.c: how many descriptors clients may take up; the rest is for servers, logs and cancels. 0: no limit */
-int weir_descriptors_for_clients(void);
 
 /* process_memory.c */
 void weir_limit_memory(struct weir *w); /* by the present configuration */

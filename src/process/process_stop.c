@@ -12,17 +12,6 @@
 
 #include <string.h>
 
-static void
-close_listeners(struct weir *w)
-{
-	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++) {
-		if (w->listening[i].is_unix)
-			continue;
-		listener_free(w->listeners[i]);
-		w->listeners[i] = NULL;
-	}
-}
-
 static bool
 has_clients(const struct weir *w, bool is_waiting)
 {
@@ -106,7 +95,7 @@ weir_stop_tick(struct weir *w)
 	if (w->close_listeners_at_us != 0 && w->now_us >= w->close_listeners_at_us) {
 		w->close_listeners_at_us = 0;
 		w->clients.x.is_closed = true;
-		close_listeners(w);
+		listeners_close_tcp(w->listeners);
 		if (w->stopping_how == SHUTDOWN_SERVERS)
 			clients_drain(&w->clients, w->config->compat == COMPAT_PGBOUNCER);
 	}

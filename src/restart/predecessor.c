@@ -26,16 +26,7 @@
 
 #define LISTENERS_US (10 * US_PER_S) /* until all of them must have come */
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
-#define PASSED_MAX (WEIR_LISTENERS_MAX + 1)
 #define NEWCOMERS_MAX 64
-
-/* A listening socket. */
-struct passed {
-	int fd; /* -1: it is used */
-	char kind; /* 'S', 'H' */
-	uint16_t port;
-	char host[112];
-};
 
 /* A client that came and is not this process's yet. */
 struct newcomer {
@@ -54,9 +45,6 @@ struct predecessor {
 	bool has_all; /* all listening sockets have come */
 	bool is_ready; /* this process is: from here on its loop runs */
 	bool is_waiting; /* for its GO */
-	bool is_activated;
-	struct passed passed[PASSED_MAX];
-	size_t passed_count;
 	struct passport_shelf *shelf;
 	struct newcomer newcomers[NEWCOMERS_MAX];
 	uint32_t moved, refused;
@@ -104,26 +92,17 @@ on_hello(struct predecessor *p, const uint8_t *body, size_t len)
 	if (len != 13 || wire_u32(body) != HANDOVER_VERSION)
 		return; /* it will find out by our READY that the versions differ */
 	p->w->counters.restarts = wire_u64(body + 4) + 1;
-	p->is_activated = body[12] != 0;
+	listeners_set_passed(p->w->listeners, body[12] != 0);
 }
 
 /* Takes fd. */
 static void
 on_listener(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
-	struct passed *at = &p->passed[p->passed_count];
-
-	if (fd < 0 || p->passed_count == PASSED_MAX || len < 4 || len - 3 > sizeof(at->host) || body[len - 1] != '\0' ||
-	    p->has_all) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	at->fd = fd;
-	at->kind = (char)body[0];
-	at->port = wire_u16(body + 1);
-	memcpy(at->host, body + 3, len - 3);
-	p->passed_count++;
+	if (fd >= 0 && len >= 4 && body[len - 1] == '\0' && !p->has_all)
+		listeners_inherit(p->w->listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
+	else if (fd >= 0)
+		close(fd);
 }
 
 static void
@@ -200,7 +179,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct fail why;
 
 	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
-	if (fd < 0 || (weir_descriptors_for_clients() > 0 && fd >= weir_descriptors_for_clients())) {
+	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients())) {
 		if (fd >= 0)
 			close(fd);
 		send_refusal(p, number, "no descriptor is left for it");
@@ -309,25 +288,10 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 /* --- GO --- */
 
 static void
-close_passed(struct predecessor *p, bool is_ours)
-{
-	for (size_t i = 0; i < p->passed_count; i++) {
-		struct passed *at = &p->passed[i];
-
-		if (at->fd < 0)
-			continue;
-		close(at->fd);
-		if (is_ours && at->port == 0 && at->host[0] == '/') /* nobody listens there any more */
-			unlink(at->host);
-		at->fd = -1;
-	}
-}
-
-static void
 go(struct predecessor *p)
 {
 	p->is_waiting = false;
-	close_passed(p, true);
+	listeners_close_inherited(p->w->listeners, true);
 	weir_serve(p->w);
 }
 
@@ -425,7 +389,7 @@ weir_forget_predecessor(struct weir *w)
 		return;
 	settle_newcomers(p, false);
 	w->predecessor = NULL;
-	close_passed(p, false);
+	listeners_close_inherited(w->listeners, false);
 	link_free(p->link);
 	passport_shelf_free(p->shelf);
 	free(p);
@@ -484,6 +448,7 @@ weir_meet_predecessor(struct weir *w, int fd, struct fail *why)
 	p->pid = pid_of_peer(fd);
 	p->since_us = w->now_us;
 	p->is_waiting = true;
+	listeners_expect(w->listeners);
 	p->shelf = passport_shelf_new(&w->clients);
 	p->link = link_new(w->base, fd, &link_ops, p);
 	/* The tick of the loop, ten times a second, ends each turn. */
@@ -491,7 +456,6 @@ weir_meet_predecessor(struct weir *w, int fd, struct fail *why)
 		event_base_loop(w->base, EVLOOP_ONCE);
 	if (!p->has_all)
 		return fail_set(why, "08006", "the process before this one has not passed its listening sockets");
-	w->is_activated = p->is_activated;
 	return 0;
 }
 
@@ -512,23 +476,6 @@ bool
 weir_is_waiting_for_go(const struct weir *w)
 {
 	return w->predecessor != NULL && w->predecessor->is_waiting;
-}
-
-int
-weir_take_passed(struct weir *w, char kind, const char *host, uint16_t port)
-{
-	struct predecessor *p = w->predecessor;
-
-	for (size_t i = 0; p != NULL && i < p->passed_count; i++) {
-		struct passed *at = &p->passed[i];
-		int fd = at->fd;
-
-		if (fd < 0 || at->kind != kind || (host != NULL && (at->port != port || strcmp(at->host, host) != 0)))
-			continue;
-		at->fd = -1;
-		return fd;
-	}
-	return 0;
 }
 
 void

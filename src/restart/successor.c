@@ -64,6 +64,12 @@ send_listener(struct successor *s, char kind, const char *host, uint16_t port, i
 }
 
 static void
+send_sql_listener(const char *host, uint16_t port, int fd, void *arg)
+{
+	send_listener(arg, 'S', host, port, fd);
+}
+
+static void
 send_listeners(struct successor *s)
 {
 	struct weir *w = s->w;
@@ -71,12 +77,10 @@ send_listeners(struct successor *s)
 
 	buf_put_u32(&b, HANDOVER_VERSION);
 	buf_put_u64(&b, w->counters.restarts);
-	buf_put_u8(&b, w->is_activated);
+	buf_put_u8(&b, listeners_are_passed(w->listeners));
 	link_send(s->link, HANDOVER_HELLO, b.bytes, b.len, -1);
 	buf_fini(&b);
-	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
-		if (w->listeners[i] != NULL)
-			send_listener(s, 'S', w->listening[i].host, w->listening[i].port, listener_fd(w->listeners[i]));
+	listeners_each(w->listeners, send_sql_listener, s);
 	if (w->http != NULL)
 		send_listener(s, 'H', w->config->http_listen.host, w->config->http_listen.port,
 			      http_listening_fd(w->http));
@@ -197,16 +201,7 @@ go(struct successor *s)
 	struct weir *w = s->w;
 	char state[64];
 
-	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++) {
-		if (w->listeners[i] == NULL)
-			continue;
-		if (w->is_activated) { /* it could not be opened again: see serve_again() */
-			listener_rest(w->listeners[i]);
-			continue;
-		}
-		listener_give_away(w->listeners[i]);
-		w->listeners[i] = NULL;
-	}
+	listeners_give_away(w->listeners);
 	weir_stop_http(w);
 	w->has_pid_file = false; /* it is the successor's now */
 	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);

@@ -2,13 +2,12 @@
  * src/setup/files.c - the files that a configuration names: users_file, certificates and keys, hba_file and ident_file
  * (setup/rules.c). What is wrong in them is told in the same list as what is wrong in the configuration itself.
  */
-#include "process/process_state.h"
+#include "setup/setup.h"
 
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/nearest.h"
-#include "setup/setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -183,7 +182,7 @@ line_of_file(const struct config *config, const char *text)
 }
 
 static void
-load_tls(const struct config *config, struct weir_files *out, struct config_problems *problems)
+load_tls(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
 	bool is_theirs = config->compat == COMPAT_PGBOUNCER; /* tools look for its words */
 	const struct problem_sink sink = { .problems = problems,
@@ -202,20 +201,20 @@ load_tls(const struct config *config, struct weir_files *out, struct config_prob
 }
 
 int
-weir_load_files(const struct config *config, struct weir_files *out, struct config_problems *problems)
+setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
 	size_t errors_before = problems->error_count;
 
-	*out = (struct weir_files){ 0 };
+	*out = (struct setup_files){ 0 };
 	load_users(config, &out->users, problems);
 	check_page_users(config, problems);
-	weir_load_rules(config, &out->hba, &out->ident, problems);
+	setup_load_rules(config, &out->hba, &out->ident, problems);
 	load_tls(config, out, problems);
 	return problems->error_count == errors_before ? 0 : -1;
 }
 
 void
-weir_files_fini(struct weir_files *files)
+setup_files_fini(struct setup_files *files)
 {
 	users_unref(files->users);
 	tls_context_unref(files->tls);
@@ -225,11 +224,11 @@ weir_files_fini(struct weir_files *files)
 }
 
 int
-weir_check_files(const struct config *config, struct config_problems *problems)
+setup_check_files(const struct config *config, struct config_problems *problems)
 {
-	struct weir_files files;
-	int r = weir_load_files(config, &files, problems);
+	struct setup_files files;
+	int r = setup_load_files(config, &files, problems);
 
-	weir_files_fini(&files);
+	setup_files_fini(&files);
 	return r;
 }

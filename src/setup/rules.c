@@ -2,7 +2,7 @@
  * src/setup/rules.c - hba_file and ident_file, and whether the rest of the configuration lets their rules do what they
  * say.
  */
-#include "process/process_state.h"
+#include "setup/setup.h"
 
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -72,7 +72,7 @@ check_needs(struct rules *r)
 }
 
 int
-weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident, struct config_problems *problems)
+setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident, struct config_problems *problems)
 {
 	struct rules r = { .config = config, .problems = problems };
 	size_t errors_before = problems->error_count;

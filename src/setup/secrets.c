@@ -2,7 +2,7 @@
  * src/setup/secrets.c - warns about files of secrets that others may read: private keys, users_file, and every file
  * with an upstream's password, which may be pgweir.ini itself.
  */
-#include "process/process_state.h"
+#include "setup/setup.h"
 
 #include "base/secret_file.h"
 #include "config/config_origin.h"
@@ -90,15 +90,13 @@ look_at_passwords(const struct secrets *s, const struct config *config)
 static void
 to_log(const char *text, void *arg)
 {
-	const struct weir *w = arg;
-
-	log_warning(w->log, "%s", text);
+	log_warning(arg, "%s", text);
 }
 
 void
-weir_warn_of_secrets(struct weir *w, const struct config *config)
+setup_warn_of_secrets(const struct config *config, struct log *log)
 {
-	const struct secrets s = { to_log, w };
+	const struct secrets s = { to_log, log };
 
 	look_at_passwords(&s, config);
 	look_at_keys(&s, config);
@@ -113,7 +111,7 @@ to_problems(const char *text, void *arg)
 }
 
 void
-weir_check_secrets(const struct config *config, struct config_problems *problems)
+setup_check_secrets(const struct config *config, struct config_problems *problems)
 {
 	struct problem_sink sink = { .problems = problems,
 				     .file = config->path,

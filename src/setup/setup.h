@@ -1,20 +1,69 @@
 /*
  * src/setup/setup.h - makes the objects that a configuration names, all of them or none: users, rules, certificates,
- * logs. The sockets it listens on are listeners.h's.
+ * logs. Sockets are listeners.h's. What is wrong in files is told in the same list as what is wrong in the
+ * configuration.
  */
 #ifndef PGWEIR_SETUP_SETUP_H
 #define PGWEIR_SETUP_SETUP_H
 
+#include "auth/hba.h"
+#include "auth/ident.h"
+#include "auth/users.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "net/tls.h"
 #include "pool/tls_store.h"
+#include "telemetry/slowlog.h"
+
+/* What a configuration names, read. Each may be NULL; each is a reference. */
+struct setup_files {
+	struct users *users;
+	struct tls_context *tls; /* for clients; NULL: they get no TLS */
+	struct tls_store *server_tls;
+	struct hba *hba; /* NULL unless method = hba */
+	struct ident *ident;
+};
+
+/* --- files.c --- */
+
+/* Loads all files that a configuration names. Returns 0, or -1 if errors were added to problems. */
+int setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems);
+void setup_files_fini(struct setup_files *files);
+/*
+ * Checks the files that config_load doesn't open: hba_file, ident_file, certificates and keys. Returns 0, or -1 if
+ * errors were added to problems; warnings may be added in either case.
+ */
+int setup_check_files(const struct config *config, struct config_problems *problems);
+
+/* --- rules.c --- */
+
+/*
+ * Loads hba_file and ident_file (NULL if not configured). Returns 0, or -1 with both NULL if errors were added to
+ * problems.
+ */
+int setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
+		     struct config_problems *problems);
 
 /* --- client_tls.c --- */
 
 /* Loads what clients' TLS needs; *out is NULL if they get none. Returns 0, or -1 with *why set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
+
+/* --- logs.c --- */
+
+/* Opens both with the rights of run_as. Returns 0, or -1 with *why set; what is not NULL is the caller's in any case.
+ */
+int setup_open_logs(const struct config *config, struct log **log, struct slowlog **slowlog, struct fail *why);
+/* Opens both as config says instead of before. Returns 0, or -1 with *why set: they stay as they were. */
+int setup_change_logs(struct log *log, struct slowlog *slowlog, const struct config *before,
+		      const struct config *config, struct fail *why);
+void setup_reopen_logs(struct log *log, struct slowlog *slowlog); /* after a rotation */
+
+/* --- secrets.c: warnings about files of secrets that others may read (users_load() warns about users_file) --- */
+
+void setup_warn_of_secrets(const struct config *config, struct log *log);
+void setup_check_secrets(const struct config *config, struct config_problems *problems); /* at start they are logged */
 
 /* --- run_as.c --- */
 

@@ -1,0 +1,361 @@
+/* src/setup/listeners.c - see listeners.h. */
+#include "setup/listeners.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "os/os.h"
+
+#include <grp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SERVER_DESCRIPTORS 256 /* that clients can't take up */
+#define INHERITED_MAX (LISTENERS_MAX + 1)
+
+/* A listening socket of the process before this one. */
+struct inherited {
+	int fd; /* -1: it is used */
+	char kind; /* 'S', 'H' */
+	uint16_t port;
+	char host[112];
+};
+
+struct listeners {
+	struct listeners_settings s;
+	struct listener *list[LISTENERS_MAX];
+	struct config_listen at[LISTENERS_MAX]; /* the address of each; of passed ones it is not known */
+	bool are_passed; /* by a service manager: they stay */
+	bool is_held; /* nothing may be accepted yet */
+	struct inherited inherited[INHERITED_MAX];
+	size_t inherited_count;
+};
+
+struct listeners *
+listeners_new(const struct listeners_settings *settings)
+{
+	struct listeners *l = xcalloc(1, sizeof(*l));
+
+	l->s = *settings;
+	return l;
+}
+
+void
+listeners_free(struct listeners *l)
+{
+	if (l == NULL)
+		return;
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		listener_free(l->list[i]);
+	listeners_close_inherited(l, false);
+	free(l);
+}
+
+/* --- of a configuration --- */
+
+int
+setup_descriptors_for_clients(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+		return 0;
+	return (int)(r.rlim_cur - (r.rlim_cur / 16 < SERVER_DESCRIPTORS ? r.rlim_cur / 16 : SERVER_DESCRIPTORS));
+}
+
+struct tcp_options
+setup_tcp_options(const struct config *config)
+{
+	return (struct tcp_options){
+		.is_port_shared = config->tcp_reuse_port,
+		.is_kept_alive = config->tcp_keepalive,
+		.probe_count = config->tcp_keepalive_count,
+		.idle_s = (uint32_t)(config->tcp_keepalive_idle_us / US_PER_S),
+		.interval_s = (uint32_t)(config->tcp_keepalive_interval_us / US_PER_S),
+		.user_timeout_ms = (uint32_t)(config->tcp_user_timeout_us / US_PER_MS),
+		.defer_accept_s = (uint32_t)((config->tcp_defer_accept_us + US_PER_S - 1) / US_PER_S),
+	};
+}
+
+static gid_t
+group_of(const char *name)
+{
+	const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
+
+	return group != NULL ? group->gr_gid : LISTENER_NO_GROUP;
+}
+
+static struct listener_settings
+settings_of(const struct listeners *l, const struct config *config)
+{
+	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
+					   .descriptors_max = setup_descriptors_for_clients(),
+					   .tcp = setup_tcp_options(config),
+					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
+					   .group = group_of(config->unix_socket_group),
+					   .is_held = l->is_held,
+					   .on_accept = l->s.on_accept,
+					   .on_exhausted = l->s.on_exhausted,
+					   .arg = l->s.arg };
+}
+
+/* --- sockets that a service manager has passed --- */
+
+static int
+adopt(struct listeners *l, const struct config *config, int i, int fd, struct fail *why)
+{
+	struct listener_settings s = settings_of(l, config);
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+
+	s.adopted_fd = fd;
+	if (getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+		return fail_set(why, "58000", "descriptor %d, passed by the service manager, is not a socket", fd);
+	s.is_unix = at.ss_family == AF_UNIX;
+	l->list[i] = listener_new(l->s.base, &s, why);
+	if (l->list[i] == NULL)
+		return -1;
+	log_info(l->s.log, "socket passed from service manager (fd %d)", fd);
+	return 0;
+}
+
+/* Those that the process before this one got from the service manager. */
+static int
+adopt_inherited(struct listeners *l, const struct config *config, struct fail *why)
+{
+	int fd;
+
+	for (int i = 0; i < LISTENERS_MAX && (fd = listeners_take_inherited(l, 'S', NULL, 0)) != 0; i++)
+		if (adopt(l, config, i, fd, why) < 0)
+			return -1;
+	return 0;
+}
+
+int
+listeners_adopt(struct listeners *l, const struct config *config, struct fail *why)
+{
+	int count = os_passed_sockets();
+
+	if (l->are_passed)
+		return adopt_inherited(l, config, why);
+	if (count > LISTENERS_MAX)
+		return fail_set(why, "54000", "more than %d sockets were passed", LISTENERS_MAX);
+	for (int i = 0; i < count; i++)
+		if (adopt(l, config, i, OS_FIRST_PASSED_FD + i, why) < 0)
+			return -1;
+	if (count > 0) {
+		l->are_passed = true;
+		log_warning(l->s.log, "sockets passed from service manager, listen is ignored");
+	}
+	return 0;
+}
+
+/* --- those of a configuration --- */
+
+static struct listener *
+open_one(struct listeners *l, const struct config *config, const struct config_listen *at, struct fail *why)
+{
+	struct listener_settings s = settings_of(l, config);
+
+	s.host = at->host;
+	s.port = at->port;
+	s.is_unix = at->is_unix;
+	s.adopted_fd = listeners_take_inherited(l, 'S', at->host, at->port);
+	s.is_inherited = s.adopted_fd != 0;
+	return listener_new(l->s.base, &s, why);
+}
+
+static bool
+is_same_address(const struct config_listen *a, const struct config_listen *b)
+{
+	return a->is_unix == b->is_unix && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* Addresses that stay keep their listener. */
+static struct listener *
+find_listener(const struct listeners *l, const struct config_listen *at)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		if (l->list[i] != NULL && is_same_address(&l->at[i], at))
+			return l->list[i];
+	return NULL;
+}
+
+int
+listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
+{
+	*fresh = (struct listeners_fresh){ 0 };
+	if (l->are_passed || (l->list[0] != NULL && config->compat == COMPAT_PGBOUNCER))
+		return 0; /* a reload moves no listener of PgBouncer's */
+	fresh->is_changed = true;
+	if (config->listen_count > LISTENERS_MAX)
+		return fail_set(why, "54000", "more than %d addresses to listen on", LISTENERS_MAX);
+	for (size_t i = 0; i < config->listen_count; i++) {
+		fresh->list[i] = find_listener(l, &config->listens[i]);
+		if (fresh->list[i] != NULL)
+			continue;
+		fresh->list[i] = open_one(l, config, &config->listens[i], why);
+		if (fresh->list[i] == NULL)
+			return -1;
+		fresh->is_new[i] = true;
+	}
+	return 0;
+}
+
+void
+listeners_abandon(struct listeners_fresh *fresh)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		if (fresh->is_new[i])
+			listener_free(fresh->list[i]);
+}
+
+static bool
+is_kept(const struct listeners_fresh *fresh, const struct listener *l)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		if (fresh->list[i] == l)
+			return true;
+	return false;
+}
+
+void
+listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh)
+{
+	if (!fresh->is_changed)
+		return;
+	for (size_t i = 0; i < LISTENERS_MAX; i++) {
+		if (l->list[i] == NULL || is_kept(fresh, l->list[i]))
+			continue;
+		log_info(l->s.log, "no longer listening on %s; clients that are connected there stay", l->at[i].text);
+		listener_free(l->list[i]);
+	}
+	memcpy(l->list, fresh->list, sizeof(l->list));
+	for (size_t i = 0; i < config->listen_count; i++) {
+		l->at[i] = config->listens[i];
+		if (fresh->is_new[i])
+			log_info(l->s.log, "listening on %s", config->listens[i].text);
+	}
+}
+
+int
+listeners_listen(struct listeners *l, const struct config *config, struct fail *why)
+{
+	struct listeners_fresh fresh;
+
+	if (listeners_open(l, config, &fresh, why) < 0) {
+		listeners_abandon(&fresh);
+		return -1;
+	}
+	listeners_take(l, config, &fresh);
+	return 0;
+}
+
+void
+listeners_begin(struct listeners *l)
+{
+	l->is_held = false;
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		if (l->list[i] != NULL)
+			listener_begin(l->list[i]);
+}
+
+void
+listeners_close_tcp(struct listeners *l)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++) {
+		if (l->at[i].is_unix)
+			continue;
+		listener_free(l->list[i]);
+		l->list[i] = NULL;
+	}
+}
+
+/* --- a restart --- */
+
+bool
+listeners_are_passed(const struct listeners *l)
+{
+	return l->are_passed;
+}
+
+void
+listeners_each(const struct listeners *l, void (*each)(const char *host, uint16_t port, int fd, void *arg), void *arg)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++)
+		if (l->list[i] != NULL)
+			each(l->at[i].host, l->at[i].port, listener_fd(l->list[i]), arg);
+}
+
+void
+listeners_give_away(struct listeners *l)
+{
+	for (size_t i = 0; i < LISTENERS_MAX; i++) {
+		if (l->list[i] == NULL)
+			continue;
+		if (l->are_passed) {
+			listener_rest(l->list[i]);
+			continue;
+		}
+		listener_give_away(l->list[i]);
+		l->list[i] = NULL;
+	}
+}
+
+void
+listeners_expect(struct listeners *l)
+{
+	l->is_held = true;
+}
+
+void
+listeners_set_passed(struct listeners *l, bool are_passed)
+{
+	l->are_passed = are_passed;
+}
+
+void
+listeners_inherit(struct listeners *l, char kind, const char *host, uint16_t port, int fd)
+{
+	struct inherited *at = &l->inherited[l->inherited_count];
+
+	if (l->inherited_count == INHERITED_MAX || strlen(host) >= sizeof(at->host)) {
+		close(fd);
+		return;
+	}
+	*at = (struct inherited){ .fd = fd, .kind = kind, .port = port };
+	memcpy(at->host, host, strlen(host));
+	l->inherited_count++;
+}
+
+int
+listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port)
+{
+	for (size_t i = 0; i < l->inherited_count; i++) {
+		struct inherited *at = &l->inherited[i];
+		int fd = at->fd;
+
+		if (fd < 0 || at->kind != kind || (host != NULL && (at->port != port || strcmp(at->host, host) != 0)))
+			continue;
+		at->fd = -1;
+		return fd;
+	}
+	return 0;
+}
+
+void
+listeners_close_inherited(struct listeners *l, bool are_ours)
+{
+	for (size_t i = 0; i < l->inherited_count; i++) {
+		struct inherited *at = &l->inherited[i];
+
+		if (at->fd < 0)
+			continue;
+		close(at->fd);
+		if (are_ours && at->port == 0 && at->host[0] == '/')
+			unlink(at->host);
+		at->fd = -1;
+	}
+}
