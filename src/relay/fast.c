@@ -43,7 +43,7 @@ is_open(const struct exchange *x)
 	return is_open_client(x) && (x->srv == NULL || is_open_server(x));
 }
 
-static enum walk_result
+__attribute__((noinline)) static enum walk_result
 borrow(struct request_walk *w)
 {
 	enum walk_result r;
@@ -54,7 +54,7 @@ borrow(struct request_walk *w)
 }
 
 /* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
-static enum walk_result
+__attribute__((always_inline)) static inline enum walk_result
 enter(struct request_walk *w)
 {
 	if (w->x->srv == NULL)
@@ -111,13 +111,9 @@ static enum walk_result
 fast_parse(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	struct statement *st;
-	struct parse_fields fields;
+	struct statement *st = statements_plain_unnamed(x, walk_message(w) + FRAME_HEAD_LEN, f->body_len);
 	enum walk_result r;
 
-	if (!fields_parse(walk_message(w) + FRAME_HEAD_LEN, f->body_len, &fields) || fields.name[0] != '\0')
-		return WALK_SLOWLY;
-	st = statements_plain_unnamed(x, &fields);
 	if (st == NULL)
 		return WALK_SLOWLY;
 	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) {
@@ -130,7 +126,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	}
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	report_text(x->srv, fields.rest, fields.query_len + 1, fields.query_len + 1, false);
+	report_text(x->srv, st->bytes, st->query_len + 1, st->query_len + 1, false);
 	if (statements_take_unnamed(x, st) < 0)
 		return walk_out_of_memory(x);
 	x->srv->is_synced = false;
@@ -155,9 +151,7 @@ static inline int
 push_run(struct server *srv)
 {
 	srv->loan.statements_run++;
-	return ledger_push(&srv->ledger, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, NULL) < 0
-		   ? -1
-		   : ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
+	return ledger_push_both(&srv->ledger, OWED_DESCRIBE_PORTAL, OWED_EXECUTE);
 }
 
 static enum walk_result

@@ -41,8 +41,9 @@ bool statements_pass_through(const struct exchange *x);
  * bytes from m->used on must be sent as they lie. HOLD; FAILED; FORWARD: it must take the slow lane.
  */
 enum statement_step statements_bind_plain(struct exchange *x, struct request *m);
-/* Returns the statement of an unnamed Parse, with a reference for the caller; NULL: it is not plain SQL. */
-struct statement *statements_plain_unnamed(struct exchange *x, const struct parse_fields *f);
+/* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
+ */
+struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
 /* Its Parse is about to be sent as it lies: enters it in the ledger. Takes st. Returns 0, or -1: no memory. */
 int statements_take_unnamed(struct exchange *x, struct statement *st);
 bool statements_expect_describe(const struct exchange *x); /* the next Describe of a portal must take the slow lane */

@@ -131,10 +131,13 @@ statements_forget_unnamed(struct exchange *x)
 static bool
 has_room(const struct exchange *x, const struct parse_fields *f)
 {
-	size_t max = x->env->config->prepared_statements_memory / 2;
-	size_t held = x->env->name_bytes + statement_store_held_bytes(x->env->statements);
+	size_t max, held;
 
-	return f->rest_len <= SHORT_TEXT || (held < max && f->rest_len <= (max - held) / 2);
+	if (f->rest_len <= SHORT_TEXT)
+		return true;
+	max = x->env->config->prepared_statements_memory / 2;
+	held = x->env->name_bytes + statement_store_held_bytes(x->env->statements);
+	return held < max && f->rest_len <= (max - held) / 2;
 }
 
 static enum statement_step
@@ -168,30 +171,44 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	return STATEMENT_DONE;
 }
 
-/* Applications prepare the same SQL again and again: returns the last statement if it is this one; else NULL. */
-static struct statement *
-get_again(struct statement *st, const struct parse_fields *f)
+/*
+ * Applications prepare the same SQL again and again: returns the last statement if it has all that follows the empty
+ * name in this body, which need not be taken apart then; else NULL.
+ */
+static inline struct statement *
+get_again(const struct exchange *x, const uint8_t *body, size_t len)
 {
+	struct statement *st = x->statements == NULL ? NULL : x->statements->unnamed;
 	uint64_t id;
 
-	if (st == NULL || st->context != 0 || !statement_is_shared(st) || st->len != f->rest_len ||
-	    memcmp(st->bytes, f->rest, f->rest_len) != 0)
+	if (st == NULL || st->len + 1 != len || body[0] != 0 || st->context != 0 || !statement_is_shared(st) ||
+	    memcmp(st->bytes, body + 1, st->len) != 0)
 		return NULL;
 	id = st->id;
 	statement_refresh(st);
 	return st->id == id ? statement_ref(st) : NULL;
 }
 
-struct statement *
-statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
+__attribute__((noinline)) static struct statement *
+get_unnamed(struct exchange *x, const uint8_t *body, size_t len)
+{
+	struct parse_fields f;
+
+	if (!fields_parse(body, len, &f) || f.name[0] != '\0' || statements_own(x) == NULL || !has_room(x, &f))
+		return NULL;
+	return statement_get(x->entry->home, f.rest, f.rest_len, f.query_len, 0);
+}
+
+inline struct statement *
+statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 {
 	struct statement *st;
 
-	if (f->rest_len >= x->settings->max_statement_size || statements_own(x) == NULL || !has_room(x, f))
+	if (len > x->settings->max_statement_size)
 		return NULL;
-	st = get_again(x->statements->unnamed, f);
+	st = get_again(x, body, len);
 	if (st == NULL)
-		st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0);
+		st = get_unnamed(x, body, len);
 	if (st != NULL && statement_verdict(st)->is_plain)
 		return st;
 	statement_unref(st);

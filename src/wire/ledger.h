@@ -167,6 +167,20 @@ ledger_enter_next(struct ledger *l, struct owed o)
 	return 0;
 }
 
+/* Enters a message of the client's, and one that follows it. -1: as ledger_enter(); the first may be entered then. */
+__attribute__((always_inline)) static inline int
+ledger_push_both(struct ledger *l, enum owed_kind kind, enum owed_kind next)
+{
+	const struct owed first = { .kind = (uint8_t)kind }, second = { .kind = (uint8_t)next };
+
+	if (l->is_skipping || l->is_copy_open || l->cap - l->count < 2)
+		return ledger_enter(l, first) < 0 ? -1 : ledger_enter(l, second);
+	l->ring[(l->head + l->count) & (l->cap - 1)] = first;
+	l->ring[(l->head + l->count + 1) & (l->cap - 1)] = second;
+	l->count += 2;
+	return 0;
+}
+
 static inline int
 ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
 {
