@@ -109,7 +109,7 @@ listen_pid_caught_up(struct exchange *x)
 	return false;
 }
 
-void
+inline void
 listen_unlinked(struct exchange *x, struct server *srv)
 {
 	srv->loan.notify_listener = NULL;

@@ -66,16 +66,29 @@ unsigned database_code_feared(const struct database_code *code);
  * or NULL. */
 unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Returns the parts (enum state_part) that this SQL could touch; sql NULL: SQL that is not known. */
+/* Sets *risk to the parts (enum state_part) that SQL could touch. Returns false: database_code_look_up() must tell. */
+static inline bool
+database_code_knows_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept, unsigned *risk)
+{
+	*risk = 0;
+	if (now_us < code->harmless_until_us)
+		return true;
+	if (kept == NULL || kept->number != code->number || now_us >= code->believed_until_us)
+		return false;
+	*risk = kept->parts;
+	return true;
+}
+
+/* Returns the parts that this SQL could touch; sql NULL: SQL that is not known. */
 static inline unsigned
 database_code_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 		   size_t len, const uint8_t *types, size_t types_len)
 {
-	if (now_us < code->harmless_until_us)
-		return 0;
-	if (kept != NULL && kept->number == code->number && now_us < code->believed_until_us)
-		return kept->parts;
-	return database_code_look_up(code, now_us, kept, sql, len, types, types_len);
+	unsigned risk;
+
+	return database_code_knows_risk(code, now_us, kept, &risk)
+		   ? risk
+		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
 /* Returns the parts that opaque SQL could touch. */
 unsigned database_code_risk_of_all(const struct database_code *code, uint64_t now_us);

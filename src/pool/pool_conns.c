@@ -333,7 +333,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	server_reset(srv, &order, now_us);
 }
 
-inline void
+__attribute__((always_inline)) inline void
 pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;

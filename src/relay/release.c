@@ -14,7 +14,7 @@ may_return(const struct exchange *x, const struct server *srv)
 	       srv->state == SV_LENT;
 }
 
-static inline void
+__attribute__((noinline)) static void
 release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = session_seal(x);

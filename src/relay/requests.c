@@ -71,7 +71,7 @@ is_one_statement(const struct request_walk *w)
 }
 
 /* What of its server's ties will matter. */
-static unsigned
+__attribute__((noinline)) static unsigned
 needs_of(struct request_walk *w)
 {
 	const uint8_t *body = walk_message(w) + FRAME_HEAD_LEN;
@@ -213,7 +213,7 @@ next_type(const struct request_walk *w)
 	return w->len - w->at > w->m.total ? w->p[w->at + w->m.total] : 0;
 }
 
-inline enum walk_result
+__attribute__((always_inline)) inline enum walk_result
 walk_borrow(struct request_walk *w)
 {
 	struct exchange *x = w->x;
@@ -281,19 +281,20 @@ unlinked(struct request_walk *w, const struct frame *f)
 	case 'P':
 		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
 		    !statements_parse_unlinked(w->x, &w->m))
-			return walk_borrow(w);
+			break;
 		exchange_answer(w->x, "1\0\0\0\4", 5);
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'C':
 		if (!statements_close_unlinked(w->x, w->p + w->at, total))
-			return walk_borrow(w); /* malformed: PostgreSQL knows the right error */
+			break; /* malformed: PostgreSQL knows the right error */
 		exchange_answer(w->x, "3\0\0\0\4", 5);
 		walk_drop(w, total);
 		return WALK_ON;
 	default:
-		return walk_borrow(w);
+		break;
 	}
+	return walk_borrow(w);
 }
 
 static enum walk_result

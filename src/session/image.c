@@ -25,7 +25,7 @@ struct image {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	bool names_pg_temp, plans_otherwise;
+	bool names_pg_temp, plans_otherwise, has_prepared;
 	struct context *context; /* NULL: nobody has asked for it yet */
 	struct image *reading; /* the same */
 	size_t text_len; /* bytes of the texts behind the settings */
@@ -343,6 +343,7 @@ intern(struct image *img)
 	img->hash = image_hash_of(img);
 	img->scan_options = scan_options_of(img);
 	search_path = image_get(img, "search_path");
+	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
 	img->plans_otherwise = plans_otherwise(img);
 	img->names_pg_temp = search_path != NULL && scan_names_pg_temp(search_path);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
@@ -594,7 +595,7 @@ image_is_reported(const struct image *img, const char *name)
 bool
 image_has_prepared(const struct image *img)
 {
-	return img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
+	return img->has_prepared;
 }
 
 bool

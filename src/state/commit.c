@@ -105,7 +105,7 @@ session_is_tainted(const struct exchange *x)
 	return x->session != NULL && x->session->is_tainted;
 }
 
-unsigned
+__attribute__((always_inline)) inline unsigned
 session_seal(struct exchange *x)
 {
 	const struct loan *l = &x->srv->loan;
@@ -234,7 +234,7 @@ effects_suspicion(const struct client_session *s)
 
 /* --- the end of a transaction --- */
 
-static bool
+static inline bool
 session_keeps(struct exchange *x)
 {
 	return (x->srv->loan.followed.habit != 0 || x->srv->is_lingering) && session_lingers(x);
