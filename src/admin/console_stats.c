@@ -1,14 +1,11 @@
 /* src/admin/console_stats.c - see console_stats.h. */
 #include "admin/console_stats.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 struct minute {
 	const struct pool_database *database;
@@ -105,7 +102,7 @@ minute_of(const struct console_stats *s, const struct pool_database *database)
 {
 	struct minute *m;
 
-	HASH_FIND_PTR(s->table, &database, m);
+	TABLE_FIND(0, s->table, &database, sizeof(void *), m);
 	return m != NULL && m->born == database->born ? m : NULL;
 }
 
@@ -114,7 +111,7 @@ minute_add(struct console_stats *s, const struct pool_database *database)
 {
 	struct minute *m;
 
-	HASH_FIND_PTR(s->table, &database, m);
+	TABLE_FIND(0, s->table, &database, sizeof(void *), m);
 	if (m != NULL) { /* of one that is gone */
 		HASH_DELETE(hh, s->table, m);
 		free(m);
@@ -122,7 +119,7 @@ minute_add(struct console_stats *s, const struct pool_database *database)
 	m = xcalloc(1, sizeof(*m));
 	m->database = database;
 	m->born = database->born;
-	HASH_ADD_PTR(s->table, database, m);
+	TABLE_ADD(0, s->table, &m->database, sizeof(void *), m);
 	return m;
 }
 

@@ -6,21 +6,15 @@
 #include "admin/show.h"
 #include "client/clients.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "admission/admission.h"
 #include "config/config_keys.h"
 #include "pool/pool_target.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), sums->seed))
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define HOSTS_TEXT_MAX 1024
 
@@ -41,12 +35,12 @@ sum_of(struct sums *sums, const char *name)
 {
 	struct sum *s;
 
-	HASH_FIND_STR(sums->table, name, s);
+	TABLE_FIND(sums->seed, sums->table, name, strlen(name), s);
 	if (s != NULL)
 		return s;
 	s = xcalloc(1, sizeof(*s));
 	s->name = name;
-	HASH_ADD_KEYPTR(hh, sums->table, s->name, (unsigned)strlen(s->name), s);
+	TABLE_ADD(sums->seed, sums->table, s->name, strlen(s->name), s);
 	return s;
 }
 
@@ -121,7 +115,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	struct database_row row = { .name = name };
 	char hosts[HOSTS_TEXT_MAX];
 
-	HASH_FIND_STR(sums->table, name, sum);
+	TABLE_FIND(sums->seed, sums->table, name, strlen(name), sum);
 	config_effective(env->clients->x.config, scope, NULL, &settings);
 	upstream = upstream_for(scope->upstream, name, "", NULL);
 	if (upstream == NULL)

@@ -1,19 +1,11 @@
 /* src/admission/admission_table.c - see admission/admission_table.h. */
 #include "admission/admission_table.h"
-#include "base/alloc.h"
+#include "base/table.h"
 
 #include <assert.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-/* Peers choose the keys; uthash takes the seed from the variable of this name, so they can't choose collisions. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), t->seed))
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(box) ((box)->is_left_out = true)
-#include <uthash.h>
 
 #define SWEEPS 2 /* entries looked at for each one that is added */
 #define SWEEPS_PER_TICK 256
@@ -25,7 +17,6 @@ TAILQ_HEAD(admission_idle, admission_entry);
 struct admission_box {
 	struct admission_entry e; /* must be first: table_entry_drop() casts */
 	UT_hash_handle hh;
-	bool is_left_out; /* the hash table had no memory for it */
 };
 
 struct admission_table {
@@ -135,7 +126,7 @@ admission_table_find(const struct admission_table *t, const void *key, size_t ke
 {
 	struct admission_box *box;
 
-	HASH_FIND(hh, t->boxes, key, (unsigned)cut(key_len), box);
+	TABLE_FIND(t->seed, t->boxes, key, cut(key_len), box);
 	return box == NULL ? NULL : &box->e;
 }
 
@@ -153,11 +144,7 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 		return NULL;
 	memcpy(box->e.key, key, key_len);
 	box->e.key_len = (uint8_t)key_len;
-	HASH_ADD(hh, t->boxes, e.key, (unsigned)key_len, box);
-	if (box->is_left_out) {
-		free(box);
-		return NULL;
-	}
+	TABLE_ADD(t->seed, t->boxes, box->e.key, key_len, box);
 	box->e.token_ns = SECOND_NS;
 	box->e.token_us = now_us;
 	TAILQ_INSERT_TAIL(&t->idle, &box->e, idle);

@@ -259,7 +259,7 @@ own(struct pool_entry *entry)
 	a->entry = entry;
 	a->conn.ops = &conn_ops;
 	dedicated_env(&a->env, entry->set);
-	a->random = pool_set_random(entry->set);
+	a->random = random_next(&entry->set->random);
 	TAILQ_INIT(&a->questions);
 	event_assign(&a->timer, a->env.base, -1, 0, on_timer, a);
 	return entry->fates = a;

@@ -2,15 +2,11 @@
  * notify_listener.h. */
 #include "base/clock.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 /* The hash is seeded, as clients choose the names. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), listener->seed_of_names))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
 #include "dedicated/notify_state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "base/table.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -68,7 +64,7 @@ channel_find(struct notify_listener *listener, const char *name)
 {
 	struct notify_channel *ch;
 
-	HASH_FIND(hh, listener->table, name, (unsigned)strlen(name), ch);
+	TABLE_FIND(listener->seed_of_names, listener->table, name, strlen(name), ch);
 	return ch;
 }
 
@@ -142,7 +138,7 @@ channel_new(struct notify_listener *listener, const char *name)
 	TAILQ_INIT(&ch->late);
 	TAILQ_INIT(&ch->waiting);
 	TAILQ_INIT(&ch->told);
-	HASH_ADD_KEYPTR(hh, listener->table, ch->name, (unsigned)len, ch);
+	TABLE_ADD(listener->seed_of_names, listener->table, ch->name, len, ch);
 	return ch;
 }
 

@@ -3,6 +3,7 @@
 #include "dedicated/notify_state.h"
 #include "pool/pool_set_state.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -45,7 +46,7 @@ new_listener(struct pool_entry *entry, const char *encoding)
 	listener->is_paused = pool_is_paused(entry->policy);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ listener_now(listener);
-	listener->random = pool_set_random(entry->set);
+	listener->random = random_next(&entry->set->random);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);
 	TAILQ_INIT(&listener->catching);

@@ -16,6 +16,7 @@
 #include "exchange/exchange.h"
 #include "exchange/report.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "wire/frame.h"
 
@@ -314,12 +315,11 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 	x->env->on_report(x->env->up, r);
 }
 
-/* Returns true for one request in so many; the generator is cheap and no better than that. */
+/* Returns true for one request in so many. */
 static bool
 is_sampled(struct exchange_env *env)
 {
-	env->sample_state = env->sample_state * 6364136223846793005u + 1442695040888963407u;
-	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
+	return (double)(random_next(&env->sample_state) >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
 }
 
 /* Adds what each phase has owed to the database's sums. Returns all of it. */

@@ -4,15 +4,11 @@
  * A subscription begins when a LISTEN arrives, since the listener must listen before that can be answered. An answered
  * LISTEN is a pending change, until the end of the transaction makes it true or drops it.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), l->x->env->hash_seed))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
 #include "base/copy.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +43,7 @@ subscription_find(const struct client_listen *l, const char *name)
 {
 	struct subscription *m;
 
-	HASH_FIND(hh, l->table, name, (unsigned)strlen(name), m);
+	TABLE_FIND(l->x->env->hash_seed, l->table, name, strlen(name), m);
 	return m;
 }
 
@@ -124,7 +120,7 @@ subscription_want(struct exchange *x, const char *name)
 		free(m);
 		return NULL;
 	}
-	HASH_ADD_STR(l->table, name, m);
+	TABLE_ADD(l->x->env->hash_seed, l->table, m->name, strlen(m->name), m);
 	set_unsettled(l, m, true);
 	l->is_swept = false;
 	if (join(x, m) == 0)

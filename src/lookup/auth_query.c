@@ -1,18 +1,12 @@
 /* src/lookup/auth_query.c - lookups: who asks, and what the answer is; see auth_query.h. */
 #include "lookup/auth_query_state.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-/* Names come from clients. The seed is found by this name. */
-#undef HASH_FUNCTION
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
@@ -268,7 +262,7 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 	lookup->source = source;
 	lookup->deadline_us = now_us + source->answer_us;
 	TAILQ_INIT(&lookup->asks);
-	HASH_ADD(hh, all->lookups, key, (unsigned)sizeof(lookup->key), lookup);
+	TABLE_ADD(all->seed, all->lookups, &lookup->key, sizeof(lookup->key), lookup);
 	source->lookup_count++;
 	TAILQ_INSERT_TAIL(&source->waiting, lookup, line);
 	return lookup;
@@ -298,7 +292,7 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 	struct auth_queries *all = source->all;
 	struct auth_lookup *lookup;
 
-	HASH_FIND(hh, all->lookups, key, (unsigned)sizeof(*key), lookup);
+	TABLE_FIND(all->seed, all->lookups, key, sizeof(*key), lookup);
 	if (lookup == NULL && HASH_COUNT(all->lookups) >= AUTH_LOOKUPS_MAX) {
 		fail_set(why, "53300", "too many users are being looked up");
 		return AUTH_REFUSED;

@@ -1,18 +1,11 @@
 /* src/lookup/auth_query_cache.c - see auth_query_cache.h. */
 #include "lookup/auth_query_cache.h"
-
-#include "base/alloc.h"
+#include "base/table.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-/* uthash takes the seed from the variable of this name. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
-#include <uthash.h>
 
 struct entry {
 	UT_hash_handle hh;
@@ -71,7 +64,7 @@ cache_entry_find(const struct auth_cache *cache, const struct auth_key *key)
 {
 	struct entry *e;
 
-	HASH_FIND(hh, cache->table, key, (unsigned)sizeof(*key), e);
+	TABLE_FIND(cache->seed, cache->table, key, sizeof(*key), e);
 	return e;
 }
 
@@ -120,7 +113,7 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 	e->kept.expires_us = now_us + ttl_us;
 	if (HASH_COUNT(cache->table) >= cache->cap)
 		cache_entry_drop(cache, TAILQ_FIRST(&cache->used));
-	HASH_ADD(hh, cache->table, key, (unsigned)sizeof(e->key), e);
+	TABLE_ADD(cache->seed, cache->table, &e->key, sizeof(e->key), e);
 	TAILQ_INSERT_TAIL(&cache->used, e, used);
 }
 

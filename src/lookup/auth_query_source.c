@@ -4,19 +4,15 @@
  */
 #include "lookup/auth_query_state.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/table.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 /* Where databases are not listed, clients choose the names in the hash of routes. */
-#undef HASH_FUNCTION
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
 
 #define SOURCES_MAX 256u
 #define ROUTES_MAX 1024u
@@ -306,7 +302,7 @@ find_route(struct auth_queries *all, const char *database)
 {
 	struct auth_route *route;
 
-	HASH_FIND(hh, all->routes, database, (unsigned)strlen(database), route);
+	TABLE_FIND(all->seed, all->routes, database, strlen(database), route);
 	return route;
 }
 
@@ -320,7 +316,7 @@ add_route(struct auth_queries *all, const char *database, struct auth_source *so
 		forget_routes(all, NULL);
 	route->source = source;
 	memcpy(route->database, database, len);
-	HASH_ADD_KEYPTR(hh, all->routes, route->database, (unsigned)len, route);
+	TABLE_ADD(all->seed, all->routes, route->database, len, route);
 }
 
 struct auth_source *

@@ -1,8 +1,8 @@
 /* src/lookup/verifier_cache.c - see verifier_cache.h. Its keys are names of known users, which no peer chooses. */
 #include "lookup/verifier_cache.h"
 
-#include "base/alloc.h"
 #include "net/workers.h"
+#include "base/table.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -10,12 +10,6 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define SALT_LEN 16
 #define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */
@@ -131,7 +125,7 @@ verifier_cache_find(const struct verifier_cache *cache, const char *user, const 
 {
 	struct kept *k;
 
-	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
+	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
 	return k != NULL && k->derivation == NULL && is_of(cache, k, password, iterations) ? &k->verifier : NULL;
 }
 
@@ -237,7 +231,7 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 	else {
 		d->entry = k;
 		k->derivation = d;
-		HASH_ADD_KEYPTR(hh, cache->table, k->user, (unsigned)strlen(k->user), k);
+		TABLE_ADD(cache->seed, cache->table, k->user, strlen(k->user), k);
 		wait_for(d, ticket);
 		return 0;
 	}
@@ -252,7 +246,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 {
 	struct kept *k;
 
-	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
+	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
 	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
 		wait_for(k->derivation, ticket);
 		return 0;

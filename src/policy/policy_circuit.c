@@ -1,19 +1,12 @@
 /* src/policy/policy_circuit.c - see policy_circuit.h. */
 #include "policy/policy_circuit.h"
 
-#include "base/alloc.h"
 #include "base/backoff.h"
 #include "policy/policy_budget.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-/* Names may have a tenant's in them. The seed is the table's, found by this name. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (400 * 1000u)
@@ -179,13 +172,13 @@ pool_circuit_get(struct pool_circuits *all, const char *name)
 	struct pool_circuit *c;
 	size_t len = strlen(name);
 
-	HASH_FIND(hh, all->table, name, (unsigned)len, c);
+	TABLE_FIND(all->seed, all->table, name, len, c);
 	if (c == NULL) {
 		c = xcalloc(1, sizeof(*c) + len + 1);
 		memcpy(c->name, name, len + 1);
 		c->random = all->seed;
 		TAILQ_INIT(&c->members);
-		HASH_ADD_KEYPTR(hh, all->table, c->name, (unsigned)len, c);
+		TABLE_ADD(all->seed, all->table, c->name, len, c);
 	}
 	c->uses++;
 	return c;

@@ -1,17 +1,9 @@
 /* src/policy/policy_limit.c - see policy_limit.h. */
 #include "policy/policy_limit.h"
-
-#include "base/alloc.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-/* Names come from clients: the seed keeps them from choosing collisions. It is the table's, found by this name. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 struct pool_limit {
 	struct pool_budget *budget;
@@ -26,12 +18,12 @@ pool_limit_get(struct pool_limits *all, char kind, const char *name, size_t len)
 	char *key = xasprintf("%c%.*s", kind, (int)len, name);
 	struct pool_limit *l;
 
-	HASH_FIND(hh, all->table, key, (unsigned)strlen(key), l);
+	TABLE_FIND(all->seed, all->table, key, strlen(key), l);
 	if (l == NULL) {
 		l = xcalloc(1, sizeof(*l) + strlen(key) + 1);
 		memcpy(l->key, key, strlen(key) + 1);
 		l->budget = pool_budget_new(0);
-		HASH_ADD_KEYPTR(hh, all->table, l->key, (unsigned)strlen(l->key), l);
+		TABLE_ADD(all->seed, all->table, l->key, strlen(l->key), l);
 	}
 	free(key);
 	l->uses++;

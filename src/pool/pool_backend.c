@@ -1,15 +1,9 @@
 /* src/pool/pool_backend.c - see pool_backend.h. */
 #include "pool/pool_backend.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 struct backend_box {
 	struct pool_backend b; /* must be first */
@@ -21,7 +15,7 @@ pool_backend_find(const struct pool_backends *all, const char *address)
 {
 	struct backend_box *box;
 
-	HASH_FIND_STR(all->table, address, box);
+	TABLE_FIND(all->seed, all->table, address, strlen(address), box);
 	return box == NULL ? NULL : &box->b;
 }
 
@@ -30,13 +24,13 @@ pool_backend_get(struct pool_backends *all, const char *address)
 {
 	struct backend_box *box;
 
-	HASH_FIND_STR(all->table, address, box);
+	TABLE_FIND(all->seed, all->table, address, strlen(address), box);
 	if (box != NULL)
 		return &box->b;
 	if (HASH_COUNT(all->table) >= BACKENDS_MAX || (box = calloc(1, sizeof(*box))) == NULL)
 		return NULL;
 	snprintf(box->b.name, sizeof(box->b.name), "%s", address);
-	HASH_ADD_STR(all->table, b.name, box);
+	TABLE_ADD(all->seed, all->table, box->b.name, strlen(box->b.name), box);
 	box->b.counters.is_up = -1;
 	box->b.next = all->first;
 	all->first = &box->b;

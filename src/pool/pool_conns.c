@@ -4,6 +4,7 @@
  */
 #include "pool/pool_set_state.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "session/seal.h"
 
@@ -327,7 +328,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 		close_dirty(srv);
 		return;
 	}
-	order.seed = pool_set_random(entry->set);
+	order.seed = random_next(&entry->set->random);
 	entry->counters.seals += order.parts != 0;
 	pool_conn_washing(entry->policy, srv->conn);
 	server_reset(srv, &order, now_us);
@@ -361,6 +362,6 @@ pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t 
 				     .is_last = (parts & STATE_BACKEND) != 0,
 				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED)) };
 
-	order.seed = pool_set_random(entry->set);
+	order.seed = random_next(&entry->set->random);
 	server_reset(srv, &order, now_us);
 }

@@ -1,16 +1,10 @@
 /* src/pool/pool_database.c - see pool_database.h. */
 #include "pool/pool_database.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define DATABASE_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1)
 
@@ -33,11 +27,11 @@ tenant_of(struct pool_databases *all, const char *database)
 	unsigned len = (unsigned)strcspn(database, "/");
 	struct pool_tenant *t;
 
-	HASH_FIND(hh, all->tenants, database, len, t);
+	TABLE_FIND(all->seed, all->tenants, database, len, t);
 	if (t == NULL) {
 		t = xcalloc(1, sizeof(*t));
 		snprintf(t->name, sizeof(t->name), "%.*s", (int)len, database);
-		HASH_ADD(hh, all->tenants, name, len, t);
+		TABLE_ADD(all->seed, all->tenants, t->name, len, t);
 	}
 	return t;
 }
@@ -64,7 +58,7 @@ database_find(const struct pool_databases *all, bool is_of_tenant, const char *n
 	char key[DATABASE_KEY_MAX];
 
 	database_put_key(key, is_of_tenant, name);
-	HASH_FIND_STR(all->table, key, box);
+	TABLE_FIND(all->seed, all->table, key, strlen(key), box);
 	return box;
 }
 
@@ -89,7 +83,7 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 		d->tenant->databases++;
 	}
 	database_put_key(box->key, is_of_tenant, name);
-	HASH_ADD_STR(all->table, key, box);
+	TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box);
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->born = ++all->last_born;

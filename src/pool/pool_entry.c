@@ -4,21 +4,15 @@
  */
 #include "pool/pool_set_state.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "dedicated/fate_asker.h"
 #include "dedicated/notify_listener.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-/* The hash is seeded, as clients choose the names; uthash takes the seed from the variable of this name. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), set->seed))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
@@ -245,8 +239,8 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 		notify_listeners_renew(entry);
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
-		entry->policy =
-		    pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters, pool_set_random(set), now_us);
+		entry->policy = pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters,
+					 random_next(&set->random), now_us);
 	} else
 		pool_reconfigure(entry->policy, &ps, now_us);
 	set_limits(entry);
@@ -279,7 +273,7 @@ pool_entry_new(struct pool_set *set, const char *database, const char *user, uin
 		return NULL;
 	}
 	box->key_len = entry_put_key(box->key, box->e.database->is_of_tenant, database, user);
-	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
+	TABLE_ADD(set->seed, set->table, box->key, box->key_len, box);
 	box->e.next = set->first;
 	if (box->e.next != NULL)
 		box->e.next->before = &box->e;
@@ -327,7 +321,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return NULL;
 	key_len = entry_put_key(key, db->upstream->is_of_tenant, database, server_user);
-	HASH_FIND(hh, set->table, key, (unsigned)key_len, box);
+	TABLE_FIND(set->seed, set->table, key, key_len, box);
 	if (box == NULL)
 		box = pool_entry_new(set, database, server_user, now_us, why);
 	if (box == NULL)

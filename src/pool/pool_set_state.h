@@ -66,13 +66,6 @@ pool_set_now(const struct pool_set *set)
 	return *set->env->now_us;
 }
 
-static inline uint64_t
-pool_set_random(struct pool_set *set)
-{
-	set->random = set->random * 6364136223846793005u + 1442695040888963407u;
-	return set->random >> 16;
-}
-
 /* A name under which clients log in to a pool whose servers log in as somebody else. */
 struct pool_user {
 	struct pool_user *next;

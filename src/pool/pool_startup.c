@@ -1,14 +1,8 @@
 /* src/pool/pool_startup.c - see pool_startup.h. */
 #include "pool/pool_startup.h"
+#include "base/table.h"
 
 #include <stdlib.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 struct startup_image {
 	const struct image *key;
@@ -21,14 +15,14 @@ startup_find(const struct pool_startups *all, const struct image *raw)
 {
 	struct startup_image *s;
 
-	HASH_FIND_PTR(all->table, &raw, s);
+	TABLE_FIND(all->seed, all->table, &raw, sizeof(void *), s);
 	return s;
 }
 
 static void
 put_last(struct pool_startups *all, struct startup_image *s)
 {
-	HASH_ADD_PTR(all->table, key, s);
+	TABLE_ADD(all->seed, all->table, &s->key, sizeof(void *), s);
 }
 
 static void

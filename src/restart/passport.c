@@ -6,15 +6,13 @@
 #include "state/state.h"
 #include "statements/statements.h"
 
-#include "base/alloc.h"
 #include "wire/frame.h"
+#include "base/table.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define SHELF_MAX ((uint32_t)1 << 20) /* pools, and texts */
 
@@ -122,7 +120,7 @@ find_sent(const struct passport_office *o, const void *what, uint64_t id)
 {
 	struct sent *found, key = { .key = { what, id } };
 
-	HASH_FIND(hh, o->sent, &key.key, sizeof(key.key), found);
+	TABLE_FIND(0, o->sent, &key.key, sizeof(key.key), found);
 	return found;
 }
 
@@ -135,7 +133,7 @@ note_sent(struct passport_office *o, const void *what, uint64_t id, struct state
 	s->key.id = id;
 	s->st = st;
 	s->number = number;
-	HASH_ADD(hh, o->sent, key, sizeof(s->key), s);
+	TABLE_ADD(0, o->sent, &s->key, sizeof(s->key), s);
 }
 
 /* Pools are not freed while they have clients, and have none left when they are. */

@@ -1,17 +1,11 @@
 /* src/server/hosts.c - see hosts.h. */
 #include "server/hosts.h"
 
-#include "base/alloc.h"
 #include "base/backoff.h"
+#include "base/table.h"
 
 #include <stdbool.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), h->seed))
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 #define SILENT_FIRST_US UINT64_C(1000000)
 #define SILENT_MOST_US (15 * SILENT_FIRST_US)
@@ -65,7 +59,7 @@ find(const struct hosts *h, const char *address)
 	struct silent_host *host = NULL;
 
 	if (h != NULL)
-		HASH_FIND_STR(h->table, address, host);
+		TABLE_FIND(h->seed, h->table, address, strlen(address), host);
 	return host;
 }
 
@@ -97,7 +91,7 @@ hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
 	if (host == NULL) {
 		host = xcalloc(1, sizeof(*host) + len + 1);
 		memcpy(host->address, address, len + 1);
-		HASH_ADD_KEYPTR(hh, h->table, host->address, len, host);
+		TABLE_ADD(h->seed, h->table, host->address, len, host);
 	}
 	host->due_us = now_us + backoff_us(host->count, SILENT_FIRST_US, SILENT_MOST_US, &h->random);
 	host->count++;

@@ -6,9 +6,7 @@
 /* Ids are our own and consecutive, so a multiplication spreads them well enough. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)(*(const uint64_t *)(key)*0x9e3779b97f4a7c15ull >> 32))
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
+#include "base/table.h"
 
 struct server_statement {
 	uint64_t id;

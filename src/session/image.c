@@ -14,10 +14,8 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#include "base/alloc.h"
 #include "base/mentions.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
+#include "base/table.h"
 
 struct image {
 	UT_hash_handle hh;

@@ -6,6 +6,7 @@
  * over what has changed there.
  */
 #include "session/statement_store.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +15,6 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 struct statement_home {
 	struct statement_store *store;
@@ -71,12 +69,12 @@ statement_home_get(struct statement_store *store, const char *name)
 	size_t len = strlen(name);
 	struct statement_home *home;
 
-	HASH_FIND(hh, store->homes, name, (unsigned)len, home);
+	TABLE_FIND(store->seed, store->homes, name, len, home);
 	if (home == NULL) {
 		home = xcalloc(1, sizeof(*home) + len + 1);
 		memcpy(home->name, name, len + 1);
 		home->store = store;
-		HASH_ADD_KEYPTR(hh, store->homes, home->name, (unsigned)len, home);
+		TABLE_ADD(store->seed, store->homes, home->name, len, home);
 	}
 	home->refs++;
 	return home;

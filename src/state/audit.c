@@ -2,17 +2,11 @@
 #include "state/audit.h"
 
 #include "sql/scan.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), a->seed))
-#include "base/alloc.h"
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 
 struct entry {
 	UT_hash_handle hh;
@@ -88,12 +82,12 @@ entry_of(struct audit *a, const char *database, const char *user, const char *ap
 	snprintf(row->application, sizeof(row->application), "%s", application);
 	made->key_len = (size_t)snprintf(made->key, sizeof(made->key), "%s%c%s%c%s", row->database, 0, row->user, 0,
 					 row->application);
-	HASH_FIND(hh, a->table, made->key, (unsigned)made->key_len, found);
+	TABLE_FIND(a->seed, a->table, made->key, made->key_len, found);
 	if (found != NULL) {
 		free(made);
 		return found;
 	}
-	HASH_ADD(hh, a->table, key, (unsigned)made->key_len, made);
+	TABLE_ADD(a->seed, a->table, &made->key, made->key_len, made);
 	return made;
 }
 

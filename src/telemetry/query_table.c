@@ -1,16 +1,14 @@
 /* src/telemetry/query_table.c - see query_table.h. */
 #include "telemetry/query_table.h"
 
-#include "base/alloc.h"
 #include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
+#include "base/table.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#define uthash_fatal(msg) abort()
-#include <uthash.h>
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 128
@@ -162,7 +160,7 @@ make(struct query_table *t, uint64_t key, const struct request_report *r, uint64
 				     .application = copy_name(r->application),
 				     .query = xstrdup(text),
 				     .first_wall_us = r->wall_us };
-	HASH_ADD(hh, t->entries, key, sizeof(e->key), e);
+	TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e);
 	TAILQ_INSERT_HEAD(&t->used, e, used);
 	return e;
 }
@@ -193,7 +191,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 		return;
 	fingerprint = find_fingerprint(t, report, text);
 	key = key_of(t, report, fingerprint);
-	HASH_FIND(hh, t->entries, &key, sizeof(key), e);
+	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
 	if (e == NULL)
 		e = make(t, key, report, fingerprint, text);
 	else if (e != TAILQ_FIRST(&t->used)) {
