@@ -7,16 +7,17 @@
  *           that touch state, or run text or what a string names
  *   fun     the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
  *           C of the extensions in the list touches nothing but by the functions in signs
- *   named   what can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's
- *           type is the database's own, else by that type; by both if constants alone could choose it
- *   lying   functions that are declared IMMUTABLE and are not plainly so
- *   tree    stored expressions: pg_depend records no call in them of PostgreSQL's own functions
- *   edge    what PostgreSQL stores: whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk
- *           of writing (triggers, defaults, checks); a, of bodies that write or do DDL, makes that a risk always; r
- *           drops it; k, as p, and K, as w, keep constants of lying functions as long as the backend lives (PostgreSQL
- *           computes those of indexes, checks and statistics when it plans, for foreign keys, too). Classes:
- * pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL reach the
- * closure; chain: from a name back to its cause, the shortest way, as reach finds in that order
+ *   words   of bodies: $ parts them, as a word may follow a dollar quote, a parameter or a number without a space;
+ * names that have one, or begin with a digit, are searched for as they are, like those that are not ASCII named   what
+ * can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's type is the
+ * database's own, else by that type; by both if constants alone could choose it lying   functions that are declared
+ * IMMUTABLE and are not plainly so tree    stored expressions: pg_depend records no call in them of PostgreSQL's own
+ * functions edge    what PostgreSQL stores: whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it
+ * a risk of writing (triggers, defaults, checks); a, of bodies that write or do DDL, makes that a risk always; r drops
+ * it; k, as p, and K, as w, keep constants of lying functions as long as the backend lives (PostgreSQL computes those
+ * of indexes, checks and statistics when it plans, for foreign keys, too). Classes: pg_depend's, and 0 the whole
+ * database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL reach the closure; chain: from a name
+ * back to its cause, the shortest way, as reach finds in that order
  *
  * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
  * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER": of opaque SQL, and of any; 'n', a custom setting that this code
@@ -31,15 +32,19 @@
 #define DATABASE_CODE_VERSION_ROW \
 	"SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), '' FROM (SELECT oid, xmin AS x FROM pg_proc " \
 	"UNION ALL SELECT oid, xmin FROM pg_type WHERE oid >= 16384 AND typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') " \
-	"UNION ALL SELECT oid, hashtext(relname || relkind::text)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' LIMIT 1) " \
+	"UNION ALL SELECT oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' LIMIT 1) " \
 	"UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE attrelid >= 16384 AND atttypid >= 16384 AND attnum > 0 UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384 " \
 	"UNION ALL SELECT oid, xmin FROM pg_policy UNION ALL SELECT oid, xmin FROM pg_attrdef UNION ALL SELECT oid, xmin FROM pg_constraint WHERE conbin IS NOT NULL OR contype = 'f' UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal " \
 	"UNION ALL SELECT indexrelid, xmin FROM pg_index WHERE indexrelid >= 16384 AND (indexprs IS NOT NULL OR indpred IS NOT NULL) UNION ALL SELECT oid, xmin FROM pg_statistic_ext UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits " \
 	"UNION ALL SELECT oid, xmin FROM pg_operator UNION ALL SELECT oid, xmin FROM pg_opclass WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_amproc WHERE oid >= 16384 " \
 	"UNION ALL SELECT rngtypid, xmin FROM pg_range WHERE rngtypid >= 16384 UNION ALL SELECT oid, xmin FROM pg_cast UNION ALL SELECT oid, xmin FROM pg_language UNION ALL SELECT oid, xmin FROM pg_event_trigger " \
 	"UNION ALL SELECT oid, xmin FROM pg_extension UNION ALL SELECT objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259) UNION ALL SELECT oid, xmin FROM pg_foreign_server " \
-	"UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper UNION ALL SELECT setrole, xmin FROM pg_db_role_setting) AS versions "
+	"UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper UNION ALL SELECT oid, xmin FROM pg_ts_template WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_ts_parser WHERE oid >= 16384 " \
+	"UNION ALL SELECT oid, xmin FROM pg_conversion WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_transform UNION ALL SELECT setrole, xmin FROM pg_db_role_setting) AS versions "
 #define DATABASE_CODE_VERSION DATABASE_CODE_SETTINGS MESSAGE_OURS DATABASE_CODE_VERSION_ROW
+#define DATABASE_CODE_WORDS \
+	"LATERAL (SELECT CASE WHEN w BETWEEN '0' AND ':' THEN regexp_replace(w, '^[0-9]+(e[0-9]+)?', '') ELSE w END AS w FROM unnest(string_to_array(translate(src, " \
+	"E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?$`\\\\', repeat(' ', 36)), ' ')) AS w)"
 #define DATABASE_CODE_SQL DATABASE_CODE_SETTINGS MESSAGE_OURS \
 	"WITH RECURSIVE remote AS MATERIALIZED ( SELECT CASE WHEN (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') + (SELECT count(*) FROM pg_foreign_server) > 0 THEN 767 ELSE 255 END AS anything, " \
 	"min(pronamespace::regnamespace::text) AS fdw_schema, count(*) AS fdws FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all' " \
@@ -72,15 +77,14 @@
 	"SELECT lower(typname::text COLLATE \"C\") AS word FROM (SELECT typname, CASE WHEN typtype = 'c' AND NOT oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384 UNION SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) THEN " \
 	"(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) ELSE oid::text END AS made_of FROM (SELECT *, count(*) OVER " \
 	"(PARTITION BY typname) AS times FROM pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')) AS t WHERE times > 1) AS t GROUP BY typname HAVING count(DISTINCT made_of) > 1 " \
-	"), word AS MATERIALIZED ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, unnest(string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' " \
-	"', 35)), ' ')) AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
+	"), word AS MATERIALIZED ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, " DATABASE_CODE_WORDS " AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
 	"UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])) " \
 	"), writes AS MATERIALIZED ( SELECT DISTINCT oid FROM word WHERE word IN ('insert', 'update', 'delete', 'merge', 'copy', 'alter', 'refresh') " \
-	"), readers AS MATERIALIZED ( SELECT word, word ~ '^[0-9]|[^a-z0-9_$]' AS is_odd FROM (SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT " \
+	"), readers AS MATERIALIZED ( SELECT word, word ~ '^[0-9]|[^a-z0-9_]' AS is_odd FROM (SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT " \
 	"lower(relname::text COLLATE \"C\") FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT oprname FROM pg_operator o JOIN fun f ON f.oid = oprcode WHERE provolatile <> 'i' UNION SELECT " \
 	"unnest('{cast,execute,user,current_user,current_role,session_user,system_user,current_catalog,current_schema,current_date,current_time,current_timestamp,localtime,localtimestamp,today,tomorrow,yesterday}'::text[])) AS r " \
 	"), lying AS MATERIALIZED ( SELECT oid FROM fun f WHERE provolatile = 'i' AND NOT (is_known AND lanname IN ('c', 'sql')) AND CASE WHEN lanname = 'internal' THEN prosrc <> 'aggregate_dummy' AND prosrc IN (SELECT prosrc FROM pg_proc WHERE prolang = " \
-	"12 AND provolatile <> 'i') ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM unnest(string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?`\\\\', repeat(' ', 35)), ' ')) AS w WHERE w IN (SELECT " \
+	"12 AND provolatile <> 'i') ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM " DATABASE_CODE_WORDS " AS w WHERE w IN (SELECT " \
 	"word FROM readers)) OR EXISTS (SELECT FROM readers WHERE is_odd AND strpos(f.src, replace(word, '\"', '\"\"')) > 0) OR EXISTS (SELECT FROM pg_cast c JOIN fun g ON g.oid = castfunc WHERE g.provolatile <> 'i') END " \
 	"), tree(class, oid, w, tree) AS MATERIALIZED ( SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, ev_qual) FROM pg_rewrite WHERE oid >= 16384 UNION ALL SELECT 1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy " \
 	"UNION ALL SELECT 1259, adrelid, true, adbin::text FROM pg_attrdef UNION ALL SELECT 1259, conrelid, true, conbin::text FROM pg_constraint WHERE conbin IS NOT NULL AND oid >= 16384 " \
@@ -98,7 +102,7 @@
 	"UNION ALL SELECT 1255, oid, false, parts, proname FROM own WHERE oid >= 16384 UNION ALL SELECT 1255, oid, false, 1024, lanname FROM fun WHERE is_sql AND NOT (is_known AND lanname = 'sql') " \
 	"UNION ALL SELECT 1255, oid, false, 3072, 'IMMUTABLE' FROM lying UNION ALL SELECT 1255, oid, false, 3072, 'a moment' FROM fun WHERE is_sql AND src ~ $r$\\m(today|tomorrow|yesterday|now(?!\\s*[(]))\\M$r$ " \
 	"UNION ALL SELECT 1255, f.oid, false, CASE WHEN config ~ 'search_path=' THEN 1 ELSE 4096 END, 'types in several schemas' FROM fun f WHERE (SELECT count(*) FROM ambiguous) > 0 AND (config ~ 'search_path=' OR lanname = 'plpgsql' AND (is_big OR oid " \
-	"IN (SELECT oid FROM word JOIN ambiguous USING (word)) OR EXISTS (SELECT FROM ambiguous WHERE word ~ '^[0-9]|[^a-z0-9_$]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0))) " \
+	"IN (SELECT oid FROM word JOIN ambiguous USING (word)) OR EXISTS (SELECT FROM ambiguous WHERE word ~ '^[0-9]|[^a-z0-9_]' AND strpos(f.src, replace(word, '\"', '\"\"')) > 0))) " \
 	"UNION ALL SELECT 1255, oid, false, 1024, 'rights' FROM fun WHERE provolatile = 'i' AND proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0) " \
 	"UNION ALL SELECT class, t.oid, w, parts, proname FROM (SELECT * FROM tree WHERE tree ~ (SELECT ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' FROM own)) AS t JOIN own o ON t.tree ~ (':(func|opfunc)id ' || o.oid || ' ') " \
 	"UNION ALL SELECT class, oid, w, 1, 'pg_settings' FROM tree WHERE tree ~ (':relid ' || 'pg_settings'::regclass::oid || ' ') " \
@@ -122,7 +126,7 @@
 	"UNION ALL SELECT 2617, o, 2617, oid, 'p' FROM pg_operator, unnest(ARRAY[oprcom, oprnegate]) AS o WHERE oid >= 16384 AND o <> 0 " \
 	"UNION ALL SELECT 2605, oid, 1247, t, 'p' FROM pg_cast, unnest(ARRAY[castsource, casttarget]) AS t WHERE oid >= 16384 AND t >= 16384 " \
 	"UNION ALL SELECT 2605, oid, 0, 0, 'p' FROM pg_cast WHERE oid >= 16384 AND castsource < 16384 AND casttarget < 16384 UNION ALL SELECT 2616, oid, 0, 0, 'p' FROM pg_opclass WHERE oid >= 16384 AND opcintype < 16384 AND opcdefault " \
-	"UNION ALL SELECT 2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 1255, amproc, 2753, amprocfamily, 'p' FROM pg_amproc WHERE oid >= 16384 " \
+	"UNION ALL SELECT 2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 2617, amopopr, 2753, amopfamily, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 1255, amproc, 2753, amprocfamily, 'p' FROM pg_amproc WHERE oid >= 16384 " \
 	"UNION ALL SELECT 1255, amproc, CASE WHEN t < 16384 THEN 0 ELSE 1247 END, CASE WHEN t < 16384 THEN 0 ELSE t END, 'p' FROM pg_amproc, unnest(ARRAY[amproclefttype, amprocrighttype]) AS t WHERE oid >= 16384 AND amprocfamily < 16384 " \
 	"UNION ALL SELECT 1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND refobjid >= 16384 AND classid IN (3601, 3764, 2607) UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger " \
 	"UNION ALL SELECT 3466, 0, 1255, oid, 'a' FROM word WHERE word IN ('alter', 'drop', 'grant', 'revoke', 'comment', 'refresh', 'security', 'import', 'reindex') OR word = 'into' AND lanname = 'sql' " \
@@ -130,7 +134,7 @@
 	"UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM word w JOIN vocabulary v ON v.name = w.word " \
 	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, unnest(string_to_array(translate(replace(lower(encode(tgargs, 'escape') COLLATE \"C\"), $r$\\000$r$, ' '), '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > 0 " \
 	"UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '\"', '\"\"')) > 0 WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ " \
-	"'^[0-9]|[^a-z0-9_$]' " \
+	"'^[0-9]|[^a-z0-9_]' " \
 	"), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, CASE WHEN mode IN ('w', 'K') THEN true WHEN mode = 'a' THEN false ELSE r.w END, CASE WHEN mode IN ('k', 'K') AND r.parts & 2048 <> 0 THEN " \
 	"r.parts | 4096 ELSE r.parts END FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid WHERE NOT (r.w AND mode = 'r') " \
 	"), reached AS MATERIALIZED ( SELECT class, oid, min(n) AS n FROM (SELECT *, row_number() OVER () + CASE WHEN parts & 1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r GROUP BY class, oid " \

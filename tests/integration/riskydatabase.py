@@ -572,6 +572,17 @@ def _(m, t):
     return Thing("p", name)
 
 
+@hop("exclusion constraint", "fv")
+def _(m, t):
+    symbol, name, used = m.symbol(), m.name(), m.helper(t.name, "x int, y int", "bool", "x = y")
+    m.run(f"CREATE OPERATOR {symbol} (LEFTARG = int, RIGHTARG = int, FUNCTION = {used}, COMMUTATOR = {symbol})")
+    m.run(f"CREATE OPERATOR CLASS {name} FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 {symbol}, OPERATOR 4 >=, OPERATOR 5 >, "
+          "FUNCTION 1 btint4cmp(int, int)")
+    table = m.table()
+    m.run(f"INSERT INTO {table} VALUES (1); ALTER TABLE {table} ADD EXCLUDE USING btree (a {name} WITH {symbol})")
+    return Thing("p", table)
+
+
 @hop("default operator class of PostgreSQL's type", "fv")
 def _(m, t):
     ordering(m, t, "point", True)

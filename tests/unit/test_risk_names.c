@@ -87,6 +87,8 @@ static const struct {
 	{ "SELECT 1e5like'b'", N },
 	{ "SELECT 1e5t", R },
 	{ "SELECT $1t", R },
+	{ "SELECT $$a$$t", R },
+	{ "SELECT $a$ $$ $a$into u", ALL },
 	{ "SELECT caf\xc3\xa9 FROM u", X | CALLED_X },
 	{ "SELECT \x83|(1)", X | CALLED_X }, /* one letter in SJIS */
 	{ "SELECT \"caf\xc3\xa9\" FROM u", X | CALLED_X },

@@ -221,6 +221,12 @@ EXPECTED = {                        # what the database has, SQL, and which part
     "a setting of a function": (PLAIN.format("sql", "SELECT 1") + " SET search_path = pg_temp", "SELECT f(1)", TEMP | SEED, STATE),
     "a long body": (PLAIN.format("sql", "SELECT 1 -- " + "x" * 66000), "SELECT f(1)", ANYTHING, STATE),
     "SELECT INTO of a body": (PLAIN.format("sql", "SELECT 1 AS v INTO made; SELECT 1"), "SELECT f(1)", TEMP, STATE),
+    **{f"SELECT INTO behind {form}": (
+        "SET LOCAL check_function_bodies = off; CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); END'; "
+        "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION e(); "
+        f"CREATE FUNCTION f(x int) RETURNS int LANGUAGE sql AS $body$ SELECT {form}into made $body$", "SELECT f(1)", TEMP | LOCKS, STATE) for form in ("$$x$$", "$q$x$q$", "$1", "1", "1e5")},
+    "a name with a dollar": ("CREATE FUNCTION n$1() RETURNS int LANGUAGE sql AS 'SELECT pg_advisory_lock(1); SELECT 1'; " + PLAIN.format("sql", "SELECT n$1()"),
+                             "SELECT f(1)", LOCKS, STATE),
     "crosstab() in a view": ("CREATE EXTENSION tablefunc; CREATE VIEW v AS SELECT * FROM crosstab('SELECT 1, 2, 3') AS x(a int, b int)", "SELECT * FROM v",
                              ANYTHING, STATE),
     "pg_settings in a view": ("CREATE VIEW v AS SELECT * FROM pg_settings", "UPDATE v SET setting = 1", SETTINGS, STATE),
@@ -250,6 +256,23 @@ EXPECTED = {                        # what the database has, SQL, and which part
     "a support function of PostgreSQL's own family": (
         "CREATE FUNCTION f(int, text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); RETURN 0; END'; "
         "ALTER OPERATOR FAMILY integer_ops USING btree ADD FUNCTION 1 (int, text) f(int, text)", "SELECT 1", LOCKS, STATE),
+    "a conversion": ("CREATE FUNCTION f(int, int, cstring, internal, int, bool) RETURNS int LANGUAGE c STRICT AS '$libdir/utf8_and_iso8859_1', 'iso8859_1_to_utf8'; "
+                     "CREATE DEFAULT CONVERSION c FOR 'LATIN1' TO 'UTF8' FROM f", "SELECT 1", 511, STATE),
+    "a transform": ("CREATE TYPE k AS (v int); CREATE FUNCTION f(internal) RETURNS internal IMMUTABLE LANGUAGE c AS '$libdir/pgcrypto', 'pg_random_uuid'; "
+                    "CREATE TRANSFORM FOR k LANGUAGE plpgsql (FROM SQL WITH FUNCTION f(internal)); "
+                    "CREATE FUNCTION g(k) RETURNS int TRANSFORM FOR TYPE k LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "SELECT g(NULL)", ANYTHING, STATE),
+    "a table's access method": ("CREATE FUNCTION f(internal) RETURNS table_am_handler LANGUAGE internal AS 'heap_tableam_handler'; "
+                                "CREATE ACCESS METHOD m TYPE TABLE HANDLER f; CREATE TABLE t (v int) USING m; CREATE OR REPLACE FUNCTION f(internal) "
+                                "RETURNS table_am_handler LANGUAGE c AS '$libdir/pgcrypto', 'pg_random_uuid'", "SELECT * FROM t", 511, STATE),
+    "a wrapper's validator": ("CREATE FUNCTION f(text[], oid) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); END'; "
+                              "CREATE FOREIGN DATA WRAPPER w VALIDATOR f", "CREATE SERVER s FOREIGN DATA WRAPPER w", LOCKS, STATE),
+    "CASE with an operator of PostgreSQL's types": (
+        "CREATE FUNCTION f(int, int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); RETURN true; END'; "
+        "CREATE OPERATOR = (LEFTARG = int, RIGHTARG = int, FUNCTION = f)", "SELECT CASE 1 WHEN 1 THEN 1 END", LOCKS, STATE),
+    "CASE with an operator of any enum": (
+        "CREATE FUNCTION f(anyenum, anyenum) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); RETURN true; END'; "
+        "CREATE OPERATOR = (LEFTARG = anyenum, RIGHTARG = anyenum, FUNCTION = f); CREATE TYPE k AS ENUM ('a'); CREATE TABLE t (v k)",
+        "SELECT CASE v WHEN 'a' THEN 1 END FROM t", LOCKS, STATE),
     "ANALYZE of whatever there is": ("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN ANALYZE; END'", "SELECT f()", ANYTHING, STATE),
     "a hash function of a partitioned table": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_advisory_lock(1); END"),
                                                "SELECT satisfies_hash_partition('t'::regclass, 2, 0, 5)", LOCKS, STATE),
@@ -278,6 +301,29 @@ def test_a_parameter_has_the_risk_of_its_type(postgres):
         names = risky.names_of(cursor)
         cursor.execute("ROLLBACK")
     assert [names.risk_of("SELECT $1", [oids]) for oids in (oid, array, 23)] == [LOCKS, LOCKS, 0]
+
+
+# What changes the answer without a change of any function, type or table.
+CHANGES = {
+    "a template of text search": "CREATE TEXT SEARCH TEMPLATE x (LEXIZE = dsimple_lexize)",
+    "a parser of text search": "CREATE TEXT SEARCH PARSER x (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+    "a conversion": "CREATE CONVERSION x FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+    "a transform": "CREATE TRANSFORM FOR int LANGUAGE plpgsql (FROM SQL WITH FUNCTION array_subscript_handler(internal))",
+    "a table's access method": "ALTER TABLE public.users SET ACCESS METHOD x",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_version_is_another_one_after(postgres, change):
+    with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+        def version():
+            cursor.execute(risky.questions()["DATABASE_CODE_VERSION"])
+            return cursor.fetchall()
+        cursor.execute("BEGIN; CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE public.users (v int)")
+        before = version()
+        cursor.execute(CHANGES[change])
+        assert version() != before
+        cursor.execute("ROLLBACK")
 
 
 PGBENCH = ["SELECT abalance FROM pgbench_accounts WHERE aid = 1", "UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 1",
