@@ -132,7 +132,8 @@ void weir_forget_predecessor(struct weir *w); /* fine if there is none */
 void weir_tell_failure(const struct weir *w, int fd,
 		       const struct fail *why); /* fd: as weir_meet_predecessor() got it */
 void weir_predecessor_tick(struct weir *w); /* about every 100 ms */
-bool weir_has_predecessor(const struct weir *w); /* it still has clients */
+bool weir_has_predecessor(const struct weir *w); /* clients still come from there */
+bool weir_predecessor_lives(const struct weir *w); /* the process itself is still there */
 bool weir_is_waiting_for_go(const struct weir *w); /* nothing may be accepted yet */
 void weir_tell_ready(struct weir *w);
 void weir_newcomer_heard(struct exchange *x);

@@ -304,11 +304,8 @@ weir_crossing_heard(struct exchange *x)
 	struct weir *w = x->env->up;
 	struct moving *m = w->moving;
 
-	if (m == NULL) {
-		weir_newcomer_heard(x);
-		return;
-	}
-	for (size_t i = 0; i < CROSSINGS; i++)
+	weir_newcomer_heard(x);
+	for (size_t i = 0; m != NULL && i < CROSSINGS; i++)
 		if (m->crossings[i].number != 0 && m->crossings[i].client == client_of(x) && m->crossings[i].is_taken &&
 		    !m->crossings[i].is_released)
 			release(m, &m->crossings[i]);

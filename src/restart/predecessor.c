@@ -242,9 +242,10 @@ weir_newcomer_heard(struct exchange *x)
 
 		if (n->number == 0 || n->client != client_of(x))
 			continue;
-		if (n->is_ours)
+		if (n->is_ours) {
 			begin(p, n);
-		else
+			weir_predecessor_tick(w); /* there may be nobody else to wait for */
+		} else
 			take_if_heard(p, n);
 		return;
 	}
@@ -346,10 +347,10 @@ settle_newcomers(struct predecessor *p, bool are_ours)
 		struct newcomer *n = &p->newcomers[i];
 		struct client *c = n->client;
 
-		if (n->number == 0)
+		if (n->number == 0 || n->is_ours)
 			continue;
-		if (are_ours || n->is_ours) {
-			begin(p, n);
+		if (are_ours) {
+			on_yours(p, n, NULL, 0);
 			continue;
 		}
 		forget_newcomer(n);
@@ -371,13 +372,15 @@ on_closed(void *arg)
 
 static const struct link_ops link_ops = { on_message, on_drained, on_closed };
 
-static bool
-has_newcomers(const struct predecessor *p)
+/* How many newcomers there are that is_ours holds for, or does not. */
+static size_t
+count_newcomers(const struct predecessor *p, bool is_ours)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
-		if (p->newcomers[i].number != 0)
-			return true;
-	return false;
+		count += p->newcomers[i].number != 0 && p->newcomers[i].is_ours == is_ours;
+	return count;
 }
 
 void
@@ -388,6 +391,9 @@ weir_forget_predecessor(struct weir *w)
 	if (p == NULL)
 		return;
 	settle_newcomers(p, false);
+	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
+		if (p->newcomers[i].number != 0)
+			begin(p, &p->newcomers[i]);
 	w->predecessor = NULL;
 	listeners_close_inherited(w->listeners, false);
 	link_free(p->link);
@@ -405,7 +411,7 @@ weir_predecessor_tick(struct weir *w)
 		return;
 	/* Its sockets are closed a moment before it is dead. */
 	is_sure = is_dead(p) || w->now_us - p->lost_us >= LOST_MAX_US;
-	if (!is_sure && (p->is_waiting || has_newcomers(p)))
+	if (!is_sure && (p->is_waiting || count_newcomers(p, false) > 0))
 		return;
 	if (p->is_waiting && !is_dead(p)) {
 		log_error(w->log, "restart: process %ld goes on without this one", (long)p->pid);
@@ -417,6 +423,8 @@ weir_predecessor_tick(struct weir *w)
 		go(p);
 	}
 	settle_newcomers(p, is_dead(p));
+	if (count_newcomers(p, true) > 0)
+		return; /* the listener catches up for them, or gives it up in a moment */
 	weir_end_far_cancels(w);
 	log_info(w->log,
 		 "restart: process %ld, the one before this, has ended: %" PRIu32 " clients came from there in %" PRIu64
@@ -470,6 +478,12 @@ bool
 weir_has_predecessor(const struct weir *w)
 {
 	return w->predecessor != NULL;
+}
+
+bool
+weir_predecessor_lives(const struct weir *w)
+{
+	return w->predecessor != NULL && (w->predecessor->is_waiting || !is_dead(w->predecessor));
 }
 
 bool

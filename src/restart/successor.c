@@ -93,7 +93,7 @@ may_restart(const struct weir *w, struct fail *why)
 {
 	if (w->successor != NULL)
 		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)w->successor->pid);
-	if (weir_has_predecessor(w)) {
+	if (weir_predecessor_lives(w)) { /* else its last clients may still be on their way, and can move again */
 		fail_set(why, "55000", "the last restart is not over: the process before this one still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}

@@ -69,6 +69,47 @@ def test_many_restarts_under_load(weir):
     assert {port: before[port] for port in load.ports} == {port: after.get(port) for port in load.ports}
 
 
+def test_a_restart_right_behind_another(weir):
+    """The last client to come listens: it is here before its listener has caught up, and the process before has ended."""
+    weir.start()
+    with weir.raw() as wire:
+        wire.query("LISTEN news")
+        for turn in range(5):
+            weir.restart()
+            weir.postgres.query(f"NOTIFY news, '{turn}'")
+            assert heard(wire) == str(turn)
+        assert wire.has_nothing_more()
+
+
+def test_what_both_processes_have_heard_comes_once(weir, tap):
+    """However long the new one's listener takes to catch up, and whether the old process is there or not."""
+    weir.start()
+    old = weir.process
+    with weir.raw() as wire:
+        wire.query("LISTEN news")
+        weir.configure(upstream=weir.upstream(port=tap.port))
+        weir.write_config()                                          # for the new process
+        tap.connect_delay = 0.3                                      # its listener comes when the old one stands still
+        weir.restart(wait=False)
+        wait_until(lambda: tap.accepted_count == 1)
+        old.send_signal(signal.SIGSTOP)
+        weir.wait_log(f"[{weir.process.pid}] INFO: pool app/web: server")     # listens
+        tap.stall()
+        weir.postgres.query("NOTIFY news, 'once'")
+        old.send_signal(signal.SIGCONT)
+        wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+        with pytest.raises(rawwire.WireTimeout):
+            wire.read(timeout=0.2)
+        tap.unstall()
+        assert heard(wire) == "once"
+        weir.postgres.query("NOTIFY news, 'next'")
+        assert heard(wire) == "next"
+
+
+def heard(wire):
+    return wire.read_until("A")[-1].body[4:].split(b"\0")[1].decode()
+
+
 # --- what crosses ---
 
 def test_statements_of_the_protocol_and_half_a_message(weir):
