@@ -129,6 +129,47 @@ def test_what_is_never_followed_keeps_no_server(weir, numbered):
         assert own_id(wire, numbered, "simple")
 
 
+@pytest.mark.parametrize("how", ["autocommit", "transaction"])
+def test_a_kept_server_is_not_idle_in_a_transaction(weir, numbered, how):
+    """Others are disconnected for that meanwhile."""
+    weir.start(pool_size=2, max_overflow=0, idle_transaction_timeout="300ms")
+    with weir.raw() as wire, weir.raw() as other:
+        if how == "transaction":
+            wire.query("BEGIN")
+        insert(wire, numbered, "simple", 1)
+        if how == "transaction":
+            wire.query("COMMIT")
+        other.query("BEGIN")
+        assert errors(other.read_until("E"))[0].sqlstate == "25P03"
+        assert own_id(wire, numbered, "simple")
+        insert(wire, numbered, "simple", 2)
+        assert kept(weir) == 1
+        wire.query("BEGIN")                              # on the server that it still has
+        assert errors(wire.read_until("E"))[0].sqlstate == "25P03"
+    weir.wait_until(lambda: kept(weir) == 0)
+
+
+def test_in_statement_mode(weir, numbered):
+    """The same; and a transaction block on a kept server is refused as on any other."""
+    weir.start(pool_mode="statement", pool_size=2, max_overflow=0)
+    with weir.raw() as wire, weir.raw() as other:
+        insert(wire, numbered, "simple", 1)
+        assert kept(weir) == 1
+        for _ in range(3):
+            other.ask(query("SELECT 1"))
+        assert own_id(wire, numbered, "simple")
+        insert(wire, numbered, "extended", 2)
+        assert kept(weir) == 1
+        wire.send(query("BEGIN"))
+        assert errors(wire.read_until("E"))[-1].sqlstate == "0A000"
+        wire.wait_closed()
+        weir.wait_until(lambda: kept(weir) == 0)
+        with weir.raw() as third:                        # both servers are free
+            third.send(query("SELECT pg_sleep(0.05)"))
+            assert shape(other.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
+            assert shape(third.read_until("Z")) == "T D C:SELECT 1 Z:I"
+
+
 @pytest.mark.parametrize("command", ["PAUSE", "RECONNECT", "RESTART"])
 def test_a_kept_server_stops_nothing(weir, numbered, command):
     weir.start(pool_size=2, max_overflow=0)

@@ -259,3 +259,27 @@ def test_what_a_parse_and_an_odd_name_leave(weir, postgres, messages):
     for message in messages:
         first.ask(message)
     assert second.query("SELECT current_setting('app.left', true)") in ([[None]], [[""]])
+
+
+KEEP = """CREATE FUNCTION keep() RETURNS int LANGUAGE plpgsql AS $$BEGIN IF false THEN LOAD 'x'; END IF; RETURN 1; END$$;
+    CREATE DOMAIN kept AS int CHECK (VALUE < 10 + keep()); CREATE TYPE pair AS (v kept)"""
+
+
+@pytest.mark.parametrize("sent, name", [("a short one", ""), ("a short one", "one"), ("a long one", ""), ("half of a long one", "")])
+def test_a_server_is_closed_whose_client_leaves_behind_a_parse_that_nothing_washes_off(weir, postgres, sent, name):
+    """No Sync, and no Bind: what the SQL could leave was counted when it was sent, with its first packet."""
+    postgres.query(KEEP, dbname=OWN)
+    begin(weir, pool_size=1, max_overflow=0)
+    gone, next_one = weir.raw(), weir.raw()
+    before = gone.value("SELECT pg_backend_pid()")
+    wait_for_code(weir, "backend")
+    assert next_one.value("SELECT pg_backend_pid()") == before
+    message = rawwire.parse(name, "SELECT '(1)'::pair" + " " * (0 if sent == "a short one" else 1_500_000))
+    if sent == "half of a long one":
+        gone.send(message[:700_000])
+        wait_until(lambda: weir.pool()["sv_active"] == 1)
+    else:
+        gone.send(message + rawwire.flush())
+        assert rawwire.shape(gone.read_until("1")) == "1"
+    gone.leave()
+    assert next_one.value("SELECT pg_backend_pid()") != before
