@@ -100,7 +100,7 @@ open_question(struct blocking *b, const struct pool_entry *e, const struct serve
 {
 	struct question *q;
 
-	if (b->question_count == BLOCKING_QUESTIONS_MAX || !pool_owns_take(pool_set_owns(b->pools), now_us))
+	if (b->question_count == BLOCKING_QUESTIONS_MAX || !pool_set_take_place(b->pools, now_us))
 		return;
 	q = xcalloc(1, sizeof(*q));
 	q->all = b;
@@ -108,7 +108,7 @@ open_question(struct blocking *b, const struct pool_entry *e, const struct serve
 	q->deadline_us = now_us + LIMIT_US;
 	memcpy(q->address, srv->address, sizeof(q->address));
 	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL) < 0) {
-		pool_owns_give(pool_set_owns(b->pools), now_us);
+		pool_set_give_place(b->pools, now_us);
 		free(q);
 		return;
 	}
@@ -294,7 +294,7 @@ on_closed(struct dedicated *d)
 	q->is_open = false;
 	b->open_count--;
 	b->ended_us = *b->env.now_us;
-	pool_owns_give(pool_set_owns(b->pools), b->ended_us);
+	pool_set_give_place(b->pools, b->ended_us);
 }
 
 static const struct dedicated_ops question_ops = {

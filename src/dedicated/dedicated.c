@@ -4,8 +4,6 @@
 #include "base/alloc.h"
 #include "wire/messages.h"
 #include "base/clock.h"
-#include "policy/policy_budget.h"
-#include "pool/pool_set_state.h"
 #include "pool/pool_target.h"
 
 #include <string.h>
@@ -221,12 +219,6 @@ dedicated_close(struct dedicated *d)
 
 /* --- a client's own --- */
 
-struct pool_owns {
-	struct server_env env; /* the pools', with other callbacks */
-	struct budget_member member;
-	uint32_t count;
-};
-
 struct own {
 	struct pool_conn conn; /* must be first: server callbacks pass it; no policy knows it */
 	struct server_target target;
@@ -241,14 +233,6 @@ static struct own *
 own_of(const struct server *srv)
 {
 	return (struct own *)srv->conn;
-}
-
-static struct pool_owns *
-owns_of(const struct server *srv)
-{
-	struct pool_entry *entry = srv->owner;
-
-	return pool_set_owns(entry->set);
 }
 
 static void
@@ -278,16 +262,10 @@ own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const s
 {
 	struct own *own = own_of(srv);
 	const struct pool_own_ops *ops = own->ops;
-
-	struct pool_entry *entry = srv->owner;
-	struct fail told = *why;
+	struct fail told;
 
 	own->ops = NULL;
-	bouncer_log_refusal(entry, srv, kind, why);
-	if (entry->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
-		fail_detail(&told, "%s", why->theirs);
-		fail_theirs(&told, "login failed");
-	}
+	pool_log_own_refusal(srv->owner, srv, kind, why, &told);
 	if (ops != NULL)
 		ops->on_failed(&told, own->borrower);
 }
@@ -296,68 +274,18 @@ static void
 own_closed(struct server *srv)
 {
 	struct pool_entry *entry = srv->owner;
-	struct pool_owns *owns = owns_of(srv);
 	struct own *own = own_of(srv);
 
 	TAILQ_REMOVE(&entry->servers, srv, all);
-	pool_owns_give(owns, *srv->env->now_us);
+	pool_set_give_place(entry->set, *srv->env->now_us);
 	srv->conn = NULL;
 	srv->target = NULL;
 	own_free(own);
 }
 
 /* Such servers are never pinged, cleaned or idle. */
-static const struct server_owner_ops own_owner_ops = { own_ready, NULL,		own_failed, no_pinged, nothing,
-						       no_why,	  no_probe_row, no_pinged,  own_closed };
-
-struct pool_owns *
-pool_owns_new(const struct server_env *env, struct pool_budget *budget)
-{
-	struct pool_owns *owns = xcalloc(1, sizeof(*owns));
-
-	owns->env = *env;
-	owns->env.owner_ops = &own_owner_ops;
-	budget_join(budget, &owns->member, NULL);
-	return owns;
-}
-
-void
-pool_owns_free(struct pool_owns *owns)
-{
-	if (owns == NULL)
-		return;
-	budget_leave(&owns->member);
-	free(owns);
-}
-
-uint32_t
-pool_owns_count(const struct pool_owns *owns)
-{
-	return owns->count;
-}
-
-bool
-pool_owns_take(struct pool_owns *owns, uint64_t now_us)
-{
-	if (!budget_take(&owns->member, now_us))
-		return false;
-	owns->count++;
-	return true;
-}
-
-void
-pool_owns_give(struct pool_owns *owns, uint64_t now_us)
-{
-	owns->count--;
-	budget_moved(&owns->member, PC_LENT, PC_NONE);
-	budget_review(owns->member.budget, now_us);
-}
-
-bool
-pool_owns_is_wanted(const struct pool_owns *owns)
-{
-	return budget_is_wanted(owns->member.budget);
-}
+const struct server_owner_ops dedicated_own_ops = { own_ready, NULL,	     own_failed, no_pinged, nothing,
+						    no_why,    no_probe_row, no_pinged,	 own_closed };
 
 static struct own *
 own_new(struct pool_entry *entry, const char *replication, struct image *settings)
@@ -379,21 +307,20 @@ struct server *
 pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings, const struct pool_own_ops *ops,
 	      void *borrower, uint64_t now_us, struct fail *why)
 {
-	struct pool_owns *owns = pool_set_owns(entry->set);
 	struct server *srv;
 	struct own *own;
 
-	if (!pool_owns_take(owns, now_us)) {
+	if (!pool_set_take_place(entry->set, now_us)) {
 		fail_set(why, "53300", "max_server_connections is used up, and none of them is idle");
 		fail_hint(why, "Raise it, or lower the pool_size of pools.");
 		return NULL;
 	}
 	own = own_new(entry, replication, settings);
-	srv = server_new(&owns->env, &own->target, &own->conn, entry, pool_set_next_id(entry->set),
+	srv = server_new(pool_set_own_env(entry->set), &own->target, &own->conn, entry, pool_set_next_id(entry->set),
 			 pool_set_next_turn(entry->set), NULL, now_us);
 	if (srv == NULL) {
 		own_free(own);
-		pool_owns_give(owns, now_us);
+		pool_set_give_place(entry->set, now_us);
 		fail_set(why, "53200", "no memory for a server connection");
 		return NULL;
 	}

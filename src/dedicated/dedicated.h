@@ -66,17 +66,7 @@ struct server *pool_own_open(struct pool_entry *entry, const char *replication, 
 /* Closes a server whose login is under way; no callback follows. */
 void pool_own_abandon(struct server *srv);
 
-/* --- the count in max_server_connections --- */
-
-struct pool_owns; /* opaque; owned by the pool set */
-struct pool_budget;
-/* budget is borrowed. */
-struct pool_owns *pool_owns_new(const struct server_env *env, struct pool_budget *budget);
-void pool_owns_free(struct pool_owns *owns); /* none may be left; NULL is fine */
-uint32_t pool_owns_count(const struct pool_owns *owns);
-/* Takes a place for a server that the caller opens and closes. Returns false if max_server_connections is used up. */
-bool pool_owns_take(struct pool_owns *owns, uint64_t now_us);
-void pool_owns_give(struct pool_owns *owns, uint64_t now_us);
-bool pool_owns_is_wanted(const struct pool_owns *owns); /* a pool could use the place of an idle one */
+/* For struct pool_companions. */
+extern const struct server_owner_ops dedicated_own_ops;
 
 #endif

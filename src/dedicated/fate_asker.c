@@ -5,7 +5,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
-#include "pool/pool_set_state.h"
+#include "pool/pool_target.h"
 #include "wire/messages.h"
 
 #include <event2/event_struct.h>
@@ -259,7 +259,7 @@ own(struct pool_entry *entry)
 	a->entry = entry;
 	a->conn.ops = &conn_ops;
 	dedicated_env(&a->env, entry->set);
-	a->random = random_next(&entry->set->random);
+	a->random = pool_set_random(entry->set);
 	TAILQ_INIT(&a->questions);
 	event_assign(&a->timer, a->env.base, -1, 0, on_timer, a);
 	return entry->fates = a;

@@ -1,7 +1,7 @@
 /* src/dedicated/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
 #include "base/alloc.h"
+#include "dedicated/fate_asker.h"
 #include "dedicated/notify_state.h"
-#include "pool/pool_set_state.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -46,7 +46,7 @@ new_listener(struct pool_entry *entry, const char *encoding)
 	listener->is_paused = pool_is_paused(entry->policy);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ listener_now(listener);
-	listener->random = random_next(&entry->set->random);
+	listener->random = pool_set_random(entry->set);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);
 	TAILQ_INIT(&listener->catching);
@@ -83,15 +83,16 @@ free_listener(struct notify_listener *listener)
 	free(listener);
 }
 
-void
-notify_listeners_free(struct pool_entry *entry)
+static void
+listeners_end(struct pool_entry *entry)
 {
 	while (entry->listeners != NULL)
 		free_listener(entry->listeners);
+	fate_asker_free(entry);
 }
 
-void
-notify_listeners_renew(struct pool_entry *entry)
+static void
+listeners_renew(struct pool_entry *entry)
 {
 	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
 		notify_conn_close(listener);
@@ -101,16 +102,16 @@ notify_listeners_renew(struct pool_entry *entry)
 	}
 }
 
-void
-notify_listeners_step_aside(struct pool_entry *entry)
+static void
+listeners_step_aside(struct pool_entry *entry)
 {
 	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
 		if (listener->subscription_count == 0)
 			notify_conn_close(listener); /* until somebody joins */
 }
 
-void
-notify_listeners_pause(struct pool_entry *entry)
+static void
+listeners_pause(struct pool_entry *entry)
 {
 	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
 		listener->is_paused = true;
@@ -118,13 +119,20 @@ notify_listeners_pause(struct pool_entry *entry)
 	}
 }
 
-void
-notify_listeners_resume(struct pool_entry *entry)
+static void
+listeners_resume(struct pool_entry *entry)
 {
 	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
 		listener->is_paused = false;
-	notify_listeners_renew(entry);
+	listeners_renew(entry);
 }
+
+const struct pool_companions dedicated_companions = { .own = &dedicated_own_ops,
+						      .renew = listeners_renew,
+						      .step_aside = listeners_step_aside,
+						      .pause = listeners_pause,
+						      .resume = listeners_resume,
+						      .end = listeners_end };
 
 /* --- subscribers --- */
 

@@ -83,16 +83,8 @@ void notify_leave(struct notify_subscription *m); /* fine if it is in none */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
-/* --- for the set of pools --- */
-/* Connects anew: the pool's target has changed, or an operator asked for it. */
-void notify_listeners_renew(struct pool_entry *entry);
-/* A statement needs the database for itself: closes connections on which nobody listens. */
-void notify_listeners_step_aside(struct pool_entry *entry);
-/* There is no connection between these two calls. */
-void notify_listeners_pause(struct pool_entry *entry);
-void notify_listeners_resume(struct pool_entry *entry);
-/* The pool goes; no subscriber is left. */
-void notify_listeners_free(struct pool_entry *entry);
+/* For the set of pools: all that this folder keeps beside a pool's own servers. */
+extern const struct pool_companions dedicated_companions;
 
 /* For SHOW and metrics. */
 struct notify_counts {

@@ -97,7 +97,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	struct auth_queries *all = source->all;
 	struct auth_conn *conn;
 
-	source->is_short = !has_room(all) || !pool_owns_take(pool_set_owns(all->pools), now_us);
+	source->is_short = !has_room(all) || !pool_set_take_place(all->pools, now_us);
 	if (source->is_short)
 		return; /* the next tick tries again */
 	conn = xcalloc(1, sizeof(*conn));
@@ -105,7 +105,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	conn->source = source;
 	if (dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings) < 0) {
 		free(conn);
-		pool_owns_give(pool_set_owns(all->pools), now_us);
+		pool_set_give_place(all->pools, now_us);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&source->conns, conn, list);
@@ -146,8 +146,7 @@ is_surplus(const struct auth_conn *conn, uint64_t now_us)
 	const struct auth_source *source = conn->source;
 
 	return source->is_retired || now_us - conn->idle_since_us >= IDLE_US ||
-	       now_us - conn->dedicated.srv->connected_us >= LIFE_US ||
-	       pool_owns_is_wanted(pool_set_owns(source->all->pools));
+	       now_us - conn->dedicated.srv->connected_us >= LIFE_US || pool_set_is_place_wanted(source->all->pools);
 }
 
 void
@@ -385,7 +384,7 @@ on_closed(struct dedicated *d)
 	TAILQ_REMOVE(&source->conns, conn, list);
 	source->conn_count--;
 	all->conn_count--;
-	pool_owns_give(pool_set_owns(all->pools), *all->env.now_us);
+	pool_set_give_place(all->pools, *all->env.now_us);
 	OPENSSL_cleanse(conn->secret, sizeof(conn->secret));
 	free(conn);
 }

@@ -101,6 +101,18 @@ bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, en
 }
 
 void
+pool_log_own_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+		     const struct fail *why, struct fail *told)
+{
+	*told = *why;
+	bouncer_log_refusal(entry, srv, kind, why);
+	if (entry->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
+		fail_detail(told, "%s", why->theirs);
+		fail_theirs(told, "login failed");
+	}
+}
+
+void
 bouncer_log_unused(const struct pool_entry *entry, uint64_t now_us)
 {
 	if (log_is_pgbouncers(entry->set->log) && !entry->is_orphan)

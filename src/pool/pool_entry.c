@@ -6,8 +6,6 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "dedicated/fate_asker.h"
-#include "dedicated/notify_listener.h"
 #include "base/table.h"
 
 #include <stdio.h>
@@ -33,8 +31,7 @@ pool_entry_free(struct pool_entry *entry)
 	struct pool_set *set = entry->set;
 	struct pool_database *database = entry->database;
 
-	notify_listeners_free(entry);
-	fate_asker_free(entry);
+	set->companions->end(entry);
 	pool_close_all(entry->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&entry->servers))
 		server_close(TAILQ_FIRST(&entry->servers));
@@ -236,7 +233,7 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	entry->target = target;
 	find_home(entry);
 	if (is_moved)
-		notify_listeners_renew(entry);
+		set->companions->renew(entry);
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
 		entry->policy = pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters,

@@ -6,10 +6,9 @@
  * after HOLD_US at the latest: PostgreSQL itself waits 5 s for others to leave. Then it can't be held again for as long
  * as it was held, so that clients get their turn.
  */
-#include "pool/pool_set.h"
+#include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "dedicated/notify_listener.h"
 #include "pool/pool_target.h"
 
 #include <string.h>
@@ -38,7 +37,7 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 		pool_close_all(e->policy, RR_KILL,
 			       now_us); /* nor is any kept ready (min_idle) before the next borrow */
 		pool_pause(e->policy, now_us);
-		notify_listeners_step_aside(e);
+		e->set->companions->step_aside(e);
 		count++;
 	}
 	return count;

@@ -5,9 +5,8 @@
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
-#include "dedicated/dedicated.h"
-#include "dedicated/notify_listener.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +46,15 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	struct pool_set *set = xcalloc(1, sizeof(*set));
 
 	set->env = settings->env;
+	set->companions = settings->companions;
+	set->own_env = *set->env;
+	set->own_env.owner_ops = set->companions->own;
 	set->statements = settings->statements;
 	set->log = log;
 	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = set->circuits.seed =
 	    settings->seed;
 	set->budget = pool_budget_new(0);
-	set->owns = pool_owns_new(set->env, set->budget);
+	budget_join(set->budget, &set->places, NULL);
 	set->waker = event_new(base, -1, 0, on_waker, set);
 	return set;
 }
@@ -75,7 +77,7 @@ pool_set_free(struct pool_set *set)
 	pool_backends_fini(&set->backends);
 	if (set->waker != NULL)
 		event_free(set->waker);
-	pool_owns_free(set->owns);
+	budget_leave(&set->places);
 	pool_budget_free(set->budget);
 	config_unref(set->config);
 	users_unref(set->users);
@@ -120,7 +122,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 		e->is_orphan = pool_entry_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			pool_close_all(e->policy, RR_RELOAD, now_us);
-			notify_listeners_renew(e);
+			set->companions->renew(e);
 			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
@@ -155,13 +157,19 @@ pool_set_backends(const struct pool_set *set)
 uint32_t
 pool_set_server_count(const struct pool_set *set)
 {
-	return set->server_count + pool_owns_count(set->owns);
+	return set->server_count + set->place_count;
 }
 
 uint64_t
 pool_set_next_id(struct pool_set *set)
 {
 	return ++set->last_id;
+}
+
+uint64_t
+pool_set_random(struct pool_set *set)
+{
+	return random_next(&set->random);
 }
 
 uint32_t
@@ -176,16 +184,39 @@ pool_set_lives(struct pool_set *set)
 	return &set->lives;
 }
 
-struct pool_owns *
-pool_set_owns(const struct pool_set *set)
-{
-	return set->owns;
-}
-
 const struct server_env *
 pool_set_server_env(const struct pool_set *set)
 {
 	return set->env;
+}
+
+const struct server_env *
+pool_set_own_env(const struct pool_set *set)
+{
+	return &set->own_env;
+}
+
+bool
+pool_set_take_place(struct pool_set *set, uint64_t now_us)
+{
+	if (!budget_take(&set->places, now_us))
+		return false;
+	set->place_count++;
+	return true;
+}
+
+void
+pool_set_give_place(struct pool_set *set, uint64_t now_us)
+{
+	set->place_count--;
+	budget_moved(&set->places, PC_LENT, PC_NONE);
+	budget_review(set->budget, now_us);
+}
+
+bool
+pool_set_is_place_wanted(const struct pool_set *set)
+{
+	return budget_is_wanted(set->budget);
 }
 
 static bool
@@ -322,7 +353,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, true);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			notify_listeners_pause(e);
+			set->companions->pause(e);
 			pool_pause(e->policy, now_us);
 		}
 }
@@ -335,7 +366,7 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, false);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			notify_listeners_resume(e);
+			set->companions->resume(e);
 			pool_resume(e->policy, now_us);
 		}
 }
@@ -381,7 +412,7 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 {
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			notify_listeners_renew(e);
+			set->companions->renew(e);
 			pool_close_all(e->policy, why, now_us);
 		}
 }

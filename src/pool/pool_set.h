@@ -22,7 +22,6 @@
 #include "session/statement_store.h"
 
 struct pool_set; /* opaque: pool_set.c */
-struct pool_owns;
 struct pool_tenant; /* pool_database.c */
 struct notify_listener;
 struct fate_asker;
@@ -111,8 +110,20 @@ struct pool_entry {
 	struct pool_entry *next, *before;
 };
 
+/* The servers of a pool that no policy lends: dedicated/. The set calls these when the pool's own are concerned, too.
+ */
+struct pool_companions {
+	const struct server_owner_ops *own; /* of servers that a client has for itself */
+	void (*renew)(struct pool_entry *entry); /* the target has changed, or an operator asks: connect anew */
+	void (*step_aside)(struct pool_entry *entry); /* a statement needs the database: close what nobody uses */
+	void (*pause)(struct pool_entry *entry); /* no connection until resume */
+	void (*resume)(struct pool_entry *entry);
+	void (*end)(struct pool_entry *entry); /* the pool goes; nobody uses them any more */
+};
+
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
+	const struct pool_companions *companions;
 	struct statement_store *statements;
 	uint64_t seed;
 };
@@ -152,10 +163,18 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers are numbered together, from 1 */
+uint64_t pool_set_random(struct pool_set *set); /* for jitter and the like */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 struct cluster_lives *pool_set_lives(struct pool_set *set); /* commit_fate.h */
-struct pool_owns *pool_set_owns(const struct pool_set *set); /* dedicated.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
+const struct server_env *pool_set_own_env(const struct pool_set *set); /* the same with pool_companions.own */
+/*
+ * Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
+ * have to go for it. Returns false if all are used up.
+ */
+bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
+void pool_set_give_place(struct pool_set *set, uint64_t now_us);
+bool pool_set_is_place_wanted(const struct pool_set *set); /* a pool could use the place of an idle one */
 
 /* Returns how many connections the pool has lent so far. */
 uint64_t pool_entry_checkouts(const struct pool_entry *entry);
@@ -184,6 +203,13 @@ bool pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us); 
 /* A server of this pool has run DDL, or has committed it. */
 void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
+
+/*
+ * The login of a server has failed that no policy asked for: the log has it as PgBouncer's would, if it is in its
+ * format. *told is what its client gets.
+ */
+void pool_log_own_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+			  const struct fail *why, struct fail *told);
 
 /* --- startup settings --- */
 /*

@@ -14,6 +14,7 @@
 
 #include "pool/pool_backend.h"
 #include "pool/pool_database.h"
+#include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_limit.h"
 #include "pool/pool_set.h"
@@ -36,6 +37,8 @@ struct pooled {
 
 struct pool_set {
 	const struct server_env *env;
+	struct server_env own_env; /* for servers that clients have for themselves */
+	const struct pool_companions *companions;
 	struct statement_store *statements;
 	struct log *log;
 	uint64_t seed, random;
@@ -46,7 +49,8 @@ struct pool_set {
 	struct pool_limits limits;
 	struct pool_circuits circuits;
 	struct cluster_lives lives;
-	struct pool_owns *owns;
+	struct budget_member places; /* in budget, for servers that no policy lends */
+	uint32_t place_count;
 	struct entry_box *table;
 	struct pool_entry *first;
 	struct pool_databases databases;

@@ -12,6 +12,7 @@
 #include "build.h"
 #include "client/cancel.h"
 #include "config/config_state.h"
+#include "dedicated/notify_listener.h"
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
@@ -332,6 +333,7 @@ make_parts(struct weir *w, struct fail *why)
 	fill_envs(w);
 	ps.statements = w->clients.x.statements;
 	ps.seed = seeds[2];
+	ps.companions = &dedicated_companions;
 	w->pools = w->clients.x.pools = pool_set_new(&ps, w->base, w->log);
 	aq.pools = w->pools;
 	aq.seed = seeds[3];
