@@ -17,13 +17,14 @@
 
 #include "base/clock.h"
 #include "pool/pool_target.h"
+#include "relay/commit_check.h"
 #include "relay/relay.h"
+#include "relay/resend.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define REPLAYS_MAX 100u
@@ -37,55 +38,30 @@ void
 loss_begin(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	struct sent_copy *copy = &srv->loan.sent;
+	struct sent_copy *sent = &srv->loan.sent;
 
 	if (srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || x->body_left > 0)
 		return;
-	copy->named_before = statements_named_count(x);
-	if (copy->len == 0)
+	sent->named_before = statements_named_count(x);
+	if (sent->copy.len == 0)
 		return;
-	copy->len = 0;
-	copy->is_cut = false;
-	copy->is_later = true;
+	sent->copy.len = 0;
+	sent->is_cut = false;
+	sent->is_later = true;
 	srv->loan.is_shown = false;
-}
-
-static bool
-reserve(struct sent_copy *copy, size_t more)
-{
-	uint32_t cap = copy->cap == 0 ? 512 : copy->cap;
-	uint8_t *grown;
-
-	if (more > KEPT_MAX - copy->len)
-		return false;
-	while (cap - copy->len < more)
-		cap *= 2;
-	if (cap == copy->cap)
-		return true;
-	grown = realloc(copy->bytes, cap);
-	if (grown == NULL)
-		return false;
-	copy->bytes = grown;
-	copy->cap = cap;
-	return true;
 }
 
 void
 loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
-	struct sent_copy *copy = &x->srv->loan.sent;
+	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (copy->is_cut || x->is_session || x->pins != 0 || x->srv->tx != 'I' || x->srv->loan.is_shown)
+	if (sent->is_cut || x->is_session || x->pins != 0 || x->srv->tx != 'I' || x->srv->loan.is_shown)
 		return;
-	if (!reserve(copy, len)) {
-		copy->is_cut = true;
-		return;
-	}
-	memcpy(copy->bytes + copy->len, from, len);
-	copy->len += (uint32_t)len;
+	sent->is_cut = !resend_add(&sent->copy, from, len, KEPT_MAX);
 }
 
-/* --- may it be relayed again? --- */
+/* --- may the copy be relayed again? --- */
 
 /* Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. */
 static bool
@@ -122,7 +98,7 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 /* Returns true if a message of the copy before this one makes the statement. It is harmless, as was seen there; the
  * client has lost it, if its Parse was not answered. *looks: how many messages may be looked at. */
 static bool
-is_parsed_before(const struct sent_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
+is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
 {
 	struct parse_fields parse;
 	struct frame f;
@@ -136,7 +112,7 @@ is_parsed_before(const struct sent_copy *copy, const uint8_t *end, const char *n
 }
 
 static bool
-is_message_harmless(struct exchange *x, const struct sent_copy *copy, const struct frame *f, const uint8_t *body,
+is_message_harmless(struct exchange *x, const struct request_copy *copy, const struct frame *f, const uint8_t *body,
 		    unsigned *looks)
 {
 	struct parse_fields parse;
@@ -169,8 +145,8 @@ is_message_harmless(struct exchange *x, const struct sent_copy *copy, const stru
 }
 
 /*
- * What statement a Bind means is looked up when it is relayed again. Returns true at a Parse that may have taken the
- * name of a statement that was bound and closed before. *step: 0 at first.
+ * A Bind that is relayed again looks its statement up by name. Returns true at a Parse that may take a name which was
+ * bound and closed before. *step: 0 at first.
  */
 static bool
 takes_name_again(uint8_t type, const uint8_t *body, int *step)
@@ -183,7 +159,7 @@ takes_name_again(uint8_t type, const uint8_t *body, int *step)
 }
 
 static bool
-is_copy_harmless(struct exchange *x, const struct sent_copy *copy)
+is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 {
 	unsigned looks = LOOKS_MAX;
 	size_t at = 0;
@@ -225,12 +201,12 @@ is_shown(const struct exchange *x, const struct server *srv)
 static bool
 has_whole_copy(struct exchange *x, const struct server *srv)
 {
-	const struct sent_copy *copy = &srv->loan.sent;
+	const struct sent_copy *sent = &srv->loan.sent;
 
 	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 &&
 	       !x->is_in_relay && x->listen == NULL && exchange_exclusive(x) == NULL && srv->tx == 'I' &&
-	       !is_shown(x, srv) && srv->borrower == x && copy->len > 0 && !copy->is_cut && x->body_left == 0 &&
-	       !statements_are_exposed(x) && (!copy->is_later || !session_is_dirty(x));
+	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && !sent->is_cut && x->body_left == 0 &&
+	       !statements_are_exposed(x) && (!sent->is_later || !session_is_dirty(x));
 }
 
 bool
@@ -270,20 +246,31 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       !statements_hold_server(x) && !statements_are_exposed(x);
 }
 
+/* Returns true if the request may be relayed again, as PostgreSQL says that it has not executed it. */
+static bool
+is_not_executed(struct exchange *x, const struct server *srv, const char *sqlstate)
+{
+	return sqlstate != NULL && is_word_of_no_effect(x, sqlstate) && may_once_more(x, srv, sqlstate) &&
+	       has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent.copy);
+}
+
 enum loss
 loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing)
 {
 	if (srv->loan.is_not_executed) /* statements that were parsed with it are gone now */
 		return LOSS_NOT_EXECUTED;
-	if (!is_owing)
-		return has_nothing(x, srv) ? LOSS_OF_NOTHING : LOSS_OF_TRANSACTION;
-	if (is_word_of_no_effect(x, sqlstate) && may_once_more(x, srv, sqlstate) && has_whole_copy(x, srv) &&
-	    is_copy_harmless(x, &srv->loan.sent))
+	if (is_owing && is_not_executed(x, srv, sqlstate))
 		return LOSS_NOT_EXECUTED;
-	return LOSS_IN_DOUBT;
+	if (commit_check_is_in_doubt(x, srv))
+		return LOSS_OF_COMMIT;
+	if (is_owing)
+		return LOSS_IN_DOUBT;
+	if (has_nothing(x, srv))
+		return LOSS_OF_NOTHING;
+	return commit_check_stays(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_TRANSACTION;
 }
 
-/* --- once more --- */
+/* --- it is relayed again --- */
 
 void
 loss_take_back(struct exchange *x)
@@ -292,10 +279,11 @@ loss_take_back(struct exchange *x)
 		outbox_drop(&x->env->to_client);
 }
 
-/* Those that its Parses have made: they will be parsed again. */
+/* Forgets statements that the copy's Parses have made: relaying them again makes them again. */
 static void
-forget_statements(struct exchange *x, const struct sent_copy *copy)
+forget_statements(struct exchange *x, const struct sent_copy *sent)
 {
+	const struct request_copy *copy = &sent->copy;
 	struct parse_fields parse;
 	struct frame f;
 
@@ -303,24 +291,7 @@ forget_statements(struct exchange *x, const struct sent_copy *copy)
 	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		if (f.type == 'P' && fields_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    parse.name[0] != '\0')
-			statements_forget_since(x, parse.name, copy->named_before);
-}
-
-static int
-put_ahead(struct exchange *x, const struct sent_copy *copy)
-{
-	size_t len = (size_t)copy->len + x->pending_len;
-	uint8_t *whole = len > UINT32_MAX ? NULL : malloc(len);
-
-	if (whole == NULL)
-		return -1;
-	memcpy(whole, copy->bytes, copy->len);
-	if (x->pending_len > 0)
-		memcpy(whole + copy->len, x->pending, x->pending_len);
-	exchange_free_input(x);
-	x->pending = whole;
-	x->pending_len = x->pending_cap = (uint32_t)len;
-	return 0;
+			statements_forget_since(x, parse.name, sent->named_before);
 }
 
 void
@@ -333,18 +304,13 @@ loss_replay(struct exchange *x, struct server *srv)
 	session_stop_lingering(x);
 	if (x->state == CL_HELD)
 		client_step(x, CE_ANSWERED);
-	if (put_ahead(x, &srv->loan.sent) < 0) {
-		exchange_out_of_memory(x);
-		return;
-	}
 	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
 	rare->replayed_request = x->requests_done + 1;
 	x->entry->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
 	relay_unstall(x);
-	stream_set_reading(&x->stream, true);
 	/* The other idle ones may have been told to end, too. */
 	pool_distrust(x->entry->policy, *x->env->now_us);
-	exchange_replay(x, relay_bytes);
+	resend_now(x, &srv->loan.sent.copy);
 }

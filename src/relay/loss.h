@@ -2,8 +2,8 @@
  * src/relay/loss.h - what the loss of a server means for the client that had borrowed it, and a request that is relayed
  * again to another server.
  *
- *   loss_of        the one place that decides: nothing lost, not executed, a transaction gone, or in doubt
- *   loss_keep      with on_outage = hold, a copy is kept of what was sent since nothing was owed
+ *   loss_of        the one place that decides what was lost, and so what becomes of the client
+ *   loss_keep_bytes  with on_outage = hold, a copy is kept of what was sent since nothing was owed
  *   loss_replay    relays that copy again, as if the client sent it now
  */
 #ifndef PGWEIR_RELAY_LOSS_H
@@ -13,14 +13,24 @@
 
 enum loss {
 	LOSS_OF_NOTHING, /* nothing of the client's was there: it goes on, and notices nothing */
-	LOSS_NOT_EXECUTED, /* its request has had no effect, and it was shown nothing: it may be relayed again */
-	LOSS_OF_TRANSACTION, /* no request was under way, but a transaction was open, or a session was kept there */
-	LOSS_IN_DOUBT /* a request was under way: it may have been executed, and committed */
+	LOSS_NOT_EXECUTED, /* its request has had no effect, and it was shown nothing: it is relayed again */
+	LOSS_OF_COMMIT, /* its COMMIT was not answered: it is, when it is known what became of it (commit_doubt.c) */
+	LOSS_ROLLED_BACK, /* a transaction was open, no request under way: what it sends next fails with 40001 */
+	LOSS_OF_TRANSACTION, /* the same where COMMITs are not checked, or a session was kept there: it is told and
+				closed */
+	LOSS_IN_DOUBT /* a request was under way, and may have been executed and committed: it is told and closed */
 };
 
+/* Returns true if the client stays: PostgreSQL's FATAL is not for it. */
+static inline bool
+loss_keeps_client(enum loss loss)
+{
+	return loss <= LOSS_ROLLED_BACK;
+}
+
 /*
- * sqlstate is that of PostgreSQL's own last error, or pgweir's word for how the connection ended. is_owing: the client
- * was owed a reply.
+ * sqlstate is that of PostgreSQL's own last error, or pgweir's word for how the connection ended; NULL: it has none.
+ * is_owing: the client was owed a reply.
  */
 enum loss loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing);
 

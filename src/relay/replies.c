@@ -169,16 +169,14 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
 	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
-	loss = e->sqlstate == NULL ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
+	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
 	if (e->sqlstate != NULL && x->entry != NULL && loss_of_primary(x, e->sqlstate)) {
 		srv->is_closing = srv->is_misplaced = true;
 		pool_distrust(x->entry->policy, *x->env->now_us);
 	}
 	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
-	srv->is_owed_listed = is_fatal && loss != LOSS_NOT_EXECUTED && commit_check_is_in_doubt(x, srv);
-	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || srv->is_owed_listed || loss == LOSS_OF_NOTHING ||
-							 (!is_error_owed && commit_check_stays(x, srv))
-						   : !is_error_owed)) {
+	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
+	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss_keeps_client(loss) : !is_error_owed)) {
 		end_server(srv, e);
 		return true;
 	}
@@ -499,33 +497,22 @@ end_with_server(struct exchange *x, const struct server *srv, const struct fail 
 	env->is_end_untold = false;
 }
 
-static void
-on_lost(struct server *srv, const struct fail *why)
+/* Sends what the client still gets of the server that is lost. Returns false if that has failed. */
+static bool
+show_rest(struct exchange *x, struct server *srv)
 {
-	struct exchange *x = srv->borrower;
-	struct fail told = *why;
-	bool is_dirty, is_free, is_in_doubt, is_unmovable, is_rolled_back;
-	enum loss loss;
+	bool is_sent = true;
 
-	if (x == NULL)
-		return;
-	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
-	is_free = loss == LOSS_OF_NOTHING;
-	is_in_doubt = loss != LOSS_NOT_EXECUTED && commit_check_is_in_doubt(x, srv);
-	if (loss == LOSS_NOT_EXECUTED) {
-		loss_take_back(x);
-	} else if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
-		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
+	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
+		is_sent = outbox_flush(&x->env->to_client) == 0;
 		report_flushed(x, srv);
 	}
-	if (exchange_is_ready(x) && !is_in_doubt && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I')) {
-		srv->has_cost = true;
-		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
-	}
-	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
-	is_rolled_back = !is_in_doubt && !srv->was_owing && commit_check_stays(x, srv);
-	is_unmovable = (is_in_doubt || is_rolled_back) && (is_dirty || x->is_session || x->listen != NULL ||
-							   statements_hold_server(x) || statements_are_exposed(x));
+	return is_sent;
+}
+
+static void
+unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
+{
 	if (loss != LOSS_OF_NOTHING)
 		listen_ready_now(x);
 	listen_unlinked(x, srv);
@@ -534,6 +521,55 @@ on_lost(struct server *srv, const struct fail *why)
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
+}
+
+/*
+ * Does what is due after this loss. is_dirty: the client has changed its session unseen; is_bound: that, or else it had
+ * what only that server has. Returns false if the client is to be told, and closed.
+ */
+static bool
+outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fail *why, bool is_dirty, bool is_bound)
+{
+	switch (loss) {
+	case LOSS_OF_COMMIT:
+		commit_check_lost(x, srv, why, is_bound);
+		return true;
+	case LOSS_ROLLED_BACK:
+		if (is_bound)
+			return false;
+		session_undo_reports(x, srv->loan.commit.before);
+		rolled_back(x);
+		return true;
+	case LOSS_OF_NOTHING:
+		return goes_on(x, why, is_dirty);
+	default:
+		return false;
+	}
+}
+
+static void
+on_lost(struct server *srv, const struct fail *why)
+{
+	struct exchange *x = srv->borrower;
+	struct fail shown = *why;
+	bool is_sent = true, is_dirty, is_bound;
+	enum loss loss;
+
+	if (x == NULL)
+		return;
+	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
+	if (loss == LOSS_NOT_EXECUTED)
+		loss_take_back(x);
+	else
+		is_sent = show_rest(x, srv);
+	if (exchange_is_ready(x) && loss >= LOSS_ROLLED_BACK && (srv->was_owing || srv->tx != 'I')) {
+		srv->has_cost = true;
+		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
+	}
+	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
+	is_bound =
+	    is_dirty || x->is_session || x->listen != NULL || statements_hold_server(x) || statements_are_exposed(x);
+	unlink_lost(x, srv, loss);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);
 		return;
@@ -544,25 +580,18 @@ on_lost(struct server *srv, const struct fail *why)
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
 	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
-		server_last_words(srv, &told);
+		server_last_words(srv, &shown);
 		srv->is_end_logged = true;
-		end_with_server(x, srv, NULL, &told);
+		end_with_server(x, srv, NULL, &shown);
 		return;
 	}
-	if (told.hint[0] == '\0')
-		fail_hint(&told, "The transaction that was open, if any, is lost. Connect again.");
-	if (is_in_doubt) {
-		commit_check_lost(x, srv, &told, is_unmovable);
+	if (shown.hint[0] == '\0')
+		fail_hint(&shown, "The transaction that was open, if any, is lost. Connect again.");
+	if ((is_sent || loss == LOSS_OF_COMMIT || loss == LOSS_ROLLED_BACK) &&
+	    outlives(x, srv, loss, &shown, is_dirty, is_bound))
 		return;
-	}
-	if (is_rolled_back && !is_unmovable) {
-		session_undo_reports(x, srv->loan.commit.before);
-		rolled_back(x);
-		return;
-	}
-	srv->is_end_logged = !is_free || !goes_on(x, &told, is_dirty);
-	if (srv->is_end_logged)
-		end_with_server(x, srv, &told, &told);
+	srv->is_end_logged = true;
+	end_with_server(x, srv, &shown, &shown);
 }
 
 static void

@@ -18,6 +18,7 @@
  */
 #include "statements/statements_state.h"
 #include "relay/relay.h"
+#include "relay/resend.h"
 #include "relay/retry.h"
 #include "statements/statements.h"
 
@@ -26,41 +27,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MIN 512u
 #define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
-
-static int
-reserve(struct kept_request *k, size_t more)
-{
-	uint32_t cap = k->cap == 0 ? KEPT_MIN : k->cap;
-	uint8_t *grown;
-
-	if (more > KEPT_MAX - k->len)
-		return -1;
-	while (cap - k->len < more)
-		cap *= 2;
-	if (cap == k->cap)
-		return 0;
-	grown = realloc(k->bytes, cap);
-	if (grown == NULL)
-		return -1;
-	k->bytes = grown;
-	k->cap = cap;
-	return 0;
-}
 
 /* Copies all messages of a batch at once. */
 static void
 copy(struct kept_request *k, const uint8_t *end)
 {
-	size_t len = (size_t)(end - k->from);
-
-	if (reserve(k, len) < 0)
+	if (!resend_add(&k->copy, k->from, (size_t)(end - k->from), KEPT_MAX))
 		k->state = KEPT_NOT;
-	else {
-		memcpy(k->bytes + k->len, k->from, len);
-		k->len += (uint32_t)len;
-	}
 	k->from = NULL;
 }
 
@@ -101,7 +75,7 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
  * shows the client its rows. If the Bind has formats for several columns, the client knows its rows already: false.
  */
 static bool
-tells_rows(const struct kept_request *k)
+tells_rows(const struct request_copy *k)
 {
 	const char *portal, *other, *statement;
 	struct frame first, next;
@@ -159,7 +133,7 @@ may_run_again(struct exchange *x, const struct client_statement *n, bool is_gone
 
 	return (srv->loan.kept.state == KEPT_WHOLE || srv->loan.kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
 	       srv->ledger.answered == 0 && x->body_left == 0 &&
-	       (is_gone || !n->is_told || tells_rows(&srv->loan.kept));
+	       (is_gone || !n->is_told || tells_rows(&srv->loan.kept.copy));
 }
 
 /*
@@ -209,26 +183,12 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-/* The request goes ahead of everything that the client has sent meanwhile. */
 void
 retry_now(struct exchange *x)
 {
 	struct kept_request *k = &x->srv->loan.kept;
-	size_t len = (size_t)k->len + x->pending_len;
-	uint8_t *whole = malloc(len);
 
 	client_step(x, CE_ANSWERED);
 	k->state = KEPT_NOT; /* once is enough */
-	if (whole == NULL) {
-		exchange_out_of_memory(x);
-		return;
-	}
-	memcpy(whole, k->bytes, k->len);
-	if (x->pending_len > 0)
-		memcpy(whole + k->len, x->pending, x->pending_len);
-	free(x->pending);
-	x->pending = whole;
-	x->pending_len = x->pending_cap = (uint32_t)len;
-	stream_set_reading(&x->stream, true);
-	exchange_replay(x, relay_bytes);
+	resend_now(x, &k->copy);
 }

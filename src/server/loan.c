@@ -24,9 +24,9 @@ loan_begin(struct loan *l, uint64_t now_us)
 	l->bind_len = l->text_len = l->statements_run = 0;
 	l->is_text_cut = l->is_text_spent = l->is_simple = false;
 	l->kept.state = KEPT_NOTHING;
-	l->kept.len = 0;
+	l->kept.copy.len = 0;
 	l->kept.from = NULL;
-	l->sent.len = 0;
+	l->sent.copy.len = 0;
 	l->sent.is_cut = l->sent.is_later = false;
 	l->lent_us = now_us;
 }
@@ -39,7 +39,7 @@ loan_keep_request(struct loan *l)
 	if (k->state != KEPT_NOTHING && k->state != KEPT_WHOLE)
 		return;
 	k->state = KEPT_SO_FAR;
-	k->len = 0;
+	k->copy.len = 0;
 	k->from = NULL;
 }
 
@@ -49,6 +49,6 @@ loan_fini(struct loan *l)
 	image_unref(l->commit.before);
 	free(l->text);
 	free(l->bind);
-	free(l->kept.bytes);
-	free(l->sent.bytes);
+	free(l->kept.copy.bytes);
+	free(l->sent.copy.bytes);
 }

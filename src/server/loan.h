@@ -21,18 +21,22 @@ enum kept_state {
 	KEPT_NOT
 };
 
-/* The borrower's request as it came, in case it must be sent again (relay/retry.c). */
-struct kept_request {
+/* Bytes of the borrower's that may have to be relayed again: relay/resend.h. */
+struct request_copy {
 	uint8_t *bytes;
 	uint32_t len, cap;
+};
+
+/* The borrower's request as it came, in case it meets an outdated plan (relay/retry.c). */
+struct kept_request {
+	struct request_copy copy;
 	uint8_t state; /* enum kept_state */
 	const uint8_t *from; /* while a batch is walked: the beginning of the part that is not copied yet */
 };
 
 /* All that was sent since nothing was owed, in case the server has not executed it (relay/loss.c). */
 struct sent_copy {
-	uint8_t *bytes;
-	uint32_t len, cap;
+	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when it began */
 	bool is_cut; /* something is missing: it was too long */
 	bool is_later; /* the loan had requests before */

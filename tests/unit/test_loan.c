@@ -17,8 +17,12 @@ image_unref(struct image *img)
 static void
 use(struct loan *l, bool is_under_way)
 {
-	struct kept_request kept = { .state = KEPT_SO_FAR, .len = 7, .cap = 512, .from = (const uint8_t *)"" };
-	struct sent_copy sent = { .len = 7, .cap = 512, .named_before = 7, .is_cut = true, .is_later = true };
+	struct kept_request kept = { .copy = { .len = 7, .cap = 512 },
+				     .state = KEPT_SO_FAR,
+				     .from = (const uint8_t *)"" };
+	struct sent_copy sent = {
+		.copy = { .len = 7, .cap = 512 }, .named_before = 7, .is_cut = true, .is_later = true
+	};
 
 	memset(l, 1, sizeof(*l));
 	l->commit.before = NULL;
@@ -48,9 +52,9 @@ expect_nothing_of_it(const struct loan *l)
 	cr_expect_eq(l->bind_len + l->text_len + l->statements_run, 0);
 	cr_expect_not(l->is_text_cut || l->is_text_spent || l->is_simple);
 	cr_expect_eq(l->kept.state, KEPT_NOTHING);
-	cr_expect_eq(l->kept.len, 0);
+	cr_expect_eq(l->kept.copy.len, 0);
 	cr_expect_null(l->kept.from);
-	cr_expect_eq(l->sent.len, 0);
+	cr_expect_eq(l->sent.copy.len, 0);
 	cr_expect_not(l->sent.is_cut || l->sent.is_later);
 }
 
@@ -62,6 +66,6 @@ Test(loan, nothing_of_the_last_one_is_left)
 		use(&l, is_under_way != 0);
 		loan_begin(&l, 42);
 		expect_nothing_of_it(&l);
-		cr_expect(l.kept.cap == 512 && l.sent.cap == 512, "buffers stay");
+		cr_expect(l.kept.copy.cap == 512 && l.sent.copy.cap == 512, "buffers stay");
 	}
 }
