@@ -47,7 +47,7 @@ count_name(const char *name, enum risk_kind kind, struct risk risk, const char *
 }
 
 static void
-log_code(const struct pool_entry *entry)
+log_code(const struct pool_entry *entry, unsigned before)
 {
 	const struct risk_names *risks = entry->database->code.answer->risks;
 	unsigned count = 0;
@@ -63,7 +63,7 @@ log_code(const struct pool_entry *entry)
 			 "database %s: %u of its names reach code that could change session state (%s), which is "
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
 			 entry->database->name, count, state_text(risk_names_all(risks), parts));
-	if (risk_names_all(risks) & STATE_BACKEND)
+	if (risk_names_all(risks) & ~before & STATE_BACKEND)
 		log_warning(entry->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "
 			    "connection that ran it is closed after use; see SHOW DATABASE_CODE",
@@ -107,7 +107,7 @@ pool_code_answered(struct server *srv, bool ok)
 	if (!is_asked_about_code(srv) ||
 	    !database_code_answered(code, ok, ++entry->set->last_code_number, pool_set_now(entry->set)))
 		return;
-	log_code(entry);
+	log_code(entry, before);
 	if ((lasting_parts(code) & ~before) != 0)
 		close_those_used(entry);
 }

@@ -89,6 +89,43 @@ def test_servers_that_ran_code_before_it_was_found_to_last_are_closed(weir, fake
     assert not any(b"'two'" in body for conn in ran for _, body in conn.messages)
 
 
+def test_while_one_server_is_asked_about_new_functions_the_others_are_closed_unasked(weir, fake):
+    """With 20 servers there would be 20 questions at once, each of which may be a second of CPU."""
+    asked, may_answer, may_end = [], threading.Event(), threading.Event()
+
+    def answer(conn, kind, body):
+        if body.startswith(b"CREATE FUNCTION"):
+            conn.send(complete("CREATE FUNCTION"), ready())
+        elif is_question(kind, body):
+            asked.append(conn)
+            if len(asked) > 1:
+                may_answer.wait(10)
+            conn.send(complete("SET"), data_row("r", "t", "r 1 0 trigger t"), complete("SELECT"), ready())
+        elif b"'long'" in body:
+            may_end.wait(10)
+            return False
+        else:
+            return False
+        return True
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=3)
+    maker, *others = weir.raw(), weir.raw(), weir.raw()
+    maker.query("SELECT 1")
+    for other in others:
+        other.send(query("SELECT 'long'"))
+    wait_until(lambda: weir.pool()["sv_active"] == 2, 5, "two loans")
+    maker.query("CREATE FUNCTION f")
+    wait_until(lambda: len(asked) > 1, 5, "the question")
+    closed = weir.metric_now("pgweir_pool_recycles_total", reason="dirty")
+    may_end.set()
+    for other in others:
+        other.read_until("Z")
+    wait_until(lambda: weir.metric("pgweir_pool_recycles_total", reason="dirty") == closed + 2, 5, "both to be closed")
+    assert len(asked) == 2
+    may_answer.set()
+    others[0].query("SELECT 2")
+
+
 # --- the answer about the code stops within a row ----------------------------------------------------------------
 
 ROW = data_row("r", "t", "r 1 0 trigger t")
