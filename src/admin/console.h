@@ -10,7 +10,6 @@
 #ifndef PGWEIR_ADMIN_CONSOLE_H
 #define PGWEIR_ADMIN_CONSOLE_H
 
-#include "base/metric_sample.h"
 #include "base/query_row.h"
 #include "client/client.h"
 

@@ -1,7 +1,7 @@
 /* src/admin/console_rows.c - see console_rows.h. */
 #include "admin/console_rows.h"
 
-#include "base/json.h"
+#include "base/escape.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>

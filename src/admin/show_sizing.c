@@ -5,7 +5,6 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
-#include "base/duration.h"
 #include "bouncer/bouncer.h"
 
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include "admin/show.h"
 #include "client/clients.h"
 
-#include "base/duration.h"
+#include "base/clock.h"
 #include "base/escape.h"
 
 #include <inttypes.h>

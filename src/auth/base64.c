@@ -1,5 +1,5 @@
-/* src/auth/base64.c - see base64.h. */
-#include "auth/base64.h"
+/* src/auth/base64.c - see encoding.h. */
+#include "auth/encoding.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

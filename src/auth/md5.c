@@ -1,5 +1,5 @@
-/* src/auth/md5.c - see md5.h. */
-#include "auth/md5.h"
+/* src/auth/md5.c - see encoding.h. */
+#include "auth/encoding.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

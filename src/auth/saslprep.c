@@ -1,5 +1,5 @@
-/* src/auth/saslprep.c - see saslprep.h. */
-#include "auth/saslprep.h"
+/* src/auth/saslprep.c - see encoding.h. */
+#include "auth/encoding.h"
 
 #include "build.h"
 

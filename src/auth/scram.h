@@ -53,7 +53,7 @@ struct scram_keys {
 
 /* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). Returns 0, or -1 with *why set (22023). */
 int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct fail *why);
-/* Makes it from a plain password (prepared by saslprep.h); takes milliseconds to a second. */
+/* Makes it from a plain password (prepared by saslprep()); takes milliseconds to a second. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
 /* Makes the keys for logging in to a server. The caller should keep them (see scram_keys_match). */

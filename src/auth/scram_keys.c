@@ -1,7 +1,7 @@
 /*
  * src/auth/scram_keys.c - what SCRAM's two sides know beforehand (RFC 5802, 3).
  *
- *   SaltedPassword = PBKDF2(password, salt, iterations)    slow on purpose; saslprep.h prepares the password
+ *   SaltedPassword = PBKDF2(password, salt, iterations)    slow on purpose; saslprep() prepares the password
  *   ClientKey      = HMAC(SaltedPassword, "Client Key")    proves to a server who logs in
  *   StoredKey      = SHA256(ClientKey)                     enough to check such a proof, not to make one
  *   ServerKey      = HMAC(SaltedPassword, "Server Key")    proves to a client that the server knows it
@@ -9,8 +9,7 @@
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
 
-#include "auth/base64.h"
-#include "auth/saslprep.h"
+#include "auth/encoding.h"
 #include "auth/scram_state.h"
 
 #include <openssl/crypto.h>

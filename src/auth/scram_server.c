@@ -7,7 +7,7 @@
  */
 #include "auth/scram.h"
 
-#include "auth/base64.h"
+#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/buf.h"
 

@@ -2,7 +2,7 @@
 #ifndef PGWEIR_AUTH_SCRAM_STATE_H
 #define PGWEIR_AUTH_SCRAM_STATE_H
 
-#include "auth/base64.h"
+#include "auth/encoding.h"
 #include "auth/scram.h"
 #include "base/fail.h"
 

@@ -28,4 +28,12 @@ clock_wall_us(void)
 	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* --- duration.c: a length of time for people to read. Pure. */
+struct duration {
+	char text[40];
+};
+
+/* "250 ms", "1.5 s", "30 s", "12 min 5 s", "3 h 20 min", "2 d 4 h" */
+struct duration duration_of(uint64_t us);
+
 #endif

@@ -1,6 +1,4 @@
-/* src/base/duration.c - see duration.h. */
-#include "base/duration.h"
-
+/* src/base/duration.c - see clock.h. */
 #include "base/clock.h"
 
 #include <inttypes.h>

@@ -5,6 +5,8 @@
 #ifndef PGWEIR_BASE_ESCAPE_H
 #define PGWEIR_BASE_ESCAPE_H
 
+#include "base/buf.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -23,5 +25,8 @@ bool utf8_is_valid(const char *bytes, size_t len); /* all of it is well-formed; 
 size_t escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used);
 /* Escapes as many whole characters as fit, then a terminator (cap > 0). Returns the length without it. */
 size_t escape_text(enum escape_style style, const char *bytes, size_t len, char *out, size_t cap);
+
+/* --- json.c: appends s between quotes, escaped, whatever bytes it has; null if s is NULL. */
+void json_put_string(struct buf *to, const char *s);
 
 #endif

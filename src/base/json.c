@@ -1,6 +1,4 @@
-/* src/base/json.c - see json.h. */
-#include "base/json.h"
-
+/* src/base/json.c - see escape.h. */
 #include "base/escape.h"
 
 #include <string.h>

@@ -23,4 +23,20 @@ struct slow_row {
 	uint64_t fingerprint;
 };
 
+/* For each bucket of a histogram, the trace of the request that fell into it last, if it had one. */
+struct exemplar {
+	char trace_id[33]; /* 32 digits; empty: none */
+	uint64_t value_us, wall_us;
+};
+
+struct exemplars {
+	struct exemplar of[HISTOGRAM_BUCKETS_MAX];
+};
+
+/* One number of /metrics, for SHOW METRICS. name: the family's; a histogram's samples end in _sum and _count. labels:
+ * as exposed, name="value",... or empty. */
+struct metric_sample {
+	const char *name, *type, *labels, *value, *help;
+};
+
 #endif

@@ -12,7 +12,7 @@
  */
 #include "client/cancel.h"
 
-#include "sql/signal_text.h"
+#include "sql/recognise.h"
 #include "state/state.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "client/client.h"
 #include "client/client_log.h"
 
-#include "base/duration.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>

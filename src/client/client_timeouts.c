@@ -20,7 +20,6 @@
 #include "state/state.h"
 
 #include "base/clock.h"
-#include "base/duration.h"
 #include "wire/messages.h"
 
 #define OURS_US (5 * US_PER_S)

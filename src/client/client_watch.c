@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/duration.h"
 #include "base/line.h"
 #include "exchange/report.h"
 #include "server/server.h"

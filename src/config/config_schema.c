@@ -5,7 +5,7 @@
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
-#include "base/json.h"
+#include "base/escape.h"
 
 #include <string.h>
 

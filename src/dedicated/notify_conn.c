@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "sql/listen_text.h"
+#include "sql/recognise.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
-#include "sql/listen_text.h"
+#include "sql/recognise.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -11,7 +11,7 @@
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
-#include "sql/listen_text.h"
+#include "sql/recognise.h"
 #include "wire/messages.h"
 
 /* Sends LISTEN for all channels that the client listens to, or (is_pending) will when its transaction commits. */

@@ -9,7 +9,7 @@
 #include "login/login_state.h"
 #include "relay/relay.h"
 
-#include "base/duration.h"
+#include "base/clock.h"
 #include "dedicated/dedicated.h"
 
 #include <openssl/crypto.h>

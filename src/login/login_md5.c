@@ -1,5 +1,5 @@
 /* src/login/login_md5.c - md5 (protocol chapter, "AuthenticationMD5Password"). */
-#include "auth/md5.h"
+#include "auth/encoding.h"
 #include "login/login_state.h"
 #include "wire/messages.h"
 

@@ -5,7 +5,7 @@
  * for unknown ones, so that the time reveals nothing; that takes milliseconds, so a worker thread does it. If they are
  * the keys of the user's own SCRAM secret, they also log in to PostgreSQL.
  */
-#include "auth/md5.h"
+#include "auth/encoding.h"
 #include "base/clock.h"
 #include "login/login_state.h"
 #include "net/workers.h"

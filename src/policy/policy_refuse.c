@@ -6,7 +6,7 @@
  */
 #include "policy/policy_state.h"
 
-#include "base/duration.h"
+#include "base/clock.h"
 
 #include <inttypes.h>
 

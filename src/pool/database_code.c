@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "pool/database_code_sql.h"
 #include "session/probe.h"
-#include "sql/signal_text.h"
+#include "sql/recognise.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

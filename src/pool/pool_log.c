@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "pool/pool_backend.h"
-#include "base/duration.h"
 
 #include <inttypes.h>
 

@@ -13,7 +13,7 @@
 
 #include "auth/users.h"
 #include "base/counters.h"
-#include "base/exemplar.h"
+#include "base/query_row.h"
 #include "config/config.h"
 #include "pool/database_code.h"
 #include "policy/policy.h"

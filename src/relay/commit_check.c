@@ -12,7 +12,7 @@
  */
 #include "relay/commit_check.h"
 
-#include "sql/commit_text.h"
+#include "sql/recognise.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 

@@ -1,7 +1,7 @@
 /* src/relay/late.c - see late.h. */
 #include "relay/late.h"
 
-#include "base/duration.h"
+#include "base/clock.h"
 #include "wire/messages.h"
 
 #include <string.h>

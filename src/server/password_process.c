@@ -1,5 +1,5 @@
-/* src/server/password_process.c - see password_process.h. */
-#include "server/password_process.h"
+/* src/server/password_process.c - see passwords.h. */
+#include "server/passwords.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

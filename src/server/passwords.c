@@ -3,8 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/duration.h"
-#include "server/password_process.h"
 
 #include <openssl/crypto.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* src/server/server_keys.c - see server_keys.h. */
-#include "server/server_keys.h"
+/* src/server/server_keys.c - see server_parts.h. */
+#include "server/server_parts.h"
 
 #include "net/workers.h"
 

@@ -8,10 +8,9 @@
  */
 #include "server/server_parts.h"
 
-#include "auth/md5.h"
+#include "auth/encoding.h"
 #include "base/clock.h"
 #include "net/tls.h"
-#include "server/server_keys.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

@@ -9,6 +9,7 @@
 #ifndef PGWEIR_SERVER_SERVER_PARTS_H
 #define PGWEIR_SERVER_SERVER_PARTS_H
 
+#include "auth/scram.h"
 #include "server/server.h"
 
 /* server.c: its end in two steps; between them its owner or borrower is called back. */
@@ -37,5 +38,22 @@ void server_leave_host(struct server *srv); /* it is not, and is idle: ends it *
 
 /* server_replies.c */
 extern const struct stream_ops server_stream_ops;
+
+/*
+ * --- server_keys.c: a thread derives SCRAM keys from a password, for a login that waits for them.
+ *
+ * Owns:   copies of the password and the salt, and the keys; all wiped. It frees itself when the thread is done.
+ */
+struct server_keys; /* opaque; one derivation */
+struct workers;
+
+/* Called once, from the loop, with the keys (borrowed), or NULL and *why. */
+typedef void (*server_keys_done)(const struct scram_keys *keys, const struct fail *why, void *arg);
+
+/* Calls done later, unless abandoned. Returns NULL with *why set if too much work waits. */
+struct server_keys *server_keys_derive(struct workers *workers, const char *password, const uint8_t *salt,
+				       size_t salt_len, uint32_t iterations, server_keys_done done, void *arg,
+				       struct fail *why);
+void server_keys_abandon(struct server_keys *k); /* done is not called; NULL is fine */
 
 #endif

@@ -1,5 +1,5 @@
-/* src/session/reading.c - see reading.h. */
-#include "session/reading.h"
+/* src/session/reading.c - see image.h. */
+#include "session/image.h"
 
 #include "wire/messages.h"
 

@@ -1,5 +1,5 @@
-/* src/sql/commit_text.c - see commit_text.h. The grammar: TransactionStmt in PostgreSQL's gram.y. */
-#include "sql/commit_text.h"
+/* src/sql/commit_text.c - see recognise.h. The grammar: TransactionStmt in PostgreSQL's gram.y. */
+#include "sql/recognise.h"
 
 #include "sql/sql_token.h"
 

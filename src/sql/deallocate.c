@@ -1,5 +1,5 @@
-/* src/sql/deallocate.c - see deallocate.h. */
-#include "sql/deallocate.h"
+/* src/sql/deallocate.c - see recognise.h. */
+#include "sql/recognise.h"
 
 #include "sql/known_rules.h"
 

@@ -1,5 +1,5 @@
-/* src/sql/listen_text.c - see listen_text.h. */
-#include "sql/listen_text.h"
+/* src/sql/listen_text.c - see recognise.h. */
+#include "sql/recognise.h"
 
 #include "base/blank.h"
 

@@ -1,5 +1,5 @@
-/* src/sql/signal_text.c - see signal_text.h. */
-#include "sql/signal_text.h"
+/* src/sql/signal_text.c - see recognise.h. */
+#include "sql/recognise.h"
 
 #include "base/mentions.h"
 #include "sql/sql_token.h"

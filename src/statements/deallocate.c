@@ -9,7 +9,7 @@
 #include "statements/statements_state.h"
 #include "statements/statements.h"
 
-#include "sql/deallocate.h"
+#include "sql/recognise.h"
 #include "sql/sql_token.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -17,7 +17,7 @@
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 
-#include "sql/deallocate.h"
+#include "sql/recognise.h"
 #include "sql/known.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

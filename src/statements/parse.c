@@ -10,7 +10,7 @@
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 
-#include "sql/trailing_comment.h"
+#include "sql/recognise.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

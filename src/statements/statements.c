@@ -14,7 +14,7 @@
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 
-#include "session/reading.h"
+#include "session/image.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

@@ -7,9 +7,7 @@
  */
 #include "telemetry/http_state.h"
 
-#include "auth/base64.h"
-#include "auth/md5.h"
-#include "auth/saslprep.h"
+#include "auth/encoding.h"
 #include "auth/scram.h"
 #include "base/network.h"
 

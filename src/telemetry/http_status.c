@@ -2,7 +2,7 @@
 #include "telemetry/http_state.h"
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/escape.h"
 
 #include <inttypes.h>
 

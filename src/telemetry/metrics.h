@@ -7,7 +7,7 @@
 #define PGWEIR_TELEMETRY_METRICS_H
 
 #include "base/buf.h"
-#include "base/metric_sample.h"
+#include "base/query_row.h"
 #include "telemetry/snapshot.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* src/telemetry/slow_recent.c - see slow_recent.h. */
-#include "telemetry/slow_recent.h"
+/* src/telemetry/slow_recent.c - see slowlog_state.h. */
+#include "telemetry/slowlog_state.h"
 
 #include "base/alloc.h"
 

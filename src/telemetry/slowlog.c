@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "base/log_writer.h"
-#include "telemetry/slow_recent.h"
 #include "telemetry/slowlog_state.h"
 
 #include <stdbool.h>

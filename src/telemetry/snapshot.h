@@ -8,7 +8,7 @@
 #define PGWEIR_TELEMETRY_SNAPSHOT_H
 
 #include "base/counters.h"
-#include "base/exemplar.h"
+#include "base/query_row.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
  * Besides memory safety it checks: a name is not empty and fits; white space, a comment and a semicolon around the SQL
  * don't change the result; a name that was found is found again when it is quoted.
  */
-#include "sql/deallocate.h"
+#include "sql/recognise.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -13,8 +13,7 @@
  */
 #include "string_of.h"
 
-#include "auth/base64.h"
-#include "auth/saslprep.h"
+#include "auth/encoding.h"
 #include "auth/scram.h"
 
 #include <openssl/sha.h>

@@ -21,7 +21,7 @@
 #include "session_quiet.h"
 #include "session_server.h"
 
-#include "auth/md5.h"
+#include "auth/encoding.h"
 #include "base/clock.h"
 #include "net/workers.h"
 #include "server/server.h"

@@ -1,7 +1,7 @@
 /* tests/fuzz/session_client.c - see session_client.h. */
 #include "session_client.h"
 
-#include "auth/md5.h"
+#include "auth/encoding.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

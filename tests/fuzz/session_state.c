@@ -128,7 +128,7 @@ is_latin1(const struct fake_conn *c)
 	return encoding != NULL && strcmp(encoding, "LATIN1") == 0;
 }
 
-/* session/reading.h: of the settings that a Parse is read under, the model has the encoding alone. */
+/* session/reading.c: of the settings that a Parse is read under, the model has the encoding alone. */
 bool
 state_read_as(struct fake_conn *c, const char *sql, char **values)
 {

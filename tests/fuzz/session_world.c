@@ -1,7 +1,7 @@
 /* tests/fuzz/session_world.c - see session_world.h. */
 #include "session_world.h"
 
-#include "auth/base64.h"
+#include "auth/encoding.h"
 #include "client/clients.h"
 #include "base/clock.h"
 #include "listen/listen.h"

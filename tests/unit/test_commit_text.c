@@ -1,5 +1,5 @@
 /* tests/unit/test_commit_text.c - which SQL is one COMMIT and nothing else. */
-#include "sql/commit_text.h"
+#include "sql/recognise.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

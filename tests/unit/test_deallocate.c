@@ -2,7 +2,7 @@
  * tests/unit/test_deallocate.c - SQL that deallocates prepared statements, and SQL that only looks like it. Links
  * only sql/deallocate.c and what it reads with. Texts are copied to memory of exactly their size.
  */
-#include "sql/deallocate.h"
+#include "sql/recognise.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

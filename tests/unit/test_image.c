@@ -4,7 +4,6 @@
  */
 #include "session/image.h"
 
-#include "session/reading.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -1,5 +1,5 @@
 /* tests/unit/test_md5.c. Links auth/md5.c and base/fail.c. */
-#include "auth/md5.h"
+#include "auth/encoding.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

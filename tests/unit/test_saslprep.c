@@ -2,7 +2,7 @@
  * tests/unit/test_saslprep.c - what SASLprep makes of passwords: RFC 4013's examples, and where PostgreSQL takes them
  * as they are. Links auth/saslprep.c alone.
  */
-#include "auth/saslprep.h"
+#include "auth/encoding.h"
 #include "build.h"
 
 #include <criterion/criterion.h>

@@ -2,7 +2,7 @@
  * tests/unit/test_scram.c - SCRAM-SHA-256 against the RFC's exchange, against PostgreSQL's secrets, against itself, and
  * against texts no honest peer sends. Links auth/scram*.c, auth/saslprep.c, auth/base64.c and base alone.
  */
-#include "auth/base64.h"
+#include "auth/encoding.h"
 #include "auth/scram.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* tests/unit/test_signal_text.c - which SQL is one call of pg_cancel_backend() or pg_terminate_backend(). */
-#include "sql/signal_text.h"
+#include "sql/recognise.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
