@@ -6,6 +6,7 @@
 #include "bouncer/bouncer.h"
 #include "os/os.h"
 #include "process/process.h"
+#include "restart/restart.h"
 #include "setup/setup.h"
 
 #include "build.h"
@@ -84,7 +85,7 @@ tell_problems(int predecessor, const struct config_problems *problems)
 {
 	for (size_t i = 0; i < problems->count; i++)
 		if (problems->list[i].is_error) {
-			weir_tell_predecessor(predecessor, problems->list[i].text); /* the first of them */
+			restart_tell_predecessor(predecessor, problems->list[i].text); /* the first of them */
 			return;
 		}
 }
@@ -388,7 +389,7 @@ main(int argc, char **argv)
 	int code;
 
 	os_hide_memory();
-	start.predecessor = weir_find_predecessor();
+	start.predecessor = restart_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;
 	if (asked.is_import)

@@ -4,7 +4,6 @@
  *   client.c           accepts, reads and closes it
  *   client_log.h       its lines in the log
  *   clients.h          all of them: limits on time, short memory, draining
- *   passport.h         moves it to another process of pgweir
  *   cancel.h           CancelRequests
  *
  * Its dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ finds out who it is and

@@ -90,8 +90,7 @@ on_client_gone(void *up, struct client *c)
 {
 	struct weir *w = up;
 
-	weir_newcomer_gone(w, c);
-	weir_client_gone_moving(w, c);
+	restart_client_gone(w->restart, c);
 	if (w->is_stopping)
 		weir_stop_if_empty(w);
 }
@@ -118,6 +117,38 @@ on_exhausted(int error, void *arg)
 	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
 }
 
+static void
+on_released(struct exchange *x)
+{
+	struct weir *w = x->env->up;
+
+	restart_client_released(w->restart, x);
+}
+
+static void
+on_crossing_heard(struct exchange *x)
+{
+	struct weir *w = x->env->up;
+
+	restart_crossing_heard(w->restart, x);
+}
+
+static bool
+on_strange_cancel(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	struct weir *w = up;
+
+	return restart_forward_cancel(w->restart, asker, pid, key, key_len);
+}
+
+static void
+on_far_cancel_over(void *up, uint64_t number)
+{
+	struct weir *w = up;
+
+	restart_cancel_over(w->restart, number);
+}
+
 /* --- events --- */
 
 /* It ends a pause, as PgBouncer's does. When there is none, and the configuration is pgweir's own, it restarts. */
@@ -141,7 +172,7 @@ on_sigusr1(struct weir *w)
 {
 	struct fail why;
 
-	if (weir_may_hold(w, &why) < 0) {
+	if (restart_may_hold(w->restart, &why) < 0) {
 		log_warning(w->log, "not paused: %s", why.text);
 		return;
 	}
@@ -206,8 +237,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	console_tick(w->console, now);
 	weir_watch_memory(w);
 	weir_stop_tick(w);
-	weir_successor_tick(w);
-	weir_predecessor_tick(w);
+	restart_tick(w->restart);
 }
 
 /* --- starting --- */
@@ -253,8 +283,8 @@ static const struct exchange_ops exchange_ops = {
 	.login_server_lost = login_server_lost,
 	.bytes = relay_bytes,
 	.try_release = relay_try_release,
-	.released = weir_client_released,
-	.crossing_heard = weir_crossing_heard,
+	.released = on_released,
+	.crossing_heard = on_crossing_heard,
 };
 
 static void
@@ -289,13 +319,65 @@ fill_envs(struct weir *w)
 	c->on_console_closed = weir_console_closed;
 	c->normalize = weir_normalize;
 	c->on_client_gone = on_client_gone;
-	c->on_strange_cancel = weir_strange_cancel;
-	c->on_far_cancel_over = weir_far_cancel_over;
+	c->on_strange_cancel = on_strange_cancel;
+	c->on_far_cancel_over = on_far_cancel_over;
 	TAILQ_INIT(&c->clients);
 }
 
 static int
-make_parts(struct weir *w, struct fail *why)
+write_pid_file(struct weir *w, struct fail *why)
+{
+	int r = os_write_pid_file(w->config, why);
+
+	w->has_pid_file = r == 0;
+	return r;
+}
+
+static void
+serve(struct weir *w)
+{
+	struct fail why;
+
+	listeners_begin(w->listeners);
+	if (w->http != NULL)
+		http_own_path(w->http, true);
+	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
+		log_warning(w->log, "%s", why.text);
+	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
+	os_notify("READY=1");
+}
+
+static void
+give_way(struct weir *w)
+{
+	weir_stop_http(w);
+	w->has_pid_file = false;
+}
+
+static void
+make_restart(struct weir *w, char *const *argv)
+{
+	const struct restart_host host = { .w = w,
+					   .argv = argv,
+					   .clients = &w->clients,
+					   .listeners = w->listeners,
+					   .serve = serve,
+					   .listen_again = weir_listen_again,
+					   .give_way = give_way,
+					   .stop = weir_stop,
+					   .end = weir_end };
+
+	w->restart = restart_new(&host);
+}
+
+int
+weir_restart(struct weir *w, struct fail *why)
+{
+	return restart_begin(w->restart, w->http == NULL ? -1 : http_listening_fd(w->http), why);
+}
+
+static int
+make_parts(struct weir *w, char *const *argv, struct fail *why)
 {
 	const struct listeners_settings ls = { w->base, w->log, on_accept, on_exhausted, w };
 	struct pool_set_settings ps = { .env = &w->servers };
@@ -311,6 +393,7 @@ make_parts(struct weir *w, struct fail *why)
 		return -1;
 	w->graveyard = graveyard_new(w->base);
 	w->listeners = listeners_new(&ls);
+	make_restart(w, argv);
 	tcp = setup_tcp_options(w->config);
 	w->dialer = dialer_new(w->base, &tcp, w->config->resolv_conf);
 	w->passwords = passwords_new(w->base, w->log, &w->now_us);
@@ -421,21 +504,12 @@ load_files(struct weir *w, struct fail *why)
 static int
 open_addresses(struct weir *w, int predecessor, struct fail *why)
 {
-	if (predecessor >= 0 && weir_meet_predecessor(w, predecessor, why) < 0)
+	if (predecessor >= 0 && restart_meet_predecessor(w->restart, predecessor, why) < 0)
 		return -1;
 	return weir_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
 		       listeners_listen(w->listeners, w->config, why) == 0
 		   ? 0
 		   : -1;
-}
-
-static int
-write_pid_file(struct weir *w, struct fail *why)
-{
-	int r = os_write_pid_file(w->config, why);
-
-	w->has_pid_file = r == 0;
-	return r;
 }
 
 static int
@@ -455,14 +529,13 @@ weir_new(struct config *config, const struct weir_start *start, struct fail *why
 
 	TAILQ_INIT(&w->clients.clients);
 	w->config = config_ref(config);
-	w->argv = start->argv;
 	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();
 	w->last_reload_ok = true;
 	w->base = new_base();
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
-	else if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && make_parts(w, why) == 0 &&
+	else if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && make_parts(w, start->argv, why) == 0 &&
 		 load_files(w, why) == 0) {
 		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
@@ -473,7 +546,7 @@ weir_new(struct config *config, const struct weir_start *start, struct fail *why
 			return w;
 		}
 	}
-	weir_tell_failure(w, start->predecessor, why);
+	restart_tell_failure(w->restart, start->predecessor, why);
 	weir_free(w);
 	return NULL;
 }
@@ -484,40 +557,27 @@ close_clients(struct weir *w)
 	struct fail why;
 
 	fail_set(&why, "57P01",
-		 w->successor != NULL ? "pgweir has been restarted; please connect again" : "pgweir is shutting down");
+		 restart_has_successor(w->restart) ? "pgweir has been restarted; please connect again"
+						   : "pgweir is shutting down");
 	while (!TAILQ_EMPTY(&w->clients.clients))
 		client_close(TAILQ_FIRST(&w->clients.clients), &why);
 }
 
 void
-weir_serve(struct weir *w)
-{
-	struct fail why;
-
-	listeners_begin(w->listeners);
-	if (w->http != NULL)
-		http_own_path(w->http, true);
-	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
-		log_warning(w->log, "%s", why.text);
-	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
-	os_notify("READY=1");
-}
-
-void
 weir_run(struct weir *w)
 {
-	if (weir_is_waiting_for_go(w))
-		weir_tell_ready(w);
+	if (restart_is_waiting_for_go(w->restart))
+		restart_tell_ready(w->restart);
 	else
-		weir_serve(w);
+		serve(w);
 	priority_low_latency();
 	do {
 		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 		w->counters.loop_iterations++;
 	} while (!event_base_got_break(w->base) && !event_base_got_exit(w->base));
-	weir_forget_predecessor(w); /* clients that are not ours yet */
+	restart_forget_predecessor(w->restart); /* clients that are not ours yet */
 	close_clients(w);
-	weir_forget_successor(w); /* the restart is over: another one may begin there */
+	restart_forget_successor(w->restart); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
 		event_base_loop(w->base, EVLOOP_ONCE);
@@ -544,10 +604,10 @@ weir_free(struct weir *w)
 	if (w == NULL)
 		return;
 	w->is_ending = w->is_stopping = true;
-	weir_forget_predecessor(w);
+	restart_forget_predecessor(w->restart);
 	w->clients.x.is_closed = w->clients.x.is_draining = true;
 	close_clients(w);
-	weir_forget_successor(w);
+	restart_forget_successor(w->restart);
 	console_free(w->console);
 	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);
@@ -562,6 +622,7 @@ weir_free(struct weir *w)
 	hosts_free(w->hosts);
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
+	restart_free(w->restart);
 	audit_free(w->clients.x.audit);
 	admission_free(w->clients.admission);
 	statement_store_free(w->clients.x.statements);

@@ -15,15 +15,8 @@ struct weir; /* opaque: process/process_state.h */
 /* How this process was started. */
 struct weir_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */
-	int predecessor; /* weir_find_predecessor(), taken */
+	int predecessor; /* restart_find_predecessor(), taken */
 };
-
-/*
- * Returns the descriptor by which the process before this one passes on its sockets and clients (a restart, see
- * docs/operations.md), or -1. Call it once, first.
- */
-int weir_find_predecessor(void);
-void weir_tell_predecessor(int fd, const char *text); /* why this process can't start; fine with -1 */
 
 /*
  * Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... What

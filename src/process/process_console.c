@@ -1,6 +1,5 @@
 /* src/process/process_console.c - what the console's commands ask of the process. */
 #include "process/process_state.h"
-#include "restart/handover.h"
 
 #include "build.h"
 #include "telemetry/metrics.h"
@@ -49,6 +48,12 @@ weir_console_closed(void *up, struct client *c)
 	console_client_closed(w->console, c);
 }
 
+static int
+host_may_hold(struct weir *w, struct fail *why)
+{
+	return restart_may_hold(w->restart, why);
+}
+
 static void
 host_pause(struct weir *w, const char *database)
 {
@@ -72,10 +77,8 @@ host_suspend(struct weir *w)
 static void
 host_shutdown(struct weir *w, enum shutdown_how how)
 {
-	const uint8_t byte = (uint8_t)how;
-
 	/* After a restart it is meant for both processes: the new one stops the old one. */
-	if (!weir_send_successor(w, HANDOVER_STOP, &byte, 1))
+	if (!restart_stop_successor(w->restart, how))
 		weir_stop(w, how);
 }
 
@@ -105,7 +108,7 @@ weir_console_new(struct weir *w)
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = weir_reload,
-				     .may_hold = weir_may_hold,
+				     .may_hold = host_may_hold,
 				     .pause = host_pause,
 				     .resume = weir_resume,
 				     .set = weir_set,

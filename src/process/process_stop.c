@@ -29,6 +29,7 @@ weir_end(struct weir *w)
 	if (w->is_ending)
 		return;
 	w->is_ending = true;
+	restart_on_end(w->restart);
 	event_base_loopbreak(w->base);
 }
 
@@ -55,17 +56,16 @@ begin_stop(struct weir *w, enum shutdown_how how)
 		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
 			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
 	if (!w->is_stopping) {
-		if (w->successor == NULL) /* else that is the service now */
+		if (!restart_has_successor(w->restart)) /* else that is the service now */
 			os_notify("STOPPING=1");
 		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
 	} else if (w->close_listeners_at_us == 0)
 		w->close_listeners_at_us = w->now_us;
-	weir_abandon_successor(w);
+	restart_on_stop(w->restart, how);
 	w->is_stopping = true;
 	w->stopping_how = how;
 	w->stop_at_us = is_patient ? UINT64_MAX : w->close_listeners_at_us + w->config->shutdown_timeout_us;
 	weir_suspend(w, false);
-	weir_stop_predecessor(w, how);
 	weir_stop_tick(w);
 }
 
@@ -81,9 +81,8 @@ weir_stop(struct weir *w, enum shutdown_how how)
 	}
 	if (!w->is_stopping) /* else it was asked twice */
 		log_info(w->log, "stopping at once");
-	weir_abandon_successor(w);
+	restart_on_stop(w->restart, SHUTDOWN_NOW);
 	w->is_stopping = true;
-	weir_stop_predecessor(w, SHUTDOWN_NOW);
 	weir_end(w);
 }
 

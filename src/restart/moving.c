@@ -1,13 +1,13 @@
 /* src/restart/moving.c - see restart/moving.h. */
 #include "restart/moving.h"
-#include "restart/handover.h"
-#include "process/process_state.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "restart/passport.h"
 #include "listen/listen.h"
+#include "restart/handover.h"
 #include "restart/link.h"
+#include "restart/passport.h"
+#include "restart/restart_state.h"
 #include "wire/frame.h"
 
 #include <inttypes.h>
@@ -32,7 +32,7 @@ struct crossing {
 };
 
 struct moving {
-	struct weir *w;
+	struct restart *r;
 	struct link *link;
 	pid_t pid; /* the successor's */
 	bool is_on; /* clients may go */
@@ -111,7 +111,7 @@ send_client(struct moving *m, struct crossing *at, struct client *c)
 		return;
 	}
 	*at = (struct crossing){
-		.number = ++m->last_number, .client = c, .fd = c->x.stream.fd, .since_us = m->w->now_us
+		.number = ++m->last_number, .client = c, .fd = c->x.stream.fd, .since_us = restart_now_us(m->r)
 	};
 	c->x.is_crossing = true;
 	stream_suspend(&c->x.stream, true);
@@ -128,7 +128,7 @@ count_staying(const struct moving *m, uint32_t counts[static PASSPORT_OBSTACLES]
 	uint32_t all = 0;
 
 	memset(counts, 0, PASSPORT_OBSTACLES * sizeof(counts[0]));
-	TAILQ_FOREACH(c, &m->w->clients.clients, all)
+	TAILQ_FOREACH(c, &m->r->host.clients->clients, all)
 	{
 		counts[passport_obstacle(c)]++;
 		all++;
@@ -148,8 +148,9 @@ tell_who_stays(struct moving *m)
 		if (counts[o] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
 						len > 0 ? ", " : ": ", counts[o], passport_obstacle_name(o));
-	log_info(m->w->log, "restart: %" PRIu32 " clients have moved to process %ld, %" PRIu32 " stay for now%s",
-		 m->moved, (long)m->pid, all, text);
+	log_info(restart_env(m->r)->log,
+		 "restart: %" PRIu32 " clients have moved to process %ld, %" PRIu32 " stay for now%s", m->moved,
+		 (long)m->pid, all, text);
 }
 
 static void
@@ -166,8 +167,8 @@ try_client(struct moving *m, struct client *c)
 {
 	struct crossing *at;
 
-	if (passport_obstacle(c) != PASSPORT_NONE || m->w->now_us < m->all_from_us ||
-	    (c->x.listen != NULL && m->w->now_us < m->listeners_from_us))
+	if (passport_obstacle(c) != PASSPORT_NONE || restart_now_us(m->r) < m->all_from_us ||
+	    (c->x.listen != NULL && restart_now_us(m->r) < m->listeners_from_us))
 		return true;
 	if (!link_is_drained(m->link) || (at = find_crossing(m, 0)) == NULL)
 		return false;
@@ -196,8 +197,8 @@ pump(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!m->is_on)
 		return;
-	m->w->now_us = clock_now_us();
-	c = m->cursor != NULL ? m->cursor : TAILQ_FIRST(&m->w->clients.clients);
+	*restart_env(m->r)->now_us = clock_now_us();
+	c = m->cursor != NULL ? m->cursor : TAILQ_FIRST(&m->r->host.clients->clients);
 	may_go_on = move_ready(m);
 	for (int i = 0; may_go_on && c != NULL && i < WALK_MAX; i++)
 		if ((may_go_on = try_client(m, c)))
@@ -208,15 +209,11 @@ pump(evutil_socket_t fd, short what, void *arg)
 	pump_again(m, c == NULL || !may_go_on ? ROUND_US : 0);
 }
 
-/* Sooner or later: from the loop, since whoever has called may go on with x. */
+/* Sooner or later: from the loop, since whoever has called may go on with c. */
 void
-weir_client_released(struct exchange *x)
+moving_client_released(struct moving *m, struct client *c)
 {
-	struct weir *w = x->env->up;
-	struct moving *m = w->moving;
-	struct client *c = client_of(x);
-
-	if (m == NULL || c->is_staying || x->stream.secured != NULL || m->ready_count == READY_MAX)
+	if (c->is_staying || c->x.stream.secured != NULL || m->ready_count == READY_MAX)
 		return;
 	m->ready[m->ready_count++] = c;
 	if (m->ready_count == 1)
@@ -271,8 +268,8 @@ on_refused(struct moving *m, struct crossing *at, const uint8_t *text, size_t le
 	*at = (struct crossing){ 0 };
 	if (c == NULL)
 		return;
-	log_warning(m->w->log, "restart: client %" PRIu64 " stays: the successor can't take it: %.*s", c->x.ticket.id,
-		    (int)(len < 200 ? len : 200), (const char *)text);
+	log_warning(restart_env(m->r)->log, "restart: client %" PRIu64 " stays: the successor can't take it: %.*s",
+		    c->x.ticket.id, (int)(len < 200 ? len : 200), (const char *)text);
 	c->is_staying = true;
 	go_on_reading(c);
 }
@@ -285,39 +282,30 @@ moving_tick(struct moving *m)
 		struct crossing *at = &m->crossings[i];
 		struct client *c = at->client;
 
-		if (c == NULL || at->is_taken || m->w->now_us - at->since_us < CROSSING_MAX_US)
+		if (c == NULL || at->is_taken || restart_now_us(m->r) - at->since_us < CROSSING_MAX_US)
 			continue;
-		log_warning(m->w->log,
+		log_warning(restart_env(m->r)->log,
 			    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
 			    c->x.ticket.id);
 		send_number(m, HANDOVER_GONE, at->number, NULL, 0);
 		*at = (struct crossing){ 0 };
-		*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = m->w->now_us + PAUSE_US;
+		*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = restart_now_us(m->r) + PAUSE_US;
 		go_on_reading(c);
 	}
 }
 
-/* The listener has caught up: what was notified before is in the client's queue. */
 void
-weir_crossing_heard(struct exchange *x)
+moving_client_caught_up(struct moving *m, const struct client *c)
 {
-	struct weir *w = x->env->up;
-	struct moving *m = w->moving;
-
-	weir_newcomer_heard(x);
-	for (size_t i = 0; m != NULL && i < CROSSINGS; i++)
-		if (m->crossings[i].number != 0 && m->crossings[i].client == client_of(x) && m->crossings[i].is_taken &&
+	for (size_t i = 0; i < CROSSINGS; i++)
+		if (m->crossings[i].number != 0 && m->crossings[i].client == c && m->crossings[i].is_taken &&
 		    !m->crossings[i].is_released)
 			release(m, &m->crossings[i]);
 }
 
 void
-weir_client_gone_moving(struct weir *w, const struct client *c)
+moving_client_gone(struct moving *m, const struct client *c)
 {
-	struct moving *m = w->moving;
-
-	if (m == NULL)
-		return;
 	if (m->cursor == c)
 		m->cursor = TAILQ_NEXT(c, all);
 	for (unsigned i = 0; i < m->ready_count; i++)
@@ -331,7 +319,6 @@ weir_client_gone_moving(struct weir *w, const struct client *c)
 		if (m->crossings[i].is_taken && !m->crossings[i].is_released)
 			release(m, &m->crossings[i]);
 	}
-	weir_end_if_moved(w);
 }
 
 void
@@ -362,19 +349,19 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 		on_refused(m, at, body + 8, len - 8);
 	if (m->cursor != NULL || m->ready_count > 0)
 		pump_again(m, 0);
-	weir_end_if_moved(m->w);
+	restart_end_if_moved(m->r);
 }
 
 struct moving *
-moving_new(struct weir *w, struct link *link, pid_t successor)
+moving_new(struct restart *r, struct link *link, pid_t successor)
 {
 	struct moving *m = xcalloc(1, sizeof(*m));
 
-	m->w = w;
+	m->r = r;
 	m->link = link;
 	m->pid = successor;
 	m->office = passport_office_new(send_pool, send_text, m);
-	m->pump = event_new(w->base, -1, 0, pump, m);
+	m->pump = event_new(restart_env(r)->base, -1, 0, pump, m);
 	return m;
 }
 
@@ -391,7 +378,7 @@ moving_free(struct moving *m)
 void
 moving_begin(struct moving *m)
 {
-	m->is_on = m->w->clients.x.is_moving = true;
+	m->is_on = m->r->host.clients->x.is_moving = true;
 	pump_again(m, 0);
 }
 
@@ -406,7 +393,7 @@ moving_on_drained(struct moving *m)
 {
 	let_go_of_released(m);
 	pump_again(m, 0);
-	weir_end_if_moved(m->w);
+	restart_end_if_moved(m->r);
 }
 
 uint32_t

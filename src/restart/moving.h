@@ -15,12 +15,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct client;
 struct link; /* restart/link.h */
 struct moving;
-struct weir;
+struct restart;
 
 /* Nobody moves yet. Borrows the link to the successor. Never returns NULL. */
-struct moving *moving_new(struct weir *w, struct link *link, pid_t successor);
+struct moving *moving_new(struct restart *r, struct link *link, pid_t successor);
 void moving_free(struct moving *m); /* m may be NULL */
 void moving_begin(struct moving *m); /* the successor is ready */
 void moving_stop(struct moving *m); /* its link is broken: nobody else goes */
@@ -28,6 +29,9 @@ void moving_stop(struct moving *m); /* its link is broken: nobody else goes */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len);
 void moving_on_drained(struct moving *m); /* all that was sent is in the kernel's hands */
 void moving_tick(struct moving *m); /* about every 100 ms */
+void moving_client_gone(struct moving *m, const struct client *c);
+void moving_client_released(struct moving *m, struct client *c); /* it has given its server back */
+void moving_client_caught_up(struct moving *m, const struct client *c); /* listen_crossing_catch_up() is over */
 /* Clients on their way are read on here, but for those that a successor which lives may be reading. */
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_crossings(const struct moving *m); /* a client is on its way */

@@ -5,12 +5,12 @@
  * Always: nothing is accepted before the old process has said GO, or has died. A client is read here only when the old
  * process has let go of it, or has died.
  */
-#include "process/process_state.h"
+#include "restart/restart_state.h"
 
-#include "restart/passport.h"
 #include "listen/listen.h"
-#include "restart/link.h"
 #include "restart/handover.h"
+#include "restart/link.h"
+#include "restart/passport.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -26,10 +26,10 @@
 
 #define LISTENERS_US (10 * US_PER_S) /* until all of them must have come */
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
-#define NEWCOMERS_MAX 64
+#define ARRIVALS_MAX 64
 
 /* A client that came and is not this process's yet. */
-struct newcomer {
+struct arrival {
 	uint64_t number; /* in the old process; 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
 	bool is_taken; /* the old process was told that it is here */
@@ -39,14 +39,14 @@ struct newcomer {
 };
 
 struct predecessor {
-	struct weir *w;
+	struct restart *r;
 	struct link *link; /* NULL: it is gone */
 	pid_t pid;
 	bool has_all; /* all listening sockets have come */
 	bool is_ready; /* this process is: from here on its loop runs */
 	bool is_waiting; /* for its GO */
 	struct passport_shelf *shelf;
-	struct newcomer newcomers[NEWCOMERS_MAX];
+	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
 	uint64_t since_us, lost_us; /* lost_us: since when the link is gone; 0: it is there */
 };
@@ -54,7 +54,7 @@ struct predecessor {
 /* --- from the command line on --- */
 
 int
-weir_find_predecessor(void)
+restart_find_predecessor(void)
 {
 	const char *text = getenv(HANDOVER_VARIABLE);
 	struct ucred peer;
@@ -78,7 +78,7 @@ weir_find_predecessor(void)
 }
 
 void
-weir_tell_predecessor(int fd, const char *text)
+restart_tell_predecessor(int fd, const char *text)
 {
 	if (fd >= 0)
 		link_send_last(fd, HANDOVER_FAILED, text, strlen(text));
@@ -91,8 +91,8 @@ on_hello(struct predecessor *p, const uint8_t *body, size_t len)
 {
 	if (len != 13 || wire_u32(body) != HANDOVER_VERSION)
 		return; /* it will find out by our READY that the versions differ */
-	p->w->counters.restarts = wire_u64(body + 4) + 1;
-	listeners_set_passed(p->w->listeners, body[12] != 0);
+	restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
+	listeners_set_passed(p->r->host.listeners, body[12] != 0);
 }
 
 /* Takes fd. */
@@ -100,7 +100,7 @@ static void
 on_listener(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
 	if (fd >= 0 && len >= 4 && body[len - 1] == '\0' && !p->has_all)
-		listeners_inherit(p->w->listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
+		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
 	else if (fd >= 0)
 		close(fd);
 }
@@ -117,20 +117,20 @@ send_number(struct predecessor *p, uint8_t type, uint64_t number, const void *mo
 	buf_fini(&b);
 }
 
-static struct newcomer *
-find_newcomer(struct predecessor *p, uint64_t number)
+static struct arrival *
+find_arrival(struct predecessor *p, uint64_t number)
 {
-	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
-		if (p->newcomers[i].number == number)
-			return &p->newcomers[i];
+	for (size_t i = 0; i < ARRIVALS_MAX; i++)
+		if (p->arrivals[i].number == number)
+			return &p->arrivals[i];
 	return NULL;
 }
 
 static void
-forget_newcomer(struct newcomer *n)
+forget_arrival(struct arrival *n)
 {
 	free(n->queued);
-	*n = (struct newcomer){ 0 };
+	*n = (struct arrival){ 0 };
 }
 
 static void
@@ -141,26 +141,26 @@ send_refusal(struct predecessor *p, uint64_t number, const char *text)
 }
 
 static void
-refuse_newcomer(struct predecessor *p, struct newcomer *n, const char *text)
+refuse_arrival(struct predecessor *p, struct arrival *n, const char *text)
 {
 	struct client *c = n->client;
 
 	send_refusal(p, n->number, text);
-	forget_newcomer(n);
+	forget_arrival(n);
 	if (c != NULL)
 		client_let_go(c);
 }
 
 /* Its listener listens on all its channels, if it has any: the old process need not listen for it any more. */
 static void
-take_if_heard(struct predecessor *p, struct newcomer *n)
+take_if_heard(struct predecessor *p, struct arrival *n)
 {
 	bool is_refused = false, is_heard = n->client != NULL && listen_is_heard(&n->client->x, &is_refused);
 
 	if (n->is_taken)
 		return;
 	if (n->client == NULL || is_refused) {
-		refuse_newcomer(p, n, "it can't listen to its channels");
+		refuse_arrival(p, n, "it can't listen to its channels");
 		return;
 	}
 	if (!is_heard)
@@ -173,7 +173,7 @@ take_if_heard(struct predecessor *p, struct newcomer *n)
 static void
 on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
-	struct newcomer *n = find_newcomer(p, 0);
+	struct arrival *n = find_arrival(p, 0);
 	uint64_t number = len < 10 ? 0 : wire_u64(body + 2);
 	struct passport passport;
 	struct fail why;
@@ -200,16 +200,16 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 }
 
 static void
-begin(struct predecessor *p, struct newcomer *n)
+begin(struct predecessor *p, struct arrival *n)
 {
 	struct client *c = n->client;
 	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
 
-	forget_newcomer(n);
+	forget_arrival(n);
 	if (c == NULL)
 		return;
 	p->moved++;
-	p->w->counters.clients_moved++;
+	restart_env(p->r)->counters->clients_moved++;
 	passport_begin_reading(c);
 	if (is_broken)
 		client_close(c, NULL);
@@ -218,7 +218,7 @@ begin(struct predecessor *p, struct newcomer *n)
 }
 
 static void
-on_yours(struct predecessor *p, struct newcomer *n, const uint8_t *queued, size_t len)
+on_yours(struct predecessor *p, struct arrival *n, const uint8_t *queued, size_t len)
 {
 	if (n->is_ours)
 		return;
@@ -232,19 +232,18 @@ on_yours(struct predecessor *p, struct newcomer *n, const uint8_t *queued, size_
 }
 
 void
-weir_newcomer_heard(struct exchange *x)
+restart_arrival_listening(struct restart *r, struct exchange *x)
 {
-	struct weir *w = x->env->up;
-	struct predecessor *p = w->predecessor;
+	struct predecessor *p = r->predecessor;
 
-	for (size_t i = 0; p != NULL && i < NEWCOMERS_MAX; i++) {
-		struct newcomer *n = &p->newcomers[i];
+	for (size_t i = 0; p != NULL && i < ARRIVALS_MAX; i++) {
+		struct arrival *n = &p->arrivals[i];
 
 		if (n->number == 0 || n->client != client_of(x))
 			continue;
 		if (n->is_ours) {
 			begin(p, n);
-			weir_predecessor_tick(w); /* there may be nobody else to wait for */
+			restart_predecessor_tick(r); /* there may be nobody else to wait for */
 		} else
 			take_if_heard(p, n);
 		return;
@@ -252,18 +251,18 @@ weir_newcomer_heard(struct exchange *x)
 }
 
 void
-weir_newcomer_gone(struct weir *w, const struct client *c)
+restart_arrival_gone(struct restart *r, const struct client *c)
 {
-	struct predecessor *p = w->predecessor;
+	struct predecessor *p = r->predecessor;
 
-	for (size_t i = 0; p != NULL && i < NEWCOMERS_MAX; i++) {
-		struct newcomer *n = &p->newcomers[i];
+	for (size_t i = 0; p != NULL && i < ARRIVALS_MAX; i++) {
+		struct arrival *n = &p->arrivals[i];
 
 		if (n->number == 0 || n->client != c)
 			continue;
 		n->client = NULL;
 		if (n->is_ours)
-			forget_newcomer(n);
+			forget_arrival(n);
 		else
 			take_if_heard(p, n);
 	}
@@ -273,14 +272,14 @@ static void
 on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 {
 	uint64_t number = len < 8 ? 0 : wire_u64(body);
-	struct newcomer *n = number == 0 ? NULL : find_newcomer(p, number);
+	struct arrival *n = number == 0 ? NULL : find_arrival(p, number);
 	struct client *c;
 
 	if (n != NULL && type == HANDOVER_YOURS)
 		on_yours(p, n, body + 8, len - 8);
 	else if (n != NULL && !n->is_ours) { /* GONE */
 		c = n->client;
-		forget_newcomer(n);
+		forget_arrival(n);
 		if (c != NULL)
 			client_let_go(c);
 	}
@@ -292,8 +291,8 @@ static void
 go(struct predecessor *p)
 {
 	p->is_waiting = false;
-	listeners_close_inherited(p->w->listeners, true);
-	weir_serve(p->w);
+	listeners_close_inherited(p->r->host.listeners, true);
+	p->r->host.serve(p->r->host.w);
 }
 
 static void
@@ -301,7 +300,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 {
 	struct predecessor *p = arg;
 
-	p->w->now_us = clock_now_us();
+	*restart_env(p->r)->now_us = clock_now_us();
 	if (type == HANDOVER_LISTENER)
 		on_listener(p, body, len, fd);
 	else if (type == HANDOVER_CLIENT)
@@ -315,15 +314,16 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_GO && p->is_waiting)
 		go(p);
 	else if (type == HANDOVER_POOL && passport_shelf_pool(p->shelf, body, len) < 0)
-		log_error(p->w->log, "restart: the old process passed on a pool that can't be used");
+		log_error(restart_env(p->r)->log, "restart: the old process passed on a pool that can't be used");
 	else if (type == HANDOVER_TEXT && passport_shelf_text(p->shelf, body, len) < 0)
-		log_error(p->w->log, "restart: the old process passed on a prepared statement that can't be used");
+		log_error(restart_env(p->r)->log,
+			  "restart: the old process passed on a prepared statement that can't be used");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
 	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
-		weir_heard_cancel(p->w, type, body, len);
+		restart_heard_cancel(p->r, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
-		weir_stop(p->w, (enum shutdown_how)body[0]);
+		p->r->host.stop(p->r->host.w, (enum shutdown_how)body[0]);
 }
 
 static void
@@ -341,10 +341,10 @@ is_dead(const struct predecessor *p)
 
 /* Clients that the old process had not let go of: if it is dead, they are ours, and else they are its own. */
 static void
-settle_newcomers(struct predecessor *p, bool are_ours)
+settle_arrivals(struct predecessor *p, bool are_ours)
 {
-	for (size_t i = 0; i < NEWCOMERS_MAX; i++) {
-		struct newcomer *n = &p->newcomers[i];
+	for (size_t i = 0; i < ARRIVALS_MAX; i++) {
+		struct arrival *n = &p->arrivals[i];
 		struct client *c = n->client;
 
 		if (n->number == 0 || n->is_ours)
@@ -353,7 +353,7 @@ settle_newcomers(struct predecessor *p, bool are_ours)
 			on_yours(p, n, NULL, 0);
 			continue;
 		}
-		forget_newcomer(n);
+		forget_arrival(n);
 		if (c != NULL)
 			client_let_go(c);
 	}
@@ -364,78 +364,79 @@ on_closed(void *arg)
 {
 	struct predecessor *p = arg;
 
-	p->w->now_us = p->lost_us = clock_now_us();
+	*restart_env(p->r)->now_us = p->lost_us = clock_now_us();
 	link_free(p->link);
 	p->link = NULL;
-	weir_predecessor_tick(p->w);
+	restart_predecessor_tick(p->r);
 }
 
 static const struct link_ops link_ops = { on_message, on_drained, on_closed };
 
-/* How many newcomers there are that is_ours holds for, or does not. */
+/* How many arrivals there are that is_ours holds for, or does not. */
 static size_t
-count_newcomers(const struct predecessor *p, bool is_ours)
+count_arrivals(const struct predecessor *p, bool is_ours)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
-		count += p->newcomers[i].number != 0 && p->newcomers[i].is_ours == is_ours;
+	for (size_t i = 0; i < ARRIVALS_MAX; i++)
+		count += p->arrivals[i].number != 0 && p->arrivals[i].is_ours == is_ours;
 	return count;
 }
 
 void
-weir_forget_predecessor(struct weir *w)
+restart_forget_predecessor(struct restart *r)
 {
-	struct predecessor *p = w->predecessor;
+	struct predecessor *p = r == NULL ? NULL : r->predecessor;
 
 	if (p == NULL)
 		return;
-	settle_newcomers(p, false);
-	for (size_t i = 0; i < NEWCOMERS_MAX; i++)
-		if (p->newcomers[i].number != 0)
-			begin(p, &p->newcomers[i]);
-	w->predecessor = NULL;
-	listeners_close_inherited(w->listeners, false);
+	settle_arrivals(p, false);
+	for (size_t i = 0; i < ARRIVALS_MAX; i++)
+		if (p->arrivals[i].number != 0)
+			begin(p, &p->arrivals[i]);
+	r->predecessor = NULL;
+	listeners_close_inherited(r->host.listeners, false);
 	link_free(p->link);
 	passport_shelf_free(p->shelf);
 	free(p);
 }
 
 void
-weir_predecessor_tick(struct weir *w)
+restart_predecessor_tick(struct restart *r)
 {
-	struct predecessor *p = w->predecessor;
+	struct log *log = restart_env(r)->log;
+	struct predecessor *p = r->predecessor;
 	bool is_sure;
 
 	if (p == NULL || p->lost_us == 0 || !p->is_ready)
 		return;
 	/* Its sockets are closed a moment before it is dead. */
-	is_sure = is_dead(p) || w->now_us - p->lost_us >= LOST_MAX_US;
-	if (!is_sure && (p->is_waiting || count_newcomers(p, false) > 0))
+	is_sure = is_dead(p) || restart_now_us(r) - p->lost_us >= LOST_MAX_US;
+	if (!is_sure && (p->is_waiting || count_arrivals(p, false) > 0))
 		return;
 	if (p->is_waiting && !is_dead(p)) {
-		log_error(w->log, "restart: process %ld goes on without this one", (long)p->pid);
-		weir_stop(w, SHUTDOWN_NOW);
+		log_error(log, "restart: process %ld goes on without this one", (long)p->pid);
+		r->host.stop(r->host.w, SHUTDOWN_NOW);
 		return;
 	}
 	if (p->is_waiting) {
-		log_warning(w->log, "restart: process %ld has died; this one takes its place", (long)p->pid);
+		log_warning(log, "restart: process %ld has died; this one takes its place", (long)p->pid);
 		go(p);
 	}
-	settle_newcomers(p, is_dead(p));
-	if (count_newcomers(p, true) > 0)
+	settle_arrivals(p, is_dead(p));
+	if (count_arrivals(p, true) > 0)
 		return; /* the listener catches up for them, or gives it up in a moment */
-	weir_end_far_cancels(w);
-	log_info(w->log,
+	restart_end_far_cancels(r);
+	log_info(log,
 		 "restart: process %ld, the one before this, has ended: %" PRIu32 " clients came from there in %" PRIu64
 		 " ms, %" PRIu32 " could not be taken",
-		 (long)p->pid, p->moved, (w->now_us - p->since_us) / 1000, p->refused);
-	weir_forget_predecessor(w);
+		 (long)p->pid, p->moved, (restart_now_us(r) - p->since_us) / 1000, p->refused);
+	restart_forget_predecessor(r);
 }
 
 /* --- what the others ask --- */
 
-/* The process that has made the socket pair; weir_find_predecessor() has seen to it that this can be told. */
+/* The process that has made the socket pair; restart_find_predecessor() has seen to it that this can be told. */
 static pid_t
 pid_of_peer(int fd)
 {
@@ -447,74 +448,66 @@ pid_of_peer(int fd)
 }
 
 int
-weir_meet_predecessor(struct weir *w, int fd, struct fail *why)
+restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 {
 	struct predecessor *p = xcalloc(1, sizeof(*p));
 
-	w->predecessor = p;
-	p->w = w;
+	r->predecessor = p;
+	p->r = r;
 	p->pid = pid_of_peer(fd);
-	p->since_us = w->now_us;
+	p->since_us = restart_now_us(r);
 	p->is_waiting = true;
-	listeners_expect(w->listeners);
-	p->shelf = passport_shelf_new(&w->clients);
-	p->link = link_new(w->base, fd, &link_ops, p);
+	listeners_expect(r->host.listeners);
+	p->shelf = passport_shelf_new(r->host.clients);
+	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick of the loop, ten times a second, ends each turn. */
-	while (!p->has_all && p->link != NULL && w->now_us - p->since_us < LISTENERS_US)
-		event_base_loop(w->base, EVLOOP_ONCE);
+	while (!p->has_all && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
+		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
 	if (!p->has_all)
 		return fail_set(why, "08006", "the process before this one has not passed its listening sockets");
 	return 0;
 }
 
 void
-weir_tell_failure(const struct weir *w, int fd, const struct fail *why)
+restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 {
-	if (w->predecessor == NULL || w->predecessor->link != NULL)
-		weir_tell_predecessor(fd, why->text);
+	if (r == NULL || r->predecessor == NULL || r->predecessor->link != NULL)
+		restart_tell_predecessor(fd, why->text);
 }
 
 bool
-weir_has_predecessor(const struct weir *w)
+restart_has_predecessor(const struct restart *r)
 {
-	return w->predecessor != NULL;
+	return r->predecessor != NULL;
 }
 
 bool
-weir_predecessor_lives(const struct weir *w)
+restart_predecessor_lives(const struct restart *r)
 {
-	return w->predecessor != NULL && (w->predecessor->is_waiting || !is_dead(w->predecessor));
+	return r->predecessor != NULL && (r->predecessor->is_waiting || !is_dead(r->predecessor));
 }
 
 bool
-weir_is_waiting_for_go(const struct weir *w)
+restart_is_waiting_for_go(const struct restart *r)
 {
-	return w->predecessor != NULL && w->predecessor->is_waiting;
+	return r->predecessor != NULL && r->predecessor->is_waiting;
 }
 
 void
-weir_tell_ready(struct weir *w)
+restart_tell_ready(struct restart *r)
 {
 	const uint8_t version[4] = { 0, 0, 0, HANDOVER_VERSION };
 
-	w->predecessor->is_ready = true;
-	if (w->predecessor->link != NULL)
-		link_send(w->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
+	r->predecessor->is_ready = true;
+	if (r->predecessor->link != NULL)
+		link_send(r->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
 }
 
 bool
-weir_send_predecessor(struct weir *w, uint8_t type, const void *body, size_t len)
+restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len)
 {
-	if (w->predecessor == NULL || w->predecessor->link == NULL || w->predecessor->is_waiting)
+	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->is_waiting)
 		return false;
-	link_send(w->predecessor->link, type, body, len, -1);
+	link_send(r->predecessor->link, type, body, len, -1);
 	return true;
-}
-
-void
-weir_stop_predecessor(struct weir *w, enum shutdown_how how)
-{
-	const uint8_t byte = (uint8_t)how;
-
-	weir_send_predecessor(w, HANDOVER_STOP, &byte, 1);
 }

@@ -5,12 +5,11 @@
  * Its clients move there (restart/moving.c). Those that can't are served here until they leave, or until
  * restart_timeout is over; then this process stops as it does at SIGTERM.
  */
-#include "process/process_state.h"
+#include "restart/restart_state.h"
 
 #include "os/os.h"
 #include "restart/link.h"
 #include "restart/handover.h"
-#include "restart/moving.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -36,9 +35,9 @@ enum stage {
 };
 
 struct successor {
-	struct weir *w;
+	struct restart *r;
 	struct link *link;
-	struct moving *moving; /* w->moving */
+	struct moving *moving; /* r->moving */
 	pid_t pid;
 	enum stage stage;
 	uint64_t since_us;
@@ -70,42 +69,44 @@ send_sql_listener(const char *host, uint16_t port, int fd, void *arg)
 }
 
 static void
-send_listeners(struct successor *s)
+send_listeners(struct successor *s, int http_fd)
 {
-	struct weir *w = s->w;
+	const struct restart *r = s->r;
+	const struct config_listen *http = &restart_env(r)->config->http_listen;
 	struct buf b = { 0 };
 
 	buf_put_u32(&b, HANDOVER_VERSION);
-	buf_put_u64(&b, w->counters.restarts);
-	buf_put_u8(&b, listeners_are_passed(w->listeners));
+	buf_put_u64(&b, restart_env(r)->counters->restarts);
+	buf_put_u8(&b, listeners_are_passed(r->host.listeners));
 	link_send(s->link, HANDOVER_HELLO, b.bytes, b.len, -1);
 	buf_fini(&b);
-	listeners_each(w->listeners, send_sql_listener, s);
-	if (w->http != NULL)
-		send_listener(s, 'H', w->config->http_listen.host, w->config->http_listen.port,
-			      http_listening_fd(w->http));
+	listeners_each(r->host.listeners, send_sql_listener, s);
+	if (http_fd >= 0)
+		send_listener(s, 'H', http->host, http->port, http_fd);
 	link_send(s->link, HANDOVER_LISTENERS_END, NULL, 0, -1);
 }
 
 /* Returns 0, or -1 with *why set. */
 static int
-may_restart(const struct weir *w, struct fail *why)
+may_restart(const struct restart *r, struct fail *why)
 {
-	if (w->successor != NULL)
-		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)w->successor->pid);
-	if (weir_predecessor_lives(w)) { /* else its last clients may still be on their way, and can move again */
+	const struct exchange_env *env = restart_env(r);
+
+	if (r->successor != NULL)
+		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
+	if (restart_predecessor_lives(r)) { /* else its last clients may still be on their way, and can move again */
 		fail_set(why, "55000", "the last restart is not over: the process before this one still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}
-	if (w->is_stopping)
+	if (r->is_stopping)
 		return fail_set(why, "55000", "pgweir is stopping");
-	if (w->clients.x.is_suspended || pool_set_is_paused(w->pools))
+	if (env->is_suspended || pool_set_is_paused(env->pools))
 		return fail_set(why, "55000", "no restart while pgweir is paused or suspended: RESUME first");
-	for (const struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
+	for (const struct pool_database *d = pool_set_databases(env->pools); d != NULL; d = d->next)
 		if (d->is_paused || d->is_disabled)
 			return fail_set(why, "55000", "no restart while database \"%s\" is %s: %s it first", d->name,
 					d->is_paused ? "paused" : "disabled", d->is_paused ? "RESUME" : "ENABLE");
-	if (w->argv == NULL || w->config->path[0] == '\0' || w->config->compat == COMPAT_PGBOUNCER)
+	if (r->host.argv == NULL || env->config->path[0] == '\0' || env->config->compat == COMPAT_PGBOUNCER)
 		return fail_set(why, "0A000", "a restart needs a configuration file of pgweir's own");
 	if (getpid() == 1)
 		return fail_set(why, "0A000", "as process 1 of a container pgweir can't have a successor");
@@ -113,56 +114,56 @@ may_restart(const struct weir *w, struct fail *why)
 }
 
 int
-weir_may_hold(struct weir *w, struct fail *why)
+restart_may_hold(const struct restart *r, struct fail *why)
 {
-	if (w->successor != NULL)
+	if (r->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
-				(long)w->successor->pid);
-	if (!weir_has_predecessor(w))
+				(long)r->successor->pid);
+	if (!restart_has_predecessor(r))
 		return 0;
 	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
 	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
 }
 
 int
-weir_restart(struct weir *w, struct fail *why)
+restart_begin(struct restart *r, int http_fd, struct fail *why)
 {
 	struct successor *s;
 	int ends[2];
 	pid_t pid;
 
-	if (may_restart(w, why) < 0)
+	if (may_restart(r, why) < 0)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
-	pid = os_spawn(w->argv, ends[1], HANDOVER_VARIABLE, why);
+	pid = os_spawn(r->host.argv, ends[1], HANDOVER_VARIABLE, why);
 	close(ends[1]);
 	if (pid < 0) {
 		close(ends[0]);
 		return -1;
 	}
 	s = xcalloc(1, sizeof(*s));
-	s->w = w;
+	s->r = r;
 	s->pid = pid;
-	s->since_us = w->now_us;
-	s->link = link_new(w->base, ends[0], &link_ops, s);
-	w->moving = s->moving = moving_new(w, s->link, pid);
-	w->successor = s;
-	log_info(w->log, "restart: the successor is process %ld", (long)pid);
-	send_listeners(s);
+	s->since_us = restart_now_us(r);
+	s->link = link_new(restart_env(r)->base, ends[0], &link_ops, s);
+	r->moving = s->moving = moving_new(r, s->link, pid);
+	r->successor = s;
+	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid);
+	send_listeners(s, http_fd);
 	return 0;
 }
 
 void
-weir_forget_successor(struct weir *w)
+restart_forget_successor(struct restart *r)
 {
-	struct successor *s = w->successor;
+	struct successor *s = r == NULL ? NULL : r->successor;
 
 	if (s == NULL)
 		return;
-	w->successor = NULL;
-	w->moving = NULL;
-	w->clients.x.is_moving = false;
+	r->successor = NULL;
+	r->moving = NULL;
+	r->host.clients->x.is_moving = false;
 	moving_free(s->moving);
 	link_free(s->link);
 	free(s);
@@ -172,68 +173,69 @@ weir_forget_successor(struct weir *w)
 
 /* Nobody but the console is left. */
 void
-weir_end_if_moved(struct weir *w)
+restart_end_if_moved(struct restart *r)
 {
-	const struct successor *s = w->successor;
+	const struct successor *s = r->successor;
 	const struct client *c;
 
-	if (s == NULL || s->stage != STAGE_MOVING || w->is_ending || moving_has_crossings(s->moving))
+	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_crossings(s->moving))
 		return;
-	TAILQ_FOREACH(c, &w->clients.clients, all)
+	TAILQ_FOREACH(c, &r->host.clients->clients, all)
 	if (c->x.state != CL_CONSOLE)
 		return;
-	log_info(w->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends",
+	log_info(restart_env(r)->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends",
 		 moving_count(s->moving), (long)s->pid);
-	weir_end(w);
+	r->host.end(r->host.w);
 }
 
 /* Both processes have servers for a while: those that are not needed here make room for the other's. */
 static void
 make_room_for_servers(const struct successor *s)
 {
-	pool_set_close_unneeded(s->w->pools, !moving_is_told(s->moving), RR_RELOAD, s->w->now_us);
+	pool_set_close_unneeded(restart_env(s->r)->pools, !moving_is_told(s->moving), RR_RELOAD, restart_now_us(s->r));
 }
 
 /* The successor is ready: from here on it accepts clients. */
 static void
 go(struct successor *s)
 {
-	struct weir *w = s->w;
+	struct restart *r = s->r;
 	char state[64];
 
-	listeners_give_away(w->listeners);
-	weir_stop_http(w);
-	w->has_pid_file = false; /* it is the successor's now */
+	listeners_give_away(r->host.listeners);
+	r->host.give_way(r->host.w);
 	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
 	os_notify(state);
 	link_send(s->link, HANDOVER_GO, NULL, 0, -1);
 	s->stage = STAGE_MOVING;
-	s->since_us = w->now_us;
-	log_info(w->log, "restart: process %ld is ready; clients move there as they become idle", (long)s->pid);
+	s->since_us = restart_now_us(r);
+	log_info(restart_env(r)->log, "restart: process %ld is ready; clients move there as they become idle",
+		 (long)s->pid);
 	moving_begin(s->moving);
 	make_room_for_servers(s);
-	weir_end_if_moved(w);
+	restart_end_if_moved(r);
 }
 
 static void
 give_up(struct successor *s, const char *why, int why_len)
 {
-	struct weir *w = s->w;
+	struct restart *r = s->r;
 
 	kill(s->pid, SIGKILL);
 	waitpid(s->pid, NULL, 0);
-	w->counters.restarts_failed++;
-	log_error(w->log, "restart: process %ld is given up: %.*s; this process goes on", (long)s->pid, why_len, why);
-	weir_forget_successor(w);
+	restart_env(r)->counters->restarts_failed++;
+	log_error(restart_env(r)->log, "restart: process %ld is given up: %.*s; this process goes on", (long)s->pid,
+		  why_len, why);
+	restart_forget_successor(r);
 }
 
 void
-weir_abandon_successor(struct weir *w)
+restart_abandon_successor(struct restart *r)
 {
 	static const char stopping[] = "pgweir is stopping";
 
-	if (w->successor != NULL && w->successor->stage == STAGE_STARTING)
-		give_up(w->successor, stopping, (int)sizeof(stopping) - 1);
+	if (r->successor != NULL && r->successor->stage == STAGE_STARTING)
+		give_up(r->successor, stopping, (int)sizeof(stopping) - 1);
 }
 
 static void
@@ -248,11 +250,11 @@ on_ready(struct successor *s, const uint8_t *body, size_t len)
 }
 
 bool
-weir_send_successor(struct weir *w, uint8_t type, const void *body, size_t len)
+restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len)
 {
-	if (w->successor == NULL || w->successor->stage != STAGE_MOVING)
+	if (r->successor == NULL || r->successor->stage != STAGE_MOVING)
 		return false;
-	link_send(w->successor->link, type, body, len, -1);
+	link_send(r->successor->link, type, body, len, -1);
 	return true;
 }
 
@@ -263,7 +265,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 
 	if (fd >= 0)
 		close(fd);
-	s->w->now_us = clock_now_us();
+	*restart_env(s->r)->now_us = clock_now_us();
 	if (type == HANDOVER_FAILED && s->stage == STAGE_STARTING)
 		give_up(s, (const char *)body, (int)(len < 1000 ? len : 1000));
 	else if (type == HANDOVER_READY && s->stage == STAGE_STARTING)
@@ -271,9 +273,9 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
 		moving_on_message(s->moving, type, body, len);
 	else if ((type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED) && s->stage == STAGE_MOVING)
-		weir_heard_cancel(s->w, type, body, len);
+		restart_heard_cancel(s->r, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
-		weir_stop(s->w, (enum shutdown_how)body[0]);
+		s->r->host.stop(s->r->host.w, (enum shutdown_how)body[0]);
 }
 
 static void
@@ -281,43 +283,45 @@ on_drained(void *arg)
 {
 	struct successor *s = arg;
 
-	s->w->now_us = clock_now_us();
+	*restart_env(s->r)->now_us = clock_now_us();
 	moving_on_drained(s->moving);
 }
 
 /* The successor was ready, and has died: this process listens again, if it can. */
 static void
-serve_again(struct weir *w)
+serve_again(const struct restart *r)
 {
+	const struct restart_host *host = &r->host;
+	struct log *log = restart_env(r)->log;
 	struct fail why;
 
-	if (w->is_stopping)
+	if (r->is_stopping)
 		return;
-	if (weir_listen_again(w, &why) < 0) {
-		log_error(w->log, "restart: the successor has died, and this process can't listen again: %s", why.text);
-		weir_stop(w, SHUTDOWN_CLIENTS);
+	if (host->listen_again(host->w, &why) < 0) {
+		log_error(log, "restart: the successor has died, and this process can't listen again: %s", why.text);
+		host->stop(host->w, SHUTDOWN_CLIENTS);
 		return;
 	}
-	log_warning(w->log, "restart: the successor has died; this process serves again");
-	weir_serve(w);
+	log_warning(log, "restart: the successor has died; this process serves again");
+	host->serve(host->w);
 }
 
 static void
 lost(struct successor *s, bool is_dead)
 {
-	struct weir *w = s->w;
+	struct restart *r = s->r;
 
-	log_error(w->log, "restart: process %ld %s; %" PRIu32 " clients had moved there", (long)s->pid,
+	log_error(restart_env(r)->log, "restart: process %ld %s; %" PRIu32 " clients had moved there", (long)s->pid,
 		  is_dead ? "has died" : "has closed its link to this one", moving_count(s->moving));
-	w->counters.restarts_failed++;
+	restart_env(r)->counters->restarts_failed++;
 	s->stage = STAGE_LOST;
 	moving_take_back(s->moving, is_dead);
-	weir_end_far_cancels(w);
-	weir_forget_successor(w);
+	restart_end_far_cancels(r);
+	restart_forget_successor(r);
 	if (is_dead)
-		serve_again(w);
+		serve_again(r);
 	else
-		weir_stop(w, SHUTDOWN_CLIENTS); /* the successor serves */
+		r->host.stop(r->host.w, SHUTDOWN_CLIENTS); /* the successor serves */
 }
 
 static void
@@ -326,23 +330,24 @@ on_closed(void *arg)
 	static const char died[] = "it ended before it was ready";
 	struct successor *s = arg;
 
-	s->w->now_us = clock_now_us();
+	*restart_env(s->r)->now_us = clock_now_us();
 	if (s->stage == STAGE_STARTING)
 		give_up(s, died, (int)sizeof(died) - 1);
 	else {
 		s->stage = STAGE_LOST;
-		s->since_us = s->w->now_us;
+		s->since_us = restart_now_us(s->r);
 		moving_stop(s->moving);
-		weir_successor_tick(s->w);
+		restart_successor_tick(s->r);
 	}
 }
 
 void
-weir_successor_tick(struct weir *w)
+restart_successor_tick(struct restart *r)
 {
 	static const char slow[] = "it was not ready in time";
-	struct successor *s = w->successor;
-	uint64_t since_us = s == NULL ? 0 : w->now_us - s->since_us;
+	struct successor *s = r->successor;
+	uint64_t since_us = s == NULL ? 0 : restart_now_us(r) - s->since_us;
+	uint64_t max_us = restart_env(r)->config->restart_timeout_us;
 
 	if (s == NULL)
 		return;
@@ -352,14 +357,20 @@ weir_successor_tick(struct weir *w)
 		lost(s, true);
 	else if (s->stage == STAGE_LOST && since_us >= LOST_MAX_US)
 		lost(s, false);
-	else if (s->stage == STAGE_MOVING && !w->is_stopping && w->config->restart_timeout_us > 0 &&
-		 since_us >= w->config->restart_timeout_us) {
-		log_warning(w->log, "restart_timeout is over: %u clients that could not move are disconnected",
-			    w->clients.client_count);
-		weir_stop(w, SHUTDOWN_SERVERS);
+	else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
+		log_warning(restart_env(r)->log,
+			    "restart_timeout is over: %u clients that could not move are disconnected",
+			    r->host.clients->client_count);
+		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
 	} else if (s->stage == STAGE_MOVING) {
 		make_room_for_servers(s);
 		moving_tick(s->moving);
-		weir_end_if_moved(w);
+		restart_end_if_moved(r);
 	}
+}
+
+bool
+restart_has_successor(const struct restart *r)
+{
+	return r != NULL && r->successor != NULL;
 }

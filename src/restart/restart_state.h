@@ -1,0 +1,51 @@
+/* src/restart/restart_state.h - what the files of this folder share. */
+#ifndef PGWEIR_RESTART_RESTART_STATE_H
+#define PGWEIR_RESTART_RESTART_STATE_H
+
+#include "restart/moving.h"
+#include "restart/restart.h"
+
+struct successor; /* successor.c */
+struct predecessor; /* predecessor.c */
+
+struct restart {
+	struct restart_host host;
+	struct successor *successor; /* while this process moves its clients there; or NULL */
+	struct moving *moving; /* the successor's; or NULL */
+	struct predecessor *predecessor; /* while clients come from there; or NULL */
+	bool is_stopping, is_ending;
+};
+
+/* The log, the pools and the rest of what clients see. */
+static inline const struct exchange_env *
+restart_env(const struct restart *r)
+{
+	return &r->host.clients->x;
+}
+
+static inline uint64_t
+restart_now_us(const struct restart *r)
+{
+	return *r->host.clients->x.now_us;
+}
+
+/* successor.c */
+void restart_abandon_successor(struct restart *r); /* one that is not ready yet is given up */
+void restart_successor_tick(struct restart *r);
+void restart_end_if_moved(struct restart *r);
+/* A message of handover.h, once clients move there. Returns false: there is nobody to tell. */
+bool restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len);
+
+/* predecessor.c */
+void restart_predecessor_tick(struct restart *r);
+bool restart_has_predecessor(const struct restart *r); /* clients still come from there */
+bool restart_predecessor_lives(const struct restart *r); /* the process itself is still there */
+bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len); /* as above */
+void restart_arrival_listening(struct restart *r, struct exchange *x); /* its listener has it on all channels */
+void restart_arrival_gone(struct restart *r, const struct client *c);
+
+/* far_cancel.c */
+void restart_heard_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */
+void restart_end_far_cancels(struct restart *r); /* the other process is gone: nobody will answer */
+
+#endif
