@@ -188,7 +188,7 @@ has_closing(const struct pool_set *pools, const char *database)
 {
 	const struct server *srv;
 
-	for (struct pool_entry *e = pool_set_first(pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(pools); e != NULL; e = e->next) {
 		if (database != NULL && strcmp(e->database->name, database) != 0)
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
@@ -368,7 +368,7 @@ kill_clients(struct console_client *cc, const char *database)
 	while (c != NULL) {
 		struct client *next = TAILQ_NEXT(c, all);
 
-		if (c->x.entry != NULL && (database == NULL || strcmp(c->x.entry->database->name, database) == 0))
+		if (c->x.pool != NULL && (database == NULL || strcmp(c->x.pool->database->name, database) == 0))
 			end_client(cc, c, "KILL", &why);
 		c = next != NULL && next->x.is_closing ? TAILQ_FIRST(&env->clients) : next;
 	}

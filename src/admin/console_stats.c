@@ -9,7 +9,7 @@
 
 struct minute {
 	const struct pool_database *database;
-	uint64_t born; /* of the database that was there */
+	uint64_t generation; /* of the database that was there */
 	bool is_seen; /* in this minute */
 	struct stats begun, average;
 	UT_hash_handle hh;
@@ -103,7 +103,7 @@ minute_of(const struct console_stats *s, const struct pool_database *database)
 	struct minute *m;
 
 	TABLE_FIND(0, s->table, &database, sizeof(void *), m);
-	return m != NULL && m->born == database->born ? m : NULL;
+	return m != NULL && m->generation == database->generation ? m : NULL;
 }
 
 static struct minute *
@@ -118,7 +118,7 @@ minute_add(struct console_stats *s, const struct pool_database *database)
 	}
 	m = xcalloc(1, sizeof(*m));
 	m->database = database;
-	m->born = database->born;
+	m->generation = database->generation;
 	TABLE_ADD(0, s->table, &m->database, sizeof(void *), m);
 	return m;
 }

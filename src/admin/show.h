@@ -72,7 +72,7 @@ bool show_is_held(const struct server *srv); /* lent to a client that is logged 
 void show_holder_state(const struct client *c, struct holder_state *out); /* of a client with a server */
 /* One server that is held, and how it stands among those that wait for locks of each other. */
 struct holding {
-	const struct pool_entry *entry;
+	const struct pool *pool;
 	const struct server *srv;
 	bool is_blocked; /* PostgreSQL has it wait for a lock; at the root of that is: */
 	const struct holding *root; /* another of these; NULL: a process that is no client of pgweir's */
@@ -99,8 +99,8 @@ const char *show_load_balance(const struct upstream *upstream);
  *
  * What is returned ends with a NULL; free() frees it.
  */
-struct pool_entry **show_sorted_pools(const struct show_env *env);
-struct pool_entry **show_sorted_pools_by_line(const struct show_env *env); /* those with the longest lines */
+struct pool **show_sorted_pools(const struct show_env *env);
+struct pool **show_sorted_pools_by_line(const struct show_env *env); /* those with the longest lines */
 struct pool_database **show_sorted_databases(const struct show_env *env); /* which clients have asked for */
 
 #endif

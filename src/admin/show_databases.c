@@ -57,11 +57,11 @@ sums_free(struct sums *sums)
 }
 
 static void
-add_pool(struct sum *s, const struct pool_entry *e)
+add_pool(struct sum *s, const struct pool *e)
 {
-	struct pool_counts n;
+	struct policy_counts n;
 
-	pool_get_counts(e->policy, &n);
+	policy_get_counts(e->policy, &n);
 	s->servers += (uint64_t)n.opening + n.idle + n.pinging + n.lent + n.closing;
 	s->clients += e->clients;
 }
@@ -209,7 +209,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	while (used[n] != NULL)
 		n++;
 	list = xcalloc(n + env->clients->x.config->database_count + 1, sizeof(*list));
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->database->name), e);
 	n = list_databases(env, used, list);
 	for (size_t i = 0; i < n; i++)
@@ -294,7 +294,7 @@ fill_users(const struct show_env *env, struct rows *rows)
 	users_each(env->clients->users, add_known_user, &sums);
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->user), e);
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	if (exchange_is_ready(&c->x))

@@ -91,7 +91,7 @@ find_client(const struct show_env *env, const char *address, uint32_t pid)
 {
 	const struct server *srv;
 
-	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 	if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
 		return srv->borrower;
@@ -126,18 +126,18 @@ show_blocked_by(const struct show_env *env, const struct server *srv, char out[S
 static void
 add_holder(const struct show_env *env, const struct holding *h, struct rows *rows)
 {
-	const struct pool_entry *e = h->entry;
+	const struct pool *e = h->pool;
 	const struct server *srv = h->srv;
 	const struct client *c = srv->borrower;
 	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
 	char root[SHOW_ROOT_MAX];
 	struct holder_row row = { .database = e->database->name, .addr = addr };
 	struct holder_state state;
-	struct pool_counts counts;
+	struct policy_counts counts;
 	bool has_text;
 
 	show_holder_state(c, &state);
-	pool_get_counts(e->policy, &counts);
+	policy_get_counts(e->policy, &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
 	row.client_id = c->x.ticket.id;
@@ -212,10 +212,10 @@ show_holdings(const struct show_env *env)
 	const struct server *srv;
 	size_t n = 0;
 
-	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 	if (show_is_held(srv))
-		list[n++] = (struct holding){ .entry = e, .srv = srv };
+		list[n++] = (struct holding){ .pool = e, .srv = srv };
 	qsort(list, n, sizeof(*list), by_age);
 	for (size_t i = 0; i < n; i++)
 		find_root(env, list, &list[i]);
@@ -255,9 +255,9 @@ const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holder
 static bool
 is_waited_for(const struct holding *h)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(h->entry->policy, &counts);
+	policy_get_counts(h->pool->policy, &counts);
 	return h->blocks > 0 || counts.waiting > 0;
 }
 

@@ -24,7 +24,7 @@ count_pools(const struct show_env *env)
 {
 	uint64_t n = 0;
 
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		n++;
 	return n;
 }

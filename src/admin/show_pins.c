@@ -39,7 +39,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 
 		if (c->x.pins == 0 || c->x.srv == NULL)
 			continue;
-		row.database = c->x.entry->database->name;
+		row.database = c->x.pool->database->name;
 		row.user = exchange_user(&c->x);
 		row.application_name = exchange_application(&c->x);
 		row.reasons = session_pin_reasons(&c->x, reasons, sizeof(reasons));

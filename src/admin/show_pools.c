@@ -36,7 +36,7 @@ static const struct column pools_columns[] = {
 };
 
 static void
-count_servers(const struct pool_entry *e, struct pool_row *row)
+count_servers(const struct pool *e, struct pool_row *row)
 {
 	const struct server *srv;
 
@@ -58,7 +58,7 @@ count_servers(const struct pool_entry *e, struct pool_row *row)
 static void
 fill_pools(const struct show_env *env, struct rows *rows)
 {
-	struct pool_entry **pools = show_sorted_pools(env);
+	struct pool **pools = show_sorted_pools(env);
 
 	if (show_has_console(env)) {
 		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
@@ -68,12 +68,12 @@ fill_pools(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &console);
 	}
 	for (size_t i = 0; pools[i] != NULL; i++) {
-		struct pool_entry *e = pools[i];
+		struct pool *e = pools[i];
 		struct pool_row row = { .database = e->database->name, .user = e->user };
-		struct pool_counts n;
+		struct policy_counts n;
 		uint64_t wait_us;
 
-		pool_get_counts(e->policy, &n);
+		policy_get_counts(e->policy, &n);
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);
 		row.load_balance_hosts = show_load_balance(e->target->upstream);
@@ -113,15 +113,15 @@ static const struct column pools_extended_columns[] = {
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
 {
-	struct pool_entry **pools = show_sorted_pools_by_line(env);
+	struct pool **pools = show_sorted_pools_by_line(env);
 
 	for (size_t p = 0; pools[p] != NULL; p++) {
-		const struct pool_entry *e = pools[p];
+		const struct pool *e = pools[p];
 		const struct pool_counters *c = &e->counters;
 		struct pool_more row = { .database = e->database->name, .user = e->user };
-		struct pool_counts n;
+		struct policy_counts n;
 
-		pool_get_counts(e->policy, &n);
+		policy_get_counts(e->policy, &n);
 		row.pool_size = e->settings.pool_size;
 		row.max_overflow = e->settings.max_overflow;
 		row.overflow_now = n.overflow;
@@ -175,13 +175,13 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 
 		if (!c->x.ticket.is_waiting)
 			continue;
-		pool_explain_wait(c->x.entry->policy, &c->x.ticket, env->now_us, &why);
+		policy_explain_wait(c->x.pool->policy, &c->x.ticket, env->now_us, &why);
 		row.reason = why.detail;
 		if (exchange_is_ready(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
 			env->host->normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
 			row.query = query;
 		}
-		row.database = c->x.entry->database->name;
+		row.database = c->x.pool->database->name;
 		row.user = exchange_user(&c->x);
 		row.wait_us = show_age_us(env->now_us, c->x.ticket.since_us);
 		row.application_name = exchange_application(&c->x);

@@ -26,7 +26,7 @@ struct use {
 };
 
 static struct use
-use_of(const struct pool_entry *e, uint64_t now_us)
+use_of(const struct pool *e, uint64_t now_us)
 {
 	const struct pool_use *last = &e->use[0], *first = e->use[1].since_us != 0 ? &e->use[1] : last;
 	uint64_t looks = last->looks, in_use = last->in_use, idle = last->idle_in_transaction;
@@ -39,7 +39,7 @@ use_of(const struct pool_entry *e, uint64_t now_us)
 		in_use += first->in_use;
 		idle += first->idle_in_transaction;
 	}
-	u.loans = pool_entry_checkouts(e) - first->checkouts;
+	u.loans = pool_checkouts(e) - first->checkouts;
 	u.waits = e->counters.waits - first->waits;
 	u.timeouts = e->counters.pool_timeouts - first->timeouts;
 	u.in_use = looks > 0 ? (double)in_use / (double)looks : 0;
@@ -73,7 +73,7 @@ round_up(double connections)
 }
 
 static void
-advise(const struct show_env *env, const struct pool_entry *e, const struct use *u, struct rows *rows)
+advise(const struct show_env *env, const struct pool *e, const struct use *u, struct rows *rows)
 {
 	uint32_t needed = round_up(u->in_use * (1 - u->idle) * HEADROOM), size = e->settings.pool_size;
 	bool is_short = u->timeouts > 0 || (u->peak > 0 && u->peak >= u->limit && u->waits * 100 > u->loans);
@@ -113,7 +113,7 @@ advise(const struct show_env *env, const struct pool_entry *e, const struct use 
 }
 
 static void
-say_pool(const struct show_env *env, const struct pool_entry *e, uint64_t now_us, struct rows *rows)
+say_pool(const struct show_env *env, const struct pool *e, uint64_t now_us, struct rows *rows)
 {
 	struct use u = use_of(e, now_us);
 
@@ -138,7 +138,7 @@ fill_pool(const struct show_env *env, struct rows *rows)
 	const char *name = env->command->name;
 	bool is_found = false;
 
-	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		if (strcmp(e->database->name, name) == 0) {
 			is_found = true;
 			say_pool(env, e, env->now_us, rows);

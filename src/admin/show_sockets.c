@@ -165,7 +165,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 
 	row_init(row, "C");
 	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";
-	row->database = c->x.entry != NULL	   ? c->x.entry->database->name
+	row->database = c->x.pool != NULL	   ? c->x.pool->database->name
 			: c->x.state == CL_CONSOLE ? show_console_name(env)
 						   : "(nodb)";
 	if (c->x.replication != REPLICATION_NONE)
@@ -210,7 +210,7 @@ server_state_text(const struct server *srv)
 }
 
 static void
-server_row(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct socket_row *row)
+server_row(const struct show_env *env, const struct pool *e, const struct server *srv, struct socket_row *row)
 {
 	const char *application = srv->image != NULL ? image_get(srv->image, "application_name") : NULL;
 
@@ -235,7 +235,7 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 }
 
 static void
-borrowed_row(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct socket_row *row)
+borrowed_row(const struct show_env *env, const struct pool *e, const struct server *srv, struct socket_row *row)
 {
 	server_row(env, e, srv, row);
 	if (srv->borrower != NULL)
@@ -244,7 +244,7 @@ borrowed_row(const struct show_env *env, const struct pool_entry *e, const struc
 
 /* Those that listen for all clients of the pool. */
 static void
-fill_listening(const struct show_env *env, const struct pool_entry *e, struct rows *rows)
+fill_listening(const struct show_env *env, const struct pool *e, struct rows *rows)
 {
 	struct socket_row row;
 
@@ -280,7 +280,7 @@ fill_servers(const struct show_env *env, struct rows *rows)
 	struct socket_row row;
 	const struct server *srv;
 
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		TAILQ_FOREACH(srv, &e->servers, all)
 		{
 			borrowed_row(env, e, srv, &row);
@@ -311,7 +311,7 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
-	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		TAILQ_FOREACH(srv, &e->servers, all)
 		{
 			if (srv->state != SV_LENT)

@@ -10,7 +10,7 @@
 static int
 by_name(const void *a, const void *b)
 {
-	const struct pool_entry *left = *(struct pool_entry *const *)a, *right = *(struct pool_entry *const *)b;
+	const struct pool *left = *(struct pool *const *)a, *right = *(struct pool *const *)b;
 	int order = strcmp(left->database->name, right->database->name);
 
 	return order != 0 ? order : strcmp(left->user, right->user);
@@ -19,38 +19,38 @@ by_name(const void *a, const void *b)
 static int
 by_line(const void *a, const void *b)
 {
-	struct pool_counts left, right;
+	struct policy_counts left, right;
 
-	pool_get_counts((*(struct pool_entry *const *)a)->policy, &left);
-	pool_get_counts((*(struct pool_entry *const *)b)->policy, &right);
+	policy_get_counts((*(struct pool *const *)a)->policy, &left);
+	policy_get_counts((*(struct pool *const *)b)->policy, &right);
 	if (left.waiting != right.waiting)
 		return left.waiting > right.waiting ? -1 : 1;
 	return by_name(a, b);
 }
 
-static struct pool_entry **
+static struct pool **
 pools_in_order(const struct show_env *env, int (*order)(const void *a, const void *b))
 {
-	struct pool_entry *first = pool_set_first(env->clients->x.pools), **sorted;
+	struct pool *first = pool_set_first(env->clients->x.pools), **sorted;
 	size_t count = 0;
 
-	for (const struct pool_entry *e = first; e != NULL; e = e->next)
+	for (const struct pool *e = first; e != NULL; e = e->next)
 		count++;
 	sorted = xcalloc(count + 1, sizeof(*sorted));
 	count = 0;
-	for (struct pool_entry *e = first; e != NULL; e = e->next)
+	for (struct pool *e = first; e != NULL; e = e->next)
 		sorted[count++] = e;
 	qsort(sorted, count, sizeof(*sorted), order);
 	return sorted;
 }
 
-struct pool_entry **
+struct pool **
 show_sorted_pools(const struct show_env *env)
 {
 	return pools_in_order(env, by_name);
 }
 
-struct pool_entry **
+struct pool **
 show_sorted_pools_by_line(const struct show_env *env)
 {
 	return pools_in_order(env, by_line);

@@ -82,12 +82,12 @@ say_holder(const struct show_env *env, const struct server *srv, struct rows *ro
 }
 
 static void
-say_holders(const struct show_env *env, const struct pool_entry *e, const struct holding *list, struct rows *rows)
+say_holders(const struct show_env *env, const struct pool *e, const struct holding *list, struct rows *rows)
 {
 	int told = 0;
 
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (h->entry == e && ++told <= HOLDERS_TOLD)
+		if (h->pool == e && ++told <= HOLDERS_TOLD)
 			say_holder(env, h->srv, rows);
 	if (told > HOLDERS_TOLD)
 		show_say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
@@ -143,17 +143,17 @@ struct jam {
 
 /* How many of the pool's connections h keeps from being given back. */
 static uint32_t
-count_kept(const struct holding *list, const struct pool_entry *e, const struct holding *h)
+count_kept(const struct holding *list, const struct pool *e, const struct holding *h)
 {
-	uint32_t n = h->entry == e;
+	uint32_t n = h->pool == e;
 
 	for (const struct holding *other = list; other->srv != NULL; other++)
-		n += other->entry == e && other->is_blocked && other->root == h;
+		n += other->pool == e && other->is_blocked && other->root == h;
 	return n;
 }
 
 static struct jam
-find_jam(const struct holding *list, const struct pool_entry *e)
+find_jam(const struct holding *list, const struct pool *e)
 {
 	struct jam jam = { 0 };
 
@@ -161,7 +161,7 @@ find_jam(const struct holding *list, const struct pool_entry *e)
 		bool is_idle = is_idle_in_transaction(h->srv);
 		uint32_t kept;
 
-		if (h->entry == e) {
+		if (h->pool == e) {
 			jam.in_use++;
 			jam.idle_in_transaction += is_idle;
 			jam.blocked += h->is_blocked;
@@ -179,7 +179,7 @@ find_jam(const struct holding *list, const struct pool_entry *e)
 
 /* A larger pool does not help against transactions that nobody ends. */
 static void
-say_what_helps(const struct show_env *env, const struct pool_entry *e, const struct holding *list, const char *hint,
+say_what_helps(const struct show_env *env, const struct pool *e, const struct holding *list, const char *hint,
 	       struct rows *rows)
 {
 	struct jam jam = find_jam(list, e);
@@ -199,7 +199,7 @@ say_what_helps(const struct show_env *env, const struct pool_entry *e, const str
 		return;
 	}
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (h->entry == e && h->is_blocked) {
+		if (h->pool == e && h->is_blocked) {
 			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
 			show_say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
 				 remedy, jam.blocked, jam.in_use);
@@ -212,20 +212,20 @@ say_what_helps(const struct show_env *env, const struct pool_entry *e, const str
 static void
 say_in_line(const struct show_env *env, const struct client *c, struct rows *rows)
 {
-	const struct pool_entry *e = c->x.entry;
+	const struct pool *e = c->x.pool;
 	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
-	struct pool_counts counts;
+	struct policy_counts counts;
 	struct fail ours, why;
 	struct holding *list = show_holdings(env);
 
-	pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
+	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
 	config_tell(env->clients->x.config, &ours, &why);
-	pool_get_counts(e->policy, &counts);
+	policy_get_counts(e->policy, &counts);
 	show_say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text,
 		 e->database->name, e->user,
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
 		 e->settings.pool_timeout_us > 0 ? limit.text : "");
-	show_say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", pool_place(e->policy, &c->x.ticket),
+	show_say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", policy_place(e->policy, &c->x.ticket),
 		 counts.waiting);
 	show_say(rows, "The cause: %s.", why.detail);
 	say_what_helps(env, e, list, why.hint, rows);

@@ -304,7 +304,7 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 }
 
 static bool
-is_database_full(struct admission *a, struct admission_ticket *t, const struct pool_entry *entry)
+is_database_full(struct admission *a, struct admission_ticket *t, const struct pool *entry)
 {
 	uint32_t limit = entry->settings.max_db_client_connections;
 	const struct pool_database *d = entry->database;
@@ -382,7 +382,7 @@ admission_admit_console(struct admission *a, struct admission_ticket *t, const c
 }
 
 bool
-admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool_entry *entry)
+admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *entry)
 {
 	struct admission_entry *user_entry;
 

@@ -36,7 +36,7 @@
 struct admission; /* opaque: admission_state.h */
 struct admission_entry; /* admission_table.h */
 struct admission_hold; /* opaque: admission_failures.c */
-struct pool_entry;
+struct pool;
 
 /* The line in which a connection waits that is not authenticated. */
 enum admission_line {
@@ -96,7 +96,7 @@ bool admission_enter(struct admission *a, struct admission_ticket *t, const stru
  */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
 /* The client is authenticated; entry will be its pool. */
-bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool_entry *entry);
+bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *entry);
 /*
  * In place of all these steps, for a client that another process has let in: it counts as the others do, and no limit
  * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.

@@ -23,7 +23,7 @@ static const struct foreign_name names[] = {
 	{ "pool_ttl", "Odyssey's", HERE("pool", "idle_timeout") },
 	{ "pool_discard", "Odyssey's", RESET },
 	{ "pool_smart_discard", "Odyssey's", RESET },
-	{ "pool_cancel", "Odyssey's", RESET },
+	{ "policy_cancel", "Odyssey's", RESET },
 	{ "pool_rollback", "Odyssey's", RESET },
 	{ "pool_client_idle_timeout", "Odyssey's", HERE("timeouts", "client_idle_timeout") },
 	{ "pool_idle_in_transaction_timeout", "Odyssey's", HERE("timeouts", "idle_transaction_timeout") },

@@ -29,7 +29,7 @@ acting_role(const struct client *c)
 static bool
 may_reach(const struct client *c, const struct client *target)
 {
-	const struct pool_entry *own = c->x.entry, *other = target->x.entry;
+	const struct pool *own = c->x.pool, *other = target->x.pool;
 	const char *role = acting_role(c), *superuser = image_get(own->welcome, "is_superuser");
 
 	if (!pool_is_same_cluster(own, other))

@@ -107,10 +107,10 @@ uncount(struct client *c)
 		env->cancel_count--;
 	if (c->is_counted)
 		env->client_count--;
-	if (c->x.entry != NULL) {
-		c->x.entry->clients--;
-		pool_database_leave(c->x.entry->database);
-		c->x.entry->last_used_us = *env->x.now_us;
+	if (c->x.pool != NULL) {
+		c->x.pool->clients--;
+		pool_database_leave(c->x.pool->database);
+		c->x.pool->last_used_us = *env->x.now_us;
 	}
 }
 
@@ -173,8 +173,8 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 		struct buf b = { 0 };
 		struct fail told;
 
-		if (c->x.entry != NULL)
-			report_error(c->x.entry, EO_PROXY, why->sqlstate);
+		if (c->x.pool != NULL)
+			report_error(c->x.pool, EO_PROXY, why->sqlstate);
 		config_tell(env->x.config, why, &told);
 		message_error(&b, "FATAL", &told);
 		exchange_send(&c->x, &b);

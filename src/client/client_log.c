@@ -15,7 +15,7 @@ client_about(const struct client *c, struct client_about *about)
 					 .client = about->peer,
 					 .user = exchange_user(&c->x),
 					 .application = exchange_application(&c->x),
-					 .database = c->x.entry != NULL ? c->x.entry->database->name : NULL };
+					 .database = c->x.pool != NULL ? c->x.pool->database->name : NULL };
 }
 
 static void

@@ -138,7 +138,7 @@ end_late(struct client *c, enum late late)
 }
 
 static size_t
-find_late(const struct pool_entry *e, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
+find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
 {
 	struct server *srv;
 	size_t count = 0;
@@ -158,7 +158,7 @@ find_late(const struct pool_entry *e, struct client *late[static LATE_AT_ONCE], 
  * Finds late ones first, then ends them: ending one may move or end others. None is freed before the loop's next turn.
  */
 static void
-end_late_ones(const struct pool_entry *e, uint64_t now_us)
+end_late_ones(const struct pool *e, uint64_t now_us)
 {
 	struct client *late[LATE_AT_ONCE];
 	size_t count;
@@ -178,7 +178,7 @@ end_late_ones(const struct pool_entry *e, uint64_t now_us)
 static void
 check_servers(struct client_env *env, uint64_t now_us)
 {
-	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
 		end_late_ones(e, now_us);
 		clients_watch_pool(env, e, now_us);
 	}
@@ -224,10 +224,10 @@ check_all(struct client_env *env, uint64_t now_us)
 static bool
 is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
-		pool_get_counts(e->policy, &counts);
+	for (struct pool *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
+		policy_get_counts(e->policy, &counts);
 		if (is_late(now_us, counts.oldest_waiter_us, env->x.config->wait_notify_us))
 			return true;
 	}
@@ -237,12 +237,12 @@ is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 static void
 tell_that_it_waits(struct client *c, uint64_t now_us)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 	struct buf out = { 0 };
 	struct fail what, told;
 
-	c->x.ticket.is_told = true;
-	pool_get_counts(c->x.entry->policy, &counts);
+	c->x.ticket.is_wait_logged = true;
+	policy_get_counts(c->x.pool->policy, &counts);
 	fail_set(&what, "01000", "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
 	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
@@ -261,7 +261,7 @@ tell_those_that_wait(struct client_env *env, uint64_t now_us)
 
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_IN_LINE && !c->x.ticket.is_told &&
+		if (c->x.state == CL_IN_LINE && !c->x.ticket.is_wait_logged &&
 		    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
 			tell_that_it_waits(c, now_us);
 	}

@@ -50,12 +50,12 @@ note_longest(struct holders *h, const struct server *srv)
 }
 
 static struct holders
-count_holders(const struct pool_entry *entry)
+count_holders(const struct pool *pool)
 {
 	struct holders h = { 0 };
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &entry->servers, all)
+	TAILQ_FOREACH(srv, &pool->servers, all)
 	{
 		if (srv->borrower == NULL)
 			continue;
@@ -114,22 +114,22 @@ say_longest(const struct client_env *env, const struct holders *h, uint64_t now_
 void
 client_timed_out(struct exchange *x, const struct fail *why)
 {
-	struct pool_entry *entry = x->entry;
+	struct pool *pool = x->pool;
 	const struct client_env *env = client_of(x)->env;
-	struct timeouts *t = entry->timeouts != NULL ? entry->timeouts : xcalloc(1, sizeof(*t));
+	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : xcalloc(1, sizeof(*t));
 	uint64_t now_us = *x->env->now_us;
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	entry->timeouts = t;
+	pool->timeouts = t;
 	t->count++;
 	if (t->last_us == now_us)
 		return; /* of many who time out at once the first one has noted it */
 	t->last_us = now_us;
 	t->last_wall_us = clock_wall_us();
-	pool_get_counts(entry->policy, &counts);
+	policy_get_counts(pool->policy, &counts);
 	t->in_use = counts.lent;
-	t->limit = entry->settings.pool_size + entry->settings.max_overflow;
-	t->holders = count_holders(entry);
+	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
+	t->holders = count_holders(pool);
 	say_longest(env, &t->holders, now_us, t->longest, sizeof(t->longest));
 	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);
 }
@@ -151,15 +151,15 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 /* A pool that has connections left, or could open some, is not exhausted: why nobody got one is what clients were told.
  */
 static void
-tell_timeouts(const struct client_env *env, const struct pool_entry *entry, uint64_t now_us)
+tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {
-	const struct timeouts *t = entry->timeouts;
+	const struct timeouts *t = pool->timeouts;
 	bool is_full = t->in_use >= t->limit;
-	const char *kept = entry->settings.pool_mode == POOL_MODE_SESSION ? "idle in session" : "pinned";
-	struct pool_counts counts;
+	const char *kept = pool->settings.pool_mode == POOL_MODE_SESSION ? "idle in session" : "pinned";
+	struct policy_counts counts;
 	char since_when[64], waited[128];
 
-	pool_get_counts(entry->policy, &counts);
+	policy_get_counts(pool->policy, &counts);
 	const struct log_field fields[] = { { "timed_out", NULL, t->count },
 					    { "waiting", NULL, counts.waiting },
 					    { "in_use", NULL, t->in_use },
@@ -170,36 +170,36 @@ tell_timeouts(const struct client_env *env, const struct pool_entry *entry, uint
 					    { "holders", t->longest, 0 },
 					    { NULL, NULL, 0 } };
 	const struct log_about about = { .event = is_full ? "pool_exhausted" : "pool_timeout",
-					 .database = entry->database->name,
-					 .user = entry->user,
+					 .database = pool->database->name,
+					 .user = pool->user,
 					 .reason = "pool_timeout",
-					 .duration_us = entry->settings.pool_timeout_us,
+					 .duration_us = pool->settings.pool_timeout_us,
 					 .more = fields };
 
 	snprintf(waited, sizeof(waited),
 		 "%" PRIu64 " request%s timed out after %s (pool_timeout), %" PRIu32 " still waiting", t->count,
-		 t->count == 1 ? "" : "s", duration_of(entry->settings.pool_timeout_us).text, counts.waiting);
+		 t->count == 1 ? "" : "s", duration_of(pool->settings.pool_timeout_us).text, counts.waiting);
 	say_since_when(t, counts.waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
 			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %" PRIu32
 			  " running, %" PRIu32 " idle in transaction, %" PRIu32 " %s%s%s",
-			  entry->database->name, entry->user, since_when, waited, t->in_use, t->limit,
-			  t->holders.running, t->holders.in_transaction, t->holders.kept, kept,
+			  pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, t->holders.running,
+			  t->holders.in_transaction, t->holders.kept, kept,
 			  t->longest[0] != '\0' ? "; longest, for " : "", t->longest);
 	else
-		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s", entry->database->name,
-			  entry->user, waited, t->detail);
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s", pool->database->name, pool->user,
+			  waited, t->detail);
 }
 
 static void
-watch_timeouts(const struct client_env *env, const struct pool_entry *entry, uint64_t now_us)
+watch_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {
-	struct timeouts *t = entry->timeouts;
+	struct timeouts *t = pool->timeouts;
 
 	if (t == NULL || t->count == 0 || (t->told_us != 0 && now_us - t->told_us < TOLD_EVERY_US))
 		return;
-	tell_timeouts(env, entry, now_us);
+	tell_timeouts(env, pool, now_us);
 	t->count = 0;
 	t->told_us = now_us;
 }
@@ -252,21 +252,21 @@ watch_transactions(const struct client_env *env, struct server *srv, uint64_t no
 
 /* For EXPLAIN POOL. */
 static void
-watch_use(struct pool_entry *entry, uint64_t now_us)
+watch_use(struct pool *pool, uint64_t now_us)
 {
-	struct pool_use *u = &entry->use[0];
+	struct pool_use *u = &pool->use[0];
 	const struct server *srv;
-	uint32_t in_use = 0, limit = entry->settings.pool_size + entry->settings.max_overflow;
+	uint32_t in_use = 0, limit = pool->settings.pool_size + pool->settings.max_overflow;
 
 	if (u->limit != limit || now_us - u->since_us >= POOL_USE_SPAN_US) {
-		entry->use[1] = u->limit == limit ? *u : (struct pool_use){ 0 };
+		pool->use[1] = u->limit == limit ? *u : (struct pool_use){ 0 };
 		*u = (struct pool_use){ .since_us = now_us,
 					.limit = limit,
-					.checkouts = pool_entry_checkouts(entry),
-					.waits = entry->counters.waits,
-					.timeouts = entry->counters.pool_timeouts };
+					.checkouts = pool_checkouts(pool),
+					.waits = pool->counters.waits,
+					.timeouts = pool->counters.pool_timeouts };
 	}
-	TAILQ_FOREACH(srv, &entry->servers, all)
+	TAILQ_FOREACH(srv, &pool->servers, all)
 	{
 		if (srv->borrower == NULL)
 			continue;
@@ -280,12 +280,12 @@ watch_use(struct pool_entry *entry, uint64_t now_us)
 }
 
 void
-clients_watch_pool(const struct client_env *env, struct pool_entry *entry, uint64_t now_us)
+clients_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
 	struct server *srv;
 
-	watch_timeouts(env, entry, now_us);
-	watch_use(entry, now_us);
-	TAILQ_FOREACH(srv, &entry->servers, all)
+	watch_timeouts(env, pool, now_us);
+	watch_use(pool, now_us);
+	TAILQ_FOREACH(srv, &pool->servers, all)
 	watch_transactions(env, srv, now_us);
 }

@@ -8,13 +8,13 @@
 static bool
 is_to_leave(const struct client *c, bool is_gentle)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
 	if (client_state_is_login((enum client_state)c->x.state))
 		return true;
 	if (!c->x.ticket.is_waiting || !is_gentle)
 		return c->x.ticket.is_waiting;
-	pool_get_counts(c->x.entry->policy, &counts);
+	policy_get_counts(c->x.pool->policy, &counts);
 	return counts.pinging + counts.washing == 0;
 }
 
@@ -57,7 +57,7 @@ clients_suspend(struct client_env *env, bool on)
 			stream_suspend(&c->x.srv->stream, on);
 	}
 	/* Some may have lost their clients meanwhile. */
-	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
+	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 	stream_suspend(&srv->stream, false);
 }
@@ -69,8 +69,8 @@ clients_configured(struct client_env *env, uint64_t now_us)
 
 	TAILQ_FOREACH(c, &env->clients, all)
 	{
-		if (c->x.entry != NULL)
-			c->x.settings = pool_entry_settings(c->x.entry, exchange_user(&c->x), now_us);
+		if (c->x.pool != NULL)
+			c->x.settings = pool_settings(c->x.pool, exchange_user(&c->x), now_us);
 	}
 }
 

@@ -96,7 +96,7 @@ has_question(const struct blocking *b, const char *address)
 }
 
 static void
-open_question(struct blocking *b, const struct pool_entry *e, const struct server *srv, uint64_t now_us)
+open_question(struct blocking *b, const struct pool *e, const struct server *srv, uint64_t now_us)
 {
 	struct question *q;
 
@@ -127,7 +127,7 @@ blocking_ask(struct blocking *b, uint64_t now_us)
 	forget_round(b);
 	dedicated_env(&b->env, b->pools);
 	b->ended_us = now_us;
-	for (const struct pool_entry *e = pool_set_first(b->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(b->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 	if (is_busy(srv) && !has_question(b, srv->address))
 		open_question(b, e, srv, now_us);
@@ -163,7 +163,7 @@ choose_servers(struct question *q, const char *address)
 {
 	const struct server *srv;
 
-	for (const struct pool_entry *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 	if (q->count < BLOCKING_SERVERS_MAX && is_busy(srv) && strcmp(srv->address, address) == 0)
 		q->servers[q->count++] = (struct blocked){ .server_id = srv->id, .pid = srv->pid };

@@ -220,12 +220,12 @@ dedicated_close(struct dedicated *d)
 /* --- a client's own --- */
 
 struct own {
-	struct pool_conn conn; /* must be first: server callbacks pass it; no policy knows it */
+	struct policy_conn conn; /* must be first: server callbacks pass it; no policy knows it */
 	struct server_target target;
 	struct pool_target *held; /* target points into it */
 	struct image *settings;
 	struct scram_keys keys; /* a copy: the pool's may be replaced by another password's during the login */
-	const struct pool_own_ops *ops; /* NULL: nobody waits for the login any more */
+	const struct dedicated_take_ops *ops; /* NULL: nobody waits for the login any more */
 	void *borrower;
 };
 
@@ -248,7 +248,7 @@ static void
 own_ready(struct server *srv)
 {
 	struct own *own = own_of(srv);
-	const struct pool_own_ops *ops = own->ops;
+	const struct dedicated_take_ops *ops = own->ops;
 
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
@@ -261,7 +261,7 @@ static void
 own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct own *own = own_of(srv);
-	const struct pool_own_ops *ops = own->ops;
+	const struct dedicated_take_ops *ops = own->ops;
 	struct fail told;
 
 	own->ops = NULL;
@@ -273,11 +273,11 @@ own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const s
 static void
 own_closed(struct server *srv)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 	struct own *own = own_of(srv);
 
-	TAILQ_REMOVE(&entry->servers, srv, all);
-	pool_set_give_place(entry->set, *srv->env->now_us);
+	TAILQ_REMOVE(&pool->servers, srv, all);
+	pool_set_give_place(pool->set, *srv->env->now_us);
 	srv->conn = NULL;
 	srv->target = NULL;
 	own_free(own);
@@ -288,14 +288,14 @@ const struct server_owner_ops dedicated_own_ops = { own_ready, NULL,	     own_fa
 						    no_why,    no_probe_row, no_pinged,	 own_closed };
 
 static struct own *
-own_new(struct pool_entry *entry, const char *replication, struct image *settings)
+own_new(struct pool *pool, const char *replication, struct image *settings)
 {
 	struct own *own = xcalloc(1, sizeof(*own));
 
-	own->held = pool_target_ref(entry->target);
+	own->held = pool_target_ref(pool->target);
 	own->settings = image_ref(settings);
-	own->target = entry->target->server;
-	own->keys = entry->keys;
+	own->target = pool->target->server;
+	own->keys = pool->keys;
 	own->target.keys = &own->keys;
 	own->target.replication = replication;
 	own->target.settings = own->settings;
@@ -304,34 +304,34 @@ own_new(struct pool_entry *entry, const char *replication, struct image *setting
 }
 
 struct server *
-pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings, const struct pool_own_ops *ops,
-	      void *borrower, uint64_t now_us, struct fail *why)
+dedicated_take(struct pool *pool, const char *replication, struct image *settings, const struct dedicated_take_ops *ops,
+	       void *borrower, uint64_t now_us, struct fail *why)
 {
 	struct server *srv;
 	struct own *own;
 
-	if (!pool_set_take_place(entry->set, now_us)) {
+	if (!pool_set_take_place(pool->set, now_us)) {
 		fail_set(why, "53300", "max_server_connections is used up, and none of them is idle");
 		fail_hint(why, "Raise it, or lower the pool_size of pools.");
 		return NULL;
 	}
-	own = own_new(entry, replication, settings);
-	srv = server_new(pool_set_own_env(entry->set), &own->target, &own->conn, entry, pool_set_next_id(entry->set),
-			 pool_set_next_turn(entry->set), NULL, now_us);
+	own = own_new(pool, replication, settings);
+	srv = server_new(pool_set_own_env(pool->set), &own->target, &own->conn, pool, pool_set_next_id(pool->set),
+			 pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {
 		own_free(own);
-		pool_set_give_place(entry->set, now_us);
+		pool_set_give_place(pool->set, now_us);
 		fail_set(why, "53200", "no memory for a server connection");
 		return NULL;
 	}
 	own->ops = ops;
 	own->borrower = borrower;
-	TAILQ_INSERT_TAIL(&entry->servers, srv, all);
+	TAILQ_INSERT_TAIL(&pool->servers, srv, all);
 	return srv;
 }
 
 void
-pool_own_abandon(struct server *srv)
+dedicated_abandon(struct server *srv)
 {
 	own_of(srv)->ops = NULL;
 	server_close(srv);

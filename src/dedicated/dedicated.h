@@ -4,7 +4,7 @@
  *
  *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom, and what
  *                     became of a COMMIT
- *   pool_own_open     for a replication client: another kind of session, with its settings in the startup packet
+ *   dedicated_take     for a replication client: another kind of session, with its settings in the startup packet
  *
  * None counts in pool_size. All but the listeners' and those that ask for a COMMIT's fate count in
  * max_server_connections (an idle server of some pool makes room): there is one of each kind for a pool at most.
@@ -50,10 +50,10 @@ void dedicated_close(struct dedicated *d);
 /* --- a client's own --- */
 
 /*
- * Always: exactly one of on_ready and on_failed is called for each, after pool_own_open returned; neither after
- * pool_own_abandon. The server is on its entry's list of servers until server_close.
+ * Always: exactly one of on_ready and on_failed is called for each, after dedicated_take returned; neither after
+ * dedicated_abandon. The server is on its entry's list of servers until server_close.
  */
-struct pool_own_ops {
+struct dedicated_take_ops {
 	void (*on_ready)(struct server *srv, void *borrower); /* it is LENT to borrower, and server_welcome() works */
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
@@ -61,10 +61,10 @@ struct pool_own_ops {
 /*
  * replication: the startup parameter's value. Takes a reference on settings. Returns NULL with *why set: 53300, 53200.
  */
-struct server *pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings,
-			     const struct pool_own_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
+struct server *dedicated_take(struct pool *pool, const char *replication, struct image *settings,
+			      const struct dedicated_take_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
 /* Closes a server whose login is under way; no callback follows. */
-void pool_own_abandon(struct server *srv);
+void dedicated_abandon(struct server *srv);
 
 /* For struct pool_companions. */
 extern const struct server_owner_ops dedicated_own_ops;

@@ -20,7 +20,7 @@
 #define PATIENCE 3u
 
 struct fate_asker {
-	struct pool_entry *entry;
+	struct pool *pool;
 	struct server_env env; /* from dedicated_env() */
 	struct dedicated conn;
 	struct event timer;
@@ -153,7 +153,7 @@ kick(struct fate_asker *a)
 		dedicated_close(&a->conn);
 	if (a->conn.srv == NULL) {
 		if (a->retry_us <= now_of(a) &&
-		    dedicated_open(&a->conn, a->entry->set, &a->env, a->entry->target, NULL) < 0)
+		    dedicated_open(&a->conn, a->pool->set, &a->env, a->pool->target, NULL) < 0)
 			a->retry_us = now_of(a) + BACKOFF_MAX_US;
 		if (a->conn.srv == NULL && a->retry_us < next_us)
 			next_us = a->retry_us;
@@ -213,8 +213,8 @@ on_batch_end(struct dedicated *d)
 		return;
 	a->asked = NULL;
 	if (q != NULL && a->is_answered) {
-		cluster_lives_add(pool_set_lives(a->entry->set), &a->answer.cluster);
-		fate = fate_judge(&q->cluster, &q->mark, &a->answer, pool_set_lives(a->entry->set), &q->reason);
+		cluster_lives_add(pool_set_lives(a->pool->set), &a->answer.cluster);
+		fate = fate_judge(&q->cluster, &q->mark, &a->answer, pool_set_lives(a->pool->set), &q->reason);
 		if (a->answer.cluster.is_standby) {
 			dedicated_close(d);
 			return;
@@ -249,26 +249,26 @@ static const struct dedicated_ops conn_ops = {
 /* --- the pool's --- */
 
 static struct fate_asker *
-own(struct pool_entry *entry)
+own(struct pool *pool)
 {
-	struct fate_asker *a = entry->fates;
+	struct fate_asker *a = pool->fates;
 
 	if (a != NULL)
 		return a;
 	a = xcalloc(1, sizeof(*a));
-	a->entry = entry;
+	a->pool = pool;
 	a->conn.ops = &conn_ops;
-	dedicated_env(&a->env, entry->set);
-	a->random = pool_set_random(entry->set);
+	dedicated_env(&a->env, pool->set);
+	a->random = pool_set_random(pool->set);
 	TAILQ_INIT(&a->questions);
 	event_assign(&a->timer, a->env.base, -1, 0, on_timer, a);
-	return entry->fates = a;
+	return pool->fates = a;
 }
 
 void
-fate_ask(struct pool_entry *entry, struct fate_question *q)
+fate_ask(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = own(entry);
+	struct fate_asker *a = own(pool);
 
 	q->next_us = now_of(a);
 	q->asked = 0;
@@ -278,9 +278,9 @@ fate_ask(struct pool_entry *entry, struct fate_question *q)
 }
 
 void
-fate_cancel(struct pool_entry *entry, struct fate_question *q)
+fate_cancel(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = entry->fates;
+	struct fate_asker *a = pool->fates;
 
 	TAILQ_REMOVE(&a->questions, q, line);
 	if (a->asked == q)
@@ -289,13 +289,13 @@ fate_cancel(struct pool_entry *entry, struct fate_question *q)
 }
 
 void
-fate_asker_free(struct pool_entry *entry)
+fate_asker_free(struct pool *pool)
 {
-	struct fate_asker *a = entry->fates;
+	struct fate_asker *a = pool->fates;
 
 	if (a == NULL)
 		return;
-	entry->fates = NULL;
+	pool->fates = NULL;
 	dedicated_close(&a->conn);
 	event_del(&a->timer);
 	free(a);

@@ -28,8 +28,8 @@ struct fate_question {
 	const char *reason; /* why it must be asked again */
 };
 
-void fate_ask(struct pool_entry *entry, struct fate_question *q);
-void fate_cancel(struct pool_entry *entry, struct fate_question *q); /* no callback follows */
-void fate_asker_free(struct pool_entry *entry); /* no question may be left */
+void fate_ask(struct pool *pool, struct fate_question *q);
+void fate_cancel(struct pool *pool, struct fate_question *q); /* no callback follows */
+void fate_asker_free(struct pool *pool); /* no question may be left */
 
 #endif

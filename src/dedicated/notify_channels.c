@@ -234,7 +234,7 @@ with_sender(struct notify_listener *listener, const uint8_t *message, size_t len
 	uint32_t pid = wire_u32(message + FRAME_HEAD_LEN);
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &listener->entry->servers, all)
+	TAILQ_FOREACH(srv, &listener->pool->servers, all)
 	{
 		if (srv->loan.notify_listener != listener || srv->pid != pid)
 			continue;
@@ -261,7 +261,7 @@ notify_listener_notified(struct notify_listener *listener, const char *name, con
 	{
 		m->subscriber->ops->notified(m, message, len);
 		notify_set_dirty(m->subscriber, true);
-		listener->entry->counters.notifications++;
+		listener->pool->counters.notifications++;
 	}
 }
 
@@ -281,7 +281,7 @@ notify_listener_up(struct notify_listener *listener)
 	listener->is_gap_over_due = has_gap;
 	notify_conn_send_due(listener);
 	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
-		 listener->entry->database->name, listener->entry->user, listener->conn.srv->id,
+		 listener->pool->database->name, listener->pool->user, listener->conn.srv->id,
 		 HASH_COUNT(listener->table));
 }
 
@@ -340,11 +340,11 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, const st
 {
 	log_event(listener->env.log, LOG_LEVEL_WARNING,
 		  &(struct log_about){ .event = "server_login_failed",
-				       .database = listener->entry->database->name,
-				       .user = listener->entry->user,
+				       .database = listener->pool->database->name,
+				       .user = listener->pool->user,
 				       .why = why },
-		  "pool %s/%s: no connection to listen with: %s", listener->entry->database->name,
-		  listener->entry->user, why->text);
+		  "pool %s/%s: no connection to listen with: %s", listener->pool->database->name, listener->pool->user,
+		  why->text);
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
@@ -420,7 +420,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
 		if (why != NULL)
 			log_warning(listener->env.log, "pool %s/%s: the connection that listens: %s",
-				    listener->entry->database->name, listener->entry->user, why->text);
+				    listener->pool->database->name, listener->pool->user, why->text);
 		return;
 	case NC_PING:
 		return;
@@ -474,7 +474,7 @@ notify_listener_deliver(struct notify_listener *listener)
 static bool
 is_held(const struct notify_listener *listener)
 {
-	return listener->entry->settings.on_outage == OUTAGE_HOLD && !listener->is_up && !listener->is_paused &&
+	return listener->pool->settings.on_outage == OUTAGE_HOLD && !listener->is_up && !listener->is_paused &&
 	       strcmp(listener->why_down.sqlstate, "53300") != 0;
 }
 
@@ -482,7 +482,7 @@ is_held(const struct notify_listener *listener)
 static bool
 has_waited_long(const struct notify_listener *listener, const struct notify_subscription *m, uint64_t now_us)
 {
-	const struct scope_settings *s = &listener->entry->settings;
+	const struct scope_settings *s = &listener->pool->settings;
 	uint64_t limit = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
 	uint64_t from_us = m->since_us;
 

@@ -42,12 +42,12 @@ notify_conn_timer(struct notify_listener *listener, uint64_t in_us)
 void
 notify_conn_connect(struct notify_listener *listener)
 {
-	struct pool_entry *entry = listener->entry;
+	struct pool *pool = listener->pool;
 
-	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || entry->is_orphan ||
-	    entry->held_until_us != 0)
+	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || pool->is_orphan ||
+	    pool->held_until_us != 0)
 		return;
-	if (dedicated_open(&listener->conn, entry->set, &listener->env, entry->target, NULL) < 0)
+	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL) < 0)
 		listener->retry_us = conn_now(listener) + US_PER_S;
 }
 

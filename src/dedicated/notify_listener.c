@@ -34,19 +34,19 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 static struct notify_listener *
-new_listener(struct pool_entry *entry, const char *encoding)
+new_listener(struct pool *pool, const char *encoding)
 {
 	size_t len = strlen(encoding);
 	struct notify_listener *listener = xcalloc(1, sizeof(*listener) + len + 1);
 
 	memcpy(listener->encoding, encoding, len);
-	listener->entry = entry;
+	listener->pool = pool;
 	listener->conn.ops = &notify_conn_ops;
-	dedicated_env(&listener->env, entry->set);
-	listener->is_paused = pool_is_paused(entry->policy);
+	dedicated_env(&listener->env, pool->set);
+	listener->is_paused = policy_is_paused(pool->policy);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ listener_now(listener);
-	listener->random = pool_set_random(entry->set);
+	listener->random = pool_set_random(pool->set);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);
 	TAILQ_INIT(&listener->catching);
@@ -59,8 +59,8 @@ new_listener(struct pool_entry *entry, const char *encoding)
 	TAILQ_INIT(&listener->failed);
 	TAILQ_INIT(&listener->commands);
 	event_assign(&listener->timer, listener->env.base, -1, 0, on_timer, listener);
-	listener->next = entry->listeners;
-	entry->listeners = listener;
+	listener->next = pool->listeners;
+	pool->listeners = listener;
 	notify_conn_timer(listener, TICK_US);
 	notify_conn_connect(listener);
 	return listener;
@@ -77,24 +77,24 @@ free_listener(struct notify_listener *listener)
 	buf_fini(&listener->rewritten);
 	while (listener->table != NULL)
 		notify_channel_free(listener, listener->table);
-	for (at = &listener->entry->listeners; *at != listener; at = &(*at)->next)
+	for (at = &listener->pool->listeners; *at != listener; at = &(*at)->next)
 		;
 	*at = listener->next;
 	free(listener);
 }
 
 static void
-listeners_end(struct pool_entry *entry)
+listeners_end(struct pool *pool)
 {
-	while (entry->listeners != NULL)
-		free_listener(entry->listeners);
-	fate_asker_free(entry);
+	while (pool->listeners != NULL)
+		free_listener(pool->listeners);
+	fate_asker_free(pool);
 }
 
 static void
-listeners_renew(struct pool_entry *entry)
+listeners_renew(struct pool *pool)
 {
-	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
+	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		notify_conn_close(listener);
 		listener->failures = 0;
 		listener->retry_us = listener_now(listener);
@@ -103,28 +103,28 @@ listeners_renew(struct pool_entry *entry)
 }
 
 static void
-listeners_step_aside(struct pool_entry *entry)
+listeners_step_aside(struct pool *pool)
 {
-	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
+	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
 		if (listener->subscription_count == 0)
 			notify_conn_close(listener); /* until somebody joins */
 }
 
 static void
-listeners_pause(struct pool_entry *entry)
+listeners_pause(struct pool *pool)
 {
-	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
+	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		listener->is_paused = true;
 		notify_conn_close(listener);
 	}
 }
 
 static void
-listeners_resume(struct pool_entry *entry)
+listeners_resume(struct pool *pool)
 {
-	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
+	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
 		listener->is_paused = false;
-	listeners_renew(entry);
+	listeners_renew(pool);
 }
 
 const struct pool_companions dedicated_companions = { .own = &dedicated_own_ops,
@@ -137,9 +137,9 @@ const struct pool_companions dedicated_companions = { .own = &dedicated_own_ops,
 /* --- subscribers --- */
 
 static struct notify_listener *
-find_listener(const struct pool_entry *entry, const char *encoding)
+find_listener(const struct pool *pool, const char *encoding)
 {
-	struct notify_listener *listener = entry->listeners;
+	struct notify_listener *listener = pool->listeners;
 
 	while (listener != NULL && strcmp(listener->encoding, encoding) != 0)
 		listener = listener->next;
@@ -155,22 +155,22 @@ attach(struct notify_listener *listener, struct notify_subscriber *subscriber, c
 }
 
 int
-notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 	      const struct notify_subscriber_ops *ops)
 {
-	struct notify_listener *listener = find_listener(entry, encoding);
+	struct notify_listener *listener = find_listener(pool, encoding);
 
-	if (listener == NULL && (listener = new_listener(entry, encoding)) == NULL)
+	if (listener == NULL && (listener = new_listener(pool, encoding)) == NULL)
 		return -1;
 	attach(listener, subscriber, ops);
 	return 0;
 }
 
 bool
-notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 	     const struct notify_subscriber_ops *ops)
 {
-	struct notify_listener *listener = find_listener(entry, encoding);
+	struct notify_listener *listener = find_listener(pool, encoding);
 
 	if (listener == NULL || !listener->is_up || listener->subscription_count == 0)
 		return false;
@@ -199,7 +199,7 @@ static void
 look_after(struct notify_listener *listener, uint64_t now_us)
 {
 	const struct notify_command *oldest = TAILQ_FIRST(&listener->commands);
-	uint64_t interval = listener->entry->settings.ping_interval_us;
+	uint64_t interval = listener->pool->settings.ping_interval_us;
 	struct fail why;
 
 	if (listener->conn.srv == NULL || listener->conn.srv->state != SV_LENT)
@@ -241,12 +241,12 @@ notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
 /* --- for SHOW and metrics --- */
 
 void
-notify_listeners_count(const struct pool_entry *entry, struct notify_counts *out)
+notify_listeners_count(const struct pool *pool, struct notify_counts *out)
 {
 	struct notify_subscriber *subscriber;
 
 	memset(out, 0, sizeof(*out));
-	for (const struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
+	for (const struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		out->connections += listener->conn.srv != NULL;
 		TAILQ_FOREACH(subscriber, &listener->subscribers, all)
 		out->subscribers += subscriber->subscriptions > 0;

@@ -63,10 +63,10 @@ struct notify_subscription {
 };
 
 /* Attaches to the pool's listener for this client_encoding, making one if needed. Returns 0, or -1 without memory. */
-int notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
 /* The same only for catching up. Returns false if no listener is connected that could be waited for. */
-bool notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
 /* The subscriber must have no subscriptions. Fine if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
@@ -90,7 +90,7 @@ extern const struct pool_companions dedicated_companions;
 struct notify_counts {
 	uint32_t connections, subscribers, channels;
 };
-void notify_listeners_count(const struct pool_entry *entry, struct notify_counts *out);
+void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
 struct server *notify_listener_server(const struct notify_listener *listener); /* NULL: it is not connected now */
 struct notify_listener *notify_listener_next(const struct notify_listener *listener);
 

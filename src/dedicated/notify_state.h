@@ -55,7 +55,7 @@ struct notify_command {
 };
 
 struct notify_listener {
-	struct pool_entry *entry;
+	struct pool *pool;
 	struct notify_listener *next; /* the same pool's next one */
 	struct server_env env; /* from dedicated_env() */
 	struct notify_subscribers subscribers, dirty;

@@ -78,7 +78,7 @@ exchange_user(const struct exchange *x)
 {
 	if (x->rare != NULL && x->rare->user != NULL)
 		return x->rare->user;
-	return x->entry != NULL ? x->entry->user : "";
+	return x->pool != NULL ? x->pool->user : "";
 }
 
 const char *

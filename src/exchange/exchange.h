@@ -7,7 +7,7 @@
  *   input.c         bytes that were read and can't be handled yet
  *
  * Owns:    the client's socket, what was read but not handled, its settings (image).
- * Borrows: a server (srv) from its pool entry, between pool_entry_borrow() and pool_entry_return().
+ * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
  * Always:  srv != NULL exactly while this exchange is that server's borrower; while its ticket waits, srv is NULL; an
  *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the loop's next
  *          turn.
@@ -136,7 +136,7 @@ struct exchange_rare {
 	struct exclusive *exclusive; /* or NULL */
 	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
 	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
-	char *user; /* whom it logged in as; NULL: entry->user */
+	char *user; /* whom it logged in as; NULL: pool->user */
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
 	uint32_t replay_count; /* how often that was */
 };
@@ -144,10 +144,10 @@ struct exchange_rare {
 struct exchange {
 	struct stream stream; /* must be first: see stream_ops */
 	struct exchange_env *env;
-	struct pool_entry *entry; /* set once the client has proved who it is */
+	struct pool *pool; /* set once the client has proved who it is */
 	const struct scope_settings *settings; /* those of its pool, or of the name it logged in as: the pool's */
 	struct server *srv;
-	struct pool_ticket ticket; /* has the client's id, too. is_told: of wait_notify */
+	struct policy_ticket ticket; /* has the client's id, too. is_wait_logged: for wait_notify */
 	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
 	struct client_session *session;

@@ -109,22 +109,22 @@ report_drained(struct exchange *x, struct server *srv)
 /* --- requests --- */
 
 void
-report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
+report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 {
-	entry->database->counters.errors[origin][error_class_index(sqlstate)]++;
+	pool->database->counters.errors[origin][error_class_index(sqlstate)]++;
 }
 
 void
 report_lent(struct exchange *x)
 {
-	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->ticket.waited_us);
+	histogram_observe_us(&x->pool->database->counters.pool_wait, &histogram_bounds_wait, x->ticket.waited_us);
 }
 
 /* The wait for a server is the first part of the request that waited. */
 static void
 take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
-	struct pool_ticket *t = &x->ticket;
+	struct policy_ticket *t = &x->ticket;
 
 	phase_us[PHASE_WAIT] = t->waited_us - t->connect_us;
 	phase_us[PHASE_CONNECT] = t->connect_us;
@@ -139,7 +139,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	if (srv->loan.tx_started_us == 0)
 		srv->loan.tx_started_us = now;
 	if (srv->loan.idle_in_tx_us != 0)
-		x->entry->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
+		x->pool->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
 	srv->loan.idle_in_tx_us = 0;
 	if (srv->loan.clock.since_us == 0) {
 		start_clock(x->env, &srv->loan.clock);
@@ -186,7 +186,7 @@ report_bind(struct exchange *x, const uint8_t *body, size_t len)
 static void
 count_transaction(struct exchange *x, struct server *srv, uint64_t now)
 {
-	struct database_counters *d = &x->entry->database->counters;
+	struct database_counters *d = &x->pool->database->counters;
 
 	if (srv->tx != 'I') {
 		if (srv->ledger.count == 0)
@@ -208,7 +208,7 @@ void
 report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 {
 	struct exchange_env *env = x->env;
-	struct database_counters *d = &x->entry->database->counters;
+	struct database_counters *d = &x->pool->database->counters;
 	bool is_simple = ended->kind != OWED_SYNC;
 	bool is_late = srv->loan.late_since_us != 0 && strcmp(srv->loan.sqlstate, "57014") == 0;
 	bool is_copy = srv->loan.tag.id == TAG_COPY;
@@ -286,7 +286,7 @@ static void
 describe(struct exchange *x, struct server *srv, const struct done_request *done, struct request_report *r)
 {
 	r->wall_us = clock_wall_us();
-	r->database = x->entry->database->name;
+	r->database = x->pool->database->name;
 	r->sql_options = report_sql_options(x);
 	r->user = exchange_user(x);
 	r->application = exchange_application(x);
@@ -396,7 +396,7 @@ static inline void
 measure(struct exchange *x, struct server *srv, const struct done_request *done)
 {
 	struct phase_clock *c = &srv->loan.clock;
-	struct database_counters *d = &x->entry->database->counters;
+	struct database_counters *d = &x->pool->database->counters;
 	uint64_t duration_us = count(d, c->us);
 	bool is_slow = duration_us >= x->settings->slow_query_threshold_us;
 	uint32_t weight = weight_of(x->env, is_slow);
@@ -527,7 +527,7 @@ void
 report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
 	struct request_report r = { .sqlstate = why->sqlstate, .is_given_up = true };
-	struct database_counters *d = &x->entry->database->counters;
+	struct database_counters *d = &x->pool->database->counters;
 	bool is_request = x->srv == NULL || x->srv->loan.clock.since_us != 0;
 
 	d->requests++;
@@ -553,7 +553,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 void
 report_waited(struct exchange *x, uint64_t connect_us)
 {
-	struct pool_ticket *t = &x->ticket;
+	struct policy_ticket *t = &x->ticket;
 
 	t->waited_us = *x->env->now_us - t->since_us;
 	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;

@@ -12,7 +12,7 @@ void report_flushed(struct exchange *x, struct server *srv); /* after the batch 
 /* Bytes of the client's were handled and sent: len of them. */
 void report_sent(struct exchange *x, struct server *srv, size_t len);
 void report_drained(struct exchange *x, struct server *srv); /* client or server has taken what waited for it */
-void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);
+void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate);
 /*
  * Its request, or the transaction that it idles in, has ended without PostgreSQL's answer: the counters, the slow-query
  * log and SHOW QUERIES learn that here, whatever the reason. event: its name in the log; NULL: that of kind.

@@ -204,7 +204,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		  e->message != NULL && strstr(e->message, "\"" LISTEN_REFUSED "\"") != NULL;
 	if (!is_ours)
 		return false;
-	report_error(x->entry, EO_PROXY, effect->m->why->sqlstate);
+	report_error(x->pool, EO_PROXY, effect->m->why->sqlstate);
 	message_error(&b, "ERROR", effect->m->why);
 	listen_answer(x, &b);
 	return true;

@@ -271,7 +271,7 @@ overrun(struct exchange *x)
 		 LISTEN_QUEUE_MAX);
 	fail_hint(&why,
 		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
-	report_error(x->entry, EO_PROXY, why.sqlstate);
+	report_error(x->pool, EO_PROXY, why.sqlstate);
 	report_failure(x, &why, RF_LIMIT, "notify_queue");
 	if (close_after_flush(x, &why)) {
 		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->ticket.id, why.text);

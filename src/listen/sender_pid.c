@@ -56,7 +56,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	}
 	encoding = image_get(x->image, "client_encoding");
 	if (l->subscriber.listener == NULL &&
-	    !notify_visit(x->entry, encoding == NULL ? "" : encoding, &l->subscriber, &listen_ear_ops))
+	    !notify_visit(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_ear_ops))
 		return LISTEN_GO;
 	if (!notify_catch_up(&l->subscriber))
 		return LISTEN_GO;

@@ -26,7 +26,7 @@ login_free(struct client_login *l)
 	if (l->abandon != NULL)
 		l->abandon(l->abandon_arg);
 	if (l->opening != NULL)
-		pool_own_abandon(l->opening);
+		dedicated_abandon(l->opening);
 	buf_fini(&l->out);
 	buf_fini(&l->settings);
 	image_unref(l->raw);

@@ -55,7 +55,7 @@ on_failed(const struct fail *why, void *borrower)
 	login_refuse(c, why, LR_ERROR);
 }
 
-static const struct pool_own_ops own_ops = { on_ready, on_failed };
+static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
 void
 replication_welcome(struct client *c)
@@ -65,8 +65,8 @@ replication_welcome(struct client *c)
 
 	c->x.is_session = true;
 	c->x.replication = (uint8_t)l->replication;
-	l->opening = pool_own_open(c->x.entry, l->replication == REPLICATION_LOGICAL ? "database" : "true", l->raw,
-				   &own_ops, c, *c->env->x.now_us, &why);
+	l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true", l->raw,
+				    &own_ops, c, *c->env->x.now_us, &why);
 	if (l->opening == NULL)
 		login_refuse(c, &why, LR_ERROR);
 }

@@ -122,7 +122,7 @@ login_secret_proved(struct client *c)
 	struct client_login *l = c->login;
 
 	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
-		pool_entry_learn_secret(c->x.entry, l->user, l->secret_text);
+		pool_learn_secret(c->x.pool, l->user, l->secret_text);
 }
 
 void

@@ -136,7 +136,7 @@ int login_certificate(struct client *c, struct fail *why);
 
 /* login_secret.c: calls login_secret_found, at once or later (login_wait). */
 void login_find_secret(struct client *c);
-void login_secret_proved(struct client *c); /* x.entry is set: its servers may log in with what was proved */
+void login_secret_proved(struct client *c); /* x.pool is set: its servers may log in with what was proved */
 void login_secret_doubted(struct client *c); /* a proof failed */
 
 /* login_md5.c, login_scram.c: put the first message into l->out, now or later. Return 0, or -1 with *why set. */
@@ -158,7 +158,7 @@ bool login_is_own_user(const struct client *c);
 int login_peer_begin(struct client *c, struct fail *why);
 
 /* login_welcome.c */
-void login_welcome(struct client *c); /* call it once authenticated, with x.entry set */
+void login_welcome(struct client *c); /* call it once authenticated, with x.pool set */
 void login_log(struct client *c);
 /* Sends ParameterStatus, BackendKeyData and ReadyForQuery in one write. Takes image. */
 void login_finish(struct client *c, struct image *image, const struct image *welcome);

@@ -92,12 +92,12 @@ is_over_limit(struct client *c)
 }
 
 /* Returns the client's pool, or NULL if the client was refused. */
-static struct pool_entry *
+static struct pool *
 find_pool(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
-	struct pool_entry *entry;
+	struct pool *pool;
 	struct fail why;
 
 	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
@@ -107,37 +107,37 @@ find_pool(struct client *c)
 	}
 	if (is_over_limit(c))
 		return NULL;
-	entry = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
-	if (entry == NULL) {
+	pool = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
+	if (pool == NULL) {
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 		return NULL;
 	}
-	if (entry->database->is_disabled) {
+	if (pool->database->is_disabled) {
 		fail_set(&why, "55000", "database \"%.*s\" is disabled", CONFIG_DATABASE_MAX, l->database);
 		fail_hint(&why, "ENABLE in the pgweir console lets clients in again.");
 		fail_theirs(&why, "%s", why.text);
 		login_refuse(c, &why, LR_ERROR);
 		return NULL;
 	}
-	return admission_admit(env->admission, &c->admission, l->user, entry) ? entry : NULL;
+	return admission_admit(env->admission, &c->admission, l->user, pool) ? pool : NULL;
 }
 
 static void
-enter_pool(struct client *c, struct pool_entry *entry)
+enter_pool(struct client *c, struct pool *pool)
 {
 	struct client_login *l = c->login;
 	struct fail why;
 
-	c->x.entry = entry;
-	c->x.settings = pool_entry_settings(entry, l->user, *c->env->x.now_us);
-	entry->clients++;
-	pool_database_enter(entry->database);
+	c->x.pool = pool;
+	c->x.settings = pool_settings(pool, l->user, *c->env->x.now_us);
+	pool->clients++;
+	pool_database_enter(pool->database);
 	c->env->client_count++;
 	c->is_counted = true;
 	if (c->env->x.is_suspended)
 		stream_suspend(&c->x.stream, true);
 	if (l->keys.is_set)
-		pool_entry_learn_keys(entry, l->user, &l->keys);
+		pool_learn_keys(pool, l->user, &l->keys);
 	login_secret_proved(c);
 	if (login_read_settings(c) < 0) {
 		fail_set(&why, "53200", "out of memory");
@@ -153,7 +153,7 @@ void
 login_authenticated(struct client *c)
 {
 	struct client_login *l = c->login;
-	struct pool_entry *entry;
+	struct pool *pool;
 	struct fail why;
 
 	admission_leave_queue(c->env->admission, &c->admission);
@@ -164,8 +164,8 @@ login_authenticated(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 	} else if (login_is_console(l))
 		enter_console(c);
-	else if ((entry = find_pool(c)) != NULL)
-		enter_pool(c, entry);
+	else if ((pool = find_pool(c)) != NULL)
+		enter_pool(c, pool);
 }
 
 void

@@ -74,8 +74,8 @@ count_login(struct client *c)
 
 	counters->logins[LR_OK][c->login->method]++;
 	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
-	c->x.entry->counters.client_logins++;
-	c->x.entry->database->counters.client_logins++;
+	c->x.pool->counters.client_logins++;
+	c->x.pool->database->counters.client_logins++;
 }
 
 void
@@ -94,7 +94,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	}
 	put_greeting(c, image, welcome);
 	count_login(c);
-	if (strcmp(l->user, c->x.entry->user) != 0)
+	if (strcmp(l->user, c->x.pool->user) != 0)
 		exchange_rare(&c->x)->user = xstrdup(l->user);
 	login_flush(c);
 	if (c->x.is_closing)
@@ -115,11 +115,11 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 static bool
 finish_if_known(struct client *c)
 {
-	struct image *image = pool_entry_find_startup(c->x.entry, c->login->raw);
+	struct image *image = pool_find_startup(c->x.pool, c->login->raw);
 
 	if (image == NULL)
 		return false;
-	login_finish(c, image_ref(image), c->x.entry->welcome);
+	login_finish(c, image_ref(image), c->x.pool->welcome);
 	return true;
 }
 
@@ -154,7 +154,7 @@ is_printable(const char *s)
 static const char *
 known_spelling(const struct client *c, const struct image_setting *s)
 {
-	const char *fresh = image_get(c->x.entry->baseline, s->name);
+	const char *fresh = image_get(c->x.pool->baseline, s->name);
 
 	if (strcmp(fresh, s->value) == 0)
 		return fresh;
@@ -176,13 +176,13 @@ enum certainty {
 static struct image *
 guess_image(const struct client *c, enum certainty *certainty)
 {
-	struct image *img = c->x.entry->baseline == NULL ? NULL : image_ref(c->x.entry->baseline);
+	struct image *img = c->x.pool->baseline == NULL ? NULL : image_ref(c->x.pool->baseline);
 	const struct image *raw = c->login->raw;
 
 	*certainty = GUESS_CERTAIN;
 	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
-		bool is_reported = image_get(c->x.entry->baseline, s->name) != NULL;
+		bool is_reported = image_get(c->x.pool->baseline, s->name) != NULL;
 		const char *value = is_reported ? known_spelling(c, s) : s->value;
 
 		if (!is_reported && strchr(s->name, '.') == NULL)
@@ -201,8 +201,8 @@ static void
 finish_guessed(struct client *c, struct image *img, bool is_certain)
 {
 	if (is_certain)
-		pool_entry_learn_startup(c->x.entry, c->login->raw, img);
-	login_finish(c, img, c->x.entry->welcome);
+		pool_learn_startup(c->x.pool, c->login->raw, img);
+	login_finish(c, img, c->x.pool->welcome);
 }
 
 /*
@@ -227,13 +227,13 @@ ask_server(struct client *c)
 	}
 	relay_ticket(&c->x);
 	c->x.ticket.needs = 0;
-	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
-	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
+	c->x.ticket.image = pool_find_startup(c->x.pool, c->login->raw);
+	srv = pool_borrow(c->x.pool, &c->x.ticket, c, *c->env->x.now_us);
 	if (srv != NULL) {
 		image_unref(guess);
 		login_granted(&c->x, srv);
 	} else if (guess != NULL) {
-		pool_cancel(c->x.entry->policy, &c->x.ticket, *c->env->x.now_us);
+		policy_cancel(c->x.pool->policy, &c->x.ticket, *c->env->x.now_us);
 		finish_guessed(c, guess, false);
 	} else {
 		client_step(&c->x, CE_NEED_SERVER);
@@ -251,7 +251,7 @@ welcome_give_back(struct client *c)
 		srv->borrower = NULL;
 		server_close(srv);
 	} else
-		pool_entry_return(srv, 0, *c->env->x.now_us);
+		pool_return(srv, 0, *c->env->x.now_us);
 }
 
 static const struct image *
@@ -265,12 +265,12 @@ settings_of(const struct client *c)
 static struct image *
 wanted_image(const struct client *c)
 {
-	struct image *img = image_ref(c->x.entry->baseline);
+	struct image *img = image_ref(c->x.pool->baseline);
 	const struct image *raw = settings_of(c);
 
 	for (size_t i = 0; i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
-		bool is_reported = image_get(c->x.entry->baseline, s->name) != NULL;
+		bool is_reported = image_get(c->x.pool->baseline, s->name) != NULL;
 
 		if (image_update(&img, s->name, s->value, is_reported) < 0) {
 			image_unref(img);
@@ -296,7 +296,7 @@ apply_settings(struct server *srv, const struct image *wanted, const struct imag
 static void
 try_settings(struct client *c, struct server *srv)
 {
-	struct image *known = pool_entry_find_startup(c->x.entry, c->login->raw);
+	struct image *known = pool_find_startup(c->x.pool, c->login->raw);
 	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
 	int r = wanted == NULL ? -1 : apply_settings(srv, wanted, known != NULL ? NULL : settings_of(c));
 	struct fail why;
@@ -316,7 +316,7 @@ login_granted(struct exchange *x, struct server *srv)
 	struct client *c = client_of(x);
 
 	c->x.srv = srv;
-	if (!c->x.is_session && pool_entry_find_startup(c->x.entry, c->login->raw) != NULL) {
+	if (!c->x.is_session && pool_find_startup(c->x.pool, c->login->raw) != NULL) {
 		welcome_give_back(c); /* another client has found the result meanwhile */
 		finish_if_known(c);
 	} else
@@ -378,7 +378,7 @@ resolved_image(const struct client *c, const struct server *srv)
 	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
 
-		if (image_get(c->x.entry->baseline, s->name) == NULL &&
+		if (image_get(c->x.pool->baseline, s->name) == NULL &&
 		    image_update(&img, s->name, s->value, false) < 0) {
 			image_unref(img);
 			return NULL;
@@ -401,7 +401,7 @@ login_server_done(struct exchange *x)
 	struct client *c = client_of(x);
 	struct client_login *l = c->login;
 	struct server *srv = c->x.srv;
-	struct image *img, *known = pool_entry_find_startup(c->x.entry, l->raw);
+	struct image *img, *known = pool_find_startup(c->x.pool, l->raw);
 
 	if (l->has_error && leave_out_unknown(c)) {
 		try_settings(c, srv);
@@ -413,7 +413,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
-	if (img == NULL || (known == NULL && pool_entry_learn_startup(c->x.entry, l->raw, img) < 0)) {
+	if (img == NULL || (known == NULL && pool_learn_startup(c->x.pool, l->raw, img) < 0)) {
 		struct fail why;
 
 		image_unref(img);
@@ -428,7 +428,7 @@ login_server_done(struct exchange *x)
 		report_lent(&c->x);
 	else
 		welcome_give_back(c);
-	login_finish(c, img, c->x.entry->welcome);
+	login_finish(c, img, c->x.pool->welcome);
 }
 
 void
@@ -441,9 +441,9 @@ login_server_lost(struct exchange *x, const struct fail *why)
 		return;
 	}
 	/* Nothing but its settings was asked there. */
-	if (x->entry->settings.on_outage == OUTAGE_HOLD && !c->login->is_asked_again) {
+	if (x->pool->settings.on_outage == OUTAGE_HOLD && !c->login->is_asked_again) {
 		c->login->is_asked_again = true;
-		pool_distrust(x->entry->policy, *x->env->now_us);
+		policy_distrust(x->pool->policy, *x->env->now_us);
 		ask_server(c);
 		return;
 	}

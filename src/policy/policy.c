@@ -14,11 +14,11 @@
 
 #define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
-struct pool *
-pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner, struct pool_budget *budget,
-	 struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
+struct policy *
+policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
+	   struct policy_budget *budget, struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
-	struct pool *p = xcalloc(1, sizeof(*p));
+	struct policy *p = xcalloc(1, sizeof(*p));
 
 	p->ops = *ops;
 	p->owner = owner;
@@ -31,12 +31,12 @@ pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void 
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->line);
 	caps_set(&p->caps, CAP_ALL, budget, p, p->count, false);
-	pool_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
+	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
 }
 
 void
-pool_free(struct pool *p)
+policy_free(struct policy *p)
 {
 	struct fail why;
 
@@ -44,7 +44,7 @@ pool_free(struct pool *p)
 		return;
 	assert(p->total == 0);
 	fail_set(&why, "57P01", "the pool is closed");
-	pool_refuse_line(p, &why, RF_SHUTDOWN);
+	policy_refuse_line(p, &why, RF_SHUTDOWN);
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
@@ -55,9 +55,9 @@ pool_free(struct pool *p)
 
 /* Keeps the list warmest first. A connection just returned goes to the top; after a ping it gets its old place. */
 static void
-insert_idle(struct pool *p, struct pool_conn *conn)
+insert_idle(struct policy *p, struct policy_conn *conn)
 {
-	struct pool_conn *colder = TAILQ_FIRST(&p->in[PC_IDLE]);
+	struct policy_conn *colder = TAILQ_FIRST(&p->in[PC_IDLE]);
 
 	while (colder != NULL && colder->idle_since_us > conn->idle_since_us)
 		colder = TAILQ_NEXT(colder, link);
@@ -68,44 +68,44 @@ insert_idle(struct pool *p, struct pool_conn *conn)
 }
 
 static bool
-is_wanting(const struct pool *p)
+has_demand(const struct policy *p)
 {
 	return p->waiting > 0 || p->count[PC_LENT] > 0;
 }
 
 void
-pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_t now_us)
+policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us)
 {
 	if (p->caps.of[which].budget == b)
 		return;
-	caps_set(&p->caps, which, b, p, p->count, is_wanting(p));
-	pool_reinforce(p, now_us);
+	caps_set(&p->caps, which, b, p, p->count, has_demand(p));
+	policy_reinforce(p, now_us);
 }
 
 void
-pool_set_circuit(struct pool *p, struct pool_circuit *c, uint64_t now_us)
+policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us)
 {
-	struct pool_conn *conn;
+	struct policy_conn *conn;
 
 	if (p->circuit.circuit == c)
 		return;
 	TAILQ_FOREACH(conn, &p->in[PC_OPENING], link)
-	pool_end_trial(p, conn, now_us);
+	policy_end_trial(p, conn, now_us);
 	TAILQ_FOREACH(conn, &p->in[PC_CLOSING], link)
-	pool_end_trial(p, conn, now_us);
+	policy_end_trial(p, conn, now_us);
 	circuit_leave(&p->circuit);
 	circuit_join(c, &p->circuit, p);
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 }
 
 bool
-pool_has_waiters(const struct pool *p)
+policy_has_waiters(const struct policy *p)
 {
 	return p->waiting > 0;
 }
 
 static void
-end_washing(struct pool *p, struct pool_conn *conn)
+end_washing(struct policy *p, struct policy_conn *conn)
 {
 	p->washing -= conn->is_washed;
 	conn->is_washed = false;
@@ -113,32 +113,32 @@ end_washing(struct pool *p, struct pool_conn *conn)
 
 /* Moves between other states change nothing in the budget. */
 static bool
-is_of_budget(enum pool_conn_state state)
+is_of_budget(enum policy_conn_state state)
 {
 	return state == PC_NONE || state == PC_CLOSING;
 }
 
 static bool
-has_list(enum pool_conn_state state)
+has_list(enum policy_conn_state state)
 {
 	return state != PC_NONE && state != PC_LENT;
 }
 
 /* Most loans begin and end without a change: then no cap is asked. */
 static inline void
-tell_caps(struct pool *p)
+tell_caps(struct policy *p)
 {
-	bool now = is_wanting(p);
+	bool now = has_demand(p);
 
-	if (p->was_wanting != now) {
-		p->was_wanting = now;
-		caps_set_wanting(&p->caps, now);
+	if (p->had_demand != now) {
+		p->had_demand = now;
+		caps_set_demand(&p->caps, now);
 	}
 }
 
 /* Inline: the two moves of each loan are made for their states. */
 __attribute__((always_inline)) static inline void
-move(struct pool *p, struct pool_conn *conn, enum pool_conn_state from, enum pool_conn_state to)
+move(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
 	if (p->returned == conn)
 		p->returned = NULL; /* it was closed instead */
@@ -166,29 +166,29 @@ move(struct pool *p, struct pool_conn *conn, enum pool_conn_state from, enum poo
 }
 
 void
-pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to)
+policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to)
 {
 	move(p, conn, conn->state, to);
 }
 
 static void
-join_line(struct pool *p, struct pool_ticket *t, uint64_t now_us)
+join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 {
 	assert(!t->is_waiting);
 	t->is_waiting = true;
 	t->since_us = now_us;
 	t->connect_us = 0;
-	t->is_told = false;
+	t->is_wait_logged = false;
 	t->number = ++p->last_number;
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
 	p->counters->waits++;
-	pool_note_newcomer(p, now_us);
+	policy_note_newcomer(p, now_us);
 	tell_caps(p);
 }
 
 void
-pool_leave_line(struct pool *p, struct pool_ticket *t)
+policy_leave_line(struct policy *p, struct policy_ticket *t)
 {
 	TAILQ_REMOVE(&p->line, t, link);
 	t->is_waiting = false;
@@ -198,49 +198,49 @@ pool_leave_line(struct pool *p, struct pool_ticket *t)
 
 /* Conn may have been freed when this returns. */
 void
-pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason)
+policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason)
 {
 	p->counters->recycles[reason]++;
-	pool_move(p, conn, PC_CLOSING);
+	policy_move(p, conn, PC_CLOSING);
 	p->ops.close(p->owner, conn, reason);
 }
 
 /* --- Lending. --- */
 
 static bool
-pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+policy_needs_ping(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	const struct pool_settings *s = &p->settings;
+	const struct policy_settings *s = &p->settings;
 
 	return conn->epoch != p->epoch || (s->pre_ping && now_us >= later(conn->heard_us, s->pre_ping_idle_us));
 }
 
 bool
-pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t)
+policy_suits(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t)
 {
-	return !conn->is_choosy || p->ops.suits == NULL || p->ops.suits(p->owner, conn, t);
+	return !conn->needs_match || p->ops.suits == NULL || p->ops.suits(p->owner, conn, t);
 }
 
-static struct pool_conn *
-next_to_lend(const struct pool *p, struct pool_conn *conn)
+static struct policy_conn *
+next_to_lend(const struct policy *p, struct policy_conn *conn)
 {
-	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, pool_conns, link);
+	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, policy_conns, link);
 }
 
 /* Returns a connection that may be lent as it is: one of the first few with the ticket's image, else the first. */
-static inline struct pool_conn *
-choose_idle(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+static inline struct policy_conn *
+choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
-	const struct pool_conns *idle = &p->in[PC_IDLE];
-	struct pool_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, pool_conns);
-	struct pool_conn *first = NULL;
+	const struct policy_conns *idle = &p->in[PC_IDLE];
+	struct policy_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, policy_conns);
+	struct policy_conn *first = NULL;
 
 	if (p->settings.pre_ping && p->settings.pre_ping_idle_us == 0)
 		return NULL; /* each must be pinged first */
 	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_IMAGE)
 			break;
-		if (pool_needs_ping(p, conn, now_us) || !pool_suits(p, conn, t))
+		if (policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t))
 			continue;
 		if (t->image == NULL || conn->image == t->image)
 			return conn;
@@ -251,53 +251,53 @@ choose_idle(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
 }
 
 static inline void
-lend(struct pool *p, struct pool_conn *conn)
+lend(struct policy *p, struct policy_conn *conn)
 {
 	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	conn->is_used = true;
 	if (conn->state == PC_IDLE)
 		move(p, conn, PC_IDLE, PC_LENT);
 	else if (conn->state != PC_LENT)
-		pool_move(p, conn, PC_LENT);
+		policy_move(p, conn, PC_LENT);
 }
 
-struct pool_conn *
-pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t now_us)
+struct policy_conn *
+policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 {
-	struct pool_conn *conn = NULL;
+	struct policy_conn *conn = NULL;
 
 	p->is_in_use = true;
 	if (p->waiting == 0 && p->count[PC_IDLE] > 0)
 		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
 		join_line(p, t, now_us);
-		pool_reinforce(p, now_us);
+		policy_reinforce(p, now_us);
 		return NULL;
 	}
 	lend(p, conn);
 	if (p->count[PC_IDLE] < p->settings.min_idle)
-		pool_arm(p, pool_next_due(p, now_us));
+		policy_arm(p, policy_next_due(p, now_us));
 	return conn;
 }
 
 void
-pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us)
+policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 {
 	if (!t->is_waiting)
 		return;
-	t->connect_us = pool_waited_to_connect_us(p, t, now_us);
-	pool_leave_line(p, t);
-	pool_reinforce(p, now_us);
+	t->connect_us = policy_waited_to_connect_us(p, t, now_us);
+	policy_leave_line(p, t);
+	policy_reinforce(p, now_us);
 }
 
-static inline void take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 
 /*
  * The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
  * over: otherwise a long line of such clients would need as deep a stack.
  */
 static void
-grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t now_us)
+grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint64_t now_us)
 {
 	bool is_within = p->is_granting;
 
@@ -314,13 +314,13 @@ grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t no
 
 /* Lends idle connections to those in line. Needed only where idle ones become lendable while somebody waits. */
 void
-pool_serve(struct pool *p, uint64_t now_us)
+policy_serve(struct policy *p, uint64_t now_us)
 {
-	struct pool_ticket *t;
-	struct pool_conn *conn;
+	struct policy_ticket *t;
+	struct policy_conn *conn;
 
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
-		pool_leave_line(p, t);
+		policy_leave_line(p, t);
 		lend(p, conn);
 		grant(p, conn, t, now_us);
 	}
@@ -330,21 +330,21 @@ pool_serve(struct pool *p, uint64_t now_us)
 
 /* While new connections can't be opened, old ones are not closed for their age. */
 bool
-pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
 	return conn->recycle_at_us != 0 && now_us >= conn->recycle_at_us && p->failed_count == 0;
 }
 
 static bool
-is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us, enum recycle_reason *reason)
+is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now_us, enum recycle_reason *reason)
 {
 	if (p->is_paused)
 		*reason = RR_KILL;
 	else if (conn->is_recycle_due)
 		*reason = p->close_reason;
-	else if (pool_live(p) > p->limit)
+	else if (policy_live(p) > p->limit)
 		*reason = RR_OVERFLOW;
-	else if (conn->is_used && pool_is_aged(p, conn, now_us)) /* a new one serves once, however short a life is */
+	else if (conn->is_used && policy_is_aged(p, conn, now_us)) /* a new one serves once, however short a life is */
 		*reason = RR_AGE;
 	else
 		return false;
@@ -352,24 +352,24 @@ is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 }
 
 static void
-go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	bool is_nearer;
 
-	pool_move(p, conn, PC_IDLE);
-	is_nearer = pool_expect_idle(p, conn); /* conn may be gone after what follows */
-	if (pool_live(p) > p->settings.pool_size)
-		pool_trim(p, now_us);
+	policy_move(p, conn, PC_IDLE);
+	is_nearer = policy_expect_idle(p, conn); /* conn may be gone after what follows */
+	if (policy_live(p) > p->settings.pool_size)
+		policy_trim(p, now_us);
 	caps_review(&p->caps, now_us);
 	if (is_nearer)
-		pool_arm(p, pool_idle_due(p, now_us));
+		policy_arm(p, policy_idle_due(p, now_us));
 }
 
 /* Closes it, or lends it to the first in line; if there is none, it becomes idle. */
 __attribute__((noinline)) static void
-pass_on(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 	uint64_t asked_us = p->question_us;
@@ -377,27 +377,27 @@ pass_on(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	p->question_us = 0;
 	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
-		pool_close_conn(p, conn, reason);
-		pool_reinforce(p, now_us);
+		policy_close_conn(p, conn, reason);
+		policy_reinforce(p, now_us);
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
-	} else if (!pool_suits(p, conn, t)) {
+	} else if (!policy_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
-		pool_reinforce(p, now_us);
+		policy_reinforce(p, now_us);
 	} else {
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
-		pool_leave_line(p, t);
+		policy_leave_line(p, t);
 		lend(p, conn);
 		if (caps_short_of(&p->caps) != NULL)
-			pool_reinforce(p, now_us);
+			policy_reinforce(p, now_us);
 		grant(p, conn, t, now_us);
 	}
 }
 
 /* Nearly always nobody waits, here or for a place under a cap, and all of the pool's connections may stay. */
 static inline void
-take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	bool is_tight = caps_returned(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason;
@@ -405,18 +405,18 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	assert(conn->state == PC_LENT);
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
-	if (is_tight || p->waiting > 0 || pool_live(p) > p->settings.pool_size ||
+	if (is_tight || p->waiting > 0 || policy_live(p) > p->settings.pool_size ||
 	    is_to_close(p, conn, now_us, &reason)) {
 		pass_on(p, conn, now_us);
 		return;
 	}
 	move(p, conn, PC_LENT, PC_IDLE);
-	if (pool_expect_idle(p, conn))
-		pool_arm(p, pool_idle_due(p, now_us));
+	if (policy_expect_idle(p, conn))
+		policy_arm(p, policy_idle_due(p, now_us));
 }
 
 void
-pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	if (p->is_granting && p->returned == NULL && p->waiting > 0) {
 		end_washing(p, conn);
@@ -426,34 +426,34 @@ pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 }
 
 void
-pool_return_asked(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
+policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	p->question_us = asked_us;
-	pool_return(p, conn, now_us);
+	policy_return(p, conn, now_us);
 	p->question_us = 0;
 }
 
 /* conn was opened or pinged, as was asked for then. The longest waiter gets it, whoever it was meant for. */
 static void
-deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
+deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason;
 
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
 	if (is_to_close(p, conn, now_us, &reason)) {
-		pool_close_conn(p, conn, reason);
+		policy_close_conn(p, conn, reason);
 		t = NULL;
-	} else if (t == NULL || !pool_suits(p, conn, t)) {
+	} else if (t == NULL || !policy_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
-		pool_leave_line(p, t);
+		policy_leave_line(p, t);
 		lend(p, conn);
 	}
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 	if (t != NULL)
 		grant(p, conn, t, now_us);
 }
@@ -461,57 +461,57 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_
 /* --- The owner's reports. A connection that was asked to close may still report what it was doing before. --- */
 
 void
-pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	assert(conn->state == PC_NONE);
 	conn->opened_us = now_us;
 	conn->is_overflow = p->total >= p->settings.pool_size;
-	pool_move(p, conn, PC_OPENING);
+	policy_move(p, conn, PC_OPENING);
 	conn->is_trial = !p->is_scouting && circuit_began(&p->circuit, now_us);
 }
 
 void
-pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint64_t asked_us = conn->opened_us;
 
 	if (conn->state != PC_OPENING)
 		return;
 	circuit_answered(&p->circuit, now_us);
-	pool_end_trial(p, conn, now_us);
-	pool_forget_failures(p);
-	pool_end_outage(p, now_us);
-	pool_climb(p);
+	policy_end_trial(p, conn, now_us);
+	policy_forget_failures(p);
+	policy_end_outage(p, now_us);
+	policy_climb(p);
 	conn->opened_us = conn->idle_since_us = now_us;
-	pool_set_recycle_time(p, conn);
+	policy_set_recycle_time(p, conn);
 	deliver(p, conn, asked_us, now_us);
 }
 
 static void
-pool_raise_epoch(struct pool *p, uint64_t now_us)
+policy_raise_epoch(struct policy *p, uint64_t now_us)
 {
 	p->epoch++;
 	p->sweep_us = earliest(p->sweep_us, now_us);
 }
 
 void
-pool_distrust(struct pool *p, uint64_t now_us)
+policy_distrust(struct policy *p, uint64_t now_us)
 {
-	pool_raise_epoch(p, now_us);
-	pool_arm(p, pool_next_due(p, now_us));
+	policy_raise_epoch(p, now_us);
+	policy_arm(p, policy_next_due(p, now_us));
 }
 
 void
-pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	p->counters->pings_failed++;
-	pool_raise_epoch(p, now_us);
+	policy_raise_epoch(p, now_us);
 	p->distrust_epoch = p->epoch;
-	pool_close_conn(p, conn, RR_FAILED_PING);
+	policy_close_conn(p, conn, RR_FAILED_PING);
 }
 
 void
-pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t now_us)
+policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us)
 {
 	if (conn->state != PC_PINGING)
 		return;
@@ -519,40 +519,40 @@ pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t now_us)
 		p->counters->pings_ok++;
 		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
-		pool_ping_failed(p, conn, now_us);
-		pool_reinforce(p, now_us);
+		policy_ping_failed(p, conn, now_us);
+		policy_reinforce(p, now_us);
 	}
 }
 
 void
-pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us)
+policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us)
 {
-	enum pool_conn_state was = conn->state;
+	enum policy_conn_state was = conn->state;
 
 	if (was == PC_NONE)
 		return;
-	pool_end_trial(p, conn, now_us);
-	pool_move(p, conn, PC_NONE);
+	policy_end_trial(p, conn, now_us);
+	policy_move(p, conn, PC_NONE);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
 	if (was == PC_LENT)
-		pool_note_loss(p);
+		policy_note_loss(p);
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
-		pool_raise_epoch(p, now_us);
-	pool_reinforce(p, now_us);
+		policy_raise_epoch(p, now_us);
+	policy_reinforce(p, now_us);
 }
 
 void
-pool_conn_washing(struct pool *p, struct pool_conn *conn)
+policy_conn_washing(struct policy *p, struct policy_conn *conn)
 {
 	p->washing += !conn->is_washed;
 	conn->is_washed = true;
 }
 
 void
-pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
+policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	struct pool_ticket *t;
+	struct policy_ticket *t;
 
 	if (!conn->is_washed)
 		return;
@@ -560,80 +560,80 @@ pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t asked
 	if (asked_us != 0)
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
 	end_washing(p, conn);
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 }
 
 void
-pool_stir(struct pool *p, uint64_t now_us)
+policy_stir(struct policy *p, uint64_t now_us)
 {
-	p->is_stirred = true;
-	pool_arm(p, now_us);
+	p->cap_has_room = true;
+	policy_arm(p, now_us);
 }
 
 bool
-pool_give_up_idle(struct pool *p, uint64_t now_us)
+policy_give_up_idle(struct policy *p, uint64_t now_us)
 {
-	struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 
 	if (coldest == NULL)
 		return false;
-	pool_close_conn(p, coldest, RR_EVICTED);
-	pool_reinforce(p, now_us);
+	policy_close_conn(p, coldest, RR_EVICTED);
+	policy_reinforce(p, now_us);
 	return true;
 }
 
 /* --- For SHOW and metrics. --- */
 
 bool
-pool_is_wanted(const struct pool *p)
+policy_is_wanted(const struct policy *p)
 {
-	return pool_unserved(p) > 0 || caps_are_wanted(&p->caps);
+	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps);
 }
 
 uint64_t
-pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
 	enum recycle_reason reason;
 
 	if (is_to_close(p, conn, now_us, &reason))
 		return 0;
-	if (pool_live(p) > p->settings.pool_size)
+	if (policy_live(p) > p->settings.pool_size)
 		return p->settings.overflow_linger_us;
 	return p->settings.idle_timeout_us > 0 ? p->settings.idle_timeout_us : NEVER_US;
 }
 
 void
-pool_warm(struct pool *p, uint64_t now_us)
+policy_warm(struct policy *p, uint64_t now_us)
 {
 	p->is_in_use = true;
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 }
 
 bool
-pool_is_paused(const struct pool *p)
+policy_is_paused(const struct policy *p)
 {
 	return p->is_paused;
 }
 
-const struct pool_settings *
-pool_get_settings(const struct pool *p)
+const struct policy_settings *
+policy_get_settings(const struct policy *p)
 {
 	return &p->settings;
 }
 
 uint32_t
-pool_idle_count(const struct pool *p)
+policy_idle_count(const struct policy *p)
 {
 	return p->count[PC_IDLE];
 }
 
 void
-pool_get_counts(const struct pool *p, struct pool_counts *out)
+policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
-	const struct pool_ticket *first = TAILQ_FIRST(&p->line);
-	uint32_t live = pool_live(p), size = p->settings.pool_size;
+	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	uint32_t live = policy_live(p), size = p->settings.pool_size;
 
-	*out = (struct pool_counts){
+	*out = (struct policy_counts){
 		.opening = p->count[PC_OPENING],
 		.idle = p->count[PC_IDLE],
 		.pinging = p->count[PC_PINGING],

@@ -2,22 +2,22 @@
  * src/policy/policy.h - which server connection goes to whom: the policy of one database/user pair, without I/O or
  * clock.
  *
- *   pool_borrow   lends an idle connection. If there is none the borrower waits in line, and another one is opened if
+ *   policy_borrow   lends an idle connection. If there is none the borrower waits in line, and another one is opened if
  *                 there is room.
- *   pool_return   lends the connection to the longest waiter at once, or makes it idle.
- *   pool_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
+ *   policy_return   lends the connection to the longest waiter at once, or makes it idle.
+ *   policy_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
  *
- * The policy acts on connections through struct pool_ops; the owner (pool_set.c, or the simulator in the tests) carries
- * it out and reports back. Ops never call back into the pool before they return; on_grant and on_refuse may (a pool
- * function calls them last, and does not use the object afterwards).
+ * The policy acts on connections through struct policy_ops; the owner (pool_set.c, or the simulator in the tests)
+ * carries it out and reports back. Ops never call back into the pool before they return; on_grant and on_refuse may (a
+ * pool function calls them last, and does not use the object afterwards).
  *
- * Connections (struct pool_conn, embedded in the owner's object) are in one of:
- *   OPENING (asked for, not there yet)  IDLE  PINGING  LENT  CLOSING (asked to close; counts until pool_conn_gone)
+ * Connections (struct policy_conn, embedded in the owner's object) are in one of:
+ *   OPENING (asked for, not there yet)  IDLE  PINGING  LENT  CLOSING (asked to close; counts until policy_conn_gone)
  *
  * Always:
  *   - opening + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in whatever order
  *     (after a reconfiguration that lowers the limits: the number only falls until it holds again);
- *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after pool_cancel; strictly first come, first
+ *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
  *     served;
  *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
  *     does not suit the first in line: then it is closed, unless there is room for another one);
@@ -26,7 +26,7 @@
  *   - a connection is lent to one borrower at a time; none is lent that was asked to close;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least
  *     min(min_idle, pool_size) idle ones are kept while the upstream can be reached and the pool was ever used;
- *   - pool_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
+ *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
  *     background pings, which are checked at most once per second.
  */
 #ifndef PGWEIR_POLICY_POLICY_H
@@ -39,11 +39,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct pool; /* opaque: policy.c */
-struct pool_budget; /* opaque: policy_budget.c; a cap shared by several pools */
-struct pool_circuit; /* opaque: policy_circuit.c; shared by the pools of one upstream */
+struct policy; /* opaque: policy.c */
+struct policy_budget; /* opaque: policy_budget.c; a cap shared by several pools */
+struct policy_circuit; /* opaque: policy_circuit.c; shared by the pools of one upstream */
 
-struct pool_settings {
+struct policy_settings {
 	uint32_t pool_size; /* connections that may stay; at least 1 */
 	uint32_t max_overflow; /* further ones under load */
 	uint32_t min_idle; /* idle ones that are kept ready */
@@ -61,15 +61,15 @@ struct pool_settings {
 	bool lifo; /* else the longest idle goes first */
 	bool waits_while_down; /* they wait for timeout_us, as where all connections are lent */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
-	uint32_t share_weight, share_min; /* under caps over several pools; see pool_budget_new. A weight of 0 is 1 */
+	uint32_t share_weight, share_min; /* under caps over several pools; see policy_budget_new. A weight of 0 is 1 */
 };
 
-enum pool_conn_state { PC_NONE, PC_OPENING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
+enum policy_conn_state { PC_NONE, PC_OPENING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
 
-/* Embedded, zeroed, in the owner's server object. The pool's own from pool_conn_opening to pool_conn_gone. */
-struct pool_conn {
-	enum pool_conn_state state;
-	const void *image; /* its settings, set by the owner before pool_return; compared by pointer */
+/* Embedded, zeroed, in the owner's server object. The pool's own from policy_conn_opening to policy_conn_gone. */
+struct policy_conn {
+	enum policy_conn_state state;
+	const void *image; /* its settings, set by the owner before policy_return; compared by pointer */
 	uint64_t opened_us; /* when its login finished (while OPENING: when it was asked for) */
 	uint64_t heard_us; /* last sign of life */
 	uint64_t idle_since_us; /* when last returned; a ping does not change it */
@@ -81,22 +81,23 @@ struct pool_conn {
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
 	bool is_trial; /* OPENING while the circuit is open */
-	bool is_choosy; /* set by the owner before pool_return: it must not be lent to everybody (ops->suits) */
-	TAILQ_ENTRY(pool_conn) link; /* of those in its state; unused while it is LENT, as most often it soon is not */
-	TAILQ_ENTRY(pool_conn) all;
+	bool needs_match; /* set by the owner before policy_return: it must not be lent to everybody (ops->suits) */
+	TAILQ_ENTRY(policy_conn)
+	link; /* of those in its state; unused while it is LENT, as most often it soon is not */
+	TAILQ_ENTRY(policy_conn) all;
 };
 
-struct pool_ticket;
+struct policy_ticket;
 
 /* The end of a wait: t does not wait any more. */
-struct pool_ticket_ops {
-	void (*on_grant)(struct pool_conn *conn, struct pool_ticket *t); /* conn is LENT to the borrower now */
-	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct pool_ticket *t);
+struct policy_ticket_ops {
+	void (*on_grant)(struct policy_conn *conn, struct policy_ticket *t); /* conn is LENT to the borrower now */
+	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_ticket *t);
 };
 
 /* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */
-struct pool_ticket {
-	const struct pool_ticket_ops *ops;
+struct policy_ticket {
+	const struct policy_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
 	uint64_t id; /* the borrower's, which never changes: for ops->suits */
 	union {
@@ -107,10 +108,10 @@ struct pool_ticket {
 			      * what was opened or pinged */
 	bool is_waiting;
 	uint8_t needs; /* the owner's, for ops->suits: what of the connection matters to what it will run */
-	bool is_told; /* the borrower's own, false when the wait begins */
+	bool is_wait_logged; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	union {
-		TAILQ_ENTRY(pool_ticket) link; /* while it waits */
+		TAILQ_ENTRY(policy_ticket) link; /* while it waits */
 		uint64_t idle_since_us; /* the borrower's own when it does not wait: when its last request ended */
 	};
 };
@@ -120,55 +121,56 @@ struct pool_ticket {
  * is over when one has been opened, or PostgreSQL has refused us for good, or has answered another pool of the circuit
  * while nobody waits in this one.
  */
-struct pool_outage {
+struct policy_outage {
 	uint64_t since_us; /* 0: there is none */
 	uint32_t held; /* requests that have waited in it, and were not refused at once */
 	uint32_t refused; /* at once, or after they had waited */
 };
 
-struct pool_ops {
-	/* Starts a new connection: calls pool_conn_opening for it before it returns 0, then later pool_conn_opened or
-	 * pool_conn_failed. Returns -1 with *why set if it can't even begin, which counts as a failed open. */
+struct policy_ops {
+	/* Starts a new connection: calls policy_conn_opening for it before it returns 0, then later policy_conn_opened
+	 * or policy_conn_failed. Returns -1 with *why set if it can't even begin, which counts as a failed open. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
-	/* Closes it, whatever it is doing (it may be OPENING or PINGING, never LENT), and reports pool_conn_gone, from
-	 * here or later. Reports about its opening or ping in between are ignored. */
-	void (*close)(void *owner, struct pool_conn *conn, enum recycle_reason reason);
-	/* Pings it (its state is PINGING), and reports pool_ping_done later, or pool_conn_gone, from here or later. */
-	void (*ping)(void *owner, struct pool_conn *conn);
-	/* The next call to pool_tick is due at this time, which is earlier than before. May be NULL. */
+	/* Closes it, whatever it is doing (it may be OPENING or PINGING, never LENT), and reports policy_conn_gone,
+	 * from here or later. Reports about its opening or ping in between are ignored. */
+	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
+	/* Pings it (its state is PINGING), and reports policy_ping_done later, or policy_conn_gone, from here or later.
+	 */
+	void (*ping)(void *owner, struct policy_conn *conn);
+	/* The next call to policy_tick is due at this time, which is earlier than before. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
-	const char *(*address)(void *owner, const struct pool_conn *conn);
-	/* Returns whether this one, which is_choosy, may be lent to that borrower. May be NULL: yes. */
-	bool (*suits)(void *owner, const struct pool_conn *conn, const struct pool_ticket *t);
+	const char *(*address)(void *owner, const struct policy_conn *conn);
+	/* Returns whether this one, which needs_match, may be lent to that borrower. May be NULL: yes. */
+	bool (*suits)(void *owner, const struct policy_conn *conn, const struct policy_ticket *t);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
-	void (*outage)(void *owner, const struct pool_outage *outage, const struct fail *why, uint64_t now_us);
+	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 };
 
 /* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */
-struct pool *pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner,
-		      struct pool_budget *budget, struct pool_counters *counters, uint64_t random_seed,
-		      uint64_t now_us);
-/* Refuses all who wait. No connection may be left (call pool_close_all first and wait until they are gone). */
-void pool_free(struct pool *p);
+struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
+			  struct policy_budget *budget, struct pool_counters *counters, uint64_t random_seed,
+			  uint64_t now_us);
+/* Refuses all who wait. No connection may be left (call policy_close_all first and wait until they are gone). */
+void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL: then t waits. Never calls back before it returns. */
-struct pool_conn *pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t now_us);
+struct policy_conn *policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or ops->close
  * if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
-void pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* The same. What waited since asked_us (0: nothing did) waited for PostgreSQL's answer to a question of the owner's. */
-void pool_return_asked(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us);
+void policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* conn, which is LENT, will be returned in a moment, so no other one is opened for those who wait. */
-void pool_conn_washing(struct pool *p, struct pool_conn *conn);
-/* That takes longer than expected: now another one may be opened. asked_us: as in pool_return_asked. */
-void pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us);
+void policy_conn_washing(struct policy *p, struct policy_conn *conn);
+/* That takes longer than expected: now another one may be opened. asked_us: as in policy_return_asked. */
+void policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* The borrower left: t gets no callback. Fine if t does not wait. */
-void pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us);
+void policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 
 /* --- The owner's reports. --- */
-void pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* from ops->open only */
-void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* it logged in */
+void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* from ops->open only */
+void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* it logged in */
 /*
  * An OPENING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt, which is one
  * connection alone (and, if all in line wait on, one more for each half second in which nobody answers it): 50 ms
@@ -176,7 +178,7 @@ void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); 
  * for its age.
  *
  * Those in line are refused with *why at once if no other connection lives or is being opened, and while the pool backs
- * off newcomers are, too, through on_refuse from pool_tick (ops->wake with now). These wait on:
+ * off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). These wait on:
  *   - everybody, for hold_us, if the pool is_holding: counted from when they came or the outage began, whichever was
  *     later; when the outage is over, timeout_us begins for them;
  *   - for timeout_us, everybody, if the pool waits_while_down;
@@ -187,69 +189,70 @@ void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); 
  * once, even if other connections live. After an outage connections are opened one by one at first, then two at a time,
  * and so on up to the pacing limit.
  */
-void pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
-		      const struct fail *why, uint64_t now_us);
-void pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t now_us); /* !ok: it will be closed */
+void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
+			const struct fail *why, uint64_t now_us);
+void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok,
+		      uint64_t now_us); /* !ok: it will be closed */
 /* conn is closed, whoever closed it and whatever its state; it no longer belongs to the pool. With upstream_may_be_down
  * the loss of an idle, pinging or lent one raises the epoch: connections verified before that are pinged before they
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
-void pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us);
+void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /*
  * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
- * it fails and nobody waits in line, report pool_conn_gone: the failure is no news. Does nothing while paused, at the
+ * it fails and nobody waits in line, report policy_conn_gone: the failure is no news. Does nothing while paused, at the
  * limit, or where others wait for places in the budget.
  */
-void pool_scout(struct pool *p, uint64_t now_us);
+void policy_scout(struct policy *p, uint64_t now_us);
 /* Pings the coldest idle connection now. Returns false if none is idle. */
-bool pool_ping_idle(struct pool *p, uint64_t now_us);
+bool policy_ping_idle(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */
-void pool_distrust(struct pool *p, uint64_t now_us);
+void policy_distrust(struct policy *p, uint64_t now_us);
 
 /* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
-uint64_t pool_tick(struct pool *p, uint64_t now_us);
-void pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t now_us);
+uint64_t policy_tick(struct policy *p, uint64_t now_us);
+void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
 /* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Those in line stay
  * there; they are not refused for failures, but do time out. */
-void pool_pause(struct pool *p, uint64_t now_us);
-void pool_resume(struct pool *p, uint64_t now_us); /* opens at once, back-off or not */
+void policy_pause(struct policy *p, uint64_t now_us);
+void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, back-off or not */
 /* As if somebody had borrowed: min_idle is kept from now on. */
-void pool_warm(struct pool *p, uint64_t now_us);
-bool pool_is_paused(const struct pool *p);
+void policy_warm(struct policy *p, uint64_t now_us);
+bool policy_is_paused(const struct policy *p);
 /* Closes all now (OPENING and PINGING ones too), and lent ones when they are returned; others are opened for those in
  * line. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two none is kept ready (min_idle) until the next borrow.
  */
-void pool_close_all(struct pool *p, enum recycle_reason why, uint64_t now_us);
+void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
 /* Refuses everyone in line. */
-void pool_refuse_all(struct pool *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
+void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
 /* Closes the coldest idle connection, for a pool that shares the budget. Returns false if none is idle. */
-bool pool_give_up_idle(struct pool *p, uint64_t now_us);
+bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 
 /* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.
  * c may be NULL, as at first; it must be there until it is replaced, or p freed. */
-void pool_set_circuit(struct pool *p, struct pool_circuit *c, uint64_t now_us);
+void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
 
-struct pool_counts {
+struct policy_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
 	uint64_t oldest_waiter_us; /* since_us of the first in line; 0: nobody waits */
 	uint64_t backoff_until_us; /* 0: not backing off */
-	struct pool_outage outage;
+	struct policy_outage outage;
 };
-void pool_get_counts(const struct pool *p, struct pool_counts *out);
+void policy_get_counts(const struct policy *p, struct policy_counts *out);
 /* For one that is in line: the cause in why's detail, and what helps in its hint; and its place (1: the first). */
-void pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why);
-uint32_t pool_place(const struct pool *p, const struct pool_ticket *t);
+void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
+uint32_t policy_place(const struct policy *p, const struct policy_ticket *t);
 /* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
  * that can return one should then. */
-bool pool_is_wanted(const struct pool *p);
+bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
-uint64_t pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
-const struct pool_settings *pool_get_settings(const struct pool *p);
+uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
+const struct policy_settings *policy_get_settings(const struct policy *p);
 
 /* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
-enum pool_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POOL_CAPS };
-/* CAP_ALL is pool_new's; the others are none at first. b may be NULL. At any time, whatever connections p has. */
-void pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_t now_us);
+enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
+/* CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p has. */
+void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
 /*
  * It is max-min fair. A pool is in use if it has lent connections or waiters, or had some within the last 100 ms. Its
  * fair share is its share_min, and of what the pools in use leave beyond theirs, the part that its share_weight is of
@@ -261,9 +264,9 @@ void pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, ui
  * share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer. One place
  * is always left for pools without a share_min. min_idle takes only places that nobody waits for.
  */
-struct pool_budget *pool_budget_new(uint32_t limit); /* 0: no limit */
-void pool_budget_free(struct pool_budget *b); /* after all its pools */
-void pool_budget_set_limit(struct pool_budget *b, uint32_t limit, uint64_t now_us);
-uint32_t pool_budget_used(const struct pool_budget *b);
+struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit */
+void policy_budget_free(struct policy_budget *b); /* after all its pools */
+void policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us);
+uint32_t policy_budget_used(const struct policy_budget *b);
 
 #endif

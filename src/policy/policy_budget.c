@@ -19,7 +19,7 @@
 
 TAILQ_HEAD(budget_members, budget_member);
 
-struct pool_budget {
+struct policy_budget {
 	uint32_t limit; /* 0: no limit */
 	uint32_t used, leaving;
 	uint32_t in_use_count; /* pools that are wanting or resting */
@@ -29,10 +29,10 @@ struct pool_budget {
 	struct budget_members members, hungry, resting;
 };
 
-struct pool_budget *
-pool_budget_new(uint32_t limit)
+struct policy_budget *
+policy_budget_new(uint32_t limit)
 {
-	struct pool_budget *b = xcalloc(1, sizeof(*b));
+	struct policy_budget *b = xcalloc(1, sizeof(*b));
 
 	b->limit = limit;
 	TAILQ_INIT(&b->members);
@@ -42,7 +42,7 @@ pool_budget_new(uint32_t limit)
 }
 
 void
-pool_budget_free(struct pool_budget *b)
+policy_budget_free(struct policy_budget *b)
 {
 	if (b == NULL)
 		return;
@@ -51,13 +51,13 @@ pool_budget_free(struct pool_budget *b)
 }
 
 uint32_t
-pool_budget_used(const struct pool_budget *b)
+policy_budget_used(const struct policy_budget *b)
 {
 	return b->used;
 }
 
 void
-pool_budget_set_limit(struct pool_budget *b, uint32_t limit, uint64_t now_us)
+policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us)
 {
 	b->limit = limit;
 	budget_review(b, now_us);
@@ -66,7 +66,7 @@ pool_budget_set_limit(struct pool_budget *b, uint32_t limit, uint64_t now_us)
 static void
 begin_use(struct budget_member *m)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 
 	b->in_use_count++;
 	b->in_use_plain += m->reserved == 0;
@@ -77,7 +77,7 @@ begin_use(struct budget_member *m)
 static void
 end_use(struct budget_member *m)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 
 	b->in_use_count--;
 	b->in_use_plain -= m->reserved == 0;
@@ -103,7 +103,7 @@ set_resting(struct budget_member *m, bool is_resting)
 void
 budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 {
-	bool is_in_use = m->budget != NULL && (m->is_wanting || m->is_resting);
+	bool is_in_use = m->budget != NULL && (m->has_demand || m->is_resting);
 
 	if (is_in_use)
 		end_use(m);
@@ -114,7 +114,7 @@ budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 }
 
 void
-budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p)
+budget_join(struct policy_budget *b, struct budget_member *m, struct policy *p)
 {
 	m->budget = b;
 	m->pool = p;
@@ -129,7 +129,7 @@ budget_leave(struct budget_member *m)
 	if (m->budget == NULL)
 		return;
 	assert(m->used == 0);
-	assert(!m->is_wanting);
+	assert(!m->has_demand);
 	set_resting(m, false);
 	if (m->short_count > 0)
 		TAILQ_REMOVE(&m->budget->hungry, m, hungry_link);
@@ -146,9 +146,9 @@ change(bool was, bool is)
 }
 
 void
-budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to)
+budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 	uint32_t used = change(from != PC_NONE, to != PC_NONE), leaving = change(from == PC_CLOSING, to == PC_CLOSING);
 
 	if (b == NULL)
@@ -160,21 +160,21 @@ budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_
 }
 
 void
-budget_set_wanting(struct budget_member *m, bool is_wanting)
+budget_set_demand(struct budget_member *m, bool has_demand)
 {
-	if (m->budget == NULL || m->is_wanting == is_wanting)
+	if (m->budget == NULL || m->has_demand == has_demand)
 		return;
-	m->is_wanting = is_wanting;
-	if (is_wanting)
+	m->has_demand = has_demand;
+	if (has_demand)
 		begin_use(m);
 	else
 		end_use(m);
-	set_resting(m, !is_wanting);
+	set_resting(m, !has_demand);
 }
 
 /* Pools that have rested for long enough are no longer in use. */
 static void
-end_rests(struct pool_budget *b, uint64_t now_us)
+end_rests(struct policy_budget *b, uint64_t now_us)
 {
 	struct budget_member *m, *next;
 
@@ -193,14 +193,14 @@ live_count(const struct budget_member *m)
 
 /* Returns how many places can be reserved: where a pool in use has none, one is left for all those. */
 static uint32_t
-reservable_count(const struct pool_budget *b)
+reservable_count(const struct policy_budget *b)
 {
 	return b->in_use_plain > 0 && b->limit > 0 ? b->limit - 1 : b->limit;
 }
 
 /* Returns how many places nobody in use has reserved. */
 static uint64_t
-common_count(const struct pool_budget *b)
+common_count(const struct policy_budget *b)
 {
 	uint64_t most = reservable_count(b);
 
@@ -222,7 +222,7 @@ own_count(const struct budget_member *m)
 static uint32_t
 fair_share(const struct budget_member *m)
 {
-	const struct pool_budget *b = m->budget;
+	const struct policy_budget *b = m->budget;
 	uint64_t weights = b->in_use_weight > m->weight ? b->in_use_weight : m->weight;
 	uint64_t share = own_count(m) + common_count(b) * m->weight / weights;
 
@@ -231,7 +231,7 @@ fair_share(const struct budget_member *m)
 
 /* Returns whether there are fewer places than pools, which then take turns. */
 static bool
-is_scarce(const struct pool_budget *b)
+is_scarce(const struct policy_budget *b)
 {
 	return b->limit < b->in_use_count || common_count(b) < b->in_use_plain;
 }
@@ -240,7 +240,7 @@ is_scarce(const struct pool_budget *b)
 static uint32_t
 keeps(const struct budget_member *m, uint64_t now_us)
 {
-	if (m->is_wanting)
+	if (m->has_demand)
 		return fair_share(m);
 	if (!m->is_resting || (is_scarce(m->budget) && now_us >= m->turn_end_us))
 		return 0;
@@ -248,14 +248,14 @@ keeps(const struct budget_member *m, uint64_t now_us)
 }
 
 static bool
-has_free_place(const struct pool_budget *b)
+has_free_place(const struct policy_budget *b)
 {
 	return b->limit == 0 || b->used < b->limit;
 }
 
 /* Returns whether fairness matters now. It nearly never does, and then a return costs only this check. */
 static bool
-is_tight(const struct pool_budget *b)
+is_tight(const struct policy_budget *b)
 {
 	return !TAILQ_EMPTY(&b->hungry) || (b->limit > 0 && b->used > b->limit);
 }
@@ -270,7 +270,7 @@ budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 
 /* Returns how many connections must close so that pools below their share (other than except) get it; < 1: none. */
 static int64_t
-missing_count(const struct pool_budget *b, const struct budget_member *except)
+missing_count(const struct policy_budget *b, const struct budget_member *except)
 {
 	int64_t missing = (int64_t)b->used - b->leaving - b->limit;
 	const struct budget_member *m;
@@ -294,9 +294,9 @@ missing_count(const struct pool_budget *b, const struct budget_member *except)
 static uint64_t
 waiting_since(const struct budget_member *m)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(m->pool, &counts);
+	policy_get_counts(m->pool, &counts);
 	return counts.waiting > 0 ? counts.oldest_waiter_us : UINT64_MAX;
 }
 
@@ -347,7 +347,7 @@ has_better_claim(const struct budget_member *a, const struct budget_member *b)
 bool
 budget_allows(const struct budget_member *m, uint64_t now_us)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 	const struct budget_member *h;
 	uint64_t before = 0;
 
@@ -367,7 +367,7 @@ budget_allows(const struct budget_member *m, uint64_t now_us)
 bool
 budget_has_spare(const struct budget_member *m)
 {
-	const struct pool_budget *b = m->budget;
+	const struct policy_budget *b = m->budget;
 
 	return b == NULL || b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
 }
@@ -377,7 +377,7 @@ budget_has_spare(const struct budget_member *m)
  * without any whose waiter has waited longer than m's.
  */
 static bool
-is_anyones_turn(const struct pool_budget *b, const struct budget_member *m)
+is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {
 	uint64_t since_us = waiting_since(m);
 	const struct budget_member *h;
@@ -395,7 +395,7 @@ is_anyones_turn(const struct pool_budget *b, const struct budget_member *m)
 bool
 budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 	uint32_t share;
 
 	if (b == NULL || !is_tight(b))
@@ -410,7 +410,7 @@ budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now
 }
 
 bool
-budget_is_wanted(const struct pool_budget *b)
+budget_is_wanted(const struct policy_budget *b)
 {
 	return b->limit > 0 && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
@@ -419,7 +419,7 @@ budget_is_wanted(const struct pool_budget *b)
 
 /* Returns the pool with the most idle connections above its own share; with is_any, the one with the most idle. */
 static struct budget_member *
-find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
+find_idlest(const struct policy_budget *b, bool is_any, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
@@ -428,7 +428,7 @@ find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
 	{
 		uint32_t kept = is_any ? 0 : keeps(m, now_us);
 		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
-		uint32_t idle = m->pool == NULL ? 0 : pool_idle_count(m->pool);
+		uint32_t idle = m->pool == NULL ? 0 : policy_idle_count(m->pool);
 		uint32_t surplus = idle < above ? idle : above;
 
 		if (surplus > most) {
@@ -440,7 +440,7 @@ find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
 }
 
 static void
-reclaim(struct pool_budget *b, uint64_t now_us)
+reclaim(struct policy_budget *b, uint64_t now_us)
 {
 	while (missing_count(b, NULL) > 0) {
 		bool is_over = b->used - b->leaving > b->limit;
@@ -448,7 +448,7 @@ reclaim(struct pool_budget *b, uint64_t now_us)
 
 		if (m == NULL && is_over)
 			m = find_idlest(b, true, now_us);
-		if (m == NULL || !pool_give_up_idle(m->pool, now_us))
+		if (m == NULL || !policy_give_up_idle(m->pool, now_us))
 			return;
 	}
 }
@@ -457,14 +457,14 @@ reclaim(struct pool_budget *b, uint64_t now_us)
 bool
 budget_take(struct budget_member *m, uint64_t now_us)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 	struct budget_member *idlest;
 
 	budget_moved(m, PC_NONE, PC_LENT);
 	if (b == NULL || b->limit == 0 || b->used <= b->limit)
 		return true;
 	idlest = find_idlest(b, true, now_us);
-	if (idlest != NULL && pool_give_up_idle(idlest->pool, now_us) && b->used <= b->limit)
+	if (idlest != NULL && policy_give_up_idle(idlest->pool, now_us) && b->used <= b->limit)
 		return true;
 	budget_moved(m, PC_LENT, PC_NONE);
 	return false;
@@ -489,7 +489,7 @@ budget_due(const struct budget_member *m, uint64_t now_us)
 }
 
 static void
-wake_best(struct pool_budget *b, uint64_t now_us)
+wake_best(struct policy_budget *b, uint64_t now_us)
 {
 	struct budget_member *m, *best = TAILQ_FIRST(&b->hungry);
 
@@ -500,12 +500,12 @@ wake_best(struct pool_budget *b, uint64_t now_us)
 		if (has_better_claim(m, best))
 			best = m;
 	}
-	pool_stir(best->pool, now_us);
+	policy_stir(best->pool, now_us);
 }
 
 /* Not inline: with the check of its caller alone, that one is. */
 __attribute__((noinline)) static void
-review(struct pool_budget *b, uint64_t now_us)
+review(struct policy_budget *b, uint64_t now_us)
 {
 	/* A pool that gives up a connection reports from within: the review then starts again instead of nesting. */
 	b->is_review_due = true;
@@ -521,11 +521,11 @@ review(struct pool_budget *b, uint64_t now_us)
 	if (TAILQ_EMPTY(&b->hungry))
 		return;
 	wake_best(b, now_us);
-	pool_arm(TAILQ_FIRST(&b->hungry)->pool, budget_due(TAILQ_FIRST(&b->hungry), now_us)); /* for all of them */
+	policy_arm(TAILQ_FIRST(&b->hungry)->pool, budget_due(TAILQ_FIRST(&b->hungry), now_us)); /* for all of them */
 }
 
 void
-budget_review(struct pool_budget *b, uint64_t now_us)
+budget_review(struct policy_budget *b, uint64_t now_us)
 {
 	if (b != NULL && is_tight(b))
 		review(b, now_us);
@@ -534,7 +534,7 @@ budget_review(struct pool_budget *b, uint64_t now_us)
 void
 budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 {
-	struct pool_budget *b = m->budget;
+	struct policy_budget *b = m->budget;
 
 	if (b == NULL)
 		return;

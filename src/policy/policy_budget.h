@@ -5,7 +5,7 @@
  * members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool needs no more) ends
  * in budget_review. That makes pools give up idle connections for those below their share, and wakes the member with
  * the best claim to a free place: the fewest connections for its weight first, then the longest wait. The member opens
- * from its own pool_tick; its budget_report then wakes the next.
+ * from its own policy_tick; its budget_report then wakes the next.
  *
  * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since.
  */
@@ -21,27 +21,27 @@
 #define BUDGET_TURN_US (100 * 1000)
 
 struct budget_member {
-	struct pool_budget *budget; /* NULL: there is no cap, and the fields below are unused */
-	struct pool *pool;
+	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
+	struct policy *pool;
 	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING */
 	uint32_t short_count; /* how many it would open now; it is hungry if this is above 0 */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
-	bool is_wanting; /* it is in use: connections are lent or borrowers wait */
+	bool has_demand; /* it is in use: connections are lent or borrowers wait */
 	bool is_resting; /* it was in use a moment ago */
 	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link;
 };
 
-void budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p); /* b may be NULL */
+void budget_join(struct policy_budget *b, struct budget_member *m, struct policy *p); /* b may be NULL */
 void budget_leave(struct budget_member *m); /* no connection may be left */
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 
 /* Call it when a connection is new or gone (PC_NONE), or begins or ends to leave (PC_CLOSING). */
-void budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to);
+void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* One was returned. Returns whether fairness matters now: budget_asks_back() and budget_review() are due. */
 bool budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-void budget_set_wanting(struct budget_member *m, bool is_wanting);
+void budget_set_demand(struct budget_member *m, bool has_demand);
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
@@ -54,40 +54,41 @@ bool budget_take(struct budget_member *m, uint64_t now_us);
 /* Returns whether a connection that is returned must be closed for another pool. */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 /* Returns whether all places are taken while some pool would open a connection. */
-bool budget_is_wanted(const struct pool_budget *b);
-void budget_review(struct pool_budget *b, uint64_t now_us);
+bool budget_is_wanted(const struct policy_budget *b);
+void budget_review(struct policy_budget *b, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 
 /* --- policy_caps.c: a pool under several caps at once. As the functions above, of all of them. --- */
 
 /* In the order in which a pool asks them. */
-struct pool_caps {
-	struct budget_member of[POOL_CAPS];
+struct policy_caps {
+	struct budget_member of[POLICY_CAPS];
 	unsigned first; /* the first that is set, so that a return asks no others */
 };
 
-/* counts: the pool's connections by state; is_wanting: as budget_set_wanting. */
-void caps_set(struct pool_caps *caps, enum pool_cap which, struct pool_budget *b, struct pool *p,
-	      const uint32_t counts[static PC_COUNT], bool is_wanting);
-void caps_leave(struct pool_caps *caps);
-void caps_set_claim(struct pool_caps *caps, uint32_t weight, uint32_t reserved);
-void caps_moved(struct pool_caps *caps, enum pool_conn_state from, enum pool_conn_state to);
-void caps_set_wanting(struct pool_caps *caps, bool is_wanting);
-void caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us);
-bool caps_allow(const struct pool_caps *caps, uint64_t now_us);
-bool caps_have_spare(const struct pool_caps *caps);
-bool caps_returned(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us);
-bool caps_ask_back(const struct pool_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
-bool caps_are_wanted(const struct pool_caps *caps);
-void caps_review(const struct pool_caps *caps, uint64_t now_us);
-uint64_t caps_due(const struct pool_caps *caps, uint64_t now_us);
-const char *caps_short_of(const struct pool_caps *caps); /* the setting that keeps it short; NULL: none does */
+/* counts: the pool's connections by state; has_demand: as budget_set_demand. */
+void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b, struct policy *p,
+	      const uint32_t counts[static PC_COUNT], bool has_demand);
+void caps_leave(struct policy_caps *caps);
+void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
+void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
+void caps_set_demand(struct policy_caps *caps, bool has_demand);
+void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
+bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
+bool caps_have_spare(const struct policy_caps *caps);
+bool caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
+bool caps_ask_back(const struct policy_caps *caps, uint64_t opened_us,
+		   uint64_t now_us); /* one that was just returned */
+bool caps_are_wanted(const struct policy_caps *caps);
+void caps_review(const struct policy_caps *caps, uint64_t now_us);
+uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
+const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */
 
 /* The pool's part: how many idle connections it has. */
-uint32_t pool_idle_count(const struct pool *p);
-/* The pool's part: there is room for it, so pool_tick is due now; or pool_tick is due at this time. */
-void pool_stir(struct pool *p, uint64_t now_us);
-void pool_arm(struct pool *p, uint64_t at_us);
+uint32_t policy_idle_count(const struct policy *p);
+/* The pool's part: there is room for it, so policy_tick is due now; or policy_tick is due at this time. */
+void policy_stir(struct policy *p, uint64_t now_us);
+void policy_arm(struct policy *p, uint64_t at_us);
 
 #endif

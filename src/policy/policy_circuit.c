@@ -12,7 +12,7 @@
 #define BACKOFF_MOST_US (400 * 1000u)
 #define TRIALS_MOST 16
 
-struct pool_circuit {
+struct policy_circuit {
 	struct circuit_news news;
 	uint64_t answered_us; /* when the host last answered */
 	uint64_t tried_us; /* when the last trial began */
@@ -25,7 +25,7 @@ struct pool_circuit {
 };
 
 void
-circuit_join(struct pool_circuit *c, struct circuit_member *m, struct pool *p)
+circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy *p)
 {
 	*m = (struct circuit_member){ .circuit = c, .pool = p };
 	if (c == NULL)
@@ -43,7 +43,7 @@ circuit_leave(struct circuit_member *m)
 }
 
 static bool
-is_open(const struct pool_circuit *c)
+is_open(const struct policy_circuit *c)
 {
 	return c != NULL && c->news.failed_count > 0;
 }
@@ -51,7 +51,7 @@ is_open(const struct pool_circuit *c)
 bool
 circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us)
 {
-	const struct pool_circuit *c = m->circuit;
+	const struct policy_circuit *c = m->circuit;
 
 	if (!is_open(c))
 		return true;
@@ -63,7 +63,7 @@ circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us)
 uint64_t
 circuit_due(const struct circuit_member *m)
 {
-	const struct pool_circuit *c = m->circuit;
+	const struct policy_circuit *c = m->circuit;
 
 	if (!is_open(c))
 		return UINT64_MAX;
@@ -86,8 +86,8 @@ wake_others(const struct circuit_member *m, uint64_t now_us)
 	struct circuit_member *other;
 
 	TAILQ_FOREACH(other, &m->circuit->members, link)
-	if (other != m && pool_has_waiters(other->pool))
-		pool_stir(other->pool, now_us);
+	if (other != m && policy_has_waiters(other->pool))
+		policy_stir(other->pool, now_us);
 }
 
 void
@@ -100,7 +100,7 @@ circuit_ended(const struct circuit_member *m, uint64_t now_us)
 void
 circuit_answered(const struct circuit_member *m, uint64_t now_us)
 {
-	struct pool_circuit *c = m->circuit;
+	struct policy_circuit *c = m->circuit;
 	struct circuit_member *other;
 
 	if (c == NULL)
@@ -112,7 +112,7 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 	c->news.round++;
 	TAILQ_FOREACH(other, &c->members, link)
 	if (other != m)
-		pool_stir(other->pool, now_us); /* it may be in an outage, too */
+		policy_stir(other->pool, now_us); /* it may be in an outage, too */
 }
 
 /* CF_OTHER may be anything, such as a password_command that has failed. */
@@ -127,7 +127,7 @@ void
 circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 	       uint64_t started_us, uint64_t now_us)
 {
-	struct pool_circuit *c = m->circuit;
+	struct policy_circuit *c = m->circuit;
 	struct circuit_news *n;
 
 	if (c == NULL)
@@ -166,10 +166,10 @@ circuit_news(const struct circuit_member *m)
 
 /* --- All circuits. --- */
 
-struct pool_circuit *
-pool_circuit_get(struct pool_circuits *all, const char *name)
+struct policy_circuit *
+policy_circuit_get(struct policy_circuits *all, const char *name)
 {
-	struct pool_circuit *c;
+	struct policy_circuit *c;
 	size_t len = strlen(name);
 
 	TABLE_FIND(all->seed, all->table, name, len, c);
@@ -185,7 +185,7 @@ pool_circuit_get(struct pool_circuits *all, const char *name)
 }
 
 void
-pool_circuit_put(struct pool_circuits *all, struct pool_circuit *c)
+policy_circuit_put(struct policy_circuits *all, struct policy_circuit *c)
 {
 	if (c == NULL || --c->uses > 0)
 		return;

@@ -4,7 +4,7 @@
  *
  * The circuit opens when an attempt fails for a reason that is the host's (nobody answers, nobody listens, it starts
  * up), unless the host has answered another one that began later. Then one connection is tried alone, by whichever pool
- * somebody waits in, after the back-off of pool_conn_failed(). If nobody answers that, and all in line of a pool wait
+ * somebody waits in, after the back-off of policy_conn_failed(). If nobody answers that, and all in line of a pool wait
  * on, it may try another one after half a second. Each failure counts for all pools in which somebody waits. The first
  * answer closes the circuit, whatever it says: a wrong password is that pool's own matter.
  *
@@ -20,8 +20,8 @@
 #define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
 
 struct circuit_member {
-	struct pool_circuit *circuit; /* NULL: it shares none, and the fields below are unused */
-	struct pool *pool;
+	struct policy_circuit *circuit; /* NULL: it shares none, and the fields below are unused */
+	struct policy *pool;
 	uint64_t round; /* the last one of the circuit's that it knows of */
 	bool is_heeding; /* it backs off for what others have found */
 	TAILQ_ENTRY(circuit_member) link;
@@ -37,7 +37,7 @@ struct circuit_news {
 };
 
 /* c may be NULL in both. No connection that is OPENING may be a trial of m's. */
-void circuit_join(struct pool_circuit *c, struct circuit_member *m, struct pool *p);
+void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy *p);
 void circuit_leave(struct circuit_member *m);
 /* Returns whether an attempt may begin. is_patient: all who wait for it wait on if it gets no answer. */
 bool circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us);
@@ -48,7 +48,7 @@ bool circuit_began(const struct circuit_member *m, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
-/* An attempt that began then has failed. Wakes (pool_stir) the other pools if that is news for them. */
+/* An attempt that began then has failed. Wakes (policy_stir) the other pools if that is news for them. */
 void circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 		    uint64_t started_us, uint64_t now_us);
 /* Tries again at once: somebody has said that things have changed. */
@@ -57,17 +57,18 @@ void circuit_hurry(const struct circuit_member *m);
 const struct circuit_news *circuit_news(const struct circuit_member *m);
 
 /* The pool's part: whether anybody waits in line. */
-bool pool_has_waiters(const struct pool *p);
+bool policy_has_waiters(const struct policy *p);
 
 /* --- All circuits. --- */
 
-struct pool_circuits {
+struct policy_circuits {
 	uint64_t seed; /* of the table's hash, and of jitter */
-	struct pool_circuit *table;
+	struct policy_circuit *table;
 };
 
-/* Returns the one of this name; the caller's until pool_circuit_put. */
-struct pool_circuit *pool_circuit_get(struct pool_circuits *all, const char *name);
-void pool_circuit_put(struct pool_circuits *all, struct pool_circuit *c); /* after its pools have left; NULL is fine */
+/* Returns the one of this name; the caller's until policy_circuit_put. */
+struct policy_circuit *policy_circuit_get(struct policy_circuits *all, const char *name);
+void policy_circuit_put(struct policy_circuits *all,
+			struct policy_circuit *c); /* after its pools have left; NULL is fine */
 
 #endif

@@ -5,24 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pool_limit {
-	struct pool_budget *budget;
+struct policy_limit {
+	struct policy_budget *budget;
 	uint32_t uses;
 	UT_hash_handle hh;
 	char key[]; /* kind, then the name */
 };
 
-struct pool_limit *
-pool_limit_get(struct pool_limits *all, char kind, const char *name, size_t len)
+struct policy_limit *
+policy_limit_get(struct policy_limits *all, char kind, const char *name, size_t len)
 {
 	char *key = xasprintf("%c%.*s", kind, (int)len, name);
-	struct pool_limit *l;
+	struct policy_limit *l;
 
 	TABLE_FIND(all->seed, all->table, key, strlen(key), l);
 	if (l == NULL) {
 		l = xcalloc(1, sizeof(*l) + strlen(key) + 1);
 		memcpy(l->key, key, strlen(key) + 1);
-		l->budget = pool_budget_new(0);
+		l->budget = policy_budget_new(0);
 		TABLE_ADD(all->seed, all->table, l->key, strlen(l->key), l);
 	}
 	free(key);
@@ -31,17 +31,17 @@ pool_limit_get(struct pool_limits *all, char kind, const char *name, size_t len)
 }
 
 void
-pool_limit_put(struct pool_limits *all, struct pool_limit *l)
+policy_limit_put(struct policy_limits *all, struct policy_limit *l)
 {
 	if (l == NULL || --l->uses > 0)
 		return;
 	HASH_DELETE(hh, all->table, l);
-	pool_budget_free(l->budget);
+	policy_budget_free(l->budget);
 	free(l);
 }
 
-struct pool_budget *
-pool_limit_budget(const struct pool_limit *l)
+struct policy_budget *
+policy_limit_budget(const struct policy_limit *l)
 {
 	return l == NULL ? NULL : l->budget;
 }

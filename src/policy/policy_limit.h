@@ -9,16 +9,16 @@
 
 #include <stddef.h>
 
-struct pool_limit;
+struct policy_limit;
 
-struct pool_limits {
+struct policy_limits {
 	uint64_t seed; /* of the table's hash */
-	struct pool_limit *table;
+	struct policy_limit *table;
 };
 
-/* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until pool_limit_put. */
-struct pool_limit *pool_limit_get(struct pool_limits *all, char kind, const char *name, size_t len);
-void pool_limit_put(struct pool_limits *all, struct pool_limit *l); /* after its pools have left; NULL is fine */
-struct pool_budget *pool_limit_budget(const struct pool_limit *l); /* l NULL: NULL */
+/* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until policy_limit_put. */
+struct policy_limit *policy_limit_get(struct policy_limits *all, char kind, const char *name, size_t len);
+void policy_limit_put(struct policy_limits *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
+struct policy_budget *policy_limit_budget(const struct policy_limit *l); /* l NULL: NULL */
 
 #endif

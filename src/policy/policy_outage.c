@@ -1,5 +1,5 @@
 /*
- * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long. See pool_conn_failed() in
+ * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long. See policy_conn_failed() in
  * policy.h.
  *
  * A borrower is either refused at once, so that its application learns it and may do something else, or it waits: if
@@ -12,7 +12,7 @@
 #include <string.h>
 
 bool
-pool_is_patient(const struct pool *p, const struct pool_ticket *t)
+policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 {
 	if (p->is_fail_fatal)
 		return false;
@@ -23,16 +23,16 @@ pool_is_patient(const struct pool *p, const struct pool_ticket *t)
 
 /* The patient are at the front, so the last in line decides. */
 bool
-pool_is_hopeless(const struct pool *p, uint64_t now_us)
+policy_is_hopeless(const struct policy *p, uint64_t now_us)
 {
-	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && pool_live(p) == 0 &&
-	       !pool_is_patient(p, TAILQ_LAST(&p->line, pool_line));
+	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && policy_live(p) == 0 &&
+	       !policy_is_patient(p, TAILQ_LAST(&p->line, policy_line));
 }
 
 uint64_t
-pool_deadline(const struct pool *p, const struct pool_ticket *t)
+policy_deadline(const struct policy *p, const struct policy_ticket *t)
 {
-	const struct pool_settings *s = &p->settings;
+	const struct policy_settings *s = &p->settings;
 	bool is_held = s->is_holding && p->outage.since_us > 0 && !p->is_paused;
 	uint64_t limit_us = is_held ? s->hold_us : s->timeout_us;
 	uint64_t from_us = is_held ? p->outage.since_us : p->outage_over_us;
@@ -41,7 +41,7 @@ pool_deadline(const struct pool *p, const struct pool_ticket *t)
 }
 
 void
-pool_note_newcomer(struct pool *p, uint64_t now_us)
+policy_note_newcomer(struct policy *p, uint64_t now_us)
 {
 	p->asked_us = now_us;
 	if (p->outage.since_us > 0 && p->settings.is_holding) {
@@ -51,23 +51,23 @@ pool_note_newcomer(struct pool *p, uint64_t now_us)
 }
 
 void
-pool_note_loss(struct pool *p)
+policy_note_loss(struct policy *p)
 {
-	if (p->waiting == 0 || pool_has_any(p))
+	if (p->waiting == 0 || policy_has_any(p))
 		return;
 	p->patient_to = p->last_number;
 	p->has_patient = true;
 }
 
 static uint32_t
-count_patient(const struct pool *p)
+count_patient(const struct policy *p)
 {
-	const struct pool_ticket *t;
+	const struct policy_ticket *t;
 	uint32_t count = 0;
 
 	TAILQ_FOREACH(t, &p->line, link)
 	{
-		if (!pool_is_patient(p, t))
+		if (!policy_is_patient(p, t))
 			break;
 		count++;
 	}
@@ -75,12 +75,12 @@ count_patient(const struct pool *p)
 }
 
 void
-pool_look_for_outage(struct pool *p, uint64_t now_us)
+policy_look_for_outage(struct policy *p, uint64_t now_us)
 {
-	if (p->failed_count == 0 || p->outage.since_us > 0 || pool_has_any(p) || p->is_fail_fatal ||
+	if (p->failed_count == 0 || p->outage.since_us > 0 || policy_has_any(p) || p->is_fail_fatal ||
 	    p->last_fail_kind == CF_TOO_MANY)
 		return;
-	p->outage = (struct pool_outage){ .since_us = now_us, .held = count_patient(p) };
+	p->outage = (struct policy_outage){ .since_us = now_us, .held = count_patient(p) };
 	p->counters->outages++;
 	p->counters->held += p->outage.held;
 	if (p->ops.outage != NULL)
@@ -88,14 +88,14 @@ pool_look_for_outage(struct pool *p, uint64_t now_us)
 }
 
 void
-pool_end_outage(struct pool *p, uint64_t now_us)
+policy_end_outage(struct policy *p, uint64_t now_us)
 {
-	struct pool_outage ended = p->outage;
+	struct policy_outage ended = p->outage;
 
 	p->has_patient = false;
 	if (ended.since_us == 0)
 		return;
-	p->outage = (struct pool_outage){ 0 };
+	p->outage = (struct policy_outage){ 0 };
 	p->counters->outage_us += now_us - ended.since_us;
 	if (p->settings.is_holding)
 		p->outage_over_us = now_us;
@@ -106,7 +106,7 @@ pool_end_outage(struct pool *p, uint64_t now_us)
 
 /* Everybody who waited comes at once now; PostgreSQL, with its cold caches, is not to be overrun. */
 void
-pool_climb(struct pool *p)
+policy_climb(struct policy *p)
 {
 	if (p->ramp == 0)
 		return;

@@ -11,19 +11,19 @@
 #include <inttypes.h>
 
 static void
-refuse(struct pool *p, struct pool_ticket *t, const struct fail *why, enum request_failure kind)
+refuse(struct policy *p, struct policy_ticket *t, const struct fail *why, enum request_failure kind)
 {
-	pool_leave_line(p, t);
+	policy_leave_line(p, t);
 	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
 	t->ops->on_refuse(why, kind, t);
 }
 
 void
-pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind)
+policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind)
 {
 	struct fail copy = *why; /* borrowers may overwrite *why if it is p->last_fail */
 	uint32_t last = p->last_number;
-	struct pool_ticket *t;
+	struct policy_ticket *t;
 
 	/* Numbers may wrap around, but a line is never that long. */
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
@@ -31,14 +31,14 @@ pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure ki
 }
 
 void
-pool_refuse_impatient(struct pool *p, const struct fail *why)
+policy_refuse_impatient(struct policy *p, const struct fail *why)
 {
 	struct fail copy = *why;
 	uint32_t last = p->last_number;
-	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 
 	while (t != NULL && (int32_t)(t->number - last) <= 0) {
-		if (pool_is_patient(p, t)) {
+		if (policy_is_patient(p, t)) {
 			t = TAILQ_NEXT(t, link);
 			continue;
 		}
@@ -48,19 +48,19 @@ pool_refuse_impatient(struct pool *p, const struct fail *why)
 }
 
 void
-pool_refuse_all(struct pool *p, const struct fail *why, enum request_failure kind, uint64_t now_us)
+policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us)
 {
-	pool_refuse_line(p, why, kind);
-	pool_reinforce(p, now_us);
+	policy_refuse_line(p, why, kind);
+	policy_reinforce(p, now_us);
 }
 
 /* --- Words. --- */
 
 /* Nobody answers: what is being opened for the first in line, for a second or since it waits. NULL: there is none. */
-static const struct pool_conn *
-find_hanging(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+static const struct policy_conn *
+find_hanging(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
-	const struct pool_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
+	const struct policy_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
 
 	if (conn == NULL || p->is_paused || (conn->opened_us > t->since_us && now_us - conn->opened_us < SECOND_US))
 		return NULL;
@@ -68,7 +68,7 @@ find_hanging(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
 }
 
 static void
-say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us, struct fail *why)
+say_hanging(const struct policy *p, const struct policy_conn *conn, uint64_t now_us, struct fail *why)
 {
 	struct duration since = duration_of(now_us - conn->opened_us);
 	const char *address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
@@ -80,10 +80,10 @@ say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 
 /* The reason that explains the wait best comes first, and the most common one last. */
 static void
-say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
-	const struct pool_settings *s = &p->settings;
-	const struct pool_conn *hanging = find_hanging(p, t, now_us);
+	const struct policy_settings *s = &p->settings;
+	const struct policy_conn *hanging = find_hanging(p, t, now_us);
 	const char *plural = p->waiting == 1 ? "" : "s";
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
 
@@ -111,7 +111,7 @@ say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, st
 }
 
 static void
-say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+say_why_late(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
 	struct duration waited = duration_of(p->settings.timeout_us);
 
@@ -121,16 +121,16 @@ say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us,
 }
 
 void
-pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
 	fail_set(why, "53300", "no server connection is free");
 	say_cause(p, t, now_us, why);
 }
 
 uint32_t
-pool_place(const struct pool *p, const struct pool_ticket *t)
+policy_place(const struct policy *p, const struct policy_ticket *t)
 {
-	const struct pool_ticket *ahead;
+	const struct policy_ticket *ahead;
 	uint32_t place = 1;
 
 	TAILQ_FOREACH(ahead, &p->line, link)
@@ -143,9 +143,9 @@ pool_place(const struct pool *p, const struct pool_ticket *t)
 }
 
 uint64_t
-pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
-	const struct pool_conn *hanging = find_hanging(p, t, now_us);
+	const struct policy_conn *hanging = find_hanging(p, t, now_us);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
 
 	if (has_failed && p->count[PC_LENT] == 0 && !p->is_paused)
@@ -155,7 +155,7 @@ pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uin
 
 /* It has waited through an outage in vain: the reason is the outage's. */
 static void
-say_held(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+say_held(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
 	struct duration waited = duration_of(now_us - t->since_us), out = duration_of(now_us - p->outage.since_us);
 
@@ -166,14 +166,14 @@ say_held(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, str
 
 /* Deadlines are in the order of the line, so the late ones are at the front. */
 void
-pool_refuse_late(struct pool *p, uint64_t now_us)
+policy_refuse_late(struct policy *p, uint64_t now_us)
 {
-	struct pool_ticket *t;
+	struct policy_ticket *t;
 
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= pool_deadline(p, t)) {
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= policy_deadline(p, t)) {
 		struct fail why;
 
-		t->connect_us = pool_waited_to_connect_us(p, t, now_us);
+		t->connect_us = policy_waited_to_connect_us(p, t, now_us);
 		if (p->outage.since_us > 0 && !p->settings.waits_while_down) {
 			say_held(p, t, now_us, &why);
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
@@ -186,7 +186,7 @@ pool_refuse_late(struct pool *p, uint64_t now_us)
 }
 
 void
-pool_refuse_hopeless(struct pool *p, uint64_t now_us)
+policy_refuse_hopeless(struct policy *p, uint64_t now_us)
 {
 	struct fail why = p->last_fail;
 
@@ -201,5 +201,5 @@ pool_refuse_hopeless(struct pool *p, uint64_t now_us)
 
 		fail_theirs(&why, "server login has been failing, cached error: %.160s (server_login_retry)", cached);
 	}
-	pool_refuse_impatient(p, &why);
+	policy_refuse_impatient(p, &why);
 }

@@ -10,9 +10,9 @@
  *   policy_caps.c    several caps over one pool
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
- * Every connection but the LENT ones is on the list of its state; pool_move is the only writer of that state. Only
- * pool_serve and the pool_refuse_* call borrowers back, which may do anything with the pool: after such a call, nothing
- * seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
+ * Every connection but the LENT ones is on the list of its state; policy_move is the only writer of that state. Only
+ * policy_serve and the policy_refuse_* call borrowers back, which may do anything with the pool: after such a call,
+ * nothing seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
  */
 #ifndef PGWEIR_POLICY_POLICY_STATE_H
 #define PGWEIR_POLICY_POLICY_STATE_H
@@ -26,31 +26,31 @@
 #define SECOND_US 1000000u
 #define RAMP_MOST 16
 
-TAILQ_HEAD(pool_conns, pool_conn);
-TAILQ_HEAD(pool_line, pool_ticket);
+TAILQ_HEAD(policy_conns, policy_conn);
+TAILQ_HEAD(policy_line, policy_ticket);
 
-struct pool {
-	struct pool_settings settings;
-	struct pool_ops ops;
+struct policy {
+	struct policy_settings settings;
+	struct policy_ops ops;
 	void *owner;
 	struct pool_counters *counters;
-	struct pool_caps caps;
+	struct policy_caps caps;
 	struct circuit_member circuit;
-	bool was_wanting; /* as the caps were told */
+	bool had_demand; /* as the caps were told */
 	uint64_t random;
 
-	struct pool_conns all;
-	struct pool_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. LENT: none. */
+	struct policy_conns all;
+	struct policy_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. LENT: none. */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
-	struct pool_line line; /* the longest waiter is first */
+	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
-	bool is_stirred; /* the shared cap has room for us */
-	bool is_scouting; /* what is opened now is a scout: pool_scout() */
+	bool cap_has_room; /* the shared cap has room for us */
+	bool is_scouting; /* what is opened now is a scout: policy_scout() */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */
@@ -66,18 +66,18 @@ struct pool {
 	bool is_fail_fatal; /* that failure: trying again is useless until something changes */
 	uint64_t asked_us; /* when somebody last came who had to wait */
 
-	struct pool_outage outage;
+	struct policy_outage outage;
 	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0: never */
 	uint32_t patient_to; /* borrowers up to this number wait on though nothing can be opened ... */
 	bool has_patient; /* ... if any do */
 	uint32_t ramp; /* after an outage: how many may be opened at once; 0: as many as the pacing allows */
 
 	uint64_t swept_us, sweep_us; /* when all idle ones were last checked, and when they are next */
-	uint64_t due_us; /* when the owner will call pool_tick */
+	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* an on_grant is running */
-	uint64_t question_us; /* asked_us of pool_return_asked, while that runs */
-	struct pool_conn *returned; /* returned from within that on_grant, or NULL */
-	bool is_held; /* pool_reinforce is running, or what runs will end in it */
+	uint64_t question_us; /* asked_us of policy_return_asked, while that runs */
+	struct policy_conn *returned; /* returned from within that on_grant, or NULL */
+	bool is_held; /* policy_reinforce is running, or what runs will end in it */
 };
 
 static inline uint64_t
@@ -100,42 +100,42 @@ earliest(uint64_t a_us, uint64_t b_us)
 
 /* Returns the number of connections that are there or coming: all but the CLOSING ones. */
 static inline uint32_t
-pool_live(const struct pool *p)
+policy_live(const struct policy *p)
 {
 	return p->total - p->count[PC_CLOSING];
 }
 
 /* Returns whether a connection is there that was verified once: not only on its way. */
 static inline bool
-pool_has_any(const struct pool *p)
+policy_has_any(const struct policy *p)
 {
 	return p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_LENT] > 0;
 }
 
 /* policy.c */
-void pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to);
-void pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason);
-void pool_leave_line(struct pool *p, struct pool_ticket *t);
-bool pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t);
-bool pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
-void pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us);
-void pool_serve(struct pool *p, uint64_t now_us);
+void policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to);
+void policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason);
+void policy_leave_line(struct policy *p, struct policy_ticket *t);
+bool policy_suits(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t);
+bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
+void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
+void policy_serve(struct policy *p, uint64_t now_us);
 
 /* policy_supply.c */
-void pool_reinforce(struct pool *p, uint64_t now_us); /* after any change: pings and opens for all in line */
-uint32_t pool_unserved(const struct pool *p); /* how many in line have no connection coming */
-void pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us);
-void pool_forget_failures(struct pool *p);
-void pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* fine if it is none */
-uint32_t pool_min_idle(const struct pool *p); /* how many idle ones to keep ready */
-uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
+void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in line */
+uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
+void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
+void policy_forget_failures(struct policy *p);
+void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* fine if it is none */
+uint32_t policy_min_idle(const struct policy *p); /* how many idle ones to keep ready */
+uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too long */
-void pool_set_recycle_time(struct pool *p, struct pool_conn *conn);
+void policy_trim(struct policy *p, uint64_t now_us); /* closes those idle for too long */
+void policy_set_recycle_time(struct policy *p, struct policy_conn *conn);
 /* Returns when a sweep will have something to do for this idle connection. */
 static inline uint64_t
-pool_sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
+policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 {
 	uint64_t at_us = NEVER_US;
 
@@ -147,39 +147,40 @@ pool_sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
 }
 
 /*
- * conn has become idle. Returns whether that may bring pool_idle_due nearer: it nearly never does, because colder ones
- * wait for the same deadlines.
+ * conn has become idle. Returns whether that may bring policy_idle_due nearer: it nearly never does, because colder
+ * ones wait for the same deadlines.
  */
 static inline bool
-pool_expect_idle(struct pool *p, const struct pool_conn *conn)
+policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {
 	uint64_t sweep_us = p->sweep_us;
 
-	p->sweep_us = earliest(sweep_us, pool_sweep_wanted_at(p, conn));
-	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || pool_live(p) > p->settings.pool_size ||
+	p->sweep_us = earliest(sweep_us, policy_sweep_wanted_at(p, conn));
+	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || policy_live(p) > p->settings.pool_size ||
 	       (p->settings.idle_timeout_us > 0 && p->count[PC_IDLE] - 1 <= p->settings.min_idle);
 }
 
-uint64_t pool_next_due(const struct pool *p, uint64_t now_us);
-uint64_t pool_idle_due(const struct pool *p, uint64_t now_us); /* the part of it that depends on idle connections */
+uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
+uint64_t policy_idle_due(const struct policy *p, uint64_t now_us); /* the part of it that depends on idle connections */
 
 /* policy_outage.c */
 /* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
-bool pool_is_hopeless(const struct pool *p, uint64_t now_us);
-bool pool_is_patient(const struct pool *p, const struct pool_ticket *t); /* false: refused when it is hopeless */
-uint64_t pool_deadline(const struct pool *p, const struct pool_ticket *t); /* when it is refused; NEVER_US: never */
-void pool_note_newcomer(struct pool *p, uint64_t now_us); /* somebody has joined the line */
-void pool_note_loss(struct pool *p); /* a lent connection is gone */
-void pool_look_for_outage(struct pool *p, uint64_t now_us); /* after any change */
-void pool_end_outage(struct pool *p, uint64_t now_us); /* fine if there is none */
-void pool_climb(struct pool *p); /* one more was opened */
+bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
+bool policy_is_patient(const struct policy *p, const struct policy_ticket *t); /* false: refused when it is hopeless */
+uint64_t policy_deadline(const struct policy *p,
+			 const struct policy_ticket *t); /* when it is refused; NEVER_US: never */
+void policy_note_newcomer(struct policy *p, uint64_t now_us); /* somebody has joined the line */
+void policy_note_loss(struct policy *p); /* a lent connection is gone */
+void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
+void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
+void policy_climb(struct policy *p); /* one more was opened */
 
 /* policy_refuse.c */
-void pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind);
-void pool_refuse_impatient(struct pool *p, const struct fail *why); /* not those who are patient */
-void pool_refuse_late(struct pool *p, uint64_t now_us);
+void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
+void policy_refuse_impatient(struct policy *p, const struct fail *why); /* not those who are patient */
+void policy_refuse_late(struct policy *p, uint64_t now_us);
 /* Returns how much of its wait was for what is being opened, or for what failed to open. */
-uint64_t pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us);
-void pool_refuse_hopeless(struct pool *p, uint64_t now_us);
+uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
+void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 #endif

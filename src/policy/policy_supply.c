@@ -20,23 +20,23 @@
 /* --- What prevents opening. --- */
 
 static uint32_t
-limit_now(const struct pool *p, uint64_t now_us)
+limit_now(const struct policy *p, uint64_t now_us)
 {
 	return now_us < p->lowered_until_us && p->lowered_limit < p->limit ? p->lowered_limit : p->limit;
 }
 
 /* On their way to somebody in line. */
 static uint32_t
-coming_count(const struct pool *p)
+coming_count(const struct policy *p)
 {
 	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
 }
 
 /* The first in line for whom no overflow connection may be opened yet; NULL: there is none such. */
-static const struct pool_ticket *
-first_young(const struct pool *p, uint64_t now_us, uint32_t *old_count)
+static const struct policy_ticket *
+first_young(const struct policy *p, uint64_t now_us, uint32_t *old_count)
 {
-	const struct pool_ticket *t;
+	const struct policy_ticket *t;
 
 	*old_count = 0;
 	TAILQ_FOREACH(t, &p->line, link)
@@ -50,7 +50,7 @@ first_young(const struct pool *p, uint64_t now_us, uint32_t *old_count)
 
 /* overflow_delay: beyond pool_size, one for each that has waited so long and for whom nothing is coming. */
 static uint32_t
-limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
+limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us)
 {
 	uint32_t kept = p->total > p->settings.pool_size ? p->total : p->settings.pool_size, old, coming;
 
@@ -63,11 +63,11 @@ limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
 }
 
 static bool
-is_line_patient(const struct pool *p)
+is_line_patient(const struct policy *p)
 {
-	const struct pool_ticket *last = TAILQ_LAST(&p->line, pool_line);
+	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
 
-	return last != NULL && pool_is_patient(p, last);
+	return last != NULL && policy_is_patient(p, last);
 }
 
 /*
@@ -75,16 +75,16 @@ is_line_patient(const struct pool *p)
  * be told of the failure of that one must not wait for others.
  */
 static uint32_t
-trials_now(const struct pool *p, uint64_t now_us)
+trials_now(const struct policy *p, uint64_t now_us)
 {
-	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
 
 	return first == NULL || !is_line_patient(p) ? 1 : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
 }
 
 /* Returns how many more may be opened now, apart from shared caps. */
 static uint32_t
-room(const struct pool *p, uint64_t now_us)
+room(const struct policy *p, uint64_t now_us)
 {
 	uint32_t most = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE, pace = most;
 	uint32_t limit = limit_for_the_old(p, limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
@@ -100,7 +100,7 @@ room(const struct pool *p, uint64_t now_us)
 }
 
 void
-pool_forget_failures(struct pool *p)
+policy_forget_failures(struct policy *p)
 {
 	p->failed_count = 0;
 	p->backoff_until_us = 0;
@@ -108,7 +108,7 @@ pool_forget_failures(struct pool *p)
 }
 
 static void
-back_off(struct pool *p, uint64_t now_us)
+back_off(struct policy *p, uint64_t now_us)
 {
 	bool is_asked = p->waiting > 0 || p->asked_us > p->backed_off_us;
 	uint64_t us =
@@ -120,7 +120,7 @@ back_off(struct pool *p, uint64_t now_us)
 }
 
 void
-pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	if (!conn->is_trial)
 		return;
@@ -130,7 +130,7 @@ pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 
 /* What another pool of this upstream has found counts as if it was found here, if somebody waits for it. */
 static void
-heed_circuit(struct pool *p, uint64_t now_us)
+heed_circuit(struct policy *p, uint64_t now_us)
 {
 	const struct circuit_news *news = circuit_news(&p->circuit);
 
@@ -144,7 +144,7 @@ heed_circuit(struct pool *p, uint64_t now_us)
 		if (p->waiting == 0 && p->outage.since_us > 0) { /* else what is opened for those who wait will tell */
 			p->failed_count = 0;
 			p->backoff_until_us = 0;
-			pool_end_outage(p, now_us);
+			policy_end_outage(p, now_us);
 		}
 		return;
 	}
@@ -161,7 +161,7 @@ heed_circuit(struct pool *p, uint64_t now_us)
  * started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't count.
  */
 static void
-note_failure(struct pool *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
+note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
 {
 	p->last_fail = *why;
@@ -169,11 +169,11 @@ note_failure(struct pool *p, enum connect_failure kind, bool is_fatal, uint64_t 
 	p->last_fail_kind = kind;
 	p->is_fail_fatal = is_fatal;
 	if (is_fatal)
-		pool_end_outage(p, now_us); /* PostgreSQL is there */
+		policy_end_outage(p, now_us); /* PostgreSQL is there */
 	if (kind == CF_TOO_MANY) {
-		p->lowered_limit = pool_live(p) > 0 ? pool_live(p) : 1;
+		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
 		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
-		if (pool_live(p) > 0)
+		if (policy_live(p) > 0)
 			return;
 	}
 	if (p->failed_count == 0 || started_us > p->backed_off_us)
@@ -181,29 +181,29 @@ note_failure(struct pool *p, enum connect_failure kind, bool is_fatal, uint64_t 
 }
 
 void
-pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
-		 const struct fail *why, uint64_t now_us)
+policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
+		   const struct fail *why, uint64_t now_us)
 {
 	if (conn->state != PC_OPENING) { /* it was asked to close meanwhile, so its failure means nothing */
-		pool_conn_gone(p, conn, false, now_us);
+		policy_conn_gone(p, conn, false, now_us);
 		return;
 	}
-	pool_end_trial(p, conn, now_us);
-	pool_move(p, conn, PC_NONE);
+	policy_end_trial(p, conn, now_us);
+	policy_move(p, conn, PC_NONE);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
 	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
 	circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us);
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 	if (is_fatal && !p->is_paused)
-		pool_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
-	else if (pool_is_hopeless(p, now_us))
-		pool_refuse_impatient(p, why);
+		policy_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
+	else if (policy_is_hopeless(p, now_us))
+		policy_refuse_impatient(p, why);
 }
 
 /* --- For those in line. --- */
 
 static bool
-open_one(struct pool *p, uint64_t now_us)
+open_one(struct policy *p, uint64_t now_us)
 {
 	uint32_t before = p->count[PC_OPENING];
 	struct fail why;
@@ -216,7 +216,7 @@ open_one(struct pool *p, uint64_t now_us)
 }
 
 void
-pool_scout(struct pool *p, uint64_t now_us)
+policy_scout(struct policy *p, uint64_t now_us)
 {
 	if (p->is_paused || p->total >= limit_now(p, now_us) || !caps_have_spare(&p->caps))
 		return;
@@ -227,10 +227,10 @@ pool_scout(struct pool *p, uint64_t now_us)
 
 /* Conn may have been freed when this returns. */
 void
-pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	conn->pinged_us = now_us;
-	pool_move(p, conn, PC_PINGING);
+	policy_move(p, conn, PC_PINGING);
 	p->ops.ping(p->owner, conn);
 }
 
@@ -238,15 +238,15 @@ pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
  * While somebody is in line, every idle connection needs a ping, or does not suit the first in line. The warmest are
  * the likeliest to be alive.
  */
-static struct pool_conn *
-find_to_ping(struct pool *p, bool is_any)
+static struct policy_conn *
+find_to_ping(struct policy *p, bool is_any)
 {
-	const struct pool_ticket *t = TAILQ_FIRST(&p->line);
-	struct pool_conn *conn;
+	const struct policy_ticket *t = TAILQ_FIRST(&p->line);
+	struct policy_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link)
 	{
-		if ((is_any || conn->epoch >= p->distrust_epoch) && pool_suits(p, conn, t))
+		if ((is_any || conn->epoch >= p->distrust_epoch) && policy_suits(p, conn, t))
 			return conn;
 	}
 	return NULL;
@@ -254,21 +254,21 @@ find_to_ping(struct pool *p, bool is_any)
 
 /* Closes the coldest idle connection, which does not suit the first in line, if that makes room. */
 static bool
-close_unsuited(struct pool *p, uint64_t now_us)
+close_unsuited(struct policy *p, uint64_t now_us)
 {
-	struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 	uint32_t limit = limit_now(p, now_us), size = p->settings.pool_size;
 
 	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
-	    p->count[PC_CLOSING] >= pool_unserved(p) ||
+	    p->count[PC_CLOSING] >= policy_unserved(p) ||
 	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
 		return false;
-	pool_close_conn(p, coldest, RR_DIRTY);
+	policy_close_conn(p, coldest, RR_DIRTY);
 	return true;
 }
 
 uint32_t
-pool_unserved(const struct pool *p)
+policy_unserved(const struct policy *p)
 {
 	uint32_t coming = coming_count(p);
 
@@ -276,10 +276,10 @@ pool_unserved(const struct pool *p)
 }
 
 static void
-help_waiters(struct pool *p, uint64_t now_us)
+help_waiters(struct policy *p, uint64_t now_us)
 {
-	while (pool_unserved(p) > 0) {
-		struct pool_conn *conn = find_to_ping(p, false);
+	while (policy_unserved(p) > 0) {
+		struct policy_conn *conn = find_to_ping(p, false);
 
 		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
 			continue;
@@ -290,16 +290,16 @@ help_waiters(struct pool *p, uint64_t now_us)
 			conn = find_to_ping(p, true);
 		if (conn == NULL)
 			return;
-		pool_start_ping(p, conn, now_us);
+		policy_start_ping(p, conn, now_us);
 	}
 }
 
 /* --- min_idle. --- */
 
 uint32_t
-pool_min_idle(const struct pool *p)
+policy_min_idle(const struct policy *p)
 {
-	const struct pool_settings *s = &p->settings;
+	const struct policy_settings *s = &p->settings;
 
 	if (!p->is_in_use || p->is_paused)
 		return 0;
@@ -307,17 +307,17 @@ pool_min_idle(const struct pool *p)
 }
 
 static bool
-pool_is_short_of_idle(const struct pool *p)
+policy_is_short_of_idle(const struct policy *p)
 {
 	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING];
 
-	return coming < pool_min_idle(p) + p->waiting && pool_live(p) < p->settings.pool_size;
+	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
 static void
-keep_min_idle(struct pool *p, uint64_t now_us)
+keep_min_idle(struct policy *p, uint64_t now_us)
 {
-	while (pool_min_idle(p) > 0 && pool_is_short_of_idle(p) && p->total < p->settings.pool_size &&
+	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) && p->total < p->settings.pool_size &&
 	       room(p, now_us) > 0 && caps_have_spare(&p->caps)) {
 		if (!open_one(p, now_us))
 			return;
@@ -328,34 +328,34 @@ keep_min_idle(struct pool *p, uint64_t now_us)
 
 /* Returns how many connections only shared caps prevent. */
 static uint32_t
-short_of(const struct pool *p, uint64_t now_us)
+short_of(const struct policy *p, uint64_t now_us)
 {
-	uint32_t need = pool_unserved(p), can = room(p, now_us);
+	uint32_t need = policy_unserved(p), can = room(p, now_us);
 
 	return need < can ? need : can;
 }
 
 void
-pool_reinforce(struct pool *p, uint64_t now_us)
+policy_reinforce(struct policy *p, uint64_t now_us)
 {
 	if (p->is_held)
 		return;
 	p->is_held = true;
-	p->is_stirred = false;
+	p->cap_has_room = false;
 	heed_circuit(p, now_us);
 	help_waiters(p, now_us);
 	keep_min_idle(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
-	pool_look_for_outage(p, now_us);
+	policy_look_for_outage(p, now_us);
 	p->is_held = false;
-	pool_arm(p, pool_next_due(p, now_us));
+	policy_arm(p, policy_next_due(p, now_us));
 }
 
 /* When an overflow connection may be opened for the next in line. */
 static uint64_t
-overflow_due(const struct pool *p, uint64_t now_us)
+overflow_due(const struct policy *p, uint64_t now_us)
 {
-	const struct pool_ticket *young;
+	const struct policy_ticket *young;
 	uint32_t old;
 
 	if (p->settings.overflow_delay_us == 0 || p->total >= p->limit)
@@ -366,9 +366,9 @@ overflow_due(const struct pool *p, uint64_t now_us)
 
 /* When another trial may begin beside those that nobody answers. */
 static uint64_t
-trial_due(const struct pool *p, uint64_t now_us)
+trial_due(const struct policy *p, uint64_t now_us)
 {
-	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
 
 	if (p->failed_count == 0 || first == NULL)
 		return NEVER_US;
@@ -377,11 +377,11 @@ trial_due(const struct pool *p, uint64_t now_us)
 
 /* Returns when something can be tried again that can't be done now, if no report will come before. */
 uint64_t
-pool_supply_due(const struct pool *p, uint64_t now_us)
+policy_supply_due(const struct policy *p, uint64_t now_us)
 {
-	uint64_t due_us = p->is_stirred || pool_is_hopeless(p, now_us) ? now_us : NEVER_US;
+	uint64_t due_us = p->cap_has_room || policy_is_hopeless(p, now_us) ? now_us : NEVER_US;
 
-	if (!p->is_paused && pool_unserved(p) > 0) {
+	if (!p->is_paused && policy_unserved(p) > 0) {
 		due_us = earliest(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
 			due_us = earliest(due_us, p->backoff_until_us);
@@ -391,7 +391,7 @@ pool_supply_due(const struct pool *p, uint64_t now_us)
 		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
 			due_us = earliest(due_us, circuit_due(&p->circuit));
 	}
-	if (pool_min_idle(p) > 0 && pool_is_short_of_idle(p)) {
+	if (policy_min_idle(p) > 0 && policy_is_short_of_idle(p)) {
 		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);
 
 		due_us = earliest(due_us, retry_us > p->backoff_until_us ? retry_us : p->backoff_until_us);

@@ -2,9 +2,9 @@
  * src/policy/policy_upkeep.c - limits on time (in line, idle, age), and what the operator does: new settings, pause,
  * close.
  *
- * Nothing here has a timer. pool_next_due derives the next deadline from the ends of ordered lists: the first in line,
- * the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle connections
- * are checked, at most once per second and not before one of them is due.
+ * Nothing here has a timer. policy_next_due derives the next deadline from the ends of ordered lists: the first in
+ * line, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
+ * connections are checked, at most once per second and not before one of them is due.
  */
 #include "policy/policy_state.h"
 
@@ -13,7 +13,7 @@
 /* --- Deadlines. --- */
 
 void
-pool_arm(struct pool *p, uint64_t at_us)
+policy_arm(struct policy *p, uint64_t at_us)
 {
 	if (at_us >= p->due_us)
 		return;
@@ -24,20 +24,20 @@ pool_arm(struct pool *p, uint64_t at_us)
 
 /* Returns when the coldest idle connection will have been idle for too long, and why. */
 static uint64_t
-too_cold_at(const struct pool *p, const struct pool_conn *coldest, enum recycle_reason *reason)
+too_cold_at(const struct policy *p, const struct policy_conn *coldest, enum recycle_reason *reason)
 {
-	const struct pool_settings *s = &p->settings;
-	uint64_t linger_us = pool_live(p) > s->pool_size ? s->overflow_linger_us : NEVER_US;
+	const struct policy_settings *s = &p->settings;
+	uint64_t linger_us = policy_live(p) > s->pool_size ? s->overflow_linger_us : NEVER_US;
 	uint64_t timeout_us = NEVER_US;
 
-	if (s->idle_timeout_us > 0 && p->count[PC_IDLE] > pool_min_idle(p))
+	if (s->idle_timeout_us > 0 && p->count[PC_IDLE] > policy_min_idle(p))
 		timeout_us = s->idle_timeout_us;
 	*reason = linger_us <= timeout_us ? RR_OVERFLOW : RR_IDLE;
 	return later(coldest->idle_since_us, earliest(linger_us, timeout_us));
 }
 
 static uint64_t
-sweep_due(const struct pool *p)
+sweep_due(const struct policy *p)
 {
 	uint64_t not_before_us = p->swept_us > 0 ? later(p->swept_us, SWEEP_AT_MOST_EVERY_US) : 0;
 
@@ -45,9 +45,9 @@ sweep_due(const struct pool *p)
 }
 
 uint64_t
-pool_idle_due(const struct pool *p, uint64_t now_us)
+policy_idle_due(const struct policy *p, uint64_t now_us)
 {
-	const struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	const struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 	enum recycle_reason reason;
 	uint64_t due_us = coldest == NULL ? NEVER_US : earliest(too_cold_at(p, coldest, &reason), sweep_due(p));
 
@@ -55,58 +55,58 @@ pool_idle_due(const struct pool *p, uint64_t now_us)
 }
 
 uint64_t
-pool_next_due(const struct pool *p, uint64_t now_us)
+policy_next_due(const struct policy *p, uint64_t now_us)
 {
-	const struct pool_ticket *first = TAILQ_FIRST(&p->line);
-	const struct pool_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
-	uint64_t due_us = earliest(pool_supply_due(p, now_us), caps_due(&p->caps, now_us));
+	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct policy_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
+	uint64_t due_us = earliest(policy_supply_due(p, now_us), caps_due(&p->caps, now_us));
 
 	if (first != NULL)
-		due_us = earliest(due_us, pool_deadline(p, first));
+		due_us = earliest(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = earliest(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
-	due_us = earliest(due_us, pool_idle_due(p, now_us));
+	due_us = earliest(due_us, policy_idle_due(p, now_us));
 	return due_us > now_us ? due_us : now_us;
 }
 
 /* --- What is done at a deadline. --- */
 
 void
-pool_trim(struct pool *p, uint64_t now_us)
+policy_trim(struct policy *p, uint64_t now_us)
 {
-	struct pool_conn *coldest;
+	struct policy_conn *coldest;
 	enum recycle_reason reason;
 
-	while ((coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns)) != NULL &&
+	while ((coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL &&
 	       now_us >= too_cold_at(p, coldest, &reason))
-		pool_close_conn(p, coldest, reason);
+		policy_close_conn(p, coldest, reason);
 }
 
 static void
-give_up_slow_pings(struct pool *p, uint64_t now_us)
+give_up_slow_pings(struct policy *p, uint64_t now_us)
 {
-	struct pool_conn *conn;
+	struct policy_conn *conn;
 
 	while ((conn = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
 	       now_us >= later(conn->pinged_us, p->settings.ping_timeout_us))
-		pool_ping_failed(p, conn, now_us);
+		policy_ping_failed(p, conn, now_us);
 }
 
 /* Returns false if there was nothing to do. *pings: how many lendable connections may still be pinged now. */
 static bool
-sweep_one(struct pool *p, struct pool_conn *conn, uint32_t *pings, uint64_t now_us)
+sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t now_us)
 {
 	uint64_t interval_us = p->settings.ping_interval_us;
 
 	if (conn->is_recycle_due) {
-		pool_close_conn(p, conn, p->close_reason);
-	} else if (pool_is_aged(p, conn, now_us)) {
-		pool_close_conn(p, conn, RR_AGE);
+		policy_close_conn(p, conn, p->close_reason);
+	} else if (policy_is_aged(p, conn, now_us)) {
+		policy_close_conn(p, conn, RR_AGE);
 	} else if (conn->epoch != p->epoch) {
-		pool_start_ping(p, conn, now_us);
+		policy_start_ping(p, conn, now_us);
 	} else if (interval_us > 0 && now_us >= later(conn->heard_us, interval_us) && *pings > 0) {
 		(*pings)--;
-		pool_start_ping(p, conn, now_us);
+		policy_start_ping(p, conn, now_us);
 	} else {
 		return false;
 	}
@@ -115,48 +115,48 @@ sweep_one(struct pool *p, struct pool_conn *conn, uint32_t *pings, uint64_t now_
 
 /* A connection can't be lent while it is pinged, so at most half of them are at a time, the coldest first. */
 static void
-sweep(struct pool *p, uint64_t now_us)
+sweep(struct policy *p, uint64_t now_us)
 {
 	uint32_t pings = (p->count[PC_IDLE] + 1) / 2;
-	struct pool_conn *conn, *warmer;
+	struct policy_conn *conn, *warmer;
 
 	if (p->count[PC_IDLE] == 0 || now_us < sweep_due(p))
 		return;
 	p->swept_us = now_us;
 	p->sweep_us = NEVER_US;
-	for (conn = TAILQ_LAST(&p->in[PC_IDLE], pool_conns); conn != NULL; conn = warmer) {
-		warmer = TAILQ_PREV(conn, pool_conns, link);
+	for (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns); conn != NULL; conn = warmer) {
+		warmer = TAILQ_PREV(conn, policy_conns, link);
 		if (!sweep_one(p, conn, &pings, now_us))
-			p->sweep_us = earliest(p->sweep_us, pool_sweep_wanted_at(p, conn));
+			p->sweep_us = earliest(p->sweep_us, policy_sweep_wanted_at(p, conn));
 	}
 }
 
 bool
-pool_ping_idle(struct pool *p, uint64_t now_us)
+policy_ping_idle(struct policy *p, uint64_t now_us)
 {
-	struct pool_conn *conn = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	struct policy_conn *conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 
 	if (conn == NULL)
 		return false;
-	pool_start_ping(p, conn, now_us);
-	pool_arm(p, pool_next_due(p, now_us));
+	policy_start_ping(p, conn, now_us);
+	policy_arm(p, policy_next_due(p, now_us));
 	return true;
 }
 
 uint64_t
-pool_tick(struct pool *p, uint64_t now_us)
+policy_tick(struct policy *p, uint64_t now_us)
 {
 	p->due_us = 0; /* ops->wake is not needed: the new deadline is returned */
-	pool_refuse_late(p, now_us);
-	if (pool_is_hopeless(p, now_us))
-		pool_refuse_hopeless(p, now_us);
+	policy_refuse_late(p, now_us);
+	if (policy_is_hopeless(p, now_us))
+		policy_refuse_hopeless(p, now_us);
 	p->is_held = true;
 	give_up_slow_pings(p, now_us);
-	pool_trim(p, now_us);
+	policy_trim(p, now_us);
 	sweep(p, now_us);
 	p->is_held = false;
-	pool_reinforce(p, now_us);
-	p->due_us = pool_next_due(p, now_us);
+	policy_reinforce(p, now_us);
+	p->due_us = policy_next_due(p, now_us);
 	return p->due_us == NEVER_US ? 0 : p->due_us;
 }
 
@@ -164,7 +164,7 @@ pool_tick(struct pool *p, uint64_t now_us)
 
 /* The jitter of +-10 % keeps connections that were opened together from ending together. */
 void
-pool_set_recycle_time(struct pool *p, struct pool_conn *conn)
+policy_set_recycle_time(struct policy *p, struct policy_conn *conn)
 {
 	uint64_t us = p->settings.recycle_us;
 
@@ -172,7 +172,7 @@ pool_set_recycle_time(struct pool *p, struct pool_conn *conn)
 }
 
 static void
-apply_settings(struct pool *p, const struct pool_settings *settings)
+apply_settings(struct policy *p, const struct policy_settings *settings)
 {
 	p->settings = *settings;
 	if (p->settings.pool_size == 0)
@@ -183,28 +183,28 @@ apply_settings(struct pool *p, const struct pool_settings *settings)
 }
 
 static void
-set_recycle_times(struct pool *p)
+set_recycle_times(struct policy *p)
 {
-	struct pool_conn *conn;
+	struct policy_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->all, all)
 	if (conn->state != PC_OPENING && conn->state != PC_CLOSING)
-		pool_set_recycle_time(p, conn);
+		policy_set_recycle_time(p, conn);
 }
 
 static void
-close_surplus_idle(struct pool *p, uint32_t allowed)
+close_surplus_idle(struct policy *p, uint32_t allowed)
 {
-	struct pool_conn *coldest;
+	struct policy_conn *coldest;
 
-	while (pool_live(p) > allowed && (coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns)) != NULL)
-		pool_close_conn(p, coldest, RR_OVERFLOW);
+	while (policy_live(p) > allowed && (coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
+		policy_close_conn(p, coldest, RR_OVERFLOW);
 }
 
 void
-pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t now_us)
+policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us)
 {
-	struct pool_settings old = p->settings;
+	struct policy_settings old = p->settings;
 
 	apply_settings(p, settings);
 	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
@@ -212,60 +212,60 @@ pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t 
 		set_recycle_times(p);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
-	pool_forget_failures(p);
+	policy_forget_failures(p);
 	p->is_held = true;
 	close_surplus_idle(p, p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit);
 	p->is_held = false;
-	pool_reinforce(p, now_us);
-	pool_serve(p, now_us);
+	policy_reinforce(p, now_us);
+	policy_serve(p, now_us);
 }
 
 /* --- Pause and close. --- */
 
 /* Closes all connections that are not lent. */
 static void
-shed(struct pool *p, enum recycle_reason reason)
+shed(struct policy *p, enum recycle_reason reason)
 {
-	static const enum pool_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_OPENING };
-	struct pool_conn *conn;
+	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_OPENING };
+	struct policy_conn *conn;
 
 	p->is_held = true;
 	for (size_t i = 0; i < sizeof(unlent) / sizeof(unlent[0]); i++) {
 		while ((conn = TAILQ_FIRST(&p->in[unlent[i]])) != NULL)
-			pool_close_conn(p, conn, reason);
+			policy_close_conn(p, conn, reason);
 	}
 	p->is_held = false;
 }
 
 void
-pool_pause(struct pool *p, uint64_t now_us)
+policy_pause(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = true;
 	shed(p, RR_KILL);
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 }
 
 void
-pool_resume(struct pool *p, uint64_t now_us)
+policy_resume(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = false;
-	pool_forget_failures(p);
-	pool_reinforce(p, now_us);
+	policy_forget_failures(p);
+	policy_reinforce(p, now_us);
 }
 
 void
-pool_close_all(struct pool *p, enum recycle_reason why, uint64_t now_us)
+policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
 {
-	struct pool_conn *conn;
+	struct policy_conn *conn;
 
 	p->close_reason = why;
 	TAILQ_FOREACH(conn, &p->all, all)
 	if (conn->state == PC_LENT)
 		conn->is_recycle_due = true;
 	if (why == RR_RELOAD)
-		pool_forget_failures(p); /* there may be another server there now */
+		policy_forget_failures(p); /* there may be another server there now */
 	else
 		p->is_in_use = false; /* min_idle is not kept */
 	shed(p, why);
-	pool_reinforce(p, now_us);
+	policy_reinforce(p, now_us);
 }

@@ -15,11 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static void log_line(const struct pool_entry *entry, const struct server *srv, const char *fmt, ...)
+static void log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 static void
-log_line(const struct pool_entry *entry, const struct server *srv, const char *fmt, ...)
+log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...)
 {
 	char text[FAIL_TEXT_MAX + 128];
 	va_list ap;
@@ -27,21 +27,21 @@ log_line(const struct pool_entry *entry, const struct server *srv, const char *f
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_info(entry->set->log, "S-%p: %s/%s@%s %s", (const void *)srv, entry->database->name, entry->user,
-		 srv->address, text);
+	log_info(pool->set->log, "S-%p: %s/%s@%s %s", (const void *)srv, pool->database->name, pool->user, srv->address,
+		 text);
 }
 
 /* overflow_delay is its reserve_pool_timeout; without that it has no reserve. */
 void
-bouncer_log_reserve(const struct pool_entry *entry)
+bouncer_log_reserve(const struct pool *pool)
 {
-	if (log_is_pgbouncers(entry->set->log))
-		log_warning(entry->set->log, "%s/%s: taking connection from reserve_pool", entry->database->name,
-			    entry->user);
+	if (log_is_pgbouncers(pool->set->log))
+		log_warning(pool->set->log, "%s/%s: taking connection from reserve_pool", pool->database->name,
+			    pool->user);
 }
 
 void
-bouncer_log_open(const struct pool_entry *entry, const struct server *srv)
+bouncer_log_open(const struct pool *pool, const struct server *srv)
 {
 	union {
 		struct sockaddr any;
@@ -51,25 +51,25 @@ bouncer_log_open(const struct pool_entry *entry, const struct server *srv)
 	socklen_t len = sizeof(own);
 	char host[INET6_ADDRSTRLEN] = "";
 
-	if (!log_is_pgbouncers(entry->set->log) || !entry->set->config->log_connections)
+	if (!log_is_pgbouncers(pool->set->log) || !pool->set->config->log_connections)
 		return;
 	getsockname(srv->stream.fd, &own.any, &len);
 	if (own.any.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &own.in.sin_addr, host, sizeof(host));
-		log_line(entry, srv, "new connection to server (from %s:%u)", host, ntohs(own.in.sin_port));
+		log_line(pool, srv, "new connection to server (from %s:%u)", host, ntohs(own.in.sin_port));
 	} else if (own.any.sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &own.in6.sin6_addr, host, sizeof(host));
-		log_line(entry, srv, "new connection to server (from [%s]:%u)", host, ntohs(own.in6.sin6_port));
+		log_line(pool, srv, "new connection to server (from [%s]:%u)", host, ntohs(own.in6.sin6_port));
 	} else
-		log_line(entry, srv, "new connection to server");
+		log_line(pool, srv, "new connection to server");
 }
 
 void
-bouncer_log_end(const struct pool_entry *entry, const struct server *srv, const char *why)
+bouncer_log_end(const struct pool *pool, const struct server *srv, const char *why)
 {
-	if (log_is_pgbouncers(entry->set->log) && entry->set->config->log_connections)
-		log_line(entry, srv, "closing because: %s (age=%llus)", why,
-			 (pool_set_now(entry->set) - srv->connected_us) / US_PER_S);
+	if (log_is_pgbouncers(pool->set->log) && pool->set->config->log_connections)
+		log_line(pool, srv, "closing because: %s (age=%llus)", why,
+			 (pool_set_now(pool->set) - srv->connected_us) / US_PER_S);
 }
 
 const char *
@@ -88,37 +88,37 @@ bouncer_recycle_word(enum recycle_reason reason)
 
 /* An error that PostgreSQL answered a login with has a line of its own, ahead of that of the close. */
 void
-bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 		    const struct fail *why)
 {
-	if (!log_is_pgbouncers(entry->set->log))
+	if (!log_is_pgbouncers(pool->set->log))
 		return;
 	if (why->theirs[0] != '\0') {
-		log_warning(entry->set->log, "server login failed: FATAL %s", why->theirs);
-		bouncer_log_end(entry, srv, srv->target->replication != NULL ? "login failed" : why->theirs);
+		log_warning(pool->set->log, "server login failed: FATAL %s", why->theirs);
+		bouncer_log_end(pool, srv, srv->target->replication != NULL ? "login failed" : why->theirs);
 	} else
-		bouncer_log_end(entry, srv, server_failure_word(kind));
+		bouncer_log_end(pool, srv, server_failure_word(kind));
 }
 
 void
-pool_log_own_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 		     const struct fail *why, struct fail *told)
 {
 	*told = *why;
-	bouncer_log_refusal(entry, srv, kind, why);
-	if (entry->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
+	bouncer_log_refusal(pool, srv, kind, why);
+	if (pool->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
 		fail_detail(told, "%s", why->theirs);
 		fail_theirs(told, "login failed");
 	}
 }
 
 void
-bouncer_log_unused(const struct pool_entry *entry, uint64_t now_us)
+bouncer_log_unused(const struct pool *pool, uint64_t now_us)
 {
-	if (log_is_pgbouncers(entry->set->log) && !entry->is_orphan)
-		log_info(entry->set->log,
+	if (log_is_pgbouncers(pool->set->log) && !pool->is_orphan)
+		log_info(pool->set->log,
 			 "cleaning up idle pool for user %s on db %s because: pool idle timeout (age= %" PRIu64 "s)",
-			 entry->user, entry->database->name, (uint64_t)((now_us - entry->last_used_us) / US_PER_S));
+			 pool->user, pool->database->name, (uint64_t)((now_us - pool->last_used_us) / US_PER_S));
 }
 
 void

@@ -9,10 +9,10 @@
 #include <string.h>
 
 const char *
-pool_code_ask(struct pool_entry *entry, struct server *srv)
+pool_code_ask(struct pool *pool, struct server *srv)
 {
-	struct database_code *code = &entry->database->code;
-	const char *question = database_code_ask(code, pool_set_now(entry->set));
+	struct database_code *code = &pool->database->code;
+	const char *question = database_code_ask(code, pool_set_now(pool->set));
 
 	pooled_of(srv->conn)->code_round = code->round;
 	return question;
@@ -21,18 +21,18 @@ pool_code_ask(struct pool_entry *entry, struct server *srv)
 static bool
 is_asked_about_code(const struct server *srv)
 {
-	const struct pool_entry *entry = srv->owner;
+	const struct pool *pool = srv->owner;
 
-	return pooled_of(srv->conn)->code_round == entry->database->code.round;
+	return pooled_of(srv->conn)->code_round == pool->database->code.round;
 }
 
 void
 pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 
 	if (is_asked_about_code(srv))
-		database_code_row(&entry->database->code, body, len, is_whole);
+		database_code_row(&pool->database->code, body, len, is_whole);
 }
 
 static void
@@ -47,27 +47,26 @@ count_name(const char *name, enum risk_kind kind, struct risk risk, const char *
 }
 
 static void
-log_code(const struct pool_entry *entry, unsigned before)
+log_code(const struct pool *pool, unsigned before)
 {
-	const struct risk_names *risks = entry->database->code.answer->risks;
+	const struct risk_names *risks = pool->database->code.answer->risks;
 	unsigned count = 0;
 	char parts[STATE_TEXT_MAX];
 
 	risk_names_each(risks, count_name, &count);
 	if ((risk_names_all(risks) & ~(unsigned)RISK_COMPILED) == 0)
-		log_info(entry->set->log,
-			 "database %s: none of its functions can change session state; nothing to wash",
-			 entry->database->name);
+		log_info(pool->set->log, "database %s: none of its functions can change session state; nothing to wash",
+			 pool->database->name);
 	else
-		log_info(entry->set->log,
+		log_info(pool->set->log,
 			 "database %s: %u of its names reach code that could change session state (%s), which is "
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
-			 entry->database->name, count, state_text(risk_names_all(risks), parts));
+			 pool->database->name, count, state_text(risk_names_all(risks), parts));
 	if (risk_names_all(risks) & ~before & STATE_BACKEND)
-		log_warning(entry->set->log,
+		log_warning(pool->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "
 			    "connection that ran it is closed after use; see SHOW DATABASE_CODE",
-			    entry->database->name);
+			    pool->database->name);
 }
 
 /* For these a server that was lent before they were known must not be lent again. */
@@ -84,55 +83,55 @@ lasting_parts(const struct database_code *code)
  * pools, but only when there is another answer about a database's code.
  */
 static void
-close_those_used(const struct pool_entry *entry)
+close_those_used(const struct pool *pool)
 {
-	for (struct pool_entry *e = entry->set->first; e != NULL; e = e->next)
-		if (e->database == entry->database && pool_entry_is_sealed(e))
-			pool_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
+	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
+		if (e->database == pool->database && pool_is_sealed(e))
+			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 }
 
 void
 pool_code_answered(struct server *srv, bool ok)
 {
-	struct pool_entry *entry = srv->owner;
-	struct database_code *code = &entry->database->code;
+	struct pool *pool = srv->owner;
+	struct database_code *code = &pool->database->code;
 	unsigned before = lasting_parts(code);
 
 	if (!ok)
 		log_warning(
-		    entry->set->log,
+		    pool->set->log,
 		    "database %s: PostgreSQL did not report what its code could touch; all session state is washed off "
 		    "each server connection that comes back",
-		    entry->database->name);
+		    pool->database->name);
 	if (!is_asked_about_code(srv) ||
-	    !database_code_answered(code, ok, ++entry->set->last_code_number, pool_set_now(entry->set)))
+	    !database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
 		return;
-	log_code(entry, before);
+	log_code(pool, before);
 	if ((lasting_parts(code) & ~before) != 0)
-		close_those_used(entry);
+		close_those_used(pool);
 }
 
 bool
-pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
+pool_has_sequences(const struct pool *pool, uint64_t now_us)
 {
-	return database_code_has_sequences(&entry->database->code, now_us);
+	return database_code_has_sequences(&pool->database->code, now_us);
 }
 
 bool
-pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
+pool_suits(const struct server *srv, const struct policy_ticket *t)
 {
-	struct pool_ticket that = { .image = t->image, .id = t->id, .needs = POOL_NEEDS(RISK_COMPILED) };
+	struct policy_ticket that = { .image = t->image, .id = t->id, .needs = POOL_NEEDS(RISK_COMPILED) };
 
 	return pool_code_suits(srv->owner, srv, &that);
 }
 
 /* Kept up by state/compiled.c. */
 bool
-pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t)
+pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t)
 {
-	unsigned needs = t->needs & POOL_NEEDS(pool_entry_compiled(entry));
+	unsigned needs = t->needs & POOL_NEEDS(pool_compiled(pool));
 
-	if ((needs & POOL_NEEDS(RISK_TYPES)) == 0 || t->image == NULL || !pool_entry_is_sealed(entry))
+	if ((needs & POOL_NEEDS(RISK_TYPES)) == 0 || t->image == NULL || !pool_is_sealed(pool))
 		return true; /* a login runs no function */
 	return server_ties_suit(&srv->ties, t->id, (struct image *)(uintptr_t)t->image, false);
 }
@@ -141,17 +140,17 @@ pool_code_suits(const struct pool_entry *entry, const struct server *srv, const 
  * The same database may be configured under several names. Each DDL statement walks all pools: some µs for a hundred.
  */
 void
-pool_entry_code_changed(struct pool_entry *entry, bool is_made)
+pool_code_changed(struct pool *pool, bool is_made)
 {
-	for (struct pool_entry *e = entry->set->first; e != NULL; e = e->next)
-		if (e->database != entry->database && strcmp(e->target->database, entry->target->database) == 0)
+	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
+		if (e->database != pool->database && strcmp(e->target->database, pool->target->database) == 0)
 			database_code_changed(&e->database->code, is_made);
-	database_code_changed(&entry->database->code, is_made);
+	database_code_changed(&pool->database->code, is_made);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+	for (struct pool *e = set->first; e != NULL; e = e->next)
 		database_code_changed(&e->database->code, true);
 }

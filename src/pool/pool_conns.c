@@ -18,53 +18,53 @@
 static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
-	struct pool_entry *entry = owner;
-	const struct pool_scout *scout = entry->set->scout;
+	struct pool *pool = owner;
+	const struct pool_scout *scout = pool->set->scout;
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return fail_set(why, "53200", "no memory for a server connection");
-	p->entry = entry;
-	p->target = pool_target_ref(entry->target);
-	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_id(entry->set),
-			    pool_set_next_turn(entry->set), scout != NULL ? scout->host : NULL, now_us);
+	p->pool = pool;
+	p->target = pool_target_ref(pool->target);
+	p->srv = server_new(pool->set->env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
+			    pool_set_next_turn(pool->set), scout != NULL ? scout->host : NULL, now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		free(p);
 		return fail_set(why, "53200", "no memory for a server connection");
 	}
-	p->is_kept = scout == NULL || entry->target->upstream->host_count == 1;
+	p->is_kept = scout == NULL || pool->target->upstream->host_count == 1;
 	if (scout != NULL) {
 		p->scouted = scout->to;
 		p->scouted->scouts++;
 	}
-	TAILQ_INSERT_TAIL(&entry->servers, p->srv, all);
-	entry->set->server_count++;
-	pool_conn_opening(entry->policy, &p->conn, now_us);
+	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
+	pool->set->server_count++;
+	policy_conn_opening(pool->policy, &p->conn, now_us);
 	if (p->conn.is_overflow)
-		bouncer_log_reserve(entry);
+		bouncer_log_reserve(pool);
 	return 0;
 }
 
 static void
-op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
-	struct pool_entry *entry = owner;
+	struct pool *pool = owner;
 
-	log_debug(entry->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
+	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
 	pooled_of(conn)->closing = bouncer_recycle_word(reason);
 	server_close(pooled_of(conn)->srv);
 }
 
 static void
-op_ping(void *owner, struct pool_conn *conn)
+op_ping(void *owner, struct policy_conn *conn)
 {
-	struct pool_entry *entry = owner;
+	struct pool *pool = owner;
 	struct server *srv = pooled_of(conn)->srv;
 
-	if (pool_entry_is_sealed(entry) && database_code_is_due(&entry->database->code, pool_set_now(entry->set)))
-		server_ask(srv, pool_code_ask(entry, srv));
+	if (pool_is_sealed(pool) && database_code_is_due(&pool->database->code, pool_set_now(pool->set)))
+		server_ask(srv, pool_code_ask(pool, srv));
 	else
 		server_ping(srv);
 }
@@ -72,43 +72,45 @@ op_ping(void *owner, struct pool_conn *conn)
 static void
 op_wake(void *owner, uint64_t at_us)
 {
-	struct pool_entry *entry = owner;
+	struct pool *pool = owner;
 
-	if (entry->next_due_us == 0 || at_us < entry->next_due_us)
-		entry->next_due_us = at_us;
-	pool_set_arm(entry->set, at_us);
+	if (pool->next_due_us == 0 || at_us < pool->next_due_us)
+		pool->next_due_us = at_us;
+	pool_set_arm(pool->set, at_us);
 }
 
 static const char *
-op_address(void *owner, const struct pool_conn *conn)
+op_address(void *owner, const struct policy_conn *conn)
 {
 	(void)owner;
 	return ((const struct pooled *)conn)->srv->address;
 }
 
 static bool
-op_suits(void *owner, const struct pool_conn *conn, const struct pool_ticket *t)
+op_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket *t)
 {
 	return pool_code_suits(owner, ((const struct pooled *)conn)->srv, t);
 }
 
-const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address, op_suits, pool_tell_outage };
+const struct policy_ops pool_policy_ops = {
+	op_open, op_close, op_ping, op_wake, op_address, op_suits, pool_log_outage
+};
 
 /* --- what servers report --- */
 
 /* A fresh server shows the present defaults; if they changed, what was learnt from older servers is void. */
 static void
-take_baseline(struct pool_entry *entry, struct server *srv)
+take_baseline(struct pool *pool, struct server *srv)
 {
 	struct image *welcome = (struct image *)(uintptr_t)server_welcome(srv);
 
-	if (entry->baseline != srv->image) {
-		pool_startup_forget_all(&entry->startups);
-		image_unref(entry->baseline);
-		entry->baseline = image_ref(srv->image);
+	if (pool->baseline != srv->image) {
+		pool_startup_forget_all(&pool->startups);
+		image_unref(pool->baseline);
+		pool->baseline = image_ref(srv->image);
 	}
-	image_unref(entry->welcome);
-	entry->welcome = image_ref(welcome);
+	image_unref(pool->welcome);
+	pool->welcome = image_ref(welcome);
 }
 
 /* Returns whether it was a scout until now. */
@@ -125,9 +127,9 @@ end_scouting(struct pooled *p)
 static void
 on_ready(struct server *srv)
 {
-	struct pool_entry *entry = srv->owner;
-	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
-	uint64_t now = pool_set_now(entry->set);
+	struct pool *pool = srv->owner;
+	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
+	uint64_t now = pool_set_now(pool->set);
 
 	if (b != NULL) {
 		b->counters.connects++;
@@ -135,92 +137,92 @@ on_ready(struct server *srv)
 		b->role = srv->role;
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
-	bouncer_log_open(entry, srv);
-	take_baseline(entry, srv);
+	bouncer_log_open(pool, srv);
+	take_baseline(pool, srv);
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
-	pool_conn_opened(entry->policy, srv->conn, now);
+	policy_conn_opened(pool->policy, srv->conn, now);
 }
 
 static void
-count_failure(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind)
+count_failure(const struct pool *pool, const struct server *srv, enum connect_failure kind)
 {
-	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
 
 	if (b == NULL)
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
 	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* it may refuse us for a reason */
-	b->asked_us = pool_set_now(entry->set);
+	b->asked_us = pool_set_now(pool->set);
 }
 
 static void
 on_host_failed(struct server *srv, enum connect_failure kind, const struct fail *why)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 
-	count_failure(entry, srv, kind);
-	pool_tell_host(entry, srv, kind, why);
+	count_failure(pool, srv, kind);
+	pool_log_host(pool, srv, kind, why);
 }
 
 static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	struct pool_entry *entry = srv->owner;
-	struct pool_counts counts;
+	struct pool *pool = srv->owner;
+	struct policy_counts counts;
 
-	count_failure(entry, srv, kind);
-	pool_get_counts(entry->policy, &counts);
+	count_failure(pool, srv, kind);
+	policy_get_counts(pool->policy, &counts);
 	if (end_scouting(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
-		log_debug(entry->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
+		log_debug(pool->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
 		pooled_of(srv->conn)->closing = server_failure_word(kind);
 		return; /* on_closed tells the policy that it has gone */
 	}
-	pool_tell_failure(entry, srv, kind, why);
+	pool_log_failure(pool, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
-	pooled_of(srv->conn)->is_told = true;
-	pool_conn_failed(entry->policy, srv->conn, kind, is_fatal, why, pool_set_now(entry->set));
+	pooled_of(srv->conn)->policy_knows = true;
+	policy_conn_failed(pool->policy, srv->conn, kind, is_fatal, why, pool_set_now(pool->set));
 }
 
 static void
 on_pinged(struct server *srv, bool ok)
 {
-	struct pool_entry *entry = srv->owner;
-	uint64_t now = pool_set_now(entry->set);
+	struct pool *pool = srv->owner;
+	uint64_t now = pool_set_now(pool->set);
 
 	if (!srv->is_asked)
-		histogram_observe_us(&entry->database->counters.ping_duration, &histogram_bounds_wait,
+		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_wait,
 				     now - srv->loan.sent_us);
 	srv->conn->image = srv->image;
-	pool_ping_done(entry->policy, srv->conn, ok, now);
+	policy_ping_done(pool->policy, srv->conn, ok, now);
 }
 
 /* The policy's part of it, as it is returned. */
-static inline struct pool_conn *
+static inline struct policy_conn *
 returned_conn(struct server *srv)
 {
 	srv->conn->image = srv->image;
-	srv->conn->is_choosy = srv->ties.plans != NULL || srv->ties.types != NULL;
+	srv->conn->needs_match = srv->ties.plans != NULL || srv->ties.types != NULL;
 	return srv->conn;
 }
 
 static void
 conn_give_back(struct server *srv)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 
-	pool_return(entry->policy, returned_conn(srv),
-		    pool_set_now(entry->set)); /* last: it may be lent again at once */
+	policy_return(pool->policy, returned_conn(srv),
+		      pool_set_now(pool->set)); /* last: it may be lent again at once */
 }
 
 static void
 close_dirty(struct server *srv)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 
-	entry->counters.recycles[RR_DIRTY]++;
+	pool->counters.recycles[RR_DIRTY]++;
 	srv->borrower = NULL;
 	server_close(srv);
 }
@@ -228,47 +230,47 @@ close_dirty(struct server *srv)
 static void
 on_clean(struct server *srv)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 
-	entry->counters.resets_ok += !srv->reset.is_seal;
+	pool->counters.resets_ok += !srv->reset.is_seal;
 	if (srv->reset.todo.is_last)
 		close_dirty(srv);
 	else
-		pool_return_asked(entry->policy, returned_conn(srv), srv->reset.asked_us, pool_set_now(entry->set));
+		policy_return_asked(pool->policy, returned_conn(srv), srv->reset.asked_us, pool_set_now(pool->set));
 }
 
 static void
 on_gone(struct server *srv, const struct fail *why)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 	bool is_reset = srv->state == SV_RESET;
 
-	bouncer_log_end(entry, srv, why->theirs[0] != '\0' ? why->theirs : why->text);
+	bouncer_log_end(pool, srv, why->theirs[0] != '\0' ? why->theirs : why->text);
 	pooled_of(srv->conn)->is_logged = true;
 	if (is_reset)
-		entry->counters.resets_failed++;
+		pool->counters.resets_failed++;
 	if (srv->state == SV_PINGING) {
-		entry->counters.pings_failed++;
-		entry->counters.recycles[RR_FAILED_PING]++;
+		pool->counters.pings_failed++;
+		pool->counters.recycles[RR_FAILED_PING]++;
 	} else
-		entry->counters.recycles[RR_ERROR]++;
-	pooled_of(srv->conn)->is_told = true;
-	pool_conn_gone(entry->policy, srv->conn, !is_reset, pool_set_now(entry->set));
+		pool->counters.recycles[RR_ERROR]++;
+	pooled_of(srv->conn)->policy_knows = true;
+	policy_conn_gone(pool->policy, srv->conn, !is_reset, pool_set_now(pool->set));
 }
 
 static void
 on_closed(struct server *srv)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_scouting(p);
 	if (!p->is_logged)
-		bouncer_log_end(entry, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
-	TAILQ_REMOVE(&entry->servers, srv, all);
-	entry->set->server_count--;
-	if (!p->is_told)
-		pool_conn_gone(entry->policy, &p->conn, false, pool_set_now(entry->set));
+		bouncer_log_end(pool, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
+	TAILQ_REMOVE(&pool->servers, srv, all);
+	pool->set->server_count--;
+	if (!p->policy_knows)
+		policy_conn_gone(pool->policy, &p->conn, false, pool_set_now(pool->set));
 	pool_target_unref(p->target);
 	free(p);
 	srv->conn = NULL;
@@ -281,31 +283,31 @@ const struct server_owner_ops pool_set_owner_ops = { on_ready, on_host_failed, o
 /* --- borrowing --- */
 
 uint64_t
-pool_entry_checkouts(const struct pool_entry *entry)
+pool_checkouts(const struct pool *pool)
 {
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < CS_COUNT; i++)
-		sum += entry->counters.checkouts[i];
+		sum += pool->counters.checkouts[i];
 	return sum;
 }
 
 struct server *
-pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us)
+pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us)
 {
 	struct server *srv = pooled_of(conn)->srv;
 
 	server_lend(srv, borrower, now_us);
-	pooled_of(conn)->entry->database->counters.server_assignments++;
+	pooled_of(conn)->pool->database->counters.server_assignments++;
 	return srv;
 }
 
 inline struct server *
-pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us)
+pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us)
 {
-	struct pool_conn *conn = pool_borrow(entry->policy, ticket, now_us);
+	struct policy_conn *conn = policy_borrow(pool->policy, ticket, now_us);
 
-	return conn == NULL ? NULL : pool_entry_granted(conn, borrower, now_us);
+	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
 /*
@@ -315,8 +317,8 @@ pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *bo
 __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
-	struct pool_entry *entry = srv->owner;
-	const struct database_code *code = &entry->database->code;
+	struct pool *pool = srv->owner;
+	const struct database_code *code = &pool->database->code;
 	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED),
 				     .question = question };
 
@@ -328,28 +330,27 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 		close_dirty(srv);
 		return;
 	}
-	order.seed = random_next(&entry->set->random);
-	entry->counters.seals += order.parts != 0;
-	pool_conn_washing(entry->policy, srv->conn);
+	order.seed = random_next(&pool->set->random);
+	pool->counters.seals += order.parts != 0;
+	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
 
 __attribute__((always_inline)) inline void
-pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
+pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
-	struct pool_entry *entry = srv->owner;
-	struct database_code *code = &entry->database->code;
+	struct pool *pool = srv->owner;
+	struct database_code *code = &pool->database->code;
 	const char *question = NULL;
 
-	entry->last_used_us = code->used_us = now_us;
-	if (!database_code_is_known(code, now_us) && pool_entry_is_sealed(entry) &&
-	    database_code_is_overdue(code, now_us)) {
+	pool->last_used_us = code->used_us = now_us;
+	if (!database_code_is_known(code, now_us) && pool_is_sealed(pool) && database_code_is_overdue(code, now_us)) {
 		/* In a database that is new to us the first loans wait: to open as many connections again takes longer.
 		 */
 		if (code->answer != NULL && database_code_is_asked(code, now_us))
 			parts |= STATE_BACKEND;
 		else
-			question = pool_code_ask(entry, srv);
+			question = pool_code_ask(pool, srv);
 	}
 	if (parts != 0 || question != NULL) {
 		seal(srv, parts, question, now_us);
@@ -361,13 +362,13 @@ pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
 }
 
 void
-pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
+pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
-	struct pool_entry *entry = srv->owner;
+	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
 				     .is_last = (parts & STATE_BACKEND) != 0,
 				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED)) };
 
-	order.seed = random_next(&entry->set->random);
+	order.seed = random_next(&pool->set->random);
 	server_reset(srv, &order, now_us);
 }

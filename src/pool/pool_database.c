@@ -86,7 +86,7 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 	TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box);
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->born = ++all->last_born;
+	d->generation = ++all->last_generation;
 	d->next = all->first;
 	if (d->next != NULL)
 		d->next->before = d;

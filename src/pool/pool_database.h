@@ -17,7 +17,7 @@ struct pool_databases {
 	struct database_box *table;
 	struct pool_tenant *tenants;
 	struct pool_database *first;
-	uint64_t last_born;
+	uint64_t last_generation;
 };
 
 /* Returns the one of this name, a new one if needed. */

@@ -15,52 +15,52 @@
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
 /* 't' or 'd', then database and user, each with a terminator: see put_key. */
-#define ENTRY_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
+#define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
-struct entry_box {
-	struct pool_entry e; /* must be first */
+struct pool_box {
+	struct pool e; /* must be first */
 	UT_hash_handle hh;
 	size_t key_len;
-	char key[ENTRY_KEY_MAX];
+	char key[POOL_KEY_MAX];
 };
 
 void
-pool_entry_free(struct pool_entry *entry)
+pool_free(struct pool *pool)
 {
-	struct entry_box *box = (struct entry_box *)entry;
-	struct pool_set *set = entry->set;
-	struct pool_database *database = entry->database;
+	struct pool_box *box = (struct pool_box *)pool;
+	struct pool_set *set = pool->set;
+	struct pool_database *database = pool->database;
 
-	set->companions->end(entry);
-	pool_close_all(entry->policy, RR_SHUTDOWN, pool_set_now(set));
-	while (!TAILQ_EMPTY(&entry->servers))
-		server_close(TAILQ_FIRST(&entry->servers));
-	pool_free(entry->policy);
+	set->companions->end(pool);
+	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
+	while (!TAILQ_EMPTY(&pool->servers))
+		server_close(TAILQ_FIRST(&pool->servers));
+	policy_free(pool->policy);
 	for (unsigned i = 0; i < CAP_ALL; i++)
-		pool_limit_put(&set->limits, entry->limits[i]);
-	pool_circuit_put(&set->circuits, entry->circuit);
-	*(entry->before != NULL ? &entry->before->next : &set->first) = entry->next;
-	if (entry->next != NULL)
-		entry->next->before = entry->before;
+		policy_limit_put(&set->limits, pool->limits[i]);
+	policy_circuit_put(&set->circuits, pool->circuit);
+	*(pool->before != NULL ? &pool->before->next : &set->first) = pool->next;
+	if (pool->next != NULL)
+		pool->next->before = pool->before;
 	HASH_DELETE(hh, set->table, box);
-	for (struct pool_user *u = entry->users, *next; u != NULL; u = next) {
+	for (struct pool_user *u = pool->users, *next; u != NULL; u = next) {
 		next = u->next;
 		free(u);
 	}
-	pool_startup_forget_all(&entry->startups);
-	image_unref(entry->baseline);
-	image_unref(entry->welcome);
-	pool_target_unref(entry->target);
-	statement_home_unref(entry->home);
-	explicit_bzero(&entry->keys, sizeof(entry->keys));
-	free(entry->timeouts);
+	pool_startup_forget_all(&pool->startups);
+	image_unref(pool->baseline);
+	image_unref(pool->welcome);
+	pool_target_unref(pool->target);
+	statement_home_unref(pool->home);
+	explicit_bzero(&pool->keys, sizeof(pool->keys));
+	free(pool->timeouts);
 	free(box);
 	database->pools--;
 	pool_set_forget_database(set, database);
 }
 
 static void
-policy_settings(const struct scope_settings *s, struct pool_settings *out)
+fill_policy(const struct scope_settings *s, struct policy_settings *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->pool_size = s->pool_size;
@@ -85,23 +85,23 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 
 /* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */
 static const char *
-whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX + 1])
+whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 {
-	const char *database = entry->database->name;
+	const char *database = pool->database->name;
 
-	if (!entry->database->is_of_tenant)
-		return entry->user;
-	snprintf(out, CONFIG_DATABASE_MAX + 1, "%s.%.*s", entry->user, (int)strcspn(database, "/"), database);
+	if (!pool->database->is_of_tenant)
+		return pool->user;
+	snprintf(out, CONFIG_DATABASE_MAX + 1, "%s.%.*s", pool->user, (int)strcspn(database, "/"), database);
 	return out;
 }
 
 static void
-find_home(struct pool_entry *entry)
+find_home(struct pool *pool)
 {
-	char *name = pool_target_home(entry->target);
-	struct statement_home *old = entry->home;
+	char *name = pool_target_home(pool->target);
+	struct statement_home *old = pool->home;
 
-	entry->home = statement_home_get(entry->set->statements, name);
+	pool->home = statement_home_get(pool->set->statements, name);
 	statement_home_unref(old);
 	free(name);
 }
@@ -116,79 +116,79 @@ is_sealing(const struct scope_settings *s)
 
 /* A pool is sealed if it is for any of its clients. */
 static void
-configure_users(struct pool_entry *entry)
+configure_users(struct pool *pool)
 {
-	const struct config *config = entry->set->config;
+	const struct config *config = pool->set->config;
 
-	entry->is_sealed = is_sealing(&entry->settings);
-	for (struct pool_user *u = entry->users; u != NULL; u = u->next) {
-		u->settings = entry->settings;
+	pool->is_sealed = is_sealing(&pool->settings);
+	for (struct pool_user *u = pool->users; u != NULL; u = u->next) {
+		u->settings = pool->settings;
 		config_overlay(config_find_user(config, u->name), &u->settings);
-		entry->is_sealed |= is_sealing(&u->settings);
+		pool->is_sealed |= is_sealing(&u->settings);
 	}
 }
 
 const struct scope_settings *
-pool_entry_settings(struct pool_entry *entry, const char *user, uint64_t now_us)
+pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 {
 	char own[CONFIG_DATABASE_MAX + 1];
-	bool was_sealed = entry->is_sealed;
+	bool was_sealed = pool->is_sealed;
 	struct pool_user *u;
 
-	if (strcmp(user, whole_user(entry, own)) == 0 || config_find_user(entry->set->config, user) == NULL)
-		return &entry->settings;
-	for (u = entry->users; u != NULL; u = u->next)
+	if (strcmp(user, whole_user(pool, own)) == 0 || config_find_user(pool->set->config, user) == NULL)
+		return &pool->settings;
+	for (u = pool->users; u != NULL; u = u->next)
 		if (strcmp(u->name, user) == 0)
 			return &u->settings;
 	u = xcalloc(1, sizeof(*u) + strlen(user) + 1);
 	memcpy(u->name, user, strlen(user) + 1);
-	u->next = entry->users;
-	entry->users = u;
-	configure_users(entry);
-	if (!was_sealed && entry->is_sealed) /* nobody has washed off what is left there */
-		pool_close_all(entry->policy, RR_RELOAD, now_us);
+	u->next = pool->users;
+	pool->users = u;
+	configure_users(pool);
+	if (!was_sealed && pool->is_sealed) /* nobody has washed off what is left there */
+		policy_close_all(pool->policy, RR_RELOAD, now_us);
 	return &u->settings;
 }
 
 /* limit 0: none. What the pool has counts from now on. */
 static void
-set_limit(struct pool_entry *entry, enum pool_cap which, char kind, const char *name, size_t len, uint32_t limit)
+set_limit(struct pool *pool, enum policy_cap which, char kind, const char *name, size_t len, uint32_t limit)
 {
-	struct pool_set *set = entry->set;
-	struct pool_limit *old = entry->limits[which];
+	struct pool_set *set = pool->set;
+	struct policy_limit *old = pool->limits[which];
 	uint64_t now_us = pool_set_now(set);
 
-	entry->limits[which] = limit == 0 ? NULL : pool_limit_get(&set->limits, kind, name, len);
+	pool->limits[which] = limit == 0 ? NULL : policy_limit_get(&set->limits, kind, name, len);
 	if (limit > 0)
-		pool_budget_set_limit(pool_limit_budget(entry->limits[which]), limit, now_us);
-	pool_set_cap(entry->policy, which, pool_limit_budget(entry->limits[which]), now_us);
-	pool_limit_put(&set->limits, old);
+		policy_budget_set_limit(policy_limit_budget(pool->limits[which]), limit, now_us);
+	policy_set_cap(pool->policy, which, policy_limit_budget(pool->limits[which]), now_us);
+	policy_limit_put(&set->limits, old);
 }
 
 static void
-set_limits(struct pool_entry *entry)
+set_limits(struct pool *pool)
 {
-	const struct scope_settings *s = &entry->settings;
-	const char *database = entry->database->name;
-	bool is_of_tenant = entry->database->is_of_tenant;
+	const struct scope_settings *s = &pool->settings;
+	const char *database = pool->database->name;
+	bool is_of_tenant = pool->database->is_of_tenant;
 	char user[CONFIG_DATABASE_MAX + 1];
-	const char *whole = whole_user(entry, user);
+	const char *whole = whole_user(pool, user);
 
-	set_limit(entry, CAP_USER, 'u', whole, strlen(whole), s->max_user_connections);
-	set_limit(entry, CAP_DATABASE, is_of_tenant ? 't' : 'd', database,
+	set_limit(pool, CAP_USER, 'u', whole, strlen(whole), s->max_user_connections);
+	set_limit(pool, CAP_DATABASE, is_of_tenant ? 't' : 'd', database,
 		  is_of_tenant ? strcspn(database, "/") : strlen(database), s->max_db_connections);
 }
 
 /* The upstream's, which all pools of these hosts share. */
 static void
-set_circuit(struct pool_entry *entry)
+set_circuit(struct pool *pool)
 {
-	struct pool_circuit *old = entry->circuit;
-	char *name = pool_target_hosts(entry->target);
+	struct policy_circuit *old = pool->circuit;
+	char *name = pool_target_hosts(pool->target);
 
-	entry->circuit = pool_circuit_get(&entry->set->circuits, name);
-	pool_set_circuit(entry->policy, entry->circuit, pool_set_now(entry->set));
-	pool_circuit_put(&entry->set->circuits, old);
+	pool->circuit = policy_circuit_get(&pool->set->circuits, name);
+	policy_set_circuit(pool->policy, pool->circuit, pool_set_now(pool->set));
+	policy_circuit_put(&pool->set->circuits, old);
 	free(name);
 }
 
@@ -200,61 +200,61 @@ no_longer(const char *database, struct fail *why)
 }
 
 int
-pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
+pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 {
-	struct pool_set *set = entry->set;
-	const char *database = entry->database->name;
+	struct pool_set *set = pool->set;
+	const char *database = pool->database->name;
 	const struct config_scope *db = config_find_database(set->config, database);
 	char user[CONFIG_DATABASE_MAX + 1];
 	struct pool_target *target;
-	struct pool_settings ps;
-	bool is_moved, was_unsealed = entry->policy != NULL && !pool_entry_is_sealed(entry);
+	struct policy_settings ps;
+	bool is_moved, was_unsealed = pool->policy != NULL && !pool_is_sealed(pool);
 
 	/* When tenants are switched on or off, a name with a slash means another database. */
-	if (db == NULL || db->upstream->is_of_tenant != entry->database->is_of_tenant)
+	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant)
 		return no_longer(database, why);
-	config_effective(set->config, db, config_find_user(set->config, whole_user(entry, user)), &entry->settings);
-	configure_users(entry);
-	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, database, entry->user,
-				 &entry->keys, why);
+	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
+	configure_users(pool);
+	target = pool_target_new(db->upstream, &pool->settings, set->tls, set->users, database, pool->user, &pool->keys,
+				 why);
 	if (target == NULL)
 		return -1;
-	if (entry->target != NULL)
-		pool_target_inherit(target, entry->target);
-	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
+	if (pool->target != NULL)
+		pool_target_inherit(target, pool->target);
+	is_moved = pool->target != NULL && !pool_target_is_same(pool->target, target);
 	if (is_moved) {
-		explicit_bzero(&entry->keys, sizeof(entry->keys));
-		database_code_changed(&entry->database->code, true); /* it may be another database */
+		explicit_bzero(&pool->keys, sizeof(pool->keys));
+		database_code_changed(&pool->database->code, true); /* it may be another database */
 	}
-	if (is_moved || (was_unsealed && pool_entry_is_sealed(entry))) /* nobody has washed off what is left there */
-		pool_close_all(entry->policy, RR_RELOAD, now_us);
-	entry->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
-	pool_target_unref(entry->target);
-	entry->target = target;
-	find_home(entry);
+	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
+		policy_close_all(pool->policy, RR_RELOAD, now_us);
+	pool->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
+	pool_target_unref(pool->target);
+	pool->target = target;
+	find_home(pool);
 	if (is_moved)
-		set->companions->renew(entry);
-	policy_settings(&entry->settings, &ps);
-	if (entry->policy == NULL) {
-		entry->policy = pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters,
-					 random_next(&set->random), now_us);
+		set->companions->renew(pool);
+	fill_policy(&pool->settings, &ps);
+	if (pool->policy == NULL) {
+		pool->policy = policy_new(&ps, &pool_policy_ops, pool, set->budget, &pool->counters,
+					  random_next(&set->random), now_us);
 	} else
-		pool_reconfigure(entry->policy, &ps, now_us);
-	set_limits(entry);
-	set_circuit(entry);
+		policy_reconfigure(pool->policy, &ps, now_us);
+	set_limits(pool);
+	set_circuit(pool);
 	return 0;
 }
 
 static size_t
-entry_put_key(char key[static ENTRY_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
+put_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
 {
-	return (size_t)snprintf(key, ENTRY_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
+	return (size_t)snprintf(key, POOL_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
 
-static struct entry_box *
-pool_entry_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+static struct pool_box *
+pool_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
-	struct entry_box *box = xcalloc(1, sizeof(*box));
+	struct pool_box *box = xcalloc(1, sizeof(*box));
 
 	bouncer_log_database(set, database);
 	box->e.database = pool_database_get(&set->databases, set->config, database);
@@ -262,14 +262,14 @@ pool_entry_new(struct pool_set *set, const char *database, const char *user, uin
 	box->e.startups.seed = set->seed;
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
-	if (pool_entry_configure(&box->e, now_us, why) < 0) {
+	if (pool_configure(&box->e, now_us, why) < 0) {
 		statement_home_unref(box->e.home);
 		pool_target_unref(box->e.target);
 		pool_set_forget_database(set, box->e.database);
 		free(box);
 		return NULL;
 	}
-	box->key_len = entry_put_key(box->key, box->e.database->is_of_tenant, database, user);
+	box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
 	TABLE_ADD(set->seed, set->table, box->key, box->key_len, box);
 	box->e.next = set->first;
 	if (box->e.next != NULL)
@@ -277,7 +277,7 @@ pool_entry_new(struct pool_set *set, const char *database, const char *user, uin
 	set->first = &box->e;
 	box->e.database->pools++;
 	if (set->is_paused || box->e.database->is_paused)
-		pool_pause(box->e.policy, now_us);
+		policy_pause(box->e.policy, now_us);
 	return box;
 }
 
@@ -303,12 +303,12 @@ no_database(const struct pool_set *set, const char *database, struct fail *why)
 		fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
 }
 
-struct pool_entry *
+struct pool *
 pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
 	const struct config_scope *db = config_find_database(set->config, database);
-	char key[ENTRY_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
-	struct entry_box *box;
+	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
+	struct pool_box *box;
 	size_t key_len;
 
 	if (db == NULL || strlen(upstream_database(db->upstream, database)) > CONFIG_NAME_MAX) {
@@ -317,10 +317,10 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	}
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return NULL;
-	key_len = entry_put_key(key, db->upstream->is_of_tenant, database, server_user);
+	key_len = put_key(key, db->upstream->is_of_tenant, database, server_user);
 	TABLE_FIND(set->seed, set->table, key, key_len, box);
 	if (box == NULL)
-		box = pool_entry_new(set, database, server_user, now_us, why);
+		box = pool_new(set, database, server_user, now_us, why);
 	if (box == NULL)
 		return NULL;
 	box->e.last_used_us = now_us;
@@ -328,70 +328,69 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 }
 
 struct image *
-pool_entry_find_startup(struct pool_entry *entry, const struct image *raw)
+pool_find_startup(struct pool *pool, const struct image *raw)
 {
-	if (entry->baseline == NULL)
+	if (pool->baseline == NULL)
 		return NULL;
 	if (image_count(raw) == 0)
-		return entry->baseline;
-	return pool_startup_find(&entry->startups, raw);
+		return pool->baseline;
+	return pool_startup_find(&pool->startups, raw);
 }
 
 int
-pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct image *resolved)
+pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved)
 {
-	return pool_startup_learn(&entry->startups, raw, resolved);
+	return pool_startup_learn(&pool->startups, raw, resolved);
 }
 
 void
-pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct scram_keys *keys)
+pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys)
 {
 	char whole[CONFIG_DATABASE_MAX + 1];
 
-	if (strcmp(whole_user(entry, whole), user) == 0)
-		entry->keys = *keys;
+	if (strcmp(whole_user(pool, whole), user) == 0)
+		pool->keys = *keys;
 }
 
 /* Servers whose login is under way keep the target they began with. */
 static void
-take_secret(struct pool_entry *entry, const char *secret)
+take_secret(struct pool *pool, const char *secret)
 {
 	struct pool_target *target;
 
-	if (pool_target_knows(entry->target, secret) ||
-	    (target = pool_target_with_secret(entry->target, secret)) == NULL)
+	if (pool_target_knows(pool->target, secret) || (target = pool_target_with_secret(pool->target, secret)) == NULL)
 		return;
-	pool_target_unref(entry->target);
-	entry->target = target;
+	pool_target_unref(pool->target);
+	pool->target = target;
 }
 
 void
-pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret)
+pool_learn_secret(struct pool *pool, const char *user, const char *secret)
 {
 	char whole[CONFIG_DATABASE_MAX + 1];
 
-	if (strcmp(whole_user(entry, whole), user) == 0)
-		take_secret(entry, secret);
+	if (strcmp(whole_user(pool, whole), user) == 0)
+		take_secret(pool, secret);
 }
 
 const struct scram_keys *
-pool_entry_secrets(const struct pool_entry *entry, const char **secret)
+pool_secrets(const struct pool *pool, const char **secret)
 {
-	*secret = entry->target->learnt;
-	return &entry->keys;
+	*secret = pool->target->learnt;
+	return &pool->keys;
 }
 
 void
-pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *keys, const char *secret)
+pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret)
 {
-	if (keys != NULL && !entry->keys.is_set)
-		entry->keys = *keys;
+	if (keys != NULL && !pool->keys.is_set)
+		pool->keys = *keys;
 	if (secret != NULL)
-		take_secret(entry, secret);
+		take_secret(pool, secret);
 }
 
 bool
-pool_is_same_cluster(const struct pool_entry *a, const struct pool_entry *b)
+pool_is_same_cluster(const struct pool *a, const struct pool *b)
 {
 	return upstream_is_same_cluster(a->target->upstream, b->target->upstream);
 }

@@ -17,13 +17,13 @@
 
 /* Walks over all pools; that is cheap beside a DROP DATABASE, which waits for a checkpoint. */
 unsigned
-pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us,
+pool_set_hold_database(const struct pool *asking, const char *database, uint64_t holder, uint64_t now_us,
 		       bool *is_again)
 {
 	unsigned count = 0;
 
 	*is_again = false;
-	for (struct pool_entry *e = pool_set_first(asking->set); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(asking->set); e != NULL; e = e->next) {
 		if (e->held_until_us != 0 || strcmp(e->target->database, database) != 0 ||
 		    !pool_is_same_cluster(e, asking))
 			continue;
@@ -34,9 +34,9 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 		e->holder = holder;
 		e->held_since_us = now_us;
 		e->held_until_us = now_us + HOLD_US;
-		pool_close_all(e->policy, RR_KILL,
-			       now_us); /* nor is any kept ready (min_idle) before the next borrow */
-		pool_pause(e->policy, now_us);
+		policy_close_all(e->policy, RR_KILL,
+				 now_us); /* nor is any kept ready (min_idle) before the next borrow */
+		policy_pause(e->policy, now_us);
 		e->set->companions->step_aside(e);
 		count++;
 	}
@@ -44,24 +44,24 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 }
 
 static void
-release(struct pool_entry *e, uint64_t now_us)
+release(struct pool *e, uint64_t now_us)
 {
 	e->held_until_us = 0;
 	e->hold_again_us = now_us + (now_us - e->held_since_us);
 	if (!pool_set_is_paused(e->set) && !e->database->is_paused)
-		pool_resume(e->policy, now_us);
+		policy_resume(e->policy, now_us);
 }
 
 void
 pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us)
 {
-	for (struct pool_entry *e = pool_set_first(set); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(set); e != NULL; e = e->next)
 		if (e->held_until_us != 0 && e->holder == holder)
 			release(e, now_us);
 }
 
 void
-pool_hold_expire(struct pool_entry *e, uint64_t now_us)
+pool_hold_expire(struct pool *e, uint64_t now_us)
 {
 	if (e->held_until_us != 0 && now_us >= e->held_until_us)
 		release(e, now_us);

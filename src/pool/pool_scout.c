@@ -20,21 +20,21 @@ is_due(const struct pool_backend *b, uint64_t now_us)
 }
 
 static bool
-may_scout(const struct pool_entry *e)
+may_scout(const struct pool *e)
 {
-	return !e->is_orphan && !pool_is_paused(e->policy) && !e->database->is_disabled && e->held_until_us == 0;
+	return !e->is_orphan && !policy_is_paused(e->policy) && !e->database->is_disabled && e->held_until_us == 0;
 }
 
 /* Pools that are in an outage already go first, as theirs then ends. */
 static void
-offer(struct pool_entry *e, struct pool_backend *b, const struct upstream_host *host)
+offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
 	b->is_led_to = true;
 	if (!may_scout(e))
 		return;
-	pool_get_counts(e->policy, &counts);
+	policy_get_counts(e->policy, &counts);
 	if (b->scout.from == NULL || (counts.outage.since_us > 0 && !b->scout.is_in_outage))
 		b->scout = (struct pool_scout){ b, e, host, counts.outage.since_us > 0 };
 }
@@ -48,7 +48,7 @@ send_scout(struct pool_set *set, struct pool_backend *b, uint64_t now_us)
 	if (b->scout.from == NULL || b->scouts >= SCOUTS_MOST)
 		return;
 	set->scout = &b->scout;
-	pool_scout(b->scout.from->policy, now_us);
+	policy_scout(b->scout.from->policy, now_us);
 	set->scout = NULL;
 }
 
@@ -65,7 +65,7 @@ pool_set_scout(struct pool_set *set, uint64_t now_us)
 	}
 	if (!is_any || set->is_suspended)
 		return;
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next) {
+	for (struct pool *e = set->first; e != NULL; e = e->next) {
 		const struct upstream *up = e->target->upstream;
 
 		for (size_t i = 0; i < up->host_count; i++) {

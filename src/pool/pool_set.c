@@ -53,7 +53,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->log = log;
 	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = set->circuits.seed =
 	    settings->seed;
-	set->budget = pool_budget_new(0);
+	set->budget = policy_budget_new(0);
 	budget_join(set->budget, &set->places, NULL);
 	set->waker = event_new(base, -1, 0, on_waker, set);
 	return set;
@@ -72,13 +72,13 @@ pool_set_free(struct pool_set *set)
 	if (set == NULL)
 		return;
 	while (set->first != NULL)
-		pool_entry_free(set->first);
+		pool_free(set->first);
 	pool_databases_fini(&set->databases);
 	pool_backends_fini(&set->backends);
 	if (set->waker != NULL)
 		event_free(set->waker);
 	budget_leave(&set->places);
-	pool_budget_free(set->budget);
+	policy_budget_free(set->budget);
 	config_unref(set->config);
 	users_unref(set->users);
 	tls_store_unref(set->tls);
@@ -92,7 +92,7 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 	for (size_t i = 0; i < set->config->database_count; i++) {
 		const struct config_scope *db = &set->config->databases[i];
 		struct scope_settings s;
-		struct pool_entry *e;
+		struct pool *e;
 		struct fail why;
 
 		config_effective(set->config, db, NULL, &s);
@@ -100,7 +100,7 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 			continue;
 		e = pool_set_find(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)
-			pool_warm(e->policy, now_us);
+			policy_warm(e->policy, now_us);
 	}
 }
 
@@ -116,21 +116,21 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
 	set->users = users == NULL ? NULL : users_ref(users);
-	pool_budget_set_limit(set->budget, config->max_server_connections, now_us);
-	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
+	policy_budget_set_limit(set->budget, config->max_server_connections, now_us);
+	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
-		e->is_orphan = pool_entry_configure(e, now_us, &gone) < 0;
+		e->is_orphan = pool_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
-			pool_close_all(e->policy, RR_RELOAD, now_us);
+			policy_close_all(e->policy, RR_RELOAD, now_us);
 			set->companions->renew(e);
-			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
+			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
 	if (config->compat == COMPAT_PGBOUNCER)
 		warm_pools(set, now_us);
 }
 
-struct pool_entry *
+struct pool *
 pool_set_first(const struct pool_set *set)
 {
 	return set->first;
@@ -227,7 +227,7 @@ is_reset_late(const struct server *srv, uint64_t now_us)
 
 /* Finds late resets first, then ends them, as that may change the list. None is freed before the loop's next turn. */
 static void
-expire_resets(struct pool_entry *entry, uint64_t now_us)
+expire_resets(struct pool *pool, uint64_t now_us)
 {
 	struct server *late[LATE_AT_ONCE], *srv;
 	struct fail why;
@@ -236,7 +236,7 @@ expire_resets(struct pool_entry *entry, uint64_t now_us)
 	fail_set(&why, "08006", "cleaning the connection took too long");
 	do {
 		count = 0;
-		TAILQ_FOREACH(srv, &entry->servers, all)
+		TAILQ_FOREACH(srv, &pool->servers, all)
 		if (is_reset_late(srv, now_us) && count < LATE_AT_ONCE)
 			late[count++] = srv;
 		for (size_t i = 0; i < count; i++)
@@ -251,42 +251,42 @@ expire_resets(struct pool_entry *entry, uint64_t now_us)
  * more would not be quicker there.
  */
 static void
-help_behind_slow_resets(struct pool_entry *entry, uint64_t now_us)
+help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
-	const struct database_code *code = &entry->database->code;
+	const struct database_code *code = &pool->database->code;
 	uint64_t slow_us = code->answer == NULL && code->failed_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
 	struct server *srv;
 
-	TAILQ_FOREACH(srv, &entry->servers, all) /* new ones are appended */
+	TAILQ_FOREACH(srv, &pool->servers, all) /* new ones are appended */
 	if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
-		pool_conn_washing_is_slow(entry->policy, srv->conn, srv->reset.asked_us, now_us);
+		policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
 /* Clients choose the names under [database *]: PostgreSQL may have no such database, and no connection was ever made.
  */
 static bool
-may_be_invented(const struct pool_entry *entry)
+may_be_invented(const struct pool *pool)
 {
-	const struct config_scope *db = config_find_database(entry->set->config, entry->database->name);
+	const struct config_scope *db = config_find_database(pool->set->config, pool->database->name);
 
-	return entry->welcome == NULL && (db == NULL || strcmp(db->name, entry->database->name) != 0);
+	return pool->welcome == NULL && (db == NULL || strcmp(db->name, pool->database->name) != 0);
 }
 
 static bool
-is_unused(const struct pool_entry *entry, uint64_t now_us)
+is_unused(const struct pool *pool, uint64_t now_us)
 {
-	uint64_t limit_us = entry->set->config->pool_idle_timeout_us;
-	struct pool_counts counts;
+	uint64_t limit_us = pool->set->config->pool_idle_timeout_us;
+	struct policy_counts counts;
 
-	if (entry->clients > 0 || !TAILQ_EMPTY(&entry->servers))
+	if (pool->clients > 0 || !TAILQ_EMPTY(&pool->servers))
 		return false;
-	pool_get_counts(entry->policy, &counts);
-	if (counts.waiting > 0 || entry->is_orphan)
+	policy_get_counts(pool->policy, &counts);
+	if (counts.waiting > 0 || pool->is_orphan)
 		return counts.waiting == 0;
-	if (may_be_invented(entry) && (limit_us == 0 || limit_us > INVENTED_US))
+	if (may_be_invented(pool) && (limit_us == 0 || limit_us > INVENTED_US))
 		limit_us = INVENTED_US;
 	/* With min_idle it only waits until PostgreSQL takes its connections again. */
-	return limit_us > 0 && entry->settings.min_idle == 0 && now_us - entry->last_used_us > limit_us;
+	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
 void
@@ -296,16 +296,16 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 
 	if (set->is_suspended)
 		return;
-	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
+	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		pool_hold_expire(e, now_us);
-		if (pool_entry_is_sealed(e) && database_code_is_due(&e->database->code, now_us))
-			pool_ping_idle(e->policy, now_us); /* the ping carries the question */
+		if (pool_is_sealed(e) && database_code_is_due(&e->database->code, now_us))
+			policy_ping_idle(e->policy, now_us); /* the ping carries the question */
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
 			uint64_t due;
 
 			e->next_due_us = 0;
-			due = pool_tick(e->policy, now_us); /* may ask for an earlier call by op_wake */
+			due = policy_tick(e->policy, now_us); /* may ask for an earlier call by op_wake */
 			if (due != 0 && (e->next_due_us == 0 || due < e->next_due_us))
 				e->next_due_us = due;
 		}
@@ -314,7 +314,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 			expire_resets(e, now_us);
 		} else if (is_unused(e, now_us)) {
 			bouncer_log_unused(e, now_us);
-			pool_entry_free(e);
+			pool_free(e);
 			continue;
 		}
 		if (e->next_due_us != 0 && (earliest == 0 || e->next_due_us < earliest))
@@ -325,7 +325,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 }
 
 static bool
-concerns(const struct pool_entry *e, const char *database)
+concerns(const struct pool *e, const char *database)
 {
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
@@ -351,10 +351,10 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	if (database == NULL)
 		set->is_paused = true;
 	mark_paused(set, database, true);
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->companions->pause(e);
-			pool_pause(e->policy, now_us);
+			policy_pause(e->policy, now_us);
 		}
 }
 
@@ -364,10 +364,10 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 	if (database == NULL)
 		set->is_paused = false;
 	mark_paused(set, database, false);
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->companions->resume(e);
-			pool_resume(e->policy, now_us);
+			policy_resume(e->policy, now_us);
 		}
 }
 
@@ -383,7 +383,7 @@ pool_set_disable(struct pool_set *set, const char *database, bool is_disabled)
 bool
 pool_set_is_quiet(const struct pool_set *set, const char *database)
 {
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next) {
+	for (struct pool *e = set->first; e != NULL; e = e->next) {
 		struct server *srv;
 
 		if (!concerns(e, database))
@@ -410,21 +410,21 @@ pool_set_suspend(struct pool_set *set, bool on)
 void
 pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us)
 {
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->companions->renew(e);
-			pool_close_all(e->policy, why, now_us);
+			policy_close_all(e->policy, why, now_us);
 		}
 }
 
 void
 pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us)
 {
-	for (struct pool_entry *e = set->first; e != NULL; e = e->next) {
-		struct pool_counts counts;
+	for (struct pool *e = set->first; e != NULL; e = e->next) {
+		struct policy_counts counts;
 
-		pool_get_counts(e->policy, &counts);
+		policy_get_counts(e->policy, &counts);
 		if (counts.waiting == 0 && (is_all || e->clients == 0) && !TAILQ_EMPTY(&e->servers))
-			pool_close_all(e->policy, why, now_us);
+			policy_close_all(e->policy, why, now_us);
 	}
 }

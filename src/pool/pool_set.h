@@ -4,9 +4,9 @@
  * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it. It also
  * remembers what clients of a pool are sent at login, and what their startup settings turned into.
  *
- * Owns:   every pool_entry, its servers, the counters per database and per backend.
+ * Owns:   every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env, config and users (references are taken).
- * Always: a pool_entry lives while it has clients or servers; its pointer may be kept by its clients.
+ * Always: a pool lives while it has clients or servers; its pointer may be kept by its clients.
  */
 #ifndef PGWEIR_POOL_POOL_SET_H
 #define PGWEIR_POOL_POOL_SET_H
@@ -29,7 +29,7 @@ struct fate_asker;
 struct pool_database {
 	char name[CONFIG_DATABASE_MAX + 1]; /* the name that clients use; a tenant's is "tenant/database" */
 	bool is_of_tenant; /* whether it was a tenant's when somebody first asked for it: see config_tenant_len */
-	uint64_t born; /* tells this database from one freed earlier at the same address */
+	uint64_t generation; /* tells this database from one freed earlier at the same address */
 	struct pool_tenant *tenant; /* the tenant it counts with, or NULL */
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
@@ -45,7 +45,7 @@ struct pool_database {
 /* Who is to find out whether a host is there again, if anybody can: pool_scout.c. Good for one call. */
 struct pool_scout {
 	struct pool_backend *to;
-	struct pool_entry *from;
+	struct pool *from;
 	const struct upstream_host *host;
 	bool is_in_outage;
 };
@@ -72,16 +72,16 @@ struct pool_use {
 };
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
 
-struct pool_entry {
+struct pool {
 	uint32_t tied_context; /* image_context that a server of it was tied to last; 0: none was */
 	bool has_several_contexts; /* servers were tied to more than one, or to all settings of somebody */
 	struct pool_set *set;
 	char user[CONFIG_NAME_MAX + 1]; /* the user that servers log in as */
 	struct pool_database *database;
-	struct pool *policy;
+	struct policy *policy;
 	struct scope_settings settings;
 	struct pool_user *users; /* who logs in under another name than user, with settings of their own */
-	bool is_sealed; /* pool_entry_is_sealed() of any of its settings */
+	bool is_sealed; /* pool_is_sealed() of any of its settings */
 	struct pool_counters counters;
 	struct scram_keys keys; /* learnt or derived; kept in memory only */
 	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
@@ -102,23 +102,23 @@ struct pool_entry {
 	struct pool_target *target; /* from the present configuration */
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
-	struct pool_circuit *circuit; /* of its upstream */
-	struct pool_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
+	struct policy_circuit *circuit; /* of its upstream */
+	struct policy_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
 	struct fate_asker *fates; /* fate_asker.h; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */
-	struct pool_entry *next, *before;
+	struct pool *next, *before;
 };
 
 /* The servers of a pool that no policy lends: dedicated/. The set calls these when the pool's own are concerned, too.
  */
 struct pool_companions {
 	const struct server_owner_ops *own; /* of servers that a client has for itself */
-	void (*renew)(struct pool_entry *entry); /* the target has changed, or an operator asks: connect anew */
-	void (*step_aside)(struct pool_entry *entry); /* a statement needs the database: close what nobody uses */
-	void (*pause)(struct pool_entry *entry); /* no connection until resume */
-	void (*resume)(struct pool_entry *entry);
-	void (*end)(struct pool_entry *entry); /* the pool goes; nobody uses them any more */
+	void (*renew)(struct pool *pool); /* the target has changed, or an operator asks: connect anew */
+	void (*step_aside)(struct pool *pool); /* a statement needs the database: close what nobody uses */
+	void (*pause)(struct pool *pool); /* no connection until resume */
+	void (*resume)(struct pool *pool);
+	void (*end)(struct pool *pool); /* the pool goes; nobody uses them any more */
 };
 
 struct pool_set_settings {
@@ -140,19 +140,19 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
 
 /*
  * Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c. Returns NULL
- * with *why set: 3D000 for an unknown database, 53200. The caller counts itself in entry->clients, and by
+ * with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients, and by
  * pool_database_enter.
  */
-struct pool_entry *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
-				 struct fail *why);
+struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
+			   struct fail *why);
 /*
  * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's): the pool's,
  * unless servers log in as somebody else (user in upstream) and user has a section of its own; its values take
  * precedence then. They live as long as the pool; a reload changes them in place, and after it the answer may be
  * another one (clients_configured).
  */
-const struct scope_settings *pool_entry_settings(struct pool_entry *entry, const char *user, uint64_t now_us);
-struct pool_entry *pool_set_first(const struct pool_set *set); /* then entry->next */
+const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
+struct pool *pool_set_first(const struct pool_set *set); /* then pool->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
 void pool_database_enter(struct pool_database *d); /* counts one more client */
 void pool_database_leave(struct pool_database *d);
@@ -177,56 +177,56 @@ void pool_set_give_place(struct pool_set *set, uint64_t now_us);
 bool pool_set_is_place_wanted(const struct pool_set *set); /* a pool could use the place of an idle one */
 
 /* Returns how many connections the pool has lent so far. */
-uint64_t pool_entry_checkouts(const struct pool_entry *entry);
-/* --- borrowing: the policy's functions, for servers instead of pool_conns --- */
-struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us);
+uint64_t pool_checkouts(const struct pool *pool);
+/* --- borrowing: the policy's functions, for servers instead of policy_conns --- */
+struct server *pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
-struct server *pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us);
-/* pool_ticket.needs for what depends on these (RISK_COMPILED). */
+struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
+/* policy_ticket.needs for what depends on these (RISK_COMPILED). */
 #define POOL_NEEDS(risk) ((uint8_t)((risk) >> 8))
-/* Returns whether this borrower may run anything on srv, which may be tied to another context: see pool_ops.suits. */
-bool pool_entry_suits(const struct server *srv, const struct pool_ticket *t);
+/* Returns whether this borrower may run anything on srv, which may be tied to another context: see policy_ops.suits. */
+bool pool_suits(const struct server *srv, const struct policy_ticket *t);
 /*
  * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
  * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
  */
-void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
+void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
-void pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
+void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 /* Returns which of RISK_COMPILED any SQL has in this pool. */
 static inline unsigned
-pool_entry_compiled(const struct pool_entry *entry)
+pool_compiled(const struct pool *pool)
 {
-	return database_code_compiled(&entry->database->code);
+	return database_code_compiled(&pool->database->code);
 }
-bool pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us); /* database_code.h */
+bool pool_has_sequences(const struct pool *pool, uint64_t now_us); /* database_code.h */
 /* A server of this pool has run DDL, or has committed it. */
-void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */
+void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions */
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
 
 /*
  * The login of a server has failed that no policy asked for: the log has it as PgBouncer's would, if it is in its
  * format. *told is what its client gets.
  */
-void pool_log_own_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *told);
 
 /* --- startup settings --- */
 /*
  * Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
- * borrow a server, apply them, and call pool_entry_learn_startup.
+ * borrow a server, apply them, and call pool_learn_startup.
  */
-struct image *pool_entry_find_startup(struct pool_entry *entry, const struct image *raw);
-int pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct image *resolved);
+struct image *pool_find_startup(struct pool *pool, const struct image *raw);
+int pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved);
 /* A client proved these keys: servers of this user may log in with them. */
-void pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct scram_keys *keys);
+void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
 /* A client proved this secret (plain or MD5), which is not in users_file: servers log in with it if there is no other.
  * It is copied. */
-void pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret);
+void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 
 /* What was learnt of how its servers log in, for another process: borrowed. *secret: NULL if there is none. */
-const struct scram_keys *pool_entry_secrets(const struct pool_entry *entry, const char **secret);
-void pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *keys, const char *secret); /* or NULL */
+const struct scram_keys *pool_secrets(const struct pool *pool, const char **secret);
+void pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret); /* or NULL */
 
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
@@ -238,10 +238,10 @@ void pool_set_scout(struct pool_set *set, uint64_t now_us);
  * itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns how many pools
  * are held. *is_again: some can't be held now, as they were a moment ago.
  */
-unsigned pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us,
+unsigned pool_set_hold_database(const struct pool *asking, const char *database, uint64_t holder, uint64_t now_us,
 				bool *is_again);
 void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
-void pool_hold_expire(struct pool_entry *e, uint64_t now_us); /* the set calls it at each tick */
+void pool_hold_expire(struct pool *e, uint64_t now_us); /* the set calls it at each tick */
 void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 /* New clients of this database are refused until it is enabled again; those that are there stay. */
@@ -260,6 +260,6 @@ void pool_set_close_all(struct pool_set *set, const char *database, enum recycle
  */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
 
-bool pool_is_same_cluster(const struct pool_entry *a, const struct pool_entry *b); /* by upstream_is_same_cluster() */
+bool pool_is_same_cluster(const struct pool *a, const struct pool *b); /* by upstream_is_same_cluster() */
 
 #endif

@@ -6,7 +6,7 @@
  *   pool_conns.c    the connections behind its policy
  *   pool_code.c     what its database's code could touch
  *
- * A server and its place in the policy are one object here (struct pooled): the policy sees its pool_conn, everybody
+ * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, everybody
  * else its server.
  */
 #ifndef PGWEIR_POOL_POOL_SET_STATE_H
@@ -20,14 +20,14 @@
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
-struct entry_box; /* pool_entry.c */
+struct pool_box; /* pool_entry.c */
 
 struct pooled {
-	struct pool_conn conn; /* must be first: the policy's pointer is ours */
+	struct policy_conn conn; /* must be first: the policy's pointer is ours */
 	struct server *srv;
-	struct pool_entry *entry;
+	struct pool *pool;
 	struct pool_target *target;
-	bool is_told; /* the policy knows that it is gone */
+	bool policy_knows; /* that it is gone */
 	bool is_logged; /* that it is closed: see pool_bouncer_log.c */
 	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
 	bool is_kept; /* ... and is lent like any other then */
@@ -45,14 +45,14 @@ struct pool_set {
 	struct config *config;
 	struct users *users;
 	struct tls_store *tls;
-	struct pool_budget *budget;
-	struct pool_limits limits;
-	struct pool_circuits circuits;
+	struct policy_budget *budget;
+	struct policy_limits limits;
+	struct policy_circuits circuits;
 	struct cluster_lives lives;
 	struct budget_member places; /* in budget, for servers that no policy lends */
 	uint32_t place_count;
-	struct entry_box *table;
-	struct pool_entry *first;
+	struct pool_box *table;
+	struct pool *first;
 	struct pool_databases databases;
 	struct pool_backends backends;
 	struct event *waker;
@@ -78,34 +78,34 @@ struct pool_user {
 };
 
 static inline struct pooled *
-pooled_of(struct pool_conn *conn)
+pooled_of(struct policy_conn *conn)
 {
 	return (struct pooled *)conn;
 }
 
 /* Returns whether this pool washes off what a client leaves in a session before another client gets the server. */
 static inline bool
-pool_entry_is_sealed(const struct pool_entry *entry)
+pool_is_sealed(const struct pool *pool)
 {
-	return entry->is_sealed;
+	return pool->is_sealed;
 }
 
 /* pool_bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. */
-void bouncer_log_reserve(const struct pool_entry *entry);
-void bouncer_log_open(const struct pool_entry *entry, const struct server *srv);
-void bouncer_log_end(const struct pool_entry *entry, const struct server *srv, const char *why);
-void bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+void bouncer_log_reserve(const struct pool *pool);
+void bouncer_log_open(const struct pool *pool, const struct server *srv);
+void bouncer_log_end(const struct pool *pool, const struct server *srv, const char *why);
+void bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			 const struct fail *why);
-void bouncer_log_unused(const struct pool_entry *entry, uint64_t now_us);
+void bouncer_log_unused(const struct pool *pool, uint64_t now_us);
 void bouncer_log_database(const struct pool_set *set,
 			  const char *database); /* a new one, of those that are not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
-void pool_tell_failure(struct pool_entry *entry, struct server *srv, enum connect_failure kind, const struct fail *why);
-void pool_tell_host(struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
-		    const struct fail *why); /* the next is tried */
-void pool_tell_outage(void *owner, const struct pool_outage *outage, const struct fail *why, uint64_t now_us);
+void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
+void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind,
+		   const struct fail *why); /* the next is tried */
+void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
 void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
@@ -114,16 +114,16 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /*
 /* pool_entry.c */
 /* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
  * longer configured. */
-int pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why);
-void pool_entry_free(struct pool_entry *entry);
+int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
+void pool_free(struct pool *pool);
 
 /* pool_conns.c */
-extern const struct pool_ops pool_policy_ops;
+extern const struct policy_ops pool_policy_ops;
 
 /* pool_code.c */
-const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* returns the query for srv, or NULL */
+const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */
 /* Returns whether the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
-bool pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t);
+bool pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
 

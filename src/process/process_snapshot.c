@@ -12,13 +12,13 @@
 #include <string.h>
 
 static void
-add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
+add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, uint64_t now_us)
 {
-	struct pool_counts n;
+	struct policy_counts n;
 	struct notify_counts heard;
 	struct server *srv;
 
-	pool_get_counts(e->policy, &n);
+	policy_get_counts(e->policy, &n);
 	notify_listeners_count(e, &heard);
 	p->listen_connections += heard.connections;
 	p->listening_clients += heard.subscribers;
@@ -73,7 +73,7 @@ count_pools(const struct weir *w)
 {
 	size_t n = 0;
 
-	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next)
 		n++;
 	return n;
 }
@@ -83,7 +83,7 @@ count_pools(const struct weir *w)
  * over their counters takes a good part of a millisecond. So each is copied once, into memory that was not zeroed.
  */
 static void
-copy_pool(struct snapshot_pool *to, const struct pool_entry *e)
+copy_pool(struct snapshot_pool *to, const struct pool *e)
 {
 	memset(to, 0, offsetof(struct snapshot_pool, counters));
 	to->counters = e->counters;
@@ -101,11 +101,11 @@ begin_other(struct snapshot_pool *to)
 
 /* Counters have those that are over. */
 static uint64_t
-outage_now_us(const struct pool_entry *e, uint64_t now_us)
+outage_now_us(const struct pool *e, uint64_t now_us)
 {
-	struct pool_counts n;
+	struct policy_counts n;
 
-	pool_get_counts(e->policy, &n);
+	policy_get_counts(e->policy, &n);
 	return n.outage.since_us > 0 && now_us > n.outage.since_us ? now_us - n.outage.since_us : 0;
 }
 
@@ -121,7 +121,7 @@ take_pools(struct weir *w, struct snapshot *s)
 		begin_other(&s->pools[max]);
 	s->pool_count = shown;
 	s->pools_aggregated = all > max ? all - max : 0;
-	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next, i++) {
+	for (struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next, i++) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
 
@@ -144,18 +144,18 @@ take_clients(struct weir *w, struct snapshot *s)
 	TAILQ_FOREACH(c, &w->clients.clients, all)
 	{
 		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
-		if (c->x.entry == NULL)
+		if (c->x.pool == NULL)
 			continue;
-		s->databases[c->x.entry->database->index].prepared_client += statements_count(&c->x);
+		s->databases[c->x.pool->database->index].prepared_client += statements_count(&c->x);
 		switch (client_activity(c)) {
 		case CLIENT_IS_IDLE:
-			s->pools[c->x.entry->index].clients[CLIENTS_IDLE]++;
+			s->pools[c->x.pool->index].clients[CLIENTS_IDLE]++;
 			break;
 		case CLIENT_IS_ACTIVE:
-			s->pools[c->x.entry->index].clients[CLIENTS_ACTIVE]++;
+			s->pools[c->x.pool->index].clients[CLIENTS_ACTIVE]++;
 			if (c->x.pins != 0) {
-				s->pools[c->x.entry->index].servers[SERVERS_PINNED]++;
-				s->pools[c->x.entry->index].servers[SERVERS_ACTIVE]--;
+				s->pools[c->x.pool->index].servers[SERVERS_PINNED]++;
+				s->pools[c->x.pool->index].servers[SERVERS_ACTIVE]--;
 			}
 			break;
 		default:
@@ -199,7 +199,7 @@ take_databases(struct weir *w, struct snapshot *s)
 		else
 			add_uint64s(&s->databases[max].counters, &d->counters, sizeof(d->counters));
 	}
-	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next) {
 		struct server *srv;
 
 		TAILQ_FOREACH(srv, &e->servers, all)

@@ -121,7 +121,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 	struct log_about about = { .event = "commit_checked",
 				   .client_id = x->ticket.id,
 				   .user = exchange_user(x),
-				   .database = x->entry->database->name,
+				   .database = x->pool->database->name,
 				   .application = exchange_application(x),
 				   .server_id = d->server_id,
 				   .server = d->server,
@@ -172,7 +172,7 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 		session_undo_reports(x, d->before);
 	if (why != NULL) {
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
-		report_error(x->entry, EO_PROXY, why->sqlstate);
+		report_error(x->pool, EO_PROXY, why->sqlstate);
 		if (d->is_partial)
 			told = *why;
 		else {
@@ -209,7 +209,7 @@ decided(struct commit_doubt *d, enum commit_fate fate, const char *reason)
 	struct exchange *x = d->x;
 	struct fail why;
 
-	x->entry->database->counters.commits_checked[fate - FATE_COMMITTED]++;
+	x->pool->database->counters.commits_checked[fate - FATE_COMMITTED]++;
 	log_fate(d, fate, reason);
 	if (fate == FATE_COMMITTED && !d->is_partial) {
 		answer(x, d, false, "COMMIT", NULL);
@@ -282,7 +282,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		decided(d, FATE_UNKNOWN, "its number was not known");
 	else {
 		d->is_asked = true;
-		fate_ask(x->entry, &d->question);
+		fate_ask(x->pool, &d->question);
 	}
 }
 
@@ -324,7 +324,7 @@ commit_check_refuse(struct exchange *x)
 	if (x->state != CL_IN_DOUBT)
 		client_step(x, CE_DOUBT);
 	client_step(x, CE_REFUSED);
-	x->entry->database->counters.commits_checked[CC_ROLLED_BACK]++;
+	x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
 	put_failure(FATE_ROLLED_BACK, "its COMMIT was not sent", &why);
 	stream_set_reading(&x->stream, true);
 	refuse_request(x, &why, RF_BACKEND_LOST);
@@ -339,7 +339,7 @@ commit_check_forget(struct exchange *x)
 		return;
 	x->rare->doubt = NULL;
 	if (d->is_asked)
-		fate_cancel(x->entry, &d->question);
+		fate_cancel(x->pool, &d->question);
 	image_unref(d->before);
 	free(d);
 }

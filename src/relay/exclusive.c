@@ -225,7 +225,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!s->may)
 		return;
 	auth_queries_step_aside(x->env->auth_queries, s->database);
-	count = pool_set_hold_database(x->entry, s->database, x->ticket.id, *x->env->now_us, &is_again);
+	count = pool_set_hold_database(x->pool, s->database, x->ticket.id, *x->env->now_us, &is_again);
 	if (count > 0 && !s->is_holding)
 		log_info(x->env->log,
 			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",

@@ -22,9 +22,8 @@ static bool
 is_open_client(const struct exchange *x)
 {
 	return x->state == CL_READY && x->replication == 0 && !x->is_session && !x->is_committing &&
-	       !x->is_rolled_back && x->listen == NULL && exchange_exclusive(x) == NULL &&
-	       x->entry->listeners == NULL && !image_has_prepared(x->image) && !statements_are_exposed(x) &&
-	       session_is_quiet(x);
+	       !x->is_rolled_back && x->listen == NULL && exchange_exclusive(x) == NULL && x->pool->listeners == NULL &&
+	       !image_has_prepared(x->image) && !statements_are_exposed(x) && session_is_quiet(x);
 }
 
 /* The other part. */

@@ -201,7 +201,7 @@ record_error(struct exchange *x, const struct seen_error *e)
 		if (x->srv->last_words == NULL && e->fields->message != NULL)
 			x->srv->last_words = strdup(e->fields->message);
 	}
-	report_error(x->entry, EO_SERVER, sqlstate);
+	report_error(x->pool, EO_SERVER, sqlstate);
 	return false;
 }
 

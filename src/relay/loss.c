@@ -217,7 +217,7 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 
 	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL)
 		return false;
-	target = x->entry->target->upstream->target;
+	target = x->pool->target->upstream->target;
 	own = image_get(x->image, "default_transaction_read_only");
 	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) && (own == NULL || strcmp(own, "on") != 0);
 }
@@ -306,11 +306,11 @@ loss_replay(struct exchange *x, struct server *srv)
 		client_step(x, CE_ANSWERED);
 	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
 	rare->replayed_request = x->requests_done + 1;
-	x->entry->counters.replays++;
+	x->pool->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
 	relay_unstall(x);
 	/* The other idle ones may have been told to end, too. */
-	pool_distrust(x->entry->policy, *x->env->now_us);
+	policy_distrust(x->pool->policy, *x->env->now_us);
 	resend_now(x, &srv->loan.sent.copy);
 }

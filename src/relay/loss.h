@@ -50,7 +50,7 @@ void loss_replay(struct exchange *x, struct server *srv);
 static inline bool
 loss_is_held(const struct exchange *x)
 {
-	return x->entry->settings.on_outage == OUTAGE_HOLD;
+	return x->pool->settings.on_outage == OUTAGE_HOLD;
 }
 
 #endif

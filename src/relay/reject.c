@@ -33,7 +33,7 @@ refusal_words(const struct exchange *x, const struct fail *why, struct fail *tol
 		char detail[FAIL_TEXT_MAX];
 
 		snprintf(detail, sizeof(detail), "%s", told->detail);
-		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->entry->database->name, x->entry->user, detail);
+		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->pool->database->name, x->pool->user, detail);
 	}
 }
 
@@ -56,8 +56,8 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	refusal_words(x, why, &told);
 	report_failure(x, &told, kind, NULL);
-	report_error(x->entry, EO_PROXY, told.sqlstate);
-	if (kind == RF_SHUTDOWN || x->entry->is_orphan || ends_as_with_pgbouncer(x, why, kind)) {
+	report_error(x->pool, EO_PROXY, told.sqlstate);
+	if (kind == RF_SHUTDOWN || x->pool->is_orphan || ends_as_with_pgbouncer(x, why, kind)) {
 		exchange_close(x, &told);
 		return;
 	}

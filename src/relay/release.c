@@ -27,11 +27,11 @@ release_give_back(struct exchange *x, struct server *srv)
 		relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
 	if (srv->is_closing || srv->ledger.is_doubtful) {
-		x->entry->counters.recycles[RR_DIRTY]++;
+		x->pool->counters.recycles[RR_DIRTY]++;
 		srv->borrower = NULL;
 		server_close(srv);
 	} else
-		pool_entry_return(srv, parts, *x->env->now_us);
+		pool_return(srv, parts, *x->env->now_us);
 	if (x->env->is_moving)
 		x->env->ops->released(x);
 }
@@ -56,9 +56,9 @@ relay_try_release(struct exchange *x)
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
 	    (!may_return(x, srv) && !replication_is_streaming(x))) /* a stream is never between two requests */
 		return;
-	if (x->is_session && !x->entry->is_orphan && !is_to_leave)
+	if (x->is_session && !x->pool->is_orphan && !is_to_leave)
 		return;
-	if (is_to_leave || x->entry->is_orphan)
+	if (is_to_leave || x->pool->is_orphan)
 		end_for_good(x);
 	else if (features_release(x))
 		release_give_back(x, srv);
@@ -94,17 +94,17 @@ leave_server(struct exchange *x, struct server *srv)
 	parts = session_seal(x);
 	x->srv = NULL;
 	if (srv->tx != 'I' || srv->ledger.count > 0)
-		x->entry->database->counters.transactions[TE_LOST]++;
+		x->pool->database->counters.transactions[TE_LOST]++;
 	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
 	if (x->is_in_relay || srv->is_closing || is_replaying || (x->body_left > 0 && !x->is_body_dropped)) {
 		if (srv->ledger.count > 0 && !is_replaying)
 			server_cancel(srv, 5000000, NULL, NULL);
-		x->entry->counters.recycles[RR_DIRTY]++;
+		x->pool->counters.recycles[RR_DIRTY]++;
 		srv->borrower = NULL;
 		server_close(srv);
 		return;
 	}
-	pool_entry_clean(srv, is_dirty, parts, *x->env->now_us);
+	pool_clean(srv, is_dirty, parts, *x->env->now_us);
 }
 
 /* Returns what is lost. */
@@ -125,7 +125,7 @@ relay_leave(struct exchange *x, const struct fail *why)
 
 	session_stop_lingering(x);
 	if (x->ticket.is_waiting)
-		pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
+		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
 	lost = end_request(x, why);
 	if (x->srv != NULL)
 		leave_server(x, x->srv);

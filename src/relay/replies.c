@@ -34,8 +34,8 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 	outbox_ref(&x->env->to_client, bytes, len);
 	srv->loan.bytes_to_client += len;
 	srv->loan.clock.has_passed = true;
-	x->entry->database->counters.bytes_out[NS_CLIENT] += len;
-	x->entry->database->counters.bytes_in[NS_SERVER] += len;
+	x->pool->database->counters.bytes_out[NS_CLIENT] += len;
+	x->pool->database->counters.bytes_in[NS_SERVER] += len;
 }
 
 /* In pool_mode = statement: the request has left a transaction open. */
@@ -60,7 +60,7 @@ ddl_is_over(struct exchange *x, bool is_done)
 	if (loan->has_ddl && !is_done)
 		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
 	else if (loan->has_changed_plans)
-		statement_home_renew(x->entry->home);
+		statement_home_renew(x->pool->home);
 	loan->has_ddl = loan->has_changed_plans = false;
 	loan->has_local_settings =
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
@@ -71,7 +71,7 @@ transaction_is_over(struct exchange *x, struct server *srv)
 {
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
-		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
+		pool_code_changed(x->pool, srv->loan.has_made_code);
 		srv->loan.has_changed_code = srv->loan.has_made_code = false;
 	}
 }
@@ -170,9 +170,9 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
-	if (e->sqlstate != NULL && x->entry != NULL && loss_of_primary(x, e->sqlstate)) {
+	if (e->sqlstate != NULL && x->pool != NULL && loss_of_primary(x, e->sqlstate)) {
 		srv->is_closing = srv->is_misplaced = true;
-		pool_distrust(x->entry->policy, *x->env->now_us);
+		policy_distrust(x->pool->policy, *x->env->now_us);
 	}
 	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
 	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
@@ -248,11 +248,11 @@ note_code(struct exchange *x, struct server *srv)
 	struct loan *loan = &srv->loan;
 	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
 			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspicion & SCAN_TEMP) == 0 &&
-			 database_code_minds_types(&x->entry->database->code));
+			 database_code_minds_types(&x->pool->database->code));
 
 	loan->has_changed_code = true;
 	loan->has_made_code = loan->has_made_code || has_made;
-	pool_entry_code_changed(x->entry, has_made);
+	pool_code_changed(x->pool, has_made);
 }
 
 /* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next loan. */
@@ -285,7 +285,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		ddl_is_over(x, true);
 		break;
 	case TAG_COMMIT_PREPARED:
-		statement_home_renew(x->entry->home);
+		statement_home_renew(x->pool->home);
 		break;
 	case TAG_ROLLBACK:
 		srv->loan.has_rolled_back = true;
@@ -301,7 +301,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_CHANGES_CODE) != 0)
 		note_code(x, srv);
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
-		pool_set_databases_changed(x->entry->set);
+		pool_set_databases_changed(x->pool->set);
 	return listen_complete(x, tag);
 }
 
@@ -348,7 +348,7 @@ is_of_operator(const struct exchange *x, struct server *srv, const char *value)
 {
 	bool sets_nothing = (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0;
 
-	if (x != NULL && x->entry != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
+	if (x != NULL && x->pool != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
 		srv->is_closing = srv->is_misplaced = true;
 	return srv->is_misplaced;
 }

@@ -90,7 +90,7 @@ needs_of(struct request_walk *w)
 		return RISK_COMPILED;
 	if (f.type == 'P') {
 		if (!fields_parse(body, f.body_len, &fields) ||
-		    (st = statement_peek(x->entry->home, fields.rest, fields.rest_len)) == NULL)
+		    (st = statement_peek(x->pool->home, fields.rest, fields.rest_len)) == NULL)
 			return RISK_COMPILED;
 		return session_needs(x, (const char *)st->bytes, st->query_len, session_risk_of(x, st));
 	}
@@ -104,10 +104,10 @@ needs_of(struct request_walk *w)
 static inline uint8_t
 ticket_needs(struct request_walk *w)
 {
-	const struct pool_entry *entry = w->x->entry;
+	const struct pool *pool = w->x->pool;
 
-	if (entry->tied_context == 0 ||
-	    (!entry->has_several_contexts && entry->tied_context == image_context(w->x->image)))
+	if (pool->tied_context == 0 ||
+	    (!pool->has_several_contexts && pool->tied_context == image_context(w->x->image)))
 		return POOL_NEEDS(RISK_COMPILED);
 	return POOL_NEEDS(needs_of(w));
 }
@@ -127,7 +127,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		walk_out_of_memory(x);
 		return -1;
 	}
-	if (srv->conn->is_choosy &&
+	if (srv->conn->needs_match &&
 	    session_meets_ties(x, w != NULL && session_differs_in_plans(x) ? needs_of(w) : RISK_COMPILED) < 0) {
 		walk_out_of_memory(x);
 		return -1;
@@ -147,16 +147,16 @@ note_wait(struct exchange *x, uint64_t connect_us)
 }
 
 static struct exchange *
-exchange_of(struct pool_ticket *t)
+exchange_of(struct policy_ticket *t)
 {
 	return (struct exchange *)((char *)t - offsetof(struct exchange, ticket));
 }
 
 static void
-on_grant(struct pool_conn *conn, struct pool_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_ticket *t)
 {
 	struct exchange *x = exchange_of(t);
-	struct server *srv = pool_entry_granted(conn, x, *x->env->now_us);
+	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
 	note_wait(x, x->ticket.connect_us);
 	client_step(x, CE_GRANTED);
@@ -169,7 +169,7 @@ on_grant(struct pool_conn *conn, struct pool_ticket *t)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
 {
 	struct exchange *x = exchange_of(t);
 
@@ -186,7 +186,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket 
 void
 relay_ticket(struct exchange *x)
 {
-	static const struct pool_ticket_ops ops = { on_grant, on_refuse };
+	static const struct policy_ticket_ops ops = { on_grant, on_refuse };
 
 	x->ticket.ops = &ops;
 	x->ticket.image = x->image;
@@ -199,7 +199,7 @@ relay_cancel_wait(struct exchange *x)
 
 	if (x->state != CL_IN_LINE)
 		return;
-	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
+	policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
 	note_wait(x, x->ticket.connect_us);
 	client_step(x, CE_REFUSED);
@@ -234,7 +234,7 @@ walk_borrow(struct request_walk *w)
 		return WALK_WAIT;
 	relay_ticket(x);
 	x->ticket.needs = ticket_needs(w);
-	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
+	srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		client_step(x, CE_NEED_SERVER);
 		session_yield(env);
@@ -342,7 +342,7 @@ look_for_notify(struct request_walk *w)
 	uint8_t type = w->m.type;
 	enum walk_result r;
 
-	if (x->entry->listeners == NULL || (type != 'Q' && type != 'P' && type != 'B'))
+	if (x->pool->listeners == NULL || (type != 'Q' && type != 'P' && type != 'B'))
 		return WALK_ON;
 	if (type == 'B' && !statements_pass_through(x)) {
 		if ((r = walk_read_bind(w)) != WALK_ON)
@@ -456,7 +456,7 @@ flush_to_server(struct exchange *x)
 
 	if (o->to == NULL)
 		return false;
-	x->entry->database->counters.bytes_out[NS_SERVER] += o->total;
+	x->pool->database->counters.bytes_out[NS_SERVER] += o->total;
 	return outbox_flush(o) < 0;
 }
 
@@ -500,8 +500,8 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	is_lost = flush_to_server(x);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
-	if (x->entry != NULL)
-		x->entry->database->counters.bytes_in[NS_CLIENT] += len;
+	if (x->pool != NULL)
+		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
 		exchange_close(x, w.has_why ? &w.why : NULL);
 		return;

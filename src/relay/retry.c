@@ -179,7 +179,7 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 		return false;
 	s->is_types_told = gone == 0 && s->is_failed_describe;
 	client_step(x, CE_RETRY);
-	x->entry->database->counters.statement_reruns++;
+	x->pool->database->counters.statement_reruns++;
 	return true;
 }
 

@@ -89,7 +89,7 @@ read_parse(struct exchange *x, struct request *m)
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
 	m->verdict = &m->own;
-	st = statement_peek(x->entry->home, m->parse.rest, m->parse.rest_len);
+	st = statement_peek(x->pool->home, m->parse.rest, m->parse.rest_len);
 	if (st != NULL) {
 		m->own = *(m->parse.name[0] == '\0' ? statement_verdict(st) : statement_parse_verdict(st));
 		return;
@@ -369,7 +369,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		return r;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	x->entry->database->counters.binds++;
+	x->pool->database->counters.binds++;
 	switch (features_request(x, &w->m)) {
 	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
@@ -413,7 +413,7 @@ see_named(struct exchange *x, struct request *m)
 		return fields_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
 			   ? features_request(x, m)
 			   : STATEMENT_FORWARD;
-	x->entry->database->counters.client_parses++;
+	x->pool->database->counters.client_parses++;
 	if (m->verdict == NULL)
 		return STATEMENT_FORWARD;
 	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);

@@ -138,16 +138,16 @@ note_sent(struct passport_office *o, const void *what, uint64_t id, struct state
 
 /* Pools are not freed while they have clients, and have none left when they are. */
 static uint32_t
-number_of_pool(struct passport_office *o, const struct pool_entry *entry)
+number_of_pool(struct passport_office *o, const struct pool *pool)
 {
-	const struct sent *s = find_sent(o, entry, 0);
+	const struct sent *s = find_sent(o, pool, 0);
 	const struct scram_keys *keys;
 	struct passport_pool p = { 0 };
 	struct buf b = { 0 };
 
 	if (s != NULL)
 		return s->number;
-	keys = pool_entry_secrets(entry, &p.secret);
+	keys = pool_secrets(pool, &p.secret);
 	if (p.secret == NULL)
 		p.secret = "";
 	if (keys->is_set) {
@@ -159,7 +159,7 @@ number_of_pool(struct passport_office *o, const struct pool_entry *entry)
 	if (b.bytes != NULL)
 		OPENSSL_cleanse(b.bytes, b.len);
 	buf_fini(&b);
-	note_sent(o, entry, 0, NULL, o->pools);
+	note_sent(o, pool, 0, NULL, o->pools);
 	return o->pools++;
 }
 
@@ -253,8 +253,8 @@ passport_write(struct passport_office *o, struct client *c, uint64_t number, str
 	struct exchange *x = &c->x;
 	struct writing w = { o, out };
 	struct passport p = { .number = number,
-			      .pool = number_of_pool(o, x->entry),
-			      .database = x->entry->database->name,
+			      .pool = number_of_pool(o, x->pool),
+			      .database = x->pool->database->name,
 			      .user = exchange_user(x),
 			      .connected_us = c->connected_us,
 			      .idle_since_us = x->ticket.idle_since_us,
@@ -400,9 +400,9 @@ find_statement(struct exchange *x, const struct passport_statement *p, const str
 	struct statement *st;
 
 	if (!p->is_shared || context == IMAGE_CONTEXT_NONE)
-		st = statement_new_unshared(x->entry->home, t->bytes, t->len, t->query_len);
+		st = statement_new_unshared(x->pool->home, t->bytes, t->len, t->query_len);
 	else
-		st = statement_get(x->entry->home, t->bytes, t->len, t->query_len, context);
+		st = statement_get(x->pool->home, t->bytes, t->len, t->query_len, context);
 	if (st != NULL && t->types_len > 0)
 		statement_learn_types(st, t->types, t->types_len);
 	return st;
@@ -458,25 +458,25 @@ static int
 take_place(struct passport_shelf *s, struct client *c, const struct passport *p, struct fail *why)
 {
 	struct client_env *env = c->env;
-	const struct shelf_pool *pool = &s->pools[p->pool];
-	struct pool_entry *entry;
+	const struct shelf_pool *learnt = &s->pools[p->pool];
+	struct pool *pool;
 
 	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user) < 0)
 		return fail_set(why, "53200", "no memory for its place in the limits");
-	entry = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
-	if (entry == NULL)
+	pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
+	if (pool == NULL)
 		return -1;
-	c->x.settings = pool_entry_settings(entry, p->user, *env->x.now_us);
+	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
 	if (c->x.settings->pool_mode == POOL_MODE_SESSION)
 		return fail_set(why, "0A000", "its pool has pool_mode = session now");
-	pool_entry_take_secrets(entry, pool->keys.is_set ? &pool->keys : NULL,
-				pool->secret[0] != '\0' ? pool->secret : NULL);
-	c->x.entry = entry;
-	entry->clients++;
-	pool_database_enter(entry->database);
+	pool_take_secrets(pool, learnt->keys.is_set ? &learnt->keys : NULL,
+			  learnt->secret[0] != '\0' ? learnt->secret : NULL);
+	c->x.pool = pool;
+	pool->clients++;
+	pool_database_enter(pool->database);
 	env->client_count++;
 	c->is_counted = true;
-	if (strcmp(p->user, entry->user) != 0)
+	if (strcmp(p->user, pool->user) != 0)
 		exchange_rare(&c->x)->user = xstrdup(p->user);
 	return 0;
 }

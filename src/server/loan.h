@@ -112,7 +112,7 @@ struct loan {
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
 	uint32_t skips; /* how many notices reported a missing object */
 	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
-	bool makes_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
+	bool next_row_is_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */

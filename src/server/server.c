@@ -175,7 +175,7 @@ server_fail(struct server *srv, const struct fail *why)
 }
 
 struct server *
-server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
+server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn, void *owner,
 	   uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us)
 {
 	struct server *srv = calloc(1, sizeof(*srv));

@@ -217,7 +217,7 @@ enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING
 
 struct server {
 	struct stream stream; /* must be first: see stream_ops */
-	struct pool_conn *conn; /* the pool's part, allocated by the owner */
+	struct policy_conn *conn; /* the pool's part, allocated by the owner */
 	struct grave grave;
 	const struct server_env *env;
 	const struct server_target *target;
@@ -294,7 +294,7 @@ struct server_secret {
  * grows; where hosts take turns, it says with which one to begin. only: the one of target->upstream->hosts that is
  * tried, whether it is its turn or not; NULL: each.
  */
-struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
+struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
 			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
 /* "db1:5432", or the path of a Unix socket. */
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);

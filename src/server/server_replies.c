@@ -38,7 +38,7 @@ static bool
 is_looked_into(const struct server *srv, uint8_t type)
 {
 	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' || type == 'N' ||
-	       (type == 'D' && srv->loan.makes_true) ||
+	       (type == 'D' && srv->loan.next_row_is_true) ||
 	       (type == 'D' && srv->ledger.count > 0 && is_read_by_us(ledger_head(&srv->ledger)->to));
 }
 
@@ -164,8 +164,8 @@ got_notice(struct walk *w, const uint8_t *body, size_t len)
 		return false;
 	pass_run(w);
 	digits = e.message + strcspn(e.message, "0123456789");
-	srv->loan.makes_true = srv->env->ops->no_such_pid(srv, (uint32_t)strtoul(digits, NULL, 10));
-	return srv->loan.makes_true;
+	srv->loan.next_row_is_true = srv->env->ops->no_such_pid(srv, (uint32_t)strtoul(digits, NULL, 10));
+	return srv->loan.next_row_is_true;
 }
 
 /* If the row after that warning is one boolean, passes true instead of false. */
@@ -175,7 +175,7 @@ made_true(struct walk *w, const uint8_t *body, size_t len)
 	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
 	const struct server_ops *ops = w->srv->env->ops;
 
-	w->srv->loan.makes_true = false;
+	w->srv->loan.next_row_is_true = false;
 	if (len != 7 || memcmp(body, text + FRAME_HEAD_LEN, 6) != 0 || (body[6] != 'f' && body[6] != 0))
 		return false;
 	pass_run(w);
@@ -255,7 +255,7 @@ inspect_notice(struct walk *w, struct reply *r)
 static void
 inspect_row(struct walk *w, struct reply *r)
 {
-	if (r->is_passed && w->srv->loan.makes_true)
+	if (r->is_passed && w->srv->loan.next_row_is_true)
 		r->is_passed = !made_true(w, r->body, r->body_len);
 	if (is_read_by_us((uint8_t)r->to))
 		got_row(w->srv, r->to, r->body, r->body_len, r->is_whole);
@@ -264,7 +264,7 @@ inspect_row(struct walk *w, struct reply *r)
 static void
 inspect_complete(struct walk *w, struct reply *r)
 {
-	w->srv->loan.makes_true = false;
+	w->srv->loan.next_row_is_true = false;
 	if (r->is_passed && r->body_len > 0 && r->body[r->body_len - 1] == 0)
 		r->is_passed = !got_complete(w, (const char *)r->body, r->body_len - 1);
 }
@@ -446,7 +446,7 @@ walk_plain(struct walk *w)
 	const uint8_t *p = w->p + w->at, *end = w->p + w->len;
 	struct frame f;
 
-	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f)) {
+	while (srv->borrower != NULL && !srv->loan.next_row_is_true && frame_whole(p, (size_t)(end - p), &f)) {
 		if (ledger_expects_result(&srv->ledger, f.type)) {
 			do
 				p += FRAME_HEAD_LEN + f.body_len;
@@ -465,7 +465,7 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 {
 	struct server *srv = w->srv;
 
-	if (f->type != 'D' || f->body_len <= avail || srv->borrower == NULL || srv->loan.makes_true ||
+	if (f->type != 'D' || f->body_len <= avail || srv->borrower == NULL || srv->loan.next_row_is_true ||
 	    !ledger_expects_row(&srv->ledger))
 		return false;
 	w->at += FRAME_HEAD_LEN + avail;

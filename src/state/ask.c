@@ -65,7 +65,7 @@ session_ask(struct exchange *x, unsigned parts)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
-	const struct code_answer *code = x->entry->database->code.answer;
+	const struct code_answer *code = x->pool->database->code.answer;
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
@@ -91,7 +91,7 @@ session_ask(struct exchange *x, unsigned parts)
 	s->is_probe_lost = false;
 	s->rows.len = 0;
 	s->row_count = 0;
-	x->entry->database->counters.probes++;
+	x->pool->database->counters.probes++;
 	return r;
 }
 

@@ -21,7 +21,7 @@ look_up(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
-	return database_code_look_up(&x->entry->database->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
+	return database_code_look_up(&x->pool->database->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
 				     st->query_len, st->bytes + text_len, st->len - text_len);
 }
 
@@ -30,14 +30,14 @@ session_risk_of(const struct exchange *x, struct statement *st)
 {
 	unsigned risk;
 
-	return database_code_knows_risk(&x->entry->database->code, *x->env->now_us, &st->risk, &risk) ? risk
-												      : look_up(x, st);
+	return database_code_knows_risk(&x->pool->database->code, *x->env->now_us, &st->risk, &risk) ? risk
+												     : look_up(x, st);
 }
 
 unsigned
 session_risk_of_all(const struct exchange *x)
 {
-	return database_code_risk_of_all(&x->entry->database->code, *x->env->now_us);
+	return database_code_risk_of_all(&x->pool->database->code, *x->env->now_us);
 }
 
 /* --- ties --- */
@@ -64,7 +64,7 @@ static void
 tie(struct exchange *x, unsigned risk)
 {
 	struct server_ties *ties = &x->srv->ties;
-	struct pool_entry *entry = x->entry;
+	struct pool *pool = x->pool;
 	bool is_whole = (risk & RISK_TYPES) != 0 && (risk & RISK_LYING) != 0;
 	uint32_t context = image_context(x->image);
 
@@ -77,9 +77,9 @@ tie(struct exchange *x, unsigned risk)
 	if (!server_ties_suit(ties, x->ticket.id, x->image, is_whole))
 		x->srv->loan.is_mixed = true;
 	server_tie_types(ties, x->ticket.id, x->image, is_whole);
-	entry->has_several_contexts =
-	    entry->has_several_contexts || is_whole || (entry->tied_context != 0 && entry->tied_context != context);
-	entry->tied_context = context;
+	pool->has_several_contexts =
+	    pool->has_several_contexts || is_whole || (pool->tied_context != 0 && pool->tied_context != context);
+	pool->tied_context = context;
 }
 
 __attribute__((noinline)) static void
@@ -107,7 +107,7 @@ session_note_run(struct exchange *x, unsigned risk)
 inline unsigned
 session_risk_of_loan(struct exchange *x)
 {
-	const struct database_code *code = &x->entry->database->code;
+	const struct database_code *code = &x->pool->database->code;
 	const struct loan *l = &x->srv->loan;
 
 	if ((*x->env->now_us >= code->believed_until_us || code->replaced_us > l->lent_us) && l->has_run)
@@ -134,7 +134,7 @@ unsigned
 session_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
-	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_types(&x->entry->database->code);
+	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_types(&x->pool->database->code);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 
 	bool is_mixed =
@@ -232,8 +232,7 @@ renew_plans(struct exchange *x)
 bool
 session_differs_in_plans(const struct exchange *x)
 {
-	return exchange_is_followed(x) && pool_entry_compiled(x->entry) != 0 &&
-	       !server_ties_plan(&x->srv->ties, x->image);
+	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_ties_plan(&x->srv->ties, x->image);
 }
 
 int
@@ -241,7 +240,7 @@ session_meets_ties(struct exchange *x, unsigned needs)
 {
 	struct loan *l = &x->srv->loan;
 
-	l->is_unsuited = exchange_is_followed(x) && !pool_entry_suits(x->srv, &x->ticket);
+	l->is_unsuited = exchange_is_followed(x) && !pool_suits(x->srv, &x->ticket);
 	if (!session_differs_in_plans(x))
 		return 0;
 	if (needs != 0)

@@ -47,12 +47,12 @@ static bool
 may_linger(const struct exchange *x)
 {
 	const struct loan_followed *f = &x->srv->loan.followed;
-	uint64_t limit_us = pool_keep_us(x->entry->policy, x->srv->conn, *x->env->now_us);
+	uint64_t limit_us = policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us);
 
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS ||
-	    x->env->is_moving || x->env->is_draining || x->entry->is_orphan || x->srv->loan.is_unsuited)
+	    x->env->is_moving || x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
-	if (pool_is_wanted(x->entry->policy))
+	if (policy_is_wanted(x->pool->policy))
 		limit_us = min_us(limit_us, f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US);
 	return *x->env->now_us - f->since_us < limit_us;
 }
@@ -94,7 +94,7 @@ session_lingers(struct exchange *x)
 	if (!srv->is_lingering)
 		TAILQ_INSERT_TAIL(&x->env->lingering, srv, lingering);
 	srv->is_lingering = true;
-	if (pool_is_wanted(x->entry->policy))
+	if (policy_is_wanted(x->pool->policy))
 		look_again(x->env);
 	return true;
 }
@@ -115,7 +115,7 @@ session_linger_tick(struct exchange_env *env)
 		struct exchange *x = srv->borrower;
 
 		if (may_linger(x)) {
-			if (pool_is_wanted(x->entry->policy))
+			if (policy_is_wanted(x->pool->policy))
 				look_again(env);
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
@@ -194,7 +194,7 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 	const struct loan *loan = &x->srv->loan;
 
 	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspicion == 0 &&
-	       !loan->has_changed_code && !pool_entry_has_sequences(x->entry, *x->env->now_us);
+	       !loan->has_changed_code && !pool_has_sequences(x->pool, *x->env->now_us);
 }
 
 /* But for a ROLLBACK of the extended protocol, whose Sync is still to come. */
@@ -253,7 +253,7 @@ session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, siz
 {
 	struct loan_followed *f = &x->srv->loan.followed;
 	struct sequence_habits *habits = x->env->habits;
-	bool is_wanted = pool_is_wanted(x->entry->policy), is_question = (flags & SCAN_SEQUENCE) != 0;
+	bool is_wanted = policy_is_wanted(x->pool->policy), is_question = (flags & SCAN_SEQUENCE) != 0;
 
 	if (!exchange_is_followed(x) || writes_without_sequences(x, flags))
 		return;

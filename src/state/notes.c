@@ -18,7 +18,7 @@ void
 session_audit(struct exchange *x, uint32_t flags)
 {
 	if (x->settings->session_state == SESSION_WARN)
-		audit_note(x->env->audit, x->entry->database->name, exchange_user(x), exchange_application(x), flags,
+		audit_note(x->env->audit, x->pool->database->name, exchange_user(x), exchange_application(x), flags,
 			   *x->env->now_us);
 }
 
@@ -75,7 +75,7 @@ session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 static bool
 is_reported(const struct exchange *x, const char *name)
 {
-	return x->entry->baseline != NULL && image_get(x->entry->baseline, name) != NULL;
+	return x->pool->baseline != NULL && image_get(x->pool->baseline, name) != NULL;
 }
 
 /* Notes the name of a custom setting: if the effect can't be believed, the probe must ask for it by name. */

@@ -102,34 +102,34 @@ refuse_pins(struct exchange *x)
 	parts = session_seal(x);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
-	pool_entry_clean(srv, true, parts, *x->env->now_us);
+	pool_clean(srv, true, parts, *x->env->now_us);
 }
 
 /* Each reason is told once a minute for each pool, as an application may do the same on each of its connections. */
 static void
 log_pins(struct exchange *x, unsigned added)
 {
-	struct pool_entry *entry = x->entry;
+	struct pool *pool = x->pool;
 	enum log_level level = x->settings->session_state == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 	uint64_t now_us = *x->env->now_us;
 	char reasons[160], others[64] = "";
 
-	if (entry->pins_told == 0 || now_us - entry->pins_told_us >= TOLD_EVERY_US) {
-		if (entry->pins_untold > 0)
+	if (pool->pins_told == 0 || now_us - pool->pins_told_us >= TOLD_EVERY_US) {
+		if (pool->pins_untold > 0)
 			snprintf(others, sizeof(others), "; so did %" PRIu32 " others since the last such line",
-				 entry->pins_untold);
-		entry->pins_told = 0;
-		entry->pins_untold = 0;
-		entry->pins_told_us = now_us;
+				 pool->pins_untold);
+		pool->pins_told = 0;
+		pool->pins_untold = 0;
+		pool->pins_told_us = now_us;
 	}
-	if ((added & ~(unsigned)entry->pins_told) == 0) {
-		entry->pins_untold++;
+	if ((added & ~(unsigned)pool->pins_told) == 0) {
+		pool->pins_untold++;
 		level = LOG_LEVEL_DEBUG;
 	}
-	entry->pins_told |= (uint8_t)added;
+	pool->pins_told |= (uint8_t)added;
 	log_write(x->env->log, level,
 		  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s%s",
-		  (unsigned long long)x->ticket.id, entry->database->name, exchange_user(x), exchange_application(x),
+		  (unsigned long long)x->ticket.id, pool->database->name, exchange_user(x), exchange_application(x),
 		  x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)), others);
 }
 
@@ -141,7 +141,7 @@ session_set_pins(struct exchange *x, unsigned pins)
 	x->pins = (uint8_t)pins;
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if (added & 1u << i)
-			x->entry->counters.pins[i]++;
+			x->pool->counters.pins[i]++;
 	if (added & ~x->session->logged_pins) {
 		x->session->logged_pins |= added;
 		log_pins(x, added);

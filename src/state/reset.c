@@ -21,7 +21,7 @@ session_has_startup(const struct exchange *x, const struct image_setting *startu
 
 	if (startup->kind == IMAGE_OTHER)
 		return true;
-	own = x->entry->baseline == NULL ? NULL : image_get(x->entry->baseline, startup->name);
+	own = x->pool->baseline == NULL ? NULL : image_get(x->pool->baseline, startup->name);
 	return startup->kind == IMAGE_REPORTED && (own == NULL || strcmp(own, startup->value) != 0);
 }
 

@@ -124,7 +124,7 @@ static int
 put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, struct buf *b)
 {
 	message_parse(b, n->name, n->st->bytes, n->st->len);
-	x->entry->database->counters.server_parses++;
+	x->pool->database->counters.server_parses++;
 	return ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
 }
 
@@ -266,7 +266,7 @@ make_called(struct exchange *x, const struct request *m, struct buf *b)
 static bool
 is_possible(const struct exchange *x, bool is_look)
 {
-	return !statements_pass_through(x) && exchange_is_followed(x) && x->entry->settings.prepared_statements > 0 &&
+	return !statements_pass_through(x) && exchange_is_followed(x) && x->pool->settings.prepared_statements > 0 &&
 	       x->srv->tx != 'E' && (x->srv->is_synced || !is_look);
 }
 

@@ -310,8 +310,8 @@ client_statement_refresh(struct exchange *x, struct client_statement *n)
 
 	if (old == NULL)
 		return 0;
-	if (old->home != x->entry->home) { /* the pool leads to another database since a reload */
-		n->st = statement_get(x->entry->home, old->bytes, old->len, old->query_len, old->context);
+	if (old->home != x->pool->home) { /* the pool leads to another database since a reload */
+		n->st = statement_get(x->pool->home, old->bytes, old->len, old->query_len, old->context);
 		if (n->st == NULL) {
 			n->st = old;
 			return -1;
@@ -335,7 +335,7 @@ client_statement_renew(struct exchange *x, struct client_statement *n, bool open
 	}
 	memcpy(bytes, old->bytes, len);
 	statement_renew(old);
-	fresh = statement_get(x->entry->home, bytes, len, old->query_len, old->context);
+	fresh = statement_get(x->pool->home, bytes, len, old->query_len, old->context);
 	free(bytes);
 	if (fresh == NULL)
 		return;

@@ -70,11 +70,11 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 	size_t query_len = f->query_len;
 
 	if (!session_statement_context(x, v, context))
-		return statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len);
+		return statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len);
 	if (x->settings->statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len) {
-		st = statement_get(x->entry->home, f->rest, f->rest_len, query_len, *context);
+		st = statement_get(x->pool->home, f->rest, f->rest_len, query_len, *context);
 		if (st != NULL)
 			statement_take_verdict(st, v);
 		return st;
@@ -82,7 +82,7 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(x->entry->home, b.bytes, b.len, query_len, *context);
+		st = statement_get(x->pool->home, b.bytes, b.len, query_len, *context);
 	buf_fini(&b);
 	return st;
 }
@@ -153,7 +153,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	if (!statements_have_room(x, f))
 		return refuse_parse(x);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
-	st = x->srv->tx == 'E' ? statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len)
+	st = x->srv->tx == 'E' ? statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len)
 			       : statement_of(x, f, v, &context);
 	if (st == NULL)
 		return STATEMENT_FAILED;
@@ -169,10 +169,10 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	if (exposed_takes(x, n->st))
 		r = exposed_parse(x, n);
 	else if (there == STATEMENT_THERE) {
-		x->entry->database->counters.statement_hits++;
+		x->pool->database->counters.statement_hits++;
 		r = client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 	} else {
-		x->entry->database->counters.statement_misses++;
+		x->pool->database->counters.statement_misses++;
 		r = parse_on_server(x, n);
 	}
 	client_statement_unref(n);
@@ -187,7 +187,7 @@ statements_parse(struct exchange *x, struct request *m)
 
 	if (f->name[0] == '\0')
 		return unnamed_parse(x, f, m->message, m->total);
-	if (x->entry->settings.prepared_statements == 0)
+	if (x->pool->settings.prepared_statements == 0)
 		return session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
 	n = client_statement_find(x, f->name);
 	if (client_statement_is_unsettled(x, n))
@@ -251,7 +251,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	struct client_statement *n;
 	uint32_t context;
 
-	if (statements_pass_through(x) || x->entry->settings.prepared_statements == 0 || m->verdict == NULL ||
+	if (statements_pass_through(x) || x->pool->settings.prepared_statements == 0 || m->verdict == NULL ||
 	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL)
 		return false;
 	if (!statements_have_room(x, f))
@@ -259,7 +259,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	st = statement_of(x, f, m->verdict, &context);
 	if (st == NULL)
 		return false;
-	if (st->valid_pool != x->entry || st->valid_image != x->image) {
+	if (st->valid_pool != x->pool || st->valid_image != x->image) {
 		statement_unref(st);
 		return false;
 	}
@@ -268,7 +268,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 		return false;
 	n->is_pending = false;
 	client_statement_unref(n);
-	x->entry->database->counters.client_parses++;
-	x->entry->database->counters.statement_hits++;
+	x->pool->database->counters.client_parses++;
+	x->pool->database->counters.statement_hits++;
 	return true;
 }

@@ -78,7 +78,7 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);
 	outbox_copy(&x->env->to_server, st->bytes, st->len);
-	x->entry->database->counters.server_parses++;
+	x->pool->database->counters.server_parses++;
 }
 
 static int
@@ -106,10 +106,10 @@ statement_evict(struct exchange *x)
 	uint64_t id;
 	int r = 0;
 
-	while (r == 0 && srv->statements.count >= x->entry->settings.prepared_statements &&
+	while (r == 0 && srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
 		r = close_on_server(x, id);
-		x->entry->database->counters.statement_evictions++;
+		x->pool->database->counters.statement_evictions++;
 	}
 	return r;
 }
@@ -155,8 +155,8 @@ fit_context(struct exchange *x, struct client_statement *n)
 	is_shared = is_shared && session_statement_context(x, v, &context);
 	if (is_shared && context == st->context)
 		return 0;
-	n->st = is_shared ? statement_get(x->entry->home, st->bytes, st->len, st->query_len, context)
-			  : statement_new_unshared(x->entry->home, st->bytes, st->len, st->query_len);
+	n->st = is_shared ? statement_get(x->pool->home, st->bytes, st->len, st->query_len, context)
+			  : statement_new_unshared(x->pool->home, st->bytes, st->len, st->query_len);
 	if (n->st == NULL) {
 		n->st = st;
 		return -1;
@@ -210,7 +210,7 @@ parse_again(struct exchange *x, const struct client_statement *n)
 __attribute__((noinline)) static enum statement_step
 prepare_there(struct exchange *x, struct client_statement *n)
 {
-	x->entry->database->counters.statement_misses++;
+	x->pool->database->counters.statement_misses++;
 	x->srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
 	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
 		return STATEMENT_FAILED;
@@ -229,7 +229,7 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 	}
 	switch (presence) {
 	case STATEMENT_THERE:
-		x->entry->database->counters.statement_hits++;
+		x->pool->database->counters.statement_hits++;
 		return STATEMENT_DONE;
 	case STATEMENT_UNSURE:
 		return STATEMENT_HOLD;
@@ -338,7 +338,7 @@ bind_there(struct exchange *x, struct request *m)
 	const struct statement *st = m->named->st;
 
 	loan_keep_request(&x->srv->loan);
-	x->entry->database->counters.statement_hits++;
+	x->pool->database->counters.statement_hits++;
 	if (push_bind(x, m->named) < 0)
 		return STATEMENT_FAILED;
 	if (m->names.portal[0] == '\0')
@@ -430,7 +430,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		return STATEMENT_FAILED;
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	if (n != NULL && is_there_as_told(x, n)) {
-		x->entry->database->counters.binds++;
+		x->pool->database->counters.binds++;
 		return bind_there(x, m);
 	}
 	if (n != NULL && (step = stand_in_bind(x, m)) != STATEMENT_FORWARD)
@@ -440,7 +440,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
 	if (step != STATEMENT_DONE)
 		return step;
-	x->entry->database->counters.binds++;
+	x->pool->database->counters.binds++;
 	if (n != NULL)
 		return bind_named(x, m);
 	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
@@ -523,7 +523,7 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 {
 	enum statement_step step = statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
 
-	x->entry->database->counters.server_parses++;
+	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
 	row_shape_asked(n);
 	n->is_asking_anew = true;

@@ -160,7 +160,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 		return STATEMENT_FAILED;
 	if (!has_room(x, f))
 		return parse_there_alone(x, f, message, len);
-	if ((st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
+	if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 		return STATEMENT_FAILED;
 	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
 		statement_unref(st);
@@ -196,7 +196,7 @@ get_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 
 	if (!fields_parse(body, len, &f) || f.name[0] != '\0' || statements_own(x) == NULL || !has_room(x, &f))
 		return NULL;
-	return statement_get(x->entry->home, f.rest, f.rest_len, f.query_len, 0);
+	return statement_get(x->pool->home, f.rest, f.rest_len, f.query_len, 0);
 }
 
 inline struct statement *
@@ -218,7 +218,7 @@ statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 int
 statements_take_unnamed(struct exchange *x, struct statement *st)
 {
-	x->entry->database->counters.client_parses++;
+	x->pool->database->counters.client_parses++;
 	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
 		statement_unref(st);
 		return -1;

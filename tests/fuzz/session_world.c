@@ -336,10 +336,10 @@ check_counts(const struct weir *w)
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
 	must(w->is_ending || pool_set_is_quiet(w->pools, NULL));
-	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
-		struct pool_counts counts;
+	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+		struct policy_counts counts;
 
-		pool_get_counts(e->policy, &counts);
+		policy_get_counts(e->policy, &counts);
 		must(e->clients == 0 && e->database->clients == 0 && counts.waiting == 0);
 		must(w->is_ending || counts.lent == 0);
 	}

@@ -345,12 +345,12 @@ check_limits(struct sim *s)
 	const struct weir *w = s->world.weir;
 	unsigned allowed = 0, servers = count_servers(s);
 
-	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next)
 		allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
 	allowed += s->profile.has_listen ? w->clients.client_count + 3 : 0; /* listeners */
 	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && allowed > 1)
 		allowed = 1;
-	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next)
 		allowed += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
 	if (servers > allowed)
 		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed);

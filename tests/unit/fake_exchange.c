@@ -76,7 +76,7 @@ exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uin
 const char *
 exchange_user(const struct exchange *x)
 {
-	return x->entry->user;
+	return x->pool->user;
 }
 
 const char *
@@ -104,9 +104,9 @@ report_request_begins(struct exchange *x, struct server *srv)
 }
 
 void
-report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
+report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 {
-	(void)entry;
+	(void)pool;
 	(void)origin;
 	(void)sqlstate;
 }
@@ -294,15 +294,15 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	fake->env.images = fake->images;
 	fake->server_env.now_us = &fake->now_us;
 	fake->server_env.images = fake->images;
-	fake->entry.database = &fake->database;
-	snprintf(fake->entry.user, sizeof(fake->entry.user), "u");
-	fake->entry.settings.prepared_statements = 100;
-	fake->entry.settings.max_statement_size = 4096;
-	fake->entry.settings.session_state = SESSION_TRACK;
-	fake->entry.home = statement_home_get(fake->store, "home");
+	fake->pool.database = &fake->database;
+	snprintf(fake->pool.user, sizeof(fake->pool.user), "u");
+	fake->pool.settings.prepared_statements = 100;
+	fake->pool.settings.max_statement_size = 4096;
+	fake->pool.settings.session_state = SESSION_TRACK;
+	fake->pool.home = statement_home_get(fake->store, "home");
 	x->env = &fake->env;
-	x->entry = &fake->entry;
-	x->settings = &fake->entry.settings;
+	x->pool = &fake->pool;
+	x->settings = &fake->pool.settings;
 	x->stream.fd = -1;
 	x->ticket.id = 7;
 	x->told_pid = 77;
@@ -326,7 +326,7 @@ fake_end(void)
 	close_server();
 	image_unref(fake->x.image);
 	image_unref(fake->x.startup);
-	statement_home_unref(fake->entry.home);
+	statement_home_unref(fake->pool.home);
 	statement_store_free(fake->store);
 	image_store_free(fake->images);
 	buf_fini(&fake->message);

@@ -17,7 +17,7 @@ struct fake_exchange {
 	struct exchange_ops ops;
 	struct server srv;
 	struct server_env server_env;
-	struct pool_entry entry;
+	struct pool pool;
 	struct pool_database database;
 	struct config config;
 	struct image_store *images;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static int
-number_of(const struct fake *f, const struct pool_conn *conn)
+number_of(const struct fake *f, const struct policy_conn *conn)
 {
 	return conn == NULL ? -1 : (int)(conn - f->conns);
 }
@@ -18,23 +18,23 @@ on_open(void *owner, uint64_t now_us, struct fail *why)
 	if (f->cannot_open)
 		return fail_set(why, "08001", "no descriptor left");
 	cr_assert_lt(f->opened, FAKE_CONNS);
-	pool_conn_opening(f->p, &f->conns[f->opened++], now_us);
+	policy_conn_opening(f->p, &f->conns[f->opened++], now_us);
 	return 0;
 }
 
 static void
-on_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+on_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
 	struct fake *f = owner;
 
 	(void)reason;
 	f->closed_which[f->closed++] = number_of(f, conn);
 	if (!f->is_slow_to_close)
-		pool_conn_gone(f->p, conn, false, f->now);
+		policy_conn_gone(f->p, conn, false, f->now);
 }
 
 static void
-on_ping(void *owner, struct pool_conn *conn)
+on_ping(void *owner, struct policy_conn *conn)
 {
 	struct fake *f = owner;
 
@@ -50,7 +50,7 @@ on_wake(void *owner, uint64_t at_us)
 }
 
 static void
-on_grant(struct pool_conn *conn, struct pool_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_ticket *t)
 {
 	struct fake_client *c = (struct fake_client *)t;
 
@@ -64,7 +64,7 @@ on_grant(struct pool_conn *conn, struct pool_ticket *t)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
 {
 	struct fake_client *c = (struct fake_client *)t;
 
@@ -75,24 +75,24 @@ on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket 
 		c->then(c);
 }
 
-static const struct pool_ticket_ops ticket_ops = { on_grant, on_refuse };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
 
 /* The number of a client is its id; a choosy connection is for those whose image is its own. */
 static bool
-on_suits(void *owner, const struct pool_conn *conn, const struct pool_ticket *t)
+on_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket *t)
 {
 	(void)owner;
 	return conn->image == t->image;
 }
 
-static const struct pool_ops ops = {
+static const struct policy_ops ops = {
 	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .suits = on_suits
 };
 
-struct pool_settings
+struct policy_settings
 fake_settings(uint32_t size, uint32_t overflow)
 {
-	return (struct pool_settings){
+	return (struct policy_settings){
 		.pool_size = size,
 		.max_overflow = overflow,
 		.timeout_us = 30 * S,
@@ -103,7 +103,7 @@ fake_settings(uint32_t size, uint32_t overflow)
 }
 
 void
-fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budget *budget)
+fake_init(struct fake *f, const struct policy_settings *settings, struct policy_budget *budget)
 {
 	memset(f, 0, sizeof(*f));
 	f->now = 1000 * S;
@@ -111,9 +111,9 @@ fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budg
 		struct fake_client *c = &f->clients[i];
 
 		c->fake = f;
-		c->ticket = (struct pool_ticket){ .ops = &ticket_ops };
+		c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
 	}
-	f->p = pool_new(settings, &ops, f, budget, &f->counters, 42, f->now);
+	f->p = policy_new(settings, &ops, f, budget, &f->counters, 42, f->now);
 	cr_assert_not_null(f->p);
 }
 
@@ -123,12 +123,12 @@ fake_fini(struct fake *f)
 	f->is_slow_to_close = false;
 	for (int i = 0; i < FAKE_CLIENTS; i++) {
 		f->clients[i].then = NULL;
-		pool_cancel(f->p, &f->clients[i].ticket, f->now);
+		policy_cancel(f->p, &f->clients[i].ticket, f->now);
 	}
-	pool_close_all(f->p, RR_SHUTDOWN, f->now);
+	policy_close_all(f->p, RR_SHUTDOWN, f->now);
 	for (int i = 0; i < f->opened; i++)
-		pool_conn_gone(f->p, &f->conns[i], false, f->now);
-	pool_free(f->p);
+		policy_conn_gone(f->p, &f->conns[i], false, f->now);
+	policy_free(f->p);
 }
 
 bool
@@ -138,7 +138,7 @@ fake_borrow_image(struct fake *f, int i, const void *image)
 
 	c->grants = c->refusals = 0;
 	c->ticket.image = image;
-	c->conn = pool_borrow(f->p, &c->ticket, f->now);
+	c->conn = policy_borrow(f->p, &c->ticket, f->now);
 	return c->conn != NULL;
 }
 
@@ -151,11 +151,11 @@ fake_borrow(struct fake *f, int i)
 void
 fake_return(struct fake *f, int i)
 {
-	struct pool_conn *conn = f->clients[i].conn;
+	struct policy_conn *conn = f->clients[i].conn;
 
 	cr_assert_not_null(conn, "client %d has nothing to return", i);
 	f->clients[i].conn = NULL;
-	pool_return(f->p, conn, f->now);
+	policy_return(f->p, conn, f->now);
 }
 
 int
@@ -167,7 +167,7 @@ fake_holds(const struct fake *f, int i)
 void
 fake_opened(struct fake *f, int conn)
 {
-	pool_conn_opened(f->p, &f->conns[conn], f->now);
+	policy_conn_opened(f->p, &f->conns[conn], f->now);
 }
 
 void
@@ -179,7 +179,7 @@ fake_failed(struct fake *f, int conn, enum connect_failure kind, bool is_fatal)
 		fail_set(&why, "53300", "sorry, too many clients already");
 	else
 		fail_set(&why, "08001", "connection refused");
-	pool_conn_failed(f->p, &f->conns[conn], kind, is_fatal, &why, f->now);
+	policy_conn_failed(f->p, &f->conns[conn], kind, is_fatal, &why, f->now);
 }
 
 void
@@ -208,16 +208,16 @@ fake_at(struct fake *f, uint64_t now)
 	while (f->due != 0 && f->due <= now) {
 		if (f->due > f->now)
 			f->now = f->due;
-		f->due = pool_tick(f->p, f->now);
+		f->due = policy_tick(f->p, f->now);
 	}
 	f->now = now;
 }
 
-struct pool_counts
+struct policy_counts
 fake_counts(const struct fake *f)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(f->p, &counts);
+	policy_get_counts(f->p, &counts);
 	return counts;
 }

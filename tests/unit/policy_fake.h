@@ -16,9 +16,9 @@
 struct fake;
 
 struct fake_client {
-	struct pool_ticket ticket; /* first */
+	struct policy_ticket ticket; /* first */
 	struct fake *fake;
-	struct pool_conn *conn; /* what it holds; NULL: nothing */
+	struct policy_conn *conn; /* what it holds; NULL: nothing */
 	int grants, refusals;
 	struct fail why;
 	enum request_failure kind;
@@ -26,10 +26,10 @@ struct fake_client {
 };
 
 struct fake {
-	struct pool *p;
+	struct policy *p;
 	struct pool_counters counters;
-	uint64_t now, due; /* due: when pool_tick is to be called; 0: never */
-	struct pool_conn conns[FAKE_CONNS];
+	uint64_t now, due; /* due: when policy_tick is to be called; 0: never */
+	struct policy_conn conns[FAKE_CONNS];
 	int opened, closed, pinged; /* how many were asked for so far */
 	int closed_which[FAKE_LOG], pinged_which[FAKE_LOG]; /* numbers of connections, in order */
 	bool cannot_open, is_slow_to_close;
@@ -37,8 +37,8 @@ struct fake {
 	struct fake_client clients[FAKE_CLIENTS];
 };
 
-struct pool_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
-void fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budget *budget);
+struct policy_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
+void fake_init(struct fake *f, const struct policy_settings *settings, struct policy_budget *budget);
 void fake_fini(struct fake *f); /* closes all; nothing may be left then */
 
 /* Client number i borrows; true: got one at once. */
@@ -49,8 +49,8 @@ int fake_holds(const struct fake *f, int i); /* number of its connection; -1: no
 void fake_opened(struct fake *f, int conn); /* it logged in */
 void fake_failed(struct fake *f, int conn, enum connect_failure kind, bool is_fatal);
 void fake_fill(struct fake *f, int from, int n); /* clients from.. borrow, and get what is opened for them */
-void fake_at(struct fake *f, uint64_t now); /* that time comes; pool_tick is called each time it is due */
-uint64_t fake_next(const struct fake *f); /* when pool_tick is due next; 0: never */
-struct pool_counts fake_counts(const struct fake *f);
+void fake_at(struct fake *f, uint64_t now); /* that time comes; policy_tick is called each time it is due */
+uint64_t fake_next(const struct fake *f); /* when policy_tick is due next; 0: never */
+struct policy_counts fake_counts(const struct fake *f);
 
 #endif

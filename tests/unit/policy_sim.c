@@ -82,7 +82,7 @@ hand_over(struct sim_conn *sc, struct sim_client *c)
 }
 
 static void
-on_grant(struct pool_conn *conn, struct pool_ticket *t)
+on_grant(struct policy_conn *conn, struct policy_ticket *t)
 {
 	struct sim_client *c = (struct sim_client *)t;
 	struct sim_conn *sc = (struct sim_conn *)conn;
@@ -90,7 +90,7 @@ on_grant(struct pool_conn *conn, struct pool_ticket *t)
 	struct sim *s = sp->sim;
 
 	tell(s, "grant: client %d gets %p", (int)(c - s->clients), (void *)sc);
-	SIM_HOLDS(s, !s->in_borrow, "on_grant from within pool_borrow or pool_cancel");
+	SIM_HOLDS(s, !s->in_borrow, "on_grant from within policy_borrow or policy_cancel");
 	SIM_HOLDS(s, c->state == CL_WAITING, "on_grant for one who does not wait");
 	SIM_HOLDS(s, sp->line_len > 0 && sp->line[0] == c, "pool %u: one was overtaken", sp->index);
 	SIM_HOLDS(s, sc->sp == sp && conn->state == PC_LENT, "pool %u: lent, but not in state LENT", sp->index);
@@ -109,14 +109,14 @@ on_grant(struct pool_conn *conn, struct pool_ticket *t)
 static bool
 is_out(const struct sim_pool *sp)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(sp->pool, &counts);
+	policy_get_counts(sp->pool, &counts);
 	return counts.outage.since_us > 0;
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
 {
 	struct sim_client *c = (struct sim_client *)t;
 	struct sim_pool *sp = c->sp;
@@ -124,7 +124,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket 
 
 	tell(s, "refuse: client %d: %s %s (%s; %s)", (int)(c - s->clients), why->sqlstate, why->text, why->detail,
 	     why->hint);
-	SIM_HOLDS(s, !s->in_borrow, "on_refuse from within pool_borrow or pool_cancel");
+	SIM_HOLDS(s, !s->in_borrow, "on_refuse from within policy_borrow or policy_cancel");
 	SIM_HOLDS(s, c->state == CL_WAITING, "on_refuse for one who does not wait");
 	for (unsigned i = 0; i < sp->line_len && sp->line[i] != c; i++)
 		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
@@ -146,7 +146,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket 
 	play_surprise(s);
 }
 
-static const struct pool_ticket_ops ticket_ops = { on_grant, on_refuse };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
 
 /* --- What the pool asks of its owner. --- */
 
@@ -171,7 +171,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	sc->is_overflow = total >= sp->settings.pool_size;
 	sc->state = M_OPENING;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
-	pool_conn_opening(sp->pool, &sc->conn, now_us);
+	policy_conn_opening(sp->pool, &sc->conn, now_us);
 	return 0;
 }
 
@@ -198,14 +198,14 @@ report_gone(struct sim_conn *sc, bool may_be_down)
 	TAILQ_REMOVE(&sp->conns, sc, link);
 	model_doom(sp);
 	sp->on_stack++;
-	pool_conn_gone(sp->pool, &sc->conn, may_be_down, sp->sim->now_us);
+	policy_conn_gone(sp->pool, &sc->conn, may_be_down, sp->sim->now_us);
 	sp->on_stack--;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	forget(sc);
 }
 
 static void
-op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
 	struct sim_conn *sc = (struct sim_conn *)conn;
 	struct sim *s = sc->sp->sim;
@@ -224,7 +224,7 @@ op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
 }
 
 static void
-op_ping(void *owner, struct pool_conn *conn)
+op_ping(void *owner, struct policy_conn *conn)
 {
 	struct sim_conn *sc = (struct sim_conn *)conn;
 
@@ -250,7 +250,7 @@ op_wake(void *owner, uint64_t at_us)
 		sp->due_us = at_us;
 }
 
-static const struct pool_ops ops = { .open = op_open, .close = op_close, .ping = op_ping, .wake = op_wake };
+static const struct policy_ops ops = { .open = op_open, .close = op_close, .ping = op_ping, .wake = op_wake };
 
 /* --- What borrowers do. --- */
 
@@ -279,12 +279,12 @@ do_borrow(struct sim *s)
 {
 	struct sim_client *c = pick_client(s, CL_OUT);
 	struct sim_pool *sp = pick_pool(s);
-	struct pool_conn *conn;
+	struct policy_conn *conn;
 	bool was_in_borrow = s->in_borrow;
 
 	if (c == NULL)
 		return;
-	c->ticket = (struct pool_ticket){ .ops = &ticket_ops };
+	c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
 	c->ticket.image = random_image(s);
 	c->sp = sp;
 	c->since_us = s->now_us;
@@ -299,7 +299,7 @@ do_borrow(struct sim *s)
 	model_doom(sp);
 	s->in_borrow = true;
 	sp->on_stack++;
-	conn = pool_borrow(sp->pool, &c->ticket, s->now_us);
+	conn = policy_borrow(sp->pool, &c->ticket, s->now_us);
 	sp->on_stack--;
 	s->in_borrow = was_in_borrow;
 	if (conn == NULL) {
@@ -373,7 +373,7 @@ do_return(struct sim *s)
 	sp->turn_end_us = sc->opened_us + 100 * MS;
 	sp->on_stack++;
 	s->depth++;
-	pool_return(sp->pool, &sc->conn, s->now_us);
+	policy_return(sp->pool, &sc->conn, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 	for (int i = 0; i < RR_COUNT; i++)
@@ -403,7 +403,7 @@ do_cancel(struct sim *s)
 	c->state = CL_OUT;
 	s->in_borrow = true;
 	sp->on_stack++;
-	pool_cancel(sp->pool, &c->ticket, s->now_us);
+	policy_cancel(sp->pool, &c->ticket, s->now_us);
 	sp->on_stack--;
 	s->in_borrow = was_in_borrow;
 	SIM_HOLDS(s, !c->ticket.is_waiting, "cancelled, and still in line");
@@ -446,7 +446,7 @@ report_opened(struct sim_conn *sc)
 		sp->ramp = 0;
 	sp->on_stack++;
 	s->depth++;
-	pool_conn_opened(sp->pool, &sc->conn, s->now_us);
+	policy_conn_opened(sp->pool, &sc->conn, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 	settle_all(s);
@@ -480,7 +480,7 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 	}
 	sp->on_stack++;
 	s->depth++;
-	pool_conn_failed(sp->pool, &sc->conn, kind, is_fatal, &why, s->now_us);
+	policy_conn_failed(sp->pool, &sc->conn, kind, is_fatal, &why, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
@@ -524,7 +524,7 @@ report_ping(struct sim_conn *sc, bool ok)
 	}
 	sp->on_stack++;
 	s->depth++;
-	pool_ping_done(sp->pool, &sc->conn, ok, s->now_us);
+	policy_ping_done(sp->pool, &sc->conn, ok, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 	settle_all(s);
@@ -576,15 +576,15 @@ do_late_report(struct sim *s)
 	fail_set(&why, "08001", "late");
 	switch (below(s, 3)) {
 	case 0:
-		pool_conn_opened(sc->sp->pool, &sc->conn, s->now_us);
+		policy_conn_opened(sc->sp->pool, &sc->conn, s->now_us);
 		break;
 	case 1:
-		pool_ping_done(sc->sp->pool, &sc->conn, chance(s, 50), s->now_us);
+		policy_ping_done(sc->sp->pool, &sc->conn, chance(s, 50), s->now_us);
 		break;
 	default:
 		TAILQ_REMOVE(&sc->sp->conns, sc, link);
 		sc->sp->on_stack++;
-		pool_conn_failed(sc->sp->pool, &sc->conn, CF_REFUSED, true, &why, s->now_us);
+		policy_conn_failed(sc->sp->pool, &sc->conn, CF_REFUSED, true, &why, s->now_us);
 		sc->sp->on_stack--;
 		TAILQ_INSERT_TAIL(&sc->sp->conns, sc, link);
 		forget(sc);
@@ -599,7 +599,7 @@ one_of(struct sim *s, const uint64_t *values, unsigned n)
 	return values[below(s, n)];
 }
 
-static struct pool_settings
+static struct policy_settings
 random_settings(struct sim *s)
 {
 	static const uint64_t lingers[] = { 0, 10 * MS, SECOND, 10 * SECOND },
@@ -608,7 +608,7 @@ random_settings(struct sim *s)
 	static const uint64_t quiet[] = { 0, 100 * MS, 5 * SECOND }, intervals[] = { 0, SECOND, 30 * SECOND };
 	static const uint64_t answers[] = { 0, 100 * MS, 5 * SECOND };
 
-	return (struct pool_settings){
+	return (struct policy_settings){
 		.pool_size = 1 + below(s, chance(s, 20) ? 16 : 5),
 		.max_overflow = below(s, 5),
 		.min_idle = chance(s, 50) ? 0 : below(s, 5),
@@ -633,7 +633,7 @@ static void
 do_reload(struct sim *s)
 {
 	struct sim_pool *sp = pick_pool(s);
-	struct pool_settings set = sp->settings;
+	struct policy_settings set = sp->settings;
 
 	if (chance(s, 80))
 		set = random_settings(s);
@@ -645,7 +645,7 @@ do_reload(struct sim *s)
 	sp->lowered_until_us = 0;
 	sp->on_stack++;
 	s->depth++;
-	pool_reconfigure(sp->pool, &set, s->now_us);
+	policy_reconfigure(sp->pool, &set, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 	sp->is_shrinking = false;
@@ -665,15 +665,15 @@ pause_or_resume(struct sim_pool *sp)
 	sp->on_stack++;
 	sp->is_paused = !sp->is_paused;
 	if (sp->is_paused) {
-		pool_pause(sp->pool, s->now_us);
+		policy_pause(sp->pool, s->now_us);
 		SIM_HOLDS(s, model_live(sp) == model_count(sp, M_LENT) + model_count(sp, M_LOOSE),
 			  "pool %u is paused and keeps some", sp->index);
 	} else {
 		model_worked(sp);
-		pool_resume(sp->pool, s->now_us);
+		policy_resume(sp->pool, s->now_us);
 	}
 	sp->on_stack--;
-	SIM_HOLDS(s, pool_is_paused(sp->pool) == sp->is_paused, "paused or not?");
+	SIM_HOLDS(s, policy_is_paused(sp->pool) == sp->is_paused, "paused or not?");
 }
 
 static void
@@ -699,7 +699,7 @@ close_all(struct sim_pool *sp, enum recycle_reason why)
 		sp->is_in_use = false;
 	sp->closing_all = why;
 	sp->on_stack++;
-	pool_close_all(sp->pool, why, sp->sim->now_us);
+	policy_close_all(sp->pool, why, sp->sim->now_us);
 	sp->on_stack--;
 	sp->closing_all = RR_COUNT;
 }
@@ -724,7 +724,7 @@ do_refuse_all(struct sim *s)
 		sp->line[i]->is_doomed = true;
 	sp->on_stack++;
 	s->depth++;
-	pool_refuse_all(sp->pool, &why, RF_SHUTDOWN, s->now_us);
+	policy_refuse_all(sp->pool, &why, RF_SHUTDOWN, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 }
@@ -736,7 +736,7 @@ do_budget(struct sim *s)
 		return;
 	s->budget_limit = below(s, 12);
 	tell(s, "budget %u", s->budget_limit);
-	pool_budget_set_limit(s->budget, s->budget_limit, s->now_us);
+	policy_budget_set_limit(s->budget, s->budget_limit, s->now_us);
 }
 
 static void
@@ -749,7 +749,8 @@ do_give_up(struct sim *s)
 		return;
 	sp->on_stack++;
 	sp->is_giving_up = true;
-	SIM_HOLDS(s, pool_give_up_idle(sp->pool, s->now_us) == has_idle, "pool %u gives up what it hasn't", sp->index);
+	SIM_HOLDS(s, policy_give_up_idle(sp->pool, s->now_us) == has_idle, "pool %u gives up what it hasn't",
+		  sp->index);
 	sp->is_giving_up = false;
 	sp->on_stack--;
 }
@@ -777,7 +778,7 @@ tick(struct sim_pool *sp)
 	sp->due_us = 0; /* what it says meanwhile it must say again when it returns */
 	sp->on_stack++;
 	s->depth++;
-	due_us = pool_tick(sp->pool, s->now_us);
+	due_us = policy_tick(sp->pool, s->now_us);
 	s->depth--;
 	sp->on_stack--;
 	SIM_HOLDS(s, due_us == 0 || due_us >= s->now_us, "pool %u: the next tick is due in the past", sp->index);
@@ -893,7 +894,7 @@ start(struct sim *s, uint64_t seed)
 	do_mood(s);
 	if (chance(s, 60)) {
 		s->budget_limit = below(s, 10);
-		s->budget = pool_budget_new(s->budget_limit);
+		s->budget = policy_budget_new(s->budget_limit);
 	}
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		struct sim_pool *sp = &s->pools[i];
@@ -904,7 +905,7 @@ start(struct sim *s, uint64_t seed)
 		sp->closing_all = RR_COUNT;
 		sp->due_us = SIM_NEVER;
 		TAILQ_INIT(&sp->conns);
-		sp->pool = pool_new(&sp->settings, &ops, sp, s->budget, &sp->counters, rnd(s), s->now_us);
+		sp->pool = policy_new(&sp->settings, &ops, sp, s->budget, &sp->counters, rnd(s), s->now_us);
 		tell(s, "pool %u: size %u + %u", i, sp->settings.pool_size, sp->settings.max_overflow);
 	}
 }
@@ -980,10 +981,10 @@ finish(struct sim *s)
 		SIM_HOLDS(s, model_total(&s->pools[i]) == 0, "pool %u: some are left after all were closed", i);
 	if (s->report[0] != '\0')
 		return; /* left as it is: it may not be in a state to be freed */
-	SIM_HOLDS(s, s->budget == NULL || pool_budget_used(s->budget) == 0, "the budget is not empty at the end");
+	SIM_HOLDS(s, s->budget == NULL || policy_budget_used(s->budget) == 0, "the budget is not empty at the end");
 	for (unsigned i = 0; i < s->pool_count; i++)
-		pool_free(s->pools[i].pool);
-	pool_budget_free(s->budget);
+		policy_free(s->pools[i].pool);
+	policy_budget_free(s->budget);
 }
 
 bool

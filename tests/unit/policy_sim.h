@@ -22,7 +22,7 @@ enum model_state { M_OPENING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_S
 struct sim_pool;
 
 struct sim_conn {
-	struct pool_conn conn; /* first: the pool's pointer is ours */
+	struct policy_conn conn; /* first: the pool's pointer is ours */
 	struct sim_pool *sp;
 	enum model_state state;
 	struct sim_client *borrower;
@@ -35,7 +35,7 @@ struct sim_conn {
 enum client_state { CL_OUT, CL_WAITING, CL_HOLDING };
 
 struct sim_client {
-	struct pool_ticket ticket; /* first */
+	struct policy_ticket ticket; /* first */
 	enum client_state state;
 	struct sim_pool *sp;
 	struct sim_conn *holds;
@@ -47,14 +47,14 @@ struct sim_client {
 
 struct sim_pool {
 	struct sim *sim;
-	struct pool *pool;
+	struct policy *pool;
 	unsigned index;
-	struct pool_settings settings;
+	struct policy_settings settings;
 	struct pool_counters counters;
 	TAILQ_HEAD(, sim_conn) conns;
 	struct sim_client *line[SIM_CLIENTS]; /* first has waited longest */
 	unsigned line_len;
-	uint64_t due_us; /* when we were told to call pool_tick */
+	uint64_t due_us; /* when we were told to call policy_tick */
 	unsigned on_stack; /* calls into this pool that have not returned */
 	bool is_paused, is_in_use, is_shrinking, is_giving_up;
 	enum recycle_reason closing_all; /* RR_COUNT: not now */
@@ -75,7 +75,7 @@ struct sim {
 	struct sim_pool pools[SIM_POOLS];
 	unsigned pool_count, depth, step;
 	struct sim_client clients[SIM_CLIENTS];
-	struct pool_budget *budget;
+	struct policy_budget *budget;
 	uint32_t budget_limit, previous_used;
 	unsigned open_fails, open_too_many, cannot_begin, closes_late,
 	    ping_fails; /* per cent: how the upstream feels */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TURN_US 100000u /* pool_budget: a passed-on place is kept this long */
+#define TURN_US 100000u /* policy_budget: a passed-on place is kept this long */
 #define LOOKED_AT 8 /* so many idle ones are looked at for an image */
 
 void
@@ -88,12 +88,12 @@ pace(const struct sim_pool *sp)
 	return trials < most ? trials : most;
 }
 
-static struct pool_outage
+static struct policy_outage
 outage_of(const struct sim_pool *sp)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(sp->pool, &counts);
+	policy_get_counts(sp->pool, &counts);
 	return counts.outage;
 }
 
@@ -109,7 +109,7 @@ uint64_t
 model_deadline(const struct sim_client *c)
 {
 	const struct sim_pool *sp = c->sp;
-	struct pool_outage outage = outage_of(sp);
+	struct policy_outage outage = outage_of(sp);
 	bool is_held = sp->settings.is_holding && outage.since_us > 0 && !sp->is_paused;
 	uint64_t limit_us = is_held ? sp->settings.hold_us : sp->settings.timeout_us;
 	uint64_t from_us = is_held ? outage.since_us : sp->outage_over_us;
@@ -120,9 +120,9 @@ model_deadline(const struct sim_client *c)
 void
 model_lost(struct sim_pool *sp, const struct sim_conn *sc)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(sp->pool, &counts);
+	policy_get_counts(sp->pool, &counts);
 	if (sc->conn.state != PC_LENT || counts.lent + counts.idle + counts.pinging > 1)
 		return;
 	for (unsigned i = 0; i < sp->line_len; i++)
@@ -152,7 +152,7 @@ model_min_idle(const struct sim_pool *sp)
 bool
 model_needs_ping(const struct sim_conn *sc)
 {
-	const struct pool_settings *set = &sc->sp->settings;
+	const struct policy_settings *set = &sc->sp->settings;
 
 	if (sc->epoch < sc->sp->epoch)
 		return true;
@@ -162,9 +162,9 @@ model_needs_ping(const struct sim_conn *sc)
 static bool
 is_backing_off(const struct sim_pool *sp)
 {
-	struct pool_counts counts;
+	struct policy_counts counts;
 
-	pool_get_counts(sp->pool, &counts);
+	policy_get_counts(sp->pool, &counts);
 	return sp->failed_rounds > 0 && sp->sim->now_us < counts.backoff_until_us;
 }
 
@@ -237,7 +237,7 @@ model_worked(struct sim_pool *sp)
 /* --- The shared cap. --- */
 
 static bool
-is_wanting(const struct sim_pool *sp)
+has_demand(const struct sim_pool *sp)
 {
 	return sp->line_len > 0 || model_count(sp, M_LENT) > 0;
 }
@@ -246,7 +246,7 @@ is_wanting(const struct sim_pool *sp)
 static bool
 is_resting(const struct sim_pool *sp)
 {
-	return !is_wanting(sp) && sp->returned_us > 0 && sp->sim->now_us < sp->returned_us + TURN_US;
+	return !has_demand(sp) && sp->returned_us > 0 && sp->sim->now_us < sp->returned_us + TURN_US;
 }
 
 static uint64_t
@@ -268,7 +268,7 @@ count_users(const struct sim *s)
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *sp = &s->pools[i];
 
-		if (!is_wanting(sp) && !is_resting(sp))
+		if (!has_demand(sp) && !is_resting(sp))
 			continue;
 		u.count++;
 		u.plain += sp->settings.share_min == 0;
@@ -324,7 +324,7 @@ is_scarce(const struct sim *s)
 static uint32_t
 keeps(const struct sim_pool *sp)
 {
-	if (is_wanting(sp))
+	if (has_demand(sp))
 		return fair_share(sp);
 	if (!is_resting(sp) || (is_scarce(sp->sim) && sp->sim->now_us >= sp->turn_end_us))
 		return 0;
@@ -346,7 +346,7 @@ shortage(const struct sim_pool *sp)
 static int64_t
 missing(const struct sim *s, const struct sim_pool *except)
 {
-	int64_t n = (int64_t)pool_budget_used(s->budget) - s->budget_limit;
+	int64_t n = (int64_t)policy_budget_used(s->budget) - s->budget_limit;
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *sp = &s->pools[i];
@@ -440,7 +440,7 @@ check_budget_place(struct sim_pool *sp, bool is_for_waiter)
 
 	if (s->budget == NULL || s->budget_limit == 0)
 		return;
-	used = pool_budget_used(s->budget);
+	used = policy_budget_used(s->budget);
 	SIM_HOLDS(s, used < s->budget_limit, "pool %u opens although %u of %u places are taken", sp->index, used,
 		  s->budget_limit);
 	SIM_HOLDS(s, !is_for_waiter || s->budget_limit - used > places_before(sp),
@@ -474,8 +474,8 @@ check_open(struct sim_pool *sp)
 	/* From here on there may be as many: limits may be lowered before anybody counts again. */
 	if (sp->previous_total <= total)
 		sp->previous_total = total + 1;
-	if (s->budget != NULL && s->previous_used <= pool_budget_used(s->budget))
-		s->previous_used = pool_budget_used(s->budget) + 1;
+	if (s->budget != NULL && s->previous_used <= policy_budget_used(s->budget))
+		s->previous_used = policy_budget_used(s->budget) + 1;
 }
 
 static bool
@@ -522,7 +522,7 @@ is_aged(const struct sim_conn *sc)
 static bool
 ping_has_ended(const struct sim_conn *sc)
 {
-	const struct pool_settings *set = &sc->sp->settings;
+	const struct policy_settings *set = &sc->sp->settings;
 
 	return sc->ping_has_failed ||
 	       (set->ping_timeout_us > 0 && sc->sp->sim->now_us >= sc->pinged_us + set->ping_timeout_us);
@@ -538,7 +538,7 @@ may_evict(const struct sim_pool *sp)
 	for (unsigned i = 0; i < s->pool_count; i++)
 		leaving += model_count(&s->pools[i], M_CLOSING);
 	return sp->is_giving_up || model_live(sp) > keeps(sp) ||
-	       pool_budget_used(s->budget) - leaving > s->budget_limit;
+	       policy_budget_used(s->budget) - leaving > s->budget_limit;
 }
 
 /* Is this a reason to close this one now? */
@@ -589,7 +589,7 @@ check_ping(struct sim_conn *sc)
 	SIM_HOLDS(sp->sim, sc->state == M_IDLE || sc->state == M_LOOSE, "pool %u pings one in state %d", sp->index,
 		  sc->state);
 	SIM_HOLDS(sp->sim, is_verifying || is_for_waiter || is_routine, "pool %u pings for nothing", sp->index);
-	SIM_HOLDS(sp->sim, pool_is_paused(sp->pool) == false, "pool %u pings while paused", sp->index);
+	SIM_HOLDS(sp->sim, policy_is_paused(sp->pool) == false, "pool %u pings while paused", sp->index);
 }
 
 /* a goes before b in the order of lending. */
@@ -647,10 +647,10 @@ static void
 check_counts(struct sim_pool *sp)
 {
 	struct sim *s = sp->sim;
-	struct pool_counts counts;
+	struct policy_counts counts;
 	uint32_t total = model_total(sp), live = model_live(sp);
 
-	pool_get_counts(sp->pool, &counts);
+	policy_get_counts(sp->pool, &counts);
 	SIM_HOLDS(s,
 		  counts.opening == model_count(sp, M_OPENING) && counts.idle == model_count(sp, M_IDLE) &&
 		      counts.pinging == model_count(sp, M_PINGING) && counts.lent == model_count(sp, M_LENT) &&
@@ -707,7 +707,7 @@ check_supply(struct sim_pool *sp)
 	SIM_HOLDS(s, lacks == 0 || s->budget != NULL, "pool %u: %u wait and only %u are opening, with room for more",
 		  sp->index, sp->line_len, model_count(sp, M_OPENING));
 	if (lacks > 0 && s->budget != NULL)
-		SIM_HOLDS(s, s->budget_limit > 0 && pool_budget_used(s->budget) >= s->budget_limit,
+		SIM_HOLDS(s, s->budget_limit > 0 && policy_budget_used(s->budget) >= s->budget_limit,
 			  "pool %u waits although the shared cap has a free place", sp->index);
 }
 
@@ -721,7 +721,7 @@ before(uint64_t a, uint64_t b)
 static uint64_t
 latest_tick(const struct sim_pool *sp)
 {
-	const struct pool_settings *set = &sp->settings;
+	const struct policy_settings *set = &sp->settings;
 	uint64_t now_us = sp->sim->now_us, at = SIM_NEVER, retry = now_us + 1000000;
 	uint32_t idle = model_count(sp, M_IDLE), live = model_live(sp);
 	const struct sim_conn *sc;
@@ -775,8 +775,8 @@ check_budget(struct sim *s, bool is_settled)
 		used += model_total(&s->pools[i]);
 		leaving += model_count(&s->pools[i], M_CLOSING);
 	}
-	SIM_HOLDS(s, pool_budget_used(s->budget) == used, "the budget counts %u, there are %u",
-		  pool_budget_used(s->budget), used);
+	SIM_HOLDS(s, policy_budget_used(s->budget) == used, "the budget counts %u, there are %u",
+		  policy_budget_used(s->budget), used);
 	SIM_HOLDS(s, s->budget_limit == 0 || used <= s->budget_limit || used <= s->previous_used,
 		  "%u connections over all pools, limit %u", used, s->budget_limit);
 	s->previous_used = used;

@@ -46,14 +46,14 @@ Test(console_stats, totals_are_the_sums_pgbouncer_shows)
 
 Test(console_stats, a_database_in_the_place_of_another_begins_anew)
 {
-	struct pool_database d = { .name = "app", .born = 1 };
+	struct pool_database d = { .name = "app", .generation = 1 };
 	struct console_stats *s = console_stats_new(1);
 	uint64_t now = 1;
 
 	d.counters.queries[QK_SIMPLE] = 6000;
 	console_stats_tick(s, &d, now += MINUTE_US);
 	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 100);
-	d = (struct pool_database){ .name = "other", .born = 2 };
+	d = (struct pool_database){ .name = "other", .generation = 2 };
 	d.counters.queries[QK_SIMPLE] = 60;
 	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0);
 	console_stats_tick(s, &d, now += MINUTE_US);

@@ -28,7 +28,7 @@ static struct {
 } listener;
 
 int
-notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+notify_attach(struct pool *entry, const char *encoding, struct notify_subscriber *subscriber,
 	      const struct notify_subscriber_ops *ops)
 {
 	(void)entry;
@@ -40,7 +40,7 @@ notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subs
 }
 
 bool
-notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+notify_visit(struct pool *entry, const char *encoding, struct notify_subscriber *subscriber,
 	     const struct notify_subscriber_ops *ops)
 {
 	return notify_attach(entry, encoding, subscriber, ops) == 0;
@@ -423,7 +423,7 @@ Test(listen, in_the_extended_protocol)
 	cr_expect_eq(listen_parse(&fake->x, &m), STATEMENT_FORWARD);
 	cr_expect_str_eq(m.sql, "UNLISTEN/*LISTEN*/ a");
 	cr_expect_str_eq(m.parse.name, "s");
-	st = statement_get(fake->entry.home, m.parse.rest, m.parse.rest_len, m.parse.query_len, 0);
+	st = statement_get(fake->pool.home, m.parse.rest, m.parse.rest_len, m.parse.query_len, 0);
 	buf_fini(&m.instead);
 	m = fake_bind("", "s");
 	m.statement = st;
@@ -471,7 +471,7 @@ Test(listen, sql_that_asks_for_its_channels_runs_where_they_are)
 
 Test(listen, where_sessions_are_not_followed_listen_is_sent_as_it_is)
 {
-	fake->entry.settings.session_state = SESSION_ALLOW;
+	fake->pool.settings.session_state = SESSION_ALLOW;
 	cr_expect_eq(query("LISTEN a"), LISTEN_GO);
 	cr_expect_str_eq(fake_sent(), "Q(LISTEN a)");
 	cr_expect_null(fake->x.listen);

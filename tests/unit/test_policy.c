@@ -10,7 +10,7 @@
 
 Test(policy, an_idle_connection_is_lent_at_once_and_none_is_opened)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -26,7 +26,7 @@ Test(policy, an_idle_connection_is_lent_at_once_and_none_is_opened)
 
 Test(policy, a_returned_connection_goes_to_the_longest_waiter)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -43,7 +43,7 @@ Test(policy, a_returned_connection_goes_to_the_longest_waiter)
 
 Test(policy, whichever_opens_first_goes_to_the_longest_waiter)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -59,16 +59,16 @@ Test(policy, whichever_opens_first_goes_to_the_longest_waiter)
 static void
 give_back(struct fake_client *c)
 {
-	struct pool_conn *conn = c->conn;
+	struct policy_conn *conn = c->conn;
 
 	c->conn = NULL;
 	if (conn != NULL)
-		pool_return(c->fake->p, conn, c->fake->now);
+		policy_return(c->fake->p, conn, c->fake->now);
 }
 
 Test(policy, who_returns_from_within_his_callback_serves_the_whole_line_in_order)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -87,16 +87,16 @@ Test(policy, who_returns_from_within_his_callback_serves_the_whole_line_in_order
 
 Test(policy, one_who_left_is_not_called_back)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
 	fake_fill(&f, 0, 1);
 	fake_borrow(&f, 1);
 	fake_borrow(&f, 2);
-	pool_cancel(f.p, &f.clients[1].ticket, f.now);
-	pool_cancel(f.p, &f.clients[1].ticket, f.now);
-	pool_cancel(f.p, &f.clients[0].ticket, f.now); /* does not wait */
+	policy_cancel(f.p, &f.clients[1].ticket, f.now);
+	policy_cancel(f.p, &f.clients[1].ticket, f.now);
+	policy_cancel(f.p, &f.clients[0].ticket, f.now); /* does not wait */
 	fake_return(&f, 0);
 	cr_expect_eq(f.clients[1].grants + f.clients[1].refusals, 0);
 	cr_expect_eq(fake_holds(&f, 2), 0);
@@ -112,7 +112,7 @@ let_another_borrow(struct fake_client *c)
 
 Test(policy, a_newcomer_does_not_overtake_even_while_others_are_being_served)
 {
-	struct pool_settings set = fake_settings(4, 0);
+	struct policy_settings set = fake_settings(4, 0);
 	struct fake f;
 
 	set.pre_ping = true;
@@ -127,7 +127,7 @@ Test(policy, a_newcomer_does_not_overtake_even_while_others_are_being_served)
 	cr_expect_eq(f.pinged, 2);
 	f.clients[5].then = let_another_borrow;
 	set.pre_ping = false; /* the other two can be lent as they are */
-	pool_reconfigure(f.p, &set, f.now);
+	policy_reconfigure(f.p, &set, f.now);
 	cr_expect_eq(f.clients[6].grants, 1);
 	cr_expect_eq(f.clients[9].grants, 0);
 	cr_expect(f.clients[9].ticket.is_waiting);
@@ -157,7 +157,7 @@ static const struct {
 Test(policy, lending_order)
 {
 	for (size_t i = 0; i < sizeof(lending) / sizeof(lending[0]); i++) {
-		struct pool_settings set = fake_settings(10, 0);
+		struct policy_settings set = fake_settings(10, 0);
 		struct fake f;
 
 		set.lifo = lending[i].lifo;
@@ -178,7 +178,7 @@ Test(policy, lending_order)
 
 Test(policy, a_burst_opens_one_for_each_up_to_the_limit_at_once)
 {
-	struct pool_settings set = fake_settings(5, 3);
+	struct policy_settings set = fake_settings(5, 3);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -191,7 +191,7 @@ Test(policy, a_burst_opens_one_for_each_up_to_the_limit_at_once)
 
 Test(policy, pacing_holds_back_what_is_above_it)
 {
-	struct pool_settings set = fake_settings(40, 0);
+	struct policy_settings set = fake_settings(40, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -212,7 +212,7 @@ Test(policy, pacing_holds_back_what_is_above_it)
 
 Test(policy, checkouts_tell_new_ones_overflow_and_reuse_apart)
 {
-	struct pool_settings set = fake_settings(2, 1);
+	struct policy_settings set = fake_settings(2, 1);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -227,7 +227,7 @@ Test(policy, checkouts_tell_new_ones_overflow_and_reuse_apart)
 
 Test(policy, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest_idle_first)
 {
-	struct pool_settings set = fake_settings(2, 2);
+	struct policy_settings set = fake_settings(2, 2);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -251,7 +251,7 @@ Test(policy, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest
 
 Test(policy, without_linger_overflow_is_closed_on_return)
 {
-	struct pool_settings set = fake_settings(1, 1);
+	struct policy_settings set = fake_settings(1, 1);
 	struct fake f;
 
 	set.overflow_linger_us = 0;
@@ -270,7 +270,7 @@ Test(policy, without_linger_overflow_is_closed_on_return)
 
 Test(policy, the_shortest_life_is_one_loan)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	set.recycle_us = 1;
@@ -286,7 +286,7 @@ Test(policy, the_shortest_life_is_one_loan)
 
 Test(policy, with_a_delay_overflow_is_for_those_that_have_waited)
 {
-	struct pool_settings set = fake_settings(2, 3);
+	struct policy_settings set = fake_settings(2, 3);
 	struct fake f;
 
 	set.overflow_delay_us = 2 * S;
@@ -316,7 +316,7 @@ Test(policy, with_a_delay_overflow_is_for_those_that_have_waited)
 
 Test(policy, a_closing_one_counts_until_it_is_gone)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -328,9 +328,9 @@ Test(policy, a_closing_one_counts_until_it_is_gone)
 	cr_expect_eq(fake_counts(&f).closing, 1);
 	cr_expect_eq(f.opened, 1);
 	fake_opened(&f, 0); /* late, and of no interest */
-	pool_ping_done(f.p, &f.conns[0], true, f.now);
+	policy_ping_done(f.p, &f.conns[0], true, f.now);
 	cr_expect_eq(f.clients[1].grants, 0);
-	pool_conn_gone(f.p, &f.conns[0], true, f.now);
+	policy_conn_gone(f.p, &f.conns[0], true, f.now);
 	cr_expect_eq(f.opened, 2);
 	fake_fini(&f);
 }
@@ -339,7 +339,7 @@ Test(policy, a_closing_one_counts_until_it_is_gone)
 
 Test(policy, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 {
-	struct pool_settings set = fake_settings(2, 1);
+	struct policy_settings set = fake_settings(2, 1);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -366,7 +366,7 @@ Test(policy, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 
 Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	set.timeout_us = 1500 * MS;
@@ -396,7 +396,7 @@ Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 
 Test(policy, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	set.waits_while_down = true;
@@ -418,7 +418,7 @@ Test(policy, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
 
 Test(policy, without_a_timeout_they_wait_for_ever)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	set.timeout_us = 0;
@@ -435,12 +435,12 @@ static void
 try_again(struct fake_client *c)
 {
 	c->then = NULL;
-	c->conn = pool_borrow(c->fake->p, &c->ticket, c->fake->now);
+	c->conn = policy_borrow(c->fake->p, &c->ticket, c->fake->now);
 }
 
 Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fail why;
 	struct fake f;
 
@@ -450,7 +450,7 @@ Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 		fake_borrow(&f, i);
 	f.clients[2].then = try_again;
 	fail_set(&why, "57P01", "shutting down");
-	pool_refuse_all(f.p, &why, RF_SHUTDOWN, f.now);
+	policy_refuse_all(f.p, &why, RF_SHUTDOWN, f.now);
 	for (int i = 1; i <= 3; i++) {
 		cr_expect_eq(f.clients[i].refusals, 1);
 		cr_expect_str_eq(f.clients[i].why.sqlstate, "57P01");
@@ -465,7 +465,7 @@ Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 
 Test(policy, nobody_waits_for_an_upstream_that_cannot_be_reached)
 {
-	struct pool_settings set = fake_settings(5, 0);
+	struct policy_settings set = fake_settings(5, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -486,7 +486,7 @@ Test(policy, nobody_waits_for_an_upstream_that_cannot_be_reached)
 
 Test(policy, who_comes_while_backing_off_is_refused_by_the_next_tick)
 {
-	struct pool_settings set = fake_settings(5, 0);
+	struct policy_settings set = fake_settings(5, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -494,7 +494,7 @@ Test(policy, who_comes_while_backing_off_is_refused_by_the_next_tick)
 	fake_failed(&f, 0, CF_REFUSED, false);
 	f.now += 10 * MS;
 	fake_borrow(&f, 1);
-	cr_expect_eq(f.clients[1].refusals, 0, "not from within pool_borrow");
+	cr_expect_eq(f.clients[1].refusals, 0, "not from within policy_borrow");
 	cr_expect_leq(fake_next(&f), f.now);
 	fake_at(&f, f.now);
 	cr_expect_eq(f.clients[1].refusals, 1);
@@ -506,7 +506,7 @@ Test(policy, who_comes_while_backing_off_is_refused_by_the_next_tick)
 
 Test(policy, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
 {
-	struct pool_settings set = fake_settings(5, 0);
+	struct policy_settings set = fake_settings(5, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -528,7 +528,7 @@ Test(policy, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
 
 Test(policy, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_success)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	uint64_t want = 50 * MS, seen_apart = 0;
 	struct fake f;
 
@@ -557,7 +557,7 @@ Test(policy, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_suc
 	cr_expect_eq(fake_counts(&f).backoff_until_us, 0);
 	fake_borrow(&f, 1);
 	fake_borrow(&f, 2);
-	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
+	policy_conn_gone(f.p, f.clients[0].conn, false, f.now);
 	fake_failed(&f, f.opened - 1, CF_REFUSED, false);
 	cr_expect_leq(fake_counts(&f).backoff_until_us, f.now + 60 * MS);
 	fake_fini(&f);
@@ -565,7 +565,7 @@ Test(policy, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_suc
 
 Test(policy, while_somebody_asks_it_tries_at_least_every_half_second)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -585,15 +585,15 @@ Test(policy, while_somebody_asks_it_tries_at_least_every_half_second)
 static void
 lose(struct fake *f, int client)
 {
-	struct pool_conn *conn = f->clients[client].conn;
+	struct policy_conn *conn = f->clients[client].conn;
 
 	f->clients[client].conn = NULL;
-	pool_conn_gone(f->p, conn, true, f->now);
+	policy_conn_gone(f->p, conn, true, f->now);
 }
 
 Test(policy, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_told)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -621,7 +621,7 @@ Test(policy, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_to
 
 Test(policy, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_timeout)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -643,10 +643,10 @@ Test(policy, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_tim
 	fake_fini(&f);
 }
 
-static struct pool_settings
+static struct policy_settings
 holding(uint32_t size)
 {
-	struct pool_settings set = fake_settings(size, 0);
+	struct policy_settings set = fake_settings(size, 0);
 
 	set.is_holding = true;
 	set.hold_us = 10 * S;
@@ -655,7 +655,7 @@ holding(uint32_t size)
 
 Test(policy, a_pool_that_holds_refuses_nobody_for_outage_hold)
 {
-	struct pool_settings set = holding(5);
+	struct policy_settings set = holding(5);
 	struct fake f;
 	uint64_t began;
 
@@ -685,7 +685,7 @@ Test(policy, a_pool_that_holds_refuses_nobody_for_outage_hold)
 
 Test(policy, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
 {
-	struct pool_settings set = holding(1);
+	struct policy_settings set = holding(1);
 	struct fake f;
 	uint64_t over;
 
@@ -711,7 +711,7 @@ Test(policy, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
 
 Test(policy, a_wrong_password_is_told_at_once_even_if_outages_are_held)
 {
-	struct pool_settings set = holding(5);
+	struct policy_settings set = holding(5);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -727,7 +727,7 @@ Test(policy, a_wrong_password_is_told_at_once_even_if_outages_are_held)
 
 Test(policy, after_an_outage_connections_are_opened_at_a_rising_pace)
 {
-	struct pool_settings set = holding(20);
+	struct policy_settings set = holding(20);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -748,7 +748,7 @@ Test(policy, after_an_outage_connections_are_opened_at_a_rising_pace)
 
 Test(policy, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
 {
-	struct pool_settings set = holding(5);
+	struct policy_settings set = holding(5);
 	struct fake f;
 	uint64_t began;
 
@@ -771,7 +771,7 @@ Test(policy, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
 
 Test(policy, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
 {
-	struct pool_settings set = fake_settings(10, 0);
+	struct policy_settings set = fake_settings(10, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -792,7 +792,7 @@ Test(policy, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
 
 Test(policy, an_open_that_cannot_begin_is_a_failure_told_by_tick)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -807,7 +807,7 @@ Test(policy, an_open_that_cannot_begin_is_a_failure_told_by_tick)
 
 Test(policy, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
 {
-	struct pool_settings set = fake_settings(10, 0);
+	struct policy_settings set = fake_settings(10, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -820,9 +820,9 @@ Test(policy, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
 	fake_at(&f, f.now + 29 * S);
 	cr_expect_eq(f.opened, 6);
 	cr_expect_eq(f.clients[3].refusals, 0);
-	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
+	policy_conn_gone(f.p, f.clients[0].conn, false, f.now);
 	cr_expect_eq(f.opened, 7, "up to what it had");
-	pool_refuse_all(f.p, &f.clients[0].why, RF_SHUTDOWN, f.now);
+	policy_refuse_all(f.p, &f.clients[0].why, RF_SHUTDOWN, f.now);
 	fake_borrow(&f, 6);
 	fake_borrow(&f, 7);
 	fake_at(&f, f.now + S);
@@ -832,7 +832,7 @@ Test(policy, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
 
 Test(policy, too_many_connections_and_none_of_ours_is_a_full_pool)
 {
-	struct pool_settings set = fake_settings(10, 0);
+	struct policy_settings set = fake_settings(10, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -857,10 +857,10 @@ Test(policy, too_many_connections_and_none_of_ours_is_a_full_pool)
 
 /* --- Pings. --- */
 
-static struct pool_settings
+static struct policy_settings
 pinging_settings(uint64_t idle_us)
 {
-	struct pool_settings set = fake_settings(3, 0);
+	struct policy_settings set = fake_settings(3, 0);
 
 	set.pre_ping = true;
 	set.pre_ping_idle_us = idle_us;
@@ -869,7 +869,7 @@ pinging_settings(uint64_t idle_us)
 
 Test(policy, one_idle_for_long_is_pinged_before_it_is_lent)
 {
-	struct pool_settings set = pinging_settings(5 * S);
+	struct policy_settings set = pinging_settings(5 * S);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -882,7 +882,7 @@ Test(policy, one_idle_for_long_is_pinged_before_it_is_lent)
 	cr_expect_not(fake_borrow(&f, 2));
 	cr_expect_eq(f.pinged, 1);
 	cr_expect_eq(f.opened, 1, "no need for another");
-	pool_ping_done(f.p, &f.conns[0], true, f.now);
+	policy_ping_done(f.p, &f.conns[0], true, f.now);
 	cr_expect_eq(fake_holds(&f, 2), 0);
 	cr_expect_eq(f.counters.pings_ok, 1);
 	fake_fini(&f);
@@ -890,7 +890,7 @@ Test(policy, one_idle_for_long_is_pinged_before_it_is_lent)
 
 Test(policy, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
 {
-	struct pool_settings set = pinging_settings(5 * S);
+	struct policy_settings set = pinging_settings(5 * S);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -908,7 +908,7 @@ Test(policy, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
 
 Test(policy, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
 {
-	struct pool_settings set = pinging_settings(0);
+	struct policy_settings set = pinging_settings(0);
 	struct fake f;
 
 	set.pool_size = 1;
@@ -918,7 +918,7 @@ Test(policy, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
 	cr_expect_not(fake_borrow(&f, 1));
 	cr_expect_eq(f.pinged, 1);
 	fake_borrow(&f, 2);
-	pool_ping_done(f.p, &f.conns[0], true, f.now);
+	policy_ping_done(f.p, &f.conns[0], true, f.now);
 	fake_return(&f, 1);
 	cr_expect_eq(fake_holds(&f, 2), 0);
 	cr_expect_eq(f.pinged, 1);
@@ -927,7 +927,7 @@ Test(policy, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
 
 Test(policy, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
 {
-	struct pool_settings set = pinging_settings(5 * S);
+	struct policy_settings set = pinging_settings(5 * S);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -940,7 +940,7 @@ Test(policy, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
 	cr_expect_not(fake_borrow(&f, 3), "the cold one is pinged");
 	fake_return(&f, 2); /* the waiter gets it; the ping goes on */
 	fake_return(&f, 3);
-	pool_ping_done(f.p, &f.conns[0], false, f.now);
+	policy_ping_done(f.p, &f.conns[0], false, f.now);
 	cr_expect_eq(f.counters.recycles[RR_FAILED_PING], 1);
 	cr_expect_eq(f.counters.pings_failed, 1);
 	cr_expect_eq(f.closed_which[0], 0);
@@ -950,14 +950,14 @@ Test(policy, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
 	cr_expect_eq(fake_holds(&f, 4), 2);
 	fake_at(&f, f.now + S);
 	cr_expect_eq(f.pinged_which[f.pinged - 1], 1, "the doubtful are verified soon");
-	pool_ping_done(f.p, &f.conns[1], true, f.now);
+	policy_ping_done(f.p, &f.conns[1], true, f.now);
 	cr_expect(fake_borrow(&f, 5));
 	fake_fini(&f);
 }
 
 Test(policy, without_room_for_another_the_doubtful_are_pinged)
 {
-	struct pool_settings set = pinging_settings(5 * S);
+	struct policy_settings set = pinging_settings(5 * S);
 	struct fake f;
 
 	set.pool_size = 2;
@@ -968,7 +968,7 @@ Test(policy, without_room_for_another_the_doubtful_are_pinged)
 	fake_return(&f, 1);
 	fake_at(&f, f.now + 10 * S);
 	fake_borrow(&f, 2);
-	pool_ping_done(f.p, &f.conns[1], false, f.now);
+	policy_ping_done(f.p, &f.conns[1], false, f.now);
 	cr_expect_eq(f.opened, 2);
 	cr_expect_eq(f.pinged, 2);
 	cr_expect_eq(f.pinged_which[1], 0);
@@ -977,7 +977,7 @@ Test(policy, without_room_for_another_the_doubtful_are_pinged)
 
 Test(policy, a_ping_without_an_answer_has_failed_after_the_timeout)
 {
-	struct pool_settings set = pinging_settings(5 * S);
+	struct policy_settings set = pinging_settings(5 * S);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -991,7 +991,7 @@ Test(policy, a_ping_without_an_answer_has_failed_after_the_timeout)
 	fake_at(&f, f.now + 1);
 	cr_expect_eq(f.counters.recycles[RR_FAILED_PING], 1);
 	cr_expect_eq(f.opened, 2);
-	pool_ping_done(f.p, &f.conns[0], true, f.now); /* too late */
+	policy_ping_done(f.p, &f.conns[0], true, f.now); /* too late */
 	fake_opened(&f, 1);
 	cr_expect_eq(fake_holds(&f, 1), 1);
 	fake_fini(&f);
@@ -1010,7 +1010,7 @@ static const struct {
 Test(policy, after_a_loss_the_others_are_verified_before_they_are_lent)
 {
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
-		struct pool_settings set = fake_settings(3, 0);
+		struct policy_settings set = fake_settings(3, 0);
 		struct fake f;
 
 		fake_init(&f, &set, NULL);
@@ -1018,7 +1018,7 @@ Test(policy, after_a_loss_the_others_are_verified_before_they_are_lent)
 		fake_return(&f, 0);
 		if (losses[i].is_idle)
 			fake_return(&f, 1);
-		pool_conn_gone(f.p, &f.conns[1], losses[i].may_be_down, f.now);
+		policy_conn_gone(f.p, &f.conns[1], losses[i].may_be_down, f.now);
 		cr_expect_eq(fake_borrow(&f, 2), !losses[i].pings, "%s", losses[i].rule);
 		cr_expect_eq(f.pinged, losses[i].pings, "%s", losses[i].rule);
 		cr_expect_eq(f.opened, 2, "%s", losses[i].rule);
@@ -1028,7 +1028,7 @@ Test(policy, after_a_loss_the_others_are_verified_before_they_are_lent)
 
 Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_cold)
 {
-	struct pool_settings set = fake_settings(4, 0);
+	struct policy_settings set = fake_settings(4, 0);
 	uint64_t returned;
 	struct fake f;
 
@@ -1047,14 +1047,14 @@ Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_c
 	fake_at(&f, returned + 31 * S);
 	cr_expect_eq(f.pinged, 3);
 	for (int i = 0; i < 3; i++)
-		pool_ping_done(f.p, &f.conns[f.pinged_which[i]], true, f.now);
+		policy_ping_done(f.p, &f.conns[f.pinged_which[i]], true, f.now);
 	fake_at(&f, returned + 32 * S);
 	cr_expect_eq(f.pinged, 4);
-	pool_ping_done(f.p, &f.conns[f.pinged_which[3]], true, f.now);
+	policy_ping_done(f.p, &f.conns[f.pinged_which[3]], true, f.now);
 	for (int k = 0; f.now < returned + 599 * S; k++) {
 		fake_at(&f, f.now + S);
 		for (int i = 0; i < 4; i++)
-			pool_ping_done(f.p, &f.conns[i], true, f.now);
+			policy_ping_done(f.p, &f.conns[i], true, f.now);
 	}
 	cr_expect_eq(f.closed, 0);
 	fake_at(&f, returned + 600 * S);
@@ -1066,7 +1066,7 @@ Test(policy, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_c
 
 Test(policy, one_is_recycled_by_age_when_idle_with_jitter)
 {
-	struct pool_settings set = fake_settings(20, 0);
+	struct policy_settings set = fake_settings(20, 0);
 	uint64_t first = UINT64_MAX, last = 0, opened;
 	struct fake f;
 
@@ -1097,7 +1097,7 @@ Test(policy, one_is_recycled_by_age_when_idle_with_jitter)
 
 Test(policy, an_old_one_that_is_returned_is_replaced_for_who_waits)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	set.recycle_us = 60 * S;
@@ -1116,7 +1116,7 @@ Test(policy, an_old_one_that_is_returned_is_replaced_for_who_waits)
 
 Test(policy, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	set.recycle_us = 60 * S;
@@ -1133,7 +1133,7 @@ Test(policy, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
 	fake_return(&f, 1);
 	fake_at(&f, f.now + 5 * S);
 	cr_expect_eq(f.closed, 0);
-	pool_resume(f.p, f.now); /* whatever ends the back-off */
+	policy_resume(f.p, f.now); /* whatever ends the back-off */
 	fake_at(&f, f.now + 2 * S);
 	cr_expect_eq(f.counters.recycles[RR_AGE], 1);
 	fake_fini(&f);
@@ -1141,7 +1141,7 @@ Test(policy, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
 
 Test(policy, idle_timeout_closes_all_but_min_idle)
 {
-	struct pool_settings set = fake_settings(5, 0);
+	struct policy_settings set = fake_settings(5, 0);
 	struct fake f;
 
 	set.idle_timeout_us = 60 * S;
@@ -1164,12 +1164,12 @@ Test(policy, idle_timeout_closes_all_but_min_idle)
 
 Test(policy, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
 {
-	struct pool_settings set = fake_settings(4, 10);
+	struct policy_settings set = fake_settings(4, 10);
 	struct fake f;
 
 	set.min_idle = 3;
 	fake_init(&f, &set, NULL);
-	f.due = pool_tick(f.p, f.now);
+	f.due = policy_tick(f.p, f.now);
 	fake_at(&f, f.now + 10 * S);
 	cr_expect_eq(f.opened, 0, "nobody has come yet");
 	fake_borrow(&f, 0);
@@ -1182,12 +1182,12 @@ Test(policy, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
 	fake_at(&f, f.now + 10 * S);
 	cr_expect_eq(f.opened, 4, "not above pool_size");
 	cr_expect_eq(fake_next(&f), 0, "and no need to look again");
-	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
+	policy_conn_gone(f.p, f.clients[0].conn, false, f.now);
 	cr_expect_leq(fake_next(&f), f.now + S);
 	fake_at(&f, f.now + S);
 	cr_expect_eq(f.opened, 5, "one was lost");
 	fake_opened(&f, 4);
-	pool_close_all(f.p, RR_SHUTDOWN, f.now);
+	policy_close_all(f.p, RR_SHUTDOWN, f.now);
 	fake_at(&f, f.now + 10 * S);
 	cr_expect_eq(f.opened, 5, "none in stock after a shutdown");
 	fake_fini(&f);
@@ -1195,7 +1195,7 @@ Test(policy, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
 
 Test(policy, min_idle_backs_off_too)
 {
-	struct pool_settings set = fake_settings(4, 0);
+	struct policy_settings set = fake_settings(4, 0);
 	struct fake f;
 
 	set.min_idle = 2;
@@ -1214,18 +1214,18 @@ Test(policy, min_idle_backs_off_too)
 
 Test(policy, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_return)
 {
-	struct pool_settings set = fake_settings(6, 2);
+	struct policy_settings set = fake_settings(6, 2);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
 	fake_fill(&f, 0, 8);
 	for (int i = 0; i < 3; i++)
 		fake_return(&f, i);
-	pool_reconfigure(f.p, &set, f.now);
+	policy_reconfigure(f.p, &set, f.now);
 	cr_expect_eq(f.closed, 0, "the same settings close nobody");
 	set.pool_size = 3;
 	set.max_overflow = 0;
-	pool_reconfigure(f.p, &set, f.now);
+	policy_reconfigure(f.p, &set, f.now);
 	cr_expect_eq(f.closed, 3);
 	fake_borrow(&f, 10);
 	cr_expect_eq(f.opened, 8);
@@ -1240,7 +1240,7 @@ Test(policy, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_retur
 
 Test(policy, higher_limits_open_for_those_in_line)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -1248,7 +1248,7 @@ Test(policy, higher_limits_open_for_those_in_line)
 		fake_borrow(&f, i);
 	set.pool_size = 3;
 	set.timeout_us = S;
-	pool_reconfigure(f.p, &set, f.now);
+	policy_reconfigure(f.p, &set, f.now);
 	cr_expect_eq(f.opened, 3);
 	cr_expect_eq(fake_next(&f), f.now + S, "and the new timeout holds for them");
 	fake_fini(&f);
@@ -1256,18 +1256,18 @@ Test(policy, higher_limits_open_for_those_in_line)
 
 Test(policy, a_pool_size_of_0_is_1)
 {
-	struct pool_settings set = fake_settings(0, 0);
+	struct policy_settings set = fake_settings(0, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
-	cr_expect_eq(pool_get_settings(f.p)->pool_size, 1);
+	cr_expect_eq(policy_get_settings(f.p)->pool_size, 1);
 	fake_fill(&f, 0, 1);
 	fake_fini(&f);
 }
 
 Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
 {
-	struct pool_settings set = fake_settings(4, 0);
+	struct policy_settings set = fake_settings(4, 0);
 	struct fake f;
 
 	set.min_idle = 1;
@@ -1277,8 +1277,8 @@ Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
 		fake_opened(&f, i);
 	fake_borrow(&f, 1);
 	fake_return(&f, 1);
-	pool_pause(f.p, f.now);
-	cr_expect(pool_is_paused(f.p));
+	policy_pause(f.p, f.now);
+	cr_expect(policy_is_paused(f.p));
 	cr_expect_eq(fake_counts(&f).idle + fake_counts(&f).opening, 0);
 	cr_expect_not(fake_borrow(&f, 2));
 	fake_return(&f, 0);
@@ -1286,7 +1286,7 @@ Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
 	fake_at(&f, f.now + 29 * S);
 	cr_expect_eq(f.clients[2].grants + f.clients[2].refusals, 0);
 	int before = f.opened;
-	pool_resume(f.p, f.now);
+	policy_resume(f.p, f.now);
 	cr_expect_gt(f.opened, before);
 	fake_opened(&f, before);
 	cr_expect_eq(fake_holds(&f, 2), before);
@@ -1295,12 +1295,12 @@ Test(policy, a_paused_pool_lends_nothing_and_closes_all_it_has)
 
 Test(policy, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
 {
-	struct pool_settings set = fake_settings(4, 0);
+	struct policy_settings set = fake_settings(4, 0);
 	struct fake f;
 
 	set.min_idle = 2;
 	fake_init(&f, &set, NULL);
-	pool_pause(f.p, f.now);
+	policy_pause(f.p, f.now);
 	fake_borrow(&f, 0);
 	fake_at(&f, f.now + 30 * S);
 	cr_expect_eq(f.clients[0].refusals, 1);
@@ -1311,17 +1311,17 @@ Test(policy, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
 
 Test(policy, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
 {
-	struct pool_settings set = fake_settings(4, 0);
+	struct policy_settings set = fake_settings(4, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
 	fake_fill(&f, 0, 3);
 	fake_return(&f, 0);
 	fake_return(&f, 1);
-	pool_conn_gone(f.p, &f.conns[0], true, f.now);
+	policy_conn_gone(f.p, &f.conns[0], true, f.now);
 	fake_borrow(&f, 3); /* pinging */
 	fake_borrow(&f, 4); /* opening */
-	pool_close_all(f.p, RR_RELOAD, f.now);
+	policy_close_all(f.p, RR_RELOAD, f.now);
 	cr_expect_eq(f.counters.recycles[RR_RELOAD], 2);
 	cr_expect_eq(fake_counts(&f).opening, 2, "anew for those in line");
 	fake_return(&f, 2);
@@ -1334,16 +1334,16 @@ Test(policy, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
 
 Test(policy, pool_free_refuses_those_in_line)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
-	pool_pause(f.p, f.now);
+	policy_pause(f.p, f.now);
 	fake_borrow(&f, 0);
-	pool_free(f.p);
+	policy_free(f.p);
 	cr_expect_eq(f.clients[0].refusals, 1);
 	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
-	pool_free(NULL);
+	policy_free(NULL);
 }
 
 /* --- Connections that do not suit everybody. --- */
@@ -1351,16 +1351,16 @@ Test(policy, pool_free_refuses_those_in_line)
 static void
 return_choosy(struct fake *f, int i, const void *image)
 {
-	struct pool_conn *conn = f->clients[i].conn;
+	struct policy_conn *conn = f->clients[i].conn;
 
 	conn->image = image;
-	conn->is_choosy = true;
+	conn->needs_match = true;
 	fake_return(f, i);
 }
 
 Test(policy, a_choosy_connection_waits_for_its_own_while_there_is_room)
 {
-	struct pool_settings set = fake_settings(2, 0);
+	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -1377,7 +1377,7 @@ Test(policy, a_choosy_connection_waits_for_its_own_while_there_is_room)
 
 Test(policy, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
 {
-	struct pool_settings set = fake_settings(1, 1);
+	struct policy_settings set = fake_settings(1, 1);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
@@ -1392,7 +1392,7 @@ Test(policy, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
 
 Test(policy, those_in_line_get_choosy_connections_in_their_turn)
 {
-	struct pool_settings set = fake_settings(1, 0);
+	struct policy_settings set = fake_settings(1, 0);
 	struct fake f;
 
 	fake_init(&f, &set, NULL);

@@ -7,7 +7,7 @@
 #define POOLS 4
 
 struct several {
-	struct pool_budget *budget;
+	struct policy_budget *budget;
 	struct fake pools[POOLS];
 	int count;
 };
@@ -15,9 +15,9 @@ struct several {
 static void
 several_init(struct several *v, int count, uint32_t limit)
 {
-	struct pool_settings set = fake_settings(20, 10);
+	struct policy_settings set = fake_settings(20, 10);
 
-	v->budget = pool_budget_new(limit);
+	v->budget = policy_budget_new(limit);
 	v->count = count;
 	for (int i = 0; i < count; i++)
 		fake_init(&v->pools[i], &set, v->budget);
@@ -27,11 +27,11 @@ static void
 several_fini(struct several *v)
 {
 	for (int i = 0; i < v->count; i++)
-		pool_pause(v->pools[i].p, v->pools[i].now); /* nobody takes what another gives up */
+		policy_pause(v->pools[i].p, v->pools[i].now); /* nobody takes what another gives up */
 	for (int i = 0; i < v->count; i++)
 		fake_fini(&v->pools[i]);
-	cr_expect_eq(pool_budget_used(v->budget), 0);
-	pool_budget_free(v->budget);
+	cr_expect_eq(policy_budget_used(v->budget), 0);
+	policy_budget_free(v->budget);
 }
 
 static void
@@ -43,21 +43,21 @@ all_at(struct several *v, uint64_t now)
 	}
 }
 
-Test(pool_budget, is_never_exceeded)
+Test(policy_budget, is_never_exceeded)
 {
 	struct several v;
 
 	several_init(&v, 3, 7);
 	for (int i = 0; i < 30; i++)
 		fake_borrow(&v.pools[i % 3], i);
-	cr_expect_eq(pool_budget_used(v.budget), 7);
+	cr_expect_eq(policy_budget_used(v.budget), 7);
 	cr_expect_eq(v.pools[0].opened, 3);
 	cr_expect_eq(v.pools[1].opened, 2);
 	cr_expect_eq(v.pools[2].opened, 2);
 	several_fini(&v);
 }
 
-Test(pool_budget, of_0_is_none)
+Test(policy_budget, of_0_is_none)
 {
 	struct several v;
 
@@ -68,7 +68,7 @@ Test(pool_budget, of_0_is_none)
 	several_fini(&v);
 }
 
-Test(pool_budget, idle_ones_above_a_share_are_given_up_for_who_is_below_his)
+Test(policy_budget, idle_ones_above_a_share_are_given_up_for_who_is_below_his)
 {
 	struct several v;
 
@@ -94,7 +94,7 @@ Test(pool_budget, idle_ones_above_a_share_are_given_up_for_who_is_below_his)
 	several_fini(&v);
 }
 
-Test(pool_budget, with_none_idle_a_pool_above_its_share_closes_what_is_returned)
+Test(policy_budget, with_none_idle_a_pool_above_its_share_closes_what_is_returned)
 {
 	struct several v;
 
@@ -113,7 +113,7 @@ Test(pool_budget, with_none_idle_a_pool_above_its_share_closes_what_is_returned)
 	several_fini(&v);
 }
 
-Test(pool_budget, what_is_idle_within_a_share_is_left_alone)
+Test(policy_budget, what_is_idle_within_a_share_is_left_alone)
 {
 	struct several v;
 
@@ -131,7 +131,7 @@ Test(pool_budget, what_is_idle_within_a_share_is_left_alone)
 	several_fini(&v);
 }
 
-Test(pool_budget, no_more_are_closed_than_are_missing)
+Test(policy_budget, no_more_are_closed_than_are_missing)
 {
 	struct several v;
 
@@ -142,13 +142,13 @@ Test(pool_budget, no_more_are_closed_than_are_missing)
 	fake_return(&v.pools[0], 0);
 	fake_return(&v.pools[0], 1);
 	cr_expect_eq(v.pools[0].closed, 1);
-	pool_conn_gone(v.pools[0].p, &v.pools[0].conns[v.pools[0].closed_which[0]], false, v.pools[0].now);
+	policy_conn_gone(v.pools[0].p, &v.pools[0].conns[v.pools[0].closed_which[0]], false, v.pools[0].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[1].opened, 1);
 	several_fini(&v);
 }
 
-Test(pool_budget, a_free_place_goes_to_whom_has_fewest_then_to_the_longest_waiter)
+Test(policy_budget, a_free_place_goes_to_whom_has_fewest_then_to_the_longest_waiter)
 {
 	struct several v;
 
@@ -162,18 +162,18 @@ Test(pool_budget, a_free_place_goes_to_whom_has_fewest_then_to_the_longest_waite
 	for (int i = 0; i < 4; i++)
 		v.pools[i].now++;
 	fake_borrow(&v.pools[2], 0); /* has 0, came last */
-	pool_conn_gone(v.pools[0].p, v.pools[0].clients[0].conn, false, v.pools[0].now);
+	policy_conn_gone(v.pools[0].p, v.pools[0].clients[0].conn, false, v.pools[0].now);
 	fake_borrow(&v.pools[0], 10); /* a newcomer does not take it before the tick */
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[3].opened, 1);
 	cr_expect_eq(v.pools[2].opened, 0);
-	pool_conn_gone(v.pools[0].p, v.pools[0].clients[1].conn, false, v.pools[0].now);
+	policy_conn_gone(v.pools[0].p, v.pools[0].clients[1].conn, false, v.pools[0].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[2].opened, 1);
 	several_fini(&v);
 }
 
-Test(pool_budget, one_who_does_not_need_his_place_any_more_leaves_it_to_the_next)
+Test(policy_budget, one_who_does_not_need_his_place_any_more_leaves_it_to_the_next)
 {
 	struct several v;
 
@@ -181,14 +181,14 @@ Test(pool_budget, one_who_does_not_need_his_place_any_more_leaves_it_to_the_next
 	fake_fill(&v.pools[0], 0, 1);
 	fake_borrow(&v.pools[1], 0);
 	fake_borrow(&v.pools[2], 0);
-	pool_conn_gone(v.pools[0].p, v.pools[0].clients[0].conn, false, v.pools[0].now);
-	pool_cancel(v.pools[1].p, &v.pools[1].clients[0].ticket, v.pools[1].now);
+	policy_conn_gone(v.pools[0].p, v.pools[0].clients[0].conn, false, v.pools[0].now);
+	policy_cancel(v.pools[1].p, &v.pools[1].clients[0].ticket, v.pools[1].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[2].opened, 1);
 	several_fini(&v);
 }
 
-Test(pool_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_turn)
+Test(policy_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_turn)
 {
 	struct several v;
 	int served[3] = { 0 };
@@ -224,7 +224,7 @@ Test(pool_budget, with_more_pools_than_places_a_place_is_passed_on_after_its_tur
 	several_fini(&v);
 }
 
-Test(pool_budget, a_place_that_goes_idle_goes_to_who_waits)
+Test(policy_budget, a_place_that_goes_idle_goes_to_who_waits)
 {
 	struct several v;
 
@@ -246,7 +246,7 @@ Test(pool_budget, a_place_that_goes_idle_goes_to_who_waits)
 	several_fini(&v);
 }
 
-Test(pool_budget, a_pool_that_is_used_now_and_again_keeps_its_connections_in_between)
+Test(policy_budget, a_pool_that_is_used_now_and_again_keeps_its_connections_in_between)
 {
 	struct several v;
 
@@ -269,7 +269,7 @@ Test(pool_budget, a_pool_that_is_used_now_and_again_keeps_its_connections_in_bet
 	several_fini(&v);
 }
 
-Test(pool_budget, a_lower_limit_closes_idle_ones_now_and_others_on_return)
+Test(policy_budget, a_lower_limit_closes_idle_ones_now_and_others_on_return)
 {
 	struct several v;
 
@@ -278,47 +278,47 @@ Test(pool_budget, a_lower_limit_closes_idle_ones_now_and_others_on_return)
 	fake_fill(&v.pools[1], 0, 2);
 	for (int i = 0; i < 2; i++)
 		fake_return(&v.pools[0], i);
-	pool_budget_set_limit(v.budget, 4, v.pools[0].now);
-	cr_expect_eq(pool_budget_used(v.budget), 6);
+	policy_budget_set_limit(v.budget, 4, v.pools[0].now);
+	cr_expect_eq(policy_budget_used(v.budget), 6);
 	fake_borrow(&v.pools[0], 10);
 	fake_return(&v.pools[1], 0);
-	cr_expect_eq(pool_budget_used(v.budget), 5, "it has no use for it");
+	cr_expect_eq(policy_budget_used(v.budget), 5, "it has no use for it");
 	fake_return(&v.pools[0], 2);
-	cr_expect_eq(pool_budget_used(v.budget), 4);
+	cr_expect_eq(policy_budget_used(v.budget), 4);
 	cr_expect_eq(fake_holds(&v.pools[0], 10), -1);
 	fake_return(&v.pools[0], 3);
 	cr_expect_eq(fake_holds(&v.pools[0], 10), 3);
-	pool_budget_set_limit(v.budget, 5, v.pools[0].now);
+	policy_budget_set_limit(v.budget, 5, v.pools[0].now);
 	fake_borrow(&v.pools[0], 11);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened, 7);
 	several_fini(&v);
 }
 
-Test(pool_budget, a_higher_limit_serves_those_in_line)
+Test(policy_budget, a_higher_limit_serves_those_in_line)
 {
 	struct several v;
 
 	several_init(&v, 2, 1);
 	for (int i = 0; i < 4; i++)
 		fake_borrow(&v.pools[i % 2], i);
-	pool_budget_set_limit(v.budget, 3, v.pools[0].now);
+	policy_budget_set_limit(v.budget, 3, v.pools[0].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened + v.pools[1].opened, 3);
-	pool_budget_set_limit(v.budget, 0, v.pools[0].now);
+	policy_budget_set_limit(v.budget, 0, v.pools[0].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened + v.pools[1].opened, 4);
 	several_fini(&v);
 }
 
-Test(pool_budget, min_idle_takes_only_places_nobody_waits_for)
+Test(policy_budget, min_idle_takes_only_places_nobody_waits_for)
 {
-	struct pool_settings set = fake_settings(10, 0);
+	struct policy_settings set = fake_settings(10, 0);
 	struct several v;
 
 	several_init(&v, 2, 4);
 	set.min_idle = 3;
-	pool_reconfigure(v.pools[0].p, &set, v.pools[0].now);
+	policy_reconfigure(v.pools[0].p, &set, v.pools[0].now);
 	fake_borrow(&v.pools[0], 0);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened, 4);
@@ -333,7 +333,7 @@ Test(pool_budget, min_idle_takes_only_places_nobody_waits_for)
 	several_fini(&v);
 }
 
-Test(pool_budget, a_refusal_names_the_shared_cap)
+Test(policy_budget, a_refusal_names_the_shared_cap)
 {
 	struct several v;
 
@@ -354,16 +354,16 @@ static void
 set_claims(struct several *v, const uint32_t weights[static POOLS], const uint32_t minima[static POOLS])
 {
 	for (int i = 0; i < v->count; i++) {
-		struct pool_settings set = fake_settings(20, 10);
+		struct policy_settings set = fake_settings(20, 10);
 
 		set.share_weight = weights[i];
 		set.share_min = minima[i];
-		pool_reconfigure(v->pools[i].p, &set, v->pools[i].now);
+		policy_reconfigure(v->pools[i].p, &set, v->pools[i].now);
 	}
 }
 
 /* What it does at its birth must not wake others at time 0, which their owners take for never. */
-Test(pool_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
+Test(policy_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
 {
 	struct several v;
 
@@ -371,17 +371,17 @@ Test(pool_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
 	fake_borrow(&v.pools[0], 0);
 	fake_opened(&v.pools[0], 0);
 	fake_borrow(&v.pools[1], 0); /* waits for the only place */
-	pool_budget_set_limit(v.budget, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
+	policy_budget_set_limit(v.budget, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
 	cr_expect_eq(v.pools[1].due, v.pools[1].now);
 	v.count = 3;
-	fake_init(&v.pools[2], &(struct pool_settings){ .pool_size = 1 }, v.budget);
+	fake_init(&v.pools[2], &(struct policy_settings){ .pool_size = 1 }, v.budget);
 	cr_expect_eq(v.pools[1].due, v.pools[1].now);
 	all_at(&v, v.pools[0].now + 1);
 	cr_expect_eq(v.pools[1].opened, 1);
 	several_fini(&v);
 }
 
-Test(pool_budget, places_go_by_weight)
+Test(policy_budget, places_go_by_weight)
 {
 	static const uint32_t weights[POOLS] = { 3, 1, 2 }, minima[POOLS] = { 0 };
 	struct several v;
@@ -404,7 +404,7 @@ Test(pool_budget, places_go_by_weight)
 	several_fini(&v);
 }
 
-Test(pool_budget, a_guaranteed_minimum_comes_before_all_shares)
+Test(policy_budget, a_guaranteed_minimum_comes_before_all_shares)
 {
 	static const uint32_t weights[POOLS] = { 1, 1, 1, 1 }, minima[POOLS] = { 0, 0, 0, 4 };
 	struct several v;
@@ -424,7 +424,7 @@ Test(pool_budget, a_guaranteed_minimum_comes_before_all_shares)
 	several_fini(&v);
 }
 
-Test(pool_budget, more_guaranteed_than_there_is_starves_nobody)
+Test(policy_budget, more_guaranteed_than_there_is_starves_nobody)
 {
 	static const uint32_t weights[POOLS] = { 1, 1, 1 }, minima[POOLS] = { 10, 10, 0 };
 	struct several v;

@@ -11,7 +11,7 @@
 #define CLIENTS 8 /* of each pool */
 
 struct grid {
-	struct pool_budget *users[SIDE], *databases[SIDE], *all;
+	struct policy_budget *users[SIDE], *databases[SIDE], *all;
 	uint32_t user_limit, database_limit;
 	struct fake pools[SIDE * SIDE]; /* user * SIDE + database */
 };
@@ -19,21 +19,21 @@ struct grid {
 static void
 grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t limit)
 {
-	struct pool_settings set = fake_settings(20, 0);
+	struct policy_settings set = fake_settings(20, 0);
 
 	set.timeout_us = 0;
 	*g = (struct grid){ .user_limit = user_limit, .database_limit = database_limit };
-	g->all = pool_budget_new(limit);
+	g->all = policy_budget_new(limit);
 	for (int i = 0; i < SIDE; i++) {
-		g->users[i] = pool_budget_new(user_limit);
-		g->databases[i] = pool_budget_new(database_limit);
+		g->users[i] = policy_budget_new(user_limit);
+		g->databases[i] = policy_budget_new(database_limit);
 	}
 	for (int i = 0; i < SIDE * SIDE; i++) {
 		struct fake *f = &g->pools[i];
 
 		fake_init(f, &set, g->all);
-		pool_set_cap(f->p, CAP_USER, g->users[i / SIDE], f->now);
-		pool_set_cap(f->p, CAP_DATABASE, g->databases[i % SIDE], f->now);
+		policy_set_cap(f->p, CAP_USER, g->users[i / SIDE], f->now);
+		policy_set_cap(f->p, CAP_DATABASE, g->databases[i % SIDE], f->now);
 	}
 }
 
@@ -41,17 +41,17 @@ static void
 grid_fini(struct grid *g)
 {
 	for (int i = 0; i < SIDE * SIDE; i++)
-		pool_pause(g->pools[i].p, g->pools[i].now); /* nobody takes what another gives up */
+		policy_pause(g->pools[i].p, g->pools[i].now); /* nobody takes what another gives up */
 	for (int i = 0; i < SIDE * SIDE; i++)
 		fake_fini(&g->pools[i]);
 	for (int i = 0; i < SIDE; i++) {
-		cr_expect_eq(pool_budget_used(g->users[i]), 0);
-		cr_expect_eq(pool_budget_used(g->databases[i]), 0);
-		pool_budget_free(g->users[i]);
-		pool_budget_free(g->databases[i]);
+		cr_expect_eq(policy_budget_used(g->users[i]), 0);
+		cr_expect_eq(policy_budget_used(g->databases[i]), 0);
+		policy_budget_free(g->users[i]);
+		policy_budget_free(g->databases[i]);
 	}
-	cr_expect_eq(pool_budget_used(g->all), 0);
-	pool_budget_free(g->all);
+	cr_expect_eq(policy_budget_used(g->all), 0);
+	policy_budget_free(g->all);
 }
 
 static void
@@ -73,7 +73,7 @@ login_all(struct fake *f)
 static uint32_t
 connections(const struct fake *f)
 {
-	struct pool_counts n = fake_counts(f);
+	struct policy_counts n = fake_counts(f);
 
 	return n.opening + n.idle + n.pinging + n.lent + n.closing;
 }
@@ -89,14 +89,14 @@ check_caps(const struct grid *g)
 			of_user += connections(&g->pools[i * SIDE + j]);
 			of_database += connections(&g->pools[j * SIDE + i]);
 		}
-		cr_assert_eq(pool_budget_used(g->users[i]), of_user);
-		cr_assert_eq(pool_budget_used(g->databases[i]), of_database);
+		cr_assert_eq(policy_budget_used(g->users[i]), of_user);
+		cr_assert_eq(policy_budget_used(g->databases[i]), of_database);
 		cr_assert(g->user_limit == 0 || of_user <= g->user_limit);
 		cr_assert(g->database_limit == 0 || of_database <= g->database_limit);
 	}
 }
 
-Test(pool_caps, each_of_them_holds)
+Test(policy_caps, each_of_them_holds)
 {
 	struct grid g;
 
@@ -105,11 +105,11 @@ Test(pool_caps, each_of_them_holds)
 		fake_borrow(&g.pools[i % (SIDE * SIDE)], i / (SIDE * SIDE));
 	all_at(&g, g.pools[0].now);
 	check_caps(&g);
-	cr_expect_eq(pool_budget_used(g.all), 5);
+	cr_expect_eq(policy_budget_used(g.all), 5);
 	grid_fini(&g);
 }
 
-Test(pool_caps, one_that_waits_for_its_user_keeps_no_place_of_its_database)
+Test(policy_caps, one_that_waits_for_its_user_keeps_no_place_of_its_database)
 {
 	struct grid g;
 
@@ -123,7 +123,7 @@ Test(pool_caps, one_that_waits_for_its_user_keeps_no_place_of_its_database)
 	grid_fini(&g);
 }
 
-Test(pool_caps, a_place_that_one_cannot_use_goes_to_the_next)
+Test(policy_caps, a_place_that_one_cannot_use_goes_to_the_next)
 {
 	struct grid g;
 
@@ -132,17 +132,17 @@ Test(pool_caps, a_place_that_one_cannot_use_goes_to_the_next)
 	fake_fill(&g.pools[3], 0, 1); /* user 1, database 1 */
 	fake_borrow(&g.pools[1], 0); /* user 0, database 1: waits for both */
 	fake_borrow(&g.pools[2], 0); /* user 1, database 0: the same */
-	pool_conn_gone(g.pools[0].p, g.pools[0].clients[0].conn, false, g.pools[0].now);
+	policy_conn_gone(g.pools[0].p, g.pools[0].clients[0].conn, false, g.pools[0].now);
 	all_at(&g, g.pools[0].now);
 	cr_expect_eq(g.pools[1].opened + g.pools[2].opened, 0, "one of their two places is taken still");
-	pool_conn_gone(g.pools[3].p, g.pools[3].clients[0].conn, false, g.pools[3].now);
+	policy_conn_gone(g.pools[3].p, g.pools[3].clients[0].conn, false, g.pools[3].now);
 	all_at(&g, g.pools[0].now);
 	cr_expect_eq(g.pools[1].opened, 1);
 	cr_expect_eq(g.pools[2].opened, 1);
 	grid_fini(&g);
 }
 
-Test(pool_caps, idle_ones_go_for_who_waits_at_the_second_cap)
+Test(policy_caps, idle_ones_go_for_who_waits_at_the_second_cap)
 {
 	struct grid g;
 
@@ -158,28 +158,28 @@ Test(pool_caps, idle_ones_go_for_who_waits_at_the_second_cap)
 	grid_fini(&g);
 }
 
-Test(pool_caps, may_come_and_go_while_connections_are_there)
+Test(policy_caps, may_come_and_go_while_connections_are_there)
 {
 	struct grid g;
 	struct fake *f = &g.pools[0];
 
 	grid_init(&g, 3, 0, 0);
-	pool_set_cap(f->p, CAP_USER, NULL, f->now);
+	policy_set_cap(f->p, CAP_USER, NULL, f->now);
 	fake_fill(f, 0, 5);
 	fake_return(f, 0);
-	cr_expect_eq(pool_budget_used(g.users[0]), 0);
-	pool_set_cap(f->p, CAP_USER, g.users[0], f->now);
+	cr_expect_eq(policy_budget_used(g.users[0]), 0);
+	policy_set_cap(f->p, CAP_USER, g.users[0], f->now);
 	cr_expect_eq(connections(f), 4, "the idle one is closed");
 	fake_return(f, 1);
 	cr_expect_eq(connections(f), 3, "and one more when it is returned");
 	check_caps(&g);
-	pool_set_cap(f->p, CAP_USER, NULL, f->now);
-	cr_expect_eq(pool_budget_used(g.users[0]), 0);
+	policy_set_cap(f->p, CAP_USER, NULL, f->now);
+	cr_expect_eq(policy_budget_used(g.users[0]), 0);
 	for (int i = 0; i < 5; i++)
 		if (f->clients[i].conn == NULL)
 			fake_borrow(f, i);
 	cr_expect_eq(connections(f), 5);
-	pool_set_cap(f->p, CAP_USER, g.users[0], f->now);
+	policy_set_cap(f->p, CAP_USER, g.users[0], f->now);
 	for (int i = 0; i < 5; i++)
 		if (f->clients[i].conn != NULL)
 			fake_return(f, i);
@@ -232,7 +232,7 @@ walk(unsigned seed)
 	free(g);
 }
 
-Test(pool_caps, nobody_waits_for_ever)
+Test(policy_caps, nobody_waits_for_ever)
 {
 	for (unsigned seed = 1; seed <= 500; seed++)
 		walk(seed);

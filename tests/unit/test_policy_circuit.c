@@ -8,23 +8,23 @@
 #define POOLS 8
 
 struct upstream {
-	struct pool_circuits all;
-	struct pool_circuit *circuit;
+	struct policy_circuits all;
+	struct policy_circuit *circuit;
 	struct fake pools[POOLS];
 };
 
 static void
 up_init(struct upstream *u, bool is_holding)
 {
-	struct pool_settings set = fake_settings(20, 0);
+	struct policy_settings set = fake_settings(20, 0);
 
 	*u = (struct upstream){ 0 };
 	set.is_holding = is_holding;
 	set.hold_us = 60 * S;
-	u->circuit = pool_circuit_get(&u->all, "db1:5432,any");
+	u->circuit = policy_circuit_get(&u->all, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
 		fake_init(&u->pools[i], &set, NULL);
-		pool_set_circuit(u->pools[i].p, pool_circuit_get(&u->all, "db1:5432,any"), u->pools[i].now);
+		policy_set_circuit(u->pools[i].p, policy_circuit_get(&u->all, "db1:5432,any"), u->pools[i].now);
 	}
 }
 
@@ -32,12 +32,12 @@ static void
 up_fini(struct upstream *u)
 {
 	for (int i = 0; i < POOLS; i++)
-		pool_pause(u->pools[i].p, u->pools[i].now);
+		policy_pause(u->pools[i].p, u->pools[i].now);
 	for (int i = 0; i < POOLS; i++) {
 		fake_fini(&u->pools[i]);
-		pool_circuit_put(&u->all, u->circuit);
+		policy_circuit_put(&u->all, u->circuit);
 	}
-	pool_circuit_put(&u->all, u->circuit);
+	policy_circuit_put(&u->all, u->circuit);
 	cr_expect_null(u->all.table);
 }
 
@@ -89,7 +89,7 @@ begin_outage(struct upstream *u)
 	return now;
 }
 
-Test(pool_circuit, while_nothing_can_be_opened_one_tries_for_all)
+Test(policy_circuit, while_nothing_can_be_opened_one_tries_for_all)
 {
 	struct upstream u;
 	uint64_t now;
@@ -118,7 +118,7 @@ Test(pool_circuit, while_nothing_can_be_opened_one_tries_for_all)
 	up_fini(&u);
 }
 
-Test(pool_circuit, without_an_answer_another_one_is_tried_each_half_second)
+Test(policy_circuit, without_an_answer_another_one_is_tried_each_half_second)
 {
 	struct upstream u;
 	uint64_t now;
@@ -135,7 +135,7 @@ Test(pool_circuit, without_an_answer_another_one_is_tried_each_half_second)
 	up_fini(&u);
 }
 
-Test(pool_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
+Test(policy_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
 {
 	struct upstream u;
 	uint64_t now;
@@ -165,7 +165,7 @@ Test(pool_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
 	up_fini(&u);
 }
 
-Test(pool_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
+Test(policy_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 {
 	struct upstream u;
 	uint64_t now;
@@ -177,7 +177,7 @@ Test(pool_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 	for (int i = 0; i < POOLS; i++)
 		cr_assert_gt(fake_counts(&u.pools[i]).outage.since_us, 0);
 	before = opened_count(&u);
-	pool_scout(u.pools[2].p, now);
+	policy_scout(u.pools[2].p, now);
 	up_at(&u, now);
 	cr_assert_eq(opened_count(&u), before + 1);
 	fake_opened(&u.pools[2], u.pools[2].opened - 1);
@@ -192,7 +192,7 @@ Test(pool_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 	up_fini(&u);
 }
 
-Test(pool_circuit, a_scout_neither_keeps_others_from_trying_nor_is_news_if_it_fails)
+Test(policy_circuit, a_scout_neither_keeps_others_from_trying_nor_is_news_if_it_fails)
 {
 	struct upstream u;
 	uint64_t now;
@@ -200,21 +200,21 @@ Test(pool_circuit, a_scout_neither_keeps_others_from_trying_nor_is_news_if_it_fa
 
 	up_init(&u, true);
 	now = begin_outage(&u);
-	pool_scout(u.pools[2].p, now); /* whatever the back-off is */
+	policy_scout(u.pools[2].p, now); /* whatever the back-off is */
 	scout = u.pools[2].opened - 1;
 	before = opened_count(&u);
 	up_at(&u, now += 490 * MS);
 	cr_expect_eq(opened_count(&u), before + 1, "it is no trial");
-	pool_conn_gone(u.pools[2].p, &u.pools[2].conns[scout], false, now);
+	policy_conn_gone(u.pools[2].p, &u.pools[2].conns[scout], false, now);
 	up_at(&u, now);
 	cr_expect_eq(opened_count(&u), before + 1);
-	pool_pause(u.pools[2].p, now);
-	pool_scout(u.pools[2].p, now);
+	policy_pause(u.pools[2].p, now);
+	policy_scout(u.pools[2].p, now);
 	cr_expect_eq(opened_count(&u), before + 1 + (find_trying(&u) == 2));
 	up_fini(&u);
 }
 
-Test(pool_circuit, one_pools_own_failure_is_nobody_elses)
+Test(policy_circuit, one_pools_own_failure_is_nobody_elses)
 {
 	static const struct {
 		enum connect_failure kind;
@@ -242,7 +242,7 @@ Test(pool_circuit, one_pools_own_failure_is_nobody_elses)
 	}
 }
 
-Test(pool_circuit, a_trial_that_is_closed_lets_another_pool_try)
+Test(policy_circuit, a_trial_that_is_closed_lets_another_pool_try)
 {
 	struct upstream u;
 	uint64_t now;
@@ -253,14 +253,14 @@ Test(pool_circuit, a_trial_that_is_closed_lets_another_pool_try)
 	up_at(&u, now += 490 * MS);
 	before = opened_count(&u);
 	trying = find_trying(&u);
-	pool_pause(u.pools[trying].p, now);
+	policy_pause(u.pools[trying].p, now);
 	up_at(&u, now);
 	cr_expect_eq(opened_count(&u), before + 1);
 	cr_expect_neq(find_trying(&u), trying);
 	up_fini(&u);
 }
 
-Test(pool_circuit, a_failure_that_began_before_the_last_answer_is_old)
+Test(policy_circuit, a_failure_that_began_before_the_last_answer_is_old)
 {
 	struct upstream u;
 	uint64_t now;

@@ -118,7 +118,7 @@ Test(pool_database, a_name_with_a_slash_is_another_once_there_are_tenants)
 			     *sibling = pool_database_get(&all, after, "acme/two");
 
 	cr_expect_neq(plain, tenant);
-	cr_expect(!plain->is_of_tenant && tenant->is_of_tenant && tenant->born > plain->born);
+	cr_expect(!plain->is_of_tenant && tenant->is_of_tenant && tenant->generation > plain->generation);
 	enter(plain, 1);
 	enter(sibling, 2);
 	cr_expect_eq(pool_database_clients(tenant), 2);

@@ -33,14 +33,14 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 }
 
 bool
-pool_is_wanted(const struct pool *p)
+policy_is_wanted(const struct policy *p)
 {
 	(void)p;
 	return is_wanted;
 }
 
 uint64_t
-pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
 	(void)p;
 	(void)conn;
@@ -49,7 +49,7 @@ pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us
 }
 
 bool
-pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
+pool_suits(const struct server *srv, const struct policy_ticket *t)
 {
 	(void)srv;
 	(void)t;
@@ -57,7 +57,7 @@ pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
 }
 
 bool
-pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
+pool_has_sequences(const struct pool *entry, uint64_t now_us)
 {
 	(void)entry;
 	(void)now_us;
@@ -65,7 +65,7 @@ pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
 }
 
 void
-pool_entry_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
+pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
 	(void)srv;
 	(void)discard_all;
@@ -291,7 +291,7 @@ Test(state, a_library_taints_for_good)
 
 Test(state, of_a_bound_set_the_execute_counts)
 {
-	struct statement *st = statement_get(fake->entry.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
+	struct statement *st = statement_get(fake->pool.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
 	struct request m = fake_bind("", "s"), e;
 
 	m.statement = st;
@@ -312,7 +312,7 @@ Test(state, of_a_bound_set_the_execute_counts)
 
 Test(state, a_bound_set_that_is_not_executed_does_not_count)
 {
-	struct statement *st = statement_get(fake->entry.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
+	struct statement *st = statement_get(fake->pool.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
 	struct request m = fake_bind("", "s");
 
 	m.statement = st;
@@ -388,7 +388,7 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 
 Test(state, where_it_is_allowed_nothing_is_followed)
 {
-	fake->entry.settings.session_state = SESSION_ALLOW;
+	fake->pool.settings.session_state = SESSION_ALLOW;
 	cr_expect(run("SET a.b = 'c'"));
 	cr_expect(run("CREATE TEMP TABLE t (a int)"));
 	cr_expect_null(fake->x.session);
@@ -399,7 +399,7 @@ Test(state, pins_that_are_not_allowed_end_the_session)
 	static const char *const there[][3] = { { "t", "", "" }, { NULL, NULL, NULL } };
 	struct fail why;
 
-	fake->entry.settings.session_state = SESSION_ERROR;
+	fake->pool.settings.session_state = SESSION_ERROR;
 	run("CREATE TEMP TABLE t (a int)");
 	answer_probe(there);
 	cr_expect(session_is_refused(&fake->x, &why));
@@ -412,7 +412,7 @@ Test(state, what_is_audited)
 {
 	run("SET a.b = 'c'");
 	cr_expect_eq(audited, 0);
-	fake->entry.settings.session_state = SESSION_WARN;
+	fake->pool.settings.session_state = SESSION_WARN;
 	run("SET a.b = 'd'");
 	cr_expect_eq(audited, 1);
 	run("SELECT 1");
