@@ -148,11 +148,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	}
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
 		return; /* pipelined: it shares the first one's SQL */
-	srv->loan.text_len = srv->loan.bind_len = 0;
-	srv->loan.is_text_cut = srv->loan.is_text_spent = srv->loan.is_simple = false;
-	srv->loan.bytes_to_client = srv->loan.bytes_from_client = 0;
-	srv->loan.tag_text[0] = srv->loan.sqlstate[0] = '\0';
-	srv->loan.tag = (struct tag){ 0 };
+	loan_begin_request(&srv->loan);
 }
 
 inline void

@@ -12,7 +12,9 @@
 #include "wire/tag.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum kept_state {
 	KEPT_NOTHING, /* nothing of the request was sent yet */
@@ -107,32 +109,33 @@ struct loan {
 	bool is_unsuited; /* it is tied to another context than the borrower's, who runs what has none (compiled.c) */
 	bool is_mixed; /* what has a context ran under another one than the client's own */
 	bool has_local_context, has_local; /* SQL of it sets what is of the context, or anything, for a transaction */
+	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
+	bool next_row_is_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
+	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */
 	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
 	uint32_t prepares_here; /* those of them that were sent since the last Sync */
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
 	uint32_t skips; /* how many notices reported a missing object */
-	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
-	bool next_row_is_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
+	uint32_t statements_run; /* of the request that is being sent */
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
 	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
-	const void *notify_listener;
 	uint32_t notify_as;
-	/* The request under way, for metrics and the slow-query log. */
-	uint64_t lent_us, sent_us, tx_started_us;
-	uint64_t last_done_us, idle_in_tx_us, bytes_to_client, bytes_from_client;
-	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */
+	const void *notify_listener;
+	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
 	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
+	/* Of the request under way, down to commit. */
+	uint64_t bytes_to_client, bytes_from_client;
+	uint32_t bind_len, text_len;
+	bool is_text_cut, is_text_spent, is_simple;
+	struct tag tag; /* what tag_text says */
+	char sqlstate[6]; /* of the last error */
 	struct loan_commit commit;
 	struct phase_clock clock; /* of no request: since_us and us are zero */
-	/* Of the request under way. */
-	char tag_text[32], sqlstate[6]; /* of the last CommandComplete, and of the last error */
-	struct tag tag; /* what tag_text says */
-	uint32_t bind_len, text_len, statements_run;
-	bool is_text_cut, is_text_spent, is_simple;
+	char tag_text[32]; /* of the last CommandComplete */
 	/* Buffers, from here on, outlive the loan; what is in them does not. */
 	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
 	uint8_t
@@ -143,6 +146,14 @@ struct loan {
 
 /* Forgets the last loan, but keeps its buffers for this one. l was zeroed when its server was made. */
 void loan_begin(struct loan *l, uint64_t now_us);
+/* Forgets the request before, but for its times. */
+static inline void
+loan_begin_request(struct loan *l)
+{
+	memset(&l->bytes_to_client, 0, offsetof(struct loan, commit) - offsetof(struct loan, bytes_to_client));
+	l->tag_text[0] = '\0';
+}
+
 /* Keeps a copy of the request from here on, if nothing of it was sent before. */
 void loan_keep_request(struct loan *l);
 void loan_fini(struct loan *l); /* frees its buffers */

@@ -48,9 +48,6 @@ expect_nothing_of_it(const struct loan *l)
 	cr_expect_arr_eq(l->clock.us, no_clock.us, sizeof(no_clock.us));
 	cr_expect_not(l->clock.has_passed || l->clock.is_flowing || l->clock.is_flushed);
 	cr_expect_eq(l->tag_text[0], '\0');
-	cr_expect_eq(l->sqlstate[0], '\0');
-	cr_expect_eq(l->bind_len + l->text_len + l->statements_run, 0);
-	cr_expect_not(l->is_text_cut || l->is_text_spent || l->is_simple);
 	cr_expect_eq(l->kept.state, KEPT_NOTHING);
 	cr_expect_eq(l->kept.copy.len, 0);
 	cr_expect_null(l->kept.from);
