@@ -313,16 +313,29 @@ is_everyday(const struct loan *loan)
 	       (loan->tag.id != TAG_SELECT || (loan->suspicion & SCAN_TEMP) == 0);
 }
 
+/* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */
+static inline void
+keep_tag(struct loan *loan, const char *text, size_t len)
+{
+	if (len >= 7 && len < 16) {
+		memcpy(loan->tag_text, text, 8);
+		memcpy(loan->tag_text + len - 7, text + len - 7, 8);
+	} else {
+		size_t kept = len < sizeof(loan->tag_text) ? len : sizeof(loan->tag_text) - 1;
+
+		memcpy(loan->tag_text, text, kept);
+		loan->tag_text[kept] = '\0';
+	}
+	loan->tag = tag_read(text);
+}
+
 static bool
 on_complete(struct server *srv, const char *text, size_t len)
 {
 	struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
-	size_t kept = len < sizeof(loan->tag_text) ? len : sizeof(loan->tag_text) - 1;
 
-	memcpy(loan->tag_text, text, kept);
-	loan->tag_text[kept] = '\0';
-	loan->tag = tag_read(text);
+	keep_tag(loan, text, len);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
 	if (!is_everyday(loan))

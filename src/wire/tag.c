@@ -1,4 +1,4 @@
-/* src/wire/tag.c - see command.h. */
+/* src/wire/tag.c - see tag.h. */
 #include "wire/tag.h"
 
 #include <stddef.h>
@@ -37,7 +37,6 @@ static const struct row rows[] = {
 	{ "CALL", { 0, WRITES | CODE } },
 	{ "CLOSE CURSOR", { 0, READS } },
 	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
-	{ "COMMIT", { TAG_COMMIT, TAG_SETS_NOTHING } },
 	{ "COPY", { TAG_COPY, WRITES } },
 	{ "CREATE DATABASE", { 0, CREATE | CODE | DATABASE } },
 	{ "CREATE DOMAIN", { 0, CREATE | CODE | TYPE } },
@@ -87,7 +86,8 @@ look_up(const char *tag)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		size_t len = strlen(rows[i].words);
 
-		if (strncmp(tag, rows[i].words, len) == 0 && (tag[len] == '\0' || tag[len] == ' '))
+		if (rows[i].words[0] == tag[0] && strncmp(tag, rows[i].words, len) == 0 &&
+		    (tag[len] == '\0' || tag[len] == ' '))
 			return rows[i].command;
 	}
 	return (struct tag){ 0 };
@@ -104,5 +104,7 @@ tag_read(const char *tag)
 		return (struct tag){ 0, CALM | WRITES };
 	if (tag[0] == 'B') /* BEGIN */
 		return (struct tag){ 0, CALM | READS };
+	if (strcmp(tag, "COMMIT") == 0)
+		return (struct tag){ TAG_COMMIT, TAG_SETS_NOTHING };
 	return look_up(tag);
 }
