@@ -224,6 +224,10 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	struct stream *s = arg;
 
 	(void)fd;
+	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) { /* nearly always */
+		s->ops->on_readable(s);
+		return;
+	}
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
 	/* on_drained may have closed the stream, or switched reading off. */

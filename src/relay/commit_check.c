@@ -76,7 +76,7 @@ commit_check_linked(struct exchange *x)
 	commit_of(x)->is_on = srv->cluster_state == CLUSTER_ASKED || srv->cluster_state == CLUSTER_KNOWN;
 }
 
-void
+__attribute__((noinline)) void
 commit_check_ask(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);

@@ -446,7 +446,9 @@ walk_plain(struct walk *w)
 	const uint8_t *p = w->p + w->at, *end = w->p + w->len;
 	struct frame f;
 
-	while (srv->borrower != NULL && !srv->loan.next_row_is_true && frame_whole(p, (size_t)(end - p), &f)) {
+	if (srv->loan.next_row_is_true)
+		return;
+	while (srv->borrower != NULL && frame_whole(p, (size_t)(end - p), &f)) {
 		if (ledger_expects_result(&srv->ledger, f.type)) {
 			do
 				p += FRAME_HEAD_LEN + f.body_len;

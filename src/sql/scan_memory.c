@@ -78,22 +78,29 @@ hash_of(unsigned options, const char *sql, size_t len)
 	return mix(hash, eight(sql + len - 8));
 }
 
+/* Returns the quote that ends the string which begins at p, or NULL: it may matter. */
+__attribute__((noinline)) static const char *
+string_end(const char *p, const char *end)
+{
+	const char *quote = memchr(p, '\'', (size_t)(end - p));
+
+	if (quote == NULL || memchr(p, '\\', (size_t)(quote - p)) != NULL ||
+	    scan_bytes_name_pg_temp(p, (size_t)(quote - p)))
+		return NULL;
+	return quote;
+}
+
 /* Returns the end of the literal that begins at p, or NULL: it may matter. */
 static const char *
 literal_end(const char *p, const char *end)
 {
 	const char *begin = p;
 
-	if (p[-1] != '\'') {
-		while (p < end && sql_is(*p, DIGIT))
-			p++;
-		return p > begin ? p : NULL;
-	}
-	p = memchr(begin, '\'', (size_t)(end - begin));
-	if (p == NULL || memchr(begin, '\\', (size_t)(p - begin)) != NULL ||
-	    scan_bytes_name_pg_temp(begin, (size_t)(p - begin)))
-		return NULL;
-	return p;
+	if (p[-1] == '\'')
+		return string_end(p, end);
+	while (p < end && sql_is(*p, DIGIT))
+		p++;
+	return p > begin ? p : NULL;
 }
 
 /* Most parts are short. */
