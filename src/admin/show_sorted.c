@@ -28,52 +28,41 @@ by_line(const void *a, const void *b)
 	return by_name(a, b);
 }
 
-static struct pool **
-pools_in_order(const struct show_env *env, int (*order)(const void *a, const void *b))
-{
-	struct pool *first = pool_set_first(env->clients->x.pools), **sorted;
-	size_t count = 0;
-
-	for (const struct pool *e = first; e != NULL; e = e->next)
-		count++;
-	sorted = xcalloc(count + 1, sizeof(*sorted));
-	count = 0;
-	for (struct pool *e = first; e != NULL; e = e->next)
-		sorted[count++] = e;
-	qsort(sorted, count, sizeof(*sorted), order);
-	return sorted;
-}
-
-struct pool **
-show_sorted_pools(const struct show_env *env)
-{
-	return pools_in_order(env, by_name);
-}
-
-struct pool **
-show_sorted_pools_by_line(const struct show_env *env)
-{
-	return pools_in_order(env, by_line);
-}
-
 static int
 by_database(const void *a, const void *b)
 {
 	return strcmp((*(struct pool_database *const *)a)->name, (*(struct pool_database *const *)b)->name);
 }
 
+/* Yields an array of a list's items in this order, with a NULL behind them; the caller frees it. */
+#define IN_ORDER(first, order)                                                                                         \
+	({                                                                                                             \
+		size_t count = 0;                                                                                      \
+		__typeof__(first) *sorted;                                                                             \
+		for (__typeof__(first) item = first; item != NULL; item = item->next)                                  \
+			count++;                                                                                       \
+		sorted = xcalloc(count + 1, sizeof(*sorted));                                                          \
+		count = 0;                                                                                             \
+		for (__typeof__(first) item = first; item != NULL; item = item->next)                                  \
+			sorted[count++] = item;                                                                        \
+		qsort(sorted, count, sizeof(*sorted), order);                                                          \
+		sorted;                                                                                                \
+	})
+
+struct pool **
+show_sorted_pools(const struct show_env *env)
+{
+	return IN_ORDER(pool_set_first(env->clients->x.pools), by_name);
+}
+
+struct pool **
+show_sorted_pools_by_line(const struct show_env *env)
+{
+	return IN_ORDER(pool_set_first(env->clients->x.pools), by_line);
+}
+
 struct pool_database **
 show_sorted_databases(const struct show_env *env)
 {
-	struct pool_database *first = pool_set_databases(env->clients->x.pools), **sorted;
-	size_t count = 0;
-
-	for (const struct pool_database *d = first; d != NULL; d = d->next)
-		count++;
-	sorted = xcalloc(count + 1, sizeof(*sorted));
-	count = 0;
-	for (struct pool_database *d = first; d != NULL; d = d->next)
-		sorted[count++] = d;
-	qsort(sorted, count, sizeof(*sorted), by_database);
-	return sorted;
+	return IN_ORDER(pool_set_databases(env->clients->x.pools), by_database);
 }

@@ -22,13 +22,8 @@ error_class_index(const char *sqlstate)
 	return ERROR_CLASS_OTHER;
 }
 
-const char *const request_failure_names[RF_COUNT] = {
-	[RF_POOL_TIMEOUT] = "pool_timeout", [RF_BACKEND_UNREACHABLE] = "backend_unreachable",
-	[RF_BACKEND_LOST] = "backend_lost", [RF_LIMIT] = "limit",
-	[RF_SHUTDOWN] = "shutdown",	    [RF_PROTOCOL] = "protocol",
-	[RF_INTERNAL] = "internal",	    [RF_CANCELED] = "canceled",
-	[RF_CLIENT_GONE] = "client_gone",
-};
+#define AS_NAME(value, name) [value] = name,
+const char *const request_failure_names[RF_COUNT] = { REQUEST_FAILURES(AS_NAME) };
 const char *const query_kind_names[QK_COUNT] = {
 	[QK_SIMPLE] = "simple",
 	[QK_EXTENDED] = "extended",
@@ -49,32 +44,9 @@ const char *const checkout_source_names[CS_COUNT] = {
 	[CS_NEW] = "new",
 	[CS_OVERFLOW] = "overflow",
 };
-const char *const recycle_reason_names[RR_COUNT] = {
-	[RR_AGE] = "age",
-	[RR_IDLE] = "idle",
-	[RR_OVERFLOW] = "overflow",
-	[RR_RELOAD] = "reload",
-	[RR_FAILED_PING] = "failed_ping",
-	[RR_DIRTY] = "dirty",
-	[RR_ERROR] = "error",
-	[RR_SHUTDOWN] = "shutdown",
-	[RR_KILL] = "kill",
-	[RR_EVICTED] = "evicted",
-};
-const char *const pin_reason_names[PIN_COUNT] = {
-	[PIN_SESSION_SET] = "session_set",	 [PIN_TEMP_TABLE] = "temp_table", [PIN_LISTEN] = "listen",
-	[PIN_ADVISORY_LOCK] = "advisory_lock",	 [PIN_CURSOR] = "cursor",	  [PIN_STATEMENT] = "statement",
-	[PIN_LONG_STATEMENT] = "long_statement",
-};
-const char *const login_result_names[LR_COUNT] = {
-	[LR_OK] = "ok",
-	[LR_BAD_PASSWORD] = "bad_password",
-	[LR_NO_SUCH_USER] = "no_such_user",
-	[LR_NO_SUCH_DATABASE] = "no_such_database",
-	[LR_TLS_REQUIRED] = "tls_required",
-	[LR_TIMEOUT] = "timeout",
-	[LR_ERROR] = "error",
-};
+const char *const recycle_reason_names[RR_COUNT] = { RECYCLE_REASONS(AS_NAME) };
+const char *const pin_reason_names[PIN_COUNT] = { PIN_REASONS(AS_NAME) };
+const char *const login_result_names[LR_COUNT] = { LOGIN_RESULTS(AS_NAME) };
 const char *const commit_result_names[CC_COUNT] = {
 	[CC_COMMITTED] = "committed",
 	[CC_ROLLED_BACK] = "rolled_back",
@@ -90,22 +62,7 @@ const char *const login_method_names[LM_COUNT] = {
 	[LM_TRUST] = "trust",	    [LM_MD5] = "md5",	[LM_SCRAM] = "scram", [LM_CERT] = "cert",
 	[LM_PASSWORD] = "password", [LM_PEER] = "peer", [LM_NONE] = "none",
 };
-const char *const reject_reason_names[RJ_COUNT] = {
-	[RJ_MAX_CLIENT_CONNECTIONS] = "max_client_connections",
-	[RJ_MAX_DATABASE] = "max_database",
-	[RJ_MAX_USER] = "max_user",
-	[RJ_HBA] = "hba",
-	[RJ_SHUTDOWN] = "shutdown",
-	[RJ_LOGIN_TIMEOUT] = "login_timeout",
-	[RJ_DESCRIPTORS] = "descriptors",
-	[RJ_MAX_ADDRESS] = "max_address",
-	[RJ_DATABASE_RATE] = "database_login_rate",
-	[RJ_USER_RATE] = "user_login_rate",
-	[RJ_ADDRESS_RATE] = "address_login_rate",
-	[RJ_LOGGING_IN] = "logging_in",
-	[RJ_FAILED_LOGINS] = "failed_logins",
-	[RJ_MAX_MEMORY] = "max_memory",
-};
+const char *const reject_reason_names[RJ_COUNT] = { REJECT_REASONS(AS_NAME) };
 const char *const connect_failure_names[CF_COUNT] = {
 	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",
 	[CF_TLS] = "tls",     [CF_AUTH] = "auth",	[CF_TOO_MANY] = "too_many_connections",

@@ -9,80 +9,52 @@
 
 #include <stdint.h>
 
-enum request_failure {
-	RF_POOL_TIMEOUT,
-	RF_BACKEND_UNREACHABLE,
-	RF_BACKEND_LOST,
-	RF_LIMIT,
-	RF_SHUTDOWN,
-	RF_PROTOCOL,
-	RF_INTERNAL,
-	/* The client's own doing, from here on; that spoils no objective. */
-	RF_CANCELED,
-	RF_CLIENT_GONE,
-	RF_COUNT,
-	RF_OF_CLIENTS = RF_CANCELED
-};
+/* Lists of X(value, its name in metrics and SHOW). */
+#define AS_ENUM(value, name) value,
+/* clang-format off */
+/* From RF_CANCELED on: the client's own doing, which spoils no objective. */
+#define REQUEST_FAILURES(X) \
+	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
+	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
+	X(RF_PROTOCOL, "protocol") X(RF_INTERNAL, "internal") X(RF_CANCELED, "canceled") \
+	X(RF_CLIENT_GONE, "client_gone")
+#define RECYCLE_REASONS(X) \
+	X(RR_AGE, "age") X(RR_IDLE, "idle") X(RR_OVERFLOW, "overflow") X(RR_RELOAD, "reload") \
+	X(RR_FAILED_PING, "failed_ping") X(RR_DIRTY, "dirty") X(RR_ERROR, "error") X(RR_SHUTDOWN, "shutdown") \
+	X(RR_KILL, "kill") X(RR_EVICTED, "evicted")
+/* PIN_STATEMENT: of SQL PREPARE, which can't be prepared elsewhere; PIN_LONG_STATEMENT: of the protocol, not stored. */
+#define PIN_REASONS(X) \
+	X(PIN_SESSION_SET, "session_set") X(PIN_TEMP_TABLE, "temp_table") X(PIN_LISTEN, "listen") \
+	X(PIN_ADVISORY_LOCK, "advisory_lock") X(PIN_CURSOR, "cursor") X(PIN_STATEMENT, "statement") \
+	X(PIN_LONG_STATEMENT, "long_statement")
+#define LOGIN_RESULTS(X) \
+	X(LR_OK, "ok") X(LR_BAD_PASSWORD, "bad_password") X(LR_NO_SUCH_USER, "no_such_user") \
+	X(LR_NO_SUCH_DATABASE, "no_such_database") X(LR_TLS_REQUIRED, "tls_required") X(LR_TIMEOUT, "timeout") \
+	X(LR_ERROR, "error")
+#define REJECT_REASONS(X) \
+	X(RJ_MAX_CLIENT_CONNECTIONS, "max_client_connections") X(RJ_MAX_DATABASE, "max_database") \
+	X(RJ_MAX_USER, "max_user") X(RJ_HBA, "hba") X(RJ_SHUTDOWN, "shutdown") \
+	X(RJ_LOGIN_TIMEOUT, "login_timeout") X(RJ_DESCRIPTORS, "descriptors") X(RJ_MAX_ADDRESS, "max_address") \
+	X(RJ_DATABASE_RATE, "database_login_rate") X(RJ_USER_RATE, "user_login_rate") \
+	X(RJ_ADDRESS_RATE, "address_login_rate") X(RJ_LOGGING_IN, "logging_in") \
+	X(RJ_FAILED_LOGINS, "failed_logins") X(RJ_MAX_MEMORY, "max_memory")
+/* clang-format on */
+
+enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CANCELED };
 enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
 enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
 /* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
 enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CS_IDLE, CS_NEW, CS_OVERFLOW, CS_COUNT };
-enum recycle_reason {
-	RR_AGE,
-	RR_IDLE,
-	RR_OVERFLOW,
-	RR_RELOAD,
-	RR_FAILED_PING,
-	RR_DIRTY,
-	RR_ERROR,
-	RR_SHUTDOWN,
-	RR_KILL,
-	RR_EVICTED,
-	RR_COUNT
-};
-enum pin_reason {
-	PIN_SESSION_SET,
-	PIN_TEMP_TABLE,
-	PIN_LISTEN,
-	PIN_ADVISORY_LOCK,
-	PIN_CURSOR,
-	PIN_STATEMENT, /* of SQL PREPARE, which can't be prepared elsewhere */
-	PIN_LONG_STATEMENT, /* of the protocol, which is not stored */
-	PIN_COUNT
-};
-enum login_result {
-	LR_OK,
-	LR_BAD_PASSWORD,
-	LR_NO_SUCH_USER,
-	LR_NO_SUCH_DATABASE,
-	LR_TLS_REQUIRED,
-	LR_TIMEOUT,
-	LR_ERROR,
-	LR_COUNT
-};
+enum recycle_reason { RECYCLE_REASONS(AS_ENUM) RR_COUNT };
+enum pin_reason { PIN_REASONS(AS_ENUM) PIN_COUNT };
+enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_RESULT_OK, TLS_RESULT_RESUMED, TLS_RESULT_FAILED, TLS_RESULTS };
 enum commit_result { CC_COMMITTED, CC_ROLLED_BACK, CC_UNKNOWN, CC_COUNT }; /* as enum commit_fate */
 enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_PASSWORD, LM_PEER, LM_NONE, LM_COUNT };
-enum reject_reason {
-	RJ_MAX_CLIENT_CONNECTIONS,
-	RJ_MAX_DATABASE,
-	RJ_MAX_USER,
-	RJ_HBA,
-	RJ_SHUTDOWN,
-	RJ_LOGIN_TIMEOUT,
-	RJ_DESCRIPTORS,
-	RJ_MAX_ADDRESS,
-	RJ_DATABASE_RATE,
-	RJ_USER_RATE,
-	RJ_ADDRESS_RATE,
-	RJ_LOGGING_IN,
-	RJ_FAILED_LOGINS,
-	RJ_MAX_MEMORY,
-	RJ_COUNT
-};
+enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
 enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_PASSED_ON, CR_COUNT };
 enum auth_query_result { AQ_HIT, AQ_MISS, AQ_UNKNOWN, AQ_STALE, AQ_FAILED, AQ_COUNT };
