@@ -15,7 +15,8 @@
 
 #define WHOLE_MAX 4096u /* bytes; all of a shorter message is awaited */
 
-enum walk_result
+/* Sends the message as it lies; more of it may follow. */
+static enum walk_result
 walk_forward(struct request_walk *w, size_t total)
 {
 	struct exchange *x = w->x;
@@ -257,7 +258,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	return walk_forward(w, m->total);
 }
 
-enum walk_result
+static enum walk_result
 walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
 	struct server *srv = w->x->srv;

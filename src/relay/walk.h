@@ -75,8 +75,6 @@ enum walk_result walk_read_request(struct request_walk *w, const struct frame *f
 enum walk_result walk_read_bind(struct request_walk *w); /* the names of a Bind, once */
 /* For a client with a server, after walk_read_request(); see features.c. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
-/* Sends the message as it lies; more of it may follow. */
-enum walk_result walk_forward(struct request_walk *w, size_t total);
 
 /* The same for a message that has come whole. */
 static inline enum walk_result
@@ -91,7 +89,6 @@ walk_forward_whole(struct request_walk *w, size_t total)
 void walk_drop(struct request_walk *w, size_t total); /* the message is not sent */
 void walk_note_bind(struct request_walk *w); /* its statement is about to run */
 enum walk_result walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown); /* ON or OVER */
-enum walk_result walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind);
 enum walk_result walk_send_sync(struct request_walk *w);
 
 #endif
