@@ -26,9 +26,9 @@
  * in a few milliseconds.
  */
 /* clang-format off */
-#define DATABASE_CODE_SETTINGS MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '3s'; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'; SET LOCAL enable_nestloop = off; " \
-	"SET LOCAL enable_hashjoin = on; SET LOCAL enable_hashagg = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_sort = on; SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; " \
-	"SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL from_collapse_limit = 8; SET LOCAL join_collapse_limit = 8; "
+#define DATABASE_CODE_SETTINGS MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; " MESSAGE_OURS "SET LOCAL statement_timeout = '3s'; " MESSAGE_OURS "SET LOCAL jit = off; " MESSAGE_OURS "SET LOCAL work_mem = '32MB'; " MESSAGE_OURS "SET LOCAL enable_nestloop = off; " \
+	MESSAGE_OURS "SET LOCAL enable_hashjoin = on; " MESSAGE_OURS "SET LOCAL enable_hashagg = on; " MESSAGE_OURS "SET LOCAL enable_mergejoin = on; " MESSAGE_OURS "SET LOCAL enable_sort = on; " MESSAGE_OURS "SET LOCAL enable_seqscan = on; " MESSAGE_OURS "SET LOCAL enable_indexscan = on; " MESSAGE_OURS "SET LOCAL enable_indexonlyscan = on; " \
+	MESSAGE_OURS "SET LOCAL enable_bitmapscan = on; " MESSAGE_OURS "SET LOCAL enable_material = on; " MESSAGE_OURS "SET LOCAL max_parallel_workers_per_gather = 0; " MESSAGE_OURS "SET LOCAL from_collapse_limit = 8; " MESSAGE_OURS "SET LOCAL join_collapse_limit = 8; "
 #define DATABASE_CODE_VERSION_ROW \
 	"SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), '' FROM (SELECT oid, xmin AS x FROM pg_proc " \
 	"UNION ALL SELECT oid, xmin FROM pg_type WHERE oid >= 16384 AND typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') " \
@@ -56,7 +56,7 @@
 	"dblink_close,dblink_send_query,dblink_get_result,dblink_build_sql_insert,dblink_build_sql_update,dblink_build_sql_delete}', 767), ('{load,isn_weak,pg_start_backup,pg_backup_start, " \
 	"pg_replication_origin_session_setup,pg_create_physical_replication_slot,pg_create_logical_replication_slot,pg_copy_physical_replication_slot,pg_copy_logical_replication_slot}', 256), " \
 	"('{pg_advisory_lock,pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,pg_advisory_unlock,pg_advisory_unlock_shared,pg_advisory_unlock_all}', 4), ('{set_config,set_limit,reset,pg_settings}', 1), ('{temp,temporary,pg_temp}', " \
-	"2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{currval,lastval}', 64), ('{setseed}', 128)) AS v(words, parts) " \
+	"2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{currval,lastval}', 64), ('{setseed,random,random_normal}', 128)) AS v(words, parts) " \
 	"), own AS MATERIALIZED ( SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13 " \
 	"), fun AS MATERIALIZED ( SELECT *, CASE WHEN lanname NOT IN ('c', 'internal') AND NOT is_big THEN lower(prosrc COLLATE \"C\") END AS src, lanname IN ('sql', 'plpgsql') AS is_sql FROM ( " \
 	"SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, p.oid IN (SELECT d.objid " \

@@ -204,7 +204,7 @@ static inline struct policy_conn *
 returned_conn(struct server *srv)
 {
 	srv->conn->image = srv->image;
-	srv->conn->needs_match = srv->ties.plans != NULL || srv->ties.types != NULL;
+	srv->conn->needs_match = srv->ties.plans != NULL || srv->ties.types != NULL || srv->seed_of != 0;
 	return srv->conn;
 }
 

@@ -37,6 +37,7 @@ server_free_later(struct grave *g)
 	free(srv->last_words);
 	loan_fini(&srv->loan);
 	buf_fini(&srv->reset.names);
+	buf_fini(&srv->reset.remote);
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	free(srv);
 }

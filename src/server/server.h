@@ -193,6 +193,8 @@ struct server_reset {
 	bool is_counting; /* statements are being counted; so many of the protocol's were found: */
 	uint64_t statements_found;
 	struct buf names; /* the statements to deallocate, each terminated */
+	struct buf remote; /* what closes sessions on other servers: seal_put_remote() */
+	bool may_fail; /* the last of these, with 08003 */
 	bool is_cancel_due; /* the borrower's request is still to be cancelled */
 	bool is_ours_cancelled; /* a request of pgweir's own ahead of it was cancelled */
 	bool is_connect_query_due; /* settings were reset */
@@ -248,6 +250,7 @@ struct server {
 	uint8_t cluster_state; /* enum cluster_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
+	uint64_t seed_of; /* the client who may know the state of random(): its id, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */
 	bool is_lingering; /* its borrower keeps it for a moment: state/linger.c */
 	TAILQ_ENTRY(server) lingering;

@@ -118,6 +118,8 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
 	is_lost_setting =
 	    to == OWED_TO_IMAGE && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
+	if (to == OWED_TO_RESET && srv->reset.may_fail && e.sqlstate != NULL && strcmp(e.sqlstate, "08003") == 0)
+		return 0;
 	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
 				"PostgreSQL at %s answered our %s with: %s", srv->address,

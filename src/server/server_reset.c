@@ -9,6 +9,7 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "session/probe.h"
 #include "session/seal.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -123,12 +124,16 @@ seal(struct server *srv)
 		srv->reset.is_connect_query_due = true;
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
+	if (parts & STATE_SEED)
+		srv->seed_of = 0;
 	if (parts & WASH_PLANS) {
 		image_unref(srv->ties.plans);
 		srv->ties.plans = NULL;
 	}
 	if (parts & WASH_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
 		server_statements_outdate(&srv->statements);
+	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
+		parts = (parts & ~(unsigned)STATE_PREPARED) | WASH_STATEMENTS;
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
@@ -143,6 +148,20 @@ deallocate(struct server *srv)
 	seal_put_deallocate(&b, &srv->reset.names);
 	buf_fini(&srv->reset.names);
 	return send_built(srv, &b, OWED_TO_RESET);
+}
+
+/* One of what seal_put_remote() has put there. */
+static int
+close_remote(struct server *srv)
+{
+	struct buf *todo = &srv->reset.remote;
+	const char *sql = (const char *)todo->bytes;
+	int r;
+
+	srv->reset.may_fail = sql[0] == '?';
+	r = send_query(srv, sql + 1, OWED_TO_RESET);
+	buf_take_front(todo, strlen(sql) + 1);
+	return r;
 }
 
 /* Code may have deallocated our statements unseen, and the next borrower's Bind must not find that out. */
@@ -210,6 +229,9 @@ next_step(struct server *srv)
 		return deallocate_all(srv);
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
+	srv->reset.may_fail = false;
+	if (srv->reset.remote.len > 0)
+		return close_remote(srv);
 	if (owes_connect_query(srv))
 		return connect_again(srv);
 	if (todo->question != NULL)
@@ -222,11 +244,15 @@ next_step(struct server *srv)
 void
 server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
-	char *copy = malloc(len + 1);
+	char *copy = malloc(len + 3);
 	struct seal_statement row;
+	struct probe_row remote;
 
 	if (is_whole && len >= 2 && wire_u16(body) == 1) /* WASH_TEMP_ASKED: another client must not get it */
 		srv->reset.todo.is_last = true;
+	else if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
+		srv->is_closing = srv->is_closing || !probe_read_row(body, len, copy, &remote) ||
+				  !seal_put_remote(&srv->reset.remote, &remote);
 	else if (copy == NULL || !is_whole)
 		srv->is_closing = true; /* statements that are not known can't be deallocated */
 	else if (seal_read_statement(body, len, copy, &row)) {
@@ -244,7 +270,8 @@ server_reset_next(struct server *srv)
 	struct fail why;
 
 	cancel_what_runs(srv);
-	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_doubtful || srv->is_closing || !buf_ok(&srv->reset.names)) {
+	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_doubtful || srv->is_closing || !buf_ok(&srv->reset.names) ||
+	    !buf_ok(&srv->reset.remote)) {
 		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
 		server_fail(srv, &why);
 		return;
@@ -268,7 +295,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.is_cancel_due = true;
 	srv->reset.is_ours_cancelled = false;
-	srv->reset.is_connect_query_due = false;
+	srv->reset.is_connect_query_due = srv->reset.may_fail = false;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);
 }

@@ -38,6 +38,7 @@ put_triple(struct changes *ch, const char *sql, const char *const *values, size_
 	size_t begun = message_begin(ch->out, 'P');
 
 	buf_put_str(ch->out, "");
+	buf_put(ch->out, MESSAGE_OURS, strlen(MESSAGE_OURS));
 	buf_put_str(ch->out, sql);
 	buf_put_u16(ch->out, 0);
 	message_end(ch->out, begun);

@@ -10,6 +10,18 @@
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*
+ * The question's own settings: under a client's it could be compiled for seconds, or be cancelled. PostgreSQL would
+ * report these as set in the session then; SHOW, which is never planned, tells what they were, and their defaults.
+ */
+static const struct {
+	const char *name, *value;
+} own[] = {
+	{ "statement_timeout", "0" },
+	{ "jit", "off" },
+};
+#define OWN_NAMES "'{statement_timeout,jit}'"
+
+/*
  * Temporary objects depend on their schema: an index finds them, as it does for PostgreSQL at the end of a session.
  * Settings that belong to a transaction (its isolation) are left out; the seed of random() can't be read.
  */
@@ -20,11 +32,11 @@ static const struct {
 	{ STATE_SETTINGS, "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
 			  " AND pg_catalog.left(name, 12) OPERATOR(pg_catalog.<>) 'transaction_'"
 			  " AND name OPERATOR(pg_catalog.<>) 'seed'"
+			  " AND name OPERATOR(pg_catalog.<>) ALL (" OWN_NAMES "::pg_catalog.text[])"
 			  " UNION ALL SELECT 'r', '', pg_catalog.current_setting('role')"
 			  " UNION ALL SELECT 'u', '', session_user::pg_catalog.text" },
-	{ PROBE_NAMES, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest($1) AS n"
-		       " WHERE pg_catalog.current_setting(n, true) IS NOT NULL" },
-	{ STATE_TEMP, "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid" EQ
+	{ STATE_TEMP, "SELECT 't', '', '' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0"
+		      " AND EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid" EQ
 		      "2615::pg_catalog.oid AND refobjid" EQ "pg_catalog.pg_my_temp_schema())" },
 	{ STATE_LOCKS, "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype" EQ "'advisory'"
 		       " AND pid" EQ "pg_catalog.pg_backend_pid())" },
@@ -33,73 +45,80 @@ static const struct {
 	{ STATE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
 };
 
-#define TYPE_TEXT_ARRAY 1009
-
-/* {"a.b","c.d"}: quotes and backslashes escaped. */
-static void
-put_array(struct buf *b, const char *const *names, size_t name_count)
+static bool
+has_any(const char *const *names, size_t name_count, const char *text)
 {
-	buf_put_u8(b, '{');
-	for (size_t i = 0; i < name_count; i++) {
-		buf_put(b, i == 0 ? "\"" : ",\"", i == 0 ? 1 : 2);
-		for (const char *c = names[i]; *c != '\0'; c++) {
-			if (*c == '"' || *c == '\\')
-				buf_put_u8(b, '\\');
-			buf_put_u8(b, (uint8_t)*c);
-		}
-		buf_put_u8(b, '"');
-	}
-	buf_put(b, "}", 2);
+	for (size_t i = 0; i < name_count; i++)
+		if (strstr(names[i], text) != NULL)
+			return true;
+	return false;
+}
+
+/* In dollar quotes that no name has: how others are read depends on settings, and on the encoding. */
+static void
+put_names(struct buf *out, const char *const *names, size_t name_count)
+{
+	char quote[16] = "$p$";
+
+	for (unsigned n = 1; has_any(names, name_count, quote); n++)
+		snprintf(quote, sizeof(quote), "$p%u$", n);
+	buf_printf(out, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[");
+	for (size_t i = 0; i < name_count; i++)
+		buf_printf(out, "%s%s%s%s", i == 0 ? "" : ",", quote, names[i], quote);
+	buf_printf(out, "]::pg_catalog.text[]) AS n WHERE pg_catalog.current_setting(n, true) IS NOT NULL");
 }
 
 static void
-put_parse(struct buf *out, unsigned parts)
+put_own(struct buf *out, bool is_shown)
 {
-	const char *before = MESSAGE_OURS;
-	size_t begun = message_begin(out, 'P');
+	buf_printf(out, MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;");
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		if (is_shown)
+			buf_printf(out,
+				   MESSAGE_OURS "SHOW %s;" MESSAGE_OURS "SET LOCAL %s TO DEFAULT;" MESSAGE_OURS
+						"SHOW %s;",
+				   own[i].name, own[i].name, own[i].name);
+		buf_printf(out, MESSAGE_OURS "SET LOCAL %s = %s;", own[i].name, own[i].value);
+	}
+}
 
-	buf_put_str(out, "");
+void
+probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count)
+{
+	bool has_settings = (parts & STATE_SETTINGS) != 0;
+	const char *before = MESSAGE_OURS;
+	size_t begun = message_begin(out, 'Q');
+
+	put_own(out, has_settings);
 	for (size_t i = 0; i < sizeof(arms) / sizeof(arms[0]); i++) {
 		if (!(parts & arms[i].part))
 			continue;
 		buf_printf(out, "%s%s", before, arms[i].sql);
 		before = " UNION ALL ";
 	}
+	if (has_settings && name_count > 0) {
+		buf_printf(out, "%s", before);
+		put_names(out, names, name_count);
+	}
 	buf_put_u8(out, 0);
-	buf_put_u16(out, (uint16_t)((parts & PROBE_NAMES) != 0));
-	if (parts & PROBE_NAMES)
-		buf_put_u32(out, TYPE_TEXT_ARRAY);
 	message_end(out, begun);
 }
 
-void
-probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count)
+const char *
+probe_own_setting(size_t n)
 {
-	struct buf array = { 0 };
-
-	parts = parts & STATE_SETTINGS ? parts : parts & ~PROBE_NAMES;
-	if ((parts & STATE_SETTINGS) && name_count > 0)
-		parts |= PROBE_NAMES;
-	put_parse(out, parts);
-	put_array(&array, names, name_count);
-	if (!buf_ok(&array))
-		out->is_broken = true;
-	message_bind_text(out, "", (const char *const[]){ (const char *)array.bytes },
-			  (parts & PROBE_NAMES) != 0 ? 1u : 0u);
-	buf_fini(&array);
-	message_execute(out);
-	message_sync(out);
+	return n < sizeof(own) / sizeof(own[0]) ? own[n].name : NULL;
 }
 
 bool
 probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row)
 {
-	const char *columns[3];
+	const char *columns[3] = { (const char[]){ PROBE_OWN, 0 }, "" };
 	size_t at = 2, to = 0;
 
-	if (len < 2 || wire_u16(body) != 3)
+	if (len < 2 || (wire_u16(body) != 3 && wire_u16(body) != 1))
 		return false;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 3 - wire_u16(body); i < 3; i++) {
 		uint32_t n;
 
 		if (len - at < 4)

@@ -3,8 +3,8 @@
  *
  * The probe is one query, sent behind the replies of a transaction that was suspected (scan.h), before another client
  * may get the connection. PostgreSQL's catalogs are certain; nothing is guessed. All names are qualified, operators
- * too, as the session's search_path may be anything. It uses the unnamed statement: a named one would appear in
- * pg_prepared_statements.
+ * too, as the session's search_path may be anything; what else the session has set that would delay or mislead it, it
+ * sets for itself. So it is a simple Query, which is a transaction block to PostgreSQL.
  *
  * No catalog has these: custom settings (a.b), which are asked for by name; cached values of sequences; random's seed.
  */
@@ -18,8 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROBE_NAMES (1u << 31) /* probe_put's own part: there are names to ask for */
-
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
 	PROBE_ROLE = 'r', /* "", role */
@@ -29,7 +27,8 @@ enum probe_kind {
 	PROBE_CHANNEL = 'n', /* name: listens to */
 	PROBE_STATEMENT = 'p', /* name, text of what SQL PREPARE made */
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
-	PROBE_TEMPORARY = 't' /* temporary objects exist */
+	PROBE_TEMPORARY = 't', /* temporary objects exist */
+	PROBE_OWN = 'o' /* value of a setting that the probe has changed for itself */
 };
 
 struct probe_row {
@@ -37,9 +36,14 @@ struct probe_row {
 	const char *name, *value; /* in the body; terminated in probe_row's copy; value "" if NULL */
 };
 
-/* Parse, Bind, Execute and Sync. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to ask for,
- * with SETTINGS. */
+/*
+ * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to ask for, with
+ * SETTINGS. With SETTINGS each setting that the probe changes for itself brings two rows PROBE_OWN, ahead of all
+ * others: its value in the session, and its default.
+ */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count);
+/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about; NULL: there is none. */
+const char *probe_own_setting(size_t n);
 /* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false: it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);
 

@@ -14,7 +14,7 @@ put_sql(struct buf *out, bool is_end)
 	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
 		const char *name = image_reading_name(i);
 
-		buf_printf(out, i == 0 ? "SELECT " : ",");
+		buf_printf(out, i == 0 ? MESSAGE_OURS "SELECT " : ",");
 		if (is_end)
 			buf_printf(out, "pg_catalog.set_config('%s',pg_catalog.current_setting(" KEPT "),true)", name,
 				   i);

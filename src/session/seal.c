@@ -2,6 +2,7 @@
 #include "session/seal.h"
 
 #include "session/image.h"
+#include "session/probe.h"
 #include "sql/scan.h"
 #include "session/statement_store.h"
 #include "wire/frame.h"
@@ -11,57 +12,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Closes the connections that dblink and postgres_fdw keep open, if these are installed. Only a superuser can create
- * functions in C, so these are the extensions' own. It can't be known whether dblink has an unnamed connection, so
- * closing that may fail (08003).
- */
-#define CLOSE_REMOTE                                                                                                   \
-	"DO LANGUAGE plpgsql $_$"                                                                                      \
-	"DECLARE f pg_catalog.record; is_closed pg_catalog.bool := false;"                                             \
-	"BEGIN"                                                                                                        \
-	" FOR f IN SELECT proname AS name, pronamespace::pg_catalog.regnamespace AS schema FROM pg_catalog.pg_proc"    \
-	"  WHERE prolang OPERATOR(pg_catalog.=) 13 AND proname OPERATOR(pg_catalog.=) ANY"                             \
-	"  ('{dblink_get_connections,postgres_fdw_disconnect_all,postgres_fdw_handler}'::pg_catalog.name[]) ORDER BY " \
-	"1"                                                                                                            \
-	" LOOP"                                                                                                        \
-	"  IF f.name OPERATOR(pg_catalog.=) 'dblink_get_connections' THEN"                                             \
-	"   EXECUTE pg_catalog.format('SELECT %1$s.dblink_disconnect(c)"                                               \
-	" FROM pg_catalog.unnest(%1$s.dblink_get_connections()) AS c', f.schema);"                                     \
-	"   BEGIN"                                                                                                     \
-	"    EXECUTE pg_catalog.format('SELECT %s.dblink_disconnect()', f.schema);"                                    \
-	"   EXCEPTION WHEN connection_does_not_exist THEN NULL;"                                                       \
-	"   END;"                                                                                                      \
-	"  ELSIF f.name OPERATOR(pg_catalog.=) 'postgres_fdw_disconnect_all' THEN"                                     \
-	"   EXECUTE pg_catalog.format('SELECT %s.postgres_fdw_disconnect_all()', f.schema);"                           \
-	"   is_closed := true;"                                                                                        \
-	"  ELSIF NOT is_closed AND EXISTS (SELECT FROM pg_catalog.pg_foreign_server) THEN"                             \
-	"   RAISE 'postgres_fdw 1.0 keeps its sessions';"                                                              \
-	"  END IF;"                                                                                                    \
-	" END LOOP;"                                                                                                   \
-	"END $_$;"
+#define SCHEMA_OF                                                                                                      \
+	"pronamespace::pg_catalog.regnamespace::pg_catalog.text,"                                                      \
+	" pg_catalog.current_setting('plpgsql.variable_conflict', true) FROM pg_catalog.pg_proc"                       \
+	" WHERE prolang OPERATOR(pg_catalog.=) 13 AND proname OPERATOR(pg_catalog.=) "
 
 /*
  * The order matters: the role that the session acts as may not have the right to the later ones. None of these is ever
  * refused, and the session's settings (search_path, for one) can't change their meaning once the first three have run.
- * The functions are in FROM, so that their row has no column.
+ * What is planned (WASH_QUERIES) follows settings of its own: under a client's it could be compiled for seconds, or
+ * wait for other transactions. All else is as cheap as if it was prepared, and needs no name that clients could see.
+ * The functions are in FROM, so that their row has no column. Each begins with MESSAGE_OURS, for pg_stat_statements.
  */
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED)
 static const struct {
 	unsigned part;
 	const char *sql;
 } washes[] = {
-	{ STATE_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;" },
-	{ STATE_CURSORS, "CLOSE ALL;" },
-	{ STATE_LISTEN, "UNLISTEN *;" },
-	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all();" },
-	{ STATE_TEMP, "DISCARD TEMP;" },
-	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0;" },
-	{ STATE_SEQUENCES, "DISCARD SEQUENCES;" },
-	{ WASH_PLANS, "DISCARD PLANS;" },
+	{ WASH_QUERIES, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED" },
+	{ STATE_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT" },
+	{ STATE_SETTINGS, "RESET ROLE" },
+	{ STATE_SETTINGS, "RESET ALL" },
+	{ WASH_QUERIES, "SET LOCAL jit = off" },
+	{ WASH_QUERIES, "SET LOCAL statement_timeout = 0" },
+	{ STATE_CURSORS, "CLOSE ALL" },
+	{ STATE_LISTEN, "UNLISTEN *" },
+	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all()" },
+	{ STATE_TEMP, "DISCARD TEMP" },
+	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0" },
+	{ STATE_SEQUENCES, "DISCARD SEQUENCES" },
+	{ WASH_PLANS, "DISCARD PLANS" },
+	{ WASH_STATEMENTS, "DEALLOCATE ALL" },
 	{ STATE_PREPARED, "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
-			  "' GROUP BY 1;" },
+			  "' GROUP BY 1" },
+	{ STATE_REMOTE,
+	  "SELECT 'd', " SCHEMA_OF "'dblink_get_connections'"
+	  " UNION ALL SELECT 'f', " SCHEMA_OF "'postgres_fdw_disconnect_all'"
+	  " UNION ALL SELECT 'h', " SCHEMA_OF "'postgres_fdw_handler'"
+	  " AND EXISTS (SELECT FROM pg_catalog.pg_foreign_server) AND NOT EXISTS (SELECT"
+	  " FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.=) 'postgres_fdw_disconnect_all')" },
 };
 
 const char *
@@ -114,20 +105,58 @@ seal_parts_of(uint32_t flags, unsigned risk)
 void
 seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 {
+	bool is_known = (parts & STATE_REMOTE) != 0 && fdw_schema[0] != '\0';
 	size_t begun = message_begin(out, 'Q');
+	char text[SEAL_SEED_MAX];
 
-	buf_put(out, MESSAGE_OURS, strlen(MESSAGE_OURS));
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
-		if (parts & washes[i].part)
-			buf_put(out, washes[i].sql, strlen(washes[i].sql));
-	if ((parts & STATE_REMOTE) && fdw_schema[0] != '\0')
-		buf_printf(out, "SELECT FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
-	else if (parts & STATE_REMOTE)
-		buf_put(out, CLOSE_REMOTE, strlen(CLOSE_REMOTE));
+		if (parts & washes[i].part & ~(is_known ? (unsigned)STATE_REMOTE : 0u))
+			buf_printf(out, MESSAGE_OURS "%s;", washes[i].sql);
+	if (is_known)
+		buf_printf(out, MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
 	if (parts & STATE_SEED)
-		buf_printf(out, "SELECT FROM pg_catalog.setseed(0.%09u);", (unsigned)(seed % 1000000000u));
+		buf_printf(out, "%s;" SEAL_SEED_FORGET, seal_seed_sql(text, seed));
 	buf_put_u8(out, 0);
 	message_end(out, begun);
+}
+
+const char *
+seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
+{
+	snprintf(out, SEAL_SEED_MAX, MESSAGE_OURS "SET seed = 0.%09u", (unsigned)(seed % 1000000000u));
+	return out;
+}
+
+/*
+ * It can't be known whether dblink has an unnamed connection, and closing none fails (08003), which PostgreSQL logs.
+ * Only PL/pgSQL could catch that, and it must not be loaded for this: then SET plpgsql.x would fail, which did not.
+ */
+bool
+seal_put_remote(struct buf *out, const struct probe_row *row)
+{
+	const char *schema = row->name;
+	bool has_plpgsql = row->value[0] != '\0';
+
+	if (row->kind == 'f') {
+		buf_printf(out, "-" MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all()", schema);
+		buf_put_u8(out, 0);
+	}
+	if (row->kind != 'd' || (has_plpgsql && strstr(schema, "$_$") != NULL))
+		return row->kind == 'f';
+	buf_printf(out,
+		   "-" MESSAGE_OURS "SELECT FROM pg_catalog.unnest(%s.dblink_get_connections()) AS c,"
+		   " %s.dblink_disconnect(c)",
+		   schema, schema);
+	buf_put_u8(out, 0);
+	if (has_plpgsql)
+		buf_printf(out,
+			   "-" MESSAGE_OURS "DO LANGUAGE plpgsql $_$BEGIN PERFORM %s.dblink_disconnect();"
+			   " EXCEPTION WHEN connection_does_not_exist THEN NULL; END$_$",
+			   schema);
+	else
+		buf_printf(out, "?" MESSAGE_OURS "SELECT FROM %s.dblink_disconnect()", schema);
+	buf_put_u8(out, 0);
+	return true;
 }
 
 bool
@@ -158,9 +187,8 @@ seal_put_deallocate(struct buf *out, const struct buf *names)
 {
 	size_t begun = message_begin(out, 'Q');
 
-	buf_put(out, MESSAGE_OURS, strlen(MESSAGE_OURS));
 	for (size_t at = 0; at < names->len; at += strlen((const char *)names->bytes + at) + 1) {
-		buf_printf(out, "DEALLOCATE ");
+		buf_printf(out, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(out, (const char *)names->bytes + at, false);
 		buf_put_u8(out, ';');
 	}

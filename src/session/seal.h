@@ -8,6 +8,7 @@
 #define PGWEIR_SESSION_SEAL_H
 
 #include "base/buf.h"
+#include "wire/messages.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +37,8 @@ enum state_part {
 	    1u << 12, /* no statement forgets it: types of variables, which another search_path finds elsewhere */
 	/* Only for seal_put. */
 	WASH_PLANS = 1u << 13, /* forgets plans */
-	WASH_TEMP_ASKED = 1u << 14 /* asks whether the backend has ever had temporary objects */
+	WASH_TEMP_ASKED = 1u << 14, /* asks whether the backend has ever had temporary objects */
+	WASH_STATEMENTS = 1u << 15 /* instead of STATE_PREPARED, where pgweir has prepared none */
 };
 #define STATE_WASHABLE 0x2ffu
 #define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
@@ -64,9 +66,19 @@ seal_parts(uint32_t scan_flags, unsigned risk)
  * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
  * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
  * if nothing else can have connected; "": the catalogs are searched for what may have, which costs more than all the
- * rest.
+ * rest, and returns rows of three columns for seal_put_remote.
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
+#define SEAL_SEED_MAX 48
+/* Writes the SQL that begins random() anew, which SEAL_SEED_FORGET should follow. No plan is made. Returns out. */
+const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
+#define SEAL_SEED_FORGET MESSAGE_OURS "RESET seed" /* it shows no more as a setting of the session's */
+struct probe_row; /* session/probe.h */
+/*
+ * Appends SQL that closes sessions on other servers, each to be sent alone: '-', or '?' if it may fail with 08003, then
+ * the SQL, terminated. Returns false if the server must be closed, as nothing closes them.
+ */
+bool seal_put_remote(struct buf *out, const struct probe_row *row);
 struct seal_statement {
 	const char *name; /* in copy; NULL: all that were prepared by the protocol */
 	uint64_t count;

@@ -39,7 +39,7 @@ enum scan_flag {
 	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
 	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: currval() or lastval() may be asked for next */
 	SCAN_FUNCTION = 1u << 17, /* CALL, functions that PostgreSQL does not bring along: the database's code */
-	SCAN_SEED = 1u << 18, /* setseed(), SET [LOCAL] seed, set_config('seed', ...) */
+	SCAN_SEED = 1u << 18, /* random(), setseed(), SET [LOCAL] seed, set_config('seed', ...) */
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };

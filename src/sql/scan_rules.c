@@ -342,6 +342,7 @@ flags_of_name(const char *text, size_t len)
 		{ "pg_replication_origin_session_setup", SCAN_LOAD },
 		{ "pg_start_backup", SCAN_LOAD },
 		{ "query_to_xml", SCAN_CODE },
+		{ "random", SCAN_SEED },
 		{ "set_limit", SCAN_SETTING },
 		{ "setseed", SCAN_SEED },
 		{ "ts_rewrite", SCAN_CODE },

@@ -91,7 +91,7 @@ scan_may_matter(const char *text, size_t len)
 		['l' & 31] = SCAN_LENGTH(8), /* language */
 		['m' & 31] = SCAN_LENGTH(5), /* merge */
 		['p' & 31] = (uint16_t)-SCAN_LENGTH(7),
-		['r' & 31] = SCAN_LENGTH(9), /* returning */
+		['r' & 31] = SCAN_LENGTH(6) | SCAN_LENGTH(9) | SCAN_LENGTH(13), /* random, returning, random_normal */
 		['s' & 31] = SCAN_LENGTH(7) | SCAN_LENGTH(9), /* setseed, set_limit */
 		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(7) |
 			     SCAN_LENGTH(9), /* to, temp, ts_stat, temporary */

@@ -80,8 +80,8 @@ session_ask(struct exchange *x, unsigned parts)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts, names, count);
 	srv->unnamed_of = 0;
-	if (!buf_ok(&b) || ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) < 0 ||
-	    server_owe_sync(srv, OWED_TO_PROBE) < 0)
+	if (!buf_ok(&b) || ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE,
+					       &(struct owed_request){ .started_us = *x->env->now_us }) < 0)
 		r = -1;
 	else
 		server_write(srv, b.bytes, b.len);
@@ -179,14 +179,20 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 static void
 read_rows(const struct exchange *x, struct finding *f)
 {
-	const char *at = (const char *)x->session->rows.bytes;
+	const char *at = (const char *)x->session->rows.bytes, *was = NULL;
+	size_t own_count = 0;
 
 	f->other_count = f->prepared_count = 0;
 	f->found = 0;
 	for (unsigned i = 0; i < x->session->row_count; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 
-		finding_judge(x, f, (uint8_t)*at, name, value);
+		if (*at != PROBE_OWN)
+			finding_judge(x, f, (uint8_t)*at, name, value);
+		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
+			 (name = probe_own_setting(own_count / 2 - 1)) != NULL)
+			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER };
+		was = value;
 		at = value + strlen(value) + 1;
 	}
 }

@@ -118,7 +118,12 @@ session_seal(struct exchange *x)
 		parts |= STATE_TEMP;
 	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
-	return l->risk & RISK_COMPILED ? parts | session_seal_compiled(x, parts) : parts;
+	if (l->risk & RISK_COMPILED)
+		parts |= session_seal_compiled(x, parts);
+	if (parts != STATE_SEED)
+		return parts;
+	x->srv->seed_of = x->ticket.id; /* the next borrower may be the same client */
+	return 0;
 }
 
 /* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */

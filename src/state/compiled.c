@@ -205,6 +205,22 @@ session_run_elsewhere(struct exchange *x, struct request *m)
 	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STATEMENT_FORWARD : STATEMENT_HOLD;
 }
 
+/* Sends what stands ahead of the client's message, with a Sync of its own. Takes b; r: 0, or -1 if it can't. */
+static int
+send_alone(struct exchange *x, struct buf *b, int r)
+{
+	if (r == 0) {
+		message_sync(b);
+		r = server_owe_sync(x->srv, OWED_TO_IMAGE);
+	}
+	if (r == 0 && buf_ok(b))
+		outbox_copy(&x->env->to_server, b->bytes, b->len);
+	else
+		r = -1;
+	buf_fini(b);
+	return r;
+}
+
 /* Sends DISCARD PLANS ahead of the client's message. */
 static int
 renew_plans(struct exchange *x)
@@ -216,17 +232,23 @@ renew_plans(struct exchange *x)
 	image_unref(srv->ties.plans);
 	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
-	r = session_run(x, &b, "DISCARD PLANS", OWED_TO_IMAGE, NULL);
-	if (r == 0) {
-		message_sync(&b);
-		r = server_owe_sync(srv, OWED_TO_IMAGE);
-	}
-	if (r == 0 && buf_ok(&b))
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	else
-		r = -1;
-	buf_fini(&b);
-	return r;
+	r = session_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
+	return send_alone(x, &b, r);
+}
+
+/* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
+static int
+begin_random_anew(struct exchange *x)
+{
+	struct buf b = { 0 };
+	char seed[SEAL_SEED_MAX];
+	int r;
+
+	x->srv->seed_of = 0;
+	r = session_run(x, &b, seal_seed_sql(seed, pool_set_random(x->pool->set)), OWED_TO_IMAGE, NULL);
+	if (r == 0)
+		r = session_run(x, &b, SEAL_SEED_FORGET, OWED_TO_IMAGE, NULL);
+	return send_alone(x, &b, r);
 }
 
 bool
@@ -240,6 +262,8 @@ session_meets_ties(struct exchange *x, unsigned needs)
 {
 	struct loan *l = &x->srv->loan;
 
+	if (x->srv->seed_of != 0 && x->srv->seed_of != x->ticket.id && begin_random_anew(x) < 0)
+		return -1;
 	l->is_unsuited = exchange_is_followed(x) && !pool_suits(x->srv, &x->ticket);
 	if (!session_differs_in_plans(x))
 		return 0;

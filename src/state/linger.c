@@ -166,7 +166,7 @@ discard_sequences(struct exchange *x)
 	int r;
 
 	x->srv->is_discarding = true;
-	r = session_run(x, &b, "DISCARD SEQUENCES", OWED_TO_IMAGE, x->srv);
+	r = session_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", OWED_TO_IMAGE, x->srv);
 	if (r == 0 && buf_ok(&b))
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else

@@ -66,7 +66,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	int r = 0;
 
 	if (image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
-		buf_printf(&drop, "DEALLOCATE ");
+		buf_printf(&drop, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
 		r = session_run(x, &b, (const char *)drop.bytes, to, NULL);

@@ -132,7 +132,8 @@ unsigned session_needs(const struct exchange *x, const char *sql, size_t len, un
 /* The plans on its server may be other ones than it would have made. */
 bool session_differs_in_plans(const struct exchange *x);
 /*
- * x has just borrowed a server that is tied to a context; needs: session_needs() of what it will run there. -1: no
+ * x has just borrowed a server that needs_match: it is tied to a context, or another client may know the state of its
+ * random(). needs: session_needs() of what it will run there. -1: no
  * memory.
  */
 int session_meets_ties(struct exchange *x, unsigned needs);

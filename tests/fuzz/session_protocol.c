@@ -321,6 +321,13 @@ on_question(struct fake_conn *c)
 	state_forget_code(c->fake);
 }
 
+/* A comment, as to PostgreSQL. */
+static const char *
+without_mark(const char *sql)
+{
+	return sql + (strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0 ? strlen(MESSAGE_OURS) : 0);
+}
+
 /* Statements of a simple Query, one by one. What is behind a COPY FROM STDIN or a sleep is forgotten. */
 static void
 run_all(struct fake_conn *c, const char *text, const char *tokens)
@@ -335,7 +342,7 @@ run_all(struct fake_conn *c, const char *text, const char *tokens)
 		must(one != NULL);
 		if (one[strspn(one, " \n\t")] != '\0') {
 			is_empty = false;
-			r = run(c, one, tokens, NULL, 0);
+			r = run(c, without_mark(one), tokens, NULL, 0);
 		}
 		free(one);
 		text += len + (text[len] == ';');
@@ -423,13 +430,6 @@ string_at(const uint8_t *body, size_t len, size_t *at)
 
 	*at += strlen(s) + 1;
 	return s;
-}
-
-/* A comment, as to PostgreSQL. */
-static const char *
-without_mark(const char *sql)
-{
-	return sql + (strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0 ? strlen(MESSAGE_OURS) : 0);
 }
 
 void

@@ -214,7 +214,7 @@ void state_next_sequence(struct fake_conn *c, const char *tokens);
 void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create, bool is_opaque);
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
-void state_probe(struct fake_conn *c, const char *sql, char **values); /* its rows, but those of reported settings */
+void state_probe(struct fake_conn *c, const char *sql); /* its rows, but those of reported settings */
 void state_put_prepared(struct fake_conn *c); /* the seal's question */
 
 #endif

@@ -289,7 +289,7 @@ number_after(const char *sql, const char *word, size_t max)
 
 /* pgweir's own question: what state is there? See session/probe.c. */
 static void
-probe(struct fake_conn *c, const char *sql, char **values)
+probe(struct fake_conn *c, const char *sql)
 {
 	const struct {
 		bool is_so;
@@ -299,7 +299,9 @@ probe(struct fake_conn *c, const char *sql, char **values)
 		      { c->v.has_cursor, "SELECT 'c'", "c", "held", "" } };
 	struct named *n;
 
-	state_probe(c, sql, values);
+	message_row_description(&c->out, (const char *const[]){ "kind", "name", "value" },
+				(const uint32_t[]){ 25, 25, 25 }, 3);
+	state_probe(c, sql);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (facts[i].is_so && strstr(sql, facts[i].mark) != NULL)
 			message_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
@@ -565,7 +567,7 @@ use_sequence(struct fake_conn *c, const char *sql, const char *word, const char 
 static void
 plant_seed(struct fake_conn *c, const char *sql, const char *tokens)
 {
-	if (strstr(sql, "pg_catalog.setseed(") != NULL)
+	if (strncmp(sql, "SET seed = ", 11) == 0)
 		c->traces[TRACE_SEED] = 0;
 	if (strncasecmp(sql, "SELECT setseed(", 15) == 0)
 		state_trace(c, TRACE_SEED, tokens);
@@ -792,8 +794,8 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		return execute(c, rest, tokens, portal, max);
 	if (strncasecmp(sql, "SELECT pg_advisory_unlock(", 26) == 0)
 		return put_value(c, had_lock ? "t" : "f", portal);
-	if (portal != NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
-		probe(c, sql, portal->values);
+	if (portal == NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
+		probe(c, sql);
 	else if (portal != NULL && state_read_as(c, sql, portal->values)) {
 		message_data_row(&c->out, (const char *const[]){ "" }, 1);
 	} else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {

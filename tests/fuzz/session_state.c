@@ -462,7 +462,7 @@ put_row(struct fake_conn *c, const char *kind, const char *name, const char *val
 }
 
 void
-state_probe(struct fake_conn *c, const char *sql, char **values)
+state_probe(struct fake_conn *c, const char *sql)
 {
 	const char *role = state_get(c, "role"), *user = state_get(c, "session_authorization");
 	const struct {
@@ -484,8 +484,8 @@ state_probe(struct fake_conn *c, const char *sql, char **values)
 	for (size_t i = 0; i < c->v.setting_count && strstr(sql, "SELECT 'x'") != NULL; i++) {
 		char quoted[140];
 
-		snprintf(quoted, sizeof(quoted), "\"%s\"", c->v.settings[i].name);
-		if (values != NULL && values[0] != NULL && strcasestr(values[0], quoted) != NULL)
+		snprintf(quoted, sizeof(quoted), "$%s$p", c->v.settings[i].name);
+		if (strcasestr(sql, quoted) != NULL)
 			put_row(c, "x", c->v.settings[i].name, c->v.settings[i].value);
 	}
 }

@@ -289,7 +289,8 @@ read_changes(const struct buf *b, char *text, size_t cap)
 		cr_assert_eq(f.type, 'P');
 		cr_assert(fields_parse(body, f.body_len, &p));
 		cr_expect_str_eq(p.name, "");
-		snprintf(text + strlen(text), cap - strlen(text), "%s", (const char *)p.rest);
+		cr_expect_eq(strncmp((const char *)p.rest, MESSAGE_OURS, strlen(MESSAGE_OURS)), 0);
+		snprintf(text + strlen(text), cap - strlen(text), "%s", (const char *)p.rest + strlen(MESSAGE_OURS));
 		f = next(b, &at, &body);
 		cr_assert_eq(f.type, 'B');
 		read_values(body, f.body_len, text, cap);

@@ -1,13 +1,13 @@
 /*
  * tests/unit/test_probe.c - the question about session state, and its answer's rows, well-formed and not. Links
- * session/probe.c, wire/messages.c, wire/fields.c and what they need of base.
+ * session/probe.c, wire/messages.c and what they need of base.
  */
 #include "session/probe.h"
 
-#include "wire/fields.h"
 #include "wire/frame.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -21,6 +21,7 @@ static const struct {
 	{ "three columns", ROW("\0\3\0\0\0\1s\0\0\0\2ab\0\0\0\1c"), true, "ab", "c" },
 	{ "empty ones", ROW("\0\3\0\0\0\1l\0\0\0\0\0\0\0\0"), true, "", "" },
 	{ "NULL counts as empty", ROW("\0\3\0\0\0\1l\xff\xff\xff\xff\xff\xff\xff\xff"), true, "", "" },
+	{ "one column: a setting of the probe's own", ROW("\0\1\0\0\0\2on"), true, "", "on" },
 	{ "two columns", ROW("\0\2\0\0\0\1s\0\0\0\2ab"), false, NULL, NULL },
 	{ "four columns", ROW("\0\4\0\0\0\1s\0\0\0\1a\0\0\0\1b\0\0\0\1c"), false, NULL, NULL },
 	{ "a column cut short", ROW("\0\3\0\0\0\1s\0\0\0\2ab\0\0\0\2c"), false, NULL, NULL },
@@ -51,56 +52,57 @@ Test(probe, rows)
 	}
 }
 
-/* The body of the second message. */
-static const uint8_t *
-find_bind(const struct buf *b, struct frame *f)
+/* The SQL of the one message. */
+static const char *
+sql_of(const struct buf *b)
 {
-	size_t parse_len;
-
-	cr_assert_eq(frame_parse(b->bytes, b->len, f), FRAME_OK);
-	cr_assert_eq(f->type, 'P');
-	parse_len = FRAME_HEAD_LEN + (size_t)f->body_len;
-	cr_assert_eq(frame_parse(b->bytes + parse_len, b->len - parse_len, f), FRAME_OK);
-	cr_assert_eq(f->type, 'B');
-	return b->bytes + parse_len + FRAME_HEAD_LEN;
-}
-
-Test(probe, names_are_an_array_of_text)
-{
-	const char *const names[] = { "app.user_id", "odd.\"name\\" };
-	struct buf b = { 0 };
-	const uint8_t *value;
-	const uint8_t *bind;
-	size_t len;
 	struct frame f;
 
-	probe_put(&b, STATE_SETTINGS | STATE_LOCKS, names, 2);
-	cr_assert(buf_ok(&b));
-	bind = find_bind(&b, &f);
-	cr_assert(fields_bind_value(bind, f.body_len, 0, &value, &len));
-	cr_expect_eq(len, strlen("{\"app.user_id\",\"odd.\\\"name\\\\\"}"));
-	cr_expect(memcmp(value, "{\"app.user_id\",\"odd.\\\"name\\\\\"}", len) == 0);
-	cr_expect(!fields_bind_value(bind, f.body_len, 1, &value, &len), "there is one");
+	cr_assert(buf_ok(b));
+	cr_assert_eq(frame_parse(b->bytes, b->len, &f), FRAME_OK);
+	cr_assert_eq(f.type, 'Q');
+	cr_assert_eq(b->bytes[b->len - 1], 0);
+	return (const char *)b->bytes + FRAME_HEAD_LEN;
+}
+
+Test(probe, names_are_in_quotes_that_none_of_them_has)
+{
+	const char *const names[] = { "app.user_id", "odd.\"name\\'$p$", "a.$p1$" };
+	struct buf b = { 0 };
+
+	probe_put(&b, STATE_SETTINGS | STATE_LOCKS, names, 1);
+	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p$app.user_id$p$]"));
+	buf_fini(&b);
+	probe_put(&b, STATE_SETTINGS, names, 3);
+	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p2$app.user_id$p2$,$p2$odd.\"name\\'$p$$p2$,$p2$a.$p1$$p2$]"));
+	buf_fini(&b);
+	probe_put(&b, STATE_LOCKS, names, 3);
+	cr_expect_null(strstr(sql_of(&b), "ARRAY["), "they are settings");
 	buf_fini(&b);
 }
 
-Test(probe, a_cut_bind_has_no_whole_value)
+Test(probe, what_it_sets_for_itself_is_shown_first)
 {
 	struct buf b = { 0 };
-	const uint8_t *value;
-	const uint8_t *bind;
-	size_t len;
-	struct frame f;
+	const char *at;
 
-	probe_put(&b, 1, (const char *const[]){ "a.b" }, 1);
-	bind = find_bind(&b, &f);
-	for (size_t have = 0; have + 2 < f.body_len; have++) { /* the format of the results ends it */
-		uint8_t *cut = malloc(have + 1);
+	probe_put(&b, STATE_SETTINGS, NULL, 0);
+	at = sql_of(&b);
+	for (size_t i = 0; probe_own_setting(i) != NULL; i++) {
+		char show[64], set[64];
 
-		memcpy(cut, bind, have);
-		if (fields_bind_value(cut, have, 0, &value, &len))
-			cr_expect_geq(have, (size_t)(value - cut) + len);
-		free(cut);
+		snprintf(show, sizeof(show), "SHOW %s;", probe_own_setting(i));
+		snprintf(set, sizeof(set), "SET LOCAL %s = ", probe_own_setting(i));
+		at = strstr(at, show);
+		cr_assert_not_null(at);
+		at = strstr(at + 1, show);
+		cr_assert_not_null(at, "what it is by default");
+		at = strstr(at, set);
+		cr_assert_not_null(at);
 	}
+	cr_expect_not_null(strstr(at, "pg_settings"));
+	buf_fini(&b);
+	probe_put(&b, STATE_LOCKS, NULL, 0);
+	cr_expect_null(strstr(sql_of(&b), "SHOW"));
 	buf_fini(&b);
 }

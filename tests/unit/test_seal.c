@@ -2,6 +2,7 @@
  * tests/unit/test_seal.c - what is washed off after which SQL, and how. Links session/seal.c, session/image.c,
  * session/scan*.c, wire/messages.c, wire/frame.c, base/buf.c.
  */
+#include "session/probe.h"
 #include "session/seal.h"
 #include "wire/messages.h"
 
@@ -47,12 +48,18 @@ Test(seal, who_the_session_acts_as_is_given_up_first)
 	struct buf b = { 0 };
 
 	seal_put(&b, STATE_WASHABLE, 123456789012, "");
-	cr_expect_eq(strncmp(sql_of(&b), "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;", 55), 0);
+	cr_expect_eq(strncmp(sql_of(&b),
+			     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;" MESSAGE_OURS
+			     "SET SESSION AUTHORIZATION DEFAULT;" MESSAGE_OURS "RESET ROLE;" MESSAGE_OURS
+			     "RESET ALL;" MESSAGE_OURS "SET LOCAL jit = off;",
+			     strlen(MESSAGE_OURS) * 4 + 115),
+		     0);
 	cr_expect_not_null(strstr(sql_of(&b), "UNLISTEN *;"));
-	cr_expect_not_null(strstr(sql_of(&b), "setseed(0.456789012)"));
+	cr_expect_not_null(strstr(sql_of(&b), "SET seed = 0.456789012;"));
 	buf_fini(&b);
 	seal_put(&b, STATE_LOCKS, 1, "public");
-	cr_expect_str_eq(sql_of(&b), "SELECT FROM pg_catalog.pg_advisory_unlock_all();");
+	cr_expect_not_null(strstr(sql_of(&b), "SELECT FROM pg_catalog.pg_advisory_unlock_all();"));
+	cr_expect_null(strstr(sql_of(&b), "RESET"));
 	buf_fini(&b);
 }
 
@@ -61,12 +68,42 @@ Test(seal, sessions_elsewhere_are_closed_where_it_is_known_or_searched_for)
 	struct buf b = { 0 };
 
 	seal_put(&b, STATE_REMOTE, 1, "\"a b\"");
-	cr_expect_str_eq(sql_of(&b), "SELECT FROM \"a b\".postgres_fdw_disconnect_all();");
+	cr_expect_not_null(strstr(sql_of(&b), "SELECT FROM \"a b\".postgres_fdw_disconnect_all();"));
+	cr_expect_null(strstr(sql_of(&b), "pg_proc"));
 	buf_fini(&b);
 	seal_put(&b, STATE_REMOTE, 1, "");
-	cr_expect_eq(strncmp(sql_of(&b), "DO LANGUAGE plpgsql ", 20), 0);
-	cr_expect_not_null(strstr(sql_of(&b), "dblink_disconnect"));
+	cr_expect_not_null(strstr(sql_of(&b), "pg_proc"));
 	buf_fini(&b);
+}
+
+Test(seal, plpgsql_is_not_loaded_for_it)
+{
+	static const struct {
+		struct probe_row row;
+		bool is_known;
+		const char *sql[2];
+	} cases[] = {
+		{ { 'd', "s", "error" }, true, { "-" MESSAGE_OURS "SELECT FROM ", "-" MESSAGE_OURS "DO " } },
+		{ { 'd', "s", "" }, true, { "-" MESSAGE_OURS "SELECT FROM ", "?" MESSAGE_OURS "SELECT FROM s.dbl" } },
+		{ { 'd', "\"a$_$b\"", "error" }, false, { NULL } },
+		{ { 'f', "s", "" }, true, { "-" MESSAGE_OURS "SELECT FROM s.postgres_fdw_disconnect_all()" } },
+		{ { 'h', "s", "" }, false, { NULL } },
+		{ { 's', "s", "" }, false, { NULL } },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b = { 0 };
+		size_t at = 0;
+
+		cr_expect_eq(seal_put_remote(&b, &cases[i].row), cases[i].is_known, "case %zu", i);
+		for (size_t n = 0; n < 2 && cases[i].sql[n] != NULL; n++) {
+			cr_assert_lt(at, b.len);
+			cr_expect_eq(strncmp((const char *)b.bytes + at, cases[i].sql[n], strlen(cases[i].sql[n])), 0);
+			at += strlen((const char *)b.bytes + at) + 1;
+		}
+		cr_expect_eq(at, b.len, "case %zu", i);
+		buf_fini(&b);
+	}
 }
 
 #define ROW(bytes) (const uint8_t *)(bytes), sizeof(bytes) - 1
@@ -97,7 +134,7 @@ Test(seal, foreign_statements_are_quoted)
 	buf_put_str(&names, row.name);
 	buf_put_str(&names, "c;d");
 	seal_put_deallocate(&b, &names);
-	cr_expect_str_eq(sql_of(&b), "DEALLOCATE \"a\"\"b\";DEALLOCATE \"c;d\";");
+	cr_expect_str_eq(sql_of(&b), "DEALLOCATE \"a\"\"b\";" MESSAGE_OURS "DEALLOCATE \"c;d\";");
 	buf_fini(&b);
 	buf_fini(&names);
 }

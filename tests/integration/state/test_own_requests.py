@@ -7,6 +7,7 @@ import time
 import pytest
 
 from fakeserver import complete, error, ready
+from postgres import Postgres
 from rawwire import errors, query, startup, texts
 from waiting import wait_until
 
@@ -16,7 +17,7 @@ TEMP = "CREATE TEMP TABLE probed (a int)"                   # a probe asks for t
 
 
 class Mute:
-    """A fake server that does not answer one thing, from when it is told on: Parses with that in their text."""
+    """A fake server that does not answer one thing, from when it is told on: Parses and Queries with that in their text."""
 
     def __init__(self, fake, text):
         self.text, self.is_on, self.seen, self.when_asked = text, False, 0, None
@@ -25,7 +26,7 @@ class Mute:
     def answer(self, conn, kind, body):
         if getattr(conn, "is_mute", False):
             return True
-        if kind == "P" and self.is_on and self.text in body:
+        if kind in "PQ" and self.is_on and self.text in body:
             self.is_on, conn.is_mute = False, True
             self.seen += 1
             if self.when_asked is not None:
@@ -176,3 +177,99 @@ def test_an_error_out_of_the_blue_in_a_transaction_is_told(weir, fake):
         unowed(fake.logins()[-1])
         assert last_words(wire).severity == "FATAL"
         assert weir.raw().query("SELECT 1") == [["fake"]]
+
+
+# --- under settings of its own ------------------------------------------------------------------------------------
+
+SLOW = """SET jit = on; SET jit_above_cost = 0; SET jit_inline_above_cost = 0; SET jit_optimize_above_cost = 0;
+    SET enable_seqscan = off; SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;
+    SET cpu_tuple_cost = 1e9; SET plan_cache_mode = force_custom_plan; SET cursor_tuple_fraction = 0;
+    SET quote_all_identifiers = on; SET row_security = off; SET search_path = odd, pg_catalog"""
+ANYTHING = "DO $$BEGIN PERFORM 1; END$$"                    # all is asked for and washed
+
+
+@pytest.fixture(scope="module")
+def counting():
+    """A cluster that counts statements, and compiles what costs much; with operators that are not what they seem to be."""
+    cluster = Postgres("shared_preload_libraries = 'pg_stat_statements'\njit = on\n")
+    cluster.query("CREATE EXTENSION pg_stat_statements")
+    cluster.query("""CREATE SCHEMA odd CREATE TABLE made (id serial, v text);
+        CREATE FUNCTION odd.wrong(name, name) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE ''odd''; END';
+        CREATE OPERATOR odd.= (LEFTARG = name, RIGHTARG = name, FUNCTION = odd.wrong);
+        CREATE OPERATOR odd.<> (LEFTARG = name, RIGHTARG = name, FUNCTION = odd.wrong);
+        CREATE FUNCTION odd.any() RETURNS void LANGUAGE plpgsql AS $$BEGIN EXECUTE 'SELECT 1'; END$$;
+        GRANT ALL ON SCHEMA odd TO PUBLIC; GRANT ALL ON odd.made, odd.made_id_seq TO PUBLIC""")
+    yield cluster
+    cluster.destroy()
+
+
+def start(weir, cluster, **settings):
+    weir.start(upstream=f"host={cluster.host} port={cluster.port} dbname=app", pool_size=1, max_overflow=0, **settings)
+
+
+@pytest.mark.long
+def test_own_questions_are_never_compiled_and_name_pgweir(weir, counting):
+    """Under the first client's settings each would be compiled, for up to 5 seconds: then that client was cut off."""
+    start(weir, counting)
+    counting.query("SELECT pg_stat_statements_reset()")
+    theirs = [ANYTHING, "SELECT odd.any()", "INSERT INTO odd.made (v) VALUES ('a')", "SELECT lastval()", "SELECT setseed(0.5)",
+              "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)", "SET app.a = '1'", "CREATE TEMP TABLE t (a int)",
+              "DISCARD TEMP", "PREPARE p AS SELECT 1", "EXECUTE p", "DEALLOCATE p", "SELECT pg_backend_pid()"]
+    with weir.raw() as slow, weir.raw() as other:
+        for sql in SLOW.split(";"):
+            slow.query(sql)
+        for sql in theirs:
+            for wire in (slow, other):
+                if sql != "SELECT pg_advisory_unlock(1)" or wire is slow:
+                    assert "E" not in [reply.type for reply in wire.ask(query(sql)) if sql != "SELECT lastval()"], sql
+                if sql == "SELECT pg_advisory_lock(1)":
+                    wire.query("SELECT pg_advisory_unlock(1)")
+                if "TEMP" in sql:
+                    wire.query("DISCARD TEMP")
+        assert slow.query("SHOW jit_above_cost") == [["0"]] and other.query("SHOW jit_above_cost") == [["100000"]]
+    seen = counting.query("SELECT query, jit_functions FROM pg_stat_statements WHERE userid = 'web'::regrole")
+    ours = [text for text, _ in seen if "pgweir" in text]
+    assert any("pg_settings" in text for text in ours) and any("pg_advisory_unlock_all" in text for text in ours)
+    assert [text for text, functions in seen if "pgweir" in text and functions > 0] == []
+    words = {sql.split()[0] for sql in [*theirs, *SLOW.split(";")]} | {"SHOW"}
+    assert [text for text, _ in seen if "pgweir" not in text and text.split()[0] not in words] == []
+    assert [text for text, _ in seen if "pgweir" not in text and "pg_catalog." in text] == []
+
+
+def test_a_setting_that_the_probe_changes_for_itself_follows_its_client(weir, counting):
+    start(weir, counting)
+    with weir.raw() as one, weir.raw() as other:
+        shown = "SELECT current_setting('jit'), current_setting('statement_timeout')"
+        before = other.query(shown)
+        one.query("DO $$BEGIN PERFORM set_config('jit', 'off', false), set_config('statement_timeout', '61s', false); END$$")
+        for _ in range(2):
+            assert one.query(shown) == [["off", "61s"]] and other.query(shown) == before
+        one.query("DO $$BEGIN RESET jit; RESET statement_timeout; END$$")
+        assert one.query(shown) == other.query(shown) == before
+
+
+def test_no_statement_timeout_is_too_short_for_a_probe(weir, counting):
+    start(weir, counting)
+    with weir.raw() as hasty, weir.raw() as other:
+        for sql in SLOW.split(";"):
+            hasty.query(sql)
+        hasty.query("DO $$BEGIN PERFORM set_config('statement_timeout', '20ms', false); END$$")
+        other.send(query("SELECT 1"))
+        assert texts(other.read_until("Z")) == [["1"]]
+        assert weir.console("SHOW PINS") == []
+
+
+def test_own_questions_wait_for_no_other_transaction(weir, counting):
+    """PostgreSQL lets a deferrable transaction wait until no other one could disturb it."""
+    start(weir, counting)
+    blocker = counting.connect()
+    with weir.raw() as patient, weir.raw() as other, blocker.cursor() as cursor:
+        for name in ("isolation = serializable", "read_only = on", "deferrable = on"):
+            patient.query(f"SET default_transaction_{name}")
+        cursor.execute("BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO odd.made (v) VALUES ('b')")
+        patient.query("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_lock(1), pg_advisory_unlock(1); COMMIT")
+        other.send(query("SELECT 1"))
+        assert texts(other.read_until("Z", timeout=4)) == [["1"]]
+        cursor.execute("ROLLBACK")
+        assert patient.query("SELECT 1") == [["1"]]
+    blocker.close()

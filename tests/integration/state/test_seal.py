@@ -135,6 +135,45 @@ def test_a_random_seed_is_not_the_next_clients(weir):
     assert len(drawn) == 3
 
 
+def test_a_client_alone_goes_on_with_its_own_random_numbers(weir):
+    """And nobody with what another one has seen of them."""
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+
+    def drawn():
+        first.execute("SELECT setseed(0.5)")
+        return [first.execute("SELECT random()").fetchone() for _ in range(2)]
+
+    wanted = drawn()
+    assert drawn() == wanted
+    first.execute("SELECT setseed(0.5)")
+    assert first.execute("SELECT random()").fetchone() == wanted[0]
+    assert second.execute("SELECT random()").fetchone() != wanted[1]
+    second.execute("SELECT setseed(0.5)")
+    second.execute("SELECT random()")
+    assert first.execute("SELECT random()").fetchone() != wanted[1]
+    assert second.execute("SELECT setting FROM pg_settings WHERE name = 'seed' AND source = 'session'").fetchall() == []
+
+
+def test_washing_does_not_load_plpgsql(weir, postgres):
+    """Else SET plpgsql.x fails, which does not directly; nor does closing dblink's connections fail."""
+    postgres.query("CREATE EXTENSION dblink", dbname=OWN)
+    postgres.query("CREATE FUNCTION links() RETURNS text LANGUAGE sql AS $$SELECT dblink_connect_u('a', 'dbname=app user=postgres host="
+                   f"{postgres.socket_dir} port={postgres.port}')$$; GRANT ALL ON FUNCTION dblink_connect_u(text, text) TO web",
+                   dbname=OWN)
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    pid = second.execute("SELECT pg_backend_pid()").fetchone()
+    wait_until(lambda: "remote_sessions" in str(state_of_code(weir)) or not second.execute("SELECT 1"), 5, "the answer")
+    for _ in range(2):
+        first.execute("SELECT links()")
+        assert second.execute("SELECT dblink_get_connections(), pg_backend_pid()").fetchone() == (None, *pid)
+    second.execute("SET plpgsql.x = '1'")
+    first.execute("DO $$BEGIN PERFORM links(); END$$")          # now it is loaded
+    second.execute("SELECT 1")
+    assert second.execute("SELECT dblink_get_connections()").fetchone() == (None,)
+
+
 def test_many_custom_settings_of_one_transaction_stay_with_their_client(weir):
     begin(weir, pool_size=1, max_overflow=0)
     first, second = session(weir), session(weir)
