@@ -599,6 +599,7 @@ def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     weir.signal(signal.SIGUSR2)
     weir.wait_log("the successor is process")
     new = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    wait_until(lambda: asleep(old))                                  # the line comes before what it sends there
     old.send_signal(signal.SIGSTOP)                                  # until the other one waits for its GO
     wait_until(lambda: weir.log().count("listening on") == 2 and asleep(new), 10, "the successor to be ready")
     new.send_signal(signal.SIGSTOP)
