@@ -93,7 +93,8 @@ def test_what_both_processes_have_heard_comes_once(weir, tap):
         weir.restart(wait=False)
         wait_until(lambda: tap.accepted_count == 1)
         old.send_signal(signal.SIGSTOP)
-        weir.wait_log(f"[{weir.process.pid}] INFO: pool app/web: server")     # listens
+        tap.connect_delay = 0
+        weir.raw().query("LISTEN news")                              # behind the other's: it has been taken
         tap.stall()
         weir.postgres.query("NOTIFY news, 'once'")
         old.send_signal(signal.SIGCONT)
