@@ -1,5 +1,5 @@
 /*
- * src/main.c - the command line, then weir_run().
+ * src/main.c - the command line, then process_run().
  *
  * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
  */
@@ -148,10 +148,10 @@ leave_terminal(void)
  * to write a byte once it serves; -1: nowhere.
  */
 static int
-serve(struct config *config, const struct weir_start *start, int told)
+serve(struct config *config, const struct process_start *start, int told)
 {
 	struct fail why;
-	struct weir *w = weir_new(config, start, &why);
+	struct weir *w = process_new(config, start, &why);
 
 	if (w == NULL) {
 		fprintf(stderr, "pgweir: %s\n", why.text);
@@ -164,14 +164,14 @@ serve(struct config *config, const struct weir_start *start, int told)
 	config_unref(config);
 	if (told >= 0 && (write(told, "", 1) != 1 || leave_terminal() < 0))
 		return 1;
-	weir_run(w);
-	weir_free(w);
+	process_run(w);
+	process_free(w);
 	return 0;
 }
 
 /* The starter waits until the process in the background serves, or has said on standard error why it can't. */
 static int
-serve_in_background(struct config *config, const struct weir_start *start)
+serve_in_background(struct config *config, const struct process_start *start)
 {
 	int ends[2];
 	char byte;
@@ -367,7 +367,7 @@ apply(const struct asked *asked, struct config *config)
 }
 
 static int
-run(const struct asked *asked, struct config *config, const struct weir_start *start)
+run(const struct asked *asked, struct config *config, const struct process_start *start)
 {
 	if (!asked->is_daemon || start->predecessor >= 0) /* else it is in the background already */
 		return serve(config, start, -1);
@@ -384,7 +384,7 @@ main(int argc, char **argv)
 {
 	struct asked asked = { 0 };
 	struct config *config;
-	struct weir_start start = { .argv = argv };
+	struct process_start start = { .argv = argv };
 	char *kept = NULL;
 	int code;
 

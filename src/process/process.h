@@ -1,11 +1,11 @@
 /*
  * src/process/process.h - the process: one loop, and the context that owns everything else.
  *
- *   weir_new   opens what the configuration names; nothing is accepted yet
- *   weir_run   serves until it is told to stop (SIGTERM, SIGINT, SIGQUIT, the console's SHUTDOWN)
+ *   process_new   opens what the configuration names; nothing is accepted yet
+ *   process_run   serves until it is told to stop (SIGTERM, SIGINT, SIGQUIT, the console's SHUTDOWN)
  */
-#ifndef PGWEIR_WEIR_H
-#define PGWEIR_WEIR_H
+#ifndef PGWEIR_PROCESS_PROCESS_H
+#define PGWEIR_PROCESS_PROCESS_H
 
 #include "base/fail.h"
 #include "config/config.h"
@@ -13,7 +13,7 @@
 struct weir; /* opaque: process/process_state.h */
 
 /* How this process was started. */
-struct weir_start {
+struct process_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */
 	int predecessor; /* restart_find_predecessor(), taken */
 };
@@ -22,8 +22,8 @@ struct weir_start {
  * Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... What
  * start->predecessor leads to gets the reason, too.
  */
-struct weir *weir_new(struct config *config, const struct weir_start *start, struct fail *why);
-void weir_run(struct weir *w);
-void weir_free(struct weir *w);
+struct weir *process_new(struct config *config, const struct process_start *start, struct fail *why);
+void process_run(struct weir *w);
+void process_free(struct weir *w);
 
 #endif

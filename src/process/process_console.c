@@ -2,6 +2,7 @@
 #include "process/process_state.h"
 
 #include "build.h"
+#include "telemetry/fingerprint.h"
 #include "telemetry/metrics.h"
 #include "telemetry/query_table.h"
 
@@ -26,14 +27,14 @@ host_slow_each(struct weir *w, void (*row)(const struct slow_row *row, void *arg
 static void
 host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
 {
-	struct snapshot *s = weir_snapshot(w);
+	struct snapshot *s = process_snapshot(w);
 
 	metrics_each_sample(s, row, arg);
 	snapshot_free(s);
 }
 
 void
-weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
+process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
 {
 	struct weir *w = x->env->up;
 
@@ -41,7 +42,7 @@ weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size
 }
 
 void
-weir_console_closed(void *up, struct client *c)
+process_console_closed(void *up, struct client *c)
 {
 	struct weir *w = up;
 
@@ -61,17 +62,17 @@ host_pause(struct weir *w, const char *database)
 }
 
 void
-weir_resume(struct weir *w, const char *database)
+process_resume(struct weir *w, const char *database)
 {
 	if (database == NULL)
-		weir_suspend(w, false);
+		process_suspend(w, false);
 	pool_set_resume(w->pools, database, w->now_us);
 }
 
 static void
 host_suspend(struct weir *w)
 {
-	weir_suspend(w, true);
+	process_suspend(w, true);
 }
 
 static void
@@ -79,43 +80,43 @@ host_shutdown(struct weir *w, enum shutdown_how how)
 {
 	/* After a restart it is meant for both processes: the new one stops the old one. */
 	if (!restart_stop_successor(w->restart, how))
-		weir_stop(w, how);
+		process_stop(w, how);
 }
 
 static const char *
 host_config_error(struct weir *w, size_t i)
 {
-	return i < w->problems.count ? w->problems.list[i].text : NULL;
+	return i < w->last_reload.problems.count ? w->last_reload.problems.list[i].text : NULL;
 }
 
 static const char *
 host_config_change(struct weir *w, size_t i)
 {
-	return i < w->change_count ? w->changes[i] : NULL;
+	return i < w->last_reload.change_count ? w->last_reload.changes[i] : NULL;
 }
 
 static bool
 host_is_shutting_down(struct weir *w)
 {
-	return w->is_stopping;
+	return w->stopping.is_stopping;
 }
 
 struct console *
-weir_console_new(struct weir *w)
+process_console_new(struct weir *w)
 {
 	struct console_host host = { .w = w,
 				     .clients = &w->clients,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
-				     .reload = weir_reload,
+				     .reload = process_reload,
 				     .may_hold = host_may_hold,
 				     .pause = host_pause,
-				     .resume = weir_resume,
-				     .set = weir_set,
+				     .resume = process_resume,
+				     .set = process_set,
 				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
-				     .restart = weir_restart,
-				     .reopen = weir_reopen_logs,
+				     .restart = process_restart,
+				     .reopen = process_reopen_logs,
 				     .config_error = host_config_error,
 				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,
@@ -123,7 +124,7 @@ weir_console_new(struct weir *w)
 				     .queries_each = host_queries_each,
 				     .queries_reset = host_queries_reset,
 				     .slow_each = host_slow_each,
-				     .normalize = weir_normalize };
+				     .normalize = fingerprint_normalize };
 
 	return console_new(&host);
 }

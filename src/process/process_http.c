@@ -24,7 +24,7 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 {
 	struct buf tables[HTTP_TABLES] = { { 0 } };
 	struct weir *w = arg;
-	unsigned wanted = http_wanted_tables(w->http);
+	unsigned wanted = http_wanted_tables(w->metrics.http);
 
 	(void)fd;
 	(void)what;
@@ -33,11 +33,11 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 		if ((wanted >> t & 1) != 0)
 			console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
 					  &tables[t]);
-	http_answer(w->http, weir_snapshot(w), tables);
+	http_answer(w->metrics.http, process_snapshot(w), tables);
 }
 
 int
-weir_start_http(struct weir *w, struct fail *why)
+process_start_http(struct weir *w, struct fail *why)
 {
 	const struct config *c = w->config;
 	struct http_settings s = { .host = c->http_listen.host,
@@ -53,24 +53,22 @@ weir_start_http(struct weir *w, struct fail *why)
 	if (c->http_auth_file[0] != '\0' &&
 	    (s.users = users_load(c->http_auth_file, config_is_pgbouncers(c), NULL, NULL, why)) == NULL)
 		return -1;
-	w->http = http_new(&s, why);
+	w->metrics.http = http_new(&s, why);
 	users_unref(s.users);
-	if (w->http == NULL)
+	if (w->metrics.http == NULL)
 		return -1;
-	w->http_asks = event_new(w->base, http_request_fd(w->http), EV_READ | EV_PERSIST, on_http_asks, w);
-	if (w->http_asks == NULL || event_add(w->http_asks, NULL) < 0)
+	w->metrics.asks = event_new(w->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
+	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
 
 void
-weir_stop_http(struct weir *w)
+process_stop_http(struct weir *w)
 {
-	if (w->http == NULL)
-		return;
-	http_own_path(w->http, false);
-	event_free(w->http_asks);
-	http_free(w->http);
-	w->http = NULL;
-	w->http_asks = NULL;
+	if (w->metrics.asks != NULL)
+		event_free(w->metrics.asks);
+	http_free(w->metrics.http);
+	w->metrics.http = NULL;
+	w->metrics.asks = NULL;
 }

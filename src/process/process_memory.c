@@ -21,25 +21,25 @@
 #define RELIEVED_AT_ONCE 64
 
 void
-weir_limit_memory(struct weir *w)
+process_limit_memory(struct weir *w)
 {
-	w->memory_limit = memory_limit(w->config->max_memory);
+	w->memory.limit = memory_limit(w->config->max_memory);
 }
 
 static void
 set_full(struct weir *w, bool is_full)
 {
-	if (w->is_memory_full == is_full)
+	if (w->memory.is_full == is_full)
 		return;
-	w->is_memory_full = is_full;
-	w->memory_full_us = w->now_us;
+	w->memory.is_full = is_full;
+	w->memory.full_us = w->now_us;
 	admission_set_memory(w->clients.admission, is_full);
 	statement_store_set_idle_max(w->clients.x.statements, is_full ? 0 : w->config->prepared_statements_cache);
 	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
 		  is_full ? "out of memory: no new clients, and the largest are disconnected (limit: %zu MiB)"
 			  : "there is memory again; new clients are accepted (limit: %zu MiB)",
-		  w->memory_limit >> 20);
+		  w->memory.limit >> 20);
 }
 
 static void
@@ -48,11 +48,11 @@ set_short(struct weir *w, bool is_short)
 	if (w->clients.is_memory_short == is_short)
 		return;
 	w->clients.is_memory_short = is_short;
-	w->memory_short_us = w->now_us;
+	w->memory.short_us = w->now_us;
 	if (is_short)
 		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .event = "memory", .reason = "max_memory" },
 			  "memory is short: clients with large unfinished messages wait (limit: %zu MiB)",
-			  w->memory_limit >> 20);
+			  w->memory.limit >> 20);
 	else
 		clients_read_again(&w->clients);
 }
@@ -73,21 +73,21 @@ relieve(struct weir *w, size_t bytes)
 }
 
 void
-weir_watch_memory(struct weir *w)
+process_watch_memory(struct weir *w)
 {
-	size_t tenth = w->memory_limit / 10;
+	size_t tenth = w->memory.limit / 10;
 	bool is_full, is_short;
 
-	if (w->memory_limit == 0) {
+	if (w->memory.limit == 0) {
 		set_short(w, false);
 		set_full(w, false);
 		return;
 	}
-	is_full = w->is_memory_full ? !memory_has_room(2 * FULL_BELOW) || w->now_us - w->memory_full_us < FULL_MIN_US
+	is_full = w->memory.is_full ? !memory_has_room(2 * FULL_BELOW) || w->now_us - w->memory.full_us < FULL_MIN_US
 				    : !memory_has_room(FULL_BELOW);
 	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
 	set_short(w, is_short);
 	set_full(w, is_full);
-	if (is_full || (is_short && w->now_us - w->memory_short_us > SHORT_MAX_US))
+	if (is_full || (is_short && w->now_us - w->memory.short_us > SHORT_MAX_US))
 		relieve(w, 4 * FULL_BELOW);
 }

@@ -20,14 +20,14 @@
 #include <unistd.h>
 
 int
-weir_listen_again(struct weir *w, struct fail *why)
+process_listen_again(struct weir *w, struct fail *why)
 {
-	return listeners_listen(w->listeners, w->config, why) < 0 ? -1 : weir_start_http(w, why);
+	return listeners_listen(w->listeners, w->config, why) < 0 ? -1 : process_start_http(w, why);
 }
 
 /* Passes the present configuration to all parts that keep a copy of it or a pointer to it. */
 void
-weir_apply(struct weir *w)
+process_apply(struct weir *w)
 {
 	const struct config *c = w->config;
 
@@ -47,7 +47,7 @@ weir_apply(struct weir *w)
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
-	dialer_set_resolv_conf(w->dialer, c->resolv_conf);
+	dialer_set_resolv_conf(w->servers.dialer, c->resolv_conf);
 	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
 	pool_set_configure(w->pools, w->config, w->files.users, w->files.server_tls, w->now_us);
 	clients_configured(&w->clients, w->now_us);
@@ -65,8 +65,9 @@ struct fresh {
 static int
 open_listeners(struct weir *w, struct fresh *f, struct fail *why)
 {
-	return w->is_stopping || w->clients.x.is_moving ? 0
-							: listeners_open(w->listeners, f->config, &f->listeners, why);
+	return w->stopping.is_stopping || w->clients.x.is_moving
+		   ? 0
+		   : listeners_open(w->listeners, f->config, &f->listeners, why);
 }
 
 /* What only a try can tell. It is told like what is wrong with the file. */
@@ -86,14 +87,14 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 	return -1;
 }
 
-void
-weir_forget_changes(struct weir *w)
+static void
+forget_changes(struct weir *w)
 {
-	for (size_t i = 0; i < w->change_count; i++)
-		free(w->changes[i]);
-	free(w->changes);
-	w->changes = NULL;
-	w->change_count = 0;
+	for (size_t i = 0; i < w->last_reload.change_count; i++)
+		free(w->last_reload.changes[i]);
+	free(w->last_reload.changes);
+	w->last_reload.changes = NULL;
+	w->last_reload.change_count = 0;
 }
 
 static void
@@ -101,8 +102,9 @@ on_change(const char *text, void *arg)
 {
 	struct weir *w = arg;
 
-	w->changes = xreallocarray(w->changes, w->change_count + 1, sizeof(*w->changes));
-	w->changes[w->change_count++] = xstrdup(text);
+	w->last_reload.changes =
+	    xreallocarray(w->last_reload.changes, w->last_reload.change_count + 1, sizeof(*w->last_reload.changes));
+	w->last_reload.changes[w->last_reload.change_count++] = xstrdup(text);
 	log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "config_changed" }, "configuration: %s", text);
 }
 
@@ -117,8 +119,8 @@ take(struct weir *w, struct fresh *f)
 	w->config = f->config;
 	w->files = f->files;
 	config_unref(old);
-	weir_apply(w);
-	weir_limit_memory(w);
+	process_apply(w);
+	process_limit_memory(w);
 }
 
 /* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
@@ -133,7 +135,7 @@ keep_users(const struct weir *w, struct fresh *f)
 }
 
 static int
-load(struct weir *w, const struct weir_overrides *o, struct fresh *f, struct config_problems *problems,
+load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct config_problems *problems,
      struct fail *why)
 {
 	f->config = config_load_with(w->config->path, o->list, o->count, problems);
@@ -147,11 +149,11 @@ load(struct weir *w, const struct weir_overrides *o, struct fresh *f, struct con
 }
 
 int
-weir_load(struct weir *w, const struct weir_overrides *o, struct config_problems *problems, struct fail *why)
+process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why)
 {
 	struct fresh f = { 0 };
 
-	weir_forget_changes(w);
+	forget_changes(w);
 	if (load(w, o, &f, problems, why) < 0) {
 		config_unref(f.config);
 		setup_files_fini(&f.files);
@@ -171,8 +173,8 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 		config_problem_plain(p, text, sizeof(text)); /* the line has its level already */
 		log_write(w->log, p->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 	}
-	config_problems_fini(&w->problems);
-	w->problems = *problems;
+	config_problems_fini(&w->last_reload.problems);
+	w->last_reload.problems = *problems;
 	if (problems->error_count == 0)
 		return;
 	fail_set(why, "F0000", "the configuration was not reloaded: %zu error%s", problems->error_count,
@@ -191,20 +193,20 @@ try_reload(struct weir *w, struct fail *why)
 	int result;
 
 	if (w->config->path[0] == '\0') { /* --upstream: there is no file, but logs can be opened again */
-		weir_reopen_logs(w);
+		process_reopen_logs(w);
 		return 0;
 	}
-	result = weir_load(w, &(struct weir_overrides){ 0 }, &problems, why);
+	result = process_load(w, &(struct process_overrides){ 0 }, &problems, why);
 	report_problems(w, &problems, why);
 	if (result < 0)
 		return -1;
-	weir_overrides_fini(&w->overrides);
+	process_overrides_fini(&w->last_reload.overrides);
 	setup_warn_of_secrets(w->config, w->log);
 	return 0;
 }
 
 int
-weir_reload(struct weir *w, struct fail *why)
+process_reload(struct weir *w, struct fail *why)
 {
 	struct fail logged;
 	char state[64];
@@ -212,13 +214,14 @@ weir_reload(struct weir *w, struct fail *why)
 	/* With Type=notify-reload, the time shows that this does not answer an earlier signal. */
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
 	os_notify(state);
-	w->last_reload_ok = try_reload(w, why) == 0;
+	w->last_reload.is_ok = try_reload(w, why) == 0;
 	os_notify("READY=1");
-	if (w->last_reload_ok) {
-		w->last_reload_wall_us = clock_wall_us();
+	if (w->last_reload.is_ok) {
+		w->last_reload.wall_us = clock_wall_us();
 		w->counters.reloads_ok++;
 		log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "reload" },
-			  "configuration reloaded: %zu change%s", w->change_count, w->change_count == 1 ? "" : "s");
+			  "configuration reloaded: %zu change%s", w->last_reload.change_count,
+			  w->last_reload.change_count == 1 ? "" : "s");
 		return 0;
 	}
 	w->counters.reloads_failed++;
@@ -230,7 +233,15 @@ weir_reload(struct weir *w, struct fail *why)
 }
 
 void
-weir_reopen_logs(struct weir *w)
+process_reopen_logs(struct weir *w)
 {
 	setup_reopen_logs(w->log, w->slowlog);
+}
+
+void
+process_forget_reload(struct weir *w)
+{
+	config_problems_fini(&w->last_reload.problems);
+	forget_changes(w);
+	process_overrides_fini(&w->last_reload.overrides);
 }

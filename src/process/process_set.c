@@ -18,19 +18,19 @@ free_one(struct config_override *o)
 }
 
 void
-weir_overrides_fini(struct weir_overrides *o)
+process_overrides_fini(struct process_overrides *o)
 {
 	for (size_t i = 0; i < o->count; i++)
 		free_one(&o->list[i]);
 	free(o->list);
-	*o = (struct weir_overrides){ 0 };
+	*o = (struct process_overrides){ 0 };
 }
 
 /* Those of before, with this value for name; NULL: without name. */
-static struct weir_overrides
-overrides_with(const struct weir_overrides *before, const char *name, const char *value)
+static struct process_overrides
+overrides_with(const struct process_overrides *before, const char *name, const char *value)
 {
-	struct weir_overrides o = { .list = xcalloc(before->count + 1, sizeof(*o.list)) };
+	struct process_overrides o = { .list = xcalloc(before->count + 1, sizeof(*o.list)) };
 
 	for (size_t i = 0; i < before->count; i++)
 		if (strcmp(before->list[i].name, name) != 0)
@@ -68,11 +68,11 @@ say_problem(const struct config_problems *problems, struct fail *why)
 }
 
 int
-weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
+process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
 {
 	struct config_problems problems = { 0 };
 	struct config_setting setting;
-	struct weir_overrides o;
+	struct process_overrides o;
 	int result;
 
 	notice->text[0] = '\0';
@@ -82,8 +82,8 @@ weir_set(struct weir *w, const char *name, const char *value, struct fail *notic
 	}
 	if (config_set_resolve(w->config, name, value, &setting, why) < 0)
 		return -1;
-	o = overrides_with(&w->overrides, setting.name, value);
-	result = weir_load(w, &o, &problems, why);
+	o = overrides_with(&w->last_reload.overrides, setting.name, value);
+	result = process_load(w, &o, &problems, why);
 	if (result < 0 && setting.is_of_tls && !is_about(&problems, setting.name)) {
 		say_problem(&problems, why);
 		fail_set(notice, "01000", "%s is set, but TLS stays as it was until the rest is, too: %s", setting.name,
@@ -98,10 +98,10 @@ weir_set(struct weir *w, const char *name, const char *value, struct fail *notic
 			 value == NULL	     ? "(as in the file)"
 			 : setting.is_secret ? "***"
 					     : value);
-		weir_overrides_fini(&w->overrides);
-		w->overrides = o;
+		process_overrides_fini(&w->last_reload.overrides);
+		w->last_reload.overrides = o;
 	} else
-		weir_overrides_fini(&o);
+		process_overrides_fini(&o);
 	config_problems_fini(&problems);
 	return result;
 }

@@ -247,7 +247,7 @@ snapshot_reasons(const struct weir *w, struct snapshot *s)
 		has_up = has_up || s->backends[i].counters.is_up != 0;
 	if (!has_up)
 		not_ready(s, "no PostgreSQL server can be reached");
-	if (w->is_stopping)
+	if (w->stopping.is_stopping)
 		not_ready(s, "draining: pgweir is shutting down");
 	if (pool_set_is_paused(w->pools))
 		not_ready(s, "paused");
@@ -265,7 +265,7 @@ thread_cpu_us(void)
 }
 
 struct snapshot *
-weir_snapshot(struct weir *w)
+process_snapshot(struct weir *w)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 	struct slowlog_stats slow;
@@ -273,20 +273,20 @@ weir_snapshot(struct weir *w)
 	if (s == NULL)
 		return NULL;
 	s->taken_us = w->now_us;
-	s->state = w->is_ending			  ? STATE_STOPPING
-		   : w->is_stopping		  ? STATE_DRAINING
+	s->state = w->stopping.is_ending	  ? STATE_STOPPING
+		   : w->stopping.is_stopping	  ? STATE_DRAINING
 		   : pool_set_is_paused(w->pools) ? STATE_PAUSED
 						  : STATE_RUNNING;
 	s->start_wall_us = w->start_wall_us;
-	s->last_reload_ok = w->last_reload_ok;
-	s->last_reload_wall_us = w->last_reload_wall_us;
+	s->last_reload_ok = w->last_reload.is_ok;
+	s->last_reload_wall_us = w->last_reload.wall_us;
 	s->clients_limit = w->config->max_client_connections;
 	s->clients_total_now = w->clients.client_count;
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;
 	s->process.loop_busy_us = thread_cpu_us();
-	dialer_count_lookups(w->dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
+	dialer_count_lookups(w->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
 	s->statement_cache_bytes = statement_store_bytes(w->clients.x.statements) + w->clients.x.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;

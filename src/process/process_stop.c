@@ -24,23 +24,23 @@ has_clients(const struct weir *w, bool is_waiting)
 }
 
 void
-weir_end(struct weir *w)
+process_end(struct weir *w)
 {
-	if (w->is_ending)
+	if (w->stopping.is_ending)
 		return;
-	w->is_ending = true;
+	w->stopping.is_ending = true;
 	restart_on_end(w->restart);
 	event_base_loopbreak(w->base);
 }
 
 void
-weir_stop_if_empty(struct weir *w)
+process_stop_if_empty(struct weir *w)
 {
-	if (!w->is_stopping || w->close_listeners_at_us != 0)
+	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0)
 		return;
 	if (!has_clients(w, false) ||
 	    (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL) && !has_clients(w, true)))
-		weir_end(w);
+		process_end(w);
 }
 
 static void
@@ -55,60 +55,61 @@ begin_stop(struct weir *w, enum shutdown_how how)
 	else
 		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
 			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
-	if (!w->is_stopping) {
+	if (!w->stopping.is_stopping) {
 		if (!restart_has_successor(w->restart)) /* else that is the service now */
 			os_notify("STOPPING=1");
-		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
-	} else if (w->close_listeners_at_us == 0)
-		w->close_listeners_at_us = w->now_us;
+		w->stopping.close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
+	} else if (w->stopping.close_listeners_at_us == 0)
+		w->stopping.close_listeners_at_us = w->now_us;
 	restart_on_stop(w->restart, how);
-	w->is_stopping = true;
-	w->stopping_how = how;
-	w->stop_at_us = is_patient ? UINT64_MAX : w->close_listeners_at_us + w->config->shutdown_timeout_us;
-	weir_suspend(w, false);
-	weir_stop_tick(w);
+	w->stopping.is_stopping = true;
+	w->stopping.how = how;
+	w->stopping.end_at_us =
+	    is_patient ? UINT64_MAX : w->stopping.close_listeners_at_us + w->config->shutdown_timeout_us;
+	process_suspend(w, false);
+	process_stop_tick(w);
 }
 
 void
-weir_stop(struct weir *w, enum shutdown_how how)
+process_stop(struct weir *w, enum shutdown_how how)
 {
 	/* A second request waits in neither of PgBouncer's two ways. */
-	bool may_wait = !w->is_stopping || (how > w->stopping_how && w->config->compat != COMPAT_PGBOUNCER);
+	bool may_wait = !w->stopping.is_stopping || (how > w->stopping.how && w->config->compat != COMPAT_PGBOUNCER);
 
 	if (how != SHUTDOWN_NOW && may_wait) {
 		begin_stop(w, how);
 		return;
 	}
-	if (!w->is_stopping) /* else it was asked twice */
+	if (!w->stopping.is_stopping) /* else it was asked twice */
 		log_info(w->log, "stopping at once");
 	restart_on_stop(w->restart, SHUTDOWN_NOW);
-	w->is_stopping = true;
-	weir_end(w);
+	w->stopping.is_stopping = true;
+	process_end(w);
 }
 
 void
-weir_stop_tick(struct weir *w)
+process_stop_tick(struct weir *w)
 {
-	if (!w->is_stopping)
+	if (!w->stopping.is_stopping)
 		return;
-	if (w->close_listeners_at_us != 0 && w->now_us >= w->close_listeners_at_us) {
-		w->close_listeners_at_us = 0;
+	if (w->stopping.close_listeners_at_us != 0 && w->now_us >= w->stopping.close_listeners_at_us) {
+		w->stopping.close_listeners_at_us = 0;
 		w->clients.x.is_closed = true;
 		listeners_close_tcp(w->listeners);
-		if (w->stopping_how == SHUTDOWN_SERVERS)
+		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&w->clients, w->config->compat == COMPAT_PGBOUNCER);
 	}
-	if (w->now_us >= w->stop_at_us) {
+	if (w->now_us >= w->stopping.end_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
 			    w->clients.client_count);
-		weir_end(w);
+		process_end(w);
 		return;
 	}
-	weir_stop_if_empty(w);
+	process_stop_if_empty(w);
 }
 
 void
-weir_suspend(struct weir *w, bool on)
+process_suspend(struct weir *w, bool on)
 {
 	if (w->clients.x.is_suspended == on)
 		return;

@@ -396,6 +396,15 @@ fingerprint_sql(const char *sql, size_t sql_len, unsigned options, char *out, si
 	scan(sql, sql_len, options, false, out, out_cap, fp);
 }
 
+uint64_t
+fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap)
+{
+	struct fingerprint fp;
+
+	fingerprint_sql(sql, sql_len, options, out, out_cap, &fp);
+	return fp.hash;
+}
+
 void
 fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
 		     struct fingerprint *fp)

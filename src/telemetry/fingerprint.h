@@ -33,7 +33,9 @@ struct fingerprint {
  */
 void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
 		     struct fingerprint *fp);
-/* The same, but the SQL keeps its literals: only comments are dropped, and whitespace becomes single. */
+/* The same for whoever wants the hash alone: returns it. */
+uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
+/* As fingerprint_sql(), but the SQL keeps its literals: only comments are dropped, and whitespace becomes single. */
 void fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
 			  struct fingerprint *fp);
 

@@ -296,7 +296,7 @@ weir_step(struct world *w, const char *verb)
 	else if (strcmp(verb, "reload") == 0)
 		world_reload(w);
 	else if (strcmp(verb, "stop") == 0)
-		weir_stop(w->weir, false);
+		process_stop(w->weir, false);
 }
 
 static void
@@ -343,7 +343,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	at = text;
 	line = strsep(&at, "\n");
 	world_init(&w, line);
-	for (int i = 0; i < STEPS_MAX && !w.weir->is_ending && (line = strsep(&at, "\n")) != NULL; i++)
+	for (int i = 0; i < STEPS_MAX && !w.weir->stopping.is_ending && (line = strsep(&at, "\n")) != NULL; i++)
 		step(&w, line);
 	world_fini(&w);
 	free(text);

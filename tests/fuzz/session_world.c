@@ -227,7 +227,7 @@ world_reload(struct world *w)
 	w->weir->now_us = clock_now_us();
 	config_unref(w->weir->config);
 	w->weir->config = config;
-	weir_apply(w->weir);
+	process_apply(w->weir);
 }
 
 /* --- time and turns --- */
@@ -247,7 +247,7 @@ world_init(struct world *w, const char *options)
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options, false);
-	w->weir = weir_new(config, &(struct weir_start){ .predecessor = -1 }, &why);
+	w->weir = process_new(config, &(struct process_start){ .predecessor = -1 }, &why);
 	if (w->weir == NULL)
 		fprintf(stderr, "%s\n", why.text);
 	must(w->weir != NULL);
@@ -274,7 +274,7 @@ turn(struct world *w)
 void
 world_settle(struct world *w)
 {
-	for (int i = 0, quiet = 0; i < TURNS_MAX && quiet < 3 && !w->weir->is_ending; i++)
+	for (int i = 0, quiet = 0; i < TURNS_MAX && quiet < 3 && !w->weir->stopping.is_ending; i++)
 		quiet = turn(w) ? 0 : quiet + 1;
 }
 
@@ -304,7 +304,7 @@ world_connect(struct world *w, struct fake_client *c)
 	uint64_t before, newest;
 	int pair[2];
 
-	if (w->weir->is_stopping)
+	if (w->weir->stopping.is_stopping)
 		return;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
 	w->weir->now_us = clock_now_us();
@@ -335,20 +335,20 @@ check_counts(const struct weir *w)
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
-	must(w->is_ending || pool_set_is_quiet(w->pools, NULL));
+	must(w->stopping.is_ending || pool_set_is_quiet(w->pools, NULL));
 	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next) {
 		struct policy_counts counts;
 
 		policy_get_counts(e->policy, &counts);
 		must(e->clients == 0 && e->database->clients == 0 && counts.waiting == 0);
-		must(w->is_ending || counts.lent == 0);
+		must(w->stopping.is_ending || counts.lent == 0);
 	}
 }
 
 static bool
 is_over(const struct weir *w)
 {
-	return w->is_ending || (TAILQ_EMPTY(&w->clients.clients) && pool_set_is_quiet(w->pools, NULL));
+	return w->stopping.is_ending || (TAILQ_EMPTY(&w->clients.clients) && pool_set_is_quiet(w->pools, NULL));
 }
 
 void
@@ -375,14 +375,14 @@ world_leave(struct world *w)
 		fake_behave(&w->fake);
 		world_pass(w, 6 * US_PER_S);
 	}
-	if (!w->weir->is_ending)
+	if (!w->weir->stopping.is_ending)
 		check_counts(w->weir);
 }
 
 void
 world_free(struct world *w)
 {
-	weir_free(w->weir);
+	process_free(w->weir);
 	fake_fini(&w->fake);
 }
 
