@@ -140,6 +140,19 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	exchange_close(x, &why);
 }
 
+/*
+ * The statement that it was for is gone already. DEALLOCATE alone names statements, and has a Sync of its own; whatever
+ * else fails takes the client's message behind it along.
+ */
+static bool
+is_needless_deallocate(const struct server *srv, const struct error_fields *e)
+{
+	const struct owed *next = ledger_head(&srv->ledger);
+
+	return next != NULL && next->kind == OWED_SYNC && next->to == OWED_TO_IMAGE && e->sqlstate != NULL &&
+	       strcmp(e->sqlstate, "26000") == 0;
+}
+
 /* The client does not get this error: on_lost sends it the part that concerns it. */
 static void
 end_server(struct server *srv, const struct error_fields *e)
@@ -188,8 +201,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return true;
 	}
 	if (to == OWED_TO_IMAGE) {
-		/* Only DEALLOCATE names statements here: the one that it was for is gone already. */
-		if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0)
+		if (!is_needless_deallocate(srv, e))
 			image_failed(x, srv, e);
 		return true;
 	}

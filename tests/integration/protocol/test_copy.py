@@ -127,11 +127,12 @@ def test_a_client_gives_up(weir, table):
         assert rows_of(table, two) == 0
 
 
-def test_a_query_in_the_middle_is_the_end_of_the_connection_as_in_postgresql(weir, table):
+@pytest.mark.parametrize("sql", ["SELECT 1", "DISCARD ALL"])        # the second is one that otherwise waits for its turn
+def test_a_query_in_the_middle_is_the_end_of_the_connection_as_in_postgresql(weir, table, sql):
     weir.start(pool_size=1)
     one = weir.raw()
     begin_copy(one, table)
-    one.send(copy_data(b"1\ta\n") + query("SELECT 1"))
+    one.send(copy_data(b"1\ta\n") + query(sql))
     replies = one.read_to_end(timeout=5)
     assert errors(replies)[0].sqlstate == "08P01"
     with weir.raw() as two:
