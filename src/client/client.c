@@ -5,8 +5,7 @@
 
 #include "base/clock.h"
 #include "listen/listen.h"
-#include "relay/commit_check.h"
-#include "relay/exclusive.h"
+#include "relay/features.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "state/state.h"
@@ -191,12 +190,8 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 		env->on_console_closed(env->x.up, c);
 	if (c->x.state == CL_CANCEL)
 		cancel_free(c);
-	exclusive_forget(&c->x);
-	commit_check_forget(&c->x);
 	lost = relay_leave(&c->x, logged);
-	statements_free(&c->x);
-	listen_free(&c->x);
-	session_free(&c->x);
+	features_free(&c->x);
 	cancel_unregister(c);
 	env->front->leave(c);
 	uncount(c);

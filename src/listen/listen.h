@@ -76,6 +76,14 @@ void listen_unlinked(struct exchange *x, struct server *srv);
 /* --- crossing.c: between two requests, a client moves to another process --- */
 /* All that it listens on is committed, and nothing waits to be sent to it. */
 bool listen_may_cross(const struct exchange *x);
+
+/* Where others of its pool listen, its NOTIFY must be seen: listen_gate_sender(). */
+static inline bool
+listen_is_quiet(const struct exchange *x)
+{
+	return x->listen == NULL && x->pool->listeners == NULL;
+}
+
 void listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg), void *arg);
 /*
  * The client listens there from now on, as if it had committed a LISTEN; notifications are kept for it until

@@ -68,6 +68,18 @@ bool commit_check_stays(const struct exchange *x, const struct server *srv);
  */
 bool commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next);
 void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001 */
-void commit_check_forget(struct exchange *x); /* the client is closed */
+void commit_check_free(struct exchange *x); /* the client is closed */
+
+static inline bool
+commit_check_is_quiet(const struct exchange *x)
+{
+	return !x->is_committing && !x->is_rolled_back;
+}
+
+static inline bool
+commit_check_may_cross(const struct exchange *x)
+{
+	return exchange_doubt(x) == NULL && !x->is_rolled_back;
+}
 
 #endif

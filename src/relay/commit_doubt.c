@@ -331,7 +331,7 @@ commit_check_refuse(struct exchange *x)
 }
 
 void
-commit_check_forget(struct exchange *x)
+commit_check_free(struct exchange *x)
 {
 	struct commit_doubt *d = exchange_doubt(x);
 

@@ -150,7 +150,7 @@ exclusive_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 /* --- while it runs --- */
 
 void
-exclusive_forget(struct exchange *x)
+exclusive_free(struct exchange *x)
 {
 	struct exclusive *s = exchange_exclusive(x);
 
@@ -248,7 +248,7 @@ note(struct exchange *x, const struct request *m)
 	if (s != NULL && s->is_asked && !s->is_holding && s->is_template == (kind == KNOWN_CREATE_DATABASE) &&
 	    strcmp(s->database, database) == 0)
 		return s;
-	exclusive_forget(x);
+	exclusive_free(x);
 	s = calloc(1, sizeof(*s));
 	if (s == NULL || (s->timer = event_new(x->env->base, -1, 0, on_timer, s)) == NULL) {
 		free(s);
@@ -288,7 +288,7 @@ exclusive_parse(struct exchange *x, const struct request *m)
 	if (s == NULL || s->is_simple)
 		return 0;
 	if (strcmp(name, s->statement) == 0)
-		exclusive_forget(x); /* the name is another statement's now */
+		exclusive_free(x); /* the name is another statement's now */
 	else
 		s->is_other = true;
 	return 0;
@@ -318,7 +318,7 @@ exclusive_request_done(struct exchange *x, const struct owed *ended)
 
 	/* Any other simple Query may have given the name to another statement: by SQL PREPARE, in session mode. */
 	if (s->is_simple || s->is_holding || ended->kind != OWED_SYNC) {
-		exclusive_forget(x);
+		exclusive_free(x);
 		return;
 	}
 	/* The statement was only prepared so far, or it ended quickly; it may be run again. */

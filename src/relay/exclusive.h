@@ -17,6 +17,18 @@ int exclusive_bind(struct exchange *x, const char *name);
 void exclusive_settled(struct exchange *x, const struct owed *o,
 		       enum owed_end how); /* the reply to pgweir's question came */
 void exclusive_request_done(struct exchange *x, const struct owed *ended);
-void exclusive_forget(struct exchange *x); /* fine if there is none */
+void exclusive_free(struct exchange *x); /* fine if there is none */
+
+static inline bool
+exclusive_is_quiet(const struct exchange *x)
+{
+	return exchange_exclusive(x) == NULL;
+}
+
+static inline bool
+exclusive_may_cross(const struct exchange *x)
+{
+	return exchange_exclusive(x) == NULL;
+}
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "exchange/report.h"
 #include "relay/commit_check.h"
+#include "relay/features.h"
 #include "relay/late.h"
 #include "relay/retry.h"
 #include "relay/walk.h"
@@ -21,9 +22,7 @@
 static bool
 is_open_client(const struct exchange *x)
 {
-	return x->state == CL_READY && x->replication == 0 && !x->is_session && !x->is_committing &&
-	       !x->is_rolled_back && x->listen == NULL && exchange_exclusive(x) == NULL && x->pool->listeners == NULL &&
-	       !image_has_prepared(x->image) && !statements_are_exposed(x) && session_is_quiet(x);
+	return x->state == CL_READY && x->replication == 0 && !x->is_session && features_are_quiet(x);
 }
 
 /* The other part. */

@@ -6,6 +6,41 @@
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
+#include "listen/listen.h"
+#include "relay/commit_check.h"
+#include "relay/exclusive.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+/*
+ * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way
+ * that the client's next message must wait for or change, so the fast lane is open; NAME_may_cross(x): the client,
+ * which has no server, may go to another process with what its passport holds of it; and NAME_free(x). One that lacks
+ * any of these is not built.
+ */
+#define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(session)
+
+static inline bool
+features_are_quiet(const struct exchange *x)
+{
+#define FEATURE_IS_QUIET(name) &&name##_is_quiet(x)
+	return true FEATURES(FEATURE_IS_QUIET);
+}
+
+static inline bool
+features_may_cross(const struct exchange *x)
+{
+#define FEATURE_MAY_CROSS(name) &&name##_may_cross(x)
+	return true FEATURES(FEATURE_MAY_CROSS);
+}
+
+/* The client is closed, and has no server any more. */
+static inline void
+features_free(struct exchange *x)
+{
+#define FEATURE_FREE(name) name##_free(x);
+	FEATURES(FEATURE_FREE)
+}
 
 /*
  * A Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before it is sent. Returns FORWARD:

@@ -437,7 +437,7 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	if (w->x->srv->is_synced)
 		report_request_begins(w->x, w->x->srv);
-	exclusive_forget(w->x);
+	exclusive_free(w->x);
 	session_note_run(w->x, session_risk_of_all(w->x));
 	return send_oversize_parse(w, f);
 }

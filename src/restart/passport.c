@@ -3,6 +3,7 @@
 
 #include "client/cancel.h"
 #include "listen/listen.h"
+#include "relay/features.h"
 #include "state/state.h"
 #include "statements/statements.h"
 
@@ -42,11 +43,10 @@ passport_obstacle(const struct client *c)
 	if (x->srv != NULL || x->is_session || x->replication != 0)
 		return obstacle_of_server(c);
 	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 || x->is_stalled ||
-	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken || exchange_exclusive(x) != NULL ||
-	    exchange_doubt(x) != NULL || (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 ||
-	    x->is_rolled_back || c->is_starved || c->x.is_crossing)
+	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
+	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved || c->x.is_crossing)
 		return PASSPORT_BUSY;
-	return statements_may_cross(x) && session_may_cross(x) && listen_may_cross(x) ? PASSPORT_NONE : PASSPORT_BUSY;
+	return features_may_cross(x) ? PASSPORT_NONE : PASSPORT_BUSY;
 }
 
 const char *

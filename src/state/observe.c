@@ -511,9 +511,10 @@ session_is_quiet(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	return s == NULL ||
-	       (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 && !s->may_be_reset &&
-		!s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL);
+	return !image_has_prepared(x->image) &&
+	       (s == NULL ||
+		(s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
+		 !s->may_be_reset && !s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL));
 }
 
 int

@@ -119,6 +119,12 @@ struct statement_crossing {
 };
 /* Nothing of a message's result is due, and all of them are known here. The client has no server. */
 bool statements_may_cross(const struct exchange *x);
+
+static inline bool
+statements_is_quiet(const struct exchange *x)
+{
+	return !statements_are_exposed(x);
+}
 /* Calls row for each, in the order in which they came. */
 void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
 /* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
