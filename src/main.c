@@ -10,6 +10,7 @@
 #include "setup/setup.h"
 
 #include "build.h"
+#include "load/load.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
@@ -94,7 +95,7 @@ static struct config *
 load(const char *path, const char *uri, bool is_check, int predecessor)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = uri != NULL ? config_from_upstream(uri, &problems) : config_load(path, &problems);
+	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, &problems);
 	size_t of_the_file = problems.count;
 
 	if (config != NULL && setup_check_files(config, &problems) < 0) {
@@ -294,9 +295,9 @@ static int
 print_keys(int count, char **names)
 {
 	if (count == 0)
-		config_print_keys(stdout);
+		load_print_keys(stdout);
 	for (int i = 0; i < count; i++)
-		if (!config_print_key(names[i], stdout)) {
+		if (!load_print_key(names[i], stdout)) {
 			fprintf(stderr, "pgweir: there is no setting \"%s\"; --help-config without a name prints all\n",
 				names[i]);
 			return 2;

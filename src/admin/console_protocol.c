@@ -8,6 +8,7 @@
 #include "admin/console_client.h"
 
 #include "wire/messages.h"
+#include "bouncer/bouncer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ put_error(struct console_client *cc, const struct fail *why)
 
 	if (cc->tx == 'T')
 		cc->tx = 'E';
-	config_tell(cc->c->env->x.config, why, &told);
+	bouncer_tell(cc->c->env->x.config, why, &told);
 	message_error(&cc->out, "ERROR", &told);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "bouncer/bouncer.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -219,7 +220,7 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	struct holding *list = show_holdings(env);
 
 	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
-	config_tell(env->clients->x.config, &ours, &why);
+	bouncer_tell(env->clients->x.config, &ours, &why);
 	policy_get_counts(e->policy, &counts);
 	show_say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text,
 		 e->database->name, e->user,

@@ -34,6 +34,11 @@ bool bouncer_import(const char *path, struct config_problems *problems, FILE *to
 bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
 /* Names settings in advice (a hint, a problem) as PgBouncer does; what does not fit is cut. */
 void bouncer_words(char *text, size_t size);
+/* Returns these names for what is told of a configuration (problem_sink.words), or NULL if its file is pgweir's. */
+const struct problem_words *bouncer_problem_words(const struct config *config);
+/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
+ */
+void bouncer_tell(const struct config *config, const struct fail *why, struct fail *told);
 /* Writes what becomes of PgBouncer's settings and words, as the tables of docs/pgbouncer.md. */
 void bouncer_print_keys(FILE *to);
 

@@ -117,8 +117,24 @@ bouncer_words(char *text, size_t size)
 	buf_fini(&out);
 }
 
+static const char *
+our_name(const char *theirs)
+{
+	const struct bouncer_key *key = bouncer_key_find(theirs);
+
+	return key != NULL ? key->key : NULL;
+}
+
+const struct problem_words *
+bouncer_problem_words(const struct config *config)
+{
+	static const struct problem_words words = { bouncer_words, our_name };
+
+	return config_is_pgbouncers(config) ? &words : NULL;
+}
+
 void
-config_tell(const struct config *config, const struct fail *why, struct fail *told)
+bouncer_tell(const struct config *config, const struct fail *why, struct fail *told)
 {
 	*told = *why;
 	if (config->compat == COMPAT_PGBOUNCER)

@@ -1,10 +1,18 @@
 /*
- * src/bouncer/suggest.c - what Odyssey, PgDog, SQLAlchemy and PostgreSQL call the things we have, or why we
- * don't.
+ * src/bouncer/suggest.c - what to say about a name that is not known: what Odyssey, PgDog, SQLAlchemy and PostgreSQL
+ * call the things we have, or why we don't; PgBouncer's names are in bouncer_keys.c.
  *
  * Names that are the same here with the same meaning are not listed.
  */
+#include "bouncer/suggest.h"
+
+#include "bouncer/bouncer_state.h"
+#include "config/config_keys.h"
 #include "config/nearest.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 
 #define HERE(section, key) section, key, NULL
 #define INSTEAD(note) NULL, NULL, note
@@ -23,7 +31,7 @@ static const struct foreign_name names[] = {
 	{ "pool_ttl", "Odyssey's", HERE("pool", "idle_timeout") },
 	{ "pool_discard", "Odyssey's", RESET },
 	{ "pool_smart_discard", "Odyssey's", RESET },
-	{ "policy_cancel", "Odyssey's", RESET },
+	{ "pool_cancel", "Odyssey's", RESET },
 	{ "pool_rollback", "Odyssey's", RESET },
 	{ "pool_client_idle_timeout", "Odyssey's", HERE("timeouts", "client_idle_timeout") },
 	{ "pool_idle_in_transaction_timeout", "Odyssey's", HERE("timeouts", "idle_transaction_timeout") },
@@ -78,4 +86,213 @@ const struct foreign_name *
 foreign_name(size_t i)
 {
 	return i < sizeof(names) / sizeof(names[0]) ? &names[i] : NULL;
+}
+
+/* What a key is called in the section at hand; NULL: it isn't there. */
+static const char *
+name_here(const struct config_key *key, const char *section, int in_scope)
+{
+	if (in_scope)
+		return key->scope_name;
+	return strcmp(key->section, section) == 0 ? key->name : NULL;
+}
+
+static void
+say_foreign(const struct foreign_name *foreign, const char *section, int in_scope, char *out, size_t out_size)
+{
+	const struct config_key *key = foreign->here != NULL ? config_key_find(foreign->section, foreign->here) : NULL;
+	const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
+
+	if (key == NULL)
+		snprintf(out, out_size, "\"%s\" is %s name; %s", foreign->name, foreign->product, foreign->note);
+	else
+		snprintf(out, out_size, "\"%s\" is %s name; here it is \"%s\"%s%s%s%s%s", foreign->name,
+			 foreign->product, here != NULL ? here : key->name, here != NULL ? "" : " in [",
+			 here != NULL ? "" : key->section, here != NULL ? "" : "]", foreign->note != NULL ? ", " : "",
+			 foreign->note != NULL ? foreign->note : "");
+}
+
+/* Known, but not under this name. */
+static bool
+say_renamed(const char *section, int in_scope, const char *name, char *out, size_t out_size)
+{
+	const struct config_key *key;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (key->scope_name == NULL || strcmp(key->scope_name, key->name) == 0)
+			continue;
+		if (in_scope && strcmp(key->name, name) == 0) {
+			snprintf(out, out_size, "\"%s\" is called \"%s\" in [%s]", name, key->scope_name, section);
+			return true;
+		}
+		if (!in_scope && strcmp(key->scope_name, name) == 0) {
+			snprintf(out, out_size,
+				 "\"%s\" is for databases and users; for all of them it is \"%s\" in [%s]", name,
+				 key->name, key->section);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Known, but not here. */
+static bool
+say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
+{
+	const struct config_key *key;
+	size_t len = 0;
+
+	if (strcmp(name, "upstream") == 0) {
+		snprintf(out, out_size, "\"upstream\" belongs in a [database NAME] section, not in [%s]", section);
+		return true;
+	}
+	for (size_t i = 0; (key = config_key(i)) != NULL && len < out_size; i++) {
+		if (strcmp(key->name, name) != 0)
+			continue;
+		if (len == 0)
+			len = (size_t)snprintf(out, out_size, "\"%s\" belongs in [%s]", name, key->section);
+		else
+			len += (size_t)snprintf(out + len, out_size - len, " or [%s]", key->section);
+	}
+	if (len > 0 && len < out_size)
+		snprintf(out + len, out_size - len, ", not in [%s]", section);
+	return len > 0;
+}
+
+/* A name of PgBouncer's, as a setting or in a connection string. Returns false if it has none of that name. */
+static bool
+find_bouncer_name(const char *name, int in_scope, struct foreign_name *out, char note[static FOREIGN_NOTE_MAX])
+{
+	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
+	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
+
+	*out = (struct foreign_name){ .name = name, .product = "PgBouncer's", .note = note };
+	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
+		snprintf(note, FOREIGN_NOTE_MAX, "%s",
+			 "write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web");
+	else if (key == NULL)
+		return false;
+	else if (key->section != NULL) {
+		out->section = key->section;
+		out->here = key->key;
+		out->note = key->fate == BOUNCER_PART ? key->note : NULL;
+	} else
+		snprintf(note, FOREIGN_NOTE_MAX, "%s%s", key->fate == BOUNCER_IGNORED ? "not needed: " : "", key->note);
+	return true;
+}
+
+static bool
+find_foreign(const char *name, int in_scope, struct foreign_name *out, char note[static FOREIGN_NOTE_MAX])
+{
+	const struct foreign_name *foreign;
+
+	if (find_bouncer_name(name, in_scope, out, note))
+		return true;
+	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
+		if (strcmp(foreign->name, name) == 0) {
+			*out = *foreign;
+			return true;
+		}
+	return false;
+}
+
+static const char *
+nearest_foreign(const char *name)
+{
+	struct nearest nearest = nearest_to(name);
+	const struct foreign_name *foreign;
+	const struct bouncer_key *key;
+
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+		nearest_try(&nearest, key->name, NULL);
+	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
+		nearest_try(&nearest, foreign->name, NULL);
+	return nearest.name;
+}
+
+/* Near to a name of this section, else of any section, else of another pooler. */
+static void
+say_nearest(const char *section, int in_scope, const char *name, char *out, size_t out_size)
+{
+	struct nearest here = nearest_to(name), anywhere = here;
+	char note[FOREIGN_NOTE_MAX];
+	struct foreign_name foreign;
+	const struct config_key *key;
+	const char *theirs;
+	int len;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		const char *known = name_here(key, section, in_scope);
+
+		if (known != NULL)
+			nearest_try(&here, known, key);
+		nearest_try(&anywhere, key->name, key);
+	}
+	if (in_scope)
+		nearest_try(&here, "upstream", NULL);
+	len = snprintf(out, out_size, "unknown setting \"%.64s\" in [%s]", name, section);
+	if (len < 0 || (size_t)len >= out_size)
+		return;
+	out += len;
+	out_size -= (size_t)len;
+	key = anywhere.what;
+	if (here.name != NULL)
+		snprintf(out, out_size, "; did you mean \"%s\"?", here.name);
+	else if (anywhere.name != NULL)
+		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
+	else if ((theirs = nearest_foreign(name)) != NULL && find_foreign(theirs, in_scope, &foreign, note) &&
+		 foreign.here != NULL)
+		snprintf(out, out_size, "; did you mean %s \"%s\"? Here it is \"%s\" in [%s]", foreign.product, theirs,
+			 foreign.here, foreign.section);
+}
+
+void
+suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size)
+{
+	char note[FOREIGN_NOTE_MAX];
+	struct foreign_name foreign;
+
+	if (say_renamed(section, in_scope, name, out, out_size) || say_elsewhere(section, name, out, out_size))
+		return;
+	if (find_foreign(name, in_scope, &foreign, note))
+		say_foreign(&foreign, section, in_scope, out, out_size);
+	else
+		say_nearest(section, in_scope, name, out, out_size);
+}
+
+static const struct {
+	const char *name, *text;
+} foreign_sections[] = {
+	{ "pgbouncer", "is PgBouncer's name; here it is [pgweir], and [pool], [timeouts], [auth], [log]" },
+	{ "databases", "is PgBouncer's; here each database has a section: [database app], and in it upstream = ..." },
+	{ "users", "is PgBouncer's; here each user has a section: [user app]" },
+	{ "peers", "is PgBouncer's; here it is the setting peers in section [pgweir]" },
+	{ "general", "is PgDog's name; here it is [pgweir]" },
+	{ "server", "is not known; PostgreSQL's address belongs in [database NAME]" },
+	{ "storage", "is Odyssey's name; PostgreSQL's address belongs in [database NAME]" },
+};
+
+void
+suggest_section(const char *section, char *out, size_t out_size)
+{
+	struct nearest nearest;
+	const struct config_key *key;
+	char word[SUGGEST_WORD_MAX + 2];
+
+	for (size_t i = 0; i < sizeof(foreign_sections) / sizeof(foreign_sections[0]); i++) {
+		if (strcmp(foreign_sections[i].name, section) == 0) {
+			snprintf(out, out_size, "section [%s] %s", section, foreign_sections[i].text);
+			return;
+		}
+	}
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(section, " \t"), section);
+	nearest = nearest_to(word);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		nearest_try(&nearest, key->section, NULL);
+	nearest_try(&nearest, "database", " NAME");
+	nearest_try(&nearest, "tenant", " NAME");
+	nearest_try(&nearest, "user", " NAME");
+	snprintf(out, out_size, "unknown section [%.128s]%s%s%s%s", section,
+		 nearest.name != NULL ? "; did you mean [" : "", nearest.name != NULL ? nearest.name : "",
+		 nearest.what != NULL ? (const char *)nearest.what : "", nearest.name != NULL ? "]?" : "");
 }

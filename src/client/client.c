@@ -11,6 +11,7 @@
 #include "state/state.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
+#include "bouncer/bouncer.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -174,7 +175,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 
 		if (c->x.pool != NULL)
 			report_error(c->x.pool, EO_PROXY, why->sqlstate);
-		config_tell(env->x.config, why, &told);
+		bouncer_tell(env->x.config, why, &told);
 		message_error(&b, "FATAL", &told);
 		exchange_send(&c->x, &b);
 		buf_fini(&b);

@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "wire/messages.h"
+#include "bouncer/bouncer.h"
 
 #define OURS_US (5 * US_PER_S)
 #define LATE_AT_ONCE ((size_t)64)
@@ -248,7 +249,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
 		    counts.waiting == 1 ? " is" : "s are");
 	fail_theirs(&what, "No server connection available in postgres backend, client being queued");
-	config_tell(c->env->x.config, &what, &told);
+	bouncer_tell(c->env->x.config, &what, &told);
 	message_notice(&out, "NOTICE", &told);
 	exchange_send(&c->x, &out); /* may close it */
 	buf_fini(&out);

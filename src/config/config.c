@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "load/load_secrets.h"
 #include "config/nearest.h"
 #include "config/upstream.h"
 
@@ -89,7 +88,9 @@ config_free(struct config *config)
 	free(config->single_password);
 	free(config->single_user);
 	free(config->path);
-	config_free_secret_files(config);
+	for (size_t i = 0; i < config->secret_file_count; i++)
+		free(config->secret_files[i]);
+	free(config->secret_files);
 	free(config);
 }
 

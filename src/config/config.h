@@ -1,8 +1,8 @@
 /*
  * src/config/config.h - the configuration: an immutable, reference-counted value.
  *
- *   config_load reads a file, checks all of it, and returns a value or every problem it has found, each with file:line.
- *   A reload loads a new value beside the old one; whoever holds the old one keeps it until config_unref.
+ *   load_config() (load/load.h) makes one of a file. A reload loads a new value beside the old one; whoever holds the
+ *   old one keeps it until config_unref.
  *
  * Keys, defaults, units, bounds and help live in one table, config_keys.c.
  */
@@ -188,28 +188,10 @@ void config_problem_plain(const struct config_problem *problem, char *out, size_
 void config_problems_fini(struct config_problems *problems);
 void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after the first count */
 
-/*
- * Reads and checks a file. With at least one error: NULL. Problems (warnings too) are added to problems.
- * The value has one reference, the caller's. Files named by it (users_file and the like) are not opened, only
- * checked for being there and readable where that is an error at once.
- */
-struct config *config_load(const char *path, struct config_problems *problems);
-/*
- * The same with other values for some settings, as the console's SET gives them: they win over the file. name: as in a
- * file of pgweir's ("pool.pool_size"), or PgBouncer's ("default_pool_size", with a value in PgBouncer's units),
- * whichever the file is. Problems of theirs have no line.
- */
+/* A value for a setting that wins over the file's: see load_config_with(). */
 struct config_override {
 	const char *name, *value;
 };
-struct config *config_load_with(const char *path, const struct config_override *overrides, size_t count,
-				struct config_problems *problems);
-/*
- * No file: listens on 127.0.0.1:6432, one upstream (a postgres:// URI or libpq's words), metrics on 127.0.0.1:9930.
- * The password comes from the URI, PGPASSWORD or the passfile (PGPASSFILE, ~/.pgpass), in this order, and becomes the
- * one client user's password too; without any, clients are trusted on loopback.
- */
-struct config *config_from_upstream(const char *uri, struct config_problems *problems);
 /* One setting of a fresh value, from the command line. -1 and why: it can't be that. A reload reads the file alone. */
 int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
@@ -235,9 +217,6 @@ void config_overlay(const struct config_scope *scope, struct scope_settings *set
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
 bool config_has_auth_query(const struct config *config); /* for all, or for any database or tenant */
 bool config_is_pgbouncers(const struct config *config); /* its file is PgBouncer's */
-/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
- */
-void config_tell(const struct config *config, const struct fail *why, struct fail *told);
 /* A process that shares our port (peers). */
 struct config_peer {
 	uint32_t id;
@@ -278,11 +257,7 @@ void config_diff(const struct config *old, const struct config *fresh, void (*ch
 		 void *arg);
 /* Returns PgBouncer's setting (its row in bouncer_keys.c) as in force, if the file is PgBouncer's; else NULL. */
 const char *config_bouncer_value(const struct config *config, size_t row);
-/* The table of keys as text: for --help-config and docs/config.md. */
-void config_print_keys(FILE *to);
-/* Prints the settings of this name ("pool_size", "pool.pool_size" or PgBouncer's); false: there is none. */
-bool config_print_key(const char *name, FILE *to);
-void config_print_schema(FILE *to); /* the same as a JSON Schema */
+void config_print_schema(FILE *to); /* the table of keys as a JSON Schema */
 
 const char *pool_mode_name(enum pool_mode mode);
 

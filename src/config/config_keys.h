@@ -1,7 +1,7 @@
 /*
  * src/config/config_keys.h - the one table of settings, and how a setting's text becomes a field and back.
  *
- * A new setting is a row in config_keys.c, a field in config.h, a row in tests/unit/test_config.c and a line in
+ * A new setting is a row in config_keys.c, a field in config.h, a row in tests/unit/test_load.c and a line in
  * conf/pgweir.ini. Reading, SHOW CONFIG, --dump-config, --help-config, did-you-mean and docs/config.md follow the
  * table.
  */

@@ -17,7 +17,7 @@ struct scope_origin {
 };
 
 struct config_origin {
-	char *file; /* as it was named to config_load; empty: none */
+	char *file; /* as it was named to load_config(); empty: none */
 	struct config_source *source; /* of a pgbouncer.ini; else NULL */
 	unsigned lines[CONFIG_KEYS_MAX];
 	bool is_bad[CONFIG_KEYS_MAX]; /* its value was refused: what follows from it is not a mistake of its own */
@@ -29,13 +29,5 @@ struct config_origin {
 
 /* A configuration of nothing but defaults, with its origins. path: empty for no file. */
 struct config *config_new(const char *path);
-/* What config_load does with a file's content. */
-struct config *config_parse(const char *text, size_t len, const char *path, struct config_problems *problems);
-struct config *config_parse_with(const char *text, size_t len, const char *path,
-				 const struct config_override *overrides, size_t count,
-				 struct config_problems *problems);
-/* The checks that need to see all of it; called once everything is read. (load_check.c) */
-struct problem_sink;
-void config_check(const struct config *config, const struct problem_sink *sink);
 
 #endif

@@ -2,8 +2,6 @@
 #include "config/config_state.h"
 
 #include "base/alloc.h"
-#include "bouncer/bouncer.h"
-#include "bouncer/bouncer_state.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -31,19 +29,18 @@ make_printable(char *text)
 }
 
 /*
- * The body of a problem behind name, which a file of PgBouncer's has there, without our own name for the same:
+ * The body of a problem behind name, which a file of another kind has there, without our own name for the same:
  * "logfile: destination = /x: ..." is "logfile: /x: ...".
  */
 static const char *
-without_our_name(const char *body, const char *name)
+without_our_name(const struct problem_words *words, const char *body, const char *name)
 {
-	const struct bouncer_key *theirs = bouncer_key_find(name);
-	size_t len = theirs != NULL && theirs->key != NULL ? strlen(theirs->key) : 0;
+	const char *ours = words != NULL ? words->our_name(name) : NULL;
+	size_t len = ours != NULL ? strlen(ours) : 0;
 
 	if (strncmp(body, "upstream: ", 10) == 0)
 		return body + 10;
-	return len > 0 && strncmp(body, theirs->key, len) == 0 && strncmp(body + len, " = ", 3) == 0 ? body + len + 3
-												     : body;
+	return len > 0 && strncmp(body, ours, len) == 0 && strncmp(body + len, " = ", 3) == 0 ? body + len + 3 : body;
 }
 
 static void
@@ -59,8 +56,8 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 		return;
 	slot = problem_slot(problems);
 	vsnprintf(body, sizeof(body), fmt, ap);
-	if (sink->has_our_words)
-		bouncer_words(body, sizeof(body));
+	if (sink->words != NULL)
+		sink->words->reword(body, sizeof(body));
 	if (problems->count > PROBLEMS_MAX) {
 		line = 0;
 		snprintf(body, sizeof(body), "too many problems; the others are not shown");
@@ -78,7 +75,7 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 		name = NULL; /* it is said already */
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
 		 name != NULL ? name : "", name != NULL ? ": " : "",
-		 name != NULL ? without_our_name(body, name) : body);
+		 name != NULL ? without_our_name(sink->words, body, name) : body);
 	make_printable(text);
 	slot->is_error = is_error;
 	slot->line = line;

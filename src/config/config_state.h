@@ -19,12 +19,18 @@
 #define PROBLEMS_MAX 1000
 #define PROBLEM_TEXT_MAX 1024 /* bytes of one; longer ones are cut */
 
+/* The names of a file of another kind: bouncer_problem_words. */
+struct problem_words {
+	void (*reword)(char *text, size_t size); /* puts its names in place of ours; what does not fit is cut */
+	const char *(*our_name)(const char *theirs); /* NULL: none */
+};
+
 /* Where the lines of problems come from. Embed one per load. */
 struct problem_sink {
 	struct config_problems *problems;
 	const char *file; /* what stands before the line: the file as the user named it; NULL: the text names it */
 	struct config_source *source; /* of a pgbouncer.ini: what its lines mean; else NULL */
-	bool has_our_words; /* of a pgbouncer.ini, while what is told names pgweir's settings: they get its names */
+	const struct problem_words *words; /* while what is told names pgweir's settings and the file has other names */
 };
 
 /* line 0: about the file as a whole. */
@@ -68,22 +74,6 @@ int config_read(const char *text, size_t len, const struct reader_calls *calls, 
 bool reader_can_hold(const char *key, const char *value);
 /* The quote that a value begins and ends with, and that is not within it: the loader takes that pair off. 0: none. */
 char reader_quote_of(const char *value);
-
-/*
- * --- load_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
- *
- * A dollar before anything but { and $ stands for itself, so that SQL may say $1. What a variable or file holds is not
- * expanded again.
- */
-#define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file */
-#define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value */
-
-/* The value, for the caller to pass to expand_free; NULL and why, which holds nothing of a variable or file. */
-char *expand(const char *raw, struct fail *why);
-/* Which references are expanded; the others are replaced by their own default, or by a placeholder. */
-enum expand_placeholders { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
-char *expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);
-void expand_free(char *value); /* wipes: it may have been a password */
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes of a configuration */
 

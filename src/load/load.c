@@ -14,10 +14,11 @@
 #include "config/config_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "load/load_secrets.h"
+#include "load/load_state.h"
 #include "config/config_value.h"
 #include "config/nearest.h"
 #include "config/upstream.h"
+#include "bouncer/suggest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -288,7 +289,7 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 		problem_fail(&l->sink, line, "upstream", &why);
 		return;
 	}
-	config_note_password(l->config, raw, draft->scope.upstream);
+	load_note_password(l->config, raw, draft->scope.upstream);
 	if (draft->scope.upstream->password[0] == '\0')
 		draft->origin.upstream_raw = xstrdup(raw);
 }
@@ -408,7 +409,7 @@ load_finish(struct loader *l)
 		problem_error(
 		    &l->sink, 0,
 		    "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 port=5432");
-	config_check(config, &l->sink);
+	load_check(config, &l->sink);
 }
 
 /* The folder of path as an absolute path. */
@@ -449,8 +450,8 @@ override_one(struct loader *l, const struct config_override *o)
 }
 
 struct config *
-config_parse_with(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
-		  struct config_problems *problems)
+load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
+	       struct config_problems *problems)
 {
 	struct loader *l = xcalloc(1, sizeof(*l));
 	struct problem_sink sink = { .problems = problems, .file = path };
@@ -463,7 +464,7 @@ config_parse_with(const char *text, size_t len, const char *path, const struct c
 	if (bouncer_is(text, len))
 		sink.source = l->config->origins->source = source_new();
 	l->sink = sink;
-	l->sink.has_our_words = sink.source != NULL;
+	l->sink.words = bouncer_problem_words(l->config);
 	if (sink.source != NULL) {
 		bouncer_read(text, len, path, overrides, count, &calls, &sink);
 		load_finish(l);
@@ -484,13 +485,13 @@ config_parse_with(const char *text, size_t len, const char *path, const struct c
 }
 
 struct config *
-config_parse(const char *text, size_t len, const char *path, struct config_problems *problems)
+load_text(const char *text, size_t len, const char *path, struct config_problems *problems)
 {
-	return config_parse_with(text, len, path, NULL, 0, problems);
+	return load_text_with(text, len, path, NULL, 0, problems);
 }
 
 struct config *
-config_load_with(const char *path, const struct config_override *overrides, size_t count,
+load_config_with(const char *path, const struct config_override *overrides, size_t count,
 		 struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems, .file = path };
@@ -502,13 +503,13 @@ config_load_with(const char *path, const struct config_override *overrides, size
 		problem_error(&sink, 0, "%s", why.text);
 		return NULL;
 	}
-	config = config_parse_with(file.text, file.len, path, overrides, count, problems);
+	config = load_text_with(file.text, file.len, path, overrides, count, problems);
 	file_free(&file);
 	return config;
 }
 
 struct config *
-config_load(const char *path, struct config_problems *problems)
+load_config(const char *path, struct config_problems *problems)
 {
-	return config_load_with(path, NULL, 0, problems);
+	return load_config_with(path, NULL, 0, problems);
 }

@@ -9,6 +9,7 @@
 #include "config/config_state.h"
 #include "config/config_value.h"
 #include "config/server_tls.h"
+#include "load/load_state.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -615,7 +616,7 @@ check_loops(const struct check *check)
 }
 
 void
-config_check(const struct config *config, const struct problem_sink *sink)
+load_check(const struct config *config, const struct problem_sink *sink)
 {
 	const struct check check = { config, sink };
 

@@ -1,8 +1,9 @@
-/* src/load/load_expand.c - see config_state.h. */
+/* src/load/load_expand.c - see load_state.h. */
 #include "config/config_state.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "load/load_state.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>

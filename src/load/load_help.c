@@ -2,6 +2,7 @@
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
+#include "load/load_state.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -129,7 +130,7 @@ print_one(const struct config_key *key, FILE *to)
 }
 
 bool
-config_print_key(const char *name, FILE *to)
+load_print_key(const char *name, FILE *to)
 {
 	const struct bouncer_key *theirs = bouncer_key_find(name);
 	const struct config_key *key, *ours = theirs != NULL ? bouncer_key_ours(theirs) : NULL;
@@ -144,7 +145,7 @@ config_print_key(const char *name, FILE *to)
 }
 
 void
-config_print_keys(FILE *to)
+load_print_keys(FILE *to)
 {
 	const struct config_key *key;
 	const char *section = "";

@@ -1,10 +1,10 @@
 /*
- * src/load/load_secrets.c - see load_secrets.h.
+ * src/load/load_secrets.c - the files that have a configuration's passwords.
  *
  * The source of a password is found by parsing the upstream again with placeholders for its references, since quotes,
  * escapes and URIs can write a password in many ways.
  */
-#include "load/load_secrets.h"
+#include "load/load_state.h"
 
 #include "base/alloc.h"
 #include "config/config_state.h"
@@ -88,7 +88,7 @@ add_files(struct config *config, const char *raw)
 }
 
 void
-config_note_password(struct config *config, const char *raw, const struct upstream *up)
+load_note_password(struct config *config, const char *raw, const struct upstream *up)
 {
 	if (up->password[0] == '\0')
 		return;
@@ -96,12 +96,4 @@ config_note_password(struct config *config, const char *raw, const struct upstre
 		config->has_password = true;
 	if (is_from_file(raw, up))
 		add_files(config, raw);
-}
-
-void
-config_free_secret_files(struct config *config)
-{
-	for (size_t i = 0; i < config->secret_file_count; i++)
-		free(config->secret_files[i]);
-	free(config->secret_files);
 }

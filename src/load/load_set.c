@@ -1,5 +1,5 @@
-/* src/load/load_set.c - see load_set.h. */
-#include "load/load_set.h"
+/* src/load/load_set.c - see load.h. */
+#include "load/load.h"
 
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
@@ -42,7 +42,7 @@ find_ours(const char *name)
 {
 	const char *dot = strchr(name, '.');
 	const struct config_key *key, *found = NULL;
-	char section[CONFIG_SET_NAME_MAX + 1];
+	char section[LOAD_SETTING_NAME_MAX + 1];
 
 	if (dot != NULL) {
 		snprintf(section, sizeof(section), "%.*s", (int)(dot - name), name);
@@ -59,7 +59,7 @@ find_ours(const char *name)
 }
 
 static int
-take_ours(const struct config_key *key, const char *name, struct config_setting *out, struct fail *why)
+take_ours(const struct config_key *key, const char *name, struct load_setting *out, struct fail *why)
 {
 	if (!key->is_reloadable || key->type == KEY_LISTENS || key->type == KEY_HTTP_LISTEN)
 		return fixed(name, why);
@@ -70,7 +70,7 @@ take_ours(const struct config_key *key, const char *name, struct config_setting 
 }
 
 static int
-take_theirs(const struct bouncer_key *theirs, struct config_setting *out, struct fail *why)
+take_theirs(const struct bouncer_key *theirs, struct load_setting *out, struct fail *why)
 {
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
@@ -102,7 +102,7 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 
 /* A name of PgBouncer's in a file of pgweir's. */
 static int
-take_foreign(const struct bouncer_key *theirs, struct config_setting *out, struct fail *why)
+take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct fail *why)
 {
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
@@ -115,13 +115,13 @@ take_foreign(const struct bouncer_key *theirs, struct config_setting *out, struc
 }
 
 int
-config_set_resolve(const struct config *config, const char *name, const char *value, struct config_setting *out,
-		   struct fail *why)
+load_find_setting(const struct config *config, const char *name, const char *value, struct load_setting *out,
+		  struct fail *why)
 {
 	const struct bouncer_key *theirs = bouncer_key_find(name);
 	const struct config_key *ours = find_ours(name);
 
-	*out = (struct config_setting){ 0 };
+	*out = (struct load_setting){ 0 };
 	if (config->origins->source != NULL && (theirs != NULL || strchr(name, '.') == NULL))
 		return theirs != NULL ? take_theirs(theirs, out, why) : unknown(name, why);
 	if (theirs != NULL && (ours == NULL || is_their_value(theirs, value)))

@@ -9,7 +9,8 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "load/passfile.h"
+#include "config/passfile.h"
+#include "load/load_state.h"
 
 #include <openssl/crypto.h>
 #include <pwd.h>
@@ -161,7 +162,7 @@ set_login(struct config *config, const struct upstream *up)
 }
 
 struct config *
-config_from_upstream(const char *uri, struct config_problems *problems)
+load_upstream(const char *uri, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems, .file = "--upstream" };
 	struct config *config = NULL;

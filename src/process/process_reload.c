@@ -13,6 +13,8 @@
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "os/os.h"
+#include "load/load.h"
+#include "bouncer/bouncer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +78,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 {
 	const struct problem_sink sink = { .problems = problems,
 					   .file = w->config->path,
-					   .has_our_words = config_is_pgbouncers(f->config) };
+					   .words = bouncer_problem_words(f->config) };
 
 	if (open_listeners(w, f, why) == 0 && setup_change_logs(w->log, w->slowlog, w->config, f->config, why) == 0) {
 		query_table_set_max(w->queries, f->config->slow_table_size);
@@ -138,7 +140,7 @@ static int
 load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct config_problems *problems,
      struct fail *why)
 {
-	f->config = config_load_with(w->config->path, o->list, o->count, problems);
+	f->config = load_config_with(w->config->path, o->list, o->count, problems);
 	if (f->config != NULL)
 		setup_load_files(f->config, &f->files, problems);
 	if (problems->error_count > 0)

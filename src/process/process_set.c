@@ -5,7 +5,7 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "load/load_set.h"
+#include "load/load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +71,7 @@ int
 process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
 {
 	struct config_problems problems = { 0 };
-	struct config_setting setting;
+	struct load_setting setting;
 	struct process_overrides o;
 	int result;
 
@@ -80,7 +80,7 @@ process_set(struct weir *w, const char *name, const char *value, struct fail *no
 		fail_set(why, "0A000", "SET needs a configuration file");
 		return fail_hint(why, "pgweir was started with --upstream.");
 	}
-	if (config_set_resolve(w->config, name, value, &setting, why) < 0)
+	if (load_find_setting(w->config, name, value, &setting, why) < 0)
 		return -1;
 	o = overrides_with(&w->last_reload.overrides, setting.name, value);
 	result = process_load(w, &o, &problems, why);

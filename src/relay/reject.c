@@ -11,6 +11,7 @@
 
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "bouncer/bouncer.h"
 
 #include <string.h>
 
@@ -28,7 +29,7 @@ send_ready(struct exchange *x)
 void
 refusal_words(const struct exchange *x, const struct fail *why, struct fail *told)
 {
-	config_tell(x->env->config, why, told);
+	bouncer_tell(x->env->config, why, told);
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
 		char detail[FAIL_TEXT_MAX];
 

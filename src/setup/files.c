@@ -8,6 +8,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/nearest.h"
+#include "bouncer/bouncer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +116,7 @@ check_names(const struct config *config, const struct users *users, struct confi
 	const struct problem_sink sink = { .problems = problems,
 					   .file = config->path,
 					   .source = config->origins->source,
-					   .has_our_words = config_is_pgbouncers(config) };
+					   .words = bouncer_problem_words(config) };
 	char what[CONFIG_NAME_MAX + 16];
 
 	if (config_has_auth_query(config) || !needs_passwords(config))
@@ -190,7 +191,7 @@ load_tls(const struct config *config, struct setup_files *out, struct config_pro
 						   : config->path[0] != '\0' ? config->path
 									     : "--upstream",
 					   .source = config->origins->source,
-					   .has_our_words = config_is_pgbouncers(config) };
+					   .words = bouncer_problem_words(config) };
 	struct fail why;
 
 	if (setup_load_tls(config, &out->tls, &why) < 0)

@@ -6,6 +6,7 @@
 
 #include "config/config_origin.h"
 #include "config/config_state.h"
+#include "bouncer/bouncer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -46,7 +47,7 @@ check_needs(struct rules *r)
 	const struct config *c = r->config;
 	const struct problem_sink sink = { .problems = r->problems,
 					   .file = c->hba_file,
-					   .has_our_words = config_is_pgbouncers(c) };
+					   .words = bouncer_problem_words(c) };
 	struct hba_needs needs = hba_needs(r->hba);
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 

@@ -8,6 +8,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/server_tls.h"
+#include "bouncer/bouncer.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ setup_check_secrets(const struct config *config, struct config_problems *problem
 	struct problem_sink sink = { .problems = problems,
 				     .file = config->path,
 				     .source = config->origins->source,
-				     .has_our_words = config_is_pgbouncers(config) };
+				     .words = bouncer_problem_words(config) };
 	const struct secrets s = { to_problems, &sink };
 
 	look_at_passwords(&s, config);

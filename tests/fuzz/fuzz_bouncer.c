@@ -6,6 +6,7 @@
 #include "bouncer/bouncer.h"
 #include "config/config.h"
 #include "config/config_origin.h"
+#include "load/load_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ check_import(const struct config *config, const char *data, size_t size)
 	struct config *again;
 
 	if (!has_long_line(text)) {
-		again = config_parse(text, strlen(text), "/nonexistent/pgweir.ini", &problems);
+		again = load_text(text, strlen(text), "/nonexistent/pgweir.ini", &problems);
 		if (again == NULL) {
 			fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
 			abort();
@@ -101,7 +102,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!bouncer_is(text, size))
 		return 0;
-	config = config_parse(text, size, "/nonexistent/pgbouncer.ini", &problems);
+	config = load_text(text, size, "/nonexistent/pgbouncer.ini", &problems);
 	if ((config == NULL) != (problems.error_count > 0))
 		abort();
 	if (config != NULL)

@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "config/config_origin.h"
+#include "load/load_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ check_dump(const struct config *config)
 	struct config *again;
 
 	if (strstr(text, ": its value does not fit on one line of a file") == NULL) {
-		again = config_parse(text, len, "/nonexistent/dump.ini", &problems);
+		again = load_text(text, len, "/nonexistent/dump.ini", &problems);
 		if (again == NULL) {
 			fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
 			abort();
@@ -77,7 +78,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = config_parse((const char *)data, size, "/nonexistent/fuzz.ini", &problems);
+	struct config *config = load_text((const char *)data, size, "/nonexistent/fuzz.ini", &problems);
 
 	if ((config == NULL) != (problems.error_count > 0))
 		abort();

@@ -7,6 +7,7 @@
 #include "listen/listen.h"
 #include "config/config_origin.h"
 #include "session_quiet.h"
+#include "load/load_state.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -208,7 +209,7 @@ make_config(const char *options, bool is_other)
 	if (!is_other)
 		buf_printf(&b, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", host);
 	must(buf_ok(&b));
-	config = config_parse((const char *)b.bytes, b.len, "", &problems);
+	config = load_text((const char *)b.bytes, b.len, "", &problems);
 	for (size_t i = 0; i < problems.count && config == NULL; i++)
 		fprintf(stderr, "%s\n", problems.list[i].text);
 	must(config != NULL);

@@ -1,6 +1,7 @@
 /* tests/unit/test_pool_database.c - databases counted by tenant, and forgotten. */
 #include "config/config_origin.h"
 #include "pool/pool_database.h"
+#include "load/load_state.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -9,7 +10,7 @@ static struct config *
 config_of(const char *text)
 {
 	struct config_problems problems = { 0 };
-	struct config *c = config_parse(text, strlen(text), "pgweir.ini", &problems);
+	struct config *c = load_text(text, strlen(text), "pgweir.ini", &problems);
 
 	cr_assert_not_null(c, "%s", problems.count > 0 ? problems.list[0].text : "");
 	config_problems_fini(&problems);

@@ -1,5 +1,5 @@
 /* tests/unit/test_upstream.c - connection strings, and libpq's password file. */
-#include "load/passfile.h"
+#include "config/passfile.h"
 #include "config/upstream.h"
 
 #include <criterion/criterion.h>

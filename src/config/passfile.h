@@ -1,6 +1,6 @@
-/* src/load/passfile.h - libpq's password file: hostname:port:database:username:password, first match wins. */
-#ifndef PGWEIR_LOAD_PASSFILE_H
-#define PGWEIR_LOAD_PASSFILE_H
+/* src/config/passfile.h - libpq's password file: hostname:port:database:username:password, first match wins. */
+#ifndef PGWEIR_CONFIG_PASSFILE_H
+#define PGWEIR_CONFIG_PASSFILE_H
 
 #include "base/fail.h"
 

@@ -1,10 +1,12 @@
-/* tests/unit/test_config.c - the configuration file: what is read, what is refused and with which words. */
+/* tests/unit/test_load.c - the configuration file: what is read, what is refused and with which words. */
 #include "bouncer/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_keys.h"
 #include "config/nearest.h"
 
 #include "build.h"
+#include "load/load_state.h"
+#include "bouncer/suggest.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -55,7 +57,7 @@ static struct config *
 load_bytes(const struct files *files, const char *text, size_t len, struct config_problems *problems)
 {
 	put_file(files->ini, text, len, 0640);
-	return config_load(files->ini, problems);
+	return load_config(files->ini, problems);
 }
 
 static struct config *
@@ -115,6 +117,9 @@ static const struct {
 	{ "PgBouncer's name with a typing error", BASE "[pool]\ndefualt_pool_size = 5\n",
 	  "pgweir.ini:6: error: unknown setting \"defualt_pool_size\" in [pool]; did you mean PgBouncer's "
 	  "\"default_pool_size\"? Here it is \"pool_size\" in [pool]" },
+	{ "Odyssey's name for what is not needed", BASE "[pool]\npool_cancel = yes\n",
+	  "pgweir.ini:6: error: \"pool_cancel\" is Odyssey's name; not needed: pgweir itself clears what a client has "
+	  "left behind" },
 	{ "Odyssey's name", BASE "[pool]\npool_ttl = 5\n",
 	  "pgweir.ini:6: error: \"pool_ttl\" is Odyssey's name; here it is \"idle_timeout\"" },
 	{ "PgDog's name", BASE "[pool]\ncheckout_timeout = 5\n",
@@ -860,13 +865,13 @@ Test(config, files_that_cannot_be_read)
 	char *large = malloc((1 << 20) + 1);
 
 	files_init(&files);
-	cr_expect_null(config_load("/nonexistent/pgweir.ini", &problems));
+	cr_expect_null(load_config("/nonexistent/pgweir.ini", &problems));
 	cr_expect_str_eq(
 	    problems.list[0].text,
 	    "/nonexistent/pgweir.ini: error: cannot open /nonexistent/pgweir.ini: No such file or directory");
-	cr_expect_null(config_load("/tmp", &problems));
+	cr_expect_null(load_config("/tmp", &problems));
 	cr_expect_str_eq(problems.list[1].text, "/tmp: error: /tmp is a directory");
-	cr_expect_null(config_load("/dev/zero", &problems));
+	cr_expect_null(load_config("/dev/zero", &problems));
 	cr_expect_str_eq(problems.list[2].text, "/dev/zero: error: /dev/zero is not a regular file");
 	config_problems_fini(&problems);
 
@@ -881,7 +886,7 @@ Test(config, files_that_cannot_be_read)
 
 	chmod(files.ini, 0);
 	if (geteuid() != 0) { /* root reads anything */
-		cr_expect_null(config_load(files.ini, &problems));
+		cr_expect_null(load_config(files.ini, &problems));
 		cr_expect_not_null(strstr(problems.list[0].text, "Permission denied"));
 		config_problems_fini(&problems);
 	}
@@ -1475,11 +1480,10 @@ Test(config, the_manual_holds_the_table_of_settings)
 	size_t len;
 	FILE *to = open_memstream(&table, &len);
 
-	config_print_keys(to);
+	load_print_keys(to);
 	fclose(to);
-	cr_expect_not_null(
-	    strstr(manual, table),
-	    "docs/config.md is older than config_keys.c: its reference is what config_print_keys prints");
+	cr_expect_not_null(strstr(manual, table),
+			   "docs/config.md is older than config_keys.c: its reference is what load_print_keys prints");
 	free(table);
 	free(manual);
 }
@@ -1499,7 +1503,7 @@ static struct config *
 from_upstream(const char *uri)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = config_from_upstream(uri, &problems);
+	struct config *config = load_upstream(uri, &problems);
 
 	cr_assert_not_null(config, "%s: %s", uri, problems.count > 0 ? problems.list[0].text : "");
 	cr_expect_eq(problems.count, 0);
@@ -1566,11 +1570,11 @@ Test(config, an_upstream_without_a_password_trusts_clients_on_loopback)
 	cr_expect(!config_is_admin(c, "web"));
 	config_unref(c);
 
-	cr_expect_null(config_from_upstream("host=db1 prot=5", &problems));
+	cr_expect_null(load_upstream("host=db1 prot=5", &problems));
 	cr_assert_eq(problems.error_count, 1);
 	cr_expect_eq(strncmp(problems.list[0].text, "--upstream: error: \"prot\" is not known here", 43), 0, "%s",
 		     problems.list[0].text);
-	cr_expect_null(config_from_upstream("host=db1 dbname=pgbouncer", &problems));
+	cr_expect_null(load_upstream("host=db1 dbname=pgbouncer", &problems));
 	cr_expect_str_eq(problems.list[1].text,
 			 "--upstream: error: the database name \"pgbouncer\" is reserved for the console");
 	config_problems_fini(&problems);
@@ -1604,7 +1608,7 @@ Test(config, where_the_password_of_an_upstream_comes_from)
 	unsetenv("PGPASSWORD");
 
 	chmod(path, 0644);
-	c = config_from_upstream("host=db2 user=web", &problems);
+	c = load_upstream("host=db2 user=web", &problems);
 	cr_assert_not_null(c);
 	cr_expect_str_eq(c->single_password, "", "everyone can read it: as in libpq it is ignored");
 	cr_expect_eq(problems.error_count, 0);

@@ -1,6 +1,8 @@
-/* tests/unit/test_bouncer.c - a pgbouncer.ini: what becomes of its settings, and with which words it is refused. */
+/* tests/unit/test_load_bouncer.c - a pgbouncer.ini: what becomes of its settings, and with which words it is refused.
+ */
 #include "bouncer/bouncer.h"
 #include "config/config.h"
+#include "load/load_state.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 static struct config *
 load(const char *text, struct config_problems *problems)
 {
-	return config_parse(text, strlen(text), "/nonexistent/pgbouncer.ini", problems);
+	return load_text(text, strlen(text), "/nonexistent/pgbouncer.ini", problems);
 }
 
 struct sought {
@@ -313,7 +315,7 @@ load_with(const char *text, const char *name, const char *value, struct config_p
 {
 	const struct config_override override = { name, value };
 
-	return config_parse_with(text, strlen(text), "/nonexistent/x.ini", &override, 1, problems);
+	return load_text_with(text, strlen(text), "/nonexistent/x.ini", &override, 1, problems);
 }
 
 Test(bouncer, what_is_set_wins_over_the_file)

@@ -1,5 +1,5 @@
-/* src/load/passfile.c - see passfile.h. */
-#include "load/passfile.h"
+/* src/config/passfile.c - see passfile.h. */
+#include "config/passfile.h"
 #include "base/alloc.h"
 #include "config/config_state.h"
 

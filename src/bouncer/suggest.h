@@ -1,0 +1,24 @@
+/* src/bouncer/suggest.h - what to say about the name of a setting or section that is not known. */
+#ifndef PGWEIR_BOUNCER_SUGGEST_H
+#define PGWEIR_BOUNCER_SUGGEST_H
+
+#include <stddef.h>
+
+/*
+ * What to say about a setting that is not known in section, or one that is known elsewhere. section is the text between
+ * the brackets ("pool", "database app"); in_scope: it is that of a database or user.
+ */
+void suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size);
+/* The same for the name of a section. */
+void suggest_section(const char *section, char *out, size_t out_size);
+
+/* What others call things ; PgBouncer's names are in bouncer_keys.c. */
+#define FOREIGN_NOTE_MAX 160
+struct foreign_name {
+	const char *name, *product;
+	const char *section, *here; /* what it is here; or here is NULL and note says what is to be done */
+	const char *note;
+};
+const struct foreign_name *foreign_name(size_t i); /* NULL after the last one */
+
+#endif

@@ -1,0 +1,38 @@
+/* src/load/load_state.h - what the files of load/ share. */
+#ifndef PGWEIR_LOAD_LOAD_STATE_H
+#define PGWEIR_LOAD_LOAD_STATE_H
+
+#include "config/config_state.h"
+#include "load/load.h"
+
+/* What load_config() does with a file's content. */
+struct config *load_text(const char *text, size_t len, const char *path, struct config_problems *problems);
+struct config *load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides,
+			      size_t count, struct config_problems *problems);
+/* The checks that need to see all of it; called once everything is read. (load_check.c) */
+struct problem_sink;
+void load_check(const struct config *config, const struct problem_sink *sink);
+
+/*
+ * An upstream as it was written (raw) and read (up): sets config->has_password if the password, or a part of it, is
+ * written out there, and adds to config->secret_files each ${file:...} it may be from.
+ */
+void load_note_password(struct config *config, const char *raw, const struct upstream *up);
+
+/*
+ * --- load_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
+ *
+ * A dollar before anything but { and $ stands for itself, so that SQL may say $1. What a variable or file holds is not
+ * expanded again.
+ */
+#define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file */
+#define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value */
+
+/* The value, for the caller to pass to expand_free; NULL and why, which holds nothing of a variable or file. */
+char *expand(const char *raw, struct fail *why);
+/* Which references are expanded; the others are replaced by their own default, or by a placeholder. */
+enum expand_placeholders { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
+char *expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);
+void expand_free(char *value); /* wipes: it may have been a password */
+
+#endif
