@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define SOON_US (10 * 1000u)
 #define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
 struct policy *
@@ -111,6 +112,15 @@ end_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_washed = false;
 }
 
+/* It is gone. */
+__attribute__((noinline)) static void
+forget_last(struct policy *p, const struct policy_conn *conn)
+{
+	for (unsigned i = 0; i < POLICY_LAST; i++)
+		if (p->last[i] == conn)
+			p->last[i] = NULL;
+}
+
 /* Moves between other states change nothing in the budget. */
 static bool
 is_of_budget(enum policy_conn_state state)
@@ -154,6 +164,7 @@ move(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, en
 	if (to == PC_NONE) {
 		TAILQ_REMOVE(&p->all, conn, all);
 		p->total--;
+		forget_last(p, conn);
 	} else
 		p->count[to]++;
 	if (to == PC_IDLE)
@@ -227,7 +238,29 @@ next_to_lend(const struct policy *p, struct policy_conn *conn)
 	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, policy_conns, link);
 }
 
-/* Returns a connection that may be lent as it is: one of the first few with the ticket's image, else the first. */
+static bool
+is_lendable(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
+{
+	return conn->state == PC_IDLE && !policy_needs_ping(p, conn, now_us) && policy_suits(p, conn, t);
+}
+
+/* A borrower who comes back at once gets its own. One who comes later gets the warmest, so that others can be closed.
+ */
+static struct policy_conn *
+prefer_own(const struct policy *p, const struct policy_ticket *t, struct policy_conn *other, uint64_t now_us)
+{
+	struct policy_conn *own = p->last[t->id % POLICY_LAST];
+
+	return own != NULL && own->of == t->id && now_us < later(own->idle_since_us, SOON_US) &&
+		       (t->image == NULL || own->image == t->image) && is_lendable(p, own, t, now_us)
+		   ? own
+		   : other;
+}
+
+/*
+ * Returns a connection that may be lent as it is: one of the first few with the ticket's image, else the first. Nearly
+ * always that is the ticket's last one, or all are.
+ */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
@@ -243,7 +276,7 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 		if (policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t))
 			continue;
 		if (t->image == NULL || conn->image == t->image)
-			return conn;
+			return conn->of == t->id || !p->settings.lifo ? conn : prefer_own(p, t, conn, now_us);
 		if (first == NULL)
 			first = conn;
 	}
@@ -251,8 +284,12 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 }
 
 static inline void
-lend(struct policy *p, struct policy_conn *conn)
+lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 {
+	if (conn->of != t->id) {
+		conn->of = t->id;
+		p->last[t->id % POLICY_LAST] = conn;
+	}
 	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	conn->is_used = true;
 	if (conn->state == PC_IDLE)
@@ -274,7 +311,7 @@ policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 		policy_reinforce(p, now_us);
 		return NULL;
 	}
-	lend(p, conn);
+	lend(p, conn, t);
 	if (p->count[PC_IDLE] < p->settings.min_idle)
 		policy_arm(p, policy_next_due(p, now_us));
 	return conn;
@@ -321,7 +358,7 @@ policy_serve(struct policy *p, uint64_t now_us)
 
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
 		policy_leave_line(p, t);
-		lend(p, conn);
+		lend(p, conn, t);
 		grant(p, conn, t, now_us);
 	}
 }
@@ -388,7 +425,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
 		policy_leave_line(p, t);
-		lend(p, conn);
+		lend(p, conn, t);
 		if (caps_short_of(&p->caps) != NULL)
 			policy_reinforce(p, now_us);
 		grant(p, conn, t, now_us);
@@ -451,7 +488,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
 		policy_leave_line(p, t);
-		lend(p, conn);
+		lend(p, conn, t);
 	}
 	policy_reinforce(p, now_us);
 	if (t != NULL)

@@ -58,7 +58,7 @@ struct policy_settings {
 	uint64_t pre_ping_idle_us; /* ... when idle (not heard from) for at least this; 0: before each lending */
 	uint64_t ping_interval_us; /* background ping of idle connections not heard from for this; 0: none */
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
-	bool lifo; /* else the longest idle goes first */
+	bool lifo; /* else the longest idle goes first. A borrower's last one goes first for 10 ms */
 	bool waits_while_down; /* they wait for timeout_us, as where all connections are lent */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
 	uint32_t share_weight, share_min; /* under caps over several pools; see policy_budget_new. A weight of 0 is 1 */
@@ -76,6 +76,7 @@ struct policy_conn {
 	uint64_t pinged_us; /* when the last ping was asked for */
 	uint64_t recycle_at_us; /* 0: never */
 	uint64_t epoch; /* the upstream's epoch when it was last verified */
+	uint64_t of; /* the id of its last borrower; 0: none */
 	bool is_recycle_due; /* close instead of going idle (RECONNECT, new settings) */
 	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */
@@ -99,7 +100,7 @@ struct policy_ticket_ops {
 struct policy_ticket {
 	const struct policy_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
-	uint64_t id; /* the borrower's, which never changes: for ops->suits */
+	uint64_t id; /* the borrower's, which never changes: for ops->suits, and to know its last connection; 0: none */
 	union {
 		uint64_t since_us; /* while it waits: when it began to */
 		uint64_t waited_us; /* then the borrower's own: how long it has waited */

@@ -25,6 +25,7 @@
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
 #define RAMP_MOST 16
+#define POLICY_LAST 64u /* a power of two */
 
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_line, policy_ticket);
@@ -44,6 +45,7 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
+	struct policy_conn *last[POLICY_LAST]; /* by the id of the borrower who had it last, if ->of still says so */
 	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
 

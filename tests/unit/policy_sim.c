@@ -73,6 +73,7 @@ leave_line(struct sim_client *c)
 static void
 hand_over(struct sim_conn *sc, struct sim_client *c)
 {
+	sc->of = c->ticket.id;
 	sc->sp->checkouts[sc->is_used ? CS_IDLE : sc->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	sc->is_used = true;
 	sc->state = M_LENT;
@@ -286,6 +287,7 @@ do_borrow(struct sim *s)
 		return;
 	c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
 	c->ticket.image = random_image(s);
+	c->ticket.id = (uint64_t)(c - s->clients) + 1;
 	c->sp = sp;
 	c->since_us = s->now_us;
 	c->is_doomed = c->is_patient = false;

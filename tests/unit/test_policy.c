@@ -174,6 +174,45 @@ Test(policy, lending_order)
 	}
 }
 
+Test(policy, who_comes_back_soon_gets_its_own)
+{
+	static const struct {
+		const char *rule;
+		bool lifo;
+		const void *wants;
+		uint64_t later_us;
+		int gets;
+	} cases[] = {
+		{ "its own, though another is warmer", true, NULL, 1000, 0 },
+		{ "with the image it wants", true, &image_a, 1000, 0 },
+		{ "not with another", true, &image_b, 1000, 1 },
+		{ "the warmest, later", true, NULL, 10000, 1 },
+		{ "fifo", false, NULL, 1000, 2 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy_settings set = fake_settings(3, 0);
+		struct fake f;
+
+		set.lifo = cases[i].lifo;
+		fake_init(&f, &set, NULL);
+		for (int k = 0; k < 3; k++)
+			f.clients[k].ticket.id = (uint64_t)k + 1;
+		fake_fill(&f, 0, 3);
+		for (int k = 0; k < 3; k++)
+			f.conns[k].image = k == 1 ? &image_b : &image_a;
+		fake_return(&f, 2);
+		fake_at(&f, f.now + 1);
+		fake_return(&f, 0);
+		fake_at(&f, f.now + 1);
+		fake_return(&f, 1);
+		fake_at(&f, f.now + cases[i].later_us);
+		cr_expect(fake_borrow_image(&f, 0, cases[i].wants));
+		cr_expect_eq(fake_holds(&f, 0), cases[i].gets, "%s", cases[i].rule);
+		fake_fini(&f);
+	}
+}
+
 /* --- How many. --- */
 
 Test(policy, a_burst_opens_one_for_each_up_to_the_limit_at_once)
