@@ -35,7 +35,15 @@ struct column {
 	{                                                                                                              \
 		name, COLUMN_##type, offsetof(of, field)                                                               \
 	}
-#define COLUMN(type, of, field) COLUMN_NAMED(type, of, #field, field)
+#define COLUMN(type, field) COLUMN_NAMED(type, COLUMNS_OF, #field, field)
+#define COLUMNS(show, ...) static const struct column show##_columns[] = { __VA_ARGS__ }
+/* Columns of the struct that COLUMNS_OF stands for, named as their fields. */
+#define TEXT(field) COLUMN(TEXT, field)
+#define BOOL(field) COLUMN(BOOL, field)
+#define INT4(field) COLUMN(INT4, field)
+#define INT8(field) COLUMN(INT8, field)
+#define NUMERIC(field) COLUMN(NUMERIC, field)
+#define FLOAT8(field) COLUMN(FLOAT8, field)
 
 struct rows {
 	const struct column *columns;

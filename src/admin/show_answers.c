@@ -43,10 +43,8 @@ fill_version(const struct show_env *env, struct rows *rows)
 const struct show answer_version = { SHOW_COLUMNS(version_columns), 0, fill_version };
 
 /* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
-static const struct column types_columns[] = {
-	COLUMN_NAMED(INT4, struct answer, "oid", number),
-	COLUMN_NAMED(INT4, struct answer, "typarray", number),
-};
+static const struct column types_columns[] = { COLUMN_NAMED(INT4, struct answer, "oid", number),
+					       COLUMN_NAMED(INT4, struct answer, "typarray", number) };
 
 const struct show answer_types = { SHOW_COLUMNS(types_columns), 0, NULL };
 

@@ -15,12 +15,8 @@ struct code_row {
 	uint64_t age_ms;
 };
 
-static const struct column code_columns[] = {
-	COLUMN(TEXT, struct code_row, database),  COLUMN(TEXT, struct code_row, name),
-	COLUMN(TEXT, struct code_row, kind),	  COLUMN(TEXT, struct code_row, state),
-	COLUMN(TEXT, struct code_row, in_writes), COLUMN(TEXT, struct code_row, because),
-	COLUMN(INT8, struct code_row, age_ms),
-};
+#define COLUMNS_OF struct code_row
+COLUMNS(code, TEXT(database), TEXT(name), TEXT(kind), TEXT(state), TEXT(in_writes), TEXT(because), INT8(age_ms));
 
 struct code_fill {
 	struct rows *rows;

@@ -18,12 +18,9 @@ struct config_line {
 	const char *key, *value, *default_value, *changeable;
 };
 
-static const struct column config_columns[] = {
-	COLUMN(TEXT, struct config_line, key),
-	COLUMN(TEXT, struct config_line, value),
-	COLUMN_NAMED(TEXT, struct config_line, "default", default_value),
-	COLUMN(TEXT, struct config_line, changeable),
-};
+#define COLUMNS_OF struct config_line
+COLUMNS(config, TEXT(key), TEXT(value), COLUMN_NAMED(TEXT, struct config_line, "default", default_value),
+	TEXT(changeable));
 
 static const char *
 yes_or_no(bool is)
@@ -162,7 +159,9 @@ struct problem_row {
 	const char *problem;
 };
 
-static const struct column problems_columns[] = { COLUMN(TEXT, struct problem_row, problem) };
+#undef COLUMNS_OF
+#define COLUMNS_OF struct problem_row
+COLUMNS(problems, TEXT(problem));
 
 static void
 fill_config_errors(const struct show_env *env, struct rows *rows)

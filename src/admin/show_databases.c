@@ -74,25 +74,11 @@ struct database_row {
 	    current_connections, max_client_connections, current_client_connections, paused, disabled;
 };
 
-static const struct column databases_columns[] = {
-	COLUMN(TEXT, struct database_row, name),
-	COLUMN(TEXT, struct database_row, host),
-	COLUMN(INT4, struct database_row, port),
-	COLUMN(TEXT, struct database_row, database),
-	COLUMN(TEXT, struct database_row, force_user),
-	COLUMN(INT4, struct database_row, pool_size),
-	COLUMN(INT4, struct database_row, min_pool_size),
-	COLUMN(INT4, struct database_row, reserve_pool_size),
-	COLUMN(INT4, struct database_row, server_lifetime),
-	COLUMN(TEXT, struct database_row, pool_mode),
-	COLUMN(TEXT, struct database_row, load_balance_hosts),
-	COLUMN(INT4, struct database_row, max_connections),
-	COLUMN(INT4, struct database_row, current_connections),
-	COLUMN(INT4, struct database_row, max_client_connections),
-	COLUMN(INT4, struct database_row, current_client_connections),
-	COLUMN(INT4, struct database_row, paused),
-	COLUMN(INT4, struct database_row, disabled),
-};
+#define COLUMNS_OF struct database_row
+COLUMNS(databases, TEXT(name), TEXT(host), INT4(port), TEXT(database), TEXT(force_user), INT4(pool_size),
+	INT4(min_pool_size), INT4(reserve_pool_size), INT4(server_lifetime), TEXT(pool_mode), TEXT(load_balance_hosts),
+	INT4(max_connections), INT4(current_connections), INT4(max_client_connections),
+	INT4(current_client_connections), INT4(paused), INT4(disabled));
 
 static void
 hosts_text(const struct upstream *up, char out[HOSTS_TEXT_MAX])
@@ -231,16 +217,10 @@ struct user_row {
 	uint64_t max_user_connections, current_connections, max_user_client_connections, current_client_connections;
 };
 
-static const struct column users_columns[] = {
-	COLUMN(TEXT, struct user_row, name),
-	COLUMN(TEXT, struct user_row, pool_size),
-	COLUMN(TEXT, struct user_row, reserve_pool_size),
-	COLUMN(TEXT, struct user_row, pool_mode),
-	COLUMN(INT4, struct user_row, max_user_connections),
-	COLUMN(INT4, struct user_row, current_connections),
-	COLUMN(INT4, struct user_row, max_user_client_connections),
-	COLUMN(INT4, struct user_row, current_client_connections),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct user_row
+COLUMNS(users, TEXT(name), TEXT(pool_size), TEXT(reserve_pool_size), TEXT(pool_mode), INT4(max_user_connections),
+	INT4(current_connections), INT4(max_user_client_connections), INT4(current_client_connections));
 
 static void
 add_known_user(const char *name, void *arg)

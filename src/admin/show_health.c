@@ -18,19 +18,10 @@ struct latency_row {
 
 /* Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's own time to its first reply.
  */
-static const struct column latency_columns[] = {
-	COLUMN(TEXT, struct latency_row, database),
-	COLUMN(INT8, struct latency_row, requests),
-	FIGURE("query_p50_ms", 0),
-	FIGURE("query_p95_ms", 1),
-	FIGURE("query_p99_ms", 2),
-	FIGURE("wait_p50_ms", 3),
-	FIGURE("wait_p95_ms", 4),
-	FIGURE("wait_p99_ms", 5),
-	FIGURE("server_p50_ms", 6),
-	FIGURE("server_p95_ms", 7),
-	FIGURE("server_p99_ms", 8),
-};
+#define COLUMNS_OF struct latency_row
+COLUMNS(latency, TEXT(database), INT8(requests), FIGURE("query_p50_ms", 0), FIGURE("query_p95_ms", 1),
+	FIGURE("query_p99_ms", 2), FIGURE("wait_p50_ms", 3), FIGURE("wait_p95_ms", 4), FIGURE("wait_p99_ms", 5),
+	FIGURE("server_p50_ms", 6), FIGURE("server_p95_ms", 7), FIGURE("server_p99_ms", 8));
 
 /* To three digits behind the point; a histogram tells no more. */
 static double
@@ -81,12 +72,9 @@ struct error_row {
 	uint64_t count;
 };
 
-static const struct column errors_columns[] = {
-	COLUMN(TEXT, struct error_row, database),
-	COLUMN(TEXT, struct error_row, origin),
-	COLUMN(TEXT, struct error_row, sqlstate_class),
-	COLUMN(INT8, struct error_row, count),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct error_row
+COLUMNS(errors, TEXT(database), TEXT(origin), TEXT(sqlstate_class), INT8(count));
 
 static void
 fill_errors(const struct show_env *env, struct rows *rows)
@@ -111,24 +99,17 @@ struct backend_row {
 	double connect_p50_ms, connect_p95_ms, connect_p99_ms;
 };
 
-static const struct column backends_columns[] = {
-	COLUMN(TEXT, struct backend_row, backend),
-	COLUMN(TEXT, struct backend_row, role),
-	COLUMN(TEXT, struct backend_row, state),
-	COLUMN(INT8, struct backend_row, connects),
-	COLUMN(INT8, struct backend_row, failures),
+#undef COLUMNS_OF
+#define COLUMNS_OF struct backend_row
+COLUMNS(backends, TEXT(backend), TEXT(role), TEXT(state), INT8(connects), INT8(failures),
 	COLUMN_NAMED(INT8, struct backend_row, "failed_dns", failed[CF_DNS]),
 	COLUMN_NAMED(INT8, struct backend_row, "failed_refused", failed[CF_REFUSED]),
 	COLUMN_NAMED(INT8, struct backend_row, "failed_timeout", failed[CF_TIMEOUT]),
 	COLUMN_NAMED(INT8, struct backend_row, "failed_tls", failed[CF_TLS]),
 	COLUMN_NAMED(INT8, struct backend_row, "failed_auth", failed[CF_AUTH]),
 	COLUMN_NAMED(INT8, struct backend_row, "failed_too_many", failed[CF_TOO_MANY]),
-	COLUMN_NAMED(INT8, struct backend_row, "failed_other", failed[CF_OTHER]),
-	COLUMN(TEXT, struct backend_row, last_failure),
-	COLUMN(FLOAT8, struct backend_row, connect_p50_ms),
-	COLUMN(FLOAT8, struct backend_row, connect_p95_ms),
-	COLUMN(FLOAT8, struct backend_row, connect_p99_ms),
-};
+	COLUMN_NAMED(INT8, struct backend_row, "failed_other", failed[CF_OTHER]), TEXT(last_failure),
+	FLOAT8(connect_p50_ms), FLOAT8(connect_p95_ms), FLOAT8(connect_p99_ms));
 
 static void
 fill_backends(const struct show_env *env, struct rows *rows)

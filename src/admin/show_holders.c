@@ -23,27 +23,10 @@ struct holder_row {
 	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
 };
 
-static const struct column holders_columns[] = {
-	COLUMN(TEXT, struct holder_row, database),
-	COLUMN(TEXT, struct holder_row, user),
-	COLUMN(TEXT, struct holder_row, application_name),
-	COLUMN(INT8, struct holder_row, client_id),
-	COLUMN(TEXT, struct holder_row, addr),
-	COLUMN(INT4, struct holder_row, port),
-	COLUMN(TEXT, struct holder_row, state),
-	COLUMN(INT8, struct holder_row, state_ms),
-	COLUMN(INT8, struct holder_row, xact_ms),
-	COLUMN(INT8, struct holder_row, held_ms),
-	COLUMN(INT8, struct holder_row, waiting),
-	COLUMN(INT4, struct holder_row, server_pid),
-	COLUMN(INT8, struct holder_row, server_id),
-	COLUMN(TEXT, struct holder_row, backend),
-	COLUMN(TEXT, struct holder_row, fingerprint),
-	COLUMN(TEXT, struct holder_row, query),
-	COLUMN(TEXT, struct holder_row, blocked_by),
-	COLUMN(TEXT, struct holder_row, root),
-	COLUMN(INT8, struct holder_row, blocks),
-};
+#define COLUMNS_OF struct holder_row
+COLUMNS(holders, TEXT(database), TEXT(user), TEXT(application_name), INT8(client_id), TEXT(addr), INT4(port),
+	TEXT(state), INT8(state_ms), INT8(xact_ms), INT8(held_ms), INT8(waiting), INT4(server_pid), INT8(server_id),
+	TEXT(backend), TEXT(fingerprint), TEXT(query), TEXT(blocked_by), TEXT(root), INT8(blocks));
 
 void
 show_holder_state(const struct client *c, struct holder_state *out)

@@ -14,10 +14,8 @@ struct list_row {
 	uint64_t items;
 };
 
-static const struct column lists_columns[] = {
-	COLUMN(TEXT, struct list_row, list),
-	COLUMN(INT4, struct list_row, items),
-};
+#define COLUMNS_OF struct list_row
+COLUMNS(lists, TEXT(list), INT4(items));
 
 static uint64_t
 count_pools(const struct show_env *env)
@@ -90,10 +88,9 @@ struct state_row {
 	const char *key, *value;
 };
 
-static const struct column state_columns[] = {
-	COLUMN(TEXT, struct state_row, key),
-	COLUMN(TEXT, struct state_row, value),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct state_row
+COLUMNS(state, TEXT(key), TEXT(value));
 
 static void
 fill_state(const struct show_env *env, struct rows *rows)
@@ -118,11 +115,9 @@ struct memory_row {
 	uint64_t size, used, free, memtotal;
 };
 
-static const struct column memory_columns[] = {
-	COLUMN(TEXT, struct memory_row, name),	   COLUMN(INT4, struct memory_row, size),
-	COLUMN(INT4, struct memory_row, used),	   COLUMN(INT4, struct memory_row, free),
-	COLUMN(INT4, struct memory_row, memtotal),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct memory_row
+COLUMNS(memory, TEXT(name), INT4(size), INT4(used), INT4(free), INT4(memtotal));
 
 /* For settings, only their number is known. */
 static void
@@ -150,7 +145,9 @@ struct version_row {
 	const char *version;
 };
 
-static const struct column version_columns[] = { COLUMN(TEXT, struct version_row, version) };
+#undef COLUMNS_OF
+#define COLUMNS_OF struct version_row
+COLUMNS(version, TEXT(version));
 
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 static void
@@ -162,11 +159,9 @@ fill_version(const struct show_env *env, struct rows *rows)
 
 const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version };
 
-static const struct column help_columns[] = {
-	COLUMN_NAMED(TEXT, struct command_row, "command", phrase),
-	COLUMN(TEXT, struct command_row, what),
-	COLUMN(TEXT, struct command_row, example),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct command_row
+COLUMNS(help, COLUMN_NAMED(TEXT, struct command_row, "command", phrase), TEXT(what), TEXT(example));
 
 static void
 fill_help(const struct show_env *env, struct rows *rows)
@@ -189,11 +184,9 @@ struct prepared_row {
 };
 
 /* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. */
-static const struct column prepared_columns[] = {
-	COLUMN(TEXT, struct prepared_row, name),  COLUMN(INT8, struct prepared_row, id),
-	COLUMN(INT4, struct prepared_row, held),  COLUMN(INT4, struct prepared_row, bytes),
-	COLUMN(TEXT, struct prepared_row, query),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct prepared_row
+COLUMNS(prepared, TEXT(name), INT8(id), INT4(held), INT4(bytes), TEXT(query));
 
 static void
 add_prepared(const struct statement *st, uint32_t held, void *arg)
@@ -213,11 +206,9 @@ const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prep
 
 /* --- METRICS --- */
 
-static const struct column metrics_columns[] = {
-	COLUMN(TEXT, struct metric_sample, name),   COLUMN(TEXT, struct metric_sample, type),
-	COLUMN(TEXT, struct metric_sample, labels), COLUMN(TEXT, struct metric_sample, value),
-	COLUMN(TEXT, struct metric_sample, help),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct metric_sample
+COLUMNS(metrics, TEXT(name), TEXT(type), TEXT(labels), TEXT(value), TEXT(help));
 
 static void
 add_metric(const struct metric_sample *sample, void *arg)

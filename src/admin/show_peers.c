@@ -8,19 +8,10 @@ struct peer_row {
 	uint64_t cl_active_cancel_req, cl_waiting_cancel_req, sv_active_cancel, sv_login;
 };
 
-static const struct column peers_columns[] = {
-	COLUMN(INT4, struct peer_row, peer_id),
-	COLUMN(TEXT, struct peer_row, host),
-	COLUMN(INT4, struct peer_row, port),
-	COLUMN(INT4, struct peer_row, pool_size),
-};
-static const struct column peer_pools_columns[] = {
-	COLUMN(INT4, struct peer_row, peer_id),
-	COLUMN(INT4, struct peer_row, cl_active_cancel_req),
-	COLUMN(INT4, struct peer_row, cl_waiting_cancel_req),
-	COLUMN(INT4, struct peer_row, sv_active_cancel),
-	COLUMN(INT4, struct peer_row, sv_login),
-};
+#define COLUMNS_OF struct peer_row
+COLUMNS(peers, INT4(peer_id), TEXT(host), INT4(port), INT4(pool_size));
+COLUMNS(peer_pools, INT4(peer_id), INT4(cl_active_cancel_req), INT4(cl_waiting_cancel_req), INT4(sv_active_cancel),
+	INT4(sv_login));
 
 /* Each cancel request has a connection to the peer of its own, at once: none waits, and there is no size. */
 static void

@@ -13,19 +13,9 @@ struct pin_row {
 	uint64_t port, client_id, server_id, server_pid, pinned_us, idle_us;
 };
 
-static const struct column pins_columns[] = {
-	COLUMN(TEXT, struct pin_row, database),
-	COLUMN(TEXT, struct pin_row, user),
-	COLUMN(TEXT, struct pin_row, application_name),
-	COLUMN(TEXT, struct pin_row, reasons),
-	COLUMN(INT8, struct pin_row, pinned_us),
-	COLUMN(INT8, struct pin_row, idle_us),
-	COLUMN(INT8, struct pin_row, client_id),
-	COLUMN(INT8, struct pin_row, server_id),
-	COLUMN(INT4, struct pin_row, server_pid),
-	COLUMN(TEXT, struct pin_row, addr),
-	COLUMN(INT4, struct pin_row, port),
-};
+#define COLUMNS_OF struct pin_row
+COLUMNS(pins, TEXT(database), TEXT(user), TEXT(application_name), TEXT(reasons), INT8(pinned_us), INT8(idle_us),
+	INT8(client_id), INT8(server_id), INT4(server_pid), TEXT(addr), INT4(port));
 
 static void
 fill_pins(const struct show_env *env, struct rows *rows)
@@ -60,15 +50,10 @@ struct audit_show_row {
 	uint64_t count;
 };
 
-static const struct column audit_columns[] = {
-	COLUMN(TEXT, struct audit_show_row, database),
-	COLUMN(TEXT, struct audit_show_row, user),
-	COLUMN(TEXT, struct audit_show_row, application_name),
-	COLUMN(TEXT, struct audit_show_row, kind),
-	COLUMN(INT8, struct audit_show_row, count),
-	COLUMN(TEXT, struct audit_show_row, last_seen),
-	COLUMN(TEXT, struct audit_show_row, in_transaction_mode),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct audit_show_row
+COLUMNS(audit, TEXT(database), TEXT(user), TEXT(application_name), TEXT(kind), INT8(count), TEXT(last_seen),
+	TEXT(in_transaction_mode));
 
 struct audit_fill {
 	const struct show_env *env;

@@ -15,25 +15,11 @@ struct pool_row {
 	uint64_t maxwait, maxwait_us;
 };
 
-static const struct column pools_columns[] = {
-	COLUMN(TEXT, struct pool_row, database),
-	COLUMN(TEXT, struct pool_row, user),
-	COLUMN(INT4, struct pool_row, cl_active),
-	COLUMN(INT4, struct pool_row, cl_waiting),
-	COLUMN(INT4, struct pool_row, cl_active_cancel_req),
-	COLUMN(INT4, struct pool_row, cl_waiting_cancel_req),
-	COLUMN(INT4, struct pool_row, sv_active),
-	COLUMN(INT4, struct pool_row, sv_active_cancel),
-	COLUMN(INT4, struct pool_row, sv_being_canceled),
-	COLUMN(INT4, struct pool_row, sv_idle),
-	COLUMN(INT4, struct pool_row, sv_used),
-	COLUMN(INT4, struct pool_row, sv_tested),
-	COLUMN(INT4, struct pool_row, sv_login),
-	COLUMN(INT4, struct pool_row, maxwait),
-	COLUMN(INT4, struct pool_row, maxwait_us),
-	COLUMN(TEXT, struct pool_row, pool_mode),
-	COLUMN(TEXT, struct pool_row, load_balance_hosts),
-};
+#define COLUMNS_OF struct pool_row
+COLUMNS(pools, TEXT(database), TEXT(user), INT4(cl_active), INT4(cl_waiting), INT4(cl_active_cancel_req),
+	INT4(cl_waiting_cancel_req), INT4(sv_active), INT4(sv_active_cancel), INT4(sv_being_canceled), INT4(sv_idle),
+	INT4(sv_used), INT4(sv_tested), INT4(sv_login), INT4(maxwait), INT4(maxwait_us), TEXT(pool_mode),
+	TEXT(load_balance_hosts));
 
 static void
 count_servers(const struct pool *e, struct pool_row *row)
@@ -97,18 +83,12 @@ struct pool_more {
 	uint64_t outage_us, held, replays; /* outage_us: of the present outage */
 };
 
-static const struct column pools_extended_columns[] = {
-	COLUMN(TEXT, struct pool_more, database),	COLUMN(TEXT, struct pool_more, user),
-	COLUMN(INT4, struct pool_more, pool_size),	COLUMN(INT4, struct pool_more, max_overflow),
-	COLUMN(INT4, struct pool_more, overflow_now),	COLUMN(INT4, struct pool_more, active),
-	COLUMN(INT4, struct pool_more, idle),		COLUMN(INT4, struct pool_more, waiting),
-	COLUMN(INT8, struct pool_more, oldest_wait_us), COLUMN(INT8, struct pool_more, checkouts_idle),
-	COLUMN(INT8, struct pool_more, checkouts_new),	COLUMN(INT8, struct pool_more, checkouts_overflow),
-	COLUMN(INT8, struct pool_more, pool_timeouts),	COLUMN(INT8, struct pool_more, pings_ok),
-	COLUMN(INT8, struct pool_more, pings_failed),	COLUMN(INT8, struct pool_more, recycles),
-	COLUMN(INT8, struct pool_more, outage_us),	COLUMN(INT8, struct pool_more, held),
-	COLUMN(INT8, struct pool_more, replays),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct pool_more
+COLUMNS(pools_extended, TEXT(database), TEXT(user), INT4(pool_size), INT4(max_overflow), INT4(overflow_now),
+	INT4(active), INT4(idle), INT4(waiting), INT8(oldest_wait_us), INT8(checkouts_idle), INT8(checkouts_new),
+	INT8(checkouts_overflow), INT8(pool_timeouts), INT8(pings_ok), INT8(pings_failed), INT8(recycles),
+	INT8(outage_us), INT8(held), INT8(replays));
 
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
@@ -152,13 +132,10 @@ struct waiter_row {
 	uint64_t wait_us, port, id;
 };
 
-static const struct column waiters_columns[] = {
-	COLUMN(TEXT, struct waiter_row, database), COLUMN(TEXT, struct waiter_row, user),
-	COLUMN(INT8, struct waiter_row, wait_us),  COLUMN(TEXT, struct waiter_row, application_name),
-	COLUMN(TEXT, struct waiter_row, addr),	   COLUMN(INT4, struct waiter_row, port),
-	COLUMN(INT8, struct waiter_row, id),	   COLUMN(TEXT, struct waiter_row, reason),
-	COLUMN(TEXT, struct waiter_row, query),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct waiter_row
+COLUMNS(waiters, TEXT(database), TEXT(user), INT8(wait_us), TEXT(application_name), TEXT(addr), INT4(port), INT8(id),
+	TEXT(reason), TEXT(query));
 
 static void
 fill_waiters(const struct show_env *env, struct rows *rows)

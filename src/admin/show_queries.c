@@ -17,16 +17,10 @@ struct queries_row {
 	double total_ms, mean_ms, p95_ms, max_ms, wait_ms;
 };
 
-static const struct column queries_columns[] = {
-	COLUMN(TEXT, struct queries_row, fingerprint), COLUMN(TEXT, struct queries_row, database),
-	COLUMN(TEXT, struct queries_row, user),	       COLUMN(TEXT, struct queries_row, application_name),
-	COLUMN(INT8, struct queries_row, calls),       COLUMN(INT8, struct queries_row, errors),
-	COLUMN(FLOAT8, struct queries_row, total_ms),  COLUMN(FLOAT8, struct queries_row, mean_ms),
-	COLUMN(FLOAT8, struct queries_row, p95_ms),    COLUMN(FLOAT8, struct queries_row, max_ms),
-	COLUMN(FLOAT8, struct queries_row, wait_ms),   COLUMN(INT8, struct queries_row, rows),
-	COLUMN(INT8, struct queries_row, bytes_out),   COLUMN(TEXT, struct queries_row, first_seen),
-	COLUMN(TEXT, struct queries_row, last_seen),   COLUMN(TEXT, struct queries_row, query),
-};
+#define COLUMNS_OF struct queries_row
+COLUMNS(queries, TEXT(fingerprint), TEXT(database), TEXT(user), TEXT(application_name), INT8(calls), INT8(errors),
+	FLOAT8(total_ms), FLOAT8(mean_ms), FLOAT8(p95_ms), FLOAT8(max_ms), FLOAT8(wait_ms), INT8(rows), INT8(bytes_out),
+	TEXT(first_seen), TEXT(last_seen), TEXT(query));
 #define APPLICATION_COLUMN 3
 
 struct found_queries {
@@ -142,30 +136,17 @@ struct slow_show_row {
 	double duration_ms, phase_ms[PHASE_COUNT];
 };
 
-static const struct column slow_columns[] = {
-	COLUMN(TEXT, struct slow_show_row, time),
-	COLUMN(TEXT, struct slow_show_row, event),
-	COLUMN(FLOAT8, struct slow_show_row, duration_ms),
+#undef COLUMNS_OF
+#define COLUMNS_OF struct slow_show_row
+COLUMNS(slow, TEXT(time), TEXT(event), FLOAT8(duration_ms),
 	COLUMN_NAMED(FLOAT8, struct slow_show_row, "wait_ms", phase_ms[PHASE_WAIT]),
 	COLUMN_NAMED(FLOAT8, struct slow_show_row, "connect_ms", phase_ms[PHASE_CONNECT]),
 	COLUMN_NAMED(FLOAT8, struct slow_show_row, "server_ms", phase_ms[PHASE_SERVER]),
 	COLUMN_NAMED(FLOAT8, struct slow_show_row, "stream_ms", phase_ms[PHASE_STREAM]),
 	COLUMN_NAMED(FLOAT8, struct slow_show_row, "client_write_ms", phase_ms[PHASE_CLIENT_WRITE]),
-	COLUMN_NAMED(FLOAT8, struct slow_show_row, "proxy_ms", phase_ms[PHASE_PROXY]),
-	COLUMN(TEXT, struct slow_show_row, cause),
-	COLUMN(TEXT, struct slow_show_row, database),
-	COLUMN(TEXT, struct slow_show_row, user),
-	COLUMN(TEXT, struct slow_show_row, application_name),
-	COLUMN(TEXT, struct slow_show_row, client),
-	COLUMN(INT8, struct slow_show_row, client_id),
-	COLUMN(TEXT, struct slow_show_row, backend),
-	COLUMN(INT4, struct slow_show_row, backend_pid),
-	COLUMN(INT8, struct slow_show_row, rows),
-	COLUMN(INT8, struct slow_show_row, bytes_out),
-	COLUMN(TEXT, struct slow_show_row, sqlstate),
-	COLUMN(TEXT, struct slow_show_row, fingerprint),
-	COLUMN(TEXT, struct slow_show_row, query),
-};
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "proxy_ms", phase_ms[PHASE_PROXY]), TEXT(cause), TEXT(database),
+	TEXT(user), TEXT(application_name), TEXT(client), INT8(client_id), TEXT(backend), INT4(backend_pid), INT8(rows),
+	INT8(bytes_out), TEXT(sqlstate), TEXT(fingerprint), TEXT(query));
 #define DATABASE_COLUMN 10
 
 static void
@@ -212,11 +193,9 @@ struct event_row {
 	const char *time, *level, *event;
 };
 
-static const struct column events_columns[] = {
-	COLUMN(TEXT, struct event_row, time),
-	COLUMN(TEXT, struct event_row, level),
-	COLUMN(TEXT, struct event_row, event),
-};
+#undef COLUMNS_OF
+#define COLUMNS_OF struct event_row
+COLUMNS(events, TEXT(time), TEXT(level), TEXT(event));
 
 static void
 add_event(const struct log_event *event, void *arg)

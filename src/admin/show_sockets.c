@@ -31,41 +31,18 @@ struct socket_row {
  * more: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
  */
 /* clang-format off */
+#define COLUMNS_OF struct socket_row
 #define COMMON_COLUMNS \
-	COLUMN(TEXT, struct socket_row, type), \
-	COLUMN(TEXT, struct socket_row, user), \
-	COLUMN(TEXT, struct socket_row, database), \
-	COLUMN(TEXT, struct socket_row, replication), \
-	COLUMN(TEXT, struct socket_row, state), \
-	COLUMN(TEXT, struct socket_row, addr), \
-	COLUMN(INT4, struct socket_row, port), \
-	COLUMN(TEXT, struct socket_row, local_addr), \
-	COLUMN(INT4, struct socket_row, local_port), \
-	COLUMN(TEXT, struct socket_row, connect_time), \
-	COLUMN(TEXT, struct socket_row, request_time), \
-	COLUMN(INT4, struct socket_row, wait), \
-	COLUMN(INT4, struct socket_row, wait_us), \
-	COLUMN(INT4, struct socket_row, close_needed), \
-	COLUMN(TEXT, struct socket_row, ptr), \
-	COLUMN(TEXT, struct socket_row, link), \
-	COLUMN(INT4, struct socket_row, remote_pid), \
-	COLUMN(TEXT, struct socket_row, tls), \
-	COLUMN(TEXT, struct socket_row, application_name), \
-	COLUMN(INT4, struct socket_row, prepared_statements), \
-	COLUMN(INT8, struct socket_row, id)
+	TEXT(type), TEXT(user), TEXT(database), TEXT(replication), TEXT(state), TEXT(addr), INT4(port), \
+	TEXT(local_addr), INT4(local_port), TEXT(connect_time), TEXT(request_time), INT4(wait), INT4(wait_us), \
+	INT4(close_needed), TEXT(ptr), TEXT(link), INT4(remote_pid), TEXT(tls), TEXT(application_name), \
+	INT4(prepared_statements), \
+	INT8(id)
 /* clang-format on */
 
-static const struct column common_columns[] = { COMMON_COLUMNS };
-static const struct column sockets_columns[] = {
-	COMMON_COLUMNS,
-	COLUMN(INT4, struct socket_row, recv_pos),
-	COLUMN(INT4, struct socket_row, pkt_pos),
-	COLUMN(INT4, struct socket_row, pkt_remain),
-	COLUMN(INT4, struct socket_row, send_pos),
-	COLUMN(INT4, struct socket_row, send_remain),
-	COLUMN(INT4, struct socket_row, pkt_avail),
-	COLUMN(INT4, struct socket_row, send_avail),
-};
+COLUMNS(common, COMMON_COLUMNS);
+COLUMNS(sockets, COMMON_COLUMNS, INT4(recv_pos), INT4(pkt_pos), INT4(pkt_remain), INT4(send_pos), INT4(send_remain),
+	INT4(pkt_avail), INT4(send_avail));
 #define DATABASE_COLUMN 2
 
 static uint64_t
@@ -90,7 +67,9 @@ peer_pid(const struct client *c)
 	return (uint64_t)cred.pid;
 }
 
-/* Not an address, but as good as one: unique among clients and servers, and the same wherever it is shown. */
+/* Not an address, \
+	but as good as one: unique among clients and servers, \
+	and the same wherever it is shown. */
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {

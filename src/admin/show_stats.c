@@ -14,66 +14,36 @@ struct stats_row {
 	struct stats total, average;
 };
 
-#define DATABASE COLUMN(TEXT, struct stats_row, database)
+#define DATABASE COLUMN_NAMED(TEXT, struct stats_row, "database", database)
 #define TOTAL(name, i) COLUMN_NAMED(NUMERIC, struct stats_row, name, total.of[i])
 #define AVERAGE(name, i) COLUMN_NAMED(NUMERIC, struct stats_row, name, average.of[i])
 
-static const struct column stats_columns[] = {
-	DATABASE,
-	TOTAL("total_server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	TOTAL("total_xact_count", STAT_TRANSACTIONS),
-	TOTAL("total_query_count", STAT_QUERIES),
-	TOTAL("total_received", STAT_RECEIVED),
-	TOTAL("total_sent", STAT_SENT),
-	TOTAL("total_xact_time", STAT_TRANSACTION_TIME),
-	TOTAL("total_query_time", STAT_QUERY_TIME),
-	TOTAL("total_wait_time", STAT_WAIT_TIME),
-	TOTAL("total_client_parse_count", STAT_CLIENT_PARSES),
-	TOTAL("total_server_parse_count", STAT_SERVER_PARSES),
-	TOTAL("total_bind_count", STAT_BINDS),
-	AVERAGE("avg_server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	AVERAGE("avg_xact_count", STAT_TRANSACTIONS),
-	AVERAGE("avg_query_count", STAT_QUERIES),
-	AVERAGE("avg_recv", STAT_RECEIVED),
-	AVERAGE("avg_sent", STAT_SENT),
-	AVERAGE("avg_xact_time", STAT_TRANSACTION_TIME),
-	AVERAGE("avg_query_time", STAT_QUERY_TIME),
-	AVERAGE("avg_wait_time", STAT_WAIT_TIME),
-	AVERAGE("avg_client_parse_count", STAT_CLIENT_PARSES),
-	AVERAGE("avg_server_parse_count", STAT_SERVER_PARSES),
-	AVERAGE("avg_bind_count", STAT_BINDS),
-};
+COLUMNS(stats, DATABASE, TOTAL("total_server_assignment_count", STAT_SERVER_ASSIGNMENTS),
+	TOTAL("total_xact_count", STAT_TRANSACTIONS), TOTAL("total_query_count", STAT_QUERIES),
+	TOTAL("total_received", STAT_RECEIVED), TOTAL("total_sent", STAT_SENT),
+	TOTAL("total_xact_time", STAT_TRANSACTION_TIME), TOTAL("total_query_time", STAT_QUERY_TIME),
+	TOTAL("total_wait_time", STAT_WAIT_TIME), TOTAL("total_client_parse_count", STAT_CLIENT_PARSES),
+	TOTAL("total_server_parse_count", STAT_SERVER_PARSES), TOTAL("total_bind_count", STAT_BINDS),
+	AVERAGE("avg_server_assignment_count", STAT_SERVER_ASSIGNMENTS), AVERAGE("avg_xact_count", STAT_TRANSACTIONS),
+	AVERAGE("avg_query_count", STAT_QUERIES), AVERAGE("avg_recv", STAT_RECEIVED), AVERAGE("avg_sent", STAT_SENT),
+	AVERAGE("avg_xact_time", STAT_TRANSACTION_TIME), AVERAGE("avg_query_time", STAT_QUERY_TIME),
+	AVERAGE("avg_wait_time", STAT_WAIT_TIME), AVERAGE("avg_client_parse_count", STAT_CLIENT_PARSES),
+	AVERAGE("avg_server_parse_count", STAT_SERVER_PARSES), AVERAGE("avg_bind_count", STAT_BINDS));
 
-static const struct column stats_totals_columns[] = {
-	DATABASE,
-	TOTAL("server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	TOTAL("xact_count", STAT_TRANSACTIONS),
-	TOTAL("query_count", STAT_QUERIES),
-	TOTAL("bytes_received", STAT_RECEIVED),
-	TOTAL("bytes_sent", STAT_SENT),
-	TOTAL("xact_time", STAT_TRANSACTION_TIME),
-	TOTAL("query_time", STAT_QUERY_TIME),
-	TOTAL("wait_time", STAT_WAIT_TIME),
-	TOTAL("client_parse_count", STAT_CLIENT_PARSES),
-	TOTAL("server_parse_count", STAT_SERVER_PARSES),
-	TOTAL("bind_count", STAT_BINDS),
-};
+COLUMNS(stats_totals, DATABASE, TOTAL("server_assignment_count", STAT_SERVER_ASSIGNMENTS),
+	TOTAL("xact_count", STAT_TRANSACTIONS), TOTAL("query_count", STAT_QUERIES),
+	TOTAL("bytes_received", STAT_RECEIVED), TOTAL("bytes_sent", STAT_SENT),
+	TOTAL("xact_time", STAT_TRANSACTION_TIME), TOTAL("query_time", STAT_QUERY_TIME),
+	TOTAL("wait_time", STAT_WAIT_TIME), TOTAL("client_parse_count", STAT_CLIENT_PARSES),
+	TOTAL("server_parse_count", STAT_SERVER_PARSES), TOTAL("bind_count", STAT_BINDS));
 
 /* Yes, only the last three begin with avg_. */
-static const struct column stats_averages_columns[] = {
-	DATABASE,
-	AVERAGE("server_assignment_count", STAT_SERVER_ASSIGNMENTS),
-	AVERAGE("xact_count", STAT_TRANSACTIONS),
-	AVERAGE("query_count", STAT_QUERIES),
-	AVERAGE("bytes_received", STAT_RECEIVED),
-	AVERAGE("bytes_sent", STAT_SENT),
-	AVERAGE("xact_time", STAT_TRANSACTION_TIME),
-	AVERAGE("query_time", STAT_QUERY_TIME),
-	AVERAGE("wait_time", STAT_WAIT_TIME),
-	AVERAGE("avg_client_parse_count", STAT_CLIENT_PARSES),
-	AVERAGE("avg_server_parse_count", STAT_SERVER_PARSES),
-	AVERAGE("avg_bind_count", STAT_BINDS),
-};
+COLUMNS(stats_averages, DATABASE, AVERAGE("server_assignment_count", STAT_SERVER_ASSIGNMENTS),
+	AVERAGE("xact_count", STAT_TRANSACTIONS), AVERAGE("query_count", STAT_QUERIES),
+	AVERAGE("bytes_received", STAT_RECEIVED), AVERAGE("bytes_sent", STAT_SENT),
+	AVERAGE("xact_time", STAT_TRANSACTION_TIME), AVERAGE("query_time", STAT_QUERY_TIME),
+	AVERAGE("wait_time", STAT_WAIT_TIME), AVERAGE("avg_client_parse_count", STAT_CLIENT_PARSES),
+	AVERAGE("avg_server_parse_count", STAT_SERVER_PARSES), AVERAGE("avg_bind_count", STAT_BINDS));
 
 static void
 fill_stats(const struct show_env *env, struct rows *rows)
@@ -98,10 +68,8 @@ struct total_row {
 	uint64_t value;
 };
 
-static const struct column totals_columns[] = {
-	COLUMN(TEXT, struct total_row, name),
-	COLUMN(NUMERIC, struct total_row, value),
-};
+#define COLUMNS_OF struct total_row
+COLUMNS(totals, TEXT(name), NUMERIC(value));
 
 static const struct {
 	const char *total, *average;

@@ -18,7 +18,7 @@
 #define SENTENCE_MAX 1400
 #define HOLDERS_TOLD 5
 
-const struct column show_sentence_columns[1] = { COLUMN(TEXT, struct show_sentence, explanation) };
+const struct column show_sentence_columns[1] = { COLUMN_NAMED(TEXT, struct show_sentence, "explanation", explanation) };
 
 void
 show_say(struct rows *rows, const char *fmt, ...)

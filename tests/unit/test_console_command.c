@@ -517,9 +517,10 @@ Test(console_rows, numeric_in_binary)
 	expect_number(COLUMN_NUMERIC, UINT64_MAX, true, "\0\5\0\4\0\0\0\0\x07\x34\x1a\x58\x02\xe1\x03\xbb\x06\x4f", 18);
 }
 
+#define COLUMNS_OF struct sample
 Test(console_rows, null)
 {
-	const struct column columns[] = { COLUMN(TEXT, struct sample, text), COLUMN(FLOAT8, struct sample, real) };
+	const struct column columns[] = { TEXT(text), FLOAT8(real) };
 	struct buf out = { 0 };
 	struct rows rows = { .columns = columns, .column_count = 2, .out = &out };
 
@@ -531,7 +532,7 @@ Test(console_rows, null)
 
 Test(console_rows, only_what_is_like_it)
 {
-	const struct column columns[] = { COLUMN(TEXT, struct sample, text) };
+	const struct column columns[] = { TEXT(text) };
 	struct buf out = { 0 };
 	struct rows rows = { .columns = columns, .column_count = 1, .out = &out, .like = "a%" };
 
