@@ -4,6 +4,7 @@
 #include "telemetry/snapshot.h"
 
 #define NAMES(array) (array), sizeof(array) / sizeof((array)[0])
+#define WORDS(label, array) (&(const struct metric_words){ label, NAMES(array) })
 
 static const char *const state_names[PROCESS_STATES] = { "running", "paused", "draining", "stopping" };
 static const char *const client_state_names[CLIENTS_STATES] = { "login", "idle", "active", "waiting", "cancel" };
@@ -16,37 +17,7 @@ static const char *const limit_names[] = { "pool_size", "max_overflow" };
 static const char *const drop_names[] = { "rate", "ring_full", "write_error" };
 static const char *const log_drop_names[] = { "ring_full", "write_error" };
 
-static const struct metric_words process_states = { "state", NAMES(state_names) };
-static const struct metric_words client_states = { "state", NAMES(client_state_names) };
-static const struct metric_words server_states = { "state", NAMES(server_state_names) };
 static const struct metric_words results = { "result", NAMES(ok_names) };
-static const struct metric_words hits = { "result", NAMES(hit_names) };
-static const struct metric_words directions = { "direction", NAMES(direction_names) };
-static const struct metric_words limits = { "kind", NAMES(limit_names) };
-static const struct metric_words drops = { "reason", NAMES(drop_names) };
-static const struct metric_words log_drops = { "reason", NAMES(log_drop_names) };
-static const struct metric_words sides = { "side", NAMES(net_side_names) };
-static const struct metric_words places = { "where", NAMES(net_side_names) };
-static const struct metric_words sides_kinds = { "kind", NAMES(net_side_names) };
-static const struct metric_words rejections = { "reason", NAMES(reject_reason_names) };
-static const struct metric_words login_results = { "result", NAMES(login_result_names) };
-static const struct metric_words tls_sides = { "side", NAMES(tls_side_names) };
-static const struct metric_words tls_results = { "result", NAMES(tls_result_names) };
-static const struct metric_words methods = { "method", NAMES(login_method_names) };
-static const struct metric_words sources_of_checkout = { "source", NAMES(checkout_source_names) };
-static const struct metric_words recycle_reasons = { "reason", NAMES(recycle_reason_names) };
-static const struct metric_words pin_reasons = { "reason", NAMES(pin_reason_names) };
-static const struct metric_words failures = { "reason", NAMES(request_failure_names) };
-static const struct metric_words phases = { "phase", NAMES(phase_names) };
-static const struct metric_words kinds = { "kind", NAMES(query_kind_names) };
-static const struct metric_words ends = { "end", NAMES(transaction_end_names) };
-static const struct metric_words origins = { "origin", NAMES(error_origin_names) };
-static const struct metric_words classes = { "sqlstate_class", NAMES(error_classes) };
-static const struct metric_words connect_failures = { "reason", NAMES(connect_failure_names) };
-static const struct metric_words cancel_results = { "result", NAMES(cancel_result_names) };
-
-static const struct metric_words commit_results = { "result", NAMES(commit_result_names) };
-static const struct metric_words auth_query_results = { "result", NAMES(auth_query_result_names) };
 
 #define ALL(field) .scope = OF_ALL, .at = offsetof(struct snapshot, field)
 #define LOOP(field) .scope = OF_LOOP, .at = offsetof(struct snapshot, process.field)
@@ -77,7 +48,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Version of pgweir and of its libraries; the value is always 1." },
 	{ .name = "pgweir_start_time_seconds", .type = METRIC_GAUGE, ALL(start_wall_us), .decimals = 6,
 	    .help = "When pgweir was started, in seconds since 1970." },
-	{ .name = "pgweir_state", .type = METRIC_GAUGE, .special = SPECIAL_STATE, .words = &process_states,
+	{ .name = "pgweir_state", .type = METRIC_GAUGE, .special = SPECIAL_STATE, .words = WORDS("state", state_names),
 	    .help = "1 for the present state: running, paused, draining or stopping." },
 	{ .name = "pgweir_config_last_reload_successful", .type = METRIC_GAUGE, .special = SPECIAL_RELOAD_OK,
 	    .help = "1 if the last reload of the configuration succeeded, 0 if it was refused." },
@@ -92,7 +63,7 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_restart_clients_total", .type = METRIC_COUNTER, ALL(process.clients_moved),
 	    .help = "Clients that this process has taken over from the one before it." },
 
-	{ .name = "pgweir_client_connections", .type = METRIC_GAUGE, .special = SPECIAL_CLIENTS, .words = &client_states,
+	{ .name = "pgweir_client_connections", .type = METRIC_GAUGE, .special = SPECIAL_CLIENTS, .words = WORDS("state", client_state_names),
 	    .other_labels = "database, user",
 	    .help = "Client connections by state. Those that have not sent their startup packet have no database and user." },
 	{ .name = "pgweir_client_connections_limit", .type = METRIC_GAUGE, ALL(clients_limit),
@@ -100,13 +71,13 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_client_connections_total", .openmetrics_name = "pgweir_client_connections_accepted_total", .type = METRIC_COUNTER, ALL(process.client_connections),
 	    .help = "Client connections accepted; in OpenMetrics pgweir_client_connections_accepted_total." },
 	{ .name = "pgweir_client_connections_rejected_total", .type = METRIC_COUNTER, ALL(process.rejected),
-	    .words = &rejections, .help = "Client connections refused before they were ready for queries." },
-	{ .name = "pgweir_client_logins_total", .type = METRIC_COUNTER, ALL(process.logins), .words = &login_results,
-	    .more_words = &methods, .help = "Logins of clients, successful or failed." },
+	    .words = WORDS("reason", reject_reason_names), .help = "Client connections refused before they were ready for queries." },
+	{ .name = "pgweir_client_logins_total", .type = METRIC_COUNTER, ALL(process.logins), .words = WORDS("result", login_result_names),
+	    .more_words = WORDS("method", login_method_names), .help = "Logins of clients, successful or failed." },
 	{ .name = "pgweir_client_login_duration_seconds", .type = METRIC_HISTOGRAM, ALL(process.login_duration),
 	    .bounds = &histogram_bounds_wait, .help = "Time from a client's first byte to the end of its login." },
-	{ .name = "pgweir_tls_handshakes_total", .type = METRIC_COUNTER, ALL(process.tls_handshakes), .words = &tls_sides,
-	    .more_words = &tls_results,
+	{ .name = "pgweir_tls_handshakes_total", .type = METRIC_COUNTER, ALL(process.tls_handshakes), .words = WORDS("side", tls_side_names),
+	    .more_words = WORDS("result", tls_result_names),
 	    .help = "TLS handshakes with clients and with PostgreSQL; resumed: successful, without new keys or certificates." },
 	{ .name = "pgweir_tls_handshake_duration_seconds", .type = METRIC_HISTOGRAM, ALL(process.tls_handshake_duration),
 	    .bounds = &histogram_bounds_wait,
@@ -114,14 +85,14 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_tls_certificate_not_after_timestamp_seconds", .type = METRIC_GAUGE,
 	    ALL(process.tls_not_after_us), .decimals = 6, .skips_zeros = true,
 	    .help = "When the certificate for clients (the first, if there are several) expires." },
-	{ .name = "pgweir_cancel_requests_total", .type = METRIC_COUNTER, ALL(process.cancels), .words = &cancel_results,
+	{ .name = "pgweir_cancel_requests_total", .type = METRIC_COUNTER, ALL(process.cancels), .words = WORDS("result", cancel_result_names),
 	    .help = "Cancel requests from clients." },
 	{ .name = "pgweir_auth_queries_total", .type = METRIC_COUNTER, ALL(process.auth_queries),
-	    .words = &auth_query_results, .help = "Users that were looked up by auth_query, or found in its cache." },
+	    .words = WORDS("result", auth_query_result_names), .help = "Users that were looked up by auth_query, or found in its cache." },
 
-	{ .name = "pgweir_pool_server_connections", .type = METRIC_GAUGE, POOL(servers), .words = &server_states,
+	{ .name = "pgweir_pool_server_connections", .type = METRIC_GAUGE, POOL(servers), .words = WORDS("state", server_state_names),
 	    .help = "Server connections by state." },
-	{ .name = "pgweir_pool_limit_connections", .type = METRIC_GAUGE, POOL(pool_size), .words = &limits,
+	{ .name = "pgweir_pool_limit_connections", .type = METRIC_GAUGE, POOL(pool_size), .words = WORDS("kind", limit_names),
 	    .help = "Limits of the pool: pool_size and max_overflow. Their sum is the most it will open." },
 	{ .name = "pgweir_pool_overflow_connections", .type = METRIC_GAUGE, POOL(overflow),
 	    .help = "Server connections above pool_size." },
@@ -145,15 +116,15 @@ const struct metric_family metric_families[] = {
 	    .bounds = &histogram_bounds_wait,
 	    .help = "How long requests waited for a server connection, opening one included; 0 for most." },
 	{ .name = "pgweir_pool_checkouts_total", .type = METRIC_COUNTER, POOL(counters.checkouts),
-	    .words = &sources_of_checkout,
+	    .words = WORDS("source", checkout_source_names),
 	    .help = "Server connections lent to clients: an idle one, a new one, or a new one above pool_size." },
-	{ .name = "pgweir_pool_recycles_total", .type = METRIC_COUNTER, POOL(counters.recycles), .words = &recycle_reasons,
+	{ .name = "pgweir_pool_recycles_total", .type = METRIC_COUNTER, POOL(counters.recycles), .words = WORDS("reason", recycle_reason_names),
 	    .help = "Server connections closed, and why." },
 	{ .name = "pgweir_pool_pings_total", .type = METRIC_COUNTER, POOL(counters.pings_ok), .words = &results,
 	    .help = "Pings of idle server connections." },
 	{ .name = "pgweir_pool_ping_duration_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.ping_duration),
 	    .bounds = &histogram_bounds_wait, .help = "How long a server took to answer a ping." },
-	{ .name = "pgweir_pool_pins_total", .type = METRIC_COUNTER, POOL(counters.pins), .words = &pin_reasons,
+	{ .name = "pgweir_pool_pins_total", .type = METRIC_COUNTER, POOL(counters.pins), .words = WORDS("reason", pin_reason_names),
 	    .skips_zeros = true, .help = "Clients that had to keep their server connection between transactions." },
 	{ .name = "pgweir_pool_listen_connections", .type = METRIC_GAUGE, POOL(listen_connections),
 	    .help = "Server connections that listen for the pool's clients; not among pgweir_pool_server_connections." },
@@ -171,7 +142,7 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_client_requests_total", .type = METRIC_COUNTER, DATABASE(counters.requests),
 	    .help = "Requests: a simple Query, or messages up to a Sync." },
 	{ .name = "pgweir_client_requests_failed_total", .type = METRIC_COUNTER, DATABASE(counters.requests_failed),
-	    .words = &failures, .help = "Requests that failed because of pgweir or its connection to PostgreSQL, or that their clients gave up: reason canceled (before a server was free), client_gone." },
+	    .words = WORDS("reason", request_failure_names), .help = "Requests that failed because of pgweir or its connection to PostgreSQL, or that their clients gave up: reason canceled (before a server was free), client_gone." },
 	{ .name = "pgweir_query_duration_seconds", .type = METRIC_HISTOGRAM, .has_exemplars = true, DATABASE(counters.query_duration),
 	    .bounds = &histogram_bounds_query,
 	    .help = "Time of requests as clients see it: first byte read to last byte of the answer written." },
@@ -181,34 +152,34 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_server_response_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.server_response),
 	    .bounds = &histogram_bounds_query,
 	    .help = "How long a request waited for PostgreSQL, which owed it the next byte." },
-	{ .name = "pgweir_query_phase_seconds_total", .type = METRIC_COUNTER, DATABASE(counters.phase_us), .words = &phases,
+	{ .name = "pgweir_query_phase_seconds_total", .type = METRIC_COUNTER, DATABASE(counters.phase_us), .words = WORDS("phase", phase_names),
 	    .decimals = 6,
 	    .help = "Time of requests by who owed the next byte: the pool (wait), PostgreSQL (connect, server, stream of "
 		    "its answer), the client (client_write), pgweir (proxy)." },
 	{ .name = "pgweir_transaction_idle_seconds_total", .type = METRIC_COUNTER, DATABASE(counters.transaction_idle_us),
 	    .decimals = 6, .help = "Time in which clients kept a server in a transaction and sent nothing." },
-	{ .name = "pgweir_queries_total", .type = METRIC_COUNTER, DATABASE(counters.queries), .words = &kinds,
+	{ .name = "pgweir_queries_total", .type = METRIC_COUNTER, DATABASE(counters.queries), .words = WORDS("kind", query_kind_names),
 	    .help = "Requests by protocol." },
-	{ .name = "pgweir_transactions_total", .type = METRIC_COUNTER, DATABASE(counters.transactions), .words = &ends,
+	{ .name = "pgweir_transactions_total", .type = METRIC_COUNTER, DATABASE(counters.transactions), .words = WORDS("end", transaction_end_names),
 	    .help = "Transactions by how they ended; lost: the connection of client or server ended." },
 	{ .name = "pgweir_commits_checked_total", .type = METRIC_COUNTER, DATABASE(counters.commits_checked),
-	    .words = &commit_results,
+	    .words = WORDS("result", commit_result_names),
 	    .help = "COMMITs whose server was lost before its answer, with commit_check, by what became of the transaction." },
 	{ .name = "pgweir_slow_queries_total", .type = METRIC_COUNTER, DATABASE(counters.slow_queries),
 	    .help = "Requests that took longer than the threshold of the slow-query log, logged or not." },
-	{ .name = "pgweir_slow_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(slow_dropped_rate), .words = &drops,
+	{ .name = "pgweir_slow_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(slow_dropped_rate), .words = WORDS("reason", drop_names),
 	    .help = "Lines that were not written to the slow-query log." },
-	{ .name = "pgweir_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(log_dropped_ring), .words = &log_drops,
+	{ .name = "pgweir_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(log_dropped_ring), .words = WORDS("reason", log_drop_names),
 	    .help = "Lines that were not written to the log: its file was too slow, or its disk full." },
-	{ .name = "pgweir_errors_total", .type = METRIC_COUNTER, DATABASE(counters.errors), .words = &origins,
-	    .more_words = &classes, .skips_zeros = true,
+	{ .name = "pgweir_errors_total", .type = METRIC_COUNTER, DATABASE(counters.errors), .words = WORDS("origin", error_origin_names),
+	    .more_words = WORDS("sqlstate_class", error_classes), .skips_zeros = true,
 	    .help = "ErrorResponses sent to clients, PostgreSQL's own and pgweir's, by class of SQLSTATE." },
-	{ .name = "pgweir_network_bytes_total", .type = METRIC_COUNTER, DATABASE(counters.bytes_in), .words = &directions,
-	    .more_words = &sides, .help = "Bytes to and from clients and servers, as seen from pgweir." },
-	{ .name = "pgweir_prepared_statements", .type = METRIC_GAUGE, DATABASE(prepared_client), .words = &places,
+	{ .name = "pgweir_network_bytes_total", .type = METRIC_COUNTER, DATABASE(counters.bytes_in), .words = WORDS("direction", direction_names),
+	    .more_words = WORDS("side", net_side_names), .help = "Bytes to and from clients and servers, as seen from pgweir." },
+	{ .name = "pgweir_prepared_statements", .type = METRIC_GAUGE, DATABASE(prepared_client), .words = WORDS("where", net_side_names),
 	    .help = "Prepared statements of clients and of servers." },
 	{ .name = "pgweir_prepared_statement_lookups_total", .type = METRIC_COUNTER, DATABASE(counters.statement_hits),
-	    .words = &hits, .help = "Prepared statements used; hit: the server had it already." },
+	    .words = WORDS("result", hit_names), .help = "Prepared statements used; hit: the server had it already." },
 	{ .name = "pgweir_prepared_statement_reruns_total", .type = METRIC_COUNTER, DATABASE(counters.statement_reruns),
 	    .help = "Requests that were rerun because a changed table had made their statement's plan invalid." },
 	{ .name = "pgweir_prepared_statement_evictions_total", .type = METRIC_COUNTER,
@@ -221,7 +192,7 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_backend_connect_duration_seconds", .type = METRIC_HISTOGRAM, BACKEND(counters.connect_duration),
 	    .bounds = &histogram_bounds_wait, .help = "Time to open a server connection, login included." },
 	{ .name = "pgweir_backend_connect_failures_total", .type = METRIC_COUNTER, BACKEND(counters.connect_failures),
-	    .words = &connect_failures, .help = "Server connections that could not be opened." },
+	    .words = WORDS("reason", connect_failure_names), .help = "Server connections that could not be opened." },
 	{ .name = "pgweir_backend_last_failure_timestamp_seconds", .type = METRIC_GAUGE,
 	    BACKEND(counters.last_failure_wall_us), .decimals = 6, .skips_zeros = true,
 	    .help = "When opening a server connection last failed, in seconds since 1970." },
@@ -234,7 +205,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Turns of the event loop." },
 	{ .name = "pgweir_event_loop_busy_seconds_total", .type = METRIC_COUNTER, LOOP(loop_busy_us), .decimals = 6,
 	    .help = "Processor time of the event loop: at 1 s a second it is saturated." },
-	{ .name = "pgweir_buffer_memory_bytes", .type = METRIC_GAUGE, ALL(buffer_bytes_client), .words = &sides_kinds,
+	{ .name = "pgweir_buffer_memory_bytes", .type = METRIC_GAUGE, ALL(buffer_bytes_client), .words = WORDS("kind", net_side_names),
 	    .help = "Memory of buffers with what waits: for a client or a server to take it, or for a server to be free." },
 	{ .name = "pgweir_dns_lookups_total", .type = METRIC_COUNTER, ALL(process.dns_lookups_ok), .words = &results,
 	    .help = "Names of hosts looked up; addresses need no lookup." },
