@@ -71,7 +71,7 @@ def test_a_statement_that_is_not_stored_pins(weir, name):
         wire.ask((bind() + execute() if name == "" else close("S", name)) + sync())
         wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
         wire.ask(long + bind("", name) + execute() + (close("S", name) if name else b"") + sync())
-        assert pins(weir) == set() and weir.metric("pgweir_pool_pins_total", reason="long_statement") == 1
+        assert pins(weir) == set() and weir.metric_now("pgweir_pool_pins_total", reason="long_statement") == 1
 
 
 def test_what_a_pinned_client_leaves_is_cleaned_up(weir):
