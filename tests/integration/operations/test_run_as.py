@@ -3,8 +3,11 @@
 import os
 import pwd
 import re
+import shutil
 import stat
 import subprocess
+import tempfile
+from pathlib import Path
 from signal import SIGHUP, SIGUSR2
 
 import pytest
@@ -24,13 +27,11 @@ def status(weir, field):
 
 
 @pytest.fixture
-def reachable(tmp_path):
-    """pytest's directories are root's alone; the new user must get to the one of this test. They stay so: other
-    workers have theirs below the same."""
-    for path in (tmp_path, *tmp_path.parents):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if not mode & stat.S_IXOTH:
-            path.chmod(mode | stat.S_IXOTH)
+def tmp_path():
+    """In the place of pytest's own, which are root's alone; the new user must get there. (Opened, they are shut again by
+    any other run of pytest that begins.)"""
+    with tempfile.TemporaryDirectory(prefix="pgweir-run-as-") as path:
+        yield Path(path)
 
 
 def start_as(weir, **pgweir):
@@ -53,7 +54,7 @@ def own_log(weir):
     return (weir.directory / "own.log").read_text(encoding="utf-8")
 
 
-def test_it_becomes_the_user_and_cannot_go_back(weir, reachable):
+def test_it_becomes_the_user_and_cannot_go_back(weir):
     start_as(weir)
     assert set(status(weir, "Uid")) == {str(UID)}
     assert "0" not in status(weir, "Gid") and "0" not in status(weir, "Groups")
@@ -66,7 +67,7 @@ def test_it_becomes_the_user_and_cannot_go_back(weir, reachable):
     assert weir.metric("process_open_fds") > 0
 
 
-def test_it_reloads_reopens_and_cleans_up_as_the_user(weir, reachable):
+def test_it_reloads_reopens_and_cleans_up_as_the_user(weir):
     start_as(weir)
     log = weir.directory / "own.log"
     log.rename(weir.directory / "old.log")
@@ -79,7 +80,7 @@ def test_it_reloads_reopens_and_cleans_up_as_the_user(weir, reachable):
     assert not (weir.directory / "pgweir.pid").exists() and not (weir.directory / ".s.PGSQL.1").exists()
 
 
-def test_logs_of_an_earlier_start_as_root_can_be_written_on(weir, reachable):
+def test_logs_of_an_earlier_start_as_root_can_be_written_on(weir):
     log = weir.directory / "own.log"
     log.write_text("before\n", encoding="utf-8")
     start_as(weir)
@@ -89,7 +90,7 @@ def test_logs_of_an_earlier_start_as_root_can_be_written_on(weir, reachable):
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 @pytest.mark.parametrize("name", ["own.log", "slow.log"])
-def test_a_log_that_is_a_link_to_what_is_roots_is_not_written(weir, reachable, link, name):
+def test_a_log_that_is_a_link_to_what_is_roots_is_not_written(weir, link, name):
     precious = weir.directory / "precious"
     precious.write_text("root's\n", encoding="utf-8")
     precious.chmod(0o600)
@@ -102,7 +103,7 @@ def test_a_log_that_is_a_link_to_what_is_roots_is_not_written(weir, reachable, l
     assert precious.stat().st_uid == 0 and precious.read_text(encoding="utf-8") == "root's\n"
 
 
-def test_a_pid_file_is_not_written_through_a_link(weir, reachable):
+def test_a_pid_file_is_not_written_through_a_link(weir):
     precious = weir.directory / "precious"
     precious.write_text("root's\n", encoding="utf-8")
     for name in ("pgweir.pid", "pgweir.pid~", ".s.PGSQL.1~"):
@@ -115,7 +116,7 @@ def test_a_pid_file_is_not_written_through_a_link(weir, reachable):
     assert stat.S_IMODE((weir.directory / ".s.PGSQL.1").stat().st_mode) == 0o777
 
 
-def test_what_will_fail_later_is_told_at_the_start(weir, reachable):
+def test_what_will_fail_later_is_told_at_the_start(weir):
     weir.configure(sections={"pgweir": {"run_as": USER, "pid_file": weir.directory / "pgweir.pid"}},
                    method="scram-sha-256")
     weir.write_config()                                              # users_file: root's, 0600
@@ -151,24 +152,24 @@ def test_a_user_that_does_not_exist_is_an_error(weir):
 
 @pytest.mark.own_transport
 @pytest.mark.parametrize("what", ["of ours to clients", "of ours to PostgreSQL", "hba_file"])
-def test_files_that_only_root_reads_are_told_at_the_start(weir, reachable, authority, what):
-    made = authority.issue("run_as")                                 # its key is root's, 0600
+def test_files_that_only_root_reads_are_told_at_the_start(weir, authority, what):
+    made = authority.issue("run_as")
+    certificate, key = (shutil.copy(path, weir.directory) for path in (made.certificate, made.key))    # root's; the key 0600
     hba = weir.directory / "hba.conf"
     hba.write_text("host all all all trust\n", encoding="utf-8")
     hba.chmod(0o600 if what == "hba_file" else 0o644)
     side = {"of ours to clients": "tls_client", "of ours to PostgreSQL": "tls_server"}.get(what)
-    sections = {side: {"certificate_file": made.certificate, "key_file": made.key}} if side else {}
-    authority.directory.parent.chmod(0o711)
+    sections = {side: {"certificate_file": certificate, "key_file": key}} if side else {}
     weir.configure(sections={"pgweir": {"run_as": USER}, **sections}, method="hba", hba_file=hba)
     weir.write_config()
     os.chown(weir.ini, UID, -1)
     weir.launch([str(weir.ini)])
-    path = made.key if side else hba
+    path = key if side else hba
     wait_until(lambda: re.search(rf"run_as = nobody: .*{re.escape(str(path))}.*a reload will fail", weir.log()), 5)
     assert weir.raw().value("SELECT 1") == "1"
 
 
-def test_only_root_becomes_another(weir, reachable):
+def test_only_root_becomes_another(weir):
     os.chown(weir.directory, UID, -1)
     weir.configure(sections={"pgweir": {"run_as": "daemon"}, "slow_query": {"file": "stderr"}})
     weir.write_config()
@@ -188,7 +189,7 @@ def test_nobody_else_reads_its_memory_and_it_leaves_no_core(weir):
         assert re.search(r"^Max core file size +0 +0 ", file.read(), re.M)
 
 
-def test_the_same_user_can_not_read_its_memory(weir, reachable):
+def test_the_same_user_can_not_read_its_memory(weir):
     start_as(weir)
     script = f"open('/proc/{weir.process.pid}/mem', 'rb')"
     ended = subprocess.run(["/usr/bin/python3", "-c", script], user=UID, group=GID, extra_groups=[],
@@ -196,7 +197,7 @@ def test_the_same_user_can_not_read_its_memory(weir, reachable):
     assert "PermissionError" in ended.stderr
 
 
-def test_core_files_can_be_asked_for(weir, reachable):
+def test_core_files_can_be_asked_for(weir):
     weir.start(environment={"PGWEIR_CORE": "1"})
     with open(f"/proc/{weir.process.pid}/limits", encoding="ascii") as now, \
             open("/proc/self/limits", encoding="ascii") as ours:
@@ -264,7 +265,7 @@ def test_a_configuration_without_passwords_may_be_read(weir):
     assert "this file of secrets" not in weir.log()
 
 
-def test_a_restart_keeps_the_rights_the_sockets_and_the_pid_file(weir, reachable):
+def test_a_restart_keeps_the_rights_the_sockets_and_the_pid_file(weir):
     """The directory of the pid file is root's alone: the successor writes the file that root has given away."""
     closed = weir.directory / "closed"
     closed.mkdir()
