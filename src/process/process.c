@@ -150,12 +150,6 @@ make_restart(struct weir *w, char *const *argv)
 	w->restart = restart_new(&host);
 }
 
-int
-process_restart(struct weir *w, struct fail *why)
-{
-	return restart_begin(w->restart, w->metrics.http == NULL ? -1 : http_listening_fd(w->metrics.http), why);
-}
-
 /* Everything that listens. With a predecessor, nothing is accepted yet. */
 static int
 open_addresses(struct weir *w, int predecessor, struct fail *why)

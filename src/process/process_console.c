@@ -83,6 +83,12 @@ host_shutdown(struct weir *w, enum shutdown_how how)
 		process_stop(w, how);
 }
 
+int
+process_restart(struct weir *w, struct fail *why)
+{
+	return restart_begin(w->restart, w->metrics.http == NULL ? -1 : http_listening_fd(w->metrics.http), why);
+}
+
 static const char *
 host_config_error(struct weir *w, size_t i)
 {

@@ -240,6 +240,22 @@ process_reopen_logs(struct weir *w)
 	setup_reopen_logs(w->log, w->slowlog);
 }
 
+static void
+free_one(struct config_override *o)
+{
+	free((char *)(uintptr_t)o->name);
+	free((char *)(uintptr_t)o->value);
+}
+
+void
+process_overrides_fini(struct process_overrides *o)
+{
+	for (size_t i = 0; i < o->count; i++)
+		free_one(&o->list[i]);
+	free(o->list);
+	*o = (struct process_overrides){ 0 };
+}
+
 void
 process_forget_reload(struct weir *w)
 {

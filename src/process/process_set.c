@@ -10,22 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void
-free_one(struct config_override *o)
-{
-	free((char *)(uintptr_t)o->name);
-	free((char *)(uintptr_t)o->value);
-}
-
-void
-process_overrides_fini(struct process_overrides *o)
-{
-	for (size_t i = 0; i < o->count; i++)
-		free_one(&o->list[i]);
-	free(o->list);
-	*o = (struct process_overrides){ 0 };
-}
-
 /* Those of before, with this value for name; NULL: without name. */
 static struct process_overrides
 overrides_with(const struct process_overrides *before, const char *name, const char *value)

@@ -100,6 +100,7 @@ int process_load(struct weir *w, const struct process_overrides *o, struct confi
 void process_reopen_logs(struct weir *w);
 void process_apply(struct weir *w);
 void process_forget_reload(struct weir *w); /* frees what is known of it */
+void process_overrides_fini(struct process_overrides *o);
 
 /* Listens, for SQL and HTTP, after these sockets were given away: as above. */
 int process_listen_again(struct weir *w, struct fail *why);
@@ -121,14 +122,12 @@ struct console *process_console_new(struct weir *w);
 void process_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
 void process_console_closed(void *up, struct client *c); /* client_env */
-
-/* process.c: begins a restart in which this process goes. Returns 0, or -1 with *why set. */
+/* Begins a restart in which this process goes. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 
 /* process_set.c */
 /* The console's SET; value NULL: as in the file. notice: what else is to be said; its text is empty if nothing is. */
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
-void process_overrides_fini(struct process_overrides *o);
 
 /* process_memory.c */
 void process_limit_memory(struct weir *w); /* by the present configuration */

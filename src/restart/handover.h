@@ -24,8 +24,8 @@
  *
  * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where that is said.
  */
-#ifndef PGWEIR_WEIR_HANDOVER_H
-#define PGWEIR_WEIR_HANDOVER_H
+#ifndef PGWEIR_RESTART_HANDOVER_H
+#define PGWEIR_RESTART_HANDOVER_H
 
 #define HANDOVER_VERSION 1u /* of this conversation; that of passports is apart */
 #define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */

@@ -8,8 +8,8 @@
  * Owns:   its socket, what waits to be sent, descriptors that came and were not handed to anybody yet.
  * Always: callbacks come only from the loop; on_closed comes once, and nothing after it.
  */
-#ifndef PGWEIR_NET_LINK_H
-#define PGWEIR_NET_LINK_H
+#ifndef PGWEIR_RESTART_LINK_H
+#define PGWEIR_RESTART_LINK_H
 
 #include <event2/event.h>
 #include <stddef.h>

@@ -36,7 +36,7 @@ struct moving {
 	struct link *link;
 	pid_t pid; /* the successor's */
 	bool is_on; /* clients may go */
-	struct passport_office *office;
+	struct passport_writer *writer;
 	struct event *pump;
 	struct client *cursor; /* where the round goes on; NULL: at its end */
 	struct client *ready[READY_MAX]; /* they have given their server back in this turn */
@@ -44,7 +44,7 @@ struct moving {
 	struct crossing crossings[CROSSINGS];
 	uint64_t last_number;
 	uint32_t moved;
-	bool is_told; /* who stays */
+	bool has_reported; /* who stays */
 	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
 };
 
@@ -105,7 +105,7 @@ send_client(struct moving *m, struct crossing *at, struct client *c)
 {
 	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
 
-	if (passport_write(m->office, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX) {
+	if (passport_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX) {
 		c->is_staying = true;
 		buf_fini(&b);
 		return;
@@ -143,7 +143,7 @@ tell_who_stays(struct moving *m)
 	char text[512] = "";
 	size_t len = 0;
 
-	m->is_told = true;
+	m->has_reported = true;
 	for (enum passport_obstacle o = PASSPORT_NONE; o < PASSPORT_OBSTACLES; o++)
 		if (counts[o] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
@@ -204,7 +204,7 @@ pump(evutil_socket_t fd, short what, void *arg)
 		if ((may_go_on = try_client(m, c)))
 			c = TAILQ_NEXT(c, all);
 	m->cursor = c;
-	if (c == NULL && !m->is_told && !moving_has_crossings(m))
+	if (c == NULL && !m->has_reported && !moving_has_crossings(m))
 		tell_who_stays(m);
 	pump_again(m, c == NULL || !may_go_on ? ROUND_US : 0);
 }
@@ -360,7 +360,7 @@ moving_new(struct restart *r, struct link *link, pid_t successor)
 	m->r = r;
 	m->link = link;
 	m->pid = successor;
-	m->office = passport_office_new(send_pool, send_text, m);
+	m->writer = passport_writer_new(send_pool, send_text, m);
 	m->pump = event_new(restart_env(r)->base, -1, 0, pump, m);
 	return m;
 }
@@ -371,7 +371,7 @@ moving_free(struct moving *m)
 	if (m == NULL)
 		return;
 	event_free(m->pump);
-	passport_office_free(m->office);
+	passport_writer_free(m->writer);
 	free(m);
 }
 
@@ -403,7 +403,7 @@ moving_count(const struct moving *m)
 }
 
 bool
-moving_is_told(const struct moving *m)
+moving_has_reported(const struct moving *m)
 {
-	return m->is_told;
+	return m->has_reported;
 }

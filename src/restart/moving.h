@@ -7,8 +7,8 @@
  * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
  * before that, the client is read on.
  */
-#ifndef PGWEIR_WEIR_MOVING_H
-#define PGWEIR_WEIR_MOVING_H
+#ifndef PGWEIR_RESTART_MOVING_H
+#define PGWEIR_RESTART_MOVING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +36,6 @@ void moving_client_caught_up(struct moving *m, const struct client *c); /* liste
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_crossings(const struct moving *m); /* a client is on its way */
 uint32_t moving_count(const struct moving *m); /* how many clients have moved */
-bool moving_is_told(const struct moving *m); /* the first round is over: who stays for now is in the log */
+bool moving_has_reported(const struct moving *m); /* the first round is over: who stays for now is in the log */
 
 #endif

@@ -78,7 +78,7 @@ struct sent {
 	UT_hash_handle hh;
 };
 
-struct passport_office {
+struct passport_writer {
 	void (*send_pool)(void *arg, const struct buf *pool);
 	void (*send_text)(void *arg, const struct buf *text);
 	void *arg;
@@ -87,11 +87,11 @@ struct passport_office {
 	bool is_bad; /* no memory: the passport under way can't be used */
 };
 
-struct passport_office *
-passport_office_new(void (*send_pool)(void *arg, const struct buf *pool),
+struct passport_writer *
+passport_writer_new(void (*send_pool)(void *arg, const struct buf *pool),
 		    void (*send_text)(void *arg, const struct buf *text), void *arg)
 {
-	struct passport_office *o = xcalloc(1, sizeof(*o));
+	struct passport_writer *o = xcalloc(1, sizeof(*o));
 
 	o->send_pool = send_pool;
 	o->send_text = send_text;
@@ -100,7 +100,7 @@ passport_office_new(void (*send_pool)(void *arg, const struct buf *pool),
 }
 
 void
-passport_office_free(struct passport_office *o)
+passport_writer_free(struct passport_writer *o)
 {
 	struct sent *s, *next;
 
@@ -116,7 +116,7 @@ passport_office_free(struct passport_office *o)
 }
 
 static struct sent *
-find_sent(const struct passport_office *o, const void *what, uint64_t id)
+find_sent(const struct passport_writer *o, const void *what, uint64_t id)
 {
 	struct sent *found, key = { .key = { what, id } };
 
@@ -125,7 +125,7 @@ find_sent(const struct passport_office *o, const void *what, uint64_t id)
 }
 
 static void
-note_sent(struct passport_office *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
+note_sent(struct passport_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
 {
 	struct sent *s = xcalloc(1, sizeof(*s));
 
@@ -138,7 +138,7 @@ note_sent(struct passport_office *o, const void *what, uint64_t id, struct state
 
 /* Pools are not freed while they have clients, and have none left when they are. */
 static uint32_t
-number_of_pool(struct passport_office *o, const struct pool *pool)
+number_of_pool(struct passport_writer *o, const struct pool *pool)
 {
 	const struct sent *s = find_sent(o, pool, 0);
 	const struct scram_keys *keys;
@@ -164,7 +164,7 @@ number_of_pool(struct passport_office *o, const struct pool *pool)
 }
 
 static uint32_t
-number_of_text(struct passport_office *o, struct statement *st)
+number_of_text(struct passport_writer *o, struct statement *st)
 {
 	const struct sent *s = find_sent(o, st, st->id);
 	struct passport_text t = { .bytes = st->bytes, .len = st->len, .query_len = st->query_len };
@@ -182,7 +182,7 @@ number_of_text(struct passport_office *o, struct statement *st)
 }
 
 struct writing {
-	struct passport_office *office;
+	struct passport_writer *writer;
 	struct buf *out;
 };
 
@@ -206,7 +206,7 @@ put_statement(const struct statement_crossing *s, void *arg)
 					.is_read_otherwise = s->read_as != NULL };
 	size_t begun;
 
-	p.text = number_of_text(w->office, s->st);
+	p.text = number_of_text(w->writer, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
 	begun = passport_begin_statement(w->out, &p);
 	put_settings(w->out, s->read_as);
@@ -248,7 +248,7 @@ put_address(const struct client *c, struct passport *p)
 }
 
 int
-passport_write(struct passport_office *o, struct client *c, uint64_t number, struct buf *out)
+passport_write(struct passport_writer *o, struct client *c, uint64_t number, struct buf *out)
 {
 	struct exchange *x = &c->x;
 	struct writing w = { o, out };
@@ -283,35 +283,35 @@ passport_write(struct passport_office *o, struct client *c, uint64_t number, str
 
 /* --- the process it comes to --- */
 
-struct shelf_pool {
+struct reader_pool {
 	struct scram_keys keys;
 	char *secret;
 };
 
-struct shelf_text {
+struct reader_text {
 	uint8_t *bytes;
 	size_t len;
 	struct passport_text text; /* points into bytes */
 };
 
-struct passport_shelf {
+struct passport_reader {
 	struct client_env *env;
-	struct shelf_pool *pools;
-	struct shelf_text *texts;
+	struct reader_pool *pools;
+	struct reader_text *texts;
 	uint32_t pool_count, text_count;
 };
 
-struct passport_shelf *
-passport_shelf_new(struct client_env *env)
+struct passport_reader *
+passport_reader_new(struct client_env *env)
 {
-	struct passport_shelf *s = xcalloc(1, sizeof(*s));
+	struct passport_reader *s = xcalloc(1, sizeof(*s));
 
 	s->env = env;
 	return s;
 }
 
 void
-passport_shelf_free(struct passport_shelf *s)
+passport_reader_free(struct passport_reader *s)
 {
 	if (s == NULL)
 		return;
@@ -335,16 +335,16 @@ grow(void *array, uint32_t count, size_t size)
 }
 
 int
-passport_shelf_pool(struct passport_shelf *s, const uint8_t *bytes, size_t len)
+passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
 {
 	struct passport_pool p;
-	struct shelf_pool *made;
+	struct reader_pool *made;
 
 	if (s->pool_count >= SHELF_MAX || passport_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0)
 		return -1;
 	s->pools = grow(s->pools, s->pool_count, sizeof(*s->pools));
 	made = &s->pools[s->pool_count++];
-	*made = (struct shelf_pool){ .secret = xstrdup(p.secret) };
+	*made = (struct reader_pool){ .secret = xstrdup(p.secret) };
 	if (p.keys_len == sizeof(made->keys))
 		memcpy(&made->keys, p.keys, sizeof(made->keys));
 	if (made->keys.salt_len > sizeof(made->keys.salt))
@@ -353,9 +353,9 @@ passport_shelf_pool(struct passport_shelf *s, const uint8_t *bytes, size_t len)
 }
 
 int
-passport_shelf_text(struct passport_shelf *s, const uint8_t *bytes, size_t len)
+passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
 {
-	struct shelf_text made = { .bytes = malloc(len), .len = len };
+	struct reader_text made = { .bytes = malloc(len), .len = len };
 
 	if (made.bytes == NULL || s->text_count >= SHELF_MAX) {
 		free(made.bytes);
@@ -409,25 +409,25 @@ find_statement(struct exchange *x, const struct passport_statement *p, const str
 }
 
 static int
-take_statement(struct passport_shelf *shelf, struct exchange *x, const struct passport_statement *p)
+take_statement(struct passport_reader *reader, struct exchange *x, const struct passport_statement *p)
 {
 	struct statement_crossing s = {
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
 	int r;
 
-	if (p->text >= shelf->text_count)
+	if (p->text >= reader->text_count)
 		return -1;
 	if (p->is_read_otherwise && (s.read_as = read_image(x->env->images, p->read_as)) == NULL)
 		return -1;
-	s.st = find_statement(x, p, &shelf->texts[p->text].text);
+	s.st = find_statement(x, p, &reader->texts[p->text].text);
 	r = s.st == NULL ? -1 : statements_take(x, &s);
 	image_unref(s.read_as);
 	return r;
 }
 
 static int
-take_session(struct passport_shelf *s, struct client *c, const struct passport *p, struct fail *why)
+take_session(struct passport_reader *s, struct client *c, const struct passport *p, struct fail *why)
 {
 	struct exchange *x = &c->x;
 	struct passport_part statements = p->statements, channels = p->channels;
@@ -455,10 +455,10 @@ take_session(struct passport_shelf *s, struct client *c, const struct passport *
 
 /* It counts in the same places as one that has logged in here. */
 static int
-take_place(struct passport_shelf *s, struct client *c, const struct passport *p, struct fail *why)
+take_place(struct passport_reader *s, struct client *c, const struct passport *p, struct fail *why)
 {
 	struct client_env *env = c->env;
-	const struct shelf_pool *learnt = &s->pools[p->pool];
+	const struct reader_pool *learnt = &s->pools[p->pool];
 	struct pool *pool;
 
 	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user) < 0)
@@ -508,7 +508,7 @@ not_later(uint64_t us, uint64_t now_us)
 }
 
 struct client *
-passport_adopt(struct passport_shelf *s, const struct passport *p, int fd, struct fail *why)
+passport_adopt(struct passport_reader *s, const struct passport *p, int fd, struct fail *why)
 {
 	uint64_t now_us = *s->env->x.now_us;
 	struct sockaddr_storage at = read_address(p);

@@ -2,14 +2,14 @@
  * src/restart/passport.h - a client moves to another process of pgweir, with its socket and its session.
  *
  *   the process it leaves:     passport_obstacle(), passport_write(), later client_let_go()
- *   the process it comes to:   passport_shelf_...(), passport_adopt(), later passport_begin_reading()
+ *   the process it comes to:   passport_reader_...(), passport_adopt(), later passport_begin_reading()
  *
  * A client can move between two requests, if it has no server. Its session is then its image, its statements, what it
  * listens on, and its cancel key. The SQL of statements and the secrets of pools are shared by many clients, and are
  * sent once.
  */
-#ifndef PGWEIR_CLIENT_PASSPORT_H
-#define PGWEIR_CLIENT_PASSPORT_H
+#ifndef PGWEIR_RESTART_PASSPORT_H
+#define PGWEIR_RESTART_PASSPORT_H
 
 #include "client/client.h"
 #include "restart/passport_form.h"
@@ -29,28 +29,28 @@ enum passport_obstacle passport_obstacle(const struct client *c);
 const char *passport_obstacle_name(enum passport_obstacle o);
 
 /* --- the process it leaves --- */
-struct passport_office; /* opaque: which pools and texts were sent */
-struct passport_office *passport_office_new(void (*send_pool)(void *arg, const struct buf *pool),
+struct passport_writer; /* opaque: which pools and texts were sent */
+struct passport_writer *passport_writer_new(void (*send_pool)(void *arg, const struct buf *pool),
 					    void (*send_text)(void *arg, const struct buf *text), void *arg);
-void passport_office_free(struct passport_office *o); /* before the stores of statements; NULL is fine */
+void passport_writer_free(struct passport_writer *o); /* before the stores of statements; NULL is fine */
 /*
  * Appends the passport of a client without obstacle; what that refers to is sent from within, ahead of it. Returns 0,
  * or -1: no memory.
  */
-int passport_write(struct passport_office *o, struct client *c, uint64_t number, struct buf *out);
+int passport_write(struct passport_writer *o, struct client *c, uint64_t number, struct buf *out);
 
 /* --- the process it comes to --- */
-struct passport_shelf; /* opaque: pools and texts that came */
-struct passport_shelf *passport_shelf_new(struct client_env *env);
-void passport_shelf_free(struct passport_shelf *s); /* NULL is fine */
+struct passport_reader; /* opaque: pools and texts that came */
+struct passport_reader *passport_reader_new(struct client_env *env);
+void passport_reader_free(struct passport_reader *s); /* NULL is fine */
 /* Return 0, or -1: it is malformed, or there is no memory. */
-int passport_shelf_pool(struct passport_shelf *s, const uint8_t *bytes, size_t len);
-int passport_shelf_text(struct passport_shelf *s, const uint8_t *bytes, size_t len);
+int passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len);
+int passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len);
 /*
  * Makes a client of it, which is not read yet. Takes fd. Returns NULL with *why set: its database is not configured any
  * more, something is missing, or no memory; nobody has noticed then.
  */
-struct client *passport_adopt(struct passport_shelf *s, const struct passport *p, int fd, struct fail *why);
+struct client *passport_adopt(struct passport_reader *s, const struct passport *p, int fd, struct fail *why);
 void passport_begin_reading(struct client *c); /* it is this process's now */
 
 #endif

@@ -5,8 +5,8 @@
  * What is read is checked as if a stranger had written it: passport_parse() looks at every item, so that the functions
  * that walk through them can't fail. Results point into the bytes.
  */
-#ifndef PGWEIR_CLIENT_PASSPORT_FORM_H
-#define PGWEIR_CLIENT_PASSPORT_FORM_H
+#ifndef PGWEIR_RESTART_PASSPORT_FORM_H
+#define PGWEIR_RESTART_PASSPORT_FORM_H
 
 #include "base/buf.h"
 #include "session/image.h"

@@ -45,7 +45,7 @@ struct predecessor {
 	bool has_all; /* all listening sockets have come */
 	bool is_ready; /* this process is: from here on its loop runs */
 	bool is_waiting; /* for its GO */
-	struct passport_shelf *shelf;
+	struct passport_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
 	uint64_t since_us, lost_us; /* lost_us: since when the link is gone; 0: it is there */
@@ -190,7 +190,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 		send_refusal(p, number, "its passport is of another version");
 		return;
 	}
-	n->client = passport_adopt(p->shelf, &passport, fd, &why);
+	n->client = passport_adopt(p->reader, &passport, fd, &why);
 	if (n->client == NULL) {
 		send_refusal(p, number, why.text);
 		return;
@@ -313,9 +313,9 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		p->has_all = true;
 	else if (type == HANDOVER_GO && p->is_waiting)
 		go(p);
-	else if (type == HANDOVER_POOL && passport_shelf_pool(p->shelf, body, len) < 0)
+	else if (type == HANDOVER_POOL && passport_reader_pool(p->reader, body, len) < 0)
 		log_error(restart_env(p->r)->log, "restart: the old process passed on a pool that can't be used");
-	else if (type == HANDOVER_TEXT && passport_shelf_text(p->shelf, body, len) < 0)
+	else if (type == HANDOVER_TEXT && passport_reader_text(p->reader, body, len) < 0)
 		log_error(restart_env(p->r)->log,
 			  "restart: the old process passed on a prepared statement that can't be used");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
@@ -397,7 +397,7 @@ restart_forget_predecessor(struct restart *r)
 	r->predecessor = NULL;
 	listeners_close_inherited(r->host.listeners, false);
 	link_free(p->link);
-	passport_shelf_free(p->shelf);
+	passport_reader_free(p->reader);
 	free(p);
 }
 
@@ -458,7 +458,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	p->since_us = restart_now_us(r);
 	p->is_waiting = true;
 	listeners_expect(r->host.listeners);
-	p->shelf = passport_shelf_new(r->host.clients);
+	p->reader = passport_reader_new(r->host.clients);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick of the loop, ten times a second, ends each turn. */
 	while (!p->has_all && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)

@@ -192,7 +192,8 @@ restart_end_if_moved(struct restart *r)
 static void
 make_room_for_servers(const struct successor *s)
 {
-	pool_set_close_unneeded(restart_env(s->r)->pools, !moving_is_told(s->moving), RR_RELOAD, restart_now_us(s->r));
+	pool_set_close_unneeded(restart_env(s->r)->pools, !moving_has_reported(s->moving), RR_RELOAD,
+				restart_now_us(s->r));
 }
 
 /* The successor is ready: from here on it accepts clients. */
