@@ -5,7 +5,7 @@
 #include "admin/show.h"
 
 #include "base/alloc.h"
-#include "base/log.h"
+#include "log/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>

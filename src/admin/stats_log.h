@@ -5,7 +5,7 @@
 #define PGWEIR_ADMIN_STATS_LOG_H
 
 #include "admin/console_stats.h"
-#include "base/log.h"
+#include "log/log.h"
 
 /* Zeroed is empty. */
 struct stats_log {

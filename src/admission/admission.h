@@ -24,7 +24,7 @@
 
 #include "base/counters.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "config/config.h"
 
 #include <event2/event.h>

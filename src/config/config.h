@@ -10,7 +10,7 @@
 #define PGWEIR_CONFIG_CONFIG_H
 
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "config/upstream.h"
 
 #include <stdbool.h>

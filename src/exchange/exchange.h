@@ -18,7 +18,7 @@
 #include "base/buf.h"
 #include "base/counters.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "base/request_report.h"
 #include "config/config.h"
 #include "exchange/client_state.h"

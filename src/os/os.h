@@ -6,7 +6,7 @@
 #define PGWEIR_OS_OS_H
 
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "config/config.h"
 
 #include <signal.h>

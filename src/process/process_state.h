@@ -20,7 +20,7 @@
 #include "restart/restart.h"
 #include "server/server.h"
 #include "setup/setup.h"
-#include "telemetry/http.h"
+#include "http/http.h"
 #include "telemetry/slowlog.h"
 
 #define PROCESS_SIGNALS 6

@@ -13,7 +13,7 @@
 #define PGWEIR_SERVER_PASSWORDS_H
 
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 
 #include <event2/event.h>
 #include <stdint.h>

@@ -18,7 +18,7 @@
 #include "auth/users.h"
 #include "base/counters.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "config/server_tls.h"
 #include "config/upstream.h"
 #include "net/dial.h"

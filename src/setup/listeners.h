@@ -9,7 +9,7 @@
 #ifndef PGWEIR_SETUP_LISTENERS_H
 #define PGWEIR_SETUP_LISTENERS_H
 
-#include "base/log.h"
+#include "log/log.h"
 #include "config/config.h"
 #include "net/listener.h"
 

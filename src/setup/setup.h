@@ -10,7 +10,7 @@
 #include "auth/ident.h"
 #include "auth/users.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "config/config.h"
 #include "net/tls.h"
 #include "pool/tls_store.h"

@@ -5,7 +5,7 @@
 #include "telemetry/slowlog.h"
 
 #include "base/alloc.h"
-#include "base/log_writer.h"
+#include "log/log_writer.h"
 #include "telemetry/slowlog_state.h"
 
 #include <stdbool.h>

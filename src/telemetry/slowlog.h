@@ -1,6 +1,6 @@
 /*
  * src/telemetry/slowlog.h - the slow-query log: one line per slow request, JSON, logfmt or PostgreSQL's own style,
- * written by a thread (base/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
+ * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
  * lines are counted in "suppressed" of the fingerprint's next line.
  */
 #ifndef PGWEIR_TELEMETRY_SLOWLOG_H

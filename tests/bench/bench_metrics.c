@@ -7,7 +7,7 @@
  * The aim (telemetry.md): rendering 100 pools takes below 1 ms. The fastest of some rounds counts, as the first ones
  * still fill the caches, and as others may use the machine.
  */
-#include "telemetry/http_state.h"
+#include "http/http_state.h"
 #include "telemetry/metrics.h"
 
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #include "session_quiet.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/log_writer.h"
+#include "log/log.h"
+#include "log/log_writer.h"
 #include "net/workers.h"
 
 #include <openssl/rand.h>
@@ -61,7 +61,7 @@ RAND_bytes(unsigned char *bytes, int len)
 	return 1;
 }
 
-/* --- base/log.h, base/log_writer.h --- */
+/* --- log/log.h, log/log_writer.h --- */
 
 struct log {
 	bool is_loud;

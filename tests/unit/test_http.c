@@ -3,8 +3,8 @@
  * snapshots, or is told not to.
  */
 #include "base/clock.h"
-#include "telemetry/http.h"
-#include "telemetry/http_state.h"
+#include "http/http.h"
+#include "http/http_state.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

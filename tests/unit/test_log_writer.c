@@ -2,8 +2,8 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/line.h"
-#include "base/log.h"
-#include "base/log_writer.h"
+#include "log/log.h"
+#include "log/log_writer.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* tests/unit/test_status_history.c - what the charts of the status page are drawn from. */
-#include "telemetry/status_history.h"
+#include "http/status_history.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

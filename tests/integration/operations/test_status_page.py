@@ -131,7 +131,7 @@ def test_guessing_a_password_is_slow_and_disturbs_nobody(weir, tmp_path):
 
 def test_the_functions_that_draw():
     script = """
-const assert = require("assert"), page = require("./src/telemetry/status.js");
+const assert = require("assert"), page = require("./src/http/status.js");
 assert.equal(page.duration(0.5), "500 µs"); assert.equal(page.duration(152.3), "152 ms"); assert.equal(page.duration(61000), "1 min 1 s");
 assert.equal(page.short(12345), "12.3 k");
 assert.deepEqual([0, 0.3, 7, 100, 101].map(page.ceiling), [1, 0.5, 10, 100, 200]);
@@ -168,7 +168,7 @@ def luminance(color):
 
 def test_all_text_can_be_read():
     """4.5 : 1 (WCAG 2, AA), in the light and in the dark."""
-    roots = re.findall(r":root \{(.*?)\}", (REPOSITORY / "src/telemetry/status.css").read_text(), re.S)
+    roots = re.findall(r":root \{(.*?)\}", (REPOSITORY / "src/http/status.css").read_text(), re.S)
     assert len(roots) == 2
     for root in roots:
         colors = {name: luminance(color) for name, color in re.findall(r"--(\w+): #(\w+);", root)}

@@ -1,15 +1,15 @@
 /*
- * src/telemetry/http.c - see http.h.
+ * src/http/http.c - see http.h.
  *
  * The two threads share one mailbox: the metrics thread asks for a snapshot by ask_fd, and the loop puts it into the
  * mailbox and signals wake_fd. Everything else belongs to the metrics thread. A request that needs a snapshot waits on
  * its connection; one snapshot serves all that wait.
  */
-#include "telemetry/http.h"
+#include "http/http.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "telemetry/http_state.h"
+#include "http/http_state.h"
 
 #include <errno.h>
 #include <event2/event.h>

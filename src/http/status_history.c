@@ -1,5 +1,5 @@
-/* src/telemetry/status_history.c - see status_history.h. */
-#include "telemetry/status_history.h"
+/* src/http/status_history.c - see status_history.h. */
+#include "http/status_history.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
- * src/telemetry/http_listen.c - see http_state.h. It does not use net/listener, as evhttp accepts by itself, and as a
+ * src/http/http_listen.c - see http_state.h. It does not use net/listener, as evhttp accepts by itself, and as a
  * Unix socket here is only for the owner and the owner's group: nobody logs in.
  */
-#include "telemetry/http_state.h"
+#include "http/http_state.h"
 
 #include "base/copy.h"
 #include "net/listener.h"

@@ -1,10 +1,10 @@
 /*
- * src/telemetry/http_conn.c - see http_state.h.
+ * src/http/http_conn.c - see http_state.h.
  *
  * evhttp asks for each connection's bufferevent before it has made its own object. pgweir returns one, and checks it
  * again right after the accept: by then evhttp's object is the argument of the bufferevent's callbacks.
  */
-#include "telemetry/http_state.h"
+#include "http/http_state.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

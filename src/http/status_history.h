@@ -1,12 +1,12 @@
 /*
- * src/telemetry/status_history.h - the last five minutes, second by second, for the charts of the status page. Kept by
+ * src/http/status_history.h - the last five minutes, second by second, for the charts of the status page. Kept by
  * the metrics thread, so that the charts are full when the page is opened.
  *
  * Pure. A sample is what was counted between two snapshots, over all databases and pools; counters that have become
  * smaller (a database was removed from the configuration) count as 0.
  */
-#ifndef PGWEIR_TELEMETRY_STATUS_HISTORY_H
-#define PGWEIR_TELEMETRY_STATUS_HISTORY_H
+#ifndef PGWEIR_HTTP_STATUS_HISTORY_H
+#define PGWEIR_HTTP_STATUS_HISTORY_H
 
 #include "base/buf.h"
 #include "telemetry/snapshot.h"

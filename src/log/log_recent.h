@@ -1,11 +1,11 @@
 /*
- * src/base/log_recent.h - the last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that
+ * src/log/log_recent.h - the last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that
  * connections that come and go do not push them out.
  *
  * Owns: copies of the messages. Zeroed is empty. The caller sees to it that one thread at a time is in here.
  */
-#ifndef PGWEIR_BASE_LOG_RECENT_H
-#define PGWEIR_BASE_LOG_RECENT_H
+#ifndef PGWEIR_LOG_LOG_RECENT_H
+#define PGWEIR_LOG_LOG_RECENT_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,12 +1,12 @@
 /*
- * src/base/log_writer.h - writes lines to a file or stderr on a thread of its own, from a bounded ring.
+ * src/log/log_writer.h - writes lines to a file or stderr on a thread of its own, from a bounded ring.
  *
  * Any thread may add lines. Producers never block longer than a memcpy, for which the lock is held.
  *
  * Owns: the ring, the file, the thread.
  */
-#ifndef PGWEIR_BASE_LOG_WRITER_H
-#define PGWEIR_BASE_LOG_WRITER_H
+#ifndef PGWEIR_LOG_LOG_WRITER_H
+#define PGWEIR_LOG_LOG_WRITER_H
 
 #include "base/fail.h"
 

@@ -1,5 +1,5 @@
-/* src/telemetry/http_status.c - /api/v1/status: what the head of the status page shows. See http_state.h. */
-#include "telemetry/http_state.h"
+/* src/http/http_status.c - /api/v1/status: what the head of the status page shows. See http_state.h. */
+#include "http/http_state.h"
 
 #include "base/clock.h"
 #include "base/escape.h"

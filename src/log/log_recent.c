@@ -1,8 +1,8 @@
-/* src/base/log_recent.c - see log_recent.h. */
-#include "base/log_recent.h"
+/* src/log/log_recent.c - see log_recent.h. */
+#include "log/log_recent.h"
 
 #include "base/alloc.h"
-#include "base/log.h"
+#include "log/log.h"
 
 #include <stdlib.h>
 

@@ -1,11 +1,11 @@
-/* src/telemetry/http_pages.c - see http_state.h. */
-#include "telemetry/http_state.h"
+/* src/http/http_pages.c - see http_state.h. */
+#include "http/http_state.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "telemetry/metrics.h"
 
-#include "status_page.h" /* made of src/telemetry/status.{html,js,css} */
+#include "status_page.h" /* made of src/http/status.{html,js,css} */
 
 #include <stdlib.h>
 #include <string.h>

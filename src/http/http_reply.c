@@ -1,5 +1,5 @@
-/* src/telemetry/http_reply.c - see http_state.h. */
-#include "telemetry/http_state.h"
+/* src/http/http_reply.c - see http_state.h. */
+#include "http/http_state.h"
 
 #include <event2/buffer.h>
 #include <stdio.h>

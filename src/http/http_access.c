@@ -1,11 +1,11 @@
 /*
- * src/telemetry/http_access.c - who may see the status page and its data, which have SQL and names of users in them.
+ * src/http/http_access.c - who may see the status page and its data, which have SQL and names of users in them.
  *
  * With [http] auth_file: who proves a name and password of it (RFC 7617). Without: whoever asks on a loopback address
  * or a Unix socket, or from 127.0.0.1 or ::1 on any address (a container listens on all of its own), by a Host that is
  * not a name from elsewhere: a page in a browser could have its own name resolve to 127.0.0.1 (DNS rebinding).
  */
-#include "telemetry/http_state.h"
+#include "http/http_state.h"
 
 #include "auth/encoding.h"
 #include "auth/scram.h"

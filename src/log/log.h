@@ -1,5 +1,5 @@
 /*
- * src/base/log.h - pgweir's log: one line per event (text, JSON or logfmt) to stderr, syslog or a file.
+ * src/log/log.h - pgweir's log: one line per event (text, JSON or logfmt) to stderr, syslog or a file.
  *
  * A thread of its own writes the file from a bounded ring (log_writer.h), so a slow disk never stops the loop. Lines
  * that find the ring full are counted and reported as soon as there is room.
@@ -7,11 +7,11 @@
  * Owns:   its writer. Borrows: nothing. Any thread may write.
  * Always: a line is whole or absent; bytes of a peer are escaped (no control characters, no newline in a line).
  */
-#ifndef PGWEIR_BASE_LOG_H
-#define PGWEIR_BASE_LOG_H
+#ifndef PGWEIR_LOG_LOG_H
+#define PGWEIR_LOG_LOG_H
 
 #include "base/fail.h"
-#include "base/log_recent.h"
+#include "log/log_recent.h"
 
 #include <stdint.h>
 
@@ -71,7 +71,7 @@ int log_enabled(const struct log *log, enum log_level level);
  */
 int log_is_pgbouncers(const struct log *log);
 
-/* Calls row for each of the last lines (base/log_recent.h), the newest first. row must not log. */
+/* Calls row for each of the last lines (log/log_recent.h), the newest first. row must not log. */
 void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
 
 /*

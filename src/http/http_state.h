@@ -1,15 +1,15 @@
-/* src/telemetry/http_state.h - what http*.c share; see http.h. */
-#ifndef PGWEIR_TELEMETRY_HTTP_STATE_H
-#define PGWEIR_TELEMETRY_HTTP_STATE_H
+/* src/http/http_state.h - what http*.c share; see http.h. */
+#ifndef PGWEIR_HTTP_HTTP_STATE_H
+#define PGWEIR_HTTP_HTTP_STATE_H
 
 #include "base/buf.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "telemetry/metrics.h"
 #include "auth/users.h"
-#include "telemetry/http.h"
+#include "http/http.h"
 #include "telemetry/snapshot.h"
-#include "telemetry/status_history.h"
+#include "http/status_history.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>

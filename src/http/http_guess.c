@@ -1,11 +1,11 @@
 /*
- * src/telemetry/http_guess.c - see http_state.h.
+ * src/http/http_guess.c - see http_state.h.
  *
  * To look at a password may take a second of the metrics thread (PBKDF2, with as many rounds as its SCRAM secret says),
  * on which /healthz is answered, too. So one that was right is known again by its MAC; after a wrong one its address
  * waits, longer each time; and whoever sends them, wrong ones together get a tenth of the thread.
  */
-#include "telemetry/http_state.h"
+#include "http/http_state.h"
 
 #include "admission/admission_table.h"
 #include "base/clock.h"

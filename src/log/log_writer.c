@@ -1,5 +1,5 @@
 /*
- * src/base/log_writer.c - see log_writer.h.
+ * src/log/log_writer.c - see log_writer.h.
  *
  * One lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free
  * part, and the thread reads only the filled part.
@@ -8,7 +8,7 @@
  * and checks again by itself. A producer wakes it only from real sleep, or when the ring fills up; or always, if the
  * writer is to be prompt.
  */
-#include "base/log_writer.h"
+#include "log/log_writer.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

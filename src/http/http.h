@@ -1,5 +1,5 @@
 /*
- * src/telemetry/http.h - /metrics, /healthz, /readyz, the status page and its data on a thread and event base of their
+ * src/http/http.h - /metrics, /healthz, /readyz, the status page and its data on a thread and event base of their
  * own (evhttp).
  *
  * The thread never touches the loop's data: it asks for a snapshot and waits for it (at most 1 s; then it uses the last
@@ -10,13 +10,13 @@
  * 5 s, its answer be taken within 10 s, or the connection is closed; headers up to 8 KiB; no bodies. Closes last at
  * shutdown (metrics of the drain can still be read).
  */
-#ifndef PGWEIR_TELEMETRY_HTTP_H
-#define PGWEIR_TELEMETRY_HTTP_H
+#ifndef PGWEIR_HTTP_HTTP_H
+#define PGWEIR_HTTP_HTTP_H
 
 #include "auth/users.h"
 #include "base/buf.h"
 #include "base/fail.h"
-#include "base/log.h"
+#include "log/log.h"
 #include "telemetry/snapshot.h"
 
 struct http; /* opaque: http.c */

@@ -1,5 +1,5 @@
-/* src/base/log_file.c - see log_writer.h. */
-#include "base/log_writer.h"
+/* src/log/log_file.c - see log_writer.h. */
+#include "log/log_writer.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -1,17 +1,17 @@
 /*
- * src/base/log.c - see log.h. A line is made on the caller's stack, then passed to the writer's thread.
+ * src/log/log.c - see log.h. A line is made on the caller's stack, then passed to the writer's thread.
  *
  * Callers call syslog(3) themselves: it sends a datagram to a local socket, and libc keeps its state.
  */
 #include "build.h"
 
 #include "base/alloc.h"
-#include "base/log.h"
+#include "log/log.h"
 
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/line.h"
-#include "base/log_writer.h"
+#include "log/log_writer.h"
 
 #include <pthread.h>
 #include <stdarg.h>
