@@ -64,13 +64,31 @@ relay_try_release(struct exchange *x)
 		release_give_back(x, srv);
 }
 
+/* Returns true while a cancel could hit the replayed settings: the messages behind them would run without these. */
+static bool
+is_replaying(const struct server *srv)
+{
+	const struct owed *head = ledger_head(&srv->ledger);
+	uint64_t since_us;
+
+	return head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
+}
+
+static void
+close_left(struct exchange *x, struct server *srv)
+{
+	if (srv->ledger.count > 0 && !is_replaying(srv))
+		server_cancel(srv, 5000000, NULL, NULL);
+	x->pool->counters.recycles[RR_DIRTY]++;
+	srv->borrower = NULL;
+	server_close(srv);
+}
+
 static void
 leave_server(struct exchange *x, struct server *srv)
 {
-	const struct owed *head;
-	bool is_dirty, is_replaying;
+	bool is_dirty;
 	unsigned parts;
-	uint64_t since_us;
 
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
@@ -79,9 +97,6 @@ leave_server(struct exchange *x, struct server *srv)
 		replication_leave(x);
 		return;
 	}
-	/* A cancel could hit the replayed settings, and the messages behind them would run without these. */
-	head = ledger_head(&srv->ledger);
-	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
 	/* CL_WELCOME: it is not known which of the client's settings the server has. */
 	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || statements_hold_server(x) ||
 		   statements_are_exposed(x) || session_is_dirty(x);
@@ -96,15 +111,10 @@ leave_server(struct exchange *x, struct server *srv)
 	if (srv->tx != 'I' || srv->ledger.count > 0)
 		x->pool->database->counters.transactions[TE_LOST]++;
 	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
-	if (x->is_in_relay || srv->is_closing || is_replaying || (x->body_left > 0 && !x->is_body_dropped)) {
-		if (srv->ledger.count > 0 && !is_replaying)
-			server_cancel(srv, 5000000, NULL, NULL);
-		x->pool->counters.recycles[RR_DIRTY]++;
-		srv->borrower = NULL;
-		server_close(srv);
-		return;
-	}
-	pool_clean(srv, is_dirty, parts, *x->env->now_us);
+	if (x->is_in_relay || srv->is_closing || is_replaying(srv) || (x->body_left > 0 && !x->is_body_dropped))
+		close_left(x, srv);
+	else
+		pool_clean(srv, is_dirty, parts, *x->env->now_us);
 }
 
 /* Returns what is lost. */

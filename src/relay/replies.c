@@ -3,7 +3,8 @@
  *
  * server_replies.c walks them and hands over the client's. At the end of a batch they are sent, and the server is
  * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
- * and nothing pins it (relay_try_release).
+ * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, lost.c upon a server that is
+ * lost.
  */
 #include "exchange/exchange.h"
 #include "relay/commit_check.h"
@@ -12,6 +13,7 @@
 #include "relay/late.h"
 #include "relay/loss.h"
 #include "relay/relay.h"
+#include "relay/replies.h"
 #include "exchange/report.h"
 #include "relay/retry.h"
 #include "state/state.h"
@@ -51,31 +53,6 @@ broke_statement_mode(struct exchange *x, struct server *srv)
 	exchange_close(x, &why);
 }
 
-/* A transaction that may have run DDL has ended; is_done: it was not rolled back. Only now others can see its DDL. */
-static void
-ddl_is_over(struct exchange *x, bool is_done)
-{
-	struct loan *loan = &x->srv->loan;
-
-	if (loan->has_ddl && !is_done)
-		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
-	else if (loan->has_changed_plans)
-		statement_home_renew(x->pool->home);
-	loan->has_ddl = loan->has_changed_plans = false;
-	loan->has_local_settings =
-	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
-}
-
-static void
-transaction_is_over(struct exchange *x, struct server *srv)
-{
-	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
-	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
-		pool_code_changed(x->pool, srv->loan.has_made_code);
-		srv->loan.has_changed_code = srv->loan.has_made_code = false;
-	}
-}
-
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
@@ -88,7 +65,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 	}
 	if (srv->tx == 'I' && (srv->loan.has_ddl || srv->loan.has_changed_plans || srv->loan.has_local_settings ||
 			       srv->loan.has_changed_code))
-		transaction_is_over(x, srv);
+		relay_transaction_over(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }
@@ -168,6 +145,44 @@ end_server(struct server *srv, const struct error_fields *e)
 	server_fail(srv, &why);
 }
 
+/* A primary that has become read-only is closed, and the others are looked at before they are lent. */
+static void
+note_misplaced(struct exchange *x, struct server *srv, const char *sqlstate)
+{
+	if (sqlstate == NULL || x->pool == NULL || !loss_of_primary(x, sqlstate))
+		return;
+	srv->is_closing = srv->is_misplaced = true;
+	policy_distrust(x->pool->policy, *x->env->now_us);
+}
+
+/* Returns false for an error that answers a message of the client's. */
+static bool
+own_error(struct server *srv, const struct error_fields *e, enum owed_to to, const uint8_t *message, size_t len)
+{
+	struct exchange *x = srv->borrower;
+
+	switch (to) {
+	case OWED_TO_IMAGE:
+		if (!is_needless_deallocate(srv, e))
+			image_failed(x, srv, e);
+		return true;
+	case OWED_TO_PROBE:
+		session_probe_failed(x);
+		return true;
+	case OWED_TO_COMMIT:
+		if (commit_check_failed(srv, e->sqlstate))
+			end_server(srv, e);
+		return true;
+	case OWED_TO_FEATURE:
+		return true;
+	case OWED_TO_PREPARE:
+		session_keep_error(x, e->sqlstate, message, len);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
 	 size_t len)
@@ -183,10 +198,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
-	if (e->sqlstate != NULL && x->pool != NULL && loss_of_primary(x, e->sqlstate)) {
-		srv->is_closing = srv->is_misplaced = true;
-		policy_distrust(x->pool->policy, *x->env->now_us);
-	}
+	note_misplaced(x, srv, e->sqlstate);
 	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
 	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
 	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss_keeps_client(loss) : !is_error_owed)) {
@@ -200,159 +212,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
-	if (to == OWED_TO_IMAGE) {
-		if (!is_needless_deallocate(srv, e))
-			image_failed(x, srv, e);
-		return true;
-	}
-	if (to == OWED_TO_PROBE) {
-		session_probe_failed(x);
-		return true;
-	}
-	if (to == OWED_TO_COMMIT && commit_check_failed(srv, e->sqlstate)) {
-		end_server(srv, e);
-		return true;
-	}
-	if (to == OWED_TO_FEATURE || to == OWED_TO_COMMIT)
-		return true;
-	if (to == OWED_TO_PREPARE) {
-		session_keep_error(x, e->sqlstate, message, len);
-		return true;
-	}
-	return features_error(x, e, message, len);
-}
-
-/* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
-static bool
-drops_nothing(struct loan *loan)
-{
-	bool is_nothing = loan->drops > 0 && loan->skips == loan->drops;
-
-	loan->drops = loan->skips = 0;
-	return is_nothing;
-}
-
-/*
- * After CREATE, ALTER or DROP the statements of this server are outdated now, and those of other servers when the DDL
- * is committed. A temporary view does not concern others, and a temporary table hides another one on this server only.
- */
-static void
-note_ddl(struct server *srv)
-{
-	struct loan *loan = &srv->loan;
-	bool makes_temp = (loan->suspicion & SCAN_TEMP) != 0 && (loan->tag.flags & TAG_IS_CREATE) != 0;
-	bool is_select = loan->tag.id == TAG_SELECT;
-	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0;
-
-	if ((is_select && loan->has_ddl) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
-		return;
-	loan->has_ddl = true;
-	if (makes_temp || is_select || changes_plans)
-		server_statements_outdate(&srv->statements);
-	if (!makes_temp && changes_plans)
-		loan->has_changed_plans = true;
-}
-
-/* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */
-static void
-note_code(struct exchange *x, struct server *srv)
-{
-	struct loan *loan = &srv->loan;
-	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
-			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspicion & SCAN_TEMP) == 0 &&
-			 database_code_minds_types(&x->pool->database->code));
-
-	loan->has_changed_code = true;
-	loan->has_made_code = loan->has_made_code || has_made;
-	pool_code_changed(x->pool, has_made);
-}
-
-/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next loan. */
-static void
-note_reset(struct exchange *x, struct server *srv)
-{
-	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
-		srv->is_closing = true;
-}
-
-/* Handles the commands that something depends on. */
-__attribute__((noinline)) static bool
-complete_rarer(struct exchange *x, struct server *srv)
-{
-	struct tag tag = srv->loan.tag;
-
-	switch ((enum tag_id)tag.id) {
-	case TAG_DEALLOCATE:
-		statements_deallocated(x);
-		break;
-	case TAG_DEALLOCATE_ALL:
-		statements_deallocated_all(x);
-		session_deallocated_all(x);
-		break;
-	case TAG_DISCARD_ALL:
-		statements_deallocated_all(x);
-		session_discarded(x);
-		break;
-	case TAG_COMMIT:
-		ddl_is_over(x, true);
-		break;
-	case TAG_COMMIT_PREPARED:
-		statement_home_renew(x->pool->home);
-		break;
-	case TAG_ROLLBACK:
-		srv->loan.has_rolled_back = true;
-		break;
-	case TAG_RESET:
-		note_reset(x, srv);
-		break;
-	default:
-		break;
-	}
-	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
-		note_ddl(srv);
-	if ((tag.flags & TAG_CHANGES_CODE) != 0)
-		note_code(x, srv);
-	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
-		pool_set_databases_changed(x->pool->set);
-	return listen_complete(x, tag);
-}
-
-/* Returns true for the commonest commands, which nothing here depends on. */
-static inline bool
-is_everyday(const struct loan *loan)
-{
-	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
-	       (loan->tag.id != TAG_SELECT || (loan->suspicion & SCAN_TEMP) == 0);
-}
-
-/* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */
-static inline void
-keep_tag(struct loan *loan, const char *text, size_t len)
-{
-	if (len >= 7 && len < 16) {
-		memcpy(loan->tag_text, text, 8);
-		memcpy(loan->tag_text + len - 7, text + len - 7, 8);
-	} else {
-		size_t kept = len < sizeof(loan->tag_text) ? len : sizeof(loan->tag_text) - 1;
-
-		memcpy(loan->tag_text, text, kept);
-		loan->tag_text[kept] = '\0';
-	}
-	loan->tag = tag_read(text);
-}
-
-static bool
-on_complete(struct server *srv, const char *text, size_t len)
-{
-	struct exchange *x = srv->borrower;
-	struct loan *loan = &srv->loan;
-
-	keep_tag(loan, text, len);
-	if (loan->commit.is_on)
-		commit_check_completed(x, loan->tag);
-	if (!is_everyday(loan))
-		return complete_rarer(x, srv);
-	return x->listen != NULL && listen_complete(x, loan->tag);
+	return own_error(srv, e, to, message, len) || features_error(x, e, message, len);
 }
 
 /* In session mode the client listens on its own server. */
@@ -399,8 +259,8 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 }
 
 /* Something was answered, perhaps what the held message of a CL_HELD waits for; if not, it is held again. */
-static void
-resume_held(struct exchange *x)
+void
+relay_resume_held(struct exchange *x)
 {
 	if (x->is_closing)
 		return;
@@ -418,7 +278,7 @@ resume_waiting(struct exchange *x, const struct server *srv)
 		retry_now(x);
 	if (x->state ==
 	    CL_HELD) /* before a release: it may have waited for the replay of its settings on this server */
-		resume_held(x);
+		relay_resume_held(x);
 }
 
 /*
@@ -483,142 +343,6 @@ on_batch_end(struct server *srv)
 		listen_flush(x); /* notifications that came while something was owed */
 }
 
-/*
- * The client's server has ended, but had nothing of the client's: the client will get another one. If the client may
- * have changed its session in a way that only that server knew, its next request will be answered with FATAL. Returns
- * false if the client must be sent the error now.
- */
-static bool
-goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
-{
-	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
-		return false;
-	x->ticket.idle_since_us = *x->env->now_us;
-	relay_unstall(x);
-	if (x->state == CL_HELD)
-		resume_held(x);
-	return true;
-}
-
-/* What it has sent meanwhile, or sends next, is answered with an error. */
-static void
-rolled_back(struct exchange *x)
-{
-	x->ticket.idle_since_us = *x->env->now_us;
-	x->is_committing = false;
-	x->is_rolled_back = true;
-	relay_unstall(x);
-	if (x->state == CL_HELD)
-		commit_check_refuse(x);
-}
-
-static void
-end_with_server(struct exchange *x, const struct server *srv, const struct fail *why, const struct fail *logged)
-{
-	struct exchange_env *env = x->env;
-
-	env->is_end_untold = srv->is_loss_untold;
-	env->ops->close(x, why, logged);
-	env->is_end_untold = false;
-}
-
-/* Sends what the client still gets of the server that is lost. Returns false if that has failed. */
-static bool
-show_rest(struct exchange *x, struct server *srv)
-{
-	bool is_sent = true;
-
-	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
-		is_sent = outbox_flush(&x->env->to_client) == 0;
-		report_flushed(x, srv);
-	}
-	return is_sent;
-}
-
-static void
-unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
-{
-	if (loss != LOSS_OF_NOTHING)
-		listen_ready_now(x);
-	listen_unlinked(x, srv);
-	session_stop_lingering(x);
-	x->srv = NULL;
-	srv->borrower = NULL;
-	if (x->env->to_server.to == &srv->stream)
-		outbox_drop(&x->env->to_server);
-}
-
-/*
- * Does what is due after this loss. is_dirty: the client has changed its session unseen; is_bound: that, or else it had
- * what only that server has. Returns false if the client is to be told, and closed.
- */
-static bool
-outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fail *why, bool is_dirty, bool is_bound)
-{
-	switch (loss) {
-	case LOSS_OF_COMMIT:
-		commit_check_lost(x, srv, why, is_bound);
-		return true;
-	case LOSS_ROLLED_BACK:
-		if (is_bound)
-			return false;
-		session_undo_reports(x, srv->loan.commit.before);
-		rolled_back(x);
-		return true;
-	case LOSS_OF_NOTHING:
-		return goes_on(x, why, is_dirty);
-	default:
-		return false;
-	}
-}
-
-static void
-on_lost(struct server *srv, const struct fail *why)
-{
-	struct exchange *x = srv->borrower;
-	struct fail shown = *why;
-	bool is_sent = true, is_dirty, is_bound;
-	enum loss loss;
-
-	if (x == NULL)
-		return;
-	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
-	if (loss == LOSS_NOT_EXECUTED)
-		loss_take_back(x);
-	else
-		is_sent = show_rest(x, srv);
-	if (exchange_is_ready(x) && loss >= LOSS_ROLLED_BACK && (srv->was_owing || srv->tx != 'I')) {
-		srv->has_cost = true;
-		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
-	}
-	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
-	is_bound =
-	    is_dirty || x->is_session || x->listen != NULL || statements_hold_server(x) || statements_are_exposed(x);
-	unlink_lost(x, srv, loss);
-	if (x->state == CL_WELCOME) {
-		x->env->ops->login_server_lost(x, why);
-		return;
-	}
-	if (loss == LOSS_NOT_EXECUTED) {
-		loss_replay(x, srv);
-		return;
-	}
-	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
-	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
-		server_last_words(srv, &shown);
-		srv->is_end_logged = true;
-		end_with_server(x, srv, NULL, &shown);
-		return;
-	}
-	if (shown.hint[0] == '\0')
-		fail_hint(&shown, "The transaction that was open, if any, is lost. Connect again.");
-	if ((is_sent || loss == LOSS_OF_COMMIT || loss == LOSS_ROLLED_BACK) &&
-	    outlives(x, srv, loss, &shown, is_dirty, is_bound))
-		return;
-	srv->is_end_logged = true;
-	end_with_server(x, srv, &shown, &shown);
-}
-
 static void
 on_drained(struct server *srv)
 {
@@ -639,8 +363,21 @@ on_no_such_pid(struct server *srv, uint32_t pid)
 }
 
 const struct server_ops relay_server_ops = {
-	on_pass,	   on_request_done,    on_settled,     on_local,	 statements_described,
-	on_error,	   on_complete,	       on_parameter,   commit_check_row, commit_check_asked,
-	session_probe_row, session_probe_done, on_no_such_pid, on_notification,	 on_batch_end,
-	on_lost,	   on_drained
+	.pass = on_pass,
+	.request_done = on_request_done,
+	.settled = on_settled,
+	.local = on_local,
+	.described = statements_described,
+	.error = on_error,
+	.complete = relay_completed,
+	.parameter = on_parameter,
+	.commit_row = commit_check_row,
+	.commit_asked = commit_check_asked,
+	.probe_row = session_probe_row,
+	.probe_done = session_probe_done,
+	.no_such_pid = on_no_such_pid,
+	.notification = on_notification,
+	.batch_end = on_batch_end,
+	.lost = relay_lost,
+	.drained = on_drained,
 };

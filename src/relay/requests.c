@@ -460,14 +460,67 @@ flush_to_server(struct exchange *x)
 	return outbox_flush(o) < 0;
 }
 
+static inline enum walk_result
+walk_batch(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+	enum walk_result r;
+
+	if (x->srv != NULL) {
+		exchange_begin_batch(x->env, &x->env->to_server, &x->srv->stream);
+		if (loss_is_held(x))
+			loss_begin(x);
+	}
+	x->is_in_relay = true;
+	r = walk(w);
+	x->is_in_relay = false;
+	if (x->srv != NULL) {
+		retry_keep_rest(x, w->p + w->at);
+		if (loss_is_held(x))
+			loss_keep_bytes(x, w->p + w->linked_at, w->at - w->linked_at);
+	}
+	return r;
+}
+
+/* Sends what the walk has put in the outboxes. Returns false if bytes were lost: no memory. */
+static inline bool
+flush_batch(struct exchange *x, bool is_held)
+{
+	struct exchange_env *env = x->env;
+	bool is_lost;
+
+	/* The replies that the held message waits for must come even if no Sync was sent yet. */
+	if (is_held && x->srv->ledger.count > 0) {
+		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
+		x->srv->loan.clock.is_flushed = true;
+	}
+	is_lost = flush_to_server(x);
+	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
+		is_lost = true;
+	return !is_lost;
+}
+
+/* Returns false if that was wrong, and the client is closed. */
+static bool
+hold(struct exchange *x)
+{
+	if (x->srv == NULL || x->srv->ledger.count == 0) {
+		log_error(x->env->log, "BUG: client %llu waits for a reply that nobody owes",
+			  (unsigned long long)x->ticket.id);
+		walk_out_of_memory(x);
+		return false;
+	}
+	client_step(x, CE_HOLD);
+	return true;
+}
+
 void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
-	struct exchange_env *env = x->env;
 	struct request_walk w;
-	struct server *srv = x->srv;
+	struct server *srv;
 	enum walk_result r;
-	bool is_lost;
+	bool is_sent;
 
 	w.x = x;
 	w.p = bytes;
@@ -475,50 +528,24 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	w.at = w.linked_at = 0;
 	w.has_why = false;
 	w.scanned = w.m.message = NULL;
-	if (srv != NULL) {
-		exchange_begin_batch(env, &env->to_server, &srv->stream);
-		if (loss_is_held(x))
-			loss_begin(x);
-	}
-	x->is_in_relay = true;
-	r = walk(&w);
-	x->is_in_relay = false;
-	if (x->srv != NULL) {
-		retry_keep_rest(x, w.p + w.at);
-		if (loss_is_held(x))
-			loss_keep_bytes(x, w.p + w.linked_at, w.at - w.linked_at);
-	}
+	r = walk_batch(&w);
 	if (r == WALK_OVER) {
-		outbox_drop(&env->to_server);
+		outbox_drop(&x->env->to_server);
 		return;
 	}
-	/* The replies that the held message waits for must come even if no Sync was sent yet. */
-	if (r == WALK_HOLD && x->srv->ledger.count > 0) {
-		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
-		x->srv->loan.clock.is_flushed = true;
-	}
-	is_lost = flush_to_server(x);
-	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
-		is_lost = true;
+	is_sent = flush_batch(x, r == WALK_HOLD);
 	if (x->pool != NULL)
 		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
 		exchange_close(x, w.has_why ? &w.why : NULL);
 		return;
 	}
-	if (is_lost || (w.at < w.len && exchange_keep(x, w.p + w.at, w.len - w.at) < 0)) {
+	if (!is_sent || (w.at < w.len && exchange_keep(x, w.p + w.at, w.len - w.at) < 0)) {
 		walk_out_of_memory(x);
 		return;
 	}
-	if (r == WALK_HOLD) {
-		if (x->srv == NULL || x->srv->ledger.count == 0) {
-			log_error(env->log, "BUG: client %llu waits for a reply that nobody owes",
-				  (unsigned long long)x->ticket.id);
-			walk_out_of_memory(x);
-			return;
-		}
-		client_step(x, CE_HOLD);
-	}
+	if (r == WALK_HOLD && !hold(x))
+		return;
 	if (x->state == CL_IN_DOUBT && exchange_doubt(x) == NULL) {
 		commit_check_refuse(x);
 		return;

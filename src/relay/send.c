@@ -518,6 +518,35 @@ catch_up(struct exchange *x)
 	return session_catch_up(x);
 }
 
+static enum walk_result
+send_frame(struct request_walk *w, const struct frame *f)
+{
+	switch (f->type) {
+	case 'Q':
+		return send_simple(w, f, OWED_QUERY);
+	case 'F':
+		return send_simple(w, f, OWED_FUNCTION);
+	case 'E':
+		return send_execute(w, f);
+	case 'B':
+		return send_bind(w, f);
+	case 'P':
+	case 'D':
+	case 'C':
+		return send_named(w, f);
+	case 'S':
+		return walk_send_sync(w);
+	case 'c':
+	case 'f':
+		return send_copy_end(w, f);
+	case 'H':
+		w->x->srv->loan.clock.is_flushed = true;
+		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	default: /* CopyData */
+		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	}
+}
+
 enum walk_result
 walk_linked(struct request_walk *w, const struct frame *f)
 {
@@ -541,28 +570,5 @@ walk_linked(struct request_walk *w, const struct frame *f)
 		default:
 			break;
 		}
-	switch (f->type) {
-	case 'Q':
-		return send_simple(w, f, OWED_QUERY);
-	case 'F':
-		return send_simple(w, f, OWED_FUNCTION);
-	case 'E':
-		return send_execute(w, f);
-	case 'B':
-		return send_bind(w, f);
-	case 'P':
-	case 'D':
-	case 'C':
-		return send_named(w, f);
-	case 'S':
-		return walk_send_sync(w);
-	case 'c':
-	case 'f':
-		return send_copy_end(w, f);
-	case 'H':
-		x->srv->loan.clock.is_flushed = true;
-		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-	default: /* CopyData */
-		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-	}
+	return send_frame(w, f);
 }

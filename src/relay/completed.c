@@ -1,0 +1,168 @@
+/* src/relay/completed.c - the commands of a client that PostgreSQL has completed: what their tags say they have done.
+ */
+#include "listen/listen.h"
+#include "relay/commit_check.h"
+#include "relay/replies.h"
+#include "sql/scan.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include <string.h>
+
+/* A transaction that may have run DDL has ended; is_done: it was not rolled back. Only now others can see its DDL. */
+static void
+ddl_is_over(struct exchange *x, bool is_done)
+{
+	struct loan *loan = &x->srv->loan;
+
+	if (loan->has_ddl && !is_done)
+		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
+	else if (loan->has_changed_plans)
+		statement_home_renew(x->pool->home);
+	loan->has_ddl = loan->has_changed_plans = false;
+	loan->has_local_settings =
+	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
+}
+
+void
+relay_transaction_over(struct exchange *x, struct server *srv)
+{
+	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
+	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
+		pool_code_changed(x->pool, srv->loan.has_made_code);
+		srv->loan.has_changed_code = srv->loan.has_made_code = false;
+	}
+}
+
+/* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
+static bool
+drops_nothing(struct loan *loan)
+{
+	bool is_nothing = loan->drops > 0 && loan->skips == loan->drops;
+
+	loan->drops = loan->skips = 0;
+	return is_nothing;
+}
+
+/*
+ * After CREATE, ALTER or DROP the statements of this server are outdated now, and those of other servers when the DDL
+ * is committed. A temporary view does not concern others, and a temporary table hides another one on this server only.
+ */
+static void
+note_ddl(struct server *srv)
+{
+	struct loan *loan = &srv->loan;
+	bool makes_temp = (loan->suspicion & SCAN_TEMP) != 0 && (loan->tag.flags & TAG_IS_CREATE) != 0;
+	bool is_select = loan->tag.id == TAG_SELECT;
+	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0;
+
+	if ((is_select && loan->has_ddl) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
+		return;
+	loan->has_ddl = true;
+	if (makes_temp || is_select || changes_plans)
+		server_statements_outdate(&srv->statements);
+	if (!makes_temp && changes_plans)
+		loan->has_changed_plans = true;
+}
+
+/* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */
+static void
+note_code(struct exchange *x, struct server *srv)
+{
+	struct loan *loan = &srv->loan;
+	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
+			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspicion & SCAN_TEMP) == 0 &&
+			 database_code_minds_types(&x->pool->database->code));
+
+	loan->has_changed_code = true;
+	loan->has_made_code = loan->has_made_code || has_made;
+	pool_code_changed(x->pool, has_made);
+}
+
+/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next loan. */
+static void
+note_reset(struct exchange *x, struct server *srv)
+{
+	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
+		srv->is_closing = true;
+}
+
+/* Handles the commands that something depends on. */
+__attribute__((noinline)) static bool
+complete_rarer(struct exchange *x, struct server *srv)
+{
+	struct tag tag = srv->loan.tag;
+
+	switch ((enum tag_id)tag.id) {
+	case TAG_DEALLOCATE:
+		statements_deallocated(x);
+		break;
+	case TAG_DEALLOCATE_ALL:
+		statements_deallocated_all(x);
+		session_deallocated_all(x);
+		break;
+	case TAG_DISCARD_ALL:
+		statements_deallocated_all(x);
+		session_discarded(x);
+		break;
+	case TAG_COMMIT:
+		ddl_is_over(x, true);
+		break;
+	case TAG_COMMIT_PREPARED:
+		statement_home_renew(x->pool->home);
+		break;
+	case TAG_ROLLBACK:
+		srv->loan.has_rolled_back = true;
+		break;
+	case TAG_RESET:
+		note_reset(x, srv);
+		break;
+	default:
+		break;
+	}
+	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
+		note_ddl(srv);
+	if ((tag.flags & TAG_CHANGES_CODE) != 0)
+		note_code(x, srv);
+	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
+		pool_set_databases_changed(x->pool->set);
+	return listen_complete(x, tag);
+}
+
+/* Returns true for the commonest commands, which nothing here depends on. */
+static inline bool
+is_everyday(const struct loan *loan)
+{
+	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
+	       (loan->tag.id != TAG_SELECT || (loan->suspicion & SCAN_TEMP) == 0);
+}
+
+/* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */
+static inline void
+keep_tag(struct loan *loan, const char *text, size_t len)
+{
+	if (len >= 7 && len < 16) {
+		memcpy(loan->tag_text, text, 8);
+		memcpy(loan->tag_text + len - 7, text + len - 7, 8);
+	} else {
+		size_t kept = len < sizeof(loan->tag_text) ? len : sizeof(loan->tag_text) - 1;
+
+		memcpy(loan->tag_text, text, kept);
+		loan->tag_text[kept] = '\0';
+	}
+	loan->tag = tag_read(text);
+}
+
+bool
+relay_completed(struct server *srv, const char *text, size_t len)
+{
+	struct exchange *x = srv->borrower;
+	struct loan *loan = &srv->loan;
+
+	keep_tag(loan, text, len);
+	if (loan->commit.is_on)
+		commit_check_completed(x, loan->tag);
+	if (!is_everyday(loan))
+		return complete_rarer(x, srv);
+	return x->listen != NULL && listen_complete(x, loan->tag);
+}

@@ -1,0 +1,19 @@
+/* src/relay/replies.h - what the three files that see to a borrowed server's replies ask of each other. */
+#ifndef PGWEIR_RELAY_REPLIES_H
+#define PGWEIR_RELAY_REPLIES_H
+
+#include "exchange/exchange.h"
+
+/* --- replies.c --- */
+/* Something was answered: relays what a client that is CL_HELD waits with, or holds it again. */
+void relay_resume_held(struct exchange *x);
+
+/* --- completed.c --- */
+bool relay_completed(struct server *srv, const char *text, size_t len); /* server_ops.complete */
+/* The transaction in which loan.has_ddl or its like were set has ended. */
+void relay_transaction_over(struct exchange *x, struct server *srv);
+
+/* --- lost.c --- */
+void relay_lost(struct server *srv, const struct fail *why); /* server_ops.lost */
+
+#endif
