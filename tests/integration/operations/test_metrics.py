@@ -159,7 +159,7 @@ def test_phases_add_up_and_name_the_culprit(weir):
         waiter.read_until("Z")
     wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") >= 2)
     phases = {phase: weir.metric("pgweir_query_phase_seconds_total", database="app", phase=phase)
-              for phase in ("wait", "server", "stream", "client_write", "proxy")}
+              for phase in ("wait", "connect", "server", "stream", "client_write", "proxy")}
     assert 0.65 < phases["server"] < 1.5, phases
     assert 0.2 < phases["wait"] < 0.9, phases
     assert phases["proxy"] < 0.1 and phases["client_write"] < 0.1, phases
