@@ -6,6 +6,7 @@
  * it, or it goes to the top of the idle ones. A newcomer never overtakes, because it gets an idle connection only when
  * nobody is in line.
  */
+#include "policy/policy_line.h"
 #include "policy/policy_state.h"
 #include "base/alloc.h"
 
@@ -650,12 +651,6 @@ bool
 policy_is_paused(const struct policy *p)
 {
 	return p->is_paused;
-}
-
-const struct policy_settings *
-policy_get_settings(const struct policy *p)
-{
-	return &p->settings;
 }
 
 uint32_t

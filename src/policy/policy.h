@@ -228,10 +228,6 @@ void policy_refuse_all(struct policy *p, const struct fail *why, enum request_fa
 /* Closes the coldest idle connection, for a pool that shares the budget. Returns false if none is idle. */
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 
-/* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.
- * c may be NULL, as at first; it must be there until it is replaced, or p freed. */
-void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
-
 struct policy_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
@@ -248,26 +244,5 @@ uint32_t policy_place(const struct policy *p, const struct policy_ticket *t);
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
-const struct policy_settings *policy_get_settings(const struct policy *p);
-
-/* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
-enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
-/* CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p has. */
-void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
-/*
- * It is max-min fair. A pool is in use if it has lent connections or waiters, or had some within the last 100 ms. Its
- * fair share is its share_min, and of what the pools in use leave beyond theirs, the part that its share_weight is of
- * all their weights; at least 1. The share of other pools is 0. A free place goes to a pool below its share_min, else
- * to the one with the fewest connections for its weight, then to the longest waiter, by ops->wake. When the cap is
- * reached and a pool below its share waits, the pool with the most idle connections above its own share gives up its
- * coldest one; if there is none, a pool above its share closes what is returned to it (RR_EVICTED), even if it has
- * waiters itself. With more pools in use than places, a connection that is 100 ms old, and is not of the pool's
- * share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer. One place
- * is always left for pools without a share_min. min_idle takes only places that nobody waits for.
- */
-struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit */
-void policy_budget_free(struct policy_budget *b); /* after all its pools */
-void policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us);
-uint32_t policy_budget_used(const struct policy_budget *b);
 
 #endif

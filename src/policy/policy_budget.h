@@ -1,5 +1,5 @@
 /*
- * src/policy/policy_budget.h - a pool's part in the caps it shares with others; only src/policy/ includes it.
+ * src/policy/policy_budget.h - a cap over several pools, and a pool's part in it.
  *
  * Each pool embeds one budget_member. A member is hungry while only the cap keeps it from opening connections; hungry
  * members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool needs no more) ends
@@ -13,6 +13,28 @@
 #define PGWEIR_POLICY_POLICY_BUDGET_H
 
 #include "policy/policy.h"
+
+/* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
+enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
+/* CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p has. */
+void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
+/*
+ * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters, or had some within
+ * the last 100 ms. Its fair share is its share_min, and of what the pools in use leave beyond theirs, the part that its
+ * share_weight is of all their weights; at least 1. The share of other pools is 0. A free place goes to a pool below
+ * its share_min, else to the one with the fewest connections for its weight, then to the longest waiter, by ops->wake.
+ * When the cap is reached and a pool below its share waits, the pool with the most idle connections above its own share
+ * gives up its coldest one; if there is none, a pool above its share closes what is returned to it (RR_EVICTED), even
+ * if it has waiters itself. With more pools in use than places, a connection that is 100 ms old, and is not of the
+ * pool's share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer.
+ * One place is always left for pools without a share_min. min_idle takes only places that nobody waits for.
+ */
+struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit */
+void policy_budget_free(struct policy_budget *b); /* after all its pools */
+void policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us);
+uint32_t policy_budget_used(const struct policy_budget *b);
+
+/* --- A member's part: for src/policy/, and for the places of a set's dedicated servers. --- */
 
 /*
  * Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
@@ -58,32 +80,6 @@ bool budget_is_wanted(const struct policy_budget *b);
 void budget_review(struct policy_budget *b, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
-
-/* --- policy_caps.c: a pool under several caps at once. As the functions above, of all of them. --- */
-
-/* In the order in which a pool asks them. */
-struct policy_caps {
-	struct budget_member of[POLICY_CAPS];
-	unsigned first; /* the first that is set, so that a return asks no others */
-};
-
-/* counts: the pool's connections by state; has_demand: as budget_set_demand. */
-void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b, struct policy *p,
-	      const uint32_t counts[static PC_COUNT], bool has_demand);
-void caps_leave(struct policy_caps *caps);
-void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
-void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
-void caps_set_demand(struct policy_caps *caps, bool has_demand);
-void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
-bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
-bool caps_have_spare(const struct policy_caps *caps);
-bool caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
-bool caps_ask_back(const struct policy_caps *caps, uint64_t opened_us,
-		   uint64_t now_us); /* one that was just returned */
-bool caps_are_wanted(const struct policy_caps *caps);
-void caps_review(const struct policy_caps *caps, uint64_t now_us);
-uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
-const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */
 
 /* The pool's part: how many idle connections it has. */
 uint32_t policy_idle_count(const struct policy *p);

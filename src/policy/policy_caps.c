@@ -1,11 +1,11 @@
 /*
- * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, that of all. See policy_budget.h.
+ * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, that of all. See policy_caps.h.
  *
  * A pool opens a connection when all of its caps allow it, and gives one up when any asks for it. It is hungry at one
  * cap at most, the first that has no place for it: where it could not use a free place anyway, it is in nobody's way.
  * When that cap has a place, the pool looks again, and may then be hungry at the next.
  */
-#include "policy/policy_budget.h"
+#include "policy/policy_caps.h"
 
 void
 caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b, struct policy *p,

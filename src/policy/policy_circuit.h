@@ -59,6 +59,10 @@ const struct circuit_news *circuit_news(const struct circuit_member *m);
 /* The pool's part: whether anybody waits in line. */
 bool policy_has_waiters(const struct policy *p);
 
+/* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.
+ * c may be NULL, as at first; it must be there until it is replaced, or p freed. */
+void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
+
 /* --- All circuits. --- */
 
 struct policy_circuits {

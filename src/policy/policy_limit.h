@@ -5,7 +5,7 @@
 #ifndef PGWEIR_POLICY_POLICY_LIMIT_H
 #define PGWEIR_POLICY_POLICY_LIMIT_H
 
-#include "policy/policy.h"
+#include "policy/policy_budget.h"
 
 #include <stddef.h>
 

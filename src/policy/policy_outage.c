@@ -7,6 +7,7 @@
  * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like, or an
  * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so.
  */
+#include "policy/policy_line.h"
 #include "policy/policy_state.h"
 
 #include <string.h>

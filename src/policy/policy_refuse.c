@@ -4,6 +4,7 @@
  * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
  * a hint. Those who are refused may come back from within: they count as newcomers and are not refused again here.
  */
+#include "policy/policy_line.h"
 #include "policy/policy_state.h"
 
 #include "base/clock.h"

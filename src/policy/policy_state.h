@@ -20,6 +20,7 @@
 #include "base/backoff.h"
 #include "policy/policy.h"
 #include "policy/policy_budget.h"
+#include "policy/policy_caps.h"
 #include "policy/policy_circuit.h"
 
 #define NEVER_US UINT64_MAX
@@ -164,25 +165,5 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
 uint64_t policy_idle_due(const struct policy *p, uint64_t now_us); /* the part of it that depends on idle connections */
-
-/* policy_outage.c */
-/* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
-bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
-bool policy_is_patient(const struct policy *p, const struct policy_ticket *t); /* false: refused when it is hopeless */
-uint64_t policy_deadline(const struct policy *p,
-			 const struct policy_ticket *t); /* when it is refused; NEVER_US: never */
-void policy_note_newcomer(struct policy *p, uint64_t now_us); /* somebody has joined the line */
-void policy_note_loss(struct policy *p); /* a lent connection is gone */
-void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
-void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
-void policy_climb(struct policy *p); /* one more was opened */
-
-/* policy_refuse.c */
-void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
-void policy_refuse_impatient(struct policy *p, const struct fail *why); /* not those who are patient */
-void policy_refuse_late(struct policy *p, uint64_t now_us);
-/* Returns how much of its wait was for what is being opened, or for what failed to open. */
-uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
-void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 #endif

@@ -6,6 +6,7 @@
  * the cap shared with other pools, and the back-off. After a failure one connection is tried alone, and only its
  * success lets others follow; connections that fail together count as one failure.
  */
+#include "policy/policy_line.h"
 #include "policy/policy_state.h"
 
 #include <assert.h>

@@ -6,6 +6,7 @@
  * line, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
  * connections are checked, at most once per second and not before one of them is due.
  */
+#include "policy/policy_line.h"
 #include "policy/policy_state.h"
 
 #define SWEEP_AT_MOST_EVERY_US SECOND_US

@@ -2,7 +2,7 @@
  * src/pool/pool_set_state.h - what the files of a pool set share; nobody else includes it.
  *
  *   pool_set.c      all pools: configuration, lists, time, operations
- *   pool_entry.c    one pool: finding, making, configuring and freeing it
+ *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
  *   pool_code.c     what its database's code could touch
  *
@@ -20,7 +20,7 @@
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
-struct pool_box; /* pool_entry.c */
+struct pool_box; /* pool.c       */
 
 struct pooled {
 	struct policy_conn conn; /* must be first: the policy's pointer is ours */
@@ -111,7 +111,7 @@ void pool_log_outage(void *owner, const struct policy_outage *outage, const stru
 void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 
-/* pool_entry.c */
+/* pool.c       */
 /* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
  * longer configured. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
@@ -119,6 +119,9 @@ void pool_free(struct pool *pool);
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;
+
+/* pool_hold.c */
+void pool_hold_expire(struct pool *e, uint64_t now_us); /* the set calls it at each tick */
 
 /* pool_code.c */
 const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */

@@ -6,6 +6,7 @@
 #define PGWEIR_TESTS_POLICY_FAKE_H
 
 #include "policy/policy.h"
+#include "policy/policy_budget.h"
 
 #define MS 1000u
 #define S 1000000u

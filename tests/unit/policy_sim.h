@@ -10,6 +10,7 @@
 #define PGWEIR_TESTS_POLICY_SIM_H
 
 #include "policy/policy.h"
+#include "policy/policy_budget.h"
 
 #define SIM_POOLS 4
 #define SIM_CLIENTS 40

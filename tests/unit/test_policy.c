@@ -2,6 +2,7 @@
  * tests/unit/test_policy.c - the rules of one pool, one by one. Links only the pool policy and base/fail.c. Caps over
  * several pools: test_policy_budget.c; everything at once and at random: test_policy_sim.c.
  */
+#include "policy/policy_state.h"
 #include "policy_fake.h"
 
 #include <criterion/criterion.h>
@@ -1299,7 +1300,7 @@ Test(policy, a_pool_size_of_0_is_1)
 	struct fake f;
 
 	fake_init(&f, &set, NULL);
-	cr_expect_eq(policy_get_settings(f.p)->pool_size, 1);
+	cr_expect_eq(f.p->settings.pool_size, 1);
 	fake_fill(&f, 0, 1);
 	fake_fini(&f);
 }

@@ -1,0 +1,27 @@
+/* src/policy/policy_line.h - those in line when nothing can be opened: who waits on, and who is refused. */
+#ifndef PGWEIR_POLICY_POLICY_LINE_H
+#define PGWEIR_POLICY_POLICY_LINE_H
+
+#include "policy/policy_state.h"
+
+/* policy_outage.c */
+/* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
+bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
+bool policy_is_patient(const struct policy *p, const struct policy_ticket *t); /* false: refused when it is hopeless */
+uint64_t policy_deadline(const struct policy *p,
+			 const struct policy_ticket *t); /* when it is refused; NEVER_US: never */
+void policy_note_newcomer(struct policy *p, uint64_t now_us); /* somebody has joined the line */
+void policy_note_loss(struct policy *p); /* a lent connection is gone */
+void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
+void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
+void policy_climb(struct policy *p); /* one more was opened */
+
+/* policy_refuse.c */
+void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
+void policy_refuse_impatient(struct policy *p, const struct fail *why); /* not those who are patient */
+void policy_refuse_late(struct policy *p, uint64_t now_us);
+/* Returns how much of its wait was for what is being opened, or for what failed to open. */
+uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
+void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
+
+#endif
