@@ -15,6 +15,7 @@ pool_code_ask(struct pool *pool, struct server *srv)
 	const char *question = database_code_ask(code, pool_set_now(pool->set));
 
 	pooled_of(srv->conn)->code_round = code->round;
+	pooled_of(srv->conn)->code_asked_us = pool_set_now(pool->set);
 	return question;
 }
 
@@ -96,7 +97,10 @@ pool_code_answered(struct server *srv, bool ok)
 	struct pool *pool = srv->owner;
 	struct database_code *code = &pool->database->code;
 	unsigned before = lasting_parts(code);
+	struct pooled *p = pooled_of(srv->conn);
 
+	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
+	p->is_code_late = pool_set_now(pool->set) - p->code_asked_us >= CODE_ANSWER_US;
 	if (!ok)
 		log_warning(
 		    pool->set->log,

@@ -196,7 +196,7 @@ on_pinged(struct server *srv, bool ok)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_wait,
 				     now - srv->loan.sent_us);
 	srv->conn->image = srv->image;
-	policy_ping_done(pool->policy, srv->conn, ok, now);
+	policy_ping_done(pool->policy, srv->conn, ok && !pooled_of(srv->conn)->is_code_late, now);
 }
 
 /* The policy's part of it, as it is returned. */
@@ -233,7 +233,7 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	pool->counters.resets_ok += !srv->reset.is_seal;
-	if (srv->reset.todo.is_last)
+	if (srv->reset.todo.is_last || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
 		policy_return_asked(pool->policy, returned_conn(srv), srv->reset.asked_us, pool_set_now(pool->set));

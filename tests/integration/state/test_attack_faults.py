@@ -126,6 +126,21 @@ def test_while_one_server_is_asked_about_new_functions_the_others_are_closed_una
     others[0].query("SELECT 2")
 
 
+@pytest.mark.long
+def test_a_server_whose_answer_about_the_code_took_its_time_is_lent_to_nobody(weir, fake):
+    """PostgreSQL may notice the question's statement_timeout behind the answer, and then sends the error to whoever is next."""
+    def answer(conn, kind, body):
+        if is_question(kind, body) and conn.number == 0:
+            time.sleep(3.1)
+        return False
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1, max_overflow=0)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    wire.query("SELECT 'two'")
+    assert [any(b"'two'" in body for _, body in conn.messages) for conn in fake.connections] == [False, True]
+
+
 # --- the answer about the code stops within a row ----------------------------------------------------------------
 
 ROW = data_row("r", "t", "r 1 0 trigger t")
