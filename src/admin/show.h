@@ -8,7 +8,7 @@
 #ifndef PGWEIR_ADMIN_SHOW_H
 #define PGWEIR_ADMIN_SHOW_H
 
-#include "admin/console.h"
+#include "admin/console_host.h"
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"

@@ -10,7 +10,7 @@
 #ifndef PGWEIR_PROCESS_PROCESS_STATE_H
 #define PGWEIR_PROCESS_PROCESS_STATE_H
 
-#include "admin/console.h"
+#include "console/console.h"
 #include "client/client.h"
 #include "config/config.h"
 #include "net/handshake.h"

@@ -11,7 +11,7 @@
 #ifndef PGWEIR_RESTART_RESTART_H
 #define PGWEIR_RESTART_RESTART_H
 
-#include "admin/console.h"
+#include "admin/console_host.h"
 #include "setup/listeners.h"
 
 struct restart; /* opaque: restart_state.h */

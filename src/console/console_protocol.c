@@ -1,11 +1,11 @@
 /*
- * src/admin/console_protocol.c - what each message asks for: simple queries of one or several statements, and
+ * src/console/console_protocol.c - what each message asks for: simple queries of one or several statements, and
  * what they share with the extended protocol (console_extended.c). See console_client.h.
  *
  * Where PostgreSQL would skip to the next Sync, refuse all but ROLLBACK, or end portals with their transaction, so does
  * this: drivers rely on it.
  */
-#include "admin/console_client.h"
+#include "console/console_client.h"
 
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"

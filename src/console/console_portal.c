@@ -1,5 +1,5 @@
-/* src/admin/console_portal.c - see console_portal.h. They are few: plain lists. */
-#include "admin/console_portal.h"
+/* src/console/console_portal.c - see console_portal.h. They are few: plain lists. */
+#include "console/console_portal.h"
 
 #include "base/alloc.h"
 #include "wire/frame.h"

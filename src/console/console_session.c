@@ -1,8 +1,8 @@
 /*
- * src/admin/console_session.c - commands that only concern the client's own session: SET, transactions, prepared
+ * src/console/console_session.c - commands that only concern the client's own session: SET, transactions, prepared
  * statements. Drivers send them on their own and look at the answers. See console_client.h.
  */
-#include "admin/console_client.h"
+#include "console/console_client.h"
 
 #include "wire/messages.h"
 

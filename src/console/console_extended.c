@@ -1,5 +1,5 @@
-/* src/admin/console_extended.c - Parse, Bind, Describe, Execute, Close. See console_client.h. */
-#include "admin/console_client.h"
+/* src/console/console_extended.c - Parse, Bind, Describe, Execute, Close. See console_client.h. */
+#include "console/console_client.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"

@@ -1,5 +1,5 @@
-/* src/admin/console_run.c - what each command does. See console_client.h. */
-#include "admin/console_client.h"
+/* src/console/console_run.c - what each command does. See console_client.h. */
+#include "console/console_client.h"
 #include "client/client_log.h"
 #include "client/clients.h"
 

@@ -1,5 +1,5 @@
 /*
- * src/admin/console_client.h - one console client's session, as the console's own files share it.
+ * src/console/console_client.h - one console client's session, as the console's own files share it.
  *
  *   console.c           messages come in, wait their turn, and are handled; ticks
  *   console_protocol.c  what each message asks for: simple queries
@@ -10,11 +10,11 @@
  * Always: a client's messages are handled in order: they are queued after a command that waits, and while the client
  * does not read its answers. Once is_gone is set, cc->c may only be compared.
  */
-#ifndef PGWEIR_ADMIN_CONSOLE_CLIENT_H
-#define PGWEIR_ADMIN_CONSOLE_CLIENT_H
+#ifndef PGWEIR_CONSOLE_CONSOLE_CLIENT_H
+#define PGWEIR_CONSOLE_CONSOLE_CLIENT_H
 
-#include "admin/console.h"
-#include "admin/console_portal.h"
+#include "console/console.h"
+#include "console/console_portal.h"
 #include "admin/console_rows.h"
 #include "admin/console_command.h"
 #include "admin/console_stats.h"

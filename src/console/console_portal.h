@@ -1,5 +1,5 @@
 /*
- * src/admin/console_portal.h - prepared statements and portals of one console client, for the extended protocol.
+ * src/console/console_portal.h - prepared statements and portals of one console client, for the extended protocol.
  *
  * Both are kept by name, the unnamed one too, each in a list of its own. A prepared statement is the command that was
  * read from its text; a portal is that and the rows that were made but not all fetched.
@@ -7,8 +7,8 @@
  * Owns:   names, commands, rows.
  * Always: at most PORTALS_MAX in a list; rows of all portals together at most PORTAL_ROWS_MAX bytes.
  */
-#ifndef PGWEIR_ADMIN_CONSOLE_PORTAL_H
-#define PGWEIR_ADMIN_CONSOLE_PORTAL_H
+#ifndef PGWEIR_CONSOLE_CONSOLE_PORTAL_H
+#define PGWEIR_CONSOLE_CONSOLE_PORTAL_H
 
 #include "admin/console_command.h"
 #include "base/buf.h"

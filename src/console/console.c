@@ -1,8 +1,8 @@
 /*
- * src/admin/console.c - messages of console clients: handled as they come, or queued behind a command that waits and
+ * src/console/console.c - messages of console clients: handled as they come, or queued behind a command that waits and
  * behind answers the client does not read. See console.h and console_client.h.
  */
-#include "admin/console_client.h"
+#include "console/console_client.h"
 
 #include "base/alloc.h"
 #include "wire/frame.h"
