@@ -45,7 +45,7 @@ is_opaque(const char *sql)
 	bool is_so = true;
 
 	if (none != NULL) {
-		risk_names_set_all(none, STATE_SETTINGS, 0);
+		risk_names_set_all(none, STATE_SETTINGS, 0, 0);
 		is_so = risk_names_of_sql(none, sql, strlen(sql)) != 0;
 	}
 	risk_names_free(none);

@@ -188,7 +188,9 @@ set_all(struct code_answer *a, const char *value)
 	char *end;
 	unsigned all = (unsigned)strtoul(value, &end, 10);
 
-	risk_names_set_all(a->risks, all & RISK_ALL, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
+	unsigned ever = (unsigned)strtoul(end, &end, 10);
+
+	risk_names_set_all(a->risks, all & RISK_ALL, ever & RISK_ALL, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
 }
 
 /* Ignores rows of another shape: PostgreSQL does not send them. */
@@ -211,6 +213,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		code->is_broken = add_name(a, row.name, row.value) < 0;
 	} else if (row.kind == 't') {
 		code->is_broken = add_type(a, row.name, row.value) < 0;
+	} else if (row.kind == 'h') {
+		code->is_broken = risk_names_add_hiding(a->risks, row.name) < 0;
 	} else if (row.kind == 'a') {
 		set_all(a, row.value);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {

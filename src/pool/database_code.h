@@ -93,12 +93,13 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 }
 /* Returns the parts that opaque SQL could touch. */
 unsigned database_code_risk_of_all(const struct database_code *code, uint64_t now_us);
-/* Returns whether functions may be compiled with the types of temporary tables. */
+/* Returns whether functions may have been compiled with types that a loan with this risk has hidden. */
 static inline bool
-database_code_has_types(const struct database_code *code)
+database_code_has_hidden(const struct database_code *code, unsigned risk)
 {
 	return code->answer == NULL || code->is_of_several || code->changed_answered < code->made ||
-	       (risk_names_all(code->answer->risks) & RISK_CONTEXT) != 0;
+	       ((risk_names_all(code->answer->risks) & RISK_HIDES) != 0 && (risk & (STATE_TEMP | RISK_HIDES)) != 0 &&
+		(risk & RISK_CONTEXT) != 0);
 }
 /* A type or table that is made may be one more of a name that functions use. */
 bool database_code_minds_types(const struct database_code *code);

@@ -20,10 +20,11 @@
  * back to its cause, the shortest way, as reach finds in that order
  *
  * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
- * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER": of opaque SQL, and of any; 'n', a custom setting that this code
- * names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version: a count and a sum over the
- * rows that the answer depends on, with the transactions that wrote them. DATABASE_CODE_VERSION asks for that alone,
- * in a few milliseconds.
+ * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'h', a name in bodies that are
+ * compiled (hiding), which a temporary table's would hide; "": any, "x ": there are such bodies; 'n', a custom setting
+ * that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version: a count and a
+ * sum over the rows that the answer depends on, with the transactions that wrote them. DATABASE_CODE_VERSION asks for
+ * that alone, in a few milliseconds.
  */
 /* clang-format off */
 #define DATABASE_CODE_SETTINGS MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; " MESSAGE_OURS "SET LOCAL statement_timeout = '3s'; " MESSAGE_OURS "SET LOCAL jit = off; " MESSAGE_OURS "SET LOCAL work_mem = '32MB'; " MESSAGE_OURS "SET LOCAL enable_nestloop = off; " \
@@ -78,7 +79,11 @@
 	"(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) ELSE oid::text END AS made_of FROM (SELECT *, count(*) OVER " \
 	"(PARTITION BY typname) AS times FROM pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')) AS t WHERE times > 1) AS t GROUP BY typname HAVING count(DISTINCT made_of) > 1 " \
 	"), word AS MATERIALIZED ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, " DATABASE_CODE_WORDS " AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
-	"UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])) " \
+	"UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[]) UNION ALL SELECT typname FROM pg_type WHERE oid < 16384) " \
+	"), hiding AS MATERIALIZED ( SELECT ltrim(word, '_') AS word FROM word WHERE lanname <> 'sql' AND word IN (SELECT name FROM named WHERE kind = 'r' UNION ALL SELECT typname FROM pg_type WHERE oid < 16384) " \
+	"UNION SELECT t::name::text FROM fun, regexp_matches(src, $r$([a-z0-9_$.\\s\"]+)%\\s*(?:row)?type\\M$r$, 'g') AS m, regexp_split_to_table(m[1], '[^a-z0-9_]+') AS t WHERE lanname <> 'sql' AND strpos(src, '%') > 0 AND t <> '' " \
+	"UNION SELECT '' FROM fun WHERE lanname NOT IN ('sql', 'c', 'internal') AND (is_big OR strpos(src, 'u&\"') > 0 OR strpos(src, '%') > 0 AND (SELECT count(*) FROM regexp_matches(src, $r$\\m(?:row)?type\\M$r$, 'g')) > " \
+	"(SELECT count(*) FROM regexp_matches(src, $r$[a-z0-9_$.\\s\"]%\\s*(?:row)?type\\M$r$, 'g'))) UNION SELECT 'x ' FROM fun WHERE lanname NOT IN ('sql', 'c', 'internal') " \
 	"), writes AS MATERIALIZED ( SELECT DISTINCT oid FROM word WHERE word IN ('insert', 'update', 'delete', 'merge', 'copy', 'alter', 'refresh') " \
 	"), readers AS MATERIALIZED ( SELECT word, word ~ '^[0-9]|[^a-z0-9_]' AS is_odd FROM (SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT " \
 	"lower(relname::text COLLATE \"C\") FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT oprname FROM pg_operator o JOIN fun f ON f.oid = oprcode WHERE provolatile <> 'i' UNION SELECT " \
@@ -128,7 +133,7 @@
 	"UNION ALL SELECT 2605, oid, 0, 0, 'p' FROM pg_cast WHERE oid >= 16384 AND castsource < 16384 AND casttarget < 16384 UNION ALL SELECT 2616, oid, 0, 0, 'p' FROM pg_opclass WHERE oid >= 16384 AND opcintype < 16384 AND opcdefault " \
 	"UNION ALL SELECT 2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 2617, amopopr, 2753, amopfamily, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 1255, amproc, 2753, amprocfamily, 'p' FROM pg_amproc WHERE oid >= 16384 " \
 	"UNION ALL SELECT 1255, amproc, CASE WHEN t < 16384 THEN 0 ELSE 1247 END, CASE WHEN t < 16384 THEN 0 ELSE t END, 'p' FROM pg_amproc, unnest(ARRAY[amproclefttype, amprocrighttype]) AS t WHERE oid >= 16384 AND amprocfamily < 16384 " \
-	"UNION ALL SELECT 1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND refobjid >= 16384 AND classid IN (3601, 3764, 2607) UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger " \
+	"UNION ALL SELECT 1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND refobjid >= 16384 AND classid IN (3601, 3764, 2607) UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger UNION ALL SELECT 2601, oid, 3466, 0, 'p' FROM pg_am WHERE oid >= 16384 " \
 	"UNION ALL SELECT 3466, 0, 1255, oid, 'a' FROM word WHERE word IN ('alter', 'drop', 'grant', 'revoke', 'comment', 'refresh', 'security', 'import', 'reindex') OR word = 'into' AND lanname = 'sql' " \
 	"UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name) WHERE kind <> 'o' " \
 	"UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM word w JOIN vocabulary v ON v.name = w.word " \
@@ -148,7 +153,8 @@
 	"SELECT 'r', CASE WHEN name ~ $r$[^\\x01-\\x7f]$r$ THEN chr(127) ELSE name END, kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g') FROM risk JOIN named USING " \
 	"(class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid) GROUP BY 2, kind " \
 	"UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads' FROM own, (SELECT bit_or(always | writing) AS all_parts FROM risk) AS a WHERE oid < 16384 AND parts >= 255 AND all_parts > 0 AND parts <> 256 " \
-	"UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247 UNION ALL SELECT 'a', '', coalesce(bit_or(always | writing), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 0), 0) FROM risk " \
+	"UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247 UNION ALL SELECT 'a', '', coalesce(bit_or(always | writing), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 3466), 0) FROM risk " \
+	"UNION ALL SELECT 'h', word, '' FROM hiding " \
 	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM risk JOIN fun USING (oid), regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m WHERE class = 1255 AND " \
 	"always & 1 <> 0 LIMIT 200) UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'dblink_get_connections') " \
 	"UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S') " \

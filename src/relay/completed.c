@@ -65,6 +65,31 @@ note_ddl(struct server *srv)
 		loan->has_changed_plans = true;
 }
 
+/*
+ * Temporary tables are not among the risky names. What other DDL makes uses nothing but what its words name: a table,
+ * view or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are
+ * risky. A table may have brought the first sequence, however.
+ */
+static bool
+makes_harmless(struct exchange *x, struct server *srv)
+{
+	const uint32_t harmless = SCAN_CREATE | SCAN_LASTING | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |
+				  SCAN_NEXTVAL | SCAN_SAVEPOINT;
+	const struct code_answer *answer = x->pool->database->code.answer;
+	const char *tag = srv->loan.tag_text;
+	uint32_t flags = srv->loan.suspicion;
+
+	if (answer == NULL || answer->has_no_sequence || !exchange_is_followed(x))
+		return false;
+	if (strcmp(tag, "DO") == 0)
+		return (risk_names_all(answer->risks) & RISK_HIDES) != 0 &&
+		       (session_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
+	if (strcmp(tag, "CREATE TABLE") != 0 && strcmp(tag, "CREATE VIEW") != 0 && strcmp(tag, "CREATE INDEX") != 0)
+		return false;
+	return (flags & (SCAN_TEMP | SCAN_LASTING)) == SCAN_TEMP ||
+	       ((flags & ~harmless) == 0 && session_risk_of_loan(x) == 0);
+}
+
 /* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */
 static void
 note_code(struct exchange *x, struct server *srv)
@@ -74,6 +99,8 @@ note_code(struct exchange *x, struct server *srv)
 			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspicion & SCAN_TEMP) == 0 &&
 			 database_code_minds_types(&x->pool->database->code));
 
+	if (makes_harmless(x, srv))
+		return;
 	loan->has_changed_code = true;
 	loan->has_made_code = loan->has_made_code || has_made;
 	pool_code_changed(x->pool, has_made);

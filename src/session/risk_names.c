@@ -22,7 +22,7 @@
 
 struct entry {
 	struct risk risks[RISK_KINDS];
-	bool is_added;
+	bool is_hiding, is_added;
 	UT_hash_handle hh;
 	const char *reason; /* behind the name */
 	char name[];
@@ -37,8 +37,8 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, ever;
-	bool is_too_large;
+	unsigned all, ever, ddl;
+	bool is_too_large, has_hiding, hides_any;
 };
 
 struct risk_names *
@@ -105,21 +105,42 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
-int
-risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
+/* Returns the entry of this name; NULL: no memory, or names->is_too_large. */
+static struct entry *
+own_entry(struct risk_names *names, const char *name, const char *reason)
 {
 	size_t len = strlen(name);
 	struct entry *e = find(names, name, len);
 
-	names->all |= risk.always | risk.in_writes;
-	if (e == NULL && names->count == RISK_NAMES_MAX) {
+	if (e == NULL && names->count == RISK_NAMES_MAX)
 		names->is_too_large = true;
-		return 0;
-	}
-	if (e == NULL && (e = add_entry(names, name, len, reason)) == NULL)
-		return -1;
-	join(&e->risks[kind], risk);
-	return 0;
+	else if (e == NULL)
+		e = add_entry(names, name, len, reason);
+	return e;
+}
+
+int
+risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
+{
+	struct entry *e = own_entry(names, name, reason);
+
+	names->all |= risk.always | risk.in_writes;
+	if (e != NULL)
+		join(&e->risks[kind], risk);
+	return e != NULL || names->is_too_large ? 0 : -1;
+}
+
+int
+risk_names_add_hiding(struct risk_names *names, const char *name)
+{
+	struct entry *e = name[0] == '\0' ? NULL : own_entry(names, name, "");
+
+	names->all |= RISK_HIDES;
+	names->has_hiding = true;
+	names->hides_any = names->hides_any || name[0] == '\0';
+	if (e != NULL)
+		e->is_hiding = true;
+	return e != NULL || name[0] == '\0' || names->is_too_large ? 0 : -1;
 }
 
 int
@@ -145,10 +166,11 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 }
 
 void
-risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever)
+risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl)
 {
-	names->all |= all | ever;
+	names->all |= all | ever | ddl;
 	names->ever |= ever;
+	names->ddl |= ddl;
 }
 
 bool
@@ -187,21 +209,20 @@ struct reader {
 	bool has_backslashes; /* they count in plain strings: standard_conforming_strings is off */
 	/* what was found */
 	struct risk risk;
-	bool is_opaque, is_unterminated, has_write;
+	bool is_opaque, is_unterminated, has_write, is_ddl, is_hiding;
+	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
 	/* what stood before */
 	bool is_first; /* a statement begins */
 	bool is_explain, is_behind_dot, is_into_harmless;
+	bool is_do;
+	bool is_object_next; /* CREATE or DROP has stood there, and perhaps adjectives */
+	bool makes, is_temp; /* CREATE TABLE and its like, SELECT INTO; TEMP */
+	bool is_made_next, was_made; /* the next word, or the last one, is in the name of what is made */
 	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
 	unsigned depth;
 	bool is_behind_escapes; /* an E'' string, which may go on on another line */
 	struct risk called; /* counts if a parenthesis is next */
 };
-
-static const struct risk *
-risk_of_kind(const struct entry *e, enum risk_kind kind)
-{
-	return &e->risks[kind];
-}
 
 static bool
 is_one_of(const char *word, const char *const *words, size_t count)
@@ -245,23 +266,74 @@ is_opaque_explained(const char *word)
 	return IS_ONE_OF(word, words);
 }
 
+/* DDL that runs no code but what its words name, and event triggers. */
 static void
-settle_call(struct reader *r)
+judge_object(struct reader *r, const char *word)
 {
-	r->called = (struct risk){ 0 };
+	static const char *const adjectives[] = { "or",	    "replace",	"temp",	  "temporary",	  "local",
+						  "global", "unlogged", "unique", "materialized", "recursive" };
+	static const char *const objects[] = { "table", "view", "index", "sequence" };
+
+	if (!r->is_object_next || IS_ONE_OF(word, adjectives))
+		return;
+	r->is_object_next = false;
+	if (IS_ONE_OF(word, objects))
+		r->is_ddl = r->has_write = true;
+	else
+		r->is_opaque = true;
+	r->makes = r->makes && strcmp(word, "index") != 0;
+}
+
+/* Words of a body that may begin a statement whose words don't show what it runs. */
+static bool
+is_opaque_in_body(const char *word)
+{
+	static const char *const words[] = { "execute", "alter",      "analyse",  "analyze", "call",	"cluster",
+					     "comment", "deallocate", "discard",  "do",	     "grant",	"import",
+					     "load",	"prepare",    "reassign", "refresh", "reindex", "reset",
+					     "revoke",	"security",   "truncate", "vacuum" };
+
+	return IS_ONE_OF(word, words);
+}
+
+static void
+judge_first(struct reader *r, const char *word)
+{
+	bool is_create = strcmp(word, "create") == 0, is_drop = strcmp(word, "drop") == 0;
+
+	if (r->is_body && !is_create && !is_drop) {
+		judge_object(r, word);
+		r->is_opaque = r->is_opaque || is_opaque_in_body(word);
+		return;
+	}
+	r->makes = is_create;
+	r->is_object_next = is_create || is_drop;
+	r->is_do = strcmp(word, "do") == 0;
+	r->is_opaque = r->is_opaque || !(r->is_object_next || r->is_do || begins_plain(word));
+	r->is_explain = strcmp(word, "explain") == 0;
 }
 
 /* Words that mean something by themselves, quoted or not: a false alarm is cheap. */
 static void
 judge_statement(struct reader *r, const char *word)
 {
-	if (r->is_first) {
-		r->is_opaque = r->is_opaque || !begins_plain(word);
-		r->is_explain = strcmp(word, "explain") == 0;
-	}
-	r->is_opaque = r->is_opaque || (r->is_explain && is_opaque_explained(word));
+	static const char *const makers[] = { "table", "view", "sequence", "exists", "into", "temp", "temporary" };
+	bool is_into = !r->is_into_harmless && !r->is_body && strcmp(word, "into") == 0;
+
+	r->is_temp = r->is_temp || strcmp(word, "temp") == 0 || strcmp(word, "temporary") == 0;
+	if (r->is_first || r->is_body)
+		judge_first(r, word);
+	else if (r->is_do)
+		r->is_opaque = r->is_opaque || (strcmp(word, "language") != 0 && strcmp(word, "plpgsql") != 0);
+	else
+		judge_object(r, word);
+	r->is_opaque =
+	    r->is_opaque || (r->is_explain && is_opaque_explained(word)) || (r->is_ddl && strcmp(word, "execute") == 0);
 	/* SELECT INTO makes a table. */
-	r->is_opaque = r->is_opaque || (!r->is_into_harmless && strcmp(word, "into") == 0);
+	r->is_ddl = r->is_ddl || is_into;
+	r->makes = r->makes || is_into;
+	r->was_made = r->is_made_next;
+	r->is_made_next = r->makes && IS_ONE_OF(word, makers);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =
 	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
@@ -269,6 +341,22 @@ judge_statement(struct reader *r, const char *word)
 		r->selects |= UINT64_C(1) << r->depth;
 	r->has_write = r->has_write || is_write(word);
 	r->is_first = false;
+}
+
+/* Others are searched for in bodies in other ways than words. */
+static bool
+is_plain_name(const char *word)
+{
+	return word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' && !sql_is(word[0], DIGIT);
+}
+
+/* May what is made under this name hide a type? What is not said to be temporary may be one more of that name. */
+static bool
+is_hiding(const struct reader *r, const char *word, const struct entry *e)
+{
+	if (!r->is_temp || !is_plain_name(word))
+		return r->names->has_hiding;
+	return r->names->hides_any || (e != NULL && e->is_hiding);
 }
 
 /* word: in lower case, cut, terminated. */
@@ -279,17 +367,18 @@ judge_word(struct reader *r, const char *word, size_t len, bool is_beyond_ascii)
 
 	if (r->names->count > 0)
 		e = is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find(r->names, word, len);
-	settle_call(r);
+	r->called = (struct risk){ 0 };
 	r->is_behind_escapes = false;
 	judge_statement(r, word);
+	r->is_hiding = r->is_hiding || (r->was_made && is_hiding(r, word, e));
 	if (e != NULL) {
-		join(&r->risk, *risk_of_kind(e, RISK_RELATION));
-		join(&r->risk, *risk_of_kind(e, RISK_KEYWORD));
+		join(&r->risk, e->risks[RISK_RELATION]);
+		join(&r->risk, e->risks[RISK_KEYWORD]);
 		if (r->is_behind_dot)
-			join(&r->risk, *risk_of_kind(e, RISK_FUNCTION));
+			join(&r->risk, e->risks[RISK_FUNCTION]);
 		if (is_beyond_ascii) /* in SJIS, half of a letter may look like an operator */
-			join(&r->risk, *risk_of_kind(e, RISK_FUNCTION));
-		r->called = *risk_of_kind(e, RISK_FUNCTION);
+			join(&r->risk, e->risks[RISK_FUNCTION]);
+		r->called = e->risks[RISK_FUNCTION];
 	}
 	r->is_behind_dot = false;
 }
@@ -336,8 +425,8 @@ read_string(struct reader *r, char quote, bool has_backslashes, struct word *int
 static void
 other_token(struct reader *r)
 {
-	settle_call(r);
-	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = false;
+	r->called = (struct risk){ 0 };
+	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = r->is_made_next = r->was_made = false;
 	if (r->is_first)
 		r->is_opaque = true;
 }
@@ -346,6 +435,7 @@ static void
 read_literal(struct reader *r, bool has_backslashes)
 {
 	has_backslashes = has_backslashes || r->is_behind_escapes;
+	r->is_opaque = r->is_opaque || r->is_do;
 	other_token(r);
 	r->p++;
 	read_string(r, '\'', has_backslashes, NULL);
@@ -405,6 +495,28 @@ read_number(struct reader *r)
 	}
 }
 
+static void read_token(struct reader *r);
+
+/* The text of DO. */
+static void
+read_body(struct reader *r, const char *begin, const char *end)
+{
+	struct reader body = { .names = r->names,
+			       .p = begin,
+			       .end = end,
+			       .has_backslashes = r->has_backslashes,
+			       .is_body = true,
+			       .has_write = true };
+
+	while (body.p < body.end && !body.is_unterminated)
+		read_token(&body);
+	join(&r->risk, body.risk);
+	r->has_write = true;
+	r->is_ddl = r->is_ddl || body.is_ddl;
+	r->is_hiding = r->is_hiding || body.is_hiding;
+	r->is_opaque = r->is_opaque || body.is_opaque || body.is_unterminated || body.is_object_next;
+}
+
 /* $1, or $tag$...$tag$. */
 static void
 read_dollar(struct reader *r)
@@ -432,6 +544,8 @@ read_dollar(struct reader *r)
 			break;
 		r->p = dollar;
 		if (memcmp(dollar, tag, tag_len) == 0) {
+			if (r->is_do)
+				read_body(r, tag + tag_len, dollar);
 			r->p += tag_len;
 			return;
 		}
@@ -485,7 +599,7 @@ judge_run(struct reader *r, const char *run, size_t len)
 			const struct entry *e = find(r->names, run + from, n);
 
 			if (e != NULL)
-				join(&r->risk, *risk_of_kind(e, RISK_OPERATOR));
+				join(&r->risk, e->risks[RISK_OPERATOR]);
 		}
 }
 
@@ -514,12 +628,13 @@ read_punct(struct reader *r)
 		r->selects &= ~(UINT64_C(1) << r->depth);
 	} else if (c == ')' && r->depth > 0)
 		r->depth--;
-	settle_call(r);
+	r->called = (struct risk){ 0 };
 	r->is_behind_dot = c == '.';
-	r->is_into_harmless = r->is_behind_escapes = false;
+	r->is_made_next = c == '.' && r->was_made;
+	r->is_into_harmless = r->is_behind_escapes = r->was_made = false;
 	if (c == ';') {
 		r->is_first = true;
-		r->is_explain = false;
+		r->is_explain = r->is_object_next = r->makes = r->is_temp = r->is_do = false;
 		r->selects = 0;
 		r->depth = 0;
 	} else if (c != '(' && r->is_first)
@@ -564,7 +679,8 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		read_token(&r);
 	if (r.is_unterminated)
 		return false;
-	*risk |= r.risk.always | (r.has_write ? r.risk.in_writes : 0u) | (r.is_opaque ? names->all : 0);
+	*risk |= r.risk.always | (r.has_write ? r.risk.in_writes : 0u) | (r.is_opaque ? names->all : 0) |
+		 (r.is_ddl ? names->ddl : 0) | (r.is_hiding ? RISK_HIDES : 0u);
 	return true;
 }
 

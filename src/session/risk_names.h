@@ -4,7 +4,8 @@
  * SQL reaches a function of the database only through a name or symbol that stands in it, through syntax that stands
  * for a symbol, through the type of a parameter, or through what PostgreSQL stores as using it. The catalogs say which
  * names these are (pool/database_code_sql.h); here the words of SQL are looked up. Opaque SQL, whose words don't show
- * what it runs, has the risk of the whole database: DO, CALL, DDL, U&"...", and whatever does not end properly.
+ * what it runs, has the risk of the whole database: DO, U&"...", DDL but for CREATE and DROP of tables, views, indexes
+ * and sequences, and whatever does not end properly.
  *
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h).
@@ -34,6 +35,8 @@ struct risk {
 
 /* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
 #define RISK_DYNAMIC 0xffu
+/* It may make something, perhaps temporary, that hides a type whose name stands in code that remembers types. */
+#define RISK_HIDES (1u << 13)
 
 struct risk_names; /* opaque: risk_names.c */
 
@@ -46,9 +49,11 @@ void risk_names_free(struct risk_names *names); /* NULL is fine */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
+/* SQL that makes a temporary table of this name has RISK_HIDES; "": of any name. The same. */
+int risk_names_add_hiding(struct risk_names *names, const char *name);
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
-/* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names. */
-void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever);
+/* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL. */
+void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);
 bool risk_names_are_none(const struct risk_names *names); /* no SQL is risky, opaque or not */
 unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 /* Returns the parts (enum state_part) that this SQL could touch, whichever settings PostgreSQL reads it under. */

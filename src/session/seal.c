@@ -59,9 +59,9 @@ const char *
 state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 {
 	static const char *const names[STATE_PARTS] = {
-		"settings", "temporary_objects",   "advisory_locks", "cursors", "prepared_statements",
-		"listen",   "sequences",	   "random_seed",    "backend", "remote_sessions",
-		"context",  "immutable_functions", "compiled_types"
+		"settings", "temporary_objects",   "advisory_locks", "cursors",	    "prepared_statements",
+		"listen",   "sequences",	   "random_seed",    "backend",	    "remote_sessions",
+		"context",  "immutable_functions", "compiled_types", "hidden_types"
 	};
 	size_t len = 0;
 

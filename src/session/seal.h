@@ -35,15 +35,16 @@ enum state_part {
 	    1u << 11, /* on anything: functions that are not as IMMUTABLE as declared, or take 'now' for a constant */
 	RISK_TYPES =
 	    1u << 12, /* no statement forgets it: types of variables, which another search_path finds elsewhere */
+	/* 1 << 13: RISK_HIDES (session/risk_names.h) */
 	/* Only for seal_put. */
-	WASH_PLANS = 1u << 13, /* forgets plans */
-	WASH_TEMP_ASKED = 1u << 14, /* asks whether the backend has ever had temporary objects */
-	WASH_STATEMENTS = 1u << 15 /* instead of STATE_PREPARED, where pgweir has prepared none */
+	WASH_PLANS = 1u << 14, /* forgets plans */
+	WASH_TEMP_ASKED = 1u << 15, /* asks whether the backend has ever had temporary objects */
+	WASH_STATEMENTS = 1u << 16 /* instead of STATE_PREPARED, where pgweir has prepared none */
 };
 #define STATE_WASHABLE 0x2ffu
 #define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
-#define RISK_ALL 0x1fffu
-#define STATE_PARTS 13u
+#define RISK_ALL 0x3fffu
+#define STATE_PARTS 14u
 
 #define STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */

@@ -23,6 +23,7 @@ enum expect {
 	EXPECT_RESET, /* RESET */
 	EXPECT_PREPARE, /* PREPARE */
 	EXPECT_PREPARE_TRANSACTION, /* PREPARE TRANSACTION: or a statement of that name */
+	EXPECT_CREATED, /* CREATE, CREATE OR REPLACE, ... */
 	EXPECT_CONFIG, /* set_config( */
 	EXPECT_CONFIG_COMMA /* set_config('name' */
 };
@@ -137,6 +138,19 @@ expect_in_config(struct scan *s, enum token token)
 }
 
 static void
+expect_created(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+{
+	bool is_word = token == TOKEN_WORD;
+
+	if (is_word && (word == WORD_REPLACE || word == WORD_LOCAL || word == WORD_GLOBAL ||
+			(len == 2 && strncasecmp(text, "or", 2) == 0)))
+		return;
+	s->expect = EXPECT_NOTHING;
+	if (!is_word || (word != WORD_TEMP && word != WORD_TEMPORARY))
+		s->flags |= SCAN_LASTING;
+}
+
+static void
 expected(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
 	switch (s->expect) {
@@ -152,6 +166,9 @@ expected(struct scan *s, enum token token, enum sql_word word, const char *text,
 	case EXPECT_NAME:
 	case EXPECT_NAME_PART:
 		expect_in_name(s, token, text, len);
+		break;
+	case EXPECT_CREATED:
+		expect_created(s, token, word, text, len);
 		break;
 	case EXPECT_PREPARE:
 		s->expect = EXPECT_NOTHING;
@@ -195,7 +212,7 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_CALL] = { SCAN_FUNCTION, EXPECT_NOTHING, 0 },
 		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING, 0 },
 		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING, 0 },
-		[WORD_CREATE] = { SCAN_CREATE, EXPECT_NOTHING, 0 },
+		[WORD_CREATE] = { SCAN_CREATE, EXPECT_CREATED, 0 },
 		[WORD_SAVEPOINT] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
 		[WORD_RELEASE] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
 		[WORD_NOTIFY] = { 0, EXPECT_NOTHING, SCAN_HINT_NOTIFY },

@@ -134,11 +134,11 @@ unsigned
 session_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
-	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_types(&x->pool->database->code);
+	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
-
-	bool is_mixed =
-	    l->is_mixed || ((l->shown | l->suspicion) & SCAN_ANY_SETTING) != 0 || (l->risk & STATE_SETTINGS) != 0;
+	/* What a temporary table's defaults run is not noted each time. */
+	bool is_mixed = l->is_mixed || ((l->shown | l->suspicion) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
+			(l->risk & STATE_SETTINGS) != 0;
 
 	if (is_mixed && (l->risk & RISK_TYPES) != 0)
 		more |= STATE_BACKEND;

@@ -61,6 +61,7 @@ session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
 	x->srv->loan.suspicion |= flags;
+	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && session_has_any_startup(x))
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)

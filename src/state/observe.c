@@ -402,7 +402,7 @@ session_bind_of_sequences(struct exchange *x, struct request *m)
 }
 
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
-#define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CREATE)
+#define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CREATE | SCAN_LASTING)
 
 enum statement_step
 session_bind(struct exchange *x, struct request *m)

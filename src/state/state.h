@@ -127,6 +127,7 @@ int session_catch_up(struct exchange *x); /* settings only: the prepared stateme
 unsigned session_risk_of(const struct exchange *x, struct statement *st);
 unsigned session_risk_of_all(const struct exchange *x); /* SQL that is unknown */
 void session_note_run(struct exchange *x, unsigned risk); /* SQL with this risk is about to run */
+unsigned session_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
 /* Returns what of its server's ties matters to this SQL, and to all that the client runs there (of RISK_COMPILED). */
 unsigned session_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk);
 /* The plans on its server may be other ones than it would have made. */

@@ -85,7 +85,6 @@ bool session_is_in_flux(const struct exchange *x);
 void session_note_local_name(struct exchange *x, const char *name);
 
 /* state/compiled.c */
-unsigned session_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
 /* Returns what must be done besides washing these parts, as its loan has RISK_COMPILED: STATE_BACKEND, WASH_... */
 unsigned session_seal_compiled(const struct exchange *x, unsigned parts);
 

@@ -39,6 +39,9 @@ TOKEN = re.compile(r"""(?P<space>\s+|--[^\n\r]*) | (?P<comment>/\*) | (?P<opaque
 FIRST = set("""select insert update delete merge with values table copy fetch move close declare set show lock notify deallocate begin
     start end commit rollback abort savepoint release explain""".split())
 WRITES = {"insert", "update", "delete", "merge", "copy"}
+DDL = re.compile("(create|drop)( (or|replace|temp|temporary|local|global|unlogged|unique|materialized|recursive))* (table|view|index|sequence)\\b")
+MAKERS = {"table", "view", "sequence", "exists", "into", "temp", "temporary"}
+HIDES = 1 << 13
 
 
 def folded(name):
@@ -69,21 +72,26 @@ class Names:
 
     def __init__(self, rows):
         self.rows = list(rows)
-        self.risks, self.types, self.all, self.star = {}, {}, 0, 0
+        self.risks, self.types, self.hiding, self.all, self.star, self.ddl = {}, {}, set(), 0, 0, 0
         for kind, name, value in self.rows:
             if kind == "r":
                 self.risks[name, value.split()[0]] = [int(v) for v in value.split()[1:3]]
             elif kind == "t":
                 self.types[int(name)] = [int(v) for v in value.split()]
             elif kind == "a":
-                self.all, self.star = (int(v) for v in value.split())
+                self.all, self.star, self.ddl = (int(v) for v in value.split())
+            elif kind == "h":
+                self.hiding.add(name)
+        self.all |= HIDES if self.hiding else 0
 
     def risk_of(self, sql, parameters=()):
         tokens = tokens_of(sql)
         words = {text.lower() for kind, text in tokens if kind == "word"}
-        is_write = bool(words & WRITES)
-        if not tokens or tokens[0][1].lower() not in FIRST | {"("} or any(kind == "opaque" for kind, _ in tokens) or \
-                ("into" in words and not is_write):
+        is_ddl = bool(DDL.match(" ".join(text.lower() for _, text in tokens[:6])))
+        is_into = "into" in words and not words & WRITES
+        is_write = is_ddl or bool(words & WRITES)
+        if not tokens or not (is_ddl or tokens[0][1].lower() in FIRST | {"("}) or any(kind == "opaque" for kind, _ in tokens) or \
+                (is_ddl and "execute" in words):
             return self.all
         found = [self.types.get(oid) for oid in parameters]
         for i, (kind, text) in enumerate(tokens):
@@ -93,10 +101,21 @@ class Names:
                     found.append(self.risks.get((folded(text), "f")))
             elif kind == "operator":
                 found += [risk for (name, k), risk in self.risks.items() if k == "o" and name in text]
-        risk = self.star
+        risk = self.star | (self.ddl if is_ddl or is_into else 0) | (self.hides(tokens) if is_into or tokens[0][1].lower() == "create" else 0)
         for always, writing in filter(None, found):
             risk |= always | (writing if is_write else 0)
         return risk | self.all if risk & 255 == 255 else risk      # what makes its own SQL reaches everything
+
+
+    def hides(self, tokens):
+        """What is made under these names: those behind one of MAKERS, with their schema."""
+        texts = [folded(text) if kind in ("word", "quoted") else text for kind, text in tokens]
+        if not self.hiding or "index" in texts[:3]:
+            return 0
+        made = [texts[i + 1] for i, text in enumerate(texts[:-1]) if text in MAKERS and re.match(r"\w|\x7f", texts[i + 1])]
+        made += [texts[i + 2] for i, text in enumerate(texts[:-2]) if text in made and texts[i + 1] == "."]
+        is_temp = {"temp", "temporary"} & set(texts)
+        return HIDES if any(not is_temp or not re.fullmatch("[a-z_][a-z0-9_]*", name) or {name, ""} & self.hiding for name in made) else 0
 
 
 # --- What a statement touches, by PostgreSQL.
@@ -247,7 +266,7 @@ class Maker:
     def random_chain(self, effect, length=3):
         hops, things = [], [self.leaf(effect)]
         while len(hops) < length:
-            fitting = [hop for hop, (kinds, _) in HOPS.items() if things[-1].kind in kinds and hop not in WIDE | {"foreign key's operator"}]
+            fitting = [hop for hop, (kinds, _) in HOPS.items() if things[-1].kind in kinds and hop not in WIDE | {"foreign key's operator", "exclusion constraint"}]
             if not fitting:
                 break
             hops.append(self.random.choice(fitting))

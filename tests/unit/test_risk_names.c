@@ -17,7 +17,9 @@
 #define ODD 128u /* of a name with a space */
 #define CALLED_F 256u /* of the function "over" */
 #define CALLED_X 512u /* of a function whose name is not ASCII */
-#define ALL 0xfffu
+#define DDL 1024u
+#define ALL (0xfffu | RISK_HIDES)
+#define MADE (DDL | RISK_HIDES)
 
 #define LONG_NAME "a23456789_123456789_123456789_123456789_123456789_123456789_123"
 
@@ -36,7 +38,9 @@ names_new(void)
 	risk_names_add(names, RISK_KEYWORD, "like", (struct risk){ N, 0 }, "");
 	risk_names_add(names, RISK_RELATION, RISK_BEYOND_ASCII, (struct risk){ X, 0 }, "");
 	risk_names_add(names, RISK_FUNCTION, RISK_BEYOND_ASCII, (struct risk){ CALLED_X, 0 }, "");
-	risk_names_set_all(names, ALL, 0);
+	risk_names_set_all(names, ALL, 0, DDL);
+	risk_names_add_hiding(names, "users");
+	risk_names_add_hiding(names, "x ");
 	return names;
 }
 
@@ -88,7 +92,7 @@ static const struct {
 	{ "SELECT 1e5t", R },
 	{ "SELECT $1t", R },
 	{ "SELECT $$a$$t", R },
-	{ "SELECT $a$ $$ $a$into u", ALL },
+	{ "SELECT $a$ $$ $a$into u", MADE },
 	{ "SELECT caf\xc3\xa9 FROM u", X | CALLED_X },
 	{ "SELECT \x83|(1)", X | CALLED_X }, /* one letter in SJIS */
 	{ "SELECT \"caf\xc3\xa9\" FROM u", X | CALLED_X },
@@ -99,17 +103,46 @@ static const struct {
 	{ "SELECT \"an odd \"\"name\"", ODD },
 	{ "SELECT \"an odd\"", 0 },
 	{ "SELECT 1; SELECT f(1)", F },
-	{ "SELECT 1; ; DO $$ $$", ALL },
+	{ "SELECT 1; ; DO $$ $$", 0 },
+	{ "DO $$ BEGIN PERFORM f(1); END $$", F },
+	{ "DO $a$ BEGIN INSERT INTO u SELECT a FROM t; END $a$ LANGUAGE plpgsql", R | W },
+	{ "DO LANGUAGE plpgsql $$ DECLARE v int; BEGIN SELECT 1 INTO v; EXCEPTION WHEN others THEN NULL; END $$", 0 },
+	{ "DO LANGUAGE plperl $$ $$", ALL },
+	{ "DO $$ BEGIN EXECUTE 'x'; END $$", ALL },
+	{ "DO $$ BEGIN CREATE TEMP TABLE u (a int); END $$", DDL },
+	{ "DO $$ BEGIN CREATE TEMP TABLE users (a int); END $$", MADE },
+	{ "DO $$ BEGIN IF true THEN CREATE TABLE u (a int); END IF; END $$", MADE },
+	{ "DO $$ BEGIN CREATE TYPE u AS (a int); END $$", ALL },
+	{ "DO $$ BEGIN DO $b$ $b$; END $$", ALL },
+	{ "DO $$ BEGIN PERFORM 'a; END $$", ALL },
+	{ "DO $$ BEGIN PERFORM '$$ || f(1)", ALL },
 	{ "DO 'x'", ALL },
-	{ "CREATE TABLE u (a int)", ALL },
+	{ "CREATE TABLE u (a int)", MADE },
+	{ "CREATE TEMP TABLE u (a int DEFAULT f(1))", DDL | F },
+	{ "CREATE TEMP TABLE u AS SELECT * FROM users, t", DDL | R | W },
+	{ "CREATE LOCAL TEMPORARY TABLE /* a */ IF NOT EXISTS Users (a int)", MADE },
+	{ "CREATE TEMP TABLE pg_temp . \"users\" (a int)", MADE },
+	{ "CREATE TEMP TABLE \"an odd one\" (a int)", MADE },
+	{ "CREATE TEMP TABLE u$ (a int)", MADE },
+	{ "CREATE TEMP TABLE u (a users)", DDL },
+	{ "CREATE OR REPLACE TEMP VIEW users AS SELECT 1", MADE },
+	{ "CREATE TEMP TABLE u AS EXECUTE users", ALL },
+	{ "CREATE UNIQUE INDEX IF NOT EXISTS users ON t (a)", DDL | R | W },
+	{ "CREATE TEMP SEQUENCE users", MADE },
+	{ "CREATE DOMAIN u AS int", ALL },
+	{ "CREATE TEMP TABLE u (a int); CREATE TABLE v (a int)", MADE },
+	{ "DROP TABLE users, t", DDL | R | W },
+	{ "DROP FUNCTION u", ALL },
+	{ "SELECT * INTO TEMP TABLE u FROM users", DDL },
+	{ "SELECT * INTO TEMP users FROM u", MADE },
 	{ "TRUNCATE u", ALL },
 	{ "EXECUTE e", ALL },
 	{ "EXPLAIN ANALYZE EXECUTE e", ALL },
 	{ "EXPLAIN (ANALYZE) CREATE TABLE u AS SELECT 1", ALL },
 	{ "EXPLAIN SELECT f(1)", F },
-	{ "SELECT 1 INTO u", ALL },
-	{ "SELECT (1) AS insert INTO u", ALL },
-	{ "WITH a AS (SELECT 1) SELECT (2) \"merge\" INTO u", ALL },
+	{ "SELECT 1 INTO u", MADE },
+	{ "SELECT (1) AS insert INTO u", MADE },
+	{ "WITH a AS (SELECT 1) SELECT (2) \"merge\" INTO u", MADE },
 	{ "WITH a AS (SELECT 1) INSERT INTO u SELECT 2; INSERT INTO u SELECT 1", 0 },
 	{ "WITH a AS (INSERT INTO u SELECT 1) SELECT 1", 0 },
 	{ "INSERT /* */ INTO u VALUES (1)", 0 },
@@ -143,7 +176,7 @@ Test(risk_names, what_any_sql_has)
 
 	cr_expect(risk_names_are_none(names));
 	cr_expect_eq(risk_names_of_sql(names, "DO ''", 5), 0);
-	risk_names_set_all(names, 1, 2);
+	risk_names_set_all(names, 1, 2, 0);
 	cr_expect_not(risk_names_are_none(names));
 	cr_expect_eq(risk_names_of_sql(names, "SELECT", 6), 2);
 	cr_expect_eq(risk_names_of_sql(names, "DO ''", 5), 3);

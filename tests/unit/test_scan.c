@@ -356,6 +356,27 @@ Test(scan, what_may_ask_a_sequence_for_a_default)
 			     writing[i].want, "%s", writing[i].sql);
 }
 
+Test(scan, what_is_not_said_to_be_temporary)
+{
+	static const struct {
+		const char *sql;
+		uint32_t want;
+	} made[] = { { "CREATE TABLE temp (a int)", SCAN_LASTING },
+		     { "CREATE TEMP TABLE t (a int)", 0 },
+		     { "create /* a */ or replace local temporary view v AS SELECT 1", 0 },
+		     { "CREATE TEMP TABLE t (a int); CREATE INDEX ON t (a)", SCAN_LASTING },
+		     { "CREATE UNLOGGED TABLE t (temp int)", SCAN_LASTING },
+		     { "CREATE \"temp\" TABLE", SCAN_LASTING },
+		     { "CREATE", SCAN_LASTING },
+		     { "CREATE OR", SCAN_LASTING },
+		     { "SELECT 1 INTO TEMP t", 0 } };
+	struct scan s;
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		cr_expect_eq(scan_text(&s, 0, made[i].sql, strlen(made[i].sql)) & SCAN_LASTING, made[i].want, "%s",
+			     made[i].sql);
+}
+
 Test(scan, texts)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -365,9 +386,9 @@ Test(scan, texts)
 		uint32_t flags = scan_text(&s, row->options, row->sql, strlen(row->sql));
 
 		describe(names, sizeof(names), &s);
-		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES),
-			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES), "%s: %#x instead of %#x: %s",
-			     row->rule, flags, row->want, row->sql);
+		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING),
+			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING),
+			     "%s: %#x instead of %#x: %s", row->rule, flags, row->want, row->sql);
 		if (row->want != ALL)
 			cr_expect_str_eq(names, row->names, "%s: %s", row->rule, names);
 	}

@@ -177,6 +177,77 @@ def test_a_temporary_table_that_was_undone_hides_nobody_elses(weir, postgres, vi
     assert other.query("SELECT public.f()") == [["integer"]]
 
 
+ONLY = "DECLARE v {}; BEGIN RETURN pg_typeof(v); END"
+HIDING = {                          # the type of f()'s variable, what A runs, what B runs ahead of f(), what B is told
+    "in two words": ("users.id%TYPE", ["CREATE LOCAL TEMPORARY TABLE IF NOT EXISTS users (id text)"], "", "integer"),
+    "with its schema": ("users.id%TYPE", ['CREATE TEMP TABLE pg_temp . "users" (id text)'], "", "integer"),
+    "in its schema alone": ("users.id%TYPE", ["CREATE TABLE pg_temp.users (id text)"], "", "integer"),
+    "by search_path": ("users.id%TYPE", ["SET search_path = pg_temp, public", "CREATE TABLE users (id text)"], "", "integer"),
+    "by SELECT INTO": ("users.id%TYPE", ["SELECT 'a'::text AS id INTO TEMP users"], "", "integer"),
+    "as a view": ("users.id%TYPE", ["CREATE OR REPLACE TEMP VIEW users AS SELECT 'a'::text AS id"], "", "integer"),
+    "as a domain": ("users", ["CREATE DOMAIN pg_temp.users AS text"], "", "users"),
+    "an array": ("users[]", ["CREATE TEMP TABLE users (id text)"], "", "users[]"),
+    "an array by its own name": ("_users", ["CREATE TEMP TABLE users (id text)"], "", "users[]"),
+    "PostgreSQL's own type": ("date", ["CREATE TEMP TABLE date (id text)"], "", "date"),
+    "a table that is only temporary": ("passing.id%TYPE", ["CREATE TEMP TABLE passing (id text)"], "CREATE TEMP TABLE passing (id int); ", "integer"),
+    "an odd name": ('"one passing".id%TYPE', ['CREATE TEMP TABLE "one passing" (id text)'], 'CREATE TEMP TABLE "one passing" (id int); ', "integer"),
+    "behind a comment": ("passing.id % /* a */ TYPE", ["CREATE TEMP TABLE passing (id text)"], "CREATE TEMP TABLE passing (id int); ", "integer"),
+    "by DO": ("users.id%TYPE", ["DO $$ BEGIN CREATE TEMP TABLE users (id text); END $$"], "", "integer"),
+    "by DO, all of it": ("users.id%TYPE", ["DO $$ BEGIN CREATE TEMP TABLE users (id text) ON COMMIT DROP; PERFORM f(); END $$"], "", "integer"),
+    "by DO in strings": ("users.id%TYPE", ["DO 'BEGIN CREATE TEMP TABLE users (id text); PERFORM f(); DROP TABLE users; END'"], "", "integer"),
+    "by DO and EXECUTE": ("users.id%TYPE", ["DO $$ BEGIN EXECUTE 'CREATE TE' || 'MP TABLE users (id text)'; PERFORM f(); DROP TABLE users; END $$"], "", "integer"),
+    "by DO in DO": ("users.id%TYPE", ["DO $$ BEGIN DO $b$ BEGIN CREATE TEMP TABLE users (id text); PERFORM f(); DROP TABLE users; END $b$; END $$"], "", "integer"),
+    "by DO, a domain": ("users", ["DO $$ BEGIN CREATE DOMAIN pg_temp.users AS text; PERFORM f(); DROP DOMAIN pg_temp.users; END $$"], "", "users"),
+    "by a body": ("users.id%TYPE", ["SELECT hides()"], "", "integer"),
+    "after another temporary table": ("users.id%TYPE", ["CREATE TEMP TABLE harmless (id int)", "DISCARD TEMP", "SELECT hides()"], "", "integer"),
+}
+
+
+@pytest.mark.sweep(keep=6)
+@pytest.mark.parametrize("way", HIDING)
+def test_whatever_hides_a_type_hides_nobody_elses(weir, postgres, victim, way):
+    variable, statements, ahead, told = HIDING[way]
+    postgres.query("CREATE TABLE users (id int); CREATE SEQUENCE s; GRANT ALL ON users TO PUBLIC; SET check_function_bodies = off;" +
+                   FUNCTION.format(ONLY.format(variable)) + """CREATE FUNCTION hides() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
+                   CREATE TEMP TABLE users (id text) ON COMMIT DROP; RETURN public.f(); END $f$""", dbname=victim)
+    other, client = begin(weir, victim)
+    settle(client)
+    client.query("BEGIN")
+    for sql in statements:
+        client.query(sql)
+    client.send(query(CALL))
+    client.read_until("Z")              # a domain that is gone is an error
+    client.query("COMMIT")
+    client.query("DISCARD ALL")
+    assert other.query(ahead + CALL) == [[told]]
+
+
+DAILY = {                           # what costs a wash, and no connection
+    "a temporary table": ["BEGIN", "CREATE TEMP TABLE work (id int) ON COMMIT DROP", "INSERT INTO work SELECT id FROM users", "SELECT plain()", "COMMIT"],
+    "a temporary table, kept": ["CREATE TEMP TABLE work (id int)", "SELECT plain() FROM work", "DROP TABLE work"],
+    "one of a query": ["BEGIN; CREATE TEMP TABLE work ON COMMIT DROP AS SELECT * FROM users", "CREATE INDEX ON work (id)", "SELECT plain()", "COMMIT"],
+    "DO": ["DO $$ BEGIN PERFORM plain(); END $$"],
+    "DO with a temporary table": ["DO $$ BEGIN CREATE TEMP TABLE work (id int) ON COMMIT DROP; PERFORM plain(); END $$"],
+    "dynamic SQL": ["SELECT counted('users')"],
+}
+
+
+@pytest.mark.parametrize("what", DAILY)
+def test_what_applications_do_daily_closes_nothing(weir, postgres, victim, what):
+    dynamic = """CREATE FUNCTION counted(t text) RETURNS bigint LANGUAGE plpgsql AS $f$ DECLARE n bigint; BEGIN
+        EXECUTE 'SELECT count(*) FROM ' || quote_ident(t) INTO n; RETURN n; END $f$"""
+    postgres.query("CREATE TABLE users (id int); CREATE SEQUENCE s; GRANT ALL ON users TO PUBLIC;" + FUNCTION.format(
+        "DECLARE u users%ROWTYPE; v users.id%TYPE; BEGIN SELECT * INTO u FROM users; RETURN v; END").replace("f()", "plain()") + dynamic, dbname=victim)
+    other, client = begin(weir, victim)
+    settle(client)
+    pid = other.query(PID)
+    for _ in range(3):
+        for sql in DAILY[what]:
+            client.query(sql)
+        assert other.query(PID) == pid
+        assert other.query("SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == [["0"]]
+
+
 def test_with_three_servers_each_path_keeps_its_own(weir, postgres, victim):
     postgres.query(SCHEMAS + ONE.format("status"), dbname=victim)
     weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=3, max_overflow=0)
@@ -451,6 +522,20 @@ def test_a_prepared_statement_is_read_as_before(weir, postgres, victim):
     for wire, mine in ((client, "2020-02-01"), (other, "2020-01-02"), (client, "2020-02-01")):
         assert wire.query(CALL) == [[mine]]
         assert ask(wire, run) == [["01"]]
+
+
+@pytest.mark.parametrize("code", ["", DATE])
+def test_a_statement_is_not_shared_behind_do(weir, postgres, victim, code):
+    """Its literals were read under what DO has set."""
+    postgres.query(code or "SELECT 1", dbname=victim)
+    other, client = begin(weir, victim)
+    settle(client)
+    client.query("BEGIN")
+    client.query("DO $$ BEGIN SET LOCAL DateStyle = 'German'; END $$")
+    run = parse("s", "SELECT to_char('01/02/2020'::date, 'MM')") + bind("", "s") + execute() + sync()
+    assert ask(client, run) == [["02"]]
+    client.query("COMMIT")
+    assert ask(other, run) == [["01"]]
 
 
 def test_the_moment_is_ones_own(weir, postgres, victim):

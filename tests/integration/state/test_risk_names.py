@@ -61,7 +61,7 @@ def rows_of(question, part):
 
 
 PARTS = ("settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements", "listen", "sequences", "random_seed", "backend",
-         "remote_sessions", "context", "immutable_functions", "compiled_types")
+         "remote_sessions", "context", "immutable_functions", "compiled_types", "hidden_types")
 
 
 def parts_of(text):
@@ -124,11 +124,11 @@ def test_the_console_says_which_names_are_risky_and_why(weir, postgres):
         assert (row["kind"], row["state"]) == ("relation or type", "none") and "settings" in row["in_writes"]
         assert row["because"] == "table public.orders <- trigger audit on public.orders <- function public.audit_row() <- EXECUTE"
         told = {sql: [(row["name"], row["kind"], "settings" in row["state"]) for row in weir.console(f"SHOW DATABASE_CODE FOR '{sql}'")]
-                for sql in ("SELECT * FROM orders", "INSERT INTO public.orders VALUES (1)", "SELECT audit_row()", "SELECT 1", "DO $$ BEGIN END $$")}
+                for sql in ("SELECT * FROM orders", "INSERT INTO public.orders VALUES (1)", "SELECT audit_row()", "SELECT 1", "CREATE TYPE x")}
         assert told == {"SELECT * FROM orders": [("", "this SQL", False)], "SELECT 1": [("", "this SQL", False)],
                         "INSERT INTO public.orders VALUES (1)": [("orders", "relation or type", True), ("", "this SQL", True)],
                         "SELECT audit_row()": [("audit_row", "function", True), ("", "this SQL", True)],
-                        "DO $$ BEGIN END $$": [("", "opaque SQL", True)]}
+                        "CREATE TYPE x": [("", "opaque SQL", True)]}
 
 
 # Rows that need what no test can make here; see EXPECTED and WIDE.
