@@ -36,8 +36,7 @@ console_stats_free(struct console_stats *s)
 
 	if (s == NULL)
 		return;
-	HASH_ITER(hh, s->table, m, next)
-	{
+	HASH_ITER(hh, s->table, m, next) {
 		HASH_DELETE(hh, s->table, m);
 		free(m);
 	}
@@ -128,8 +127,7 @@ forget_unseen(struct console_stats *s)
 {
 	struct minute *m, *next;
 
-	HASH_ITER(hh, s->table, m, next)
-	{
+	HASH_ITER(hh, s->table, m, next) {
 		if (!m->is_seen) {
 			HASH_DELETE(hh, s->table, m);
 			free(m);

@@ -49,8 +49,7 @@ sums_free(struct sums *sums)
 {
 	struct sum *s, *next;
 
-	HASH_ITER(hh, sums->table, s, next)
-	{
+	HASH_ITER(hh, sums->table, s, next) {
 		HASH_DELETE(hh, sums->table, s);
 		free(s);
 	}
@@ -277,10 +276,10 @@ fill_users(const struct show_env *env, struct rows *rows)
 	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->user), e);
 	TAILQ_FOREACH(c, &env->clients->clients, all)
-	if (exchange_is_ready(&c->x))
-		add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
+		if (exchange_is_ready(&c->x))
+			add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)
-	add_user(env, rows, s);
+		add_user(env, rows, s);
 	sums_free(&sums);
 }
 

@@ -76,8 +76,8 @@ find_client(const struct show_env *env, const char *address, uint32_t pid)
 
 	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
-	if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
-		return srv->borrower;
+			if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
+				return srv->borrower;
 	return NULL;
 }
 
@@ -197,8 +197,8 @@ show_holdings(const struct show_env *env)
 
 	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
-	if (show_is_held(srv))
-		list[n++] = (struct holding){ .pool = e, .srv = srv };
+			if (show_is_held(srv))
+				list[n++] = (struct holding){ .pool = e, .srv = srv };
 	qsort(list, n, sizeof(*list), by_age);
 	for (size_t i = 0; i < n; i++)
 		find_root(env, list, &list[i]);

@@ -33,8 +33,7 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	const struct client *c;
 
 	*used = *login = 0;
-	TAILQ_FOREACH(c, &env->clients->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients->clients, all) {
 		if (client_state_is_login((enum client_state)c->x.state))
 			++*login;
 		else if (c->x.state != CL_CANCEL)

@@ -22,8 +22,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients->clients, all) {
 		struct pin_row row = { .client_id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 

@@ -26,8 +26,7 @@ count_servers(const struct pool *e, struct pool_row *row)
 {
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &e->servers, all)
-	{
+	TAILQ_FOREACH(srv, &e->servers, all) {
 		if (srv->state == SV_LENT)
 			row->sv_active++;
 		else if (srv->cancel != NULL)
@@ -142,8 +141,7 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients->clients, all) {
 		struct waiter_row row = { .id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
 		const char *sql;

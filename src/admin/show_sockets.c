@@ -246,8 +246,7 @@ fill_clients(const struct show_env *env, struct rows *rows)
 	struct socket_row row;
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients->clients, all) {
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
@@ -260,8 +259,7 @@ fill_servers(const struct show_env *env, struct rows *rows)
 	const struct server *srv;
 
 	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
-		TAILQ_FOREACH(srv, &e->servers, all)
-		{
+		TAILQ_FOREACH(srv, &e->servers, all) {
 			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
 		}
@@ -283,16 +281,14 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 	const struct server *srv;
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients->clients, all) {
 		if (c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
 	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
-		TAILQ_FOREACH(srv, &e->servers, all)
-		{
+		TAILQ_FOREACH(srv, &e->servers, all) {
 			if (srv->state != SV_LENT)
 				continue;
 			borrowed_row(env, e, srv, &row);

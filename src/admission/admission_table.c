@@ -44,8 +44,7 @@ admission_table_free(struct admission_table *t)
 
 	if (t == NULL)
 		return;
-	HASH_ITER(hh, t->boxes, box, next)
-	{
+	HASH_ITER(hh, t->boxes, box, next) {
 		HASH_DELETE(hh, t->boxes, box);
 		free(box);
 	}

@@ -178,8 +178,7 @@ users_each(const struct users *users, void (*row)(const char *name, void *arg), 
 
 	if (users == NULL)
 		return;
-	HASH_ITER(hh, users->table, u, next)
-	{
+	HASH_ITER(hh, users->table, u, next) {
 		row(u->name, arg);
 	}
 }
@@ -223,8 +222,7 @@ count_secrets(struct users *users)
 {
 	struct user *u, *next;
 
-	HASH_ITER(hh, users->table, u, next)
-	{
+	HASH_ITER(hh, users->table, u, next) {
 		users->secret_count += u->kind != SECRET_NONE;
 		users->scram_count += u->kind == SECRET_SCRAM;
 	}

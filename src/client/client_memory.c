@@ -27,12 +27,12 @@ clients_read_again(struct client_env *env)
 		return;
 	env->starved_count = 0;
 	TAILQ_FOREACH(c, &env->clients, all)
-	if (c->is_starved) {
-		c->is_starved = false;
-		/* Others that stopped it will switch it on. */
-		if (!c->x.is_stalled && !client_state_waits((enum client_state)c->x.state))
-			stream_set_reading(&c->x.stream, true);
-	}
+		if (c->is_starved) {
+			c->is_starved = false;
+			/* Others that stopped it will switch it on. */
+			if (!c->x.is_stalled && !client_state_waits((enum client_state)c->x.state))
+				stream_set_reading(&c->x.stream, true);
+		}
 }
 
 static size_t
@@ -52,10 +52,10 @@ clients_relieve(struct client_env *env)
 	struct fail why;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-	if (taken_by(c) > taken) {
-		largest = c;
-		taken = taken_by(c);
-	}
+		if (taken_by(c) > taken) {
+			largest = c;
+			taken = taken_by(c);
+		}
 	if (largest == NULL)
 		return 0;
 	fail_set(&why, "53200", "out of memory: this client took up most of it (%zu kB)", taken >> 10);

@@ -144,8 +144,7 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	struct server *srv;
 	size_t count = 0;
 
-	TAILQ_FOREACH(srv, &e->servers, all)
-	{
+	TAILQ_FOREACH(srv, &e->servers, all) {
 		struct client *c = srv->borrower;
 
 		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&

@@ -55,8 +55,7 @@ count_holders(const struct pool *pool)
 	struct holders h = { 0 };
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &pool->servers, all)
-	{
+	TAILQ_FOREACH(srv, &pool->servers, all) {
 		if (srv->borrower == NULL)
 			continue;
 		if (srv->ledger.count > 0)
@@ -266,8 +265,7 @@ watch_use(struct pool *pool, uint64_t now_us)
 					.waits = pool->counters.waits,
 					.timeouts = pool->counters.pool_timeouts };
 	}
-	TAILQ_FOREACH(srv, &pool->servers, all)
-	{
+	TAILQ_FOREACH(srv, &pool->servers, all) {
 		if (srv->borrower == NULL)
 			continue;
 		in_use++;
@@ -287,5 +285,5 @@ clients_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now
 	watch_timeouts(env, pool, now_us);
 	watch_use(pool, now_us);
 	TAILQ_FOREACH(srv, &pool->servers, all)
-	watch_transactions(env, srv, now_us);
+		watch_transactions(env, srv, now_us);
 }

@@ -48,8 +48,7 @@ clients_suspend(struct client_env *env, bool on)
 	struct client *c;
 
 	env->x.is_suspended = on;
-	TAILQ_FOREACH(c, &env->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients, all) {
 		if (c->x.is_crossing || (on && !exchange_is_ready(&c->x)))
 			continue;
 		stream_suspend(&c->x.stream, on);
@@ -59,7 +58,7 @@ clients_suspend(struct client_env *env, bool on)
 	/* Some may have lost their clients meanwhile. */
 	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
-	stream_suspend(&srv->stream, false);
+			stream_suspend(&srv->stream, false);
 }
 
 void
@@ -67,8 +66,7 @@ clients_configured(struct client_env *env, uint64_t now_us)
 {
 	struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients, all)
-	{
+	TAILQ_FOREACH(c, &env->clients, all) {
 		if (c->x.pool != NULL)
 			c->x.settings = pool_settings(c->x.pool, exchange_user(&c->x), now_us);
 	}
@@ -80,9 +78,9 @@ clients_are_flushed(const struct client_env *env)
 	const struct client *c;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-	if (exchange_is_ready(&c->x) &&
-	    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
-		return false;
+		if (exchange_is_ready(&c->x) &&
+		    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
+			return false;
 	return true;
 }
 
@@ -93,7 +91,7 @@ clients_in_console(const struct client_env *env)
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-	n += c->x.state == CL_CONSOLE;
+		n += c->x.state == CL_CONSOLE;
 	return n;
 }
 
@@ -103,7 +101,7 @@ client_find_id(struct client_env *env, uint64_t id)
 	struct client *c;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-	if (c->x.ticket.id == id)
-		return c;
+		if (c->x.ticket.id == id)
+			return c;
 	return NULL;
 }

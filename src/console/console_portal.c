@@ -19,8 +19,8 @@ portal_find(const struct portals *p, const char *name)
 	struct portal *portal;
 
 	TAILQ_FOREACH(portal, &p->list, all)
-	if (strcmp(portal->name, name) == 0)
-		return portal;
+		if (strcmp(portal->name, name) == 0)
+			return portal;
 	return NULL;
 }
 
@@ -74,7 +74,7 @@ portal_room(const struct portals *p)
 	size_t used = 0;
 
 	TAILQ_FOREACH(portal, &p->list, all)
-	used += portal->rows.cap;
+		used += portal->rows.cap;
 	return used < PORTAL_ROWS_MAX ? PORTAL_ROWS_MAX - used : 0;
 }
 

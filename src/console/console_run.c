@@ -192,8 +192,8 @@ has_closing(const struct pool_set *pools, const char *database)
 		if (database != NULL && strcmp(e->database->name, database) != 0)
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
-		if (srv->conn != NULL && (srv->conn->is_recycle_due || srv->conn->state == PC_CLOSING))
-			return true;
+			if (srv->conn != NULL && (srv->conn->is_recycle_due || srv->conn->state == PC_CLOSING))
+				return true;
 	}
 	return false;
 }

@@ -129,8 +129,8 @@ blocking_ask(struct blocking *b, uint64_t now_us)
 	b->ended_us = now_us;
 	for (const struct pool *e = pool_set_first(b->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
-	if (is_busy(srv) && !has_question(b, srv->address))
-		open_question(b, e, srv, now_us);
+			if (is_busy(srv) && !has_question(b, srv->address))
+				open_question(b, e, srv, now_us);
 	return b->open_count > 0;
 }
 
@@ -165,8 +165,8 @@ choose_servers(struct question *q, const char *address)
 
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
-	if (q->count < BLOCKING_SERVERS_MAX && is_busy(srv) && strcmp(srv->address, address) == 0)
-		q->servers[q->count++] = (struct blocked){ .server_id = srv->id, .pid = srv->pid };
+			if (q->count < BLOCKING_SERVERS_MAX && is_busy(srv) && strcmp(srv->address, address) == 0)
+				q->servers[q->count++] = (struct blocked){ .server_id = srv->id, .pid = srv->pid };
 }
 
 static void

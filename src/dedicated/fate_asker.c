@@ -113,8 +113,7 @@ find_due(const struct fate_asker *a, uint64_t *next_us)
 {
 	struct fate_question *q;
 
-	TAILQ_FOREACH(q, &a->questions, line)
-	{
+	TAILQ_FOREACH(q, &a->questions, line) {
 		if (q->next_us <= now_of(a))
 			return q;
 		if (q->next_us < *next_us)
@@ -130,8 +129,8 @@ next_deadline(const struct fate_asker *a)
 	uint64_t next_us = UINT64_MAX;
 
 	TAILQ_FOREACH(q, &a->questions, line)
-	if (q->deadline_us < next_us)
-		next_us = q->deadline_us;
+		if (q->deadline_us < next_us)
+			next_us = q->deadline_us;
 	return next_us;
 }
 

@@ -58,7 +58,7 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to, uint8
 	struct notify_subscriber *subscriber;
 
 	TAILQ_FOREACH(subscriber, from, wait)
-	subscriber->waits = waits;
+		subscriber->waits = waits;
 	TAILQ_CONCAT(to, from, wait);
 }
 

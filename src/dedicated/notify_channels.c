@@ -106,10 +106,10 @@ prefer_anew(struct notify_channel *ch)
 	ch->is_of_few = false;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		TAILQ_FOREACH(m, lists[i], link)
-	if (has_few(m)) {
-		ch->is_of_few = true;
-		return;
-	}
+			if (has_few(m)) {
+				ch->is_of_few = true;
+				return;
+			}
 }
 
 /*
@@ -234,8 +234,7 @@ with_sender(struct notify_listener *listener, const uint8_t *message, size_t len
 	uint32_t pid = wire_u32(message + FRAME_HEAD_LEN);
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &listener->pool->servers, all)
-	{
+	TAILQ_FOREACH(srv, &listener->pool->servers, all) {
 		if (srv->loan.notify_listener != listener || srv->pid != pid)
 			continue;
 		listener->rewritten.len = 0;
@@ -257,8 +256,7 @@ notify_listener_notified(struct notify_listener *listener, const char *name, con
 	if (ch == NULL)
 		return;
 	message = with_sender(listener, message, len);
-	TAILQ_FOREACH(m, &ch->told, link)
-	{
+	TAILQ_FOREACH(m, &ch->told, link) {
 		m->subscriber->ops->notified(m, message, len);
 		notify_set_dirty(m->subscriber, true);
 		listener->pool->counters.notifications++;
@@ -277,7 +275,7 @@ notify_listener_up(struct notify_listener *listener)
 		make_due(listener, ch);
 	}
 	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
-	has_gap = has_gap || subscriber->has_gap;
+		has_gap = has_gap || subscriber->has_gap;
 	listener->is_gap_over_due = has_gap;
 	notify_conn_send_due(listener);
 	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
@@ -291,8 +289,7 @@ notify_listener_down(struct notify_listener *listener)
 	struct notify_channel *ch, *next;
 	struct notify_subscription *m;
 
-	HASH_ITER(hh, listener->table, ch, next)
-	{
+	HASH_ITER(hh, listener->table, ch, next) {
 		leave_line(listener, ch);
 		if (channel_is_idle(ch)) {
 			notify_channel_free(listener, ch);
@@ -302,7 +299,7 @@ notify_listener_down(struct notify_listener *listener)
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
 			move(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
 		TAILQ_FOREACH(m, &ch->told, link)
-		m->subscriber->has_gap = true;
+			m->subscriber->has_gap = true;
 	}
 	notify_end_catching(listener);
 	listener->is_delivery_due =
@@ -390,8 +387,7 @@ gap_over(struct notify_listener *listener)
 {
 	struct notify_subscriber *subscriber;
 
-	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
-	{
+	TAILQ_FOREACH(subscriber, &listener->subscribers, all) {
 		if (!subscriber->has_gap)
 			continue;
 		subscriber->has_gap = false;
@@ -527,8 +523,7 @@ notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us)
 {
 	struct notify_channel *ch, *next;
 
-	HASH_ITER(hh, listener->table, ch, next)
-	{
+	HASH_ITER(hh, listener->table, ch, next) {
 		if (!channel_is_idle(ch) || ch->is_asked || ch->is_leaving ||
 		    now_us - ch->idle_since_us < CHANNEL_LINGER_US)
 			continue;

@@ -73,8 +73,7 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 		break;
 	case NC_LISTEN:
 	case NC_UNLISTEN:
-		TAILQ_FOREACH(ch, channels, due)
-		{
+		TAILQ_FOREACH(ch, channels, due) {
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
 			listen_text_quote(&sql, ch->name);
 		}

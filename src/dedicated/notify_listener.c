@@ -249,7 +249,7 @@ notify_listeners_count(const struct pool *pool, struct notify_counts *out)
 	for (const struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		out->connections += listener->conn.srv != NULL;
 		TAILQ_FOREACH(subscriber, &listener->subscribers, all)
-		out->subscribers += subscriber->subscriptions > 0;
+			out->subscribers += subscriber->subscriptions > 0;
 		out->channels += HASH_COUNT(listener->table);
 	}
 }

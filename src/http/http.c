@@ -211,8 +211,7 @@ is_awaited(const struct http *h)
 {
 	const struct http_conn *c;
 
-	TAILQ_FOREACH(c, &h->conns.list, link)
-	{
+	TAILQ_FOREACH(c, &h->conns.list, link) {
 		if (c->state == HTTP_CONN_WAITING)
 			return true;
 	}

@@ -61,8 +61,7 @@ close_oldest(struct http_conns *all)
 {
 	struct http_conn *c, *oldest = NULL;
 
-	TAILQ_FOREACH(c, &all->list, link)
-	{
+	TAILQ_FOREACH(c, &all->list, link) {
 		if (c->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(c, oldest)))
 			oldest = c;
 	}
@@ -150,8 +149,7 @@ http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t w
 	const struct evhttp_connection *evcon = evhttp_request_get_connection(request);
 	struct http_conn *c;
 
-	TAILQ_FOREACH(c, &all->list, link)
-	{
+	TAILQ_FOREACH(c, &all->list, link) {
 		if (c->evcon != evcon)
 			continue;
 		c->request = request;

@@ -161,8 +161,8 @@ find_portal(const struct client_listen *l, const char *name)
 	struct listen_portal *p;
 
 	TAILQ_FOREACH(p, &l->portals, link)
-	if (strcmp(p->name, name) == 0)
-		return p;
+		if (strcmp(p->name, name) == 0)
+			return p;
 	return NULL;
 }
 

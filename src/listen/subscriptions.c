@@ -223,8 +223,7 @@ listen_commit(struct exchange *x)
 		return;
 	l->has_pending_change = false;
 	l->is_swept = false; /* those that are settled now leave the list */
-	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-	{
+	TAILQ_FOREACH(m, &l->unsettled, unsettled) {
 		uint8_t pending_change = m->pending_change;
 
 		m->pending_change = KNOWN_NOT;
@@ -249,7 +248,7 @@ listen_roll_back(struct client_listen *l)
 	l->has_pending_change = false;
 	l->is_early_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-	m->pending_change = KNOWN_NOT;
+		m->pending_change = KNOWN_NOT;
 	listen_settle_early(l);
 }
 

@@ -44,8 +44,7 @@ auth_queries_free(struct auth_queries *all)
 
 	if (all == NULL)
 		return;
-	HASH_ITER(hh, all->lookups, lookup, next)
-	{
+	HASH_ITER(hh, all->lookups, lookup, next) {
 		if (lookup->conn != NULL)
 			auth_conn_give_up(lookup->conn);
 		else
@@ -381,8 +380,8 @@ auth_queries_step_aside(struct auth_queries *all, const char *database)
 	struct auth_source *source;
 
 	TAILQ_FOREACH(source, &all->sources, list)
-	if (strcmp(source->target->database, database) == 0)
-		auth_conns_close_idle(source);
+		if (strcmp(source->target->database, database) == 0)
+			auth_conns_close_idle(source);
 }
 
 /* --- time --- */
@@ -396,8 +395,7 @@ end_late(struct auth_queries *all, uint64_t now_us)
 	fail_set(&late, "08006", "there was no answer in time");
 	fail_set(&none, "53300", "there was no connection for it in time; see max_server_connections");
 	/* Ending a lookup runs callbacks of clients that wait for it alone; they can't free next. */
-	HASH_ITER(hh, all->lookups, lookup, next)
-	{
+	HASH_ITER(hh, all->lookups, lookup, next) {
 		struct auth_conn *conn = lookup->conn;
 
 		if (lookup->deadline_us > now_us)
@@ -419,7 +417,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 
 	end_late(all, now_us);
 	TAILQ_FOREACH(source, &all->sources, list)
-	auth_conns_tick(source, now_us);
+		auth_conns_tick(source, now_us);
 	auth_sources_collect(all);
 	if (now_us - all->swept_us >= SWEEP_US) {
 		auth_cache_sweep(all->cache, now_us);

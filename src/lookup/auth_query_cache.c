@@ -132,8 +132,8 @@ auth_cache_expire(struct auth_cache *cache, uint64_t now_us)
 	struct entry *e;
 
 	TAILQ_FOREACH(e, &cache->used, used)
-	if (e->kept.expires_us > now_us)
-		e->kept.expires_us = now_us;
+		if (e->kept.expires_us > now_us)
+			e->kept.expires_us = now_us;
 }
 
 void

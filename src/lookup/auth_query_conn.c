@@ -83,11 +83,11 @@ has_room(struct auth_queries *all)
 	if (all->conn_count < AUTH_ALL_CONNS_MAX)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
-	TAILQ_FOREACH(conn, &source->conns, list)
-	if (conn->is_up && conn->lookup == NULL) {
-		close_conn(conn);
-		return true;
-	}
+		TAILQ_FOREACH(conn, &source->conns, list)
+			if (conn->is_up && conn->lookup == NULL) {
+				close_conn(conn);
+				return true;
+			}
 	return false;
 }
 
@@ -205,8 +205,8 @@ find_free(const struct auth_source *source)
 	struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-	if (conn->is_up && conn->lookup == NULL)
-		return conn;
+		if (conn->is_up && conn->lookup == NULL)
+			return conn;
 	return NULL;
 }
 
@@ -217,7 +217,7 @@ count_opening(const struct auth_source *source)
 	uint32_t count = 0;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-	count += !conn->is_up;
+		count += !conn->is_up;
 	return count;
 }
 
@@ -228,8 +228,8 @@ count_waiting(const struct auth_source *source)
 	uint32_t count = 0;
 
 	TAILQ_FOREACH(lookup, &source->waiting, line)
-	if (++count == AUTH_CONNS_MAX)
-		break;
+		if (++count == AUTH_CONNS_MAX)
+			break;
 	return count;
 }
 
@@ -355,8 +355,8 @@ is_any_up(const struct auth_source *source)
 	const struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-	if (conn->is_up)
-		return true;
+		if (conn->is_up)
+			return true;
 	return false;
 }
 

@@ -221,10 +221,10 @@ forget_routes(struct auth_queries *all, const struct auth_source *to)
 	struct auth_route *route, *next;
 
 	HASH_ITER(hh, all->routes, route, next)
-	if (to == NULL || route->source == to) {
-		HASH_DELETE(hh, all->routes, route);
-		free(route);
-	}
+		if (to == NULL || route->source == to) {
+			HASH_DELETE(hh, all->routes, route);
+			free(route);
+		}
 }
 
 static void
@@ -251,8 +251,9 @@ make_room(struct auth_queries *all)
 	if (all->source_count < SOURCES_MAX)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
-	if (source_is_idle(source) && !source->is_retired && (oldest == NULL || source->used_us < oldest->used_us))
-		oldest = source;
+		if (source_is_idle(source) && !source->is_retired &&
+		    (oldest == NULL || source->used_us < oldest->used_us))
+			oldest = source;
 	if (oldest == NULL)
 		return false;
 	forget_routes(all, oldest);
@@ -281,11 +282,11 @@ source_intern(struct auth_queries *all, struct auth_source *made, struct fail *w
 	struct auth_source *source;
 
 	TAILQ_FOREACH(source, &all->sources, list)
-	if (source_is_same(source, made)) {
-		renew(source, made);
-		source_free(made);
-		return source;
-	}
+		if (source_is_same(source, made)) {
+			renew(source, made);
+			source_free(made);
+			return source;
+		}
 	if (!make_room(all)) {
 		fail_set(why, "53300", "too many databases have users looked up at the same time");
 		source_free(made);
@@ -344,9 +345,8 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 
 	all->routes = NULL;
 	TAILQ_FOREACH(source, &all->sources, list)
-	source->used_us = 0;
-	HASH_ITER(hh, old, route, next)
-	{
+		source->used_us = 0;
+	HASH_ITER(hh, old, route, next) {
 		struct scope_settings s;
 
 		if (auth_settings_of(all, route->database, &s))
@@ -354,8 +354,7 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 		HASH_DELETE(hh, old, route);
 		free(route);
 	}
-	TAILQ_FOREACH(source, &all->sources, list)
-	{
+	TAILQ_FOREACH(source, &all->sources, list) {
 		source->retry_us = 0; /* what was wrong may have been repaired */
 		source->failures = 0;
 		if (source->used_us == 0 && !source->is_retired)

@@ -86,8 +86,7 @@ verifier_cache_clear(struct verifier_cache *cache)
 {
 	struct kept *k, *next;
 
-	HASH_ITER(hh, cache->table, k, next)
-	{
+	HASH_ITER(hh, cache->table, k, next) {
 		remove_kept(cache, k);
 	}
 }

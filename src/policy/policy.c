@@ -92,9 +92,9 @@ policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us)
 	if (p->circuit.circuit == c)
 		return;
 	TAILQ_FOREACH(conn, &p->in[PC_OPENING], link)
-	policy_end_trial(p, conn, now_us);
+		policy_end_trial(p, conn, now_us);
 	TAILQ_FOREACH(conn, &p->in[PC_CLOSING], link)
-	policy_end_trial(p, conn, now_us);
+		policy_end_trial(p, conn, now_us);
 	circuit_leave(&p->circuit);
 	circuit_join(c, &p->circuit, p);
 	policy_reinforce(p, now_us);
@@ -595,8 +595,8 @@ policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t
 	if (!conn->is_washed)
 		return;
 	TAILQ_FOREACH(t, &p->line, link)
-	if (asked_us != 0)
-		t->connect_us += now_us - later_of(asked_us, t->since_us);
+		if (asked_us != 0)
+			t->connect_us += now_us - later_of(asked_us, t->since_us);
 	end_washing(p, conn);
 	policy_reinforce(p, now_us);
 }

@@ -277,8 +277,7 @@ missing_count(const struct policy_budget *b, const struct budget_member *except)
 
 	if (b->limit == 0)
 		return 0;
-	TAILQ_FOREACH(m, &b->hungry, hungry_link)
-	{
+	TAILQ_FOREACH(m, &b->hungry, hungry_link) {
 		uint32_t share = fair_share(m);
 
 		if (m == except || live_count(m) >= share)
@@ -356,8 +355,7 @@ budget_allows(const struct budget_member *m, uint64_t now_us)
 	if (!has_free_place(b))
 		return false;
 	end_rests(b, now_us); /* who is in use decides what is reserved */
-	TAILQ_FOREACH(h, &b->hungry, hungry_link)
-	{
+	TAILQ_FOREACH(h, &b->hungry, hungry_link) {
 		if (h != m)
 			before += places_before(h, m);
 	}
@@ -382,8 +380,7 @@ is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 	uint64_t since_us = waiting_since(m);
 	const struct budget_member *h;
 
-	TAILQ_FOREACH(h, &b->hungry, hungry_link)
-	{
+	TAILQ_FOREACH(h, &b->hungry, hungry_link) {
 		if (h == m)
 			continue;
 		if (live_count(h) < own_count(h) || (live_count(h) == 0 && waiting_since(h) < since_us))
@@ -424,8 +421,7 @@ find_idlest(const struct policy_budget *b, bool is_any, uint64_t now_us)
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
-	TAILQ_FOREACH(m, &b->members, link)
-	{
+	TAILQ_FOREACH(m, &b->members, link) {
 		uint32_t kept = is_any ? 0 : keeps(m, now_us);
 		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
 		uint32_t idle = m->pool == NULL ? 0 : policy_idle_count(m->pool);
@@ -478,8 +474,7 @@ budget_due(const struct budget_member *m, uint64_t now_us)
 
 	if (m->budget == NULL || m->short_count == 0)
 		return due_us;
-	TAILQ_FOREACH(r, &m->budget->resting, rest_link)
-	{
+	TAILQ_FOREACH(r, &m->budget->resting, rest_link) {
 		if (r->rest_end_us > now_us && r->rest_end_us < due_us)
 			due_us = r->rest_end_us;
 		if (r->turn_end_us > now_us && r->turn_end_us < due_us)
@@ -495,8 +490,7 @@ wake_best(struct policy_budget *b, uint64_t now_us)
 
 	if (!has_free_place(b))
 		return;
-	TAILQ_FOREACH(m, &b->hungry, hungry_link)
-	{
+	TAILQ_FOREACH(m, &b->hungry, hungry_link) {
 		if (has_better_claim(m, best))
 			best = m;
 	}

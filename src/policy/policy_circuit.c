@@ -86,8 +86,8 @@ wake_others(const struct circuit_member *m, uint64_t now_us)
 	struct circuit_member *other;
 
 	TAILQ_FOREACH(other, &m->circuit->members, link)
-	if (other != m && policy_has_waiters(other->pool))
-		policy_stir(other->pool, now_us);
+		if (other != m && policy_has_waiters(other->pool))
+			policy_stir(other->pool, now_us);
 }
 
 void
@@ -111,8 +111,8 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 	c->news.failed_count = 0;
 	c->news.round++;
 	TAILQ_FOREACH(other, &c->members, link)
-	if (other != m)
-		policy_stir(other->pool, now_us); /* it may be in an outage, too */
+		if (other != m)
+			policy_stir(other->pool, now_us); /* it may be in an outage, too */
 }
 
 /* CF_OTHER may be anything, such as a password_command that has failed. */

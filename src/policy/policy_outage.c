@@ -66,8 +66,7 @@ count_patient(const struct policy *p)
 	const struct policy_ticket *t;
 	uint32_t count = 0;
 
-	TAILQ_FOREACH(t, &p->line, link)
-	{
+	TAILQ_FOREACH(t, &p->line, link) {
 		if (!policy_is_patient(p, t))
 			break;
 		count++;

@@ -134,8 +134,7 @@ policy_place(const struct policy *p, const struct policy_ticket *t)
 	const struct policy_ticket *ahead;
 	uint32_t place = 1;
 
-	TAILQ_FOREACH(ahead, &p->line, link)
-	{
+	TAILQ_FOREACH(ahead, &p->line, link) {
 		if (ahead == t)
 			break;
 		place++;

@@ -40,8 +40,7 @@ first_young(const struct policy *p, uint64_t now_us, uint32_t *old_count)
 	const struct policy_ticket *t;
 
 	*old_count = 0;
-	TAILQ_FOREACH(t, &p->line, link)
-	{
+	TAILQ_FOREACH(t, &p->line, link) {
 		if (now_us < later(t->since_us, p->settings.overflow_delay_us))
 			return t;
 		++*old_count;
@@ -245,8 +244,7 @@ find_to_ping(struct policy *p, bool is_any)
 	const struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	struct policy_conn *conn;
 
-	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link)
-	{
+	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link) {
 		if ((is_any || conn->epoch >= p->distrust_epoch) && policy_suits(p, conn, t))
 			return conn;
 	}

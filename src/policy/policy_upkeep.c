@@ -189,8 +189,8 @@ set_recycle_times(struct policy *p)
 	struct policy_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->all, all)
-	if (conn->state != PC_OPENING && conn->state != PC_CLOSING)
-		policy_set_recycle_time(p, conn);
+		if (conn->state != PC_OPENING && conn->state != PC_CLOSING)
+			policy_set_recycle_time(p, conn);
 }
 
 static void
@@ -261,8 +261,8 @@ policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
 
 	p->close_reason = why;
 	TAILQ_FOREACH(conn, &p->all, all)
-	if (conn->state == PC_LENT)
-		conn->is_recycle_due = true;
+		if (conn->state == PC_LENT)
+			conn->is_recycle_due = true;
 	if (why == RR_RELOAD)
 		policy_forget_failures(p); /* there may be another server there now */
 	else

@@ -42,8 +42,7 @@ pool_backends_fini(struct pool_backends *all)
 {
 	struct backend_box *box, *next;
 
-	HASH_ITER(hh, all->table, box, next)
-	{
+	HASH_ITER(hh, all->table, box, next) {
 		HASH_DELETE(hh, all->table, box);
 		free(box);
 	}

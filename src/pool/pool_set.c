@@ -237,8 +237,8 @@ expire_resets(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-		if (is_reset_late(srv, now_us) && count < LATE_AT_ONCE)
-			late[count++] = srv;
+			if (is_reset_late(srv, now_us) && count < LATE_AT_ONCE)
+				late[count++] = srv;
 		for (size_t i = 0; i < count; i++)
 			if (is_reset_late(late[i], now_us))
 				server_fail(late[i], &why);
@@ -258,8 +258,8 @@ help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 	struct server *srv;
 
 	TAILQ_FOREACH(srv, &pool->servers, all) /* new ones are appended */
-	if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
-		policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
+		if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
+			policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
 /* Clients choose the names under [database *]: PostgreSQL may have no such database, and no connection was ever made.
@@ -389,8 +389,8 @@ pool_set_is_quiet(const struct pool_set *set, const char *database)
 		if (!concerns(e, database))
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
-		if ((srv->state == SV_LENT && srv->target->replication == NULL) || srv->state == SV_RESET)
-			return false;
+			if ((srv->state == SV_LENT && srv->target->replication == NULL) || srv->state == SV_RESET)
+				return false;
 	}
 	return true;
 }

@@ -27,8 +27,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 	p->servers[SERVERS_LOGIN] += n.opening;
 	p->servers[SERVERS_PING] += n.pinging;
 	p->servers[SERVERS_CLOSING] += n.closing;
-	TAILQ_FOREACH(srv, &e->servers, all)
-	{
+	TAILQ_FOREACH(srv, &e->servers, all) {
 		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry_cap;
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
@@ -141,8 +140,7 @@ take_clients(struct weir *w, struct snapshot *s)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &w->clients.clients, all)
-	{
+	TAILQ_FOREACH(c, &w->clients.clients, all) {
 		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
 		if (c->x.pool == NULL)
 			continue;
@@ -203,7 +201,7 @@ take_databases(struct weir *w, struct snapshot *s)
 		struct server *srv;
 
 		TAILQ_FOREACH(srv, &e->servers, all)
-		s->databases[e->database->index].prepared_server += srv->statements.count;
+			s->databases[e->database->index].prepared_server += srv->statements.count;
 	}
 	return 0;
 }

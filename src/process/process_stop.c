@@ -18,8 +18,8 @@ has_clients(const struct weir *w, bool is_waiting)
 	const struct client *c;
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
-	if (is_waiting ? c->x.ticket.is_waiting : c->x.state != CL_CONSOLE)
-		return true;
+		if (is_waiting ? c->x.ticket.is_waiting : c->x.state != CL_CONSOLE)
+			return true;
 	return false;
 }
 

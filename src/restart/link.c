@@ -204,10 +204,10 @@ link_take_back(struct link *l, int fd)
 	struct out *o;
 
 	STAILQ_FOREACH(o, &l->queue, next)
-	if (o->off == 0 && o->fd == fd) {
-		o->fd = -1;
-		o->bytes[HAS_FD_AT] = 0;
-	}
+		if (o->off == 0 && o->fd == fd) {
+			o->fd = -1;
+			o->bytes[HAS_FD_AT] = 0;
+		}
 }
 
 int

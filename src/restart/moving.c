@@ -128,8 +128,7 @@ count_staying(const struct moving *m, uint32_t counts[static PASSPORT_OBSTACLES]
 	uint32_t all = 0;
 
 	memset(counts, 0, PASSPORT_OBSTACLES * sizeof(counts[0]));
-	TAILQ_FOREACH(c, &m->r->host.clients->clients, all)
-	{
+	TAILQ_FOREACH(c, &m->r->host.clients->clients, all) {
 		counts[passport_obstacle(c)]++;
 		all++;
 	}

@@ -106,8 +106,7 @@ passport_writer_free(struct passport_writer *o)
 
 	if (o == NULL)
 		return;
-	HASH_ITER(hh, o->sent, s, next)
-	{
+	HASH_ITER(hh, o->sent, s, next) {
 		HASH_DELETE(hh, o->sent, s);
 		statement_unref(s->st);
 		free(s);

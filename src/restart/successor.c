@@ -181,8 +181,8 @@ restart_end_if_moved(struct restart *r)
 	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_crossings(s->moving))
 		return;
 	TAILQ_FOREACH(c, &r->host.clients->clients, all)
-	if (c->x.state != CL_CONSOLE)
-		return;
+		if (c->x.state != CL_CONSOLE)
+			return;
 	log_info(restart_env(r)->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends",
 		 moving_count(s->moving), (long)s->pid);
 	r->host.end(r->host.w);

@@ -95,7 +95,7 @@ answer_asks(struct password_entry *e, const struct fail *why)
 	size_t count = 0;
 
 	TAILQ_FOREACH(ask, &e->waiting, link)
-	count++;
+		count++;
 	for (; count > 0 && (ask = TAILQ_FIRST(&e->waiting)) != NULL; count--) {
 		password_ask_cancel(ask);
 		ask->done(why == NULL ? e->password : NULL, why, ask->arg);
@@ -213,9 +213,9 @@ find(const struct passwords *p, const struct password_order *o)
 	struct password_entry *e;
 
 	TAILQ_FOREACH(e, &p->entries, link)
-	if (e->order.port == o->port && strcmp(e->user, o->user) == 0 && strcmp(e->host, o->host) == 0 &&
-	    strcmp(e->database, o->database) == 0 && strcmp(e->command, o->command) == 0)
-		return e;
+		if (e->order.port == o->port && strcmp(e->user, o->user) == 0 && strcmp(e->host, o->host) == 0 &&
+		    strcmp(e->database, o->database) == 0 && strcmp(e->command, o->command) == 0)
+			return e;
 	return NULL;
 }
 

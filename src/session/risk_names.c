@@ -54,8 +54,7 @@ risk_names_free(struct risk_names *names)
 
 	if (names == NULL)
 		return;
-	HASH_ITER(hh, names->table, e, next)
-	{
+	HASH_ITER(hh, names->table, e, next) {
 		HASH_DELETE(hh, names->table, e);
 		free(e);
 	}
@@ -192,8 +191,7 @@ risk_names_each(const struct risk_names *names,
 {
 	const struct entry *e, *next;
 
-	HASH_ITER(hh, names->table, e, next)
-	{
+	HASH_ITER(hh, names->table, e, next) {
 		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
 			if ((e->risks[kind].always | e->risks[kind].in_writes) != 0)
 				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);

@@ -498,8 +498,7 @@ statement_store_each(const struct statement_store *store,
 {
 	const struct entry *e, *next;
 
-	HASH_ITER(hh, store->table, e, next)
-	{
+	HASH_ITER(hh, store->table, e, next) {
 		row(&e->st, e->refs, arg);
 	}
 }

@@ -59,8 +59,7 @@ audit_free(struct audit *a)
 
 	if (a == NULL)
 		return;
-	HASH_ITER(hh, a->table, e, next)
-	{
+	HASH_ITER(hh, a->table, e, next) {
 		HASH_DELETE(hh, a->table, e);
 		free(e);
 	}

@@ -207,5 +207,5 @@ query_table_each(const struct query_table *t, void (*row)(const struct query_row
 	const struct entry *e;
 
 	TAILQ_FOREACH(e, &t->used, used)
-	row(&e->row, arg);
+		row(&e->row, arg);
 }

@@ -200,8 +200,8 @@ end_backend(struct fake_conn *c, const char *sql_pid, const char *sql_xid)
 	struct fake_conn *other;
 
 	TAILQ_FOREACH(other, &c->fake->conns, link)
-	if (other->pid == pid && other->xid == xid && !other->is_asleep && other->in.len == 0)
-		other->cut = 0;
+		if (other->pid == pid && other->xid == xid && !other->is_asleep && other->in.len == 0)
+			other->cut = 0;
 	message_row_description(&c->out, (const char *const[]){ "a" }, (const uint32_t[]){ 16 }, 1);
 	message_complete(&c->out, "SELECT 0");
 }

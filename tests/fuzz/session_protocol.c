@@ -28,8 +28,8 @@ named_find(struct named_list *list, const char *name)
 	struct named *n;
 
 	TAILQ_FOREACH(n, list, link)
-	if (strcmp(n->name, name) == 0)
-		return n;
+		if (strcmp(n->name, name) == 0)
+			return n;
 	return NULL;
 }
 

@@ -105,13 +105,13 @@ fake_find(struct fake *f, size_t i)
 	size_t count = 0;
 
 	TAILQ_FOREACH(c, &f->conns, link)
-	count++;
+		count++;
 	if (count == 0)
 		return NULL;
 	i %= count;
 	TAILQ_FOREACH(c, &f->conns, link)
-	if (i-- == 0)
-		return c;
+		if (i-- == 0)
+			return c;
 	return NULL;
 }
 
@@ -128,8 +128,7 @@ fake_behave(struct fake *f)
 
 	f->login = LOGIN_TRUST;
 	f->code_answer = CODE_TOLD;
-	TAILQ_FOREACH(c, &f->conns, link)
-	{
+	TAILQ_FOREACH(c, &f->conns, link) {
 		c->is_held = c->is_deaf = false;
 		c->piece = 0;
 		/* Only the bytes of its login were a lie: it answers nothing. */
@@ -144,15 +143,15 @@ fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *paylo
 	struct fake_conn *c;
 
 	TAILQ_FOREACH(c, &f->conns, link)
-	for (size_t i = 0; i < CHANNELS_MAX; i++)
-		if (c->channels[i][0] != '\0' && strcmp(c->channels[i], channel) == 0) {
-			size_t begun = message_begin(&c->out, 'A');
+		for (size_t i = 0; i < CHANNELS_MAX; i++)
+			if (c->channels[i][0] != '\0' && strcmp(c->channels[i], channel) == 0) {
+				size_t begun = message_begin(&c->out, 'A');
 
-			buf_put_u32(&c->out, pid);
-			buf_put_str(&c->out, channel);
-			buf_put_str(&c->out, payload);
-			message_end(&c->out, begun);
-		}
+				buf_put_u32(&c->out, pid);
+				buf_put_str(&c->out, channel);
+				buf_put_str(&c->out, payload);
+				message_end(&c->out, begun);
+			}
 }
 
 /* --- login --- */
@@ -263,8 +262,8 @@ startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
 	} else if (code == 80877102) {
 		must(said >= 12);
 		TAILQ_FOREACH(other, &c->fake->conns, link)
-		if (other->is_authenticated && other->pid == wire_u32(bytes + 8))
-			fake_wake(other, true);
+			if (other->is_authenticated && other->pid == wire_u32(bytes + 8))
+				fake_wake(other, true);
 		c->is_over = true;
 	} else {
 		must(code >> 16 == 3 && bytes[said - 1] == 0);

@@ -308,8 +308,8 @@ probe(struct fake_conn *c, const char *sql)
 					 3);
 	if (strstr(sql, "SELECT 'p'") != NULL)
 		TAILQ_FOREACH(n, &c->statements, link)
-	if (n->is_sql)
-		message_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
+			if (n->is_sql)
+				message_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
 	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
 		if (c->v.reports[i] != NULL && !(c->is_liar && strchr(c->v.reports[i], '@') != NULL))
 			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->v.reports[i] }, 3);

@@ -421,7 +421,7 @@ state_put_code(struct fake_conn *c)
 	char number[16];
 
 	TAILQ_FOREACH(other, &c->fake->conns, link)
-	parts |= other->code_made;
+		parts |= other->code_made;
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
 	message_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
@@ -445,7 +445,7 @@ state_forget_code(struct fake *f)
 
 	f->is_code_unknown = true;
 	TAILQ_FOREACH(c, &f->conns, link)
-	c->traces[TRACE_BACKEND] = 0;
+		c->traces[TRACE_BACKEND] = 0;
 }
 
 /* --- questions about it --- */
@@ -498,14 +498,14 @@ state_put_prepared(struct fake_conn *c)
 	char number[24];
 
 	TAILQ_FOREACH(n, &c->statements, link)
-	count += n->name[0] != '\0' && !n->is_sql;
+		count += n->name[0] != '\0' && !n->is_sql;
 	snprintf(number, sizeof(number), "%zu", count);
 	message_row_description(&c->out, (const char *const[]){ "case", "count" }, (const uint32_t[]){ 25, 20 }, 2);
 	if (count > 0)
 		message_data_row(&c->out, (const char *const[]){ NULL, number }, 2);
 	TAILQ_FOREACH(n, &c->statements, link)
-	if (n->is_sql)
-		message_data_row(&c->out, (const char *const[]){ n->name, "1" }, 2);
+		if (n->is_sql)
+			message_data_row(&c->out, (const char *const[]){ n->name, "1" }, 2);
 	if (c->traces[TRACE_SQL] != 0)
 		message_data_row(&c->out, (const char *const[]){ "hid", "1" }, 2);
 	message_complete(&c->out, "SELECT 1");

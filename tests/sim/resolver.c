@@ -35,7 +35,7 @@ resolver_count(void)
 	unsigned count = 0;
 
 	TAILQ_FOREACH(r, &asked, link)
-	count++;
+		count++;
 	return count;
 }
 
@@ -78,10 +78,10 @@ resolver_answer(bool is_failing)
 	struct evdns_getaddrinfo_request *r;
 
 	TAILQ_FOREACH(r, &asked, link)
-	if (!r->is_answered) {
-		conclude(r, is_failing ? EVUTIL_EAI_AGAIN : 0);
-		return true;
-	}
+		if (!r->is_answered) {
+			conclude(r, is_failing ? EVUTIL_EAI_AGAIN : 0);
+			return true;
+		}
 	return false;
 }
 

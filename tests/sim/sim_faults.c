@@ -117,7 +117,7 @@ sim_lose_server(struct sim *s)
 		return;
 	if (sim_chance(s, 40)) { /* the primary is gone; for a while nobody answers */
 		TAILQ_FOREACH(c, &f->conns, link)
-		lose(s, c, how);
+			lose(s, c, how);
 		s->lost_us = sim_now();
 		s->refused_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
 		sim_weather(s);

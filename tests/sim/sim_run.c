@@ -262,8 +262,8 @@ jump(struct sim *s)
 	sim_trace('t', 0, "passes", us, 0);
 	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-	if (c->is_held && us >= US_PER_S)
-		sim_excuse_borrowers(s, c->pid);
+		if (c->is_held && us >= US_PER_S)
+			sim_excuse_borrowers(s, c->pid);
 	for (uint64_t left = us; left > 0;) {
 		uint64_t part = left < 100 * US_PER_MS ? left : 100 * US_PER_MS;
 
@@ -335,7 +335,7 @@ count_servers(const struct sim *s)
 	unsigned count = 0;
 
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-	count += c->is_authenticated && !c->is_over && kernel_is_connected(c->fd);
+		count += c->is_authenticated && !c->is_over && kernel_is_connected(c->fd);
 	return count;
 }
 
@@ -419,10 +419,10 @@ behave(struct sim *s)
 	sim_weather(s);
 	fake_behave(&s->world.fake);
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-	if (c->cut != SIZE_MAX) {
-		sim_excuse_borrowers(s, c->pid);
-		c->cut = 0;
-	}
+		if (c->cut != SIZE_MAX) {
+			sim_excuse_borrowers(s, c->pid);
+			c->cut = 0;
+		}
 	if (s->paused_us > 0)
 		pause_or_resume(s);
 	for (unsigned i = 0; i < s->profile.clients; i++) {
@@ -468,9 +468,9 @@ find_unclean_server(const struct sim *s)
 	const struct fake_conn *c;
 
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-	if (kernel_is_connected(c->fd) && c->is_authenticated &&
-	    (c->tx != 'I' || c->is_copying || c->is_asleep || !TAILQ_EMPTY(&c->portals) || c->save_count > 0))
-		return c;
+		if (kernel_is_connected(c->fd) && c->is_authenticated &&
+		    (c->tx != 'I' || c->is_copying || c->is_asleep || !TAILQ_EMPTY(&c->portals) || c->save_count > 0))
+			return c;
 	return NULL;
 }
 

@@ -335,8 +335,7 @@ settle_all(struct sim *s)
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		struct sim_conn *o;
 
-		TAILQ_FOREACH(o, &s->pools[i].conns, link)
-		{
+		TAILQ_FOREACH(o, &s->pools[i].conns, link) {
 			if (o->state == M_LOOSE && o->conn.state == PC_IDLE)
 				o->state = M_IDLE;
 		}
@@ -420,8 +419,7 @@ pick_conn(struct sim *s, enum model_state state)
 	struct sim_conn *sc, *found = NULL;
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
-		TAILQ_FOREACH(sc, &s->pools[(from + i) % s->pool_count].conns, link)
-		{
+		TAILQ_FOREACH(sc, &s->pools[(from + i) % s->pool_count].conns, link) {
 			if (sc->state != state)
 				continue;
 			found = sc;
@@ -690,8 +688,7 @@ close_all(struct sim_pool *sp, enum recycle_reason why)
 	struct sim_conn *sc;
 
 	tell(sp->sim, "pool %u: close all, %d", sp->index, why);
-	TAILQ_FOREACH(sc, &sp->conns, link)
-	{
+	TAILQ_FOREACH(sc, &sp->conns, link) {
 		if (sc->state == M_LENT)
 			sc->is_recycle_due = true;
 	}

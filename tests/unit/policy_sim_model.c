@@ -33,7 +33,7 @@ model_count(const struct sim_pool *sp, enum model_state state)
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(sc, &sp->conns, link)
-	n += sc->state == state;
+		n += sc->state == state;
 	return n;
 }
 
@@ -44,7 +44,7 @@ model_total(const struct sim_pool *sp)
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(sc, &sp->conns, link)
-	n++;
+		n++;
 	return n;
 }
 
@@ -78,8 +78,7 @@ pace(const struct sim_pool *sp)
 		return sp->ramp > 0 && sp->ramp < most ? sp->ramp : most;
 	if (sp->line_len == 0 || !model_waits_on(sp->line[sp->line_len - 1]))
 		return 1;
-	TAILQ_FOREACH(sc, &sp->conns, link)
-	{
+	TAILQ_FOREACH(sc, &sp->conns, link) {
 		uint32_t more = (uint32_t)((sp->sim->now_us - sc->started_us) / 500000);
 
 		if (sc->state == M_OPENING && 1 + more > trials)
@@ -468,8 +467,8 @@ check_open(struct sim_pool *sp)
 	SIM_HOLDS(s, s->now_us >= sp->backoff_from_us, "pool %u opens while backing off", sp->index);
 	SIM_HOLDS(s, is_for_waiter || is_for_stock, "pool %u opens one nobody needs", sp->index);
 	TAILQ_FOREACH(sc, &sp->conns, link)
-	SIM_HOLDS(s, !is_for_waiter || sc->state != M_IDLE || sc->epoch < sp->distrust_epoch,
-		  "pool %u opens one rather than ping an idle one", sp->index);
+		SIM_HOLDS(s, !is_for_waiter || sc->state != M_IDLE || sc->epoch < sp->distrust_epoch,
+			  "pool %u opens one rather than ping an idle one", sp->index);
 	check_budget_place(sp, is_for_waiter);
 	/* From here on there may be as many: limits may be lowered before anybody counts again. */
 	if (sp->previous_total <= total)
@@ -483,8 +482,7 @@ is_coldest(const struct sim_conn *sc)
 {
 	const struct sim_conn *o;
 
-	TAILQ_FOREACH(o, &sc->sp->conns, link)
-	{
+	TAILQ_FOREACH(o, &sc->sp->conns, link) {
 		if ((o->state == M_IDLE || o->state == M_LOOSE) && o->idle_since_us < sc->idle_since_us)
 			return false;
 	}
@@ -612,8 +610,7 @@ check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c)
 	SIM_HOLDS(sp->sim, !sp->is_paused, "pool %u lends while paused", sp->index);
 	SIM_HOLDS(sp->sim, sc->state == M_IDLE, "pool %u lends one in state %d", sp->index, sc->state);
 	SIM_HOLDS(sp->sim, !model_needs_ping(sc), "pool %u lends one that was to be pinged first", sp->index);
-	TAILQ_FOREACH(o, &sp->conns, link)
-	{
+	TAILQ_FOREACH(o, &sp->conns, link) {
 		if (o == sc || o->state != M_IDLE || model_needs_ping(o))
 			continue;
 		if (!is_match && wants != NULL && o->image == wants)
@@ -630,8 +627,7 @@ check_recycle_times(struct sim_pool *sp)
 	uint64_t us = sp->settings.recycle_us;
 	struct sim_conn *sc;
 
-	TAILQ_FOREACH(sc, &sp->conns, link)
-	{
+	TAILQ_FOREACH(sc, &sp->conns, link) {
 		uint64_t at_us = sc->conn.recycle_at_us;
 
 		if (sc->state == M_OPENING || sc->state == M_CLOSING)
@@ -701,8 +697,8 @@ check_supply(struct sim_pool *sp)
 	if (sp->line_len == 0 || sp->is_paused)
 		return;
 	TAILQ_FOREACH(sc, &sp->conns, link)
-	SIM_HOLDS(s, sc->state != M_IDLE || model_needs_ping(sc), "pool %u: somebody waits while one is idle",
-		  sp->index);
+		SIM_HOLDS(s, sc->state != M_IDLE || model_needs_ping(sc), "pool %u: somebody waits while one is idle",
+			  sp->index);
 	SIM_HOLDS(s, unserved(sp) == 0 || model_count(sp, M_IDLE) == 0, "pool %u: idle ones are not pinged for waiters",
 		  sp->index);
 	lacks = shortage(sp);
@@ -741,8 +737,7 @@ latest_tick(const struct sim_pool *sp)
 	if (idle + model_count(sp, M_OPENING) + model_count(sp, M_PINGING) < model_min_idle(sp) &&
 	    live < set->pool_size)
 		at = before(at, retry);
-	TAILQ_FOREACH(sc, &sp->conns, link)
-	{
+	TAILQ_FOREACH(sc, &sp->conns, link) {
 		uint64_t sweep = SIM_NEVER;
 
 		if (sc->state == M_PINGING && set->ping_timeout_us > 0)

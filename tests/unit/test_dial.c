@@ -153,8 +153,8 @@ answer_all(int error)
 	struct evdns_getaddrinfo_request *r;
 
 	TAILQ_FOREACH(r, &asked, link)
-	if (!r->is_answered)
-		conclude(r, error);
+		if (!r->is_answered)
+			conclude(r, error);
 }
 
 void
