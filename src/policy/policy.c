@@ -245,25 +245,8 @@ is_lendable(const struct policy *p, const struct policy_conn *conn, const struct
 	return conn->state == PC_IDLE && !policy_needs_ping(p, conn, now_us) && policy_suits(p, conn, t);
 }
 
-/* A borrower who comes back at once gets its own. One who comes later gets the warmest, so that others can be closed.
- */
 static struct policy_conn *
-prefer_own(const struct policy *p, const struct policy_ticket *t, struct policy_conn *other, uint64_t now_us)
-{
-	struct policy_conn *own = p->last[t->id % POLICY_LAST];
-
-	return own != NULL && own->of == t->id && now_us < later(own->idle_since_us, SOON_US) &&
-		       (t->image == NULL || own->image == t->image) && is_lendable(p, own, t, now_us)
-		   ? own
-		   : other;
-}
-
-/*
- * Returns a connection that may be lent as it is: one of the first few with the ticket's image, else the first. Nearly
- * always that is the ticket's last one, or all are.
- */
-static inline struct policy_conn *
-choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
 	const struct policy_conns *idle = &p->in[PC_IDLE];
 	struct policy_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, policy_conns);
@@ -277,11 +260,26 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 		if (policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t))
 			continue;
 		if (t->image == NULL || conn->image == t->image)
-			return conn->of == t->id || !p->settings.lifo ? conn : prefer_own(p, t, conn, now_us);
+			return conn;
 		if (first == NULL)
 			first = conn;
 	}
 	return first;
+}
+
+/*
+ * Returns a connection that may be lent as it is: the ticket's last one, if that was returned just now; else one of the
+ * first few with the ticket's image, else the first. Who comes later gets the warmest, so that others can be closed.
+ */
+static inline struct policy_conn *
+choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
+{
+	struct policy_conn *own = p->last[t->id % POLICY_LAST];
+
+	if (own != NULL && own->of == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
+	    (t->image == NULL || own->image == t->image) && is_lendable(p, own, t, now_us))
+		return own;
+	return choose_warmest(p, t, now_us);
 }
 
 static inline void

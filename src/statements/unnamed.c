@@ -181,8 +181,8 @@ get_again(const struct exchange *x, const uint8_t *body, size_t len)
 	struct statement *st = x->statements == NULL ? NULL : x->statements->unnamed;
 	uint64_t id;
 
-	if (st == NULL || st->len + 1 != len || body[0] != 0 || st->context != 0 || !statement_is_shared(st) ||
-	    memcmp(st->bytes, body + 1, st->len) != 0)
+	if (st == NULL || st->len + 1 != len || body[0] != 0 || st->context != 0 || st->home != x->pool->home ||
+	    !statement_is_shared(st) || memcmp(st->bytes, body + 1, st->len) != 0)
 		return NULL;
 	id = st->id;
 	statement_refresh(st);
