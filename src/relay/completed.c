@@ -15,11 +15,11 @@ ddl_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
-	if (loan->has_ddl && !is_done)
+	if (loan->ddl != DDL_NONE && !is_done)
 		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
-	else if (loan->has_changed_plans)
+	else if (loan->ddl == DDL_CHANGES_PLANS)
 		statement_home_renew(x->pool->home);
-	loan->has_ddl = loan->has_changed_plans = false;
+	loan->ddl = DDL_NONE;
 	loan->has_local_settings =
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }
@@ -28,9 +28,9 @@ void
 relay_transaction_over(struct exchange *x, struct server *srv)
 {
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
-	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
-		pool_code_changed(x->pool, srv->loan.has_made_code);
-		srv->loan.has_changed_code = srv->loan.has_made_code = false;
+	if (srv->loan.code != CODE_AS_BEFORE) { /* until now only this client saw the change */
+		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
+		srv->loan.code = CODE_AS_BEFORE;
 	}
 }
 
@@ -56,13 +56,12 @@ note_ddl(struct server *srv)
 	bool is_select = loan->tag.id == TAG_SELECT;
 	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0;
 
-	if ((is_select && loan->has_ddl) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
+	if ((is_select && loan->ddl != DDL_NONE) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
 		return;
-	loan->has_ddl = true;
 	if (makes_temp || is_select || changes_plans)
 		server_statements_outdate(&srv->statements);
-	if (!makes_temp && changes_plans)
-		loan->has_changed_plans = true;
+	if (loan->ddl != DDL_CHANGES_PLANS)
+		loan->ddl = !makes_temp && changes_plans ? DDL_CHANGES_PLANS : DDL_DONE;
 }
 
 /*
@@ -101,8 +100,8 @@ note_code(struct exchange *x, struct server *srv)
 
 	if (makes_harmless(x, srv))
 		return;
-	loan->has_changed_code = true;
-	loan->has_made_code = loan->has_made_code || has_made;
+	if (loan->code != CODE_MADE)
+		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
 	pool_code_changed(x->pool, has_made);
 }
 

@@ -10,7 +10,7 @@ void relay_resume_held(struct exchange *x);
 
 /* --- completed.c --- */
 bool relay_completed(struct server *srv, const char *text, size_t len); /* server_ops.complete */
-/* The transaction in which loan.has_ddl or its like were set has ended. */
+/* The transaction in which loan.ddl or its like were set has ended. */
 void relay_transaction_over(struct exchange *x, struct server *srv);
 
 /* --- lost.c --- */

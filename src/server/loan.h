@@ -92,6 +92,13 @@ struct loan_followed {
 	uint32_t questions, rounds; /* behind the last such statement; such statements while others waited */
 };
 
+/* Whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
+enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
+/* Whether it has changed the code of the database, and whether by making functions. */
+enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
+/* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
+enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
+
 struct loan {
 	bool is_shown; /* the borrower was sent an answer to what is in sent */
 	bool is_not_executed; /* relay/loss.h: what is in sent may be relayed again, as its server ends */
@@ -102,13 +109,13 @@ struct loan {
 	    has_rolled_back; /* a statement has failed, a transaction was rolled back (since last settled) */
 	bool has_undone; /* one of these was so before */
 	/* These matter when the transaction is over: side by side, as every request asks. */
-	bool has_ddl, has_changed_plans; /* this transaction had CREATE, ALTER or DROP; one that affects other plans */
+	uint8_t ddl; /* enum loan_ddl */
+	uint8_t code; /* enum loan_code */
 	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
-	bool has_changed_code, has_made_code; /* DDL in the open transaction has changed or made functions */
 	bool has_run_code; /* it ran code of the database, which may have changed settings that parsing depends on */
 	bool is_unsuited; /* it is tied to another context than the borrower's, who runs what has none (compiled.c) */
 	bool is_mixed; /* what has a context ran under another one than the client's own */
-	bool has_local_context, has_local; /* SQL of it sets what is of the context, or anything, for a transaction */
+	uint8_t local; /* enum loan_local */
 	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
 	bool next_row_is_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
 	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */

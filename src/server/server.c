@@ -226,7 +226,8 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
 	srv->borrower = borrower;
-	if (srv->loan.has_ddl) /* the last borrower left before its transaction was over, so the DDL was rolled back */
+	if (srv->loan.ddl !=
+	    DDL_NONE) /* the last borrower left before its transaction was over, so the DDL was rolled back */
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, now_us);
 	return 0;

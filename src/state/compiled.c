@@ -49,7 +49,8 @@ is_another_context(const struct exchange *x, bool is_whole)
 	const struct client_session *s = x->session;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->has_local_context || (l->suspicion & SCAN_ANY_SETTING) != 0 || (is_whole && l->has_local))
+	if (l->local == LOCAL_CONTEXT || (l->suspicion & SCAN_ANY_SETTING) != 0 ||
+	    (is_whole && l->local != LOCAL_NOTHING))
 		return true;
 	if (s == NULL)
 		return false;

@@ -61,14 +61,20 @@ session_acts_as_image(const struct exchange *x)
 	       (x->srv->loan.suspicion & SCAN_ANY_SETTING) == 0;
 }
 
+static void
+note_local(struct loan *l, enum loan_local local)
+{
+	if (l->local < local)
+		l->local = (uint8_t)local;
+}
+
 void
 session_note_local_name(struct exchange *x, const char *name)
 {
 	struct loan *l = &x->srv->loan;
 
-	l->has_local = true;
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
-	l->has_local_context = l->has_local_context || name[0] == '\0' || image_is_of_context(name);
+	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
 }
 
 /* SESSION AUTHORIZATION, TIME ZONE, XML OPTION, SCHEMA, and quoted names, are not looked at closely. */
@@ -97,7 +103,7 @@ note_locals(struct exchange *x, const char *sql, size_t len)
 			 t.at);
 		t = sql_next(&lexer);
 		if (t.kind == SQL_PUNCT && t.len == 1 && *t.at == '.') /* a custom one */
-			x->srv->loan.has_local = true;
+			note_local(&x->srv->loan, LOCAL_SETTING);
 		else
 			session_note_local_name(x, name);
 		before = t;

@@ -110,7 +110,7 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 static void
 compare(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
-	if (srv->loan.has_ddl || !is_current(n) || shape == n->st->shape)
+	if (srv->loan.ddl != DDL_NONE || !is_current(n) || shape == n->st->shape)
 		return;
 	if (n->st->shape == SHAPE_UNKNOWN)
 		n->st->shape = shape;
@@ -152,7 +152,7 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 		client_statement_renew(srv->borrower, n, true); /* what servers have is outdated */
 		row_shape_asked(n);
 	}
-	if (!srv->loan.has_ddl && is_current(n))
+	if (srv->loan.ddl == DDL_NONE && is_current(n))
 		statement_learn_types(n->st, body, len);
 	if (o->to == OWED_TO_STATEMENT)
 		n->has_other_types = n->types != 0 && types != n->types;

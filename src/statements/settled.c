@@ -40,8 +40,8 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 		server_statements_settled(&srv->statements, sent_id(n), false, how == OWED_ANSWERED);
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;
-		if (!srv->loan
-			 .has_ddl) { /* else it depends on DDL that may be rolled back, and that others don't see yet */
+		/* Else it depends on DDL that may be rolled back, and that others don't see yet. */
+		if (srv->loan.ddl == DDL_NONE) {
 			n->st->valid_pool = srv->owner;
 			n->st->valid_image = srv->image;
 		}
