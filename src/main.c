@@ -212,7 +212,7 @@ hide_password(char *uri)
 		*p = '*';
 }
 
-/* What the command line asks for. */
+/* The requests of the command line. */
 struct asked {
 	bool is_check, is_dump, is_import, is_keys, is_verbose, is_daemon;
 	const char *user; /* NULL: not said */

@@ -20,8 +20,8 @@
 
 /* clang-format off */
 /*
- * Those that do something: ROW(id, what runs it). NOTHING: known, and nothing is to be done; SET_CONFIGURATION: a SET of one of
- * pgweir's own settings, which whoever reads it finds out; REFUSED: known, but not to be had.
+ * Commands that act: ROW(id, the function that runs it). NOTHING is known and does nothing, SET_CONFIGURATION is a SET of one of
+ * pgweir's own settings (the reader of the SET finds out which), REFUSED is known but not offered.
  */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
@@ -85,7 +85,7 @@ enum query_order {
 	QUERY_ORDERS
 };
 
-/* One that was read. */
+/* A command as command_parse() has read it. */
 struct command {
 	const struct command_row *row; /* NULL: an empty statement */
 	const struct console_setting *setting; /* SHOW, SET and RESET; NULL: of no consequence here */

@@ -14,7 +14,7 @@ enum shutdown_how {
 	SHUTDOWN_NOW
 };
 
-/* What commands make the process do, all on the loop's thread. */
+/* The process, as far as commands act on it; all of it on the loop's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	struct client_env *clients;
@@ -22,8 +22,8 @@ struct console_host {
 	uint64_t start_wall_us;
 	int (*reload)(struct weir *w,
 		      struct fail *why); /* returns 0, or -1 with *why set; the old configuration then stays */
-	/* One setting, until the next reload; value NULL: as in the file. As reload; notice: what else is to be said,
-	 * or an empty text. */
+	/* Sets a setting until the next reload; value NULL: as in the file. Returns as reload does; *notice is what
+	 * else the client should know, or an empty text. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 	/* Whether all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set. */
 	int (*may_hold)(struct weir *w, struct fail *why);

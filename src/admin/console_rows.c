@@ -276,7 +276,7 @@ next_char(const char *text)
 	return text;
 }
 
-/* One % can be tried again further on; that of the last % is enough, so that no pattern takes exponential time. */
+/* Goes back to the last % only: trying that one further on is enough, so no pattern takes exponential time. */
 bool
 like_matches(const char *text, const char *pattern)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What a console client is told at login (login/login.c) must not be contradicted here. */
+/* These must agree with the ParameterStatus that login/login.c sends to a console client. */
 static const struct console_setting settings[CONSOLE_SETTINGS] = {
 	{ "application_name", "", true, false },
 	{ "bytea_output", "hex", false, false },

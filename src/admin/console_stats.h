@@ -40,7 +40,7 @@ struct console_stats *console_stats_new(uint64_t now_us);
 void console_stats_free(struct console_stats *s);
 /* Begins a new minute when the present one is over. */
 void console_stats_tick(struct console_stats *s, const struct pool_database *databases, uint64_t now_us);
-/* What was counted from begun to now, in took_us: per second, but times per transaction and per query. */
+/* Returns the rates between two counts that are took_us apart: per second, but times per transaction and per query. */
 struct stats stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us);
 struct stats stats_total(const struct pool_database *database);
 /* Averages over the last full minute; zeros before there was one. */

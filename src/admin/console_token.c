@@ -25,7 +25,7 @@ looks_at(const struct token_reader *r, const char *what)
 	return (size_t)(r->end - r->at) >= len && memcmp(r->at, what, len) == 0;
 }
 
-/* They nest. */
+/* Skips a comment and those nested in it, as PostgreSQL does. */
 static int
 skip_comment(struct token_reader *r, struct fail *why)
 {

@@ -14,7 +14,7 @@
 #include "admin/console_stats.h"
 #include "dedicated/blocking.h"
 
-/* What the commands can read. */
+/* Everything that SHOW commands read. */
 struct show_env {
 	const struct console_host *host;
 	struct client_env *clients;
@@ -41,7 +41,7 @@ const struct show *show_find(enum command_id id);
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
 
-/* What answers a question in words (EXPLAIN): one sentence in a row. */
+/* A row of an answer in words (EXPLAIN): one sentence. */
 struct show_sentence {
 	const char *explanation;
 };
@@ -56,7 +56,7 @@ void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 /* Returns the time since since_us, never negative; 0 if that is 0. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
-/* What the console is called as a database. In a PgBouncer file it is one of those that are shown. */
+/* Returns the console's name as a database. With a PgBouncer file it is shown among the databases. */
 const char *show_console_name(const struct show_env *env);
 bool show_has_console(const struct show_env *env);
 /*
@@ -70,7 +70,7 @@ struct holder_state {
 struct server;
 bool show_is_held(const struct server *srv); /* lent to a client that is logged in */
 void show_holder_state(const struct client *c, struct holder_state *out); /* of a client with a server */
-/* One server that is held, and how it stands among those that wait for locks of each other. */
+/* A server that is held, and its place among those that wait for each other's locks. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;

@@ -24,7 +24,7 @@ struct code_fill {
 	const char *sql; /* NULL: all names are shown */
 };
 
-/* What this SQL could touch by one name alone. Without memory, as much as by the name itself. */
+/* Returns what this SQL could touch because of name alone; without memory, all that the name may touch. */
 static unsigned
 risk_by(const char *name, enum risk_kind kind, struct risk risk, const char *sql)
 {
@@ -37,7 +37,7 @@ risk_by(const char *name, enum risk_kind kind, struct risk risk, const char *sql
 	return parts;
 }
 
-/* Its words don't show what it runs. */
+/* Returns true if the words of sql don't show what it runs. */
 static bool
 is_opaque(const char *sql)
 {

@@ -18,7 +18,7 @@
 
 #define HOSTS_TEXT_MAX 1024
 
-/* What all pools of one database, or of one user, have together. */
+/* The sum over all pools of a database, or of a user. */
 struct sum {
 	const char *name; /* borrowed for the length of the command */
 	uint64_t servers, clients;
@@ -161,7 +161,7 @@ by_name(const void *a, const void *b)
 	return strcmp(((const struct named_scope *)a)->name, ((const struct named_scope *)b)->name);
 }
 
-/* Those with a section, and those that "[database *]" or a tenant's section stood for. Returns how many. */
+/* Lists the databases with a section, and those in use by "[database *]" or a tenant's section. Returns how many. */
 static size_t
 list_databases(const struct show_env *env, struct pool_database *const *used, struct named_scope *list)
 {

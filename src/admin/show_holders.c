@@ -244,7 +244,7 @@ is_waited_for(const struct holding *h)
 	return h->blocks > 0 || counts.waiting > 0;
 }
 
-/* Those with most behind them come first. */
+/* Orders by the number of servers that are blocked, the largest first. */
 static int
 by_blocks(const void *a, const void *b)
 {

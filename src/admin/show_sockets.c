@@ -27,8 +27,8 @@ struct socket_row {
 };
 
 /*
- * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. Not a column
- * more: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
+ * The columns that all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days.
+ * Not a column more: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
  */
 /* clang-format off */
 #define COLUMNS_OF struct socket_row
@@ -221,7 +221,7 @@ borrowed_row(const struct show_env *env, const struct pool *e, const struct serv
 		client_pointer(srv->borrower, row->link_text);
 }
 
-/* Those that listen for all clients of the pool. */
+/* The connections that listen for all clients of a pool. */
 static void
 fill_listening(const struct show_env *env, const struct pool *e, struct rows *rows)
 {

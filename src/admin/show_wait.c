@@ -104,7 +104,7 @@ is_idle_in_transaction(const struct server *srv)
 	return srv->tx != 'I' && !client_is_served(srv->borrower, &since_us);
 }
 
-/* What to do about who is at the root of locks, or keeps a transaction open. */
+/* Says how to get rid of a server that others wait for, as it has the locks or keeps its transaction open. */
 static void
 say_remedy(const struct show_env *env, const struct server *srv, char *out, size_t cap)
 {

@@ -118,7 +118,7 @@ refuse_address(struct admission *a, struct admission_ticket *t)
 	a->settings.ops->refuse(t, &why, RJ_MAX_ADDRESS);
 }
 
-/* Those whose wrong password is answered late have a limit of their own, and take up no room here. */
+/* Clients whose wrong password is answered late don't count here: they have a limit of their own. */
 static bool
 is_address_over(const struct admission *a, const struct admission_ticket *t, uint32_t spare)
 {

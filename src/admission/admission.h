@@ -46,7 +46,7 @@ enum admission_line {
 	ADMISSION_LINES
 };
 
-/* What a connection counts as; zeroed at first. It is embedded in its owner, which admission_ops reaches. */
+/* A connection's place in the limits, zeroed at first and embedded in its owner, which admission_ops reaches. */
 struct admission_ticket {
 	struct admission_entry *address; /* NULL: a Unix socket */
 	union {
@@ -61,7 +61,7 @@ struct admission_ticket {
 };
 
 /*
- * What only the owner of a ticket can do. All of these close the connection, and so call admission_leave from within.
+ * The owner of a ticket does these. Each closes the connection, and so calls admission_leave() from within.
  */
 struct admission_ops {
 	/* There is no room for it: counts it under reason, sends it *why and closes it. */

@@ -39,7 +39,7 @@ struct hba_question {
 	bool (*is_near)(const struct sockaddr *address, bool is_net, void *arg);
 	void *arg;
 };
-/* Its strings live as long as the hba value. */
+/* The rule that matched; its strings live as long as the hba value. */
 struct hba_answer {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
@@ -48,7 +48,7 @@ struct hba_answer {
 	const char *path; /* the rule's file */
 	unsigned line;
 };
-/* What else must be configured for the rules to have an effect. */
+/* Further settings without which the rules have no effect. */
 struct hba_needs {
 	bool secrets; /* users' secrets: there is a rule with scram-sha-256, md5 or password */
 	bool tls; /* there is a hostssl rule */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One line. */
+/* A line of the file. */
 struct entry {
 	char *map, *name, *user;
 	struct rule_regex *name_regex, *user_regex; /* NULL: the string itself must match */

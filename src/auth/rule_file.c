@@ -20,7 +20,7 @@
 
 #define DIR_FILES_MAX 1000
 
-/* One file under way. */
+/* A file that is being read. */
 struct source {
 	const struct rule_calls *calls;
 	size_t *bytes_left; /* for all files together */

@@ -23,7 +23,7 @@ password_is_ascii(const char *text)
 	return true;
 }
 
-/* What Unicode 3.2 mapped these to was a mistake (Corrigendum #4); libidn keeps to it, PostgreSQL does not. */
+/* Unicode 3.2 maps these wrongly (Corrigendum #4). libidn still does, PostgreSQL does not. */
 static const Stringprep_table_element corrected[] = {
 	{ 0x2f868, 0x2f868, { 0x36fc } }, { 0x2f874, 0x2f874, { 0x5f53 } }, { 0x2f91f, 0x2f91f, { 0x243ab } },
 	{ 0x2f95f, 0x2f95f, { 0x7aee } }, { 0x2f9bf, 0x2f9bf, { 0x45d7 } },

@@ -24,7 +24,7 @@
 #define SCRAM_ITERATIONS_MAX 1000000
 #define SCRAM_TEXT_MAX 2048 /* any message either side sends or takes */
 
-/* What a login can be bound to. Zeroed: a connection without TLS. */
+/* The channel that a login can be bound to. Zeroed: a connection without TLS. */
 #define SCRAM_BINDING_MAX 64 /* bytes of tls-server-end-point: a hash */
 struct scram_channel {
 	bool is_tls;
@@ -35,7 +35,7 @@ struct scram_channel {
 enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_REQUIRE };
 #define SCRAM_OFFER_MAX 64
 
-/* What a server keeps of a password (RFC 5803; PostgreSQL's rolpassword). */
+/* A password as servers keep it (RFC 5803; PostgreSQL's rolpassword). */
 struct scram_verifier {
 	uint32_t iterations;
 	uint8_t salt[SCRAM_SALT_MAX];

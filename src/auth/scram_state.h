@@ -43,7 +43,7 @@ struct scram_span {
 
 #define SCRAM_AUTH_MESSAGE_MAX ((size_t)3 * SCRAM_TEXT_MAX)
 
-/* What a side does next. After any failure it is SCRAM_TURN_OVER. */
+/* The next move of a side; SCRAM_TURN_OVER after any failure. */
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
 /*

@@ -82,6 +82,6 @@ memory_has_room(size_t bytes)
 		munmap(p, bytes);
 		return true;
 	}
-	/* What was freed is malloc's still. */
+	/* Memory that was freed may still be malloc's, and serves as well. */
 	return mallinfo2().fordblks >= bytes;
 }

@@ -17,7 +17,7 @@ struct query_row {
 	struct histogram duration; /* histogram_bounds_query */
 };
 
-/* One slow, refused or lost request. report->query is what the slow-query log wrote of it; NULL: nothing. */
+/* A slow, refused or lost request. report.query is its text as in the slow-query log; NULL: it was not logged. */
 struct slow_row {
 	struct request_report report;
 	uint64_t fingerprint;
@@ -33,7 +33,7 @@ struct exemplars {
 	struct exemplar of[HISTOGRAM_BUCKETS_MAX];
 };
 
-/* One number of /metrics, for SHOW METRICS. name: the family's; a histogram's samples end in _sum and _count. labels:
+/* A number of /metrics, for SHOW METRICS. name: the family's; a histogram's samples end in _sum and _count. labels:
  * as exposed, name="value",... or empty. */
 struct metric_sample {
 	const char *name, *type, *labels, *value, *help;

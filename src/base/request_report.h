@@ -39,7 +39,7 @@ struct request_report {
 	bool is_query_cut; /* query is truncated */
 };
 
-/* What the largest phase is called: "pool_wait", "server", ... Of equals, the server. */
+/* Returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. */
 const char *request_cause(const struct request_report *r);
 
 #endif

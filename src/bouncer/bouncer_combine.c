@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One that is made of the setting called name; nothing if it is not in this version. */
+/* Emits a setting made of the one called name; nothing if this version doesn't have it. */
 static void
 emit_of(struct bouncer *b, const char *name, const char *section, const char *key, const char *value)
 {

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One line taken apart: the values by the row of their word. */
+/* A line taken apart: the values by the row of their word. */
 struct connect {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;

@@ -31,7 +31,7 @@ static const char *const sslmodes[][2] = { { "disable", "off" },
 					   { NULL, NULL } };
 static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { NULL, NULL } };
 
-/* What becomes of a setting, and which of pgweir's it is. */
+/* Columns: the fate of a setting, and pgweir's setting for it. */
 #define TAKEN(section, key) BOUNCER_TAKEN, section, key, NULL, NULL
 #define TAKEN_ZERO(section, key, zero) BOUNCER_TAKEN, section, key, zero, NULL
 #define TAKEN_WORDS(section, key, words) BOUNCER_TAKEN, section, key, NULL, words

@@ -21,7 +21,7 @@ enum bouncer_type {
 	BOUNCER_WORD, /* one of words */
 };
 
-/* What becomes of a setting of [pgbouncer]. */
+/* The fate of a setting of [pgbouncer]. */
 enum bouncer_fate {
 	BOUNCER_TAKEN, /* becomes one of pgweir's */
 	BOUNCER_OWN, /* does, by rules of its own (bouncer_combine.c) */

@@ -314,7 +314,7 @@ convert_setting(struct bouncer *b, const struct bouncer_key *key)
 	buf_fini(&converted);
 }
 
-/* What is not converted is looked at all the same. */
+/* Checks the value of a setting that isn't converted. */
 static void
 check_value(struct bouncer *b, const struct bouncer_key *key)
 {

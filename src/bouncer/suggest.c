@@ -88,7 +88,7 @@ foreign_name(size_t i)
 	return i < sizeof(names) / sizeof(names[0]) ? &names[i] : NULL;
 }
 
-/* What a key is called in the section at hand; NULL: it isn't there. */
+/* Returns the name of a key in the section at hand; NULL if it isn't there. */
 static const char *
 name_here(const struct config_key *key, const char *section, int in_scope)
 {

@@ -5,14 +5,14 @@
 #include <stddef.h>
 
 /*
- * What to say about a setting that is not known in section, or one that is known elsewhere. section is the text between
- * the brackets ("pool", "database app"); in_scope: it is that of a database or user.
+ * Says what a setting that section doesn't know may be meant for: a similar name, or the section that knows it. section
+ * is the text between the brackets ("pool", "database app"); in_scope: it is that of a database or user.
  */
 void suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size);
 /* The same for the name of a section. */
 void suggest_section(const char *section, char *out, size_t out_size);
 
-/* What others call things ; PgBouncer's names are in bouncer_keys.c. */
+/* Names of other poolers' settings; PgBouncer's are in bouncer_keys.c. */
 #define FOREIGN_NOTE_MAX 160
 struct foreign_name {
 	const char *name, *product;

@@ -174,8 +174,8 @@ over(struct client_cancel *cancel, enum cancel_result result)
 }
 
 /*
- * One was sent for a request of pgweir's own, whose reply tells what it has hit: that, or the client's request behind
- * it. A second one for the latter could hit the next.
+ * A cancel is under way for one of our own requests, ahead of the client's. Waits for the reply to ours, which shows
+ * which of the two was hit; a second cancel could hit the client's next request.
  */
 static void
 after_ours(struct client_cancel *cancel)

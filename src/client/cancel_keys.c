@@ -207,8 +207,8 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 			return -1;
 		}
 		/*
-		 * It is positive, as pg_basebackup and others print a signed number, and larger than any process's PID:
-		 * pg_terminate_backend() with it must not hit somebody else.
+		 * The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
+		 * own, so that pg_terminate_backend() with it hits nobody else.
 		 */
 		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 		if (peer_id != 0)

@@ -243,7 +243,7 @@ handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 	exchange_replay(x, handle);
 }
 
-/* Of a client that is not ready, or whose earlier input waits. */
+/* Takes input that can't go straight to relay/: the client isn't ready, or earlier input is still pending. */
 __attribute__((noinline)) static void
 handle_otherwise(struct client *c, uint8_t *bytes, size_t len)
 {

@@ -31,7 +31,7 @@ struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
-/* What login/ does for a client that logs in, and for one that goes. */
+/* The functions of login/ for a client that logs in, and for one that goes. */
 struct client_front {
 	bool (*begin)(struct client *c); /* it was accepted; returns false if it was closed or must not be read yet */
 	/* Handles or keeps all of bytes, and wipes them: they may have a password. */
@@ -43,7 +43,7 @@ struct client_front {
 	void (*leave)(struct client *c); /* it is closed: ends the login and frees its part */
 };
 
-/* What all clients of one loop share. Owned by struct weir. */
+/* Shared by all clients of one loop; struct weir owns it. */
 struct client_env {
 	struct exchange_env x;
 	const struct client_front *front;
@@ -76,7 +76,7 @@ struct client_env {
 	/* A cancel request for a key that nobody here has. Returns true: c is closed when its answer comes
 	 * (cancel_over). */
 	bool (*on_strange_cancel)(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
-	/* One that cancel_begin_far() began is over. */
+	/* The cancel number `number` of cancel_begin_far() is over. */
 	void (*on_far_cancel_over)(void *up, uint64_t number);
 };
 
@@ -143,7 +143,7 @@ bool client_is_served(const struct client *c, uint64_t *since_us);
 void client_let_go(struct client *c);
 /* Writes "10.0.0.7:51514" or "unix". */
 void client_peer_text(const struct client *c, char *out, size_t out_cap);
-/* What client_activity() returns, for SHOW and metrics. */
+/* The results of client_activity(), for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
 

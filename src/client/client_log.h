@@ -12,7 +12,7 @@
 
 #define CLIENT_WORDS_MAX 640
 
-/* What a line is about; the texts are borrowed from the client. */
+/* The client that a line is about; the texts are borrowed from it. */
 struct client_about {
 	struct log_about log;
 	char peer[80];

@@ -16,7 +16,7 @@
 #define HOLDERS_TOLD 3
 #define QUERY_TOLD_MAX 200 /* characters */
 
-/* What the holders of a pool's connections do. longest is valid for the moment only. */
+/* The clients that hold a pool's connections, and how many do what. longest is valid for the moment only. */
 struct holders {
 	const struct server *longest[HOLDERS_TOLD]; /* who holds longest comes first; NULL: there are no more */
 	uint32_t running, in_transaction, kept; /* kept: between transactions, by sessions and pins */
@@ -77,7 +77,7 @@ doing(const struct server *srv)
 	return srv->tx != 'I' ? "idle in a transaction" : "between transactions";
 }
 
-/* Its last statement, without literals, where the slow-query log may show it. */
+/* Writes the server's last statement without literals; nothing if the slow-query log may not show SQL. */
 static void
 say_query(const struct client_env *env, const struct server *srv, char out[static QUERY_TOLD_MAX])
 {

@@ -84,7 +84,7 @@ struct config_scope {
 	struct upstream *upstream; /* databases and tenants only; owned by the config */
 };
 
-/* One address to listen on. */
+/* An address to listen on. */
 struct config_listen {
 	char text[128]; /* as written: "127.0.0.1:6432", "[::]:6432", "unix:/run/pgweir/.s.PGSQL.6432" */
 	char host[112]; /* numeric IPv4/IPv6 address, or the socket's path */
@@ -192,7 +192,8 @@ void config_problems_cut(struct config_problems *problems, size_t count); /* for
 struct config_override {
 	const char *name, *value;
 };
-/* One setting of a fresh value, from the command line. -1 and why: it can't be that. A reload reads the file alone. */
+/* Sets one setting from the command line, in a config that is fresh: a reload reads the file alone. Returns 0, or -1
+ * with *why set. */
 int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; NULL is fine */
@@ -250,8 +251,8 @@ void config_dump(const struct config *config, FILE *to); /* as an ini file that 
  */
 void config_keep_fixed(struct config *fresh, const struct config *in_force);
 /*
- * What a reload changes, in words ("pool.pool_size: 20 -> 30", "database app: added", "... (pending restart)"), in
- * order of name. A password is only said to have changed.
+ * Calls change() with each change of a reload, in words ("pool.pool_size: 20 -> 30", "database app: added", "...
+ * (pending restart)"), in order of name. A password is only said to have changed.
  */
 void config_diff(const struct config *old, const struct config *fresh, void (*change)(const char *text, void *arg),
 		 void *arg);

@@ -203,7 +203,7 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
 }
 
-/* What is between the quotes, "" for one quote inside. The length of the name, or -1. */
+/* Copies the name between the quotes, "" for one quote inside. Returns its length, or -1. */
 static int
 unquote(const char *text, size_t len, char *out)
 {

@@ -23,7 +23,7 @@ int value_word(const char *text, const char *const *words, unsigned *out, struct
 /* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */
 int value_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names);
-/* One name, in double quotes ("" is one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
+/* Reads a name, in double quotes ("" is one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
 int value_name(const char *text, size_t len, char *out, struct fail *why);
 /* An address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. (config_listen.c) */
 int value_listen(const char *text, struct config_listen *out, struct fail *why);

@@ -44,7 +44,7 @@ nearest_to(const char *word)
 	size_t len = strlen(word);
 	struct nearest nearest = { .word = word };
 
-	/* One above what is allowed: only something nearer is kept. */
+	/* The first distance that is too far: only something nearer is kept. */
 	nearest.distance = len < 2 ? 1 : len < 5 ? 2 : 3;
 	return nearest;
 }

@@ -63,9 +63,10 @@ struct upstream *upstream_parse(const char *text, struct fail *why);
 struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.c */
 
 /*
- * What is made of it for one client. database: as the client's pool is called ("tenant/database" for a tenant's), user:
- * as it logged in ("user.tenant" for a tenant's). upstream_for takes the role that a client logs in as on servers, and
- * gives a copy with all names filled in. Failures (08001, 28000, 3D000): a name is too long, or makes no host.
+ * Makes a client's upstream, database, role and user of up. database: as the client's pool is called ("tenant/database"
+ * for a tenant's), user: as it logged in ("user.tenant" for a tenant's). upstream_for takes the role that a client logs
+ * in as on servers, and gives a copy with all names filled in. Failures (08001, 28000, 3D000): a name is too long, or
+ * makes no host.
  */
 struct upstream *upstream_for(const struct upstream *up, const char *database, const char *role, struct fail *why);
 const char *upstream_database(const struct upstream *up, const char *database); /* without the tenant */
@@ -101,7 +102,7 @@ char *upstream_text(const struct upstream *up, bool is_shown);
 bool is_tenant_name(const char *name, size_t len); /* 1 to 63 letters, digits, _ and - */
 /* For an upstream that was read as a tenant's: returns 0, or -1 with *why set if it could never be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
-/* One that is no template: its names are taken as they are. Used by upstream_parse too. */
+/* Checks a host that is no template: it is taken as it stands. upstream_parse uses this, too. */
 int upstream_check_host(const char *host, struct fail *why);
 
 #endif

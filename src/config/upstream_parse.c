@@ -76,7 +76,7 @@ static const char *const main_words[] = { "host",
 					  "min_protocol_version",
 					  "max_protocol_version" };
 
-/* What is being read. Lists stay text until all is there. */
+/* The upstream that is being read. Lists stay text until all is there. */
 struct draft {
 	struct upstream *up;
 	char *host, *port, *target, *oldest, *newest; /* oldest, newest: min_ and max_protocol_version */
@@ -182,7 +182,7 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 	return 0;
 }
 
-/* One of libpq's words that are kept: its value is checked. */
+/* Checks and keeps the value of a word of libpq's. */
 static int
 put_kept(char **field, enum upstream_word word, const char *value, struct fail *why)
 {

@@ -152,7 +152,7 @@ scan_user(struct uri *uri, const char **at, struct fail *why)
 	return colon != NULL ? put_decoded(uri, "password", colon + 1, (size_t)(end - colon) - 1, why) : 0;
 }
 
-/* One host and perhaps its port, added to the lists. *at moves behind it. */
+/* Adds a host, and its port if there is one, to the lists. *at moves behind it. */
 static int
 scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 {

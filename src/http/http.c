@@ -192,7 +192,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 
 /* --- the mailbox --- */
 
-/* What came may not be what all wait for: a table that was asked for a moment later is still on its way. */
+/* Answers those whose page is fresh now. Others wait on: a table they asked for later may still be on its way. */
 static void
 answer_all(struct http *h, uint64_t now_us)
 {

@@ -21,7 +21,7 @@
 
 struct http; /* opaque: http.c */
 
-/* What the status page shows and only the loop knows: rows of console commands as JSON. */
+/* Tables of the status page that only the loop can fill: rows of console commands as JSON. */
 enum http_table { HTTP_POOLS, HTTP_BACKENDS, HTTP_HOLDERS, HTTP_QUERIES, HTTP_SLOW, HTTP_EVENTS, HTTP_TABLES };
 
 struct http_settings {

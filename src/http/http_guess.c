@@ -81,7 +81,7 @@ key_of(const struct sockaddr *peer, uint8_t key[8])
 	return admission_address_key(peer, key);
 }
 
-/* Its failures are forgotten ADMISSION_FADE_US after its delay is over. */
+/* Returns the end of the delay. failure_ends_us, when the failures are forgotten, is ADMISSION_FADE_US later. */
 static uint64_t
 waits_until(const struct admission_entry *e)
 {

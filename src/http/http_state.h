@@ -105,7 +105,7 @@ void http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *
 			   uint64_t now_us); /* empties json */
 void http_pages_observe(struct http_pages *p, uint64_t scrape_us);
 
-/* What was asked for. */
+/* A request that was read. */
 struct http_ask {
 	const char *path, *query; /* query: "" if there is none */
 	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */

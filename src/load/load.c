@@ -48,7 +48,7 @@ struct loader {
 	struct draft_list scopes[PLACES]; /* of the last three places */
 };
 
-/* What begins a section of its own. */
+/* The words that a section of a database, tenant or user begins with. */
 static const char *const scope_words[PLACES] = {
 	[IN_DATABASE] = "database", [IN_TENANT] = "tenant", [IN_USER] = "user"
 };
@@ -127,7 +127,7 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 	draft->is_nameless = true;
 }
 
-/* What follows word in text, if text begins with it and a blank or nothing comes next; else NULL. */
+/* Returns the rest of text if word, and then a blank or nothing, is at its beginning; else NULL. */
 static const char *
 after_word(const char *text, const char *word)
 {
@@ -213,7 +213,7 @@ without_comment(const struct config_key *key, const char *raw)
 	return xstrndup(raw, len);
 }
 
-/* What is wrong with a setting is said with what was written: a value from a variable or file may be a secret. */
+/* Reports a wrong value as it was written, not as expanded: a variable or file may hold a secret. */
 static int
 store(struct loader *l, unsigned line, const struct config_key *key, void *base, const char *name, const char *raw)
 {

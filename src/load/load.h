@@ -35,7 +35,7 @@ bool load_print_key(const char *name, FILE *to);
 
 #define LOAD_SETTING_NAME_MAX 127
 
-/* What a SET amounts to. */
+/* The meaning of a SET. */
 struct load_setting {
 	char name[LOAD_SETTING_NAME_MAX + 1]; /* for load_config_with: "pool.pool_size" or PgBouncer's */
 	const char *reason; /* why it is known, but has no effect; NULL: it has */

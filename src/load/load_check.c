@@ -162,7 +162,7 @@ check_made_files(const struct check *check)
 	check_made_file(check, "pgweir", "pid_file", config->pid_file);
 }
 
-/* What can be said without opening the files: the rest is said by whoever loads them. */
+/* Checks what needs no opened files; setup/ finds the rest when it loads them. */
 static void
 check_tls(const struct check *check)
 {
@@ -191,7 +191,7 @@ check_tls(const struct check *check)
 		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
 }
 
-/* What else a method needs; what is in the files it names is setup/rules.c's. */
+/* Checks the settings that a method needs. setup/rules.c checks what is in the files that they name. */
 static void
 check_method(const struct check *check)
 {
@@ -349,7 +349,7 @@ check_query_text(const struct check *check, const char *query, unsigned line)
 		    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs", query);
 }
 
-/* It was written, but its value was refused: what follows from that is not a mistake of its own. */
+/* Returns true if the setting was written, but its value was refused: its consequences are no mistakes of their own. */
 static bool
 is_refused(const struct config_scope *scope, const struct scope_origin *origin, size_t bit)
 {

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* What may be written for it. */
+/* Writes the kind of value that a setting takes. */
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {

@@ -5,7 +5,7 @@
 #include "config/config_state.h"
 #include "load/load.h"
 
-/* What load_config() does with a file's content. */
+/* Reads a file's content, as load_config() does. */
 struct config *load_text(const char *text, size_t len, const char *path, struct config_problems *problems);
 struct config *load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides,
 			      size_t count, struct config_problems *problems);

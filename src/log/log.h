@@ -21,8 +21,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT, LOG_FORMA
 struct log; /* opaque: log.c */
 
 /*
- * What a line is about: fields of their own in JSON and logfmt, left out where they are NULL or 0. A line of text has
- * its message for that; only the failure's detail and hint are added to it. All of it is borrowed for the call.
+ * The subject of a line: fields of their own in JSON and logfmt, left out where they are NULL or 0. A line of text has
+ * its message for that; only the failure's detail and hint are added to it. All is borrowed for the call.
  */
 struct log_field {
 	const char *name, *text; /* text NULL: number is the value */

@@ -26,7 +26,7 @@ describe(const struct client *c, struct client_about *about)
 	about->log.event = "login_refused";
 }
 
-/* What the client is not told, as it may be guessing. */
+/* Returns the reason for the log. The client may be guessing passwords and isn't told. */
 static const char *
 secret_reason(enum login_result result)
 {
@@ -123,7 +123,7 @@ on_abandon_hold(void *hold)
 	admission_drop_answer(hold);
 }
 
-/* It is counted and logged now, as the client may leave before its answer. */
+/* Counts and logs the refusal now, as the client may leave before its answer. */
 void
 login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
 {

@@ -81,7 +81,7 @@ demand_of(enum hba_method method)
 	return AUTH_SCRAM_SHA_256;
 }
 
-/* What is sent in the clear is only taken where nobody can listen. */
+/* Accepts a password in the clear only where nobody can listen: over TLS or from this host. */
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {

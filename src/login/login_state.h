@@ -104,7 +104,7 @@ bool login_expects_proxy(const struct client *c); /* returns whether a PROXY hea
 size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Returns true, and has refused the client, if bytes begin like a header: none is expected. */
 bool login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len);
-/* What application_name becomes with application_name_add_host; name may be NULL. */
+/* Writes application_name as application_name_add_host makes it; name may be NULL. */
 void login_name_with_host(const struct client *c, const char *name, char out[static LOGIN_NAME_MAX + 1]);
 
 /* login_tls.c */

@@ -360,7 +360,7 @@ is_any_up(const struct auth_source *source)
 	return false;
 }
 
-/* Those who wait are refused at once, unless another connection lives. */
+/* Refuses all who wait, unless another connection lives. */
 static void
 on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
 {

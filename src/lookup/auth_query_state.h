@@ -14,7 +14,7 @@ TAILQ_HEAD(auth_lookups, auth_lookup);
 TAILQ_HEAD(auth_conns, auth_conn);
 TAILQ_HEAD(auth_sources, auth_source);
 
-/* One user being looked up. */
+/* A user who is being looked up. */
 struct auth_lookup {
 	UT_hash_handle hh;
 	struct auth_key key;

@@ -251,7 +251,7 @@ try_next(struct dial *d)
 	dial_finish(d);
 }
 
-/* One address that is silent must not take the time of the others. */
+/* Divides the time among the addresses: a silent one must not use up that of the others. */
 static void
 share_time(struct dial *d)
 {

@@ -15,7 +15,7 @@ struct tcp_options {
 
 /* For a connection, or a listener whose connections inherit them (Linux). */
 void tcp_options_set(const struct tcp_options *options, int fd);
-/* What is for listeners only, before bind(2). */
+/* Sets the options that only listeners have; before bind(2). */
 void tcp_options_listen(const struct tcp_options *options, int fd);
 
 #endif

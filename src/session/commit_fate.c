@@ -195,7 +195,8 @@ judged(enum commit_fate fate, const char *text, const char **reason)
 	return fate;
 }
 
-/* It runs as it did then: no recovery has cut its log, and the number is the transaction's. */
+/* Returns true if the cluster has run on since: no recovery has cut its log, and the number is still the transaction's.
+ */
 static bool
 is_same_life(const struct cluster_mark *a, const struct cluster_mark *b)
 {
@@ -240,7 +241,7 @@ cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life)
 		lives->count++;
 }
 
-/* What became of the log between two lives. */
+/* The fate of the log between two lives. */
 struct history {
 	uint64_t end; /* they share it up to here, at least; 0: unknown */
 	uint64_t cut; /* it was cut here, or before; UINT64_MAX: nothing says that it was */
@@ -320,7 +321,7 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
 		return judged(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
-	/* Its backend has ended. Whatever else has this number now, this transaction has not been committed. */
+	/* The backend has ended. Whoever has this number now, this transaction has not been committed. */
 	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
 		return judged(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
 	h = history_of(then, &now->cluster, lives);

@@ -49,7 +49,7 @@ struct commit_mark {
 
 enum xact_status { XACT_UNKNOWN, XACT_IN_PROGRESS, XACT_COMMITTED, XACT_ABORTED };
 
-/* What a server says of a transaction. */
+/* A server's answer about a transaction. */
 struct fate_answer {
 	struct cluster_mark cluster;
 	uint64_t checkpoint; /* a position in the log: its last checkpoint's ... */

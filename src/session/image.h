@@ -92,7 +92,7 @@ bool image_is_of_context(const char *name); /* it is one of these settings */
 struct image *image_reading(struct image *img);
 #define IMAGE_READING_NAMES 15u
 const char *image_reading_name(size_t i); /* of those settings */
-/* It is one of those settings, or one of the others that statements without literals are parsed under. */
+/* Returns true for these settings, and for the others that statements without literals are parsed under. */
 bool image_is_of_parsing(const char *name);
 bool image_is_ascii(const struct image *img); /* all names and values are */
 bool image_names_pg_temp(const struct image *img); /* in its search_path */

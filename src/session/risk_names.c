@@ -200,7 +200,7 @@ risk_names_each(const struct risk_names *names,
 
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
-/* One reading of SQL. */
+/* A pass over SQL. */
 struct reader {
 	const struct risk_names *names;
 	const char *p, *end;

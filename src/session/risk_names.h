@@ -35,7 +35,7 @@ struct risk {
 
 /* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
 #define RISK_DYNAMIC 0xffu
-/* It may make something, perhaps temporary, that hides a type whose name stands in code that remembers types. */
+/* May make something, perhaps temporary, that hides a type whose name stands in code that remembers types. */
 #define RISK_HIDES (1u << 13)
 
 struct risk_names; /* opaque: risk_names.c */

@@ -128,8 +128,8 @@ seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 }
 
 /*
- * It can't be known whether dblink has an unnamed connection, and closing none fails (08003), which PostgreSQL logs.
- * Only PL/pgSQL could catch that, and it must not be loaded for this: then SET plpgsql.x would fail, which did not.
+ * Nobody can tell whether dblink has an unnamed connection, and closing none fails (08003), which PostgreSQL logs. Only
+ * PL/pgSQL could catch that, and it must not be loaded for this: then SET plpgsql.x would fail, which did not.
  */
 bool
 seal_put_remote(struct buf *out, const struct probe_row *row)

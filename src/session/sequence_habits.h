@@ -26,7 +26,7 @@ struct sequence_habits {
 		uint8_t tried;
 		bool is_followed; /* it was, once */
 	} places[SEQUENCE_HABITS_PLACES];
-	/* What clients have run last: by their ids, of which the last to come has the place. */
+	/* The clients' last statements. Ids that share a place take it from each other. */
 	struct sequence_client {
 		uint64_t client; /* 0: free */
 		uint32_t key;

@@ -415,7 +415,7 @@ statement_renew(struct statement *st)
 	renew_shared(e);
 	if (e->twin == NULL)
 		return;
-	/* They have just become twins: what servers have of the other one is no newer than what they have of this. */
+	/* Twins from now on: a server's copy of the other may be stale as well, so that one gets a new name. */
 	give_name(e->store, &e->twin->st);
 	follow_twin(e);
 }

@@ -121,7 +121,7 @@ adopt(struct listeners *l, const struct config *config, int i, int fd, struct fa
 	return 0;
 }
 
-/* Those that the process before this one got from the service manager. */
+/* Adopts the sockets that the process before this one got from the service manager. */
 static int
 adopt_inherited(struct listeners *l, const struct config *config, struct fail *why)
 {

@@ -16,7 +16,7 @@
 #include "pool/tls_store.h"
 #include "telemetry/slowlog.h"
 
-/* What a configuration names, read. Each may be NULL; each is a reference. */
+/* The files that a configuration names, as read. Each is a reference, and may be NULL. */
 struct setup_files {
 	struct users *users;
 	struct tls_context *tls; /* for clients; NULL: they get no TLS */

@@ -361,7 +361,8 @@ take_config_local(struct known_reader *r, struct known *k)
 	return known_skip_word(r, "true") || known_skip_word(r, "false");
 }
 
-/* Its transaction's end does not take back what random() was told, nor tables that were made in pg_temp meanwhile. */
+/* Returns true if the transaction's end won't undo all of it: random()'s seed stays, as do tables made in pg_temp
+ * meanwhile. */
 static bool
 leaves_more(const struct known *k)
 {

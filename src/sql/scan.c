@@ -414,7 +414,7 @@ match_tag(struct scan *s, const char *p, const char *end)
 		if (*p == s->tag[s->tag_match])
 			s->tag_match++;
 		else {
-			/* What looked like the tag belongs to the literal. */
+			/* No tag after all: these bytes belong to the literal. */
 			scan_literal_bytes(s, s->tag, s->tag_match);
 			s->tag_match = *p == '$';
 			if (s->tag_match == 0)
@@ -463,8 +463,8 @@ note_literal(struct scan *s, const char *begin, const char *end)
 }
 
 /*
- * What follows a number without a space is part of it for some (sql_token.h): then nobody shall rely on literals. $1 is
- * no literal, and a number behind a quote would be taken for a string.
+ * Notes a number as a literal. Where a word follows without a space, versions of PostgreSQL end the number differently
+ * (sql_token.h): then no literals count. $1 is none, and a number behind a quote would be taken for a string.
  */
 static void
 note_number(struct scan *s, const char *begin, const char *p, const char *end)

@@ -50,7 +50,7 @@ enum scan_flag {
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
 	 SCAN_FUNCTION)
 
-/* What matters to features although it leaves nothing behind. */
+/* Hints: these leave nothing behind, but matter to features. */
 enum scan_hint {
 	SCAN_HINT_LOCAL = 1u << 0, /* SET LOCAL */
 	SCAN_HINT_LOCAL_PATH = 1u << 2, /* SET LOCAL search_path, SET LOCAL SCHEMA */
@@ -83,8 +83,7 @@ struct scan_literals {
 	} at[SCAN_LITERALS_MAX];
 };
 
-/* What the names of a database make of SQL (session/risk_names.h), kept with it. Zeroed: they were not looked up yet.
- */
+/* The risk of SQL by the names of its database (session/risk_names.h), kept with it. Zeroed: not looked up yet. */
 struct sql_risk {
 	uint32_t number; /* of the names: database_code.h */
 	uint32_t parts; /* enum state_part */

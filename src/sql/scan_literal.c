@@ -20,8 +20,8 @@ literal_fold(char c)
 	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-/* One more byte for the search for pg_temp; at is how much of it was seen. No part of it is its beginning again, but
- * for the p at its end. */
+/* Takes a byte in the search for pg_temp, of which at bytes have matched; returns how many do now. After a mismatch
+ * only this byte can begin a match: no other p stands before the last one. */
 static uint8_t
 temp_step(uint8_t at, char c)
 {
@@ -100,7 +100,7 @@ scan_name_keep(struct scan *s)
 
 	if (s->name_len < SCAN_WORD_MAX && memchr(s->name, '.', s->name_len) == NULL)
 		return;
-	/* Of a name in an encoding with ASCII trail bytes, what was folded may be half of a letter. */
+	/* With ASCII trail bytes, the folded byte may be half of a letter. */
 	if (s->name_len == SCAN_WORD_MAX || memchr(s->name, '\0', s->name_len) != NULL ||
 	    ((s->options & SCAN_ASCII_TRAIL) != 0 && !text_is_ascii(s->name, s->name_len))) {
 		s->flags |= SCAN_NAMES_LOST;

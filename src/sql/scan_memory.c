@@ -172,7 +172,8 @@ keep(struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned 
 	return k;
 }
 
-/* Of SQL that does not end properly it is not known what is a literal. */
+/* Returns true if s can stand for all SQL that differs in literals alone. Where SQL doesn't end properly, nobody knows
+ * what is a literal. */
 static bool
 may_keep(const struct scan *s, const struct scan_literals *literals, size_t len)
 {

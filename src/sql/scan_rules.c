@@ -13,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What the next token will decide. */
+/* The construct that the next token decides on. */
 enum expect {
 	EXPECT_NOTHING,
 	EXPECT_SET, /* SET */
@@ -57,7 +57,7 @@ tell_before(struct scan *s)
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
 
-/* It is no setting, but an order to random(), which the end of the transaction does not take back. */
+/* Returns true for seed: no setting, but an order to random() that the end of the transaction doesn't undo. */
 static bool
 is_seed(const char *name, size_t len)
 {

@@ -25,7 +25,7 @@ enum scan_last {
 	LAST_OTHER
 };
 
-/* What stood before the last dot. */
+/* The qualifier before the last dot. */
 enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
 /* A word without quotes, as written; len may be cut to SCAN_WORD_MAX, which no name reaches. text must live until the

@@ -69,7 +69,7 @@ sql_is(char c, unsigned class)
 }
 
 #ifdef __SSE2__
-/* Of sixteen bytes at once: a bit for each. */
+/* Sixteen bytes at once. Classes are returned as a bit for each. */
 static inline __m128i
 sql_sixteen(const char *p)
 {
@@ -91,7 +91,7 @@ sql_digits_and(__m128i bytes, char other)
 	    _mm_or_si128(sql_between(bytes, '0', '9'), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(other))));
 }
 
-/* Those that can't be in a word. */
+/* Finds the bytes that can't be in a word. */
 static inline unsigned
 sql_no_words(__m128i bytes)
 {

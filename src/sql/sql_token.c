@@ -59,7 +59,7 @@ skip_line_comment(struct sql_lexer *lx)
 		lx->pos++;
 }
 
-/* false: a comment never ends. */
+/* Returns false if a comment never ends. */
 static bool
 skip_space(struct sql_lexer *lx)
 {

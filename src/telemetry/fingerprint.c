@@ -18,7 +18,7 @@
 
 enum rows { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
 
-/* One open bracket; level 0 is the statement. */
+/* An open bracket; level 0 is the statement. */
 struct level {
 	struct normal_mark begin; /* after its opening bracket */
 	bool is_list; /* IN (, VALUES (, ARRAY[, or a level within one */

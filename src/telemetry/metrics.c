@@ -140,7 +140,7 @@ put_state(const struct rendering *r)
 		put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
 }
 
-/* Those that log in or cancel belong to no pool yet. */
+/* Adds the clients that log in or cancel, which belong to no pool yet. */
 static void
 put_clients(struct rendering *r)
 {

@@ -18,7 +18,7 @@
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* What a family's numbers belong to: there is one sample, or one per word, for each of these. */
+/* The things a family's numbers belong to: each has a sample, or one per word. */
 enum metric_scope { OF_ALL, OF_LOOP, OF_POOL, OF_DATABASE, OF_BACKEND, OF_SYSTEM };
 
 /* Rows whose numbers must be computed, by metrics.c. */
@@ -109,13 +109,13 @@ void metrics_process_read(struct metrics_process *p);
 /* Appends name="value" (any bytes, escaped) to labels; nothing if it does not fit. */
 void labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
 
-/* What samples begin with. Borrows both texts. */
+/* The beginning of samples. Borrows both texts. */
 struct exposition_series {
 	const char *name, *labels;
 	size_t name_len, labels_len;
 };
 
-/* One more label, escaped by whoever makes it. */
+/* A further label; whoever makes it escapes it. */
 struct exposition_word {
 	char text[WORD_MAX]; /* label="value" */
 	size_t len;

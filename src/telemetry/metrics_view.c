@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One of the three kinds of things that have labels. */
+/* A kind of things that have labels; there are three. */
 struct kind {
 	size_t size;
 	void (*label)(char labels[LABELS_MAX], const void *data);

@@ -44,7 +44,7 @@ void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, 
 #define SLOWLOG_QUERY_MAX 2048 /* bytes of text in a line, before they are escaped */
 #define SLOWLOG_LINE_MAX (32 * 1024) /* any line fits */
 
-/* What is said of the text. */
+/* The text of a statement, as a line shows it. */
 struct slowlog_query {
 	bool is_known;
 	struct fingerprint fp;

@@ -72,13 +72,13 @@ struct snapshot {
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
-/* What all pools have together. */
+/* Sums over all pools. */
 struct snapshot_totals {
 	uint64_t servers, lent, waiting, overflow, limit; /* limit: pool_size + max_overflow */
 	uint64_t oldest_waiter_us;
 };
 struct snapshot_totals snapshot_totals(const struct snapshot *s);
-/* What all databases have counted together. */
+/* Sums over all databases. */
 struct snapshot_requests {
 	uint64_t all, failed, slow;
 };

@@ -123,7 +123,7 @@ end_copy(struct ledger *l)
 	l->copy_syncs = 0;
 }
 
-/* What PostgreSQL skips or ignores now is not entered. Returns false for that. */
+/* Returns false for a message that PostgreSQL skips or ignores now: no reply is due for it. */
 static bool
 is_entered(struct ledger *l, const struct owed *o)
 {

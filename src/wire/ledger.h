@@ -107,7 +107,7 @@ int ledger_enter(struct ledger *l, struct owed o);
 /* Enters the Parse, Bind and Execute of one statement of our own; ref is the Execute's. Returns -1 as ledger_push();
  * ref is then still the caller's. */
 int ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
-/* What is known of a request: a QUERY, FUNCTION or SYNC. */
+/* Describes a request: a QUERY, FUNCTION or SYNC. */
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;

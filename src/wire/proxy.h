@@ -17,7 +17,7 @@
 
 struct proxy_header {
 	size_t len; /* bytes that it takes */
-	/* false: the balancer speaks for itself (LOCAL: a health check), or did not say for whom (UNKNOWN, AF_UNIX). */
+	/* Set unless the balancer speaks for itself (LOCAL: a health check) or names no source (UNKNOWN, AF_UNIX). */
 	bool has_source;
 	union {
 		struct sockaddr any;

@@ -26,7 +26,7 @@
 #define NEWEST_MINOR 2u
 #define UNKNOWN_OPTIONS_MAX (sizeof(((struct startup *)0)->unknown_options) / sizeof(const char *))
 
-/* Its length, then CODE_SSL. */
+/* The packet's length, then CODE_SSL. */
 const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN] = { 0, 0, 0, HEAD_LEN, 0x04, 0xd2, 0x16, 0x2f };
 
 /* Returns text as an error may show it: at most 63 characters, with '?' for unprintable ones. */
