@@ -27,7 +27,7 @@ struct blocked {
 	uint32_t pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
 };
 
-/* What was asked, and the answer, on one host. */
+/* A question to one host, and its answer. */
 struct question {
 	struct dedicated dedicated;
 	struct blocking *all;

@@ -306,7 +306,7 @@ notify_listener_down(struct notify_listener *listener)
 	    true; /* at the next tick, which comes at once: nobody must be called back from here */
 }
 
-/* Its subscriptions are called back later, one by one, as they may then change any list. */
+/* Marks the channel's subscriptions as failed. They are called back later, one by one, as each may change any list. */
 static void
 fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
 {

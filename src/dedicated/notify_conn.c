@@ -188,7 +188,7 @@ forget_commands(struct notify_listener *listener)
 	listener->is_error = listener->is_listen_sent = listener->is_unlisten_sent = listener->is_gap_over_due = false;
 }
 
-/* Its channels are forgotten at once: whoever listens there again comes behind it. */
+/* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent behind it. */
 static void
 send_unlistens(struct notify_listener *listener)
 {

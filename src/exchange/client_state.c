@@ -38,7 +38,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 		      [CE_CLOSE] = CL_CLOSED },
 	[CL_RETRYING] = { [CE_HOLD] = CL_RETRYING, [CE_ANSWERED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
 	[CL_IN_DOUBT] = { [CE_ANSWERED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
-	/* One request may name several channels. An error of an earlier one may come: all is handled once more then. */
+	/* A request may name several channels. After an error of an earlier one, the whole request is handled again. */
 	[CL_AWAITING] = { [CE_AWAIT] = CL_AWAITING,
 			  [CE_HEARD] = CL_READY,
 			  [CE_RETRY] = CL_RETRYING,

@@ -61,21 +61,21 @@ enum client_state client_state_next(enum client_state from, enum client_event ev
 const char *client_state_name(enum client_state s, bool has_server);
 const char *client_event_name(enum client_event ev);
 
-/* It has not had its first ReadyForQuery: its input is login/'s, and may hold a password. */
+/* Returns true until the first ReadyForQuery: login/ reads the input, which may hold a password. */
 static inline bool
 client_state_is_login(enum client_state s)
 {
 	return s < CL_CLOSED;
 }
 
-/* It has, and is no console: its input is relay/'s. */
+/* Returns true for a client that is logged in and not a console: relay/ reads its input. */
 static inline bool
 client_state_is_ready(enum client_state s)
 {
 	return s >= CL_READY;
 }
 
-/* Its input is kept until something else has happened. */
+/* Returns true while input is kept until something else has happened. */
 static inline bool
 client_state_waits(enum client_state s)
 {

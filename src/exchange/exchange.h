@@ -42,7 +42,7 @@ struct exclusive; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
 
-/* What a feature makes of a message. */
+/* A feature's verdict on a message. */
 enum statement_step {
 	STATEMENT_FORWARD, /* send it as it is */
 	STATEMENT_DONE, /* what is to be sent is in the outbox */
@@ -64,7 +64,7 @@ struct handled_input {
 	uint32_t len, cap;
 };
 
-/* What only the client, its login or the console can do. Called for an exchange that is not closed. */
+/* Calls to the client, its login or the console, which stand further left. Only for an exchange that is not closed. */
 struct exchange_ops {
 	/* Closes the client; if why is given, sends it as FATAL first. logged: the reason for the log; NULL: it left.
 	 */
@@ -90,7 +90,7 @@ struct exchange_ops {
 	void (*crossing_heard)(struct exchange *x);
 };
 
-/* What all exchanges of one loop share. Owned by struct client_env. */
+/* Shared by all exchanges of one loop; owned by struct client_env. */
 struct exchange_env {
 	const struct exchange_ops *ops;
 	struct event_base *base;
@@ -131,7 +131,7 @@ struct exchange_env {
 	void (*on_report)(void *up, const struct request_report *report); /* slow, refused, lost or given up */
 };
 
-/* What few clients ever have: made by exchange_rare() when it is first needed, and kept to the end. */
+/* State that few clients ever need: exchange_rare() makes it at first use, and it is kept to the end. */
 struct exchange_rare {
 	struct exclusive *exclusive; /* or NULL */
 	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
@@ -162,7 +162,7 @@ struct exchange {
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
-	/* What the fast lane asks first: side by side. */
+	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state: client_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */

@@ -255,7 +255,7 @@ report_sql_options(const struct exchange *x)
 	       (x->srv == NULL ? 0 : image_scan_options(x->srv->image));
 }
 
-/* What its server knows of it. */
+/* Fills in what the server knows about the request. */
 static void
 describe_work(struct server *srv, const struct done_request *done, struct request_report *r)
 {
@@ -374,7 +374,7 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 	x->env->on_query(x->env->up, &r, weight);
 }
 
-/* One that may get a line in the slow-query log. */
+/* Reports a request that may get a line in the slow-query log. */
 __attribute__((noinline)) static void
 tell(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
 {
@@ -503,7 +503,7 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* What is under way and fails: so far. Between two requests the client owed the next. */
+/* Takes the phases, so far, of the request that fails. Between two requests the time counts as the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
@@ -555,7 +555,7 @@ report_waited(struct exchange *x, uint64_t connect_us)
 	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
 }
 
-/* What a client without a server waits for; false: nothing. */
+/* Notes how long a client without a server has waited. Returns false if it waits for nothing. */
 static bool
 note_wait_so_far(struct exchange *x)
 {

@@ -14,8 +14,8 @@ void report_sent(struct exchange *x, struct server *srv, size_t len);
 void report_drained(struct exchange *x, struct server *srv); /* client or server has taken what waited for it */
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate);
 /*
- * Its request, or the transaction that it idles in, has ended without PostgreSQL's answer: the counters, the slow-query
- * log and SHOW QUERIES learn that here, whatever the reason. event: its name in the log; NULL: that of kind.
+ * Reports a request, or a transaction idled in, that has ended without PostgreSQL's answer: the counters, the
+ * slow-query log and SHOW QUERIES learn that here, whatever the reason. event: its name in the log; NULL: that of kind.
  */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* The client leaves, or is closed for why (NULL: it has left). Returns true if a request was under way, which has

@@ -57,10 +57,12 @@ enum statement_step listen_execute(struct exchange *x, struct request *m);
 enum statement_step listen_before_sql(struct exchange *x, struct request *m);
 void listen_cancel(struct exchange *x); /* a cancel request came for a message that waits */
 
-/* --- replies: replies.c --- */
-bool listen_complete(struct exchange *x, struct tag tag); /* true: the client got something else in its place */
+/* --- listen.c and queue.c: replies --- */
+/* Returns true if the client got something else in its place. */
+bool listen_complete(struct exchange *x, struct tag tag);
 bool listen_error(struct exchange *x, const struct error_fields *e); /* the same */
-bool listen_request_done(struct exchange *x); /* true: ReadyForQuery follows later */
+/* Returns true if ReadyForQuery follows later. */
+bool listen_request_done(struct exchange *x);
 /* An error is about to be sent: ReadyForQuery is no longer kept back for the listener. */
 void listen_ready_now(struct exchange *x);
 /* A notification from the client's server. Returns true if it must not be passed as it is. */
@@ -97,7 +99,7 @@ bool listen_is_heard(const struct exchange *x, bool *is_refused);
  * there is nothing to wait for.
  */
 bool listen_crossing_catch_up(struct exchange *x);
-/* What waits to be sent to it, whole messages; borrowed. */
+/* Returns the whole messages that wait to be sent to the client; borrowed. */
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*
  * Puts what waited in the process it comes from, which has caught up, ahead of what has come here, where the listener

@@ -89,7 +89,8 @@ struct client_listen {
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at;
-	/* What came before the LISTEN for it was committed, and all behind it: whole messages in their order. */
+	/* Whole messages in their order: the first came before its LISTEN was committed, the rest are kept behind it.
+	 */
 	struct buf early;
 	bool is_early_due; /* some of it may be for the queue now, or for nobody */
 	bool is_overrun; /* more came than may wait */
@@ -102,10 +103,12 @@ void
 listen_settle_early(struct client_listen *l); /* moves to the queue what may be delivered; drops what nobody wants */
 void listen_drop_channel(struct client_listen *l, const char *channel); /* what waits of it, early or not */
 void listen_queue_fini(struct client_listen *l);
-bool listen_keep_ready(struct exchange *x); /* true: ReadyForQuery is sent when the listener has caught up */
+/* Returns true if ReadyForQuery is kept back until the listener has caught up. */
+bool listen_keep_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
-bool listen_pid_caught_up(struct exchange *x); /* true: nothing else waited for this */
+/* Returns true if nothing else waited for this. */
+bool listen_pid_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */
 struct client_listen *listen_own(struct exchange *x); /* made at first use; NULL: no memory */

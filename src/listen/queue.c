@@ -51,7 +51,7 @@ keep(struct client_listen *l, const void *bytes, size_t len)
 		l->is_overrun = true;
 }
 
-/* Its notifications are, or may come to be, for the client. */
+/* Returns true if notifications of this channel are for the client, or may come to be. */
 static bool
 is_wanted(const struct subscription *m)
 {
@@ -337,7 +337,7 @@ resume_fresh(struct exchange *x)
 	listen_resume(x);
 }
 
-/* What it waited for is sent. */
+/* Sends the ReadyForQuery that was kept back, behind the notifications that it waited for. */
 static void
 send_ready(struct exchange *x)
 {

@@ -113,7 +113,7 @@ end_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_washed = false;
 }
 
-/* It is gone. */
+/* Takes a connection that is gone out of the list of those used last. */
 __attribute__((noinline)) static void
 forget_last(struct policy *p, const struct policy_conn *conn)
 {

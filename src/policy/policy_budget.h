@@ -61,7 +61,7 @@ void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserve
 
 /* Call it when a connection is new or gone (PC_NONE), or begins or ends to leave (PC_CLOSING). */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* One was returned. Returns whether fairness matters now: budget_asks_back() and budget_review() are due. */
+/* A connection was returned. Returns true if fairness matters now: budget_asks_back() and budget_review() are due. */
 bool budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_set_demand(struct budget_member *m, bool has_demand);
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */

@@ -27,7 +27,7 @@ struct circuit_member {
 	TAILQ_ENTRY(circuit_member) link;
 };
 
-/* What the last attempt of all has shown. */
+/* The result of the last attempt of any pool. */
 struct circuit_news {
 	uint64_t round; /* one more after each failure and each recovery */
 	uint32_t failed_count; /* in a row; 0: the circuit is closed */

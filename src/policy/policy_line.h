@@ -7,7 +7,8 @@
 /* policy_outage.c */
 /* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
-bool policy_is_patient(const struct policy *p, const struct policy_ticket *t); /* false: refused when it is hopeless */
+/* Returns false if it is refused when policy_is_hopeless() says so. */
+bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);
 uint64_t policy_deadline(const struct policy *p,
 			 const struct policy_ticket *t); /* when it is refused; NEVER_US: never */
 void policy_note_newcomer(struct policy *p, uint64_t now_us); /* somebody has joined the line */

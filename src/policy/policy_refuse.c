@@ -153,7 +153,7 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *
 	return hanging == NULL ? 0 : now_us - (hanging->opened_us > t->since_us ? hanging->opened_us : t->since_us);
 }
 
-/* It has waited through an outage in vain: the reason is the outage's. */
+/* Explains to a request that has waited in vain through an outage: the reason is the outage's. */
 static void
 say_held(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {

@@ -128,7 +128,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	circuit_ended(&p->circuit, now_us);
 }
 
-/* What another pool of this upstream has found counts as if it was found here, if somebody waits for it. */
+/* Takes over what another pool of this upstream has found; a failure only if somebody waits here. */
 static void
 heed_circuit(struct policy *p, uint64_t now_us)
 {
@@ -282,7 +282,8 @@ help_waiters(struct policy *p, uint64_t now_us)
 
 		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
 			continue;
-		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
+		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
+		 */
 		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
 			continue;
 		if (conn == NULL)

@@ -63,8 +63,10 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 }
 /* The parts (enum state_part) that any SQL could touch while no answer is valid. */
 unsigned database_code_feared(const struct database_code *code);
-/* What its names make of SQL is in *kept, if kept is not NULL and that was looked up. types: see risk_names_of_types(),
- * or NULL. */
+/*
+ * Returns the parts (enum state_part) that this SQL could touch, and sets *kept, if kept is not NULL, to what its names
+ * make of it where that was looked up. types: see risk_names_of_types(), or NULL.
+ */
 unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the parts (enum state_part) that SQL could touch. Returns false: database_code_look_up() must tell. */

@@ -61,7 +61,7 @@ struct pool_backend {
 	struct pool_backend *next;
 };
 
-/* What a pool's connections were used for, looked at about ten times a second (client/client_watch.c), in one span. */
+/* The use of a pool's connections in one span, sampled about ten times a second (client/client_watch.c). */
 struct pool_use {
 	uint64_t since_us; /* 0: there is no such span */
 	uint64_t looks, in_use, idle_in_transaction; /* how many were, summed up over the looks */
@@ -169,7 +169,7 @@ void pool_learn_keys(struct pool *pool, const char *user, const struct scram_key
  * It is copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 
-/* What was learnt of how its servers log in, for another process: borrowed. *secret: NULL if there is none. */
+/* Returns how this pool's servers log in, for the next process. Borrowed; *secret may be NULL. */
 const struct scram_keys *pool_secrets(const struct pool *pool, const char **secret);
 void pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret); /* or NULL */
 

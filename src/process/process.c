@@ -71,9 +71,7 @@ new_base(void)
 	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
-	/*
-	 * One thread uses it, so no locks; and no changelist, as each descriptor is added once and hardly ever changed.
-	 */
+	/* No locks, as one thread uses it; no changelist, as each descriptor is added once and hardly ever changed. */
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);

@@ -57,7 +57,7 @@ set_short(struct weir *w, bool is_short)
 		clients_read_again(&w->clients);
 }
 
-/* What they held is freed at the loop's next turn. */
+/* Closes clients that hold much until this is freed; the loop's next turn frees it. */
 static void
 relieve(struct weir *w, size_t bytes)
 {

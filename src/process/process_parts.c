@@ -43,7 +43,7 @@ enum seed {
 
 /* --- what the parts report --- */
 
-/* Its trace stands for the bucket of query_duration that it is counted in. */
+/* Keeps the request's trace as the exemplar of the bucket of query_duration that counts the request. */
 static void
 keep_exemplar(struct weir *w, const struct request_report *report)
 {

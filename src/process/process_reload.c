@@ -56,7 +56,7 @@ process_apply(struct weir *w)
 	auth_queries_configure(w->clients.x.auth_queries, w->config, w->files.users, w->files.server_tls, w->now_us);
 }
 
-/* What a reload makes and then swaps in. */
+/* Everything that a reload makes before it swaps it in. */
 struct fresh {
 	struct config *config;
 	struct setup_files files;
@@ -72,7 +72,7 @@ open_listeners(struct weir *w, struct fresh *f, struct fail *why)
 		   : listeners_open(w->listeners, f->config, &f->listeners, why);
 }
 
-/* What only a try can tell. It is told like what is wrong with the file. */
+/* Opens listeners and logs: failures that only a try can find, reported like mistakes in the file. */
 static int
 open_all(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
 {
@@ -187,7 +187,7 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 	fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
 }
 
-/* What SET has set ends with it. */
+/* Reads the file again. If that succeeds, values given by SET end. */
 static int
 try_reload(struct weir *w, struct fail *why)
 {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Those of before, with this value for name; NULL: without name. */
+/* Returns a copy of the earlier overrides with this value for name; NULL: without name. */
 static struct process_overrides
 overrides_with(const struct process_overrides *before, const char *name, const char *value)
 {

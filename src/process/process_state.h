@@ -26,7 +26,7 @@
 #define PROCESS_SIGNALS 6
 #define TICK_US (100 * US_PER_MS)
 
-/* What the console's SET has set: process_set.c. */
+/* Values given by the console's SET: process_set.c. */
 struct process_overrides {
 	struct config_override *list; /* with texts of their own */
 	size_t count;

@@ -190,7 +190,7 @@ is_begin(const struct sql_verdict *v)
 	return v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION;
 }
 
-/* What the client is about to run. */
+/* Notes what the SQL that is about to run means for the transaction. */
 static void
 note_sql(struct exchange *x, const struct request *m)
 {
@@ -421,7 +421,7 @@ commit_check_request_done(struct exchange *x)
 		image_unref(c->before);
 		c->before = NULL;
 	}
-	/* What is still owed is not the COMMIT's: a Describe, say, that the client sent behind it. */
+	/* Replies still owed are not the COMMIT's, but those to a Describe, say, that the client sent behind it. */
 	if (srv->ledger.count == 0 || c->phase == COMMIT_ANSWERED)
 		set_phase(x, COMMIT_NOT);
 	if (srv->ledger.count == 0)

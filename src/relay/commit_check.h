@@ -58,8 +58,8 @@ bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv
  */
 void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost);
 /*
- * Its server is being lost with nothing owed to it, in an open transaction. Returns true if the client may stay: what
- * it sends next, or a COMMIT that waits to be sent, is answered with 40001.
+ * Called when the client's server is lost in an open transaction with nothing owed. Returns true if the client may
+ * stay: its next request, or a COMMIT that waits to be sent, is answered with 40001.
  */
 bool commit_check_stays(const struct exchange *x, const struct server *srv);
 /*

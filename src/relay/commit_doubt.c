@@ -247,7 +247,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->is_simple);
 	d->is_undone = c->has_failed || srv->loan.has_failed || srv->loan.has_rolled_back;
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
-	/* Its Parse counts as not run: the client would look for the statement in vain. */
+	/* A named COMMIT's Parse counts as not run: the client would look for the statement in vain. */
 	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;

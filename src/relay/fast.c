@@ -60,7 +60,7 @@ enter(struct request_walk *w)
 	return late_may_hold(w->x) ? WALK_SLOWLY : WALK_ON;
 }
 
-/* One of the messages up to a Sync. */
+/* Forwards one of the messages up to a Sync. */
 static inline enum walk_result
 forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
@@ -131,7 +131,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-/* What nearly all drivers send behind a Bind: Describe and Execute of the unnamed portal, without a limit. */
+/* Describe and Execute of the unnamed portal, without a limit: nearly all drivers send these behind a Bind. */
 static const char run_all[] = "D\0\0\0\6P\0"
 			      "E\0\0\0\11\0\0\0\0\0";
 

@@ -15,24 +15,24 @@
 
 enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_OURS };
 
-/* The setting whose limit it is; not of NOT and OURS. */
+/* Returns the name of the setting that has this limit; not for NOT and OURS. */
 const char *late_setting(enum late late);
-/* True: what the client sends next on its server, if that begins a request, may have to wait: see late_holds(). */
+/* Returns true if the client's next request on its server may have to wait: see late_holds(). */
 static inline bool
 late_may_hold(const struct exchange *x)
 {
 	return x->srv->ledger.count > 0 && x->srv->is_synced && x->settings->query_timeout_us > 0;
 }
 
-/* True: a message of this type waits until the request before it is answered. x may have no server. */
+/* Returns true if a message of this type waits until the request before it is answered. x may have no server. */
 bool late_holds(const struct exchange *x, uint8_t type);
-/* What the client is told of late, which has lasted that long. */
+/* Fills *why: which limit (`late`) was passed, after lasted_us. */
 void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
-/* The query on its server began then, and is being cancelled. */
+/* Notes that the client's query, which began at since_us, is being cancelled. */
 void late_begin(struct exchange *x, uint64_t since_us);
-/* True: a query of its borrower's is being cancelled by query_timeout. srv may be NULL. */
+/* Returns true if query_timeout is cancelling a query of the server's borrower. srv may be NULL. */
 bool late_is_cancelling(const struct server *srv);
-/* True: this error of PostgreSQL's is the end of that, and was answered. */
+/* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
 bool late_answer(struct exchange *x, const struct error_fields *e);
 
 #endif

@@ -25,7 +25,7 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 	return true;
 }
 
-/* What it has sent meanwhile, or sends next, is answered with an error. */
+/* Keeps a client whose transaction is gone: whatever it has sent meanwhile, or sends next, gets an error. */
 static void
 rolled_back(struct exchange *x)
 {

@@ -70,7 +70,7 @@ is_one_statement(const struct request_walk *w)
 	return false;
 }
 
-/* What of its server's ties will matter. */
+/* Returns which ties of a server (RISK_...) matter to the request; RISK_COMPILED if that can't be told. */
 __attribute__((noinline)) static unsigned
 needs_of(struct request_walk *w)
 {

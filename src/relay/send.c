@@ -60,7 +60,7 @@ begin_request(struct request_walk *w, const struct frame *f)
 	w->m = m;
 }
 
-/* Of a Query that comes in pieces, or that PostgreSQL will refuse as malformed, there is no verdict. */
+/* Reads the SQL of a Query. Partial and malformed queries have no verdict. */
 static void
 read_query(struct request_walk *w, const struct frame *f)
 {
@@ -212,7 +212,7 @@ see_function_call(struct exchange *x)
 	return session_function_call(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
-/* Of a Query that has failed already: its ReadyForQuery is due. */
+/* Sends a Sync in place of a Query that has failed already: the client is still owed ReadyForQuery. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {
@@ -385,7 +385,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 	}
 }
 
-/* Its name has come; its SQL comes in pieces. */
+/* Sends a Parse whose name has come, and whose SQL comes in pieces. */
 static enum walk_result
 send_oversize_parse(struct request_walk *w, const struct frame *f)
 {

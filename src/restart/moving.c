@@ -175,7 +175,7 @@ try_client(struct moving *m, struct client *c)
 	return true;
 }
 
-/* Those that have given their server back just now, before the next bytes of theirs are read. */
+/* Moves clients that have just given their server back, before their next bytes are read. */
 static bool
 move_ready(struct moving *m)
 {
@@ -184,7 +184,7 @@ move_ready(struct moving *m)
 	return m->ready_count == 0;
 }
 
-/* One turn: a part of a round through all clients. */
+/* Does one turn: a part of a round through all clients. */
 static void
 pump(evutil_socket_t fd, short what, void *arg)
 {
@@ -273,7 +273,10 @@ on_refused(struct moving *m, struct crossing *at, const uint8_t *text, size_t le
 	go_on_reading(c);
 }
 
-/* It would listen there, and no server can be had; or the successor hangs. TAKEN may still come, and finds nobody. */
+/*
+ * Takes back clients that the successor has not taken in time: they listen and it has no server for that, or it hangs.
+ * A TAKEN that comes later finds nobody.
+ */
 void
 moving_tick(struct moving *m)
 {

@@ -67,7 +67,7 @@ passport_obstacle_name(enum passport_obstacle o)
 
 /* --- the process it leaves --- */
 
-/* What was sent already. Of statements a reference is held, so that no other one comes to lie there. */
+/* A statement or pool that was sent already. Holds a reference to the statement, so that its address stays its own. */
 struct sent {
 	struct {
 		const void *what;
@@ -452,7 +452,7 @@ take_session(struct passport_reader *s, struct client *c, const struct passport 
 	return 0;
 }
 
-/* It counts in the same places as one that has logged in here. */
+/* Counts the client in the same places as one that has logged in here. */
 static int
 take_place(struct passport_reader *s, struct client *c, const struct passport *p, struct fail *why)
 {

@@ -60,7 +60,7 @@ struct passport_text {
 	size_t types_len;
 };
 
-/* What is known of a pool; numbered like texts. */
+/* A pool, and how its servers log in; numbered like texts. */
 struct passport_pool {
 	const char *secret; /* that its servers log in with; "": none was learnt */
 	const uint8_t *keys; /* the bytes of its struct scram_keys; len 0: none */

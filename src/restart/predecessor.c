@@ -65,7 +65,7 @@ restart_find_predecessor(void)
 
 	if (text == NULL)
 		return -1;
-	/* It must be what the variable says: a socket made by that process. (It may have died since.) */
+	/* The descriptor must be what the variable says: a socket made by that process, which may have died since. */
 	is_good = sscanf(text, "%d:%ld", &fd, &pid) == 2 && fd >= 3 &&
 		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof(peer) && peer.pid == pid &&
 		  peer.uid == geteuid();
@@ -151,7 +151,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n, const char *text)
 		client_let_go(c);
 }
 
-/* Its listener listens on all its channels, if it has any: the old process need not listen for it any more. */
+/* Tells the old process that the client is taken, once its listener, if any, listens on all its channels here. */
 static void
 take_if_heard(struct predecessor *p, struct arrival *n)
 {
@@ -410,7 +410,7 @@ restart_predecessor_tick(struct restart *r)
 
 	if (p == NULL || p->lost_us == 0 || !p->is_ready)
 		return;
-	/* Its sockets are closed a moment before it is dead. */
+	/* A process closes its sockets a moment before it is dead. */
 	is_sure = is_dead(p) || restart_now_us(r) - p->lost_us >= LOST_MAX_US;
 	if (!is_sure && (p->is_waiting || count_arrivals(p, false) > 0))
 		return;

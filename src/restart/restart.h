@@ -16,7 +16,7 @@
 
 struct restart; /* opaque: restart_state.h */
 
-/* What a restart sees of the process, and what it makes it do; all on the loop's thread. */
+/* The process as a restart sees it, and the calls by which it acts; all on the loop's thread. */
 struct restart_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	char *const *argv; /* by which the next process is started; NULL: there is none */

@@ -22,11 +22,11 @@ void hosts_free(struct hosts *h); /* NULL is fine */
 
 /* Returns when this host ("db1:5432") may be tried; 0: at any time. */
 uint64_t hosts_due(const struct hosts *h, const char *address);
-/* It is tried now, and this takes up to timeout_us. */
+/* Notes that this host is tried now, which takes up to timeout_us. */
 void hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
-/* It did not answer in time: it is due again after 1 s, doubled up to 15 s, +-20 %. */
+/* Notes that this host did not answer in time: due again after 1 s, doubled each time up to 15 s, +-20 %. */
 void hosts_silent(struct hosts *h, const char *address, uint64_t now_us);
-/* It has answered, whatever it said. */
+/* Notes that this host has answered, whatever it said. */
 void hosts_answered(struct hosts *h, const char *address);
 
 #endif

@@ -64,7 +64,7 @@ enum commit_phase {
 	COMMIT_ANSWERED /* its own reply has come; its ReadyForQuery is still due */
 };
 
-/* What the messages since the last Sync, which PostgreSQL may not have answered, make of the transaction block. */
+/* The effect on the transaction block of the messages since the last Sync, answered or not. */
 enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
@@ -134,7 +134,7 @@ struct loan {
 	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
 	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
-	/* Of the request under way, down to commit. */
+	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint32_t bind_len, text_len;
 	bool is_text_cut, is_text_spent, is_simple;

@@ -54,7 +54,7 @@ make_environment(char *ours[OURS])
 	return made;
 }
 
-/* It inherits none of our descriptors and signals. */
+/* Starts the command in a shell that inherits none of our descriptors and signals. */
 static int
 spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 {
@@ -132,7 +132,7 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	return process;
 }
 
-/* What doesn't fit is read and dropped, so that the command is not held up; *len is cap + 1 then. */
+/* Reads all there is. Output that doesn't fit is dropped, so that the command is not held up; *len is cap + 1 then. */
 static void
 drain(int fd, char *bytes, size_t cap, size_t *len)
 {

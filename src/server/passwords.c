@@ -87,7 +87,7 @@ passwords_free(struct passwords *p)
 
 /* --- answers --- */
 
-/* Those who wait now, at most: an answer may have others ask, or stop asking. */
+/* Answers at most as many as wait now: an answer may make others ask, or stop asking. */
 static void
 answer_asks(struct password_entry *e, const struct fail *why)
 {

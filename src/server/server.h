@@ -97,9 +97,9 @@ struct server_ops {
 /* The callbacks to its owner, the pool. */
 struct server_owner_ops {
 	void (*ready)(struct server *srv);
-	/* One of several hosts did not want us; the next one is tried. May be NULL. */
+	/* A host of several did not want us; the next one is tried. May be NULL. */
 	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
-	/* It never became ready. is_fatal: trying again is useless until something changes. closed follows. */
+	/* The server never became ready. is_fatal: trying again is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
@@ -121,7 +121,7 @@ struct server_losses {
 	char address[SERVER_ADDRESS_MAX];
 };
 
-/* What all servers share. */
+/* Shared by all servers. */
 struct server_env {
 	struct event_base *base;
 	struct dialer *dialer;
@@ -161,7 +161,7 @@ struct server_target {
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
-/* What a reset does; zeroed, it only rolls back an open transaction. */
+/* Says what a reset is to do; zeroed, it only rolls back an open transaction. */
 struct reset_order {
 	bool is_discarding; /* runs DISCARD ALL, which drops our own statements, too */
 	bool is_last; /* for the owner: the server is closed afterwards */
@@ -202,7 +202,7 @@ struct server_reset {
 	uint64_t asked_us; /* when the owner's question was sent; 0: there was none */
 };
 
-/* What is known of the cluster that a server belongs to. */
+/* Whether the cluster that a server belongs to is known. */
 enum cluster_state {
 	CLUSTER_NOT_ASKED,
 	CLUSTER_ASKED,
@@ -286,7 +286,7 @@ struct server {
 	TAILQ_ENTRY(server) all; /* in the owner's list */
 };
 
-/* What a password_command has printed, for one login; and the keys that are derived from it. Wiped. */
+/* The output of a password_command, for one login, and the keys derived from it. Wiped. */
 struct server_secret {
 	struct scram_keys keys;
 	char password[];
@@ -303,8 +303,9 @@ struct server *server_new(const struct server_env *env, const struct server_targ
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
-/* What its lines in the log are about; borrows its texts, and why. */
-const char *server_failure_word(enum connect_failure kind); /* PgBouncer's, for why a connection could not be made */
+/* Returns PgBouncer's word for why a connection could not be made. */
+const char *server_failure_word(enum connect_failure kind);
+/* Returns what the server's lines in the log are about; borrows its texts, and why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));

@@ -167,7 +167,7 @@ begin_login(struct server *srv)
 		server_login_failed(srv, CF_OTHER, false, &why);
 }
 
-/* What dialling has left of connect_timeout is for the login. Returns 0, or -1 without memory. */
+/* Limits the login to what dialling has left of connect_timeout. Returns 0, or -1 without memory. */
 static int
 limit_login(struct server *srv)
 {

@@ -87,7 +87,7 @@ put_startup(struct buf *b, const struct server_target *t)
 		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
 }
 
-/* What could not be sent would be waited for until connect_timeout. Returns 0, or -1 with *why set without memory. */
+/* Sends b. Fails at once without memory: the login would wait for the answer until connect_timeout. */
 static int
 send_all(struct server *srv, const struct buf *b, struct fail *why)
 {

@@ -32,9 +32,9 @@ ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 /* server_role.c */
 /* At the end of its login, which has reported welcome. Returns 0, or -1 with *why set. */
 int server_check_role(struct server *srv, const struct image *welcome, struct fail *why);
-/* It has reported a setting later: it is closed when it is returned, if it is not what is wanted any more. */
+/* Handles a setting reported after the login: a server that has lost the wanted role is closed when it is returned. */
 void server_role_reported(struct server *srv, const char *name, const char *value);
-void server_leave_host(struct server *srv); /* it is not, and is idle: ends it */
+void server_leave_host(struct server *srv); /* ends an idle server that has lost the wanted role */
 
 /* server_replies.c */
 extern const struct stream_ops server_stream_ops;

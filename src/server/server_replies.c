@@ -210,7 +210,7 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 	}
 }
 
-/* One message at w->at, with its head, and with its whole body if that is needed. */
+/* The message at w->at, with its head, and with its whole body if that is needed. */
 struct reply {
 	uint8_t type;
 	bool is_whole; /* body_len is all of the body */

@@ -150,7 +150,7 @@ deallocate(struct server *srv)
 	return send_built(srv, &b, OWED_TO_RESET);
 }
 
-/* One of what seal_put_remote() has put there. */
+/* Closes the next remote session of those that seal_put_remote() has listed. */
 static int
 close_remote(struct server *srv)
 {
@@ -182,7 +182,7 @@ deallocate_all(struct server *srv)
 	return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
 }
 
-/* What connect_query has set is gone with the client's settings. Where it fails, it does so each time. */
+/* Returns true if the reset has undone connect_query's settings, too. A connect_query that failed would fail again. */
 static bool
 owes_connect_query(const struct server *srv)
 {

@@ -137,7 +137,7 @@ session_seal_compiled(const struct exchange *x, unsigned parts)
 	const struct loan *l = &x->srv->loan;
 	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
-	/* What a temporary table's defaults run is not noted each time. */
+	/* A temporary table is enough: code that its defaults run is not noted each time. */
 	bool is_mixed = l->is_mixed || ((l->shown | l->suspicion) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 

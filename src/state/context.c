@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What its requests have set, and those that are under way may set. */
+/* Returns true if the client's requests have set something, or those under way may. */
 static bool
 is_setting(const struct exchange *x)
 {

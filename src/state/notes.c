@@ -132,7 +132,7 @@ session_note_execute(struct exchange *x, const char *name)
 	return session_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
-/* True: PostgreSQL reads the next SQL in another way. Reported settings are in the image when the reply has come. */
+/* Returns true if PostgreSQL reads the next SQL in another way. A reported setting is in the image after the reply. */
 static bool
 changes_reading(const struct known *k)
 {

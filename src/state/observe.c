@@ -53,7 +53,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	x->is_body_scanned = true;
-	/* It may do anything; when its SQL has been scanned, it is too late to send something ahead of it. */
+	/* Unread SQL may do anything; once it has been scanned, it is too late to send something ahead of it. */
 	return session_used_sequence(x, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
@@ -118,10 +118,7 @@ bears_nothing_behind(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/*
- * What is known of SQL is what its settings are in the end; what may come of them before, unseen, is to be found:
- * tables in pg_temp, and another seed.
- */
+/* Known SQL tells the final settings only; what happened on the way (temp tables, a new seed) is left to the probe. */
 static void
 suspect_meanwhile(struct exchange *x, uint32_t flags)
 {
@@ -129,7 +126,7 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspicion |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
-/* Its flags are known, whichever way PostgreSQL reads it. */
+/* Handles a Query whose flags hold whichever way PostgreSQL reads its strings. */
 static enum statement_step
 flagged_query(struct exchange *x, struct request *m)
 {

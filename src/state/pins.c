@@ -93,7 +93,7 @@ refuse_pins(struct exchange *x)
 	}
 	*x->session->refusal = why;
 	x->pins = 0;
-	/* Its batch ends here: on_batch_end will not find the client at this server any more. */
+	/* The batch ends here: on_batch_end will not find the client at this server any more. */
 	if (x->env->to_client.to == &x->stream && outbox_flush(&x->env->to_client) < 0) {
 		exchange_close(x, NULL);
 		return;

@@ -180,7 +180,7 @@ is_unsettled(const struct exchange *x)
 	       (x->session != NULL && (x->session->parts & STATE_PREPARED) != 0);
 }
 
-/* What the image has must be what the client has now, as the next message may have it prepared here. */
+/* Brings the image up to date with the client's prepared statements: the next message may prepare from it here. */
 static enum statement_step
 catch_up(struct exchange *x)
 {

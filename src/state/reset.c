@@ -47,7 +47,7 @@ is_set_by(const struct known *k, const struct image_setting *s)
 	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
 }
 
-/* What is set again behind its RESET stays so. */
+/* Returns true if the text resets s to its startup value, and does not set it again behind that. */
 static bool
 is_restored(const struct exchange *x, const struct known_text *text, const struct image_setting *s)
 {
@@ -220,8 +220,8 @@ session_discarded(struct exchange *x)
 }
 
 /*
- * It stays so even if the transaction is rolled back. What this server never had is gone as well, and a probe of the
- * server would not show that.
+ * DEALLOCATE ALL holds even if the transaction is rolled back. Statements that this server never had are gone as well,
+ * which a probe of the server would not show.
  */
 void
 session_deallocated_all(struct exchange *x)

@@ -37,7 +37,7 @@ void session_audit_parse(struct exchange *x, const struct sql_verdict *v);
 enum statement_step session_before_execute(struct exchange *x, const char *portal);
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */
-bool session_holds(const struct exchange *x); /* true: nothing may be sent now */
+bool session_holds(const struct exchange *x); /* returns true if nothing may be sent now */
 /* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
 bool session_must_ask_first(const struct exchange *x);
 
@@ -81,7 +81,7 @@ void session_note_local(struct exchange *x, const struct request *m);
  */
 enum statement_step session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql,
 					    size_t len, bool is_simple);
-/* What the client has prepared by SQL is known from here on. HOLD: it is asked about; FAILED. */
+/* Makes known what the client has prepared by SQL. FORWARD; HOLD: the server is being asked; FAILED: no memory. */
 enum statement_step session_settle_prepared(struct exchange *x);
 enum statement_step session_ensure_named(struct exchange *x,
 					 const char *name); /* the same for Bind or Describe of it */
@@ -96,8 +96,8 @@ void session_undo_reports(struct exchange *x, const struct image *before);
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
 /* The error of a PREPARE that was sent ahead of a request; until session_request_done. sqlstate: its own, or NULL. */
 void session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
-bool session_tell_kept_error(struct exchange *x,
-			     const char *sqlstate); /* true: the kept error was sent in place of this one */
+/* Returns true if the kept error was sent in place of this one. */
+bool session_tell_kept_error(struct exchange *x, const char *sqlstate);
 
 /* state/commit.c */
 /*
@@ -114,7 +114,7 @@ void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool
 void session_probe_failed(struct exchange *x);
 void session_probe_done(struct server *srv);
 void session_free(struct exchange *x);
-/* Its server is lost, and with it what it may have set: its next request is answered with why, FATAL. -1: no memory. */
+/* The server is lost, and settings with it: the client's next request is answered with why, FATAL. -1: no memory. */
 int session_lose(struct exchange *x, const struct fail *why);
 void session_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
 const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
@@ -138,7 +138,7 @@ bool session_differs_in_plans(const struct exchange *x);
  * memory.
  */
 int session_meets_ties(struct exchange *x, unsigned needs);
-/* What needs another server than x has must wait until that is given back. */
+/* Returns true if x's server must be given back first: the request needs another one. */
 bool session_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
 enum statement_step session_run_elsewhere(struct exchange *x, struct request *m);

@@ -37,7 +37,7 @@ enum effect_kind {
 	EFFECT_DEALLOCATE_ALL
 };
 
-/* What a statement changes in the image. */
+/* A change that a statement makes in the image. */
 struct effect {
 	enum effect_kind kind;
 	char *name, *value; /* owned; NULL if it has none. PREPARE: value is all of the SQL */
@@ -78,7 +78,7 @@ struct client_session {
 struct client_session *session_own(struct exchange *x); /* made at first use; NULL: no memory */
 
 /* state/context.c */
-/* True: settings were made in this transaction, or a probe is under way: they are in no image yet, or never will be. */
+/* Returns true if this transaction has made settings, or a probe is under way: no image has them yet, or ever will. */
 bool session_is_in_flux(const struct exchange *x);
 
 /* SET LOCAL, or its like, of this setting ("": of any). */
@@ -139,9 +139,8 @@ bool session_is_placeholder(const char *name, const char *text);
 void session_drop_effects(struct client_session *s);
 void session_forget_before(struct client_session *s);
 /*
- * What PREPARE and DEALLOCATE do no rollback takes back: they take place now, in both images, all of them being
- * answered. Returns 1 if the server had to be asked what has become of them (session_probe_done follows), 0, or -1: no
- * memory.
+ * Enters answered PREPAREs and DEALLOCATEs in both images at once, as no rollback undoes them. Returns 0; 1 if the
+ * server had to be asked what has become of them (session_probe_done follows); or -1: no memory.
  */
 int session_settle_statements(struct exchange *x);
 

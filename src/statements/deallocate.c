@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is deallocated under this name of the client's: nothing that is like a name of pgweir's. */
+/* Returns the name to deallocate for this name of the client's: never one that is like a name of pgweir's. */
 static const char *
 name_there(const struct exchange *x, const char *name, char unknown[static STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX])
 {
@@ -42,7 +42,7 @@ put_deallocate(const struct exchange *x, const char *name, struct buf *sql)
 	return buf_ok(sql) ? 0 : -1;
 }
 
-/* It was not deallocated: what was made for that is closed before anything else is sent. */
+/* Closes what was made for a DEALLOCATE that did not happen, before anything else is sent. */
 static void
 not_deallocated(struct exchange *x)
 {
@@ -300,7 +300,7 @@ statements_deallocated_all(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
-	/* It was not foreseen (the second statement of a Query): statements that are being parsed now come after it. */
+	/* An unforeseen one (the second statement of a Query): statements that are being parsed now come after it. */
 	server_statements_forget_all(&x->srv->statements);
 	if (s == NULL)
 		return;

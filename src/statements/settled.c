@@ -87,7 +87,7 @@ settled_use(const struct owed *o, struct client_statement *n, enum owed_end how)
 		n->is_proven = true;
 }
 
-/* Its error comes next, and will need its name. */
+/* Remembers the statement that has failed: its error comes next, and will need its name. */
 static void
 remember_failed(struct client_statements *s, const struct owed *o, struct client_statement *n)
 {

@@ -44,11 +44,14 @@ enum statement_step statements_bind_plain(struct exchange *x, struct request *m)
 /* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
  */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
-/* Its Parse is about to be sent as it lies: enters it in the ledger. Takes st. Returns 0, or -1: no memory. */
+/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. Returns 0, or -1: no memory. */
 int statements_take_unnamed(struct exchange *x, struct statement *st);
-bool statements_expect_describe(const struct exchange *x); /* the next Describe of a portal must take the slow lane */
-bool statements_parse_unlinked(struct exchange *x, const struct request *m); /* false: a server is needed */
-bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len); /* false: malformed */
+/* Returns true if the next Describe of a portal must take the slow lane. */
+bool statements_expect_describe(const struct exchange *x);
+/* Answers a Parse without a server. Returns false if one is needed. */
+bool statements_parse_unlinked(struct exchange *x, const struct request *m);
+/* Answers a Close without a server. Returns false if it is malformed. */
+bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
 void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct exchange *x); /* ReadyForQuery */
@@ -85,7 +88,7 @@ enum statement_step statements_oversize_parse(struct exchange *x, const char *na
 uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
 /* The client has none of this name any more, unless it had it before its count of names was this. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
-/* What the client calls by this name ("" is the unnamed one), borrowed; NULL: it is not known. */
+/* Returns the statement that the client calls by this name ("" is the unnamed one), borrowed; NULL: unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
 bool statements_hold_server(const struct exchange *x);
 /* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */

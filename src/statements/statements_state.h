@@ -114,7 +114,7 @@ statements_ref_of_id(uint64_t id)
 /* statements/names.c */
 struct client_statements *statements_own(struct exchange *x); /* made at first use; NULL: no memory */
 struct client_statement *client_statement_find(const struct exchange *x, const char *name);
-/* True: only the reply to a Sync will tell what became of an earlier message about this name (n may be NULL). */
+/* Returns true if only the reply to a Sync will tell what became of an earlier message about it. n may be NULL. */
 bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
 /* Returns a pending statement with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
 struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
@@ -133,7 +133,7 @@ short_id(const struct statement *st)
 void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
 bool statements_name_is_ours(const struct exchange *x, const char *name); /* as servers know it */
 void statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
-/* Its id or name is about to be used: renews it if that is due. Returns 0, or -1: no memory. */
+/* Renews the statement's id, if that is due, before id or name are used. Returns 0, or -1: no memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
  * Gives its statement a new id; other clients keep the parameter types they know. opens: this client knows none, and
