@@ -169,8 +169,9 @@ def test_washing_does_not_load_plpgsql(weir, postgres):
         first.execute("SELECT links()")
         assert second.execute("SELECT dblink_get_connections(), pg_backend_pid()").fetchone() == (None, *pid)
     second.execute("SET plpgsql.x = '1'")
-    first.execute("DO $$BEGIN PERFORM links(); END$$")          # now it is loaded
-    second.execute("SELECT 1")
+    second.close()
+    second = session(weir)
+    first.execute("DO $$BEGIN PERFORM links(); END$$")          # now it is loaded, and no such setting is possible
     assert second.execute("SELECT dblink_get_connections()").fetchone() == (None,)
 
 
