@@ -382,7 +382,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 
 	c->env->login_count--;
 	c->env->cancel_count++;
-	client_step(&c->x, CE_CANCEL);
+	exchange_step(&c->x, CE_CANCEL);
 	c->cancel = NULL;
 	if (key_len != CANCEL_SECRET_SHORT && key_len != CANCEL_SECRET_MAX) {
 		close_asker(c, CR_WRONG_KEY);

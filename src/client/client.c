@@ -79,7 +79,7 @@ client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
 	c->x.ticket.id = pool_set_next_id(env->x.pools);
-	client_step(&c->x, CE_ACCEPT);
+	exchange_step(&c->x, CE_ACCEPT);
 	c->connected_us = c->x.ticket.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
@@ -199,7 +199,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	if (!log_is_pgbouncers(env->x.log) && (logged != NULL || lost != NULL || env->x.config->log_connections) &&
 	    c->x.state != CL_CANCEL && !c->is_end_logged && !c->admission.is_unlogged)
 		client_log_end(c, logged, lost);
-	client_step(&c->x, CE_CLOSE);
+	exchange_step(&c->x, CE_CLOSE);
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);

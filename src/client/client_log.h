@@ -29,7 +29,7 @@ void client_log_end(const struct client *c, const struct fail *why, const char *
  * transactions have been open, or idle, for longer than log_long_transaction and log_idle_transaction; and notes what
  * the pool's connections are used for.
  */
-void clients_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
+void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
 
 void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
 void bouncer_log_close(const struct client *c, const struct fail *why); /* why: NULL for a client that has left */

@@ -180,7 +180,7 @@ check_servers(struct client_env *env, uint64_t now_us)
 {
 	for (struct pool *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
 		end_late_ones(e, now_us);
-		clients_watch_pool(env, e, now_us);
+		client_watch_pool(env, e, now_us);
 	}
 }
 

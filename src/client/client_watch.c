@@ -278,7 +278,7 @@ watch_use(struct pool *pool, uint64_t now_us)
 }
 
 void
-clients_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
+client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
 	struct server *srv;
 

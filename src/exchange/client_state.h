@@ -1,5 +1,6 @@
 /*
- * src/exchange/client_state.h - the life of a client as a table of steps. Pure; client_step() in exchange.h takes them.
+ * src/exchange/client_state.h - the life of a client as a table of steps. Pure; exchange_step() in exchange.h takes
+ * them.
  *
  * Only what decides on the client's next bytes is a state. Whether a client that is CL_READY is idle or active is told
  * by its server (exchange.srv); back-pressure, pins and lingering are attributes of any state.

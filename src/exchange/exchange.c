@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 void
-client_step(struct exchange *x, enum client_event ev)
+exchange_step(struct exchange *x, enum client_event ev)
 {
 	bool has_server = x->srv != NULL;
 	enum client_state from = (enum client_state)x->state, to = client_state_next(from, ev);

@@ -163,7 +163,7 @@ struct exchange {
 	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	/* The fast lane reads these first, so they stand side by side. */
-	uint8_t state; /* enum client_state: client_step() is its only writer */
+	uint8_t state; /* enum client_state: exchange_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
@@ -183,7 +183,7 @@ struct exchange {
  * The next step in the life of its client, logged at level debug: the only writer of x->state. A step that must not
  * happen (client_state.c) is our bug: it is logged, ends debug builds, and is not taken.
  */
-void client_step(struct exchange *x, enum client_event ev);
+void exchange_step(struct exchange *x, enum client_event ev);
 
 struct exchange_rare *exchange_rare(struct exchange *x);
 

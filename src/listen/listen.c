@@ -15,7 +15,7 @@ listen_resume(struct exchange *x)
 {
 	x->listen->awaited = NULL;
 	if (x->state == CL_AWAITING)
-		client_step(x, CE_HEARD);
+		exchange_step(x, CE_HEARD);
 	if (!x->is_stalled)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)

@@ -132,7 +132,7 @@ await(struct exchange *x, const char *channel)
 	if (m->is_heard || m->is_refused)
 		return LISTEN_GO;
 	x->listen->awaited = m;
-	client_step(x, CE_AWAIT);
+	exchange_step(x, CE_AWAIT);
 	return LISTEN_WAIT;
 }
 
@@ -211,7 +211,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->subscriber))
 		return false;
 	l->awaited = NULL;
-	client_step(x, CE_AWAIT);
+	exchange_step(x, CE_AWAIT);
 	return true;
 }
 

@@ -249,7 +249,7 @@ close_after_flush(struct exchange *x, const struct fail *why)
 	l->flush_timer = event_new(x->env->base, -1, 0, on_flush_timer, x);
 	if (l->flush_timer == NULL || event_add(l->flush_timer, &tv) < 0)
 		return false;
-	client_step(x, CE_CLOSE_AFTER_FLUSH);
+	exchange_step(x, CE_CLOSE_AFTER_FLUSH);
 	stream_set_reading(&x->stream, false);
 	message_error(&b, "FATAL", why);
 	exchange_send(x, &b);
@@ -318,7 +318,7 @@ listen_keep_ready(struct exchange *x)
 	/* A client that has sent more already does not wait for this one; its next replies must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->subscriber)) {
-		client_step(x, CE_KEEP_READY);
+		exchange_step(x, CE_KEEP_READY);
 		return true;
 	}
 	push_out(x);
@@ -343,7 +343,7 @@ send_ready(struct exchange *x)
 {
 	struct buf b = { 0 };
 
-	client_step(x, CE_HEARD);
+	exchange_step(x, CE_HEARD);
 	push_out(x);
 	message_ready(&b, 'I');
 	exchange_send(x, &b);

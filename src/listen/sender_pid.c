@@ -62,7 +62,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 		return LISTEN_GO;
 	l->sending = SENDING_WAITS;
 	l->awaited = NULL;
-	client_step(x, CE_AWAIT);
+	exchange_step(x, CE_AWAIT);
 	return LISTEN_WAIT;
 }
 

@@ -139,7 +139,7 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 		client_close(c, why);
 		return;
 	}
-	client_step(&c->x, CE_WRONG_PROOF);
+	exchange_step(&c->x, CE_WRONG_PROOF);
 	login_wait(c, on_abandon_hold, l->hold);
 	stream_set_reading(&c->x.stream, true); /* to see it leave; take_bytes drops the rest */
 }

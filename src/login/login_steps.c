@@ -68,7 +68,7 @@ enter_console(struct client *c)
 		return;
 	c->console = NULL;
 	c->is_stats_only = !is_admin;
-	client_step(&c->x, CE_ENTER_CONSOLE);
+	exchange_step(&c->x, CE_ENTER_CONSOLE);
 	c->env->login_count--;
 	login_log(c);
 	login_free(l);
@@ -145,7 +145,7 @@ enter_pool(struct client *c, struct pool *pool)
 		return;
 	}
 	message_authentication(&l->out, 0, NULL, 0);
-	client_step(&c->x, CE_PROVED);
+	exchange_step(&c->x, CE_PROVED);
 	login_welcome(c);
 }
 
@@ -204,7 +204,7 @@ trust(struct client *c)
 		return;
 	}
 	if (auth_query_is_on(c->env->x.auth_queries, replication_database(c))) {
-		client_step(&c->x, CE_ASK_PROOF);
+		exchange_step(&c->x, CE_ASK_PROOF);
 		login_find_secret(c);
 		return;
 	}
@@ -267,11 +267,11 @@ login_authenticate(struct client *c)
 	else if (l->demand == AUTH_CERT)
 		admit(c, LM_CERT);
 	else if (l->demand == AUTH_PEER) {
-		client_step(&c->x, CE_ASK_PROOF);
+		exchange_step(&c->x, CE_ASK_PROOF);
 		if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
 	} else {
-		client_step(&c->x, CE_ASK_PROOF);
+		exchange_step(&c->x, CE_ASK_PROOF);
 		login_find_secret(c);
 	}
 }

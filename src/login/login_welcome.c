@@ -101,7 +101,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 		return;
 	c->login = NULL;
 	c->x.ticket.waited_us = c->x.ticket.connect_us = 0; /* no request's */
-	client_step(&c->x, CE_GREETED);
+	exchange_step(&c->x, CE_GREETED);
 	if (stream_tls(&c->x.stream) != NULL)
 		tls_secrets_are_over(stream_tls(&c->x.stream));
 	c->x.ticket.idle_since_us = *env->x.now_us;
@@ -236,7 +236,7 @@ ask_server(struct client *c)
 		policy_cancel(c->x.pool->policy, &c->x.ticket, *c->env->x.now_us);
 		finish_guessed(c, guess, false);
 	} else {
-		client_step(&c->x, CE_NEED_SERVER);
+		exchange_step(&c->x, CE_NEED_SERVER);
 		session_yield(c->x.env);
 	}
 }
@@ -456,7 +456,7 @@ login_refused(struct exchange *x, const struct fail *why, enum request_failure k
 	struct client *c = client_of(x);
 	struct fail told;
 
-	refusal_words(&c->x, why, &told);
+	reject_words(&c->x, why, &told);
 	report_failure(&c->x, &told, kind, NULL);
 	if (kind == RF_BACKEND_UNREACHABLE)
 		login_refuse_unserved(c, &told);

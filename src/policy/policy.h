@@ -169,7 +169,7 @@ void policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uin
 /* The borrower left: t gets no callback. Fine if t does not wait. */
 void policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 
-/* --- The owner's reports. --- */
+/* --- The owner's reports: policy.c; policy_conn_failed() is in policy_supply.c. --- */
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* from ops->open only */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* it logged in */
 /*
@@ -198,6 +198,7 @@ void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok,
  * the loss of an idle, pinging or lent one raises the epoch: connections verified before that are pinged before they
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
+/* --- policy_supply.c and policy_upkeep.c: connections that nobody waits for. --- */
 /*
  * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
  * it fails and nobody waits in line, report policy_conn_gone: the failure is no news. Does nothing while paused, at the
@@ -209,6 +210,7 @@ bool policy_ping_idle(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);
 
+/* --- policy_upkeep.c: time, settings, pause. --- */
 /* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
 uint64_t policy_tick(struct policy *p, uint64_t now_us);
 void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
@@ -223,7 +225,7 @@ bool policy_is_paused(const struct policy *p);
  * line. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two none is kept ready (min_idle) until the next borrow.
  */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
-/* Refuses everyone in line. */
+/* policy_refuse.c: refuses everyone in line. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
 /* Closes the coldest idle connection, for a pool that shares the budget. Returns false if none is idle. */
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
@@ -236,7 +238,8 @@ struct policy_counts {
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* For one that is in line: the cause in why's detail, and what helps in its hint; and its place (1: the first). */
+/* policy_refuse.c. For one that is in line: the cause in why's detail, and what helps in its hint; and its place (1:
+ * the first). */
 void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 uint32_t policy_place(const struct policy *p, const struct policy_ticket *t);
 /* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers

@@ -16,7 +16,8 @@
 
 /* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
 enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
-/* CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p has. */
+/* policy.c. CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p
+ * has. */
 void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
 /*
  * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters, or had some within
@@ -81,9 +82,10 @@ void budget_review(struct policy_budget *b, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 
-/* The pool's part: how many idle connections it has. */
+/* --- The pool's part: policy.c; policy_arm() is in policy_upkeep.c. --- */
+/* Returns how many idle connections the pool has. */
 uint32_t policy_idle_count(const struct policy *p);
-/* The pool's part: there is room for it, so policy_tick is due now; or policy_tick is due at this time. */
+/* There is room for the pool, so policy_tick is due now; or policy_tick is due at this time. */
 void policy_stir(struct policy *p, uint64_t now_us);
 void policy_arm(struct policy *p, uint64_t at_us);
 

@@ -56,7 +56,8 @@ void circuit_hurry(const struct circuit_member *m);
 /* Returns news that m has not heeded, or NULL. */
 const struct circuit_news *circuit_news(const struct circuit_member *m);
 
-/* The pool's part: whether anybody waits in line. */
+/* --- The pool's part: policy.c. --- */
+/* Returns whether anybody waits in line. */
 bool policy_has_waiters(const struct policy *p);
 
 /* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.

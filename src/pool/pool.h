@@ -121,16 +121,14 @@ void pool_database_enter(struct pool_database *d); /* counts one more client */
 void pool_database_leave(struct pool_database *d);
 uint32_t pool_database_clients(const struct pool_database *d); /* of all databases of its tenant together */
 
+/* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */
 uint64_t pool_checkouts(const struct pool *pool);
-/* --- borrowing: the policy's functions, for servers instead of policy_conns --- */
 struct server *pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
 /* policy_ticket.needs for what depends on these (RISK_COMPILED). */
 #define POOL_NEEDS(risk) ((uint8_t)((risk) >> 8))
-/* Returns whether this borrower may run anything on srv, which may be tied to another context: see policy_ops.suits. */
-bool pool_suits(const struct server *srv, const struct policy_ticket *t);
 /*
  * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
  * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
@@ -138,6 +136,10 @@ bool pool_suits(const struct server *srv, const struct policy_ticket *t);
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
+
+/* --- pool_code.c: the code of its database --- */
+/* Returns whether this borrower may run anything on srv, which may be tied to another context: see policy_ops.suits. */
+bool pool_suits(const struct server *srv, const struct policy_ticket *t);
 /* Returns which of RISK_COMPILED any SQL has in this pool. */
 static inline unsigned
 pool_compiled(const struct pool *pool)
@@ -150,8 +152,8 @@ void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions *
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
 
 /*
- * The login of a server has failed that no policy asked for: the log has it as PgBouncer's would, if it is in its
- * format. *told is what its client gets.
+ * pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
+ * if it is in its format. *told is what its client gets.
  */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *told);

@@ -42,8 +42,8 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
 			uint64_t now_us);
 
 /*
- * Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c. Returns NULL
- * with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients, and by
+ * pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
+ * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients, and by
  * pool_database_enter.
  */
 struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
@@ -72,12 +72,13 @@ bool pool_set_is_place_wanted(const struct pool_set *set); /* a pool could use t
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
-/* Call it likewise, while new clients are welcome: sees whether hosts that could not be reached are there again. */
+/* pool_scout.c. Call it likewise, while new clients are welcome: sees whether hosts that could not be reached are there
+ * again. */
 void pool_set_scout(struct pool_set *set, uint64_t now_us);
 /*
- * A statement of this holder (a client's id) on a server of asking needs this database (by PostgreSQL's name) for
- * itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns how many pools
- * are held. *is_again: some can't be held now, as they were a moment ago.
+ * pool_hold.c. A statement of this holder (a client's id) on a server of asking needs this database (by PostgreSQL's
+ * name) for itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns how
+ * many pools are held. *is_again: some can't be held now, as they were a moment ago.
  */
 unsigned pool_set_hold_database(const struct pool *asking, const char *database, uint64_t holder, uint64_t now_us,
 				bool *is_again);

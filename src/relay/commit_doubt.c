@@ -103,7 +103,7 @@ static void
 go_on(struct exchange *x, bool is_failed_within)
 {
 	x->rejecting_to = 'S';
-	client_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
+	exchange_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
 	x->ticket.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 	relay_unstall(x);
@@ -269,7 +269,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		return;
 	}
 	exchange_rare(x)->doubt = d;
-	client_step(x, CE_DOUBT);
+	exchange_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
 		answer(x, d, true, "", NULL);
 	else if (c->has_failed && !d->is_partial)
@@ -311,7 +311,7 @@ commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t nex
 	x->is_rolled_back = false;
 	if (rolls_back(x, m, next))
 		return false; /* a server without a transaction says so, and does what is asked */
-	client_step(x, CE_DOUBT);
+	exchange_step(x, CE_DOUBT);
 	return true;
 }
 
@@ -322,12 +322,12 @@ commit_check_refuse(struct exchange *x)
 
 	x->is_rolled_back = false;
 	if (x->state != CL_IN_DOUBT)
-		client_step(x, CE_DOUBT);
-	client_step(x, CE_REFUSED);
+		exchange_step(x, CE_DOUBT);
+	exchange_step(x, CE_REFUSED);
 	x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
 	put_failure(FATE_ROLLED_BACK, "its COMMIT was not sent", &why);
 	stream_set_reading(&x->stream, true);
-	refuse_request(x, &why, RF_BACKEND_LOST);
+	reject_request(x, &why, RF_BACKEND_LOST);
 }
 
 void

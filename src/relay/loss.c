@@ -303,7 +303,7 @@ loss_replay(struct exchange *x, struct server *srv)
 	forget_statements(x, &srv->loan.sent);
 	session_stop_lingering(x);
 	if (x->state == CL_HELD)
-		client_step(x, CE_ANSWERED);
+		exchange_step(x, CE_ANSWERED);
 	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
 	rare->replayed_request = x->requests_done + 1;
 	x->pool->counters.replays++;

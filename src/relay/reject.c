@@ -27,7 +27,7 @@ send_ready(struct exchange *x)
 }
 
 void
-refusal_words(const struct exchange *x, const struct fail *why, struct fail *told)
+reject_words(const struct exchange *x, const struct fail *why, struct fail *told)
 {
 	bouncer_tell(x->env->config, why, told);
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
@@ -47,7 +47,7 @@ ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum re
 }
 
 void
-refuse_request(struct exchange *x, const struct fail *why, enum request_failure kind)
+reject_request(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
 	struct fail told;
@@ -55,7 +55,7 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 	if (x->is_closing)
 		return;
-	refusal_words(x, why, &told);
+	reject_words(x, why, &told);
 	report_failure(x, &told, kind, NULL);
 	report_error(x->pool, EO_PROXY, told.sqlstate);
 	if (kind == RF_SHUTDOWN || x->pool->is_orphan || ends_as_with_pgbouncer(x, why, kind)) {
@@ -73,7 +73,7 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 }
 
 size_t
-refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
+reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct frame f;
 	size_t total, n;
@@ -97,7 +97,7 @@ refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->body_left = (uint32_t)(total - n);
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
-		client_step(x, CE_REJECTED);
+		exchange_step(x, CE_REJECTED);
 		send_ready(x);
 	}
 	return n;

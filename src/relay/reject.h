@@ -7,13 +7,13 @@
 #include "exchange/exchange.h"
 
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
-void refuse_request(struct exchange *x, const struct fail *why, enum request_failure kind);
+void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* Writes to told what this client is to be sent for why: with the names of its database and user. */
-void refusal_words(const struct exchange *x, const struct fail *why, struct fail *told);
+void reject_words(const struct exchange *x, const struct fail *why, struct fail *told);
 /*
  * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request ReadyForQuery is
  * sent, and the client is CL_READY again.
  */
-size_t refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
+size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
 
 #endif

@@ -264,7 +264,7 @@ relay_resume_held(struct exchange *x)
 {
 	if (x->is_closing)
 		return;
-	client_step(x, CE_ANSWERED);
+	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
 	if (x->srv != NULL && (x->srv->loan.is_unsuited || session_must_ask_first(x)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */

@@ -159,7 +159,7 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
 	note_wait(x, x->ticket.connect_us);
-	client_step(x, CE_GRANTED);
+	exchange_step(x, CE_GRANTED);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
 		return;
@@ -174,13 +174,13 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	struct exchange *x = exchange_of(t);
 
 	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
-	client_step(x, CE_REFUSED);
+	exchange_step(x, CE_REFUSED);
 	if (kind == RF_POOL_TIMEOUT)
 		x->env->ops->timed_out(x, why);
 	if (x->state == CL_WELCOME)
 		x->env->ops->login_refused(x, why, kind);
 	else
-		refuse_request(x, why, kind);
+		reject_request(x, why, kind);
 }
 
 void
@@ -202,8 +202,8 @@ relay_cancel_wait(struct exchange *x)
 	policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
 	note_wait(x, x->ticket.connect_us);
-	client_step(x, CE_REFUSED);
-	refuse_request(x, &why, RF_CANCELED);
+	exchange_step(x, CE_REFUSED);
+	reject_request(x, &why, RF_CANCELED);
 }
 
 /* Returns the type of the message behind the one at hand; 0: it has not come. */
@@ -236,7 +236,7 @@ walk_borrow(struct request_walk *w)
 	x->ticket.needs = ticket_needs(w);
 	srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
-		client_step(x, CE_NEED_SERVER);
+		exchange_step(x, CE_NEED_SERVER);
 		session_yield(env);
 		return WALK_WAIT;
 	}
@@ -414,7 +414,7 @@ walk(struct request_walk *w)
 			x->body_left -= (uint32_t)n;
 			w->at += n;
 		} else if (x->state == CL_REJECTING) {
-			n = refuse_bytes(x, w->p + w->at, n);
+			n = reject_bytes(x, w->p + w->at, n);
 			if (n == 0)
 				return WALK_MORE;
 			w->at += n;
@@ -510,7 +510,7 @@ hold(struct exchange *x)
 		walk_out_of_memory(x);
 		return false;
 	}
-	client_step(x, CE_HOLD);
+	exchange_step(x, CE_HOLD);
 	return true;
 }
 

@@ -178,7 +178,7 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	if (!is_again)
 		return false;
 	s->is_types_told = gone == 0 && s->is_failed_describe;
-	client_step(x, CE_RETRY);
+	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;
 }
@@ -188,7 +188,7 @@ retry_now(struct exchange *x)
 {
 	struct kept_request *k = &x->srv->loan.kept;
 
-	client_step(x, CE_ANSWERED);
+	exchange_step(x, CE_ANSWERED);
 	k->state = KEPT_NOT; /* once is enough */
 	resend_now(x, &k->copy);
 }

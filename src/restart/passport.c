@@ -525,13 +525,13 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 	stream_suspend(&c->x.stream, true);
 	c->x.is_crossing = true;
 	c->connected_us = not_later(p->connected_us, now_us);
-	client_step(&c->x, CE_PROVED);
+	exchange_step(&c->x, CE_PROVED);
 	if (take_place(s, c, p, why) < 0 || take_session(s, c, p, why) < 0) {
 		client_let_go(c);
 		return NULL;
 	}
 	c->x.ticket.idle_since_us = not_later(p->idle_since_us, now_us);
-	client_step(&c->x, CE_GREETED);
+	exchange_step(&c->x, CE_GREETED);
 	s->env->login_count--;
 	return c;
 }

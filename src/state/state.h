@@ -106,21 +106,25 @@ bool session_tell_kept_error(struct exchange *x, const char *sqlstate);
  */
 bool session_may_release(struct exchange *x, bool has_long_statement);
 bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
-bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
-bool session_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
 bool session_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
 unsigned session_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
+void session_free(struct exchange *x);
+/* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
+int session_replay(struct exchange *x);
+int session_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
+
+/* state/ask.c: the answer to the probe of a server */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void session_probe_failed(struct exchange *x);
 void session_probe_done(struct server *srv);
-void session_free(struct exchange *x);
+
+/* state/pins.c */
+bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
+bool session_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
 /* The server is lost, and settings with it: the client's next request is answered with why, FATAL. -1: no memory. */
 int session_lose(struct exchange *x, const struct fail *why);
 void session_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
 const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
-/* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
-int session_replay(struct exchange *x);
-int session_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
 
 /* state/compiled.c */
 /* Each returns the parts of the session (enum state_part) that code of the database could touch unseen. */

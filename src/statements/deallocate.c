@@ -50,7 +50,7 @@ not_deallocated(struct exchange *x)
 	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
 
 	if (!s->deallocating->is_oversize)
-		exposed_undo_later(s, name_there(x, s->deallocating->name, unknown));
+		expose_undo_later(s, name_there(x, s->deallocating->name, unknown));
 	client_statement_unref(s->deallocating);
 	s->deallocating = NULL;
 }

@@ -36,7 +36,7 @@ looks(const struct sql_verdict *v)
 }
 
 bool
-exposed_is(const struct exchange *x, const struct client_statement *n)
+statements_is_exposed(const struct exchange *x, const struct client_statement *n)
 {
 	return x->statements->is_look && n->is_exposed && looks(statement_verdict(n->st));
 }
@@ -153,7 +153,7 @@ put_all(struct exchange *x, struct client_statement *const *all, size_t count, s
 }
 
 void
-exposed_undo_later(struct client_statements *s, const char *name)
+expose_undo_later(struct client_statements *s, const char *name)
 {
 	message_close_statement(&s->undoing, name);
 	s->exposed_count++;
@@ -171,7 +171,7 @@ make_all(struct exchange *x, struct buf *b)
 	if (r == 0)
 		r = put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
-		exposed_undo_later(s, all[i]->name);
+		expose_undo_later(s, all[i]->name);
 	s->is_exposed = s->is_look = true;
 	free(all);
 	return r;
@@ -184,7 +184,7 @@ make_all(struct exchange *x, struct buf *b)
 static int
 make_one(struct exchange *x, const struct client_statement *n, struct buf *b)
 {
-	exposed_undo_later(x->statements, n->name);
+	expose_undo_later(x->statements, n->name);
 	if (!x->srv->is_synced)
 		return put_own(x, n, OWED_TO_STATEMENT, b);
 	return put_own(x, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(x, OWED_TO_PREPARE, b);
@@ -226,7 +226,7 @@ on_call(void *arg, const struct known *call)
 	n->is_exposed = true;
 	if (call->kind == KNOWN_EXECUTE)
 		return make_one(x, n, c->b);
-	exposed_undo_later(x->statements, n->name);
+	expose_undo_later(x->statements, n->name);
 	message_parse(c->b, n->name, "\0\0\0", 3); /* an empty one: it can be prepared at any time */
 	return ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_FEATURE, NULL) < 0 ? -1
 										   : put_sync(x, OWED_TO_FEATURE, c->b);
@@ -323,10 +323,10 @@ statements_has_refused_query(struct exchange *x)
 }
 
 int
-exposed_parse(struct exchange *x, struct client_statement *n)
+expose_parse(struct exchange *x, struct client_statement *n)
 {
 	n->is_exposed = true;
-	exposed_undo_later(x->statements, n->name);
+	expose_undo_later(x->statements, n->name);
 	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
 	statements_put_parse(x, n->name, n->st);
@@ -334,7 +334,7 @@ exposed_parse(struct exchange *x, struct client_statement *n)
 }
 
 bool
-exposed_takes(const struct exchange *x, struct statement *st)
+expose_takes(const struct exchange *x, struct statement *st)
 {
 	return x->statements->is_look && looks(statement_verdict(st));
 }

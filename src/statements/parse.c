@@ -166,8 +166,8 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	n = enter_new(x, f->name, st, is_reading_known, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	if (exposed_takes(x, n->st))
-		r = exposed_parse(x, n);
+	if (expose_takes(x, n->st))
+		r = expose_parse(x, n);
 	else if (there == STATEMENT_THERE) {
 		x->pool->database->counters.statement_hits++;
 		r = client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);

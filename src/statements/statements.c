@@ -281,7 +281,7 @@ ensure_named(struct exchange *x, struct client_statement *n, const char **name)
 {
 	enum statement_step step;
 
-	if (exposed_is(x, n)) {
+	if (statements_is_exposed(x, n)) {
 		*name = n->name;
 		return STATEMENT_DONE;
 	}
@@ -397,7 +397,7 @@ statements_bind(struct exchange *x, struct request *m)
 			   : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (exposed_is(x, n)) /* it is prepared now, and its rows are those of the view */
+	if (statements_is_exposed(x, n)) /* it is prepared now, and its rows are those of the view */
 		return bind_named(x, m);
 	if ((step = stand_in_bind(x, m)) != STATEMENT_FORWARD)
 		return step;
@@ -480,8 +480,8 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 static bool
 asks_anew(struct exchange *x, const struct client_statement *n)
 {
-	return !n->is_proven && !n->is_told && n->id == 0 && statement_has_open_types(n->st) && !exposed_is(x, n) &&
-	       statement_presence_of(x, n->st) == STATEMENT_THERE;
+	return !n->is_proven && !n->is_told && n->id == 0 && statement_has_open_types(n->st) &&
+	       !statements_is_exposed(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
 int
@@ -538,7 +538,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 
 	if (asks_anew(x, n) && x->srv->tx != 'E')
 		return describe_anew(x, n, message, len);
-	if (!exposed_is(x, n) && (step = stand_in_describe(x, n, message, len)) != STATEMENT_FORWARD)
+	if (!statements_is_exposed(x, n) && (step = stand_in_describe(x, n, message, len)) != STATEMENT_FORWARD)
 		return step;
 	step = ensure_named(x, n, &name);
 	if (step != STATEMENT_DONE)

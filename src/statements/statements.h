@@ -12,7 +12,6 @@
  * FORWARD: statements are not concerned; DONE: the message is in the ledger, and what must be sent is in the outbox;
  * HOLD; or FAILED: no memory.
  */
-enum statement_step statements_parse(struct exchange *x, struct request *m);
 /* Find the statement that the message names: m->named, m->statement. */
 enum statement_step statements_find_bound(struct exchange *x, struct request *m);
 enum statement_step statements_find_described(struct exchange *x, struct request *m);
@@ -20,16 +19,6 @@ enum statement_step statements_find_described(struct exchange *x, struct request
 enum statement_step statements_bind(struct exchange *x, struct request *m);
 enum statement_step statements_describe(struct exchange *x, struct request *m);
 enum statement_step statements_close(struct exchange *x, struct request *m);
-/* SQL that deallocates statements. DONE: m->instead is to be sent (Query); another Parse was sent (Parse). */
-enum statement_step statements_deallocate_query(struct exchange *x, struct request *m);
-enum statement_step statements_deallocate_parse(struct exchange *x, struct request *m);
-enum statement_step statements_deallocate_bind(struct exchange *x,
-					       struct request *m); /* of one that was parsed earlier */
-/*
- * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
- * names. FORWARD: they are there, or need not be. HOLD, FAILED.
- */
-enum statement_step statements_expose(struct exchange *x, struct request *m);
 /*
  * Returns true if messages must be sent as they are: in session mode, where the names on the server are the client's
  * own; where the server skips messages; and within COPY IN, where the server ends the connection at such a message and
@@ -41,20 +30,70 @@ bool statements_pass_through(const struct exchange *x);
  * bytes from m->used on must be sent as they lie. HOLD; FAILED; FORWARD: it must take the slow lane.
  */
 enum statement_step statements_bind_plain(struct exchange *x, struct request *m);
+/* Returns true if the next Describe of a portal must take the slow lane. */
+bool statements_expect_describe(const struct exchange *x);
+/* Answers a Close without a server. Returns false if it is malformed. */
+bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
+void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
+bool statements_hold_server(const struct exchange *x);
+/* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */
+bool statements_is_taken(const struct exchange *x, const char *name);
+
+/* --- parse.c --- */
+/* A row of relay/features.c: see above. */
+enum statement_step statements_parse(struct exchange *x, struct request *m);
+/* Answers a Parse without a server. Returns false if one is needed. */
+bool statements_parse_unlinked(struct exchange *x, const struct request *m);
+/*
+ * A Parse over max_statement_size. have bytes of what follows its name have come, of len. FORWARD: entered in the
+ * ledger; DONE: drop it, another was sent; HOLD, FAILED.
+ */
+enum statement_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
+					      size_t len);
+
+/* --- deallocate.c: SQL that deallocates statements --- */
+/* Rows of relay/features.c. DONE: m->instead is to be sent (Query); another Parse was sent (Parse). */
+enum statement_step statements_deallocate_query(struct exchange *x, struct request *m);
+enum statement_step statements_deallocate_parse(struct exchange *x, struct request *m);
+/* The same for a Bind of one that was parsed earlier. */
+enum statement_step statements_deallocate_bind(struct exchange *x, struct request *m);
+void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
+void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
+void statements_request_done(struct exchange *x); /* ReadyForQuery */
+void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DISCARD ALL */
+
+/* --- expose.c --- */
+/*
+ * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
+ * names. FORWARD: they are there, or need not be. HOLD, FAILED.
+ */
+enum statement_step statements_expose(struct exchange *x, struct request *m);
+/*
+ * Before a message, or (is_at_end) before the server is given back: closes the statements that were exposed. FORWARD:
+ * there are none, or their request is not over; DONE: this was sent; HOLD: their request must be answered first;
+ * FAILED.
+ */
+enum statement_step statements_undo(struct exchange *x, bool is_at_end);
+/* Returns true if something is exposed, or may be. */
+bool statements_are_exposed(const struct exchange *x);
+/*
+ * A Query is about to be sent. Returns true if it is not: what it looks for could not be prepared ahead of it, the
+ * client has that error, and a Sync in its place makes PostgreSQL go on.
+ */
+bool statements_has_refused_query(struct exchange *x);
+
+static inline bool
+statements_is_quiet(const struct exchange *x)
+{
+	return !statements_are_exposed(x);
+}
+
+/* --- unnamed.c --- */
 /* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
  */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
 /* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. Returns 0, or -1: no memory. */
 int statements_take_unnamed(struct exchange *x, struct statement *st);
-/* Returns true if the next Describe of a portal must take the slow lane. */
-bool statements_expect_describe(const struct exchange *x);
-/* Answers a Parse without a server. Returns false if one is needed. */
-bool statements_parse_unlinked(struct exchange *x, const struct request *m);
-/* Answers a Close without a server. Returns false if it is malformed. */
-bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
-void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
-void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
-void statements_request_done(struct exchange *x); /* ReadyForQuery */
 /*
  * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
  * NULL if that is pgweir's own, or has not come whole. -1: no memory.
@@ -73,41 +112,22 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
  * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.
  */
 void statements_forget_unnamed(struct exchange *x);
-void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
+
+/* --- settled.c and row_shape.c: replies --- */
+void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
+/* Writes to out the error with the client's name in place of pgweir's. Returns false: there is nothing to replace. */
+bool statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out);
 /* The reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
-void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
-void statements_deallocated_all(struct exchange *x);
-/*
- * A Parse over max_statement_size. have bytes of what follows its name have come, of len. FORWARD: entered in the
- * ledger; DONE: drop it, another was sent; HOLD, FAILED.
- */
-enum statement_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
-					      size_t len);
+
+/* --- names.c --- */
 uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
 /* The client has none of this name any more, unless it had it before its count of names was this. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the statement that the client calls by this name ("" is the unnamed one), borrowed; NULL: unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
-bool statements_hold_server(const struct exchange *x);
-/* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */
-bool statements_is_taken(const struct exchange *x, const char *name);
-/*
- * Before a message, or (is_at_end) before the server is given back: closes the statements that were exposed. FORWARD:
- * there are none, or their request is not over; DONE: this was sent; HOLD: their request must be answered first;
- * FAILED.
- */
-enum statement_step statements_undo(struct exchange *x, bool is_at_end);
-/* Something is, or may be. */
-bool statements_are_exposed(const struct exchange *x);
-/*
- * A Query is about to be sent. Returns true if it is not: what it looks for could not be prepared ahead of it, the
- * client has that error, and a Sync in its place makes PostgreSQL go on.
- */
-bool statements_has_refused_query(struct exchange *x);
-/* Writes to out the error with the client's name in place of pgweir's. Returns false: there is nothing to replace. */
-bool statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out);
+size_t statements_count(const struct exchange *x);
 void statements_free(struct exchange *x);
 
 /* --- crossing.c: between two requests, a client moves to another process --- */
@@ -122,16 +142,9 @@ struct statement_crossing {
 };
 /* Nothing of a message's result is due, and all of them are known here. The client has no server. */
 bool statements_may_cross(const struct exchange *x);
-
-static inline bool
-statements_is_quiet(const struct exchange *x)
-{
-	return !statements_are_exposed(x);
-}
 /* Calls row for each, in the order in which they came. */
 void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
 /* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
 int statements_take(struct exchange *x, const struct statement_crossing *s);
-size_t statements_count(const struct exchange *x);
 
 #endif

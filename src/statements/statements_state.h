@@ -170,12 +170,12 @@ enum statement_step stand_in_bind(struct exchange *x, struct request *m);
 
 /* statements/expose.c */
 /* Returns true if n must be used under the client's own name. */
-bool exposed_is(const struct exchange *x, const struct client_statement *n);
+bool statements_is_exposed(const struct exchange *x, const struct client_statement *n);
 /* Notes that a statement of this name on the server must be closed before anything else is sent. */
-void exposed_undo_later(struct client_statements *s, const char *name);
-/* Returns true if st must be parsed under the client's own name: by exposed_parse (-1: no memory). */
-bool exposed_takes(const struct exchange *x, struct statement *st);
-int exposed_parse(struct exchange *x, struct client_statement *n);
+void expose_undo_later(struct client_statements *s, const char *name);
+/* Returns true if st must be parsed under the client's own name: by expose_parse (-1: no memory). */
+bool expose_takes(const struct exchange *x, struct statement *st);
+int expose_parse(struct exchange *x, struct client_statement *n);
 
 /* statements/parse.c */
 /* closed: the statement that had the name, whose Close was sent. */

@@ -15,7 +15,7 @@ struct fake_exchange *fake;
 /* --- fakes of what is to the right, and does I/O --- */
 
 void
-client_step(struct exchange *x, enum client_event ev)
+exchange_step(struct exchange *x, enum client_event ev)
 {
 	enum client_state next = client_state_next((enum client_state)x->state, ev);
 
