@@ -54,17 +54,20 @@ has_any(const char *const *names, size_t name_count, const char *text)
 	return false;
 }
 
-/* In dollar quotes that no name has: how others are read depends on settings, and on the encoding. */
+/*
+ * In dollar quotes: how others are read depends on settings, and on the encoding. No name has theirs up to the last $,
+ * which a name may lack at its end: it would close there, with the first one of its end.
+ */
 static void
 put_names(struct buf *out, const char *const *names, size_t name_count)
 {
-	char quote[16] = "$p$";
+	char quote[16] = "$p";
 
 	for (unsigned n = 1; has_any(names, name_count, quote); n++)
-		snprintf(quote, sizeof(quote), "$p%u$", n);
+		snprintf(quote, sizeof(quote), "$p%u", n);
 	buf_printf(out, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[");
 	for (size_t i = 0; i < name_count; i++)
-		buf_printf(out, "%s%s%s%s", i == 0 ? "" : ",", quote, names[i], quote);
+		buf_printf(out, "%s%s$%s%s$", i == 0 ? "" : ",", quote, names[i], quote);
 	buf_printf(out, "]::pg_catalog.text[]) AS n WHERE pg_catalog.current_setting(n, true) IS NOT NULL");
 }
 

@@ -67,7 +67,7 @@ sql_of(const struct buf *b)
 
 Test(probe, names_are_in_quotes_that_none_of_them_has)
 {
-	const char *const names[] = { "app.user_id", "odd.\"name\\'$p$", "a.$p1$" };
+	const char *const names[] = { "app.user_id", "odd.\"name\\'$p$", "a.$p1$" }, *const cut[] = { "a.b$p" };
 	struct buf b = { 0 };
 
 	probe_put(&b, STATE_SETTINGS | STATE_LOCKS, names, 1);
@@ -75,6 +75,9 @@ Test(probe, names_are_in_quotes_that_none_of_them_has)
 	buf_fini(&b);
 	probe_put(&b, STATE_SETTINGS, names, 3);
 	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p2$app.user_id$p2$,$p2$odd.\"name\\'$p$$p2$,$p2$a.$p1$$p2$]"));
+	buf_fini(&b);
+	probe_put(&b, STATE_SETTINGS, cut, 1);
+	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p1$a.b$p$p1$]"), "$p$ would end the name before its own end");
 	buf_fini(&b);
 	probe_put(&b, STATE_LOCKS, names, 3);
 	cr_expect_null(strstr(sql_of(&b), "ARRAY["), "they are settings");
