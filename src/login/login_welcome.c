@@ -280,12 +280,15 @@ wanted_image(const struct client *c)
 	return img;
 }
 
+/* Who keeps the server gets a random() of its own, too: nothing goes ahead of its requests later. */
 static int
-apply_settings(struct server *srv, const struct image *wanted, const struct image *always)
+apply_settings(const struct client *c, struct server *srv, const struct image *wanted, const struct image *always)
 {
 	struct buf b = { 0 };
 	int r = server_put_image(srv, wanted, always, &b);
 
+	if (r == 0 && c->x.is_session && srv->seed_of != 0)
+		r = server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
 	if (r == 0 && b.len > 0)
 		server_write(srv, b.bytes, b.len);
 	buf_fini(&b);
@@ -298,7 +301,7 @@ try_settings(struct client *c, struct server *srv)
 {
 	struct image *known = pool_find_startup(c->x.pool, c->login->raw);
 	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
-	int r = wanted == NULL ? -1 : apply_settings(srv, wanted, known != NULL ? NULL : settings_of(c));
+	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_of(c));
 	struct fail why;
 
 	image_unref(wanted);

@@ -5,6 +5,7 @@
  */
 #include "server/server.h"
 
+#include "session/seal.h"
 #include "wire/messages.h"
 
 static int
@@ -40,6 +41,18 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 		return 0;
 	message_sync(out);
 	return server_owe_sync(srv, OWED_TO_IMAGE);
+}
+
+int
+server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
+{
+	char text[SEAL_SEED_MAX];
+
+	srv->seed_of = 0;
+	message_run(out, "", seal_seed_sql(text, seed));
+	message_run(out, "", SEAL_SEED_FORGET);
+	message_sync(out);
+	return owe_triples(srv, 2) < 0 ? -1 : server_owe_sync(srv, OWED_TO_IMAGE);
 }
 
 static bool

@@ -206,14 +206,10 @@ session_run_elsewhere(struct exchange *x, struct request *m)
 	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STATEMENT_FORWARD : STATEMENT_HOLD;
 }
 
-/* Sends what stands ahead of the client's message, with a Sync of its own. Takes b; r: 0, or -1 if it can't. */
+/* Sends what stands ahead of the client's message. Takes b; r: 0, or -1 if it can't. */
 static int
-send_alone(struct exchange *x, struct buf *b, int r)
+send_ahead(struct exchange *x, struct buf *b, int r)
 {
-	if (r == 0) {
-		message_sync(b);
-		r = server_owe_sync(x->srv, OWED_TO_IMAGE);
-	}
 	if (r == 0 && buf_ok(b))
 		outbox_copy(&x->env->to_server, b->bytes, b->len);
 	else
@@ -234,7 +230,8 @@ renew_plans(struct exchange *x)
 	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
 	r = session_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
-	return send_alone(x, &b, r);
+	message_sync(&b);
+	return send_ahead(x, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
@@ -242,14 +239,9 @@ static int
 begin_random_anew(struct exchange *x)
 {
 	struct buf b = { 0 };
-	char seed[SEAL_SEED_MAX];
-	int r;
+	int r = server_put_seed(x->srv, pool_set_random(x->pool->set), &b);
 
-	x->srv->seed_of = 0;
-	r = session_run(x, &b, seal_seed_sql(seed, pool_set_random(x->pool->set)), OWED_TO_IMAGE, NULL);
-	if (r == 0)
-		r = session_run(x, &b, SEAL_SEED_FORGET, OWED_TO_IMAGE, NULL);
-	return send_alone(x, &b, r);
+	return send_ahead(x, &b, r);
 }
 
 bool

@@ -155,6 +155,21 @@ def test_a_client_alone_goes_on_with_its_own_random_numbers(weir):
     assert second.execute("SELECT setting FROM pg_settings WHERE name = 'seed' AND source = 'session'").fetchall() == []
 
 
+@pytest.mark.parametrize("how", ["reload", "another user"])
+def test_who_keeps_its_server_has_random_numbers_of_its_own(weir, how):
+    """pool_mode = session: nothing goes ahead of its requests."""
+    settings = {"upstream": weir.upstream(user="web", dbname=OWN), "pool_size": 1, "max_overflow": 0}
+    weir.start(sections={"user reporting": {"pool_mode": "session"}}, **settings)
+    with weir.raw() as first:
+        pid, wanted = first.value("SELECT pg_backend_pid(), setseed(0.5)"), first.value("SELECT random()")
+        first.query("SELECT setseed(0.5)")
+    if how == "reload":
+        weir.reload(pool_mode="session", **settings)
+    with weir.raw("web" if how == "reload" else "reporting") as second:
+        assert second.value("SELECT random()") != wanted
+        assert second.value("SELECT pg_backend_pid()") == pid
+
+
 def test_washing_does_not_load_plpgsql(weir, postgres):
     """Else SET plpgsql.x fails, which does not directly; nor does closing dblink's connections fail."""
     postgres.query("CREATE EXTENSION dblink", dbname=OWN)
