@@ -3,6 +3,10 @@
  *
  * One table: the words of a command, its tag, what may follow, whether it takes an admin, and its line in SHOW HELP.
  * Commands that only drivers send (BEGIN, SELECT 1 ...) stand there too, without a line. Pure.
+ *
+ * Owns:    struct console_settings its values; struct command its texts, which are within it.
+ * Borrows: rows and settings are of static tables; a token_reader reads the caller's text.
+ * Always:  a command that was read has a row, unless the statement is empty.
  */
 #ifndef PGWEIR_ADMIN_CONSOLE_COMMAND_H
 #define PGWEIR_ADMIN_CONSOLE_COMMAND_H
@@ -98,11 +102,16 @@ struct command {
 	enum query_order order; /* the same */
 };
 
+/* --- console_parse.c --- */
+
 /*
  * Reads the first statement of text, up to its semicolon or the end of text; *used bytes were it. -1 and why (42601):
  * not a command, with the nearest one as a hint.
  */
 int command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why);
+
+/* --- console_command.c --- */
+
 const struct command_row *command_row(size_t i); /* NULL after the last one */
 const struct command_row *command_find(enum command_id id); /* the first with this id */
 /* Returns 0, or -1 with *why set (42501). */

@@ -214,7 +214,7 @@ is_wanted(const struct rows *r, const void *row)
 	if (r->like == NULL)
 		return true;
 	text = text_at((const char *)row + r->columns[r->like_column].offset);
-	return text != NULL && like_matches(text, r->like);
+	return text != NULL && console_like_matches(text, r->like);
 }
 
 static void
@@ -278,7 +278,7 @@ next_char(const char *text)
 
 /* Goes back to the last % only: trying that one further on is enough, so no pattern takes exponential time. */
 bool
-like_matches(const char *text, const char *pattern)
+console_like_matches(const char *text, const char *pattern)
 {
 	const char *retry_pattern = NULL, *retry_text = NULL;
 

@@ -60,6 +60,6 @@ void rows_describe(struct buf *out, const struct column *columns, size_t column_
 void rows_add(struct rows *r, const void *row);
 
 /* SQL's LIKE: % is any text, _ any one character (of UTF-8), a backslash takes the next one as it is. */
-bool like_matches(const char *text, const char *pattern);
+bool console_like_matches(const char *text, const char *pattern);
 
 #endif

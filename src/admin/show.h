@@ -2,8 +2,11 @@
  * src/admin/show.h - the commands that are answered with rows: for each a table of columns, and a function that fills a
  * struct per row.
  *
- * Columns of PgBouncer's commands have its names, order and types: tools read them by position. What is new gets a new
- * command.
+ * Columns of PgBouncer's commands have its names, order and types: tools read them by position. New columns come with a
+ * new command.
+ *
+ * Borrows: struct show_env all that it names, and a row its texts, for the length of the command.
+ * Always:  the loop's thread fills the rows, and all of them show the same moment (now_us).
  */
 #ifndef PGWEIR_ADMIN_SHOW_H
 #define PGWEIR_ADMIN_SHOW_H
@@ -46,6 +49,7 @@ struct show_sentence {
 	const char *explanation;
 };
 extern const struct column show_sentence_columns[1];
+/* show_wait.c: adds a sentence. */
 void show_say(struct rows *rows, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Writes a time as "2026-11-20 09:15:00 UTC". */
@@ -97,7 +101,7 @@ const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: in the order of their names, as in PgBouncer ---
  *
- * What is returned ends with a NULL; free() frees it.
+ * A list ends with a NULL; free() frees it.
  */
 struct pool **show_sorted_pools(const struct show_env *env);
 struct pool **show_sorted_pools_by_line(const struct show_env *env); /* those with the longest lines */

@@ -58,7 +58,7 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword" };
 	struct code_fill *fill = arg;
 	struct code_row row = fill->row;
-	char always[STATE_TEXT_MAX], in_writes[STATE_TEXT_MAX];
+	char always[SEAL_STATE_TEXT_MAX], in_writes[SEAL_STATE_TEXT_MAX];
 	unsigned parts = risk.always;
 
 	if (fill->sql != NULL)
@@ -67,8 +67,8 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 		return;
 	row.name = strcmp(name, RISK_BEYOND_ASCII) == 0 ? "(any that is not ASCII)" : name;
 	row.kind = kinds[kind];
-	row.state = state_text(parts, always);
-	row.in_writes = state_text(risk.in_writes, in_writes);
+	row.state = seal_state_text(parts, always);
+	row.in_writes = seal_state_text(risk.in_writes, in_writes);
 	row.because = reason;
 	rows_add(fill->rows, &row);
 }
@@ -78,13 +78,13 @@ static void
 add_answer(struct code_fill *fill, const struct risk_names *risks)
 {
 	struct code_row row = fill->row;
-	char parts[STATE_TEXT_MAX];
+	char parts[SEAL_STATE_TEXT_MAX];
 	bool is_of_all = fill->sql == NULL || is_opaque(fill->sql);
 
 	if (fill->sql == NULL || !is_of_all)
 		risk_names_each(risks, add_name, fill);
 	row.kind = is_of_all ? "opaque SQL" : "this SQL";
-	row.state = state_text(
+	row.state = seal_state_text(
 	    is_of_all ? risk_names_all(risks) : risk_names_of_sql(risks, fill->sql, strlen(fill->sql)), parts);
 	rows_add(fill->rows, &row);
 }

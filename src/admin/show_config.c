@@ -56,7 +56,7 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 		buf_printf(to, "%d", *(const bool *)field ? 1 : 0);
 	else if (theirs->type == BOUNCER_WORD) {
 		key_put(key, key_base_of(key, config), &text);
-		put_word(to, theirs, put_end(&text));
+		put_word(to, theirs, value_put_end(&text));
 	} else
 		key_put(key, key_base_of(key, config), to);
 	buf_fini(&text);
@@ -97,10 +97,10 @@ add_theirs(struct rows *rows, const struct config *config, const struct bouncer_
 	if (is_read_back && written == NULL)
 		put_their_default(&fallback, theirs);
 	if (written != NULL)
-		add_line(rows, theirs, is_read_back ? put_end(&value) : written,
+		add_line(rows, theirs, is_read_back ? value_put_end(&value) : written,
 			 theirs->default_value != NULL ? theirs->default_value : "");
 	else if (is_read_back)
-		add_line(rows, theirs, put_end(&value), put_end(&fallback));
+		add_line(rows, theirs, value_put_end(&value), value_put_end(&fallback));
 	buf_fini(&value);
 	buf_fini(&fallback);
 }
@@ -121,7 +121,7 @@ add_listen(struct rows *rows, const struct config *config)
 		if (strcmp(port, "0") == 0)
 			snprintf(port, sizeof(port), "%u", at->port);
 	}
-	add_line(rows, bouncer_key_find("listen_addr"), put_end(&hosts), "");
+	add_line(rows, bouncer_key_find("listen_addr"), value_put_end(&hosts), "");
 	add_line(rows, bouncer_key_find("listen_port"), port, "6432");
 	buf_fini(&hosts);
 }

@@ -35,6 +35,8 @@ struct scram_channel {
 enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_REQUIRE };
 #define SCRAM_OFFER_MAX 64
 
+/* --- scram_keys.c: verifiers and keys --- */
+
 /* A password as servers keep it (RFC 5803; PostgreSQL's rolpassword). */
 struct scram_verifier {
 	uint32_t iterations;
@@ -68,7 +70,8 @@ bool scram_keys_match(const struct scram_keys *keys, const uint8_t *salt, size_t
 int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations,
 			struct scram_verifier *out, struct fail *why);
 
-/* --- We are the server: a client logs in. A call out of turn, or after a failure, is refused with 08P01. --- */
+/* --- scram_server.c: we are the server, a client logs in. A call out of turn, or after a failure, is refused with
+ * 08P01. --- */
 struct scram_server; /* opaque; wiped when freed */
 /* Copies the verifier and the channel. NULL: no memory or no randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
@@ -94,7 +97,8 @@ int scram_server_first(struct scram_server *s, const char *in, size_t in_len, ch
 int scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct scram_keys *keys, struct fail *why);
 
-/* --- We are the client and log in to PostgreSQL. Calls out of turn or after a failure are refused likewise. --- */
+/* --- scram_client.c: we are the client and log in to PostgreSQL. Calls out of turn or after a failure are refused
+ * likewise. --- */
 struct scram_client; /* opaque; wiped when freed */
 /* Copies the channel. NULL: no memory or no randomness. */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy);

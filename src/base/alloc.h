@@ -7,6 +7,8 @@
  *
  * So that the process need not end, memory for these functions is kept back: the soft limits on memory (base/memory.h)
  * are for malloc, and are lifted for one call when there is no more below them.
+ *
+ * Always: the functions with an x never return NULL, and free() frees what they return.
  */
 #ifndef PGWEIR_BASE_ALLOC_H
 #define PGWEIR_BASE_ALLOC_H

@@ -12,7 +12,7 @@ const char *const error_classes[ERROR_CLASSES_MAX] = { "00", "01", "02", "03",	 
 enum { ERROR_CLASS_NONE = 43, ERROR_CLASS_OTHER = 44 };
 
 unsigned
-error_class_index(const char *sqlstate)
+counters_error_class(const char *sqlstate)
 {
 	if (sqlstate == NULL || sqlstate[0] == '\0' || sqlstate[1] == '\0')
 		return ERROR_CLASS_NONE;

@@ -1,6 +1,8 @@
 /*
  * src/base/counters.h - the counters, as plain structs. The loop's thread is the only writer; the metrics thread gets
- * copies. Every field only grows, except those marked "gauge".
+ * copies.
+ *
+ * Always: a field only grows, unless it is marked "gauge"; there are no pointers in these structs, so a copy is whole.
  */
 #ifndef PGWEIR_BASE_COUNTERS_H
 #define PGWEIR_BASE_COUNTERS_H
@@ -63,7 +65,7 @@ enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 #define ERROR_CLASSES_MAX 48 /* SQLSTATE classes counted by name; counters.c lists them; last two: none, other */
 extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
 /* Returns the index of a SQLSTATE's class. sqlstate may be NULL or shorter than two characters ("none"). */
-unsigned error_class_index(const char *sqlstate);
+unsigned counters_error_class(const char *sqlstate);
 
 /* The names of enum values in metrics and SHOW, in the order of the enums. */
 extern const char *const request_failure_names[RF_COUNT];

@@ -6,7 +6,7 @@
 
 /* Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
 size_t
-utf8_sequence_len(const char *bytes, size_t len)
+escape_utf8_len(const char *bytes, size_t len)
 {
 	const uint8_t *b = (const uint8_t *)bytes;
 	uint8_t low = 0x80, high = 0xbf;
@@ -34,12 +34,12 @@ utf8_sequence_len(const char *bytes, size_t len)
 }
 
 bool
-utf8_is_valid(const char *bytes, size_t len)
+escape_is_utf8(const char *bytes, size_t len)
 {
 	size_t n = 1;
 
 	for (size_t at = 0; at < len && n > 0; at += n)
-		n = utf8_sequence_len(bytes + at, len - at);
+		n = escape_utf8_len(bytes + at, len - at);
 	return n > 0;
 }
 
@@ -87,7 +87,7 @@ size_t
 escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used)
 {
 	unsigned char first = (unsigned char)bytes[0];
-	size_t n = utf8_sequence_len(bytes, len);
+	size_t n = escape_utf8_len(bytes, len);
 	const char *text = short_escape(style, bytes[0]);
 
 	*used = n > 0 ? n : 1;

@@ -19,8 +19,8 @@ enum escape_style {
 #define UTF8_REPLACEMENT "\xef\xbf\xbd"
 
 /* Returns the length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */
-size_t utf8_sequence_len(const char *bytes, size_t len);
-bool utf8_is_valid(const char *bytes, size_t len); /* all of it is well-formed; len may be 0 */
+size_t escape_utf8_len(const char *bytes, size_t len);
+bool escape_is_utf8(const char *bytes, size_t len); /* all of it is well-formed; len may be 0 */
 /* Escapes the first character of bytes (len > 0) into out. Returns the bytes written; *used is the bytes read. */
 size_t escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used);
 /* Escapes as many whole characters as fit, then a terminator (cap > 0). Returns the length without it. */

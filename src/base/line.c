@@ -18,28 +18,28 @@ utc(uint64_t wall_us, const char *fmt, char *out)
 	struct tm tm = { 0 };
 
 	gmtime_r(&t, &tm);
-	if (strftime(out, TIMESTAMP_LEN, fmt, &tm) == 0)
+	if (strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm) == 0)
 		out[0] = '\0'; /* a year of five digits */
 }
 
 void
-timestamp_iso(uint64_t wall_us, char out[TIMESTAMP_LEN])
+line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 {
 	size_t n;
 
 	utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
 	n = strlen(out);
-	snprintf(out + n, TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
+	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
 }
 
 void
-timestamp_text(uint64_t wall_us, char out[TIMESTAMP_LEN])
+line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 {
 	size_t n;
 
 	utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
 	n = strlen(out);
-	snprintf(out + n, TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
+	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
 }
 
 static void
@@ -161,9 +161,9 @@ line_word(struct line *l, const char *key, const char *word)
 void
 line_time(struct line *l, const char *key, uint64_t wall_us)
 {
-	char text[TIMESTAMP_LEN];
+	char text[LINE_TIMESTAMP_LEN];
 
-	timestamp_iso(wall_us, text);
+	line_timestamp_iso(wall_us, text);
 	line_str(l, key, text);
 }
 

@@ -21,11 +21,11 @@ struct line {
 };
 
 #define LINE_CAP_MIN 8
-#define TIMESTAMP_LEN 32 /* with its terminator */
+#define LINE_TIMESTAMP_LEN 32 /* with its terminator */
 
 /* "2026-11-20T06:39:23.123456Z" and, like PostgreSQL's %m, "2026-11-20 06:39:23.123 UTC". */
-void timestamp_iso(uint64_t wall_us, char out[TIMESTAMP_LEN]);
-void timestamp_text(uint64_t wall_us, char out[TIMESTAMP_LEN]);
+void line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
+void line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
 
 void line_begin(struct line *l, enum line_style style, char *out, size_t cap); /* cap >= LINE_CAP_MIN */
 void line_bytes(struct line *l, const char *key, const char *value, size_t len); /* value NULL: unknown */

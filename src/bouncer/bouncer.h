@@ -1,7 +1,7 @@
 /*
  * src/bouncer/bouncer.h - PgBouncer's configuration file, read as pgweir's own settings.
  *
- *   A file with a [pgbouncer] section is read by PgBouncer's rules (its lines, %include, the last of several values
+ * A file with a [pgbouncer] section is read by PgBouncer's rules (its lines, %include, the last of several values
  *   counts, its defaults) and becomes settings of pgweir (section, name, value), as if they had been written so.
  * Running such a file and --import-pgbouncer use the same translation: bouncer_keys.c says for each of PgBouncer's
  * settings what becomes of it.
@@ -16,8 +16,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Is this text a pgbouncer.ini? Its first section is one of PgBouncer's, or it includes other files. */
+/* --- bouncer_reader.c --- */
+
+/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
 bool bouncer_is(const char *text, size_t len);
+
+/* --- bouncer_translate.c --- */
 
 /*
  * Hands pgweir's settings over, section by section, the overrides in place of what the file says; mistakes go to sink,
@@ -26,12 +30,16 @@ bool bouncer_is(const char *text, size_t len);
 void bouncer_read(const char *text, size_t len, const char *path, const struct config_override *overrides,
 		  size_t override_count, const struct reader_calls *calls, const struct problem_sink *sink);
 
+/* --- bouncer_import.c --- */
+
 /*
- * Writes path, a pgbouncer.ini, as pgweir's own file, with comments that say what became of each setting. False: it has
- * errors, and nothing was written.
+ * Writes path, a pgbouncer.ini, as pgweir's own file, with comments that say what became of each setting. Returns false
+ * if it has errors, and nothing was written.
  */
 bool bouncer_import(const char *path, struct config_problems *problems, FILE *to);
 bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
+/* --- bouncer_words.c --- */
+
 /* Names settings in advice (a hint, a problem) as PgBouncer does; what does not fit is cut. */
 void bouncer_words(char *text, size_t size);
 /* Returns these names for what is told of a configuration (problem_sink.words), or NULL if its file is pgweir's. */

@@ -91,7 +91,7 @@ combine_log(struct bouncer *b)
 	struct fail why;
 
 	if (*logfile != '\0' && bouncer_convert(&path, logfile, &value, &why) == 0) {
-		emit_of(b, "logfile", "log", "destination", put_end(&value));
+		emit_of(b, "logfile", "log", "destination", value_put_end(&value));
 		if (is_syslog)
 			bouncer_note(b, bouncer_line(b, "syslog"), "syslog: the log goes to logfile only");
 	} else
@@ -100,7 +100,7 @@ combine_log(struct bouncer *b)
 	value.len = 0;
 	buf_printf(&value, "%ds",
 		   atoi(bouncer_value(b, "log_stats")) != 0 ? atoi(bouncer_value(b, "stats_period")) : 0);
-	emit_of(b, "stats_period", "log", "stats_interval", put_end(&value));
+	emit_of(b, "stats_period", "log", "stats_interval", value_put_end(&value));
 	buf_fini(&value);
 }
 
@@ -114,7 +114,7 @@ emit_path(struct bouncer *b, const char *name, const char *section, const char *
 	struct fail why;
 
 	if (bouncer_convert(&path, bouncer_value(b, name), &value, &why) == 0)
-		emit_of(b, name, section, key, put_end(&value));
+		emit_of(b, name, section, key, value_put_end(&value));
 	buf_fini(&value);
 }
 

@@ -178,7 +178,7 @@ emit_upstream(const struct connect *c, const char *section)
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
 		if (word->part == WORD_UPSTREAM && c->values[i] != NULL)
 			put_bouncer_word(&upstream, word->name, c->values[i]);
-	emit(c, section, "upstream", put_end(&upstream));
+	emit(c, section, "upstream", value_put_end(&upstream));
 	OPENSSL_cleanse(upstream.bytes, upstream.len);
 	buf_fini(&upstream);
 }
@@ -218,7 +218,7 @@ emit_word(const struct connect *c, const char *section, const struct bouncer_wor
 	else if (result > 0)
 		problem_warning(c->b->sink, c->entry->line, "%s=%s: %s; %s", word->name, written, why.text, why.detail);
 	if (result >= 0)
-		emit(c, section, bouncer_key_ours(key)->scope_name, put_end(&value));
+		emit(c, section, bouncer_key_ours(key)->scope_name, value_put_end(&value));
 	buf_fini(&value);
 }
 
@@ -263,8 +263,8 @@ section_name(const struct bouncer *b, const struct bouncer_entry *entry, const c
 		problem_error(b->sink, entry->line, "a name has at most %d bytes", CONFIG_NAME_MAX);
 		return NULL;
 	}
-	put_name(&name, entry->name);
-	section = xasprintf("%s %s", word, put_end(&name));
+	value_put_name(&name, entry->name);
+	section = xasprintf("%s %s", word, value_put_end(&name));
 	buf_fini(&name);
 	return section;
 }
@@ -336,6 +336,6 @@ bouncer_peers(struct bouncer *b)
 		connect_end(&c);
 	}
 	if (peers.len > 0)
-		bouncer_emit(b, b->peers.list[0].line, "[peers]", "pgweir", "peers", put_end(&peers));
+		bouncer_emit(b, b->peers.list[0].line, "[peers]", "pgweir", "peers", value_put_end(&peers));
 	buf_fini(&peers);
 }

@@ -1,4 +1,10 @@
-/* src/bouncer/bouncer_state.h - a pgbouncer.ini while it is translated: what was read, and what has become of it. */
+/*
+ * src/bouncer/bouncer_state.h - a pgbouncer.ini while it is translated: what was read, and what has become of it.
+ *
+ * Owns:    struct bouncer all texts in it; there may be passwords, so bouncer_fini wipes them.
+ * Borrows: the sink. Keys and words are rows of static tables.
+ * Always:  bouncer_read_lines fills values and entries, then bouncer_translate makes settings and notes of them.
+ */
 #ifndef PGWEIR_BOUNCER_BOUNCER_STATE_H
 #define PGWEIR_BOUNCER_BOUNCER_STATE_H
 
@@ -29,6 +35,8 @@ enum bouncer_fate {
 	BOUNCER_IGNORED, /* not needed; note says why */
 	BOUNCER_REFUSED, /* what it asks for is not here; note says why. Its default does no harm */
 };
+
+/* --- bouncer_keys.c: PgBouncer's settings and words --- */
 
 struct bouncer_key {
 	const char *name;
@@ -61,6 +69,8 @@ struct bouncer_word {
 const struct bouncer_word *bouncer_word(size_t i); /* NULL after the last one */
 const struct bouncer_word *bouncer_word_find(const char *name, unsigned places);
 size_t bouncer_word_row(const struct bouncer_word *word);
+
+/* --- bouncer_reader.c: a file as it was read --- */
 
 /* A line of [databases], [users] or [peers]. */
 struct bouncer_entry {
@@ -100,10 +110,12 @@ struct bouncer {
 void bouncer_init(struct bouncer *b, const struct problem_sink *sink);
 void bouncer_fini(struct bouncer *b); /* wipes: there may be passwords */
 
-/* bouncer_reader.c: fills values and entries. */
+/* Fills values and entries. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
 
-/* bouncer_translate.c: fills settings and notes. */
+/* --- bouncer_translate.c --- */
+
+/* Fills settings and notes. */
 void bouncer_translate(struct bouncer *b);
 
 /* The value of a setting, its default when it is not in the file; "" when there is none. */
@@ -127,10 +139,12 @@ void bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...) __attr
  */
 int bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why);
 
-/* bouncer_combine.c: settings that make one of pgweir's together. */
+/* --- bouncer_combine.c: settings that make one of pgweir's together --- */
+
 void bouncer_combine(struct bouncer *b);
 
-/* bouncer_connect.c: [databases], [users], [peers]. */
+/* --- bouncer_connect.c: [databases], [users], [peers] --- */
+
 void bouncer_databases(struct bouncer *b);
 void bouncer_users(struct bouncer *b);
 void bouncer_peers(struct bouncer *b);

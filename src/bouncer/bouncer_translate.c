@@ -153,7 +153,8 @@ convert_count(const struct config_key *ours, const struct bouncer_key *key, cons
 	snprintf(texts[1], sizeof(texts[1]), "%lld", max);
 	snprintf(texts[2], sizeof(texts[2]), "%lld", n < min ? min : n > max ? max : n);
 	buf_printf(to, "%s", n <= 0 && key->zero != NULL ? key->zero : texts[2]);
-	return n > max || n < (key->zero != NULL ? 0 : min) ? out_of_range(texts[0], texts[1], put_end(to), why) : 0;
+	return n > max || n < (key->zero != NULL ? 0 : min) ? out_of_range(texts[0], texts[1], value_put_end(to), why)
+							    : 0;
 }
 
 static int
@@ -182,11 +183,11 @@ convert_time(const struct config_key *ours, const struct bouncer_key *key, const
 		buf_printf(to, "%s", key->zero);
 		return 0;
 	}
-	put_time(to, us < (double)ours->min ? ours->min : us > (double)ours->max ? ours->max : (uint64_t)us);
-	put_time(&min, ours->min);
-	put_time(&max, ours->max);
+	value_put_time(to, us < (double)ours->min ? ours->min : us > (double)ours->max ? ours->max : (uint64_t)us);
+	value_put_time(&min, ours->min);
+	value_put_time(&max, ours->max);
 	if (us < (double)ours->min || us > (double)ours->max)
-		result = out_of_range(put_end(&min), put_end(&max), put_end(to), why);
+		result = out_of_range(value_put_end(&min), value_put_end(&max), value_put_end(to), why);
 	buf_fini(&min);
 	buf_fini(&max);
 	return result;
@@ -205,7 +206,7 @@ convert_word(const struct bouncer_key *key, const char *value, struct buf *to, s
 		}
 		buf_printf(&known, "%s%s", i > 0 ? ", " : "", key->words[i][0]);
 	}
-	fail_set(why, "F0000", "\"%.64s\" is not one of %s", value, put_end(&known));
+	fail_set(why, "F0000", "\"%.64s\" is not one of %s", value, value_put_end(&known));
 	buf_fini(&known);
 	return -1;
 }
@@ -223,7 +224,7 @@ convert_names(const char *value, struct buf *to)
 			char *copy = xstrndup(name, len);
 
 			buf_printf(to, "%s", to->len > 0 ? ", " : "");
-			put_name(to, copy);
+			value_put_name(to, copy);
 			free(copy);
 		}
 		value += rest + (value[rest] == ',');
@@ -309,7 +310,7 @@ convert_setting(struct bouncer *b, const struct bouncer_key *key)
 	if (result != 0)
 		complain(b, key, result, &why);
 	if (result >= 0)
-		bouncer_emit(b, bouncer_line(b, key->name), from, key->section, key->key, put_end(&converted));
+		bouncer_emit(b, bouncer_line(b, key->name), from, key->section, key->key, value_put_end(&converted));
 	free(from);
 	buf_fini(&converted);
 }

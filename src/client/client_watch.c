@@ -137,13 +137,13 @@ client_timed_out(struct exchange *x, const struct fail *why)
 static void
 say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
 {
-	char time[TIMESTAMP_LEN];
+	char time[LINE_TIMESTAMP_LEN];
 
 	if (waiting > 0 || now_us - t->last_us < US_PER_S) {
 		snprintf(out, cap, "is exhausted");
 		return;
 	}
-	timestamp_text(t->last_wall_us, time);
+	line_timestamp_text(t->last_wall_us, time);
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 

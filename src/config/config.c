@@ -154,7 +154,9 @@ config_tenant_len(const struct config *config, const char *database)
 {
 	size_t len = strcspn(database, "/");
 
-	return database[len] == '/' && config_names_tenants(config, NULL) && is_tenant_name(database, len) ? len : 0;
+	return database[len] == '/' && config_names_tenants(config, NULL) && upstream_is_tenant_name(database, len)
+		   ? len
+		   : 0;
 }
 
 static const struct config_scope *
@@ -183,7 +185,7 @@ config_is_of_tenant(const struct config *config, const char *user)
 {
 	const char *dot = strrchr(user, '.');
 
-	return dot != NULL && config_names_tenants(config, NULL) && is_tenant_name(dot + 1, strlen(dot + 1)) &&
+	return dot != NULL && config_names_tenants(config, NULL) && upstream_is_tenant_name(dot + 1, strlen(dot + 1)) &&
 	       find_listed_or_any(config->tenant_scopes, config->tenant_count, dot + 1) != NULL;
 }
 

@@ -174,20 +174,6 @@ struct config {
 	unsigned refs;
 };
 
-/* Every problem of one load, in order of line. Zeroed is empty. */
-struct config_problems {
-	struct config_problem {
-		bool is_error; /* else a warning */
-		unsigned line; /* 0: none */
-		char *text; /* "pgweir.ini:14: error: unknown setting ..." */
-	} * list;
-	size_t count, error_count;
-};
-/* Copies a problem without its "error: " or "warning: ", for where that is said already. */
-void config_problem_plain(const struct config_problem *problem, char *out, size_t size);
-void config_problems_fini(struct config_problems *problems);
-void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after the first count */
-
 /* A value for a setting that wins over the file's: see load_config_with(). */
 struct config_override {
 	const char *name, *value;
@@ -218,6 +204,13 @@ void config_overlay(const struct config_scope *scope, struct scope_settings *set
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
 bool config_has_auth_query(const struct config *config); /* for all, or for any database or tenant */
 bool config_is_pgbouncers(const struct config *config); /* its file is PgBouncer's */
+bool config_is_admin(const struct config *config, const char *user);
+bool config_is_stats(const struct config *config, const char *user); /* admins too */
+/* Returns the nearest configured database or tenant name for "did you mean", or NULL. */
+const char *config_suggest_database(const struct config *config, const char *name);
+
+/* --- config_peers.c --- */
+
 /* A process that shares our port (peers). */
 struct config_peer {
 	uint32_t id;
@@ -230,10 +223,24 @@ struct config_peer {
  */
 int config_next_peer(const char **at, struct config_peer *out, struct fail *why);
 bool config_find_peer(const struct config *config, uint32_t id, struct config_peer *out);
-bool config_is_admin(const struct config *config, const char *user);
-bool config_is_stats(const struct config *config, const char *user); /* admins too */
-/* Returns the nearest configured database or tenant name for "did you mean", or NULL. */
-const char *config_suggest_database(const struct config *config, const char *name);
+
+/* --- config_problems.c --- */
+
+/* Every problem of one load, in order of line. Zeroed is empty. */
+struct config_problems {
+	struct config_problem {
+		bool is_error; /* else a warning */
+		unsigned line; /* 0: none */
+		char *text; /* "pgweir.ini:14: error: unknown setting ..." */
+	} * list;
+	size_t count, error_count;
+};
+/* Copies a problem without its "error: " or "warning: ", for where that is said already. */
+void config_problem_plain(const struct config_problem *problem, char *out, size_t size);
+void config_problems_fini(struct config_problems *problems);
+void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after the first count */
+
+/* --- config_each.c --- */
 
 /* Walks all keys for SHOW CONFIG and --dump-config; secrets come as "***". */
 struct config_row {
@@ -244,7 +251,16 @@ struct config_row {
 	bool is_reloadable;
 };
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
+/* Returns PgBouncer's setting (its row in bouncer_keys.c) as in force, if the file is PgBouncer's; else NULL. */
+const char *config_bouncer_value(const struct config *config, size_t row);
+
+/* --- config_dump.c, config_schema.c --- */
+
 void config_dump(const struct config *config, FILE *to); /* as an ini file that loads to the same value */
+void config_print_schema(FILE *to); /* the table of keys as a JSON Schema */
+
+/* --- config_diff.c --- */
+
 /*
  * Settings that only a restart changes stay in fresh what they are in force; what fresh had instead is kept as pending
  * (config_row.pending). Called by a reload, before fresh is used.
@@ -256,9 +272,8 @@ void config_keep_fixed(struct config *fresh, const struct config *in_force);
  */
 void config_diff(const struct config *old, const struct config *fresh, void (*change)(const char *text, void *arg),
 		 void *arg);
-/* Returns PgBouncer's setting (its row in bouncer_keys.c) as in force, if the file is PgBouncer's; else NULL. */
-const char *config_bouncer_value(const struct config *config, size_t row);
-void config_print_schema(FILE *to); /* the table of keys as a JSON Schema */
+
+/* --- config_keys.c --- */
 
 const char *pool_mode_name(enum pool_mode mode);
 

@@ -23,8 +23,8 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 			continue;
 		key_put(key, key_base_of(key, in_force), &now);
 		key_put(key, key_base_of(key, fresh), &then);
-		old = put_end(&now);
-		new = put_end(&then);
+		old = value_put_end(&now);
+		new = value_put_end(&then);
 		if (strcmp(old, new) != 0 && key_store(key, key_base(key, fresh), old, "/", &why) == 0)
 			fresh->origins->pendings[row] = xstrdup(new);
 		buf_fini(&now);

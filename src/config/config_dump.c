@@ -41,7 +41,7 @@ put_quoted(struct buf *to, const char *value)
 	put_escaped(to, value);
 	if (quote != 0)
 		buf_put_u8(to, (uint8_t)other);
-	return put_end(to);
+	return value_put_end(to);
 }
 
 /* The name of the file as a comment, where there is room for it. */
@@ -54,7 +54,7 @@ put_origin(struct buf *line, const struct config *config, unsigned origin)
 
 	source_place(config->origins->source, config->origins->file, origin, place, sizeof(place));
 	buf_printf(line, " ; %s", place);
-	text = put_end(line);
+	text = value_put_end(line);
 	if (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3))
 		line->len = len;
 	else
@@ -94,7 +94,7 @@ dump_key(const struct dump *dump, const struct config_key *key)
 		return;
 	}
 	key_put(key, key_base_of(key, config), &value);
-	dump_value(dump, key->name, put_end(&value), config->origins->raws[row], config->origins->lines[row]);
+	dump_value(dump, key->name, value_put_end(&value), config->origins->raws[row], config->origins->lines[row]);
 	buf_fini(&value);
 }
 
@@ -107,7 +107,7 @@ dump_scope(const struct dump *dump, const char *word, const struct config_scope 
 	char *upstream;
 
 	buf_printf(&text, "[%s ", word);
-	put_name(&text, scope->name);
+	value_put_name(&text, scope->name);
 	buf_printf(&text, "]");
 	fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
 	upstream = scope->upstream != NULL ? upstream_text(scope->upstream, false) : NULL;
@@ -119,7 +119,7 @@ dump_scope(const struct dump *dump, const char *word, const struct config_scope 
 			continue;
 		text.len = 0;
 		key_put(key, &scope->settings, &text);
-		dump_value(dump, key->scope_name, put_end(&text), NULL, origin->lines[bit]);
+		dump_value(dump, key->scope_name, value_put_end(&text), NULL, origin->lines[bit]);
 	}
 	buf_fini(&text);
 }

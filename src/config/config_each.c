@@ -55,7 +55,7 @@ emit_key(const struct walk *walk, const struct config_key *key, const void *base
 	struct buf value = { 0 };
 
 	key_put(key, base, &value);
-	row->value = put_end(&value);
+	row->value = value_put_end(&value);
 	if (key->type == KEY_SECRET && *row->value != '\0') {
 		row->hidden = row->value;
 		row->value = "***";
@@ -110,8 +110,8 @@ emit_scope(const struct walk *walk, const char *word, const struct config_scope 
 	const char *name;
 
 	buf_printf(&section, "%s ", word);
-	put_name(&section, scope->name);
-	name = put_end(&section);
+	value_put_name(&section, scope->name);
+	name = value_put_end(&section);
 	if (scope->upstream != NULL)
 		emit_upstream(walk, name, scope->upstream, origin->upstream_line);
 	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {

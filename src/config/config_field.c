@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
+#include "config/nearest.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -86,8 +87,8 @@ store_path(const struct config_key *key, char **field, const char *text, const c
 	if (*text == '\0' || *text == '/' || field_is_word(key, text))
 		return store_text(field, xstrdup(text));
 	if (key->words != NULL) { /* a mistyped word must not become a file of that name */
-		put_words(&words, key->words, "a path that begins with /");
-		fail_set(why, "F0000", "use %s", put_end(&words));
+		value_put_words(&words, key->words, "a path that begins with /");
+		fail_set(why, "F0000", "use %s", value_put_end(&words));
 		buf_fini(&words);
 		near = nearest_word(text, key->words);
 		return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
@@ -115,7 +116,7 @@ store_paths(const struct config_key *key, char **field, const char *text, const 
 			buf_printf(&joined, "%s%s", joined.len > 0 ? ", " : "", one);
 	}
 	if (result == 0)
-		result = store_text(field, xstrdup(put_end(&joined)));
+		result = store_text(field, xstrdup(value_put_end(&joined)));
 	buf_fini(&joined);
 	free(list);
 	free(one);
@@ -251,16 +252,16 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 		buf_printf(to, "%u", *(const uint32_t *)field);
 		break;
 	case KEY_SIZE:
-		put_size(to, *(const size_t *)field);
+		value_put_size(to, *(const size_t *)field);
 		break;
 	case KEY_TIME:
 		if (*(const uint64_t *)field == CONFIG_TIME_OFF)
 			buf_printf(to, "off");
 		else
-			put_time(to, *(const uint64_t *)field);
+			value_put_time(to, *(const uint64_t *)field);
 		break;
 	case KEY_FRACTION:
-		put_fraction(to, *(const double *)field);
+		value_put_fraction(to, *(const double *)field);
 		break;
 	case KEY_SWITCH:
 		buf_printf(to, "%s", *(const bool *)field ? "on" : "off");
@@ -276,7 +277,7 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 		buf_printf(to, "%s", *(char *const *)field);
 		break;
 	case KEY_NAMES:
-		put_names(to, *(char **const *)field);
+		value_put_names(to, *(char **const *)field);
 		break;
 	case KEY_LISTENS: /* several values: config_each.c */
 		break;

@@ -58,17 +58,19 @@ const struct config_key *config_scope_key(size_t i);
 const struct config_key *config_key_find(const char *section, const char *name);
 const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
 bool config_has_section(const char *section);
+bool key_is_for_databases(const struct config_key *key); /* with a scope_name, but not for [user NAME] */
+bool key_is_for_users(const struct config_key *key); /* with a scope_name, but not for [database NAME] */
 
 /*
- * Fields. base is the struct config, or for a key with a scope_name the struct scope_settings.
+ * --- config_field.c: fields ---
+ *
+ * base is the struct config, or for a key with a scope_name the struct scope_settings.
  * key_store replaces what was there; for KEY_LISTENS it adds. folder: where relative paths begin.
  */
 int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
 void key_put(const struct config_key *key, const void *base, struct buf *to); /* not for KEY_LISTENS */
 void key_copy(const struct config_key *key, void *to, const void *from); /* keys with a scope_name only */
 void key_free(const struct config_key *key, void *base); /* the field is NULL afterwards */
-bool key_is_for_databases(const struct config_key *key); /* with a scope_name, but not for [user NAME] */
-bool key_is_for_users(const struct config_key *key); /* with a scope_name, but not for [database NAME] */
 void *key_base(const struct config_key *key, struct config *config);
 const void *key_base_of(const struct config_key *key, const struct config *config);
 

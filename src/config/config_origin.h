@@ -27,7 +27,7 @@ struct config_origin {
 	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
 };
 
-/* A configuration of nothing but defaults, with its origins. path: empty for no file. */
+/* config.c: returns a configuration of nothing but defaults, with its origins. path: empty for no file. */
 struct config *config_new(const char *path);
 
 #endif

@@ -105,7 +105,7 @@ check_bounds(uint64_t n, uint64_t min, uint64_t max, void (*put)(struct buf *to,
 	put(&range, min);
 	buf_printf(&range, " to ");
 	put(&range, max);
-	fail_set(why, "F0000", "must be in the range %s", put_end(&range));
+	fail_set(why, "F0000", "must be in the range %s", value_put_end(&range));
 	buf_fini(&range);
 	return -1;
 }
@@ -120,7 +120,7 @@ value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us,
 			fail_hint(why, "0s is none");
 		return -1;
 	}
-	if (check_bounds(us, min_us, max_us, put_time, why) < 0)
+	if (check_bounds(us, min_us, max_us, value_put_time, why) < 0)
 		return -1;
 	*out_us = us;
 	return 0;
@@ -132,7 +132,7 @@ value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct f
 	uint64_t bytes;
 
 	if (value_with_unit(text, size_units, "size", "B, KiB, MiB or GiB", "1MiB or 16KiB", &bytes, why) < 0 ||
-	    check_bounds(bytes, min, max, put_size, why) < 0)
+	    check_bounds(bytes, min, max, value_put_size, why) < 0)
 		return -1;
 	*out = bytes;
 	return 0;
@@ -153,18 +153,6 @@ value_fraction(const char *text, double *out, struct fail *why)
 		return fail_set(why, "F0000", "a number from 0 to 1 is needed, for example 0.01");
 	*out = (double)(whole * 1000000000 + billionths) / 1e9;
 	return 0;
-}
-
-const char *
-nearest_word(const char *text, const char *const *words)
-{
-	struct nearest nearest = nearest_to(text);
-
-	if (is_digit(*text)) /* versions differ in a letter, and are not mistyped */
-		return NULL;
-	for (; *words != NULL; words++)
-		nearest_try(&nearest, *words, NULL);
-	return nearest.name;
 }
 
 int
@@ -196,8 +184,8 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 			return 0;
 		}
 	}
-	put_words(&list, words, NULL);
-	fail_set(why, "F0000", "use %s", put_end(&list));
+	value_put_words(&list, words, NULL);
+	fail_set(why, "F0000", "use %s", value_put_end(&list));
 	buf_fini(&list);
 	near = nearest_word(text, words);
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
@@ -321,19 +309,19 @@ put_with_unit(struct buf *to, uint64_t n, const struct unit *units, const struct
 }
 
 void
-put_time(struct buf *to, uint64_t us)
+value_put_time(struct buf *to, uint64_t us)
 {
 	put_with_unit(to, us, time_units, &time_units[2]);
 }
 
 void
-put_size(struct buf *to, uint64_t bytes)
+value_put_size(struct buf *to, uint64_t bytes)
 {
 	put_with_unit(to, bytes, size_units, &size_units[0]);
 }
 
 void
-put_fraction(struct buf *to, double fraction)
+value_put_fraction(struct buf *to, double fraction)
 {
 	uint64_t billionths = (uint64_t)(fraction * 1e9 + 0.5);
 	char digits[16];
@@ -349,7 +337,7 @@ put_fraction(struct buf *to, double fraction)
 }
 
 void
-put_words(struct buf *to, const char *const *words, const char *last)
+value_put_words(struct buf *to, const char *const *words, const char *last)
 {
 	for (size_t i = 0; words[i] != NULL; i++) {
 		const char *between = i == 0 ? "" : words[i + 1] == NULL && last == NULL ? " or " : ", ";
@@ -361,7 +349,7 @@ put_words(struct buf *to, const char *const *words, const char *last)
 }
 
 void
-put_name(struct buf *to, const char *name)
+value_put_name(struct buf *to, const char *name)
 {
 	if (name[0] != '"' && name[strcspn(name, " ,")] == '\0') {
 		buf_put(to, name, strlen(name));
@@ -377,17 +365,17 @@ put_name(struct buf *to, const char *name)
 }
 
 void
-put_names(struct buf *to, char *const *names)
+value_put_names(struct buf *to, char *const *names)
 {
 	for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
 		if (i > 0)
 			buf_put_u8(to, ',');
-		put_name(to, names[i]);
+		value_put_name(to, names[i]);
 	}
 }
 
 const char *
-put_end(struct buf *to)
+value_put_end(struct buf *to)
 {
 	buf_put_u8(to, '\0');
 	return alloc_check(buf_ok(to) ? to->bytes : NULL);

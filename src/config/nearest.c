@@ -13,7 +13,7 @@ min2(unsigned a, unsigned b)
 
 /* The usual table, three rows of it at a time: each cell is the distance between the beginnings of a and b. */
 unsigned
-edit_distance(const char *a, const char *b, unsigned limit)
+nearest_distance(const char *a, const char *b, unsigned limit)
 {
 	size_t a_len = strlen(a), b_len = strlen(b);
 	unsigned rows[3][SUGGEST_WORD_MAX + 1];
@@ -56,10 +56,22 @@ nearest_try(struct nearest *nearest, const char *candidate, const void *what)
 
 	if (nearest->distance == 0)
 		return;
-	distance = edit_distance(nearest->word, candidate, nearest->distance - 1);
+	distance = nearest_distance(nearest->word, candidate, nearest->distance - 1);
 	if (distance < nearest->distance) {
 		nearest->distance = distance;
 		nearest->name = candidate;
 		nearest->what = what;
 	}
+}
+
+const char *
+nearest_word(const char *text, const char *const *words)
+{
+	struct nearest nearest = nearest_to(text);
+
+	if (*text >= '0' && *text <= '9') /* versions differ in a letter, and are not mistyped */
+		return NULL;
+	for (; *words != NULL; words++)
+		nearest_try(&nearest, *words, NULL);
+	return nearest.name;
 }

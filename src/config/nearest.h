@@ -21,8 +21,10 @@ struct nearest {
 struct nearest nearest_to(const char *word);
 /* Keeps the candidate if it is near and nearer than what is kept. Borrows it. */
 void nearest_try(struct nearest *nearest, const char *candidate, const void *what);
+/* Returns the one of words (NULL ends them) that text is nearest to, or NULL. */
+const char *nearest_word(const char *text, const char *const *words);
 /* Damerau and Levenshtein's distance, where letters that changed places count one; anything above limit is limit + 1.
  */
-unsigned edit_distance(const char *a, const char *b, unsigned limit);
+unsigned nearest_distance(const char *a, const char *b, unsigned limit);
 
 #endif

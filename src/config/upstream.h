@@ -53,6 +53,8 @@ struct upstream {
 };
 
 /*
+ * --- upstream_parse.c ---
+ *
  * Parses "host=db1,db2 port=5432 dbname=app user=u password='it''s' target_session_attrs=read-write" or
  * "postgres://user:password@host:port,host2/db?key=value" (libpq, "Connection Strings": quoting, percent-encoding,
  * several hosts, one or as many ports). passfile, service and others of libpq that pgweir does not know are errors that
@@ -61,18 +63,10 @@ struct upstream {
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
 struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.c */
+/* Checks a host that is no template: it is taken as it stands. upstream_template.c uses this for hosts filled in. */
+int upstream_check_host(const char *host, struct fail *why);
 
-/*
- * Makes a client's upstream, database, role and user of up. database: as the client's pool is called ("tenant/database"
- * for a tenant's), user: as it logged in ("user.tenant" for a tenant's). upstream_for takes the role that a client logs
- * in as on servers, and gives a copy with all names filled in. Failures (08001, 28000, 3D000): a name is too long, or
- * makes no host.
- */
-struct upstream *upstream_for(const struct upstream *up, const char *database, const char *role, struct fail *why);
-const char *upstream_database(const struct upstream *up, const char *database); /* without the tenant */
-/* The client's user without its tenant; whom servers log in as: that, or the upstream's own. out: 64 bytes. */
-int upstream_role(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
-int upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
+/* --- upstream.c --- */
 
 const char *upstream_word_name(enum upstream_word word); /* NULL: there is no such one */
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
@@ -99,10 +93,19 @@ char *upstream_text(const struct upstream *up, bool is_shown);
  * letters, digits, _ and -; the names that clients choose freely may stand in dbname and user. A password is taken as
  * it is.
  */
-bool is_tenant_name(const char *name, size_t len); /* 1 to 63 letters, digits, _ and - */
+bool upstream_is_tenant_name(const char *name, size_t len); /* 1 to 63 letters, digits, _ and - */
 /* For an upstream that was read as a tenant's: returns 0, or -1 with *why set if it could never be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
-/* Checks a host that is no template: it is taken as it stands. upstream_parse uses this, too. */
-int upstream_check_host(const char *host, struct fail *why);
+/*
+ * Makes a client's upstream, database, role and user of up. database: as the client's pool is called ("tenant/database"
+ * for a tenant's), user: as it logged in ("user.tenant" for a tenant's). upstream_for takes the role that a client logs
+ * in as on servers, and gives a copy with all names filled in. Failures (08001, 28000, 3D000): a name is too long, or
+ * makes no host.
+ */
+struct upstream *upstream_for(const struct upstream *up, const char *database, const char *role, struct fail *why);
+const char *upstream_database(const struct upstream *up, const char *database); /* without the tenant */
+/* The client's user without its tenant; whom servers log in as: that, or the upstream's own. out: 64 bytes. */
+int upstream_role(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
+int upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
 
 #endif

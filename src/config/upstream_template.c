@@ -23,7 +23,7 @@ struct names {
 static const char *const placeholders[ALL_NAMES] = { "%{tenant}", "%{database}", "%{user}" };
 
 bool
-is_tenant_name(const char *name, size_t len)
+upstream_is_tenant_name(const char *name, size_t len)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
@@ -179,7 +179,7 @@ tenant_of(const char *database, char tenant[static CONFIG_NAME_MAX + 1], struct 
 	const char *slash = strchr(database, '/');
 	size_t len = slash == NULL ? 0 : (size_t)(slash - database);
 
-	if (!is_tenant_name(database, len))
+	if (!upstream_is_tenant_name(database, len))
 		return fail_set(why, "3D000", "the database names no tenant");
 	memcpy(tenant, database, len);
 	tenant[len] = '\0';

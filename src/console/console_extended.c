@@ -41,7 +41,7 @@ on_parse(struct console_client *cc, const uint8_t *body, size_t len, struct fail
 	return 0;
 }
 
-/* What is left of a message. */
+/* The rest of a message. */
 struct reader {
 	const uint8_t *at, *end;
 	bool is_bad;

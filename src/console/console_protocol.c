@@ -157,7 +157,7 @@ script_failed(struct console_client *cc, const struct fail *why)
 	put_ready(cc);
 }
 
-/* What is left is kept until the wait is over. */
+/* Keeps the rest of a script until the wait is over. */
 static void
 keep_script(struct console_client *cc, const char *text, size_t len)
 {

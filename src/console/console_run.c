@@ -155,7 +155,7 @@ database_of(const struct command *command)
 	return command->has_name ? command->name : NULL;
 }
 
-/* One that is configured by its name, or that somebody used. */
+/* Accepts databases that are configured by name, and those that somebody has used. Returns 0, or -1 with *why set. */
 static int
 check_database(struct console_client *cc, const struct command *command, struct fail *why)
 {
@@ -239,8 +239,8 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 }
 
 /*
- * What PgBouncer refuses, and scripts written for it rely on; as pgweir has it, a second PAUSE or RESUME does nothing.
- * NULL: it is not refused.
+ * Returns PgBouncer's reason to refuse a command, or NULL. Scripts that were written for it rely on that; without its
+ * file, a second PAUSE or RESUME does nothing.
  */
 static const char *
 refused_by_pgbouncer(const struct console_client *cc, const struct command *command)

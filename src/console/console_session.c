@@ -14,7 +14,7 @@ change_setting(struct console_client *cc, const struct console_setting *setting,
 		message_parameter(&cc->out, setting->name, console_settings_get(&cc->settings, setting));
 }
 
-/* What is not in the table has no consequence here, as in a new session of PostgreSQL's. */
+/* Sets a setting of the session; one that is not in the table has no effect here. */
 enum run_result
 console_set(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {

@@ -111,7 +111,7 @@ report_drained(struct exchange *x, struct server *srv)
 void
 report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 {
-	pool->database->counters.errors[origin][error_class_index(sqlstate)]++;
+	pool->database->counters.errors[origin][counters_error_class(sqlstate)]++;
 }
 
 void

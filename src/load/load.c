@@ -96,7 +96,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	for (size_t i = 0; l->place == IN_DATABASE && i < 2; i++)
 		if (strcmp(out, consoles[i]) == 0)
 			return fail_set(why, "F0000", "this name is reserved for the console");
-	if (l->place == IN_TENANT && strcmp(out, "*") != 0 && !is_tenant_name(out, strlen(out)))
+	if (l->place == IN_TENANT && strcmp(out, "*") != 0 && !upstream_is_tenant_name(out, strlen(out)))
 		return fail_set(why, "F0000", "the name of a tenant has letters, digits, _ and - only");
 	if (l->place == IN_USER && strcmp(out, "*") == 0)
 		return fail_set(why, "F0000", "settings for all users belong in [pool], [timeouts] and so on");
@@ -441,7 +441,7 @@ override_one(struct loader *l, const struct config_override *o)
 	if (key == NULL || key->type == KEY_LISTENS)
 		problem_error(&l->sink, LINE_SET, "%.64s can't be set while pgweir runs", o->name);
 	else if ((theirs != NULL && bouncer_convert(theirs, o->value, &value, &why) != 0) ||
-		 key_store(key, key_base(key, l->config), theirs != NULL ? put_end(&value) : o->value, l->folder,
+		 key_store(key, key_base(key, l->config), theirs != NULL ? value_put_end(&value) : o->value, l->folder,
 			   &why) < 0)
 		problem_fail(&l->sink, LINE_SET, o->name, &why);
 	else

@@ -21,17 +21,23 @@ struct config *load_config(const char *path, struct config_problems *problems);
 struct config *load_config_with(const char *path, const struct config_override *overrides, size_t count,
 				struct config_problems *problems);
 /*
- * No file: listens on 127.0.0.1:6432, one upstream (a postgres:// URI or libpq's words), metrics on 127.0.0.1:9930.
- * The password comes from the URI, PGPASSWORD or the passfile (PGPASSFILE, ~/.pgpass), in this order, and becomes the
- * one client user's password too; without any, clients are trusted on loopback.
+ * --- load_upstream.c ---
+ *
+ * Makes a configuration without a file: it listens on 127.0.0.1:6432, one upstream (a postgres:// URI or libpq's
+ * words), metrics on 127.0.0.1:9930. The password comes from the URI, PGPASSWORD or the passfile (PGPASSFILE,
+ * ~/.pgpass), in this order, and becomes the one client user's password too; without any, clients are trusted on
+ * loopback.
  */
 struct config *load_upstream(const char *uri, struct config_problems *problems);
+
+/* --- load_help.c --- */
+
 /* The table of keys as text: for --help-config and docs/config.md. */
 void load_print_keys(FILE *to);
-/* Prints the settings of this name ("pool_size", "pool.pool_size" or PgBouncer's); false: there is none. */
+/* Prints the settings of this name ("pool_size", "pool.pool_size" or PgBouncer's). Returns false if there is none. */
 bool load_print_key(const char *name, FILE *to);
 
-/* --- SET: which setting is meant --- */
+/* --- load_set.c: which setting a SET means --- */
 
 #define LOAD_SETTING_NAME_MAX 127
 

@@ -8,7 +8,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "config/server_tls.h"
+#include "config/upstream_tls.h"
 #include "load/load_state.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ refuse_value(const struct check *check, const struct config_key *key, const void
 	bool is_default, is_refused;
 
 	key_put(key, base, &now);
-	text = put_end(&now);
+	text = value_put_end(&now);
 	is_default = text == NULL || strcmp(text, key->default_value) == 0;
 	is_refused = value == ANY ? !is_default : text != NULL && strcmp(text, value) == 0;
 	if (is_refused)
@@ -176,12 +176,12 @@ check_tls(const struct check *check)
 	key_put(mode, config, &word);
 	if (config->tls_mode >= TLS_REQUIRE && !has_certificate)
 		problem_error(check->sink, line_of(check, "tls_client", "mode"),
-			      "mode = %s needs certificate_file and key_file in [tls_client]", put_end(&word));
+			      "mode = %s needs certificate_file and key_file in [tls_client]", value_put_end(&word));
 	if (config->tls_mode >= TLS_VERIFY_CA && *config->tls_ca_file == '\0')
 		problem_error(
 		    check->sink, line_of(check, "tls_client", "mode"),
 		    "mode = %s needs ca_file in [tls_client]: the authorities that sign the clients' certificates",
-		    put_end(&word));
+		    value_put_end(&word));
 	buf_fini(&word);
 	if (has_certificate != (*config->tls_key_file != '\0'))
 		problem_error(check->sink,

@@ -18,17 +18,17 @@ put_kind(struct buf *to, const struct config_key *key)
 		break;
 	case KEY_TIME:
 		buf_printf(to, "time, ");
-		put_time(to, key->min);
+		value_put_time(to, key->min);
 		buf_printf(to, " to ");
-		put_time(to, key->max);
+		value_put_time(to, key->max);
 		if (key->words != NULL)
 			buf_printf(to, ", or off");
 		break;
 	case KEY_SIZE:
 		buf_printf(to, "size, ");
-		put_size(to, key->min);
+		value_put_size(to, key->min);
 		buf_printf(to, " to ");
-		put_size(to, key->max);
+		value_put_size(to, key->max);
 		break;
 	case KEY_FRACTION:
 		buf_printf(to, "0 to 1");
@@ -38,14 +38,14 @@ put_kind(struct buf *to, const struct config_key *key)
 		break;
 	case KEY_WORD:
 	case KEY_WORD_TEXT:
-		put_words(to, key->words, NULL);
+		value_put_words(to, key->words, NULL);
 		break;
 	case KEY_PATHS:
 		buf_printf(to, "paths");
 		break;
 	case KEY_PATH:
 		if (key->words != NULL)
-			put_words(to, key->words, "an absolute path");
+			value_put_words(to, key->words, "an absolute path");
 		else
 			buf_printf(to, "path");
 		break;

@@ -5,17 +5,23 @@
 #include "config/config_state.h"
 #include "load/load.h"
 
+/* --- load.c --- */
+
 /* Reads a file's content, as load_config() does. */
 struct config *load_text(const char *text, size_t len, const char *path, struct config_problems *problems);
 struct config *load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides,
 			      size_t count, struct config_problems *problems);
-/* The checks that need to see all of it; called once everything is read. (load_check.c) */
+
+/* --- load_check.c: the checks that need to see all of it; called once everything is read --- */
+
 struct problem_sink;
 void load_check(const struct config *config, const struct problem_sink *sink);
 
 /*
- * An upstream as it was written (raw) and read (up): sets config->has_password if the password, or a part of it, is
- * written out there, and adds to config->secret_files each ${file:...} it may be from.
+ * --- load_secrets.c ---
+ *
+ * Takes an upstream as it was written (raw) and read (up): sets config->has_password if the password, or a part of it,
+ * is written out there, and adds to config->secret_files each ${file:...} it may be from.
  */
 void load_note_password(struct config *config, const char *raw, const struct upstream *up);
 

@@ -154,8 +154,8 @@ set_login(struct config *config, const struct upstream *up)
 	set_key(config, "auth", "method", has_password ? "scram-sha-256" : "trust");
 	if (!has_password)
 		return;
-	put_name(&name, up->user);
-	set_key(config, "auth", "admin_users", put_end(&name));
+	value_put_name(&name, up->user);
+	set_key(config, "auth", "admin_users", value_put_end(&name));
 	replace_text(&config->single_user, up->user);
 	replace_text(&config->single_password, up->password);
 	buf_fini(&name);

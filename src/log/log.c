@@ -219,10 +219,10 @@ static size_t
 text_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {
 	bool is_theirs = format == LOG_FORMAT_PGBOUNCER;
-	char ts[TIMESTAMP_LEN];
+	char ts[LINE_TIMESTAMP_LEN];
 	size_t n;
 
-	timestamp_text(clock_wall_us(), ts);
+	line_timestamp_text(clock_wall_us(), ts);
 	n = (size_t)snprintf(out, cap, "%s [%ld] %s%s ", ts, (long)getpid(),
 			     is_theirs ? pgbouncer_levels[ev->level] : level_names[ev->level], is_theirs ? "" : ":");
 	n += put_text(ev, out + n, cap - n - 1);

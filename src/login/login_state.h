@@ -14,6 +14,11 @@
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  the same for replication clients
  *   login_refuse.c       a login that fails
+ *
+ * Owns:    struct client_login its buffers and texts, and a reference to each image, to hba, ident and users;
+ *          login_free wipes it, as there are secrets in it.
+ * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
+ * Always:  while the login waits, abandon is set, and the client is not read.
  */
 #ifndef PGWEIR_LOGIN_LOGIN_STATE_H
 #define PGWEIR_LOGIN_LOGIN_STATE_H

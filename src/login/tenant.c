@@ -19,7 +19,7 @@ struct found {
 static int
 found_take(struct found *to, const char *name, size_t len, int way, struct fail *why)
 {
-	if (!is_tenant_name(name, len)) {
+	if (!upstream_is_tenant_name(name, len)) {
 		fail_set(why, "28000", "%s names a tenant that can't exist", ways[way]);
 		return fail_hint(why, "The name of a tenant has 1 to %d letters, digits, _ and -.", CONFIG_NAME_MAX);
 	}
@@ -34,9 +34,9 @@ find_in_user(const struct tenant_question *q, struct found *to)
 {
 	const char *dot = q->may_be_in_user ? strrchr(q->user, '.') : NULL;
 
-	if (dot == NULL || dot == q->user || !is_tenant_name(dot + 1, strlen(dot + 1)))
+	if (dot == NULL || dot == q->user || !upstream_is_tenant_name(dot + 1, strlen(dot + 1)))
 		return strlen(q->user);
-	memcpy(to->name, dot + 1, strlen(dot + 1) + 1); /* is_tenant_name() limits its length */
+	memcpy(to->name, dot + 1, strlen(dot + 1) + 1); /* upstream_is_tenant_name() limits its length */
 	return (size_t)(dot - q->user);
 }
 

@@ -1,4 +1,11 @@
-/* src/lookup/auth_query_state.h - what auth_query*.c share; see auth_query.h. */
+/*
+ * src/lookup/auth_query_state.h - what auth_query*.c share; see auth_query.h.
+ *
+ * Owns:    struct auth_queries its lookups, routes and sources; a source its connections. config, users and tls are
+ *          references.
+ * Borrows: a lookup its asks, which are in the logins that wait for it; a route its source.
+ * Always:  a lookup is in the source's line, or on a connection; two logins of one user share one.
+ */
 #ifndef PGWEIR_LOOKUP_AUTH_QUERY_STATE_H
 #define PGWEIR_LOOKUP_AUTH_QUERY_STATE_H
 

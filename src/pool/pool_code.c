@@ -52,7 +52,7 @@ log_code(const struct pool *pool, unsigned before)
 {
 	const struct risk_names *risks = pool->database->code.answer->risks;
 	unsigned count = 0;
-	char parts[STATE_TEXT_MAX];
+	char parts[SEAL_STATE_TEXT_MAX];
 
 	risk_names_each(risks, count_name, &count);
 	if ((risk_names_all(risks) & ~(unsigned)RISK_COMPILED) == 0)
@@ -62,7 +62,7 @@ log_code(const struct pool *pool, unsigned before)
 		log_info(pool->set->log,
 			 "database %s: %u of its names reach code that could change session state (%s), which is "
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
-			 pool->database->name, count, state_text(risk_names_all(risks), parts));
+			 pool->database->name, count, seal_state_text(risk_names_all(risks), parts));
 	if (risk_names_all(risks) & ~before & STATE_BACKEND)
 		log_warning(pool->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "

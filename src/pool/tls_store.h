@@ -5,7 +5,7 @@
 #ifndef PGWEIR_POOL_TLS_STORE_H
 #define PGWEIR_POOL_TLS_STORE_H
 
-#include "config/server_tls.h"
+#include "config/upstream_tls.h"
 #include "net/tls.h"
 
 struct tls_store; /* opaque; counted by reference */

@@ -19,7 +19,7 @@
 #include "base/counters.h"
 #include "base/fail.h"
 #include "log/log.h"
-#include "config/server_tls.h"
+#include "config/upstream_tls.h"
 #include "config/upstream.h"
 #include "net/dial.h"
 #include "net/graveyard.h"

@@ -57,10 +57,6 @@ void image_unref(struct image *img); /* NULL is fine */
 int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);
 /* Settings that are not reported may have any value now: each will be sent again. Returns 0, or -1: no memory. */
 int image_doubt(struct image **slot);
-/* Appends name between double quotes, and doubles those in it. is_qualified: a.b is two names. */
-void image_put_identifier(struct buf *out, const char *name, bool is_qualified);
-/* Returns true for settings of whom the session acts as, which RESET ALL does not reset. */
-bool image_is_identity(const struct image_setting *s);
 /* Returns the settings of one and the prepared statements of the other. NULL: no memory. */
 struct image *image_joined(const struct image *settings, const struct image *prepared);
 /* Returns the settings of one, and those of its prepared statements that `there` has as well. NULL: no memory. */
@@ -117,6 +113,12 @@ unsigned image_scan_options(const struct image *img); /* enum scan_option: how s
  */
 bool image_is_read_only(const char *name);
 
+/* --- image_changes.c --- */
+
+/* Appends name between double quotes, and doubles those in it. is_qualified: a.b is two names. */
+void image_put_identifier(struct buf *out, const char *name, bool is_qualified);
+/* Returns true for settings of whom the session acts as, which RESET ALL does not reset. */
+bool image_is_identity(const struct image_setting *s);
 /*
  * Appends the messages that turn a server with image from into one with image to: extended protocol, values as bound
  * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has

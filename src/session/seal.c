@@ -56,7 +56,7 @@ static const struct {
 };
 
 const char *
-state_text(unsigned parts, char out[static STATE_TEXT_MAX])
+seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX])
 {
 	static const char *const names[STATE_PARTS] = {
 		"settings", "temporary_objects",   "advisory_locks", "cursors",	    "prepared_statements",
@@ -65,11 +65,11 @@ state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 	};
 	size_t len = 0;
 
-	snprintf(out, STATE_TEXT_MAX, "none");
+	snprintf(out, SEAL_STATE_TEXT_MAX, "none");
 	for (unsigned i = 0; i < STATE_PARTS; i++)
 		if (parts & 1u << i)
-			len +=
-			    (size_t)snprintf(out + len, STATE_TEXT_MAX - len, "%s%s", len == 0 ? "" : ", ", names[i]);
+			len += (size_t)snprintf(out + len, SEAL_STATE_TEXT_MAX - len, "%s%s", len == 0 ? "" : ", ",
+						names[i]);
 	return out;
 }
 

@@ -46,9 +46,9 @@ enum state_part {
 #define RISK_ALL 0x3fffu
 #define STATE_PARTS 14u
 
-#define STATE_TEXT_MAX 256
+#define SEAL_STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */
-const char *state_text(unsigned parts, char out[static STATE_TEXT_MAX]);
+const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
 /*
  * Returns what SQL with these flags (enum scan_flag) and this risk may have changed: a subset of STATE_WASHABLE and
  * STATE_BACKEND. What sequences returned is no part of it: it is forgotten ahead of whoever may ask for it.

@@ -7,7 +7,7 @@
 #include "base/secret_file.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
-#include "config/server_tls.h"
+#include "config/upstream_tls.h"
 #include "bouncer/bouncer.h"
 
 #include <limits.h>

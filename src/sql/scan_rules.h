@@ -1,6 +1,8 @@
 /*
  * src/sql/scan_rules.h - the inside of scan.h: scan.c cuts tokens, scan_rules.c judges them, scan_literal.c looks
  * into literals.
+ *
+ * Borrows: the chunk of SQL that is being read: nothing points into it once scan_end_chunk was called.
  */
 #ifndef PGWEIR_SQL_SCAN_RULES_H
 #define PGWEIR_SQL_SCAN_RULES_H

@@ -1,6 +1,8 @@
 /*
  * src/sql/sql_class.h - what a byte of SQL can be part of (PostgreSQL's scan.l). For the two lexers: scan.c, which
  * reads all SQL, and sql_token.c.
+ *
+ * Always: bytes beyond ASCII can be in a word, as in scan.l, whatever the encoding.
  */
 #ifndef PGWEIR_SQL_SQL_CLASS_H
 #define PGWEIR_SQL_SQL_CLASS_H

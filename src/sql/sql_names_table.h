@@ -1,4 +1,5 @@
-/* src/sql/sql_names_table.h - made by scripts/sql-names; see sql_names.c. */
+/* src/sql/sql_names_table.h - made by scripts/sql-names; see sql_names.c. Always: the names of a length are in order.
+ */
 /* clang-format off */
 NAMES(2,
 	"ras kat kby rdo kif rin tis fln kno kof ron ror fpi rto")

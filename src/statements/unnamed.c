@@ -257,7 +257,7 @@ is_unreadable(const struct exchange *x, const char *sql, size_t len)
 {
 	const char *encoding = image_get(x->image, "client_encoding");
 
-	return encoding != NULL && strcmp(encoding, "UTF8") == 0 && !utf8_is_valid(sql, len);
+	return encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len);
 }
 
 int

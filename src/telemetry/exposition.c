@@ -9,7 +9,7 @@
 #define US_DECIMALS 6
 
 void
-labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len)
+exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len)
 {
 	char escaped[LABELS_MAX];
 	size_t len = strlen(labels);

@@ -126,7 +126,7 @@ put_build_info(struct rendering *r)
 	struct exposition_word libevent, openssl;
 	char labels[LABELS_MAX] = "";
 
-	labels_add(labels, "version", PGWEIR_VERSION, strlen(PGWEIR_VERSION));
+	exposition_labels_add(labels, "version", PGWEIR_VERSION, strlen(PGWEIR_VERSION));
 	r->series = exposition_series(r->f->name, labels);
 	exposition_word_set(&libevent, "libevent", event_get_version());
 	exposition_word_set(&openssl, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));

@@ -107,7 +107,7 @@ void metrics_process_read(struct metrics_process *p);
 #define WORDS_MAX ERROR_CLASSES_MAX
 
 /* Appends name="value" (any bytes, escaped) to labels; nothing if it does not fit. */
-void labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
+void exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
 
 /* The beginning of samples. Borrows both texts. */
 struct exposition_series {

@@ -18,8 +18,8 @@ label_pool(char labels[LABELS_MAX], const void *data)
 {
 	const struct snapshot_pool *p = data;
 
-	labels_add(labels, "database", p->database, strnlen(p->database, sizeof(p->database)));
-	labels_add(labels, "user", p->user, strnlen(p->user, sizeof(p->user)));
+	exposition_labels_add(labels, "database", p->database, strnlen(p->database, sizeof(p->database)));
+	exposition_labels_add(labels, "user", p->user, strnlen(p->user, sizeof(p->user)));
 }
 
 static void
@@ -27,7 +27,7 @@ label_database(char labels[LABELS_MAX], const void *data)
 {
 	const struct snapshot_database *d = data;
 
-	labels_add(labels, "database", d->name, strnlen(d->name, sizeof(d->name)));
+	exposition_labels_add(labels, "database", d->name, strnlen(d->name, sizeof(d->name)));
 }
 
 static void
@@ -35,7 +35,7 @@ label_backend(char labels[LABELS_MAX], const void *data)
 {
 	const struct snapshot_backend *b = data;
 
-	labels_add(labels, "backend", b->name, strnlen(b->name, sizeof(b->name)));
+	exposition_labels_add(labels, "backend", b->name, strnlen(b->name, sizeof(b->name)));
 }
 
 static void

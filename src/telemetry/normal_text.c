@@ -46,7 +46,7 @@ static void
 text_put_repaired(struct normal_text *n, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len && !n->is_text_full;) {
-		size_t one_len = utf8_sequence_len(bytes + i, len - i);
+		size_t one_len = escape_utf8_len(bytes + i, len - i);
 
 		if (one_len == 0 || bytes[i] == '\0')
 			text_put(n, UTF8_REPLACEMENT, 3);

@@ -37,7 +37,8 @@ void slowlog_each_recent(const struct slowlog *s, void (*row)(const struct slow_
 /* The trace id in the SQL that was written last, 32 digits; "": it had none. */
 const char *slowlog_last_trace(const struct slowlog *s);
 void slowlog_get_stats(const struct slowlog *s, struct slowlog_stats *out);
-/* For tests: writes the line with its newline. Returns its length, at most out_cap - 1; no field is truncated. */
+/* slowlog_line.c, for tests: writes the line with its newline. Returns its length, at most out_cap - 1; no field is
+ * truncated. */
 size_t slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report,
 			   uint64_t suppressed, char *out, size_t out_cap);
 

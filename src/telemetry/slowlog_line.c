@@ -189,9 +189,9 @@ put_host(const char *client, char *out, size_t out_cap, size_t at)
 static size_t
 put_prefix(const struct request_report *r, char *out, size_t cap, size_t n)
 {
-	char ts[TIMESTAMP_LEN], number[64];
+	char ts[LINE_TIMESTAMP_LEN], number[64];
 
-	timestamp_text(r->wall_us, ts);
+	line_timestamp_text(r->wall_us, ts);
 	n = put_word(ts, out, cap, n);
 	snprintf(number, sizeof(number), " [%" PRIu32 "]", r->backend_pid);
 	n = put_word(number, out, cap, n);

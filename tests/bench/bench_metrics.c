@@ -59,7 +59,7 @@ make_snapshot(size_t pools, size_t databases)
 		snprintf(d->name, sizeof(d->name), "customer_%zu", i);
 		fill((uint64_t *)&d->counters, sizeof(d->counters), &random);
 		memset(d->counters.errors, 0, sizeof(d->counters.errors));
-		d->counters.errors[EO_SERVER][error_class_index("23505")] = 17;
+		d->counters.errors[EO_SERVER][counters_error_class("23505")] = 17;
 	}
 	return s;
 }

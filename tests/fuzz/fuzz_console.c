@@ -27,7 +27,7 @@ check(const struct command *c)
 	must(c->row->id < COMMAND_COUNT && strlen(c->name) <= COMMAND_NAME_MAX && strlen(c->text) <= COMMAND_TEXT_MAX);
 	must(c->row->id != COMMAND_SHOW_SETTING || c->setting != NULL);
 	if (c->has_text)
-		like_matches(c->name, c->text);
+		console_like_matches(c->name, c->text);
 }
 
 int
@@ -51,7 +51,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += used;
 	}
 	if (size > 1)
-		like_matches(text + size / 2, text);
+		console_like_matches(text + size / 2, text);
 	free(text);
 	return 0;
 }

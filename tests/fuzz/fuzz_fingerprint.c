@@ -28,7 +28,7 @@ check_text(const char *text, const struct fingerprint *fp, size_t cap)
 
 	must(fp->text_len < cap && text[fp->text_len] == '\0' && strlen(text) == fp->text_len);
 	for (size_t i = 0; i < fp->text_len; i += n) {
-		n = utf8_sequence_len(text + i, fp->text_len - i);
+		n = escape_utf8_len(text + i, fp->text_len - i);
 		must(n > 0);
 	}
 	if (fp->is_unsafe)

@@ -111,7 +111,7 @@ Test(error_class, rules)
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		cr_expect_str_eq(error_classes[error_class_index(states[i].sqlstate)], states[i].class, "%s",
+		cr_expect_str_eq(error_classes[counters_error_class(states[i].sqlstate)], states[i].class, "%s",
 				 states[i].rule);
 	while (n < ERROR_CLASSES_MAX && error_classes[n] != NULL)
 		n++;

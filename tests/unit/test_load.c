@@ -1649,9 +1649,9 @@ static const struct {
 Test(suggest, distances)
 {
 	for (size_t i = 0; i < sizeof(distances) / sizeof(distances[0]); i++) {
-		cr_expect_eq(edit_distance(distances[i].a, distances[i].b, 2), distances[i].want, "%s",
+		cr_expect_eq(nearest_distance(distances[i].a, distances[i].b, 2), distances[i].want, "%s",
 			     distances[i].rule);
-		cr_expect_eq(edit_distance(distances[i].b, distances[i].a, 2), distances[i].want, "%s",
+		cr_expect_eq(nearest_distance(distances[i].b, distances[i].a, 2), distances[i].want, "%s",
 			     distances[i].rule);
 	}
 }

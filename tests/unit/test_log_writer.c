@@ -590,12 +590,12 @@ Test(line, values_that_are_not_known)
 
 Test(timestamp, known_times)
 {
-	char out[TIMESTAMP_LEN];
+	char out[LINE_TIMESTAMP_LEN];
 
-	timestamp_iso(1795156763123456ull, out);
+	line_timestamp_iso(1795156763123456ull, out);
 	cr_expect_str_eq(out, "2026-11-20T06:39:23.123456Z");
-	timestamp_text(1795156763123456ull, out);
+	line_timestamp_text(1795156763123456ull, out);
 	cr_expect_str_eq(out, "2026-11-20 06:39:23.123 UTC");
-	timestamp_iso(UINT64_MAX, out);
-	cr_expect_lt(strlen(out), TIMESTAMP_LEN);
+	line_timestamp_iso(UINT64_MAX, out);
+	cr_expect_lt(strlen(out), LINE_TIMESTAMP_LEN);
 }

@@ -43,8 +43,8 @@ fill_database(struct snapshot_database *d, const char *name, uint64_t us)
 	histogram_observe_us(&d->counters.query_duration, &histogram_bounds_query, us);
 	histogram_observe_us(&d->counters.query_duration, &histogram_bounds_query, 31000000);
 	histogram_observe_us(&d->counters.pool_wait, &histogram_bounds_wait, 0);
-	d->counters.errors[EO_SERVER][error_class_index("23505")] = 3;
-	d->counters.errors[EO_PROXY][error_class_index(NULL)] = 1;
+	d->counters.errors[EO_SERVER][counters_error_class("23505")] = 3;
+	d->counters.errors[EO_PROXY][counters_error_class(NULL)] = 1;
 	d->counters.phase_us[PHASE_SERVER] = 1234567;
 	d->counters.bytes_in[NS_SERVER] = 11;
 	d->counters.bytes_out[NS_CLIENT] = 22;

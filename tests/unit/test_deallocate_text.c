@@ -1,6 +1,6 @@
 /*
- * tests/unit/test_deallocate.c - SQL that deallocates prepared statements, and SQL that only looks like it. Links
- * only sql/deallocate.c and what it reads with. Texts are copied to memory of exactly their size.
+ * tests/unit/test_deallocate_text.c - SQL that deallocates prepared statements, and SQL that only looks like it. Links
+ * only sql/deallocate_text.c and what it reads with. Texts are copied to memory of exactly their size.
  */
 #include "sql/recognise.h"
 

@@ -1,5 +1,5 @@
-/* src/config/server_tls.c - see server_tls.h. */
-#include "config/server_tls.h"
+/* src/config/upstream_tls.c - see upstream_tls.h. */
+#include "config/upstream_tls.h"
 
 #include "base/alloc.h"
 

@@ -1,4 +1,4 @@
-/* src/sql/deallocate.c - see recognise.h. */
+/* src/sql/deallocate_text.c - see recognise.h. */
 #include "sql/recognise.h"
 
 #include "sql/known_rules.h"

@@ -1,9 +1,9 @@
 /*
- * src/config/server_tls.h - how servers of a database use TLS: libpq's words in upstream, else [tls_server] with what
+ * src/config/upstream_tls.h - how servers of a database use TLS: libpq's words in upstream, else [tls_server] with what
  * the database sets for itself. The words mean what they do in libpq ("SSL Support", 34.19).
  */
-#ifndef PGWEIR_CONFIG_SERVER_TLS_H
-#define PGWEIR_CONFIG_SERVER_TLS_H
+#ifndef PGWEIR_CONFIG_UPSTREAM_TLS_H
+#define PGWEIR_CONFIG_UPSTREAM_TLS_H
 
 #include "config/config.h"
 
