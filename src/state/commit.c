@@ -13,53 +13,6 @@
 #include <string.h>
 #include <strings.h>
 
-void
-session_drop_effects(struct client_session *s)
-{
-	for (unsigned i = 0; i < s->effect_count; i++) {
-		free(s->effects[i].name);
-		free(s->effects[i].value);
-	}
-	s->effect_count = 0;
-}
-
-static void
-drop_names(struct client_session *s)
-{
-	for (unsigned i = 0; i < s->name_count; i++)
-		free(s->names[i]);
-	free(s->names);
-	s->names = NULL;
-	s->name_count = 0;
-}
-
-void
-session_forget_before(struct client_session *s)
-{
-	image_unref(s->before);
-	s->before = NULL;
-}
-
-void
-session_free(struct exchange *x)
-{
-	struct client_session *s = x->session;
-
-	if (s == NULL)
-		return;
-	x->session = NULL;
-	session_drop_effects(s);
-	drop_names(s);
-	session_forget_before(s);
-	statement_unref(s->bound);
-	free(s->bound_known);
-	free(s->scan);
-	free(s->refusal);
-	buf_fini(&s->rows);
-	buf_fini(&s->kept_error);
-	free(s);
-}
-
 /* wanted: the image that the server will have then; taken. */
 static int
 replay(struct exchange *x, struct image *wanted)
@@ -276,7 +229,7 @@ settle_and_ask(struct exchange *x)
 	srv->loan.has_undone = srv->loan.has_undone || srv->loan.has_failed || srv->loan.has_rolled_back;
 	srv->loan.has_failed = srv->loan.has_rolled_back = false;
 	if (parts == 0) {
-		drop_names(s);
+		session_drop_names(s);
 		session_forget_before(s);
 		if (s->is_tainted || s->is_name_lost)
 			session_set_pins(x, x->pins | 1u << PIN_SESSION_SET);

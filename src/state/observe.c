@@ -14,14 +14,6 @@
 #include <string.h>
 #include <strings.h>
 
-struct client_session *
-session_own(struct exchange *x)
-{
-	if (x->session == NULL)
-		x->session = calloc(1, sizeof(*x->session));
-	return x->session;
-}
-
 /* In session mode the client keeps its server, but RESET still means the client's own startup values. */
 static bool
 is_looked_at(const struct exchange *x)

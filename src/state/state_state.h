@@ -2,15 +2,16 @@
  * src/state/state_state.h - what a client's requests leave behind in the session, in transaction mode (design: "suspect
  * cheaply, ask the server, never guess"). For the files of this folder alone.
  *
- *   observe.c  scans SQL once (a prepared statement when it is first seen)
- *   notes.c    what that SQL does is either known (an effect, which counts if nothing goes wrong), or suspected (flags
- * on the server) commit.c   the transaction is over and nothing is owed: effects change the images; if anything is
- * suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it ask.c      sends
- * the probe, behind the client's replies, and acts on its rows pins.c     why a client keeps its server, shown and
- * counted reset.c    RESET and DISCARD ALL mean the client's startup values, not the server connection's linger.c   a
- * client that uses sequences keeps its server for a moment prepare.c  statements of SQL PREPARE, prepared on a server
- * when SQL may use them context.c  which clients may share a prepared statement compiled.c  what code SQL
- * may reach, and whom a server is tied to by it audit.h    counts all this by application
+ *   observe.c   scans SQL once (a prepared statement when it is first seen)
+ *   notes.c     what that SQL does is either known (an effect, which counts if nothing goes wrong), or suspected (flags
+ * on the server) commit.c    the transaction is over and nothing is owed: effects change the images; if anything is
+ * suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it ask.c       sends
+ * the probe, behind the client's replies, and acts on its rows pins.c      why a client keeps its server, shown and
+ * counted reset.c     RESET and DISCARD ALL mean the client's startup values, not the server connection's linger.c    a
+ * client that uses sequences keeps its server for a moment prepare.c   statements of SQL PREPARE, prepared on a server
+ * when SQL may use them context.c   which clients may share a prepared statement compiled.c  what code SQL may reach,
+ * and whom a server is tied to by it state.c     makes, forgets and frees what the others note audit.h     counts all
+ * this by application
  *
  * A client that never does any of this has no struct client_session.
  */
@@ -75,7 +76,11 @@ struct client_session {
 	struct fail *refusal; /* the FATAL error that answers its next request; owned */
 };
 
+/* state/state.c */
 struct client_session *session_own(struct exchange *x); /* made at first use; NULL: no memory */
+void session_drop_effects(struct client_session *s);
+void session_drop_names(struct client_session *s);
+void session_forget_before(struct client_session *s);
 
 /* state/context.c */
 /* Returns true if this transaction has made settings, or a probe is under way: no image has them yet, or ever will. */
@@ -136,8 +141,6 @@ int session_used_sequence(struct exchange *x, uint32_t flags);
 bool session_is_placeholder(const char *name, const char *text);
 
 /* state/commit.c */
-void session_drop_effects(struct client_session *s);
-void session_forget_before(struct client_session *s);
 /*
  * Enters answered PREPAREs and DEALLOCATEs in both images at once, as no rollback undoes them. Returns 0; 1 if the
  * server had to be asked what has become of them (session_probe_done follows); or -1: no memory.

@@ -1,0 +1,81 @@
+/*
+ * src/state/state.c - what is noted about a client's session: made, forgotten, freed; and SQL of pgweir's own, run for
+ * it.
+ */
+#include "state/state.h"
+#include "state/state_state.h"
+#include "session/statement_store.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct client_session *
+session_own(struct exchange *x)
+{
+	if (x->session == NULL)
+		x->session = calloc(1, sizeof(*x->session));
+	return x->session;
+}
+
+void
+session_drop_effects(struct client_session *s)
+{
+	for (unsigned i = 0; i < s->effect_count; i++) {
+		free(s->effects[i].name);
+		free(s->effects[i].value);
+	}
+	s->effect_count = 0;
+}
+
+void
+session_drop_names(struct client_session *s)
+{
+	for (unsigned i = 0; i < s->name_count; i++)
+		free(s->names[i]);
+	free(s->names);
+	s->names = NULL;
+	s->name_count = 0;
+}
+
+void
+session_forget_before(struct client_session *s)
+{
+	image_unref(s->before);
+	s->before = NULL;
+}
+
+void
+session_free(struct exchange *x)
+{
+	struct client_session *s = x->session;
+
+	if (s == NULL)
+		return;
+	x->session = NULL;
+	session_drop_effects(s);
+	session_drop_names(s);
+	session_forget_before(s);
+	statement_unref(s->bound);
+	free(s->bound_known);
+	free(s->scan);
+	free(s->refusal);
+	buf_fini(&s->rows);
+	buf_fini(&s->kept_error);
+	free(s);
+}
+
+int
+session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
+{
+	struct ledger *l = &x->srv->ledger;
+	char portal[STATEMENT_NAME_MAX] = "";
+
+	if (!x->srv->is_synced || x->srv->tx != 'I')
+		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
+	message_run(b, portal, sql);
+	x->srv->unnamed_of = 0;
+	if (ledger_push_run(l, to, ref) < 0)
+		return -1;
+	return portal[0] == '\0' ? 0 : ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+}
