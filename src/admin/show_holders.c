@@ -5,7 +5,7 @@
  */
 #include "admin/show.h"
 #include "exchange/report.h"
-#include "state/state.h"
+#include "state/pins.h"
 
 #include "base/alloc.h"
 

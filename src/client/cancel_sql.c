@@ -13,7 +13,7 @@
 #include "client/cancel.h"
 
 #include "sql/recognise.h"
-#include "state/state.h"
+#include "state/context.h"
 
 #include <string.h>
 

@@ -8,7 +8,6 @@
 #include "relay/features.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"

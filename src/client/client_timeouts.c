@@ -17,7 +17,7 @@
 #include "relay/late.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "state/state.h"
+#include "state/linger.h"
 
 #include "base/clock.h"
 #include "wire/messages.h"

@@ -9,7 +9,6 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "state/state.h"
 
 #include "dedicated/dedicated.h"
 

@@ -10,7 +10,6 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "state/state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

@@ -11,7 +11,7 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "state/state.h"
+#include "state/linger.h"
 #include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

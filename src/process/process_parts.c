@@ -16,7 +16,7 @@
 #include "relay/relay.h"
 #include "server/hosts.h"
 #include "state/audit.h"
-#include "state/state.h"
+#include "state/linger.h"
 #include "statements/statements.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"

@@ -6,7 +6,7 @@
 #include "dedicated/fate_asker.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "state/state.h"
+#include "state/reset.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 

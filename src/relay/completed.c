@@ -4,7 +4,8 @@
 #include "relay/commit_check.h"
 #include "relay/replies.h"
 #include "sql/scan.h"
-#include "state/state.h"
+#include "state/compiled.h"
+#include "state/reset.h"
 #include "statements/statements.h"
 
 #include <string.h>

@@ -11,7 +11,8 @@
 #include "relay/late.h"
 #include "relay/retry.h"
 #include "relay/walk.h"
-#include "state/state.h"
+#include "state/linger.h"
+#include "state/observe.h"
 #include "statements/statements.h"
 
 #include "wire/fields.h"

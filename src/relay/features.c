@@ -12,7 +12,12 @@
 #include "relay/exclusive.h"
 #include "exchange/report.h"
 #include "relay/retry.h"
-#include "state/state.h"
+#include "state/commit.h"
+#include "state/compiled.h"
+#include "state/context.h"
+#include "state/observe.h"
+#include "state/prepare.h"
+#include "state/reset.h"
 #include "statements/statements.h"
 
 #include <string.h>

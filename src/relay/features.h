@@ -9,6 +9,8 @@
 #include "listen/listen.h"
 #include "relay/commit_check.h"
 #include "relay/exclusive.h"
+#include "state/observe.h"
+#include "state/pins.h"
 #include "state/state.h"
 #include "statements/statements.h"
 

@@ -5,7 +5,10 @@
 #include "relay/loss.h"
 #include "relay/relay.h"
 #include "relay/replies.h"
-#include "state/state.h"
+#include "state/commit.h"
+#include "state/linger.h"
+#include "state/pins.h"
+#include "state/reset.h"
 #include "statements/statements.h"
 
 /*

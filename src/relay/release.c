@@ -3,7 +3,8 @@
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
-#include "state/state.h"
+#include "state/commit.h"
+#include "state/linger.h"
 #include "statements/statements.h"
 
 static inline bool

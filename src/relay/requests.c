@@ -13,7 +13,11 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/retry.h"
-#include "state/state.h"
+#include "state/commit.h"
+#include "state/compiled.h"
+#include "state/linger.h"
+#include "state/observe.h"
+#include "state/pins.h"
 #include "statements/statements.h"
 #include "listen/listen.h"
 

@@ -7,7 +7,10 @@
 #include "relay/features.h"
 #include "exchange/report.h"
 #include "relay/walk.h"
-#include "state/state.h"
+#include "state/commit.h"
+#include "state/compiled.h"
+#include "state/linger.h"
+#include "state/observe.h"
 #include "statements/statements.h"
 #include "wire/frame.h"
 

@@ -4,7 +4,6 @@
 #include "client/cancel.h"
 #include "listen/listen.h"
 #include "relay/features.h"
-#include "state/state.h"
 #include "statements/statements.h"
 
 #include "wire/frame.h"

@@ -4,8 +4,8 @@
  * The probe follows the client's replies. The client may go on meanwhile: its messages wait behind the probe in the
  * server's queue. The rows of the probe become the images of client and server; state that can't be moved pins.
  */
+#include "state/ask.h"
 #include "state/state_state.h"
-#include "state/state.h"
 
 #include <stdlib.h>
 #include <string.h>

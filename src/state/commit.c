@@ -5,8 +5,9 @@
  * by asking the server (ask.c). State that can't be moved pins the client to its server until a later probe shows that
  * it is gone.
  */
+#include "state/commit.h"
 #include "state/state_state.h"
-#include "state/state.h"
+#include "state/compiled.h"
 #include "sql/scan.h"
 
 #include <stdlib.h>

@@ -8,6 +8,7 @@
  * that runs such SQL, too. What no statement forgets (RISK_TYPES) runs elsewhere then (pool_code_suits), and costs the
  * server if it ran under another context than its client's own. Where all clients agree, this costs nothing.
  */
+#include "state/compiled.h"
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"

@@ -10,8 +10,8 @@
  * anything that may have run the database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL
  * 15 crashes at a Describe of a FETCH if its cursor existed at the Parse and does not exist any more.)
  */
+#include "state/context.h"
 #include "state/state_state.h"
-#include "state/state.h"
 
 #include "sql/sql_token.h"
 

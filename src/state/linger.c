@@ -19,6 +19,7 @@
  * SQL behind an unanswered request waits: that may leave a failed transaction, which refuses to forget, and whether
  * anything was forgotten within it is not known.
  */
+#include "state/linger.h"
 #include "state/state_state.h"
 #include "state/state.h"
 

@@ -5,7 +5,6 @@
  * If the SQL alone is conclusive, its effect is noted with the client; otherwise the server is suspected.
  */
 #include "state/audit.h"
-#include "state/state.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 

@@ -4,8 +4,11 @@
  * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. What the rest may do is noted
  * (notes.c), and resolved when the transaction is over (commit.c).
  */
+#include "state/observe.h"
 #include "state/state_state.h"
-#include "state/state.h"
+#include "state/compiled.h"
+#include "state/linger.h"
+#include "state/prepare.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

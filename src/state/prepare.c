@@ -10,6 +10,7 @@
  * place of the error that it causes in the client's request. Within a pipeline of the extended protocol an error skips
  * the messages that follow, as it should.
  */
+#include "state/prepare.h"
 #include "state/state_state.h"
 #include "state/state.h"
 #include "base/alloc.h"

@@ -7,6 +7,7 @@
  * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message. ParameterStatus
  * messages in between are hidden.
  */
+#include "state/reset.h"
 #include "state/state_state.h"
 #include "state/state.h"
 #include "wire/messages.h"

@@ -18,7 +18,8 @@
 #ifndef PGWEIR_STATE_STATE_STATE_H
 #define PGWEIR_STATE_STATE_STATE_H
 
-#include "state/state.h"
+#include "exchange/exchange.h"
+#include "exchange/request.h"
 #include "sql/known.h"
 #include "session/probe.h"
 #include "sql/scan.h"

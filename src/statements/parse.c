@@ -6,7 +6,9 @@
  * and abort the transaction.
  */
 #include "exchange/report.h"
-#include "state/state.h"
+#include "state/compiled.h"
+#include "state/context.h"
+#include "state/observe.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 

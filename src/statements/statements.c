@@ -10,7 +10,10 @@
  * is handled the same way.
  */
 #include "exchange/report.h"
-#include "state/state.h"
+#include "state/compiled.h"
+#include "state/context.h"
+#include "state/linger.h"
+#include "state/observe.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 

@@ -8,7 +8,8 @@
  * between (DISCARD SEQUENCES, PREPARE) overwrites it on the server, and says so: unnamed_of is 0 then.
  */
 #include "statements/statements_state.h"
-#include "state/state.h"
+#include "state/compiled.h"
+#include "state/observe.h"
 #include "statements/statements.h"
 
 #include "base/escape.h"

@@ -4,6 +4,11 @@
  */
 #include "fake_exchange.h"
 
+#include "state/compiled.h"
+#include "state/context.h"
+#include "state/linger.h"
+#include "state/observe.h"
+#include "state/prepare.h"
 #include "state/state.h"
 #include "statements/statements.h"
 

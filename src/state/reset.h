@@ -1,0 +1,17 @@
+/*
+ * src/state/reset.h - RESET, DISCARD ALL and rollbacks: the client's startup values; and the end of a request.
+ */
+#ifndef PGWEIR_STATE_RESET_H
+#define PGWEIR_STATE_RESET_H
+
+#include "exchange/exchange.h"
+
+void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */
+void session_deallocated_all(struct exchange *x); /* CommandComplete of DEALLOCATE ALL */
+void session_request_failed(struct exchange *x); /* an error that is the client's */
+void session_request_done(struct exchange *x);
+bool session_hides_parameter(const struct exchange *x, const char *name);
+/* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
+void session_undo_reports(struct exchange *x, const struct image *before);
+
+#endif
