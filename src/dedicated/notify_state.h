@@ -1,4 +1,11 @@
-/* src/dedicated/notify_state.h - what notify_*.c share; see notify_listener.h. */
+/*
+ * src/dedicated/notify_state.h - what notify_*.c share; see notify_listener.h.
+ *
+ * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
+ * Borrows: its pool; subscribers and subscriptions, which are their clients'.
+ * Always:  a subscription is in one list of its channel, in failed, or in none: `where` says in which. A channel is in
+ * at most one of due, due_of_many, leaving and the channels of a command.
+ */
 #ifndef PGWEIR_DEDICATED_NOTIFY_STATE_H
 #define PGWEIR_DEDICATED_NOTIFY_STATE_H
 

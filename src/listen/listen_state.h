@@ -1,5 +1,10 @@
 /*
  * src/listen/listen_state.h - one client's subscriptions and queue: what the files of this folder share; see listen.h.
+ *
+ * Owns:    subscriptions, effects, portals, savepoints, and the queues of notifications.
+ * Borrows: its exchange, and the listener of its pool, which it leaves before it is freed.
+ * Always:  a subscription with a pending change, or one that is not active, is on the list unsettled; undo and
+ *          savepoints are empty between transactions.
  */
 #ifndef PGWEIR_LISTEN_LISTEN_STATE_H
 #define PGWEIR_LISTEN_LISTEN_STATE_H

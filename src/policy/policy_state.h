@@ -1,7 +1,7 @@
 /*
  * src/policy/policy_state.h - what the files of the pool policy share; nobody else includes it.
  *
- *   policy.c        borrow, return, cancel, and the owner's reports about connections
+ *   policy.c         borrow, return, cancel, and the owner's reports about connections
  *   policy_supply.c  connections for those in line: which are pinged, how many are opened, and what prevents that
  *   policy_upkeep.c  limits on time (in line, idle, age); settings, pause, close
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
@@ -10,9 +10,12 @@
  *   policy_caps.c    several caps over one pool
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
- * Every connection but the LENT ones is on the list of its state; policy_move is the only writer of that state. Only
- * policy_serve and the policy_refuse_* call borrowers back, which may do anything with the pool: after such a call,
- * nothing seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
+ * Borrows: connections and tickets while they are on its lists; the owner, counters, caps and the circuit.
+ * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
+ * state.
+ *
+ * Only policy_serve and the policy_refuse_* call borrowers back, which may do anything with the pool: after such a
+ * call, nothing seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
  */
 #ifndef PGWEIR_POLICY_POLICY_STATE_H
 #define PGWEIR_POLICY_POLICY_STATE_H

@@ -5,6 +5,13 @@
  *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
  *   pool_code.c     what its database's code could touch
+ *   pool_hold.c     pools that are held back for a statement that needs their database for itself
+ *   pool_scout.c    finds out whether hosts that could not be reached are there again
+ *   pool_log.c      its lines in the log; pool_bouncer_log.c: in PgBouncer's format
+ *
+ * Owns:    pools, their servers (struct pooled), databases and backends, the budget and the circuits.
+ * Borrows: env, companions, statements and log, which outlive it; holds references to config, users and tls.
+ * Always:  the policy hears once of the end of each struct pooled (policy_knows), before that is freed.
  *
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, everybody
  * else its server.

@@ -2,10 +2,18 @@
  * src/process/process_state.h - what the process consists of. Only this folder sees it; everybody else gets the
  * piece it needs.
  *
- * process.c        starts, runs and ends it; the restart's host
- * process_parts.c  makes what serves clients and servers, and connects it
- * process_events.c signals, and what is done about every 100 ms
- * process_reload.c swaps configurations; process_set.c is the console's SET
+ *   process.c           starts, runs and ends it; the restart's host
+ *   process_parts.c     makes what serves clients and servers, and connects it
+ *   process_events.c    signals, and what is done about every 100 ms
+ *   process_reload.c    swaps configurations; process_set.c is the console's SET
+ *   process_memory.c    watches max_memory
+ *   process_stop.c      shutdown and SUSPEND
+ *   process_http.c      the metrics thread
+ *   process_console.c   what console commands do
+ *   process_snapshot.c  copies numbers for that thread
+ *
+ * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
+ * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was.
  */
 #ifndef PGWEIR_PROCESS_PROCESS_STATE_H
 #define PGWEIR_PROCESS_PROCESS_STATE_H

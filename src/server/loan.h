@@ -1,8 +1,11 @@
 /*
  * src/server/loan.h - the part of a server connection that belongs to its present borrower.
  *
- * A loan begins when the pool lends the server (server_lend) and ends when it is returned, reset or closed. Nothing in
- * it outlives the loan: loan_begin is the one place that forgets what the last borrower left here.
+ * A loan begins when the pool lends the server (server_lend) and ends when it is returned, reset or closed.
+ *
+ * Owns:    its buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before.
+ * Borrows: notify_listener, which is compared only.
+ * Always:  nothing outlives the loan: loan_begin() is the one place that forgets what the last borrower left here.
  */
 #ifndef PGWEIR_SERVER_LOAN_H
 #define PGWEIR_SERVER_LOAN_H

@@ -1,19 +1,27 @@
 /*
- * src/state/state_state.h - what a client's requests leave behind in the session, in transaction mode (design: "suspect
- * cheaply, ask the server, never guess"). For the files of this folder alone.
+ * src/state/state_state.h - what a client's requests leave behind in the session, in transaction mode: suspect cheaply,
+ * ask the server, never guess. For the files of this folder alone.
  *
  *   observe.c   scans SQL once (a prepared statement when it is first seen)
  *   notes.c     what that SQL does is either known (an effect, which counts if nothing goes wrong), or suspected (flags
- * on the server) commit.c    the transaction is over and nothing is owed: effects change the images; if anything is
- * suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it ask.c       sends
- * the probe, behind the client's replies, and acts on its rows pins.c      why a client keeps its server, shown and
- * counted reset.c     RESET and DISCARD ALL mean the client's startup values, not the server connection's linger.c    a
- * client that uses sequences keeps its server for a moment prepare.c   statements of SQL PREPARE, prepared on a server
- * when SQL may use them context.c   which clients may share a prepared statement compiled.c  what code SQL may reach,
- * and whom a server is tied to by it state.c     makes, forgets and frees what the others note audit.h     counts all
- * this by application
+ *               on the server)
+ *   commit.c    the transaction is over and nothing is owed: effects change the images; if anything is suspected, the
+ *               server is asked. Then it is given back, or the client is pinned and keeps it
+ *   ask.c       sends the probe, behind the client's replies, and acts on its rows
+ *   pins.c      why a client keeps its server, shown and counted
+ *   reset.c     RESET and DISCARD ALL mean the client's startup values, not the server connection's
+ *   linger.c    a client that uses sequences keeps its server for a moment
+ *   prepare.c   statements of SQL PREPARE, prepared on a server when SQL may use them
+ *   context.c   which clients may share a prepared statement
+ *   compiled.c  what code SQL may reach, and whom a server is tied to by it
+ *   state.c     makes, forgets and frees what the others note
+ *   audit.h     counts all this by application
  *
- * A client that never does any of this has no struct client_session.
+ * Owns:    struct client_session: effects that are not settled, names, the scan, the statement that the unnamed portal
+ *          runs, the probe's rows, a kept error, a refusal.
+ * Borrows: the exchange, its server, and both images, which it replaces and never changes.
+ * Always:  a client that never does any of this has no struct client_session; an effect changes the images only when
+ *          nothing is owed.
  */
 #ifndef PGWEIR_STATE_STATE_STATE_H
 #define PGWEIR_STATE_STATE_STATE_H
