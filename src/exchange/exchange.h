@@ -4,7 +4,7 @@
  *
  *   client_state.c  which step may follow which in the life of a client
  *   exchange.c      the steps it takes, what is sent to it, and the way up
- *   input.c         bytes that were read and can't be handled yet
+ *   pending_input.c bytes that were read and can't be handled yet
  *
  * Owns:    the client's socket, what was read but not handled, its settings (image).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
@@ -238,7 +238,7 @@ exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *
 const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */
 
-/* input.c */
+/* pending_input.c */
 /* Keeps bytes that can't be handled now, behind those that wait. Returns 0, or -1: no memory. */
 int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
 /*

@@ -7,13 +7,14 @@
  * is a subscription; its notifications are sent at once if the client is between transactions, else when its
  * transaction is over.
  *
- *   listen.c          waits for the listener; interprets the replies of servers
- *   queries.c         which messages are a LISTEN or UNLISTEN, and what is sent for them
- *   subscriptions.c   subscriptions, and the end of transactions
- *   savepoints.c      what ROLLBACK TO undoes
- *   queue.c           notifications on their way to the client
- *   sender_pid.c      the PID in notifications
- *   real.c            SQL for which the borrowed server must listen itself
+ *   listen.c           waits for the listener; interprets the replies of servers
+ *   queries.c          which messages are a LISTEN or UNLISTEN, and what is sent for them
+ *   subscriptions.c    subscriptions, and the end of transactions
+ *   savepoints.c       what ROLLBACK TO undoes
+ *   queue.c            notifications on their way to the client
+ *   sender_pid.c       the PID in notifications
+ *   server_listen.c    SQL for which the borrowed server must listen itself
+ *   listen_crossing.c  subscriptions and queue of a client that moves to another process
  *
  * A LISTEN that pgweir did not foresee (in a function, or among other statements) takes effect on the borrowed server:
  * the client keeps that server (PIN_LISTEN) until it has sent an UNLISTEN there.
@@ -75,7 +76,7 @@ void listen_free(struct exchange *x);
 void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
 
-/* --- crossing.c: between two requests, a client moves to another process --- */
+/* --- listen_crossing.c: between two requests, a client moves to another process --- */
 /* All that it listens on is committed, and nothing waits to be sent to it. */
 bool listen_may_cross(const struct exchange *x);
 

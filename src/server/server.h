@@ -211,7 +211,7 @@ enum cluster_state {
 	CLUSTER_SILENT /* it can't tell: too old, or its user has not the right to ask */
 };
 
-/* TLS comes before the login: server_tls.c. */
+/* TLS comes before the login: server_tls_start.c. */
 enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING_HANDS, STP_DONE };
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
@@ -375,7 +375,8 @@ int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */
 
-/* server_tls.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set. */
+/* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
+ */
 int server_tls_begin(struct server *srv, struct fail *why);
 /* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
  * *why set. */

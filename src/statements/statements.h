@@ -51,7 +51,7 @@ bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 enum statement_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					      size_t len);
 
-/* --- deallocate.c: SQL that deallocates statements --- */
+/* --- statements_deallocate.c: SQL that deallocates statements --- */
 /* Rows of relay/features.c. DONE: m->instead is to be sent (Query); another Parse was sent (Parse). */
 enum statement_step statements_deallocate_query(struct exchange *x, struct request *m);
 enum statement_step statements_deallocate_parse(struct exchange *x, struct request *m);
@@ -130,7 +130,7 @@ struct statement *statements_called(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
 void statements_free(struct exchange *x);
 
-/* --- crossing.c: between two requests, a client moves to another process --- */
+/* --- statements_crossing.c: between two requests, a client moves to another process --- */
 /* A named statement, or the unnamed one (name ""), as its client knows it. */
 struct statement_crossing {
 	const char *name;

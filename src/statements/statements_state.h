@@ -2,16 +2,18 @@
  * src/statements/statements_state.h - one client's prepared statements: what the files of this folder and relay/retry.c
  * share.
  *
- *   statements.c    Bind, Describe and Close of named statements; which server has which
- *   parse.c         Parse of named statements
- *   names.c         the table of a client's names, and its memory
- *   unnamed.c       the unnamed statement
- *   deallocate.c    SQL that deallocates statements
- *   expose.c        statements under the client's own names, for SQL that looks for them
- *   settled.c       the results of messages; errors that contain pgweir's names
- *   row_shape.c     what a client knows of a statement's rows and parameters
- *   stand_in.c      an empty statement in place of one that can't be analysed now
+ *   statements.c            Bind, Describe and Close of named statements; which server has which
+ *   parse.c                 Parse of named statements
+ *   names.c                 the table of a client's names, and its memory
+ *   unnamed.c               the unnamed statement
+ *   statements_deallocate.c SQL that deallocates statements
+ *   expose.c                statements under the client's own names, for SQL that looks for them
+ *   settled.c               the results of messages; errors that contain pgweir's names
+ *   row_shape.c             what a client knows of a statement's rows and parameters
+ *   stand_in.c              an empty statement in place of one that can't be analysed now
+ *   statements_crossing.c   statements of a client that moves to another process
  *
+ * Owns:   struct client_statements, its names, and a reference to each statement that they stand for.
  * Always: a named statement is freed when neither the table nor a ledger entry (as ref) holds it.
  */
 #ifndef PGWEIR_STATEMENTS_STATEMENTS_STATE_H
@@ -190,7 +192,8 @@ enum statement_step unnamed_close(struct exchange *x, enum owed_to to);
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
 
-/* statements/deallocate.c: DONE, HOLD, FAILED as a Parse; FORWARD: it deallocates no statement of pgweir's. */
+/* statements/statements_deallocate.c: DONE, HOLD, FAILED as a Parse; FORWARD: it deallocates no statement of pgweir's.
+ */
 
 /* statements/row_shape.c */
 #define SHAPE_NO_ROWS 2u /* of a statement without rows */

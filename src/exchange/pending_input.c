@@ -1,4 +1,4 @@
-/* src/exchange/input.c - bytes of a client that were read and can't be handled yet: see exchange.h. */
+/* src/exchange/pending_input.c - bytes of a client that were read and can't be handled yet: see exchange.h. */
 #include "exchange/exchange.h"
 
 #include <openssl/crypto.h>

@@ -1,5 +1,6 @@
 /*
- * src/statements/deallocate.c - SQL that deallocates statements of the protocol: PHP, Perl, psycopg 3 and pgx send it.
+ * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PHP, Perl, psycopg 3 and
+ * pgx send it.
  *
  * The server gets it as it is. An empty statement is prepared there under the client's own name first, for the SQL to
  * deallocate; the one with pgweir's name stays for others, as after a Close. The SQL is sent alone: everything before

@@ -1,6 +1,6 @@
 /*
- * src/listen/real.c - where the borrowed server itself must listen, for PostgreSQL to give the right answer; see
- * listen.h.
+ * src/listen/server_listen.c - where the borrowed server itself must listen, for PostgreSQL to give the right answer;
+ * see listen.h.
  *
  *   PREPARE TRANSACTION       is refused in a transaction that has run LISTEN: a real LISTEN is sent ahead of it.
  *   pg_listening_channels()   returns what the server listens to: it is made to listen to all of the client's channels,

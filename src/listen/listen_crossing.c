@@ -1,4 +1,4 @@
-/* src/listen/crossing.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
+/* src/listen/listen_crossing.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
 #include "listen/listen_state.h"
 
 #include "wire/frame.h"

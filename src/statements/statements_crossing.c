@@ -1,5 +1,6 @@
 /*
- * src/statements/crossing.c - a client's statements move with it to another process of pgweir; see statements.h.
+ * src/statements/statements_crossing.c - a client's statements move with it to another process of pgweir; see
+ * statements.h.
  *
  * That a server has them there is found out as ever. What the client was told of their rows holds only for the SQL, not
  * for the ids of the process it comes from: so they are compared anew before its first Bind (row_shape.c).

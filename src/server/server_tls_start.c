@@ -1,6 +1,6 @@
 /*
- * src/server/server_tls.c - TLS with PostgreSQL, before its login (protocol chapter, "SSL Session Encryption"; direct:
- * PostgreSQL 17).
+ * src/server/server_tls_start.c - TLS with PostgreSQL, before its login (protocol chapter, "SSL Session Encryption";
+ * direct: PostgreSQL 17).
  *
  * The answer to SSLRequest is one byte, and nothing may come with it: it would be taken for what came through TLS
  * (CVE-2021-23222).
