@@ -43,11 +43,11 @@ struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
 
 /* A feature's verdict on a message. */
-enum statement_step {
-	STATEMENT_FORWARD, /* send it as it is */
-	STATEMENT_DONE, /* what is to be sent is in the outbox */
-	STATEMENT_HOLD, /* it must wait until the earlier messages are answered */
-	STATEMENT_FAILED /* no memory */
+enum feature_step {
+	STEP_FORWARD, /* send it as it is */
+	STEP_SENT, /* what is to be sent is in the outbox */
+	STEP_HOLD, /* it must wait until the earlier messages are answered */
+	STEP_FAILED /* no memory */
 };
 
 #define DONE_MAX 64

@@ -47,15 +47,15 @@ enum listen_gate listen_gate(struct exchange *x, const struct request *m);
 /* A Query, Parse or Bind is about to be sent, while somebody in the pool listens. Returns what listen_gate does. */
 enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
 /* Rows of relay/features.c: see features_request(). FORWARD; HOLD; FAILED: no memory. */
-/* DONE: m->instead is to be sent in its place. */
-enum statement_step listen_query(struct exchange *x, struct request *m);
+/* SENT: m->instead is to be sent in its place. */
+enum feature_step listen_query(struct exchange *x, struct request *m);
 /* A Parse of a LISTEN is replaced: m->instead is handled from here on, as m. */
-enum statement_step listen_parse(struct exchange *x, struct request *m);
-enum statement_step listen_bind(struct exchange *x, struct request *m);
-/* DONE: something else was sent in its place. */
-enum statement_step listen_execute(struct exchange *x, struct request *m);
+enum feature_step listen_parse(struct exchange *x, struct request *m);
+enum feature_step listen_bind(struct exchange *x, struct request *m);
+/* SENT: something else was sent in its place. */
+enum feature_step listen_execute(struct exchange *x, struct request *m);
 /* SQL is about to be run, parsed or bound: sends ahead what it needs. */
-enum statement_step listen_before_sql(struct exchange *x, struct request *m);
+enum feature_step listen_before_sql(struct exchange *x, struct request *m);
 void listen_cancel(struct exchange *x); /* a cancel request came for a message that waits */
 
 /* --- listen.c and queue.c: replies --- */

@@ -283,13 +283,13 @@ on_mark(void *arg, const struct known *mark)
  * Adds effects for statements that are sent as they are; their tags will come in this order. While there is no channel
  * they don't matter: savepoints.c does without them.
  */
-static enum statement_step
+static enum feature_step
 expect_marks(struct exchange *x, const struct request *m)
 {
 	if (!may_have_marks(x, m) || m->sql_len > WHOLE_MAX || listen_is_not_ours(x))
-		return STATEMENT_FORWARD;
-	return known_each_mark(image_scan_options(x->image), m->sql, m->sql_len, on_mark, x) < 0 ? STATEMENT_FAILED
-												 : STATEMENT_FORWARD;
+		return STEP_FORWARD;
+	return known_each_mark(image_scan_options(x->image), m->sql, m->sql_len, on_mark, x) < 0 ? STEP_FAILED
+												 : STEP_FORWARD;
 }
 
 /* Several statements are written again from their names; a single one keeps its spelling. */
@@ -317,7 +317,7 @@ substitute(struct exchange *x, const struct request *m, const struct known_text 
 	return 0;
 }
 
-enum statement_step
+enum feature_step
 listen_query(struct exchange *x, struct request *m)
 {
 	struct known_text text;
@@ -333,7 +333,7 @@ listen_query(struct exchange *x, struct request *m)
 	if (!buf_ok(&sql) || !buf_ok(&m->instead))
 		r = -1;
 	buf_fini(&sql);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return r < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 /* Makes m the message in m->instead. */
@@ -352,21 +352,21 @@ become_instead(struct request *m)
 	return true;
 }
 
-enum statement_step
+enum feature_step
 listen_parse(struct exchange *x, struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
 	char name[KNOWN_NAME_MAX];
 	struct buf rest = { 0 };
-	enum statement_step step = STATEMENT_FAILED;
+	enum feature_step step = STEP_FAILED;
 
 	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) ||
 	    kind_of(x, m->sql, m->sql_len, name) != KNOWN_LISTEN || !listen_text_substitute(m->sql, m->sql_len, &rest))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&rest)) {
 		message_parse(&m->instead, f->name, rest.bytes, rest.len);
-		step = become_instead(m) ? STATEMENT_FORWARD : STATEMENT_FAILED;
+		step = become_instead(m) ? STEP_FORWARD : STEP_FAILED;
 	}
 	buf_fini(&rest);
 	return step;
@@ -379,7 +379,7 @@ drop_portal(struct client_listen *l, struct listen_portal *p)
 	free(p);
 }
 
-enum statement_step
+enum feature_step
 listen_bind(struct exchange *x, struct request *m)
 {
 	char channel[KNOWN_NAME_MAX] = "";
@@ -394,18 +394,18 @@ listen_bind(struct exchange *x, struct request *m)
 	if (kind == KNOWN_NOT && m->statement != NULL)
 		kind = mark_of_statement(x, m, channel);
 	if (kind == KNOWN_NOT)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	len = strlen(portal) + 1;
 	if ((l = listen_own(x)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	p->kind = (uint8_t)kind;
 	memcpy(p->channel, channel, sizeof(channel));
 	memcpy(p->name, portal, len);
 	TAILQ_INSERT_TAIL(&l->portals, p, link);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 listen_execute(struct exchange *x, struct request *m)
 {
 	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal that nobody has bound */
@@ -414,13 +414,13 @@ listen_execute(struct exchange *x, struct request *m)
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
 	if (m->have < m->total || listen_is_not_ours(x) || (p = executed(x, m)) == NULL)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (!e->is_refused)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	outbox_copy(&x->env->to_server, refused, sizeof(refused));
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 void

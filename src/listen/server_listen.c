@@ -48,7 +48,7 @@ listen_really(struct exchange *x, bool is_pending)
 	return r;
 }
 
-enum statement_step
+enum feature_step
 listen_before_sql(struct exchange *x, struct request *m)
 {
 	struct client_listen *l = x->listen;
@@ -56,15 +56,15 @@ listen_before_sql(struct exchange *x, struct request *m)
 	bool is_prepare;
 
 	if (l == NULL || l->table == NULL || !srv->is_synced || listen_is_not_ours(x))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	is_prepare = request_begins_with(m, WORD_PREPARE) && !request_has(m, SCAN_PREPARE, 0);
 	if (!is_prepare && (l->active_count == 0 || l->is_shown || (x->pins & 1u << PIN_LISTEN) ||
 			    !request_has(m, 0, SCAN_HINT_CHANNELS)))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (srv->ledger.count > 0)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (srv->tx != (is_prepare ? 'T' : 'I') || (is_prepare && !l->has_pending_change))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	srv->loan.kept.state = KEPT_NOT;
 	if (is_prepare)
 		srv->loan.suspicion |= SCAN_LISTEN; /* in case PostgreSQL does not refuse it */
@@ -72,5 +72,5 @@ listen_before_sql(struct exchange *x, struct request *m)
 		srv->loan.shown |= SCAN_LISTEN; /* so that it is sealed when it is returned */
 		l->is_shown = true;
 	}
-	return listen_really(x, is_prepare) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return listen_really(x, is_prepare) < 0 ? STEP_FAILED : STEP_FORWARD;
 }

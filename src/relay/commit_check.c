@@ -206,54 +206,54 @@ note_sql(struct exchange *x, const struct request *m)
 		c->block = BLOCK_BEGUN;
 }
 
-static enum statement_step
+static enum feature_step
 ask_for_commit(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 
 	c->is_held = c->is_asking;
 	if (c->is_held)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (c->phase != COMMIT_NOT || !is_worth_asking(x->srv))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	c->is_read_only = c->has_failed = false;
 	if (ask_ahead(x, ASK_FINAL_MARK) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	set_phase(x, COMMIT_ASKED);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 commit_check_before_query(struct exchange *x, struct request *m)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
 	if (!commit_of(x)->is_on || text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	return ask_for_commit(x);
 }
 
 /* The Query drops the unnamed statement: it must not come between that one's Parse and Bind. */
-enum statement_step
+enum feature_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
 	if (!commit_of(x)->is_on || m->parse.name[0] != '\0' ||
 	    text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	return ask_for_commit(x);
 }
 
-enum statement_step
+enum feature_step
 commit_check_before_bind(struct exchange *x, struct request *m)
 {
 	bool is_named = m->names.statement[0] != '\0';
 
 	if (!commit_of(x)->is_on || text_of_statement(m) == COMMIT_TEXT_NOT)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (!is_named && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
-		return STATEMENT_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
+		return STEP_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
 	return ask_for_commit(x);
 }
 
@@ -267,7 +267,7 @@ note_commit(struct exchange *x, enum commit_phase phase, enum commit_text text)
 	set_phase(x, phase);
 }
 
-enum statement_step
+enum feature_step
 commit_check_query(struct exchange *x, struct request *m)
 {
 	enum commit_text text = commit_of(x)->is_on ? text_of(m->verdict, m->sql, m->sql_len) : COMMIT_TEXT_NOT;
@@ -278,10 +278,10 @@ commit_check_query(struct exchange *x, struct request *m)
 		set_phase(x, COMMIT_NOT);
 	if (commit_of(x)->is_on)
 		note_sql(x, m);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 commit_check_bind(struct exchange *x, struct request *m)
 {
 	enum commit_text text = commit_of(x)->is_on ? text_of_statement(m) : COMMIT_TEXT_NOT;
@@ -290,29 +290,29 @@ commit_check_bind(struct exchange *x, struct request *m)
 	if (commit_of(x)->is_on)
 		note_sql(x, m);
 	if (m->names.portal[0] != '\0')
-		return STATEMENT_FORWARD; /* a COMMIT in a portal with a name is not followed */
+		return STEP_FORWARD; /* a COMMIT in a portal with a name is not followed */
 	if (is_followed) {
 		note_commit(x, COMMIT_BOUND, text);
 		commit_of(x)->is_named = m->names.statement[0] != '\0';
 	} else if (x->is_committing)
 		set_phase(x, COMMIT_NOT);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 commit_check_execute(struct exchange *x, struct request *m)
 {
 	if (x->is_committing && commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0') {
 		commit_of(x)->is_simple = false;
 		set_phase(x, COMMIT_SENT);
 	}
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 bool
 commit_check_may_be(struct exchange *x, struct request *m)
 {
-	return statements_find_bound(x, m) == STATEMENT_FORWARD && m->verdict != NULL &&
+	return statements_find_bound(x, m) == STEP_FORWARD && m->verdict != NULL &&
 	       ((m->verdict->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->verdict));
 }
 

@@ -28,12 +28,12 @@ bool commit_check_holds(struct exchange *x, uint8_t type);
  * Rows of relay/features.c. The first ones ask for the transaction's mark ahead of a COMMIT; HOLD: it was asked for
  * already, and the answer is due. The last ones note that the COMMIT is about to be sent.
  */
-enum statement_step commit_check_before_query(struct exchange *x, struct request *m);
-enum statement_step commit_check_before_parse(struct exchange *x, struct request *m);
-enum statement_step commit_check_before_bind(struct exchange *x, struct request *m);
-enum statement_step commit_check_query(struct exchange *x, struct request *m);
-enum statement_step commit_check_bind(struct exchange *x, struct request *m);
-enum statement_step commit_check_execute(struct exchange *x, struct request *m);
+enum feature_step commit_check_before_query(struct exchange *x, struct request *m);
+enum feature_step commit_check_before_parse(struct exchange *x, struct request *m);
+enum feature_step commit_check_before_bind(struct exchange *x, struct request *m);
+enum feature_step commit_check_query(struct exchange *x, struct request *m);
+enum feature_step commit_check_bind(struct exchange *x, struct request *m);
+enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 
 /* An error of the client's has come, while x->is_committing: it may be the COMMIT's. */
 void commit_check_answered(struct exchange *x);

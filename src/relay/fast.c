@@ -173,13 +173,13 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	if (x->settings->commit_check && commit_check_may_be(x, m))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
-	case STATEMENT_FAILED:
+	case STEP_FAILED:
 		return walk_out_of_memory(x);
-	case STATEMENT_HOLD:
+	case STEP_HOLD:
 		return WALK_HOLD;
-	case STATEMENT_FORWARD:
+	case STEP_FORWARD:
 		return WALK_SLOWLY;
-	case STATEMENT_DONE:
+	case STEP_SENT:
 		break;
 	}
 	x->srv->is_synced = false;

@@ -23,31 +23,31 @@
 #include <string.h>
 
 struct row {
-	enum statement_step (*see)(struct exchange *x, struct request *m);
+	enum feature_step (*see)(struct exchange *x, struct request *m);
 	bool is_for_all; /* else only where names and settings are followed: not in session mode, nor where the server
 			  * skips what it is sent */
 };
 
-static enum statement_step
+static enum feature_step
 unless_failed(int result)
 {
-	return result < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return result < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 /* --- a Query --- */
 
-static enum statement_step
+static enum feature_step
 look_query_exclusive(struct exchange *x, struct request *m)
 {
 	return unless_failed(exclusive_query(x, m));
 }
 
-static enum statement_step
+static enum feature_step
 note_sql(struct exchange *x, struct request *m)
 {
 	session_note_local(x, m);
 	statements_note_drop(x, m);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 static const struct row on_query[] = {
@@ -67,21 +67,21 @@ static const struct row on_query[] = {
 
 /* --- a Parse --- */
 
-static enum statement_step
+static enum feature_step
 look_parse_exclusive(struct exchange *x, struct request *m)
 {
 	return unless_failed(exclusive_parse(x, m));
 }
 
-static enum statement_step
+static enum feature_step
 audit_parse(struct exchange *x, struct request *m)
 {
 	if (x->is_session)
 		session_audit_parse(x, m->verdict);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
-static enum statement_step
+static enum feature_step
 prepare_for_parse(struct exchange *x, struct request *m)
 {
 	return session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, false);
@@ -101,17 +101,17 @@ static const struct row on_parse[] = {
 
 /* --- Bind, Describe, Close --- */
 
-static enum statement_step
+static enum feature_step
 look_bind_exclusive(struct exchange *x, struct request *m)
 {
-	return exchange_exclusive(x) == NULL ? STATEMENT_FORWARD : unless_failed(exclusive_bind(x, m->names.statement));
+	return exchange_exclusive(x) == NULL ? STEP_FORWARD : unless_failed(exclusive_bind(x, m->names.statement));
 }
 
-static enum statement_step
+static enum feature_step
 note_statement(struct exchange *x, struct request *m)
 {
 	session_note_local(x, m);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 static const struct row on_bind[] = {
@@ -142,10 +142,10 @@ static const struct row on_close[] = {
 
 /* --- an Execute --- */
 
-static enum statement_step
+static enum feature_step
 execute_state(struct exchange *x, struct request *m)
 {
-	return x->session == NULL ? STATEMENT_FORWARD : session_before_execute(x, m->portal);
+	return x->session == NULL ? STEP_FORWARD : session_before_execute(x, m->portal);
 }
 
 static const struct row on_execute[] = {
@@ -159,7 +159,7 @@ static const struct row on_execute[] = {
 		rows, sizeof(rows) / sizeof((rows)[0])                                                                 \
 	}
 
-enum statement_step
+enum feature_step
 features_request(struct exchange *x, struct request *m)
 {
 	static const struct {
@@ -169,10 +169,10 @@ features_request(struct exchange *x, struct request *m)
 		['Q'] = TABLE(on_query),    ['P'] = TABLE(on_parse), ['B'] = TABLE(on_bind),
 		['D'] = TABLE(on_describe), ['C'] = TABLE(on_close), ['E'] = TABLE(on_execute),
 	};
-	enum statement_step step = STATEMENT_FORWARD;
+	enum feature_step step = STEP_FORWARD;
 	bool is_passed_through = statements_pass_through(x);
 
-	for (size_t i = 0; i < tables[m->type].count && step == STATEMENT_FORWARD; i++)
+	for (size_t i = 0; i < tables[m->type].count && step == STEP_FORWARD; i++)
 		if (tables[m->type].rows[i].is_for_all || !is_passed_through)
 			step = tables[m->type].rows[i].see(x, m);
 	return step;
@@ -301,10 +301,10 @@ inline bool
 features_release(struct exchange *x)
 {
 	switch (statements_undo(x, true)) { /* what it puts on the server state need not ask about */
-	case STATEMENT_FAILED:
+	case STEP_FAILED:
 		exchange_out_of_memory(x);
 		return false;
-	case STATEMENT_DONE:
+	case STEP_SENT:
 		return false; /* it is on its way */
 	default:
 		break;

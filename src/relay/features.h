@@ -46,10 +46,10 @@ features_free(struct exchange *x)
 
 /*
  * A Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before it is sent. Returns FORWARD:
- * it may be sent as it lies; DONE: something else is in the outbox, and (except for a Query) in the ledger; HOLD:
+ * it may be sent as it lies; SENT: something else is in the outbox, and (except for a Query) in the ledger; HOLD:
  * nothing may be sent before the earlier messages are answered, then it comes here again; FAILED: no memory.
  */
-enum statement_step features_request(struct exchange *x, struct request *m);
+enum feature_step features_request(struct exchange *x, struct request *m);
 /*
  * An error that is due to the client; message: len bytes of it have come. Returns true if the client gets something
  * else in its place, or nothing.

@@ -99,7 +99,7 @@ needs_of(struct request_walk *w)
 		return session_needs(x, (const char *)st->bytes, st->query_len, session_risk_of(x, st));
 	}
 	if (!fields_bind(body, f.body_len, &m.names.portal, &m.names.statement, &m.names.len) ||
-	    statements_find_bound(x, &m) != STATEMENT_FORWARD || m.statement == NULL)
+	    statements_find_bound(x, &m) != STEP_FORWARD || m.statement == NULL)
 		return RISK_COMPILED;
 	return session_needs(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
@@ -352,9 +352,9 @@ look_for_notify(struct request_walk *w)
 		if ((r = walk_read_bind(w)) != WALK_ON)
 			return r;
 		switch (statements_find_bound(x, &w->m)) {
-		case STATEMENT_HOLD:
+		case STEP_HOLD:
 			return WALK_HOLD;
-		case STATEMENT_FAILED:
+		case STEP_FAILED:
 			return walk_out_of_memory(x);
 		default:
 			break;

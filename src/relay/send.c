@@ -189,7 +189,7 @@ widen_verdict(struct request_walk *w)
 	w->verdict.is_plain = w->verdict.is_plain && anyhow.is_plain;
 }
 
-static enum statement_step
+static enum feature_step
 see_query(struct request_walk *w)
 {
 	widen_verdict(w);
@@ -205,14 +205,14 @@ send_instead(struct exchange *x, struct request *m)
 	return 0;
 }
 
-static enum statement_step
+static enum feature_step
 see_function_call(struct exchange *x)
 {
 	if (session_must_run_elsewhere(x))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (session_waits_for_sequences(x, SCAN_CODE))
-		return STATEMENT_HOLD;
-	return session_function_call(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return STEP_HOLD;
+	return session_function_call(x) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 /* Sends a Sync in place of a Query that has failed already: the client is still owed ReadyForQuery. */
@@ -235,26 +235,26 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum statement_step step;
+	enum feature_step step;
 	enum walk_result r;
 
 	if (kind == OWED_QUERY && statements_has_refused_query(x))
 		return send_sync_instead(w);
 	step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
-	if (step == STATEMENT_HOLD)
+	if (step == STEP_HOLD)
 		return WALK_HOLD;
-	if (step == STATEMENT_DONE && send_instead(x, m) < 0)
-		step = STATEMENT_FAILED;
+	if (step == STEP_SENT && send_instead(x, m) < 0)
+		step = STEP_FAILED;
 	buf_fini(&m->instead);
-	if (step == STATEMENT_FORWARD && kind == OWED_QUERY && statements_simple_query(x, m->sql, m->sql_len) < 0)
-		step = STATEMENT_FAILED;
-	if (step == STATEMENT_FAILED)
+	if (step == STEP_FORWARD && kind == OWED_QUERY && statements_simple_query(x, m->sql, m->sql_len) < 0)
+		step = STEP_FAILED;
+	if (step == STEP_FAILED)
 		return walk_out_of_memory(x);
 	if ((r = walk_push_query(w, kind, m->shown)) != WALK_ON)
 		return r;
 	if (kind == OWED_QUERY)
 		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
-	if (step == STATEMENT_DONE) {
+	if (step == STEP_SENT) {
 		walk_drop(w, m->total);
 		return WALK_ON;
 	}
@@ -312,11 +312,11 @@ send_execute(struct request_walk *w, const struct frame *f)
 	}
 	m->portal = portal_of(w, f);
 	switch (features_request(x, m)) {
-	case STATEMENT_HOLD:
+	case STEP_HOLD:
 		return WALK_HOLD;
-	case STATEMENT_FAILED:
+	case STEP_FAILED:
 		return walk_out_of_memory(x);
-	case STATEMENT_DONE: /* something else was sent in its place */
+	case STEP_SENT: /* something else was sent in its place */
 		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
 			return walk_out_of_memory(x);
 		x->srv->is_synced = false;
@@ -375,11 +375,11 @@ send_bind(struct request_walk *w, const struct frame *f)
 		report_request_begins(x, x->srv);
 	x->pool->database->counters.binds++;
 	switch (features_request(x, &w->m)) {
-	case STATEMENT_FAILED:
+	case STEP_FAILED:
 		return walk_out_of_memory(x);
-	case STATEMENT_HOLD:
+	case STEP_HOLD:
 		return WALK_HOLD;
-	case STATEMENT_DONE:
+	case STEP_SENT:
 		walk_note_bind(w);
 		return send_rest_of_bind(w);
 	default:
@@ -395,31 +395,31 @@ send_oversize_parse(struct request_walk *w, const struct frame *f)
 	struct exchange *x = w->x;
 	const char *name = (const char *)walk_message(w) + FRAME_HEAD_LEN;
 	size_t name_len = strlen(name) + 1, total = w->m.total;
-	enum statement_step step = statements_oversize_parse(
-	    x, name, name + name_len, request_body_len(&w->m) - name_len, f->body_len - name_len);
+	enum feature_step step = statements_oversize_parse(x, name, name + name_len, request_body_len(&w->m) - name_len,
+							   f->body_len - name_len);
 
-	if (step == STATEMENT_HOLD)
+	if (step == STEP_HOLD)
 		return WALK_HOLD;
-	if (step == STATEMENT_FAILED)
+	if (step == STEP_FAILED)
 		return walk_out_of_memory(x);
 	x->srv->is_synced = false;
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		return walk_forward(w, total);
 	walk_drop(w, total); /* another message was sent in its place */
 	return WALK_ON;
 }
 
 /* A malformed message is forwarded: PostgreSQL knows the right error. */
-static enum statement_step
+static enum feature_step
 see_named(struct exchange *x, struct request *m)
 {
 	if (m->type != 'P')
 		return fields_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
 			   ? features_request(x, m)
-			   : STATEMENT_FORWARD;
+			   : STEP_FORWARD;
 	x->pool->database->counters.client_parses++;
 	if (m->verdict == NULL)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);
 	return features_request(x, m);
 }
@@ -461,7 +461,7 @@ static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	enum statement_step step;
+	enum feature_step step;
 
 	if (is_oversize(x, f))
 		return send_large_parse(w, f);
@@ -473,11 +473,11 @@ send_named(struct request_walk *w, const struct frame *f)
 		buf_fini(&w->m.instead);
 	}
 	switch (step) {
-	case STATEMENT_FAILED:
+	case STEP_FAILED:
 		return walk_out_of_memory(x);
-	case STATEMENT_HOLD:
+	case STEP_HOLD:
 		return WALK_HOLD;
-	case STATEMENT_DONE:
+	case STEP_SENT:
 		x->srv->is_synced = false;
 		x->srv->loan.bytes_from_client += FRAME_HEAD_LEN + (size_t)f->body_len;
 		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
@@ -566,9 +566,9 @@ walk_linked(struct request_walk *w, const struct frame *f)
 		return walk_out_of_memory(x);
 	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
 		switch (statements_undo(x, false)) {
-		case STATEMENT_HOLD:
+		case STEP_HOLD:
 			return WALK_HOLD;
-		case STATEMENT_FAILED:
+		case STEP_FAILED:
 			return walk_out_of_memory(x);
 		default:
 			break;

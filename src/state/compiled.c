@@ -192,19 +192,19 @@ session_must_run_elsewhere(const struct exchange *x)
 	return x->srv->loan.is_unsuited && x->srv->ledger.count > 0 && x->srv->tx == 'I';
 }
 
-enum statement_step
+enum feature_step
 session_run_elsewhere(struct exchange *x, struct request *m)
 {
 	const char *sql = m->type == 'B' ? NULL : m->sql;
 	size_t len = m->sql_len;
 
 	if (!session_must_run_elsewhere(x))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (m->statement != NULL) {
 		sql = (const char *)m->statement->bytes;
 		len = m->statement->query_len;
 	}
-	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STATEMENT_FORWARD : STATEMENT_HOLD;
+	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
 }
 
 /* Sends what stands ahead of the client's message. Takes b; r: 0, or -1 if it can't. */

@@ -25,6 +25,6 @@ int session_meets_ties(struct exchange *x, unsigned needs);
 /* Returns true if x's server must be given back first: the request needs another one. */
 bool session_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
-enum statement_step session_run_elsewhere(struct exchange *x, struct request *m);
+enum feature_step session_run_elsewhere(struct exchange *x, struct request *m);
 
 #endif

@@ -45,18 +45,18 @@ take_names(struct client_session *s, struct server *srv, const struct scan *scan
 		session_take_name(s, srv, scan->names[i]);
 }
 
-enum statement_step
+enum feature_step
 session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 {
 	struct client_session *s;
 
 	if ((flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	s = session_own(x);
 	if (s == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
 	x->srv->loan.suspicion |= flags;
@@ -67,7 +67,7 @@ session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		s->is_tainted = true;
 	if (names != NULL)
 		take_names(s, x->srv, names);
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 /* --- effects --- */
@@ -118,7 +118,7 @@ prepared_text(const struct exchange *x, const char *name)
 }
 
 /* The SQL of an EXECUTE was scanned for what preparing it does; here it is scanned for what running it may do. */
-enum statement_step
+enum feature_step
 session_note_execute(struct exchange *x, const char *name)
 {
 	const char *text = prepared_text(x, name);
@@ -148,7 +148,7 @@ note_no_role(struct exchange *x)
 		add_effect(x, EFFECT_SET, "role", "none");
 }
 
-static enum statement_step
+static enum feature_step
 note(struct exchange *x, const struct known *k, const char *sql, size_t len, unsigned count)
 {
 	struct server *srv = x->srv;
@@ -162,18 +162,18 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 			note_no_role(x);
 		else if (!is_reported(x, k->name))
 			add_effect(x, EFFECT_SET, k->name, k->value);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_RESET:
 		if (!is_reported(x, k->name))
 			add_effect(x, EFFECT_RESET, k->name, NULL);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_RESET_USER:
 		add_effect(x, EFFECT_RESET, "session_authorization", NULL);
 		note_no_role(x);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_RESET_ALL:
 		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_PREPARE: {
 		char *text = count == 1 ? strndup(sql, len) : NULL;
 
@@ -182,53 +182,53 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		else
 			srv->loan.suspicion |= SCAN_PREPARE;
 		free(text);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	}
 	case KNOWN_EXECUTE:
 		return session_note_execute(x, k->name);
 	case KNOWN_DEALLOCATE:
 		add_effect(x, EFFECT_DEALLOCATE, k->name, NULL);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_DEALLOCATE_ALL:
 		add_effect(x, EFFECT_DEALLOCATE_ALL, NULL, NULL);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_DISCARD_PART:
 	case KNOWN_CLOSE_ALL:
 	case KNOWN_UNLOCK_ALL:
 	case KNOWN_UNLISTEN:
 	case KNOWN_UNLISTEN_ALL:
 		srv->loan.suspicion |= SCAN_UNDO; /* it does nothing else */
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_LISTEN:
 		srv->loan.suspicion |= SCAN_LISTEN;
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	case KNOWN_LOCAL: /* if it sets several, their names are not known */
 		session_note_local_name(x, k->name);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	default:
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	}
 }
 
 /* Everything in the SQL is known. DISCARD ALL is alone in it, or PostgreSQL refuses it. */
-enum statement_step
+enum feature_step
 session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
 {
 	struct client_session *s = x->session;
 
 	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
 		if (x->srv->ledger.count > 0)
-			return STATEMENT_HOLD;
+			return STEP_HOLD;
 		s->is_discard_sent = s->is_filtering = true;
 		x->srv->loan.watches_tags = true;
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	}
 	if (!exchange_is_followed(x))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	for (unsigned i = 0; i < text->count; i++)
-		if (note(x, &text->statements[i], sql, len, text->count) == STATEMENT_FAILED)
-			return STATEMENT_FAILED;
-	return STATEMENT_FORWARD;
+		if (note(x, &text->statements[i], sql, len, text->count) == STEP_FAILED)
+			return STEP_FAILED;
+	return STEP_FORWARD;
 }
 
 static bool

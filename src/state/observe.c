@@ -34,22 +34,22 @@ session_reads_anyhow(const struct exchange *x)
 
 /* --- simple Queries --- */
 
-static enum statement_step
+static enum feature_step
 begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 {
 	struct client_session *s = session_own(x);
 
 	if (s == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	scan_init(s->scan, image_scan_options(x->image));
 	s->scan->flags |= session_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	x->is_body_scanned = true;
 	/* Unread SQL may do anything; once it has been scanned, it is too late to send something ahead of it. */
-	return session_used_sequence(x, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return session_used_sequence(x, SCAN_CODE) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 void
@@ -81,7 +81,7 @@ session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	s->scan = NULL;
 }
 
-static enum statement_step
+static enum feature_step
 query_instead(struct exchange *x, const struct known_text *text, struct request *m)
 {
 	struct buf sql = { 0 };
@@ -93,7 +93,7 @@ query_instead(struct exchange *x, const struct known_text *text, struct request 
 	m->shown = text->count;
 	is_made = buf_ok(&sql) && buf_ok(&m->instead);
 	buf_fini(&sql);
-	return is_made ? STATEMENT_DONE : STATEMENT_FAILED;
+	return is_made ? STEP_SENT : STEP_FAILED;
 }
 
 /*
@@ -122,35 +122,35 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 }
 
 /* Handles a Query whose flags hold whichever way PostgreSQL reads its strings. */
-static enum statement_step
+static enum feature_step
 flagged_query(struct exchange *x, struct request *m)
 {
 	struct known_text text;
-	enum statement_step step;
+	enum feature_step step;
 	uint32_t flags = m->verdict->flags;
 
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STATEMENT_FORWARD;
+		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STEP_FORWARD;
 	if (session_own(x) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (!session_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
 	    (bears_nothing_behind(x, &text) && session_resets_startup(x, &text)))
-		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STATEMENT_FORWARD;
+		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STEP_FORWARD;
 	suspect_meanwhile(x, flags);
 	step = session_note_all(x, &text, m->sql, m->sql_len);
-	if (step != STATEMENT_FORWARD || !session_resets_startup(x, &text))
+	if (step != STEP_FORWARD || !session_resets_startup(x, &text))
 		return step;
 	return query_instead(x, &text, m);
 }
 
 /* In a failed transaction PostgreSQL refuses all but its end: SQL that follows that end is not sent. */
-static enum statement_step
+static enum feature_step
 refuse_query(struct request *m)
 {
 	static const char refused[] = "SELECT 1";
 
 	message_put(&m->instead, 'Q', refused, sizeof(refused));
-	return buf_ok(&m->instead) ? STATEMENT_DONE : STATEMENT_FAILED;
+	return buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
 }
 
 /* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
@@ -171,15 +171,15 @@ reads_sequences_unseen(const struct exchange *x, const struct request *m)
 	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && bears_something_ahead(m);
 }
 
-static enum statement_step
+static enum feature_step
 use_sequences_unseen(struct exchange *x, const struct request *m)
 {
 	if (!reads_sequences_unseen(x, m))
-		return STATEMENT_FORWARD;
-	return session_used_sequence(x, SCAN_SEQUENCE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return STEP_FORWARD;
+	return session_used_sequence(x, SCAN_SEQUENCE) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 session_query_of_sequences(struct exchange *x, struct request *m)
 {
 	uint64_t of = x->srv->sequences_of;
@@ -190,53 +190,53 @@ session_query_of_sequences(struct exchange *x, struct request *m)
 	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
 	if (session_waits_for_sequences(x, flags))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (session_must_not_read_sequences(x, flags) && (m->sql == NULL || memchr(m->sql, ';', m->sql_len) != NULL))
 		return refuse_query(m);
 	return use_sequences_unseen(x, m);
 }
 
-enum statement_step
+enum feature_step
 session_query(struct exchange *x, struct request *m)
 {
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
-	enum statement_step step;
+	enum feature_step step;
 
 	if (!is_looked_at(x) || len == 0)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (have < len)
-		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STATEMENT_FORWARD;
+		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	if (m->verdict == NULL)
-		return STATEMENT_FORWARD; /* it is malformed: PostgreSQL refuses it */
+		return STEP_FORWARD; /* it is malformed: PostgreSQL refuses it */
 	step = session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, true);
-	if (step != STATEMENT_FORWARD)
+	if (step != STEP_FORWARD)
 		return step;
 	if (m->verdict->flags == 0)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	session_audit(x, m->verdict->flags);
 	if (m->verdict->flags & SCAN_FOLLOWABLE)
 		session_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
 	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
-		return exchange_is_followed(x) ? session_suspect(x, m->verdict->flags, m->scan) : STATEMENT_FORWARD;
+		return exchange_is_followed(x) ? session_suspect(x, m->verdict->flags, m->scan) : STEP_FORWARD;
 	return flagged_query(x, m);
 }
 
 /* --- the extended protocol --- */
 
-enum statement_step
+enum feature_step
 session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
 	struct scan scan;
 
 	if (!exchange_is_followed(x) || session_own(x) == NULL)
-		return exchange_is_followed(x) ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return exchange_is_followed(x) ? STEP_FAILED : STEP_FORWARD;
 	if (have < len)
 		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
 	x->session->passed_flags |= scan_text_anyhow(&scan, sql, end == NULL ? len : (size_t)(end - sql));
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 void
@@ -343,7 +343,7 @@ flags_of_values(const uint8_t *body, size_t len)
 	return flags;
 }
 
-static enum statement_step
+static enum feature_step
 bind_unknown(struct exchange *x, const char *name)
 {
 	uint32_t flags = x->session == NULL ? 0 : x->session->passed_flags;
@@ -352,11 +352,11 @@ bind_unknown(struct exchange *x, const char *name)
 	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
 	if (text != NULL)
 		return session_note_execute(x, name);
-	return flags == 0 ? STATEMENT_FORWARD : session_suspect(x, flags, NULL);
+	return flags == 0 ? STEP_FORWARD : session_suspect(x, flags, NULL);
 }
 
 /* Bind and Describe may name a statement that SQL PREPARE made, or one that executes such a statement. */
-static enum statement_step
+static enum feature_step
 ensure_for(struct exchange *x, const struct request *m, const char *name)
 {
 	const struct statement *st = m->statement;
@@ -366,11 +366,11 @@ ensure_for(struct exchange *x, const struct request *m, const char *name)
 	return session_ensure_prepared(x, m->verdict, (const char *)st->bytes, st->query_len, false);
 }
 
-enum statement_step
+enum feature_step
 session_describe(struct exchange *x, struct request *m)
 {
 	if (m->target != 'S' || !image_has_prepared(x->image))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	return ensure_for(x, m, m->name);
 }
 
@@ -384,57 +384,57 @@ has_failed_ahead(const struct exchange *x, const struct request *m)
 	return m->statement != NULL && x->session != NULL && x->session->kept_error.len > 0 && !x->srv->is_synced;
 }
 
-enum statement_step
+enum feature_step
 session_bind_of_sequences(struct exchange *x, struct request *m)
 {
 	uint32_t flags = m->verdict != NULL ? m->verdict->flags : SCAN_CODE;
 
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
-	return session_waits_for_sequences(x, flags) ? STATEMENT_HOLD : use_sequences_unseen(x, m);
+	return session_waits_for_sequences(x, flags) ? STEP_HOLD : use_sequences_unseen(x, m);
 }
 
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
 #define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CREATE | SCAN_LASTING)
 
-enum statement_step
+enum feature_step
 session_bind(struct exchange *x, struct request *m)
 {
 	struct statement *st = m->statement;
 	const char *portal = m->names.portal, *name = m->names.statement;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
 	size_t len = request_body_len(m);
-	enum statement_step step;
+	enum feature_step step;
 	struct scan scan = { .name_count = 0 };
 	uint32_t flags;
 
 	if (!is_looked_at(x))
-		return STATEMENT_FORWARD;
-	step = image_has_prepared(x->image) && !has_failed_ahead(x, m) ? ensure_for(x, m, name) : STATEMENT_FORWARD;
-	if (step != STATEMENT_FORWARD)
+		return STEP_FORWARD;
+	step = image_has_prepared(x->image) && !has_failed_ahead(x, m) ? ensure_for(x, m, name) : STEP_FORWARD;
+	if (step != STEP_FORWARD)
 		return step;
 	if (x->session != NULL && portal[0] == '\0')
 		unbind(x->session);
 	if (st == NULL)
-		return exchange_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
+		return exchange_is_followed(x) ? bind_unknown(x, name) : STEP_FORWARD;
 	flags = m->verdict->flags;
 	if (flags & SCAN_FOLLOWABLE)
 		session_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
 	if ((flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return flags != 0 && exchange_is_followed(x) ? session_suspect(x, flags, NULL) : STATEMENT_FORWARD;
+		return flags != 0 && exchange_is_followed(x) ? session_suspect(x, flags, NULL) : STEP_FORWARD;
 	if (session_own(x) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	session_audit(x, flags);
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
 		scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
 		if (portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len))
-			return STATEMENT_FORWARD;
+			return STEP_FORWARD;
 	}
 	if (!exchange_is_followed(x))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	flags |= scan.flags;
 	if (flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(x, body, len);
@@ -443,13 +443,13 @@ session_bind(struct exchange *x, struct request *m)
 	return session_suspect(x, flags, &scan);
 }
 
-enum statement_step
+enum feature_step
 session_before_execute(struct exchange *x, const char *portal)
 {
 	struct client_session *s = x->session;
 
 	if (s->bound == NULL || portal[0] != '\0')
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	return session_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
 }
 

@@ -8,15 +8,15 @@
 #include "exchange/request.h"
 
 /*
- * Rows of relay/features.c. If m->have < m->total, the rest of a Query follows by session_text(). Return FORWARD; DONE:
+ * Rows of relay/features.c. If m->have < m->total, the rest of a Query follows by session_text(). Return FORWARD; SENT:
  * m->instead is to be sent in its place, and the client gets only its first m->shown CommandCompletes; HOLD; or FAILED.
  */
-enum statement_step session_query(struct exchange *x, struct request *m);
-/* FORWARD; HOLD; DONE: m->instead is what PostgreSQL refuses in a failed transaction. FAILED. */
-enum statement_step session_query_of_sequences(struct exchange *x, struct request *m);
-enum statement_step session_bind_of_sequences(struct exchange *x, struct request *m);
-enum statement_step session_bind(struct exchange *x, struct request *m);
-enum statement_step session_describe(struct exchange *x, struct request *m);
+enum feature_step session_query(struct exchange *x, struct request *m);
+/* FORWARD; HOLD; SENT: m->instead is what PostgreSQL refuses in a failed transaction. FAILED. */
+enum feature_step session_query_of_sequences(struct exchange *x, struct request *m);
+enum feature_step session_bind_of_sequences(struct exchange *x, struct request *m);
+enum feature_step session_bind(struct exchange *x, struct request *m);
+enum feature_step session_describe(struct exchange *x, struct request *m);
 /* The fast lane. True: nothing is noted or under way for this client that its next message must wait for or change. */
 bool session_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
@@ -27,10 +27,10 @@ int session_plain_bind(struct exchange *x, uint32_t flags, const struct statemen
 
 void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
 /* A Parse that is sent as it is: which of such Parses is run later is not known. */
-enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
+enum feature_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit needs it. */
 void session_audit_parse(struct exchange *x, const struct sql_verdict *v);
-enum statement_step session_before_execute(struct exchange *x, const char *portal);
+enum feature_step session_before_execute(struct exchange *x, const char *portal);
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */
 bool session_holds(const struct exchange *x); /* returns true if nothing may be sent now */

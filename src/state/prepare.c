@@ -167,45 +167,45 @@ is_unsettled(const struct exchange *x)
 }
 
 /* Brings the image up to date with the client's prepared statements: the next message may prepare from it here. */
-static enum statement_step
+static enum feature_step
 catch_up(struct exchange *x)
 {
 	int r;
 
 	if (is_unsettled(x))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (x->srv->ledger.count > 0 || !x->srv->is_synced)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	r = session_settle_statements(x);
-	return r == 0 ? STATEMENT_FORWARD : r > 0 ? STATEMENT_HOLD : STATEMENT_FAILED;
+	return r == 0 ? STEP_FORWARD : r > 0 ? STEP_HOLD : STEP_FAILED;
 }
 
-enum statement_step
+enum feature_step
 session_settle_prepared(struct exchange *x)
 {
-	return image_has_prepared(x->image) ? catch_up(x) : STATEMENT_FORWARD;
+	return image_has_prepared(x->image) ? catch_up(x) : STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
 {
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
-	enum statement_step step;
+	enum feature_step step;
 	struct image *img;
 	int r = 0;
 
 	if (!image_has_prepared(x->image))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (uses_prepared(v, is_alone) && (may_end_first(x) || may_be_gone_first(x)))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (is_no_time(x, is_simple))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
 	is_all = is_alone && (v->hints & SCAN_HINT_STATEMENTS) != 0;
 	if (!is_all && !uses_prepared(v, is_alone))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	step = catch_up(x);
-	if (step != STATEMENT_FORWARD)
+	if (step != STEP_FORWARD)
 		return step;
 	img = x->image;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
@@ -213,27 +213,27 @@ session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const c
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
 		    text_mentions(sql, len, image_at(img, i)->name))
 			r = ensure(x, image_at(img, i), v, sql, len, is_alone);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return r < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 session_ensure_named(struct exchange *x, const char *name)
 {
 	const char *text = image_get_prepared(x->image, name), *there;
-	enum statement_step step;
+	enum feature_step step;
 
 	if (text != NULL && (may_end_first(x) || may_be_gone_first(x)))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (text == NULL || is_no_time(x, false))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	step = catch_up(x);
 	text = image_get_prepared(x->image, name);
-	if (step != STATEMENT_FORWARD || text == NULL)
+	if (step != STEP_FORWARD || text == NULL)
 		return step;
 	there = image_get_prepared(x->srv->image, name);
 	if (there != NULL && strcmp(there, text) == 0)
-		return STATEMENT_FORWARD;
-	return prepare_now(x, name, text, false) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return STEP_FORWARD;
+	return prepare_now(x, name, text, false) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 void

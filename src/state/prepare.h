@@ -11,12 +11,11 @@
  * SQL is about to be run (is_simple), parsed, bound or described: makes sure that the server has the SQL-prepared
  * statements it may use. FORWARD; HOLD: one was to be prepared behind messages that may have failed; FAILED.
  */
-enum statement_step session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql,
-					    size_t len, bool is_simple);
+enum feature_step session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len,
+					  bool is_simple);
 /* Makes known what the client has prepared by SQL. FORWARD; HOLD: the server is being asked; FAILED: no memory. */
-enum statement_step session_settle_prepared(struct exchange *x);
-enum statement_step session_ensure_named(struct exchange *x,
-					 const char *name); /* the same for Bind or Describe of it */
+enum feature_step session_settle_prepared(struct exchange *x);
+enum feature_step session_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
 /* The error of a PREPARE that was sent ahead of a request; until session_request_done. sqlstate: its own, or NULL. */
 void session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);

@@ -109,14 +109,14 @@ void session_take_name(struct client_session *s, struct server *srv, const char 
  * SQL with these flags is about to run, and its effect is not known. names: the scan that has the names in it, or NULL.
  * Returns FORWARD or FAILED.
  */
-enum statement_step session_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
+enum feature_step session_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
 /* EXECUTE of a statement that SQL PREPARE made. */
-enum statement_step session_note_execute(struct exchange *x, const char *name);
+enum feature_step session_note_execute(struct exchange *x, const char *name);
 /* Returns true if everything in this SQL is known, and fills text. body: of its Bind, or NULL. */
 bool session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len,
 		      const uint8_t *body, size_t body_len);
 /* SQL of which everything is known is about to run: FORWARD, HOLD or FAILED. */
-enum statement_step session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
+enum feature_step session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
 
 /* state/reset.c */
 /* Returns true if the client's startup packet gives this setting another value than the server connection's own. */

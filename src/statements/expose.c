@@ -271,32 +271,32 @@ is_possible(const struct exchange *x, bool is_look)
 	       x->srv->tx != 'E' && (x->srv->is_synced || !is_look);
 }
 
-enum statement_step
+enum feature_step
 statements_expose(struct exchange *x, struct request *m)
 {
 	struct buf b = { 0 };
 	struct client_statement *n;
-	enum statement_step step;
+	enum feature_step step;
 	bool is_look, is_several;
 	int r;
 
 	if (m->verdict == NULL || (!looks(m->verdict) && (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	is_look = looks(m->verdict);
 	if ((!is_look && x->statements == NULL) || !is_possible(x, is_look))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (statements_own(x) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (x->statements->is_exposed)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	is_several = !is_look && calls_several(x, m);
 	n = is_look || is_several || !request_begins_with(m, WORD_EXECUTE) ? NULL : executed(x, m);
 	if (n == NULL && !is_look && !is_several)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	step = session_settle_prepared(x); /* it would wait for what is sent here, and that be undone meanwhile */
-	if (step != STATEMENT_FORWARD)
+	if (step != STEP_FORWARD)
 		return step;
 	x->srv->loan.kept.state = KEPT_NOT;
 	r = is_several ? make_called(x, m, &b) : n == NULL ? make_all(x, &b) : make_one(x, n, &b);
@@ -306,10 +306,10 @@ statements_expose(struct exchange *x, struct request *m)
 		r = -1;
 	buf_fini(&b);
 	if (r < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	/* An error of this Parse makes PostgreSQL ignore all up to a Sync, and behind a Query there is none. */
 	x->statements->is_ahead_of_query = m->type == 'Q' && !x->srv->is_synced;
-	return x->statements->is_ahead_of_query ? STATEMENT_HOLD : STATEMENT_FORWARD;
+	return x->statements->is_ahead_of_query ? STEP_HOLD : STEP_FORWARD;
 }
 
 bool
@@ -340,7 +340,7 @@ expose_takes(const struct exchange *x, struct statement *st)
 	return x->statements->is_look && looks(statement_verdict(st));
 }
 
-static enum statement_step
+static enum feature_step
 undo(struct exchange *x, bool is_at_end)
 {
 	struct client_statements *s = x->statements;
@@ -349,7 +349,7 @@ undo(struct exchange *x, bool is_at_end)
 	int r = 0;
 
 	if (x->srv->ledger.count > 0)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	closes = s->undoing;
 	count = s->exposed_count;
 	memset(&s->undoing, 0, sizeof(s->undoing));
@@ -366,14 +366,14 @@ undo(struct exchange *x, bool is_at_end)
 	else
 		outbox_copy(&x->env->to_server, closes.bytes, closes.len);
 	buf_fini(&closes);
-	return r < 0 ? STATEMENT_FAILED : count > 0 ? STATEMENT_DONE : STATEMENT_FORWARD;
+	return r < 0 ? STEP_FAILED : count > 0 ? STEP_SENT : STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 statements_undo(struct exchange *x, bool is_at_end)
 {
 	return x->statements != NULL && x->statements->is_exposed && x->srv->is_synced ? undo(x, is_at_end)
-										       : STATEMENT_FORWARD;
+										       : STEP_FORWARD;
 }
 
 bool

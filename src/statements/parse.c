@@ -23,15 +23,15 @@
  * rewritten on its way back. The statement that has the name might not be preparable here any more (its table is gone):
  * an empty one, which always is, stands in for it.
  */
-static enum statement_step
+static enum feature_step
 parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	enum statement_step step = STATEMENT_FAILED;
+	enum feature_step step = STEP_FAILED;
 
 	if (n->is_oversize)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	statements_special_name(x, PLACEHOLDER, name);
 	session_note_run(x, session_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
@@ -39,7 +39,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	if (statement_put_dummy(x, "\0\0", 3) == 0 && buf_ok(&b) &&
 	    client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		step = STATEMENT_DONE;
+		step = STEP_SENT;
 	}
 	buf_fini(&b);
 	return step;
@@ -122,24 +122,24 @@ enter_new(struct exchange *x, const char *name, struct statement *st, bool is_re
 }
 
 /* Sends something that PostgreSQL refuses; its error is replaced by pgweir's. */
-static enum statement_step
+static enum feature_step
 refuse_parse(struct exchange *x)
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	enum statement_step step = STATEMENT_FAILED;
+	enum feature_step step = STEP_FAILED;
 
 	statements_special_name(x, UNKNOWN_NAME_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
 	if (buf_ok(&b) && ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		step = STATEMENT_DONE;
+		step = STEP_SENT;
 	}
 	buf_fini(&b);
 	return step;
 }
 
-enum statement_step
+enum feature_step
 statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
 		       struct client_statement *closed)
 {
@@ -151,23 +151,23 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	int r;
 
 	if (statements_own(x) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (!statements_have_room(x, f))
 		return refuse_parse(x);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
 	st = x->srv->tx == 'E' ? statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len)
 			       : statement_of(x, f, v, &context);
 	if (st == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	there = statement_presence_of(x, st);
 	if (there == STATEMENT_UNSURE) {
 		statement_unref(st);
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	}
 	is_reading_known = context != 0 || (!statement_is_shared(st) && session_knows_reading(x, v));
 	n = enter_new(x, f->name, st, is_reading_known, closed);
 	if (n == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (expose_takes(x, n->st))
 		r = expose_parse(x, n);
 	else if (there == STATEMENT_THERE) {
@@ -178,10 +178,10 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		r = parse_on_server(x, n);
 	}
 	client_statement_unref(n);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return r < 0 ? STEP_FAILED : STEP_SENT;
 }
 
-enum statement_step
+enum feature_step
 statements_parse(struct exchange *x, struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
@@ -193,27 +193,27 @@ statements_parse(struct exchange *x, struct request *m)
 		return session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
 	n = client_statement_find(x, f->name);
 	if (client_statement_is_unsettled(x, n))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (n != NULL && !n->is_closing)
 		return parse_duplicate(x, n, f);
 	return statements_parse_named(x, f, m->verdict, n);
 }
 
 /* A statement too large to be stored: only this server has it, and the client keeps the server. */
-static enum statement_step
+static enum feature_step
 parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
 {
 	struct client_statement *n = enter_new(x, name, NULL, 0, closed);
 	int r;
 
 	if (n == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	r = client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return r < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have, size_t len)
 {
 	struct ledger *l = &x->srv->ledger;
@@ -223,13 +223,13 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	int r;
 
 	if (statements_own(x) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (is_named && client_statement_is_unsettled(x, n))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (n != NULL && !n->is_closing && !n->is_oversize) /* PostgreSQL would accept it under its own name */
 		return parse_duplicate(x, n, &empty);
-	if (session_passed_parse(x, sql, have, len) == STATEMENT_FAILED) /* may send something ahead of it */
-		return STATEMENT_FAILED;
+	if (session_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
+		return STEP_FAILED;
 	if (is_named && (n == NULL || n->is_closing))
 		return parse_oversize(x, name, n);
 	if (is_named)
@@ -237,7 +237,7 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	else
 		r = statements_pass_through(x) ? ledger_push(l, OWED_PARSE, OWED_TO_CLIENT, NULL)
 					       : unnamed_parse_oversize(x);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return r < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 /*

@@ -62,47 +62,47 @@ put_describe(struct exchange *x, const struct statement *st)
 	outbox_copy(&x->env->to_server, st->name, (size_t)st->name_len + 1);
 }
 
-static enum statement_step
+static enum feature_step
 prove(struct exchange *x, struct client_statement *n)
 {
-	enum statement_step step;
+	enum feature_step step;
 
 	loan_keep_request(&x->srv->loan);
 	step = statement_ensure(x, n);
-	if (step != STATEMENT_DONE)
+	if (step != STEP_SENT)
 		return step;
 	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	put_describe(x, n->st);
 	row_shape_asked(n);
 	n->is_proving = true;
-	return STATEMENT_HOLD;
+	return STEP_HOLD;
 }
 
 /* The server may have it with other rows than the client was told. */
-__attribute__((noinline)) static enum statement_step
+__attribute__((noinline)) static enum feature_step
 prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there, const char *portal,
 		  const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len)
 {
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
 		expect_describe(x->statements, n);
-		return STATEMENT_DONE;
+		return STEP_SENT;
 	}
 	if (n->is_proving)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (!n->is_told || n->is_pending)
-		return STATEMENT_DONE;
-	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(x, n);
+		return STEP_SENT;
+	return n->is_changed && is_current(n) && is_there ? STEP_FORWARD : prove(x, n);
 }
 
-enum statement_step
+enum feature_step
 row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal, const uint8_t *bind,
 		 size_t bind_len, const uint8_t *next, size_t next_len)
 {
 	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
 
 	if (is_there && row_shape_is_told(n))
-		return STATEMENT_DONE;
+		return STEP_SENT;
 	return prove_if_doubtful(x, n, is_there, portal, bind, bind_len, next, next_len);
 }
 

@@ -67,33 +67,33 @@ has_failed(const struct exchange *x)
 	return x->srv->tx == 'E' && x->srv->is_synced && x->srv->ledger.count == 0;
 }
 
-enum statement_step
+enum feature_step
 stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	bool is_failed = has_failed(x), is_other = statement_is_read_otherwise(x, n);
-	enum statement_step step;
+	enum feature_step step;
 	struct buf empty = { 0 };
 
 	if (n->is_pending || !is_rowless(n) || (!is_failed && !is_other && statement_is_shared(n->st)) ||
 	    (!is_other && statement_presence_of(x, n->st) != STATEMENT_ABSENT))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	put_empty(n->st, &empty);
-	step = buf_ok(&empty) ? statement_describe_dummy(x, n, empty.bytes, empty.len, message, len) : STATEMENT_FAILED;
+	step = buf_ok(&empty) ? statement_describe_dummy(x, n, empty.bytes, empty.len, message, len) : STEP_FAILED;
 	buf_fini(&empty);
 	return step;
 }
 
-enum statement_step
+enum feature_step
 stand_in_bind(struct exchange *x, struct request *m)
 {
 	struct client_statement *n = m->named;
 	char name[STATEMENT_NAME_MAX];
 	struct buf empty = { 0 };
-	enum statement_step step = STATEMENT_FAILED;
+	enum feature_step step = STEP_FAILED;
 
 	if (!has_failed(x) || n->is_pending || (m->verdict->hints & SCAN_HINT_ENDS) != 0 ||
 	    statement_presence_of(x, n->st) != STATEMENT_ABSENT)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	put_empty(n->st, &empty);
 	statements_special_name(x, PLACEHOLDER, name);
 	if (buf_ok(&empty) && statement_put_dummy(x, empty.bytes, empty.len) == 0)

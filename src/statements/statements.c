@@ -210,32 +210,32 @@ parse_again(struct exchange *x, const struct client_statement *n)
 	return is_other ? read_under(x, NULL) : 0;
 }
 
-__attribute__((noinline)) static enum statement_step
+__attribute__((noinline)) static enum feature_step
 prepare_there(struct exchange *x, struct client_statement *n)
 {
 	x->pool->database->counters.statement_misses++;
 	x->srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
 	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
-		return STATEMENT_FAILED;
-	return STATEMENT_DONE;
+		return STEP_FAILED;
+	return STEP_SENT;
 }
 
-enum statement_step
+enum feature_step
 statement_ensure(struct exchange *x, struct client_statement *n)
 {
 	enum statement_presence presence;
 
 	if (statement_is_read_otherwise(x, n) || (presence = statement_presence_of(x, n->st)) == STATEMENT_ABSENT) {
 		if (fit_context(x, n) < 0)
-			return STATEMENT_FAILED;
+			return STEP_FAILED;
 		presence = statement_presence_of(x, n->st);
 	}
 	switch (presence) {
 	case STATEMENT_THERE:
 		x->pool->database->counters.statement_hits++;
-		return STATEMENT_DONE;
+		return STEP_SENT;
 	case STATEMENT_UNSURE:
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	case STATEMENT_ABSENT:
 		break;
 	}
@@ -256,16 +256,16 @@ statements_hold_server(const struct exchange *x)
 	return s != NULL && (s->oversize_count > 0 || (s->is_unnamed_oversize && !s->is_oversize_bound));
 }
 
-static enum statement_step
-forward_if(enum statement_step step)
+static enum feature_step
+forward_if(enum feature_step step)
 {
-	return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
+	return step == STEP_SENT ? STEP_FORWARD : step;
 }
 
 /*
  * Sends a Bind with a name that PostgreSQL does not know: what (UNKNOWN_NAME...) and, if it is like pgweir's, the name.
  */
-static enum statement_step
+static enum feature_step
 bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
 		     const char *name)
 {
@@ -273,20 +273,20 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 
 	statements_special_name(x, what, before);
 	if (ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	put_renamed(x, message, b->len, b->portal, before, strlen(before), name);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /* Writes to *name the name that the server has for it, or will have when the next message arrives. */
-static enum statement_step
+static enum feature_step
 ensure_named(struct exchange *x, struct client_statement *n, const char **name)
 {
-	enum statement_step step;
+	enum feature_step step;
 
 	if (statements_is_exposed(x, n)) {
 		*name = n->name;
-		return STATEMENT_DONE;
+		return STEP_SENT;
 	}
 	loan_keep_request(&x->srv->loan);
 	step = statement_ensure(x, n);
@@ -304,23 +304,23 @@ push_bind(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-enum statement_step
+enum feature_step
 statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n, const char *name)
 {
 	if (push_bind(x, n) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
-static enum statement_step
+static enum feature_step
 bind_named(struct exchange *x, struct request *m)
 {
 	struct client_statement *n = m->named;
 	const char *name;
-	enum statement_step step = ensure_named(x, n, &name);
+	enum feature_step step = ensure_named(x, n, &name);
 
-	if (step != STATEMENT_DONE)
+	if (step != STEP_SENT)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
 	m->verdict = statement_verdict(n->st);
@@ -335,7 +335,7 @@ is_there_as_told(struct exchange *x, const struct client_statement *n)
 	       statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
-static enum statement_step
+static enum feature_step
 bind_there(struct exchange *x, struct request *m)
 {
 	const struct statement *st = m->named->st;
@@ -343,31 +343,31 @@ bind_there(struct exchange *x, struct request *m)
 	loan_keep_request(&x->srv->loan);
 	x->pool->database->counters.statement_hits++;
 	if (push_bind(x, m->named) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (m->names.portal[0] == '\0')
 		put_renamed_at_once(x, m->message, m->names.len, st->name, (size_t)st->name_len + 1);
 	else
 		put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, st->name);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->verdict; HOLD; FAILED. */
-static enum statement_step
+static enum feature_step
 find_bound(struct exchange *x, const char *name, struct request *m)
 {
 	struct client_statement *n = NULL;
 	struct statement *st;
 
 	if (m->is_found)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (name[0] == '\0')
 		st = x->statements == NULL ? NULL : x->statements->unnamed;
 	else {
 		n = client_statement_find(x, name);
 		if (client_statement_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
-			return STATEMENT_HOLD;
+			return STEP_HOLD;
 		if (n != NULL && client_statement_refresh(x, n) < 0)
-			return STATEMENT_FAILED;
+			return STEP_FAILED;
 		st = n == NULL ? NULL : n->st;
 	}
 	m->named = n;
@@ -375,21 +375,21 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 	m->verdict = st == NULL ? NULL : statement_verdict(st);
 	m->risk = st == NULL ? session_risk_of_all(x) : session_risk_of(x, st);
 	m->is_found = true;
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
-enum statement_step
+enum feature_step
 statements_find_bound(struct exchange *x, struct request *m)
 {
 	return find_bound(x, m->names.statement, m);
 }
 
-enum statement_step
+enum feature_step
 statements_bind(struct exchange *x, struct request *m)
 {
 	const struct bind_names *b = &m->names;
 	struct client_statement *n = m->named;
-	enum statement_step step;
+	enum feature_step step;
 
 	m->used = FRAME_HEAD_LEN + b->len;
 	if (b->statement[0] == '\0')
@@ -397,56 +397,56 @@ statements_bind(struct exchange *x, struct request *m)
 	if (n == NULL || n->is_closing) /* PostgreSQL knows the right error */
 		return statements_name_is_ours(x, b->statement)
 			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)
-			   : STATEMENT_FORWARD;
+			   : STEP_FORWARD;
 	if (n->is_oversize)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (statements_is_exposed(x, n)) /* it is prepared now, and its rows are those of the view */
 		return bind_named(x, m);
-	if ((step = stand_in_bind(x, m)) != STATEMENT_FORWARD)
+	if ((step = stand_in_bind(x, m)) != STEP_FORWARD)
 		return step;
 	step = row_shape_verify(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m),
 				m->message + m->total, m->have < m->total ? 0 : m->have - m->total);
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		return bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME_CHANGED, "");
-	return step != STATEMENT_DONE ? step : bind_named(x, m);
+	return step != STEP_SENT ? step : bind_named(x, m);
 }
 
-enum statement_step
+enum feature_step
 statements_bind_plain(struct exchange *x, struct request *m)
 {
 	struct client_statement *n;
-	enum statement_step step = statements_find_bound(x, m);
+	enum feature_step step = statements_find_bound(x, m);
 	uint32_t flags;
 
-	if (step != STATEMENT_FORWARD)
+	if (step != STEP_FORWARD)
 		return step;
 	n = m->named;
 	if (m->verdict == NULL || !m->verdict->is_plain || (m->risk & STATE_SEQUENCES) != 0 ||
 	    (n != NULL && (n->is_closing || n->is_oversize)))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	flags = m->verdict->flags;
 	if (flags != 0 && session_waits_for_sequences(x, flags))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	if (session_plain_bind(x, flags, m->statement) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	if (n != NULL && is_there_as_told(x, n)) {
 		x->pool->database->counters.binds++;
 		return bind_there(x, m);
 	}
-	if (n != NULL && (step = stand_in_bind(x, m)) != STATEMENT_FORWARD)
+	if (n != NULL && (step = stand_in_bind(x, m)) != STEP_FORWARD)
 		return step;
 	step = n == NULL ? unnamed_ensure(x)
 			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
-	if (step != STATEMENT_DONE)
+	if (step != STEP_SENT)
 		return step;
 	x->pool->database->counters.binds++;
 	if (n != NULL)
 		return bind_named(x, m);
-	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 bool
@@ -456,24 +456,24 @@ statements_expect_describe(const struct exchange *x)
 }
 
 /* A Describe of the portal that was bound just before; the client does not know its rows yet. */
-static enum statement_step
+static enum feature_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
 	struct client_statement *n = x->statements == NULL ? NULL : x->statements->describing;
 	int r;
 
 	if (n == NULL)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	x->statements->describing = NULL;
 	if (x->statements->describing_scope != x->statements->scope) {
 		client_statement_unref(n);
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	}
 	row_shape_asked(n);
 	r = client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return r < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 /*
@@ -506,7 +506,7 @@ statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 	return r;
 }
 
-enum statement_step
+enum feature_step
 statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
 			 const uint8_t *message, size_t len)
 {
@@ -514,17 +514,17 @@ statement_describe_dummy(struct exchange *x, struct client_statement *n, const v
 
 	if (statement_put_dummy(x, sql, sql_len) < 0 ||
 	    client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	statements_special_name(x, PLACEHOLDER, name);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
-static enum statement_step
+static enum feature_step
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
-	enum statement_step step = statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
+	enum feature_step step = statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
 
 	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
@@ -533,36 +533,36 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 	return step;
 }
 
-static enum statement_step
+static enum feature_step
 describe_named(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	const char *name;
-	enum statement_step step;
+	enum feature_step step;
 
 	if (asks_anew(x, n) && x->srv->tx != 'E')
 		return describe_anew(x, n, message, len);
-	if (!statements_is_exposed(x, n) && (step = stand_in_describe(x, n, message, len)) != STATEMENT_FORWARD)
+	if (!statements_is_exposed(x, n) && (step = stand_in_describe(x, n, message, len)) != STEP_FORWARD)
 		return step;
 	step = ensure_named(x, n, &name);
-	if (step != STATEMENT_DONE)
+	if (step != STEP_SENT)
 		return step;
 	row_shape_asked(n);
 	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (x->statements->is_types_told)
 		ledger_swallow_types(&x->srv->ledger);
 	x->statements->is_types_told = false;
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
-enum statement_step
+enum feature_step
 statements_find_described(struct exchange *x, struct request *m)
 {
-	return m->target == 'P' ? STATEMENT_FORWARD : find_bound(x, m->name, m);
+	return m->target == 'P' ? STEP_FORWARD : find_bound(x, m->name, m);
 }
 
-enum statement_step
+enum feature_step
 statements_describe(struct exchange *x, struct request *m)
 {
 	char before[STATEMENT_NAME_MAX];
@@ -573,50 +573,50 @@ statements_describe(struct exchange *x, struct request *m)
 	if (m->name[0] == '\0')
 		return forward_if(unnamed_ensure(x));
 	if (n != NULL && !n->is_closing)
-		return n->is_oversize ? STATEMENT_FORWARD : describe_named(x, n, m->message, m->total);
+		return n->is_oversize ? STEP_FORWARD : describe_named(x, n, m->message, m->total);
 	if (!statements_name_is_ours(x, m->name))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	statements_special_name(x, UNKNOWN_NAME, before);
 	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /* The server has it under the client's own name. */
-static enum statement_step
+static enum feature_step
 close_oversize(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	n->is_closing = true;
 	n->scope = x->statements->scope;
 	if (client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	outbox_ref(&x->env->to_server, message, len);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
-enum statement_step
+enum feature_step
 statements_close(struct exchange *x, struct request *m)
 {
 	struct client_statement *n;
 
 	if (m->target == 'P')
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (m->name[0] == '\0')
 		return unnamed_close(x, OWED_TO_CLIENT);
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (n == NULL && !statements_name_is_ours(x, m->name))
-		return STATEMENT_FORWARD; /* perhaps one made by SQL PREPARE */
+		return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
 	if (n != NULL && n->is_oversize)
-		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, m->message, m->total);
+		return n->is_closing ? STEP_FORWARD : close_oversize(x, n, m->message, m->total);
 	if (n == NULL || n->is_closing)
-		return ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
-												: STATEMENT_DONE;
+		return ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STEP_FAILED
+												: STEP_SENT;
 	n->is_closing = true;
 	n->scope = x->statements->scope;
-	return client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n) < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 void

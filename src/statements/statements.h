@@ -9,16 +9,16 @@
 
 /*
  * Rows of relay/features.c: messages of the extended protocol that name statements, of a client with a server. Return
- * FORWARD: statements are not concerned; DONE: the message is in the ledger, and what must be sent is in the outbox;
+ * FORWARD: statements are not concerned; SENT: the message is in the ledger, and what must be sent is in the outbox;
  * HOLD; or FAILED: no memory.
  */
 /* Find the statement that the message names: m->named, m->statement. */
-enum statement_step statements_find_bound(struct exchange *x, struct request *m);
-enum statement_step statements_find_described(struct exchange *x, struct request *m);
-/* DONE: the first m->used bytes of it are replaced, the rest must be sent as it is. */
-enum statement_step statements_bind(struct exchange *x, struct request *m);
-enum statement_step statements_describe(struct exchange *x, struct request *m);
-enum statement_step statements_close(struct exchange *x, struct request *m);
+enum feature_step statements_find_bound(struct exchange *x, struct request *m);
+enum feature_step statements_find_described(struct exchange *x, struct request *m);
+/* SENT: the first m->used bytes of it are replaced, the rest must be sent as it is. */
+enum feature_step statements_bind(struct exchange *x, struct request *m);
+enum feature_step statements_describe(struct exchange *x, struct request *m);
+enum feature_step statements_close(struct exchange *x, struct request *m);
 /*
  * Returns true if messages must be sent as they are: in session mode, where the names on the server are the client's
  * own; where the server skips messages; and within COPY IN, where the server ends the connection at such a message and
@@ -26,10 +26,10 @@ enum statement_step statements_close(struct exchange *x, struct request *m);
  */
 bool statements_pass_through(const struct exchange *x);
 /*
- * The fast lane: statements_find_bound() and statements_bind() for a whole Bind. DONE: it is in the ledger, and the
+ * The fast lane: statements_find_bound() and statements_bind() for a whole Bind. SENT: it is in the ledger, and the
  * bytes from m->used on must be sent as they lie. HOLD; FAILED; FORWARD: it must take the slow lane.
  */
-enum statement_step statements_bind_plain(struct exchange *x, struct request *m);
+enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns true if the next Describe of a portal must take the slow lane. */
 bool statements_expect_describe(const struct exchange *x);
 /* Answers a Close without a server. Returns false if it is malformed. */
@@ -41,22 +41,22 @@ bool statements_is_taken(const struct exchange *x, const char *name);
 
 /* --- parse.c --- */
 /* A row of relay/features.c: see above. */
-enum statement_step statements_parse(struct exchange *x, struct request *m);
+enum feature_step statements_parse(struct exchange *x, struct request *m);
 /* Answers a Parse without a server. Returns false if one is needed. */
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
  * A Parse over max_statement_size. have bytes of what follows its name have come, of len. FORWARD: entered in the
- * ledger; DONE: drop it, another was sent; HOLD, FAILED.
+ * ledger; SENT: drop it, another was sent; HOLD, FAILED.
  */
-enum statement_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
-					      size_t len);
+enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
+					    size_t len);
 
 /* --- statements_deallocate.c: SQL that deallocates statements --- */
-/* Rows of relay/features.c. DONE: m->instead is to be sent (Query); another Parse was sent (Parse). */
-enum statement_step statements_deallocate_query(struct exchange *x, struct request *m);
-enum statement_step statements_deallocate_parse(struct exchange *x, struct request *m);
+/* Rows of relay/features.c. SENT: m->instead is to be sent (Query); another Parse was sent (Parse). */
+enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
+enum feature_step statements_deallocate_parse(struct exchange *x, struct request *m);
 /* The same for a Bind of one that was parsed earlier. */
-enum statement_step statements_deallocate_bind(struct exchange *x, struct request *m);
+enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
 void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct exchange *x); /* ReadyForQuery */
@@ -67,13 +67,13 @@ void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DIS
  * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
  * names. FORWARD: they are there, or need not be. HOLD, FAILED.
  */
-enum statement_step statements_expose(struct exchange *x, struct request *m);
+enum feature_step statements_expose(struct exchange *x, struct request *m);
 /*
  * Before a message, or (is_at_end) before the server is given back: closes the statements that were exposed. FORWARD:
- * there are none, or their request is not over; DONE: this was sent; HOLD: their request must be answered first;
+ * there are none, or their request is not over; SENT: this was sent; HOLD: their request must be answered first;
  * FAILED.
  */
-enum statement_step statements_undo(struct exchange *x, bool is_at_end);
+enum feature_step statements_undo(struct exchange *x, bool is_at_end);
 /* Returns true if something is exposed, or may be. */
 bool statements_are_exposed(const struct exchange *x);
 /*

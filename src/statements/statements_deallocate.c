@@ -69,7 +69,7 @@ deallocating(struct exchange *x, struct client_statement *n)
  * n is about to be deallocated: prepares an empty statement. Neither this nor the Close before it can fail, in a
  * transaction that has failed either. Where it may, it is a request of its own.
  */
-static enum statement_step
+static enum feature_step
 begin(struct exchange *x, struct client_statement *n)
 {
 	struct ledger *l = &x->srv->ledger;
@@ -92,7 +92,7 @@ begin(struct exchange *x, struct client_statement *n)
 		r = -1;
 	buf_fini(&b);
 	deallocating(x, n);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return r < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 /* In a transaction that has failed; all is answered, but an answer may lack its Sync: then that may be over. */
@@ -104,38 +104,38 @@ is_refused(const struct exchange *x)
 
 /*
  * Reads a message that may deallocate. FORWARD: it concerns no statement of pgweir's, or all of them, or PostgreSQL
- * will refuse it. DONE: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
+ * will refuse it. SENT: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
  */
-static enum statement_step
+static enum feature_step
 read_deallocate(struct exchange *x, const struct request *m, char name[static DEALLOCATE_NAME_MAX],
 		struct client_statement **n)
 {
 	enum deallocate_kind kind;
 
 	if (!request_begins_with(m, WORD_DEALLOCATE) && !request_begins_with(m, WORD_DISCARD))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	kind = deallocate_parse(m->sql, m->sql_len, name);
 	if (kind == DEALLOCATE_NONE)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (statements_own(x) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (kind == DEALLOCATE_ALL) {
 		x->statements->is_clearing = true;
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	}
 	*n = client_statement_find(x, name);
 	if (is_refused(x) || (*n == NULL && !statements_name_is_ours(x, name)))
-		return STATEMENT_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
-	return STATEMENT_DONE;
+		return STEP_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
+	return STEP_SENT;
 }
 
-static enum statement_step
+static enum feature_step
 parse_instead(struct exchange *x, const char *name, struct buf *sql)
 {
 	struct buf message = { 0 };
-	enum statement_step step = STATEMENT_FAILED;
+	enum feature_step step = STEP_FAILED;
 	size_t query_len = sql->len - 1;
 	struct sql_verdict v;
 	struct parse_fields f;
@@ -156,47 +156,47 @@ parse_instead(struct exchange *x, const char *name, struct buf *sql)
 }
 
 /* Only a name that is replaced matters yet: which statement is deallocated is found when it is run. */
-enum statement_step
+enum feature_step
 statements_deallocate_parse(struct exchange *x, struct request *m)
 {
 	char name[DEALLOCATE_NAME_MAX];
 	struct client_statement *n;
 	struct buf sql = { 0 };
-	enum statement_step step = read_deallocate(x, m, name, &n);
+	enum feature_step step = read_deallocate(x, m, name, &n);
 
-	if (step != STATEMENT_DONE || !statements_name_is_ours(x, name))
-		return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
-	step = put_deallocate(x, name, &sql) < 0 ? STATEMENT_FAILED : parse_instead(x, m->parse.name, &sql);
+	if (step != STEP_SENT || !statements_name_is_ours(x, name))
+		return step == STEP_SENT ? STEP_FORWARD : step;
+	step = put_deallocate(x, name, &sql) < 0 ? STEP_FAILED : parse_instead(x, m->parse.name, &sql);
 	buf_fini(&sql);
 	return step;
 }
 
-enum statement_step
+enum feature_step
 statements_deallocate_bind(struct exchange *x, struct request *m)
 {
 	char name[DEALLOCATE_NAME_MAX], before[STATEMENT_NAME_MAX];
 	struct client_statement *n;
-	enum statement_step step;
+	enum feature_step step;
 	size_t skip;
 
 	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE ||
 	    deallocate_parse((const char *)m->statement->bytes, m->statement->query_len, name) != DEALLOCATE_NAME)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	statements_special_name(x, UNKNOWN_NAME, before);
 	skip = strncmp(name, before, strlen(before)) == 0 ? strlen(before) : 0;
 	n = client_statement_find(x, name + skip);
 	if (n == NULL)
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (is_refused(x))
-		return STATEMENT_FORWARD;
+		return STEP_FORWARD;
 	if (n->is_oversize) {
 		deallocating(x, n);
-		return STATEMENT_FORWARD; /* the server has it under the client's own name */
+		return STEP_FORWARD; /* the server has it under the client's own name */
 	}
 	step = begin(x, n);
-	return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
+	return step == STEP_SENT ? STEP_FORWARD : step;
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
@@ -237,28 +237,28 @@ statements_note_drop(struct exchange *x, const struct request *m)
 	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? names_dropped(m->sql, m->sql_len) : 0;
 }
 
-enum statement_step
+enum feature_step
 statements_deallocate_query(struct exchange *x, struct request *m)
 {
 	char name[DEALLOCATE_NAME_MAX];
 	struct client_statement *n;
 	struct buf sql = { 0 };
-	enum statement_step step = read_deallocate(x, m, name, &n);
+	enum feature_step step = read_deallocate(x, m, name, &n);
 
-	if (step != STATEMENT_DONE)
+	if (step != STEP_SENT)
 		return step;
 	if (n != NULL && n->is_oversize) {
 		deallocating(x, n);
-		return STATEMENT_FORWARD; /* the server has it under the client's own name */
+		return STEP_FORWARD; /* the server has it under the client's own name */
 	}
-	if (n != NULL && begin(x, n) == STATEMENT_FAILED)
-		return STATEMENT_FAILED;
+	if (n != NULL && begin(x, n) == STEP_FAILED)
+		return STEP_FAILED;
 	if (!statements_name_is_ours(x, name))
 		message_put(&m->instead, 'Q', m->sql, m->sql_len + 1);
 	else if (put_deallocate(x, name, &sql) == 0)
 		message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	buf_fini(&sql);
-	return m->instead.len > 0 && buf_ok(&m->instead) ? STATEMENT_DONE : STATEMENT_FAILED;
+	return m->instead.len > 0 && buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
 }
 
 void

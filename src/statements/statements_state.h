@@ -147,8 +147,8 @@ bool statements_have_room(const struct exchange *x, const struct parse_fields *f
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
-/* Makes sure that the server has n's statement when the next message arrives there. DONE, HOLD or FAILED. */
-enum statement_step statement_ensure(struct exchange *x, struct client_statement *n);
+/* Makes sure that the server has n's statement when the next message arrives there. SENT, HOLD or FAILED. */
+enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
 int statement_evict(struct exchange *x); /* room for one more on its server. -1: no memory */
 int statement_close_outdated(struct exchange *x, const struct statement *st); /* before its Parse. -1: no memory */
 /* Sends a Parse of st with this name and the store's SQL. */
@@ -158,17 +158,16 @@ void statements_put_parse(struct exchange *x, const char *name, struct statement
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. -1: no memory. */
 int statement_put_dummy(struct exchange *x, const void *sql, size_t len);
-/* Has PostgreSQL describe that in place of n. message: the client's Describe, of this length. DONE or FAILED. */
-enum statement_step statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql,
-					     size_t sql_len, const uint8_t *message, size_t len);
-/* Sends a Bind of n with this name in its place, up to m->used. DONE or FAILED. */
-enum statement_step statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n,
-				      const char *name);
+/* Has PostgreSQL describe that in place of n. message: the client's Describe, of this length. SENT or FAILED. */
+enum feature_step statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql,
+					   size_t sql_len, const uint8_t *message, size_t len);
+/* Sends a Bind of n with this name in its place, up to m->used. SENT or FAILED. */
+enum feature_step statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n,
+				    const char *name);
 
-/* statements/stand_in.c: FORWARD: none is needed; DONE or FAILED. */
-enum statement_step stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message,
-				      size_t len);
-enum statement_step stand_in_bind(struct exchange *x, struct request *m);
+/* statements/stand_in.c: FORWARD: none is needed; SENT or FAILED. */
+enum feature_step stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len);
+enum feature_step stand_in_bind(struct exchange *x, struct request *m);
 
 /* statements/expose.c */
 /* Returns true if n must be used under the client's own name. */
@@ -181,29 +180,29 @@ int expose_parse(struct exchange *x, struct client_statement *n);
 
 /* statements/parse.c */
 /* closed: the statement that had the name, whose Close was sent. */
-enum statement_step statements_parse_named(struct exchange *x, const struct parse_fields *f,
-					   const struct sql_verdict *v, struct client_statement *closed);
+enum feature_step statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
+					 struct client_statement *closed);
 
 /* statements/unnamed.c */
-enum statement_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
-enum statement_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
+enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
+enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
 int unnamed_parse_oversize(struct exchange *x);
-enum statement_step unnamed_close(struct exchange *x, enum owed_to to);
+enum feature_step unnamed_close(struct exchange *x, enum owed_to to);
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
 
-/* statements/statements_deallocate.c: DONE, HOLD, FAILED as a Parse; FORWARD: it deallocates no statement of pgweir's.
+/* statements/statements_deallocate.c: SENT, HOLD, FAILED as a Parse; FORWARD: it deallocates no statement of pgweir's.
  */
 
 /* statements/row_shape.c */
 #define SHAPE_NO_ROWS 2u /* of a statement without rows */
 /*
  * A Bind of n is about to be sent, and next_len bytes that follow it lie at next. HOLD: a Describe must show first
- * whether its rows are still those the client knows. FORWARD: they are not. DONE: n may be bound. bind: the body; a
+ * whether its rows are still those the client knows. FORWARD: they are not. SENT: n may be bound. bind: the body; a
  * Bind with formats for several columns relies on the rows, whatever follows it.
  */
-enum statement_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
-				     const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);
+enum feature_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
+				   const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);
 /* Returns true if the client knows the rows of the statement as it is now. */
 static inline bool
 row_shape_is_told(const struct client_statement *n)

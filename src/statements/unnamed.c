@@ -64,21 +64,21 @@ push_unnamed_close(struct exchange *x, enum owed_to to)
 	return 0;
 }
 
-enum statement_step
+enum feature_step
 unnamed_ensure(struct exchange *x)
 {
 	struct client_statements *s = statements_own(x);
 	struct server *srv = x->srv;
 
 	if (s == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	/* A change before an earlier Sync may be skipped, and the message at hand not. */
 	if (s->unnamed_under_way > 0 && s->unnamed_scope != s->scope)
-		return STATEMENT_HOLD;
+		return STEP_HOLD;
 	if (s->is_unnamed_oversize)
 		s->is_oversize_bound = true;
 	if (is_unnamed_there(x))
-		return STATEMENT_DONE;
+		return STEP_SENT;
 	if (s->token == 0)
 		s->token = ++x->env->last_token;
 	s->is_unnamed_oversize = false; /* gone with its server */
@@ -87,14 +87,14 @@ unnamed_ensure(struct exchange *x)
 	if (s->unnamed == NULL) { /* the server has another client's: it is closed, so that PostgreSQL itself reports
 				     that there is none */
 		if (push_unnamed_close(x, OWED_TO_STATEMENT) < 0)
-			return STATEMENT_FAILED;
+			return STEP_FAILED;
 	} else {
 		if (push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed) < 0)
-			return STATEMENT_FAILED;
+			return STEP_FAILED;
 		statements_put_parse(x, "", s->unnamed);
 	}
 	srv->unnamed_of = s->token;
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /* Enters a new state. If the client has a server, that will be in this state when it has done what it was sent. */
@@ -141,35 +141,35 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 	return held < max && f->rest_len <= (max - held) / 2;
 }
 
-static enum statement_step
+static enum feature_step
 parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	if (session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STATEMENT_FAILED ||
+	if (session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED ||
 	    unnamed_parse_oversize(x) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	outbox_ref(&x->env->to_server, message, len);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
-enum statement_step
+enum feature_step
 unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
 	struct client_statements *s = statements_own(x);
 	struct statement *st;
 
 	if (s == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (!has_room(x, f))
 		return parse_there_alone(x, f, message, len);
 	if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
 		statement_unref(st);
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	}
 	set_unnamed(x, st, false);
 	outbox_ref(&x->env->to_server, message, len);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /*
@@ -240,13 +240,13 @@ unnamed_parse_oversize(struct exchange *x)
 	return 0;
 }
 
-enum statement_step
+enum feature_step
 unnamed_close(struct exchange *x, enum owed_to to)
 {
 	if (statements_own(x) == NULL || push_unnamed_close(x, to) < 0)
-		return STATEMENT_FAILED;
+		return STEP_FAILED;
 	set_unnamed(x, NULL, false);
-	return STATEMENT_DONE;
+	return STEP_SENT;
 }
 
 /*
@@ -279,7 +279,7 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 	 * statement: it has the same effect, and its reply shows whether it happened.
 	 */
 	if (x->srv->ledger.count > 0)
-		return unnamed_close(x, OWED_TO_STATEMENT) == STATEMENT_FAILED ? -1 : 0;
+		return unnamed_close(x, OWED_TO_STATEMENT) == STEP_FAILED ? -1 : 0;
 	statements_forget_unnamed(x);
 	return 0;
 }

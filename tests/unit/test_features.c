@@ -26,7 +26,7 @@
 static struct {
 	char calls[512];
 	const char *stops; /* who does not say FORWARD (or false, or 0) ... */
-	enum statement_step step; /* ... but this */
+	enum feature_step step; /* ... but this */
 	bool is_passed_through;
 } fake;
 
@@ -39,15 +39,15 @@ call(const char *name)
 	return fake.stops != NULL && strcmp(fake.stops, name) == 0;
 }
 
-static enum statement_step
+static enum feature_step
 step(const char *name)
 {
-	return call(name) ? fake.step : STATEMENT_FORWARD;
+	return call(name) ? fake.step : STEP_FORWARD;
 }
 
 /* Fakes that return a step, -1 or a truth; their arguments are of no interest. */
 #define STEP(function, name, ...)                                                                                      \
-	enum statement_step function(__VA_ARGS__)                                                                      \
+	enum feature_step function(__VA_ARGS__)                                                                        \
 	{                                                                                                              \
 		return step(name);                                                                                     \
 	}
@@ -155,7 +155,7 @@ busy(void)
 	x.rare = &rare;
 }
 
-static enum statement_step
+static enum feature_step
 see(uint8_t type)
 {
 	static const uint8_t message[16] = { 'x', 0, 0, 0, 15, 'S', 'E', 'L', 'E', 'C', 'T' };
@@ -175,7 +175,7 @@ TestSuite(features, .init = setup);
 Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
-	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
+	cr_expect_eq(see('Q'), STEP_FORWARD);
 	cr_expect_str_eq(
 	    fake.calls, "elsewhere mark sequences exclusive local drop channels expose deallocate listen state commit");
 	see('P');
@@ -220,7 +220,7 @@ Test(features, a_client_without_anything_is_asked_for_little)
 
 Test(features, the_first_that_does_not_say_forward_decides)
 {
-	static const enum statement_step steps[] = { STATEMENT_DONE, STATEMENT_HOLD, STATEMENT_FAILED };
+	static const enum feature_step steps[] = { STEP_SENT, STEP_HOLD, STEP_FAILED };
 
 	busy();
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -234,7 +234,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		cr_expect_str_eq(fake.calls, "exclusive find");
 	}
 	fake.stops = "exclusive";
-	cr_expect_eq(see('P'), STATEMENT_FAILED, "-1 is no memory");
+	cr_expect_eq(see('P'), STEP_FAILED, "-1 is no memory");
 	cr_expect_str_eq(fake.calls, "mark exclusive");
 }
 
@@ -308,10 +308,10 @@ Test(features, a_hand_over)
 	cr_expect_str_eq(fake.calls, "undo listen");
 	setup();
 	fake.stops = "undo";
-	fake.step = STATEMENT_DONE;
+	fake.step = STEP_SENT;
 	cr_expect_not(features_release(&x), "it is on its way");
 	cr_expect_str_eq(fake.calls, "undo");
-	fake.step = STATEMENT_FAILED;
+	fake.step = STEP_FAILED;
 	cr_expect_not(features_release(&x));
 	cr_expect_str_eq(fake.calls, "undo undo over");
 }

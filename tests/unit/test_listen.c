@@ -141,8 +141,8 @@ query(const char *sql)
 	enum listen_gate look = listen_gate(&fake->x, &m);
 
 	if (look == LISTEN_GO) {
-		cr_expect_neq(listen_before_sql(&fake->x, &m), STATEMENT_FAILED);
-		cr_expect_neq(listen_query(&fake->x, &m), STATEMENT_FAILED);
+		cr_expect_neq(listen_before_sql(&fake->x, &m), STEP_FAILED);
+		cr_expect_neq(listen_query(&fake->x, &m), STEP_FAILED);
 		fake_forward(&m, OWED_QUERY);
 	}
 	buf_fini(&m.instead);
@@ -420,7 +420,7 @@ Test(listen, in_the_extended_protocol)
 	struct request m = fake_parse("s", "LISTEN a");
 	struct statement *st;
 
-	cr_expect_eq(listen_parse(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(listen_parse(&fake->x, &m), STEP_FORWARD);
 	cr_expect_str_eq(m.sql, "UNLISTEN/*LISTEN*/ a");
 	cr_expect_str_eq(m.parse.name, "s");
 	st = statement_get(fake->pool.home, m.parse.rest, m.parse.rest_len, m.parse.query_len, 0);
@@ -428,13 +428,13 @@ Test(listen, in_the_extended_protocol)
 	m = fake_bind("", "s");
 	m.statement = st;
 	m.verdict = statement_verdict(st);
-	cr_expect_eq(listen_bind(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(listen_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	m = fake_execute();
 	cr_expect_eq(listen_gate(&fake->x, &m), LISTEN_WAIT);
 	listens("a");
 	cr_expect_eq(listen_gate(&fake->x, &m), LISTEN_GO);
-	cr_expect_eq(listen_execute(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(listen_execute(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_EXECUTE);
 	fake_sync();
 	fake_reply("2");

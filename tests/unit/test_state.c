@@ -116,17 +116,17 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		session_prepare_settled(srv, o, how);
 }
 
-static enum statement_step
+static enum feature_step
 send_query(const char *sql)
 {
 	struct request m = fake_query(sql);
-	enum statement_step step = session_query_of_sequences(&fake->x, &m);
+	enum feature_step step = session_query_of_sequences(&fake->x, &m);
 
-	if (step == STATEMENT_FORWARD) {
+	if (step == STEP_FORWARD) {
 		session_note_local(&fake->x, &m);
 		step = session_query(&fake->x, &m);
 	}
-	if (step == STATEMENT_FORWARD || step == STATEMENT_DONE)
+	if (step == STEP_FORWARD || step == STEP_SENT)
 		fake_forward(&m, OWED_QUERY);
 	buf_fini(&m.instead);
 	return step;
@@ -145,7 +145,7 @@ is_released(void)
 static bool
 run(const char *sql)
 {
-	cr_expect_neq(send_query(sql), STATEMENT_FAILED, "%s", sql);
+	cr_expect_neq(send_query(sql), STEP_FAILED, "%s", sql);
 	fake_reply("CZ");
 	return is_released();
 }
@@ -309,11 +309,11 @@ Test(state, of_a_bound_set_the_execute_counts)
 
 	m.statement = st;
 	m.verdict = statement_verdict(st);
-	cr_expect_eq(session_bind(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(session_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	cr_expect(fake->x.session != NULL);
 	e = fake_execute();
-	cr_expect_eq(session_before_execute(&fake->x, e.portal), STATEMENT_FORWARD);
+	cr_expect_eq(session_before_execute(&fake->x, e.portal), STEP_FORWARD);
 	fake_forward(&e, OWED_EXECUTE);
 	cr_expect_eq(session_after_execute(&fake->x, e.portal), 0);
 	fake_sync();
@@ -345,7 +345,7 @@ Test(state, reset_means_the_clients_startup_value)
 
 	cr_assert_eq(image_update(&fake->x.startup, "work_mem", "1MB", IMAGE_OTHER), 0);
 	cr_assert_eq(image_update(&fake->x.image, "work_mem", "1MB", IMAGE_OTHER), 0);
-	cr_expect_eq(send_query("RESET work_mem"), STATEMENT_DONE);
+	cr_expect_eq(send_query("RESET work_mem"), STEP_SENT);
 	sent = fake_sent();
 	cr_expect(strncmp(sent, "Q(RESET work_mem", 16) == 0 && strstr(sent, "set_config(") != NULL, "%s", sent);
 	fake_reply("CZ");
@@ -356,9 +356,9 @@ Test(state, reset_means_the_clients_startup_value)
 Test(state, discard_all_waits_and_holds)
 {
 	fake_forward(&(struct request){ .type = 'Q', .message = (const uint8_t *)"Q\0\0\0\5", .total = 6 }, OWED_QUERY);
-	cr_expect_eq(send_query("DISCARD ALL"), STATEMENT_HOLD, "something is under way");
+	cr_expect_eq(send_query("DISCARD ALL"), STEP_HOLD, "something is under way");
 	fake_reply("CZ");
-	cr_expect_eq(send_query("DISCARD ALL"), STATEMENT_FORWARD);
+	cr_expect_eq(send_query("DISCARD ALL"), STEP_FORWARD);
 	cr_expect(session_holds(&fake->x), "nothing is sent behind it");
 	fake_reply("C");
 	session_discarded(&fake->x);

@@ -19,14 +19,14 @@
 
 static bool is_unshared, waits;
 
-enum statement_step
+enum feature_step
 session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	(void)x;
 	(void)sql;
 	(void)have;
 	(void)len;
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 int
@@ -63,11 +63,11 @@ session_statement_context(const struct exchange *x, const struct sql_verdict *v,
 	return !is_unshared;
 }
 
-enum statement_step
+enum feature_step
 session_settle_prepared(struct exchange *x)
 {
 	(void)x;
-	return STATEMENT_FORWARD;
+	return STEP_FORWARD;
 }
 
 int
@@ -113,50 +113,50 @@ session_waits_for_sequences(const struct exchange *x, uint32_t flags)
 
 /* --- what the relay does with messages --- */
 
-static enum statement_step
+static enum feature_step
 parse_sql(const char *name, const char *sql)
 {
 	struct request m = fake_parse(name, sql);
-	enum statement_step step = statements_deallocate_parse(&fake->x, &m);
+	enum feature_step step = statements_deallocate_parse(&fake->x, &m);
 
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		step = statements_parse(&fake->x, &m);
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		fake_forward(&m, OWED_PARSE);
-	if (step == STATEMENT_DONE)
+	if (step == STEP_SENT)
 		fake->srv.is_synced = false;
 	outbox_flush_early(&fake->env.to_server);
 	return step;
 }
 
-static enum statement_step
+static enum feature_step
 bind_to(const char *statement)
 {
 	struct request m = fake_bind("", statement);
-	enum statement_step step = statements_find_bound(&fake->x, &m);
+	enum feature_step step = statements_find_bound(&fake->x, &m);
 
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		step = statements_bind(&fake->x, &m);
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		fake_forward(&m, OWED_BIND);
-	if (step == STATEMENT_DONE) {
+	if (step == STEP_SENT) {
 		outbox_copy(&fake->env.to_server, m.message + m.used, m.total - m.used);
 		fake->srv.is_synced = false;
 	}
 	return step;
 }
 
-static enum statement_step
+static enum feature_step
 target(uint8_t type, const char *name)
 {
 	struct request m = fake_target(type, 'S', name);
-	enum statement_step step = type == 'C' ? STATEMENT_FORWARD : statements_find_described(&fake->x, &m);
+	enum feature_step step = type == 'C' ? STEP_FORWARD : statements_find_described(&fake->x, &m);
 
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		step = type == 'C' ? statements_close(&fake->x, &m) : statements_describe(&fake->x, &m);
-	if (step == STATEMENT_FORWARD)
+	if (step == STEP_FORWARD)
 		fake_forward(&m, type == 'C' ? OWED_CLOSE : OWED_DESCRIBE_STATEMENT);
-	if (step == STATEMENT_DONE)
+	if (step == STEP_SENT)
 		fake->srv.is_synced = false;
 	outbox_flush_early(&fake->env.to_server);
 	return step;
@@ -167,7 +167,7 @@ query(const char *sql)
 {
 	struct request m = fake_query(sql);
 
-	cr_expect_neq(statements_deallocate_query(&fake->x, &m), STATEMENT_FAILED);
+	cr_expect_neq(statements_deallocate_query(&fake->x, &m), STEP_FAILED);
 	cr_expect_eq(statements_simple_query(&fake->x, "SELECT 1", 8), 0);
 	fake_forward(&m, OWED_QUERY);
 	buf_fini(&m.instead);
@@ -201,8 +201,8 @@ TestSuite(statements, .init = setup, .fini = teardown);
 
 Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
 {
-	cr_expect_eq(parse_sql("s", "SELECT 1"), STATEMENT_DONE);
-	cr_expect_eq(bind_to("s"), STATEMENT_DONE);
+	cr_expect_eq(parse_sql("s", "SELECT 1"), STEP_SENT);
+	cr_expect_eq(bind_to("s"), STEP_SENT);
 	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) B(|#1)");
 	sync_all("12Z");
 	cr_expect_eq(statements_count(&fake->x), 1);
@@ -271,7 +271,7 @@ Test(statements, a_name_that_is_taken_is_refused_by_postgresql)
 	parse_sql("s", "SELECT 1");
 	sync_all("1Z");
 	fake_sent();
-	cr_expect_eq(parse_sql("s", "SELECT 2"), STATEMENT_DONE);
+	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_SENT);
 	sent = fake_sent();
 	cr_expect_str_eq(sent, "CS(#taken) P(#taken|) P(#taken|SELECT 2)");
 	sync_all("31EZ");
@@ -289,7 +289,7 @@ Test(statements, a_close_is_answered_by_pgweir_and_frees_the_name)
 	bind_to("s");
 	target('C', "s");
 	cr_expect_str_eq(fake_sent(), "B(|#1)", "other clients may use it");
-	cr_expect_eq(parse_sql("s", "SELECT 2"), STATEMENT_DONE, "in the same request");
+	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_SENT, "in the same request");
 	cr_expect_str_eq(fake_sent(), "P(#2|SELECT 2)");
 	sync_all("21Z");
 	cr_expect_str_eq(fake_told(), "3");
@@ -316,9 +316,9 @@ Test(statements, a_message_waits_where_an_earlier_request_decides)
 	parse_sql("s", "SELECT 1");
 	fake_sync();
 	statements_sync(&fake->x);
-	cr_expect_eq(bind_to("s"), STATEMENT_HOLD, "its Parse may fail");
+	cr_expect_eq(bind_to("s"), STEP_HOLD, "its Parse may fail");
 	fake_reply("1Z");
-	cr_expect_eq(bind_to("s"), STATEMENT_DONE);
+	cr_expect_eq(bind_to("s"), STEP_SENT);
 	sync_all("2Z");
 }
 
@@ -407,15 +407,15 @@ Test(statements, sql_that_reads_the_view_finds_the_clients_names)
 	sync_all("1Z");
 	fake_sent();
 	m = fake_query("SELECT * FROM pg_prepared_statements");
-	cr_expect_eq(statements_expose(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(statements_expose(&fake->x, &m), STEP_FORWARD);
 	cr_expect(statements_are_exposed(&fake->x));
 	cr_expect_str_eq(fake_sent(), "CS(#taken) CS(#1) S P(s|SELECT 1) S");
 	fake_reply("33Z1Z");
-	cr_expect_eq(statements_undo(&fake->x, false), STATEMENT_DONE);
+	cr_expect_eq(statements_undo(&fake->x, false), STEP_SENT);
 	cr_expect_str_eq(fake_sent(), "CS(s) S");
 	fake_reply("3Z");
 	m = fake_query("SELECT 1");
-	cr_expect_eq(statements_expose(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(statements_expose(&fake->x, &m), STEP_FORWARD);
 	cr_expect_not(statements_are_exposed(&fake->x));
 }
 
@@ -429,15 +429,15 @@ Test(statements, the_fast_lane_takes_plain_sql_only)
 	sync_all("1Z");
 	fake_sent();
 	m = fake_bind("", "s");
-	cr_expect_eq(statements_bind_plain(&fake->x, &m), STATEMENT_DONE);
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_SENT);
 	outbox_copy(&fake->env.to_server, m.message + m.used, m.total - m.used);
 	cr_expect_str_eq(fake_sent(), "B(|#1)");
 	fake->srv.is_synced = false;
 	m = fake_bind("", "t");
-	cr_expect_eq(statements_bind_plain(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_FORWARD);
 	cr_expect(m.is_found && m.statement != NULL, "what was found need not be looked up again");
 	m = fake_bind("", "none");
-	cr_expect_eq(statements_bind_plain(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_FORWARD);
 	cr_expect_str_eq(fake_sent(), "");
 	sync_all("2Z");
 }
