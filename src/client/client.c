@@ -12,6 +12,7 @@
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <arpa/inet.h>
@@ -35,6 +36,7 @@ client_free_later(struct grave *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 
+	assert(c->x.srv == NULL && c->x.statements == NULL && c->x.session == NULL);
 	image_unref(c->x.image);
 	image_unref(c->x.startup);
 	if (c->x.rare != NULL)

@@ -1,6 +1,7 @@
 /* src/net/outbox.c - see outbox.h. */
 #include "net/outbox.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SMALL ((size_t)1024)
@@ -65,6 +66,7 @@ outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 		join_last(o);
 	if (o->count == OUTBOX_PIECES)
 		send_now(o);
+	assert(o->count < OUTBOX_PIECES && o->space_used <= OUTBOX_SPACE);
 	o->total += len;
 	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "session/seal.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +268,7 @@ on_closed(struct server *srv)
 	end_scouting(p);
 	if (!p->is_logged)
 		bouncer_log_end(pool, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
+	assert(srv->borrower == NULL && pool->set->server_count > 0);
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool->set->server_count--;
 	if (!p->policy_knows)

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,6 +209,7 @@ pool_set_take_place(struct pool_set *set, uint64_t now_us)
 void
 pool_set_give_place(struct pool_set *set, uint64_t now_us)
 {
+	assert(set->place_count > 0);
 	set->place_count--;
 	budget_moved(&set->places, PC_LENT, PC_NONE);
 	budget_review(set->budget, now_us);

@@ -11,6 +11,8 @@
 #include "state/reset.h"
 #include "statements/statements.h"
 
+#include <assert.h>
+
 /*
  * The client's server has ended, but had nothing of the client's: the client will get another one. If the client may
  * have changed its session in a way that only that server knew, its next request will be answered with FATAL. Returns
@@ -120,6 +122,7 @@ relay_lost(struct server *srv, const struct fail *why)
 
 	if (x == NULL)
 		return;
+	assert(x->srv == srv);
 	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
 	if (loss == LOSS_NOT_EXECUTED)
 		loss_take_back(x);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ server_free_later(struct grave *g)
 {
 	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
 
+	assert(srv->state == SV_DEAD && srv->borrower == NULL);
 	image_unref(srv->image);
 	image_unref(srv->ties.plans);
 	image_unref(srv->ties.types);

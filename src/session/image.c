@@ -7,6 +7,7 @@
 
 #include "sql/scan.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,7 +137,10 @@ context_of_text(struct image_store *store, const struct buf *text)
 static void
 context_unref(struct image_store *store, struct context *c)
 {
-	if (c == NULL || --c->refs > 0)
+	if (c == NULL)
+		return;
+	assert(c->refs > 0);
+	if (--c->refs > 0)
 		return;
 	HASH_DELETE(hh, store->contexts, c);
 	free(c);
@@ -476,7 +480,10 @@ image_ref(struct image *img)
 void
 image_unref(struct image *img)
 {
-	if (img == NULL || --img->refs > 0)
+	if (img == NULL)
+		return;
+	assert(img->refs > 0);
+	if (--img->refs > 0)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);

@@ -8,6 +8,7 @@
 #include "session/statement_store.h"
 #include "base/table.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,10 @@ statement_home_get(struct statement_store *store, const char *name)
 void
 statement_home_unref(struct statement_home *home)
 {
-	if (home == NULL || --home->refs > 0)
+	if (home == NULL)
+		return;
+	assert(home->refs > 0);
+	if (--home->refs > 0)
 		return;
 	HASH_DELETE(hh, home->store->homes, home);
 	free(home);
@@ -449,7 +453,10 @@ statement_unref(struct statement *st)
 {
 	struct entry *e = (struct entry *)st;
 
-	if (e == NULL || --e->refs > 0)
+	if (e == NULL)
+		return;
+	assert(e->refs > 0);
+	if (--e->refs > 0)
 		return;
 	if (!e->is_shared) {
 		entry_free(e);

@@ -8,6 +8,7 @@
  */
 #include "wire/ledger.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,7 @@ ledger_grow(struct ledger *l)
 
 	if (cap > LEDGER_MAX || (ring = calloc(cap, sizeof(*ring))) == NULL)
 		return -1;
+	assert(l->count == l->cap);
 	for (uint32_t i = 0; i < l->count; i++)
 		ring[i] = *entry_at(l, i);
 	free(l->ring);
@@ -92,6 +94,7 @@ take_head(struct ledger *l)
 {
 	struct owed o = l->ring[l->head];
 
+	assert(l->count > 0);
 	l->head = (l->head + 1) & (l->cap - 1);
 	l->count--;
 	l->copy = COPY_NONE;
