@@ -70,7 +70,7 @@ struct command_row {
 	const char *tag; /* CommandComplete's */
 	enum command_argument argument;
 	bool needs_admin;
-	const char *what, *example; /* for people; NULL: only drivers send it. Of refused ones: what to do instead */
+	const char *what, *example; /* for people; NULL: only drivers send it; for a refused one, what to do instead */
 };
 
 #define COMMAND_NAME_MAX 127 /* "tenant/database" */
@@ -118,8 +118,8 @@ const struct command_row *command_find(enum command_id id); /* the first with th
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
- * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. They change
- * nothing here but what SHOW says; what they look like is PostgreSQL's. Pure.
+ * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. Setting
+ * one changes nothing here but what SHOW says; names and values look like PostgreSQL's. Pure.
  */
 #define CONSOLE_SETTINGS 19
 

@@ -25,7 +25,8 @@ struct console_host {
 	/* Sets a setting until the next reload; value NULL: as in the file. Returns as reload does; *notice is what
 	 * else the client should know, or an empty text. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
-	/* Whether all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set. */
+	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set.
+	 */
 	int (*may_hold)(struct weir *w, struct fail *why);
 	void (*pause)(struct weir *w, const char *database); /* NULL: all */
 	void (*resume)(struct weir *w, const char *database);

@@ -2,8 +2,8 @@
  * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out, in text or binary; or a JSON object
  * for the status page.
  *
- * What a command shows is a struct and a table of columns that name its fields; a new column is a field and a row of
- * that table. Pure.
+ * A command has a struct for its rows, and a table of columns that name its fields; a new column is a field and a row
+ * of that table. Pure.
  */
 #ifndef PGWEIR_ADMIN_CONSOLE_ROWS_H
 #define PGWEIR_ADMIN_CONSOLE_ROWS_H

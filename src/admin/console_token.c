@@ -1,4 +1,4 @@
-/* src/admin/console_token.c - see console_command.h. What is a word and what ends a quote is as in PostgreSQL. */
+/* src/admin/console_token.c - see console_command.h. Words and quotes end as in PostgreSQL. */
 #include "admin/console_command.h"
 #include "base/blank.h"
 

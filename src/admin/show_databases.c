@@ -1,7 +1,7 @@
 /*
  * src/admin/show_databases.c - SHOW DATABASES and USERS: those that are configured, and those that somebody uses.
  *
- * What pools have is added up by name first, so that many databases with many pools each stay cheap.
+ * The numbers of pools are added up by name first, so that many databases with many pools each stay cheap.
  */
 #include "admin/show.h"
 #include "client/clients.h"

@@ -1,6 +1,6 @@
 /*
- * src/admin/show_wait.c - EXPLAIN WAIT: what a client waits for, sentence by sentence. What its pool would say in the
- * error of a timeout it says here while there is time, and names those who have the servers.
+ * src/admin/show_wait.c - EXPLAIN WAIT: what a client waits for, sentence by sentence. Says what its pool would say in
+ * the error of a timeout, but while there is time, and names those who have the servers.
  */
 #include "admin/show.h"
 #include "client/clients.h"

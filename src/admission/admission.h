@@ -88,7 +88,7 @@ void admission_set_descriptors(struct admission *a, uint64_t descriptors);
 void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms */
 
-/* --- The steps. They return false if ops->refuse was called. --- */
+/* --- The steps. Each returns false if ops->refuse was called. --- */
 bool admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer); /* NULL: Unix */
 /*
  * The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;

@@ -4,7 +4,7 @@
  * the same user's wrong ones from that address: otherwise anybody with an account could go on trying other users'
  * passwords. An address in exempt_addresses, and users of the console, wait for their own wrong passwords alone.
  *
- * Only that connection waits, with a timer of its own. What it sends meanwhile is dropped; it may leave, and it counts
+ * Only that connection waits, with a timer of its own. Its input is dropped meanwhile; it may leave, and it counts
  * as logging in. Delayed answers are bounded: in all by HELD_MAX, above which they are sent at once, and for one
  * address (or one user of the console) by ADMISSION_WAITING_MAX, above which its further logins are refused before they
  * can try a password.

@@ -87,7 +87,7 @@ fade(struct admission_entry *e, uint64_t now_us)
 		admission_entry_forgive(e, e->failures);
 }
 
-/* Returns whether the entry equals a new one, and so can be dropped. */
+/* Returns true if the entry equals a new one, and so can be dropped. */
 static bool
 has_nothing_to_tell(struct admission_entry *e, uint64_t now_us)
 {

@@ -2,7 +2,7 @@
  * src/admission/admission_table.h - what is remembered by one kind of key (addresses, users or databases): how many
  * connections there are, how fast they come, how often they failed. Pure: no I/O, no clock.
  *
- * Owns:   its entries. One that is held (connections count in it) stays in place until it is released.
+ * Owns:   its entries. A held entry (connections count in it) stays in place until it is released.
  * Bounds: at most idle_max entries that nobody holds; the one not seen for longest makes room, so a flood of keys can't
  *         reset the counts of those who are connected. There are at most as many held entries as connections.
  * Always: an entry that equals a new one (no connection, all tokens, no failure) is dropped in time.
@@ -49,8 +49,8 @@ uint32_t admission_table_count(const struct admission_table *t);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
 /*
- * Writes the part of an IPv4 or IPv6 address that counts, and returns its length. One customer has an IPv6 /64 at
- * least.
+ * Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Every customer has an IPv6
+ * /64 at least.
  */
 size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 

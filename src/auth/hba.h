@@ -1,12 +1,12 @@
 /*
  * src/auth/hba.h - PostgreSQL's pg_hba.conf: who may log in, from where, to what, and by which method.
  *
- * It follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
+ * Follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
- * What pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few: samerole
- * and +group (pgweir knows no roles), host names (resolving one could stall everybody), methods that need a library
- * of their own. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
+ * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few:
+ * samerole and +group (pgweir knows no roles), host names (resolving one could stall everybody), methods that need a
+ * library of their own. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
  *
  * An immutable value: a reload reads a new one.
  */
@@ -34,7 +34,7 @@ struct hba_question {
 	bool is_physical; /* physical replication: only the keyword "replication" fits it */
 	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if is_local */
 	const char *database, *user;
-	/* Returns whether address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
+	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
 	 * If it is NULL, neither word fits. */
 	bool (*is_near)(const struct sockaddr *address, bool is_net, void *arg);
 	void *arg;
@@ -64,7 +64,7 @@ struct hba *hba_load(const char *path, rule_report *report, void *arg);
 struct hba *hba_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct hba *hba_ref(struct hba *hba); /* NULL is fine, as for unref */
 void hba_unref(struct hba *hba);
-/* Returns whether a rule fits, and in *answer what it asks for. */
+/* Returns true if a rule fits, and in *answer what it asks for. */
 bool hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer);
 struct hba_needs hba_needs(const struct hba *hba);
 /* Calls map for each map= of the rules; the same name may come more than once. */

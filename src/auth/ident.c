@@ -179,7 +179,7 @@ ident_parse(const char *text, size_t text_len, const char *path, rule_report *re
 
 /* --- Questions. --- */
 
-/* Returns whether user equals pattern after its first \1 is replaced by len bytes of text. */
+/* Returns true if user equals pattern after its first \1 is replaced by len bytes of text. */
 static bool
 is_substituted(const char *user, const char *pattern, const char *text, size_t len)
 {
@@ -191,7 +191,7 @@ is_substituted(const char *user, const char *pattern, const char *text, size_t l
 }
 
 /*
- * Returns whether the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
+ * Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
  * they did not take part.
  */
 static bool

@@ -26,7 +26,7 @@ struct ident *ident_load(const char *path, rule_report *report, void *arg);
 struct ident *ident_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct ident *ident_ref(struct ident *ident); /* NULL is fine, as everywhere below */
 void ident_unref(struct ident *ident);
-/* Returns whether name may log in as user. Without a map (NULL or "") they must be equal. */
+/* Returns true if name may log in as user. Without a map (NULL or "") they must be equal. */
 bool ident_allows(const struct ident *ident, const char *map, const char *name, const char *user);
 bool ident_has_map(const struct ident *ident, const char *map);
 

@@ -52,7 +52,7 @@ void rule_file_read(const char *path, const struct rule_calls *calls);
 /* Does the same from memory. Files it names are not opened but reported as a problem. */
 void rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
 
-/* Returns whether the word is keyword, and not quoted. */
+/* Returns true if the word is keyword, and not quoted. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);
 
 /*
@@ -60,9 +60,8 @@ bool rule_word_is(const struct rule_word *word, const char *keyword);
  *
  * PostgreSQL has "advanced" expressions and a library of its own; pgweir uses the C library's POSIX extended ones,
  * matched by bytes. An expression must never mean something else here than there, so what the two read differently (\d,
- * \w, lazy repetition, look-ahead, back-references, a backslash within brackets, ...) is refused. What is left is
+ * \w, lazy repetition, look-ahead, back-references, a backslash within brackets, ...) is refused. All else is
  * matched in linear time.
- *.
  */
 #define RULE_REGEX_MAX ((size_t)512) /* bytes of an expression */
 
@@ -72,7 +71,7 @@ struct rule_regex; /* opaque: rule_regex.c; immutable */
 struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);
 void rule_regex_free(struct rule_regex *re); /* NULL is fine */
 /*
- * Returns whether text contains a match. *begin and *end (either may be NULL) are set to where the first parentheses
+ * Returns true if text contains a match. *begin and *end (either may be NULL) are set to where the first parentheses
  * matched, or both to SIZE_MAX if they took no part.
  */
 bool rule_regex_match(const struct rule_regex *re, const char *text, size_t *begin, size_t *end);

@@ -4,6 +4,9 @@
  * Messages are the SASL payloads (without PostgreSQL's message headers) and hostile: lengths are checked, nonces and
  * iteration counts bounded, base64 strict. PostgreSQL ignores the user name in SCRAM messages; so do we.
  *
+ * Owns:   what it makes, and copies of verifier and channel; secrets are wiped when it is freed.
+ * Always: a side that has failed takes no further message.
+ *
  * PLUS binds the login to its TLS connection: both sides sign a hash of the server's certificate, so a man in the
  * middle, who has another certificate, gets nowhere. The only type is tls-server-end-point (RFC 5929, 4), as in
  * PostgreSQL. A client that supports PLUS but was not offered it sends the flag "y"; so a server that did offer it

@@ -51,7 +51,7 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /*
  * Tells of entries that can't be meant as they are: no name, something that looks like a verifier and is none (a shell
- * has eaten its $), and with needs_secrets no secret. They are errors or, with is_lenient, warnings: PgBouncer takes
+ * has eaten its $), and with needs_secrets no secret. These are errors or, with is_lenient, warnings: PgBouncer takes
  * such a verifier for a password. At most 100 are told. path: of the file, for its name.
  */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,

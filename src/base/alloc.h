@@ -2,8 +2,8 @@
  * src/base/alloc.h - memory for what pgweir itself keeps: a struct, a name, an entry of a table.
  *
  * Without a few hundred bytes nothing can be served, and error paths for that would never be tested: these functions
- * end the process instead, as uthash does. What a peer sizes (a message, SQL, rows) is a buf (base/buf.h) or from
- * malloc; it may fail, and then only that request or connection is refused.
+ * end the process instead, as uthash does. Memory that a peer sizes (a message, SQL, rows) is a buf (base/buf.h)
+ * or from malloc; that may fail, and then only that request or connection is refused.
  *
  * So that the process need not end, memory for these functions is kept back: the soft limits on memory (base/memory.h)
  * are for malloc, and are lifted for one call when there is no more below them.

@@ -1,7 +1,7 @@
 /*
  * src/base/backoff.h - how long to wait after failed attempts, and the random numbers that spread the attempts. Pure.
  *
- * Those that wait for the same thing must not all come back at the same moment, so each time varies by a fifth.
+ * Each time varies by a fifth, so that all who wait for the same thing don't come back at the same moment.
  */
 #ifndef PGWEIR_BASE_BACKOFF_H
 #define PGWEIR_BASE_BACKOFF_H

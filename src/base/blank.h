@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Returns whether c is a blank within a line. */
+/* Returns true if c is a blank within a line. */
 static inline bool
 is_blank(char c)
 {

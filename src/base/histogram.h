@@ -2,7 +2,7 @@
  * src/base/histogram.h - a latency histogram with fixed buckets. It has only the counts; whoever shows it knows the
  * bounds.
  *
- * One writer (the loop). Readers get a copy made on the loop's thread.
+ * The loop is the only writer. Readers get a copy made on the loop's thread.
  */
 #ifndef PGWEIR_BASE_HISTOGRAM_H
 #define PGWEIR_BASE_HISTOGRAM_H

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Returns whether text has word anywhere, even as a part of another word. Only ASCII letters ignore case. */
+/* Returns true if text has word anywhere, even as a part of another word. Only ASCII letters ignore case. */
 static inline bool
 text_mentions(const char *text, size_t len, const char *word)
 {
@@ -19,7 +19,7 @@ text_mentions(const char *text, size_t len, const char *word)
 	return false;
 }
 
-/* Returns whether no byte has its high bit set. */
+/* Returns true if no byte has its high bit set. */
 static inline bool
 text_is_ascii(const char *text, size_t len)
 {

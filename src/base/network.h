@@ -14,7 +14,7 @@ struct network {
 
 /* Reads a numeric address, with or without a prefix length. Returns false if text is neither. */
 bool network_parse(const char *text, struct network *out);
-/* Returns whether the address lies in it. An IPv4 address that is mapped into IPv6 counts as IPv4. */
+/* Returns true if the address lies in it. An IPv4 address that is mapped into IPv6 counts as IPv4. */
 bool network_contains(const struct network *n, const struct sockaddr *address);
 
 #endif

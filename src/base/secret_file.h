@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-/* Returns whether others can read it, with a warning about path in out. */
+/* Returns true if others can read it, with a warning about path in out. */
 bool secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap);
 
 #endif

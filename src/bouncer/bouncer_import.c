@@ -27,7 +27,7 @@ put_from(const struct import *import, const struct bouncer_setting *s)
 		fprintf(import->to, "; not set there: %s\n", s->from);
 }
 
-/* Is it what pgweir would do anyway? */
+/* Returns true if pgweir would do the same without it. */
 static bool
 is_our_default(const struct bouncer_setting *s)
 {

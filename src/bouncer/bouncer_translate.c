@@ -75,7 +75,7 @@ bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const ch
 	add_setting(&b->ours, &b->ours_count, &setting);
 }
 
-/* Are the sections of the file that are pgweir's to say it? */
+/* Returns true if a section of pgweir's in the file sets it. */
 static bool
 is_said_by_ours(const struct bouncer *b, const char *section, const char *key)
 {

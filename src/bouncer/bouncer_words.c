@@ -34,7 +34,7 @@ their_name(const char *section, size_t section_len, const char *name, size_t len
 	return found != NULL ? found->name : NULL;
 }
 
-/* Is it a word of its own, and not what somebody has called something? */
+/* Returns true if it stands as a word of its own, and is not what somebody has called something. */
 static bool
 is_free(const char *text, const char *at, size_t len)
 {

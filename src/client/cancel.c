@@ -5,8 +5,8 @@
  * not lent to anybody else before PostgreSQL has taken the cancel. The asking connection gets no reply; it is closed
  * when the cancel is done, so that the caller can wait for that.
  *
- * One cancel is under way for each client. Further ones wait for it: those for the same request end with it, and those
- * for a later request are sent then, if that request is still not answered.
+ * A client has at most one cancel under way. Further ones wait for it: those for the same request end with it, and
+ * those for a later request are sent then, if that request is still not answered.
  */
 #include "client/cancel.h"
 #include "listen/listen.h"
@@ -91,7 +91,7 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 	free(cancel);
 }
 
-/* The target is going: ends its cancels. Those that were sent already end by themselves. */
+/* Ends the cancels of a target that is going, but for those that were sent: these end by themselves. */
 static void
 forget_target(struct client *target)
 {

@@ -127,7 +127,7 @@ read_to_the_end(struct client *c)
 			return;
 }
 
-/* Returns whether part of a message has been sent: the client would take anything after it for the rest of it. */
+/* Returns true if part of a message has been sent: the client would take anything after it for the rest of it. */
 static bool
 is_in_message(const struct client *c)
 {

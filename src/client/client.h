@@ -8,6 +8,10 @@
  *
  * Its dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ finds out who it is and
  * whether it may come in; this folder reaches login/ through struct client_front.
+ *
+ * Owns:    struct client its socket, its exchange and its place in the limits; login, console or cancel is freed with
+ * it. Borrows: env, which outlives all clients. Always:  a client that was closed stays in memory as a grave until the
+ * loop is done with its events.
  */
 #ifndef PGWEIR_CLIENT_CLIENT_H
 #define PGWEIR_CLIENT_CLIENT_H
@@ -135,7 +139,7 @@ void client_close(struct client *c, const struct fail *why);
 /* The same, with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
 void client_close_as(struct client *c, const struct fail *why, const struct fail *logged);
 /*
- * For a client with a server: returns whether a request of its own is under way there, or held. *since_us: since when,
+ * For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
  * not counting its time in line and the requests before it.
  */
 bool client_is_served(const struct client *c, uint64_t *since_us);

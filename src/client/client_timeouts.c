@@ -34,7 +34,7 @@ is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 	return limit_us > 0 && since_us > 0 && now_us > since_us && now_us - since_us >= limit_us;
 }
 
-/* Not cancelled yet, or not answered since. What waits for the end of a cancel is neither. */
+/* Returns true if the server was not cancelled yet, or has not answered since; false while a cancel is under way. */
 static bool
 is_deaf(const struct server *srv, uint64_t now_us)
 {
@@ -220,7 +220,7 @@ check_all(struct client_env *env, uint64_t now_us)
 	}
 }
 
-/* Has anybody waited for so long that he is to be told? */
+/* Returns true if any client has waited longer than wait_notify. */
 static bool
 is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 {

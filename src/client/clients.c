@@ -4,7 +4,8 @@
 #include "client/client.h"
 #include "relay/relay.h"
 
-/* PgBouncer disconnects who waits for a server. Those that wait because pgweir itself asks one something may go on. */
+/* Returns true for a client that logs in or waits for a server: PgBouncer disconnects it. With is_gentle, one that
+ * waits because pgweir itself asks servers something may go on. */
 static bool
 is_to_leave(const struct client *c, bool is_gentle)
 {

@@ -5,6 +5,9 @@
  *   old one keeps it until config_unref.
  *
  * Keys, defaults, units, bounds and help live in one table, config_keys.c.
+ *
+ * Owns:   all its texts and upstreams; config_unref wipes the secrets among them.
+ * Always: a config that a load has returned is complete and within bounds, and nobody changes it any more.
  */
 #ifndef PGWEIR_CONFIG_CONFIG_H
 #define PGWEIR_CONFIG_CONFIG_H

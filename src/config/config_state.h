@@ -40,7 +40,7 @@ void problem_warning(const struct problem_sink *sink, unsigned line, const char 
     __attribute__((format(printf, 3, 4)));
 /* "about: text; hint" */
 void problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
-/* Returns whether another problem would still be shown; if not, wording it is not worth the work. */
+/* Returns true if another problem would still be shown; if not, wording it is not worth the work. */
 bool problem_is_shown(const struct problem_sink *sink);
 /* Sorts the list by line, stably; problems without a line come last. */
 void problems_sort(struct config_problems *problems);
@@ -48,9 +48,9 @@ void problems_sort(struct config_problems *problems);
 /*
  * --- config_reader.c: the lines of an ini file, one at a time, to inih.
  *
- * inih splits a setting at its "=" and cuts comments off. What it would do silently is refused here before it sees the
- * line: it cuts lines (at 200 bytes, unless it can be told otherwise) and section names (at 49), knows no line numbers,
- * takes an unclosed section for a setting, a ":" for a "=" and an indented line for more of the value above.
+ * inih splits a setting at its "=" and cuts comments off. Lines that it would get wrong silently are refused here
+ * first: it cuts lines (at 200 bytes, unless it can be told otherwise) and section names (at 49), knows no line
+ * numbers, takes an unclosed section for a setting, a ":" for a "=" and an indented line for more of the value above.
  */
 #ifdef HAVE_INI_MAX_LINE
 #define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as the file may have */
@@ -68,8 +68,8 @@ struct reader_calls {
 /* Mistakes go to sink. 0, or -1 if inih ran out of memory (also a problem). */
 int config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink);
 /*
- * True if a line "key = value" can hold this value, so that reading it gives the same bytes back. A value that begins
- * with a semicolon has to follow the = without a blank.
+ * Returns true if a line "key = value" can hold this value, so that reading it gives the same bytes back. A value that
+ * begins with a semicolon has to follow the = without a blank.
  */
 bool reader_can_hold(const char *key, const char *value);
 /* The quote that a value begins and ends with, and that is not within it: the loader takes that pair off. 0: none. */

@@ -1,4 +1,9 @@
-/* src/config/upstream.h - where servers connect to, from libpq's keyword/value words or a postgres:// URI. */
+/*
+ * src/config/upstream.h - where servers connect to, from libpq's keyword/value words or a postgres:// URI.
+ *
+ * Owns:   all its texts; upstream_free wipes the password.
+ * Always: there is a host at least, and every word that is set was checked.
+ */
 #ifndef PGWEIR_CONFIG_UPSTREAM_H
 #define PGWEIR_CONFIG_UPSTREAM_H
 
@@ -74,8 +79,8 @@ const char *upstream_target_name(enum target_session_attrs target); /* NULL: the
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 /*
- * Whether both name a host that the other names, too: then it is one cluster. Different names of one host are not
- * recognised.
+ * Returns true if both name a host that the other names, too: then it is one cluster. Different names of one host are
+ * not recognised.
  */
 bool upstream_is_same_cluster(const struct upstream *a, const struct upstream *b);
 void upstream_free(struct upstream *up); /* wipes the password */

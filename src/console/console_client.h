@@ -88,7 +88,7 @@ int console_too_large(struct fail *why);
 
 /* console_extended.c: returns 0, or -1 with *why set: then everything up to the next Sync is skipped. */
 int console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why);
-/* Whether the message is an Execute that console_asks_first() holds back. */
+/* Returns true if the message is an Execute that console_asks_first() holds back. */
 bool console_holds_execute(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 
 /* console_run.c */
@@ -103,7 +103,7 @@ int console_rows(struct console_client *cc, const struct command *command, uint6
 /* A command without rows. *tag is the table's before, and may be changed. */
 enum run_result console_run(struct console_client *cc, const struct command *command, const char **tag,
 			    struct fail *why);
-/* Whether it must wait for what PostgreSQL says of locks; asks if need be. */
+/* Returns true if it must wait for PostgreSQL's answer about locks; asks if need be. */
 bool console_asks_first(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);

@@ -1,4 +1,4 @@
-/* src/console/console_portal.c - see console_portal.h. They are few: plain lists. */
+/* src/console/console_portal.c - see console_portal.h. Plain lists: portals are few. */
 #include "console/console_portal.h"
 
 #include "base/alloc.h"

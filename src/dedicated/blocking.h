@@ -22,7 +22,7 @@ struct blocking; /* opaque: blocking.c */
 
 struct blocking *blocking_new(struct pool_set *pools);
 void blocking_free(struct blocking *b); /* before the pools; NULL is fine */
-/* Asks, unless the last answers are fresh or on their way. Returns whether they are on their way. */
+/* Asks, unless the last answers are fresh or on their way. Returns true if they are on their way. */
 bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b);
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */

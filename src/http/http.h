@@ -4,8 +4,9 @@
  *
  * The thread never touches the loop's data: it asks for a snapshot and waits for it (at most 1 s; then it uses the last
  * one, and /healthz returns 503). A snapshot younger than 250 ms is reused, so that hostile scraping is cheap.
- * With keeps_history it asks for a snapshot every second. What only the loop knows for the status page it asks for by
- * tables, while somebody looks at the page.
+ * With keeps_history it asks for a snapshot every second. While somebody looks at the status page, it asks for the
+ * tables that only the loop can fill.
+ *
  * GET and HEAD only; at most 32 connections, for one more the oldest that asks nothing goes; a request must come within
  * 5 s, its answer be taken within 10 s, or the connection is closed; headers up to 8 KiB; no bodies. Closes last at
  * shutdown (metrics of the drain can still be read).
@@ -39,7 +40,7 @@ struct http_settings {
 struct http *http_new(const struct http_settings *settings, struct fail *why);
 void http_free(struct http *h); /* stops and joins */
 int http_listening_fd(const struct http *h); /* borrowed, to pass it on */
-/* Whether http_free() removes the file of a Unix socket: so it is at first, unless the socket was passed. */
+/* Sets whether http_free() removes the file of a Unix socket: so it is at first, unless the socket was passed. */
 void http_own_path(struct http *h, bool is_own);
 /* A descriptor that is readable whenever the thread wants a snapshot: the loop watches it ... */
 int http_request_fd(const struct http *h);

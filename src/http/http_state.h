@@ -1,4 +1,8 @@
-/* src/http/http_state.h - what http*.c share; see http.h. */
+/*
+ * src/http/http_state.h - what http*.c share; see http.h. Each section says what it owns.
+ *
+ * Always: once it runs, the HTTP thread alone touches what is here.
+ */
 #ifndef PGWEIR_HTTP_HTTP_STATE_H
 #define PGWEIR_HTTP_HTTP_STATE_H
 
@@ -36,9 +40,9 @@ struct http_reply {
 };
 
 void http_reply_send(struct evhttp_request *request, const struct http_reply *reply);
-/* Returns whether this Accept-Encoding header (may be NULL) accepts gzip. */
+/* Returns true if this Accept-Encoding header (may be NULL) accepts gzip. */
 bool http_accepts_gzip(const char *accept_encoding);
-/* Does this Accept header (NULL: none) want OpenMetrics rather than plain text? */
+/* Returns true if this Accept header (NULL: none) wants OpenMetrics rather than plain text. */
 bool http_prefers_openmetrics(const char *accept);
 /* Appends text to to, compressed. Returns 0, or -1 without memory. */
 int http_gzip(struct buf *to, const void *text, size_t text_len);
@@ -132,12 +136,12 @@ bool http_page_is_fresh(const struct http_pages *p, const struct http_page *page
 void http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: who may see what is private --- */
-/* Does this Authorization header prove one of users? This may take long: ask http_guesses_check. */
+/* Returns true if this Authorization header proves one of users. This may take long: ask http_guesses_check. */
 bool http_is_authorized(const struct users *users, const char *authorization);
-/* Is it 127.0.0.1 or ::1? The rest of 127/8 is not: proxies beside a pod pass on what comes from elsewhere from there.
- */
+/* Returns true for 127.0.0.1 and ::1. Not for the rest of 127/8: proxies beside a pod pass on from there what comes
+ * from elsewhere. */
 bool http_is_from_here(const struct sockaddr *peer);
-/* Is this Host header an address or localhost? A name may be anybody's. */
+/* Returns true if this Host header is an address or localhost. A name may be anybody's. */
 bool http_is_own_host(const char *host);
 
 /* --- http_status.c: /api/v1/status --- */
@@ -184,7 +188,7 @@ struct http_conn *http_conn_ask(struct http_conns *all, struct evhttp_request *r
 				uint64_t now_us);
 /* Ends the wait, as the reply is about to be sent. Returns its request. */
 struct evhttp_request *http_conn_answer(struct http_conn *c);
-/* Returns whether it has been open for so long that this reply should be its last. */
+/* Returns true if it has been open for so long that this reply should be its last. */
 bool http_conn_is_old(const struct http_conn *c, uint64_t now_us);
 
 #endif

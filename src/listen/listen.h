@@ -93,7 +93,7 @@ void listen_each(const struct exchange *x, void (*row)(const char *channel, void
  * listen_flush(). Returns 0, or -1 without memory.
  */
 int listen_take(struct exchange *x, const char *channel);
-/* Returns whether the listener listens on all of them; *is_refused: on one of them it can't. */
+/* Returns true if the listener listens on all of them; *is_refused: on one of them it can't. */
 bool listen_is_heard(const struct exchange *x, bool *is_refused);
 /*
  * Asks the listener to catch up for a client that is_crossing; exchange_ops.crossing_heard follows. Returns false:

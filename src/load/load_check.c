@@ -330,7 +330,7 @@ check_scopes(const struct check *check, const char *name,
 	}
 }
 
-/* Returns whether query has $1, not as a part of $10. */
+/* Returns true if query has $1, not as a part of $10. */
 static bool
 has_parameter(const char *query)
 {

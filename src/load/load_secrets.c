@@ -29,7 +29,7 @@ parse_with_placeholders(const char *raw, enum expand_placeholders which, bool is
 	return up;
 }
 
-/* Returns whether there is still a password without the variables and files. */
+/* Returns true if there is still a password without the variables and files. */
 static bool
 is_written_out(const char *raw, bool is_of_tenant)
 {
@@ -44,7 +44,7 @@ is_written_out(const char *raw, bool is_of_tenant)
 	return is;
 }
 
-/* Returns whether the password differs without the files. */
+/* Returns true if the password differs without the files. */
 static bool
 is_from_file(const char *raw, const struct upstream *up)
 {

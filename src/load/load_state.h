@@ -28,8 +28,8 @@ void load_note_password(struct config *config, const char *raw, const struct ups
 /*
  * --- load_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
  *
- * A dollar before anything but { and $ stands for itself, so that SQL may say $1. What a variable or file holds is not
- * expanded again.
+ * A dollar before anything but { and $ stands for itself, so that SQL may say $1. The content of a variable or file
+ * is not expanded again.
  */
 #define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file */
 #define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value */

@@ -67,8 +67,8 @@ void log_write(struct log *log, enum log_level level, const char *fmt, ...) __at
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
 int log_enabled(const struct log *log, enum log_level level);
-/* Is it in PgBouncer's format? Then the events that its log has are written in its words too, for those who parse it.
- */
+/* Returns true if the log is in PgBouncer's format: the events that its log has are then in its words, for whoever
+ * parses them. */
 int log_is_pgbouncers(const struct log *log);
 
 /* Calls row for each of the last lines (log/log_recent.h), the newest first. row must not log. */

@@ -1,7 +1,7 @@
 /*
  * src/log/log_writer.c - see log_writer.h.
  *
- * One lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free
+ * A lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free
  * part, and the thread reads only the filled part.
  *
  * Waking the thread costs a system call, so producers rarely do: after a batch the thread naps for a few milliseconds

@@ -1,8 +1,8 @@
 /*
  * src/login/login.c - a client's login, from its first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- * The client's bytes go to login_startup.c, then to login_steps.c. They wait while a thread or a lookup works for the
- * login (login_wait).
+ * The client's bytes go to login_startup.c, then to login_steps.c. Bytes wait while a thread or a lookup works for
+ * the login (login_wait).
  *
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */

@@ -2,8 +2,9 @@
  * src/login/login_proxy.c - who a client is behind a load balancer, by the PROXY protocol (wire/proxy.h).
  *
  * A connection from one of the networks in proxy_protocol must begin with a header: else a client that reaches pgweir
- * through such a network could leave it out and be taken for the balancer. One from elsewhere must not: it could make
- * itself anybody. Until the header is read, the connection counts as one that logs in, but for no address.
+ * through such a network could leave it out and be taken for the balancer. A client from elsewhere must not send one:
+ * it could make itself anybody. Until the header is read, the connection counts as one that logs in, but for no
+ * address.
  */
 #include "login/login_state.h"
 
@@ -81,7 +82,7 @@ login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* "app - 10.0.0.7:51514", as PgBouncer's. What doesn't fit is cut off the name, for the address is what is wanted. */
+/* "app - 10.0.0.7:51514", as PgBouncer's. The name is cut if need be, as the address is wanted. */
 void
 login_name_with_host(const struct client *c, const char *name, char out[static LOGIN_NAME_MAX + 1])
 {

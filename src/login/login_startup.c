@@ -10,7 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Settings that can only be made when a PostgreSQL process starts. They can't follow a client, and change no result. */
+/* Returns true for settings that only a new PostgreSQL process takes: no client can carry them along, and no result
+ * depends on them. */
 static bool
 is_start_only(const char *name)
 {
@@ -139,8 +140,8 @@ gssenc_request(struct client *c)
 }
 
 /*
- * ahead: the number of bytes that came with the request. They are not encrypted and could be anybody's, so they must
- * not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214).
+ * ahead: the number of bytes that came with the request. These are not encrypted and could be anybody's, so they
+ * must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214).
  */
 static void
 ssl_request(struct client *c, size_t ahead)

@@ -104,7 +104,7 @@ int login_read_settings(struct client *c); /* after authentication: makes l->raw
 
 /* login_proxy.c */
 #define LOGIN_NAME_MAX 63 /* bytes of application_name, as PostgreSQL's NAMEDATALEN - 1 */
-bool login_expects_proxy(const struct client *c); /* returns whether a PROXY header must come first */
+bool login_expects_proxy(const struct client *c); /* returns true if a PROXY header must come first */
 /* Takes the header; returns the bytes used, 0 if more are needed. The client may be closed after it. */
 size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Returns true, and has refused the client, if bytes begin like a header: none is expected. */
@@ -113,9 +113,9 @@ bool login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len);
 void login_name_with_host(const struct client *c, const char *name, char out[static LOGIN_NAME_MAX + 1]);
 
 /* login_tls.c */
-bool login_has_tls(const struct client *c); /* returns whether TLS is on offer */
+bool login_has_tls(const struct client *c); /* returns true if TLS is on offer */
 void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len); /* first: its bytes, with direct TLS */
-/* Returns whether the connection is encrypted as far as the configuration demands, or false with *why set. */
+/* Returns true if the connection is encrypted as far as the configuration demands, or false with *why set. */
 bool login_tls_suffices(const struct client *c, struct fail *why);
 
 /* login_tenant.c: sets user, database and sent_user. Returns 0, or -1 with *why set. */

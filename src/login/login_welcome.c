@@ -328,7 +328,7 @@ login_granted(struct exchange *x, struct server *srv)
 
 /*
  * A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
- * without it. Its name is between quotes in PostgreSQL's message.
+ * without it. PostgreSQL's message has the name between quotes.
  */
 static bool
 leave_out_unknown(struct client *c)

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The places where a client can name its tenant. Those that are not enabled are left NULL or false. */
+/* The places where a client can name its tenant; NULL or false where that is not enabled. */
 struct tenant_question {
 	const char *user;
 	bool may_be_in_user;

@@ -267,7 +267,7 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 	return lookup;
 }
 
-/* Returns whether the source could not be reached lately and is not due to be tried again. */
+/* Returns true if the source could not be reached lately and is not due to be tried again. */
 static bool
 is_down(const struct auth_source *source, uint64_t now_us)
 {

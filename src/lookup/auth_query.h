@@ -8,8 +8,8 @@
  *   auth_query_answer.c  reads the row
  *
  * The only thing of a client's that reaches such a connection is the name of its user, as a bound parameter. There are
- * at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. They are closed when idle for 30 s,
- * and count in max_server_connections.
+ * at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A connection is closed when idle
+ * for 30 s, and counts in max_server_connections.
  *
  * Always: each question gets exactly one answer, at once or by done, and none after auth_query_abandon; whatever goes
  *         wrong, nobody is logged in as somebody else.
@@ -64,7 +64,7 @@ void auth_queries_configure(struct auth_queries *all, struct config *config, str
 			    uint64_t now_us);
 void auth_queries_tick(struct auth_queries *all, uint64_t now_us); /* about every 100 ms */
 
-/* Returns whether auth_query is on for this database (by the name that clients use). */
+/* Returns true if auth_query is on for this database (by the name that clients use). */
 bool auth_query_is_on(const struct auth_queries *all, const char *database);
 /*
  * Asks for a user's secret. With AUTH_KNOWN (here or in done), secret lives until the caller returns to the loop or

@@ -21,8 +21,8 @@
 /*
  * --- auth_query_answer.c: reads the row that auth_query returned. Pure; every byte is hostile.
  *
- * One column is the secret. Two are name and secret, as in PgBouncer's queries; the name must be the one asked for, or
- * NULL. A third is the end of the secret's validity: seconds since 1970 in decimal, infinity, or NULL.
+ * A single column is the secret. Two are name and secret, as in PgBouncer's queries; the name must be the one asked
+ * for, or NULL. A third is the end of the secret's validity: seconds since 1970 in decimal, infinity, or NULL.
  */
 #define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own have about 135 */
 #define AUTH_VALID_FOR_EVER INT64_MAX

@@ -2,7 +2,7 @@
  * src/lookup/auth_query_conn.c - the connections that auth_query runs on: opened when somebody waits, asked one
  * question at a time, closed when idle. See auth_query.h.
  *
- * They are dedicated servers (dedicated/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second
+ * Each is a dedicated server (dedicated/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second
  * one is an error) and Sync. The ledger matches its replies; the row is passed to us whole, or not at all if it is too
  * large. The lookup ends at the end of the batch that has its ReadyForQuery.
  */
@@ -73,7 +73,7 @@ close_conn(struct auth_conn *conn)
 	dedicated_close(&conn->dedicated); /* calls on_closed */
 }
 
-/* Returns whether another connection may be opened. At the limit, an idle one of another source is closed for it. */
+/* Returns true if another connection may be opened. At the limit, an idle one of another source is closed for it. */
 static bool
 has_room(struct auth_queries *all)
 {
@@ -139,7 +139,7 @@ auth_conns_free(struct auth_source *source)
 		close_conn(TAILQ_FIRST(&source->conns));
 }
 
-/* Returns whether an idle connection should be closed. */
+/* Returns true if an idle connection should be closed. */
 static bool
 is_surplus(const struct auth_conn *conn, uint64_t now_us)
 {

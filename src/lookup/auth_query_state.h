@@ -103,7 +103,7 @@ void auth_sources_collect(struct auth_queries *all); /* frees those that are ret
 void auth_sources_free(struct auth_queries *all);
 /* Sets *out to the database's settings. Returns false if auth_query is off, or there is no such database. */
 bool auth_is_console(const struct config *config, const char *database);
-/* Whether the database that auth_query runs in can be asked at all. Returns 0, or -1 with *why set. */
+/* Checks that the database that auth_query runs in can be asked at all. Returns 0, or -1 with *why set. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
 bool auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out);
 void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us); /* about once a second */

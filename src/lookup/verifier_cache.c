@@ -1,4 +1,4 @@
-/* src/lookup/verifier_cache.c - see verifier_cache.h. Its keys are names of known users, which no peer chooses. */
+/* src/lookup/verifier_cache.c - see verifier_cache.h. The keys are names of known users, which no peer chooses. */
 #include "lookup/verifier_cache.h"
 
 #include "net/workers.h"

@@ -1,8 +1,8 @@
 /*
  * src/net/dial.c - see dial.h.
  *
- * One timer limits the whole attempt, and also makes the callback when the result was known within dial_start (numeric
- * addresses resolve at once, a full backlog refuses at once).
+ * A single timer limits the whole attempt, and also makes the callback when the result was known within dial_start
+ * (numeric addresses resolve at once, a full backlog refuses at once).
  */
 #include "net/dial.h"
 

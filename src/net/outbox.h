@@ -2,7 +2,7 @@
  * src/net/outbox.h - collects the output of one batch to one peer, so that one system call sends it.
  *
  * Pieces are referenced in place (they must stay there until the flush) or, if small or short-lived, copied to the
- * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. One peer's
+ * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. A peer's
  * batch ends before another's begins: code that handles one client's packet must not do anything for another client.
  */
 #ifndef PGWEIR_NET_OUTBOX_H

@@ -24,8 +24,7 @@ struct tls_accept_settings {
 	const char *min_version; /* "1.2" or "1.3" */
 	const char *ciphers; /* for TLS 1.2 */
 	const char *tls13_ciphers; /* for TLS 1.3 */
-	bool
-	    asks_certificate; /* asks the client for one; needs ca_file. One that does not verify fails the handshake */
+	bool asks_certificate; /* asks the client for one; needs ca_file. The handshake fails if it does not verify */
 	bool needs_certificate; /* the handshake fails without one */
 };
 struct tls_connect_settings {

@@ -142,7 +142,7 @@ struct policy_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
-	/* Returns whether this one, which needs_match, may be lent to that borrower. May be NULL: yes. */
+	/* Returns true if this one, which needs_match, may be lent to that borrower. May be NULL: yes. */
 	bool (*suits)(void *owner, const struct policy_conn *conn, const struct policy_ticket *t);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
@@ -242,7 +242,7 @@ void policy_get_counts(const struct policy *p, struct policy_counts *out);
  * the first). */
 void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 uint32_t policy_place(const struct policy *p, const struct policy_ticket *t);
-/* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
+/* Returns true if somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
  * that can return one should then. */
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */

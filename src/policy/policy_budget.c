@@ -229,7 +229,7 @@ fair_share(const struct budget_member *m)
 	return share > 0 ? (uint32_t)share : 1;
 }
 
-/* Returns whether there are fewer places than pools, which then take turns. */
+/* Returns true if there are fewer places than pools, which then take turns. */
 static bool
 is_scarce(const struct policy_budget *b)
 {
@@ -253,7 +253,7 @@ has_free_place(const struct policy_budget *b)
 	return b->limit == 0 || b->used < b->limit;
 }
 
-/* Returns whether fairness matters now. It nearly never does, and then a return costs only this check. */
+/* Returns true if fairness matters now. It nearly never does, and then a return costs only this check. */
 static bool
 is_tight(const struct policy_budget *b)
 {
@@ -371,7 +371,7 @@ budget_has_spare(const struct budget_member *m)
 }
 
 /*
- * Returns whether m's only place should go to another pool: to one that has not what is reserved for it, or to one
+ * Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
  * without any whose waiter has waited longer than m's.
  */
 static bool

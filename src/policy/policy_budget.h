@@ -68,15 +68,15 @@ void budget_set_demand(struct budget_member *m, bool has_demand);
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
-/* Returns whether it may open one for a waiter: there is a free place, and nobody has a better claim to it. */
+/* Returns true if it may open one for a waiter: there is a free place, and nobody has a better claim to it. */
 bool budget_allows(const struct budget_member *m, uint64_t now_us);
-/* Returns whether it may open one for min_idle, which it never may at the cost of somebody who waits. */
+/* Returns true if it may open one for min_idle, which it never may at the cost of somebody who waits. */
 bool budget_has_spare(const struct budget_member *m);
 /* Takes one place at once, if need be from the pool with the most idle connections. It is counted as LENT. */
 bool budget_take(struct budget_member *m, uint64_t now_us);
-/* Returns whether a connection that is returned must be closed for another pool. */
+/* Returns true if a connection that is returned must be closed for another pool. */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-/* Returns whether all places are taken while some pool would open a connection. */
+/* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_wanted(const struct policy_budget *b);
 void budget_review(struct policy_budget *b, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */

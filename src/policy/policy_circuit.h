@@ -39,11 +39,11 @@ struct circuit_news {
 /* c may be NULL in both. No connection that is OPENING may be a trial of m's. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy *p);
 void circuit_leave(struct circuit_member *m);
-/* Returns whether an attempt may begin. is_patient: all who wait for it wait on if it gets no answer. */
+/* Returns true if an attempt may begin. is_patient: all who wait for it wait on if it gets no answer. */
 bool circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us);
 /* Returns when circuit_allows() may next become true for one that is_patient; UINT64_MAX: when news comes. */
 uint64_t circuit_due(const struct circuit_member *m);
-/* An attempt begins. Returns whether it is a trial: circuit_ended() must follow. */
+/* An attempt begins. Returns true if it is a trial: circuit_ended() must follow. */
 bool circuit_began(const struct circuit_member *m, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
@@ -57,7 +57,7 @@ void circuit_hurry(const struct circuit_member *m);
 const struct circuit_news *circuit_news(const struct circuit_member *m);
 
 /* --- The pool's part: policy.c. --- */
-/* Returns whether anybody waits in line. */
+/* Returns true if anybody waits in line. */
 bool policy_has_waiters(const struct policy *p);
 
 /* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.

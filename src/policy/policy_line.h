@@ -5,7 +5,7 @@
 #include "policy/policy_state.h"
 
 /* policy_outage.c */
-/* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
+/* Returns true if somebody in line is to be refused now, as nothing can be opened before the next attempt. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns false if it is refused when policy_is_hopeless() says so. */
 bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);

@@ -111,7 +111,7 @@ policy_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING];
 }
 
-/* Returns whether a connection is there that was verified once: not only on its way. */
+/* Returns true if a connection is there that was verified once: not only on its way. */
 static inline bool
 policy_has_any(const struct policy *p)
 {
@@ -153,7 +153,7 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 }
 
 /*
- * conn has become idle. Returns whether that may bring policy_idle_due nearer: it nearly never does, because colder
+ * conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
  * ones wait for the same deadlines.
  */
 static inline bool

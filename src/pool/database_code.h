@@ -95,7 +95,7 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 }
 /* Returns the parts that opaque SQL could touch. */
 unsigned database_code_risk_of_all(const struct database_code *code, uint64_t now_us);
-/* Returns whether functions may have been compiled with types that a loan with this risk has hidden. */
+/* Returns true if functions may have been compiled with types that a loan with this risk has hidden. */
 static inline bool
 database_code_has_hidden(const struct database_code *code, unsigned risk)
 {
@@ -123,12 +123,12 @@ database_code_compiled(const struct database_code *code)
 	return (risk_names_all(code->answer->risks) & RISK_COMPILED) |
 	       (code->changed_answered != code->changed ? RISK_CONTEXT : 0u);
 }
-/* Returns whether it is time to ask on an idle connection. */
+/* Returns true if it is time to ask on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns whether there was no answer for so long that it should be asked even if somebody must wait for that. */
+/* Returns true if there was no answer for so long that it should be asked even if somebody must wait for that. */
 bool database_code_is_overdue(const struct database_code *code, uint64_t now_us);
 /*
- * Returns whether some server is being asked, so that no other one needs to be: to read all code may take a second of
+ * Returns true if some server is being asked, so that no other one needs to be: to read all code may take a second of
  * CPU. One that is lost in between costs as long as an answer may take.
  */
 static inline bool

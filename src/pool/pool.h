@@ -138,7 +138,7 @@ void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
 /* --- pool_code.c: the code of its database --- */
-/* Returns whether this borrower may run anything on srv, which may be tied to another context: see policy_ops.suits. */
+/* Returns true if this borrower may run anything on srv, which may be tied to another context: see policy_ops.suits. */
 bool pool_suits(const struct server *srv, const struct policy_ticket *t);
 /* Returns which of RISK_COMPILED any SQL has in this pool. */
 static inline unsigned

@@ -114,7 +114,7 @@ take_baseline(struct pool *pool, struct server *srv)
 	pool->welcome = image_ref(welcome);
 }
 
-/* Returns whether it was a scout until now. */
+/* Returns true if it was a scout until now. */
 static bool
 end_scouting(struct pooled *p)
 {

@@ -92,7 +92,7 @@ pooled_of(struct policy_conn *conn)
 	return (struct pooled *)conn;
 }
 
-/* Returns whether this pool washes off what a client leaves in a session before another client gets the server. */
+/* Returns true if this pool washes off what a client leaves in a session before another client gets the server. */
 static inline bool
 pool_is_sealed(const struct pool *pool)
 {
@@ -134,7 +134,7 @@ void pool_hold_expire(struct pool *e, uint64_t now_us); /* the set calls it at e
 
 /* pool_code.c */
 const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */
-/* Returns whether the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
+/* Returns true if the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
 bool pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);

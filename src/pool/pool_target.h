@@ -39,7 +39,7 @@ bool pool_target_knows(const struct pool_target *t, const char *secret); /* t ha
 /* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
 struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
 void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* copies what from has learnt */
-/* Returns whether servers of one may be used as servers of the other. */
+/* Returns true if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
 /* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees it. */
 char *pool_target_home(const struct pool_target *t);

@@ -332,7 +332,7 @@ on_drained(void *arg)
 	(void)arg;
 }
 
-/* Returns whether the old process has died, and not just closed its end. */
+/* Returns true if the old process has died, and not just closed its end. */
 static bool
 is_dead(const struct predecessor *p)
 {

@@ -118,7 +118,7 @@ server_last_words(const struct server *srv, struct fail *why)
 	return true;
 }
 
-/* Returns whether it has a line of its own. */
+/* Returns true if it has a line of its own. */
 static bool
 note_loss(struct server *srv, const struct fail *why)
 {

@@ -348,10 +348,10 @@ int server_forget_session(struct server *srv);
 int server_write(struct server *srv, const void *bytes, size_t len);
 
 /* --- server_image.c: settings, and ties to a context --- */
-/* Returns whether this borrower may run what no statement forgets (is_whole: and what depends on any setting). */
+/* Returns true if this borrower may run what no statement forgets (is_whole: and what depends on any setting). */
 bool server_ties_suit(const struct server_ties *ties, uint64_t id, struct image *img, bool is_whole);
 void server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, bool is_whole); /* it runs that */
-/* Returns whether the plans there are as this image would have them made. */
+/* Returns true if the plans there are as this image would have them made. */
 bool server_ties_plan(const struct server_ties *ties, struct image *img);
 /*
  * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the

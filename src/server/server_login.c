@@ -157,7 +157,7 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 			 "verifier only works when the client logs in with SCRAM and the server has the same one.");
 }
 
-/* Returns whether nobody else can read the connection. */
+/* Returns true if nobody else can read the connection. */
 static bool
 is_private(const struct server *srv)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Returns whether pgweir reads the rows of replies with this purpose. */
+/* Returns true if pgweir reads the rows of replies with this purpose. */
 static bool
 is_read_by_us(uint8_t to)
 {
@@ -42,7 +42,7 @@ is_looked_into(const struct server *srv, uint8_t type)
 	       (type == 'D' && srv->ledger.count > 0 && is_read_by_us(ledger_head(&srv->ledger)->to));
 }
 
-/* Returns whether the message answers a Describe with a ref, whose owner wants to see it. */
+/* Returns true if the message answers a Describe with a ref, whose owner wants to see it. */
 static bool
 is_description(const struct owed *o, uint8_t type)
 {
@@ -542,7 +542,7 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	return 0;
 }
 
-/* Returns whether the carried message is still unfinished with these bytes, so that a message in small pieces is not
+/* Returns true if the carried message is still unfinished with these bytes, so that a message in small pieces is not
  * copied each time. */
 static bool
 is_still_unfinished(const struct server *srv, size_t got)

@@ -33,7 +33,7 @@ enum statement_presence server_statements_use(struct server_statements *s, uint6
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope);
 void server_statements_outdate(struct server_statements *s); /* all that are there or under way */
-/* Returns whether it is absent only because it is outdated: then a Close must go ahead of its Parse. */
+/* Returns true if it is absent only because it is outdated: then a Close must go ahead of its Parse. */
 bool server_statements_is_outdated(const struct server_statements *s, uint64_t id);
 /* Notes that the statement's Close is sent now. */
 void server_statements_closing(struct server_statements *s, uint64_t id, uint32_t scope);

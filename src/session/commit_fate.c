@@ -39,7 +39,7 @@ const char fate_ask_mark[] = MESSAGE_OURS "SELECT " XID ", " LSN;
  * Committed on a primary is not all that COMMIT means: if its connection is lost, or PostgreSQL restarted, while it
  * waits for a synchronous standby, it is there for everybody to see, and gone if that standby takes over. So the
  * question writes something, and as any transaction that does so it ends when the standbys have confirmed that, and all
- * before. What is found on a standby that has taken over needs no such proof.
+ * before. An answer from a standby that has taken over needs no such proof.
  */
 void
 fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
@@ -218,7 +218,7 @@ judge_same_life(const struct fate_answer *now, const char **reason)
 	}
 }
 
-/* Returns whether a began before b: timelines follow each other; on each, recoveries end further and further. */
+/* Returns true if a began before b: timelines follow each other; on each, recoveries end further and further. */
 static bool
 is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
 {

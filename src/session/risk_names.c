@@ -348,7 +348,8 @@ is_plain_name(const char *word)
 	return word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' && !sql_is(word[0], DIGIT);
 }
 
-/* May what is made under this name hide a type? What is not said to be temporary may be one more of that name. */
+/* Returns true if an object made under this name may hide a type. Unless SQL says that it is temporary, there may be
+ * another of that name. */
 static bool
 is_hiding(const struct reader *r, const char *word, const struct entry *e)
 {

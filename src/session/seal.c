@@ -20,9 +20,10 @@
 /*
  * The order matters: the role that the session acts as may not have the right to the later ones. None of these is ever
  * refused, and the session's settings (search_path, for one) can't change their meaning once the first three have run.
- * What is planned (WASH_QUERIES) follows settings of its own: under a client's it could be compiled for seconds, or
- * wait for other transactions. All else is as cheap as if it was prepared, and needs no name that clients could see.
- * The functions are in FROM, so that their row has no column. Each begins with MESSAGE_OURS, for pg_stat_statements.
+ * Statements that are planned (WASH_QUERIES) follow settings of their own: under a client's it could be compiled for
+ * seconds, or wait for other transactions. All else is as cheap as if it was prepared, and needs no name that clients
+ * could see. The functions are in FROM, so that their row has no column. Each begins with MESSAGE_OURS, for
+ * pg_stat_statements.
  */
 #define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED)
 static const struct {

@@ -51,7 +51,7 @@ enum state_part {
 const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
 /*
  * Returns what SQL with these flags (enum scan_flag) and this risk may have changed: a subset of STATE_WASHABLE and
- * STATE_BACKEND. What sequences returned is no part of it: it is forgotten ahead of whoever may ask for it.
+ * STATE_BACKEND. The last values of sequences are no part of it: they are forgotten ahead of whoever may ask for them.
  */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 static inline unsigned

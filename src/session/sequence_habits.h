@@ -36,7 +36,7 @@ struct sequence_habits {
 
 /* Returns the key of this SQL, never 0. seed: random, since clients choose the SQL. */
 uint32_t sequence_habits_key(uint64_t seed, const char *sql, size_t len);
-/* Is the question likely to come? */
+/* How likely the question is to come. */
 enum sequence_habit_kind { SEQUENCE_UNLIKELY, SEQUENCE_TRIED, SEQUENCE_FOLLOWED };
 /*
  * This client (its id) runs the statement. is_wanted: others wait for its connection, so a client that runs such

@@ -12,6 +12,9 @@
  * dropped and created again with another number. Clients that come later get another statement.
  *
  * DDL does not renew statements: it increments the home's epoch, and each statement is renewed when it is used next.
+ *
+ * Owns:   the store its table and the statements that nobody holds; a statement its bytes, and a reference to its home.
+ * Always: an id, and so a name on servers, is never used again: it means the same SQL for as long as the process lives.
  */
 #ifndef PGWEIR_SESSION_STATEMENT_STORE_H
 #define PGWEIR_SESSION_STATEMENT_STORE_H

@@ -1,6 +1,6 @@
 /*
  * src/setup/files.c - the files that a configuration names: users_file, certificates and keys, hba_file and ident_file
- * (setup/rules.c). What is wrong in them is told in the same list as what is wrong in the configuration itself.
+ * (setup/rules.c). Mistakes in them are told in the same list as those in the configuration itself.
  */
 #include "setup/setup.h"
 

@@ -54,7 +54,7 @@ void listeners_close_tcp(struct listeners *l); /* Unix sockets stay */
 
 /* --- a restart, in the process that goes --- */
 
-/* Returns whether a service manager has passed the sockets, to this process or to one before it. */
+/* Returns true if a service manager has passed the sockets, to this process or to one before it. */
 bool listeners_are_passed(const struct listeners *l);
 /* Calls each for every address; fd is borrowed. */
 void listeners_each(const struct listeners *l, void (*each)(const char *host, uint16_t port, int fd, void *arg),

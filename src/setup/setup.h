@@ -1,6 +1,6 @@
 /*
  * src/setup/setup.h - makes the objects that a configuration names, all of them or none: users, rules, certificates,
- * logs. Sockets are listeners.h's. What is wrong in files is told in the same list as what is wrong in the
+ * logs. Sockets are listeners.h's. Mistakes in files are told in the same list as those in the
  * configuration.
  */
 #ifndef PGWEIR_SETUP_SETUP_H

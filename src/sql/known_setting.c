@@ -80,8 +80,8 @@ digits_at(const struct sql_token *t, size_t from)
 	return i - from;
 }
 
-/* How many digits are zeros to be left out: as many as PostgreSQL's printing of an integer does. What is too large for
- * one stays as it is written. */
+/* Returns how many leading zeros PostgreSQL leaves out when it prints the number as an integer; 0 if it is too large
+ * for one, which stays as it is written. */
 static size_t
 leading_zeros(const struct sql_token *t)
 {

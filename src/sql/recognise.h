@@ -22,7 +22,7 @@ enum commit_text commit_text_read(const char *sql, size_t len);
  * --- deallocate_text.c: recognises SQL that deallocates prepared statements: DEALLOCATE, DISCARD ALL.
  *
  * Pure; reads the first words only; white space and comments (nested, too) are skipped as PostgreSQL does (manual
- * 4.1.5). Of several statements, only a DEALLOCATE ALL or DISCARD ALL at the beginning is recognised.
+ * 4.1.5). Among several statements, only a DEALLOCATE ALL or DISCARD ALL at the beginning is recognised.
  */
 enum deallocate_kind {
 	DEALLOCATE_NONE,

@@ -1,8 +1,8 @@
 /*
  * src/sql/scan_memory.h - remembers what SQL was found to do, whatever its numbers and strings are.
  *
- * BEGIN and COMMIT come over and over, and so do most statements, with other values in them. Which values do not matter
- * the scan itself has told (struct scan_literals). What is kept is the SQL around them; SQL that equals it there, and
+ * BEGIN and COMMIT come over and over, and so do most statements, with other values in them. The scan itself
+ * tells which values don't matter (struct scan_literals). The SQL around them is kept; SQL that equals it there, and
  * has values of the same kind between, would be scanned to the same end: the scanner is in the same state before each
  * of its bytes. Short SQL is compared as it stands.
  *
@@ -37,7 +37,7 @@ struct scan_memory {
 };
 
 /*
- * As scan_text(), but reads SQL that it remembers no further. What is opaque in *s is set only if the SQL was scanned;
+ * As scan_text(), but reads SQL that it remembers no further. The opaque part of *s is set only if the SQL was scanned;
  * nobody needs it after that. Returns what is kept of SQL like this, or NULL; lives until the next call.
  */
 struct scanned_sql *scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql,

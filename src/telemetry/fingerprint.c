@@ -167,7 +167,7 @@ close_bracket(struct reading *s, const struct sql_token *t)
 
 /* --- signs --- */
 
-/* Returns whether an expression begins after this word, so that a minus there is a sign. */
+/* Returns true if an expression begins after this word, so that a minus there is a sign. */
 static bool
 begins_expression(const struct sql_token *t)
 {

@@ -1,5 +1,5 @@
 /*
- * src/telemetry/metrics.h - Prometheus' text exposition from a snapshot. One table (metrics_table.c) names every
+ * src/telemetry/metrics.h - Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every
  * family: HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads
  * /proc/self).
  */

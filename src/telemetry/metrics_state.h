@@ -1,4 +1,10 @@
-/* src/telemetry/metrics_state.h - what metrics*.c share; see metrics.h. */
+/*
+ * src/telemetry/metrics_state.h - what metrics*.c share; see metrics.h.
+ *
+ * Owns:    struct metrics_view its labels and sums.
+ * Borrows: the snapshot; a series its name and labels.
+ * Always:  no two samples of a family have the same labels.
+ */
 #ifndef PGWEIR_TELEMETRY_METRICS_STATE_H
 #define PGWEIR_TELEMETRY_METRICS_STATE_H
 
@@ -62,8 +68,6 @@ extern const size_t metric_family_count;
  *
  * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). These
  * are added up, as two samples with the same name and labels would spoil the whole scrape.
- *
- * Borrows: the snapshot. Owns: labels, and the sums.
  */
 struct metrics_item {
 	char *labels;

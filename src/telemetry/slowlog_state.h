@@ -35,7 +35,7 @@ struct slowlog_limit {
 void slowlog_limit_init(struct slowlog_limit *l, uint32_t max_lines_per_second);
 /* Changes the limit and keeps the fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* Returns whether a line may be written; *suppressed: how many were suppressed before it. Otherwise counts it. */
+/* Returns true if a line may be written; *suppressed: how many were suppressed before it. Otherwise counts it. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);
 /* The line was lost after all: its count of suppressed lines is kept for the next. */
 void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed);

@@ -17,9 +17,9 @@ struct error_fields {
 };
 /* Parses as much as there is of the body of an ErrorResponse or NoticeResponse, which may be truncated. */
 void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
-/* Returns whether a whole NoticeResponse is the one of DROP ... IF EXISTS about a missing object. */
+/* Returns true if a whole NoticeResponse is the one of DROP ... IF EXISTS about a missing object. */
 bool fields_notice_is_skip(const uint8_t *body, size_t len);
-/* Returns whether it is FATAL or PANIC, after which the server closes the connection. */
+/* Returns true if it is FATAL or PANIC, after which the server closes the connection. */
 bool fields_error_is_fatal(const struct error_fields *e);
 
 /* Parses a ParameterStatus. Returns false if it is malformed. */

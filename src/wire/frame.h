@@ -63,8 +63,8 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* True if a whole message stands at the front of bytes, of which there are less than FRAME_BODY_MAX; otherwise out may
- * be anything. */
+/* Returns true if a whole message stands at the front of bytes, of which there are less than FRAME_BODY_MAX; otherwise
+ * out may be anything. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {

@@ -197,7 +197,7 @@ ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, cons
 						   .started_us = request->started_us });
 }
 
-/* Returns whether a DataRow for the client may come now. The fast path of large results. */
+/* Returns true if a DataRow for the client may come now. The fast path of large results. */
 static inline bool
 ledger_expects_row(const struct ledger *l)
 {
@@ -215,7 +215,7 @@ ledger_expects_result(const struct ledger *l, uint8_t type)
 	       (type == 'D' || ledger_head(l)->kind == OWED_QUERY);
 }
 
-/* True if what stands behind the head, if anything does, waits for a message of the server's. */
+/* Returns true if what stands behind the head, if anything does, waits for a message of the server's. */
 static inline bool
 ledger_is_next_theirs(const struct ledger *l)
 {
@@ -298,11 +298,11 @@ ledger_is_our_turn(const struct ledger *l)
 }
 
 /*
- * Returns whether anything is owed to the client. *since_us: when the first byte was read of the request that is
+ * Returns true if anything is owed to the client. *since_us: when the first byte was read of the request that is
  * answered next; 0: its end was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
-/* Returns whether a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
+/* Returns true if a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
 /* Writes the kinds of what is owed to the client, in order, local replies included; at most cap of them. Returns how

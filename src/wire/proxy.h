@@ -30,7 +30,7 @@ enum proxy_result { PROXY_OK, PROXY_PARTIAL, PROXY_BAD };
 
 /* Reads the header at the beginning of bytes. PROXY_BAD: it is none, or a broken one, and *why is set (08P01). */
 enum proxy_result proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why);
-/* Returns whether bytes begin as a header does. len >= 6 is enough to tell. */
+/* Returns true if bytes begin as a header does. len >= 6 is enough to tell. */
 bool proxy_is_header(const uint8_t *bytes, size_t len);
 
 #endif
