@@ -94,14 +94,17 @@ lasted_us(const struct client *c, enum late late, uint64_t now_us)
 	return now_us - since_us;
 }
 
-/* Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not the
- * client's. */
+/*
+ * Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not a part of
+ * the client's request.
+ */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
 	struct server *srv = c->x.srv;
+	const struct owed *head = ledger_head(&srv->ledger);
 
-	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to != OWED_TO_CLIENT)
+	if (head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT)
 		return false;
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, false) < 0)

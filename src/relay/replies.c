@@ -82,7 +82,7 @@ own_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	if (o->to == OWED_TO_FEATURE) {
 		if (srv->borrower != NULL)
 			exclusive_settled(srv->borrower, o, how);
-	} else if (o->to == OWED_TO_IMAGE)
+	} else if (o->ref == srv)
 		session_discard_settled(srv, how);
 	else if (o->kind == OWED_EXECUTE)
 		session_prepare_settled(srv, o, how);

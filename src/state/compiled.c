@@ -207,18 +207,6 @@ session_run_elsewhere(struct exchange *x, struct request *m)
 	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
 }
 
-/* Sends what stands ahead of the client's message. Takes b; r: 0, or -1 if it can't. */
-static int
-send_ahead(struct exchange *x, struct buf *b, int r)
-{
-	if (r == 0 && buf_ok(b))
-		outbox_copy(&x->env->to_server, b->bytes, b->len);
-	else
-		r = -1;
-	buf_fini(b);
-	return r;
-}
-
 /* Sends DISCARD PLANS ahead of the client's message. */
 static int
 renew_plans(struct exchange *x)
@@ -232,7 +220,7 @@ renew_plans(struct exchange *x)
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
 	r = session_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
 	message_sync(&b);
-	return send_ahead(x, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
+	return session_send_run(x, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
@@ -242,7 +230,7 @@ begin_random_anew(struct exchange *x)
 	struct buf b = { 0 };
 	int r = server_put_seed(x->srv, pool_set_random(x->pool->set), &b);
 
-	return send_ahead(x, &b, r);
+	return session_send_run(x, &b, r);
 }
 
 bool

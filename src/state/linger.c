@@ -15,7 +15,6 @@
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
  * SQL that only writes touches none, and costs nothing.
  *
- * What makes it forget shares the fate of what it stands ahead of, up to the Sync: both run, or both are skipped. So
  * SQL behind an unanswered request waits: that may leave a failed transaction, which refuses to forget, and whether
  * anything was forgotten within it is not known.
  */
@@ -157,23 +156,25 @@ session_linger_fini(struct exchange_env *env)
 }
 
 /*
- * The backend remembers sequences of another client: sends DISCARD SEQUENCES. It needs no Sync of its own, which would
- * double its cost: it never fails, and no rollback undoes it.
+ * The backend remembers sequences of another client: sends DISCARD SEQUENCES. That takes a snapshot, behind which no
+ * BEGIN or SET TRANSACTION can choose an isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync,
+ * even a Query. So ahead of a request it has a Sync of its own. Within one, a Sync would end what the client has begun:
+ * there it is a part of the request, and so is its error.
  */
 static int
 discard_sequences(struct exchange *x)
 {
+	bool is_alone = x->srv->is_synced;
 	struct buf b = { 0 };
 	int r;
 
 	x->srv->is_discarding = true;
-	r = session_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", OWED_TO_IMAGE, x->srv);
-	if (r == 0 && buf_ok(&b))
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	else
-		r = -1;
-	buf_fini(&b);
-	return r;
+	r = session_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
+	if (is_alone && r == 0) {
+		message_sync(&b);
+		r = server_owe_sync(x->srv, OWED_TO_IMAGE);
+	}
+	return session_send_run(x, &b, r);
 }
 
 void

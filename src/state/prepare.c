@@ -67,13 +67,9 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	srv->loan.prepares_here += r == 0 && !is_alone;
 	if (r == 0)
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
-	if (r == 0 && buf_ok(&b) && buf_ok(&drop))
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	else
-		r = -1;
-	buf_fini(&b);
+	r = buf_ok(&drop) ? r : -1;
 	buf_fini(&drop);
-	return r;
+	return session_send_run(x, &b, r);
 }
 
 /* A function may execute the statement that an argument names; a wrong guess does no harm in a request of its own. */

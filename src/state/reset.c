@@ -110,13 +110,8 @@ session_follow_reset(struct exchange *x, const struct known_text *text)
 	session_put_reset(x, text, &sql);
 	if (buf_ok(&sql))
 		r = session_run(x, &b, (const char *)sql.bytes, OWED_TO_IMAGE, NULL);
-	if (r == 0 && buf_ok(&b))
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	else
-		r = -1;
-	buf_fini(&b);
 	buf_fini(&sql);
-	return r;
+	return session_send_run(x, &b, r);
 }
 
 struct image *

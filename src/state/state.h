@@ -13,5 +13,10 @@ void session_free(struct exchange *x);
  * bound, and if there is none, PostgreSQL must say so. Returns -1 if there is no memory.
  */
 int session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+/*
+ * Sends what session_run() has appended, ahead of or behind a message of the client's. Takes b; r: 0, or -1: it is not
+ * to be sent. Returns 0, or -1: as r, or no memory.
+ */
+int session_send_run(struct exchange *x, struct buf *b, int r);
 
 #endif

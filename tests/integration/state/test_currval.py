@@ -185,3 +185,28 @@ def test_a_kept_server_stops_nothing(weir, numbered, command):
             weir.console("WAIT_CLOSE app")
         weir.console("RESUME")
         assert shape(wire.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
+
+
+# --- what is sent ahead of a client that meets another one's values -------------------------------------------------
+
+@pytest.fixture
+def met(weir, numbered):
+    """A client whose only server remembers another client's sequence; call it again before each try."""
+    weir.start(pool_size=1, max_overflow=0)
+    wire, other = weir.raw(), weir.raw()
+
+    def meet():
+        other.query(f"SELECT nextval('{numbered}_seq')")
+        return wire
+    yield meet
+    wire.close()
+    other.close()
+
+
+@pytest.mark.parametrize("before", ["BEGIN ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                                    "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                                    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"])
+def test_nothing_ahead_of_a_query_takes_its_snapshot(met, numbered, before):
+    sql = f"{before}; SELECT nextval('{numbered}_seq') IS NOT NULL, current_setting('transaction_isolation') <> 'read committed'"
+    replies = met().ask(query(sql + ("" if before.startswith("SET") else "; COMMIT")))
+    assert errors(replies) == [] and [reply.row for reply in replies if reply.type == "D"] == [[b"t", b"t"]]

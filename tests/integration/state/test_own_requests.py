@@ -8,7 +8,7 @@ import pytest
 
 from fakeserver import complete, error, ready
 from postgres import Postgres
-from rawwire import errors, query, startup, texts
+from rawwire import errors, one_statement, query, send_cancel, shape, startup, sync, texts
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -127,6 +127,82 @@ def test_fatal_on_a_probe_disturbs_no_idle_client_before_it_asks(weir, fake):
     wire.send(query("SELECT 1"))
     told = last_words(wire)
     assert told.severity == "FATAL" and told.sqlstate == "57P01"
+
+
+class Stuck:
+    """A fake server on which DISCARD SEQUENCES stands still for a while, then ends; or the client's own request does, until
+    it is cancelled. What is cancelled within the extended protocol fails, and all up to the Sync is skipped."""
+
+    def __init__(self, fake, seconds, ended=None):
+        self.fake, self.seconds, self.ended, self.is_on, self.seen = fake, seconds, ended, False, 0
+        fake.answer = self.answer
+
+    def is_cancelled(self, seconds):
+        try:
+            wait_until(lambda: self.fake.cancels, seconds)
+        except AssertionError:
+            return False
+        return True
+
+    def answer(self, conn, kind, body):
+        if not self.is_on or conn.is_failed:
+            return False
+        if kind == "P" and b"DISCARD SEQUENCES" in body:
+            self.seen += 1
+            if self.ended is not None:
+                self.is_on = False
+                self.ended(conn)
+                return True
+            if self.is_cancelled(self.seconds):
+                conn.is_failed, self.is_on = True, False
+                conn.send(error("57014", "canceling statement due to user request"))
+                return True
+        elif kind == "Q" and b"nextval" in body and self.seen == 1 and self.is_cancelled(5):
+            self.is_on = False
+            conn.send(error("57014", "canceling statement due to user request"), ready("I"))
+            return True
+        return False
+
+
+def meeting(weir, stuck, message, **settings):
+    """A client whose message makes the only server forget another client's sequences first, which takes its time."""
+    weir.start(upstream=stuck.fake.upstream, pool_size=1, max_overflow=0, **settings)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    weir.raw().query("SELECT nextval('s')")
+    stuck.is_on = True
+    wire.send(message)
+    wait_until(lambda: stuck.seen == 1)
+    return wire
+
+
+NEXT = {"Q": query("SELECT nextval('s')"), "P": one_statement("SELECT nextval('s')") + sync()}
+
+
+@pytest.mark.parametrize("kind, replies", [("Q", "E:57014 Z:I"), ("P", "1 E:57014 Z:I")])
+def test_a_cancel_ends_the_clients_request_and_not_what_is_ahead_of_it(weir, fake, kind, replies):
+    wire = meeting(weir, Stuck(fake, 0.2), NEXT[kind])
+    send_cancel(weir.address, wire.key)
+    assert shape(wire.read_until("Z")) == replies
+    assert len(fake.cancels) == 1 and wire.query("SELECT 1") == [["fake"]]
+
+
+def test_query_timeout_ends_what_is_within_the_clients_request(weir, fake):
+    wire = meeting(weir, Stuck(fake, 5), NEXT["P"], query_timeout="200ms")
+    assert shape(wire.read_until("Z")) == "1 E:57014 Z:I"
+    assert wire.query("SELECT 1") == [["fake"]]
+
+
+def test_query_timeout_holds_behind_what_is_ahead_of_a_request(weir, fake):
+    """The request must not run without it."""
+    wire = meeting(weir, Stuck(fake, 5), NEXT["Q"], query_timeout="200ms")
+    told = last_words(wire, 4)
+    assert told.severity == "FATAL" and told.sqlstate == "57014"
+
+
+def test_a_request_is_relayed_again_if_the_server_ends_ahead_of_it(weir, fake):
+    wire = meeting(weir, Stuck(fake, 0, fatal), NEXT["Q"], on_outage="hold")
+    assert texts(wire.read_until("Z")) == [["fake"]] and wire.query("SELECT 1") == [["fake"]]
 
 
 def bye(conn):
