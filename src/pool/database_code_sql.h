@@ -3,21 +3,24 @@
  * database that touches session state? One simple Query each, under SET LOCAL, and the same under any other setting;
  * all output is ASCII.
  *
- *   signs   words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
- *           that touch state, or run text or what a string names
- *   fun     the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
- *           C of the extensions in the list touches nothing but by the functions in signs
- *   words   of bodies: $ parts them, as a word may follow a dollar quote, a parameter or a number without a space;
- * names that have one, or begin with a digit, are searched for as they are, like those that are not ASCII named   what
- * can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's type is the
- * database's own, else by that type; by both if constants alone could choose it lying   functions that are declared
- * IMMUTABLE and are not plainly so tree    stored expressions: pg_depend records no call in them of PostgreSQL's own
- * functions edge    what PostgreSQL stores: whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it
- * a risk of writing (triggers, defaults, checks); a, of bodies that write or do DDL, makes that a risk always; r drops
- * it; k, as p, and K, as w, keep constants of lying functions as long as the backend lives (PostgreSQL computes those
- * of indexes, checks and statistics when it plans, for foreign keys, too). Classes: pg_depend's, and 0 the whole
- * database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL reach the closure; chain: from a name
- * back to its cause, the shortest way, as reach finds in that order
+ * - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
+ *   that touch state, or run text or what a string names.
+ * - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of
+ *   the extensions in the list touches nothing but by the functions in signs.
+ * - DATABASE_CODE_LOWER: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as
+ *   its locale says, so all of these are one letter there.
+ * - DATABASE_CODE_WORDS: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without
+ *   a space; names that have one, begin with a digit or are not ASCII are searched for as they are.
+ * - named: what can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's
+ *   type is the database's own, else by that type; by both if constants alone could choose it.
+ * - lying: functions that are declared IMMUTABLE and are not plainly so.
+ * - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
+ * - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
+ *   writing (triggers, defaults, checks); a, of bodies that write or do DDL, makes that a risk always; r drops it; k
+ *   (as p) and K (as w) keep constants of lying functions as long as the backend lives (PostgreSQL computes those of
+ *   indexes, checks and statistics when it plans, for foreign keys, too). Classes: pg_depend's, and 0 the whole
+ *   database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0 DDL.
+ * - reach: the closure; chain: from a name back to its cause, the shortest way, as reach finds in that order.
  *
  * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
  * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'h', a name in bodies that are
@@ -46,9 +49,11 @@
 #define DATABASE_CODE_WORDS \
 	"LATERAL (SELECT CASE WHEN w BETWEEN '0' AND ':' THEN regexp_replace(w, '^[0-9]+(e[0-9]+)?', '') ELSE w END AS w FROM unnest(string_to_array(translate(src, " \
 	"E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?$`\\\\', repeat(' ', 36)), ' ')) AS w)"
+#define DATABASE_CODE_LOWER(text) \
+	"CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower((" text ") COLLATE \"C\"), $r$[^\\x01-\\x7f]$r$, chr(127), 'g') ELSE lower((" text ") COLLATE \"C\") END"
 #define DATABASE_CODE_SQL DATABASE_CODE_SETTINGS MESSAGE_OURS \
 	"WITH RECURSIVE remote AS MATERIALIZED ( SELECT CASE WHEN (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') + (SELECT count(*) FROM pg_foreign_server) > 0 THEN 767 ELSE 255 END AS anything, " \
-	"min(pronamespace::regnamespace::text) AS fdw_schema, count(*) AS fdws FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all' " \
+	"min(pronamespace::regnamespace::text) AS fdw_schema, count(*) AS fdws, (SELECT pg_encoding_max_length(encoding) = 1 FROM pg_database WHERE datname = current_database()) AS is_bytes FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all' " \
 	"), signs AS MATERIALIZED ( SELECT unnest(words::text[]) COLLATE \"C\" AS word, coalesce(parts, anything) AS parts FROM remote, (VALUES ('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,st_mapalgebra,_st_mapalgebra,st_mapalgebraexpr,st_mapalgebrafct,st_mapalgebrafctngb, " \
 	"query_to_xml,query_to_xmlschema,query_to_xml_and_xmlschema,cursor_to_xml,cursor_to_xmlschema,table_to_xml,table_to_xmlschema,table_to_xml_and_xmlschema,schema_to_xml,schema_to_xmlschema, " \
 	"schema_to_xml_and_xmlschema,database_to_xml,database_to_xmlschema,database_to_xml_and_xmlschema,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,domain_in,domain_recv,array_in, " \
@@ -59,23 +64,23 @@
 	"('{pg_advisory_lock,pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,pg_advisory_unlock,pg_advisory_unlock_shared,pg_advisory_unlock_all}', 4), ('{set_config,set_limit,reset,pg_settings}', 1), ('{temp,temporary,pg_temp}', " \
 	"2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{currval,lastval}', 64), ('{setseed,random,random_normal}', 128)) AS v(words, parts) " \
 	"), own AS MATERIALIZED ( SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13 " \
-	"), fun AS MATERIALIZED ( SELECT *, CASE WHEN lanname NOT IN ('c', 'internal') AND NOT is_big THEN lower(prosrc COLLATE \"C\") END AS src, lanname IN ('sql', 'plpgsql') AS is_sql FROM ( " \
+	"), fun AS MATERIALIZED ( SELECT *, CASE WHEN lanname NOT IN ('c', 'internal') AND NOT is_big THEN " DATABASE_CODE_LOWER("prosrc") " END AS src, lanname IN ('sql', 'plpgsql') AS is_sql FROM ( " \
 	"SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, p.oid IN (SELECT d.objid " \
 	"FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid WHERE d.classid = 1255 AND d.deptype = 'e' AND extname = ANY " \
 	"('{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,fuzzystrmatch,hstore,insert_username,intagg,intarray, " \
 	"isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto, " \
 	"pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent, uuid-ossp,vector,xml2}')) OR lanname = 'sql' AND p.oid " \
 	"IN (SELECT d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid WHERE d.classid = 1255 AND extname = 'orafce') AS is_known FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384) AS f " \
-	"), named(class, oid, name, kind) AS MATERIALIZED ( SELECT 1255::oid, oid, lower(proname::text COLLATE \"C\"), 'f' FROM fun " \
-	"UNION ALL SELECT 1259, oid, lower(relname::text COLLATE \"C\"), 'r' FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c') AND relpersistence <> 't' " \
-	"UNION ALL SELECT 1247, oid, lower(typname::text COLLATE \"C\"), 'r' FROM pg_type WHERE oid >= 16384 " \
+	"), named(class, oid, name, kind) AS MATERIALIZED ( SELECT 1255::oid, oid, " DATABASE_CODE_LOWER("proname::text") ", 'f' FROM fun " \
+	"UNION ALL SELECT 1259, oid, " DATABASE_CODE_LOWER("relname::text") ", 'r' FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c') AND relpersistence <> 't' " \
+	"UNION ALL SELECT 1247, oid, " DATABASE_CODE_LOWER("typname::text") ", 'r' FROM pg_type WHERE oid >= 16384 " \
 	"UNION ALL SELECT 2617, o.oid, k COLLATE \"C\", CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode LEFT JOIN (VALUES ('~~', '{like}'), ('!~~', '{like}'), ('~~*', '{ilike}'), ('!~~*', " \
 	"'{ilike}'), ('~', '{similar}'), ('!~', '{similar}'), ('>=', '{between}'), ('<=', '{between}'), ('<', '{between}'), ('>', '{between}'), ('=', '{in,nullif,distinct,case,using,natural}'), ('<>', '{in,!=}')) AS a(symbol, words) ON a.symbol = " \
 	"oprname, unnest(oprname::text || coalesce(a.words::text[], '{}')) AS k WHERE o.oid >= 16384 AND (oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE AND (oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383 OR oprname NOT IN " \
 	"(SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright)))) " \
 	"), vocabulary AS MATERIALIZED ( SELECT name, (row_number() OVER ())::text::oid AS id FROM (SELECT DISTINCT name FROM named WHERE kind <> 'o') AS v " \
 	"), ambiguous AS MATERIALIZED ( " \
-	"SELECT lower(typname::text COLLATE \"C\") AS word FROM (SELECT typname, CASE WHEN typtype = 'c' AND NOT oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384 UNION SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) THEN " \
+	"SELECT " DATABASE_CODE_LOWER("typname::text") " AS word FROM (SELECT typname, CASE WHEN typtype = 'c' AND NOT oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384 UNION SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) THEN " \
 	"(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) ELSE oid::text END AS made_of FROM (SELECT *, count(*) OVER " \
 	"(PARTITION BY typname) AS times FROM pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')) AS t WHERE times > 1) AS t GROUP BY typname HAVING count(DISTINCT made_of) > 1 " \
 	"), word AS MATERIALIZED ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, " DATABASE_CODE_WORDS " AS w WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary UNION ALL SELECT word FROM ambiguous UNION ALL SELECT word FROM signs " \
@@ -85,8 +90,8 @@
 	"UNION SELECT '' FROM fun WHERE lanname NOT IN ('sql', 'c', 'internal') AND (is_big OR strpos(src, 'u&\"') > 0 OR strpos(src, '%') > 0 AND (SELECT count(*) FROM regexp_matches(src, $r$\\m(?:row)?type\\M$r$, 'g')) > " \
 	"(SELECT count(*) FROM regexp_matches(src, $r$[a-z0-9_$.\\s\"]%\\s*(?:row)?type\\M$r$, 'g'))) UNION SELECT 'x ' FROM fun WHERE lanname NOT IN ('sql', 'c', 'internal') " \
 	"), writes AS MATERIALIZED ( SELECT DISTINCT oid FROM word WHERE word IN ('insert', 'update', 'delete', 'merge', 'copy', 'alter', 'refresh') " \
-	"), readers AS MATERIALIZED ( SELECT word, word ~ '^[0-9]|[^a-z0-9_]' AS is_odd FROM (SELECT lower(proname::text COLLATE \"C\") AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT " \
-	"lower(relname::text COLLATE \"C\") FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT oprname FROM pg_operator o JOIN fun f ON f.oid = oprcode WHERE provolatile <> 'i' UNION SELECT " \
+	"), readers AS MATERIALIZED ( SELECT word, word ~ '^[0-9]|[^a-z0-9_]' AS is_odd FROM (SELECT " DATABASE_CODE_LOWER("proname::text") " AS word FROM pg_proc WHERE provolatile <> 'i' AND oid NOT IN (SELECT oid FROM fun WHERE is_known) UNION SELECT " \
+	DATABASE_CODE_LOWER("relname::text") " FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'f', 'p', 'S') UNION SELECT oprname FROM pg_operator o JOIN fun f ON f.oid = oprcode WHERE provolatile <> 'i' UNION SELECT " \
 	"unnest('{cast,execute,user,current_user,current_role,session_user,system_user,current_catalog,current_schema,current_date,current_time,current_timestamp,localtime,localtimestamp,today,tomorrow,yesterday}'::text[])) AS r " \
 	"), lying AS MATERIALIZED ( SELECT oid FROM fun f WHERE provolatile = 'i' AND NOT (is_known AND lanname IN ('c', 'sql')) AND CASE WHEN lanname = 'internal' THEN prosrc <> 'aggregate_dummy' AND prosrc IN (SELECT prosrc FROM pg_proc WHERE prolang = " \
 	"12 AND provolatile <> 'i') ELSE NOT is_sql OR is_big OR prosrc = '' OR src ~ '::|u&\"' OR EXISTS (SELECT FROM " DATABASE_CODE_WORDS " AS w WHERE w IN (SELECT " \
@@ -137,7 +142,7 @@
 	"UNION ALL SELECT 3466, 0, 1255, oid, 'a' FROM word WHERE word IN ('alter', 'drop', 'grant', 'revoke', 'comment', 'refresh', 'security', 'import', 'reindex') OR word = 'into' AND lanname = 'sql' " \
 	"UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name) WHERE kind <> 'o' " \
 	"UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM word w JOIN vocabulary v ON v.name = w.word " \
-	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, unnest(string_to_array(translate(replace(lower(encode(tgargs, 'escape') COLLATE \"C\"), $r$\\000$r$, ' '), '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > 0 " \
+	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, convert_from(decode(replace(replace(encode(tgargs, 'escape'), $r$\\\\$r$, ' '), $r$\\000$r$, ' '), 'escape'), getdatabaseencoding()) AS a, unnest(string_to_array(translate(" DATABASE_CODE_LOWER("a") ", '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > 0 " \
 	"UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '\"', '\"\"')) > 0 WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ " \
 	"'^[0-9]|[^a-z0-9_]' " \
 	"), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, CASE WHEN mode IN ('w', 'K') THEN true WHEN mode = 'a' THEN false ELSE r.w END, CASE WHEN mode IN ('k', 'K') AND r.parts & 2048 <> 0 THEN " \
@@ -150,7 +155,7 @@
 	"UNION ALL SELECT h.class, h.oid, v.ac, v.ao, concat_ws(' <- ', h.told, CASE WHEN h.ac > 100 THEN (SELECT type || ' ' || identity FROM pg_identify_object(h.ac, h.ao, 0)) END, v.reason) COLLATE \"C\" FROM chain h JOIN (SELECT * FROM via UNION ALL " \
 	"SELECT * FROM cause) AS v ON v.class = h.ac AND v.oid = h.ao WHERE length(told) < 300 OR told IS NULL " \
 	"), risk AS MATERIALIZED ( SELECT class, oid, coalesce(bit_or(parts) FILTER (WHERE NOT w), 0) AS always, coalesce(bit_or(parts) FILTER (WHERE w), 0) AS writing FROM reach GROUP BY class, oid ) " \
-	"SELECT 'r', CASE WHEN name ~ $r$[^\\x01-\\x7f]$r$ THEN chr(127) ELSE name END, kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g') FROM risk JOIN named USING " \
+	"SELECT 'r', CASE WHEN name ~ $r$[^\\x01-\\x7e]$r$ THEN chr(127) ELSE name END, kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g') FROM risk JOIN named USING " \
 	"(class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid) GROUP BY 2, kind " \
 	"UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads' FROM own, (SELECT bit_or(always | writing) AS all_parts FROM risk) AS a WHERE oid < 16384 AND parts >= 255 AND all_parts > 0 AND parts <> 256 " \
 	"UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247 UNION ALL SELECT 'a', '', coalesce(bit_or(always | writing), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 3466), 0) FROM risk " \

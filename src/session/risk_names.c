@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #define NAME_MAX_LEN 63 /* bytes of an identifier that PostgreSQL keeps */
+#define LETTER_MAX 4 /* bytes */
 #define RUN_MAX 16 /* operator characters in a row; more are as risky as can be */
 #define FIRST_OWN_TYPE 16384u
 #define OWN_TYPES_MAX 64 /* parameters of such types that are looked up: each is compared with all that are risky */
@@ -71,9 +72,10 @@ hash_of(const char *name, size_t len)
 static struct entry *
 find(const struct risk_names *names, const char *name, size_t len)
 {
-	struct entry *e;
+	struct entry *e = NULL;
 
-	HASH_FIND_BYHASHVALUE(hh, names->table, name, (unsigned)len, hash_of(name, len), e);
+	if (names->count > 0)
+		HASH_FIND_BYHASHVALUE(hh, names->table, name, (unsigned)len, hash_of(name, len), e);
 	return e;
 }
 
@@ -358,43 +360,53 @@ is_hiding(const struct reader *r, const char *word, const struct entry *e)
 	return r->names->hides_any || (e != NULL && e->is_hiding);
 }
 
-/* word: in lower case, cut, terminated. */
-static void
-judge_word(struct reader *r, const char *word, size_t len, bool is_beyond_ascii)
-{
-	const struct entry *e = NULL;
-
-	if (r->names->count > 0)
-		e = is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find(r->names, word, len);
-	r->called = (struct risk){ 0 };
-	r->is_behind_escapes = false;
-	judge_statement(r, word);
-	r->is_hiding = r->is_hiding || (r->was_made && is_hiding(r, word, e));
-	if (e != NULL) {
-		join(&r->risk, e->risks[RISK_RELATION]);
-		join(&r->risk, e->risks[RISK_KEYWORD]);
-		if (r->is_behind_dot)
-			join(&r->risk, e->risks[RISK_FUNCTION]);
-		if (is_beyond_ascii) /* in SJIS, half of a letter may look like an operator */
-			join(&r->risk, e->risks[RISK_FUNCTION]);
-		r->called = e->risks[RISK_FUNCTION];
-	}
-	r->is_behind_dot = false;
-}
-
+/* In lower case, cut, terminated. */
 struct word {
 	char text[NAME_MAX_LEN + 1];
-	size_t len;
+	size_t len, ascii_len; /* ascii_len: up to the first byte that is not ASCII */
 	bool is_beyond_ascii;
 };
 
 static void
 word_put(struct word *w, char c)
 {
-	w->is_beyond_ascii = w->is_beyond_ascii || (c & 0x80) != 0;
+	w->is_beyond_ascii = w->is_beyond_ascii || (unsigned char)c >= RISK_BEYOND_ASCII[0];
 	if (w->len < NAME_MAX_LEN)
 		w->text[w->len++] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 	w->text[w->len] = '\0';
+	if (!w->is_beyond_ascii)
+		w->ascii_len = w->len;
+}
+
+static void
+join_name(struct reader *r, const struct entry *e)
+{
+	if (e == NULL)
+		return;
+	join(&r->risk, e->risks[RISK_RELATION]);
+	join(&r->risk, e->risks[RISK_KEYWORD]);
+	if (r->is_behind_dot)
+		join(&r->risk, e->risks[RISK_FUNCTION]);
+	join(&r->called, e->risks[RISK_FUNCTION]);
+}
+
+static void
+judge_word(struct reader *r, const struct word *w)
+{
+	const struct entry *e =
+	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find(r->names, w->text, w->len);
+
+	r->called = (struct risk){ 0 };
+	r->is_behind_escapes = false;
+	judge_statement(r, w->text);
+	r->is_hiding = r->is_hiding || (r->was_made && is_hiding(r, w->text, e));
+	join_name(r, e);
+	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
+		join(&r->risk, e->risks[RISK_FUNCTION]);
+	/* PostgreSQL cuts names after whole letters, in its own encoding: only ASCII may be left. */
+	if (w->is_beyond_ascii && w->ascii_len + LETTER_MAX > NAME_MAX_LEN)
+		join_name(r, find(r->names, w->text, w->ascii_len));
+	r->is_behind_dot = false;
 }
 
 /* Reads on behind the opening quote. Returns false: there is no closing one. */
@@ -450,7 +462,7 @@ read_quoted(struct reader *r)
 	r->p++;
 	if (!read_string(r, '"', false, &w))
 		return;
-	judge_word(r, w.text, w.len, w.is_beyond_ascii);
+	judge_word(r, &w);
 	r->is_opaque = r->is_opaque || is_first;
 }
 
@@ -474,7 +486,7 @@ read_word(struct reader *r)
 	/* U&"..." could be any name; U&'...' is no name, but PostgreSQL refuses it under some settings only. */
 	if (w.len == 1 && w.text[0] == 'u' && r->end - r->p >= 2 && r->p[0] == '&' && r->p[1] == '"')
 		r->is_opaque = true;
-	judge_word(r, w.text, w.len, w.is_beyond_ascii);
+	judge_word(r, &w);
 }
 
 /* 1, 1.5, 1e5: what follows may be a word without a space. */

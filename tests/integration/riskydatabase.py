@@ -15,6 +15,7 @@ import psycopg2
 
 SETTINGS, TEMP, LOCKS, CURSORS, PREPARED, LISTEN, SEQUENCES, SEED = (1 << i for i in range(8))
 STATE = 1023  # enum state_part
+ARGUMENT = "\0"    # a macro's
 HEADER = Path(__file__).resolve().parents[2] / "src" / "pool" / "database_code_sql.h"
 
 
@@ -23,10 +24,12 @@ def questions(header=HEADER):
     made = {"MESSAGE_OURS": "/* pgweir */ "}
     text = re.sub(r"/\*.*?\*/\n", "", header.read_text(encoding="utf-8"), count=1, flags=re.S).replace("\\\n", " ")
     for line in text.splitlines():
-        found = re.match(r"#define (\w+)\s+(.*)", line)
+        found = re.match(r"#define (\w+)(?:\(\w+\))?\s+(.*)", line)
         if found:
-            parts = re.findall(r'"(?:[^"\\]|\\.)*"|\w+', found[2])
-            made[found[1]] = "".join(ast.literal_eval(part) if part[0] == '"' else made[part] for part in parts)
+            name, body = found.groups()
+            parts = re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)(?:\("([^"]*)"\))?', body)
+            made[name] = "".join(made.get(word, ARGUMENT).replace(ARGUMENT, given or ARGUMENT) if word else ast.literal_eval(f'"{text}"')
+                                 for text, word, given in parts)
     return made
 
 
@@ -46,7 +49,7 @@ HIDES = 1 << 13
 
 def folded(name):
     """As PostgreSQL's lower() under the collation C, cut at 63 bytes; names with bytes above 127 are all one."""
-    if not name.isascii():
+    if not name.isascii() or "\x7f" in name:
         return "\x7f"
     return name.lower()[:63]
 
@@ -96,9 +99,11 @@ class Names:
         found = [self.types.get(oid) for oid in parameters]
         for i, (kind, text) in enumerate(tokens):
             if kind in ("word", "quoted"):
-                found += [self.risks.get((folded(text), k)) for k in "rn"]
+                cut = re.match("[ -~]*", text)[0]           # all that is left of it, perhaps
+                spelt = [folded(text)] + ([folded(cut)] if text != cut and len(cut) > 59 else [])
+                found += [self.risks.get((name, k)) for name in spelt for k in "rn"]
                 if tokens[i + 1:i + 2] == [("other", "(")] or (i > 0 and tokens[i - 1][1] == ".") or not text.isascii():
-                    found.append(self.risks.get((folded(text), "f")))
+                    found += [self.risks.get((name, "f")) for name in spelt]
             elif kind == "operator":
                 found += [risk for (name, k), risk in self.risks.items() if k == "o" and name in text]
         risk = self.star | (self.ddl if is_ddl or is_into else 0) | (self.hides(tokens) if is_into or tokens[0][1].lower() == "create" else 0)
@@ -222,7 +227,7 @@ class Maker:
         self.number += 1
         n = self.number
         style = 0 if is_plain or self.is_plain else self.random.randrange(9)
-        return {5: f'"Na{n}me"', 6: f'"na me{n}"', 7: f'"{n}name"', 8: f'"né{n}"', 4: f"name{n}_" + "x" * 70, 3: f"n${n}"}.get(style, f"name{n}")
+        return {5: f'"Na{n}me"', 6: f'"na me{n}"', 7: f'"{n}name"', 8: f'"né{n}"', 4: f"name{n}_".ljust(62, "x") + self.random.choice(["xx", "é"]), 3: f"n${n}"}.get(style, f"name{n}")
 
     def symbol(self):
         while True:

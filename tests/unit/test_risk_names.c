@@ -17,6 +17,7 @@
 #define ODD 128u /* of a name with a space */
 #define CALLED_F 256u /* of the function "over" */
 #define CALLED_X 512u /* of a function whose name is not ASCII */
+#define CUT 2048u /* of a function that PostgreSQL cuts ahead of a letter of four bytes */
 #define DDL 1024u
 #define ALL (0xfffu | RISK_HIDES)
 #define MADE (DDL | RISK_HIDES)
@@ -33,6 +34,8 @@ names_new(void)
 	risk_names_add(names, RISK_FUNCTION, "over", (struct risk){ CALLED_F, 0 }, "");
 	risk_names_add(names, RISK_RELATION, "t", (struct risk){ R, W }, "");
 	risk_names_add(names, RISK_RELATION, LONG_NAME, (struct risk){ LONG, 0 }, "");
+	risk_names_add(names, RISK_FUNCTION, "a23456789_123456789_123456789_123456789_123456789_123456789_",
+		       (struct risk){ CUT, 0 }, "");
 	risk_names_add(names, RISK_RELATION, "an odd \"name", (struct risk){ ODD, 0 }, "");
 	risk_names_add(names, RISK_OPERATOR, "===", (struct risk){ O, 0 }, "");
 	risk_names_add(names, RISK_KEYWORD, "like", (struct risk){ N, 0 }, "");
@@ -100,6 +103,10 @@ static const struct {
 	{ "SELECT 'caf\xc3\xa9\\n' FROM u", ALL }, /* a letter of two bytes, perhaps */
 	{ "SELECT " LONG_NAME, LONG },
 	{ "SELECT " LONG_NAME "4", LONG }, /* PostgreSQL cuts it */
+	{ "SELECT " LONG_NAME "\xc3\xa9", X | CALLED_X | LONG },
+	{ "SELECT " LONG_NAME "4\xc3\xa9", X | CALLED_X | LONG },
+	{ "SELECT a23456789_123456789_123456789_123456789_123456789_123456789_\xf0\x9f\x98\x80()", X | CALLED_X | CUT },
+	{ "SELECT f\xc3\xa9()", X | CALLED_X },
 	{ "SELECT \"an odd \"\"name\"", ODD },
 	{ "SELECT \"an odd\"", 0 },
 	{ "SELECT 1; SELECT f(1)", F },
@@ -240,6 +247,6 @@ Test(risk_names, each)
 	unsigned n = 0;
 
 	risk_names_each(names, count, &n);
-	cr_expect_eq(n, 9);
+	cr_expect_eq(n, 10);
 	risk_names_free(names);
 }

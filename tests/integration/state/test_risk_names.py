@@ -24,10 +24,10 @@ ANYTHING = 255
 
 
 @contextlib.contextmanager
-def database(postgres, name="risky"):
+def database(postgres, name="risky", options=""):
     """Yields a superuser's cursor, and the dsn of web, who is none."""
     postgres.query(f"DROP DATABASE IF EXISTS {name}", dbname="postgres")
-    postgres.query(f"CREATE DATABASE {name}", dbname="postgres")
+    postgres.query(f"CREATE DATABASE {name} {options}", dbname="postgres")
     with contextlib.closing(postgres.connect(name)) as db, db.cursor() as cursor:
         db.autocommit = True
         yield cursor, f"host={postgres.host} port={postgres.port} dbname={name} user=web password=web-secret"
@@ -324,6 +324,34 @@ def test_the_version_is_another_one_after(postgres, change):
         cursor.execute(CHANGES[change])
         assert version() != before
         cursor.execute("ROLLBACK")
+
+
+# A locale of LATIN1 makes É and é one name.
+BEYOND_ASCII = {                    # what there is beside a function that takes a lock, SQL, and one of the parts that it may have
+    "a body": ("CREATE FUNCTION f(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN É(1); END'", "SELECT f(1)", LOCKS),
+    "an odd name": ("CREATE FUNCTION \"an É\"(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN é(1); END'; "
+                    "CREATE FUNCTION f(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN \"an É\"(1); END'", "SELECT f(1)", LOCKS),
+    "a table": ("CREATE TABLE ö (v int); CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(v) FROM Ö); END'",
+                "SELECT f(1)", LYING),
+    "a type in two schemas": ("CREATE SCHEMA a; CREATE TYPE a.ö AS (v int); CREATE TYPE public.ö AS (w text); "
+                              "CREATE FUNCTION f(x int) RETURNS int LANGUAGE plpgsql AS 'DECLARE r Ö; BEGIN RETURN 1; END'", "SELECT f(1)", TYPES),
+    "a trigger's argument": ("CREATE TABLE t (v int); CREATE TABLE ö (v int); CREATE POLICY p ON ö USING (é(v) = 1); CREATE EXTENSION refint; CREATE TRIGGER x "
+                             "AFTER DELETE ON t FOR EACH ROW EXECUTE FUNCTION check_foreign_key(1, 'cascade', 'v', 'Ö', E'\\\\000')", "DELETE FROM t", LOCKS),
+    "a name that is cut": (f"CREATE FUNCTION {'f' * 62}é(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN é(1); END'", f"SELECT {'F' * 62}É(1)", LOCKS),
+}
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "UTF8"])
+def test_names_that_are_not_ascii(postgres, encoding):
+    with database(postgres, "latin", f"TEMPLATE template0 ENCODING {encoding} LC_COLLATE 'C' LC_CTYPE 'C'") as (cursor, _):
+        missed = []
+        for case, (code, sql, parts) in BEYOND_ASCII.items():
+            if encoding == "UTF8":          # in which these are two letters
+                code = code.replace("É", "é").replace("Ö", "ö")
+            cursor.execute("BEGIN; SET LOCAL check_function_bodies = off; CREATE FUNCTION é(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(1); RETURN 1; END'; " + code)
+            missed += [case] if not risky.names_of(cursor).risk_of(sql) & parts else []
+            cursor.execute("ROLLBACK")
+        assert missed == []
 
 
 PGBENCH = ["SELECT abalance FROM pgbench_accounts WHERE aid = 1", "UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 1",
