@@ -105,7 +105,7 @@ command_check_permission(const struct command_row *row, bool is_stats_only, stru
 	if (!row->needs_admin || !is_stats_only)
 		return 0;
 	fail_set(why, "42501", "permission denied: %s is for admin_users", row->phrase);
-	fail_theirs(why, "admin access needed");
+	fail_pgbouncer_text(why, "admin access needed");
 	return fail_hint(why, "Users in stats_users may only use SHOW. Log in as one of admin_users, section [auth] of "
 			      "pgweir.ini.");
 }

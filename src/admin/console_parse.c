@@ -153,7 +153,7 @@ unknown(const struct words *w, struct fail *why)
 
 	written(w, 3, text, sizeof(text));
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
-	fail_theirs(why, "invalid command '%.120s', use SHOW HELP;", text);
+	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "did you mean %s?", near);
 	return fail_hint(why, "SHOW HELP lists the commands.");
@@ -257,7 +257,7 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 		out->client_id = strtoull(t->text, &end, 10);
 	if (end == NULL || *end != '\0') {
 		fail_set(why, "42601", "%s takes the id of one client", out->row->phrase);
-		fail_theirs(why, "invalid client pointer supplied");
+		fail_pgbouncer_text(why, "invalid client pointer supplied");
 		return fail_hint(why, "It is in the last column of SHOW CLIENTS.");
 	}
 	return 0;
@@ -419,7 +419,7 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 	case ARGUMENT_ONE_DATABASE:
 		if (count != 1) {
 			fail_set(why, "42601", "%s takes the name of one database", out->row->phrase);
-			return fail_theirs(why, "a database is required");
+			return fail_pgbouncer_text(why, "a database is required");
 		}
 		return take_name(t, out, why);
 	case ARGUMENT_CLIENT:

@@ -302,7 +302,7 @@ without_server(const struct client *c)
 	case CL_REJECTING:
 		return "Its request was answered with an error, and pgweir waits for the rest of it";
 	case CL_AWAITING:
-	case CL_READY_DUE:
+	case CL_READY_WITHHELD:
 		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
 		       "pgweir_pool_listen_connections)";
 	case CL_DELAYED:

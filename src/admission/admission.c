@@ -316,7 +316,7 @@ is_database_full(struct admission *a, struct admission_ticket *t, const struct p
 	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
 		 d->is_of_tenant ? "tenant" : "database",
 		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, clients, limit);
-	fail_theirs(&why, "client connections exceeded (max_db_client_connections)");
+	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
 	fail_hint(&why, "Raise max_db_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
 	return true;
@@ -336,7 +336,7 @@ is_user_full(struct admission *a, struct admission_ticket *t, const char *user, 
 		return false;
 	fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)", user,
 		 entry->held, limit);
-	fail_theirs(&why, "client connections exceeded (max_user_client_connections)");
+	fail_pgbouncer_text(&why, "client connections exceeded (max_user_client_connections)");
 	fail_hint(&why, "Raise max_user_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_USER);
 	return true;
@@ -352,7 +352,7 @@ is_console_full(struct admission *a, struct admission_ticket *t, uint32_t client
 		return false;
 	fail_set(&why, "53300", "too many clients of the console: %u of %u (max_db_client_connections)", clients,
 		 limit);
-	fail_theirs(&why, "client connections exceeded (max_db_client_connections)");
+	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
 	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
 	return true;
 }

@@ -18,7 +18,7 @@ fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
-	why->detail[0] = why->hint[0] = why->theirs[0] = '\0';
+	why->detail[0] = why->hint[0] = why->pgbouncer_text[0] = '\0';
 	return -1;
 }
 
@@ -49,14 +49,14 @@ fail_hint(struct fail *why, const char *fmt, ...)
 }
 
 int
-fail_theirs(struct fail *why, const char *fmt, ...)
+fail_pgbouncer_text(struct fail *why, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (why == NULL)
 		return -1;
 	va_start(ap, fmt);
-	vsnprintf(why->theirs, sizeof(why->theirs), fmt, ap);
+	vsnprintf(why->pgbouncer_text, sizeof(why->pgbouncer_text), fmt, ap);
 	va_end(ap);
 	return -1;
 }
@@ -69,9 +69,9 @@ fail_in_their_words(const struct fail *why, struct fail *told)
 	bool is_ours = false;
 
 	*told = *why;
-	if (why->theirs[0] == '\0')
+	if (why->pgbouncer_text[0] == '\0')
 		return;
-	memcpy(told->text, why->theirs, sizeof(told->text));
+	memcpy(told->text, why->pgbouncer_text, sizeof(told->text));
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		is_ours |= strcmp(why->sqlstate, ours[i]) == 0;
 	if (is_ours && strstr(why->text, "refused user") == NULL)

@@ -14,7 +14,7 @@ struct fail {
 	char text[FAIL_TEXT_MAX]; /* what happened; no newline, no secret */
 	char detail[FAIL_TEXT_MAX]; /* may be empty */
 	char hint[FAIL_TEXT_MAX]; /* what a person can do about it; may be empty */
-	char theirs[FAIL_TEXT_MAX]; /* what PgBouncer says of it, for compat = pgbouncer; may be empty */
+	char pgbouncer_text[FAIL_TEXT_MAX]; /* what PgBouncer says of it, for compat = pgbouncer; may be empty */
 };
 
 /* These are cold: the compiler moves what leads to them out of the way of what usually runs. */
@@ -26,7 +26,7 @@ int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __att
 /* Add to a failure that was set. Always return -1. */
 int fail_detail(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 int fail_hint(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
-int fail_theirs(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
+int fail_pgbouncer_text(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
 /*
  * Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of
  * logins (class 28) and what PostgreSQL itself has said keep theirs.

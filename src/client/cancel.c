@@ -87,7 +87,7 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 	else
 		cancel->env->x.counters->cancels[result]++;
 	if (cancel->far != 0)
-		cancel->env->on_far_cancel_over(cancel->env->x.up, cancel->far);
+		cancel->env->on_far_cancel_over(cancel->env->x.owner, cancel->far);
 	free(cancel);
 }
 
@@ -331,7 +331,7 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	struct client *target = cancel_find_key(c->env, pid, key, key_len);
 
-	if (target == NULL && c->env->on_strange_cancel(c->env->x.up, c, pid, key, key_len))
+	if (target == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
 		return;
 	if (target == NULL)
 		close_asker(c, CR_WRONG_KEY);
@@ -351,7 +351,7 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 	struct client_cancel *cancel = target == NULL || has_enough(target) ? NULL : make(target, NULL);
 
 	if (cancel == NULL) {
-		env->on_far_cancel_over(env->x.up, number);
+		env->on_far_cancel_over(env->x.owner, number);
 		return;
 	}
 	cancel->far = number;

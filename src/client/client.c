@@ -189,7 +189,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	if (why != NULL)
 		read_to_the_end(c);
 	if (c->x.state == CL_CONSOLE)
-		env->on_console_closed(env->x.up, c);
+		env->on_console_closed(env->x.owner, c);
 	if (c->x.state == CL_CANCEL)
 		cancel_free(c);
 	lost = relay_leave(&c->x, logged);
@@ -204,7 +204,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
-	env->on_client_gone(env->x.up, c);
+	env->on_client_gone(env->x.owner, c);
 }
 
 void

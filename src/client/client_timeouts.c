@@ -217,7 +217,7 @@ check_all(struct client_env *env, uint64_t now_us)
 			fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
 			fail_detail(&why, "client_idle_timeout is %s.",
 				    duration_of(c->x.settings->client_idle_timeout_us).text);
-			fail_theirs(&why, "client_idle_timeout");
+			fail_pgbouncer_text(&why, "client_idle_timeout");
 			client_close(c, &why);
 		}
 	}
@@ -250,7 +250,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
 	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
 		    counts.waiting == 1 ? " is" : "s are");
-	fail_theirs(&what, "No server connection available in postgres backend, client being queued");
+	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
 	bouncer_tell(c->env->x.config, &what, &told);
 	message_notice(&out, "NOTICE", &told);
 	exchange_send(&c->x, &out); /* may close it */
@@ -290,7 +290,7 @@ end_outdated(struct client_env *env)
 	struct fail why;
 
 	fail_set(&why, "57P01", "the server connection of this session is outdated: RECONNECT, or a new configuration");
-	fail_theirs(&why, "database configuration changed");
+	fail_pgbouncer_text(&why, "database configuration changed");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
 		if (keeps_outdated_server(c))

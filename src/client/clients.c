@@ -28,7 +28,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 	env->x.is_draining = true;
 	env->x.is_gentle = is_gentle;
 	fail_set(&why, "57P01", "pgweir is shutting down");
-	fail_theirs(&why, "server shutting down");
+	fail_pgbouncer_text(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
 		if (is_to_leave(c, is_gentle))

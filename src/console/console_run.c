@@ -170,7 +170,7 @@ check_database(struct console_client *cc, const struct command *command, struct 
 		return 0;
 	near = config_suggest_database(env->x.config, command->name);
 	fail_set(why, "3D000", "database \"%s\" is not known", command->name);
-	fail_theirs(why, "no such database: %s", command->name);
+	fail_pgbouncer_text(why, "no such database: %s", command->name);
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : fail_hint(why, "SHOW DATABASES lists them.");
 }
 
@@ -338,7 +338,7 @@ static void
 kill_reason(struct fail *why, const char *theirs)
 {
 	fail_set(why, "57P01", "terminating connection due to administrator command");
-	fail_theirs(why, "%s", theirs);
+	fail_pgbouncer_text(why, "%s", theirs);
 }
 
 /* Whose wish it was is for the log alone. */
@@ -352,7 +352,7 @@ end_client(struct console_client *cc, struct client *c, const char *command, con
 	client_about(cc->c, &admin);
 	client_words(&admin, words, sizeof(words));
 	fail_set(&logged, why->sqlstate, "%s; %s by %s", why->text, command, words);
-	fail_theirs(&logged, "%s", why->theirs);
+	fail_pgbouncer_text(&logged, "%s", why->pgbouncer_text);
 	client_close_as(c, why, &logged);
 }
 
@@ -398,7 +398,7 @@ run_kill_client(struct console_client *cc, const struct command *command, const 
 	(void)tag;
 	if (c == NULL) {
 		fail_set(why, "42704", "there is no client %llu", (unsigned long long)command->client_id);
-		fail_theirs(why, "client not found");
+		fail_pgbouncer_text(why, "client not found");
 		fail_hint(why, "SHOW CLIENTS has the ids, in its last column.");
 		return RUN_FAILED;
 	}
@@ -445,7 +445,7 @@ run_reload(struct console_client *cc, const struct command *command, const char 
 		tell_changes(cc);
 		return RUN_DONE;
 	}
-	fail_theirs(why, "RELOAD failed, see logs for additional details");
+	fail_pgbouncer_text(why, "RELOAD failed, see logs for additional details");
 	return RUN_FAILED;
 }
 
@@ -519,7 +519,7 @@ run_set_configuration(struct console_client *cc, const struct command *command, 
 
 	(void)tag;
 	if (host->set(host->w, command->name, command->has_text ? command->text : NULL, &notice, why) < 0) {
-		fail_theirs(why, "SET failed");
+		fail_pgbouncer_text(why, "SET failed");
 		return RUN_FAILED;
 	}
 	if (notice.text[0] != '\0')

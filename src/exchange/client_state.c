@@ -24,7 +24,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 		       [CE_RETRY] = CL_RETRYING,
 		       [CE_DOUBT] = CL_IN_DOUBT,
 		       [CE_AWAIT] = CL_AWAITING,
-		       [CE_KEEP_READY] = CL_READY_DUE,
+		       [CE_KEEP_READY] = CL_READY_WITHHELD,
 		       [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
 		       [CE_CLOSE] = CL_CLOSED },
 	[CL_REJECTING] = { [CE_REJECTED] = CL_READY,
@@ -40,12 +40,12 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	[CL_IN_DOUBT] = { [CE_ANSWERED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	/* A request may name several channels. After an error of an earlier one, the whole request is handled again. */
 	[CL_AWAITING] = { [CE_AWAIT] = CL_AWAITING,
-			  [CE_HEARD] = CL_READY,
+			  [CE_LISTENER_ANSWERED] = CL_READY,
 			  [CE_RETRY] = CL_RETRYING,
 			  [CE_CLOSE] = CL_CLOSED },
-	[CL_READY_DUE] = { [CE_HEARD] = CL_READY,
-			   [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
-			   [CE_CLOSE] = CL_CLOSED },
+	[CL_READY_WITHHELD] = { [CE_LISTENER_ANSWERED] = CL_READY,
+				[CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
+				[CE_CLOSE] = CL_CLOSED },
 	[CL_CLOSE_AFTER_FLUSH] = { [CE_CLOSE] = CL_CLOSED },
 };
 
@@ -75,7 +75,7 @@ client_state_name(enum client_state s, bool has_server)
 		[CL_RETRYING] = "retrying",
 		[CL_IN_DOUBT] = "in doubt",
 		[CL_AWAITING] = "awaiting the listener",
-		[CL_READY_DUE] = "ready is due",
+		[CL_READY_WITHHELD] = "ready is due",
 		[CL_CLOSE_AFTER_FLUSH] = "close after flush",
 	};
 
@@ -103,7 +103,7 @@ client_event_name(enum client_event ev)
 		[CE_DOUBT] = "doubt",
 		[CE_AWAIT] = "await",
 		[CE_KEEP_READY] = "keep ready",
-		[CE_HEARD] = "heard",
+		[CE_LISTENER_ANSWERED] = "heard",
 		[CE_CLOSE_AFTER_FLUSH] = "close after flush",
 		[CE_CLOSE] = "close",
 	};

@@ -28,7 +28,7 @@ enum client_state {
 	CL_RETRYING, /* its request is sent once more when the Sync behind the error is answered */
 	CL_IN_DOUBT, /* its COMMIT was sent, its server is lost, and another one is asked what became of it */
 	CL_AWAITING, /* its request waits for what listens in its place */
-	CL_READY_DUE, /* its ReadyForQuery waits for notifications that were committed earlier */
+	CL_READY_WITHHELD, /* its ReadyForQuery waits for notifications that were committed earlier */
 	CL_CLOSE_AFTER_FLUSH, /* it was told why it is closed, and is closed when it has read that */
 	CL_STATES
 };
@@ -50,7 +50,7 @@ enum client_event {
 	CE_DOUBT,
 	CE_AWAIT,
 	CE_KEEP_READY,
-	CE_HEARD, /* what listens has caught up, or has answered */
+	CE_LISTENER_ANSWERED, /* what listens has caught up, or has answered */
 	CE_CLOSE_AFTER_FLUSH,
 	CE_CLOSE,
 	CE_EVENTS

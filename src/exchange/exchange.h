@@ -124,11 +124,11 @@ struct exchange_env {
 	bool is_moving; /* clients move to another process as they become idle */
 	bool is_end_untold; /* who is closed now ends with its server, one of many: see struct server_losses */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
-	void *up;
+	void *owner;
 	/* Each request that has ended, however it did, or one that stands for weight of its like; its client is not
 	 * told. */
-	void (*on_query)(void *up, const struct request_report *report, uint32_t weight);
-	void (*on_report)(void *up, const struct request_report *report); /* slow, refused, lost or given up */
+	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
+	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
 };
 
 /* State that few clients ever need: exchange_rare() makes it at first use, and it is kept to the end. */

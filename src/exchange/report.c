@@ -308,7 +308,7 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 		words_of(srv->loan.tag_text, tag);
 		r->tag = tag;
 	}
-	x->env->on_report(x->env->up, r);
+	x->env->on_report(x->env->owner, r);
 }
 
 /* Returns true for one request in so many. */
@@ -371,7 +371,7 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
 	describe(x, srv, done, &r);
-	x->env->on_query(x->env->up, &r, weight);
+	x->env->on_query(x->env->owner, &r, weight);
 }
 
 /* Reports a request that may get a line in the slow-query log. */
@@ -539,7 +539,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 		r.query = report_waiting_text(x, &r.query_len);
 	describe(x, x->srv, NULL, &r);
 	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
-		x->env->on_query(x->env->up, &r, 1);
+		x->env->on_query(x->env->owner, &r, 1);
 	if (x->srv != NULL)
 		x->srv->loan.clock.since_us = 0; /* it is over: nothing else ends it */
 	if (r.threshold_us != CONFIG_TIME_OFF)

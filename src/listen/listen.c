@@ -15,7 +15,7 @@ listen_resume(struct exchange *x)
 {
 	x->listen->awaited = NULL;
 	if (x->state == CL_AWAITING)
-		exchange_step(x, CE_HEARD);
+		exchange_step(x, CE_LISTENER_ANSWERED);
 	if (!x->is_stalled)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)

@@ -103,7 +103,7 @@ struct client_listen {
 };
 
 /* listen/queue.c */
-extern const struct notify_subscriber_ops listen_ear_ops;
+extern const struct notify_subscriber_ops listen_subscriber_ops;
 void
 listen_settle_early(struct client_listen *l); /* moves to the queue what may be delivered; drops what nobody wants */
 void listen_drop_channel(struct client_listen *l, const char *channel); /* what waits of it, early or not */

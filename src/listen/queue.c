@@ -189,7 +189,7 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || x->is_crossing || !exchange_is_ready(x) || x->state == CL_READY_DUE ||
+	if (x->is_closing || x->is_crossing || !exchange_is_ready(x) || x->state == CL_READY_WITHHELD ||
 	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
@@ -343,7 +343,7 @@ send_ready(struct exchange *x)
 {
 	struct buf b = { 0 };
 
-	exchange_step(x, CE_HEARD);
+	exchange_step(x, CE_LISTENER_ANSWERED);
 	push_out(x);
 	message_ready(&b, 'I');
 	exchange_send(x, &b);
@@ -353,7 +353,7 @@ send_ready(struct exchange *x)
 void
 listen_ready_now(struct exchange *x)
 {
-	if (x->state == CL_READY_DUE)
+	if (x->state == CL_READY_WITHHELD)
 		send_ready(x);
 }
 
@@ -369,7 +369,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	}
 	if (listen_pid_caught_up(x))
 		return;
-	if (x->state != CL_READY_DUE) {
+	if (x->state != CL_READY_WITHHELD) {
 		if (x->state == CL_AWAITING)
 			resume_fresh(x);
 		else
@@ -391,7 +391,8 @@ on_flush(struct notify_subscriber *subscriber)
 	listen_flush(listen_of(subscriber)->x);
 }
 
-const struct notify_subscriber_ops listen_ear_ops = { listen_answered, on_notified, on_gap, on_flush, on_caught_up };
+const struct notify_subscriber_ops listen_subscriber_ops = { listen_answered, on_notified, on_gap, on_flush,
+							     on_caught_up };
 
 void
 listen_queue_fini(struct client_listen *l)

@@ -56,7 +56,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	}
 	encoding = image_get(x->image, "client_encoding");
 	if (l->subscriber.listener == NULL &&
-	    !notify_visit(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_ear_ops))
+	    !notify_visit(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_subscriber_ops))
 		return LISTEN_GO;
 	if (!notify_catch_up(&l->subscriber))
 		return LISTEN_GO;
@@ -74,7 +74,7 @@ holds_server(struct exchange *x)
 
 	if (l->sending != SENDING_MARKED)
 		return l->sending != SENDING_NOT;
-	if (x->state == CL_READY_DUE) { /* the listener was asked after the transaction was over */
+	if (x->state == CL_READY_WITHHELD) { /* the listener was asked after the transaction was over */
 		l->sending = SENDING_ENDS;
 		return true;
 	}

@@ -38,7 +38,7 @@ listen_really(struct exchange *x, bool is_pending)
 	put_listens(x->listen, is_pending, &sql);
 	if (buf_ok(&sql))
 		message_put(&message, 'Q', sql.bytes, sql.len);
-	x->srv->unnamed_of = 0;
+	x->srv->unnamed_owner = 0;
 	if (buf_ok(&sql) && buf_ok(&message))
 		r = ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_FEATURE, &request);
 	if (r == 0)
@@ -67,9 +67,9 @@ listen_before_sql(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	srv->loan.kept.state = KEPT_NOT;
 	if (is_prepare)
-		srv->loan.suspicion |= SCAN_LISTEN; /* in case PostgreSQL does not refuse it */
+		srv->loan.suspected |= SCAN_LISTEN; /* in case PostgreSQL does not refuse it */
 	else {
-		srv->loan.shown |= SCAN_LISTEN; /* so that it is sealed when it is returned */
+		srv->loan.settled |= SCAN_LISTEN; /* so that it is sealed when it is returned */
 		l->is_shown = true;
 	}
 	return listen_really(x, is_prepare) < 0 ? STEP_FAILED : STEP_FORWARD;

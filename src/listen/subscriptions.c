@@ -82,7 +82,7 @@ join(struct exchange *x, struct subscription *m)
 		return 0;
 	}
 	if (l->subscriber.listener == NULL &&
-	    notify_attach(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_ear_ops) < 0)
+	    notify_attach(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_subscriber_ops) < 0)
 		return -1;
 	return notify_join(&l->subscriber, &m->at_listener, m->name);
 }

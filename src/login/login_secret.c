@@ -41,7 +41,7 @@ conclude(struct client *c, enum auth_verdict verdict, const char *secret, const 
 	/* PgBouncer says so at once: that tells nothing of the user. */
 	if (verdict == AUTH_FAILED && c->env->x.config->compat == COMPAT_PGBOUNCER) {
 		fail_set(&none, "08P01", "the user can't be looked up: auth_query failed");
-		fail_theirs(&none, "bouncer config error");
+		fail_pgbouncer_text(&none, "bouncer config error");
 		verdict = AUTH_REFUSED;
 		why = &none;
 	}

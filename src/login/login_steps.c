@@ -84,7 +84,7 @@ is_over_limit(struct client *c)
 	if (limit == 0 || env->client_count < limit)
 		return false;
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
-	fail_theirs(&why, "no more connections allowed (max_client_conn)");
+	fail_pgbouncer_text(&why, "no more connections allowed (max_client_conn)");
 	fail_hint(&why, "Raise max_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
@@ -114,7 +114,7 @@ find_pool(struct client *c)
 	if (pool->database->is_disabled) {
 		fail_set(&why, "55000", "database \"%.*s\" is disabled", CONFIG_DATABASE_MAX, l->database);
 		fail_hint(&why, "ENABLE in the pgweir console lets clients in again.");
-		fail_theirs(&why, "%s", why.text);
+		fail_pgbouncer_text(&why, "%s", why.text);
 		login_refuse(c, &why, LR_ERROR);
 		return NULL;
 	}
@@ -176,7 +176,7 @@ login_wrong_password(struct client *c)
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
 	/* Under md5 this would tell which proof the user was asked for, and so whether there is one. */
 	if (c->login->method == LM_SCRAM && c->login->demand != AUTH_MD5)
-		fail_theirs(&why, "SASL authentication failed");
+		fail_pgbouncer_text(&why, "SASL authentication failed");
 	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }
 
@@ -228,7 +228,7 @@ trust_found(struct client *c)
 		return;
 	}
 	fail_set(&why, "28000", "\"trust\" authentication failed");
-	fail_theirs(&why, "no such user");
+	fail_pgbouncer_text(&why, "no such user");
 	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
@@ -250,7 +250,7 @@ login_authenticate(struct client *c)
 	if (env->x.is_closed && !login_is_console(l)) {
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
-		fail_theirs(&why, "pooler is shutting down");
+		fail_pgbouncer_text(&why, "pooler is shutting down");
 		login_refuse(c, &why, LR_ERROR);
 	} else if (!admission_knock(env->admission, &c->admission, l->user,
 				    login_is_console(l) ? NULL : replication_database(c)))

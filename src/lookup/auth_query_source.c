@@ -46,7 +46,7 @@ static int
 bad_auth_database(const struct auth_queries *all, struct fail *why)
 {
 	log_error(all->env.log, "%s", why->text);
-	return fail_theirs(why, "bouncer config error");
+	return fail_pgbouncer_text(why, "bouncer config error");
 }
 
 int

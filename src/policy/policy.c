@@ -78,7 +78,7 @@ has_demand(const struct policy *p)
 void
 policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us)
 {
-	if (p->caps.of[which].budget == b)
+	if (p->caps.by_kind[which].budget == b)
 		return;
 	caps_set(&p->caps, which, b, p, p->count, has_demand(p));
 	policy_reinforce(p, now_us);
@@ -276,7 +276,7 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 {
 	struct policy_conn *own = p->last[t->id % POLICY_LAST];
 
-	if (own != NULL && own->of == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
+	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
 	    (t->image == NULL || own->image == t->image) && is_lendable(p, own, t, now_us))
 		return own;
 	return choose_warmest(p, t, now_us);
@@ -285,8 +285,8 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 static inline void
 lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 {
-	if (conn->of != t->id) {
-		conn->of = t->id;
+	if (conn->borrower_id != t->id) {
+		conn->borrower_id = t->id;
 		p->last[t->id % POLICY_LAST] = conn;
 	}
 	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;

@@ -76,7 +76,7 @@ struct policy_conn {
 	uint64_t pinged_us; /* when the last ping was asked for */
 	uint64_t recycle_at_us; /* 0: never */
 	uint64_t epoch; /* the upstream's epoch when it was last verified */
-	uint64_t of; /* the id of its last borrower; 0: none */
+	uint64_t borrower_id; /* the id of its last borrower; 0: none */
 	bool is_recycle_due; /* close instead of going idle (RECONNECT, new settings) */
 	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */

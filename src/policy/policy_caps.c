@@ -11,7 +11,7 @@ void
 caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b, struct policy *p,
 	 const uint32_t counts[static PC_COUNT], bool has_demand)
 {
-	struct budget_member *m = &caps->of[which];
+	struct budget_member *m = &caps->by_kind[which];
 
 	if (m->budget == b)
 		return;
@@ -26,7 +26,7 @@ caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *
 		for (uint32_t i = 0; i < counts[state] && b != NULL; i++)
 			budget_moved(m, PC_NONE, (enum policy_conn_state)state);
 	budget_set_demand(m, has_demand);
-	for (caps->first = 0; caps->first < POLICY_CAPS && caps->of[caps->first].budget == NULL;)
+	for (caps->first = 0; caps->first < POLICY_CAPS && caps->by_kind[caps->first].budget == NULL;)
 		caps->first++;
 }
 
@@ -34,28 +34,28 @@ void
 caps_leave(struct policy_caps *caps)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_leave(&caps->of[i]);
+		budget_leave(&caps->by_kind[i]);
 }
 
 void
 caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_set_claim(&caps->of[i], weight, reserved);
+		budget_set_claim(&caps->by_kind[i], weight, reserved);
 }
 
 void
 caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_moved(&caps->of[i], from, to);
+		budget_moved(&caps->by_kind[i], from, to);
 }
 
 void
 caps_set_demand(struct policy_caps *caps, bool has_demand)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_set_demand(&caps->of[i], has_demand);
+		budget_set_demand(&caps->by_kind[i], has_demand);
 }
 
 void
@@ -64,9 +64,9 @@ caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 	bool is_told = false;
 
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
-		bool is_here = !is_told && (i == POLICY_CAPS - 1 || !budget_allows(&caps->of[i], now_us));
+		bool is_here = !is_told && (i == POLICY_CAPS - 1 || !budget_allows(&caps->by_kind[i], now_us));
 
-		budget_report(&caps->of[i], is_here ? short_count : 0, now_us);
+		budget_report(&caps->by_kind[i], is_here ? short_count : 0, now_us);
 		is_told = is_told || is_here;
 	}
 }
@@ -75,7 +75,7 @@ bool
 caps_allow(const struct policy_caps *caps, uint64_t now_us)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (!budget_allows(&caps->of[i], now_us))
+		if (!budget_allows(&caps->by_kind[i], now_us))
 			return false;
 	return true;
 }
@@ -84,7 +84,7 @@ bool
 caps_have_spare(const struct policy_caps *caps)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (!budget_has_spare(&caps->of[i]))
+		if (!budget_has_spare(&caps->by_kind[i]))
 			return false;
 	return true;
 }
@@ -95,7 +95,7 @@ caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 	bool is_tight = false;
 
 	for (unsigned i = caps->first; i < POLICY_CAPS; i++)
-		is_tight |= budget_returned(&caps->of[i], opened_us, now_us);
+		is_tight |= budget_returned(&caps->by_kind[i], opened_us, now_us);
 	return is_tight;
 }
 
@@ -103,7 +103,7 @@ bool
 caps_ask_back(const struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
 	for (unsigned i = caps->first; i < POLICY_CAPS; i++)
-		if (budget_asks_back(&caps->of[i], opened_us, now_us))
+		if (budget_asks_back(&caps->by_kind[i], opened_us, now_us))
 			return true;
 	return false;
 }
@@ -112,7 +112,7 @@ bool
 caps_are_wanted(const struct policy_caps *caps)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (caps->of[i].budget != NULL && budget_is_wanted(caps->of[i].budget))
+		if (caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget))
 			return true;
 	return false;
 }
@@ -121,7 +121,7 @@ void
 caps_review(const struct policy_caps *caps, uint64_t now_us)
 {
 	for (unsigned i = caps->first; i < POLICY_CAPS; i++)
-		budget_review(caps->of[i].budget, now_us);
+		budget_review(caps->by_kind[i].budget, now_us);
 }
 
 uint64_t
@@ -130,7 +130,7 @@ caps_due(const struct policy_caps *caps, uint64_t now_us)
 	uint64_t due_us = UINT64_MAX;
 
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
-		uint64_t at_us = budget_due(&caps->of[i], now_us);
+		uint64_t at_us = budget_due(&caps->by_kind[i], now_us);
 
 		due_us = at_us < due_us ? at_us : due_us;
 	}
@@ -144,7 +144,7 @@ caps_short_of(const struct policy_caps *caps)
 							   "max_server_connections" };
 
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (caps->of[i].short_count > 0)
+		if (caps->by_kind[i].short_count > 0)
 			return settings[i];
 	return NULL;
 }

@@ -9,7 +9,7 @@
 
 /* In the order in which a pool asks them. */
 struct policy_caps {
-	struct budget_member of[POLICY_CAPS];
+	struct budget_member by_kind[POLICY_CAPS];
 	unsigned first; /* the first that is set, so that a return asks no others */
 };
 

@@ -117,7 +117,7 @@ say_why_late(const struct policy *p, const struct policy_ticket *t, uint64_t now
 	struct duration waited = duration_of(p->settings.timeout_us);
 
 	fail_set(why, "53300", "no server connection became free within %s", waited.text);
-	fail_theirs(why, "query_wait_timeout");
+	fail_pgbouncer_text(why, "query_wait_timeout");
 	say_cause(p, t, now_us, why);
 }
 
@@ -197,9 +197,10 @@ policy_refuse_hopeless(struct policy *p, uint64_t now_us)
 		fail_detail(&why, "tried %s ago, next try in %s", ago.text, next.text);
 	}
 	if (now_us > p->last_fail_us) {
-		const char *cached = why.theirs[0] != '\0' ? p->last_fail.theirs : p->last_fail.text;
+		const char *cached = why.pgbouncer_text[0] != '\0' ? p->last_fail.pgbouncer_text : p->last_fail.text;
 
-		fail_theirs(&why, "server login has been failing, cached error: %.160s (server_login_retry)", cached);
+		fail_pgbouncer_text(&why, "server login has been failing, cached error: %.160s (server_login_retry)",
+				    cached);
 	}
 	policy_refuse_impatient(p, &why);
 }

@@ -49,7 +49,8 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
-	struct policy_conn *last[POLICY_LAST]; /* by the id of the borrower who had it last, if ->of still says so */
+	struct policy_conn
+	    *last[POLICY_LAST]; /* by the id of the borrower who had it last, if its borrower_id still says so */
 	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
 

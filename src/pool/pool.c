@@ -196,7 +196,7 @@ static int
 no_longer(const char *database, struct fail *why)
 {
 	fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
-	return fail_theirs(why, "database removed");
+	return fail_pgbouncer_text(why, "database removed");
 }
 
 int
@@ -291,7 +291,7 @@ no_database(const struct pool_set *set, const char *database, struct fail *why)
 
 	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
 	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
-	fail_theirs(why, "no such database: %s", name);
+	fail_pgbouncer_text(why, "no such database: %s", name);
 	if (config_is_pgbouncers(set->config))
 		fail_hint(why, "%s%s%sAdd a line %s = ... or * = ... to [databases].",
 			  near != NULL ? "Did you mean \"" : "", near != NULL ? near : "",

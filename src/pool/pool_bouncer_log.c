@@ -93,9 +93,9 @@ bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum conn
 {
 	if (!log_is_pgbouncers(pool->set->log))
 		return;
-	if (why->theirs[0] != '\0') {
-		log_warning(pool->set->log, "server login failed: FATAL %s", why->theirs);
-		bouncer_log_end(pool, srv, srv->target->replication != NULL ? "login failed" : why->theirs);
+	if (why->pgbouncer_text[0] != '\0') {
+		log_warning(pool->set->log, "server login failed: FATAL %s", why->pgbouncer_text);
+		bouncer_log_end(pool, srv, srv->target->replication != NULL ? "login failed" : why->pgbouncer_text);
 	} else
 		bouncer_log_end(pool, srv, server_failure_word(kind));
 }
@@ -106,9 +106,9 @@ pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum con
 {
 	*told = *why;
 	bouncer_log_refusal(pool, srv, kind, why);
-	if (pool->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
-		fail_detail(told, "%s", why->theirs);
-		fail_theirs(told, "login failed");
+	if (pool->set->config->compat == COMPAT_PGBOUNCER && why->pgbouncer_text[0] != '\0') {
+		fail_detail(told, "%s", why->pgbouncer_text);
+		fail_pgbouncer_text(told, "login failed");
 	}
 }
 

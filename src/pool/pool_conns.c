@@ -246,7 +246,7 @@ on_gone(struct server *srv, const struct fail *why)
 	struct pool *pool = srv->owner;
 	bool is_reset = srv->state == SV_RESET;
 
-	bouncer_log_end(pool, srv, why->theirs[0] != '\0' ? why->theirs : why->text);
+	bouncer_log_end(pool, srv, why->pgbouncer_text[0] != '\0' ? why->pgbouncer_text : why->text);
 	pooled_of(srv->conn)->is_logged = true;
 	if (is_reset)
 		pool->counters.resets_failed++;

@@ -36,15 +36,15 @@ host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample
 void
 process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct weir *w = x->env->up;
+	struct weir *w = x->env->owner;
 
 	console_message(w->console, client_of(x), type, body, len);
 }
 
 void
-process_console_closed(void *up, struct client *c)
+process_console_closed(void *owner, struct client *c)
 {
-	struct weir *w = up;
+	struct weir *w = owner;
 
 	console_client_closed(w->console, c);
 }

@@ -61,9 +61,9 @@ keep_exemplar(struct weir *w, const struct request_report *report)
 }
 
 static void
-on_report(void *up, const struct request_report *report)
+on_report(void *owner, const struct request_report *report)
 {
-	struct weir *w = up;
+	struct weir *w = owner;
 
 	slowlog_write(w->slowlog, report, w->now_us);
 	if (slowlog_last_trace(w->slowlog)[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
@@ -71,17 +71,17 @@ on_report(void *up, const struct request_report *report)
 }
 
 static void
-on_query(void *up, const struct request_report *report, uint32_t weight)
+on_query(void *owner, const struct request_report *report, uint32_t weight)
 {
-	struct weir *w = up;
+	struct weir *w = owner;
 
 	query_table_add(w->queries, report, weight);
 }
 
 static void
-on_client_gone(void *up, struct client *c)
+on_client_gone(void *owner, struct client *c)
 {
-	struct weir *w = up;
+	struct weir *w = owner;
 
 	restart_client_gone(w->restart, c);
 	if (w->stopping.is_stopping)
@@ -113,7 +113,7 @@ on_exhausted(int error, void *arg)
 static void
 on_released(struct exchange *x)
 {
-	struct weir *w = x->env->up;
+	struct weir *w = x->env->owner;
 
 	restart_client_released(w->restart, x);
 }
@@ -121,23 +121,23 @@ on_released(struct exchange *x)
 static void
 on_crossing_heard(struct exchange *x)
 {
-	struct weir *w = x->env->up;
+	struct weir *w = x->env->owner;
 
 	restart_crossing_heard(w->restart, x);
 }
 
 static bool
-on_strange_cancel(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
+on_strange_cancel(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct weir *w = up;
+	struct weir *w = owner;
 
 	return restart_forward_cancel(w->restart, asker, pid, key, key_len);
 }
 
 static void
-on_far_cancel_over(void *up, uint64_t number)
+on_far_cancel_over(void *owner, uint64_t number)
 {
-	struct weir *w = up;
+	struct weir *w = owner;
 
 	restart_cancel_over(w->restart, number);
 }
@@ -176,7 +176,7 @@ fill_envs(struct weir *w)
 	s->counters = c->x.counters = &w->counters;
 	s->cancelling = &w->cancelling;
 	s->losses = &w->losses;
-	c->x.up = w;
+	c->x.owner = w;
 	c->x.on_report = on_report;
 	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;

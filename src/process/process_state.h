@@ -129,7 +129,7 @@ void process_ignore_events(struct weir *w);
 struct console *process_console_new(struct weir *w);
 void process_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
-void process_console_closed(void *up, struct client *c); /* client_env */
+void process_console_closed(void *owner, struct client *c); /* client_env */
 /* Begins a restart in which this process goes. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 

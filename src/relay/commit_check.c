@@ -45,7 +45,7 @@ put_question(struct exchange *x, enum question which)
 	message_query(&b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
 	if (!buf_ok(&b) || ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request) < 0)
 		buf_fini(&b);
-	x->srv->unnamed_of = 0; /* a simple Query drops the unnamed statement */
+	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
 	return b;
 }
 
@@ -399,7 +399,7 @@ static bool
 has_written(const struct loan *loan)
 {
 	return (loan->tag.flags & TAG_WRITES) != 0 ||
-	       (loan->tag.id == TAG_SELECT && (loan->suspicion & SCAN_FUNCTION) != 0);
+	       (loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_FUNCTION) != 0);
 }
 
 void

@@ -53,7 +53,7 @@ static void
 note_ddl(struct server *srv)
 {
 	struct loan *loan = &srv->loan;
-	bool makes_temp = (loan->suspicion & SCAN_TEMP) != 0 && (loan->tag.flags & TAG_IS_CREATE) != 0;
+	bool makes_temp = (loan->suspected & SCAN_TEMP) != 0 && (loan->tag.flags & TAG_IS_CREATE) != 0;
 	bool is_select = loan->tag.id == TAG_SELECT;
 	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0;
 
@@ -77,7 +77,7 @@ makes_harmless(struct exchange *x, struct server *srv)
 				  SCAN_NEXTVAL | SCAN_SAVEPOINT;
 	const struct code_answer *answer = x->pool->database->code.answer;
 	const char *tag = srv->loan.tag_text;
-	uint32_t flags = srv->loan.suspicion;
+	uint32_t flags = srv->loan.suspected;
 
 	if (answer == NULL || answer->has_no_sequence || !exchange_is_followed(x))
 		return false;
@@ -96,7 +96,7 @@ note_code(struct exchange *x, struct server *srv)
 {
 	struct loan *loan = &srv->loan;
 	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
-			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspicion & SCAN_TEMP) == 0 &&
+			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspected & SCAN_TEMP) == 0 &&
 			 database_code_minds_types(&x->pool->database->code));
 
 	if (makes_harmless(x, srv))
@@ -161,7 +161,7 @@ static inline bool
 is_everyday(const struct loan *loan)
 {
 	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
-	       (loan->tag.id != TAG_SELECT || (loan->suspicion & SCAN_TEMP) == 0);
+	       (loan->tag.id != TAG_SELECT || (loan->suspected & SCAN_TEMP) == 0);
 }
 
 /* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */

@@ -22,8 +22,8 @@
 
 #include <string.h>
 
-struct row {
-	enum feature_step (*see)(struct exchange *x, struct request *m);
+struct feature_row {
+	enum feature_step (*handler)(struct exchange *x, struct request *m);
 	bool is_for_all; /* else only where names and settings are followed: not in session mode, nor where the server
 			  * skips what it is sent */
 };
@@ -50,7 +50,7 @@ note_sql(struct exchange *x, struct request *m)
 	return STEP_FORWARD;
 }
 
-static const struct row on_query[] = {
+static const struct feature_row on_query[] = {
 	{ session_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
 	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
 	{ session_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
@@ -87,7 +87,7 @@ prepare_for_parse(struct exchange *x, struct request *m)
 	return session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, false);
 }
 
-static const struct row on_parse[] = {
+static const struct feature_row on_parse[] = {
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ look_parse_exclusive, true }, /* as for a Query */
 	{ audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
@@ -114,7 +114,7 @@ note_statement(struct exchange *x, struct request *m)
 	return STEP_FORWARD;
 }
 
-static const struct row on_bind[] = {
+static const struct feature_row on_bind[] = {
 	{ look_bind_exclusive, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
 	{ session_run_elsewhere, false }, /* as for a Query */
@@ -130,13 +130,13 @@ static const struct row on_bind[] = {
 	{ statements_bind, false }, /* last: it sees to it that the server has the statement */
 };
 
-static const struct row on_describe[] = {
+static const struct feature_row on_describe[] = {
 	{ statements_find_described, false }, { listen_before_sql, false }, { statements_expose, false },
 	{ session_describe, false }, /* of what SQL PREPARE made: it has to be there */
 	{ statements_describe, false },
 };
 
-static const struct row on_close[] = {
+static const struct feature_row on_close[] = {
 	{ statements_close, false },
 };
 
@@ -148,7 +148,7 @@ execute_state(struct exchange *x, struct request *m)
 	return x->session == NULL ? STEP_FORWARD : session_before_execute(x, m->portal);
 }
 
-static const struct row on_execute[] = {
+static const struct feature_row on_execute[] = {
 	{ execute_state, true }, /* its effect counts from here on, unless it has to wait */
 	{ listen_execute, true }, /* may be refused in its place */
 	{ commit_check_execute, true }, /* last: nobody holds it back any more */
@@ -163,7 +163,7 @@ enum feature_step
 features_request(struct exchange *x, struct request *m)
 {
 	static const struct {
-		const struct row *rows;
+		const struct feature_row *rows;
 		size_t count;
 	} tables[128] = {
 		['Q'] = TABLE(on_query),    ['P'] = TABLE(on_parse), ['B'] = TABLE(on_bind),
@@ -174,7 +174,7 @@ features_request(struct exchange *x, struct request *m)
 
 	for (size_t i = 0; i < tables[m->type].count && step == STEP_FORWARD; i++)
 		if (tables[m->type].rows[i].is_for_all || !is_passed_through)
-			step = tables[m->type].rows[i].see(x, m);
+			step = tables[m->type].rows[i].handler(x, m);
 	return step;
 }
 

@@ -48,7 +48,7 @@ late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct 
 
 	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)", words[late].what, lasted.text, words[late].setting,
 		 limit.text);
-	fail_theirs(why, "%s", words[late].theirs);
+	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }
 
 void

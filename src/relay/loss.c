@@ -50,7 +50,7 @@ loss_begin(struct exchange *x)
 	sent->copy.len = 0;
 	sent->is_cut = false;
 	sent->is_later = true;
-	srv->loan.is_shown = false;
+	srv->loan.client_saw_reply = false;
 }
 
 void
@@ -58,7 +58,7 @@ loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (sent->is_cut || x->is_session || x->pins != 0 || x->srv->tx != 'I' || x->srv->loan.is_shown)
+	if (sent->is_cut || x->is_session || x->pins != 0 || x->srv->tx != 'I' || x->srv->loan.client_saw_reply)
 		return;
 	sent->is_cut = !resend_add(&sent->copy, from, len, KEPT_MAX);
 }
@@ -190,7 +190,7 @@ is_shown(const struct exchange *x, const struct server *srv)
 	const struct outbox *o = &x->env->to_client;
 	size_t there = 0;
 
-	if (srv->loan.is_shown || srv->loan.tag_text[0] != '\0' || srv->loan.has_failed)
+	if (srv->loan.client_saw_reply || srv->loan.tag_text[0] != '\0' || srv->loan.has_failed)
 		return true;
 	if (!srv->loan.clock.has_passed)
 		return false;
@@ -243,7 +243,7 @@ is_word_of_no_effect(const struct exchange *x, const char *sqlstate)
 static bool
 has_nothing(const struct exchange *x, const struct server *srv)
 {
-	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_DUE) && !x->is_session &&
+	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD) && !x->is_session &&
 	       x->pins == 0 && srv->tx == 'I' && srv->is_synced && (x->body_left == 0 || x->is_body_dropped) &&
 	       !statements_hold_server(x) && !statements_are_exposed(x);
 }

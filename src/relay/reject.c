@@ -42,8 +42,8 @@ reject_words(const struct exchange *x, const struct fail *why, struct fail *told
 static bool
 ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	return x->env->config->compat == COMPAT_PGBOUNCER && kind == RF_BACKEND_UNREACHABLE && why->theirs[0] != '\0' &&
-	       strcmp(why->sqlstate, "57P03") != 0;
+	return x->env->config->compat == COMPAT_PGBOUNCER && kind == RF_BACKEND_UNREACHABLE &&
+	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 
 void

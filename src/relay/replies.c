@@ -52,7 +52,7 @@ broke_statement_mode(struct exchange *x, struct server *srv)
 	struct fail why;
 
 	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
-	fail_theirs(&why, "transaction blocks not allowed in statement pooling mode");
+	fail_pgbouncer_text(&why, "transaction blocks not allowed in statement pooling mode");
 	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
 	srv->is_closing = true;
 	exchange_close(x, &why);
@@ -104,7 +104,7 @@ on_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
 
-	srv->loan.is_shown = true;
+	srv->loan.client_saw_reply = true;
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
@@ -326,7 +326,7 @@ on_batch_end(struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
-	srv->loan.is_shown = srv->loan.is_shown || srv->loan.clock.has_passed;
+	srv->loan.client_saw_reply = srv->loan.client_saw_reply || srv->loan.clock.has_passed;
 	report_flushed(x, srv);
 	if (srv->loan.commit.is_due)
 		commit_check_ask(x);

@@ -226,7 +226,7 @@ walk_borrow(struct request_walk *w)
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
-		fail_theirs(&w->why, "server shutting down");
+		fail_pgbouncer_text(&w->why, "server shutting down");
 		w->has_why = true;
 		return WALK_LEAVE;
 	}

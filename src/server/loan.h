@@ -103,7 +103,7 @@ enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
 struct loan {
-	bool is_shown; /* the borrower was sent an answer to what is in sent */
+	bool client_saw_reply; /* the borrower was sent an answer to what is in sent */
 	bool is_not_executed; /* relay/loss.h: what is in sent may be relayed again, as its server ends */
 	bool has_run; /* the borrower has sent something that runs */
 	bool announces_ready; /* set by the borrower: see server_ops.request_done */
@@ -129,8 +129,8 @@ struct loan {
 	uint32_t statements_run; /* of the request that is being sent */
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
-	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
-	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
+	uint32_t suspected; /* enum scan_flag of the SQL that ran since it began, or was last settled */
+	uint32_t settled; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
 	uint32_t notify_as;
 	const void *notify_listener;

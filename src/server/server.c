@@ -114,7 +114,7 @@ server_last_words(const struct server *srv, struct fail *why)
 		return false;
 	fail_set(why, srv->last_sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
 		 srv->last_words != NULL ? srv->last_words : "(no message)");
-	fail_theirs(why, "server conn crashed?");
+	fail_pgbouncer_text(why, "server conn crashed?");
 	return true;
 }
 
@@ -244,7 +244,7 @@ ping_with(struct server *srv, const char *sql, enum owed_to to)
 	srv->is_ping_answered = false;
 	srv->is_asked = to == OWED_TO_OWNER;
 	srv->reset.is_refused = false;
-	srv->unnamed_of = 0;
+	srv->unnamed_owner = 0;
 	srv->loan.sent_us = *srv->env->now_us;
 	message_query(&b, sql);
 	if (buf_ok(&b) && ledger_push_request(&srv->ledger, OWED_QUERY, to,

@@ -254,7 +254,7 @@ struct server {
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */
 	bool is_lingering; /* its borrower keeps it for a moment: state/linger.c */
 	TAILQ_ENTRY(server) lingering;
-	uint64_t unnamed_of; /* the token of its unnamed statement's state (statements.c); 0: unknown */
+	uint64_t unnamed_owner; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
 	uint64_t body_left; /* what is left of the message being passed or swallowed */
 	bool is_body_swallowed;

@@ -15,7 +15,7 @@ owe_triples(struct server *srv, size_t triples)
 		if (ledger_push_run(&srv->ledger, OWED_TO_IMAGE, NULL) < 0)
 			return -1;
 	if (triples > 0)
-		srv->unnamed_of = 0;
+		srv->unnamed_owner = 0;
 	return 0;
 }
 

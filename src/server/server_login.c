@@ -150,7 +150,7 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 {
 	fail_set(why, "28P01", "PostgreSQL at %s asks for the password of \"%s\", which pgweir does not know",
 		 srv->address, srv->target->user);
-	fail_theirs(why, "wrong password type");
+	fail_pgbouncer_text(why, "wrong password type");
 	fail_detail(why, "It asked for %s.", asked);
 	return fail_hint(why,
 			 "Put the user's password into users_file, or password= into the upstream line. A SCRAM "
@@ -440,7 +440,7 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 	*is_fatal = false;
 	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
 		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
-	fail_theirs(why, "%s", e.message != NULL ? e.message : "login failed");
+	fail_pgbouncer_text(why, "%s", e.message != NULL ? e.message : "login failed");
 	srv->is_there = e.sqlstate != NULL && strncmp(e.sqlstate, "57", 2) != 0;
 	if (e.sqlstate == NULL)
 		return;
@@ -508,7 +508,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 			return LOGIN_FAILED;
 		srv->is_connect_query_bad = true;
 		log_warning(srv->env->log, "server %" PRIu64 " (%s): connect_query failed: %s", srv->id, srv->address,
-			    why->theirs);
+			    why->pgbouncer_text);
 		break;
 	case 'Z':
 		if (srv->login->phase < LP_AUTHENTICATED || len != 1 || body[0] != 'I')

@@ -32,7 +32,7 @@ send_built(struct server *srv, struct buf *b, enum owed_to to)
 	if (r == 0)
 		server_write(srv, b->bytes, b->len);
 	srv->is_synced = true;
-	srv->unnamed_of = 0;
+	srv->unnamed_owner = 0;
 	buf_fini(b);
 	return r;
 }
@@ -270,8 +270,8 @@ server_reset_next(struct server *srv)
 	struct fail why;
 
 	cancel_what_runs(srv);
-	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_doubtful || srv->is_closing || !buf_ok(&srv->reset.names) ||
-	    !buf_ok(&srv->reset.remote)) {
+	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_unsynchronised || srv->is_closing ||
+	    !buf_ok(&srv->reset.names) || !buf_ok(&srv->reset.remote)) {
 		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
 		server_fail(srv, &why);
 		return;

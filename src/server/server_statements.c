@@ -10,7 +10,7 @@
 
 struct server_statement {
 	uint64_t id;
-	uint32_t scope; /* the borrower's count of Syncs when the last one was sent */
+	uint32_t sync_no; /* the borrower's count of Syncs when the last one was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
 	bool is_there; /* according to the last one sent; the entry stays after a Close until that is answered */
 	bool was_there; /* according to the last reply */
@@ -78,7 +78,7 @@ server_statements_clear(struct server_statements *s)
 }
 
 enum statement_presence
-server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope)
+server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
 	struct server_statement *e = s->newest;
 
@@ -89,7 +89,7 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope)
 		unlink_use(s, e);
 		link_newest(s, e);
 	}
-	if (e->under_way > 0 && e->scope != scope)
+	if (e->under_way > 0 && e->sync_no != sync_no)
 		return STATEMENT_UNSURE;
 	return e->is_there && e->generation == s->generation ? STATEMENT_THERE : STATEMENT_ABSENT;
 }
@@ -122,32 +122,32 @@ use_add(struct server_statements *s, uint64_t id)
 }
 
 static void
-under_way(struct server_statements *s, struct server_statement *e, bool is_there, uint32_t scope)
+under_way(struct server_statements *s, struct server_statement *e, bool is_there, uint32_t sync_no)
 {
 	set_there(s, e, is_there);
-	e->scope = scope;
+	e->sync_no = sync_no;
 	e->under_way++;
 }
 
 int
-server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope)
+server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
 	struct server_statement *e = use_find(s, id);
 
 	if (e == NULL && (e = use_add(s, id)) == NULL)
 		return -1;
-	under_way(s, e, true, scope);
+	under_way(s, e, true, sync_no);
 	e->generation = s->generation;
 	return 0;
 }
 
 void
-server_statements_closing(struct server_statements *s, uint64_t id, uint32_t scope)
+server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
 	struct server_statement *e = use_find(s, id);
 
 	if (e != NULL)
-		under_way(s, e, false, scope);
+		under_way(s, e, false, sync_no);
 }
 
 void

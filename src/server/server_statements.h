@@ -23,20 +23,20 @@ struct server_statements {
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Results of server_statements_use(), which counts as a use. scope: the borrower's count of Syncs. */
+/* Results of server_statements_use(), which counts as a use. sync_no: the borrower's count of Syncs. */
 enum statement_presence {
 	STATEMENT_ABSENT,
 	STATEMENT_THERE,
 	STATEMENT_UNSURE /* its Parse or Close was sent before an earlier Sync, and an error may have skipped it */
 };
-enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope);
+enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
-int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope);
+int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
 void server_statements_outdate(struct server_statements *s); /* all that are there or under way */
 /* Returns true if it is absent only because it is outdated: then a Close must go ahead of its Parse. */
 bool server_statements_is_outdated(const struct server_statements *s, uint64_t id);
 /* Notes that the statement's Close is sent now. */
-void server_statements_closing(struct server_statements *s, uint64_t id, uint32_t scope);
+void server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* A Parse or Close was answered (is_done), or failed, or was skipped. */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 void server_statements_forget(struct server_statements *s,

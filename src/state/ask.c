@@ -79,7 +79,7 @@ session_ask(struct exchange *x, unsigned parts)
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts, names, count);
-	srv->unnamed_of = 0;
+	srv->unnamed_owner = 0;
 	if (!buf_ok(&b) || ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE,
 					       &(struct owed_request){ .started_us = *x->env->now_us }) < 0)
 		r = -1;

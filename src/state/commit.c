@@ -49,7 +49,7 @@ session_is_dirty(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	return x->pins != 0 || (x->srv->loan.suspicion & SCAN_PROBED) != 0 ||
+	return x->pins != 0 || (x->srv->loan.suspected & SCAN_PROBED) != 0 ||
 	       (s != NULL && (s->effect_count > 0 || s->parts != 0));
 }
 
@@ -67,7 +67,7 @@ session_seal(struct exchange *x)
 
 	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
 		return 0;
-	parts = seal_parts(l->shown | l->suspicion, session_risk_of_loan(x));
+	parts = seal_parts(l->settled | l->suspected, session_risk_of_loan(x));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
 	if (x->settings->session_state == SESSION_ISOLATE)
@@ -87,7 +87,7 @@ session_encoding_changed(struct exchange *x)
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
 	if (exchange_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
-		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
+		x->srv->loan.suspected |= SCAN_SETTING | SCAN_PREPARE;
 }
 
 /* --- effects --- */
@@ -152,7 +152,7 @@ int
 session_settle_statements(struct exchange *x)
 {
 	struct loan *l = &x->srv->loan;
-	bool has_any = (l->suspicion & SCAN_PREPARE) != 0, is_sure = !has_any && !l->has_failed;
+	bool has_any = (l->suspected & SCAN_PREPARE) != 0, is_sure = !has_any && !l->has_failed;
 	struct client_session *s;
 	unsigned kept = 0;
 
@@ -173,10 +173,10 @@ session_settle_statements(struct exchange *x)
 		free(e->value);
 	}
 	s->effect_count = kept;
-	l->suspicion &= ~(uint32_t)SCAN_PREPARE;
+	l->suspected &= ~(uint32_t)SCAN_PREPARE;
 	if (!has_any || is_sure)
 		return 0;
-	l->shown |= SCAN_PREPARE;
+	l->settled |= SCAN_PREPARE;
 	return session_ask(x, STATE_PREPARED) < 0 ? -1 : 1;
 }
 
@@ -205,7 +205,7 @@ settle_and_ask(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
-	uint32_t flags = srv->loan.suspicion;
+	uint32_t flags = srv->loan.suspected;
 	unsigned parts;
 
 	if (s == NULL && (s = session_own(x)) == NULL) {
@@ -224,8 +224,8 @@ settle_and_ask(struct exchange *x)
 	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
 	s->unresolved_us = srv->loan.last_done_us;
-	srv->loan.shown |= flags;
-	srv->loan.suspicion = 0;
+	srv->loan.settled |= flags;
+	srv->loan.suspected = 0;
 	s->may_be_reset = false;
 	srv->loan.has_undone = srv->loan.has_undone || srv->loan.has_failed || srv->loan.has_rolled_back;
 	srv->loan.has_failed = srv->loan.has_rolled_back = false;
@@ -252,7 +252,7 @@ session_may_release(struct exchange *x, bool has_long_statement)
 	    !session_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
 	s = x->session;
-	if (x->srv->loan.suspicion == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
+	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
 		return !session_keeps(x);
 	return settle_and_ask(x);
 }

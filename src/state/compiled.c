@@ -50,7 +50,7 @@ is_another_context(const struct exchange *x, bool is_whole)
 	const struct client_session *s = x->session;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->local == LOCAL_CONTEXT || (l->suspicion & SCAN_ANY_SETTING) != 0 ||
+	if (l->local == LOCAL_CONTEXT || (l->suspected & SCAN_ANY_SETTING) != 0 ||
 	    (is_whole && l->local != LOCAL_NOTHING))
 		return true;
 	if (s == NULL)
@@ -124,7 +124,7 @@ session_risk_of_loan(struct exchange *x)
 static unsigned
 seal_types_of_temp(const struct loan *l)
 {
-	uint32_t flags = l->shown | l->suspicion;
+	uint32_t flags = l->settled | l->suspected;
 
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		return STATE_BACKEND;
@@ -139,7 +139,7 @@ session_seal_compiled(const struct exchange *x, unsigned parts)
 	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 	/* A temporary table is enough: code that its defaults run is not noted each time. */
-	bool is_mixed = l->is_mixed || ((l->shown | l->suspicion) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
+	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 
 	if (is_mixed && (l->risk & RISK_TYPES) != 0)

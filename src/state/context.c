@@ -26,7 +26,7 @@ is_setting(const struct exchange *x)
 
 	if (x->srv == NULL)
 		return false;
-	if (x->srv->loan.has_local_settings || (x->srv->loan.suspicion & SCAN_SETTING) != 0)
+	if (x->srv->loan.has_local_settings || (x->srv->loan.suspected & SCAN_SETTING) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].kind <= EFFECT_RESET_ALL)
@@ -58,7 +58,7 @@ bool
 session_acts_as_image(const struct exchange *x)
 {
 	return exchange_is_followed(x) && x->srv != NULL && !session_is_in_flux(x) && !x->srv->loan.has_run_code &&
-	       (x->srv->loan.suspicion & SCAN_ANY_SETTING) == 0;
+	       (x->srv->loan.suspected & SCAN_ANY_SETTING) == 0;
 }
 
 static void

@@ -195,7 +195,7 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct loan *loan = &x->srv->loan;
 
-	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspicion == 0 &&
+	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspected == 0 &&
 	       loan->code == CODE_AS_BEFORE && !pool_has_sequences(x->pool, *x->env->now_us);
 }
 

@@ -33,7 +33,7 @@ session_take_name(struct client_session *s, struct server *srv, const char *name
 	if (grown != NULL)
 		s->names = grown;
 	if (grown == NULL || (s->names[s->name_count] = strdup(name)) == NULL)
-		srv->loan.suspicion |= SCAN_NAMES_LOST;
+		srv->loan.suspected |= SCAN_NAMES_LOST;
 	else
 		s->name_count++;
 }
@@ -59,7 +59,7 @@ session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		return STEP_FAILED;
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
-	x->srv->loan.suspicion |= flags;
+	x->srv->loan.suspected |= flags;
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && session_has_any_startup(x))
 		s->may_be_reset = true;
@@ -90,7 +90,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
 		session_take_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
-		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
+		x->srv->loan.suspected |= SCAN_SETTING | SCAN_PREPARE;
 		return;
 	}
 	e->kind = kind;
@@ -98,7 +98,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		x->srv->loan.suspicion |=
+		x->srv->loan.suspected |=
 		    SCAN_SETTING | SCAN_PREPARE; /* whether it is applied or not, the probe decides */
 }
 
@@ -157,7 +157,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
-			srv->loan.suspicion |= SCAN_SEED;
+			srv->loan.suspected |= SCAN_SEED;
 		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0)
 			note_no_role(x);
 		else if (!is_reported(x, k->name))
@@ -180,7 +180,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		if (text != NULL)
 			add_effect(x, EFFECT_PREPARE, k->name, text);
 		else
-			srv->loan.suspicion |= SCAN_PREPARE;
+			srv->loan.suspected |= SCAN_PREPARE;
 		free(text);
 		return STEP_FORWARD;
 	}
@@ -197,10 +197,10 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	case KNOWN_UNLOCK_ALL:
 	case KNOWN_UNLISTEN:
 	case KNOWN_UNLISTEN_ALL:
-		srv->loan.suspicion |= SCAN_UNDO; /* it does nothing else */
+		srv->loan.suspected |= SCAN_UNDO; /* it does nothing else */
 		return STEP_FORWARD;
 	case KNOWN_LISTEN:
-		srv->loan.suspicion |= SCAN_LISTEN;
+		srv->loan.suspected |= SCAN_LISTEN;
 		return STEP_FORWARD;
 	case KNOWN_LOCAL: /* if it sets several, their names are not known */
 		session_note_local_name(x, k->name);

@@ -118,7 +118,7 @@ static void
 suspect_meanwhile(struct exchange *x, uint32_t flags)
 {
 	if (exchange_is_followed(x))
-		x->srv->loan.suspicion |= flags & (SCAN_TEMP | SCAN_SEED);
+		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
 /* Handles a Query whose flags hold whichever way PostgreSQL reads its strings. */
@@ -473,7 +473,7 @@ session_function_call(struct exchange *x)
 {
 	if (!exchange_is_followed(x))
 		return 0;
-	x->srv->loan.suspicion |= SCAN_CODE;
+	x->srv->loan.suspected |= SCAN_CODE;
 	session_note_run(x, session_risk_of_all(x));
 	return session_used_sequence(x, SCAN_CODE);
 }

@@ -143,7 +143,7 @@ may_be_gone_first(const struct exchange *x)
 
 	if (srv->ledger.count == 0 || srv->ledger.is_skipping || srv->ledger.is_copy_open)
 		return false;
-	if ((srv->loan.suspicion & SCAN_PREPARE) != 0)
+	if ((srv->loan.suspected & SCAN_PREPARE) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].kind >= EFFECT_PREPARE)

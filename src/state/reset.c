@@ -204,7 +204,7 @@ session_discarded(struct exchange *x)
 		return;
 	}
 	srv->loan.watches_tags = false;
-	srv->loan.suspicion &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
+	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
 	x->pins = 0;
 	if (s == NULL)
 		return;

@@ -74,7 +74,7 @@ session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to,
 	if (!x->srv->is_synced || x->srv->tx != 'I')
 		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
 	message_run(b, portal, sql);
-	x->srv->unnamed_of = 0;
+	x->srv->unnamed_owner = 0;
 	if (ledger_push_run(l, to, ref) < 0)
 		return -1;
 	return portal[0] == '\0' ? 0 : ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);

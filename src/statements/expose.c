@@ -31,7 +31,7 @@
 
 /* Returns true for SQL that reads the view, or the function behind it. */
 static bool
-looks(const struct sql_verdict *v)
+reads_catalog(const struct sql_verdict *v)
 {
 	return (v->hints & SCAN_HINT_STATEMENTS) != 0;
 }
@@ -39,7 +39,7 @@ looks(const struct sql_verdict *v)
 bool
 statements_is_exposed(const struct exchange *x, const struct client_statement *n)
 {
-	return x->statements->is_look && n->is_exposed && looks(statement_verdict(n->st));
+	return x->statements->is_catalog_read && n->is_exposed && reads_catalog(statement_verdict(n->st));
 }
 
 /* Returns the statement of the protocol that the SQL runs by EXECUTE; NULL: none. */
@@ -78,7 +78,7 @@ close_ours(struct exchange *x, struct buf *b)
 	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) < 0)
 		return -1;
 	while (server_statements_next(&srv->statements, &id)) {
-		server_statements_closing(&srv->statements, id, x->statements->scope);
+		server_statements_closing(&srv->statements, id, x->statements->sync_no);
 		statement_name_of(x->env->statements, id, name);
 		message_close_statement(b, name);
 		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)) < 0)
@@ -173,7 +173,7 @@ make_all(struct exchange *x, struct buf *b)
 		r = put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
 		expose_undo_later(s, all[i]->name);
-	s->is_exposed = s->is_look = true;
+	s->is_exposed = s->is_catalog_read = true;
 	free(all);
 	return r;
 }
@@ -265,10 +265,10 @@ make_called(struct exchange *x, const struct request *m, struct buf *b)
 }
 
 static bool
-is_possible(const struct exchange *x, bool is_look)
+is_possible(const struct exchange *x, bool is_catalog_read)
 {
 	return !statements_pass_through(x) && exchange_is_followed(x) && x->pool->settings.prepared_statements > 0 &&
-	       x->srv->tx != 'E' && (x->srv->is_synced || !is_look);
+	       x->srv->tx != 'E' && (x->srv->is_synced || !is_catalog_read);
 }
 
 enum feature_step
@@ -277,21 +277,22 @@ statements_expose(struct exchange *x, struct request *m)
 	struct buf b = { 0 };
 	struct client_statement *n;
 	enum feature_step step;
-	bool is_look, is_several;
+	bool is_catalog_read, is_several;
 	int r;
 
-	if (m->verdict == NULL || (!looks(m->verdict) && (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0))
+	if (m->verdict == NULL ||
+	    (!reads_catalog(m->verdict) && (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0))
 		return STEP_FORWARD;
-	is_look = looks(m->verdict);
-	if ((!is_look && x->statements == NULL) || !is_possible(x, is_look))
+	is_catalog_read = reads_catalog(m->verdict);
+	if ((!is_catalog_read && x->statements == NULL) || !is_possible(x, is_catalog_read))
 		return STEP_FORWARD;
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
 	if (x->statements->is_exposed)
 		return STEP_FORWARD;
-	is_several = !is_look && calls_several(x, m);
-	n = is_look || is_several || !request_begins_with(m, WORD_EXECUTE) ? NULL : executed(x, m);
-	if (n == NULL && !is_look && !is_several)
+	is_several = !is_catalog_read && calls_several(x, m);
+	n = is_catalog_read || is_several || !request_begins_with(m, WORD_EXECUTE) ? NULL : executed(x, m);
+	if (n == NULL && !is_catalog_read && !is_several)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
@@ -337,7 +338,7 @@ expose_parse(struct exchange *x, struct client_statement *n)
 bool
 expose_takes(const struct exchange *x, struct statement *st)
 {
-	return x->statements->is_look && looks(statement_verdict(st));
+	return x->statements->is_catalog_read && reads_catalog(statement_verdict(st));
 }
 
 static enum feature_step
@@ -354,7 +355,7 @@ undo(struct exchange *x, bool is_at_end)
 	count = s->exposed_count;
 	memset(&s->undoing, 0, sizeof(s->undoing));
 	s->exposed_count = 0;
-	s->is_exposed = s->is_look = false;
+	s->is_exposed = s->is_catalog_read = false;
 	for (uint32_t i = 0; i < count && r == 0; i++)
 		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 	if (r == 0 && count > 0)

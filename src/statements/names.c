@@ -96,7 +96,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 
 	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && x->srv->ledger.count > 0)
 		return true; /* its reply decides which names there are */
-	return n != NULL && (n->is_pending || n->is_closing) && n->scope != x->statements->scope;
+	return n != NULL && (n->is_pending || n->is_closing) && n->sync_no != x->statements->sync_no;
 }
 
 static void
@@ -130,7 +130,7 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 	memcpy(n->name, name, len + 1);
 	n->hash = names_hash_of(x->env, name);
 	n->st = st;
-	n->scope = x->statements->scope;
+	n->sync_no = x->statements->sync_no;
 	n->order = ++x->statements->named_count;
 	n->refs = 1;
 	n->is_pending = true;

@@ -52,7 +52,7 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 
 	n->id = short_id(n->st);
 	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 ||
-	    server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
+	    server_statements_sent(&srv->statements, n->st->id, n->sync_no) < 0)
 		return -1;
 	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;

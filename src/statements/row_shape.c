@@ -48,7 +48,7 @@ expect_describe(struct client_statements *s, struct client_statement *n)
 		client_statement_unref(s->describing);
 	n->refs++;
 	s->describing = n;
-	s->describing_scope = s->scope;
+	s->describing_sync_no = s->sync_no;
 }
 
 static void

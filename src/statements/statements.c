@@ -92,7 +92,7 @@ close_on_server(struct exchange *x, uint64_t id)
 	char name[STATEMENT_NAME_MAX];
 	int r;
 
-	server_statements_closing(&srv->statements, id, x->statements->scope);
+	server_statements_closing(&srv->statements, id, x->statements->sync_no);
 	statement_name_of(x->env->statements, id, name);
 	message_close_statement(&b, name);
 	r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)) : -1;
@@ -126,7 +126,7 @@ statement_close_outdated(struct exchange *x, const struct statement *st)
 enum statement_presence
 statement_presence_of(struct exchange *x, const struct statement *st)
 {
-	return server_statements_use(&x->srv->statements, st->id, x->statements->scope);
+	return server_statements_use(&x->srv->statements, st->id, x->statements->sync_no);
 }
 
 bool
@@ -203,7 +203,7 @@ parse_again(struct exchange *x, const struct client_statement *n)
 
 	if (is_other && read_under(x, n->read_as) < 0)
 		return -1;
-	if (server_statements_sent(&srv->statements, st->id, x->statements->scope) < 0 ||
+	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0 ||
 	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id)) < 0)
 		return -1;
 	statements_put_parse(x, st->name, st);
@@ -465,7 +465,7 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 	if (n == NULL)
 		return STEP_FORWARD;
 	x->statements->describing = NULL;
-	if (x->statements->describing_scope != x->statements->scope) {
+	if (x->statements->describing_sync_no != x->statements->sync_no) {
 		client_statement_unref(n);
 		return STEP_FORWARD;
 	}
@@ -588,7 +588,7 @@ static enum feature_step
 close_oversize(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	n->is_closing = true;
-	n->scope = x->statements->scope;
+	n->sync_no = x->statements->sync_no;
 	if (client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n) < 0)
 		return STEP_FAILED;
 	outbox_ref(&x->env->to_server, message, len);
@@ -615,7 +615,7 @@ statements_close(struct exchange *x, struct request *m)
 		return ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STEP_FAILED
 												: STEP_SENT;
 	n->is_closing = true;
-	n->scope = x->statements->scope;
+	n->sync_no = x->statements->sync_no;
 	return client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n) < 0 ? STEP_FAILED : STEP_SENT;
 }
 
@@ -624,7 +624,7 @@ statements_sync(struct exchange *x)
 {
 	x->srv->loan.prepares_here = 0;
 	if (x->statements != NULL)
-		x->statements->scope++;
+		x->statements->sync_no++;
 }
 
 bool

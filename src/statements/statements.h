@@ -104,7 +104,7 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 {
 	if (x->statements != NULL)
 		return statements_simple_query_of(x, sql, len);
-	x->srv->unnamed_of = 0; /* if it was another client's, it is dropped there */
+	x->srv->unnamed_owner = 0; /* if it was another client's, it is dropped there */
 	return 0;
 }
 /*

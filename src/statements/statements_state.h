@@ -31,7 +31,7 @@ struct client_statement {
 	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
 	uint32_t asked; /* its id when a Describe was last sent */
 	uint32_t refs; /* the table's and the ledger's */
-	uint32_t scope; /* in which its Parse or Close was sent: Syncs counted */
+	uint32_t sync_no; /* in which its Parse or Close was sent: Syncs counted */
 	uint32_t hash;
 	uint32_t order; /* in which the client named them */
 	uint32_t shape; /* of its rows as the client was told (fields_row_shape) */
@@ -59,20 +59,20 @@ struct client_statements {
 	struct exchange_env *env;
 	struct statement *unnamed; /* as of the last message sent */
 	struct statement *confirmed; /* as of the last reply received; the same when no change is under way */
-	uint32_t unnamed_scope; /* in which the last change of it was sent */
+	uint32_t unnamed_sync_no; /* in which the last change of it was sent */
 	uint32_t unnamed_under_way; /* changes of it, on the server or for the client, without a reply */
 	uint32_t unnamed_overwritten; /* how many of these, the first ones, pgweir's own SQL has overwritten since */
-	uint64_t token; /* identifies its present state: a server whose unnamed_of is equal is in that state */
+	uint64_t token; /* identifies its present state: a server whose unnamed_owner is equal is in that state */
 	struct client_statement *failed; /* the last error was about a message of this statement */
 	struct client_statement *describing; /* the Describe of its portal comes next, and shows the client its rows */
-	uint32_t describing_scope; /* of its Bind: if both were skipped, another portal's Describe comes later */
-	uint32_t scope; /* Syncs sent */
+	uint32_t describing_sync_no; /* of its Bind: if both were skipped, another portal's Describe comes later */
+	uint32_t sync_no; /* Syncs sent */
 	uint32_t named_count; /* names that ever were */
 	struct buf undoing; /* Closes of the statements that were exposed on its server */
 	uint32_t exposed_count;
 	bool is_exposed; /* something is */
 	bool is_ahead_of_query; /* a Query waits until something has been, in the request that it is part of */
-	bool is_look; /* all are, for SQL that looks for them */
+	bool is_catalog_read; /* all are, for SQL that looks for them */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
 	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
 	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are

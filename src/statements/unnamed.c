@@ -2,10 +2,10 @@
  * src/statements/unnamed.c - the unnamed statement, of which each client has its own. See
  * statements/statements_state.h.
  *
- * A server remembers whose unnamed statement it has (srv->unnamed_of); where it is another client's, it is prepared
+ * A server remembers whose unnamed statement it has (srv->unnamed_owner); where it is another client's, it is prepared
  * again. Parse, Close and simple Queries change it. Each change that may yet be skipped is entered in the ledger, and
  * when no change is under way, the unnamed statement is what the replies have confirmed. SQL that pgweir runs itself in
- * between (DISCARD SEQUENCES, PREPARE) overwrites it on the server, and says so: unnamed_of is 0 then.
+ * between (DISCARD SEQUENCES, PREPARE) overwrites it on the server, and says so: unnamed_owner is 0 then.
  */
 #include "statements/statements_state.h"
 #include "state/compiled.h"
@@ -25,7 +25,7 @@ is_unnamed_there(const struct exchange *x)
 {
 	const struct client_statements *s = x->statements;
 
-	return s->token != 0 && x->srv->unnamed_of == s->token;
+	return s->token != 0 && x->srv->unnamed_owner == s->token;
 }
 
 static int
@@ -35,12 +35,12 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 
 	if (s->unnamed_under_way == 0)
 		s->is_confirmed_there = is_unnamed_there(x);
-	else if (x->srv->unnamed_of == 0)
+	else if (x->srv->unnamed_owner == 0)
 		s->unnamed_overwritten = s->unnamed_under_way;
 	if (ledger_push(&x->srv->ledger, kind, to, ref) < 0)
 		return -1;
 	s->unnamed_under_way++;
-	s->unnamed_scope = s->scope;
+	s->unnamed_sync_no = s->sync_no;
 	return 0;
 }
 
@@ -73,7 +73,7 @@ unnamed_ensure(struct exchange *x)
 	if (s == NULL)
 		return STEP_FAILED;
 	/* A change before an earlier Sync may be skipped, and the message at hand not. */
-	if (s->unnamed_under_way > 0 && s->unnamed_scope != s->scope)
+	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
 		return STEP_HOLD;
 	if (s->is_unnamed_oversize)
 		s->is_oversize_bound = true;
@@ -93,7 +93,7 @@ unnamed_ensure(struct exchange *x)
 			return STEP_FAILED;
 		statements_put_parse(x, "", s->unnamed);
 	}
-	srv->unnamed_of = s->token;
+	srv->unnamed_owner = s->token;
 	return STEP_SENT;
 }
 
@@ -108,7 +108,7 @@ set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
 	s->is_unnamed_oversize = is_oversize;
 	s->token = ++x->env->last_token;
 	if (x->srv != NULL)
-		x->srv->unnamed_of = s->token;
+		x->srv->unnamed_owner = s->token;
 }
 
 void
@@ -269,7 +269,7 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 	if (statements_pass_through(x))
 		return 0;
 	if (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0) {
-		x->srv->unnamed_of = 0;
+		x->srv->unnamed_owner = 0;
 		return 0;
 	}
 	if (sql != NULL && is_unreadable(x, sql, len))
@@ -297,7 +297,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 {
 	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
-	bool is_overwritten = srv->unnamed_of == 0; /* behind all changes */
+	bool is_overwritten = srv->unnamed_owner == 0; /* behind all changes */
 
 	if (s == NULL) {
 		statement_unref(st);
@@ -321,5 +321,5 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 		return;
 	if (s->unnamed != s->confirmed || s->is_unnamed_oversize != s->is_confirmed_oversize)
 		set_unnamed(x, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
-	srv->unnamed_of = s->is_confirmed_there && !is_overwritten ? s->token : 0;
+	srv->unnamed_owner = s->is_confirmed_there && !is_overwritten ? s->token : 0;
 }

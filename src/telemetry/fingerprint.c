@@ -230,7 +230,7 @@ may_change_reading(const char *sql, size_t len)
  * or may be half of a character. An E string's beginning counts for its pieces on other lines.
  */
 static bool
-is_doubtful(struct reading *s, const struct sql_token *t)
+is_unsynchronised(struct reading *s, const struct sql_token *t)
 {
 	unsigned options = s->options;
 
@@ -268,7 +268,7 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 		if (t->kind == SQL_NUMBER)
 			fingerprint_put_number(s, t);
 		else if (t->kind == SQL_STRING) {
-			s->is_in_doubt = is_doubtful(s, t);
+			s->is_in_doubt = is_unsynchronised(s, t);
 			put_string(s, t);
 		} else
 			normal_put(&s->out, t);

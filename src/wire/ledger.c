@@ -224,7 +224,7 @@ receive_error(struct ledger *l)
 	if (o == NULL)
 		return LEDGER_PASS; /* a dying backend may report it at any time */
 	if (l->copy == COPY_IN && l->copy_syncs > 0)
-		l->is_doubtful = true; /* nobody knows whether the failure came before the Sync was read */
+		l->is_unsynchronised = true; /* nobody knows whether the failure came before the Sync was read */
 	switch (o->kind) {
 	case OWED_QUERY:
 	case OWED_FUNCTION:

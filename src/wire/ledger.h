@@ -84,7 +84,7 @@ struct ledger {
 	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
 	bool is_replication; /* CopyBothResponse may come; results may follow CopyDone */
 	bool is_skipping; /* an error came, and the Sync that ends skipping was not sent yet */
-	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
+	bool is_unsynchronised; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */

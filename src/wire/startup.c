@@ -84,8 +84,9 @@ bad_option(struct fail *why, const char *before, const char *word, const char *a
 	char shown[64];
 
 	fail_set(why, "22023", "%s%s%s", before, show(word, shown), after);
-	return fail_theirs(why, "unsupported options startup parameter: only '-c config=val' and '--config=val' are "
-				"allowed");
+	return fail_pgbouncer_text(why,
+				   "unsupported options startup parameter: only '-c config=val' and '--config=val' are "
+				   "allowed");
 }
 
 /* text is the "name=value" after the switch ("-c " or "--"), in the arena; it is split into two strings. */

@@ -86,8 +86,8 @@ Test(client_state, a_listener_answers_what_waits_for_it)
 {
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING);
 	cr_expect_eq(client_state_next(CL_AWAITING, CE_AWAIT), CL_AWAITING, "LISTEN a; LISTEN b");
-	cr_expect_eq(client_state_next(CL_AWAITING, CE_HEARD), CL_READY);
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_HEARD), CL_READY);
+	cr_expect_eq(client_state_next(CL_AWAITING, CE_LISTENER_ANSWERED), CL_READY);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_LISTENER_ANSWERED), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_CLOSE_AFTER_FLUSH, CE_CLOSE), CL_CLOSED);
 	cr_expect_eq(client_state_next(CL_IN_LINE, CE_AWAIT), CL_NONE, "it waits for one thing at a time");
 }

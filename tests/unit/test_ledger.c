@@ -228,7 +228,7 @@ Test(ledger, stories)
 		cr_expect_str_eq(s.log, rows[i].log, "%s: %s", rows[i].rule, s.log);
 		for (size_t r = 0; r < s.ref_count; r++)
 			cr_expect_eq(s.refs[r], 0, "%s: %c was never settled", rows[i].rule, s.refs[r]);
-		cr_expect(!s.ledger.is_doubtful, "%s", rows[i].rule);
+		cr_expect(!s.ledger.is_unsynchronised, "%s", rows[i].rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -239,7 +239,7 @@ Test(ledger, stories)
  */
 static const struct {
 	const char *rule, *story;
-	bool is_doubtful;
+	bool is_unsynchronised;
 } doubt_rows[] = {
 	{ "no Sync within the COPY", ">E G E >c >S Z", false },
 	{ "a Sync before CopyInResponse", ">E >S G E", true },
@@ -261,7 +261,7 @@ Test(ledger, a_failed_copy_with_a_sync_in_it_leaves_doubt)
 
 		ledger_init(&s.ledger, &ops, &s);
 		tell(&s, doubt_rows[i].story, doubt_rows[i].rule);
-		cr_expect_eq(s.ledger.is_doubtful, doubt_rows[i].is_doubtful, "%s", doubt_rows[i].rule);
+		cr_expect_eq(s.ledger.is_unsynchronised, doubt_rows[i].is_unsynchronised, "%s", doubt_rows[i].rule);
 		ledger_fini(&s.ledger);
 	}
 }

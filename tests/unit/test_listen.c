@@ -378,7 +378,7 @@ Test(listen, ready_for_query_waits_for_what_was_committed_before)
 	listener.is_down = false;
 	query("SELECT 1");
 	cr_expect(answer("SELECT 1", 'I'));
-	cr_expect_eq(fake->x.state, CL_READY_DUE);
+	cr_expect_eq(fake->x.state, CL_READY_WITHHELD);
 	notify("a");
 	cr_expect_str_eq(fake_told(), "");
 	caught_up();

@@ -3,7 +3,7 @@
  * only server/server_statements.c.
  *
  * "P1" sends the Parse of statement 1, "C1" its Close; "p1", "c1" is their reply, "xp1", "xc1" says that they failed or
- * were skipped; "D1" deallocates it, "D*" all, "X" clears; "+" begins the next scope. Then "a1", "t1", "u1" use it and
+ * were skipped; "D1" deallocates it, "D*" all, "X" clears; "+" is a Sync. Then "a1", "t1", "u1" use it and
  * expect it absent, there, unsure; "o1" expects 1 as the oldest that nothing is under way of ("o0": none); "=2" that
  * there are two.
  */
@@ -55,27 +55,27 @@ static const struct {
 };
 
 static void
-expect_use(struct server_statements *s, uint64_t id, uint32_t scope, enum statement_presence want, const char *rule)
+expect_use(struct server_statements *s, uint64_t id, uint32_t sync_no, enum statement_presence want, const char *rule)
 {
-	cr_expect_eq(server_statements_use(s, id, scope), want, "%s: %llu", rule, (unsigned long long)id);
+	cr_expect_eq(server_statements_use(s, id, sync_no), want, "%s: %llu", rule, (unsigned long long)id);
 }
 
 static void
-step(struct server_statements *s, const char *word, uint32_t *scope, const char *rule)
+step(struct server_statements *s, const char *word, uint32_t *sync_no, const char *rule)
 {
 	bool is_done = word[0] != 'x';
 	uint64_t id = strtoull(word + (is_done ? 1 : 2), NULL, 10), oldest = 0;
 
 	switch (word[is_done ? 0 : 1]) {
 	case 'P':
-		cr_assert_eq(server_statements_sent(s, id, *scope), 0);
+		cr_assert_eq(server_statements_sent(s, id, *sync_no), 0);
 		break;
 	case 'O':
 		server_statements_outdate(s);
 		cr_expect(server_statements_is_outdated(s, id), "%s", rule);
 		break;
 	case 'C':
-		server_statements_closing(s, id, *scope);
+		server_statements_closing(s, id, *sync_no);
 		break;
 	case 'p':
 	case 'c':
@@ -91,16 +91,16 @@ step(struct server_statements *s, const char *word, uint32_t *scope, const char 
 		server_statements_clear(s);
 		break;
 	case '+':
-		++*scope;
+		++*sync_no;
 		break;
 	case 'a':
-		expect_use(s, id, *scope, STATEMENT_ABSENT, rule);
+		expect_use(s, id, *sync_no, STATEMENT_ABSENT, rule);
 		break;
 	case 't':
-		expect_use(s, id, *scope, STATEMENT_THERE, rule);
+		expect_use(s, id, *sync_no, STATEMENT_THERE, rule);
 		break;
 	case 'u':
-		expect_use(s, id, *scope, STATEMENT_UNSURE, rule);
+		expect_use(s, id, *sync_no, STATEMENT_UNSURE, rule);
 		break;
 	case 'o':
 		cr_expect_eq(server_statements_oldest(s, &oldest), id != 0, "%s: at %s", rule, word);
@@ -119,11 +119,11 @@ Test(server_statements, stories)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct server_statements s = { 0 };
 		char copy[256], *save = NULL;
-		uint32_t scope = 5;
+		uint32_t sync_no = 5;
 
 		snprintf(copy, sizeof(copy), "%s", rows[i].story);
 		for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
-			step(&s, word, &scope, rows[i].rule);
+			step(&s, word, &sync_no, rows[i].rule);
 		server_statements_clear(&s);
 		cr_expect_eq(s.count, 0, "%s", rows[i].rule);
 	}

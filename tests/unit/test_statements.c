@@ -329,7 +329,7 @@ Test(statements, the_unnamed_statement_is_each_clients_own)
 	cr_expect_str_eq(fake_sent(), "P(|SELECT 1) B(|)");
 	sync_all("12Z");
 	fake_sent();
-	fake->srv.unnamed_of = 0; /* another client has used this server */
+	fake->srv.unnamed_owner = 0; /* another client has used this server */
 	bind_to("");
 	cr_expect_str_eq(fake_sent(), "P(|SELECT 1) B(|)");
 	sync_all("12Z");
