@@ -10,8 +10,9 @@
  * whether it may come in; this folder reaches login/ through struct client_front.
  *
  * Owns:    struct client its socket, its exchange and its place in the limits; login, console or cancel is freed with
- * it. Borrows: env, which outlives all clients. Always:  a client that was closed stays in memory as a grave until the
- * loop is done with its events.
+ *          it.
+ * Borrows: env, which outlives all clients.
+ * Always:  a client that was closed stays in memory as a grave until the loop is done with its events.
  */
 #ifndef PGWEIR_CLIENT_CLIENT_H
 #define PGWEIR_CLIENT_CLIENT_H

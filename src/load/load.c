@@ -172,7 +172,7 @@ on_unknown(struct loader *l, unsigned line, const char *name)
 	problem_error(&l->sink, line, "%s", text);
 }
 
-/* False, and an error, if the setting has had a value on another line. */
+/* Returns false, with an error reported, if the setting has had a value on another line. */
 static bool
 claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name)
 {

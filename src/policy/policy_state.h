@@ -12,7 +12,7 @@
  *
  * Borrows: connections and tickets while they are on its lists; the owner, counters, caps and the circuit.
  * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
- * state.
+ *          state.
  *
  * Only policy_serve and the policy_refuse_* call borrowers back, which may do anything with the pool: after such a
  * call, nothing seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.

@@ -1,7 +1,8 @@
 /*
  * src/pool/database_code_sql.h - the queries of database_code.h: through which names can SQL reach code of the
- * database that touches session state? One simple Query each, under SET LOCAL, and the same under any other setting;
- * all output is ASCII.
+ * database that touches session state?
+ *
+ * Always: each is one simple Query, under SET LOCAL, and the same under any other setting; all output is ASCII.
  *
  * - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
  *   that touch state, or run text or what a string names.

@@ -39,7 +39,7 @@ void restart_on_end(struct restart *r); /* the process has left its loop for goo
 void restart_client_gone(struct restart *r, const struct client *c);
 void restart_client_released(struct restart *r, struct exchange *x); /* exchange_ops.released */
 void restart_crossing_heard(struct restart *r, struct exchange *x); /* exchange_ops.crossing_heard */
-/* Whether clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
+/* Checks that clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
 int restart_may_hold(const struct restart *r, struct fail *why);
 
 /* --- the process that goes --- */

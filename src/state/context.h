@@ -19,7 +19,7 @@ bool session_statement_context(const struct exchange *x, const struct sql_verdic
 bool session_knows_reading(const struct exchange *x, const struct sql_verdict *v);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
 /*
- * Returns whether its server surely acts as the role in the client's image: no SET [LOCAL] ROLE or SESSION
+ * Returns true if its server surely acts as the role in the client's image: no SET [LOCAL] ROLE or SESSION
  * AUTHORIZATION, and no code that may set these unseen, has run in the transaction.
  */
 bool session_acts_as_image(const struct exchange *x);

@@ -1,5 +1,8 @@
 /*
  * src/statements/statements.h - prepared statements of clients, across the servers they borrow: what the relay calls.
+ *
+ * Borrows: the exchange, and the request for the length of a call.
+ * Always:  a client that uses no prepared statements has no struct client_statements (statements_state.h).
  */
 #ifndef PGWEIR_STATEMENTS_STATEMENTS_H
 #define PGWEIR_STATEMENTS_STATEMENTS_H

@@ -55,9 +55,10 @@ void slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const s
 size_t slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
 			const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap);
 /*
- * --- slowlog_parameters.c: "$1 = '42', $2 = NULL", of a Bind's body that may be cut; values at most 64 bytes each. cap
- * >=
- * 8. The length.
+ * --- slowlog_parameters.c ---
+ *
+ * Writes "$1 = '42', $2 = NULL" for a Bind's body, which may be cut; at most 64 bytes of each value. cap >= 8. Returns
+ * the length.
  */
 #define SLOWLOG_PARAMETERS_MAX 1024
 size_t slowlog_put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap);
