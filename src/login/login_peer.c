@@ -12,7 +12,6 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define RECORD_MAX ((size_t)1 << 20) /* bytes of a user's record in the system's list */
 
@@ -81,17 +80,6 @@ peer_abandon(void *arg)
 	struct peer *p = arg;
 
 	p->client = NULL;
-}
-
-bool
-login_is_own_user(const struct client *c)
-{
-	struct ucred who;
-	socklen_t len = sizeof(who);
-
-	return c->env->x.config->compat == COMPAT_PGBOUNCER && c->is_unix && login_is_console(c->login) &&
-	       strcmp(c->login->user, "pgbouncer") == 0 &&
-	       getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
 }
 
 int

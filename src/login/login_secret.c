@@ -115,22 +115,3 @@ login_find_secret(struct client *c)
 	} else
 		look_up(c);
 }
-
-void
-login_secret_proved(struct client *c)
-{
-	struct client_login *l = c->login;
-
-	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
-		pool_learn_secret(c->x.pool, l->user, l->secret_text);
-}
-
-void
-login_secret_doubted(struct client *c)
-{
-	struct client_login *l = c->login;
-	struct user_secret secret;
-
-	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
-		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
-}

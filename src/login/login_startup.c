@@ -64,33 +64,6 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 	return 0;
 }
 
-static int
-read_settings(struct client *c, struct image *empty)
-{
-	struct client_login *l = c->login;
-	struct image_setting entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
-	const char *at = (const char *)l->settings.bytes;
-
-	for (size_t i = 0; i < l->setting_count; i++) {
-		entries[i].name = at;
-		entries[i].value = at + strlen(at) + 1;
-		at = entries[i].value + strlen(entries[i].value) + 1;
-	}
-	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
-	return l->raw == NULL ? -1 : 0;
-}
-
-int
-login_read_settings(struct client *c)
-{
-	struct image *empty = image_empty(c->env->x.images);
-	int r = empty == NULL ? -1 : read_settings(c, empty);
-
-	image_unref(empty);
-	buf_fini(&c->login->settings);
-	return r;
-}
-
 static void
 startup_message(struct client *c, const struct startup *s)
 {

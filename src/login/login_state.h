@@ -1,16 +1,18 @@
 /*
  * src/login/login_state.h - what the files of login/ share; nobody else sees it.
  *
- *   login.c              begins and ends a login, hands out its bytes, and waits for threads and lookups
+ *   login.c              begins and ends a login, and hands out its bytes
+ *   login_wait.c         waits for threads and lookups
  *   login_startup.c      STARTUP: the first packets
  *   login_proxy.c        the PROXY header of a load balancer, before all else
  *   login_tls.c          TLS, before everything else
  *   login_tenant.c       the names of its user and database within pgweir; tenant.h finds the tenant in them, pure
- *   login_steps.c        AUTHENTICATION: the order of the steps, and at the end the console or a pool
+ *   login_steps.c        AUTHENTICATION: the order of the steps
  *   login_rule.c         decides which proof is asked for
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
  *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the authentication exchanges
+ *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  the same for replication clients
  *   login_refuse.c       a login that fails
@@ -70,7 +72,7 @@ struct client_login {
 	struct fail error; /* PostgreSQL's error about the settings */
 };
 
-/* login/login.c */
+/* login_wait.c */
 void login_free(struct client_login *l); /* NULL is fine */
 /*
  * The login waits for a thread or a query: the client is not read until login_go_on, which then handles the bytes that
@@ -100,7 +102,6 @@ void login_refuse_in_silence(struct client *c, const struct fail *why);
 /* login_startup.c */
 size_t login_startup(struct client *c, const uint8_t *bytes,
 		     size_t len); /* one packet: bytes used; 0: more are needed */
-int login_read_settings(struct client *c); /* after authentication: makes l->raw; returns -1 without memory */
 
 /* login_proxy.c */
 #define LOGIN_NAME_MAX 63 /* bytes of application_name, as PostgreSQL's NAMEDATALEN - 1 */
@@ -118,19 +119,27 @@ void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len); 
 /* Returns true if the connection is encrypted as far as the configuration demands, or false with *why set. */
 bool login_tls_suffices(const struct client *c, struct fail *why);
 
-/* login_tenant.c: sets user, database and sent_user. Returns 0, or -1 with *why set. */
+/* login_tenant.c */
+bool login_is_console_name(const char *database); /* a name of the console, which no database can have */
+bool login_is_console(const struct client_login *l); /* the client asked for the console */
+/* Sets user, database and sent_user. Returns 0, or -1 with *why set. */
 int login_take_names(struct client *c, const struct startup *s, struct fail *why);
 bool login_is_tenant_setting(const struct client *c,
 			     const char *name); /* it names the tenant and is not sent to PostgreSQL */
 
 /* login_steps.c */
-bool login_is_console_name(const char *database); /* a name of the console, which no database can have */
-bool login_is_console(const struct client_login *l); /* the client asked for the console */
 void login_authenticate(struct client *c); /* call it when the startup packet was read */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len); /* bytes used; 0: more are needed */
 void login_secret_found(struct client *c); /* l->secret and l->is_known are set: the exchange begins */
+
+/* login_proof.c */
 void login_authenticated(struct client *c); /* call it when the proof was right */
 void login_wrong_password(struct client *c);
+/*
+ * As with PgBouncer (compat = pgbouncer): the console's user "pgbouncer" over a Unix socket is whoever runs this
+ * process, the kernel says so, and needs no password.
+ */
+bool login_is_own_user(const struct client *c);
 
 /* login_rule.c: sets l->demand. Returns 0, or -1 with *why set if the client is refused. */
 int login_rule(struct client *c, struct fail *why);
@@ -141,8 +150,6 @@ int login_certificate(struct client *c, struct fail *why);
 
 /* login_secret.c: calls login_secret_found, at once or later (login_wait). */
 void login_find_secret(struct client *c);
-void login_secret_proved(struct client *c); /* x.pool is set: its servers may log in with what was proved */
-void login_secret_doubted(struct client *c); /* a proof failed */
 
 /* login_md5.c, login_scram.c: put the first message into l->out, now or later. Return 0, or -1 with *why set. */
 int login_md5_begin(struct client *c, struct fail *why);
@@ -154,11 +161,6 @@ void login_scram_check(struct client *c, const uint8_t *body, size_t len);
 int login_cleartext_begin(struct client *c, struct fail *why);
 void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
 
-/*
- * As with PgBouncer (compat = pgbouncer): the console's user "pgbouncer" over a Unix socket is whoever runs this
- * process, the kernel says so, and needs no password.
- */
-bool login_is_own_user(const struct client *c);
 /* login_peer.c: login_authenticated or a refusal follows later (login_wait). Returns 0, or -1 with *why set. */
 int login_peer_begin(struct client *c, struct fail *why);
 

@@ -12,6 +12,18 @@
 #include <strings.h>
 
 bool
+login_is_console_name(const char *database)
+{
+	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
+}
+
+bool
+login_is_console(const struct client_login *l)
+{
+	return login_is_console_name(l->database);
+}
+
+bool
 login_is_tenant_setting(const struct client *c, const char *name)
 {
 	return strcasecmp(name, "reference") == 0 && config_names_tenants(c->env->x.config, "options");

@@ -1,0 +1,218 @@
+/*
+ * src/login/login_proof.c - what follows a client's proof: after a right one the console, or the limit on clients and
+ * the pool; after a wrong one a late refusal.
+ */
+#include "login/login_state.h"
+#include "client/clients.h"
+#include "base/alloc.h"
+#include "wire/messages.h"
+
+#include <string.h>
+#include <unistd.h>
+
+bool
+login_is_own_user(const struct client *c)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	return c->env->x.config->compat == COMPAT_PGBOUNCER && c->is_unix && login_is_console(c->login) &&
+	       strcmp(c->login->user, "pgbouncer") == 0 &&
+	       getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
+}
+
+static void
+enter_console(struct client *c)
+{
+	struct client_login *l = c->login;
+	static const char *const reports[][2] = { { "server_version", "15.0 (pgweir)" },
+						  { "server_encoding", "UTF8" },
+						  { "client_encoding", "UTF8" },
+						  { "DateStyle", "ISO, MDY" },
+						  { "TimeZone", "UTC" },
+						  { "standard_conforming_strings", "on" },
+						  { "integer_datetimes", "on" },
+						  { "is_superuser", "on" } };
+	bool is_admin = config_is_admin(c->env->x.config, l->user) || login_is_own_user(c);
+	struct fail why;
+
+	if (!is_admin && !config_is_stats(c->env->x.config, l->user)) {
+		fail_set(&why, "42501", "user \"%.63s\" may not use the pgweir console", l->user);
+		fail_hint(&why, "Add it to admin_users or stats_users in section [auth] of pgweir.ini.");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	if (c->env->x.config->compat == COMPAT_PGBOUNCER &&
+	    !admission_admit_console(c->env->admission, &c->admission, l->user, is_admin, clients_in_console(c->env)))
+		return;
+	message_authentication(&l->out, 0, NULL, 0);
+	for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++)
+		message_parameter(&l->out, reports[i][0], reports[i][1]);
+	message_parameter(&l->out, "session_authorization", l->user);
+	message_key(&l->out, 0, (const uint8_t *)"\0\0\0\0", 4);
+	message_ready(&l->out, 'I');
+	c->env->x.counters->logins[LR_OK][l->method]++;
+	exchange_rare(&c->x)->user = xstrdup(l->user);
+	login_flush(c);
+	if (c->x.is_closing)
+		return;
+	c->console = NULL;
+	c->is_stats_only = !is_admin;
+	exchange_step(&c->x, CE_ENTER_CONSOLE);
+	c->env->login_count--;
+	login_log(c);
+	login_free(l);
+}
+
+/* Console users are let in above the limit: that is when the console is needed. */
+static bool
+is_over_limit(struct client *c)
+{
+	struct client_env *env = c->env;
+	uint32_t limit = env->x.config->max_client_connections;
+	struct fail why;
+
+	if (limit == 0 || env->client_count < limit)
+		return false;
+	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
+	fail_pgbouncer_text(&why, "no more connections allowed (max_client_conn)");
+	fail_hint(&why, "Raise max_client_connections, or use SHOW CLIENTS to find clients that never leave.");
+	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
+	return true;
+}
+
+/* Returns the client's pool, or NULL if the client was refused. */
+static struct pool *
+find_pool(struct client *c)
+{
+	struct client_env *env = c->env;
+	struct client_login *l = c->login;
+	struct pool *pool;
+	struct fail why;
+
+	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
+		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
+		login_refuse(c, &why, LR_ERROR);
+		return NULL;
+	}
+	if (is_over_limit(c))
+		return NULL;
+	pool = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
+	if (pool == NULL) {
+		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
+		return NULL;
+	}
+	if (pool->database->is_disabled) {
+		fail_set(&why, "55000", "database \"%.*s\" is disabled", CONFIG_DATABASE_MAX, l->database);
+		fail_hint(&why, "ENABLE in the pgweir console lets clients in again.");
+		fail_pgbouncer_text(&why, "%s", why.text);
+		login_refuse(c, &why, LR_ERROR);
+		return NULL;
+	}
+	return admission_admit(env->admission, &c->admission, l->user, pool) ? pool : NULL;
+}
+
+static int
+put_settings(struct client *c, struct image *empty)
+{
+	struct client_login *l = c->login;
+	struct image_setting entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
+	const char *at = (const char *)l->settings.bytes;
+
+	for (size_t i = 0; i < l->setting_count; i++) {
+		entries[i].name = at;
+		entries[i].value = at + strlen(at) + 1;
+		at = entries[i].value + strlen(entries[i].value) + 1;
+	}
+	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
+	return l->raw == NULL ? -1 : 0;
+}
+
+static int
+read_settings(struct client *c)
+{
+	struct image *empty = image_empty(c->env->x.images);
+	int r = empty == NULL ? -1 : put_settings(c, empty);
+
+	image_unref(empty);
+	buf_fini(&c->login->settings);
+	return r;
+}
+
+static void
+learn_secret(struct client *c)
+{
+	struct client_login *l = c->login;
+
+	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
+		pool_learn_secret(c->x.pool, l->user, l->secret_text);
+}
+
+static void
+enter_pool(struct client *c, struct pool *pool)
+{
+	struct client_login *l = c->login;
+	struct fail why;
+
+	c->x.pool = pool;
+	c->x.settings = pool_settings(pool, l->user, *c->env->x.now_us);
+	pool->clients++;
+	pool_database_enter(pool->database);
+	c->env->client_count++;
+	c->is_counted = true;
+	if (c->env->x.is_suspended)
+		stream_suspend(&c->x.stream, true);
+	if (l->keys.is_set)
+		pool_learn_keys(pool, l->user, &l->keys);
+	learn_secret(c);
+	if (read_settings(c) < 0) {
+		fail_set(&why, "53200", "out of memory");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	message_authentication(&l->out, 0, NULL, 0);
+	exchange_step(&c->x, CE_PROVED);
+	login_welcome(c);
+}
+
+void
+login_authenticated(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct pool *pool;
+	struct fail why;
+
+	admission_leave_queue(c->env->admission, &c->admission);
+	if (l->method != LM_TRUST)
+		admission_succeeded(c->env->admission, &c->admission, l->user);
+	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
+		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
+		login_refuse(c, &why, LR_ERROR);
+	} else if (login_is_console(l))
+		enter_console(c);
+	else if ((pool = find_pool(c)) != NULL)
+		enter_pool(c, pool);
+}
+
+static void
+doubt_secret(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct user_secret secret;
+
+	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
+		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
+}
+
+void
+login_wrong_password(struct client *c)
+{
+	struct fail why;
+
+	doubt_secret(c);
+	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
+	/* Under md5 this would tell which proof the user was asked for, and so whether there is one. */
+	if (c->login->method == LM_SCRAM && c->login->demand != AUTH_MD5)
+		fail_pgbouncer_text(&why, "SASL authentication failed");
+	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
+}

@@ -1,0 +1,80 @@
+/*
+ * src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns.
+ */
+#include "login/login_state.h"
+
+#include "dedicated/dedicated.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+login_free(struct client_login *l)
+{
+	if (l == NULL)
+		return;
+	if (l->abandon != NULL)
+		l->abandon(l->abandon_arg);
+	if (l->opening != NULL)
+		dedicated_abandon(l->opening);
+	buf_fini(&l->out);
+	buf_fini(&l->settings);
+	image_unref(l->raw);
+	image_unref(l->valid);
+	free(l->user);
+	free(l->database);
+	free(l->sent_user);
+	if (l->secret_text != NULL)
+		OPENSSL_cleanse(l->secret_text, strlen(l->secret_text));
+	free(l->secret_text);
+	scram_server_free(l->scram);
+	users_unref(l->users);
+	hba_unref(l->hba);
+	ident_unref(l->ident);
+	OPENSSL_cleanse(l, sizeof(*l));
+	free(l);
+}
+
+void
+login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
+{
+	c->login->abandon = abandon;
+	c->login->abandon_arg = arg;
+	stream_set_reading(&c->x.stream, false);
+}
+
+bool
+login_is_waiting(const struct client *c)
+{
+	return client_state_is_login((enum client_state)c->x.state) && c->login != NULL && c->login->abandon != NULL;
+}
+
+void
+login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg)
+{
+	uint8_t *whole = c->x.pending;
+	size_t len = c->x.pending_len;
+
+	if (c->x.state == CL_DELAYED)
+		return; /* a thread found the proof wrong: the client waits for the delayed answer */
+	if (c->login->verifier.waits_for != NULL)
+		return; /* the lookup is over, and now it waits for keys that are derived from the secret */
+	c->login->abandon = NULL;
+	stream_set_reading(&c->x.stream, true);
+	c->x.pending = NULL;
+	c->x.pending_len = c->x.pending_cap = 0;
+	if (verdict != NULL)
+		verdict(c, arg); /* may end the login, and c */
+	if (len > 0 && !c->x.is_closing)
+		c->env->front->bytes(c, whole, len);
+	if (whole != NULL)
+		OPENSSL_cleanse(whole, len); /* a password may be in it */
+	free(whole);
+}
+
+void
+login_go_on(struct client *c)
+{
+	login_conclude(c, NULL, NULL);
+}
