@@ -9,6 +9,7 @@
  * (ident.h).
  */
 #include "login/login_state.h"
+#include "login/login_steps.h"
 #include "net/tls.h"
 
 #include <stdio.h>

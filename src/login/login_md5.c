@@ -1,6 +1,8 @@
 /* src/login/login_md5.c - md5 (protocol chapter, "AuthenticationMD5Password"). */
 #include "auth/encoding.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_steps.h"
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>

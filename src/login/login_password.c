@@ -8,6 +8,8 @@
 #include "auth/encoding.h"
 #include "base/clock.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_steps.h"
 #include "net/workers.h"
 #include "wire/messages.h"
 

@@ -6,6 +6,8 @@
  */
 #include "base/clock.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_steps.h"
 #include "net/workers.h"
 
 #include <errno.h>

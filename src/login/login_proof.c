@@ -3,6 +3,10 @@
  * the pool; after a wrong one a late refusal.
  */
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_startup.h"
+#include "login/login_steps.h"
+#include "login/login_welcome.h"
 #include "client/clients.h"
 #include "base/alloc.h"
 #include "wire/messages.h"

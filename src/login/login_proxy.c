@@ -7,6 +7,8 @@
  * address.
  */
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_startup.h"
 
 #include "base/network.h"
 #include "wire/proxy.h"

@@ -2,6 +2,7 @@
  * src/login/login_refuse.c - a login that fails: it is counted and logged, and the client gets an error; after a wrong
  * proof, late (login_failure_delay).
  */
+#include "login/login_refuse.h"
 #include "login/login_state.h"
 #include "client/client_log.h"
 

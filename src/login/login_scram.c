@@ -5,6 +5,8 @@
  */
 #include "base/clock.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_steps.h"
 #include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

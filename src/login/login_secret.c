@@ -3,6 +3,10 @@
  * the database, in PostgreSQL. A user that is unknown, or whose lookup failed, goes through the same exchange.
  */
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_startup.h"
+#include "login/login_steps.h"
+#include "login/login_welcome.h"
 
 #include <openssl/crypto.h>
 #include <string.h>

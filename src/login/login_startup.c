@@ -4,7 +4,10 @@
  *
  * Bounded: one packet of at most STARTUP_MAX bytes. Settings are not interpreted before the client is authenticated.
  */
+#include "login/login_startup.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_steps.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,11 @@
  * the exchange (login_md5.c, login_scram.c, ...), the proof (login_proof.c). Unknown users get the same exchange as
  * known ones.
  */
+#include "login/login_steps.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
+#include "login/login_startup.h"
+#include "login/login_welcome.h"
 #include "client/client_log.h"
 #include "wire/frame.h"
 

@@ -4,6 +4,7 @@
  * secrets, limits, pools, metrics and commands alike.
  */
 #include "login/login_state.h"
+#include "login/login_startup.h"
 #include "login/tenant.h"
 #include "net/tls.h"
 

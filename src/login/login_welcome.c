@@ -5,7 +5,9 @@
  * clients, or obvious; otherwise the settings are applied to a borrowed server, which reports it. A session
  * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
  */
+#include "login/login_welcome.h"
 #include "login/login_state.h"
+#include "login/login_refuse.h"
 #include "client/client_log.h"
 #include "base/alloc.h"
 #include "relay/reject.h"
