@@ -163,7 +163,7 @@ turn_over(struct client *target, uint32_t meant, enum cancel_result result)
 }
 
 static void
-over(struct client_cancel *cancel, enum cancel_result result)
+end_turn(struct client_cancel *cancel, enum cancel_result result)
 {
 	struct client *target = cancel->target;
 	uint32_t meant = cancel->meant;
@@ -185,12 +185,12 @@ after_ours(struct client_cancel *cancel)
 	uint64_t since_us;
 
 	if (target->x.requests_done != cancel->meant) {
-		over(cancel, CR_SENT);
+		end_turn(cancel, CR_SENT);
 	} else if (srv == NULL || srv->loan.is_ours_cancelled) {
 		cancel->is_for_ours = false;
 		try_cancel(cancel); /* now the client's own request */
 	} else if (!ledger_owes_us(&srv->ledger, &since_us) || call_again(cancel, RETRY_US) < 0) {
-		over(cancel, CR_SENT);
+		end_turn(cancel, CR_SENT);
 	}
 }
 
@@ -203,7 +203,7 @@ on_sent(bool is_confirmed, void *arg)
 	if (cancel->target != NULL && is_confirmed && cancel->is_for_ours)
 		after_ours(cancel);
 	else
-		over(cancel, is_confirmed ? CR_SENT : CR_FAILED);
+		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
 /*
@@ -214,7 +214,7 @@ static void
 look_again(struct client_cancel *cancel)
 {
 	if (cancel->has_looked || call_again(cancel, LOOK_AGAIN_US) < 0)
-		over(cancel, CR_NO_QUERY);
+		end_turn(cancel, CR_NO_QUERY);
 	else
 		cancel->has_looked = true;
 }
@@ -250,7 +250,7 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
 		return;
 	cancel->is_sending = false;
-	over(cancel, CR_FAILED);
+	end_turn(cancel, CR_FAILED);
 }
 
 /*
@@ -281,7 +281,7 @@ try_cancel(struct client_cancel *cancel)
 	if (cancel->is_end)
 		end_target(cancel, "57P01", "terminating connection due to administrator command");
 	else if (target->x.requests_done != cancel->meant)
-		over(cancel, CR_NO_QUERY);
+		end_turn(cancel, CR_NO_QUERY);
 	else if (!exchange_is_ready(&target->x))
 		look_again(cancel);
 	else if (target->x.state == CL_IN_LINE)

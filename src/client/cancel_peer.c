@@ -64,7 +64,7 @@ free_later(struct grave *g)
 }
 
 static void
-end(struct passed_cancel *p, enum cancel_result result)
+end_passed_cancel(struct passed_cancel *p, enum cancel_result result)
 {
 	struct client *asker = client_find_id(p->env, p->asker_id);
 
@@ -94,7 +94,7 @@ on_readable(struct stream *s)
 	*p->env->x.now_us = clock_now_us();
 	r = stream_read(&p->stream, &byte, 1, &got);
 	if (r != STREAM_AGAIN)
-		end(p, r == STREAM_EOF ? CR_PASSED_ON : CR_FAILED);
+		end_passed_cancel(p, r == STREAM_EOF ? CR_PASSED_ON : CR_FAILED);
 }
 
 static void
@@ -118,7 +118,7 @@ on_dialled(const struct dial_result *result, void *arg)
 			    cancel_peer_of(wire_u32(p->packet + 8)), result->why.text);
 	if (result->fd < 0 || stream_open(&p->stream, p->env->x.base, result->fd, &stream_ops) < 0 ||
 	    stream_write(&p->stream, &packet, 1) < 0)
-		end(p, CR_FAILED);
+		end_passed_cancel(p, CR_FAILED);
 }
 
 static void
@@ -129,7 +129,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	*p->env->x.now_us = clock_now_us();
-	end(p, CR_FAILED);
+	end_passed_cancel(p, CR_FAILED);
 }
 
 static void
@@ -193,7 +193,7 @@ void
 cancel_abandon_passed(struct client_env *env)
 {
 	while (env->passed_cancels != NULL)
-		end(env->passed_cancels, CR_FAILED);
+		end_passed_cancel(env->passed_cancels, CR_FAILED);
 }
 
 uint32_t

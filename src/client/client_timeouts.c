@@ -14,7 +14,7 @@
 #include "client/client_log.h"
 #include "client/clients.h"
 #include "relay/commit_check.h"
-#include "relay/late.h"
+#include "relay/query_timeout.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "state/linger.h"
@@ -40,7 +40,8 @@ is_deaf(const struct server *srv, uint64_t now_us)
 {
 	const struct loan *loan = &srv->loan;
 
-	return loan->late_since_us == 0 ? !late_is_cancelling(srv) : is_late(now_us, loan->cancelled_us, OURS_US);
+	return loan->late_since_us == 0 ? !query_timeout_is_cancelling(srv)
+					: is_late(now_us, loan->cancelled_us, OURS_US);
 }
 
 static enum late
@@ -109,7 +110,7 @@ cancel_query(struct client *c, uint64_t lasted)
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, false) < 0)
 		return false;
-	late_begin(&c->x, *c->env->x.now_us - lasted);
+	query_timeout_begin(&c->x, *c->env->x.now_us - lasted);
 	return true;
 }
 

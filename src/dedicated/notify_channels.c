@@ -164,7 +164,7 @@ list_of(struct notify_listener *listener, struct notify_subscription *m)
 }
 
 static void
-move(struct notify_listener *listener, struct notify_subscription *m, enum notify_where to)
+move_subscription(struct notify_listener *listener, struct notify_subscription *m, enum notify_where to)
 {
 	if (m->where != NW_NONE)
 		TAILQ_REMOVE(list_of(listener, m), m, link);
@@ -202,7 +202,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	if (ch->is_leaving)
 		leave_line(listener, ch);
 	prefer(listener, ch, m);
-	move(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
+	move_subscription(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
 	channel_ask(listener, ch);
 	if (listener->conn.srv == NULL)
 		hasten(listener);
@@ -216,7 +216,7 @@ notify_leave(struct notify_subscription *m)
 
 	if (m->where == NW_NONE)
 		return;
-	move(m->subscriber->listener, m, NW_NONE);
+	move_subscription(m->subscriber->listener, m, NW_NONE);
 	m->subscriber->subscriptions--;
 	if (--m->subscriber->listener->subscription_count == 0)
 		m->subscriber->listener->unused_since_us = channels_now(m->subscriber->listener);
@@ -297,7 +297,7 @@ notify_listener_down(struct notify_listener *listener)
 		}
 		ch->is_asked = ch->is_listening = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
+			move_subscription(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
 		TAILQ_FOREACH(m, &ch->told, link)
 			m->subscriber->has_gap = true;
 	}
@@ -315,7 +315,7 @@ fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, 
 	listener->why_failed = *why;
 	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
 	       (m = TAILQ_FIRST(&ch->told)) != NULL)
-		move(listener, m, NW_FAILED);
+		move_subscription(listener, m, NW_FAILED);
 }
 
 static void
@@ -431,14 +431,14 @@ tell_answered(struct notify_listener *listener)
 
 	while ((ch = TAILQ_FIRST(&listener->answered)) != NULL) {
 		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
-			move(listener, m, NW_TOLD);
+			move_subscription(listener, m, NW_TOLD);
 			m->subscriber->ops->listening(m, NULL);
 			continue;
 		}
 		TAILQ_REMOVE(&listener->answered, ch, answered);
 		ch->is_answered = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move(listener, m, NW_WAITING);
+			move_subscription(listener, m, NW_WAITING);
 		channel_ask(listener, ch);
 	}
 }
@@ -512,7 +512,7 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
 		       has_waited_long(listener, m, now_us)) {
 			say_why_in_vain(listener, &listener->why_failed);
-			move(listener, m, NW_FAILED);
+			move_subscription(listener, m, NW_FAILED);
 		}
 	}
 	tell_failed(listener);

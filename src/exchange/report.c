@@ -376,7 +376,7 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 
 /* Reports a request that may get a line in the slow-query log. */
 __attribute__((noinline)) static void
-tell(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
+tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
@@ -401,7 +401,7 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	d->slow_queries += is_slow;
 	if (is_slow || done->is_late || duration_us >= x->env->config->slow_sample_threshold_us) {
 		d->requests_failed[RF_LIMIT] += done->is_late;
-		tell(x, srv, done, duration_us);
+		tell_if_slow(x, srv, done, duration_us);
 	}
 	if (weight > 0)
 		count_query(x, srv, done, duration_us, weight);

@@ -149,7 +149,7 @@ tell_caps(struct policy *p)
 
 /* Inline: the two moves of each loan are made for their states. */
 __attribute__((always_inline)) static inline void
-move(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
+move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
 	if (p->returned == conn)
 		p->returned = NULL; /* it was closed instead */
@@ -180,7 +180,7 @@ move(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, en
 void
 policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to)
 {
-	move(p, conn, conn->state, to);
+	move_conn(p, conn, conn->state, to);
 }
 
 static void
@@ -292,7 +292,7 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	conn->is_used = true;
 	if (conn->state == PC_IDLE)
-		move(p, conn, PC_IDLE, PC_LENT);
+		move_conn(p, conn, PC_IDLE, PC_LENT);
 	else if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT);
 }
@@ -446,7 +446,7 @@ take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		pass_on(p, conn, now_us);
 		return;
 	}
-	move(p, conn, PC_LENT, PC_IDLE);
+	move_conn(p, conn, PC_LENT, PC_IDLE);
 	if (policy_expect_idle(p, conn))
 		policy_arm(p, policy_idle_due(p, now_us));
 }

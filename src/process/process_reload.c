@@ -111,7 +111,7 @@ on_change(const char *text, void *arg)
 }
 
 static void
-take(struct weir *w, struct fresh *f)
+take_over(struct weir *w, struct fresh *f)
 {
 	struct config *old = w->config;
 
@@ -161,7 +161,7 @@ process_load(struct weir *w, const struct process_overrides *o, struct config_pr
 		setup_files_fini(&f.files);
 		return -1;
 	}
-	take(w, &f);
+	take_over(w, &f);
 	return 0;
 }
 

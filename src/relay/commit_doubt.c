@@ -161,7 +161,8 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 
 /* tag: what its COMMIT is answered with, or NULL if it is answered with an error. */
 static void
-answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag, const struct fail *why)
+answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
+	      const struct fail *why)
 {
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
 	bool is_lost = d->is_lost || d->is_partial || (tag != NULL && d->is_chained);
@@ -204,7 +205,7 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 }
 
 static void
-decided(struct commit_doubt *d, enum commit_fate fate, const char *reason)
+decide_fate(struct commit_doubt *d, enum commit_fate fate, const char *reason)
 {
 	struct exchange *x = d->x;
 	struct fail why;
@@ -212,11 +213,11 @@ decided(struct commit_doubt *d, enum commit_fate fate, const char *reason)
 	x->pool->database->counters.commits_checked[fate - FATE_COMMITTED]++;
 	log_fate(d, fate, reason);
 	if (fate == FATE_COMMITTED && !d->is_partial) {
-		answer(x, d, false, "COMMIT", NULL);
+		answer_commit(x, d, false, "COMMIT", NULL);
 		return;
 	}
 	put_failure(fate, reason, &why);
-	answer(x, d, false, NULL, &why);
+	answer_commit(x, d, false, NULL, &why);
 }
 
 static void
@@ -225,7 +226,7 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 	struct commit_doubt *d = (struct commit_doubt *)q;
 
 	d->is_asked = false;
-	decided(d, fate, reason);
+	decide_fate(d, fate, reason);
 }
 
 static struct commit_doubt *
@@ -271,15 +272,15 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 	exchange_rare(x)->doubt = d;
 	exchange_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
-		answer(x, d, true, "", NULL);
+		answer_commit(x, d, true, "", NULL);
 	else if (c->has_failed && !d->is_partial)
-		answer(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
+		answer_commit(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
 	else if (c->is_broken)
-		decided(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
+		decide_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
 	else if (c->is_read_only && c->mark.xid == 0 && !c->has_more)
-		decided(d, FATE_COMMITTED, "it has written nothing");
+		decide_fate(d, FATE_COMMITTED, "it has written nothing");
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
-		decided(d, FATE_UNKNOWN, "its number was not known");
+		decide_fate(d, FATE_UNKNOWN, "its number was not known");
 	else {
 		d->is_asked = true;
 		fate_ask(x->pool, &d->question);

@@ -8,7 +8,7 @@
 #include "exchange/report.h"
 #include "relay/commit_check.h"
 #include "relay/features.h"
-#include "relay/late.h"
+#include "relay/query_timeout.h"
 #include "relay/retry.h"
 #include "relay/walk.h"
 #include "state/linger.h"
@@ -58,7 +58,7 @@ enter(struct request_walk *w)
 {
 	if (w->x->srv == NULL)
 		return borrow(w);
-	return late_may_hold(w->x) ? WALK_SLOWLY : WALK_ON;
+	return query_timeout_may_hold(w->x) ? WALK_SLOWLY : WALK_ON;
 }
 
 /* Forwards one of the messages up to a Sync. */
@@ -68,7 +68,7 @@ forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind k
 	struct server *srv = w->x->srv;
 
 	if (srv->is_synced) {
-		if (late_may_hold(w->x))
+		if (query_timeout_may_hold(w->x))
 			return WALK_SLOWLY;
 		report_request_begins(w->x, srv);
 	}

@@ -6,7 +6,7 @@
  */
 #include "relay/features.h"
 #include "relay/commit_check.h"
-#include "relay/late.h"
+#include "relay/query_timeout.h"
 
 #include "listen/listen.h"
 #include "relay/exclusive.h"
@@ -255,7 +255,7 @@ statements_error(struct exchange *x, const struct seen_error *e)
 static bool
 late_error(struct exchange *x, const struct seen_error *e)
 {
-	return late_answer(x, e->fields);
+	return query_timeout_answer(x, e->fields);
 }
 
 static bool (*const on_error[])(struct exchange *x, const struct seen_error *e) = {

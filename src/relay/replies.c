@@ -10,7 +10,7 @@
 #include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "relay/features.h"
-#include "relay/late.h"
+#include "relay/query_timeout.h"
 #include "relay/loss.h"
 #include "relay/relay.h"
 #include "relay/replies.h"
@@ -341,7 +341,7 @@ on_batch_end(struct server *srv)
 	}
 	if (x->is_stalled)
 		relay_unstall(x);
-	if (!late_is_cancelling(srv)) /* else this comes once more when it is over */
+	if (!query_timeout_is_cancelling(srv)) /* else this comes once more when it is over */
 		resume_waiting(x, srv);
 	relay_try_release(x);
 	if (x->listen != NULL)

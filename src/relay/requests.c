@@ -7,7 +7,7 @@
 #include "relay/walk.h"
 #include "relay/commit_check.h"
 #include "relay/exclusive.h"
-#include "relay/late.h"
+#include "relay/query_timeout.h"
 #include "relay/loss.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
@@ -385,7 +385,8 @@ one_message(struct request_walk *w)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING || (x->is_committing && commit_check_holds(x, f.type)) || late_holds(x, f.type))
+	if (x->state == CL_RETRYING || (x->is_committing && commit_check_holds(x, f.type)) ||
+	    query_timeout_holds(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)
 		return step;
@@ -445,7 +446,7 @@ relay_unstall(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (!x->is_stalled || stream_is_full(&x->stream) || late_is_cancelling(srv) ||
+	if (!x->is_stalled || stream_is_full(&x->stream) || query_timeout_is_cancelling(srv) ||
 	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
 		return;
 	x->is_stalled = false;

@@ -91,7 +91,7 @@ struct reader {
 };
 
 static const uint8_t *
-take(struct reader *r, size_t len)
+take_bytes(struct reader *r, size_t len)
 {
 	const uint8_t *at = r->left.at;
 
@@ -107,7 +107,7 @@ take(struct reader *r, size_t len)
 static uint8_t
 take_u8(struct reader *r)
 {
-	const uint8_t *at = take(r, 1);
+	const uint8_t *at = take_bytes(r, 1);
 
 	return at == NULL ? 0 : *at;
 }
@@ -115,7 +115,7 @@ take_u8(struct reader *r)
 static uint16_t
 take_u16(struct reader *r)
 {
-	const uint8_t *at = take(r, 2);
+	const uint8_t *at = take_bytes(r, 2);
 
 	return at == NULL ? 0 : wire_u16(at);
 }
@@ -123,7 +123,7 @@ take_u16(struct reader *r)
 static uint32_t
 take_u32(struct reader *r)
 {
-	const uint8_t *at = take(r, 4);
+	const uint8_t *at = take_bytes(r, 4);
 
 	return at == NULL ? 0 : wire_u32(at);
 }
@@ -131,7 +131,7 @@ take_u32(struct reader *r)
 static uint64_t
 take_u64(struct reader *r)
 {
-	const uint8_t *at = take(r, 8);
+	const uint8_t *at = take_bytes(r, 8);
 
 	return at == NULL ? 0 : wire_u64(at);
 }
@@ -147,7 +147,7 @@ take_string(struct reader *r, size_t max)
 		r->is_bad = true;
 		return "";
 	}
-	at = take(r, (size_t)(end - r->left.at) + 1);
+	at = take_bytes(r, (size_t)(end - r->left.at) + 1);
 	return (const char *)at;
 }
 
@@ -155,7 +155,7 @@ static struct passport_part
 take_part(struct reader *r)
 {
 	size_t len = take_u32(r);
-	const uint8_t *at = take(r, len);
+	const uint8_t *at = take_bytes(r, len);
 
 	return at == NULL ? (struct passport_part){ 0 } : (struct passport_part){ at, len };
 }
@@ -270,7 +270,7 @@ take_key(struct reader *r, struct passport *out)
 	out->pid = take_u32(r);
 	out->secret_len = take_u8(r);
 	r->is_bad |= out->secret_len != SECRET_SHORT && out->secret_len != PASSPORT_SECRET_MAX;
-	secret = take(r, out->secret_len);
+	secret = take_bytes(r, out->secret_len);
 	if (secret != NULL)
 		memcpy(out->secret, secret, out->secret_len);
 }
@@ -284,7 +284,7 @@ take_address(struct reader *r, struct passport *out)
 	r->is_bad |= out->family != 0 && out->family != 4 && out->family != 6;
 	out->port = take_u16(r);
 	out->scope = take_u32(r);
-	address = take(r, sizeof(out->address));
+	address = take_bytes(r, sizeof(out->address));
 	if (address != NULL)
 		memcpy(out->address, address, sizeof(out->address));
 }
@@ -328,7 +328,7 @@ passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out)
 
 	out->query_len = take_u32(&r);
 	out->types_len = take_u32(&r);
-	out->types = take(&r, out->types_len);
+	out->types = take_bytes(&r, out->types_len);
 	out->bytes = r.left.at;
 	out->len = r.left.len;
 	/* The query, its terminator, and the number of parameter types with as many types. */

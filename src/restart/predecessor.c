@@ -200,7 +200,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 }
 
 static void
-begin(struct predecessor *p, struct arrival *n)
+begin_arrival(struct predecessor *p, struct arrival *n)
 {
 	struct client *c = n->client;
 	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
@@ -228,7 +228,7 @@ on_yours(struct predecessor *p, struct arrival *n, const uint8_t *queued, size_t
 		n->queued_len = len;
 	}
 	if (n->client == NULL || !listen_crossing_catch_up(&n->client->x))
-		begin(p, n);
+		begin_arrival(p, n);
 }
 
 void
@@ -242,7 +242,7 @@ restart_arrival_listening(struct restart *r, struct exchange *x)
 		if (n->number == 0 || n->client != client_of(x))
 			continue;
 		if (n->is_ours) {
-			begin(p, n);
+			begin_arrival(p, n);
 			restart_predecessor_tick(r); /* there may be nobody else to wait for */
 		} else
 			take_if_heard(p, n);
@@ -288,7 +288,7 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 /* --- GO --- */
 
 static void
-go(struct predecessor *p)
+begin_to_serve(struct predecessor *p)
 {
 	p->is_waiting = false;
 	listeners_close_inherited(p->r->host.listeners, true);
@@ -312,7 +312,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_LISTENERS_END)
 		p->has_all = true;
 	else if (type == HANDOVER_GO && p->is_waiting)
-		go(p);
+		begin_to_serve(p);
 	else if (type == HANDOVER_POOL && passport_reader_pool(p->reader, body, len) < 0)
 		log_error(restart_env(p->r)->log, "restart: the old process passed on a pool that can't be used");
 	else if (type == HANDOVER_TEXT && passport_reader_text(p->reader, body, len) < 0)
@@ -393,7 +393,7 @@ restart_forget_predecessor(struct restart *r)
 	settle_arrivals(p, false);
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
 		if (p->arrivals[i].number != 0)
-			begin(p, &p->arrivals[i]);
+			begin_arrival(p, &p->arrivals[i]);
 	r->predecessor = NULL;
 	listeners_close_inherited(r->host.listeners, false);
 	link_free(p->link);
@@ -421,7 +421,7 @@ restart_predecessor_tick(struct restart *r)
 	}
 	if (p->is_waiting) {
 		log_warning(log, "restart: process %ld has died; this one takes its place", (long)p->pid);
-		go(p);
+		begin_to_serve(p);
 	}
 	settle_arrivals(p, is_dead(p));
 	if (count_arrivals(p, true) > 0)

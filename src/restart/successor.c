@@ -198,7 +198,7 @@ make_room_for_servers(const struct successor *s)
 
 /* The successor is ready: from here on it accepts clients. */
 static void
-go(struct successor *s)
+give_way_to(struct successor *s)
 {
 	struct restart *r = s->r;
 	char state[64];
@@ -247,7 +247,7 @@ on_ready(struct successor *s, const uint8_t *body, size_t len)
 	if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
 		give_up(s, strange, (int)sizeof(strange) - 1);
 	else
-		go(s);
+		give_way_to(s);
 }
 
 bool
@@ -308,7 +308,7 @@ serve_again(const struct restart *r)
 }
 
 static void
-lost(struct successor *s, bool is_dead)
+lose_successor(struct successor *s, bool is_dead)
 {
 	struct restart *r = s->r;
 
@@ -355,9 +355,9 @@ restart_successor_tick(struct restart *r)
 	if (s->stage == STAGE_STARTING && since_us >= START_MAX_US)
 		give_up(s, slow, (int)sizeof(slow) - 1);
 	else if (s->stage == STAGE_LOST && waitpid(s->pid, NULL, WNOHANG) == s->pid)
-		lost(s, true);
+		lose_successor(s, true);
 	else if (s->stage == STAGE_LOST && since_us >= LOST_MAX_US)
-		lost(s, false);
+		lose_successor(s, false);
 	else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log,
 			    "restart_timeout is over: %u clients that could not move are disconnected",

@@ -135,7 +135,8 @@ struct loan {
 	uint32_t notify_as;
 	const void *notify_listener;
 	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
-	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
+	uint64_t late_since_us,
+	    cancelled_us; /* relay/query_timeout.h: since when its query runs, and when it was cancelled */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;

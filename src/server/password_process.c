@@ -160,7 +160,7 @@ process_free(struct password_process *process)
 
 /* The detail is the first line of what it complained of: for the log, as there may be a secret in it. */
 static int
-failed(struct password_process *process, struct fail *why, const char *what, int number)
+put_failure(struct password_process *process, struct fail *why, const char *what, int number)
 {
 	size_t len = process->err_len < ERR_MAX ? process->err_len : ERR_MAX;
 
@@ -198,9 +198,9 @@ conclude(struct password_process *process, int status, char **password, struct f
 	if (process->is_late)
 		return fail_set(why, "08001", "it took longer than %d s", (int)(TIMEOUT_US / US_PER_S));
 	if (WIFSIGNALED(status))
-		return failed(process, why, "it was terminated by signal", WTERMSIG(status));
+		return put_failure(process, why, "it was terminated by signal", WTERMSIG(status));
 	if (WEXITSTATUS(status) != 0)
-		return failed(process, why, "exit status", WEXITSTATUS(status));
+		return put_failure(process, why, "exit status", WEXITSTATUS(status));
 	return take_password(process, password, why);
 }
 

@@ -158,7 +158,7 @@ wake_in(struct password_entry *e, uint64_t us)
 
 /* Runs the command, unless it runs, must wait after a failure, or too many others run: then the tick comes back. */
 static void
-run(struct password_entry *e)
+run_command(struct password_entry *e)
 {
 	const struct password_order *o = &e->order;
 	struct fail why;
@@ -189,7 +189,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		if (*e->of->now_us < e->not_before_us)
 			answer_asks(e, &e->why);
 		else
-			run(e);
+			run_command(e);
 		return;
 	}
 	r = password_process_poll(e->process, *e->of->now_us, &password, &why);
@@ -282,7 +282,7 @@ passwords_tick(struct passwords *p)
 	for (e = TAILQ_FIRST(&p->entries); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
 		if (!TAILQ_EMPTY(&e->waiting) || (is_old(e) && e->asked_us >= e->got_us))
-			run(e);
+			run_command(e);
 		else if (e->process == NULL && now_us - e->asked_us > FORGET_US)
 			password_entry_free(e);
 		else if (e->password != NULL && !is_good(e))

@@ -42,7 +42,7 @@ cancelling_free_later(struct grave *g)
 }
 
 static void
-over(struct server_cancelling *c, bool is_confirmed)
+end_cancelling(struct server_cancelling *c, bool is_confirmed)
 {
 	struct server *srv = c->srv;
 
@@ -76,7 +76,7 @@ send_packet(struct server_cancelling *c)
 
 	c->is_sent = true;
 	if (stream_write(&c->stream, &piece, 1) < 0)
-		over(c, false);
+		end_cancelling(c, false);
 }
 
 static void
@@ -87,7 +87,7 @@ on_shaken_hands(struct stream *s, const struct fail *failed, void *arg)
 	(void)s;
 	*c->env->now_us = clock_now_us();
 	if (failed != NULL)
-		over(c, false);
+		end_cancelling(c, false);
 	else
 		send_packet(c);
 }
@@ -105,7 +105,7 @@ shake_hands(struct server_cancelling *c)
 
 	c->tls = NULL;
 	if (handshake_begin(&c->stream, &set, NULL, 0, &why) < 0)
-		over(c, false);
+		end_cancelling(c, false);
 }
 
 static void
@@ -121,14 +121,14 @@ on_readable(struct stream *s)
 	if (r == STREAM_AGAIN)
 		return;
 	if (!c->is_asked) {
-		over(c, r == STREAM_EOF); /* anything but EOF is an error, such as "could not fork" */
+		end_cancelling(c, r == STREAM_EOF); /* anything but EOF is an error, such as "could not fork" */
 		return;
 	}
 	c->is_asked = false;
 	if (r == STREAM_OK && got == 1 && bytes[0] == 'S')
 		shake_hands(c);
 	else
-		over(c, false);
+		end_cancelling(c, false);
 }
 
 static void
@@ -148,13 +148,13 @@ on_dialled(const struct dial_result *result, void *arg)
 	*c->env->now_us = clock_now_us();
 	c->dial = NULL;
 	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops) < 0)
-		over(c, false);
+		end_cancelling(c, false);
 	else if (c->tls == NULL)
 		send_packet(c);
 	else if (c->is_direct)
 		shake_hands(c);
 	else if (stream_write(&c->stream, &piece, 1) < 0)
-		over(c, false);
+		end_cancelling(c, false);
 	else
 		c->is_asked = true;
 }
@@ -167,7 +167,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	*c->env->now_us = clock_now_us();
-	over(c, false);
+	end_cancelling(c, false);
 }
 
 void
@@ -225,5 +225,5 @@ void
 server_cancel_abandon(const struct server_env *env)
 {
 	while (*env->cancelling != NULL)
-		over(*env->cancelling, false);
+		end_cancelling(*env->cancelling, false);
 }

@@ -626,7 +626,7 @@ process(struct server *srv, const uint8_t *p, size_t len)
 }
 
 static void
-lost(struct server *srv, int error)
+lose_connection(struct server *srv, int error)
 {
 	struct fail why;
 
@@ -662,10 +662,10 @@ on_readable(struct stream *s)
 	case STREAM_AGAIN:
 		return;
 	case STREAM_EOF:
-		lost(srv, 0);
+		lose_connection(srv, 0);
 		return;
 	case STREAM_ERROR:
-		lost(srv, errno);
+		lose_connection(srv, errno);
 		return;
 	}
 }

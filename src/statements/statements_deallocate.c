@@ -70,7 +70,7 @@ deallocating(struct exchange *x, struct client_statement *n)
  * transaction that has failed either. Where it may, it is a request of its own.
  */
 static enum feature_step
-begin(struct exchange *x, struct client_statement *n)
+put_empty_statement(struct exchange *x, struct client_statement *n)
 {
 	struct ledger *l = &x->srv->ledger;
 	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
@@ -195,7 +195,7 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 		deallocating(x, n);
 		return STEP_FORWARD; /* the server has it under the client's own name */
 	}
-	step = begin(x, n);
+	step = put_empty_statement(x, n);
 	return step == STEP_SENT ? STEP_FORWARD : step;
 }
 
@@ -251,7 +251,7 @@ statements_deallocate_query(struct exchange *x, struct request *m)
 		deallocating(x, n);
 		return STEP_FORWARD; /* the server has it under the client's own name */
 	}
-	if (n != NULL && begin(x, n) == STEP_FAILED)
+	if (n != NULL && put_empty_statement(x, n) == STEP_FAILED)
 		return STEP_FAILED;
 	if (!statements_name_is_ours(x, name))
 		message_put(&m->instead, 'Q', m->sql, m->sql_len + 1);

@@ -9,7 +9,7 @@
 #include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "exchange/report.h"
-#include "relay/late.h"
+#include "relay/query_timeout.h"
 #include "relay/retry.h"
 #include "state/commit.h"
 #include "state/compiled.h"
@@ -94,7 +94,7 @@ STEP(statements_describe, "statements", struct exchange *x, struct request *m)
 STEP(statements_close, "statements", struct exchange *x, struct request *m)
 STEP(statements_undo, "undo", struct exchange *x, bool is_at_end)
 NOTHING(statements_request_done, "statements", struct exchange *x)
-TRUTH(late_answer, "late", struct exchange *x, const struct error_fields *e)
+TRUTH(query_timeout_answer, "late", struct exchange *x, const struct error_fields *e)
 TRUTH(statements_rewrite_error, "statements", struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 STEP(listen_before_sql, "channels", struct exchange *x, struct request *m)
 STEP(listen_query, "listen", struct exchange *x, struct request *m)

@@ -1,5 +1,5 @@
-/* src/relay/late.c - see late.h. */
-#include "relay/late.h"
+/* src/relay/query_timeout.c - see query_timeout.h. */
+#include "relay/query_timeout.h"
 
 #include "base/clock.h"
 #include "wire/messages.h"
@@ -30,11 +30,11 @@ limit_us(const struct scope_settings *s, enum late late)
 }
 
 bool
-late_holds(const struct exchange *x, uint8_t type)
+query_timeout_holds(const struct exchange *x, uint8_t type)
 {
 	uint64_t since_us;
 
-	if (x->srv == NULL || !late_may_hold(x) || strchr("QPBDECF", type) == NULL)
+	if (x->srv == NULL || !query_timeout_may_hold(x) || strchr("QPBDECF", type) == NULL)
 		return false;
 	/* PgBouncer disconnects instead; within a COPY PostgreSQL has to see what comes. */
 	return x->env->config->compat != COMPAT_PGBOUNCER && x->replication == 0 && !x->srv->ledger.is_copy_open &&
@@ -52,7 +52,7 @@ late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct 
 }
 
 void
-late_begin(struct exchange *x, uint64_t since_us)
+query_timeout_begin(struct exchange *x, uint64_t since_us)
 {
 	x->srv->loan.late_since_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;
@@ -64,14 +64,14 @@ late_begin(struct exchange *x, uint64_t since_us)
 
 /* The Sync of the late request may be what the client sends next: once nothing is owed, it must be read. */
 bool
-late_is_cancelling(const struct server *srv)
+query_timeout_is_cancelling(const struct server *srv)
 {
 	return srv != NULL && srv->loan.cancelled_us != 0 &&
 	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
 }
 
 bool
-late_answer(struct exchange *x, const struct error_fields *e)
+query_timeout_answer(struct exchange *x, const struct error_fields *e)
 {
 	struct loan *loan = &x->srv->loan;
 	struct buf b = { 0 };

@@ -1,0 +1,39 @@
+/*
+ * src/relay/query_timeout.h - a client that is over its time: what it is told, and the cancel of its query.
+ *
+ * A query that is over query_timeout is cancelled, and PostgreSQL's error for that is told in our words
+ * (query_timeout_answer). Until the cancel is over the client is not read, and nothing of it that waits is sent, so
+ * that none of its later requests is hit. What PostgreSQL has already could be: the query may end by itself just then,
+ * and PostgreSQL before 18 signals twice. Therefore a request that could be cancelled is the only one of its client's
+ * that PostgreSQL has.
+ */
+#ifndef PGWEIR_RELAY_QUERY_TIMEOUT_H
+#define PGWEIR_RELAY_QUERY_TIMEOUT_H
+
+#include "exchange/exchange.h"
+
+#include "config/config.h"
+
+enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_OURS };
+
+/* Returns the name of the setting that has this limit; not for NOT and OURS. */
+const char *late_setting(enum late late);
+/* Returns true if the client's next request on its server may have to wait: see query_timeout_holds(). */
+static inline bool
+query_timeout_may_hold(const struct exchange *x)
+{
+	return x->srv->ledger.count > 0 && x->srv->is_synced && x->settings->query_timeout_us > 0;
+}
+
+/* Returns true if a message of this type waits until the request before it is answered. x may have no server. */
+bool query_timeout_holds(const struct exchange *x, uint8_t type);
+/* Fills *why: which limit (`late`) was passed, after lasted_us. */
+void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
+/* Notes that the client's query, which began at since_us, is being cancelled. */
+void query_timeout_begin(struct exchange *x, uint64_t since_us);
+/* Returns true if query_timeout is cancelling a query of the server's borrower. srv may be NULL. */
+bool query_timeout_is_cancelling(const struct server *srv);
+/* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
+bool query_timeout_answer(struct exchange *x, const struct error_fields *e);
+
+#endif
