@@ -10,7 +10,8 @@
 
 #include <stdbool.h>
 
-/* In this order: logging in, without a server for good, logged in, and of those the ones whose input waits. */
+/* The order matters, as states are compared by it: logging in; never has a server; logged in; logged in with input
+ * waiting. */
 enum client_state {
 	CL_NONE, /* no state: a step that must not happen */
 	CL_STARTUP, /* SSLRequest, GSSENCRequest, TLS, then its startup packet */

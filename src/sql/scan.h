@@ -1,8 +1,8 @@
 /*
  * src/sql/scan.h - finds out whether SQL may leave something behind in the session that runs it.
  *
- * A pure, incremental lexer over a small set of tokens (design: "suspect cheaply, ask the server, never guess"). It
- * over-approximates: a false alarm costs one probe; nothing that its rules name is ever missed. Comments (nested),
+ * A pure, incremental lexer over a small set of tokens. Suspects cheaply, for the server can be asked: it
+ * over-approximates. A false alarm costs one probe; nothing that its rules name is ever missed. Comments (nested),
  * strings (standard, E'', U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l
  * does (manual, 4.1); SQL that does not end properly is suspected of everything.
  *
