@@ -1,6 +1,7 @@
 /* src/session/probe.c - see probe.h. */
 #include "session/probe.h"
 
+#include "session/image.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -11,15 +12,16 @@
 
 /*
  * The question's own settings: under a client's it could be compiled for seconds, or be cancelled. PostgreSQL would
- * report these as set in the session then; SHOW, which is never planned, tells what they were, and their defaults.
+ * report these as set in the session then; SHOW, which is never planned, tells what they were, and their defaults. That
+ * is enough unless RESET means another value than the server's default: then pg_settings is asked for this one first.
  */
 static const struct {
 	const char *name, *value;
 } own[] = {
-	{ "statement_timeout", "0" },
 	{ "jit", "off" },
+	{ "statement_timeout", "0" },
 };
-#define OWN_NAMES "'{statement_timeout,jit}'"
+#define OWN_NAMES "'{jit,statement_timeout}'"
 
 /*
  * Temporary objects depend on their schema: an index finds them, as it does for PostgreSQL at the end of a session.
@@ -71,12 +73,24 @@ put_names(struct buf *out, const char *const *names, size_t name_count)
 	buf_printf(out, "]::pg_catalog.text[]) AS n WHERE pg_catalog.current_setting(n, true) IS NOT NULL");
 }
 
+/* Returns true if the client's startup packet had own[n]. */
+static bool
+has_startup(const struct image *startup, size_t n)
+{
+	return startup != NULL && image_get(startup, own[n].name) != NULL;
+}
+
 static void
-put_own(struct buf *out, bool is_shown)
+put_own(struct buf *out, bool is_shown, const struct image *startup)
 {
 	buf_printf(out, MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;");
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-		if (is_shown)
+		if (is_shown && has_startup(startup, i))
+			buf_printf(out,
+				   MESSAGE_OURS "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQ
+						"'session' AND name" EQ "'%s';",
+				   own[i].name);
+		else if (is_shown)
 			buf_printf(out,
 				   MESSAGE_OURS "SHOW %s;" MESSAGE_OURS "SET LOCAL %s TO DEFAULT;" MESSAGE_OURS
 						"SHOW %s;",
@@ -86,13 +100,13 @@ put_own(struct buf *out, bool is_shown)
 }
 
 void
-probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count)
+probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count, const struct image *startup)
 {
 	bool has_settings = (parts & STATE_SETTINGS) != 0;
 	const char *before = MESSAGE_OURS;
 	size_t begun = message_begin(out, 'Q');
 
-	put_own(out, has_settings);
+	put_own(out, has_settings, startup);
 	for (size_t i = 0; i < sizeof(arms) / sizeof(arms[0]); i++) {
 		if (!(parts & arms[i].part))
 			continue;
@@ -108,9 +122,12 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 }
 
 const char *
-probe_own_setting(size_t n)
+probe_own_setting(const struct image *startup, size_t n)
 {
-	return n < sizeof(own) / sizeof(own[0]) ? own[n].name : NULL;
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (!has_startup(startup, i) && n-- == 0)
+			return own[i].name;
+	return NULL;
 }
 
 bool

@@ -31,6 +31,8 @@ enum probe_kind {
 	PROBE_OWN = 'o' /* value of a setting that the probe has changed for itself */
 };
 
+struct image; /* session/image.h */
+
 struct probe_row {
 	uint8_t kind; /* enum probe_kind */
 	const char *name, *value; /* in the body; terminated in probe_row's copy; value "" if NULL */
@@ -38,12 +40,14 @@ struct probe_row {
 
 /*
  * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to ask for, with
- * SETTINGS. With SETTINGS each setting that the probe changes for itself brings two rows PROBE_OWN, ahead of all
- * others: its value in the session, and its default.
+ * SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that the probe
+ * changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in the
+ * session, and its default.
  */
-void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count);
+void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
+	       const struct image *startup);
 /* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about; NULL: there is none. */
-const char *probe_own_setting(size_t n);
+const char *probe_own_setting(const struct image *startup, size_t n);
 /* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false: it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);
 

@@ -78,7 +78,7 @@ session_ask(struct exchange *x, unsigned parts)
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, parts, names, count);
+	probe_put(&b, parts, names, count, x->startup);
 	srv->unnamed_owner = 0;
 	if (!buf_ok(&b) || ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE,
 					       &(struct owed_request){ .started_us = *x->env->now_us }) < 0)
@@ -190,7 +190,7 @@ read_rows(const struct exchange *x, struct finding *f)
 		if (*at != PROBE_OWN)
 			finding_judge(x, f, (uint8_t)*at, name, value);
 		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
-			 (name = probe_own_setting(own_count / 2 - 1)) != NULL)
+			 (name = probe_own_setting(x->startup, own_count / 2 - 1)) != NULL)
 			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER };
 		was = value;
 		at = value + strlen(value) + 1;

@@ -70,16 +70,16 @@ Test(probe, names_are_in_quotes_that_none_of_them_has)
 	const char *const names[] = { "app.user_id", "odd.\"name\\'$p$", "a.$p1$" }, *const cut[] = { "a.b$p" };
 	struct buf b = { 0 };
 
-	probe_put(&b, STATE_SETTINGS | STATE_LOCKS, names, 1);
+	probe_put(&b, STATE_SETTINGS | STATE_LOCKS, names, 1, NULL);
 	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p$app.user_id$p$]"));
 	buf_fini(&b);
-	probe_put(&b, STATE_SETTINGS, names, 3);
+	probe_put(&b, STATE_SETTINGS, names, 3, NULL);
 	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p2$app.user_id$p2$,$p2$odd.\"name\\'$p$$p2$,$p2$a.$p1$$p2$]"));
 	buf_fini(&b);
-	probe_put(&b, STATE_SETTINGS, cut, 1);
+	probe_put(&b, STATE_SETTINGS, cut, 1, NULL);
 	cr_expect_not_null(strstr(sql_of(&b), "ARRAY[$p1$a.b$p$p1$]"), "$p$ would end the name before its own end");
 	buf_fini(&b);
-	probe_put(&b, STATE_LOCKS, names, 3);
+	probe_put(&b, STATE_LOCKS, names, 3, NULL);
 	cr_expect_null(strstr(sql_of(&b), "ARRAY["), "they are settings");
 	buf_fini(&b);
 }
@@ -89,13 +89,13 @@ Test(probe, what_it_sets_for_itself_is_shown_first)
 	struct buf b = { 0 };
 	const char *at;
 
-	probe_put(&b, STATE_SETTINGS, NULL, 0);
+	probe_put(&b, STATE_SETTINGS, NULL, 0, NULL);
 	at = sql_of(&b);
-	for (size_t i = 0; probe_own_setting(i) != NULL; i++) {
+	for (size_t i = 0; probe_own_setting(NULL, i) != NULL; i++) {
 		char show[64], set[64];
 
-		snprintf(show, sizeof(show), "SHOW %s;", probe_own_setting(i));
-		snprintf(set, sizeof(set), "SET LOCAL %s = ", probe_own_setting(i));
+		snprintf(show, sizeof(show), "SHOW %s;", probe_own_setting(NULL, i));
+		snprintf(set, sizeof(set), "SET LOCAL %s = ", probe_own_setting(NULL, i));
 		at = strstr(at, show);
 		cr_assert_not_null(at);
 		at = strstr(at + 1, show);
@@ -105,7 +105,7 @@ Test(probe, what_it_sets_for_itself_is_shown_first)
 	}
 	cr_expect_not_null(strstr(at, "pg_settings"));
 	buf_fini(&b);
-	probe_put(&b, STATE_LOCKS, NULL, 0);
+	probe_put(&b, STATE_LOCKS, NULL, 0, NULL);
 	cr_expect_null(strstr(sql_of(&b), "SHOW"));
 	buf_fini(&b);
 }

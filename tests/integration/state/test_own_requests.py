@@ -324,6 +324,21 @@ def test_a_setting_that_the_probe_changes_for_itself_follows_its_client(weir, co
         assert one.query(shown) == other.query(shown) == before
 
 
+def test_a_startup_setting_that_the_probe_changes_for_itself_is_not_reset(weir, counting):
+    """The client has set the server's own default, which RESET is not: that means the startup packet's value."""
+    start(weir, counting)
+    shown = "SELECT current_setting('jit'), current_setting('statement_timeout')"
+    with weir.raw(parameters={"jit": "off", "statement_timeout": "61s"}) as one, weir.raw() as other:
+        assert one.query(shown) == [["off", "61s"]] and other.query(shown) == [["on", "0"]]
+        for sql, wanted in (("SET statement_timeout = 0", ["off", "0"]), (ANYTHING, ["off", "0"]),
+                            ("DO $$BEGIN SET jit = on; SET statement_timeout = '62s'; END$$", ["on", "62s"]),
+                            ("DO $$BEGIN SET statement_timeout = 0; END$$", ["on", "0"]),
+                            ("DO $$BEGIN RESET jit; RESET statement_timeout; END$$", ["off", "61s"])):
+            one.query(sql)
+            for _ in range(2):
+                assert one.query(shown) == [wanted] and other.query(shown) == [["on", "0"]]
+
+
 def test_no_statement_timeout_is_too_short_for_a_probe(weir, counting):
     start(weir, counting)
     with weir.raw() as hasty, weir.raw() as other:
