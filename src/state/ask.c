@@ -78,7 +78,7 @@ session_ask(struct exchange *x, unsigned parts)
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, parts, names, count, x->startup);
+	probe_put(&b, srv->tx != 'I' ? parts | PROBE_WITHIN : parts, names, count, x->startup);
 	srv->unnamed_owner = 0;
 	if (!buf_ok(&b) || ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE,
 					       &(struct owed_request){ .started_us = *x->env->now_us }) < 0)

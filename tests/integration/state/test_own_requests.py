@@ -339,6 +339,24 @@ def test_a_startup_setting_that_the_probe_changes_for_itself_is_not_reset(weir, 
                 assert one.query(shown) == [wanted] and other.query(shown) == [["on", "0"]]
 
 
+def test_a_probe_within_a_transaction_changes_nothing_there(weir, counting):
+    """Which statements there are is asked before one is executed, if an error may have undone a PREPARE."""
+    asked = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '%pgweir%pg_prepared_statements WHERE from_sql'"
+    start(weir, counting)
+    with weir.raw() as wire:
+        wire.query("PREPARE first AS SELECT 1")
+        for sql in ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SET LOCAL statement_timeout = '61s'; SET LOCAL jit = on; SAVEPOINT s",
+                    "SELECT 1/0", "ROLLBACK TO s", "PREPARE second AS SELECT 2"):
+            wire.ask(query(sql))
+        before = counting.value(asked)
+        assert wire.query("EXECUTE second") == [["2"]]
+        assert counting.value(asked) == before + 1
+        assert wire.query("SELECT current_setting('transaction_isolation'), current_setting('statement_timeout'), "
+                          "current_setting('jit')") == [["repeatable read", "61s", "on"]]
+        wire.query("COMMIT")
+        assert wire.query("EXECUTE first") == [["1"]] and wire.query("EXECUTE second") == [["2"]]
+
+
 def test_no_statement_timeout_is_too_short_for_a_probe(weir, counting):
     start(weir, counting)
     with weir.raw() as hasty, weir.raw() as other:
