@@ -47,7 +47,7 @@ enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint
 void cancel_abandon_passed(struct client_env *env); /* at exit */
 uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /* how many are under way */
 
-/* cancel_sql.c: see exchange_ops.no_such_pid */
+/* cancel_sql.c: server_ops.no_such_pid. Returns true if the signal went to a client of pgweir's. */
 bool cancel_no_such_pid(struct server *srv, uint32_t pid);
 
 #endif

@@ -172,12 +172,12 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
-		struct fail told;
+		struct fail shown;
 
 		if (c->x.pool != NULL)
 			report_error(c->x.pool, EO_PROXY, why->sqlstate);
-		bouncer_tell(env->x.config, why, &told);
-		message_error(&b, "FATAL", &told);
+		bouncer_tell(env->x.config, why, &shown);
+		message_error(&b, "FATAL", &shown);
 		exchange_send(&c->x, &b);
 		buf_fini(&b);
 		if (c->x.is_closing)

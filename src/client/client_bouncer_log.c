@@ -90,10 +90,10 @@ void
 bouncer_log_close(const struct client *c, const struct fail *why)
 {
 	uint64_t age_us = *c->env->x.now_us - c->connected_us;
-	struct fail told;
+	struct fail shown;
 
 	if (why != NULL)
-		fail_in_their_words(why, &told);
-	log_line(c, "closing because: %s (age=%llus)", why != NULL ? told.text : "client close request",
+		fail_in_their_words(why, &shown);
+	log_line(c, "closing because: %s (age=%llus)", why != NULL ? shown.text : "client close request",
 		 age_us / US_PER_S);
 }

@@ -243,7 +243,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 {
 	struct policy_counts counts;
 	struct buf out = { 0 };
-	struct fail what, told;
+	struct fail what, shown;
 
 	c->x.ticket.is_wait_logged = true;
 	policy_get_counts(c->x.pool->policy, &counts);
@@ -252,8 +252,8 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
 		    counts.waiting == 1 ? " is" : "s are");
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
-	bouncer_tell(c->env->x.config, &what, &told);
-	message_notice(&out, "NOTICE", &told);
+	bouncer_tell(c->env->x.config, &what, &shown);
+	message_notice(&out, "NOTICE", &shown);
 	exchange_send(&c->x, &out); /* may close it */
 	buf_fini(&out);
 }

@@ -22,7 +22,7 @@ uint32_t clients_in_console(const struct client_env *env); /* how many */
 void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
 /* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */
 void clients_suspend(struct client_env *env, bool on);
-bool clients_are_flushed(const struct client_env *env); /* all that was read before is sent */
+bool clients_are_flushed(const struct client_env *env); /* returns true if all that was read before is sent */
 
 /* Called after a reload, once the pools have the new configuration: each client's settings follow. */
 void clients_configured(struct client_env *env, uint64_t now_us);

@@ -24,7 +24,7 @@ struct blocking *blocking_new(struct pool_set *pools);
 void blocking_free(struct blocking *b); /* before the pools; NULL is fine */
 /* Asks, unless the last answers are fresh or on their way. Returns true if they are on their way. */
 bool blocking_ask(struct blocking *b, uint64_t now_us);
-bool blocking_is_asking(const struct blocking *b);
+bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
 /* Returns how many processes block this server, with their PIDs in pids; -1: not known. */
 int blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us);

@@ -84,7 +84,7 @@ client_state_waits(enum client_state s)
 	return s >= CL_IN_LINE || s == CL_WELCOME_IN_LINE;
 }
 
-/* ... for what listens in its place. */
+/* Returns true while that is the listener. */
 static inline bool
 client_state_listens(enum client_state s)
 {

@@ -199,6 +199,7 @@ exchange_doubt(const struct exchange *x)
 	return x->rare == NULL ? NULL : x->rare->doubt;
 }
 
+/* Returns true if relay/ reads the client's input: see client_state_is_ready(). */
 static inline bool
 exchange_is_ready(const struct exchange *x)
 {

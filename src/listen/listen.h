@@ -77,10 +77,10 @@ void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
 
 /* --- listen_crossing.c: between two requests, a client moves to another process --- */
-/* All that it listens on is committed, and nothing waits to be sent to it. */
+/* Returns true if all that the client listens on is committed, and nothing waits to be sent to it. */
 bool listen_may_cross(const struct exchange *x);
 
-/* Where others of its pool listen, its NOTIFY must be seen: listen_gate_sender(). */
+/* Returns true if nobody of its pool listens. Where others do, its NOTIFY must be seen: listen_gate_sender(). */
 static inline bool
 listen_is_quiet(const struct exchange *x)
 {

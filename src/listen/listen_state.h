@@ -145,7 +145,8 @@ void listen_savepoints_fini(struct client_listen *l);
 
 /* listen/queries.c */
 #define LISTEN_REFUSED "pgweir_refused" /* nothing has this name: messages that use it fail */
-bool listen_is_not_ours(const struct exchange *x); /* messages have no effect here, or must be sent as they are */
+/* Returns true if messages have no effect here, or must be sent as they are. */
+bool listen_is_not_ours(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
 

@@ -72,7 +72,10 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_allows(const struct budget_member *m, uint64_t now_us);
 /* Returns true if it may open one for min_idle, which it never may at the cost of somebody who waits. */
 bool budget_has_spare(const struct budget_member *m);
-/* Takes one place at once, if need be from the pool with the most idle connections. It is counted as LENT. */
+/*
+ * Takes one place at once, if need be from the pool with the most idle connections, and counts it as LENT. Returns
+ * false if there is none.
+ */
 bool budget_take(struct budget_member *m, uint64_t now_us);
 /* Returns true if a connection that is returned must be closed for another pool. */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);

@@ -21,6 +21,7 @@ void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_set_demand(struct policy_caps *caps, bool has_demand);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
+/* Return what budget_allows() and its like do: for all caps together. */
 bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
 bool caps_have_spare(const struct policy_caps *caps);
 bool caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);

@@ -56,6 +56,7 @@ struct database_code {
 };
 
 void database_code_fini(struct database_code *code);
+/* Returns true if the last answer is still believed. */
 static inline bool
 database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
@@ -103,7 +104,7 @@ database_code_has_hidden(const struct database_code *code, unsigned risk)
 	       ((risk_names_all(code->answer->risks) & RISK_HIDES) != 0 && (risk & (STATE_TEMP | RISK_HIDES)) != 0 &&
 		(risk & RISK_CONTEXT) != 0);
 }
-/* A type or table that is made may be one more of a name that functions use. */
+/* Returns true if a type or table that is made may be one more of a name that functions use. */
 bool database_code_minds_types(const struct database_code *code);
 /* Returns false if the catalogs have none; temporary sequences of all sessions count. */
 static inline bool

@@ -116,7 +116,8 @@ struct pool {
  * another one (clients_configured).
  */
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
-bool pool_is_same_cluster(const struct pool *a, const struct pool *b); /* by upstream_is_same_cluster() */
+/* Returns true if both are of one cluster, by upstream_is_same_cluster(). */
+bool pool_is_same_cluster(const struct pool *a, const struct pool *b);
 void pool_database_enter(struct pool_database *d); /* counts one more client */
 void pool_database_leave(struct pool_database *d);
 uint32_t pool_database_clients(const struct pool_database *d); /* of all databases of its tenant together */
@@ -146,17 +147,18 @@ pool_compiled(const struct pool *pool)
 {
 	return database_code_compiled(&pool->database->code);
 }
-bool pool_has_sequences(const struct pool *pool, uint64_t now_us); /* database_code.h */
+/* Returns false if its database has no sequences: see database_code_has_sequences(). */
+bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
 void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions */
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
 
 /*
  * pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
- * if it is in its format. *told is what its client gets.
+ * if it is in its format. *shown is what its client gets.
  */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
-			  const struct fail *why, struct fail *told);
+			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
 /*

@@ -102,13 +102,13 @@ bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum conn
 
 void
 pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
-		     const struct fail *why, struct fail *told)
+		     const struct fail *why, struct fail *shown)
 {
-	*told = *why;
+	*shown = *why;
 	bouncer_log_refusal(pool, srv, kind, why);
 	if (pool->set->config->compat == COMPAT_PGBOUNCER && why->pgbouncer_text[0] != '\0') {
-		fail_detail(told, "%s", why->pgbouncer_text);
-		fail_pgbouncer_text(told, "login failed");
+		fail_detail(shown, "%s", why->pgbouncer_text);
+		fail_pgbouncer_text(shown, "login failed");
 	}
 }
 

@@ -67,7 +67,8 @@ const struct server_env *pool_set_own_env(const struct pool_set *set); /* the sa
  */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
-bool pool_set_is_place_wanted(const struct pool_set *set); /* a pool could use the place of an idle one */
+/* Returns true if a pool could use the place of an idle one. */
+bool pool_set_is_place_wanted(const struct pool_set *set);
 
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
@@ -87,9 +88,9 @@ void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 /* New clients of this database are refused until it is enabled again; those that are there stay. */
 void pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
-bool pool_set_is_quiet(const struct pool_set *set,
-		       const char *database); /* no server is lent (but for replication) or being cleaned */
-bool pool_set_is_paused(const struct pool_set *set);
+/* Returns true if no server is lent (but for replication) or being cleaned. */
+bool pool_set_is_quiet(const struct pool_set *set, const char *database);
+bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until it is resumed */
 /* SUSPEND: while it holds, no limit on time does anything. */
 void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. */

@@ -33,9 +33,10 @@ struct pool_target *pool_target_new(const struct upstream *upstream, const struc
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /*
- * A secret (plain, or "md5...") that a client has proved is used where neither the upstream nor users has one.
+ * Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
+ * where neither the upstream nor users has one.
  */
-bool pool_target_knows(const struct pool_target *t, const char *secret); /* t has it, or needs none */
+bool pool_target_knows(const struct pool_target *t, const char *secret);
 /* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
 struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
 void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* copies what from has learnt */

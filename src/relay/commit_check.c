@@ -192,7 +192,7 @@ is_begin(const struct sql_verdict *v)
 
 /* Notes what the SQL that is about to run means for the transaction. */
 static void
-note_sql(struct exchange *x, const struct request *m)
+note_commit_sql(struct exchange *x, const struct request *m)
 {
 	struct loan_commit *c = commit_of(x);
 	const struct sql_verdict *v = m->verdict;
@@ -277,7 +277,7 @@ commit_check_query(struct exchange *x, struct request *m)
 	else if (x->is_committing)
 		set_phase(x, COMMIT_NOT);
 	if (commit_of(x)->is_on)
-		note_sql(x, m);
+		note_commit_sql(x, m);
 	return STEP_FORWARD;
 }
 
@@ -288,7 +288,7 @@ commit_check_bind(struct exchange *x, struct request *m)
 	bool is_followed = text != COMMIT_TEXT_NOT && is_worth_asking(x->srv);
 
 	if (commit_of(x)->is_on)
-		note_sql(x, m);
+		note_commit_sql(x, m);
 	if (m->names.portal[0] != '\0')
 		return STEP_FORWARD; /* a COMMIT in a portal with a name is not followed */
 	if (is_followed) {

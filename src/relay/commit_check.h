@@ -54,9 +54,9 @@ bool commit_check_failed(struct server *srv, const char *sqlstate);
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /*
  * srv is lost so, and the client has no server any more. It is answered now, or when its transaction's fate is known.
- * told: what it is told if its session is lost as well (is_lost), after that answer.
+ * shown: the error it gets if its session is lost as well (is_lost), after that answer.
  */
-void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost);
+void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost);
 /*
  * Called when the client's server is lost in an open transaction with nothing owed. Returns true if the client may
  * stay: its next request, or a COMMIT that waits to be sent, is answered with 40001.

@@ -17,7 +17,7 @@
 struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
-	struct fail told; /* if is_lost */
+	struct fail shown; /* if is_lost */
 	struct image *before; /* what its settings are if it was not committed; NULL: what they are */
 	uint64_t since_us;
 	uint64_t server_id;
@@ -166,7 +166,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 {
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
 	bool is_lost = d->is_lost || d->is_partial || (tag != NULL && d->is_chained);
-	struct fail told = d->told;
+	struct fail shown = d->shown;
 	struct buf b = { 0 };
 
 	if (why != NULL || d->is_undone)
@@ -175,7 +175,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 		report_error(x->pool, EO_PROXY, why->sqlstate);
 		if (d->is_partial)
-			told = *why;
+			shown = *why;
 		else {
 			message_error(&b, "ERROR", why);
 			if (is_ended)
@@ -195,11 +195,11 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	if (x->is_closing)
 		return;
 	if (x->env->is_draining && !x->env->is_gentle) {
-		fail_set(&told, "57P01", "pgweir is shutting down");
+		fail_set(&shown, "57P01", "pgweir is shutting down");
 		is_lost = true;
 	}
 	if (is_lost)
-		exchange_close(x, &told);
+		exchange_close(x, &shown);
 	else
 		go_on(x, why != NULL && !is_ended);
 }
@@ -230,7 +230,7 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 }
 
 static struct commit_doubt *
-new_doubt(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost)
+new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
 	struct commit_doubt *d = calloc(1, sizeof(*d));
@@ -238,7 +238,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	if (d == NULL)
 		return NULL;
 	d->x = x;
-	d->told = *told;
+	d->shown = *shown;
 	d->since_us = *x->env->now_us;
 	d->server_id = srv->id;
 	memcpy(d->server, srv->address, sizeof(d->server));
@@ -259,14 +259,14 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 }
 
 void
-commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost)
+commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
-	struct commit_doubt *d = new_doubt(x, srv, told, is_lost);
+	struct commit_doubt *d = new_doubt(x, srv, shown, is_lost);
 
 	x->is_committing = false;
 	if (d == NULL) {
-		exchange_close(x, told);
+		exchange_close(x, shown);
 		return;
 	}
 	exchange_rare(x)->doubt = d;

@@ -34,7 +34,7 @@ loss_keeps_client(enum loss loss)
  */
 enum loss loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing);
 
-/* The server, which should be a primary, is read-only, and its client has not asked for that. */
+/* Returns true if the server, which should be a primary, is read-only, and its client has not asked for that. */
 bool loss_of_primary(const struct exchange *x, const char *sqlstate);
 
 /* The bytes at from were walked; they may begin in mid-message. */
@@ -47,6 +47,7 @@ void loss_take_back(struct exchange *x);
 /* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */
 void loss_replay(struct exchange *x, struct server *srv);
 
+/* Returns true if an outage makes the clients of this pool wait, by on_outage. */
 static inline bool
 loss_is_held(const struct exchange *x)
 {

@@ -27,14 +27,14 @@ send_ready(struct exchange *x)
 }
 
 void
-reject_words(const struct exchange *x, const struct fail *why, struct fail *told)
+reject_words(const struct exchange *x, const struct fail *why, struct fail *shown)
 {
-	bouncer_tell(x->env->config, why, told);
-	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
+	bouncer_tell(x->env->config, why, shown);
+	if (shown->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
 		char detail[FAIL_TEXT_MAX];
 
-		snprintf(detail, sizeof(detail), "%s", told->detail);
-		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->pool->database->name, x->pool->user, detail);
+		snprintf(detail, sizeof(detail), "%s", shown->detail);
+		fail_detail(shown, "Database \"%s\", user \"%s\": %s", x->pool->database->name, x->pool->user, detail);
 	}
 }
 
@@ -50,19 +50,19 @@ void
 reject_request(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
-	struct fail told;
+	struct fail shown;
 	struct buf b = { 0 };
 
 	if (x->is_closing)
 		return;
-	reject_words(x, why, &told);
-	report_failure(x, &told, kind, NULL);
-	report_error(x->pool, EO_PROXY, told.sqlstate);
+	reject_words(x, why, &shown);
+	report_failure(x, &shown, kind, NULL);
+	report_error(x->pool, EO_PROXY, shown.sqlstate);
 	if (kind == RF_SHUTDOWN || x->pool->is_orphan || ends_as_with_pgbouncer(x, why, kind)) {
-		exchange_close(x, &told);
+		exchange_close(x, &shown);
 		return;
 	}
-	message_error(&b, "ERROR", &told);
+	message_error(&b, "ERROR", &shown);
 	exchange_send(x, &b);
 	buf_fini(&b);
 	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))

@@ -8,8 +8,8 @@
 
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* Writes to told what this client is to be sent for why: with the names of its database and user. */
-void reject_words(const struct exchange *x, const struct fail *why, struct fail *told);
+/* Writes to shown what this client is to be sent for why: with the names of its database and user. */
+void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*
  * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request ReadyForQuery is
  * sent, and the client is CL_READY again.

@@ -25,7 +25,8 @@ void relay_try_release(struct exchange *x);
 const char *relay_leave(struct exchange *x, const struct fail *why);
 
 /* relay/replication.c: for clients whose replication is not NONE */
-bool replication_is_streaming(const struct exchange *x); /* false for other clients */
+/* Returns true while COPY BOTH runs; false for other clients. */
+bool replication_is_streaming(const struct exchange *x);
 void replication_leave(struct exchange *x); /* the client leaves: its server is closed */
 
 #endif

@@ -9,7 +9,8 @@
 void relay_resume_held(struct exchange *x);
 
 /* --- completed.c --- */
-bool relay_completed(struct server *srv, const char *text, size_t len); /* server_ops.complete */
+/* server_ops.complete. Returns true if the client got something else in its place. */
+bool relay_completed(struct server *srv, const char *text, size_t len);
 /* The transaction in which loan.ddl or its like were set has ended. */
 void relay_transaction_over(struct exchange *x, struct server *srv);
 

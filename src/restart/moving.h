@@ -34,8 +34,9 @@ void moving_client_released(struct moving *m, struct client *c); /* it has given
 void moving_client_caught_up(struct moving *m, const struct client *c); /* listen_crossing_catch_up() is over */
 /* Clients on their way are read on here, but for those that a successor which lives may be reading. */
 void moving_take_back(struct moving *m, bool is_dead);
-bool moving_has_crossings(const struct moving *m); /* a client is on its way */
+bool moving_has_crossings(const struct moving *m); /* returns true while a client is on its way */
 uint32_t moving_count(const struct moving *m); /* how many clients have moved */
-bool moving_has_reported(const struct moving *m); /* the first round is over: who stays for now is in the log */
+/* Returns true if the first round is over: who stays for now is in the log. */
+bool moving_has_reported(const struct moving *m);
 
 #endif

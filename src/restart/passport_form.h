@@ -82,7 +82,7 @@ void passport_put_pool(struct buf *b, const struct passport_pool *p);
 int passport_parse(const uint8_t *bytes, size_t len, struct passport *out);
 int passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out);
 int passport_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct passport_pool *out);
-/* The next item of a part, which gets shorter. Return false at its end. */
+/* Take the next item of a part, which gets shorter. Return false at its end. */
 bool passport_next_setting(struct passport_part *part, struct image_setting *out);
 bool passport_next_statement(struct passport_part *part, struct passport_statement *out);
 bool passport_next_channel(struct passport_part *part, const char **out);

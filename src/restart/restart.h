@@ -47,7 +47,7 @@ int restart_may_hold(const struct restart *r, struct fail *why);
 /* Starts the successor. http_fd: the socket of the HTTP server, borrowed; -1: there is none. Returns 0, or -1 with *why
  * set. */
 int restart_begin(struct restart *r, int http_fd, struct fail *why);
-bool restart_has_successor(const struct restart *r); /* r may be NULL */
+bool restart_has_successor(const struct restart *r); /* returns true once it is started; r may be NULL */
 /* Tells the successor to stop. Returns false: clients don't move there yet, or there is none. */
 bool restart_stop_successor(struct restart *r, enum shutdown_how how);
 void restart_forget_successor(struct restart *r); /* r may be NULL */
@@ -64,13 +64,13 @@ void restart_tell_predecessor(int fd, const char *text); /* why this process can
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
 /* Tells it why this process can't start. fd: as restart_meet_predecessor() got it, or would have. r may be NULL. */
 void restart_tell_failure(const struct restart *r, int fd, const struct fail *why);
-bool restart_is_waiting_for_go(const struct restart *r); /* nothing may be accepted yet */
+bool restart_is_waiting_for_go(const struct restart *r); /* returns true while nothing may be accepted yet */
 void restart_tell_ready(struct restart *r); /* once, if so */
 void restart_forget_predecessor(struct restart *r); /* r may be NULL */
 
 /* --- far_cancel.c: cancel requests that the other process may know --- */
 
-/* client_env.on_strange_cancel */
+/* client_env.on_strange_cancel. Returns true if the other process was asked: asker waits for its answer. */
 bool restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
 void restart_cancel_over(struct restart *r, uint64_t number); /* client_env.on_far_cancel_over */
 

@@ -38,8 +38,8 @@ bool restart_send_successor(struct restart *r, uint8_t type, const void *body, s
 
 /* predecessor.c */
 void restart_predecessor_tick(struct restart *r);
-bool restart_has_predecessor(const struct restart *r); /* clients still come from there */
-bool restart_predecessor_lives(const struct restart *r); /* the process itself is still there */
+bool restart_has_predecessor(const struct restart *r); /* returns true while clients come from there */
+bool restart_predecessor_lives(const struct restart *r); /* returns true while the process is there */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len); /* as above */
 void restart_arrival_listening(struct restart *r, struct exchange *x); /* its listener has it on all channels */
 void restart_arrival_gone(struct restart *r, const struct client *c);

@@ -38,6 +38,7 @@ bool statements_expect_describe(const struct exchange *x);
 /* Answers a Close without a server. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
 void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
+/* Returns true if the client has statements too large to be stored, which its server alone has. */
 bool statements_hold_server(const struct exchange *x);
 /* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */
 bool statements_is_taken(const struct exchange *x, const char *name);
@@ -143,7 +144,7 @@ struct statement_crossing {
 	bool is_of_session; /* st->context is that of the client's present settings */
 	bool is_proven, is_told;
 };
-/* Nothing of a message's result is due, and all of them are known here. The client has no server. */
+/* Returns true if no reply about a statement is due, and all are known here. The client has no server. */
 bool statements_may_cross(const struct exchange *x);
 /* Calls row for each, in the order in which they came. */
 void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);

@@ -133,7 +133,8 @@ short_id(const struct statement *st)
 }
 
 void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
-bool statements_name_is_ours(const struct exchange *x, const char *name); /* as servers know it */
+/* Returns true if this name, as a server would know it, is like those of pgweir. */
+bool statements_name_is_ours(const struct exchange *x, const char *name);
 void statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
 /* Renews the statement's id, if that is due, before id or name are used. Returns 0, or -1: no memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
