@@ -23,6 +23,7 @@
 
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
+#define CODE_DEAR_US UINT64_C(100000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_sql.h) */
 
 struct code_answer {
@@ -129,13 +130,14 @@ bool database_code_is_due(const struct database_code *code, uint64_t now_us);
 /* Returns true if there was no answer for so long that it should be asked even if somebody must wait for that. */
 bool database_code_is_overdue(const struct database_code *code, uint64_t now_us);
 /*
- * Returns true if some server is being asked, so that no other one needs to be: to read all code may take a second of
- * CPU. One that is lost in between costs as long as an answer may take.
+ * Returns true if some server is being asked what takes so long that no other one should be: to read all code may be a
+ * second of CPU. Where that is soon done, or was never done yet, to open connections again takes longer than to wait
+ * for all of them. A server that is lost in between costs as long as an answer may take.
  */
 static inline bool
 database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
-	return code->coming != NULL && now_us - code->asked_us < CODE_ANSWER_US;
+	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);

@@ -347,9 +347,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 
 	pool->last_used_us = code->used_us = now_us;
 	if (!database_code_is_known(code, now_us) && pool_is_sealed(pool) && database_code_is_overdue(code, now_us)) {
-		/* In a database that is new to us the first loans wait: to open as many connections again takes longer.
-		 */
-		if (code->answer != NULL && database_code_is_asked(code, now_us))
+		if (database_code_is_asked(code, now_us))
 			parts |= STATE_BACKEND;
 		else
 			question = pool_code_ask(pool, srv);
