@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "wire/frame.h"
+#include "server/server_cancel.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

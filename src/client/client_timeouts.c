@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
+#include "server/server_cancel.h"
 
 #define OURS_US (5 * US_PER_S)
 #define LATE_AT_ONCE ((size_t)64)

@@ -7,6 +7,7 @@
 #include "pool/pool_target.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -17,6 +17,7 @@
 #include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>

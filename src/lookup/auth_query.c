@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "server/server_cancel.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,6 +12,8 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "wire/messages.h"
+#include "server/server_cancel.h"
+#include "server/server_image.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

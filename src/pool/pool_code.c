@@ -5,6 +5,7 @@
 #include "pool/pool_set_state.h"
 
 #include "session/seal.h"
+#include "server/server_image.h"
 
 #include <string.h>
 

@@ -15,6 +15,7 @@
 #include "lookup/verifier_cache.h"
 #include "relay/relay.h"
 #include "server/hosts.h"
+#include "server/server_cancel.h"
 #include "state/audit.h"
 #include "state/linger.h"
 #include "statements/statements.h"

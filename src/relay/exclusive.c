@@ -21,6 +21,7 @@
 #include "lookup/auth_query.h"
 #include "sql/known.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <stdio.h>
 #include <stdlib.h>

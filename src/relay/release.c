@@ -6,6 +6,7 @@
 #include "state/commit.h"
 #include "state/linger.h"
 #include "statements/statements.h"
+#include "server/server_cancel.h"
 
 static inline bool
 may_return(const struct exchange *x, const struct server *srv)

@@ -347,34 +347,6 @@ int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
 
-/* --- server_image.c: settings, and ties to a context --- */
-/* Returns true if this borrower may run what no statement forgets (is_whole: and what depends on any setting). */
-bool server_ties_suit(const struct server_ties *ties, uint64_t id, struct image *img, bool is_whole);
-void server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, bool is_whole); /* it runs that */
-/* Returns true if the plans there are as this image would have them made. */
-bool server_ties_plan(const struct server_ties *ties, struct image *img);
-/*
- * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
- * ledger. The caller sends them, and sets srv->image if the server will have that image. always: see image_put_changes.
- * Returns 0, or -1 without memory.
- */
-int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
-/* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
- */
-int server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
-/* Enters a Sync of our own, which is sent now. Returns 0, or -1 without memory. */
-int server_owe_sync(struct server *srv, enum owed_to to);
-
-/* --- server_cancel.c --- */
-/*
- * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
- * then the signal was sent. If that is not confirmed in time, srv->is_closing is set. done (may be NULL) is called
- * once, later. Returns 0, or -1 if it can't begin or another cancel is under way.
- */
-int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_confirmed, void *arg), void *arg);
-void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
-void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */
-
 /* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
  */
 int server_tls_begin(struct server *srv, struct fail *why);

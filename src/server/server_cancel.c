@@ -7,6 +7,7 @@
  *
  * The key is a secret: cancels for a TLS connection use TLS, too.
  */
+#include "server/server_cancel.h"
 #include "server/server.h"
 
 #include "base/clock.h"

@@ -3,6 +3,7 @@
  *
  * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_IMAGE).
  */
+#include "server/server_image.h"
 #include "server/server.h"
 
 #include "session/seal.h"

@@ -7,6 +7,8 @@
  * a query of the owner's. An error in any step but the last ends the connection.
  */
 #include "server/server.h"
+#include "server/server_cancel.h"
+#include "server/server_image.h"
 
 #include "base/clock.h"
 #include "session/probe.h"

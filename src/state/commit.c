@@ -9,6 +9,7 @@
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "sql/scan.h"
+#include "server/server_image.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,6 +12,7 @@
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <string.h>
 

@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "session/sequence_habits.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -17,6 +17,7 @@
 #include "base/mentions.h"
 #include "session/statement_store.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <stdio.h>
 #include <stdlib.h>

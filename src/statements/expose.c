@@ -22,6 +22,7 @@
 #include "sql/known.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <stdlib.h>
 #include <string.h>

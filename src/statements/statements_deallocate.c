@@ -14,6 +14,7 @@
 #include "sql/sql_token.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "server/server_image.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,0 +1,26 @@
+/*
+ * src/server/server_image.h - settings of a server, and its ties to a context.
+ */
+#ifndef PGWEIR_SERVER_SERVER_IMAGE_H
+#define PGWEIR_SERVER_SERVER_IMAGE_H
+
+#include "server/server.h"
+
+/* Returns true if this borrower may run what no statement forgets (is_whole: and what depends on any setting). */
+bool server_ties_suit(const struct server_ties *ties, uint64_t id, struct image *img, bool is_whole);
+void server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, bool is_whole); /* it runs that */
+/* Returns true if the plans there are as this image would have them made. */
+bool server_ties_plan(const struct server_ties *ties, struct image *img);
+/*
+ * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
+ * ledger. The caller sends them, and sets srv->image if the server will have that image. always: see image_put_changes.
+ * Returns 0, or -1 without memory.
+ */
+int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
+/* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
+ */
+int server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
+/* Enters a Sync of our own, which is sent now. Returns 0, or -1 without memory. */
+int server_owe_sync(struct server *srv, enum owed_to to);
+
+#endif
