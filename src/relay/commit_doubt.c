@@ -8,6 +8,7 @@
 #include "relay/relay.h"
 #include "state/reset.h"
 #include "statements/statements.h"
+#include "statements/unnamed.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

@@ -7,6 +7,7 @@
 #include "state/compiled.h"
 #include "state/reset.h"
 #include "statements/statements.h"
+#include "statements/statements_deallocate.h"
 
 #include <string.h>
 

@@ -14,6 +14,7 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
+#include "statements/unnamed.h"
 
 #include "wire/fields.h"
 

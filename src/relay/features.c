@@ -19,6 +19,8 @@
 #include "state/prepare.h"
 #include "state/reset.h"
 #include "statements/statements.h"
+#include "statements/expose.h"
+#include "statements/statements_deallocate.h"
 
 #include <string.h>
 

@@ -12,7 +12,9 @@
 #include "state/observe.h"
 #include "state/pins.h"
 #include "state/state.h"
+#include "statements/expose.h"
 #include "statements/statements.h"
+#include "statements/statements_crossing.h"
 
 /*
  * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way

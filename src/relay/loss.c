@@ -24,6 +24,7 @@
 #include "state/linger.h"
 #include "state/pins.h"
 #include "statements/statements.h"
+#include "statements/expose.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 

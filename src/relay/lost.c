@@ -10,6 +10,7 @@
 #include "state/pins.h"
 #include "state/reset.h"
 #include "statements/statements.h"
+#include "statements/expose.h"
 
 #include <assert.h>
 

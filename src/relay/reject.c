@@ -8,6 +8,7 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "statements/statements.h"
+#include "statements/unnamed.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -6,6 +6,7 @@
 #include "state/commit.h"
 #include "state/linger.h"
 #include "statements/statements.h"
+#include "statements/expose.h"
 #include "server/server_cancel.h"
 
 static inline bool

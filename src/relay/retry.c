@@ -17,6 +17,7 @@
  * more.
  */
 #include "statements/statements_state.h"
+#include "statements/names.h"
 #include "relay/relay.h"
 #include "relay/resend.h"
 #include "relay/retry.h"

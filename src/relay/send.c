@@ -12,6 +12,8 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
+#include "statements/expose.h"
+#include "statements/unnamed.h"
 #include "wire/frame.h"
 
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "statements/statements.h"
+#include "statements/statements_crossing.h"
 
 #include "wire/frame.h"
 #include "base/table.h"

@@ -13,10 +13,12 @@
  * Bind and Describe use the statements with pgweir's names as ever. Only statements that read the view themselves are
  * used under the client's name, lest the client finds pgweir's.
  */
+#include "statements/expose.h"
 #include "state/prepare.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
+#include "statements/names.h"
 
 #include "sql/recognise.h"
 #include "sql/known.h"

@@ -11,6 +11,7 @@
 #include "state/observe.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
+#include "statements/names.h"
 
 #include "sql/recognise.h"
 #include "wire/frame.h"

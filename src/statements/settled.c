@@ -6,6 +6,7 @@
  * the server's.
  */
 #include "statements/statements_state.h"
+#include "statements/names.h"
 #include "statements/statements.h"
 
 #include "wire/frame.h"

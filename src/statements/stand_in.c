@@ -9,6 +9,7 @@
  * that.
  */
 #include "statements/statements_state.h"
+#include "statements/names.h"
 #include "statements/statements.h"
 
 #include "sql/sql_token.h"

@@ -15,7 +15,9 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
+#include "statements/unnamed.h"
 #include "statements/statements_state.h"
+#include "statements/names.h"
 
 #include "session/image.h"
 #include "wire/frame.h"

@@ -55,68 +55,6 @@ bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
 
-/* --- statements_deallocate.c: SQL that deallocates statements --- */
-/* Rows of relay/features.c. SENT: m->instead is to be sent (Query); another Parse was sent (Parse). */
-enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
-enum feature_step statements_deallocate_parse(struct exchange *x, struct request *m);
-/* The same for a Bind of one that was parsed earlier. */
-enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
-void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
-void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
-void statements_request_done(struct exchange *x); /* ReadyForQuery */
-void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DISCARD ALL */
-
-/* --- expose.c --- */
-/*
- * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
- * names. FORWARD: they are there, or need not be. HOLD, FAILED.
- */
-enum feature_step statements_expose(struct exchange *x, struct request *m);
-/*
- * Before a message, or (is_at_end) before the server is given back: closes the statements that were exposed. FORWARD:
- * there are none, or their request is not over; SENT: this was sent; HOLD: their request must be answered first;
- * FAILED.
- */
-enum feature_step statements_undo(struct exchange *x, bool is_at_end);
-/* Returns true if something is exposed, or may be. */
-bool statements_are_exposed(const struct exchange *x);
-/*
- * A Query is about to be sent. Returns true if it is not: what it looks for could not be prepared ahead of it, the
- * client has that error, and a Sync in its place makes PostgreSQL go on.
- */
-bool statements_has_refused_query(struct exchange *x);
-
-static inline bool
-statements_is_quiet(const struct exchange *x)
-{
-	return !statements_are_exposed(x);
-}
-
-/* --- unnamed.c --- */
-/* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
- */
-struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
-/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. Returns 0, or -1: no memory. */
-int statements_take_unnamed(struct exchange *x, struct statement *st);
-/*
- * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
- * NULL if that is pgweir's own, or has not come whole. -1: no memory.
- */
-int statements_simple_query_of(struct exchange *x, const char *sql, size_t len); /* of a client that has statements */
-static inline int
-statements_simple_query(struct exchange *x, const char *sql, size_t len)
-{
-	if (x->statements != NULL)
-		return statements_simple_query_of(x, sql, len);
-	x->srv->unnamed_owner = 0; /* if it was another client's, it is dropped there */
-	return 0;
-}
-/*
- * The client has no unnamed statement any more. A simple Query or an unnamed Parse drops it also if it got no server,
- * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.
- */
-void statements_forget_unnamed(struct exchange *x);
-
 /* --- settled.c and row_shape.c: replies --- */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 /* Writes to out the error with the client's name in place of pgweir's. Returns false: there is nothing to replace. */
@@ -133,22 +71,5 @@ void statements_forget_since(struct exchange *x, const char *name, uint32_t name
 struct statement *statements_called(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
 void statements_free(struct exchange *x);
-
-/* --- statements_crossing.c: between two requests, a client moves to another process --- */
-/* A named statement, or the unnamed one (name ""), as its client knows it. */
-struct statement_crossing {
-	const char *name;
-	struct statement *st; /* borrowed */
-	struct image *read_as; /* the settings that its literals were read under, borrowed; NULL: it does not matter */
-	uint32_t shape, types; /* of its rows and parameters, as the client was told */
-	bool is_of_session; /* st->context is that of the client's present settings */
-	bool is_proven, is_told;
-};
-/* Returns true if no reply about a statement is due, and all are known here. The client has no server. */
-bool statements_may_cross(const struct exchange *x);
-/* Calls row for each, in the order in which they came. */
-void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
-/* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
-int statements_take(struct exchange *x, const struct statement_crossing *s);
 
 #endif

@@ -5,7 +5,9 @@
  * That a server has them there is found out as ever. What the client was told of their rows holds only for the SQL, not
  * for the ids of the process it comes from: so they are compared anew before its first Bind (row_shape.c).
  */
+#include "statements/statements_crossing.h"
 #include "statements/statements_state.h"
+#include "statements/names.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,9 @@
  * it is answered, and every message that concerns names waits for its reply. If it fails, or is never run, the empty
  * statement is closed (expose.c).
  */
+#include "statements/statements_deallocate.h"
 #include "statements/statements_state.h"
+#include "statements/names.h"
 #include "statements/statements.h"
 
 #include "sql/recognise.h"

@@ -86,6 +86,12 @@ struct client_statements {
 	bool is_types_told; /* the Describe that is sent once more has its ParameterDescription already */
 };
 
+static inline uint32_t
+short_id(const struct statement *st)
+{
+	return (uint32_t)st->id;
+}
+
 /* The low bits of a ledger entry's ref tell what it points to. */
 enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_UNNAMED_OVERSIZE = 3, REF_MASK = 3 };
 
@@ -112,39 +118,6 @@ statements_ref_of_id(uint64_t id)
 #define UNKNOWN_NAME_CHANGED UNKNOWN_NAME "changed" /* its rows or parameters are not those the client knows */
 /* The name of a dummy: a Parse of a name that is taken fails at it; or it shows how PostgreSQL would parse SQL now. */
 #define PLACEHOLDER STATEMENT_PLACEHOLDER
-
-/* statements/names.c */
-struct client_statements *statements_own(struct exchange *x); /* made at first use; NULL: no memory */
-struct client_statement *client_statement_find(const struct exchange *x, const char *name);
-/* Returns true if only the reply to a Sync will tell what became of an earlier message about it. n may be NULL. */
-bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
-/* Returns a pending statement with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
-struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
-void client_statement_unref(struct client_statement *n);
-int client_statement_enter(struct client_statements *own,
-			   struct client_statement *n); /* -1: no memory, n is not in the table */
-void client_statement_leave(struct client_statements *own,
-			    struct client_statement *n); /* fine if it is not in the table; may free n */
-int client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
-static inline uint32_t
-short_id(const struct statement *st)
-{
-	return (uint32_t)st->id;
-}
-
-void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
-/* Returns true if this name, as a server would know it, is like those of pgweir. */
-bool statements_name_is_ours(const struct exchange *x, const char *name);
-void statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
-/* Renews the statement's id, if that is due, before id or name are used. Returns 0, or -1: no memory. */
-int client_statement_refresh(struct exchange *x, struct client_statement *n);
-/*
- * Gives its statement a new id; other clients keep the parameter types they know. opens: this client knows none, and
- * leaves them open again.
- */
-void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
-/* Returns true if the statement of this Parse may be kept for this client. */
-bool statements_have_room(const struct exchange *x, const struct parse_fields *f);
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
@@ -191,9 +164,6 @@ int unnamed_parse_oversize(struct exchange *x);
 enum feature_step unnamed_close(struct exchange *x, enum owed_to to);
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
-
-/* statements/statements_deallocate.c: SENT, HOLD, FAILED as a Parse; FORWARD: it deallocates no statement of pgweir's.
- */
 
 /* statements/row_shape.c */
 #define SHAPE_NO_ROWS 2u /* of a statement without rows */

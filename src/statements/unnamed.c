@@ -7,7 +7,9 @@
  * when no change is under way, the unnamed statement is what the replies have confirmed. SQL that pgweir runs itself in
  * between (DISCARD SEQUENCES, PREPARE) overwrites it on the server, and says so: unnamed_owner is 0 then.
  */
+#include "statements/unnamed.h"
 #include "statements/statements_state.h"
+#include "statements/names.h"
 #include "state/compiled.h"
 #include "state/observe.h"
 #include "statements/statements.h"

@@ -11,6 +11,9 @@
 #include "state/prepare.h"
 #include "state/state.h"
 #include "statements/statements.h"
+#include "statements/expose.h"
+#include "statements/statements_deallocate.h"
+#include "statements/unnamed.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,0 +1,35 @@
+/*
+ * src/statements/expose.h - statements under the client's own names, for SQL that looks for them.
+ */
+#ifndef PGWEIR_STATEMENTS_EXPOSE_H
+#define PGWEIR_STATEMENTS_EXPOSE_H
+
+#include "exchange/exchange.h"
+#include "exchange/request.h"
+
+/*
+ * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
+ * names. FORWARD: they are there, or need not be. HOLD, FAILED.
+ */
+enum feature_step statements_expose(struct exchange *x, struct request *m);
+/*
+ * Before a message, or (is_at_end) before the server is given back: closes the statements that were exposed. FORWARD:
+ * there are none, or their request is not over; SENT: this was sent; HOLD: their request must be answered first;
+ * FAILED.
+ */
+enum feature_step statements_undo(struct exchange *x, bool is_at_end);
+/* Returns true if something is exposed, or may be. */
+bool statements_are_exposed(const struct exchange *x);
+/*
+ * A Query is about to be sent. Returns true if it is not: what it looks for could not be prepared ahead of it, the
+ * client has that error, and a Sync in its place makes PostgreSQL go on.
+ */
+bool statements_has_refused_query(struct exchange *x);
+
+static inline bool
+statements_is_quiet(const struct exchange *x)
+{
+	return !statements_are_exposed(x);
+}
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * src/statements/statements_crossing.h - statements of a client that moves to another process, between two requests.
+ */
+#ifndef PGWEIR_STATEMENTS_STATEMENTS_CROSSING_H
+#define PGWEIR_STATEMENTS_STATEMENTS_CROSSING_H
+
+#include "exchange/exchange.h"
+
+/* A named statement, or the unnamed one (name ""), as its client knows it. */
+struct statement_crossing {
+	const char *name;
+	struct statement *st; /* borrowed */
+	struct image *read_as; /* the settings that its literals were read under, borrowed; NULL: it does not matter */
+	uint32_t shape, types; /* of its rows and parameters, as the client was told */
+	bool is_of_session; /* st->context is that of the client's present settings */
+	bool is_proven, is_told;
+};
+/* Returns true if no reply about a statement is due, and all are known here. The client has no server. */
+bool statements_may_cross(const struct exchange *x);
+/* Calls row for each, in the order in which they came. */
+void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
+/* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
+int statements_take(struct exchange *x, const struct statement_crossing *s);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * src/statements/unnamed.h - the client's unnamed statement.
+ */
+#ifndef PGWEIR_STATEMENTS_UNNAMED_H
+#define PGWEIR_STATEMENTS_UNNAMED_H
+
+#include "exchange/exchange.h"
+#include "server/server.h"
+
+/* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
+ */
+struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
+/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. Returns 0, or -1: no memory. */
+int statements_take_unnamed(struct exchange *x, struct statement *st);
+/*
+ * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
+ * NULL if that is pgweir's own, or has not come whole. -1: no memory.
+ */
+int statements_simple_query_of(struct exchange *x, const char *sql, size_t len); /* of a client that has statements */
+static inline int
+statements_simple_query(struct exchange *x, const char *sql, size_t len)
+{
+	if (x->statements != NULL)
+		return statements_simple_query_of(x, sql, len);
+	x->srv->unnamed_owner = 0; /* if it was another client's, it is dropped there */
+	return 0;
+}
+/*
+ * The client has no unnamed statement any more. A simple Query or an unnamed Parse drops it also if it got no server,
+ * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.
+ */
+void statements_forget_unnamed(struct exchange *x);
+
+#endif
