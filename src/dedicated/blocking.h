@@ -2,7 +2,7 @@
  * src/dedicated/blocking.h - which processes of PostgreSQL hold the locks that servers wait for: pg_blocking_pids(),
  * asked when somebody in the console wants to know, on a connection opened for that alone (dedicated/dedicated.h).
  *
- * One question for each host that servers are busy on, about all of them together; BLOCKING_QUESTIONS_MAX at once, a
+ * Each host that servers are busy on gets a question about all of them together; BLOCKING_QUESTIONS_MAX at once, a
  * second each, connecting included. Their connections count in max_server_connections: where that is used up, nobody is
  * asked. Answers are good for BLOCKING_FRESH_US.
  *

@@ -2,8 +2,8 @@
  * src/dedicated/notify_catch_up.c - clients that wait until the listener has received all earlier notifications. See
  * notify_listener.h.
  *
- * PostgreSQL delivers what is due before each ReadyForQuery, so the reply to a Sync proves it. One Sync is under way at
- * a time; those who come meanwhile share the next.
+ * PostgreSQL delivers what is due before each ReadyForQuery, so the reply to a Sync proves it. At most one Sync is
+ * under way; clients that come meanwhile share the next.
  */
 #include "dedicated/notify_state.h"
 

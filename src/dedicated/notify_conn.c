@@ -1,8 +1,8 @@
 /*
  * src/dedicated/notify_conn.c - the listener's connection: opens, uses and reopens it. See notify_listener.h.
  *
- * It is a dedicated server (dedicated.h). Commands are sent as they come, each a request of its own, and are answered
- * in order. Those that were under way when the connection was lost are forgotten: the next connection begins with
+ * The connection is a dedicated server (dedicated.h). Commands are sent as they come, each a request of its own, and
+ * are answered in order. Commands under way when the connection is lost are forgotten: the next connection begins with
  * LISTEN for every channel.
  */
 #include "dedicated/notify_state.h"

@@ -2,8 +2,8 @@
  * src/listen/savepoints.c - LISTEN and UNLISTEN in transactions with savepoints; see listen.h.
  *
  * ROLLBACK TO undoes the pending changes since its savepoint was set, and the savepoint stays. RELEASE removes the
- * savepoint and those set after it, and the pending changes stay. Of several savepoints with the same name the
- * innermost counts.
+ * savepoint and those set after it, and the pending changes stay. The innermost of several savepoints with the same
+ * name counts.
  *
  * Savepoints are remembered only while the transaction has a pending change. If PostgreSQL knows a savepoint and this
  * file does not, it was set before the first pending change: rolling back to it undoes all pending changes.

@@ -160,7 +160,7 @@ struct policy_conn *policy_borrow(struct policy *p, struct policy_ticket *t, uin
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or ops->close
  * if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* The same. What waited since asked_us (0: nothing did) waited for PostgreSQL's answer to a question of the owner's. */
+/* The same, after a question of the owner's: a wait since asked_us (0: none) was for PostgreSQL's answer. */
 void policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* conn, which is LENT, will be returned in a moment, so no other one is opened for those who wait. */
 void policy_conn_washing(struct policy *p, struct policy_conn *conn);

@@ -21,14 +21,14 @@ enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
 void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
 /*
  * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters, or had some within
- * the last 100 ms. Its fair share is its share_min, and of what the pools in use leave beyond theirs, the part that its
- * share_weight is of all their weights; at least 1. The share of other pools is 0. A free place goes to a pool below
- * its share_min, else to the one with the fewest connections for its weight, then to the longest waiter, by ops->wake.
- * When the cap is reached and a pool below its share waits, the pool with the most idle connections above its own share
+ * the last 100 ms. The fair share of such a pool is its share_min, plus a part of what the pools in use leave beyond
+ * theirs, by its share_weight; at least 1. The share of other pools is 0. A free place goes to a pool below its
+ * share_min, else to the one with the fewest connections for its weight, then to the longest waiter, by ops->wake. When
+ * the cap is reached and a pool below its share waits, the pool with the most idle connections above its own share
  * gives up its coldest one; if there is none, a pool above its share closes what is returned to it (RR_EVICTED), even
  * if it has waiters itself. With more pools in use than places, a connection that is 100 ms old, and is not of the
- * pool's share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer.
- * One place is always left for pools without a share_min. min_idle takes only places that nobody waits for.
+ * pool's share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer. A
+ * place is always left for pools without a share_min. min_idle takes only places that nobody waits for.
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit */
 void policy_budget_free(struct policy_budget *b); /* after all its pools */

@@ -2,7 +2,7 @@
  * src/policy/policy_refuse.c - refuses those in line, and words the reason.
  *
  * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
- * a hint. Those who are refused may come back from within: they count as newcomers and are not refused again here.
+ * a hint. A borrower that is refused may come back from within: it counts as a newcomer and is not refused again here.
  */
 #include "policy/policy_line.h"
 #include "policy/policy_state.h"

@@ -150,7 +150,7 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	return &u->settings;
 }
 
-/* limit 0: none. What the pool has counts from now on. */
+/* limit 0: none. The pool's connections count from now on. */
 static void
 set_limit(struct pool *pool, enum policy_cap which, char kind, const char *name, size_t len, uint32_t limit)
 {

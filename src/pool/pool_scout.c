@@ -3,8 +3,8 @@
  * sent here, nobody asks, and while it is said to be down, a load balancer sends nobody.
  *
  * To each such host one of the pools that lead there opens a connection every second, whoever else has tried or not.
- * What comes of it is that pool's matter only if it succeeds: a host of several may be down for days. A connection to
- * the only host of an upstream is kept; one to a host that is not its turn is closed.
+ * The result concerns that pool only if it is a success: a host of several may be down for days. A connection to the
+ * only host of an upstream is kept; one to a host that is not its turn is closed.
  */
 #include "pool/pool_set_state.h"
 

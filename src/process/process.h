@@ -19,8 +19,8 @@ struct process_start {
 };
 
 /*
- * Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... What
- * start->predecessor leads to gets the reason, too.
+ * Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... The
+ * process behind start->predecessor gets the reason, too.
  */
 struct weir *process_new(struct config *config, const struct process_start *start, struct fail *why);
 void process_run(struct weir *w);

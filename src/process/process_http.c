@@ -6,7 +6,10 @@
 #include "build.h"
 #include "config/config_value.h"
 
-/* The tables of the status page. Its filter searches what it was sent: all pools, up to a number that it can show. */
+/*
+ * The tables of the status page. The page's filter searches what it was sent: all pools, up to a number that it can
+ * show.
+ */
 static const struct {
 	const char *command;
 	size_t rows_max;

@@ -3,7 +3,7 @@
  *
  * Two questions, both of pgweir's own, give a transaction's mark (session/commit_fate.h): one follows the replies to
  * the first statement that has written something, and costs the client nothing but a COMMIT that comes before its
- * answer; the other goes ahead of the COMMIT, in the same write. They are simple Queries: within an aborted transaction
+ * answer; the other goes ahead of the COMMIT, in the same write. Both are simple Queries: within an aborted transaction
  * such a Query fails without skipping what follows, and what it does to the unnamed statement and portal matters to
  * nobody ahead of a COMMIT.
  *
@@ -329,7 +329,9 @@ commit_check_holds(struct exchange *x, uint8_t type)
 
 /* --- its answer --- */
 
-/* Everything that runs is answered, the COMMIT as the last. Of a simple one only ReadyForQuery is due. */
+/*
+ * Everything that runs is answered, the COMMIT as the last. A COMMIT in a simple Query is owed its ReadyForQuery alone.
+ */
 static bool
 is_answered(const struct server *srv, bool is_simple)
 {

@@ -53,8 +53,8 @@ bool commit_check_failed(struct server *srv, const char *sqlstate);
 /* Returns true if its server is being lost with a COMMIT that was sent and not answered. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /*
- * srv is lost so, and the client has no server any more. It is answered now, or when its transaction's fate is known.
- * shown: the error it gets if its session is lost as well (is_lost), after that answer.
+ * srv is lost so, and the client has no server any more. Answers the client now, or when its transaction's fate is
+ * known. shown: the error it gets if its session is lost as well (is_lost), after that answer.
  */
 void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost);
 /*

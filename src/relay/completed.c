@@ -67,9 +67,9 @@ note_ddl(struct server *srv)
 }
 
 /*
- * Temporary tables are not among the risky names. What other DDL makes uses nothing but what its words name: a table,
- * view or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are
- * risky. A table may have brought the first sequence, however.
+ * Temporary tables are not among the risky names. Objects made by other DDL use only what its words name: a table, view
+ * or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are risky.
+ * A table may have brought the first sequence, however.
  */
 static bool
 makes_harmless(struct exchange *x, struct server *srv)

@@ -3,9 +3,9 @@
  * only while nobody else is connected to that database, so pgweir's idle servers there must not be in the way.
  *
  * PostgreSQL waits 5 s for others to leave. So the statement is sent, and if it still runs LOOK_AFTER_US later, its
- * database is held (pool_hold.c) until it is answered. It must be certain that this statement is what runs: it is a
- * simple Query of its own; or it is the only Execute under way, outside of a transaction, in a request that bound
- * nothing else.
+ * database is held (pool_hold.c) until it is answered. This happens only if the statement is certainly the one that
+ * runs: it is a simple Query of its own; or it is the only Execute under way, outside of a transaction, in a request
+ * that bound nothing else.
  *
  * Servers are closed only for a role that has the right to the statement. That a statement still runs does not prove
  * this: PostgreSQL locks the database before it checks rights, and may wait for that lock. So the catalog is asked

@@ -19,8 +19,8 @@
 /*
  * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way
  * that the client's next message must wait for or change, so the fast lane is open; NAME_may_cross(x): the client,
- * which has no server, may go to another process with what its passport holds of it; and NAME_free(x). One that lacks
- * any of these is not built.
+ * which has no server, may go to another process with what its passport holds of it; and NAME_free(x). A feature that
+ * lacks any of these does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(session)
 

@@ -98,8 +98,10 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 	return is_of_one_commit((enum sql_word)v.first);
 }
 
-/* Returns true if a message of the copy before this one makes the statement. It is harmless, as was seen there; the
- * client has lost it, if its Parse was not answered. *looks: how many messages may be looked at. */
+/*
+ * Returns true if a message of the copy before this one makes the statement. The statement is harmless, as was seen
+ * there; the client has lost it if its Parse was not answered. *looks: how many messages may be looked at.
+ */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
 {
@@ -182,8 +184,8 @@ is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 }
 
 /*
- * Returns true if the client may have got something of the answer. What is still in the outbox it has not; that may be
- * the beginning of rows, or that something was parsed and bound, but no CommandComplete and no error.
+ * Returns true if the client may have got something of the answer. Whatever is still in the outbox was not sent; it may
+ * be the beginning of rows, or that something was parsed and bound, but no CommandComplete and no error.
  */
 static bool
 is_shown(const struct exchange *x, const struct server *srv)

@@ -3,9 +3,9 @@
  *
  * A query that is over query_timeout is cancelled, and PostgreSQL's error for that is told in our words
  * (query_timeout_answer). Until the cancel is over the client is not read, and nothing of it that waits is sent, so
- * that none of its later requests is hit. What PostgreSQL has already could be: the query may end by itself just then,
- * and PostgreSQL before 18 signals twice. Therefore a request that could be cancelled is the only one of its client's
- * that PostgreSQL has.
+ * that none of its later requests is hit. A request that PostgreSQL already has could be hit: the query may end by
+ * itself just then, and PostgreSQL before 18 signals twice. Therefore a request that could be cancelled is the only one
+ * of its client's that PostgreSQL has.
  */
 #ifndef PGWEIR_RELAY_QUERY_TIMEOUT_H
 #define PGWEIR_RELAY_QUERY_TIMEOUT_H

@@ -2,8 +2,8 @@
  * src/restart/link.h - messages between two processes of pgweir over a socket pair, each with a descriptor if it has
  * one (SCM_RIGHTS, unix(7)).
  *
- * What comes is checked as if a stranger had sent it: lengths are bounded, a descriptor that was not announced ends the
- * link.
+ * Messages are checked as if a stranger had sent them: lengths are bounded, a descriptor that was not announced ends
+ * the link.
  *
  * Owns:   its socket, what waits to be sent, descriptors that came and were not handed to anybody yet.
  * Always: callbacks come only from the loop; on_closed comes once, and nothing after it.

@@ -2,8 +2,8 @@
  * src/restart/passport_form.h - how a client between two requests is written down, to cross to another process of
  * pgweir, and how that is read. Pure.
  *
- * What is read is checked as if a stranger had written it: passport_parse() looks at every item, so that the functions
- * that walk through them can't fail. Results point into the bytes.
+ * Bytes are checked as if a stranger had written them: passport_parse() looks at every item, so that the functions that
+ * walk through them can't fail. Results point into the bytes.
  */
 #ifndef PGWEIR_RESTART_PASSPORT_FORM_H
 #define PGWEIR_RESTART_PASSPORT_FORM_H

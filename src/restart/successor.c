@@ -1,9 +1,9 @@
 /*
  * src/restart/successor.c - a hitless restart, in the process that goes: it starts its successor, passes its listening
- * sockets and then its clients on, and ends when none is left. What the two say to each other: restart/handover.h.
+ * sockets and then its clients on, and ends when none is left. restart/handover.h has the messages between the two.
  *
- * Its clients move there (restart/moving.c). Those that can't are served here until they leave, or until
- * restart_timeout is over; then this process stops as it does at SIGTERM.
+ * Clients move there (restart/moving.c). Clients that can't are served here until they leave, or until restart_timeout
+ * is over; then this process stops as it does at SIGTERM.
  */
 #include "restart/restart_state.h"
 

@@ -64,7 +64,7 @@ due_us(const struct server *srv, size_t index)
 
 /*
  * Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
- * due first is tried alone. What other hosts say at once, each attempt hears.
+ * due first is tried alone. Hosts that answer at once are heard in each attempt.
  */
 void
 server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)

@@ -1,7 +1,7 @@
 /*
  * src/server/server_replies.c - the reading side of a server connection.
  *
- * One recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
+ * A recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
  * passed on in place. A message whose body is needed but not whole yet is kept (carried) until it is; all others need
  * no memory but the count of bytes still to come.
  */

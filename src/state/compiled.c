@@ -5,8 +5,9 @@
  * PostgreSQL keeps plans, constants in them, and functions as PL/pgSQL has compiled them: under the settings and for
  * the role of whoever came first, for as long as the backend lives. So SQL with the name of such code (RISK_COMPILED)
  * ties its server to the client's context (image_context). Plans are discarded ahead of a client of another context
- * that runs such SQL, too. What no statement forgets (RISK_TYPES) runs elsewhere then (pool_code_suits), and costs the
- * server if it ran under another context than its client's own. Where all clients agree, this costs nothing.
+ * that runs such SQL, too. SQL whose traces no statement removes (RISK_TYPES) runs elsewhere then (pool_code_suits),
+ * and costs the server if it ran under another context than its client's own. Where all clients agree, this costs
+ * nothing.
  */
 #include "state/compiled.h"
 #include "state/state.h"

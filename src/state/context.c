@@ -2,13 +2,13 @@
  * src/state/context.c - which clients may share a prepared statement with the same SQL.
  *
  * PostgreSQL reads literals when it parses: '01/02/2020' under DateStyle, '12:00' under TimeZone, 'a\\b' under
- * standard_conforming_strings. SQL with literals is shared only by clients that agree in these settings. What 'now' or
- * 'today' means is decided at the Parse, too, and which columns EXECUTE and FETCH have: such SQL is not shared. The
- * role (role, session_authorization) decides what may be looked up and computed at the Parse: it matters for all SQL,
- * as do settings that make other constants when PostgreSQL plans (image_plans_otherwise).
- * Nothing is shared within a transaction that sets anything of this kind; nor is SQL with literals that follows
- * anything that may have run the database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL
- * 15 crashes at a Describe of a FETCH if its cursor existed at the Parse and does not exist any more.)
+ * standard_conforming_strings. SQL with literals is shared only by clients that agree in these settings. The Parse also
+ * decides what 'now' or 'today' means, and which columns EXECUTE and FETCH have: such SQL is not shared. The role
+ * (role, session_authorization) decides what may be looked up and computed at the Parse: it matters for all SQL, as do
+ * settings that make other constants when PostgreSQL plans (image_plans_otherwise). Nothing is shared within a
+ * transaction that sets anything of this kind; nor is SQL with literals that follows anything that may have run the
+ * database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL 15 crashes at a Describe of a
+ * FETCH if its cursor existed at the Parse and does not exist any more.)
  */
 #include "state/context.h"
 #include "state/state_state.h"

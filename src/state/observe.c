@@ -1,7 +1,7 @@
 /*
  * src/state/observe.c - what a client's SQL may leave behind in the session; see state/state_state.h.
  *
- * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. What the rest may do is noted
+ * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. Effects of the rest are noted
  * (notes.c), and resolved when the transaction is over (commit.c).
  */
 #include "state/observe.h"
@@ -258,7 +258,7 @@ unbind(struct client_session *s)
 #define TYPE_TEXT 25u
 #define TYPE_VARCHAR 1043u
 
-/* param: 1..., or 0. Of an integer, say, $1::text makes other bytes than were sent. */
+/* param: 1..., or 0. Given an integer, say, $1::text makes other bytes than were sent. */
 static bool
 is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32_t or_type)
 {

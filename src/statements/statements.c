@@ -5,9 +5,9 @@
  * name. If a server has a statement already, pgweir answers its Parse, in its turn; if it has not, pgweir sends a Parse
  * ahead of Bind and Describe. Close is answered by pgweir: the statement stays on the server for others.
  *
- * What PostgreSQL would refuse (a duplicate or unknown name) is sent so that PostgreSQL itself refuses it: only then
- * does it skip to Sync and abort the transaction. Its error is rewritten to have the client's name. What pgweir refuses
- * is handled the same way.
+ * A message that PostgreSQL would refuse (a duplicate or unknown name) is sent so that PostgreSQL itself refuses it:
+ * only then does it skip to Sync and abort the transaction. The error is rewritten to have the client's name. Refusals
+ * of pgweir's own are made the same way.
  */
 #include "exchange/report.h"
 #include "state/compiled.h"

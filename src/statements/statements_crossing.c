@@ -2,8 +2,8 @@
  * src/statements/statements_crossing.c - a client's statements move with it to another process of pgweir; see
  * statements.h.
  *
- * That a server has them there is found out as ever. What the client was told of their rows holds only for the SQL, not
- * for the ids of the process it comes from: so they are compared anew before its first Bind (row_shape.c).
+ * Which servers have them is found out there as ever. The rows that the client was told of hold only for the SQL, not
+ * for the ids of the process it comes from: they are compared anew before its first Bind (row_shape.c).
  */
 #include "statements/statements_crossing.h"
 #include "statements/statements_state.h"

@@ -253,7 +253,7 @@ unnamed_close(struct exchange *x, enum owed_to to)
 
 /*
  * PostgreSQL converts what it reads to its own encoding before it looks at it (pq_getmsgstring): a text that can't be
- * converted is refused with 22021, and drops nothing. Of other client encodings only PostgreSQL can tell.
+ * converted is refused with 22021, and drops nothing. For other client encodings only PostgreSQL can tell.
  */
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
