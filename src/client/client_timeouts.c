@@ -3,8 +3,10 @@
  * a transaction, idle between transactions; and the end of everything, when pgweir is asked to stop.
  *
  * A client's time counts from its request, whatever pgweir itself sends ahead of it. A request of pgweir's own has
- * OURS_US: if its answer does not come in time, its server is given up. A query that is late is cancelled, and its
- * client goes on; client and server end only if PostgreSQL does not react to that, within OURS_US as well.
+ * OURS_US: if its answer does not come in time, its server is given up. A probe of the session is cancelled before,
+ * after half of that, or when the client's own time is over: it is to cost no client. A query that is late is
+ * cancelled, and its client goes on; client and server end only if PostgreSQL does not react to that, within OURS_US as
+ * well.
  *
  * All clients are walked only while somebody logs in or an idle limit is set; otherwise only those that hold a server
  * are, through their pools.
@@ -17,6 +19,7 @@
 #include "relay/query_timeout.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
+#include "state/ask.h"
 #include "state/linger.h"
 
 #include "base/clock.h"
@@ -53,8 +56,12 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 	uint64_t since_us, ours_us;
 
 	is_served = client_is_served(c, &since_us);
-	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us))
-		return LATE_QUERY;
+	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us)) {
+		if (session_may_cancel_probe(&c->x))
+			return LATE_PROBE;
+		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
+			return LATE_QUERY;
+	}
 	if (is_ready && !is_served && srv->tx != 'I' &&
 	    is_late(now_us, srv->loan.idle_in_tx_us, s->idle_transaction_timeout_us))
 		return LATE_IDLE;
@@ -66,6 +73,8 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
 		ours_us = srv->loan.last_done_us;
+	if (session_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
+		return LATE_PROBE;
 	return is_late(now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
 }
 
@@ -121,6 +130,12 @@ end_late(struct client *c, enum late late)
 	uint64_t lasted;
 	struct fail why;
 
+	if (late == LATE_PROBE) {
+		session_probe_cancelled(&c->x);
+		server_cancel(c->x.srv, OURS_US / 2, NULL, NULL);
+		query_timeout_begin(&c->x, 0);
+		return;
+	}
 	if (late == LATE_OURS) {
 		give_up_server(c->x.srv);
 		return;

@@ -14,7 +14,7 @@
 
 #include "config/config.h"
 
-enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_OURS };
+enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_PROBE, LATE_OURS };
 
 /* Returns the name of the setting that has this limit; not for NOT and OURS. */
 const char *late_setting(enum late late);
@@ -29,9 +29,9 @@ query_timeout_may_hold(const struct exchange *x)
 bool query_timeout_holds(const struct exchange *x, uint8_t type);
 /* Fills *why: which limit (`late`) was passed, after lasted_us. */
 void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
-/* Notes that the client's query, which began at since_us, is being cancelled. */
+/* Notes that the client's query, which began at since_us, is being cancelled; 0: a late probe of its session is. */
 void query_timeout_begin(struct exchange *x, uint64_t since_us);
-/* Returns true if query_timeout is cancelling a query of the server's borrower. srv may be NULL. */
+/* Returns true if a query of the server's borrower, or a probe, is being cancelled for being late. srv may be NULL. */
 bool query_timeout_is_cancelling(const struct server *srv);
 /* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
 bool query_timeout_answer(struct exchange *x, const struct error_fields *e);

@@ -1,8 +1,9 @@
 /*
  * src/state/ask.c - asks a server what is left in the session, and acts on the answer; see state/state_state.h.
  *
- * The probe follows the client's replies. The client may go on meanwhile: its messages wait behind the probe in the
- * server's queue. The rows of the probe become the images of client and server; state that can't be moved pins.
+ * The probe follows the client's replies, and what the client sends meanwhile waits until it is answered: if it takes
+ * too long, it is cancelled, and the cancel must hit nothing else. The rows of the probe become the images of client
+ * and server; state that can't be moved pins.
  */
 #include "state/ask.h"
 #include "state/state_state.h"
@@ -88,7 +89,7 @@ session_ask(struct exchange *x, unsigned parts)
 	buf_fini(&b);
 	s->parts = parts;
 	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
-	s->is_probe_lost = false;
+	s->is_probe_lost = s->is_probe_late = false;
 	s->rows.len = 0;
 	s->row_count = 0;
 	x->pool->database->counters.probes++;
@@ -123,6 +124,18 @@ session_probe_failed(struct exchange *x)
 {
 	if (x->session != NULL)
 		x->session->is_probe_lost = true;
+}
+
+bool
+session_may_cancel_probe(const struct exchange *x)
+{
+	return x->session != NULL && x->session->parts != 0 && !x->session->is_probe_late;
+}
+
+void
+session_probe_cancelled(struct exchange *x)
+{
+	x->session->is_probe_late = true;
 }
 
 /* The result of all rows. */

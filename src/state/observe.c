@@ -491,9 +491,8 @@ session_holds(const struct exchange *x)
 
 	if (x->srv->ledger.count == 0)
 		return false;
-	/* The probe may find a RESET: then the client's own startup values must be set first. */
-	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x)) ||
-	       session_must_ask_first(x);
+	/* Behind a probe: it may find a RESET, after which startup values are set first; and it may be cancelled. */
+	return s->is_discard_sent || s->parts != 0 || session_must_ask_first(x);
 }
 
 /* --- the fast lane --- */

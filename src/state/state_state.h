@@ -71,6 +71,7 @@ struct client_session {
 	unsigned parts; /* enum probe_part; 0: none is under way */
 	struct buf rows; /* kind, name and value, each terminated */
 	unsigned row_count;
+	bool is_probe_late; /* it was cancelled, once */
 	bool is_probe_lost; /* it failed, or a row was too long: nothing is known */
 	unsigned unresolved; /* enum probe_part: the probe failed; asked again after the next request */
 	uint64_t unresolved_us; /* when the last request before that was done */
