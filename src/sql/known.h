@@ -77,6 +77,10 @@ bool known_parse(struct known_text *text, unsigned options, const char *sql, siz
  * Calls on for each UNLISTEN and each statement that divides or ends a transaction, in their order, among any others.
  * on returns 0 to continue; returns what it returned last. SQL that does not end properly is read as far as it goes.
  */
+/* known_setting.c: returns true if its elements are quoted when they come from SET (GUC_LIST_QUOTE); no extension has
+ * such. */
+bool known_quotes_elements(const char *name);
+
 typedef int known_on_mark(void *arg, const struct known *mark);
 int known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);
 /* As known_each_mark(), for each PREPARE, EXECUTE (with any arguments) and DEALLOCATE. */

@@ -29,15 +29,14 @@ known_put(struct value *v, const char *text, size_t len)
 	v->text[v->len] = '\0';
 }
 
-/* Settings whose elements are quoted when they come from SET (GUC_LIST_QUOTE); extensions can't have any. */
-static bool
-is_quoted_list(const char *name)
+bool
+known_quotes_elements(const char *name)
 {
 	static const char names[][26] = { "local_preload_libraries",  "search_path",	  "session_preload_libraries",
 					  "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(name, names[i]) == 0)
+		if (strcasecmp(name, names[i]) == 0)
 			return true;
 	return false;
 }
@@ -140,7 +139,7 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 static enum known_kind
 take_values(struct known_reader *r, struct known *k)
 {
-	bool is_list = is_quoted_list(k->name);
+	bool is_list = known_quotes_elements(k->name);
 	struct value v = { .text = k->value };
 
 	if (!known_put_value(r, &v, is_list))
@@ -208,7 +207,7 @@ set_special(struct known_reader *r, struct known *k, const char *name)
 	snprintf(k->name, sizeof(k->name), "%s", name);
 	if (known_skip_word(r, "default"))
 		return KNOWN_RESET;
-	if (r->token.kind != SQL_STRING || !known_put_value(r, &v, is_quoted_list(name)))
+	if (r->token.kind != SQL_STRING || !known_put_value(r, &v, known_quotes_elements(name)))
 		return KNOWN_NOT;
 	return v.is_full ? KNOWN_NOT : KNOWN_SET;
 }

@@ -38,7 +38,8 @@ session_has_any_startup(const struct exchange *x)
 static bool
 is_reset_by(const struct known *k, const struct image_setting *s)
 {
-	return k->kind == KNOWN_RESET_ALL || (k->kind == KNOWN_RESET && strcasecmp(k->name, s->name) == 0);
+	return (k->kind == KNOWN_RESET_ALL && !image_is_identity(s)) ||
+	       (k->kind == KNOWN_RESET && strcasecmp(k->name, s->name) == 0);
 }
 
 static bool
@@ -81,22 +82,38 @@ put_literal(struct buf *to, const char *value)
 	buf_put_u8(to, '\'');
 }
 
+/*
+ * SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted: in search_path, a
+ * list.
+ */
+static void
+put_restored(struct buf *to, const struct image_setting *s)
+{
+	bool is_list = known_quotes_elements(s->name) &&
+		       s->value[strspn(s->value, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0';
+
+	if (is_list || s->value[0] == '\0') {
+		buf_printf(to, "SELECT pg_catalog.set_config(");
+		put_literal(to, s->name);
+		buf_printf(to, ", ");
+		put_literal(to, s->value);
+		buf_printf(to, ", false)");
+		return;
+	}
+	buf_printf(to, "SET ");
+	image_put_identifier(to, s->name, false);
+	buf_printf(to, " TO ");
+	put_literal(to, s->value);
+}
+
 void
 session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
-	const char *before = "\n;SELECT "; /* the SQL may end in a comment */
-
 	for (size_t i = 0; i < image_count(x->startup); i++) {
-		const struct image_setting *s = image_at(x->startup, i);
-
-		if (!is_restored(x, text, s))
+		if (!is_restored(x, text, image_at(x->startup, i)))
 			continue;
-		buf_printf(to, "%spg_catalog.set_config(", before);
-		put_literal(to, s->name);
-		buf_put(to, ", ", 2);
-		put_literal(to, s->value);
-		buf_printf(to, ", false)");
-		before = ", ";
+		buf_printf(to, "\n;"); /* the SQL may end in a comment */
+		put_restored(to, image_at(x->startup, i));
 	}
 	buf_put_u8(to, 0);
 }
@@ -104,13 +121,19 @@ session_put_reset(struct exchange *x, const struct known_text *text, struct buf 
 int
 session_follow_reset(struct exchange *x, const struct known_text *text)
 {
-	struct buf b = { 0 }, sql = { 0 };
-	int r = -1;
+	struct buf b = { 0 };
+	int r = 0;
 
-	session_put_reset(x, text, &sql);
-	if (buf_ok(&sql))
-		r = session_run(x, &b, (const char *)sql.bytes, OWED_TO_IMAGE, NULL);
-	buf_fini(&sql);
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		struct buf sql = { 0 };
+
+		if (!is_restored(x, text, image_at(x->startup, i)))
+			continue;
+		put_restored(&sql, image_at(x->startup, i));
+		buf_put_u8(&sql, 0);
+		r = buf_ok(&sql) ? session_run(x, &b, (const char *)sql.bytes, OWED_TO_STATEMENT, NULL) : -1;
+		buf_fini(&sql);
+	}
 	return session_send_run(x, &b, r);
 }
 

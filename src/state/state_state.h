@@ -124,9 +124,9 @@ enum feature_step session_note_all(struct exchange *x, const struct known_text *
 bool session_has_startup(const struct exchange *x, const struct image_setting *startup);
 bool session_has_any_startup(const struct exchange *x);
 bool session_resets_startup(const struct exchange *x, const struct known_text *text);
-/* Appends to `to`, behind the SQL, set_config() calls that restore the client's startup values, and the terminator. */
+/* Appends to `to`, behind the SQL, statements that restore the client's startup values, and the terminator. */
 void session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
-/* Sends the same behind an Execute. Returns 0, or -1: no memory. */
+/* Sends the same behind an Execute, within its request. Returns 0, or -1: no memory. */
 int session_follow_reset(struct exchange *x, const struct known_text *text);
 /* Returns the client's image with its startup settings and no others of its own. NULL: no memory. */
 struct image *session_startup_image(const struct exchange *x);

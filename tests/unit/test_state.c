@@ -347,7 +347,8 @@ Test(state, reset_means_the_clients_startup_value)
 	cr_assert_eq(image_update(&fake->x.image, "work_mem", "1MB", IMAGE_OTHER), 0);
 	cr_expect_eq(send_query("RESET work_mem"), STEP_SENT);
 	sent = fake_sent();
-	cr_expect(strncmp(sent, "Q(RESET work_mem", 16) == 0 && strstr(sent, "set_config(") != NULL, "%s", sent);
+	cr_expect(strncmp(sent, "Q(RESET work_mem", 16) == 0 && strstr(sent, "SET \"work_mem\" TO") != NULL, "%s",
+		  sent);
 	fake_reply("CZ");
 	cr_expect(is_released());
 	cr_expect_str_eq(value("work_mem"), "1MB");

@@ -305,6 +305,39 @@ def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again
     assert wire.query(ASKED) == [RESETS[sql]]
 
 
+@pytest.mark.parametrize("ask", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
+@pytest.mark.parametrize("sql", ["RESET ALL", "SET TimeZone TO DEFAULT; RESET app.user_id; RESET work_mem"])
+def test_behind_a_reset_an_isolation_level_may_be_chosen(weir, sql, ask):
+    weir.start(pool_size=2)
+    wire = weir.raw(parameters={**OWN, "search_path": "app"})
+    for each in ["SET TimeZone = 'Europe/Berlin'", "SET work_mem = '7MB'", "SET app.user_id = '6'", "BEGIN",
+                 *(sql.split(";") if ask is not query else [sql]), "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]:
+        assert errors(wire.ask(ask(each))) == []
+    assert wire.value("SHOW transaction_isolation") == "serializable"
+    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]] and wire.value("SHOW search_path") == "app"
+    wire.query("COMMIT")
+    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+
+
+@pytest.mark.parametrize("path", ['"$user", public', "one, Two", "", '"Odd one", b'])
+def test_a_search_path_of_the_startup_packet_is_reset_as_it_was_spelt(weir, path):
+    weir.start(pool_size=2)
+    with weir.raw(parameters={"search_path": path}) as wire, weir.raw() as other:
+        wire.query("SET search_path = other")
+        wire.query("RESET search_path")
+        other.query("SELECT 1")
+        assert wire.value("SHOW search_path") == path
+
+
+def test_reset_all_leaves_the_role_that_was_set_last(weir):
+    """Which is not that of the startup packet."""
+    weir.start(pool_size=2)
+    with weir.raw(parameters={"options": "-c role=web -c work_mem=5MB"}) as wire:
+        wire.query("SET ROLE NONE")
+        wire.query("RESET ALL")
+        assert wire.value("SHOW role") == "none" and wire.value("SHOW work_mem") == "5MB"
+
+
 @pytest.mark.parametrize("sql", ["DISCARD ALL", "RESET TimeZone"])
 def test_what_a_named_portal_resets_has_its_startup_value(weir, sql):
     weir.start(pool_size=2)
