@@ -26,6 +26,7 @@
 #include "listen/listen.h"
 #include "sql/scan.h"
 #include "wire/messages.h"
+#include "session/image_settings.h"
 
 #include <string.h>
 #include <strings.h>

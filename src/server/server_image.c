@@ -7,6 +7,8 @@
 #include "server/server.h"
 
 #include "session/seal.h"
+#include "session/image_changes.h"
+#include "session/image_settings.h"
 #include "wire/messages.h"
 
 static int

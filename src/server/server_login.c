@@ -13,6 +13,7 @@
 #include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
+#include "session/image_settings.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>

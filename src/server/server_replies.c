@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "wire/frame.h"
+#include "session/image_settings.h"
 
 #include <errno.h>
 #include <stdlib.h>

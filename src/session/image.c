@@ -4,6 +4,7 @@
  * An image is one block of memory: the struct, its settings, then their names and values.
  */
 #include "session/image.h"
+#include "session/image_settings.h"
 
 #include "sql/scan.h"
 
@@ -15,7 +16,6 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#include "base/mentions.h"
 #include "base/table.h"
 
 struct image {
@@ -146,117 +146,6 @@ context_unref(struct image_store *store, struct context *c)
 	free(c);
 }
 
-/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then others that it parses SQL under. */
-static const char *const parsing_names[] = { "DateStyle",
-					     "IntervalStyle",
-					     "TimeZone",
-					     "timezone_abbreviations",
-					     "array_nulls",
-					     "backslash_quote",
-					     "lc_monetary",
-					     "lc_numeric",
-					     "lc_time",
-					     "standard_conforming_strings",
-					     "client_encoding",
-					     "transform_null_equals",
-					     "xmloption",
-					     "xmlbinary",
-					     "extra_float_digits",
-					     "role",
-					     "session_authorization",
-					     "row_security",
-					     "bytea_output",
-					     "quote_all_identifiers" };
-
-bool
-image_is_of_parsing(const char *name)
-{
-	for (size_t i = 0; i < sizeof(parsing_names) / sizeof(parsing_names[0]); i++)
-		if (strcasecmp(name, parsing_names[i]) == 0)
-			return true;
-	return false;
-}
-
-/*
- * All settings but those that nothing depends on which is parsed, planned or compiled. Custom ones are read when SQL
- * runs.
- */
-bool
-image_is_of_context(const char *name)
-{
-	static const char *const others[] = { "application_name",
-					      "statement_timeout",
-					      "lock_timeout",
-					      "idle_in_transaction_session_timeout",
-					      "idle_session_timeout",
-					      "transaction_timeout",
-					      "deadlock_timeout",
-					      "client_min_messages",
-					      "log_min_duration_statement",
-					      "log_statement",
-					      "synchronous_commit",
-					      "default_transaction_isolation",
-					      "default_transaction_read_only",
-					      "default_transaction_deferrable",
-					      "seed" };
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (strcasecmp(name, others[i]) == 0)
-			return false;
-	return strchr(name, '.') == NULL || strncasecmp(name, "plpgsql.", sizeof("plpgsql.") - 1) == 0;
-}
-
-typedef bool (*is_counted)(const struct image_setting *s);
-
-static const struct image_setting *
-next_counted(const struct image *img, size_t *at, is_counted counts)
-{
-	for (; *at < img->count; ++*at)
-		if (counts(&img->settings[*at]))
-			return &img->settings[(*at)++];
-	return NULL;
-}
-
-/* Both have the same of those that count; they are in the same order, unless names are written otherwise. */
-static bool
-agree(const struct image *a, const struct image *b, is_counted counts)
-{
-	const struct image_setting *one, *other;
-	size_t at = 0, other_at = 0;
-
-	do {
-		one = next_counted(a, &at, counts);
-		other = next_counted(b, &other_at, counts);
-		if (one == NULL || other == NULL)
-			return one == other;
-	} while (strcasecmp(one->name, other->name) == 0 && strcmp(one->value, other->value) == 0);
-	return false;
-}
-
-static bool
-is_setting(const struct image_setting *s)
-{
-	return s->kind != IMAGE_PREPARED;
-}
-
-static bool
-is_of_plans(const struct image_setting *s)
-{
-	return s->kind != IMAGE_PREPARED && image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0;
-}
-
-bool
-image_sets_the_same(const struct image *a, const struct image *b)
-{
-	return agree(a, b, is_setting);
-}
-
-bool
-image_plans_as(const struct image *a, const struct image *b)
-{
-	return agree(a, b, is_of_plans);
-}
-
 /*
  * search_path is one of these settings although PostgreSQL itself analyses a statement anew under another one: the rows
  * may be those of other tables then, which it refuses ("cached plan must not change result type"): not to be the
@@ -290,16 +179,6 @@ image_context(struct image *img)
 	if (img->context == NULL)
 		img->context = context_of(img);
 	return img->context == NULL ? IMAGE_CONTEXT_NONE : img->context->number;
-}
-
-bool
-image_is_ascii(const struct image *img)
-{
-	for (size_t i = 0; i < img->count; i++)
-		if (!text_is_ascii(img->settings[i].name, strlen(img->settings[i].name)) ||
-		    !text_is_ascii(img->settings[i].value, strlen(img->settings[i].value)))
-			return false;
-	return true;
 }
 
 bool
@@ -511,7 +390,7 @@ image_reading(struct image *img)
 	if (img->reading != NULL)
 		return img->reading;
 	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
-		const struct image_setting *s = image_find(img, parsing_names[i], IMAGE_OTHER);
+		const struct image_setting *s = image_find(img, image_reading_name(i), IMAGE_OTHER);
 
 		if (s != NULL)
 			count = place(kept, count, s);
@@ -523,12 +402,6 @@ image_reading(struct image *img)
 	else
 		img->reading = made;
 	return made;
-}
-
-const char *
-image_reading_name(size_t i)
-{
-	return parsing_names[i];
 }
 
 int
@@ -601,23 +474,6 @@ bool
 image_has_prepared(const struct image *img)
 {
 	return img->has_prepared;
-}
-
-bool
-image_is_read_only(const char *name)
-{
-	static const char *const names[] = { "default_transaction_read_only",
-					     "in_hot_standby",
-					     "integer_datetimes",
-					     "is_superuser",
-					     "server_encoding",
-					     "server_version",
-					     "session_authorization" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(names[i], name) == 0)
-			return true;
-	return false;
 }
 
 bool

@@ -80,17 +80,12 @@ bool image_is_reported(const struct image *img, const char *name); /* it has thi
 #define IMAGE_CONTEXT_NONE UINT32_MAX
 #define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
-bool image_is_of_context(const char *name); /* it is one of these settings */
+
 /*
  * Returns an image of the settings that literals are read under, and no others: equal ones are one pointer, which lives
  * as long as img does. NULL: no memory.
  */
 struct image *image_reading(struct image *img);
-#define IMAGE_READING_NAMES 15u
-const char *image_reading_name(size_t i); /* of those settings */
-/* Returns true for these settings, and for the others that statements without literals are parsed under. */
-bool image_is_of_parsing(const char *name);
-bool image_is_ascii(const struct image *img); /* all names and values are */
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
 /*
  * SQL without literals may mean another thing in such a session, too: it finds other tables, acts as another role, or
@@ -98,51 +93,6 @@ bool image_names_pg_temp(const struct image *img); /* in its search_path */
  * of 0 or less make another text of (1.0/3)::float8::text, as bytea_output does of int4send(1)::text.
  */
 bool image_plans_otherwise(const struct image *img);
-/* Returns true if they have the same settings, whatever SQL PREPARE made. */
-bool image_sets_the_same(const struct image *a, const struct image *b);
-/* Returns true if PostgreSQL makes the same plans: as image_context, but under another search_path it plans anew
- * itself. */
-bool image_plans_as(const struct image *a, const struct image *b);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
-
-/*
- * PostgreSQL reports these, too, but they describe the server, not the session: what is reported is never set, and
- * never part of an image. A client gets them at login, from the pool's welcome. default_transaction_read_only is the
- * operator's, who makes a primary read-only by it ahead of a switchover; a client that sets it is followed by its SQL,
- * as with settings that are not reported.
- */
-bool image_is_read_only(const char *name);
-
-/* --- image_changes.c --- */
-
-/* Appends name between double quotes, and doubles those in it. is_qualified: a.b is two names. */
-void image_put_identifier(struct buf *out, const char *name, bool is_qualified);
-/* Returns true for settings of whom the session acts as, which RESET ALL does not reset. */
-bool image_is_identity(const struct image_setting *s);
-/*
- * Appends the messages that turn a server with image from into one with image to: extended protocol, values as bound
- * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has
- * are left alone. always (may be NULL): settings of that image are sent even if from and to agree on them.
- * Messages that only undo settings of from can't fail. Returns the number of Parse/Bind/Execute triples.
- */
-size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always);
-/*
- * Appends messages that deallocate those prepared statements of from that to lacks, or has differently; each with a
- * Sync of its own, as one may be gone already. (Missing ones are not prepared here.) Returns how many statements.
- */
-size_t image_put_deallocates(struct buf *out, const struct image *from, const struct image *to);
-
-/*
- * --- reading.c: makes PostgreSQL parse SQL under the settings that its literals were read under before,
- * whatever the session's settings are now. Pure.
- *
- * PostgreSQL itself keeps the session's settings meanwhile, as there may be more than pgweir knows of; all is set for
- * the transaction alone, so that an error undoes it.
- */
-/*
- * Appends Close, Parse, Bind, Execute and Close, after which these settings (image_reading) are in force, and those it
- * lacks are at their defaults; NULL: restores the session's own. name: an unused name, for a statement and a portal.
- */
-void reading_put(struct buf *out, const char *name, const struct image *reading);
 
 #endif

@@ -1,5 +1,7 @@
 /* src/session/reading.c - see image.h. */
+#include "session/reading.h"
 #include "session/image.h"
+#include "session/image_settings.h"
 
 #include "wire/messages.h"
 

@@ -2,6 +2,7 @@
 #include "session/seal.h"
 
 #include "session/image.h"
+#include "session/image_changes.h"
 #include "session/probe.h"
 #include "sql/scan.h"
 #include "session/statement_store.h"

@@ -10,6 +10,8 @@
 #include "state/compiled.h"
 #include "sql/scan.h"
 #include "server/server_image.h"
+#include "session/image_changes.h"
+#include "session/image_settings.h"
 
 #include <stdlib.h>
 #include <string.h>

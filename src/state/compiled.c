@@ -14,6 +14,7 @@
 #include "state/state_state.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
+#include "session/image_settings.h"
 
 #include <string.h>
 

@@ -14,6 +14,7 @@
 #include "state/state_state.h"
 
 #include "sql/sql_token.h"
+#include "session/image_settings.h"
 
 #include <stdio.h>
 #include <string.h>

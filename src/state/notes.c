@@ -7,6 +7,7 @@
 #include "state/audit.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
+#include "session/image_settings.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,6 +8,7 @@
  * messages in between are hidden.
  */
 #include "state/reset.h"
+#include "session/image_changes.h"
 #include "state/state_state.h"
 #include "state/state.h"
 #include "wire/messages.h"

@@ -20,6 +20,7 @@
 #include "statements/names.h"
 
 #include "session/image.h"
+#include "session/reading.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

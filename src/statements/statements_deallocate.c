@@ -17,6 +17,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
+#include "session/image_changes.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,6 +3,9 @@
  * session/image.c, session/reading.c, wire/messages.c, wire/fields.c and what they need of base.
  */
 #include "session/image.h"
+#include "session/image_changes.h"
+#include "session/image_settings.h"
+#include "session/reading.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"

@@ -1,0 +1,26 @@
+/*
+ * src/session/image_changes.h - the messages that turn one image into another.
+ */
+#ifndef PGWEIR_SESSION_IMAGE_CHANGES_H
+#define PGWEIR_SESSION_IMAGE_CHANGES_H
+
+#include "session/image.h"
+
+/* Appends name between double quotes, and doubles those in it. is_qualified: a.b is two names. */
+void image_put_identifier(struct buf *out, const char *name, bool is_qualified);
+/* Returns true for settings of whom the session acts as, which RESET ALL does not reset. */
+bool image_is_identity(const struct image_setting *s);
+/*
+ * Appends the messages that turn a server with image from into one with image to: extended protocol, values as bound
+ * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has
+ * are left alone. always (may be NULL): settings of that image are sent even if from and to agree on them.
+ * Messages that only undo settings of from can't fail. Returns the number of Parse/Bind/Execute triples.
+ */
+size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always);
+/*
+ * Appends messages that deallocate those prepared statements of from that to lacks, or has differently; each with a
+ * Sync of its own, as one may be gone already. (Missing ones are not prepared here.) Returns how many statements.
+ */
+size_t image_put_deallocates(struct buf *out, const struct image *from, const struct image *to);
+
+#endif

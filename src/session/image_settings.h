@@ -1,0 +1,33 @@
+/*
+ * src/session/image_settings.h - which settings matter to what PostgreSQL does with SQL.
+ */
+#ifndef PGWEIR_SESSION_IMAGE_SETTINGS_H
+#define PGWEIR_SESSION_IMAGE_SETTINGS_H
+
+#include "session/image.h"
+
+/* Returns true if PostgreSQL parses, plans or compiles under this setting, or acts by it as somebody: image_context. */
+bool image_is_of_context(const char *name);
+
+/* Names the settings that literals are read under: image_reading(). */
+#define IMAGE_READING_NAMES 15u
+const char *image_reading_name(size_t i);
+/* Returns true for these settings, and for the others that statements without literals are parsed under. */
+bool image_is_of_parsing(const char *name);
+
+bool image_is_ascii(const struct image *img); /* all names and values are */
+/* Returns true if they have the same settings, whatever SQL PREPARE made. */
+bool image_sets_the_same(const struct image *a, const struct image *b);
+/* Returns true if PostgreSQL makes the same plans: as image_context, but under another search_path it plans anew
+ * itself. */
+bool image_plans_as(const struct image *a, const struct image *b);
+
+/*
+ * Returns true for settings that PostgreSQL reports, too, but that describe the server, not the session: what is
+ * reported is never set, and never part of an image. A client gets them at login, from the pool's welcome.
+ * default_transaction_read_only is the operator's, who makes a primary read-only by it ahead of a switchover; a client
+ * that sets it is followed by its SQL, as with settings that are not reported.
+ */
+bool image_is_read_only(const char *name);
+
+#endif
