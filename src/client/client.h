@@ -78,8 +78,8 @@ struct client_env {
 	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 	void (*on_console_closed)(void *owner, struct client *c);
 	void (*on_client_gone)(void *owner, struct client *c); /* c is closed: a drain may be over */
-	/* A cancel request for a key that nobody here has. Returns true: c is closed when its answer comes
-	 * (cancel_over). */
+	/* Passes on a cancel request for a key that nobody here has. Returns true if somebody was asked: asker is
+	 * closed when the answer comes (cancel_over). */
 	bool (*on_strange_cancel)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
 	/* The cancel number `number` of cancel_begin_far() is over. */
 	void (*on_far_cancel_over)(void *owner, uint64_t number);

@@ -47,7 +47,7 @@ struct notify_channel {
  * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
  */
 #define NOTIFY_BATCH_MAX 32u
-/* Who listens to no more channels than these has its LISTENs made ahead of those of others, who may have thousands. */
+/* A client with no more channels than these has its LISTENs made ahead of those of others, who may have thousands. */
 #define NOTIFY_FEW 64u
 #define NOTIFY_HASTE_US ((uint64_t)200000) /* while somebody waits for a connection, it is tried this often */
 

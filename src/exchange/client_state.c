@@ -75,7 +75,7 @@ client_state_name(enum client_state s, bool has_server)
 		[CL_RETRYING] = "retrying",
 		[CL_IN_DOUBT] = "in doubt",
 		[CL_AWAITING] = "awaiting the listener",
-		[CL_READY_WITHHELD] = "ready is due",
+		[CL_READY_WITHHELD] = "ready withheld",
 		[CL_CLOSE_AFTER_FLUSH] = "close after flush",
 	};
 
@@ -103,7 +103,7 @@ client_event_name(enum client_event ev)
 		[CE_DOUBT] = "doubt",
 		[CE_AWAIT] = "await",
 		[CE_KEEP_READY] = "keep ready",
-		[CE_LISTENER_ANSWERED] = "heard",
+		[CE_LISTENER_ANSWERED] = "listener answered",
 		[CE_CLOSE_AFTER_FLUSH] = "close after flush",
 		[CE_CLOSE] = "close",
 	};

@@ -71,7 +71,8 @@ unsigned database_code_feared(const struct database_code *code);
  */
 unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Sets *risk to the parts (enum state_part) that SQL could touch. Returns false: database_code_look_up() must tell. */
+/* Sets *risk to the parts (enum state_part) that SQL could touch. Returns false if database_code_look_up() must tell.
+ */
 static inline bool
 database_code_knows_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept, unsigned *risk)
 {

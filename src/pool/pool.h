@@ -41,7 +41,7 @@ struct pool_database {
 	struct pool_database *next, *before;
 };
 
-/* Who is to find out whether a host is there again, if anybody can: pool_scout.c. Good for one call. */
+/* An order to a pool to find out whether a host is there again: pool_scout.c. Good for one call. */
 struct pool_scout {
 	struct pool_backend *to;
 	struct pool *from;

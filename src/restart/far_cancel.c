@@ -10,7 +10,7 @@
 #include "restart/handover.h"
 #include "wire/frame.h"
 
-/* Returns false: there is no other process. */
+/* Returns false if there is no other process. */
 static bool
 tell_other(struct restart *r, uint8_t type, const struct buf *b)
 {

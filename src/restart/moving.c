@@ -160,7 +160,7 @@ pump_again(struct moving *m, suseconds_t us)
 	event_add(m->pump, &tv);
 }
 
-/* Sends the client, if it can move now. Returns false: no more for now. */
+/* Sends the client, if it can move now. Returns false if no more can move for now. */
 static bool
 try_client(struct moving *m, struct client *c)
 {

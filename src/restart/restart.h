@@ -48,7 +48,7 @@ int restart_may_hold(const struct restart *r, struct fail *why);
  * set. */
 int restart_begin(struct restart *r, int http_fd, struct fail *why);
 bool restart_has_successor(const struct restart *r); /* returns true once it is started; r may be NULL */
-/* Tells the successor to stop. Returns false: clients don't move there yet, or there is none. */
+/* Tells the successor to stop. Returns false if clients don't move there yet, or there is none. */
 bool restart_stop_successor(struct restart *r, enum shutdown_how how);
 void restart_forget_successor(struct restart *r); /* r may be NULL */
 

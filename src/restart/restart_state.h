@@ -33,7 +33,7 @@ restart_now_us(const struct restart *r)
 void restart_abandon_successor(struct restart *r); /* one that is not ready yet is given up */
 void restart_successor_tick(struct restart *r);
 void restart_end_if_moved(struct restart *r);
-/* A message of handover.h, once clients move there. Returns false: there is nobody to tell. */
+/* Sends a message of handover.h, once clients move there. Returns false if there is nobody to tell. */
 bool restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len);
 
 /* predecessor.c */

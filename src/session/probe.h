@@ -54,7 +54,7 @@ void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t
 	       const struct image *startup);
 /* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about; NULL: there is none. */
 const char *probe_own_setting(const struct image *startup, size_t n);
-/* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false: it is no row of the probe. */
+/* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false if it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);
 
 #endif

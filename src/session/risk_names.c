@@ -409,7 +409,7 @@ judge_word(struct reader *r, const struct word *w)
 	r->is_behind_dot = false;
 }
 
-/* Reads on behind the opening quote. Returns false: there is no closing one. */
+/* Reads on behind the opening quote. Returns false if there is no closing one. */
 static bool
 read_string(struct reader *r, char quote, bool has_backslashes, struct word *into)
 {

@@ -84,7 +84,7 @@ struct seal_statement {
 	const char *name; /* in copy; NULL: all that were prepared by the protocol */
 	uint64_t count;
 };
-/* Reads the body of such a row; copy has len bytes. Returns false: it is a row of another kind. */
+/* Reads the body of such a row; copy has len bytes. Returns false if it is a row of another kind. */
 bool seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row);
 /* Appends a simple Query that deallocates these statements: names, each terminated. */
 void seal_put_deallocate(struct buf *out, const struct buf *names);

@@ -29,7 +29,7 @@ bool known_is_over(const struct known_reader *r);
 void known_skip_rest(struct known_reader *r);
 /* Reads an identifier, folded and truncated to 63 bytes as PostgreSQL does. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
-/* Reads a literal, without its quotes. Returns false: there is none, it has escapes, or it is too long. */
+/* Reads a literal, without its quotes. Returns false if there is none, it has escapes, or it is too long. */
 bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX]);
 
 /* An enum known_kind. */

@@ -42,7 +42,7 @@ enum deallocate_kind deallocate_parse(const char *sql, size_t len, char name[sta
  * in place of LISTEN: that parses, fails and commits where LISTEN would, has the same name (also in the notice that a
  * name was truncated), and leaves nothing behind. A comment in it marks it, so that it is recognised later. Pure.
  */
-/* sql is one LISTEN (by known_parse): appends the substitute, without a terminator. Returns false: it is none. */
+/* sql is one LISTEN (by known_parse): appends the substitute, without a terminator. Returns false if it is none. */
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute has made it. */
 bool listen_text_is_substitute(const char *sql, size_t len);

@@ -246,7 +246,7 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 	return true;
 }
 
-/* SELECT set_config($1, $2, $3) with the values of its Bind. Returns false: this is left to the probe. */
+/* SELECT set_config($1, $2, $3) with the values of its Bind. Returns false if this is left to the probe. */
 static bool
 fill_in(struct known *k, const uint8_t *body, size_t len)
 {

@@ -158,7 +158,7 @@ bool session_is_placeholder(const char *name, const char *text);
 int session_settle_statements(struct exchange *x);
 
 /* state/pins.c */
-/* Sets or removes one. Returns false: the client has no server any more, or is closed. */
+/* Sets or removes one. Returns false if the client has no server any more, or is closed. */
 bool session_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
 void session_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close x */
 
