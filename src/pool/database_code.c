@@ -14,6 +14,7 @@
 #define COST_SHARE 300u /* ... and at most this part of one server connection's time */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define MINDS_TYPES_US (1 * US_PER_S) /* DDL does not wait longer for an answer */
+#define SETTLES_US (2 * US_PER_S) /* see settles_us() */
 #define REFUSED_US (60 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
@@ -44,6 +45,19 @@ interval_us(uint64_t cost_us)
 	return us < ASK_AGAIN_US ? ASK_AGAIN_US : us < ASK_AGAIN_MAX_US ? us : ASK_AGAIN_MAX_US;
 }
 
+/*
+ * After DDL everything is washed, which is cheaper than to read all code again and again: so that takes a tenth of the
+ * time while DDL goes on, but DDL that comes alone, behind an answer that was believed, does not wait for long.
+ */
+static uint64_t
+settles_us(const struct database_code *code)
+{
+	uint64_t us = code->read_cost_us * (COST_SHARE / 10),
+		 most_us = code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US;
+
+	return us < most_us ? us : most_us;
+}
+
 bool
 database_code_is_due(const struct database_code *code, uint64_t now_us)
 {
@@ -55,9 +69,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
-	if (code->changed_answered !=
-	    code->changed) /* soon: until then everything is washed, which is cheaper than asking */
-		return age_us > code->read_cost_us * (COST_SHARE / 10);
+	if (code->changed_answered != code->changed)
+		return age_us > settles_us(code);
 	if (code->is_outdated)
 		return now_us - code->read_asked_us > interval_us(code->read_cost_us);
 	return age_us > interval_us(code->cost_us);
@@ -236,9 +249,9 @@ believe(struct database_code *code)
 {
 	code->answered_us = code->asked_us;
 	code->failed_us = 0;
-	code->believed_until_us = code->changed == code->changed_asked && !code->is_of_several
-				      ? code->asked_us + 2 * interval_us(code->read_cost_us)
-				      : 0;
+	code->is_settled = code->changed == code->changed_asked;
+	code->believed_until_us =
+	    code->is_settled && !code->is_of_several ? code->asked_us + 2 * interval_us(code->read_cost_us) : 0;
 	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 }
 

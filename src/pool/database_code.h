@@ -53,6 +53,7 @@ struct database_code {
 	uint64_t changed, changed_asked; /* how often DDL was seen: up to now, and up to the question */
 	uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t changed_answered;
+	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
 };
 
@@ -108,7 +109,7 @@ database_code_has_hidden(const struct database_code *code, unsigned risk)
 }
 /* Returns true if a type or table that is made may be one more of a name that functions use. */
 bool database_code_minds_types(const struct database_code *code);
-/* Returns false if the catalogs have none; temporary sequences of all sessions count. */
+/* Returns false if the catalogs have none but temporary ones. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {

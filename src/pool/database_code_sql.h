@@ -37,7 +37,7 @@
 #define DATABASE_CODE_VERSION_ROW \
 	"SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), '' FROM (SELECT oid, xmin AS x FROM pg_proc " \
 	"UNION ALL SELECT oid, xmin FROM pg_type WHERE oid >= 16384 AND typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') " \
-	"UNION ALL SELECT oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' LIMIT 1) " \
+	"UNION ALL SELECT oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1) " \
 	"UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE attrelid >= 16384 AND atttypid >= 16384 AND attnum > 0 UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384 " \
 	"UNION ALL SELECT oid, xmin FROM pg_policy UNION ALL SELECT oid, xmin FROM pg_attrdef UNION ALL SELECT oid, xmin FROM pg_constraint WHERE conbin IS NOT NULL OR contype = 'f' UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal " \
 	"UNION ALL SELECT indexrelid, xmin FROM pg_index WHERE indexrelid >= 16384 AND (indexprs IS NOT NULL OR indpred IS NOT NULL) UNION ALL SELECT oid, xmin FROM pg_statistic_ext UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits " \
@@ -163,5 +163,5 @@
 	"UNION ALL SELECT 'h', word, '' FROM hiding " \
 	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM risk JOIN fun USING (oid), regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m WHERE class = 1255 AND " \
 	"always & 1 <> 0 LIMIT 200) UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'dblink_get_connections') " \
-	"UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S') " \
+	"UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't') " \
 	"UNION ALL " DATABASE_CODE_VERSION_ROW

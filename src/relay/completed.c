@@ -79,16 +79,20 @@ makes_harmless(struct exchange *x, struct server *srv)
 	const struct code_answer *answer = x->pool->database->code.answer;
 	const char *tag = srv->loan.tag_text;
 	uint32_t flags = srv->loan.suspected;
+	bool is_made;
 
-	if (answer == NULL || answer->has_no_sequence || !exchange_is_followed(x))
+	if (!exchange_is_followed(x))
+		return false;
+	is_made =
+	    strcmp(tag, "CREATE TABLE") == 0 || strcmp(tag, "CREATE VIEW") == 0 || strcmp(tag, "CREATE INDEX") == 0;
+	if (is_made && (flags & (SCAN_TEMP | SCAN_LASTING)) == SCAN_TEMP)
+		return true;
+	if (answer == NULL || (answer->has_no_sequence && strcmp(tag, "CREATE INDEX") != 0))
 		return false;
 	if (strcmp(tag, "DO") == 0)
 		return (risk_names_all(answer->risks) & RISK_HIDES) != 0 &&
 		       (session_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
-	if (strcmp(tag, "CREATE TABLE") != 0 && strcmp(tag, "CREATE VIEW") != 0 && strcmp(tag, "CREATE INDEX") != 0)
-		return false;
-	return (flags & (SCAN_TEMP | SCAN_LASTING)) == SCAN_TEMP ||
-	       ((flags & ~harmless) == 0 && session_risk_of_loan(x) == 0);
+	return is_made && (flags & ~harmless) == 0 && session_risk_of_loan(x) == 0;
 }
 
 /* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */

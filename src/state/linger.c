@@ -186,6 +186,13 @@ session_discard_settled(struct server *srv, enum owed_end how)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 }
 
+/* Temporary sequences do not count as those of the database (database_code_sql.h). */
+static bool
+may_have_temporary(const struct loan *loan)
+{
+	return (loan->settled & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
+}
+
 /*
  * Returns true for SQL that only writes, in a database without sequences, unless this transaction may have created the
  * first one. If the catalogs were asked too long ago, nothing is lost: this SQL reads no value, and a client that reads
@@ -197,7 +204,8 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 	const struct loan *loan = &x->srv->loan;
 
 	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspected == 0 &&
-	       loan->code == CODE_AS_BEFORE && !pool_has_sequences(x->pool, *x->env->now_us);
+	       loan->code == CODE_AS_BEFORE && !may_have_temporary(loan) &&
+	       !pool_has_sequences(x->pool, *x->env->now_us);
 }
 
 /* But for a ROLLBACK of the extended protocol, whose Sync is still to come. */

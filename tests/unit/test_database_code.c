@@ -215,6 +215,27 @@ Test(database_code, is_read_again_after_ddl_and_after_a_refusal)
 	database_code_fini(&code);
 }
 
+Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
+{
+	struct database_code code = { 0 };
+
+	answer(&code, NULL, T0, US_PER_S);
+	code.used_us = T0 + 100 * US_PER_S;
+	database_code_changed(&code, false);
+	cr_expect_not(database_code_is_due(&code, T0 + 2 * US_PER_S));
+	cr_expect(database_code_is_due(&code, T0 + 3 * US_PER_S));
+	database_code_ask(&code, T0 + 3 * US_PER_S);
+	database_code_changed(&code, false);
+	database_code_answered(&code, true, ++numbers, T0 + 4 * US_PER_S);
+	cr_expect_not(database_code_is_due(&code, T0 + 12 * US_PER_S), "a tenth of the time");
+	cr_expect(database_code_is_due(&code, T0 + 14 * US_PER_S));
+	answer(&code, NULL, T0 + 20 * US_PER_S, 10 * US_PER_MS);
+	database_code_changed(&code, false);
+	cr_expect_not(database_code_is_due(&code, T0 + 20200 * US_PER_MS));
+	cr_expect(database_code_is_due(&code, T0 + 20400 * US_PER_MS));
+	database_code_fini(&code);
+}
+
 Test(database_code, is_not_believed_after_ddl)
 {
 	struct database_code code = { 0 };

@@ -96,6 +96,38 @@ def test_a_database_whose_code_touches_nothing_is_not_washed(weir, postgres):
     assert weir.metric_now("pgweir_pool_seals_total") == before
 
 
+@pytest.mark.parametrize("made", ["temporary tables", "their indexes"])
+def test_what_is_temporary_does_not_make_the_code_unknown(weir, postgres, made):
+    """In a database without sequences, too."""
+    postgres.query("CREATE FUNCTION risky() RETURNS void LANGUAGE plpgsql AS $$BEGIN EXECUTE ''; END$$", dbname=OWN)
+    begin(weir)
+    first, second = session(weir), session(weir, user="reporting")
+    first.execute("SELECT 1")
+    wait_for_code(weir, "settings")
+    before = weir.metric_now("pgweir_pool_seals_total", user="reporting")
+    for _ in range(5):
+        with first.transaction():
+            first.execute("CREATE TEMP TABLE t (id serial, v int) ON COMMIT DROP")
+            if made == "their indexes":
+                first.execute("CREATE INDEX ON t (v)")
+        second.execute("SELECT 1")
+    assert weir.metric_now("pgweir_pool_seals_total", user="reporting") == before
+
+
+def test_a_temporary_sequence_is_read_where_there_is_no_other(weir):
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        second.execute("SELECT lastval()")
+    wait_for_code(weir, "none")
+    first.execute("CREATE TEMP TABLE t (id serial, v int)")
+    first.execute("INSERT INTO t (v) VALUES (1)")
+    assert first.execute("SELECT lastval(), currval('t_id_seq')").fetchone() == (1, 1)
+    first.execute("DROP TABLE t")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        second.execute("SELECT lastval()")
+
+
 def test_ddl_through_pgweir_is_known_at_once(weir, postgres):
     begin(weir, pool_size=1, max_overflow=0)
     first, second = session(weir), session(weir)
