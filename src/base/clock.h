@@ -28,6 +28,13 @@ clock_wall_us(void)
 	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* Returns the shorter of two lengths of time, or the earlier of two times. */
+static inline uint64_t
+clock_lesser_us(uint64_t a_us, uint64_t b_us)
+{
+	return a_us < b_us ? a_us : b_us;
+}
+
 /* --- duration.c: a length of time for people to read. Pure. */
 struct duration {
 	char text[40];

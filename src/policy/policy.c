@@ -527,7 +527,7 @@ static void
 policy_raise_epoch(struct policy *p, uint64_t now_us)
 {
 	p->epoch++;
-	p->sweep_us = earliest(p->sweep_us, now_us);
+	p->sweep_us = clock_lesser_us(p->sweep_us, now_us);
 }
 
 void

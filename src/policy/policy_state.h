@@ -21,6 +21,7 @@
 #define PGWEIR_POLICY_POLICY_STATE_H
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "policy/policy.h"
 #include "policy/policy_budget.h"
 #include "policy/policy_caps.h"
@@ -99,12 +100,6 @@ later_of(uint64_t a_us, uint64_t b_us)
 	return a_us > b_us ? a_us : b_us;
 }
 
-static inline uint64_t
-earliest(uint64_t a_us, uint64_t b_us)
-{
-	return a_us < b_us ? a_us : b_us;
-}
-
 /* Returns the number of connections that are there or coming: all but the CLOSING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
@@ -152,7 +147,7 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 		return 0;
 	if (p->settings.ping_interval_us > 0)
 		at_us = later(conn->heard_us, p->settings.ping_interval_us);
-	return conn->recycle_at_us != 0 ? earliest(at_us, conn->recycle_at_us) : at_us;
+	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
 /*
@@ -164,7 +159,7 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {
 	uint64_t sweep_us = p->sweep_us;
 
-	p->sweep_us = earliest(sweep_us, policy_sweep_wanted_at(p, conn));
+	p->sweep_us = clock_lesser_us(sweep_us, policy_sweep_wanted_at(p, conn));
 	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || policy_live(p) > p->settings.pool_size ||
 	       (p->settings.idle_timeout_us > 0 && p->count[PC_IDLE] - 1 <= p->settings.min_idle);
 }

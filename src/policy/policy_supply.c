@@ -382,19 +382,19 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 	uint64_t due_us = p->cap_has_room || policy_is_hopeless(p, now_us) ? now_us : NEVER_US;
 
 	if (!p->is_paused && policy_unserved(p) > 0) {
-		due_us = earliest(due_us, overflow_due(p, now_us));
+		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
-			due_us = earliest(due_us, p->backoff_until_us);
+			due_us = clock_lesser_us(due_us, p->backoff_until_us);
 		if (now_us < p->lowered_until_us)
-			due_us = earliest(due_us, p->lowered_until_us);
-		due_us = earliest(due_us, trial_due(p, now_us));
+			due_us = clock_lesser_us(due_us, p->lowered_until_us);
+		due_us = clock_lesser_us(due_us, trial_due(p, now_us));
 		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
-			due_us = earliest(due_us, circuit_due(&p->circuit));
+			due_us = clock_lesser_us(due_us, circuit_due(&p->circuit));
 	}
 	if (policy_min_idle(p) > 0 && policy_is_short_of_idle(p)) {
 		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);
 
-		due_us = earliest(due_us, retry_us > p->backoff_until_us ? retry_us : p->backoff_until_us);
+		due_us = clock_lesser_us(due_us, retry_us > p->backoff_until_us ? retry_us : p->backoff_until_us);
 	}
 	return due_us;
 }

@@ -34,7 +34,7 @@ too_cold_at(const struct policy *p, const struct policy_conn *coldest, enum recy
 	if (s->idle_timeout_us > 0 && p->count[PC_IDLE] > policy_min_idle(p))
 		timeout_us = s->idle_timeout_us;
 	*reason = linger_us <= timeout_us ? RR_OVERFLOW : RR_IDLE;
-	return later(coldest->idle_since_us, earliest(linger_us, timeout_us));
+	return later(coldest->idle_since_us, clock_lesser_us(linger_us, timeout_us));
 }
 
 static uint64_t
@@ -50,7 +50,7 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 	enum recycle_reason reason;
-	uint64_t due_us = coldest == NULL ? NEVER_US : earliest(too_cold_at(p, coldest, &reason), sweep_due(p));
+	uint64_t due_us = coldest == NULL ? NEVER_US : clock_lesser_us(too_cold_at(p, coldest, &reason), sweep_due(p));
 
 	return due_us > now_us ? due_us : now_us;
 }
@@ -60,13 +60,13 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
 	const struct policy_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
-	uint64_t due_us = earliest(policy_supply_due(p, now_us), caps_due(&p->caps, now_us));
+	uint64_t due_us = clock_lesser_us(policy_supply_due(p, now_us), caps_due(&p->caps, now_us));
 
 	if (first != NULL)
-		due_us = earliest(due_us, policy_deadline(p, first));
+		due_us = clock_lesser_us(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
-		due_us = earliest(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
-	due_us = earliest(due_us, policy_idle_due(p, now_us));
+		due_us = clock_lesser_us(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
+	due_us = clock_lesser_us(due_us, policy_idle_due(p, now_us));
 	return due_us > now_us ? due_us : now_us;
 }
 
@@ -128,7 +128,7 @@ sweep(struct policy *p, uint64_t now_us)
 	for (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns); conn != NULL; conn = warmer) {
 		warmer = TAILQ_PREV(conn, policy_conns, link);
 		if (!sweep_one(p, conn, &pings, now_us))
-			p->sweep_us = earliest(p->sweep_us, policy_sweep_wanted_at(p, conn));
+			p->sweep_us = clock_lesser_us(p->sweep_us, policy_sweep_wanted_at(p, conn));
 	}
 }
 

@@ -42,7 +42,7 @@ interval_us(uint64_t cost_us)
 {
 	uint64_t us = cost_us * COST_SHARE;
 
-	return us < ASK_AGAIN_US ? ASK_AGAIN_US : us < ASK_AGAIN_MAX_US ? us : ASK_AGAIN_MAX_US;
+	return us < ASK_AGAIN_US ? ASK_AGAIN_US : clock_lesser_us(us, ASK_AGAIN_MAX_US);
 }
 
 /*
@@ -55,7 +55,7 @@ settles_us(const struct database_code *code)
 	uint64_t us = code->read_cost_us * (COST_SHARE / 10),
 		 most_us = code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US;
 
-	return us < most_us ? us : most_us;
+	return clock_lesser_us(us, most_us);
 }
 
 bool

@@ -38,12 +38,6 @@
 #define QUESTIONS_MAX 1
 #define ROUNDS_MAX SEQUENCE_HABITS_TRIALS
 
-static uint64_t
-min_us(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static bool
 may_linger(const struct exchange *x)
 {
@@ -54,7 +48,7 @@ may_linger(const struct exchange *x)
 	    x->env->is_moving || x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
 	if (policy_is_wanted(x->pool->policy))
-		limit_us = min_us(limit_us, f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US);
+		limit_us = clock_lesser_us(limit_us, f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US);
 	return *x->env->now_us - f->since_us < limit_us;
 }
 
