@@ -182,6 +182,8 @@ const struct metric_family metric_families[] = {
 	    .words = WORDS("result", hit_names), .help = "Prepared statements used; hit: the server had it already." },
 	{ .name = "pgweir_prepared_statement_reruns_total", .type = METRIC_COUNTER, DATABASE(counters.statement_reruns),
 	    .help = "Requests that were rerun because a changed table had made their statement's plan invalid." },
+	{ .name = "pgweir_session_probes_total", .type = METRIC_COUNTER, DATABASE(counters.probes),
+	    .help = "Times a server was asked what SQL had changed in a client's session." },
 	{ .name = "pgweir_prepared_statement_evictions_total", .type = METRIC_COUNTER,
 	    DATABASE(counters.statement_evictions), .help = "Prepared statements closed on a server to make room." },
 	{ .name = "pgweir_prepared_statement_cache_bytes", .type = METRIC_GAUGE, ALL(statement_cache_bytes),

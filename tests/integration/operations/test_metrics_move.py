@@ -231,7 +231,7 @@ MOVED_BY = {
         pool_timeouts_total client_requests_failed_total""",
     outage: """pool_outages_total pool_outage_seconds_total pool_held_requests_total pool_replays_total""",
     upkeep: """pool_recycles_total pool_pings_total pool_ping_duration_seconds pool_pins_total pool_resets_total
-        pool_seals_total""",
+        pool_seals_total session_probes_total""",
     listening: """pool_listen_connections pool_listening_clients pool_listen_channels pool_notifications_total""",
     administration: """state config_last_reload_successful config_last_reload_success_timestamp_seconds
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total

@@ -148,10 +148,13 @@ def test_a_function_of_the_database_that_touches_nothing_needs_no_probe(weir, po
     client = session(weir)
     client.execute("SELECT 1")
     wait_for_code(weir, "context")
-    before = weir.metric_now("pgweir_server_probes_total")
+    before = weir.metric_now("pgweir_session_probes_total")
     for number in range(5):
         assert client.execute(f"SELECT plain({number})").fetchone()[0] == number + 1
-    assert weir.metric_now("pgweir_server_probes_total") == before
+    assert weir.metric_now("pgweir_session_probes_total") == before
+    client.execute("SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock(1)")
+    session(weir).execute("SELECT 1")
+    assert weir.metric_now("pgweir_session_probes_total") > before
 
 
 def test_a_random_seed_is_not_the_next_clients(weir):
