@@ -49,7 +49,7 @@ show_holder_state(const struct client *c, struct holder_state *out)
 	}
 	if (c->x.pins != 0)
 		snprintf(out->text, sizeof(out->text), "pinned: %s",
-			 session_pin_reasons(&c->x, reasons, sizeof(reasons)));
+			 state_pin_reasons(&c->x, reasons, sizeof(reasons)));
 	else
 		snprintf(out->text, sizeof(out->text), c->x.is_session ? "session" : "finishing");
 	out->since_us = srv->loan.last_done_us > srv->loan.lent_us ? srv->loan.last_done_us : srv->loan.lent_us;

@@ -31,7 +31,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 		row.database = c->x.pool->database->name;
 		row.user = exchange_user(&c->x);
 		row.application_name = exchange_application(&c->x);
-		row.reasons = session_pin_reasons(&c->x, reasons, sizeof(reasons));
+		row.reasons = state_pin_reasons(&c->x, reasons, sizeof(reasons));
 		row.server_id = c->x.srv->id;
 		row.server_pid = c->x.srv->pid;
 		row.pinned_us = show_age_us(env->now_us, c->x.srv->loan.lent_us);

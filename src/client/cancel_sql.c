@@ -83,7 +83,7 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 	if (srv->borrower == NULL || signal == SIGNAL_TEXT_NOT)
 		return false;
 	c = client_of(srv->borrower);
-	if (c->x.is_closing || !exchange_is_ready(&c->x) || !session_acts_as_image(&c->x))
+	if (c->x.is_closing || !exchange_is_ready(&c->x) || !state_acts_as_image(&c->x))
 		return false;
 	target = cancel_find_pid(c->env, pid);
 	if (target == NULL || !exchange_is_ready(&target->x) || !may_reach(c, target))

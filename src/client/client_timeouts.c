@@ -57,7 +57,7 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 
 	is_served = client_is_served(c, &since_us);
 	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us)) {
-		if (session_may_cancel_probe(&c->x))
+		if (state_may_cancel_probe(&c->x))
 			return LATE_PROBE;
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
 			return LATE_QUERY;
@@ -73,7 +73,7 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
 		ours_us = srv->loan.last_done_us;
-	if (session_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
+	if (state_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
 		return LATE_PROBE;
 	return is_late(now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
 }
@@ -131,7 +131,7 @@ end_late(struct client *c, enum late late)
 	struct fail why;
 
 	if (late == LATE_PROBE) {
-		session_probe_cancelled(&c->x);
+		state_probe_cancelled(&c->x);
 		server_cancel(c->x.srv, OURS_US / 2, NULL, NULL);
 		query_timeout_begin(&c->x, 0);
 		return;
@@ -333,7 +333,7 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	check_servers(env, now_us);
 	if (env->x.config->server_fast_close)
 		end_outdated(env);
-	session_linger_tick(&env->x);
+	state_linger_tick(&env->x);
 	env->front->tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);

@@ -240,7 +240,7 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, false);
 	} else {
 		exchange_step(&c->x, CE_NEED_SERVER);
-		session_yield(c->x.env);
+		state_yield(c->x.env);
 	}
 }
 

@@ -243,7 +243,7 @@ make_pools(struct weir *w, const uint64_t seeds[static SEEDS])
 	aq.pools = w->pools = x->pools = pool_set_new(&ps, w->base, w->log);
 	x->auth_queries = auth_queries_new(&aq);
 	w->console = process_console_new(w);
-	session_linger_init(x);
+	state_linger_init(x);
 }
 
 int
@@ -275,7 +275,7 @@ process_free_parts(struct weir *w)
 	cancel_abandon_passed(c);
 	workers_free(c->workers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(c->x.graveyard);
-	session_linger_fini(&c->x);
+	state_linger_fini(&c->x);
 	passwords_free(s->passwords);
 	hosts_free(s->hosts);
 	dialer_free(s->dialer);

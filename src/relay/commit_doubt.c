@@ -171,7 +171,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	struct buf b = { 0 };
 
 	if (why != NULL || d->is_undone)
-		session_undo_reports(x, d->before);
+		state_undo_reports(x, d->before);
 	if (why != NULL) {
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 		report_error(x->pool, EO_PROXY, why->sqlstate);

@@ -91,8 +91,8 @@ makes_harmless(struct exchange *x, struct server *srv)
 		return false;
 	if (strcmp(tag, "DO") == 0)
 		return (risk_names_all(answer->risks) & RISK_HIDES) != 0 &&
-		       (session_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
-	return is_made && (flags & ~harmless) == 0 && session_risk_of_loan(x) == 0;
+		       (state_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
+	return is_made && (flags & ~harmless) == 0 && state_risk_of_loan(x) == 0;
 }
 
 /* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */
@@ -131,11 +131,11 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_DEALLOCATE_ALL:
 		statements_deallocated_all(x);
-		session_deallocated_all(x);
+		state_deallocated_all(x);
 		break;
 	case TAG_DISCARD_ALL:
 		statements_deallocated_all(x);
-		session_discarded(x);
+		state_discarded(x);
 		break;
 	case TAG_COMMIT:
 		ddl_is_over(x, true);

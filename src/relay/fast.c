@@ -86,7 +86,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	const uint8_t *sql = walk_message(w) + FRAME_HEAD_LEN;
 	enum walk_result r;
 
-	if (f->body_len == 0 || (x->srv != NULL && session_reads_anyhow(x)))
+	if (f->body_len == 0 || (x->srv != NULL && state_reads_anyhow(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
@@ -96,9 +96,9 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return r;
 	if (w->scan.flags != 0 && x->srv->tx == 'E')
 		return WALK_SLOWLY; /* it may end the failed transaction, and go on */
-	if (w->scan.flags != 0 && session_waits_for_sequences(x, w->scan.flags))
+	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
-	if (session_plain_query(x, w->scan.flags, (const char *)sql, f->body_len - 1) < 0 ||
+	if (state_plain_query(x, w->scan.flags, (const char *)sql, f->body_len - 1) < 0 ||
 	    statements_simple_query(x, (const char *)sql, f->body_len) < 0)
 		return walk_out_of_memory(x);
 	if ((r = walk_push_query(w, OWED_QUERY, 0)) != WALK_ON)

@@ -47,15 +47,15 @@ look_query_exclusive(struct exchange *x, struct request *m)
 static enum feature_step
 note_sql(struct exchange *x, struct request *m)
 {
-	session_note_local(x, m);
+	state_note_local(x, m);
 	statements_note_drop(x, m);
 	return STEP_FORWARD;
 }
 
 static const struct feature_row on_query[] = {
-	{ session_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
+	{ state_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
 	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
-	{ session_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
+	{ state_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
 	{ look_query_exclusive,
 	  true }, /* its question is a request of its own: it goes ahead of all that is put in front */
 	{ note_sql, false }, /* what others put in front is prepared under what SQL sets locally, too */
@@ -63,7 +63,7 @@ static const struct feature_row on_query[] = {
 	{ statements_expose, false }, /* what the SQL looks for has to be there before anything of it runs */
 	{ statements_deallocate_query, false }, /* what it deallocates has to be there; then it concerns nobody below */
 	{ listen_query, true }, /* replaces a LISTEN, which state must not suspect then */
-	{ session_query, true }, /* notes what it leaves behind, and may add to the SQL */
+	{ state_query, true }, /* notes what it leaves behind, and may add to the SQL */
 	{ commit_check_query, true }, /* last: nobody holds it back any more */
 };
 
@@ -79,14 +79,14 @@ static enum feature_step
 audit_parse(struct exchange *x, struct request *m)
 {
 	if (x->is_session)
-		session_audit_parse(x, m->verdict);
+		state_audit_parse(x, m->verdict);
 	return STEP_FORWARD;
 }
 
 static enum feature_step
 prepare_for_parse(struct exchange *x, struct request *m)
 {
-	return session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, false);
+	return state_ensure_prepared(x, m->verdict, m->sql, m->sql_len, false);
 }
 
 static const struct feature_row on_parse[] = {
@@ -112,29 +112,31 @@ look_bind_exclusive(struct exchange *x, struct request *m)
 static enum feature_step
 note_statement(struct exchange *x, struct request *m)
 {
-	session_note_local(x, m);
+	state_note_local(x, m);
 	return STEP_FORWARD;
 }
 
 static const struct feature_row on_bind[] = {
 	{ look_bind_exclusive, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
-	{ session_run_elsewhere, false }, /* as for a Query */
+	{ state_run_elsewhere, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
-	{ session_bind_of_sequences, false }, /* as for a Query */
+	{ state_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* a plan is made now, if it has to be made again */
 	{ statements_deallocate_bind, false }, /* what it deallocates has to be there */
 	{ note_statement, false }, /* as for a Query */
-	{ session_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
+	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* which portal runs a LISTEN */
 	{ commit_check_bind, true }, /* nobody but the next may hold it back */
 	{ statements_bind, false }, /* last: it sees to it that the server has the statement */
 };
 
 static const struct feature_row on_describe[] = {
-	{ statements_find_described, false }, { listen_before_sql, false }, { statements_expose, false },
-	{ session_describe, false }, /* of what SQL PREPARE made: it has to be there */
+	{ statements_find_described, false },
+	{ listen_before_sql, false },
+	{ statements_expose, false },
+	{ state_describe, false }, /* of what SQL PREPARE made: it has to be there */
 	{ statements_describe, false },
 };
 
@@ -147,7 +149,7 @@ static const struct feature_row on_close[] = {
 static enum feature_step
 execute_state(struct exchange *x, struct request *m)
 {
-	return x->session == NULL ? STEP_FORWARD : session_before_execute(x, m->portal);
+	return x->session == NULL ? STEP_FORWARD : state_before_execute(x, m->portal);
 }
 
 static const struct feature_row on_execute[] = {
@@ -217,7 +219,7 @@ state_error(struct exchange *x, const struct seen_error *e)
 {
 	(void)e;
 	if (x->session != NULL)
-		session_request_failed(x);
+		state_request_failed(x);
 	return false;
 }
 
@@ -239,7 +241,7 @@ listen_to_error(struct exchange *x, const struct seen_error *e)
 static bool
 kept_error(struct exchange *x, const struct seen_error *e)
 {
-	return session_tell_kept_error(x, e->fields->sqlstate);
+	return state_tell_kept_error(x, e->fields->sqlstate);
 }
 
 static bool
@@ -291,7 +293,7 @@ features_request_done(struct exchange *x, const struct owed *ended)
 	if (exchange_exclusive(x) != NULL)
 		exclusive_request_done(x, ended);
 	if (x->session != NULL)
-		session_request_done(x);
+		state_request_done(x);
 	if (x->srv->loan.commit.is_on)
 		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */
@@ -312,5 +314,5 @@ features_release(struct exchange *x)
 		break;
 	}
 	/* State is last: what it asks about is final. */
-	return (x->listen == NULL || !listen_holds_server(x)) && session_may_release(x, statements_hold_server(x));
+	return (x->listen == NULL || !listen_holds_server(x)) && state_may_release(x, statements_hold_server(x));
 }

@@ -22,7 +22,7 @@
  * which has no server, may go to another process with what its passport holds of it; and NAME_free(x). A feature that
  * lacks any of these does not build.
  */
-#define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(session)
+#define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(state)
 
 static inline bool
 features_are_quiet(const struct exchange *x)

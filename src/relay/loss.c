@@ -211,7 +211,7 @@ has_whole_copy(struct exchange *x, const struct server *srv)
 	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 &&
 	       !x->is_in_relay && x->listen == NULL && exchange_exclusive(x) == NULL && srv->tx == 'I' &&
 	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && !sent->is_cut && x->body_left == 0 &&
-	       !statements_are_exposed(x) && (!sent->is_later || !session_is_dirty(x));
+	       !statements_are_exposed(x) && (!sent->is_later || !state_is_dirty(x));
 }
 
 bool
@@ -304,9 +304,9 @@ loss_replay(struct exchange *x, struct server *srv)
 {
 	struct exchange_rare *rare = exchange_rare(x);
 
-	session_forget_request(x);
+	state_forget_request(x);
 	forget_statements(x, &srv->loan.sent);
-	session_stop_lingering(x);
+	state_stop_lingering(x);
 	if (x->state == CL_HELD)
 		exchange_step(x, CE_ANSWERED);
 	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;

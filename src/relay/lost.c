@@ -22,7 +22,7 @@
 static bool
 goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
-	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
+	if (is_dirty && (x->state == CL_HELD || state_lose(x, why) < 0))
 		return false;
 	x->ticket.idle_since_us = *x->env->now_us;
 	relay_unstall(x);
@@ -82,7 +82,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	if (loss != LOSS_OF_NOTHING)
 		listen_ready_now(x);
 	listen_unlinked(x, srv);
-	session_stop_lingering(x);
+	state_stop_lingering(x);
 	x->srv = NULL;
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
@@ -103,7 +103,7 @@ outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fa
 	case LOSS_ROLLED_BACK:
 		if (is_bound)
 			return false;
-		session_undo_reports(x, srv->loan.commit.before);
+		state_undo_reports(x, srv->loan.commit.before);
 		rolled_back(x);
 		return true;
 	case LOSS_OF_NOTHING:
@@ -130,7 +130,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	else
 		is_sent = show_rest(x, srv);
 	report_loss(x, srv, loss, why);
-	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
+	is_dirty = exchange_is_ready(x) && state_is_dirty(x);
 	is_bound =
 	    is_dirty || x->is_session || x->listen != NULL || statements_hold_server(x) || statements_are_exposed(x);
 	unlink_lost(x, srv, loss);

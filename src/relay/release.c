@@ -20,9 +20,9 @@ may_return(const struct exchange *x, const struct server *srv)
 __attribute__((noinline)) static void
 release_give_back(struct exchange *x, struct server *srv)
 {
-	unsigned parts = session_seal(x);
+	unsigned parts = state_seal(x);
 
-	session_leaves_sequences(x);
+	state_leaves_sequences(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
@@ -102,14 +102,14 @@ leave_server(struct exchange *x, struct server *srv)
 	}
 	/* CL_WELCOME: it is not known which of the client's settings the server has. */
 	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || statements_hold_server(x) ||
-		   statements_are_exposed(x) || session_is_dirty(x);
-	if (session_is_tainted(x))
+		   statements_are_exposed(x) || state_is_dirty(x);
+	if (state_is_tainted(x))
 		srv->is_closing = true;
 	if (!srv->is_closing && may_return(x, srv) && !x->is_in_relay && !is_dirty) {
 		release_give_back(x, srv);
 		return;
 	}
-	parts = session_seal(x);
+	parts = state_seal(x);
 	x->srv = NULL;
 	if (srv->tx != 'I' || srv->ledger.count > 0)
 		x->pool->database->counters.transactions[TE_LOST]++;
@@ -136,7 +136,7 @@ relay_leave(struct exchange *x, const struct fail *why)
 {
 	const char *lost;
 
-	session_stop_lingering(x);
+	state_stop_lingering(x);
 	if (x->ticket.is_waiting)
 		policy_cancel(x->pool->policy, &x->ticket, *x->env->now_us);
 	lost = end_request(x, why);

@@ -84,9 +84,9 @@ own_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		if (srv->borrower != NULL)
 			exclusive_settled(srv->borrower, o, how);
 	} else if (o->ref == srv)
-		session_discard_settled(srv, how);
+		state_discard_settled(srv, how);
 	else if (o->kind == OWED_EXECUTE)
-		session_prepare_settled(srv, o, how);
+		state_prepare_settled(srv, o, how);
 	else
 		statements_settled(srv, o, how);
 }
@@ -173,7 +173,7 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to, con
 			image_failed(x, srv, e);
 		return true;
 	case OWED_TO_PROBE:
-		session_probe_failed(x);
+		state_probe_failed(x);
 		return true;
 	case OWED_TO_COMMIT:
 		if (commit_check_failed(srv, e->sqlstate))
@@ -182,7 +182,7 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to, con
 	case OWED_TO_FEATURE:
 		return true;
 	case OWED_TO_PREPARE:
-		session_keep_error(x, e->sqlstate, message, len);
+		state_keep_error(x, e->sqlstate, message, len);
 		return true;
 	default:
 		return false;
@@ -251,12 +251,12 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 
 	if (strcasecmp(name, "default_transaction_read_only") == 0 && is_of_operator(x, srv, value))
 		return true;
-	if (x != NULL && x->session != NULL && is_passed && session_hides_parameter(x, name))
+	if (x != NULL && x->session != NULL && is_passed && state_hides_parameter(x, name))
 		return true;
 	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
-		session_encoding_changed(x);
+		state_encoding_changed(x);
 	if (srv->loan.commit.is_on)
 		commit_check_setting(x);
 	if (image_update(&x->image, name, value, IMAGE_REPORTED) < 0)
@@ -272,7 +272,7 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || session_must_ask_first(x)))
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || state_must_ask_first(x)))
 		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }
@@ -379,8 +379,8 @@ const struct server_ops relay_server_ops = {
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,
 	.commit_asked = commit_check_asked,
-	.probe_row = session_probe_row,
-	.probe_done = session_probe_done,
+	.probe_row = state_probe_row,
+	.probe_done = state_probe_done,
 	.no_such_pid = on_no_such_pid,
 	.notification = on_notification,
 	.batch_end = on_batch_end,

@@ -89,19 +89,19 @@ needs_of(struct request_walk *w)
 		return RISK_COMPILED;
 	if (f.type == 'Q')
 		return w->scanned != walk_message(w) ? RISK_COMPILED
-						     : session_needs(x, (const char *)body, f.body_len - 1, w->risk);
+						     : state_needs(x, (const char *)body, f.body_len - 1, w->risk);
 	if ((f.type != 'P' && f.type != 'B') || !is_one_statement(w) || statements_pass_through(x))
 		return RISK_COMPILED;
 	if (f.type == 'P') {
 		if (!fields_parse(body, f.body_len, &fields) ||
 		    (st = statement_peek(x->pool->home, fields.rest, fields.rest_len)) == NULL)
 			return RISK_COMPILED;
-		return session_needs(x, (const char *)st->bytes, st->query_len, session_risk_of(x, st));
+		return state_needs(x, (const char *)st->bytes, st->query_len, state_risk_of(x, st));
 	}
 	if (!fields_bind(body, f.body_len, &m.names.portal, &m.names.statement, &m.names.len) ||
 	    statements_find_bound(x, &m) != STEP_FORWARD || m.statement == NULL)
 		return RISK_COMPILED;
-	return session_needs(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
+	return state_needs(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
 
 /* Nearly always all clients of a pool agree in what servers are tied to. */
@@ -127,12 +127,12 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
-	if (srv->image != x->image && session_replay(x) < 0) {
+	if (srv->image != x->image && state_replay(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
 	}
 	if (srv->conn->needs_match &&
-	    session_meets_ties(x, w != NULL && session_differs_in_plans(x) ? needs_of(w) : RISK_COMPILED) < 0) {
+	    state_meets_ties(x, w != NULL && state_differs_in_plans(x) ? needs_of(w) : RISK_COMPILED) < 0) {
 		walk_out_of_memory(x);
 		return -1;
 	}
@@ -230,7 +230,7 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->session != NULL && session_is_refused(x, &w->why)) {
+	if (x->session != NULL && state_is_refused(x, &w->why)) {
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
@@ -241,7 +241,7 @@ walk_borrow(struct request_walk *w)
 	srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		exchange_step(x, CE_NEED_SERVER);
-		session_yield(env);
+		state_yield(env);
 		return WALK_WAIT;
 	}
 	x->ticket.waited_us = x->ticket.connect_us = 0;
@@ -415,7 +415,7 @@ walk(struct request_walk *w)
 			if (!x->is_body_dropped && x->srv != NULL)
 				outbox_ref(&x->env->to_server, w->p + w->at, n);
 			if (x->is_body_scanned)
-				session_text(x, w->p + w->at, n, n == x->body_left);
+				state_text(x, w->p + w->at, n, n == x->body_left);
 			x->body_left -= (uint32_t)n;
 			w->at += n;
 		} else if (x->state == CL_REJECTING) {

@@ -71,7 +71,7 @@ read_query(struct request_walk *w, const struct frame *f)
 {
 	struct request *m = &w->m;
 
-	m->risk = session_risk_of_all(w->x);
+	m->risk = state_risk_of_all(w->x);
 	if (m->have < m->total || f->body_len == 0 || m->message[m->total - 1] != 0)
 		return;
 	if (w->scanned != m->message)
@@ -159,7 +159,7 @@ walk_note_bind(struct request_walk *w)
 	const struct request *m = &w->m;
 	size_t have = m->have < m->total ? m->have : m->total;
 
-	session_note_run(w->x, m->is_found ? m->risk : session_risk_of_all(w->x));
+	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -171,8 +171,7 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	session_note_run(w->x,
-			 kind == OWED_QUERY && w->scanned == walk_message(w) ? w->risk : session_risk_of_all(w->x));
+	state_note_run(w->x, kind == OWED_QUERY && w->scanned == walk_message(w) ? w->risk : state_risk_of_all(w->x));
 	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
 }
 
@@ -183,7 +182,7 @@ widen_verdict(struct request_walk *w)
 	struct request *m = &w->m;
 	struct sql_verdict anyhow;
 
-	if (m->verdict == NULL || !session_reads_anyhow(w->x))
+	if (m->verdict == NULL || !state_reads_anyhow(w->x))
 		return;
 	verdict_anyhow(&anyhow, m->sql, m->sql_len);
 	w->verdict.flags |= anyhow.flags;
@@ -210,11 +209,11 @@ send_instead(struct exchange *x, struct request *m)
 static enum feature_step
 see_function_call(struct exchange *x)
 {
-	if (session_must_run_elsewhere(x))
+	if (state_must_run_elsewhere(x))
 		return STEP_HOLD;
-	if (session_waits_for_sequences(x, SCAN_CODE))
+	if (state_waits_for_sequences(x, SCAN_CODE))
 		return STEP_HOLD;
-	return session_function_call(x) < 0 ? STEP_FAILED : STEP_FORWARD;
+	return state_function_call(x) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 /* Sends a Sync in place of a Query that has failed already: the client is still owed ReadyForQuery. */
@@ -328,8 +327,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 		r = walk_send_extended(w, f, OWED_EXECUTE);
 	}
 	x->srv->loan.statements_run++;
-	return r == WALK_ON && x->session != NULL && session_after_execute(x, m->portal) < 0 ? walk_out_of_memory(x)
-											     : r;
+	return r == WALK_ON && x->session != NULL && state_after_execute(x, m->portal) < 0 ? walk_out_of_memory(x) : r;
 }
 
 /* The beginning of the Bind was sent, rewritten; the rest follows as it is. */
@@ -438,12 +436,12 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 		return WALK_MORE;
 	}
-	if (session_waits_for_sequences(w->x, SCAN_CODE))
+	if (state_waits_for_sequences(w->x, SCAN_CODE))
 		return WALK_HOLD;
 	if (w->x->srv->is_synced)
 		report_request_begins(w->x, w->x->srv);
 	exclusive_free(w->x);
-	session_note_run(w->x, session_risk_of_all(w->x));
+	state_note_run(w->x, state_risk_of_all(w->x));
 	return send_oversize_parse(w, f);
 }
 
@@ -520,7 +518,7 @@ catch_up(struct exchange *x)
 	if (x->replication != 0 || x->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
 		return 0;
 	x->has_caught_up = true;
-	return session_catch_up(x);
+	return state_catch_up(x);
 }
 
 static enum walk_result
@@ -561,7 +559,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
 	if (x->srv->ledger.is_copy_open && strchr("dcfHS", f->type) == NULL)
 		return send_copy_end(w, f);
-	if (x->session != NULL && session_holds(x))
+	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;
 	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
 	if (x->srv->image != x->image && catch_up(x) < 0)

@@ -23,7 +23,7 @@ static const struct {
 #define PROBED (STATE_SETTINGS | STATE_TEMP | STATE_LOCKS | STATE_CURSORS | STATE_PREPARED | STATE_LISTEN)
 
 unsigned
-session_parts_of(const struct exchange *x, uint32_t flags)
+state_parts_of(const struct exchange *x, uint32_t flags)
 {
 	unsigned parts = 0;
 
@@ -62,7 +62,7 @@ add_custom(const struct image *img, const char **names, size_t *count, size_t ca
 }
 
 int
-session_ask(struct exchange *x, unsigned parts)
+state_ask(struct exchange *x, unsigned parts)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
@@ -97,7 +97,7 @@ session_ask(struct exchange *x, unsigned parts)
 }
 
 void
-session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct exchange *x = srv->borrower;
 	struct client_session *s = x == NULL ? NULL : x->session;
@@ -120,20 +120,20 @@ session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_w
 }
 
 void
-session_probe_failed(struct exchange *x)
+state_probe_failed(struct exchange *x)
 {
 	if (x->session != NULL)
 		x->session->is_probe_lost = true;
 }
 
 bool
-session_may_cancel_probe(const struct exchange *x)
+state_may_cancel_probe(const struct exchange *x)
 {
 	return x->session != NULL && x->session->parts != 0 && !x->session->is_probe_late;
 }
 
 void
-session_probe_cancelled(struct exchange *x)
+state_probe_cancelled(struct exchange *x)
 {
 	x->session->is_probe_late = true;
 }
@@ -242,7 +242,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
 		const struct image_setting *s = image_at(x->startup, i);
 
-		if (s->kind == IMAGE_REPORTED && session_has_startup(x, s) && !is_found(f, s->name) &&
+		if (s->kind == IMAGE_REPORTED && state_has_startup(x, s) && !is_found(f, s->name) &&
 		    has_changed(x, s->name))
 			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
 	}
@@ -263,7 +263,7 @@ learn_settings(struct exchange *x, struct finding *f)
 			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
 	}
 	if (r == 0)
-		return session_become(x, img);
+		return state_become(x, img);
 	image_unref(img);
 	return -1;
 }
@@ -278,7 +278,7 @@ is_elsewhere(const struct exchange *x, const struct image_setting *e, const stru
 		return true;
 	for (size_t i = 0; i < f->prepared_count; i++)
 		if (strcmp(f->prepared[i].name, e->name) == 0)
-			return session_is_placeholder(e->name, f->prepared[i].value);
+			return state_is_placeholder(e->name, f->prepared[i].value);
 	return false; /* the server had it, and it was deallocated */
 }
 
@@ -293,7 +293,7 @@ learn_prepared(struct exchange *x, const struct finding *f)
 		if (is_elsewhere(x, image_at(x->image, i), f))
 			all[count++] = *image_at(x->image, i);
 	for (size_t i = 0; i < f->prepared_count; i++)
-		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))
+		if (!state_is_placeholder(f->prepared[i].name, f->prepared[i].value))
 			all[count++] = f->prepared[i];
 	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, all, count)) < 0)
 		return -1;
@@ -313,7 +313,7 @@ learn(struct exchange *x, struct finding *f)
 static bool
 has_own_settings(const struct exchange *x)
 {
-	struct image *startup = session_startup_image(x);
+	struct image *startup = state_startup_image(x);
 	bool is_same = startup == x->image;
 
 	image_unref(startup);
@@ -321,7 +321,7 @@ has_own_settings(const struct exchange *x)
 }
 
 void
-session_probe_done(struct server *srv)
+state_probe_done(struct server *srv)
 {
 	struct exchange *x = srv->borrower;
 	struct client_session *s = x == NULL ? NULL : x->session;
@@ -351,8 +351,8 @@ session_probe_done(struct server *srv)
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
 	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
-	session_forget_before(s);
+	state_forget_before(s);
 	buf_fini(&s->rows);
 	free(f);
-	session_set_pins(x, pins);
+	state_set_pins(x, pins);
 }

@@ -36,19 +36,19 @@ replay(struct exchange *x, struct image *wanted)
 }
 
 int
-session_replay(struct exchange *x)
+state_replay(struct exchange *x)
 {
 	return replay(x, image_common(x->image, x->srv->image));
 }
 
 int
-session_catch_up(struct exchange *x)
+state_catch_up(struct exchange *x)
 {
 	return replay(x, image_joined(x->image, x->srv->image));
 }
 
 bool
-session_is_dirty(const struct exchange *x)
+state_is_dirty(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
@@ -57,26 +57,26 @@ session_is_dirty(const struct exchange *x)
 }
 
 bool
-session_is_tainted(const struct exchange *x)
+state_is_tainted(const struct exchange *x)
 {
 	return x->session != NULL && x->session->is_tainted;
 }
 
 __attribute__((always_inline)) inline unsigned
-session_seal(struct exchange *x)
+state_seal(struct exchange *x)
 {
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
 	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
 		return 0;
-	parts = seal_parts(l->settled | l->suspected, session_risk_of_loan(x));
+	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
 	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
 	if (l->risk & RISK_COMPILED)
-		parts |= session_seal_compiled(x, parts);
+		parts |= state_seal_compiled(x, parts);
 	if (parts != STATE_SEED)
 		return parts;
 	x->srv->seed_of = x->ticket.id; /* the next borrower may be the same client */
@@ -85,7 +85,7 @@ session_seal(struct exchange *x)
 
 /* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */
 void
-session_encoding_changed(struct exchange *x)
+state_encoding_changed(struct exchange *x)
 {
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
@@ -152,7 +152,7 @@ apply_effects(struct exchange *x)
 }
 
 int
-session_settle_statements(struct exchange *x)
+state_settle_statements(struct exchange *x)
 {
 	struct loan *l = &x->srv->loan;
 	bool has_any = (l->suspected & SCAN_PREPARE) != 0, is_sure = !has_any && !l->has_failed;
@@ -161,7 +161,7 @@ session_settle_statements(struct exchange *x)
 
 	if (x->session == NULL && !has_any)
 		return 0;
-	if ((s = session_own(x)) == NULL)
+	if ((s = state_own(x)) == NULL)
 		return -1;
 	for (unsigned i = 0; i < s->effect_count; i++) {
 		struct effect *e = &s->effects[i];
@@ -180,7 +180,7 @@ session_settle_statements(struct exchange *x)
 	if (!has_any || is_sure)
 		return 0;
 	l->settled |= SCAN_PREPARE;
-	return session_ask(x, STATE_PREPARED) < 0 ? -1 : 1;
+	return state_ask(x, STATE_PREPARED) < 0 ? -1 : 1;
 }
 
 /* Returns what to ask for if the effects can't be believed. */
@@ -197,9 +197,9 @@ effects_suspicion(const struct client_session *s)
 /* --- the end of a transaction --- */
 
 static inline bool
-session_keeps(struct exchange *x)
+state_keeps(struct exchange *x)
 {
-	return (x->srv->loan.followed.habit != 0 || x->srv->is_lingering) && session_lingers(x);
+	return (x->srv->loan.followed.habit != 0 || x->srv->is_lingering) && state_lingers(x);
 }
 
 /* Something was noted: settles what is known, and asks about the rest. */
@@ -211,19 +211,19 @@ settle_and_ask(struct exchange *x)
 	uint32_t flags = srv->loan.suspected;
 	unsigned parts;
 
-	if (s == NULL && (s = session_own(x)) == NULL) {
+	if (s == NULL && (s = state_own(x)) == NULL) {
 		exchange_out_of_memory(x);
 		return false;
 	}
 	if (s->effect_count > 0) {
 		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(x) < 0)
 			flags |= effects_suspicion(s);
-		session_drop_effects(s);
+		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)
 			flags |= SCAN_SETTING;
 	}
 	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
-	parts = session_parts_of(x, flags);
+	parts = state_parts_of(x, flags);
 	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
 	s->unresolved_us = srv->loan.last_done_us;
@@ -233,29 +233,29 @@ settle_and_ask(struct exchange *x)
 	srv->loan.has_undone = srv->loan.has_undone || srv->loan.has_failed || srv->loan.has_rolled_back;
 	srv->loan.has_failed = srv->loan.has_rolled_back = false;
 	if (parts == 0) {
-		session_drop_names(s);
-		session_forget_before(s);
+		state_drop_names(s);
+		state_forget_before(s);
 		if (s->is_tainted || s->is_name_lost)
-			session_set_pins(x, x->pins | 1u << PIN_SESSION_SET);
-		return x->pins == 0 && !x->is_closing && !session_keeps(x);
+			state_set_pins(x, x->pins | 1u << PIN_SESSION_SET);
+		return x->pins == 0 && !x->is_closing && !state_keeps(x);
 	}
-	if (session_ask(x, parts) < 0)
+	if (state_ask(x, parts) < 0)
 		exchange_out_of_memory(x);
 	return false;
 }
 
 bool
-session_may_release(struct exchange *x, bool has_long_statement)
+state_may_release(struct exchange *x, bool has_long_statement)
 {
 	const struct client_session *s;
 
 	if (x->is_session)
 		return true;
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
-	    !session_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
+	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
 	s = x->session;
 	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
-		return !session_keeps(x);
+		return !state_keeps(x);
 	return settle_and_ask(x);
 }

@@ -10,13 +10,13 @@
  * Nothing is owed, no transaction is open. Returns true if the server may be given back; false if something is under
  * way, or the client is pinned, as it is while it has a long statement: one that is on this server alone.
  */
-bool session_may_release(struct exchange *x, bool has_long_statement);
-bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
-bool session_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
-unsigned session_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
+bool state_may_release(struct exchange *x, bool has_long_statement);
+bool state_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
+bool state_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
+unsigned state_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
 /* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
-int session_replay(struct exchange *x);
-int session_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
-void session_encoding_changed(struct exchange *x); /* the server has reported it */
+int state_replay(struct exchange *x);
+int state_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
+void state_encoding_changed(struct exchange *x); /* the server has reported it */
 
 #endif

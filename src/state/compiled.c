@@ -30,7 +30,7 @@ look_up(const struct exchange *x, struct statement *st)
 }
 
 inline unsigned
-session_risk_of(const struct exchange *x, struct statement *st)
+state_risk_of(const struct exchange *x, struct statement *st)
 {
 	unsigned risk;
 
@@ -39,7 +39,7 @@ session_risk_of(const struct exchange *x, struct statement *st)
 }
 
 unsigned
-session_risk_of_all(const struct exchange *x)
+state_risk_of_all(const struct exchange *x)
 {
 	return database_code_risk_of_all(&x->pool->database->code, *x->env->now_us);
 }
@@ -101,7 +101,7 @@ note_risk(struct exchange *x, unsigned risk)
 }
 
 inline void
-session_note_run(struct exchange *x, unsigned risk)
+state_note_run(struct exchange *x, unsigned risk)
 {
 	x->srv->loan.has_run = true;
 	if (risk != 0)
@@ -110,7 +110,7 @@ session_note_run(struct exchange *x, unsigned risk)
 
 /* The code may be another one than when the SQL was looked at. */
 inline unsigned
-session_risk_of_loan(struct exchange *x)
+state_risk_of_loan(struct exchange *x)
 {
 	const struct database_code *code = &x->pool->database->code;
 	const struct loan *l = &x->srv->loan;
@@ -136,7 +136,7 @@ seal_types_of_temp(const struct loan *l)
 }
 
 unsigned
-session_seal_compiled(const struct exchange *x, unsigned parts)
+state_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
 	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
@@ -179,7 +179,7 @@ is_alone(const struct sql_verdict *v, const char *sql, size_t len)
 }
 
 unsigned
-session_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk)
+state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk)
 {
 	struct sql_verdict v;
 
@@ -190,24 +190,24 @@ session_needs(const struct exchange *x, const char *sql, size_t len, unsigned ri
 }
 
 bool
-session_must_run_elsewhere(const struct exchange *x)
+state_must_run_elsewhere(const struct exchange *x)
 {
 	return x->srv->loan.is_unsuited && x->srv->ledger.count > 0 && x->srv->tx == 'I';
 }
 
 enum feature_step
-session_run_elsewhere(struct exchange *x, struct request *m)
+state_run_elsewhere(struct exchange *x, struct request *m)
 {
 	const char *sql = m->type == 'B' ? NULL : m->sql;
 	size_t len = m->sql_len;
 
-	if (!session_must_run_elsewhere(x))
+	if (!state_must_run_elsewhere(x))
 		return STEP_FORWARD;
 	if (m->statement != NULL) {
 		sql = (const char *)m->statement->bytes;
 		len = m->statement->query_len;
 	}
-	return sql != NULL && session_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
+	return sql != NULL && state_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
 }
 
 /* Sends DISCARD PLANS ahead of the client's message. */
@@ -221,9 +221,9 @@ renew_plans(struct exchange *x)
 	image_unref(srv->ties.plans);
 	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
-	r = session_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
+	r = state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
 	message_sync(&b);
-	return session_send_run(x, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
+	return state_send_run(x, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
@@ -233,24 +233,24 @@ begin_random_anew(struct exchange *x)
 	struct buf b = { 0 };
 	int r = server_put_seed(x->srv, pool_set_random(x->pool->set), &b);
 
-	return session_send_run(x, &b, r);
+	return state_send_run(x, &b, r);
 }
 
 bool
-session_differs_in_plans(const struct exchange *x)
+state_differs_in_plans(const struct exchange *x)
 {
 	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_ties_plan(&x->srv->ties, x->image);
 }
 
 int
-session_meets_ties(struct exchange *x, unsigned needs)
+state_meets_ties(struct exchange *x, unsigned needs)
 {
 	struct loan *l = &x->srv->loan;
 
 	if (x->srv->seed_of != 0 && x->srv->seed_of != x->ticket.id && begin_random_anew(x) < 0)
 		return -1;
 	l->is_unsuited = exchange_is_followed(x) && !pool_suits(x->srv, &x->ticket);
-	if (!session_differs_in_plans(x))
+	if (!state_differs_in_plans(x))
 		return 0;
 	if (needs != 0)
 		return renew_plans(x);

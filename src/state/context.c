@@ -36,13 +36,13 @@ is_setting(const struct exchange *x)
 }
 
 bool
-session_is_in_flux(const struct exchange *x)
+state_has_uncommitted_effects(const struct exchange *x)
 {
 	return x->srv != NULL && (is_setting(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
 }
 
 bool
-session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
+state_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 {
 	bool is_told_all = x->srv == NULL || x->srv->ledger.count == 0;
 
@@ -50,16 +50,16 @@ session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 }
 
 bool
-session_reads_as(const struct exchange *x, const struct image *reading)
+state_reads_as(const struct exchange *x, const struct image *reading)
 {
-	return image_reading(x->image) == reading && !session_is_in_flux(x) && !x->srv->loan.has_run_code;
+	return image_reading(x->image) == reading && !state_has_uncommitted_effects(x) && !x->srv->loan.has_run_code;
 }
 
 bool
-session_acts_as_image(const struct exchange *x)
+state_acts_as_image(const struct exchange *x)
 {
-	return exchange_is_followed(x) && x->srv != NULL && !session_is_in_flux(x) && !x->srv->loan.has_run_code &&
-	       (x->srv->loan.suspected & SCAN_ANY_SETTING) == 0;
+	return exchange_is_followed(x) && x->srv != NULL && !state_has_uncommitted_effects(x) &&
+	       !x->srv->loan.has_run_code && (x->srv->loan.suspected & SCAN_ANY_SETTING) == 0;
 }
 
 static void
@@ -70,7 +70,7 @@ note_local(struct loan *l, enum loan_local local)
 }
 
 void
-session_note_local_name(struct exchange *x, const char *name)
+state_note_local_name(struct exchange *x, const char *name)
 {
 	struct loan *l = &x->srv->loan;
 
@@ -106,13 +106,13 @@ note_locals(struct exchange *x, const char *sql, size_t len)
 		if (t.kind == SQL_PUNCT && t.len == 1 && *t.at == '.') /* a custom one */
 			note_local(&x->srv->loan, LOCAL_SETTING);
 		else
-			session_note_local_name(x, name);
+			state_note_local_name(x, name);
 		before = t;
 	}
 }
 
 void
-session_note_local(struct exchange *x, const struct request *m)
+state_note_local(struct exchange *x, const struct request *m)
 {
 	const char *sql = m->sql;
 	size_t len = m->sql_len;
@@ -133,10 +133,10 @@ depends_on_session(const struct sql_verdict *v)
 }
 
 bool
-session_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
+state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
 {
 	*context = 0;
-	if (session_is_in_flux(x) || depends_on_session(v))
+	if (state_has_uncommitted_effects(x) || depends_on_session(v))
 		return false;
 	if (x->srv != NULL && x->srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0)
 		return false;

@@ -11,19 +11,19 @@
  * Writes to *context which settings PostgreSQL reads this SQL under, if any matter; v has the hints of
  * a Parse. Returns false if the SQL must not be shared with other clients at all.
  */
-bool session_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
+bool state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
 /*
  * Returns true if this SQL, which is not shared, has something to read, and the client's image has the settings that
  * it is read under as far as anybody can know: those that matter most are reported.
  */
-bool session_knows_reading(const struct exchange *x, const struct sql_verdict *v);
-bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
+bool state_knows_reading(const struct exchange *x, const struct sql_verdict *v);
+bool state_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
 /*
  * Returns true if its server surely acts as the role in the client's image: no SET [LOCAL] ROLE or SESSION
  * AUTHORIZATION, and no code that may set these unseen, has run in the transaction.
  */
-bool session_acts_as_image(const struct exchange *x);
+bool state_acts_as_image(const struct exchange *x);
 /* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. */
-void session_note_local(struct exchange *x, const struct request *m);
+void state_note_local(struct exchange *x, const struct request *m);
 
 #endif

@@ -53,7 +53,7 @@ may_linger(const struct exchange *x)
 }
 
 void
-session_stop_lingering(struct exchange *x)
+state_stop_lingering(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
@@ -73,7 +73,7 @@ look_again(struct exchange_env *env)
 }
 
 bool
-session_lingers(struct exchange *x)
+state_lingers(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct loan_followed *f = &srv->loan.followed;
@@ -83,7 +83,7 @@ session_lingers(struct exchange *x)
 		f->since_us = *x->env->now_us;
 	}
 	if (!may_linger(x)) {
-		session_stop_lingering(x);
+		state_stop_lingering(x);
 		return false;
 	}
 	if (!srv->is_lingering)
@@ -95,14 +95,14 @@ session_lingers(struct exchange *x)
 }
 
 void
-session_yield(struct exchange_env *env)
+state_yield(struct exchange_env *env)
 {
 	if (!TAILQ_EMPTY(&env->lingering))
 		event_active(env->linger_timer, EV_TIMEOUT, 0);
 }
 
 void
-session_linger_tick(struct exchange_env *env)
+state_linger_tick(struct exchange_env *env)
 {
 	struct server *srv = TAILQ_FIRST(&env->lingering);
 
@@ -115,7 +115,7 @@ session_linger_tick(struct exchange_env *env)
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
 		}
-		session_stop_lingering(x);
+		state_stop_lingering(x);
 		env->ops->try_release(x);
 		srv = TAILQ_FIRST(&env->lingering); /* the release may have changed the list */
 	}
@@ -129,11 +129,11 @@ on_linger_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	*env->now_us = clock_now_us();
-	session_linger_tick(env);
+	state_linger_tick(env);
 }
 
 void
-session_linger_init(struct exchange_env *env)
+state_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
 	env->linger_timer = event_new(env->base, -1, 0, on_linger_timer, env);
@@ -141,7 +141,7 @@ session_linger_init(struct exchange_env *env)
 }
 
 void
-session_linger_fini(struct exchange_env *env)
+state_linger_fini(struct exchange_env *env)
 {
 	if (env->linger_timer != NULL)
 		event_free(env->linger_timer);
@@ -164,16 +164,16 @@ discard_sequences(struct exchange *x)
 	int r;
 
 	x->srv->is_discarding = true;
-	r = session_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
+	r = state_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
 	if (is_alone && r == 0) {
 		message_sync(&b);
 		r = server_owe_sync(x->srv, OWED_TO_IMAGE);
 	}
-	return session_send_run(x, &b, r);
+	return state_send_run(x, &b, r);
 }
 
 void
-session_discard_settled(struct server *srv, enum owed_end how)
+state_discard_settled(struct server *srv, enum owed_end how)
 {
 	srv->is_discarding = false;
 	if (how != OWED_ANSWERED)
@@ -218,7 +218,7 @@ is_behind_request(const struct ledger *l)
 	return false;
 }
 
-/* SQL that session_used_sequence() is called for. */
+/* SQL that state_used_sequence() is called for. */
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
 
 /* May it read what another client's SQL has left, unless that is forgotten first? */
@@ -232,7 +232,7 @@ needs_discard(const struct exchange *x, uint32_t flags)
 }
 
 bool
-session_waits_for_sequences(const struct exchange *x, uint32_t flags)
+state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct server *srv = x->srv;
 	const struct ledger *l = &srv->ledger;
@@ -245,7 +245,7 @@ session_waits_for_sequences(const struct exchange *x, uint32_t flags)
 }
 
 bool
-session_must_not_read_sequences(const struct exchange *x, uint32_t flags)
+state_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct server *srv = x->srv;
 
@@ -254,7 +254,7 @@ session_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 }
 
 void
-session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len)
 {
 	struct loan_followed *f = &x->srv->loan.followed;
 	struct sequence_habits *habits = x->env->habits;
@@ -275,7 +275,7 @@ session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, siz
 }
 
 int
-session_used_sequence(struct exchange *x, uint32_t flags)
+state_used_sequence(struct exchange *x, uint32_t flags)
 {
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
@@ -290,7 +290,7 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 
 /* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */
 void
-session_leaves_sequences(struct exchange *x)
+state_leaves_sequences(struct exchange *x)
 {
 	struct server *srv = x->srv;
 

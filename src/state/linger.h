@@ -7,16 +7,16 @@
 #include "exchange/exchange.h"
 
 /* A client waits for a server: those that linger release theirs, from the loop and not from within this call. */
-void session_yield(struct exchange_env *env);
-void session_linger_init(struct exchange_env *env); /* after env->base is set */
-void session_linger_fini(struct exchange_env *env);
-void session_linger_tick(struct exchange_env *env);
-void session_stop_lingering(struct exchange *x);
-void session_leaves_sequences(struct exchange *x); /* it gives its server back */
+void state_yield(struct exchange_env *env);
+void state_linger_init(struct exchange_env *env); /* after env->base is set */
+void state_linger_fini(struct exchange_env *env);
+void state_linger_tick(struct exchange_env *env);
+void state_stop_lingering(struct exchange *x);
+void state_leaves_sequences(struct exchange *x); /* it gives its server back */
 /* SQL with these flags must not be sent before what was sent earlier is answered. */
-bool session_waits_for_sequences(const struct exchange *x, uint32_t flags);
+bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* In a failed transaction: if this SQL leaves it, what it does next may read what other clients have left. */
-bool session_must_not_read_sequences(const struct exchange *x, uint32_t flags);
-void session_discard_settled(struct server *srv, enum owed_end how);
+bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
+void state_discard_settled(struct server *srv, enum owed_end how);
 
 #endif

@@ -15,7 +15,7 @@
 /* --- suspicion --- */
 
 void
-session_audit(struct exchange *x, uint32_t flags)
+state_audit(struct exchange *x, uint32_t flags)
 {
 	if (x->settings->session_state == SESSION_WARN)
 		audit_note(x->env->audit, x->pool->database->name, exchange_user(x), exchange_application(x), flags,
@@ -23,7 +23,7 @@ session_audit(struct exchange *x, uint32_t flags)
 }
 
 void
-session_take_name(struct client_session *s, struct server *srv, const char *name)
+state_take_name(struct client_session *s, struct server *srv, const char *name)
 {
 	char **grown;
 
@@ -43,26 +43,26 @@ static void
 take_names(struct client_session *s, struct server *srv, const struct scan *scan)
 {
 	for (uint32_t i = 0; i < scan->name_count; i++)
-		session_take_name(s, srv, scan->names[i]);
+		state_take_name(s, srv, scan->names[i]);
 }
 
 enum feature_step
-session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
+state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 {
 	struct client_session *s;
 
-	if ((flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
+	if ((flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && state_used_sequence(x, flags) < 0)
 		return STEP_FAILED;
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STEP_FORWARD;
-	s = session_own(x);
+	s = state_own(x);
 	if (s == NULL)
 		return STEP_FAILED;
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
 	x->srv->loan.suspected |= flags;
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
-	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && session_has_any_startup(x))
+	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && state_has_any_startup(x))
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
@@ -89,7 +89,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
 	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
-		session_take_name(s, x->srv, name);
+		state_take_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
 		x->srv->loan.suspected |= SCAN_SETTING | SCAN_PREPARE;
 		return;
@@ -120,16 +120,16 @@ prepared_text(const struct exchange *x, const char *name)
 
 /* The SQL of an EXECUTE was scanned for what preparing it does; here it is scanned for what running it may do. */
 enum feature_step
-session_note_execute(struct exchange *x, const char *name)
+state_note_execute(struct exchange *x, const char *name)
 {
 	const char *text = prepared_text(x, name);
 	struct scan scan, anyhow;
 
 	if (text == NULL)
-		return session_suspect(x, SCAN_EXECUTE, NULL);
+		return state_suspect(x, SCAN_EXECUTE, NULL);
 	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
 	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read it when it was prepared */
-	return session_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
+	return state_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
 /* Returns true if PostgreSQL reads the next SQL in another way. A reported setting is in the image after the reply. */
@@ -186,7 +186,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		return STEP_FORWARD;
 	}
 	case KNOWN_EXECUTE:
-		return session_note_execute(x, k->name);
+		return state_note_execute(x, k->name);
 	case KNOWN_DEALLOCATE:
 		add_effect(x, EFFECT_DEALLOCATE, k->name, NULL);
 		return STEP_FORWARD;
@@ -204,7 +204,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		srv->loan.suspected |= SCAN_LISTEN;
 		return STEP_FORWARD;
 	case KNOWN_LOCAL: /* if it sets several, their names are not known */
-		session_note_local_name(x, k->name);
+		state_note_local_name(x, k->name);
 		return STEP_FORWARD;
 	default:
 		return STEP_FORWARD;
@@ -213,7 +213,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 
 /* Everything in the SQL is known. DISCARD ALL is alone in it, or PostgreSQL refuses it. */
 enum feature_step
-session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
+state_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
 {
 	struct client_session *s = x->session;
 
@@ -272,8 +272,8 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 
 /* Returns true if everything in this SQL, which has flags, is known. body: of its Bind, or NULL. */
 bool
-session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
-		 size_t body_len)
+state_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
+	       size_t body_len)
 {
 	if (!known_parse(text, image_scan_options(x->image), sql, len) || !text->is_all)
 		return false;

@@ -27,9 +27,10 @@ is_looked_at(const struct exchange *x)
 }
 
 bool
-session_reads_anyhow(const struct exchange *x)
+state_reads_anyhow(const struct exchange *x)
 {
-	return session_is_in_flux(x) || (x->srv != NULL && x->srv->ledger.count > 0 && x->srv->loan.has_run_code);
+	return state_has_uncommitted_effects(x) ||
+	       (x->srv != NULL && x->srv->ledger.count > 0 && x->srv->loan.has_run_code);
 }
 
 /* --- simple Queries --- */
@@ -37,23 +38,23 @@ session_reads_anyhow(const struct exchange *x)
 static enum feature_step
 begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 {
-	struct client_session *s = session_own(x);
+	struct client_session *s = state_own(x);
 
 	if (s == NULL)
 		return STEP_FAILED;
 	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
 		return STEP_FAILED;
 	scan_init(s->scan, image_scan_options(x->image));
-	s->scan->flags |= session_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
+	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	x->is_body_scanned = true;
 	/* Unread SQL may do anything; once it has been scanned, it is too late to send something ahead of it. */
-	return session_used_sequence(x, SCAN_CODE) < 0 ? STEP_FAILED : STEP_FORWARD;
+	return state_used_sequence(x, SCAN_CODE) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 void
-session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
+state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 {
 	struct client_session *s = x->session;
 
@@ -74,7 +75,7 @@ session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 		bool is_own = x->srv->sequences_of == x->ticket.id;
 
 		x->srv->sequences_of = x->ticket.id; /* so that nothing is sent now */
-		session_suspect(x, s->scan->flags, s->scan);
+		state_suspect(x, s->scan->flags, s->scan);
 		x->srv->sequences_of = is_own ? x->ticket.id : SEQUENCES_OF_MANY;
 	}
 	free(s->scan);
@@ -88,7 +89,7 @@ query_instead(struct exchange *x, const struct known_text *text, struct request 
 	bool is_made;
 
 	buf_put(&sql, m->sql, m->sql_len);
-	session_put_reset(x, text, &sql);
+	state_put_reset(x, text, &sql);
 	message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	m->shown = text->count;
 	is_made = buf_ok(&sql) && buf_ok(&m->instead);
@@ -130,15 +131,15 @@ flagged_query(struct exchange *x, struct request *m)
 	uint32_t flags = m->verdict->flags;
 
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STEP_FORWARD;
-	if (session_own(x) == NULL)
+		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
+	if (state_own(x) == NULL)
 		return STEP_FAILED;
-	if (!session_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
-	    (bears_nothing_behind(x, &text) && session_resets_startup(x, &text)))
-		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STEP_FORWARD;
+	if (!state_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
+	    (bears_nothing_behind(x, &text) && state_resets_startup(x, &text)))
+		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
 	suspect_meanwhile(x, flags);
-	step = session_note_all(x, &text, m->sql, m->sql_len);
-	if (step != STEP_FORWARD || !session_resets_startup(x, &text))
+	step = state_note_all(x, &text, m->sql, m->sql_len);
+	if (step != STEP_FORWARD || !state_resets_startup(x, &text))
 		return step;
 	return query_instead(x, &text, m);
 }
@@ -176,11 +177,11 @@ use_sequences_unseen(struct exchange *x, const struct request *m)
 {
 	if (!reads_sequences_unseen(x, m))
 		return STEP_FORWARD;
-	return session_used_sequence(x, SCAN_SEQUENCE) < 0 ? STEP_FAILED : STEP_FORWARD;
+	return state_used_sequence(x, SCAN_SEQUENCE) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 enum feature_step
-session_query_of_sequences(struct exchange *x, struct request *m)
+state_query_of_sequences(struct exchange *x, struct request *m)
 {
 	uint64_t of = x->srv->sequences_of;
 	uint32_t flags;
@@ -189,15 +190,15 @@ session_query_of_sequences(struct exchange *x, struct request *m)
 		return use_sequences_unseen(x, m);
 	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
-	if (session_waits_for_sequences(x, flags))
+	if (state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
-	if (session_must_not_read_sequences(x, flags) && (m->sql == NULL || memchr(m->sql, ';', m->sql_len) != NULL))
+	if (state_must_not_read_sequences(x, flags) && (m->sql == NULL || memchr(m->sql, ';', m->sql_len) != NULL))
 		return refuse_query(m);
 	return use_sequences_unseen(x, m);
 }
 
 enum feature_step
-session_query(struct exchange *x, struct request *m)
+state_query(struct exchange *x, struct request *m)
 {
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
@@ -209,28 +210,28 @@ session_query(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	if (m->verdict == NULL)
 		return STEP_FORWARD; /* it is malformed: PostgreSQL refuses it */
-	step = session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, true);
+	step = state_ensure_prepared(x, m->verdict, m->sql, m->sql_len, true);
 	if (step != STEP_FORWARD)
 		return step;
 	if (m->verdict->flags == 0)
 		return STEP_FORWARD;
-	session_audit(x, m->verdict->flags);
+	state_audit(x, m->verdict->flags);
 	if (m->verdict->flags & SCAN_FOLLOWABLE)
-		session_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
+		state_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
 	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
-		return exchange_is_followed(x) ? session_suspect(x, m->verdict->flags, m->scan) : STEP_FORWARD;
+		return exchange_is_followed(x) ? state_suspect(x, m->verdict->flags, m->scan) : STEP_FORWARD;
 	return flagged_query(x, m);
 }
 
 /* --- the extended protocol --- */
 
 enum feature_step
-session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
+state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
 	struct scan scan;
 
-	if (!exchange_is_followed(x) || session_own(x) == NULL)
+	if (!exchange_is_followed(x) || state_own(x) == NULL)
 		return exchange_is_followed(x) ? STEP_FAILED : STEP_FORWARD;
 	if (have < len)
 		return begin_pieces(x, sql, have, true);
@@ -240,9 +241,9 @@ session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t le
 }
 
 void
-session_audit_parse(struct exchange *x, const struct sql_verdict *v)
+state_audit_parse(struct exchange *x, const struct sql_verdict *v)
 {
-	session_audit(x, v->flags);
+	state_audit(x, v->flags);
 }
 
 static void
@@ -291,7 +292,7 @@ bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t
 {
 	struct known_text text;
 
-	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len) || !is_as_sent(st, &text))
+	if (!state_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len) || !is_as_sent(st, &text))
 		return false;
 	x->session->bound_known = malloc(sizeof(text));
 	if (x->session->bound_known == NULL)
@@ -318,7 +319,7 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 			continue; /* too long for a setting's name: PostgreSQL truncates identifiers */
 		memcpy(name, bytes, n);
 		name[n] = '\0';
-		session_take_name(x->session, x->srv, name);
+		state_take_name(x->session, x->srv, name);
 	}
 }
 
@@ -351,8 +352,8 @@ bind_unknown(struct exchange *x, const char *name)
 
 	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
 	if (text != NULL)
-		return session_note_execute(x, name);
-	return flags == 0 ? STEP_FORWARD : session_suspect(x, flags, NULL);
+		return state_note_execute(x, name);
+	return flags == 0 ? STEP_FORWARD : state_suspect(x, flags, NULL);
 }
 
 /* Bind and Describe may name a statement that SQL PREPARE made, or one that executes such a statement. */
@@ -362,12 +363,12 @@ ensure_for(struct exchange *x, const struct request *m, const char *name)
 	const struct statement *st = m->statement;
 
 	if (st == NULL)
-		return session_ensure_named(x, name);
-	return session_ensure_prepared(x, m->verdict, (const char *)st->bytes, st->query_len, false);
+		return state_ensure_named(x, name);
+	return state_ensure_prepared(x, m->verdict, (const char *)st->bytes, st->query_len, false);
 }
 
 enum feature_step
-session_describe(struct exchange *x, struct request *m)
+state_describe(struct exchange *x, struct request *m)
 {
 	if (m->target != 'S' || !image_has_prepared(x->image))
 		return STEP_FORWARD;
@@ -385,19 +386,19 @@ has_failed_ahead(const struct exchange *x, const struct request *m)
 }
 
 enum feature_step
-session_bind_of_sequences(struct exchange *x, struct request *m)
+state_bind_of_sequences(struct exchange *x, struct request *m)
 {
 	uint32_t flags = m->verdict != NULL ? m->verdict->flags : SCAN_CODE;
 
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
-	return session_waits_for_sequences(x, flags) ? STEP_HOLD : use_sequences_unseen(x, m);
+	return state_waits_for_sequences(x, flags) ? STEP_HOLD : use_sequences_unseen(x, m);
 }
 
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
 #define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CREATE | SCAN_LASTING)
 
 enum feature_step
-session_bind(struct exchange *x, struct request *m)
+state_bind(struct exchange *x, struct request *m)
 {
 	struct statement *st = m->statement;
 	const char *portal = m->names.portal, *name = m->names.statement;
@@ -418,15 +419,15 @@ session_bind(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? bind_unknown(x, name) : STEP_FORWARD;
 	flags = m->verdict->flags;
 	if (flags & SCAN_FOLLOWABLE)
-		session_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
+		state_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
-	if ((flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
+	if ((flags & (SCAN_CODE | SCAN_EXECUTE)) && state_used_sequence(x, flags) < 0)
 		return STEP_FAILED;
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return flags != 0 && exchange_is_followed(x) ? session_suspect(x, flags, NULL) : STEP_FORWARD;
-	if (session_own(x) == NULL)
+		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
+	if (state_own(x) == NULL)
 		return STEP_FAILED;
-	session_audit(x, flags);
+	state_audit(x, flags);
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
 		scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
@@ -440,65 +441,65 @@ session_bind(struct exchange *x, struct request *m)
 		take_bound_names(x, body, len);
 	if (flags & SCAN_NAMES_LOST && x->session->name_count > 0)
 		flags &= ~(uint32_t)SCAN_NAMES_LOST; /* the name is a parameter */
-	return session_suspect(x, flags, &scan);
+	return state_suspect(x, flags, &scan);
 }
 
 enum feature_step
-session_before_execute(struct exchange *x, const char *portal)
+state_before_execute(struct exchange *x, const char *portal)
 {
 	struct client_session *s = x->session;
 
 	if (s->bound == NULL || portal[0] != '\0')
 		return STEP_FORWARD;
-	return session_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
+	return state_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
 }
 
 int
-session_after_execute(struct exchange *x, const char *portal)
+state_after_execute(struct exchange *x, const char *portal)
 {
 	struct client_session *s = x->session;
 	int r = 0;
 
 	if (s->bound == NULL || portal[0] != '\0')
 		return 0;
-	if (session_resets_startup(x, s->bound_known))
-		r = session_follow_reset(x, s->bound_known);
+	if (state_resets_startup(x, s->bound_known))
+		r = state_follow_reset(x, s->bound_known);
 	unbind(s);
 	return r;
 }
 
 /* A FunctionCall names its function by OID only. */
 int
-session_function_call(struct exchange *x)
+state_function_call(struct exchange *x)
 {
 	if (!exchange_is_followed(x))
 		return 0;
 	x->srv->loan.suspected |= SCAN_CODE;
-	session_note_run(x, session_risk_of_all(x));
-	return session_used_sequence(x, SCAN_CODE);
+	state_note_run(x, state_risk_of_all(x));
+	return state_used_sequence(x, SCAN_CODE);
 }
 
 bool
-session_must_ask_first(const struct exchange *x)
+state_must_ask_first(const struct exchange *x)
 {
 	return x->session != NULL && x->session->may_be_reset && x->srv->tx == 'I' && x->srv->is_synced;
 }
 
 bool
-session_holds(const struct exchange *x)
+state_holds(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
 	if (x->srv->ledger.count == 0)
 		return false;
 	/* Behind a probe: it may find a RESET, after which startup values are set first; and it may be cancelled. */
-	return s->is_discard_sent || s->parts != 0 || session_must_ask_first(x);
+	return s->is_discard_sent || s->parts != 0 || state_must_ask_first(x);
 }
 
 /* --- the fast lane --- */
 
 bool
-session_is_quiet(const struct exchange *x)
+state_is_quiet(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
@@ -509,20 +510,20 @@ session_is_quiet(const struct exchange *x)
 }
 
 int
-session_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len)
 {
 	if (flags == 0)
 		return 0;
-	session_audit(x, flags);
+	state_audit(x, flags);
 	if (flags & SCAN_FOLLOWABLE)
-		session_may_be_followed(x, flags, sql, len);
-	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? session_used_sequence(x, flags) : 0;
+		state_may_be_followed(x, flags, sql, len);
+	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? state_used_sequence(x, flags) : 0;
 }
 
 int
-session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
+state_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
 {
 	if (flags & SCAN_FOLLOWABLE)
-		session_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
-	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? session_used_sequence(x, flags) : 0;
+		state_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
+	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? state_used_sequence(x, flags) : 0;
 }

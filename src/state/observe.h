@@ -8,33 +8,33 @@
 #include "exchange/request.h"
 
 /*
- * Rows of relay/features.c. If m->have < m->total, the rest of a Query follows by session_text(). Return FORWARD; SENT:
+ * Rows of relay/features.c. If m->have < m->total, the rest of a Query follows by state_text(). Return FORWARD; SENT:
  * m->instead is to be sent in its place, and the client gets only its first m->shown CommandCompletes; HOLD; or FAILED.
  */
-enum feature_step session_query(struct exchange *x, struct request *m);
+enum feature_step state_query(struct exchange *x, struct request *m);
 /* FORWARD; HOLD; SENT: m->instead is what PostgreSQL refuses in a failed transaction. FAILED. */
-enum feature_step session_query_of_sequences(struct exchange *x, struct request *m);
-enum feature_step session_bind_of_sequences(struct exchange *x, struct request *m);
-enum feature_step session_bind(struct exchange *x, struct request *m);
-enum feature_step session_describe(struct exchange *x, struct request *m);
+enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
+enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m);
+enum feature_step state_bind(struct exchange *x, struct request *m);
+enum feature_step state_describe(struct exchange *x, struct request *m);
 /* The fast lane. True: nothing is noted or under way for this client that its next message must wait for or change. */
-bool session_is_quiet(const struct exchange *x);
+bool state_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
-bool session_reads_anyhow(const struct exchange *x);
+bool state_reads_anyhow(const struct exchange *x);
 /* Plain SQL with these flags is about to run, which need not wait for sequences. -1: no memory. */
-int session_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
-int session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st);
+int state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+int state_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st);
 
-void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
+void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
 /* A Parse that is sent as it is: which of such Parses is run later is not known. */
-enum feature_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
+enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit needs it. */
-void session_audit_parse(struct exchange *x, const struct sql_verdict *v);
-enum feature_step session_before_execute(struct exchange *x, const char *portal);
-int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
-int session_function_call(struct exchange *x); /* -1: no memory */
-bool session_holds(const struct exchange *x); /* returns true if nothing may be sent now */
+void state_audit_parse(struct exchange *x, const struct sql_verdict *v);
+enum feature_step state_before_execute(struct exchange *x, const char *portal);
+int state_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
+int state_function_call(struct exchange *x); /* -1: no memory */
+bool state_holds(const struct exchange *x); /* returns true if nothing may be sent now */
 /* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
-bool session_must_ask_first(const struct exchange *x);
+bool state_must_ask_first(const struct exchange *x);
 
 #endif

@@ -15,7 +15,7 @@
 #define TOLD_EVERY_US (60 * US_PER_S)
 
 const char *
-session_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
+state_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 {
 	size_t len = 0;
 
@@ -28,7 +28,7 @@ session_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 }
 
 bool
-session_is_refused(const struct exchange *x, struct fail *why)
+state_is_refused(const struct exchange *x, struct fail *why)
 {
 	if (x->session == NULL || x->session->refusal == NULL)
 		return false;
@@ -37,7 +37,7 @@ session_is_refused(const struct exchange *x, struct fail *why)
 }
 
 bool
-session_may_cross(const struct exchange *x)
+state_may_cross(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
@@ -49,26 +49,26 @@ session_may_cross(const struct exchange *x)
 }
 
 int
-session_lose(struct exchange *x, const struct fail *why)
+state_lose(struct exchange *x, const struct fail *why)
 {
-	struct client_session *s = session_own(x);
+	struct client_session *s = state_own(x);
 
 	if (s == NULL || (s->refusal == NULL && (s->refusal = malloc(sizeof(*why))) == NULL))
 		return -1;
 	*s->refusal = *why;
-	session_forget_request(x);
+	state_forget_request(x);
 	return 0;
 }
 
 void
-session_forget_request(struct exchange *x)
+state_forget_request(struct exchange *x)
 {
 	struct client_session *s = x->session;
 
 	if (s == NULL)
 		return;
-	session_drop_effects(s);
-	session_forget_before(s);
+	state_drop_effects(s);
+	state_forget_before(s);
 	buf_fini(&s->rows);
 	s->parts = s->unresolved = 0;
 	s->is_discard_sent = s->is_filtering = s->may_be_reset = false;
@@ -84,7 +84,7 @@ refuse_pins(struct exchange *x)
 	unsigned parts;
 
 	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
-		 session_pin_reasons(x, reasons, sizeof(reasons)));
+		 state_pin_reasons(x, reasons, sizeof(reasons)));
 	fail_hint(&why, "session_state = error is set for this database or user. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
 	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)
@@ -100,8 +100,8 @@ refuse_pins(struct exchange *x)
 		exchange_close(x, NULL);
 		return;
 	}
-	session_stop_lingering(x);
-	parts = session_seal(x);
+	state_stop_lingering(x);
+	parts = state_seal(x);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
 	pool_clean(srv, true, parts, *x->env->now_us);
@@ -132,11 +132,11 @@ log_pins(struct exchange *x, unsigned added)
 	log_write(x->env->log, level,
 		  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s%s",
 		  (unsigned long long)x->ticket.id, pool->database->name, exchange_user(x), exchange_application(x),
-		  x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)), others);
+		  x->srv->id, state_pin_reasons(x, reasons, sizeof(reasons)), others);
 }
 
 void
-session_set_pins(struct exchange *x, unsigned pins)
+state_set_pins(struct exchange *x, unsigned pins)
 {
 	unsigned added = pins & ~(unsigned)x->pins;
 
@@ -153,13 +153,13 @@ session_set_pins(struct exchange *x, unsigned pins)
 }
 
 bool
-session_set_pin(struct exchange *x, enum pin_reason reason, bool is_set)
+state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set)
 {
 	unsigned others = x->pins & ~(1u << reason);
 
-	if (session_own(x) == NULL)
+	if (state_own(x) == NULL)
 		exchange_out_of_memory(x);
 	else
-		session_set_pins(x, others | (unsigned)is_set << reason);
+		state_set_pins(x, others | (unsigned)is_set << reason);
 	return !x->is_closing && x->srv != NULL;
 }

@@ -6,11 +6,11 @@
 
 #include "exchange/exchange.h"
 
-bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
-bool session_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
+bool state_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
+bool state_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
 /* The server is lost, and settings with it: the client's next request is answered with why, FATAL. -1: no memory. */
-int session_lose(struct exchange *x, const struct fail *why);
-void session_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
-const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
+int state_lose(struct exchange *x, const struct fail *why);
+void state_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
+const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
 
 #endif

@@ -34,7 +34,7 @@ put_placeholder(struct buf *b, const char *name)
 }
 
 bool
-session_is_placeholder(const char *name, const char *text)
+state_is_placeholder(const char *name, const char *text)
 {
 	struct buf b = { 0 };
 	bool is_it;
@@ -57,10 +57,10 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 		buf_printf(&drop, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
-		r = session_run(x, &b, (const char *)drop.bytes, to, NULL);
+		r = state_run(x, &b, (const char *)drop.bytes, to, NULL);
 	}
 	if (r == 0)
-		r = session_run(x, &b, text, to, xstrdup(name));
+		r = state_run(x, &b, text, to, xstrdup(name));
 	if (is_alone && r == 0) {
 		message_sync(&b);
 		r = server_owe_sync(srv, to);
@@ -71,7 +71,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
 	r = buf_ok(&drop) ? r : -1;
 	buf_fini(&drop);
-	return session_send_run(x, &b, r);
+	return state_send_run(x, &b, r);
 }
 
 /* A function may execute the statement that an argument names; a wrong guess does no harm in a request of its own. */
@@ -174,18 +174,18 @@ catch_up(struct exchange *x)
 		return STEP_HOLD;
 	if (x->srv->ledger.count > 0 || !x->srv->is_synced)
 		return STEP_FORWARD;
-	r = session_settle_statements(x);
+	r = state_settle_statements(x);
 	return r == 0 ? STEP_FORWARD : r > 0 ? STEP_HOLD : STEP_FAILED;
 }
 
 enum feature_step
-session_settle_prepared(struct exchange *x)
+state_settle_prepared(struct exchange *x)
 {
 	return image_has_prepared(x->image) ? catch_up(x) : STEP_FORWARD;
 }
 
 enum feature_step
-session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
+state_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
 {
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	enum feature_step step;
@@ -215,7 +215,7 @@ session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const c
 }
 
 enum feature_step
-session_ensure_named(struct exchange *x, const char *name)
+state_ensure_named(struct exchange *x, const char *name)
 {
 	const char *text = image_get_prepared(x->image, name), *there;
 	enum feature_step step;
@@ -235,7 +235,7 @@ session_ensure_named(struct exchange *x, const char *name)
 }
 
 void
-session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how)
+state_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	struct loan *l = &srv->loan;
 
@@ -251,9 +251,9 @@ session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end 
 }
 
 void
-session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len)
+state_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len)
 {
-	struct client_session *s = session_own(x);
+	struct client_session *s = state_own(x);
 
 	/* 25P02 says nothing of the statement: its transaction had failed. */
 	if (s == NULL || (sqlstate != NULL && strcmp(sqlstate, "25P02") == 0) ||
@@ -264,7 +264,7 @@ session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *mess
 }
 
 bool
-session_tell_kept_error(struct exchange *x, const char *sqlstate)
+state_tell_kept_error(struct exchange *x, const char *sqlstate)
 {
 	struct client_session *s = x->session;
 

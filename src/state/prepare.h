@@ -11,15 +11,15 @@
  * SQL is about to be run (is_simple), parsed, bound or described: makes sure that the server has the SQL-prepared
  * statements it may use. FORWARD; HOLD: one was to be prepared behind messages that may have failed; FAILED.
  */
-enum feature_step session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len,
-					  bool is_simple);
+enum feature_step state_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len,
+					bool is_simple);
 /* Makes known what the client has prepared by SQL. FORWARD; HOLD: the server is being asked; FAILED: no memory. */
-enum feature_step session_settle_prepared(struct exchange *x);
-enum feature_step session_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */
-void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
-/* The error of a PREPARE that was sent ahead of a request; until session_request_done. sqlstate: its own, or NULL. */
-void session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
+enum feature_step state_settle_prepared(struct exchange *x);
+enum feature_step state_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */
+void state_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
+/* The error of a PREPARE that was sent ahead of a request; until state_request_done. sqlstate: its own, or NULL. */
+void state_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 /* Returns true if the kept error was sent in place of this one. */
-bool session_tell_kept_error(struct exchange *x, const char *sqlstate);
+bool state_tell_kept_error(struct exchange *x, const char *sqlstate);
 
 #endif

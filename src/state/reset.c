@@ -17,7 +17,7 @@
 #include <strings.h>
 
 bool
-session_has_startup(const struct exchange *x, const struct image_setting *startup)
+state_has_startup(const struct exchange *x, const struct image_setting *startup)
 {
 	const char *own;
 
@@ -28,10 +28,10 @@ session_has_startup(const struct exchange *x, const struct image_setting *startu
 }
 
 bool
-session_has_any_startup(const struct exchange *x)
+state_has_any_startup(const struct exchange *x)
 {
 	for (size_t i = 0; i < image_count(x->startup); i++)
-		if (session_has_startup(x, image_at(x->startup, i)))
+		if (state_has_startup(x, image_at(x->startup, i)))
 			return true;
 	return false;
 }
@@ -58,11 +58,11 @@ is_restored(const struct exchange *x, const struct known_text *text, const struc
 
 	for (unsigned i = 0; i < text->count; i++)
 		is_reset = is_reset_by(&text->statements[i], s) || (is_reset && !is_set_by(&text->statements[i], s));
-	return is_reset && session_has_startup(x, s);
+	return is_reset && state_has_startup(x, s);
 }
 
 bool
-session_resets_startup(const struct exchange *x, const struct known_text *text)
+state_resets_startup(const struct exchange *x, const struct known_text *text)
 {
 	for (size_t i = 0; i < image_count(x->startup); i++)
 		if (is_restored(x, text, image_at(x->startup, i)))
@@ -108,7 +108,7 @@ put_restored(struct buf *to, const struct image_setting *s)
 }
 
 void
-session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
+state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
 	for (size_t i = 0; i < image_count(x->startup); i++) {
 		if (!is_restored(x, text, image_at(x->startup, i)))
@@ -120,7 +120,7 @@ session_put_reset(struct exchange *x, const struct known_text *text, struct buf 
 }
 
 int
-session_follow_reset(struct exchange *x, const struct known_text *text)
+state_follow_reset(struct exchange *x, const struct known_text *text)
 {
 	struct buf b = { 0 };
 	int r = 0;
@@ -132,14 +132,14 @@ session_follow_reset(struct exchange *x, const struct known_text *text)
 			continue;
 		put_restored(&sql, image_at(x->startup, i));
 		buf_put_u8(&sql, 0);
-		r = buf_ok(&sql) ? session_run(x, &b, (const char *)sql.bytes, OWED_TO_STATEMENT, NULL) : -1;
+		r = buf_ok(&sql) ? state_run(x, &b, (const char *)sql.bytes, OWED_TO_STATEMENT, NULL) : -1;
 		buf_fini(&sql);
 	}
-	return session_send_run(x, &b, r);
+	return state_send_run(x, &b, r);
 }
 
 struct image *
-session_startup_image(const struct exchange *x)
+state_startup_image(const struct exchange *x)
 {
 	struct image *img = image_ref(x->image);
 	int r = image_move(&img, image_replace(img, IMAGE_OTHER, NULL, 0));
@@ -147,7 +147,7 @@ session_startup_image(const struct exchange *x)
 	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
 		const struct image_setting *s = image_at(x->startup, i);
 
-		if (session_has_startup(x, s))
+		if (state_has_startup(x, s))
 			r = image_update(&img, s->name, s->value, s->kind);
 	}
 	if (r == 0)
@@ -170,7 +170,7 @@ put_differences(const struct exchange *x, const struct image *img, struct buf *b
 }
 
 int
-session_become(struct exchange *x, struct image *img)
+state_become(struct exchange *x, struct image *img)
 {
 	struct buf b = { 0 };
 
@@ -184,7 +184,7 @@ session_become(struct exchange *x, struct image *img)
 }
 
 void
-session_undo_reports(struct exchange *x, const struct image *before)
+state_undo_reports(struct exchange *x, const struct image *before)
 {
 	struct buf b = { 0 };
 	int r = 0;
@@ -204,26 +204,26 @@ session_undo_reports(struct exchange *x, const struct image *before)
 }
 
 bool
-session_hides_parameter(const struct exchange *x, const char *name)
+state_hides_parameter(const struct exchange *x, const char *name)
 {
 	if (!x->session->is_filtering)
 		return false;
 	for (size_t i = 0; i < image_count(x->startup); i++)
 		if (strcasecmp(image_at(x->startup, i)->name, name) == 0)
-			return session_has_startup(x, image_at(x->startup, i));
+			return state_has_startup(x, image_at(x->startup, i));
 	return false;
 }
 
 void
-session_discarded(struct exchange *x)
+state_discarded(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
-	struct image *img = session_startup_image(x);
+	struct image *img = state_startup_image(x);
 
 	if (img != NULL)
 		image_move(&img, image_replace(img, IMAGE_PREPARED, NULL, 0));
-	if (session_become(x, img) < 0 || server_forget_session(srv) < 0) {
+	if (state_become(x, img) < 0 || server_forget_session(srv) < 0) {
 		srv->is_closing = true;
 		return;
 	}
@@ -236,7 +236,7 @@ session_discarded(struct exchange *x)
 	s->is_filtering = true; /* it may not have been foreseen (in a portal that has a name) */
 	s->unresolved = 0;
 	s->is_name_lost = false;
-	session_drop_effects(s);
+	state_drop_effects(s);
 }
 
 /*
@@ -244,7 +244,7 @@ session_discarded(struct exchange *x)
  * which a probe of the server would not show.
  */
 void
-session_deallocated_all(struct exchange *x)
+state_deallocated_all(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
@@ -254,7 +254,7 @@ session_deallocated_all(struct exchange *x)
 }
 
 void
-session_request_failed(struct exchange *x)
+state_request_failed(struct exchange *x)
 {
 	if (x->session->is_discard_sent)
 		x->session->is_filtering = false; /* what is reported from now on is passed */
@@ -263,7 +263,7 @@ session_request_failed(struct exchange *x)
 }
 
 void
-session_request_done(struct exchange *x)
+state_request_done(struct exchange *x)
 {
 	x->session->is_discard_sent = x->session->is_filtering = false;
 	buf_fini(&x->session->kept_error);

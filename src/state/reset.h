@@ -6,12 +6,12 @@
 
 #include "exchange/exchange.h"
 
-void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */
-void session_deallocated_all(struct exchange *x); /* CommandComplete of DEALLOCATE ALL */
-void session_request_failed(struct exchange *x); /* an error that is the client's */
-void session_request_done(struct exchange *x);
-bool session_hides_parameter(const struct exchange *x, const char *name);
+void state_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */
+void state_deallocated_all(struct exchange *x); /* CommandComplete of DEALLOCATE ALL */
+void state_request_failed(struct exchange *x); /* an error that is the client's */
+void state_request_done(struct exchange *x);
+bool state_hides_parameter(const struct exchange *x, const char *name);
 /* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
-void session_undo_reports(struct exchange *x, const struct image *before);
+void state_undo_reports(struct exchange *x, const struct image *before);
 
 #endif

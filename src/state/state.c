@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 struct client_session *
-session_own(struct exchange *x)
+state_own(struct exchange *x)
 {
 	if (x->session == NULL)
 		x->session = calloc(1, sizeof(*x->session));
@@ -19,7 +19,7 @@ session_own(struct exchange *x)
 }
 
 void
-session_drop_effects(struct client_session *s)
+state_drop_effects(struct client_session *s)
 {
 	for (unsigned i = 0; i < s->effect_count; i++) {
 		free(s->effects[i].name);
@@ -29,7 +29,7 @@ session_drop_effects(struct client_session *s)
 }
 
 void
-session_drop_names(struct client_session *s)
+state_drop_names(struct client_session *s)
 {
 	for (unsigned i = 0; i < s->name_count; i++)
 		free(s->names[i]);
@@ -39,23 +39,23 @@ session_drop_names(struct client_session *s)
 }
 
 void
-session_forget_before(struct client_session *s)
+state_forget_before(struct client_session *s)
 {
 	image_unref(s->before);
 	s->before = NULL;
 }
 
 void
-session_free(struct exchange *x)
+state_free(struct exchange *x)
 {
 	struct client_session *s = x->session;
 
 	if (s == NULL)
 		return;
 	x->session = NULL;
-	session_drop_effects(s);
-	session_drop_names(s);
-	session_forget_before(s);
+	state_drop_effects(s);
+	state_drop_names(s);
+	state_forget_before(s);
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
@@ -66,7 +66,7 @@ session_free(struct exchange *x)
 }
 
 int
-session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
+state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
 	struct ledger *l = &x->srv->ledger;
 	char portal[STATEMENT_NAME_MAX] = "";
@@ -81,7 +81,7 @@ session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to,
 }
 
 int
-session_send_run(struct exchange *x, struct buf *b, int r)
+state_send_run(struct exchange *x, struct buf *b, int r)
 {
 	if (r == 0 && buf_ok(b))
 		outbox_copy(&x->env->to_server, b->bytes, b->len);

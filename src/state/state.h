@@ -6,17 +6,17 @@
 
 #include "exchange/exchange.h"
 
-void session_free(struct exchange *x);
+void state_free(struct exchange *x);
 /*
  * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement; ref is that of its Execute.
  * Within a request, and within a transaction, the portal has a name and is closed: the client's unnamed one may be
  * bound, and if there is none, PostgreSQL must say so. Returns -1 if there is no memory.
  */
-int session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+int state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 /*
- * Sends what session_run() has appended, ahead of or behind a message of the client's. Takes b; r: 0, or -1: it is not
+ * Sends what state_run() has appended, ahead of or behind a message of the client's. Takes b; r: 0, or -1: it is not
  * to be sent. Returns 0, or -1: as r, or no memory.
  */
-int session_send_run(struct exchange *x, struct buf *b, int r);
+int state_send_run(struct exchange *x, struct buf *b, int r);
 
 #endif

@@ -87,84 +87,84 @@ struct client_session {
 };
 
 /* state/state.c */
-struct client_session *session_own(struct exchange *x); /* made at first use; NULL: no memory */
-void session_drop_effects(struct client_session *s);
-void session_drop_names(struct client_session *s);
-void session_forget_before(struct client_session *s);
+struct client_session *state_own(struct exchange *x); /* made at first use; NULL: no memory */
+void state_drop_effects(struct client_session *s);
+void state_drop_names(struct client_session *s);
+void state_forget_before(struct client_session *s);
 
 /* state/context.c */
 /* Returns true if this transaction has made settings, or a probe is under way: no image has them yet, or ever will. */
-bool session_is_in_flux(const struct exchange *x);
+bool state_has_uncommitted_effects(const struct exchange *x);
 
 /* SET LOCAL, or its like, of this setting ("": of any). */
-void session_note_local_name(struct exchange *x, const char *name);
+void state_note_local_name(struct exchange *x, const char *name);
 
 /* state/compiled.c */
 /* Returns what must be done besides washing these parts, as its loan has RISK_COMPILED: STATE_BACKEND, WASH_... */
-unsigned session_seal_compiled(const struct exchange *x, unsigned parts);
+unsigned state_seal_compiled(const struct exchange *x, unsigned parts);
 
 /* state/notes.c */
-void session_audit(struct exchange *x, uint32_t flags);
-void session_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
+void state_audit(struct exchange *x, uint32_t flags);
+void state_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
 /*
  * SQL with these flags is about to run, and its effect is not known. names: the scan that has the names in it, or NULL.
  * Returns FORWARD or FAILED.
  */
-enum feature_step session_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
+enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
 /* EXECUTE of a statement that SQL PREPARE made. */
-enum feature_step session_note_execute(struct exchange *x, const char *name);
+enum feature_step state_note_execute(struct exchange *x, const char *name);
 /* Returns true if everything in this SQL is known, and fills text. body: of its Bind, or NULL. */
-bool session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len,
-		      const uint8_t *body, size_t body_len);
+bool state_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
+		    size_t body_len);
 /* SQL of which everything is known is about to run: FORWARD, HOLD or FAILED. */
-enum feature_step session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
+enum feature_step state_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
 
 /* state/reset.c */
 /* Returns true if the client's startup packet gives this setting another value than the server connection's own. */
-bool session_has_startup(const struct exchange *x, const struct image_setting *startup);
-bool session_has_any_startup(const struct exchange *x);
-bool session_resets_startup(const struct exchange *x, const struct known_text *text);
+bool state_has_startup(const struct exchange *x, const struct image_setting *startup);
+bool state_has_any_startup(const struct exchange *x);
+bool state_resets_startup(const struct exchange *x, const struct known_text *text);
 /* Appends to `to`, behind the SQL, statements that restore the client's startup values, and the terminator. */
-void session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
+void state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
 /* Sends the same behind an Execute, within its request. Returns 0, or -1: no memory. */
-int session_follow_reset(struct exchange *x, const struct known_text *text);
+int state_follow_reset(struct exchange *x, const struct known_text *text);
 /* Returns the client's image with its startup settings and no others of its own. NULL: no memory. */
-struct image *session_startup_image(const struct exchange *x);
+struct image *state_startup_image(const struct exchange *x);
 
 /* Gives the client this image (takes it), and reports changed settings to it. Returns 0, or -1: no memory (img is
  * NULL). */
-int session_become(struct exchange *x, struct image *img);
+int state_become(struct exchange *x, struct image *img);
 
 /* state/linger.c */
 /* Between transactions. Returns true if the client keeps its server a little longer. */
-bool session_lingers(struct exchange *x);
+bool state_lingers(struct exchange *x);
 /*
  * SQL with these flags (of SCAN_FOLLOWABLE) is about to run: learns whether it is followed by a question for the value
  * of a sequence, or that it is such a question.
  */
-void session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+void state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 /* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. -1: no memory. */
-int session_used_sequence(struct exchange *x, uint32_t flags);
+int state_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/prepare.c */
-bool session_is_placeholder(const char *name, const char *text);
+bool state_is_placeholder(const char *name, const char *text);
 
 /* state/commit.c */
 /*
  * Enters answered PREPAREs and DEALLOCATEs in both images at once, as no rollback undoes them. Returns 0; 1 if the
- * server had to be asked what has become of them (session_probe_done follows); or -1: no memory.
+ * server had to be asked what has become of them (state_probe_done follows); or -1: no memory.
  */
-int session_settle_statements(struct exchange *x);
+int state_settle_statements(struct exchange *x);
 
 /* state/pins.c */
 /* Sets or removes one. Returns false if the client has no server any more, or is closed. */
-bool session_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
-void session_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close x */
+bool state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
+void state_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close x */
 
 /* state/ask.c */
 /* Returns what to ask for (enum probe_part) after SQL with these flags. */
-unsigned session_parts_of(const struct exchange *x, uint32_t flags);
-int session_ask(struct exchange *x, unsigned parts); /* session_probe_done follows. -1: no memory */
+unsigned state_parts_of(const struct exchange *x, uint32_t flags);
+int state_ask(struct exchange *x, unsigned parts); /* state_probe_done follows. -1: no memory */
 
 #endif

@@ -142,17 +142,17 @@ put_all(struct exchange *x, struct client_statement *const *all, size_t count, s
 	if (count == 0)
 		return 0;
 	if (is_in_transaction)
-		r = session_run(x, b, "SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+		r = state_run(x, b, "SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		r = put_own(x, all[i], OWED_TO_FEATURE, b);
 		if (r == 0)
 			r = put_sync(x, OWED_TO_FEATURE, b);
 		if (r == 0 && is_in_transaction)
-			r = session_run(x, b, "ROLLBACK TO SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+			r = state_run(x, b, "ROLLBACK TO SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
 	}
 	if (!is_in_transaction || r < 0)
 		return r;
-	r = session_run(x, b, "RELEASE SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+	r = state_run(x, b, "RELEASE SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
 	return r < 0 ? r : put_sync(x, OWED_TO_FEATURE, b);
 }
 
@@ -299,7 +299,7 @@ statements_expose(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
-	step = session_settle_prepared(x); /* it would wait for what is sent here, and that be undone meanwhile */
+	step = state_settle_prepared(x); /* it would wait for what is sent here, and that be undone meanwhile */
 	if (step != STEP_FORWARD)
 		return step;
 	x->srv->loan.kept.state = KEPT_NOT;

@@ -34,7 +34,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	if (n->is_oversize)
 		return STEP_FORWARD;
 	statements_special_name(x, PLACEHOLDER, name);
-	session_note_run(x, session_risk_of_all(x));
+	state_note_run(x, state_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
 	if (statement_put_dummy(x, "\0\0", 3) == 0 && buf_ok(&b) &&
@@ -72,7 +72,7 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 	struct statement *st = NULL;
 	size_t query_len = f->query_len;
 
-	if (!session_statement_context(x, v, context))
+	if (!state_statement_context(x, v, context))
 		return statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len);
 	if (x->settings->statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
@@ -165,7 +165,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		statement_unref(st);
 		return STEP_HOLD;
 	}
-	is_reading_known = context != 0 || (!statement_is_shared(st) && session_knows_reading(x, v));
+	is_reading_known = context != 0 || (!statement_is_shared(st) && state_knows_reading(x, v));
 	n = enter_new(x, f->name, st, is_reading_known, closed);
 	if (n == NULL)
 		return STEP_FAILED;
@@ -191,7 +191,7 @@ statements_parse(struct exchange *x, struct request *m)
 	if (f->name[0] == '\0')
 		return unnamed_parse(x, f, m->message, m->total);
 	if (x->pool->settings.prepared_statements == 0)
-		return session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
+		return state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
 	n = client_statement_find(x, f->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
@@ -229,7 +229,7 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 		return STEP_HOLD;
 	if (n != NULL && !n->is_closing && !n->is_oversize) /* PostgreSQL would accept it under its own name */
 		return parse_duplicate(x, n, &empty);
-	if (session_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
+	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
 		return STEP_FAILED;
 	if (is_named && (n == NULL || n->is_closing))
 		return parse_oversize(x, name, n);

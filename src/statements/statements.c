@@ -79,7 +79,7 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	size_t name_len = strlen(name) + 1;
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 
-	session_note_run(x, session_risk_of(x, st)); /* reading a constant checks the domains in its type */
+	state_note_run(x, state_risk_of(x, st)); /* reading a constant checks the domains in its type */
 	wire_set_u32(head + 1, (uint32_t)(4 + name_len + st->len));
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);
@@ -158,7 +158,7 @@ fit_context(struct exchange *x, struct client_statement *n)
 
 	if (!statement_is_shared(st))
 		return 0;
-	is_shared = is_shared && session_statement_context(x, v, &context);
+	is_shared = is_shared && state_statement_context(x, v, &context);
 	if (is_shared && context == st->context)
 		return 0;
 	n->st = is_shared ? statement_get(x->pool->home, st->bytes, st->len, st->query_len, context)
@@ -201,7 +201,7 @@ parse_again(struct exchange *x, const struct client_statement *n)
 {
 	struct server *srv = x->srv;
 	struct statement *st = n->st;
-	bool is_other = n->read_as != NULL && !session_reads_as(x, n->read_as) &&
+	bool is_other = n->read_as != NULL && !state_reads_as(x, n->read_as) &&
 			(statement_parse_verdict(st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
 
 	if (is_other && read_under(x, n->read_as) < 0)
@@ -376,7 +376,7 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 	m->named = n;
 	m->statement = st;
 	m->verdict = st == NULL ? NULL : statement_verdict(st);
-	m->risk = st == NULL ? session_risk_of_all(x) : session_risk_of(x, st);
+	m->risk = st == NULL ? state_risk_of_all(x) : state_risk_of(x, st);
 	m->is_found = true;
 	return STEP_FORWARD;
 }
@@ -428,11 +428,11 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	    (n != NULL && (n->is_closing || n->is_oversize)))
 		return STEP_FORWARD;
 	flags = m->verdict->flags;
-	if (flags != 0 && session_waits_for_sequences(x, flags))
+	if (flags != 0 && state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	if (session_plain_bind(x, flags, m->statement) < 0)
+	if (state_plain_bind(x, flags, m->statement) < 0)
 		return STEP_FAILED;
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	if (n != NULL && is_there_as_told(x, n)) {

@@ -49,7 +49,7 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 static int
 push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 {
-	session_note_run(x, session_risk_of(x, st));
+	state_note_run(x, state_risk_of(x, st));
 	if (push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED)) == 0)
 		return 0;
 	statement_unref(st);
@@ -146,7 +146,7 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 static enum feature_step
 parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	if (session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED ||
+	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED ||
 	    unnamed_parse_oversize(x) < 0)
 		return STEP_FAILED;
 	outbox_ref(&x->env->to_server, message, len);

@@ -111,20 +111,20 @@ static void
 on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	if (o->to == OWED_TO_IMAGE)
-		session_discard_settled(srv, how);
+		state_discard_settled(srv, how);
 	else if (o->kind == OWED_EXECUTE)
-		session_prepare_settled(srv, o, how);
+		state_prepare_settled(srv, o, how);
 }
 
 static enum feature_step
 send_query(const char *sql)
 {
 	struct request m = fake_query(sql);
-	enum feature_step step = session_query_of_sequences(&fake->x, &m);
+	enum feature_step step = state_query_of_sequences(&fake->x, &m);
 
 	if (step == STEP_FORWARD) {
-		session_note_local(&fake->x, &m);
-		step = session_query(&fake->x, &m);
+		state_note_local(&fake->x, &m);
+		step = state_query(&fake->x, &m);
 	}
 	if (step == STEP_FORWARD || step == STEP_SENT)
 		fake_forward(&m, OWED_QUERY);
@@ -137,9 +137,9 @@ static bool
 is_released(void)
 {
 	if (fake->x.session != NULL)
-		session_request_done(&fake->x);
+		state_request_done(&fake->x);
 	fake_sent();
-	return session_may_release(&fake->x, false);
+	return state_may_release(&fake->x, false);
 }
 
 static bool
@@ -165,11 +165,11 @@ answer_probe(const char *const rows[][3])
 			buf_put_u32(&body, (uint32_t)strlen((*rows)[i]));
 			buf_put(&body, (*rows)[i], strlen((*rows)[i]));
 		}
-		session_probe_row(&fake->srv, body.bytes, body.len, true);
+		state_probe_row(&fake->srv, body.bytes, body.len, true);
 		buf_fini(&body);
 	}
 	fake_reply("CZ");
-	session_probe_done(&fake->srv);
+	state_probe_done(&fake->srv);
 }
 
 static const char *
@@ -188,16 +188,16 @@ setup(void)
 	fake_begin(on_settled);
 	keep_us = UINT64_MAX;
 	fake->env.base = base = event_base_new();
-	session_linger_init(&fake->env);
+	state_linger_init(&fake->env);
 }
 
 static void
 teardown(void)
 {
 	ledger_fini(&fake->srv.ledger);
-	session_stop_lingering(&fake->x);
-	session_free(&fake->x);
-	session_linger_fini(&fake->env);
+	state_stop_lingering(&fake->x);
+	state_free(&fake->x);
+	state_linger_fini(&fake->env);
 	event_base_free(base);
 	fake_end();
 }
@@ -208,13 +208,13 @@ Test(state, plain_sql_leaves_nothing)
 {
 	cr_expect(run("SELECT 1"));
 	cr_expect_null(fake->x.session);
-	cr_expect(session_is_quiet(&fake->x));
+	cr_expect(state_is_quiet(&fake->x));
 }
 
 Test(state, a_set_is_followed_once_it_is_answered)
 {
 	send_query("SET a.b = 'c'");
-	cr_expect_not(session_is_quiet(&fake->x));
+	cr_expect_not(state_is_quiet(&fake->x));
 	cr_expect_str_eq(value("a.b"), "", "it may fail");
 	fake_reply("CZ");
 	cr_expect(is_released());
@@ -231,7 +231,7 @@ Test(state, the_next_server_gets_the_settings_ahead)
 	fake_change_server();
 	image_move(&fake->srv.image, image_empty(fake->images));
 	fake_sent();
-	cr_expect_eq(session_replay(&fake->x), 0);
+	cr_expect_eq(state_replay(&fake->x), 0);
 	cr_expect(strstr(fake_sent(), "set_config") != NULL);
 	fake_reply("12CZ");
 	cr_expect_eq(fake->srv.image, img);
@@ -272,7 +272,7 @@ Test(state, a_temporary_table_pins_until_it_is_gone)
 	cr_expect_not(run("CREATE TEMP TABLE t (a int)"));
 	answer_probe(there);
 	cr_expect_eq(fake->x.pins, 1u << PIN_TEMP_TABLE);
-	cr_expect_str_eq(session_pin_reasons(&fake->x, reasons, sizeof(reasons)), "temp_table");
+	cr_expect_str_eq(state_pin_reasons(&fake->x, reasons, sizeof(reasons)), "temp_table");
 	cr_expect_not(is_released());
 	cr_expect_not(run("SELECT 1"), "it keeps its server");
 	cr_expect_str_eq(fake_sent(), "", "and is not asked again");
@@ -286,9 +286,9 @@ Test(state, a_probe_that_failed_pins)
 {
 	cr_expect_not(run("SELECT pg_advisory_lock(1)"));
 	fake_sent();
-	session_probe_failed(&fake->x);
+	state_probe_failed(&fake->x);
 	fake_reply("EZ");
-	session_probe_done(&fake->srv);
+	state_probe_done(&fake->srv);
 	cr_expect_eq(fake->x.pins, 1u << PIN_ADVISORY_LOCK);
 }
 
@@ -298,7 +298,7 @@ Test(state, a_library_taints_for_good)
 
 	if (!run("LOAD 'x'") && fake->srv.ledger.count > 0)
 		answer_probe(none);
-	cr_expect(session_is_tainted(&fake->x));
+	cr_expect(state_is_tainted(&fake->x));
 	cr_expect_neq(fake->x.pins, 0);
 }
 
@@ -309,13 +309,13 @@ Test(state, of_a_bound_set_the_execute_counts)
 
 	m.statement = st;
 	m.verdict = statement_verdict(st);
-	cr_expect_eq(session_bind(&fake->x, &m), STEP_FORWARD);
+	cr_expect_eq(state_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	cr_expect(fake->x.session != NULL);
 	e = fake_execute();
-	cr_expect_eq(session_before_execute(&fake->x, e.portal), STEP_FORWARD);
+	cr_expect_eq(state_before_execute(&fake->x, e.portal), STEP_FORWARD);
 	fake_forward(&e, OWED_EXECUTE);
-	cr_expect_eq(session_after_execute(&fake->x, e.portal), 0);
+	cr_expect_eq(state_after_execute(&fake->x, e.portal), 0);
 	fake_sync();
 	fake_reply("2CZ");
 	cr_expect(is_released());
@@ -330,7 +330,7 @@ Test(state, a_bound_set_that_is_not_executed_does_not_count)
 
 	m.statement = st;
 	m.verdict = statement_verdict(st);
-	session_bind(&fake->x, &m);
+	state_bind(&fake->x, &m);
 	fake_forward(&m, OWED_BIND);
 	fake_sync();
 	fake_reply("2Z");
@@ -360,11 +360,11 @@ Test(state, discard_all_waits_and_holds)
 	cr_expect_eq(send_query("DISCARD ALL"), STEP_HOLD, "something is under way");
 	fake_reply("CZ");
 	cr_expect_eq(send_query("DISCARD ALL"), STEP_FORWARD);
-	cr_expect(session_holds(&fake->x), "nothing is sent behind it");
+	cr_expect(state_holds(&fake->x), "nothing is sent behind it");
 	fake_reply("C");
-	session_discarded(&fake->x);
+	state_discarded(&fake->x);
 	fake_reply("Z");
-	cr_expect_not(session_holds(&fake->x));
+	cr_expect_not(state_holds(&fake->x));
 	cr_expect_eq(fake->x.image, fake->x.startup);
 }
 
@@ -416,7 +416,7 @@ Test(state, pins_that_are_not_allowed_end_the_session)
 	fake->pool.settings.session_state = SESSION_ERROR;
 	run("CREATE TEMP TABLE t (a int)");
 	answer_probe(there);
-	cr_expect(session_is_refused(&fake->x, &why));
+	cr_expect(state_is_refused(&fake->x, &why));
 	cr_expect_eq(cleaned, 1);
 	cr_expect_null(fake->x.srv);
 	fake->x.srv = &fake->srv;

@@ -23,7 +23,7 @@
 static bool is_unshared, waits;
 
 enum feature_step
-session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
+state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	(void)x;
 	(void)sql;
@@ -33,7 +33,7 @@ session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t le
 }
 
 int
-session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
+state_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
 {
 	(void)x;
 	(void)flags;
@@ -42,7 +42,7 @@ session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *s
 }
 
 bool
-session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
+state_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 {
 	(void)x;
 	(void)v;
@@ -50,7 +50,7 @@ session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 }
 
 bool
-session_reads_as(const struct exchange *x, const struct image *reading)
+state_reads_as(const struct exchange *x, const struct image *reading)
 {
 	(void)x;
 	(void)reading;
@@ -58,7 +58,7 @@ session_reads_as(const struct exchange *x, const struct image *reading)
 }
 
 bool
-session_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
+state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
 {
 	(void)x;
 	(void)v;
@@ -67,14 +67,14 @@ session_statement_context(const struct exchange *x, const struct sql_verdict *v,
 }
 
 enum feature_step
-session_settle_prepared(struct exchange *x)
+state_settle_prepared(struct exchange *x)
 {
 	(void)x;
 	return STEP_FORWARD;
 }
 
 int
-session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
+state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
 	(void)x;
 	(void)b;
@@ -85,7 +85,7 @@ session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to,
 }
 
 unsigned
-session_risk_of(const struct exchange *x, struct statement *st)
+state_risk_of(const struct exchange *x, struct statement *st)
 {
 	(void)x;
 	(void)st;
@@ -93,21 +93,21 @@ session_risk_of(const struct exchange *x, struct statement *st)
 }
 
 void
-session_note_run(struct exchange *x, unsigned risk)
+state_note_run(struct exchange *x, unsigned risk)
 {
 	(void)x;
 	(void)risk;
 }
 
 unsigned
-session_risk_of_all(const struct exchange *x)
+state_risk_of_all(const struct exchange *x)
 {
 	(void)x;
 	return 0;
 }
 
 bool
-session_waits_for_sequences(const struct exchange *x, uint32_t flags)
+state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 {
 	(void)x;
 	(void)flags;
