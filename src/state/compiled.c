@@ -127,12 +127,9 @@ state_risk_of_loan(struct exchange *x)
 static unsigned
 seal_types_of_temp(const struct loan *l)
 {
-	uint32_t flags = l->settled | l->suspected;
+	bool may_undo = ((l->settled | l->suspected) & (SCAN_CODE | SCAN_EXECUTE)) != 0;
 
-	if (flags & (SCAN_CODE | SCAN_EXECUTE))
-		return STATE_BACKEND;
-	return flags & SCAN_TEMP && (l->has_undone || l->has_failed || l->has_rolled_back) ? STATE_BACKEND
-											   : WASH_TEMP_ASKED;
+	return may_undo || l->has_undone || l->has_failed || l->has_rolled_back ? STATE_BACKEND : WASH_TEMP_ASKED;
 }
 
 unsigned

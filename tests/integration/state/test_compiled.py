@@ -170,11 +170,27 @@ def test_a_temporary_table_of_the_codes_own_hides_nobody_elses(weir, postgres, v
     assert other.query("SELECT public.f()") == [["integer"]]
 
 
-def test_a_temporary_table_that_was_undone_hides_nobody_elses(weir, postgres, victim):
-    postgres.query("CREATE TABLE users (id int); GRANT ALL ON users TO PUBLIC;" + COLUMN, dbname=victim)
+UNDONE = {
+    "a DO block's": ["DO $$ BEGIN CREATE TEMP TABLE users (id text); PERFORM public.f(); RAISE 'x'; EXCEPTION WHEN others THEN END $$"],
+    "one in its schema alone": ["BEGIN", "CREATE TABLE pg_temp.users (id text)", CALL, "ROLLBACK"],
+    "a function's": ["BEGIN", "SELECT hides(0)", "ROLLBACK"],
+    "a function's, to a savepoint": ["BEGIN", "SAVEPOINT a", "SELECT hides(0)", "ROLLBACK TO a", "COMMIT"],
+    "a function's that fails": ["SELECT hides(1)"],
+}
+
+
+@pytest.mark.sweep(keep=3)
+@pytest.mark.parametrize("whose", UNDONE)
+def test_a_temporary_table_that_was_undone_hides_nobody_elses(weir, postgres, victim, whose):
+    """PostgreSQL then knows no more that there was one."""
+    postgres.query("CREATE TABLE users (id int); GRANT ALL ON users TO PUBLIC;" + COLUMN + """CREATE FUNCTION hides(failure int)
+        RETURNS int LANGUAGE plpgsql AS $f$ BEGIN CREATE TEMP TABLE users (id text); PERFORM public.f(); RETURN 1 / (1 - failure);
+        END $f$""", dbname=victim)
     other, client = begin(weir, victim)
-    client.query("DO $$ BEGIN CREATE TEMP TABLE users (id text); PERFORM public.f(); RAISE 'x'; EXCEPTION WHEN others THEN END $$")
-    assert other.query("SELECT public.f()") == [["integer"]]
+    for sql in UNDONE[whose]:
+        client.send(query(sql))
+        client.read_until("Z")          # one is to fail
+    assert other.query(CALL) == [["integer"]]
 
 
 ONLY = "DECLARE v {}; BEGIN RETURN pg_typeof(v); END"
