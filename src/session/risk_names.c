@@ -350,22 +350,26 @@ is_plain_name(const char *word)
 	return word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' && !sql_is(word[0], DIGIT);
 }
 
-/* Returns true if an object made under this name may hide a type. Unless SQL says that it is temporary, there may be
- * another of that name. */
-static bool
-is_hiding(const struct reader *r, const char *word, const struct entry *e)
-{
-	if (!r->is_temp || !is_plain_name(word))
-		return r->names->has_hiding;
-	return r->names->hides_any || (e != NULL && e->is_hiding);
-}
-
 /* In lower case, cut, terminated. */
 struct word {
 	char text[NAME_MAX_LEN + 1];
 	size_t len, ascii_len; /* ascii_len: up to the first byte that is not ASCII */
 	bool is_beyond_ascii;
 };
+
+/* Returns true if an object made under this name may hide a type. Unless SQL says that it is temporary, there may be
+ * another of that name. Names of types are known without the underscores that make one an array's. */
+static bool
+is_hiding(const struct reader *r, const struct word *w, const struct entry *e)
+{
+	size_t underscores = strspn(w->text, "_");
+
+	if (!r->is_temp || !is_plain_name(w->text))
+		return r->names->has_hiding;
+	if (underscores > 0 && (e == NULL || !e->is_hiding))
+		e = find(r->names, w->text + underscores, w->len - underscores);
+	return r->names->hides_any || (e != NULL && e->is_hiding);
+}
 
 static void
 word_put(struct word *w, char c)
@@ -399,7 +403,7 @@ judge_word(struct reader *r, const struct word *w)
 	r->called = (struct risk){ 0 };
 	r->is_behind_escapes = false;
 	judge_statement(r, w->text);
-	r->is_hiding = r->is_hiding || (r->was_made && is_hiding(r, w->text, e));
+	r->is_hiding = r->is_hiding || (r->was_made && is_hiding(r, w, e));
 	join_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
 		join(&r->risk, e->risks[RISK_FUNCTION]);

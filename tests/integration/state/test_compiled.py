@@ -204,6 +204,7 @@ HIDING = {                          # the type of f()'s variable, what A runs, w
     "as a domain": ("users", ["CREATE DOMAIN pg_temp.users AS text"], "", "users"),
     "an array": ("users[]", ["CREATE TEMP TABLE users (id text)"], "", "users[]"),
     "an array by its own name": ("_users", ["CREATE TEMP TABLE users (id text)"], "", "users[]"),
+    "an array's by the same name": ("_users", ["CREATE TEMP TABLE _users (id text)"], "", "users[]"),
     "PostgreSQL's own type": ("date", ["CREATE TEMP TABLE date (id text)"], "", "date"),
     "a table that is only temporary": ("passing.id%TYPE", ["CREATE TEMP TABLE passing (id text)"], "CREATE TEMP TABLE passing (id int); ", "integer"),
     "an odd name": ('"one passing".id%TYPE', ['CREATE TEMP TABLE "one passing" (id text)'], 'CREATE TEMP TABLE "one passing" (id int); ', "integer"),
