@@ -54,18 +54,34 @@ uint8_t *outbox_room(struct outbox *o, size_t len);
 void outbox_flush_early(struct outbox *o);
 int outbox_flush_slowly(struct outbox *o);
 
+/* Returns true if the batch is one referenced piece, so that outbox_take() can take it. */
+static inline bool
+outbox_is_one(const struct outbox *o)
+{
+	return o->count == 1 && o->space_used == 0 && !o->is_broken;
+}
+
+/* Returns the batch instead of sending it: the caller does. The outbox is then empty and has no peer. */
+static inline struct iovec
+outbox_take(struct outbox *o)
+{
+	o->to = NULL;
+	o->count = 0;
+	o->total = 0;
+	return o->pieces[0];
+}
+
 /* Sends the batch. Returns 0, or -1 if bytes were lost (no memory). The outbox is then empty and has no peer. */
 __attribute__((always_inline)) static inline int
 outbox_flush(struct outbox *o)
 {
 	struct stream *to = o->to;
+	struct iovec batch;
 
-	if (o->count != 1 || o->space_used > 0 || o->is_broken)
+	if (!outbox_is_one(o))
 		return outbox_flush_slowly(o);
-	o->to = NULL;
-	o->count = 0;
-	o->total = 0;
-	return stream_write(to, o->pieces, 1);
+	batch = outbox_take(o);
+	return stream_write(to, &batch, 1);
 }
 
 #endif

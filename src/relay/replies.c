@@ -7,6 +7,7 @@
  * lost.
  */
 #include "exchange/exchange.h"
+#include "policy/policy_circuit.h"
 #include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "relay/features.h"
@@ -30,6 +31,8 @@
 
 #include <string.h>
 #include <strings.h>
+
+#define FIRST_MAX 16384u /* bytes of replies that are sent after the server was given back */
 
 static void
 on_pass(struct server *srv, const uint8_t *bytes, size_t len)
@@ -307,11 +310,29 @@ broke_copy(struct exchange *x, struct server *srv)
 	exchange_close(x, &why);
 }
 
+/*
+ * Returns true if the server is given back before the replies are sent: somebody waits for it, and a send takes longer
+ * than all that is left to do. The client must have nothing there, and get nothing else before its replies; these must
+ * lie in the read buffer, where nothing of the next borrower's request gets.
+ */
+static inline bool
+gives_back_first(const struct exchange *x, const struct server *srv)
+{
+	const struct outbox *o = &x->env->to_client;
+
+	return policy_has_waiters(x->pool->policy) && srv->ledger.count == 0 && srv->tx == 'I' &&
+	       x->state == CL_READY && o->to == &x->stream && outbox_is_one(o) && o->total <= FIRST_MAX &&
+	       stream_queued(&x->stream) == 0 && srv->stream.secured == NULL && !x->is_session && x->listen == NULL &&
+	       x->pending_len == 0 && !x->pool->is_orphan && !x->env->is_draining && !x->env->is_moving;
+}
+
 static void
 on_batch_end(struct server *srv)
 {
 	struct exchange *x = srv->borrower;
 	struct exchange_env *env;
+	struct iovec replies;
+	bool is_first;
 
 	if (x == NULL) { /* the client left while its replies were walked */
 		server_close(srv);
@@ -323,7 +344,10 @@ on_batch_end(struct server *srv)
 			x->env->ops->login_server_done(x);
 		return;
 	}
-	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0) {
+	is_first = gives_back_first(x, srv);
+	if (is_first)
+		replies = outbox_take(&env->to_client);
+	else if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0) {
 		exchange_out_of_memory(x);
 		return;
 	}
@@ -345,6 +369,8 @@ on_batch_end(struct server *srv)
 	if (!query_timeout_is_cancelling(srv)) /* else this comes once more when it is over */
 		resume_waiting(x, srv);
 	relay_try_release(x);
+	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
+		exchange_out_of_memory(x);
 	if (x->listen != NULL)
 		listen_flush(x); /* notifications that came while something was owed */
 }
