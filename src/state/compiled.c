@@ -53,7 +53,7 @@ is_another_context(const struct exchange *x, bool is_whole)
 	const struct client_session *s = x->session;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->local == LOCAL_CONTEXT || (l->suspected & SCAN_ANY_SETTING) != 0 ||
+	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0 ||
 	    (is_whole && l->local != LOCAL_NOTHING))
 		return true;
 	if (s == NULL)

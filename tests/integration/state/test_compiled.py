@@ -555,6 +555,18 @@ def test_a_statement_is_not_shared_behind_do(weir, postgres, victim, code):
     assert ask(other, run) == [["01"]]
 
 
+@pytest.mark.parametrize("setting", ["DateStyle = 'ISO, DMY'", "DateStyle TO 'German'"])
+def test_constants_are_ones_own_behind_a_setting_that_is_under_way(weir, postgres, victim, setting):
+    """The new value is reported when the function has been sent already."""
+    postgres.query(FUNCTION.format("BEGIN RETURN to_char('01/02/2020'::date, 'MM'); END"), dbname=victim)
+    other, client = begin(weir, victim)
+    settle(client)
+    client.send(query(f"SET {setting}") + query(CALL))
+    client.read_until("Z")
+    assert texts(client.read_until("Z")) == [["02"]]
+    assert other.query(CALL) == [["01"]]
+
+
 def test_the_moment_is_ones_own(weir, postgres, victim):
     postgres.query(FUNCTION.format("BEGIN RETURN 'now'::timestamptz::text; END"), dbname=victim)
     other, client = begin(weir, victim)
