@@ -283,7 +283,7 @@ unlinked(struct request_walk *w, const struct frame *f)
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'P':
-		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
+		if (w->x->is_rolled_back || w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
 		    !statements_parse_unlinked(w->x, &w->m))
 			break;
 		exchange_answer(w->x, "1\0\0\0\4", 5);

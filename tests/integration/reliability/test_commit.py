@@ -114,6 +114,8 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         assert rawwire.shape(client.ask(parse("r", "ROLLBACK"), describe("S", "r"), sync())) == "E:40001 Z:I"  # it does not run
         client.ask(parse("taken", "SELECT 1"), sync())
         lose(client)
+        assert rawwire.shape(client.ask(parse("known", "SELECT 1"), sync())) == "E:40001 Z:I"  # though nothing new is in it
+        lose(client)
         assert rawwire.shape(client.ask(parse("taken", "ROLLBACK"), bind("", "taken"), execute(), sync())) == "E:40001 Z:I"
         lose(client)
         assert rawwire.shape(client.ask(query("ROLLBACK TO SAVEPOINT s"))) == "E:40001 Z:I"
