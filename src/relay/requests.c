@@ -349,16 +349,9 @@ look_for_notify(struct request_walk *w)
 	if (x->pool->listeners == NULL || (type != 'Q' && type != 'P' && type != 'B'))
 		return WALK_ON;
 	if (type == 'B' && !statements_pass_through(x)) {
-		if ((r = walk_read_bind(w)) != WALK_ON)
+		if ((r = walk_read_bind(w)) != WALK_ON ||
+		    (r = walk_of_step(x, statements_find_bound(x, &w->m))) != WALK_ON)
 			return r;
-		switch (statements_find_bound(x, &w->m)) {
-		case STEP_HOLD:
-			return WALK_HOLD;
-		case STEP_FAILED:
-			return walk_out_of_memory(x);
-		default:
-			break;
-		}
 	}
 	return looked(w, listen_gate_sender(x, &w->m));
 }

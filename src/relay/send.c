@@ -554,6 +554,7 @@ enum walk_result
 walk_linked(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
+	enum walk_result r;
 
 	x->has_run = true;
 	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
@@ -564,14 +565,8 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
 	if (x->srv->image != x->image && catch_up(x) < 0)
 		return walk_out_of_memory(x);
-	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
-		switch (statements_undo(x, false)) {
-		case STEP_HOLD:
-			return WALK_HOLD;
-		case STEP_FAILED:
-			return walk_out_of_memory(x);
-		default:
-			break;
-		}
+	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f' &&
+	    (r = walk_of_step(x, statements_undo(x, false))) != WALK_ON)
+		return r;
 	return send_frame(w, f);
 }

@@ -5,6 +5,8 @@
  *   requests.c   walks the bytes; borrows a server for the first message that needs one
  *   fast.c       the fast lane: messages that concern no feature
  *   send.c       all others, for a client with a server
+ *
+ * Borrows: the client and its bytes, until relay_bytes() returns; nothing is owned.
  */
 #ifndef PGWEIR_RELAY_WALK_H
 #define PGWEIR_RELAY_WALK_H
@@ -46,6 +48,14 @@ walk_message(const struct request_walk *w)
 
 /* requests.c */
 enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /* WALK_OVER */
+
+/* Returns WALK_HOLD or WALK_OVER if the feature holds the message or has failed, else WALK_ON. */
+static inline enum walk_result
+walk_of_step(struct exchange *x, enum feature_step step)
+{
+	return step == STEP_HOLD ? WALK_HOLD : step == STEP_FAILED ? walk_out_of_memory(x) : WALK_ON;
+}
+
 /* Returns WALK_LEAVE. */
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
 enum walk_result walk_borrow(struct request_walk *w); /* ON: the client has a server now */
