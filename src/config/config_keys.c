@@ -1,9 +1,9 @@
 /*
  * src/config/config_keys.c - the one table of settings.
  *
- * The names and defaults are the ones people know from conf/pgweir.ini; a row is its section, its name, its name in
- * [database NAME] and [user NAME] sections, type, default, bounds, unit, whether a reload changes it, field, words,
- * help.
+ * A row is its section, its name, its name in [database NAME] and [user NAME] sections, type, default, bounds, unit,
+ * whether a reload changes it, field, words, help. The help is a line of conf/pgweir.ini and a sentence of the manual,
+ * too: scripts/settings writes it there.
  */
 #include "config/config_keys.h"
 
@@ -49,13 +49,13 @@ static const char *const off[] = { "off", NULL };
 /* clang-format off */
 static const struct config_key keys[] = {
 	{ "pgweir", "listen", NOT_THERE, KEY_LISTENS, "127.0.0.1:6432", NO_BOUNDS, RELOADS, FIELD(listens), NULL,
-	  "where clients connect: address:port, [IPv6]:port, *:port or unix:/path; may be given several times" },
+	  "where clients connect: address:port, [IPv6]:port, *:port (all of IPv4) or unix:/path/.s.PGSQL.port; may be given several times" },
 	{ "pgweir", "pool_mode", "pool_mode", KEY_WORD, "transaction", NO_BOUNDS, RELOADS, SHARED(pool_mode), pool_modes,
 	  "how long a client keeps a server connection" },
 	{ "pgweir", "session_state", "session_state", KEY_WORD, "track", NO_BOUNDS, RELOADS, SHARED(session_state),
 	  session_states, "what happens in transaction mode to session state that can't be moved to another server" },
 	{ "pgweir", "max_client_connections", NOT_THERE, KEY_COUNT, "1000", 1, 1000000, "connections", RELOADS,
-	  FIELD(max_client_connections), NULL, "further clients are refused" },
+	  FIELD(max_client_connections), NULL, "clients at a time; further ones are refused with 53300" },
 	{ "pgweir", "max_server_connections", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,
 	  FIELD(max_server_connections), NULL, "server connections of all pools together; 0: only the limits of the pools" },
 	{ "pgweir", "listen_backlog", NOT_THERE, KEY_COUNT, "1024", 1, 65535, "connections", FIXED,
@@ -76,7 +76,7 @@ static const struct config_key keys[] = {
 	  "pgbouncer: errors and log lines are in PgBouncer's words, for tools that look for them" },
 	{ "pgweir", "ignore_startup_parameters", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS,
 	  FIELD(ignored_startup_parameters), NULL,
-	  "settings that clients send at login and that are not passed on, for instance extra_float_digits" },
+	  "settings that clients send at login and that are not passed on, separated by commas; for instance extra_float_digits" },
 	{ "pgweir", "tenants", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(tenants), NULL,
 	  "where clients name their tenant: user (name.tenant), options (reference=tenant), sni; empty: nowhere" },
 	{ "pgweir", "tenant_domain", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(tenant_domain), NULL,
@@ -95,7 +95,7 @@ static const struct config_key keys[] = {
 	{ "pool", "pool_size", "pool_size", KEY_COUNT, "20", 1, 100000, "connections", RELOADS, SHARED(pool_size), NULL,
 	  "server connections kept open for each pair of database and user" },
 	{ "pool", "max_overflow", "max_overflow", KEY_COUNT, "10", 0, 100000, "connections", RELOADS,
-	  SHARED(max_overflow), NULL, "further connections under load; a pool never has more than pool_size + max_overflow" },
+	  SHARED(max_overflow), NULL, "further connections under load: a pool never has more than pool_size + max_overflow" },
 	{ "pool", "overflow_delay", "overflow_delay", KEY_TIME, "0s", 0, 1 * D, "", RELOADS, SHARED(overflow_delay_us), NULL,
 	  "overflow connections are opened only for clients that have waited this long; 0s: at once" },
 	{ "pool", "overflow_linger", "overflow_linger", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(overflow_linger_us),
@@ -103,7 +103,7 @@ static const struct config_key keys[] = {
 	{ "pool", "pool_timeout", "pool_timeout", KEY_TIME, "30s", 0, 1 * D, "", RELOADS, SHARED(pool_timeout_us), NULL,
 	  "how long a client waits for a server connection before it gets an error; 0s: forever" },
 	{ "pool", "on_outage", "on_outage", KEY_WORD, "fail", NO_BOUNDS, RELOADS, SHARED(on_outage), outage_modes,
-	  "while PostgreSQL can't be reached: fail refuses requests at once, wait lets them wait for pool_timeout, hold for outage_hold, and relays again what was not executed" },
+	  "while PostgreSQL can't be reached, fail refuses requests at once, wait lets them wait for pool_timeout, hold for outage_hold, and relays again what was not executed" },
 	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
 	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
 	{ "pool", "wait_notify", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(wait_notify_us), NULL,
@@ -123,7 +123,7 @@ static const struct config_key keys[] = {
 	{ "pool", "min_idle", "min_idle", KEY_COUNT, "0", 0, 100000, "connections", RELOADS, SHARED(min_idle), NULL,
 	  "idle server connections kept ready once the pool was used" },
 	{ "pool", "idle_timeout", "idle_timeout", KEY_TIME, "10min", 0, 365 * D, "", RELOADS, SHARED(idle_timeout_us), NULL,
-	  "server connections idle for longer are closed; 0s: never" },
+	  "server connections beyond min_idle that are idle for longer are closed; 0s: never" },
 	{ "pool", "pool_idle_timeout", NOT_THERE, KEY_TIME, "10min", 0, 365 * D, "", RELOADS, FIELD(pool_idle_timeout_us), NULL,
 	  "a pool without clients and server connections is freed this long after its last use; 0s: never" },
 	{ "pool", "prepared_statements", "prepared_statements", KEY_COUNT, "500", 0, 100000, "statements", RELOADS,
@@ -150,7 +150,7 @@ static const struct config_key keys[] = {
 	  NULL, "a query that runs longer is cancelled: the client gets error 57014 and goes on, and requests of a "
 	  "pipeline are sent one by one; 0s: none" },
 	{ "timeouts", "transaction_timeout", "transaction_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
-	  SHARED(transaction_timeout_us), NULL, "a transaction that lasts longer is ended; 0s: none" },
+	  SHARED(transaction_timeout_us), NULL, "a client whose transaction lasts longer is disconnected; 0s: none" },
 	{ "timeouts", "idle_transaction_timeout", "idle_transaction_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
 	  SHARED(idle_transaction_timeout_us), NULL, "a client that is silent for longer in a transaction is disconnected; 0s: none" },
 	{ "timeouts", "commit_check_timeout", "commit_check_timeout", KEY_TIME, "30s", 1 * MS, 1 * H, "", RELOADS,
@@ -165,7 +165,7 @@ static const struct config_key keys[] = {
 	  "after SIGTERM /readyz returns 503 for this long before the listeners close" },
 
 	{ "tcp", "reuse_port", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, FIXED, FIELD(tcp_reuse_port), NULL,
-	  "several processes may listen on one port (SO_REUSEPORT): the kernel distributes the clients among them" },
+	  "on: several processes may listen on one port (SO_REUSEPORT): the kernel distributes the clients among them" },
 	{ "tcp", "defer_accept", NOT_THERE, KEY_TIME, "1s", 0, 1 * H, "", FIXED, FIELD(tcp_defer_accept_us), NULL,
 	  "a connection is accepted when its first bytes are there (TCP_DEFER_ACCEPT), in whole seconds; 0s: at once" },
 	{ "tcp", "keepalive", NOT_THERE, KEY_SWITCH, "on", NO_BOUNDS, FIXED, FIELD(tcp_keepalive), NULL,
@@ -174,7 +174,7 @@ static const struct config_key keys[] = {
 	  "idle time before the first probe (TCP_KEEPIDLE); 0s, here and below: the system's default" },
 	{ "tcp", "keepalive_interval", NOT_THERE, KEY_TIME, "0s", 0, 1 * H, "", FIXED, FIELD(tcp_keepalive_interval_us), NULL,
 	  "time between probes (TCP_KEEPINTVL)" },
-	{ "tcp", "keepalive_count", NOT_THERE, KEY_COUNT, "0", 0, 127, "questions", FIXED, FIELD(tcp_keepalive_count), NULL,
+	{ "tcp", "keepalive_count", NOT_THERE, KEY_COUNT, "0", 0, 127, "probes", FIXED, FIELD(tcp_keepalive_count), NULL,
 	  "unanswered probes before the connection is closed (TCP_KEEPCNT); 0: the system's default" },
 	{ "tcp", "user_timeout", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", FIXED, FIELD(tcp_user_timeout_us), NULL,
 	  "how long sent data may stay unacknowledged before the connection is closed (TCP_USER_TIMEOUT)" },
@@ -190,7 +190,7 @@ static const struct config_key keys[] = {
 	{ "auth", "auth_query", "auth_query", KEY_TEXT, "off", NO_BOUNDS, RELOADS, OF_DATABASE(auth_query), NULL,
 	  "asks PostgreSQL for the secrets of users that are not in users_file: off, builtin or SQL with $1" },
 	{ "auth", "auth_user", "auth_user", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(auth_user), NULL,
-	  "the user that runs auth_query; its secret is in users_file" },
+	  "the user that runs auth_query; its password, plain or md5, is in users_file" },
 	{ "auth", "auth_database", "auth_database", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(auth_database), NULL,
 	  "the database that auth_query runs in, by its name in PostgreSQL (with compat = pgbouncer: one of ours); empty: the one that the client asks for" },
 	{ "auth", "auth_query_ttl", NOT_THERE, KEY_TIME, "10s", 0, 1 * D, "", RELOADS, FIELD(auth_query_ttl_us), NULL,
@@ -198,7 +198,7 @@ static const struct config_key keys[] = {
 	{ "auth", "password_command", "password_command", KEY_SECRET, "", NO_BOUNDS, RELOADS, SHARED(password_command), NULL,
 	  "a shell command that prints the password for PostgreSQL, with PGHOST, PGPORT, PGUSER and PGDATABASE set; empty: none" },
 	{ "auth", "password_lifetime", "password_lifetime", KEY_TIME, "10min", 1 * S, 30 * D, "", RELOADS,
-	  SHARED(password_lifetime_us), NULL, "how long what password_command printed is used; renewed shortly before" },
+	  SHARED(password_lifetime_us), NULL, "how long what password_command printed is used; a new one is fetched shortly before that" },
 	{ "auth", "scram_iterations", NOT_THERE, KEY_COUNT, "4096", 4096, 1000000, "iterations", RELOADS,
 	  FIELD(scram_iterations), NULL, "iterations of the SCRAM secrets made from plain passwords in users_file" },
 	{ "auth", "admin_users", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(admin_users), NULL,
@@ -284,7 +284,7 @@ static const struct config_key keys[] = {
 	  NULL, "a line for a client that has been silent inside a transaction for this long; 0s: none" },
 
 	{ "slow_query", "threshold", "slow_query_threshold", KEY_TIME, "100ms", 0, 365 * D, "", RELOADS,
-	  SHARED(slow_query_threshold_us), off, "requests that take longer are logged; 0ms: all" },
+	  SHARED(slow_query_threshold_us), off, "requests that take longer are logged; 0ms: all; off: none" },
 	{ "slow_query", "file", NOT_THERE, KEY_PATH, "stderr", NO_BOUNDS, RELOADS, FIELD(slow_file), slow_places,
 	  "where the slow-query log goes; SIGHUP reopens a file" },
 	{ "slow_query", "format", NOT_THERE, KEY_WORD, "json", NO_BOUNDS, RELOADS, FIELD(slow_format), slow_formats,
@@ -294,18 +294,18 @@ static const struct config_key keys[] = {
 	{ "slow_query", "parameters", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(slow_parameters), NULL,
 	  "whether the values bound to $1, $2, ... are logged" },
 	{ "slow_query", "sample_threshold", NOT_THERE, KEY_TIME, "off", 0, 365 * D, "", RELOADS,
-	  FIELD(slow_sample_threshold_us), off, "requests between this and threshold are sampled: sample_rate says how many are logged" },
+	  FIELD(slow_sample_threshold_us), off, "requests between this and threshold are sampled: sample_rate says how many are logged; off: none" },
 	{ "slow_query", "sample_rate", NOT_THERE, KEY_FRACTION, "0.01", NO_BOUNDS, RELOADS, FIELD(slow_sample_rate), NULL,
 	  "the share of sampled requests that is logged; 1: all" },
 	{ "slow_query", "max_lines_per_second", NOT_THERE, KEY_COUNT, "200", 0, 100000, "lines", RELOADS,
 	  FIELD(slow_max_lines_per_second), NULL, "further lines are counted, not written; 0: no limit" },
 	{ "slow_query", "query_stats", NOT_THERE, KEY_WORD, "sampled", NO_BOUNDS, RELOADS, FIELD(slow_query_stats),
-	  query_stats, "what SHOW QUERIES counts: nothing, all, or the slow ones, 200 a second, and one in 64 beyond these" },
+	  query_stats, "what SHOW QUERIES counts: nothing (off), all (on), or the slow ones, 200 others a second and one in 64 beyond these (sampled)" },
 	{ "slow_query", "table_size", NOT_THERE, KEY_COUNT, "1000", 0, 100000, "statements", RELOADS,
 	  FIELD(slow_table_size), NULL, "how many statements are remembered for SHOW QUERIES" },
 
 	{ "http", "listen", NOT_THERE, KEY_HTTP_LISTEN, "127.0.0.1:9930", NO_BOUNDS, FIXED, FIELD(http_listen), off,
-	  "where the status page, /metrics, /healthz and /readyz are served" },
+	  "where the status page, /metrics, /healthz and /readyz are served; off: nowhere" },
 	{ "http", "auth_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, FIXED, FIELD(http_auth_file), NULL,
 	  "who may see the status page: names and secrets as in users_file; needed beyond loopback" },
 	{ "http", "metrics_max_pools", NOT_THERE, KEY_COUNT, "200", 0, 100000, "pools", RELOADS,

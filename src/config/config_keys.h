@@ -1,9 +1,9 @@
 /*
  * src/config/config_keys.h - the one table of settings, and how a setting's text becomes a field and back.
  *
- * A new setting is a row in config_keys.c, a field in config.h, a row in tests/unit/test_load.c and a line in
- * conf/pgweir.ini. Reading, SHOW CONFIG, --dump-config, --help-config, did-you-mean and docs/config.md follow the
- * table.
+ * A new setting is a row in config_keys.c, a field in config.h and a row in tests/unit/test_load.c. Reading, SHOW
+ * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes what docs/config.md,
+ * pgweir.ini(5) and conf/pgweir.ini say of it.
  */
 #ifndef PGWEIR_CONFIG_CONFIG_KEYS_H
 #define PGWEIR_CONFIG_CONFIG_KEYS_H

@@ -1474,20 +1474,6 @@ Test(config, the_shipped_file_names_all_settings_with_their_defaults)
 	files_fini(&files);
 }
 
-Test(config, the_manual_holds_the_table_of_settings)
-{
-	char *manual = read_source("docs/config.md"), *table = NULL;
-	size_t len;
-	FILE *to = open_memstream(&table, &len);
-
-	load_print_keys(to);
-	fclose(to);
-	cr_expect_not_null(strstr(manual, table),
-			   "docs/config.md is older than config_keys.c: its reference is what load_print_keys prints");
-	free(table);
-	free(manual);
-}
-
 /* --- without a file --------------------------------------------------------------------------------------------- */
 
 static void
