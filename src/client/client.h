@@ -32,7 +32,7 @@ struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
 struct users; /* auth/users.h */
 struct long_key; /* cancel_keys.c */
-struct workers; /* net/workers.h */
+struct helpers; /* net/helpers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
@@ -52,7 +52,7 @@ struct client_front {
 struct client_env {
 	struct exchange_env x;
 	const struct client_front *front;
-	struct workers *workers;
+	struct helpers *helpers;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */
 	uint8_t *read_buffer;

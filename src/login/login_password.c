@@ -2,7 +2,7 @@
  * src/login/login_password.c - password in clear text (protocol chapter, "AuthenticationCleartextPassword").
  *
  * The password is compared with whatever kind of secret is known. SCRAM keys are derived from it for every user, also
- * for unknown ones, so that the time reveals nothing; that takes milliseconds, so a worker thread does it. If they are
+ * for unknown ones, so that the time reveals nothing; that takes milliseconds, so a helper does it. If they are
  * the keys of the user's own SCRAM secret, they also log in to PostgreSQL.
  */
 #include "auth/encoding.h"
@@ -10,7 +10,7 @@
 #include "login/login_state.h"
 #include "login/login_refuse.h"
 #include "login/login_steps.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>
@@ -135,7 +135,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	else
 		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &a->verifier,
 					why);
-	if (r == 0 && workers_submit(c->env->workers, &a->work, WORK_NEW) < 0)
+	if (r == 0 && helpers_submit(c->env->helpers, &a->work, WORK_NEW) < 0)
 		r = fail_set(why, "53300", "too many logins at once");
 	if (r < 0)
 		attempt_free(a);

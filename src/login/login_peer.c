@@ -2,13 +2,13 @@
  * src/login/login_peer.c - peer: the kernel knows who is at the other end of a Unix socket (PostgreSQL's chapter "Peer
  * Authentication").
  *
- * Finding the name of a numeric user id may take long (it may be in LDAP), so a worker thread does it.
+ * Finding the name of a numeric user id may take long (it may be in LDAP), so a helper does it.
  */
 #include "base/clock.h"
 #include "login/login_state.h"
 #include "login/login_refuse.h"
 #include "login/login_steps.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -101,7 +101,7 @@ login_peer_begin(struct client *c, struct fail *why)
 	p->work.done = on_found;
 	p->client = c;
 	p->uid = who.uid;
-	if (workers_submit(c->env->workers, &p->work, WORK_NEW) < 0) {
+	if (helpers_submit(c->env->helpers, &p->work, WORK_NEW) < 0) {
 		free(p);
 		return fail_set(why, "53300", "too many logins at once");
 	}

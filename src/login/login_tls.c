@@ -54,7 +54,7 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 void
 login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 {
-	struct handshake_settings set = { .workers = c->env->workers,
+	struct handshake_settings set = { .helpers = c->env->helpers,
 					  .scratch = c->env->tls_scratch,
 					  .tls = tls_session_new(c->env->tls, NULL),
 					  .line = WORK_NEW,

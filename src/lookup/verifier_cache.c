@@ -1,7 +1,7 @@
 /* src/lookup/verifier_cache.c - see verifier_cache.h. The keys are names of known users, which no peer chooses. */
 #include "lookup/verifier_cache.h"
 
-#include "net/workers.h"
+#include "net/helpers.h"
 #include "base/table.h"
 
 #include <openssl/crypto.h>
@@ -36,7 +36,7 @@ struct kept {
 };
 
 struct verifier_cache {
-	struct workers *workers;
+	struct helpers *helpers;
 	uint8_t fingerprint_key[FINGERPRINT_LEN];
 	uint64_t seed;
 	struct kept *table;
@@ -68,7 +68,7 @@ remove_kept(struct verifier_cache *cache, struct kept *k)
 }
 
 struct verifier_cache *
-verifier_cache_new(struct workers *workers)
+verifier_cache_new(struct helpers *helpers)
 {
 	struct verifier_cache *cache = xcalloc(1, sizeof(*cache));
 
@@ -77,7 +77,7 @@ verifier_cache_new(struct workers *workers)
 		free(cache);
 		return NULL;
 	}
-	cache->workers = workers;
+	cache->helpers = helpers;
 	return cache;
 }
 
@@ -225,7 +225,7 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 
 	if (k == NULL || d == NULL)
 		fail_set(why, "53200", "no memory for a login");
-	else if (workers_submit(cache->workers, &d->work, WORK_BEGUN) < 0)
+	else if (helpers_submit(cache->helpers, &d->work, WORK_BEGUN) < 0)
 		fail_set(why, "53300", "too many logins at once");
 	else {
 		d->entry = k;

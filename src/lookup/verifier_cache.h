@@ -21,7 +21,7 @@
 
 struct verifier_cache; /* opaque */
 struct verifier_derivation; /* opaque: one under way */
-struct workers;
+struct helpers;
 
 /* Embedded in the one who waits, zeroed. */
 struct verifier_ticket {
@@ -32,8 +32,8 @@ struct verifier_ticket {
 	TAILQ_ENTRY(verifier_ticket) line;
 };
 
-struct verifier_cache *verifier_cache_new(struct workers *workers); /* NULL: no randomness */
-void verifier_cache_free(struct verifier_cache *cache); /* after the workers; NULL is fine */
+struct verifier_cache *verifier_cache_new(struct helpers *helpers); /* NULL: no randomness */
+void verifier_cache_free(struct verifier_cache *cache); /* after the helpers; NULL is fine */
 void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
 /* Returns the verifier of this user's password for this number of iterations; NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,

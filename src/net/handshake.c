@@ -68,7 +68,7 @@ submit(struct handshake *h)
 {
 	h->work.run = handshake_run;
 	h->work.done = step_done;
-	h->is_working = workers_submit(h->set.workers, &h->work, h->set.line) == 0;
+	h->is_working = helpers_submit(h->set.helpers, &h->work, h->set.line) == 0;
 	h->set.line = WORK_BEGUN;
 	return h->is_working ? 0 : -1;
 }
@@ -248,7 +248,7 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}
 	h->set = *settings;
-	h->set.tls->workers = settings->workers;
+	h->set.tls->helpers = settings->helpers;
 	h->stream = s;
 	h->input = first_len;
 	if (tls_sink_reserve(&h->out, OUT_RESERVED) < 0 ||

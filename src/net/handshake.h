@@ -1,5 +1,5 @@
 /*
- * src/net/handshake.h - turns a stream into a TLS stream. OpenSSL runs on threads of low priority (workers.h); the loop
+ * src/net/handshake.h - turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop
  * only moves bytes. Until the handshake is over, done is the only callback that the stream's owner gets.
  */
 #ifndef PGWEIR_NET_HANDSHAKE_H
@@ -7,14 +7,14 @@
 
 #include "net/stream.h"
 #include "net/tls.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 
 struct tls_scratch; /* opaque: stream_tls.c; shared by the loop's streams */
 struct tls_scratch *tls_scratch_new(void);
 void tls_scratch_free(struct tls_scratch *t); /* NULL is fine */
 
 struct handshake_settings {
-	struct workers *workers;
+	struct helpers *helpers;
 	struct tls_scratch *scratch;
 	struct tls_session *tls; /* taken, even if it can't begin */
 	enum work_line line;

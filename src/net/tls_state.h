@@ -5,7 +5,7 @@
 #define PGWEIR_NET_TLS_STATE_H
 
 #include "net/tls.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -45,7 +45,7 @@ struct tls_sink {
  */
 struct tls_session {
 	struct work retiring; /* must be first */
-	struct workers *workers; /* they free it; NULL: the caller of tls_session_free does */
+	struct helpers *helpers; /* they free it; NULL: the caller of tls_session_free does */
 	SSL *ssl; /* NULL before the first step of the handshake */
 	struct tls_context *ctx;
 	const uint8_t *in; /* input from the network, borrowed while a call runs */

@@ -197,8 +197,8 @@ make_network(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *wh
 	struct server_env *s = &w->servers;
 	struct client_env *c = &w->clients;
 
-	s->workers = c->workers = workers_new(w->base, w->config->handshake_threads, why);
-	if (s->workers == NULL)
+	s->helpers = c->helpers = helpers_new(w->base, w->config->handshake_threads, why);
+	if (s->helpers == NULL)
 		return -1;
 	s->graveyard = c->x.graveyard = graveyard_new(w->base);
 	w->listeners = listeners_new(&ls);
@@ -220,7 +220,7 @@ make_stores(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	w->servers.images = c->x.images = image_store_new(seeds[SEED_IMAGES]);
 	c->x.statements = statement_store_new(seeds[SEED_STATEMENTS], seeds[SEED_STATEMENT_NAMES],
 					      w->config->prepared_statements_cache);
-	c->verifiers = verifier_cache_new(c->workers);
+	c->verifiers = verifier_cache_new(c->helpers);
 	if (c->verifiers == NULL)
 		return fail_set(why, "58000", "no randomness");
 	c->x.audit = audit_new(seeds[SEED_AUDIT]);
@@ -273,7 +273,7 @@ process_free_parts(struct weir *w)
 	if (s->cancelling != NULL)
 		server_cancel_abandon(s);
 	cancel_abandon_passed(c);
-	workers_free(c->workers); /* returns work under way, whose owners then go to the graveyard */
+	helpers_free(c->helpers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(c->x.graveyard);
 	state_linger_fini(&c->x);
 	passwords_free(s->passwords);

@@ -22,7 +22,7 @@
 #include "client/client.h"
 #include "config/config.h"
 #include "net/handshake.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 #include "pool/pool_set.h"
 #include "process/process.h"
 #include "restart/restart.h"

@@ -38,7 +38,7 @@
 
 struct server;
 struct hosts; /* server/hosts.h */
-struct workers; /* net/workers.h */
+struct helpers; /* net/helpers.h */
 struct tls_scratch; /* net/handshake.h */
 
 /* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
@@ -126,7 +126,7 @@ struct server_env {
 	struct event_base *base;
 	struct dialer *dialer;
 	struct graveyard *graveyard;
-	struct workers *workers;
+	struct helpers *helpers;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
 	struct image_store *images;

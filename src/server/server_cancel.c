@@ -96,7 +96,7 @@ on_shaken_hands(struct stream *s, const struct fail *failed, void *arg)
 static void
 shake_hands(struct server_cancelling *c)
 {
-	struct handshake_settings set = { .workers = c->env->workers,
+	struct handshake_settings set = { .helpers = c->env->helpers,
 					  .scratch = c->env->tls_scratch,
 					  .tls = c->tls,
 					  .line = WORK_BEGUN,

@@ -32,7 +32,7 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 static int
 shake_hands(struct server *srv, struct fail *why)
 {
-	struct handshake_settings set = { .workers = srv->env->workers,
+	struct handshake_settings set = { .helpers = srv->env->helpers,
 					  .scratch = srv->env->tls_scratch,
 					  .line = WORK_BEGUN, /* clients wait for this server */
 					  .done = on_done,

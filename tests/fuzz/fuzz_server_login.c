@@ -23,7 +23,7 @@
 
 #include "auth/encoding.h"
 #include "base/clock.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 #include "server/server.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -425,7 +425,7 @@ set_stage(struct stage *s)
 	s->env = (struct server_env){ .base = s->base,
 				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }, ""),
 				      .graveyard = graveyard_new(s->base),
-				      .workers = workers_new(s->base, 1, &why),
+				      .helpers = helpers_new(s->base, 1, &why),
 				      .counters = &s->counters,
 				      .images = image_store_new(1),
 				      .read_buffer = s->buffer,
@@ -434,7 +434,7 @@ set_stage(struct stage *s)
 				      .ops = &ops,
 				      .owner_ops = &owner_ops,
 				      .cancelling = &s->cancelling };
-	must(s->env.workers != NULL && s->env.dialer != NULL && s->env.graveyard != NULL && s->env.images != NULL);
+	must(s->env.helpers != NULL && s->env.dialer != NULL && s->env.graveyard != NULL && s->env.images != NULL);
 }
 
 static void
@@ -444,7 +444,7 @@ clear_stage(struct stage *s)
 
 	hang_up(s);
 	settle(s);
-	workers_free(s->env.workers);
+	helpers_free(s->env.helpers);
 	graveyard_free(s->env.graveyard);
 	dialer_free(s->env.dialer);
 	image_store_free(s->env.images);

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "log/log_writer.h"
-#include "net/workers.h"
+#include "net/helpers.h"
 
 #include <openssl/rand.h>
 #include <stdarg.h>
@@ -209,11 +209,11 @@ log_writer_errors(const struct log_writer *w)
 	return 0;
 }
 
-/* --- net/workers.h: one piece of work per turn of the loop --- */
+/* --- net/helpers.h: one piece of work per turn of the loop --- */
 
 STAILQ_HEAD(work_list, work);
 
-struct workers {
+struct helpers {
 	struct event *event;
 	struct work_list line;
 	size_t count;
@@ -222,7 +222,7 @@ struct workers {
 static void
 on_turn(evutil_socket_t fd, short what, void *arg)
 {
-	struct workers *ws = arg;
+	struct helpers *ws = arg;
 	struct work *w = STAILQ_FIRST(&ws->line);
 
 	(void)fd;
@@ -237,10 +237,10 @@ on_turn(evutil_socket_t fd, short what, void *arg)
 	w->done(w);
 }
 
-struct workers *
-workers_new(struct event_base *base, unsigned threads, struct fail *why)
+struct helpers *
+helpers_new(struct event_base *base, unsigned threads, struct fail *why)
 {
-	struct workers *ws = calloc(1, sizeof(*ws));
+	struct helpers *ws = calloc(1, sizeof(*ws));
 
 	(void)threads;
 	(void)why;
@@ -251,7 +251,7 @@ workers_new(struct event_base *base, unsigned threads, struct fail *why)
 }
 
 void
-workers_free(struct workers *ws)
+helpers_free(struct helpers *ws)
 {
 	struct work *w;
 
@@ -266,7 +266,7 @@ workers_free(struct workers *ws)
 }
 
 int
-workers_submit(struct workers *ws, struct work *w, enum work_line line)
+helpers_submit(struct helpers *ws, struct work *w, enum work_line line)
 {
 	(void)line;
 	STAILQ_INSERT_TAIL(&ws->line, w, next);
@@ -276,7 +276,7 @@ workers_submit(struct workers *ws, struct work *w, enum work_line line)
 }
 
 size_t
-workers_waiting(struct workers *ws)
+helpers_waiting(struct helpers *ws)
 {
 	return ws->count;
 }

@@ -86,7 +86,7 @@ struct end {
 
 struct world {
 	struct event_base *base;
-	struct workers *workers;
+	struct helpers *helpers;
 	struct tls_scratch *scratch;
 	struct tls_context *accepting, *connecting;
 	struct identity id;
@@ -138,7 +138,7 @@ on_done(struct stream *s, const struct fail *why, void *arg)
 static void
 begin(struct end *e, struct tls_context *ctx, const char *host)
 {
-	struct handshake_settings set = { .workers = e->world->workers,
+	struct handshake_settings set = { .helpers = e->world->helpers,
 					  .scratch = e->world->scratch,
 					  .tls = tls_session_new(ctx, host),
 					  .done = on_done,
@@ -169,7 +169,7 @@ world_init(struct world *w, bool asks_certificate)
 	w->connecting = tls_connect_context(&c, &why);
 	cr_assert_not_null(w->connecting, "%s", why.text);
 	w->base = event_base_new();
-	w->workers = workers_new(w->base, 2, &why);
+	w->helpers = helpers_new(w->base, 2, &why);
 	w->scratch = tls_scratch_new();
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
@@ -184,7 +184,7 @@ world_fini(struct world *w)
 {
 	stream_close(&w->server.stream);
 	stream_close(&w->client.stream);
-	workers_free(w->workers);
+	helpers_free(w->helpers);
 	tls_scratch_free(w->scratch);
 	tls_context_unref(w->accepting);
 	tls_context_unref(w->connecting);

@@ -1,5 +1,5 @@
-/* src/net/workers.c - see workers.h. */
-#include "net/workers.h"
+/* src/net/helpers.c - see helpers.h. */
+#include "net/helpers.h"
 
 #include "base/alloc.h"
 #include "base/priority.h"
@@ -18,7 +18,7 @@
 
 STAILQ_HEAD(work_list, work);
 
-struct workers {
+struct helpers {
 	pthread_mutex_t lock; /* guards all fields below except event and wake_fd */
 	pthread_cond_t has_work;
 	struct work_list lines[WORK_LINES], ended;
@@ -33,7 +33,7 @@ struct workers {
 
 /* Takes from the line of begun work three times out of four. */
 static struct work *
-workers_take(struct workers *ws)
+helpers_take(struct helpers *ws)
 {
 	enum work_line line = ws->turn % 4 == 3 ? WORK_NEW : WORK_BEGUN;
 	struct work *w;
@@ -50,7 +50,7 @@ workers_take(struct workers *ws)
 }
 
 static void
-wake_loop(const struct workers *ws)
+wake_loop(const struct helpers *ws)
 {
 	uint64_t one = 1;
 	ssize_t n;
@@ -63,12 +63,12 @@ wake_loop(const struct workers *ws)
 static void *
 thread_main(void *arg)
 {
-	struct workers *ws = arg;
+	struct helpers *ws = arg;
 
 	priority_background();
 	pthread_mutex_lock(&ws->lock);
 	for (;;) {
-		struct work *w = ws->is_ending ? NULL : workers_take(ws);
+		struct work *w = ws->is_ending ? NULL : helpers_take(ws);
 		bool is_first;
 
 		if (w == NULL && ws->is_ending)
@@ -93,7 +93,7 @@ thread_main(void *arg)
 }
 
 static void
-hand_back(struct workers *ws)
+hand_back(struct helpers *ws)
 {
 	struct work_list ended = STAILQ_HEAD_INITIALIZER(ended);
 	struct work *w;
@@ -118,7 +118,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 }
 
 static int
-start_threads(struct workers *ws, unsigned count)
+start_threads(struct helpers *ws, unsigned count)
 {
 	sigset_t all, before;
 
@@ -130,10 +130,10 @@ start_threads(struct workers *ws, unsigned count)
 	return ws->thread_count > 0 ? 0 : -1;
 }
 
-struct workers *
-workers_new(struct event_base *base, unsigned threads, struct fail *why)
+struct helpers *
+helpers_new(struct event_base *base, unsigned threads, struct fail *why)
 {
-	struct workers *ws = xcalloc(1, sizeof(*ws));
+	struct helpers *ws = xcalloc(1, sizeof(*ws));
 
 	pthread_mutex_init(&ws->lock, NULL);
 	pthread_cond_init(&ws->has_work, NULL);
@@ -145,14 +145,14 @@ workers_new(struct event_base *base, unsigned threads, struct fail *why)
 	if (ws->event == NULL || event_add(ws->event, NULL) < 0 ||
 	    start_threads(ws, threads < THREADS_MAX ? threads : THREADS_MAX) < 0) {
 		fail_set(why, "58000", "cannot start threads: %s", strerror(errno));
-		workers_free(ws);
+		helpers_free(ws);
 		return NULL;
 	}
 	return ws;
 }
 
 void
-workers_free(struct workers *ws)
+helpers_free(struct helpers *ws)
 {
 	struct work *w;
 
@@ -165,7 +165,7 @@ workers_free(struct workers *ws)
 	for (unsigned i = 0; i < ws->thread_count; i++)
 		pthread_join(ws->threads[i], NULL);
 	hand_back(ws);
-	while ((w = workers_take(ws)) != NULL)
+	while ((w = helpers_take(ws)) != NULL)
 		w->done(w);
 	if (ws->event != NULL)
 		event_free(ws->event);
@@ -177,12 +177,12 @@ workers_free(struct workers *ws)
 }
 
 int
-workers_submit(struct workers *ws, struct work *w, enum work_line line)
+helpers_submit(struct helpers *ws, struct work *w, enum work_line line)
 {
 	int result = -1;
 
 	pthread_mutex_lock(&ws->lock);
-	if (ws->waiting[line] < WORKERS_LINE_MAX && !ws->is_ending) {
+	if (ws->waiting[line] < HELPERS_LINE_MAX && !ws->is_ending) {
 		STAILQ_INSERT_TAIL(&ws->lines[line], w, next);
 		ws->waiting[line]++;
 		result = 0;
@@ -194,7 +194,7 @@ workers_submit(struct workers *ws, struct work *w, enum work_line line)
 }
 
 size_t
-workers_waiting(struct workers *ws)
+helpers_waiting(struct helpers *ws)
 {
 	size_t sum;
 

@@ -1,5 +1,5 @@
-/* tests/unit/test_workers.c - work that is handed to threads: who goes first, how much may wait, what comes back. */
-#include "net/workers.h"
+/* tests/unit/test_helpers.c - work that is handed to threads: who goes first, how much may wait, what comes back. */
+#include "net/helpers.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -50,39 +50,39 @@ done(struct work *w)
 		event_base_loopbreak(j->board->base);
 }
 
-static struct workers *
+static struct helpers *
 start(struct board *b, unsigned threads)
 {
 	struct fail why;
-	struct workers *ws;
+	struct helpers *ws;
 
 	alarm(30); /* ends a test that hangs; Criterion's own time limits leak */
 	memset(b, 0, sizeof(*b));
 	sem_init(&b->gate, 0, 0);
 	b->base = event_base_new();
-	ws = workers_new(b->base, threads, &why);
+	ws = helpers_new(b->base, threads, &why);
 	cr_assert_not_null(ws, "%s", why.text);
 	return ws;
 }
 
 static void
-submit(struct workers *ws, struct board *b, struct job *j, char name, enum work_line line)
+submit(struct helpers *ws, struct board *b, struct job *j, char name, enum work_line line)
 {
 	*j = (struct job){ .work = { .run = run, .done = done }, .name = name, .board = b };
-	cr_assert_eq(workers_submit(ws, &j->work, line), 0);
+	cr_assert_eq(helpers_submit(ws, &j->work, line), 0);
 }
 
 static void
-wait_taken(struct workers *ws, size_t waiting)
+wait_taken(struct helpers *ws, size_t waiting)
 {
-	while (workers_waiting(ws) != waiting)
+	while (helpers_waiting(ws) != waiting)
 		sched_yield();
 }
 
-Test(workers, what_was_begun_goes_before_newcomers_but_not_always)
+Test(helpers, what_was_begun_goes_before_newcomers_but_not_always)
 {
 	struct board b;
-	struct workers *ws = start(&b, 1);
+	struct helpers *ws = start(&b, 1);
 	struct job jobs[9];
 
 	submit(ws, &b, &jobs[0], '!', WORK_BEGUN); /* keeps the thread */
@@ -99,7 +99,7 @@ Test(workers, what_was_begun_goes_before_newcomers_but_not_always)
 	for (int i = 0; i < 9; i++)
 		cr_expect(pthread_equal(jobs[i].done_by, pthread_self()), "done is called on the loop");
 	cr_expect_gt(b.niceness, getpriority(PRIO_PROCESS, 0), "threads give way to the loop");
-	workers_free(ws);
+	helpers_free(ws);
 	event_base_free(b.base);
 }
 
@@ -121,24 +121,24 @@ count_done(struct work *w)
 	j->board->done_count++;
 }
 
-Test(workers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
+Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 {
-	static struct job jobs[WORKERS_LINE_MAX + 3];
+	static struct job jobs[HELPERS_LINE_MAX + 3];
 	struct board b;
-	struct workers *ws = start(&b, 1);
+	struct helpers *ws = start(&b, 1);
 
 	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
 		jobs[i] = (struct job){ .work = { .run = run_nothing, .done = count_done }, .board = &b };
 	jobs[0].name = '!';
-	cr_assert_eq(workers_submit(ws, &jobs[0].work, WORK_NEW), 0);
+	cr_assert_eq(helpers_submit(ws, &jobs[0].work, WORK_NEW), 0);
 	wait_taken(ws, 0);
-	for (size_t i = 1; i <= WORKERS_LINE_MAX; i++)
-		cr_assert_eq(workers_submit(ws, &jobs[i].work, WORK_NEW), 0);
-	cr_expect_eq(workers_submit(ws, &jobs[WORKERS_LINE_MAX + 1].work, WORK_NEW), -1);
-	cr_expect_eq(workers_submit(ws, &jobs[WORKERS_LINE_MAX + 2].work, WORK_BEGUN), 0, "the other line has room");
-	cr_expect_eq(workers_waiting(ws), WORKERS_LINE_MAX + 1);
+	for (size_t i = 1; i <= HELPERS_LINE_MAX; i++)
+		cr_assert_eq(helpers_submit(ws, &jobs[i].work, WORK_NEW), 0);
+	cr_expect_eq(helpers_submit(ws, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1);
+	cr_expect_eq(helpers_submit(ws, &jobs[HELPERS_LINE_MAX + 2].work, WORK_BEGUN), 0, "the other line has room");
+	cr_expect_eq(helpers_waiting(ws), HELPERS_LINE_MAX + 1);
 	sem_post(&b.gate);
-	workers_free(ws);
-	cr_expect_eq(b.done_count, WORKERS_LINE_MAX + 2, "each once, run or not");
+	helpers_free(ws);
+	cr_expect_eq(b.done_count, HELPERS_LINE_MAX + 2, "each once, run or not");
 	event_base_free(b.base);
 }
