@@ -17,7 +17,8 @@ enum shutdown_how {
 /* The process, as far as commands act on it; all of it on the loop's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
-	struct client_env *clients;
+	struct client_env *clients; /* worker 0's, which has the console */
+	struct client_env *const *crew; /* of all workers, with a NULL behind them: see clients.h */
 	const char *version;
 	uint64_t start_wall_us;
 	int (*reload)(struct weir *w,

@@ -2,6 +2,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -17,6 +18,28 @@ const struct show *
 show_find(enum command_id id)
 {
 	return id < COMMAND_WITH_ROWS ? shows[id] : NULL;
+}
+
+struct client *
+show_next_client(const struct show_env *env, const struct client *before)
+{
+	return clients_walk(env->host->crew, before);
+}
+
+struct pool *
+show_next_pool(const struct show_env *env, const struct pool *before)
+{
+	return clients_walk_pools(env->host->crew, before);
+}
+
+uint32_t
+show_count_servers(const struct show_env *env)
+{
+	uint32_t n = 0;
+
+	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+		n += pool_set_server_count((*of)->x.pools);
+	return n;
 }
 
 void

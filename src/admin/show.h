@@ -34,6 +34,11 @@ struct show {
 	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
 };
 
+/* Walks through all clients and pools, whichever worker has them: begins with NULL, ends with NULL. */
+struct client *show_next_client(const struct show_env *env, const struct client *before);
+struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
+uint32_t show_count_servers(const struct show_env *env);
+
 /* NULL: this command has no rows, or only its caller knows them (SHOW of a setting). */
 const struct show *show_find(enum command_id id);
 

@@ -194,7 +194,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	while (used[n] != NULL)
 		n++;
 	list = xcalloc(n + env->clients->x.config->database_count + 1, sizeof(*list));
-	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		add_pool(sum_of(&sums, e->database->name), e);
 	n = list_databases(env, used, list);
 	for (size_t i = 0; i < n; i++)
@@ -273,9 +273,9 @@ fill_users(const struct show_env *env, struct rows *rows)
 	users_each(env->clients->users, add_known_user, &sums);
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
-	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		add_pool(sum_of(&sums, e->user), e);
-	TAILQ_FOREACH(c, &env->clients->clients, all)
+	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c))
 		if (exchange_is_ready(&c->x))
 			add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)

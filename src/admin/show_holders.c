@@ -74,7 +74,7 @@ find_client(const struct show_env *env, const char *address, uint32_t pid)
 {
 	const struct server *srv;
 
-	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		TAILQ_FOREACH(srv, &e->servers, all)
 			if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
 				return srv->borrower;
@@ -191,11 +191,11 @@ find_root(const struct show_env *env, struct holding *list, struct holding *wait
 struct holding *
 show_holdings(const struct show_env *env)
 {
-	struct holding *list = xcalloc(pool_set_server_count(env->clients->x.pools) + 1, sizeof(*list));
+	struct holding *list = xcalloc(show_count_servers(env) + 1, sizeof(*list));
 	const struct server *srv;
 	size_t n = 0;
 
-	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		TAILQ_FOREACH(srv, &e->servers, all)
 			if (show_is_held(srv))
 				list[n++] = (struct holding){ .pool = e, .srv = srv };

@@ -22,7 +22,7 @@ count_pools(const struct show_env *env)
 {
 	uint64_t n = 0;
 
-	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		n++;
 	return n;
 }
@@ -33,7 +33,7 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	const struct client *c;
 
 	*used = *login = 0;
-	TAILQ_FOREACH(c, &env->clients->clients, all) {
+	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
 		if (client_state_is_login((enum client_state)c->x.state))
 			++*login;
 		else if (c->x.state != CL_CANCEL)
@@ -69,7 +69,7 @@ fill_lists(const struct show_env *env, struct rows *rows)
 		{ "used_clients", used },
 		{ "login_clients", login },
 		{ "free_servers", 0 },
-		{ "used_servers", pool_set_server_count(env->clients->x.pools) },
+		{ "used_servers", show_count_servers(env) },
 		{ "dns_names", 0 },
 		{ "dns_zones", 0 },
 		{ "dns_queries", 0 },
@@ -123,7 +123,7 @@ static void
 fill_memory(const struct show_env *env, struct rows *rows)
 {
 	const struct client_env *e = env->clients;
-	uint64_t used, login, servers = pool_set_server_count(e->x.pools);
+	uint64_t used, login, servers = show_count_servers(env);
 
 	count_clients(env, &used, &login);
 	used += login;

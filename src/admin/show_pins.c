@@ -22,7 +22,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all) {
+	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
 		struct pin_row row = { .client_id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 

@@ -141,7 +141,7 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all) {
+	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
 		struct waiter_row row = { .id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
 		const char *sql;

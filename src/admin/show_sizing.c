@@ -138,7 +138,7 @@ fill_pool(const struct show_env *env, struct rows *rows)
 	const char *name = env->command->name;
 	bool is_found = false;
 
-	for (const struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		if (strcmp(e->database->name, name) == 0) {
 			is_found = true;
 			say_pool(env, e, env->now_us, rows);

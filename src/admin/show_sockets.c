@@ -246,7 +246,7 @@ fill_clients(const struct show_env *env, struct rows *rows)
 	struct socket_row row;
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all) {
+	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
@@ -258,7 +258,7 @@ fill_servers(const struct show_env *env, struct rows *rows)
 	struct socket_row row;
 	const struct server *srv;
 
-	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
 		TAILQ_FOREACH(srv, &e->servers, all) {
 			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
@@ -281,13 +281,13 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 	const struct server *srv;
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &env->clients->clients, all) {
+	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
 		if (c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
-	for (struct pool *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
 		TAILQ_FOREACH(srv, &e->servers, all) {
 			if (srv->state != SV_LENT)
 				continue;

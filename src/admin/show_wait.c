@@ -317,7 +317,7 @@ without_server(const struct client *c)
 static void
 fill_wait(const struct show_env *env, struct rows *rows)
 {
-	const struct client *c = client_find_id(env->clients, env->command->client_id);
+	const struct client *c = clients_find(env->host->crew, env->command->client_id);
 
 	if (c == NULL) {
 		show_say(rows,

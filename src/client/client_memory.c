@@ -45,13 +45,13 @@ taken_by(const struct client *c)
 }
 
 size_t
-clients_relieve(struct client_env *env)
+clients_relieve(struct client_env *const *crew)
 {
-	struct client *c, *largest = NULL;
+	struct client *largest = NULL;
 	size_t taken = RELIEF_MIN;
 	struct fail why;
 
-	TAILQ_FOREACH(c, &env->clients, all)
+	for (struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c))
 		if (taken_by(c) > taken) {
 			largest = c;
 			taken = taken_by(c);

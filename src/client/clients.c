@@ -4,6 +4,30 @@
 #include "client/client.h"
 #include "relay/relay.h"
 
+struct client *
+clients_walk(struct client_env *const *crew, const struct client *before)
+{
+	struct client *c = before == NULL ? TAILQ_FIRST(&(*crew)->clients) : TAILQ_NEXT(before, all);
+
+	while (before != NULL && *crew != before->env)
+		crew++;
+	while (c == NULL && *++crew != NULL)
+		c = TAILQ_FIRST(&(*crew)->clients);
+	return c;
+}
+
+struct pool *
+clients_walk_pools(struct client_env *const *crew, const struct pool *before)
+{
+	struct pool *e = before == NULL ? pool_set_first((*crew)->x.pools) : before->next;
+
+	while (before != NULL && (*crew)->x.pools != before->set)
+		crew++;
+	while (e == NULL && *++crew != NULL)
+		e = pool_set_first((*crew)->x.pools);
+	return e;
+}
+
 /* Returns true for a client that logs in or waits for a server: PgBouncer disconnects it. With is_gentle, one that
  * waits because pgweir itself asks servers something may go on. */
 static bool
@@ -74,11 +98,9 @@ clients_configured(struct client_env *env, uint64_t now_us)
 }
 
 bool
-clients_are_flushed(const struct client_env *env)
+clients_are_flushed(struct client_env *const *crew)
 {
-	const struct client *c;
-
-	TAILQ_FOREACH(c, &env->clients, all)
+	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c))
 		if (exchange_is_ready(&c->x) &&
 		    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
 			return false;
@@ -105,4 +127,14 @@ client_find_id(struct client_env *env, uint64_t id)
 		if (c->x.ticket.id == id)
 			return c;
 	return NULL;
+}
+
+struct client *
+clients_find(struct client_env *const *crew, uint64_t id)
+{
+	struct client *c;
+
+	for (c = clients_walk(crew, NULL); c != NULL && c->x.ticket.id != id;)
+		c = clients_walk(crew, c);
+	return c;
 }

@@ -1,5 +1,5 @@
 /*
- * src/client/clients.h - all clients of one loop.
+ * src/client/clients.h - all clients of a worker, and of all workers.
  *
  *   clients.c          finds, counts, drains and suspends them
  *   client_timeouts.c  limits on time
@@ -15,6 +15,23 @@
 struct client;
 struct client_env;
 struct exchange_env;
+struct pool;
+
+/*
+ * --- of all workers; for worker 0, while the others stand still ---
+ *
+ * crew has the env of each worker, with a NULL behind them. The walks begin with NULL, yield all, one after the other,
+ * and end with NULL.
+ */
+struct client *clients_walk(struct client_env *const *crew, const struct client *before);
+struct pool *clients_walk_pools(struct client_env *const *crew, const struct pool *before);
+struct client *clients_find(struct client_env *const *crew, uint64_t id); /* or NULL */
+/* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
+size_t clients_relieve(struct client_env *const *crew);
+/* In SUSPEND: returns true if all that was read before it is sent. */
+bool clients_are_flushed(struct client_env *const *crew);
+
+/* --- of one worker --- */
 
 struct client *client_find_id(struct client_env *env, uint64_t id); /* or NULL */
 uint32_t clients_in_console(const struct client_env *env); /* how many */
@@ -22,7 +39,6 @@ uint32_t clients_in_console(const struct client_env *env); /* how many */
 void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
 /* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */
 void clients_suspend(struct client_env *env, bool on);
-bool clients_are_flushed(const struct client_env *env); /* returns true if all that was read before is sent */
 
 /* Called after a reload, once the pools have the new configuration: each client's settings follow. */
 void clients_configured(struct client_env *env, uint64_t now_us);
@@ -34,7 +50,5 @@ void clients_renew_query_budget(struct exchange_env *env);
 
 void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
 void clients_read_again(struct client_env *env); /* memory is not short any more */
-/* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
-size_t clients_relieve(struct client_env *env);
 
 #endif

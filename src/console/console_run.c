@@ -155,6 +155,15 @@ database_of(const struct command *command)
 	return command->has_name ? command->name : NULL;
 }
 
+static bool
+is_in_use(const struct console_client *cc, const char *database)
+{
+	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
+		if (pool_set_find_database((*of)->x.pools, database) != NULL)
+			return true;
+	return false;
+}
+
 /* Accepts databases that are configured by name, and those that somebody has used. Returns 0, or -1 with *why set. */
 static int
 check_database(struct console_client *cc, const struct command *command, struct fail *why)
@@ -163,7 +172,7 @@ check_database(struct console_client *cc, const struct command *command, struct 
 	const struct config_scope *scope;
 	const char *near;
 
-	if (!command->has_name || pool_set_find_database(env->x.pools, command->name) != NULL)
+	if (!command->has_name || is_in_use(cc, command->name))
 		return 0;
 	scope = config_find_database(env->x.config, command->name);
 	if (scope != NULL && strcmp(scope->name, command->name) == 0)
@@ -184,11 +193,11 @@ is_paused(const struct pool_set *pools, const char *database)
 
 /* Servers that were to be closed, and are still in use. */
 static bool
-has_closing(const struct pool_set *pools, const char *database)
+has_closing(struct client_env *const *crew, const char *database)
 {
 	const struct server *srv;
 
-	for (struct pool *e = pool_set_first(pools); e != NULL; e = e->next) {
+	for (struct pool *e = clients_walk_pools(crew, NULL); e != NULL; e = clients_walk_pools(crew, e)) {
 		if (database != NULL && strcmp(e->database->name, database) != 0)
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
@@ -198,21 +207,30 @@ has_closing(const struct pool_set *pools, const char *database)
 	return false;
 }
 
+static bool
+are_quiet(struct client_env *const *crew, const char *database)
+{
+	for (; *crew != NULL; crew++)
+		if (!pool_set_is_quiet((*crew)->x.pools, database))
+			return false;
+	return true;
+}
+
 int
 console_wait_result(const struct console_client *cc, struct fail *why)
 {
-	const struct pool_set *pools = env_of(cc)->x.pools;
+	struct client_env *const *crew = cc->console->host.crew;
 	const char *database = cc->has_wait_database ? cc->wait_database : NULL;
 
 	switch (cc->wait) {
 	case WAIT_QUIET:
-		if (!is_paused(pools, database))
+		if (!is_paused(env_of(cc)->x.pools, database))
 			return fail_set(why, "57014", "PAUSE was undone: somebody resumed meanwhile");
-		return pool_set_is_quiet(pools, database);
+		return are_quiet(crew, database);
 	case WAIT_FLUSHED:
-		return !env_of(cc)->x.is_suspended || clients_are_flushed(env_of(cc));
+		return !env_of(cc)->x.is_suspended || clients_are_flushed(cc->console->host.crew);
 	case WAIT_CLOSED:
-		return !has_closing(pools, database);
+		return !has_closing(crew, database);
 	case WAIT_BLOCKING:
 		return !blocking_is_asking(cc->console->blocking);
 	case WAIT_ROOM:
@@ -309,8 +327,17 @@ run_disable(struct console_client *cc, const struct command *command, const char
 	if (check_database(cc, command, why) < 0 ||
 	    (command->row->id == COMMAND_DISABLE && cc->console->host.may_hold(cc->console->host.w, why) < 0))
 		return RUN_FAILED;
-	pool_set_disable(env_of(cc)->x.pools, command->name, command->row->id == COMMAND_DISABLE);
+	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
+		pool_set_disable((*of)->x.pools, command->name, command->row->id == COMMAND_DISABLE);
 	return RUN_DONE;
+}
+
+/* Idle ones now, others when they are returned. */
+static void
+close_servers(const struct console_client *cc, const struct command *command, enum recycle_reason why)
+{
+	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
+		pool_set_close_all((*of)->x.pools, database_of(command), why, *env_of(cc)->x.now_us);
 }
 
 static enum run_result
@@ -319,7 +346,7 @@ run_reconnect(struct console_client *cc, const struct command *command, const ch
 	(void)tag;
 	if (check_database(cc, command, why) < 0)
 		return RUN_FAILED;
-	pool_set_close_all(env_of(cc)->x.pools, database_of(command), RR_RELOAD, *env_of(cc)->x.now_us);
+	close_servers(cc, command, RR_RELOAD);
 	return RUN_DONE;
 }
 
@@ -360,17 +387,17 @@ end_client(struct console_client *cc, struct client *c, const char *command, con
 static void
 kill_clients(struct console_client *cc, const char *database)
 {
-	struct client_env *env = env_of(cc);
-	struct client *c = TAILQ_FIRST(&env->clients);
+	struct client_env *const *crew = cc->console->host.crew;
+	struct client *c = clients_walk(crew, NULL);
 	struct fail why;
 
 	kill_reason(&why, "database removed");
 	while (c != NULL) {
-		struct client *next = TAILQ_NEXT(c, all);
+		struct client *next = clients_walk(crew, c);
 
 		if (c->x.pool != NULL && (database == NULL || strcmp(c->x.pool->database->name, database) == 0))
 			end_client(cc, c, "KILL", &why);
-		c = next != NULL && next->x.is_closing ? TAILQ_FIRST(&env->clients) : next;
+		c = next != NULL && next->x.is_closing ? clients_walk(crew, NULL) : next;
 	}
 }
 
@@ -378,21 +405,19 @@ kill_clients(struct console_client *cc, const char *database)
 static enum run_result
 run_kill(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
-	struct client_env *env = env_of(cc);
-
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
 	cc->console->host.pause(cc->console->host.w, database_of(command));
 	kill_clients(cc, database_of(command));
-	pool_set_close_all(env->x.pools, database_of(command), RR_KILL, *env->x.now_us);
+	close_servers(cc, command, RR_KILL);
 	return RUN_DONE;
 }
 
 static enum run_result
 run_kill_client(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
-	struct client *c = client_find_id(env_of(cc), command->client_id);
+	struct client *c = clients_find(cc->console->host.crew, command->client_id);
 	struct fail reason;
 
 	(void)tag;

@@ -14,7 +14,6 @@
 #include "telemetry/query_table.h"
 
 #include <event2/event.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -34,48 +33,18 @@ raise_descriptor_limit(struct weir *w)
 
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return;
-	admission_set_descriptors(w->clients.admission, r.rlim_cur);
+	admission_set_descriptors(w->shared.admission, r.rlim_cur);
 	if (r.rlim_cur >= want)
 		return;
 	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= want ? want : r.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &r);
-	admission_set_descriptors(w->clients.admission, r.rlim_cur);
+	admission_set_descriptors(w->shared.admission, r.rlim_cur);
 	if (r.rlim_cur < need)
 		log_warning(w->log,
 			    "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
 			    "LimitNOFILE (ulimit -n) to %llu",
 			    (unsigned long long)r.rlim_cur, w->config->max_client_connections,
 			    (unsigned long long)need);
-}
-
-/* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
-static void *
-keep_malloc(size_t size)
-{
-	return xmalloc(size);
-}
-
-static void *
-keep_realloc(void *p, size_t size)
-{
-	return xreallocarray(p, size, 1);
-}
-
-static struct event_base *
-new_base(void)
-{
-	struct event_config *cfg;
-	struct event_base *base = NULL;
-
-	event_set_mem_functions(keep_malloc, keep_realloc, free);
-	cfg = event_config_new();
-	if (cfg == NULL)
-		return NULL;
-	/* No locks, as one thread uses it; no changelist, as each descriptor is added once and hardly ever changed. */
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-	base = event_base_new_with_config(cfg);
-	event_config_free(cfg);
-	return base;
 }
 
 /*
@@ -137,7 +106,7 @@ make_restart(struct weir *w, char *const *argv)
 {
 	const struct restart_host host = { .w = w,
 					   .argv = argv,
-					   .clients = &w->clients,
+					   .clients = &w->door->clients,
 					   .listeners = w->listeners,
 					   .serve = serve,
 					   .listen_again = process_listen_again,
@@ -175,16 +144,11 @@ process_new(struct config *config, const struct process_start *start, struct fai
 {
 	struct weir *w = xcalloc(1, sizeof(*w));
 
-	TAILQ_INIT(&w->clients.clients);
 	w->config = config_ref(config);
-	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload.wall_us = clock_wall_us();
 	w->last_reload.is_ok = true;
-	w->base = new_base();
-	if (w->base == NULL)
-		fail_set(why, "53200", "no event loop");
-	else if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && process_make_parts(w, why) == 0 &&
-		 load_files(w, why) == 0) {
+	if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && process_make_parts(w, why) == 0 &&
+	    load_files(w, why) == 0) {
 		make_restart(w, start->argv);
 		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
@@ -208,28 +172,39 @@ close_clients(struct weir *w)
 	fail_set(&why, "57P01",
 		 restart_has_successor(w->restart) ? "pgweir has been restarted; please connect again"
 						   : "pgweir is shutting down");
-	while (!TAILQ_EMPTY(&w->clients.clients))
-		client_close(TAILQ_FIRST(&w->clients.clients), &why);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		while (!TAILQ_EMPTY(&k->clients.clients))
+			client_close(TAILQ_FIRST(&k->clients.clients), &why);
+}
+
+bool
+process_is_quiet(const struct weir *w)
+{
+	for (const struct worker *k = w->door; k != NULL; k = k->next)
+		if (!pool_set_is_quiet(k->pools, NULL))
+			return false;
+	return true;
 }
 
 void
 process_run(struct weir *w)
 {
+	struct worker *door = w->door;
+
 	if (restart_is_waiting_for_go(w->restart))
 		restart_tell_ready(w->restart);
 	else
 		serve(w);
 	priority_low_latency();
-	do {
-		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
-		w->counters.loop_iterations++;
-	} while (!event_base_got_break(w->base) && !event_base_got_exit(w->base));
+	do
+		worker_turn(door);
+	while (!event_base_got_break(door->base) && !event_base_got_exit(door->base));
 	restart_forget_predecessor(w->restart); /* clients that are not ours yet */
 	close_clients(w);
 	restart_forget_successor(w->restart); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
-	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
-		event_base_loop(w->base, EVLOOP_ONCE);
+	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && door->now_us < end_us;)
+		event_base_loop(door->base, EVLOOP_ONCE);
 	log_info(w->log, "stopped");
 }
 
@@ -240,7 +215,8 @@ process_free(struct weir *w)
 		return;
 	w->stopping.is_ending = w->stopping.is_stopping = true;
 	restart_forget_predecessor(w->restart);
-	w->clients.x.is_closed = w->clients.x.is_draining = true;
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		k->clients.x.is_closed = k->clients.x.is_draining = true;
 	close_clients(w);
 	restart_forget_successor(w->restart);
 	process_free_parts(w);
@@ -256,8 +232,9 @@ process_free(struct weir *w)
 	process_forget_reload(w);
 	setup_files_fini(&w->files);
 	config_unref(w->config);
-	if (w->base != NULL)
-		event_base_free(w->base);
-	OPENSSL_cleanse(w->clients.mock_secret, sizeof(w->clients.mock_secret));
+	for (struct worker *k = w->door, *next; k != NULL; k = next) {
+		next = k->next;
+		worker_free(k);
+	}
 	free(w);
 }

@@ -36,17 +36,17 @@ host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample
 void
 process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct weir *w = x->env->owner;
+	struct worker *k = x->env->owner;
 
-	console_message(w->console, client_of(x), type, body, len);
+	console_message(k->weir->console, client_of(x), type, body, len);
 }
 
 void
 process_console_closed(void *owner, struct client *c)
 {
-	struct weir *w = owner;
+	struct worker *k = owner;
 
-	console_client_closed(w->console, c);
+	console_client_closed(k->weir->console, c);
 }
 
 static int
@@ -55,10 +55,11 @@ host_may_hold(struct weir *w, struct fail *why)
 	return restart_may_hold(w->restart, why);
 }
 
-static void
-host_pause(struct weir *w, const char *database)
+void
+process_pause(struct weir *w, const char *database)
 {
-	pool_set_pause(w->pools, database, w->now_us);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		pool_set_pause(k->pools, database, w->door->now_us);
 }
 
 void
@@ -66,7 +67,8 @@ process_resume(struct weir *w, const char *database)
 {
 	if (database == NULL)
 		process_suspend(w, false);
-	pool_set_resume(w->pools, database, w->now_us);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		pool_set_resume(k->pools, database, w->door->now_us);
 }
 
 static void
@@ -111,12 +113,13 @@ struct console *
 process_console_new(struct weir *w)
 {
 	struct console_host host = { .w = w,
-				     .clients = &w->clients,
+				     .clients = &w->door->clients,
+				     .crew = w->crew,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,
 				     .may_hold = host_may_hold,
-				     .pause = host_pause,
+				     .pause = process_pause,
 				     .resume = process_resume,
 				     .set = process_set,
 				     .suspend = host_suspend,

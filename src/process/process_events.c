@@ -1,4 +1,4 @@
-/* src/process/process_events.c - signals, and what is done about every 100 ms. */
+/* src/process/process_events.c - signals, and what the process does about every 100 ms. */
 #include "process/process_state.h"
 
 #include "base/clock.h"
@@ -18,7 +18,7 @@ on_sigusr2(struct weir *w)
 
 	if (is_theirs && w->stopping.is_stopping)
 		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
-	else if (is_theirs || pool_set_is_paused(w->pools) || w->clients.x.is_suspended) {
+	else if (is_theirs || pool_set_is_paused(w->door->pools) || w->door->clients.x.is_suspended) {
 		log_info(w->log, "resumed");
 		process_resume(w, NULL);
 	} else if (process_restart(w, &why) < 0)
@@ -35,7 +35,7 @@ on_sigusr1(struct weir *w)
 		return;
 	}
 	log_info(w->log, "paused");
-	pool_set_pause(w->pools, NULL, w->now_us);
+	process_pause(w, NULL);
 }
 
 static void
@@ -46,7 +46,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct fail why;
 
 	(void)what;
-	w->now_us = clock_now_us();
+	w->door->now_us = clock_now_us();
 	switch (number) {
 	case SIGHUP:
 		if (process_reload(w, &why) < 0)
@@ -72,27 +72,11 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	}
 }
 
-static void
-on_tick(evutil_socket_t fd, short what, void *arg)
+void
+process_tick(struct weir *w)
 {
-	struct weir *w = arg;
-	uint64_t now = clock_now_us(), lag = now - w->events.last_tick_us;
-
-	(void)fd;
-	(void)what;
-	w->now_us = now;
-	if (w->events.last_tick_us != 0)
-		histogram_observe_us(&w->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
-	w->events.last_tick_us = now;
-	if (!w->clients.x.is_suspended)
-		clients_tick(&w->clients, now);
-	pool_set_tick(w->pools, now);
-	server_losses_tell(&w->servers, now);
-	if (!w->stopping.is_stopping)
-		pool_set_scout(w->pools, now);
-	auth_queries_tick(w->clients.x.auth_queries, now);
-	passwords_tick(w->servers.passwords);
-	console_tick(w->console, now);
+	auth_queries_tick(w->shared.auth_queries, w->door->now_us);
+	console_tick(w->console, w->door->now_us);
 	process_watch_memory(w);
 	process_stop_tick(w);
 	restart_tick(w->restart);
@@ -102,19 +86,18 @@ int
 process_watch_events(struct weir *w, struct fail *why)
 {
 	static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-	struct timeval tv = { 0, TICK_US };
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
-		w->events.signals[i] = evsignal_new(w->base, numbers[i], on_signal, w);
-		if (w->events.signals[i] == NULL || event_add(w->events.signals[i], NULL) < 0)
+		w->signals[i] = evsignal_new(w->door->base, numbers[i], on_signal, w);
+		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
 			return fail_set(why, "53200", "no memory to start");
 	}
 	os_admit_signals();
-	w->events.tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
-	if (w->events.tick == NULL || event_add(w->events.tick, &tv) < 0)
-		return fail_set(why, "53200", "no memory to start");
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		if (worker_begin(k) < 0)
+			return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
 
@@ -122,8 +105,6 @@ void
 process_ignore_events(struct weir *w)
 {
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++)
-		if (w->events.signals[i] != NULL)
-			event_free(w->events.signals[i]);
-	if (w->events.tick != NULL)
-		event_free(w->events.tick);
+		if (w->signals[i] != NULL)
+			event_free(w->signals[i]);
 }

@@ -31,7 +31,7 @@ on_http_asks(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	w->now_us = clock_now_us();
+	w->door->now_us = clock_now_us();
 	for (int t = 0; t < HTTP_TABLES; t++)
 		if ((wanted >> t & 1) != 0)
 			console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
@@ -60,7 +60,8 @@ process_start_http(struct weir *w, struct fail *why)
 	users_unref(s.users);
 	if (w->metrics.http == NULL)
 		return -1;
-	w->metrics.asks = event_new(w->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
+	w->metrics.asks =
+	    event_new(w->door->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
 	if (w->metrics.asks == NULL || event_add(w->metrics.asks, NULL) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;

@@ -32,9 +32,11 @@ set_full(struct weir *w, bool is_full)
 	if (w->memory.is_full == is_full)
 		return;
 	w->memory.is_full = is_full;
-	w->memory.full_us = w->now_us;
-	admission_set_memory(w->clients.admission, is_full);
-	statement_store_set_idle_max(w->clients.x.statements, is_full ? 0 : w->config->prepared_statements_cache);
+	w->memory.full_us = w->door->now_us;
+	admission_set_memory(w->shared.admission, is_full);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		statement_store_set_idle_max(k->clients.x.statements,
+					     is_full ? 0 : w->config->prepared_statements_cache);
 	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
 		  is_full ? "out of memory: no new clients, and the largest are disconnected (limit: %zu MiB)"
@@ -45,16 +47,19 @@ set_full(struct weir *w, bool is_full)
 static void
 set_short(struct weir *w, bool is_short)
 {
-	if (w->clients.is_memory_short == is_short)
+	if (w->memory.is_short == is_short)
 		return;
-	w->clients.is_memory_short = is_short;
-	w->memory.short_us = w->now_us;
+	w->memory.is_short = is_short;
+	w->memory.short_us = w->door->now_us;
 	if (is_short)
 		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .event = "memory", .reason = "max_memory" },
 			  "memory is short: clients with large unfinished messages wait (limit: %zu MiB)",
 			  w->memory.limit >> 20);
-	else
-		clients_read_again(&w->clients);
+	for (struct worker *k = w->door; k != NULL; k = k->next) {
+		k->clients.is_memory_short = is_short;
+		if (!is_short)
+			clients_read_again(&k->clients);
+	}
 }
 
 /* Closes clients that hold much until this is freed; the loop's next turn frees it. */
@@ -64,7 +69,7 @@ relieve(struct weir *w, size_t bytes)
 	size_t freed = 0, more;
 
 	for (int i = 0; i < RELIEVED_AT_ONCE && freed < bytes; i++) {
-		more = clients_relieve(&w->clients);
+		more = clients_relieve(w->crew);
 		if (more == 0)
 			break;
 		freed += more;
@@ -83,11 +88,12 @@ process_watch_memory(struct weir *w)
 		set_full(w, false);
 		return;
 	}
-	is_full = w->memory.is_full ? !memory_has_room(2 * FULL_BELOW) || w->now_us - w->memory.full_us < FULL_MIN_US
-				    : !memory_has_room(FULL_BELOW);
+	is_full = w->memory.is_full
+		      ? !memory_has_room(2 * FULL_BELOW) || w->door->now_us - w->memory.full_us < FULL_MIN_US
+		      : !memory_has_room(FULL_BELOW);
 	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
 	set_short(w, is_short);
 	set_full(w, is_full);
-	if (is_full || (is_short && w->now_us - w->memory.short_us > SHORT_MAX_US))
+	if (is_full || (is_short && w->door->now_us - w->memory.short_us > SHORT_MAX_US))
 		relieve(w, 4 * FULL_BELOW);
 }

@@ -1,5 +1,5 @@
 /*
- * src/process/process_parts.c - makes what serves clients and servers, and connects it: struct client_env and struct
+ * src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
  * server_env, and what the parts report to the process.
  */
 #include "process/process_state.h"
@@ -8,16 +8,11 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "client/cancel.h"
-#include "client/clients.h"
-#include "dedicated/notify_listener.h"
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "relay/relay.h"
-#include "server/hosts.h"
-#include "server/server_cancel.h"
 #include "state/audit.h"
-#include "state/linger.h"
 #include "statements/statements.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"
@@ -26,29 +21,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_CAP ((size_t)64 << 10)
-
 /* Seeds of hash tables and the like, one for each. */
-enum seed {
-	SEED_IMAGES,
-	SEED_STATEMENTS,
-	SEED_POOLS,
-	SEED_AUTH_QUERIES,
-	SEED_STATEMENT_NAMES,
-	SEED_EXCHANGES,
-	SEED_AUDIT,
-	SEED_QUERIES,
-	SEED_HOSTS,
-	SEEDS
-};
+enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEEDS };
 
 /* --- what the parts report --- */
 
 /* Keeps the request's trace as the exemplar of the bucket of query_duration that counts the request. */
 static void
-keep_exemplar(struct weir *w, const struct request_report *report)
+keep_exemplar(struct worker *k, const struct request_report *report)
 {
-	struct pool_database *d = pool_set_find_database(w->pools, report->database);
+	struct pool_database *d = pool_set_find_database(k->pools, report->database);
 	struct exemplar *e;
 
 	if (d == NULL)
@@ -56,7 +38,7 @@ keep_exemplar(struct weir *w, const struct request_report *report)
 	if (d->exemplars == NULL)
 		d->exemplars = xcalloc(1, sizeof(*d->exemplars));
 	e = &d->exemplars->of[histogram_bucket(&histogram_bounds_query, report->duration_us)];
-	memcpy(e->trace_id, slowlog_last_trace(w->slowlog), sizeof(e->trace_id) - 1);
+	memcpy(e->trace_id, slowlog_last_trace(k->weir->slowlog), sizeof(e->trace_id) - 1);
 	e->value_us = report->duration_us;
 	e->wall_us = report->wall_us;
 }
@@ -64,25 +46,26 @@ keep_exemplar(struct weir *w, const struct request_report *report)
 static void
 on_report(void *owner, const struct request_report *report)
 {
-	struct weir *w = owner;
+	struct worker *k = owner;
+	struct slowlog *slowlog = k->weir->slowlog;
 
-	slowlog_write(w->slowlog, report, w->now_us);
-	if (slowlog_last_trace(w->slowlog)[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
-		keep_exemplar(w, report);
+	slowlog_write(slowlog, report, k->now_us);
+	if (slowlog_last_trace(slowlog)[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
+		keep_exemplar(k, report);
 }
 
 static void
 on_query(void *owner, const struct request_report *report, uint32_t weight)
 {
-	struct weir *w = owner;
+	struct worker *k = owner;
 
-	query_table_add(w->queries, report, weight);
+	query_table_add(k->weir->queries, report, weight);
 }
 
 static void
 on_client_gone(void *owner, struct client *c)
 {
-	struct weir *w = owner;
+	struct weir *w = ((struct worker *)owner)->weir;
 
 	restart_client_gone(w->restart, c);
 	if (w->stopping.is_stopping)
@@ -92,55 +75,55 @@ on_client_gone(void *owner, struct client *c)
 static void
 on_accept(int fd, const struct sockaddr *peer, bool is_unix, void *arg)
 {
-	struct weir *w = arg;
+	struct worker *k = arg;
 
-	w->now_us = clock_now_us();
-	w->counters.client_connections++;
-	client_accept(&w->clients, fd, peer, is_unix);
+	k->now_us = clock_now_us();
+	k->counters.client_connections++;
+	client_accept(&k->clients, fd, peer, is_unix);
 }
 
 static void
 on_exhausted(int error, void *arg)
 {
-	struct weir *w = arg;
+	struct worker *k = arg;
 	struct fail why;
 
-	w->counters.rejected[RJ_DESCRIPTORS]++;
+	k->counters.rejected[RJ_DESCRIPTORS]++;
 	fail_set(&why, "53300", "cannot accept a connection: %s", strerror(error));
 	fail_hint(&why, "raise LimitNOFILE (ulimit -n) or lower max_client_connections");
-	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
+	log_event(k->weir->log, LOG_LEVEL_ERROR, &(struct log_about){ .why = &why }, "%s", why.text);
 }
 
 static void
 on_released(struct exchange *x)
 {
-	struct weir *w = x->env->owner;
+	struct worker *k = x->env->owner;
 
-	restart_client_released(w->restart, x);
+	restart_client_released(k->weir->restart, x);
 }
 
 static void
 on_crossing_heard(struct exchange *x)
 {
-	struct weir *w = x->env->owner;
+	struct worker *k = x->env->owner;
 
-	restart_crossing_heard(w->restart, x);
+	restart_crossing_heard(k->weir->restart, x);
 }
 
 static bool
 on_strange_cancel(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct weir *w = owner;
+	struct worker *k = owner;
 
-	return restart_forward_cancel(w->restart, asker, pid, key, key_len);
+	return restart_forward_cancel(k->weir->restart, asker, pid, key, key_len);
 }
 
 static void
 on_far_cancel_over(void *owner, uint64_t number)
 {
-	struct weir *w = owner;
+	struct worker *k = owner;
 
-	restart_cancel_over(w->restart, number);
+	restart_cancel_over(k->weir->restart, number);
 }
 
 /* --- making --- */
@@ -163,21 +146,26 @@ static const struct exchange_ops exchange_ops = {
 	.crossing_heard = on_crossing_heard,
 };
 
-static void
-fill_envs(struct weir *w)
+void
+worker_fill_envs(struct worker *k)
 {
-	struct server_env *s = &w->servers;
-	struct client_env *c = &w->clients;
+	const struct process_shared *shared = &k->weir->shared;
+	struct server_env *s = &k->servers;
+	struct client_env *c = &k->clients;
 
-	s->base = c->x.base = w->base;
-	s->log = c->x.log = w->log;
-	s->now_us = c->x.now_us = &w->now_us;
+	s->base = c->x.base = k->base;
+	s->log = c->x.log = k->weir->log;
+	s->now_us = c->x.now_us = &k->now_us;
 	s->ops = &relay_server_ops;
 	s->owner_ops = &pool_set_owner_ops;
-	s->counters = c->x.counters = &w->counters;
-	s->cancelling = &w->cancelling;
-	s->losses = &w->losses;
-	c->x.owner = w;
+	s->counters = c->x.counters = &k->counters;
+	s->cancelling = &k->cancelling;
+	s->losses = &k->losses;
+	s->helpers = c->helpers = shared->helpers;
+	c->x.audit = shared->audit;
+	c->verifiers = shared->verifiers;
+	c->admission = shared->admission;
+	c->x.owner = k;
 	c->x.on_report = on_report;
 	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;
@@ -190,60 +178,56 @@ fill_envs(struct weir *w)
 }
 
 static int
-make_network(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
+make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 {
-	const struct listeners_settings ls = { w->base, w->log, on_accept, on_exhausted, w };
-	const struct tcp_options tcp = setup_tcp_options(w->config);
-	struct server_env *s = &w->servers;
-	struct client_env *c = &w->clients;
+	struct worker *door = w->door;
+	const struct admission_settings admission = { door->base, w->log, &door->now_us, &door->clients.x.config,
+						      &login_admission_ops };
+	struct process_shared *shared = &w->shared;
 
-	s->helpers = c->helpers = helpers_new(w->base, w->config->handshake_threads, why);
-	if (s->helpers == NULL)
+	shared->statement_tag = seeds[SEED_STATEMENT_TAG];
+	shared->helpers = helpers_new(door->base, w->config->handshake_threads, why);
+	if (shared->helpers == NULL)
 		return -1;
-	s->graveyard = c->x.graveyard = graveyard_new(w->base);
+	shared->verifiers = verifier_cache_new(shared->helpers);
+	if (shared->verifiers == NULL)
+		return fail_set(why, "58000", "no randomness");
+	shared->audit = audit_new(seeds[SEED_AUDIT]);
+	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
+	shared->admission = admission_new(&admission, why);
+	return shared->admission == NULL ? -1 : 0;
+}
+
+/* Makes what is on worker 0 alone. */
+static void
+make_door(struct weir *w, const uint64_t seeds[static SEEDS])
+{
+	struct worker *door = w->door;
+	const struct listeners_settings ls = { door->base, w->log, on_accept, on_exhausted, door };
+	const struct auth_queries_settings aq = { .pools = door->pools,
+						  .counters = &door->counters,
+						  .seed = seeds[SEED_AUTH_QUERIES] };
+
 	w->listeners = listeners_new(&ls);
-	s->dialer = dialer_new(w->base, &tcp, w->config->resolv_conf);
-	s->passwords = passwords_new(w->base, w->log, &w->now_us);
-	s->hosts = hosts_new(seeds[SEED_HOSTS]);
-	s->tls_scratch = c->tls_scratch = tls_scratch_new();
-	s->read_buffer = c->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
-	s->read_cap = c->read_cap = READ_CAP;
-	return 0;
+	w->shared.auth_queries = auth_queries_new(&aq);
+	for (struct worker *k = door; k != NULL; k = k->next)
+		k->clients.x.auth_queries = w->shared.auth_queries;
+	w->console = process_console_new(w);
 }
 
 static int
-make_stores(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
+new_workers(struct weir *w, struct fail *why)
 {
-	struct client_env *c = &w->clients;
-	const struct admission_settings admission = { w->base, w->log, &w->now_us, &c->x.config, &login_admission_ops };
+	struct worker **last = &w->door;
 
-	w->servers.images = c->x.images = image_store_new(seeds[SEED_IMAGES]);
-	c->x.statements = statement_store_new(seeds[SEED_STATEMENTS], seeds[SEED_STATEMENT_NAMES],
-					      w->config->prepared_statements_cache);
-	c->verifiers = verifier_cache_new(c->helpers);
-	if (c->verifiers == NULL)
-		return fail_set(why, "58000", "no randomness");
-	c->x.audit = audit_new(seeds[SEED_AUDIT]);
-	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
-	c->x.hash_seed = seeds[SEED_EXCHANGES];
-	c->admission = admission_new(&admission, why);
-	return c->admission == NULL ? -1 : 0;
-}
-
-static void
-make_pools(struct weir *w, const uint64_t seeds[static SEEDS])
-{
-	struct exchange_env *x = &w->clients.x;
-	const struct pool_set_settings ps = { .env = &w->servers,
-					      .statements = x->statements,
-					      .seed = seeds[SEED_POOLS],
-					      .companions = &dedicated_companions };
-	struct auth_queries_settings aq = { .counters = &w->counters, .seed = seeds[SEED_AUTH_QUERIES] };
-
-	aq.pools = w->pools = x->pools = pool_set_new(&ps, w->base, w->log);
-	x->auth_queries = auth_queries_new(&aq);
-	w->console = process_console_new(w);
-	state_linger_init(x);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		*last = worker_new(w, i, why);
+		if (*last == NULL)
+			return -1;
+		w->crew[i] = &(*last)->clients;
+		last = &(*last)->next;
+	}
+	return 0;
 }
 
 int
@@ -251,40 +235,31 @@ process_make_parts(struct weir *w, struct fail *why)
 {
 	uint64_t seeds[SEEDS];
 
-	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
-	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
-		return fail_set(why, "58000", "no randomness");
-	fill_envs(w);
-	if (make_network(w, seeds, why) < 0 || make_stores(w, seeds, why) < 0)
+	if (new_workers(w, why) < 0)
 		return -1;
-	make_pools(w, seeds);
+	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
+	    RAND_bytes(w->door->clients.mock_secret, sizeof(w->door->clients.mock_secret)) != 1)
+		return fail_set(why, "58000", "no randomness");
+	if (make_shared(w, seeds, why) < 0)
+		return -1;
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		if (worker_make(k, why) < 0)
+			return -1;
+	make_door(w, seeds);
 	return 0;
 }
 
 void
 process_free_parts(struct weir *w)
 {
-	struct server_env *s = &w->servers;
-	struct client_env *c = &w->clients;
-
 	console_free(w->console);
-	auth_queries_free(c->x.auth_queries);
-	pool_set_free(w->pools);
-	if (s->cancelling != NULL)
-		server_cancel_abandon(s);
-	cancel_abandon_passed(c);
-	helpers_free(c->helpers); /* returns work under way, whose owners then go to the graveyard */
-	graveyard_free(c->x.graveyard);
-	state_linger_fini(&c->x);
-	passwords_free(s->passwords);
-	hosts_free(s->hosts);
-	dialer_free(s->dialer);
-	verifier_cache_free(c->verifiers);
-	audit_free(c->x.audit);
-	admission_free(c->admission);
-	statement_store_free(c->x.statements);
-	image_store_free(c->x.images);
-	free(c->keyed);
-	tls_scratch_free(c->tls_scratch);
-	free(c->read_buffer);
+	auth_queries_free(w->shared.auth_queries);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		worker_close(k);
+	helpers_free(w->shared.helpers); /* returns work under way, whose owners then go to the graveyard */
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		worker_empty(k);
+	verifier_cache_free(w->shared.verifiers);
+	audit_free(w->shared.audit);
+	admission_free(w->shared.admission);
 }

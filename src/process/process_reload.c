@@ -5,7 +5,6 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "client/clients.h"
 #include "telemetry/query_table.h"
 
 #include "base/clock.h"
@@ -27,33 +26,15 @@ process_listen_again(struct weir *w, struct fail *why)
 	return listeners_listen(w->listeners, w->config, why) < 0 ? -1 : process_start_http(w, why);
 }
 
-/* Passes the present configuration to all parts that keep a copy of it or a pointer to it. */
 void
 process_apply(struct weir *w)
 {
-	const struct config *c = w->config;
-
-	w->clients.x.config = w->config;
-	clients_renew_query_budget(&w->clients.x);
-	w->clients.users = w->files.users;
-	w->clients.tls = w->files.tls;
-	w->counters.tls_not_after_us =
+	w->door->counters.tls_not_after_us =
 	    w->files.tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->files.tls) * US_PER_S;
-	w->clients.hba = w->files.hba;
-	w->clients.ident = w->files.ident;
-	w->clients.is_client_idle_limited = c->defaults.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < c->database_count; i++)
-		w->clients.is_client_idle_limited |= c->databases[i].settings.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < c->tenant_count; i++)
-		w->clients.is_client_idle_limited |= c->tenant_scopes[i].settings.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < c->user_count; i++)
-		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
-	verifier_cache_clear(w->clients.verifiers);
-	dialer_set_resolv_conf(w->servers.dialer, c->resolv_conf);
-	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
-	pool_set_configure(w->pools, w->config, w->files.users, w->files.server_tls, w->now_us);
-	clients_configured(&w->clients, w->now_us);
-	auth_queries_configure(w->clients.x.auth_queries, w->config, w->files.users, w->files.server_tls, w->now_us);
+	verifier_cache_clear(w->shared.verifiers);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		worker_apply(k);
+	auth_queries_configure(w->shared.auth_queries, w->config, w->files.users, w->files.server_tls, w->door->now_us);
 }
 
 /* Everything that a reload makes before it swaps it in. */
@@ -67,7 +48,7 @@ struct fresh {
 static int
 open_listeners(struct weir *w, struct fresh *f, struct fail *why)
 {
-	return w->stopping.is_stopping || w->clients.x.is_moving
+	return w->stopping.is_stopping || w->door->clients.x.is_moving
 		   ? 0
 		   : listeners_open(w->listeners, f->config, &f->listeners, why);
 }
@@ -220,13 +201,13 @@ process_reload(struct weir *w, struct fail *why)
 	os_notify("READY=1");
 	if (w->last_reload.is_ok) {
 		w->last_reload.wall_us = clock_wall_us();
-		w->counters.reloads_ok++;
+		w->door->counters.reloads_ok++;
 		log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "reload" },
 			  "configuration reloaded: %zu change%s", w->last_reload.change_count,
 			  w->last_reload.change_count == 1 ? "" : "s");
 		return 0;
 	}
-	w->counters.reloads_failed++;
+	w->door->counters.reloads_failed++;
 	logged = *why;
 	logged.detail[0] = '\0'; /* it has a line already */
 	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "reload_failed", .why = &logged }, "%s",

@@ -72,7 +72,7 @@ count_pools(const struct weir *w)
 {
 	size_t n = 0;
 
-	for (struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next)
 		n++;
 	return n;
 }
@@ -120,7 +120,7 @@ take_pools(struct weir *w, struct snapshot *s)
 		begin_other(&s->pools[max]);
 	s->pool_count = shown;
 	s->pools_aggregated = all > max ? all - max : 0;
-	for (struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next, i++) {
+	for (struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next, i++) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
 
@@ -129,8 +129,8 @@ take_pools(struct weir *w, struct snapshot *s)
 		else
 			copy_pool(p, e);
 		e->index = (uint32_t)(is_other ? max : i);
-		add_counts(s, p, e, w->now_us);
-		p->counters.outage_us += outage_now_us(e, w->now_us);
+		add_counts(s, p, e, w->door->now_us);
+		p->counters.outage_us += outage_now_us(e, w->door->now_us);
 	}
 	return 0;
 }
@@ -140,7 +140,7 @@ take_clients(struct weir *w, struct snapshot *s)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &w->clients.clients, all) {
+	TAILQ_FOREACH(c, &w->door->clients.clients, all) {
 		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
 		if (c->x.pool == NULL)
 			continue;
@@ -180,7 +180,7 @@ take_databases(struct weir *w, struct snapshot *s)
 {
 	size_t all = 0, max = w->config->http_metrics_max_pools, i = 0;
 
-	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
+	for (struct pool_database *d = pool_set_databases(w->door->pools); d != NULL; d = d->next)
 		all++;
 	s->database_count = all > max ? max + 1 : all;
 	s->databases = malloc((s->database_count > 0 ? s->database_count : 1) * sizeof(*s->databases));
@@ -190,14 +190,14 @@ take_databases(struct weir *w, struct snapshot *s)
 		memset(&s->databases[max], 0, sizeof(s->databases[max]));
 		copy_name(s->databases[max].name, "_other");
 	}
-	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next, i++) {
+	for (struct pool_database *d = pool_set_databases(w->door->pools); d != NULL; d = d->next, i++) {
 		d->index = (uint32_t)(i < max ? i : max);
 		if (i < max)
 			copy_database(&s->databases[i], d);
 		else
 			add_uint64s(&s->databases[max].counters, &d->counters, sizeof(d->counters));
 	}
-	for (struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next) {
 		struct server *srv;
 
 		TAILQ_FOREACH(srv, &e->servers, all)
@@ -211,12 +211,12 @@ take_backends(struct weir *w, struct snapshot *s)
 {
 	size_t n = 0;
 
-	for (struct pool_backend *b = pool_set_backends(w->pools); b != NULL; b = b->next)
+	for (struct pool_backend *b = pool_set_backends(w->door->pools); b != NULL; b = b->next)
 		n++;
 	s->backends = calloc(n > 0 ? n : 1, sizeof(*s->backends));
 	if (s->backends == NULL)
 		return -1;
-	for (struct pool_backend *b = pool_set_backends(w->pools); b != NULL; b = b->next) {
+	for (struct pool_backend *b = pool_set_backends(w->door->pools); b != NULL; b = b->next) {
 		struct snapshot_backend *to = &s->backends[s->backend_count++];
 
 		snprintf(to->name, sizeof(to->name), "%s", b->name);
@@ -247,7 +247,7 @@ snapshot_reasons(const struct weir *w, struct snapshot *s)
 		not_ready(s, "no PostgreSQL server can be reached");
 	if (w->stopping.is_stopping)
 		not_ready(s, "draining: pgweir is shutting down");
-	if (pool_set_is_paused(w->pools))
+	if (pool_set_is_paused(w->door->pools))
 		not_ready(s, "paused");
 }
 
@@ -270,22 +270,22 @@ process_snapshot(struct weir *w)
 
 	if (s == NULL)
 		return NULL;
-	s->taken_us = w->now_us;
-	s->state = w->stopping.is_ending	  ? STATE_STOPPING
-		   : w->stopping.is_stopping	  ? STATE_DRAINING
-		   : pool_set_is_paused(w->pools) ? STATE_PAUSED
-						  : STATE_RUNNING;
+	s->taken_us = w->door->now_us;
+	s->state = w->stopping.is_ending		? STATE_STOPPING
+		   : w->stopping.is_stopping		? STATE_DRAINING
+		   : pool_set_is_paused(w->door->pools) ? STATE_PAUSED
+							: STATE_RUNNING;
 	s->start_wall_us = w->start_wall_us;
 	s->last_reload_ok = w->last_reload.is_ok;
 	s->last_reload_wall_us = w->last_reload.wall_us;
 	s->clients_limit = w->config->max_client_connections;
-	s->clients_total_now = w->clients.client_count;
-	s->login_clients = w->clients.login_count;
-	s->cancel_clients = w->clients.cancel_count;
-	s->process = w->counters;
+	s->clients_total_now = w->door->clients.client_count;
+	s->login_clients = w->door->clients.login_count;
+	s->cancel_clients = w->door->clients.cancel_count;
+	s->process = w->door->counters;
 	s->process.loop_busy_us = thread_cpu_us();
-	dialer_count_lookups(w->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
-	s->statement_cache_bytes = statement_store_bytes(w->clients.x.statements) + w->clients.x.name_bytes;
+	dialer_count_lookups(w->door->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
+	s->statement_cache_bytes = statement_store_bytes(w->door->clients.x.statements) + w->door->clients.x.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;

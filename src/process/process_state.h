@@ -3,8 +3,9 @@
  * piece it needs.
  *
  *   process.c           starts, runs and ends it; the restart's host
- *   process_parts.c     makes what serves clients and servers, and connects it
- *   process_events.c    signals, and what is done about every 100 ms
+ *   process_parts.c     makes what all workers share, and connects it
+ *   worker.h            one loop, with its clients, servers and pools
+ *   process_events.c    signals, and what the process does about every 100 ms
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
  *   process_memory.c    watches max_memory
  *   process_stop.c      shutdown and SUSPEND
@@ -13,26 +14,24 @@
  *   process_snapshot.c  copies numbers for that thread
  *
  * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
- * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was.
+ * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each
+ *          client, server and pool belongs to one worker.
  */
 #ifndef PGWEIR_PROCESS_PROCESS_STATE_H
 #define PGWEIR_PROCESS_PROCESS_STATE_H
 
 #include "console/console.h"
-#include "client/client.h"
 #include "config/config.h"
 #include "net/handshake.h"
 #include "net/helpers.h"
-#include "pool/pool_set.h"
 #include "process/process.h"
+#include "process/worker.h"
 #include "restart/restart.h"
-#include "server/server.h"
 #include "setup/setup.h"
 #include "http/http.h"
 #include "telemetry/slowlog.h"
 
 #define PROCESS_SIGNALS 6
-#define TICK_US (100 * US_PER_MS)
 
 /* Values given by the console's SET: process_set.c. */
 struct process_overrides {
@@ -60,7 +59,7 @@ struct stopping {
 /* process_memory.c */
 struct memory_watch {
 	size_t limit; /* bytes; 0: none */
-	bool is_full;
+	bool is_short, is_full;
 	uint64_t short_us, full_us; /* since when it is so, or not so */
 };
 
@@ -70,30 +69,31 @@ struct metrics_thread {
 	struct event *asks; /* it wants something of the loop */
 };
 
-/* process_events.c */
-struct process_events {
-	struct event *signals[PROCESS_SIGNALS], *tick;
-	uint64_t last_tick_us;
+/* Made once, for all workers: process_parts.c. */
+struct process_shared {
+	struct helpers *helpers;
+	struct verifier_cache *verifiers;
+	struct admission *admission;
+	struct audit *audit;
+	struct auth_queries *auth_queries;
+	uint64_t statement_tag;
 };
 
 struct weir {
-	struct event_base *base;
-	uint64_t now_us, start_wall_us;
+	/* Worker 0: accepts, admits, and has the console, signals and all else that happens once in a process. */
+	struct worker *door;
+	struct client_env *crew[WORKERS + 1]; /* of all workers, the door's first; NULL ends them */
+	struct process_shared shared;
+	uint64_t start_wall_us;
 	struct config *config;
 	struct setup_files files; /* that it names */
 	struct log *log;
 	struct slowlog *slowlog;
 	struct listeners *listeners;
-	struct pool_set *pools;
-	struct client_env clients;
-	struct server_env servers;
-	struct server_cancelling *cancelling; /* server_env's */
-	struct server_losses losses; /* server_env's */
-	struct process_counters counters;
 	struct query_table *queries; /* telemetry/query_table.h */
 	struct console *console;
 	struct restart *restart;
-	struct process_events events;
+	struct event *signals[PROCESS_SIGNALS];
 	struct metrics_thread metrics;
 	struct memory_watch memory;
 	struct stopping stopping;
@@ -101,12 +101,15 @@ struct weir {
 	bool has_pid_file; /* we wrote it */
 };
 
+/* process.c. Returns true if no server is lent (but for replication) or being cleaned. */
+bool process_is_quiet(const struct weir *w);
+
 /* process_reload.c: return 0, or -1 with *why set; everything then stays as it was. */
 int process_reload(struct weir *w, struct fail *why);
 /* The file with these over it is loaded, checked and taken over. -1: errors are in problems, or why says why. */
 int process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why);
 void process_reopen_logs(struct weir *w);
-void process_apply(struct weir *w);
+void process_apply(struct weir *w); /* passes the present configuration to all parts that keep some of it */
 void process_forget_reload(struct weir *w); /* frees what is known of it */
 void process_overrides_fini(struct process_overrides *o);
 
@@ -124,9 +127,11 @@ void process_free_parts(struct weir *w);
 /* process_events.c: returns 0, or -1 with *why set. They are to be ignored in either case. */
 int process_watch_events(struct weir *w, struct fail *why);
 void process_ignore_events(struct weir *w);
+void process_tick(struct weir *w); /* about every 100 ms, behind the door's own tick */
 
 /* process_console.c */
 struct console *process_console_new(struct weir *w);
+void process_pause(struct weir *w, const char *database); /* NULL: all */
 void process_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
 void process_console_closed(void *owner, struct client *c); /* client_env */

@@ -17,7 +17,7 @@ has_clients(const struct weir *w, bool is_waiting)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &w->clients.clients, all)
+	for (c = clients_walk(w->crew, NULL); c != NULL; c = clients_walk(w->crew, c))
 		if (is_waiting ? c->x.ticket.is_waiting : c->x.state != CL_CONSOLE)
 			return true;
 	return false;
@@ -30,7 +30,7 @@ process_end(struct weir *w)
 		return;
 	w->stopping.is_ending = true;
 	restart_on_end(w->restart);
-	event_base_loopbreak(w->base);
+	event_base_loopbreak(w->door->base);
 }
 
 void
@@ -38,8 +38,7 @@ process_stop_if_empty(struct weir *w)
 {
 	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0)
 		return;
-	if (!has_clients(w, false) ||
-	    (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL) && !has_clients(w, true)))
+	if (!has_clients(w, false) || (w->door->clients.x.is_gentle && process_is_quiet(w) && !has_clients(w, true)))
 		process_end(w);
 }
 
@@ -58,9 +57,9 @@ begin_stop(struct weir *w, enum shutdown_how how)
 	if (!w->stopping.is_stopping) {
 		if (!restart_has_successor(w->restart)) /* else that is the service now */
 			os_notify("STOPPING=1");
-		w->stopping.close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
+		w->stopping.close_listeners_at_us = w->door->now_us + w->config->shutdown_delay_us;
 	} else if (w->stopping.close_listeners_at_us == 0)
-		w->stopping.close_listeners_at_us = w->now_us;
+		w->stopping.close_listeners_at_us = w->door->now_us;
 	restart_on_stop(w->restart, how);
 	w->stopping.is_stopping = true;
 	w->stopping.how = how;
@@ -87,21 +86,30 @@ process_stop(struct weir *w, enum shutdown_how how)
 	process_end(w);
 }
 
+/* Nobody new gets in, and those who use no server leave. */
+static void
+close_door(struct weir *w)
+{
+	for (struct worker *k = w->door; k != NULL; k = k->next) {
+		k->clients.x.is_closed = true;
+		if (w->stopping.how == SHUTDOWN_SERVERS)
+			clients_drain(&k->clients, w->config->compat == COMPAT_PGBOUNCER);
+	}
+}
+
 void
 process_stop_tick(struct weir *w)
 {
 	if (!w->stopping.is_stopping)
 		return;
-	if (w->stopping.close_listeners_at_us != 0 && w->now_us >= w->stopping.close_listeners_at_us) {
+	if (w->stopping.close_listeners_at_us != 0 && w->door->now_us >= w->stopping.close_listeners_at_us) {
 		w->stopping.close_listeners_at_us = 0;
-		w->clients.x.is_closed = true;
 		listeners_close_tcp(w->listeners);
-		if (w->stopping.how == SHUTDOWN_SERVERS)
-			clients_drain(&w->clients, w->config->compat == COMPAT_PGBOUNCER);
+		close_door(w);
 	}
-	if (w->now_us >= w->stopping.end_at_us) {
+	if (w->door->now_us >= w->stopping.end_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
-			    w->clients.client_count);
+			    w->door->clients.client_count);
 		process_end(w);
 		return;
 	}
@@ -111,10 +119,12 @@ process_stop_tick(struct weir *w)
 void
 process_suspend(struct weir *w, bool on)
 {
-	if (w->clients.x.is_suspended == on)
+	if (w->door->clients.x.is_suspended == on)
 		return;
-	clients_suspend(&w->clients, on);
-	pool_set_suspend(w->pools, on);
-	if (!on)
-		pool_set_tick(w->pools, clock_now_us());
+	for (struct worker *k = w->door; k != NULL; k = k->next) {
+		clients_suspend(&k->clients, on);
+		pool_set_suspend(k->pools, on);
+		if (!on)
+			pool_set_tick(k->pools, clock_now_us());
+	}
 }

@@ -288,11 +288,11 @@ question_step(struct fake *f, const char *verb)
 static void
 weir_step(struct world *w, const char *verb)
 {
-	w->weir->now_us = clock_now_us();
+	w->weir->door->now_us = clock_now_us();
 	if (strcmp(verb, "pause") == 0)
-		pool_set_pause(w->weir->pools, NULL, w->weir->now_us);
+		pool_set_pause(w->weir->door->pools, NULL, w->weir->door->now_us);
 	else if (strcmp(verb, "resume") == 0)
-		pool_set_resume(w->weir->pools, NULL, w->weir->now_us);
+		pool_set_resume(w->weir->door->pools, NULL, w->weir->door->now_us);
 	else if (strcmp(verb, "reload") == 0)
 		world_reload(w);
 	else if (strcmp(verb, "stop") == 0)

@@ -225,7 +225,7 @@ world_reload(struct world *w)
 	struct config *config = make_config(w->options, !w->is_reloaded);
 
 	w->is_reloaded = !w->is_reloaded;
-	w->weir->now_us = clock_now_us();
+	w->weir->door->now_us = clock_now_us();
 	config_unref(w->weir->config);
 	w->weir->config = config;
 	process_apply(w->weir);
@@ -264,7 +264,7 @@ turn(struct world *w)
 	bool has_moved = false;
 
 	quiet_pass(TURN_US);
-	event_base_loop(w->weir->base, EVLOOP_NONBLOCK);
+	event_base_loop(w->weir->door->base, EVLOOP_NONBLOCK);
 	has_moved |= fake_turn(&w->fake);
 	for (int i = 0; i < TEXT_CLIENTS; i++)
 		has_moved |= fclient_turn(&w->clients[i]);
@@ -308,10 +308,10 @@ world_connect(struct world *w, struct fake_client *c)
 	if (w->weir->stopping.is_stopping)
 		return;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	w->weir->now_us = clock_now_us();
-	before = newest_id(&w->weir->clients);
-	client_accept(&w->weir->clients, pair[1], (const struct sockaddr *)&peer, true);
-	newest = newest_id(&w->weir->clients);
+	w->weir->door->now_us = clock_now_us();
+	before = newest_id(&w->weir->door->clients);
+	client_accept(&w->weir->door->clients, pair[1], (const struct sockaddr *)&peer, true);
+	newest = newest_id(&w->weir->door->clients);
 	fclient_open(c, pair[0], newest != before ? newest : 0);
 	c->is_leak_free = !has_word(w->options, "allow");
 	c->shares_names = has_word(w->options, "passed") && !has_word(w->options, "session");
@@ -323,7 +323,7 @@ world_connect(struct world *w, struct fake_client *c)
 static void
 check_idle(struct world *w, const struct fake_client *f)
 {
-	const struct client *c = f->fd < 0 ? NULL : client_find_id(&w->weir->clients, f->id);
+	const struct client *c = f->fd < 0 ? NULL : client_find_id(&w->weir->door->clients, f->id);
 
 	if (c != NULL && c->x.state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->x.pending_len == 0)
 		fclient_check_answered(f);
@@ -332,12 +332,12 @@ check_idle(struct world *w, const struct fake_client *f)
 static void
 check_counts(const struct weir *w)
 {
-	const struct client_env *env = &w->clients;
+	const struct client_env *env = &w->door->clients;
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
-	must(w->stopping.is_ending || pool_set_is_quiet(w->pools, NULL));
-	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+	must(w->stopping.is_ending || pool_set_is_quiet(w->door->pools, NULL));
+	for (const struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next) {
 		struct policy_counts counts;
 
 		policy_get_counts(e->policy, &counts);
@@ -349,7 +349,8 @@ check_counts(const struct weir *w)
 static bool
 is_over(const struct weir *w)
 {
-	return w->stopping.is_ending || (TAILQ_EMPTY(&w->clients.clients) && pool_set_is_quiet(w->pools, NULL));
+	return w->stopping.is_ending ||
+	       (TAILQ_EMPTY(&w->door->clients.clients) && pool_set_is_quiet(w->door->pools, NULL));
 }
 
 void

@@ -17,7 +17,7 @@ sim_excuse_borrowers(struct sim *s, uint32_t pid)
 {
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&s->world.weir->clients, c->f->id);
+		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&s->world.weir->door->clients, c->f->id);
 
 		if (of == NULL || of->x.srv == NULL || of->x.srv->pid != pid)
 			continue;

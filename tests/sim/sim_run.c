@@ -47,7 +47,7 @@ void
 sim_turn(struct sim *s)
 {
 	quiet_pass(TURN_US);
-	event_base_loop(s->world.weir->base, EVLOOP_NONBLOCK);
+	event_base_loop(s->world.weir->door->base, EVLOOP_NONBLOCK);
 }
 
 /* --- what a run is like --- */
@@ -286,13 +286,13 @@ pause_or_resume(struct sim *s)
 {
 	struct weir *w = s->world.weir;
 
-	w->now_us = sim_now();
+	w->door->now_us = sim_now();
 	sim_trace('w', 0, s->paused_us > 0 ? "resumes" : "pauses", 0, 0);
 	if (s->paused_us > 0)
-		pool_set_resume(w->pools, NULL, w->now_us);
+		pool_set_resume(w->door->pools, NULL, w->door->now_us);
 	else
-		pool_set_pause(w->pools, NULL, w->now_us);
-	s->paused_us = s->paused_us > 0 ? 0 : w->now_us;
+		pool_set_pause(w->door->pools, NULL, w->door->now_us);
+	s->paused_us = s->paused_us > 0 ? 0 : w->door->now_us;
 }
 
 static void
@@ -345,17 +345,17 @@ check_limits(struct sim *s)
 	const struct weir *w = s->world.weir;
 	unsigned allowed = 0, servers = count_servers(s);
 
-	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next)
 		allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
-	allowed += s->profile.has_listen ? w->clients.client_count + 3 : 0; /* listeners */
+	allowed += s->profile.has_listen ? w->door->clients.client_count + 3 : 0; /* listeners */
 	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && allowed > 1)
 		allowed = 1;
-	for (const struct pool *e = pool_set_first(w->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next)
 		allowed += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
 	if (servers > allowed)
 		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed);
-	if (strstr(s->profile.options, "few") != NULL && w->clients.client_count > 2)
-		sim_fail("%u clients, not 2", w->clients.client_count);
+	if (strstr(s->profile.options, "few") != NULL && w->door->clients.client_count > 2)
+		sim_fail("%u clients, not 2", w->door->clients.client_count);
 }
 
 /* Who waits for longer than he may has been forgotten. */
@@ -370,7 +370,7 @@ check_waits(struct sim *s)
 		return;
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		const struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&w->clients, c->f->id);
+		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&w->door->clients, c->f->id);
 		uint64_t from_us = of == NULL ? 0 : of->x.ticket.since_us;
 
 		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */

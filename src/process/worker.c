@@ -1,0 +1,228 @@
+/* src/process/worker.c - see worker.h. */
+#include "process/process_state.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "client/cancel.h"
+#include "client/clients.h"
+#include "dedicated/notify_listener.h"
+#include "server/hosts.h"
+#include "server/server_cancel.h"
+#include "state/linger.h"
+
+#include <event2/event.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+#define READ_CAP ((size_t)64 << 10)
+
+/* Seeds of hash tables and the like, one for each. */
+enum seed { SEED_IMAGES, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
+
+/* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
+static void *
+keep_malloc(size_t size)
+{
+	return xmalloc(size);
+}
+
+static void *
+keep_realloc(void *p, size_t size)
+{
+	return xreallocarray(p, size, 1);
+}
+
+static struct event_base *
+new_base(void)
+{
+	struct event_config *cfg;
+	struct event_base *base = NULL;
+
+	event_set_mem_functions(keep_malloc, keep_realloc, free);
+	cfg = event_config_new();
+	if (cfg == NULL)
+		return NULL;
+	/* No locks, as one thread uses it; no changelist, as each descriptor is added once and hardly ever changed. */
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	return base;
+}
+
+struct worker *
+worker_new(struct weir *w, unsigned number, struct fail *why)
+{
+	struct worker *k = xcalloc(1, sizeof(*k));
+
+	TAILQ_INIT(&k->clients.clients);
+	k->weir = w;
+	k->number = number;
+	k->now_us = clock_now_us();
+	k->base = new_base();
+	if (k->base == NULL) {
+		fail_set(why, "53200", "no event loop");
+		free(k);
+		return NULL;
+	}
+	return k;
+}
+
+static void
+make_network(struct worker *k, const uint64_t seeds[static SEEDS])
+{
+	const struct config *config = k->weir->config;
+	const struct tcp_options tcp = setup_tcp_options(config);
+	struct server_env *s = &k->servers;
+	struct client_env *c = &k->clients;
+
+	s->graveyard = c->x.graveyard = graveyard_new(k->base);
+	s->dialer = dialer_new(k->base, &tcp, config->resolv_conf);
+	s->passwords = passwords_new(k->base, k->weir->log, &k->now_us);
+	s->hosts = hosts_new(seeds[SEED_HOSTS]);
+	s->tls_scratch = c->tls_scratch = tls_scratch_new();
+	s->read_buffer = c->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
+	s->read_cap = c->read_cap = READ_CAP;
+}
+
+static void
+make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
+{
+	struct exchange_env *x = &k->clients.x;
+
+	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES]);
+	x->statements = statement_store_new(seeds[SEED_STATEMENTS], k->weir->shared.statement_tag,
+					    k->weir->config->prepared_statements_cache);
+	x->hash_seed = seeds[SEED_EXCHANGES];
+	state_linger_init(x);
+}
+
+int
+worker_make(struct worker *k, struct fail *why)
+{
+	uint64_t seeds[SEEDS];
+	struct pool_set_settings ps = { .env = &k->servers, .companions = &dedicated_companions };
+
+	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
+		return fail_set(why, "58000", "no randomness");
+	worker_fill_envs(k);
+	make_network(k, seeds);
+	make_stores(k, seeds);
+	ps.statements = k->clients.x.statements;
+	ps.seed = seeds[SEED_POOLS];
+	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
+	return 0;
+}
+
+static bool
+limits_idle_clients(const struct config *c)
+{
+	bool is_limited = c->defaults.client_idle_timeout_us > 0;
+
+	for (size_t i = 0; i < c->database_count; i++)
+		is_limited |= c->databases[i].settings.client_idle_timeout_us > 0;
+	for (size_t i = 0; i < c->tenant_count; i++)
+		is_limited |= c->tenant_scopes[i].settings.client_idle_timeout_us > 0;
+	for (size_t i = 0; i < c->user_count; i++)
+		is_limited |= c->users[i].settings.client_idle_timeout_us > 0;
+	return is_limited;
+}
+
+void
+worker_apply(struct worker *k)
+{
+	struct config *config = k->weir->config;
+	const struct setup_files *files = &k->weir->files;
+	struct client_env *c = &k->clients;
+
+	c->x.config = config;
+	clients_renew_query_budget(&c->x);
+	c->users = files->users;
+	c->tls = files->tls;
+	c->hba = files->hba;
+	c->ident = files->ident;
+	c->is_client_idle_limited = limits_idle_clients(config);
+	dialer_set_resolv_conf(k->servers.dialer, config->resolv_conf);
+	statement_store_set_idle_max(c->x.statements, config->prepared_statements_cache);
+	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);
+	clients_configured(c, k->now_us);
+}
+
+/* --- its loop --- */
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *k = arg;
+	uint64_t now = clock_now_us(), lag = now - k->last_tick_us;
+
+	(void)fd;
+	(void)what;
+	k->now_us = now;
+	if (k->last_tick_us != 0)
+		histogram_observe_us(&k->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
+	k->last_tick_us = now;
+	if (!k->clients.x.is_suspended)
+		clients_tick(&k->clients, now);
+	pool_set_tick(k->pools, now);
+	server_losses_tell(&k->servers, now);
+	if (!k->weir->stopping.is_stopping)
+		pool_set_scout(k->pools, now);
+	passwords_tick(k->servers.passwords);
+	if (k == k->weir->door)
+		process_tick(k->weir);
+}
+
+int
+worker_begin(struct worker *k)
+{
+	struct timeval tv = { 0, TICK_US };
+
+	k->tick = event_new(k->base, -1, EV_PERSIST, on_tick, k);
+	return k->tick == NULL ? -1 : event_add(k->tick, &tv);
+}
+
+void
+worker_turn(struct worker *k)
+{
+	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+	k->counters.loop_iterations++;
+}
+
+/* --- its end --- */
+
+void
+worker_close(struct worker *k)
+{
+	pool_set_free(k->pools);
+	if (k->servers.cancelling != NULL)
+		server_cancel_abandon(&k->servers);
+	cancel_abandon_passed(&k->clients);
+}
+
+void
+worker_empty(struct worker *k)
+{
+	struct client_env *c = &k->clients;
+
+	graveyard_free(c->x.graveyard);
+	state_linger_fini(&c->x);
+	passwords_free(k->servers.passwords);
+	hosts_free(k->servers.hosts);
+	dialer_free(k->servers.dialer);
+	statement_store_free(c->x.statements);
+	image_store_free(c->x.images);
+	free(c->keyed);
+	tls_scratch_free(c->tls_scratch);
+	free(c->read_buffer);
+}
+
+void
+worker_free(struct worker *k)
+{
+	if (k->tick != NULL)
+		event_free(k->tick);
+	event_base_free(k->base);
+	OPENSSL_cleanse(k->clients.mock_secret, sizeof(k->clients.mock_secret));
+	free(k);
+}

@@ -1,0 +1,51 @@
+/*
+ * src/process/worker.h - a worker: a loop, and all that lives on it. There is one; docs/architecture.md, "Workers".
+ *
+ * Owns:    its clients, servers and pools, and what only they use: the envs have most of that.
+ * Borrows: what all workers share (struct process_shared), its configuration and log.
+ * Always:  only what runs on its loop touches what is its own.
+ */
+#ifndef PGWEIR_PROCESS_WORKER_H
+#define PGWEIR_PROCESS_WORKER_H
+
+#include "client/client.h"
+#include "pool/pool_set.h"
+#include "server/server.h"
+
+#define WORKERS 1
+#define TICK_US (100 * US_PER_MS)
+
+struct weir; /* process_state.h */
+
+struct worker {
+	struct weir *weir;
+	struct worker *next; /* the one with the next number; NULL: this is the last */
+	unsigned number; /* from 0 */
+	struct event_base *base;
+	uint64_t now_us; /* the time of this turn of the loop */
+	struct pool_set *pools;
+	struct client_env clients;
+	struct server_env servers;
+	struct server_cancelling *cancelling; /* server_env's */
+	struct server_losses losses; /* server_env's */
+	struct process_counters counters;
+	struct event *tick;
+	uint64_t last_tick_us;
+};
+
+/* Makes a worker that has nothing but its loop. Returns NULL with *why set. */
+struct worker *worker_new(struct weir *w, unsigned number, struct fail *why);
+/* Makes the rest of it, once there is all that workers share. Returns 0, or -1 with *why set. */
+int worker_make(struct worker *k, struct fail *why);
+/* process_parts.c: fills both envs with what all workers share, and where news goes. */
+void worker_fill_envs(struct worker *k);
+/* Passes the present configuration to all that keeps a copy of it or a pointer to it. */
+void worker_apply(struct worker *k);
+int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
+void worker_turn(struct worker *k); /* one turn of the loop: waits until there is something to do */
+/* Ends in three steps: its servers; what they used, once no helper has work for it; its loop, when nobody uses it. */
+void worker_close(struct worker *k);
+void worker_empty(struct worker *k);
+void worker_free(struct worker *k);
+
+#endif
