@@ -50,6 +50,13 @@ enum feature_step {
 	STEP_FAILED /* no memory */
 };
 
+/* The client's COMMIT, and the transaction that it would end: relay/commit_check.c, commit_doubt.c. */
+enum exchange_commit {
+	EXCHANGE_NO_COMMIT,
+	EXCHANGE_COMMITTING, /* srv->loan.commit.phase tells how far it is */
+	EXCHANGE_ROLLED_BACK /* its transaction was, with its server, and it has not been told yet */
+};
+
 #define DONE_MAX 64
 
 /* A request whose last reply is on its way; measured once it is sent. */
@@ -166,8 +173,7 @@ struct exchange {
 	uint8_t state; /* enum client_state: exchange_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
-	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
-	bool is_rolled_back; /* its transaction was, with its server, and it has not been told yet */
+	uint8_t commit; /* enum exchange_commit */
 	bool is_body_dropped : 1; /* body_left is dropped, not forwarded */
 	bool is_body_scanned : 1; /* body_left is part of SQL that state/observe.c wants to see */
 	bool is_closing : 1;

@@ -576,7 +576,7 @@ kind_of(const struct exchange *x, const struct fail *why)
 		enum request_failure kind;
 	} kinds[] = { { "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL }, { "53400", RF_LIMIT } };
 
-	if (x->srv != NULL && x->srv->loan.is_end_told)
+	if (x->srv != NULL && x->srv->loan.end == LOAN_END_TOLD)
 		return RF_BACKEND_LOST;
 	if (why == NULL)
 		return RF_CLIENT_GONE;

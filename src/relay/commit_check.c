@@ -16,6 +16,7 @@
 #include "statements/statements.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum question { ASK_CLUSTER, ASK_MARK, ASK_FINAL_MARK };
@@ -29,8 +30,23 @@ commit_of(const struct exchange *x)
 static void
 set_phase(struct exchange *x, enum commit_phase phase)
 {
+	assert(x->commit != EXCHANGE_ROLLED_BACK);
 	commit_of(x)->phase = (uint8_t)phase;
-	x->is_committing = phase != COMMIT_NOT;
+	x->commit = phase == COMMIT_NOT ? EXCHANGE_NO_COMMIT : EXCHANGE_COMMITTING;
+}
+
+/* The only writer of c->question. An answer that is due is waited for before anything else. */
+static void
+set_question(struct loan_commit *c, enum mark_question question)
+{
+	static const uint8_t from[] = { [MARK_NOT_ASKED] = 1u << MARK_DUE | 1u << MARK_ASKED | 1u << MARK_ANSWERED,
+					[MARK_DUE] = 1u << MARK_NOT_ASKED | 1u << MARK_ANSWERED,
+					[MARK_ASKED] = 1u << MARK_DUE,
+					[MARK_AWAITED] = 1u << MARK_ASKED,
+					[MARK_ANSWERED] = 1u << MARK_AWAITED };
+
+	assert(question == c->question || (from[question] & 1u << c->question) != 0);
+	c->question = (uint8_t)question;
 }
 
 /* --- asking --- */
@@ -82,11 +98,12 @@ commit_check_ask(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 	struct buf b;
 
-	c->is_due = false;
-	if (x->srv->ledger.count > 0 || x->state != CL_READY || x->srv->cancel != NULL)
-		return; /* a cancel that is late would end the transaction */
+	if (x->srv->ledger.count > 0 || x->state != CL_READY || x->srv->cancel != NULL) {
+		set_question(c, MARK_NOT_ASKED); /* a cancel that is late would end the transaction */
+		return;
+	}
 	b = put_question(x, ASK_MARK);
-	c->is_asking = b.len > 0;
+	set_question(c, b.len > 0 ? MARK_ASKED : MARK_NOT_ASKED);
 	if (b.len > 0)
 		server_write(x->srv, b.bytes, b.len);
 	buf_fini(&b);
@@ -112,7 +129,8 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	if (!fate_read_mark(body, len, &mark))
 		return;
 	mark.is_final = head->statements == ASK_FINAL_MARK;
-	c->is_read_only = mark.is_final && mark.xid == 0;
+	if (c->outlook != OUTLOOK_FAILED)
+		c->outlook = mark.is_final && mark.xid == 0 ? OUTLOOK_READ_ONLY : OUTLOOK_OPEN;
 	c->mark = mark;
 }
 
@@ -130,7 +148,8 @@ commit_check_failed(struct server *srv, const char *sqlstate)
 		return false;
 	if (sqlstate == NULL || strcmp(sqlstate, "25P02") != 0)
 		return c->is_broken = true;
-	c->has_failed = c->has_failed || head->statements == ASK_FINAL_MARK;
+	if (head->statements == ASK_FINAL_MARK)
+		c->outlook = OUTLOOK_FAILED;
 	return false;
 }
 
@@ -140,7 +159,7 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 	struct loan_commit *c = &srv->loan.commit;
 
 	if (ended->statements == ASK_MARK)
-		c->is_asking = false;
+		set_question(c, c->question == MARK_AWAITED ? MARK_ANSWERED : MARK_NOT_ASKED);
 	if (ended->statements != ASK_CLUSTER || srv->cluster_state != CLUSTER_ASKED)
 		return;
 	srv->cluster_state = CLUSTER_SILENT;
@@ -211,12 +230,15 @@ ask_for_commit(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 
-	c->is_held = c->is_asking;
-	if (c->is_held)
+	if (c->question == MARK_ASKED || c->question == MARK_AWAITED) {
+		set_question(c, MARK_AWAITED);
 		return STEP_HOLD;
+	}
+	if (c->question == MARK_ANSWERED)
+		set_question(c, MARK_NOT_ASKED);
 	if (c->phase != COMMIT_NOT || !is_worth_asking(x->srv))
 		return STEP_FORWARD;
-	c->is_read_only = c->has_failed = false;
+	c->outlook = OUTLOOK_OPEN;
 	if (ask_ahead(x, ASK_FINAL_MARK) < 0)
 		return STEP_FAILED;
 	set_phase(x, COMMIT_ASKED);
@@ -258,13 +280,13 @@ commit_check_before_bind(struct exchange *x, struct request *m)
 }
 
 static void
-note_commit(struct exchange *x, enum commit_phase phase, enum commit_text text)
+note_commit(struct exchange *x, enum commit_form form, enum commit_text text)
 {
 	struct loan_commit *c = commit_of(x);
 
-	c->is_simple = phase == COMMIT_SENT;
-	c->is_chained = text == COMMIT_TEXT_CHAIN;
-	set_phase(x, phase);
+	c->form = (uint8_t)form;
+	c->text = (uint8_t)text;
+	set_phase(x, form == COMMIT_IN_QUERY ? COMMIT_SENT : COMMIT_BOUND);
 }
 
 enum feature_step
@@ -273,8 +295,8 @@ commit_check_query(struct exchange *x, struct request *m)
 	enum commit_text text = commit_of(x)->is_on ? text_of(m->verdict, m->sql, m->sql_len) : COMMIT_TEXT_NOT;
 
 	if (text != COMMIT_TEXT_NOT && is_worth_asking(x->srv))
-		note_commit(x, COMMIT_SENT, text);
-	else if (x->is_committing)
+		note_commit(x, COMMIT_IN_QUERY, text);
+	else if (x->commit == EXCHANGE_COMMITTING)
 		set_phase(x, COMMIT_NOT);
 	if (commit_of(x)->is_on)
 		note_commit_sql(x, m);
@@ -291,10 +313,9 @@ commit_check_bind(struct exchange *x, struct request *m)
 		note_commit_sql(x, m);
 	if (m->names.portal[0] != '\0')
 		return STEP_FORWARD; /* a COMMIT in a portal with a name is not followed */
-	if (is_followed) {
-		note_commit(x, COMMIT_BOUND, text);
-		commit_of(x)->is_named = m->names.statement[0] != '\0';
-	} else if (x->is_committing)
+	if (is_followed)
+		note_commit(x, m->names.statement[0] != '\0' ? COMMIT_OF_NAMED : COMMIT_OF_UNNAMED, text);
+	else if (x->commit == EXCHANGE_COMMITTING)
 		set_phase(x, COMMIT_NOT);
 	return STEP_FORWARD;
 }
@@ -302,10 +323,8 @@ commit_check_bind(struct exchange *x, struct request *m)
 enum feature_step
 commit_check_execute(struct exchange *x, struct request *m)
 {
-	if (x->is_committing && commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0') {
-		commit_of(x)->is_simple = false;
+	if (x->commit == EXCHANGE_COMMITTING && commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0')
 		set_phase(x, COMMIT_SENT);
-	}
 	return STEP_FORWARD;
 }
 
@@ -333,14 +352,14 @@ commit_check_holds(struct exchange *x, uint8_t type)
  * Everything that runs is answered, the COMMIT as the last. A COMMIT in a simple Query is owed its ReadyForQuery alone.
  */
 static bool
-is_answered(const struct server *srv, bool is_simple)
+is_answered(const struct server *srv, enum commit_form form)
 {
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t count = ledger_list_client(&srv->ledger, owed, SERVER_OWED_MAX);
 
 	if (count > SERVER_OWED_MAX)
 		return false;
-	for (size_t i = is_simple && count > 0; i < count; i++)
+	for (size_t i = form == COMMIT_IN_QUERY && count > 0; i < count; i++)
 		if (owed[i] == OWED_QUERY || owed[i] == OWED_EXECUTE || owed[i] == OWED_FUNCTION)
 			return false;
 	return true;
@@ -351,7 +370,7 @@ commit_check_answered(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 
-	if (c->phase == COMMIT_SENT && is_answered(x->srv, c->is_simple))
+	if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
 		set_phase(x, COMMIT_ANSWERED);
 }
 
@@ -359,7 +378,9 @@ static void
 forget_mark(struct loan_commit *c)
 {
 	c->mark = (struct commit_mark){ 0 };
-	c->is_due = c->is_read_only = c->has_failed = false;
+	if (c->question == MARK_DUE)
+		set_question(c, MARK_NOT_ASKED);
+	c->outlook = OUTLOOK_OPEN;
 }
 
 /* Nothing is left of the transaction. */
@@ -432,6 +453,10 @@ commit_check_request_done(struct exchange *x)
 		forget_transaction(c);
 		return;
 	}
-	c->is_due = c->mark.xid == 0 && !c->is_asking && !c->has_suspended && srv->ledger.count == 0 &&
-		    srv->is_synced && has_written(&srv->loan);
+	/* A COMMIT that is held asks for itself. */
+	if (c->question != MARK_ASKED && c->question != MARK_AWAITED && x->state != CL_HELD)
+		set_question(c, c->mark.xid == 0 && !c->has_suspended && srv->ledger.count == 0 && srv->is_synced &&
+					has_written(&srv->loan)
+				    ? MARK_DUE
+				    : MARK_NOT_ASKED);
 }

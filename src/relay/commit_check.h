@@ -5,7 +5,7 @@
  *   commit_check.c  the transaction's mark is asked for, the COMMIT is sent and answered
  *   commit_doubt.c  its server is lost meanwhile
  *
- * While it is off, or the SQL is no COMMIT, nothing of this is called: see x->is_committing, loan.commit.is_on.
+ * While it is off, or the SQL is no COMMIT, nothing of this is called: see x->commit, loan.commit.is_on.
  */
 #ifndef PGWEIR_RELAY_COMMIT_CHECK_H
 #define PGWEIR_RELAY_COMMIT_CHECK_H
@@ -21,7 +21,7 @@
 void commit_check_linked(struct exchange *x);
 /* Returns true if the statement of this Bind may be a COMMIT or a BEGIN, or NOTIFY: it must take the slow lane. */
 bool commit_check_may_be(struct exchange *x, struct request *m);
-/* While x->is_committing. Returns true if this message must wait until the COMMIT is answered. */
+/* While EXCHANGE_COMMITTING. Returns true if this message must wait until the COMMIT is answered. */
 bool commit_check_holds(struct exchange *x, uint8_t type);
 
 /*
@@ -35,7 +35,7 @@ enum feature_step commit_check_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 
-/* An error of the client's has come, while x->is_committing: it may be the COMMIT's. */
+/* An error of the client's has come, while EXCHANGE_COMMITTING: it may be the COMMIT's. */
 void commit_check_answered(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
@@ -63,7 +63,7 @@ void commit_check_lost(struct exchange *x, const struct server *srv, const struc
  */
 bool commit_check_stays(const struct exchange *x, const struct server *srv);
 /*
- * While x->is_rolled_back. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
+ * While EXCHANGE_ROLLED_BACK. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
  * then. next: the type of the message behind it, or 0.
  */
 bool commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next);
@@ -73,13 +73,13 @@ void commit_check_free(struct exchange *x); /* the client is closed */
 static inline bool
 commit_check_is_quiet(const struct exchange *x)
 {
-	return !x->is_committing && !x->is_rolled_back;
+	return x->commit == EXCHANGE_NO_COMMIT;
 }
 
 static inline bool
 commit_check_may_cross(const struct exchange *x)
 {
-	return exchange_doubt(x) == NULL && !x->is_rolled_back;
+	return exchange_doubt(x) == NULL && x->commit != EXCHANGE_ROLLED_BACK;
 }
 
 #endif

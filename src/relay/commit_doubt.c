@@ -6,6 +6,7 @@
 #include "dedicated/fate_asker.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
+#include "sql/recognise.h"
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
@@ -14,11 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether the session goes on behind its COMMIT. */
+enum doubt_session {
+	SESSION_STAYS,
+	SESSION_LOST_IF_COMMITTED, /* AND CHAIN: another transaction would be open */
+	SESSION_LOST
+};
+
 /* A client whose COMMIT is in doubt. */
 struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
-	struct fail shown; /* if is_lost */
+	struct fail shown; /* unless its session stays */
 	struct image *before; /* what its settings are if it was not committed; NULL: what they are */
 	uint64_t since_us;
 	uint64_t server_id;
@@ -26,7 +34,7 @@ struct commit_doubt {
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* question is under way */
 	bool is_partial; /* more than the COMMIT's own replies is owed */
-	bool is_chained, is_lost;
+	uint8_t session; /* enum doubt_session */
 	bool is_undone; /* it had failed, or was rolled back, before its server was lost */
 	char server[SERVER_ADDRESS_MAX];
 };
@@ -34,7 +42,8 @@ struct commit_doubt {
 bool
 commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 {
-	return x->is_committing && srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
+	return x->commit == EXCHANGE_COMMITTING && srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) &&
+	       !x->is_closing;
 }
 
 /* Appends what the client still waits for, of a COMMIT that has this tag. */
@@ -166,7 +175,8 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	      const struct fail *why)
 {
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
-	bool is_lost = d->is_lost || d->is_partial || (tag != NULL && d->is_chained);
+	bool is_lost =
+	    d->is_partial || d->session == SESSION_LOST || (tag != NULL && d->session == SESSION_LOST_IF_COMMITTED);
 	struct fail shown = d->shown;
 	struct buf b = { 0 };
 
@@ -245,12 +255,13 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	memcpy(d->server, srv->address, sizeof(d->server));
 	memcpy(d->owed, srv->owed, sizeof(d->owed));
 	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
-	d->is_chained = c->is_chained;
-	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->is_simple);
-	d->is_undone = c->has_failed || srv->loan.has_failed || srv->loan.has_rolled_back;
+	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->form == COMMIT_IN_QUERY);
+	d->is_undone = c->outlook == OUTLOOK_FAILED || srv->loan.undone != UNDONE_NOTHING;
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
 	/* A named COMMIT's Parse counts as not run: the client would look for the statement in vain. */
-	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
+	d->session = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) ? SESSION_LOST
+		     : c->text == COMMIT_TEXT_CHAIN					? SESSION_LOST_IF_COMMITTED
+											: SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;
 	d->question.pid = srv->pid;
@@ -265,7 +276,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 	const struct loan_commit *c = &srv->loan.commit;
 	struct commit_doubt *d = new_doubt(x, srv, shown, is_lost);
 
-	x->is_committing = false;
+	x->commit = EXCHANGE_NO_COMMIT;
 	if (d == NULL) {
 		exchange_close(x, shown);
 		return;
@@ -274,11 +285,11 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 	exchange_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
 		answer_commit(x, d, true, "", NULL);
-	else if (c->has_failed && !d->is_partial)
+	else if (c->outlook == OUTLOOK_FAILED && !d->is_partial)
 		answer_commit(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
 	else if (c->is_broken)
 		decide_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
-	else if (c->is_read_only && c->mark.xid == 0 && !c->has_more)
+	else if (c->outlook == OUTLOOK_READ_ONLY && c->mark.xid == 0 && !c->has_more)
 		decide_fate(d, FATE_COMMITTED, "it has written nothing");
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
@@ -292,7 +303,7 @@ bool
 commit_check_stays(const struct exchange *x, const struct server *srv)
 {
 	return srv->loan.commit.is_on && srv->tx != 'I' && srv->is_synced &&
-	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.is_held)) &&
+	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
 	       (x->body_left == 0 || x->is_body_dropped);
 }
 
@@ -310,7 +321,7 @@ rolls_back(const struct exchange *x, const struct request *m, uint8_t next)
 bool
 commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
 {
-	x->is_rolled_back = false;
+	x->commit = EXCHANGE_NO_COMMIT;
 	if (rolls_back(x, m, next))
 		return false; /* a server without a transaction says so, and does what is asked */
 	exchange_step(x, CE_DOUBT);
@@ -322,7 +333,7 @@ commit_check_refuse(struct exchange *x)
 {
 	struct fail why;
 
-	x->is_rolled_back = false;
+	x->commit = EXCHANGE_NO_COMMIT;
 	if (x->state != CL_IN_DOUBT)
 		exchange_step(x, CE_DOUBT);
 	exchange_step(x, CE_REFUSED);

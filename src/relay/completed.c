@@ -144,7 +144,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		statement_home_renew(x->pool->home);
 		break;
 	case TAG_ROLLBACK:
-		srv->loan.has_rolled_back = true;
+		loan_note_undone(&srv->loan, UNDONE_TRANSACTION);
 		break;
 	case TAG_RESET:
 		note_reset(x, srv);

@@ -202,10 +202,10 @@ record_error(struct exchange *x, const struct seen_error *e)
 	struct loan *loan = &x->srv->loan;
 	const char *sqlstate = e->fields->sqlstate;
 
-	loan->is_end_told = fields_error_is_fatal(e->fields);
-	loan->has_failed = true;
+	loan->end = fields_error_is_fatal(e->fields) ? LOAN_END_TOLD : LOAN_GOES_ON;
+	loan_note_undone(loan, UNDONE_FAILED);
 	memcpy(loan->sqlstate, sqlstate != NULL ? sqlstate : "?????", sizeof(loan->sqlstate));
-	if (loan->is_end_told) { /* a request that the client still sends begins another sqlstate */
+	if (loan->end == LOAN_END_TOLD) { /* a request that the client still sends begins another sqlstate */
 		memcpy(x->srv->last_sqlstate, loan->sqlstate, sizeof(loan->sqlstate));
 		if (x->srv->last_words == NULL && e->fields->message != NULL)
 			x->srv->last_words = strdup(e->fields->message);
@@ -227,7 +227,7 @@ static bool
 commit_error(struct exchange *x, const struct seen_error *e)
 {
 	(void)e;
-	if (x->is_committing)
+	if (x->commit == EXCHANGE_COMMITTING)
 		commit_check_answered(x);
 	return false;
 }

@@ -49,9 +49,8 @@ loss_begin(struct exchange *x)
 	if (sent->copy.len == 0)
 		return;
 	sent->copy.len = 0;
-	sent->is_cut = false;
+	sent->state = SENT_WHOLE;
 	sent->is_later = true;
-	srv->loan.client_saw_reply = false;
 }
 
 void
@@ -59,9 +58,10 @@ loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (sent->is_cut || x->is_session || x->pins != 0 || x->srv->tx != 'I' || x->srv->loan.client_saw_reply)
+	if (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || x->srv->tx != 'I')
 		return;
-	sent->is_cut = !resend_add(&sent->copy, from, len, KEPT_MAX);
+	if (!resend_add(&sent->copy, from, len, KEPT_MAX))
+		sent->state = SENT_CUT;
 }
 
 /* --- may the copy be relayed again? --- */
@@ -193,7 +193,7 @@ is_shown(const struct exchange *x, const struct server *srv)
 	const struct outbox *o = &x->env->to_client;
 	size_t there = 0;
 
-	if (srv->loan.client_saw_reply || srv->loan.tag_text[0] != '\0' || srv->loan.has_failed)
+	if (srv->loan.sent.state == SENT_ANSWERED || srv->loan.tag_text[0] != '\0' || srv->loan.undone == UNDONE_FAILED)
 		return true;
 	if (!srv->loan.clock.has_passed)
 		return false;
@@ -210,8 +210,8 @@ has_whole_copy(struct exchange *x, const struct server *srv)
 
 	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 &&
 	       !x->is_in_relay && x->listen == NULL && exchange_exclusive(x) == NULL && srv->tx == 'I' &&
-	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && !sent->is_cut && x->body_left == 0 &&
-	       !statements_are_exposed(x) && (!sent->is_later || !state_is_dirty(x));
+	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && sent->state != SENT_CUT &&
+	       x->body_left == 0 && !statements_are_exposed(x) && (!sent->is_later || !state_is_dirty(x));
 }
 
 bool
@@ -262,7 +262,7 @@ is_not_executed(struct exchange *x, const struct server *srv, const char *sqlsta
 enum loss
 loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing)
 {
-	if (srv->loan.is_not_executed) /* statements that were parsed with it are gone now */
+	if (srv->loan.end == LOAN_NOT_EXECUTED) /* statements that were parsed with it are gone now */
 		return LOSS_NOT_EXECUTED;
 	if (is_owing && is_not_executed(x, srv, sqlstate))
 		return LOSS_NOT_EXECUTED;

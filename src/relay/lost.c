@@ -36,8 +36,7 @@ static void
 rolled_back(struct exchange *x)
 {
 	x->ticket.idle_since_us = *x->env->now_us;
-	x->is_committing = false;
-	x->is_rolled_back = true;
+	x->commit = EXCHANGE_ROLLED_BACK;
 	relay_unstall(x);
 	if (x->state == CL_HELD)
 		commit_check_refuse(x);
@@ -143,7 +142,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
-	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
+	if (srv->loan.end == LOAN_END_TOLD || (srv->body_left > 0 && !srv->is_body_swallowed)) {
 		server_last_words(srv, &shown);
 		srv->is_end_logged = true;
 		end_with_server(x, srv, NULL, &shown);

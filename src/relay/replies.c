@@ -108,7 +108,7 @@ on_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
 
-	srv->loan.client_saw_reply = true;
+	srv->loan.sent.state = SENT_ANSWERED;
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
@@ -146,10 +146,10 @@ end_server(struct server *srv, const struct error_fields *e)
 	struct fail why;
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
-		 fields_error_is_fatal(e)     ? "ended the connection"
-		 : srv->loan.commit.is_broken ? "has failed to answer what it was asked about a transaction"
-		 : srv->loan.is_not_executed  ? "has not executed a request"
-					      : "sent an error where nothing was due",
+		 fields_error_is_fatal(e)	      ? "ended the connection"
+		 : srv->loan.commit.is_broken	      ? "has failed to answer what it was asked about a transaction"
+		 : srv->loan.end == LOAN_NOT_EXECUTED ? "has not executed a request"
+						      : "sent an error where nothing was due",
 		 e->message != NULL ? e->message : "(no message)");
 	server_fail(srv, &why);
 }
@@ -208,7 +208,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		srv->loan.is_ours_cancelled = true;
 	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
 	note_misplaced(x, srv, e->sqlstate);
-	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
+	if (loss == LOSS_NOT_EXECUTED)
+		srv->loan.end = LOAN_NOT_EXECUTED;
 	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
 	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss_keeps_client(loss) : !is_error_owed)) {
 		end_server(srv, e);
@@ -351,9 +352,10 @@ on_batch_end(struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
-	srv->loan.client_saw_reply = srv->loan.client_saw_reply || srv->loan.clock.has_passed;
+	if (srv->loan.clock.has_passed)
+		srv->loan.sent.state = SENT_ANSWERED;
 	report_flushed(x, srv);
-	if (srv->loan.commit.is_due)
+	if (srv->loan.commit.question == MARK_DUE)
 		commit_check_ask(x);
 	if (breaks_copy(&srv->ledger)) {
 		broke_copy(x, srv);

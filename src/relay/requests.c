@@ -234,7 +234,7 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->is_rolled_back && commit_check_is_refused(x, &w->m, next_type(w)))
+	if (x->commit == EXCHANGE_ROLLED_BACK && commit_check_is_refused(x, &w->m, next_type(w)))
 		return WALK_WAIT;
 	relay_ticket(x);
 	x->ticket.needs = ticket_needs(w);
@@ -273,7 +273,7 @@ unlinked(struct request_walk *w, const struct frame *f)
 
 	switch (f->type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
-		exchange_answer(w->x, w->x->is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
+		exchange_answer(w->x, w->x->commit == EXCHANGE_ROLLED_BACK ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'H':
@@ -283,8 +283,8 @@ unlinked(struct request_walk *w, const struct frame *f)
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'P':
-		if (w->x->is_rolled_back || w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
-		    !statements_parse_unlinked(w->x, &w->m))
+		if (w->x->commit == EXCHANGE_ROLLED_BACK || w->len - w->at < total + FRAME_HEAD_LEN ||
+		    w->p[w->at + total] != 'S' || !statements_parse_unlinked(w->x, &w->m))
 			break;
 		exchange_answer(w->x, "1\0\0\0\4", 5);
 		walk_drop(w, total);
@@ -378,7 +378,7 @@ one_message(struct request_walk *w)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING || (x->is_committing && commit_check_holds(x, f.type)) ||
+	if (x->state == CL_RETRYING || (x->commit == EXCHANGE_COMMITTING && commit_check_holds(x, f.type)) ||
 	    query_timeout_holds(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)

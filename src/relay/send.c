@@ -307,7 +307,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	struct request *m = &w->m;
 	enum walk_result r = WALK_ON;
 
-	if (x->session == NULL && x->listen == NULL && !x->is_committing) {
+	if (x->session == NULL && x->listen == NULL && x->commit == EXCHANGE_NO_COMMIT) {
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}

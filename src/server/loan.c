@@ -24,7 +24,8 @@ loan_begin(struct loan *l, uint64_t now_us)
 	l->kept.copy.len = 0;
 	l->kept.from = NULL;
 	l->sent.copy.len = 0;
-	l->sent.is_cut = l->sent.is_later = false;
+	l->sent.state = SENT_WHOLE;
+	l->sent.is_later = false;
 	l->lent_us = now_us;
 }
 

@@ -39,11 +39,17 @@ struct kept_request {
 	const uint8_t *from; /* while a batch is walked: the beginning of the part that is not copied yet */
 };
 
+enum sent_state {
+	SENT_WHOLE, /* the copy has all of it */
+	SENT_CUT, /* something is missing: it was too long */
+	SENT_ANSWERED /* the borrower was sent an answer to it */
+};
+
 /* All that was sent since nothing was owed, in case the server has not executed it (relay/loss.c). */
 struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when it began */
-	bool is_cut; /* something is missing: it was too long */
+	uint8_t state; /* enum sent_state */
 	bool is_later; /* the loan had requests before */
 };
 
@@ -67,6 +73,20 @@ enum commit_phase {
 	COMMIT_ANSWERED /* its own reply has come; its ReadyForQuery is still due */
 };
 
+/* The question about the mark of the open transaction that follows its first write. */
+enum mark_question {
+	MARK_NOT_ASKED,
+	MARK_DUE, /* it is asked when the replies are sent */
+	MARK_ASKED, /* its answer is due */
+	MARK_AWAITED, /* ... and the COMMIT is held for it */
+	MARK_ANSWERED /* ... it has come, and the COMMIT is still held */
+};
+
+/* How the question ahead of the COMMIT was answered. */
+enum commit_outlook { OUTLOOK_OPEN, OUTLOOK_READ_ONLY, OUTLOOK_FAILED };
+/* Whether a Query runs the COMMIT, or which statement. */
+enum commit_form { COMMIT_IN_QUERY, COMMIT_OF_UNNAMED, COMMIT_OF_NAMED };
+
 /* The effect on the transaction block of the messages since the last Sync, answered or not. */
 enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
@@ -74,16 +94,15 @@ struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
 	/* The borrower's, before that changed a setting that is reported; NULL: it has not. */
 	struct image *before;
-	uint8_t phase; /* enum commit_phase */
+	uint8_t phase; /* enum commit_phase: set_phase() */
+	uint8_t question; /* enum mark_question: set_question() */
+	uint8_t outlook; /* enum commit_outlook */
+	uint8_t form, text; /* of the COMMIT: enum commit_form, enum commit_text */
+	uint8_t block; /* enum commit_block */
 	bool is_on; /* COMMITs of this loan are checked */
-	bool is_due, is_asking; /* the mark is to be asked for when the replies are sent; its answer is due */
-	bool is_held; /* the COMMIT waits for that answer */
 	bool has_suspended; /* a portal has rows left: the unnamed one must stay */
-	bool is_read_only, has_failed; /* so the question ahead of the COMMIT was answered */
 	bool is_broken; /* a question has failed by itself, and the transaction with it */
 	bool has_more; /* the transaction may do what its number does not show: a NOTIFY, a write by postgres_fdw */
-	uint8_t block; /* enum commit_block */
-	bool is_simple, is_chained, is_named; /* the COMMIT: a Query; AND CHAIN; a statement that has a name */
 };
 
 /* Whether the borrower keeps the server for a currval(): state/linger.c. */
@@ -102,15 +121,22 @@ enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
+/* The end of its server, as far as PostgreSQL has announced it. */
+enum loan_end {
+	LOAN_GOES_ON,
+	LOAN_NOT_EXECUTED, /* relay/loss.h: what is in sent may be relayed again */
+	LOAN_END_TOLD /* the borrower was sent PostgreSQL's own FATAL */
+};
+/* The worst that SQL of the loan has met since it was last settled: loan_note_undone(). */
+enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
+
 struct loan {
-	bool client_saw_reply; /* the borrower was sent an answer to what is in sent */
-	bool is_not_executed; /* relay/loss.h: what is in sent may be relayed again, as its server ends */
+	uint8_t end; /* enum loan_end */
+	uint8_t undone; /* enum loan_undone */
 	bool has_run; /* the borrower has sent something that runs */
 	bool announces_ready; /* set by the borrower: see server_ops.request_done */
 	bool watches_tags; /* the borrower wants to answer something ahead of the next CommandComplete */
-	bool has_failed,
-	    has_rolled_back; /* a statement has failed, a transaction was rolled back (since last settled) */
-	bool has_undone; /* one of these was so before */
+	bool has_undone; /* undone was not NOTHING when it was settled */
 	/* These matter when the transaction is over: side by side, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
@@ -119,7 +145,6 @@ struct loan {
 	bool is_unsuited; /* it is tied to another context than the borrower's, who runs what has none (compiled.c) */
 	bool is_mixed; /* what has a context ran under another one than the client's own */
 	uint8_t local; /* enum loan_local */
-	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
 	bool next_row_is_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
 	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */
 	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
@@ -163,6 +188,14 @@ loan_begin_request(struct loan *l)
 {
 	memset(&l->bytes_to_client, 0, offsetof(struct loan, commit) - offsetof(struct loan, bytes_to_client));
 	l->tag_text[0] = '\0';
+}
+
+/* A statement has failed, or a transaction was rolled back. */
+static inline void
+loan_note_undone(struct loan *l, enum loan_undone undone)
+{
+	if (l->undone < undone)
+		l->undone = (uint8_t)undone;
 }
 
 /* Keeps a copy of the request from here on, if nothing of it was sent before. */

@@ -111,7 +111,7 @@ server_about(const struct server *srv, const char *event, const struct fail *why
 bool
 server_last_words(const struct server *srv, struct fail *why)
 {
-	if (srv == NULL || !srv->loan.is_end_told)
+	if (srv == NULL || srv->loan.end != LOAN_END_TOLD)
 		return false;
 	fail_set(why, srv->last_sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
 		 srv->last_words != NULL ? srv->last_words : "(no message)");

@@ -155,7 +155,7 @@ int
 state_settle_statements(struct exchange *x)
 {
 	struct loan *l = &x->srv->loan;
-	bool has_any = (l->suspected & SCAN_PREPARE) != 0, is_sure = !has_any && !l->has_failed;
+	bool has_any = (l->suspected & SCAN_PREPARE) != 0, is_sure = !has_any && l->undone != UNDONE_FAILED;
 	struct client_session *s;
 	unsigned kept = 0;
 
@@ -216,7 +216,7 @@ settle_and_ask(struct exchange *x)
 		return false;
 	}
 	if (s->effect_count > 0) {
-		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(x) < 0)
+		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x) < 0)
 			flags |= effects_suspicion(s);
 		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)
@@ -230,8 +230,8 @@ settle_and_ask(struct exchange *x)
 	srv->loan.settled |= flags;
 	srv->loan.suspected = 0;
 	s->may_be_reset = false;
-	srv->loan.has_undone = srv->loan.has_undone || srv->loan.has_failed || srv->loan.has_rolled_back;
-	srv->loan.has_failed = srv->loan.has_rolled_back = false;
+	srv->loan.has_undone = srv->loan.has_undone || srv->loan.undone != UNDONE_NOTHING;
+	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {
 		state_drop_names(s);
 		state_forget_before(s);

@@ -129,7 +129,7 @@ seal_types_of_temp(const struct loan *l)
 {
 	bool may_undo = ((l->settled | l->suspected) & (SCAN_CODE | SCAN_EXECUTE)) != 0;
 
-	return may_undo || l->has_undone || l->has_failed || l->has_rolled_back ? STATE_BACKEND : WASH_TEMP_ASKED;
+	return may_undo || l->has_undone || l->undone != UNDONE_NOTHING ? STATE_BACKEND : WASH_TEMP_ASKED;
 }
 
 unsigned

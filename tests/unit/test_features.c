@@ -249,7 +249,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 	cr_expect_not(features_error(&x, &e, NULL, 0));
 	cr_expect_str_eq(fake.calls, "retry report state listen kept statements late");
 	cr_expect_str_eq(server.loan.sqlstate, "42601");
-	cr_expect(server.loan.has_failed);
+	cr_expect_eq(server.loan.undone, UNDONE_FAILED);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		if (strcmp(order[i], "report") == 0 || strcmp(order[i], "state") == 0)
 			continue; /* these only take note */
@@ -263,7 +263,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 	memset(&server, 0, sizeof(server));
 	fake.stops = "retry";
 	features_error(&x, &e, NULL, 0);
-	cr_expect_not(server.loan.has_failed, "what is sent once more has not failed");
+	cr_expect_eq(server.loan.undone, UNDONE_NOTHING, "what is sent once more has not failed");
 }
 
 Test(features, the_end_of_a_request)
@@ -286,7 +286,7 @@ Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "23503", .message = "?" };
 
-	x.is_committing = true;
+	x.commit = EXCHANGE_COMMITTING;
 	features_error(&x, &e, NULL, 0);
 	cr_expect_str_eq(fake.calls, "retry report commit listen kept statements late");
 }

@@ -242,7 +242,7 @@ Test(state, a_set_that_was_rolled_back_is_asked_about)
 	static const char *const none[][3] = { { NULL, NULL, NULL } };
 
 	send_query("SET a.b = 'c'");
-	fake->srv.loan.has_rolled_back = true;
+	fake->srv.loan.undone = UNDONE_TRANSACTION;
 	fake_reply("CZ");
 	cr_expect_not(is_released(), "what the server has is not known");
 	cr_expect_str_eq(value("a.b"), "");
