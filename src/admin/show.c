@@ -2,6 +2,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
 
 #include <arpa/inet.h>
@@ -95,7 +96,7 @@ show_load_balance(const struct upstream *upstream)
 bool
 show_has_console(const struct show_env *env)
 {
-	return env->clients->x.config->compat == COMPAT_PGBOUNCER;
+	return bouncer_does(env->clients->x.config, BOUNCER_LISTS_CONSOLE);
 }
 
 const char *

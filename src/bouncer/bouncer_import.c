@@ -3,6 +3,7 @@
  * --help-pgbouncer: what becomes of each setting.
  */
 #include "bouncer/bouncer_state.h"
+#include "bouncer/bouncer_ways.h"
 
 #include "config/config_keys.h"
 
@@ -192,6 +193,8 @@ print_word(const struct bouncer_word *word, FILE *to)
 		fprintf(to, " | %s |\n", word->note);
 }
 
+#define WAY_ROW(name, theirs, otherwise) "| " theirs " | " otherwise " |\n"
+
 void
 bouncer_print_keys(FILE *to)
 {
@@ -204,4 +207,6 @@ bouncer_print_keys(FILE *to)
 	fprintf(to, "\n| word | of | what becomes of it |\n|---|---|---|\n");
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
 		print_word(word, to);
+	fputc('\n', to);
+	fputs("| with compat = pgbouncer | otherwise |\n|---|---|\n" BOUNCER_WAY_LIST(WAY_ROW), to);
 }

@@ -6,6 +6,7 @@
  */
 #include "bouncer/bouncer_state.h"
 
+#include "bouncer/bouncer_ways.h"
 #include "config/config_keys.h"
 
 #include <stdio.h>
@@ -137,7 +138,7 @@ void
 bouncer_tell(const struct config *config, const struct fail *why, struct fail *told)
 {
 	*told = *why;
-	if (config->compat == COMPAT_PGBOUNCER)
+	if (bouncer_does(config, BOUNCER_WORDS_FAILURES))
 		fail_in_their_words(why, told);
 	if (config_is_pgbouncers(config)) {
 		bouncer_words(told->detail, sizeof(told->detail));

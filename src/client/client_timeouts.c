@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
+#include "bouncer/bouncer_ways.h"
 #include "server/server_cancel.h"
 
 #define OURS_US (5 * US_PER_S)
@@ -141,8 +142,7 @@ end_late(struct client *c, enum late late)
 		return;
 	}
 	lasted = lasted_us(c, late, *c->env->x.now_us);
-	/* PgBouncer disconnects the client; relay_leave() has the query cancelled. */
-	if (late == LATE_QUERY && c->env->x.config->compat != COMPAT_PGBOUNCER && cancel_query(c, lasted))
+	if (late == LATE_QUERY && !bouncer_does(c->env->x.config, BOUNCER_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
 	if (commit_check_is_in_doubt(&c->x, c->x.srv)) { /* PostgreSQL is asked what became of it */

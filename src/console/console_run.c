@@ -5,6 +5,7 @@
 
 #include "admin/show.h"
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -267,7 +268,7 @@ refused_by_pgbouncer(const struct console_client *cc, const struct command *comm
 	bool is_held = pool_set_is_paused(env->x.pools) || env->x.is_suspended;
 	const char *database = database_of(command);
 
-	if (env->x.config->compat != COMPAT_PGBOUNCER)
+	if (!bouncer_does(env->x.config, BOUNCER_REFUSES_TWICE))
 		return NULL;
 	if (command->row->id != COMMAND_RESUME)
 		return is_held ? "already suspended/paused" : NULL;

@@ -4,6 +4,7 @@
  */
 #include "base/alloc.h"
 #include "base/network.h"
+#include "bouncer/bouncer_ways.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -258,7 +259,8 @@ check_listens(const struct check *check)
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *listen = &config->listens[i];
 
-		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen) && config->compat == COMPAT_PGBOUNCER)
+		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen) &&
+		    bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES))
 			problem_warning(check->sink, config->origins->listen_lines[i],
 					"listen = %s: trust is for loopback and Unix sockets only; clients from "
 					"elsewhere are refused",
@@ -344,7 +346,7 @@ static void
 check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
-		(check->config->compat == COMPAT_PGBOUNCER ? problem_warning : problem_error)(
+		(bouncer_does(check->config, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
 		    check->sink, line,
 		    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs", query);
 }

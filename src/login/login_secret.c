@@ -7,6 +7,7 @@
 #include "login/login_startup.h"
 #include "login/login_steps.h"
 #include "login/login_welcome.h"
+#include "bouncer/bouncer_ways.h"
 
 #include <openssl/crypto.h>
 #include <string.h>
@@ -42,8 +43,7 @@ conclude(struct client *c, enum auth_verdict verdict, const char *secret, const 
 		verdict = AUTH_REFUSED;
 		why = &none;
 	}
-	/* PgBouncer says so at once: that tells nothing of the user. */
-	if (verdict == AUTH_FAILED && c->env->x.config->compat == COMPAT_PGBOUNCER) {
+	if (verdict == AUTH_FAILED && bouncer_does(c->env->x.config, BOUNCER_ANSWERS_FAILED_LOOKUPS)) {
 		fail_set(&none, "08P01", "the user can't be looked up: auth_query failed");
 		fail_pgbouncer_text(&none, "bouncer config error");
 		verdict = AUTH_REFUSED;

@@ -10,6 +10,7 @@
 #include "login/login_welcome.h"
 #include "client/client_log.h"
 #include "wire/frame.h"
+#include "bouncer/bouncer_ways.h"
 
 #include <string.h>
 
@@ -23,7 +24,6 @@ admit(struct client *c, enum login_method method)
 	login_authenticated(c);
 }
 
-/* PgBouncer lets nobody in that it has never heard of, whatever else need be proved. */
 static void
 trust(struct client *c)
 {
@@ -32,7 +32,7 @@ trust(struct client *c)
 	struct user_secret secret;
 	struct fail why;
 
-	if (config->compat != COMPAT_PGBOUNCER || c->env->users == NULL ||
+	if (!bouncer_does(config, BOUNCER_TRUSTS_KNOWN_USERS) || c->env->users == NULL ||
 	    users_find(c->env->users, c->login->user, &secret)) {
 		admit(c, LM_TRUST);
 		return;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "bouncer/bouncer_ways.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -28,18 +29,17 @@
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
 	"AND (rolvaliduntil IS NULL OR rolvaliduntil OPERATOR(pg_catalog.>=) pg_catalog.now())"
 
-/* PgBouncer's console is a database, too: its users may be found where auth_dbname says. */
 bool
 auth_is_console(const struct config *config, const char *database)
 {
-	return config->compat == COMPAT_PGBOUNCER && strcmp(database, "pgbouncer") == 0;
+	return bouncer_does(config, BOUNCER_ASKS_OWN_DATABASE) && strcmp(database, "pgbouncer") == 0;
 }
 
-/* PgBouncer's auth_dbname is the name of a database of the file, with a host of its own. */
 static const char *
 ours_to_ask(const struct config *config, const char *database, const struct scope_settings *s)
 {
-	return config->compat == COMPAT_PGBOUNCER && s->auth_database[0] != '\0' ? s->auth_database : database;
+	return bouncer_does(config, BOUNCER_ASKS_OWN_DATABASE) && s->auth_database[0] != '\0' ? s->auth_database
+											      : database;
 }
 
 static int
@@ -56,7 +56,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 	struct scope_settings s;
 	const char *asked;
 
-	if (all->config->compat != COMPAT_PGBOUNCER || !auth_settings_of(all, database, &s))
+	if (!bouncer_does(all->config, BOUNCER_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
 	asked = ours_to_ask(all->config, database, &s);
 	if (strcmp(asked, "pgbouncer") == 0) {

@@ -8,6 +8,7 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -106,7 +107,7 @@ pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum con
 {
 	*shown = *why;
 	bouncer_log_refusal(pool, srv, kind, why);
-	if (pool->set->config->compat == COMPAT_PGBOUNCER && why->pgbouncer_text[0] != '\0') {
+	if (bouncer_does(pool->set->config, BOUNCER_WORDS_FAILURES) && why->pgbouncer_text[0] != '\0') {
 		fail_detail(shown, "%s", why->pgbouncer_text);
 		fail_pgbouncer_text(shown, "login failed");
 	}

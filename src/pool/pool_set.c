@@ -7,6 +7,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -86,7 +87,7 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
-/* As PgBouncer: where the servers' user is known beforehand, min_pool_size need not wait for the first client. */
+/* Where the servers' user is known beforehand, min_idle need not wait for the first client. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
 {
@@ -127,7 +128,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
-	if (config->compat == COMPAT_PGBOUNCER)
+	if (bouncer_does(config, BOUNCER_WARMS_POOLS))
 		warm_pools(set, now_us);
 }
 

@@ -2,6 +2,7 @@
 #include "process/process_state.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
 #include "lookup/auth_query.h"
 #include "os/os.h"
@@ -13,7 +14,7 @@
 static void
 on_sigusr2(struct weir *w)
 {
-	bool is_theirs = w->config->compat == COMPAT_PGBOUNCER;
+	bool is_theirs = bouncer_does(w->config, BOUNCER_NEVER_RESTARTS);
 	struct fail why;
 
 	if (is_theirs && w->stopping.is_stopping)
@@ -42,7 +43,7 @@ static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct weir *w = arg;
-	bool is_theirs = w->config->compat == COMPAT_PGBOUNCER;
+	bool is_patient = bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY);
 	struct fail why;
 
 	(void)what;
@@ -53,10 +54,10 @@ on_signal(evutil_socket_t number, short what, void *arg)
 			process_reopen_logs(w); /* logrotate has moved them, whatever is wrong with the file */
 		break;
 	case SIGTERM:
-		process_stop(w, is_theirs ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
+		process_stop(w, is_patient ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
 		break;
 	case SIGINT:
-		process_stop(w, is_theirs ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
+		process_stop(w, is_patient ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
 		break;
 	case SIGQUIT:
 		process_stop(w, SHUTDOWN_NOW);

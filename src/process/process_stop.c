@@ -7,6 +7,7 @@
 #include "process/process_state.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
 #include "os/os.h"
 
@@ -45,7 +46,7 @@ process_stop_if_empty(struct weir *w)
 static void
 begin_stop(struct weir *w, enum shutdown_how how)
 {
-	bool is_patient = how == SHUTDOWN_CLIENTS || w->config->compat == COMPAT_PGBOUNCER;
+	bool is_patient = how == SHUTDOWN_CLIENTS || bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY);
 
 	if (how == SHUTDOWN_CLIENTS)
 		log_info(w->log, "stopping: no new clients; those that are connected may stay until they leave");
@@ -73,7 +74,8 @@ void
 process_stop(struct weir *w, enum shutdown_how how)
 {
 	/* A second request waits in neither of PgBouncer's two ways. */
-	bool may_wait = !w->stopping.is_stopping || (how > w->stopping.how && w->config->compat != COMPAT_PGBOUNCER);
+	bool may_wait =
+	    !w->stopping.is_stopping || (how > w->stopping.how && !bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY));
 
 	if (how != SHUTDOWN_NOW && may_wait) {
 		begin_stop(w, how);
@@ -93,7 +95,7 @@ close_door(struct weir *w)
 	for (struct worker *k = w->door; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
-			clients_drain(&k->clients, w->config->compat == COMPAT_PGBOUNCER);
+			clients_drain(&k->clients, bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY));
 	}
 }
 

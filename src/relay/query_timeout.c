@@ -2,6 +2,7 @@
 #include "relay/query_timeout.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -36,9 +37,9 @@ query_timeout_holds(const struct exchange *x, uint8_t type)
 
 	if (x->srv == NULL || !query_timeout_may_hold(x) || strchr("QPBDECF", type) == NULL)
 		return false;
-	/* PgBouncer disconnects instead; within a COPY PostgreSQL has to see what comes. */
-	return x->env->config->compat != COMPAT_PGBOUNCER && x->replication == 0 && !x->srv->ledger.is_copy_open &&
-	       ledger_owes_client(&x->srv->ledger, &since_us);
+	/* Within a COPY PostgreSQL has to see what comes. */
+	return !bouncer_does(x->env->config, BOUNCER_ENDS_LATE_QUERIES) && x->replication == 0 &&
+	       !x->srv->ledger.is_copy_open && ledger_owes_client(&x->srv->ledger, &since_us);
 }
 
 void

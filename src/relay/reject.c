@@ -10,6 +10,7 @@
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 
+#include "bouncer/bouncer_ways.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
@@ -39,11 +40,10 @@ reject_words(const struct exchange *x, const struct fail *why, struct fail *show
 	}
 }
 
-/* PgBouncer disconnects those who wait when PostgreSQL refuses to log in, unless it is just starting. */
 static bool
 ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	return x->env->config->compat == COMPAT_PGBOUNCER && kind == RF_BACKEND_UNREACHABLE &&
+	return bouncer_does(x->env->config, BOUNCER_ENDS_THE_UNSERVED) && kind == RF_BACKEND_UNREACHABLE &&
 	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "restart/restart_state.h"
 
+#include "bouncer/bouncer_ways.h"
 #include "os/os.h"
 #include "restart/link.h"
 #include "restart/handover.h"
@@ -106,7 +107,7 @@ may_restart(const struct restart *r, struct fail *why)
 		if (d->is_paused || d->is_disabled)
 			return fail_set(why, "55000", "no restart while database \"%s\" is %s: %s it first", d->name,
 					d->is_paused ? "paused" : "disabled", d->is_paused ? "RESUME" : "ENABLE");
-	if (r->host.argv == NULL || env->config->path[0] == '\0' || env->config->compat == COMPAT_PGBOUNCER)
+	if (r->host.argv == NULL || env->config->path[0] == '\0' || bouncer_does(env->config, BOUNCER_NEVER_RESTARTS))
 		return fail_set(why, "0A000", "a restart needs a configuration file of pgweir's own");
 	if (getpid() == 1)
 		return fail_set(why, "0A000", "as process 1 of a container pgweir can't have a successor");

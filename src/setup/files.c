@@ -4,6 +4,7 @@
  */
 #include "setup/setup.h"
 
+#include "bouncer/bouncer_ways.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -185,7 +186,7 @@ line_of_file(const struct config *config, const char *text)
 static void
 load_tls(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
-	bool is_theirs = config->compat == COMPAT_PGBOUNCER; /* tools look for its words */
+	bool is_theirs = bouncer_does(config, BOUNCER_WORDS_FAILURES);
 	const struct problem_sink sink = { .problems = problems,
 					   .file = is_theirs		     ? NULL
 						   : config->path[0] != '\0' ? config->path

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "os/os.h"
 
 #include <grp.h>
@@ -187,8 +188,8 @@ int
 listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
 {
 	*fresh = (struct listeners_fresh){ 0 };
-	if (l->are_passed || (l->list[0] != NULL && config->compat == COMPAT_PGBOUNCER))
-		return 0; /* a reload moves no listener of PgBouncer's */
+	if (l->are_passed || (l->list[0] != NULL && bouncer_does(config, BOUNCER_KEEPS_LISTENERS)))
+		return 0;
 	fresh->is_changed = true;
 	if (config->listen_count > LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d addresses to listen on", LISTENERS_MAX);

@@ -1,0 +1,45 @@
+/*
+ * src/bouncer/bouncer_ways.h - what pgweir does as PgBouncer does it where compat = pgbouncer, and otherwise in a way
+ * of its own, though no setting says so. The list is a table of docs/pgbouncer.md, too.
+ */
+#ifndef PGWEIR_BOUNCER_BOUNCER_WAYS_H
+#define PGWEIR_BOUNCER_BOUNCER_WAYS_H
+
+#include "config/config.h"
+
+/* clang-format off */
+#define BOUNCER_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
+	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
+	ROW(ENDS_LATE_QUERIES, "`query_timeout` disconnects the client, and the query is cancelled", \
+	    "the query is cancelled, and the client goes on") \
+	ROW(ENDS_THE_UNSERVED, "when PostgreSQL refuses pgweir's login, unless it is just starting, clients that wait for a server are disconnected", \
+	    "their requests fail, and they stay connected") \
+	ROW(ANSWERS_FAILED_LOOKUPS, "if `auth_query` fails, the client is refused at once", "as if the password was wrong") \
+	ROW(TRUSTS_KNOWN_USERS, "`trust` lets in only users that `auth_file` or `auth_query` knows", "it lets in everybody") \
+	ROW(TRUSTS_ITSELF, "the console's user `pgbouncer` over a Unix socket is whoever runs the process, and needs no password", \
+	    "it is a user like others") \
+	ROW(LIMITS_CONSOLE, "users of the console count in `max_user_client_connections`, and those who are no administrators in `max_db_client_connections`", \
+	    "they don't count") \
+	ROW(LISTS_CONSOLE, "the console is one of the databases that SHOW lists", "it is not") \
+	ROW(ASKS_OWN_DATABASE, "`auth_dbname` is a database of the file, with its own host; users of the console are looked up there, too", \
+	    "`auth_database` is PostgreSQL's name of a database") \
+	ROW(WARMS_POOLS, "`min_pool_size` of a database with a `user` is opened at start and at each reload", "when the pool is used first") \
+	ROW(REFUSES_TWICE, "PAUSE and SUSPEND of what is paused, and RESUME of what is not, are errors", "they do nothing") \
+	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, as long as that takes; a second one ends the process", \
+	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
+	ROW(NEVER_RESTARTS, "SIGUSR2 is RESUME, and RESTART is refused", "SIGUSR2 restarts if nothing is paused") \
+	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
+	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, and an `auth_query` without `$1`, are warnings", "errors")
+/* clang-format on */
+
+#define BOUNCER_WAY_NAME(name, theirs, otherwise) BOUNCER_##name,
+enum bouncer_way { BOUNCER_WAY_LIST(BOUNCER_WAY_NAME) BOUNCER_WAYS };
+
+/* Returns true if this is done as PgBouncer does it. */
+static inline bool
+bouncer_does(const struct config *config, enum bouncer_way way)
+{
+	return config->compat == COMPAT_PGBOUNCER && way < BOUNCER_WAYS;
+}
+
+#endif
