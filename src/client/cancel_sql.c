@@ -12,7 +12,7 @@
  */
 #include "client/cancel.h"
 
-#include "sql/recognise.h"
+#include "sql/known.h"
 #include "state/context.h"
 
 #include <string.h>
@@ -54,14 +54,14 @@ end_itself(struct client *c)
 }
 
 /* Returns what the request under way is, if it is the only one and has but one statement. */
-static enum signal_text
+static enum known_kind
 signal_under_way(const struct server *srv)
 {
 	const struct owed *head = ledger_head(&srv->ledger);
 	uint32_t requests = 0, statements = srv->loan.statements_run;
 
 	if (head == NULL || srv->loan.is_text_spent || srv->loan.is_text_cut)
-		return SIGNAL_TEXT_NOT;
+		return KNOWN_NOT;
 	for (uint32_t i = 0; i < srv->ledger.count; i++) {
 		const struct owed *o = ledger_at(&srv->ledger, i);
 
@@ -70,17 +70,17 @@ signal_under_way(const struct server *srv)
 			statements = o->statements;
 	}
 	if (requests > 1 || (head->kind != OWED_QUERY && (head->kind != OWED_EXECUTE || statements != 1)))
-		return SIGNAL_TEXT_NOT;
-	return signal_text_read((const char *)srv->loan.text, srv->loan.text_len);
+		return KNOWN_NOT;
+	return known_signal_only((const char *)srv->loan.text, srv->loan.text_len);
 }
 
 bool
 cancel_no_such_pid(struct server *srv, uint32_t pid)
 {
-	enum signal_text signal = signal_under_way(srv);
+	enum known_kind signal = signal_under_way(srv);
 	struct client *c, *target;
 
-	if (srv->borrower == NULL || signal == SIGNAL_TEXT_NOT)
+	if (srv->borrower == NULL || signal == KNOWN_NOT)
 		return false;
 	c = client_of(srv->borrower);
 	if (c->x.is_closing || !exchange_is_ready(&c->x) || !state_acts_as_image(&c->x))
@@ -88,9 +88,9 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 	target = cancel_find_pid(c->env, pid);
 	if (target == NULL || !exchange_is_ready(&target->x) || !may_reach(c, target))
 		return false;
-	if (signal == SIGNAL_TEXT_TERMINATE && target == c) {
+	if (signal == KNOWN_TERMINATE_BACKEND && target == c) {
 		end_itself(c);
 		return true;
 	}
-	return cancel_later(target, signal == SIGNAL_TEXT_TERMINATE) == 0;
+	return cancel_later(target, signal == KNOWN_TERMINATE_BACKEND) == 0;
 }

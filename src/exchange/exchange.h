@@ -28,6 +28,7 @@
 #include "pool/pool_set.h"
 #include "session/image.h"
 #include "session/statement_store.h"
+#include "sql/known.h"
 #include "sql/scan_memory.h"
 
 #include <sys/queue.h>
@@ -39,6 +40,7 @@ struct client_listen; /* listen/listen_state.h: from the first LISTEN */
 struct commit_doubt; /* relay/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
 struct exclusive; /* relay/exclusive.c */
+struct request; /* exchange/request.h */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
 
@@ -112,6 +114,8 @@ struct exchange_env {
 	struct pool_set *pools;
 	struct statement_store *statements;
 	struct scan_memory scanned; /* simple Queries */
+	struct known_text known; /* of the SQL of known_of: request_known() */
+	const struct request *known_of; /* only compared */
 	struct image_store *images;
 	struct audit *audit;
 	struct auth_queries *auth_queries;

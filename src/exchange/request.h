@@ -5,10 +5,12 @@
 #define PGWEIR_EXCHANGE_REQUEST_H
 
 #include "base/buf.h"
+#include "sql/known.h"
 #include "sql/verdict.h"
 #include "wire/fields.h"
 
 struct client_statement; /* statements/statements_state.h */
+struct exchange;
 struct statement; /* session/statement_store.h */
 
 /* The names that a Bind begins with. */
@@ -39,6 +41,7 @@ struct request {
 	const struct scan *scan; /* Query: of its SQL under the client's settings; NULL if verdict is */
 	unsigned risk; /* enum state_part: what code of the database its SQL could touch unseen. Query, Bind */
 	struct sql_verdict own; /* Parse: that verdict */
+	bool is_taken_apart; /* request_known() has read its SQL */
 	bool is_found; /* Bind, Describe: named, statement and verdict are what they will be */
 	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
@@ -58,6 +61,16 @@ request_has(const struct request *m, uint32_t flags, uint32_t hints)
 {
 	return m->verdict != NULL && ((m->verdict->flags & flags) != 0 || (m->verdict->hints & hints) != 0);
 }
+
+/* Returns the SQL that it has, or its statement, and writes its length in bytes; NULL: it is not known. */
+const char *request_sql(const struct request *m, size_t *len);
+/*
+ * Returns the statements of its SQL as the client's session reads them, valid until another request is asked about. It
+ * is taken apart at the first call: a feature asks only if the verdict concerns it.
+ */
+const struct known_text *request_known(const struct exchange *x, struct request *m);
+/* Returns the only statement of its SQL; KNOWN_NOT: there are several, or it is another one. Valid as above. */
+const struct known *request_only(const struct exchange *x, struct request *m);
 
 /* Returns how many bytes of the message's body have come. */
 static inline size_t

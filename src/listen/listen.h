@@ -43,7 +43,7 @@ enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
  * A Query, Parse or Execute is about to be handled, with a server or without. Returns LISTEN_WAIT: keep it, it is
  * handled again when the listener listens; FAILED: no memory; GO.
  */
-enum listen_gate listen_gate(struct exchange *x, const struct request *m);
+enum listen_gate listen_gate(struct exchange *x, struct request *m);
 /* A Query, Parse or Bind is about to be sent, while somebody in the pool listens. Returns what listen_gate does. */
 enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
 /* Rows of relay/features.c: see features_request(). FORWARD; HOLD; FAILED: no memory. */

@@ -33,7 +33,7 @@ struct subscription {
 	char name[KNOWN_NAME_MAX];
 };
 
-/* A LISTEN, UNLISTEN or a mark of transactions (known_each_mark) that was sent, and not answered yet. */
+/* A LISTEN, UNLISTEN or a statement that divides or ends a transaction, that was sent, and not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* the SQL that was sent in its place will fail; the client gets m->why */

@@ -26,43 +26,27 @@ listen_is_not_ours(const struct exchange *x)
 }
 
 static bool
-may_be_listen(const struct sql_verdict *v)
+may_be_listen(const struct request *m)
 {
-	return v->first == WORD_LISTEN || v->first == WORD_UNLISTEN;
+	return request_begins_with(m, WORD_LISTEN) || request_begins_with(m, WORD_UNLISTEN);
 }
 
-/* Returns true if SQL for which may_be_listen() is true consists of LISTEN and UNLISTEN only. */
-static bool
-read_sql(const struct exchange *x, const char *sql, size_t len, struct known_text *text)
+/* Returns the statements of its SQL if these are LISTEN and UNLISTEN only; else NULL. */
+static const struct known_text *
+read_listens(const struct exchange *x, struct request *m)
 {
-	if (len > WHOLE_MAX || !known_parse(text, image_scan_options(x->image), sql, len))
-		return false;
+	const struct known_text *text;
+
+	if (!may_be_listen(m) || m->sql_len > WHOLE_MAX)
+		return NULL;
+	text = request_known(x, m);
 	for (unsigned i = 0; i < text->count; i++) {
 		uint8_t kind = text->statements[i].kind;
 
 		if (kind != KNOWN_LISTEN && kind != KNOWN_UNLISTEN && kind != KNOWN_UNLISTEN_ALL)
-			return false;
+			return NULL;
 	}
-	return text->count > 0;
-}
-
-static enum known_kind
-kind_of(const struct exchange *x, const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
-{
-	struct known_text text;
-	const struct known *k = &text.statements[0];
-
-	if (!read_sql(x, sql, len, &text) || text.count != 1)
-		return KNOWN_NOT;
-	if (k->kind != KNOWN_UNLISTEN_ALL)
-		memcpy(name, k->name, KNOWN_NAME_MAX);
-	return (enum known_kind)k->kind;
-}
-
-static bool
-read_query(const struct exchange *x, const struct request *m, struct known_text *text)
-{
-	return m->verdict != NULL && may_be_listen(m->verdict) && read_sql(x, m->sql, m->sql_len, text);
+	return text->count > 0 ? text : NULL;
 }
 
 static bool
@@ -74,24 +58,7 @@ has_listen(const struct known_text *text)
 	return false;
 }
 
-/* The statement is as its Parse was sent: a LISTEN has been replaced already. */
-static enum known_kind
-kind_of_statement(const struct exchange *x, const struct request *m, char name[static KNOWN_NAME_MAX])
-{
-	const struct statement *st = m->statement;
-	enum known_kind kind;
-
-	if (!may_be_listen(m->verdict))
-		return KNOWN_NOT;
-	kind = kind_of(x, (const char *)st->bytes, st->query_len, name);
-	if (kind == KNOWN_LISTEN)
-		return KNOWN_NOT; /* it was not replaced: it was prepared on a server of the client's own */
-	if (kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
-		return KNOWN_LISTEN;
-	return kind;
-}
-
-/* Returns true if SQL may have a mark (known_each_mark) that counts for this client: see expect_marks(). */
+/* Returns true if SQL may have a mark (mark_of) that counts for this client: see expect_marks(). */
 static bool
 may_have_marks(const struct exchange *x, const struct request *m)
 {
@@ -99,27 +66,42 @@ may_have_marks(const struct exchange *x, const struct request *m)
 	       request_has(m, SCAN_SAVEPOINT | SCAN_LISTEN, SCAN_HINT_ENDS);
 }
 
-/* kind_of_statement has found that it is an UNLISTEN, or stands for a LISTEN. */
-static int
-take_first(void *arg, const struct known *mark)
+/* Returns what counts of a statement that is an UNLISTEN, or divides or ends a transaction; KNOWN_NOT: it is another.
+ */
+static enum known_kind
+mark_of(const struct known *k)
 {
-	if (mark->kind != KNOWN_UNLISTEN && mark->kind != KNOWN_UNLISTEN_ALL)
-		*(struct known *)arg = *mark;
-	return 1;
+	switch ((enum known_kind)k->kind) {
+	case KNOWN_UNLISTEN:
+	case KNOWN_UNLISTEN_ALL:
+	case KNOWN_SAVEPOINT:
+	case KNOWN_RELEASE:
+	case KNOWN_ROLLBACK_TO:
+		return (enum known_kind)k->kind;
+	case KNOWN_COMMIT:
+	case KNOWN_COMMIT_CHAIN:
+	case KNOWN_ROLLBACK:
+	case KNOWN_END:
+		return KNOWN_END;
+	default:
+		return KNOWN_NOT;
+	}
 }
 
-/* For a statement that is no LISTEN or UNLISTEN: see expect_marks. */
+/* The statement is as its Parse was sent: a LISTEN has been replaced already. */
 static enum known_kind
-mark_of_statement(const struct exchange *x, const struct request *m, char name[static KNOWN_NAME_MAX])
+kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 {
 	const struct statement *st = m->statement;
-	struct known mark = { .kind = KNOWN_NOT };
+	const struct known *k;
 
-	if (may_have_marks(x, m) && st->query_len <= WHOLE_MAX)
-		known_each_mark(image_scan_options(x->image), (const char *)st->bytes, st->query_len, take_first,
-				&mark);
-	memcpy(name, mark.name, KNOWN_NAME_MAX);
-	return (enum known_kind)mark.kind;
+	if (st == NULL || st->query_len > WHOLE_MAX || (!may_be_listen(m) && !may_have_marks(x, m)))
+		return KNOWN_NOT;
+	k = request_only(x, m);
+	*name = k->name;
+	if (k->kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
+		return KNOWN_LISTEN;
+	return mark_of(k); /* a LISTEN that was not replaced was prepared on a server of the client's own */
 }
 
 static enum listen_gate
@@ -177,21 +159,16 @@ executed(const struct exchange *x, const struct request *m)
 }
 
 static enum listen_gate
-admit_sql(struct exchange *x, const struct request *m)
+admit_sql(struct exchange *x, struct request *m)
 {
-	char name[KNOWN_NAME_MAX];
 	const struct listen_portal *p;
-	struct known_text text;
+	const struct known_text *text;
 
 	switch (m->type) {
+	case 'P': /* only so that the listener listens already when it is executed, and no server is held meanwhile */
 	case 'Q':
-		return read_query(x, m, &text) ? await_all(x, &text) : LISTEN_GO;
-	case 'P': /* only so that the listener listens already when it is executed, and no server is held for that time
-		   */
-		if (m->verdict == NULL || m->verdict->first != WORD_LISTEN ||
-		    kind_of(x, m->sql, m->sql_len, name) != KNOWN_LISTEN)
-			return LISTEN_GO;
-		return await(x, name);
+		text = read_listens(x, m);
+		return text == NULL || (m->type == 'P' && text->count > 1) ? LISTEN_GO : await_all(x, text);
 	default:
 		p = executed(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
@@ -216,7 +193,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 }
 
 enum listen_gate
-listen_gate(struct exchange *x, const struct request *m)
+listen_gate(struct exchange *x, struct request *m)
 {
 	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > WHOLE_MAX))
 		return LISTEN_GO;
@@ -248,8 +225,7 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 	if (e == NULL)
 		return NULL;
 	e->kind = (uint8_t)kind;
-	if (kind != KNOWN_UNLISTEN_ALL)
-		memcpy(e->name, name, sizeof(e->name));
+	memcpy(e->name, name, sizeof(e->name));
 	if (kind == KNOWN_LISTEN) {
 		e->m = subscription_want(x, name);
 		if (e->m == NULL) {
@@ -273,12 +249,6 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 	free(e);
 }
 
-static int
-on_mark(void *arg, const struct known *mark)
-{
-	return expect(arg, (enum known_kind)mark->kind, mark->name) == NULL ? -1 : 0;
-}
-
 /*
  * Adds effects for statements that are sent as they are; their tags will come in this order. While there is no channel
  * they don't matter: savepoints.c does without them.
@@ -286,10 +256,15 @@ on_mark(void *arg, const struct known *mark)
 static enum feature_step
 expect_marks(struct exchange *x, const struct request *m)
 {
+	struct known_reader r;
+	struct known k;
+
 	if (!may_have_marks(x, m) || m->sql_len > WHOLE_MAX || listen_is_not_ours(x))
 		return STEP_FORWARD;
-	return known_each_mark(image_scan_options(x->image), m->sql, m->sql_len, on_mark, x) < 0 ? STEP_FAILED
-												 : STEP_FORWARD;
+	for (known_begin(&r, image_scan_options(x->image), m->sql, m->sql_len); known_step(&r, &k);)
+		if (mark_of(&k) != KNOWN_NOT && expect(x, mark_of(&k), k.name) == NULL)
+			return STEP_FAILED;
+	return STEP_FORWARD;
 }
 
 /* Several statements are written again from their names; a single one keeps its spelling. */
@@ -320,13 +295,13 @@ substitute(struct exchange *x, const struct request *m, const struct known_text 
 enum feature_step
 listen_query(struct exchange *x, struct request *m)
 {
-	struct known_text text;
+	const struct known_text *text = listen_is_not_ours(x) ? NULL : read_listens(x, m);
 	struct buf sql = { 0 };
 	int r;
 
-	if (listen_is_not_ours(x) || !read_query(x, m, &text) || !has_listen(&text))
+	if (text == NULL || !has_listen(text))
 		return expect_marks(x, m);
-	r = substitute(x, m, &text, &sql);
+	r = substitute(x, m, text, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
 		message_put(&m->instead, 'Q', sql.bytes, sql.len);
@@ -349,6 +324,7 @@ become_instead(struct request *m)
 	verdict_anyhow(&m->own, m->sql, m->sql_len);
 	verdict_of_parse(&m->own, m->sql, m->sql_len);
 	m->verdict = &m->own;
+	m->is_taken_apart = false;
 	return true;
 }
 
@@ -356,12 +332,11 @@ enum feature_step
 listen_parse(struct exchange *x, struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
-	char name[KNOWN_NAME_MAX];
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) ||
-	    kind_of(x, m->sql, m->sql_len, name) != KNOWN_LISTEN || !listen_text_substitute(m->sql, m->sql_len, &rest))
+	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > WHOLE_MAX ||
+	    request_only(x, m)->kind != KNOWN_LISTEN || !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&rest)) {
@@ -382,8 +357,8 @@ drop_portal(struct client_listen *l, struct listen_portal *p)
 enum feature_step
 listen_bind(struct exchange *x, struct request *m)
 {
-	char channel[KNOWN_NAME_MAX] = "";
-	enum known_kind kind = m->statement == NULL ? KNOWN_NOT : kind_of_statement(x, m, channel);
+	const char *channel;
+	enum known_kind kind = kind_of_bound(x, m, &channel);
 	const char *portal = m->names.portal;
 	struct client_listen *l = x->listen;
 	struct listen_portal *p;
@@ -391,15 +366,13 @@ listen_bind(struct exchange *x, struct request *m)
 
 	if (l != NULL && m->statement != NULL && (p = find_portal(l, portal)) != NULL)
 		drop_portal(l, p);
-	if (kind == KNOWN_NOT && m->statement != NULL)
-		kind = mark_of_statement(x, m, channel);
 	if (kind == KNOWN_NOT)
 		return STEP_FORWARD;
 	len = strlen(portal) + 1;
 	if ((l = listen_own(x)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
 		return STEP_FAILED;
 	p->kind = (uint8_t)kind;
-	memcpy(p->channel, channel, sizeof(channel));
+	memcpy(p->channel, channel, sizeof(p->channel));
 	memcpy(p->name, portal, len);
 	TAILQ_INSERT_TAIL(&l->portals, p, link);
 	return STEP_FORWARD;

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "pool/database_code_sql.h"
 #include "session/probe.h"
-#include "sql/recognise.h"
+#include "sql/known.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -113,8 +113,8 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 		unsigned feared = database_code_feared(code);
 
 		/* PostgreSQL's own functions that signal set nothing. */
-		return sql != NULL && signal_text_read(sql, len) != SIGNAL_TEXT_NOT ? feared & ~(unsigned)STATE_SETTINGS
-										    : feared;
+		return sql != NULL && known_signal_only(sql, len) != KNOWN_NOT ? feared & ~(unsigned)STATE_SETTINGS
+									       : feared;
 	}
 	risks = code->answer->risks;
 	if (sql == NULL)

@@ -12,7 +12,7 @@
  */
 #include "relay/commit_check.h"
 
-#include "sql/recognise.h"
+#include "sql/known.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 
@@ -173,17 +173,19 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 
 /* --- the COMMIT on its way --- */
 
-static enum commit_text
-text_of(const struct sql_verdict *v, const char *sql, size_t len)
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that and nothing else, however it is spelt; else KNOWN_NOT.
+ */
+static enum known_kind
+commit_kind(const struct request *m)
 {
-	return v != NULL && (v->hints & SCAN_HINT_ENDS) != 0 ? commit_text_read(sql, len) : COMMIT_TEXT_NOT;
-}
+	enum known_kind kind = KNOWN_NOT;
+	struct known k;
+	const char *sql;
+	size_t len;
 
-static enum commit_text
-text_of_statement(const struct request *m)
-{
-	return m->statement == NULL ? COMMIT_TEXT_NOT
-				    : text_of(m->verdict, (const char *)m->statement->bytes, m->statement->query_len);
+	if (request_has(m, 0, SCAN_HINT_ENDS) && (sql = request_sql(m, &len)) != NULL)
+		kind = known_only(&k, 0, sql, len);
+	return kind == KNOWN_COMMIT || kind == KNOWN_COMMIT_CHAIN ? kind : KNOWN_NOT;
 }
 
 /*
@@ -250,7 +252,7 @@ commit_check_before_query(struct exchange *x, struct request *m)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
-	if (!commit_of(x)->is_on || text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
+	if (!commit_of(x)->is_on || commit_kind(m) == KNOWN_NOT)
 		return STEP_FORWARD;
 	return ask_for_commit(x);
 }
@@ -261,8 +263,7 @@ commit_check_before_parse(struct exchange *x, struct request *m)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
-	if (!commit_of(x)->is_on || m->parse.name[0] != '\0' ||
-	    text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
+	if (!commit_of(x)->is_on || m->parse.name[0] != '\0' || commit_kind(m) == KNOWN_NOT)
 		return STEP_FORWARD;
 	return ask_for_commit(x);
 }
@@ -272,7 +273,7 @@ commit_check_before_bind(struct exchange *x, struct request *m)
 {
 	bool is_named = m->names.statement[0] != '\0';
 
-	if (!commit_of(x)->is_on || text_of_statement(m) == COMMIT_TEXT_NOT)
+	if (!commit_of(x)->is_on || commit_kind(m) == KNOWN_NOT)
 		return STEP_FORWARD;
 	if (!is_named && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
 		return STEP_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
@@ -280,22 +281,22 @@ commit_check_before_bind(struct exchange *x, struct request *m)
 }
 
 static void
-note_commit(struct exchange *x, enum commit_form form, enum commit_text text)
+note_commit(struct exchange *x, enum commit_form form, enum known_kind kind)
 {
 	struct loan_commit *c = commit_of(x);
 
 	c->form = (uint8_t)form;
-	c->text = (uint8_t)text;
+	c->kind = (uint8_t)kind;
 	set_phase(x, form == COMMIT_IN_QUERY ? COMMIT_SENT : COMMIT_BOUND);
 }
 
 enum feature_step
 commit_check_query(struct exchange *x, struct request *m)
 {
-	enum commit_text text = commit_of(x)->is_on ? text_of(m->verdict, m->sql, m->sql_len) : COMMIT_TEXT_NOT;
+	enum known_kind kind = commit_of(x)->is_on ? commit_kind(m) : KNOWN_NOT;
 
-	if (text != COMMIT_TEXT_NOT && is_worth_asking(x->srv))
-		note_commit(x, COMMIT_IN_QUERY, text);
+	if (kind != KNOWN_NOT && is_worth_asking(x->srv))
+		note_commit(x, COMMIT_IN_QUERY, kind);
 	else if (x->commit == EXCHANGE_COMMITTING)
 		set_phase(x, COMMIT_NOT);
 	if (commit_of(x)->is_on)
@@ -306,15 +307,15 @@ commit_check_query(struct exchange *x, struct request *m)
 enum feature_step
 commit_check_bind(struct exchange *x, struct request *m)
 {
-	enum commit_text text = commit_of(x)->is_on ? text_of_statement(m) : COMMIT_TEXT_NOT;
-	bool is_followed = text != COMMIT_TEXT_NOT && is_worth_asking(x->srv);
+	enum known_kind kind = commit_of(x)->is_on ? commit_kind(m) : KNOWN_NOT;
+	bool is_followed = kind != KNOWN_NOT && is_worth_asking(x->srv);
 
 	if (commit_of(x)->is_on)
 		note_commit_sql(x, m);
 	if (m->names.portal[0] != '\0')
 		return STEP_FORWARD; /* a COMMIT in a portal with a name is not followed */
 	if (is_followed)
-		note_commit(x, m->names.statement[0] != '\0' ? COMMIT_OF_NAMED : COMMIT_OF_UNNAMED, text);
+		note_commit(x, m->names.statement[0] != '\0' ? COMMIT_OF_NAMED : COMMIT_OF_UNNAMED, kind);
 	else if (x->commit == EXCHANGE_COMMITTING)
 		set_phase(x, COMMIT_NOT);
 	return STEP_FORWARD;

@@ -6,7 +6,7 @@
 #include "dedicated/fate_asker.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "sql/recognise.h"
+#include "sql/known.h"
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
@@ -260,7 +260,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
 	/* A named COMMIT's Parse counts as not run: the client would look for the statement in vain. */
 	d->session = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) ? SESSION_LOST
-		     : c->text == COMMIT_TEXT_CHAIN					? SESSION_LOST_IF_COMMITTED
+		     : c->kind == KNOWN_COMMIT_CHAIN					? SESSION_LOST_IF_COMMITTED
 											: SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;

@@ -49,14 +49,13 @@ struct exclusive {
  * that one statement.
  */
 static enum known_kind
-read_database(const struct exchange *x, const struct request *m, char database[static KNOWN_NAME_MAX])
+read_database(const struct exchange *x, struct request *m, char database[static KNOWN_NAME_MAX])
 {
-	struct known_text text;
-	const struct known *k = &text.statements[0];
+	const struct known *k;
 
-	if (!request_has(m, SCAN_DATABASE, 0) ||
-	    !known_parse(&text, image_scan_options(x->image), m->sql, m->sql_len) || text.count != 1)
+	if (!request_has(m, SCAN_DATABASE, 0))
 		return KNOWN_NOT;
+	k = request_only(x, m);
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_DROP_DATABASE:
 	case KNOWN_RENAME_DATABASE:
@@ -237,7 +236,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 static struct exclusive *
-note(struct exchange *x, const struct request *m)
+note(struct exchange *x, struct request *m)
 {
 	char database[KNOWN_NAME_MAX];
 	enum known_kind kind = read_database(x, m, database);
@@ -263,7 +262,7 @@ note(struct exchange *x, const struct request *m)
 }
 
 int
-exclusive_query(struct exchange *x, const struct request *m)
+exclusive_query(struct exchange *x, struct request *m)
 {
 	struct exclusive *s = note(x, m);
 
@@ -275,7 +274,7 @@ exclusive_query(struct exchange *x, const struct request *m)
 }
 
 int
-exclusive_parse(struct exchange *x, const struct request *m)
+exclusive_parse(struct exchange *x, struct request *m)
 {
 	const char *name = m->parse.name;
 	struct exclusive *s = strlen(name) <= STATEMENT_NAME_LEN ? note(x, m) : NULL;

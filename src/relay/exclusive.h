@@ -11,8 +11,8 @@
  * A client with a server is about to send this SQL, or to bind this statement. Return 0, or -1: no memory.
  * exclusive_bind, exclusive_request_done: only while exchange_exclusive() is set.
  */
-int exclusive_query(struct exchange *x, const struct request *m);
-int exclusive_parse(struct exchange *x, const struct request *m);
+int exclusive_query(struct exchange *x, struct request *m);
+int exclusive_parse(struct exchange *x, struct request *m);
 int exclusive_bind(struct exchange *x, const char *name);
 void exclusive_settled(struct exchange *x, const struct owed *o,
 		       enum owed_end how); /* the reply to pgweir's question came */

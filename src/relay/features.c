@@ -83,12 +83,6 @@ audit_parse(struct exchange *x, struct request *m)
 	return STEP_FORWARD;
 }
 
-static enum feature_step
-prepare_for_parse(struct exchange *x, struct request *m)
-{
-	return state_ensure_prepared(x, m->verdict, m->sql, m->sql_len, false);
-}
-
 static const struct feature_row on_parse[] = {
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ look_parse_exclusive, true }, /* as for a Query */
@@ -96,7 +90,7 @@ static const struct feature_row on_parse[] = {
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
 	{ statements_deallocate_parse, false }, /* may replace the SQL */
-	{ prepare_for_parse, false }, /* what SQL PREPARE made and this may execute is there when it is parsed */
+	{ state_ensure_prepared, false }, /* what SQL PREPARE made and this may execute is there when it is parsed */
 	{ listen_parse, false }, /* replaces a LISTEN: as such it is stored */
 	{ statements_parse, false }, /* last: it takes the name, and answers or sends */
 };

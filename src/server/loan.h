@@ -97,7 +97,7 @@ struct loan_commit {
 	uint8_t phase; /* enum commit_phase: set_phase() */
 	uint8_t question; /* enum mark_question: set_question() */
 	uint8_t outlook; /* enum commit_outlook */
-	uint8_t form, text; /* of the COMMIT: enum commit_form, enum commit_text */
+	uint8_t form, kind; /* of the COMMIT: enum commit_form, enum known_kind */
 	uint8_t block; /* enum commit_block */
 	bool is_on; /* COMMITs of this loan are checked */
 	bool has_suspended; /* a portal has rows left: the unnamed one must stay */

@@ -7,15 +7,13 @@
 
 #include <string.h>
 
-struct rule {
-	const char *word; /* NULL: the last one */
+static const struct rule {
+	const char *word;
 	known_rule *recognise;
-};
-
-static const struct rule rules[] = {
+} rules[] = {
 	{ "abort", known_rollback },
 	{ "alter", known_alter },
-	{ "begin", known_begin },
+	{ "begin", known_begin_transaction },
 	{ "close", known_close },
 	{ "commit", known_commit },
 	{ "create", known_create },
@@ -26,34 +24,14 @@ static const struct rule rules[] = {
 	{ "execute", known_execute },
 	{ "listen", known_listen },
 	{ "prepare", known_prepare },
+	{ "release", known_release },
 	{ "reset", known_reset },
 	{ "rollback", known_rollback },
+	{ "savepoint", known_savepoint },
 	{ "select", known_select },
 	{ "set", known_set },
 	{ "start", known_start },
 	{ "unlisten", known_unlisten },
-	{ NULL, NULL },
-};
-
-static const struct rule marks[] = {
-	{ "abort", known_end },
-	{ "commit", known_end },
-	{ "end", known_end },
-	{ "prepare", known_prepare_transaction },
-	{ "release", known_release },
-	{ "rollback", known_rollback_any },
-	{ "savepoint", known_savepoint },
-	{ "unlisten", known_unlisten },
-	{ NULL, NULL },
-};
-
-static known_rule execute_any;
-
-static const struct rule calls[] = {
-	{ "deallocate", known_deallocate },
-	{ "execute", execute_any },
-	{ "prepare", known_prepare },
-	{ NULL, NULL },
 };
 
 void
@@ -198,22 +176,12 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 	return is_taken && r->token.kind != SQL_STRING; /* it may go on on the next line */
 }
 
-/* With any arguments. */
-static enum known_kind
-execute_any(struct known_reader *r, struct known *k)
-{
-	if (!known_take_identifier(r, k->name))
-		return KNOWN_NOT;
-	known_skip_rest(r);
-	return KNOWN_EXECUTE;
-}
-
 static known_rule *
-rule_of(const struct rule *rule, const struct known_reader *r)
+rule_of(const struct known_reader *r)
 {
-	for (; r->token.kind == SQL_WORD && rule->word != NULL; rule++)
-		if (known_is_word(r, rule->word))
-			return rule->recognise;
+	for (size_t i = 0; r->token.kind == SQL_WORD && i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (known_is_word(r, rules[i].word))
+			return rules[i].recognise;
 	return NULL;
 }
 
@@ -229,25 +197,6 @@ holds_atomic(struct known_reader r)
 	return false;
 }
 
-/* Returns false if the statement is unknown; then r is at its beginning again. */
-static bool
-recognise(const struct rule *table, struct known_reader *r, struct known *k)
-{
-	struct known_reader begin = *r;
-	known_rule *rule = rule_of(table, r);
-
-	*k = (struct known){ .kind = KNOWN_NOT };
-	if (rule != NULL) {
-		known_next(r);
-		k->kind = (uint8_t)rule(r, k);
-	}
-	if (k->kind != KNOWN_NOT && known_is_over(r))
-		return true;
-	*k = (struct known){ .kind = KNOWN_NOT };
-	*r = begin;
-	return false;
-}
-
 /* Returns true if the SQL has bytes that sql_token.h would read differently from this client's session. */
 static bool
 known_is_plain(unsigned options, const char *sql, size_t len)
@@ -257,32 +206,64 @@ known_is_plain(unsigned options, const char *sql, size_t len)
 	return (options & SCAN_ASCII_TRAIL) == 0 || text_is_ascii(sql, len);
 }
 
+void
+known_begin(struct known_reader *r, unsigned options, const char *sql, size_t len)
+{
+	*r = (struct known_reader){ .token.kind = SQL_UNTERMINATED };
+	sql_lexer_init(&r->lexer, sql, len);
+	if (known_is_plain(options, sql, len))
+		known_next(r);
+}
+
+/* Passes over a statement, unless it can't be told where that ends. */
+static bool
+pass_over(struct known_reader *r)
+{
+	if (known_is_word(r, "create") && holds_atomic(*r))
+		return false;
+	known_skip_rest(r);
+	r->is_at_unknown = false;
+	return true;
+}
+
+bool
+known_step(struct known_reader *r, struct known *k)
+{
+	struct known_reader begin;
+	known_rule *rule;
+
+	*k = (struct known){ .kind = KNOWN_NOT };
+	if (r->is_at_unknown && !pass_over(r))
+		return false;
+	while (known_skip_char(r, ';'))
+		;
+	if (r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED)
+		return false;
+	begin = *r;
+	if ((rule = rule_of(r)) != NULL) {
+		known_next(r);
+		k->kind = (uint8_t)rule(r, k);
+	}
+	if (k->kind == KNOWN_NOT || !known_is_over(r)) {
+		*k = (struct known){ .kind = KNOWN_NOT };
+		*r = begin;
+		r->is_at_unknown = true;
+	}
+	return true;
+}
+
 static bool
 parse(struct known_text *text, struct known_reader *r)
 {
-	unsigned count = 0;
+	struct known k, *to = text->statements;
 
-	text->is_all = true;
-	for (;;) {
-		while (known_skip_char(r, ';'))
-			;
-		if (r->token.kind == SQL_END)
-			break;
-		if (count == KNOWN_STATEMENTS_MAX)
+	for (; known_step(r, &k); *to++ = k) {
+		text->is_all = text->is_all && k.kind != KNOWN_NOT && k.kind < KNOWN_RECOGNISED;
+		if (to == text->statements + KNOWN_STATEMENTS_MAX || (to == text->statements && k.kind == KNOWN_NOT))
 			return false;
-		if (!recognise(rules, r, &text->statements[count])) {
-			if (count == 0 || (known_is_word(r, "create") && holds_atomic(*r)))
-				return false;
-			known_skip_rest(r);
-			text->is_all = false;
-		}
-		if (r->token.kind == SQL_UNTERMINATED)
-			return false;
-		count++;
 	}
-	text->count = count;
-	text->is_all = text->is_all && count > 0;
-	return count > 0;
+	text->count = (unsigned)(to - text->statements);
+	return text->count > 0 && known_is_whole(r);
 }
 
 bool
@@ -290,57 +271,44 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 {
 	struct known_reader r;
 
+	text->is_all = true;
+	known_begin(&r, options, sql, len);
+	if (parse(text, &r))
+		return true;
 	text->count = 0;
 	text->is_all = false;
-	sql_lexer_init(&r.lexer, sql, len);
-	known_next(&r);
-	while (known_skip_char(&r, ';'))
-		;
-	if (rule_of(rules, &r) == NULL || !known_is_plain(options, sql, len))
-		return false;
-	if (!parse(text, &r)) {
-		text->is_all = false;
-		return false;
-	}
-	return true;
+	return false;
 }
 
-static int
-each(const struct rule *table, unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+enum known_kind
+known_only(struct known *k, unsigned options, const char *sql, size_t len)
 {
 	struct known_reader r;
-	struct known mark;
-	int rc = 0;
+	struct known more;
 
-	if (!known_is_plain(options, sql, len))
-		return 0;
-	sql_lexer_init(&r.lexer, sql, len);
-	known_next(&r);
-	while (rc == 0) {
-		while (known_skip_char(&r, ';'))
-			;
-		if (r.token.kind == SQL_END || r.token.kind == SQL_UNTERMINATED)
-			break;
-		if (recognise(table, &r, &mark)) {
-			rc = on(arg, &mark);
-			continue;
-		}
-		if (memchr(r.token.at, ';', (size_t)(sql + len - r.token.at)) == NULL ||
-		    (known_is_word(&r, "create") && holds_atomic(r)))
-			break;
-		known_skip_rest(&r);
-	}
-	return rc;
+	known_begin(&r, options, sql, len);
+	return known_step(&r, k) && k->kind != KNOWN_NOT && !known_step(&r, &more) && known_is_whole(&r)
+		   ? (enum known_kind)k->kind
+		   : KNOWN_NOT;
 }
 
-int
-known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+enum known_kind
+known_signal_only(const char *sql, size_t len)
 {
-	return each(marks, options, sql, len, on, arg);
+	struct known k;
+	enum known_kind kind = known_only(&k, SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL, sql, len);
+
+	return kind == KNOWN_CANCEL_BACKEND || kind == KNOWN_TERMINATE_BACKEND ? kind : KNOWN_NOT;
 }
 
-int
-known_each_call(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+enum known_kind
+known_deallocation(struct known *k, const char *sql, size_t len)
 {
-	return each(calls, options, sql, len, on, arg);
+	struct known_reader r;
+
+	known_begin(&r, 0, sql, len);
+	known_step(&r, k);
+	if (k->kind == KNOWN_DEALLOCATE_ALL || k->kind == KNOWN_DISCARD_ALL)
+		return KNOWN_DEALLOCATE_ALL;
+	return k->kind == KNOWN_DEALLOCATE ? known_only(k, 0, sql, len) : KNOWN_NOT;
 }

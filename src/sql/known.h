@@ -1,15 +1,17 @@
 /*
  * src/sql/known.h - recognises statements whose effect on the session is known from their SQL alone.
  *
- * Cuts SQL into its statements and recognises those that need no probe. Pure, no allocation. Anything else, or anything
- * doubtful, is KNOWN_NOT: then scan.h's flags decide. Identifiers are folded and truncated as PostgreSQL does, literals
- * are unescaped.
+ * Cuts SQL into its statements and recognises those that need no probe, and some others that features look for. Pure,
+ * no allocation. Anything else, or anything doubtful, is KNOWN_NOT: then scan.h's flags decide. Identifiers are folded
+ * and truncated as PostgreSQL does, literals are unescaped.
+ *
+ * Borrows: the SQL, until its reader is done; what is recognised holds copies.
  */
 #ifndef PGWEIR_SQL_KNOWN_H
 #define PGWEIR_SQL_KNOWN_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "sql/sql_token.h"
+
 #include <stdint.h>
 
 #define KNOWN_NAME_MAX 64 /* with terminator; a longer setting's name makes the statement KNOWN_NOT */
@@ -42,20 +44,26 @@ enum known_kind {
 	KNOWN_DROP_DATABASE, /* name */
 	KNOWN_CREATE_DATABASE, /* value: its TEMPLATE's name, or empty */
 	KNOWN_RENAME_DATABASE, /* ALTER DATABASE name RENAME TO ... */
-	/* of known_each_mark only */
-	KNOWN_SAVEPOINT, /* name */
+	/* From here on: recognised, but what they do to the session is not known from them alone. */
+	KNOWN_RECOGNISED,
+	KNOWN_SAVEPOINT = KNOWN_RECOGNISED, /* name */
 	KNOWN_RELEASE, /* name */
 	KNOWN_ROLLBACK_TO, /* name */
-	KNOWN_END /* COMMIT, END, ROLLBACK, ABORT in any other form, PREPARE TRANSACTION */
+	KNOWN_COMMIT_CHAIN, /* COMMIT, END ... AND CHAIN */
+	KNOWN_END, /* COMMIT, END, ROLLBACK, ABORT in any other form, PREPARE TRANSACTION */
+	KNOWN_EXECUTE_ANY, /* EXECUTE name ... with other arguments than literals and parameters: name */
+	KNOWN_CANCEL_BACKEND, /* SELECT [* FROM] [pg_catalog.]pg_cancel_backend(...) [[AS] name], with plain arguments
+			       */
+	KNOWN_TERMINATE_BACKEND /* the same of pg_terminate_backend() */
 };
 
 struct known {
 	uint8_t kind; /* enum known_kind */
 	/* KNOWN_SET_PARAMS: which $n (1...) gives the name, value and is_local; 0: literal, in name, value, is_local */
 	uint8_t name_param, value_param, local_param;
-	bool is_local;
-	/* SET: the setting, as written but folded, "role", "timezone", "client_encoding"; "session_authorization" is
-	 * never known. */
+	bool is_local; /* SET LOCAL, and the third argument of set_config() */
+	/* SET, SET LOCAL ("": one with a syntax of its own): the setting, as written but folded, "role", "timezone",
+	 * "client_encoding"; "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];
 	/* SET: as set_config() takes it: lists (search_path = a, "B c") joined by ", " and quoted as needed. */
 	char value[KNOWN_VALUE_MAX];
@@ -63,27 +71,49 @@ struct known {
 
 struct known_text {
 	unsigned count; /* statements; empty ones do not count */
-	bool is_all; /* count is right and none is KNOWN_NOT */
+	bool is_all; /* count is right, and of each the effect is known */
 	struct known statements[KNOWN_STATEMENTS_MAX];
 };
 
+/* Reads a text statement by statement. */
+struct known_reader {
+	struct sql_lexer lexer;
+	struct sql_token token; /* the current one */
+	bool is_at_unknown; /* the statement that begins there is to be passed over */
+};
+
+/* options: enum scan_option, how the client's session reads strings. Borrows the SQL. */
+void known_begin(struct known_reader *r, unsigned options, const char *sql, size_t len);
 /*
- * options: enum scan_option. Returns false quickly if the first word is none that could be known (the first statement
- * is KNOWN_NOT); or if there are more statements than fit, or the SQL does not end properly: then text->count is 0.
+ * Reads the next statement into k, which is KNOWN_NOT if it is another one. Returns false at the end, and where it
+ * can't be told how the SQL goes on.
  */
-bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
+bool known_step(struct known_reader *r, struct known *k);
+/* Returns true if known_step() has come to the end of all SQL. */
+static inline bool
+known_is_whole(const struct known_reader *r)
+{
+	return r->token.kind == SQL_END;
+}
 
 /*
- * Calls on for each UNLISTEN and each statement that divides or ends a transaction, in their order, among any others.
- * on returns 0 to continue; returns what it returned last. SQL that does not end properly is read as far as it goes.
+ * Reads all statements. Returns false, with count 0, if there are none, if the first is KNOWN_NOT (that is found out
+ * quickly), if there are more than fit, or if the SQL does not end properly.
  */
+bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
+/* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another one.
+ */
+enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
+/* Returns KNOWN_CANCEL_BACKEND or KNOWN_TERMINATE_BACKEND for SQL that is that and nothing else, under any settings. */
+enum known_kind known_signal_only(const char *sql, size_t len);
+/*
+ * Returns KNOWN_DEALLOCATE, and the name, for SQL that is that and nothing else; KNOWN_DEALLOCATE_ALL if it begins with
+ * that, or with DISCARD ALL; else KNOWN_NOT.
+ */
+enum known_kind known_deallocation(struct known *k, const char *sql, size_t len);
+
 /* known_setting.c: returns true if its elements are quoted when they come from SET (GUC_LIST_QUOTE); no extension has
  * such. */
 bool known_quotes_elements(const char *name);
-
-typedef int known_on_mark(void *arg, const struct known *mark);
-int known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);
-/* As known_each_mark(), for each PREPARE, EXECUTE (with any arguments) and DEALLOCATE. */
-int known_each_call(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);
 
 #endif

@@ -9,12 +9,6 @@
 #define PGWEIR_SQL_KNOWN_RULES_H
 
 #include "sql/known.h"
-#include "sql/sql_token.h"
-
-struct known_reader {
-	struct sql_lexer lexer;
-	struct sql_token token; /* the current one */
-};
 
 void known_next(struct known_reader *r);
 /* Returns true if the current token is this word (without quotes), or this character. */
@@ -35,8 +29,8 @@ bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX
 /* An enum known_kind. */
 typedef enum known_kind known_rule(struct known_reader *r, struct known *k);
 known_rule known_set, known_reset, known_select;
-known_rule known_discard, known_listen, known_unlisten, known_close, known_begin, known_start, known_commit;
-known_rule known_savepoint, known_release, known_rollback_any, known_end, known_prepare_transaction;
-known_rule known_rollback, known_prepare, known_execute, known_deallocate, known_drop, known_create, known_alter;
+known_rule known_discard, known_listen, known_unlisten, known_close, known_begin_transaction, known_start, known_commit;
+known_rule known_savepoint, known_release, known_rollback, known_prepare, known_execute, known_deallocate;
+known_rule known_drop, known_create, known_alter, known_signal;
 
 #endif

@@ -261,10 +261,23 @@ skip_syntax(struct known_reader *r, const char *word)
 	return true;
 }
 
+/* Writes which setting SET LOCAL is of, whatever its value; "": any, where the syntax is a special one. */
+static void
+name_local(struct known_reader r, char name[static KNOWN_NAME_MAX])
+{
+	if (!take_setting_name(&r, name) ||
+	    (!known_is_char(&r, '=') && !known_is_word(&r, "to") && strcmp(name, "role") != 0))
+		name[0] = '\0';
+}
+
 enum known_kind
 known_set(struct known_reader *r, struct known *k)
 {
-	if (skip_syntax(r, "local") || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
+	if (skip_syntax(r, "local"))
+		k->is_local = true;
+	if (k->is_local || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
+		if (k->is_local)
+			name_local(*r, k->name);
 		known_skip_rest(r);
 		return KNOWN_LOCAL;
 	}
@@ -414,7 +427,7 @@ skip_function(struct known_reader *r, const char *name)
 	return true;
 }
 
-/* Several are known only if all are local. */
+/* Several set_config() are known only if all are local. */
 enum known_kind
 known_select(struct known_reader *r, struct known *k)
 {
@@ -423,7 +436,7 @@ known_select(struct known_reader *r, struct known *k)
 	if (skip_function(r, "pg_advisory_unlock_all"))
 		return known_skip_char(r, '(') && known_skip_char(r, ')') ? KNOWN_UNLOCK_ALL : KNOWN_NOT;
 	if (!skip_function(r, "set_config"))
-		return KNOWN_NOT;
+		return known_signal(r, k);
 	kind = take_config_call(r, k);
 	while (kind == KNOWN_LOCAL && known_skip_char(r, ',')) {
 		*k = (struct known){ .kind = KNOWN_NOT };

@@ -46,7 +46,7 @@ skip_modes(struct known_reader *r)
 }
 
 enum known_kind
-known_begin(struct known_reader *r, struct known *k)
+known_begin_transaction(struct known_reader *r, struct known *k)
 {
 	(void)k;
 	skip_modes(r);
@@ -63,33 +63,41 @@ known_start(struct known_reader *r, struct known *k)
 	return KNOWN_BEGIN;
 }
 
-/* Reads [WORK | TRANSACTION] [AND NO CHAIN]; stops at anything else. */
-static void
-skip_end_options(struct known_reader *r)
+/* Anything up to the statement's end. */
+static enum known_kind
+take_rest(struct known_reader *r, enum known_kind kind)
 {
-	struct known_reader ahead;
+	known_skip_rest(r);
+	return kind;
+}
 
+static void
+skip_work(struct known_reader *r)
+{
 	if (!known_skip_word(r, "work"))
 		known_skip_word(r, "transaction");
-	ahead = *r;
-	if (known_skip_word(&ahead, "and") && known_skip_word(&ahead, "no") && known_skip_word(&ahead, "chain"))
-		*r = ahead;
+}
+
+/* Reads [AND [NO] CHAIN]. */
+static enum known_kind
+take_end(struct known_reader *r, enum known_kind plain, enum known_kind chained)
+{
+	enum known_kind kind = plain;
+
+	if (known_skip_word(r, "and")) {
+		kind = known_skip_word(r, "no") ? plain : chained;
+		if (!known_skip_word(r, "chain"))
+			kind = KNOWN_END;
+	}
+	return known_is_over(r) ? kind : take_rest(r, KNOWN_END);
 }
 
 enum known_kind
 known_commit(struct known_reader *r, struct known *k)
 {
 	(void)k;
-	skip_end_options(r);
-	return KNOWN_COMMIT;
-}
-
-enum known_kind
-known_rollback(struct known_reader *r, struct known *k)
-{
-	(void)k;
-	skip_end_options(r);
-	return KNOWN_ROLLBACK;
+	skip_work(r);
+	return take_end(r, KNOWN_COMMIT, KNOWN_COMMIT_CHAIN);
 }
 
 enum known_kind
@@ -115,36 +123,26 @@ known_release(struct known_reader *r, struct known *k)
 }
 
 enum known_kind
-known_end(struct known_reader *r, struct known *k)
+known_rollback(struct known_reader *r, struct known *k)
 {
-	(void)k;
-	known_skip_rest(r);
-	return KNOWN_END;
-}
-
-enum known_kind
-known_rollback_any(struct known_reader *r, struct known *k)
-{
-	if (!known_skip_word(r, "work"))
-		known_skip_word(r, "transaction");
+	skip_work(r);
 	if (!known_skip_word(r, "to"))
-		return known_end(r, k);
+		return take_end(r, KNOWN_ROLLBACK, KNOWN_END);
 	return take_savepoint(r, k) ? KNOWN_ROLLBACK_TO : KNOWN_NOT;
 }
 
-enum known_kind
-known_prepare_transaction(struct known_reader *r, struct known *k)
-{
-	return known_skip_word(r, "transaction") ? known_end(r, k) : KNOWN_NOT;
-}
-
+/* PREPARE name ...; PREPARE TRANSACTION ends one. */
 enum known_kind
 known_prepare(struct known_reader *r, struct known *k)
 {
-	if (!known_take_identifier(r, k->name) || (!known_is_char(r, '(') && !known_is_word(r, "as")))
+	bool is_transaction = known_is_word(r, "transaction");
+
+	if (!known_take_identifier(r, k->name))
 		return KNOWN_NOT;
-	known_skip_rest(r);
-	return KNOWN_PREPARE;
+	if (known_is_char(r, '(') || known_is_word(r, "as"))
+		return take_rest(r, KNOWN_PREPARE);
+	k->name[0] = '\0';
+	return is_transaction ? take_rest(r, KNOWN_END) : KNOWN_NOT;
 }
 
 /* Reads arguments that run no code: literals, numbers, parameters, casts. */
@@ -173,7 +171,9 @@ known_execute(struct known_reader *r, struct known *k)
 {
 	if (!known_take_identifier(r, k->name))
 		return KNOWN_NOT;
-	return !known_skip_char(r, '(') || skip_arguments(r) ? KNOWN_EXECUTE : KNOWN_NOT;
+	if ((!known_skip_char(r, '(') || skip_arguments(r)) && known_is_over(r))
+		return KNOWN_EXECUTE;
+	return take_rest(r, KNOWN_EXECUTE_ANY);
 }
 
 /* [PREPARE] {name | ALL}; PREPARE may be the name as well. */
@@ -255,4 +255,41 @@ known_alter(struct known_reader *r, struct known *k)
 	    !known_skip_word(r, "to") || !known_take_identifier(r, name))
 		return KNOWN_NOT;
 	return KNOWN_RENAME_DATABASE;
+}
+
+/* --- SELECT pg_cancel_backend(), pg_terminate_backend() --- */
+
+/* Reads up to the closing parenthesis. A name that no parenthesis follows is a type's or an argument's. */
+static bool
+skip_plain_arguments(struct known_reader *r)
+{
+	for (; !known_skip_char(r, ')'); known_next(r)) {
+		const struct sql_token *t = &r->token;
+		bool is_arrow = t->kind == SQL_OPERATOR && t->len == 2 && memcmp(t->at, "=>", 2) == 0;
+
+		if (t->kind != SQL_NUMBER && t->kind != SQL_STRING && t->kind != SQL_PARAM && t->kind != SQL_CAST &&
+		    t->kind != SQL_WORD && !is_arrow && !known_is_char(r, ',') && !known_is_char(r, '.'))
+			return false;
+	}
+	return true;
+}
+
+enum known_kind
+known_signal(struct known_reader *r, struct known *k)
+{
+	enum known_kind kind;
+
+	if ((known_skip_char(r, '*') && !known_skip_word(r, "from")) ||
+	    (known_skip_word(r, "pg_catalog") && !known_skip_char(r, '.')))
+		return KNOWN_NOT;
+	kind = known_skip_word(r, "pg_cancel_backend")	    ? KNOWN_CANCEL_BACKEND
+	       : known_skip_word(r, "pg_terminate_backend") ? KNOWN_TERMINATE_BACKEND
+							    : KNOWN_NOT;
+	if (kind == KNOWN_NOT || !known_skip_char(r, '(') || !skip_plain_arguments(r))
+		return KNOWN_NOT;
+	(void)known_skip_word(r, "as");
+	if (r->token.kind == SQL_WORD || r->token.kind == SQL_QUOTED)
+		known_next(r);
+	(void)k;
+	return kind;
 }

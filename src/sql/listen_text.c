@@ -1,60 +1,25 @@
 /* src/sql/listen_text.c - see recognise.h. */
 #include "sql/recognise.h"
 
-#include "base/blank.h"
+#include "sql/sql_token.h"
 
 #include <string.h>
 #include <strings.h>
 
 #define SUBSTITUTE "UNLISTEN/*LISTEN*/"
 
-/* Bytes of the comment at sql, nested ones too; 0: none, or one that does not end. */
-static size_t
-comment_len(const char *sql, size_t len)
-{
-	unsigned depth = 0;
-	size_t at = 0;
-
-	if (len < 2)
-		return 0;
-	if (sql[0] == '-' && sql[1] == '-') {
-		while (at < len && sql[at] != '\n' && sql[at] != '\r')
-			at++;
-		return at;
-	}
-	if (sql[0] != '/' || sql[1] != '*')
-		return 0;
-	while (at + 1 < len) {
-		if (sql[at] == '/' && sql[at + 1] == '*')
-			depth++;
-		else if (sql[at] == '*' && sql[at + 1] == '/')
-			depth--;
-		else {
-			at++;
-			continue;
-		}
-		at += 2;
-		if (depth == 0)
-			return at;
-	}
-	return 0;
-}
-
 /* Returns where the first word begins: behind white space, comments and empty statements. */
 static size_t
 first_word(const char *sql, size_t len)
 {
-	size_t at = 0, n;
+	struct sql_lexer lexer;
+	struct sql_token t;
 
-	while (at < len) {
-		if (is_space(sql[at]) || sql[at] == ';')
-			at++;
-		else if ((n = comment_len(sql + at, len - at)) > 0)
-			at += n;
-		else
-			break;
-	}
-	return at;
+	sql_lexer_init(&lexer, sql, len);
+	do
+		t = sql_next(&lexer);
+	while (t.kind == SQL_PUNCT && *t.at == ';');
+	return t.kind == SQL_WORD ? (size_t)(t.at - sql) : len;
 }
 
 bool

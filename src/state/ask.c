@@ -148,7 +148,7 @@ struct finding {
 static void
 finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
-	struct known_text text;
+	struct known k;
 
 	switch (kind) {
 	case PROBE_SETTING:
@@ -166,8 +166,7 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 		break;
 	case PROBE_STATEMENT:
 		/* PostgreSQL keeps the whole Query that the PREPARE was in. */
-		if (known_parse(&text, image_scan_options(x->image), value, strlen(value)) && text.count == 1 &&
-		    text.statements[0].kind == KNOWN_PREPARE)
+		if (known_only(&k, image_scan_options(x->image), value, strlen(value)) == KNOWN_PREPARE)
 			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
 		else
 			f->found |= STATE_PREPARED;

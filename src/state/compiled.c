@@ -155,14 +155,13 @@ only_sets(const struct exchange *x, const char *sql, size_t len)
 {
 	const unsigned kinds = 1u << KNOWN_SET | 1u << KNOWN_RESET | 1u << KNOWN_RESET_ALL | 1u << KNOWN_RESET_USER |
 			       1u << KNOWN_DISCARD_ALL;
-	struct known_text text;
+	struct known_reader r;
+	struct known k;
 
-	if (!known_parse(&text, image_scan_options(x->image), sql, len) || !text.is_all)
-		return false;
-	for (unsigned i = 0; i < text.count; i++)
-		if ((kinds & 1u << text.statements[i].kind) == 0)
+	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
+		if ((kinds & 1u << k.kind) == 0)
 			return false;
-	return true;
+	return known_is_whole(&r);
 }
 
 /* Nothing may follow it in a transaction, and nothing it leaves may keep the client there. */
@@ -195,15 +194,11 @@ state_must_run_elsewhere(const struct exchange *x)
 enum feature_step
 state_run_elsewhere(struct exchange *x, struct request *m)
 {
-	const char *sql = m->type == 'B' ? NULL : m->sql;
-	size_t len = m->sql_len;
+	size_t len;
+	const char *sql = request_sql(m, &len);
 
 	if (!state_must_run_elsewhere(x))
 		return STEP_FORWARD;
-	if (m->statement != NULL) {
-		sql = (const char *)m->statement->bytes;
-		len = m->statement->query_len;
-	}
 	return sql != NULL && state_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
 }
 

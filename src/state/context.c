@@ -13,10 +13,8 @@
 #include "state/context.h"
 #include "state/state_state.h"
 
-#include "sql/sql_token.h"
 #include "session/image_settings.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Returns true if the client's requests have set something, or those under way may. */
@@ -78,51 +76,22 @@ state_note_local_name(struct exchange *x, const char *name)
 	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
 }
 
-/* SESSION AUTHORIZATION, TIME ZONE, XML OPTION, SCHEMA, and quoted names, are not looked at closely. */
-static bool
-is_plain_name(const struct sql_token *t)
-{
-	return t->kind == SQL_WORD && !sql_is_word(t, "session", 7) && !sql_is_word(t, "time", 4) &&
-	       !sql_is_word(t, "xml", 3) && !sql_is_word(t, "schema", 6) && !sql_is_word(t, "plpgsql", 7);
-}
-
-static void
-note_locals(struct exchange *x, const char *sql, size_t len)
-{
-	struct sql_lexer lexer;
-	struct sql_token t, before = { 0 };
-	char name[64];
-
-	sql_lexer_init(&lexer, sql, len);
-	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer)) {
-		if (!sql_is_word(&before, "set", 3) || !sql_is_word(&t, "local", 5)) {
-			before = t;
-			continue;
-		}
-		before = t = sql_next(&lexer);
-		snprintf(name, sizeof(name), "%.*s", (int)(is_plain_name(&t) && t.len < sizeof(name) ? t.len : 0),
-			 t.at);
-		t = sql_next(&lexer);
-		if (t.kind == SQL_PUNCT && t.len == 1 && *t.at == '.') /* a custom one */
-			note_local(&x->srv->loan, LOCAL_SETTING);
-		else
-			state_note_local_name(x, name);
-		before = t;
-	}
-}
-
+/* Where it can't be told how the SQL goes on, it may set anything. */
 void
 state_note_local(struct exchange *x, const struct request *m)
 {
-	const char *sql = m->sql;
-	size_t len = m->sql_len;
+	size_t len;
+	const char *sql = request_sql(m, &len);
+	struct known_reader r;
+	struct known k;
 
-	if (m->statement != NULL) {
-		sql = (const char *)m->statement->bytes;
-		len = m->statement->query_len;
-	}
-	if (request_has(m, 0, SCAN_HINT_LOCAL) && sql != NULL)
-		note_locals(x, sql, len);
+	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
+		return;
+	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
+		if (k.kind == KNOWN_LOCAL && k.is_local)
+			state_note_local_name(x, k.name);
+	if (!known_is_whole(&r))
+		state_note_local_name(x, "");
 }
 
 /* EXECUTE and FETCH: which columns they have is decided when they are parsed. */

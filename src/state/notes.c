@@ -246,7 +246,7 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 	return true;
 }
 
-/* SELECT set_config($1, $2, $3) with the values of its Bind. Returns false if this is left to the probe. */
+/* Returns false if this is left to the probe. */
 static bool
 fill_in(struct known *k, const uint8_t *body, size_t len)
 {
@@ -270,24 +270,24 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Returns true if everything in this SQL, which has flags, is known. body: of its Bind, or NULL. */
 bool
-state_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
-	       size_t body_len)
+state_fill_in(struct known_text *text, const uint8_t *body, size_t len)
 {
-	if (!known_parse(text, image_scan_options(x->image), sql, len) || !text->is_all)
-		return false;
-	for (unsigned i = 0; i < text->count; i++) {
-		struct known *k = &text->statements[i];
+	for (unsigned i = 0; i < text->count; i++)
+		if (text->statements[i].kind == KNOWN_SET_PARAMS && !fill_in(&text->statements[i], body, len))
+			return false;
+	return true;
+}
 
-		if (k->kind == KNOWN_SET_PARAMS && k->is_local && k->local_param == 0)
-			k->kind = KNOWN_LOCAL;
-		if (k->kind == KNOWN_SET_PARAMS && (body == NULL || !fill_in(k, body, body_len)))
-			return false;
-		if (k->kind == KNOWN_DISCARD_ALL && text->count > 1)
-			return false;
-		if (k->kind == KNOWN_RESET_USER && image_get(x->startup, "session_authorization") != NULL)
+bool
+state_is_known(const struct exchange *x, const struct known_text *text)
+{
+	for (unsigned i = 0; i < text->count; i++) {
+		uint8_t kind = text->statements[i].kind;
+
+		if (kind == KNOWN_SET_PARAMS || (kind == KNOWN_DISCARD_ALL && text->count > 1) ||
+		    (kind == KNOWN_RESET_USER && image_get(x->startup, "session_authorization") != NULL))
 			return false;
 	}
-	return true;
+	return text->is_all;
 }

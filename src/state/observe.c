@@ -126,7 +126,7 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 static enum feature_step
 flagged_query(struct exchange *x, struct request *m)
 {
-	struct known_text text;
+	const struct known_text *text;
 	enum feature_step step;
 	uint32_t flags = m->verdict->flags;
 
@@ -134,14 +134,14 @@ flagged_query(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
 	if (state_own(x) == NULL)
 		return STEP_FAILED;
-	if (!state_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
-	    (bears_nothing_behind(x, &text) && state_resets_startup(x, &text)))
+	text = request_known(x, m);
+	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
 		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
 	suspect_meanwhile(x, flags);
-	step = state_note_all(x, &text, m->sql, m->sql_len);
-	if (step != STEP_FORWARD || !state_resets_startup(x, &text))
+	step = state_note_all(x, text, m->sql, m->sql_len);
+	if (step != STEP_FORWARD || !state_resets_startup(x, text))
 		return step;
-	return query_instead(x, &text, m);
+	return query_instead(x, text, m);
 }
 
 /* In a failed transaction PostgreSQL refuses all but its end: SQL that follows that end is not sent. */
@@ -210,7 +210,7 @@ state_query(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	if (m->verdict == NULL)
 		return STEP_FORWARD; /* it is malformed: PostgreSQL refuses it */
-	step = state_ensure_prepared(x, m->verdict, m->sql, m->sql_len, true);
+	step = state_ensure_prepared(x, m);
 	if (step != STEP_FORWARD)
 		return step;
 	if (m->verdict->flags == 0)
@@ -288,18 +288,20 @@ is_as_sent(const struct statement *st, const struct known_text *text)
 
 /* Remembers the SQL of the unnamed portal if all of it is known: its effect counts from its Execute on. */
 static bool
-bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t len)
+bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t len)
 {
-	struct known_text text;
+	struct client_session *s = x->session;
 
-	if (!state_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len) || !is_as_sent(st, &text))
-		return false;
-	x->session->bound_known = malloc(sizeof(text));
-	if (x->session->bound_known == NULL)
+	s->bound_known = malloc(sizeof(*s->bound_known));
+	if (s->bound_known == NULL)
 		return false; /* then it is suspected */
-	*x->session->bound_known = text;
-	x->session->bound = statement_ref(st);
-	return true;
+	*s->bound_known = *request_known(x, m);
+	s->bound = statement_ref(m->statement);
+	if (state_fill_in(s->bound_known, body, len) && state_is_known(x, s->bound_known) &&
+	    is_as_sent(m->statement, s->bound_known))
+		return true;
+	unbind(s);
+	return false;
 }
 
 /* Takes the values of a Bind that look like the name of a custom setting: a.b. */
@@ -358,13 +360,9 @@ bind_unknown(struct exchange *x, const char *name)
 
 /* Bind and Describe may name a statement that SQL PREPARE made, or one that executes such a statement. */
 static enum feature_step
-ensure_for(struct exchange *x, const struct request *m, const char *name)
+ensure_for(struct exchange *x, struct request *m, const char *name)
 {
-	const struct statement *st = m->statement;
-
-	if (st == NULL)
-		return state_ensure_named(x, name);
-	return state_ensure_prepared(x, m->verdict, (const char *)st->bytes, st->query_len, false);
+	return m->statement == NULL ? state_ensure_named(x, name) : state_ensure_prepared(x, m);
 }
 
 enum feature_step
@@ -431,7 +429,7 @@ state_bind(struct exchange *x, struct request *m)
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
 		scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
-		if (portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len))
+		if (portal[0] == '\0' && scan.flags == flags && bind_known(x, m, body, len))
 			return STEP_FORWARD;
 	}
 	if (!exchange_is_followed(x))

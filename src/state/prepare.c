@@ -83,19 +83,18 @@ uses_prepared(const struct sql_verdict *v, bool is_alone)
 
 /* Returns true if the SQL is PREPARE or DEALLOCATE of this very name. */
 static bool
-wants_only_name(const struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, const char *name)
+wants_only_name(const struct exchange *x, struct request *m, const char *name)
 {
-	struct known_text text;
+	const struct known *k;
 
-	return (v->first == WORD_PREPARE || v->first == WORD_DEALLOCATE) &&
-	       known_parse(&text, image_scan_options(x->image), sql, len) && text.count == 1 &&
-	       (text.statements[0].kind == KNOWN_PREPARE || text.statements[0].kind == KNOWN_DEALLOCATE) &&
-	       strcmp(text.statements[0].name, name) == 0;
+	if (!request_begins_with(m, WORD_PREPARE) && !request_begins_with(m, WORD_DEALLOCATE))
+		return false;
+	k = request_only(x, m);
+	return (k->kind == KNOWN_PREPARE || k->kind == KNOWN_DEALLOCATE) && strcmp(k->name, name) == 0;
 }
 
 static int
-ensure(struct exchange *x, const struct image_setting *e, const struct sql_verdict *v, const char *sql, size_t len,
-       bool is_alone)
+ensure(struct exchange *x, const struct image_setting *e, struct request *m, bool is_alone)
 {
 	const char *there = image_get_prepared(x->srv->image, e->name);
 	struct buf b = { 0 };
@@ -103,7 +102,7 @@ ensure(struct exchange *x, const struct image_setting *e, const struct sql_verdi
 
 	if (there != NULL && strcmp(there, e->value) == 0)
 		return 0;
-	if (!wants_only_name(x, v, sql, len, e->name))
+	if (!wants_only_name(x, m, e->name))
 		return prepare_now(x, e->name, e->value, is_alone);
 	if (there != NULL)
 		return 0;
@@ -185,8 +184,12 @@ state_settle_prepared(struct exchange *x)
 }
 
 enum feature_step
-state_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
+state_ensure_prepared(struct exchange *x, struct request *m)
 {
+	bool is_simple = m->type == 'Q';
+	const struct sql_verdict *v = m->verdict;
+	const char *sql;
+	size_t len;
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	enum feature_step step;
 	struct image *img;
@@ -206,11 +209,12 @@ state_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const cha
 	if (step != STEP_FORWARD)
 		return step;
 	img = x->image;
+	sql = request_sql(m, &len);
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		/* A name that contains a quote is spelt differently in SQL. */
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
 		    text_mentions(sql, len, image_at(img, i)->name))
-			r = ensure(x, image_at(img, i), v, sql, len, is_alone);
+			r = ensure(x, image_at(img, i), m, is_alone);
 	return r < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 

@@ -8,11 +8,10 @@
 #include "exchange/request.h"
 
 /*
- * SQL is about to be run (is_simple), parsed, bound or described: makes sure that the server has the SQL-prepared
- * statements it may use. FORWARD; HOLD: one was to be prepared behind messages that may have failed; FAILED.
+ * Makes sure, ahead of a Query, Parse, Bind or Describe, that the server has the SQL-prepared statements that it
+ * may use. FORWARD; HOLD: one was to be prepared behind messages that may have failed; FAILED.
  */
-enum feature_step state_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len,
-					bool is_simple);
+enum feature_step state_ensure_prepared(struct exchange *x, struct request *m);
 /* Makes known what the client has prepared by SQL. FORWARD; HOLD: the server is being asked; FAILED: no memory. */
 enum feature_step state_settle_prepared(struct exchange *x);
 enum feature_step state_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */

@@ -113,9 +113,10 @@ void state_take_name(struct client_session *s, struct server *srv, const char *n
 enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
 /* EXECUTE of a statement that SQL PREPARE made. */
 enum feature_step state_note_execute(struct exchange *x, const char *name);
-/* Returns true if everything in this SQL is known, and fills text. body: of its Bind, or NULL. */
-bool state_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
-		    size_t body_len);
+/* Gives SELECT set_config($1, $2, $3) the values of its Bind. Returns false if this is left to the probe. */
+bool state_fill_in(struct known_text *text, const uint8_t *body, size_t len);
+/* Returns true if everything in it is known. */
+bool state_is_known(const struct exchange *x, const struct known_text *text);
 /* SQL of which everything is known is about to run: FORWARD, HOLD or FAILED. */
 enum feature_step state_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
 

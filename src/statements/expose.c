@@ -20,7 +20,6 @@
 #include "statements/statements_state.h"
 #include "statements/names.h"
 
-#include "sql/recognise.h"
 #include "sql/known.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -47,17 +46,14 @@ statements_is_exposed(const struct exchange *x, const struct client_statement *n
 
 /* Returns the statement of the protocol that the SQL runs by EXECUTE; NULL: none. */
 static struct client_statement *
-executed(const struct exchange *x, const struct request *m)
+executed(const struct exchange *x, struct request *m)
 {
-	const char *sql = m->statement == NULL ? m->sql : (const char *)m->statement->bytes;
-	size_t len = m->statement == NULL ? m->sql_len : m->statement->query_len;
-	struct known_text text;
+	const struct known *k;
 	struct client_statement *n;
 
-	if (x->statements->count == 0 || !known_parse(&text, image_scan_options(x->image), sql, len) ||
-	    text.count != 1 || text.statements[0].kind != KNOWN_EXECUTE)
+	if (x->statements->count == 0 || (k = request_only(x, m))->kind != KNOWN_EXECUTE)
 		return NULL;
-	n = client_statement_find(x, text.statements[0].name);
+	n = client_statement_find(x, k->name);
 	return n == NULL || n->is_closing || n->is_oversize || statements_name_is_ours(x, n->name) ? NULL : n;
 }
 
@@ -205,18 +201,18 @@ struct calls {
 };
 
 static int
-on_call(void *arg, const struct known *call)
+see_call(struct calls *c, const struct known *call)
 {
-	struct calls *c = arg;
 	struct exchange *x = c->x;
+	bool is_execute = call->kind == KNOWN_EXECUTE || call->kind == KNOWN_EXECUTE_ANY;
 	struct client_statement *n = client_statement_find(x, call->name);
 
 	c->has_prepare |= call->kind == KNOWN_PREPARE && n != NULL;
-	if (call->kind != KNOWN_EXECUTE && call->kind != KNOWN_DEALLOCATE)
+	if (!is_execute && call->kind != KNOWN_DEALLOCATE)
 		return 0;
 	if (n != NULL && (n->is_closing || n->is_oversize || statements_name_is_ours(x, n->name)))
 		n = NULL;
-	if (c->b != NULL && call->kind == KNOWN_DEALLOCATE)
+	if (c->b != NULL && !is_execute)
 		buf_put(&x->statements->dropping, n != NULL ? n->name : "", n != NULL ? strlen(n->name) + 1 : 1);
 	if (n == NULL)
 		return 0;
@@ -228,7 +224,7 @@ on_call(void *arg, const struct known *call)
 	if (n->is_exposed)
 		return 0; /* it is there for an earlier one */
 	n->is_exposed = true;
-	if (call->kind == KNOWN_EXECUTE)
+	if (is_execute)
 		return make_one(x, n, c->b);
 	expose_undo_later(x->statements, n->name);
 	message_parse(c->b, n->name, "\0\0\0", 3); /* an empty one: it can be prepared at any time */
@@ -239,7 +235,13 @@ on_call(void *arg, const struct known *call)
 static int
 each_call(struct calls *c, const struct request *m)
 {
-	return known_each_call(image_scan_options(c->x->image), m->sql, m->sql_len, on_call, c);
+	struct known_reader r;
+	struct known k;
+	int rc = 0;
+
+	for (known_begin(&r, image_scan_options(c->x->image), m->sql, m->sql_len); rc == 0 && known_step(&r, &k);)
+		rc = see_call(c, &k);
+	return rc;
 }
 
 /* Returns true for a Query that calls statements of the protocol among others. */
@@ -247,11 +249,10 @@ static bool
 calls_several(struct exchange *x, const struct request *m)
 {
 	struct calls c = { .x = x };
-	char name[DEALLOCATE_NAME_MAX];
+	struct known k;
 
 	if (m->type != 'Q' || (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0 || x->statements == NULL ||
-	    x->statements->count == 0 || !x->srv->is_synced ||
-	    deallocate_parse(m->sql, m->sql_len, name) != DEALLOCATE_NONE)
+	    x->statements->count == 0 || !x->srv->is_synced || known_deallocation(&k, m->sql, m->sql_len) != KNOWN_NOT)
 		return false;
 	(void)each_call(&c, m);
 	return c.count > 0 && !c.has_prepare;

@@ -12,7 +12,7 @@
 #include "statements/names.h"
 #include "statements/statements.h"
 
-#include "sql/recognise.h"
+#include "sql/known.h"
 #include "sql/sql_token.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -24,14 +24,14 @@
 
 /* Returns the name to deallocate for this name of the client's: never one that is like a name of pgweir's. */
 static const char *
-name_there(const struct exchange *x, const char *name, char unknown[static STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX])
+name_there(const struct exchange *x, const char *name, char unknown[static STATEMENT_NAME_MAX + KNOWN_NAME_MAX])
 {
 	char before[STATEMENT_NAME_MAX];
 
 	if (!statements_name_is_ours(x, name))
 		return name;
 	statements_special_name(x, UNKNOWN_NAME, before);
-	snprintf(unknown, STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX, "%s%s", before, name);
+	snprintf(unknown, STATEMENT_NAME_MAX + KNOWN_NAME_MAX, "%s%s", before, name);
 	return unknown;
 }
 
@@ -39,7 +39,7 @@ name_there(const struct exchange *x, const char *name, char unknown[static STATE
 static int
 put_deallocate(const struct exchange *x, const char *name, struct buf *sql)
 {
-	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
 
 	buf_printf(sql, "DEALLOCATE ");
 	image_put_identifier(sql, name_there(x, name, unknown), false);
@@ -52,7 +52,7 @@ static void
 not_deallocated(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
-	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
 
 	if (!s->deallocating->is_oversize)
 		expose_undo_later(s, name_there(x, s->deallocating->name, unknown));
@@ -77,7 +77,7 @@ static enum feature_step
 put_empty_statement(struct exchange *x, struct client_statement *n)
 {
 	struct ledger *l = &x->srv->ledger;
-	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
 	const char *name = name_there(x, n->name, unknown);
 	enum owed_to to = x->srv->is_synced ? OWED_TO_FEATURE : OWED_TO_STATEMENT;
 	struct buf b = { 0 };
@@ -111,26 +111,25 @@ is_refused(const struct exchange *x)
  * will refuse it. SENT: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
  */
 static enum feature_step
-read_deallocate(struct exchange *x, const struct request *m, char name[static DEALLOCATE_NAME_MAX],
-		struct client_statement **n)
+read_deallocate(struct exchange *x, const struct request *m, struct known *k, struct client_statement **n)
 {
-	enum deallocate_kind kind;
+	enum known_kind kind;
 
 	if (!request_begins_with(m, WORD_DEALLOCATE) && !request_begins_with(m, WORD_DISCARD))
 		return STEP_FORWARD;
-	kind = deallocate_parse(m->sql, m->sql_len, name);
-	if (kind == DEALLOCATE_NONE)
+	kind = known_deallocation(k, m->sql, m->sql_len);
+	if (kind == KNOWN_NOT)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	if (kind == DEALLOCATE_ALL) {
+	if (kind == KNOWN_DEALLOCATE_ALL) {
 		x->statements->is_clearing = true;
 		return STEP_FORWARD;
 	}
-	*n = client_statement_find(x, name);
-	if (is_refused(x) || (*n == NULL && !statements_name_is_ours(x, name)))
+	*n = client_statement_find(x, k->name);
+	if (is_refused(x) || (*n == NULL && !statements_name_is_ours(x, k->name)))
 		return STEP_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
 	return STEP_SENT;
 }
@@ -163,14 +162,14 @@ parse_instead(struct exchange *x, const char *name, struct buf *sql)
 enum feature_step
 statements_deallocate_parse(struct exchange *x, struct request *m)
 {
-	char name[DEALLOCATE_NAME_MAX];
+	struct known k;
 	struct client_statement *n;
 	struct buf sql = { 0 };
-	enum feature_step step = read_deallocate(x, m, name, &n);
+	enum feature_step step = read_deallocate(x, m, &k, &n);
 
-	if (step != STEP_SENT || !statements_name_is_ours(x, name))
+	if (step != STEP_SENT || !statements_name_is_ours(x, k.name))
 		return step == STEP_SENT ? STEP_FORWARD : step;
-	step = put_deallocate(x, name, &sql) < 0 ? STEP_FAILED : parse_instead(x, m->parse.name, &sql);
+	step = put_deallocate(x, k.name, &sql) < 0 ? STEP_FAILED : parse_instead(x, m->parse.name, &sql);
 	buf_fini(&sql);
 	return step;
 }
@@ -178,17 +177,18 @@ statements_deallocate_parse(struct exchange *x, struct request *m)
 enum feature_step
 statements_deallocate_bind(struct exchange *x, struct request *m)
 {
-	char name[DEALLOCATE_NAME_MAX], before[STATEMENT_NAME_MAX];
+	char before[STATEMENT_NAME_MAX];
 	struct client_statement *n;
 	enum feature_step step;
+	struct known k;
 	size_t skip;
 
 	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE ||
-	    deallocate_parse((const char *)m->statement->bytes, m->statement->query_len, name) != DEALLOCATE_NAME)
+	    known_deallocation(&k, (const char *)m->statement->bytes, m->statement->query_len) != KNOWN_DEALLOCATE)
 		return STEP_FORWARD;
 	statements_special_name(x, UNKNOWN_NAME, before);
-	skip = strncmp(name, before, strlen(before)) == 0 ? strlen(before) : 0;
-	n = client_statement_find(x, name + skip);
+	skip = strncmp(k.name, before, strlen(before)) == 0 ? strlen(before) : 0;
+	n = client_statement_find(x, k.name + skip);
 	if (n == NULL)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
@@ -244,10 +244,10 @@ statements_note_drop(struct exchange *x, const struct request *m)
 enum feature_step
 statements_deallocate_query(struct exchange *x, struct request *m)
 {
-	char name[DEALLOCATE_NAME_MAX];
+	struct known k;
 	struct client_statement *n;
 	struct buf sql = { 0 };
-	enum feature_step step = read_deallocate(x, m, name, &n);
+	enum feature_step step = read_deallocate(x, m, &k, &n);
 
 	if (step != STEP_SENT)
 		return step;
@@ -257,9 +257,9 @@ statements_deallocate_query(struct exchange *x, struct request *m)
 	}
 	if (n != NULL && put_empty_statement(x, n) == STEP_FAILED)
 		return STEP_FAILED;
-	if (!statements_name_is_ours(x, name))
+	if (!statements_name_is_ours(x, k.name))
 		message_put(&m->instead, 'Q', m->sql, m->sql_len + 1);
-	else if (put_deallocate(x, name, &sql) == 0)
+	else if (put_deallocate(x, k.name, &sql) == 0)
 		message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	buf_fini(&sql);
 	return m->instead.len > 0 && buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;

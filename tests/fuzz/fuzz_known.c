@@ -3,7 +3,8 @@
  *
  * The first byte is the options. Besides memory safety it checks: names and values are terminated; white space,
  * comments and semicolons around change nothing; a setting that was found is found again when it is written for
- * set_config(); the scanner suspects every statement that is known to change the session. So it does with marks.
+ * set_config(); the scanner suspects every statement that is known to change the session. So it does with those
+ * behind others.
  */
 #include "sql/known.h"
 #include "sql/scan.h"
@@ -110,6 +111,7 @@ suspicion_of(uint8_t kind)
 	case KNOWN_DEALLOCATE_ALL:
 		return SCAN_PREPARE;
 	case KNOWN_EXECUTE:
+	case KNOWN_EXECUTE_ANY:
 		return SCAN_EXECUTE;
 	case KNOWN_CLOSE_ALL:
 		return SCAN_UNDO;
@@ -139,20 +141,13 @@ check_suspicion(const struct known_text *text, unsigned options, const uint8_t *
 	}
 }
 
-static int
-on_mark(void *arg, const struct known *mark)
-{
-	uint32_t flags = *(const uint32_t *)arg, want = suspicion_of(mark->kind);
-
-	must(memchr(mark->name, '\0', sizeof(mark->name)) != NULL && mark->value[0] == '\0');
-	must((flags & want) == want);
-	return 0;
-}
-
+/* Statement by statement, also behind some that are not known. */
 static void
-check_marks(unsigned options, const uint8_t *data, size_t size)
+check_steps(unsigned options, const uint8_t *data, size_t size)
 {
 	char *sql = malloc(size > 0 ? size : 1);
+	struct known_reader r;
+	struct known k;
 	uint32_t flags;
 	struct scan s;
 
@@ -160,8 +155,13 @@ check_marks(unsigned options, const uint8_t *data, size_t size)
 	if (size > 0)
 		memcpy(sql, data, size);
 	flags = scan_text(&s, options, sql, size);
-	must(known_each_mark(options, sql, size, on_mark, &flags) == 0);
-	must(known_each_call(options, sql, size, on_mark, &flags) == 0);
+	for (known_begin(&r, options, sql, size); known_step(&r, &k);) {
+		uint32_t want = suspicion_of(k.kind);
+
+		must(memchr(k.name, '\0', sizeof(k.name)) != NULL);
+		must((flags & want) == want);
+	}
+	must(!known_step(&r, &k) && k.kind == KNOWN_NOT);
 	free(sql);
 }
 
@@ -187,7 +187,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	zero = size > 0 ? memchr(data, 0, size) : NULL;
 	if (zero != NULL)
 		return 0; /* texts end there */
-	check_marks(options, data, size);
+	check_steps(options, data, size);
 	parse(&again, options, " /* /* */ */ ; --x\n\t", data, size, "");
 	must_equal(&text, &again);
 	if (text.count > 0) {

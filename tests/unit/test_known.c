@@ -39,6 +39,10 @@ static const char *const kinds[] = {
 	[KNOWN_RELEASE] = "release",
 	[KNOWN_ROLLBACK_TO] = "rollback-to",
 	[KNOWN_END] = "end",
+	[KNOWN_COMMIT_CHAIN] = "commit-chain",
+	[KNOWN_EXECUTE_ANY] = "execute-any",
+	[KNOWN_CANCEL_BACKEND] = "cancel",
+	[KNOWN_TERMINATE_BACKEND] = "terminate",
 };
 
 #define NAME63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567890"
@@ -147,10 +151,10 @@ static const struct row {
 	{ "one cursor", "CLOSE a", "none", 0 },
 	{ "PREPARE", "PREPARE a AS SELECT set_config('b', 'c', false); PREPARE B (int, text) AS SELECT $1",
 	  "prepare a prepare b", 0 },
-	{ "of a transaction", "PREPARE TRANSACTION 'a'", "none", 0 },
+	{ "of a transaction", "PREPARE TRANSACTION 'a'", "end", 0 },
 	{ "of that name", "PREPARE transaction AS SELECT 1", "prepare transaction", 0 },
 	{ "EXECUTE", "EXECUTE a; EXECUTE b(1, -2, 'c', $1, NULL, 'd'::text)", "execute a execute b", 0 },
-	{ "of an expression", "EXECUTE a(f(1))", "none", 0 },
+	{ "of an expression", "EXECUTE a(f(1))", "execute-any a", 0 },
 	{ "DEALLOCATE",
 	  "DEALLOCATE a; DEALLOCATE PREPARE \"B\"; DEALLOCATE prepare; DEALLOCATE ALL; DEALLOCATE PREPARE ALL",
 	  "deallocate a deallocate B deallocate prepare deallocate-all deallocate-all", 0 },
@@ -159,11 +163,11 @@ static const struct row {
 	  "begin begin begin", 0 },
 	{ "COMMIT", "COMMIT; END WORK; COMMIT TRANSACTION AND NO CHAIN", "commit commit commit", 0 },
 	{ "ROLLBACK", "ROLLBACK; ABORT WORK; ROLLBACK AND NO CHAIN", "rollback rollback rollback", 0 },
-	{ "chained", "COMMIT AND CHAIN", "none", 0 },
-	{ "to a savepoint", "ROLLBACK TO SAVEPOINT a", "none", 0 },
-	{ "prepared", "COMMIT PREPARED 'a'", "none", 0 },
+	{ "chained", "COMMIT AND CHAIN; ROLLBACK AND CHAIN", "commit-chain end", 0 },
+	{ "to a savepoint", "ROLLBACK TO SAVEPOINT a", "rollback-to a", 0 },
+	{ "prepared", "COMMIT PREPARED 'a'", "end", 0 },
 	{ "others among them", "BEGIN; SELECT (1; 2); ROLLBACK TO a; COMMIT AND CHAIN; COMMIT",
-	  "begin not not not commit", 0 },
+	  "begin not rollback-to a commit-chain commit", 0 },
 	{ "others first", "SELECT 1; COMMIT", "none", 0 },
 	/* Databases. */
 	{ "DROP DATABASE", "DROP DATABASE a; DROP DATABASE IF EXISTS \"A\" WITH (FORCE); DROP DATABASE if",
@@ -250,7 +254,10 @@ Test(known, texts)
 		describe(got, sizeof(got), &text);
 		cr_expect_str_eq(is_known ? got : "none", rows[i].want, "%s: %s: %s", rows[i].rule, rows[i].sql, got);
 		cr_expect_eq(is_known, text.count > 0, "%s", rows[i].rule);
-		cr_expect_eq(text.is_all, is_known && strstr(got, "not ") == NULL, "%s", rows[i].rule);
+		for (unsigned j = 0; j < text.count; j++)
+			is_known = is_known && text.statements[j].kind != KNOWN_NOT &&
+				   text.statements[j].kind < KNOWN_RECOGNISED;
+		cr_expect_eq(text.is_all, is_known, "%s", rows[i].rule);
 	}
 }
 
@@ -275,10 +282,9 @@ Test(known, zero_bytes_are_in_no_name_or_value)
 	cr_expect_not(parse(&text, 0, "SET\0a = 1", 9));
 }
 
-/* --- marks --- */
+/* --- statement by statement --- */
 
-/* want: of each mark its kind and, where there is one, =name. */
-static const struct row mark_rows[] = {
+static const struct row step_rows[] = {
 	{ "savepoints", "SAVEPOINT a; savepoint \"B\"\"c\"; SAVEPOINT Savepoint",
 	  "savepoint=a savepoint=B\"c savepoint=savepoint", 0 },
 	{ "released", "RELEASE a; RELEASE SAVEPOINT B; RELEASE savepoint; release savepoint savepoint",
@@ -286,13 +292,14 @@ static const struct row mark_rows[] = {
 	{ "rolled back to", "ROLLBACK TO a; ROLLBACK WORK TO SAVEPOINT a; ROLLBACK TRANSACTION TO savepoint",
 	  "rollback-to=a rollback-to=a rollback-to=savepoint", 0 },
 	{ "ends", "COMMIT; END WORK; ROLLBACK; ABORT TRANSACTION; COMMIT AND CHAIN; ROLLBACK AND NO CHAIN",
-	  "end end end end end end", 0 },
-	{ "of two phases", "PREPARE TRANSACTION 'p'; PREPARE p AS SELECT 1; COMMIT PREPARED 'p'", "end end", 0 },
-	{ "UNLISTEN", "UNLISTEN a; unlisten *; LISTEN a", "unlisten=a unlisten-all", 0 },
+	  "commit commit rollback rollback commit-chain rollback", 0 },
+	{ "of two phases", "PREPARE TRANSACTION 'p'; PREPARE p AS SELECT 1; COMMIT PREPARED 'p'", "end prepare=p end",
+	  0 },
+	{ "UNLISTEN", "UNLISTEN a; unlisten *; LISTEN a", "unlisten=a unlisten-all listen=a", 0 },
 	{ "among others", "SELECT 1; SAVEPOINT a; ;; INSERT INTO t VALUES (';'); RELEASE a; SELECT 2",
 	  "savepoint=a release=a", 0 },
 	{ "behind more than fit elsewhere",
-	  "SELECT 1;SELECT 2;SELECT 3;SELECT 4;SELECT 5;SELECT 6;SELECT 7;SELECT 8;END", "end", 0 },
+	  "SELECT 1;SELECT 2;SELECT 3;SELECT 4;SELECT 5;SELECT 6;SELECT 7;SELECT 8;END", "commit", 0 },
 	{ "in strings and comments", "SELECT 'x; END'; /* ; END */ SELECT $$; END$$ -- ; END\n; SELECT \"; END\"", "",
 	  0 },
 	{ "with comments", "/* a */ ROLLBACK /* b */ TO -- c\n a", "rollback-to=a", 0 },
@@ -304,72 +311,243 @@ static const struct row mark_rows[] = {
 	{ "without an end", "SAVEPOINT a; RELEASE a; SELECT 'x", "savepoint=a release=a", 0 },
 	{ "nothing", " ;; ", "", 0 },
 	{ "escapes that may hide an end", "SAVEPOINT a; SELECT '\\'; RELEASE a", "", SCAN_BACKSLASH_STRINGS },
+	{ "calls", "SELECT 1; EXECUTE a(1 + f(';')); deallocate \"B\"; DEALLOCATE ALL; EXECUTE c",
+	  "execute-any=a deallocate=B deallocate-all execute=c", 0 },
+	{ "calls and others", "PREPARE a AS SELECT 1; EXECUTE a; PREPARE TRANSACTION 'x'; DEALLOCATE PREPARE b",
+	  "prepare=a execute=a end deallocate=b", 0 },
 };
 
-static const struct {
-	const char *sql, *want;
-} call_rows[] = {
-	{ "SELECT 1; EXECUTE a(1 + f(';')); deallocate \"B\"; DEALLOCATE ALL; EXECUTE c",
-	  "execute=a deallocate=B deallocate-all execute=c" },
-	{ "PREPARE a AS SELECT 1; EXECUTE a; PREPARE TRANSACTION 'x'; DEALLOCATE PREPARE b",
-	  "prepare=a execute=a deallocate=b" },
-};
-
-struct marks {
-	char got[512];
-	unsigned count, stop_after;
-};
-
-static int
-on_mark(void *arg, const struct known *mark)
-{
-	struct marks *m = arg;
-	size_t len = strlen(m->got);
-
-	snprintf(m->got + len, sizeof(m->got) - len, "%s%s%s%s", len > 0 ? " " : "", kinds[mark->kind],
-		 mark->name[0] != '\0' ? "=" : "", mark->name);
-	return ++m->count == m->stop_after ? -7 : 0;
-}
-
-static int
-each_mark(struct marks *m, unsigned options, const char *sql, size_t len)
+static void
+read_steps(char *got, size_t size, unsigned options, const char *sql, size_t len)
 {
 	char *exact = malloc(len > 0 ? len : 1);
-	int rc;
+	struct known_reader r;
+	struct known k;
+	size_t at = 0;
 
 	cr_assert_not_null(exact);
 	memcpy(exact, sql, len);
-	rc = known_each_mark(options, exact, len, on_mark, m);
+	got[0] = '\0';
+	for (known_begin(&r, options, exact, len); known_step(&r, &k);)
+		if (k.kind != KNOWN_NOT)
+			at += (size_t)snprintf(got + at, size - at, "%s%s%s%s", at > 0 ? " " : "", kinds[k.kind],
+					       k.name[0] != '\0' ? "=" : "", k.name);
+	cr_expect_eq(known_step(&r, &k), false, "the end stays the end");
+	cr_expect_eq(k.kind, KNOWN_NOT);
 	free(exact);
-	return rc;
 }
 
-Test(known, marks)
+Test(known, steps)
 {
-	for (size_t i = 0; i < sizeof(mark_rows) / sizeof(mark_rows[0]); i++) {
-		struct marks m = { .count = 0 };
+	for (size_t i = 0; i < sizeof(step_rows) / sizeof(step_rows[0]); i++) {
+		char got[512];
 
-		cr_expect_eq(each_mark(&m, mark_rows[i].options, mark_rows[i].sql, strlen(mark_rows[i].sql)), 0);
-		cr_expect_str_eq(m.got, mark_rows[i].want, "%s: %s", mark_rows[i].rule, m.got);
-		for (size_t len = 0; len < strlen(mark_rows[i].sql); len++)
-			each_mark(&(struct marks){ .count = 0 }, mark_rows[i].options, mark_rows[i].sql, len);
+		for (size_t len = 0; len <= strlen(step_rows[i].sql); len++)
+			read_steps(got, sizeof(got), step_rows[i].options, step_rows[i].sql, len);
+		cr_expect_str_eq(got, step_rows[i].want, "%s: %s", step_rows[i].rule, got);
 	}
 }
 
-Test(known, calls)
-{
-	for (size_t i = 0; i < sizeof(call_rows) / sizeof(call_rows[0]); i++) {
-		struct marks m = { .count = 0 };
+/* --- one statement and nothing else --- */
 
-		cr_expect_eq(known_each_call(0, call_rows[i].sql, strlen(call_rows[i].sql), on_mark, &m), 0);
-		cr_expect_str_eq(m.got, call_rows[i].want, "%s", m.got);
+static const struct {
+	const char *sql;
+	enum known_kind want;
+} only_rows[] = {
+	{ "COMMIT", KNOWN_COMMIT },
+	{ "commit;", KNOWN_COMMIT },
+	{ " /* a /* nested */ one */ CoMmIt WORK ; ; -- done", KNOWN_COMMIT },
+	{ "END", KNOWN_COMMIT },
+	{ "END TRANSACTION", KNOWN_COMMIT },
+	{ "COMMIT AND NO CHAIN", KNOWN_COMMIT },
+	{ "COMMIT/*route='x'*/", KNOWN_COMMIT },
+	{ "COMMIT AND CHAIN", KNOWN_COMMIT_CHAIN },
+	{ "END WORK AND CHAIN;", KNOWN_COMMIT_CHAIN },
+	{ "", KNOWN_NOT },
+	{ ";COMMIT", KNOWN_COMMIT },
+	{ "COMMIT PREPARED 'x'", KNOWN_END },
+	{ "COMMIT; BEGIN", KNOWN_NOT },
+	{ "COMMIT WORK TRANSACTION", KNOWN_END },
+	{ "COMMIT AND", KNOWN_END },
+	{ "COMMIT AND NO", KNOWN_END },
+	{ "COMMIT AND CHAIN CHAIN", KNOWN_END },
+	{ "COMMIT /*", KNOWN_NOT },
+	{ "\"commit\"", KNOWN_NOT },
+	{ "ROLLBACK", KNOWN_ROLLBACK },
+	{ "ENDED", KNOWN_NOT },
+	{ "SELECT 1; COMMIT", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7)", KNOWN_CANCEL_BACKEND },
+	{ "select pg_terminate_backend($1);", KNOWN_TERMINATE_BACKEND },
+	{ " /* why */ SELECT Pg_Catalog . PG_terminate_backend ( '7'::pg_catalog.int4, 1000 ) ended ;; -- done",
+	  KNOWN_TERMINATE_BACKEND },
+	{ "SELECT pg_terminate_backend(pid => int '7', timeout => 5) AS \"it is\"", KNOWN_TERMINATE_BACKEND },
+	{ "SELECT * FROM pg_cancel_backend($1) AS done", KNOWN_CANCEL_BACKEND },
+	{ "SELECT", KNOWN_NOT },
+	{ "SELECT 1", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7", KNOWN_NOT },
+	{ "SELECT mine.pg_cancel_backend(7)", KNOWN_NOT },
+	{ "SELECT \"pg_cancel_backend\"(7)", KNOWN_NOT },
+	{ "SELECT mine() /* pg_cancel_backend(7) */", KNOWN_NOT },
+	{ "SELECT 'pg_cancel_backend', mine()", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(mine())", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend((SELECT 7))", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7 + 1)", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7), mine()", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7) FROM mine", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7) WHERE mine()", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(pid) FROM mine", KNOWN_NOT },
+	{ "SELECT * pg_cancel_backend(7)", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend(7); SELECT 1", KNOWN_NOT },
+	{ "SET LOCAL ROLE anon; SELECT pg_cancel_backend(7)", KNOWN_NOT },
+	{ "SELECT pg_cancel_backend('7\\')", KNOWN_NOT }, /* where it ends depends on settings */
+	{ "SELECT pg_cancel_backend(7) AS \303\251t\303\251", KNOWN_NOT },
+	{ "DO $$ BEGIN PERFORM pg_cancel_backend(7); END $$", KNOWN_NOT },
+};
+
+Test(known, only)
+{
+	const unsigned options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
+	struct known k;
+
+	for (size_t i = 0; i < sizeof(only_rows) / sizeof(only_rows[0]); i++)
+		cr_expect_eq(known_only(&k, options, only_rows[i].sql, strlen(only_rows[i].sql)), only_rows[i].want,
+			     "%s", only_rows[i].sql);
+	cr_expect_eq(known_only(&k, 0, "COMMITTED", 6), KNOWN_COMMIT, "there is no terminator behind it");
+}
+
+/* --- what deallocates prepared statements, and what only looks like it --- */
+
+static const struct {
+	const char *rule, *sql;
+	enum known_kind want;
+	const char *name;
+} dealloc_rows[] = {
+	/* Names. */
+	{ "a name", "DEALLOCATE abc", KNOWN_DEALLOCATE, "abc" },
+	{ "PREPARE is noise", "DEALLOCATE PREPARE abc", KNOWN_DEALLOCATE, "abc" },
+	{ "any case; a name is folded", "deAllocate preParE AbC_1$", KNOWN_DEALLOCATE, "abc_1$" },
+	{ "a quoted name is not", "DEALLOCATE \"AbC d\"", KNOWN_DEALLOCATE, "AbC d" },
+	{ "doubled quotes", "DEALLOCATE \"a\"\"b\"\"\"", KNOWN_DEALLOCATE, "a\"b\"" },
+	{ "a quoted name needs no blank before it", "DEALLOCATE\"a\"", KNOWN_DEALLOCATE, "a" },
+	{ "a quoted word is a name", "DEALLOCATE \"all\"", KNOWN_DEALLOCATE, "all" },
+	{ "comment signs in quotes are a name", "DEALLOCATE \"--a/*;\"", KNOWN_DEALLOCATE, "--a/*;" },
+	{ "a name that begins like ALL", "DEALLOCATE allx", KNOWN_DEALLOCATE, "allx" },
+	{ "a name that begins like PREPARE", "DEALLOCATE prepared", KNOWN_DEALLOCATE, "prepared" },
+	{ "a name that is PREPARE", "DEALLOCATE PREPARE", KNOWN_DEALLOCATE, "prepare" },
+	{ "so is that", "DEALLOCATE PREPARE PREPARE;", KNOWN_DEALLOCATE, "prepare" },
+	{ "and that", "deallocate prepare -- all\n;", KNOWN_DEALLOCATE, "prepare" },
+	{ "an underscore", "DEALLOCATE _a", KNOWN_DEALLOCATE, "_a" },
+	{ "letters beyond ASCII",
+	  "DEALLOCATE \xc3\x84"
+	  "a",
+	  KNOWN_DEALLOCATE,
+	  "\xc3\x84"
+	  "a" },
+	{ "as long as a name may be", "DEALLOCATE " NAME63, KNOWN_DEALLOCATE, NAME63 },
+	{ "a longer one is cut", "DEALLOCATE " NAME63 "x", KNOWN_DEALLOCATE, NAME63 },
+	{ "a much longer one, too", "DEALLOCATE " NAME63 NAME63 NAME63 " ;", KNOWN_DEALLOCATE, NAME63 },
+	{ "a quoted one as well", "DEALLOCATE \"" NAME63 "xyz\"", KNOWN_DEALLOCATE, NAME63 },
+	{ "a digit is no name", "DEALLOCATE 1a", KNOWN_NOT, NULL },
+	{ "a dollar is none", "DEALLOCATE $1", KNOWN_NOT, NULL },
+	{ "nor a text in single quotes", "DEALLOCATE 'a'", KNOWN_NOT, NULL },
+	{ "nor nothing in quotes", "DEALLOCATE \"\"", KNOWN_NOT, NULL },
+	{ "nor a dotted one", "DEALLOCATE a.b", KNOWN_NOT, NULL },
+	{ "nor a quoted one with Unicode escapes", "DEALLOCATE U&\"a\"", KNOWN_NOT, NULL },
+	{ "nor two", "DEALLOCATE a b", KNOWN_NOT, NULL },
+	{ "nor a list", "DEALLOCATE a, b", KNOWN_NOT, NULL },
+	{ "nor a quoted one that goes on", "DEALLOCATE \"a\"b", KNOWN_NOT, NULL },
+	/* All. */
+	{ "ALL", "DEALLOCATE ALL", KNOWN_DEALLOCATE_ALL, NULL },
+	{ "PREPARE ALL", "deallocate prepare all ;", KNOWN_DEALLOCATE_ALL, NULL },
+	{ "DISCARD ALL", "DISCARD ALL", KNOWN_DEALLOCATE_ALL, NULL },
+	{ "other things that are discarded", "DISCARD PLANS", KNOWN_NOT, NULL },
+	{ "discarded alone", "DISCARD", KNOWN_NOT, NULL },
+	{ "DISCARD ALLX", "DISCARD ALLX", KNOWN_NOT, NULL },
+	{ "ALL and more", "DEALLOCATE ALL; SELECT 1", KNOWN_DEALLOCATE_ALL, NULL },
+	{ "DISCARD ALL and more", "discard/**/all--\n;select 1", KNOWN_DEALLOCATE_ALL, NULL },
+	/* White space and comments. */
+	{ "all white space that there is", " \t\n\r\f\vDEALLOCATE \t\n\r\f\va \t\n\r\f\v", KNOWN_DEALLOCATE, "a" },
+	{ "a comment instead of a blank", "DEALLOCATE/**/a", KNOWN_DEALLOCATE, "a" },
+	{ "comments everywhere", "/*x*/DEALLOCATE/*x*/PREPARE/*x*/a/*x*/;/*x*/", KNOWN_DEALLOCATE, "a" },
+	{ "comments to the end of the line", "--x\nDEALLOCATE--x\ra--x", KNOWN_DEALLOCATE, "a" },
+	{ "nested comments", "/* /* x */ DEALLOCATE b */ DEALLOCATE a", KNOWN_DEALLOCATE, "a" },
+	{ "stars and slashes", "/***//*/**/*/ DEALLOCATE a", KNOWN_DEALLOCATE, "a" },
+	{ "a comment ends where it ends", "/* DEALLOCATE a */", KNOWN_NOT, NULL },
+	{ "a comment that does not end", "/* DEALLOCATE a", KNOWN_NOT, NULL },
+	{ "its inner one does", "/* /* */ DEALLOCATE a", KNOWN_NOT, NULL },
+	{ "behind a name", "DEALLOCATE a /* x", KNOWN_NOT, NULL },
+	{ "half an end", "DEALLOCATE a /* x *", KNOWN_NOT, NULL },
+	{ "half a beginning", "DEALLOCATE a /", KNOWN_NOT, NULL },
+	{ "half a line comment", "- DEALLOCATE a", KNOWN_NOT, NULL },
+	/* Several statements. */
+	{ "a semicolon", "DEALLOCATE a;", KNOWN_DEALLOCATE, "a" },
+	{ "many", " ; ;;DEALLOCATE a ; ; ;", KNOWN_DEALLOCATE, "a" },
+	{ "another statement behind it", "DEALLOCATE a; SELECT 1", KNOWN_NOT, NULL },
+	{ "two names", "DEALLOCATE a; DEALLOCATE b", KNOWN_NOT, NULL },
+	{ "another before it", "SELECT 1; DEALLOCATE a", KNOWN_NOT, NULL },
+	{ "even ALL", "BEGIN; DEALLOCATE ALL", KNOWN_NOT, NULL },
+	/* Other texts. */
+	{ "nothing", "", KNOWN_NOT, NULL },
+	{ "blanks", "  ", KNOWN_NOT, NULL },
+	{ "semicolons", ";;", KNOWN_NOT, NULL },
+	{ "the word alone", "DEALLOCATE", KNOWN_NOT, NULL },
+	{ "the word and a semicolon", "DEALLOCATE;", KNOWN_NOT, NULL },
+	{ "part of the word", "DEALLOCAT a", KNOWN_NOT, NULL },
+	{ "a longer word", "DEALLOCATED a", KNOWN_NOT, NULL },
+	{ "a longer word, with a letter beyond ASCII", "DEALLOCATE\xc3\x84 a", KNOWN_NOT, NULL },
+	{ "a query", "SELECT 'DEALLOCATE a'", KNOWN_NOT, NULL },
+	{ "others with that letter", "delete from a", KNOWN_NOT, NULL },
+	{ "in parentheses", "(DEALLOCATE a)", KNOWN_NOT, NULL },
+	{ "quotes that do not end", "DEALLOCATE \"a", KNOWN_NOT, NULL },
+	{ "quotes that end in doubled ones", "DEALLOCATE \"a\"\"", KNOWN_NOT, NULL },
+};
+
+static enum known_kind
+deallocation(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
+{
+	char *exact = malloc(len > 0 ? len : 1);
+	enum known_kind kind;
+	struct known k;
+
+	cr_assert_not_null(exact);
+	memcpy(exact, sql, len);
+	kind = known_deallocation(&k, exact, len);
+	memcpy(name, k.name, KNOWN_NAME_MAX);
+	free(exact);
+	return kind;
+}
+
+Test(known, deallocations)
+{
+	for (size_t i = 0; i < sizeof(dealloc_rows) / sizeof(dealloc_rows[0]); i++) {
+		char name[KNOWN_NAME_MAX] = "";
+
+		cr_expect_eq(deallocation(dealloc_rows[i].sql, strlen(dealloc_rows[i].sql), name), dealloc_rows[i].want,
+			     "%s", dealloc_rows[i].rule);
+		if (dealloc_rows[i].name != NULL)
+			cr_expect_str_eq(name, dealloc_rows[i].name, "%s: %s", dealloc_rows[i].rule, name);
 	}
 }
 
-Test(known, marks_until_told_to_stop)
+Test(known, every_cut_of_a_deallocation_is_read_within_its_bounds)
 {
-	struct marks m = { .stop_after = 2 };
+	for (size_t i = 0; i < sizeof(dealloc_rows) / sizeof(dealloc_rows[0]); i++)
+		for (size_t len = 0; len < strlen(dealloc_rows[i].sql); len++) {
+			char name[KNOWN_NAME_MAX];
 
-	cr_expect_eq(each_mark(&m, 0, "SAVEPOINT a; RELEASE a; END", 27), -7);
-	cr_expect_str_eq(m.got, "savepoint=a release=a");
+			if (deallocation(dealloc_rows[i].sql, len, name) == KNOWN_DEALLOCATE)
+				cr_expect_gt(strnlen(name, sizeof(name)), 0, "%s, %zu bytes", dealloc_rows[i].rule,
+					     len);
+		}
+}
+
+Test(known, a_zero_byte_is_no_white_space)
+{
+	char name[KNOWN_NAME_MAX];
+
+	cr_expect_eq(deallocation("\0DEALLOCATE a", 13, name), KNOWN_NOT);
+	cr_expect_eq(deallocation("DEALLOCATE\0a", 12, name), KNOWN_NOT);
+	cr_expect_eq(deallocation("DEALLOCATE a\0", 13, name), KNOWN_NOT);
+	cr_expect_eq(deallocation("DEALLOCATE a\0; x", 16, name), KNOWN_NOT);
 }

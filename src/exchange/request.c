@@ -1,0 +1,35 @@
+/* src/exchange/request.c - see request.h. */
+#include "exchange/request.h"
+#include "exchange/exchange.h"
+
+const char *
+request_sql(const struct request *m, size_t *len)
+{
+	*len = m->statement == NULL ? m->sql_len : m->statement->query_len;
+	return m->statement == NULL ? m->sql : (const char *)m->statement->bytes;
+}
+
+const struct known_text *
+request_known(const struct exchange *x, struct request *m)
+{
+	struct exchange_env *env = x->env;
+	const char *sql;
+	size_t len;
+
+	if (!m->is_taken_apart || env->known_of != m) {
+		sql = request_sql(m, &len);
+		known_parse(&env->known, image_scan_options(x->image), sql, sql == NULL ? 0 : len);
+		env->known_of = m;
+		m->is_taken_apart = true;
+	}
+	return &env->known;
+}
+
+const struct known *
+request_only(const struct exchange *x, struct request *m)
+{
+	static const struct known not ;
+	const struct known_text *text = request_known(x, m);
+
+	return text->count == 1 ? text->statements : &not ;
+}
