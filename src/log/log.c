@@ -37,6 +37,7 @@ struct log {
 	struct log_writer *writer; /* NULL: syslog */
 	struct log_recent recent;
 	uint64_t told_dropped; /* how many lost lines the log has reported */
+	uint64_t told_in_vain; /* how often there was no room for that report: the writer counts it, too */
 	uint64_t old_dropped, old_failed; /* lines that the writers before this one have lost */
 };
 
@@ -104,6 +105,13 @@ log_free(struct log *log)
 	free(log);
 }
 
+/* Called with the lock held. Returns how many lines found the present writer's ring full. */
+static uint64_t
+dropped_now(const struct log *log)
+{
+	return log->writer == NULL ? 0 : log_writer_dropped(log->writer) - log->told_in_vain;
+}
+
 /* Called with the lock held. */
 static int
 change_destination(struct log *log, const char *destination, struct fail *why)
@@ -114,13 +122,11 @@ change_destination(struct log *log, const char *destination, struct fail *why)
 	if (open_writer(destination, &writer, why) < 0)
 		return -1;
 	copy = xstrdup(destination);
-	if (log->writer != NULL) {
-		log->old_dropped += log_writer_dropped(log->writer);
-		log->old_failed += log_writer_errors(log->writer);
-	}
+	log->old_dropped += dropped_now(log);
+	log->old_failed += log->writer == NULL ? 0 : log_writer_errors(log->writer);
 	log_writer_retire(log->writer);
 	log->writer = writer;
-	log->told_dropped = 0;
+	log->told_dropped = log->told_in_vain = 0;
 	free(log->destination);
 	log->destination = copy;
 	return 0;
@@ -161,7 +167,7 @@ void
 log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
 {
 	pthread_mutex_lock(&log->lock);
-	*dropped = log->old_dropped + (log->writer == NULL ? 0 : log_writer_dropped(log->writer));
+	*dropped = log->old_dropped + dropped_now(log);
 	*failed = log->old_failed + (log->writer == NULL ? 0 : log_writer_errors(log->writer));
 	pthread_mutex_unlock(&log->lock);
 }
@@ -315,7 +321,7 @@ put_syslog(enum log_format format, const struct event *ev)
 static void
 tell_dropped(struct log *log, enum log_format format)
 {
-	uint64_t dropped = log_writer_dropped(log->writer);
+	uint64_t dropped = dropped_now(log);
 	char message[96], line[256];
 	const struct event ev = { LOG_LEVEL_WARNING, message, &nothing };
 	size_t len;
@@ -328,7 +334,7 @@ tell_dropped(struct log *log, enum log_format format)
 	if (log_writer_put(log->writer, line, len) == 0)
 		log->told_dropped = dropped;
 	else
-		log->told_dropped++; /* that line was not an event and must not be counted as lost */
+		log->told_in_vain++;
 }
 
 static void

@@ -456,6 +456,53 @@ Test(log, an_event_has_fields)
 	expect_event(LOG_FORMAT_TEXT, "] WARNING: gone: idle; the limit is 3 s; hint: commit \"soon\"\n");
 }
 
+/* Reads what is there of these lines. Returns how many, and in *told the number in a line that tells of lost ones. */
+static unsigned
+read_messages(FILE *from, unsigned long *told)
+{
+	unsigned n = 0;
+	char line[512];
+
+	clearerr(from);
+	while (fgets(line, sizeof(line), from) != NULL) {
+		n += strstr(line, "INFO: message ") != NULL;
+		if (strstr(line, " log lines were lost") != NULL)
+			*told += strtoul(strstr(line, "WARNING: ") + 9, NULL, 10);
+	}
+	return n;
+}
+
+Test(log, each_line_that_was_lost_is_counted_once)
+{
+	struct place p;
+	struct fail why;
+	unsigned long told = 0;
+	uint64_t dropped, failed;
+	unsigned lines = 0, all = 10000;
+	struct log *log;
+	FILE *pipe;
+
+	place_init(&p);
+	cr_assert_eq(mkfifo(p.path, 0600), 0);
+	pipe = fdopen(open(p.path, O_RDWR | O_NONBLOCK), "r");
+	log = log_new(&(struct log_settings){ .destination = p.path, .level = LOG_LEVEL_INFO }, &why);
+	cr_assert_not_null(log, "%s", why.text);
+	for (unsigned i = 0; i < all; i++)
+		log_info(log, "message %040u", i);
+	log_lost_lines(log, &dropped, &failed);
+	cr_expect_gt(dropped, 0);
+	for (int i = 0; i < 5000 && lines < all - dropped; i++, usleep(1000))
+		lines += read_messages(pipe, &told);
+	cr_expect_eq(lines, all - dropped);
+	log_info(log, "message after it");
+	for (int i = 0; i < 5000 && lines < all - dropped + 1; i++, usleep(1000))
+		lines += read_messages(pipe, &told);
+	cr_expect_eq(told, dropped);
+	log_free(log);
+	fclose(pipe);
+	place_fini(&p);
+}
+
 Test(log, a_bad_destination_keeps_the_old_one)
 {
 	struct place p;
