@@ -4,10 +4,10 @@
 #include "base/line.h"
 #include "log/log.h"
 #include "log/log_writer.h"
+#include "threads.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -324,43 +324,82 @@ Test(log_writer, a_pipe_nobody_reads_stops_neither_the_producer_nor_the_end)
 	cr_expect_lt(clock_now_us() - begin_us, 2 * US_PER_S, "it waits 1 s and no more");
 }
 
-static void *
-produce(void *arg)
-{
-	struct log *log = arg;
+#define LINES 2000 /* of each thread */
+#define CHANGES 200
 
-	for (int i = 0; i < 500; i++)
-		log_info(log, "message %d", i);
-	return NULL;
+struct changed_log {
+	struct log *log;
+	struct place places[2];
+	unsigned events; /* that were read */
+	unsigned failed;
+};
+
+static void
+count_event(const struct log_event *event, void *arg)
+{
+	unsigned *events = arg;
+
+	*events += strncmp(event->message, "message", 7) == 0;
 }
 
-Test(log, several_threads_may_write_while_settings_change)
+/* The last thread changes all that can be changed, and reads; the others write. */
+static void
+write_or_change(unsigned number, void *arg)
 {
-	struct place p;
+	struct changed_log *c = arg;
+	struct log_settings settings = { .level = LOG_LEVEL_INFO };
+	uint64_t dropped, failed;
 	struct fail why;
-	struct log_settings settings = { .format = LOG_FORMAT_TEXT, .level = LOG_LEVEL_INFO };
-	pthread_t threads[3];
-	struct log *log;
-	char *text;
+
+	for (unsigned i = 0; i < LINES && number < THREADS - 1; i++)
+		log_info(c->log, "message %u of %u", i, number);
+	for (unsigned i = 0; i < CHANGES && number == THREADS - 1; i++) {
+		settings.destination = c->places[i / 3 % 2].path;
+		settings.format = i % 2 == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_PGBOUNCER;
+		c->failed += log_reconfigure(c->log, &settings, &why) < 0;
+		c->failed += log_reopen(c->log, &why) < 0;
+		log_each_recent(c->log, count_event, &c->events);
+		log_lost_lines(c->log, &dropped, &failed);
+		c->failed += failed > 0;
+	}
+}
+
+static size_t
+count_messages(const struct place *p)
+{
+	char *text = read_file(p->path);
+	size_t n = 0;
+
+	for (const char *at = text; (at = strstr(at, "message ")) != NULL; at++)
+		n++;
+	free(text);
+	return n;
+}
+
+Test(log, threads_write_while_file_and_format_change)
+{
+	struct changed_log c = { 0 };
+	uint64_t dropped, failed;
+	struct fail why;
 	size_t lines = 0;
 
-	place_init(&p);
-	settings.destination = p.path;
-	log = log_new(&settings, &why);
-	cr_assert_not_null(log);
-	for (int i = 0; i < 3; i++)
-		pthread_create(&threads[i], NULL, produce, log);
-	settings.format = LOG_FORMAT_JSON;
-	cr_expect_eq(log_reconfigure(log, &settings, &why), 0);
-	for (int i = 0; i < 3; i++)
-		pthread_join(threads[i], NULL);
-	log_free(log);
-	text = read_file(p.path);
-	for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
-		lines++;
-	cr_expect_eq(lines, 1500);
-	free(text);
-	place_fini(&p);
+	place_init(&c.places[0]);
+	place_init(&c.places[1]);
+	c.log = log_new(&(struct log_settings){ .destination = c.places[0].path, .level = LOG_LEVEL_INFO }, &why);
+	cr_assert_not_null(c.log);
+	in_threads(write_or_change, &c);
+	cr_expect_eq(c.failed, 0);
+	cr_expect_gt(c.events, 0);
+	log_lost_lines(c.log, &dropped, &failed);
+	log_free(c.log);
+	/* Writers of the earlier files end by themselves. */
+	for (int i = 0; i < 2000 && lines + dropped < (THREADS - 1) * LINES; i++) {
+		lines = count_messages(&c.places[0]) + count_messages(&c.places[1]);
+		usleep(1000);
+	}
+	cr_expect_eq(lines + dropped, (THREADS - 1) * LINES, "each line once, or counted as lost");
+	place_fini(&c.places[0]);
+	place_fini(&c.places[1]);
 }
 
 Test(log, a_text_line_has_time_process_and_level)
