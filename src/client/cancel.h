@@ -22,6 +22,9 @@ int cancel_later(struct client *target, bool is_end);
 /* --- cancel_keys.c --- */
 #define CANCEL_SECRET_SHORT 4u /* bytes, as CANCEL_SECRET_MAX */
 #define CANCEL_SECRET_MAX 32
+/* The keys of all loops' clients. Everything below may be called from several threads, each with clients of its own. */
+struct cancel_keys *cancel_keys_new(void);
+void cancel_keys_free(struct cancel_keys *keys); /* once all clients are gone; NULL is fine */
 /* Gives the client a key with this PID (0: a made-up one) and a secret of 4 bytes, or CANCEL_SECRET_MAX if is_long.
  * Returns 0, or -1 without memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
@@ -29,9 +32,10 @@ int cancel_register(struct client *c, uint32_t pid, bool is_long);
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
 void cancel_forget_key(struct client *c); /* fine if it has none */
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
-/* Returns the client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
+/* Returns this loop's client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Returns the client that was sent this made-up PID, or NULL if there is none, or more than one. */
+/* Returns this loop's client that was sent this made-up PID, or NULL if it is another's, nobody's or several clients'.
+ */
 struct client *cancel_find_pid(struct client_env *env, uint32_t pid);
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */

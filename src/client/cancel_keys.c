@@ -4,13 +4,19 @@
  * pgweir makes up each client's secret: 4 bytes, or 32 for clients of protocol 3.2. It makes up the PID, too, unless
  * the client has a server to itself and is sent that server's PID (with peers it always does: see cancel_peer.c);
  * several clients may have equal PIDs, and then the secret decides.
+ *
+ * One lock for all of the table: it is taken when a client logs in, is cancelled and goes, and never by a query. Each
+ * client is in the table by itself, and what links it there is read and written under the lock alone. Its key does not
+ * change while it is there.
  */
 #include "client/cancel.h"
 
+#include "base/alloc.h"
 #include "wire/frame.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,10 +33,37 @@ struct long_key {
  * A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
  * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same.
  */
-static struct client **
-bucket(struct client_env *env, uint32_t pid)
+struct cancel_keys {
+	pthread_mutex_t lock; /* guards all of it, and next_of() each client in it */
+	struct client **clients; /* lists along next_of() */
+	uint32_t cap, count; /* cap: 0 or a power of two */
+	uint32_t random[64], random_left; /* a stock */
+};
+
+struct cancel_keys *
+cancel_keys_new(void)
 {
-	return &env->keyed[(pid * 2654435761u >> 7) & (env->keyed_cap - 1)];
+	struct cancel_keys *keys = xcalloc(1, sizeof(*keys));
+
+	pthread_mutex_init(&keys->lock, NULL);
+	return keys;
+}
+
+void
+cancel_keys_free(struct cancel_keys *keys)
+{
+	if (keys == NULL)
+		return;
+	pthread_mutex_destroy(&keys->lock);
+	OPENSSL_cleanse(keys->random, sizeof(keys->random));
+	free(keys->clients);
+	free(keys);
+}
+
+static struct client **
+bucket(const struct cancel_keys *keys, uint32_t pid)
+{
+	return &keys->clients[(pid * 2654435761u >> 7) & (keys->cap - 1)];
 }
 
 static struct client **
@@ -40,18 +73,18 @@ next_of(struct client *c)
 }
 
 static int
-keys_grow(struct client_env *env)
+keys_grow(struct cancel_keys *keys)
 {
-	uint32_t old_cap = env->keyed_cap, cap = old_cap == 0 ? 64 : old_cap * 2;
-	struct client **old = env->keyed, **grown = calloc(cap, sizeof(struct client *));
+	uint32_t old_cap = keys->cap, cap = old_cap == 0 ? 64 : old_cap * 2;
+	struct client **old = keys->clients, **grown = calloc(cap, sizeof(struct client *));
 
 	if (grown == NULL)
 		return -1;
-	env->keyed = grown;
-	env->keyed_cap = cap;
+	keys->clients = grown;
+	keys->cap = cap;
 	for (uint32_t i = 0; i < old_cap; i++)
 		for (struct client *c = old[i], *next; c != NULL; c = next) {
-			struct client **at = bucket(env, c->x.told_pid);
+			struct client **at = bucket(keys, c->x.told_pid);
 
 			next = *next_of(c);
 			*next_of(c) = *at;
@@ -61,20 +94,27 @@ keys_grow(struct client_env *env)
 	return 0;
 }
 
+/* Returns 0, or -1 without memory for a first table: with an old one, longer lists are better than a refusal. */
+static int
+make_room(struct cancel_keys *keys)
+{
+	return keys->count < keys->cap || keys_grow(keys) == 0 || keys->cap > 0 ? 0 : -1;
+}
+
 /* Takes random numbers from a stock, as each call of the generator is costly; each is used once, then wiped. */
 static int
-take_random(struct client_env *env, uint32_t out[static 2])
+take_random(struct cancel_keys *keys, uint32_t out[static 2])
 {
-	uint32_t *stock = env->random;
+	uint32_t *stock = keys->random;
 
-	if (env->random_left < 2) {
-		if (RAND_bytes((unsigned char *)stock, sizeof(env->random)) != 1)
+	if (keys->random_left < 2) {
+		if (RAND_bytes((unsigned char *)stock, sizeof(keys->random)) != 1)
 			return -1;
-		env->random_left = sizeof(env->random) / sizeof(env->random[0]);
+		keys->random_left = sizeof(keys->random) / sizeof(keys->random[0]);
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		out[i] = stock[--env->random_left];
-		stock[env->random_left] = 0;
+		out[i] = stock[--keys->random_left];
+		stock[keys->random_left] = 0;
 	}
 	return 0;
 }
@@ -102,71 +142,97 @@ has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 	return is_same;
 }
 
-struct client *
-cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+/* Called with the lock held. */
+static struct client *
+find_key(const struct cancel_keys *keys, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct client *c;
 
-	if (env->keyed_cap == 0 || pid == 0)
+	if (keys->cap == 0 || pid == 0)
 		return NULL;
-	for (c = *bucket(env, pid); c != NULL; c = *next_of(c))
+	for (c = *bucket(keys, pid); c != NULL; c = *next_of(c))
 		if (has_key(c, pid, secret, len))
 			return c;
 	return NULL;
 }
 
+/* Called with the lock held. Returns how many were sent this PID that we made up; *one: any of them. */
+static unsigned
+count_pid(const struct cancel_keys *keys, uint32_t pid, struct client **one)
+{
+	unsigned count = 0;
+
+	if (keys->cap == 0 || pid < CANCEL_PID_MADE)
+		return 0;
+	for (struct client *c = *bucket(keys, pid); c != NULL; c = *next_of(c))
+		if (c->x.told_pid == pid) {
+			*one = c;
+			count++;
+		}
+	return count;
+}
+
+/* Another loop's client may go at any moment: what is found is used only if it is this loop's own. */
+static struct client *
+own(struct client *c, const struct client_env *env)
+{
+	return c != NULL && c->env == env ? c : NULL;
+}
+
+struct client *
+cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+{
+	struct client *c;
+
+	pthread_mutex_lock(&env->keys->lock);
+	c = own(find_key(env->keys, pid, secret, len), env);
+	pthread_mutex_unlock(&env->keys->lock);
+	return c;
+}
+
 struct client *
 cancel_find_pid(struct client_env *env, uint32_t pid)
 {
-	struct client *c, *found = NULL;
+	struct client *c = NULL;
 
-	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
-		return NULL;
-	for (c = *bucket(env, pid); c != NULL; c = *next_of(c)) {
-		if (c->x.told_pid == pid && found != NULL)
-			return NULL;
-		if (c->x.told_pid == pid)
-			found = c;
-	}
-	return found;
-}
-
-static bool
-is_pid_taken(struct client_env *env, uint32_t pid)
-{
-	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
-		return false;
-	for (struct client *c = *bucket(env, pid); c != NULL; c = *next_of(c))
-		if (c->x.told_pid == pid)
-			return true;
-	return false;
+	pthread_mutex_lock(&env->keys->lock);
+	c = count_pid(env->keys, pid, &c) == 1 ? own(c, env) : NULL;
+	pthread_mutex_unlock(&env->keys->lock);
+	return c;
 }
 
 /* A short secret with its PID may not exist twice; nor may a PID that we made up, as long as there are others. */
 static bool
-is_taken(struct client_env *env, uint32_t pid, uint32_t secret, unsigned tries)
+is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned tries)
 {
 	uint8_t bytes[CANCEL_SECRET_SHORT];
+	struct client *one;
 
-	if (tries < TRIES_MAX && is_pid_taken(env, pid))
+	if (tries < TRIES_MAX && count_pid(keys, pid, &one) > 0)
 		return true;
 
 	wire_set_u32(bytes, secret);
-	return cancel_find_key(env, pid, bytes, sizeof(bytes)) != NULL;
+	return find_key(keys, pid, bytes, sizeof(bytes)) != NULL;
 }
 
-static struct long_key *
-make_long_key(void)
+/* Gives the client the rest of a long secret, random or these bytes. Returns 0, or -1 without memory or randomness. */
+static int
+give_long_key(struct client *c, const uint8_t *rest)
 {
 	struct long_key *key = calloc(1, sizeof(*key));
 
-	if (key != NULL && RAND_bytes(key->rest, sizeof(key->rest)) != 1) {
+	if (key == NULL || (rest == NULL && RAND_bytes(key->rest, sizeof(key->rest)) != 1)) {
 		free(key);
-		return NULL;
+		return -1;
 	}
-	return key;
+	if (rest != NULL)
+		memcpy(key->rest, rest, REST_LEN);
+	c->long_key = key;
+	c->has_long_key = true;
+	return 0;
 }
 
+/* The client is not in the table. */
 static void
 forget_secret(struct client *c)
 {
@@ -178,34 +244,31 @@ forget_secret(struct client *c)
 	c->key_next = NULL;
 }
 
+/* Called with the lock held. */
 static void
-enter_key(struct client *c, uint32_t pid)
+enter_key(struct cancel_keys *keys, struct client *c, uint32_t pid, uint32_t secret)
 {
-	struct client **at = bucket(c->env, pid);
+	struct client **at = bucket(keys, pid);
 
 	c->x.told_pid = pid;
+	c->x.told_secret = secret;
 	*next_of(c) = *at;
 	*at = c;
-	c->env->keyed_count++;
+	keys->count++;
 }
 
-int
-cancel_register(struct client *c, uint32_t pid, bool is_long)
+/* Called with the lock held. */
+static int
+enter_new_key(struct cancel_keys *keys, struct client *c, uint32_t pid)
 {
-	struct client_env *env = c->env;
-	uint32_t random[2], made, peer_id = env->x.config->peer_id;
+	uint32_t random[2], made, peer_id = c->env->x.config->peer_id;
 	unsigned tries = 0;
 
-	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
-		return -1; /* with an old table, longer lists are better than a refusal */
-	if (is_long && (c->long_key = make_long_key()) == NULL)
+	if (make_room(keys) < 0)
 		return -1;
-	c->has_long_key = is_long;
 	do {
-		if (take_random(env, random) < 0) {
-			forget_secret(c);
+		if (take_random(keys, random) < 0)
 			return -1;
-		}
 		/*
 		 * The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
 		 * own, so that pg_terminate_backend() with it hits nobody else.
@@ -213,43 +276,67 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 		if (peer_id != 0)
 			cancel_peer_mark(peer_id, &made, &random[1]);
-	} while (made == 0 || is_taken(env, made, random[1], tries++));
-	c->x.told_secret = random[1];
-	enter_key(c, made);
+	} while (made == 0 || is_taken(keys, made, random[1], tries++));
+	enter_key(keys, c, made, random[1]);
 	return 0;
+}
+
+/* Called with the lock held. */
+static int
+enter_old_key(struct cancel_keys *keys, struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
+{
+	if (pid == 0 || find_key(keys, pid, secret, len) != NULL || make_room(keys) < 0)
+		return -1;
+	enter_key(keys, c, pid, wire_u32(secret));
+	return 0;
+}
+
+int
+cancel_register(struct client *c, uint32_t pid, bool is_long)
+{
+	struct cancel_keys *keys = c->env->keys;
+	int result;
+
+	if (is_long && give_long_key(c, NULL) < 0)
+		return -1;
+	pthread_mutex_lock(&keys->lock);
+	result = enter_new_key(keys, c, pid);
+	pthread_mutex_unlock(&keys->lock);
+	if (result < 0)
+		forget_secret(c);
+	return result;
 }
 
 int
 cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 {
-	struct client_env *env = c->env;
+	struct cancel_keys *keys = c->env->keys;
+	int result;
 
-	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
+	if (len == CANCEL_SECRET_MAX && give_long_key(c, secret + CANCEL_SECRET_SHORT) < 0)
 		return -1;
-	if (pid == 0 || cancel_find_key(env, pid, secret, len) != NULL)
-		return -1;
-	if (len == CANCEL_SECRET_MAX) {
-		if ((c->long_key = make_long_key()) == NULL)
-			return -1;
-		memcpy(c->long_key->rest, secret + CANCEL_SECRET_SHORT, REST_LEN);
-		c->has_long_key = true;
-	}
-	c->x.told_secret = wire_u32(secret);
-	enter_key(c, pid);
-	return 0;
+	pthread_mutex_lock(&keys->lock);
+	result = enter_old_key(keys, c, pid, secret, len);
+	pthread_mutex_unlock(&keys->lock);
+	if (result < 0)
+		forget_secret(c);
+	return result;
 }
 
 void
 cancel_forget_key(struct client *c)
 {
+	struct cancel_keys *keys = c->env->keys;
 	struct client **at;
 
 	if (c->x.told_pid == 0)
 		return;
-	for (at = bucket(c->env, c->x.told_pid); *at != c; at = next_of(*at))
+	pthread_mutex_lock(&keys->lock);
+	for (at = bucket(keys, c->x.told_pid); *at != c; at = next_of(*at))
 		;
 	*at = *next_of(c);
-	c->env->keyed_count--;
+	keys->count--;
+	pthread_mutex_unlock(&keys->lock);
 	c->x.told_pid = 0;
 	forget_secret(c);
 }

@@ -31,6 +31,7 @@ struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
 struct users; /* auth/users.h */
+struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
 struct helpers; /* net/helpers.h */
 struct tls_context; /* net/tls.h */
@@ -66,9 +67,7 @@ struct client_env {
 	TAILQ_HEAD(client_list, client) clients;
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count;
-	struct client **keyed; /* the hash table of cancel keys: lists along key_next */
-	uint32_t keyed_cap, keyed_count; /* keyed_cap: 0 or a power of two */
-	uint32_t random[64], random_left; /* for cancel keys */
+	struct cancel_keys *keys; /* shared by all loops */
 	struct passed_cancel *passed_cancels; /* cancel_peer.c: those under way */
 	uint32_t passed_cancel_count;
 	bool is_client_idle_limited;
@@ -107,8 +106,8 @@ struct client {
 				struct sockaddr_in in;
 				struct sockaddr_in6 in6;
 			} peer;
-			bool has_long_key : 1; /* behind what the grave takes up */
-			bool is_unix : 1;
+			bool has_long_key; /* no bit: other threads read it (cancel_keys.c) */
+			bool is_unix : 1; /* behind what the grave takes up */
 			bool is_stats_only : 1; /* on the console it may only SHOW */
 			bool is_counted : 1; /* in env->client_count */
 			bool is_close_told : 1; /* by bouncer_log_close() */

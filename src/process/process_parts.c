@@ -163,6 +163,7 @@ worker_fill_envs(struct worker *k)
 	s->losses = &k->losses;
 	s->helpers = c->helpers = shared->helpers;
 	c->x.audit = shared->audit;
+	c->keys = shared->keys;
 	c->verifiers = shared->verifiers;
 	c->admission = shared->admission;
 	c->x.owner = k;
@@ -193,6 +194,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	if (shared->verifiers == NULL)
 		return fail_set(why, "58000", "no randomness");
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
+	shared->keys = cancel_keys_new();
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
 	return shared->admission == NULL ? -1 : 0;
@@ -261,5 +263,6 @@ process_free_parts(struct weir *w)
 		worker_empty(k);
 	verifier_cache_free(w->shared.verifiers);
 	audit_free(w->shared.audit);
+	cancel_keys_free(w->shared.keys);
 	admission_free(w->shared.admission);
 }

@@ -75,6 +75,7 @@ struct process_shared {
 	struct verifier_cache *verifiers;
 	struct admission *admission;
 	struct audit *audit;
+	struct cancel_keys *keys; /* client/cancel.h */
 	struct auth_queries *auth_queries;
 	uint64_t statement_tag;
 };

@@ -212,7 +212,6 @@ worker_empty(struct worker *k)
 	dialer_free(k->servers.dialer);
 	statement_store_free(c->x.statements);
 	image_store_free(c->x.images);
-	free(c->keyed);
 	tls_scratch_free(c->tls_scratch);
 	free(c->read_buffer);
 }
