@@ -26,32 +26,28 @@ enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEE
 
 /* --- what the parts report --- */
 
-/* Keeps the request's trace as the exemplar of the bucket of query_duration that counts the request. */
+/* Keeps it for the bucket of query_duration that counts the request. */
 static void
-keep_exemplar(struct worker *k, const struct request_report *report)
+keep_exemplar(struct worker *k, const char *database, const struct exemplar *e)
 {
-	struct pool_database *d = pool_set_find_database(k->pools, report->database);
-	struct exemplar *e;
+	struct pool_database *d = pool_set_find_database(k->pools, database);
 
 	if (d == NULL)
 		return;
 	if (d->exemplars == NULL)
 		d->exemplars = xcalloc(1, sizeof(*d->exemplars));
-	e = &d->exemplars->of[histogram_bucket(&histogram_bounds_query, report->duration_us)];
-	memcpy(e->trace_id, slowlog_last_trace(k->weir->slowlog), sizeof(e->trace_id) - 1);
-	e->value_us = report->duration_us;
-	e->wall_us = report->wall_us;
+	d->exemplars->of[histogram_bucket(&histogram_bounds_query, e->value_us)] = *e;
 }
 
 static void
 on_report(void *owner, const struct request_report *report)
 {
 	struct worker *k = owner;
-	struct slowlog *slowlog = k->weir->slowlog;
+	struct exemplar e;
 
-	slowlog_write(slowlog, report, k->now_us);
-	if (slowlog_last_trace(slowlog)[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
-		keep_exemplar(k, report);
+	slowlog_write(k->weir->slowlog, report, k->now_us, &e);
+	if (e.trace_id[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
+		keep_exemplar(k, report->database, &e);
 }
 
 static void

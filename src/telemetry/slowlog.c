@@ -1,6 +1,7 @@
 /*
  * src/telemetry/slowlog.c - see slowlog.h. Turns a report into a queued line: scans the SQL (slowlog_line.c), checks
- * the rate limits (slowlog_limit.c), formats the line, and passes it to the writer's thread.
+ * the rate limits (slowlog_limit.c), formats the line, and passes it to the writer's thread. SQL is read and lines are
+ * formatted without the lock.
  */
 #include "telemetry/slowlog.h"
 
@@ -8,6 +9,7 @@
 #include "log/log_writer.h"
 #include "telemetry/slowlog_state.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 #define RING_LEN (1024 * 1024)
 
 struct slowlog {
+	pthread_mutex_t lock; /* guards all of it */
 	struct slowlog_settings settings;
 	char *file; /* settings.file */
 	struct log_writer *writer;
@@ -23,7 +26,6 @@ struct slowlog {
 	uint64_t old_dropped, old_errors; /* the counts of earlier writers */
 	struct slowlog_limit limit;
 	struct slow_recent recent;
-	char trace[TRACEPARENT_TRACE_LEN + 1];
 };
 
 static void
@@ -41,6 +43,7 @@ slowlog_new(const struct slowlog_settings *settings, struct fail *why)
 {
 	struct slowlog *s = xcalloc(1, sizeof(*s));
 
+	pthread_mutex_init(&s->lock, NULL);
 	set_settings(s, settings);
 	if ((s->writer = log_writer_new(settings->file, RING_LEN, why)) == NULL) {
 		slowlog_free(s);
@@ -57,42 +60,47 @@ slowlog_free(struct slowlog *s)
 		return;
 	log_writer_free(s->writer);
 	slow_recent_fini(&s->recent);
+	pthread_mutex_destroy(&s->lock);
 	free(s->file);
 	free(s);
 }
 
-/* The writer's thread finishes by itself; lines that it loses from now on are not counted. */
+/* Called with the lock held. The old writer's thread finishes by itself; lines that it loses from now on are not
+ * counted. */
 static void
-retire_writer(struct slowlog *s)
+change_writer(struct slowlog *s, struct log_writer *writer)
 {
 	s->old_dropped += log_writer_dropped(s->writer);
 	s->old_errors += log_writer_errors(s->writer);
 	log_writer_retire(s->writer);
+	s->writer = writer;
 }
 
 int
 slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why)
 {
-	bool is_same_file = strcmp(settings->file, s->file) == 0;
+	bool is_same_file = strcmp(settings->file, s->file) == 0; /* nobody else changes it */
 	struct log_writer *writer = NULL;
 
 	if (!is_same_file && (writer = log_writer_new(settings->file, RING_LEN, why)) == NULL)
 		return -1;
+	pthread_mutex_lock(&s->lock);
 	set_settings(s, settings);
-	if (is_same_file) {
-		slowlog_reopen(s);
-	} else {
-		retire_writer(s);
-		s->writer = writer;
-	}
+	if (is_same_file)
+		log_writer_reopen(s->writer);
+	else
+		change_writer(s, writer);
 	slowlog_limit_change(&s->limit, settings->max_lines_per_second);
+	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
 void
 slowlog_reopen(struct slowlog *s)
 {
+	pthread_mutex_lock(&s->lock);
 	log_writer_reopen(s->writer);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Requests whose SQL is unknown are distinguished by their event. */
@@ -102,49 +110,75 @@ limit_key(const struct request_report *report, const struct slowlog_query *q)
 	return q->is_known ? q->fp.hash : XXH3_64bits(report->event, strlen(report->event));
 }
 
-void
-slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us)
+static struct slowlog_settings
+settings_now(struct slowlog *s)
 {
+	struct slowlog_settings settings;
+
+	pthread_mutex_lock(&s->lock);
+	settings = s->settings;
+	pthread_mutex_unlock(&s->lock);
+	settings.file = NULL; /* may be another one soon */
+	return settings;
+}
+
+/* Keeps the request for SHOW SLOW, and asks the limit. Returns true if its line may be written, as
+ * slowlog_limit_take(). */
+static bool
+keep(struct slowlog *s, const struct request_report *report, const struct slowlog_query *q, const char *text,
+     uint64_t now_us, uint64_t *suppressed)
+{
+	bool is_allowed;
+
+	pthread_mutex_lock(&s->lock);
+	slow_recent_add(&s->recent, report, q->fp.hash, text);
+	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, q), now_us, suppressed);
+	s->dropped_rate += !is_allowed;
+	pthread_mutex_unlock(&s->lock);
+	return is_allowed;
+}
+
+void
+slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us, struct exemplar *exemplar)
+{
+	const struct slowlog_settings settings = settings_now(s);
 	struct slowlog_query q;
 	char line[SLOWLOG_LINE_MAX];
-	uint64_t key, suppressed;
+	uint64_t suppressed;
 	size_t len;
 
-	slowlog_read_query(&q, s->settings.text, report);
-	slow_recent_add(&s->recent, report, q.fp.hash, q.is_known && s->settings.text != SLOWLOG_NONE ? q.text : NULL);
-	memcpy(s->trace, q.fp.traceparent + (q.fp.traceparent[0] != '\0' ? TRACEPARENT_TRACE_AT : 0),
-	       TRACEPARENT_TRACE_LEN);
-	key = limit_key(report, &q);
-	if (!slowlog_limit_take(&s->limit, key, now_us, &suppressed)) {
-		s->dropped_rate++;
+	slowlog_read_query(&q, settings.text, report);
+	*exemplar = (struct exemplar){ .value_us = report->duration_us, .wall_us = report->wall_us };
+	if (q.fp.traceparent[0] != '\0')
+		memcpy(exemplar->trace_id, q.fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
+	if (!keep(s, report, &q, q.is_known && settings.text != SLOWLOG_NONE ? q.text : NULL, now_us, &suppressed))
 		return;
-	}
-	len = slowlog_put_line(&s->settings, report, &q, suppressed, line, sizeof(line));
+	len = slowlog_put_line(&settings, report, &q, suppressed, line, sizeof(line));
+	pthread_mutex_lock(&s->lock);
 	if (log_writer_put(s->writer, line, len) == 0)
 		s->lines++;
 	else
-		slowlog_limit_lost(&s->limit, key, now_us, suppressed);
+		slowlog_limit_lost(&s->limit, limit_key(report, &q), now_us, suppressed);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void
-slowlog_each_recent(const struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg)
+slowlog_each_recent(struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg)
 {
+	pthread_mutex_lock(&s->lock);
 	slow_recent_each(&s->recent, row, arg);
-}
-
-const char *
-slowlog_last_trace(const struct slowlog *s)
-{
-	return s->trace;
+	pthread_mutex_unlock(&s->lock);
 }
 
 void
-slowlog_get_stats(const struct slowlog *s, struct slowlog_stats *out)
+slowlog_get_stats(struct slowlog *s, struct slowlog_stats *out)
 {
+	pthread_mutex_lock(&s->lock);
 	*out = (struct slowlog_stats){
 		.lines = s->lines,
 		.dropped_rate = s->dropped_rate,
 		.dropped_ring = s->old_dropped + log_writer_dropped(s->writer),
 		.dropped_write = s->old_errors + log_writer_errors(s->writer),
 	};
+	pthread_mutex_unlock(&s->lock);
 }

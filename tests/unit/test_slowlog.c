@@ -326,6 +326,7 @@ Test(slowlog, lines_reach_the_file_and_the_rest_is_counted)
 	char path[] = "/tmp/pgweir-slow-XXXXXX", other[] = "/tmp/pgweir-slow-XXXXXX";
 	struct slowlog_settings settings = { .file = path, .max_lines_per_second = 200 };
 	struct request_report a = usual_report("SELECT 1"), unknown = usual_report(NULL);
+	struct exemplar exemplar;
 	struct slowlog_stats stats;
 	struct fail why;
 	struct slowlog *s;
@@ -335,9 +336,9 @@ Test(slowlog, lines_reach_the_file_and_the_rest_is_counted)
 	s = slowlog_new(&settings, &why);
 	cr_assert_not_null(s, "%s", why.text);
 	for (int i = 0; i < 8; i++)
-		slowlog_write(s, &a, NOW);
-	slowlog_write(s, &unknown, NOW);
-	slowlog_write(s, &a, NOW + US_PER_S);
+		slowlog_write(s, &a, NOW, &exemplar);
+	slowlog_write(s, &unknown, NOW, &exemplar);
+	slowlog_write(s, &a, NOW + US_PER_S, &exemplar);
 	slowlog_get_stats(s, &stats);
 	cr_expect_eq(stats.lines, 7);
 	cr_expect_eq(stats.dropped_rate, 3);
@@ -347,11 +348,11 @@ Test(slowlog, lines_reach_the_file_and_the_rest_is_counted)
 	settings.file = other;
 	settings.format = SLOWLOG_LOGFMT;
 	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), 0);
-	slowlog_write(s, &a, NOW + 10 * US_PER_S);
+	slowlog_write(s, &a, NOW + 10 * US_PER_S, &exemplar);
 	settings.file = "/nonexistent/slow.log";
 	settings.format = SLOWLOG_JSON;
 	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), -1);
-	slowlog_write(s, &a, NOW + 10 * US_PER_S);
+	slowlog_write(s, &a, NOW + 10 * US_PER_S, &exemplar);
 	slowlog_free(s);
 	cr_expect_eq(count_lines(other, "event=slow_query"), 2, "a bad file keeps the old settings");
 	for (int i = 0; i < 1000 && count_lines(path, "slow_query") < 7; i++)
