@@ -219,11 +219,12 @@ process_free(struct weir *w)
 		k->clients.x.is_closed = k->clients.x.is_draining = true;
 	close_clients(w);
 	restart_forget_successor(w->restart);
-	process_free_parts(w);
-	restart_free(w->restart);
-	process_stop_http(w); /* the metrics go last */
+	/* Events go before the objects that their handlers use: dialer_free() takes turns of the loop. */
+	process_stop_http(w);
 	process_ignore_events(w);
 	listeners_free(w->listeners);
+	process_free_parts(w);
+	restart_free(w->restart);
 	if (w->has_pid_file)
 		os_remove_pid_file(w->config, w->log);
 	query_table_free(w->queries);

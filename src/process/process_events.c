@@ -10,6 +10,8 @@
 #include <event2/event.h>
 #include <signal.h>
 
+static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+
 /* Resumes, as in PgBouncer. If nothing is paused, restarts (not with PgBouncer's configuration). */
 static void
 on_sigusr2(struct weir *w)
@@ -86,8 +88,6 @@ process_tick(struct weir *w)
 int
 process_watch_events(struct weir *w, struct fail *why)
 {
-	static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
@@ -105,6 +105,13 @@ process_watch_events(struct weir *w, struct fail *why)
 void
 process_ignore_events(struct weir *w)
 {
+	sigset_t ours;
+
+	/* A second SIGTERM, or a SIGHUP, does not interrupt the way out. */
+	sigemptyset(&ours);
+	for (size_t i = 0; i < PROCESS_SIGNALS; i++)
+		sigaddset(&ours, numbers[i]);
+	sigprocmask(SIG_BLOCK, &ours, NULL);
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++)
 		if (w->signals[i] != NULL)
 			event_free(w->signals[i]);

@@ -194,10 +194,13 @@ worker_turn(struct worker *k)
 void
 worker_close(struct worker *k)
 {
+	if (k->tick != NULL)
+		event_free(k->tick);
 	pool_set_free(k->pools);
 	if (k->servers.cancelling != NULL)
 		server_cancel_abandon(&k->servers);
 	cancel_abandon_passed(&k->clients);
+	dialer_free(k->servers.dialer); /* nobody dials any more; takes turns of the loop while the rest is there */
 }
 
 void
@@ -209,7 +212,6 @@ worker_empty(struct worker *k)
 	state_linger_fini(&c->x);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
-	dialer_free(k->servers.dialer);
 	statement_store_free(c->x.statements);
 	image_store_free(c->x.images);
 	tls_scratch_free(c->tls_scratch);
@@ -219,8 +221,6 @@ worker_empty(struct worker *k)
 void
 worker_free(struct worker *k)
 {
-	if (k->tick != NULL)
-		event_free(k->tick);
 	event_base_free(k->base);
 	OPENSSL_cleanse(k->clients.mock_secret, sizeof(k->clients.mock_secret));
 	free(k);

@@ -326,6 +326,20 @@ def test_a_stop_and_a_reload_while_lookups_are_under_way(weir, tmp_path):
     assert reply.sqlstate == "57P01", reply.error
 
 
+def test_signals_while_it_ends_with_lookups_under_way(weir, tmp_path):
+    """What the last turns of the loop call is still there: they are taken so that the resolver lets go of its questions."""
+    names = NameServer(tmp_path)
+    weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
+    waiting = weir.in_background(failing, login_and_query, weir)
+    wait_until(lambda: names.asked > 0)
+    weir.signal(signal.SIGINT)
+    while weir.process.poll() is None:
+        weir.signal(signal.SIGHUP)
+    assert weir.stop() == 0
+    reply, _ = waiting.result(10)
+    assert reply.sqlstate == "57P01", reply.error
+
+
 def test_the_second_host_of_a_list_is_taken_when_the_first_is_down(weir):
     dead = Tap((weir.postgres.host, weir.postgres.port), listening=False)
     weir.start(upstream=f"host={dead.host},{weir.postgres.host} port={dead.port},{weir.postgres.port}")
