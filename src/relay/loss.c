@@ -246,9 +246,10 @@ is_word_of_no_effect(const struct exchange *x, const char *sqlstate)
 static bool
 has_nothing(const struct exchange *x, const struct server *srv)
 {
-	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD) && !x->is_session &&
-	       x->pins == 0 && srv->tx == 'I' && srv->is_synced && (x->body_left == 0 || x->is_body_dropped) &&
-	       !statements_hold_server(x) && !statements_are_exposed(x);
+	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
+		x->state == CL_AWAITING) &&
+	       !x->is_session && x->pins == 0 && srv->tx == 'I' && srv->is_synced &&
+	       (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) && !statements_are_exposed(x);
 }
 
 /* Returns true if the request may be relayed again, as PostgreSQL says that it has not executed it. */

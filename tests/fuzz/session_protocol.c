@@ -278,6 +278,9 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 		c->is_sleep_simple = false;
 		break;
 	case SQL_DONE:
+		if (sql_is_exit(p->text))
+			named_free_all(&c->portals); /* none outlives its transaction, not even that one's */
+		break;
 	case SQL_SUSPENDED:
 		break;
 	}

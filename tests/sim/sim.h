@@ -39,6 +39,7 @@ struct sim_client {
 	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
 	bool is_ending; /* it got a FATAL that it may get */
 	bool is_excused; /* its server was broken, or it was refused for a reason: it may be lost */
+	bool is_closed; /* pgweir has closed it, and it may not know yet */
 	uint64_t asked_us; /* when it last sent a request with nothing unanswered */
 	uint64_t came_us;
 	uint64_t stopped_us; /* it reads nothing for a while: since when; 0: it does */
@@ -99,6 +100,9 @@ void sim_lose_server(struct sim *s);
 /* What c has got runs; if that is a COMMIT, PostgreSQL may crash before anybody hears of it. True: it has. */
 bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
+bool sim_has_broken_server(const struct sim *s); /* pgweir may not know yet */
+/* After each turn: clients that have a broken server, and, if there was one before it, those who were closed in it. */
+void sim_excuse_lost(struct sim *s, bool was_broken);
 void sim_excuse_borrowers(struct sim *s, uint32_t pid); /* of the server with this PID, if it has one */
 void sim_weather(struct sim *s);
 void sim_lose_names(struct sim *s); /* for a while nobody can look them up */

@@ -1,6 +1,6 @@
 /*
- * tests/sim/sim_faults.c - see sim.h. A client may be lost only if the server it has is broken, or if one was broken
- * an instant ago: pgweir may have lent it before it could know.
+ * tests/sim/sim_faults.c - see sim.h. A client may be lost only if the server it has is broken. pgweir may lend one
+ * that is, as the news is on its way; so is what it tells the client then, which may arrive much later.
  */
 #include "sim.h"
 
@@ -26,6 +26,44 @@ sim_excuse_borrowers(struct sim *s, uint32_t pid)
 	}
 	s->lost_us = sim_now();
 	s->lost_step = s->step;
+}
+
+static bool
+is_broken(const struct sim *s, const struct server *srv)
+{
+	const struct fake_conn *c;
+
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+		if (c->pid == srv->pid)
+			return c->is_over || c->cut != SIZE_MAX;
+	return srv->state != SV_DIALING && !kernel_is_connected(srv->stream.fd);
+}
+
+bool
+sim_has_broken_server(const struct sim *s)
+{
+	const struct server *srv;
+
+	for (const struct pool *e = pool_set_first(s->world.weir->door->pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+			if (is_broken(s, srv))
+				return true;
+	return false;
+}
+
+void
+sim_excuse_lost(struct sim *s, bool was_broken)
+{
+	for (unsigned i = 0; i < s->profile.clients; i++) {
+		struct sim_client *c = &s->clients[i];
+		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&s->world.weir->door->clients, c->f->id);
+		bool is_closed = of == NULL || of->x.is_closing || of->x.state == CL_CLOSE_AFTER_FLUSH;
+
+		if ((was_broken && is_closed && !c->is_closed) ||
+		    (!is_closed && of->x.srv != NULL && is_broken(s, of->x.srv)))
+			c->is_excused = true;
+		c->is_closed = is_closed;
+	}
 }
 
 bool

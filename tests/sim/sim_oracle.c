@@ -28,7 +28,8 @@ oracle_begin(struct sim_client *c)
 	c->mirror.code = c->sim->world.fake.code;
 	c->mirror.is_leaky = true; /* it is alone */
 	c->mirror.reports_at_once = c->sim->world.fake.reports_at_once;
-	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = false;
+	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = c->is_closed =
+	    false;
 	c->cancels = 0;
 	c->has_cancelled = false;
 	c->base = c->seen = c->f->sequence;
@@ -241,7 +242,7 @@ may_end(struct sim_client *c, const char *state)
 
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
 		if (strcmp(state, losses[i]) == 0)
-			return c->is_excused || sim_has_just_lost(c->sim);
+			return c->is_excused;
 	return may_have_lost(c) && has_word(c, "checked") &&
 	       (strcmp(state, "08007") == 0 || strcmp(state, "40001") == 0);
 }
@@ -485,8 +486,7 @@ void
 oracle_gone(struct sim_client *c)
 {
 	bool may = c->is_ending || c->is_excused ||
-		   (c->alone == NULL && (has_word(c, "few") || may_refuse(c, "08001"))) || sim_has_just_lost(c->sim) ||
-		   is_late_at_all(c);
+		   (c->alone == NULL && (has_word(c, "few") || may_refuse(c, "08001"))) || is_late_at_all(c);
 
 	if (!may)
 		sim_fail("client %c was disconnected", c->f->letter);

@@ -46,8 +46,11 @@ sim_below(struct sim *s, uint32_t limit)
 void
 sim_turn(struct sim *s)
 {
+	bool was_broken = sim_has_broken_server(s);
+
 	quiet_pass(TURN_US);
 	event_base_loop(s->world.weir->door->base, EVLOOP_NONBLOCK);
+	sim_excuse_lost(s, was_broken);
 }
 
 /* --- what a run is like --- */
@@ -240,8 +243,6 @@ step_server(struct sim *s)
 	}
 	if (sim_crash_at_commit(s, c))
 		return;
-	if (c->cut != SIZE_MAX) /* it breaks within what it sends now */
-		sim_excuse_borrowers(s, c->pid);
 	if (sim_chance(s, s->profile.stalling))
 		c->is_held = true;
 	else if (c->is_held && sim_chance(s, 60))

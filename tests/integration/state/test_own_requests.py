@@ -238,6 +238,32 @@ def test_a_client_that_lingers_goes_on_when_its_server_ends(weir, fake, how):
             wait_until(lambda: not any(conn.is_open for conn in fake.logins()[:-1]), 5, "the others to be closed")
 
 
+def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir, fake):
+    """Its LISTEN came while its server was busy. It must not be told the end of a server, and then stay."""
+    listened, ended = threading.Event(), threading.Event()
+
+    def answer(conn, kind, body):
+        if kind == "Q" and b"'busy'" in body:
+            assert listened.wait(5)
+            conn.send(complete(), ready("I"), error("57P01", "bye", "FATAL"))
+            conn.close()
+            ended.set()
+            return True
+        if kind == "Q" and b"UNLISTEN" in body:
+            conn.send(complete("UNLISTEN"), ready())
+            return True
+        if kind == "Q" and b"LISTEN" in body and not ended.is_set():    # to what listens for all clients
+            listened.set()
+            assert ended.wait(5)
+        return False
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT 'busy'") + query("LISTEN a"))
+        assert shape(wire.read_until("Z", 2)) == "C:SELECT 1 Z:I C:LISTEN Z:I"
+        assert wire.query("SELECT 1") == [["fake"]]
+
+
 def test_an_error_out_of_the_blue_in_a_transaction_is_told(weir, fake):
     weir.start(upstream=fake.upstream, pool_size=1)
     with weir.raw() as wire:
