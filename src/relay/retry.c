@@ -134,7 +134,7 @@ may_run_again(struct exchange *x, const struct client_statement *n, bool is_gone
 
 	return (srv->loan.kept.state == KEPT_WHOLE || srv->loan.kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
 	       srv->ledger.answered == 0 && x->body_left == 0 &&
-	       (is_gone || !n->is_told || tells_rows(&srv->loan.kept.copy));
+	       (is_gone || n->rows == ROWS_UNTOLD || tells_rows(&srv->loan.kept.copy));
 }
 
 /*
@@ -161,13 +161,14 @@ bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
 	struct client_statements *s = x->statements;
-	bool is_old = is_outdated(e), is_again;
+	bool is_old = is_outdated(e), is_again, is_describe;
 	uint64_t gone = gone_id(x, e);
 	struct client_statement *n;
 
-	if (s == NULL || !s->is_use_failed)
+	if (s == NULL || s->failed_use == FAILED_NO_USE)
 		return false;
-	s->is_use_failed = false;
+	is_describe = s->failed_use == FAILED_DESCRIBE;
+	s->failed_use = FAILED_NO_USE;
 	n = s->failed;
 	if (gone != 0)
 		server_statements_forget(&x->srv->statements, gone);
@@ -175,10 +176,10 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 		return false;
 	is_again = may_run_again(x, n, gone != 0) && take_sync(x);
 	if (gone == 0 && (is_old || is_again))
-		client_statement_renew(x, n, !n->is_told && !s->is_failed_describe);
+		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)
 		return false;
-	s->is_types_told = gone == 0 && s->is_failed_describe;
+	s->is_types_told = gone == 0 && is_describe;
 	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;

@@ -41,7 +41,7 @@ reads_catalog(const struct sql_verdict *v)
 bool
 statements_is_exposed(const struct exchange *x, const struct client_statement *n)
 {
-	return x->statements->is_catalog_read && n->is_exposed && reads_catalog(statement_verdict(n->st));
+	return x->statements->exposed == EXPOSED_ALL && n->is_exposed && reads_catalog(statement_verdict(n->st));
 }
 
 /* Returns the statement of the protocol that the SQL runs by EXECUTE; NULL: none. */
@@ -54,7 +54,9 @@ executed(const struct exchange *x, struct request *m)
 	if (x->statements->count == 0 || (k = request_only(x, m))->kind != KNOWN_EXECUTE)
 		return NULL;
 	n = client_statement_find(x, k->name);
-	return n == NULL || n->is_closing || n->is_oversize || statements_name_is_ours(x, n->name) ? NULL : n;
+	return n == NULL || statement_is_closing(n) || statement_is_oversize(n) || statements_name_is_ours(x, n->name)
+		   ? NULL
+		   : n;
 }
 
 static int
@@ -109,7 +111,7 @@ shown_of(struct exchange *x, size_t *count)
 		if (n == NULL)
 			continue;
 		n->is_exposed =
-		    !n->is_pending && !n->is_closing && !n->is_oversize && !statements_name_is_ours(x, n->name);
+		    n->state == NAME_THERE && !statement_is_oversize(n) && !statements_name_is_ours(x, n->name);
 		if (n->is_exposed)
 			all[(*count)++] = n;
 	}
@@ -157,7 +159,8 @@ expose_undo_later(struct client_statements *s, const char *name)
 {
 	message_close_statement(&s->undoing, name);
 	s->exposed_count++;
-	s->is_exposed = true;
+	if (s->exposed == EXPOSED_NONE)
+		s->exposed = EXPOSED_SOME;
 }
 
 static int
@@ -172,7 +175,7 @@ make_all(struct exchange *x, struct buf *b)
 		r = put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
 		expose_undo_later(s, all[i]->name);
-	s->is_exposed = s->is_catalog_read = true;
+	s->exposed = EXPOSED_ALL;
 	free(all);
 	return r;
 }
@@ -210,7 +213,7 @@ see_call(struct calls *c, const struct known *call)
 	c->has_prepare |= call->kind == KNOWN_PREPARE && n != NULL;
 	if (!is_execute && call->kind != KNOWN_DEALLOCATE)
 		return 0;
-	if (n != NULL && (n->is_closing || n->is_oversize || statements_name_is_ours(x, n->name)))
+	if (n != NULL && (statement_is_closing(n) || statement_is_oversize(n) || statements_name_is_ours(x, n->name)))
 		n = NULL;
 	if (c->b != NULL && !is_execute)
 		buf_put(&x->statements->dropping, n != NULL ? n->name : "", n != NULL ? strlen(n->name) + 1 : 1);
@@ -292,7 +295,7 @@ statements_expose(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	if (x->statements->is_exposed)
+	if (x->statements->exposed != EXPOSED_NONE)
 		return STEP_FORWARD;
 	is_several = !is_catalog_read && calls_several(x, m);
 	n = is_catalog_read || is_several || !request_begins_with(m, WORD_EXECUTE) ? NULL : executed(x, m);
@@ -342,7 +345,7 @@ expose_parse(struct exchange *x, struct client_statement *n)
 bool
 expose_takes(const struct exchange *x, struct statement *st)
 {
-	return x->statements->is_catalog_read && reads_catalog(statement_verdict(st));
+	return x->statements->exposed == EXPOSED_ALL && reads_catalog(statement_verdict(st));
 }
 
 static enum feature_step
@@ -359,7 +362,7 @@ undo(struct exchange *x, bool is_at_end)
 	count = s->exposed_count;
 	memset(&s->undoing, 0, sizeof(s->undoing));
 	s->exposed_count = 0;
-	s->is_exposed = s->is_catalog_read = false;
+	s->exposed = EXPOSED_NONE;
 	for (uint32_t i = 0; i < count && r == 0; i++)
 		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 	if (r == 0 && count > 0)
@@ -377,12 +380,12 @@ undo(struct exchange *x, bool is_at_end)
 enum feature_step
 statements_undo(struct exchange *x, bool is_at_end)
 {
-	return x->statements != NULL && x->statements->is_exposed && x->srv->is_synced ? undo(x, is_at_end)
-										       : STEP_FORWARD;
+	return x->statements != NULL && x->statements->exposed != EXPOSED_NONE && x->srv->is_synced ? undo(x, is_at_end)
+												    : STEP_FORWARD;
 }
 
 bool
 statements_are_exposed(const struct exchange *x)
 {
-	return x->statements != NULL && (x->statements->is_exposed || x->statements->deallocating != NULL);
+	return x->statements != NULL && (x->statements->exposed != EXPOSED_NONE || x->statements->deallocating != NULL);
 }

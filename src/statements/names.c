@@ -8,6 +8,7 @@
 #include "statements/statements_state.h"
 #include "statements/statements.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 
 	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && x->srv->ledger.count > 0)
 		return true; /* its reply decides which names there are */
-	return n != NULL && (n->is_pending || n->is_closing) && n->sync_no != x->statements->sync_no;
+	return n != NULL && n->state != NAME_THERE && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
 }
 
 static void
@@ -134,8 +135,7 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 	n->sync_no = x->statements->sync_no;
 	n->order = ++x->statements->named_count;
 	n->refs = 1;
-	n->is_pending = true;
-	n->is_oversize = st == NULL;
+	n->state = NAME_PENDING;
 	n->is_first = st != NULL && statement_is_alone(st);
 	return n;
 }
@@ -148,6 +148,33 @@ client_statement_unref(struct client_statement *n)
 	statement_unref(n->st);
 	image_unref(n->read_as);
 	free(n);
+}
+
+void
+client_statement_step(struct client_statement *n, enum name_event ev)
+{
+	static const struct {
+		enum name_state from;
+		enum name_event ev;
+		enum name_state to;
+	} steps[] = {
+		{ NAME_PENDING, NAME_PARSED, NAME_THERE },
+		{ NAME_PENDING, NAME_NOT_PARSED, NAME_GONE },
+		{ NAME_PENDING, NAME_CLOSE_SENT, NAME_PENDING_CLOSING },
+		{ NAME_PENDING_CLOSING, NAME_PARSED, NAME_CLOSING },
+		{ NAME_PENDING_CLOSING, NAME_NOT_PARSED, NAME_GONE },
+		{ NAME_THERE, NAME_CLOSE_SENT, NAME_CLOSING },
+		{ NAME_CLOSING, NAME_CLOSED, NAME_GONE },
+		{ NAME_CLOSING, NAME_CLOSE_SKIPPED, NAME_THERE },
+		{ NAME_GONE, NAME_CLOSE_SKIPPED, NAME_GONE }, /* its Close, behind a Parse that has failed */
+	};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		if (steps[i].from == n->state && steps[i].ev == ev) {
+			n->state = steps[i].to;
+			return;
+		}
+	assert(!"a step that no name takes");
 }
 
 static void
@@ -189,7 +216,7 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	own->bytes += text_size(n);
 	n->is_in_table = true;
 	n->refs++;
-	own->oversize_count += n->is_oversize;
+	own->oversize_count += statement_is_oversize(n);
 	return 0;
 }
 
@@ -222,7 +249,7 @@ client_statement_leave(struct client_statements *s, struct client_statement *n)
 	account(s, 0, size_of(n));
 	s->bytes -= text_size(n);
 	n->is_in_table = false;
-	s->oversize_count -= n->is_oversize;
+	s->oversize_count -= statement_is_oversize(n);
 	client_statement_unref(n);
 }
 
@@ -244,7 +271,7 @@ statements_clear_names(struct client_statements *s)
 	do { /* the first entries may move to slots that were passed already */
 		is_again = false;
 		for (uint32_t i = s->slot_count; i-- > 0;)
-			while (s->slots[i] != NULL && !s->slots[i]->is_pending) {
+			while (s->slots[i] != NULL && !statement_is_pending(s->slots[i])) {
 				client_statement_leave(s, s->slots[i]);
 				is_again = true;
 			}

@@ -31,7 +31,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	char name[STATEMENT_NAME_MAX];
 	enum feature_step step = STEP_FAILED;
 
-	if (n->is_oversize)
+	if (statement_is_oversize(n))
 		return STEP_FORWARD;
 	statements_special_name(x, PLACEHOLDER, name);
 	state_note_run(x, state_risk_of_all(x));
@@ -195,7 +195,7 @@ statements_parse(struct exchange *x, struct request *m)
 	n = client_statement_find(x, f->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
-	if (n != NULL && !n->is_closing)
+	if (n != NULL && !statement_is_closing(n))
 		return parse_duplicate(x, n, f);
 	return statements_parse_named(x, f, m->verdict, n);
 }
@@ -227,11 +227,12 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 		return STEP_FAILED;
 	if (is_named && client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
-	if (n != NULL && !n->is_closing && !n->is_oversize) /* PostgreSQL would accept it under its own name */
+	if (n != NULL && !statement_is_closing(n) &&
+	    !statement_is_oversize(n)) /* PostgreSQL would accept it under its own name */
 		return parse_duplicate(x, n, &empty);
 	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
 		return STEP_FAILED;
-	if (is_named && (n == NULL || n->is_closing))
+	if (is_named && (n == NULL || statement_is_closing(n)))
 		return parse_oversize(x, name, n);
 	if (is_named)
 		r = client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
@@ -269,7 +270,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	n = enter_new(x, f->name, st, context, NULL);
 	if (n == NULL)
 		return false;
-	n->is_pending = false;
+	client_statement_step(n, NAME_PARSED);
 	client_statement_unref(n);
 	x->pool->database->counters.client_parses++;
 	x->pool->database->counters.statement_hits++;

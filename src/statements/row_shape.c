@@ -16,6 +16,7 @@
 
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
@@ -76,7 +77,7 @@ prove(struct exchange *x, struct client_statement *n)
 		return STEP_FAILED;
 	put_describe(x, n->st);
 	row_shape_asked(n);
-	n->is_proving = true;
+	n->describing = DESCRIBING_TO_PROVE;
 	return STEP_HOLD;
 }
 
@@ -89,11 +90,11 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 		expect_describe(x->statements, n);
 		return STEP_SENT;
 	}
-	if (n->is_proving)
+	if (n->describing >= DESCRIBING_TO_PROVE)
 		return STEP_HOLD;
-	if (!n->is_told || n->is_pending)
+	if (n->rows == ROWS_UNTOLD || statement_is_pending(n))
 		return STEP_SENT;
-	return n->is_changed && is_current(n) && is_there ? STEP_FORWARD : prove(x, n);
+	return n->rows == ROWS_CHANGED && is_current(n) && is_there ? STEP_FORWARD : prove(x, n);
 }
 
 enum feature_step
@@ -124,8 +125,7 @@ told(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
 	compare(srv, n, shape);
 	n->shape = shape;
-	n->is_told = true;
-	n->is_changed = false;
+	n->rows = ROWS_TOLD;
 	n->id = is_current(n) ? short_id(n->st) : 0;
 }
 
@@ -133,10 +133,12 @@ static void
 proven(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
 	compare(srv, n, shape);
-	n->is_changed = n->has_other_types || shape == SHAPE_UNKNOWN || shape != n->shape;
-	if (n->is_changed)
+	assert(n->rows != ROWS_UNTOLD);
+	n->rows = n->describing == DESCRIBING_OTHER_TYPES || shape == SHAPE_UNKNOWN || shape != n->shape ? ROWS_CHANGED
+													 : ROWS_TOLD;
+	if (n->rows == ROWS_CHANGED)
 		row_shape_asked(n); /* it may be renewed; the new one need not be asked about */
-	n->id = !n->is_changed && is_current(n) ? short_id(n->st) : 0;
+	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
 }
 
 /*
@@ -149,16 +151,16 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 {
 	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
 
-	if (n->is_asking_anew && srv->borrower != NULL && !statement_has_types(n->st, body, len)) {
+	if (n->describing == DESCRIBING_ANEW && srv->borrower != NULL && !statement_has_types(n->st, body, len)) {
 		client_statement_renew(srv->borrower, n, true); /* what servers have is outdated */
 		row_shape_asked(n);
 	}
 	if (srv->loan.ddl == DDL_NONE && is_current(n))
 		statement_learn_types(n->st, body, len);
-	if (o->to == OWED_TO_STATEMENT)
-		n->has_other_types = n->types != 0 && types != n->types;
-	else
+	if (o->to != OWED_TO_STATEMENT)
 		n->types = types;
+	else if (n->types != 0 && types != n->types)
+		n->describing = DESCRIBING_OTHER_TYPES;
 }
 
 void

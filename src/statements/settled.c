@@ -48,8 +48,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 		}
 	}
 	n->id = 0;
-	n->is_pending = false;
-	n->is_void = how != OWED_ANSWERED;
+	client_statement_step(n, how == OWED_ANSWERED ? NAME_PARSED : NAME_NOT_PARSED);
 	if (how != OWED_ANSWERED && s != NULL)
 		client_statement_leave(s, n);
 }
@@ -60,7 +59,7 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 	struct client_statements *s = statements_of(srv);
 	struct client_statement *other;
 
-	n->is_closing = false;
+	client_statement_step(n, how == OWED_ANSWERED ? NAME_CLOSED : NAME_CLOSE_SKIPPED);
 	if (s == NULL)
 		return;
 	if (how == OWED_ANSWERED) {
@@ -68,7 +67,7 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 		return;
 	}
 	/* Skipped: it was never closed, and the statement that was to get the name never got it. */
-	if (n->is_in_table || n->is_void)
+	if (n->is_in_table || n->state == NAME_GONE)
 		return;
 	other = client_statement_find(srv->borrower, n->name);
 	if (other != NULL)
@@ -80,10 +79,8 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 static void
 settled_use(const struct owed *o, struct client_statement *n, enum owed_end how)
 {
-	if (o->kind == OWED_DESCRIBE_STATEMENT && o->to == OWED_TO_STATEMENT)
-		n->is_proving = false;
-	if (o->kind == OWED_DESCRIBE_STATEMENT)
-		n->is_asking_anew = false;
+	if (o->kind == OWED_DESCRIBE_STATEMENT && (o->to == OWED_TO_STATEMENT || n->describing == DESCRIBING_ANEW))
+		n->describing = DESCRIBING_NOT;
 	if (how == OWED_ANSWERED)
 		n->is_proven = true;
 }
@@ -95,8 +92,9 @@ remember_failed(struct client_statements *s, const struct owed *o, struct client
 	if (s->failed != NULL)
 		client_statement_unref(s->failed);
 	s->failed = n;
-	s->is_failed_describe = o->kind == OWED_DESCRIBE_STATEMENT;
-	s->is_use_failed = o->kind == OWED_BIND || o->kind == OWED_DESCRIBE_STATEMENT;
+	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
+			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
+							     : FAILED_NO_USE;
 }
 
 static void
@@ -263,7 +261,7 @@ statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len,
 	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
 		client_statement_unref(s->failed);
 		s->failed = NULL;
-		s->is_use_failed = false;
+		s->failed_use = FAILED_NO_USE;
 	}
 	return is_done;
 }

@@ -58,7 +58,8 @@ is_rowless(const struct client_statement *n)
 {
 	size_t len;
 
-	return (n->is_told ? n->shape : n->st->shape) == SHAPE_NO_ROWS && statement_learnt_types(n->st, &len) != NULL;
+	return (n->rows != ROWS_UNTOLD ? n->shape : n->st->shape) == SHAPE_NO_ROWS &&
+	       statement_learnt_types(n->st, &len) != NULL;
 }
 
 /* PostgreSQL has said that the transaction has failed, and nothing that might end it was sent since. */
@@ -75,7 +76,7 @@ stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t 
 	enum feature_step step;
 	struct buf empty = { 0 };
 
-	if (n->is_pending || !is_rowless(n) || (!is_failed && !is_other && statement_is_shared(n->st)) ||
+	if (statement_is_pending(n) || !is_rowless(n) || (!is_failed && !is_other && statement_is_shared(n->st)) ||
 	    (!is_other && statement_presence_of(x, n->st) != STATEMENT_ABSENT))
 		return STEP_FORWARD;
 	put_empty(n->st, &empty);
@@ -92,7 +93,7 @@ stand_in_bind(struct exchange *x, struct request *m)
 	struct buf empty = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!has_failed(x) || n->is_pending || (m->verdict->hints & SCAN_HINT_ENDS) != 0 ||
+	if (!has_failed(x) || statement_is_pending(n) || (m->verdict->hints & SCAN_HINT_ENDS) != 0 ||
 	    statement_presence_of(x, n->st) != STATEMENT_ABSENT)
 		return STEP_FORWARD;
 	put_empty(n->st, &empty);

@@ -137,7 +137,7 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 {
 	const struct statement *st = n->st;
 
-	if (n->is_pending || !statement_is_shared(st))
+	if (statement_is_pending(n) || !statement_is_shared(st))
 		return false;
 	if (x->srv->loan.has_local_settings)
 		return true;
@@ -367,7 +367,7 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 		st = x->statements == NULL ? NULL : x->statements->unnamed;
 	else {
 		n = client_statement_find(x, name);
-		if (client_statement_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
+		if (client_statement_is_unsettled(x, n) || (n != NULL && n->describing == DESCRIBING_ANEW))
 			return STEP_HOLD;
 		if (n != NULL && client_statement_refresh(x, n) < 0)
 			return STEP_FAILED;
@@ -397,11 +397,11 @@ statements_bind(struct exchange *x, struct request *m)
 	m->used = FRAME_HEAD_LEN + b->len;
 	if (b->statement[0] == '\0')
 		return forward_if(unnamed_ensure(x));
-	if (n == NULL || n->is_closing) /* PostgreSQL knows the right error */
+	if (n == NULL || statement_is_closing(n)) /* PostgreSQL knows the right error */
 		return statements_name_is_ours(x, b->statement)
 			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)
 			   : STEP_FORWARD;
-	if (n->is_oversize)
+	if (statement_is_oversize(n))
 		return STEP_FORWARD;
 	if (statements_is_exposed(x, n)) /* it is prepared now, and its rows are those of the view */
 		return bind_named(x, m);
@@ -425,7 +425,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		return step;
 	n = m->named;
 	if (m->verdict == NULL || !m->verdict->is_plain || (m->risk & STATE_SEQUENCES) != 0 ||
-	    (n != NULL && (n->is_closing || n->is_oversize)))
+	    (n != NULL && statement_is_closing(n)))
 		return STEP_FORWARD;
 	flags = m->verdict->flags;
 	if (flags != 0 && state_waits_for_sequences(x, flags))
@@ -486,7 +486,7 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 static bool
 asks_anew(struct exchange *x, const struct client_statement *n)
 {
-	return !n->is_proven && !n->is_told && n->id == 0 && statement_has_open_types(n->st) &&
+	return !n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 && statement_has_open_types(n->st) &&
 	       !statements_is_exposed(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
@@ -532,7 +532,7 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
 	row_shape_asked(n);
-	n->is_asking_anew = true;
+	n->describing = DESCRIBING_ANEW;
 	return step;
 }
 
@@ -575,8 +575,8 @@ statements_describe(struct exchange *x, struct request *m)
 		return describe_portal(x, m->message, m->total);
 	if (m->name[0] == '\0')
 		return forward_if(unnamed_ensure(x));
-	if (n != NULL && !n->is_closing)
-		return n->is_oversize ? STEP_FORWARD : describe_named(x, n, m->message, m->total);
+	if (n != NULL && !statement_is_closing(n))
+		return statement_is_oversize(n) ? STEP_FORWARD : describe_named(x, n, m->message, m->total);
 	if (!statements_name_is_ours(x, m->name))
 		return STEP_FORWARD;
 	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
@@ -590,7 +590,7 @@ statements_describe(struct exchange *x, struct request *m)
 static enum feature_step
 close_oversize(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
-	n->is_closing = true;
+	client_statement_step(n, NAME_CLOSE_SENT);
 	n->sync_no = x->statements->sync_no;
 	if (client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n) < 0)
 		return STEP_FAILED;
@@ -612,12 +612,12 @@ statements_close(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (n == NULL && !statements_name_is_ours(x, m->name))
 		return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
-	if (n != NULL && n->is_oversize)
-		return n->is_closing ? STEP_FORWARD : close_oversize(x, n, m->message, m->total);
-	if (n == NULL || n->is_closing)
+	if (n != NULL && statement_is_oversize(n))
+		return statement_is_closing(n) ? STEP_FORWARD : close_oversize(x, n, m->message, m->total);
+	if (n == NULL || statement_is_closing(n))
 		return ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STEP_FAILED
 												: STEP_SENT;
-	n->is_closing = true;
+	client_statement_step(n, NAME_CLOSE_SENT);
 	n->sync_no = x->statements->sync_no;
 	return client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n) < 0 ? STEP_FAILED : STEP_SENT;
 }

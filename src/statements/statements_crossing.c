@@ -14,7 +14,7 @@
 static bool
 is_settled(const struct client_statement *n)
 {
-	return n->st != NULL && !n->is_pending && !n->is_closing && !n->is_proving;
+	return n->st != NULL && n->state == NAME_THERE && n->describing < DESCRIBING_TO_PROVE;
 }
 
 bool
@@ -25,7 +25,7 @@ statements_may_cross(const struct exchange *x)
 	if (s == NULL)
 		return true;
 	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->deallocating != NULL || s->is_clearing ||
-	    s->is_exposed || s->undoing.len > 0 || s->oversize_count > 0)
+	    s->exposed != EXPOSED_NONE || s->undoing.len > 0 || s->oversize_count > 0)
 		return false;
 	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL && !is_settled(s->slots[i]))
@@ -51,7 +51,7 @@ tell_named(const struct exchange *x, const struct client_statement *n,
 					.shape = n->shape,
 					.types = n->types,
 					.is_proven = n->is_proven,
-					.is_told = n->is_told };
+					.is_told = n->rows != ROWS_UNTOLD };
 
 	s.is_of_session = n->st->context != 0 && n->st->context == image_context(x->image);
 	row(&s, arg);
@@ -109,9 +109,9 @@ statements_take(struct exchange *x, const struct statement_crossing *s)
 	n->read_as = s->read_as == NULL ? NULL : image_ref(s->read_as);
 	n->shape = s->shape;
 	n->types = s->types;
-	n->is_pending = false;
+	client_statement_step(n, NAME_PARSED);
 	n->is_proven = s->is_proven;
-	n->is_told = s->is_told;
+	n->rows = s->is_told ? ROWS_TOLD : ROWS_UNTOLD;
 	r = client_statement_enter(x->statements, n);
 	client_statement_unref(n);
 	return r;

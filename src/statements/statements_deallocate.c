@@ -54,7 +54,7 @@ not_deallocated(struct exchange *x)
 	struct client_statements *s = x->statements;
 	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
 
-	if (!s->deallocating->is_oversize)
+	if (!statement_is_oversize(s->deallocating))
 		expose_undo_later(s, name_there(x, s->deallocating->name, unknown));
 	client_statement_unref(s->deallocating);
 	s->deallocating = NULL;
@@ -195,7 +195,7 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (is_refused(x))
 		return STEP_FORWARD;
-	if (n->is_oversize) {
+	if (statement_is_oversize(n)) {
 		deallocating(x, n);
 		return STEP_FORWARD; /* the server has it under the client's own name */
 	}
@@ -251,7 +251,7 @@ statements_deallocate_query(struct exchange *x, struct request *m)
 
 	if (step != STEP_SENT)
 		return step;
-	if (n != NULL && n->is_oversize) {
+	if (n != NULL && statement_is_oversize(n)) {
 		deallocating(x, n);
 		return STEP_FORWARD; /* the server has it under the client's own name */
 	}

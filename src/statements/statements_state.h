@@ -21,6 +21,31 @@
 
 #include "statements/statements.h"
 
+/* The life of a name of the client's: client_statement_step() is the only writer. */
+enum name_state {
+	NAME_THERE,
+	NAME_CLOSING, /* its Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
+	NAME_PENDING, /* its Parse was sent, no ParseComplete yet */
+	NAME_PENDING_CLOSING, /* the same of both */
+	NAME_GONE /* it was closed; or its Parse failed or was skipped, and it never existed */
+};
+enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NAME_CLOSE_SKIPPED };
+
+/* The client's knowledge of a statement's rows. */
+enum rows_known {
+	ROWS_UNTOLD,
+	ROWS_TOLD,
+	ROWS_CHANGED /* pgweir's own Describe has found other rows or types under the id asked */
+};
+
+/* The Describe that is under way. */
+enum describing {
+	DESCRIBING_NOT,
+	DESCRIBING_ANEW, /* the client's, of the statement parsed once more */
+	DESCRIBING_TO_PROVE, /* pgweir's own */
+	DESCRIBING_OTHER_TYPES /* ... which has found types other than those the client knows */
+};
+
 /*
  * A named statement of a client. A client may have thousands, so it is small. Ids are cut to their low bits: those they
  * are compared with were given out not long before or after.
@@ -36,20 +61,41 @@ struct client_statement {
 	uint32_t order; /* in which the client named them */
 	uint32_t shape; /* of its rows as the client was told (fields_row_shape) */
 	uint32_t types; /* of its parameters as the client was told, if a database made one of them; else 0 */
-	bool is_pending : 1; /* no ParseComplete yet */
-	bool is_closing : 1; /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
-	bool is_void : 1; /* its Parse failed or was skipped: it never existed */
-	bool is_in_table : 1, is_oversize : 1;
+	enum name_state state : 3;
+	enum rows_known rows : 2;
+	enum describing describing : 2;
+	bool is_in_table : 1;
 	bool is_first : 1; /* nobody else held the statement: its SQL counts as this client's */
 	bool is_proven : 1; /* PostgreSQL accepted it for this client: its Parse, Bind or Describe */
-	bool is_told : 1; /* the client knows its rows */
-	bool is_proving : 1; /* pgweir's own Describe is under way */
 	bool is_exposed : 1; /* if anything is: the server has it under the client's own name */
-	bool is_changed : 1; /* that Describe found rows of another shape, or other types, under the id asked */
-	bool is_asking_anew : 1; /* it was parsed once more, and the Describe of that is under way */
-	bool has_other_types : 1; /* pgweir's last Describe found types other than those the client knows */
 	char name[];
 };
+
+/* Returns true if its Parse is under way. */
+static inline bool
+statement_is_pending(const struct client_statement *n)
+{
+	return n->state == NAME_PENDING || n->state == NAME_PENDING_CLOSING;
+}
+
+/* Returns true if its Close is under way. */
+static inline bool
+statement_is_closing(const struct client_statement *n)
+{
+	return n->state == NAME_CLOSING || n->state == NAME_PENDING_CLOSING;
+}
+
+/* Returns true if it is too large to be stored: only the server has it, under the client's own name. */
+static inline bool
+statement_is_oversize(const struct client_statement *n)
+{
+	return n->st == NULL;
+}
+
+/* Whether the server has statements under the client's own names. */
+enum exposure { EXPOSED_NONE, EXPOSED_SOME, EXPOSED_ALL };
+/* The use of a statement that the last error was about. */
+enum failed_use { FAILED_NO_USE, FAILED_BIND, FAILED_DESCRIBE };
 
 struct client_statements {
 	struct client_statement **slots; /* open addressing, linear; NULL: free */
@@ -70,9 +116,9 @@ struct client_statements {
 	uint32_t named_count; /* names that ever were */
 	struct buf undoing; /* Closes of the statements that were exposed on its server */
 	uint32_t exposed_count;
-	bool is_exposed; /* something is */
-	bool is_ahead_of_query; /* a Query waits until something has been, in the request that it is part of */
-	bool is_catalog_read; /* all are, for SQL that looks for them */
+	uint8_t exposed; /* enum exposure; ALL: for SQL that looks for them */
+	uint8_t failed_use; /* enum failed_use, of failed */
+	bool is_ahead_of_query; /* a Query waits until something is exposed, in the request that it is part of */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
 	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
 	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
@@ -81,8 +127,6 @@ struct client_statements {
 	struct buf dropping; /* names that the Query under way deallocates, in order, each with a terminator */
 	size_t dropped; /* bytes of these whose DEALLOCATE is done */
 	bool is_clearing; /* DEALLOCATE ALL or DISCARD ALL is under way */
-	bool is_use_failed; /* the last error was about a Bind or Describe of failed ... */
-	bool is_failed_describe; /* ... and this says which */
 	bool is_types_told; /* the Describe that is sent once more has its ParameterDescription already */
 };
 
@@ -178,7 +222,7 @@ enum feature_step row_shape_verify(struct exchange *x, struct client_statement *
 static inline bool
 row_shape_is_told(const struct client_statement *n)
 {
-	return n->is_told && n->id == short_id(n->st) && !n->is_proving;
+	return n->rows != ROWS_UNTOLD && n->id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
 }
 void row_shape_asked(struct client_statement *n); /* a Describe of it was sent */
 
