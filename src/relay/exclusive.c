@@ -110,19 +110,18 @@ is_alone(const struct server *srv)
 }
 
 /*
- * Sends the question ahead of the statement; once in a request, since a message that is held comes here again. Returns
- * 0, or -1: no memory.
+ * Sends the question ahead of the statement; once in a request, since a message that is held comes here again.
  */
-static int
+static enum feature_step
 exclusive_ask(struct exclusive *s)
 {
 	struct exchange *x = s->x;
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
-	int r = -1;
+	enum feature_step step = STEP_FAILED;
 
 	if (s->is_asked || !is_alone(srv))
-		return 0;
+		return STEP_FORWARD;
 	s->is_asked = true;
 	s->may = false;
 	s->token = ++x->env->last_token;
@@ -130,12 +129,12 @@ exclusive_ask(struct exclusive *s)
 	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token) == 0 &&
 	    server_owe_sync(srv, OWED_TO_FEATURE) == 0 &&
 	    ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) == 0 &&
-	    server_owe_sync(srv, OWED_TO_FEATURE) == 0)
-		r = 0;
-	if (r == 0)
+	    server_owe_sync(srv, OWED_TO_FEATURE) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
+		step = STEP_FORWARD;
+	}
 	buf_fini(&b);
-	return r;
+	return step;
 }
 
 void
@@ -261,19 +260,19 @@ note(struct exchange *x, struct request *m)
 	return s;
 }
 
-int
+enum feature_step
 exclusive_query(struct exchange *x, struct request *m)
 {
 	struct exclusive *s = note(x, m);
 
 	if (s == NULL)
-		return 0;
+		return STEP_FORWARD;
 	s->is_simple = true;
 	look_later(s);
 	return exclusive_ask(s);
 }
 
-int
+enum feature_step
 exclusive_parse(struct exchange *x, struct request *m)
 {
 	const char *name = m->parse.name;
@@ -286,24 +285,24 @@ exclusive_parse(struct exchange *x, struct request *m)
 	}
 	s = exchange_exclusive(x);
 	if (s == NULL || s->is_simple)
-		return 0;
+		return STEP_FORWARD;
 	if (strcmp(name, s->statement) == 0)
 		exclusive_free(x); /* the name is another statement's now */
 	else
 		s->is_other = true;
-	return 0;
+	return STEP_FORWARD;
 }
 
-int
-exclusive_bind(struct exchange *x, const char *name)
+enum feature_step
+exclusive_bind(struct exchange *x, struct request *m)
 {
 	struct exclusive *s = exchange_exclusive(x);
 
-	if (s->is_simple)
-		return 0;
-	if (strcmp(name, s->statement) != 0) {
+	if (s == NULL || s->is_simple)
+		return STEP_FORWARD;
+	if (strcmp(m->names.statement, s->statement) != 0) {
 		s->is_other = true;
-		return 0;
+		return STEP_FORWARD;
 	}
 	s->is_bound = true;
 	s->looks = 0;

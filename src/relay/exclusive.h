@@ -8,12 +8,12 @@
 #include "exchange/request.h"
 
 /*
- * A client with a server is about to send this SQL, or to bind this statement. Return 0, or -1: no memory.
- * exclusive_bind, exclusive_request_done: only while exchange_exclusive() is set.
+ * A client with a server is about to send this SQL, or to bind this statement. Return FORWARD, or FAILED: no memory.
+ * exclusive_request_done: only while exchange_exclusive() is set.
  */
-int exclusive_query(struct exchange *x, struct request *m);
-int exclusive_parse(struct exchange *x, struct request *m);
-int exclusive_bind(struct exchange *x, const char *name);
+enum feature_step exclusive_query(struct exchange *x, struct request *m);
+enum feature_step exclusive_parse(struct exchange *x, struct request *m);
+enum feature_step exclusive_bind(struct exchange *x, struct request *m);
 void exclusive_settled(struct exchange *x, const struct owed *o,
 		       enum owed_end how); /* the reply to pgweir's question came */
 void exclusive_request_done(struct exchange *x, const struct owed *ended);

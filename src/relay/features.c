@@ -30,35 +30,15 @@ struct feature_row {
 			  * skips what it is sent */
 };
 
-static enum feature_step
-unless_failed(int result)
-{
-	return result < 0 ? STEP_FAILED : STEP_FORWARD;
-}
-
 /* --- a Query --- */
-
-static enum feature_step
-look_query_exclusive(struct exchange *x, struct request *m)
-{
-	return unless_failed(exclusive_query(x, m));
-}
-
-static enum feature_step
-note_sql(struct exchange *x, struct request *m)
-{
-	state_note_local(x, m);
-	statements_note_drop(x, m);
-	return STEP_FORWARD;
-}
 
 static const struct feature_row on_query[] = {
 	{ state_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
 	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
 	{ state_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
-	{ look_query_exclusive,
-	  true }, /* its question is a request of its own: it goes ahead of all that is put in front */
-	{ note_sql, false }, /* what others put in front is prepared under what SQL sets locally, too */
+	{ exclusive_query, true }, /* its question is a request of its own: it goes ahead of all that is put in front */
+	{ state_note_local, false }, /* what others put in front is prepared under what SQL sets locally, too */
+	{ statements_note_drop, false }, /* nothing of pgweir's own is owed yet */
 	{ listen_before_sql, false }, /* makes the server listen, as a request of its own: as for expose */
 	{ statements_expose, false }, /* what the SQL looks for has to be there before anything of it runs */
 	{ statements_deallocate_query, false }, /* what it deallocates has to be there; then it concerns nobody below */
@@ -69,24 +49,10 @@ static const struct feature_row on_query[] = {
 
 /* --- a Parse --- */
 
-static enum feature_step
-look_parse_exclusive(struct exchange *x, struct request *m)
-{
-	return unless_failed(exclusive_parse(x, m));
-}
-
-static enum feature_step
-audit_parse(struct exchange *x, struct request *m)
-{
-	if (x->is_session)
-		state_audit_parse(x, m->verdict);
-	return STEP_FORWARD;
-}
-
 static const struct feature_row on_parse[] = {
 	{ commit_check_before_parse, true }, /* as for a Query */
-	{ look_parse_exclusive, true }, /* as for a Query */
-	{ audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
+	{ exclusive_parse, true }, /* as for a Query */
+	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
 	{ statements_deallocate_parse, false }, /* may replace the SQL */
@@ -97,21 +63,8 @@ static const struct feature_row on_parse[] = {
 
 /* --- Bind, Describe, Close --- */
 
-static enum feature_step
-look_bind_exclusive(struct exchange *x, struct request *m)
-{
-	return exchange_exclusive(x) == NULL ? STEP_FORWARD : unless_failed(exclusive_bind(x, m->names.statement));
-}
-
-static enum feature_step
-note_statement(struct exchange *x, struct request *m)
-{
-	state_note_local(x, m);
-	return STEP_FORWARD;
-}
-
 static const struct feature_row on_bind[] = {
-	{ look_bind_exclusive, true }, /* as for a Query */
+	{ exclusive_bind, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
 	{ state_run_elsewhere, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
@@ -119,7 +72,7 @@ static const struct feature_row on_bind[] = {
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* a plan is made now, if it has to be made again */
 	{ statements_deallocate_bind, false }, /* what it deallocates has to be there */
-	{ note_statement, false }, /* as for a Query */
+	{ state_note_local, false }, /* as for a Query */
 	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* which portal runs a LISTEN */
 	{ commit_check_bind, true }, /* nobody but the next may hold it back */
@@ -140,14 +93,8 @@ static const struct feature_row on_close[] = {
 
 /* --- an Execute --- */
 
-static enum feature_step
-execute_state(struct exchange *x, struct request *m)
-{
-	return x->session == NULL ? STEP_FORWARD : state_before_execute(x, m->portal);
-}
-
 static const struct feature_row on_execute[] = {
-	{ execute_state, true }, /* its effect counts from here on, unless it has to wait */
+	{ state_before_execute, true }, /* its effect counts from here on, unless it has to wait */
 	{ listen_execute, true }, /* may be refused in its place */
 	{ commit_check_execute, true }, /* last: nobody holds it back any more */
 };
@@ -178,104 +125,36 @@ features_request(struct exchange *x, struct request *m)
 
 /* --- an error --- */
 
-struct seen_error {
-	const struct error_fields *fields;
-	const uint8_t *message;
-	size_t len;
-};
-
-static bool
-retry_error(struct exchange *x, const struct seen_error *e)
-{
-	return retry_wanted(x, e->fields);
-}
-
-static bool
-record_error(struct exchange *x, const struct seen_error *e)
+static void
+record_error(struct exchange *x, const struct error_fields *e)
 {
 	struct loan *loan = &x->srv->loan;
-	const char *sqlstate = e->fields->sqlstate;
 
-	loan->end = fields_error_is_fatal(e->fields) ? LOAN_END_TOLD : LOAN_GOES_ON;
+	loan->end = fields_error_is_fatal(e) ? LOAN_END_TOLD : LOAN_GOES_ON;
 	loan_note_undone(loan, UNDONE_FAILED);
-	memcpy(loan->sqlstate, sqlstate != NULL ? sqlstate : "?????", sizeof(loan->sqlstate));
+	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (loan->end == LOAN_END_TOLD) { /* a request that the client still sends begins another sqlstate */
 		memcpy(x->srv->last_sqlstate, loan->sqlstate, sizeof(loan->sqlstate));
-		if (x->srv->last_words == NULL && e->fields->message != NULL)
-			x->srv->last_words = strdup(e->fields->message);
+		if (x->srv->last_words == NULL && e->message != NULL)
+			x->srv->last_words = strdup(e->message);
 	}
-	report_error(x->pool, EO_SERVER, sqlstate);
-	return false;
+	report_error(x->pool, EO_SERVER, e->sqlstate);
 }
-
-static bool
-state_error(struct exchange *x, const struct seen_error *e)
-{
-	(void)e;
-	if (x->session != NULL)
-		state_request_failed(x);
-	return false;
-}
-
-static bool
-commit_error(struct exchange *x, const struct seen_error *e)
-{
-	(void)e;
-	if (x->commit == EXCHANGE_COMMITTING)
-		commit_check_answered(x);
-	return false;
-}
-
-static bool
-listen_to_error(struct exchange *x, const struct seen_error *e)
-{
-	return listen_error(x, e->fields);
-}
-
-static bool
-kept_error(struct exchange *x, const struct seen_error *e)
-{
-	return state_tell_kept_error(x, e->fields->sqlstate);
-}
-
-static bool
-statements_error(struct exchange *x, const struct seen_error *e)
-{
-	struct buf b = { 0 };
-	bool is_replaced = statements_rewrite_error(x, e->message, e->len, &b);
-
-	if (is_replaced)
-		exchange_answer(x, b.bytes, b.len);
-	buf_fini(&b);
-	return is_replaced;
-}
-
-static bool
-late_error(struct exchange *x, const struct seen_error *e)
-{
-	return query_timeout_answer(x, e->fields);
-}
-
-static bool (*const on_error[])(struct exchange *x, const struct seen_error *e) = {
-	retry_error, /* first: a request that is sent once more has not failed */
-	record_error, /* from here on it has */
-	commit_error, /* if it is a COMMIT's, that is answered */
-	state_error, /* its effects are void, whatever the client is sent */
-	listen_to_error, /* a LISTEN that the listener refused has an error of its own */
-	kept_error, /* sends the error of the PREPARE that caused this one */
-	statements_error, /* it only changes the message's words */
-	late_error, /* the same, of what query_timeout has cancelled */
-};
 
 bool
-features_error(struct exchange *x, const struct error_fields *fields, const uint8_t *message, size_t len)
+features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {
-	struct seen_error e = { fields, message, len };
-
-	for (size_t i = 0; i < sizeof(on_error) / sizeof(on_error[0]); i++)
-		if (on_error[i](x, &e))
-			return true;
-	return false;
+	if (retry_wanted(x, e)) /* first: a request that is sent once more has not failed */
+		return true;
+	record_error(x, e); /* from here on it has */
+	if (x->commit == EXCHANGE_COMMITTING) /* if it is a COMMIT's, that is answered */
+		commit_check_answered(x);
+	if (x->session != NULL) /* its effects are void, whatever the client is sent */
+		state_request_failed(x);
+	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
+	       state_tell_kept_error(x, e->sqlstate) || /* sends the error of the PREPARE that caused this one */
+	       statements_rewrite_error(x, e->sqlstate, message, len) || /* it only changes the message's words */
+	       query_timeout_answer(x, e); /* the same, of what query_timeout has cancelled */
 }
 
 /* --- the end of a request, and a hand-over --- */

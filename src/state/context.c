@@ -77,8 +77,8 @@ state_note_local_name(struct exchange *x, const char *name)
 }
 
 /* Where it can't be told how the SQL goes on, it may set anything. */
-void
-state_note_local(struct exchange *x, const struct request *m)
+enum feature_step
+state_note_local(struct exchange *x, struct request *m)
 {
 	size_t len;
 	const char *sql = request_sql(m, &len);
@@ -86,12 +86,13 @@ state_note_local(struct exchange *x, const struct request *m)
 	struct known k;
 
 	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
-		return;
+		return STEP_FORWARD;
 	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
 		if (k.kind == KNOWN_LOCAL && k.is_local)
 			state_note_local_name(x, k.name);
 	if (!known_is_whole(&r))
 		state_note_local_name(x, "");
+	return STEP_FORWARD;
 }
 
 /* EXECUTE and FETCH: which columns they have is decided when they are parsed. */

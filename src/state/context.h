@@ -23,7 +23,7 @@ bool state_reads_as(const struct exchange *x, const struct image *reading); /* i
  * AUTHORIZATION, and no code that may set these unseen, has run in the transaction.
  */
 bool state_acts_as_image(const struct exchange *x);
-/* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. */
-void state_note_local(struct exchange *x, const struct request *m);
+/* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. FORWARD. */
+enum feature_step state_note_local(struct exchange *x, struct request *m);
 
 #endif

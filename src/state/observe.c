@@ -240,10 +240,12 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 	return STEP_FORWARD;
 }
 
-void
-state_audit_parse(struct exchange *x, const struct sql_verdict *v)
+enum feature_step
+state_audit_parse(struct exchange *x, struct request *m)
 {
-	state_audit(x, v->flags);
+	if (x->is_session)
+		state_audit(x, m->verdict->flags);
+	return STEP_FORWARD;
 }
 
 static void
@@ -443,11 +445,11 @@ state_bind(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-state_before_execute(struct exchange *x, const char *portal)
+state_before_execute(struct exchange *x, struct request *m)
 {
 	struct client_session *s = x->session;
 
-	if (s->bound == NULL || portal[0] != '\0')
+	if (s == NULL || s->bound == NULL || m->portal[0] != '\0')
 		return STEP_FORWARD;
 	return state_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
 }

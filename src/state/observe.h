@@ -29,8 +29,8 @@ void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_en
 /* A Parse that is sent as it is: which of such Parses is run later is not known. */
 enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit needs it. */
-void state_audit_parse(struct exchange *x, const struct sql_verdict *v);
-enum feature_step state_before_execute(struct exchange *x, const char *portal);
+enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* FORWARD */
+enum feature_step state_before_execute(struct exchange *x, struct request *m);
 int state_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int state_function_call(struct exchange *x); /* -1: no memory */
 bool state_holds(const struct exchange *x); /* returns true if nothing may be sent now */

@@ -211,16 +211,10 @@ our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 
 /* Returns true for errors that name a prepared statement. */
 static bool
-is_about_statement(const uint8_t *message, size_t len)
+is_about_statement(const char *sqlstate)
 {
-	static const char *const states[] = { "42P05", "26000", "08P01" };
-	struct error_fields e;
-
-	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
-	for (size_t i = 0; e.sqlstate != NULL && i < sizeof(states) / sizeof(states[0]); i++)
-		if (strcmp(e.sqlstate, states[i]) == 0)
-			return true;
-	return false;
+	return sqlstate != NULL &&
+	       (strcmp(sqlstate, "42P05") == 0 || strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "08P01") == 0);
 }
 
 /*
@@ -228,7 +222,7 @@ is_about_statement(const uint8_t *message, size_t len)
  * stands for the statement that the message was about.
  */
 static bool
-rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+rewrite(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)
 {
 	const char *prefix = statement_store_prefix(x->env->statements);
 	size_t prefix_len = strlen(prefix);
@@ -247,17 +241,21 @@ rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf
 		return false;
 	if (at[prefix_len] == UNKNOWN_NAME[0])
 		return replace_name(message, len, at, at + prefix_len + 1, "", 0, out);
-	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || !is_about_statement(message, len))
+	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || !is_about_statement(sqlstate))
 		return false;
 	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
 }
 
 bool
-statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len)
 {
 	struct client_statements *s = x->statements;
-	bool is_done = rewrite(x, message, len, out);
+	struct buf b = { 0 };
+	bool is_done = rewrite(x, sqlstate, message, len, &b);
 
+	if (is_done)
+		exchange_answer(x, b.bytes, b.len);
+	buf_fini(&b);
 	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
 		client_statement_unref(s->failed);
 		s->failed = NULL;

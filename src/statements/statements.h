@@ -57,8 +57,8 @@ enum feature_step statements_oversize_parse(struct exchange *x, const char *name
 
 /* --- settled.c and row_shape.c: replies --- */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
-/* Writes to out the error with the client's name in place of pgweir's. Returns false if there is nothing to replace. */
-bool statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out);
+/* Sends the error with the client's name in place of pgweir's. Returns false if there is nothing to replace. */
+bool statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 /* The reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);

@@ -231,14 +231,15 @@ names_dropped(const char *sql, size_t len)
 }
 
 /* Only if nothing is pipelined before it: else it would not be known which request a notice belongs to. */
-void
-statements_note_drop(struct exchange *x, const struct request *m)
+enum feature_step
+statements_note_drop(struct exchange *x, struct request *m)
 {
 	struct loan *loan = &x->srv->loan;
 
 	loan->skips = 0;
 	loan->drops =
 	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? names_dropped(m->sql, m->sql_len) : 0;
+	return STEP_FORWARD;
 }
 
 enum feature_step

@@ -27,7 +27,7 @@
 
 static struct {
 	char calls[512];
-	const char *stops; /* who does not say FORWARD (or false, or 0) ... */
+	const char *stops; /* who does not say FORWARD (or false) ... */
 	enum feature_step step; /* ... but this */
 	bool is_passed_through;
 } fake;
@@ -47,16 +47,11 @@ step(const char *name)
 	return call(name) ? fake.step : STEP_FORWARD;
 }
 
-/* Fakes that return a step, -1 or a truth; their arguments are of no interest. */
+/* Fakes that return a step or a truth; their arguments are of no interest. */
 #define STEP(function, name, ...)                                                                                      \
 	enum feature_step function(__VA_ARGS__)                                                                        \
 	{                                                                                                              \
 		return step(name);                                                                                     \
-	}
-#define NUMBER(function, name, ...)                                                                                    \
-	int function(__VA_ARGS__)                                                                                      \
-	{                                                                                                              \
-		return call(name) ? -1 : 0;                                                                            \
 	}
 #define TRUTH(function, name, ...)                                                                                     \
 	bool function(__VA_ARGS__)                                                                                     \
@@ -78,12 +73,12 @@ STEP(commit_check_bind, "commit", struct exchange *x, struct request *m)
 STEP(commit_check_execute, "commit", struct exchange *x, struct request *m)
 NOTHING(commit_check_answered, "commit", struct exchange *x)
 NOTHING(commit_check_request_done, "commit", struct exchange *x)
-NUMBER(exclusive_query, "exclusive", struct exchange *x, struct request *m)
-NUMBER(exclusive_parse, "exclusive", struct exchange *x, struct request *m)
-NUMBER(exclusive_bind, "exclusive", struct exchange *x, const char *name)
+STEP(exclusive_query, "exclusive", struct exchange *x, struct request *m)
+STEP(exclusive_parse, "exclusive", struct exchange *x, struct request *m)
+STEP(exclusive_bind, "exclusive", struct exchange *x, struct request *m)
 NOTHING(exclusive_request_done, "exclusive", struct exchange *x, const struct owed *ended)
-NOTHING(state_note_local, "local", struct exchange *x, const struct request *m)
-NOTHING(statements_note_drop, "drop", struct exchange *x, const struct request *m)
+STEP(state_note_local, "local", struct exchange *x, struct request *m)
+STEP(statements_note_drop, "drop", struct exchange *x, struct request *m)
 STEP(statements_expose, "expose", struct exchange *x, struct request *m)
 STEP(statements_deallocate_query, "deallocate", struct exchange *x, struct request *m)
 STEP(statements_deallocate_parse, "deallocate", struct exchange *x, struct request *m)
@@ -97,7 +92,8 @@ STEP(statements_close, "statements", struct exchange *x, struct request *m)
 STEP(statements_undo, "undo", struct exchange *x, bool is_at_end)
 NOTHING(statements_request_done, "statements", struct exchange *x)
 TRUTH(query_timeout_answer, "late", struct exchange *x, const struct error_fields *e)
-TRUTH(statements_rewrite_error, "statements", struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+TRUTH(statements_rewrite_error, "statements", struct exchange *x, const char *sqlstate, const uint8_t *message,
+      size_t len)
 STEP(listen_before_sql, "channels", struct exchange *x, struct request *m)
 STEP(listen_query, "listen", struct exchange *x, struct request *m)
 STEP(listen_parse, "listen", struct exchange *x, struct request *m)
@@ -112,8 +108,8 @@ STEP(state_bind_of_sequences, "sequences", struct exchange *x, struct request *m
 STEP(state_query, "state", struct exchange *x, struct request *m)
 STEP(state_bind, "state", struct exchange *x, struct request *m)
 STEP(state_describe, "state", struct exchange *x, struct request *m)
-STEP(state_before_execute, "state", struct exchange *x, const char *portal)
-NOTHING(state_audit_parse, "audit", struct exchange *x, const struct sql_verdict *v)
+STEP(state_before_execute, "state", struct exchange *x, struct request *m)
+STEP(state_audit_parse, "audit", struct exchange *x, struct request *m)
 STEP(state_ensure_prepared, "prepare", struct exchange *x, struct request *m)
 NOTHING(state_request_failed, "state", struct exchange *x)
 NOTHING(state_request_done, "state", struct exchange *x)
@@ -180,7 +176,7 @@ Test(features, each_message_is_seen_in_its_order)
 	cr_expect_str_eq(
 	    fake.calls, "elsewhere mark sequences exclusive local drop channels expose deallocate listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "mark exclusive channels expose deallocate prepare listen statements");
+	cr_expect_str_eq(fake.calls, "mark exclusive audit channels expose deallocate prepare listen statements");
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
@@ -214,9 +210,9 @@ Test(features, a_client_without_anything_is_asked_for_little)
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
-	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
+	    "exclusive find elsewhere mark sequences channels expose deallocate local state listen commit statements");
 	see('E');
-	cr_expect_str_eq(fake.calls, "listen commit");
+	cr_expect_str_eq(fake.calls, "state listen commit");
 }
 
 Test(features, the_first_that_does_not_say_forward_decides)
@@ -235,7 +231,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		cr_expect_str_eq(fake.calls, "exclusive find");
 	}
 	fake.stops = "exclusive";
-	cr_expect_eq(see('P'), STEP_FAILED, "-1 is no memory");
+	cr_expect_eq(see('P'), STEP_FAILED);
 	cr_expect_str_eq(fake.calls, "mark exclusive");
 }
 

@@ -313,7 +313,7 @@ Test(state, of_a_bound_set_the_execute_counts)
 	fake_forward(&m, OWED_BIND);
 	cr_expect(fake->x.session != NULL);
 	e = fake_execute();
-	cr_expect_eq(state_before_execute(&fake->x, e.portal), STEP_FORWARD);
+	cr_expect_eq(state_before_execute(&fake->x, &e), STEP_FORWARD);
 	fake_forward(&e, OWED_EXECUTE);
 	cr_expect_eq(state_after_execute(&fake->x, e.portal), 0);
 	fake_sync();
