@@ -34,6 +34,7 @@ struct users; /* auth/users.h */
 struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
 struct helpers; /* net/helpers.h */
+struct inbox; /* net/inbox.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
@@ -54,6 +55,7 @@ struct client_env {
 	struct exchange_env x;
 	const struct client_front *front;
 	struct helpers *helpers;
+	struct inbox *inbox;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */
 	uint8_t *read_buffer;

@@ -135,7 +135,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	else
 		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &a->verifier,
 					why);
-	if (r == 0 && helpers_submit(c->env->helpers, &a->work, WORK_NEW) < 0)
+	if (r == 0 && helpers_submit(c->env->helpers, c->env->inbox, &a->work, WORK_NEW) < 0)
 		r = fail_set(why, "53300", "too many logins at once");
 	if (r < 0)
 		attempt_free(a);

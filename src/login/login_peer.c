@@ -101,7 +101,7 @@ login_peer_begin(struct client *c, struct fail *why)
 	p->work.done = on_found;
 	p->client = c;
 	p->uid = who.uid;
-	if (helpers_submit(c->env->helpers, &p->work, WORK_NEW) < 0) {
+	if (helpers_submit(c->env->helpers, c->env->inbox, &p->work, WORK_NEW) < 0) {
 		free(p);
 		return fail_set(why, "53300", "too many logins at once");
 	}

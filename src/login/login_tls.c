@@ -55,6 +55,7 @@ void
 login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 {
 	struct handshake_settings set = { .helpers = c->env->helpers,
+					  .inbox = c->env->inbox,
 					  .scratch = c->env->tls_scratch,
 					  .tls = tls_session_new(c->env->tls, NULL),
 					  .line = WORK_NEW,

@@ -37,6 +37,7 @@ struct kept {
 
 struct verifier_cache {
 	struct helpers *helpers;
+	struct inbox *inbox;
 	uint8_t fingerprint_key[FINGERPRINT_LEN];
 	uint64_t seed;
 	struct kept *table;
@@ -68,7 +69,7 @@ remove_kept(struct verifier_cache *cache, struct kept *k)
 }
 
 struct verifier_cache *
-verifier_cache_new(struct helpers *helpers)
+verifier_cache_new(struct helpers *helpers, struct inbox *inbox)
 {
 	struct verifier_cache *cache = xcalloc(1, sizeof(*cache));
 
@@ -78,6 +79,7 @@ verifier_cache_new(struct helpers *helpers)
 		return NULL;
 	}
 	cache->helpers = helpers;
+	cache->inbox = inbox;
 	return cache;
 }
 
@@ -225,7 +227,7 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 
 	if (k == NULL || d == NULL)
 		fail_set(why, "53200", "no memory for a login");
-	else if (helpers_submit(cache->helpers, &d->work, WORK_BEGUN) < 0)
+	else if (helpers_submit(cache->helpers, cache->inbox, &d->work, WORK_BEGUN) < 0)
 		fail_set(why, "53300", "too many logins at once");
 	else {
 		d->entry = k;

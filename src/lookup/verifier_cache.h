@@ -22,6 +22,7 @@
 struct verifier_cache; /* opaque */
 struct verifier_derivation; /* opaque: one under way */
 struct helpers;
+struct inbox;
 
 /* Embedded in the one who waits, zeroed. */
 struct verifier_ticket {
@@ -32,7 +33,8 @@ struct verifier_ticket {
 	TAILQ_ENTRY(verifier_ticket) line;
 };
 
-struct verifier_cache *verifier_cache_new(struct helpers *helpers); /* NULL: no randomness */
+/* inbox: of the loop that uses it. Returns NULL if there is no randomness. */
+struct verifier_cache *verifier_cache_new(struct helpers *helpers, struct inbox *inbox);
 void verifier_cache_free(struct verifier_cache *cache); /* after the helpers; NULL is fine */
 void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
 /* Returns the verifier of this user's password for this number of iterations; NULL if it must be derived first. */

@@ -68,7 +68,7 @@ submit(struct handshake *h)
 {
 	h->work.run = handshake_run;
 	h->work.done = step_done;
-	h->is_working = helpers_submit(h->set.helpers, &h->work, h->set.line) == 0;
+	h->is_working = helpers_submit(h->set.helpers, h->set.inbox, &h->work, h->set.line) == 0;
 	h->set.line = WORK_BEGUN;
 	return h->is_working ? 0 : -1;
 }
@@ -249,6 +249,7 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 	}
 	h->set = *settings;
 	h->set.tls->helpers = settings->helpers;
+	h->set.tls->inbox = settings->inbox;
 	h->stream = s;
 	h->input = first_len;
 	if (tls_sink_reserve(&h->out, OUT_RESERVED) < 0 ||

@@ -15,6 +15,7 @@ void tls_scratch_free(struct tls_scratch *t); /* NULL is fine */
 
 struct handshake_settings {
 	struct helpers *helpers;
+	struct inbox *inbox; /* of the stream's loop */
 	struct tls_scratch *scratch;
 	struct tls_session *tls; /* taken, even if it can't begin */
 	enum work_line line;

@@ -3,18 +3,16 @@
  * passwords.
  *
  * From helpers_submit until done is called, work belongs to a thread, and nobody else touches it. An owner that gives
- * up meanwhile marks that where done sees it, and does not free the work.
+ * up meanwhile marks that where done sees it, and does not free the work. It comes back by the inbox of whoever asked.
  *
  * Each line is first come, first served, and both make progress. Above HELPERS_LINE_MAX helpers_submit refuses.
  */
 #ifndef PGWEIR_NET_HELPERS_H
 #define PGWEIR_NET_HELPERS_H
 
-#include "base/fail.h"
+#include "net/inbox.h"
 
-#include <event2/event.h>
 #include <stddef.h>
-#include <sys/queue.h>
 
 #define HELPERS_LINE_MAX 8192
 
@@ -26,19 +24,22 @@ enum work_line {
 
 /* Embedded in the object to work on. */
 struct work {
+	struct note note; /* must be first; in a line, and then on its way back */
+	struct inbox *to;
 	void (*run)(struct work *w); /* runs on a thread: may touch only the object around w, and immutable data */
-	void (*done)(struct work *w); /* called on the loop, exactly once, after helpers_submit; may free w */
-	STAILQ_ENTRY(work) next;
+	void (*done)(struct work *w); /* called on the inbox's loop, exactly once, after helpers_submit; may free w */
 };
 
 struct helpers; /* opaque: helpers.c */
 
-/* Returns NULL with *why set if threads can't be created. Signals stay with the loop's thread. */
-struct helpers *helpers_new(struct event_base *base, unsigned threads, struct fail *why);
-/* Waits for running work; calls done for everything that was submitted, run or not. NULL is fine. */
-void helpers_free(struct helpers *ws);
-/* Returns 0, or -1 if the line is full; done is then not called. */
-int helpers_submit(struct helpers *ws, struct work *w, enum work_line line);
-size_t helpers_waiting(struct helpers *ws); /* submitted and not taken by a thread yet */
+/* Returns NULL with *why set if threads can't be created. Signals stay with the caller's thread. */
+struct helpers *helpers_new(unsigned threads, struct fail *why);
+/* Waits for running work and ends the threads: all that was submitted, run or not, is in its inbox, and no more is
+ * taken. NULL is fine. */
+void helpers_end(struct helpers *hs);
+void helpers_free(struct helpers *hs); /* likewise, and frees them; nobody may submit any more */
+/* done is called by this inbox. Returns 0, or -1 if the line is full; done is then not called. */
+int helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line);
+size_t helpers_waiting(struct helpers *hs); /* submitted and not taken by a thread yet */
 
 #endif

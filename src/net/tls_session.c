@@ -159,7 +159,7 @@ tls_session_free(struct tls_session *s)
 	if (s == NULL)
 		return;
 	s->retiring = (struct work){ .run = retire, .done = retired };
-	if (s->ssl == NULL || s->helpers == NULL || helpers_submit(s->helpers, &s->retiring, WORK_BEGUN) < 0)
+	if (s->ssl == NULL || s->helpers == NULL || helpers_submit(s->helpers, s->inbox, &s->retiring, WORK_BEGUN) < 0)
 		retired(&s->retiring);
 }
 

@@ -46,6 +46,7 @@ struct tls_sink {
 struct tls_session {
 	struct work retiring; /* must be first */
 	struct helpers *helpers; /* they free it; NULL: the caller of tls_session_free does */
+	struct inbox *inbox; /* of the loop it is on */
 	SSL *ssl; /* NULL before the first step of the handshake */
 	struct tls_context *ctx;
 	const uint8_t *in; /* input from the network, borrowed while a call runs */

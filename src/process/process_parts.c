@@ -157,6 +157,7 @@ worker_fill_envs(struct worker *k)
 	s->counters = c->x.counters = &k->counters;
 	s->cancelling = &k->cancelling;
 	s->losses = &k->losses;
+	s->inbox = c->inbox = k->inbox;
 	s->helpers = c->helpers = shared->helpers;
 	c->x.audit = shared->audit;
 	c->keys = shared->keys;
@@ -183,10 +184,10 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	struct process_shared *shared = &w->shared;
 
 	shared->statement_tag = seeds[SEED_STATEMENT_TAG];
-	shared->helpers = helpers_new(door->base, w->config->handshake_threads, why);
+	shared->helpers = helpers_new(w->config->handshake_threads, why);
 	if (shared->helpers == NULL)
 		return -1;
-	shared->verifiers = verifier_cache_new(shared->helpers);
+	shared->verifiers = verifier_cache_new(shared->helpers, door->inbox);
 	if (shared->verifiers == NULL)
 		return fail_set(why, "58000", "no randomness");
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
@@ -254,9 +255,10 @@ process_free_parts(struct weir *w)
 	auth_queries_free(w->shared.auth_queries);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_close(k);
-	helpers_free(w->shared.helpers); /* returns work under way, whose owners then go to the graveyard */
+	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_empty(k);
+	helpers_free(w->shared.helpers);
 	verifier_cache_free(w->shared.verifiers);
 	audit_free(w->shared.audit);
 	cancel_keys_free(w->shared.keys);

@@ -6,6 +6,7 @@
 #include "client/cancel.h"
 #include "client/clients.h"
 #include "dedicated/notify_listener.h"
+#include "net/inbox.h"
 #include "server/hosts.h"
 #include "server/server_cancel.h"
 #include "state/linger.h"
@@ -60,12 +61,12 @@ worker_new(struct weir *w, unsigned number, struct fail *why)
 	k->number = number;
 	k->now_us = clock_now_us();
 	k->base = new_base();
-	if (k->base == NULL) {
+	if (k->base == NULL)
 		fail_set(why, "53200", "no event loop");
-		free(k);
-		return NULL;
-	}
-	return k;
+	else if ((k->inbox = inbox_new(k->base, k, why)) != NULL)
+		return k;
+	worker_free(k);
+	return NULL;
 }
 
 static void
@@ -208,6 +209,8 @@ worker_empty(struct worker *k)
 {
 	struct client_env *c = &k->clients;
 
+	inbox_free(k->inbox); /* what helpers return may bury its owner */
+	k->inbox = NULL;
 	graveyard_free(c->x.graveyard);
 	state_linger_fini(&c->x);
 	passwords_free(k->servers.passwords);
@@ -221,7 +224,9 @@ worker_empty(struct worker *k)
 void
 worker_free(struct worker *k)
 {
-	event_base_free(k->base);
+	inbox_free(k->inbox);
+	if (k->base != NULL)
+		event_base_free(k->base);
 	OPENSSL_cleanse(k->clients.mock_secret, sizeof(k->clients.mock_secret));
 	free(k);
 }

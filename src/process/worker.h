@@ -22,6 +22,7 @@ struct worker {
 	struct worker *next; /* the one with the next number; NULL: this is the last */
 	unsigned number; /* from 0 */
 	struct event_base *base;
+	struct inbox *inbox; /* net/inbox.h: its owner is this worker */
 	uint64_t now_us; /* the time of this turn of the loop */
 	struct pool_set *pools;
 	struct client_env clients;
@@ -33,7 +34,7 @@ struct worker {
 	uint64_t last_tick_us;
 };
 
-/* Makes a worker that has nothing but its loop. Returns NULL with *why set. */
+/* Makes a worker that has nothing but its loop and its inbox. Returns NULL with *why set. */
 struct worker *worker_new(struct weir *w, unsigned number, struct fail *why);
 /* Makes the rest of it, once there is all that workers share. Returns 0, or -1 with *why set. */
 int worker_make(struct worker *k, struct fail *why);

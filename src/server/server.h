@@ -39,6 +39,7 @@
 struct server;
 struct hosts; /* server/hosts.h */
 struct helpers; /* net/helpers.h */
+struct inbox; /* net/inbox.h */
 struct tls_scratch; /* net/handshake.h */
 
 /* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
@@ -127,6 +128,7 @@ struct server_env {
 	struct dialer *dialer;
 	struct graveyard *graveyard;
 	struct helpers *helpers;
+	struct inbox *inbox;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
 	struct image_store *images;

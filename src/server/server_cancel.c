@@ -97,6 +97,7 @@ static void
 shake_hands(struct server_cancelling *c)
 {
 	struct handshake_settings set = { .helpers = c->env->helpers,
+					  .inbox = c->env->inbox,
 					  .scratch = c->env->tls_scratch,
 					  .tls = c->tls,
 					  .line = WORK_BEGUN,

@@ -56,7 +56,7 @@ derived(struct work *w)
 }
 
 struct server_keys *
-server_keys_derive(struct helpers *helpers, const char *password, const uint8_t *salt, size_t salt_len,
+server_keys_derive(const struct server_env *env, const char *password, const uint8_t *salt, size_t salt_len,
 		   uint32_t iterations, server_keys_done done, void *arg, struct fail *why)
 {
 	struct server_keys *k = calloc(1, sizeof(*k));
@@ -75,7 +75,7 @@ server_keys_derive(struct helpers *helpers, const char *password, const uint8_t 
 	k->done = done;
 	k->arg = arg;
 	k->result = fail_set(&k->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
-	if (helpers_submit(helpers, &k->work, WORK_BEGUN) == 0)
+	if (helpers_submit(env->helpers, env->inbox, &k->work, WORK_BEGUN) == 0)
 		return k;
 	free_keys(k);
 	fail_set(why, "53300", "too many logins at once");

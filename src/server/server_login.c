@@ -308,8 +308,7 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 	if (password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
 	/* This happens once per pool and password, as the keys are kept. */
-	l->deriving =
-	    server_keys_derive(srv->env->helpers, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
+	l->deriving = server_keys_derive(srv->env, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
 	l->phase = LP_SASL_KEYS;
 	return l->deriving == NULL ? -1 : 0;
 }

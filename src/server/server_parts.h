@@ -45,13 +45,12 @@ extern const struct stream_ops server_stream_ops;
  * Owns:   copies of the password and the salt, and the keys; all wiped. It frees itself when the thread is done.
  */
 struct server_keys; /* opaque; one derivation */
-struct helpers;
 
 /* Called once, from the loop, with the keys (borrowed), or NULL and *why. */
 typedef void (*server_keys_done)(const struct scram_keys *keys, const struct fail *why, void *arg);
 
 /* Calls done later, unless abandoned. Returns NULL with *why set if too much work waits. */
-struct server_keys *server_keys_derive(struct helpers *helpers, const char *password, const uint8_t *salt,
+struct server_keys *server_keys_derive(const struct server_env *env, const char *password, const uint8_t *salt,
 				       size_t salt_len, uint32_t iterations, server_keys_done done, void *arg,
 				       struct fail *why);
 void server_keys_abandon(struct server_keys *k); /* done is not called; NULL is fine */

@@ -33,6 +33,7 @@ static int
 shake_hands(struct server *srv, struct fail *why)
 {
 	struct handshake_settings set = { .helpers = srv->env->helpers,
+					  .inbox = srv->env->inbox,
 					  .scratch = srv->env->tls_scratch,
 					  .line = WORK_BEGUN, /* clients wait for this server */
 					  .done = on_done,

@@ -425,7 +425,8 @@ set_stage(struct stage *s)
 	s->env = (struct server_env){ .base = s->base,
 				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }, ""),
 				      .graveyard = graveyard_new(s->base),
-				      .helpers = helpers_new(s->base, 1, &why),
+				      .inbox = inbox_new(s->base, s, &why),
+				      .helpers = helpers_new(1, &why),
 				      .counters = &s->counters,
 				      .images = image_store_new(1),
 				      .read_buffer = s->buffer,
@@ -434,7 +435,8 @@ set_stage(struct stage *s)
 				      .ops = &ops,
 				      .owner_ops = &owner_ops,
 				      .cancelling = &s->cancelling };
-	must(s->env.helpers != NULL && s->env.dialer != NULL && s->env.graveyard != NULL && s->env.images != NULL);
+	must(s->env.helpers != NULL && s->env.inbox != NULL && s->env.dialer != NULL && s->env.graveyard != NULL &&
+	     s->env.images != NULL);
 }
 
 static void
@@ -444,6 +446,8 @@ clear_stage(struct stage *s)
 
 	hang_up(s);
 	settle(s);
+	helpers_end(s->env.helpers);
+	inbox_free(s->env.inbox);
 	helpers_free(s->env.helpers);
 	graveyard_free(s->env.graveyard);
 	dialer_free(s->env.dialer);

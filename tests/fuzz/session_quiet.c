@@ -209,76 +209,125 @@ log_writer_errors(const struct log_writer *w)
 	return 0;
 }
 
-/* --- net/helpers.h: one piece of work per turn of the loop --- */
+/* --- net/inbox.h: one note per turn of the loop --- */
 
-STAILQ_HEAD(work_list, work);
-
-struct helpers {
+struct inbox {
 	struct event *event;
-	struct work_list line;
-	size_t count;
+	struct note_list notes;
+	void *owner;
 };
+
+static void
+read_first(struct inbox *in, bool is_over)
+{
+	struct note *n = STAILQ_FIRST(&in->notes);
+
+	STAILQ_REMOVE_HEAD(&in->notes, next);
+	if (!STAILQ_EMPTY(&in->notes))
+		event_active(in->event, EV_TIMEOUT, 0);
+	n->read(n, in->owner, is_over);
+}
 
 static void
 on_turn(evutil_socket_t fd, short what, void *arg)
 {
-	struct helpers *ws = arg;
-	struct work *w = STAILQ_FIRST(&ws->line);
+	struct inbox *in = arg;
 
 	(void)fd;
 	(void)what;
-	if (w == NULL)
+	if (!STAILQ_EMPTY(&in->notes))
+		read_first(in, false);
+}
+
+struct inbox *
+inbox_new(struct event_base *base, void *owner, struct fail *why)
+{
+	struct inbox *in = calloc(1, sizeof(*in));
+
+	(void)why;
+	if (in == NULL || (in->event = event_new(base, -1, 0, on_turn, in)) == NULL)
+		abort();
+	STAILQ_INIT(&in->notes);
+	in->owner = owner;
+	return in;
+}
+
+void
+inbox_free(struct inbox *in)
+{
+	if (in == NULL)
 		return;
-	STAILQ_REMOVE_HEAD(&ws->line, next);
-	ws->count--;
-	if (ws->count > 0)
-		event_active(ws->event, EV_TIMEOUT, 0);
-	w->run(w);
+	while (!STAILQ_EMPTY(&in->notes))
+		read_first(in, true);
+	event_free(in->event);
+	free(in);
+}
+
+void
+inbox_post(struct inbox *to, struct note *n)
+{
+	STAILQ_INSERT_TAIL(&to->notes, n, next);
+	event_active(to->event, EV_TIMEOUT, 0);
+}
+
+/* --- net/helpers.h: whoever reads the note does the work --- */
+
+struct helpers {
+	bool is_ending;
+};
+
+static void
+read_work(struct note *n, void *owner, bool is_over)
+{
+	struct work *w = (struct work *)n;
+
+	(void)owner;
+	if (!is_over)
+		w->run(w);
 	w->done(w);
 }
 
 struct helpers *
-helpers_new(struct event_base *base, unsigned threads, struct fail *why)
+helpers_new(unsigned threads, struct fail *why)
 {
-	struct helpers *ws = calloc(1, sizeof(*ws));
+	struct helpers *hs = calloc(1, sizeof(*hs));
 
 	(void)threads;
 	(void)why;
-	if (ws == NULL || (ws->event = event_new(base, -1, 0, on_turn, ws)) == NULL)
+	if (hs == NULL)
 		abort();
-	STAILQ_INIT(&ws->line);
-	return ws;
+	return hs;
 }
 
 void
-helpers_free(struct helpers *ws)
+helpers_end(struct helpers *hs)
 {
-	struct work *w;
+	if (hs != NULL)
+		hs->is_ending = true;
+}
 
-	if (ws == NULL)
-		return;
-	while ((w = STAILQ_FIRST(&ws->line)) != NULL) {
-		STAILQ_REMOVE_HEAD(&ws->line, next);
-		w->done(w);
-	}
-	event_free(ws->event);
-	free(ws);
+void
+helpers_free(struct helpers *hs)
+{
+	free(hs);
 }
 
 int
-helpers_submit(struct helpers *ws, struct work *w, enum work_line line)
+helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line)
 {
 	(void)line;
-	STAILQ_INSERT_TAIL(&ws->line, w, next);
-	ws->count++;
-	event_active(ws->event, EV_TIMEOUT, 0);
+	if (hs->is_ending)
+		return -1;
+	w->note.read = read_work;
+	inbox_post(to, &w->note);
 	return 0;
 }
 
 size_t
-helpers_waiting(struct helpers *ws)
+helpers_waiting(struct helpers *hs)
 {
-	return ws->count;
+	(void)hs;
+	return 0;
 }
 
 void

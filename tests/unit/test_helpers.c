@@ -26,6 +26,7 @@ struct board {
 	sem_t gate; /* the first job waits for it, so that others line up */
 	int niceness;
 	struct event_base *base;
+	struct inbox *inbox;
 };
 
 static void
@@ -54,43 +55,44 @@ static struct helpers *
 start(struct board *b, unsigned threads)
 {
 	struct fail why;
-	struct helpers *ws;
+	struct helpers *hs;
 
 	alarm(30); /* ends a test that hangs; Criterion's own time limits leak */
 	memset(b, 0, sizeof(*b));
 	sem_init(&b->gate, 0, 0);
 	b->base = event_base_new();
-	ws = helpers_new(b->base, threads, &why);
-	cr_assert_not_null(ws, "%s", why.text);
-	return ws;
+	b->inbox = inbox_new(b->base, b, &why);
+	hs = helpers_new(threads, &why);
+	cr_assert_not_null(hs, "%s", why.text);
+	return hs;
 }
 
 static void
-submit(struct helpers *ws, struct board *b, struct job *j, char name, enum work_line line)
+submit(struct helpers *hs, struct board *b, struct job *j, char name, enum work_line line)
 {
 	*j = (struct job){ .work = { .run = run, .done = done }, .name = name, .board = b };
-	cr_assert_eq(helpers_submit(ws, &j->work, line), 0);
+	cr_assert_eq(helpers_submit(hs, b->inbox, &j->work, line), 0);
 }
 
 static void
-wait_taken(struct helpers *ws, size_t waiting)
+wait_taken(struct helpers *hs, size_t waiting)
 {
-	while (helpers_waiting(ws) != waiting)
+	while (helpers_waiting(hs) != waiting)
 		sched_yield();
 }
 
 Test(helpers, what_was_begun_goes_before_newcomers_but_not_always)
 {
 	struct board b;
-	struct helpers *ws = start(&b, 1);
+	struct helpers *hs = start(&b, 1);
 	struct job jobs[9];
 
-	submit(ws, &b, &jobs[0], '!', WORK_BEGUN); /* keeps the thread */
-	wait_taken(ws, 0);
+	submit(hs, &b, &jobs[0], '!', WORK_BEGUN); /* keeps the thread */
+	wait_taken(hs, 0);
 	for (int i = 1; i < 5; i++)
-		submit(ws, &b, &jobs[i], (char)('a' + i - 1), WORK_NEW);
+		submit(hs, &b, &jobs[i], (char)('a' + i - 1), WORK_NEW);
 	for (int i = 5; i < 9; i++)
-		submit(ws, &b, &jobs[i], (char)('A' + i - 5), WORK_BEGUN);
+		submit(hs, &b, &jobs[i], (char)('A' + i - 5), WORK_BEGUN);
 	b.wanted = 9;
 	sem_post(&b.gate);
 	event_base_dispatch(b.base);
@@ -99,7 +101,8 @@ Test(helpers, what_was_begun_goes_before_newcomers_but_not_always)
 	for (int i = 0; i < 9; i++)
 		cr_expect(pthread_equal(jobs[i].done_by, pthread_self()), "done is called on the loop");
 	cr_expect_gt(b.niceness, getpriority(PRIO_PROCESS, 0), "threads give way to the loop");
-	helpers_free(ws);
+	helpers_free(hs);
+	inbox_free(b.inbox);
 	event_base_free(b.base);
 }
 
@@ -125,20 +128,24 @@ Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 {
 	static struct job jobs[HELPERS_LINE_MAX + 3];
 	struct board b;
-	struct helpers *ws = start(&b, 1);
+	struct helpers *hs = start(&b, 1);
 
 	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
 		jobs[i] = (struct job){ .work = { .run = run_nothing, .done = count_done }, .board = &b };
 	jobs[0].name = '!';
-	cr_assert_eq(helpers_submit(ws, &jobs[0].work, WORK_NEW), 0);
-	wait_taken(ws, 0);
+	cr_assert_eq(helpers_submit(hs, b.inbox, &jobs[0].work, WORK_NEW), 0);
+	wait_taken(hs, 0);
 	for (size_t i = 1; i <= HELPERS_LINE_MAX; i++)
-		cr_assert_eq(helpers_submit(ws, &jobs[i].work, WORK_NEW), 0);
-	cr_expect_eq(helpers_submit(ws, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1);
-	cr_expect_eq(helpers_submit(ws, &jobs[HELPERS_LINE_MAX + 2].work, WORK_BEGUN), 0, "the other line has room");
-	cr_expect_eq(helpers_waiting(ws), HELPERS_LINE_MAX + 1);
+		cr_assert_eq(helpers_submit(hs, b.inbox, &jobs[i].work, WORK_NEW), 0);
+	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1);
+	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 2].work, WORK_BEGUN), 0,
+		     "the other line has room");
+	cr_expect_eq(helpers_waiting(hs), HELPERS_LINE_MAX + 1);
 	sem_post(&b.gate);
-	helpers_free(ws);
+	helpers_end(hs);
+	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1, "no more is taken");
+	inbox_free(b.inbox);
 	cr_expect_eq(b.done_count, HELPERS_LINE_MAX + 2, "each once, run or not");
+	helpers_free(hs);
 	event_base_free(b.base);
 }

@@ -87,6 +87,7 @@ struct end {
 struct world {
 	struct event_base *base;
 	struct helpers *helpers;
+	struct inbox *inbox;
 	struct tls_scratch *scratch;
 	struct tls_context *accepting, *connecting;
 	struct identity id;
@@ -139,6 +140,7 @@ static void
 begin(struct end *e, struct tls_context *ctx, const char *host)
 {
 	struct handshake_settings set = { .helpers = e->world->helpers,
+					  .inbox = e->world->inbox,
 					  .scratch = e->world->scratch,
 					  .tls = tls_session_new(ctx, host),
 					  .done = on_done,
@@ -169,7 +171,8 @@ world_init(struct world *w, bool asks_certificate)
 	w->connecting = tls_connect_context(&c, &why);
 	cr_assert_not_null(w->connecting, "%s", why.text);
 	w->base = event_base_new();
-	w->helpers = helpers_new(w->base, 2, &why);
+	w->inbox = inbox_new(w->base, w, &why);
+	w->helpers = helpers_new(2, &why);
 	w->scratch = tls_scratch_new();
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
@@ -184,6 +187,8 @@ world_fini(struct world *w)
 {
 	stream_close(&w->server.stream);
 	stream_close(&w->client.stream);
+	helpers_end(w->helpers);
+	inbox_free(w->inbox);
 	helpers_free(w->helpers);
 	tls_scratch_free(w->scratch);
 	tls_context_unref(w->accepting);

@@ -106,6 +106,7 @@ main(void)
 #define cr_assert_lt(a, b, ...) PLAIN(true, (a) < (b), __VA_ARGS__)
 #define cr_assert_leq(a, b, ...) PLAIN(true, (a) <= (b), __VA_ARGS__)
 #define cr_assert_gt(a, b, ...) PLAIN(true, (a) > (b), __VA_ARGS__)
+#define cr_assert_geq(a, b, ...) PLAIN(true, (a) >= (b), __VA_ARGS__)
 #define cr_assert_str_eq(a, b, ...) PLAIN(true, strcmp(a, b) == 0, __VA_ARGS__)
 #define cr_assert_fail(...) PLAIN(true, false, __VA_ARGS__)
 

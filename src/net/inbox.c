@@ -1,0 +1,109 @@
+/* src/net/inbox.c - see inbox.h. */
+#include "net/inbox.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct inbox {
+	pthread_mutex_t lock; /* guards notes */
+	struct note_list notes;
+	struct event *event;
+	int wake_fd;
+	void *owner;
+};
+
+static void
+wake(const struct inbox *in)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	do
+		n = write(in->wake_fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+}
+
+void
+inbox_post(struct inbox *to, struct note *n)
+{
+	bool is_first;
+
+	pthread_mutex_lock(&to->lock);
+	is_first = STAILQ_EMPTY(&to->notes);
+	STAILQ_INSERT_TAIL(&to->notes, n, next);
+	/* The loop needs this lock as soon as it wakes, and may be more urgent than the sender: it is free before. */
+	pthread_mutex_unlock(&to->lock);
+	if (is_first)
+		wake(to);
+}
+
+/* Reads what is there now. Returns false if there was nothing. */
+static bool
+read_notes(struct inbox *in, bool is_over)
+{
+	struct note_list notes = STAILQ_HEAD_INITIALIZER(notes);
+	struct note *n;
+
+	pthread_mutex_lock(&in->lock);
+	STAILQ_CONCAT(&notes, &in->notes);
+	pthread_mutex_unlock(&in->lock);
+	if (STAILQ_EMPTY(&notes))
+		return false;
+	while ((n = STAILQ_FIRST(&notes)) != NULL) {
+		STAILQ_REMOVE_HEAD(&notes, next);
+		n->read(n, in->owner, is_over);
+	}
+	return true;
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t count;
+
+	(void)what;
+	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		read_notes(arg, false);
+}
+
+struct inbox *
+inbox_new(struct event_base *base, void *owner, struct fail *why)
+{
+	struct inbox *in = xcalloc(1, sizeof(*in));
+
+	pthread_mutex_init(&in->lock, NULL);
+	STAILQ_INIT(&in->notes);
+	in->owner = owner;
+	in->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (in->wake_fd < 0)
+		fail_set(why, "58000", "no descriptor for an inbox: %s", strerror(errno));
+	else if ((in->event = event_new(base, in->wake_fd, EV_READ | EV_PERSIST, on_wake, in)) != NULL &&
+		 event_add(in->event, NULL) == 0)
+		return in;
+	else
+		fail_set(why, "53200", "no memory for an inbox");
+	inbox_free(in);
+	return NULL;
+}
+
+void
+inbox_free(struct inbox *in)
+{
+	if (in == NULL)
+		return;
+	while (read_notes(in, true))
+		continue;
+	if (in->event != NULL)
+		event_free(in->event);
+	if (in->wake_fd >= 0)
+		close(in->wake_fd);
+	pthread_mutex_destroy(&in->lock);
+	free(in);
+}

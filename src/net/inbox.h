@@ -1,0 +1,36 @@
+/*
+ * src/net/inbox.h - the one way from thread to thread: notes that are posted to a loop, and read there.
+ *
+ * A note is embedded in what it is about, so posting allocates nothing. From inbox_post() until read() is called, the
+ * note and what it is about belong to the inbox, and neither side touches them. Notes of one sender are read in the
+ * order in which they were posted. What is posted while nobody reads wakes the loop once.
+ */
+#ifndef PGWEIR_NET_INBOX_H
+#define PGWEIR_NET_INBOX_H
+
+#include "base/fail.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct note {
+	STAILQ_ENTRY(note) next; /* free for its owner's use until it is posted */
+	/*
+	 * Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the
+	 * inbox is about to be freed, and the loop does not run any more.
+	 */
+	void (*read)(struct note *n, void *owner, bool is_over);
+};
+
+STAILQ_HEAD(note_list, note);
+
+struct inbox; /* opaque: inbox.c */
+
+/* Notes are read on this loop. Returns NULL with *why set: no descriptor. */
+struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
+/* Reads what is left, and what is posted by that; nobody else may post any more. NULL is fine. */
+void inbox_free(struct inbox *in);
+void inbox_post(struct inbox *to, struct note *n); /* from any thread */
+
+#endif
