@@ -196,10 +196,11 @@ after_ours(struct client_cancel *cancel)
 }
 
 static void
-on_sent(bool is_confirmed, void *arg)
+on_sent(bool is_confirmed, const char *why, void *arg)
 {
 	struct client_cancel *cancel = arg;
 
+	(void)why;
 	cancel->is_sending = false;
 	if (cancel->target != NULL && is_confirmed && cancel->is_for_ours)
 		after_ours(cancel);

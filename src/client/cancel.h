@@ -48,7 +48,6 @@ void cancel_peer_reset_hops(uint8_t *secret);
  * Returns CR_PASSED_ON; or else why not, and the asker is still to be closed.
  */
 enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
-void cancel_abandon_passed(struct client_env *env); /* at exit */
 uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /* how many are under way */
 
 /* cancel_sql.c: server_ops.no_such_pid. Returns true if the signal went to a client of pgweir's. */

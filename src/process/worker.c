@@ -200,7 +200,6 @@ worker_close(struct worker *k)
 	pool_set_free(k->pools);
 	if (k->servers.cancelling != NULL)
 		server_cancel_abandon(&k->servers);
-	cancel_abandon_passed(&k->clients);
 	dialer_free(k->servers.dialer); /* nobody dials any more; takes turns of the loop while the rest is there */
 }
 

@@ -5,7 +5,8 @@
  * that was sent and never confirmed may be carried out at any time, so its server connection is closed and never lent
  * again.
  *
- * The key is a secret: cancels for a TLS connection use TLS, too.
+ * The key is a secret: cancels for a TLS connection use TLS, too. Requests for clients of other processes go the same
+ * way, without TLS.
  */
 #include "server/server_cancel.h"
 #include "server/server.h"
@@ -16,12 +17,13 @@
 #include "wire/frame.h"
 #include "wire/startup.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */
-	struct server *srv; /* NULL: it has ended */
+	struct server *srv; /* NULL: it has ended, or the request is for a client of another process */
 	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
 	struct dial *dial;
 	struct event *timer;
@@ -32,14 +34,19 @@ struct server_cancelling {
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
 	size_t packet_len;
-	void (*done)(bool is_confirmed, void *arg);
+	const char *why; /* while it ends: why it could not connect; NULL: it could */
+	server_cancel_done done;
 	void *arg;
 };
 
 static void
 cancelling_free_later(struct grave *g)
 {
-	free((char *)g - offsetof(struct server_cancelling, grave));
+	struct server_cancelling *c =
+	    (struct server_cancelling *)((char *)g - offsetof(struct server_cancelling, grave));
+
+	OPENSSL_cleanse(c->packet, sizeof(c->packet));
+	free(c);
 }
 
 static void
@@ -61,7 +68,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 		c->next_of_all->to_here = c->to_here;
 	graveyard_bury(c->env->graveyard, &c->grave, cancelling_free_later);
 	if (c->done != NULL)
-		c->done(is_confirmed, c->arg);
+		c->done(is_confirmed, c->why, c->arg);
 	if (srv == NULL)
 		return;
 	if (srv->state == SV_RESET)
@@ -149,6 +156,7 @@ on_dialled(const struct dial_result *result, void *arg)
 
 	*c->env->now_us = clock_now_us();
 	c->dial = NULL;
+	c->why = result->fd < 0 ? result->why.text : NULL;
 	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops) < 0)
 		end_cancelling(c, false);
 	else if (c->tls == NULL)
@@ -180,46 +188,84 @@ server_cancel_forget(struct server *srv)
 	srv->cancel = NULL;
 }
 
-int
-server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_confirmed, void *arg), void *arg)
+static struct server_cancelling *
+new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
-	struct server_cancelling *c;
+	struct server_cancelling *c = calloc(1, sizeof(*c));
 
-	if (srv->key_len == 0 || srv->cancel != NULL || (c = calloc(1, sizeof(*c))) == NULL)
-		return -1; /* servers without BackendKeyData can't be cancelled */
+	if (c == NULL)
+		return NULL;
 	c->stream.fd = -1;
-	c->env = srv->env;
-	c->done = done;
-	c->arg = arg;
-	c->packet_len = 12 + (size_t)srv->key_len;
+	c->env = env;
+	c->packet_len = 12 + key_len;
 	wire_set_u32(c->packet, (uint32_t)c->packet_len);
 	wire_set_u32(c->packet + 4, 80877102);
-	wire_set_u32(c->packet + 8, srv->pid);
-	memcpy(c->packet + 12, srv->key, srv->key_len);
-	if (stream_tls(&srv->stream) != NULL) {
-		c->is_direct = srv->target->is_tls_direct;
-		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
-	}
-	c->timer =
-	    stream_tls(&srv->stream) != NULL && c->tls == NULL ? NULL : event_new(srv->env->base, -1, 0, on_timer, c);
-	if (c->timer != NULL && event_add(c->timer, &tv) == 0)
-		c->dial =
-		    dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
-	if (c->dial == NULL) {
+	wire_set_u32(c->packet + 8, pid);
+	memcpy(c->packet + 12, key, key_len);
+	return c;
+}
+
+/* Waits for the end of what is being dialled. Returns 0, or -1 without memory: then it is freed. */
+static int
+begin_cancelling(struct server_cancelling *c, uint64_t timeout_us)
+{
+	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
+
+	c->timer = c->dial == NULL ? NULL : event_new(c->env->base, -1, 0, on_timer, c);
+	if (c->timer == NULL || event_add(c->timer, &tv) < 0) {
 		if (c->timer != NULL)
 			event_free(c->timer);
+		dial_cancel(c->dial);
 		tls_session_free(c->tls);
-		free(c);
+		cancelling_free_later(&c->grave);
 		return -1;
 	}
-	c->srv = srv;
-	srv->cancel = c;
-	c->to_here = srv->env->cancelling;
+	c->to_here = c->env->cancelling;
 	c->next_of_all = *c->to_here;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = &c->next_of_all;
 	*c->to_here = c;
+	return 0;
+}
+
+int
+server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg)
+{
+	bool is_tls = stream_tls(&srv->stream) != NULL;
+	struct server_cancelling *c;
+
+	if (srv->key_len == 0 || srv->cancel != NULL ||
+	    (c = new_cancelling(srv->env, srv->pid, srv->key, srv->key_len)) == NULL)
+		return -1; /* servers without BackendKeyData can't be cancelled */
+	if (is_tls) {
+		c->is_direct = srv->target->is_tls_direct;
+		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
+	}
+	if (!is_tls || c->tls != NULL)
+		c->dial =
+		    dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
+	if (begin_cancelling(c, timeout_us) < 0)
+		return -1;
+	c->done = done;
+	c->arg = arg;
+	c->srv = srv;
+	srv->cancel = c;
+	return 0;
+}
+
+int
+server_cancel_elsewhere(const struct server_env *env, const struct server_cancel_place *at, uint64_t timeout_us,
+			server_cancel_done done, void *arg)
+{
+	struct server_cancelling *c = new_cancelling(env, at->pid, at->key, at->key_len);
+
+	if (c == NULL)
+		return -1;
+	c->dial = dial_start(env->dialer, at->host, at->port, timeout_us, on_dialled, c);
+	if (begin_cancelling(c, timeout_us) < 0)
+		return -1;
+	c->done = done;
+	c->arg = arg;
 	return 0;
 }
 
