@@ -5,7 +5,7 @@
 #include "admin/show.h"
 #include "state/pins.h"
 
-#include "state/audit.h"
+#include "session/audit.h"
 #include "session/seal.h"
 
 struct pin_row {

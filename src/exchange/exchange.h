@@ -41,7 +41,7 @@ struct commit_doubt; /* relay/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
 struct exclusive; /* relay/exclusive.c */
 struct request; /* exchange/request.h */
-struct audit; /* state/audit.h */
+struct audit; /* session/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
 
 /* A feature's verdict on a message. */

@@ -12,7 +12,7 @@
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "relay/relay.h"
-#include "state/audit.h"
+#include "session/audit.h"
 #include "statements/statements.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"

@@ -4,7 +4,7 @@
  *
  * If the SQL alone is conclusive, its effect is noted with the client; otherwise the server is suspected.
  */
-#include "state/audit.h"
+#include "session/audit.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"

@@ -4,7 +4,7 @@
  */
 #include "fake_exchange.h"
 
-#include "state/audit.h"
+#include "session/audit.h"
 #include "state/ask.h"
 #include "state/commit.h"
 #include "state/context.h"

@@ -1,6 +1,6 @@
 /*
  * tests/unit/threads.h - the same function on several threads at once, for tests of what threads share. Such tests are
- * in files test_NAME_threads.c, which are built once more with ThreadSanitizer (configure --enable-tsan).
+ * named in thread_tests of Makefile.am, and built once more with ThreadSanitizer (configure --enable-tsan).
  */
 #ifndef PGWEIR_TESTS_THREADS_H
 #define PGWEIR_TESTS_THREADS_H

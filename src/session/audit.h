@@ -1,14 +1,15 @@
 /*
- * src/state/audit.h - counts what each application does to its session, where session_state = warn.
+ * src/session/audit.h - counts what each application does to its session, where session_state = warn.
  *
  * Before a fleet moves to transaction pooling, an operator wants to know what will happen. The counts are by database,
  * user and application_name. They depend on how SQL looks (scan.h), so a rare false alarm is among them. The audit
  * works in session mode, too.
  *
- * Owns:   its rows. Bounded: applications beyond AUDIT_ROWS_MAX are counted in one row, "_other".
+ * Owns:   its rows. Bounded: applications beyond AUDIT_ROWS_MAX are counted in one row, "_other". Any thread may note
+ *         and read.
  */
-#ifndef PGWEIR_STATE_AUDIT_H
-#define PGWEIR_STATE_AUDIT_H
+#ifndef PGWEIR_SESSION_AUDIT_H
+#define PGWEIR_SESSION_AUDIT_H
 
 #include "config/config.h"
 
@@ -29,8 +30,8 @@ void audit_free(struct audit *a); /* NULL is fine */
 /* flags: enum scan_flag. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 		uint64_t now_us);
-/* Calls row once for each row; row must not change the audit. */
-void audit_each(const struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
+/* Calls row once for each row, in a copy. */
+void audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
 /* Returns "setting", "temp_table" ...; *effect: what transaction mode does about it: "follows", "pins", "asks". */
 const char *audit_kind(unsigned kind, const char **effect);
 

@@ -1,0 +1,152 @@
+/* src/session/audit.c - see audit.h. */
+#include "session/audit.h"
+
+#include "sql/scan.h"
+#include "base/table.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+	UT_hash_handle hh;
+	size_t key_len;
+	char key[sizeof(((struct audit_row *)NULL)->database) + sizeof(((struct audit_row *)NULL)->user) +
+		 64]; /* the three names, each with its terminator */
+	struct audit_row row;
+};
+
+struct audit {
+	uint64_t seed;
+	pthread_mutex_t lock; /* guards the fields below */
+	struct entry *table;
+	struct audit_row others; /* its application is empty: there are none */
+};
+
+static const struct {
+	uint32_t flag;
+	const char *name, *effect;
+} kinds[AUDIT_KINDS] = {
+	{ SCAN_SETTING, "setting", "follows" },
+	{ SCAN_TEMP, "temp_table", "pins" },
+	{ SCAN_LOCK, "advisory_lock", "pins" },
+	{ SCAN_CURSOR, "cursor_with_hold", "pins" },
+	{ SCAN_PREPARE, "prepare", "follows" },
+	{ SCAN_LISTEN, "listen", "follows" },
+	{ SCAN_CODE | SCAN_FUNCTION, "function", "asks" },
+	{ SCAN_LOAD, "load", "pins" },
+	{ SCAN_SEQUENCE, "currval", "follows" },
+};
+
+const char *
+audit_kind(unsigned kind, const char **effect)
+{
+	*effect = kinds[kind].effect;
+	return kinds[kind].name;
+}
+
+struct audit *
+audit_new(uint64_t seed)
+{
+	struct audit *a = xcalloc(1, sizeof(*a));
+
+	a->seed = seed;
+	pthread_mutex_init(&a->lock, NULL);
+	return a;
+}
+
+void
+audit_free(struct audit *a)
+{
+	struct entry *e, *next;
+
+	if (a == NULL)
+		return;
+	HASH_ITER(hh, a->table, e, next) {
+		HASH_DELETE(hh, a->table, e);
+		free(e);
+	}
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+static void
+set_names(struct audit_row *row, const char *database, const char *user, const char *application)
+{
+	snprintf(row->database, sizeof(row->database), "%s", database);
+	snprintf(row->user, sizeof(row->user), "%s", user);
+	snprintf(row->application, sizeof(row->application), "%s", application);
+}
+
+/* NULL: no memory. */
+static struct entry *
+make_entry(const char *database, const char *user, const char *application)
+{
+	struct entry *made = calloc(1, sizeof(*made));
+	struct audit_row *row;
+
+	if (made == NULL)
+		return NULL;
+	row = &made->row;
+	set_names(row, database, user, application);
+	made->key_len = (size_t)snprintf(made->key, sizeof(made->key), "%s%c%s%c%s", row->database, 0, row->user, 0,
+					 row->application);
+	return made;
+}
+
+/* Called with the lock held. Returns the row with these names; *made is NULL if it is that one from now on. */
+static struct audit_row *
+enter(struct audit *a, struct entry **made)
+{
+	struct entry *e = NULL;
+
+	if (*made != NULL)
+		TABLE_FIND(a->seed, a->table, (*made)->key, (*made)->key_len, e);
+	if (e != NULL)
+		return &e->row;
+	if (*made == NULL || HASH_COUNT(a->table) >= AUDIT_ROWS_MAX) {
+		set_names(&a->others, "_other", "_other", "_other");
+		return &a->others;
+	}
+	e = *made;
+	*made = NULL;
+	TABLE_ADD(a->seed, a->table, &e->key, e->key_len, e);
+	return &e->row;
+}
+
+void
+audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
+	   uint64_t now_us)
+{
+	struct entry *made = make_entry(database, user, application);
+	struct audit_row *row;
+
+	pthread_mutex_lock(&a->lock);
+	row = enter(a, &made);
+	for (unsigned i = 0; i < AUDIT_KINDS; i++)
+		if (flags & kinds[i].flag) {
+			row->counts[i]++;
+			row->last_us[i] = now_us;
+		}
+	pthread_mutex_unlock(&a->lock);
+	free(made);
+}
+
+void
+audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg)
+{
+	struct audit_row *rows;
+	size_t n = 0;
+
+	pthread_mutex_lock(&a->lock);
+	rows = xreallocarray(NULL, HASH_COUNT(a->table) + 1, sizeof(*rows));
+	for (const struct entry *e = a->table; e != NULL; e = e->hh.next)
+		rows[n++] = e->row;
+	if (a->others.application[0] != '\0')
+		rows[n++] = a->others;
+	pthread_mutex_unlock(&a->lock);
+	for (size_t i = 0; i < n; i++)
+		row(&rows[i], arg);
+	free(rows);
+}
