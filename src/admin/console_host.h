@@ -39,11 +39,12 @@ struct console_host {
 	const char *(*config_error)(struct weir *w, size_t i);
 	const char *(*config_change)(struct weir *w, size_t i); /* the same for what the last reload changed */
 	bool (*is_shutting_down)(struct weir *w);
-	/* Each calls row for all it has: samples of /metrics; what statements cost; the last slow requests. */
+	/* Each calls row for all it has: samples of /metrics; the last slow requests. */
 	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
-	void (*queries_each)(struct weir *w, void (*row)(const struct query_row *row, void *arg), void *arg);
-	void (*queries_reset)(struct weir *w);
 	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
+	/* Calls read once, with what statements cost, in an order that it may change. */
+	void (*queries_read)(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
+	void (*queries_reset)(struct weir *w);
 	/* SQL without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 };

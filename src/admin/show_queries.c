@@ -4,7 +4,6 @@
  */
 #include "admin/show.h"
 
-#include "base/alloc.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -23,11 +22,6 @@ COLUMNS(queries, TEXT(fingerprint), TEXT(database), TEXT(user), TEXT(application
 	TEXT(first_seen), TEXT(last_seen), TEXT(query));
 #define APPLICATION_COLUMN 3
 
-struct found_queries {
-	const struct query_row **list;
-	size_t count, cap;
-};
-
 static double
 ms(uint64_t us)
 {
@@ -42,18 +36,6 @@ p95_us(const struct query_row *q)
 	return us < (double)q->max_us ? us : (double)q->max_us; /* it is interpolated within its bucket */
 }
 
-static void
-collect(const struct query_row *q, void *arg)
-{
-	struct found_queries *found = arg;
-
-	if (found->count == found->cap) {
-		found->cap = found->cap == 0 ? 64 : 2 * found->cap;
-		found->list = xreallocarray(found->list, found->cap, sizeof(found->list[0]));
-	}
-	found->list[found->count++] = q;
-}
-
 /* By what SHOW QUERIES may be ordered, largest first. */
 #define ORDER(name, of)                                                                                                \
 	static double order_##name(const struct query_row *q)                                                          \
@@ -62,8 +44,7 @@ collect(const struct query_row *q, void *arg)
 	}                                                                                                              \
 	static int by_##name(const void *a, const void *b)                                                             \
 	{                                                                                                              \
-		double one = order_##name(*(const struct query_row *const *)a);                                        \
-		double other = order_##name(*(const struct query_row *const *)b);                                      \
+		double one = order_##name(a), other = order_##name(b);                                                 \
                                                                                                                        \
 		return one > other ? -1 : one < other;                                                                 \
 	}
@@ -111,18 +92,27 @@ add_query(const struct query_row *q, struct rows *rows)
 	rows_add(rows, &row);
 }
 
+struct queries_fill {
+	const struct show_env *env;
+	struct rows *rows;
+};
+
+static void
+add_queries(struct query_row *list, size_t count, void *arg)
+{
+	const struct queries_fill *fill = arg;
+	const struct command *command = fill->env->command;
+	uint64_t most = command->top > 0 ? command->top : UINT64_MAX;
+
+	qsort(list, count, sizeof(list[0]), orders[command->order]);
+	for (size_t i = 0; i < count && fill->rows->count < most; i++)
+		add_query(&list[i], fill->rows);
+}
+
 static void
 fill_queries(const struct show_env *env, struct rows *rows)
 {
-	struct found_queries found = { 0 };
-	uint64_t most = env->command->top > 0 ? env->command->top : UINT64_MAX;
-
-	env->host->queries_each(env->host->w, collect, &found);
-	if (found.count > 0)
-		qsort(found.list, found.count, sizeof(found.list[0]), orders[env->command->order]);
-	for (size_t i = 0; i < found.count && rows->count < most; i++)
-		add_query(found.list[i], rows);
-	free(found.list);
+	env->host->queries_read(env->host->w, add_queries, &(struct queries_fill){ env, rows });
 }
 
 const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries };

@@ -11,7 +11,7 @@
  * counts for all that it stands for. */
 struct query_row {
 	uint64_t fingerprint;
-	const char *database, *user, *application, *query; /* query: without its literals */
+	const char *database, *user, *application, *query; /* borrowed; query: without its literals */
 	uint64_t calls, errors, total_us, max_us, wait_us, rows, bytes_out;
 	uint64_t first_wall_us, last_wall_us;
 	struct histogram duration; /* histogram_bounds_query */

@@ -7,9 +7,9 @@
 #include "telemetry/query_table.h"
 
 static void
-host_queries_each(struct weir *w, void (*row)(const struct query_row *row, void *arg), void *arg)
+host_queries_read(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg)
 {
-	query_table_each(w->queries, row, arg);
+	query_table_read(w->queries, read, arg);
 }
 
 static void
@@ -130,7 +130,7 @@ process_console_new(struct weir *w)
 				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,
 				     .metrics_each = host_metrics_each,
-				     .queries_each = host_queries_each,
+				     .queries_read = host_queries_read,
 				     .queries_reset = host_queries_reset,
 				     .slow_each = host_slow_each,
 				     .normalize = fingerprint_normalize };

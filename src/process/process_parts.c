@@ -55,7 +55,7 @@ on_query(void *owner, const struct request_report *report, uint32_t weight)
 {
 	struct worker *k = owner;
 
-	query_table_add(k->weir->queries, report, weight);
+	query_reader_add(k->queries, report, weight);
 }
 
 static void

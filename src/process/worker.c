@@ -10,6 +10,7 @@
 #include "server/hosts.h"
 #include "server/server_cancel.h"
 #include "state/linger.h"
+#include "telemetry/query_table.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
@@ -95,6 +96,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 	x->statements = statement_store_new(seeds[SEED_STATEMENTS], k->weir->shared.statement_tag,
 					    k->weir->config->prepared_statements_cache);
 	x->hash_seed = seeds[SEED_EXCHANGES];
+	k->queries = query_reader_new(k->weir->queries);
 	state_linger_init(x);
 }
 
@@ -214,6 +216,7 @@ worker_empty(struct worker *k)
 	state_linger_fini(&c->x);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
+	query_reader_free(k->queries);
 	statement_store_free(c->x.statements);
 	image_store_free(c->x.images);
 	tls_scratch_free(c->tls_scratch);

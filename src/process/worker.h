@@ -30,6 +30,7 @@ struct worker {
 	struct server_cancelling *cancelling; /* server_env's */
 	struct server_losses losses; /* server_env's */
 	struct process_counters counters;
+	struct query_reader *queries; /* telemetry/query_table.h */
 	struct event *tick;
 	uint64_t last_tick_us;
 };

@@ -5,6 +5,8 @@
 #include "telemetry/fingerprint.h"
 #include "base/table.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,22 +17,34 @@
 #define TEXTS_SEEN 1024 /* a power of two */
 #define LOOKED_AT 16
 
+/* The strings of a row, one behind the other; they never change. */
+struct row_texts {
+	uint32_t refs; /* under the table's lock */
+	char bytes[];
+};
+
 struct entry {
 	uint64_t key;
-	struct query_row row; /* owns its strings */
+	struct query_row row;
+	struct row_texts *texts;
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) used;
+};
+
+struct query_table {
+	uint64_t seed;
+	_Atomic uint32_t rows_max;
+	pthread_mutex_t lock; /* guards the fields below */
+	struct entry *entries; /* by key */
+	TAILQ_HEAD(used_entries, entry) used; /* the last used first */
 };
 
 struct seen_text {
 	uint64_t text, fingerprint;
 };
 
-struct query_table {
-	uint64_t seed;
-	uint32_t rows_max;
-	struct entry *entries; /* by key */
-	TAILQ_HEAD(used_entries, entry) used; /* the last used first */
+struct query_reader {
+	struct query_table *table;
 	struct seen_text seen[TEXTS_SEEN];
 	struct scan_memory like; /* note: the fingerprint of all SQL like it */
 };
@@ -41,9 +55,34 @@ query_table_new(uint32_t rows_max, uint64_t seed)
 	struct query_table *t = xcalloc(1, sizeof(*t));
 
 	t->seed = seed;
-	t->rows_max = rows_max;
+	atomic_init(&t->rows_max, rows_max);
+	pthread_mutex_init(&t->lock, NULL);
 	TAILQ_INIT(&t->used);
 	return t;
+}
+
+struct query_reader *
+query_reader_new(struct query_table *t)
+{
+	struct query_reader *r = xcalloc(1, sizeof(*r));
+
+	r->table = t;
+	return r;
+}
+
+void
+query_reader_free(struct query_reader *r)
+{
+	free(r);
+}
+
+/* --- under the table's lock --- */
+
+static void
+unref_texts(struct row_texts *texts)
+{
+	if (--texts->refs == 0)
+		free(texts);
 }
 
 static void
@@ -51,10 +90,7 @@ forget(struct query_table *t, struct entry *e)
 {
 	HASH_DEL(t->entries, e);
 	TAILQ_REMOVE(&t->used, e, used);
-	free((void *)(uintptr_t)e->row.database);
-	free((void *)(uintptr_t)e->row.user);
-	free((void *)(uintptr_t)e->row.application);
-	free((void *)(uintptr_t)e->row.query);
+	unref_texts(e->texts);
 	free(e);
 }
 
@@ -69,8 +105,8 @@ least_of_the_old(const struct query_table *t)
 	return least;
 }
 
-void
-query_table_reset(struct query_table *t)
+static void
+forget_all(struct query_table *t)
 {
 	struct entry *e;
 
@@ -78,91 +114,26 @@ query_table_reset(struct query_table *t)
 		forget(t, e);
 }
 
-void
-query_table_free(struct query_table *t)
-{
-	if (t == NULL)
-		return;
-	query_table_reset(t);
-	free(t);
-}
-
-void
-query_table_set_max(struct query_table *t, uint32_t rows_max)
-{
-	t->rows_max = rows_max;
-	while (HASH_COUNT(t->entries) > rows_max)
-		forget(t, least_of_the_old(t));
-}
-
-static uint64_t
-hash_name(const char *name, uint64_t so_far)
-{
-	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
-}
-
-static uint64_t
-key_of(const struct query_table *t, const struct request_report *r, uint64_t fingerprint)
-{
-	return hash_name(r->application, hash_name(r->user, hash_name(r->database, fingerprint ^ t->seed)));
-}
-
-/* The fingerprint of its SQL; if text is not empty then, the SQL was read, and that is what it said. */
-static uint64_t
-find_fingerprint(struct query_table *t, const struct request_report *r, char text[static QUERY_TEXT_MAX])
-{
-	uint64_t hash = XXH3_64bits_withSeed(r->query, r->query_len, t->seed + r->sql_options);
-	struct seen_text *seen = &t->seen[hash & (TEXTS_SEEN - 1)];
-	struct scanned_sql *like;
-	struct fingerprint fp;
-	struct scan scan;
-
-	text[0] = '\0';
-	if (seen->text == hash)
-		return seen->fingerprint;
-	like = r->query_len < FINGERPRINT_INPUT_MAX
-		   ? scan_remembered(&t->like, &scan, r->sql_options, r->query, r->query_len)
-		   : NULL;
-	if (like != NULL && like->note != 0)
-		return like->note;
-	fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
-	if (like != NULL)
-		like->note = fp.hash;
-	*seen = (struct seen_text){ hash, fp.hash };
-	return fp.hash;
-}
-
-static char *
-copy_name(const char *name)
-{
-	size_t len = strnlen(name, NAME_MAX_LEN);
-	char *copy = xmalloc(len + 1);
-
-	memcpy(copy, name, len);
-	copy[len] = '\0';
-	return copy;
-}
-
 static struct entry *
-make(struct query_table *t, uint64_t key, const struct request_report *r, uint64_t fingerprint, char *text)
+find(struct query_table *t, uint64_t key)
 {
-	struct entry *e = xcalloc(1, sizeof(*e));
-	struct fingerprint fp;
+	struct entry *e;
 
-	if (text[0] == '\0')
-		fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
+	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
+	if (e != NULL && e != TAILQ_FIRST(&t->used)) {
+		TAILQ_REMOVE(&t->used, e, used);
+		TAILQ_INSERT_HEAD(&t->used, e, used);
+	}
+	return e;
+}
+
+static void
+enter(struct query_table *t, struct entry *e)
+{
 	if (HASH_COUNT(t->entries) >= t->rows_max)
 		forget(t, least_of_the_old(t));
-	e->key = key;
-	e->row = (struct query_row){ .fingerprint = fingerprint,
-				     .database = copy_name(r->database),
-				     .user = copy_name(r->user),
-				     .application = copy_name(r->application),
-				     .query = xstrdup(text),
-				     .first_wall_us = r->wall_us };
 	TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e);
 	TAILQ_INSERT_HEAD(&t->used, e, used);
-	return e;
 }
 
 static void
@@ -180,32 +151,182 @@ add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 	histogram_observe_many_us(&row->duration, &histogram_bounds_query, r->duration_us, weight);
 }
 
-void
-query_table_add(struct query_table *t, const struct request_report *report, uint32_t weight)
-{
-	char text[QUERY_TEXT_MAX];
-	uint64_t fingerprint, key;
-	struct entry *e;
+/* --- the whole --- */
 
-	if (report->query == NULL || t->rows_max == 0)
-		return;
-	fingerprint = find_fingerprint(t, report, text);
-	key = key_of(t, report, fingerprint);
-	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
-	if (e == NULL)
-		e = make(t, key, report, fingerprint, text);
-	else if (e != TAILQ_FIRST(&t->used)) {
-		TAILQ_REMOVE(&t->used, e, used);
-		TAILQ_INSERT_HEAD(&t->used, e, used);
-	}
-	add_up(&e->row, report, weight);
+void
+query_table_reset(struct query_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	forget_all(t);
+	pthread_mutex_unlock(&t->lock);
 }
 
 void
-query_table_each(const struct query_table *t, void (*row)(const struct query_row *row, void *arg), void *arg)
+query_table_free(struct query_table *t)
 {
-	const struct entry *e;
+	if (t == NULL)
+		return;
+	forget_all(t);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
 
-	TAILQ_FOREACH(e, &t->used, used)
-		row(&e->row, arg);
+void
+query_table_set_max(struct query_table *t, uint32_t rows_max)
+{
+	pthread_mutex_lock(&t->lock);
+	t->rows_max = rows_max;
+	while (HASH_COUNT(t->entries) > rows_max)
+		forget(t, least_of_the_old(t));
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
+query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg)
+{
+	struct row_texts **texts;
+	struct query_row *rows;
+	const struct entry *e;
+	size_t n = 0;
+
+	pthread_mutex_lock(&t->lock);
+	rows = xreallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(*rows));
+	texts = xreallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(struct row_texts *));
+	TAILQ_FOREACH(e, &t->used, used) {
+		rows[n] = e->row;
+		texts[n] = e->texts;
+		texts[n++]->refs++;
+	}
+	pthread_mutex_unlock(&t->lock);
+	read(rows, n, arg);
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < n; i++)
+		unref_texts(texts[i]);
+	pthread_mutex_unlock(&t->lock);
+	free(rows);
+	free(texts);
+}
+
+/* --- a request --- */
+
+static uint64_t
+hash_name(const char *name, uint64_t so_far)
+{
+	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
+}
+
+static uint64_t
+key_of(const struct query_table *t, const struct request_report *r, uint64_t fingerprint)
+{
+	return hash_name(r->application, hash_name(r->user, hash_name(r->database, fingerprint ^ t->seed)));
+}
+
+/* The fingerprint of its SQL; if text is not empty then, the SQL was read, and that is what it said. */
+static uint64_t
+find_fingerprint(struct query_reader *reader, const struct request_report *r, char text[static QUERY_TEXT_MAX])
+{
+	uint64_t hash = XXH3_64bits_withSeed(r->query, r->query_len, reader->table->seed + r->sql_options);
+	struct seen_text *seen = &reader->seen[hash & (TEXTS_SEEN - 1)];
+	struct scanned_sql *like;
+	struct fingerprint fp;
+	struct scan scan;
+
+	text[0] = '\0';
+	if (seen->text == hash)
+		return seen->fingerprint;
+	like = r->query_len < FINGERPRINT_INPUT_MAX
+		   ? scan_remembered(&reader->like, &scan, r->sql_options, r->query, r->query_len)
+		   : NULL;
+	if (like != NULL && like->note != 0)
+		return like->note;
+	fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
+	if (like != NULL)
+		like->note = fp.hash;
+	*seen = (struct seen_text){ hash, fp.hash };
+	return fp.hash;
+}
+
+/* Adds a copy of text at *at, cut to this many bytes. */
+static const char *
+put_text(char **at, const char *text, size_t max)
+{
+	char *copy = *at;
+	size_t len = strnlen(text, max);
+
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	*at += len + 1;
+	return copy;
+}
+
+static struct entry *
+make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *text)
+{
+	struct entry *e = xcalloc(1, sizeof(*e));
+	struct fingerprint fp;
+	char *at;
+
+	if (text[0] == '\0')
+		fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
+	e->texts = xmalloc(sizeof(*e->texts) + strnlen(r->database, NAME_MAX_LEN) + strnlen(r->user, NAME_MAX_LEN) +
+			   strnlen(r->application, NAME_MAX_LEN) + strlen(text) + 4);
+	e->texts->refs = 1;
+	e->key = key;
+	at = e->texts->bytes;
+	e->row = (struct query_row){ .fingerprint = fingerprint, .first_wall_us = r->wall_us };
+	e->row.database = put_text(&at, r->database, NAME_MAX_LEN);
+	e->row.user = put_text(&at, r->user, NAME_MAX_LEN);
+	e->row.application = put_text(&at, r->application, NAME_MAX_LEN);
+	e->row.query = put_text(&at, text, QUERY_TEXT_MAX);
+	return e;
+}
+
+/* Returns true if there is a row with this key. */
+static bool
+add_if_there(struct query_table *t, uint64_t key, const struct request_report *report, uint32_t weight)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&t->lock);
+	e = find(t, key);
+	if (e != NULL)
+		add_up(&e->row, report, weight);
+	pthread_mutex_unlock(&t->lock);
+	return e != NULL;
+}
+
+/* Takes made. Another thread may have entered such a row meanwhile, or have made the table's size 0. */
+static void
+add_new(struct query_table *t, struct entry *made, const struct request_report *report, uint32_t weight)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&t->lock);
+	e = find(t, made->key);
+	if (e == NULL && t->rows_max > 0) {
+		enter(t, made);
+		e = made;
+	}
+	if (e != NULL)
+		add_up(&e->row, report, weight);
+	pthread_mutex_unlock(&t->lock);
+	if (e != made) {
+		free(made->texts);
+		free(made);
+	}
+}
+
+void
+query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight)
+{
+	struct query_table *t = r->table;
+	char text[QUERY_TEXT_MAX];
+	uint64_t fingerprint, key;
+
+	if (report->query == NULL || t->rows_max == 0)
+		return;
+	fingerprint = find_fingerprint(r, report, text);
+	key = key_of(t, report, fingerprint);
+	if (!add_if_there(t, key, report, weight))
+		add_new(t, make(key, report, fingerprint, text), report, weight);
 }
