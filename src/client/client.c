@@ -164,8 +164,8 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	if (logged == NULL && server_last_words(c->x.srv, &last_words)) /* the client was quicker than PostgreSQL */
 		logged = &last_words;
 	if (log_is_pgbouncers(env->x.log) && env->x.config->log_connections && c->x.state != CL_CANCEL &&
-	    !c->admission.is_unlogged && !c->is_close_told) {
-		c->is_close_told = true; /* sending the error may fail, and end here again */
+	    !c->admission.is_unlogged && c->end_log != CLIENT_END_TOLD) {
+		c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
 		bouncer_log_close(c, logged);
 	}
 	if (is_in_message(c))
@@ -198,7 +198,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	env->front->leave(c);
 	uncount(c);
 	if (!log_is_pgbouncers(env->x.log) && (logged != NULL || lost != NULL || env->x.config->log_connections) &&
-	    c->x.state != CL_CANCEL && !c->is_end_logged && !c->admission.is_unlogged)
+	    c->x.state != CL_CANCEL && c->end_log == CLIENT_END_DUE && !c->admission.is_unlogged)
 		client_log_end(c, logged, lost);
 	exchange_step(&c->x, CE_CLOSE);
 	TAILQ_REMOVE(&env->clients, c, all);
@@ -210,7 +210,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 void
 client_let_go(struct client *c)
 {
-	c->is_close_told = c->is_end_logged = true;
+	c->end_log = CLIENT_END_TOLD;
 	client_close(c, NULL);
 }
 

@@ -86,6 +86,13 @@ struct client_env {
 	void (*on_far_cancel_over)(void *owner, uint64_t number);
 };
 
+/* The log's line about a client's end, which tells why. */
+enum client_end {
+	CLIENT_END_DUE,
+	CLIENT_END_LOGGED, /* why is in the log, or was kept out of it; a log in PgBouncer's words has yet to say it */
+	CLIENT_END_TOLD /* the same there */
+};
+
 struct client {
 	struct exchange x; /* must be first: see client_of() */
 	struct client_env *env;
@@ -112,14 +119,21 @@ struct client {
 			bool is_unix : 1; /* behind what the grave takes up */
 			bool is_stats_only : 1; /* on the console it may only SHOW */
 			bool is_counted : 1; /* in env->client_count */
-			bool is_close_told : 1; /* by bouncer_log_close() */
 			bool is_starved : 1; /* it is not read because memory is short */
-			bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
+			enum client_end end_log : 2;
 			bool is_staying : 1; /* it can't move to a successor of this process */
 		};
 		struct grave grave; /* once it is closed */
 	};
 };
+
+/* Notes that the log says why the client is closed, or that it is not to say it. */
+static inline void
+client_end_logged(struct client *c)
+{
+	if (c->end_log == CLIENT_END_DUE)
+		c->end_log = CLIENT_END_LOGGED;
+}
 
 /* The client whose exchange this is; x: not NULL. */
 static inline struct client *

@@ -179,7 +179,6 @@ struct exchange {
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	uint8_t commit; /* enum exchange_commit */
 	bool is_body_dropped : 1; /* body_left is dropped, not forwarded */
-	bool is_body_scanned : 1; /* body_left is part of SQL that state/observe.c wants to see */
 	bool is_closing : 1;
 	bool is_stalled : 1;
 	bool is_in_relay : 1; /* relay_bytes() is running: the server must not be given back */

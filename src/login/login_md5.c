@@ -29,8 +29,8 @@ login_md5_check(struct client *c, const uint8_t *body, size_t len)
 	struct fail why;
 	bool is_right;
 
-	if (l->secret.kind == SECRET_PLAIN || !l->is_known) {
-		if (md5_secret(l->is_known ? l->secret.text : "", l->sent_user, secret, &why) < 0) {
+	if (l->secret.kind == SECRET_PLAIN || l->found != USER_KNOWN) {
+		if (md5_secret(l->found == USER_KNOWN ? l->secret.text : "", l->sent_user, secret, &why) < 0) {
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}
@@ -40,7 +40,7 @@ login_md5_check(struct client *c, const uint8_t *body, size_t len)
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	is_right = l->is_known && len == sizeof(want) && CRYPTO_memcmp(body, want, sizeof(want)) == 0;
+	is_right = l->found == USER_KNOWN && len == sizeof(want) && CRYPTO_memcmp(body, want, sizeof(want)) == 0;
 	OPENSSL_cleanse(secret, sizeof(secret));
 	OPENSSL_cleanse(want, sizeof(want));
 	if (is_right)

@@ -57,7 +57,7 @@ is_right(const struct client_login *l, const struct attempt *a)
 {
 	size_t len = strlen(a->password);
 
-	if (!l->is_known)
+	if (l->found != USER_KNOWN)
 		return false;
 	switch (l->secret.kind) {
 	case SECRET_NONE:
@@ -130,7 +130,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	a->client = c;
 	a->work.run = password_derive;
 	a->work.done = on_derived;
-	if (l->is_known && l->secret.kind == SECRET_SCRAM)
+	if (l->found == USER_KNOWN && l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &a->verifier, why);
 	else
 		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &a->verifier,

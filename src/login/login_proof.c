@@ -219,5 +219,5 @@ login_wrong_password(struct client *c)
 	/* Under md5 this would tell which proof the user was asked for, and so whether there is one. */
 	if (c->login->method == LM_SCRAM && c->login->demand != AUTH_MD5)
 		fail_pgbouncer_text(&why, "SASL authentication failed");
-	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
+	login_refuse_late(c, &why, c->login->found == USER_KNOWN ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }

@@ -47,7 +47,7 @@ login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 	struct client_about about;
 	char words[CLIENT_WORDS_MAX];
 
-	c->is_end_logged = true;
+	client_end_logged(c);
 	if (!admission_may_log(c->env->admission, &c->admission) || log_is_pgbouncers(c->env->x.log))
 		return; /* PgBouncer has one line for it: that of the close */
 	describe(c, &about);
@@ -98,7 +98,7 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
-	c->is_end_logged = true;
+	client_end_logged(c);
 	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_is_pgbouncers(env->x.log)) {
 		describe(c, &about);
 		client_words(&about, words, sizeof(words));

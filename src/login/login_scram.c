@@ -27,7 +27,7 @@ offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 
 	if (channel.is_tls)
 		channel.end_point_len = tls_end_point(stream_tls(&c->x.stream), channel.end_point);
-	l->scram = scram_server_new(v, !l->is_known, &channel);
+	l->scram = scram_server_new(v, l->found != USER_KNOWN, &channel);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a login");
 	message_authentication(&l->out, 10, mechanisms, scram_server_offer(l->scram, mechanisms));
@@ -92,7 +92,7 @@ login_scram_begin(struct client *c, struct fail *why)
 	if (l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &v, why);
 	else {
-		l->is_known = false; /* an unknown user, or an MD5 secret, which SCRAM can't use */
+		l->found = USER_UNKNOWN; /* an unknown user, or an MD5 secret, which SCRAM can't use */
 		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &v, why);
 	}
 	if (r == 0)
@@ -118,7 +118,7 @@ sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struc
 	said = wire_u32(end + 1);
 	if (said == 0xffffffff && left == 4) { /* without initial data, which follows an empty challenge */
 		out[0] = '\0';
-		c->login->is_first_due = true;
+		c->login->sasl_due = SASL_FIRST_DUE;
 		return 0;
 	}
 	if (said != left - 4)
@@ -133,16 +133,15 @@ login_scram_check(struct client *c, const uint8_t *body, size_t len)
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
-	if (!l->is_sasl_begun || l->is_first_due) {
-		bool is_first = l->is_first_due;
+	if (l->sasl_due != SASL_FINAL_DUE) {
+		bool is_first = l->sasl_due == SASL_FIRST_DUE;
 
-		l->is_first_due = false;
+		l->sasl_due = SASL_FINAL_DUE; /* unless the mechanism comes alone */
 		if ((is_first ? scram_server_first(l->scram, (const char *)body, len, out, &why)
 			      : sasl_initial(c, body, len, out, &why)) < 0) {
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}
-		l->is_sasl_begun = true;
 		message_authentication(&l->out, 11, out, strlen(out));
 		login_flush(c);
 		return;

@@ -16,7 +16,7 @@ static void
 set_unknown(struct client_login *l)
 {
 	memset(&l->secret, 0, sizeof(l->secret));
-	l->is_known = false;
+	l->found = USER_UNKNOWN;
 }
 
 /* Copies text. Returns 0, or -1 without memory. */
@@ -28,7 +28,7 @@ set_found(struct client_login *l, const char *text)
 		return -1;
 	l->secret.kind = secret_kind_of(l->secret_text);
 	l->secret.text = l->secret_text;
-	l->is_known = true;
+	l->found = USER_KNOWN;
 	return 0;
 }
 
@@ -49,7 +49,8 @@ conclude(struct client *c, enum auth_verdict verdict, const char *secret, const 
 		verdict = AUTH_REFUSED;
 		why = &none;
 	}
-	c->login->is_user = verdict == AUTH_KNOWN || verdict == AUTH_WITHOUT_SECRET;
+	if (verdict == AUTH_WITHOUT_SECRET)
+		c->login->found = USER_WITHOUT_SECRET;
 	if (verdict == AUTH_REFUSED)
 		login_refuse(c, why, LR_ERROR);
 	else
@@ -109,8 +110,9 @@ login_find_secret(struct client *c)
 
 	l->users = c->env->users == NULL ? NULL : users_ref(c->env->users);
 	if (users_find(l->users, l->user, &l->secret)) {
-		l->is_known = l->secret.kind != SECRET_NONE;
-		if (!l->is_known)
+		if (l->secret.kind != SECRET_NONE)
+			l->found = USER_KNOWN;
+		else
 			set_unknown(l);
 		login_secret_found(c);
 	} else if (login_is_console(l) && !auth_query_is_on(c->env->x.auth_queries, l->database)) {

@@ -35,6 +35,15 @@
 #include "lookup/verifier_cache.h"
 #include "wire/startup.h"
 
+/* The user, as far as users_file or auth_query know it. */
+enum login_user { USER_UNKNOWN, USER_WITHOUT_SECRET, USER_KNOWN };
+/* The message of the SCRAM exchange that comes next. */
+enum sasl_due {
+	SASL_MECHANISM_DUE,
+	SASL_FIRST_DUE, /* the mechanism came without it */
+	SASL_FINAL_DUE
+};
+
 struct client_login {
 	struct buf out; /* messages to the client, sent together by login_flush() */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
@@ -64,8 +73,9 @@ struct client_login {
 	uint8_t minor; /* the minor version of protocol 3 */
 	uint64_t tls_begun_us;
 	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
-	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
-	bool is_user; /* auth_query has found the user, with a secret (is_known) or without */
+	uint8_t found; /* enum login_user; USER_KNOWN: secret is the user's */
+	uint8_t sasl_due; /* enum sasl_due */
+	bool has_ssl_asked, has_gss_asked;
 	bool is_proxy_due; /* a PROXY header comes first */
 	bool is_asked_again; /* the server that was asked about its settings was lost */
 	bool has_error;

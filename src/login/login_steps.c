@@ -58,7 +58,7 @@ trust_found(struct client *c)
 {
 	struct fail why;
 
-	if (c->login->is_user) {
+	if (c->login->found != USER_UNKNOWN) {
 		admit(c, LM_TRUST);
 		return;
 	}
@@ -120,7 +120,8 @@ begin_exchange(struct client *c, struct fail *why)
 	if (l->demand != AUTH_MD5)
 		return login_scram_begin(c, why);
 	/* md5 can't use a SCRAM secret; PostgreSQL, too, asks for SCRAM then. */
-	if (l->is_known ? l->secret.kind == SECRET_SCRAM : users_mock_scram(l->users, l->user, c->env->mock_secret))
+	if (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
+				   : users_mock_scram(l->users, l->user, c->env->mock_secret))
 		return login_scram_begin(c, why);
 	return login_md5_begin(c, why);
 }

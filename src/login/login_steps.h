@@ -9,7 +9,7 @@
 /* login_steps.c */
 void login_authenticate(struct client *c); /* call it when the startup packet was read */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len); /* bytes used; 0: more are needed */
-void login_secret_found(struct client *c); /* l->secret and l->is_known are set: the exchange begins */
+void login_secret_found(struct client *c); /* l->secret and l->found are set: the exchange begins */
 
 /* login_proof.c */
 void login_authenticated(struct client *c); /* call it when the proof was right */

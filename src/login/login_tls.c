@@ -41,7 +41,7 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 	counters->tls_handshakes[TLS_SIDE_CLIENT][tls_is_resumed(stream_tls(s)) ? TLS_RESULT_RESUMED : TLS_RESULT_OK]++;
 	histogram_observe_us(&counters->tls_handshake_duration, &histogram_bounds_wait,
 			     *c->env->x.now_us - c->login->tls_begun_us);
-	if (c->login->is_direct_tls && !tls_has_alpn(stream_tls(s))) {
+	if (!c->login->has_ssl_asked && !tls_has_alpn(stream_tls(s))) {
 		struct fail why;
 
 		fail_set(&why, "08P01",
@@ -63,7 +63,6 @@ login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 					  .arg = c };
 	struct fail why;
 
-	c->login->is_direct_tls = first_len > 0;
 	c->login->tls_begun_us = *c->env->x.now_us;
 	if (set.tls == NULL)
 		fail_set(&why, "53200", "no memory for TLS");

@@ -407,7 +407,7 @@ walk(struct request_walk *w)
 			n = n < x->body_left ? n : x->body_left;
 			if (!x->is_body_dropped && x->srv != NULL)
 				outbox_ref(&x->env->to_server, w->p + w->at, n);
-			if (x->is_body_scanned)
+			if (x->session != NULL)
 				state_text(x, w->p + w->at, n, n == x->body_left);
 			x->body_left -= (uint32_t)n;
 			w->at += n;

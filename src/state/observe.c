@@ -48,7 +48,6 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
-	x->is_body_scanned = true;
 	/* Unread SQL may do anything; once it has been scanned, it is too late to send something ahead of it. */
 	return state_used_sequence(x, SCAN_CODE) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
@@ -58,6 +57,8 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 {
 	struct client_session *s = x->session;
 
+	if (s->scan == NULL)
+		return;
 	if (is_end) {
 		const uint8_t *end = memchr(bytes, 0, len); /* the end of the SQL; in a Parse more follows */
 
@@ -67,7 +68,6 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	scan_feed(s->scan, (const char *)bytes, len);
 	if (!is_end)
 		return;
-	x->is_body_scanned = false;
 	scan_end(s->scan);
 	if (s->is_parse_scanned)
 		s->passed_flags |= s->scan->flags;
@@ -493,7 +493,7 @@ state_holds(const struct exchange *x)
 	if (x->srv->ledger.count == 0)
 		return false;
 	/* Behind a probe: it may find a RESET, after which startup values are set first; and it may be cancelled. */
-	return s->is_discard_sent || s->parts != 0 || state_must_ask_first(x);
+	return s->discard == DISCARD_SENT || s->parts != 0 || state_must_ask_first(x);
 }
 
 /* --- the fast lane --- */
@@ -504,9 +504,8 @@ state_is_quiet(const struct exchange *x)
 	const struct client_session *s = x->session;
 
 	return !image_has_prepared(x->image) &&
-	       (s == NULL ||
-		(s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
-		 !s->may_be_reset && !s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL));
+	       (s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
+			      !s->may_be_reset && s->discard == DISCARD_NOT && s->refusal == NULL && s->scan == NULL));
 }
 
 int

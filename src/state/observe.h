@@ -25,7 +25,8 @@ bool state_reads_anyhow(const struct exchange *x);
 int state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
 int state_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st);
 
-void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
+/* The next part of a message's body, of a client that has a session: scanned if it is SQL that comes in pieces. */
+void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
 /* A Parse that is sent as it is: which of such Parses is run later is not known. */
 enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit needs it. */

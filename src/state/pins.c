@@ -43,9 +43,8 @@ state_may_cross(const struct exchange *x)
 
 	if (x->pins != 0)
 		return false;
-	return s == NULL ||
-	       (s->refusal == NULL && s->effect_count == 0 && s->name_count == 0 && s->parts == 0 &&
-		s->unresolved == 0 && s->scan == NULL && !s->is_discard_sent && !s->is_filtering && !s->is_name_lost);
+	return s == NULL || (s->refusal == NULL && s->effect_count == 0 && s->name_count == 0 && s->parts == 0 &&
+			     s->unresolved == 0 && s->scan == NULL && s->discard == DISCARD_NOT && !s->is_name_lost);
 }
 
 int
@@ -71,7 +70,8 @@ state_forget_request(struct exchange *x)
 	state_forget_before(s);
 	buf_fini(&s->rows);
 	s->parts = s->unresolved = 0;
-	s->is_discard_sent = s->is_filtering = s->may_be_reset = false;
+	s->discard = DISCARD_NOT;
+	s->may_be_reset = false;
 }
 
 /* session_state = error: the client's next request will be answered with FATAL; its server is cleaned now. */

@@ -206,7 +206,7 @@ state_undo_reports(struct exchange *x, const struct image *before)
 bool
 state_hides_parameter(const struct exchange *x, const char *name)
 {
-	if (!x->session->is_filtering)
+	if (x->session->discard == DISCARD_NOT)
 		return false;
 	for (size_t i = 0; i < image_count(x->startup); i++)
 		if (strcasecmp(image_at(x->startup, i)->name, name) == 0)
@@ -232,8 +232,7 @@ state_discarded(struct exchange *x)
 	x->pins = 0;
 	if (s == NULL)
 		return;
-	s->is_discard_sent = false;
-	s->is_filtering = true; /* it may not have been foreseen (in a portal that has a name) */
+	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
 	s->is_name_lost = false;
 	state_drop_effects(s);
@@ -256,16 +255,15 @@ state_deallocated_all(struct exchange *x)
 void
 state_request_failed(struct exchange *x)
 {
-	if (x->session->is_discard_sent)
-		x->session->is_filtering = false; /* what is reported from now on is passed */
-	x->session->is_discard_sent = false;
+	if (x->session->discard == DISCARD_SENT)
+		x->session->discard = DISCARD_NOT; /* what is reported from now on is passed */
 	x->srv->loan.watches_tags = false;
 }
 
 void
 state_request_done(struct exchange *x)
 {
-	x->session->is_discard_sent = x->session->is_filtering = false;
+	x->session->discard = DISCARD_NOT;
 	buf_fini(&x->session->kept_error);
 	x->srv->loan.watches_tags = false;
 }

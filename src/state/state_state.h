@@ -53,6 +53,13 @@ struct effect {
 	char *name, *value; /* owned; NULL if it has none. PREPARE: value is all of the SQL */
 };
 
+/* DISCARD ALL. Until its ReadyForQuery, reports of settings that get their startup value are hidden. */
+enum discard_phase {
+	DISCARD_NOT,
+	DISCARD_SENT, /* nothing is sent behind it */
+	DISCARD_DONE /* by a statement that was foreseen, or not: in a portal that has a name */
+};
+
 struct client_session {
 	/* noted in the transaction under way, or in several that were pipelined */
 	struct effect effects[EFFECTS_MAX];
@@ -75,10 +82,8 @@ struct client_session {
 	bool is_probe_lost; /* it failed, or a row was too long: nothing is known */
 	unsigned unresolved; /* enum probe_part: the probe failed; asked again after the next request */
 	uint64_t unresolved_us; /* when the last request before that was done */
-	/* DISCARD ALL */
-	bool is_discard_sent; /* and not answered: nothing is sent behind it */
+	uint8_t discard; /* enum discard_phase */
 	bool may_be_reset; /* to what the server connection began with, which is not what the client did */
-	bool is_filtering; /* until its ReadyForQuery: reports of settings that get their startup value are hidden */
 	bool is_tainted; /* LOAD: its server can't be cleaned */
 	bool is_name_lost; /* set_config() of a name that pgweir doesn't know: that setting stays on its server */
 	struct buf kept_error; /* of pgweir's own PREPARE: sent in place of the error that it causes */
