@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 enum { OPT_IMPORT = 255, OPT_CHECK, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS, OPT_BOUNCER, OPT_SCHEMA };

@@ -5,7 +5,6 @@
 #include "base/table.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct minute {
 	const struct pool_database *database;

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "admission/admission.h"
 #include "config/config_keys.h"
-#include "pool/pool_target.h"
 #include "base/table.h"
 
 #include <stdio.h>

@@ -3,7 +3,6 @@
 #include "admin/show.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define PGBOUNCER_VERSION "1.25.2" /* whose console this answers like */
 

@@ -1,6 +1,5 @@
 /* src/admin/show_sorted.c - pools and databases in the order of their names. See show.h. */
 #include "admin/show.h"
-#include "client/clients.h"
 
 #include "base/alloc.h"
 

@@ -7,7 +7,6 @@
 #include "admin/show.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct stats_row {
 	const char *database;

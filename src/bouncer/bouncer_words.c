@@ -7,7 +7,6 @@
 #include "bouncer/bouncer_state.h"
 
 #include "bouncer/bouncer_ways.h"
-#include "config/config_keys.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -13,7 +13,6 @@
 #include "relay/relay.h"
 
 #include "base/clock.h"
-#include "wire/frame.h"
 #include "server/server_cancel.h"
 
 #include <openssl/crypto.h>

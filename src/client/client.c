@@ -8,12 +8,10 @@
 #include "relay/features.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "statements/statements.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -17,7 +17,6 @@
 #include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
-#include "relay/relay.h"
 #include "exchange/report.h"
 #include "state/ask.h"
 #include "state/linger.h"

@@ -4,7 +4,6 @@
 #include "config/config_value.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct walk {
 	const struct config *config;

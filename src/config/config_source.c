@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define LINE_BITS 20 /* a file has at most 1 MiB */
 #define LINE_MASK ((1u << LINE_BITS) - 1)

@@ -1,8 +1,6 @@
 /* src/config/nearest.c - see nearest.h. */
 #include "config/nearest.h"
 
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 static unsigned

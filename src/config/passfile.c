@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "config/config_state.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -8,7 +8,6 @@
 #include "wire/frame.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
 

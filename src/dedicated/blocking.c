@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
-#include "pool/pool_target.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "server/server_image.h"

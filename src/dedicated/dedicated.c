@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "wire/messages.h"
-#include "base/clock.h"
 #include "pool/pool_target.h"
 
 #include <string.h>

@@ -5,12 +5,10 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
-#include "pool/pool_target.h"
 #include "wire/messages.h"
 
 #include <event2/event_struct.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)

@@ -5,7 +5,6 @@
 /* The hash is seeded, as clients choose the names. */
 #include "dedicated/notify_state.h"
 #include "wire/frame.h"
-#include "wire/messages.h"
 #include "base/table.h"
 
 #include <inttypes.h>

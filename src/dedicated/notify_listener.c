@@ -3,7 +3,6 @@
 #include "dedicated/fate_asker.h"
 #include "dedicated/notify_state.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 
 #include <stdlib.h>

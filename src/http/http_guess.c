@@ -10,7 +10,6 @@
 #include "admission/admission_table.h"
 #include "base/clock.h"
 
-#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -16,13 +16,11 @@
 #include "config/config_origin.h"
 #include "load/load_state.h"
 #include "config/config_value.h"
-#include "config/nearest.h"
 #include "config/upstream.h"
 #include "bouncer/suggest.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
 struct scope_draft {

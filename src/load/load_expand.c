@@ -2,7 +2,6 @@
 #include "config/config_state.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "load/load_state.h"
 
 #include <openssl/crypto.h>

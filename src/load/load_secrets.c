@@ -7,7 +7,6 @@
 #include "load/load_state.h"
 
 #include "base/alloc.h"
-#include "config/config_state.h"
 
 #include <stdlib.h>
 #include <string.h>

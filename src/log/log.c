@@ -3,7 +3,6 @@
  *
  * Callers call syslog(3) themselves: it sends a datagram to a local socket, and libc keeps its state.
  */
-#include "build.h"
 
 #include "base/alloc.h"
 #include "log/log.h"

@@ -8,8 +8,6 @@
 #include "login/login_state.h"
 #include "login/login_refuse.h"
 #include "login/login_welcome.h"
-#include "relay/reject.h"
-#include "relay/relay.h"
 #include "exchange/report.h"
 
 #include "dedicated/dedicated.h"

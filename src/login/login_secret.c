@@ -9,7 +9,6 @@
 #include "login/login_welcome.h"
 #include "bouncer/bouncer_ways.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 
 static void

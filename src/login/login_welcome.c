@@ -15,14 +15,12 @@
 #include "exchange/report.h"
 #include "state/linger.h"
 #include "net/tls.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */

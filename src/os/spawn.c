@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>

@@ -9,8 +9,6 @@
 #include "policy/policy_line.h"
 #include "policy/policy_state.h"
 
-#include <assert.h>
-
 #define OPENS_AT_ONCE 16
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)

@@ -5,7 +5,6 @@
 #include "pool/database_code_sql.h"
 #include "session/probe.h"
 #include "sql/known.h"
-#include "wire/messages.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
-#include "client/clients.h"
 #include "lookup/auth_query.h"
 #include "os/os.h"
 

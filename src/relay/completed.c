@@ -6,7 +6,6 @@
 #include "sql/scan.h"
 #include "state/compiled.h"
 #include "state/reset.h"
-#include "statements/statements.h"
 #include "statements/statements_deallocate.h"
 
 #include <string.h>

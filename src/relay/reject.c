@@ -7,7 +7,6 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
 
 #include "bouncer/bouncer_ways.h"

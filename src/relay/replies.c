@@ -25,8 +25,6 @@
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "listen/listen.h"
-#include "sql/scan.h"
-#include "wire/messages.h"
 #include "session/image_settings.h"
 
 #include <string.h>

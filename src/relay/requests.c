@@ -6,7 +6,6 @@
  */
 #include "relay/walk.h"
 #include "relay/commit_check.h"
-#include "relay/exclusive.h"
 #include "relay/query_timeout.h"
 #include "relay/loss.h"
 #include "relay/reject.h"
@@ -22,7 +21,6 @@
 #include "listen/listen.h"
 
 #include "wire/frame.h"
-#include "wire/messages.h"
 
 #include <string.h>
 

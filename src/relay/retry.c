@@ -18,7 +18,6 @@
  */
 #include "statements/statements_state.h"
 #include "statements/names.h"
-#include "relay/relay.h"
 #include "relay/resend.h"
 #include "relay/retry.h"
 #include "statements/statements.h"

@@ -2,7 +2,6 @@
  * src/relay/send.c - the slow lane, for a client with a server: takes a message apart, shows it to the features
  * (features.c), enters it in the server's ledger and sends it as it lies, unless a feature has sent something else.
  */
-#include "listen/listen.h"
 #include "relay/exclusive.h"
 #include "relay/features.h"
 #include "exchange/report.h"

@@ -4,10 +4,8 @@
 #include "client/cancel.h"
 #include "listen/listen.h"
 #include "relay/features.h"
-#include "statements/statements.h"
 #include "statements/statements_crossing.h"
 
-#include "wire/frame.h"
 #include "base/table.h"
 
 #include <openssl/crypto.h>

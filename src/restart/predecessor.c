@@ -14,7 +14,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "build.h"
 #include "wire/frame.h"
 
 #include <inttypes.h>

@@ -4,7 +4,6 @@
 #include "base/backoff.h"
 #include "base/table.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define SILENT_FIRST_US UINT64_C(1000000)

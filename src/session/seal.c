@@ -1,7 +1,6 @@
 /* src/session/seal.c - see seal.h. */
 #include "session/seal.h"
 
-#include "session/image.h"
 #include "session/image_changes.h"
 #include "session/probe.h"
 #include "sql/scan.h"

@@ -4,7 +4,6 @@
  */
 #include "setup/setup.h"
 
-#include "config/config_origin.h"
 #include "config/config_state.h"
 #include "bouncer/bouncer.h"
 

@@ -3,7 +3,6 @@
 
 #include "sql/sql_class.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* The character n places on; NUL beyond the end. */

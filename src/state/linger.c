@@ -29,7 +29,6 @@
 #include "server/server_image.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define TRIED_US (10 * US_PER_MS) /* while others wait */
 #define FOLLOWED_US (50 * US_PER_MS)

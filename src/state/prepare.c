@@ -15,7 +15,6 @@
 #include "state/state.h"
 #include "base/alloc.h"
 #include "base/mentions.h"
-#include "session/statement_store.h"
 #include "session/image_changes.h"
 #include "wire/messages.h"
 #include "server/server_image.h"

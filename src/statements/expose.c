@@ -21,7 +21,6 @@
 #include "statements/names.h"
 
 #include "sql/known.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
 

@@ -5,7 +5,6 @@
  * name is taken, or pgweir refuses it) is sent so that PostgreSQL refuses it: only then does PostgreSQL skip to Sync
  * and abort the transaction.
  */
-#include "exchange/report.h"
 #include "state/compiled.h"
 #include "state/context.h"
 #include "state/observe.h"
@@ -14,7 +13,6 @@
 #include "statements/names.h"
 
 #include "sql/recognise.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <string.h>

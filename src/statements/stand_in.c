@@ -10,7 +10,6 @@
  */
 #include "statements/statements_state.h"
 #include "statements/names.h"
-#include "statements/statements.h"
 
 #include "sql/sql_token.h"
 #include "wire/frame.h"

@@ -10,7 +10,6 @@
 #include "statements/statements_deallocate.h"
 #include "statements/statements_state.h"
 #include "statements/names.h"
-#include "statements/statements.h"
 
 #include "sql/known.h"
 #include "sql/sql_token.h"

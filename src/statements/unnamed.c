@@ -15,8 +15,6 @@
 #include "statements/statements.h"
 
 #include "base/escape.h"
-#include "wire/frame.h"
-#include "wire/messages.h"
 
 #include <string.h>
 
