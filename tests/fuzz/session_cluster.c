@@ -95,7 +95,6 @@ cluster_crash(struct fake_cluster *l, bool is_failover, unsigned keep, unsigned 
 	l->timeline += is_failover;
 	l->checkpoint_xid = CLUSTER_FIRST_XID + known;
 	l->started_us = now_us;
-	l->is_unseen = true;
 	append(l); /* the checkpoint */
 	for (; others > 0 && l->xid_count < CLUSTER_XACTS_MAX; others--) {
 		l->xacts[l->xid_count].begun = append(l);
@@ -138,8 +137,15 @@ put_lsn(struct texts *t, size_t i, uint64_t lsn)
 		put(t, i, "%" PRIX64 "/%" PRIX64, lsn >> 32, lsn & UINT32_MAX);
 }
 
+bool
+cluster_is_life(const struct fake_cluster *l, const struct cluster_mark *life)
+{
+	return life->started_us == l->started_us + 1 && life->replayed == l->replayed &&
+	       life->timeline == l->timeline + 1;
+}
+
 static void
-put_cluster(struct texts *t, struct fake_cluster *l)
+put_cluster(struct texts *t, const struct fake_cluster *l)
 {
 	put(t, 0, "%" PRIu64, 7000000000000000001u, 0);
 	put(t, 1, "%" PRIu64, l->started_us + 1, 0);
@@ -147,7 +153,6 @@ put_cluster(struct texts *t, struct fake_cluster *l)
 	put_lsn(t, 3, l->received);
 	put(t, 4, "%08" PRIX64, l->timeline + 1, 0);
 	put(t, 5, "f", 0, 0);
-	l->is_unseen = false;
 }
 
 static void

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "session/commit_fate.h"
+
 #define CLUSTER_XACTS_MAX 2048u
 #define CLUSTER_WRITES_MAX 2048u
 #define CLUSTER_FIRST_XID 1000u
@@ -34,7 +36,6 @@ struct fake_cluster {
 	uint64_t replayed, received, checkpoint; /* as of its last recovery; 0: there was none */
 	uint64_t checkpoint_xid, started_us;
 	uint32_t timeline, xid_count;
-	bool is_unseen; /* it has recovered, and pgweir has not asked about that yet */
 	struct {
 		uint64_t begun, ended; /* positions */
 		enum cluster_xact is;
@@ -54,6 +55,8 @@ bool cluster_answer(struct fake_conn *c, const char *sql);
  * pgweir's clients, commit that many transactions.
  */
 void cluster_crash(struct fake_cluster *l, bool is_failover, unsigned keep, unsigned others, uint64_t now_us);
+/* True if life, as pgweir was told of it, is what has come of the last recovery. */
+bool cluster_is_life(const struct fake_cluster *l, const struct cluster_mark *life);
 /* How often each of a client's tokens was written by a transaction that is committed. */
 void cluster_count(const struct fake_cluster *l, char letter, uint8_t counts[static CLUSTER_TOKENS_MAX]);
 

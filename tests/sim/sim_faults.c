@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "client/clients.h"
 #include "base/fail.h"
+#include "pool/pool_set.h"
 #include "kernel.h"
 #include "wire/messages.h"
 
@@ -121,11 +122,24 @@ crash(struct sim *s)
 	cluster_crash(&f->cluster, is_failover, sim_chance(s, 128) ? sim_below(s, 257) : 0, sim_below(s, 6), sim_now());
 }
 
+/* PostgreSQL has not recovered yet, or pgweir has heard of the last recovery. */
+static bool
+is_life_known(const struct sim *s)
+{
+	const struct fake_cluster *l = &s->world.fake.cluster;
+	const struct cluster_lives *lives = pool_set_lives(s->world.weir->door->pools);
+
+	for (unsigned i = 0; i < lives->count; i++)
+		if (cluster_is_life(l, &lives->seen[i]))
+			return true;
+	return l->replayed == 0;
+}
+
 /* Of two recoveries the first one may stay unknown; commit_check's promise leaves that out. */
 static bool
 crash_if_seen(struct sim *s)
 {
-	if (s->world.fake.cluster.is_unseen)
+	if (!is_life_known(s))
 		return false;
 	crash(s);
 	s->lost_us = sim_now();
