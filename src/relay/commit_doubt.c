@@ -240,6 +240,14 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 	decide_fate(d, fate, reason);
 }
 
+/* Returns true if the client would look in vain for a named COMMIT's statement, or find one that it has closed. */
+static bool
+has_unrepeatable(const struct commit_doubt *d, const struct loan_commit *c)
+{
+	return (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
+	       has_owed(d, OWED_LOCAL_CLOSE);
+}
+
 static struct commit_doubt *
 new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
 {
@@ -258,10 +266,11 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->form == COMMIT_IN_QUERY);
 	d->is_undone = c->outlook == OUTLOOK_FAILED || srv->loan.undone != UNDONE_NOTHING;
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
-	/* A named COMMIT's Parse counts as not run: the client would look for the statement in vain. */
-	d->session = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) ? SESSION_LOST
-		     : c->kind == KNOWN_COMMIT_CHAIN					? SESSION_LOST_IF_COMMITTED
-											: SESSION_STAYS;
+	/* Which of the reported settings the COMMIT takes back, if some are SET LOCAL, only PostgreSQL knows. */
+	d->session = is_lost || has_unrepeatable(d, c) || (c->before != NULL && srv->loan.local != LOCAL_NOTHING)
+			 ? SESSION_LOST
+		     : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED
+						     : SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;
 	d->question.pid = srv->pid;

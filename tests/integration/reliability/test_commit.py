@@ -143,6 +143,13 @@ def test_settings_of_a_lost_transaction_are_undone_and_reported(weir, cut, table
         replies = client.ask(query("COMMIT"))
         assert replies[-2].tag == "COMMIT" and not reports(replies, "TimeZone")
         assert client.value("SHOW TimeZone") == "Asia/Tokyo"
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (2)"))
+        client.ask(query("SET LOCAL TimeZone TO 'Asia/Seoul'"))     # PostgreSQL alone could say that this is over
+        cut.append(cutter.UNANSWERED)
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
+    assert rows(weir, table) == {1, 2}
 
 
 def test_what_was_lost_with_the_session_ends_the_client_behind_the_answer(weir, cut, table):
@@ -153,7 +160,14 @@ def test_what_was_lost_with_the_session_ends_the_client_behind_the_answer(weir, 
         cut.append(cutter.UNANSWERED)
         assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
         assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
-    assert rows(weir, table) == {1}
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (2)"))
+        cut.append(cutter.UNANSWERED)
+        closing = parse("", "COMMIT") + bind() + execute() + rawwire.close("S", "") + sync()
+        assert rawwire.shape(client.ask(closing)) == "1 2 C:COMMIT 3 Z:I"   # a Bind must not find the statement now
+        assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
+    assert rows(weir, table) == {1, 2}
 
 
 def test_chained_transaction_is_lost_but_its_commit_is_told(weir, cut, table):
