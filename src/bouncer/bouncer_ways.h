@@ -18,7 +18,7 @@
 	ROW(TRUSTS_KNOWN_USERS, "`trust` lets in only users that `auth_file` or `auth_query` knows", "it lets in everybody") \
 	ROW(TRUSTS_ITSELF, "the console's user `pgbouncer` over a Unix socket is whoever runs the process, and needs no password", \
 	    "it is a user like others") \
-	ROW(LIMITS_CONSOLE, "users of the console count in `max_user_client_connections`, and those who are no administrators in `max_db_client_connections`", \
+	ROW(LIMITS_CONSOLE, "users of the console count in `max_db_client_connections` and `max_user_client_connections`, which only administrators may exceed", \
 	    "they don't count") \
 	ROW(LISTS_CONSOLE, "the console is one of the databases that SHOW lists", "it is not") \
 	ROW(ASKS_OWN_DATABASE, "`auth_dbname` is a database of the file, with its own host; users of the console are looked up there, too", \
