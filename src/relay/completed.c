@@ -4,6 +4,7 @@
 #include "relay/commit_check.h"
 #include "relay/replies.h"
 #include "sql/scan.h"
+#include "state/commit.h"
 #include "state/compiled.h"
 #include "state/reset.h"
 #include "statements/statements_deallocate.h"
@@ -29,6 +30,7 @@ void
 relay_transaction_over(struct exchange *x, struct server *srv)
 {
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
+	state_transaction_over(x);
 	if (srv->loan.code != CODE_AS_BEFORE) { /* until now only this client saw the change */
 		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
 		srv->loan.code = CODE_AS_BEFORE;

@@ -243,6 +243,14 @@ settle_and_ask(struct exchange *x)
 	return false;
 }
 
+void
+state_transaction_over(struct exchange *x)
+{
+	if (x->session != NULL && x->session->effect_count == 0 && x->session->parts == 0 &&
+	    x->srv->loan.suspected == 0)
+		state_forget_before(x->session);
+}
+
 bool
 state_may_release(struct exchange *x, bool has_long_statement)
 {

@@ -6,6 +6,8 @@
 
 #include "exchange/exchange.h"
 
+/* A transaction that has set something is over. If nothing is to be settled, what the settings were is forgotten. */
+void state_transaction_over(struct exchange *x);
 /*
  * Nothing is owed, no transaction is open. Returns true if the server may be given back; false if something is under
  * way, or the client is pinned, as it is while it has a long statement: one that is on this server alone.

@@ -12,6 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Called before the first change of a transaction. */
+static void
+keep_before(struct exchange *x)
+{
+	if (x->session->before == NULL)
+		x->session->before = image_ref(x->image);
+}
+
 /* --- suspicion --- */
 
 void
@@ -58,8 +66,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	s = state_own(x);
 	if (s == NULL)
 		return STEP_FAILED;
-	if (s->before == NULL)
-		s->before = image_ref(x->image);
+	keep_before(x);
 	x->srv->loan.suspected |= flags;
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && state_has_any_startup(x))
@@ -86,8 +93,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	struct client_session *s = x->session;
 	struct effect *e = &s->effects[s->effect_count];
 
-	if (s->before == NULL)
-		s->before = image_ref(x->image);
+	keep_before(x);
 	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
 		state_take_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
@@ -154,7 +160,10 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 {
 	struct server *srv = x->srv;
 
-	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
+	if (changes_reading(k)) {
+		srv->loan.has_local_settings = true;
+		keep_before(x); /* a RESET may follow that is rolled back with it */
+	}
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */

@@ -66,7 +66,7 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* of custom settings: to be asked for by name; owned */
 	unsigned name_count;
-	struct image *before; /* the client's image when the first of them was noted; a reference of its own */
+	struct image *before; /* the client's image before the first change that was seen; a reference of its own */
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL: there is none */
 	bool is_parse_scanned; /* it is that of a Parse that is sent as it is */

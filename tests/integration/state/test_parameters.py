@@ -329,6 +329,23 @@ def test_a_search_path_of_the_startup_packet_is_reset_as_it_was_spelt(weir, path
         assert wire.value("SHOW search_path") == path
 
 
+def test_a_set_and_a_reset_that_are_rolled_back_together_never_were(weir):
+    """The rollback is what has changed the setting, and no RESET; on this server nobody has set it."""
+    weir.start(pool_size=2)
+    with weir.raw() as other, weir.raw(parameters=OWN) as wire:
+        wire.query("SET TimeZone = 'UTC'")
+        other.query("BEGIN")                                    # has that server now
+        wire.query("BEGIN")
+        wire.ask(one_statement("SET TimeZone = 'Asia/Tokyo'") + sync())
+        wire.ask(one_statement("RESET ALL") + sync())
+        wire.query("ROLLBACK")
+        assert wire.value("SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
+        wire.query("SET TimeZone = 'Asia/Tokyo'")               # what it was then is forgotten
+        wire.query("SET TimeZone = 'UTC'")
+        wire.query("BEGIN; RESET ALL; ROLLBACK")
+        assert wire.value("SHOW TimeZone") == "UTC" and wire.parameters["TimeZone"] == "UTC"
+
+
 def test_reset_all_leaves_the_role_that_was_set_last(weir):
     """Which is not that of the startup packet."""
     weir.start(pool_size=2)
