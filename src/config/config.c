@@ -29,7 +29,7 @@ config_new(const char *path)
 {
 	struct config *config = xcalloc(1, sizeof(*config));
 
-	config->refs = 1;
+	atomic_init(&config->refs, 1);
 	config->path = xstrdup(path);
 	config->single_user = xstrdup("");
 	config->single_password = xstrdup("");
@@ -106,17 +106,20 @@ config_override(struct config *config, const char *section, const char *name, co
 struct config *
 config_ref(struct config *config)
 {
-	config->refs++;
+	atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
 	return config;
 }
 
 void
 config_unref(struct config *config)
 {
+	unsigned before;
+
 	if (config == NULL)
 		return;
-	assert(config->refs > 0);
-	if (--config->refs == 0)
+	before = atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel);
+	assert(before > 0);
+	if (before == 1)
 		config_free(config);
 }
 

@@ -16,6 +16,7 @@
 #include "log/log.h"
 #include "config/upstream.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -174,7 +175,7 @@ struct config {
 	/* --upstream only: the one user known without a users_file. Empty otherwise. */
 	char *single_user, *single_password;
 	struct config_origin *origins; /* opaque: for config_dump and SHOW CONFIG */
-	unsigned refs;
+	atomic_uint refs;
 };
 
 /* A value for a setting that wins over the file's: see load_config_with(). */

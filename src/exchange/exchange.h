@@ -124,7 +124,8 @@ struct exchange_env {
 	struct event *linger_timer;
 	struct sequence_habits *habits; /* owned */
 	size_t name_bytes; /* of the statement names of all clients */
-	uint64_t last_token, sample_state;
+	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */
+	uint64_t sample_state;
 	uint32_t requests_begun;
 	/* Which go to on_query: this many still, then one in queries_each; 0: none. clients_tick() sets them. */
 	uint32_t queries_left, queries_each, queries_skipped;

@@ -10,6 +10,7 @@
 #include "bouncer/bouncer_ways.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->own_env = *set->env;
 	set->own_env.owner_ops = set->companions->own;
 	set->statements = settings->statements;
+	set->last_id = settings->last_id;
 	set->log = log;
 	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = set->circuits.seed =
 	    settings->seed;
@@ -165,7 +167,7 @@ pool_set_server_count(const struct pool_set *set)
 uint64_t
 pool_set_next_id(struct pool_set *set)
 {
-	return ++set->last_id;
+	return atomic_fetch_add_explicit(set->last_id, 1, memory_order_relaxed) + 1;
 }
 
 uint64_t

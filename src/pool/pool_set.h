@@ -28,6 +28,7 @@ struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct statement_store *statements;
+	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
 	uint64_t seed;
 };
 
@@ -55,7 +56,7 @@ struct pool_database *pool_set_databases(const struct pool_set *set);
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
-uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers are numbered together, from 1 */
+uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
 uint64_t pool_set_random(struct pool_set *set); /* for jitter and the like */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 struct cluster_lives *pool_set_lives(struct pool_set *set); /* commit_fate.h */

@@ -66,7 +66,7 @@ struct pool_set {
 	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
-	uint64_t last_id; /* of clients and servers */
+	_Atomic uint64_t *last_id; /* of clients and servers; shared */
 	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;
 	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in line */

@@ -76,7 +76,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	struct pool_target *t = xcalloc(1, sizeof(*t));
 
 	fail_set(why, "53200", "no memory for a pool");
-	t->refs = 1;
+	atomic_init(&t->refs, 1);
 	t->upstream = upstream_for(upstream, database, user, why);
 	t->users = users == NULL ? NULL : users_ref(users);
 	t->user = xstrdup(user);
@@ -103,14 +103,14 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 struct pool_target *
 pool_target_ref(struct pool_target *t)
 {
-	t->refs++;
+	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 	return t;
 }
 
 void
 pool_target_unref(struct pool_target *t)
 {
-	if (t == NULL || --t->refs > 0)
+	if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	upstream_free(t->upstream);
 	users_unref(t->users);
@@ -138,7 +138,7 @@ pool_target_with_secret(const struct pool_target *t, const char *secret)
 {
 	struct pool_target *made = xcalloc(1, sizeof(*made));
 
-	made->refs = 1;
+	atomic_init(&made->refs, 1);
 	made->server = t->server;
 	made->upstream = upstream_copy(t->upstream);
 	made->users = t->users == NULL ? NULL : users_ref(t->users);

@@ -1,6 +1,7 @@
 /*
  * src/pool/pool_target.h - where the servers of a pool connect to, as which user and with which secrets, according to
- * one configuration. It is reference-counted: servers that were opened under an older configuration keep theirs.
+ * one configuration. It is reference-counted, from any thread: servers that were opened under an older configuration
+ * keep theirs.
  */
 #ifndef PGWEIR_POOL_POOL_TARGET_H
 #define PGWEIR_POOL_POOL_TARGET_H
@@ -9,6 +10,8 @@
 #include "config/config.h"
 #include "pool/tls_store.h"
 #include "server/server.h"
+
+#include <stdatomic.h>
 
 struct pool_target {
 	struct server_target server; /* what servers see; it points into the other fields */
@@ -19,7 +22,7 @@ struct pool_target {
 	char *user, *database;
 	char *command; /* password_command, or NULL */
 	char *learnt; /* a secret that is not in users, or NULL; wiped */
-	unsigned refs;
+	atomic_uint refs;
 };
 
 /*

@@ -2,6 +2,7 @@
 #include "pool/tls_store.h"
 #include "base/alloc.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ struct stored {
 
 struct tls_store {
 	struct stored *first;
-	unsigned refs;
+	atomic_uint refs;
 };
 
 static bool
@@ -109,7 +110,7 @@ tls_store_new(const struct config *config, struct fail *why)
 {
 	struct tls_store *store = xcalloc(1, sizeof(*store));
 
-	store->refs = 1;
+	atomic_init(&store->refs, 1);
 	if (add_scopes(store, config, config->databases, config->database_count, why) < 0 ||
 	    add_scopes(store, config, config->tenant_scopes, config->tenant_count, why) < 0) {
 		tls_store_unref(store);
@@ -121,14 +122,14 @@ tls_store_new(const struct config *config, struct fail *why)
 struct tls_store *
 tls_store_ref(struct tls_store *store)
 {
-	store->refs++;
+	atomic_fetch_add_explicit(&store->refs, 1, memory_order_relaxed);
 	return store;
 }
 
 void
 tls_store_unref(struct tls_store *store)
 {
-	if (store == NULL || --store->refs > 0)
+	if (store == NULL || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	while (store->first != NULL) {
 		struct stored *s = store->first;

@@ -8,7 +8,7 @@
 #include "config/upstream_tls.h"
 #include "net/tls.h"
 
-struct tls_store; /* opaque; counted by reference */
+struct tls_store; /* opaque; counted by reference, from any thread */
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
 struct tls_store *tls_store_ref(struct tls_store *store);

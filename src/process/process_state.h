@@ -77,7 +77,8 @@ struct process_shared {
 	struct audit *audit;
 	struct cancel_keys *keys; /* client/cancel.h */
 	struct auth_queries *auth_queries;
-	uint64_t statement_tag;
+	_Atomic uint64_t last_id; /* of clients and servers */
+	uint64_t statement_tag; /* in the names of statements on servers */
 };
 
 struct weir {

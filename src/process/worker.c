@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define READ_CAP ((size_t)64 << 10)
+#define TOKEN_BITS 48 /* of a client's state: the rest is the number of its worker */
 
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_IMAGES, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
@@ -90,11 +91,15 @@ make_network(struct worker *k, const uint64_t seeds[static SEEDS])
 static void
 make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 {
+	const struct statement_naming naming = { .tag = k->weir->shared.statement_tag,
+						 .id_base = k->number,
+						 .id_step = WORKERS };
 	struct exchange_env *x = &k->clients.x;
 
 	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES]);
-	x->statements = statement_store_new(seeds[SEED_STATEMENTS], k->weir->shared.statement_tag,
-					    k->weir->config->prepared_statements_cache);
+	x->statements =
+	    statement_store_new(seeds[SEED_STATEMENTS], &naming, k->weir->config->prepared_statements_cache);
+	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
 	k->queries = query_reader_new(k->weir->queries);
 	state_linger_init(x);
@@ -112,6 +117,7 @@ worker_make(struct worker *k, struct fail *why)
 	make_network(k, seeds);
 	make_stores(k, seeds);
 	ps.statements = k->clients.x.statements;
+	ps.last_id = &k->weir->shared.last_id;
 	ps.seed = seeds[SEED_POOLS];
 	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
 	return 0;

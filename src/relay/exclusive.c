@@ -142,7 +142,7 @@ exclusive_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 {
 	struct exclusive *s = exchange_exclusive(x);
 
-	if (s != NULL && (uintptr_t)o->ref == s->token)
+	if (s != NULL && (uintptr_t)o->ref == (uintptr_t)s->token)
 		s->may = how == OWED_ANSWERED;
 }
 

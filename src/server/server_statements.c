@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Ids are our own and consecutive, so a multiplication spreads them well enough. */
+/* Ids are our own and at equal distances, so a multiplication spreads them well enough. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)(*(const uint64_t *)(key)*0x9e3779b97f4a7c15ull >> 32))
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
 #include "base/table.h"

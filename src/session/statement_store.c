@@ -44,7 +44,8 @@ struct entry {
 };
 
 struct statement_store {
-	uint64_t seed, next_id;
+	uint64_t seed, last_id;
+	uint32_t id_step;
 	char prefix[STATEMENT_NAME_MAX];
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
@@ -53,12 +54,14 @@ struct statement_store {
 };
 
 struct statement_store *
-statement_store_new(uint64_t seed, uint64_t tag, size_t idle_bytes_max)
+statement_store_new(uint64_t seed, const struct statement_naming *naming, size_t idle_bytes_max)
 {
 	struct statement_store *store = xcalloc(1, sizeof(*store));
 
 	store->seed = seed;
-	snprintf(store->prefix, sizeof(store->prefix), STATEMENT_PREFIX "%016llx_", (unsigned long long)tag);
+	snprintf(store->prefix, sizeof(store->prefix), STATEMENT_PREFIX "%016llx_", (unsigned long long)naming->tag);
+	store->last_id = naming->id_base;
+	store->id_step = naming->id_step;
 	store->idle_bytes_max = idle_bytes_max;
 	TAILQ_INIT(&store->idle);
 	return store;
@@ -166,7 +169,7 @@ statement_store_prefix(const struct statement_store *store)
 static void
 give_name(struct statement_store *store, struct statement *st)
 {
-	st->id = ++store->next_id;
+	st->id = store->last_id += store->id_step;
 	statement_name_of(store, st->id, st->name);
 	st->name_len = (uint8_t)strlen(st->name);
 	st->valid_pool = st->valid_image = NULL;

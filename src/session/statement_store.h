@@ -48,8 +48,17 @@ struct statement {
 	const void *valid_pool, *valid_image;
 };
 
-/* tag: secret, random; idle_bytes_max: for statements that nobody holds. */
-struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, size_t idle_bytes_max);
+/*
+ * tag: secret, random. Stores of one process have the same; theirs are the ids of every id_step-th number behind
+ * id_base, a different one for each (number of the worker, number of workers). idle_bytes_max: for statements that
+ * nobody holds.
+ */
+struct statement_naming {
+	uint64_t tag;
+	uint32_t id_base, id_step;
+};
+struct statement_store *statement_store_new(uint64_t seed, const struct statement_naming *naming,
+					    size_t idle_bytes_max);
 /* Changes idle_bytes_max; what is above it goes at once. */
 void statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max);
 void statement_store_free(struct statement_store *store); /* after all references are gone, those to homes too */
