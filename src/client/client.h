@@ -115,13 +115,21 @@ struct client {
 				struct sockaddr_in in;
 				struct sockaddr_in6 in6;
 			} peer;
-			bool has_long_key; /* no bit: other threads read it (cancel_keys.c) */
-			bool is_unix : 1; /* behind what the grave takes up */
-			bool is_stats_only : 1; /* on the console it may only SHOW */
-			bool is_counted : 1; /* in env->client_count */
-			bool is_starved : 1; /* it is not read because memory is short */
+			/* No bit: other threads read it. Set by give_long_key(), cleared by forget_secret(). */
+			bool has_long_key;
+			/* Behind what the grave takes up, as all below. Set by client_new(), cleared by
+			 * take_source(). */
+			bool is_unix : 1;
+			/* On the console it may only SHOW. Set by enter_console(), never cleared. */
+			bool is_stats_only : 1;
+			/* In env->client_count. Set by enter_pool() and take_place(), never cleared. */
+			bool is_counted : 1;
+			/* Not read because memory is short. Set and cleared by client_memory.c. */
+			bool is_starved : 1;
 			enum client_end end_log : 2;
-			bool is_staying : 1; /* it can't move to a successor of this process */
+			/* Can't move to a successor of this process. Set by moving.c and
+			 * restart_forward_cancel(), never cleared. */
+			bool is_staying : 1;
 		};
 		struct grave grave; /* once it is closed */
 	};

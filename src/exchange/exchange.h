@@ -64,7 +64,9 @@ enum exchange_commit {
 /* A request whose last reply is on its way; measured once it is sent. */
 struct done_request {
 	uint32_t statements;
-	bool is_simple, is_late, has_text; /* query_timeout has cancelled it; srv->loan.text is its own */
+	bool is_simple; /* a Query or a function call; set by report_done(), never cleared */
+	bool is_late; /* query_timeout has cancelled it; set by report_done(), never cleared */
+	bool has_text; /* srv->loan.text is its own; set by report_done(), never cleared */
 };
 
 /* Input that waited and is being handled; bytes: NULL if there is none, or if exchange_keep() has taken it back. */
@@ -177,15 +179,23 @@ struct exchange {
 	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state: exchange_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
+	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
+	bool is_session;
 	uint8_t commit; /* enum exchange_commit */
-	bool is_body_dropped : 1; /* body_left is dropped, not forwarded */
-	bool is_closing : 1;
+	/* The rest of the message, body_left, is dropped. Set by send.c and reject.c, cleared by send.c. */
+	bool is_body_dropped : 1;
+	bool is_closing : 1; /* no more is read, or sent to it; set by client_close_as(), never cleared */
+	/* Not read: too much is on its way. Set by requests.c, replies.c and query_timeout.c, cleared by
+	 * relay_unstall(). */
 	bool is_stalled : 1;
-	bool is_in_relay : 1; /* relay_bytes() is running: the server must not be given back */
-	bool has_caught_up : 1; /* relay/requests.c: its settings were replayed for the message at hand */
-	bool has_run : 1; /* something was sent to the server it holds */
-	bool is_crossing : 1; /* it moves between two processes: here nothing is read from it, nor sent to it */
+	/* Within relay_bytes(): the server must not be given back. Set and cleared by walk_batch(). */
+	bool is_in_relay : 1;
+	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
+	bool has_caught_up : 1;
+	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
+	/* Moves between processes: not read here, nor sent to. Set by moving.c and passport.c, cleared by
+	 * passport_begin_reading(). */
+	bool is_crossing : 1;
 };
 
 /* exchange.c */

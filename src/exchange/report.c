@@ -215,8 +215,10 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(x, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)
-		env->done[env->done_count++] =
-		    (struct done_request){ ended->statements, is_simple, is_late, !srv->loan.is_text_spent };
+		env->done[env->done_count++] = (struct done_request){ .statements = ended->statements,
+								      .is_simple = is_simple,
+								      .is_late = is_late,
+								      .has_text = !srv->loan.is_text_spent };
 	srv->loan.late_since_us = 0;
 	srv->loan.is_text_spent = true;
 }

@@ -22,10 +22,10 @@ struct subscription {
 	struct exchange *x;
 	UT_hash_handle hh;
 	TAILQ_ENTRY(subscription) unsettled; /* unless it is active and has no pending change */
-	bool is_unsettled;
-	bool is_heard; /* the listener listens there */
-	bool is_refused; /* the listener can't listen: why */
-	bool is_active; /* LISTEN was committed */
+	bool is_unsettled; /* in unsettled; set and cleared by set_unsettled() */
+	bool is_heard; /* the listener listens there; set and cleared by listen_answered() */
+	bool is_refused; /* the listener can't listen: why; set by subscription_refuse(), never cleared */
+	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: none */
 	uint32_t refs; /* of statements under way, and of the message that waits */
 	uint32_t undo; /* 1 + index of its last entry in client_listen's undo; 0: none */
@@ -36,7 +36,7 @@ struct subscription {
 /* A LISTEN, UNLISTEN or a statement that divides or ends a transaction, that was sent, and not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
-	bool is_refused; /* the SQL that was sent in its place will fail; the client gets m->why */
+	bool is_refused; /* the SQL in its place will fail; the client gets m->why; set by expect(), never cleared */
 	struct subscription *m; /* LISTEN */
 	uint32_t due; /* its request is the next one when the ledger has counted this many gone */
 	char name[KNOWN_NAME_MAX];
@@ -82,11 +82,15 @@ struct client_listen {
 	TAILQ_HEAD(, listen_portal) portals;
 	struct subscription
 	    *awaited; /* CL_AWAITING: its message waits for this one; NULL: for the listener to catch up */
-	bool has_pending_change, is_swept; /* a subscription has pending_change set; none must be dropped */
-	bool is_fresh; /* with pending_change set: the listener has caught up before the request that is being sent */
+	bool has_pending_change; /* a subscription has pending_change set; set and cleared by subscriptions.c */
+	bool is_swept; /* none on unsettled is to be dropped; set and cleared by subscriptions.c */
+	/* The listener has caught up before this request. Set by resume_fresh(), cleared by end_request(). */
+	bool is_fresh;
 	enum listen_sending sending;
-	bool is_shown; /* its server listens, too, since the request under way asks which channels it listens to */
-	bool has_error; /* this request had an error: an implicit transaction is rolled back */
+	/* The server listens, too, as the request asks for channels. Set by listen_before_sql(), cleared by
+	 * end_request(). */
+	bool is_shown;
+	bool has_error; /* this request had an error; set by listen_error(), cleared by end_request() */
 	struct listen_savepoint *savepoints; /* since has_pending_change is set, the innermost last */
 	uint32_t savepoint_count, savepoint_cap;
 	struct listen_undo *undo;
@@ -97,8 +101,10 @@ struct client_listen {
 	/* Whole messages in their order: the first came before its LISTEN was committed, the rest are kept behind it.
 	 */
 	struct buf early;
-	bool is_early_due; /* some of it may be for the queue now, or for nobody */
-	bool is_overrun; /* more came than may wait */
+	/* Some of it may be for the queue now, or for nobody. Set by subscriptions.c, savepoints.c and queue.c,
+	 * cleared by queue.c. */
+	bool is_early_due;
+	bool is_overrun; /* more came than may wait; set by queue.c, never cleared */
 	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */
 };
 

@@ -75,10 +75,12 @@ struct client_login {
 	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	uint8_t found; /* enum login_user; USER_KNOWN: secret is the user's */
 	uint8_t sasl_due; /* enum sasl_due */
-	bool has_ssl_asked, has_gss_asked;
-	bool is_proxy_due; /* a PROXY header comes first */
-	bool is_asked_again; /* the server that was asked about its settings was lost */
-	bool has_error;
+	bool has_ssl_asked; /* an SSLRequest came; set by ssl_request(), never cleared */
+	bool has_gss_asked; /* a GSSENCRequest came; set by gssenc_request(), never cleared */
+	bool is_proxy_due; /* a PROXY header comes first; set by login.c, cleared by login_proxy.c */
+	/* The server that was asked about its settings was lost. Set by login_server_lost(), never cleared. */
+	bool is_asked_again;
+	bool has_error; /* PostgreSQL has refused a setting, for error; set and cleared by login_welcome.c */
 	struct fail error; /* PostgreSQL's error about the settings */
 };
 

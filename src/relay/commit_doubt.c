@@ -32,10 +32,10 @@ struct commit_doubt {
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
-	bool is_asked; /* question is under way */
-	bool is_partial; /* more than the COMMIT's own replies is owed */
+	bool is_asked; /* question is under way; set and cleared by commit_doubt.c */
+	bool is_partial; /* more than the COMMIT's own replies is owed; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
-	bool is_undone; /* it had failed, or was rolled back, before its server was lost */
+	bool is_undone; /* it had failed or was rolled back before; set by new_doubt(), never cleared */
 	char server[SERVER_ADDRESS_MAX];
 };
 

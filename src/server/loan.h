@@ -50,7 +50,7 @@ struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when it began */
 	uint8_t state; /* enum sent_state */
-	bool is_later; /* the loan had requests before */
+	bool is_later; /* the loan had requests before; set by loss_begin(), cleared by loan_begin() */
 };
 
 /* Who owes the next byte of the request under way, since when, and what each has owed of it: exchange/report.c. */
@@ -58,10 +58,14 @@ struct phase_clock {
 	uint64_t since_us; /* 0: no request is under way */
 	uint64_t us[PHASE_COUNT];
 	uint8_t debtor; /* enum phase */
-	bool is_timed; /* one of those whose every turn is timed, for pgweir_proxy_overhead_seconds */
-	bool has_passed; /* something was passed to the client since the last byte was sent to the server */
-	bool is_flowing; /* something of the answer has come since the last byte was sent */
-	bool is_flushed; /* a Flush was the last that was sent: answers are due without a Sync */
+	bool is_timed; /* its every turn is timed; set and cleared by start_clock() */
+	/* Something was passed to the client since the last send. Set by on_pass(), cleared by report.c and
+	 * loan_begin(). */
+	bool has_passed;
+	/* Some of that was sent to the client. Set by report.c, cleared by report.c and loan_begin(). */
+	bool is_flowing;
+	/* A Flush was sent last. Set by send.c and requests.c, cleared by report.c and loan_begin(). */
+	bool is_flushed;
 };
 
 /* How far the COMMIT of the borrower has come, where COMMITs are checked: relay/commit_check.c. */
@@ -99,10 +103,13 @@ struct loan_commit {
 	uint8_t outlook; /* enum commit_outlook */
 	uint8_t form, kind; /* of the COMMIT: enum commit_form, enum known_kind */
 	uint8_t block; /* enum commit_block */
-	bool is_on; /* COMMITs of this loan are checked */
-	bool has_suspended; /* a portal has rows left: the unnamed one must stay */
-	bool is_broken; /* a question has failed by itself, and the transaction with it */
-	bool has_more; /* the transaction may do what its number does not show: a NOTIFY, a write by postgres_fdw */
+	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
+	/* A portal has rows left: the unnamed one must stay. Set by inspect(), cleared by forget_transaction(). */
+	bool has_suspended;
+	/* A question has failed, and the transaction with it. Set by commit_check.c, cleared by loan_begin(). */
+	bool is_broken;
+	/* The number may not show all it has done: NOTIFY, postgres_fdw. Set and cleared by commit_check.c. */
+	bool has_more;
 };
 
 /* Whether the borrower keeps the server for a currval(): state/linger.c. */
@@ -133,20 +140,30 @@ enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
 struct loan {
 	uint8_t end; /* enum loan_end */
 	uint8_t undone; /* enum loan_undone */
-	bool has_run; /* the borrower has sent something that runs */
-	bool announces_ready; /* set by the borrower: see server_ops.request_done */
-	bool watches_tags; /* the borrower wants to answer something ahead of the next CommandComplete */
-	bool has_undone; /* undone was not NOTHING when it was settled */
+	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
+	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
+	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */
+	/* Something was undone before it was last settled. Set by settle_and_ask(), cleared by loan_begin(). */
+	bool has_undone;
 	/* These matter when the transaction is over: side by side, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
-	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
-	bool has_run_code; /* it ran code of the database, which may have changed settings that parsing depends on */
-	bool is_unsuited; /* it is tied to another context than the borrower's, who runs what has none (compiled.c) */
-	bool is_mixed; /* what has a context ran under another one than the client's own */
+	/* Settings for parsing that hold in this transaction alone. Set by notes.c and context.c, cleared by
+	 * ddl_is_over(). */
+	bool has_local_settings;
+	/* Code of the database ran, which may have changed such settings. Set by compiled.c, notes.c and ask.c,
+	 * cleared by ask.c. */
+	bool has_run_code;
+	/* Tied to another context than the borrower's, who runs what has none. Set by compiled.c, cleared by
+	 * loan_begin(). */
+	bool is_unsuited;
+	/* SQL that has a context ran under another one than the client's own. Set by tie(), cleared by loan_begin(). */
+	bool is_mixed;
 	uint8_t local; /* enum loan_local */
-	bool next_row_is_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
-	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */
+	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
+	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by
+	 * send_cancel(). */
+	bool is_ours_cancelled;
 	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
 	uint32_t prepares_here; /* those of them that were sent since the last Sync */
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
@@ -166,7 +183,10 @@ struct loan {
 	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint32_t bind_len, text_len;
-	bool is_text_cut, is_text_spent, is_simple;
+	bool is_text_cut; /* text has the beginning only; set by report_first_text(), cleared by loan_begin_request() */
+	/* Text was that of a request that is over. Set by report_done(), cleared by loan_begin_request(). */
+	bool is_text_spent;
+	bool is_simple; /* text is a Query's; set by report_first_text(), cleared by loan_begin_request() */
 	struct tag tag; /* what tag_text says */
 	char sqlstate[6]; /* of the last error */
 	struct loan_commit commit;

@@ -69,7 +69,7 @@ struct client_session {
 	struct image *before; /* the client's image before the first change that was seen; a reference of its own */
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL: there is none */
-	bool is_parse_scanned; /* it is that of a Parse that is sent as it is */
+	bool is_parse_scanned; /* scan is that of a Parse that is sent as it is; set and cleared by begin_pieces() */
 	uint32_t passed_flags; /* of such Parses; which of them is run is not known */
 	/* the unnamed portal runs this, if that may matter */
 	struct statement *bound; /* a reference of its own */
@@ -78,14 +78,18 @@ struct client_session {
 	unsigned parts; /* enum probe_part; 0: none is under way */
 	struct buf rows; /* kind, name and value, each terminated */
 	unsigned row_count;
-	bool is_probe_late; /* it was cancelled, once */
-	bool is_probe_lost; /* it failed, or a row was too long: nothing is known */
+	bool is_probe_late; /* it was cancelled, once; set and cleared by ask.c */
+	bool is_probe_lost; /* it failed, or a row was too long: nothing is known; set and cleared by ask.c */
 	unsigned unresolved; /* enum probe_part: the probe failed; asked again after the next request */
 	uint64_t unresolved_us; /* when the last request before that was done */
 	uint8_t discard; /* enum discard_phase */
-	bool may_be_reset; /* to what the server connection began with, which is not what the client did */
-	bool is_tainted; /* LOAD: its server can't be cleaned */
-	bool is_name_lost; /* set_config() of a name that pgweir doesn't know: that setting stays on its server */
+	/* A RESET may have set the server's startup values, not the client's. Set by notes.c, cleared by commit.c and
+	 * pins.c. */
+	bool may_be_reset;
+	bool is_tainted; /* LOAD: its server can't be cleaned; set by state_suspect(), never cleared */
+	/* A setting of a name that pgweir doesn't know stays there. Set by settle_and_ask(), cleared by
+	 * state_discarded(). */
+	bool is_name_lost;
 	struct buf kept_error; /* of pgweir's own PREPARE: sent in place of the error that it causes */
 	uint32_t logged_pins;
 	struct fail *refusal; /* the FATAL error that answers its next request; owned */

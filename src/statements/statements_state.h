@@ -64,10 +64,11 @@ struct client_statement {
 	enum name_state state : 3;
 	enum rows_known rows : 2;
 	enum describing describing : 2;
-	bool is_in_table : 1;
-	bool is_first : 1; /* nobody else held the statement: its SQL counts as this client's */
-	bool is_proven : 1; /* PostgreSQL accepted it for this client: its Parse, Bind or Describe */
-	bool is_exposed : 1; /* if anything is: the server has it under the client's own name */
+	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
+	bool is_first : 1; /* its SQL counts as this client's; set by client_statement_new(), never cleared */
+	/* PostgreSQL has accepted it for this client. Set by settled.c and statements_crossing.c, never cleared. */
+	bool is_proven : 1;
+	bool is_exposed : 1; /* under the client's own name, if anything is; set and cleared by expose.c */
 	char name[];
 };
 
@@ -118,16 +119,20 @@ struct client_statements {
 	uint32_t exposed_count;
 	uint8_t exposed; /* enum exposure; ALL: for SQL that looks for them */
 	uint8_t failed_use; /* enum failed_use, of failed */
-	bool is_ahead_of_query; /* a Query waits until something is exposed, in the request that it is part of */
+	bool is_ahead_of_query; /* a Query waits until something is exposed; set and cleared by expose.c */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
-	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
-	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
-				    skipped */
+	bool is_unnamed_oversize; /* only the server has unnamed; set and cleared by unnamed.c */
+	bool is_confirmed_oversize; /* only the server has confirmed; set and cleared by unnamed.c */
+	bool is_oversize_bound; /* that was bound: the server need not be kept for it; set and cleared by unnamed.c */
+	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
+	bool is_confirmed_there;
 	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */
 	struct buf dropping; /* names that the Query under way deallocates, in order, each with a terminator */
 	size_t dropped; /* bytes of these whose DEALLOCATE is done */
-	bool is_clearing; /* DEALLOCATE ALL or DISCARD ALL is under way */
-	bool is_types_told; /* the Describe that is sent once more has its ParameterDescription already */
+	bool is_clearing; /* DEALLOCATE ALL, DISCARD ALL are under way; set and cleared by statements_deallocate.c */
+	/* The Describe that is sent once more has its ParameterDescription. Set by retry_wanted(), cleared by
+	 * describe_named(). */
+	bool is_types_told;
 };
 
 static inline uint32_t
