@@ -22,7 +22,7 @@
 #include <string.h>
 
 /* Seeds of hash tables and the like, one for each. */
-enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEEDS };
+enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEED_SNAPSHOTS, SEEDS };
 
 /* --- what the parts report --- */
 
@@ -184,6 +184,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	struct process_shared *shared = &w->shared;
 
 	shared->statement_tag = seeds[SEED_STATEMENT_TAG];
+	shared->snapshot_seed = seeds[SEED_SNAPSHOTS];
 	shared->helpers = helpers_new(w->config->handshake_threads, why);
 	if (shared->helpers == NULL)
 		return -1;

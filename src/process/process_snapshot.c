@@ -1,4 +1,7 @@
-/* src/process/process_snapshot.c - copies the counters for the metrics thread. See telemetry/snapshot.h. */
+/*
+ * src/process/process_snapshot.c - copies the counters for the metrics thread: each worker's, and then merged. See
+ * telemetry/snapshot.h.
+ */
 #include "process/process_state.h"
 
 #include "statements/statements.h"
@@ -50,11 +53,8 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 static void
 copy_name(char to[SNAPSHOT_NAME_MAX], const char *from)
 {
-	size_t len = strlen(from);
-
-	len = len < SNAPSHOT_NAME_MAX ? len : SNAPSHOT_NAME_MAX - 1;
-	memcpy(to, from, len);
-	to[len] = '\0';
+	memset(to, 0, SNAPSHOT_NAME_MAX);
+	memcpy(to, from, strnlen(from, SNAPSHOT_NAME_MAX - 1));
 }
 
 static void
@@ -68,11 +68,11 @@ add_uint64s(void *to, const void *from, size_t len)
 }
 
 static size_t
-count_pools(const struct weir *w)
+count_pools(const struct worker *k)
 {
 	size_t n = 0;
 
-	for (struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next)
+	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 		n++;
 	return n;
 }
@@ -109,9 +109,10 @@ outage_now_us(const struct pool *e, uint64_t now_us)
 }
 
 static int
-take_pools(struct weir *w, struct snapshot *s)
+take_pools(struct worker *k, struct snapshot *s)
 {
-	size_t all = count_pools(w), max = w->config->http_metrics_max_pools, shown = all > max ? max + 1 : all, i = 0;
+	size_t all = count_pools(k), max = k->weir->config->http_metrics_max_pools, shown = all > max ? max + 1 : all,
+	       i = 0;
 
 	s->pools = malloc((shown > 0 ? shown : 1) * sizeof(*s->pools));
 	if (s->pools == NULL)
@@ -120,7 +121,7 @@ take_pools(struct weir *w, struct snapshot *s)
 		begin_other(&s->pools[max]);
 	s->pool_count = shown;
 	s->pools_aggregated = all > max ? all - max : 0;
-	for (struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next, i++) {
+	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next, i++) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
 
@@ -129,18 +130,18 @@ take_pools(struct weir *w, struct snapshot *s)
 		else
 			copy_pool(p, e);
 		e->index = (uint32_t)(is_other ? max : i);
-		add_counts(s, p, e, w->door->now_us);
-		p->counters.outage_us += outage_now_us(e, w->door->now_us);
+		add_counts(s, p, e, k->now_us);
+		p->counters.outage_us += outage_now_us(e, k->now_us);
 	}
 	return 0;
 }
 
 static void
-take_clients(struct weir *w, struct snapshot *s)
+take_clients(struct worker *k, struct snapshot *s)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &w->door->clients.clients, all) {
+	TAILQ_FOREACH(c, &k->clients.clients, all) {
 		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
 		if (c->x.pool == NULL)
 			continue;
@@ -176,11 +177,11 @@ copy_database(struct snapshot_database *to, const struct pool_database *d)
 }
 
 static int
-take_databases(struct weir *w, struct snapshot *s)
+take_databases(struct worker *k, struct snapshot *s)
 {
-	size_t all = 0, max = w->config->http_metrics_max_pools, i = 0;
+	size_t all = 0, max = k->weir->config->http_metrics_max_pools, i = 0;
 
-	for (struct pool_database *d = pool_set_databases(w->door->pools); d != NULL; d = d->next)
+	for (struct pool_database *d = pool_set_databases(k->pools); d != NULL; d = d->next)
 		all++;
 	s->database_count = all > max ? max + 1 : all;
 	s->databases = malloc((s->database_count > 0 ? s->database_count : 1) * sizeof(*s->databases));
@@ -190,14 +191,14 @@ take_databases(struct weir *w, struct snapshot *s)
 		memset(&s->databases[max], 0, sizeof(s->databases[max]));
 		copy_name(s->databases[max].name, "_other");
 	}
-	for (struct pool_database *d = pool_set_databases(w->door->pools); d != NULL; d = d->next, i++) {
+	for (struct pool_database *d = pool_set_databases(k->pools); d != NULL; d = d->next, i++) {
 		d->index = (uint32_t)(i < max ? i : max);
 		if (i < max)
 			copy_database(&s->databases[i], d);
 		else
 			add_uint64s(&s->databases[max].counters, &d->counters, sizeof(d->counters));
 	}
-	for (struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		struct server *srv;
 
 		TAILQ_FOREACH(srv, &e->servers, all)
@@ -207,16 +208,16 @@ take_databases(struct weir *w, struct snapshot *s)
 }
 
 static int
-take_backends(struct weir *w, struct snapshot *s)
+take_backends(struct worker *k, struct snapshot *s)
 {
 	size_t n = 0;
 
-	for (struct pool_backend *b = pool_set_backends(w->door->pools); b != NULL; b = b->next)
+	for (struct pool_backend *b = pool_set_backends(k->pools); b != NULL; b = b->next)
 		n++;
 	s->backends = calloc(n > 0 ? n : 1, sizeof(*s->backends));
 	if (s->backends == NULL)
 		return -1;
-	for (struct pool_backend *b = pool_set_backends(w->door->pools); b != NULL; b = b->next) {
+	for (struct pool_backend *b = pool_set_backends(k->pools); b != NULL; b = b->next) {
 		struct snapshot_backend *to = &s->backends[s->backend_count++];
 
 		snprintf(to->name, sizeof(to->name), "%s", b->name);
@@ -262,15 +263,38 @@ thread_cpu_us(void)
 		   : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
-struct snapshot *
-process_snapshot(struct weir *w)
+/* Called on the worker's own thread. Returns NULL without memory. */
+static struct snapshot *
+worker_snapshot(struct worker *k)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
-	struct slowlog_stats slow;
 
 	if (s == NULL)
 		return NULL;
-	s->taken_us = w->door->now_us;
+	s->taken_us = k->now_us;
+	s->clients_total_now = k->clients.client_count;
+	s->login_clients = k->clients.login_count;
+	s->cancel_clients = k->clients.cancel_count;
+	s->process = k->counters;
+	s->process.loop_busy_us = thread_cpu_us();
+	dialer_count_lookups(k->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
+	s->workers = xmalloc(sizeof(*s->workers));
+	s->workers[s->worker_count++] = (struct snapshot_worker){ k->number, s->process };
+	s->statement_cache_bytes = statement_store_bytes(k->clients.x.statements) + k->clients.x.name_bytes;
+	if (take_pools(k, s) < 0 || take_databases(k, s) < 0 || take_backends(k, s) < 0) {
+		snapshot_free(s);
+		return NULL;
+	}
+	take_clients(k, s);
+	return s;
+}
+
+/* Fills in the numbers that are no worker's. */
+static void
+add_process(const struct weir *w, struct snapshot *s)
+{
+	struct slowlog_stats slow;
+
 	s->state = w->stopping.is_ending		? STATE_STOPPING
 		   : w->stopping.is_stopping		? STATE_DRAINING
 		   : pool_set_is_paused(w->door->pools) ? STATE_PAUSED
@@ -279,23 +303,27 @@ process_snapshot(struct weir *w)
 	s->last_reload_ok = w->last_reload.is_ok;
 	s->last_reload_wall_us = w->last_reload.wall_us;
 	s->clients_limit = w->config->max_client_connections;
-	s->clients_total_now = w->door->clients.client_count;
-	s->login_clients = w->door->clients.login_count;
-	s->cancel_clients = w->door->clients.cancel_count;
-	s->process = w->door->counters;
-	s->process.loop_busy_us = thread_cpu_us();
-	dialer_count_lookups(w->door->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
-	s->statement_cache_bytes = statement_store_bytes(w->door->clients.x.statements) + w->door->clients.x.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
-	if (take_pools(w, s) < 0 || take_databases(w, s) < 0 || take_backends(w, s) < 0) {
-		snapshot_free(s);
-		return NULL;
-	}
-	take_clients(w, s);
 	snapshot_reasons(w, s);
+}
+
+struct snapshot *
+process_snapshot(struct weir *w)
+{
+	struct snapshot *parts[WORKERS], *s;
+	size_t n = 0;
+
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		if ((parts[n++] = worker_snapshot(k)) == NULL) {
+			while (n > 0)
+				snapshot_free(parts[--n]);
+			return NULL;
+		}
+	s = snapshot_merge(parts, n, w->config->http_metrics_max_pools, w->shared.snapshot_seed);
+	add_process(w, s);
 	return s;
 }

@@ -79,6 +79,7 @@ struct process_shared {
 	struct auth_queries *auth_queries;
 	_Atomic uint64_t last_id; /* of clients and servers */
 	uint64_t statement_tag; /* in the names of statements on servers */
+	uint64_t snapshot_seed;
 };
 
 struct weir {

@@ -118,6 +118,21 @@ put_items(struct rendering *r, const struct metrics_items *all)
 	}
 }
 
+static void
+put_loops(const struct rendering *r)
+{
+	const struct snapshot *s = r->from->snapshot;
+
+	for (size_t i = 0; i < s->worker_count; i++) {
+		struct rendering one = *r;
+		char labels[32];
+
+		snprintf(labels, sizeof(labels), "worker=\"%u\"", s->workers[i].number);
+		one.series = exposition_series(r->series.name, labels);
+		put_one(&one, &s->workers[i]);
+	}
+}
+
 /* --- rows with code of their own --- */
 
 static void
@@ -211,8 +226,7 @@ put_family(const struct metric_family *f, const struct sources *from)
 		put_one(&r, from->snapshot);
 		break;
 	case OF_LOOP:
-		r.series = exposition_series(r.series.name, "worker=\"0\"");
-		put_one(&r, from->snapshot);
+		put_loops(&r);
 		break;
 	case OF_POOL:
 		put_items(&r, &from->view.pools);

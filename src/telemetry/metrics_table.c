@@ -20,7 +20,7 @@ static const char *const log_drop_names[] = { "ring_full", "write_error" };
 static const struct metric_words results = { "result", NAMES(ok_names) };
 
 #define ALL(field) .scope = OF_ALL, .at = offsetof(struct snapshot, field)
-#define LOOP(field) .scope = OF_LOOP, .at = offsetof(struct snapshot, process.field)
+#define LOOP(field) .scope = OF_LOOP, .at = offsetof(struct snapshot_worker, counters.field)
 #define POOL(field) .scope = OF_POOL, .at = offsetof(struct snapshot_pool, field)
 #define DATABASE(field) .scope = OF_DATABASE, .at = offsetof(struct snapshot_database, field)
 #define BACKEND(field) .scope = OF_BACKEND, .at = offsetof(struct snapshot_backend, field)

@@ -13,12 +13,14 @@ snapshot_free(struct snapshot *s)
 		free(s->databases[i].exemplars);
 	free(s->databases);
 	free(s->backends);
+	free(s->workers);
 	free(s);
 }
 
 /* Counters are structs of nothing but uint64_t, including histograms, so they are added up as arrays. */
 _Static_assert(sizeof(struct pool_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 _Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
+_Static_assert(sizeof(struct process_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 
 static void
 add_all(uint64_t *to, const uint64_t *from, size_t count)
@@ -65,6 +67,12 @@ snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend 
 	if (t->is_up < f->is_up)
 		t->is_up = f->is_up;
 	histogram_add(&t->connect_duration, &f->connect_duration);
+}
+
+void
+snapshot_process_add(struct process_counters *to, const struct process_counters *from)
+{
+	add_all((uint64_t *)to, (const uint64_t *)from, sizeof(*to) / sizeof(uint64_t));
 }
 
 struct snapshot_requests

@@ -1,7 +1,8 @@
 /*
- * src/telemetry/snapshot.h - a copy of all counters, made on the loop's thread and read on the metrics thread.
+ * src/telemetry/snapshot.h - a copy of all counters, made on the loop's thread and read on the metrics thread. Each
+ * worker takes its own, and they are merged.
  *
- * It owns all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases
+ * Owns: all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases
  * in one named "_other".
  */
 #ifndef PGWEIR_TELEMETRY_SNAPSHOT_H
@@ -30,6 +31,7 @@ enum server_state_name {
 };
 enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING, PROCESS_STATES };
 
+/* Names are padded with zeros, as they are the keys of a merge. */
 struct snapshot_pool {
 	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* as sent by clients: any bytes but NUL */
 	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES];
@@ -49,6 +51,10 @@ struct snapshot_backend {
 	char role[16]; /* "primary", "standby" or "unknown" */
 	struct backend_counters counters;
 };
+struct snapshot_worker {
+	unsigned number;
+	struct process_counters counters;
+};
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
@@ -56,7 +62,7 @@ struct snapshot {
 	    last_reload_wall_us; /* last_reload_wall_us: the last successful one, which may be the start */
 	bool last_reload_ok;
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
-	struct process_counters process;
+	struct process_counters process; /* of all workers */
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
 	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
 	uint64_t log_dropped_ring, log_dropped_write;
@@ -68,6 +74,8 @@ struct snapshot {
 	size_t database_count;
 	struct snapshot_backend *backends;
 	size_t backend_count;
+	struct snapshot_worker *workers;
+	size_t worker_count;
 	/* readiness: why not, one short line each; ready when count is 0 */
 	char not_ready[8][96];
 	size_t not_ready_count;
@@ -88,5 +96,14 @@ void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc */
 void snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from);
 void snapshot_database_add(struct snapshot_database *to, const struct snapshot_database *from);
 void snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend *from);
+void snapshot_process_add(struct process_counters *to, const struct process_counters *from);
+
+/*
+ * snapshot_merge.c: makes one of several workers' snapshots, and takes them. The first is worker 0's: it alone has the
+ * process's own (state, reloads, limits, lost lines, why it is not ready). Counters, histograms and most gauges are
+ * added, rows with the same names joined; of ages, times and a pool's limits the larger counts. Pools and databases
+ * beyond pools_max become "_other". seed: random, as clients choose the names.
+ */
+struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
 #endif

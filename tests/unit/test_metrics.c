@@ -59,6 +59,8 @@ new_snapshot(size_t pools, size_t databases, size_t backends)
 	s->pools = calloc(pools + 1, sizeof(*s->pools));
 	s->databases = calloc(databases + 1, sizeof(*s->databases));
 	s->backends = calloc(backends + 1, sizeof(*s->backends));
+	s->workers = calloc(1, sizeof(*s->workers));
+	s->worker_count = 1;
 	s->pool_count = pools;
 	s->database_count = databases;
 	s->backend_count = backends;
