@@ -56,7 +56,7 @@ enum feature_step {
 enum exchange_commit {
 	EXCHANGE_NO_COMMIT,
 	EXCHANGE_COMMITTING, /* srv->loan.commit.phase tells how far it is */
-	EXCHANGE_ROLLED_BACK /* its transaction was, with its server, and it has not been told yet */
+	EXCHANGE_ROLLED_BACK /* its transaction was, with its server, and it has not ended it yet */
 };
 
 #define DONE_MAX 64

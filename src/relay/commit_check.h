@@ -64,9 +64,10 @@ void commit_check_lost(struct exchange *x, const struct server *srv, const struc
 bool commit_check_stays(const struct exchange *x, const struct server *srv);
 /*
  * While EXCHANGE_ROLLED_BACK. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
- * then. next: the type of the message behind it, or 0.
+ * then. The transaction counts as failed until a request that begins with its end: what the client has sent before it
+ * could know must not run outside of it. next, len: what has come behind the message.
  */
-bool commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next);
+bool commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *next, size_t len);
 void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001 */
 void commit_check_free(struct exchange *x); /* the client is closed */
 

@@ -10,6 +10,8 @@
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
+#include "wire/fields.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -316,22 +318,63 @@ commit_check_stays(const struct exchange *x, const struct server *srv)
 	       (x->body_left == 0 || x->is_body_dropped);
 }
 
-/* ROLLBACK is about to run, not ROLLBACK TO a savepoint. next: the type of the message behind it. */
+/* Returns true if the SQL of this statement is one that ends a transaction, or begins so. */
 static bool
-rolls_back(const struct exchange *x, const struct request *m, uint8_t next)
+is_end(const struct sql_verdict *v, const char *sql, size_t len)
 {
-	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B' && !statements_is_taken(x, m->parse.name));
+	return v != NULL && sql != NULL &&
+	       (v->first == WORD_COMMIT || v->first == WORD_END || v->first == WORD_ROLLBACK ||
+		v->first == WORD_ABORT) &&
+	       !text_mentions(sql, len, "to");
+}
 
-	return is_run && m->sql != NULL &&
-	       (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)) &&
-	       !text_mentions(m->sql, m->sql_len, "to");
+/* The Bind behind a Parse runs what that has made. next: what has come behind the Parse. */
+static bool
+is_bound_next(const struct request *m, const uint8_t *next, size_t len)
+{
+	const char *portal, *statement;
+	size_t names_len;
+
+	return len > FRAME_HEAD_LEN && next[0] == 'B' &&
+	       fields_bind(next + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &portal, &statement, &names_len) &&
+	       strcmp(statement, m->parse.name) == 0;
+}
+
+/* ROLLBACK is about to run. */
+static bool
+rolls_back(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
+{
+	bool is_run =
+	    m->type == 'Q' || (m->type == 'P' && !statements_is_taken(x, m->parse.name) && is_bound_next(m, next, len));
+
+	return is_run && is_end(m->verdict, m->sql, m->sql_len) &&
+	       (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
+}
+
+/* The client means the request to end its transaction: it must not have to say so again and again. */
+static bool
+is_meant_to_end(const struct exchange *x, const struct request *m)
+{
+	const char *portal, *name;
+	struct statement *st;
+	size_t names_len;
+
+	if (m->type != 'B')
+		return is_end(m->verdict, m->sql, m->sql_len);
+	if (!fields_bind(m->message + FRAME_HEAD_LEN, request_body_len(m), &portal, &name, &names_len))
+		return false;
+	st = statements_called(x, name);
+	return st != NULL && is_end(statement_verdict(st), (const char *)st->bytes, st->query_len);
 }
 
 bool
-commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
+commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
 {
-	x->commit = EXCHANGE_NO_COMMIT;
-	if (rolls_back(x, m, next))
+	bool runs = rolls_back(x, m, next, len);
+
+	if (runs || is_meant_to_end(x, m))
+		x->commit = EXCHANGE_NO_COMMIT;
+	if (runs)
 		return false; /* a server without a transaction says so, and does what is asked */
 	exchange_step(x, CE_DOUBT);
 	return true;
@@ -342,7 +385,6 @@ commit_check_refuse(struct exchange *x)
 {
 	struct fail why;
 
-	x->commit = EXCHANGE_NO_COMMIT;
 	if (x->state != CL_IN_DOUBT)
 		exchange_step(x, CE_DOUBT);
 	exchange_step(x, CE_REFUSED);

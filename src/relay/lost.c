@@ -31,12 +31,15 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 	return true;
 }
 
-/* Keeps a client whose transaction is gone: whatever it has sent meanwhile, or sends next, gets an error. */
+/*
+ * Keeps a client whose transaction is gone: whatever it has sent meanwhile, or sends next, gets an error, up to what
+ * ends the transaction. A held message is a COMMIT.
+ */
 static void
 rolled_back(struct exchange *x)
 {
 	x->ticket.idle_since_us = *x->env->now_us;
-	x->commit = EXCHANGE_ROLLED_BACK;
+	x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
 	relay_unstall(x);
 	if (x->state == CL_HELD)
 		commit_check_refuse(x);

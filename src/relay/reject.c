@@ -21,7 +21,7 @@ send_ready(struct exchange *x)
 {
 	struct buf b = { 0 };
 
-	message_ready(&b, 'I');
+	message_ready(&b, x->commit == EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
 	exchange_send(x, &b);
 	buf_fini(&b);
 	x->ticket.idle_since_us = *x->env->now_us;

@@ -208,11 +208,13 @@ relay_cancel_wait(struct exchange *x)
 	reject_request(x, &why, RF_CANCELED);
 }
 
-/* Returns the type of the message behind the one at hand; 0: it has not come. */
-static uint8_t
-next_type(const struct request_walk *w)
+/* In a transaction that was lost with its server. */
+__attribute__((cold)) static bool
+is_refused(struct request_walk *w)
 {
-	return w->len - w->at > w->m.total ? w->p[w->at + w->m.total] : 0;
+	size_t left = w->len - w->at, total = w->m.total < left ? w->m.total : left;
+
+	return commit_check_is_refused(w->x, &w->m, w->p + w->at + total, left - total);
 }
 
 __attribute__((always_inline)) inline enum walk_result
@@ -232,7 +234,7 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->commit == EXCHANGE_ROLLED_BACK && commit_check_is_refused(x, &w->m, next_type(w)))
+	if (x->commit == EXCHANGE_ROLLED_BACK && is_refused(w))
 		return WALK_WAIT;
 	relay_ticket(x);
 	x->ticket.needs = ticket_needs(w);

@@ -355,10 +355,24 @@ is_cancelled_rollback(const struct sim_client *c, const struct frame *f, const c
 	       strcmp(sql, "ROLLBACK") == 0;
 }
 
+/* The request begins with what is meant to end a transaction. */
+static bool
+is_meant_to_end(const struct sim_client *c, const struct frame *f)
+{
+	const char *body = (const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, *sql = NULL;
+	const struct named *n;
+
+	if (f->type == 'Q' || f->type == 'P')
+		sql = f->type == 'Q' ? body : body + strlen(body) + 1;
+	else if (f->type == 'B' && (n = named_find(&c->alone->statements, body + strlen(body) + 1)) != NULL)
+		sql = n->text;
+	return sql != NULL && sql_is_exit(sql) && strstr(sql, " TO ") == NULL;
+}
+
 /*
- * With commit_check. Its server was lost: if in an open transaction, with no request, the next one is refused; if
- * within a COMMIT, that is, once it is known that it was not committed. In doubt, all that it has written may be there
- * or not.
+ * With commit_check. Its server was lost: if in an open transaction, with no request, the next ones are refused, up to
+ * one that is meant to end it; if within a COMMIT, that is, once it is known that it was not committed. In doubt, all
+ * that it has written may be there or not.
  */
 static bool
 is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
@@ -377,8 +391,10 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is rolled back", state, 5);
 	c->alone->is_copying = false;
-	c->alone->tx = 'I';
-	tx_end(c->alone, false);
+	if (c->alone->tx == 'I' || is_meant_to_end(c, &f)) {
+		c->alone->tx = 'I';
+		tx_end(c->alone, false);
+	}
 	fail_instead(c, &f, state);
 	if (strcmp(state, "08007") == 0)
 		c->base = c->seen;

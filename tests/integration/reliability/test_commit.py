@@ -104,7 +104,8 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         assert rawwire.shape(client.ask(sync())) == "Z:E"
         assert rawwire.shape(client.ask(*EXTENDED)) == "E:40001 Z:I"
         lose(client)
-        assert rawwire.shape(client.ask(query("INSERT INTO nowhere VALUES (1)"))) == "E:40001 Z:I"
+        assert rawwire.shape(client.ask(query("INSERT INTO nowhere VALUES (1)"))) == "E:40001 Z:E"   # as PostgreSQL's own
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "E:40001 Z:I"
         lose(client)
         assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
         assert client.value("SELECT 17") == "17"
@@ -114,15 +115,42 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         assert rawwire.shape(client.ask(parse("r", "ROLLBACK"), describe("S", "r"), sync())) == "E:40001 Z:I"  # it does not run
         client.ask(parse("taken", "SELECT 1"), sync())
         lose(client)
-        assert rawwire.shape(client.ask(parse("known", "SELECT 1"), sync())) == "E:40001 Z:I"  # though nothing new is in it
+        assert rawwire.shape(client.ask(parse("known", "SELECT 1"), sync())) == "E:40001 Z:E"  # though nothing new is in it
+        assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
         lose(client)
         assert rawwire.shape(client.ask(parse("taken", "ROLLBACK"), bind("", "taken"), execute(), sync())) == "E:40001 Z:I"
         lose(client)
-        assert rawwire.shape(client.ask(query("ROLLBACK TO SAVEPOINT s"))) == "E:40001 Z:I"
+        assert rawwire.shape(client.ask(query("ROLLBACK TO SAVEPOINT s"))) == "E:40001 Z:E"
+        assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        client.ask(parse("end", "ROLLBACK"), sync())
         lose(client)
-        client.ask(query("BEGIN"))  # it must not run in a transaction that the client does not know of
+        assert rawwire.shape(client.ask(bind("", "end"), execute(), sync())) == "E:40001 Z:I"   # no client is stuck in it
+        lose(client)
+        client.ask(query("BEGIN"))
+        client.ask(query("ROLLBACK"))  # it must not run in a transaction that the client does not know of
         assert client.value("SELECT 18") == "18"
     assert not rows(weir, table)
+
+
+def test_what_is_pipelined_in_a_lost_transaction_is_not_run_outside_of_it(weir, cut, table):
+    """The client has sent it before it could know; run by itself it would be committed, and come twice with the next try."""
+    def lose(client):
+        client.ask(query("BEGIN"))
+        weir.postgres.kill_backends()
+        wait_until(lambda: weir.pool()["sv_active"] == 0, 10, "the loss")
+
+    with weir.raw() as client:
+        lose(client)
+        client.send(query(f"INSERT INTO {table} VALUES (1)"), query(f"INSERT INTO {table} VALUES (2)"), query("COMMIT"))
+        assert rawwire.shape(client.read_until("Z", 3)) == "E:40001 Z:E E:40001 Z:E E:40001 Z:I"
+        lose(client)
+        client.send(parse("", "ROLLBACK") + bind("", "none") + execute() + sync(), query(f"INSERT INTO {table} VALUES (3)"))
+        assert rawwire.shape(client.read_until("Z", 2)).startswith("E:40001 Z:I")   # and not 26000, as if it was over
+        lose(client)
+        assert rawwire.shape(client.ask(query(f"INSERT INTO {table} VALUES (4)"))) == "E:40001 Z:E"
+        assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        assert client.value("SELECT 17") == "17"
+    assert rows(weir, table) <= {3}
 
 
 def test_settings_of_a_lost_transaction_are_undone_and_reported(weir, cut, table):
