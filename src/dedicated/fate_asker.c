@@ -61,7 +61,6 @@ static void
 ask(struct fate_asker *a, struct fate_question *q)
 {
 	struct server *srv = a->conn.srv;
-	struct owed_request request = { .started_us = now_of(a) };
 	struct buf sql = { 0 }, b = { 0 };
 
 	a->is_ending = q->asked >= PATIENCE && q->asked % 2 == 1;
@@ -77,12 +76,9 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->asked_us = now_of(a);
 	q->asked++;
 	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
-	if (buf_ok(&sql) && buf_ok(&b) && ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE, &request) == 0)
-		server_write(srv, b.bytes, b.len);
-	else
+	if (server_send(srv, &b, buf_ok(&sql) ? server_owe_query(srv, OWED_TO_PROBE) : -1) < 0)
 		srv->stream.is_broken = true; /* no memory: the deadline ends it */
 	buf_fini(&sql);
-	buf_fini(&b);
 }
 
 static void

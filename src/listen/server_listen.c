@@ -31,21 +31,16 @@ put_listens(const struct client_listen *l, bool is_pending, struct buf *sql)
 static int
 listen_really(struct exchange *x, bool is_pending)
 {
-	struct owed_request request = { .started_us = *x->env->now_us };
 	struct buf sql = { 0 }, message = { 0 };
 	int r = -1;
 
 	put_listens(x->listen, is_pending, &sql);
-	if (buf_ok(&sql))
+	if (buf_ok(&sql)) {
 		message_put(&message, 'Q', sql.bytes, sql.len);
-	x->srv->unnamed_owner = 0;
-	if (buf_ok(&sql) && buf_ok(&message))
-		r = ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_FEATURE, &request);
-	if (r == 0)
-		outbox_copy(&x->env->to_server, message.bytes, message.len);
+		r = server_owe_query(x->srv, OWED_TO_FEATURE);
+	}
 	buf_fini(&sql);
-	buf_fini(&message);
-	return r;
+	return outbox_put(&x->env->to_server, &message, r);
 }
 
 enum feature_step

@@ -290,10 +290,7 @@ apply_settings(const struct client *c, struct server *srv, const struct image *w
 
 	if (r == 0 && c->x.is_session && srv->seed_of != 0)
 		r = server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
-	if (r == 0 && b.len > 0)
-		server_write(srv, b.bytes, b.len);
-	buf_fini(&b);
-	return r;
+	return server_send(srv, &b, r);
 }
 
 /* If the result is known from another client, the server gets the settings like any borrowed server. */

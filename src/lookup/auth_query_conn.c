@@ -187,18 +187,16 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	struct auth_source *source = conn->source;
 	struct server *srv = conn->dedicated.srv;
 	struct buf b = { 0 };
+	int r;
 
 	TAILQ_REMOVE(&source->waiting, lookup, line);
 	lookup->conn = conn;
 	conn->lookup = lookup;
 	forget_answer(conn);
 	put_lookup(&b, source, lookup->key.user);
-	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) == 0 &&
-	    server_owe_sync(srv, OWED_TO_PROBE) == 0)
-		server_write(srv, b.bytes, b.len);
-	else
+	r = ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) < 0 ? -1 : server_owe_sync(srv, OWED_TO_PROBE);
+	if (server_send(srv, &b, r) < 0)
 		srv->stream.is_broken = true; /* no memory: no answer will come, and the lookup's deadline ends it */
-	buf_fini(&b);
 }
 
 static struct auth_conn *

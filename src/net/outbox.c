@@ -110,6 +110,17 @@ outbox_copy(struct outbox *o, const void *bytes, size_t len)
 	memcpy(take_space(o, len), bytes, len);
 }
 
+int
+outbox_put(struct outbox *o, struct buf *b, int r)
+{
+	bool is_built = r >= 0 && buf_ok(b);
+
+	if (is_built)
+		outbox_copy(o, b->bytes, b->len);
+	buf_fini(b);
+	return is_built ? 0 : -1;
+}
+
 void
 outbox_flush_early(struct outbox *o)
 {

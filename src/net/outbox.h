@@ -8,6 +8,7 @@
 #ifndef PGWEIR_NET_OUTBOX_H
 #define PGWEIR_NET_OUTBOX_H
 
+#include "base/buf.h"
 #include "net/stream.h"
 
 #define OUTBOX_PIECES 64
@@ -47,6 +48,11 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 		outbox_ref_slowly(o, bytes, len);
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
+/*
+ * Appends what was built in b, and frees b. r: what building it has returned; below 0, or without memory for b, nothing
+ * is appended. Returns 0, or -1: it was not.
+ */
+int outbox_put(struct outbox *o, struct buf *b, int r);
 /* Returns room for len bytes (1 to OUTBOX_SPACE / 2) of the batch, to be written before anything else is added; NULL:
  * no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);

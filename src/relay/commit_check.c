@@ -51,31 +51,25 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* --- asking --- */
 
-/* Returns the question's message, entered in the ledger, or an empty buffer: no memory. */
-static struct buf
-put_question(struct exchange *x, enum question which)
+/* Appends the question's message, and enters it in the ledger. Returns 0, or -1: no memory. */
+static int
+put_question(struct exchange *x, enum question which, struct buf *b)
 {
 	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
-	struct buf b = { 0 };
 
-	message_query(&b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
-	if (!buf_ok(&b) || ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request) < 0)
-		buf_fini(&b);
+	message_query(b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
 	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
-	return b;
+	return buf_ok(b) ? ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request) : -1;
 }
 
 /* In front of what the client is about to send. Returns 0, or -1: no memory. */
 static int
 ask_ahead(struct exchange *x, enum question which)
 {
-	struct buf b = put_question(x, which);
-	int r = b.len > 0 ? 0 : -1;
+	struct buf b = { 0 };
+	int r = put_question(x, which, &b);
 
-	if (r == 0)
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	buf_fini(&b);
-	return r;
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 void
@@ -96,17 +90,16 @@ __attribute__((noinline)) void
 commit_check_ask(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
-	struct buf b;
+	struct buf b = { 0 };
+	int r;
 
 	if (x->srv->ledger.count > 0 || x->state != CL_READY || x->srv->cancel != NULL) {
 		set_question(c, MARK_NOT_ASKED); /* a cancel that is late would end the transaction */
 		return;
 	}
-	b = put_question(x, ASK_MARK);
-	set_question(c, b.len > 0 ? MARK_ASKED : MARK_NOT_ASKED);
-	if (b.len > 0)
-		server_write(x->srv, b.bytes, b.len);
-	buf_fini(&b);
+	r = put_question(x, ASK_MARK, &b);
+	set_question(c, r == 0 ? MARK_ASKED : MARK_NOT_ASKED);
+	(void)server_send(x->srv, &b, r);
 }
 
 void

@@ -118,7 +118,7 @@ exclusive_ask(struct exclusive *s)
 	struct exchange *x = s->x;
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
-	enum feature_step step = STEP_FAILED;
+	int r = -1;
 
 	if (s->is_asked || !is_alone(srv))
 		return STEP_FORWARD;
@@ -126,15 +126,11 @@ exclusive_ask(struct exclusive *s)
 	s->may = false;
 	s->token = ++x->env->last_token;
 	put_question(s, &b);
-	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token) == 0 &&
+	if (ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token) == 0 &&
 	    server_owe_sync(srv, OWED_TO_FEATURE) == 0 &&
-	    ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) == 0 &&
-	    server_owe_sync(srv, OWED_TO_FEATURE) == 0) {
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		step = STEP_FORWARD;
-	}
-	buf_fini(&b);
-	return step;
+	    ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) == 0)
+		r = server_owe_sync(srv, OWED_TO_FEATURE);
+	return outbox_put(&x->env->to_server, &b, r) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 void

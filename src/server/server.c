@@ -245,13 +245,9 @@ ping_with(struct server *srv, const char *sql, enum owed_to to)
 	srv->is_ping_answered = false;
 	srv->is_asked = to == OWED_TO_OWNER;
 	srv->reset.is_refused = false;
-	srv->unnamed_owner = 0;
 	srv->loan.sent_us = *srv->env->now_us;
 	message_query(&b, sql);
-	if (buf_ok(&b) && ledger_push_request(&srv->ledger, OWED_QUERY, to,
-					      &(struct owed_request){ .started_us = *srv->env->now_us }) == 0)
-		server_write(srv, b.bytes, b.len);
-	buf_fini(&b);
+	(void)server_send(srv, &b, server_owe_query(srv, to));
 }
 
 void

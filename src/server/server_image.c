@@ -30,6 +30,26 @@ server_owe_sync(struct server *srv, enum owed_to to)
 }
 
 int
+server_owe_query(struct server *srv, enum owed_to to)
+{
+	struct owed_request request = { .started_us = *srv->env->now_us };
+
+	srv->unnamed_owner = 0;
+	return ledger_push_request(&srv->ledger, OWED_QUERY, to, &request);
+}
+
+int
+server_send(struct server *srv, struct buf *b, int r)
+{
+	if (r == 0 && !buf_ok(b))
+		r = -1;
+	if (r == 0 && b->len > 0)
+		r = server_write(srv, b->bytes, b->len);
+	buf_fini(b);
+	return r;
+}
+
+int
 server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out)
 {
 	size_t triples;

@@ -26,17 +26,8 @@
 static int
 send_built(struct server *srv, struct buf *b, enum owed_to to)
 {
-	int r = buf_ok(b) ? 0 : -1;
-
-	if (r == 0)
-		r = ledger_push_request(&srv->ledger, OWED_QUERY, to,
-					&(struct owed_request){ .started_us = *srv->env->now_us });
-	if (r == 0)
-		server_write(srv, b->bytes, b->len);
 	srv->is_synced = true;
-	srv->unnamed_owner = 0;
-	buf_fini(b);
-	return r;
+	return server_send(srv, b, server_owe_query(srv, to));
 }
 
 static int
@@ -68,10 +59,7 @@ fail_copy(struct server *srv)
 	int r;
 
 	message_put(&b, 'f', text, sizeof(text));
-	r = ledger_push(&srv->ledger, OWED_COPY_END, OWED_TO_RESET, NULL);
-	if (r == 0 && buf_ok(&b))
-		server_write(srv, b.bytes, b.len);
-	buf_fini(&b);
+	r = server_send(srv, &b, ledger_push(&srv->ledger, OWED_COPY_END, OWED_TO_RESET, NULL));
 	return r == 0 && is_execute ? send_sync(srv) : r;
 }
 

@@ -70,7 +70,7 @@ state_ask(struct exchange *x, unsigned parts)
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
-	int r = 0;
+	int r;
 
 	for (unsigned i = 0; i < s->name_count; i++)
 		names[count++] = s->names[i];
@@ -80,13 +80,7 @@ state_ask(struct exchange *x, unsigned parts)
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, srv->tx != 'I' ? parts | PROBE_WITHIN : parts, names, count, x->startup);
-	srv->unnamed_owner = 0;
-	if (!buf_ok(&b) || ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE,
-					       &(struct owed_request){ .started_us = *x->env->now_us }) < 0)
-		r = -1;
-	else
-		server_write(srv, b.bytes, b.len);
-	buf_fini(&b);
+	r = server_send(srv, &b, server_owe_query(srv, OWED_TO_PROBE));
 	s->parts = parts;
 	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
 	s->is_probe_lost = s->is_probe_late = false;

@@ -24,13 +24,10 @@ replay(struct exchange *x, struct image *wanted)
 	struct buf b = { 0 };
 	int r = wanted == NULL ? -1 : server_put_image(srv, wanted, NULL, &b);
 
-	if (r == 0 && b.len > 0)
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	r = outbox_put(&x->env->to_server, &b, r);
 	if (r == 0)
-		r = image_move(&srv->image, wanted);
-	else
-		image_unref(wanted);
-	buf_fini(&b);
+		return image_move(&srv->image, wanted);
+	image_unref(wanted);
 	return r;
 }
 

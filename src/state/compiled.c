@@ -215,7 +215,7 @@ renew_plans(struct exchange *x)
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
 	r = state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
 	message_sync(&b);
-	return state_send_run(x, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
+	return outbox_put(&x->env->to_server, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
@@ -225,7 +225,7 @@ begin_random_anew(struct exchange *x)
 	struct buf b = { 0 };
 	int r = server_put_seed(x->srv, pool_set_random(x->pool->set), &b);
 
-	return state_send_run(x, &b, r);
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 bool

@@ -168,7 +168,7 @@ discard_sequences(struct exchange *x)
 		message_sync(&b);
 		r = server_owe_sync(x->srv, OWED_TO_IMAGE);
 	}
-	return state_send_run(x, &b, r);
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 void

@@ -70,7 +70,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
 	r = buf_ok(&drop) ? r : -1;
 	buf_fini(&drop);
-	return state_send_run(x, &b, r);
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 /* A function may execute the statement that an argument names; a wrong guess does no harm in a request of its own. */

@@ -135,7 +135,7 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 		r = buf_ok(&sql) ? state_run(x, &b, (const char *)sql.bytes, OWED_TO_STATEMENT, NULL) : -1;
 		buf_fini(&sql);
 	}
-	return state_send_run(x, &b, r);
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 struct image *

@@ -79,14 +79,3 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 		return -1;
 	return portal[0] == '\0' ? 0 : ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
 }
-
-int
-state_send_run(struct exchange *x, struct buf *b, int r)
-{
-	if (r == 0 && buf_ok(b))
-		outbox_copy(&x->env->to_server, b->bytes, b->len);
-	else
-		r = -1;
-	buf_fini(b);
-	return r;
-}

@@ -13,10 +13,5 @@ void state_free(struct exchange *x);
  * bound, and if there is none, PostgreSQL must say so. Returns -1 if there is no memory.
  */
 int state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
-/*
- * Sends what state_run() has appended, ahead of or behind a message of the client's. Takes b; r: 0, or -1: it is not
- * to be sent. Returns 0, or -1: as r, or no memory.
- */
-int state_send_run(struct exchange *x, struct buf *b, int r);
 
 #endif

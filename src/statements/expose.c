@@ -307,12 +307,7 @@ statements_expose(struct exchange *x, struct request *m)
 		return step;
 	x->srv->loan.kept.state = KEPT_NOT;
 	r = is_several ? make_called(x, m, &b) : n == NULL ? make_all(x, &b) : make_one(x, n, &b);
-	if (r == 0 && buf_ok(&b))
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	else
-		r = -1;
-	buf_fini(&b);
-	if (r < 0)
+	if (outbox_put(&x->env->to_server, &b, r) < 0)
 		return STEP_FAILED;
 	/* An error of this Parse makes PostgreSQL ignore all up to a Sync, and behind a Query there is none. */
 	x->statements->is_ahead_of_query = m->type == 'Q' && !x->srv->is_synced;
@@ -366,13 +361,7 @@ undo(struct exchange *x, bool is_at_end)
 		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 	if (r == 0 && count > 0)
 		r = put_sync(x, OWED_TO_FEATURE, &closes);
-	if (r < 0 || !buf_ok(&closes))
-		r = -1;
-	else if (is_at_end)
-		server_write(x->srv, closes.bytes, closes.len);
-	else
-		outbox_copy(&x->env->to_server, closes.bytes, closes.len);
-	buf_fini(&closes);
+	r = is_at_end ? server_send(x->srv, &closes, r) : outbox_put(&x->env->to_server, &closes, r);
 	return r < 0 ? STEP_FAILED : count > 0 ? STEP_SENT : STEP_FORWARD;
 }
 

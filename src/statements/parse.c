@@ -27,7 +27,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	enum feature_step step = STEP_FAILED;
+	int r = -1;
 
 	if (statement_is_oversize(n))
 		return STEP_FORWARD;
@@ -35,13 +35,9 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	state_note_run(x, state_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
-	if (statement_put_dummy(x, "\0\0", 3) == 0 && buf_ok(&b) &&
-	    client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		step = STEP_SENT;
-	}
-	buf_fini(&b);
-	return step;
+	if (statement_put_dummy(x, "\0\0", 3) == 0)
+		r = client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
+	return outbox_put(&x->env->to_server, &b, r) < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 static int
@@ -126,16 +122,12 @@ refuse_parse(struct exchange *x)
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	enum feature_step step = STEP_FAILED;
+	int r;
 
 	statements_special_name(x, UNKNOWN_NAME_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
-	if (buf_ok(&b) && ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		step = STEP_SENT;
-	}
-	buf_fini(&b);
-	return step;
+	r = ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
+	return outbox_put(&x->env->to_server, &b, r) < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 enum feature_step

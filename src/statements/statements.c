@@ -93,16 +93,12 @@ close_on_server(struct exchange *x, uint64_t id)
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	int r;
 
 	server_statements_closing(&srv->statements, id, x->statements->sync_no);
 	statement_name_of(x->env->statements, id, name);
 	message_close_statement(&b, name);
-	r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)) : -1;
-	if (r == 0)
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	buf_fini(&b);
-	return r;
+	return outbox_put(&x->env->to_server, &b,
+			  ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)));
 }
 
 int
@@ -183,13 +179,10 @@ read_under(struct exchange *x, const struct image *reading)
 
 	statements_special_name(x, PLACEHOLDER, name);
 	reading_put(&b, name, reading);
-	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	if (ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
 		r = ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
-	if (r == 0)
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	buf_fini(&b);
-	return r;
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 /*
@@ -501,12 +494,9 @@ statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 	statements_special_name(x, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, sql, len);
-	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0)
+	if (ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0)
 		r = ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL);
-	if (r == 0)
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	buf_fini(&b);
-	return r;
+	return outbox_put(&x->env->to_server, &b, r);
 }
 
 enum feature_step

@@ -89,11 +89,7 @@ put_empty_statement(struct exchange *x, struct client_statement *n)
 		message_sync(&b);
 		r = server_owe_sync(x->srv, to);
 	}
-	if (r == 0 && buf_ok(&b))
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-	else
-		r = -1;
-	buf_fini(&b);
+	r = outbox_put(&x->env->to_server, &b, r);
 	deallocating(x, n);
 	return r < 0 ? STEP_FAILED : STEP_SENT;
 }
