@@ -64,12 +64,14 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 
 	if (code->coming != NULL)
 		return age_us > LOST_US;
-	if (code->used_us <= code->asked_us)
+	if (code->used_us <= code->asked_us && code->suspected_us == 0)
 		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
 	if (code->changed_answered != code->changed)
 		return age_us > settles_us(code);
+	if (code->suspected_us != 0)
+		return true;
 	if (code->is_outdated)
 		return now_us - code->read_asked_us > interval_us(code->read_cost_us);
 	return age_us > interval_us(code->cost_us);
@@ -90,7 +92,7 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned lasting = code->answer == NULL ? 0 : risk_names_all(code->answer->risks) & STATE_BACKEND;
 
-	return STATE_WASHABLE | lasting | database_code_compiled(code);
+	return STATE_WASHABLE | lasting | RISK_CODE | database_code_compiled(code);
 }
 
 bool
@@ -161,6 +163,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->is_broken = code->coming == NULL || code->coming->risks == NULL;
 		code->asked_us = now_us;
 		code->changed_asked = code->changed;
+		code->suspected_since_asked_us = 0;
 		code->is_version_asked = may_be_unchanged(code);
 		code->round++;
 	}
@@ -243,6 +246,125 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	free(copy);
 }
 
+/* --- doubts --- */
+
+static void
+note_unsure(struct database_code *code)
+{
+	bool is_unsure = code->suspected_us != 0 || !LIST_EMPTY(&code->doubts);
+
+	code->look_again_us = is_unsure ? UINT64_MAX : code->replaced_us;
+}
+
+void
+database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us)
+{
+	if (d->since_us != 0)
+		return;
+	d->since_us = now_us;
+	LIST_INSERT_HEAD(&code->doubts, d, link);
+	note_unsure(code);
+}
+
+void
+database_code_dispel(struct database_code *code, struct code_doubt *d)
+{
+	if (d->since_us == 0)
+		return;
+	d->since_us = 0;
+	LIST_REMOVE(d, link);
+	note_unsure(code);
+}
+
+void
+database_code_suspect(struct database_code *code, uint64_t since_us, bool is_making)
+{
+	if (code->suspected_us == 0 || since_us < code->suspected_us)
+		code->suspected_us = since_us;
+	if (code->suspected_since_asked_us == 0 || since_us < code->suspected_since_asked_us)
+		code->suspected_since_asked_us = since_us;
+	code->is_making = code->is_making || is_making;
+	note_unsure(code);
+}
+
+bool
+database_code_is_unsure(const struct database_code *code, uint64_t sent_us)
+{
+	const struct code_doubt *d;
+
+	if (code->suspected_us != 0 && code->suspected_us <= sent_us)
+		return true;
+	LIST_FOREACH(d, &code->doubts, link)
+		if (d->since_us <= sent_us)
+			return true;
+	return false;
+}
+
+static struct code_tally
+read_tally(const char *all, const char *own)
+{
+	struct code_tally t = { .is_known = strncmp(all, "on", 2) == 0 };
+	char *end;
+
+	if (!t.is_known)
+		return t;
+	t.all = strtoull(all + 2, &end, 10);
+	t.functions = strtoull(end, NULL, 10);
+	t.own = strtoull(own, &end, 10);
+	t.own_functions = strtoull(end, NULL, 10);
+	return t;
+}
+
+static bool
+is_same_tally(const struct code_tally *a, const struct code_tally *b)
+{
+	return a->is_known && b->is_known && a->all == b->all && a->own == b->own;
+}
+
+static struct code_of_host *
+find_host(struct database_code *code, const void *host)
+{
+	struct code_of_host *h;
+
+	for (unsigned i = 0; i < CODE_HOSTS_MAX; i++)
+		if (code->hosts[i].host == host)
+			return &code->hosts[i];
+	h = &code->hosts[code->next_host++ % CODE_HOSTS_MAX];
+	*h = (struct code_of_host){ .host = host };
+	return h;
+}
+
+/*
+ * Rows that this backend wrote are either its own still, or reported. So nothing was written by it if both numbers are
+ * those that it told before; or if it has nothing of its own, and all is what another one has been told of.
+ */
+bool
+database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
+		      const char *own, bool *is_making)
+{
+	struct code_tally t = read_tally(all, own), nothing_own = t;
+	struct code_of_host *h = find_host(code, host);
+	bool is_same;
+
+	nothing_own.own = nothing_own.own_functions = 0;
+	is_same = is_same_tally(&t, &d->told) || (t.own == 0 && is_same_tally(&t, &h->told));
+	*is_making = !h->told.is_known || t.functions != h->told.functions ||
+		     t.own_functions != (d->told.is_known ? d->told.own_functions : 0);
+	d->told = t;
+	h->told = nothing_own;
+	database_code_dispel(code, d);
+	return is_same;
+}
+
+/* The answer tells of all that was suspected when it was asked for. */
+static void
+answer_suspicions(struct database_code *code)
+{
+	code->suspected_us = code->suspected_since_asked_us;
+	code->is_making = code->is_making && code->suspected_us != 0;
+	note_unsure(code);
+}
+
 static void
 believe(struct database_code *code)
 {
@@ -261,6 +383,9 @@ compare_version(struct database_code *code)
 	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
 	if (!code->is_outdated)
 		believe(code);
+	else if (code->suspected_us != 0)
+		database_code_changed(code, code->is_making);
+	answer_suspicions(code);
 	answer_free(code->coming);
 	code->coming = NULL;
 }
@@ -293,5 +418,6 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	believe(code);
+	answer_suspicions(code);
 	return true;
 }

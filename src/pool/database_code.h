@@ -7,8 +7,13 @@
  * as risky as can be. To read all code may take a second; whether it is still that of the last answer costs a few
  * milliseconds, so this is asked first.
  *
- * Owns:   the answer. Pure: no I/O, no clock.
- * Always: an answer that was asked for before the last DDL is not believed.
+ * Code of the database may change the code itself (RISK_CODE), by DDL that nobody sees. Behind a transaction that may
+ * have done so, its server is in doubt, until it has told how many rows were written to the catalogs (SEAL_TALLY): as
+ * many as before, or the code is suspected, until it is found to have the same version. Whoever has run anything
+ * meanwhile may have run new code.
+ *
+ * Owns:   the answer. Borrows: the doubts of servers. Pure: no I/O, no clock.
+ * Always: an answer that was asked for before the last DDL, or the last suspicion, is not believed.
  */
 #ifndef PGWEIR_POOL_DATABASE_CODE_H
 #define PGWEIR_POOL_DATABASE_CODE_H
@@ -20,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
@@ -33,6 +39,21 @@ struct code_answer {
 	char *names[CODE_NAMES_MAX]; /* the custom settings that the code sets; owned */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
+};
+
+#define CODE_HOSTS_MAX 4u /* whose tallies are kept; where a database has more, they take turns */
+
+/* The answer of a backend to SEAL_TALLY. */
+struct code_tally {
+	uint64_t all, functions, own, own_functions;
+	bool is_known;
+};
+
+/* A server may have changed the code unseen. Zeroed with the server. */
+struct code_doubt {
+	uint64_t since_us; /* when the first such transaction ended; 0: it can't have */
+	struct code_tally told; /* by this backend, the last time */
+	LIST_ENTRY(code_doubt) link;
 };
 
 /* Zeroed: nothing is known. */
@@ -50,6 +71,15 @@ struct database_code {
 	uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
 	uint64_t replaced_us; /* when there was another answer than before */
+	uint64_t look_again_us; /* the same; UINT64_MAX while anything is unsure */
+	LIST_HEAD(, code_doubt) doubts;
+	uint64_t suspected_us, suspected_since_asked_us; /* 0, or when the first suspected transaction ended */
+	bool is_making; /* one of those may have made functions */
+	struct code_of_host {
+		const void *host;
+		struct code_tally told;
+	} hosts[CODE_HOSTS_MAX];
+	unsigned next_host;
 	uint64_t changed, changed_asked; /* how often DDL was seen: up to now, and up to the question */
 	uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t changed_answered;
@@ -141,6 +171,19 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
+/* A transaction of this server's that may have changed the code unseen is over. */
+void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us);
+/*
+ * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns false if
+ * the code may have changed; *is_making: functions may have been made.
+ */
+bool database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
+			   const char *own, bool *is_making);
+void database_code_dispel(struct database_code *code, struct code_doubt *d); /* the doubt ends */
+/* The code may have changed since then: the catalogs must be compared. */
+void database_code_suspect(struct database_code *code, uint64_t since_us, bool is_making);
+/* Returns true if SQL that was sent then may have run code that is not known, as far as the answer holds. */
+bool database_code_is_unsure(const struct database_code *code, uint64_t sent_us);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send. */

@@ -53,13 +53,13 @@
 #define DATABASE_CODE_LOWER(text) \
 	"CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower((" text ") COLLATE \"C\"), $r$[^\\x01-\\x7f]$r$, chr(127), 'g') ELSE lower((" text ") COLLATE \"C\") END"
 #define DATABASE_CODE_SQL DATABASE_CODE_SETTINGS MESSAGE_OURS \
-	"WITH RECURSIVE remote AS MATERIALIZED ( SELECT CASE WHEN (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') + (SELECT count(*) FROM pg_foreign_server) > 0 THEN 767 ELSE 255 END AS anything, " \
+	"WITH RECURSIVE remote AS MATERIALIZED ( SELECT CASE WHEN (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') + (SELECT count(*) FROM pg_foreign_server) > 0 THEN 17151 ELSE 16639 END AS anything, " \
 	"min(pronamespace::regnamespace::text) AS fdw_schema, count(*) AS fdws, (SELECT pg_encoding_max_length(encoding) = 1 FROM pg_database WHERE datname = current_database()) AS is_bytes FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all' " \
 	"), signs AS MATERIALIZED ( SELECT unnest(words::text[]) COLLATE \"C\" AS word, coalesce(parts, anything) AS parts FROM remote, (VALUES ('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,st_mapalgebra,_st_mapalgebra,st_mapalgebraexpr,st_mapalgebrafct,st_mapalgebrafctngb, " \
 	"query_to_xml,query_to_xmlschema,query_to_xml_and_xmlschema,cursor_to_xml,cursor_to_xmlschema,table_to_xml,table_to_xmlschema,table_to_xml_and_xmlschema,schema_to_xml,schema_to_xmlschema, " \
 	"schema_to_xml_and_xmlschema,database_to_xml,database_to_xmlschema,database_to_xml_and_xmlschema,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,domain_in,domain_recv,array_in, " \
 	"array_recv,record_in,record_recv,range_in,range_recv,multirange_in,multirange_recv,brin_summarize_range,brin_summarize_new_values,gin_clean_pending_list,bt_index_check, " \
-	"bt_index_parent_check,crosstab,crosstab2,crosstab3,crosstab4,connectby,xpath_table}', NULL), ('{dblink_connect,dblink_connect_u}', 512), ('{dblink,dblink_exec,dblink_open,dblink_fetch, " \
+	"bt_index_parent_check,crosstab,crosstab2,crosstab3,crosstab4,connectby,xpath_table}', NULL), ('{alter,import}', 16384), ('{dblink_connect,dblink_connect_u}', 512), ('{dblink,dblink_exec,dblink_open,dblink_fetch, " \
 	"dblink_close,dblink_send_query,dblink_get_result,dblink_build_sql_insert,dblink_build_sql_update,dblink_build_sql_delete}', 767), ('{load,isn_weak,pg_start_backup,pg_backup_start, " \
 	"pg_replication_origin_session_setup,pg_create_physical_replication_slot,pg_create_logical_replication_slot,pg_copy_physical_replication_slot,pg_copy_logical_replication_slot}', 256), " \
 	"('{pg_advisory_lock,pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,pg_advisory_unlock,pg_advisory_unlock_shared,pg_advisory_unlock_all}', 4), ('{set_config,set_limit,reset,pg_settings}', 1), ('{temp,temporary,pg_temp}', " \
@@ -158,7 +158,7 @@
 	"), risk AS MATERIALIZED ( SELECT class, oid, coalesce(bit_or(parts) FILTER (WHERE NOT w), 0) AS always, coalesce(bit_or(parts) FILTER (WHERE w), 0) AS writing FROM reach GROUP BY class, oid ) " \
 	"SELECT 'r', CASE WHEN name ~ $r$[^\\x01-\\x7e]$r$ THEN chr(127) ELSE name END, kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g') FROM risk JOIN named USING " \
 	"(class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid) GROUP BY 2, kind " \
-	"UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads' FROM own, (SELECT bit_or(always | writing) AS all_parts FROM risk) AS a WHERE oid < 16384 AND parts >= 255 AND all_parts > 0 AND parts <> 256 " \
+	"UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads' FROM own, (SELECT bit_or(always | writing) AS all_parts FROM risk) AS a WHERE oid < 16384 AND parts & 255 = 255 AND all_parts > 0 " \
 	"UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247 UNION ALL SELECT 'a', '', coalesce(bit_or(always | writing), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(always | writing) FILTER (WHERE class = 3466), 0) FROM risk " \
 	"UNION ALL SELECT 'h', word, '' FROM hiding " \
 	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM risk JOIN fun USING (oid), regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m WHERE class = 1255 AND " \

@@ -4,10 +4,13 @@
  */
 #include "pool/pool_set_state.h"
 
+#include "session/probe.h"
 #include "session/seal.h"
 #include "server/server_image.h"
 
 #include <string.h>
+
+#define TALLY_MAX 256u
 
 const char *
 pool_code_ask(struct pool *pool, struct server *srv)
@@ -28,12 +31,78 @@ is_asked_about_code(const struct server *srv)
 	return pooled_of(srv->conn)->code_round == pool->database->code.round;
 }
 
+/* --- doubts --- */
+
+/* The same database may be configured under several names. It may be rare: it walks over all pools. */
+static void
+suspect(struct pool *pool, uint64_t since_us, bool is_making)
+{
+	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
+		if (e->database == pool->database || strcmp(e->target->database, pool->target->database) == 0)
+			database_code_suspect(&e->database->code, since_us, is_making);
+	pool_set_arm(pool->set, pool_set_now(pool->set)); /* an idle server is asked */
+}
+
+void
+pool_code_doubt(struct server *srv)
+{
+	struct pool *pool = srv->owner;
+
+	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, pool_set_now(pool->set));
+}
+
+bool
+pool_code_is_doubted(const struct server *srv)
+{
+	return pooled_of(srv->conn)->doubt.since_us != 0;
+}
+
+/* If the code may have changed, a server that is being washed is asked at once. */
+void
+pool_code_told(struct server *srv, const struct probe_row *row)
+{
+	struct pool *pool = srv->owner;
+	struct database_code *code = &pool->database->code;
+	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
+	uint64_t now = pool_set_now(pool->set), since_us = d->since_us == 0 ? now : d->since_us;
+	bool is_making;
+
+	if (srv->loan.code == CODE_UNSEEN && srv->borrower == NULL)
+		srv->loan.code = CODE_AS_BEFORE;
+	if (database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value,
+				  &is_making))
+		return;
+	suspect(pool, since_us, is_making);
+	if (srv->state == SV_RESET && srv->reset.todo.question == NULL && code->coming == NULL &&
+	    database_code_is_due(code, now))
+		srv->reset.todo.question = pool_code_ask(pool, srv);
+}
+
+void
+pool_code_lost(struct server *srv)
+{
+	struct pool *pool = srv->owner;
+	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
+	uint64_t since_us = d->since_us;
+
+	if (since_us == 0 && srv->loan.code == CODE_AS_BEFORE)
+		return;
+	database_code_dispel(&pool->database->code, d);
+	suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us, true);
+}
+
+/* --- the answer --- */
+
 void
 pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct pool *pool = srv->owner;
+	struct probe_row row;
+	char copy[TALLY_MAX];
 
-	if (is_asked_about_code(srv))
+	if (is_whole && len + 2 <= sizeof(copy) && probe_read_row(body, len, copy, &row) && row.kind == PROBE_TALLY)
+		pool_code_told(srv, &row);
+	else if (is_asked_about_code(srv))
 		database_code_row(&pool->database->code, body, len, is_whole);
 }
 
@@ -45,7 +114,7 @@ count_name(const char *name, enum risk_kind kind, struct risk risk, const char *
 	(void)name;
 	(void)kind;
 	(void)reason;
-	*count += ((risk.always | risk.in_writes) & ~(unsigned)RISK_COMPILED) != 0;
+	*count += ((risk.always | risk.in_writes) & (STATE_WASHABLE | STATE_BACKEND)) != 0;
 }
 
 static void
@@ -56,7 +125,7 @@ log_code(const struct pool *pool, unsigned before)
 	char parts[SEAL_STATE_TEXT_MAX];
 
 	risk_names_each(risks, count_name, &count);
-	if ((risk_names_all(risks) & ~(unsigned)RISK_COMPILED) == 0)
+	if ((risk_names_all(risks) & (STATE_WASHABLE | STATE_BACKEND)) == 0)
 		log_info(pool->set->log, "database %s: none of its functions can change session state; nothing to wash",
 			 pool->database->name);
 	else

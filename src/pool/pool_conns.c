@@ -234,6 +234,7 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	pool->counters.resets_ok += !srv->reset.is_seal;
+	pool_code_lost(srv); /* unless it has told */
 	if (srv->reset.todo.is_last || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
@@ -266,6 +267,7 @@ on_closed(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_scouting(p);
+	pool_code_lost(srv);
 	if (!p->is_logged)
 		bouncer_log_end(pool, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
 	assert(srv->borrower == NULL && pool->set->server_count > 0);
@@ -321,7 +323,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = &pool->database->code;
-	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED),
+	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY),
 				     .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
@@ -329,11 +331,14 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	if (order.is_last && question == NULL) {
-		close_dirty(srv);
-		return;
+		order.parts &= WASH_TALLY;
+		if (order.parts == 0) {
+			close_dirty(srv);
+			return;
+		}
 	}
 	order.seed = random_next(&pool->set->random);
-	pool->counters.seals += order.parts != 0;
+	pool->counters.seals += (order.parts & ~(unsigned)WASH_TALLY) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
@@ -367,7 +372,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
 				     .is_last = (parts & STATE_BACKEND) != 0,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED)) };
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY)) };
 
 	order.seed = random_next(&pool->set->random);
 	server_reset(srv, &order, now_us);

@@ -42,6 +42,7 @@ struct pooled {
 	uint32_t code_round; /* database_code.round when it was asked */
 	uint64_t code_asked_us; /* when that was */
 	bool is_code_late; /* the answer took as long as it may */
+	struct code_doubt doubt; /* whether its borrower has changed the code unseen */
 };
 
 struct pool_set {

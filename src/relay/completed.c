@@ -26,15 +26,23 @@ ddl_is_over(struct exchange *x, bool is_done)
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }
 
+/* Until now only this client saw what it has changed. */
+static void
+code_is_over(struct exchange *x, struct server *srv)
+{
+	if (srv->loan.code == CODE_UNSEEN)
+		pool_code_doubt(srv);
+	else if (srv->loan.code != CODE_AS_BEFORE)
+		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
+	srv->loan.code = CODE_AS_BEFORE;
+}
+
 void
 relay_transaction_over(struct exchange *x, struct server *srv)
 {
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	state_transaction_over(x);
-	if (srv->loan.code != CODE_AS_BEFORE) { /* until now only this client saw the change */
-		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
-		srv->loan.code = CODE_AS_BEFORE;
-	}
+	code_is_over(x, srv);
 }
 
 /* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
@@ -96,7 +104,19 @@ makes_harmless(struct exchange *x, struct server *srv)
 	return is_made && (flags & ~harmless) == 0 && state_risk_of_loan(x) == 0;
 }
 
-/* Notes that functions may have changed, or what calls one. DDL in a DO block has no tag of its own. */
+/* DDL in DO and CALL has no tag of its own, but its words and names are known: see RISK_CODE. */
+static bool
+changes_unseen(struct exchange *x, const struct server *srv)
+{
+	bool is_call = strcmp(srv->loan.tag_text, "CALL") == 0;
+
+	if ((!is_call && strcmp(srv->loan.tag_text, "DO") != 0) || !exchange_is_followed(x) ||
+	    !database_code_is_known(&x->pool->database->code, *x->env->now_us))
+		return false;
+	return is_call || (state_risk_of_loan(x) & RISK_CODE) != 0;
+}
+
+/* Notes that functions may have changed, or what calls one. */
 static void
 note_code(struct exchange *x, struct server *srv)
 {
@@ -105,7 +125,7 @@ note_code(struct exchange *x, struct server *srv)
 			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspected & SCAN_TEMP) == 0 &&
 			 database_code_minds_types(&x->pool->database->code));
 
-	if (makes_harmless(x, srv))
+	if (makes_harmless(x, srv) || changes_unseen(x, srv))
 		return;
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
@@ -140,6 +160,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_COMMIT:
 		ddl_is_over(x, true);
+		code_is_over(x, srv);
 		break;
 	case TAG_COMMIT_PREPARED:
 		statement_home_renew(x->pool->home);

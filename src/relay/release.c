@@ -3,6 +3,7 @@
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
+#include "state/ask.h"
 #include "state/commit.h"
 #include "state/linger.h"
 #include "statements/statements.h"
@@ -65,6 +66,8 @@ relay_try_release(struct exchange *x)
 		end_for_good(x);
 	else if (features_release(x))
 		release_give_back(x, srv);
+	else if (x->srv == srv && srv->ledger.count == 0 && !x->is_closing && pool_code_is_doubted(srv))
+		state_ask_tally(x);
 }
 
 /* Returns true while a cancel could hit the replayed settings: the messages behind them would run without these. */

@@ -34,7 +34,8 @@ enum probe_kind {
 	PROBE_STATEMENT = 'p', /* name, text of what SQL PREPARE made */
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
-	PROBE_OWN = 'o' /* value of a setting that the probe has changed for itself */
+	PROBE_OWN = 'o', /* value of a setting that the probe has changed for itself */
+	PROBE_TALLY = 'k' /* the two texts of SEAL_TALLY */
 };
 
 struct image; /* session/image.h */
@@ -45,10 +46,10 @@ struct probe_row {
 };
 
 /*
- * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to ask for, with
- * SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that the probe
- * changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in the
- * session, and its default.
+ * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, and WASH_TALLY, not 0. names: custom settings to
+ * ask for, with SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that
+ * the probe changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in
+ * the session, and its default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct image *startup);

@@ -3,6 +3,8 @@
  *
  * Each part is washed unless it is proved that nothing can have changed it. The proof has two halves: no SQL since the
  * last seal shows it (scan.h), and no name in that SQL reaches code of the database that could (risk_names.h).
+ *
+ * Always: each statement of pgweir's own has its mark (MESSAGE_OURS).
  */
 #ifndef PGWEIR_SESSION_SEAL_H
 #define PGWEIR_SESSION_SEAL_H
@@ -36,15 +38,17 @@ enum state_part {
 	RISK_TYPES =
 	    1u << 12, /* no statement forgets it: types of variables, which another search_path finds elsewhere */
 	/* 1 << 13: RISK_HIDES (session/risk_names.h) */
+	RISK_CODE = 1u << 14, /* may change the code itself: DDL in a body, and SQL that a body makes */
 	/* Only for seal_put. */
-	WASH_PLANS = 1u << 14, /* forgets plans */
-	WASH_TEMP_ASKED = 1u << 15, /* asks whether the backend has ever had temporary objects */
-	WASH_STATEMENTS = 1u << 16 /* instead of STATE_PREPARED, where pgweir has prepared none */
+	WASH_PLANS = 1u << 15, /* forgets plans */
+	WASH_TEMP_ASKED = 1u << 16, /* asks whether the backend has ever had temporary objects */
+	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
+	WASH_TALLY = 1u << 18 /* asks SEAL_TALLY */
 };
 #define STATE_WASHABLE 0x2ffu
 #define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
-#define RISK_ALL 0x3fffu
-#define STATE_PARTS 14u
+#define RISK_ALL 0x7fffu
+#define STATE_PARTS 15u
 
 #define SEAL_STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */
@@ -70,6 +74,30 @@ seal_parts(uint32_t scan_flags, unsigned risk)
  * rest, and returns rows of three columns for seal_put_remote.
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
+/*
+ * How many rows were inserted and updated in the catalogs that database_code.h depends on: one row for probe_read_row,
+ * 'k', "on ALL FUNCTIONS", "OWN OWN_FUNCTIONS". ALL: by all backends, as far as they have reported it (once a second);
+ * OWN: by this one since; FUNCTIONS: in pg_proc alone. Without "on", nobody counts. Whatever makes an object writes to
+ * pg_depend or to its catalog here. Before PostgreSQL 15 ALL is left out, as it is late and dear.
+ */
+#define SEAL_TALLY                                                                                                                                                                                                 \
+	"SELECT 'k', pg_catalog.concat_ws(' ', pg_catalog.min(pg_catalog.current_setting('track_counts'))," SEAL_SUMS(                                                                                             \
+	    "CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog.>=)"                                                                                                  \
+	    " 150000 THEN pg_catalog.pg_stat_get_tuples_inserted(c) OPERATOR(pg_catalog.+)"                                                                                                                        \
+	    " pg_catalog.pg_stat_get_tuples_updated(c) END") "), pg_catalog.concat_ws(' '," SEAL_SUMS("pg_catalog.pg_"                                                                                             \
+												      "stat_get_xact_"                                                                                             \
+												      "tuples_"                                                                                                    \
+												      "inserted(c) "                                                                                               \
+												      "OPERATOR(pg_"                                                                                               \
+												      "catalog.+)"                                                                                                 \
+												      " pg_catalog."                                                                                               \
+												      "pg_stat_get_"                                                                                               \
+												      "xact_tuples_"                                                                                               \
+												      "updated(c)") ")"                                                                                            \
+														    " FROM pg_catalog.unnest('{1247,1249,1255,1259,2605,2606,2608,2612,2617,2618,2620,2964,3466}'" \
+														    "::pg_catalog.oid[]) AS c"
+#define SEAL_SUMS(rows)                                                                                                \
+	" pg_catalog.sum(" rows "), pg_catalog.sum(" rows ") FILTER (WHERE c OPERATOR(pg_catalog.=) 1255)"
 #define SEAL_SEED_MAX 48
 /* Writes the SQL that begins random() anew, which SEAL_SEED_FORGET should follow. No plan is made. Returns out. */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);

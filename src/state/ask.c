@@ -77,6 +77,8 @@ state_ask(struct exchange *x, unsigned parts)
 	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
 		names[count++] = code->names[i];
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
+	if (srv->tx == 'I' && srv->ledger.count == 0 && pool_code_is_doubted(srv))
+		parts |= WASH_TALLY;
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, srv->tx != 'I' ? parts | PROBE_WITHIN : parts, names, count, x->startup);
@@ -88,6 +90,13 @@ state_ask(struct exchange *x, unsigned parts)
 	s->row_count = 0;
 	x->pool->database->counters.probes++;
 	return r;
+}
+
+void
+state_ask_tally(struct exchange *x)
+{
+	if (state_own(x) == NULL || state_ask(x, WASH_TALLY) < 0)
+		exchange_out_of_memory(x);
 }
 
 void
@@ -103,6 +112,8 @@ state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_who
 	copy = malloc(len + 3);
 	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= IMAGE_SETTINGS_MAX) {
 		s->is_probe_lost = true;
+	} else if (row.kind == PROBE_TALLY) {
+		pool_code_told(srv, &row);
 	} else {
 		buf_put_u8(&s->rows, row.kind);
 		buf_put_str(&s->rows, row.name);
@@ -341,8 +352,10 @@ state_probe_done(struct server *srv)
 	}
 	if (s->is_tainted || s->is_name_lost || (x->settings->session_state == SESSION_PIN && has_own_settings(x)))
 		pins |= 1u << PIN_SESSION_SET;
-	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
+	s->unresolved = s->is_probe_lost ? parts & ~(unsigned)WASH_TALLY : s->unresolved & ~parts;
 	s->parts = 0;
+	if ((parts & WASH_TALLY) != 0)
+		pool_code_lost(srv); /* unless it has told */
 	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
 	state_forget_before(s);
 	buf_fini(&s->rows);

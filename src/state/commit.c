@@ -71,7 +71,7 @@ state_seal(struct exchange *x)
 		parts |= STATE_TEMP;
 	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
-	if (l->risk & RISK_COMPILED)
+	if (l->risk & (RISK_COMPILED | RISK_CODE))
 		parts |= state_seal_compiled(x, parts);
 	if (parts != STATE_SEED)
 		return parts;

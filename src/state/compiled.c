@@ -96,6 +96,8 @@ note_risk(struct exchange *x, unsigned risk)
 		return;
 	l->risk |= risk;
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
+	if ((risk & RISK_CODE) != 0 && l->code == CODE_AS_BEFORE)
+		l->code = CODE_UNSEEN;
 	if ((risk & RISK_COMPILED) != 0)
 		tie(x, risk);
 }
@@ -108,15 +110,27 @@ state_note_run(struct exchange *x, unsigned risk)
 		note_risk(x, risk);
 }
 
-/* The code may be another one than when the SQL was looked at. */
+/* The code is another one than when the SQL was looked at, or may have become another before the last of it was sent.
+ */
+__attribute__((noinline)) static void
+look_again(struct exchange *x)
+{
+	const struct database_code *code = &x->pool->database->code;
+	const struct loan *l = &x->srv->loan;
+
+	if (*x->env->now_us >= code->believed_until_us || code->replaced_us > l->lent_us ||
+	    database_code_is_unsure(code, x->request_us > l->lent_us ? x->request_us : l->lent_us))
+		note_risk(x, database_code_feared(code));
+}
+
 inline unsigned
 state_risk_of_loan(struct exchange *x)
 {
 	const struct database_code *code = &x->pool->database->code;
 	const struct loan *l = &x->srv->loan;
 
-	if ((*x->env->now_us >= code->believed_until_us || code->replaced_us > l->lent_us) && l->has_run)
-		note_risk(x, database_code_feared(code));
+	if ((*x->env->now_us >= code->believed_until_us || code->look_again_us > l->lent_us) && l->has_run)
+		look_again(x);
 	return l->risk;
 }
 
@@ -136,12 +150,16 @@ unsigned
 state_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
+	unsigned tally = l->code != CODE_AS_BEFORE || pool_code_is_doubted(x->srv) ? WASH_TALLY : 0u;
 	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 	/* A temporary table is enough: code that its defaults run is not noted each time. */
 	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 
+	if ((l->risk & RISK_COMPILED) == 0)
+		return tally;
+	more |= tally;
 	if (is_mixed && (l->risk & RISK_TYPES) != 0)
 		more |= STATE_BACKEND;
 	return is_mixed || (l->risk & RISK_LYING) != 0 ? more | WASH_PLANS : more;

@@ -109,7 +109,7 @@ bool state_has_uncommitted_effects(const struct exchange *x);
 void state_note_local_name(struct exchange *x, const char *name);
 
 /* state/compiled.c */
-/* Returns what must be done besides washing these parts, as its loan has RISK_COMPILED: STATE_BACKEND, WASH_... */
+/* Returns what must be done besides washing these parts: STATE_BACKEND, WASH_... Its loan has RISK_COMPILED or CODE. */
 unsigned state_seal_compiled(const struct exchange *x, unsigned parts);
 
 /* state/notes.c */

@@ -461,6 +461,20 @@ put_row(struct fake_conn *c, const char *kind, const char *name, const char *val
 	buf_fini(&b);
 }
 
+/* All that is made is reported at once. */
+static void
+put_tally(struct fake_conn *c)
+{
+	struct fake_conn *other;
+	unsigned long made = 0;
+	char text[48];
+
+	TAILQ_FOREACH(other, &c->fake->conns, link)
+		made += other->code_made;
+	snprintf(text, sizeof(text), "on %lu %lu", made, made);
+	put_row(c, "k", text, "0 0");
+}
+
 void
 state_probe(struct fake_conn *c, const char *sql)
 {
@@ -474,6 +488,8 @@ state_probe(struct fake_conn *c, const char *sql)
 		      { TRACE_SQL, "SELECT 'p'", "p", "hid", "PREPARE hid AS SELECT 1" },
 		      { TRACE_LISTEN, "SELECT 'n'", "n", "hid", "" } };
 
+	if (strstr(sql, "SELECT 'k'") != NULL)
+		put_tally(c);
 	if (strstr(sql, "SELECT 'r'") != NULL)
 		put_row(c, "r", "", role == NULL ? "none" : role);
 	if (strstr(sql, "SELECT 'u'") != NULL)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define T0 (1000 * US_PER_S)
-#define FEARED_AT_FIRST (STATE_WASHABLE | RISK_CONTEXT)
+#define FEARED_AT_FIRST (STATE_WASHABLE | RISK_CONTEXT | RISK_CODE)
 
 static void
 row(struct database_code *code, const char *kind, const char *name, const char *value)
@@ -143,7 +143,7 @@ Test(database_code, is_not_believed_for_long)
 	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS));
 	cr_expect_not(database_code_is_overdue(&code, T0 + 1100 * US_PER_MS), "those in line go first, for a while");
 	cr_expect(database_code_is_overdue(&code, T0 + 2100 * US_PER_MS));
-	cr_expect_eq(parts_at(&code, T0 + 3 * US_PER_S), STATE_WASHABLE);
+	cr_expect_eq(parts_at(&code, T0 + 3 * US_PER_S), STATE_WASHABLE | RISK_CODE);
 	answer(&code, NULL, T0 + 3 * US_PER_S, 100 * US_PER_MS); /* a dear one is asked less often */
 	code.used_us = (T0 + 4 * US_PER_S);
 	cr_expect_not(database_code_is_due(&code, T0 + 12 * US_PER_S));
@@ -177,7 +177,7 @@ Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 10 * US_PER_S + 1000));
 	cr_expect_eq(parts_at(&code, T0 + 29 * US_PER_S), STATE_SETTINGS, "it is believed for as long as before");
 	cr_expect(database_code_is_due(&code, T0 + 12 * US_PER_S), "but asked for more often, as that is cheap");
-	cr_expect_eq(parts_at(&code, T0 + 31 * US_PER_S), STATE_WASHABLE);
+	cr_expect_eq(parts_at(&code, T0 + 31 * US_PER_S), STATE_WASHABLE | RISK_CODE);
 	database_code_fini(&code);
 }
 
@@ -242,11 +242,11 @@ Test(database_code, is_not_believed_after_ddl)
 
 	answer(&code, NULL, T0, 1000);
 	database_code_changed(&code, false);
-	cr_expect_eq(parts_at(&code, T0 + 2000), STATE_WASHABLE | RISK_CONTEXT);
+	cr_expect_eq(parts_at(&code, T0 + 2000), FEARED_AT_FIRST);
 	database_code_ask(&code, T0 + 3000);
 	database_code_changed(&code, false); /* more, while it is being asked */
 	database_code_answered(&code, true, ++numbers, T0 + 4000);
-	cr_expect_eq(parts_at(&code, T0 + 5000), STATE_WASHABLE | RISK_CONTEXT);
+	cr_expect_eq(parts_at(&code, T0 + 5000), FEARED_AT_FIRST);
 	answer(&code, NULL, T0 + 6000, 1000);
 	cr_expect_eq(parts_at(&code, T0 + 8000), 0);
 	database_code_fini(&code);
@@ -285,7 +285,7 @@ Test(database_code, is_as_old_as_its_oldest_question)
 	database_code_ask(&code, T0 + 1000);
 	cr_expect_eq(code.round, 1, "both may answer");
 	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 2000));
-	cr_expect_eq(parts_at(&code, T0 + 3000), STATE_WASHABLE | RISK_CONTEXT, "that was before the DDL");
+	cr_expect_eq(parts_at(&code, T0 + 3000), FEARED_AT_FIRST, "that was before the DDL");
 	answer(&code, NULL, T0 + 4000, 1000);
 	cr_expect_eq(code.round, 2);
 	cr_expect_eq(parts_at(&code, T0 + 6000), 0);
@@ -331,5 +331,101 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 	cr_expect_eq(database_code_compiled(&code), RISK_CONTEXT, "the next answer will tell");
 	answer(&code, NULL, T0 + 2 * US_PER_S, 10);
 	cr_expect_eq(database_code_compiled(&code), 0);
+	database_code_fini(&code);
+}
+
+/* --- code that changes the code --- */
+
+static bool
+told(struct database_code *code, struct code_doubt *d, const void *host, const char *all, const char *own)
+{
+	bool is_making;
+
+	return database_code_tallied(code, d, host, all, own, &is_making);
+}
+
+Test(database_code, a_server_that_wrote_nothing_to_the_catalogs_has_changed_no_code)
+{
+	static const char one, other;
+	struct database_code code = { 0 };
+	struct code_doubt a = { 0 }, b = { 0 }, c = { 0 };
+
+	cr_expect_not(told(&code, &a, &one, "on 10 1", "0 0"), "nothing to compare with");
+	cr_expect(told(&code, &a, &one, "on 10 1", "0 0"));
+	cr_expect(told(&code, &b, &one, "on 10 1", "0 0"), "another server of that host");
+	cr_expect_not(told(&code, &c, &other, "on 10 1", "0 0"), "another host counts for itself");
+	cr_expect(told(&code, &a, &one, "on 10 1", "0 0"), "each is remembered");
+	cr_expect_not(told(&code, &a, &one, "on 10 1", "5 1"), "not reported yet");
+	cr_expect(told(&code, &a, &one, "on 10 1", "5 1"));
+	cr_expect(told(&code, &b, &one, "on 10 1", "0 0"), "it was a");
+	cr_expect_not(told(&code, &b, &one, "on 15 2", "0 0"), "a has reported it");
+	cr_expect_not(told(&code, &a, &one, "on 15 2", "5 1"), "five new ones, as many as it had before");
+	cr_expect_not(told(&code, &b, &one, "off 15 2", "0 0"), "nobody counts");
+	cr_expect_not(told(&code, &b, &one, "off 15 2", "0 0"));
+	cr_expect_not(told(&code, &b, &one, "", ""));
+	database_code_fini(&code);
+}
+
+Test(database_code, functions_count_apart)
+{
+	static const char host;
+	struct database_code code = { 0 };
+	struct code_doubt d = { 0 };
+	bool is_making;
+
+	database_code_tallied(&code, &d, &host, "on 10 1", "0 0", &is_making);
+	cr_expect_not(database_code_tallied(&code, &d, &host, "on 10 1", "3 0", &is_making));
+	cr_expect_not(is_making);
+	cr_expect_not(database_code_tallied(&code, &d, &host, "on 10 1", "4 1", &is_making));
+	cr_expect(is_making);
+	cr_expect_not(database_code_tallied(&code, &d, &host, "on 14 2", "0 0", &is_making));
+	cr_expect(is_making);
+	database_code_fini(&code);
+}
+
+Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
+{
+	static const char host;
+	struct database_code code = { 0 };
+	struct code_doubt a = { 0 }, b = { 0 };
+
+	answer(&code, NULL, T0, 1000);
+	told(&code, &a, &host, "on 1 1", "0 0");
+	database_code_doubt(&code, &a, T0 + 3000);
+	database_code_doubt(&code, &b, T0 + 4000);
+	database_code_doubt(&code, &b, T0 + 9000);
+	cr_expect_not(database_code_is_unsure(&code, T0 + 2999), "it was sent before");
+	cr_expect(database_code_is_unsure(&code, T0 + 3000));
+	cr_expect_eq(code.look_again_us, UINT64_MAX);
+	cr_expect(told(&code, &a, &host, "on 1 1", "0 0"));
+	cr_expect_not(database_code_is_unsure(&code, T0 + 3999));
+	cr_expect(database_code_is_unsure(&code, T0 + 4000));
+	database_code_dispel(&code, &b);
+	cr_expect_not(database_code_is_unsure(&code, T0 + 5000));
+	cr_expect_eq(code.look_again_us, code.replaced_us);
+	database_code_fini(&code);
+}
+
+Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
+{
+	struct database_code code = { 0 };
+
+	answer_version(&code, "0 0", "7 77", T0, 1000);
+	database_code_suspect(&code, T0 + 2000, false);
+	cr_expect(database_code_is_unsure(&code, T0 + 2000));
+	cr_expect(database_code_is_due(&code, T0 + 3000), "at once, though nobody has used it since");
+	database_code_ask(&code, T0 + 3000);
+	database_code_suspect(&code, T0 + 3500, false);
+	row(&code, "v", "7 77", "");
+	database_code_answered(&code, true, ++numbers, T0 + 4000);
+	cr_expect_not(database_code_is_unsure(&code, T0 + 3499));
+	cr_expect(database_code_is_unsure(&code, T0 + 3500), "it came later");
+	answer_version(&code, NULL, "7 77", T0 + 5000, 500);
+	cr_expect_not(database_code_is_unsure(&code, T0 + 6000));
+	cr_expect(database_code_is_known(&code, T0 + 6000));
+	database_code_suspect(&code, T0 + 7000, true);
+	answer_version(&code, NULL, "8 88", T0 + 8000, 500);
+	cr_expect_not(database_code_is_known(&code, T0 + 9000), "the code is another one");
+	cr_expect(database_code_is_overdue(&code, T0 + 9000), "and may have functions that leave what nothing resets");
 	database_code_fini(&code);
 }

@@ -89,6 +89,26 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 	cleaned++;
 }
 
+void
+pool_code_told(struct server *srv, const struct probe_row *row)
+{
+	(void)srv;
+	(void)row;
+}
+
+void
+pool_code_lost(struct server *srv)
+{
+	(void)srv;
+}
+
+bool
+pool_code_is_doubted(const struct server *srv)
+{
+	(void)srv;
+	return false;
+}
+
 int
 server_forget_session(struct server *srv)
 {

@@ -13,7 +13,7 @@ import pytest
 import transport
 from compare import converse, normalized
 from rawwire import (Wire, WireError, bind, errors, execute, flush, function_call, one_statement, parse, query, shape,
-                     sync, texts)
+                     sync, terminate, texts)
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(120)]
@@ -209,6 +209,68 @@ def test_code_that_a_client_makes_counts_at_once(weir, later, how):
         assert sees(weir, other, client, USER_ID) == [[""]]
         if client.sock.fileno() < 0:
             client = weir.raw("web", later)
+
+
+RUNS = f"""
+CREATE FUNCTION runs(q text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN EXECUTE q; RETURN q; END $f$;
+CREATE FUNCTION makes() RETURNS void LANGUAGE sql AS $f$ {VIEW} $f$;
+CREATE PROCEDURE carries_out(q text) LANGUAGE plpgsql AS $f$ BEGIN EXECUTE q; COMMIT; END $f$;
+CREATE TABLE plain (v text);
+CREATE FUNCTION alters() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN ALTER TABLE plain ALTER v SET DEFAULT 'x'; END $f$;
+CREATE TABLE jobs (id serial, q text);
+CREATE FUNCTION runs_job() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN EXECUTE new.q; RETURN NULL; END $f$;
+CREATE CONSTRAINT TRIGGER runs_job AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION runs_job();
+GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO PUBLIC;
+"""
+RUN_VIEW = f"SELECT runs($q${VIEW}$q$)"
+UNSEEN = {                          # which DDL it is, no SQL shows
+    "a function is given it": lambda c: c.query(RUN_VIEW),
+    "it is bound": lambda c: c.ask(one_statement("SELECT runs($1)", [VIEW]) + sync()),
+    "in a transaction": lambda c: [c.query(text) for text in ("BEGIN", RUN_VIEW, "SELECT 1", "COMMIT")],
+    "in the middle of a Query": lambda c: c.query(f"BEGIN; {RUN_VIEW}; COMMIT; SELECT 1"),
+    "an SQL function": lambda c: c.query("SELECT makes()"),
+    "a procedure that commits": lambda c: c.query(f"CALL carries_out($q${VIEW}$q$)"),
+    "DO": lambda c: c.query(f"DO $$ BEGIN PERFORM runs($q${VIEW}$q$); END $$"),
+    "EXECUTE": lambda c: [c.query("PREPARE p AS " + RUN_VIEW), c.query("EXECUTE p")],
+    "a deferred trigger": lambda c: c.query(f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)"),
+    "by who keeps a lock": lambda c: [c.query("SELECT pg_advisory_lock(1)"), c.query(RUN_VIEW)],
+    "by who keeps a lock, in a trigger": lambda c: [c.query("SELECT pg_advisory_lock(1)"),
+                                                    c.query(f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)")],
+    "by who may ask for currval()": lambda c: [c.query(text) for text in (
+        "INSERT INTO jobs (q) VALUES ('SELECT 1')", "SELECT lastval()", f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)")],
+    "by who leaves at once": lambda c: c.send(query(RUN_VIEW) + terminate()),
+}
+
+
+@pytest.mark.parametrize("how", UNSEEN)
+def test_code_that_code_makes_counts_at_once(weir, postgres, later, how):
+    """A runs a function that makes a view; B reads it, which sets a setting; C must not find that."""
+    postgres.query(RUNS, dbname=later)
+    postgres.query("ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    for wire in (maker, client, other):
+        wire.query("SELECT 1 FROM plain")
+    UNSEEN[how](maker)
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    for _ in range(3):
+        client.query("SELECT * FROM sly")
+        assert other.query(USER_ID) in ([[""]], [[None]])
+
+
+def test_code_that_code_may_make_costs_nothing_while_it_makes_none(weir, postgres, later):
+    """A few numbers tell that it has made none."""
+    postgres.query(RUNS, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client = weir.raw("web", later), weir.raw("web", later)
+    settle(client)
+    for _ in range(20):
+        maker.query("SELECT runs('SELECT 1')")
+    before = weir.metric_now("pgweir_pool_seals_total")  # who follows at once is washed, too, until the numbers are there
+    for _ in range(20):
+        client.query("SELECT 1 FROM plain")
+    assert weir.metric_now("pgweir_pool_seals_total") == before > 0
 
 
 @pytest.mark.long
