@@ -25,7 +25,7 @@ static const char *const methods[] = { "trust", "scram", "md5", "md5 session", "
 static void
 check_user(const struct world *w)
 {
-	const struct client *c = client_find_id(&w->weir->door->clients, w->clients[0].id);
+	const struct client *c = world_find_client(w, w->clients[0].id);
 
 	if (c == NULL || w->weir->config->auth_method == AUTH_TRUST ||
 	    (c->x.state != CL_READY && c->x.state != CL_CONSOLE))

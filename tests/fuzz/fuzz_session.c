@@ -289,10 +289,8 @@ static void
 weir_step(struct world *w, const char *verb)
 {
 	w->weir->door->now_us = clock_now_us();
-	if (strcmp(verb, "pause") == 0)
-		pool_set_pause(w->weir->door->pools, NULL, w->weir->door->now_us);
-	else if (strcmp(verb, "resume") == 0)
-		pool_set_resume(w->weir->door->pools, NULL, w->weir->door->now_us);
+	if (strcmp(verb, "pause") == 0 || strcmp(verb, "resume") == 0)
+		world_pause(w, verb[0] == 'p');
 	else if (strcmp(verb, "reload") == 0)
 		world_reload(w);
 	else if (strcmp(verb, "stop") == 0)

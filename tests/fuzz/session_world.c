@@ -231,6 +231,27 @@ world_reload(struct world *w)
 	process_apply(w->weir);
 }
 
+void
+world_pause(struct world *w, bool on)
+{
+	w->weir->door->now_us = clock_now_us();
+	for (struct worker *k = w->weir->door; k != NULL; k = k->next)
+		if (on)
+			pool_set_pause(k->pools, NULL, w->weir->door->now_us);
+		else
+			pool_set_resume(k->pools, NULL, w->weir->door->now_us);
+}
+
+struct client *
+world_find_client(const struct world *w, uint64_t id)
+{
+	struct client *c = NULL;
+
+	for (struct worker *k = w->weir->door; k != NULL && c == NULL; k = k->next)
+		c = client_find_id(&k->clients, id);
+	return c;
+}
+
 /* --- time and turns --- */
 
 void
@@ -264,7 +285,8 @@ turn(struct world *w)
 	bool has_moved = false;
 
 	quiet_pass(TURN_US);
-	event_base_loop(w->weir->door->base, EVLOOP_NONBLOCK);
+	for (struct worker *k = w->weir->door; k != NULL; k = k->next)
+		event_base_loop(k->base, EVLOOP_NONBLOCK);
 	has_moved |= fake_turn(&w->fake);
 	for (int i = 0; i < TEXT_CLIENTS; i++)
 		has_moved |= fclient_turn(&w->clients[i]);
@@ -323,21 +345,21 @@ world_connect(struct world *w, struct fake_client *c)
 static void
 check_idle(struct world *w, const struct fake_client *f)
 {
-	const struct client *c = f->fd < 0 ? NULL : client_find_id(&w->weir->door->clients, f->id);
+	const struct client *c = f->fd < 0 ? NULL : world_find_client(w, f->id);
 
 	if (c != NULL && c->x.state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->x.pending_len == 0)
 		fclient_check_answered(f);
 }
 
 static void
-check_counts(const struct weir *w)
+check_counts(const struct weir *w, const struct worker *k)
 {
-	const struct client_env *env = &w->door->clients;
+	const struct client_env *env = &k->clients;
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
-	must(w->stopping.is_ending || pool_set_is_quiet(w->door->pools, NULL));
-	for (const struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next) {
+	must(w->stopping.is_ending || pool_set_is_quiet(k->pools, NULL));
+	for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		struct policy_counts counts;
 
 		policy_get_counts(e->policy, &counts);
@@ -349,8 +371,10 @@ check_counts(const struct weir *w)
 static bool
 is_over(const struct weir *w)
 {
-	return w->stopping.is_ending ||
-	       (TAILQ_EMPTY(&w->door->clients.clients) && pool_set_is_quiet(w->door->pools, NULL));
+	for (const struct worker *k = w->door; k != NULL && !w->stopping.is_ending; k = k->next)
+		if (!TAILQ_EMPTY(&k->clients.clients) || !pool_set_is_quiet(k->pools, NULL))
+			return false;
+	return true;
 }
 
 void
@@ -377,8 +401,8 @@ world_leave(struct world *w)
 		fake_behave(&w->fake);
 		world_pass(w, 6 * US_PER_S);
 	}
-	if (!w->weir->stopping.is_ending)
-		check_counts(w->weir);
+	for (const struct worker *k = w->weir->door; k != NULL && !w->weir->stopping.is_ending; k = k->next)
+		check_counts(w->weir, k);
 }
 
 void

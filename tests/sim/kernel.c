@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,6 +20,8 @@
 
 #define FIRST_FD 600 /* far above what the real kernel gives out here */
 #define FDS 256
+#define FIRST_WAKE (FIRST_FD + FDS)
+#define WAKES 16
 #define BUFFER_MAX ((size_t)128 << 10) /* bytes in flight to one end */
 #define BACKLOG 64
 
@@ -27,6 +31,13 @@
 
 enum kind { FREE, SOCKET, STREAM, LISTENER, EPOLL };
 
+/* A loop waits for it: in one epoll, if events is not 0. */
+struct interest {
+	int epoll;
+	uint32_t events;
+	uint64_t data;
+};
+
 struct end {
 	enum kind kind;
 	int peer; /* -1: it has gone, or there never was one */
@@ -35,14 +46,19 @@ struct end {
 	size_t room; /* bytes it takes */
 	bool is_peer_done; /* nothing comes behind what is in flight */
 	bool is_reset, is_connecting, is_write_closed;
-	uint32_t events; /* epoll's interest; 0: none */
-	uint64_t data;
+	struct interest in_epoll;
 	char path[108];
 	int backlog[BACKLOG], backlog_count;
 };
 
 /* The C library's functions have no argument to hang these on. */
 static struct end ends[FDS];
+/* What wakes another loop (eventfd). */
+static struct wake {
+	bool is_open, has_arrived;
+	uint64_t count;
+	struct interest in_epoll;
+} wakes[WAKES];
 static int high; /* all above are free */
 static unsigned open_count;
 static uint64_t random_state = 1, bytes_read;
@@ -141,11 +157,27 @@ is_in_flight(const struct end *e)
 	return e->kind == STREAM && (e->is_connecting || e->arrived < e->in.len);
 }
 
+/* One that another loop has not noticed yet; NULL: there is none. */
+static struct wake *
+late_wake(void)
+{
+	for (int i = 0; i < WAKES; i++)
+		if (wakes[i].is_open && wakes[i].count > 0 && !wakes[i].has_arrived)
+			return &wakes[i];
+	return NULL;
+}
+
 bool
 kernel_arrive(bool is_all)
 {
-	int from = high > 0 ? (int)(draw() % (unsigned)high) : 0;
+	struct wake *late = late_wake();
+	int from;
 
+	if (late != NULL && (is_all || chance(128))) {
+		late->has_arrived = true;
+		return true;
+	}
+	from = high > 0 ? (int)(draw() % (unsigned)high) : 0;
 	for (int i = 0; i < high; i++) {
 		struct end *e = &ends[(from + i) % high];
 		size_t left = e->in.len - e->arrived;
@@ -369,31 +401,6 @@ accept(int fd, struct sockaddr *restrict peer, socklen_t *restrict len)
 }
 
 IN_PLACE_OF_LIBRARY int
-close(int fd)
-{
-	struct end *e = end_of(fd), *p;
-
-	if (e == NULL)
-		return REAL(close)(fd);
-	p = peer_of(e);
-	if (p != NULL) {
-		p->peer = -1;
-		p->is_peer_done = true;
-		if (e->in.len > e->at) /* as TCP does it */
-			reset(p);
-	}
-	for (int i = 0; i < e->backlog_count; i++)
-		close(e->backlog[i]);
-	if (e->in.cap > 4096)
-		buf_fini(&e->in);
-	e->kind = FREE;
-	while (high > 0 && ends[high - 1].kind == FREE)
-		high--;
-	open_count--;
-	return 0;
-}
-
-IN_PLACE_OF_LIBRARY int
 shutdown(int fd, int how)
 {
 	struct end *e = end_of(fd), *p;
@@ -404,14 +411,6 @@ shutdown(int fd, int how)
 	if (p != NULL && how != SHUT_RD)
 		p->is_peer_done = e->is_write_closed = true;
 	return 0;
-}
-
-IN_PLACE_OF_LIBRARY ssize_t
-read(int fd, void *bytes, size_t cap)
-{
-	struct end *e = end_of(fd);
-
-	return e == NULL ? REAL(read)(fd, bytes, cap) : take(e, bytes, cap);
 }
 
 IN_PLACE_OF_LIBRARY ssize_t
@@ -491,7 +490,107 @@ fchmod(int fd, mode_t mode)
 	return end_of(fd) == NULL ? REAL(fchmod)(fd, mode) : 0;
 }
 
-/* --- epoll: one at a time --- */
+/* --- eventfd: loops wake each other, on one thread --- */
+
+static struct wake *
+wake_of(int fd)
+{
+	return fd >= FIRST_WAKE && fd < FIRST_WAKE + WAKES && wakes[fd - FIRST_WAKE].is_open ? &wakes[fd - FIRST_WAKE]
+											     : NULL;
+}
+
+IN_PLACE_OF_LIBRARY int
+eventfd(unsigned count, int flags)
+{
+	(void)flags;
+	for (int i = 0; i < WAKES; i++)
+		if (!wakes[i].is_open) {
+			wakes[i] = (struct wake){ .is_open = true, .count = count, .has_arrived = true };
+			open_count++;
+			return FIRST_WAKE + i;
+		}
+	abort(); /* they leak */
+}
+
+static ssize_t
+wake_take(struct wake *w, void *bytes)
+{
+	if (w->count == 0 || !w->has_arrived)
+		return fails(EAGAIN);
+	memcpy(bytes, &w->count, sizeof(w->count));
+	bytes_read += sizeof(w->count);
+	w->count = 0;
+	return sizeof(w->count);
+}
+
+static ssize_t
+wake_give(struct wake *w, const void *bytes)
+{
+	uint64_t more;
+
+	memcpy(&more, bytes, sizeof(more));
+	if (w->count == 0)
+		w->has_arrived = !chance(weather.late);
+	w->count += more;
+	return sizeof(more);
+}
+
+IN_PLACE_OF_LIBRARY ssize_t
+write(int fd, const void *bytes, size_t len)
+{
+	struct wake *w = wake_of(fd);
+
+	return w == NULL ? REAL(write)(fd, bytes, len) : wake_give(w, bytes);
+}
+
+/* --- read and close: of both --- */
+
+IN_PLACE_OF_LIBRARY ssize_t
+read(int fd, void *bytes, size_t cap)
+{
+	struct end *e = end_of(fd);
+	struct wake *w = wake_of(fd);
+
+	return w != NULL ? wake_take(w, bytes) : e == NULL ? REAL(read)(fd, bytes, cap) : take(e, bytes, cap);
+}
+
+static int
+end_close(struct end *e)
+{
+	struct end *p = peer_of(e);
+
+	if (p != NULL) {
+		p->peer = -1;
+		p->is_peer_done = true;
+		if (e->in.len > e->at) /* as TCP does it */
+			reset(p);
+	}
+	for (int i = 0; i < e->backlog_count; i++)
+		close(e->backlog[i]);
+	if (e->in.cap > 4096)
+		buf_fini(&e->in);
+	e->kind = FREE;
+	while (high > 0 && ends[high - 1].kind == FREE)
+		high--;
+	open_count--;
+	return 0;
+}
+
+IN_PLACE_OF_LIBRARY int
+close(int fd)
+{
+	struct end *e = end_of(fd);
+	struct wake *w = wake_of(fd);
+
+	if (w != NULL) {
+		w->is_open = false;
+		open_count--;
+		return 0;
+	}
+	return e == NULL ? REAL(close)(fd) : end_close(e);
+}
+
+/* --- epoll --- */
 
 IN_PLACE_OF_LIBRARY int
 epoll_create1(int flags)
@@ -500,19 +599,30 @@ epoll_create1(int flags)
 	return end_new(EPOLL);
 }
 
+/* Whoever is in one loop must be taken out of it before another one has it. */
+static int
+change_interest(struct interest *in, int epfd, int op, const struct epoll_event *event)
+{
+	if (in->events != 0 && in->epoll != epfd) {
+		fprintf(stderr, "a descriptor that is in one loop is changed in another\n");
+		abort();
+	}
+	if ((op == EPOLL_CTL_ADD) == (in->events != 0))
+		return fails(op == EPOLL_CTL_ADD ? EEXIST : ENOENT);
+	*in = op == EPOLL_CTL_DEL ? (struct interest){ .epoll = -1 }
+				  : (struct interest){ epfd, event->events | EPOLLHUP, event->data.u64 };
+	return 0;
+}
+
 IN_PLACE_OF_LIBRARY int
 epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	struct end *e = end_of(fd);
+	struct wake *w = wake_of(fd);
 
-	(void)epfd;
-	if (e == NULL)
+	if (e == NULL && w == NULL)
 		return 0; /* libevent's own, for signals: there are none */
-	if ((op == EPOLL_CTL_ADD) == (e->events != 0))
-		return fails(op == EPOLL_CTL_ADD ? EEXIST : ENOENT);
-	e->events = op == EPOLL_CTL_DEL ? 0 : event->events | EPOLLHUP;
-	e->data = op == EPOLL_CTL_DEL ? 0 : event->data.u64;
-	return 0;
+	return change_interest(w != NULL ? &w->in_epoll : &e->in_epoll, epfd, op, event);
 }
 
 static uint32_t
@@ -526,24 +636,63 @@ ready_events(const struct end *e)
 		events |= EPOLLOUT;
 	if (e->kind == STREAM && (e->is_reset || (e->peer < 0 && e->at == e->in.len)))
 		events |= EPOLLHUP;
-	return events & e->events;
+	return events & e->in_epoll.events;
+}
+
+static bool
+is_awake(const struct wake *w, int epfd)
+{
+	return w->is_open && w->in_epoll.events != 0 && w->in_epoll.epoll == epfd && w->count > 0 && w->has_arrived;
+}
+
+static bool
+has_awake(int epfd)
+{
+	for (int i = 0; i < WAKES; i++)
+		if (is_awake(&wakes[i], epfd))
+			return true;
+	return false;
+}
+
+static int
+tell_wakes(int epfd, struct epoll_event *events, int max)
+{
+	int count = 0;
+
+	for (int i = 0; i < WAKES && count < max; i++)
+		if (is_awake(&wakes[i], epfd))
+			events[count++] = (struct epoll_event){ .events = EPOLLIN, .data.u64 = wakes[i].in_epoll.data };
+	return count;
+}
+
+static int
+tell_ends(int epfd, struct epoll_event *events, int max, int from)
+{
+	int count = 0;
+
+	for (int i = 0; i < high && count < max; i++) {
+		int at = from + i < high ? from + i : from + i - high;
+		const struct interest *in = &ends[at].in_epoll;
+		uint32_t ready = in->events == 0 || in->epoll != epfd ? 0 : ready_events(&ends[at]);
+
+		if (ready != 0)
+			events[count++] = (struct epoll_event){ .events = ready, .data.u64 = in->data };
+	}
+	return count;
 }
 
 IN_PLACE_OF_LIBRARY int
 epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
-	int count = 0, from = high > 0 ? (int)(draw() % (unsigned)high) : 0;
+	int count, from = high > 0 ? (int)(draw() % (unsigned)high) : 0;
 
-	(void)epfd;
 	(void)timeout; /* nothing can come while the process is asked for what has come */
 	if (chance(weather.one_event))
 		max = 1;
-	for (int i = 0; i < high && count < max; i++) {
-		int at = from + i < high ? from + i : from + i - high;
-		uint32_t ready = ends[at].events == 0 ? 0 : ready_events(&ends[at]);
-
-		if (ready != 0)
-			events[count++] = (struct epoll_event){ .events = ready, .data.u64 = ends[at].data };
+	if (has_awake(epfd) && chance(128)) {
+		count = tell_wakes(epfd, events, max);
+		return count + tell_ends(epfd, events + count, max - count, from);
 	}
-	return count;
+	count = tell_ends(epfd, events, max, from);
+	return count + tell_wakes(epfd, events + count, max - count);
 }

@@ -3,8 +3,9 @@
  * connecting, under the names of the C library, so that pgweir, libevent and the model of PostgreSQL use it unchanged.
  *
  * What is written is in flight until it arrives. Whether it arrives at once, how much the peer's buffer takes, in which
- * order epoll reports, and what becomes of a connect() is drawn from the seed. Descriptors that were not made here go
- * to the real kernel.
+ * order epoll reports, and what becomes of a connect() is drawn from the seed. There may be several loops, on one
+ * thread: a descriptor is in one of them, and what they wake each other with (eventfd) may arrive late, too.
+ * Descriptors that were not made here go to the real kernel.
  *
  * Always: nothing blocks; what happens depends on the seed and on the calls alone.
  */

@@ -70,6 +70,8 @@ struct sim {
 	uint64_t nameless_us; /* when that was last so; 0: never */
 	bool is_misnamed; /* the name server answers with an error; else it is silent */
 	uint64_t paused_us; /* since when pools are paused; 0: they are not */
+	const struct worker *slow; /* its loop does not turn before slow_until_us; NULL: all turn */
+	uint64_t slow_until_us;
 	bool is_over; /* no new requests */
 	bool has_reloaded;
 	unsigned requests, answers, cancels, departures, losses;
@@ -93,7 +95,7 @@ __attribute__((noreturn, format(printf, 1, 2))) void sim_fail(const char *fmt, .
 
 /* sim_run.c */
 void sim_run(struct sim *s, uint64_t seed, uint64_t steps);
-void sim_turn(struct sim *s); /* of pgweir's loop */
+void sim_turn(struct sim *s); /* of all loops of pgweir's, one after the other */
 
 /* sim_faults.c */
 void sim_lose_server(struct sim *s);

@@ -18,7 +18,7 @@ sim_excuse_borrowers(struct sim *s, uint32_t pid)
 {
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&s->world.weir->door->clients, c->f->id);
+		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
 
 		if (of == NULL || of->x.srv == NULL || of->x.srv->pid != pid)
 			continue;
@@ -45,10 +45,11 @@ sim_has_broken_server(const struct sim *s)
 {
 	const struct server *srv;
 
-	for (const struct pool *e = pool_set_first(s->world.weir->door->pools); e != NULL; e = e->next)
-		TAILQ_FOREACH(srv, &e->servers, all)
-			if (is_broken(s, srv))
-				return true;
+	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+			TAILQ_FOREACH(srv, &e->servers, all)
+				if (is_broken(s, srv))
+					return true;
 	return false;
 }
 
@@ -57,7 +58,7 @@ sim_excuse_lost(struct sim *s, bool was_broken)
 {
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&s->world.weir->door->clients, c->f->id);
+		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
 		bool is_closed = of == NULL || of->x.is_closing || of->x.state == CL_CLOSE_AFTER_FLUSH;
 
 		if ((was_broken && is_closed && !c->is_closed) ||
@@ -127,11 +128,13 @@ static bool
 is_life_known(const struct sim *s)
 {
 	const struct fake_cluster *l = &s->world.fake.cluster;
-	const struct cluster_lives *lives = pool_set_lives(s->world.weir->door->pools);
+	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next) {
+		const struct cluster_lives *lives = pool_set_lives(k->pools);
 
-	for (unsigned i = 0; i < lives->count; i++)
-		if (cluster_is_life(l, &lives->seen[i]))
-			return true;
+		for (unsigned i = 0; i < lives->count; i++)
+			if (cluster_is_life(l, &lives->seen[i]))
+				return true;
+	}
 	return l->replayed == 0;
 }
 

@@ -315,7 +315,7 @@ is_listen(const struct sim_client *c, const struct frame *f)
 static bool
 has_unnamed(const struct sim_client *c)
 {
-	const struct client *of = client_find_id(&c->sim->world.weir->door->clients, c->f->id);
+	const struct client *of = world_find_client(&c->sim->world, c->f->id);
 
 	return of != NULL && of->x.statements != NULL && of->x.statements->unnamed != NULL;
 }

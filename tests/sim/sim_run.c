@@ -43,14 +43,57 @@ sim_below(struct sim *s, uint32_t limit)
 	return limit == 0 ? 0 : sim_draw(s) % limit;
 }
 
+static unsigned
+list_workers(const struct sim *s, const struct worker *list[static WORKERS])
+{
+	unsigned n = 0;
+
+	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+		list[n++] = k;
+	return n;
+}
+
+/* One that is alone needs no drawing. */
+static const struct worker *
+take_any(struct sim *s, const struct worker **list, unsigned count)
+{
+	unsigned at = count > 1 ? sim_below(s, count) : 0;
+	const struct worker *k = list[at];
+
+	list[at] = list[count - 1];
+	return k;
+}
+
 void
 sim_turn(struct sim *s)
 {
 	bool was_broken = sim_has_broken_server(s);
+	const struct worker *list[WORKERS];
 
 	quiet_pass(TURN_US);
-	event_base_loop(s->world.weir->door->base, EVLOOP_NONBLOCK);
+	if (s->slow_until_us < sim_now())
+		s->slow = NULL;
+	for (unsigned n = list_workers(s, list); n > 0; n--) {
+		const struct worker *k = take_any(s, list, n);
+
+		if (k != s->slow)
+			event_base_loop(k->base, EVLOOP_NONBLOCK);
+	}
 	sim_excuse_lost(s, was_broken);
+}
+
+/* A worker that has much to do, or a processor that others have, too. */
+static void
+slow_down(struct sim *s)
+{
+	const struct worker *list[WORKERS];
+	unsigned count = list_workers(s, list);
+
+	if (count == 1 || !sim_chance(s, 16))
+		return;
+	s->slow = take_any(s, list, count);
+	s->slow_until_us = sim_now() + (1 + sim_below(s, 30)) * US_PER_MS;
+	sim_trace('w', s->slow->number, "is slow", s->slow_until_us, 0);
 }
 
 /* --- what a run is like --- */
@@ -285,15 +328,9 @@ jump(struct sim *s)
 static void
 pause_or_resume(struct sim *s)
 {
-	struct weir *w = s->world.weir;
-
-	w->door->now_us = sim_now();
 	sim_trace('w', 0, s->paused_us > 0 ? "resumes" : "pauses", 0, 0);
-	if (s->paused_us > 0)
-		pool_set_resume(w->door->pools, NULL, w->door->now_us);
-	else
-		pool_set_pause(w->door->pools, NULL, w->door->now_us);
-	s->paused_us = s->paused_us > 0 ? 0 : w->door->now_us;
+	world_pause(&s->world, s->paused_us == 0);
+	s->paused_us = s->paused_us > 0 ? 0 : sim_now();
 }
 
 static void
@@ -324,6 +361,7 @@ step_rarely(struct sim *s)
 	}
 	if (sim_chance(s, p->pausing * (s->paused_us > 0 ? 40u : 6u)))
 		pause_or_resume(s);
+	slow_down(s);
 }
 
 /* --- what must hold at any time --- */
@@ -343,27 +381,28 @@ count_servers(const struct sim *s)
 static void
 check_limits(struct sim *s)
 {
-	const struct weir *w = s->world.weir;
-	unsigned allowed = 0, servers = count_servers(s);
+	unsigned allowed = 0, clients = 0, fates = 0, servers = count_servers(s);
 
-	for (const struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next)
-		allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
-	allowed += s->profile.has_listen ? w->door->clients.client_count + 3 : 0; /* listeners */
+	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next) {
+		clients += k->clients.client_count;
+		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
+			allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
+			fates += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
+		}
+	}
+	allowed += s->profile.has_listen ? clients + 3 : 0; /* listeners */
 	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && allowed > 1)
 		allowed = 1;
-	for (const struct pool *e = pool_set_first(w->door->pools); e != NULL; e = e->next)
-		allowed += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
-	if (servers > allowed)
-		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed);
-	if (strstr(s->profile.options, "few") != NULL && w->door->clients.client_count > 2)
-		sim_fail("%u clients, not 2", w->door->clients.client_count);
+	if (servers > allowed + fates)
+		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed + fates);
+	if (strstr(s->profile.options, "few") != NULL && clients > 2)
+		sim_fail("%u clients, not 2", clients);
 }
 
 /* Who waits for longer than he may has been forgotten. */
 static void
 check_waits(struct sim *s)
 {
-	struct weir *w = s->world.weir;
 	bool is_impatient = strstr(s->profile.options, "impatient") != NULL;
 	uint64_t limit_us = strstr(s->profile.options, "hold") != NULL ? 10 * US_PER_S : 2 * US_PER_S;
 
@@ -371,7 +410,7 @@ check_waits(struct sim *s)
 		return;
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		const struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&w->door->clients, c->f->id);
+		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
 		uint64_t from_us = of == NULL ? 0 : of->x.ticket.since_us;
 
 		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */
@@ -416,6 +455,7 @@ behave(struct sim *s)
 	struct fake_conn *c;
 
 	s->is_over = true;
+	s->slow = NULL;
 	s->refused_until_us = s->nameless_until_us = 0;
 	sim_weather(s);
 	fake_behave(&s->world.fake);
