@@ -16,6 +16,7 @@
 #include "server/server_cancel.h"
 
 #include <openssl/crypto.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,13 @@
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
 #define WAITING_MAX 8u /* for one client; what comes beyond would do nothing that those don't */
+
+enum cancel_phase {
+	CANCEL_WAITING, /* to be tried, or tried again */
+	CANCEL_SENDING, /* on_sent has not been called yet */
+	CANCEL_SENDING_FOR_OURS, /* the same, for a request of pgweir's own ahead of the client's */
+	CANCEL_OF_OURS_SENT /* that request's reply will show what was hit */
+};
 
 struct client_cancel {
 	struct client_env *env;
@@ -34,10 +42,9 @@ struct client_cancel {
 	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
-	bool has_looked; /* it found nothing to cancel once */
-	bool is_sending; /* on_sent has not been called yet */
-	bool is_for_ours; /* it cancels a request of pgweir's own ahead of the client's */
-	bool is_end; /* it ends the target, not just its query */
+	uint8_t phase; /* enum cancel_phase */
+	bool has_looked; /* it found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
+	bool is_end; /* it ends the target, not just its query; set by cancel_later(), never cleared */
 };
 
 static void
@@ -46,6 +53,12 @@ stop_waiting(struct client_cancel *cancel)
 	if (cancel->again != NULL)
 		event_free(cancel->again);
 	cancel->again = NULL;
+}
+
+static bool
+is_sending(const struct client_cancel *cancel)
+{
+	return cancel->phase == CANCEL_SENDING || cancel->phase == CANCEL_SENDING_FOR_OURS;
 }
 
 /* Returns the oldest cancel for this client, or NULL. */
@@ -99,7 +112,7 @@ forget_target(struct client *target)
 
 	while ((cancel = first_of(target)) != NULL) {
 		leave_target(cancel);
-		if (!cancel->is_sending)
+		if (!is_sending(cancel))
 			cancel_finish(cancel, CR_NO_QUERY);
 	}
 }
@@ -132,7 +145,7 @@ on_again(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	stop_waiting(cancel);
 	*cancel->env->x.now_us = clock_now_us();
-	if (cancel->is_for_ours)
+	if (cancel->phase == CANCEL_OF_OURS_SENT)
 		after_ours(cancel);
 	else
 		try_cancel(cancel);
@@ -156,9 +169,9 @@ turn_over(struct client *target, uint32_t meant, enum cancel_result result)
 {
 	struct client_cancel *next;
 
-	while ((next = first_of(target)) != NULL && next->meant == meant && !next->is_sending && next->again == NULL)
+	while ((next = first_of(target)) != NULL && next->meant == meant && !is_sending(next) && next->again == NULL)
 		cancel_finish(next, result);
-	if (next != NULL && !next->is_sending && next->again == NULL)
+	if (next != NULL && !is_sending(next) && next->again == NULL)
 		try_cancel(next);
 }
 
@@ -187,7 +200,7 @@ after_ours(struct client_cancel *cancel)
 	if (target->x.requests_done != cancel->meant) {
 		end_turn(cancel, CR_SENT);
 	} else if (srv == NULL || srv->loan.is_ours_cancelled) {
-		cancel->is_for_ours = false;
+		cancel->phase = CANCEL_WAITING;
 		try_cancel(cancel); /* now the client's own request */
 	} else if (!ledger_owes_us(&srv->ledger, &since_us) || call_again(cancel, RETRY_US) < 0) {
 		end_turn(cancel, CR_SENT);
@@ -200,8 +213,9 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 	struct client_cancel *cancel = arg;
 
 	(void)why;
-	cancel->is_sending = false;
-	if (cancel->target != NULL && is_confirmed && cancel->is_for_ours)
+	assert(is_sending(cancel));
+	cancel->phase = cancel->phase == CANCEL_SENDING_FOR_OURS ? CANCEL_OF_OURS_SENT : CANCEL_WAITING;
+	if (cancel->target != NULL && is_confirmed && cancel->phase == CANCEL_OF_OURS_SENT)
 		after_ours(cancel);
 	else
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
@@ -245,12 +259,12 @@ refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 static void
 send_cancel(struct client_cancel *cancel, const struct owed *head)
 {
-	cancel->is_for_ours = head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT;
+	cancel->phase =
+	    head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT ? CANCEL_SENDING_FOR_OURS : CANCEL_SENDING;
 	cancel->target->x.srv->loan.is_ours_cancelled = false;
-	cancel->is_sending = true;
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
 		return;
-	cancel->is_sending = false;
+	cancel->phase = CANCEL_WAITING;
 	end_turn(cancel, CR_FAILED);
 }
 

@@ -193,7 +193,7 @@ on_pinged(struct server *srv, bool ok)
 	struct pool *pool = srv->owner;
 	uint64_t now = pool_set_now(pool->set);
 
-	if (!srv->is_asked)
+	if (srv->question != QUESTION_OF_OWNER)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_wait,
 				     now - srv->loan.sent_us);
 	srv->conn->image = srv->image;

@@ -31,6 +31,11 @@
 #define LOOKS_MAX 250u
 #define STATEMENT_NAME_LEN 63 /* bytes; one with a longer name is not followed */
 
+/* Whether the role has the right to the statement: asked once in a request. */
+enum exclusive_right { RIGHT_NOT_ASKED, RIGHT_ASKED, RIGHT_PROVED };
+/* The statements that this request has bound, or prepared otherwise. */
+enum exclusive_bound { BOUND_NOTHING, BOUND_IT_ALONE, BOUND_OTHERS };
+
 struct exclusive {
 	struct exchange *x;
 	struct event *timer;
@@ -38,10 +43,10 @@ struct exclusive {
 	uint64_t token; /* identifies the question that was asked last */
 	char statement[STATEMENT_NAME_LEN + 1]; /* prepared under this name */
 	uint32_t looks;
-	bool is_simple, is_holding;
-	bool is_template; /* of a CREATE DATABASE: others than its owner may copy it */
-	bool is_asked, may; /* in this request: the question was sent; the role has the right */
-	bool is_bound, is_other; /* in this request: the statement was bound; another one was prepared or bound */
+	uint8_t right, bound; /* in this request: enum exclusive_right, enum exclusive_bound */
+	bool is_simple; /* a Query; set by exclusive_query(), cleared by exclusive_parse() */
+	bool is_holding; /* the database's idle servers were closed for it; set by on_timer(), never cleared */
+	bool is_template; /* of a CREATE DATABASE: others than its owner may copy it; set by note(), never cleared */
 };
 
 /*
@@ -120,10 +125,9 @@ exclusive_ask(struct exclusive *s)
 	struct buf b = { 0 };
 	int r = -1;
 
-	if (s->is_asked || !is_alone(srv))
+	if (s->right != RIGHT_NOT_ASKED || !is_alone(srv))
 		return STEP_FORWARD;
-	s->is_asked = true;
-	s->may = false;
+	s->right = RIGHT_ASKED;
 	s->token = ++x->env->last_token;
 	put_question(s, &b);
 	if (ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token) == 0 &&
@@ -139,7 +143,7 @@ exclusive_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 	struct exclusive *s = exchange_exclusive(x);
 
 	if (s != NULL && (uintptr_t)o->ref == (uintptr_t)s->token)
-		s->may = how == OWED_ANSWERED;
+		s->right = how == OWED_ANSWERED ? RIGHT_PROVED : RIGHT_ASKED;
 }
 
 /* --- while it runs --- */
@@ -190,7 +194,7 @@ is_running(const struct exclusive *s)
 		return false;
 	if (s->is_simple)
 		return o->kind == OWED_QUERY && o->to == OWED_TO_CLIENT && srv->ledger.count == 1;
-	return s->is_bound && !s->is_other && is_one_execute(&srv->ledger);
+	return s->bound == BOUND_IT_ALONE && is_one_execute(&srv->ledger);
 }
 
 static void
@@ -217,7 +221,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 			look_later(s);
 		return;
 	}
-	if (!s->may)
+	if (s->right != RIGHT_PROVED)
 		return;
 	auth_queries_step_aside(x->env->auth_queries, s->database);
 	count = pool_set_hold_database(x->pool, s->database, x->ticket.id, *x->env->now_us, &is_again);
@@ -240,8 +244,8 @@ note(struct exchange *x, struct request *m)
 	if (kind == KNOWN_NOT)
 		return NULL;
 	s = exchange_exclusive(x);
-	if (s != NULL && s->is_asked && !s->is_holding && s->is_template == (kind == KNOWN_CREATE_DATABASE) &&
-	    strcmp(s->database, database) == 0)
+	if (s != NULL && s->right != RIGHT_NOT_ASKED && !s->is_holding &&
+	    s->is_template == (kind == KNOWN_CREATE_DATABASE) && strcmp(s->database, database) == 0)
 		return s;
 	exclusive_free(x);
 	s = calloc(1, sizeof(*s));
@@ -276,7 +280,8 @@ exclusive_parse(struct exchange *x, struct request *m)
 
 	if (s != NULL && copy_string(s->statement, sizeof(s->statement), name)) {
 		s->is_simple = false;
-		s->is_other = !x->srv->is_synced; /* the messages before it in this request were not examined */
+		/* The messages before it in this request were not examined. */
+		s->bound = x->srv->is_synced ? BOUND_NOTHING : BOUND_OTHERS;
 		return exclusive_ask(s);
 	}
 	s = exchange_exclusive(x);
@@ -285,7 +290,7 @@ exclusive_parse(struct exchange *x, struct request *m)
 	if (strcmp(name, s->statement) == 0)
 		exclusive_free(x); /* the name is another statement's now */
 	else
-		s->is_other = true;
+		s->bound = BOUND_OTHERS;
 	return STEP_FORWARD;
 }
 
@@ -297,10 +302,11 @@ exclusive_bind(struct exchange *x, struct request *m)
 	if (s == NULL || s->is_simple)
 		return STEP_FORWARD;
 	if (strcmp(m->names.statement, s->statement) != 0) {
-		s->is_other = true;
+		s->bound = BOUND_OTHERS;
 		return STEP_FORWARD;
 	}
-	s->is_bound = true;
+	if (s->bound == BOUND_NOTHING)
+		s->bound = BOUND_IT_ALONE;
 	s->looks = 0;
 	look_later(s);
 	return exclusive_ask(s);
@@ -317,6 +323,7 @@ exclusive_request_done(struct exchange *x, const struct owed *ended)
 		return;
 	}
 	/* The statement was only prepared so far, or it ended quickly; it may be run again. */
-	s->is_bound = s->is_other = s->is_asked = s->may = false;
+	s->right = RIGHT_NOT_ASKED;
+	s->bound = BOUND_NOTHING;
 	event_del(s->timer);
 }

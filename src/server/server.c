@@ -242,8 +242,7 @@ ping_with(struct server *srv, const char *sql, enum owed_to to)
 {
 	struct buf b = { 0 };
 
-	srv->is_ping_answered = false;
-	srv->is_asked = to == OWED_TO_OWNER;
+	srv->question = to == OWED_TO_OWNER ? QUESTION_OF_OWNER : QUESTION_PING;
 	srv->reset.is_refused = false;
 	srv->loan.sent_us = *srv->env->now_us;
 	message_query(&b, sql);

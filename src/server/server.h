@@ -165,8 +165,10 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 
 /* Says what a reset is to do; zeroed, it only rolls back an open transaction. */
 struct reset_order {
-	bool is_discarding; /* runs DISCARD ALL, which drops our own statements, too */
-	bool is_last; /* for the owner: the server is closed afterwards */
+	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
+	bool is_discarding;
+	/* For the owner: the server is closed afterwards. Set by pool_conns.c and server_reset_row(), never cleared. */
+	bool is_last;
 	unsigned parts; /* the parts of STATE_WASHABLE and WASH_... (session/seal.h) to wash */
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
@@ -181,25 +183,37 @@ struct server_ties {
 	struct image *plans; /* until they are discarded */
 	struct image *types; /* for good */
 	uint64_t types_of; /* the id of the one borrower who made them; TIES_OF_MANY */
-	bool is_whole; /* of types: all settings matter, not only those of the context */
-	bool is_mixed; /* of types: they were made under other settings, too; with types_of */
+	/* For types, all settings matter, not only those of the context. Set and cleared by server_tie_types(). */
+	bool is_whole;
+	/* Types were made under other settings, too; with types_of. Set by server_tie_types(), never cleared. */
+	bool is_mixed;
 };
 
 #define TIES_OF_MANY UINT64_MAX
 
+/* The cancel of what the borrower has left running: cancel_what_runs(). */
+enum reset_cancel {
+	RESET_CANCEL_DUE,
+	RESET_CANCEL_OURS, /* a request of pgweir's own ahead of it was cancelled; it is still to be */
+	RESET_CANCEL_NOT_DUE
+};
+
 /* Cleaning up after a borrower: server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what was sent is removed from it */
-	bool is_seal; /* the borrower returned it, with nothing under way */
-	bool is_refused; /* the question failed */
-	bool is_counting; /* statements are being counted; so many of the protocol's were found: */
+	bool is_seal; /* the borrower returned it, with nothing under way; set and cleared by server_reset() */
+	bool is_refused; /* the question failed; set by got_error(), cleared by reset_ask() and ping_with() */
+	/* Statements are being counted; so many of the protocol's were found. Set by seal(), cleared by
+	 * has_lost_statements(). */
+	bool is_counting;
 	uint64_t statements_found;
 	struct buf names; /* the statements to deallocate, each terminated */
 	struct buf remote; /* what closes sessions on other servers: seal_put_remote() */
-	bool may_fail; /* the last of these, with 08003 */
-	bool is_cancel_due; /* the borrower's request is still to be cancelled */
-	bool is_ours_cancelled; /* a request of pgweir's own ahead of it was cancelled */
-	bool is_connect_query_due; /* settings were reset */
+	/* The last of these, with 08003. Set by close_remote(), cleared by next_step() and server_reset(). */
+	bool may_fail;
+	uint8_t cancel; /* enum reset_cancel */
+	/* Settings were reset. Set by discard_all() and seal(), cleared by connect_again() and server_reset(). */
+	bool is_connect_query_due;
 	uint64_t since_us, deadline_us;
 	uint64_t asked_us; /* when the owner's question was sent; 0: there was none */
 };
@@ -211,6 +225,13 @@ enum cluster_state {
 	CLUSTER_KNOWN,
 	CLUSTER_STANDBY, /* it may be promoted: then it is asked again */
 	CLUSTER_SILENT /* it can't tell: too old, or its user has not the right to ask */
+};
+
+/* The question to an idle server: the ping, or one of the owner's. */
+enum server_question {
+	QUESTION_PING,
+	QUESTION_PING_ANSWERED, /* but for its ReadyForQuery */
+	QUESTION_OF_OWNER
 };
 
 /* TLS comes before the login: server_tls_start.c. */
@@ -228,19 +249,28 @@ struct server {
 	void *owner, *borrower;
 	enum server_state state;
 	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
-	bool is_synced; /* the last message sent ends a request, so ReadyForQuery will follow */
-	bool is_closing; /* its state is doubtful: it must be closed instead of being returned */
-	bool is_misplaced; /* it is not what target_session_attrs wants any more */
-	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
-	bool is_connect_query_bad; /* it failed */
+	/* The last message sent ends a request: ReadyForQuery will follow. Set by server.c, send.c, server_replies.c
+	 * and server_reset.c, cleared by send.c and fast.c. */
+	bool is_synced;
+	/* To be closed instead of returned. Set by replies.c and whoever else doubts its state, never cleared. */
+	bool is_closing;
+	/* No more what target_session_attrs wants. Set by replies.c and server_role.c, never cleared. */
+	bool is_misplaced;
+	uint8_t question; /* enum server_question: the last one */
+	bool is_connect_query_bad; /* it failed; set by server_login_message(), never cleared */
 	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
 	char last_sqlstate[6]; /* of the same */
-	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
-	bool is_loss_untold; /* one of many: the log has only their number */
-	bool has_cost; /* a request or transaction of its borrower's failed with it */
-	bool was_owing; /* when it ended, something was owed to the borrower: */
-	bool is_there; /* PostgreSQL has answered the startup packet, and is not starting up or shutting down */
-	bool is_owed_listed; /* ... owed and owed_count are as they were before its FATAL skipped some of it */
+	/* The line about its borrower, who ended with it, says why. Set by lost.c and replies.c, never cleared. */
+	bool is_end_logged;
+	bool is_loss_untold; /* one of many: the log has only their number; set by server_fail(), never cleared */
+	/* A request or transaction of its borrower's failed with it. Set by report_loss(), never cleared. */
+	bool has_cost;
+	bool was_owing; /* something was owed to the borrower when it ended; set by server_let_go(), never cleared */
+	/* PostgreSQL has answered the startup packet, and is neither starting up nor shutting down. Set by
+	 * server_login.c, cleared by forget_host(). */
+	bool is_there;
+	/* The list below was made before its FATAL skipped some of it. Set and cleared by on_error(). */
+	bool is_owed_listed;
 	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind, in order, ... */
 	size_t owed_count; /* ... if it was no more than fits */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
@@ -253,13 +283,13 @@ struct server {
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
 	uint64_t seed_of; /* the client who may know the state of random(): its id, or 0 */
-	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */
-	bool is_lingering; /* its borrower keeps it for a moment: state/linger.c */
+	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
+	bool is_lingering; /* its borrower keeps it for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
 	uint64_t unnamed_owner; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
 	uint64_t body_left; /* what is left of the message being passed or swallowed */
-	bool is_body_swallowed;
+	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */
 	uint8_t *carry; /* an unfinished message */
 	uint32_t carry_len, carry_cap;
 	/* identity */
@@ -278,7 +308,8 @@ struct server {
 	struct password_ask ask; /* while password_command runs, before it dials */
 	struct server_secret *secret; /* what that printed; wiped after the login. NULL: see target */
 	enum server_tls_phase tls_phase;
-	bool is_tls_given_up; /* TLS failed where it is only preferred */
+	/* TLS failed where it is only preferred. Set by server_tls_done(), cleared by server_login_failed(). */
+	bool is_tls_given_up;
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;

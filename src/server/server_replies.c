@@ -202,10 +202,10 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 {
 	switch (type) {
 	case 'I':
-		srv->is_ping_answered = true;
+		srv->question = QUESTION_PING_ANSWERED;
 		return true;
 	case 'Z':
-		return srv->is_ping_answered && body_len == 1 && body[0] == 'I';
+		return srv->question == QUESTION_PING_ANSWERED && body_len == 1 && body[0] == 'I';
 	default:
 		return type == 'N' || type == 'S' || type == 'A' || type == 'E';
 	}

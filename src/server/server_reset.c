@@ -81,12 +81,13 @@ cancel_what_runs(struct server *srv)
 	uint64_t since_us;
 	bool is_ours = ledger_owes_us(&srv->ledger, &since_us);
 
-	srv->reset.is_cancel_due = srv->reset.is_cancel_due && srv->ledger.count > 0;
-	if (!srv->reset.is_cancel_due || srv->cancel != NULL || (is_ours && srv->reset.is_ours_cancelled))
+	if (srv->ledger.count == 0)
+		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
+	if (srv->reset.cancel == RESET_CANCEL_NOT_DUE || srv->cancel != NULL ||
+	    (is_ours && srv->reset.cancel == RESET_CANCEL_OURS))
 		return;
 	server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	srv->reset.is_cancel_due = is_ours;
-	srv->reset.is_ours_cancelled = is_ours;
+	srv->reset.cancel = is_ours ? RESET_CANCEL_OURS : RESET_CANCEL_NOT_DUE;
 }
 
 static int
@@ -285,8 +286,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
-	srv->reset.is_cancel_due = true;
-	srv->reset.is_ours_cancelled = false;
+	srv->reset.cancel = RESET_CANCEL_DUE;
 	srv->reset.is_connect_query_due = srv->reset.may_fail = false;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);

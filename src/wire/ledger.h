@@ -81,10 +81,14 @@ struct ledger {
 	struct owed *ring;
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
 	enum ledger_copy copy; /* the head's */
-	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
-	bool is_replication; /* CopyBothResponse may come; results may follow CopyDone */
-	bool is_skipping; /* an error came, and the Sync that ends skipping was not sent yet */
-	bool is_unsynchronised; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
+	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet; set and cleared by ledger.c */
+	/* CopyBothResponse may come; results may follow CopyDone. Set by own_ready(), never cleared. */
+	bool is_replication;
+	/* An error came, and the Sync that ends skipping was not sent yet. Set and cleared by ledger.c. */
+	bool is_skipping;
+	/* Nobody can know who owes what: a Sync was sent within a COPY that failed. Set by receive_error(), never
+	 * cleared. */
+	bool is_unsynchronised;
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
