@@ -20,7 +20,7 @@
 static const char question_sql[] = MESSAGE_OURS "SELECT pid, pg_catalog.array_to_string(blockers, ',') FROM ("
 						"SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers "
 						"FROM pg_catalog.unnest($1::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
-						"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0";
+						"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0\0\0";
 
 struct blocked {
 	uint64_t server_id;
@@ -174,23 +174,15 @@ put_pids(const struct question *q, struct buf *to)
 {
 	struct buf pids = { 0 };
 	const char *value;
-	size_t begun;
 
 	buf_put_u8(&pids, '{');
 	for (size_t i = 0; i < q->count; i++)
 		buf_printf(&pids, "%s%" PRIu32, i > 0 ? "," : "", q->servers[i].pid);
 	buf_put_str(&pids, "}");
-	begun = message_begin(to, 'P');
-	buf_put_str(to, "");
-	buf_put_str(to, question_sql);
-	buf_put_u16(to, 0);
-	message_end(to, begun);
+	message_parse(to, "", question_sql, sizeof(question_sql));
 	value = buf_ok(&pids) ? (const char *)pids.bytes : "{}";
 	message_bind_text(to, "", &value, 1);
-	begun = message_begin(to, 'E');
-	buf_put_str(to, "");
-	buf_put_u32(to, 0);
-	message_end(to, begun);
+	message_execute(to);
 	message_sync(to);
 	buf_fini(&pids);
 }

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "sql/recognise.h"
+#include "session/image_changes.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -69,13 +69,13 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 	switch (kind) {
 	case NC_SETTING:
 		buf_printf(&sql, "SET client_encoding TO ");
-		listen_text_quote(&sql, listener->encoding);
+		image_put_identifier(&sql, listener->encoding, false);
 		break;
 	case NC_LISTEN:
 	case NC_UNLISTEN:
 		TAILQ_FOREACH(ch, channels, due) {
 			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
-			listen_text_quote(&sql, ch->name);
+			image_put_identifier(&sql, ch->name, false);
 		}
 		break;
 	case NC_GAP_OVER:

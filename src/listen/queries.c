@@ -7,6 +7,7 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
+#include "session/image_changes.h"
 #include "sql/recognise.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -285,7 +286,7 @@ substitute(struct exchange *x, const struct request *m, const struct known_text 
 			buf_printf(sql, "UNLISTEN *");
 		else {
 			buf_printf(sql, "UNLISTEN ");
-			listen_text_quote(sql, k->name);
+			image_put_identifier(sql, k->name, false);
 		}
 		buf_printf(sql, "; ");
 	}

@@ -11,7 +11,7 @@
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
-#include "sql/recognise.h"
+#include "session/image_changes.h"
 #include "wire/messages.h"
 
 /* Sends LISTEN for all channels that the client listens to, or (is_pending) will when its transaction commits. */
@@ -22,7 +22,7 @@ put_listens(const struct client_listen *l, bool is_pending, struct buf *sql)
 		if (is_pending ? m->pending_change == KNOWN_NOT : !m->is_active)
 			continue;
 		buf_printf(sql, "LISTEN ");
-		listen_text_quote(sql, m->name);
+		image_put_identifier(sql, m->name, false);
 		buf_put_u8(sql, ';');
 	}
 	buf_put_u8(sql, 0);

@@ -90,12 +90,10 @@ is_of_one_commit(enum sql_word first)
 static bool
 is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 {
-	struct sql_verdict v;
 	struct scan scan;
 
 	scan_text(&scan, image_scan_options(x->image), sql, len);
-	verdict_of_scan(&v, &scan, sql, len);
-	return is_of_one_commit((enum sql_word)v.first);
+	return is_of_one_commit((enum sql_word)scan.first);
 }
 
 /*

@@ -43,15 +43,3 @@ listen_text_is_substitute(const char *sql, size_t len)
 
 	return len - at >= sizeof(SUBSTITUTE) - 1 && memcmp(sql + at, SUBSTITUTE, sizeof(SUBSTITUTE) - 1) == 0;
 }
-
-void
-listen_text_quote(struct buf *out, const char *channel)
-{
-	buf_put_u8(out, '"');
-	for (; *channel != '\0'; channel++) {
-		if (*channel == '"')
-			buf_put_u8(out, '"');
-		buf_put_u8(out, (uint8_t)*channel);
-	}
-	buf_put_u8(out, '"');
-}

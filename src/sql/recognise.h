@@ -18,8 +18,6 @@
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute has made it. */
 bool listen_text_is_substitute(const char *sql, size_t len);
-/* Appends the name as a quoted identifier. */
-void listen_text_quote(struct buf *out, const char *channel);
 
 /*
  * --- trailing_comment.c: the comment at the end of a query that names its origin (sqlcommenter). Pure.

@@ -566,3 +566,15 @@ Test(image, has_the_context_of_another_that_sets_nothing_else)
 	image_unref(b);
 	image_store_free(own);
 }
+
+Test(image, identifiers_are_quoted)
+{
+	struct buf b = { 0 };
+
+	image_put_identifier(&b, "a\"b\"\"", false);
+	image_put_identifier(&b, "a.b", false);
+	image_put_identifier(&b, "a.b", true);
+	buf_put_u8(&b, 0);
+	cr_expect_str_eq((char *)b.bytes, "\"a\"\"b\"\"\"\"\"\"a.b\"\"a\".\"b\"");
+	buf_fini(&b);
+}

@@ -58,13 +58,3 @@ Test(listen_text, substitutes)
 		free(sql);
 	}
 }
-
-Test(listen_text, quotes)
-{
-	struct buf out = { 0 };
-
-	listen_text_quote(&out, "a\"b\"\"");
-	buf_put_u8(&out, 0);
-	cr_expect_str_eq((char *)out.bytes, "\"a\"\"b\"\"\"\"\"");
-	buf_fini(&out);
-}
