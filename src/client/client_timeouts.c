@@ -333,7 +333,6 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	if (env->x.config->server_fast_close)
 		end_outdated(env);
 	state_linger_tick(&env->x);
-	env->front->tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
 }

@@ -100,16 +100,10 @@ handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 }
 
 static void
-tick(struct client_env *env, uint64_t now_us)
-{
-	admission_tick(env->admission, now_us);
-}
-
-static void
 names(const struct client *c, const char **database, const char **user)
 {
 	*database = c->login->database;
 	*user = c->login->user;
 }
 
-const struct client_front login_front = { login_begin_client, handle_bytes, check_time, tick, names, leave };
+const struct client_front login_front = { login_begin_client, handle_bytes, check_time, names, leave };

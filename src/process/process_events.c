@@ -77,6 +77,8 @@ on_signal(evutil_socket_t number, short what, void *arg)
 void
 process_tick(struct weir *w)
 {
+	if (!w->door->clients.x.is_suspended)
+		admission_tick(w->shared.admission, w->door->now_us);
 	auth_queries_tick(w->shared.auth_queries, w->door->now_us);
 	console_tick(w->console, w->door->now_us);
 	process_watch_memory(w);
