@@ -129,6 +129,8 @@ struct exchange_env {
 	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */
 	uint64_t sample_state;
 	uint32_t requests_begun;
+	uint64_t looked_at_us; /* requests that last so long may concern the log of slow ones, or be late
+				  (report_config()) */
 	/* Which go to on_query: this many still, then one in queries_each; 0: none. clients_tick() sets them. */
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */

@@ -18,6 +18,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "session/seal.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 
 #define PAUSE_US 10000u /* a longer silence within an answer is not its transfer */
 #define LONG_LEN 8192u /* bytes that take a while to be read: the clock is read again */
+#define LATE_US 20000u /* shorter limits of PostgreSQL's on a statement, noticed too late, hit who comes next */
 #define TIMED_EACH 16u /* one request in so many: there, too */
 
 /* --- the clock --- */
@@ -347,6 +349,14 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 	report_send(x, srv, &r, event);
 }
 
+void
+report_config(struct exchange_env *env)
+{
+	uint64_t sampled_us = env->config->slow_sample_threshold_us;
+
+	env->looked_at_us = sampled_us < LATE_US ? sampled_us : LATE_US;
+}
+
 /* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
 static inline uint32_t
 weight_of(struct exchange_env *env, bool is_slow)
@@ -376,12 +386,17 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 	x->env->on_query(x->env->owner, &r, weight);
 }
 
-/* Reports a request that may get a line in the slow-query log. */
+/*
+ * Reports a request that may get a line in the slow-query log. If PostgreSQL was at it for long, its statement_timeout
+ * may be over just behind it: that is told to whoever sends the next message.
+ */
 __attribute__((noinline)) static void
 tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
+	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= LATE_US)
+		srv->loan.risk |= WASH_LATE;
 	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
 		tell_done(x, srv, done, duration_us, "query_timeout");
 	else if (duration_us >= threshold_us)
@@ -401,7 +416,7 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
 	d->slow_queries += is_slow;
-	if (is_slow || done->is_late || duration_us >= x->env->config->slow_sample_threshold_us) {
+	if (is_slow || done->is_late || duration_us >= x->env->looked_at_us) {
 		d->requests_failed[RF_LIMIT] += done->is_late;
 		tell_if_slow(x, srv, done, duration_us);
 	}

@@ -323,7 +323,8 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = &pool->database->code;
-	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY),
+	struct reset_order order = { .parts = parts &
+					      (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY | WASH_LATE),
 				     .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
@@ -338,7 +339,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 		}
 	}
 	order.seed = random_next(&pool->set->random);
-	pool->counters.seals += (order.parts & ~(unsigned)WASH_TALLY) != 0;
+	pool->counters.seals += (order.parts & ~(unsigned)(WASH_TALLY | WASH_LATE)) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }

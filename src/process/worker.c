@@ -6,6 +6,7 @@
 #include "client/cancel.h"
 #include "client/clients.h"
 #include "dedicated/notify_listener.h"
+#include "exchange/report.h"
 #include "net/inbox.h"
 #include "server/hosts.h"
 #include "server/server_cancel.h"
@@ -145,6 +146,7 @@ worker_apply(struct worker *k)
 	struct client_env *c = &k->clients;
 
 	c->x.config = config;
+	report_config(&c->x);
 	clients_renew_query_budget(&c->x);
 	c->users = files->users;
 	c->tls = files->tls;

@@ -30,6 +30,7 @@ static const struct {
 	unsigned part;
 	const char *sql;
 } washes[] = {
+	{ WASH_LATE, "" },
 	{ WASH_QUERIES, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED" },
 	{ STATE_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT" },
 	{ STATE_SETTINGS, "RESET ROLE" },
@@ -92,7 +93,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD, STATE_BACKEND },
 	};
-	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND);
+	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE);
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)

@@ -43,7 +43,8 @@ enum state_part {
 	WASH_PLANS = 1u << 15, /* forgets plans */
 	WASH_TEMP_ASKED = 1u << 16, /* asks whether the backend has ever had temporary objects */
 	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TALLY = 1u << 18 /* asks SEAL_TALLY */
+	WASH_TALLY = 1u << 18, /* asks SEAL_TALLY */
+	WASH_LATE = 1u << 19 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
 #define STATE_WASHABLE 0x2ffu
 #define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)

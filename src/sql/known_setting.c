@@ -174,7 +174,7 @@ take_setting_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 static bool
 is_never_known(const char *name)
 {
-	return strcmp(name, "session_authorization") == 0;
+	return strcmp(name, "session_authorization") == 0 || strcmp(name, "local") == 0; /* there is no such setting */
 }
 
 /* Each transaction begins with its own. */

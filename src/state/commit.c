@@ -65,7 +65,7 @@ state_seal(struct exchange *x)
 	unsigned parts;
 
 	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
-		return 0;
+		return l->risk & WASH_LATE;
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
@@ -73,10 +73,10 @@ state_seal(struct exchange *x)
 		parts |= STATE_WASHABLE;
 	if (l->risk & (RISK_COMPILED | RISK_CODE))
 		parts |= state_seal_compiled(x, parts);
-	if (parts != STATE_SEED)
+	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
 	x->srv->seed_of = x->ticket.id; /* the next borrower may be the same client */
-	return 0;
+	return parts & WASH_LATE;
 }
 
 /* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */

@@ -264,6 +264,34 @@ def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir,
         assert wire.query("SELECT 1") == [["fake"]]
 
 
+@pytest.mark.parametrize("session_state", ["track", "allow"])
+def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, session_state):
+    """If it is over behind a statement's last check for interrupts, PostgreSQL (15) answers that statement, and the next message
+    on the connection with the error instead: DECLARE c CURSOR FOR SELECT slow(); FETCH c, say, in one Query."""
+    late = []
+
+    def answer(conn, kind, body):
+        if conn in late and kind in "QPBS":
+            late.remove(conn)
+            conn.send(error("57014", "canceling statement due to statement timeout"), ready())
+            return True
+        if kind == "Q" and b"'slow'" in body:
+            time.sleep(0.06)
+            conn.send(complete(), ready())
+            late.append(conn)
+            return True
+        return False
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1, max_overflow=0, session_state=session_state)
+    with weir.raw() as one, weir.raw() as other:
+        other.query("SELECT 1")
+        one.send(query("SELECT 'slow'"))
+        wait_until(lambda: weir.pool()["sv_active"] == 1)
+        other.send(query("SELECT 2"))
+        assert shape(one.read_until("Z")) == "C:SELECT 1 Z:I"
+        assert texts(other.read_until("Z")) == [["fake"]]
+
+
 def test_an_error_out_of_the_blue_in_a_transaction_is_told(weir, fake):
     weir.start(upstream=fake.upstream, pool_size=1)
     with weir.raw() as wire:
