@@ -34,7 +34,11 @@ client_free_later(struct grave *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 
-	assert(c->x.srv == NULL && c->x.statements == NULL && c->x.session == NULL);
+	const struct exchange_rare *rare = c->x.rare;
+
+	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.ticket.is_waiting);
+	assert(c->x.statements == NULL && c->x.session == NULL);
+	assert(rare == NULL || (rare->exclusive == NULL && rare->cancels == NULL && rare->doubt == NULL));
 	image_unref(c->x.image);
 	image_unref(c->x.startup);
 	if (c->x.rare != NULL)

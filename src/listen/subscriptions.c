@@ -10,6 +10,7 @@
 #include "base/copy.h"
 #include "base/table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,7 @@ subscription_free(struct subscription *m)
 {
 	struct client_listen *l = m->x->listen;
 
+	assert(m->refs == 0 && m->undo == 0);
 	notify_leave(&m->at_listener);
 	l->is_early_due = true;
 	l->active_count -= m->is_active;
@@ -160,6 +162,7 @@ listen_detach_idle(struct client_listen *l)
 void
 subscription_unref(struct subscription *m)
 {
+	assert(m->refs > 0);
 	m->refs--;
 	m->x->listen->is_swept = false;
 	m->x->listen->is_early_due = true;
@@ -232,6 +235,7 @@ listen_commit(struct exchange *x)
 		if (m->is_active && m->is_refused)
 			refused = m;
 	}
+	assert(l->undo_count == 0 && l->savepoint_count == 0);
 	listen_settle_early(l);
 	if (refused != NULL)
 		subscription_lost(x, refused);

@@ -14,6 +14,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,6 +293,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		exchange_close(x, shown);
 		return;
 	}
+	assert(x->srv == NULL && exchange_doubt(x) == NULL);
 	exchange_rare(x)->doubt = d;
 	exchange_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)

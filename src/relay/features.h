@@ -16,6 +16,8 @@
 #include "statements/statements.h"
 #include "statements/statements_crossing.h"
 
+#include <assert.h>
+
 /*
  * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way
  * that the client's next message must wait for or change, so the fast lane is open; NAME_may_cross(x): the client,
@@ -42,6 +44,7 @@ features_may_cross(const struct exchange *x)
 static inline void
 features_free(struct exchange *x)
 {
+	assert(x->srv == NULL); /* its ledger would settle what is freed here */
 #define FEATURE_FREE(name) name##_free(x);
 	FEATURES(FEATURE_FREE)
 }

@@ -10,6 +10,8 @@
 #include "statements/expose.h"
 #include "server/server_cancel.h"
 
+#include <assert.h>
+
 static inline bool
 may_return(const struct exchange *x, const struct server *srv)
 {
@@ -145,5 +147,6 @@ relay_leave(struct exchange *x, const struct fail *why)
 	lost = end_request(x, why);
 	if (x->srv != NULL)
 		leave_server(x, x->srv);
+	assert(x->srv == NULL && !x->ticket.is_waiting);
 	return lost;
 }

@@ -22,6 +22,7 @@
 
 #include "wire/frame.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
@@ -160,6 +161,7 @@ on_grant(struct policy_conn *conn, struct policy_ticket *t)
 	struct exchange *x = exchange_of(t);
 	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
+	assert(x->srv == NULL && !x->is_closing);
 	note_wait(x, x->ticket.connect_us);
 	exchange_step(x, CE_GRANTED);
 	if (x->state == CL_WELCOME) {
@@ -175,6 +177,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 {
 	struct exchange *x = exchange_of(t);
 
+	assert(x->srv == NULL && !x->is_closing);
 	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
 	exchange_step(x, CE_REFUSED);
 	if (kind == RF_POOL_TIMEOUT)

@@ -32,7 +32,8 @@ server_free_later(struct grave *g)
 {
 	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
 
-	assert(srv->state == SV_DEAD && srv->borrower == NULL);
+	assert(srv->state == SV_DEAD && srv->borrower == NULL && !srv->is_lingering);
+	assert(srv->ledger.count == 0 && srv->dial == NULL && srv->login == NULL && srv->cancel == NULL);
 	image_unref(srv->image);
 	image_unref(srv->ties.plans);
 	image_unref(srv->ties.types);

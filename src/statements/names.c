@@ -145,6 +145,7 @@ client_statement_unref(struct client_statement *n)
 {
 	if (--n->refs > 0)
 		return;
+	assert(!n->is_in_table);
 	statement_unref(n->st);
 	image_unref(n->read_as);
 	free(n);
@@ -182,6 +183,7 @@ names_insert(struct client_statements *s, struct client_statement *n)
 {
 	uint32_t at = home(s, n->hash);
 
+	assert(s->count < s->slot_count); /* a search ends at a free slot */
 	while (s->slots[at] != NULL)
 		at = home(s, at + 1);
 	s->slots[at] = n;

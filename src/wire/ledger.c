@@ -150,6 +150,7 @@ is_entered(struct ledger *l, const struct owed *o)
 int
 ledger_enter(struct ledger *l, struct owed o)
 {
+	assert(!l->is_skipping || l->count == 0); /* what the server ignores is not entered */
 	if ((l->is_skipping || l->is_copy_open) && !is_entered(l, &o))
 		return 0;
 	if (l->count == l->cap && ledger_grow(l) < 0)
@@ -288,8 +289,10 @@ ledger_take_sync(struct ledger *l)
 void
 ledger_swallow_types(struct ledger *l)
 {
-	if (l->count > 0)
-		entry_at(l, l->count - 1)->phase = 2;
+	if (l->count == 0)
+		return;
+	assert(entry_at(l, l->count - 1)->kind == OWED_DESCRIBE_STATEMENT);
+	entry_at(l, l->count - 1)->phase = 2;
 }
 
 /* Handles messages that end or belong to a running Query or Execute. */
