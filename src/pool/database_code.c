@@ -277,13 +277,12 @@ database_code_dispel(struct database_code *code, struct code_doubt *d)
 }
 
 void
-database_code_suspect(struct database_code *code, uint64_t since_us, bool is_making)
+database_code_suspect(struct database_code *code, uint64_t since_us)
 {
 	if (code->suspected_us == 0 || since_us < code->suspected_us)
 		code->suspected_us = since_us;
 	if (code->suspected_since_asked_us == 0 || since_us < code->suspected_since_asked_us)
 		code->suspected_since_asked_us = since_us;
-	code->is_making = code->is_making || is_making;
 	note_unsure(code);
 }
 
@@ -304,14 +303,11 @@ static struct code_tally
 read_tally(const char *all, const char *own)
 {
 	struct code_tally t = { .is_known = strncmp(all, "on", 2) == 0 };
-	char *end;
 
-	if (!t.is_known)
-		return t;
-	t.all = strtoull(all + 2, &end, 10);
-	t.functions = strtoull(end, NULL, 10);
-	t.own = strtoull(own, &end, 10);
-	t.own_functions = strtoull(end, NULL, 10);
+	if (t.is_known) {
+		t.all = strtoull(all + 2, NULL, 10);
+		t.own = strtoull(own, NULL, 10);
+	}
 	return t;
 }
 
@@ -340,16 +336,14 @@ find_host(struct database_code *code, const void *host)
  */
 bool
 database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
-		      const char *own, bool *is_making)
+		      const char *own)
 {
 	struct code_tally t = read_tally(all, own), nothing_own = t;
 	struct code_of_host *h = find_host(code, host);
 	bool is_same;
 
-	nothing_own.own = nothing_own.own_functions = 0;
+	nothing_own.own = 0;
 	is_same = is_same_tally(&t, &d->told) || (t.own == 0 && is_same_tally(&t, &h->told));
-	*is_making = !h->told.is_known || t.functions != h->told.functions ||
-		     t.own_functions != (d->told.is_known ? d->told.own_functions : 0);
 	d->told = t;
 	h->told = nothing_own;
 	database_code_dispel(code, d);
@@ -361,7 +355,6 @@ static void
 answer_suspicions(struct database_code *code)
 {
 	code->suspected_us = code->suspected_since_asked_us;
-	code->is_making = code->is_making && code->suspected_us != 0;
 	note_unsure(code);
 }
 
@@ -384,7 +377,7 @@ compare_version(struct database_code *code)
 	if (!code->is_outdated)
 		believe(code);
 	else if (code->suspected_us != 0)
-		database_code_changed(code, code->is_making);
+		database_code_changed(code, true);
 	answer_suspicions(code);
 	answer_free(code->coming);
 	code->coming = NULL;

@@ -45,7 +45,7 @@ struct code_answer {
 
 /* The answer of a backend to SEAL_TALLY. */
 struct code_tally {
-	uint64_t all, functions, own, own_functions;
+	uint64_t all, own;
 	bool is_known;
 };
 
@@ -74,7 +74,6 @@ struct database_code {
 	uint64_t look_again_us; /* the same; UINT64_MAX while anything is unsure */
 	LIST_HEAD(, code_doubt) doubts;
 	uint64_t suspected_us, suspected_since_asked_us; /* 0, or when the first suspected transaction ended */
-	bool is_making; /* one of those may have made functions */
 	struct code_of_host {
 		const void *host;
 		struct code_tally told;
@@ -175,13 +174,13 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us);
 /*
  * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns false if
- * the code may have changed; *is_making: functions may have been made.
+ * the code may have changed.
  */
 bool database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
-			   const char *own, bool *is_making);
+			   const char *own);
 void database_code_dispel(struct database_code *code, struct code_doubt *d); /* the doubt ends */
 /* The code may have changed since then: the catalogs must be compared. */
-void database_code_suspect(struct database_code *code, uint64_t since_us, bool is_making);
+void database_code_suspect(struct database_code *code, uint64_t since_us);
 /* Returns true if SQL that was sent then may have run code that is not known, as far as the answer holds. */
 bool database_code_is_unsure(const struct database_code *code, uint64_t sent_us);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */

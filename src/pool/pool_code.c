@@ -8,6 +8,7 @@
 #include "session/seal.h"
 #include "server/server_image.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define TALLY_MAX 256u
@@ -35,12 +36,20 @@ is_asked_about_code(const struct server *srv)
 
 /* The same database may be configured under several names. It may be rare: it walks over all pools. */
 static void
-suspect(struct pool *pool, uint64_t since_us, bool is_making)
+suspect(struct pool *pool, uint64_t since_us)
 {
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
 		if (e->database == pool->database || strcmp(e->target->database, pool->target->database) == 0)
-			database_code_suspect(&e->database->code, since_us, is_making);
+			database_code_suspect(&e->database->code, since_us);
 	pool_set_arm(pool->set, pool_set_now(pool->set)); /* an idle server is asked */
+}
+
+bool
+pool_code_can_tell(const struct pool *pool)
+{
+	const char *version = pool->welcome == NULL ? NULL : image_get(pool->welcome, "server_version");
+
+	return version != NULL && atoi(version) >= SEAL_TALLY_SINCE;
 }
 
 void
@@ -48,6 +57,8 @@ pool_code_doubt(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
+	if (!pool_code_can_tell(pool))
+		return;
 	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, pool_set_now(pool->set));
 }
 
@@ -65,14 +76,12 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 	struct database_code *code = &pool->database->code;
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
 	uint64_t now = pool_set_now(pool->set), since_us = d->since_us == 0 ? now : d->since_us;
-	bool is_making;
 
 	if (srv->loan.code == CODE_UNSEEN && srv->borrower == NULL)
 		srv->loan.code = CODE_AS_BEFORE;
-	if (database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value,
-				  &is_making))
+	if (database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value))
 		return;
-	suspect(pool, since_us, is_making);
+	suspect(pool, since_us);
 	if (srv->state == SV_RESET && srv->reset.todo.question == NULL && code->coming == NULL &&
 	    database_code_is_due(code, now))
 		srv->reset.todo.question = pool_code_ask(pool, srv);
@@ -87,8 +96,9 @@ pool_code_lost(struct server *srv)
 
 	if (since_us == 0 && srv->loan.code == CODE_AS_BEFORE)
 		return;
+	srv->loan.code = CODE_AS_BEFORE;
 	database_code_dispel(&pool->database->code, d);
-	suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us, true);
+	suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us);
 }
 
 /* --- the answer --- */

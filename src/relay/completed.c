@@ -111,7 +111,7 @@ changes_unseen(struct exchange *x, const struct server *srv)
 	bool is_call = strcmp(srv->loan.tag_text, "CALL") == 0;
 
 	if ((!is_call && strcmp(srv->loan.tag_text, "DO") != 0) || !exchange_is_followed(x) ||
-	    !database_code_is_known(&x->pool->database->code, *x->env->now_us))
+	    !database_code_is_known(&x->pool->database->code, *x->env->now_us) || !pool_code_can_tell(x->pool))
 		return false;
 	return is_call || (state_risk_of_loan(x) & RISK_CODE) != 0;
 }

@@ -103,10 +103,15 @@ discard_all(struct server *srv)
 static int
 seal(struct server *srv)
 {
-	unsigned parts = srv->reset.todo.parts;
+	unsigned parts = srv->reset.todo.parts & ~(unsigned)WASH_TALLY;
 	struct buf b = { 0 };
 
+	/* A Query of its own, which is answered ahead of the rest: until then others are in doubt. */
+	if ((srv->reset.todo.parts & WASH_TALLY) != 0 && send_query(srv, MESSAGE_OURS SEAL_TALLY, OWED_TO_RESET) < 0)
+		return -1;
 	srv->reset.todo.parts = 0;
+	if (parts == 0)
+		return 0;
 	if ((parts & STATE_SETTINGS) && image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0)) < 0)
 		return -1;
 	if ((parts & STATE_PREPARED) && image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)

@@ -25,7 +25,7 @@
  * could see. The functions are in FROM, so that their row has no column. Each begins with MESSAGE_OURS, for
  * pg_stat_statements.
  */
-#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED | WASH_TALLY)
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED)
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -40,7 +40,6 @@ static const struct {
 	{ STATE_CURSORS, "CLOSE ALL" },
 	{ STATE_LISTEN, "UNLISTEN *" },
 	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all()" },
-	{ WASH_TALLY, SEAL_TALLY },
 	{ STATE_TEMP, "DISCARD TEMP" },
 	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES" },

@@ -119,7 +119,7 @@ look_again(struct exchange *x)
 	const struct loan *l = &x->srv->loan;
 
 	if (*x->env->now_us >= code->believed_until_us || code->replaced_us > l->lent_us ||
-	    database_code_is_unsure(code, x->request_us > l->lent_us ? x->request_us : l->lent_us))
+	    database_code_is_unsure(code, x->request_us))
 		note_risk(x, database_code_feared(code));
 }
 
@@ -150,7 +150,8 @@ unsigned
 state_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
-	unsigned tally = l->code != CODE_AS_BEFORE || pool_code_is_doubted(x->srv) ? WASH_TALLY : 0u;
+	bool is_doubted = pool_code_is_doubted(x->srv) || (l->code != CODE_AS_BEFORE && pool_code_can_tell(x->pool));
+	unsigned tally = is_doubted ? WASH_TALLY : 0u;
 	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 	/* A temporary table is enough: code that its defaults run is not noted each time. */

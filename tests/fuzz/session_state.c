@@ -471,8 +471,8 @@ put_tally(struct fake_conn *c)
 
 	TAILQ_FOREACH(other, &c->fake->conns, link)
 		made += other->code_made;
-	snprintf(text, sizeof(text), "on %lu %lu", made, made);
-	put_row(c, "k", text, "0 0");
+	snprintf(text, sizeof(text), "on %lu", made);
+	put_row(c, "k", text, "0");
 }
 
 void

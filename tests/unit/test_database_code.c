@@ -339,9 +339,7 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 static bool
 told(struct database_code *code, struct code_doubt *d, const void *host, const char *all, const char *own)
 {
-	bool is_making;
-
-	return database_code_tallied(code, d, host, all, own, &is_making);
+	return database_code_tallied(code, d, host, all, own);
 }
 
 Test(database_code, a_server_that_wrote_nothing_to_the_catalogs_has_changed_no_code)
@@ -350,36 +348,19 @@ Test(database_code, a_server_that_wrote_nothing_to_the_catalogs_has_changed_no_c
 	struct database_code code = { 0 };
 	struct code_doubt a = { 0 }, b = { 0 }, c = { 0 };
 
-	cr_expect_not(told(&code, &a, &one, "on 10 1", "0 0"), "nothing to compare with");
-	cr_expect(told(&code, &a, &one, "on 10 1", "0 0"));
-	cr_expect(told(&code, &b, &one, "on 10 1", "0 0"), "another server of that host");
-	cr_expect_not(told(&code, &c, &other, "on 10 1", "0 0"), "another host counts for itself");
-	cr_expect(told(&code, &a, &one, "on 10 1", "0 0"), "each is remembered");
-	cr_expect_not(told(&code, &a, &one, "on 10 1", "5 1"), "not reported yet");
-	cr_expect(told(&code, &a, &one, "on 10 1", "5 1"));
-	cr_expect(told(&code, &b, &one, "on 10 1", "0 0"), "it was a");
-	cr_expect_not(told(&code, &b, &one, "on 15 2", "0 0"), "a has reported it");
-	cr_expect_not(told(&code, &a, &one, "on 15 2", "5 1"), "five new ones, as many as it had before");
-	cr_expect_not(told(&code, &b, &one, "off 15 2", "0 0"), "nobody counts");
-	cr_expect_not(told(&code, &b, &one, "off 15 2", "0 0"));
+	cr_expect_not(told(&code, &a, &one, "on 10", "0"), "nothing to compare with");
+	cr_expect(told(&code, &a, &one, "on 10", "0"));
+	cr_expect(told(&code, &b, &one, "on 10", "0"), "another server of that host");
+	cr_expect_not(told(&code, &c, &other, "on 10", "0"), "another host counts for itself");
+	cr_expect(told(&code, &a, &one, "on 10", "0"), "each is remembered");
+	cr_expect_not(told(&code, &a, &one, "on 10", "5"), "not reported yet");
+	cr_expect(told(&code, &a, &one, "on 10", "5"));
+	cr_expect(told(&code, &b, &one, "on 10", "0"), "it was a");
+	cr_expect_not(told(&code, &b, &one, "on 15", "0"), "a has reported it");
+	cr_expect_not(told(&code, &a, &one, "on 15", "5"), "five new ones, as many as it had before");
+	cr_expect_not(told(&code, &b, &one, "off 15", "0"), "nobody counts");
+	cr_expect_not(told(&code, &b, &one, "off 15", "0"));
 	cr_expect_not(told(&code, &b, &one, "", ""));
-	database_code_fini(&code);
-}
-
-Test(database_code, functions_count_apart)
-{
-	static const char host;
-	struct database_code code = { 0 };
-	struct code_doubt d = { 0 };
-	bool is_making;
-
-	database_code_tallied(&code, &d, &host, "on 10 1", "0 0", &is_making);
-	cr_expect_not(database_code_tallied(&code, &d, &host, "on 10 1", "3 0", &is_making));
-	cr_expect_not(is_making);
-	cr_expect_not(database_code_tallied(&code, &d, &host, "on 10 1", "4 1", &is_making));
-	cr_expect(is_making);
-	cr_expect_not(database_code_tallied(&code, &d, &host, "on 14 2", "0 0", &is_making));
-	cr_expect(is_making);
 	database_code_fini(&code);
 }
 
@@ -390,14 +371,14 @@ Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 	struct code_doubt a = { 0 }, b = { 0 };
 
 	answer(&code, NULL, T0, 1000);
-	told(&code, &a, &host, "on 1 1", "0 0");
+	told(&code, &a, &host, "on 1", "0");
 	database_code_doubt(&code, &a, T0 + 3000);
 	database_code_doubt(&code, &b, T0 + 4000);
 	database_code_doubt(&code, &b, T0 + 9000);
 	cr_expect_not(database_code_is_unsure(&code, T0 + 2999), "it was sent before");
 	cr_expect(database_code_is_unsure(&code, T0 + 3000));
 	cr_expect_eq(code.look_again_us, UINT64_MAX);
-	cr_expect(told(&code, &a, &host, "on 1 1", "0 0"));
+	cr_expect(told(&code, &a, &host, "on 1", "0"));
 	cr_expect_not(database_code_is_unsure(&code, T0 + 3999));
 	cr_expect(database_code_is_unsure(&code, T0 + 4000));
 	database_code_dispel(&code, &b);
@@ -411,11 +392,11 @@ Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
 	struct database_code code = { 0 };
 
 	answer_version(&code, "0 0", "7 77", T0, 1000);
-	database_code_suspect(&code, T0 + 2000, false);
+	database_code_suspect(&code, T0 + 2000);
 	cr_expect(database_code_is_unsure(&code, T0 + 2000));
 	cr_expect(database_code_is_due(&code, T0 + 3000), "at once, though nobody has used it since");
 	database_code_ask(&code, T0 + 3000);
-	database_code_suspect(&code, T0 + 3500, false);
+	database_code_suspect(&code, T0 + 3500);
 	row(&code, "v", "7 77", "");
 	database_code_answered(&code, true, ++numbers, T0 + 4000);
 	cr_expect_not(database_code_is_unsure(&code, T0 + 3499));
@@ -423,7 +404,7 @@ Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
 	answer_version(&code, NULL, "7 77", T0 + 5000, 500);
 	cr_expect_not(database_code_is_unsure(&code, T0 + 6000));
 	cr_expect(database_code_is_known(&code, T0 + 6000));
-	database_code_suspect(&code, T0 + 7000, true);
+	database_code_suspect(&code, T0 + 7000);
 	answer_version(&code, NULL, "8 88", T0 + 8000, 500);
 	cr_expect_not(database_code_is_known(&code, T0 + 9000), "the code is another one");
 	cr_expect(database_code_is_overdue(&code, T0 + 9000), "and may have functions that leave what nothing resets");

@@ -103,6 +103,13 @@ pool_code_lost(struct server *srv)
 }
 
 bool
+pool_code_can_tell(const struct pool *pool)
+{
+	(void)pool;
+	return true;
+}
+
+bool
 pool_code_is_doubted(const struct server *srv)
 {
 	(void)srv;
