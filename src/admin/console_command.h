@@ -138,8 +138,8 @@ struct console_settings {
 const struct console_setting *console_setting_find(const char *name);
 const struct console_setting *console_setting_at(size_t i); /* NULL after the last one */
 const char *console_settings_get(const struct console_settings *s, const struct console_setting *setting);
-/* value NULL: the default again. */
-void console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value);
+/* value NULL: the default again. Returns 0, or -1 without memory. */
+int console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value);
 void console_settings_fini(struct console_settings *s); /* all defaults again */
 
 /*

@@ -29,7 +29,7 @@ struct console_host {
 	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set.
 	 */
 	int (*may_hold)(struct weir *w, struct fail *why);
-	void (*pause)(struct weir *w, const char *database); /* NULL: all */
+	int (*pause)(struct weir *w, const char *database); /* NULL: all. Returns 0, or -1 without memory */
 	void (*resume)(struct weir *w, const char *database);
 	void (*suspend)(struct weir *w); /* ends by resume(NULL) */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown and returns */
@@ -43,7 +43,7 @@ struct console_host {
 	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
 	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* Calls read once, with what statements cost, in an order that it may change. */
-	void (*queries_read)(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
+	int (*queries_read)(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
 	void (*queries_reset)(struct weir *w);
 	/* SQL without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);

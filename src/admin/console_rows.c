@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NUMERIC_BASE 10000u /* PostgreSQL's digits of numeric */
@@ -245,6 +246,15 @@ add_json(struct rows *r, const void *row)
 		put_json_value(r->out, &r->columns[i], row);
 	}
 	buf_printf(r->out, "}");
+}
+
+void *
+rows_scratch(struct rows *r, size_t count, size_t size)
+{
+	void *scratch = calloc(count, size);
+
+	r->out->is_broken |= scratch == NULL;
+	return scratch;
 }
 
 void

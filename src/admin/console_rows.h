@@ -56,6 +56,9 @@ struct rows {
 	uint64_t json_max; /* not 0: rows are JSON objects separated by commas, at most this many */
 };
 
+/* Allocates count zeroed elements for the caller, who frees them; or without memory spoils the answer, and returns
+ * NULL. */
+void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary);
 void rows_add(struct rows *r, const void *row);
 

@@ -1,8 +1,6 @@
 /* src/admin/console_settings.c - see console_command.h. */
 #include "admin/console_command.h"
 
-#include "base/alloc.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -53,13 +51,16 @@ console_settings_get(const struct console_settings *s, const struct console_sett
 	return own != NULL ? own : setting->value;
 }
 
-void
+int
 console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value)
 {
-	char **slot = &s->values[setting - settings];
+	char **slot = &s->values[setting - settings], *copy = value != NULL ? strdup(value) : NULL;
 
+	if (value != NULL && copy == NULL)
+		return -1;
 	free(*slot);
-	*slot = value != NULL ? xstrdup(value) : NULL;
+	*slot = copy;
+	return 0;
 }
 
 void

@@ -2,6 +2,7 @@
 #include "admin/console_stats.h"
 
 #include "base/clock.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <stdlib.h>
@@ -114,11 +115,15 @@ minute_add(struct console_stats *s, const struct pool_database *database)
 		HASH_DELETE(hh, s->table, m);
 		free(m);
 	}
-	m = xcalloc(1, sizeof(*m));
+	m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return NULL;
 	m->database = database;
 	m->generation = database->generation;
-	TABLE_ADD(0, s->table, &m->database, sizeof(void *), m);
-	return m;
+	if (TABLE_ADD(0, s->table, &m->database, sizeof(void *), m))
+		return m;
+	free(m);
+	return NULL;
 }
 
 static void
@@ -149,6 +154,8 @@ console_stats_tick(struct console_stats *s, const struct pool_database *database
 
 		if (m == NULL)
 			m = minute_add(s, d);
+		if (m == NULL)
+			continue;
 		m->average = stats_rates(&m->begun, &now, took_us);
 		m->begun = now;
 		m->is_seen = true;

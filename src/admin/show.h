@@ -88,8 +88,9 @@ struct holding {
 	uint32_t root_pid; /* that process; 0: a prepared transaction */
 	uint64_t blocks; /* how many others are blocked by it, some behind each other */
 };
-/* Returns all that are held, the one held for longest first, and a last one without a server; free() frees them. */
-struct holding *show_holdings(const struct show_env *env);
+/* Returns all that are held, the one held for longest first, and a last one without a server; free() frees them. NULL:
+ * rows_scratch(). */
+struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_ROOT_MAX 64
 /* "client 12 (PID 4711)": who is at the root; "" if it is not blocked. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
@@ -106,10 +107,11 @@ const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: in the order of their names, as in PgBouncer ---
  *
- * A list ends with a NULL; free() frees it.
+ * A list ends with a NULL; free() frees it. NULL: rows_scratch().
  */
-struct pool **show_sorted_pools(const struct show_env *env);
-struct pool **show_sorted_pools_by_line(const struct show_env *env); /* those with the longest lines */
-struct pool_database **show_sorted_databases(const struct show_env *env); /* which clients have asked for */
+struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows);
+struct pool **show_sorted_pools_by_line(const struct show_env *env, struct rows *rows); /* the longest first */
+/* Yields those which clients have asked for. */
+struct pool_database **show_sorted_databases(const struct show_env *env, struct rows *rows);
 
 #endif

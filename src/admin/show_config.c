@@ -7,12 +7,15 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define TEXT_ROOM ((size_t)1 << 20) /* the configuration as text ends the process without memory (base/alloc.h) */
 
 struct config_line {
 	const char *key, *value, *default_value, *changeable;
@@ -144,6 +147,9 @@ fill_config(const struct show_env *env, struct rows *rows)
 	const struct config *config = env->clients->x.config;
 	const struct bouncer_key *theirs;
 
+	rows->out->is_broken |= !memory_has_room(TEXT_ROOM);
+	if (!buf_ok(rows->out))
+		return;
 	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++)
 		add_theirs(rows, config, theirs);
 	if (config_bouncer_value(config, 0) == NULL) {

@@ -25,6 +25,7 @@ struct sum {
 };
 
 struct sums {
+	struct rows *rows; /* that they are for */
 	uint64_t seed;
 	struct sum *table;
 };
@@ -37,10 +38,15 @@ sum_of(struct sums *sums, const char *name)
 	TABLE_FIND(sums->seed, sums->table, name, strlen(name), s);
 	if (s != NULL)
 		return s;
-	s = xcalloc(1, sizeof(*s));
+	s = rows_scratch(sums->rows, 1, sizeof(*s));
+	if (s == NULL)
+		return NULL;
 	s->name = name;
-	TABLE_ADD(sums->seed, sums->table, s->name, strlen(s->name), s);
-	return s;
+	if (TABLE_ADD(sums->seed, sums->table, s->name, strlen(s->name), s))
+		return s;
+	sums->rows->out->is_broken = true;
+	free(s);
+	return NULL;
 }
 
 static void
@@ -59,6 +65,8 @@ add_pool(struct sum *s, const struct pool *e)
 {
 	struct policy_counts n;
 
+	if (s == NULL)
+		return;
 	policy_get_counts(e->policy, &n);
 	s->servers += (uint64_t)n.opening + n.idle + n.pinging + n.lent + n.closing;
 	s->clients += e->clients;
@@ -185,14 +193,19 @@ list_databases(const struct show_env *env, struct pool_database *const *used, st
 static void
 fill_databases(const struct show_env *env, struct rows *rows)
 {
-	struct pool_database **used = show_sorted_databases(env);
-	struct sums sums = { .seed = env->clients->x.hash_seed };
+	struct pool_database **used = show_sorted_databases(env, rows);
+	struct sums sums = { .rows = rows, .seed = env->clients->x.hash_seed };
 	struct named_scope *list;
 	size_t n = 0;
 
-	while (used[n] != NULL)
+	while (used != NULL && used[n] != NULL)
 		n++;
-	list = xcalloc(n + env->clients->x.config->database_count + 1, sizeof(*list));
+	list = rows_scratch(rows, n + env->clients->x.config->database_count + 1, sizeof(*list));
+	if (used == NULL || list == NULL) {
+		free(list);
+		free(used);
+		return;
+	}
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		add_pool(sum_of(&sums, e->database->name), e);
 	n = list_databases(env, used, list);
@@ -265,7 +278,7 @@ static void
 fill_users(const struct show_env *env, struct rows *rows)
 {
 	const struct config *config = env->clients->x.config;
-	struct sums sums = { .seed = env->clients->x.hash_seed };
+	struct sums sums = { .rows = rows, .seed = env->clients->x.hash_seed };
 	struct sum *s, *next;
 	const struct client *c;
 

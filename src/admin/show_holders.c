@@ -7,8 +7,6 @@
 #include "exchange/report.h"
 #include "state/pins.h"
 
-#include "base/alloc.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,12 +187,14 @@ find_root(const struct show_env *env, struct holding *list, struct holding *wait
 }
 
 struct holding *
-show_holdings(const struct show_env *env)
+show_holdings(const struct show_env *env, struct rows *rows)
 {
-	struct holding *list = xcalloc(show_count_servers(env) + 1, sizeof(*list));
+	struct holding *list = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*list));
 	const struct server *srv;
 	size_t n = 0;
 
+	if (list == NULL)
+		return NULL;
 	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		TAILQ_FOREACH(srv, &e->servers, all)
 			if (show_is_held(srv))
@@ -224,9 +224,9 @@ show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 static void
 fill_holders(const struct show_env *env, struct rows *rows)
 {
-	struct holding *list = show_holdings(env);
+	struct holding *list = show_holdings(env, rows);
 
-	for (const struct holding *h = list; h->srv != NULL; h++)
+	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
 		add_holder(env, h, rows);
 	free(list);
 }
@@ -256,12 +256,17 @@ by_blocks(const void *a, const void *b)
 static void
 fill_blockers(const struct show_env *env, struct rows *rows)
 {
-	struct holding *list = show_holdings(env), *sorted;
+	struct holding *list = show_holdings(env, rows), *sorted;
 	size_t n = 0;
 
-	while (list[n].srv != NULL)
+	while (list != NULL && list[n].srv != NULL)
 		n++;
-	sorted = xcalloc(n + 1, sizeof(*sorted)); /* roots point into the list */
+	sorted = rows_scratch(rows, n + 1, sizeof(*sorted)); /* roots point into the list */
+	if (list == NULL || sorted == NULL) {
+		free(sorted);
+		free(list);
+		return;
+	}
 	memcpy(sorted, list, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_blocks);
 	for (size_t i = 0; i < n; i++)

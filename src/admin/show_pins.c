@@ -85,7 +85,8 @@ fill_audit(const struct show_env *env, struct rows *rows)
 {
 	struct audit_fill fill = { env, rows };
 
-	audit_each(env->clients->x.audit, add_audited, &fill);
+	if (audit_each(env->clients->x.audit, add_audited, &fill) < 0)
+		rows->out->is_broken = true;
 }
 
 const struct show show_audit = { SHOW_COLUMNS(audit_columns), 0, fill_audit };

@@ -43,7 +43,7 @@ count_servers(const struct pool *e, struct pool_row *row)
 static void
 fill_pools(const struct show_env *env, struct rows *rows)
 {
-	struct pool **pools = show_sorted_pools(env);
+	struct pool **pools = show_sorted_pools(env, rows);
 
 	if (show_has_console(env)) {
 		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
@@ -52,7 +52,7 @@ fill_pools(const struct show_env *env, struct rows *rows)
 		console.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
 		rows_add(rows, &console);
 	}
-	for (size_t i = 0; pools[i] != NULL; i++) {
+	for (size_t i = 0; pools != NULL && pools[i] != NULL; i++) {
 		struct pool *e = pools[i];
 		struct pool_row row = { .database = e->database->name, .user = e->user };
 		struct policy_counts n;
@@ -92,9 +92,9 @@ COLUMNS(pools_extended, TEXT(database), TEXT(user), INT4(pool_size), INT4(max_ov
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
 {
-	struct pool **pools = show_sorted_pools_by_line(env);
+	struct pool **pools = show_sorted_pools_by_line(env, rows);
 
-	for (size_t p = 0; pools[p] != NULL; p++) {
+	for (size_t p = 0; pools != NULL && pools[p] != NULL; p++) {
 		const struct pool *e = pools[p];
 		const struct pool_counters *c = &e->counters;
 		struct pool_more row = { .database = e->database->name, .user = e->user };

@@ -112,7 +112,8 @@ add_queries(struct query_row *list, size_t count, void *arg)
 static void
 fill_queries(const struct show_env *env, struct rows *rows)
 {
-	env->host->queries_read(env->host->w, add_queries, &(struct queries_fill){ env, rows });
+	if (env->host->queries_read(env->host->w, add_queries, &(struct queries_fill){ env, rows }) < 0)
+		rows->out->is_broken = true;
 }
 
 const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries };

@@ -1,8 +1,6 @@
 /* src/admin/show_sorted.c - pools and databases in the order of their names. See show.h. */
 #include "admin/show.h"
 
-#include "base/alloc.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,34 +32,35 @@ by_database(const void *a, const void *b)
 }
 
 /* Yields an array of a list's items in this order, with a NULL behind them; the caller frees it. */
-#define IN_ORDER(first, next, order)                                                                                   \
+#define IN_ORDER(rows, first, next, order)                                                                             \
 	({                                                                                                             \
 		size_t count = 0;                                                                                      \
 		__typeof__(first) *sorted;                                                                             \
 		for (__typeof__(first) item = first; item != NULL; item = next)                                        \
 			count++;                                                                                       \
-		sorted = xcalloc(count + 1, sizeof(*sorted));                                                          \
+		sorted = rows_scratch(rows, count + 1, sizeof(*sorted));                                               \
 		count = 0;                                                                                             \
-		for (__typeof__(first) item = first; item != NULL; item = next)                                        \
+		for (__typeof__(first) item = first; sorted != NULL && item != NULL; item = next)                      \
 			sorted[count++] = item;                                                                        \
-		qsort(sorted, count, sizeof(*sorted), order);                                                          \
+		if (sorted != NULL)                                                                                    \
+			qsort(sorted, count, sizeof(*sorted), order);                                                  \
 		sorted;                                                                                                \
 	})
 
 struct pool **
-show_sorted_pools(const struct show_env *env)
+show_sorted_pools(const struct show_env *env, struct rows *rows)
 {
-	return IN_ORDER(show_next_pool(env, NULL), show_next_pool(env, item), by_name);
+	return IN_ORDER(rows, show_next_pool(env, NULL), show_next_pool(env, item), by_name);
 }
 
 struct pool **
-show_sorted_pools_by_line(const struct show_env *env)
+show_sorted_pools_by_line(const struct show_env *env, struct rows *rows)
 {
-	return IN_ORDER(show_next_pool(env, NULL), show_next_pool(env, item), by_line);
+	return IN_ORDER(rows, show_next_pool(env, NULL), show_next_pool(env, item), by_line);
 }
 
 struct pool_database **
-show_sorted_databases(const struct show_env *env)
+show_sorted_databases(const struct show_env *env, struct rows *rows)
 {
-	return IN_ORDER(pool_set_databases(env->clients->x.pools), item->next, by_database);
+	return IN_ORDER(rows, pool_set_databases(env->clients->x.pools), item->next, by_database);
 }

@@ -47,9 +47,9 @@ COLUMNS(stats_averages, DATABASE, AVERAGE("server_assignment_count", STAT_SERVER
 static void
 fill_stats(const struct show_env *env, struct rows *rows)
 {
-	struct pool_database **databases = show_sorted_databases(env);
+	struct pool_database **databases = show_sorted_databases(env, rows);
 
-	for (size_t i = 0; databases[i] != NULL; i++) {
+	for (size_t i = 0; databases != NULL && databases[i] != NULL; i++) {
 		const struct pool_database *d = databases[i];
 		struct stats_row row = { d->name, stats_total(d), stats_average(env->stats, d) };
 

@@ -87,7 +87,7 @@ say_holders(const struct show_env *env, const struct pool *e, const struct holdi
 {
 	int told = 0;
 
-	for (const struct holding *h = list; h->srv != NULL; h++)
+	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
 		if (h->pool == e && ++told <= HOLDERS_TOLD)
 			say_holder(env, h->srv, rows);
 	if (told > HOLDERS_TOLD)
@@ -158,7 +158,7 @@ find_jam(const struct holding *list, const struct pool *e)
 {
 	struct jam jam = { 0 };
 
-	for (const struct holding *h = list; h->srv != NULL; h++) {
+	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++) {
 		bool is_idle = is_idle_in_transaction(h->srv);
 		uint32_t kept;
 
@@ -199,7 +199,7 @@ say_what_helps(const struct show_env *env, const struct pool *e, const struct ho
 			 remedy, jam.in_use, jam.idle_in_transaction, jam.blocked, jam.worst_count);
 		return;
 	}
-	for (const struct holding *h = list; h->srv != NULL; h++)
+	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
 		if (h->pool == e && h->is_blocked) {
 			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
 			show_say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
@@ -217,8 +217,10 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
 	struct policy_counts counts;
 	struct fail ours, why;
-	struct holding *list = show_holdings(env);
+	struct holding *list = show_holdings(env, rows);
 
+	if (list == NULL)
+		return;
 	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
 	bouncer_tell(env->clients->x.config, &ours, &why);
 	policy_get_counts(e->policy, &counts);
@@ -259,10 +261,10 @@ say_root(const struct show_env *env, const struct holding *h, struct rows *rows)
 static void
 say_blocked(const struct show_env *env, const struct client *c, const char *blockers, struct rows *rows)
 {
-	struct holding *list = show_holdings(env);
+	struct holding *list = show_holdings(env, rows);
 
 	show_say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
-	for (const struct holding *h = list; h->srv != NULL; h++)
+	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
 		if (h->srv == c->x.srv && h->is_blocked && h->root != h)
 			say_root(env, h, rows);
 	free(list);

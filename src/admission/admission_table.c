@@ -1,5 +1,6 @@
 /* src/admission/admission_table.c - see admission/admission_table.h. */
 #include "admission/admission_table.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <assert.h>
@@ -143,7 +144,10 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 		return NULL;
 	memcpy(box->e.key, key, key_len);
 	box->e.key_len = (uint8_t)key_len;
-	TABLE_ADD(t->seed, t->boxes, box->e.key, key_len, box);
+	if (!TABLE_ADD(t->seed, t->boxes, box->e.key, key_len, box)) {
+		free(box);
+		return NULL;
+	}
 	box->e.token_ns = SECOND_NS;
 	box->e.token_us = now_us;
 	TAILQ_INSERT_TAIL(&t->idle, &box->e, idle);

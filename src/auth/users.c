@@ -8,9 +8,7 @@
 
 #include "auth/scram.h"
 #include "base/secret_file.h"
-
-/* Without memory uthash doesn't add the entry, and we notice; its default is to exit. */
-#define HASH_NONFATAL_OOM 1
+#include "base/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <uthash.h>
 #include <xxhash.h>
 
 #define FILE_LEN_MAX ((size_t)64 << 20)
@@ -242,8 +239,7 @@ hash_entries(struct users *users, const char *path, users_tell *tell, void *arg)
 			warn_of_twin(twin, u, ++twin_count, path, tell, arg);
 			HASH_DELETE(hh, users->table, twin);
 		}
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, users->table, u->name, u->name_len, hash, u);
-		if (u->hh.tbl == NULL)
+		if (!TABLE_ADD_BY_HASH(users->table, u->name, u->name_len, hash, u))
 			return -1;
 	}
 	count_secrets(users);

@@ -1,12 +1,9 @@
 /*
- * src/base/alloc.h - memory for what pgweir itself keeps: a struct, a name, an entry of a table.
+ * src/base/alloc.h - memory for start and reload: a configuration, and what is made of it once.
  *
- * Without a few hundred bytes nothing can be served, and error paths for that would never be tested: these functions
- * end the process instead, as uthash does. Memory that a peer sizes (a message, SQL, rows) is a buf (base/buf.h)
- * or from malloc; that may fail, and then only that request or connection is refused.
- *
- * So that the process need not end, memory for these functions is kept back: the soft limits on memory (base/memory.h)
- * are for malloc, and are lifted for one call when there is no more below them.
+ * These functions end the process when there is no more. So nothing that serves clients calls them: it uses those of
+ * the C library, and its errors cost one client (docs/architecture.md). A reload begins only if there is room for it
+ * (memory_use_reserve). tests/check-alloc knows each caller.
  *
  * Always: the functions with an x never return NULL, and free() frees what they return.
  */
@@ -14,34 +11,9 @@
 #define PGWEIR_BASE_ALLOC_H
 
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-
-#undef uthash_malloc /* its header may have come before */
-#define uthash_malloc(size) xmalloc(size) /* for its own tables */
-
-/* realloc() without the soft limits on memory. Returns NULL if there is none at all. */
-__attribute__((cold, noinline, unused)) static void *
-alloc_reserve(void *p, size_t size)
-{
-	static const int kinds[] = { RLIMIT_AS, RLIMIT_DATA };
-	struct rlimit before[2], lifted;
-	void *grown;
-
-	for (int i = 0; i < 2; i++)
-		if (getrlimit((__rlimit_resource_t)kinds[i], &before[i]) == 0) {
-			lifted = (struct rlimit){ before[i].rlim_max, before[i].rlim_max };
-			setrlimit((__rlimit_resource_t)kinds[i], &lifted);
-		}
-	grown = realloc(p, size);
-	for (int i = 0; i < 2; i++)
-		setrlimit((__rlimit_resource_t)kinds[i], &before[i]);
-	return grown;
-}
 
 /* Returns p. If it is NULL, the process ends with a line on standard error. */
 static inline void *
@@ -58,40 +30,26 @@ alloc_check(void *p)
 static inline void *
 xmalloc(size_t size)
 {
-	void *p = malloc(size);
-
-	return p != NULL ? p : alloc_check(alloc_reserve(NULL, size));
+	return alloc_check(malloc(size));
 }
 
 static inline void *
 xcalloc(size_t count, size_t size)
 {
-	void *p = calloc(count, size);
-
-	if (p != NULL)
-		return p;
-	p = alloc_check(count > 0 && size > SIZE_MAX / count ? NULL : alloc_reserve(NULL, count * size));
-	memset(p, 0, count * size);
-	return p;
+	return alloc_check(calloc(count, size));
 }
 
 /* Resizes an array to count elements of this size. */
 static inline void *
 xreallocarray(void *p, size_t count, size_t size)
 {
-	void *grown = reallocarray(p, count, size);
-
-	if (grown != NULL)
-		return grown;
-	return alloc_check(count > 0 && size > SIZE_MAX / count ? NULL : alloc_reserve(p, count * size));
+	return alloc_check(reallocarray(p, count, size));
 }
 
 static inline char *
 xstrdup(const char *s)
 {
-	size_t size = strlen(s) + 1;
-
-	return memcpy(xmalloc(size), s, size);
+	return alloc_check(strdup(s));
 }
 
 static inline char *

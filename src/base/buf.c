@@ -1,7 +1,7 @@
 /* src/base/buf.c - see buf.h. */
 #include "base/buf.h"
 
-#include "base/alloc.h"
+#include "base/memory.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,9 +38,7 @@ buf_room(struct buf *b, size_t len)
 		cap += cap / 2;
 	if (cap > limit)
 		cap = limit;
-	grown = realloc(b->bytes, cap);
-	if (grown == NULL && cap <= SMALL_MAX)
-		grown = alloc_reserve(b->bytes, cap);
+	grown = cap <= SMALL_MAX ? memory_realloc(b->bytes, cap) : realloc(b->bytes, cap);
 	if (grown == NULL) {
 		b->is_broken = true;
 		return NULL;

@@ -99,3 +99,43 @@ memory_has_room(size_t bytes)
 	/* Memory that was freed may still be malloc's, and serves as well. */
 	return mallinfo2().fordblks >= bytes;
 }
+
+static void
+set_limits(const struct rlimit limits[2])
+{
+	setrlimit(RLIMIT_AS, &limits[0]);
+	setrlimit(RLIMIT_DATA, &limits[1]);
+}
+
+/* Returns false if the limits can't be read. They are as they were before in that case. */
+static bool
+lift_limits(struct rlimit before[2])
+{
+	if (getrlimit(RLIMIT_AS, &before[0]) < 0 || getrlimit(RLIMIT_DATA, &before[1]) < 0)
+		return false;
+	set_limits((struct rlimit[]){ { before[0].rlim_max, before[0].rlim_max },
+				      { before[1].rlim_max, before[1].rlim_max } });
+	return true;
+}
+
+bool
+memory_use_reserve(size_t bytes)
+{
+	struct rlimit before[2];
+
+	lift_limits(before);
+	return memory_has_room(bytes);
+}
+
+void *
+memory_realloc(void *p, size_t size)
+{
+	void *grown = realloc(p, size);
+	struct rlimit before[2];
+
+	if (grown != NULL || size == 0 || !lift_limits(before))
+		return grown;
+	grown = realloc(p, size);
+	set_limits(before);
+	return grown;
+}

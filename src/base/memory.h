@@ -1,7 +1,6 @@
 /*
- * src/base/memory.h - how much memory the process may use. The limit is the kernel's, on malloc: what a peer sizes
- * fails above it, while bookkeeping (base/alloc.h) goes on. The state is the process's own limits, so there is none
- * here.
+ * src/base/memory.h - how much memory the process may use. The limit is the kernel's, on malloc: a soft one, below
+ * which a reserve is kept for reloads and for libevent. The state is the process's own limits, so there is none here.
  */
 #ifndef PGWEIR_BASE_MEMORY_H
 #define PGWEIR_BASE_MEMORY_H
@@ -17,5 +16,9 @@
 size_t memory_limit(size_t max);
 /* Returns true if this many more bytes can be had. Cheap if they can. */
 bool memory_has_room(size_t bytes);
+/* Lifts the limits of memory_limit() until that is called again. Returns true if there is room for so many bytes. */
+bool memory_use_reserve(size_t bytes);
+/* Does what realloc() does, with the reserve if need be. */
+void *memory_realloc(void *p, size_t size);
 
 #endif

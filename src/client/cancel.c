@@ -317,7 +317,7 @@ try_cancel(struct client_cancel *cancel)
 static struct client_cancel *
 make(struct client *target, struct client *asker)
 {
-	struct client_cancel *cancel = calloc(1, sizeof(*cancel)), **at;
+	struct client_cancel *cancel = exchange_rare(&target->x) == NULL ? NULL : calloc(1, sizeof(*cancel)), **at;
 
 	if (cancel == NULL)
 		return NULL;
@@ -325,7 +325,7 @@ make(struct client *target, struct client *asker)
 	cancel->asker = asker;
 	cancel->target = target;
 	cancel->meant = target->x.requests_done;
-	for (at = &exchange_rare(&target->x)->cancels; *at != NULL; at = &(*at)->next)
+	for (at = &target->x.rare->cancels; *at != NULL; at = &(*at)->next)
 		;
 	*at = cancel;
 	return cancel;

@@ -2,7 +2,6 @@
 #include "client/client.h"
 #include "client/client_log.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/line.h"
 #include "exchange/report.h"
@@ -10,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
@@ -115,10 +115,12 @@ client_timed_out(struct exchange *x, const struct fail *why)
 {
 	struct pool *pool = x->pool;
 	const struct client_env *env = client_of(x)->env;
-	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : xcalloc(1, sizeof(*t));
+	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : calloc(1, sizeof(*t));
 	uint64_t now_us = *x->env->now_us;
 	struct policy_counts counts;
 
+	if (t == NULL)
+		return;
 	pool->timeouts = t;
 	t->count++;
 	if (t->last_us == now_us)

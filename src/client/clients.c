@@ -89,11 +89,16 @@ clients_suspend(struct client_env *env, bool on)
 void
 clients_configured(struct client_env *env, uint64_t now_us)
 {
-	struct client *c;
+	for (struct client *c = TAILQ_FIRST(&env->clients), *next; c != NULL; c = next) {
+		const struct scope_settings *own;
 
-	TAILQ_FOREACH(c, &env->clients, all) {
-		if (c->x.pool != NULL)
-			c->x.settings = pool_settings(c->x.pool, exchange_user(&c->x), now_us);
+		next = TAILQ_NEXT(c, all);
+		if (c->x.pool == NULL)
+			continue;
+		own = pool_settings(c->x.pool, exchange_user(&c->x), now_us);
+		c->x.settings = own != NULL ? own : &c->x.pool->settings;
+		if (own == NULL)
+			exchange_out_of_memory(&c->x);
 	}
 }
 

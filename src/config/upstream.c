@@ -48,33 +48,35 @@ free_settings(char **pairs)
 	free(pairs);
 }
 
-static char **
-copy_settings(char *const *from)
+/* Returns false without memory; what was copied till then is *to's. */
+static bool
+copy_settings(char ***to, char *const *from)
 {
 	size_t count = 0;
-	char **pairs;
+	bool is_whole = true;
 
 	while (from[count] != NULL)
 		count++;
-	pairs = xcalloc(count + 1, sizeof(*pairs));
-	for (size_t i = 0; i < count; i++)
-		pairs[i] = xstrdup(from[i]);
-	return pairs;
+	*to = calloc(count + 1, sizeof(**to));
+	for (size_t i = 0; i < count && *to != NULL && is_whole; i++)
+		is_whole = ((*to)[i] = strdup(from[i])) != NULL;
+	return *to != NULL && is_whole;
 }
 
 struct upstream *
 upstream_copy(const struct upstream *up)
 {
-	struct upstream *copy = xcalloc(1, sizeof(*copy));
+	struct upstream *copy = calloc(1, sizeof(*copy));
+	bool is_whole = copy != NULL && (copy->hosts = calloc(up->host_count, sizeof(*copy->hosts))) != NULL &&
+			(copy->dbname = strdup(up->dbname)) != NULL && (copy->user = strdup(up->user)) != NULL &&
+			(copy->password = strdup(up->password)) != NULL && copy_settings(&copy->settings, up->settings);
 
-	copy->hosts = xcalloc(up->host_count, sizeof(*copy->hosts));
-	copy->dbname = xstrdup(up->dbname);
-	copy->user = xstrdup(up->user);
-	copy->password = xstrdup(up->password);
-	copy->settings = copy_settings(up->settings);
-	for (int i = 0; i < UPSTREAM_WORDS; i++)
-		if (up->words[i] != NULL)
-			copy->words[i] = xstrdup(up->words[i]);
+	for (int i = 0; i < UPSTREAM_WORDS && is_whole; i++)
+		is_whole = up->words[i] == NULL || (copy->words[i] = strdup(up->words[i])) != NULL;
+	if (!is_whole) {
+		upstream_free(copy);
+		return NULL;
+	}
 	memcpy(copy->hosts, up->hosts, up->host_count * sizeof(*copy->hosts));
 	copy->host_count = up->host_count;
 	copy->target = up->target;

@@ -76,7 +76,7 @@ int upstream_check_host(const char *host, struct fail *why);
 const char *upstream_word_name(enum upstream_word word); /* NULL: there is no such one */
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
-struct upstream *upstream_copy(const struct upstream *up);
+struct upstream *upstream_copy(const struct upstream *up); /* NULL: no memory */
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 /*
  * Returns true if both name a host that the other names, too: then it is one cluster. Different names of one host are

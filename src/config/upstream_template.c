@@ -1,7 +1,6 @@
 /* src/config/upstream_template.c - see upstream.h, and upstream.h for what is made of it. */
 #include "config/upstream.h"
 
-#include "base/alloc.h"
 #include "base/copy.h"
 #include "config/config.h"
 
@@ -101,15 +100,23 @@ fill_host(const char *text, const struct names *names, char out[static sizeof(((
 }
 
 static int
+replace(char **text, const char *by, struct fail *why)
+{
+	char *copy = strdup(by);
+
+	if (copy == NULL)
+		return fail_set(why, "53200", "no memory for an upstream");
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+static int
 fill_name(char **field, unsigned allowed, const struct names *names, const char *what, struct fail *why)
 {
 	char out[CONFIG_NAME_MAX + 1];
 
-	if (fill_in(*field, allowed, names, what, out, sizeof(out), why) < 0)
-		return -1;
-	free(*field);
-	*field = xstrdup(out);
-	return 0;
+	return fill_in(*field, allowed, names, what, out, sizeof(out), why) < 0 ? -1 : replace(field, out, why);
 }
 
 static int
@@ -120,10 +127,8 @@ fill_settings(char **settings, const struct names *names, struct fail *why)
 	for (char **s = settings; s[0] != NULL; s += 2) {
 		if (strchr(s[1], '%') == NULL)
 			continue;
-		if (fill_in(s[1], TENANT_ONLY, names, s[0], out, sizeof(out), why) < 0)
+		if (fill_in(s[1], TENANT_ONLY, names, s[0], out, sizeof(out), why) < 0 || replace(&s[1], out, why) < 0)
 			return -1;
-		free(s[1]);
-		s[1] = xstrdup(out);
 	}
 	return 0;
 }
@@ -157,7 +162,7 @@ upstream_check_template(const struct upstream *up, struct fail *why)
 {
 	const struct names shortest = { { "t", "d", "u" } };
 	struct upstream *copy = upstream_copy(up);
-	int r = fill(copy, &shortest, why);
+	int r = copy == NULL ? fail_set(why, "53200", "no memory for an upstream") : fill(copy, &shortest, why);
 
 	upstream_free(copy);
 	return r;
@@ -195,6 +200,10 @@ upstream_for(const struct upstream *up, const char *database, const char *user, 
 	if (up->is_of_tenant && tenant_of(database, tenant, why) < 0)
 		return NULL;
 	made = upstream_copy(up);
+	if (made == NULL) {
+		fail_set(why, "53200", "no memory for an upstream");
+		return NULL;
+	}
 	if (up->is_of_tenant && fill(made, &names, why) < 0) {
 		upstream_free(made);
 		return NULL;

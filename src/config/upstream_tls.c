@@ -1,8 +1,6 @@
 /* src/config/upstream_tls.c - see upstream_tls.h. */
 #include "config/upstream_tls.h"
 
-#include "base/alloc.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -80,7 +78,11 @@ server_tls_resolve(const struct upstream *upstream, const struct scope_settings 
 char *
 server_tls_text(const struct server_tls *tls)
 {
-	return xasprintf("%d %d %d %d %s\n%s\n%s\n%s", (int)tls->mode, tls->is_direct, tls->sends_sni,
-			 (int)tls->channel_binding, tls->min_version, tls->ca_file, tls->certificate_file,
-			 tls->key_file);
+	char *text;
+
+	return asprintf(&text, "%d %d %d %d %s\n%s\n%s\n%s", (int)tls->mode, tls->is_direct, tls->sends_sni,
+			(int)tls->channel_binding, tls->min_version, tls->ca_file, tls->certificate_file,
+			tls->key_file) < 0
+		   ? NULL
+		   : text;
 }

@@ -20,7 +20,7 @@ struct server_tls {
 /* Returns 0, or -1 with *why set (F0000) if settings contradict each other; out is filled even then. */
 int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		       struct fail *why);
-/* Returns all of it as one string, for comparing. The caller frees it. */
+/* Returns all of it as one string, for comparing, or NULL without memory. The caller frees it. */
 char *server_tls_text(const struct server_tls *tls);
 
 #endif

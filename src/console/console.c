@@ -51,7 +51,7 @@ console_free(struct console *k)
 	free(k);
 }
 
-/* Made at a client's first message. */
+/* Made at a client's first message; NULL: no memory. */
 static struct console_client *
 session_of(struct console *k, struct client *c)
 {
@@ -59,7 +59,9 @@ session_of(struct console *k, struct client *c)
 
 	if (cc != NULL)
 		return cc;
-	cc = xcalloc(1, sizeof(*cc));
+	cc = calloc(1, sizeof(*cc));
+	if (cc == NULL)
+		return NULL;
 	cc->console = k;
 	cc->c = c;
 	cc->tx = 'I';
@@ -148,7 +150,13 @@ void
 console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len)
 {
 	struct console_client *cc = session_of(k, c);
+	struct fail why;
 
+	if (cc == NULL) {
+		fail_set(&why, "53200", "out of memory");
+		client_close(c, &why);
+		return;
+	}
 	if (is_held(cc) || cc->queue.len > cc->queue_at || console_holds_execute(cc, type, body, len)) {
 		enqueue(cc, type, body, len);
 		return;

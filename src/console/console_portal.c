@@ -1,9 +1,9 @@
 /* src/console/console_portal.c - see console_portal.h. Plain lists: portals are few. */
 #include "console/console_portal.h"
 
-#include "base/alloc.h"
 #include "wire/frame.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void
@@ -58,7 +58,11 @@ portal_add(struct portals *p, const char *name, const struct command *command, u
 		fail_hint(why, "The console keeps no more for one client. Close those that are no longer needed.");
 		return NULL;
 	}
-	portal = xcalloc(1, sizeof(*portal) + name_len);
+	portal = calloc(1, sizeof(*portal) + name_len);
+	if (portal == NULL) {
+		fail_set(why, "53200", "out of memory");
+		return NULL;
+	}
 	portal->command = *command;
 	portal->binary = binary;
 	memcpy(portal->name, name, name_len);

@@ -292,12 +292,20 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 }
 
 static enum run_result
+without_memory(struct fail *why)
+{
+	fail_set(why, "53200", "out of memory");
+	return RUN_FAILED;
+}
+
+static enum run_result
 run_pause(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.pause(cc->console->host.w, database_of(command));
+	if (cc->console->host.pause(cc->console->host.w, database_of(command)) < 0)
+		return without_memory(why);
 	return wait_for(cc, WAIT_QUIET, command);
 }
 
@@ -329,7 +337,8 @@ run_disable(struct console_client *cc, const struct command *command, const char
 	    (command->row->id == COMMAND_DISABLE && cc->console->host.may_hold(cc->console->host.w, why) < 0))
 		return RUN_FAILED;
 	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
-		pool_set_disable((*of)->x.pools, command->name, command->row->id == COMMAND_DISABLE);
+		if (pool_set_disable((*of)->x.pools, command->name, command->row->id == COMMAND_DISABLE) < 0)
+			return without_memory(why);
 	return RUN_DONE;
 }
 
@@ -409,7 +418,8 @@ run_kill(struct console_client *cc, const struct command *command, const char **
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.pause(cc->console->host.w, database_of(command));
+	if (cc->console->host.pause(cc->console->host.w, database_of(command)) < 0)
+		return without_memory(why);
 	kill_clients(cc, database_of(command));
 	close_servers(cc, command, RR_KILL);
 	return RUN_DONE;

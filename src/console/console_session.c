@@ -6,12 +6,14 @@
 
 #include "wire/messages.h"
 
-static void
+static int
 change_setting(struct console_client *cc, const struct console_setting *setting, const char *value)
 {
-	console_settings_set(&cc->settings, setting, value);
+	if (console_settings_set(&cc->settings, setting, value) < 0)
+		return -1;
 	if (setting->is_reported)
 		message_parameter(&cc->out, setting->name, console_settings_get(&cc->settings, setting));
+	return 0;
 }
 
 /* Sets a setting of the session; one that is not in the table has no effect here. */
@@ -25,8 +27,10 @@ console_set(struct console_client *cc, const struct command *command, const char
 		fail_set(why, "55P02", "parameter \"%s\" cannot be changed", command->setting->name);
 		return RUN_FAILED;
 	}
-	change_setting(cc, command->setting, command->has_text ? command->text : NULL);
-	return RUN_DONE;
+	if (change_setting(cc, command->setting, command->has_text ? command->text : NULL) == 0)
+		return RUN_DONE;
+	fail_set(why, "53200", "out of memory");
+	return RUN_FAILED;
 }
 
 static void

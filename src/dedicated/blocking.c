@@ -98,11 +98,12 @@ has_question(const struct blocking *b, const char *address)
 static void
 open_question(struct blocking *b, const struct pool *e, const struct server *srv, uint64_t now_us)
 {
-	struct question *q;
+	struct question *q = b->question_count < BLOCKING_QUESTIONS_MAX ? calloc(1, sizeof(*q)) : NULL;
 
-	if (b->question_count == BLOCKING_QUESTIONS_MAX || !pool_set_take_place(b->pools, now_us))
+	if (q == NULL || !pool_set_take_place(b->pools, now_us)) {
+		free(q);
 		return;
-	q = xcalloc(1, sizeof(*q));
+	}
 	q->all = b;
 	q->dedicated.ops = &question_ops;
 	q->deadline_us = now_us + LIMIT_US;

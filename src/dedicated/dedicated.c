@@ -1,10 +1,10 @@
 /* src/dedicated/dedicated.c - see dedicated.h. */
 #include "dedicated/dedicated.h"
 
-#include "base/alloc.h"
 #include "wire/messages.h"
 #include "pool/pool_target.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* callbacks: few of them need all they are given */
@@ -237,6 +237,8 @@ own_of(const struct server *srv)
 static void
 own_free(struct own *own)
 {
+	if (own == NULL)
+		return;
 	pool_target_unref(own->held);
 	image_unref(own->settings);
 	explicit_bzero(&own->keys, sizeof(own->keys));
@@ -289,8 +291,10 @@ const struct server_owner_ops dedicated_own_ops = { own_ready, NULL,	     own_fa
 static struct own *
 own_new(struct pool *pool, const char *replication, struct image *settings)
 {
-	struct own *own = xcalloc(1, sizeof(*own));
+	struct own *own = calloc(1, sizeof(*own));
 
+	if (own == NULL)
+		return NULL;
 	own->held = pool_target_ref(pool->target);
 	own->settings = image_ref(settings);
 	own->target = pool->target->server;
@@ -315,8 +319,9 @@ dedicated_take(struct pool *pool, const char *replication, struct image *setting
 		return NULL;
 	}
 	own = own_new(pool, replication, settings);
-	srv = server_new(pool_set_own_env(pool->set), &own->target, &own->conn, pool, pool_set_next_id(pool->set),
-			 pool_set_next_turn(pool->set), NULL, now_us);
+	srv = own == NULL ? NULL
+			  : server_new(pool_set_own_env(pool->set), &own->target, &own->conn, pool,
+				       pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {
 		own_free(own);
 		pool_set_give_place(pool->set, now_us);

@@ -1,10 +1,10 @@
 /* src/dedicated/fate_asker.c - see fate_asker.h. */
 #include "dedicated/fate_asker.h"
 
-#include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
+#include "net/timer.h"
 #include "wire/messages.h"
 
 #include <event2/event_struct.h>
@@ -50,9 +50,7 @@ now_of(const struct fate_asker *a)
 static void
 kick_later(struct fate_asker *a, uint64_t in_us)
 {
-	struct timeval tv = { (time_t)(in_us / US_PER_S), (suseconds_t)(in_us % US_PER_S) };
-
-	event_add(&a->timer, &tv);
+	timer_start(&a->timer, in_us);
 }
 
 /* --- asking --- */
@@ -248,7 +246,9 @@ own(struct pool *pool)
 
 	if (a != NULL)
 		return a;
-	a = xcalloc(1, sizeof(*a));
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return NULL;
 	a->pool = pool;
 	a->conn.ops = &conn_ops;
 	dedicated_env(&a->env, pool->set);
@@ -258,16 +258,19 @@ own(struct pool *pool)
 	return pool->fates = a;
 }
 
-void
+int
 fate_ask(struct pool *pool, struct fate_question *q)
 {
 	struct fate_asker *a = own(pool);
 
+	if (a == NULL)
+		return -1;
 	q->next_us = now_of(a);
 	q->asked = 0;
 	q->reason = NULL;
 	TAILQ_INSERT_TAIL(&a->questions, q, line);
 	kick_later(a, 0);
+	return 0;
 }
 
 void

@@ -28,7 +28,7 @@ struct fate_question {
 	const char *reason; /* why it must be asked again */
 };
 
-void fate_ask(struct pool *pool, struct fate_question *q);
+int fate_ask(struct pool *pool, struct fate_question *q); /* returns 0, or -1 without memory: no callback follows */
 void fate_cancel(struct pool *pool, struct fate_question *q); /* no callback follows */
 void fate_asker_free(struct pool *pool); /* no question may be left */
 

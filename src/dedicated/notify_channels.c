@@ -137,8 +137,10 @@ channel_new(struct notify_listener *listener, const char *name)
 	TAILQ_INIT(&ch->late);
 	TAILQ_INIT(&ch->waiting);
 	TAILQ_INIT(&ch->told);
-	TABLE_ADD(listener->seed_of_names, listener->table, ch->name, len, ch);
-	return ch;
+	if (TABLE_ADD(listener->seed_of_names, listener->table, ch->name, len, ch))
+		return ch;
+	free(ch);
+	return NULL;
 }
 
 static bool

@@ -7,9 +7,8 @@
  */
 #include "dedicated/notify_state.h"
 
-#include "base/alloc.h"
 #include "base/backoff.h"
-#include "base/clock.h"
+#include "net/timer.h"
 #include "session/image_changes.h"
 #include "wire/messages.h"
 
@@ -34,9 +33,7 @@ conn_now(const struct notify_listener *listener)
 void
 notify_conn_timer(struct notify_listener *listener, uint64_t in_us)
 {
-	struct timeval tv = { (time_t)(in_us / US_PER_S), (suseconds_t)(in_us % US_PER_S) };
-
-	event_add(&listener->timer, &tv);
+	timer_start(&listener->timer, in_us);
 }
 
 void
@@ -95,17 +92,18 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 static int
 try_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channels *channels)
 {
-	struct notify_command *command;
+	struct notify_command *command = calloc(1, sizeof(*command));
 	enum owed_kind owed = kind == NC_SETTING || kind == NC_LISTEN || kind == NC_UNLISTEN ? OWED_QUERY : OWED_SYNC;
 	struct owed_request request = { .started_us = conn_now(listener) };
 	struct buf b = { 0 };
 
 	put_command(listener, &b, kind, channels);
-	if (!buf_ok(&b) || ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
+	if (command == NULL || !buf_ok(&b) ||
+	    ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
 		buf_fini(&b);
+		free(command);
 		return -1;
 	}
-	command = xcalloc(1, sizeof(*command));
 	command->kind = kind;
 	TAILQ_INIT(&command->channels);
 	if (kind == NC_LISTEN)

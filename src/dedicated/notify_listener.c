@@ -1,5 +1,4 @@
 /* src/dedicated/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
-#include "base/alloc.h"
 #include "dedicated/fate_asker.h"
 #include "dedicated/notify_state.h"
 
@@ -36,8 +35,10 @@ static struct notify_listener *
 new_listener(struct pool *pool, const char *encoding)
 {
 	size_t len = strlen(encoding);
-	struct notify_listener *listener = xcalloc(1, sizeof(*listener) + len + 1);
+	struct notify_listener *listener = calloc(1, sizeof(*listener) + len + 1);
 
+	if (listener == NULL)
+		return NULL;
 	memcpy(listener->encoding, encoding, len);
 	listener->pool = pool;
 	listener->conn.ops = &notify_conn_ops;

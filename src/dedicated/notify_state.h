@@ -9,12 +9,12 @@
 #ifndef PGWEIR_DEDICATED_NOTIFY_STATE_H
 #define PGWEIR_DEDICATED_NOTIFY_STATE_H
 
+#include "base/table.h"
 #include "dedicated/dedicated.h"
 #include "dedicated/notify_listener.h"
 #include "pool/pool_target.h"
 
 #include <event2/event_struct.h>
-#include <uthash.h>
 
 TAILQ_HEAD(notify_subscriptions, notify_subscription);
 TAILQ_HEAD(notify_subscribers, notify_subscriber);

@@ -1,9 +1,9 @@
 /* src/exchange/exchange.c - the steps of the client of an exchange, and what is sent to it: see exchange.h. */
 #include "exchange/exchange.h"
 
-#include "base/alloc.h"
-
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 void
 exchange_step(struct exchange *x, enum client_event ev)
@@ -69,8 +69,16 @@ struct exchange_rare *
 exchange_rare(struct exchange *x)
 {
 	if (x->rare == NULL)
-		x->rare = xcalloc(1, sizeof(*x->rare));
+		x->rare = calloc(1, sizeof(*x->rare));
 	return x->rare;
+}
+
+int
+exchange_set_user(struct exchange *x, const char *user)
+{
+	struct exchange_rare *rare = exchange_rare(x);
+
+	return rare == NULL || (rare->user = strdup(user)) == NULL ? -1 : 0;
 }
 
 const char *

@@ -147,7 +147,7 @@ struct exchange_env {
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
 };
 
-/* State that few clients ever need: exchange_rare() makes it at first use, and it is kept to the end. */
+/* State that few clients ever need: made at first use, and kept to the end. */
 struct exchange_rare {
 	struct exclusive *exclusive; /* or NULL */
 	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
@@ -207,7 +207,9 @@ struct exchange {
  */
 void exchange_step(struct exchange *x, enum client_event ev);
 
-struct exchange_rare *exchange_rare(struct exchange *x);
+struct exchange_rare *exchange_rare(struct exchange *x); /* made if need be; NULL without memory */
+/* Notes whom the client has logged in as, if that is not pool->user. Returns 0, or -1 without memory. */
+int exchange_set_user(struct exchange *x, const char *user);
 
 static inline struct exclusive *
 exchange_exclusive(const struct exchange *x)
@@ -243,6 +245,17 @@ exchange_is_followed(const struct exchange *x)
 
 /* There is no memory for something that must be done: closes the client and its server. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
+/*
+ * There is no memory for a fact about its session, after PostgreSQL has acted: nothing more is sent to the client, and
+ * it is closed with its server, but not from within the caller. For callbacks of the ledger, too.
+ */
+static inline void
+exchange_spoil(struct exchange *x)
+{
+	x->srv->is_closing = true;
+	stream_broke(&x->stream);
+}
+
 /* Sends bytes that were built. If b has failed (no memory), closes the client. */
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Puts a reply of pgweir's in the batch for the client, behind what is there. */

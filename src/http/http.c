@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "http/http_state.h"
+#include "net/timer.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -186,6 +187,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	timer_keep(h->every_second, HISTORY_EVERY_US);
 	ask_loop(h, HTTP_TABLES);
 }
 
@@ -321,7 +323,8 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 
 	(void)arg;
 	evconnlistener_disable(listener);
-	event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_pause_over, listener, &pause);
+	if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_pause_over, listener, &pause) < 0)
+		evconnlistener_enable(listener);
 }
 
 static void *
@@ -390,7 +393,7 @@ start_thread(struct http *h, struct fail *why)
 static int
 start_history(struct http *h)
 {
-	struct timeval second = { .tv_usec = HISTORY_EVERY_US % US_PER_S, .tv_sec = HISTORY_EVERY_US / US_PER_S };
+	struct timeval second = timer_interval(HISTORY_EVERY_US);
 
 	h->every_second = event_new(h->base, -1, EV_PERSIST, on_second, h);
 	return h->every_second == NULL ? -1 : event_add(h->every_second, &second);

@@ -6,8 +6,8 @@
  */
 #include "http/http_state.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
+#include "net/timer.h"
 
 #include <stdlib.h>
 
@@ -19,10 +19,8 @@
 static void
 set_timer(struct http_conn *c, enum http_conn_state state, uint64_t us)
 {
-	struct timeval tv = { .tv_sec = (time_t)(us / US_PER_S), .tv_usec = (suseconds_t)(us % US_PER_S) };
-
 	c->state = state;
-	event_add(c->timer, &tv);
+	timer_start(c->timer, us);
 }
 
 static void
@@ -104,16 +102,33 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
+/* Frees one that could not be made whole. */
+static void
+discard(struct http_conn *c)
+{
+	if (c != NULL && c->timer != NULL)
+		event_free(c->timer);
+	if (c != NULL && c->bev != NULL)
+		bufferevent_free(c->bev);
+	free(c);
+}
+
 static struct bufferevent *
 on_accept(struct event_base *base, void *arg)
 {
 	struct http_conns *all = arg;
-	struct http_conn *c = xcalloc(1, sizeof(*c));
+	struct http_conn *c = calloc(1, sizeof(*c));
 
+	if (c != NULL) {
+		c->timer = event_new(base, -1, 0, on_timer, c);
+		c->bev = bufferevent_socket_new(base, -1, 0);
+	}
+	if (c == NULL || c->timer == NULL || c->bev == NULL) {
+		discard(c);
+		return NULL; /* evhttp makes one of its own, which can't ask for anything */
+	}
 	c->all = all;
 	c->accepted_us = c->asked_us = clock_now_us();
-	c->timer = alloc_check(event_new(base, -1, 0, on_timer, c));
-	c->bev = alloc_check(bufferevent_socket_new(base, -1, 0));
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	bufferevent_incref(c->bev); /* keeps it until on_accepted, even if evhttp gives up meanwhile */
 	TAILQ_INSERT_TAIL(&all->list, c, link);

@@ -9,12 +9,12 @@
 #ifndef PGWEIR_LISTEN_LISTEN_STATE_H
 #define PGWEIR_LISTEN_LISTEN_STATE_H
 
+#include "base/table.h"
 #include "listen/listen.h"
 #include "dedicated/notify_listener.h"
 #include "sql/known.h"
 
 #include <event2/event_struct.h>
-#include <uthash.h>
 
 /* A channel that the client listens to, or may come to. */
 struct subscription {

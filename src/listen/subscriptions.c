@@ -122,7 +122,10 @@ subscription_want(struct exchange *x, const char *name)
 		free(m);
 		return NULL;
 	}
-	TABLE_ADD(l->x->env->hash_seed, l->table, m->name, strlen(m->name), m);
+	if (!TABLE_ADD(l->x->env->hash_seed, l->table, m->name, strlen(m->name), m)) {
+		free(m);
+		return NULL;
+	}
 	set_unsettled(l, m, true);
 	l->is_swept = false;
 	if (join(x, m) == 0)

@@ -1,19 +1,22 @@
 /* src/log/log_recent.c - see log_recent.h. */
 #include "log/log_recent.h"
 
-#include "base/alloc.h"
 #include "log/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void
 log_recent_add(struct log_recent *r, int level, const char *message, uint64_t wall_us)
 {
 	size_t kind = level > LOG_LEVEL_WARNING;
 	struct log_event *e = &r->events[kind][r->next[kind]];
+	char *copy = strdup(message);
 
+	if (copy == NULL)
+		return;
 	free(e->message);
-	*e = (struct log_event){ wall_us, level, xstrdup(message) };
+	*e = (struct log_event){ wall_us, level, copy };
 	r->next[kind] = (r->next[kind] + 1) % LOG_RECENT_KEPT;
 }
 

@@ -8,7 +8,6 @@
 #include "login/login_steps.h"
 #include "login/login_welcome.h"
 #include "client/clients.h"
-#include "base/alloc.h"
 #include "bouncer/bouncer_ways.h"
 #include "wire/messages.h"
 
@@ -57,7 +56,10 @@ enter_console(struct client *c)
 	message_key(&l->out, 0, (const uint8_t *)"\0\0\0\0", 4);
 	message_ready(&l->out, 'I');
 	c->env->x.counters->logins[LR_OK][l->method]++;
-	exchange_rare(&c->x)->user = xstrdup(l->user);
+	if (exchange_set_user(&c->x, l->user) < 0) {
+		login_out_of_memory(c);
+		return;
+	}
 	login_flush(c);
 	if (c->x.is_closing)
 		return;
@@ -157,10 +159,14 @@ static void
 enter_pool(struct client *c, struct pool *pool)
 {
 	struct client_login *l = c->login;
-	struct fail why;
+	const struct scope_settings *settings = pool_settings(pool, l->user, *c->env->x.now_us);
 
+	if (settings == NULL) {
+		login_out_of_memory(c);
+		return;
+	}
 	c->x.pool = pool;
-	c->x.settings = pool_settings(pool, l->user, *c->env->x.now_us);
+	c->x.settings = settings;
 	pool->clients++;
 	pool_database_enter(pool->database);
 	c->env->client_count++;
@@ -171,8 +177,7 @@ enter_pool(struct client *c, struct pool *pool)
 		pool_learn_keys(pool, l->user, &l->keys);
 	learn_secret(c);
 	if (read_settings(c) < 0) {
-		fail_set(&why, "53200", "out of memory");
-		login_refuse(c, &why, LR_ERROR);
+		login_out_of_memory(c);
 		return;
 	}
 	message_authentication(&l->out, 0, NULL, 0);

@@ -159,13 +159,19 @@ on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason
 	login_reject(client_of_ticket(t), why, reason);
 }
 
-static void
-on_out_of_memory(struct admission_ticket *t)
+void
+login_out_of_memory(struct client *c)
 {
 	struct fail why;
 
 	fail_set(&why, "53200", "out of memory");
-	login_refuse(client_of_ticket(t), &why, LR_ERROR);
+	login_refuse(c, &why, LR_ERROR);
+}
+
+static void
+on_out_of_memory(struct admission_ticket *t)
+{
+	login_out_of_memory(client_of_ticket(t));
 }
 
 static void

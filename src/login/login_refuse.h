@@ -11,6 +11,7 @@ void login_flush(struct client *c); /* sends l->out */
 void login_note_refusal(struct client *c, const struct fail *why, const char *reason);
 /* Counts and logs a failed login, sends the client the error and closes it. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
+void login_out_of_memory(struct client *c); /* the same with 53200 */
 /* The same for one that gets no server for a reason that the log was told with its hint: pool_log.c. */
 void login_refuse_unserved(struct client *c, const struct fail *why);
 /* The same for refusals at a limit: a storm of them is logged in a line a second. */

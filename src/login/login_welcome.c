@@ -9,7 +9,6 @@
 #include "login/login_state.h"
 #include "login/login_refuse.h"
 #include "client/client_log.h"
-#include "base/alloc.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -84,19 +83,16 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
-	struct fail why;
 
 	c->x.image = image;
 	c->x.startup = image_ref(image);
-	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0) {
-		fail_set(&why, "53200", "out of memory");
-		login_refuse(c, &why, LR_ERROR);
+	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0 ||
+	    (strcmp(l->user, c->x.pool->user) != 0 && exchange_set_user(&c->x, l->user) < 0)) {
+		login_out_of_memory(c);
 		return;
 	}
 	put_greeting(c, image, welcome);
 	count_login(c);
-	if (strcmp(l->user, c->x.pool->user) != 0)
-		exchange_rare(&c->x)->user = xstrdup(l->user);
 	login_flush(c);
 	if (c->x.is_closing)
 		return;
@@ -300,13 +296,11 @@ try_settings(struct client *c, struct server *srv)
 	struct image *known = pool_find_startup(c->x.pool, c->login->raw);
 	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
 	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_of(c));
-	struct fail why;
 
 	image_unref(wanted);
 	if (r < 0) {
 		srv->is_closing = true;
-		fail_set(&why, "53200", "out of memory");
-		login_refuse(c, &why, LR_ERROR);
+		login_out_of_memory(c);
 	} else if (srv->ledger.count == 0)
 		login_server_done(&c->x);
 }
@@ -415,12 +409,9 @@ login_server_done(struct exchange *x)
 	}
 	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
 	if (img == NULL || (known == NULL && pool_learn_startup(c->x.pool, l->raw, img) < 0)) {
-		struct fail why;
-
 		image_unref(img);
 		srv->is_closing = true;
-		fail_set(&why, "53200", "out of memory");
-		login_refuse(c, &why, LR_ERROR);
+		login_out_of_memory(c);
 		return;
 	}
 	image_unref(srv->image);

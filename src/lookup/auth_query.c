@@ -1,8 +1,8 @@
 /* src/lookup/auth_query.c - lookups: who asks, and what the answer is; see auth_query.h. */
 #include "lookup/auth_query_state.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "base/table.h"
 #include "server/server_cancel.h"
 
 #include <stdio.h>
@@ -206,12 +206,12 @@ tell_unreachable(struct auth_lookup *lookup)
 	const char *secret;
 	struct fail why;
 	enum auth_verdict verdict = fall_back(all, &lookup->key, &secret, &why, *all->env.now_us);
-	char *kept = secret == NULL ? NULL : xstrdup(secret);
+	char kept[AUTH_SECRET_MAX + 1];
 
-	answer_asks(lookup, verdict, kept, &why);
-	if (kept != NULL)
-		explicit_bzero(kept, strlen(kept));
-	free(kept);
+	if (secret != NULL)
+		snprintf(kept, sizeof(kept), "%s", secret);
+	answer_asks(lookup, verdict, secret == NULL ? NULL : kept, &why);
+	explicit_bzero(kept, sizeof(kept));
 }
 
 void
@@ -256,13 +256,18 @@ static struct auth_lookup *
 lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_us)
 {
 	struct auth_queries *all = source->all;
-	struct auth_lookup *lookup = xcalloc(1, sizeof(*lookup));
+	struct auth_lookup *lookup = calloc(1, sizeof(*lookup));
 
+	if (lookup == NULL)
+		return NULL;
 	lookup->key = *key;
 	lookup->source = source;
 	lookup->deadline_us = now_us + source->answer_us;
 	TAILQ_INIT(&lookup->asks);
-	TABLE_ADD(all->seed, all->lookups, &lookup->key, sizeof(lookup->key), lookup);
+	if (!TABLE_ADD(all->seed, all->lookups, &lookup->key, sizeof(lookup->key), lookup)) {
+		free(lookup);
+		return NULL;
+	}
 	source->lookup_count++;
 	TAILQ_INSERT_TAIL(&source->waiting, lookup, line);
 	return lookup;
@@ -299,6 +304,10 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 	}
 	if (lookup == NULL)
 		lookup = lookup_new(source, key, now_us);
+	if (lookup == NULL) {
+		fail_set(why, "53200", "no memory for a login");
+		return AUTH_REFUSED;
+	}
 	ask->lookup = lookup;
 	TAILQ_INSERT_TAIL(&lookup->asks, ask, link);
 	auth_conns_feed(source, now_us);

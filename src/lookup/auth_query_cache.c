@@ -1,5 +1,6 @@
 /* src/lookup/auth_query_cache.c - see auth_query_cache.h. */
 #include "lookup/auth_query_cache.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <openssl/crypto.h>
@@ -83,8 +84,10 @@ auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 static struct entry *
 cache_entry_new(const struct auth_key *key, const struct auth_answer *answer)
 {
-	struct entry *e = xcalloc(1, sizeof(*e) + answer->secret_len + 1);
+	struct entry *e = calloc(1, sizeof(*e) + answer->secret_len + 1);
 
+	if (e == NULL)
+		return NULL;
 	e->key = *key;
 	e->text_len = answer->secret_len;
 	if (answer->secret != NULL) {
@@ -107,14 +110,18 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 	if (ttl_us == 0)
 		return;
 	e = cache_entry_new(key, answer);
+	if (e == NULL)
+		return; /* the next login asks again */
 	if (answer->secret == NULL && ttl_us > AUTH_UNKNOWN_US)
 		ttl_us = AUTH_UNKNOWN_US;
 	e->kept.asked_us = now_us;
 	e->kept.expires_us = now_us + ttl_us;
 	if (HASH_COUNT(cache->table) >= cache->cap)
 		cache_entry_drop(cache, TAILQ_FIRST(&cache->used));
-	TABLE_ADD(cache->seed, cache->table, &e->key, sizeof(e->key), e);
-	TAILQ_INSERT_TAIL(&cache->used, e, used);
+	if (TABLE_ADD(cache->seed, cache->table, &e->key, sizeof(e->key), e))
+		TAILQ_INSERT_TAIL(&cache->used, e, used);
+	else
+		entry_free(e);
 }
 
 void

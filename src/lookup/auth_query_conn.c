@@ -8,7 +8,6 @@
  */
 #include "lookup/auth_query_state.h"
 
-#include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "wire/messages.h"
@@ -102,10 +101,13 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	source->is_short = !has_room(all) || !pool_set_take_place(all->pools, now_us);
 	if (source->is_short)
 		return; /* the next tick tries again */
-	conn = xcalloc(1, sizeof(*conn));
-	conn->dedicated.ops = &conn_ops;
-	conn->source = source;
-	if (dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings) < 0) {
+	conn = calloc(1, sizeof(*conn));
+	if (conn != NULL) {
+		conn->dedicated.ops = &conn_ops;
+		conn->source = source;
+	}
+	if (conn == NULL ||
+	    dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings) < 0) {
 		free(conn);
 		pool_set_give_place(all->pools, now_us);
 		return;

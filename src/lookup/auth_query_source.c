@@ -5,7 +5,6 @@
 #include "lookup/auth_query_state.h"
 
 #include "base/clock.h"
-#include "base/table.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <openssl/crypto.h>
@@ -90,19 +89,26 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 
 /* --- where a source connects to, and as which user --- */
 
-static void
+/* Returns false without memory. */
+static bool
 replace(char **text, const char *by)
 {
+	char *copy = strdup(by);
+
+	if (copy == NULL)
+		return false;
 	OPENSSL_cleanse(*text, strlen(*text));
 	free(*text);
-	*text = xstrdup(by);
+	*text = copy;
+	return true;
 }
 
 /* Replaces a string. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
-static void
-replace_name(struct upstream *up, char **text, const char *by)
+static bool
+replace_name(const struct upstream *up, char **text, const char *by)
 {
 	struct buf plain = { 0 };
+	bool is_done;
 
 	for (; *by != '\0'; by++) {
 		if (*by == '%' && up->is_of_tenant)
@@ -110,8 +116,9 @@ replace_name(struct upstream *up, char **text, const char *by)
 		buf_put_u8(&plain, (uint8_t)*by);
 	}
 	buf_put_u8(&plain, 0);
-	replace(text, alloc_check(plain.bytes));
+	is_done = buf_ok(&plain) && replace(text, (const char *)plain.bytes);
 	buf_fini(&plain);
+	return is_done;
 }
 
 /*
@@ -125,7 +132,7 @@ target_new(const struct auth_queries *all, const char *database, const struct sc
 	const char *ours = ours_to_ask(all->config, database, s);
 	const struct config_scope *db = config_find_database(all->config, ours);
 	const char *asked = ours == s->auth_database ? "" : s->auth_database;
-	struct pool_target *target;
+	struct pool_target *target = NULL;
 	struct upstream *up;
 
 	if (db == NULL) {
@@ -133,14 +140,13 @@ target_new(const struct auth_queries *all, const char *database, const struct sc
 		return NULL;
 	}
 	up = upstream_copy(db->upstream);
+	if (up == NULL)
+		return NULL;
 	if (asked[0] == '\0' && up->dbname[0] == '\0')
 		asked = upstream_database(up, ours);
-	if (strcmp(up->user, s->auth_user) != 0)
-		replace(&up->password, "");
-	replace_name(up, &up->user, s->auth_user);
-	if (asked[0] != '\0')
-		replace_name(up, &up->dbname, asked);
-	target = pool_target_new(up, s, all->tls, all->users, database, s->auth_user, keys, why);
+	if ((strcmp(up->user, s->auth_user) == 0 || replace(&up->password, "")) &&
+	    replace_name(up, &up->user, s->auth_user) && (asked[0] == '\0' || replace_name(up, &up->dbname, asked)))
+		target = pool_target_new(up, s, all->tls, all->users, database, s->auth_user, keys, why);
 	upstream_free(up);
 	return target;
 }
@@ -187,15 +193,17 @@ source_free(struct auth_source *source)
 static struct auth_source *
 source_new(struct auth_queries *all, const char *database, const struct scope_settings *s, struct fail *why)
 {
-	struct auth_source *source = xcalloc(1, sizeof(*source));
+	struct auth_source *source = calloc(1, sizeof(*source));
 
 	fail_set(why, "53200", "no memory for a login");
+	if (source == NULL)
+		return NULL;
 	source->all = all;
 	TAILQ_INIT(&source->conns);
 	TAILQ_INIT(&source->waiting);
 	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
-	source->query = xstrdup(source->is_builtin ? BUILTIN : s->auth_query);
-	source->target = target_new(all, database, s, &source->keys, why);
+	source->query = strdup(source->is_builtin ? BUILTIN : s->auth_query);
+	source->target = source->query == NULL ? NULL : target_new(all, database, s, &source->keys, why);
 	if (source->target == NULL || put_source_settings(source) < 0) {
 		source_free(source);
 		return NULL;
@@ -311,13 +319,16 @@ static void
 add_route(struct auth_queries *all, const char *database, struct auth_source *source)
 {
 	size_t len = strlen(database);
-	struct auth_route *route = xcalloc(1, sizeof(*route) + len + 1);
+	struct auth_route *route = calloc(1, sizeof(*route) + len + 1);
 
+	if (route == NULL)
+		return;
 	if (HASH_COUNT(all->routes) >= ROUTES_MAX)
 		forget_routes(all, NULL);
 	route->source = source;
 	memcpy(route->database, database, len);
-	TABLE_ADD(all->seed, all->routes, route->database, len, route);
+	if (!TABLE_ADD(all->seed, all->routes, route->database, len, route))
+		free(route);
 }
 
 struct auth_source *

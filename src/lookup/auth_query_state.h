@@ -9,12 +9,11 @@
 #ifndef PGWEIR_LOOKUP_AUTH_QUERY_STATE_H
 #define PGWEIR_LOOKUP_AUTH_QUERY_STATE_H
 
+#include "base/table.h"
 #include "lookup/auth_query.h"
 #include "lookup/auth_query_cache.h"
 #include "dedicated/dedicated.h"
 #include "pool/pool_target.h"
-
-#include <uthash.h>
 
 TAILQ_HEAD(auth_asks, auth_ask);
 TAILQ_HEAD(auth_lookups, auth_lookup);

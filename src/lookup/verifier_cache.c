@@ -2,6 +2,7 @@
 #include "lookup/verifier_cache.h"
 
 #include "net/helpers.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <openssl/crypto.h>
@@ -180,10 +181,12 @@ derived(struct work *w)
 static struct verifier_derivation *
 new_derivation(const char *password, uint32_t iterations)
 {
-	struct verifier_derivation *d = xcalloc(1, sizeof(*d));
+	struct verifier_derivation *d = calloc(1, sizeof(*d));
 
-	d->password = xstrdup(password);
-	if (RAND_bytes(d->verifier.salt, SALT_LEN) != 1) {
+	if (d == NULL)
+		return NULL;
+	d->password = strdup(password);
+	if (d->password == NULL || RAND_bytes(d->verifier.salt, SALT_LEN) != 1) {
 		free_derivation(d);
 		return NULL;
 	}
@@ -200,8 +203,10 @@ static struct kept *
 new_kept(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
 {
 	size_t len = strlen(user);
-	struct kept *k = xcalloc(1, sizeof(*k) + len + 1);
+	struct kept *k = calloc(1, sizeof(*k) + len + 1);
 
+	if (k == NULL)
+		return NULL;
 	if (take_fingerprint(cache, password, k->fingerprint) < 0) {
 		free_kept(k);
 		return NULL;
@@ -230,9 +235,11 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 	else if (helpers_submit(cache->helpers, cache->inbox, &d->work, WORK_BEGUN) < 0)
 		fail_set(why, "53300", "too many logins at once");
 	else {
-		d->entry = k;
-		k->derivation = d;
-		TABLE_ADD(cache->seed, cache->table, k->user, strlen(k->user), k);
+		if (TABLE_ADD(cache->seed, cache->table, k->user, strlen(k->user), k)) {
+			d->entry = k;
+			k->derivation = d;
+		} else
+			free_kept(k);
 		wait_for(d, ticket);
 		return 0;
 	}

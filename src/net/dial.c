@@ -163,6 +163,13 @@ fail_with(struct dial *d, enum connect_failure kind, const char *what)
 	fail_set(&d->result.why, "08001", "cannot connect to PostgreSQL at %s: %s", d->where, what);
 }
 
+static void
+fail_without_memory(struct dial *d)
+{
+	fail_with(d, CF_OTHER, "no memory");
+	memcpy(d->result.why.sqlstate, "53200", sizeof("53200"));
+}
+
 static enum connect_failure
 kind_of_errno(int e)
 {
@@ -228,7 +235,7 @@ try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 	d->connecting = event_new(d->dialer->base, fd, EV_WRITE, on_connecting, d);
 	if (d->connecting == NULL ||
 	    event_add(d->connecting, d->next != NULL && timerisset(&d->share) ? &d->share : NULL) < 0) {
-		fail_with(d, CF_OTHER, "no memory");
+		fail_without_memory(d);
 		if (d->connecting == NULL)
 			close(fd);
 		drop_socket(d);
@@ -281,8 +288,11 @@ on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 		d->dialer->lookups_failed += d->is_name;
 	else
 		d->dialer->lookups_ok += d->is_name;
-	if (error != 0) {
+	if (error == EVUTIL_EAI_MEMORY)
+		fail_without_memory(d);
+	else if (error != 0)
 		fail_with(d, CF_DNS, evutil_gai_strerror(error));
+	if (error != 0) {
 		dial_finish(d);
 		return;
 	}

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/copy.h"
+#include "net/timer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 #define ACCEPTS_PER_TURN 32
-#define PAUSE_MS 200
+#define PAUSE_US (200 * US_PER_MS)
 
 struct listener {
 	struct listener_settings s;
@@ -49,10 +50,8 @@ refuse_connection(int fd)
 static void
 pause_accepting(struct listener *l, int error)
 {
-	struct timeval tv = { 0, PAUSE_MS * 1000 };
-
 	event_del(l->event);
-	event_add(l->pause, &tv);
+	timer_start(l->pause, PAUSE_US);
 	l->s.on_exhausted(error, l->s.arg);
 }
 

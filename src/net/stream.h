@@ -67,6 +67,7 @@ enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees what it holds. Fine if it is zeroed with fd = -1, or closed already. */
 void stream_close(struct stream *s);
+void stream_broke(struct stream *s); /* nothing more can be written: on_readable is called later */
 /* The parts of stream_read() for TLS and closed streams, and for a call that returned got: 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);
 enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __attribute__((cold));

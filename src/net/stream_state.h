@@ -4,7 +4,6 @@
 
 #include "net/stream.h"
 
-void stream_broke(struct stream *s); /* nothing more can be written: on_readable is called later */
 void stream_call_later(struct stream *s); /* calls on_readable, though the socket may have nothing */
 enum stream_result stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got); /* reads from the socket */
 /* Writes pieces to the socket unencrypted, after what is queued. Returns 0, or -1 without memory. */

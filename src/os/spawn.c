@@ -1,15 +1,16 @@
 /* src/os/spawn.c - runs the program once more, as another process. */
 #include "os/os.h"
 
-#include "base/alloc.h"
-
+#include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CHILD_FD 3
+#define OWN_VARIABLE_MAX 128
 
 /* Signals that would end a process which has no handlers yet. */
 static void
@@ -30,9 +31,9 @@ os_admit_signals(void)
 	sigprocmask(SIG_UNBLOCK, &early, NULL);
 }
 
-/* Returns this process's environment, with the variable for the other one. The caller frees the array and its last. */
+/* Returns this process's environment, with own = "variable=..." for the other one, or NULL without memory. */
 static char **
-make_environment(const char *variable)
+make_environment(const char *variable, char *own)
 {
 	extern char **environ;
 	size_t count = 0, kept = 0, len = strlen(variable);
@@ -40,23 +41,14 @@ make_environment(const char *variable)
 
 	while (environ[count] != NULL)
 		count++;
-	made = xcalloc(count + 2, sizeof(*made));
+	made = calloc(count + 2, sizeof(*made));
+	if (made == NULL)
+		return NULL;
 	for (size_t i = 0; i < count; i++)
 		if (strncmp(environ[i], variable, len) != 0 || environ[i][len] != '=')
 			made[kept++] = environ[i];
-	made[kept] = xasprintf("%s=%d:%ld", variable, CHILD_FD, (long)getpid());
+	made[kept] = own;
 	return made;
-}
-
-static void
-free_environment(char **made)
-{
-	size_t count = 0;
-
-	while (made[count] != NULL)
-		count++;
-	free(made[count - 1]);
-	free(made);
 }
 
 /* There are threads: posix_spawn() does between fork and exec only what is safe then. */
@@ -65,7 +57,7 @@ os_spawn(char *const *argv, int fd, const char *variable, struct fail *why)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	char **environment = make_environment(variable);
+	char own[OWN_VARIABLE_MAX], **environment = make_environment(variable, own);
 	sigset_t early, all;
 	pid_t pid = -1;
 	int error;
@@ -78,11 +70,14 @@ os_spawn(char *const *argv, int fd, const char *variable, struct fail *why)
 	posix_spawnattr_setsigmask(&attributes, &early);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	if (error == 0 && environment == NULL)
+		error = ENOMEM;
+	snprintf(own, sizeof(own), "%s=%d:%ld", variable, CHILD_FD, (long)getpid());
 	if (error == 0)
 		error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environment);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
-	free_environment(environment);
+	free(environment);
 	if (error == 0)
 		return pid;
 	fail_set(why, "58000", "cannot start %s: %s", argv[0], strerror(error));

@@ -8,7 +8,6 @@
  */
 #include "policy/policy_line.h"
 #include "policy/policy_state.h"
-#include "base/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -20,8 +19,10 @@ struct policy *
 policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 	   struct policy_budget *budget, struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
-	struct policy *p = xcalloc(1, sizeof(*p));
+	struct policy *p = calloc(1, sizeof(*p));
 
+	if (p == NULL)
+		return NULL;
 	p->ops = *ops;
 	p->owner = owner;
 	p->counters = counters;

@@ -148,7 +148,10 @@ struct policy_ops {
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 };
 
-/* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */
+/*
+ * random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here.
+ * Returns NULL without memory.
+ */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 			  struct policy_budget *budget, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
@@ -184,7 +187,8 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *     later; when the outage is over, timeout_us begins for them;
  *   - for timeout_us, everybody, if the pool waits_while_down;
  *   - for timeout_us, those who were in line when the last connection was lost while it was lent: PostgreSQL restarts;
- *   - for timeout_us, everybody, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it;
+ *   - for timeout_us, everybody, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it; and
+ *     after 53200: the next attempt may have the memory;
  *   - for timeout_us, everybody, after CF_TOO_MANY (PostgreSQL's 53300): that lowers the pool's limit to the
  * connections it has (at least 1) for 30 s. is_fatal (a wrong password, an unknown database): everybody is refused at
  * once, even if other connections live. After an outage connections are opened one by one at first, then two at a time,

@@ -12,7 +12,6 @@
  * Connections on their way out (CLOSING) are counted as places to come, so that no more are closed than are needed.
  */
 #include "policy/policy_budget.h"
-#include "base/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -32,8 +31,10 @@ struct policy_budget {
 struct policy_budget *
 policy_budget_new(uint32_t limit)
 {
-	struct policy_budget *b = xcalloc(1, sizeof(*b));
+	struct policy_budget *b = calloc(1, sizeof(*b));
 
+	if (b == NULL)
+		return NULL;
 	b->limit = limit;
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);

@@ -30,7 +30,7 @@ void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budge
  * pool's share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer. A
  * place is always left for pools without a share_min. min_idle takes only places that nobody waits for.
  */
-struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit */
+struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit. Returns NULL without memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools */
 void policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b);

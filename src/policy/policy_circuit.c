@@ -174,11 +174,16 @@ policy_circuit_get(struct policy_circuits *all, const char *name)
 
 	TABLE_FIND(all->seed, all->table, name, len, c);
 	if (c == NULL) {
-		c = xcalloc(1, sizeof(*c) + len + 1);
+		c = calloc(1, sizeof(*c) + len + 1);
+		if (c == NULL)
+			return NULL;
 		memcpy(c->name, name, len + 1);
 		c->random = all->seed;
 		TAILQ_INIT(&c->members);
-		TABLE_ADD(all->seed, all->table, c->name, len, c);
+		if (!TABLE_ADD(all->seed, all->table, c->name, len, c)) {
+			free(c);
+			return NULL;
+		}
 	}
 	c->uses++;
 	return c;

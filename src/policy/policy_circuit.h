@@ -71,7 +71,7 @@ struct policy_circuits {
 	struct policy_circuit *table;
 };
 
-/* Returns the one of this name; the caller's until policy_circuit_put. */
+/* Returns the one of this name, the caller's until policy_circuit_put; NULL without memory. */
 struct policy_circuit *policy_circuit_get(struct policy_circuits *all, const char *name);
 void policy_circuit_put(struct policy_circuits *all,
 			struct policy_circuit *c); /* after its pools have left; NULL is fine */

@@ -15,18 +15,22 @@ struct policy_limit {
 struct policy_limit *
 policy_limit_get(struct policy_limits *all, char kind, const char *name, size_t len)
 {
-	char *key = xasprintf("%c%.*s", kind, (int)len, name);
-	struct policy_limit *l;
+	struct policy_limit *made = calloc(1, sizeof(*made) + len + 1), *l;
 
-	TABLE_FIND(all->seed, all->table, key, strlen(key), l);
-	if (l == NULL) {
-		l = xcalloc(1, sizeof(*l) + strlen(key) + 1);
-		memcpy(l->key, key, strlen(key) + 1);
-		l->budget = policy_budget_new(0);
-		TABLE_ADD(all->seed, all->table, l->key, strlen(l->key), l);
+	if (made == NULL)
+		return NULL;
+	made->key[0] = kind;
+	memcpy(made->key + 1, name, len);
+	TABLE_FIND(all->seed, all->table, made->key, len + 1, l);
+	if (l == NULL && (made->budget = policy_budget_new(0)) != NULL &&
+	    TABLE_ADD(all->seed, all->table, made->key, len + 1, made))
+		l = made;
+	if (l != made) {
+		policy_budget_free(made->budget);
+		free(made);
 	}
-	free(key);
-	l->uses++;
+	if (l != NULL)
+		l->uses++;
 	return l;
 }
 

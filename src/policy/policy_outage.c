@@ -5,12 +5,19 @@
  * A borrower is either refused at once, so that its application learns it and may do something else, or it waits: if
  * the pool is_holding, or waits_while_down; if it was in line already when PostgreSQL went (it was ready to wait, and a
  * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like, or an
- * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so.
+ * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so; and if it
+ * is memory that was missing (53200), which the next attempt may have.
  */
 #include "policy/policy_line.h"
 #include "policy/policy_state.h"
 
 #include <string.h>
+
+static bool
+lacks_memory(const struct policy *p)
+{
+	return strcmp(p->last_fail.sqlstate, "53200") == 0;
+}
 
 bool
 policy_is_patient(const struct policy *p, const struct policy_ticket *t)
@@ -18,7 +25,7 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 	if (p->is_fail_fatal)
 		return false;
 	return p->settings.is_holding || p->settings.waits_while_down || p->last_fail_kind == CF_TOO_MANY ||
-	       strcmp(p->last_fail.sqlstate, "57P01") == 0 ||
+	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || lacks_memory(p) ||
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0);
 }
 
@@ -78,7 +85,7 @@ void
 policy_look_for_outage(struct policy *p, uint64_t now_us)
 {
 	if (p->failed_count == 0 || p->outage.since_us > 0 || policy_has_any(p) || p->is_fail_fatal ||
-	    p->last_fail_kind == CF_TOO_MANY)
+	    p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us, .held = count_patient(p) };
 	p->counters->outages++;

@@ -17,6 +17,14 @@
 /* 't' or 'd', then database and user, each with a terminator: see put_key. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
+/* All that a pool has by its configuration and that takes memory. */
+struct parts {
+	struct pool_target *target;
+	struct statement_home *home;
+	struct policy_limit *limits[CAP_ALL];
+	struct policy_circuit *circuit;
+};
+
 struct pool_box {
 	struct pool e; /* must be first */
 	UT_hash_handle hh;
@@ -24,9 +32,35 @@ struct pool_box {
 	char key[POOL_KEY_MAX];
 };
 
+static void
+put_parts(struct pool_set *set, const struct parts *p)
+{
+	pool_target_unref(p->target);
+	statement_home_unref(p->home);
+	for (unsigned i = 0; i < CAP_ALL; i++)
+		policy_limit_put(&set->limits, p->limits[i]);
+	policy_circuit_put(&set->circuits, p->circuit);
+}
+
+/* Gives the pool others; the caller gets the ones it had. */
+static struct parts
+swap_parts(struct pool *pool, const struct parts *new)
+{
+	struct parts old = { .target = pool->target, .home = pool->home, .circuit = pool->circuit };
+
+	memcpy(old.limits, pool->limits, sizeof(old.limits));
+	pool->target = new->target;
+	pool->home = new->home;
+	pool->circuit = new->circuit;
+	memcpy(pool->limits, new->limits, sizeof(old.limits));
+	return old;
+}
+
 void
 pool_free(struct pool *pool)
 {
+	static const struct parts none;
+	struct parts parts;
 	struct pool_box *box = (struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 	struct pool_database *database = pool->database;
@@ -36,9 +70,8 @@ pool_free(struct pool *pool)
 	while (!TAILQ_EMPTY(&pool->servers))
 		server_close(TAILQ_FIRST(&pool->servers));
 	policy_free(pool->policy);
-	for (unsigned i = 0; i < CAP_ALL; i++)
-		policy_limit_put(&set->limits, pool->limits[i]);
-	policy_circuit_put(&set->circuits, pool->circuit);
+	parts = swap_parts(pool, &none);
+	put_parts(set, &parts);
 	*(pool->before != NULL ? &pool->before->next : &set->first) = pool->next;
 	if (pool->next != NULL)
 		pool->next->before = pool->before;
@@ -50,8 +83,6 @@ pool_free(struct pool *pool)
 	pool_startup_forget_all(&pool->startups);
 	image_unref(pool->baseline);
 	image_unref(pool->welcome);
-	pool_target_unref(pool->target);
-	statement_home_unref(pool->home);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));
 	free(pool->timeouts);
 	free(box);
@@ -95,17 +126,6 @@ whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 	return out;
 }
 
-static void
-find_home(struct pool *pool)
-{
-	char *name = pool_target_home(pool->target);
-	struct statement_home *old = pool->home;
-
-	pool->home = statement_home_get(pool->set->statements, name);
-	statement_home_unref(old);
-	free(name);
-}
-
 /* --- settings of those who log in under another name --- */
 
 static bool
@@ -140,7 +160,9 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	for (u = pool->users; u != NULL; u = u->next)
 		if (strcmp(u->name, user) == 0)
 			return &u->settings;
-	u = xcalloc(1, sizeof(*u) + strlen(user) + 1);
+	u = calloc(1, sizeof(*u) + strlen(user) + 1);
+	if (u == NULL)
+		return NULL;
 	memcpy(u->name, user, strlen(user) + 1);
 	u->next = pool->users;
 	pool->users = u;
@@ -150,23 +172,17 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	return &u->settings;
 }
 
-/* limit 0: none. The pool's connections count from now on. */
-static void
-set_limit(struct pool *pool, enum policy_cap which, char kind, const char *name, size_t len, uint32_t limit)
+/* Returns 0 with the limit that pools of this name share, or NULL if there is none (0); -1 without memory. */
+static int
+get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_limit **out)
 {
-	struct pool_set *set = pool->set;
-	struct policy_limit *old = pool->limits[which];
-	uint64_t now_us = pool_set_now(set);
-
-	pool->limits[which] = limit == 0 ? NULL : policy_limit_get(&set->limits, kind, name, len);
 	if (limit > 0)
-		policy_budget_set_limit(policy_limit_budget(pool->limits[which]), limit, now_us);
-	policy_set_cap(pool->policy, which, policy_limit_budget(pool->limits[which]), now_us);
-	policy_limit_put(&set->limits, old);
+		*out = policy_limit_get(&set->limits, kind, name, len);
+	return limit > 0 && *out == NULL ? -1 : 0;
 }
 
-static void
-set_limits(struct pool *pool)
+static int
+get_limits(struct pool *pool, struct policy_limit *out[CAP_ALL])
 {
 	const struct scope_settings *s = &pool->settings;
 	const char *database = pool->database->name;
@@ -174,22 +190,51 @@ set_limits(struct pool *pool)
 	char user[CONFIG_DATABASE_MAX + 1];
 	const char *whole = whole_user(pool, user);
 
-	set_limit(pool, CAP_USER, 'u', whole, strlen(whole), s->max_user_connections);
-	set_limit(pool, CAP_DATABASE, is_of_tenant ? 't' : 'd', database,
-		  is_of_tenant ? strcspn(database, "/") : strlen(database), s->max_db_connections);
+	if (get_limit(pool->set, 'u', whole, strlen(whole), s->max_user_connections, &out[CAP_USER]) < 0)
+		return -1;
+	return get_limit(pool->set, is_of_tenant ? 't' : 'd', database,
+			 is_of_tenant ? strcspn(database, "/") : strlen(database), s->max_db_connections,
+			 &out[CAP_DATABASE]);
 }
 
-/* The upstream's, which all pools of these hosts share. */
-static void
-set_circuit(struct pool *pool)
+/* The home of its statements, and the circuit of its upstream, which all pools of these hosts share. */
+static int
+get_shared(struct pool_set *set, struct parts *out)
 {
-	struct policy_circuit *old = pool->circuit;
-	char *name = pool_target_hosts(pool->target);
+	char *home = pool_target_home(out->target), *hosts = pool_target_hosts(out->target);
 
-	pool->circuit = policy_circuit_get(&pool->set->circuits, name);
-	policy_set_circuit(pool->policy, pool->circuit, pool_set_now(pool->set));
-	policy_circuit_put(&pool->set->circuits, old);
-	free(name);
+	out->home = home == NULL ? NULL : statement_home_get(set->statements, home);
+	out->circuit = hosts == NULL ? NULL : policy_circuit_get(&set->circuits, hosts);
+	free(home);
+	free(hosts);
+	return out->home == NULL || out->circuit == NULL ? -1 : 0;
+}
+
+/* Returns 0, or -1 with *why set; the caller puts what there is. */
+static int
+get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
+{
+	struct pool_set *set = pool->set;
+
+	out->target = pool_target_new(upstream, &pool->settings, set->tls, set->users, pool->database->name, pool->user,
+				      &pool->keys, why);
+	if (out->target == NULL)
+		return -1;
+	if ((pool->target != NULL && pool_target_inherit(out->target, pool->target) < 0) || get_shared(set, out) < 0 ||
+	    get_limits(pool, out->limits) < 0)
+		return fail_set(why, "53200", "no memory for a pool");
+	return 0;
+}
+
+/* limit: for all pools together that have this one, if there is one. The pool's connections count from now on. */
+static void
+apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t now_us)
+{
+	struct policy_budget *budget = policy_limit_budget(pool->limits[which]);
+
+	if (budget != NULL)
+		policy_budget_set_limit(budget, limit, now_us);
+	policy_set_cap(pool->policy, which, budget, now_us);
 }
 
 static int
@@ -199,6 +244,16 @@ no_longer(const char *database, struct fail *why)
 	return fail_pgbouncer_text(why, "database removed");
 }
 
+static int
+make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us, struct fail *why)
+{
+	struct pool_set *set = pool->set;
+
+	pool->policy =
+	    policy_new(ps, &pool_policy_ops, pool, set->budget, &pool->counters, random_next(&set->random), now_us);
+	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
+}
+
 int
 pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 {
@@ -206,7 +261,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	const char *database = pool->database->name;
 	const struct config_scope *db = config_find_database(set->config, database);
 	char user[CONFIG_DATABASE_MAX + 1];
-	struct pool_target *target;
+	struct parts parts = { 0 };
 	struct policy_settings ps;
 	bool is_moved, was_unsealed = pool->policy != NULL && !pool_is_sealed(pool);
 
@@ -215,13 +270,12 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		return no_longer(database, why);
 	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
 	configure_users(pool);
-	target = pool_target_new(db->upstream, &pool->settings, set->tls, set->users, database, pool->user, &pool->keys,
-				 why);
-	if (target == NULL)
+	fill_policy(&pool->settings, &ps);
+	if (get_parts(pool, db->upstream, &parts, why) < 0) {
+		put_parts(set, &parts);
 		return -1;
-	if (pool->target != NULL)
-		pool_target_inherit(target, pool->target);
-	is_moved = pool->target != NULL && !pool_target_is_same(pool->target, target);
+	}
+	is_moved = pool->target != NULL && !pool_target_is_same(pool->target, parts.target);
 	if (is_moved) {
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
 		database_code_changed(&pool->database->code, true); /* it may be another database */
@@ -229,19 +283,20 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
 	pool->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
-	pool_target_unref(pool->target);
-	pool->target = target;
-	find_home(pool);
+	parts = swap_parts(pool, &parts);
 	if (is_moved)
 		set->companions->renew(pool);
-	fill_policy(&pool->settings, &ps);
-	if (pool->policy == NULL) {
-		pool->policy = policy_new(&ps, &pool_policy_ops, pool, set->budget, &pool->counters,
-					  random_next(&set->random), now_us);
-	} else
+	if (pool->policy != NULL)
 		policy_reconfigure(pool->policy, &ps, now_us);
-	set_limits(pool);
-	set_circuit(pool);
+	else if (make_policy(pool, &ps, now_us, why) < 0) {
+		parts = swap_parts(pool, &parts);
+		put_parts(set, &parts);
+		return -1;
+	}
+	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
+	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
+	policy_set_circuit(pool->policy, pool->circuit, now_us);
+	put_parts(set, &parts);
 	return 0;
 }
 
@@ -254,23 +309,33 @@ put_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, 
 static struct pool_box *
 pool_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
-	struct pool_box *box = xcalloc(1, sizeof(*box));
+	struct pool_box *box = calloc(1, sizeof(*box));
+	struct pool_database *d;
 
 	bouncer_log_database(set, database);
-	box->e.database = pool_database_get(&set->databases, set->config, database);
+	d = pool_database_get(&set->databases, set->config, database);
+	if (box == NULL || d == NULL) {
+		if (d != NULL)
+			pool_set_forget_database(set, d);
+		free(box);
+		fail_set(why, "53200", "no memory for a pool");
+		return NULL;
+	}
+	box->e.database = d;
 	box->e.set = set;
 	box->e.startups.seed = set->seed;
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
-	if (pool_configure(&box->e, now_us, why) < 0) {
-		statement_home_unref(box->e.home);
-		pool_target_unref(box->e.target);
-		pool_set_forget_database(set, box->e.database);
+	box->key_len = put_key(box->key, d->is_of_tenant, database, user);
+	fail_set(why, "53200", "no memory for a pool");
+	if (!TABLE_ADD(set->seed, set->table, box->key, box->key_len, box) ||
+	    pool_configure(&box->e, now_us, why) < 0) {
+		if (box->hh.tbl != NULL)
+			HASH_DELETE(hh, set->table, box);
+		pool_set_forget_database(set, d);
 		free(box);
 		return NULL;
 	}
-	box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
-	TABLE_ADD(set->seed, set->table, box->key, box->key_len, box);
 	box->e.next = set->first;
 	if (box->e.next != NULL)
 		box->e.next->before = &box->e;

@@ -113,7 +113,7 @@ struct pool {
  * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's): the pool's,
  * unless servers log in as somebody else (user in upstream) and user has a section of its own; its values take
  * precedence then. They live as long as the pool; a reload changes them in place, and after it the answer may be
- * another one (clients_configured).
+ * another one (clients_configured). Returns NULL without memory.
  */
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
 /* Returns true if both are of one cluster, by upstream_is_same_cluster(). */

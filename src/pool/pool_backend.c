@@ -30,7 +30,10 @@ pool_backend_get(struct pool_backends *all, const char *address)
 	if (HASH_COUNT(all->table) >= BACKENDS_MAX || (box = calloc(1, sizeof(*box))) == NULL)
 		return NULL;
 	snprintf(box->b.name, sizeof(box->b.name), "%s", address);
-	TABLE_ADD(all->seed, all->table, box->b.name, strlen(box->b.name), box);
+	if (!TABLE_ADD(all->seed, all->table, box->b.name, strlen(box->b.name), box)) {
+		free(box);
+		return NULL;
+	}
 	box->b.counters.is_up = -1;
 	box->b.next = all->first;
 	all->first = &box->b;

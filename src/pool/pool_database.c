@@ -22,17 +22,23 @@ struct pool_tenant {
 };
 
 static struct pool_tenant *
-tenant_of(struct pool_databases *all, const char *database)
+join_tenant(struct pool_databases *all, const char *database)
 {
 	unsigned len = (unsigned)strcspn(database, "/");
 	struct pool_tenant *t;
 
 	TABLE_FIND(all->seed, all->tenants, database, len, t);
 	if (t == NULL) {
-		t = xcalloc(1, sizeof(*t));
+		t = calloc(1, sizeof(*t));
+		if (t == NULL)
+			return NULL;
 		snprintf(t->name, sizeof(t->name), "%.*s", (int)len, database);
-		TABLE_ADD(all->seed, all->tenants, t->name, len, t);
+		if (!TABLE_ADD(all->seed, all->tenants, t->name, len, t)) {
+			free(t);
+			return NULL;
+		}
 	}
+	t->databases++;
 	return t;
 }
 
@@ -75,15 +81,19 @@ pool_database_find(const struct pool_databases *all, const char *name)
 static struct database_box *
 make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 {
-	struct database_box *box = xcalloc(1, sizeof(*box));
-	struct pool_database *d = &box->d;
+	struct database_box *box = calloc(1, sizeof(*box));
+	struct pool_database *d;
 
-	if (is_of_tenant) {
-		d->tenant = tenant_of(all, name);
-		d->tenant->databases++;
-	}
+	if (box == NULL)
+		return NULL;
+	d = &box->d;
 	database_put_key(box->key, is_of_tenant, name);
-	TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box);
+	if ((is_of_tenant && (d->tenant = join_tenant(all, name)) == NULL) ||
+	    !TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box)) {
+		leave_tenant(all, d->tenant);
+		free(box);
+		return NULL;
+	}
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->generation = ++all->last_generation;
@@ -102,7 +112,7 @@ pool_database_get(struct pool_databases *all, const struct config *config, const
 
 	if (box == NULL)
 		box = make_database(all, is_of_tenant, name);
-	return &box->d;
+	return box == NULL ? NULL : &box->d;
 }
 
 static void

@@ -20,7 +20,7 @@ struct pool_databases {
 	uint64_t last_generation;
 };
 
-/* Returns the one of this name, a new one if needed. */
+/* Returns the one of this name, a new one if needed; NULL without memory. */
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
 /* See pool_set_find_database. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
+#include "net/timer.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -22,13 +23,12 @@
 void
 pool_set_arm(struct pool_set *set, uint64_t at_us)
 {
-	uint64_t now = pool_set_now(set), in = at_us > now ? at_us - now : 0;
-	struct timeval tv = { (time_t)(in / US_PER_S), (suseconds_t)(in % US_PER_S) };
+	uint64_t now_us = pool_set_now(set);
 
 	if (set->wake_at_us != 0 && set->wake_at_us <= at_us)
 		return;
 	set->wake_at_us = at_us;
-	event_add(set->waker, &tv);
+	timer_start(set->waker, at_us > now_us ? at_us - now_us : 0);
 }
 
 static void
@@ -335,12 +335,10 @@ concerns(const struct pool *e, const char *database)
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
 
-/* Also covers pools that are made later, and a database that nobody has asked for yet. */
+/* Also covers pools that are made later. */
 static void
 mark_paused(struct pool_set *set, const char *database, bool is_paused)
 {
-	if (database != NULL && is_paused)
-		pool_database_get(&set->databases, set->config, database);
 	for (struct pool_database *d = set->databases.first, *next; d != NULL; d = next) {
 		next = d->next;
 		if (database != NULL && strcmp(d->name, database) != 0)
@@ -350,17 +348,21 @@ mark_paused(struct pool_set *set, const char *database, bool is_paused)
 	}
 }
 
-void
+int
 pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 {
 	if (database == NULL)
 		set->is_paused = true;
+	else if (pool_database_get(&set->databases, set->config, database) ==
+		 NULL) /* nobody may have asked for it yet */
+		return -1;
 	mark_paused(set, database, true);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->companions->pause(e);
 			policy_pause(e->policy, now_us);
 		}
+	return 0;
 }
 
 void
@@ -376,13 +378,16 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 		}
 }
 
-void
+int
 pool_set_disable(struct pool_set *set, const char *database, bool is_disabled)
 {
 	struct pool_database *d = pool_database_get(&set->databases, set->config, database);
 
+	if (d == NULL)
+		return -1;
 	d->is_disabled = is_disabled;
 	pool_set_forget_database(set, d);
+	return 0;
 }
 
 bool

@@ -85,10 +85,12 @@ void pool_set_scout(struct pool_set *set, uint64_t now_us);
 unsigned pool_set_hold_database(const struct pool *asking, const char *database, uint64_t holder, uint64_t now_us,
 				bool *is_again);
 void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
-void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */
+/* NULL: all, which succeeds. Returns 0, or -1 without memory. */
+int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-/* New clients of this database are refused until it is enabled again; those that are there stay. */
-void pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
+/* New clients of this database are refused until it is enabled again; those that are there stay. Returns 0, or -1
+ * without memory. */
+int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
 /* Returns true if no server is lent (but for replication) or being cleaned. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until it is resumed */

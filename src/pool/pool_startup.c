@@ -20,18 +20,28 @@ startup_find(const struct pool_startups *all, const struct image *raw)
 }
 
 static void
-put_last(struct pool_startups *all, struct startup_image *s)
+startup_free(struct startup_image *s)
 {
-	TABLE_ADD(all->seed, all->table, &s->key, sizeof(void *), s);
+	image_unref(s->raw);
+	image_unref(s->resolved);
+	free(s);
 }
 
 static void
 startup_drop(struct pool_startups *all, struct startup_image *s)
 {
 	HASH_DELETE(hh, all->table, s);
-	image_unref(s->raw);
-	image_unref(s->resolved);
-	free(s);
+	startup_free(s);
+}
+
+/* Frees it, and returns -1, without memory. */
+static int
+put_last(struct pool_startups *all, struct startup_image *s)
+{
+	if (TABLE_ADD(all->seed, all->table, &s->key, sizeof(void *), s))
+		return 0;
+	startup_free(s);
+	return -1;
 }
 
 struct image *
@@ -43,7 +53,8 @@ pool_startup_find(struct pool_startups *all, const struct image *raw)
 		return NULL;
 	if (s->hh.next != NULL) {
 		HASH_DELETE(hh, all->table, s);
-		put_last(all, s);
+		if (put_last(all, s) < 0)
+			return NULL;
 	}
 	return s->resolved;
 }
@@ -61,8 +72,7 @@ pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *r
 		startup_drop(all, old);
 	else if (HASH_COUNT(all->table) >= STARTUPS_MAX)
 		startup_drop(all, all->table);
-	put_last(all, s);
-	return 0;
+	return put_last(all, s);
 }
 
 void

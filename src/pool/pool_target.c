@@ -1,7 +1,6 @@
 /* src/pool/pool_target.c - see pool_target.h. */
 #include "pool/pool_target.h"
 
-#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <stdio.h>
@@ -56,45 +55,61 @@ has_secret(const struct pool_target *t)
 	return t->server.password != NULL || t->server.md5_secret != NULL || t->command != NULL;
 }
 
-/* Remembers a secret that a client proved, if there is no other one. */
-static void
+/* Remembers a secret that a client proved, if there is no other one. Returns 0, or -1 without memory. */
+static int
 learn(struct pool_target *t, const char *secret)
 {
 	if (has_secret(t))
-		return;
-	t->learnt = xstrdup(secret);
+		return 0;
+	if ((t->learnt = strdup(secret)) == NULL)
+		return -1;
 	if (secret_kind_of(secret) == SECRET_MD5)
 		t->server.md5_secret = t->learnt;
 	else
 		t->server.password = t->learnt;
+	return 0;
+}
+
+/* Copies what its servers need. Returns 0, or -1 without memory. */
+static int
+take_texts(struct pool_target *t, const char *user, const char *database, const char *command)
+{
+	if ((t->user = strdup(user)) == NULL || (t->database = strdup(database)) == NULL ||
+	    (command != NULL && (t->command = strdup(command)) == NULL))
+		return -1;
+	t->server.upstream = t->upstream;
+	t->server.user = t->user;
+	t->server.database = t->database;
+	t->server.password_command = t->command;
+	return 0;
 }
 
 struct pool_target *
 pool_target_new(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
 		struct users *users, const char *database, const char *user, struct scram_keys *keys, struct fail *why)
 {
-	struct pool_target *t = xcalloc(1, sizeof(*t));
+	const char *command = settings->password_command[0] != '\0' ? settings->password_command : NULL;
+	struct upstream *own = upstream_for(upstream, database, user, why);
+	struct pool_target *t = own == NULL ? NULL : calloc(1, sizeof(*t));
 
-	fail_set(why, "53200", "no memory for a pool");
+	if (t == NULL) {
+		if (own != NULL)
+			fail_set(why, "53200", "no memory for a pool");
+		upstream_free(own);
+		return NULL;
+	}
 	atomic_init(&t->refs, 1);
-	t->upstream = upstream_for(upstream, database, user, why);
+	t->upstream = own;
 	t->users = users == NULL ? NULL : users_ref(users);
-	t->user = xstrdup(user);
-	if (settings->password_command[0] != '\0')
-		t->command = xstrdup(settings->password_command);
-	if (t->upstream != NULL)
-		t->database = xstrdup(t->upstream->dbname[0] != '\0' ? t->upstream->dbname
-								     : upstream_database(upstream, database));
-	if (t->upstream == NULL || choose_tls(t, settings, tls, why) < 0) {
+	fail_set(why, "53200", "no memory for a pool");
+	if (take_texts(t, user, own->dbname[0] != '\0' ? own->dbname : upstream_database(upstream, database), command) <
+		0 ||
+	    choose_tls(t, settings, tls, why) < 0) {
 		pool_target_unref(t);
 		return NULL;
 	}
-	t->server.upstream = t->upstream;
-	t->server.user = t->user;
-	t->server.database = t->database;
 	t->server.keys = keys;
 	t->server.connect_timeout_us = settings->connect_timeout_us;
-	t->server.password_command = t->command;
 	t->server.password_lifetime_us = settings->password_lifetime_us;
 	find_secrets(t, database, upstream->is_of_tenant);
 	return t;
@@ -136,35 +151,29 @@ pool_target_knows(const struct pool_target *t, const char *secret)
 struct pool_target *
 pool_target_with_secret(const struct pool_target *t, const char *secret)
 {
-	struct pool_target *made = xcalloc(1, sizeof(*made));
+	struct pool_target *made = calloc(1, sizeof(*made));
 
+	if (made == NULL)
+		return NULL;
 	atomic_init(&made->refs, 1);
 	made->server = t->server;
 	made->upstream = upstream_copy(t->upstream);
 	made->users = t->users == NULL ? NULL : users_ref(t->users);
-	made->user = xstrdup(t->user);
-	made->database = xstrdup(t->database);
 	made->tls = t->tls == NULL ? NULL : tls_context_ref(t->tls);
-	made->tls_text = xstrdup(t->tls_text);
-	if (made->upstream == NULL) {
+	/* At most a secret that t has learnt, which the caller replaces. */
+	made->server.password = made->server.md5_secret = NULL;
+	if (made->upstream == NULL || (made->tls_text = strdup(t->tls_text)) == NULL ||
+	    take_texts(made, t->user, t->database, t->command) < 0 || learn(made, secret) < 0) {
 		pool_target_unref(made);
 		return NULL;
 	}
-	made->server.upstream = made->upstream;
-	made->server.user = made->user;
-	made->server.database = made->database;
-	made->server.password_command = made->command = t->command != NULL ? xstrdup(t->command) : NULL;
-	made->server.password = made->server.md5_secret =
-	    NULL; /* at most a secret that t has learnt, which the caller replaces */
-	learn(made, secret);
 	return made;
 }
 
-void
+int
 pool_target_inherit(struct pool_target *t, const struct pool_target *from)
 {
-	if (from->learnt != NULL)
-		learn(t, from->learnt);
+	return from->learnt == NULL ? 0 : learn(t, from->learnt);
 }
 
 static bool
@@ -182,16 +191,30 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }
 
+static void
+put_hosts(struct buf *b, const struct pool_target *t)
+{
+	for (size_t i = 0; i < t->upstream->host_count; i++)
+		buf_printf(b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
+}
+
+/* Adds the last word, and returns the whole. */
+static char *
+take_text(struct buf *b, const char *last)
+{
+	buf_put_str(b, last);
+	if (!buf_ok(b))
+		buf_fini(b);
+	return (char *)b->bytes;
+}
+
 char *
 pool_target_hosts(const struct pool_target *t)
 {
 	struct buf b = { 0 };
 
-	for (size_t i = 0; i < t->upstream->host_count; i++)
-		buf_printf(&b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
-	buf_printf(&b, "%s", upstream_target_name(t->upstream->target));
-	buf_put_u8(&b, 0);
-	return alloc_check(buf_ok(&b) ? b.bytes : NULL);
+	put_hosts(&b, t);
+	return take_text(&b, upstream_target_name(t->upstream->target));
 }
 
 char *
@@ -199,9 +222,7 @@ pool_target_home(const struct pool_target *t)
 {
 	struct buf b = { 0 };
 
-	for (size_t i = 0; i < t->upstream->host_count; i++)
-		buf_printf(&b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
-	buf_printf(&b, "/%s", t->database);
-	buf_put_u8(&b, 0);
-	return alloc_check(buf_ok(&b) ? b.bytes : NULL);
+	put_hosts(&b, t);
+	buf_put_u8(&b, '/');
+	return take_text(&b, t->database);
 }

@@ -42,13 +42,15 @@ void pool_target_unref(struct pool_target *t); /* NULL is fine */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
 /* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
 struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
-void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* copies what from has learnt */
+/* Copies what from has learnt. Returns 0, or -1 without memory. */
+int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
-/* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees it. */
+/* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees
+ * it; NULL without memory. */
 char *pool_target_home(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
- * The caller frees it. */
+ * The caller frees it; NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);
 
 #endif

@@ -154,10 +154,8 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		raise_descriptor_limit(w);
 		process_apply(w);
 		if (process_watch_events(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
-		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0) {
-			process_limit_memory(w);
+		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0)
 			return w;
-		}
 	}
 	restart_tell_failure(w->restart, start->predecessor, why);
 	process_free(w);

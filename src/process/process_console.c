@@ -6,10 +6,10 @@
 #include "telemetry/metrics.h"
 #include "telemetry/query_table.h"
 
-static void
+static int
 host_queries_read(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg)
 {
-	query_table_read(w->queries, read, arg);
+	return query_table_read(w->queries, read, arg);
 }
 
 static void
@@ -55,11 +55,13 @@ host_may_hold(struct weir *w, struct fail *why)
 	return restart_may_hold(w->restart, why);
 }
 
-void
+int
 process_pause(struct weir *w, const char *database)
 {
 	for (struct worker *k = w->door; k != NULL; k = k->next)
-		pool_set_pause(k->pools, database, w->door->now_us);
+		if (pool_set_pause(k->pools, database, w->door->now_us) < 0)
+			return -1;
+	return 0;
 }
 
 void

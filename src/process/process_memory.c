@@ -19,11 +19,16 @@
 #define FULL_MIN_US US_PER_S
 #define SHORT_MAX_US (5 * US_PER_S)
 #define RELIEVED_AT_ONCE 64
+#define RELOAD_ROOM ((size_t)4 << 20) /* a configuration, twice, and its text */
 
-void
-process_limit_memory(struct weir *w)
+int
+process_make_room(struct weir *w, struct fail *why)
 {
-	w->memory.limit = memory_limit(w->config->max_memory);
+	w->memory.is_limited = false;
+	if (memory_use_reserve(RELOAD_ROOM))
+		return 0;
+	fail_set(why, "53200", "out of memory: the configuration stays as it is");
+	return fail_hint(why, "It takes %zu MiB for a moment.", RELOAD_ROOM >> 20);
 }
 
 static void
@@ -80,9 +85,13 @@ relieve(struct weir *w, size_t bytes)
 void
 process_watch_memory(struct weir *w)
 {
-	size_t tenth = w->memory.limit / 10;
 	bool is_full, is_short;
+	size_t tenth;
 
+	if (!w->memory.is_limited)
+		w->memory.limit = memory_limit(w->config->max_memory);
+	w->memory.is_limited = true;
+	tenth = w->memory.limit / 10;
 	if (w->memory.limit == 0) {
 		set_short(w, false);
 		set_full(w, false);

@@ -35,8 +35,9 @@ keep_exemplar(struct worker *k, const char *database, const struct exemplar *e)
 	if (d == NULL)
 		return;
 	if (d->exemplars == NULL)
-		d->exemplars = xcalloc(1, sizeof(*d->exemplars));
-	d->exemplars->of[histogram_bucket(&histogram_bounds_query, e->value_us)] = *e;
+		d->exemplars = calloc(1, sizeof(*d->exemplars));
+	if (d->exemplars != NULL)
+		d->exemplars->of[histogram_bucket(&histogram_bounds_query, e->value_us)] = *e;
 }
 
 static void

@@ -101,7 +101,6 @@ take_over(struct weir *w, struct fresh *f)
 	w->files = f->files;
 	config_unref(old);
 	process_apply(w);
-	process_limit_memory(w);
 }
 
 /* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
@@ -177,6 +176,8 @@ try_reload(struct weir *w, struct fail *why)
 		process_reopen_logs(w);
 		return 0;
 	}
+	if (process_make_room(w, why) < 0)
+		return -1;
 	result = process_load(w, &(struct process_overrides){ 0 }, &problems, why);
 	report_problems(w, &problems, why);
 	if (result < 0)

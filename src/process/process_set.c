@@ -51,15 +51,14 @@ say_problem(const struct config_problems *problems, struct fail *why)
 	return -1; /* as whoever failed said */
 }
 
-int
-process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
+static int
+set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
 {
 	struct config_problems problems = { 0 };
 	struct load_setting setting;
 	struct process_overrides o;
 	int result;
 
-	notice->text[0] = '\0';
 	if (w->config->path[0] == '\0') {
 		fail_set(why, "0A000", "SET needs a configuration file");
 		return fail_hint(why, "pgweir was started with --upstream.");
@@ -88,4 +87,11 @@ process_set(struct weir *w, const char *name, const char *value, struct fail *no
 		process_overrides_fini(&o);
 	config_problems_fini(&problems);
 	return result;
+}
+
+int
+process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
+{
+	notice->text[0] = '\0';
+	return process_make_room(w, why) < 0 ? -1 : set(w, name, value, notice, why);
 }

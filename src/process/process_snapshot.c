@@ -6,7 +6,6 @@
 
 #include "statements/statements.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "dedicated/notify_listener.h"
 
@@ -170,10 +169,8 @@ copy_database(struct snapshot_database *to, const struct pool_database *d)
 	to->prepared_client = to->prepared_server = 0;
 	to->exemplars = NULL;
 	copy_name(to->name, d->name);
-	if (d->exemplars != NULL) {
-		to->exemplars = xmalloc(sizeof(*to->exemplars));
+	if (d->exemplars != NULL && (to->exemplars = malloc(sizeof(*to->exemplars))) != NULL)
 		*to->exemplars = *d->exemplars;
-	}
 }
 
 static int
@@ -278,10 +275,11 @@ worker_snapshot(struct worker *k)
 	s->process = k->counters;
 	s->process.loop_busy_us = thread_cpu_us();
 	dialer_count_lookups(k->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
-	s->workers = xmalloc(sizeof(*s->workers));
-	s->workers[s->worker_count++] = (struct snapshot_worker){ k->number, s->process };
+	s->workers = malloc(sizeof(*s->workers));
+	if (s->workers != NULL)
+		s->workers[s->worker_count++] = (struct snapshot_worker){ k->number, s->process };
 	s->statement_cache_bytes = statement_store_bytes(k->clients.x.statements) + k->clients.x.name_bytes;
-	if (take_pools(k, s) < 0 || take_databases(k, s) < 0 || take_backends(k, s) < 0) {
+	if (s->workers == NULL || take_pools(k, s) < 0 || take_databases(k, s) < 0 || take_backends(k, s) < 0) {
 		snapshot_free(s);
 		return NULL;
 	}
@@ -324,6 +322,7 @@ process_snapshot(struct weir *w)
 			return NULL;
 		}
 	s = snapshot_merge(parts, n, w->config->http_metrics_max_pools, w->shared.snapshot_seed);
-	add_process(w, s);
+	if (s != NULL)
+		add_process(w, s);
 	return s;
 }

@@ -59,6 +59,7 @@ struct stopping {
 /* process_memory.c */
 struct memory_watch {
 	size_t limit; /* bytes; 0: none */
+	bool is_limited; /* by the present configuration: memory_limit() */
 	bool is_short, is_full;
 	uint64_t short_us, full_us; /* since when it is so, or not so */
 };
@@ -134,7 +135,8 @@ void process_tick(struct weir *w); /* about every 100 ms, behind the door's own 
 
 /* process_console.c */
 struct console *process_console_new(struct weir *w);
-void process_pause(struct weir *w, const char *database); /* NULL: all */
+int process_pause(struct weir *w,
+		  const char *database); /* NULL: all, which succeeds. Returns 0, or -1 without memory */
 void process_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
 void process_console_closed(void *owner, struct client *c); /* client_env */
@@ -146,7 +148,9 @@ int process_restart(struct weir *w, struct fail *why);
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
 /* process_memory.c */
-void process_limit_memory(struct weir *w); /* by the present configuration */
+/* Lifts the limits for a load of the configuration, if there is room for one. Returns 0, or -1 with *why set (53200).
+ */
+int process_make_room(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* about every 100 ms */
 
 /* process_stop.c */

@@ -3,11 +3,13 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "client/cancel.h"
 #include "client/clients.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
 #include "net/inbox.h"
+#include "net/timer.h"
 #include "server/hosts.h"
 #include "server/server_cancel.h"
 #include "state/linger.h"
@@ -16,7 +18,10 @@
 #include <event2/event.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #define READ_CAP ((size_t)64 << 10)
 #define TOKEN_BITS 48 /* of a client's state: the rest is the number of its worker */
@@ -24,17 +29,22 @@
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_IMAGES, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
+/*
+ * libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
+ * can't do without (2.1.12): its thread, which no client depends on, waits.
+ */
 static void *
-keep_malloc(size_t size)
+event_malloc(size_t size)
 {
-	return xmalloc(size);
-}
+	const struct timespec pause = { 0, 10 * 1000 * 1000 };
+	void *p = memory_realloc(NULL, size);
+	char thread[16] = "";
 
-static void *
-keep_realloc(void *p, size_t size)
-{
-	return xreallocarray(p, size, 1);
+	if (p == NULL)
+		pthread_getname_np(pthread_self(), thread, sizeof(thread));
+	for (; p == NULL && strcmp(thread, "pgweir-http") == 0; p = memory_realloc(NULL, size))
+		nanosleep(&pause, NULL);
+	return p;
 }
 
 static struct event_base *
@@ -43,7 +53,7 @@ new_base(void)
 	struct event_config *cfg;
 	struct event_base *base = NULL;
 
-	event_set_mem_functions(keep_malloc, keep_realloc, free);
+	event_set_mem_functions(event_malloc, memory_realloc, free);
 	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
@@ -169,6 +179,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	timer_keep(k->tick, TICK_US);
 	k->now_us = now;
 	if (k->last_tick_us != 0)
 		histogram_observe_us(&k->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
@@ -187,7 +198,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 int
 worker_begin(struct worker *k)
 {
-	struct timeval tv = { 0, TICK_US };
+	struct timeval tv = timer_interval(TICK_US);
 
 	k->tick = event_new(k->base, -1, EV_PERSIST, on_tick, k);
 	return k->tick == NULL ? -1 : event_add(k->tick, &tv);

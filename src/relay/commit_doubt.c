@@ -286,7 +286,7 @@ void
 commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
-	struct commit_doubt *d = new_doubt(x, srv, shown, is_lost);
+	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
 
 	x->commit = EXCHANGE_NO_COMMIT;
 	if (d == NULL) {
@@ -294,7 +294,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		return;
 	}
 	assert(x->srv == NULL && exchange_doubt(x) == NULL);
-	exchange_rare(x)->doubt = d;
+	x->rare->doubt = d;
 	exchange_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
 		answer_commit(x, d, true, "", NULL);
@@ -307,8 +307,9 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
 	else {
-		d->is_asked = true;
-		fate_ask(x->pool, &d->question);
+		d->is_asked = fate_ask(x->pool, &d->question) == 0;
+		if (!d->is_asked)
+			decide_fate(d, FATE_UNKNOWN, "there was no memory to ask");
 	}
 }
 

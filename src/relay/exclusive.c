@@ -19,6 +19,7 @@
 #include "base/copy.h"
 #include "base/clock.h"
 #include "lookup/auth_query.h"
+#include "net/timer.h"
 #include "sql/known.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
@@ -200,9 +201,7 @@ is_running(const struct exclusive *s)
 static void
 look_later(struct exclusive *s)
 {
-	struct timeval tv = { 0, LOOK_AFTER_US };
-
-	event_add(s->timer, &tv);
+	timer_start(s->timer, LOOK_AFTER_US);
 }
 
 static void
@@ -248,7 +247,7 @@ note(struct exchange *x, struct request *m)
 	    s->is_template == (kind == KNOWN_CREATE_DATABASE) && strcmp(s->database, database) == 0)
 		return s;
 	exclusive_free(x);
-	s = calloc(1, sizeof(*s));
+	s = exchange_rare(x) == NULL ? NULL : calloc(1, sizeof(*s));
 	if (s == NULL || (s->timer = event_new(x->env->base, -1, 0, on_timer, s)) == NULL) {
 		free(s);
 		return NULL; /* the statement may fail, as it would with any other pooler */
@@ -256,7 +255,7 @@ note(struct exchange *x, struct request *m)
 	s->x = x;
 	s->is_template = kind == KNOWN_CREATE_DATABASE;
 	memcpy(s->database, database, sizeof(s->database));
-	exchange_rare(x)->exclusive = s;
+	x->rare->exclusive = s;
 	return s;
 }
 

@@ -303,6 +303,10 @@ loss_replay(struct exchange *x, struct server *srv)
 {
 	struct exchange_rare *rare = exchange_rare(x);
 
+	if (rare == NULL) {
+		exchange_out_of_memory(x);
+		return;
+	}
 	state_forget_request(x);
 	forget_statements(x, &srv->loan.sent);
 	state_stop_lingering(x);

@@ -2,8 +2,6 @@
  * the body. */
 #include "restart/link.h"
 
-#include "base/alloc.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -72,8 +70,10 @@ destroy(struct link *l)
 {
 	struct out *o;
 
-	event_free(l->readable);
-	event_free(l->writable);
+	if (l->readable != NULL)
+		event_free(l->readable);
+	if (l->writable != NULL)
+		event_free(l->writable);
 	close(l->fd);
 	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->queue, next);
@@ -375,8 +375,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 struct link *
 link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg)
 {
-	struct link *l = xcalloc(1, sizeof(*l));
+	struct link *l = calloc(1, sizeof(*l));
 
+	if (l == NULL) {
+		close(fd);
+		return NULL;
+	}
 	l->ops = ops;
 	l->arg = arg;
 	l->fd = fd;
@@ -385,6 +389,8 @@ link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	l->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, l);
 	l->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, l);
-	event_add(l->readable, NULL);
-	return l;
+	if (l->readable != NULL && l->writable != NULL && event_add(l->readable, NULL) == 0)
+		return l;
+	destroy(l);
+	return NULL;
 }

@@ -29,7 +29,7 @@ struct link_ops {
 	void (*on_closed)(void *arg); /* the other side has gone, or has sent what makes no sense */
 };
 
-/* Takes fd, which becomes non-blocking. */
+/* Takes fd, which becomes non-blocking. Returns NULL, and closes fd, without memory. */
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
 void link_free(struct link *l); /* may be called from a callback; NULL is fine */
 /*

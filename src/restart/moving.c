@@ -1,9 +1,9 @@
 /* src/restart/moving.c - see restart/moving.h. */
 #include "restart/moving.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "listen/listen.h"
+#include "net/timer.h"
 #include "restart/handover.h"
 #include "restart/link.h"
 #include "restart/passport.h"
@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CROSSINGS 32 /* at a time */
@@ -153,11 +154,9 @@ tell_who_stays(struct moving *m)
 }
 
 static void
-pump_again(struct moving *m, suseconds_t us)
+pump_again(struct moving *m, uint64_t us)
 {
-	struct timeval tv = { 0, us };
-
-	event_add(m->pump, &tv);
+	timer_start(m->pump, us);
 }
 
 /* Sends the client, if it can move now. Returns false if no more can move for now. */
@@ -357,14 +356,19 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 struct moving *
 moving_new(struct restart *r, struct link *link, pid_t successor)
 {
-	struct moving *m = xcalloc(1, sizeof(*m));
+	struct moving *m = calloc(1, sizeof(*m));
 
+	if (m == NULL)
+		return NULL;
 	m->r = r;
 	m->link = link;
 	m->pid = successor;
 	m->writer = passport_writer_new(send_pool, send_text, m);
 	m->pump = event_new(restart_env(r)->base, -1, 0, pump, m);
-	return m;
+	if (m->writer != NULL && m->pump != NULL)
+		return m;
+	moving_free(m);
+	return NULL;
 }
 
 void
@@ -372,7 +376,8 @@ moving_free(struct moving *m)
 {
 	if (m == NULL)
 		return;
-	event_free(m->pump);
+	if (m->pump != NULL)
+		event_free(m->pump);
 	passport_writer_free(m->writer);
 	free(m);
 }

@@ -20,7 +20,7 @@ struct link; /* restart/link.h */
 struct moving;
 struct restart;
 
-/* Nobody moves yet. Borrows the link to the successor. Never returns NULL. */
+/* Nobody moves yet. Borrows the link to the successor. Returns NULL without memory. */
 struct moving *moving_new(struct restart *r, struct link *link, pid_t successor);
 void moving_free(struct moving *m); /* m may be NULL */
 void moving_begin(struct moving *m); /* the successor is ready */

@@ -6,6 +6,7 @@
 #include "relay/features.h"
 #include "statements/statements_crossing.h"
 
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <openssl/crypto.h>
@@ -89,8 +90,10 @@ struct passport_writer *
 passport_writer_new(void (*send_pool)(void *arg, const struct buf *pool),
 		    void (*send_text)(void *arg, const struct buf *text), void *arg)
 {
-	struct passport_writer *o = xcalloc(1, sizeof(*o));
+	struct passport_writer *o = calloc(1, sizeof(*o));
 
+	if (o == NULL)
+		return NULL;
 	o->send_pool = send_pool;
 	o->send_text = send_text;
 	o->arg = arg;
@@ -121,16 +124,24 @@ find_sent(const struct passport_writer *o, const void *what, uint64_t id)
 	return found;
 }
 
+/* Takes st. Without memory it is sent once more, for the next client that has it. */
 static void
 note_sent(struct passport_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
 {
-	struct sent *s = xcalloc(1, sizeof(*s));
+	struct sent *s = calloc(1, sizeof(*s));
 
+	if (s == NULL) {
+		statement_unref(st);
+		return;
+	}
 	s->key.what = what;
 	s->key.id = id;
 	s->st = st;
 	s->number = number;
-	TABLE_ADD(0, o->sent, &s->key, sizeof(s->key), s);
+	if (!TABLE_ADD(0, o->sent, &s->key, sizeof(s->key), s)) {
+		statement_unref(st);
+		free(s);
+	}
 }
 
 /* Pools are not freed while they have clients, and have none left when they are. */
@@ -296,6 +307,7 @@ struct passport_reader {
 	struct reader_pool *pools;
 	struct reader_text *texts;
 	uint32_t pool_count, text_count;
+	bool lacks_one; /* a pool or text could not be read: numbers mean others than in the old process */
 };
 
 struct passport_reader *
@@ -324,24 +336,34 @@ passport_reader_free(struct passport_reader *s)
 	free(s);
 }
 
-/* Makes room for one more in an array that grows by doubling. */
-static void *
-grow(void *array, uint32_t count, size_t size)
+/* Makes room for one more in an array that grows by doubling. Returns 0, or -1 without memory. */
+static int
+grow(void **array, uint32_t count, size_t size)
 {
-	return (count & (count - 1)) == 0 ? xreallocarray(array, count == 0 ? 1 : (size_t)count * 2, size) : array;
+	void *grown =
+	    (count & (count - 1)) == 0 ? reallocarray(*array, count == 0 ? 1 : (size_t)count * 2, size) : *array;
+
+	if (grown == NULL)
+		return -1;
+	*array = grown;
+	return 0;
 }
 
-int
-passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
+static int
+read_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
 {
 	struct passport_pool p;
 	struct reader_pool *made;
 
 	if (s->pool_count >= SHELF_MAX || passport_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0)
 		return -1;
-	s->pools = grow(s->pools, s->pool_count, sizeof(*s->pools));
-	made = &s->pools[s->pool_count++];
-	*made = (struct reader_pool){ .secret = xstrdup(p.secret) };
+	if (grow((void **)&s->pools, s->pool_count, sizeof(*s->pools)) < 0)
+		return -1;
+	made = &s->pools[s->pool_count];
+	*made = (struct reader_pool){ .secret = strdup(p.secret) };
+	if (made->secret == NULL)
+		return -1;
+	s->pool_count++;
 	if (p.keys_len == sizeof(made->keys))
 		memcpy(&made->keys, p.keys, sizeof(made->keys));
 	if (made->keys.salt_len > sizeof(made->keys.salt))
@@ -350,7 +372,14 @@ passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len
 }
 
 int
-passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
+passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
+{
+	s->lacks_one |= read_pool(s, bytes, len) < 0;
+	return s->lacks_one ? -1 : 0;
+}
+
+static int
+read_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
 {
 	struct reader_text made = { .bytes = malloc(len), .len = len };
 
@@ -359,13 +388,20 @@ passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len
 		return -1;
 	}
 	memcpy(made.bytes, bytes, len);
-	if (passport_parse_text(made.bytes, len, &made.text) < 0) {
+	if (passport_parse_text(made.bytes, len, &made.text) < 0 ||
+	    grow((void **)&s->texts, s->text_count, sizeof(*s->texts)) < 0) {
 		free(made.bytes);
 		return -1;
 	}
-	s->texts = grow(s->texts, s->text_count, sizeof(*s->texts));
 	s->texts[s->text_count++] = made;
 	return 0;
+}
+
+int
+passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
+{
+	s->lacks_one |= read_text(s, bytes, len) < 0;
+	return s->lacks_one ? -1 : 0;
 }
 
 static struct image *
@@ -464,6 +500,8 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 	if (pool == NULL)
 		return -1;
 	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
+	if (c->x.settings == NULL)
+		return fail_set(why, "53200", "no memory for its settings");
 	if (c->x.settings->pool_mode == POOL_MODE_SESSION)
 		return fail_set(why, "0A000", "its pool has pool_mode = session now");
 	pool_take_secrets(pool, learnt->keys.is_set ? &learnt->keys : NULL,
@@ -473,8 +511,8 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 	pool_database_enter(pool->database);
 	env->client_count++;
 	c->is_counted = true;
-	if (strcmp(p->user, pool->user) != 0)
-		exchange_rare(&c->x)->user = xstrdup(p->user);
+	if (strcmp(p->user, pool->user) != 0 && exchange_set_user(&c->x, p->user) < 0)
+		return fail_set(why, "53200", "no memory for its user");
 	return 0;
 }
 
@@ -511,7 +549,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 	struct sockaddr_storage at = read_address(p);
 	struct client *c;
 
-	if (p->pool >= s->pool_count) {
+	if (s->lacks_one || p->pool >= s->pool_count) {
 		close(fd);
 		fail_set(why, "XX000", "its pool is missing");
 		return NULL;

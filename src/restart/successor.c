@@ -12,7 +12,6 @@
 #include "restart/link.h"
 #include "restart/handover.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "wire/frame.h"
 
@@ -131,26 +130,37 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 {
 	struct successor *s;
 	int ends[2];
-	pid_t pid;
 
 	if (may_restart(r, why) < 0)
 		return -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return fail_set(why, "53200", "no memory for a restart");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
+		free(s);
 		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
-	pid = os_spawn(r->host.argv, ends[1], HANDOVER_VARIABLE, why);
+	}
+	s->r = r;
+	s->since_us = restart_now_us(r);
+	s->pid = os_spawn(r->host.argv, ends[1], HANDOVER_VARIABLE, why);
 	close(ends[1]);
-	if (pid < 0) {
+	if (s->pid < 0) {
 		close(ends[0]);
+		free(s);
 		return -1;
 	}
-	s = xcalloc(1, sizeof(*s));
-	s->r = r;
-	s->pid = pid;
-	s->since_us = restart_now_us(r);
 	s->link = link_new(restart_env(r)->base, ends[0], &link_ops, s);
-	r->moving = s->moving = moving_new(r, s->link, pid);
+	s->moving = s->link == NULL ? NULL : moving_new(r, s->link, s->pid);
+	if (s->moving == NULL) {
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
+		link_free(s->link);
+		free(s);
+		return fail_set(why, "53200", "no memory for a restart");
+	}
+	r->moving = s->moving;
 	r->successor = s;
-	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid);
+	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)s->pid);
 	send_listeners(s, http_fd);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* src/server/hosts.c - see hosts.h. */
 #include "server/hosts.h"
 
+#include "base/alloc.h"
 #include "base/backoff.h"
 #include "base/table.h"
 
@@ -87,9 +88,14 @@ hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
 	if (h == NULL || (host == NULL && HASH_COUNT(h->table) >= HOSTS_MAX))
 		return;
 	if (host == NULL) {
-		host = xcalloc(1, sizeof(*host) + len + 1);
+		host = calloc(1, sizeof(*host) + len + 1);
+		if (host == NULL)
+			return; /* it is tried as one that answers */
 		memcpy(host->address, address, len + 1);
-		TABLE_ADD(h->seed, h->table, host->address, len, host);
+		if (!TABLE_ADD(h->seed, h->table, host->address, len, host)) {
+			free(host);
+			return;
+		}
 	}
 	host->due_us = now_us + backoff_us(host->count, SILENT_FIRST_US, SILENT_MOST_US, &h->random);
 	host->count++;

@@ -1,7 +1,6 @@
 /* src/server/password_process.c - see passwords.h. */
 #include "server/passwords.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -10,6 +9,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -20,6 +20,7 @@
 #define READS_MAX 64 /* in one go: a command that writes without end must not hold the loop */
 #define TIMEOUT_US (30 * US_PER_S)
 #define OURS 4 /* variables of the environment */
+#define VARIABLE_MAX ((size_t)512)
 
 struct password_process {
 	pid_t pid; /* and its process group */
@@ -32,7 +33,7 @@ struct password_process {
 
 /* Ours go before those of pgweir itself, but for the names that libpq knows. The caller frees the array. */
 static char **
-make_environment(char *ours[OURS])
+make_environment(char ours[OURS][VARIABLE_MAX])
 {
 	static const char *const hidden[] = { "PGHOST=", "PGPORT=", "PGUSER=", "PGDATABASE=", "PGPASSWORD=", NULL };
 	size_t count = 0, n = 0;
@@ -40,10 +41,10 @@ make_environment(char *ours[OURS])
 
 	while (environ[count] != NULL)
 		count++;
-	made = xcalloc(count + OURS + 1, sizeof(*made));
-	for (size_t i = 0; i < OURS; i++)
+	made = calloc(count + OURS + 1, sizeof(*made));
+	for (size_t i = 0; i < OURS && made != NULL; i++)
 		made[n++] = ours[i];
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && made != NULL; i++) {
 		bool is_hidden = false;
 
 		for (size_t j = 0; hidden[j] != NULL; j++)
@@ -84,32 +85,35 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 static int
 spawn_for(const struct password_order *order, int out, int err, pid_t *pid)
 {
-	char *ours[OURS] = { xasprintf("PGHOST=%s", order->host), xasprintf("PGPORT=%u", order->port),
-			     xasprintf("PGUSER=%s", order->user), xasprintf("PGDATABASE=%s", order->database) };
-	char **environment = make_environment(ours);
-	int r = spawn(order->command, out, err, environment, pid);
+	char ours[OURS][VARIABLE_MAX], **environment = make_environment(ours);
+	int r;
 
+	snprintf(ours[0], VARIABLE_MAX, "PGHOST=%s", order->host);
+	snprintf(ours[1], VARIABLE_MAX, "PGPORT=%u", order->port);
+	snprintf(ours[2], VARIABLE_MAX, "PGUSER=%s", order->user);
+	snprintf(ours[3], VARIABLE_MAX, "PGDATABASE=%s", order->database);
+	r = environment == NULL ? ENOMEM : spawn(order->command, out, err, environment, pid);
 	free(environment);
-	for (size_t i = 0; i < OURS; i++)
-		free(ours[i]);
 	return r;
 }
 
 struct password_process *
 password_process_new(const struct password_order *order, uint64_t now_us, struct fail *why)
 {
-	struct password_process *process;
+	struct password_process *process = calloc(1, sizeof(*process));
 	int out[2], err[2], r;
 	pid_t pid = 0;
 
-	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0) {
-		fail_set(why, "53000", "cannot make a pipe: %s", strerror(errno));
+	if (process == NULL || pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0) {
+		fail_set(why, errno == ENOMEM ? "53200" : "53000", "cannot make a pipe: %s", strerror(errno));
+		free(process);
 		return NULL;
 	}
 	if (pipe2(err, O_CLOEXEC | O_NONBLOCK) < 0) {
 		fail_set(why, "53000", "cannot make a pipe: %s", strerror(errno));
 		close(out[0]);
 		close(out[1]);
+		free(process);
 		return NULL;
 	}
 	/* The writing ends are the command's alone, which expects them to block. */
@@ -121,10 +125,10 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	if (r != 0) {
 		close(out[0]);
 		close(err[0]);
-		fail_set(why, "58000", "cannot run /bin/sh: %s", strerror(r));
+		free(process);
+		fail_set(why, r == ENOMEM ? "53200" : "58000", "cannot run /bin/sh: %s", strerror(r));
 		return NULL;
 	}
-	process = xcalloc(1, sizeof(*process));
 	process->pid = pid;
 	process->out = out[0];
 	process->err = err[0];
@@ -188,8 +192,8 @@ take_password(struct password_process *process, char **password, struct fail *wh
 		return fail_set(why, "08001", "it printed no password");
 	if (strlen(line) != process->out_len)
 		return fail_set(why, "08001", "it printed a zero byte");
-	*password = xstrndup(line, len);
-	return 1;
+	*password = strndup(line, len);
+	return *password != NULL ? 1 : fail_set(why, "53200", "no memory for the password");
 }
 
 static int

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "net/timer.h"
 
 #include <openssl/crypto.h>
 #include <stdbool.h>
@@ -66,7 +67,8 @@ password_entry_free(struct password_entry *e)
 		password_process_kill(e->process);
 		e->of->running--;
 	}
-	event_free(e->timer);
+	if (e->timer != NULL)
+		event_free(e->timer);
 	wipe(&e->password);
 	free(e->command);
 	free(e->host);
@@ -116,8 +118,8 @@ on_failed(struct password_entry *e, const struct fail *why)
 	if (e->backoff_us > BACKOFF_MAX_US)
 		e->backoff_us = BACKOFF_MAX_US;
 	e->not_before_us = now_us + e->backoff_us;
-	fail_set(&e->why, "08001", "password_command for user \"%.63s\" at %.64s failed: %.100s", e->user, e->host,
-		 why->text);
+	fail_set(&e->why, strcmp(why->sqlstate, "53200") == 0 ? "53200" : "08001",
+		 "password_command for user \"%.63s\" at %.64s failed: %.100s", e->user, e->host, why->text);
 	fail_hint(&e->why, "%s", why->hint);
 	log_event(e->of->log, LOG_LEVEL_WARNING, &about, "%s; next try in %s at the earliest", e->why.text,
 		  duration_of(e->backoff_us).text);
@@ -151,9 +153,7 @@ is_old(const struct password_entry *e)
 static void
 wake_in(struct password_entry *e, uint64_t us)
 {
-	const struct timeval tv = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
-
-	event_add(e->timer, &tv);
+	timer_start(e->timer, us);
 }
 
 /* Runs the command, unless it runs, must wait after a failure, or too many others run: then the tick comes back. */
@@ -219,23 +219,27 @@ find(const struct passwords *p, const struct password_order *o)
 	return NULL;
 }
 
+/* Returns NULL without memory. */
 static struct password_entry *
 add(struct passwords *p, const struct password_order *o)
 {
-	struct password_entry *e = xcalloc(1, sizeof(*e));
+	struct password_entry *e = calloc(1, sizeof(*e));
 
+	if (e == NULL)
+		return NULL;
 	e->of = p;
 	TAILQ_INIT(&e->waiting);
-	e->order = *o;
-	e->order.command = e->command = xstrdup(o->command);
-	e->order.host = e->host = xstrdup(o->host);
-	e->order.user = e->user = xstrdup(o->user);
-	e->order.database = e->database = xstrdup(o->database);
-	e->timer = event_new(p->base, -1, 0, on_timer, e);
-	if (e->timer == NULL)
-		abort(); /* as alloc.h */
 	TAILQ_INSERT_TAIL(&p->entries, e, link);
-	return e;
+	e->order = *o;
+	e->order.command = e->command = strdup(o->command);
+	e->order.host = e->host = strdup(o->host);
+	e->order.user = e->user = strdup(o->user);
+	e->order.database = e->database = strdup(o->database);
+	e->timer = event_new(p->base, -1, 0, on_timer, e);
+	if (e->command != NULL && e->host != NULL && e->user != NULL && e->database != NULL && e->timer != NULL)
+		return e;
+	password_entry_free(e);
+	return NULL;
 }
 
 const char *
@@ -245,6 +249,8 @@ passwords_get(struct passwords *p, const struct password_order *order, struct pa
 
 	if (e == NULL)
 		e = add(p, order);
+	if (e == NULL)
+		return NULL;
 	e->asked_us = *p->now_us;
 	e->order.ttl_us = order->ttl_us;
 	if (is_good(e))

@@ -45,7 +45,7 @@ struct passwords *passwords_new(struct event_base *base, struct log *log, uint64
 void passwords_free(struct passwords *p); /* nobody may wait; kills what runs. NULL is fine */
 /*
  * Returns the password if there is a good one (borrowed for the moment); else NULL, and ask->done is called later,
- * once, unless password_ask_cancel() comes first.
+ * once, unless password_ask_cancel() comes first. Without memory ask->entry is NULL as well, and nothing is called.
  */
 const char *passwords_get(struct passwords *p, const struct password_order *order, struct password_ask *ask);
 void password_ask_cancel(struct password_ask *ask); /* fine if it does not wait */

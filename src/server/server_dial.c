@@ -320,8 +320,8 @@ server_dial_host(struct server *srv)
 	srv->ask.done = on_password;
 	srv->ask.arg = srv;
 	password = passwords_get(srv->env->passwords, &order, &srv->ask);
-	if (password == NULL)
-		return 0; /* on_password follows, and then the time for this host begins */
+	if (password == NULL) /* on_password follows, and then the time for this host begins */
+		return srv->ask.entry != NULL ? 0 : -1;
 	return take_password(srv, password) == 0 ? dial_now(srv) : -1;
 }
 

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-/* Ids are our own and at equal distances, so a multiplication spreads them well enough. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)(*(const uint64_t *)(key)*0x9e3779b97f4a7c15ull >> 32))
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
 #include "base/table.h"
 
@@ -19,12 +17,19 @@ struct server_statement {
 	UT_hash_handle hh;
 };
 
+/* Ids are our own and at equal distances, so a multiplication spreads them well enough. */
+static unsigned
+hash_of(uint64_t id)
+{
+	return (unsigned)(id * 0x9e3779b97f4a7c15ull >> 32);
+}
+
 static struct server_statement *
 use_find(const struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e;
 
-	HASH_FIND(hh, s->table, &id, sizeof(id), e);
+	HASH_FIND_BYHASHVALUE(hh, s->table, &id, sizeof(id), hash_of(id), e);
 	return e;
 }
 
@@ -116,7 +121,10 @@ use_add(struct server_statements *s, uint64_t id)
 	if (e == NULL)
 		return NULL;
 	e->id = id;
-	HASH_ADD(hh, s->table, id, sizeof(e->id), e);
+	if (!TABLE_ADD_BY_HASH(s->table, &e->id, sizeof(e->id), hash_of(id), e)) {
+		free(e);
+		return NULL;
+	}
 	link_newest(s, e);
 	return e;
 }

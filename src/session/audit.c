@@ -2,6 +2,7 @@
 #include "session/audit.h"
 
 #include "sql/scan.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <pthread.h>
@@ -104,13 +105,12 @@ enter(struct audit *a, struct entry **made)
 		TABLE_FIND(a->seed, a->table, (*made)->key, (*made)->key_len, e);
 	if (e != NULL)
 		return &e->row;
-	if (*made == NULL || HASH_COUNT(a->table) >= AUDIT_ROWS_MAX) {
-		set_names(&a->others, "_other", "_other", "_other");
+	if (*made == NULL || HASH_COUNT(a->table) >= AUDIT_ROWS_MAX)
 		return &a->others;
-	}
 	e = *made;
+	if (!TABLE_ADD(a->seed, a->table, &e->key, e->key_len, e))
+		return &a->others;
 	*made = NULL;
-	TABLE_ADD(a->seed, a->table, &e->key, e->key_len, e);
 	return &e->row;
 }
 
@@ -123,6 +123,8 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 
 	pthread_mutex_lock(&a->lock);
 	row = enter(a, &made);
+	if (row == &a->others)
+		set_names(row, "_other", "_other", "_other");
 	for (unsigned i = 0; i < AUDIT_KINDS; i++)
 		if (flags & kinds[i].flag) {
 			row->counts[i]++;
@@ -132,20 +134,21 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 	free(made);
 }
 
-void
+int
 audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg)
 {
 	struct audit_row *rows;
 	size_t n = 0;
 
 	pthread_mutex_lock(&a->lock);
-	rows = xreallocarray(NULL, HASH_COUNT(a->table) + 1, sizeof(*rows));
-	for (const struct entry *e = a->table; e != NULL; e = e->hh.next)
+	rows = calloc(HASH_COUNT(a->table) + 1, sizeof(*rows));
+	for (const struct entry *e = a->table; e != NULL && rows != NULL; e = e->hh.next)
 		rows[n++] = e->row;
-	if (a->others.application[0] != '\0')
+	if (a->others.application[0] != '\0' && rows != NULL)
 		rows[n++] = a->others;
 	pthread_mutex_unlock(&a->lock);
 	for (size_t i = 0; i < n; i++)
 		row(&rows[i], arg);
 	free(rows);
+	return rows == NULL ? -1 : 0;
 }

@@ -30,8 +30,8 @@ void audit_free(struct audit *a); /* NULL is fine */
 /* flags: enum scan_flag. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 		uint64_t now_us);
-/* Calls row once for each row, in a copy. */
-void audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
+/* Calls row once for each row, in a copy. Returns 0, or -1 without memory. */
+int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
 /* Returns "setting", "temp_table" ...; *effect: what transaction mode does about it: "follows", "pins", "asks". */
 const char *audit_kind(unsigned kind, const char **effect);
 

@@ -16,6 +16,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include "base/alloc.h"
 #include "base/table.h"
 
 struct image {
@@ -128,7 +129,10 @@ context_of_text(struct image_store *store, const struct buf *text)
 			return NULL;
 		memcpy(c->text, bytes, len);
 		c->number = ++store->last_context;
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->contexts, c->text, len, hash, c);
+		if (!TABLE_ADD_BY_HASH(store->contexts, c->text, len, hash, c)) {
+			free(c);
+			return NULL;
+		}
 	}
 	c->refs++;
 	return c;
@@ -235,10 +239,12 @@ intern(struct image *img)
 		return found;
 	}
 	img->refs = 1;
-	if (found == NULL)
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img);
-	else
+	if (found != NULL)
 		img->hh.tbl = NULL;
+	else if (!TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
+		free(img);
+		return NULL;
+	}
 	return img;
 }
 

@@ -1,6 +1,7 @@
 /* src/session/risk_names.c - see risk_names.h. */
 #include "session/risk_names.h"
 
+#include "base/table.h"
 #include "sql/sql_class.h"
 #include "wire/frame.h"
 
@@ -9,9 +10,6 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#define uthash_nonfatal_oom(e) ((e)->is_added = false)
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 #define NAME_MAX_LEN 63 /* bytes of an identifier that PostgreSQL keeps */
 #define LETTER_MAX 4 /* bytes */
@@ -22,7 +20,7 @@
 
 struct entry {
 	struct risk risks[RISK_KINDS];
-	bool is_hiding, is_added;
+	bool is_hiding;
 	UT_hash_handle hh;
 	const char *reason; /* behind the name */
 	char name[];
@@ -95,9 +93,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	memcpy(e->name, name, len);
 	memcpy(e->name + len + 1, reason, strlen(reason) + 1);
 	e->reason = e->name + len + 1;
-	e->is_added = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, names->table, e->name, (unsigned)len, hash_of(name, len), e);
-	if (!e->is_added) {
+	if (!TABLE_ADD_BY_HASH(names->table, e->name, len, hash_of(name, len), e)) {
 		free(e);
 		return NULL;
 	}

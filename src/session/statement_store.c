@@ -6,6 +6,7 @@
  * over what has changed there.
  */
 #include "session/statement_store.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <assert.h>
@@ -75,10 +76,15 @@ statement_home_get(struct statement_store *store, const char *name)
 
 	TABLE_FIND(store->seed, store->homes, name, len, home);
 	if (home == NULL) {
-		home = xcalloc(1, sizeof(*home) + len + 1);
+		home = calloc(1, sizeof(*home) + len + 1);
+		if (home == NULL)
+			return NULL;
 		memcpy(home->name, name, len + 1);
 		home->store = store;
-		TABLE_ADD(store->seed, store->homes, home->name, len, home);
+		if (!TABLE_ADD(store->seed, store->homes, home->name, len, home)) {
+			free(home);
+			return NULL;
+		}
 	}
 	home->refs++;
 	return home;
@@ -225,8 +231,8 @@ static void
 share(struct entry *e, uint32_t hash)
 {
 	e->hash = hash;
-	e->is_shared = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, e->store->table, e->st.bytes, (unsigned)e->st.len, hash, e);
+	e->is_shared =
+	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* without memory it isn't */
 }
 
 struct statement *

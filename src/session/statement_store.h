@@ -62,7 +62,7 @@ struct statement_store *statement_store_new(uint64_t seed, const struct statemen
 /* Changes idle_bytes_max; what is above it goes at once. */
 void statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max);
 void statement_store_free(struct statement_store *store); /* after all references are gone, those to homes too */
-/* Returns the home of this name (hosts and database), with a new reference. */
+/* Returns the home of this name (hosts and database), with a new reference; NULL without memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* NULL is fine */
 /*

@@ -24,6 +24,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "net/timer.h"
 #include "session/sequence_habits.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
@@ -65,10 +66,8 @@ state_stop_lingering(struct exchange *x)
 static void
 look_again(struct exchange_env *env)
 {
-	static const struct timeval soon = { .tv_usec = TRIED_US };
-
 	if (!event_pending(env->linger_timer, EV_TIMEOUT, NULL))
-		event_add(env->linger_timer, &soon);
+		timer_start(env->linger_timer, TRIED_US);
 }
 
 bool

@@ -13,7 +13,6 @@
 #include "state/prepare.h"
 #include "state/state_state.h"
 #include "state/state.h"
-#include "base/alloc.h"
 #include "base/mentions.h"
 #include "session/image_changes.h"
 #include "wire/messages.h"
@@ -50,16 +49,17 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	struct server *srv = x->srv;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
-	int r = 0;
+	char *ref = strdup(name); /* the ledger's in the end */
+	int r = ref == NULL ? -1 : 0;
 
-	if (image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
+	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
 		buf_printf(&drop, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
 		r = state_run(x, &b, (const char *)drop.bytes, to, NULL);
 	}
-	if (r == 0)
-		r = state_run(x, &b, text, to, xstrdup(name));
+	if (r < 0 || (r = state_run(x, &b, text, to, ref)) < 0)
+		free(ref);
 	if (is_alone && r == 0) {
 		message_sync(&b);
 		r = server_owe_sync(srv, to);

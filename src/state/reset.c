@@ -221,10 +221,12 @@ state_discarded(struct exchange *x)
 	struct client_session *s = x->session;
 	struct image *img = state_startup_image(x);
 
-	if (img != NULL)
-		image_move(&img, image_replace(img, IMAGE_PREPARED, NULL, 0));
+	if (img != NULL && image_move(&img, image_replace(img, IMAGE_PREPARED, NULL, 0)) < 0) {
+		image_unref(img);
+		img = NULL;
+	}
 	if (state_become(x, img) < 0 || server_forget_session(srv) < 0) {
-		srv->is_closing = true;
+		exchange_spoil(x);
 		return;
 	}
 	srv->loan.watches_tags = false;
@@ -249,7 +251,7 @@ state_deallocated_all(struct exchange *x)
 
 	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, NULL, 0)) < 0 ||
 	    image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
-		srv->is_closing = true;
+		exchange_spoil(x);
 }
 
 void

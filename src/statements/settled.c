@@ -73,7 +73,7 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 	if (other != NULL)
 		client_statement_leave(s, other);
 	if (client_statement_enter(s, n) < 0)
-		srv->is_closing = true; /* no memory: the client would miss a name, so it is closed with its server */
+		exchange_spoil(srv->borrower); /* it would miss a name */
 }
 
 static void

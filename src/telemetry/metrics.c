@@ -249,7 +249,7 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 	struct sources from = { .snapshot = s, .format = format, .to = to };
 
 	metrics_process_read(&from.system);
-	metrics_view_init(&from.view, s);
+	to->is_broken |= metrics_view_init(&from.view, s) < 0;
 	for (size_t i = 0; i < metric_family_count; i++)
 		put_family(&metric_families[i], &from);
 	exposition_end(to, format);

@@ -85,7 +85,8 @@ struct metrics_view {
 	struct metrics_items pools, databases, backends;
 };
 
-void metrics_view_init(struct metrics_view *v, const struct snapshot *s);
+/* Returns 0, or -1 without memory; it is to be freed then, too. */
+int metrics_view_init(struct metrics_view *v, const struct snapshot *s);
 void metrics_view_fini(struct metrics_view *v);
 
 /* --- metrics_process.c: what the kernel knows of this process: the process_* metrics. Linux only --- */

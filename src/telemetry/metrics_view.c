@@ -1,6 +1,5 @@
 /* src/telemetry/metrics_view.c - see metrics_state.h. */
 
-#include "base/alloc.h"
 #include "telemetry/metrics_state.h"
 
 #include <stdlib.h>
@@ -66,22 +65,27 @@ by_labels(const void *a, const void *b)
 	return strcmp(((const struct metrics_item *)a)->labels, ((const struct metrics_item *)b)->labels);
 }
 
-static void
+/* Returns 0, or -1 without memory. */
+static int
 add_to_item(struct metrics_item *to, const struct metrics_item *from, const struct kind *kind)
 {
 	if (to->sum == NULL) {
-		to->sum = xmalloc(kind->size);
+		to->sum = malloc(kind->size);
+		if (to->sum == NULL)
+			return -1;
 		memcpy(to->sum, to->data, kind->size);
 		to->data = to->sum;
 	}
 	kind->add(to->sum, from->data);
+	return 0;
 }
 
 /* Items are in order, so equal ones are neighbours. */
-static void
+static int
 merge_same(struct metrics_items *all, const struct kind *kind)
 {
 	size_t kept = 0;
+	int result = 0;
 
 	for (size_t i = 1; i < all->count; i++) {
 		struct metrics_item *last = &all->items[kept], *item = &all->items[i];
@@ -91,41 +95,47 @@ merge_same(struct metrics_items *all, const struct kind *kind)
 
 			*item = all->items[++kept]; /* swapped, so that merged items are still freed */
 			all->items[kept] = moved;
-		} else {
-			add_to_item(last, item, kind);
-		}
+		} else if (add_to_item(last, item, kind) < 0)
+			result = -1;
 	}
 	for (size_t i = kept + 1; i < all->count; i++)
 		free(all->items[i].labels);
 	if (all->count > 0)
 		all->count = kept + 1;
+	return result;
 }
 
-static void
+static int
 collect(struct metrics_items *all, const void *array, size_t count, const struct kind *kind)
 {
-	all->items = xcalloc(count > 0 ? count : 1, sizeof(*all->items));
+	all->items = calloc(count > 0 ? count : 1, sizeof(*all->items));
+	if (all->items == NULL)
+		return -1;
 	for (size_t i = 0; i < count; i++) {
 		struct metrics_item *item = &all->items[i];
 		char labels[LABELS_MAX] = "";
 
 		item->data = (const char *)array + i * kind->size;
 		kind->label(labels, item->data);
-		item->labels = xstrdup(labels);
+		item->labels = strdup(labels);
+		if (item->labels == NULL)
+			return -1;
 		item->labels_len = strlen(labels);
 		all->count++;
 	}
 	qsort(all->items, all->count, sizeof(*all->items), by_labels);
-	merge_same(all, kind);
+	return merge_same(all, kind);
 }
 
-void
+int
 metrics_view_init(struct metrics_view *v, const struct snapshot *s)
 {
 	memset(v, 0, sizeof(*v));
-	collect(&v->pools, s->pools, s->pool_count, &pool_kind);
-	collect(&v->databases, s->databases, s->database_count, &database_kind);
-	collect(&v->backends, s->backends, s->backend_count, &backend_kind);
+	return collect(&v->pools, s->pools, s->pool_count, &pool_kind) < 0 ||
+		       collect(&v->databases, s->databases, s->database_count, &database_kind) < 0 ||
+		       collect(&v->backends, s->backends, s->backend_count, &backend_kind) < 0
+		   ? -1
+		   : 0;
 }
 
 static void

@@ -3,6 +3,7 @@
 
 #include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
+#include "base/alloc.h"
 #include "base/table.h"
 
 #include <pthread.h>
@@ -127,13 +128,16 @@ find(struct query_table *t, uint64_t key)
 	return e;
 }
 
-static void
+/* Returns false without memory. */
+static bool
 enter(struct query_table *t, struct entry *e)
 {
 	if (HASH_COUNT(t->entries) >= t->rows_max)
 		forget(t, least_of_the_old(t));
-	TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e);
+	if (!TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e))
+		return false;
 	TAILQ_INSERT_HEAD(&t->used, e, used);
+	return true;
 }
 
 static void
@@ -181,7 +185,7 @@ query_table_set_max(struct query_table *t, uint32_t rows_max)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void
+int
 query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg)
 {
 	struct row_texts **texts;
@@ -190,8 +194,14 @@ query_table_read(struct query_table *t, void (*read)(struct query_row *rows, siz
 	size_t n = 0;
 
 	pthread_mutex_lock(&t->lock);
-	rows = xreallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(*rows));
-	texts = xreallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(struct row_texts *));
+	rows = reallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(*rows));
+	texts = reallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(struct row_texts *));
+	if (rows == NULL || texts == NULL) {
+		pthread_mutex_unlock(&t->lock);
+		free(rows);
+		free(texts);
+		return -1;
+	}
 	TAILQ_FOREACH(e, &t->used, used) {
 		rows[n] = e->row;
 		texts[n] = e->texts;
@@ -205,6 +215,7 @@ query_table_read(struct query_table *t, void (*read)(struct query_row *rows, siz
 	pthread_mutex_unlock(&t->lock);
 	free(rows);
 	free(texts);
+	return 0;
 }
 
 /* --- a request --- */
@@ -259,17 +270,24 @@ put_text(char **at, const char *text, size_t max)
 	return copy;
 }
 
+/* Returns NULL without memory. */
 static struct entry *
 make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *text)
 {
-	struct entry *e = xcalloc(1, sizeof(*e));
+	struct entry *e = calloc(1, sizeof(*e));
 	struct fingerprint fp;
 	char *at;
 
+	if (e == NULL)
+		return NULL;
 	if (text[0] == '\0')
 		fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
-	e->texts = xmalloc(sizeof(*e->texts) + strnlen(r->database, NAME_MAX_LEN) + strnlen(r->user, NAME_MAX_LEN) +
-			   strnlen(r->application, NAME_MAX_LEN) + strlen(text) + 4);
+	e->texts = malloc(sizeof(*e->texts) + strnlen(r->database, NAME_MAX_LEN) + strnlen(r->user, NAME_MAX_LEN) +
+			  strnlen(r->application, NAME_MAX_LEN) + strlen(text) + 4);
+	if (e->texts == NULL) {
+		free(e);
+		return NULL;
+	}
 	e->texts->refs = 1;
 	e->key = key;
 	at = e->texts->bytes;
@@ -303,10 +321,8 @@ add_new(struct query_table *t, struct entry *made, const struct request_report *
 
 	pthread_mutex_lock(&t->lock);
 	e = find(t, made->key);
-	if (e == NULL && t->rows_max > 0) {
-		enter(t, made);
+	if (e == NULL && t->rows_max > 0 && enter(t, made))
 		e = made;
-	}
 	if (e != NULL)
 		add_up(&e->row, report, weight);
 	pthread_mutex_unlock(&t->lock);
@@ -322,11 +338,12 @@ query_reader_add(struct query_reader *r, const struct request_report *report, ui
 	struct query_table *t = r->table;
 	char text[QUERY_TEXT_MAX];
 	uint64_t fingerprint, key;
+	struct entry *made;
 
 	if (report->query == NULL || t->rows_max == 0)
 		return;
 	fingerprint = find_fingerprint(r, report, text);
 	key = key_of(t, report, fingerprint);
-	if (!add_if_there(t, key, report, weight))
-		add_new(t, make(key, report, fingerprint, text), report, weight);
+	if (!add_if_there(t, key, report, weight) && (made = make(key, report, fingerprint, text)) != NULL)
+		add_new(t, made, report, weight);
 }

@@ -33,7 +33,8 @@ void query_reader_free(struct query_reader *r);
 /* Counts a request that stands for weight of its like. Does nothing if its SQL is not known. */
 void query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight);
 
-/* Calls read once, with a copy of all rows, the one that was used last first; read may change their order. */
-void query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
+/* Calls read once, with a copy of all rows, the one that was used last first; read may change their order.
+ * Returns 0, or -1 without memory. */
+int query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
 
 #endif

@@ -1,8 +1,6 @@
 /* src/telemetry/slow_recent.c - see slowlog_state.h. */
 #include "telemetry/slowlog_state.h"
 
-#include "base/alloc.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +25,10 @@ slow_recent_add(struct slow_recent *r, const struct request_report *report, uint
 {
 	struct slow_row *row = &r->rows[r->next];
 	struct request_report *kept = &row->report;
-	char *at = xmalloc(8 * (NAME_MAX_LEN + 1) + SLOW_RECENT_TEXT_MAX + 1), *begin = at;
+	char *at = malloc(8 * (NAME_MAX_LEN + 1) + SLOW_RECENT_TEXT_MAX + 1), *begin = at;
 
+	if (at == NULL)
+		return;
 	free(r->texts[r->next]);
 	*row = (struct slow_row){ *report, fingerprint };
 	kept->query = text;

@@ -102,7 +102,7 @@ void snapshot_process_add(struct process_counters *to, const struct process_coun
  * snapshot_merge.c: makes one of several workers' snapshots, and takes them. The first is worker 0's: it alone has the
  * process's own (state, reloads, limits, lost lines, why it is not ready). Counters, histograms and most gauges are
  * added, rows with the same names joined; of ages, times and a pool's limits the larger counts. Pools and databases
- * beyond pools_max become "_other". seed: random, as clients choose the names.
+ * beyond pools_max become "_other". seed: random, as clients choose the names. Returns NULL without memory.
  */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 

@@ -27,6 +27,7 @@ struct join {
 	struct item *items, *table; /* an item for each row */
 	size_t count, named, named_max; /* named: without "_other", which what is beyond named_max is added to */
 	uint64_t aggregated;
+	bool lacks_one; /* a row was not entered in the table */
 };
 
 static void
@@ -101,12 +102,14 @@ static const struct kind backend_kind = { sizeof(struct snapshot_backend), sizeo
 					  NULL, add_backend_part };
 _Static_assert(offsetof(struct snapshot_pool, user) == SNAPSHOT_NAME_MAX, "a key in one piece");
 
-static void
+/* Returns false without memory. */
+static bool
 begin(struct join *j, const struct kind *kind, size_t rows, size_t named_max, uint64_t seed)
 {
 	*j = (struct join){ .kind = kind, .seed = seed, .named_max = named_max };
-	j->rows = xcalloc(rows + 1, kind->size);
-	j->items = xcalloc(rows + 1, sizeof(*j->items));
+	j->rows = calloc(rows + 1, kind->size);
+	j->items = calloc(rows + 1, sizeof(*j->items));
+	return j->rows != NULL && j->items != NULL;
 }
 
 static char *
@@ -126,7 +129,7 @@ enter(struct join *j, const char *row, size_t len)
 
 	item->row = j->rows + j->count++ * j->kind->size;
 	memcpy(item->row, row, len);
-	TABLE_ADD(j->seed, j->table, item->row, j->kind->key_len, item);
+	j->lacks_one |= !TABLE_ADD(j->seed, j->table, item->row, j->kind->key_len, item);
 	return item->row;
 }
 
@@ -173,9 +176,15 @@ end(struct join *j, size_t *count)
 }
 
 static void
+give_up(struct join *j)
+{
+	free(j->items);
+	free(j->rows);
+}
+
+static void
 add_workers(struct snapshot *to, const struct snapshot *from)
 {
-	to->workers = xreallocarray(to->workers, to->worker_count + from->worker_count, sizeof(*to->workers));
 	memcpy(to->workers + to->worker_count, from->workers, from->worker_count * sizeof(*to->workers));
 	to->worker_count += from->worker_count;
 }
@@ -199,19 +208,30 @@ struct snapshot *
 snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed)
 {
 	struct snapshot *all = parts[0];
-	struct join pools, databases, backends;
-	size_t pool_rows = 0, database_rows = 0, backend_rows = 0;
+	struct join pools = { 0 }, databases = { 0 }, backends = { 0 };
+	size_t pool_rows = 0, database_rows = 0, backend_rows = 0, worker_count = 0;
+	void *workers;
 
 	if (count == 1)
 		return all;
 	for (size_t i = 0; i < count; i++) {
+		worker_count += parts[i]->worker_count;
 		pool_rows += parts[i]->pool_count;
 		database_rows += parts[i]->database_count;
 		backend_rows += parts[i]->backend_count;
 	}
-	begin(&pools, &pool_kind, pool_rows, pools_max, seed);
-	begin(&databases, &database_kind, database_rows, pools_max, seed);
-	begin(&backends, &backend_kind, backend_rows, SIZE_MAX, seed);
+	workers = reallocarray(all->workers, worker_count, sizeof(*all->workers));
+	all->workers = workers != NULL ? workers : all->workers;
+	if (workers == NULL || !begin(&pools, &pool_kind, pool_rows, pools_max, seed) ||
+	    !begin(&databases, &database_kind, database_rows, pools_max, seed) ||
+	    !begin(&backends, &backend_kind, backend_rows, SIZE_MAX, seed)) {
+		for (size_t i = 0; i < count; i++)
+			snapshot_free(parts[i]);
+		give_up(&pools);
+		give_up(&databases);
+		give_up(&backends);
+		return NULL;
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct snapshot *part = parts[i];
 
@@ -229,5 +249,8 @@ snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t
 	all->databases = end(&databases, &all->database_count);
 	all->backends = end(&backends, &all->backend_count);
 	all->pools_aggregated += pools.aggregated;
-	return all;
+	if (!pools.lacks_one && !databases.lacks_one && !backends.lacks_one)
+		return all;
+	snapshot_free(all);
+	return NULL;
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RUN_LEN 4 /* entries of a statement of our own, with a Close that may follow */
+
 static struct owed *
 entry_at(struct ledger *l, uint32_t i)
 {
@@ -64,7 +66,6 @@ ledger_grow(struct ledger *l)
 
 	if (cap > LEDGER_MAX || (ring = calloc(cap, sizeof(*ring))) == NULL)
 		return -1;
-	assert(l->count == l->cap);
 	for (uint32_t i = 0; i < l->count; i++)
 		ring[i] = *entry_at(l, i);
 	free(l->ring);
@@ -164,8 +165,11 @@ ledger_enter(struct ledger *l, struct owed o)
 int
 ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 {
-	if (ledger_push(l, OWED_PARSE, to, NULL) < 0 || ledger_push(l, OWED_BIND, to, NULL) < 0)
-		return -1;
+	while (l->cap - l->count < RUN_LEN)
+		if (ledger_grow(l) < 0)
+			return -1;
+	ledger_push(l, OWED_PARSE, to, NULL);
+	ledger_push(l, OWED_BIND, to, NULL);
 	return ledger_push(l, OWED_EXECUTE, to, ref);
 }
 

@@ -524,6 +524,25 @@ Test(policy, nobody_waits_for_an_upstream_that_cannot_be_reached)
 	fake_fini(&f);
 }
 
+Test(policy, without_memory_for_a_connection_all_wait_for_the_next_attempt)
+{
+	struct policy_settings set = fake_settings(5, 0);
+	struct fail why;
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fail_set(&why, "53200", "no memory");
+	policy_conn_failed(f.p, &f.conns[0], CF_OTHER, false, &why, f.now);
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now + 100 * MS);
+	cr_expect_eq(f.clients[0].refusals + f.clients[1].refusals, 0);
+	cr_expect_eq(f.counters.outages, 0, "nothing is wrong with PostgreSQL");
+	fake_opened(&f, 1);
+	cr_expect_eq(f.clients[0].grants, 1);
+	fake_fini(&f);
+}
+
 Test(policy, who_comes_while_backing_off_is_refused_by_the_next_tick)
 {
 	struct policy_settings set = fake_settings(5, 0);

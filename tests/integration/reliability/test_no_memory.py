@@ -1,0 +1,365 @@
+"""malloc fails, at any place: pgweir lives, whoever needed the memory gets an error or is disconnected, and all others
+go on with right answers.
+
+no_memory.c is preloaded into pgweir and makes the Nth allocation fail, counted from the moment at which a conversation
+begins; here N goes through all of them. At the end the fixture looks for leaks (in a sanitized build) and BUG lines.
+
+NO_MEMORY_SECONDS  for each conversation (default: 1 in scripts/test, 5 in .ci/run)
+NO_MEMORY_TRACE    1: pgweir's log tells of each failure, with a backtrace
+"""
+
+import contextlib
+import mmap
+import os
+import random
+import socket
+import ssl
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import rawwire
+import transport
+from rawwire import (LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
+                     query, send_cancel, sync)
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+SHIM = Path(__file__).with_name("no_memory.c")
+ALL = 1 << 62
+# No memory, or what comes of it: a server, a listener or a lookup that is gone, a transaction that is.
+EXPECTED = {"53200", "53300", "08006", "08001", "08P01", "57P01", "58000", "53000", "57014", "25P02", "26000", "28P01",
+            "XX000", "40001", "08007", "54000", "34000", "28000"}
+
+
+class Memory:
+    """The control of no_memory.c."""
+
+    def __init__(self, path):
+        path.write_bytes(bytes(48))
+        with open(path, "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), 48)
+
+    def arm(self, first, span_ms):
+        struct.pack_into("6Q", self.map, 0, 0, 0, first, span_ms * 1000, 0, 0)
+        struct.pack_into("Q", self.map, 0, 1)
+
+    def disarm(self):
+        """Returns how many allocations there were, and how many have failed."""
+        struct.pack_into("Q", self.map, 0, 0)
+        _, calls, _, _, failed, _ = struct.unpack_from("6Q", self.map)
+        return calls, failed
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    made = tmp_path_factory.mktemp("no-memory") / "no_memory.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, SHIM], check=True)
+    return made
+
+
+@pytest.fixture
+def memory(weir, shim):
+    """pgweir is started with it."""
+    control = weir.directory / "control"
+    made = Memory(control)
+    sanitizer = os.environ.get("ASAN_OPTIONS", "")
+    weir.environment = {"LD_PRELOAD": str(shim), "NO_MEMORY": str(control),
+                        "ASAN_OPTIONS": f"{sanitizer}:verify_asan_link_order=0".lstrip(":")}
+    return made
+
+
+# --- conversations: each does what its name says, and checks each answer that it gets ---
+
+def login(weir, user="web", database="app", tls=None, **parameters):
+    wire = Wire((weir.host, weir.port), timeout=10)
+    try:
+        if tls is not None:
+            wire.start_tls(tls, "localhost")
+        return wire.login(user, database, weir.users[user], parameters)
+    except BaseException:
+        wire.close()
+        raise
+
+
+@contextlib.contextmanager
+def logged_in(weir, *arguments, **parameters):
+    wire = login(weir, *arguments, **parameters)
+    try:
+        yield wire
+    finally:
+        wire.close()
+
+
+def expect(wire, messages, wanted):
+    """The rows that came, unless there was an error."""
+    replies = wire.ask(messages)
+    for error in rawwire.errors(replies):
+        raise QueryFailed(error)
+    rows = rawwire.texts(replies)
+    assert rows == wanted, (rows, wanted)
+
+
+def logins(weir, number):
+    with logged_in(weir, application_name=f"round{number}") as wire:
+        expect(wire, query("SHOW application_name"), [[f"round{number}"]])
+
+
+def tls_logins(weir, number):
+    with logged_in(weir, tls=transport.material().client) as wire:
+        expect(wire, query(f"SELECT {number}"), [[str(number)]])
+
+
+def other_user(weir, number):
+    """Servers log in as somebody else."""
+    with logged_in(weir, "reporting", "shared") as wire:
+        expect(wire, query("SELECT current_user"), [["web"]])
+
+
+def pools(weir, number):
+    with logged_in(weir, database=f"made{number}") as wire:
+        expect(wire, query("SELECT current_database()"), [["app"]])
+
+
+def queries(weir, number):
+    with logged_in(weir) as wire:
+        expect(wire, query("SELECT 1; SELECT 2"), [["1"], ["2"]])
+        expect(wire, query("BEGIN"), [])
+        expect(wire, query(f"SELECT repeat('x', {200_000})"), [["x" * 200_000]])
+        expect(wire, query("COMMIT"), [])
+        for name in ("", "one", "two"):
+            expect(wire, parse(name, f"SELECT $1::int + {number}") + bind("", name, [b"1"]) + describe("P") + execute() + sync(),
+                   [[str(number + 1)]])
+        expect(wire, bind("", "one", [b"2"]) + execute() + close("S", "one") + sync(), [[str(number + 2)]])
+        expect(wire, query(f"SELECT '{'y' * 100_000}'"), [["y" * 100_000]])
+        expect(wire, query("DEALLOCATE ALL"), [])
+        wire.send(query("COPY (SELECT 1) TO STDOUT"))
+        assert rawwire.shape(wire.read_until("ZE"))[:1] in ("H", "E")
+
+
+def sessions(weir, number):
+    with logged_in(weir) as wire:
+        expect(wire, query(f"SET work_mem = {64 + number}"), [])
+        expect(wire, query(f"PREPARE p{number} AS SELECT {number}"), [])
+        expect(wire, query(f"EXECUTE p{number}"), [[str(number)]])
+        expect(wire, query("BEGIN; SET LOCAL statement_timeout = '5s'; COMMIT"), [])
+        expect(wire, query("SHOW work_mem"), [[f"{64 + number}kB"]])
+        expect(wire, query("CREATE TEMP TABLE here (i int); SELECT count(*) FROM here"), [["0"]])
+        expect(wire, query("SELECT pg_advisory_lock(4711)"), [[""]])
+        expect(wire, query("DISCARD ALL"), [])
+        expect(wire, query("SHOW work_mem"), [["4MB"]])
+        expect(wire, query("SELECT count(*) FROM pg_prepared_statements"), [["0"]])
+
+
+def listeners(weir, number):
+    with logged_in(weir) as wire, logged_in(weir) as other:
+        expect(wire, query(f"LISTEN c{number}; LISTEN d"), [])
+        expect(other, query(f"NOTIFY c{number}, 'it'"), [])
+        heard = wire.read_until("AN")[-1]                              # or: notifications may have been lost
+        assert heard.type == "N" or heard.body[4:] == f"c{number}".encode() + b"\0it\0"
+        expect(wire, query("UNLISTEN *"), [])
+
+
+def cancels(weir, number):
+    """One that comes before it runs finds nothing: then it ends by itself."""
+    with logged_in(weir) as wire:
+        wire.send(query("SELECT 1 FROM pg_sleep(0.02)"))
+        assert (answer := send_cancel((weir.host, weir.port), wire.key)) == b"" or b"C53200" in answer
+        states = {error.sqlstate for error in rawwire.errors(wire.read_until("Z"))}
+        assert states <= {"57014"} | EXPECTED
+        expect(wire, query("SELECT 7"), [["7"]])
+
+
+def crowds(weir, number):
+    """More clients than servers: the pool grows, and some wait."""
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(logged_in(weir)) for _ in range(5)]
+        for wire in wires[:2]:
+            wire.send(query("BEGIN"))
+        for at, wire in enumerate(wires[2:]):
+            wire.send(query(f"SELECT {at}"))
+        for wire in wires[:2]:
+            wire.read_until("Z")
+        for wire in wires[:2]:
+            expect(wire, query("COMMIT"), [])
+        for at, wire in enumerate(wires[2:]):
+            replies = wire.read_until("Z")
+            assert rawwire.errors(replies) or rawwire.texts(replies) == [[str(at)]]
+
+
+def losses(weir, number):
+    """Servers are lost: an idle one, one with a prepared statement (it is prepared anew), one in a transaction."""
+    with logged_in(weir) as wire:
+        expect(wire, parse("kept", "SELECT 5") + bind("", "kept") + execute() + sync(), [["5"]])
+        weir.postgres.kill_backends(backend_type="client backend")
+        expect(wire, bind("", "kept") + execute() + sync(), [["5"]])
+        expect(wire, query("BEGIN"), [])
+        weir.postgres.kill_backends(backend_type="client backend")
+        with pytest.raises((QueryFailed, WireClosed)):
+            wire.query("SELECT 1")
+
+
+def commits(weir, number):
+    """A COMMIT that is not answered is asked about."""
+    with logged_in(weir) as wire:
+        expect(wire, query("CREATE TABLE IF NOT EXISTS committed (i int)"), [])
+        expect(wire, query("BEGIN"), [])
+        expect(wire, query("INSERT INTO committed VALUES (1)"), [])
+        wire.send(query("COMMIT"))
+        weir.postgres.kill_backends(backend_type="client backend")
+        wire.read_until("Z")
+
+
+def consoles(weir, number):
+    with logged_in(weir, "admin", "pgweir") as wire:
+        for what in ("POOLS", "POOLS EXTENDED", "DATABASES", "USERS", "STATS", "CLIENTS", "SERVERS", "HOLDERS", "BLOCKERS", "QUERIES",
+                     "SLOW", "LISTS", "METRICS", "LOG"):
+            wire.ask(query(f"SHOW {what}"))
+        expect(wire, query("SET application_name = 'x'"), [])
+        expect(wire, query("SHOW application_name"), [["x"]])
+        wire.ask(parse("s", "SHOW VERSION") + bind("", "s") + describe("P") + execute() + sync())
+        wire.ask(query("PAUSE app2"))
+        wire.ask(query("RESUME app2"))
+        wire.ask(query("DISABLE app2"))
+        wire.ask(query("ENABLE app2"))
+
+
+def pages(weir, number):
+    for path in ("/metrics", "/status", "/"):
+        with contextlib.suppress(ConnectionError), socket.create_connection((weir.host, weir.http_port), 10) as sock:
+            sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            while sock.recv(65536):
+                pass
+
+
+def lookups(weir, number):
+    """auth_query."""
+    with logged_in(weir, "web", f"made{number % 3}") as wire:
+        expect(wire, query("SELECT 1"), [["1"]])
+
+
+def commands(weir, number):
+    """password_command."""
+    with logged_in(weir, database=f"made{number}") as wire:
+        expect(wire, query("SELECT 1"), [["1"]])
+
+
+ANY = {"database *": {"upstream": "dbname=app"}}
+TLS = {"tls_client": ("certificate_file", "key_file")}
+CONVERSATIONS = {
+    "plain": (logins, {}, {}),
+    "md5": (logins, {}, {"method": "md5"}),
+    "scram": (logins, {}, {"method": "scram-sha-256"}),
+    "tls": (tls_logins, {"tls_client": {}}, {}),
+    "other_user": (other_user, {"database shared": {"dbname": "app", "user": "web"}, "user reporting": {"pool_timeout": "9s"}}, {}),
+    "pools": (pools, {"database *": {"dbname": "app"}}, {"max_db_connections": 50, "max_user_connections": 50}),
+    "queries": (queries, {}, {}),
+    "sessions": (sessions, {}, {}),
+    "listeners": (listeners, {}, {}),
+    "cancels": (cancels, {}, {}),
+    "crowds": (crowds, {}, {"pool_size": 2}),
+    "losses": (losses, {}, {}),
+    "names": (losses, {"database app": {"host": "localhost"}}, {}),
+    "commits": (commits, {}, {"commit_check": "on", "commit_check_timeout": "4s"}),
+    "consoles": (consoles, {}, {}),
+    "pages": (pages, {}, {}),
+    "lookups": (lookups, {"database *": {"dbname": "app"}},
+                {"method": "md5", "auth_query": "SELECT usename, passwd FROM pg_shadow WHERE usename = $1",
+                 "auth_user": "admin"}),
+    "commands": (commands, {"database *": {"dbname": "app"}},
+                 {"password_command": "echo web-secret", "password_lifetime": "1s"}),
+}
+
+
+def start(weir, sections, settings):
+    made = {}
+    for name, words in sections.items():
+        made[name] = {"upstream": weir.upstream(**words)} if name.startswith("database") else dict(words)
+    if "tls_client" in made:
+        material = transport.material()
+        made["tls_client"] = {"certificate_file": material.certificate, "key_file": material.key}
+    weir.start(made, environment=weir.environment, **{"pool_size": 4, "pool_idle_timeout": "1s", "idle_timeout": "500ms",
+                                                      "max_server_connections": 30, **settings})
+
+
+def talk(conversation, weir, number):
+    """Returns the SQLSTATE it failed with, "closed", or None."""
+    try:
+        conversation(weir, number)
+    except (LoginRefused, QueryFailed) as failure:
+        assert failure.sqlstate in EXPECTED, failure
+        return failure.sqlstate
+    except (WireClosed, ConnectionError, ssl.SSLError):
+        return "closed"
+    except rawwire.WireError as failure:
+        if isinstance(failure, rawwire.WireTimeout):
+            raise
+        return "refused"                                             # an 'E' in answer to an SSLRequest
+    return None
+
+
+class Bystander:
+    """A client that was there before, and must notice nothing."""
+
+    def __init__(self, weir):
+        self.wire = login(weir)
+        self.count = 0
+        expect(self.wire, query("SET work_mem = 4321"), [])
+        expect(self.wire, parse("mine", "SELECT $1::int * 2") + sync(), [])
+
+    def check(self):
+        self.count += 1
+        expect(self.wire, bind("", "mine", [str(self.count).encode()]) + execute() + sync(), [[str(2 * self.count)]])
+        expect(self.wire, query("SHOW work_mem"), [["4321kB"]])
+
+
+def sweep(weir, memory, name, seconds, span_ms):
+    conversation, sections, settings = CONVERSATIONS[name]
+    start(weir, sections, settings)
+    bystander = Bystander(weir)
+    rng, number, ends = random.Random(span_ms), 0, time.monotonic() + seconds
+    memory.arm(ALL, 0)
+    assert talk(conversation, weir, number) is None
+    count, _ = memory.disarm()
+    assert count > 0
+    seen, step = set(), 1
+    places = list(range(1, count + count // 4 + 2))
+    if rng.random() >= 0:
+        rng.shuffle(places)                                          # time may be up before all were tried
+    tried = 0
+    for place in places:
+        if time.monotonic() > ends:
+            break
+        number += 1
+        tried += step
+        memory.arm(place, span_ms)
+        try:
+            seen.add(talk(conversation, weir, number))
+        finally:
+            _, failed = memory.disarm()
+        assert weir.is_alive(), f"{place} of {count}"
+        bystander.check()
+    print(f"{name}: {tried} of {count} places, {seen}")
+    number += 1
+    wait_until(lambda: talk(conversation, weir, number) is None, 10, "all to be well again")
+    bystander.wire.leave()
+
+
+SHORT = float(os.environ.get("NO_MEMORY_SECONDS", "1"))
+LONG = float(os.environ.get("NO_MEMORY_SECONDS", "5"))
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_one_allocation_fails(weir, memory, name):
+    sweep(weir, memory, name, SHORT, 0)
+
+
+@pytest.mark.sweep(keep=0)
+@pytest.mark.parametrize("span_ms", [0, 1, 30])
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_all_fail_for_a_while(weir, memory, name, span_ms):
+    sweep(weir, memory, name, LONG / 3, span_ms)
