@@ -65,8 +65,8 @@ hba_on_problem(bool is_error, const char *path, unsigned line, const char *text,
 	b->reading.report(is_error, path, line, text, b->reading.arg);
 }
 
-static struct hba *
-hba_build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+struct hba *
+hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
 	struct building b = { .hba = xcalloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
 	const struct rule_calls calls = { add_rule, hba_on_problem, &b };
@@ -82,18 +82,6 @@ hba_build(const char *text, size_t text_len, const char *path, rule_report *repo
 		return b.hba;
 	hba_unref(b.hba);
 	return NULL;
-}
-
-struct hba *
-hba_load(const char *path, rule_report *report, void *arg)
-{
-	return hba_build(NULL, 0, path, report, arg);
-}
-
-struct hba *
-hba_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
-{
-	return hba_build(text, text_len, path, report, arg);
 }
 
 /* --- Whether a rule fits (PostgreSQL's hba.c: check_db, check_role, check_ip). --- */

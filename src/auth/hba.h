@@ -56,12 +56,11 @@ struct hba_needs {
 };
 
 /*
- * Reads a file and the files it names. Returns NULL if anything is wrong; every error is reported. So is what merely
- * looks wrong: rules that let in everybody who reaches them, or that never fit; a file that anyone may change.
+ * Reads a file and the files it names; or text, and no other file, unless that is NULL. Returns NULL if anything is
+ * wrong; every error is reported. So is what merely looks wrong: rules that let in everybody who reaches them, or that
+ * never fit; a file that anyone may change.
  */
-struct hba *hba_load(const char *path, rule_report *report, void *arg);
-/* Does the same from memory; other files are not opened. */
-struct hba *hba_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
+struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct hba *hba_ref(struct hba *hba); /* NULL is fine, as for unref */
 void hba_unref(struct hba *hba);
 /* Returns true if a rule fits, and in *answer what it asks for. */

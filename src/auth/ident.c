@@ -148,8 +148,8 @@ ident_on_problem(bool is_error, const char *path, unsigned line, const char *tex
 	b->report(is_error, path, line, text, b->arg);
 }
 
-static struct ident *
-ident_build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+struct ident *
+ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
 	struct building b = { .ident = xcalloc(1, sizeof(*b.ident)), .report = report, .arg = arg };
 	const struct rule_calls calls = { add_entry, ident_on_problem, &b };
@@ -163,18 +163,6 @@ ident_build(const char *text, size_t text_len, const char *path, rule_report *re
 		return b.ident;
 	ident_unref(b.ident);
 	return NULL;
-}
-
-struct ident *
-ident_load(const char *path, rule_report *report, void *arg)
-{
-	return ident_build(NULL, 0, path, report, arg);
-}
-
-struct ident *
-ident_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
-{
-	return ident_build(text, text_len, path, report, arg);
 }
 
 /* --- Questions. --- */

@@ -20,10 +20,11 @@
 
 struct ident; /* opaque: ident.c */
 
-/* Returns NULL if anything is wrong; every error is reported. An empty file is fine. */
-struct ident *ident_load(const char *path, rule_report *report, void *arg);
-/* Does the same from memory; other files are not opened. */
-struct ident *ident_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
+/*
+ * Reads a file; or text, and no other file, unless that is NULL. Returns NULL if anything is wrong; every error is
+ * reported. An empty file is fine.
+ */
+struct ident *ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct ident *ident_ref(struct ident *ident); /* NULL is fine, as everywhere below */
 void ident_unref(struct ident *ident);
 /* Returns true if name may log in as user. Without a map (NULL or "") they must be equal. */

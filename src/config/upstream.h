@@ -66,8 +66,7 @@ struct upstream {
  * name the word; connect_timeout is refused with a hint to [timeouts]. The caller owns the result. NULL and why on
  * error.
  */
-struct upstream *upstream_parse(const char *text, struct fail *why);
-struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.c */
+struct upstream *upstream_parse(const char *text, bool is_of_tenant, struct fail *why); /* see upstream_template.c */
 /* Checks a host that is no template: it is taken as it stands. upstream_template.c uses this for hosts filled in. */
 int upstream_check_host(const char *host, struct fail *why);
 

@@ -423,8 +423,8 @@ scan(const char *text, struct draft *draft, struct fail *why)
 	return upstream_scan_words(text, put_upstream_word, draft, why);
 }
 
-static struct upstream *
-parse(const char *text, bool is_of_tenant, struct fail *why)
+struct upstream *
+upstream_parse(const char *text, bool is_of_tenant, struct fail *why)
 {
 	struct draft draft = { .up = xcalloc(1, sizeof(*draft.up)) };
 
@@ -437,16 +437,4 @@ parse(const char *text, bool is_of_tenant, struct fail *why)
 	}
 	draft_fini(&draft);
 	return draft.up;
-}
-
-struct upstream *
-upstream_parse(const char *text, struct fail *why)
-{
-	return parse(text, false, why);
-}
-
-struct upstream *
-upstream_parse_tenant(const char *text, struct fail *why)
-{
-	return parse(text, true, why);
 }

@@ -280,8 +280,7 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 		problem_error(&l->sink, line, "%s", why.text);
 		return;
 	}
-	draft->scope.upstream =
-	    l->place == IN_TENANT ? upstream_parse_tenant(value, &why) : upstream_parse(value, &why);
+	draft->scope.upstream = upstream_parse(value, l->place == IN_TENANT, &why);
 	expand_free(value);
 	if (draft->scope.upstream == NULL) {
 		problem_fail(&l->sink, line, "upstream", &why);

@@ -23,7 +23,7 @@ parse_with_placeholders(const char *raw, enum expand_placeholders which, bool is
 	struct upstream *up = NULL;
 
 	if (value != NULL)
-		up = is_of_tenant ? upstream_parse_tenant(value, &why) : upstream_parse(value, &why);
+		up = upstream_parse(value, is_of_tenant, &why);
 	expand_free(value);
 	return up;
 }

@@ -167,7 +167,7 @@ load_upstream(const char *uri, struct config_problems *problems)
 	const struct problem_sink sink = { .problems = problems, .file = "--upstream" };
 	struct config *config = NULL;
 	struct fail why = { 0 };
-	struct upstream *up = upstream_parse(uri, &why);
+	struct upstream *up = upstream_parse(uri, false, &why);
 
 	if (up == NULL) {
 		problem_error(&sink, 0, "%s%s%s", why.text, why.hint[0] != '\0' ? "; " : "", why.hint);

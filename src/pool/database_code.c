@@ -128,12 +128,6 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	return parts;
 }
 
-unsigned
-database_code_risk_of_all(const struct database_code *code, uint64_t now_us)
-{
-	return database_code_risk(code, now_us, NULL, NULL, 0, NULL, 0);
-}
-
 void
 database_code_changed(struct database_code *code, bool is_made)
 {

@@ -126,8 +126,6 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   ? risk
 		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
-/* Returns the parts that opaque SQL could touch. */
-unsigned database_code_risk_of_all(const struct database_code *code, uint64_t now_us);
 /* Returns true if functions may have been compiled with types that a loan with this risk has hidden. */
 static inline bool
 database_code_has_hidden(const struct database_code *code, unsigned risk)

@@ -230,7 +230,7 @@ intern(struct image *img)
 	search_path = image_get(img, "search_path");
 	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
 	img->plans_otherwise = plans_otherwise(img);
-	img->names_pg_temp = search_path != NULL && scan_names_pg_temp(search_path);
+	img->names_pg_temp = search_path != NULL && scan_bytes_name_pg_temp(search_path, strlen(search_path));
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && is_equal(found, img)) {

@@ -81,9 +81,9 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 	*ident = NULL;
 	if (config->auth_method != AUTH_HBA)
 		return 0;
-	r.hba = hba_load(config->hba_file, rules_on_problem, problems);
+	r.hba = hba_load(NULL, 0, config->hba_file, rules_on_problem, problems);
 	if (config->ident_file[0] != '\0')
-		r.ident = ident_load(config->ident_file, rules_on_problem, problems);
+		r.ident = ident_load(NULL, 0, config->ident_file, rules_on_problem, problems);
 	if (problems->error_count == errors_before)
 		check_needs(&r);
 	if (problems->error_count == errors_before) {

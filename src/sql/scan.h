@@ -135,7 +135,6 @@ uint32_t scan_text_anyhow(struct scan *s, const char *sql, size_t len);
  * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
 unsigned scan_encoding_option(const char *client_encoding);
 /* Returns true if this value of search_path names pg_temp. */
-bool scan_names_pg_temp(const char *search_path);
-bool scan_bytes_name_pg_temp(const char *search_path, size_t len); /* the same; without a terminator */
+bool scan_bytes_name_pg_temp(const char *search_path, size_t len);
 
 #endif

@@ -70,12 +70,6 @@ scan_bytes_name_pg_temp(const char *search_path, size_t len)
 	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
 }
 
-bool
-scan_names_pg_temp(const char *search_path)
-{
-	return scan_bytes_name_pg_temp(search_path, strlen(search_path));
-}
-
 void
 scan_name_clear(struct scan *s)
 {

@@ -41,7 +41,7 @@ state_risk_of(const struct exchange *x, struct statement *st)
 unsigned
 state_risk_of_all(const struct exchange *x)
 {
-	return database_code_risk_of_all(&x->pool->database->code, *x->env->now_us);
+	return database_code_risk(&x->pool->database->code, *x->env->now_us, NULL, NULL, 0, NULL, 0);
 }
 
 /* --- ties --- */

@@ -92,7 +92,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	for (size_t i = 0; i < size; i++)
 		told.line_count += text[i] == '\n';
-	hba = hba_parse(text, size, "f", on_problem, &told);
+	hba = hba_load(text, size, "f", on_problem, &told);
 	must((hba == NULL) == (told.error_count > 0));
 	if (hba != NULL) {
 		char *name = string_of(text, size < 200 ? size : 200);

@@ -52,7 +52,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(head != NULL && text != NULL);
 	memcpy(head, data, newline != NULL ? head_len : 0);
 	memcpy(text + 1, newline != NULL ? newline + 1 : data, text_len);
-	ident = ident_parse(text + 1, text_len, "f", on_problem, &errors);
+	ident = ident_load(text + 1, text_len, "f", on_problem, &errors);
 	must((ident == NULL) == (errors > 0));
 	map = word(&at, head + head_len);
 	name = word(&at, head + head_len);

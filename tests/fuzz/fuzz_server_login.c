@@ -392,7 +392,7 @@ set_target(struct stage *s, const char *words)
 
 	snprintf(upstream_words, sizeof(upstream_words), "host=%s%s%s port=5432 target_session_attrs=%s", folder,
 		 strstr(words, "two") != NULL ? "," : "", strstr(words, "two") != NULL ? folder : "", wanted);
-	s->target = (struct server_target){ .upstream = upstream_parse(upstream_words, &why),
+	s->target = (struct server_target){ .upstream = upstream_parse(upstream_words, false, &why),
 					    .user = "u",
 					    .database = "app",
 					    .keys = &s->keys,

@@ -15,7 +15,7 @@ static void
 check_text(const struct upstream *up)
 {
 	char *text = upstream_text(up, false);
-	struct upstream *again = upstream_parse(text, NULL), *copy = upstream_copy(up);
+	struct upstream *again = upstream_parse(text, false, NULL), *copy = upstream_copy(up);
 
 	/* The password is masked; but for it nothing may differ. */
 	if (again == NULL || !upstream_equal(up, copy))
@@ -42,7 +42,7 @@ static void
 check_tenant(const char *text)
 {
 	static const char odd[] = "acme/%{user}/../@:,=' ", user[] = "%{tenant}' host=x";
-	struct upstream *up = upstream_parse_tenant(text, NULL), *plain, *other;
+	struct upstream *up = upstream_parse(text, true, NULL), *plain, *other;
 	char server_user[64];
 
 	if (up == NULL)
@@ -77,7 +77,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memcpy(text, data, size);
 	text[size] = '\0';
-	up = upstream_parse(text, &why);
+	up = upstream_parse(text, false, &why);
 	if ((up == NULL) != (why.text[0] != '\0'))
 		abort();
 	if (up != NULL)

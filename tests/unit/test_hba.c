@@ -39,7 +39,7 @@ parse(const char *text, size_t len, struct problems *p)
 
 	memset(p, 0, sizeof(*p));
 	memcpy(exact + 1, text, len);
-	hba = hba_parse(exact + 1, len, "hba", note, p);
+	hba = hba_load(exact + 1, len, "hba", note, p);
 	free(exact);
 	return hba;
 }
@@ -477,7 +477,7 @@ Test(hba, files_within_files)
 	put_file(t.more, "1.conf", "local d1 all trust\n");
 	put_file(t.more, ".3.conf", "x\n");
 	put_file(t.more, "4.conf~", "x\n");
-	hba = hba_load(t.main, note, &t.p);
+	hba = hba_load(NULL, 0, t.main, note, &t.p);
 	cr_assert_not_null(hba, "%s", t.p.first);
 	expect_answer(hba, "a", "y", "hba.conf", 1);
 	expect_answer(hba, "a", "all", "hba.conf", 1);
@@ -506,12 +506,12 @@ Test(hba, files_are_ten_deep_and_no_more)
 	}
 	put_file(t.folder, "10", "local all all trust\n");
 	put_file(t.folder, "11", "local all all reject\n");
-	hba = hba_load(t.main, note, &t.p);
+	hba = hba_load(NULL, 0, t.main, note, &t.p);
 	cr_assert_not_null(hba, "%s", t.p.first);
 	expect_answer(hba, "d", "u", "10", 1);
 	hba_unref(hba);
 	put_file(t.folder, "10", "include 11\n");
-	cr_expect_null(hba_load(t.main, note, &t.p));
+	cr_expect_null(hba_load(NULL, 0, t.main, note, &t.p));
 	snprintf(want, sizeof(want), "%s/10:1: \"11\" is more than 10 files deep; does a file name itself?", t.folder);
 	cr_expect_str_eq(t.p.first, want);
 	tree_fini(&t);
@@ -528,7 +528,7 @@ Test(hba, an_empty_list_is_nobody)
 	tree_init(&t);
 	put_file(t.folder, "hba.conf", "local all @users.txt trust\n");
 	put_file(t.folder, "users.txt", "# nobody\n");
-	hba = hba_load(t.main, note, &t.p);
+	hba = hba_load(NULL, 0, t.main, note, &t.p);
 	cr_assert_not_null(hba, "%s", t.p.first);
 	ask("unix", "d", "u", &q, &room);
 	cr_expect_not(hba_match(hba, &q, &a));
@@ -543,7 +543,7 @@ expect_problem(struct tree *t, const char *file, unsigned line, const char *text
 	struct hba *hba;
 
 	memset(&t->p, 0, sizeof(t->p));
-	hba = hba_load(t->main, note, &t->p);
+	hba = hba_load(NULL, 0, t->main, note, &t->p);
 	cr_expect_null(hba, "%s", text);
 	snprintf(want, sizeof(want), "%s/%s:%u: %s", t->folder, file, line, text);
 	cr_expect(strncmp(t->p.first, want, strlen(want)) == 0, "want %s, got %s", want, t->p.first);
@@ -559,7 +559,7 @@ Test(hba, a_file_that_anyone_may_change)
 	tree_init(&t);
 	put_file(t.folder, "hba.conf", "local all all trust\n");
 	cr_assert_eq(chmod(t.main, 0646), 0);
-	hba = hba_load(t.main, note, &t.p);
+	hba = hba_load(NULL, 0, t.main, note, &t.p);
 	cr_expect_not_null(hba);
 	snprintf(want, sizeof(want), "%s:0: anyone may change this file: chmod o-w", t.main);
 	cr_expect_str_eq(t.p.first, want);

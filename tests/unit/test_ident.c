@@ -32,7 +32,7 @@ parse(const char *text, struct problems *p)
 
 	memset(p, 0, sizeof(*p));
 	memcpy(exact + 1, text, len);
-	ident = ident_parse(exact + 1, len, "ident", note, p);
+	ident = ident_load(exact + 1, len, "ident", note, p);
 	free(exact);
 	return ident;
 }

@@ -123,7 +123,7 @@ Test(tenant, upstreams)
 {
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
 		struct fail why = { 0 };
-		struct upstream *up = upstream_parse_tenant(made[i].upstream, &why), *one = NULL;
+		struct upstream *up = upstream_parse(made[i].upstream, true, &why), *one = NULL;
 		char *text = NULL;
 
 		if (up != NULL && (one = upstream_for(up, made[i].database, made[i].role, &why)) != NULL)
@@ -159,7 +159,7 @@ static const struct {
 Test(tenant, whom_servers_log_in_as)
 {
 	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
-		struct upstream *up = upstream_parse_tenant(users[i].upstream, NULL);
+		struct upstream *up = upstream_parse(users[i].upstream, true, NULL);
 		char out[CONFIG_NAME_MAX + 1] = "";
 		struct fail why = { 0 };
 		int r = upstream_user(up, users[i].database, users[i].user, out, &why);
@@ -173,7 +173,7 @@ Test(tenant, whom_servers_log_in_as)
 
 Test(tenant, an_upstream_of_no_tenant_is_taken_as_it_is)
 {
-	struct upstream *up = upstream_parse("host=h dbname=%{database} user=%{user}", NULL), *one;
+	struct upstream *up = upstream_parse("host=h dbname=%{database} user=%{user}", false, NULL), *one;
 	char out[CONFIG_NAME_MAX + 1];
 
 	cr_assert_not_null(up);
@@ -185,5 +185,5 @@ Test(tenant, an_upstream_of_no_tenant_is_taken_as_it_is)
 	cr_expect_str_eq(upstream_database(up, "acme/app"), "acme/app");
 	upstream_free(one);
 	upstream_free(up);
-	cr_expect_null(upstream_parse("host=%{tenant}", NULL), "a brace is in no host's name");
+	cr_expect_null(upstream_parse("host=%{tenant}", false, NULL), "a brace is in no host's name");
 }

@@ -64,7 +64,7 @@ Test(upstream, what_is_understood)
 {
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct fail why = { 0 };
-		struct upstream *up = upstream_parse(good[i].text, &why);
+		struct upstream *up = upstream_parse(good[i].text, false, &why);
 		char *text = up != NULL ? upstream_text(up, false) : NULL;
 
 		cr_expect_not_null(up, "%s: %s", good[i].rule, why.text);
@@ -78,10 +78,10 @@ Test(upstream, what_is_understood)
 Test(upstream, its_text_reads_back_as_the_same)
 {
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		struct upstream *up = upstream_parse(good[i].text, NULL), *again;
+		struct upstream *up = upstream_parse(good[i].text, false, NULL), *again;
 		char *text = upstream_text(up, false), *text_again;
 
-		again = upstream_parse(text, NULL);
+		again = upstream_parse(text, false, NULL);
 		cr_assert_not_null(again, "%s", good[i].rule);
 		text_again = upstream_text(again, false);
 		cr_expect_str_eq(text, text_again, "%s", good[i].rule);
@@ -156,7 +156,7 @@ Test(upstream, what_is_refused_and_why)
 {
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct fail why = { 0 };
-		struct upstream *up = upstream_parse(bad[i].text, &why);
+		struct upstream *up = upstream_parse(bad[i].text, false, &why);
 
 		cr_expect_null(up, "%s", bad[i].rule);
 		cr_expect_not_null(strstr(why.text, bad[i].why), "%s: %s", bad[i].rule, why.text);
@@ -197,7 +197,7 @@ Test(upstream, lengths_have_limits)
 		memcpy(text, rows[i].before, before_len);
 		memset(text + before_len, 'x', rows[i].len);
 		text[before_len + rows[i].len] = '\0';
-		up = upstream_parse(text, NULL);
+		up = upstream_parse(text, false, NULL);
 		cr_expect_eq(up != NULL, rows[i].is_fine, "%s", rows[i].rule);
 		upstream_free(up);
 		free(text);
@@ -210,24 +210,24 @@ Test(upstream, many_hosts_are_too_many)
 
 	for (size_t i = 1; i < 64; i++)
 		strcat(text, ",a");
-	struct upstream *up = upstream_parse(text, NULL);
+	struct upstream *up = upstream_parse(text, false, NULL);
 	cr_assert_not_null(up);
 	cr_expect_eq(up->host_count, 64);
 	upstream_free(up);
 	strcat(text, ",a");
-	cr_expect_null(upstream_parse(text, NULL));
+	cr_expect_null(upstream_parse(text, false, NULL));
 }
 
 Test(upstream, fields_are_where_they_belong)
 {
 	struct upstream *up = upstream_parse("postgres://web:it%27s@a:1,/tmp/app?target_session_attrs=prefer-standby"
 					     "&options=-c%20a%3Db",
-					     NULL);
+					     false, NULL);
 
 	cr_expect_null(up, "a bare slash begins the database name: /tmp/app is no host");
 	up = upstream_parse("host=a,/tmp port=1,2 user=web password='it''s' dbname=app "
 			    "target_session_attrs=prefer-standby options='-c a=b'",
-			    NULL);
+			    false, NULL);
 	cr_assert_not_null(up);
 	cr_expect_eq(up->host_count, 2);
 	cr_expect_str_eq(up->hosts[0].host, "a");
@@ -260,13 +260,13 @@ Test(upstream, a_copy_is_equal_until_something_differs)
 		"host=a,b port=1,2 dbname=d user=u password=p options=o max_protocol_version=3.2 "
 		"min_protocol_version=3.2"
 	};
-	struct upstream *up = upstream_parse("host=a,b port=1,2 dbname=d user=u password=p options=o", NULL);
+	struct upstream *up = upstream_parse("host=a,b port=1,2 dbname=d user=u password=p options=o", false, NULL);
 	struct upstream *copy = upstream_copy(up);
 
 	cr_expect(upstream_equal(up, copy));
 	upstream_free(up);
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-		up = upstream_parse(others[i], NULL);
+		up = upstream_parse(others[i], false, NULL);
 		cr_expect(!upstream_equal(up, copy), "%s", others[i]);
 		cr_expect(!upstream_equal(copy, up), "%s", others[i]);
 		upstream_free(up);
@@ -352,7 +352,8 @@ Test(upstream, upstreams_that_share_a_host_are_of_one_cluster)
 	struct fail why;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct upstream *a = upstream_parse(rows[i].a, &why), *b = upstream_parse(rows[i].b, &why);
+		struct upstream *a = upstream_parse(rows[i].a, false, &why),
+				*b = upstream_parse(rows[i].b, false, &why);
 
 		cr_assert(a != NULL && b != NULL, "%s", why.text);
 		cr_expect_eq(upstream_is_same_cluster(a, b), rows[i].is_same, "%s", rows[i].b);
