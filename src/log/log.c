@@ -371,20 +371,6 @@ write_event(struct log *log, const struct event *given)
 }
 
 void
-log_write(struct log *log, enum log_level level, const char *fmt, ...)
-{
-	char message[MESSAGE_MAX];
-	va_list ap;
-
-	if (!log_enabled(log, level))
-		return;
-	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
-	va_end(ap);
-	write_event(log, &(struct event){ level, message, &nothing });
-}
-
-void
 log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
 {
 	char message[MESSAGE_MAX];

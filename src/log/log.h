@@ -61,9 +61,7 @@ int log_reopen(struct log *log, struct fail *why); /* after a rotation */
 /* Counts lines that were not written since it was made: dropped found the ring full, failed the file (a full disk). */
 void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
-/* Writes a line if level is enabled; does nothing if log is NULL. */
-void log_write(struct log *log, enum log_level level, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
-/* The same with fields; about may be NULL. */
+/* Writes a line, with fields if about is not NULL, if level is enabled; does nothing if log is NULL. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
 int log_enabled(const struct log *log, enum log_level level);
@@ -79,6 +77,7 @@ void log_each_recent(struct log *log, void (*row)(const struct log_event *event,
  */
 void log_bug(struct log *log, const char *what) __attribute__((cold));
 
+#define log_write(log, level, ...) log_event((log), (level), NULL, __VA_ARGS__)
 #define log_error(log, ...) log_write((log), LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(log, ...) log_write((log), LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(log, ...) log_write((log), LOG_LEVEL_INFO, __VA_ARGS__)

@@ -113,16 +113,6 @@ put_line(const struct log *log, enum log_level level, const char *fmt, va_list a
 }
 
 void
-log_write(struct log *log, enum log_level level, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	put_line(log, level, fmt, args);
-	va_end(args);
-}
-
-void
 log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
 {
 	va_list args;

@@ -83,10 +83,11 @@ notify_catch_up(struct notify_subscriber *subscriber)
 }
 
 void
-log_write(struct log *log, enum log_level level, const char *format, ...)
+log_event(struct log *log, enum log_level level, const struct log_about *about, const char *format, ...)
 {
 	(void)log;
 	(void)level;
+	(void)about;
 	(void)format;
 }
 

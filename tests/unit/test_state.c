@@ -123,10 +123,11 @@ server_forget_session(struct server *srv)
 }
 
 void
-log_write(struct log *log, enum log_level level, const char *format, ...)
+log_event(struct log *log, enum log_level level, const struct log_about *about, const char *format, ...)
 {
 	(void)log;
 	(void)level;
+	(void)about;
 	(void)format;
 }
 
