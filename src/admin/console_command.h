@@ -5,7 +5,7 @@
  * Commands that only drivers send (BEGIN, SELECT 1 ...) stand there too, without a line. Pure.
  *
  * Owns:    struct console_settings its values; struct command its texts, which are within it.
- * Borrows: rows and settings are of static tables; a token_reader reads the caller's text.
+ * Borrows: rows and settings are of static tables; a lexer reads the caller's text.
  * Always:  a command that was read has a row, unless the statement is empty.
  */
 #ifndef PGWEIR_ADMIN_CONSOLE_COMMAND_H
@@ -13,6 +13,7 @@
 
 #include "admin/show_list.h"
 #include "base/fail.h"
+#include "sql/sql_token.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -156,12 +157,7 @@ struct token {
 	char text[TOKEN_TEXT_MAX + 1]; /* as written; of quoted ones what is between the quotes */
 };
 
-/* Where a text is being read. */
-struct token_reader {
-	const char *at, *end;
-};
-
 /* Reads the next token, TOKEN_END at the end. Returns 0, or -1 with *why set at an unterminated quote or comment. */
-int token_next(struct token_reader *r, struct token *out, struct fail *why);
+int token_next(struct sql_lexer *lexer, struct token *out, struct fail *why);
 
 #endif

@@ -41,7 +41,7 @@ drop_schema(struct words *w)
 }
 
 static int
-read_words(struct token_reader *r, struct words *w, struct fail *why)
+read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 {
 	struct token spare;
 
@@ -50,7 +50,7 @@ read_words(struct token_reader *r, struct words *w, struct fail *why)
 	for (;;) {
 		struct token *t = w->count < TOKENS_MAX ? &w->list[w->count] : &spare;
 
-		if (token_next(r, t, why) < 0)
+		if (token_next(lexer, t, why) < 0)
 			return -1;
 		if (t->kind == TOKEN_END || is_sign(t, ';'))
 			return 0;
@@ -445,14 +445,15 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 int
 command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why)
 {
-	struct token_reader r = { text, text + len };
+	struct sql_lexer lexer;
 	struct words w;
 	size_t taken;
 	int result;
 
 	memset(out, 0, sizeof(*out));
-	result = read_words(&r, &w, why);
-	*used = (size_t)(r.at - text);
+	sql_lexer_init(&lexer, text, len);
+	result = read_words(&lexer, &w, why);
+	*used = result < 0 ? len : lexer.pos;
 	if (result < 0 || w.count == 0)
 		return result;
 	out->row = find_row(&w, &taken);
