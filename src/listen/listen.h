@@ -87,6 +87,13 @@ listen_is_quiet(const struct exchange *x)
 	return x->listen == NULL && x->pool->listeners == NULL;
 }
 
+static inline bool
+listen_binds_server(const struct exchange *x)
+{
+	(void)x;
+	return false; /* the listener listens in its place */
+}
+
 void listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg), void *arg);
 /*
  * The client listens there from now on, as if it had committed a LISTEN; notifications are kept for it until

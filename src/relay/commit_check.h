@@ -78,6 +78,13 @@ commit_check_is_quiet(const struct exchange *x)
 }
 
 static inline bool
+commit_check_binds_server(const struct exchange *x)
+{
+	(void)x;
+	return false;
+}
+
+static inline bool
 commit_check_may_cross(const struct exchange *x)
 {
 	return exchange_doubt(x) == NULL && x->commit != EXCHANGE_ROLLED_BACK;

@@ -26,6 +26,13 @@ exclusive_is_quiet(const struct exchange *x)
 }
 
 static inline bool
+exclusive_binds_server(const struct exchange *x)
+{
+	(void)x;
+	return false;
+}
+
+static inline bool
 exclusive_may_cross(const struct exchange *x)
 {
 	return exchange_exclusive(x) == NULL;

@@ -20,9 +20,10 @@
 
 /*
  * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way
- * that the client's next message must wait for or change, so the fast lane is open; NAME_may_cross(x): the client,
- * which has no server, may go to another process with what its passport holds of it; and NAME_free(x). A feature that
- * lacks any of these does not build.
+ * that the client's next message must wait for or change, so the fast lane is open; NAME_binds_server(x): x's server
+ * has something of it that goes with that server, between two requests; NAME_may_cross(x): the client, which has no
+ * server, may go to another process with what its passport holds of it; and NAME_free(x). A feature that lacks any of
+ * these does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(state)
 
@@ -31,6 +32,13 @@ features_are_quiet(const struct exchange *x)
 {
 #define FEATURE_IS_QUIET(name) &&name##_is_quiet(x)
 	return true FEATURES(FEATURE_IS_QUIET);
+}
+
+static inline bool
+features_bind_server(const struct exchange *x)
+{
+#define FEATURE_BINDS_SERVER(name) || name##_binds_server(x)
+	return false FEATURES(FEATURE_BINDS_SERVER);
 }
 
 static inline bool

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "pool/pool_target.h"
 #include "relay/commit_check.h"
+#include "relay/features.h"
 #include "relay/relay.h"
 #include "relay/resend.h"
 #include "state/commit.h"
@@ -246,8 +247,8 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
-	       !x->is_session && x->pins == 0 && srv->tx == 'I' && srv->is_synced &&
-	       (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) && !statements_are_exposed(x);
+	       !x->is_session && !features_bind_server(x) && srv->tx == 'I' && srv->is_synced &&
+	       (x->body_left == 0 || x->is_body_dropped);
 }
 
 /* Returns true if the request may be relayed again, as PostgreSQL says that it has not executed it. */

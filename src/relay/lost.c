@@ -2,6 +2,7 @@
 #include "exchange/report.h"
 #include "listen/listen.h"
 #include "relay/commit_check.h"
+#include "relay/features.h"
 #include "relay/loss.h"
 #include "relay/relay.h"
 #include "relay/replies.h"
@@ -133,8 +134,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		is_sent = show_rest(x, srv);
 	report_loss(x, srv, loss, why);
 	is_dirty = exchange_is_ready(x) && state_is_dirty(x);
-	is_bound =
-	    is_dirty || x->is_session || x->listen != NULL || statements_hold_server(x) || statements_are_exposed(x);
+	is_bound = is_dirty || x->is_session || x->listen != NULL || features_bind_server(x);
 	unlink_lost(x, srv, loss);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);

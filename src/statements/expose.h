@@ -6,6 +6,7 @@
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
+#include "statements/statements.h"
 
 /*
  * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
@@ -25,6 +26,12 @@ bool statements_are_exposed(const struct exchange *x);
  * client has that error, and a Sync in its place makes PostgreSQL go on.
  */
 bool statements_has_refused_query(struct exchange *x);
+
+static inline bool
+statements_binds_server(const struct exchange *x)
+{
+	return statements_hold_server(x) || statements_are_exposed(x);
+}
 
 static inline bool
 statements_is_quiet(const struct exchange *x)
