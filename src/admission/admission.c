@@ -175,7 +175,9 @@ admission_leave(struct admission *a, struct admission_ticket *t)
 		admission_entry_release(a->addresses, t->address, now_us);
 	if (t->user_entry != NULL)
 		admission_entry_release(a->users, t->user_entry, now_us);
-	t->address = t->user_entry = NULL;
+	if (t->database_entry != NULL)
+		admission_entry_release(a->databases, t->database_entry, now_us);
+	t->address = t->user_entry = t->database_entry = NULL;
 	t->is_exempt = t->is_apart = false;
 }
 
@@ -303,19 +305,28 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 	return is_within_rates(a, t, user, database);
 }
 
-static bool
-is_database_full(struct admission *a, struct admission_ticket *t, const struct pool *entry)
+/* The count of its database, or of all databases of its tenant together. Returns NULL without memory. */
+static struct admission_entry *
+database_entry(struct admission *a, const struct pool_database *d)
 {
-	uint32_t limit = entry->settings.max_db_client_connections;
-	const struct pool_database *d = entry->database;
-	uint32_t clients = limit == 0 ? 0 : pool_database_clients(d);
+	size_t len = d->is_of_tenant ? strcspn(d->name, "/") + 1 : strlen(d->name);
+
+	return admission_table_get(a->databases, d->name, len, *a->settings.now_us);
+}
+
+static bool
+is_database_full(struct admission *a, struct admission_ticket *t, const struct pool *pool,
+		 const struct admission_entry *entry)
+{
+	uint32_t limit = pool->settings.max_db_client_connections;
+	const struct pool_database *d = pool->database;
 	struct fail why;
 
-	if (limit == 0 || clients < limit)
+	if (limit == 0 || entry->held < limit)
 		return false;
 	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
 		 d->is_of_tenant ? "tenant" : "database",
-		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, clients, limit);
+		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, entry->held, limit);
 	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
 	fail_hint(&why, "Raise max_db_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
@@ -358,11 +369,14 @@ is_console_full(struct admission *a, struct admission_ticket *t, uint32_t client
 }
 
 static void
-hold_user(struct admission *a, struct admission_ticket *t, struct admission_entry *user_entry)
+hold(struct admission *a, struct admission_ticket *t, struct admission_entry *user, struct admission_entry *database)
 {
 	admission_leave_queue(a, t);
-	admission_entry_hold(a->users, user_entry);
-	t->user_entry = user_entry;
+	admission_entry_hold(a->users, user);
+	t->user_entry = user;
+	t->database_entry = database;
+	if (database != NULL)
+		admission_entry_hold(a->databases, database);
 }
 
 bool
@@ -377,33 +391,32 @@ admission_admit_console(struct admission *a, struct admission_ticket *t, const c
 	}
 	if (!is_admin && (is_console_full(a, t, clients) || is_user_full(a, t, user, user_entry)))
 		return false;
-	hold_user(a, t, user_entry);
+	hold(a, t, user_entry, NULL);
 	return true;
 }
 
 bool
-admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *entry)
+admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *pool)
 {
-	struct admission_entry *user_entry;
+	struct admission_entry *database = database_entry(a, pool->database),
+			       *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 
-	if (is_database_full(a, t, entry))
-		return false;
-	user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
-	if (user_entry == NULL) {
+	if (database == NULL || user_entry == NULL) {
 		a->settings.ops->out_of_memory(t);
 		return false;
 	}
-	if (is_user_full(a, t, user, user_entry))
+	if (is_database_full(a, t, pool, database) || is_user_full(a, t, user, user_entry))
 		return false;
-	hold_user(a, t, user_entry);
+	hold(a, t, user_entry, database);
 	return true;
 }
 
 int
-admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user)
+admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
+		  const struct pool *pool)
 {
 	uint64_t now_us = *a->settings.now_us;
-	struct admission_entry *user_entry;
+	struct admission_entry *user_entry, *database = database_entry(a, pool->database);
 	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
 	if (peer != NULL) {
@@ -413,8 +426,9 @@ admission_restore(struct admission *a, struct admission_ticket *t, const struct 
 		admission_entry_hold(a->addresses, t->address);
 		t->is_exempt = t->is_apart = is_exempt(a, peer);
 	}
-	if ((user_entry = admission_table_get(a->users, user, strlen(user), now_us)) == NULL)
+	user_entry = admission_table_get(a->users, user, strlen(user), now_us);
+	if (database == NULL || user_entry == NULL)
 		return -1;
-	hold_user(a, t, user_entry);
+	hold(a, t, user_entry, database);
 	return 0;
 }

@@ -2,7 +2,7 @@
  * src/admission/admission.h - the limits on who is let in, how many at once and how fast ([limits]). It knows a client
  * only by the ticket that each of them has.
  *
- *   admission.c           counts connections by address and user; rates of logins
+ *   admission.c           counts connections by address, user and database; rates of logins
  *   admission_queue.c     bounds the connections that are not authenticated yet
  *   admission_failures.c  answers wrong proofs late
  *   admission_log.c       bounds the log lines about refused logins
@@ -17,7 +17,8 @@
  * passwords count: nobody else behind their address can lock them out. Limits are read from the present configuration
  * each time, so a reload changes them at once.
  *
- * Always: a connection counts in its address from accept to its end, and in its user from admission to its end.
+ * Always: a connection counts in its address from accept to its end, and in its user and database (all of a tenant are
+ * one) from admission to its end.
  */
 #ifndef PGWEIR_ADMISSION_ADMISSION_H
 #define PGWEIR_ADMISSION_ADMISSION_H
@@ -51,7 +52,11 @@ struct admission_ticket {
 	struct admission_entry *address; /* NULL: a Unix socket */
 	union {
 		TAILQ_ENTRY(admission_ticket) in_line; /* unless ADMISSION_NOWHERE */
-		struct admission_entry *user_entry; /* NULL: not admitted */
+		struct {
+			struct admission_entry *user_entry; /* NULL: not admitted */
+			struct admission_entry
+			    *database_entry; /* its tenant's, if it is a tenant's; NULL: the console */
+		};
 	};
 	uint8_t line; /* enum admission_line */
 	bool is_above_limit; /* max_address_client_connections was exceeded when it came */
@@ -95,13 +100,14 @@ bool admission_enter(struct admission *a, struct admission_ticket *t, const stru
  * its users share no limit with others of their address.
  */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
-/* The client is authenticated; entry will be its pool. */
-bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *entry);
+/* The client is authenticated; pool will be its own. */
+bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *pool);
 /*
  * In place of all these steps, for a client that another process has let in: it counts as the others do, and no limit
  * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.
  */
-int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user);
+int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
+		      const struct pool *pool);
 /*
  * The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
  * Limits are for those that may only look.

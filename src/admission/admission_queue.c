@@ -39,7 +39,7 @@ admission_leave_queue(struct admission *a, struct admission_ticket *t)
 	TAILQ_REMOVE(&a->lines[t->line], t, in_line);
 	a->counts[t->line]--;
 	t->line = ADMISSION_NOWHERE;
-	t->user_entry = NULL;
+	t->user_entry = t->database_entry = NULL;
 }
 
 void

@@ -112,7 +112,6 @@ uncount(struct client *c)
 		env->client_count--;
 	if (c->x.pool != NULL) {
 		c->x.pool->clients--;
-		pool_database_leave(c->x.pool->database);
 		c->x.pool->last_used_us = *env->x.now_us;
 	}
 }

@@ -168,7 +168,6 @@ enter_pool(struct client *c, struct pool *pool)
 	c->x.pool = pool;
 	c->x.settings = settings;
 	pool->clients++;
-	pool_database_enter(pool->database);
 	c->env->client_count++;
 	c->is_counted = true;
 	if (c->env->x.is_suspended)

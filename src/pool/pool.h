@@ -21,7 +21,6 @@
 #include "session/statement_store.h"
 
 struct pool_set; /* pool_set.h */
-struct pool_tenant; /* pool_database.c */
 struct notify_listener;
 struct fate_asker;
 
@@ -29,11 +28,9 @@ struct pool_database {
 	char name[CONFIG_DATABASE_MAX + 1]; /* the name that clients use; a tenant's is "tenant/database" */
 	bool is_of_tenant; /* whether it was a tenant's when somebody first asked for it: see config_tenant_len */
 	uint64_t generation; /* tells this database from one freed earlier at the same address */
-	struct pool_tenant *tenant; /* the tenant it counts with, or NULL */
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
 	struct database_code code;
-	uint32_t clients;
 	uint32_t index; /* scratch space for whoever lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */
@@ -118,9 +115,6 @@ struct pool {
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
 /* Returns true if both are of one cluster, by upstream_is_same_cluster(). */
 bool pool_is_same_cluster(const struct pool *a, const struct pool *b);
-void pool_database_enter(struct pool_database *d); /* counts one more client */
-void pool_database_leave(struct pool_database *d);
-uint32_t pool_database_clients(const struct pool_database *d); /* of all databases of its tenant together */
 
 /* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */

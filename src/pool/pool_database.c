@@ -14,43 +14,6 @@ struct database_box {
 	char key[DATABASE_KEY_MAX]; /* 't' or 'd', then the name */
 };
 
-/* The common counts of a tenant's databases; it exists while there is one. */
-struct pool_tenant {
-	uint32_t databases, clients;
-	UT_hash_handle hh;
-	char name[CONFIG_NAME_MAX + 1];
-};
-
-static struct pool_tenant *
-join_tenant(struct pool_databases *all, const char *database)
-{
-	unsigned len = (unsigned)strcspn(database, "/");
-	struct pool_tenant *t;
-
-	TABLE_FIND(all->seed, all->tenants, database, len, t);
-	if (t == NULL) {
-		t = calloc(1, sizeof(*t));
-		if (t == NULL)
-			return NULL;
-		snprintf(t->name, sizeof(t->name), "%.*s", (int)len, database);
-		if (!TABLE_ADD(all->seed, all->tenants, t->name, len, t)) {
-			free(t);
-			return NULL;
-		}
-	}
-	t->databases++;
-	return t;
-}
-
-static void
-leave_tenant(struct pool_databases *all, struct pool_tenant *t)
-{
-	if (t == NULL || --t->databases > 0)
-		return;
-	HASH_DELETE(hh, all->tenants, t);
-	free(t);
-}
-
 static void
 database_put_key(char key[static DATABASE_KEY_MAX], bool is_of_tenant, const char *name)
 {
@@ -88,9 +51,7 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 		return NULL;
 	d = &box->d;
 	database_put_key(box->key, is_of_tenant, name);
-	if ((is_of_tenant && (d->tenant = join_tenant(all, name)) == NULL) ||
-	    !TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box)) {
-		leave_tenant(all, d->tenant);
+	if (!TABLE_ADD(all->seed, all->table, box->key, strlen(box->key), box)) {
 		free(box);
 		return NULL;
 	}
@@ -123,7 +84,6 @@ free_one(struct pool_databases *all, struct pool_database *d)
 	*(d->before != NULL ? &d->before->next : &all->first) = d->next;
 	if (d->next != NULL)
 		d->next->before = d->before;
-	leave_tenant(all, d->tenant);
 	HASH_DELETE(hh, all->table, box);
 	database_code_fini(&d->code);
 	free(d->exemplars);
@@ -144,26 +104,4 @@ pool_databases_fini(struct pool_databases *all)
 {
 	while (all->first != NULL)
 		free_one(all, all->first);
-}
-
-void
-pool_database_enter(struct pool_database *d)
-{
-	d->clients++;
-	if (d->tenant != NULL)
-		d->tenant->clients++;
-}
-
-void
-pool_database_leave(struct pool_database *d)
-{
-	d->clients--;
-	if (d->tenant != NULL)
-		d->tenant->clients--;
-}
-
-uint32_t
-pool_database_clients(const struct pool_database *d)
-{
-	return d->tenant != NULL ? d->tenant->clients : d->clients;
 }

@@ -1,5 +1,5 @@
 /*
- * src/pool/pool_database.h - the list of a pool set's databases: found by name, counted by tenant, forgotten.
+ * src/pool/pool_database.h - the list of a pool set's databases: found by name, and forgotten.
  *
  * Owns:   every pool_database in it.
  * Always: a database has a pool or a section of its own, or is paused; soon after the last of these has ended, it is
@@ -15,7 +15,6 @@ struct database_box; /* pool_database.c */
 struct pool_databases {
 	uint64_t seed; /* random: names come from clients */
 	struct database_box *table;
-	struct pool_tenant *tenants;
 	struct pool_database *first;
 	uint64_t last_generation;
 };

@@ -44,8 +44,7 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
 
 /*
  * pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
- * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients, and by
- * pool_database_enter.
+ * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients.
  */
 struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 			   struct fail *why);

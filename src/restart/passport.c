@@ -494,11 +494,11 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 	const struct reader_pool *learnt = &s->pools[p->pool];
 	struct pool *pool;
 
-	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user) < 0)
-		return fail_set(why, "53200", "no memory for its place in the limits");
 	pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
 	if (pool == NULL)
 		return -1;
+	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user, pool) < 0)
+		return fail_set(why, "53200", "no memory for its place in the limits");
 	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
 	if (c->x.settings == NULL)
 		return fail_set(why, "53200", "no memory for its settings");
@@ -508,7 +508,6 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 			  learnt->secret[0] != '\0' ? learnt->secret : NULL);
 	c->x.pool = pool;
 	pool->clients++;
-	pool_database_enter(pool->database);
 	env->client_count++;
 	c->is_counted = true;
 	if (strcmp(p->user, pool->user) != 0 && exchange_set_user(&c->x, p->user) < 0)

@@ -363,7 +363,7 @@ check_counts(const struct weir *w, const struct worker *k)
 		struct policy_counts counts;
 
 		policy_get_counts(e->policy, &counts);
-		must(e->clients == 0 && e->database->clients == 0 && counts.waiting == 0);
+		must(e->clients == 0 && counts.waiting == 0);
 		must(w->stopping.is_ending || counts.lent == 0);
 	}
 }

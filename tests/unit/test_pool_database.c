@@ -1,4 +1,4 @@
-/* tests/unit/test_pool_database.c - databases counted by tenant, and forgotten. */
+/* tests/unit/test_pool_database.c - databases found by their names, and forgotten. */
 #include "config/config_origin.h"
 #include "pool/pool_database.h"
 #include "load/load_state.h"
@@ -22,21 +22,6 @@ config_of(const char *text)
 	"[database listed]\nupstream = host=h\n[database *]\nupstream = host=h\n"
 #define NO_TENANTS "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n"
 
-static void
-enter(struct pool_database *d, unsigned clients)
-{
-	while (clients-- > 0)
-		pool_database_enter(d);
-}
-
-static void
-leave(struct pool_databases *all, const struct config *config, struct pool_database *d, unsigned clients)
-{
-	while (clients-- > 0)
-		pool_database_leave(d);
-	pool_database_forget(all, config, d);
-}
-
 static size_t
 count(const struct pool_databases *all)
 {
@@ -45,37 +30,6 @@ count(const struct pool_databases *all)
 	for (const struct pool_database *d = all->first; d != NULL; d = d->next)
 		n++;
 	return n;
-}
-
-Test(pool_database, clients_of_a_tenant_count_together)
-{
-	struct config *c = config_of(TENANTS);
-	struct pool_databases all = { 0 };
-	struct pool_database *one = pool_database_get(&all, c, "acme/one"), *plain = pool_database_get(&all, c, "acme"),
-			     *two = pool_database_get(&all, c, "acme/two"),
-			     *other = pool_database_get(&all, c, "acme2/one"),
-			     *three = pool_database_get(&all, c, "acme/three");
-
-	cr_expect_eq(pool_database_get(&all, c, "acme/two"), two);
-	enter(one, 1);
-	enter(two, 2);
-	enter(three, 4);
-	enter(other, 8);
-	enter(plain, 16);
-	cr_expect_eq(pool_database_clients(one), 7);
-	cr_expect_eq(pool_database_clients(two), 7);
-	cr_expect_eq(pool_database_clients(other), 8);
-	cr_expect_eq(pool_database_clients(plain), 16);
-	leave(&all, c, two, 2);
-	cr_expect_eq(pool_database_clients(one), 5);
-	leave(&all, c, one, 1);
-	cr_expect_eq(pool_database_clients(three), 4);
-	leave(&all, c, three, 4);
-	cr_expect_eq(count(&all), 2);
-	cr_expect_eq(pool_database_clients(pool_database_get(&all, c, "acme/one")), 0,
-		     "a tenant that is back begins at 0");
-	pool_databases_fini(&all);
-	config_unref(c);
 }
 
 Test(pool_database, is_found_by_its_name)
@@ -115,15 +69,10 @@ Test(pool_database, a_name_with_a_slash_is_another_once_there_are_tenants)
 	struct config *before = config_of(NO_TENANTS), *after = config_of(TENANTS);
 	struct pool_databases all = { 0 };
 	struct pool_database *plain = pool_database_get(&all, before, "acme/one"),
-			     *tenant = pool_database_get(&all, after, "acme/one"),
-			     *sibling = pool_database_get(&all, after, "acme/two");
+			     *tenant = pool_database_get(&all, after, "acme/one");
 
 	cr_expect_neq(plain, tenant);
 	cr_expect(!plain->is_of_tenant && tenant->is_of_tenant && tenant->generation > plain->generation);
-	enter(plain, 1);
-	enter(sibling, 2);
-	cr_expect_eq(pool_database_clients(tenant), 2);
-	cr_expect_eq(pool_database_clients(plain), 1);
 	pool_databases_fini(&all);
 	config_unref(before);
 	config_unref(after);

@@ -1,0 +1,122 @@
+/* tests/unit/test_admission.c - clients count in their database, those of a tenant's databases together. */
+#include "admission/admission.h"
+#include "load/load_state.h"
+#include "pool/pool.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LIMIT 2
+#define CLIENTS 5
+
+struct door {
+	struct admission *admission;
+	struct config *config;
+	struct event_base *base;
+	uint64_t now_us;
+	struct admission_ticket tickets[CLIENTS];
+};
+
+/* So much for the reason; the owner is not closed by it. */
+static void
+on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
+{
+	(void)t;
+	cr_expect_str_eq(why->sqlstate, "53300");
+	cr_expect_eq(reason, RJ_MAX_DATABASE);
+}
+
+static void
+on_out_of_memory(struct admission_ticket *t)
+{
+	(void)t;
+	cr_assert_fail("out of memory");
+}
+
+static const struct admission_ops ops = { .refuse = on_refuse, .out_of_memory = on_out_of_memory };
+
+static void
+door_init(struct door *d)
+{
+	static const char text[] = "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n";
+	struct config_problems problems = { 0 };
+	struct fail why;
+
+	memset(d, 0, sizeof(*d));
+	d->now_us = 1;
+	d->base = event_base_new();
+	d->config = load_text(text, strlen(text), "pgweir.ini", &problems);
+	cr_assert_not_null(d->config, "%s", problems.count > 0 ? problems.list[0].text : "");
+	config_problems_fini(&problems);
+	d->admission = admission_new(&(struct admission_settings){ d->base, NULL, &d->now_us, &d->config, &ops }, &why);
+	cr_assert_not_null(d->admission);
+}
+
+static void
+door_fini(struct door *d)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		admission_leave(d->admission, &d->tickets[i]);
+	admission_free(d->admission);
+	config_unref(d->config);
+	event_base_free(d->base);
+}
+
+static bool
+admit(struct door *d, int client, const char *database, bool is_of_tenant)
+{
+	struct pool_database of = { .is_of_tenant = is_of_tenant };
+	struct pool pool = { .database = &of };
+
+	snprintf(of.name, sizeof(of.name), "%s", database);
+	pool.settings.max_db_client_connections = LIMIT;
+	return admission_admit(d->admission, &d->tickets[client], "u", &pool);
+}
+
+Test(admission, clients_count_in_their_database_until_they_leave)
+{
+	struct door d;
+
+	door_init(&d);
+	cr_expect(admit(&d, 0, "one", false) && admit(&d, 1, "one", false));
+	cr_expect_not(admit(&d, 2, "one", false), "one more than the limit");
+	cr_expect(admit(&d, 2, "two", false), "another database has room");
+	admission_leave(d.admission, &d.tickets[0]);
+	admission_leave(d.admission, &d.tickets[0]);
+	cr_expect(admit(&d, 0, "one", false), "there is room again, once");
+	cr_expect_not(admit(&d, 3, "one", false));
+	cr_expect_eq(admission_user_clients(d.admission, "u"), 3);
+	door_fini(&d);
+}
+
+Test(admission, clients_of_a_tenants_databases_count_together)
+{
+	struct door d;
+
+	door_init(&d);
+	cr_expect(admit(&d, 0, "acme/one", true) && admit(&d, 1, "acme/two", true));
+	cr_expect_not(admit(&d, 2, "acme/three", true));
+	cr_expect(admit(&d, 2, "acme2/one", true), "of another tenant");
+	cr_expect(admit(&d, 3, "acme", false), "a database with the tenant's name is none of its own");
+	cr_expect(admit(&d, 4, "acme/one", false), "nor is one with such a name from before there were tenants");
+	admission_leave(d.admission, &d.tickets[1]);
+	cr_expect(admit(&d, 1, "acme/three", true));
+	door_fini(&d);
+}
+
+Test(admission, whom_another_process_has_let_in_counts_and_is_not_refused)
+{
+	struct pool_database of = { .name = "one" };
+	struct pool pool = { .database = &of };
+	struct door d;
+
+	door_init(&d);
+	for (int i = 0; i < LIMIT + 1; i++)
+		cr_expect_eq(admission_restore(d.admission, &d.tickets[i], NULL, "u", &pool), 0);
+	admission_leave(d.admission, &d.tickets[0]);
+	cr_expect_not(admit(&d, 0, "one", false), "as many as the limit are still here");
+	admission_leave(d.admission, &d.tickets[1]);
+	cr_expect(admit(&d, 0, "one", false));
+	door_fini(&d);
+}
