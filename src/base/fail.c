@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,40 +22,14 @@ fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)
 }
 
 int
-fail_detail(struct fail *why, const char *fmt, ...)
+fail_add(struct fail *why, size_t at, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (why == NULL)
 		return -1;
 	va_start(ap, fmt);
-	vsnprintf(why->detail, sizeof(why->detail), fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
-int
-fail_hint(struct fail *why, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (why == NULL)
-		return -1;
-	va_start(ap, fmt);
-	vsnprintf(why->hint, sizeof(why->hint), fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
-int
-fail_pgbouncer_text(struct fail *why, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (why == NULL)
-		return -1;
-	va_start(ap, fmt);
-	vsnprintf(why->pgbouncer_text, sizeof(why->pgbouncer_text), fmt, ap);
+	vsnprintf((char *)why + at, FAIL_TEXT_MAX, fmt, ap);
 	va_end(ap);
 	return -1;
 }

@@ -7,6 +7,8 @@
 #ifndef PGWEIR_BASE_FAIL_H
 #define PGWEIR_BASE_FAIL_H
 
+#include <stddef.h>
+
 #define FAIL_TEXT_MAX 256
 
 struct fail {
@@ -24,9 +26,11 @@ struct fail {
  */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Add to a failure that was set. Always return -1. */
-int fail_detail(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
-int fail_hint(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
-int fail_pgbouncer_text(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
+#define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
+#define fail_hint(why, ...) fail_add((why), offsetof(struct fail, hint), __VA_ARGS__)
+#define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
+/* at: where the text is in the struct. */
+int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /*
  * Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of
  * logins (class 28) and what PostgreSQL itself has said keep theirs.

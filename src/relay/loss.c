@@ -69,23 +69,12 @@ loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 
 /* Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. */
 static bool
-is_of_one_commit(enum sql_word first)
+is_of_one_commit(uint32_t first)
 {
-	switch (first) {
-	case WORD_SELECT:
-	case WORD_INSERT:
-	case WORD_UPDATE:
-	case WORD_DELETE:
-	case WORD_MERGE:
-	case WORD_WITH:
-	case WORD_VALUES:
-	case WORD_TABLE:
-	case WORD_BEGIN:
-	case WORD_START_TRANSACTION:
-		return true;
-	default:
-		return false;
-	}
+	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
+					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
+
+	return memchr(words, (int)first, sizeof(words)) != NULL;
 }
 
 static bool
@@ -94,7 +83,7 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 	struct scan scan;
 
 	scan_text(&scan, image_scan_options(x->image), sql, len);
-	return is_of_one_commit((enum sql_word)scan.first);
+	return is_of_one_commit(scan.first);
 }
 
 /*
@@ -135,7 +124,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 			return false;
 		st = statements_called(x, statement);
 		if (st != NULL)
-			return is_of_one_commit((enum sql_word)statement_verdict(st)->first);
+			return is_of_one_commit(statement_verdict(st)->first);
 		return is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':
