@@ -1,7 +1,8 @@
 /*
  * tests/integration/reliability/no_memory.c - malloc and its kin that fail when a test says so. Preloaded into pgweir;
  * the test and pgweir share the file that NO_MEMORY names. NO_MEMORY_TRACE: each failure is told on standard error,
- * with who asked. Works with AddressSanitizer's allocator behind it, too.
+ * with who asked. NO_MEMORY_FOR_CHILDREN: programs that pgweir starts have it, too. Works with AddressSanitizer's
+ * allocator behind it as well.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -76,7 +77,8 @@ begin(void)
 		backtrace(frames, 1); /* it allocates at its first call */
 		signal(SIGSEGV, on_crash);
 	}
-	unsetenv("LD_PRELOAD"); /* programs that pgweir starts have all the memory they want */
+	if (getenv("NO_MEMORY_FOR_CHILDREN") == NULL)
+		unsetenv("LD_PRELOAD"); /* programs that pgweir starts have all the memory they want */
 	at = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (at != MAP_FAILED)
