@@ -206,13 +206,13 @@ state_query(struct exchange *x, struct request *m)
 
 	if (!is_looked_at(x) || len == 0)
 		return STEP_FORWARD;
-	if (have < len)
-		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
-	if (m->verdict == NULL)
+	if (have == len && m->verdict == NULL)
 		return STEP_FORWARD; /* it is malformed: PostgreSQL refuses it */
 	step = state_ensure_prepared(x, m);
 	if (step != STEP_FORWARD)
 		return step;
+	if (have < len)
+		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	if (m->verdict->flags == 0)
 		return STEP_FORWARD;
 	state_audit(x, m->verdict->flags);

@@ -73,10 +73,15 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	return outbox_put(&x->env->to_server, &b, r);
 }
 
-/* A function may execute the statement that an argument names; a wrong guess does no harm in a request of its own. */
+/*
+ * A function may execute the statement that an argument names, and SQL that comes in pieces (without verdict) any of
+ * them; a wrong guess does no harm in a request of its own.
+ */
 static bool
 uses_prepared(const struct sql_verdict *v, bool is_alone)
 {
+	if (v == NULL)
+		return is_alone;
 	return (v->flags & (SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE | SCAN_FUNCTION : 0u))) != 0;
 }
 
@@ -201,7 +206,7 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 	if (is_no_time(x, is_simple))
 		return STEP_FORWARD;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
-	is_all = is_alone && (v->hints & SCAN_HINT_STATEMENTS) != 0;
+	is_all = is_alone && (v == NULL || (v->hints & SCAN_HINT_STATEMENTS) != 0);
 	if (!is_all && !uses_prepared(v, is_alone))
 		return STEP_FORWARD;
 	step = catch_up(x);

@@ -658,6 +658,19 @@ def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir
         assert wire.value("EXECUTE p") == "2"
 
 
+@pytest.mark.parametrize("sql", ["EXECUTE p('{}')", "SELECT 1; EXECUTE p('{}')"])
+def test_an_execute_that_comes_in_pieces(weir, sql):
+    """It is not read before it is sent on."""
+    with prepared_elsewhere(weir, "PREPARE p (text) AS SELECT length($1)") as wire:
+        assert wire.query(sql.format("x" * 300_000))[-1] == ["300000"]
+
+
+def test_a_name_is_taken_for_a_prepare_that_comes_in_pieces(weir):
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
+        assert shape(wire.ask(query(f"PREPARE p AS SELECT '{'x' * 300_000}'"))) == "E:42P05 Z:I"
+        assert wire.query("EXECUTE p") == [["1"]]
+
+
 def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
     """On a server that lacks the statement nothing can be prepared before the transaction has ended."""
     with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
