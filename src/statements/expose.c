@@ -43,19 +43,25 @@ statements_is_exposed(const struct exchange *x, const struct client_statement *n
 	return x->statements->exposed == EXPOSED_ALL && n->is_exposed && reads_catalog(statement_verdict(n->st));
 }
 
-/* Returns the statement of the protocol that the SQL runs by EXECUTE; NULL: none. */
-static struct client_statement *
-executed(const struct exchange *x, struct request *m)
+/*
+ * Finds the statement of the protocol that the SQL runs by EXECUTE; NULL: none. Returns STEP_HOLD if it is not known
+ * yet whether there is one.
+ */
+static enum feature_step
+executed(const struct exchange *x, struct request *m, struct client_statement **found)
 {
 	const struct known *k;
 	struct client_statement *n;
 
+	*found = NULL;
 	if (x->statements->count == 0 || (k = request_only(x, m))->kind != KNOWN_EXECUTE)
-		return NULL;
+		return STEP_FORWARD;
 	n = client_statement_find(x, k->name);
-	return n == NULL || statement_is_closing(n) || statement_is_oversize(n) || statements_name_is_ours(x, n->name)
-		   ? NULL
-		   : n;
+	if (client_statement_is_unsettled(x, n))
+		return STEP_HOLD;
+	if (n != NULL && !statement_is_closing(n) && !statement_is_oversize(n) && !statements_name_is_ours(x, n->name))
+		*found = n;
+	return STEP_FORWARD;
 }
 
 static int
