@@ -21,6 +21,7 @@
 #include "statements/names.h"
 
 #include "sql/known.h"
+#include "sql/recognise.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
 
@@ -127,12 +128,24 @@ shown_of(struct exchange *x, size_t *count)
 	return all;
 }
 
+/* A LISTEN is one again: who runs it by EXECUTE listens on this server, and the view shows what the client has sent. */
 static int
 put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, struct buf *b)
 {
-	message_parse(b, n->name, n->st->bytes, n->st->len);
+	const struct statement *st = n->st;
+	struct buf rest = { 0 };
+
+	if (!listen_text_restore((const char *)st->bytes, st->query_len, &rest))
+		buf_put(&rest, st->bytes, st->query_len);
+	buf_put(&rest, st->bytes + st->query_len, st->len - st->query_len);
+	message_parse(b, n->name, rest.bytes, rest.len);
 	x->pool->database->counters.server_parses++;
-	return ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
+	if (!buf_ok(&rest) || ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL) < 0) {
+		buf_fini(&rest);
+		return -1;
+	}
+	buf_fini(&rest);
+	return 0;
 }
 
 /* Sends each in a request of its own, so that one that can't be prepared doesn't keep others from it. */
@@ -287,7 +300,7 @@ enum feature_step
 statements_expose(struct exchange *x, struct request *m)
 {
 	struct buf b = { 0 };
-	struct client_statement *n;
+	struct client_statement *n = NULL;
 	enum feature_step step;
 	bool is_catalog_read, is_several;
 	int r;
@@ -303,7 +316,9 @@ statements_expose(struct exchange *x, struct request *m)
 	if (x->statements->exposed != EXPOSED_NONE)
 		return STEP_FORWARD;
 	is_several = !is_catalog_read && calls_several(x, m);
-	n = is_catalog_read || is_several || !request_begins_with(m, WORD_EXECUTE) ? NULL : executed(x, m);
+	if (!is_catalog_read && !is_several && request_begins_with(m, WORD_EXECUTE) &&
+	    (step = executed(x, m, &n)) != STEP_FORWARD)
+		return step;
 	if (n == NULL && !is_catalog_read && !is_several)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)

@@ -101,6 +101,18 @@ is_refused(const struct exchange *x)
 	return x->srv->tx == 'E' && x->srv->is_synced;
 }
 
+/* All statements are about to be deallocated: what is sent from now on has to wait for the result. */
+static enum feature_step
+clearing(struct exchange *x)
+{
+	if (statements_own(x) == NULL)
+		return STEP_FAILED;
+	if (x->srv->ledger.count > 0 && !x->statements->is_clearing)
+		return STEP_HOLD;
+	x->statements->is_clearing = true;
+	return STEP_FORWARD;
+}
+
 /*
  * Reads a message that may deallocate. FORWARD: it concerns no statement of pgweir's, or all of them, or PostgreSQL
  * will refuse it. SENT: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
@@ -117,12 +129,10 @@ read_deallocate(struct exchange *x, const struct request *m, struct known *k, st
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
+	if (kind == KNOWN_DEALLOCATE_ALL)
+		return clearing(x);
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	if (kind == KNOWN_DEALLOCATE_ALL) {
-		x->statements->is_clearing = true;
-		return STEP_FORWARD;
-	}
 	*n = client_statement_find(x, k->name);
 	if (is_refused(x) || (*n == NULL && !statements_name_is_ours(x, k->name)))
 		return STEP_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
@@ -175,12 +185,15 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 	char before[STATEMENT_NAME_MAX];
 	struct client_statement *n;
 	enum feature_step step;
+	enum known_kind kind;
 	struct known k;
 	size_t skip;
 
-	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE ||
-	    known_deallocation(&k, (const char *)m->statement->bytes, m->statement->query_len) != KNOWN_DEALLOCATE)
+	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE)
 		return STEP_FORWARD;
+	kind = known_deallocation(&k, (const char *)m->statement->bytes, m->statement->query_len);
+	if (kind != KNOWN_DEALLOCATE)
+		return kind == KNOWN_NOT ? STEP_FORWARD : clearing(x);
 	statements_special_name(x, UNKNOWN_NAME, before);
 	skip = strncmp(k.name, before, strlen(before)) == 0 ? strlen(before) : 0;
 	n = client_statement_find(x, k.name + skip);

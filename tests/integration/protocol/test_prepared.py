@@ -246,6 +246,35 @@ def test_a_deallocate_that_was_prepared_in_an_earlier_request(weir, postgres, na
     assert shape(wire.ask(parse("s", "SELECT 2") + bind("", "s") + execute() + sync())) == "1 2 D C:SELECT 1 Z:I"
 
 
+@pytest.mark.parametrize("name", ["", "d"])
+def test_a_deallocate_all_that_was_prepared_in_an_earlier_request(weir, name):
+    """Behind it, in the same request, all names are free."""
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.ask(parse("s", "SELECT 1") + sync())
+    wire.ask(parse(name, "DEALLOCATE ALL") + sync())
+    replies = wire.ask(bind("", name) + execute() + parse("s", "SELECT 2") + bind("", "s") + execute() + sync())
+    assert shape(replies) == "2 C:DEALLOCATE ALL 1 2 D C:SELECT 1 Z:I"
+    assert texts(replies) == [["2"]]
+    wire.ask(parse(name, "DEALLOCATE ALL") + sync())
+    replies = wire.ask(bind("", name) + execute() + bind("", "s") + close("S", "s") + sync())
+    assert shape(replies) == "2 C:DEALLOCATE ALL E:26000 Z:I"
+    assert shape(wire.ask(parse("s", "SELECT 3") + sync())) == "1 Z:I"
+
+
+@pytest.mark.parametrize("skipped", [close("S", "s"), parse("t", "SELECT 2")], ids=["close", "parse"])
+def test_an_execute_behind_what_was_skipped(weir, skipped):
+    """SQL executes a statement of the protocol; a Close or Parse of it, sent just before, was skipped. A client with sequences of
+    its own waits for nothing else."""
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    prepare(wire, "s", "SELECT 1")
+    wire.query("CREATE TEMP SEQUENCE q")
+    wire.query("SELECT nextval('q')")
+    wire.send(one_statement("SELECT 1 / 0") + skipped + sync() + query("EXECUTE s") + query("EXECUTE t"))
+    assert shape(wire.read_until("Z", 3)).endswith("E:22012 Z:I T D C:SELECT 1 Z:I E:26000 Z:I")
+
+
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("is_there", [False, True], ids=["elsewhere", "there"])
 def test_a_deallocate_that_fails_is_answered_and_leaves_nothing(weir, postgres, extended, is_there):
