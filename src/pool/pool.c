@@ -386,8 +386,10 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	TABLE_FIND(set->seed, set->table, key, key_len, box);
 	if (box == NULL)
 		box = pool_new(set, database, server_user, now_us, why);
-	if (box == NULL)
+	/* An orphan whose database is there: a reload had no memory for it. */
+	if (box == NULL || (box->e.is_orphan && pool_configure(&box->e, now_us, why) < 0))
 		return NULL;
+	box->e.is_orphan = false;
 	box->e.last_used_us = now_us;
 	return &box->e;
 }

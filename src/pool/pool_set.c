@@ -59,7 +59,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	    settings->seed;
 	set->budget = policy_budget_new(0);
 	budget_join(set->budget, &set->places, NULL);
-	set->waker = event_new(base, -1, 0, on_waker, set);
+	set->waker = alloc_check(event_new(base, -1, 0, on_waker, set));
 	return set;
 }
 

@@ -134,7 +134,7 @@ void
 state_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
-	env->linger_timer = event_new(env->base, -1, 0, on_linger_timer, env);
+	env->linger_timer = alloc_check(event_new(env->base, -1, 0, on_linger_timer, env));
 	env->habits = xcalloc(1, sizeof(*env->habits));
 }
 
