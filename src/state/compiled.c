@@ -75,7 +75,7 @@ tie(struct exchange *x, unsigned risk)
 
 	if (is_another_context(x, is_whole) || !server_ties_plan(ties, x->image))
 		x->srv->loan.is_mixed = true;
-	if (ties->plans == NULL)
+	if (ties->plans == NULL && !x->srv->loan.is_mixed) /* else they are discarded when it is over */
 		ties->plans = image_ref(x->image);
 	if ((risk & RISK_TYPES) == 0)
 		return;
@@ -210,6 +210,61 @@ state_must_run_elsewhere(const struct exchange *x)
 	return x->srv->loan.is_unsuited && x->srv->ledger.count > 0 && x->srv->tx == 'I';
 }
 
+/*
+ * Sends DISCARD PLANS ahead of the client's message. Within a request it is a part of that, as is its error: a Sync
+ * would end what the client has begun.
+ */
+static int
+renew_plans(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	bool is_alone = srv->is_synced;
+	struct buf b = { 0 };
+	int r;
+
+	image_unref(srv->ties.plans);
+	srv->ties.plans = NULL;
+	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
+	r = state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
+	if (is_alone && r == 0) {
+		message_sync(&b);
+		r = server_owe_sync(srv, OWED_TO_IMAGE);
+	}
+	return outbox_put(&x->env->to_server, &b, r);
+}
+
+void
+state_leaves_context(struct exchange *x)
+{
+	x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->ties.plans != NULL;
+}
+
+/*
+ * Returns true if the SQL may meet plans that another client has made under the settings of x's image, while others are
+ * in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
+ */
+static bool
+meets_others_plans(const struct exchange *x, const struct request *m)
+{
+	return (m->risk & RISK_COMPILED) != 0 && x->srv->ties.plans != NULL && x->srv->tx != 'E' &&
+	       exchange_is_followed(x) &&
+	       (request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) || is_another_context(x, false) ||
+		!server_ties_plan(&x->srv->ties, x->image));
+}
+
+/* Outside of a transaction the server is given back first, if it can be: then its image is known. */
+static enum feature_step
+forget_others_plans(struct exchange *x, struct request *m)
+{
+	if (!meets_others_plans(x, m))
+		return STEP_FORWARD;
+	if (x->srv->ledger.count > 0) {
+		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';
+		return STEP_HOLD;
+	}
+	return renew_plans(x) < 0 ? STEP_FAILED : STEP_FORWARD;
+}
+
 enum feature_step
 state_run_elsewhere(struct exchange *x, struct request *m)
 {
@@ -217,24 +272,8 @@ state_run_elsewhere(struct exchange *x, struct request *m)
 	const char *sql = request_sql(m, &len);
 
 	if (!state_must_run_elsewhere(x))
-		return STEP_FORWARD;
+		return forget_others_plans(x, m);
 	return sql != NULL && state_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
-}
-
-/* Sends DISCARD PLANS ahead of the client's message. */
-static int
-renew_plans(struct exchange *x)
-{
-	struct server *srv = x->srv;
-	struct buf b = { 0 };
-	int r;
-
-	image_unref(srv->ties.plans);
-	srv->ties.plans = NULL;
-	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
-	r = state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", OWED_TO_IMAGE, NULL);
-	message_sync(&b);
-	return outbox_put(&x->env->to_server, &b, r < 0 ? r : server_owe_sync(srv, OWED_TO_IMAGE));
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */

@@ -22,6 +22,8 @@ bool state_differs_in_plans(const struct exchange *x);
  * memory.
  */
 int state_meets_ties(struct exchange *x, unsigned needs);
+/* A setting of the context is under way: from here on each request is looked at that could meet plans of others. */
+void state_leaves_context(struct exchange *x);
 /* Returns true if x's server must be given back first: the request needs another one. */
 bool state_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */

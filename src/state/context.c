@@ -11,6 +11,7 @@
  * FETCH if its cursor existed at the Parse and does not exist any more.)
  */
 #include "state/context.h"
+#include "state/compiled.h"
 #include "state/state_state.h"
 
 #include "session/image_settings.h"
@@ -74,6 +75,8 @@ state_note_local_name(struct exchange *x, const char *name)
 
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
 	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
+	if (l->local == LOCAL_CONTEXT)
+		state_leaves_context(x);
 }
 
 /* Where it can't be told how the SQL goes on, it may set anything. */

@@ -5,6 +5,7 @@
  * If the SQL alone is conclusive, its effect is noted with the client; otherwise the server is suspected.
  */
 #include "session/audit.h"
+#include "state/compiled.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"
@@ -162,6 +163,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 
 	if (changes_reading(k)) {
 		srv->loan.has_local_settings = true;
+		state_leaves_context(x);
 		keep_before(x); /* a RESET may follow that is rolled back with it */
 	}
 	switch ((enum known_kind)k->kind) {

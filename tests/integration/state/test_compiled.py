@@ -4,7 +4,7 @@ client, B is other; both are of one pool with one server connection."""
 
 import pytest
 
-from rawwire import bind, errors, execute, parse, query, sync, texts
+from rawwire import bind, errors, execute, one_statement, parse, query, sync, texts
 from test_attack import ask, begin, victim  # noqa: F401 (a fixture)
 from test_sealed_proof import settle
 
@@ -565,6 +565,34 @@ def test_constants_are_ones_own_behind_a_setting_that_is_under_way(weir, postgre
     client.read_until("Z")
     assert texts(client.read_until("Z")) == [["02"]]
     assert other.query(CALL) == [["01"]]
+
+
+GERMAN, GERMAN_LOCALLY = "SET DateStyle = 'German'", "SET LOCAL DateStyle = 'German'"
+UNDER_WAY = {                       # how A's setting and its call are sent
+    "in a pipeline": lambda a: [a.send(query(GERMAN) + query(CALL)), a.read_until("Z"), texts(a.read_until("Z"))][-1],
+    "in one request": lambda a: ask(a, one_statement(GERMAN) + one_statement(CALL) + sync()),
+    "in one Query": lambda a: a.query(f"{GERMAN}; {CALL}"),
+    "in a transaction": lambda a: [a.query("BEGIN"), a.query(GERMAN_LOCALLY), a.query(CALL), a.query("COMMIT")][2],
+    "in a transaction, parsed": lambda a: [a.query("BEGIN"), a.query(GERMAN_LOCALLY), ask(a, one_statement(CALL) + sync()),
+                                           a.query("COMMIT")][2],
+    "in a transaction, all at once": lambda a: [a.send(b"".join(map(query, ("BEGIN", GERMAN_LOCALLY, CALL, "COMMIT")))),
+                                                a.read_until("Z"), a.read_until("Z"), texts(a.read_until("Z")), a.read_until("Z")][3],
+    "behind an error": lambda a: [a.send(query("SELECT 1/0") + query(GERMAN) + query(CALL)), a.read_until("Z"), a.read_until("Z"),
+                                  texts(a.read_until("Z"))][-1],
+}
+
+
+@pytest.mark.parametrize("way", UNDER_WAY)
+def test_a_plan_of_anothers_is_not_used_under_a_setting_that_is_under_way(weir, postgres, victim, way):
+    """It was made under the settings that A's session had before."""
+    postgres.query(FUNCTION.format("BEGIN RETURN to_char('01/02/2020'::date, 'MM'); END"), dbname=victim)
+    other, client = begin(weir, victim)
+    settle(client)
+    pid = other.query(PID)
+    assert other.query(CALL) == [["01"]]
+    assert UNDER_WAY[way](client) == [["02"]]
+    assert other.query(CALL) == [["01"]]
+    assert other.query(PID) == pid, "nothing is closed for that"
 
 
 def test_the_moment_is_ones_own(weir, postgres, victim):
