@@ -246,6 +246,23 @@ def test_what_one_runs_with_more_rights_is_not_planned_for_all(weir, postgres):
 # --- names ---
 
 
+@pytest.mark.parametrize("sql", ["SET LOCAL transform_null_equals = on; SELECT '{}'",
+                                 "SELECT '{}'; SET LOCAL transform_null_equals TO on"])
+def test_what_is_parsed_behind_a_set_local_that_came_in_pieces_is_not_for_others(weir, sql):
+    """SQL that is longer than what pgweir keeps of a message is read as it passes."""
+    count = "SELECT count(*) FROM (SELECT NULL::int AS a) t WHERE a = NULL"
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN")
+        one.query(sql.format("x" * 300_000))
+        one.ask(parse("s", count) + sync())
+        assert run(one) == [["1"]]
+        one.query("COMMIT")
+        prepare(two, count)
+        assert run(two) == [["0"]]
+        assert run(one) == [["1"]]
+
+
 @pytest.mark.weir_only
 def test_names_on_servers_are_not_to_be_guessed(weir):
     names = set()
