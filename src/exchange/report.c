@@ -26,7 +26,7 @@
 
 #define PAUSE_US 10000u /* a longer silence within an answer is not its transfer */
 #define LONG_LEN 8192u /* bytes that take a while to be read: the clock is read again */
-#define LATE_US 20000u /* shorter limits of PostgreSQL's on a statement, noticed too late, hit who comes next */
+#define LATE_US 50000u /* shorter limits of PostgreSQL's on a statement, noticed too late, hit who comes next */
 #define TIMED_EACH 16u /* one request in so many: there, too */
 
 /* --- the clock --- */

@@ -276,7 +276,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, se
             conn.send(error("57014", "canceling statement due to statement timeout"), ready())
             return True
         if kind == "Q" and b"'slow'" in body:
-            time.sleep(0.06)
+            time.sleep(0.09)
             conn.send(complete(), ready())
             late.append(conn)
             return True
