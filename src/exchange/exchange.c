@@ -57,7 +57,7 @@ exchange_send(struct exchange *x, const struct buf *b)
 
 	if (x->is_closing)
 		return;
-	if (x->env->to_client.to == &x->stream)
+	if (buf_ok(b) && x->env->to_client.to == &x->stream)
 		outbox_copy(&x->env->to_client, b->bytes, b->len);
 	else if (!buf_ok(b) || stream_write(&x->stream, &piece, 1) < 0) {
 		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->ticket.id);

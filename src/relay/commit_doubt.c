@@ -203,7 +203,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	free(d);
 	x->rare->doubt = NULL;
 	x->requests_done++;
-	if (b.len > 0)
+	if (b.len > 0 || !buf_ok(&b))
 		exchange_send(x, &b);
 	buf_fini(&b);
 	if (x->is_closing)

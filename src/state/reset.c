@@ -177,7 +177,10 @@ state_become(struct exchange *x, struct image *img)
 	if (img == NULL)
 		return -1;
 	put_differences(x, img, &b);
-	if (b.len > 0 && buf_ok(&b))
+	if (!buf_ok(&b)) {
+		image_unref(img);
+		img = NULL;
+	} else if (b.len > 0)
 		exchange_answer(x, b.bytes, b.len);
 	buf_fini(&b);
 	return image_move(&x->image, img);
@@ -198,7 +201,7 @@ state_undo_reports(struct exchange *x, const struct image *before)
 					 IMAGE_REPORTED);
 	if (r < 0)
 		exchange_out_of_memory(x);
-	else if (b.len > 0)
+	else if (b.len > 0 || !buf_ok(&b))
 		exchange_send(x, &b);
 	buf_fini(&b);
 }
