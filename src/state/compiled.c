@@ -252,11 +252,21 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 		!server_ties_plan(&x->srv->ties, x->image));
 }
 
+/* Others may have to be alone in their transaction, or end it. */
+static bool
+bears_plans_renewed(const struct exchange *x, const struct request *m)
+{
+	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE,
+					 WORD_MERGE,  WORD_WITH,   WORD_VALUES, WORD_TABLE };
+
+	return x->srv->is_synced || (m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL);
+}
+
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
-	if (!meets_others_plans(x, m))
+	if (!meets_others_plans(x, m) || !bears_plans_renewed(x, m))
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0) {
 		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';
