@@ -239,6 +239,19 @@ state_leaves_context(struct exchange *x)
 	x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->ties.plans != NULL;
 }
 
+/* Returns true if the SQL sets something, as far as it has come. */
+static bool
+sets_something(const struct exchange *x, const struct request *m)
+{
+	struct scan scan;
+
+	if (m->verdict != NULL || m->type != 'Q')
+		return request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL);
+	scan_init(&scan, image_scan_options(x->image));
+	scan_feed(&scan, (const char *)m->message + FRAME_HEAD_LEN, request_body_len(m));
+	return (scan.flags & SCAN_SETTING) != 0 || (scan.hints & SCAN_HINT_LOCAL) != 0;
+}
+
 /*
  * Returns true if the SQL may meet plans that another client has made under the settings of x's image, while others are
  * in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
@@ -248,8 +261,7 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 {
 	return (m->risk & RISK_COMPILED) != 0 && x->srv->ties.plans != NULL && x->srv->tx != 'E' &&
 	       exchange_is_followed(x) &&
-	       (request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) || is_another_context(x, false) ||
-		!server_ties_plan(&x->srv->ties, x->image));
+	       (is_another_context(x, false) || !server_ties_plan(&x->srv->ties, x->image) || sets_something(x, m));
 }
 
 /* Others may have to be alone in their transaction, or end it. */
