@@ -107,7 +107,12 @@ seal(struct server *srv)
 	struct buf b = { 0 };
 
 	/* A Query of its own, which is answered ahead of the rest: until then others are in doubt. */
-	if ((srv->reset.todo.parts & WASH_TALLY) != 0 && send_query(srv, MESSAGE_OURS SEAL_TALLY, OWED_TO_RESET) < 0)
+	if ((srv->reset.todo.parts & WASH_TALLY) != 0 &&
+	    send_query(srv,
+		       MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " MESSAGE_OURS
+				    "SET LOCAL jit = off; " MESSAGE_OURS
+				    "SET LOCAL statement_timeout = 0; " MESSAGE_OURS SEAL_TALLY,
+		       OWED_TO_RESET) < 0)
 		return -1;
 	srv->reset.todo.parts = 0;
 	if (parts == 0)
