@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WHOLE_MAX 4096u /* bytes of a message that is examined */
+#define WHOLE_MAX 4096u /* bytes of a LISTEN; a longer one is not replaced, and found by the probe */
 
 /* A message that the server will ignore, or take for a part of a COPY, has no effect. */
 bool
@@ -96,7 +96,7 @@ kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 	const struct statement *st = m->statement;
 	const struct known *k;
 
-	if (st == NULL || st->query_len > WHOLE_MAX || (!may_be_listen(m) && !may_have_marks(x, m)))
+	if (st == NULL || (!may_be_listen(m) && !may_have_marks(x, m)))
 		return KNOWN_NOT;
 	k = request_only(x, m);
 	*name = k->name;
@@ -260,7 +260,7 @@ expect_marks(struct exchange *x, const struct request *m)
 	struct known_reader r;
 	struct known k;
 
-	if (!may_have_marks(x, m) || m->sql_len > WHOLE_MAX || listen_is_not_ours(x))
+	if (!may_have_marks(x, m) || listen_is_not_ours(x))
 		return STEP_FORWARD;
 	for (known_begin(&r, image_scan_options(x->image), m->sql, m->sql_len); known_step(&r, &k);)
 		if (mark_of(&k) != KNOWN_NOT && expect(x, mark_of(&k), k.name) == NULL)

@@ -56,6 +56,21 @@ def test_an_execute_of_a_listen_that_was_prepared_by_the_protocol(weir, how):
         assert news(wire) == [("a", "x")]
 
 
+@pytest.mark.parametrize("how", [query, lambda sql: one_statement(sql) + sync(), lambda sql: query(f"SELECT 1; {sql}")],
+                         ids=["simple", "extended", "several"])
+@pytest.mark.parametrize("sql", ["UNLISTEN a", "UNLISTEN *"])
+def test_an_unlisten_in_a_long_text(weir, how, sql):
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("LISTEN a")
+        wire.query("LISTEN b")
+        assert tags(wire.ask(how(f"{sql} /*{'x' * 5000}*/")))[-1] == "UNLISTEN"
+        wire.query("LISTEN c")
+        other.query("NOTIFY a")
+        other.query("NOTIFY c")
+        assert news(wire) == [("c", "")]
+
+
 @pytest.fixture(params=[1, 2], ids=["one_server", "two_servers"])
 def pool(request, weir):
     weir.start(pool_size=request.param, pool_lifo=False)
