@@ -124,6 +124,26 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
+/* Not all of a Query is known: suspects it, and what statements that SQL PREPARE made do when it executes them. */
+static enum feature_step
+suspect_query(struct exchange *x, const struct request *m)
+{
+	enum feature_step step;
+	struct known_reader r;
+	struct known k;
+
+	if (!exchange_is_followed(x))
+		return STEP_FORWARD;
+	step = state_suspect(x, m->verdict->flags, m->scan);
+	if ((m->verdict->flags & SCAN_EXECUTE) == 0 || !image_has_prepared(x->image))
+		return step;
+	known_begin(&r, image_scan_options(x->image), m->sql, m->sql_len);
+	while (step == STEP_FORWARD && known_step(&r, &k))
+		if (k.kind == KNOWN_EXECUTE || k.kind == KNOWN_EXECUTE_ANY)
+			step = state_note_execute(x, k.name);
+	return step;
+}
+
 /* Handles a Query whose flags hold whichever way PostgreSQL reads its strings. */
 static enum feature_step
 flagged_query(struct exchange *x, struct request *m)
@@ -138,7 +158,7 @@ flagged_query(struct exchange *x, struct request *m)
 		return STEP_FAILED;
 	text = request_known(x, m);
 	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
-		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
+		return suspect_query(x, m);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text, m->sql, m->sql_len);
 	if (step != STEP_FORWARD || !state_resets_startup(x, text))
@@ -221,7 +241,7 @@ state_query(struct exchange *x, struct request *m)
 	if (m->verdict->flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
 	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
-		return exchange_is_followed(x) ? state_suspect(x, m->verdict->flags, m->scan) : STEP_FORWARD;
+		return suspect_query(x, m);
 	return flagged_query(x, m);
 }
 
