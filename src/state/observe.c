@@ -124,20 +124,23 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
-/* Not all of a Query is known: suspects it, and what statements that SQL PREPARE made do when it executes them. */
+/* Suspects SQL of which not all is known, and what statements that SQL PREPARE made do when it executes them. */
 static enum feature_step
-suspect_query(struct exchange *x, const struct request *m)
+suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct scan *names)
 {
 	enum feature_step step;
 	struct known_reader r;
 	struct known k;
+	const char *sql;
+	size_t len;
 
 	if (!exchange_is_followed(x))
 		return STEP_FORWARD;
-	step = state_suspect(x, m->verdict->flags, m->scan);
-	if ((m->verdict->flags & SCAN_EXECUTE) == 0 || !image_has_prepared(x->image))
+	step = state_suspect(x, flags, names);
+	if ((flags & SCAN_EXECUTE) == 0)
 		return step;
-	known_begin(&r, image_scan_options(x->image), m->sql, m->sql_len);
+	sql = request_sql(m, &len);
+	known_begin(&r, image_scan_options(x->image), sql, len);
 	while (step == STEP_FORWARD && known_step(&r, &k))
 		if (k.kind == KNOWN_EXECUTE || k.kind == KNOWN_EXECUTE_ANY)
 			step = state_note_execute(x, k.name);
@@ -158,7 +161,7 @@ flagged_query(struct exchange *x, struct request *m)
 		return STEP_FAILED;
 	text = request_known(x, m);
 	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
-		return suspect_query(x, m);
+		return suspect_all(x, m, m->verdict->flags, m->scan);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text, m->sql, m->sql_len);
 	if (step != STEP_FORWARD || !state_resets_startup(x, text))
@@ -241,7 +244,7 @@ state_query(struct exchange *x, struct request *m)
 	if (m->verdict->flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
 	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
-		return suspect_query(x, m);
+		return suspect_all(x, m, m->verdict->flags, m->scan);
 	return flagged_query(x, m);
 }
 
@@ -463,7 +466,7 @@ state_bind(struct exchange *x, struct request *m)
 		take_bound_names(x, body, len);
 	if (flags & SCAN_NAMES_LOST && x->session->name_count > 0)
 		flags &= ~(uint32_t)SCAN_NAMES_LOST; /* the name is a parameter */
-	return state_suspect(x, flags, &scan);
+	return suspect_all(x, m, flags, &scan);
 }
 
 enum feature_step

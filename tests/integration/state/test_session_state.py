@@ -658,15 +658,16 @@ def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir
         assert wire.value("EXECUTE p") == "2"
 
 
-@pytest.mark.parametrize("sql", ["EXECUTE p", "EXECUTE p; SELECT 1", "SELECT 1; EXECUTE p"])
-def test_a_custom_setting_that_an_executed_statement_sets(weir, sql):
+@pytest.mark.parametrize("request_", [query("EXECUTE p('a')"), query("EXECUTE p('a'); SELECT 1"), query("SELECT 1; EXECUTE p('a')"),
+                                      one_statement("EXECUTE p(lower('A'))") + sync()])
+def test_a_custom_setting_that_an_executed_statement_sets(weir, request_):
     """Its name stands in the statement alone."""
     weir.start(pool_size=2, pool_lifo=False)
     shown = "SELECT coalesce(current_setting('app.x', true), '')"
     with weir.raw() as wire, weir.raw() as other:
-        wire.query("PREPARE p AS SELECT set_config('app.x', '9', false)")
+        wire.query("PREPARE p (text) AS SELECT set_config('app.x', '9', false), $1")
         other.query("SELECT 1")
-        wire.query(sql)
+        wire.ask(request_)
         for _ in range(2):
             assert wire.value(shown) == "9"
             assert other.value(shown) == ""
