@@ -15,6 +15,7 @@
 #define MINDS_TYPES_US (1 * US_PER_S) /* DDL does not wait longer for an answer */
 #define SETTLES_US (2 * US_PER_S) /* see settles_us() */
 #define REFUSED_US (60 * US_PER_S)
+#define UNTOLD_MAX 16u /* one may be lost before it can tell, but not so many */
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
 static void
@@ -341,7 +342,22 @@ database_code_tallied(struct database_code *code, struct code_doubt *d, const vo
 	d->told = t;
 	h->told = nothing_own;
 	database_code_dispel(code, d);
-	return is_same;
+	code->is_counted = code->is_counted || t.is_known;
+	if (!t.is_known)
+		code->untold = UNTOLD_MAX;
+	return is_same || database_code_is_uncounted(code);
+}
+
+void
+database_code_untold(struct database_code *code)
+{
+	code->untold += code->untold < UNTOLD_MAX;
+}
+
+bool
+database_code_is_uncounted(const struct database_code *code)
+{
+	return !code->is_counted && code->untold == UNTOLD_MAX;
 }
 
 /* The answer tells of all that was suspected when it was asked for. */

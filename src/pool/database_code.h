@@ -79,6 +79,8 @@ struct database_code {
 		struct code_tally told;
 	} hosts[CODE_HOSTS_MAX];
 	unsigned next_host;
+	bool is_counted; /* a backend has told how many rows were written */
+	unsigned untold; /* how many could not: track_counts is off, or it is not PostgreSQL */
 	uint64_t changed, changed_asked; /* how often DDL was seen: up to now, and up to the question */
 	uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t changed_answered;
@@ -177,6 +179,9 @@ void database_code_doubt(struct database_code *code, struct code_doubt *d, uint6
 bool database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
 			   const char *own);
 void database_code_dispel(struct database_code *code, struct code_doubt *d); /* the doubt ends */
+void database_code_untold(struct database_code *code); /* a server was in doubt, and could not tell */
+/* Returns true if nobody counts what is written. Nothing is in doubt then: everything would be all the time. */
+bool database_code_is_uncounted(const struct database_code *code);
 /* The code may have changed since then: the catalogs must be compared. */
 void database_code_suspect(struct database_code *code, uint64_t since_us);
 /* Returns true if SQL that was sent then may have run code that is not known, as far as the answer holds. */

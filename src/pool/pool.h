@@ -150,7 +150,8 @@ void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions *
  * from now on may run new code, until srv has told that there is none (SEAL_TALLY).
  */
 void pool_code_doubt(struct server *srv);
-bool pool_code_can_tell(const struct pool *pool); /* else PostgreSQL is too old, and nothing is in doubt */
+bool
+pool_code_can_tell(const struct pool *pool); /* else PostgreSQL is too old, or doesn't count, and nothing is in doubt */
 bool pool_code_is_doubted(const struct server *srv);
 struct probe_row; /* session/probe.h */
 void pool_code_told(struct server *srv, const struct probe_row *row); /* it has; no transaction is open */

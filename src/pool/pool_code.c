@@ -49,7 +49,8 @@ pool_code_can_tell(const struct pool *pool)
 {
 	const char *version = pool->welcome == NULL ? NULL : image_get(pool->welcome, "server_version");
 
-	return version != NULL && atoi(version) >= SEAL_TALLY_SINCE;
+	return version != NULL && atoi(version) >= SEAL_TALLY_SINCE &&
+	       !database_code_is_uncounted(&pool->database->code);
 }
 
 void
@@ -98,7 +99,9 @@ pool_code_lost(struct server *srv)
 		return;
 	srv->loan.code = CODE_AS_BEFORE;
 	database_code_dispel(&pool->database->code, d);
-	suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us);
+	database_code_untold(&pool->database->code);
+	if (!database_code_is_uncounted(&pool->database->code))
+		suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us);
 }
 
 /* --- the answer --- */

@@ -327,6 +327,9 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 					      (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY | WASH_LATE),
 				     .question = question };
 
+	/* Everything is washed until a suspicion is answered, and no server may be idle before. */
+	if (question == NULL && code->suspected_us != 0 && code->coming == NULL && database_code_is_due(code, now_us))
+		order.question = question = pool_code_ask(pool, srv);
 	order.is_last = (parts & STATE_BACKEND) != 0;
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */

@@ -364,6 +364,31 @@ Test(database_code, a_server_that_wrote_nothing_to_the_catalogs_has_changed_no_c
 	database_code_fini(&code);
 }
 
+Test(database_code, nothing_is_in_doubt_where_nobody_counts)
+{
+	static const char host;
+	struct database_code code = { 0 };
+	struct code_doubt a = { 0 };
+
+	for (int i = 0; i < 16; i++) {
+		cr_expect_not(database_code_is_uncounted(&code), "it may have been lost, %d times", i);
+		database_code_untold(&code);
+	}
+	cr_expect(database_code_is_uncounted(&code));
+	cr_expect_not(told(&code, &a, &host, "on 1", "0"));
+	cr_expect_not(database_code_is_uncounted(&code));
+	cr_expect_not(told(&code, &a, &host, "off", "0"), "this hides something");
+	for (int i = 0; i < 16; i++)
+		database_code_untold(&code);
+	cr_expect_not(database_code_is_uncounted(&code));
+	database_code_fini(&code);
+	memset(&code, 0, sizeof(code));
+	memset(&a, 0, sizeof(a));
+	cr_expect(told(&code, &a, &host, "off", "0"));
+	cr_expect(database_code_is_uncounted(&code), "it was told that nobody counts");
+	database_code_fini(&code);
+}
+
 Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 {
 	static const char host;
