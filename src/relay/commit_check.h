@@ -65,10 +65,10 @@ bool commit_check_stays(const struct exchange *x, const struct server *srv);
 /*
  * While EXCHANGE_ROLLED_BACK. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
  * then. The transaction counts as failed until a request that begins with its end: what the client has sent before it
- * could know must not run outside of it. next, len: what has come behind the message.
+ * could know must not run outside of it. bytes, len: the message, and what has come behind it.
  */
-bool commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *next, size_t len);
-void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001 */
+bool commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *bytes, size_t len);
+void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001; a ROLLBACK has been done already */
 void commit_check_free(struct exchange *x); /* the client is closed */
 
 static inline bool

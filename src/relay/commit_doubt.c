@@ -370,14 +370,72 @@ is_meant_to_end(const struct exchange *x, const struct request *m)
 	return st != NULL && is_end(statement_verdict(st), (const char *)st->bytes, st->query_len);
 }
 
-bool
-commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
+/* Returns the bytes of the messages behind a Parse that run it unseen by its name, up to their Sync; 0: it is not so.
+ */
+static size_t
+run_of_unnamed(const uint8_t *p, size_t len)
 {
-	bool runs = rolls_back(x, m, next, len);
+	static const char order[] = "BDES";
+	size_t at = 0, names_len;
+	const char *portal, *statement;
+	struct frame f;
+
+	for (const char *type = order; *type != '\0'; type++) {
+		const uint8_t *body = p + at + FRAME_HEAD_LEN;
+
+		if (at >= len || frame_parse(p + at, len - at, &f) != FRAME_OK ||
+		    f.body_len > len - at - FRAME_HEAD_LEN)
+			return 0;
+		if (f.type != *type && *type == 'D')
+			continue;
+		if (f.type != *type ||
+		    (*type == 'B' && (!fields_bind(body, f.body_len, &portal, &statement, &names_len) ||
+				      portal[0] != '\0' || statement[0] != '\0')))
+			return 0;
+		if (*type == 'D' && (f.body_len != 2 || body[0] != 'P'))
+			return 0;
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	}
+	return at;
+}
+
+/*
+ * Returns true if these bytes begin with a request that is a ROLLBACK and nothing else: it needs no server, which may
+ * be away. By the extended protocol, only as drivers send what they don't keep prepared.
+ */
+static bool
+is_rollback_alone(const struct exchange *x, const uint8_t *p, size_t len)
+{
+	const uint8_t *body = p + FRAME_HEAD_LEN;
+	const char *sql = (const char *)body;
+	struct parse_fields parse = { .name = "" };
+	struct known k;
+	struct frame f;
+	size_t sql_len;
+
+	if (len < FRAME_HEAD_LEN || frame_parse(p, len, &f) != FRAME_OK || f.body_len > len - FRAME_HEAD_LEN ||
+	    f.body_len == 0 || (f.type != 'Q' && f.type != 'P'))
+		return false;
+	sql_len = f.body_len - 1;
+	if (f.type == 'P') {
+		if (!fields_parse(body, f.body_len, &parse) || parse.name[0] != '\0' ||
+		    run_of_unnamed(body + f.body_len, len - FRAME_HEAD_LEN - f.body_len) == 0)
+			return false;
+		sql = (const char *)parse.rest;
+		sql_len = parse.query_len;
+	}
+	return known_only(&k, image_scan_options(x->image), sql, sql_len) == KNOWN_ROLLBACK;
+}
+
+bool
+commit_check_is_refused(struct exchange *x, const struct request *m, const uint8_t *bytes, size_t len)
+{
+	size_t total = m->total < len ? m->total : len;
+	bool runs = rolls_back(x, m, bytes + total, len - total);
 
 	if (runs || is_meant_to_end(x, m))
 		x->commit = EXCHANGE_NO_COMMIT;
-	if (runs)
+	if (runs && !is_rollback_alone(x, bytes, len))
 		return false; /* a server without a transaction says so, and does what is asked */
 	exchange_step(x, CE_DOUBT);
 	return true;
@@ -391,9 +449,13 @@ commit_check_refuse(struct exchange *x)
 	if (x->state != CL_IN_DOUBT)
 		exchange_step(x, CE_DOUBT);
 	exchange_step(x, CE_REFUSED);
+	stream_set_reading(&x->stream, true);
+	if (x->commit == EXCHANGE_NO_COMMIT && is_rollback_alone(x, x->pending, x->pending_len)) {
+		reject_as_done(x, "ROLLBACK");
+		return;
+	}
 	x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
 	put_failure(FATE_ROLLED_BACK, "its COMMIT was not sent", &why);
-	stream_set_reading(&x->stream, true);
 	reject_request(x, &why, RF_BACKEND_LOST);
 }
 

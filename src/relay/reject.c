@@ -72,6 +72,32 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		exchange_replay(x, relay_bytes);
 }
 
+void
+reject_as_done(struct exchange *x, const char *tag)
+{
+	struct buf b = { 0 };
+	struct frame f;
+
+	for (size_t at = 0; frame_parse(x->pending + at, x->pending_len - at, &f) == FRAME_OK;
+	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+		if (f.type == 'P')
+			buf_put(&b, MESSAGE_BARE("1"));
+		else if (f.type == 'B')
+			buf_put(&b, MESSAGE_BARE("2"));
+		else if (f.type == 'D')
+			buf_put(&b, MESSAGE_BARE("n"));
+		else
+			break;
+	}
+	message_complete(&b, tag);
+	exchange_send(x, &b);
+	buf_fini(&b);
+	statements_forget_unnamed(x);
+	x->rejecting_to = x->pending[0] == 'Q' ? 'Q' : 'S';
+	if (!x->is_closing)
+		exchange_replay(x, relay_bytes);
+}
+
 size_t
 reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {

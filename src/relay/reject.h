@@ -8,6 +8,8 @@
 
 /* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
+/* Answers it with this command tag instead: a Query, or Parse, Bind, perhaps Describe, Execute and Sync, all there. */
+void reject_as_done(struct exchange *x, const char *tag);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */
 void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*

@@ -215,9 +215,7 @@ relay_cancel_wait(struct exchange *x)
 __attribute__((cold)) static bool
 is_refused(struct request_walk *w)
 {
-	size_t left = w->len - w->at, total = w->m.total < left ? w->m.total : left;
-
-	return commit_check_is_refused(w->x, &w->m, w->p + w->at + total, left - total);
+	return commit_check_is_refused(w->x, &w->m, w->p + w->at, w->len - w->at);
 }
 
 __attribute__((always_inline)) inline enum walk_result
