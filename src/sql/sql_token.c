@@ -129,10 +129,14 @@ take_dollar(struct sql_lexer *lx)
 	return SQL_STRING;
 }
 
-/* Greedy, as what follows a digit without a space can be nothing else that is worth showing. */
+/*
+ * Greedy, as what follows a digit without a space can be nothing else that is worth showing. A dollar behind a word
+ * belongs to that, and begins no string, as in the scanner (sql/scan.h).
+ */
 static enum sql_kind
 take_number(struct sql_lexer *lx)
 {
+	bool has_word = false;
 	size_t i = lx->pos;
 
 	while (i < lx->len) {
@@ -140,12 +144,13 @@ take_number(struct sql_lexer *lx)
 
 		if ((sql_class(c) & TAG) == 0 && c != '.')
 			break;
+		has_word = has_word || (sql_class(c) & WORD_START) != 0;
 		i++;
 		if ((c == 'e' || c == 'E') && i + 1 < lx->len && (lx->sql[i] == '+' || lx->sql[i] == '-') &&
 		    (sql_class(lx->sql[i + 1]) & DIGIT) != 0)
 			i++;
 	}
-	lx->pos = i;
+	lx->pos = has_word ? run_of(lx, i, WORD) : i;
 	return SQL_NUMBER;
 }
 

@@ -306,6 +306,8 @@ static const struct row step_rows[] = {
 	{ "within parentheses", "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; END); RELEASE a", "release=a", 0 },
 	{ "bodies in standard SQL end it",
 	  "SAVEPOINT a; CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; RELEASE a", "savepoint=a", 0 },
+	{ "a dollar behind a number and a word begins no string", "SELECT 1a$b$', x$b$; UNLISTEN a; '; RELEASE b",
+	  "release=b", 0 },
 	{ "other names", "SAVEPOINT U&\"a\"; SAVEPOINT 'a'; RELEASE a", "release=a", 0 },
 	{ "more words", "SAVEPOINT a b; RELEASE a", "release=a", 0 },
 	{ "without an end", "SAVEPOINT a; RELEASE a; SELECT 'x", "savepoint=a release=a", 0 },
