@@ -370,10 +370,9 @@ is_meant_to_end(const struct exchange *x, const struct request *m)
 	return st != NULL && is_end(statement_verdict(st), (const char *)st->bytes, st->query_len);
 }
 
-/* Returns the bytes of the messages behind a Parse that run it unseen by its name, up to their Sync; 0: it is not so.
- */
-static size_t
-run_of_unnamed(const uint8_t *p, size_t len)
+/* Returns true if the messages behind a Parse of the unnamed statement run it once, up to a Sync. */
+static bool
+is_run_unnamed(const uint8_t *p, size_t len)
 {
 	static const char order[] = "BDES";
 	size_t at = 0, names_len;
@@ -385,18 +384,18 @@ run_of_unnamed(const uint8_t *p, size_t len)
 
 		if (at >= len || frame_parse(p + at, len - at, &f) != FRAME_OK ||
 		    f.body_len > len - at - FRAME_HEAD_LEN)
-			return 0;
+			return false;
 		if (f.type != *type && *type == 'D')
 			continue;
 		if (f.type != *type ||
 		    (*type == 'B' && (!fields_bind(body, f.body_len, &portal, &statement, &names_len) ||
 				      portal[0] != '\0' || statement[0] != '\0')))
-			return 0;
+			return false;
 		if (*type == 'D' && (f.body_len != 2 || body[0] != 'P'))
-			return 0;
+			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	}
-	return at;
+	return true;
 }
 
 /*
@@ -419,7 +418,7 @@ is_rollback_alone(const struct exchange *x, const uint8_t *p, size_t len)
 	sql_len = f.body_len - 1;
 	if (f.type == 'P') {
 		if (!fields_parse(body, f.body_len, &parse) || parse.name[0] != '\0' ||
-		    run_of_unnamed(body + f.body_len, len - FRAME_HEAD_LEN - f.body_len) == 0)
+		    !is_run_unnamed(body + f.body_len, len - FRAME_HEAD_LEN - f.body_len))
 			return false;
 		sql = (const char *)parse.rest;
 		sql_len = parse.query_len;

@@ -46,10 +46,24 @@ ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum re
 	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 
+/* Sends the answer, and drops what is left of the request. */
+static void
+answer_and_drop(struct exchange *x, struct buf *answer)
+{
+	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
+
+	exchange_send(x, answer);
+	buf_fini(answer);
+	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))
+		statements_forget_unnamed(x);
+	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
+	if (!x->is_closing)
+		exchange_replay(x, relay_bytes);
+}
+
 void
 reject_request(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
 	struct fail shown;
 	struct buf b = { 0 };
 
@@ -63,13 +77,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	}
 	message_error(&b, "ERROR", &shown);
-	exchange_send(x, &b);
-	buf_fini(&b);
-	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))
-		statements_forget_unnamed(x);
-	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
-	if (!x->is_closing)
-		exchange_replay(x, relay_bytes);
+	answer_and_drop(x, &b);
 }
 
 void
@@ -90,12 +98,7 @@ reject_as_done(struct exchange *x, const char *tag)
 			break;
 	}
 	message_complete(&b, tag);
-	exchange_send(x, &b);
-	buf_fini(&b);
-	statements_forget_unnamed(x);
-	x->rejecting_to = x->pending[0] == 'Q' ? 'Q' : 'S';
-	if (!x->is_closing)
-		exchange_replay(x, relay_bytes);
+	answer_and_drop(x, &b);
 }
 
 size_t
