@@ -73,6 +73,16 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 		read_notes(arg, false);
 }
 
+bool
+inbox_read_last(struct inbox *in)
+{
+	bool had_some = false;
+
+	while (read_notes(in, true))
+		had_some = true;
+	return had_some;
+}
+
 struct inbox *
 inbox_new(struct event_base *base, void *owner, struct fail *why)
 {
@@ -98,8 +108,7 @@ inbox_free(struct inbox *in)
 {
 	if (in == NULL)
 		return;
-	while (read_notes(in, true))
-		continue;
+	inbox_read_last(in);
 	if (in->event != NULL)
 		event_free(in->event);
 	if (in->wake_fd >= 0)

@@ -29,8 +29,9 @@ struct inbox; /* opaque: inbox.c */
 
 /* Notes are read on this loop. Returns NULL with *why set: no descriptor. */
 struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
-/* Reads what is left, and what is posted by that; nobody else may post any more. NULL is fine. */
-void inbox_free(struct inbox *in);
+/* Reads what is left, with is_over, and what is posted by that. Returns false if there was nothing. */
+bool inbox_read_last(struct inbox *in);
+void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */
 void inbox_post(struct inbox *to, struct note *n); /* from any thread */
 
 #endif

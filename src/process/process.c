@@ -154,7 +154,8 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		raise_descriptor_limit(w);
 		process_apply(w);
 		if (process_watch_events(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
-		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0)
+		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0 &&
+		    (w->threads = worker_threads_new(w, why)) != NULL)
 			return w;
 	}
 	restart_tell_failure(w->restart, start->predecessor, why);
@@ -184,6 +185,23 @@ process_is_quiet(const struct weir *w)
 	return true;
 }
 
+/* From now on this thread may touch all workers' objects. */
+static void
+end_threads(struct weir *w)
+{
+	worker_threads_free(w->threads);
+	w->threads = NULL;
+}
+
+/* The others have no threads any more. */
+static void
+turn_all(struct weir *w)
+{
+	for (struct worker *k = w->door->next; k != NULL; k = k->next)
+		event_base_loop(k->base, EVLOOP_NONBLOCK);
+	event_base_loop(w->door->base, EVLOOP_ONCE);
+}
+
 void
 process_run(struct weir *w)
 {
@@ -197,12 +215,13 @@ process_run(struct weir *w)
 	do
 		worker_turn(door);
 	while (!event_base_got_break(door->base) && !event_base_got_exit(door->base));
+	end_threads(w);
 	restart_forget_predecessor(w->restart); /* clients that are not ours yet */
 	close_clients(w);
 	restart_forget_successor(w->restart); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && door->now_us < end_us;)
-		event_base_loop(door->base, EVLOOP_ONCE);
+		turn_all(w);
 	log_info(w->log, "stopped");
 }
 
@@ -212,6 +231,7 @@ process_free(struct weir *w)
 	if (w == NULL)
 		return;
 	w->stopping.is_ending = w->stopping.is_stopping = true;
+	end_threads(w);
 	restart_forget_predecessor(w->restart);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		k->clients.x.is_closed = k->clients.x.is_draining = true;

@@ -258,6 +258,9 @@ process_free_parts(struct weir *w)
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */
+	/* A note may post one to another worker. */
+	for (struct worker *k = w->door; k != NULL; k = worker_read_last(k) ? w->door : k->next)
+		continue;
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		worker_empty(k);
 	helpers_free(w->shared.helpers);

@@ -5,6 +5,7 @@
  *   process.c           starts, runs and ends it; the restart's host
  *   process_parts.c     makes what all workers share, and connects it
  *   worker.h            one loop, with its clients, servers and pools
+ *   worker_threads.h    the threads on which they run, and the halt of all of them
  *   process_events.c    signals, and what the process does about every 100 ms
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
  *   process_memory.c    watches max_memory
@@ -26,6 +27,7 @@
 #include "net/helpers.h"
 #include "process/process.h"
 #include "process/worker.h"
+#include "process/worker_threads.h"
 #include "restart/restart.h"
 #include "setup/setup.h"
 #include "http/http.h"
@@ -86,6 +88,7 @@ struct process_shared {
 struct weir {
 	/* Worker 0: accepts, admits, and has the console, signals and all else that happens once in a process. */
 	struct worker *door;
+	struct worker_threads *threads; /* of the others; process/worker_threads.h */
 	struct client_env *crew[WORKERS + 1]; /* of all workers, the door's first; NULL ends them */
 	struct process_shared shared;
 	uint64_t start_wall_us;

@@ -48,12 +48,13 @@ event_malloc(size_t size)
 }
 
 static struct event_base *
-new_base(void)
+new_base(unsigned number)
 {
 	struct event_config *cfg;
 	struct event_base *base = NULL;
 
-	event_set_mem_functions(event_malloc, memory_realloc, free);
+	if (number == 0) /* what was allocated must be freed by the same functions */
+		event_set_mem_functions(event_malloc, memory_realloc, free);
 	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
@@ -73,7 +74,7 @@ worker_new(struct weir *w, unsigned number, struct fail *why)
 	k->weir = w;
 	k->number = number;
 	k->now_us = clock_now_us();
-	k->base = new_base();
+	k->base = new_base(number);
 	if (k->base == NULL)
 		fail_set(why, "53200", "no event loop");
 	else if ((k->inbox = inbox_new(k->base, k, why)) != NULL)
@@ -224,13 +225,17 @@ worker_close(struct worker *k)
 	dialer_free(k->servers.dialer); /* nobody dials any more; takes turns of the loop while the rest is there */
 }
 
+bool
+worker_read_last(struct worker *k)
+{
+	return k->inbox != NULL && inbox_read_last(k->inbox); /* what helpers return may bury its owner */
+}
+
 void
 worker_empty(struct worker *k)
 {
 	struct client_env *c = &k->clients;
 
-	inbox_free(k->inbox); /* what helpers return may bury its owner */
-	k->inbox = NULL;
 	graveyard_free(c->x.graveyard);
 	state_linger_fini(&c->x);
 	passwords_free(k->servers.passwords);

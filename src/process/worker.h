@@ -12,7 +12,9 @@
 #include "pool/pool_set.h"
 #include "server/server.h"
 
+#ifndef WORKERS
 #define WORKERS 1
+#endif
 #define TICK_US (100 * US_PER_MS)
 
 struct weir; /* process_state.h */
@@ -45,8 +47,12 @@ void worker_fill_envs(struct worker *k);
 void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
 void worker_turn(struct worker *k); /* one turn of the loop: waits until there is something to do */
-/* Ends in three steps: its servers; what they used, once no helper has work for it; its loop, when nobody uses it. */
+/*
+ * Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
+ * work for it; what all that used; its loop, when nobody uses it.
+ */
 void worker_close(struct worker *k);
+bool worker_read_last(struct worker *k); /* returns false if there were none */
 void worker_empty(struct worker *k);
 void worker_free(struct worker *k);
 

@@ -242,13 +242,22 @@ inbox_new(struct event_base *base, void *owner, struct fail *why)
 	return in;
 }
 
+bool
+inbox_read_last(struct inbox *in)
+{
+	bool had_some = false;
+
+	for (; !STAILQ_EMPTY(&in->notes); had_some = true)
+		read_first(in, true);
+	return had_some;
+}
+
 void
 inbox_free(struct inbox *in)
 {
 	if (in == NULL)
 		return;
-	while (!STAILQ_EMPTY(&in->notes))
-		read_first(in, true);
+	inbox_read_last(in);
 	event_free(in->event);
 	free(in);
 }

@@ -1,0 +1,218 @@
+/* src/process/worker_threads.c - see worker_threads.h. */
+#include "process/worker_threads.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/priority.h"
+#include "net/inbox.h"
+#include "process/process_state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HALT_MAX_US US_PER_S
+
+struct member {
+	struct worker_threads *threads;
+	struct worker *worker;
+	pthread_t thread;
+	struct note halt, end;
+	bool is_halt_posted; /* guarded by the lock: halt is in the worker's inbox */
+	bool stands; /* guarded by the lock: it has come to a stop in this round */
+	bool is_over; /* its own: the thread ends behind this turn */
+};
+
+struct worker_threads {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t round; /* guarded by the lock: number of halts */
+	bool is_halt; /* guarded by the lock */
+	unsigned depth; /* worker 0's: halts within one another */
+	unsigned count; /* of threads that run */
+	struct member members[];
+};
+
+/* --- on the thread of a worker --- */
+
+static void
+stand_still(struct note *n, void *owner, bool is_over)
+{
+	struct member *m = (struct member *)((char *)n - offsetof(struct member, halt));
+	struct worker_threads *t = m->threads;
+	uint64_t round;
+
+	(void)owner;
+	(void)is_over;
+	pthread_mutex_lock(&t->lock);
+	m->is_halt_posted = false;
+	m->stands = t->is_halt;
+	pthread_cond_broadcast(&t->changed);
+	for (round = t->round; t->is_halt && t->round == round;)
+		pthread_cond_wait(&t->changed, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void
+end_thread(struct note *n, void *owner, bool is_over)
+{
+	struct member *m = (struct member *)((char *)n - offsetof(struct member, end));
+
+	(void)owner;
+	(void)is_over;
+	m->is_over = true;
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct member *m = arg;
+
+	priority_low_latency();
+	while (!m->is_over)
+		worker_turn(m->worker);
+	return NULL;
+}
+
+/* --- on worker 0's --- */
+
+static int
+start_thread(struct member *m, struct fail *why)
+{
+	char name[16];
+	sigset_t all, before;
+	int error;
+
+	m->halt.read = stand_still;
+	m->end.read = end_thread;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&m->thread, NULL, thread_main, m);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		return fail_set(why, "58000", "cannot start a thread for worker %u: %s", m->worker->number,
+				strerror(error));
+	snprintf(name, sizeof(name), "pgweir-%u", m->worker->number);
+	pthread_setname_np(m->thread, name);
+	return 0;
+}
+
+static void
+make_locks(struct worker_threads *t)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+struct worker_threads *
+worker_threads_new(struct weir *w, struct fail *why)
+{
+	struct worker_threads *t = xcalloc(1, sizeof(*t) + WORKERS * sizeof(t->members[0]));
+
+	make_locks(t);
+	for (struct worker *k = w->door->next; k != NULL; k = k->next) {
+		struct member *m = &t->members[t->count];
+
+		m->threads = t;
+		m->worker = k;
+		if (start_thread(m, why) < 0) {
+			worker_threads_free(t);
+			return NULL;
+		}
+		t->count++;
+	}
+	return t;
+}
+
+void
+worker_threads_free(struct worker_threads *t)
+{
+	if (t == NULL)
+		return;
+	for (struct member *m = t->members; m < t->members + t->count; m++) {
+		inbox_post(m->worker->inbox, &m->end);
+		pthread_join(m->thread, NULL);
+	}
+	pthread_cond_destroy(&t->changed);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+/* Returns the first worker that does not stand still yet; NULL: all do. */
+static struct worker *
+find_mover(const struct worker_threads *t)
+{
+	for (const struct member *m = t->members; m < t->members + t->count; m++)
+		if (!m->stands)
+			return m->worker;
+	return NULL;
+}
+
+static void
+ask_to_stop(struct worker_threads *t)
+{
+	t->is_halt = true;
+	t->round++;
+	for (struct member *m = t->members; m < t->members + t->count; m++) {
+		m->stands = false;
+		if (!m->is_halt_posted) { /* else a halt that was given up is still to be read there */
+			m->is_halt_posted = true;
+			inbox_post(m->worker->inbox, &m->halt);
+		}
+	}
+	pthread_cond_broadcast(&t->changed); /* whoever still sleeps in the round before */
+}
+
+static void
+let_go(struct worker_threads *t)
+{
+	t->is_halt = false;
+	pthread_cond_broadcast(&t->changed);
+}
+
+bool
+worker_threads_halt(struct worker_threads *t, struct fail *why)
+{
+	const uint64_t until_us = clock_now_us() + HALT_MAX_US;
+	const struct timespec until = { (time_t)(until_us / US_PER_S), (long)(until_us % US_PER_S) * 1000 };
+	const struct worker *mover;
+	int r = 0;
+
+	if (t == NULL || t->count == 0 || t->depth++ > 0)
+		return true;
+	pthread_mutex_lock(&t->lock);
+	ask_to_stop(t);
+	while ((mover = find_mover(t)) != NULL && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+	if (mover != NULL)
+		let_go(t);
+	pthread_mutex_unlock(&t->lock);
+	if (mover == NULL)
+		return true;
+	t->depth = 0;
+	fail_set(why, "58000", "worker %u does not answer", mover->number);
+	return false;
+}
+
+void
+worker_threads_go(struct worker_threads *t)
+{
+	if (t == NULL || t->count == 0)
+		return;
+	assert(t->depth > 0);
+	if (--t->depth > 0)
+		return;
+	pthread_mutex_lock(&t->lock);
+	let_go(t);
+	pthread_mutex_unlock(&t->lock);
+}
