@@ -40,8 +40,12 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 
 	if (o->to == NULL)
 		return;
-	if (o->count > 0 && (const uint8_t *)last[-1].iov_base + last[-1].iov_len == (const uint8_t *)bytes &&
-	    (const uint8_t *)bytes != o->space + o->space_used) {
+	if (o->count == 0 && len > 0) { /* nearly always: the batch is one piece */
+		*last = (struct iovec){ (void *)(uintptr_t)bytes, len };
+		o->count = 1;
+		o->total += len;
+	} else if (o->count > 0 && (const uint8_t *)last[-1].iov_base + last[-1].iov_len == (const uint8_t *)bytes &&
+		   (const uint8_t *)bytes != o->space + o->space_used) {
 		last[-1].iov_len += len; /* it directly follows the last piece */
 		o->total += len;
 	} else
