@@ -91,7 +91,8 @@ database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 unsigned
 database_code_feared(const struct database_code *code)
 {
-	unsigned lasting = code->answer == NULL ? 0 : risk_names_all(code->answer->risks) & STATE_BACKEND;
+	unsigned lasting =
+	    code->answer == NULL ? 0 : risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_UNDOES);
 
 	return STATE_WASHABLE | lasting | RISK_CODE | database_code_compiled(code);
 }

@@ -63,7 +63,7 @@
 	"dblink_close,dblink_send_query,dblink_get_result,dblink_build_sql_insert,dblink_build_sql_update,dblink_build_sql_delete}', 767), ('{load,isn_weak,pg_start_backup,pg_backup_start, " \
 	"pg_replication_origin_session_setup,pg_create_physical_replication_slot,pg_create_logical_replication_slot,pg_copy_physical_replication_slot,pg_copy_logical_replication_slot}', 256), " \
 	"('{pg_advisory_lock,pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,pg_advisory_unlock,pg_advisory_unlock_shared,pg_advisory_unlock_all}', 4), ('{set_config,set_limit,reset,pg_settings}', 1), ('{temp,temporary,pg_temp}', " \
-	"2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{currval,lastval}', 64), ('{setseed,random,random_normal}', 128)) AS v(words, parts) " \
+	"2), ('{hold}', 8), ('{prepare,deallocate}', 16), ('{listen,unlisten}', 32), ('{rollback,spi_rollback}', 32768), ('{currval,lastval}', 64), ('{setseed,random,random_normal}', 128)) AS v(words, parts) " \
 	"), own AS MATERIALIZED ( SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13 " \
 	"), fun AS MATERIALIZED ( SELECT *, CASE WHEN lanname NOT IN ('c', 'internal') AND NOT is_big THEN " DATABASE_CODE_LOWER("prosrc") " END AS src, lanname IN ('sql', 'plpgsql') AS is_sql FROM ( " \
 	"SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big, array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc, p.oid IN (SELECT d.objid " \

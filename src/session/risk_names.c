@@ -718,7 +718,7 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk) || is_read;
 	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
-		risk |= names->all;
+		risk |= names->all & ~RISK_UNDOES;
 	return is_read ? risk : names->all;
 }
 

@@ -37,6 +37,8 @@ struct risk {
 #define RISK_DYNAMIC 0xffu
 /* May make something, perhaps temporary, that hides a type whose name stands in code that remembers types. */
 #define RISK_HIDES (1u << 13)
+/* Has ROLLBACK in a body. CALL and DO may run it; within dynamic SQL, PostgreSQL refuses it. */
+#define RISK_UNDOES (1u << 15)
 
 struct risk_names; /* opaque: risk_names.c */
 

@@ -63,7 +63,8 @@ seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX])
 	static const char *const names[STATE_PARTS] = {
 		"settings", "temporary_objects",   "advisory_locks", "cursors",	     "prepared_statements",
 		"listen",   "sequences",	   "random_seed",    "backend",	     "remote_sessions",
-		"context",  "immutable_functions", "compiled_types", "hidden_types", "new_code"
+		"context",  "immutable_functions", "compiled_types", "hidden_types", "new_code",
+		"rollback"
 	};
 	size_t len = 0;
 

@@ -39,17 +39,18 @@ enum state_part {
 	    1u << 12, /* no statement forgets it: types of variables, which another search_path finds elsewhere */
 	/* 1 << 13: RISK_HIDES (session/risk_names.h) */
 	RISK_CODE = 1u << 14, /* may change the code itself: DDL in a body, and SQL that a body makes */
+	/* 1 << 15: RISK_UNDOES (the same) */
 	/* Only for seal_put. */
-	WASH_PLANS = 1u << 15, /* forgets plans */
-	WASH_TEMP_ASKED = 1u << 16, /* asks whether the backend has ever had temporary objects */
-	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TALLY = 1u << 18, /* asks SEAL_TALLY */
-	WASH_LATE = 1u << 19 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
+	WASH_PLANS = 1u << 16, /* forgets plans */
+	WASH_TEMP_ASKED = 1u << 17, /* asks whether the backend has ever had temporary objects */
+	WASH_STATEMENTS = 1u << 18, /* instead of STATE_PREPARED, where pgweir has prepared none */
+	WASH_TALLY = 1u << 19, /* asks SEAL_TALLY */
+	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
 #define STATE_WASHABLE 0x2ffu
 #define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
-#define RISK_ALL 0x7fffu
-#define STATE_PARTS 15u
+#define RISK_ALL 0xffffu
+#define STATE_PARTS 16u
 
 #define SEAL_STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */

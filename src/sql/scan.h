@@ -42,9 +42,10 @@ enum scan_flag {
 	SCAN_SEED = 1u << 18, /* random(), setseed(), SET [LOCAL] seed, set_config('seed', ...) */
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
 	SCAN_LASTING = 1u << 20, /* CREATE of what is not said to be temporary */
+	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
-#define SCAN_ALL 0x1fffffu
+#define SCAN_ALL 0x3fffffu
 /* If any of these is set, a probe is needed when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \

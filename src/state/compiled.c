@@ -136,12 +136,15 @@ state_risk_of_loan(struct exchange *x)
 
 /*
  * PostgreSQL tells whether the backend has ever had temporary tables, whose types functions may have been compiled
- * with, unless that was undone. Then, as for SQL that may undo it within, the server is closed.
+ * with, unless that was undone. Then, as for SQL that may undo it within, the server is closed: DO, and procedures with
+ * ROLLBACK.
  */
 static unsigned
 seal_types_of_temp(const struct loan *l)
 {
-	bool may_undo = ((l->settled | l->suspected) & (SCAN_CODE | SCAN_EXECUTE)) != 0;
+	uint32_t flags = l->settled | l->suspected;
+	bool may_undo =
+	    (flags & (SCAN_CODE | SCAN_EXECUTE)) != 0 || ((flags & SCAN_CALL) != 0 && (l->risk & RISK_UNDOES) != 0);
 
 	return may_undo || l->has_undone || l->undone != UNDONE_NOTHING ? STATE_BACKEND : WASH_TEMP_ASKED;
 }

@@ -19,7 +19,7 @@
 #define CALLED_X 512u /* of a function whose name is not ASCII */
 #define CUT 2048u /* of a function that PostgreSQL cuts ahead of a letter of four bytes */
 #define DDL 1024u
-#define ALL (0xfffu | RISK_HIDES)
+#define ALL (0xfffu | RISK_HIDES | RISK_UNDOES)
 #define MADE (DDL | RISK_HIDES)
 
 #define LONG_NAME "a23456789_123456789_123456789_123456789_123456789_123456789_123"
@@ -31,6 +31,7 @@ names_new(void)
 
 	cr_assert_not_null(names);
 	risk_names_add(names, RISK_FUNCTION, "f", (struct risk){ F, 0 }, "EXECUTE");
+	risk_names_add(names, RISK_FUNCTION, "runs", (struct risk){ RISK_DYNAMIC, 0 }, "EXECUTE");
 	risk_names_add(names, RISK_FUNCTION, "over", (struct risk){ CALLED_F, 0 }, "");
 	risk_names_add(names, RISK_RELATION, "t", (struct risk){ R, W }, "");
 	risk_names_add(names, RISK_RELATION, LONG_NAME, (struct risk){ LONG, 0 }, "");
@@ -58,6 +59,7 @@ static const struct {
 	{ "select F /* a */ -- b\n (1)", F },
 	{ "SELECT \"f\"(1)", F },
 	{ "SELECT \"F\"(1)", F }, /* too much, but cheap */
+	{ "SELECT runs('f()')", ALL & ~RISK_UNDOES },
 	{ "SELECT (t1).f, 1", F },
 	{ "SELECT t1 . /* c */ f", F },
 	{ "SELECT 1.f", F },
@@ -247,6 +249,6 @@ Test(risk_names, each)
 	unsigned n = 0;
 
 	risk_names_each(names, count, &n);
-	cr_expect_eq(n, 10);
+	cr_expect_eq(n, 11);
 	risk_names_free(names);
 }

@@ -19,6 +19,7 @@ enum {
 	LISTEN = SCAN_LISTEN,
 	CODE = SCAN_CODE,
 	FUNCTION = SCAN_FUNCTION,
+	CALL = SCAN_CALL,
 	SEED = SCAN_SEED,
 	EXECUTE = SCAN_EXECUTE,
 	LOAD = SCAN_LOAD,
@@ -231,7 +232,7 @@ static const struct row rows[] = {
 	{ "rolled back to", "ROLLBACK WORK TO SAVEPOINT a", SAVEPOINT, "", 0 },
 	{ "rolled back", "ROLLBACK; ABORT", 0, "", 0 },
 	/* Code. */
-	{ "CALL", "CALL p()", FUNCTION, "", 0 },
+	{ "CALL", "CALL p()", FUNCTION | CALL, "", 0 },
 	{ "DO", "DO $$begin null; end$$", CODE, "", 0 },
 	{ "names in DO",
 	  "DO $y$begin perform set_config('a.b', $$x$$, false); SET LOCAL C.d = 1; execute 'set e.f to 1'; end$y$",

@@ -193,6 +193,30 @@ def test_a_temporary_table_that_was_undone_hides_nobody_elses(weir, postgres, vi
     assert other.query(CALL) == [["integer"]]
 
 
+PROCEDURE = "CREATE PROCEDURE {}() LANGUAGE plpgsql AS $p$ {} $p$;"
+TAKEN_BACK = "BEGIN EXECUTE 'CREATE TE' || 'MP TABLE users (id text)'; PERFORM public.f(); {}; END"
+BY_ITSELF = {                       # procedures, and what A runs; B is served behind it
+    "a procedure": (PROCEDURE.format("hides", TAKEN_BACK.format("ROLLBACK")), "CALL hides()"),
+    "a procedure that goes on": (PROCEDURE.format("hides", TAKEN_BACK.format("ROLLBACK AND CHAIN; COMMIT")), "CALL hides()"),
+    "one that another calls": (PROCEDURE.format("hides", TAKEN_BACK.format("Rollback")) + PROCEDURE.format("p", "BEGIN CALL hides(); END"), "CALL p()"),
+    "one that undoes what another makes": (
+        PROCEDURE.format("hides", TAKEN_BACK.format("NULL")) + PROCEDURE.format("p", "BEGIN CALL hides(); ROLLBACK; END"), "CALL p()"),
+    "one in several statements of the protocol": (PROCEDURE.format("hides", TAKEN_BACK.format("ROLLBACK")), parse("s", "CALL hides()") + bind("", "s") + execute() + sync()),
+    "DO": ("", f"DO $$ {TAKEN_BACK.format('ROLLBACK')} $$"),
+    "DO that calls one": (PROCEDURE.format("hides", TAKEN_BACK.format("ROLLBACK")), "DO $$ BEGIN CALL hides(); END $$"),
+}
+
+
+@pytest.mark.sweep(keep=3)
+@pytest.mark.parametrize("whose", BY_ITSELF)
+def test_a_temporary_table_that_code_takes_back_by_itself_hides_nobody_elses(weir, postgres, victim, whose):
+    code, step = BY_ITSELF[whose]
+    postgres.query("CREATE TABLE users (id int); GRANT ALL ON users TO PUBLIC;" + COLUMN + code, dbname=victim)
+    other, client = begin(weir, victim)
+    ask(client, query(step) if isinstance(step, str) else step)
+    assert other.query(CALL) == [["integer"]]
+
+
 ONLY = "DECLARE v {}; BEGIN RETURN pg_typeof(v); END"
 HIDING = {                          # the type of f()'s variable, what A runs, what B runs ahead of f(), what B is told
     "in two words": ("users.id%TYPE", ["CREATE LOCAL TEMPORARY TABLE IF NOT EXISTS users (id text)"], "", "integer"),
@@ -246,13 +270,17 @@ DAILY = {                           # what costs a wash, and no connection
     "DO": ["DO $$ BEGIN PERFORM plain(); END $$"],
     "DO with a temporary table": ["DO $$ BEGIN CREATE TEMP TABLE work (id int) ON COMMIT DROP; PERFORM plain(); END $$"],
     "dynamic SQL": ["SELECT counted('users')"],
+    "dynamic SQL beside a procedure with ROLLBACK": ["SELECT counted('users')", "TRUNCATE users", "SELECT counted('users')"],
+    "a procedure with dynamic SQL": ["CALL busy()"],
 }
 
 
 @pytest.mark.parametrize("what", DAILY)
 def test_what_applications_do_daily_closes_nothing(weir, postgres, victim, what):
     dynamic = """CREATE FUNCTION counted(t text) RETURNS bigint LANGUAGE plpgsql AS $f$ DECLARE n bigint; BEGIN
-        EXECUTE 'SELECT count(*) FROM ' || quote_ident(t) INTO n; RETURN n; END $f$"""
+        EXECUTE 'SELECT count(*) FROM ' || quote_ident(t) INTO n; RETURN n; END $f$;""" + (
+        PROCEDURE.format("calm", "BEGIN ROLLBACK; END") if "ROLLBACK" in what else
+        PROCEDURE.format("busy", "BEGIN PERFORM counted('users'); EXECUTE 'SELECT plain()'; COMMIT; END"))
     postgres.query("CREATE TABLE users (id int); CREATE SEQUENCE s; GRANT ALL ON users TO PUBLIC;" + FUNCTION.format(
         "DECLARE u users%ROWTYPE; v users.id%TYPE; BEGIN SELECT * INTO u FROM users; RETURN v; END").replace("f()", "plain()") + dynamic, dbname=victim)
     other, client = begin(weir, victim)

@@ -61,7 +61,7 @@ def rows_of(question, part):
 
 
 PARTS = ("settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements", "listen", "sequences", "random_seed", "backend",
-         "remote_sessions", "context", "immutable_functions", "compiled_types", "hidden_types", "new_code")
+         "remote_sessions", "context", "immutable_functions", "compiled_types", "hidden_types", "new_code", "rollback")
 
 
 def parts_of(text):
