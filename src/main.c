@@ -384,7 +384,7 @@ main(int argc, char **argv)
 {
 	struct asked asked = { 0 };
 	struct config *config;
-	struct process_start start = { .argv = argv };
+	struct process_start start = { .argv = argv, .workers = WORKERS };
 	char *kept = NULL;
 	int code;
 

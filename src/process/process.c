@@ -145,6 +145,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 	struct weir *w = xcalloc(1, sizeof(*w));
 
 	w->config = config_ref(config);
+	w->worker_count = start->workers;
 	w->start_wall_us = w->last_reload.wall_us = clock_wall_us();
 	w->last_reload.is_ok = true;
 	if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && process_make_parts(w, why) == 0 &&

@@ -10,12 +10,18 @@
 #include "base/fail.h"
 #include "config/config.h"
 
+#ifndef WORKERS
+#define WORKERS 1 /* loops, each on a thread: process/worker.h */
+#endif
+#define WORKERS_MAX 16
+
 struct weir; /* opaque: process/process_state.h */
 
 /* How this process was started. */
 struct process_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */
 	int predecessor; /* restart_find_predecessor(), taken */
+	unsigned workers; /* 1 to WORKERS_MAX */
 };
 
 /*

@@ -221,7 +221,7 @@ new_workers(struct weir *w, struct fail *why)
 {
 	struct worker **last = &w->door;
 
-	for (unsigned i = 0; i < WORKERS; i++) {
+	for (unsigned i = 0; i < w->worker_count; i++) {
 		*last = worker_new(w, i, why);
 		if (*last == NULL)
 			return -1;

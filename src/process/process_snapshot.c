@@ -312,7 +312,7 @@ add_process(const struct weir *w, struct snapshot *s)
 struct snapshot *
 process_snapshot(struct weir *w)
 {
-	struct snapshot *parts[WORKERS], *s;
+	struct snapshot *parts[WORKERS_MAX], *s;
 	size_t n = 0;
 
 	for (struct worker *k = w->door; k != NULL; k = k->next)

@@ -89,7 +89,8 @@ struct weir {
 	/* Worker 0: accepts, admits, and has the console, signals and all else that happens once in a process. */
 	struct worker *door;
 	struct worker_threads *threads; /* of the others; process/worker_threads.h */
-	struct client_env *crew[WORKERS + 1]; /* of all workers, the door's first; NULL ends them */
+	unsigned worker_count;
+	struct client_env *crew[WORKERS_MAX + 1]; /* of all workers, the door's first; NULL ends them */
 	struct process_shared shared;
 	uint64_t start_wall_us;
 	struct config *config;

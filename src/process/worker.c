@@ -105,7 +105,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 {
 	const struct statement_naming naming = { .tag = k->weir->shared.statement_tag,
 						 .id_base = k->number,
-						 .id_step = WORKERS };
+						 .id_step = k->weir->worker_count };
 	struct exchange_env *x = &k->clients.x;
 
 	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES]);

@@ -12,9 +12,6 @@
 #include "pool/pool_set.h"
 #include "server/server.h"
 
-#ifndef WORKERS
-#define WORKERS 1
-#endif
 #define TICK_US (100 * US_PER_MS)
 
 struct weir; /* process_state.h */

@@ -117,7 +117,7 @@ make_locks(struct worker_threads *t)
 struct worker_threads *
 worker_threads_new(struct weir *w, struct fail *why)
 {
-	struct worker_threads *t = xcalloc(1, sizeof(*t) + WORKERS * sizeof(t->members[0]));
+	struct worker_threads *t = xcalloc(1, sizeof(*t) + (w->worker_count - 1) * sizeof(t->members[0]));
 
 	make_locks(t);
 	for (struct worker *k = w->door->next; k != NULL; k = k->next) {

@@ -42,7 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > 20000)
 		return -1;
-	world_init(&w, methods[data[0] % METHODS]);
+	world_init(&w, methods[data[0] % METHODS], 1);
 	world_connect(&w, c);
 	c->is_answering = false;
 	c->piece = data[1] == 0 ? 0 : data[1] + size / 200; /* not so small that it takes for ever */

@@ -340,7 +340,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	at = text;
 	line = strsep(&at, "\n");
-	world_init(&w, line);
+	world_init(&w, line, 1);
 	for (int i = 0; i < STEPS_MAX && !w.weir->stopping.is_ending && (line = strsep(&at, "\n")) != NULL; i++)
 		step(&w, line);
 	world_fini(&w);

@@ -6,6 +6,8 @@
 #include "log/log_writer.h"
 #include "net/helpers.h"
 
+#include "process/process_state.h"
+
 #include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,12 +19,14 @@
 
 /* clock_gettime and RAND_bytes have no argument to hang these on. */
 static uint64_t now_us, random_state;
+static unsigned late_notes; /* in 256 */
 
 void
 quiet_reset(uint64_t seed)
 {
 	now_us = 1000 * US_PER_S;
 	random_state = seed | 1;
+	late_notes = 0;
 }
 
 void
@@ -38,6 +42,12 @@ quiet_random(void)
 	random_state ^= random_state >> 7;
 	random_state ^= random_state << 17;
 	return random_state;
+}
+
+void
+quiet_delay_notes(unsigned of_256)
+{
+	late_notes = of_256;
 }
 
 /* libevent and OpenSSL must find these, too: they are seen from outside whatever -fvisibility says. */
@@ -266,7 +276,10 @@ void
 inbox_post(struct inbox *to, struct note *n)
 {
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
-	event_active(to->event, EV_TIMEOUT, 0);
+	if (late_notes > 0 && (quiet_random() >> 32 & 255) < late_notes)
+		event_add(to->event, &(struct timeval){ .tv_usec = (suseconds_t)(quiet_random() >> 32) % 5000 });
+	else
+		event_active(to->event, EV_TIMEOUT, 0);
 }
 
 /* --- net/helpers.h: whoever reads the note does the work --- */
@@ -327,6 +340,44 @@ helpers_waiting(struct helpers *hs)
 {
 	(void)hs;
 	return 0;
+}
+
+/* --- process/worker_threads.h: whoever calls runs alone, so all others stand still --- */
+
+struct worker_threads {
+	unsigned depth;
+};
+
+struct worker_threads *
+worker_threads_new(struct weir *w, struct fail *why)
+{
+	(void)w;
+	(void)why;
+	return calloc(1, sizeof(struct worker_threads));
+}
+
+void
+worker_threads_free(struct worker_threads *t)
+{
+	if (t != NULL && t->depth > 0)
+		abort();
+	free(t);
+}
+
+bool
+worker_threads_halt(struct worker_threads *t, struct fail *why)
+{
+	(void)why;
+	if (t != NULL)
+		t->depth++;
+	return true;
+}
+
+void
+worker_threads_go(struct worker_threads *t)
+{
+	if (t != NULL && t->depth-- == 0)
+		abort();
 }
 
 void

@@ -1,7 +1,8 @@
 /*
  * tests/fuzz/session_quiet.h - what would make a run noisy, slow or unlike the run before is replaced, at link time:
  * the monotonic clock stands still until quiet_pass, randomness follows from quiet_reset, our log formats its lines and
- * drops them (with SESSION_LOG in the environment: to stderr), the helpers work on the loop's own thread.
+ * drops them (with SESSION_LOG in the environment: to stderr), helpers and workers have no threads: who calls turns the
+ * loops of workers one at a time.
  */
 #ifndef PGWEIR_FUZZ_SESSION_QUIET_H
 #define PGWEIR_FUZZ_SESSION_QUIET_H
@@ -11,5 +12,7 @@
 void quiet_reset(uint64_t seed);
 void quiet_pass(uint64_t us);
 uint64_t quiet_random(void);
+/* From now on so many notes in 256 are read up to 5 ms after they were posted, with all behind them in their inbox. */
+void quiet_delay_notes(unsigned of_256);
 
 #endif

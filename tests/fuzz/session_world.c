@@ -255,7 +255,7 @@ world_find_client(const struct world *w, uint64_t id)
 /* --- time and turns --- */
 
 void
-world_init(struct world *w, const char *options)
+world_init(struct world *w, const char *options, unsigned workers)
 {
 	struct config *config;
 	struct fail why;
@@ -269,7 +269,7 @@ world_init(struct world *w, const char *options)
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options, false);
-	w->weir = process_new(config, &(struct process_start){ .predecessor = -1 }, &why);
+	w->weir = process_new(config, &(struct process_start){ .predecessor = -1, .workers = workers }, &why);
 	if (w->weir == NULL)
 		fprintf(stderr, "%s\n", why.text);
 	must(w->weir != NULL);

@@ -22,7 +22,7 @@ struct world {
 /* The words that mean something in options, but for state_word's; NULL: there are no more. */
 const char *world_word(size_t i);
 /* options: of the first line, words in any order. Aborts if pgweir can't start. */
-void world_init(struct world *w, const char *options);
+void world_init(struct world *w, const char *options, unsigned workers);
 /* Everybody behaves and leaves; what is counted must come to nothing. Then all is freed. */
 void world_fini(struct world *w);
 /* The two halves of it. */

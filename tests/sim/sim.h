@@ -48,7 +48,7 @@ struct sim_client {
 /* What may happen in a run. In 256ths of all steps, unless it says otherwise. */
 struct sim_profile {
 	char options[256]; /* words of session_world.c */
-	unsigned clients;
+	unsigned clients, workers;
 	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling;
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;

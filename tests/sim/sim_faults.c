@@ -9,6 +9,7 @@
 #include "base/fail.h"
 #include "pool/pool_set.h"
 #include "kernel.h"
+#include "session_quiet.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -210,4 +211,6 @@ sim_weather(struct sim *s)
 		w.one_event = sim_chance(s, 128) ? sim_below(s, 256) : 0;
 	}
 	kernel_set_weather(&w);
+	if (s->profile.workers > 1)
+		quiet_delay_notes(!s->is_over && sim_chance(s, 100) ? sim_below(s, 256) : 0);
 }

@@ -44,7 +44,7 @@ sim_below(struct sim *s, uint32_t limit)
 }
 
 static unsigned
-list_workers(const struct sim *s, const struct worker *list[static WORKERS])
+list_workers(const struct sim *s, const struct worker *list[static WORKERS_MAX])
 {
 	unsigned n = 0;
 
@@ -68,7 +68,7 @@ void
 sim_turn(struct sim *s)
 {
 	bool was_broken = sim_has_broken_server(s);
-	const struct worker *list[WORKERS];
+	const struct worker *list[WORKERS_MAX];
 
 	quiet_pass(TURN_US);
 	if (s->slow_until_us < sim_now())
@@ -86,7 +86,7 @@ sim_turn(struct sim *s)
 static void
 slow_down(struct sim *s)
 {
-	const struct worker *list[WORKERS];
+	const struct worker *list[WORKERS_MAX];
 	unsigned count = list_workers(s, list);
 
 	if (count == 1 || !sim_chance(s, 16))
@@ -541,6 +541,15 @@ on_server_message(const struct fake_conn *c, uint8_t type, const uint8_t *body, 
 	sim_trace_text('s', c->pid, "gets", text, n + 1);
 }
 
+/* Draws nothing of the run's: one with one worker is the run that it would be if there never were more. */
+static unsigned
+choose_workers(uint64_t seed)
+{
+	static const unsigned counts[] = { 1, 1, 2, 3, 5 };
+
+	return counts[((seed + 1) * 0xd1342543de82ef95u >> 40) % 5];
+}
+
 static void
 begin(struct sim *s, uint64_t seed)
 {
@@ -549,7 +558,8 @@ begin(struct sim *s, uint64_t seed)
 		sim_draw(s);
 	kernel_reset(seed);
 	choose_profile(s);
-	world_init(&s->world, s->profile.options);
+	s->profile.workers = choose_workers(seed);
+	world_init(&s->world, s->profile.options, s->profile.workers);
 	s->world.fake.on_message = on_server_message;
 	for (int i = 0; i < TEXT_CLIENTS; i++) {
 		struct sim_client *c = &s->clients[i];
