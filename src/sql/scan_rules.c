@@ -17,7 +17,7 @@
 enum expect {
 	EXPECT_NOTHING,
 	EXPECT_SET, /* SET */
-	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS: or a setting of that name with a dot behind it */
+	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS: or a setting whose name begins so */
 	EXPECT_NAME, /* SET name, RESET name */
 	EXPECT_NAME_PART, /* SET name. */
 	EXPECT_RESET, /* RESET */
@@ -106,18 +106,29 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 		scan_name_append(s, text, is_text ? len : 0);
 		s->expect = is_text ? EXPECT_NAME : EXPECT_NOTHING;
 	} else if (token == TOKEN_DOT) {
-		s->flags |= SCAN_SETTING;
 		scan_name_append(s, ".", 1);
 		s->expect = EXPECT_NAME_PART;
-	} else if (expect == EXPECT_NAME && is_text && s->name_len == 7 && memcmp(s->name, "session", 7) == 0)
+	} else if (is_text && s->name_len == 7 && memcmp(s->name, "session", 7) == 0)
 		expect_name(s, text, len, EXPECT_NAME);
-	else if (expect == EXPECT_NAME) {
+	else {
 		if (is_seed(s->name, s->name_len))
 			s->flags |= SCAN_SEED;
 		scan_name_keep(s);
-	} else if (expect == EXPECT_LOCAL && is_text) {
+	}
+}
+
+/* SET CONSTRAINTS = 1 and SET LOCAL TO 1 name a setting, as all three words may; TO itself is reserved. */
+static void
+expect_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+{
+	if ((token == TOKEN_WORD && word != WORD_TO) || token == TOKEN_QUOTED) {
+		s->expect = EXPECT_NOTHING;
 		s->flags |= is_seed(text, len) ? SCAN_SEED : 0;
 		s->hints |= is_search_path(text, len) ? SCAN_HINT_LOCAL_PATH : 0;
+	} else {
+		s->flags |= SCAN_SETTING;
+		s->expect = EXPECT_NAME;
+		expect_in_name(s, token, text, len);
 	}
 }
 
@@ -163,6 +174,8 @@ expected(struct scan *s, enum token token, enum sql_word word, const char *text,
 			expect_name(s, text, len, EXPECT_NAME);
 		break;
 	case EXPECT_LOCAL:
+		expect_in_local(s, token, word, text, len);
+		break;
 	case EXPECT_NAME:
 	case EXPECT_NAME_PART:
 		expect_in_name(s, token, text, len);

@@ -148,6 +148,8 @@ static const struct row rows[] = {
 	{ "of the session", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", SETTING, "", 0 },
 	{ "settings with these names", "SET local.x = 1; SET transaction . y TO 2; SET constraints.z = 3", SETTING,
 	  "local.x transaction.y constraints.z ", 0 },
+	{ "without a dot, too", "SET constraints = 0", SETTING, "", 0 },
+	{ "with TO", "SET transaction TO 0", SETTING, "", 0 },
 	{ "quoted, LOCAL is a name", "SET \"local\" = 1", SETTING, "", 0 },
 	{ "names of one's own", "SET App.User_Id = '5'; SET SESSION b.c = 1; RESET d.e; SET session.f = 2", SETTING,
 	  "app.user_id b.c d.e session.f ", 0 },
