@@ -29,7 +29,8 @@
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
 	ROW(NEVER_RESTARTS, "SIGUSR2 is RESUME, and RESTART is refused", "SIGUSR2 restarts if nothing is paused") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
-	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, and an `auth_query` without `$1`, are warnings", "errors")
+	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, an `auth_query` without `$1`, no databases, no `auth_file`, and broken lines in it are warnings; a reload while it is gone keeps the users that it had", \
+	    "errors")
 /* clang-format on */
 
 #define BOUNCER_WAY_NAME(name, theirs, otherwise) BOUNCER_##name,

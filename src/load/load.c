@@ -10,6 +10,7 @@
 #include "base/blank.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_state.h"
+#include "bouncer/bouncer_ways.h"
 #include "config/config.h"
 #include "config/config_state.h"
 #include "config/config_keys.h"
@@ -398,14 +399,13 @@ load_finish(struct loader *l)
 	take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases, &config->database_count);
 	take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants, &config->tenant_count);
 	take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count);
-	if (config->database_count + config->tenant_count == 0 && l->sink.source != NULL)
-		problem_warning(
-		    &l->sink, 0,
-		    "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1");
-	else if (config->database_count + config->tenant_count == 0)
-		problem_error(
-		    &l->sink, 0,
-		    "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 port=5432");
+	if (config->database_count + config->tenant_count == 0)
+		(bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
+		    &l->sink, 0, "%s",
+		    l->sink.source != NULL
+			? "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1"
+			: "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "
+			  "port=5432");
 	load_check(config, &l->sink);
 }
 

@@ -101,7 +101,7 @@ check_users_file(const struct check *check)
 {
 	const struct config *config = check->config;
 	/* PgBouncer starts without: then nobody can log in. */
-	bool is_needed = !config_is_pgbouncers(config) &&
+	bool is_needed = !bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) &&
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
 	bool is_query = config_has_auth_query(config);
 	const char *path = config->users_file;

@@ -3,6 +3,7 @@
 #include "process/process_state.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "build.h"
 #include "config/config_value.h"
 
@@ -54,7 +55,8 @@ process_start_http(struct weir *w, struct fail *why)
 		return 0;
 	s.passed_fd = listeners_take_inherited(w->listeners, 'H', c->http_listen.host, c->http_listen.port);
 	if (c->http_auth_file[0] != '\0' &&
-	    (s.users = users_load(c->http_auth_file, config_is_pgbouncers(c), NULL, NULL, why)) == NULL)
+	    (s.users = users_load(c->http_auth_file, bouncer_does(c, BOUNCER_STARTS_WITH_MISTAKES), NULL, NULL, why)) ==
+		NULL)
 		return -1;
 	w->metrics.http = http_new(&s, why);
 	users_unref(s.users);

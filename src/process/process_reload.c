@@ -8,6 +8,7 @@
 #include "telemetry/query_table.h"
 
 #include "base/clock.h"
+#include "bouncer/bouncer_ways.h"
 #include "config/config_state.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
@@ -108,7 +109,7 @@ static void
 keep_users(const struct weir *w, struct fresh *f)
 {
 	if (f->files.users != NULL || w->files.users == NULL || f->config->users_file[0] == '\0' ||
-	    !config_is_pgbouncers(f->config))
+	    !bouncer_does(f->config, BOUNCER_STARTS_WITH_MISTAKES))
 		return;
 	f->files.users = users_ref(w->files.users);
 	log_write(w->log, LOG_LEVEL_WARNING, "the users that auth_file had before stay");

@@ -38,7 +38,7 @@ needs_passwords(const struct config *config)
 static bool
 may_be_missing(const struct config *config)
 {
-	return config_is_pgbouncers(config) ||
+	return bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ||
 	       (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5);
 }
 
@@ -49,7 +49,7 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 	const struct problem_sink sink = { .problems = problems };
 	size_t errors_before = problems->error_count;
 	struct fail why;
-	bool is_lenient = config_is_pgbouncers(config);
+	bool is_lenient = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
 	struct users *users = users_load(path, is_lenient, tell_of_user, problems, &why);
 
 	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */

@@ -4,6 +4,7 @@
  */
 #include "setup/setup.h"
 
+#include "bouncer/bouncer_ways.h"
 #include "config/config_state.h"
 #include "bouncer/bouncer.h"
 
@@ -51,13 +52,11 @@ check_needs(struct rules *r)
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
-		(config_is_pgbouncers(c) ? problem_warning
-					 : problem_error)(/* PgBouncer starts without */
-							  &sink, 0,
-							  "it has rules that ask for a password, but users_file = %s: "
-							  "%s; write it with lines of "
-							  "\"name\" \"secret\"",
-							  c->users_file, strerror(errno));
+		(bouncer_does(c, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
+		    &sink, 0,
+		    "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
+		    "\"name\" \"secret\"",
+		    c->users_file, strerror(errno));
 	if (needs.tls && !has_tls)
 		problem_warning(
 		    &sink, 0,

@@ -294,6 +294,23 @@ def test_the_import_runs_too(bouncer):
     assert bouncer.settings()["default_pool_size"] == "7"
 
 
+def test_the_import_starts_with_the_same_mistakes(bouncer):
+    """No databases, broken lines in auth_file; and then none, which a reload outlives."""
+    bouncer.write(settings="auth_type = scram-sha-256", databases="")
+    bouncer.users.write_text('"x" "unclosed\n"root" "root-secret"\n')
+    done = run(bouncer, "--import-pgbouncer", bouncer.ini)
+    bouncer.ini.write_text(done.stdout)
+    bouncer.weir.config = {"pgweir": {"listen": []}}
+    bouncer.weir.launch([str(bouncer.ini)])
+    bouncer.users.unlink()
+    for _ in range(2):
+        assert bouncer.console("SHOW VERSION", password="root-secret")
+        with bouncer.connect(dbname="pgbouncer", user="root", password="root-secret").cursor() as cursor:
+            cursor.execute("RELOAD")
+    bouncer.ini.write_text(re.sub("users_file = .*", "users_file =", done.stdout))
+    assert run(bouncer, "--check-config", bouncer.ini).returncode == 0
+
+
 def test_an_import_of_a_bad_file_says_what_is_bad_and_writes_nothing(bouncer):
     bouncer.write(settings="pool_mode = sometimes")
     done = run(bouncer, "--import-pgbouncer", bouncer.ini)
