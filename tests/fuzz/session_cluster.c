@@ -177,6 +177,8 @@ put_status(struct texts *t, struct fake_conn *c, uint64_t xid)
 	put_lsn(t, 6, l->checkpoint);
 	put(t, 7, "0:%" PRIu64, l->checkpoint_xid == 0 ? CLUSTER_FIRST_XID : l->checkpoint_xid, 0);
 	put(t, 8, "%" PRIu64, xmax, 0);
+	if (xid < CLUSTER_FIRST_XID)
+		return; /* NULL: too long ago for PostgreSQL to remember */
 	t->column[9] = xid >= xmax ? words[0] : words[l->xacts[asked].is];
 	if (xid < xmax && l->xacts[asked].is == XACT_DONE && l->xacts[asked].ended > c->commit_lsn)
 		c->commit_lsn = l->xacts[asked].ended;

@@ -48,7 +48,7 @@ struct fake_cluster {
 void cluster_write(struct fake_conn *c, const char *tokens);
 void cluster_undo(struct fake_conn *c, size_t from); /* ROLLBACK TO: its writes from this one on */
 void cluster_end(struct fake_conn *c, bool is_commit); /* c's transaction, if it has written */
-/* The answer to one of commit_check's questions. False: this SQL is none. */
+/* The answer to one of commit_check's questions. False: this SQL, which is pgweir's, is none. */
 bool cluster_answer(struct fake_conn *c, const char *sql);
 /*
  * No connection is left. keep: of 256, how much of the log that nobody was told of is kept. Then others, who are not

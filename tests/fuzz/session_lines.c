@@ -107,7 +107,7 @@ const char *const mutate_lines[] = {
 	"c0 Q SELECT '~' FROM hidden_plan",
 	"c0 F hidden_setting hidden_lock ~",
 	"c0 Q CREATE FUNCTION hidden_lock() RETURNS int",
-	"c0 Q CREATE VIEW hidden_temp AS SELECT 1",
+	"c0 Q CREATE FUNCTION hidden_temp() RETURNS int",
 	"c0 Q INSERT INTO t VALUES ('~')",
 	"+c1 Q INSERT INTO t VALUES ('~')",
 	"c0 Q SELECT nextval('s'), '~'",

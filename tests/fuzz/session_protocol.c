@@ -324,13 +324,6 @@ on_question(struct fake_conn *c)
 	state_forget_code(c->fake);
 }
 
-/* A comment, as to PostgreSQL. */
-static const char *
-without_mark(const char *sql)
-{
-	return sql + (strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0 ? strlen(MESSAGE_OURS) : 0);
-}
-
 /* Statements of a simple Query, one by one. What is behind a COPY FROM STDIN or a sleep is forgotten. */
 static void
 run_all(struct fake_conn *c, const char *text, const char *tokens)
@@ -345,7 +338,7 @@ run_all(struct fake_conn *c, const char *text, const char *tokens)
 		must(one != NULL);
 		if (one[strspn(one, " \n\t")] != '\0') {
 			is_empty = false;
-			r = run(c, without_mark(one), tokens, NULL, 0);
+			r = run(c, one, tokens, NULL, 0);
 		}
 		free(one);
 		text += len + (text[len] == ';');
@@ -476,11 +469,11 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 	second = at < len ? (const char *)body + at : "";
 	switch (type) {
 	case 'Q':
-		on_query(c, without_mark(first), tokens);
+		on_query(c, first, tokens);
 		break;
 	case 'P':
 		at += strlen(second) + 1;
-		on_parse(c, first, without_mark(second), len >= at + 2 && wire_u16(body + at) > 0, tokens);
+		on_parse(c, first, text_without_mark(second), len >= at + 2 && wire_u16(body + at) > 0, tokens);
 		break;
 	case 'B':
 		string_at(body, len, &at);

@@ -573,6 +573,16 @@ plant_seed(struct fake_conn *c, const char *sql, const char *tokens)
 		state_trace(c, TRACE_SEED, tokens);
 }
 
+/* False: what is behind CREATE reaches nothing but what its own words name. */
+static bool
+makes_code(const char *rest)
+{
+	char what[32];
+
+	take_upper(rest, what);
+	return strcmp(what, "TABLE") != 0 && strcmp(what, "VIEW") != 0 && strcmp(what, "INDEX") != 0;
+}
+
 /* What a statement leaves in the session. False: it is refused. */
 static bool
 leave_traces(struct fake_conn *c, const char *sql, const char *word, const char *rest, const char *tokens)
@@ -606,7 +616,8 @@ leave_traces(struct fake_conn *c, const char *sql, const char *word, const char 
 	use_sequence(c, sql, word, tokens);
 	plant_seed(c, sql, tokens);
 	set_config_literally(c, sql);
-	state_run_code(c, sql, tokens, is_create, false);
+	if (!is_create || makes_code(rest))
+		state_run_code(c, sql, tokens, is_create, false);
 	return true;
 }
 
@@ -733,8 +744,9 @@ write_rows(struct fake_conn *c, const char *word, const char *tokens, struct nam
 }
 
 enum sql_result
-sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
+sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named *portal, uint32_t max)
 {
+	const char *sql = portal == NULL ? text_without_mark(text) : text;
 	char word[32];
 	const char *rest = take_upper(sql, word), *missing;
 	bool is_end = strcmp(word, "COMMIT") == 0 || strcmp(word, "END") == 0, is_back = strcmp(word, "ROLLBACK") == 0;
@@ -747,7 +759,7 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 	tx_open(c);
 	if (c->tx == 'E' && !is_end && !is_back)
 		return refuse(c, "25P02", "current transaction is aborted", tokens);
-	if (portal == NULL && cluster_answer(c, sql))
+	if (sql != text && cluster_answer(c, sql))
 		return SQL_DONE;
 	if (is_end && c->tx == 'T' && c->xid != 0 && strcasestr(sql, "wrong") != NULL)
 		return failing_commit(c, tokens);

@@ -1,6 +1,8 @@
 /* tests/fuzz/session_text.c - see session_text.h. */
 #include "session_text.h"
 
+#include "wire/messages.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +36,12 @@ text_tokens(const void *bytes, size_t len, char tokens[static TOKENS_MAX])
 		tokens[used] = '\0';
 		at = over;
 	}
+}
+
+const char *
+text_without_mark(const char *sql)
+{
+	return sql + (strncmp(sql, MESSAGE_OURS, strlen(MESSAGE_OURS)) == 0 ? strlen(MESSAGE_OURS) : 0);
 }
 
 static int

@@ -31,6 +31,8 @@ void text_tokens(const void *bytes, size_t len, char tokens[static TOKENS_MAX]);
  * ~), @ becomes ?.
  */
 void text_unescape(struct buf *out, const char *text, size_t len, char letter, unsigned *sequence);
+/* SQL without the mark that pgweir's own begins with: a comment, as to PostgreSQL. */
+const char *text_without_mark(const char *sql);
 /* Splits at blanks, in place, into at most max words, the last of which is all that is left; how many there are. */
 size_t text_words(char *text, char **words, size_t max);
 
