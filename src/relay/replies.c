@@ -19,6 +19,7 @@
 #include "relay/retry.h"
 #include "state/ask.h"
 #include "state/commit.h"
+#include "state/context.h"
 #include "state/linger.h"
 #include "state/observe.h"
 #include "state/prepare.h"
@@ -274,8 +275,8 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || state_must_ask_first(x)))
-		relay_try_release(x); /* what was held is run on another server, or behind a question */
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || state_must_ask_first(x) || state_is_unsettled(x)))
+		relay_try_release(x); /* what was held is run on another server, behind a question, or as was set */
 	exchange_replay(x, relay_bytes);
 }
 

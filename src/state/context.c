@@ -18,9 +18,8 @@
 
 #include <string.h>
 
-/* Returns true if the client's requests have set something, or those under way may. */
-static bool
-is_setting(const struct exchange *x)
+bool
+state_is_unsettled(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
@@ -37,15 +36,27 @@ is_setting(const struct exchange *x)
 bool
 state_has_uncommitted_effects(const struct exchange *x)
 {
-	return x->srv != NULL && (is_setting(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
+	return x->srv != NULL &&
+	       (state_is_unsettled(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
+}
+
+static bool
+is_told_all(const struct exchange *x)
+{
+	return x->srv == NULL || x->srv->ledger.count == 0 || !state_is_unsettled(x);
 }
 
 bool
 state_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 {
-	bool is_told_all = x->srv == NULL || x->srv->ledger.count == 0;
+	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && is_told_all(x);
+}
 
-	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && (is_told_all || !is_setting(x));
+bool
+state_awaits_reading(const struct exchange *x, const struct sql_verdict *v)
+{
+	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && x->srv->is_synced && x->srv->tx == 'I' &&
+	       !is_told_all(x);
 }
 
 bool

@@ -17,6 +17,10 @@ bool state_statement_context(const struct exchange *x, const struct sql_verdict 
  * it is read under as far as anybody can know: those that matter most are reported.
  */
 bool state_knows_reading(const struct exchange *x, const struct sql_verdict *v);
+/* Returns true if requests under way decide what it is read under: its Parse is held until they are answered. */
+bool state_awaits_reading(const struct exchange *x, const struct sql_verdict *v);
+/* Returns true if the client's requests have set something that is not settled, or those under way may. */
+bool state_is_unsettled(const struct exchange *x);
 bool state_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
 /*
  * Returns true if its server surely acts as the role in the client's image: no SET [LOCAL] ROLE or SESSION

@@ -145,6 +145,8 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		return STEP_FAILED;
 	if (!statements_have_room(x, f))
 		return refuse_parse(x);
+	if (state_awaits_reading(x, v))
+		return STEP_HOLD;
 	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
 	st = x->srv->tx == 'E' ? statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len)
 			       : statement_of(x, f, v, &context);

@@ -50,6 +50,14 @@ state_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 }
 
 bool
+state_awaits_reading(const struct exchange *x, const struct sql_verdict *v)
+{
+	(void)x;
+	(void)v;
+	return false;
+}
+
+bool
 state_reads_as(const struct exchange *x, const struct image *reading)
 {
 	(void)x;

@@ -307,6 +307,26 @@ def test_a_statement_is_read_as_when_it_was_parsed(weir, postgres, victim, name)
     assert ask(client, RUN_IT) == [[right]]
 
 
+BEHIND = {                          # A's packet: a setting, and a statement that is read under it; what that says
+    "DateStyle": ("SET DateStyle = 'German'", DATE, "2020-02-01"),
+    "array_nulls, behind BEGIN and COMMIT": ("BEGIN; SET array_nulls = off; COMMIT", ARRAY, "false"),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_a_statement_is_read_as_it_was_behind_a_setting_that_was_not_answered(weir, postgres, victim, name):
+    setting, sql, right = BEHIND[name]
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    client = weir.raw("web", victim)
+    settle(client)
+    there = client.query("SELECT pg_backend_pid()")
+    assert ask(client, query(setting) + parse("s", sql) + RUN_IT, count=2) == [[right]]
+    client.query("RESET ALL")
+    hold(weir, there, victim)
+    assert ask(client, RUN_IT) == [[right]]
+    assert client.query("SELECT pg_backend_pid()") != there
+
+
 @pytest.mark.parametrize("is_block", [False, True])
 def test_a_statement_that_can_not_be_parsed_again_changes_no_setting(weir, postgres, victim, is_block):
     weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
