@@ -15,9 +15,40 @@
 #define SOON_US (10 * 1000u)
 #define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
+static void
+policy_publish(struct policy *p)
+{
+	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+	const struct budget_view view = { .idle = p->count[PC_IDLE],
+					  .has_demand = p->waiting > 0 || p->count[PC_LENT] > 0,
+					  .since_us = first != NULL ? first->since_us : UINT64_MAX,
+					  .rest_end_us = p->caps.rest_end_us,
+					  .turn_end_us = p->caps.turn_end_us };
+
+	caps_publish(&p->caps, &view);
+}
+
+static void
+obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
+{
+	if (o->is_to_publish)
+		caps_watch(&p->caps, now_us);
+	if (o->is_asked) {
+		while (caps_begin_giving_up(&p->caps)) {
+			if (!policy_give_up_idle(p, now_us))
+				caps_withdraw(&p->caps, now_us);
+		}
+	}
+	if (o->is_stirred || (o->has_news && p->waiting > 0))
+		policy_stir(p, now_us);
+	policy_arm(p, o->arm_at_us);
+}
+
+static const struct policy_order_ops order_ops = { policy_publish, obey };
+
 struct policy *
-policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
-	   struct policy_budget *budget, struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
+policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner, struct policy_room *room,
+	   struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
 	struct policy *p = calloc(1, sizeof(*p));
 
@@ -33,7 +64,10 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 		TAILQ_INIT(&p->in[state]);
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->line);
-	caps_set(&p->caps, CAP_ALL, budget, p, p->count, false);
+	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .room = room, .arm_at_us = NEVER_US };
+	p->caps.orders = &p->orders;
+	if (room != NULL)
+		caps_set(&p->caps, CAP_ALL, policy_room_total(room), p->count, now_us);
 	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
 }
@@ -51,6 +85,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
+	policy_room_forget(&p->orders);
 	free(p);
 }
 
@@ -70,18 +105,12 @@ insert_idle(struct policy *p, struct policy_conn *conn)
 		TAILQ_INSERT_TAIL(&p->in[PC_IDLE], conn, link);
 }
 
-static bool
-has_demand(const struct policy *p)
-{
-	return p->waiting > 0 || p->count[PC_LENT] > 0;
-}
-
 void
 policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us)
 {
 	if (p->caps.by_kind[which].budget == b)
 		return;
-	caps_set(&p->caps, which, b, p, p->count, has_demand(p));
+	caps_set(&p->caps, which, b, p->count, now_us);
 	policy_reinforce(p, now_us);
 }
 
@@ -97,7 +126,7 @@ policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us)
 	TAILQ_FOREACH(conn, &p->in[PC_CLOSING], link)
 		policy_end_trial(p, conn, now_us);
 	circuit_leave(&p->circuit);
-	circuit_join(c, &p->circuit, p);
+	circuit_join(c, &p->circuit, &p->orders);
 	policy_reinforce(p, now_us);
 }
 
@@ -123,29 +152,26 @@ forget_last(struct policy *p, const struct policy_conn *conn)
 			p->last[i] = NULL;
 }
 
-/* Moves between other states change nothing in the budget. */
-static bool
-is_of_budget(enum policy_conn_state state)
-{
-	return state == PC_NONE || state == PC_CLOSING;
-}
-
 static bool
 has_list(enum policy_conn_state state)
 {
 	return state != PC_NONE && state != PC_LENT;
 }
 
-/* Most loans begin and end without a change: then no cap is asked. */
+__attribute__((noinline)) static void
+publish_now(struct policy *p)
+{
+	policy_room_lock(p->orders.room);
+	policy_publish(p);
+	policy_room_unlock(p->orders.room);
+}
+
+/* Nearly always no cap is tight: then none is told. */
 static inline void
 tell_caps(struct policy *p)
 {
-	bool now = has_demand(p);
-
-	if (p->had_demand != now) {
-		p->had_demand = now;
-		caps_set_demand(&p->caps, now);
-	}
+	if (p->caps.is_watched)
+		publish_now(p);
 }
 
 /* Inline: the two moves of each loan are made for their states. */
@@ -173,7 +199,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		insert_idle(p, conn);
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
-	if (is_of_budget(from) || is_of_budget(to))
+	if (to == PC_NONE || to == PC_CLOSING)
 		caps_moved(&p->caps, from, to);
 	tell_caps(p);
 }
@@ -504,7 +530,8 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->opened_us = now_us;
 	conn->is_overflow = p->total >= p->settings.pool_size;
 	policy_move(p, conn, PC_OPENING);
-	conn->is_trial = !p->is_scouting && circuit_began(&p->circuit, now_us);
+	conn->is_trial = p->is_trial;
+	p->is_trial = false;
 }
 
 void
@@ -650,12 +677,6 @@ bool
 policy_is_paused(const struct policy *p)
 {
 	return p->is_paused;
-}
-
-uint32_t
-policy_idle_count(const struct policy *p)
-{
-	return p->count[PC_IDLE];
 }
 
 void

@@ -40,8 +40,7 @@
 #include <sys/queue.h>
 
 struct policy; /* opaque: policy.c */
-struct policy_budget; /* opaque: policy_budget.c; a cap shared by several pools */
-struct policy_circuit; /* opaque: policy_circuit.c; shared by the pools of one upstream */
+struct policy_room; /* policy_commons.h: caps and circuits, which pools share */
 
 struct policy_settings {
 	uint32_t pool_size; /* connections that may stay; at least 1 */
@@ -149,11 +148,11 @@ struct policy_ops {
 };
 
 /*
- * random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here.
- * Returns NULL without memory.
+ * random_seed is for jitter; room may be NULL: it shares no cap or circuit with others; counters belong to the owner
+ * and are updated here. Returns NULL without memory.
  */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
-			  struct policy_budget *budget, struct pool_counters *counters, uint64_t random_seed,
+			  struct policy_room *room, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
 /* Refuses all who wait. No connection may be left (call policy_close_all first and wait until they are gone). */
 void policy_free(struct policy *p);
@@ -231,7 +230,7 @@ bool policy_is_paused(const struct policy *p);
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
 /* policy_refuse.c: refuses everyone in line. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
-/* Closes the coldest idle connection, for a pool that shares the budget. Returns false if none is idle. */
+/* Closes the coldest idle connection, for a pool that shares a cap. Returns false if none is idle. */
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 
 struct policy_counts {

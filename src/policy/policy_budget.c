@@ -16,6 +16,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define CALM_AFTER 64 /* publishes: caps are tight again and again, and to tell all pools to begin costs more */
+
 TAILQ_HEAD(budget_members, budget_member);
 
 struct policy_budget {
@@ -24,7 +26,8 @@ struct policy_budget {
 	uint32_t in_use_count; /* pools that are wanting or resting */
 	uint32_t in_use_plain; /* those of them for which none is reserved */
 	uint64_t in_use_weight, in_use_reserved; /* their sums */
-	bool is_reviewing, is_review_due;
+	bool is_watched; /* it is tight; all members publish, or are ordered to */
+	bool is_reviewing, is_review_due; /* by one thread, for all */
 	struct budget_members members, hungry, resting;
 };
 
@@ -47,7 +50,7 @@ policy_budget_free(struct policy_budget *b)
 {
 	if (b == NULL)
 		return;
-	assert(TAILQ_EMPTY(&b->members));
+	assert(TAILQ_EMPTY(&b->members) && b->used == 0 && b->leaving == 0);
 	free(b);
 }
 
@@ -55,13 +58,6 @@ uint32_t
 policy_budget_used(const struct policy_budget *b)
 {
 	return b->used;
-}
-
-void
-policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us)
-{
-	b->limit = limit;
-	budget_review(b, now_us);
 }
 
 static void
@@ -104,7 +100,7 @@ set_resting(struct budget_member *m, bool is_resting)
 void
 budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 {
-	bool is_in_use = m->budget != NULL && (m->has_demand || m->is_resting);
+	bool is_in_use = m->budget != NULL && (m->view.has_demand || m->is_resting);
 
 	if (is_in_use)
 		end_use(m);
@@ -115,62 +111,94 @@ budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 }
 
 void
-budget_join(struct policy_budget *b, struct budget_member *m, struct policy *p)
+budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uint32_t leaving)
 {
 	m->budget = b;
-	m->pool = p;
 	m->weight = m->weight > 0 ? m->weight : 1;
-	if (b != NULL)
-		TAILQ_INSERT_TAIL(&b->members, m, link);
+	m->used = used;
+	m->leaving = leaving;
+	m->calm_count = CALM_AFTER;
+	b->used += used;
+	b->leaving += leaving;
+	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
 
 void
 budget_leave(struct budget_member *m)
 {
-	if (m->budget == NULL)
-		return;
-	assert(m->used == 0);
-	assert(!m->has_demand);
-	set_resting(m, false);
+	struct policy_budget *b = m->budget;
+
+	budget_publish(m, &(struct budget_view){ 0 });
 	if (m->short_count > 0)
-		TAILQ_REMOVE(&m->budget->hungry, m, hungry_link);
-	TAILQ_REMOVE(&m->budget->members, m, link);
+		TAILQ_REMOVE(&b->hungry, m, hungry_link);
+	TAILQ_REMOVE(&b->members, m, link);
+	b->used -= m->used;
+	b->leaving -= m->leaving;
 	m->budget = NULL;
 }
 
 /* --- What is counted. --- */
 
-static uint32_t
-change(bool was, bool is)
+void
+budget_take(struct budget_member *m)
 {
-	return (uint32_t)is - (uint32_t)was;
+	m->used++;
+	m->budget->used++;
+}
+
+static void
+change_leaving(struct budget_member *m, uint32_t by)
+{
+	m->leaving += by;
+	m->budget->leaving += by;
+}
+
+static void
+ask(struct budget_member *m)
+{
+	m->asked++;
+	change_leaving(m, 1);
+}
+
+void
+budget_withdraw(struct budget_member *m)
+{
+	m->is_giving_up = false;
+	change_leaving(m, -m->asked);
+	m->asked = 0;
 }
 
 void
 budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
-	struct policy_budget *b = m->budget;
-	uint32_t used = change(from != PC_NONE, to != PC_NONE), leaving = change(from == PC_CLOSING, to == PC_CLOSING);
-
-	if (b == NULL)
-		return;
-	m->used += used;
-	b->used += used;
-	m->leaving += leaving;
-	b->leaving += leaving;
+	if (to == PC_CLOSING && m->is_giving_up) {
+		m->is_giving_up = false; /* it is leaving already */
+		m->asked--;
+	} else if (to == PC_CLOSING) {
+		change_leaving(m, 1);
+	} else {
+		m->used--;
+		m->budget->used--;
+		if (from == PC_CLOSING)
+			change_leaving(m, -1u);
+		else if (m->leaving > m->used) /* it was to be asked for */
+			budget_withdraw(m);
+	}
 }
 
 void
-budget_set_demand(struct budget_member *m, bool has_demand)
+budget_publish(struct budget_member *m, const struct budget_view *v)
 {
-	if (m->budget == NULL || m->has_demand == has_demand)
-		return;
-	m->has_demand = has_demand;
-	if (has_demand)
+	bool had_demand = m->view.has_demand;
+
+	m->view = *v;
+	if (!had_demand && v->has_demand)
 		begin_use(m);
-	else
+	if (had_demand && !v->has_demand)
 		end_use(m);
-	set_resting(m, !has_demand);
+	set_resting(m, !v->has_demand && v->rest_end_us > 0);
+	m->calm_count = m->budget->is_watched ? 0 : m->calm_count + 1;
+	m->is_watched = m->calm_count < CALM_AFTER;
 }
 
 /* Pools that have rested for long enough are no longer in use. */
@@ -181,7 +209,7 @@ end_rests(struct policy_budget *b, uint64_t now_us)
 
 	for (m = TAILQ_FIRST(&b->resting); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, rest_link);
-		if (now_us >= m->rest_end_us)
+		if (now_us >= m->view.rest_end_us)
 			set_resting(m, false);
 	}
 }
@@ -241,9 +269,9 @@ is_scarce(const struct policy_budget *b)
 static uint32_t
 keeps(const struct budget_member *m, uint64_t now_us)
 {
-	if (m->has_demand)
+	if (m->view.has_demand)
 		return fair_share(m);
-	if (!m->is_resting || (is_scarce(m->budget) && now_us >= m->turn_end_us))
+	if (!m->is_resting || (is_scarce(m->budget) && now_us >= m->view.turn_end_us))
 		return 0;
 	return fair_share(m);
 }
@@ -254,19 +282,38 @@ has_free_place(const struct policy_budget *b)
 	return b->limit == 0 || b->used < b->limit;
 }
 
+static bool
+has_place_for_all(const struct policy_budget *b)
+{
+	return b->limit == 0 || b->used <= b->limit;
+}
+
 /* Returns true if fairness matters now. It nearly never does, and then a return costs only this check. */
 static bool
 is_tight(const struct policy_budget *b)
 {
-	return !TAILQ_EMPTY(&b->hungry) || (b->limit > 0 && b->used > b->limit);
+	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b);
 }
 
-bool
-budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+void
+budget_watch(struct policy_budget *b, const struct policy_room *r)
 {
-	m->rest_end_us = now_us + BUDGET_TURN_US;
-	m->turn_end_us = opened_us + BUDGET_TURN_US;
-	return m->budget != NULL && is_tight(m->budget);
+	bool was_watched = b->is_watched;
+	struct budget_member *m;
+
+	b->is_watched = is_tight(b);
+	if (was_watched || !b->is_watched)
+		return;
+	TAILQ_FOREACH(m, &b->members, link) {
+		if (m->is_watched || m->orders == NULL)
+			continue;
+		if (m->room == r) {
+			m->orders->ops->publish(m->orders->pool);
+		} else {
+			m->orders->is_to_publish = true;
+			policy_room_order(m->orders);
+		}
+	}
 }
 
 /* Returns how many connections must close so that pools below their share (other than except) get it; < 1: none. */
@@ -290,15 +337,6 @@ missing_count(const struct policy_budget *b, const struct budget_member *except)
 }
 
 /* --- Which pool may open. --- */
-
-static uint64_t
-waiting_since(const struct budget_member *m)
-{
-	struct policy_counts counts;
-
-	policy_get_counts(m->pool, &counts);
-	return counts.waiting > 0 ? counts.oldest_waiter_us : UINT64_MAX;
-}
 
 /*
  * A pool's claim gets weaker with each place it has: below what is reserved for it, the part of that it has counts; any
@@ -333,7 +371,7 @@ places_before(const struct budget_member *hungry, const struct budget_member *m)
 	bool is_equal;
 	uint64_t until = places_until_equal(hungry, m, live_count(m), &is_equal), n = until > has ? until - has : 0;
 
-	if (is_equal && has <= until && waiting_since(hungry) < waiting_since(m))
+	if (is_equal && has <= until && hungry->view.since_us < m->view.since_us)
 		n++;
 	return n < hungry->short_count ? (uint32_t)n : hungry->short_count;
 }
@@ -351,7 +389,7 @@ budget_allows(const struct budget_member *m, uint64_t now_us)
 	const struct budget_member *h;
 	uint64_t before = 0;
 
-	if (b == NULL || b->limit == 0)
+	if (b->limit == 0)
 		return true;
 	if (!has_free_place(b))
 		return false;
@@ -368,7 +406,7 @@ budget_has_spare(const struct budget_member *m)
 {
 	const struct policy_budget *b = m->budget;
 
-	return b == NULL || b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
+	return b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
 }
 
 /*
@@ -378,25 +416,24 @@ budget_has_spare(const struct budget_member *m)
 static bool
 is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {
-	uint64_t since_us = waiting_since(m);
 	const struct budget_member *h;
 
 	TAILQ_FOREACH(h, &b->hungry, hungry_link) {
 		if (h == m)
 			continue;
-		if (live_count(h) < own_count(h) || (live_count(h) == 0 && waiting_since(h) < since_us))
+		if (live_count(h) < own_count(h) || (live_count(h) == 0 && h->view.since_us < m->view.since_us))
 			return true;
 	}
 	return false;
 }
 
 bool
-budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 	uint32_t share;
 
-	if (b == NULL || !is_tight(b))
+	if (!is_tight(b))
 		return false;
 	end_rests(b, now_us);
 	share = fair_share(m);
@@ -404,7 +441,11 @@ budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now
 		return false;
 	if (live_count(m) == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
 		return false;
-	return missing_count(b, m) > 0;
+	if (missing_count(b, m) <= 0)
+		return false;
+	ask(m);
+	m->is_giving_up = true;
+	return true;
 }
 
 bool
@@ -415,20 +456,22 @@ budget_is_wanted(const struct policy_budget *b)
 
 /* --- Which pool gives up a connection, and which is woken. --- */
 
-/* Returns the pool with the most idle connections above its own share; with is_any, the one with the most idle. */
+enum surplus { ABOVE_SHARE, ANY, ANY_HERE };
+
+/* Returns the pool with the most idle connections above its own share; or the one with the most idle, in this room. */
 static struct budget_member *
-find_idlest(const struct policy_budget *b, bool is_any, uint64_t now_us)
+find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_room *r, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
 	TAILQ_FOREACH(m, &b->members, link) {
-		uint32_t kept = is_any ? 0 : keeps(m, now_us);
+		uint32_t kept = of == ABOVE_SHARE ? keeps(m, now_us) : 0;
 		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
-		uint32_t idle = m->pool == NULL ? 0 : policy_idle_count(m->pool);
+		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most) {
+		if (surplus > most && (of != ANY_HERE || m->room == r)) {
 			most = surplus;
 			idlest = m;
 		}
@@ -436,56 +479,112 @@ find_idlest(const struct policy_budget *b, bool is_any, uint64_t now_us)
 	return idlest;
 }
 
+/* Gives the lock up meanwhile: a pool of this room has done it then. */
 static void
-reclaim(struct policy_budget *b, uint64_t now_us)
+ask_for_idle(struct budget_member *m, struct policy_room *r, uint64_t now_us)
 {
-	while (missing_count(b, NULL) > 0) {
+	ask(m);
+	m->orders->is_asked = true;
+	policy_room_order(m->orders);
+	if (m->room == r) {
+		policy_room_act(r, now_us);
+		policy_room_lock(r);
+	}
+}
+
+static void
+reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	while (end_rests(b, now_us), missing_count(b, NULL) > 0) {
 		bool is_over = b->used - b->leaving > b->limit;
-		struct budget_member *m = find_idlest(b, false, now_us);
+		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
 
 		if (m == NULL && is_over)
-			m = find_idlest(b, true, now_us);
-		if (m == NULL || !policy_give_up_idle(m->pool, now_us))
+			m = find_idlest(b, ANY, r, now_us);
+		if (m == NULL)
 			return;
+		ask_for_idle(m, r, now_us);
 	}
 }
 
 /* The place is counted first: otherwise the pool that makes room could take it again for min_idle. */
 bool
-budget_take(struct budget_member *m, uint64_t now_us)
+policy_places_take(struct budget_member *m, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
+	struct policy_room *r = m->room;
 	struct budget_member *idlest;
+	bool is_taken;
 
-	budget_moved(m, PC_NONE, PC_LENT);
-	if (b == NULL || b->limit == 0 || b->used <= b->limit)
-		return true;
-	idlest = find_idlest(b, true, now_us);
-	if (idlest != NULL && policy_give_up_idle(idlest->pool, now_us) && b->used <= b->limit)
-		return true;
+	policy_room_lock(r);
+	budget_take(m);
+	budget_watch(b, r);
+	if (!has_place_for_all(b) && ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
+				      (idlest = find_idlest(b, ANY, r, now_us)) != NULL))
+		ask_for_idle(idlest, r, now_us);
+	is_taken = has_place_for_all(b);
+	if (!is_taken)
+		budget_moved(m, PC_LENT, PC_NONE);
+	budget_watch(b, r);
+	policy_room_act(r, now_us);
+	return is_taken;
+}
+
+void
+policy_places_give(struct budget_member *m, uint64_t now_us)
+{
+	policy_room_lock(m->room);
 	budget_moved(m, PC_LENT, PC_NONE);
-	return false;
+	policy_room_unlock(m->room);
+	budget_review(m, now_us);
+}
+
+bool
+policy_places_are_wanted(const struct budget_member *m)
+{
+	bool is_wanted;
+
+	policy_room_lock(m->room);
+	is_wanted = budget_is_wanted(m->budget);
+	policy_room_unlock(m->room);
+	return is_wanted;
+}
+
+void
+policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r)
+{
+	m->room = r;
+	policy_room_lock(r);
+	budget_join(b, m, 0, 0);
+	policy_room_unlock(r);
+}
+
+void
+policy_places_leave(struct budget_member *m)
+{
+	policy_room_lock(m->room);
+	assert(m->used == 0);
+	budget_leave(m);
+	policy_room_unlock(m->room);
 }
 
 uint64_t
 budget_due(const struct budget_member *m, uint64_t now_us)
 {
-	uint64_t due_us = UINT64_MAX;
+	uint64_t due_us = m->armed_us > now_us ? m->armed_us : UINT64_MAX;
 	const struct budget_member *r;
 
-	if (m->budget == NULL || m->short_count == 0)
-		return due_us;
 	TAILQ_FOREACH(r, &m->budget->resting, rest_link) {
-		if (r->rest_end_us > now_us && r->rest_end_us < due_us)
-			due_us = r->rest_end_us;
-		if (r->turn_end_us > now_us && r->turn_end_us < due_us)
-			due_us = r->turn_end_us;
+		if (r->view.rest_end_us > now_us && r->view.rest_end_us < due_us)
+			due_us = r->view.rest_end_us;
+		if (r->view.turn_end_us > now_us && r->view.turn_end_us < due_us)
+			due_us = r->view.turn_end_us;
 	}
 	return due_us;
 }
 
 static void
-wake_best(struct policy_budget *b, uint64_t now_us)
+wake_best(struct policy_budget *b)
 {
 	struct budget_member *m, *best = TAILQ_FIRST(&b->hungry);
 
@@ -495,35 +594,58 @@ wake_best(struct policy_budget *b, uint64_t now_us)
 		if (has_better_claim(m, best))
 			best = m;
 	}
-	policy_stir(best->pool, now_us);
+	best->orders->is_stirred = true;
+	policy_room_order(best->orders);
 }
 
-/* Not inline: with the check of its caller alone, that one is. */
-__attribute__((noinline)) static void
-review(struct policy_budget *b, uint64_t now_us)
+/* Arms the first hungry one, for all of them. */
+static void
+arm_first(struct policy_budget *b, const struct policy_room *r, uint64_t now_us)
 {
-	/* A pool that gives up a connection reports from within: the review then starts again instead of nesting. */
+	struct budget_member *first = TAILQ_FIRST(&b->hungry);
+	uint64_t at_us = budget_due(first, now_us);
+
+	if (at_us >= first->orders->arm_at_us)
+		return;
+	if (first->room != r) {
+		if (at_us == first->armed_us)
+			return;
+		first->armed_us = at_us;
+	}
+	first->orders->arm_at_us = at_us;
+	policy_room_order(first->orders);
+}
+
+/* Under the lock, which it gives up meanwhile. policy_room_act() must follow. */
+static void
+review(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
+{
+	if (!is_tight(b))
+		return;
+	/* A pool that gives up a connection reports from within, and others report meanwhile: the review then starts
+	 * again instead of nesting. */
 	b->is_review_due = true;
 	if (b->is_reviewing)
 		return;
 	b->is_reviewing = true;
 	while (b->is_review_due) {
 		b->is_review_due = false;
-		end_rests(b, now_us);
-		reclaim(b, now_us);
+		reclaim(b, r, now_us);
 	}
 	b->is_reviewing = false;
 	if (TAILQ_EMPTY(&b->hungry))
 		return;
-	wake_best(b, now_us);
-	policy_arm(TAILQ_FIRST(&b->hungry)->pool, budget_due(TAILQ_FIRST(&b->hungry), now_us)); /* for all of them */
+	wake_best(b);
+	arm_first(b, r, now_us);
 }
 
 void
-budget_review(struct policy_budget *b, uint64_t now_us)
+budget_review(struct budget_member *m, uint64_t now_us)
 {
-	if (b != NULL && is_tight(b))
-		review(b, now_us);
+	policy_room_lock(m->room);
+	budget_watch(m->budget, m->room);
+	review(m->budget, m->room, now_us);
+	policy_room_act(m->room, now_us);
 }
 
 void
@@ -531,12 +653,23 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 
-	if (b == NULL)
-		return;
+	policy_room_lock(m->room);
 	if (m->short_count == 0 && short_count > 0)
 		TAILQ_INSERT_TAIL(&b->hungry, m, hungry_link);
 	if (m->short_count > 0 && short_count == 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	m->short_count = short_count;
-	budget_review(b, now_us);
+	budget_watch(b, m->room);
+	review(b, m->room, now_us);
+	policy_room_act(m->room, now_us);
+}
+
+void
+policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us)
+{
+	policy_room_lock(r);
+	b->limit = limit;
+	budget_watch(b, r);
+	review(b, r, now_us);
+	policy_room_act(r, now_us);
 }

@@ -1,18 +1,20 @@
 /*
  * src/policy/policy_budget.h - a cap over several pools, and a pool's part in it.
  *
- * Each pool embeds one budget_member. A member is hungry while only the cap keeps it from opening connections; hungry
- * members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool needs no more) ends
- * in budget_review. That makes pools give up idle connections for those below their share, and wakes the member with
- * the best claim to a free place: the fewest connections for its weight first, then the longest wait. The member opens
- * from its own policy_tick; its budget_report then wakes the next.
+ * Each pool embeds one budget_member for each cap. A member is hungry while only the cap keeps it from opening
+ * connections; hungry members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool
+ * needs no more) ends in budget_review. That makes pools give up idle connections for those below their share, and
+ * wakes the member with the best claim to a free place: the fewest connections for its weight first, then the longest
+ * wait. The member opens from its own policy_tick; its budget_report then wakes the next. Pools of other rooms are
+ * asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once, so that no
+ * second one is.
  *
  * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since.
  */
 #ifndef PGWEIR_POLICY_POLICY_BUDGET_H
 #define PGWEIR_POLICY_POLICY_BUDGET_H
 
-#include "policy/policy.h"
+#include "policy/policy_commons.h"
 
 /* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
 enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
@@ -32,10 +34,9 @@ void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budge
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* 0: no limit. Returns NULL without memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools */
-void policy_budget_set_limit(struct policy_budget *b, uint32_t limit, uint64_t now_us);
-uint32_t policy_budget_used(const struct policy_budget *b);
-
-/* --- A member's part: for src/policy/, and for the places of a set's dedicated servers. --- */
+/* r: the room of the caller's thread. */
+void policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us);
+uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
 /*
  * Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
@@ -43,28 +44,64 @@ uint32_t policy_budget_used(const struct policy_budget *b);
  */
 #define BUDGET_TURN_US (100 * 1000)
 
+/* How a pool uses its connections. It changes with nearly each loan, so budgets are told of it only while they need it:
+ * while they are tight (is_watched). */
+struct budget_view {
+	uint32_t idle;
+	bool has_demand; /* connections are lent or borrowers wait */
+	uint64_t since_us; /* of the first in line; UINT64_MAX: nobody waits */
+	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
+};
+
+/*
+ * Under the lock of the commons. Its own thread alone changes budget, short_count and is_watched, and may read them
+ * without the lock.
+ */
 struct budget_member {
 	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
-	struct policy *pool;
-	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING */
+	struct policy_room *room;
+	struct policy_orders *orders; /* its pool's; NULL: it has no pool */
+	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
+	uint32_t asked; /* idle ones that the pool was asked to close, and has not closed yet */
 	uint32_t short_count; /* how many it would open now; it is hungry if this is above 0 */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
-	bool has_demand; /* it is in use: connections are lent or borrowers wait */
+	struct budget_view view; /* as it was published */
+	uint64_t armed_us; /* a pool of another room, for all that are hungry: when its tick is due for that */
+	uint32_t calm_count; /* how often it was published since the cap was tight last */
+	bool is_watched; /* each change of the view is published */
+	bool is_giving_up; /* the next one that begins to leave is one that was asked for */
 	bool is_resting; /* it was in use a moment ago */
-	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link;
 };
 
-void budget_join(struct policy_budget *b, struct budget_member *m, struct policy *p); /* b may be NULL */
-void budget_leave(struct budget_member *m); /* no connection may be left */
+/* --- Places for connections that no policy lends; for others than src/policy/. They take the lock. --- */
+
+void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r);
+void policy_places_leave(struct budget_member *m); /* none may be taken */
+/*
+ * Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
+ * is none; then a pool of another room was asked for one, if it has any idle.
+ */
+bool policy_places_take(struct budget_member *m, uint64_t now_us);
+void policy_places_give(struct budget_member *m, uint64_t now_us);
+/* Returns true if all places are taken while some pool would open a connection. */
+bool policy_places_are_wanted(const struct budget_member *m);
+
+/* --- A member's part: for policy_caps.c, which holds the lock, but for budget_review() and budget_report(). --- */
+
+/* used, leaving: of its connections. The member has its claim, and all else zeroed. */
+void budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uint32_t leaving);
+void budget_leave(struct budget_member *m); /* its connections don't count any more */
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
+void budget_publish(struct budget_member *m, const struct budget_view *v);
+/* After what may make it tight: all members publish from now on. r: the room of this thread; policy_room_act() must
+ * follow. */
+void budget_watch(struct policy_budget *b, const struct policy_room *r);
 
-/* Call it when a connection is new or gone (PC_NONE), or begins or ends to leave (PC_CLOSING). */
+void budget_take(struct budget_member *m); /* a place: the connection will be opened */
+/* A connection that has a place is gone (PC_NONE), or begins to leave (PC_CLOSING). */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* A connection was returned. Returns true if fairness matters now: budget_asks_back() and budget_review() are due. */
-bool budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-void budget_set_demand(struct budget_member *m, bool has_demand);
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
@@ -72,22 +109,16 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_allows(const struct budget_member *m, uint64_t now_us);
 /* Returns true if it may open one for min_idle, which it never may at the cost of somebody who waits. */
 bool budget_has_spare(const struct budget_member *m);
-/*
- * Takes one place at once, if need be from the pool with the most idle connections, and counts it as LENT. Returns
- * false if there is none.
- */
-bool budget_take(struct budget_member *m, uint64_t now_us);
-/* Returns true if a connection that is returned must be closed for another pool. */
-bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
+/* Returns true if a connection that is returned must be closed for another pool: it counts as asked for. */
+bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
+void budget_withdraw(struct budget_member *m); /* it has none idle any more to close */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_wanted(const struct policy_budget *b);
-void budget_review(struct policy_budget *b, uint64_t now_us);
+void budget_review(struct budget_member *m, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 
 /* --- The pool's part: policy.c; policy_arm() is in policy_upkeep.c. --- */
-/* Returns how many idle connections the pool has. */
-uint32_t policy_idle_count(const struct policy *p);
 /* There is room for the pool, so policy_tick is due now; or policy_tick is due at this time. */
 void policy_stir(struct policy *p, uint64_t now_us);
 void policy_arm(struct policy *p, uint64_t at_us);

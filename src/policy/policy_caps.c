@@ -7,66 +7,153 @@
  */
 #include "policy/policy_caps.h"
 
+#include <assert.h>
+
+static bool
+allows(const struct budget_member *m, uint64_t now_us)
+{
+	bool is_allowed;
+
+	if (m->budget == NULL)
+		return true;
+	policy_room_lock(m->room);
+	is_allowed = budget_allows(m, now_us);
+	policy_room_unlock(m->room);
+	return is_allowed;
+}
+
+static bool
+lock(const struct policy_caps *caps)
+{
+	if (caps->orders->room == NULL)
+		return false;
+	policy_room_lock(caps->orders->room);
+	return true;
+}
+
+static void
+unlock(const struct policy_caps *caps)
+{
+	policy_room_unlock(caps->orders->room);
+}
+
 void
-caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b, struct policy *p,
-	 const uint32_t counts[static PC_COUNT], bool has_demand)
+caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
+	 const uint32_t counts[static PC_COUNT], uint64_t now_us)
 {
 	struct budget_member *m = &caps->by_kind[which];
+	uint32_t used = 0;
 
-	if (m->budget == b)
+	if (!lock(caps))
 		return;
-	budget_set_demand(m, false);
+	if (m->budget != NULL)
+		budget_leave(m);
+	*m = (struct budget_member){
+		.weight = m->weight, .reserved = m->reserved, .orders = caps->orders, .room = caps->orders->room
+	};
 	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
-		for (uint32_t i = 0; i < counts[state] && m->budget != NULL; i++)
-			budget_moved(m, (enum policy_conn_state)state, PC_NONE);
-	budget_leave(m);
-	*m = (struct budget_member){ .weight = m->weight, .reserved = m->reserved };
-	budget_join(b, m, p);
-	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
-		for (uint32_t i = 0; i < counts[state] && b != NULL; i++)
-			budget_moved(m, PC_NONE, (enum policy_conn_state)state);
-	budget_set_demand(m, has_demand);
-	for (caps->first = 0; caps->first < POLICY_CAPS && caps->by_kind[caps->first].budget == NULL;)
-		caps->first++;
+		used += counts[state];
+	if (b != NULL) {
+		budget_join(b, m, used, counts[PC_CLOSING]);
+		budget_watch(b, m->room);
+	}
+	caps->orders->ops->publish(caps->orders->pool);
+	policy_room_act(m->room, now_us);
 }
 
 void
 caps_leave(struct policy_caps *caps)
 {
-	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_leave(&caps->by_kind[i]);
+	if (!lock(caps))
+		return;
+	for (unsigned i = 0; i < POLICY_CAPS; i++) {
+		struct budget_member *m = &caps->by_kind[i];
+
+		assert(m->budget == NULL || (m->used == 0 && m->leaving == m->asked));
+		if (m->budget != NULL)
+			budget_leave(m);
+	}
+	unlock(caps);
 }
 
 void
 caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved)
 {
+	bool is_shared = lock(caps);
+
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_set_claim(&caps->by_kind[i], weight, reserved);
+	if (is_shared)
+		unlock(caps);
+}
+
+void
+caps_publish(struct policy_caps *caps, const struct budget_view *v)
+{
+	caps->is_watched = false;
+	for (unsigned i = 0; i < POLICY_CAPS; i++) {
+		struct budget_member *m = &caps->by_kind[i];
+
+		if (m->budget == NULL)
+			continue;
+		budget_publish(m, v);
+		caps->is_watched |= m->is_watched;
+	}
+}
+
+void
+caps_watch(struct policy_caps *caps, uint64_t now_us)
+{
+	policy_room_lock(caps->orders->room);
+	caps->orders->ops->publish(caps->orders->pool);
+	unlock(caps);
+	caps_review(caps, now_us);
+}
+
+bool
+caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
+{
+	bool may_take = true;
+
+	if (!lock(caps))
+		return true;
+	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++) {
+		const struct budget_member *m = &caps->by_kind[i];
+
+		may_take = m->budget == NULL || (is_for_waiter ? budget_allows(m, now_us) : budget_has_spare(m));
+	}
+	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++)
+		if (caps->by_kind[i].budget != NULL)
+			budget_take(&caps->by_kind[i]);
+	unlock(caps);
+	return may_take;
 }
 
 void
 caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
 {
+	if (!lock(caps))
+		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_moved(&caps->by_kind[i], from, to);
+		if (caps->by_kind[i].budget != NULL)
+			budget_moved(&caps->by_kind[i], from, to);
+	unlock(caps);
 }
 
-void
-caps_set_demand(struct policy_caps *caps, bool has_demand)
-{
-	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_set_demand(&caps->by_kind[i], has_demand);
-}
-
+/* Who is short of nothing is of interest only where others are. */
 void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
 	bool is_told = false;
 
+	if ((short_count == 0 && !caps->is_watched) || caps->orders->room == NULL)
+		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
-		bool is_here = !is_told && (i == POLICY_CAPS - 1 || !budget_allows(&caps->by_kind[i], now_us));
+		struct budget_member *m = &caps->by_kind[i];
+		bool is_here = !is_told && (i == POLICY_CAPS - 1 || !allows(m, now_us));
 
-		budget_report(&caps->by_kind[i], is_here ? short_count : 0, now_us);
+		if (m->budget != NULL)
+			budget_report(m, is_here ? short_count : 0, now_us);
 		is_told = is_told || is_here;
 	}
 }
@@ -75,53 +162,74 @@ bool
 caps_allow(const struct policy_caps *caps, uint64_t now_us)
 {
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (!budget_allows(&caps->by_kind[i], now_us))
+		if (!allows(&caps->by_kind[i], now_us))
 			return false;
 	return true;
 }
 
 bool
-caps_have_spare(const struct policy_caps *caps)
+caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
+	bool is_asked = false;
+
+	if (!caps->is_watched)
+		return false;
+	policy_room_lock(caps->orders->room);
+	caps->orders->ops->publish(caps->orders->pool);
+	for (unsigned i = 0; i < POLICY_CAPS && !is_asked; i++)
+		is_asked = caps->by_kind[i].budget != NULL && budget_asks_back(&caps->by_kind[i], opened_us, now_us);
+	unlock(caps);
+	return is_asked;
+}
+
+bool
+caps_begin_giving_up(struct policy_caps *caps)
+{
+	bool is_asked = false;
+
+	policy_room_lock(caps->orders->room);
+	for (unsigned i = 0; i < POLICY_CAPS; i++) {
+		struct budget_member *m = &caps->by_kind[i];
+
+		m->is_giving_up = m->asked > 0;
+		is_asked |= m->is_giving_up;
+	}
+	unlock(caps);
+	return is_asked;
+}
+
+void
+caps_withdraw(struct policy_caps *caps, uint64_t now_us)
+{
+	policy_room_lock(caps->orders->room);
+	caps->orders->ops->publish(caps->orders->pool); /* first: none is to be asked for once more */
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (!budget_has_spare(&caps->by_kind[i]))
-			return false;
-	return true;
-}
-
-bool
-caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
-{
-	bool is_tight = false;
-
-	for (unsigned i = caps->first; i < POLICY_CAPS; i++)
-		is_tight |= budget_returned(&caps->by_kind[i], opened_us, now_us);
-	return is_tight;
-}
-
-bool
-caps_ask_back(const struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
-{
-	for (unsigned i = caps->first; i < POLICY_CAPS; i++)
-		if (budget_asks_back(&caps->by_kind[i], opened_us, now_us))
-			return true;
-	return false;
+		if (caps->by_kind[i].is_giving_up)
+			budget_withdraw(&caps->by_kind[i]);
+	unlock(caps);
+	caps_review(caps, now_us);
 }
 
 bool
 caps_are_wanted(const struct policy_caps *caps)
 {
+	bool are_wanted = false;
+
+	if (!caps->is_watched)
+		return false;
+	policy_room_lock(caps->orders->room);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget))
-			return true;
-	return false;
+		are_wanted |= caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget);
+	unlock(caps);
+	return are_wanted;
 }
 
 void
-caps_review(const struct policy_caps *caps, uint64_t now_us)
+caps_review(struct policy_caps *caps, uint64_t now_us)
 {
-	for (unsigned i = caps->first; i < POLICY_CAPS; i++)
-		budget_review(caps->by_kind[i].budget, now_us);
+	for (unsigned i = 0; i < POLICY_CAPS && caps->is_watched; i++)
+		if (caps->by_kind[i].budget != NULL)
+			budget_review(&caps->by_kind[i], now_us);
 }
 
 uint64_t
@@ -130,8 +238,14 @@ caps_due(const struct policy_caps *caps, uint64_t now_us)
 	uint64_t due_us = UINT64_MAX;
 
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
-		uint64_t at_us = budget_due(&caps->by_kind[i], now_us);
+		const struct budget_member *m = &caps->by_kind[i];
+		uint64_t at_us;
 
+		if (m->short_count == 0)
+			continue;
+		policy_room_lock(m->room);
+		at_us = budget_due(m, now_us);
+		policy_room_unlock(m->room);
 		due_us = at_us < due_us ? at_us : due_us;
 	}
 	return due_us;

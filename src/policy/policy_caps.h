@@ -1,6 +1,6 @@
 /*
  * src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, that of all. The
- * functions do what those of policy_budget.h do, for all of them. Only src/policy/ includes it.
+ * functions do what those of policy_budget.h do, for all of them, and take the lock. Only src/policy/ includes it.
  */
 #ifndef PGWEIR_POLICY_POLICY_CAPS_H
 #define PGWEIR_POLICY_POLICY_CAPS_H
@@ -10,26 +10,41 @@
 /* In the order in which a pool asks them. */
 struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
-	unsigned first; /* the first that is set, so that a return asks no others */
+	struct policy_orders *orders; /* the pool's */
+	bool is_watched; /* by any of them: caps_publish() is due after each change of the view */
+	uint64_t rest_end_us, turn_end_us; /* of its view */
 };
 
-/* counts: the pool's connections by state; has_demand: as budget_set_demand. */
-void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b, struct policy *p,
-	      const uint32_t counts[static PC_COUNT], bool has_demand);
-void caps_leave(struct policy_caps *caps);
+/* counts: the pool's connections by state. The caller reviews. */
+void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
+	      const uint32_t counts[static PC_COUNT], uint64_t now_us);
+void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
+void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* under the lock */
+/* Begins to publish, as was ordered, and reviews. */
+void caps_watch(struct policy_caps *caps, uint64_t now_us);
+/* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
+bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
-void caps_set_demand(struct policy_caps *caps, bool has_demand);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
-/* Return what budget_allows() and its like do: for all caps together. */
 bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
-bool caps_have_spare(const struct policy_caps *caps);
-bool caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
-bool caps_ask_back(const struct policy_caps *caps, uint64_t opened_us,
-		   uint64_t now_us); /* one that was just returned */
+bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
+/* Returns true if an idle one was asked for: the next one that is closed is that, for all caps. */
+bool caps_begin_giving_up(struct policy_caps *caps);
+void caps_withdraw(struct policy_caps *caps, uint64_t now_us); /* none is idle any more */
 bool caps_are_wanted(const struct policy_caps *caps);
-void caps_review(const struct policy_caps *caps, uint64_t now_us);
+void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */
+
+/* Returns true if fairness may matter now: caps_ask_back() and caps_review() are due. Nearly always it does not, and
+ * then a return costs this alone. */
+static inline bool
+caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
+{
+	caps->rest_end_us = now_us + BUDGET_TURN_US;
+	caps->turn_end_us = opened_us + BUDGET_TURN_US;
+	return caps->is_watched;
+}
 
 #endif

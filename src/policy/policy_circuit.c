@@ -2,9 +2,9 @@
 #include "policy/policy_circuit.h"
 
 #include "base/backoff.h"
-#include "policy/policy_budget.h"
 #include "base/table.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +14,9 @@
 
 struct policy_circuit {
 	struct circuit_news news;
+	/* As in news, for a look without the lock: who sees them late is woken, or refused by circuit_begin(). */
+	_Atomic uint64_t round;
+	_Atomic bool is_open;
 	uint64_t answered_us; /* when the host last answered */
 	uint64_t tried_us; /* when the last trial began */
 	uint32_t trials; /* under way */
@@ -24,95 +27,151 @@ struct policy_circuit {
 	char name[];
 };
 
-void
-circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy *p)
+/* Takes the lock if there is a circuit. */
+static struct policy_circuit *
+enter(const struct circuit_member *m)
 {
-	*m = (struct circuit_member){ .circuit = c, .pool = p };
-	if (c == NULL)
+	if (m->circuit != NULL)
+		policy_room_lock(m->orders->room);
+	return m->circuit;
+}
+
+static void
+leave(const struct circuit_member *m)
+{
+	policy_room_unlock(m->orders->room);
+}
+
+void
+circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders)
+{
+	*m = (struct circuit_member){ .circuit = c, .orders = orders };
+	if (enter(m) == NULL)
 		return;
 	m->round = c->news.failed_count > 0 ? 0 : c->news.round;
 	TAILQ_INSERT_TAIL(&c->members, m, link);
+	leave(m);
 }
 
 void
 circuit_leave(struct circuit_member *m)
 {
-	if (m->circuit != NULL)
-		TAILQ_REMOVE(&m->circuit->members, m, link);
+	struct policy_circuit *c = enter(m);
+
+	if (c == NULL)
+		return;
+	TAILQ_REMOVE(&c->members, m, link);
+	leave(m);
 	m->circuit = NULL;
 }
 
 static bool
-is_open(const struct policy_circuit *c)
+seems_open(const struct policy_circuit *c)
 {
-	return c != NULL && c->news.failed_count > 0;
+	return c != NULL && atomic_load_explicit(&c->is_open, memory_order_relaxed);
 }
 
-bool
-circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us)
+static bool
+may_try(const struct policy_circuit *c, bool is_patient, uint64_t now_us)
 {
-	const struct policy_circuit *c = m->circuit;
-
-	if (!is_open(c))
+	if (c->news.failed_count == 0)
 		return true;
 	if (c->trials > 0)
 		return is_patient && c->trials < TRIALS_MOST && now_us >= c->tried_us + TRIAL_EVERY_US;
 	return now_us >= c->news.backoff_until_us;
 }
 
+bool
+circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us)
+{
+	bool is_allowed;
+
+	if (!seems_open(m->circuit))
+		return true;
+	is_allowed = may_try(enter(m), is_patient, now_us);
+	leave(m);
+	return is_allowed;
+}
+
 uint64_t
 circuit_due(const struct circuit_member *m)
 {
-	const struct policy_circuit *c = m->circuit;
+	uint64_t due_us = UINT64_MAX;
+	const struct policy_circuit *c;
 
-	if (!is_open(c))
-		return UINT64_MAX;
-	return c->trials > 0 ? c->tried_us + TRIAL_EVERY_US : c->news.backoff_until_us;
+	if (!seems_open(m->circuit))
+		return due_us;
+	c = enter(m);
+	if (c->news.failed_count > 0)
+		due_us = c->trials > 0 ? c->tried_us + TRIAL_EVERY_US : c->news.backoff_until_us;
+	leave(m);
+	return due_us;
 }
 
 bool
-circuit_began(const struct circuit_member *m, uint64_t now_us)
+circuit_begin(const struct circuit_member *m, bool is_patient, bool *is_trial, uint64_t now_us)
 {
-	if (!is_open(m->circuit))
-		return false;
-	m->circuit->trials++;
-	m->circuit->tried_us = now_us;
-	return true;
+	struct policy_circuit *c = enter(m);
+	bool is_allowed;
+
+	*is_trial = false;
+	if (c == NULL)
+		return true;
+	is_allowed = may_try(c, is_patient, now_us);
+	*is_trial = is_allowed && c->news.failed_count > 0;
+	if (*is_trial) {
+		c->trials++;
+		c->tried_us = now_us;
+	}
+	leave(m);
+	return is_allowed;
 }
 
+/* Under the lock; policy_room_act() must follow. */
 static void
-wake_others(const struct circuit_member *m, uint64_t now_us)
+wake_others(const struct circuit_member *m, bool are_all)
 {
 	struct circuit_member *other;
 
-	TAILQ_FOREACH(other, &m->circuit->members, link)
-		if (other != m && policy_has_waiters(other->pool))
-			policy_stir(other->pool, now_us);
+	TAILQ_FOREACH(other, &m->circuit->members, link) {
+		if (other == m)
+			continue;
+		other->orders->has_news = true;
+		other->orders->is_stirred |= are_all;
+		policy_room_order(other->orders);
+	}
+}
+
+static void
+publish(struct policy_circuit *c)
+{
+	c->news.round++;
+	atomic_store_explicit(&c->round, c->news.round, memory_order_relaxed);
+	atomic_store_explicit(&c->is_open, c->news.failed_count > 0, memory_order_relaxed);
 }
 
 void
 circuit_ended(const struct circuit_member *m, uint64_t now_us)
 {
-	m->circuit->trials--;
-	wake_others(m, now_us);
+	enter(m)->trials--;
+	wake_others(m, false);
+	policy_room_act(m->orders->room, now_us);
 }
 
 void
 circuit_answered(const struct circuit_member *m, uint64_t now_us)
 {
-	struct policy_circuit *c = m->circuit;
-	struct circuit_member *other;
+	struct policy_circuit *c = enter(m);
 
 	if (c == NULL)
 		return;
 	c->answered_us = now_us;
-	if (!is_open(c))
-		return;
-	c->news.failed_count = 0;
-	c->news.round++;
-	TAILQ_FOREACH(other, &c->members, link)
-		if (other != m)
-			policy_stir(other->pool, now_us); /* it may be in an outage, too */
+	if (c->news.failed_count > 0) {
+		c->news.failed_count = 0;
+		publish(c);
+		wake_others(m, true); /* one may be in an outage, too */
+	}
+	policy_room_act(m->orders->room, now_us);
 }
 
 /* CF_OTHER may be anything, such as a password_command that has failed. */
@@ -123,77 +182,108 @@ is_of_host(enum connect_failure kind, const struct fail *why)
 	       (kind == CF_OTHER && strcmp(why->sqlstate, "57P03") == 0);
 }
 
+static void
+note_failure(struct policy_circuit *c, enum connect_failure kind, const struct fail *why, uint64_t now_us)
+{
+	struct circuit_news *n = &c->news;
+
+	n->backoff_until_us = now_us + backoff_us(n->failed_count, BACKOFF_FIRST_US, BACKOFF_MOST_US, &c->random);
+	n->failed_count++;
+	n->failed_us = now_us;
+	n->kind = kind;
+	n->why = *why;
+	publish(c);
+}
+
 void
 circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 	       uint64_t started_us, uint64_t now_us)
 {
-	struct policy_circuit *c = m->circuit;
-	struct circuit_news *n;
+	struct policy_circuit *c;
 
-	if (c == NULL)
-		return;
 	if (is_fatal || kind == CF_AUTH || kind == CF_TOO_MANY) {
 		circuit_answered(m, now_us);
 		return;
 	}
-	n = &c->news;
-	if (!is_of_host(kind, why) || started_us < c->answered_us)
+	if (!is_of_host(kind, why) || (c = enter(m)) == NULL)
 		return;
 	/* Attempts begun before the last failure have failed for the same reason. */
-	if (n->failed_count > 0 && started_us <= n->failed_us)
-		return;
-	n->backoff_until_us = now_us + backoff_us(n->failed_count, BACKOFF_FIRST_US, BACKOFF_MOST_US, &c->random);
-	n->failed_count++;
-	n->round++;
-	n->failed_us = now_us;
-	n->kind = kind;
-	n->why = *why;
-	wake_others(m, now_us);
+	if (started_us >= c->answered_us && (c->news.failed_count == 0 || started_us > c->news.failed_us)) {
+		note_failure(c, kind, why, now_us);
+		wake_others(m, false);
+	}
+	policy_room_act(m->orders->room, now_us);
 }
 
 void
 circuit_hurry(const struct circuit_member *m)
 {
-	if (m->circuit != NULL)
-		m->circuit->news.backoff_until_us = 0;
+	struct policy_circuit *c = enter(m);
+
+	if (c == NULL)
+		return;
+	c->news.backoff_until_us = 0;
+	leave(m);
 }
 
-const struct circuit_news *
-circuit_news(const struct circuit_member *m)
+bool
+circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news)
 {
-	return m->circuit == NULL || m->circuit->news.round == m->round ? NULL : &m->circuit->news;
+	const struct policy_circuit *c = m->circuit;
+
+	if (c == NULL || atomic_load_explicit(&c->round, memory_order_relaxed) == m->round ||
+	    (seems_open(c) && !is_waiting))
+		return false;
+	enter(m);
+	*news = c->news;
+	leave(m);
+	return news->failed_count == 0 || is_waiting;
 }
 
 /* --- All circuits. --- */
 
+static struct policy_circuit *
+new_circuit(struct policy_commons *all, const char *name)
+{
+	size_t len = strlen(name);
+	struct policy_circuit *c = calloc(1, sizeof(*c) + len + 1);
+
+	if (c == NULL)
+		return NULL;
+	memcpy(c->name, name, len + 1);
+	c->random = all->seed;
+	TAILQ_INIT(&c->members);
+	if (!TABLE_ADD(all->seed, all->circuits, c->name, len, c)) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
 struct policy_circuit *
-policy_circuit_get(struct policy_circuits *all, const char *name)
+policy_circuit_get(struct policy_commons *all, const char *name)
 {
 	struct policy_circuit *c;
-	size_t len = strlen(name);
 
-	TABLE_FIND(all->seed, all->table, name, len, c);
-	if (c == NULL) {
-		c = calloc(1, sizeof(*c) + len + 1);
-		if (c == NULL)
-			return NULL;
-		memcpy(c->name, name, len + 1);
-		c->random = all->seed;
-		TAILQ_INIT(&c->members);
-		if (!TABLE_ADD(all->seed, all->table, c->name, len, c)) {
-			free(c);
-			return NULL;
-		}
-	}
-	c->uses++;
+	pthread_mutex_lock(&all->names_lock);
+	TABLE_FIND(all->seed, all->circuits, name, strlen(name), c);
+	if (c == NULL)
+		c = new_circuit(all, name);
+	if (c != NULL)
+		c->uses++;
+	pthread_mutex_unlock(&all->names_lock);
 	return c;
 }
 
 void
-policy_circuit_put(struct policy_circuits *all, struct policy_circuit *c)
+policy_circuit_put(struct policy_commons *all, struct policy_circuit *c)
 {
-	if (c == NULL || --c->uses > 0)
+	if (c == NULL)
 		return;
-	HASH_DELETE(hh, all->table, c);
-	free(c);
+	pthread_mutex_lock(&all->names_lock);
+	if (--c->uses == 0) {
+		HASH_DELETE(hh, all->circuits, c);
+		free(c);
+	}
+	pthread_mutex_unlock(&all->names_lock);
 }

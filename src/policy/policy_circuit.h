@@ -8,12 +8,13 @@
  * on, it may try another one after half a second. Each failure counts for all pools in which somebody waits. The first
  * answer closes the circuit, whatever it says: a wrong password is that pool's own matter.
  *
- * Pure. Only src/policy/ includes it. Each pool embeds a circuit_member.
+ * Pools of several rooms share it, so each function takes the lock (policy_commons.h); while the circuit is closed,
+ * only what opens a connection does. Each pool embeds a circuit_member, whose fields are its own.
  */
 #ifndef PGWEIR_POLICY_POLICY_CIRCUIT_H
 #define PGWEIR_POLICY_POLICY_CIRCUIT_H
 
-#include "policy/policy.h"
+#include "policy/policy_commons.h"
 
 #include <stddef.h>
 
@@ -21,7 +22,7 @@
 
 struct circuit_member {
 	struct policy_circuit *circuit; /* NULL: it shares none, and the fields below are unused */
-	struct policy *pool;
+	struct policy_orders *orders; /* its pool's */
 	uint64_t round; /* the last one of the circuit's that it knows of */
 	bool is_heeding; /* it backs off for what others have found */
 	TAILQ_ENTRY(circuit_member) link;
@@ -37,14 +38,17 @@ struct circuit_news {
 };
 
 /* c may be NULL in both. No connection that is OPENING may be a trial of m's. */
-void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy *p);
+void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m);
 /* Returns true if an attempt may begin. is_patient: all who wait for it wait on if it gets no answer. */
 bool circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us);
 /* Returns when circuit_allows() may next become true for one that is_patient; UINT64_MAX: when news comes. */
 uint64_t circuit_due(const struct circuit_member *m);
-/* An attempt begins. Returns true if it is a trial: circuit_ended() must follow. */
-bool circuit_began(const struct circuit_member *m, uint64_t now_us);
+/*
+ * Begins an attempt, unless one of another room has just begun: then it returns false. *is_trial: circuit_ended() must
+ * follow.
+ */
+bool circuit_begin(const struct circuit_member *m, bool is_patient, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
@@ -53,8 +57,8 @@ void circuit_failed(const struct circuit_member *m, enum connect_failure kind, b
 		    uint64_t started_us, uint64_t now_us);
 /* Tries again at once: somebody has said that things have changed. */
 void circuit_hurry(const struct circuit_member *m);
-/* Returns news that m has not heeded, or NULL. */
-const struct circuit_news *circuit_news(const struct circuit_member *m);
+/* Returns true with news that m has not heeded; of a failure only if it is_waiting. */
+bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's part: policy.c. --- */
 /* Returns true if anybody waits in line. */
@@ -66,14 +70,9 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
 
 /* --- All circuits. --- */
 
-struct policy_circuits {
-	uint64_t seed; /* of the table's hash, and of jitter */
-	struct policy_circuit *table;
-};
-
 /* Returns the one of this name, the caller's until policy_circuit_put; NULL without memory. */
-struct policy_circuit *policy_circuit_get(struct policy_circuits *all, const char *name);
-void policy_circuit_put(struct policy_circuits *all,
+struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
+void policy_circuit_put(struct policy_commons *all,
 			struct policy_circuit *c); /* after its pools have left; NULL is fine */
 
 #endif

@@ -12,8 +12,22 @@ struct policy_limit {
 	char key[]; /* kind, then the name */
 };
 
+/* Returns made, which is added, or the one of this name that is there; NULL without memory. */
+static struct policy_limit *
+find_or_add(struct policy_commons *all, struct policy_limit *made, size_t key_len)
+{
+	struct policy_limit *l;
+
+	TABLE_FIND(all->seed, all->limits, made->key, key_len, l);
+	if (l == NULL && made->budget != NULL && TABLE_ADD(all->seed, all->limits, made->key, key_len, made))
+		l = made;
+	if (l != NULL)
+		l->uses++;
+	return l;
+}
+
 struct policy_limit *
-policy_limit_get(struct policy_limits *all, char kind, const char *name, size_t len)
+policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len)
 {
 	struct policy_limit *made = calloc(1, sizeof(*made) + len + 1), *l;
 
@@ -21,25 +35,31 @@ policy_limit_get(struct policy_limits *all, char kind, const char *name, size_t 
 		return NULL;
 	made->key[0] = kind;
 	memcpy(made->key + 1, name, len);
-	TABLE_FIND(all->seed, all->table, made->key, len + 1, l);
-	if (l == NULL && (made->budget = policy_budget_new(0)) != NULL &&
-	    TABLE_ADD(all->seed, all->table, made->key, len + 1, made))
-		l = made;
+	made->budget = policy_budget_new(0);
+	pthread_mutex_lock(&all->names_lock);
+	l = find_or_add(all, made, len + 1);
+	pthread_mutex_unlock(&all->names_lock);
 	if (l != made) {
 		policy_budget_free(made->budget);
 		free(made);
 	}
-	if (l != NULL)
-		l->uses++;
 	return l;
 }
 
 void
-policy_limit_put(struct policy_limits *all, struct policy_limit *l)
+policy_limit_put(struct policy_commons *all, struct policy_limit *l)
 {
-	if (l == NULL || --l->uses > 0)
+	bool is_unused;
+
+	if (l == NULL)
 		return;
-	HASH_DELETE(hh, all->table, l);
+	pthread_mutex_lock(&all->names_lock);
+	is_unused = --l->uses == 0;
+	if (is_unused)
+		HASH_DELETE(hh, all->limits, l);
+	pthread_mutex_unlock(&all->names_lock);
+	if (!is_unused)
+		return;
 	policy_budget_free(l->budget);
 	free(l);
 }

@@ -9,16 +9,9 @@
 
 #include <stddef.h>
 
-struct policy_limit;
-
-struct policy_limits {
-	uint64_t seed; /* of the table's hash */
-	struct policy_limit *table;
-};
-
 /* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until policy_limit_put; NULL: no memory. */
-struct policy_limit *policy_limit_get(struct policy_limits *all, char kind, const char *name, size_t len);
-void policy_limit_put(struct policy_limits *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
+struct policy_limit *policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len);
+void policy_limit_put(struct policy_commons *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
 struct policy_budget *policy_limit_budget(const struct policy_limit *l); /* l NULL: NULL */
 
 #endif

@@ -8,6 +8,7 @@
  *   policy_refuse.c  refuses those in line, and words the reason
  *   policy_budget.c  a cap over several pools
  *   policy_caps.c    several caps over one pool
+ *   policy_commons.c what pools of several threads share, and the lock over it
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
  * Borrows: connections and tickets while they are on its lists; the owner, counters, caps and the circuit.
@@ -40,9 +41,9 @@ struct policy {
 	struct policy_ops ops;
 	void *owner;
 	struct pool_counters *counters;
+	struct policy_orders orders; /* what others want of it */
 	struct policy_caps caps;
 	struct circuit_member circuit;
-	bool had_demand; /* as the caps were told */
 	uint64_t random;
 
 	struct policy_conns all;
@@ -58,7 +59,7 @@ struct policy {
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
 	bool cap_has_room; /* the shared cap has room for us */
-	bool is_scouting; /* what is opened now is a scout: policy_scout() */
+	bool is_trial; /* what is opened now is a trial of the circuit's */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */

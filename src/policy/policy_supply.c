@@ -130,12 +130,12 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 static void
 heed_circuit(struct policy *p, uint64_t now_us)
 {
-	const struct circuit_news *news = circuit_news(&p->circuit);
+	struct circuit_news news;
 
-	if (news == NULL || (news->failed_count > 0 && p->waiting == 0))
+	if (!circuit_news(&p->circuit, p->waiting > 0, &news))
 		return;
-	p->circuit.round = news->round;
-	if (news->failed_count == 0) {
+	p->circuit.round = news.round;
+	if (news.failed_count == 0) {
 		if (p->circuit.is_heeding)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
@@ -146,12 +146,12 @@ heed_circuit(struct policy *p, uint64_t now_us)
 		}
 		return;
 	}
-	p->last_fail = news->why;
-	p->last_fail_us = p->backed_off_us = news->failed_us;
-	p->last_fail_kind = news->kind;
+	p->last_fail = news.why;
+	p->last_fail_us = p->backed_off_us = news.failed_us;
+	p->last_fail_kind = news.kind;
 	p->is_fail_fatal = false;
 	p->failed_count++;
-	p->backoff_until_us = news->backoff_until_us;
+	p->backoff_until_us = news.backoff_until_us;
 	p->circuit.is_heeding = true;
 }
 
@@ -200,13 +200,33 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 
 /* --- For those in line. --- */
 
+enum open_for { FOR_WAITER, FOR_STOCK, AS_SCOUT };
+
+/* The place is taken before, and given back when the connection is gone. The caller reviews. */
 static bool
-open_one(struct policy *p, uint64_t now_us)
+begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
+{
+	if (!caps_take(&p->caps, what_for == FOR_WAITER, now_us))
+		return false;
+	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, is_line_patient(p), &p->is_trial, now_us))
+		return true;
+	caps_moved(&p->caps, PC_OPENING, PC_NONE);
+	return false;
+}
+
+static bool
+open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
 	uint32_t before = p->count[PC_OPENING];
 	struct fail why;
 
+	if (!begin_open(p, what_for, now_us))
+		return false;
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
+		caps_moved(&p->caps, PC_OPENING, PC_NONE);
+		if (p->is_trial)
+			circuit_ended(&p->circuit, now_us);
+		p->is_trial = false;
 		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;
 	}
@@ -216,11 +236,10 @@ open_one(struct policy *p, uint64_t now_us)
 void
 policy_scout(struct policy *p, uint64_t now_us)
 {
-	if (p->is_paused || p->total >= limit_now(p, now_us) || !caps_have_spare(&p->caps))
+	if (p->is_paused || p->total >= limit_now(p, now_us))
 		return;
-	p->is_scouting = true;
-	open_one(p, now_us);
-	p->is_scouting = false;
+	if (!open_one(p, AS_SCOUT, now_us))
+		caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
 }
 
 /* Conn may have been freed when this returns. */
@@ -282,7 +301,7 @@ help_waiters(struct policy *p, uint64_t now_us)
 			continue;
 		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
 		 */
-		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
+		if (conn == NULL && room(p, now_us) > 0 && open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
@@ -316,10 +335,8 @@ static void
 keep_min_idle(struct policy *p, uint64_t now_us)
 {
 	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) && p->total < p->settings.pool_size &&
-	       room(p, now_us) > 0 && caps_have_spare(&p->caps)) {
-		if (!open_one(p, now_us))
-			return;
-	}
+	       room(p, now_us) > 0 && open_one(p, FOR_STOCK, now_us))
+		continue;
 }
 
 /* --- */

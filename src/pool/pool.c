@@ -38,8 +38,8 @@ put_parts(struct pool_set *set, const struct parts *p)
 	pool_target_unref(p->target);
 	statement_home_unref(p->home);
 	for (unsigned i = 0; i < CAP_ALL; i++)
-		policy_limit_put(&set->limits, p->limits[i]);
-	policy_circuit_put(&set->circuits, p->circuit);
+		policy_limit_put(set->room->commons, p->limits[i]);
+	policy_circuit_put(set->room->commons, p->circuit);
 }
 
 /* Gives the pool others; the caller gets the ones it had. */
@@ -177,7 +177,7 @@ static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_limit **out)
 {
 	if (limit > 0)
-		*out = policy_limit_get(&set->limits, kind, name, len);
+		*out = policy_limit_get(set->room->commons, kind, name, len);
 	return limit > 0 && *out == NULL ? -1 : 0;
 }
 
@@ -204,7 +204,7 @@ get_shared(struct pool_set *set, struct parts *out)
 	char *home = pool_target_home(out->target), *hosts = pool_target_hosts(out->target);
 
 	out->home = home == NULL ? NULL : statement_home_get(set->statements, home);
-	out->circuit = hosts == NULL ? NULL : policy_circuit_get(&set->circuits, hosts);
+	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->room->commons, hosts);
 	free(home);
 	free(hosts);
 	return out->home == NULL || out->circuit == NULL ? -1 : 0;
@@ -233,7 +233,7 @@ apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t n
 	struct policy_budget *budget = policy_limit_budget(pool->limits[which]);
 
 	if (budget != NULL)
-		policy_budget_set_limit(budget, limit, now_us);
+		policy_budget_set_limit(budget, pool->set->room, limit, now_us);
 	policy_set_cap(pool->policy, which, budget, now_us);
 }
 
@@ -250,7 +250,7 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 	struct pool_set *set = pool->set;
 
 	pool->policy =
-	    policy_new(ps, &pool_policy_ops, pool, set->budget, &pool->counters, random_next(&set->random), now_us);
+	    policy_new(ps, &pool_policy_ops, pool, set->room, &pool->counters, random_next(&set->random), now_us);
 	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
 }
 

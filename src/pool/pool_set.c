@@ -53,12 +53,11 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->own_env = *set->env;
 	set->own_env.owner_ops = set->companions->own;
 	set->statements = settings->statements;
+	set->room = settings->room;
 	set->last_id = settings->last_id;
 	set->log = log;
-	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = set->circuits.seed =
-	    settings->seed;
-	set->budget = policy_budget_new(0);
-	budget_join(set->budget, &set->places, NULL);
+	set->seed = set->random = set->databases.seed = set->backends.seed = settings->seed;
+	policy_places_join(policy_room_total(set->room), &set->places, set->room);
 	set->waker = alloc_check(event_new(base, -1, 0, on_waker, set));
 	return set;
 }
@@ -81,8 +80,7 @@ pool_set_free(struct pool_set *set)
 	pool_backends_fini(&set->backends);
 	if (set->waker != NULL)
 		event_free(set->waker);
-	budget_leave(&set->places);
-	policy_budget_free(set->budget);
+	policy_places_leave(&set->places);
 	config_unref(set->config);
 	users_unref(set->users);
 	tls_store_unref(set->tls);
@@ -120,7 +118,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
 	set->users = users == NULL ? NULL : users_ref(users);
-	policy_budget_set_limit(set->budget, config->max_server_connections, now_us);
+	policy_budget_set_limit(policy_room_total(set->room), set->room, config->max_server_connections, now_us);
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		e->is_orphan = pool_configure(e, now_us, &gone) < 0;
@@ -203,7 +201,7 @@ pool_set_own_env(const struct pool_set *set)
 bool
 pool_set_take_place(struct pool_set *set, uint64_t now_us)
 {
-	if (!budget_take(&set->places, now_us))
+	if (!policy_places_take(&set->places, now_us))
 		return false;
 	set->place_count++;
 	return true;
@@ -214,14 +212,13 @@ pool_set_give_place(struct pool_set *set, uint64_t now_us)
 {
 	assert(set->place_count > 0);
 	set->place_count--;
-	budget_moved(&set->places, PC_LENT, PC_NONE);
-	budget_review(set->budget, now_us);
+	policy_places_give(&set->places, now_us);
 }
 
 bool
 pool_set_is_place_wanted(const struct pool_set *set)
 {
-	return budget_is_wanted(set->budget);
+	return policy_places_are_wanted(&set->places);
 }
 
 static bool

@@ -28,6 +28,7 @@ struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct statement_store *statements;
+	struct policy_room *room; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
 	uint64_t seed;
 };
@@ -63,7 +64,7 @@ const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the same with pool_companions.own */
 /*
  * Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
- * have to go for it. Returns false if all are used up.
+ * have to go for it. Returns false if all are used up (by another worker's idle ones, too: those are asked to go).
  */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);

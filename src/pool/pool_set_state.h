@@ -9,8 +9,8 @@
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
  *   pool_log.c      its lines in the log; pool_bouncer_log.c: in PgBouncer's format
  *
- * Owns:    pools, their servers (struct pooled), databases and backends, the budget and the circuits.
- * Borrows: env, companions, statements and log, which outlive it; holds references to config, users and tls.
+ * Owns:    pools, their servers (struct pooled), databases and backends.
+ * Borrows: room, env, companions, statements and log, which outlive it; holds references to config, users and tls.
  * Always:  the policy hears once of the end of each struct pooled (policy_knows), before that is freed.
  *
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, everybody
@@ -55,11 +55,9 @@ struct pool_set {
 	struct config *config;
 	struct users *users;
 	struct tls_store *tls;
-	struct policy_budget *budget;
-	struct policy_limits limits;
-	struct policy_circuits circuits;
+	struct policy_room *room; /* caps and circuits, which all sets share */
 	struct cluster_lives lives;
-	struct budget_member places; /* in budget, for servers that no policy lends */
+	struct budget_member places; /* in max_server_connections, for servers that no policy lends */
 	uint32_t place_count;
 	struct pool_box *table;
 	struct pool *first;

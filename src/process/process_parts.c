@@ -11,6 +11,7 @@
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
+#include "policy/policy_commons.h"
 #include "relay/relay.h"
 #include "session/audit.h"
 #include "statements/statements.h"
@@ -22,7 +23,7 @@
 #include <string.h>
 
 /* Seeds of hash tables and the like, one for each. */
-enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEED_SNAPSHOTS, SEEDS };
+enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEED_SNAPSHOTS, SEED_COMMONS, SEEDS };
 
 /* --- what the parts report --- */
 
@@ -194,6 +195,9 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 		return fail_set(why, "58000", "no randomness");
 	shared->audit = audit_new(seeds[SEED_AUDIT]);
 	shared->keys = cancel_keys_new();
+	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
+	if (shared->commons == NULL)
+		return fail_set(why, "53200", "no memory for limits");
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
 	return shared->admission == NULL ? -1 : 0;
@@ -267,5 +271,6 @@ process_free_parts(struct weir *w)
 	verifier_cache_free(w->shared.verifiers);
 	audit_free(w->shared.audit);
 	cancel_keys_free(w->shared.keys);
+	policy_commons_free(w->shared.commons);
 	admission_free(w->shared.admission);
 }

@@ -10,6 +10,7 @@
 #include "exchange/report.h"
 #include "net/inbox.h"
 #include "net/timer.h"
+#include "policy/policy_commons.h"
 #include "server/hosts.h"
 #include "server/server_cancel.h"
 #include "state/linger.h"
@@ -117,6 +118,27 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 	state_linger_init(x);
 }
 
+static void
+on_orders(struct note *n, void *owner, bool is_over)
+{
+	struct worker *k = owner;
+
+	(void)n;
+	if (is_over)
+		return; /* its pools are gone */
+	k->now_us = clock_now_us();
+	policy_room_hear(k->room, k->now_us);
+}
+
+/* Called by any worker. */
+static void
+tell_orders(void *owner)
+{
+	struct worker *k = owner;
+
+	inbox_post(k->inbox, &k->room_note);
+}
+
 int
 worker_make(struct worker *k, struct fail *why)
 {
@@ -125,10 +147,15 @@ worker_make(struct worker *k, struct fail *why)
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "no randomness");
+	k->room_note.read = on_orders;
+	k->room = policy_room_new(k->weir->shared.commons, tell_orders, k);
+	if (k->room == NULL)
+		return fail_set(why, "53200", "no memory for a worker");
 	worker_fill_envs(k);
 	make_network(k, seeds);
 	make_stores(k, seeds);
 	ps.statements = k->clients.x.statements;
+	ps.room = k->room;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.seed = seeds[SEED_POOLS];
 	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
@@ -236,6 +263,7 @@ worker_empty(struct worker *k)
 {
 	struct client_env *c = &k->clients;
 
+	policy_room_free(k->room);
 	graveyard_free(c->x.graveyard);
 	state_linger_fini(&c->x);
 	passwords_free(k->servers.passwords);

@@ -9,6 +9,7 @@
 #define PGWEIR_PROCESS_WORKER_H
 
 #include "client/client.h"
+#include "net/inbox.h"
 #include "pool/pool_set.h"
 #include "server/server.h"
 
@@ -23,6 +24,8 @@ struct worker {
 	struct event_base *base;
 	struct inbox *inbox; /* net/inbox.h: its owner is this worker */
 	uint64_t now_us; /* the time of this turn of the loop */
+	struct policy_room *room; /* its part in the caps and circuits of all workers */
+	struct note room_note; /* it has orders: policy_room_hear() is due */
 	struct pool_set *pools;
 	struct client_env clients;
 	struct server_env servers;

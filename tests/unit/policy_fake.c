@@ -103,7 +103,7 @@ fake_settings(uint32_t size, uint32_t overflow)
 }
 
 void
-fake_init(struct fake *f, const struct policy_settings *settings, struct policy_budget *budget)
+fake_init(struct fake *f, const struct policy_settings *settings, struct policy_room *room)
 {
 	memset(f, 0, sizeof(*f));
 	f->now = 1000 * S;
@@ -113,7 +113,8 @@ fake_init(struct fake *f, const struct policy_settings *settings, struct policy_
 		c->fake = f;
 		c->ticket = (struct policy_ticket){ .ops = &ticket_ops };
 	}
-	f->p = policy_new(settings, &ops, f, budget, &f->counters, 42, f->now);
+	f->room = room;
+	f->p = policy_new(settings, &ops, f, room, &f->counters, 42, f->now);
 	cr_assert_not_null(f->p);
 }
 

@@ -28,6 +28,7 @@ struct fake_client {
 
 struct fake {
 	struct policy *p;
+	struct policy_room *room; /* may be NULL */
 	struct pool_counters counters;
 	uint64_t now, due; /* due: when policy_tick is to be called; 0: never */
 	struct policy_conn conns[FAKE_CONNS];
@@ -39,7 +40,7 @@ struct fake {
 };
 
 struct policy_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
-void fake_init(struct fake *f, const struct policy_settings *settings, struct policy_budget *budget);
+void fake_init(struct fake *f, const struct policy_settings *settings, struct policy_room *room);
 void fake_fini(struct fake *f); /* closes all; nothing may be left then */
 
 /* Client number i borrows; true: got one at once. */

@@ -735,7 +735,7 @@ do_budget(struct sim *s)
 		return;
 	s->budget_limit = below(s, 12);
 	tell(s, "budget %u", s->budget_limit);
-	policy_budget_set_limit(s->budget, s->budget_limit, s->now_us);
+	policy_budget_set_limit(s->budget, s->room, s->budget_limit, s->now_us);
 }
 
 static void
@@ -893,7 +893,10 @@ start(struct sim *s, uint64_t seed)
 	do_mood(s);
 	if (chance(s, 60)) {
 		s->budget_limit = below(s, 10);
-		s->budget = policy_budget_new(s->budget_limit);
+		s->commons = policy_commons_new(seed);
+		s->room = policy_room_new(s->commons, NULL, NULL);
+		s->budget = policy_room_total(s->room);
+		policy_budget_set_limit(s->budget, s->room, s->budget_limit, s->now_us);
 	}
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		struct sim_pool *sp = &s->pools[i];
@@ -904,7 +907,7 @@ start(struct sim *s, uint64_t seed)
 		sp->closing_all = RR_COUNT;
 		sp->due_us = SIM_NEVER;
 		TAILQ_INIT(&sp->conns);
-		sp->pool = policy_new(&sp->settings, &ops, sp, s->budget, &sp->counters, rnd(s), s->now_us);
+		sp->pool = policy_new(&sp->settings, &ops, sp, s->room, &sp->counters, rnd(s), s->now_us);
 		tell(s, "pool %u: size %u + %u", i, sp->settings.pool_size, sp->settings.max_overflow);
 	}
 }
@@ -983,7 +986,8 @@ finish(struct sim *s)
 	SIM_HOLDS(s, s->budget == NULL || policy_budget_used(s->budget) == 0, "the budget is not empty at the end");
 	for (unsigned i = 0; i < s->pool_count; i++)
 		policy_free(s->pools[i].pool);
-	policy_budget_free(s->budget);
+	policy_room_free(s->room);
+	policy_commons_free(s->commons);
 }
 
 bool

@@ -77,7 +77,9 @@ struct sim {
 	struct sim_pool pools[SIM_POOLS];
 	unsigned pool_count, depth, step;
 	struct sim_client clients[SIM_CLIENTS];
-	struct policy_budget *budget;
+	struct policy_commons *commons;
+	struct policy_room *room;
+	struct policy_budget *budget; /* NULL: no cap */
 	uint32_t budget_limit, previous_used;
 	unsigned open_fails, open_too_many, cannot_begin, closes_late,
 	    ping_fails; /* per cent: how the upstream feels */

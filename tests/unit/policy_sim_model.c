@@ -439,7 +439,7 @@ check_budget_place(struct sim_pool *sp, bool is_for_waiter)
 
 	if (s->budget == NULL || s->budget_limit == 0)
 		return;
-	used = policy_budget_used(s->budget);
+	used = policy_budget_used(s->budget) - 1; /* its own place is taken */
 	SIM_HOLDS(s, used < s->budget_limit, "pool %u opens although %u of %u places are taken", sp->index, used,
 		  s->budget_limit);
 	SIM_HOLDS(s, !is_for_waiter || s->budget_limit - used > places_before(sp),
@@ -473,8 +473,8 @@ check_open(struct sim_pool *sp)
 	/* From here on there may be as many: limits may be lowered before anybody counts again. */
 	if (sp->previous_total <= total)
 		sp->previous_total = total + 1;
-	if (s->budget != NULL && s->previous_used <= policy_budget_used(s->budget))
-		s->previous_used = policy_budget_used(s->budget) + 1;
+	if (s->budget != NULL && s->previous_used < policy_budget_used(s->budget))
+		s->previous_used = policy_budget_used(s->budget);
 }
 
 static bool

@@ -3,6 +3,7 @@
 #include "client/clients.h"
 #include "dedicated/notify_listener.h"
 #include "load/load_state.h"
+#include "policy/policy_commons.h"
 #include "pool/tls_store.h"
 
 #include <criterion/criterion.h>
@@ -13,6 +14,8 @@
 #define HAS_MAX 3
 
 struct crew {
+	struct policy_commons *commons;
+	struct policy_room *rooms[CREW];
 	struct client_env envs[CREW], *all[CREW + 1];
 	struct client clients[CREW][HAS_MAX];
 	struct server_env servers;
@@ -67,10 +70,13 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 	crew->tls = tls_store_new(crew->config, &why);
 	crew->statements = statement_store_new(1, &naming, 1 << 20);
 	crew->servers.now_us = &crew->now_us;
+	crew->commons = policy_commons_new(1);
 	for (unsigned i = 0; i < CREW; i++) {
 		struct client_env *env = crew->all[i] = &crew->envs[i];
 		const struct pool_set_settings settings = { .env = &crew->servers,
 							    .companions = &dedicated_companions,
+							    .room = crew->rooms[i] =
+								policy_room_new(crew->commons, NULL, NULL),
 							    .statements = crew->statements,
 							    .last_id = &crew->last_id };
 
@@ -87,8 +93,11 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 static void
 crew_fini(struct crew *crew)
 {
-	for (unsigned i = 0; i < CREW; i++)
+	for (unsigned i = 0; i < CREW; i++) {
 		pool_set_free(crew->envs[i].x.pools);
+		policy_room_free(crew->rooms[i]);
+	}
+	policy_commons_free(crew->commons);
 	statement_store_free(crew->statements);
 	tls_store_unref(crew->tls);
 	config_unref(crew->config);

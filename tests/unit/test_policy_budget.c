@@ -7,6 +7,8 @@
 #define POOLS 4
 
 struct several {
+	struct policy_commons *commons;
+	struct policy_room *room;
 	struct policy_budget *budget;
 	struct fake pools[POOLS];
 	int count;
@@ -17,10 +19,13 @@ several_init(struct several *v, int count, uint32_t limit)
 {
 	struct policy_settings set = fake_settings(20, 10);
 
-	v->budget = policy_budget_new(limit);
+	v->commons = policy_commons_new(1);
+	v->room = policy_room_new(v->commons, NULL, NULL);
+	v->budget = policy_room_total(v->room);
+	policy_budget_set_limit(v->budget, v->room, limit, 0);
 	v->count = count;
 	for (int i = 0; i < count; i++)
-		fake_init(&v->pools[i], &set, v->budget);
+		fake_init(&v->pools[i], &set, v->room);
 }
 
 static void
@@ -31,7 +36,8 @@ several_fini(struct several *v)
 	for (int i = 0; i < v->count; i++)
 		fake_fini(&v->pools[i]);
 	cr_expect_eq(policy_budget_used(v->budget), 0);
-	policy_budget_free(v->budget);
+	policy_room_free(v->room);
+	policy_commons_free(v->commons);
 }
 
 static void
@@ -278,7 +284,7 @@ Test(policy_budget, a_lower_limit_closes_idle_ones_now_and_others_on_return)
 	fake_fill(&v.pools[1], 0, 2);
 	for (int i = 0; i < 2; i++)
 		fake_return(&v.pools[0], i);
-	policy_budget_set_limit(v.budget, 4, v.pools[0].now);
+	policy_budget_set_limit(v.budget, v.room, 4, v.pools[0].now);
 	cr_expect_eq(policy_budget_used(v.budget), 6);
 	fake_borrow(&v.pools[0], 10);
 	fake_return(&v.pools[1], 0);
@@ -288,7 +294,7 @@ Test(policy_budget, a_lower_limit_closes_idle_ones_now_and_others_on_return)
 	cr_expect_eq(fake_holds(&v.pools[0], 10), -1);
 	fake_return(&v.pools[0], 3);
 	cr_expect_eq(fake_holds(&v.pools[0], 10), 3);
-	policy_budget_set_limit(v.budget, 5, v.pools[0].now);
+	policy_budget_set_limit(v.budget, v.room, 5, v.pools[0].now);
 	fake_borrow(&v.pools[0], 11);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened, 7);
@@ -302,10 +308,10 @@ Test(policy_budget, a_higher_limit_serves_those_in_line)
 	several_init(&v, 2, 1);
 	for (int i = 0; i < 4; i++)
 		fake_borrow(&v.pools[i % 2], i);
-	policy_budget_set_limit(v.budget, 3, v.pools[0].now);
+	policy_budget_set_limit(v.budget, v.room, 3, v.pools[0].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened + v.pools[1].opened, 3);
-	policy_budget_set_limit(v.budget, 0, v.pools[0].now);
+	policy_budget_set_limit(v.budget, v.room, 0, v.pools[0].now);
 	all_at(&v, v.pools[0].now);
 	cr_expect_eq(v.pools[0].opened + v.pools[1].opened, 4);
 	several_fini(&v);
@@ -371,10 +377,10 @@ Test(policy_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
 	fake_borrow(&v.pools[0], 0);
 	fake_opened(&v.pools[0], 0);
 	fake_borrow(&v.pools[1], 0); /* waits for the only place */
-	policy_budget_set_limit(v.budget, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
+	policy_budget_set_limit(v.budget, v.room, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
 	cr_expect_eq(v.pools[1].due, v.pools[1].now);
 	v.count = 3;
-	fake_init(&v.pools[2], &(struct policy_settings){ .pool_size = 1 }, v.budget);
+	fake_init(&v.pools[2], &(struct policy_settings){ .pool_size = 1 }, v.room);
 	cr_expect_eq(v.pools[1].due, v.pools[1].now);
 	all_at(&v, v.pools[0].now + 1);
 	cr_expect_eq(v.pools[1].opened, 1);

@@ -11,6 +11,8 @@
 #define CLIENTS 8 /* of each pool */
 
 struct grid {
+	struct policy_commons *commons;
+	struct policy_room *room;
 	struct policy_budget *users[SIDE], *databases[SIDE], *all;
 	uint32_t user_limit, database_limit;
 	struct fake pools[SIDE * SIDE]; /* user * SIDE + database */
@@ -23,7 +25,10 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 
 	set.timeout_us = 0;
 	*g = (struct grid){ .user_limit = user_limit, .database_limit = database_limit };
-	g->all = policy_budget_new(limit);
+	g->commons = policy_commons_new(1);
+	g->room = policy_room_new(g->commons, NULL, NULL);
+	g->all = policy_room_total(g->room);
+	policy_budget_set_limit(g->all, g->room, limit, 0);
 	for (int i = 0; i < SIDE; i++) {
 		g->users[i] = policy_budget_new(user_limit);
 		g->databases[i] = policy_budget_new(database_limit);
@@ -31,7 +36,7 @@ grid_init(struct grid *g, uint32_t user_limit, uint32_t database_limit, uint32_t
 	for (int i = 0; i < SIDE * SIDE; i++) {
 		struct fake *f = &g->pools[i];
 
-		fake_init(f, &set, g->all);
+		fake_init(f, &set, g->room);
 		policy_set_cap(f->p, CAP_USER, g->users[i / SIDE], f->now);
 		policy_set_cap(f->p, CAP_DATABASE, g->databases[i % SIDE], f->now);
 	}
@@ -51,7 +56,8 @@ grid_fini(struct grid *g)
 		policy_budget_free(g->databases[i]);
 	}
 	cr_expect_eq(policy_budget_used(g->all), 0);
-	policy_budget_free(g->all);
+	policy_room_free(g->room);
+	policy_commons_free(g->commons);
 }
 
 static void

@@ -8,7 +8,8 @@
 #define POOLS 8
 
 struct upstream {
-	struct policy_circuits all;
+	struct policy_commons *commons;
+	struct policy_room *room;
 	struct policy_circuit *circuit;
 	struct fake pools[POOLS];
 };
@@ -21,10 +22,12 @@ up_init(struct upstream *u, bool is_holding)
 	*u = (struct upstream){ 0 };
 	set.is_holding = is_holding;
 	set.hold_us = 60 * S;
-	u->circuit = policy_circuit_get(&u->all, "db1:5432,any");
+	u->commons = policy_commons_new(1);
+	u->room = policy_room_new(u->commons, NULL, NULL);
+	u->circuit = policy_circuit_get(u->commons, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
-		fake_init(&u->pools[i], &set, NULL);
-		policy_set_circuit(u->pools[i].p, policy_circuit_get(&u->all, "db1:5432,any"), u->pools[i].now);
+		fake_init(&u->pools[i], &set, u->room);
+		policy_set_circuit(u->pools[i].p, policy_circuit_get(u->commons, "db1:5432,any"), u->pools[i].now);
 	}
 }
 
@@ -35,10 +38,11 @@ up_fini(struct upstream *u)
 		policy_pause(u->pools[i].p, u->pools[i].now);
 	for (int i = 0; i < POOLS; i++) {
 		fake_fini(&u->pools[i]);
-		policy_circuit_put(&u->all, u->circuit);
+		policy_circuit_put(u->commons, u->circuit);
 	}
-	policy_circuit_put(&u->all, u->circuit);
-	cr_expect_null(u->all.table);
+	policy_circuit_put(u->commons, u->circuit);
+	policy_room_free(u->room);
+	policy_commons_free(u->commons); /* which is empty */
 }
 
 static void

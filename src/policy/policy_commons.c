@@ -1,0 +1,156 @@
+/* src/policy/policy_commons.c - see policy_commons.h. */
+#include "policy/policy_commons.h"
+
+#include "policy/policy_budget.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct policy_commons *
+policy_commons_new(uint64_t seed)
+{
+	struct policy_commons *c = calloc(1, sizeof(*c));
+
+	if (c == NULL || (c->total = policy_budget_new(0)) == NULL) {
+		free(c);
+		return NULL;
+	}
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->names_lock, NULL);
+	TAILQ_INIT(&c->untold);
+	c->seed = seed;
+	return c;
+}
+
+void
+policy_commons_free(struct policy_commons *c)
+{
+	if (c == NULL)
+		return;
+	assert(c->limits == NULL && c->circuits == NULL);
+	policy_budget_free(c->total);
+	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->names_lock);
+	free(c);
+}
+
+struct policy_room *
+policy_room_new(struct policy_commons *c, void (*tell)(void *owner), void *owner)
+{
+	struct policy_room *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	*r = (struct policy_room){ .commons = c, .tell = tell, .owner = owner };
+	TAILQ_INIT(&r->orders);
+	return r;
+}
+
+void
+policy_room_free(struct policy_room *r)
+{
+	if (r == NULL)
+		return;
+	assert(TAILQ_EMPTY(&r->orders));
+	if (r->is_untold)
+		TAILQ_REMOVE(&r->commons->untold, r, link);
+	free(r);
+}
+
+struct policy_budget *
+policy_room_total(const struct policy_room *r)
+{
+	return r->commons->total;
+}
+
+/* --- Orders. --- */
+
+void
+policy_room_lock(const struct policy_room *r)
+{
+	pthread_mutex_lock(&r->commons->lock);
+}
+
+void
+policy_room_unlock(const struct policy_room *r)
+{
+	pthread_mutex_unlock(&r->commons->lock);
+}
+
+void
+policy_room_order(struct policy_orders *o)
+{
+	struct policy_room *r = o->room;
+
+	if (!o->is_listed)
+		TAILQ_INSERT_TAIL(&r->orders, o, link);
+	o->is_listed = true;
+	if (!r->is_told && !r->is_untold) {
+		TAILQ_INSERT_TAIL(&r->commons->untold, r, link);
+		r->is_untold = true;
+	}
+}
+
+/* Takes what is ordered of the first pool out of o; *o is as new then. */
+static struct policy_orders
+take_orders(struct policy_orders *o)
+{
+	struct policy_orders taken = *o;
+
+	TAILQ_REMOVE(&o->room->orders, o, link);
+	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = false;
+	o->arm_at_us = UINT64_MAX;
+	return taken;
+}
+
+static void
+tell_one(struct policy_room *to)
+{
+	TAILQ_REMOVE(&to->commons->untold, to, link);
+	to->is_untold = false;
+	to->is_told = true;
+	policy_room_unlock(to);
+	to->tell(to->owner);
+	policy_room_lock(to);
+}
+
+void
+policy_room_act(struct policy_room *r, uint64_t now_us)
+{
+	struct policy_room_list *untold = &r->commons->untold;
+	struct policy_orders *first;
+
+	if (r->is_untold) { /* no need: they are carried out here */
+		TAILQ_REMOVE(untold, r, link);
+		r->is_untold = false;
+	}
+	while ((first = TAILQ_FIRST(&r->orders)) != NULL) {
+		struct policy_orders orders = take_orders(first);
+
+		policy_room_unlock(r);
+		orders.ops->obey(orders.pool, &orders, now_us);
+		policy_room_lock(r);
+	}
+	while (!TAILQ_EMPTY(untold))
+		tell_one(TAILQ_FIRST(untold));
+	policy_room_unlock(r);
+}
+
+void
+policy_room_hear(struct policy_room *r, uint64_t now_us)
+{
+	policy_room_lock(r);
+	r->is_told = false;
+	policy_room_act(r, now_us);
+}
+
+void
+policy_room_forget(struct policy_orders *o)
+{
+	if (o->room == NULL)
+		return;
+	policy_room_lock(o->room);
+	if (o->is_listed)
+		take_orders(o);
+	policy_room_unlock(o->room);
+}

@@ -1,0 +1,93 @@
+/*
+ * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
+ * upstreams, and the one lock over them.
+ *
+ * A room is a worker's part in it: the pools of a room are used by one thread. A pool never touches one of another
+ * room. What it wants of that one (to look again, to give up an idle connection) is an order, which is noted under the
+ * lock, and carried out by policy_room_hear() on the other thread. Orders to pools of the own room are carried out at
+ * once, when the lock is free again.
+ *
+ * Always: the lock is held for loops over pools at most, without a system call, an allocation, or a call out of
+ *         src/policy/; and only when a connection is opened, closing or gone, when one for which somebody waits can't
+ *         be opened, while a cap is tight, and while a circuit is open.
+ */
+#ifndef PGWEIR_POLICY_POLICY_COMMONS_H
+#define PGWEIR_POLICY_POLICY_COMMONS_H
+
+#include "policy/policy.h"
+
+#include <pthread.h>
+
+struct policy_budget; /* policy_budget.h */
+struct policy_limit; /* policy_limit.h */
+struct policy_circuit; /* policy_circuit.h */
+
+TAILQ_HEAD(policy_order_list, policy_orders);
+TAILQ_HEAD(policy_room_list, policy_room);
+
+/* Others call the functions below; only src/policy/ looks inside. */
+struct policy_commons {
+	pthread_mutex_t lock; /* guards budgets, circuits, orders, and what members have in them */
+	struct policy_room_list untold; /* rooms with new orders */
+	struct policy_budget *total;
+	pthread_mutex_t names_lock; /* guards the two tables; taken when a pool is configured or freed */
+	uint64_t seed; /* of the tables' hashes, and of jitter */
+	struct policy_limit *limits;
+	struct policy_circuit *circuits;
+};
+
+struct policy_room {
+	struct policy_commons *commons;
+	void (*tell)(void *owner);
+	void *owner;
+	struct policy_order_list orders; /* not carried out yet */
+	bool is_told; /* that there are orders, and has not begun to hear them */
+	bool is_untold; /* it is in commons->untold */
+	TAILQ_ENTRY(policy_room) link;
+};
+
+/* Returns NULL without memory. */
+struct policy_commons *policy_commons_new(uint64_t seed);
+void policy_commons_free(struct policy_commons *c); /* after its rooms and pools; NULL is fine */
+/* tell(owner) is called on any thread, without the lock, when policy_room_hear() is due. Returns NULL without memory.
+ */
+struct policy_room *policy_room_new(struct policy_commons *c, void (*tell)(void *owner), void *owner);
+/* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
+void policy_room_free(struct policy_room *r);
+/* Carries out what others want of the pools of this room; call it on their thread. */
+void policy_room_hear(struct policy_room *r, uint64_t now_us);
+/* The cap over all pools: max_server_connections. */
+struct policy_budget *policy_room_total(const struct policy_room *r);
+
+/* --- Orders: for src/policy/. --- */
+
+struct policy_order_ops {
+	/* Under the lock, on the pool's thread: budgets are told of it (caps_publish), from now on at each change. */
+	void (*publish)(struct policy *p);
+	/* On the pool's thread, without the lock. *o: what is ordered. */
+	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);
+};
+
+/* Orders to a pool, which embeds it. All but the first three are guarded by the lock. */
+struct policy_orders {
+	const struct policy_order_ops *ops;
+	struct policy *pool;
+	struct policy_room *room; /* NULL: it shares nothing */
+	bool is_listed;
+	bool is_to_publish; /* a cap is tight */
+	bool is_asked; /* for an idle connection: budget_member.asked */
+	bool is_stirred; /* policy_stir() is due ... */
+	bool has_news; /* ... or is if somebody waits */
+	uint64_t arm_at_us; /* policy_arm() is due with that; UINT64_MAX: it is not */
+	TAILQ_ENTRY(policy_orders) link;
+};
+
+void policy_room_lock(const struct policy_room *r);
+void policy_room_unlock(const struct policy_room *r);
+/* Under the lock: o has been changed. policy_room_act() must follow. */
+void policy_room_order(struct policy_orders *o);
+/* Called with the lock, returns without it: carries out the orders to this room, and tells others of theirs. */
+void policy_room_act(struct policy_room *r, uint64_t now_us);
+void policy_room_forget(struct policy_orders *o); /* the pool goes */
+
+#endif
