@@ -5,7 +5,8 @@
  * Always: each is one simple Query, under SET LOCAL, and the same under any other setting; all output is ASCII.
  *
  * - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
- *   that touch state, or run text or what a string names.
+ *   that touch state, or run text or what a string names. CREATE is none if TEMP TABLE follows it each time: these
+ *   make no code, and what else they touch shows by TEMP and by the names in them.
  * - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of
  *   the extensions in the list touches nothing but by the functions in signs.
  * - DATABASE_CODE_LOWER: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as
@@ -106,7 +107,8 @@
 	"), base(class, oid, w, parts, reason) AS MATERIALIZED ( " \
 	"SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql AND (is_big OR src ~ $r$_shared|\\m[gs]d\\M|global$r$) THEN 1280 ELSE 1024 END, CASE WHEN is_big THEN 'a long body' ELSE " \
 	"'language ' || lanname END FROM fun, remote WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known " \
-	"UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o ON o.prosrc = f.prosrc WHERE lanname = 'internal' AND prolang = 12 UNION ALL SELECT 1255, oid, false, parts, upper(word) FROM word JOIN signs USING (word) " \
+	"UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o ON o.prosrc = f.prosrc WHERE lanname = 'internal' AND prolang = 12 UNION ALL SELECT 1255, oid, false, parts, upper(word) FROM word JOIN signs USING (word) JOIN fun USING (oid) " \
+	"WHERE word <> 'create' OR regexp_replace(src, $r$\\mcreate\\s+temp(orary)?\\s+table\\M$r$, '', 'g') ~ $r$(^|[^a-z_])create([^a-z0-9_]|$)$r$ " \
 	"UNION ALL SELECT 1255, oid, false, 2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql' " \
 	"UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\\mdo\\M$r$ THEN anything ELSE 129 END, 'SET, DO' FROM fun, remote WHERE src ~ $r$(^|;|>>|\\*/|--[^\\n]*|\\m(begin|then|else|loop)\\M)\\s*(set|do)\\M$r$ " \
 	"UNION ALL SELECT 1255, oid, false, anything, 'U&\"' FROM fun, remote WHERE strpos(src, 'u&\"') > 0 UNION ALL SELECT 1255, oid, false, 130, config FROM fun WHERE config ~* $r$pg_temp|(^| )seed=$r$ " \
@@ -140,7 +142,7 @@
 	"UNION ALL SELECT 2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 2617, amopopr, 2753, amopfamily, 'p' FROM pg_amop WHERE oid >= 16384 UNION ALL SELECT 1255, amproc, 2753, amprocfamily, 'p' FROM pg_amproc WHERE oid >= 16384 " \
 	"UNION ALL SELECT 1255, amproc, CASE WHEN t < 16384 THEN 0 ELSE 1247 END, CASE WHEN t < 16384 THEN 0 ELSE t END, 'p' FROM pg_amproc, unnest(ARRAY[amproclefttype, amprocrighttype]) AS t WHERE oid >= 16384 AND amprocfamily < 16384 " \
 	"UNION ALL SELECT 1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND refobjid >= 16384 AND classid IN (3601, 3764, 2607) UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger UNION ALL SELECT 2601, oid, 3466, 0, 'p' FROM pg_am WHERE oid >= 16384 " \
-	"UNION ALL SELECT 3466, 0, 1255, oid, 'a' FROM word WHERE word IN ('alter', 'drop', 'grant', 'revoke', 'comment', 'refresh', 'security', 'import', 'reindex') OR word = 'into' AND lanname = 'sql' " \
+	"UNION ALL SELECT 3466, 0, 1255, oid, 'a' FROM word WHERE word IN ('create', 'alter', 'drop', 'grant', 'revoke', 'comment', 'refresh', 'security', 'import', 'reindex') OR word = 'into' AND lanname = 'sql' " \
 	"UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name) WHERE kind <> 'o' " \
 	"UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM word w JOIN vocabulary v ON v.name = w.word " \
 	"UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, convert_from(decode(replace(replace(encode(tgargs, 'escape'), $r$\\\\$r$, ' '), $r$\\000$r$, ' '), 'escape'), getdatabaseencoding()) AS a, unnest(string_to_array(translate(" DATABASE_CODE_LOWER("a") ", '.\"', '  '), ' ')) AS t JOIN vocabulary v ON v.name = t WHERE tgnargs > 0 " \

@@ -273,6 +273,42 @@ def test_code_that_code_may_make_costs_nothing_while_it_makes_none(weir, postgre
     assert weir.metric_now("pgweir_pool_seals_total") == before > 0
 
 
+MAKERS = {                          # bodies, and whether these may make code
+    "CREATE TEMP TABLE a (v text); INSERT INTO a VALUES ('x'); DROP TABLE a": False,
+    "CREATE TEMPORARY  TABLE a AS SELECT 'created' AS created_at; DROP TABLE a; CREATE TEMP TABLE b (v text)": False,
+    "CREATE TEMP TABLE a (v text); CREATE VIEW sly AS SELECT 1": True,
+    "CREATE TEMP VIEW a AS SELECT 1": True,
+    "CREATE TABLE temp (v text)": True,
+    "CREATE /* TEMP TABLE */ TABLE a (v text)": True,
+    "CREATE TEMP TABLE a (v text); CREATE-- TEMP TABLE\n TABLE b (v text)": True,
+    "CREATE TEMP TABLE a (v text); EXECUTE 'DROP TABLE a'": True,
+    "CREATE TEMP TABLE a (v text); PERFORM runs('x')": True,
+}
+
+
+def new_code(weir, name):
+    """Whether that function may make code: None as long as it is unknown."""
+    rows = [row for row in weir.console("SHOW DATABASE_CODE") if row["name"] == name]
+    return "new_code" in rows[0]["state"] if rows else None
+
+
+AUDITS = """CREATE FUNCTION audits() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN EXECUTE 'SELECT 1'; END $f$;
+    CREATE EVENT TRIGGER audits ON ddl_command_end EXECUTE FUNCTION audits();"""
+
+
+@pytest.mark.parametrize("trigger", ["", AUDITS], ids=["", "an event trigger that may make code"])
+def test_a_body_that_makes_temporary_tables_alone_makes_no_code(weir, postgres, later, trigger):
+    """Else whatever others run meanwhile is washed."""
+    bodies = "".join(f"CREATE FUNCTION maker_{number}() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN {made}; END $f$;"
+                     for number, made in enumerate(MAKERS))
+    postgres.query(RUNS + bodies + trigger, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    client = weir.raw("web", later)
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "maker_0") is not None, 20, "an answer")
+    told = {made: new_code(weir, f"maker_{number}") for number, made in enumerate(MAKERS)}
+    assert told == {made: may or bool(trigger) for made, may in MAKERS.items()}
+
+
 @pytest.mark.long
 def test_code_that_somebody_else_makes_counts_soon(weir, postgres, later):
     """Not through pgweir: by a migration that connects directly. pgweir asks again every second."""
