@@ -14,11 +14,19 @@ enum shutdown_how {
 	SHUTDOWN_NOW
 };
 
+typedef void backend_fn(const char *name, const char *role, const struct backend_counters *c, void *arg);
+
 /* The process, as far as commands act on it; all of it on the loop's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	struct client_env *clients; /* worker 0's, which has the console */
 	struct client_env *const *crew; /* of all workers, with a NULL behind them: see clients.h */
+	/*
+	 * All other workers stand still until go(): what looks at their clients and pools, or changes them, does it
+	 * then. Halts may be within one another. Returns 0, or -1 with *why set: one of them does not answer.
+	 */
+	int (*halt)(struct weir *w, struct fail *why);
+	void (*go)(struct weir *w);
 	const char *version;
 	uint64_t start_wall_us;
 	int (*reload)(struct weir *w,
@@ -29,9 +37,10 @@ struct console_host {
 	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set.
 	 */
 	int (*may_hold)(struct weir *w, struct fail *why);
-	int (*pause)(struct weir *w, const char *database); /* NULL: all. Returns 0, or -1 without memory */
-	void (*resume)(struct weir *w, const char *database);
-	void (*suspend)(struct weir *w); /* ends by resume(NULL) */
+	/* database NULL: all. These return 0, or -1 with *why set: no memory, or a worker does not answer. */
+	int (*pause)(struct weir *w, const char *database, struct fail *why);
+	int (*resume)(struct weir *w, const char *database, struct fail *why);
+	int (*suspend)(struct weir *w, struct fail *why); /* ends by resume(NULL) */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown and returns */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor and returns; -1: *why is set */
 	void (*reopen)(struct weir *w); /* log files */
@@ -39,8 +48,9 @@ struct console_host {
 	const char *(*config_error)(struct weir *w, size_t i);
 	const char *(*config_change)(struct weir *w, size_t i); /* the same for what the last reload changed */
 	bool (*is_shutting_down)(struct weir *w);
-	/* Each calls row for all it has: samples of /metrics; the last slow requests. */
+	/* Each calls row for all it has: samples of /metrics; PostgreSQL servers; the last slow requests. */
 	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
+	void (*backends_each)(struct weir *w, backend_fn *row, void *arg);
 	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* Calls read once, with what statements cost, in an order that it may change. */
 	int (*queries_read)(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);

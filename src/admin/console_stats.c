@@ -6,25 +6,26 @@
 #include "base/table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct minute {
-	const struct pool_database *database;
-	uint64_t generation; /* of the database that was there */
 	bool is_seen; /* in this minute */
 	struct stats begun, average;
 	UT_hash_handle hh;
+	char name[]; /* of the database */
 };
 
 struct console_stats {
-	struct minute *table; /* by the database's address */
-	uint64_t begun_us;
+	struct minute *table; /* by name */
+	uint64_t seed, begun_us;
 };
 
 struct console_stats *
-console_stats_new(uint64_t now_us)
+console_stats_new(uint64_t seed, uint64_t now_us)
 {
 	struct console_stats *s = xcalloc(1, sizeof(*s));
 
+	s->seed = seed;
 	s->begun_us = now_us;
 	return s;
 }
@@ -54,9 +55,8 @@ sum(const uint64_t *counts, size_t n)
 }
 
 struct stats
-stats_total(const struct pool_database *database)
+stats_total(const struct database_counters *c)
 {
-	const struct database_counters *c = &database->counters;
 	struct stats s;
 
 	s.of[STAT_SERVER_ASSIGNMENTS] = c->server_assignments;
@@ -97,30 +97,24 @@ stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us
 }
 
 static struct minute *
-minute_of(const struct console_stats *s, const struct pool_database *database)
+minute_of(const struct console_stats *s, const char *database)
 {
 	struct minute *m;
 
-	TABLE_FIND(0, s->table, &database, sizeof(void *), m);
-	return m != NULL && m->generation == database->generation ? m : NULL;
+	TABLE_FIND(s->seed, s->table, database, strlen(database), m);
+	return m;
 }
 
 static struct minute *
-minute_add(struct console_stats *s, const struct pool_database *database)
+minute_add(struct console_stats *s, const char *database)
 {
-	struct minute *m;
+	size_t len = strlen(database);
+	struct minute *m = calloc(1, sizeof(*m) + len + 1);
 
-	TABLE_FIND(0, s->table, &database, sizeof(void *), m);
-	if (m != NULL) { /* of one that is gone */
-		HASH_DELETE(hh, s->table, m);
-		free(m);
-	}
-	m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return NULL;
-	m->database = database;
-	m->generation = database->generation;
-	if (TABLE_ADD(0, s->table, &m->database, sizeof(void *), m))
+	memcpy(m->name, database, len);
+	if (TABLE_ADD(s->seed, s->table, m->name, len, m))
 		return m;
 	free(m);
 	return NULL;
@@ -140,23 +134,39 @@ forget_unseen(struct console_stats *s)
 	}
 }
 
+/* A worker that has no pools of a database any more has taken its counts along. */
+static struct stats
+begun_at_most(const struct stats *begun, const struct stats *now)
+{
+	struct stats s;
+
+	for (size_t i = 0; i < STATS; i++)
+		s.of[i] = begun->of[i] < now->of[i] ? begun->of[i] : now->of[i];
+	return s;
+}
+
+bool
+console_stats_is_due(const struct console_stats *s, uint64_t now_us)
+{
+	return now_us - s->begun_us >= STATS_PERIOD_US;
+}
+
 void
-console_stats_tick(struct console_stats *s, const struct pool_database *databases, uint64_t now_us)
+console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us)
 {
 	uint64_t took_us = now_us - s->begun_us;
 
-	if (took_us < STATS_PERIOD_US)
-		return;
 	s->begun_us = now_us;
-	for (const struct pool_database *d = databases; d != NULL; d = d->next) {
-		struct minute *m = minute_of(s, d);
-		struct stats now = stats_total(d);
+	for (; sums->name != NULL; sums++) {
+		struct minute *m = minute_of(s, sums->name);
+		struct stats now = stats_total(&sums->counters), begun;
 
 		if (m == NULL)
-			m = minute_add(s, d);
+			m = minute_add(s, sums->name);
 		if (m == NULL)
 			continue;
-		m->average = stats_rates(&m->begun, &now, took_us);
+		begun = begun_at_most(&m->begun, &now);
+		m->average = stats_rates(&begun, &now, took_us);
 		m->begun = now;
 		m->is_seen = true;
 	}
@@ -164,7 +174,7 @@ console_stats_tick(struct console_stats *s, const struct pool_database *database
 }
 
 struct stats
-stats_average(const struct console_stats *s, const struct pool_database *database)
+stats_average(const struct console_stats *s, const char *database)
 {
 	const struct minute *m = minute_of(s, database);
 	struct stats none = { { 0 } };

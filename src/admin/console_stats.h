@@ -4,13 +4,14 @@
  * Names, order and meaning are PgBouncer's: counts and bytes per second; time per transaction, per query, and of waits
  * per second. Times in microseconds.
  *
- * Owns:   what was counted when the present minute began, per database.
- * Borrows: databases (they live as long as their pool_set, which outlives this).
+ * Owns: what was counted when the present minute began, by the database's name.
  */
 #ifndef PGWEIR_ADMIN_CONSOLE_STATS_H
 #define PGWEIR_ADMIN_CONSOLE_STATS_H
 
-#include "pool/pool_set.h"
+#include "admin/database_sums.h"
+
+#include <stdbool.h>
 
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
@@ -36,15 +37,15 @@ struct stats {
 
 struct console_stats; /* opaque: console_stats.c */
 
-struct console_stats *console_stats_new(uint64_t now_us);
+struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed: random, for a table of names */
 void console_stats_free(struct console_stats *s);
-/* Begins a new minute when the present one is over. */
-void console_stats_tick(struct console_stats *s, const struct pool_database *databases, uint64_t now_us);
+bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
+void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us); /* begins one */
 /* Returns the rates between two counts that are took_us apart: per second, but times per transaction and per query. */
 struct stats stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us);
-struct stats stats_total(const struct pool_database *database);
-/* Averages over the last full minute; zeros before there was one. */
-struct stats stats_average(const struct console_stats *s, const struct pool_database *database);
+struct stats stats_total(const struct database_counters *c);
+/* Averages of the database of this name over the last full minute; zeros before there was one. */
+struct stats stats_average(const struct console_stats *s, const char *database);
 void stats_add(struct stats *to, const struct stats *from);
 
 #endif

@@ -32,6 +32,8 @@ struct show {
 	size_t column_count;
 	size_t like_column; /* the one LIKE is about */
 	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
+	/* Reads nothing that is another worker's; else they stand still meanwhile. */
+	bool is_of_door;
 };
 
 /* Walks through all clients and pools, whichever worker has them: begins with NULL, ends with NULL. */
@@ -107,11 +109,11 @@ const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: in the order of their names, as in PgBouncer ---
  *
- * A list ends with a NULL; free() frees it. NULL: rows_scratch().
+ * A list ends with a NULL, or one without a name; free() frees it. NULL: rows_scratch().
  */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows);
 struct pool **show_sorted_pools_by_line(const struct show_env *env, struct rows *rows); /* the longest first */
-/* Yields those which clients have asked for. */
-struct pool_database **show_sorted_databases(const struct show_env *env, struct rows *rows);
+/* Yields those which clients have asked for, with what all workers have counted: see database_sums.h. */
+struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);
 
 #endif

@@ -8,6 +8,7 @@
 #include "session/risk_names.h"
 #include "session/seal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct code_row {
@@ -92,7 +93,10 @@ add_answer(struct code_fill *fill, const struct risk_names *risks)
 static void
 fill_code(const struct show_env *env, struct rows *rows)
 {
-	for (const struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
+	struct database_sum *sums = show_database_sums(env, rows);
+
+	for (const struct database_sum *sum = sums; sum != NULL && sum->name != NULL; sum++) {
+		const struct pool_database *d = sum->known;
 		const struct code_answer *answer = d->code.answer;
 		struct code_fill fill = { .rows = rows,
 					  .row = { .database = d->name,
@@ -110,6 +114,7 @@ fill_code(const struct show_env *env, struct rows *rows)
 		fill.row.age_ms = show_age_us(env->now_us, d->code.answered_us) / 1000;
 		add_answer(&fill, answer->risks);
 	}
+	free(sums);
 }
 
-const struct show show_database_code = { SHOW_COLUMNS(code_columns), 0, fill_code };
+const struct show show_database_code = { SHOW_COLUMNS(code_columns), 0, fill_code, false };

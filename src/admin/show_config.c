@@ -159,7 +159,7 @@ fill_config(const struct show_env *env, struct rows *rows)
 	config_each(config, add_own, rows);
 }
 
-const struct show show_config = { SHOW_COLUMNS(config_columns), 0, fill_config };
+const struct show show_config = { SHOW_COLUMNS(config_columns), 0, fill_config, true };
 
 struct problem_row {
 	const char *problem;
@@ -178,4 +178,4 @@ fill_config_errors(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &(struct problem_row){ problem });
 }
 
-const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), 0, fill_config_errors };
+const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), 0, fill_config_errors, true };

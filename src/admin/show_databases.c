@@ -170,7 +170,7 @@ by_name(const void *a, const void *b)
 
 /* Lists the databases with a section, and those in use by "[database *]" or a tenant's section. Returns how many. */
 static size_t
-list_databases(const struct show_env *env, struct pool_database *const *used, struct named_scope *list)
+list_databases(const struct show_env *env, const struct database_sum *used, struct named_scope *list)
 {
 	const struct config *config = env->clients->x.config;
 	size_t n = 0;
@@ -180,11 +180,11 @@ list_databases(const struct show_env *env, struct pool_database *const *used, st
 	for (size_t i = 0; i < config->database_count; i++)
 		if (!is_any(config->databases[i].name))
 			list[n++] = (struct named_scope){ config->databases[i].name, &config->databases[i] };
-	for (size_t i = 0; used[i] != NULL; i++) {
-		const struct config_scope *scope = config_find_database(config, used[i]->name);
+	for (; used->name != NULL; used++) {
+		const struct config_scope *scope = config_find_database(config, used->name);
 
 		if (scope != NULL && (scope->upstream->is_of_tenant || is_any(scope->name)))
-			list[n++] = (struct named_scope){ used[i]->name, scope };
+			list[n++] = (struct named_scope){ used->name, scope };
 	}
 	qsort(list, n, sizeof(*list), by_name);
 	return n;
@@ -193,12 +193,12 @@ list_databases(const struct show_env *env, struct pool_database *const *used, st
 static void
 fill_databases(const struct show_env *env, struct rows *rows)
 {
-	struct pool_database **used = show_sorted_databases(env, rows);
+	struct database_sum *used = show_database_sums(env, rows);
 	struct sums sums = { .rows = rows, .seed = env->clients->x.hash_seed };
 	struct named_scope *list;
 	size_t n = 0;
 
-	while (used != NULL && used[n] != NULL)
+	while (used != NULL && used[n].name != NULL)
 		n++;
 	list = rows_scratch(rows, n + env->clients->x.config->database_count + 1, sizeof(*list));
 	if (used == NULL || list == NULL) {
@@ -219,7 +219,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	sums_free(&sums);
 }
 
-const struct show show_databases = { SHOW_COLUMNS(databases_columns), 0, fill_databases };
+const struct show show_databases = { SHOW_COLUMNS(databases_columns), 0, fill_databases, false };
 
 /* --- SHOW USERS --- */
 
@@ -295,4 +295,4 @@ fill_users(const struct show_env *env, struct rows *rows)
 	sums_free(&sums);
 }
 
-const struct show show_users = { SHOW_COLUMNS(users_columns), 0, fill_users };
+const struct show show_users = { SHOW_COLUMNS(users_columns), 0, fill_users, false };

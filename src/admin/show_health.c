@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define FIGURES 9
 #define FIGURE_MAX 24
@@ -53,7 +55,9 @@ put_figures(const struct histogram *h, const struct histogram_bounds *bounds, ch
 static void
 fill_latency(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
+	struct database_sum *sums = show_database_sums(env, rows);
+
+	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
 		const struct database_counters *c = &d->counters;
 		struct latency_row row = { .database = d->name, .requests = c->requests };
 		char texts[FIGURES][FIGURE_MAX];
@@ -63,9 +67,10 @@ fill_latency(const struct show_env *env, struct rows *rows)
 		put_figures(&c->server_response, &histogram_bounds_query, texts + 6, row.figures + 6);
 		rows_add(rows, &row);
 	}
+	free(sums);
 }
 
-const struct show show_latency = { SHOW_COLUMNS(latency_columns), 0, fill_latency };
+const struct show show_latency = { SHOW_COLUMNS(latency_columns), 0, fill_latency, false };
 
 struct error_row {
 	const char *database, *origin, *sqlstate_class;
@@ -79,7 +84,9 @@ COLUMNS(errors, TEXT(database), TEXT(origin), TEXT(sqlstate_class), INT8(count))
 static void
 fill_errors(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next)
+	struct database_sum *sums = show_database_sums(env, rows);
+
+	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++)
 		for (size_t origin = 0; origin < EO_COUNT; origin++)
 			for (size_t i = 0; i < ERROR_CLASSES_MAX && error_classes[i] != NULL; i++) {
 				struct error_row row = { d->name, error_origin_names[origin], error_classes[i],
@@ -88,9 +95,10 @@ fill_errors(const struct show_env *env, struct rows *rows)
 				if (row.count > 0)
 					rows_add(rows, &row);
 			}
+	free(sums);
 }
 
-const struct show show_errors = { SHOW_COLUMNS(errors_columns), 0, fill_errors };
+const struct show show_errors = { SHOW_COLUMNS(errors_columns), 0, fill_errors, false };
 
 struct backend_row {
 	const char *backend, *role, *state, *last_failure;
@@ -112,28 +120,31 @@ COLUMNS(backends, TEXT(backend), TEXT(role), TEXT(state), INT8(connects), INT8(f
 	FLOAT8(connect_p50_ms), FLOAT8(connect_p95_ms), FLOAT8(connect_p99_ms));
 
 static void
-fill_backends(const struct show_env *env, struct rows *rows)
+add_backend(const char *name, const char *role, const struct backend_counters *c, void *arg)
 {
-	for (struct pool_backend *b = pool_set_backends(env->clients->x.pools); b != NULL; b = b->next) {
-		const struct backend_counters *c = &b->counters;
-		struct backend_row row = { .backend = b->name, .connects = c->connects };
-		char last_failure[SHOW_TIME_MAX];
+	struct backend_row row = { .backend = name, .role = role, .connects = c->connects };
+	char last_failure[SHOW_TIME_MAX];
 
-		row.role = b->role == 'p' ? "primary" : b->role == 's' ? "standby" : "unknown";
-		row.state = c->is_up > 0 ? "up" : c->is_up == 0 ? "down" : "unknown";
-		for (size_t i = 0; i < CF_COUNT; i++) {
-			row.failed[i] = c->connect_failures[i];
-			row.failures += row.failed[i];
-		}
-		if (c->last_failure_wall_us > 0) {
-			show_time(c->last_failure_wall_us, last_failure);
-			row.last_failure = last_failure;
-		}
-		row.connect_p50_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.5);
-		row.connect_p95_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.95);
-		row.connect_p99_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.99);
-		rows_add(rows, &row);
+	row.state = c->is_up > 0 ? "up" : c->is_up == 0 ? "down" : "unknown";
+	for (size_t i = 0; i < CF_COUNT; i++) {
+		row.failed[i] = c->connect_failures[i];
+		row.failures += row.failed[i];
 	}
+	if (c->last_failure_wall_us > 0) {
+		show_time(c->last_failure_wall_us, last_failure);
+		row.last_failure = last_failure;
+	}
+	row.connect_p50_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.5);
+	row.connect_p95_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.95);
+	row.connect_p99_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.99);
+	rows_add(arg, &row);
 }
 
-const struct show show_backends = { SHOW_COLUMNS(backends_columns), 0, fill_backends };
+/* Workers have backends of their own, which a snapshot adds up by name. */
+static void
+fill_backends(const struct show_env *env, struct rows *rows)
+{
+	env->host->backends_each(env->host->w, add_backend, rows);
+}
+
+const struct show show_backends = { SHOW_COLUMNS(backends_columns), 0, fill_backends, false };

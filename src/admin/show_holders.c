@@ -231,7 +231,7 @@ fill_holders(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders };
+const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders, false };
 
 /* --- those that others wait for --- */
 
@@ -276,4 +276,4 @@ fill_blockers(const struct show_env *env, struct rows *rows)
 	free(list);
 }
 
-const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers };
+const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers, false };

@@ -78,7 +78,7 @@ fill_lists(const struct show_env *env, struct rows *rows)
 		rows_add(rows, &lists[i]);
 }
 
-const struct show show_lists = { SHOW_COLUMNS(lists_columns), 0, fill_lists };
+const struct show show_lists = { SHOW_COLUMNS(lists_columns), 0, fill_lists, false };
 
 /* --- STATE --- */
 
@@ -104,7 +104,7 @@ fill_state(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
 }
 
-const struct show show_state = { SHOW_COLUMNS(state_columns), 0, fill_state };
+const struct show show_state = { SHOW_COLUMNS(state_columns), 0, fill_state, true };
 
 /* --- MEM --- */
 
@@ -121,21 +121,23 @@ COLUMNS(memory, TEXT(name), INT4(size), INT4(used), INT4(free), INT4(memtotal));
 static void
 fill_memory(const struct show_env *env, struct rows *rows)
 {
-	const struct client_env *e = env->clients;
-	uint64_t used, login, servers = show_count_servers(env);
+	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, images = 0;
 
 	count_clients(env, &used, &login);
 	used += login;
+	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
+		statements += statement_store_count((*of)->x.statements);
+		bytes += statement_store_bytes((*of)->x.statements);
+		images += image_store_count((*of)->x.images);
+	}
 	rows_add(rows, &(struct memory_row){ "clients", sizeof(struct client), used, 0, used * sizeof(struct client) });
 	rows_add(rows,
 		 &(struct memory_row){ "servers", sizeof(struct server), servers, 0, servers * sizeof(struct server) });
-	rows_add(rows,
-		 &(struct memory_row){ "statements", sizeof(struct statement), statement_store_count(e->x.statements),
-				       0, statement_store_bytes(e->x.statements) });
-	rows_add(rows, &(struct memory_row){ "images", 0, image_store_count(e->x.images), 0, 0 });
+	rows_add(rows, &(struct memory_row){ "statements", sizeof(struct statement), statements, 0, bytes });
+	rows_add(rows, &(struct memory_row){ "images", 0, images, 0, 0 });
 }
 
-const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory };
+const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory, false };
 
 /* --- VERSION, HELP --- */
 
@@ -155,7 +157,7 @@ fill_version(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct version_row){ "PgBouncer " PGBOUNCER_VERSION });
 }
 
-const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version };
+const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version, true };
 
 #undef COLUMNS_OF
 #define COLUMNS_OF struct command_row
@@ -172,7 +174,7 @@ fill_help(const struct show_env *env, struct rows *rows)
 			rows_add(rows, row);
 }
 
-const struct show show_help = { SHOW_COLUMNS(help_columns), 0, fill_help };
+const struct show show_help = { SHOW_COLUMNS(help_columns), 0, fill_help, true };
 
 /* --- PREPARED --- */
 
@@ -197,10 +199,11 @@ add_prepared(const struct statement *st, uint32_t held, void *arg)
 static void
 fill_prepared(const struct show_env *env, struct rows *rows)
 {
-	statement_store_each(env->clients->x.statements, add_prepared, rows);
+	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+		statement_store_each((*of)->x.statements, add_prepared, rows);
 }
 
-const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared };
+const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared, false };
 
 /* --- METRICS --- */
 
@@ -220,7 +223,7 @@ fill_metrics(const struct show_env *env, struct rows *rows)
 	env->host->metrics_each(env->host->w, add_metric, rows);
 }
 
-const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metrics };
+const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metrics, false };
 
 /* --- what PgBouncer has and pgweir has not --- */
 
@@ -234,5 +237,5 @@ static const struct column dns_zones_columns[] = {
 	{ "serial", COLUMN_INT8, 0 },
 	{ "count", COLUMN_INT4, 0 },
 };
-const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL };
-const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL };
+const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL, true };
+const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL, true };

@@ -73,7 +73,7 @@ fill_pools(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools = { SHOW_COLUMNS(pools_columns), 0, fill_pools };
+const struct show show_pools = { SHOW_COLUMNS(pools_columns), 0, fill_pools, false };
 
 struct pool_more {
 	const char *database, *user;
@@ -124,7 +124,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 	free(pools);
 }
 
-const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), 0, fill_pools_extended };
+const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), 0, fill_pools_extended, false };
 
 struct waiter_row {
 	const char *database, *user, *application_name, *addr, *reason, *query;
@@ -166,4 +166,4 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_waiters = { SHOW_COLUMNS(waiters_columns), 0, fill_waiters };
+const struct show show_waiters = { SHOW_COLUMNS(waiters_columns), 0, fill_waiters, false };

@@ -116,7 +116,7 @@ fill_queries(const struct show_env *env, struct rows *rows)
 		rows->out->is_broken = true;
 }
 
-const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries };
+const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries, true };
 
 /* --- SLOW --- */
 
@@ -176,7 +176,7 @@ fill_slow(const struct show_env *env, struct rows *rows)
 	env->host->slow_each(env->host->w, add_slow, rows);
 }
 
-const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow };
+const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow, true };
 
 /* --- EVENTS --- */
 
@@ -204,4 +204,4 @@ fill_events(const struct show_env *env, struct rows *rows)
 	log_each_recent(env->clients->x.log, add_event, rows);
 }
 
-const struct show show_events = { SHOW_COLUMNS(events_columns), 2, fill_events };
+const struct show show_events = { SHOW_COLUMNS(events_columns), 2, fill_events, true };

@@ -150,4 +150,4 @@ fill_pool(const struct show_env *env, struct rows *rows)
 		    name);
 }
 
-const struct show answer_pool = { SHOW_COLUMNS(show_sentence_columns), 0, fill_pool };
+const struct show answer_pool = { SHOW_COLUMNS(show_sentence_columns), 0, fill_pool, false };

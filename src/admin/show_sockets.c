@@ -297,7 +297,7 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_clients = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_clients };
-const struct show show_servers = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_servers };
-const struct show show_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_sockets };
-const struct show show_active_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_active_sockets };
+const struct show show_clients = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_clients, false };
+const struct show show_servers = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_servers, false };
+const struct show show_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_sockets, false };
+const struct show show_active_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_active_sockets, false };

@@ -25,12 +25,6 @@ by_line(const void *a, const void *b)
 	return by_name(a, b);
 }
 
-static int
-by_database(const void *a, const void *b)
-{
-	return strcmp((*(struct pool_database *const *)a)->name, (*(struct pool_database *const *)b)->name);
-}
-
 /* Yields an array of a list's items in this order, with a NULL behind them; the caller frees it. */
 #define IN_ORDER(rows, first, next, order)                                                                             \
 	({                                                                                                             \
@@ -59,8 +53,12 @@ show_sorted_pools_by_line(const struct show_env *env, struct rows *rows)
 	return IN_ORDER(rows, show_next_pool(env, NULL), show_next_pool(env, item), by_line);
 }
 
-struct pool_database **
-show_sorted_databases(const struct show_env *env, struct rows *rows)
+struct database_sum *
+show_database_sums(const struct show_env *env, struct rows *rows)
 {
-	return IN_ORDER(rows, pool_set_databases(env->clients->x.pools), item->next, by_database);
+	struct database_sum *sums = database_sums(env->host->crew);
+
+	if (sums == NULL)
+		rows->out->is_broken = true;
+	return sums;
 }

@@ -47,20 +47,19 @@ COLUMNS(stats_averages, DATABASE, AVERAGE("server_assignment_count", STAT_SERVER
 static void
 fill_stats(const struct show_env *env, struct rows *rows)
 {
-	struct pool_database **databases = show_sorted_databases(env, rows);
+	struct database_sum *sums = show_database_sums(env, rows);
 
-	for (size_t i = 0; databases != NULL && databases[i] != NULL; i++) {
-		const struct pool_database *d = databases[i];
-		struct stats_row row = { d->name, stats_total(d), stats_average(env->stats, d) };
+	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
+		struct stats_row row = { d->name, stats_total(&d->counters), stats_average(env->stats, d->name) };
 
 		rows_add(rows, &row);
 	}
-	free(databases);
+	free(sums);
 }
 
-const struct show show_stats = { SHOW_COLUMNS(stats_columns), 0, fill_stats };
-const struct show show_stats_totals = { SHOW_COLUMNS(stats_totals_columns), 0, fill_stats };
-const struct show show_stats_averages = { SHOW_COLUMNS(stats_averages_columns), 0, fill_stats };
+const struct show show_stats = { SHOW_COLUMNS(stats_columns), 0, fill_stats, false };
+const struct show show_stats_totals = { SHOW_COLUMNS(stats_totals_columns), 0, fill_stats, false };
+const struct show show_stats_averages = { SHOW_COLUMNS(stats_averages_columns), 0, fill_stats, false };
 
 struct total_row {
 	const char *name;
@@ -101,7 +100,6 @@ divide(struct stats *average, const struct stats *weighted)
 static void
 add_console(const struct process_counters *c, struct stats *total)
 {
-	total->of[STAT_CLIENT_LOGINS] = 0;
 	for (size_t m = 0; m < LM_COUNT; m++)
 		total->of[STAT_CLIENT_LOGINS] += c->logins[LR_OK][m];
 	total->of[STAT_TRANSACTIONS] += c->console_commands;
@@ -112,21 +110,25 @@ static void
 fill_totals(const struct show_env *env, struct rows *rows)
 {
 	struct stats total = { { 0 } }, average = { { 0 } }, weighted = { { 0 } };
+	struct database_sum *sums = show_database_sums(env, rows);
 
-	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
-		struct stats t = stats_total(d), a = stats_average(env->stats, d);
+	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
+		struct stats t = stats_total(&d->counters), a = stats_average(env->stats, d->name);
 
 		stats_add(&total, &t);
 		stats_add(&average, &a);
 		weighted.of[STAT_QUERY_TIME] += a.of[STAT_QUERY_TIME] * a.of[STAT_QUERIES];
 		weighted.of[STAT_TRANSACTION_TIME] += a.of[STAT_TRANSACTION_TIME] * a.of[STAT_TRANSACTIONS];
 	}
+	free(sums);
 	divide(&average, &weighted);
-	add_console(env->clients->x.counters, &total);
+	total.of[STAT_CLIENT_LOGINS] = 0;
+	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+		add_console((*of)->x.counters, &total);
 	for (size_t i = 0; i < STATS; i++)
 		rows_add(rows, &(struct total_row){ totals_names[i].total, total.of[i] });
 	for (size_t i = 0; i < STATS; i++)
 		rows_add(rows, &(struct total_row){ totals_names[i].average, average.of[i] });
 }
 
-const struct show show_totals = { SHOW_COLUMNS(totals_columns), 0, fill_totals };
+const struct show show_totals = { SHOW_COLUMNS(totals_columns), 0, fill_totals, false };

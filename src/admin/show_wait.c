@@ -339,4 +339,4 @@ fill_wait(const struct show_env *env, struct rows *rows)
 		show_say(rows, "%s waits for no server. %s.", name_of(c).text, without_server(c));
 }
 
-const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), 0, fill_wait };
+const struct show answer_wait = { SHOW_COLUMNS(show_sentence_columns), 0, fill_wait, false };

@@ -18,18 +18,21 @@ put_line(struct log *log, const struct stats *s)
 		 of[STAT_WAIT_TIME]);
 }
 
+bool
+stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
+{
+	if (interval_us == 0)
+		s->told_us = 0;
+	return interval_us > 0 && (s->told_us == 0 || now_us - s->told_us >= interval_us);
+}
+
 void
-stats_log_tick(struct stats_log *s, const struct pool_database *databases, struct log *log, uint64_t interval_us,
-	       uint64_t now_us)
+stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log *log, uint64_t now_us)
 {
 	struct stats now = { { 0 } }, from = s->told, rates;
 
-	if (interval_us == 0)
-		s->told_us = 0;
-	if (interval_us == 0 || (s->told_us != 0 && now_us - s->told_us < interval_us))
-		return;
-	for (const struct pool_database *d = databases; d != NULL; d = d->next) {
-		struct stats of_one = stats_total(d);
+	for (; sums->name != NULL; sums++) {
+		struct stats of_one = stats_total(&sums->counters);
 
 		stats_add(&now, &of_one);
 	}

@@ -13,8 +13,9 @@ struct stats_log {
 	struct stats told; /* what all databases had counted then */
 };
 
-/* Once in interval_us (0: never) writes a line with what went through since the last one. */
-void stats_log_tick(struct stats_log *s, const struct pool_database *databases, struct log *log, uint64_t interval_us,
-		    uint64_t now_us);
+/* Returns true once in interval_us (0: never): then stats_log_tell() is to be called. */
+bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
+/* Writes a line with what went through since the last one. */
+void stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log *log, uint64_t now_us);
 
 #endif

@@ -18,8 +18,9 @@ console_new(const struct console_host *host)
 
 	k->host = *host;
 	TAILQ_INIT(&k->clients);
+	TAILQ_INIT(&k->gone);
 	k->blocking = blocking_new(host->clients->x.pools);
-	k->stats = console_stats_new(*host->clients->x.now_us);
+	k->stats = console_stats_new(host->clients->x.hash_seed, *host->clients->x.now_us);
 	return k;
 }
 
@@ -38,11 +39,12 @@ console_client_free(struct console_client *cc)
 void
 console_free(struct console *k)
 {
+	struct console_client *cc;
+
 	if (k == NULL)
 		return;
-	while (!TAILQ_EMPTY(&k->clients)) {
-		struct console_client *cc = TAILQ_FIRST(&k->clients);
-
+	TAILQ_CONCAT(&k->clients, &k->gone, all);
+	while ((cc = TAILQ_FIRST(&k->clients)) != NULL) {
 		TAILQ_REMOVE(&k->clients, cc, all);
 		console_client_free(cc);
 	}
@@ -73,6 +75,37 @@ session_of(struct console *k, struct client *c)
 	return cc;
 }
 
+/* Ends what only a client that is gone would have ended. Returns 0, or -1 with *why set: a worker does not answer. */
+static int
+take_back(const struct console_client *cc, struct fail *why)
+{
+	struct console *k = cc->console;
+
+	/* A client that asked for a pause and leaves before it is complete takes it back. */
+	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.w) &&
+	    k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL, why) < 0)
+		return -1;
+	/* Nobody is left to end a SUSPEND, either; most users of the console could not log in to do so. */
+	if (!k->host.clients->x.is_suspended || !TAILQ_EMPTY(&k->clients))
+		return 0;
+	if (k->host.resume(k->host.w, NULL, why) < 0)
+		return -1;
+	log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
+	return 0;
+}
+
+/* Frees a client that is gone, and none of whose messages is being handled. */
+static void
+let_go(struct console_client *cc)
+{
+	struct fail why;
+
+	if (take_back(cc, &why) == 0)
+		console_client_free(cc);
+	else
+		TAILQ_INSERT_TAIL(&cc->console->gone, cc, all);
+}
+
 void
 console_client_closed(struct console *k, struct client *c)
 {
@@ -85,16 +118,8 @@ console_client_closed(struct console *k, struct client *c)
 		k->tick_next = TAILQ_NEXT(cc, all);
 	TAILQ_REMOVE(&k->clients, cc, all);
 	cc->is_gone = true;
-	/* A client that asked for a pause and leaves before it is complete takes it back. */
-	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.w))
-		k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL);
-	/* Nobody is left to end a SUSPEND, either; most users of the console could not log in to do so. */
-	if (k->host.clients->x.is_suspended && TAILQ_EMPTY(&k->clients)) {
-		log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
-		k->host.resume(k->host.w, NULL);
-	}
 	if (!cc->is_busy)
-		console_client_free(cc);
+		let_go(cc);
 }
 
 static bool
@@ -126,7 +151,7 @@ console_finish(struct console_client *cc)
 		close_after(cc, "57P01", "terminating connection due to administrator command");
 	cc->is_busy = false;
 	if (cc->is_gone)
-		console_client_free(cc);
+		let_go(cc);
 	if (ending == ENDING_SHUTDOWN)
 		host->shutdown(host->w, how);
 }
@@ -207,14 +232,46 @@ pump(struct console_client *cc)
 	console_finish(cc);
 }
 
+/* If it is time for it; a worker that does not answer is asked again at the next tick. */
+static void
+count(struct console *k, uint64_t now_us)
+{
+	const struct exchange_env *x = &k->host.clients->x;
+	bool is_minute = console_stats_is_due(k->stats, now_us),
+	     is_line = stats_log_is_due(&k->stats_log, x->config->log_stats_interval_us, now_us);
+	struct database_sum *sums;
+	struct fail why;
+
+	if ((!is_minute && !is_line) || k->host.halt(k->host.w, &why) < 0)
+		return;
+	sums = database_sums(k->host.crew);
+	if (sums != NULL && is_minute)
+		console_stats_renew(k->stats, sums, now_us);
+	if (sums != NULL && is_line)
+		stats_log_tell(&k->stats_log, sums, x->log, now_us);
+	free(sums);
+	k->host.go(k->host.w);
+}
+
+/* A worker that did not answer does so again, or not. */
+static void
+let_go_again(struct console *k)
+{
+	struct console_client *cc = TAILQ_FIRST(&k->gone);
+	struct fail why;
+
+	if (cc == NULL || take_back(cc, &why) < 0)
+		return;
+	TAILQ_REMOVE(&k->gone, cc, all);
+	console_client_free(cc);
+}
+
 void
 console_tick(struct console *k, uint64_t now_us)
 {
-	const struct exchange_env *x = &k->host.clients->x;
-
 	blocking_tick(k->blocking, now_us);
-	console_stats_tick(k->stats, pool_set_databases(x->pools), now_us);
-	stats_log_tick(&k->stats_log, pool_set_databases(x->pools), x->log, x->config->log_stats_interval_us, now_us);
+	count(k, now_us);
+	let_go_again(k);
 	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {
 		k->tick_next = TAILQ_NEXT(cc, all);
 		pump(cc);

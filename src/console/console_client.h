@@ -66,6 +66,7 @@ struct console {
 	struct blocking *blocking;
 	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
+	TAILQ_HEAD(, console_client) gone; /* whose PAUSE or SUSPEND is still to be taken back */
 	struct console_client *tick_next; /* of a walk over clients */
 };
 
@@ -84,7 +85,6 @@ void console_put_complete(struct console_client *cc, const struct command *comma
 enum run_result console_run_complete(struct console_client *cc, const struct command *command, struct fail *why);
 /* In a failed transaction only its end is allowed. Returns 0, or -1 with *why set. */
 int console_check_transaction(const struct console_client *cc, const struct command *command, struct fail *why);
-int console_too_large(struct fail *why);
 
 /* console_extended.c: returns 0, or -1 with *why set: then everything up to the next Sync is skipped. */
 int console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why);
@@ -97,9 +97,9 @@ int console_read(struct console_client *cc, const char *text, size_t len, size_t
 		 struct fail *why);
 /* The columns of its rows; 0: it has none. scratch is for one whose name is known only now. */
 size_t console_columns(const struct command *command, struct column *scratch, const struct column **out);
-/* Appends its rows as DataRow messages. Returns 0, or -1 if out is broken. */
+/* Appends its rows as DataRow messages. Returns 0, or -1 with *why set: out is too small, or a worker is silent. */
 int console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
-		 uint64_t *count);
+		 uint64_t *count, struct fail *why);
 /* A command without rows. *tag is the table's before, and may be changed. */
 enum run_result console_run(struct console_client *cc, const struct command *command, const char **tag,
 			    struct fail *why);

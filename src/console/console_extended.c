@@ -169,11 +169,11 @@ begin_portal(struct console_client *cc, struct portal *portal, struct fail *why)
 
 	portal->is_begun = true;
 	portal->rows.limit = portal_room(&cc->portals);
-	if (portal->rows.limit > 0 && console_rows(cc, &portal->command, portal->binary, &portal->rows, &count) == 0)
+	if (console_rows(cc, &portal->command, portal->binary, &portal->rows, &count, why) == 0)
 		return 0;
 	buf_fini(&portal->rows);
 	portal->is_done = true;
-	return console_too_large(why);
+	return -1;
 }
 
 static uint64_t

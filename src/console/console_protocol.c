@@ -62,13 +62,6 @@ console_check_transaction(const struct console_client *cc, const struct command 
 			"current transaction is aborted, commands ignored until end of transaction block");
 }
 
-int
-console_too_large(struct fail *why)
-{
-	fail_set(why, "54000", "the answer is larger than %zu MiB", PORTAL_ROWS_MAX >> 20);
-	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
-}
-
 void
 console_put_complete(struct console_client *cc, const struct command *command, uint64_t count)
 {
@@ -101,9 +94,9 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	struct buf rows = { .limit = PORTAL_ROWS_MAX };
 	uint64_t count;
 
-	if (console_rows(cc, command, 0, &rows, &count) < 0) {
+	if (console_rows(cc, command, 0, &rows, &count, why) < 0) {
 		buf_fini(&rows);
-		return console_too_large(why);
+		return -1;
 	}
 	console_put_description(cc, command, 0);
 	console_send(cc, rows.bytes, rows.len);

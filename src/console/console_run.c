@@ -106,26 +106,53 @@ console_columns(const struct command *command, struct column *scratch, const str
 	return show->column_count;
 }
 
+/* Fills the rows while no other worker moves, if they are about what is others', too. Returns 0, or -1 with *why set.
+ */
+static int
+fill_rows(const struct show *show, const struct show_env *env, struct rows *rows, struct fail *why)
+{
+	const struct console_host *host = env->host;
+
+	if (show->fill == NULL)
+		return 0;
+	if (!show->is_of_door && host->halt(host->w, why) < 0)
+		return -1;
+	show->fill(env, rows);
+	if (!show->is_of_door)
+		host->go(host->w);
+	return 0;
+}
+
+static int
+too_large(struct fail *why)
+{
+	fail_set(why, "54000", "the answer is larger than %zu MiB", PORTAL_ROWS_MAX >> 20);
+	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
+}
+
 int
 console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
-	     uint64_t *count)
+	     uint64_t *count, struct fail *why)
 {
 	const struct show *show = show_find(command->row->id);
 	struct show_env env = show_env_of(cc->console, command);
 	struct rows rows = { .binary = binary, .out = out };
 	struct column scratch;
 
+	if (out->limit == 0) /* other portals have used it up */
+		return too_large(why);
 	env_of(cc)->x.counters->console_commands++;
 	rows.column_count = console_columns(command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
-	else if (show->fill != NULL) {
+	else {
 		rows.like_column = show->like_column;
-		show->fill(&env, &rows);
+		if (fill_rows(show, &env, &rows, why) < 0)
+			return -1;
 	}
 	*count = rows.count;
-	return buf_ok(out) ? 0 : -1;
+	return buf_ok(out) ? 0 : too_large(why);
 }
 
 void
@@ -140,10 +167,10 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, s
 
 	buf_put_u8(out, '[');
 	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0 &&
-	    (show = show_find(command.row->id)) != NULL && show->fill != NULL) {
+	    (show = show_find(command.row->id)) != NULL) {
 		rows.columns = show->columns;
 		rows.column_count = show->column_count;
-		show->fill(&env, &rows);
+		fill_rows(show, &env, &rows, &why);
 	}
 	buf_put_u8(out, ']');
 }
@@ -217,21 +244,46 @@ are_quiet(struct client_env *const *crew, const char *database)
 	return true;
 }
 
+/* Returns true if what the command waits for has come, on all workers; they stand still. */
+static bool
+is_reached(const struct console_client *cc, const char *database)
+{
+	struct client_env *const *crew = cc->console->host.crew;
+
+	return cc->wait == WAIT_QUIET	  ? are_quiet(crew, database)
+	       : cc->wait == WAIT_FLUSHED ? clients_are_flushed(crew)
+					  : !has_closing(crew, database);
+}
+
+/* While a worker does not answer, it has not come. */
+static bool
+look_everywhere(const struct console_client *cc, const char *database)
+{
+	const struct console_host *host = &cc->console->host;
+	struct fail why;
+	bool is;
+
+	if (host->halt(host->w, &why) < 0)
+		return false;
+	is = is_reached(cc, database);
+	host->go(host->w);
+	return is;
+}
+
 int
 console_wait_result(const struct console_client *cc, struct fail *why)
 {
-	struct client_env *const *crew = cc->console->host.crew;
 	const char *database = cc->has_wait_database ? cc->wait_database : NULL;
 
 	switch (cc->wait) {
 	case WAIT_QUIET:
 		if (!is_paused(env_of(cc)->x.pools, database))
 			return fail_set(why, "57014", "PAUSE was undone: somebody resumed meanwhile");
-		return are_quiet(crew, database);
+		return look_everywhere(cc, database);
 	case WAIT_FLUSHED:
-		return !env_of(cc)->x.is_suspended || clients_are_flushed(cc->console->host.crew);
+		return !env_of(cc)->x.is_suspended || look_everywhere(cc, database);
 	case WAIT_CLOSED:
-		return !has_closing(crew, database);
+		return look_everywhere(cc, database);
 	case WAIT_BLOCKING:
 		return !blocking_is_asking(cc->console->blocking);
 	case WAIT_ROOM:
@@ -304,8 +356,8 @@ run_pause(struct console_client *cc, const struct command *command, const char *
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	if (cc->console->host.pause(cc->console->host.w, database_of(command)) < 0)
-		return without_memory(why);
+	if (cc->console->host.pause(cc->console->host.w, database_of(command), why) < 0)
+		return RUN_FAILED;
 	return wait_for(cc, WAIT_QUIET, command);
 }
 
@@ -315,8 +367,7 @@ run_resume(struct console_client *cc, const struct command *command, const char 
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.resume(cc->console->host.w, database_of(command));
-	return RUN_DONE;
+	return cc->console->host.resume(cc->console->host.w, database_of(command), why) < 0 ? RUN_FAILED : RUN_DONE;
 }
 
 static enum run_result
@@ -325,7 +376,8 @@ run_suspend(struct console_client *cc, const struct command *command, const char
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.suspend(cc->console->host.w);
+	if (cc->console->host.suspend(cc->console->host.w, why) < 0)
+		return RUN_FAILED;
 	return wait_for(cc, WAIT_FLUSHED, command);
 }
 
@@ -418,8 +470,8 @@ run_kill(struct console_client *cc, const struct command *command, const char **
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	if (cc->console->host.pause(cc->console->host.w, database_of(command)) < 0)
-		return without_memory(why);
+	if (cc->console->host.pause(cc->console->host.w, database_of(command), why) < 0)
+		return RUN_FAILED;
 	kill_clients(cc, database_of(command));
 	close_servers(cc, command, RR_KILL);
 	return RUN_DONE;
@@ -566,12 +618,41 @@ run_set_configuration(struct console_client *cc, const struct command *command, 
 #define RUN_OF(id, run) [COMMAND_##id] = (run),
 static console_run_fn *const runs[COMMAND_COUNT] = { RUN_LIST(RUN_OF) };
 
+/* Looks at clients and pools, or changes them: others' must stand still. RELOAD and SET see to that themselves. */
+static bool
+concerns_all(enum command_id id)
+{
+	switch (id) {
+	case COMMAND_PAUSE:
+	case COMMAND_RESUME:
+	case COMMAND_DISABLE:
+	case COMMAND_ENABLE:
+	case COMMAND_SUSPEND:
+	case COMMAND_RECONNECT:
+	case COMMAND_WAIT_CLOSE:
+	case COMMAND_KILL:
+	case COMMAND_KILL_CLIENT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 enum run_result
 console_run(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
+	const struct console_host *host = &cc->console->host;
+	bool is_of_all = concerns_all(command->row->id);
+	enum run_result result;
+
 	env_of(cc)->x.counters->console_commands++;
 	if (command->row->needs_admin)
 		log_info(env_of(cc)->x.log, "console: %s%s%s by user \"%s\"", command->row->phrase,
 			 command->has_name ? " " : "", command->name, exchange_user(&cc->c->x));
-	return runs[command->row->id](cc, command, tag, why);
+	if (is_of_all && host->halt(host->w, why) < 0)
+		return RUN_FAILED;
+	result = runs[command->row->id](cc, command, tag, why);
+	if (is_of_all)
+		host->go(host->w);
+	return result;
 }

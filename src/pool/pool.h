@@ -27,7 +27,6 @@ struct fate_asker;
 struct pool_database {
 	char name[CONFIG_DATABASE_MAX + 1]; /* the name that clients use; a tenant's is "tenant/database" */
 	bool is_of_tenant; /* whether it was a tenant's when somebody first asked for it: see config_tenant_len */
-	uint64_t generation; /* tells this database from one freed earlier at the same address */
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
 	struct database_code code;

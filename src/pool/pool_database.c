@@ -57,7 +57,6 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 	}
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->generation = ++all->last_generation;
 	d->next = all->first;
 	if (d->next != NULL)
 		d->next->before = d;

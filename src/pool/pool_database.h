@@ -16,7 +16,6 @@ struct pool_databases {
 	uint64_t seed; /* random: names come from clients */
 	struct database_box *table;
 	struct pool_database *first;
-	uint64_t last_generation;
 };
 
 /* Returns the one of this name, a new one if needed; NULL without memory. */

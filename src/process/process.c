@@ -186,11 +186,20 @@ process_is_quiet(const struct weir *w)
 	return true;
 }
 
-/* From now on this thread may touch all workers' objects. */
+/* From now on this thread may touch all workers' objects; if one hangs, the process ends here. */
 static void
 end_threads(struct weir *w)
 {
-	worker_threads_free(w->threads);
+	struct fail why;
+
+	if (worker_threads_free(w->threads, &why) < 0) {
+		log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "stopped", .why = &why },
+			  "stopped without its clients' knowledge: %s", why.text);
+		if (w->has_pid_file)
+			os_remove_pid_file(w->config, w->log);
+		log_free(w->log);
+		_exit(EXIT_FAILURE);
+	}
 	w->threads = NULL;
 }
 

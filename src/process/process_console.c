@@ -33,6 +33,16 @@ host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample
 	snapshot_free(s);
 }
 
+static void
+host_backends_each(struct weir *w, backend_fn *row, void *arg)
+{
+	struct snapshot *s = process_snapshot(w);
+
+	for (size_t i = 0; s != NULL && i < s->backend_count; i++)
+		row(s->backends[i].name, s->backends[i].role, &s->backends[i].counters, arg);
+	snapshot_free(s);
+}
+
 void
 process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -55,28 +65,48 @@ host_may_hold(struct weir *w, struct fail *why)
 	return restart_may_hold(w->restart, why);
 }
 
-int
-process_pause(struct weir *w, const char *database)
+static int
+host_halt(struct weir *w, struct fail *why)
 {
-	for (struct worker *k = w->door; k != NULL; k = k->next)
-		if (pool_set_pause(k->pools, database, w->door->now_us) < 0)
-			return -1;
-	return 0;
-}
-
-void
-process_resume(struct weir *w, const char *database)
-{
-	if (database == NULL)
-		process_suspend(w, false);
-	for (struct worker *k = w->door; k != NULL; k = k->next)
-		pool_set_resume(k->pools, database, w->door->now_us);
+	return worker_threads_halt(w->threads, why) ? 0 : -1;
 }
 
 static void
-host_suspend(struct weir *w)
+host_go(struct weir *w)
 {
-	process_suspend(w, true);
+	worker_threads_go(w->threads);
+}
+
+int
+process_pause(struct weir *w, const char *database, struct fail *why)
+{
+	int r = 0;
+
+	if (!worker_threads_halt(w->threads, why))
+		return -1;
+	for (struct worker *k = w->door; k != NULL && r == 0; k = k->next)
+		r = pool_set_pause(k->pools, database, w->door->now_us);
+	worker_threads_go(w->threads);
+	return r == 0 ? 0 : fail_set(why, "53200", "out of memory");
+}
+
+int
+process_resume(struct weir *w, const char *database, struct fail *why)
+{
+	if (!worker_threads_halt(w->threads, why))
+		return -1;
+	if (database == NULL)
+		process_suspend(w, false, why);
+	for (struct worker *k = w->door; k != NULL; k = k->next)
+		pool_set_resume(k->pools, database, w->door->now_us);
+	worker_threads_go(w->threads);
+	return 0;
+}
+
+static int
+host_suspend(struct weir *w, struct fail *why)
+{
+	return process_suspend(w, true, why);
 }
 
 static void
@@ -117,6 +147,8 @@ process_console_new(struct weir *w)
 	struct console_host host = { .w = w,
 				     .clients = &w->door->clients,
 				     .crew = w->crew,
+				     .halt = host_halt,
+				     .go = host_go,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,
@@ -132,6 +164,7 @@ process_console_new(struct weir *w)
 				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,
 				     .metrics_each = host_metrics_each,
+				     .backends_each = host_backends_each,
 				     .queries_read = host_queries_read,
 				     .queries_reset = host_queries_reset,
 				     .slow_each = host_slow_each,

@@ -21,8 +21,10 @@ on_sigusr2(struct weir *w)
 	if (is_theirs && w->stopping.is_stopping)
 		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
 	else if (is_theirs || pool_set_is_paused(w->door->pools) || w->door->clients.x.is_suspended) {
-		log_info(w->log, "resumed");
-		process_resume(w, NULL);
+		if (process_resume(w, NULL, &why) == 0)
+			log_info(w->log, "resumed");
+		else
+			log_warning(w->log, "not resumed: %s", why.text);
 	} else if (process_restart(w, &why) < 0)
 		log_warning(w->log, "no restart: %s", why.text);
 }
@@ -32,12 +34,10 @@ on_sigusr1(struct weir *w)
 {
 	struct fail why;
 
-	if (restart_may_hold(w->restart, &why) < 0) {
+	if (restart_may_hold(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
+		log_info(w->log, "paused");
+	else
 		log_warning(w->log, "not paused: %s", why.text);
-		return;
-	}
-	log_info(w->log, "paused");
-	process_pause(w, NULL);
 }
 
 static void

@@ -82,6 +82,24 @@ relieve(struct weir *w, size_t bytes)
 	malloc_trim(0);
 }
 
+/* Does what is to be done with all workers' clients; at the next tick, if one of them does not answer. */
+static void
+act(struct weir *w, bool is_short, bool is_full)
+{
+	bool is_relief =
+	    is_full || (is_short && w->memory.is_short && w->door->now_us - w->memory.short_us > SHORT_MAX_US);
+	struct fail why;
+
+	if ((is_short == w->memory.is_short && is_full == w->memory.is_full && !is_relief) ||
+	    !worker_threads_halt(w->threads, &why))
+		return;
+	set_short(w, is_short);
+	set_full(w, is_full);
+	if (is_relief)
+		relieve(w, 4 * FULL_BELOW);
+	worker_threads_go(w->threads);
+}
+
 void
 process_watch_memory(struct weir *w)
 {
@@ -93,16 +111,12 @@ process_watch_memory(struct weir *w)
 	w->memory.is_limited = true;
 	tenth = w->memory.limit / 10;
 	if (w->memory.limit == 0) {
-		set_short(w, false);
-		set_full(w, false);
+		act(w, false, false);
 		return;
 	}
 	is_full = w->memory.is_full
 		      ? !memory_has_room(2 * FULL_BELOW) || w->door->now_us - w->memory.full_us < FULL_MIN_US
 		      : !memory_has_room(FULL_BELOW);
 	is_short = is_full || !memory_has_room(tenth < 4 * FULL_BELOW ? 4 * FULL_BELOW : tenth);
-	set_short(w, is_short);
-	set_full(w, is_full);
-	if (is_full || (is_short && w->door->now_us - w->memory.short_us > SHORT_MAX_US))
-		relieve(w, 4 * FULL_BELOW);
+	act(w, is_short, is_full);
 }

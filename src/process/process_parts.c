@@ -63,11 +63,13 @@ on_query(void *owner, const struct request_report *report, uint32_t weight)
 static void
 on_client_gone(void *owner, struct client *c)
 {
-	struct weir *w = ((struct worker *)owner)->weir;
+	struct worker *k = owner;
 
-	restart_client_gone(w->restart, c);
-	if (w->stopping.is_stopping)
-		process_stop_if_empty(w);
+	if (k != k->weir->door)
+		return; /* the door sees it at its next tick */
+	restart_client_gone(k->weir->restart, c);
+	if (k->weir->stopping.is_stopping)
+		process_stop_if_empty(k->weir);
 }
 
 static void

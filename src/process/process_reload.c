@@ -126,7 +126,22 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 		return fail_set(why, "F0000", "the configuration has errors");
 	config_keep_fixed(f->config, w->config);
 	keep_users(w, f);
-	return open_all(w, f, problems, why);
+	return 0;
+}
+
+/* In one moment for all workers. */
+static int
+swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
+{
+	int r;
+
+	if (!worker_threads_halt(w->threads, why))
+		return -1;
+	r = open_all(w, f, problems, why);
+	if (r == 0)
+		take_over(w, f);
+	worker_threads_go(w->threads);
+	return r;
 }
 
 int
@@ -135,13 +150,11 @@ process_load(struct weir *w, const struct process_overrides *o, struct config_pr
 	struct fresh f = { 0 };
 
 	forget_changes(w);
-	if (load(w, o, &f, problems, why) < 0) {
-		config_unref(f.config);
-		setup_files_fini(&f.files);
-		return -1;
-	}
-	take_over(w, &f);
-	return 0;
+	if (load(w, o, &f, problems, why) == 0 && swap(w, &f, problems, why) == 0)
+		return 0;
+	config_unref(f.config);
+	setup_files_fini(&f.files);
+	return -1;
 }
 
 static void

@@ -249,18 +249,16 @@ snapshot_reasons(const struct weir *w, struct snapshot *s)
 		not_ready(s, "paused");
 }
 
-/* Returns the CPU time of the loop's thread, which is the caller's. */
+/* Returns the CPU time of the loop's thread. */
 static uint64_t
-thread_cpu_us(void)
+thread_cpu_us(const struct worker *k)
 {
 	struct timespec t;
 
-	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) < 0
-		   ? 0
-		   : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
+	return clock_gettime(k->cpu_clock, &t) < 0 ? 0 : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Called on the worker's own thread. Returns NULL without memory. */
+/* Called on the worker's own thread, or while it stands still. Returns NULL without memory. */
 static struct snapshot *
 worker_snapshot(struct worker *k)
 {
@@ -273,7 +271,7 @@ worker_snapshot(struct worker *k)
 	s->login_clients = k->clients.login_count;
 	s->cancel_clients = k->clients.cancel_count;
 	s->process = k->counters;
-	s->process.loop_busy_us = thread_cpu_us();
+	s->process.loop_busy_us = thread_cpu_us(k);
 	dialer_count_lookups(k->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
 	s->workers = malloc(sizeof(*s->workers));
 	if (s->workers != NULL)
@@ -313,15 +311,19 @@ struct snapshot *
 process_snapshot(struct weir *w)
 {
 	struct snapshot *parts[WORKERS_MAX], *s;
+	struct fail why;
 	size_t n = 0;
 
+	if (!worker_threads_halt(w->threads, &why))
+		return NULL;
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		if ((parts[n++] = worker_snapshot(k)) == NULL) {
 			while (n > 0)
 				snapshot_free(parts[--n]);
-			return NULL;
+			break;
 		}
-	s = snapshot_merge(parts, n, w->config->http_metrics_max_pools, w->shared.snapshot_seed);
+	worker_threads_go(w->threads);
+	s = n == 0 ? NULL : snapshot_merge(parts, n, w->config->http_metrics_max_pools, w->shared.snapshot_seed);
 	if (s != NULL)
 		add_process(w, s);
 	return s;

@@ -53,7 +53,9 @@ struct last_reload {
 
 /* process_stop.c */
 struct stopping {
-	bool is_stopping, is_ending;
+	_Atomic bool is_stopping; /* other workers read it */
+	bool is_ending;
+	bool is_door_due; /* the door is to be closed: clients of all workers are told */
 	enum shutdown_how how;
 	uint64_t end_at_us, close_listeners_at_us; /* close_listeners_at_us: 0: they are closed */
 };
@@ -140,9 +142,10 @@ void process_tick(struct weir *w); /* about every 100 ms, behind the door's own 
 
 /* process_console.c */
 struct console *process_console_new(struct weir *w);
-int process_pause(struct weir *w,
-		  const char *database); /* NULL: all, which succeeds. Returns 0, or -1 without memory */
-void process_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
+/* database NULL: all; RESUME then ends a SUSPEND, too. Both return 0, or -1 with *why set: no memory, or a worker does
+ * not answer. */
+int process_pause(struct weir *w, const char *database, struct fail *why);
+int process_resume(struct weir *w, const char *database, struct fail *why);
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
 void process_console_closed(void *owner, struct client *c); /* client_env */
 /* Begins a restart in which this process goes. Returns 0, or -1 with *why set. */
@@ -160,7 +163,7 @@ void process_watch_memory(struct weir *w); /* about every 100 ms */
 
 /* process_stop.c */
 void process_stop(struct weir *w, enum shutdown_how how);
-void process_suspend(struct weir *w, bool on); /* SUSPEND, RESUME */
+int process_suspend(struct weir *w, bool on, struct fail *why); /* SUSPEND, RESUME. Returns 0, or -1 with *why set */
 void process_stop_tick(struct weir *w);
 void process_stop_if_empty(struct weir *w);
 void process_end(struct weir *w); /* leaves the loop */

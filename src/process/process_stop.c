@@ -34,19 +34,31 @@ process_end(struct weir *w)
 	event_base_loopbreak(w->door->base);
 }
 
+/* All workers stand still. */
+static bool
+is_empty(const struct weir *w)
+{
+	return !has_clients(w, false) || (w->door->clients.x.is_gentle && process_is_quiet(w) && !has_clients(w, true));
+}
+
 void
 process_stop_if_empty(struct weir *w)
 {
-	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0)
+	struct fail why;
+
+	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_door_due ||
+	    !worker_threads_halt(w->threads, &why))
 		return;
-	if (!has_clients(w, false) || (w->door->clients.x.is_gentle && process_is_quiet(w) && !has_clients(w, true)))
+	if (is_empty(w))
 		process_end(w);
+	worker_threads_go(w->threads);
 }
 
 static void
 begin_stop(struct weir *w, enum shutdown_how how)
 {
 	bool is_patient = how == SHUTDOWN_CLIENTS || bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY);
+	struct fail why;
 
 	if (how == SHUTDOWN_CLIENTS)
 		log_info(w->log, "stopping: no new clients; those that are connected may stay until they leave");
@@ -66,7 +78,8 @@ begin_stop(struct weir *w, enum shutdown_how how)
 	w->stopping.how = how;
 	w->stopping.end_at_us =
 	    is_patient ? UINT64_MAX : w->stopping.close_listeners_at_us + w->config->shutdown_timeout_us;
-	process_suspend(w, false);
+	if (process_suspend(w, false, &why) < 0)
+		log_warning(w->log, "what is suspended stays so for now: %s", why.text);
 	process_stop_tick(w);
 }
 
@@ -88,15 +101,38 @@ process_stop(struct weir *w, enum shutdown_how how)
 	process_end(w);
 }
 
-/* Nobody new gets in, and those who use no server leave. */
+/* Nobody new gets in, and those who use no server leave. Waits for the next tick if a worker does not answer. */
 static void
 close_door(struct weir *w)
 {
+	struct fail why;
+
+	w->door->clients.x.is_closed = true;
+	if (!worker_threads_halt(w->threads, &why))
+		return;
+	w->stopping.is_door_due = false;
+	process_suspend(w, false, &why);
 	for (struct worker *k = w->door; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY));
 	}
+	worker_threads_go(w->threads);
+}
+
+/* Returns how many there are; while a worker does not answer, how many are the door's. */
+static uint32_t
+count_clients(struct weir *w)
+{
+	struct fail why;
+	uint32_t n = 0;
+
+	if (!worker_threads_halt(w->threads, &why))
+		return w->door->clients.client_count;
+	for (const struct worker *k = w->door; k != NULL; k = k->next)
+		n += k->clients.client_count;
+	worker_threads_go(w->threads);
+	return n;
 }
 
 void
@@ -107,26 +143,32 @@ process_stop_tick(struct weir *w)
 	if (w->stopping.close_listeners_at_us != 0 && w->door->now_us >= w->stopping.close_listeners_at_us) {
 		w->stopping.close_listeners_at_us = 0;
 		listeners_close_tcp(w->listeners);
-		close_door(w);
+		w->stopping.is_door_due = true;
 	}
+	if (w->stopping.is_door_due)
+		close_door(w);
 	if (w->door->now_us >= w->stopping.end_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
-			    w->door->clients.client_count);
+			    count_clients(w));
 		process_end(w);
 		return;
 	}
 	process_stop_if_empty(w);
 }
 
-void
-process_suspend(struct weir *w, bool on)
+int
+process_suspend(struct weir *w, bool on, struct fail *why)
 {
 	if (w->door->clients.x.is_suspended == on)
-		return;
+		return 0;
+	if (!worker_threads_halt(w->threads, why))
+		return -1;
 	for (struct worker *k = w->door; k != NULL; k = k->next) {
 		clients_suspend(&k->clients, on);
 		pool_set_suspend(k->pools, on);
 		if (!on)
 			pool_set_tick(k->pools, clock_now_us());
 	}
+	worker_threads_go(w->threads);
+	return 0;
 }

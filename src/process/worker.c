@@ -75,6 +75,7 @@ worker_new(struct weir *w, unsigned number, struct fail *why)
 	k->weir = w;
 	k->number = number;
 	k->now_us = clock_now_us();
+	k->cpu_clock = CLOCK_THREAD_CPUTIME_ID; /* of worker 0, which alone reads its own */
 	k->base = new_base(number);
 	if (k->base == NULL)
 		fail_set(why, "53200", "no event loop");
@@ -230,13 +231,6 @@ worker_begin(struct worker *k)
 
 	k->tick = event_new(k->base, -1, EV_PERSIST, on_tick, k);
 	return k->tick == NULL ? -1 : event_add(k->tick, &tv);
-}
-
-void
-worker_turn(struct worker *k)
-{
-	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
-	k->counters.loop_iterations++;
 }
 
 /* --- its end --- */

@@ -13,6 +13,8 @@
 #include "pool/pool_set.h"
 #include "server/server.h"
 
+#include <time.h>
+
 #define TICK_US (100 * US_PER_MS)
 
 struct weir; /* process_state.h */
@@ -35,6 +37,7 @@ struct worker {
 	struct query_reader *queries; /* telemetry/query_table.h */
 	struct event *tick;
 	uint64_t last_tick_us;
+	clockid_t cpu_clock; /* of its thread */
 };
 
 /* Makes a worker that has nothing but its loop and its inbox. Returns NULL with *why set. */
@@ -46,7 +49,7 @@ void worker_fill_envs(struct worker *k);
 /* Passes the present configuration to all that keeps a copy of it or a pointer to it. */
 void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
-void worker_turn(struct worker *k); /* one turn of the loop: waits until there is something to do */
+void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: waits until there is something to do */
 /*
  * Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
  * work for it; what all that used; its loop, when nobody uses it.

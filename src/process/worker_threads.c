@@ -17,6 +17,7 @@
 #include <time.h>
 
 #define HALT_MAX_US US_PER_S
+#define END_MAX_US (5 * US_PER_S)
 
 struct member {
 	struct worker_threads *threads;
@@ -37,6 +38,12 @@ struct worker_threads {
 	unsigned count; /* of threads that run */
 	struct member members[];
 };
+
+static struct timespec
+time_of(uint64_t us)
+{
+	return (struct timespec){ (time_t)(us / US_PER_S), (long)(us % US_PER_S) * 1000 };
+}
 
 /* --- on the thread of a worker --- */
 
@@ -74,6 +81,7 @@ thread_main(void *arg)
 	struct member *m = arg;
 
 	priority_low_latency();
+	pthread_getcpuclockid(pthread_self(), &m->worker->cpu_clock);
 	while (!m->is_over)
 		worker_turn(m->worker);
 	return NULL;
@@ -118,6 +126,7 @@ struct worker_threads *
 worker_threads_new(struct weir *w, struct fail *why)
 {
 	struct worker_threads *t = xcalloc(1, sizeof(*t) + (w->worker_count - 1) * sizeof(t->members[0]));
+	struct fail ignored;
 
 	make_locks(t);
 	for (struct worker *k = w->door->next; k != NULL; k = k->next) {
@@ -126,7 +135,7 @@ worker_threads_new(struct weir *w, struct fail *why)
 		m->threads = t;
 		m->worker = k;
 		if (start_thread(m, why) < 0) {
-			worker_threads_free(t);
+			worker_threads_free(t, &ignored); /* they have begun nothing that could hang */
 			return NULL;
 		}
 		t->count++;
@@ -134,18 +143,30 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-void
-worker_threads_free(struct worker_threads *t)
+static int
+join(struct member *m, const struct timespec *until, struct fail *why)
 {
+	return pthread_clockjoin_np(m->thread, NULL, CLOCK_MONOTONIC, until) == 0
+		   ? 0
+		   : fail_set(why, "58000", "worker %u does not answer", m->worker->number);
+}
+
+int
+worker_threads_free(struct worker_threads *t, struct fail *why)
+{
+	const struct timespec until = time_of(clock_now_us() + END_MAX_US);
+
 	if (t == NULL)
-		return;
-	for (struct member *m = t->members; m < t->members + t->count; m++) {
+		return 0;
+	for (struct member *m = t->members; m < t->members + t->count; m++)
 		inbox_post(m->worker->inbox, &m->end);
-		pthread_join(m->thread, NULL);
-	}
+	for (struct member *m = t->members; m < t->members + t->count; m++)
+		if (join(m, &until, why) < 0)
+			return -1;
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
+	return 0;
 }
 
 /* Returns the first worker that does not stand still yet; NULL: all do. */
@@ -180,25 +201,58 @@ let_go(struct worker_threads *t)
 	pthread_cond_broadcast(&t->changed);
 }
 
-bool
-worker_threads_halt(struct worker_threads *t, struct fail *why)
+/* Returns a worker that has yet to read of a halt that was given up: it would be waited for in vain again. NULL: none.
+ */
+static struct worker *
+find_silent(const struct worker_threads *t)
 {
-	const uint64_t until_us = clock_now_us() + HALT_MAX_US;
-	const struct timespec until = { (time_t)(until_us / US_PER_S), (long)(until_us % US_PER_S) * 1000 };
-	const struct worker *mover;
+	for (const struct member *m = t->members; m < t->members + t->count; m++)
+		if (m->is_halt_posted)
+			return m->worker;
+	return NULL;
+}
+
+/* Asks for a stop and waits for it. Returns the first worker that does not come to one in time; NULL: all stand still.
+ */
+static struct worker *
+stop_all(struct worker_threads *t, uint64_t until_us)
+{
+	const struct timespec until = time_of(until_us);
+	struct worker *mover = find_silent(t);
 	int r = 0;
 
-	if (t == NULL || t->count == 0 || t->depth++ > 0)
-		return true;
-	pthread_mutex_lock(&t->lock);
+	if (mover != NULL)
+		return mover;
 	ask_to_stop(t);
 	while ((mover = find_mover(t)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	if (mover != NULL)
 		let_go(t);
-	pthread_mutex_unlock(&t->lock);
-	if (mover == NULL)
+	return mover;
+}
+
+/* Tells the others the time, which all that is called on their objects reads. */
+static void
+set_time(struct worker_threads *t, uint64_t now_us)
+{
+	for (struct member *m = t->members; m < t->members + t->count; m++)
+		m->worker->now_us = now_us;
+}
+
+bool
+worker_threads_halt(struct worker_threads *t, struct fail *why)
+{
+	const struct worker *mover;
+
+	if (t == NULL || t->count == 0 || t->depth++ > 0)
 		return true;
+	pthread_mutex_lock(&t->lock);
+	mover = stop_all(t, clock_now_us() + HALT_MAX_US);
+	pthread_mutex_unlock(&t->lock);
+	if (mover == NULL) {
+		set_time(t, clock_now_us());
+		return true;
+	}
 	t->depth = 0;
 	fail_set(why, "58000", "worker %u does not answer", mover->number);
 	return false;

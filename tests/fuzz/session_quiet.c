@@ -356,12 +356,14 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return calloc(1, sizeof(struct worker_threads));
 }
 
-void
-worker_threads_free(struct worker_threads *t)
+int
+worker_threads_free(struct worker_threads *t, struct fail *why)
 {
+	(void)why;
 	if (t != NULL && t->depth > 0)
 		abort();
 	free(t);
+	return 0;
 }
 
 bool

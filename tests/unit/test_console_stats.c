@@ -8,7 +8,7 @@
 
 Test(console_stats, totals_are_the_sums_pgbouncer_shows)
 {
-	struct pool_database d = { .name = "app" };
+	struct database_sum d = { .name = "app" };
 	struct stats s;
 
 	d.counters.server_assignments = 1;
@@ -29,7 +29,7 @@ Test(console_stats, totals_are_the_sums_pgbouncer_shows)
 	d.counters.server_parses = 15;
 	d.counters.binds = 16;
 	d.counters.client_logins = 17;
-	s = stats_total(&d);
+	s = stats_total(&d.counters);
 	cr_expect_eq(s.of[STAT_SERVER_ASSIGNMENTS], 1);
 	cr_expect_eq(s.of[STAT_TRANSACTIONS], 9);
 	cr_expect_eq(s.of[STAT_QUERIES], 18);
@@ -44,64 +44,92 @@ Test(console_stats, totals_are_the_sums_pgbouncer_shows)
 	cr_expect_eq(s.of[STAT_CLIENT_LOGINS], 17);
 }
 
-Test(console_stats, a_database_in_the_place_of_another_begins_anew)
+/* The sums of up to two databases, with the end of the list. */
+struct sums {
+	struct database_sum of[3];
+};
+
+static uint64_t
+average(const struct console_stats *s, const char *name, unsigned stat)
 {
-	struct pool_database d = { .name = "app", .generation = 1 };
-	struct console_stats *s = console_stats_new(1);
+	return stats_average(s, name).of[stat];
+}
+
+Test(console_stats, a_database_that_was_forgotten_begins_anew)
+{
+	struct sums d = { .of[0].name = "app" };
+	struct console_stats *s = console_stats_new(7, 1);
 	uint64_t now = 1;
 
-	d.counters.queries[QK_SIMPLE] = 6000;
-	console_stats_tick(s, &d, now += MINUTE_US);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 100);
-	d = (struct pool_database){ .name = "other", .generation = 2 };
-	d.counters.queries[QK_SIMPLE] = 60;
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0);
-	console_stats_tick(s, &d, now += MINUTE_US);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 1);
-	console_stats_tick(s, NULL, now += MINUTE_US);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0, "forgotten with its database");
+	d.of[0].counters.queries[QK_SIMPLE] = 6000;
+	console_stats_renew(s, d.of, now += MINUTE_US);
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 100);
+	d = (struct sums){ .of[0].name = "other" };
+	d.of[0].counters.queries[QK_SIMPLE] = 60;
+	cr_expect_eq(average(s, "other", STAT_QUERIES), 0);
+	console_stats_renew(s, d.of, now += MINUTE_US);
+	cr_expect_eq(average(s, "other", STAT_QUERIES), 1);
+	console_stats_renew(s, d.of + 1, now += MINUTE_US);
+	cr_expect_eq(average(s, "other", STAT_QUERIES), 0, "forgotten with its database");
+	console_stats_free(s);
+}
+
+Test(console_stats, a_worker_without_pools_takes_its_counts_along)
+{
+	struct sums d = { .of[0].name = "app" };
+	struct console_stats *s = console_stats_new(7, 1);
+	uint64_t now = 1;
+
+	d.of[0].counters.queries[QK_SIMPLE] = 6000;
+	console_stats_renew(s, d.of, now += MINUTE_US);
+	d.of[0].counters.queries[QK_SIMPLE] = 1200;
+	console_stats_renew(s, d.of, now += MINUTE_US);
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 0, "not less than none");
+	d.of[0].counters.queries[QK_SIMPLE] = 1260;
+	console_stats_renew(s, d.of, now += MINUTE_US);
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 1);
 	console_stats_free(s);
 }
 
 Test(console_stats, averages_are_of_the_last_full_minute)
 {
-	struct pool_database d = { .name = "app" };
-	struct console_stats *s = console_stats_new(1);
+	struct sums d = { .of[0].name = "app" };
+	struct database_counters *c = &d.of[0].counters;
+	struct console_stats *s = console_stats_new(7, 1);
 	uint64_t now = 1;
 
-	d.counters.queries[QK_SIMPLE] = 120;
-	d.counters.phase_us[PHASE_SERVER] = 120 * 500;
-	d.counters.phase_us[PHASE_WAIT] = 30 * US_PER_S;
-	console_stats_tick(s, &d, now + MINUTE_US - 1);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0, "no minute is over yet");
-	console_stats_tick(s, &d, now += MINUTE_US);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 2, "per second");
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERY_TIME], 500, "per query");
-	cr_expect_eq(stats_average(s, &d).of[STAT_WAIT_TIME], US_PER_S / 2, "per second");
-	cr_expect_eq(stats_average(s, &d).of[STAT_TRANSACTION_TIME], 0, "there were none to divide by");
+	c->queries[QK_SIMPLE] = 120;
+	c->phase_us[PHASE_SERVER] = 120 * 500;
+	c->phase_us[PHASE_WAIT] = 30 * US_PER_S;
+	cr_expect(!console_stats_is_due(s, now + MINUTE_US - 1), "no minute is over yet");
+	cr_expect(console_stats_is_due(s, now + MINUTE_US));
+	console_stats_renew(s, d.of, now += MINUTE_US);
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 2, "per second");
+	cr_expect_eq(average(s, "app", STAT_QUERY_TIME), 500, "per query");
+	cr_expect_eq(average(s, "app", STAT_WAIT_TIME), US_PER_S / 2, "per second");
+	cr_expect_eq(average(s, "app", STAT_TRANSACTION_TIME), 0, "there were none to divide by");
 
-	d.counters.queries[QK_SIMPLE] += 600;
-	console_stats_tick(s, &d, now + MINUTE_US / 2);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 2, "still the last full one");
-	console_stats_tick(s, &d, now += 2 * MINUTE_US);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 5, "a late tick divides by the time it took");
-	console_stats_tick(s, &d, now + MINUTE_US);
-	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0, "a minute without any");
+	c->queries[QK_SIMPLE] += 600;
+	cr_expect(!console_stats_is_due(s, now + MINUTE_US / 2));
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 2, "still the last full one");
+	console_stats_renew(s, d.of, now += 2 * MINUTE_US);
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 5, "a late tick divides by the time it took");
+	console_stats_renew(s, d.of, now + MINUTE_US);
+	cr_expect_eq(average(s, "app", STAT_QUERIES), 0, "a minute without any");
 	console_stats_free(s);
 }
 
 Test(console_stats, databases_are_told_apart_and_may_come_later)
 {
-	struct pool_database one = { .name = "one" }, two = { .name = "two" };
-	struct console_stats *s = console_stats_new(1);
+	struct sums d = { .of = { { .name = "one" }, { .name = "two" } } }, one = { .of[0].name = "one" };
+	struct console_stats *s = console_stats_new(7, 1);
 
-	console_stats_tick(s, &one, 1 + MINUTE_US);
-	two.next = &one;
-	one.counters.binds = 60;
-	two.counters.binds = 120;
-	cr_expect_eq(stats_average(s, &two).of[STAT_BINDS], 0);
-	console_stats_tick(s, &two, 1 + 2 * MINUTE_US);
-	cr_expect_eq(stats_average(s, &one).of[STAT_BINDS], 1);
-	cr_expect_eq(stats_average(s, &two).of[STAT_BINDS], 2);
+	console_stats_renew(s, one.of, 1 + MINUTE_US);
+	d.of[0].counters.binds = 60;
+	d.of[1].counters.binds = 120;
+	cr_expect_eq(average(s, "two", STAT_BINDS), 0);
+	console_stats_renew(s, d.of, 1 + 2 * MINUTE_US);
+	cr_expect_eq(average(s, "one", STAT_BINDS), 1);
+	cr_expect_eq(average(s, "two", STAT_BINDS), 2);
 	console_stats_free(s);
 }

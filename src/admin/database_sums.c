@@ -1,0 +1,73 @@
+/* src/admin/database_sums.c - see database_sums.h. */
+#include "admin/database_sums.h"
+
+#include "client/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
+
+static size_t
+count_databases(struct client_env *const *crew)
+{
+	size_t n = 0;
+
+	for (; *crew != NULL; crew++)
+		for (struct pool_database *d = pool_set_databases((*crew)->x.pools); d != NULL; d = d->next)
+			n++;
+	return n;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct pool_database *const *)a)->name, (*(struct pool_database *const *)b)->name);
+}
+
+/* Returns all workers' databases in the order of their names. NULL without memory. */
+static struct pool_database **
+sorted(struct client_env *const *crew, size_t count)
+{
+	struct pool_database **list = malloc((count + 1) * sizeof(struct pool_database *));
+	size_t n = 0;
+
+	if (list == NULL)
+		return NULL;
+	for (; *crew != NULL; crew++)
+		for (struct pool_database *d = pool_set_databases((*crew)->x.pools); d != NULL; d = d->next)
+			list[n++] = d;
+	qsort(list, count, sizeof(struct pool_database *), by_name);
+	return list;
+}
+
+static void
+add(struct database_sum *to, const struct pool_database *d)
+{
+	uint64_t *sum = (uint64_t *)&to->counters;
+	const uint64_t *one = (const uint64_t *)&d->counters;
+
+	for (size_t i = 0; i < sizeof(d->counters) / sizeof(uint64_t); i++)
+		sum[i] += one[i];
+	if (d->code.answer != NULL &&
+	    (to->known->code.answer == NULL || d->code.answered_us > to->known->code.answered_us))
+		to->known = d;
+}
+
+struct database_sum *
+database_sums(struct client_env *const *crew)
+{
+	size_t count = count_databases(crew), n = 0;
+	struct pool_database **list = sorted(crew, count);
+	struct database_sum *sums = list == NULL ? NULL : calloc(count + 1, sizeof(*sums));
+
+	for (size_t i = 0; sums != NULL && i < count; i++) {
+		if (n == 0 || strcmp(sums[n - 1].name, list[i]->name) != 0) {
+			sums[n].name = list[i]->name;
+			sums[n++].known = list[i];
+		}
+		add(&sums[n - 1], list[i]);
+	}
+	free(list);
+	return sums;
+}
