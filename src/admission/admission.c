@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 
 #include "base/network.h"
-#include "pool/pool_set.h"
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>
@@ -307,26 +306,29 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 
 /* The count of its database, or of all databases of its tenant together. Returns NULL without memory. */
 static struct admission_entry *
-database_entry(struct admission *a, const struct pool_database *d)
+database_entry(struct admission *a, const char *database)
 {
-	size_t len = d->is_of_tenant ? strcspn(d->name, "/") + 1 : strlen(d->name);
-
-	return admission_table_get(a->databases, d->name, len, *a->settings.now_us);
+	return admission_table_get(a->databases, database, counted_len(admission_config(a), database),
+				   *a->settings.now_us);
 }
 
 static bool
-is_database_full(struct admission *a, struct admission_ticket *t, const struct pool *pool,
+is_database_full(struct admission *a, struct admission_ticket *t, const char *database,
 		 const struct admission_entry *entry)
 {
-	uint32_t limit = pool->settings.max_db_client_connections;
-	const struct pool_database *d = pool->database;
+	const struct config *config = admission_config(a);
+	size_t tenant_len = config_tenant_len(config, database);
+	struct scope_settings s;
 	struct fail why;
+	uint32_t limit;
 
+	config_effective(config, config_find_database(config, database), NULL, &s);
+	limit = s.max_db_client_connections;
 	if (limit == 0 || entry->held < limit)
 		return false;
 	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
-		 d->is_of_tenant ? "tenant" : "database",
-		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, entry->held, limit);
+		 tenant_len > 0 ? "tenant" : "database", (int)(tenant_len > 0 ? tenant_len : strlen(database)),
+		 database, entry->held, limit);
 	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
 	fail_hint(&why, "Raise max_db_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
@@ -396,27 +398,27 @@ admission_admit_console(struct admission *a, struct admission_ticket *t, const c
 }
 
 bool
-admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *pool)
+admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
 {
-	struct admission_entry *database = database_entry(a, pool->database),
+	struct admission_entry *entry = database_entry(a, database),
 			       *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 
-	if (database == NULL || user_entry == NULL) {
+	if (entry == NULL || user_entry == NULL) {
 		a->settings.ops->out_of_memory(t);
 		return false;
 	}
-	if (is_database_full(a, t, pool, database) || is_user_full(a, t, user, user_entry))
+	if (is_database_full(a, t, database, entry) || is_user_full(a, t, user, user_entry))
 		return false;
-	hold(a, t, user_entry, database);
+	hold(a, t, user_entry, entry);
 	return true;
 }
 
 int
 admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
-		  const struct pool *pool)
+		  const char *database)
 {
 	uint64_t now_us = *a->settings.now_us;
-	struct admission_entry *user_entry, *database = database_entry(a, pool->database);
+	struct admission_entry *user_entry, *entry = database_entry(a, database);
 	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
 	if (peer != NULL) {
@@ -427,8 +429,8 @@ admission_restore(struct admission *a, struct admission_ticket *t, const struct 
 		t->is_exempt = t->is_apart = is_exempt(a, peer);
 	}
 	user_entry = admission_table_get(a->users, user, strlen(user), now_us);
-	if (database == NULL || user_entry == NULL)
+	if (entry == NULL || user_entry == NULL)
 		return -1;
-	hold(a, t, user_entry, database);
+	hold(a, t, user_entry, entry);
 	return 0;
 }

@@ -37,7 +37,6 @@
 struct admission; /* opaque: admission_state.h */
 struct admission_entry; /* admission_table.h */
 struct admission_hold; /* opaque: admission_failures.c */
-struct pool;
 
 /* The line in which a connection waits that is not authenticated. */
 enum admission_line {
@@ -100,14 +99,14 @@ bool admission_enter(struct admission *a, struct admission_ticket *t, const stru
  * its users share no limit with others of their address.
  */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
-/* The client is authenticated; pool will be its own. */
-bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool *pool);
+/* The client is authenticated; database is one of the configuration. */
+bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
 /*
  * In place of all these steps, for a client that another process has let in: it counts as the others do, and no limit
  * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.
  */
 int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
-		      const struct pool *pool);
+		      const char *database);
 /*
  * The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
  * Limits are for those that may only look.

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "listen/listen.h"
+#include "pool/pool_homes.h"
 #include "relay/features.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -29,6 +30,34 @@ static void on_readable(struct stream *s);
 static void on_drained(struct stream *s);
 static const struct stream_ops stream_ops = { on_readable, on_drained };
 
+static struct client_env *
+door_of(const struct client_env *env)
+{
+	return env->crew[0];
+}
+
+/* On the door. */
+static void
+give_back_ticket(struct client_env *door, struct client *c)
+{
+	admission_leave(door->admission, &c->admission);
+	door->on_client_gone(door->x.owner, c);
+}
+
+/* On the door: nothing but this block is left of a client that was on another worker. */
+static void
+read_last_note(struct note *n, void *owner, bool is_over)
+{
+	struct client *c = (struct client *)((char *)n - offsetof(struct client, last));
+	struct client_env *env = c->env, *door = door_of(env);
+
+	(void)owner;
+	(void)is_over;
+	pool_homes_ended(door->homes, env->number);
+	give_back_ticket(door, c);
+	free(c);
+}
+
 static void
 client_free_later(struct grave *g)
 {
@@ -46,7 +75,12 @@ client_free_later(struct grave *g)
 	free(c->x.rare);
 	exchange_free_input(&c->x);
 	free(c->x.listen);
-	free(c);
+	if (c->env == door_of(c->env)) {
+		free(c);
+		return;
+	}
+	c->last.read = read_last_note;
+	inbox_post(door_of(c->env)->inbox, &c->last);
 }
 
 /* Most drivers read an error even before they have sent anything. */
@@ -87,6 +121,29 @@ client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	return c;
+}
+
+void
+client_depart(struct client *c, struct client_env *to)
+{
+	struct client_env *door = c->env;
+
+	stream_unhook(&c->x.stream);
+	TAILQ_REMOVE(&door->clients, c, all);
+	door->login_count--;
+	c->env = to;
+	c->x.env = &to->x;
+}
+
+void
+client_arrive(struct client *c)
+{
+	struct client_env *env = c->env;
+
+	*env->x.now_us = clock_now_us();
+	TAILQ_INSERT_TAIL(&env->clients, c, all);
+	env->login_count++;
+	stream_hook(&c->x.stream, env->x.base, env->inbox, env->tls_scratch);
 }
 
 void
@@ -205,7 +262,8 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
-	env->on_client_gone(env->x.owner, c);
+	if (env == door_of(env))
+		give_back_ticket(env, c);
 }
 
 void

@@ -19,6 +19,7 @@
 
 #include "admission/admission.h"
 #include "exchange/exchange.h"
+#include "net/inbox.h"
 
 #include <netinet/in.h>
 
@@ -34,7 +35,7 @@ struct users; /* auth/users.h */
 struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
 struct helpers; /* net/helpers.h */
-struct inbox; /* net/inbox.h */
+struct pool_homes; /* pool/pool_homes.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
@@ -60,14 +61,21 @@ struct client_env {
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
+	/*
+	 * The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
+	 * else of a client's ticket is the door's, from accept() until it has heard of the client's end.
+	 */
 	struct admission *admission;
+	uint32_t number; /* of its worker: 0 is the door */
+	struct client_env *const *crew; /* of all workers, the door's first; NULL ends them */
+	struct pool_homes *homes; /* pool/pool_homes.h; the door's */
 	struct users *users; /* a reload replaces users, hba and ident */
 	struct hba *hba; /* NULL unless method = hba */
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;
 	/* Cancel and console connections do not count as clients. */
-	uint32_t client_count, login_count, cancel_count;
+	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */
 	struct passed_cancel *passed_cancels; /* cancel_peer.c: those under way */
 	uint32_t passed_cancel_count;
@@ -77,7 +85,8 @@ struct client_env {
 	/* Writes sql without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 	void (*on_console_closed)(void *owner, struct client *c);
-	void (*on_client_gone)(void *owner, struct client *c); /* c is closed: a drain may be over */
+	/* On the door: c is closed, and counts no more: a drain may be over. Only its address is of use. */
+	void (*on_client_gone)(void *owner, struct client *c);
 	/* Passes on a cancel request for a key that nobody here has. Returns true if somebody was asked: asker is
 	 * closed when the answer comes (cancel_over). */
 	bool (*on_strange_cancel)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
@@ -131,6 +140,7 @@ struct client {
 			bool is_staying : 1;
 		};
 		struct grave grave; /* once it is closed */
+		struct note last; /* once nothing but this block is left of it on another worker than the door */
 	};
 };
 
@@ -153,6 +163,13 @@ client_of(const struct exchange *x)
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
+/*
+ * A client that has proved who it is goes to another worker, in two steps: the door's, while no function of the
+ * client's is running there, and that worker's. In between it belongs to nobody. Its end comes back to the door as a
+ * note.
+ */
+void client_depart(struct client *c, struct client_env *to);
+void client_arrive(struct client *c);
 /* exchange_ops: */
 void client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged);
 void client_timed_out(struct exchange *x, const struct fail *why); /* client_watch.c */

@@ -37,7 +37,6 @@ leave(struct client *c)
 {
 	if (client_state_is_login((enum client_state)c->x.state))
 		login_free(c->login);
-	admission_leave(c->env->admission, &c->admission);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include "login/login_steps.h"
 #include "login/login_welcome.h"
 #include "client/clients.h"
+#include "pool/pool_homes.h"
 #include "bouncer/bouncer_ways.h"
 #include "wire/messages.h"
 
@@ -76,16 +77,22 @@ static bool
 is_over_limit(struct client *c)
 {
 	struct client_env *env = c->env;
-	uint32_t limit = env->x.config->max_client_connections;
+	uint32_t limit = env->x.config->max_client_connections, count = env->client_count + pool_homes_away(env->homes);
 	struct fail why;
 
-	if (limit == 0 || env->client_count < limit)
+	if (limit == 0 || count < limit)
 		return false;
-	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
+	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", count, limit);
 	fail_pgbouncer_text(&why, "no more connections allowed (max_client_conn)");
 	fail_hint(&why, "Raise max_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
+}
+
+static void
+refuse_pool(struct client *c, const struct fail *why)
+{
+	login_refuse(c, why, strcmp(why->sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 }
 
 /* Returns the client's pool, or NULL if the client was refused. */
@@ -97,16 +104,9 @@ find_pool(struct client *c)
 	struct pool *pool;
 	struct fail why;
 
-	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
-		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
-		login_refuse(c, &why, LR_ERROR);
-		return NULL;
-	}
-	if (is_over_limit(c))
-		return NULL;
 	pool = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 	if (pool == NULL) {
-		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
+		refuse_pool(c, &why);
 		return NULL;
 	}
 	if (pool->database->is_disabled) {
@@ -116,7 +116,7 @@ find_pool(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 		return NULL;
 	}
-	return admission_admit(env->admission, &c->admission, l->user, pool) ? pool : NULL;
+	return pool;
 }
 
 static int
@@ -185,10 +185,55 @@ enter_pool(struct client *c, struct pool *pool)
 }
 
 void
+login_arrived(struct client *c)
+{
+	struct pool *pool;
+	struct fail why;
+
+	if (c->env->x.is_draining) {
+		fail_set(&why, "57P01", "pgweir is shutting down");
+		fail_pgbouncer_text(&why, "server shutting down");
+		login_refuse(c, &why, LR_ERROR);
+	} else if ((pool = find_pool(c)) != NULL)
+		enter_pool(c, pool);
+}
+
+static bool
+is_admitted(struct client *c)
+{
+	return admission_admit(c->env->admission, &c->admission, c->login->user, replication_database(c));
+}
+
+/* The limits are the door's; all that concerns its pool happens where that lives. */
+static void
+let_in(struct client *c)
+{
+	struct client_env *env = c->env;
+	struct client_login *l = c->login;
+	struct pool *pool;
+	struct fail why;
+	uint32_t home;
+
+	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
+		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	if (is_over_limit(c))
+		return;
+	home = pool_homes_find(env->homes, env->x.config, replication_database(c), l->user, env->client_count, &why);
+	if (home == POOL_NO_HOME)
+		refuse_pool(c, &why);
+	else if (home != env->number && is_admitted(c))
+		login_cross(c, env->crew[home]);
+	else if (home == env->number && (pool = find_pool(c)) != NULL && is_admitted(c))
+		enter_pool(c, pool);
+}
+
+void
 login_authenticated(struct client *c)
 {
 	struct client_login *l = c->login;
-	struct pool *pool;
 	struct fail why;
 
 	admission_leave_queue(c->env->admission, &c->admission);
@@ -199,8 +244,8 @@ login_authenticated(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 	} else if (login_is_console(l))
 		enter_console(c);
-	else if ((pool = find_pool(c)) != NULL)
-		enter_pool(c, pool);
+	else
+		let_in(c);
 }
 
 static void

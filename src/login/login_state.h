@@ -13,6 +13,7 @@
  *   login_certificate.c  checks the client's certificate
  *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the authentication exchanges
  *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
+ *   login_cross.c        the way from the door to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  the same for replication clients
  *   login_refuse.c       a login that fails
@@ -95,5 +96,9 @@ bool login_is_waiting(const struct client *c);
 void login_go_on(struct client *c); /* call it last: c may be closed afterwards */
 /* The same, if the wait's result ends the login: calls verdict first, then handles the bytes that were read already. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
+
+/* login_cross.c: the client goes to the worker of its pool, and login_arrived() is called there. */
+void login_cross(struct client *c, struct client_env *to);
+void login_arrived(struct client *c); /* login_proof.c */
 
 #endif

@@ -10,15 +10,18 @@ struct graveyard {
 	struct grave *first;
 };
 
-static void
-free_all(struct graveyard *y)
+bool
+graveyard_empty(struct graveyard *y)
 {
+	bool had_some = y->first != NULL;
+
 	while (y->first != NULL) {
 		struct grave *g = y->first;
 
 		y->first = g->next;
 		g->free_it(g);
 	}
+	return had_some;
 }
 
 static void
@@ -26,7 +29,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	free_all(arg);
+	graveyard_empty(arg);
 }
 
 struct graveyard *
@@ -43,7 +46,7 @@ graveyard_free(struct graveyard *y)
 {
 	if (y == NULL)
 		return;
-	free_all(y);
+	graveyard_empty(y);
 	event_free(y->event);
 	free(y);
 }

@@ -8,6 +8,7 @@
 #define PGWEIR_NET_GRAVEYARD_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 
 struct graveyard; /* opaque: graveyard.c */
 
@@ -18,7 +19,8 @@ struct grave {
 };
 
 struct graveyard *graveyard_new(struct event_base *base);
-void graveyard_free(struct graveyard *y); /* frees all that is in it */
+bool graveyard_empty(struct graveyard *y); /* frees all that is in it now; returns false if there was nothing */
+void graveyard_free(struct graveyard *y); /* likewise */
 void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));
 
 #endif

@@ -1,6 +1,7 @@
 /* src/net/stream.c - see stream.h. */
 #include "net/stream_state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,14 @@ stream_close(struct stream *s)
 	close(s->fd);
 	s->fd = -1;
 	drop_queue(s);
+}
+
+void
+stream_unhook(struct stream *s)
+{
+	assert(!s->is_shaking);
+	event_del(&s->event); /* it may be active without being registered */
+	s->interest = 0;
 }
 
 enum stream_result
@@ -244,6 +253,17 @@ reading_changed(struct stream *s)
 {
 	stream_update_interest(s);
 	if (may_read(s) && stream_tls(s) != NULL && stream_tls_has_input(s))
+		stream_call_later(s);
+}
+
+void
+stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch)
+{
+	if (s->secured != NULL)
+		stream_tls_hook(s, inbox, scratch);
+	event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_event, s);
+	reading_changed(s);
+	if (s->is_broken)
 		stream_call_later(s);
 }
 

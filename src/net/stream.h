@@ -23,7 +23,9 @@
 
 struct stream;
 struct tls_session; /* tls.h */
+struct tls_scratch; /* handshake.h */
 struct handshake; /* handshake.c */
+struct inbox; /* inbox.h */
 
 /* Each gets the stream, which its owner finds as its own first member. */
 struct stream_ops {
@@ -67,6 +69,13 @@ enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees what it holds. Fine if it is zeroed with fd = -1, or closed already. */
 void stream_close(struct stream *s);
+/*
+ * Moves the stream to another loop, in two steps: the first on the loop that has it, while no function of its owner's
+ * is running there, the second on the other. In between nobody uses it. It must not be shaking hands. What has come, or
+ * was to be sent, meanwhile shows up then.
+ */
+void stream_unhook(struct stream *s);
+void stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
 void stream_broke(struct stream *s); /* nothing more can be written: on_readable is called later */
 /* The parts of stream_read() for TLS and closed streams, and for a call that returned got: 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);

@@ -66,6 +66,13 @@ send_sink(struct stream *s)
 	return result;
 }
 
+void
+stream_tls_hook(struct stream *s, struct inbox *inbox, struct tls_scratch *scratch)
+{
+	s->secured->inbox = inbox;
+	s->secured->scratch = scratch;
+}
+
 /* --- reading --- */
 
 /* Gets ciphertext for OpenSSL: what was left over, else from the socket. */

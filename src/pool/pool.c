@@ -14,9 +14,6 @@
 
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
-/* 't' or 'd', then database and user, each with a terminator: see put_key. */
-#define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
-
 /* All that a pool has by its configuration and that takes memory. */
 struct parts {
 	struct pool_target *target;
@@ -347,17 +344,16 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 }
 
 static void
-no_database(const struct pool_set *set, const char *database, struct fail *why)
+no_database(const struct config *config, const char *database, struct fail *why)
 {
-	int tenant_len = (int)config_tenant_len(set->config, database);
-	const char *near = config_suggest_database(set->config, database),
-		   *kind = tenant_len > 0 ? "tenant" : "database";
+	int tenant_len = (int)config_tenant_len(config, database);
+	const char *near = config_suggest_database(config, database), *kind = tenant_len > 0 ? "tenant" : "database";
 	char name[CONFIG_NAME_MAX + 1];
 
 	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
 	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
 	fail_pgbouncer_text(why, "no such database: %s", name);
-	if (config_is_pgbouncers(set->config))
+	if (config_is_pgbouncers(config))
 		fail_hint(why, "%s%s%sAdd a line %s = ... or * = ... to [databases].",
 			  near != NULL ? "Did you mean \"" : "", near != NULL ? near : "",
 			  near != NULL ? "\"? Or: " : "", name);
@@ -368,21 +364,30 @@ no_database(const struct pool_set *set, const char *database, struct fail *why)
 		fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
 }
 
+size_t
+pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
+	 char server_user[static CONFIG_NAME_MAX + 1], struct fail *why)
+{
+	const struct config_scope *db = config_find_database(config, database);
+
+	if (db == NULL || strlen(upstream_database(db->upstream, database)) > CONFIG_NAME_MAX) {
+		no_database(config, database, why);
+		return 0;
+	}
+	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
+		return 0;
+	return put_key(key, db->upstream->is_of_tenant, database, server_user);
+}
+
 struct pool *
 pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
-	const struct config_scope *db = config_find_database(set->config, database);
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
+	size_t key_len = pool_key(set->config, database, user, key, server_user, why);
 	struct pool_box *box;
-	size_t key_len;
 
-	if (db == NULL || strlen(upstream_database(db->upstream, database)) > CONFIG_NAME_MAX) {
-		no_database(set, database, why);
+	if (key_len == 0)
 		return NULL;
-	}
-	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
-		return NULL;
-	key_len = put_key(key, db->upstream->is_of_tenant, database, server_user);
 	TABLE_FIND(set->seed, set->table, key, key_len, box);
 	if (box == NULL)
 		box = pool_new(set, database, server_user, now_us, why);

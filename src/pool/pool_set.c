@@ -2,6 +2,7 @@
  * src/pool/pool_set.c - all pools: their configuration, their lists, time, and operations on many at once. See
  * pool_set.h.
  */
+#include "pool/pool_homes.h"
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 
@@ -52,6 +53,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->companions = settings->companions;
 	set->own_env = *set->env;
 	set->own_env.owner_ops = set->companions->own;
+	set->homes = settings->homes;
+	set->number = settings->number;
 	set->statements = settings->statements;
 	set->room = settings->room;
 	set->last_id = settings->last_id;
@@ -87,6 +90,15 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
+/* Called for all sets while the others' workers stand still. */
+static bool
+is_home_of(const struct pool_set *set, const char *database, const char *user)
+{
+	struct fail why;
+
+	return set->homes == NULL || pool_homes_find(set->homes, set->config, database, user, 0, &why) == set->number;
+}
+
 /* Where the servers' user is known beforehand, min_idle need not wait for the first client. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
@@ -98,7 +110,8 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 		struct fail why;
 
 		config_effective(set->config, db, NULL, &s);
-		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0)
+		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0 ||
+		    !is_home_of(set, db->name, db->upstream->user))
 			continue;
 		e = pool_set_find(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)

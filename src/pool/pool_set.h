@@ -27,6 +27,8 @@ struct pool_companions {
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
+	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
+	uint32_t number; /* of its worker: as in homes */
 	struct statement_store *statements;
 	struct policy_room *room; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */

@@ -4,6 +4,7 @@
  *   pool_set.c      all pools: configuration, lists, time, operations
  *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
+ *   pool_homes.c    on which worker each pool lives
  *   pool_code.c     what its database's code could touch
  *   pool_hold.c     pools that are held back for a statement that needs their database for itself
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
@@ -29,6 +30,9 @@
 
 struct pool_box; /* pool.c       */
 
+/* 't' or 'd', then database and user, each with a terminator. */
+#define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
+
 struct pooled {
 	struct policy_conn conn; /* must be first: the policy's pointer is ours */
 	struct server *srv;
@@ -49,6 +53,8 @@ struct pool_set {
 	const struct server_env *env;
 	struct server_env own_env; /* for servers that clients have for themselves */
 	const struct pool_companions *companions;
+	struct pool_homes *homes; /* NULL: all pools live here */
+	uint32_t number; /* of its worker */
 	struct statement_store *statements;
 	struct log *log;
 	uint64_t seed, random;
@@ -120,6 +126,12 @@ void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick a
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 
 /* pool.c       */
+/*
+ * Writes the name that all pool sets have for the pool of this user, and server_user, as whom its servers log in.
+ * Returns its length, or 0 with *why set: 3D000 for an unknown database.
+ */
+size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
+		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
  * longer configured. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);

@@ -12,6 +12,7 @@
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "policy/policy_commons.h"
+#include "pool/pool_homes.h"
 #include "relay/relay.h"
 #include "session/audit.h"
 #include "statements/statements.h"
@@ -23,7 +24,16 @@
 #include <string.h>
 
 /* Seeds of hash tables and the like, one for each. */
-enum seed { SEED_AUTH_QUERIES, SEED_STATEMENT_TAG, SEED_AUDIT, SEED_QUERIES, SEED_SNAPSHOTS, SEED_COMMONS, SEEDS };
+enum seed {
+	SEED_AUTH_QUERIES,
+	SEED_STATEMENT_TAG,
+	SEED_AUDIT,
+	SEED_QUERIES,
+	SEED_SNAPSHOTS,
+	SEED_COMMONS,
+	SEED_HOMES,
+	SEEDS
+};
 
 /* --- what the parts report --- */
 
@@ -166,7 +176,10 @@ worker_fill_envs(struct worker *k)
 	c->x.audit = shared->audit;
 	c->keys = shared->keys;
 	c->verifiers = shared->verifiers;
-	c->admission = shared->admission;
+	c->admission = k == k->weir->door ? shared->admission : k->refusals;
+	c->number = k->number;
+	c->crew = k->weir->crew;
+	c->homes = shared->homes;
 	c->x.owner = k;
 	c->x.on_report = on_report;
 	c->x.on_query = on_query;
@@ -200,6 +213,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
 	if (shared->commons == NULL)
 		return fail_set(why, "53200", "no memory for limits");
+	shared->homes = pool_homes_new(w->worker_count, seeds[SEED_HOMES]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
 	return shared->admission == NULL ? -1 : 0;
@@ -274,5 +288,6 @@ process_free_parts(struct weir *w)
 	audit_free(w->shared.audit);
 	cancel_keys_free(w->shared.keys);
 	policy_commons_free(w->shared.commons);
+	pool_homes_free(w->shared.homes);
 	admission_free(w->shared.admission);
 }

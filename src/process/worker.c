@@ -8,6 +8,7 @@
 #include "client/clients.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
+#include "login/login.h"
 #include "net/inbox.h"
 #include "net/timer.h"
 #include "policy/policy_commons.h"
@@ -145,6 +146,8 @@ worker_make(struct worker *k, struct fail *why)
 {
 	uint64_t seeds[SEEDS];
 	struct pool_set_settings ps = { .env = &k->servers, .companions = &dedicated_companions };
+	const struct admission_settings refusals = { k->base, k->weir->log, &k->now_us, &k->clients.x.config,
+						     &login_admission_ops };
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "no randomness");
@@ -152,6 +155,8 @@ worker_make(struct worker *k, struct fail *why)
 	k->room = policy_room_new(k->weir->shared.commons, tell_orders, k);
 	if (k->room == NULL)
 		return fail_set(why, "53200", "no memory for a worker");
+	if (k != k->weir->door && (k->refusals = admission_new(&refusals, why)) == NULL)
+		return -1;
 	worker_fill_envs(k);
 	make_network(k, seeds);
 	make_stores(k, seeds);
@@ -159,6 +164,8 @@ worker_make(struct worker *k, struct fail *why)
 	ps.room = k->room;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.seed = seeds[SEED_POOLS];
+	ps.homes = k->weir->shared.homes;
+	ps.number = k->number;
 	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
 	return 0;
 }
@@ -222,6 +229,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	passwords_tick(k->servers.passwords);
 	if (k == k->weir->door)
 		process_tick(k->weir);
+	else
+		admission_tick(k->refusals, now);
 }
 
 int
@@ -249,7 +258,10 @@ worker_close(struct worker *k)
 bool
 worker_read_last(struct worker *k)
 {
-	return k->inbox != NULL && inbox_read_last(k->inbox); /* what helpers return may bury its owner */
+	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
+
+	/* Work that helpers return may bury its owner; and the end of a client elsewhere is a note to the door. */
+	return (k->clients.x.graveyard != NULL && graveyard_empty(k->clients.x.graveyard)) || had_some;
 }
 
 void
@@ -259,6 +271,7 @@ worker_empty(struct worker *k)
 
 	policy_room_free(k->room);
 	graveyard_free(c->x.graveyard);
+	admission_free(k->refusals);
 	state_linger_fini(&c->x);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);

@@ -35,6 +35,7 @@ struct worker {
 	struct server_losses losses; /* server_env's */
 	struct process_counters counters;
 	struct query_reader *queries; /* telemetry/query_table.h */
+	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the door */
 	struct event *tick;
 	uint64_t last_tick_us;
 	clockid_t cpu_clock; /* of its thread */

@@ -497,7 +497,8 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 	pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
 	if (pool == NULL)
 		return -1;
-	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user, pool) < 0)
+	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user, p->database) <
+	    0)
 		return fail_set(why, "53200", "no memory for its place in the limits");
 	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
 	if (c->x.settings == NULL)

@@ -1,7 +1,6 @@
 /* tests/unit/test_admission.c - clients count in their database, those of a tenant's databases together. */
 #include "admission/admission.h"
 #include "load/load_state.h"
-#include "pool/pool.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -9,6 +8,8 @@
 
 #define LIMIT 2
 #define CLIENTS 5
+#define DATABASES "[database *]\nupstream = host=h\n"
+#define TENANTS "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=h\n"
 
 struct door {
 	struct admission *admission;
@@ -37,12 +38,14 @@ on_out_of_memory(struct admission_ticket *t)
 static const struct admission_ops ops = { .refuse = on_refuse, .out_of_memory = on_out_of_memory };
 
 static void
-door_init(struct door *d)
+door_init(struct door *d, const char *sections)
 {
-	static const char text[] = "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n";
+	char text[256];
 	struct config_problems problems = { 0 };
 	struct fail why;
 
+	snprintf(text, sizeof(text), "[auth]\nmethod = trust\n[limits]\nmax_db_client_connections = %d\n%s", LIMIT,
+		 sections);
 	memset(d, 0, sizeof(*d));
 	d->now_us = 1;
 	d->base = event_base_new();
@@ -64,28 +67,23 @@ door_fini(struct door *d)
 }
 
 static bool
-admit(struct door *d, int client, const char *database, bool is_of_tenant)
+admit(struct door *d, int client, const char *database)
 {
-	struct pool_database of = { .is_of_tenant = is_of_tenant };
-	struct pool pool = { .database = &of };
-
-	snprintf(of.name, sizeof(of.name), "%s", database);
-	pool.settings.max_db_client_connections = LIMIT;
-	return admission_admit(d->admission, &d->tickets[client], "u", &pool);
+	return admission_admit(d->admission, &d->tickets[client], "u", database);
 }
 
 Test(admission, clients_count_in_their_database_until_they_leave)
 {
 	struct door d;
 
-	door_init(&d);
-	cr_expect(admit(&d, 0, "one", false) && admit(&d, 1, "one", false));
-	cr_expect_not(admit(&d, 2, "one", false), "one more than the limit");
-	cr_expect(admit(&d, 2, "two", false), "another database has room");
+	door_init(&d, DATABASES);
+	cr_expect(admit(&d, 0, "one") && admit(&d, 1, "one"));
+	cr_expect_not(admit(&d, 2, "one"), "one more than the limit");
+	cr_expect(admit(&d, 2, "two"), "another database has room");
 	admission_leave(d.admission, &d.tickets[0]);
 	admission_leave(d.admission, &d.tickets[0]);
-	cr_expect(admit(&d, 0, "one", false), "there is room again, once");
-	cr_expect_not(admit(&d, 3, "one", false));
+	cr_expect(admit(&d, 0, "one"), "there is room again, once");
+	cr_expect_not(admit(&d, 3, "one"));
 	cr_expect_eq(admission_user_clients(d.admission, "u"), 3);
 	door_fini(&d);
 }
@@ -94,29 +92,26 @@ Test(admission, clients_of_a_tenants_databases_count_together)
 {
 	struct door d;
 
-	door_init(&d);
-	cr_expect(admit(&d, 0, "acme/one", true) && admit(&d, 1, "acme/two", true));
-	cr_expect_not(admit(&d, 2, "acme/three", true));
-	cr_expect(admit(&d, 2, "acme2/one", true), "of another tenant");
-	cr_expect(admit(&d, 3, "acme", false), "a database with the tenant's name is none of its own");
-	cr_expect(admit(&d, 4, "acme/one", false), "nor is one with such a name from before there were tenants");
+	door_init(&d, DATABASES TENANTS);
+	cr_expect(admit(&d, 0, "acme/one") && admit(&d, 1, "acme/two"));
+	cr_expect_not(admit(&d, 2, "acme/three"));
+	cr_expect(admit(&d, 2, "acme2/one"), "of another tenant");
+	cr_expect(admit(&d, 3, "acme"), "a database with the tenant's name is none of its own");
 	admission_leave(d.admission, &d.tickets[1]);
-	cr_expect(admit(&d, 1, "acme/three", true));
+	cr_expect(admit(&d, 1, "acme/three"));
 	door_fini(&d);
 }
 
 Test(admission, whom_another_process_has_let_in_counts_and_is_not_refused)
 {
-	struct pool_database of = { .name = "one" };
-	struct pool pool = { .database = &of };
 	struct door d;
 
-	door_init(&d);
+	door_init(&d, DATABASES);
 	for (int i = 0; i < LIMIT + 1; i++)
-		cr_expect_eq(admission_restore(d.admission, &d.tickets[i], NULL, "u", &pool), 0);
+		cr_expect_eq(admission_restore(d.admission, &d.tickets[i], NULL, "u", "one"), 0);
 	admission_leave(d.admission, &d.tickets[0]);
-	cr_expect_not(admit(&d, 0, "one", false), "as many as the limit are still here");
+	cr_expect_not(admit(&d, 0, "one"), "as many as the limit are still here");
 	admission_leave(d.admission, &d.tickets[1]);
-	cr_expect(admit(&d, 0, "one", false));
+	cr_expect(admit(&d, 0, "one"));
 	door_fini(&d);
 }

@@ -1,0 +1,37 @@
+/*
+ * src/pool/pool_homes.h - on which worker each pool lives: all of it on one, and always on the same.
+ * docs/architecture.md, "Workers".
+ *
+ * Only worker 0 uses it. A pool that comes into being gets the worker with the fewest clients, and of equal ones not
+ * worker 0. The choice is kept, as servers may be left there; once HOMES_MAX are known, the hash of further ones
+ * decides, and nothing is remembered.
+ */
+#ifndef PGWEIR_POOL_POOL_HOMES_H
+#define PGWEIR_POOL_POOL_HOMES_H
+
+#include "base/fail.h"
+
+#include <stdint.h>
+
+#define POOL_NO_HOME UINT32_MAX
+
+struct config;
+struct pool_homes; /* opaque: pool_homes.c */
+
+/* workers: how many there are, from 1 on; seed: random. */
+struct pool_homes *pool_homes_new(uint32_t workers, uint64_t seed);
+void pool_homes_free(struct pool_homes *h); /* NULL is fine */
+/*
+ * Returns the number of the worker on which the pool of this user lives: pool_set_find() has database and user.
+ * clients: those on worker 0. Returns POOL_NO_HOME with *why set: 3D000 for an unknown database. With one worker it is
+ * always 0.
+ */
+uint32_t pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+			 uint32_t clients, struct fail *why);
+/* A client is to leave worker 0 for another worker; and it has ended, or its end there has been heard of. */
+void pool_homes_left(struct pool_homes *h, uint32_t number);
+void pool_homes_ended(struct pool_homes *h, uint32_t number);
+/* Returns how many clients have left worker 0, and have not ended. */
+uint32_t pool_homes_away(const struct pool_homes *h);
+
+#endif

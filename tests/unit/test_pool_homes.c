@@ -1,0 +1,110 @@
+/* tests/unit/test_pool_homes.c - each pool has one worker for good, and new ones go where there are few clients. */
+#include "pool/pool_homes.h"
+
+#include "config/config.h"
+#include "load/load_state.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WORKERS 3
+#define MANY 5000
+
+static struct config *
+make_config(void)
+{
+	static const char text[] = "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n"
+				   "[database one]\nupstream = host=h user=u\n";
+	struct config_problems problems = { 0 };
+	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
+
+	cr_assert_not_null(config);
+	config_problems_fini(&problems);
+	return config;
+}
+
+static uint32_t
+find(struct pool_homes *h, const struct config *config, const char *database, const char *user)
+{
+	struct fail why;
+
+	return pool_homes_find(h, config, database, user, 0, &why);
+}
+
+Test(pool_homes, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_door_is_the_last)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	uint32_t a = find(h, config, "a", "u");
+
+	cr_expect_eq(a, 1);
+	cr_expect_eq(find(h, config, "b", "u"), 2);
+	cr_expect_eq(find(h, config, "c", "u"), 0);
+	pool_homes_left(h, 1);
+	pool_homes_left(h, 1);
+	pool_homes_left(h, 2);
+	cr_expect_eq(pool_homes_away(h), 3);
+	cr_expect_eq(find(h, config, "d", "u"), 0);
+	pool_homes_ended(h, 1);
+	pool_homes_ended(h, 1);
+	cr_expect_eq(find(h, config, "e", "u"), 1);
+	cr_expect_eq(find(h, config, "a", "u"), a, "it stays where it is");
+	pool_homes_ended(h, 2);
+	cr_expect_eq(pool_homes_away(h), 0);
+	pool_homes_free(h);
+	config_unref(config);
+}
+
+Test(pool_homes, users_whose_servers_log_in_as_one_share_a_home)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	uint32_t home = find(h, config, "one", "v");
+
+	find(h, config, "other", "v");
+	cr_expect_eq(find(h, config, "one", "w"), home);
+	cr_expect_eq(find(h, config, "one", "u"), home);
+	pool_homes_free(h);
+	config_unref(config);
+}
+
+Test(pool_homes, more_pools_than_are_remembered_have_homes_for_good)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	static uint32_t first[MANY];
+	uint32_t count[WORKERS] = { 0 };
+	char name[16];
+
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < MANY; i++) {
+			uint32_t home;
+
+			snprintf(name, sizeof(name), "d%u", i);
+			home = find(h, config, name, "u");
+			cr_assert_lt(home, WORKERS);
+			cr_assert(round == 0 || home == first[i]);
+			first[i] = home;
+			count[home]++;
+		}
+	for (unsigned i = 0; i < WORKERS; i++)
+		cr_expect_gt(count[i], 2 * MANY / WORKERS * 9 / 10);
+	pool_homes_free(h);
+	config_unref(config);
+}
+
+Test(pool_homes, a_database_that_is_not_configured_has_none)
+{
+	static const char text[] = "[auth]\nmethod = trust\n[database a]\nupstream = host=h\n";
+	struct config_problems problems = { 0 };
+	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct fail why;
+
+	cr_expect_eq(pool_homes_find(h, config, "b", "u", 0, &why), POOL_NO_HOME);
+	cr_expect_str_eq(why.sqlstate, "3D000");
+	pool_homes_free(h);
+	config_unref(config);
+	config_problems_fini(&problems);
+}
