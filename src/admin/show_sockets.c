@@ -209,7 +209,7 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 	row->prepared_statements = srv->statements.count;
 	row->id = srv->id;
 	row->recv_pos = row->pkt_avail = srv->carry_len;
-	row->pkt_remain = srv->body_left;
+	row->pkt_remain = srv->ledger.body_left;
 	fill_stream(&srv->stream, row);
 }
 

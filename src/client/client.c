@@ -189,7 +189,7 @@ read_to_the_end(struct client *c)
 static bool
 is_in_message(const struct client *c)
 {
-	return c->x.srv != NULL && c->x.srv->body_left > 0 && !c->x.srv->is_body_swallowed;
+	return c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed;
 }
 
 void

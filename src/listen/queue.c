@@ -192,7 +192,8 @@ may_send(const struct exchange *x)
 	if (x->is_closing || x->is_crossing || !exchange_is_ready(x) || x->state == CL_READY_WITHHELD ||
 	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
-	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
+	return srv == NULL ||
+	       (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->ledger.body_left == 0);
 }
 
 /* Returns the bytes of a chunk of whole messages, or of one message. */

@@ -145,7 +145,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
-	if (srv->loan.end == LOAN_END_TOLD || (srv->body_left > 0 && !srv->is_body_swallowed)) {
+	if (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed)) {
 		server_last_words(srv, &shown);
 		srv->is_end_logged = true;
 		end_with_server(x, srv, NULL, &shown);

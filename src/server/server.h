@@ -288,7 +288,6 @@ struct server {
 	TAILQ_ENTRY(server) lingering;
 	uint64_t unnamed_owner; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
-	uint64_t body_left; /* what is left of the message being passed or swallowed */
 	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */
 	uint8_t *carry; /* an unfinished message */
 	uint32_t carry_len, carry_cap;

@@ -43,7 +43,7 @@ redial(struct server *srv)
 	free(srv->carry);
 	srv->carry = NULL;
 	srv->carry_len = 0;
-	srv->bytes_in = srv->body_left = 0;
+	srv->bytes_in = srv->ledger.body_left = 0;
 	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;
 }
 
@@ -377,17 +377,17 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 		enum frame_result r = frame_parse(p + at, len - at, &f);
 		enum login_step step;
 
-		if (srv->body_left > 0) { /* the rest of a notice that is too long to keep */
-			size_t n = len - at < srv->body_left ? len - at : (size_t)srv->body_left;
+		if (srv->ledger.body_left > 0) { /* the rest of a notice that is too long to keep */
+			size_t n = len - at < srv->ledger.body_left ? len - at : (size_t)srv->ledger.body_left;
 
 			at += n;
-			srv->body_left -= n;
+			srv->ledger.body_left -= n;
 			continue;
 		}
 		if (r == FRAME_PARTIAL)
 			break;
 		if (r == FRAME_OK && f.type == 'N' && f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
-			srv->body_left = f.body_len;
+			srv->ledger.body_left = f.body_len;
 			at += FRAME_HEAD_LEN;
 			continue;
 		}

@@ -79,6 +79,16 @@ pass_earlier(struct walk *w)
 	w->at = at;
 }
 
+/* Gives the replies of ours whose turn has come. */
+static void
+advance(struct walk *w)
+{
+	if (ledger_is_our_turn(&w->srv->ledger)) {
+		pass_run(w);
+		ledger_advance(&w->srv->ledger);
+	}
+}
+
 /* Handles bytes of a message whose head was seen before. */
 static void
 walk_body(struct walk *w)
@@ -86,12 +96,13 @@ walk_body(struct walk *w)
 	struct server *srv = w->srv;
 	size_t n = w->len - w->at;
 
-	if (n > srv->body_left)
-		n = (size_t)srv->body_left;
+	if (n > srv->ledger.body_left)
+		n = (size_t)srv->ledger.body_left;
 	w->at += n;
-	srv->body_left -= n;
+	srv->ledger.body_left -= n;
 	if (srv->is_body_swallowed)
 		w->run = w->at;
+	advance(w);
 }
 
 static int
@@ -350,16 +361,6 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
-/* Gives the replies of ours whose turn has come. */
-static void
-advance(struct walk *w)
-{
-	if (ledger_is_our_turn(&w->srv->ledger)) {
-		pass_run(w);
-		ledger_advance(&w->srv->ledger);
-	}
-}
-
 static int
 walk_message(struct walk *w, const struct frame *f, struct fail *why)
 {
@@ -386,7 +387,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	r.is_passed = verdict == LEDGER_PASS && srv->borrower != NULL;
 	if (inspect(w, &r, why) < 0)
 		return -1;
-	srv->body_left = f->body_len - r.body_len;
+	srv->ledger.body_left = f->body_len - r.body_len;
 	srv->is_body_swallowed = !r.is_passed;
 	w->at += FRAME_HEAD_LEN + r.body_len;
 	if (!r.is_passed)
@@ -474,7 +475,7 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 	    !ledger_expects_row(&srv->ledger))
 		return false;
 	w->at += FRAME_HEAD_LEN + avail;
-	srv->body_left = f->body_len - avail;
+	srv->ledger.body_left = f->body_len - avail;
 	srv->is_body_swallowed = false;
 	return true;
 }
@@ -490,7 +491,7 @@ walk_replies(struct walk *w, struct fail *why)
 		enum frame_result r;
 		size_t avail;
 
-		if (srv->body_left > 0) {
+		if (srv->ledger.body_left > 0) {
 			walk_body(w);
 			continue;
 		}
@@ -614,7 +615,7 @@ process(struct server *srv, const uint8_t *p, size_t len)
 	}
 	if (srv->state == SV_DEAD)
 		return;
-	if (srv->state == SV_IDLE && (w.at < len || srv->body_left > 0)) {
+	if (srv->state == SV_IDLE && (w.at < len || srv->ledger.body_left > 0)) {
 		fail_set(&why, "08P01", "PostgreSQL at %s sent part of a message on an idle connection", srv->address);
 		server_fail(srv, &why);
 		return;

@@ -46,6 +46,7 @@ ledger_fini(struct ledger *l)
 {
 	const struct ledger_ops *ops = l->ops;
 	void *arg = l->arg;
+	uint64_t body_left = l->body_left;
 
 	while (l->count > 0) {
 		struct owed o = l->ring[l->head];
@@ -56,6 +57,7 @@ ledger_fini(struct ledger *l)
 	}
 	free(l->ring);
 	ledger_init(l, ops, arg);
+	l->body_left = body_left;
 }
 
 __attribute__((cold)) static int

@@ -91,6 +91,8 @@ struct ledger {
 	bool is_unsynchronised;
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
+	uint64_t
+	    body_left; /* bytes of the message being received that are still to come: no local reply goes before them */
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
 	const struct ledger_ops *ops;
 	void *arg;
@@ -105,7 +107,7 @@ enum ledger_verdict {
 #define LEDGER_MAX 262144u /* entries; a caller stops reading its client long before */
 
 void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
-void ledger_fini(struct ledger *l); /* settles the rest as skipped; l may be used again */
+void ledger_fini(struct ledger *l); /* settles the rest as skipped; l may be used again, and keeps body_left */
 /* Enters a message. Returns 0, or -1 without memory or above LEDGER_MAX: then the message must not be sent. */
 int ledger_enter(struct ledger *l, struct owed o);
 /* Enters the Parse, Bind and Execute of one statement of our own; ref is the Execute's. Returns -1 as ledger_push();
@@ -298,7 +300,7 @@ ledger_take_ready(struct ledger *l, struct owed *ended)
 static inline bool
 ledger_is_our_turn(const struct ledger *l)
 {
-	return l->count > 0 && l->ring[l->head].kind >= OWED_COPY_END;
+	return l->count > 0 && l->ring[l->head].kind >= OWED_COPY_END && l->body_left == 0;
 }
 
 /*

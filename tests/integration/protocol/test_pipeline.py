@@ -7,7 +7,7 @@ import pytest
 import rawwire
 from compare import assert_same, both_ways, converse, normalized
 from randomtalk import RandomTalk, create_copy_table
-from rawwire import bind, execute, flush, one_statement, parse, query, shape, sync, texts
+from rawwire import bind, close, describe, execute, flush, one_statement, parse, query, shape, sync, texts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,6 +84,18 @@ def test_statements_made_by_pgweir_keep_their_place_among_replies(weir):
                                rawwire.close("S", "x") + parse("x", "SELECT 1/0") + bind("", "x") + execute() +
                                rawwire.close("S", "x") + sync())
             assert shape(replies) == "1 2 T D C:SELECT 1 1 2 D C:SELECT 1 3 1 E:22012 Z:I"
+
+
+@pytest.mark.parametrize("name", ["", "wide"])
+def test_nothing_of_pgweirs_goes_into_the_middle_of_a_message(weir, name):
+    """A description of 260 kB comes in pieces; pgweir itself answers the Parse and Close behind it."""
+    wide = "SELECT " + ", ".join(f"1 AS {'c' * 50}{number:013}" for number in range(1600))
+    weir.start(pool_size=1, max_overflow=0)
+    wire = weir.raw()
+    wire.ask(parse("known", "SELECT 1") + sync())
+    for _ in range(5):
+        replies = wire.ask(parse(name, wide) + describe("S", name) + parse("again", "SELECT 1") + close("S", "again") + close("S", name) + sync())
+        assert shape(replies) == "1 t T 1 3 3 Z:I"
 
 
 def test_every_sync_of_a_pipeline_may_fail_by_itself(weir):
