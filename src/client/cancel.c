@@ -9,7 +9,9 @@
  * those for a later request are sent then, if that request is still not answered.
  */
 #include "client/cancel.h"
+#include "client/clients.h"
 #include "listen/listen.h"
+#include "net/inbox.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"
@@ -33,12 +35,27 @@ enum cancel_phase {
 	CANCEL_OF_OURS_SENT /* that request's reply will show what was hit */
 };
 
+/*
+ * A request on its way from the door, where its connection is, to the worker that has the client, and back when it is
+ * over. Whoever has it reads it; nobody else has a pointer to it.
+ */
+struct crossing_cancel {
+	struct note note;
+	struct client_env *from, *to;
+	uint64_t asker; /* its id: it may go meanwhile */
+	enum cancel_result result;
+	uint32_t pid;
+	size_t key_len;
+	uint8_t key[CANCEL_SECRET_MAX];
+};
+
 struct client_cancel {
 	struct client_env *env;
 	struct client *asker; /* NULL: nobody waits for its end */
 	struct client *target; /* NULL: it has gone */
 	struct client_cancel *next; /* the next one for the same target */
 	struct event *again; /* if not NULL, the timer that tries it again */
+	struct crossing_cancel *crossing; /* that has brought it; NULL: its connection is on this worker */
 	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
@@ -89,6 +106,30 @@ close_asker(struct client *asker, enum cancel_result result)
 	client_close(asker, NULL);
 }
 
+/* On the door: the request is over. */
+static void
+come_back(struct note *n, void *owner, bool is_over)
+{
+	struct crossing_cancel *x = (struct crossing_cancel *)((char *)n - offsetof(struct crossing_cancel, note));
+	struct client *asker = is_over ? NULL : client_find_id(x->from, x->asker);
+
+	(void)owner;
+	if (asker != NULL && asker->x.state == CL_CANCEL)
+		close_asker(asker, x->result);
+	else
+		x->from->x.counters->cancels[x->result]++;
+	OPENSSL_cleanse(x->key, sizeof(x->key));
+	free(x);
+}
+
+static void
+go_back(struct crossing_cancel *x, enum cancel_result result)
+{
+	x->result = result;
+	x->note.read = come_back;
+	inbox_post(x->from->inbox, &x->note);
+}
+
 /* Ends and frees this one alone. */
 static void
 cancel_finish(struct client_cancel *cancel, enum cancel_result result)
@@ -97,6 +138,8 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 	stop_waiting(cancel);
 	if (cancel->asker != NULL)
 		close_asker(cancel->asker, result);
+	else if (cancel->crossing != NULL)
+		go_back(cancel->crossing, result);
 	else
 		cancel->env->x.counters->cancels[result]++;
 	if (cancel->far != 0)
@@ -341,15 +384,60 @@ has_enough(const struct client *target)
 	return count >= WAITING_MAX;
 }
 
+/* On the worker that has, or had, the client. */
+static void
+arrive(struct note *n, void *owner, bool is_over)
+{
+	struct crossing_cancel *x = (struct crossing_cancel *)((char *)n - offsetof(struct crossing_cancel, note));
+	struct client *target = is_over ? NULL : cancel_find_key(x->to, x->pid, x->key, x->key_len);
+	struct client_cancel *cancel;
+
+	(void)owner;
+	*x->to->x.now_us = clock_now_us();
+	if (target == NULL)
+		go_back(x, CR_WRONG_KEY); /* it has just gone */
+	else if (has_enough(target))
+		go_back(x, CR_SENT);
+	else if ((cancel = make(target, NULL)) == NULL)
+		go_back(x, CR_FAILED);
+	else {
+		cancel->crossing = x;
+		if (first_of(target) == cancel)
+			try_cancel(cancel);
+	}
+}
+
+static void
+begin_on(struct client_env *home, struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	struct crossing_cancel *x = calloc(1, sizeof(*x));
+
+	if (x == NULL) {
+		close_asker(c, CR_FAILED);
+		return;
+	}
+	x->note.read = arrive;
+	x->from = c->env;
+	x->to = home;
+	x->asker = c->x.ticket.id;
+	x->pid = pid;
+	x->key_len = key_len;
+	memcpy(x->key, key, key_len);
+	inbox_post(home->inbox, &x->note);
+}
+
 static void
 begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct client *target = cancel_find_key(c->env, pid, key, key_len);
+	struct client_env *home = cancel_find_home(c->env, pid, key, key_len);
+	struct client *target = home == c->env ? cancel_find_key(home, pid, key, key_len) : NULL;
 
-	if (target == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
+	if (home == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
 		return;
-	if (target == NULL)
+	if (home == NULL)
 		close_asker(c, CR_WRONG_KEY);
+	else if (home != c->env)
+		begin_on(home, c, pid, key, key_len);
 	else if (has_enough(target))
 		close_asker(c, CR_SENT);
 	else if ((c->cancel = make(target, c)) == NULL)

@@ -34,6 +34,14 @@ void cancel_forget_key(struct client *c); /* fine if it has none */
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
 /* Returns this loop's client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
+/* Returns the env of the client with this key, on whatever worker; NULL: nobody has it. */
+struct client_env *cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
+/*
+ * The same for the one that was sent this made-up PID, if it is another worker's, and asker may reach its pool: may()
+ * is called with the lock held, and reads of the pool nothing that its worker changes.
+ */
+struct client_env *cancel_find_home_of_pid(const struct client *asker, uint32_t pid,
+					   bool (*may)(const struct client *asker, const struct pool *pool));
 /* Returns this loop's client that was sent this made-up PID, or NULL if it is another's, nobody's or several clients'.
  */
 struct client *cancel_find_pid(struct client_env *env, uint32_t pid);

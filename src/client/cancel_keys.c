@@ -190,6 +190,35 @@ cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, siz
 	return c;
 }
 
+struct client_env *
+cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+{
+	struct client_env *home;
+	const struct client *c;
+
+	pthread_mutex_lock(&env->keys->lock);
+	c = find_key(env->keys, pid, secret, len);
+	home = c != NULL ? c->env : NULL;
+	pthread_mutex_unlock(&env->keys->lock);
+	return home;
+}
+
+struct client_env *
+cancel_find_home_of_pid(const struct client *asker, uint32_t pid,
+			bool (*may)(const struct client *asker, const struct pool *pool))
+{
+	struct cancel_keys *keys = asker->env->keys;
+	struct client_env *home = NULL;
+	struct client *c;
+
+	pthread_mutex_lock(&keys->lock);
+	/* A client has its pool as long as it has its key. */
+	if (count_pid(keys, pid, &c) == 1 && c->env != asker->env && may(asker, c->x.pool))
+		home = c->env;
+	pthread_mutex_unlock(&keys->lock);
+	return home;
+}
+
 struct client *
 cancel_find_pid(struct client_env *env, uint32_t pid)
 {

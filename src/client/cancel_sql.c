@@ -12,9 +12,11 @@
  */
 #include "client/cancel.h"
 
+#include "net/inbox.h"
 #include "sql/known.h"
 #include "state/context.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Returns the role that the client acts as; NULL: the user of its servers. */
@@ -27,19 +29,77 @@ acting_role(const struct client *c)
 }
 
 static bool
-may_reach(const struct client *c, const struct client *target)
+is_superuser(const struct client *c)
 {
-	const struct pool *own = c->x.pool, *other = target->x.pool;
-	const char *role = acting_role(c), *superuser = image_get(own->welcome, "is_superuser");
+	const char *superuser = image_get(c->x.pool->welcome, "is_superuser");
+
+	return acting_role(c) == NULL && superuser != NULL && strcmp(superuser, "on") == 0;
+}
+
+/* Says whether it may reach clients of its own name in this pool, or if it is a superuser, any. */
+static bool
+may_reach_pool(const struct client *c, const struct pool *other)
+{
+	const struct pool *own = c->x.pool;
+	const char *role = acting_role(c);
 
 	if (!pool_is_same_cluster(own, other))
 		return false;
-	if (role == NULL && superuser != NULL && strcmp(superuser, "on") == 0)
+	if (is_superuser(c))
 		return true;
-	if ((own->database->is_of_tenant || other->database->is_of_tenant) && own->database != other->database)
+	if (own->database->is_of_tenant != other->database->is_of_tenant ||
+	    (own->database->is_of_tenant && strcmp(own->database->name, other->database->name) != 0))
 		return false;
-	return strcmp(role != NULL ? role : own->user, other->user) == 0 &&
-	       strcmp(exchange_user(&c->x), exchange_user(&target->x)) == 0;
+	return strcmp(role != NULL ? role : own->user, other->user) == 0;
+}
+
+static bool
+may_reach(const struct client *c, const struct client *target)
+{
+	return may_reach_pool(c, target->x.pool) &&
+	       (is_superuser(c) || strcmp(exchange_user(&c->x), exchange_user(&target->x)) == 0);
+}
+
+/* A signal on its way to the worker that has the client. */
+struct crossing_signal {
+	struct note note;
+	struct client_env *to;
+	uint32_t pid;
+	bool is_end, is_for_any;
+	char user[]; /* is_for_any: of any; else only a client of this name is signalled */
+};
+
+static void
+arrive(struct note *n, void *owner, bool is_over)
+{
+	struct crossing_signal *s = (struct crossing_signal *)((char *)n - offsetof(struct crossing_signal, note));
+	struct client *target = is_over ? NULL : cancel_find_pid(s->to, s->pid);
+
+	(void)owner;
+	if (target != NULL && exchange_is_ready(&target->x) &&
+	    (s->is_for_any || strcmp(s->user, exchange_user(&target->x)) == 0))
+		cancel_later(target, s->is_end);
+	free(s);
+}
+
+/* As with kill(), the answer is that the signal was sent. Returns false if nobody may be meant, or without memory. */
+static bool
+signal_elsewhere(const struct client *c, uint32_t pid, bool is_end)
+{
+	struct client_env *home = cancel_find_home_of_pid(c, pid, may_reach_pool);
+	size_t len = strlen(exchange_user(&c->x)) + 1;
+	struct crossing_signal *s = home == NULL ? NULL : calloc(1, sizeof(*s) + len);
+
+	if (s == NULL)
+		return false;
+	s->note.read = arrive;
+	s->to = home;
+	s->pid = pid;
+	s->is_end = is_end;
+	s->is_for_any = is_superuser(c);
+	memcpy(s->user, exchange_user(&c->x), len);
+	inbox_post(home->inbox, &s->note);
+	return true;
 }
 
 /* A client that terminates itself ends at once, as its backend would, with the replies it has got so far. */
@@ -86,7 +146,9 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 	if (c->x.is_closing || !exchange_is_ready(&c->x) || !state_acts_as_image(&c->x))
 		return false;
 	target = cancel_find_pid(c->env, pid);
-	if (target == NULL || !exchange_is_ready(&target->x) || !may_reach(c, target))
+	if (target == NULL)
+		return signal_elsewhere(c, pid, signal == KNOWN_TERMINATE_BACKEND);
+	if (!exchange_is_ready(&target->x) || !may_reach(c, target))
 		return false;
 	if (signal == KNOWN_TERMINATE_BACKEND && target == c) {
 		end_itself(c);

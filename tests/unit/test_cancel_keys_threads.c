@@ -94,6 +94,39 @@ Test(cancel_keys, each_loop_finds_its_own_clients)
 	loops_free(l);
 }
 
+static bool
+may_reach(const struct client *asker, const struct pool *pool)
+{
+	return asker->x.pool == pool;
+}
+
+Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
+{
+	struct loops *l = loops_new(0);
+	struct client *mine = l->clients[0][0], *theirs = l->clients[1][0], *twin = l->clients[2][0];
+	struct pool *one = calloc(1, sizeof(*one)), *other = calloc(1, sizeof(*other));
+	struct key key;
+
+	mine->x.pool = theirs->x.pool = one;
+	cr_assert_eq(cancel_register(mine, 0, false), 0);
+	cr_assert_eq(cancel_register(theirs, 0, false), 0);
+	key.len = cancel_secret(theirs, key.bytes);
+	cr_expect_eq(cancel_find_home(&l->env[0], theirs->x.told_pid, key.bytes, key.len), &l->env[1]);
+	cr_expect_eq(cancel_find_home(&l->env[1], theirs->x.told_pid, key.bytes, key.len), &l->env[1]);
+	cr_expect_eq(cancel_find_home_of_pid(mine, theirs->x.told_pid, may_reach), &l->env[1]);
+	cr_expect_null(cancel_find_home_of_pid(mine, mine->x.told_pid, may_reach), "its own loop's");
+	theirs->x.pool = other;
+	cr_expect_null(cancel_find_home_of_pid(mine, theirs->x.told_pid, may_reach), "out of reach");
+	theirs->x.pool = one;
+	key.bytes[0] ^= 1;
+	cr_expect_null(cancel_find_home(&l->env[0], theirs->x.told_pid, key.bytes, key.len));
+	cr_assert_eq(cancel_restore(twin, theirs->x.told_pid, key.bytes, key.len), 0);
+	cr_expect_null(cancel_find_home_of_pid(mine, theirs->x.told_pid, may_reach), "two have it");
+	free(one);
+	free(other);
+	loops_free(l);
+}
+
 /* One of the loops: its clients come and go, and each is found as long as it is there, under its own key. */
 static void
 run_loop(unsigned number, void *arg)
