@@ -434,6 +434,7 @@ commit_check_request_done(struct exchange *x)
 	struct server *srv = x->srv;
 	struct loan_commit *c = commit_of(x);
 
+	c->undone = UNDONE_NOTHING;
 	if (srv->tx == 'I' && c->before != NULL) {
 		image_unref(c->before);
 		c->before = NULL;

@@ -38,7 +38,7 @@ struct commit_doubt {
 	bool is_asked; /* question is under way; set and cleared by commit_doubt.c */
 	bool is_partial; /* more than the COMMIT's own replies is owed; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
-	bool is_undone; /* it had failed or was rolled back before; set by new_doubt(), never cleared */
+	bool is_undone; /* it has failed, or undone what was not reported; set by new_doubt(), never cleared */
 	char server[SERVER_ADDRESS_MAX];
 };
 
@@ -267,7 +267,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	memcpy(d->owed, srv->owed, sizeof(d->owed));
 	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
 	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->form == COMMIT_IN_QUERY);
-	d->is_undone = c->outlook == OUTLOOK_FAILED || srv->loan.undone != UNDONE_NOTHING;
+	d->is_undone = c->outlook == OUTLOOK_FAILED || c->undone != UNDONE_NOTHING;
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
 	/* Which of the reported settings the COMMIT takes back, if some are SET LOCAL, only PostgreSQL knows. */
 	d->session = is_lost || has_unrepeatable(d, c) || (c->before != NULL && srv->loan.local != LOCAL_NOTHING)

@@ -103,6 +103,7 @@ struct loan_commit {
 	uint8_t outlook; /* enum commit_outlook */
 	uint8_t form, kind; /* of the COMMIT: enum commit_form, enum known_kind */
 	uint8_t block; /* enum commit_block */
+	uint8_t undone; /* enum loan_undone: the worst since PostgreSQL last reported settings, at ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
 	/* A portal has rows left: the unnamed one must stay. Set by inspect(), cleared by forget_transaction(). */
 	bool has_suspended;
@@ -216,6 +217,8 @@ loan_note_undone(struct loan *l, enum loan_undone undone)
 {
 	if (l->undone < undone)
 		l->undone = (uint8_t)undone;
+	if (l->commit.undone < undone)
+		l->commit.undone = (uint8_t)undone;
 }
 
 /* Keeps a copy of the request from here on, if nothing of it was sent before. */

@@ -197,6 +197,22 @@ def test_settings_of_a_lost_transaction_are_undone_and_reported(weir, cut, table
     assert rows(weir, table) == {1, 2}
 
 
+@pytest.mark.parametrize("earlier, later", [("SELECT 1/0", "SELECT 1"), ("BEGIN; ROLLBACK", "SELECT 1"),
+                                            ("SELECT 1", "SAVEPOINT a; ROLLBACK TO a")])
+def test_settings_of_a_lost_commit_are_kept_whatever_was_undone_before_it(weir, cut, table, earlier, later):
+    """The client does not rest between an earlier transaction and this one."""
+    with weir.raw() as client:
+        client.send(query(earlier), query("BEGIN"))
+        client.read_until("Z", 2)
+        for sql in ("SET TimeZone TO 'Asia/Tokyo'", later, f"INSERT INTO {table} VALUES (1)"):
+            client.ask(query(sql))
+        cut.append(cutter.UNANSWERED)
+        replies = client.ask(query("COMMIT"))
+        assert replies[-2].tag == "COMMIT" and not reports(replies, "TimeZone")
+        assert client.value("SHOW TimeZone") == "Asia/Tokyo"
+    assert rows(weir, table) == {1}
+
+
 def test_what_was_lost_with_the_session_ends_the_client_behind_the_answer(weir, cut, table):
     with weir.raw() as client:
         client.ask(query("BEGIN"))
