@@ -36,12 +36,13 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 	if (o->is_asked) {
 		while (caps_begin_giving_up(&p->caps)) {
 			if (!policy_give_up_idle(p, now_us))
-				caps_withdraw(&p->caps, now_us);
+				caps_withdraw(&p->caps);
 		}
+		caps_review(&p->caps, now_us); /* it may be in the middle of its own report */
 	}
 	if (o->is_stirred || (o->has_news && p->waiting > 0))
 		policy_stir(p, now_us);
-	policy_arm(p, o->arm_at_us);
+	policy_arm(p, later_of(o->arm_at_us, now_us));
 }
 
 static const struct policy_order_ops order_ops = { policy_publish, obey };

@@ -199,7 +199,7 @@ caps_begin_giving_up(struct policy_caps *caps)
 }
 
 void
-caps_withdraw(struct policy_caps *caps, uint64_t now_us)
+caps_withdraw(struct policy_caps *caps)
 {
 	policy_room_lock(caps->orders->room);
 	caps->orders->ops->publish(caps->orders->pool); /* first: none is to be asked for once more */
@@ -207,7 +207,6 @@ caps_withdraw(struct policy_caps *caps, uint64_t now_us)
 		if (caps->by_kind[i].is_giving_up)
 			budget_withdraw(&caps->by_kind[i]);
 	unlock(caps);
-	caps_review(caps, now_us);
 }
 
 bool

@@ -31,7 +31,7 @@ bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
 bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
 /* Returns true if an idle one was asked for: the next one that is closed is that, for all caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);
-void caps_withdraw(struct policy_caps *caps, uint64_t now_us); /* none is idle any more */
+void caps_withdraw(struct policy_caps *caps); /* none is idle any more; the caller reviews */
 bool caps_are_wanted(const struct policy_caps *caps);
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);

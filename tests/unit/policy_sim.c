@@ -253,6 +253,86 @@ op_wake(void *owner, uint64_t at_us)
 
 static const struct policy_ops ops = { .open = op_open, .close = op_close, .ping = op_ping, .wake = op_wake };
 
+/* --- Workers. --- */
+
+static bool
+is_busy_room(const struct sim_room *r)
+{
+	for (unsigned i = 0; i < r->sim->pool_count; i++)
+		if (r->sim->pools[i].room == r && r->sim->pools[i].on_stack > 0)
+			return true;
+	return false;
+}
+
+/* Its pools are on the stack: its thread has no time to read notes. */
+static void
+hear(struct sim_room *r)
+{
+	tell(r->sim, "room %u hears", (unsigned)(r - r->sim->rooms));
+	r->is_told = false;
+	policy_room_hear(r->room, r->sim->now_us);
+}
+
+static void
+on_tell(void *owner)
+{
+	struct sim_room *r = owner;
+
+	tell(r->sim, "room %u is told", (unsigned)(r - r->sim->rooms));
+	SIM_HOLDS(r->sim, !r->is_told, "room %u is told again before it has heard", (unsigned)(r - r->sim->rooms));
+	r->is_told = true;
+	if (!is_busy_room(r) && chance(r->sim, 20))
+		hear(r);
+}
+
+static struct sim_room *
+pick_room(struct sim *s, bool is_told)
+{
+	unsigned from = s->room_count > 0 ? below(s, s->room_count) : 0;
+
+	for (unsigned i = 0; i < s->room_count; i++) {
+		struct sim_room *r = &s->rooms[(from + i) % s->room_count];
+
+		if (!is_told || (r->is_told && !is_busy_room(r)))
+			return r;
+	}
+	return NULL;
+}
+
+static void
+do_hear(struct sim *s)
+{
+	struct sim_room *r = pick_room(s, true);
+
+	if (r != NULL)
+		hear(r);
+}
+
+/* Somebody needs a server that no policy lends, or has ended one. */
+static void
+do_place(struct sim *s)
+{
+	struct sim_room *r = pick_room(s, false);
+	uint32_t others;
+
+	if (r == NULL || is_busy_room(r))
+		return;
+	if (r->places.used > 0 && (s->is_calm || chance(s, 60))) {
+		policy_places_give(&r->places, s->now_us);
+		return;
+	}
+	if (s->is_calm || s->depth > 0)
+		return;
+	others = sim_total(s);
+	for (unsigned i = 0; i < s->pool_count; i++)
+		s->pools[i].is_giving_up = true;
+	if (policy_places_take(&r->places, s->now_us))
+		SIM_HOLDS(s, s->budget_limit == 0 || sim_total(s) <= s->budget_limit,
+			  "a place is taken although %u of %u are", others, s->budget_limit);
+	for (unsigned i = 0; i < s->pool_count; i++)
+		s->pools[i].is_giving_up = false;
+}
+
 /* --- What borrowers do. --- */
 
 static struct sim_client *
@@ -348,7 +428,7 @@ do_return(struct sim *s)
 	struct sim_client *c = pick_client(s, CL_HOLDING), *first;
 	struct sim_conn *sc;
 	struct sim_pool *sp;
-	bool is_to_close;
+	bool is_to_close, is_closed;
 	uint64_t closed = 0;
 	uint32_t first_number;
 
@@ -379,10 +459,11 @@ do_return(struct sim *s)
 	sp->on_stack--;
 	for (int i = 0; i < RR_COUNT; i++)
 		closed += sp->counters.recycles[i];
+	is_closed = is_to_close || (s->room_count > 1 && closed > 0); /* for a pool that was short when it told us */
 	if (s->depth == 0) {
 		SIM_HOLDS(s, !is_to_close || closed > 0, "pool %u keeps one it should close", sp->index);
 		SIM_HOLDS(
-		    s, is_to_close || first == NULL || first->state != CL_WAITING || first->wait_number != first_number,
+		    s, is_closed || first == NULL || first->state != CL_WAITING || first->wait_number != first_number,
 		    "pool %u: returned, and the first still waits", sp->index);
 	}
 	settle_all(s);
@@ -735,7 +816,7 @@ do_budget(struct sim *s)
 		return;
 	s->budget_limit = below(s, 12);
 	tell(s, "budget %u", s->budget_limit);
-	policy_budget_set_limit(s->budget, s->room, s->budget_limit, s->now_us);
+	policy_budget_set_limit(s->budget, pick_room(s, false)->room, s->budget_limit, s->now_us);
 }
 
 static void
@@ -785,6 +866,24 @@ tick(struct sim_pool *sp)
 	tell(s, "pool %u: next tick %llu", sp->index, (unsigned long long)due_us);
 }
 
+static bool
+are_places_taken(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->room_count; i++)
+		if (s->rooms[i].places.used > 0)
+			return true;
+	return false;
+}
+
+static bool
+is_anybody_told(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->room_count; i++)
+		if (s->rooms[i].is_told)
+			return true;
+	return false;
+}
+
 /* All that is due is done, however often the pools ask for it at the same moment: but not for ever. */
 static void
 run_due(struct sim *s)
@@ -800,13 +899,19 @@ run_due(struct sim *s)
 				ticked++;
 			}
 		}
+		if (s->is_calm || chance(s, 50))
+			for (unsigned i = 0; i < s->room_count; i++)
+				if (s->rooms[i].is_told && !is_busy_room(&s->rooms[i])) {
+					hear(&s->rooms[i]);
+					ticked++;
+				}
 		if (ticked == 0)
 			break;
 		SIM_HOLDS(s, turns < 100, "ticks without end");
 	}
 	for (unsigned i = 0; i < SIM_CLIENTS; i++)
 		s->clients[i].is_doomed = false;
-	check_all(s, true);
+	check_all(s, !is_anybody_told(s));
 }
 
 static uint64_t
@@ -854,7 +959,7 @@ static const struct {
 	{ do_loss, 25, true },		 { do_late_report, 10, true },	{ do_reload, 8, true },
 	{ do_pause_or_resume, 6, true }, { do_close_all, 5, true },	{ do_refuse_all, 3, true },
 	{ do_budget, 6, true },		 { do_give_up, 3, true },	{ do_mood, 8, false },
-	{ do_time, 120, false },
+	{ do_time, 120, false },	 { do_hear, 120, true },	{ do_place, 10, true },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
@@ -885,6 +990,22 @@ play_surprise(struct sim *s)
 }
 
 static void
+make_rooms(struct sim *s)
+{
+	s->commons = policy_commons_new(s->seed);
+	s->room_count = chance(s, 50) ? 1 : 2 + below(s, SIM_ROOMS - 1);
+	for (unsigned i = 0; i < s->room_count; i++) {
+		struct sim_room *r = &s->rooms[i];
+
+		r->sim = s;
+		r->room = policy_room_new(s->commons, on_tell, r);
+		s->budget = policy_room_total(r->room);
+		policy_places_join(s->budget, &r->places, r->room);
+	}
+	policy_budget_set_limit(s->budget, s->rooms[0].room, s->budget_limit, s->now_us);
+}
+
+static void
 start(struct sim *s, uint64_t seed)
 {
 	*s = (struct sim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
@@ -893,10 +1014,7 @@ start(struct sim *s, uint64_t seed)
 	do_mood(s);
 	if (chance(s, 60)) {
 		s->budget_limit = below(s, 10);
-		s->commons = policy_commons_new(seed);
-		s->room = policy_room_new(s->commons, NULL, NULL);
-		s->budget = policy_room_total(s->room);
-		policy_budget_set_limit(s->budget, s->room, s->budget_limit, s->now_us);
+		make_rooms(s);
 	}
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		struct sim_pool *sp = &s->pools[i];
@@ -907,8 +1025,11 @@ start(struct sim *s, uint64_t seed)
 		sp->closing_all = RR_COUNT;
 		sp->due_us = SIM_NEVER;
 		TAILQ_INIT(&sp->conns);
-		sp->pool = policy_new(&sp->settings, &ops, sp, s->room, &sp->counters, rnd(s), s->now_us);
-		tell(s, "pool %u: size %u + %u", i, sp->settings.pool_size, sp->settings.max_overflow);
+		sp->room = pick_room(s, false);
+		sp->pool = policy_new(&sp->settings, &ops, sp, sp->room == NULL ? NULL : sp->room->room, &sp->counters,
+				      rnd(s), s->now_us);
+		tell(s, "pool %u: size %u + %u, room %d", i, sp->settings.pool_size, sp->settings.max_overflow,
+		     sp->room == NULL ? -1 : (int)(sp->room - s->rooms));
 	}
 }
 
@@ -920,7 +1041,8 @@ is_busy(struct sim *s)
 		if (s->clients[i].state != CL_OUT)
 			return true;
 	}
-	return pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
+	return are_places_taken(s) || is_anybody_told(s) || pick_conn(s, M_OPENING) != NULL ||
+	       pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
 }
 
 static void
@@ -934,7 +1056,8 @@ calm_down(struct sim *s)
 	}
 	for (unsigned turn = 0; is_busy(s) && s->report[0] == '\0'; turn++) {
 		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_PINGING) != NULL ||
-				 pick_conn(s, M_CLOSING) != NULL || pick_client(s, CL_HOLDING) != NULL;
+				 pick_conn(s, M_CLOSING) != NULL || pick_client(s, CL_HOLDING) != NULL ||
+				 are_places_taken(s) || is_anybody_told(s);
 
 		SIM_HOLDS(s, turn < 10000, "no end in sight");
 		SIM_HOLDS(s, is_moving || next_due(s) != SIM_NEVER, "somebody waits and nothing will ever happen");
@@ -942,6 +1065,7 @@ calm_down(struct sim *s)
 		do_ping_result(s);
 		do_gone(s);
 		do_return(s);
+		do_place(s);
 		run_due(s);
 		if (!is_moving && next_due(s) > s->now_us && next_due(s) != SIM_NEVER)
 			pass_time(s, next_due(s) - s->now_us, true);
@@ -986,7 +1110,10 @@ finish(struct sim *s)
 	SIM_HOLDS(s, s->budget == NULL || policy_budget_used(s->budget) == 0, "the budget is not empty at the end");
 	for (unsigned i = 0; i < s->pool_count; i++)
 		policy_free(s->pools[i].pool);
-	policy_room_free(s->room);
+	for (unsigned i = 0; i < s->room_count; i++) {
+		policy_places_leave(&s->rooms[i].places);
+		policy_room_free(s->rooms[i].room);
+	}
 	policy_commons_free(s->commons);
 }
 

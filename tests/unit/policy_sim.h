@@ -4,7 +4,11 @@
  * policy_sim.c plays the owner and the borrowers: a random schedule of arrivals, returns, cancels, connections that
  * open, fail, are lost, pings, pauses, reloads, budgets, time. policy_sim_model.c keeps its own books of who waits
  * since when and which connection is whose, from what went in and what came out, and holds them against every "Always"
- * line of policy.h. One seed is one schedule. What does not hold ends it, with a sentence in report.
+ * line of policy.h. Pools under a cap may be those of several workers: what they tell each other comes late, in any
+ * order, or while the other one is still at it. Which pool then gives up a connection or gets a place depends on what
+ * it knows, so the model asks less: that there are never more than the cap allows, that all places come back, and, when
+ * all notes were read, all that must hold with one worker. One seed is one schedule. What does not hold ends it, with a
+ * sentence in report.
  */
 #ifndef PGWEIR_TESTS_POLICY_SIM_H
 #define PGWEIR_TESTS_POLICY_SIM_H
@@ -13,6 +17,7 @@
 #include "policy/policy_budget.h"
 
 #define SIM_POOLS 4
+#define SIM_ROOMS 3
 #define SIM_CLIENTS 40
 #define SIM_NEVER UINT64_MAX
 #define SIM_IMAGES 3
@@ -47,8 +52,17 @@ struct sim_client {
 	bool is_doomed; /* may be refused: there was nothing to hope for, or somebody refused all */
 };
 
+/* A worker: its pools, and the servers that no policy lends. */
+struct sim_room {
+	struct sim *sim;
+	struct policy_room *room;
+	struct budget_member places;
+	bool is_told; /* a note is under way to it */
+};
+
 struct sim_pool {
 	struct sim *sim;
+	struct sim_room *room; /* NULL: it shares nothing */
 	struct policy *pool;
 	unsigned index;
 	struct policy_settings settings;
@@ -78,7 +92,8 @@ struct sim {
 	unsigned pool_count, depth, step;
 	struct sim_client clients[SIM_CLIENTS];
 	struct policy_commons *commons;
-	struct policy_room *room;
+	struct sim_room rooms[SIM_ROOMS];
+	unsigned room_count;
 	struct policy_budget *budget; /* NULL: no cap */
 	uint32_t budget_limit, previous_used;
 	unsigned open_fails, open_too_many, cannot_begin, closes_late,
@@ -102,6 +117,7 @@ void sim_broken(struct sim *s, const char *fmt, ...) __attribute__((format(print
 
 uint32_t model_count(const struct sim_pool *sp, enum model_state state);
 uint32_t model_total(const struct sim_pool *sp);
+uint32_t sim_total(const struct sim *s); /* connections of all pools, and places of others */
 uint32_t model_live(const struct sim_pool *sp);
 uint32_t model_limit(const struct sim_pool *sp);
 uint32_t model_min_idle(const struct sim_pool *sp);

@@ -49,6 +49,18 @@ model_total(const struct sim_pool *sp)
 }
 
 uint32_t
+sim_total(const struct sim *s)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < s->pool_count; i++)
+		n += model_total(&s->pools[i]);
+	for (unsigned i = 0; i < s->room_count; i++)
+		n += s->rooms[i].places.used;
+	return n;
+}
+
+uint32_t
 model_live(const struct sim_pool *sp)
 {
 	return model_total(sp) - model_count(sp, M_CLOSING);
@@ -371,7 +383,7 @@ model_asks_back(const struct sim_conn *sc)
 	uint32_t share, live = model_live(sc->sp);
 	bool is_anyones_turn = false;
 
-	if (s->budget == NULL || s->budget_limit == 0)
+	if (s->budget == NULL || s->budget_limit == 0 || s->room_count > 1)
 		return false;
 	share = fair_share(sc->sp);
 	for (unsigned i = 0; i < s->pool_count; i++) {
@@ -442,7 +454,9 @@ check_budget_place(struct sim_pool *sp, bool is_for_waiter)
 	used = policy_budget_used(s->budget) - 1; /* its own place is taken */
 	SIM_HOLDS(s, used < s->budget_limit, "pool %u opens although %u of %u places are taken", sp->index, used,
 		  s->budget_limit);
-	SIM_HOLDS(s, !is_for_waiter || s->budget_limit - used > places_before(sp),
+	SIM_HOLDS(s, sim_total(s) < s->budget_limit, "pool %u opens one, and there are %u of %u", sp->index,
+		  sim_total(s), s->budget_limit);
+	SIM_HOLDS(s, !is_for_waiter || s->room_count > 1 || s->budget_limit - used > places_before(sp),
 		  "pool %u takes a place although others have a better claim", sp->index);
 }
 
@@ -483,7 +497,10 @@ is_coldest(const struct sim_conn *sc)
 	const struct sim_conn *o;
 
 	TAILQ_FOREACH(o, &sc->sp->conns, link) {
-		if ((o->state == M_IDLE || o->state == M_LOOSE) && o->idle_since_us < sc->idle_since_us)
+		bool is_somebodys = o->state == M_LOOSE && o->conn.state == PC_LENT; /* its grant is next */
+
+		if ((o->state == M_IDLE || o->state == M_LOOSE) && !is_somebodys &&
+		    o->idle_since_us < sc->idle_since_us)
 			return false;
 	}
 	return true;
@@ -535,7 +552,7 @@ may_evict(const struct sim_pool *sp)
 
 	for (unsigned i = 0; i < s->pool_count; i++)
 		leaving += model_count(&s->pools[i], M_CLOSING);
-	return sp->is_giving_up || model_live(sp) > keeps(sp) ||
+	return s->room_count > 1 || sp->is_giving_up || model_live(sp) > keeps(sp) ||
 	       policy_budget_used(s->budget) - leaving > s->budget_limit;
 }
 
@@ -763,15 +780,13 @@ latest_tick(const struct sim_pool *sp)
 static void
 check_budget(struct sim *s, bool is_settled)
 {
-	uint32_t used = 0, leaving = 0;
+	uint32_t used = sim_total(s), leaving = 0;
 	bool is_over;
 
 	if (s->budget == NULL)
 		return;
-	for (unsigned i = 0; i < s->pool_count; i++) {
-		used += model_total(&s->pools[i]);
+	for (unsigned i = 0; i < s->pool_count; i++)
 		leaving += model_count(&s->pools[i], M_CLOSING);
-	}
 	SIM_HOLDS(s, policy_budget_used(s->budget) == used, "the budget counts %u, there are %u",
 		  policy_budget_used(s->budget), used);
 	SIM_HOLDS(s, s->budget_limit == 0 || used <= s->budget_limit || used <= s->previous_used,

@@ -1,0 +1,554 @@
+/*
+ * tests/unit/test_policy_commons.c - pools of several workers under the same caps: what they are ordered, and that
+ * threads keep to the caps and to one trial at a time. Everything at random on one thread: test_policy_sim.c.
+ */
+#include "policy/policy_circuit.h"
+#include "policy_fake.h"
+#include "threads.h"
+
+#include "base/backoff.h"
+
+#include <criterion/criterion.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* --- Two workers, one step at a time. --- */
+
+#define ROOMS 2
+
+struct two {
+	struct policy_commons *commons;
+	struct policy_room *rooms[ROOMS];
+	int told[ROOMS];
+	struct policy_circuit *circuit;
+	struct fake pools[ROOMS];
+};
+
+static void
+on_told(void *owner)
+{
+	++*(int *)owner;
+}
+
+static void
+two_init(struct two *t, uint32_t limit)
+{
+	struct policy_settings set = fake_settings(20, 0);
+
+	t->commons = policy_commons_new(1);
+	t->circuit = policy_circuit_get(t->commons, "db1:5432,any");
+	for (int i = 0; i < ROOMS; i++) {
+		t->told[i] = 0;
+		t->rooms[i] = policy_room_new(t->commons, on_told, &t->told[i]);
+		policy_budget_set_limit(policy_room_total(t->rooms[i]), t->rooms[i], limit, 0);
+		fake_init(&t->pools[i], &set, t->rooms[i]);
+		policy_set_circuit(t->pools[i].p, t->circuit, t->pools[i].now);
+	}
+}
+
+static void
+hear(struct two *t, int i)
+{
+	cr_expect_eq(t->told[i], 1, "worker %d was told %d times", i, t->told[i]);
+	t->told[i] = 0;
+	policy_room_hear(t->rooms[i], t->pools[i].now);
+	fake_at(&t->pools[i], t->pools[i].now);
+}
+
+static void
+two_fini(struct two *t)
+{
+	for (int i = 0; i < ROOMS; i++)
+		policy_pause(t->pools[i].p, t->pools[i].now); /* nobody takes what another gives up */
+	for (int i = 0; i < ROOMS; i++)
+		fake_fini(&t->pools[i]);
+	policy_circuit_put(t->commons, t->circuit);
+	cr_expect_eq(policy_budget_used(policy_room_total(t->rooms[0])), 0);
+	for (int i = 0; i < ROOMS; i++)
+		policy_room_free(t->rooms[i]);
+	policy_commons_free(t->commons);
+}
+
+Test(policy_commons, another_workers_idle_one_is_asked_for_once)
+{
+	struct two t;
+	struct fake *a = &t.pools[0], *b = &t.pools[1];
+
+	two_init(&t, 4);
+	fake_fill(a, 0, 4);
+	for (int i = 0; i < 4; i++)
+		fake_return(a, i);
+	fake_borrow(b, 0);
+	cr_expect_eq(b->opened, 0, "all places are taken");
+	hear(&t, 0); /* it tells how many are idle, and is asked */
+	cr_expect_eq(a->closed, 1);
+	cr_expect_eq(b->opened, 0, "not from here");
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 1);
+
+	a->is_slow_to_close = true;
+	fake_borrow(b, 1);
+	fake_borrow(b, 2);
+	fake_at(b, b->now); /* nobody asks again for what is on its way */
+	cr_expect_eq(a->closed, 1);
+	hear(&t, 0);
+	cr_expect_eq(a->closed, 2, "its share is two");
+	policy_conn_gone(a->p, &a->conns[a->closed_which[1]], false, a->now);
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 2);
+	two_fini(&t);
+}
+
+Test(policy_commons, who_has_none_idle_any_more_says_so)
+{
+	struct two t;
+	struct fake *a = &t.pools[0], *b = &t.pools[1];
+
+	two_init(&t, 2);
+	fake_fill(a, 0, 2);
+	fake_return(a, 0);
+	fake_return(a, 1);
+	fake_borrow(b, 0);
+	hear(&t, 0);
+	cr_expect_eq(a->closed, 1);
+	hear(&t, 1);
+	fake_opened(b, 0);
+	cr_assert_eq(fake_holds(b, 0), 0);
+	fake_return(b, 0);
+	b->now += 200 * MS; /* and is not in use any more */
+	a->now = b->now;
+	fake_borrow(a, 0);
+	fake_borrow(a, 1); /* ... asks b, who lends it meanwhile */
+	cr_expect_eq(t.told[1], 1);
+	fake_borrow(b, 1);
+	hear(&t, 1);
+	cr_expect_eq(b->closed, 0);
+	cr_expect_eq(a->opened, 2);
+	fake_return(a, 0);
+	fake_return(b, 1);
+	two_fini(&t);
+}
+
+Test(policy_commons, the_oldest_waiter_of_all_gets_the_next_place)
+{
+	struct two t;
+	struct fake *a = &t.pools[0], *b = &t.pools[1];
+
+	two_init(&t, 1);
+	fake_fill(a, 0, 1);
+	a->now += 200 * MS; /* its turn is over */
+	b->now = a->now;
+	fake_borrow(b, 0);
+	a->now += MS;
+	fake_borrow(a, 1);
+	hear(&t, 0);
+	fake_return(a, 0);
+	cr_expect_eq(a->closed, 1, "b waits for longer");
+	cr_expect_eq(a->opened, 1);
+	b->now = a->now;
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 1);
+	two_fini(&t);
+}
+
+Test(policy_commons, a_place_without_a_pool_is_asked_of_another_worker)
+{
+	struct two t;
+	struct fake *a = &t.pools[0];
+	struct budget_member mine = { 0 };
+
+	two_init(&t, 2);
+	policy_places_join(policy_room_total(t.rooms[1]), &mine, t.rooms[1]);
+	cr_expect(policy_places_take(&mine, a->now));
+	fake_fill(a, 0, 1);
+	fake_return(a, 0);
+	cr_expect_not(policy_places_take(&mine, a->now), "it must be asked first");
+	hear(&t, 0);
+	cr_expect_not(policy_places_take(&mine, a->now));
+	hear(&t, 0);
+	cr_expect_eq(a->closed, 1);
+	cr_expect(policy_places_take(&mine, a->now));
+	cr_expect_not(policy_places_take(&mine, a->now));
+	policy_places_give(&mine, a->now);
+	policy_places_give(&mine, a->now);
+	policy_places_leave(&mine);
+	two_fini(&t);
+}
+
+Test(policy_commons, one_worker_tries_for_all)
+{
+	struct two t;
+	struct fake *a = &t.pools[0], *b = &t.pools[1];
+
+	two_init(&t, 0);
+	fake_borrow(a, 0);
+	fake_borrow(b, 0);
+	cr_expect_eq(a->opened + b->opened, 2, "nobody knows yet");
+	fake_failed(a, 0, CF_REFUSED, false);
+	cr_expect_eq(a->clients[0].refusals, 1);
+	hear(&t, 1);
+	cr_expect_eq(b->clients[0].refusals, 0, "its own attempt began before");
+	fake_failed(b, 0, CF_REFUSED, false);
+	cr_expect_eq(b->clients[0].refusals, 1);
+
+	a->now += 100 * MS;
+	b->now = a->now;
+	fake_borrow(a, 0);
+	fake_borrow(b, 0);
+	cr_expect_eq(a->opened, 2);
+	cr_expect_eq(b->opened, 1, "the trial is the other worker's");
+	fake_opened(a, 1);
+	cr_expect_eq(b->opened, 1);
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 2);
+	fake_opened(b, 1);
+	fake_return(a, 0);
+	fake_return(b, 0);
+	two_fini(&t);
+}
+
+/* --- Threads. --- */
+
+#define POOLS 3 /* of each thread */
+#define CLIENTS 3 /* of each pool */
+#define SERVERS 24
+#define STEPS 40000
+#define TURN_US 1000 /* on one of the threads */
+#define LIMIT 16
+#define LIMIT_OF_ONE 10
+
+struct crew;
+
+struct one {
+	struct policy *p;
+	struct crew *crew;
+	struct hand *hand;
+	unsigned kind; /* which of the smaller caps it is under */
+	struct pool_counters counters;
+	struct policy_conn conns[SERVERS];
+	struct policy_ticket tickets[CLIENTS];
+	struct policy_conn *holds[CLIENTS];
+	uint64_t due_us;
+};
+
+/* A thread with its pools. */
+struct hand {
+	struct policy_room *room;
+	_Atomic bool is_told;
+	uint64_t now_us, random;
+	struct one pools[POOLS];
+	struct budget_member places;
+	unsigned place_count;
+	bool is_calm;
+};
+
+struct crew {
+	struct policy_commons *commons;
+	struct policy_circuit *circuit;
+	struct policy_budget *kinds[2];
+	struct hand hands[THREADS];
+	_Atomic uint64_t clock_us;
+	_Atomic uint32_t open, open_of[2], trials, wrong, waiting_hands;
+};
+
+static unsigned
+draw(struct hand *h, unsigned n)
+{
+	return (unsigned)(random_next(&h->random) % n);
+}
+
+static void
+count(struct one *o, bool is_opened)
+{
+	struct crew *c = o->crew;
+
+	if (is_opened) {
+		c->wrong += atomic_fetch_add(&c->open, 1) >= LIMIT;
+		c->wrong += atomic_fetch_add(&c->open_of[o->kind], 1) >= LIMIT_OF_ONE;
+	} else {
+		c->open--;
+		c->open_of[o->kind]--;
+	}
+}
+
+/* Before the policy hears of it. */
+static void
+end_trial(struct one *o, const struct policy_conn *conn)
+{
+	if (conn->is_trial)
+		o->crew->trials--;
+}
+
+static int
+on_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct one *o = owner;
+
+	for (int i = 0; i < SERVERS; i++) {
+		struct policy_conn *conn = &o->conns[i];
+
+		if (conn->state != PC_NONE)
+			continue;
+		count(o, true);
+		*conn = (struct policy_conn){ 0 };
+		policy_conn_opening(o->p, conn, now_us);
+		if (conn->is_trial)
+			o->crew->wrong += atomic_fetch_add(&o->crew->trials, 1) > 0;
+		return 0;
+	}
+	return fail_set(why, "53000", "the pool is too large for this test");
+}
+
+static void
+gone(struct one *o, struct policy_conn *conn)
+{
+	end_trial(o, conn);
+	count(o, false);
+	policy_conn_gone(o->p, conn, false, o->hand->now_us);
+}
+
+static void
+on_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
+{
+	struct one *o = owner;
+
+	(void)reason;
+	if (draw(o->hand, 2) == 0)
+		gone(o, conn);
+}
+
+static void
+on_ping(void *owner, struct policy_conn *conn)
+{
+	(void)owner;
+	(void)conn;
+}
+
+static void
+on_wake(void *owner, uint64_t at_us)
+{
+	((struct one *)owner)->due_us = at_us;
+}
+
+static struct one *
+one_of(const struct policy_ticket *t)
+{
+	return (struct one *)(uintptr_t)t->id;
+}
+
+static void
+on_grant(struct policy_conn *conn, struct policy_ticket *t)
+{
+	one_of(t)->holds[t - one_of(t)->tickets] = conn;
+}
+
+static void
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+{
+	(void)why;
+	(void)kind;
+	(void)t;
+}
+
+static const struct policy_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
+
+/* Something happens to one of its connections. */
+static void
+play_server(struct one *o, struct policy_conn *conn)
+{
+	struct fail why;
+
+	switch (conn->state) {
+	case PC_OPENING:
+		end_trial(o, conn);
+		if (o->hand->is_calm || draw(o->hand, 30) > 0) {
+			policy_conn_opened(o->p, conn, o->hand->now_us);
+			break;
+		}
+		count(o, false);
+		fail_set(&why, "08001", "connection refused");
+		policy_conn_failed(o->p, conn, CF_REFUSED, false, &why, o->hand->now_us);
+		break;
+	case PC_PINGING:
+		policy_ping_done(o->p, conn, true, o->hand->now_us);
+		break;
+	case PC_CLOSING:
+		gone(o, conn);
+		break;
+	case PC_IDLE:
+		if (!o->hand->is_calm && draw(o->hand, 50) == 0)
+			gone(o, conn);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A client begins a transaction, ends it, or goes. */
+static void
+play_client(struct one *o, unsigned i)
+{
+	struct policy_ticket *t = &o->tickets[i];
+
+	if (o->holds[i] != NULL) {
+		struct policy_conn *conn = o->holds[i];
+
+		o->holds[i] = NULL;
+		policy_return(o->p, conn, o->hand->now_us);
+	} else if (!t->is_waiting && !o->hand->is_calm) {
+		*t = (struct policy_ticket){ .ops = &ticket_ops, .id = (uint64_t)(uintptr_t)o };
+		o->holds[i] = policy_borrow(o->p, t, o->hand->now_us);
+	} else if (!o->hand->is_calm && draw(o->hand, 20) == 0) {
+		policy_cancel(o->p, t, o->hand->now_us);
+	}
+}
+
+static void
+play_place(struct hand *h)
+{
+	if (h->place_count > 0) {
+		h->pools[0].crew->open--;
+		policy_places_give(&h->places, h->now_us);
+		h->place_count--;
+	} else if (!h->is_calm && policy_places_take(&h->places, h->now_us)) {
+		h->pools[0].crew->wrong += atomic_fetch_add(&h->pools[0].crew->open, 1) >= LIMIT;
+		h->place_count++;
+	}
+}
+
+static void
+turn(struct hand *h)
+{
+	h->now_us = atomic_fetch_add(&h->pools[0].crew->clock_us, TURN_US) + TURN_US;
+	if (atomic_exchange(&h->is_told, false))
+		policy_room_hear(h->room, h->now_us);
+	for (unsigned i = 0; i < POOLS; i++) {
+		struct one *o = &h->pools[i];
+
+		if (o->due_us != 0 && o->due_us <= h->now_us)
+			o->due_us = policy_tick(o->p, h->now_us);
+	}
+}
+
+static bool
+is_anybody_waiting(const struct hand *h)
+{
+	for (unsigned i = 0; i < POOLS; i++)
+		for (unsigned k = 0; k < CLIENTS; k++)
+			if (h->pools[i].tickets[k].is_waiting || h->pools[i].holds[k] != NULL)
+				return true;
+	return false;
+}
+
+static void
+play_all(struct hand *h)
+{
+	for (unsigned i = 0; i < POOLS; i++) {
+		for (unsigned k = 0; k < SERVERS; k++)
+			play_server(&h->pools[i], &h->pools[i].conns[k]);
+		for (unsigned k = 0; k < CLIENTS; k++)
+			play_client(&h->pools[i], k);
+	}
+}
+
+/* At random first; then all servers answer and nobody comes any more, until all who wait have been served. */
+static void
+run_hand(unsigned number, void *arg)
+{
+	struct crew *c = arg;
+	struct hand *h = &c->hands[number];
+
+	for (unsigned i = 0; i < STEPS; i++) {
+		struct one *o = &h->pools[draw(h, POOLS)];
+
+		turn(h);
+		for (unsigned k = 0; k < CLIENTS; k++)
+			if (draw(h, 4) == 0)
+				play_client(o, k);
+		for (unsigned k = 0; k < SERVERS; k++)
+			if (draw(h, 4) == 0)
+				play_server(o, &o->conns[k]);
+		if (draw(h, 200) == 0)
+			play_place(h);
+	}
+	h->is_calm = true;
+	while (h->place_count > 0)
+		play_place(h);
+	for (bool was_waiting = true; c->waiting_hands > 0;) {
+		turn(h);
+		play_all(h);
+		if (was_waiting && !is_anybody_waiting(h)) {
+			was_waiting = false;
+			c->waiting_hands--;
+		}
+		if (!was_waiting)
+			sched_yield();
+	}
+	for (unsigned i = 0; i < POOLS; i++) {
+		struct one *o = &h->pools[i];
+
+		policy_close_all(o->p, RR_SHUTDOWN, h->now_us);
+		for (unsigned k = 0; k < SERVERS; k++)
+			if (o->conns[k].state != PC_NONE)
+				gone(o, &o->conns[k]);
+		policy_free(o->p);
+	}
+	policy_places_leave(&h->places);
+}
+
+static void
+tell_hand(void *owner)
+{
+	((struct hand *)owner)->is_told = true;
+}
+
+static void
+make_hand(struct crew *c, struct hand *h, unsigned number)
+{
+	struct policy_settings set = fake_settings(4, 4);
+
+	set.timeout_us = 0;
+
+	set.opens_at_once = 1 + number;
+	h->random = number + 1;
+	h->room = policy_room_new(c->commons, tell_hand, h);
+	policy_places_join(policy_room_total(h->room), &h->places, h->room);
+	for (unsigned i = 0; i < POOLS; i++) {
+		struct one *o = &h->pools[i];
+
+		o->crew = c;
+		o->hand = h;
+		o->kind = i % 2;
+		set.min_idle = i;
+		o->p = policy_new(&set, &ops, o, h->room, &o->counters, number * POOLS + i + 1, 1);
+		policy_set_cap(o->p, number % 2 ? CAP_USER : CAP_DATABASE, c->kinds[o->kind], 1);
+		if (i > 0)
+			policy_set_circuit(o->p, c->circuit, 1);
+	}
+}
+
+Test(policy_commons, threads_keep_to_the_caps_and_nobody_is_forgotten)
+{
+	struct crew *c = calloc(1, sizeof(*c));
+
+	c->clock_us = 1000;
+	c->waiting_hands = THREADS;
+	c->commons = policy_commons_new(1);
+	c->circuit = policy_circuit_get(c->commons, "db1:5432,any");
+	c->kinds[0] = policy_budget_new(LIMIT_OF_ONE);
+	c->kinds[1] = policy_budget_new(LIMIT_OF_ONE);
+	for (unsigned i = 0; i < THREADS; i++)
+		make_hand(c, &c->hands[i], i);
+	policy_budget_set_limit(policy_room_total(c->hands[0].room), c->hands[0].room, LIMIT, 1);
+	in_threads(run_hand, c);
+	cr_expect_eq(c->wrong, 0);
+	cr_expect_eq(c->open, 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		policy_room_free(c->hands[i].room);
+	policy_circuit_put(c->commons, c->circuit);
+	policy_budget_free(c->kinds[0]);
+	policy_budget_free(c->kinds[1]);
+	policy_commons_free(c->commons); /* nothing is taken */
+	free(c);
+}
