@@ -26,6 +26,7 @@ struct member {
 	struct note halt, end;
 	bool is_halt_posted; /* guarded by the lock: halt is in the worker's inbox */
 	bool stands; /* guarded by the lock: it has come to a stop in this round */
+	bool has_ended; /* guarded by the lock: there is nothing left of it but to join it */
 	bool is_over; /* its own: the thread ends behind this turn */
 };
 
@@ -84,6 +85,10 @@ thread_main(void *arg)
 	pthread_getcpuclockid(pthread_self(), &m->worker->cpu_clock);
 	while (!m->is_over)
 		worker_turn(m->worker);
+	pthread_mutex_lock(&m->threads->lock);
+	m->has_ended = true;
+	pthread_cond_broadcast(&m->threads->changed);
+	pthread_mutex_unlock(&m->threads->lock);
 	return NULL;
 }
 
@@ -143,26 +148,45 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-static int
-join(struct member *m, const struct timespec *until, struct fail *why)
+/* Returns the first worker whose thread runs; NULL: all have ended. */
+static struct worker *
+find_running(const struct worker_threads *t)
 {
-	return pthread_clockjoin_np(m->thread, NULL, CLOCK_MONOTONIC, until) == 0
-		   ? 0
-		   : fail_set(why, "58000", "worker %u does not answer", m->worker->number);
+	for (const struct member *m = t->members; m < t->members + t->count; m++)
+		if (!m->has_ended)
+			return m->worker;
+	return NULL;
+}
+
+/* Returns the first worker whose thread does not end in time; NULL: all have. */
+static struct worker *
+await_end(struct worker_threads *t, uint64_t until_us)
+{
+	const struct timespec until = time_of(until_us);
+	struct worker *late;
+	int r = 0;
+
+	pthread_mutex_lock(&t->lock);
+	while ((late = find_running(t)) != NULL && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+	pthread_mutex_unlock(&t->lock);
+	return late;
 }
 
 int
 worker_threads_free(struct worker_threads *t, struct fail *why)
 {
-	const struct timespec until = time_of(clock_now_us() + END_MAX_US);
+	const struct worker *late;
 
 	if (t == NULL)
 		return 0;
 	for (struct member *m = t->members; m < t->members + t->count; m++)
 		inbox_post(m->worker->inbox, &m->end);
+	late = await_end(t, clock_now_us() + END_MAX_US);
+	if (late != NULL)
+		return fail_set(why, "58000", "worker %u does not answer", late->number);
 	for (struct member *m = t->members; m < t->members + t->count; m++)
-		if (join(m, &until, why) < 0)
-			return -1;
+		pthread_join(m->thread, NULL);
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
