@@ -2,8 +2,6 @@
  * PEERS are in show_peers.c. */
 #include "admin/show.h"
 
-#include <stdio.h>
-
 #define PGBOUNCER_VERSION "1.25.2" /* whose console this answers like */
 
 /* --- LISTS --- */

@@ -6,7 +6,6 @@
 #include "state/pins.h"
 
 #include "session/audit.h"
-#include "session/seal.h"
 
 struct pin_row {
 	const char *database, *user, *application_name, *reasons, *addr;

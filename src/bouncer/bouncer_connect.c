@@ -8,7 +8,6 @@
 #include "bouncer/bouncer_state.h"
 
 #include "base/alloc.h"
-#include "config/config_keys.h"
 #include "config/config_value.h"
 #include "config/nearest.h"
 

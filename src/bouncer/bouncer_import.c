@@ -7,7 +7,6 @@
 
 #include "config/config_keys.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct import {

@@ -5,7 +5,6 @@
 #include "config/config.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

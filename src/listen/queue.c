@@ -17,7 +17,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */

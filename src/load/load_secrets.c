@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define PLACEHOLDER "1" /* may be a host, a port and a name */

@@ -3,7 +3,6 @@
 
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
-#include "config/config_origin.h"
 #include "config/nearest.h"
 
 #include <stdio.h>

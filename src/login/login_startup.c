@@ -9,7 +9,6 @@
 #include "login/login_refuse.h"
 #include "login/login_steps.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 

@@ -9,7 +9,6 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "pool/pool_target.h"
 
 #include <string.h>
 

@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "client/cancel.h"
 #include "client/clients.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"

@@ -10,8 +10,6 @@
 #include "state/linger.h"
 #include "state/pins.h"
 #include "state/reset.h"
-#include "statements/statements.h"
-#include "statements/expose.h"
 
 #include <assert.h>
 

@@ -6,8 +6,6 @@
 #include "state/ask.h"
 #include "state/commit.h"
 #include "state/linger.h"
-#include "statements/statements.h"
-#include "statements/expose.h"
 #include "server/server_cancel.h"
 
 #include <assert.h>

@@ -6,7 +6,6 @@
 
 #include "bouncer/bouncer_ways.h"
 #include "config/config_keys.h"
-#include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/nearest.h"
 #include "bouncer/bouncer.h"

@@ -5,7 +5,6 @@
 #include "setup/setup.h"
 
 #include "base/secret_file.h"
-#include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/upstream_tls.h"
 #include "bouncer/bouncer.h"

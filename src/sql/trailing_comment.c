@@ -10,7 +10,6 @@
 #include "base/blank.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 static bool
 comment_is_word(char c)
