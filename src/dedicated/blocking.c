@@ -194,12 +194,12 @@ on_up(struct dedicated *d)
 	struct question *q = question_of(d);
 	struct server *srv = d->srv;
 	struct buf b = { 0 };
-	int r;
 
 	choose_servers(q, srv->address);
 	put_pids(q, &b);
-	r = ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) < 0 ? -1 : server_owe_sync(srv, OWED_TO_PROBE);
-	if (server_send(srv, &b, r) < 0)
+	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
+	server_owe_sync(srv, OWED_TO_PROBE);
+	if (server_send(srv, &b) < 0)
 		srv->stream.is_broken = true; /* no memory: the deadline ends it */
 }
 

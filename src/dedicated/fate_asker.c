@@ -74,7 +74,8 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->asked_us = now_of(a);
 	q->asked++;
 	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
-	if (server_send(srv, &b, buf_ok(&sql) ? server_owe_query(srv, OWED_TO_PROBE) : -1) < 0)
+	server_owe_query(srv, OWED_TO_PROBE);
+	if (!buf_ok(&sql) || server_send(srv, &b) < 0)
 		srv->stream.is_broken = true; /* no memory: the deadline ends it */
 	buf_fini(&sql);
 }

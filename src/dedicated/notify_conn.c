@@ -98,12 +98,12 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	struct buf b = { 0 };
 
 	put_command(listener, &b, kind, channels);
-	if (command == NULL || !buf_ok(&b) ||
-	    ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
+	if (command == NULL || !buf_ok(&b)) {
 		buf_fini(&b);
 		free(command);
 		return -1;
 	}
+	ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request);
 	command->kind = kind;
 	TAILQ_INIT(&command->channels);
 	if (kind == NC_LISTEN)

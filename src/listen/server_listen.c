@@ -28,19 +28,17 @@ put_listens(const struct client_listen *l, bool is_pending, struct buf *sql)
 	buf_put_u8(sql, 0);
 }
 
-static int
+static void
 listen_really(struct exchange *x, bool is_pending)
 {
 	struct buf sql = { 0 }, message = { 0 };
-	int r = -1;
 
 	put_listens(x->listen, is_pending, &sql);
-	if (buf_ok(&sql)) {
-		message_put(&message, 'Q', sql.bytes, sql.len);
-		r = server_owe_query(x->srv, OWED_TO_FEATURE);
-	}
+	message_put(&message, 'Q', sql.bytes, sql.len);
+	message.is_broken = message.is_broken || !buf_ok(&sql);
 	buf_fini(&sql);
-	return outbox_put(&x->env->to_server, &message, r);
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &message);
 }
 
 enum feature_step
@@ -67,5 +65,6 @@ listen_before_sql(struct exchange *x, struct request *m)
 		srv->loan.settled |= SCAN_LISTEN; /* so that it is sealed when it is returned */
 		l->is_shown = true;
 	}
-	return listen_really(x, is_prepare) < 0 ? STEP_FAILED : STEP_FORWARD;
+	listen_really(x, is_prepare);
+	return STEP_FORWARD;
 }

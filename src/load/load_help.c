@@ -2,6 +2,7 @@
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
+#include "load/load_state.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -282,11 +282,11 @@ static int
 apply_settings(const struct client *c, struct server *srv, const struct image *wanted, const struct image *always)
 {
 	struct buf b = { 0 };
-	int r = server_put_image(srv, wanted, always, &b);
 
-	if (r == 0 && c->x.is_session && srv->seed_of != 0)
-		r = server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
-	return server_send(srv, &b, r);
+	server_put_image(srv, wanted, always, &b);
+	if (c->x.is_session && srv->seed_of != 0)
+		server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
+	return server_send(srv, &b);
 }
 
 /* If the result is known from another client, the server gets the settings like any borrowed server. */

@@ -189,15 +189,15 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	struct auth_source *source = conn->source;
 	struct server *srv = conn->dedicated.srv;
 	struct buf b = { 0 };
-	int r;
 
 	TAILQ_REMOVE(&source->waiting, lookup, line);
 	lookup->conn = conn;
 	conn->lookup = lookup;
 	forget_answer(conn);
 	put_lookup(&b, source, lookup->key.user);
-	r = ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) < 0 ? -1 : server_owe_sync(srv, OWED_TO_PROBE);
-	if (server_send(srv, &b, r) < 0)
+	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
+	server_owe_sync(srv, OWED_TO_PROBE);
+	if (server_send(srv, &b) < 0)
 		srv->stream.is_broken = true; /* no memory: no answer will come, and the lookup's deadline ends it */
 }
 

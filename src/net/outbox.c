@@ -44,7 +44,8 @@ write_pieces(struct outbox *o)
 {
 	if (o->space_used > 0)
 		join_last(o);
-	if (o->count > 0 && stream_write(o->to, o->pieces, o->count) < 0) /* without a peer there are none */
+	if (o->count > 0 && !o->is_broken &&
+	    stream_write(o->to, o->pieces, o->count) < 0) /* without a peer there are none */
 		o->is_broken = true;
 }
 
@@ -110,15 +111,14 @@ outbox_copy(struct outbox *o, const void *bytes, size_t len)
 	memcpy(take_space(o, len), bytes, len);
 }
 
-int
-outbox_put(struct outbox *o, struct buf *b, int r)
+void
+outbox_put(struct outbox *o, struct buf *b)
 {
-	bool is_built = r >= 0 && buf_ok(b);
-
-	if (is_built)
+	if (buf_ok(b))
 		outbox_copy(o, b->bytes, b->len);
+	else if (o->to != NULL)
+		o->is_broken = true;
 	buf_fini(b);
-	return is_built ? 0 : -1;
 }
 
 void

@@ -52,11 +52,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 		outbox_ref_slowly(o, bytes, len);
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
-/*
- * Appends what was built in b, and frees b. r: what building it has returned; below 0, or without memory for b, nothing
- * is appended. Returns 0, or -1: it was not.
- */
-int outbox_put(struct outbox *o, struct buf *b, int r);
+void outbox_put(struct outbox *o, struct buf *b); /* appends what was built in b, and frees b; without it, is_broken */
 /* Returns room for len bytes (1 to OUTBOX_SPACE / 2) of the batch, to be written before anything else is added; NULL:
  * no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);

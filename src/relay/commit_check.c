@@ -51,25 +51,25 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* --- asking --- */
 
-/* Appends the question's message, and enters it in the ledger. Returns 0, or -1: no memory. */
-static int
+/* Appends the question's message, and enters it in the ledger. */
+static void
 put_question(struct exchange *x, enum question which, struct buf *b)
 {
 	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
 
 	message_query(b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
 	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
-	return buf_ok(b) ? ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request) : -1;
+	ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
 }
 
-/* In front of what the client is about to send. Returns 0, or -1: no memory. */
-static int
+/* In front of what the client is about to send. */
+static void
 ask_ahead(struct exchange *x, enum question which)
 {
 	struct buf b = { 0 };
-	int r = put_question(x, which, &b);
 
-	return outbox_put(&x->env->to_server, &b, r);
+	put_question(x, which, &b);
+	outbox_put(&x->env->to_server, &b);
 }
 
 void
@@ -81,8 +81,10 @@ commit_check_linked(struct exchange *x)
 	if (srv->cluster_state == CLUSTER_STANDBY && srv->role == 'p')
 		srv->cluster_state = CLUSTER_NOT_ASKED; /* it was promoted */
 	if (srv->cluster_state == CLUSTER_NOT_ASKED && srv->tx == 'I' && srv->is_synced && x->replication == 0 &&
-	    !ledger_owes_client(&srv->ledger, &since_us) && ask_ahead(x, ASK_CLUSTER) == 0)
+	    !ledger_owes_client(&srv->ledger, &since_us)) {
+		ask_ahead(x, ASK_CLUSTER);
 		srv->cluster_state = CLUSTER_ASKED;
+	}
 	commit_of(x)->is_on = srv->cluster_state == CLUSTER_ASKED || srv->cluster_state == CLUSTER_KNOWN;
 }
 
@@ -91,15 +93,15 @@ commit_check_ask(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 	struct buf b = { 0 };
-	int r;
 
 	if (x->srv->ledger.count > 0 || x->state != CL_READY || x->srv->cancel != NULL) {
 		set_question(c, MARK_NOT_ASKED); /* a cancel that is late would end the transaction */
 		return;
 	}
-	r = put_question(x, ASK_MARK, &b);
-	set_question(c, r == 0 ? MARK_ASKED : MARK_NOT_ASKED);
-	(void)server_send(x->srv, &b, r);
+	put_question(x, ASK_MARK, &b);
+	set_question(c, MARK_ASKED);
+	if (server_send(x->srv, &b) < 0)
+		exchange_out_of_memory(x);
 }
 
 void
@@ -234,8 +236,7 @@ ask_for_commit(struct exchange *x)
 	if (c->phase != COMMIT_NOT || !is_worth_asking(x->srv))
 		return STEP_FORWARD;
 	c->outlook = OUTLOOK_OPEN;
-	if (ask_ahead(x, ASK_FINAL_MARK) < 0)
-		return STEP_FAILED;
+	ask_ahead(x, ASK_FINAL_MARK);
 	set_phase(x, COMMIT_ASKED);
 	return STEP_FORWARD;
 }

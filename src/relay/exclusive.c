@@ -124,18 +124,18 @@ exclusive_ask(struct exclusive *s)
 	struct exchange *x = s->x;
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
-	int r = -1;
 
 	if (s->right != RIGHT_NOT_ASKED || !is_alone(srv))
 		return STEP_FORWARD;
 	s->right = RIGHT_ASKED;
 	s->token = ++x->env->last_token;
 	put_question(s, &b);
-	if (ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token) == 0 &&
-	    server_owe_sync(srv, OWED_TO_FEATURE) == 0 &&
-	    ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) == 0)
-		r = server_owe_sync(srv, OWED_TO_FEATURE);
-	return outbox_put(&x->env->to_server, &b, r) < 0 ? STEP_FAILED : STEP_FORWARD;
+	ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token);
+	server_owe_sync(srv, OWED_TO_FEATURE);
+	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	server_owe_sync(srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &b);
+	return STEP_FORWARD;
 }
 
 void

@@ -73,8 +73,7 @@ forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind k
 			return WALK_SLOWLY;
 		report_request_begins(w->x, srv);
 	}
-	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
-		return walk_out_of_memory(w->x);
+	ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL);
 	srv->is_synced = false;
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
@@ -98,11 +97,9 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY; /* it may end the failed transaction, and go on */
 	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
-	if (state_plain_query(x, w->scan.flags, (const char *)sql, f->body_len - 1) < 0 ||
-	    statements_simple_query(x, (const char *)sql, f->body_len) < 0)
-		return walk_out_of_memory(x);
-	if ((r = walk_push_query(w, OWED_QUERY, 0)) != WALK_ON)
-		return r;
+	state_plain_query(x, w->scan.flags, (const char *)sql, f->body_len - 1);
+	statements_simple_query(x, (const char *)sql, f->body_len);
+	walk_push_query(w, OWED_QUERY, 0);
 	report_text(x->srv, sql, f->body_len, f->body_len, true);
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
@@ -127,8 +124,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	report_text(x->srv, st->bytes, st->query_len + 1, st->query_len + 1, false);
-	if (statements_take_unnamed(x, st) < 0)
-		return walk_out_of_memory(x);
+	statements_take_unnamed(x, st);
 	x->srv->is_synced = false;
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
@@ -144,14 +140,6 @@ static inline bool
 is_run_at_once(const struct request *m)
 {
 	return m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0;
-}
-
-/* Enters them. Returns 0, or -1: no memory. */
-static inline int
-push_run(struct server *srv)
-{
-	srv->loan.statements_run++;
-	return ledger_push_both(&srv->ledger, OWED_DESCRIBE_PORTAL, OWED_EXECUTE);
 }
 
 static enum walk_result
@@ -186,8 +174,8 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	x->srv->is_synced = false;
 	walk_note_bind(w);
 	if (is_run_at_once(m) && !statements_expect_describe(x)) {
-		if (push_run(x->srv) < 0)
-			return walk_out_of_memory(x);
+		x->srv->loan.statements_run++;
+		ledger_push_both(&x->srv->ledger, OWED_DESCRIBE_PORTAL, OWED_EXECUTE);
 		forward += RUN_ALL_LEN;
 	}
 	x->srv->loan.bytes_from_client += forward;

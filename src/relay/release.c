@@ -30,7 +30,7 @@ release_give_back(struct exchange *x, struct server *srv)
 	if (x->is_stalled)
 		relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
-	if (srv->is_closing || srv->ledger.is_unsynchronised) {
+	if (srv->is_closing || srv->ledger.trust != LEDGER_SYNCHRONISED) {
 		x->pool->counters.recycles[RR_DIRTY]++;
 		srv->borrower = NULL;
 		server_close(srv);

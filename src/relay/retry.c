@@ -148,9 +148,10 @@ take_sync(struct exchange *x)
 
 	if (srv->loan.kept.state == KEPT_WHOLE)
 		return ledger_take_sync(&srv->ledger);
-	if (srv->ledger.count > 0 || ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
-							 &(struct owed_request){ .started_us = x->request_us }) < 0)
+	if (srv->ledger.count > 0)
 		return false;
+	ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
+			    &(struct owed_request){ .started_us = x->request_us });
 	server_write(srv, "S\0\0\0\4", 5);
 	statements_sync(x);
 	return true;

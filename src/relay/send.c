@@ -144,12 +144,12 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	return WALK_ON;
 }
 
-static int
+static void
 push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsigned shown)
 {
 	struct owed_request r = { x->request_us, statements, (uint8_t)shown };
 
-	return ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
+	ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
 inline void
@@ -163,7 +163,7 @@ walk_note_bind(struct request_walk *w)
 }
 
 /* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
-inline enum walk_result
+inline void
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
@@ -171,7 +171,7 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
 	state_note_run(w->x, kind == OWED_QUERY && w->scanned == walk_message(w) ? w->risk : state_risk_of_all(w->x));
-	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
+	push_request(w->x, kind, 1, shown);
 }
 
 /* If earlier SQL may change how PostgreSQL reads this, the verdict counts all ways. */
@@ -196,15 +196,6 @@ see_query(struct request_walk *w)
 	return features_request(w->x, &w->m);
 }
 
-static int
-send_instead(struct exchange *x, struct request *m)
-{
-	if (statements_simple_query(x, NULL, 0) < 0)
-		return -1;
-	outbox_copy(&x->env->to_server, m->instead.bytes, m->instead.len);
-	return 0;
-}
-
 static enum feature_step
 see_function_call(struct exchange *x)
 {
@@ -212,7 +203,8 @@ see_function_call(struct exchange *x)
 		return STEP_HOLD;
 	if (state_waits_for_sequences(x, SCAN_CODE))
 		return STEP_HOLD;
-	return state_function_call(x) < 0 ? STEP_FAILED : STEP_FORWARD;
+	state_function_call(x);
+	return STEP_FORWARD;
 }
 
 /* Sends a Sync in place of a Query that has failed already: the client is still owed ReadyForQuery. */
@@ -221,8 +213,7 @@ send_sync_instead(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 
-	if (push_request(x, OWED_SYNC, 1, 0) < 0)
-		return walk_out_of_memory(x);
+	push_request(x, OWED_SYNC, 1, 0);
 	x->srv->is_synced = true;
 	statements_sync(x);
 	outbox_copy(&x->env->to_server, "S\0\0\0\4", 5);
@@ -236,22 +227,21 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
 	enum feature_step step;
-	enum walk_result r;
 
 	if (kind == OWED_QUERY && statements_has_refused_query(x))
 		return send_sync_instead(w);
 	step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
 	if (step == STEP_HOLD)
 		return WALK_HOLD;
-	if (step == STEP_SENT && send_instead(x, m) < 0)
-		step = STEP_FAILED;
+	if (step == STEP_SENT) {
+		statements_simple_query(x, NULL, 0);
+		outbox_put(&x->env->to_server, &m->instead);
+	} else if (step == STEP_FORWARD && kind == OWED_QUERY)
+		statements_simple_query(x, m->sql, m->sql_len);
 	buf_fini(&m->instead);
-	if (step == STEP_FORWARD && kind == OWED_QUERY && statements_simple_query(x, m->sql, m->sql_len) < 0)
-		step = STEP_FAILED;
 	if (step == STEP_FAILED)
 		return walk_out_of_memory(x);
-	if ((r = walk_push_query(w, kind, m->shown)) != WALK_ON)
-		return r;
+	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
 		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
 	if (step == STEP_SENT) {
@@ -268,8 +258,7 @@ walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind
 
 	if (srv->is_synced)
 		report_request_begins(w->x, srv);
-	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
-		return walk_out_of_memory(w->x);
+	ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL);
 	srv->is_synced = false;
 	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
@@ -281,8 +270,7 @@ walk_send_sync(struct request_walk *w)
 
 	if (srv->is_synced)
 		report_request_begins(w->x, srv);
-	if (push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0) < 0)
-		return walk_out_of_memory(w->x);
+	push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0);
 	srv->loan.statements_run = 0;
 	srv->is_synced = true;
 	statements_sync(w->x);
@@ -317,8 +305,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	case STEP_FAILED:
 		return walk_out_of_memory(x);
 	case STEP_SENT: /* something else was sent in its place */
-		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
-			return walk_out_of_memory(x);
+		ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
 		x->srv->is_synced = false;
 		walk_drop(w, m->total);
 		break;
@@ -326,7 +313,9 @@ send_execute(struct request_walk *w, const struct frame *f)
 		r = walk_send_extended(w, f, OWED_EXECUTE);
 	}
 	x->srv->loan.statements_run++;
-	return r == WALK_ON && x->session != NULL && state_after_execute(x, m->portal) < 0 ? walk_out_of_memory(x) : r;
+	if (x->session != NULL)
+		state_after_execute(x, m->portal);
+	return r;
 }
 
 /* The beginning of the Bind was sent, rewritten; the rest follows as it is. */
@@ -503,8 +492,7 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 {
 	if (ends_copy_of_execute(&w->x->srv->ledger))
 		w->x->srv->is_synced = false;
-	if (ledger_push(&w->x->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
-		return walk_out_of_memory(w->x);
+	ledger_push(&w->x->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL);
 	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 

@@ -98,7 +98,7 @@ walk_forward_whole(struct request_walk *w, size_t total)
 
 void walk_drop(struct request_walk *w, size_t total); /* the message is not sent */
 void walk_note_bind(struct request_walk *w); /* its statement is about to run */
-enum walk_result walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown); /* ON or OVER */
+void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
 enum walk_result walk_send_sync(struct request_walk *w);
 
 #endif

@@ -247,7 +247,8 @@ ping_with(struct server *srv, const char *sql, enum owed_to to)
 	srv->reset.is_refused = false;
 	srv->loan.sent_us = *srv->env->now_us;
 	message_query(&b, sql);
-	(void)server_send(srv, &b, server_owe_query(srv, to));
+	server_owe_query(srv, to);
+	(void)server_send(srv, &b);
 }
 
 void

@@ -379,11 +379,10 @@ int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
 /* server_image.c */
-/* Enters a simple Query of pgweir's own into the ledger: it drops the unnamed statement. Returns 0, or -1: no memory.
- */
-int server_owe_query(struct server *srv, enum owed_to to);
-/* Writes what was built in b, and frees b; r: as for outbox_put(). Returns 0, or -1 as server_write(). */
-int server_send(struct server *srv, struct buf *b, int r);
+/* Enters a simple Query of pgweir's own into the ledger: it drops the unnamed statement. */
+void server_owe_query(struct server *srv, enum owed_to to);
+/* Writes what was built in b and entered in the ledger, and frees b. Returns 0, or -1: no memory, as server_write(). */
+int server_send(struct server *srv, struct buf *b);
 
 /* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
  */

@@ -11,62 +11,59 @@
 #include "session/image_settings.h"
 #include "wire/messages.h"
 
-static int
+static void
 owe_triples(struct server *srv, size_t triples)
 {
 	for (size_t i = 0; i < triples; i++)
-		if (ledger_push_run(&srv->ledger, OWED_TO_IMAGE, NULL) < 0)
-			return -1;
+		ledger_push_run(&srv->ledger, OWED_TO_IMAGE, NULL);
 	if (triples > 0)
 		srv->unnamed_owner = 0;
-	return 0;
 }
 
-int
+void
 server_owe_sync(struct server *srv, enum owed_to to)
 {
-	return ledger_push_request(&srv->ledger, OWED_SYNC, to,
-				   &(struct owed_request){ .started_us = *srv->env->now_us });
+	ledger_push_request(&srv->ledger, OWED_SYNC, to, &(struct owed_request){ .started_us = *srv->env->now_us });
 }
 
-int
+void
 server_owe_query(struct server *srv, enum owed_to to)
 {
 	struct owed_request request = { .started_us = *srv->env->now_us };
 
 	srv->unnamed_owner = 0;
-	return ledger_push_request(&srv->ledger, OWED_QUERY, to, &request);
+	ledger_push_request(&srv->ledger, OWED_QUERY, to, &request);
 }
 
 int
-server_send(struct server *srv, struct buf *b, int r)
+server_send(struct server *srv, struct buf *b)
 {
-	if (r == 0 && !buf_ok(b))
-		r = -1;
+	int r = buf_ok(b) && srv->ledger.trust != LEDGER_SHORT ? 0 : -1;
+
 	if (r == 0 && b->len > 0)
 		r = server_write(srv, b->bytes, b->len);
 	buf_fini(b);
 	return r;
 }
 
-int
+void
 server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out)
 {
 	size_t triples;
 
-	for (size_t n = image_put_deallocates(out, srv->image, to); n > 0; n--)
-		if (owe_triples(srv, 1) < 0 || server_owe_sync(srv, OWED_TO_IMAGE) < 0)
-			return -1;
+	for (size_t n = image_put_deallocates(out, srv->image, to); n > 0; n--) {
+		owe_triples(srv, 1);
+		server_owe_sync(srv, OWED_TO_IMAGE);
+	}
 	triples = image_put_changes(out, srv->image, to, always);
-	if (!buf_ok(out) || owe_triples(srv, triples) < 0)
-		return -1;
 	if (triples == 0)
-		return 0;
+		return;
+	owe_triples(srv, triples);
 	message_sync(out);
-	return server_owe_sync(srv, OWED_TO_IMAGE);
+	server_owe_sync(srv, OWED_TO_IMAGE);
 }
 
-int
+void
 server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 {
 	char text[SEAL_SEED_MAX];
@@ -75,7 +72,8 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 	message_run(out, "", seal_seed_sql(text, seed));
 	message_run(out, "", SEAL_SEED_FORGET);
 	message_sync(out);
-	return owe_triples(srv, 2) < 0 ? -1 : server_owe_sync(srv, OWED_TO_IMAGE);
+	owe_triples(srv, 2);
+	server_owe_sync(srv, OWED_TO_IMAGE);
 }
 
 static bool

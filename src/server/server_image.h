@@ -14,13 +14,12 @@ bool server_ties_plan(const struct server_ties *ties, struct image *img);
 /*
  * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
  * ledger. The caller sends them, and sets srv->image if the server will have that image. always: see image_put_changes.
- * Returns 0, or -1 without memory.
  */
-int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
+void server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
 /* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
  */
-int server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
-/* Enters a Sync of our own, which is sent now. Returns 0, or -1 without memory. */
-int server_owe_sync(struct server *srv, enum owed_to to);
+void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
+/* Enters a Sync of our own, which is sent now. */
+void server_owe_sync(struct server *srv, enum owed_to to);
 
 #endif

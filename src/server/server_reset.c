@@ -27,7 +27,8 @@ static int
 send_built(struct server *srv, struct buf *b, enum owed_to to)
 {
 	srv->is_synced = true;
-	return server_send(srv, b, server_owe_query(srv, to));
+	server_owe_query(srv, to);
+	return server_send(srv, b);
 }
 
 static int
@@ -42,11 +43,12 @@ send_query(struct server *srv, const char *sql, enum owed_to to)
 static int
 send_sync(struct server *srv)
 {
-	if (server_owe_sync(srv, OWED_TO_RESET) < 0)
-		return -1;
-	server_write(srv, MESSAGE_BARE("S"));
+	struct buf b = { 0 };
+
+	message_sync(&b);
+	server_owe_sync(srv, OWED_TO_RESET);
 	srv->is_synced = true;
-	return 0;
+	return server_send(srv, &b);
 }
 
 /* Sends CopyFail, as PostgreSQL waits for COPY data that will never come. */
@@ -59,7 +61,8 @@ fail_copy(struct server *srv)
 	int r;
 
 	message_put(&b, 'f', text, sizeof(text));
-	r = server_send(srv, &b, ledger_push(&srv->ledger, OWED_COPY_END, OWED_TO_RESET, NULL));
+	ledger_push(&srv->ledger, OWED_COPY_END, OWED_TO_RESET, NULL);
+	r = server_send(srv, &b);
 	return r == 0 && is_execute ? send_sync(srv) : r;
 }
 
@@ -273,7 +276,7 @@ server_reset_next(struct server *srv)
 	struct fail why;
 
 	cancel_what_runs(srv);
-	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_unsynchronised || srv->is_closing ||
+	if (srv->ledger.copy == COPY_BOTH || srv->ledger.trust != LEDGER_SYNCHRONISED || srv->is_closing ||
 	    !buf_ok(&srv->reset.names) || !buf_ok(&srv->reset.remote)) {
 		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
 		server_fail(srv, &why);

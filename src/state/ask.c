@@ -82,7 +82,8 @@ state_ask(struct exchange *x, unsigned parts)
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, srv->tx != 'I' ? parts | PROBE_WITHIN : parts, names, count, x->startup);
-	r = server_send(srv, &b, server_owe_query(srv, OWED_TO_PROBE));
+	server_owe_query(srv, OWED_TO_PROBE);
+	r = server_send(srv, &b);
 	s->parts = parts;
 	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
 	s->is_probe_lost = s->is_probe_late = false;

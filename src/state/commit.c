@@ -17,18 +17,17 @@
 #include <string.h>
 
 /* wanted: the image that the server will have then; taken. */
-static int
+__attribute__((noinline)) static int
 replay(struct exchange *x, struct image *wanted)
 {
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
-	int r = wanted == NULL ? -1 : server_put_image(srv, wanted, NULL, &b);
 
-	r = outbox_put(&x->env->to_server, &b, r);
-	if (r == 0)
-		return image_move(&srv->image, wanted);
-	image_unref(wanted);
-	return r;
+	if (wanted == NULL)
+		return -1;
+	server_put_image(srv, wanted, NULL, &b);
+	outbox_put(&x->env->to_server, &b);
+	return image_move(&srv->image, wanted);
 }
 
 int

@@ -217,23 +217,22 @@ state_must_run_elsewhere(const struct exchange *x)
  * Sends DISCARD PLANS ahead of the client's message. Within a request it is a part of that, as is its error: a Sync
  * would end what the client has begun.
  */
-static int
+__attribute__((noinline)) static void
 renew_plans(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	bool is_alone = srv->is_synced;
 	struct buf b = { 0 };
-	int r;
 
 	image_unref(srv->ties.plans);
 	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
-	r = state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
-	if (is_alone && r == 0) {
+	state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
+	if (is_alone) {
 		message_sync(&b);
-		r = server_owe_sync(srv, OWED_TO_IMAGE);
+		server_owe_sync(srv, OWED_TO_IMAGE);
 	}
-	return outbox_put(&x->env->to_server, &b, r);
+	outbox_put(&x->env->to_server, &b);
 }
 
 void
@@ -287,7 +286,8 @@ forget_others_plans(struct exchange *x, struct request *m)
 		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';
 		return STEP_HOLD;
 	}
-	return renew_plans(x) < 0 ? STEP_FAILED : STEP_FORWARD;
+	renew_plans(x);
+	return STEP_FORWARD;
 }
 
 enum feature_step
@@ -302,13 +302,13 @@ state_run_elsewhere(struct exchange *x, struct request *m)
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
-static int
+__attribute__((noinline)) static void
 begin_random_anew(struct exchange *x)
 {
 	struct buf b = { 0 };
-	int r = server_put_seed(x->srv, pool_set_random(x->pool->set), &b);
 
-	return outbox_put(&x->env->to_server, &b, r);
+	server_put_seed(x->srv, pool_set_random(x->pool->set), &b);
+	outbox_put(&x->env->to_server, &b);
 }
 
 bool
@@ -317,18 +317,18 @@ state_differs_in_plans(const struct exchange *x)
 	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_ties_plan(&x->srv->ties, x->image);
 }
 
-int
+void
 state_meets_ties(struct exchange *x, unsigned needs)
 {
 	struct loan *l = &x->srv->loan;
 
-	if (x->srv->seed_of != 0 && x->srv->seed_of != x->ticket.id && begin_random_anew(x) < 0)
-		return -1;
+	if (x->srv->seed_of != 0 && x->srv->seed_of != x->ticket.id)
+		begin_random_anew(x);
 	l->is_unsuited = exchange_is_followed(x) && !pool_suits(x->srv, &x->ticket);
 	if (!state_differs_in_plans(x))
-		return 0;
+		return;
 	if (needs != 0)
-		return renew_plans(x);
-	l->is_unsuited = true;
-	return 0;
+		renew_plans(x);
+	else
+		l->is_unsuited = true;
 }

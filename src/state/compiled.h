@@ -18,10 +18,9 @@ unsigned state_needs(const struct exchange *x, const char *sql, size_t len, unsi
 bool state_differs_in_plans(const struct exchange *x);
 /*
  * x has just borrowed a server that needs_match: it is tied to a context, or another client may know the state of its
- * random(). needs: state_needs() of what it will run there. -1: no
- * memory.
+ * random(). needs: state_needs() of what it will run there.
  */
-int state_meets_ties(struct exchange *x, unsigned needs);
+void state_meets_ties(struct exchange *x, unsigned needs);
 /* A setting of the context is under way: from here on each request is looked at that could meet plans of others. */
 void state_leaves_context(struct exchange *x);
 /* Returns true if x's server must be given back first: the request needs another one. */

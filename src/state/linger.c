@@ -154,20 +154,19 @@ state_linger_fini(struct exchange_env *env)
  * even a Query. So ahead of a request it has a Sync of its own. Within one, a Sync would end what the client has begun:
  * there it is a part of the request, and so is its error.
  */
-static int
+static void
 discard_sequences(struct exchange *x)
 {
 	bool is_alone = x->srv->is_synced;
 	struct buf b = { 0 };
-	int r;
 
 	x->srv->is_discarding = true;
-	r = state_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
-	if (is_alone && r == 0) {
+	state_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
+	if (is_alone) {
 		message_sync(&b);
-		r = server_owe_sync(x->srv, OWED_TO_IMAGE);
+		server_owe_sync(x->srv, OWED_TO_IMAGE);
 	}
-	return outbox_put(&x->env->to_server, &b, r);
+	outbox_put(&x->env->to_server, &b);
 }
 
 void
@@ -272,18 +271,17 @@ state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_
 		f->habit = SEQUENCE_UNLIKELY;
 }
 
-int
+void
 state_used_sequence(struct exchange *x, uint32_t flags)
 {
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
 
-	if (of != x->ticket.id && writes_without_sequences(x, flags))
-		return 0;
-	if (of == x->ticket.id || is_failed(srv) || !exchange_is_followed(x))
-		return 0;
+	if (of == x->ticket.id || writes_without_sequences(x, flags) || is_failed(srv) || !exchange_is_followed(x))
+		return;
 	srv->sequences_of = x->ticket.id;
-	return of == 0 ? 0 : discard_sequences(x);
+	if (of != 0)
+		discard_sequences(x);
 }
 
 /* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */

@@ -60,8 +60,8 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 {
 	struct client_session *s;
 
-	if ((flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && state_used_sequence(x, flags) < 0)
-		return STEP_FAILED;
+	if (flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE))
+		state_used_sequence(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STEP_FORWARD;
 	s = state_own(x);

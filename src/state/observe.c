@@ -49,7 +49,8 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	/* Unread SQL may do anything; once it has been scanned, it is too late to send something ahead of it. */
-	return state_used_sequence(x, SCAN_CODE) < 0 ? STEP_FAILED : STEP_FORWARD;
+	state_used_sequence(x, SCAN_CODE);
+	return STEP_FORWARD;
 }
 
 void
@@ -88,15 +89,14 @@ static enum feature_step
 query_instead(struct exchange *x, const struct known_text *text, struct request *m)
 {
 	struct buf sql = { 0 };
-	bool is_made;
 
 	buf_put(&sql, m->sql, m->sql_len);
 	state_put_reset(x, text, &sql);
 	message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	m->shown = text->count;
-	is_made = buf_ok(&sql) && buf_ok(&m->instead);
+	m->instead.is_broken = m->instead.is_broken || !buf_ok(&sql);
 	buf_fini(&sql);
-	return is_made ? STEP_SENT : STEP_FAILED;
+	return STEP_SENT;
 }
 
 /*
@@ -176,7 +176,7 @@ refuse_query(struct request *m)
 	static const char refused[] = "SELECT 1";
 
 	message_put(&m->instead, 'Q', refused, sizeof(refused));
-	return buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
+	return STEP_SENT;
 }
 
 /* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
@@ -200,9 +200,9 @@ reads_sequences_unseen(const struct exchange *x, const struct request *m)
 static enum feature_step
 use_sequences_unseen(struct exchange *x, const struct request *m)
 {
-	if (!reads_sequences_unseen(x, m))
-		return STEP_FORWARD;
-	return state_used_sequence(x, SCAN_SEQUENCE) < 0 ? STEP_FAILED : STEP_FORWARD;
+	if (reads_sequences_unseen(x, m))
+		state_used_sequence(x, SCAN_SEQUENCE);
+	return STEP_FORWARD;
 }
 
 enum feature_step
@@ -446,8 +446,8 @@ state_bind(struct exchange *x, struct request *m)
 	if (flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
-	if ((flags & (SCAN_CODE | SCAN_EXECUTE)) && state_used_sequence(x, flags) < 0)
-		return STEP_FAILED;
+	if (flags & (SCAN_CODE | SCAN_EXECUTE))
+		state_used_sequence(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
 	if (state_own(x) == NULL)
@@ -479,29 +479,27 @@ state_before_execute(struct exchange *x, struct request *m)
 	return state_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
 }
 
-int
+void
 state_after_execute(struct exchange *x, const char *portal)
 {
 	struct client_session *s = x->session;
-	int r = 0;
 
 	if (s->bound == NULL || portal[0] != '\0')
-		return 0;
+		return;
 	if (state_resets_startup(x, s->bound_known))
-		r = state_follow_reset(x, s->bound_known);
+		state_follow_reset(x, s->bound_known);
 	unbind(s);
-	return r;
 }
 
 /* A FunctionCall names its function by OID only. */
-int
+void
 state_function_call(struct exchange *x)
 {
 	if (!exchange_is_followed(x))
-		return 0;
+		return;
 	x->srv->loan.suspected |= SCAN_CODE;
 	state_note_run(x, state_risk_of_all(x));
-	return state_used_sequence(x, SCAN_CODE);
+	state_used_sequence(x, SCAN_CODE);
 }
 
 bool
@@ -533,21 +531,20 @@ state_is_quiet(const struct exchange *x)
 			      !s->may_be_reset && s->discard == DISCARD_NOT && s->refusal == NULL && s->scan == NULL));
 }
 
-int
+void
 state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len)
 {
 	if (flags == 0)
-		return 0;
+		return;
 	state_audit(x, flags);
-	if (flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, flags, sql, len);
-	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? state_used_sequence(x, flags) : 0;
+	state_plain_bind(x, flags, sql, len);
 }
 
-int
-state_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
+void
+state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_t len)
 {
 	if (flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
-	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? state_used_sequence(x, flags) : 0;
+		state_may_be_followed(x, flags, sql, len);
+	if ((flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x))
+		state_used_sequence(x, flags);
 }

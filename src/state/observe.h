@@ -21,9 +21,9 @@ enum feature_step state_describe(struct exchange *x, struct request *m);
 bool state_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
 bool state_reads_anyhow(const struct exchange *x);
-/* Plain SQL with these flags is about to run, which need not wait for sequences. -1: no memory. */
-int state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
-int state_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st);
+/* Plain SQL with these flags is about to run, which need not wait for sequences. */
+void state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+void state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_t len);
 
 /* The next part of a message's body, of a client that has a session: scanned if it is SQL that comes in pieces. */
 void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
@@ -32,8 +32,8 @@ enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t
 /* The same in session mode, where only the audit needs it. */
 enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* FORWARD */
 enum feature_step state_before_execute(struct exchange *x, struct request *m);
-int state_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
-int state_function_call(struct exchange *x); /* -1: no memory */
+void state_after_execute(struct exchange *x, const char *portal);
+void state_function_call(struct exchange *x);
 bool state_holds(const struct exchange *x); /* returns true if nothing may be sent now */
 /* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
 bool state_must_ask_first(const struct exchange *x);

@@ -49,28 +49,25 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	struct server *srv = x->srv;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
-	char *ref = strdup(name); /* the ledger's in the end */
-	int r = ref == NULL ? -1 : 0;
+	char *ref = strdup(name); /* the ledger's */
 
-	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
+	if (ref == NULL)
+		return -1;
+	if (image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
 		buf_printf(&drop, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
-		r = state_run(x, &b, (const char *)drop.bytes, to, NULL);
+		state_run_built(x, &b, &drop, to, NULL);
 	}
-	if (r < 0 || (r = state_run(x, &b, text, to, ref)) < 0)
-		free(ref);
-	if (is_alone && r == 0) {
+	srv->loan.prepares++;
+	srv->loan.prepares_here += !is_alone;
+	state_run(x, &b, text, to, ref);
+	if (is_alone) {
 		message_sync(&b);
-		r = server_owe_sync(srv, to);
+		server_owe_sync(srv, to);
 	}
-	srv->loan.prepares += r == 0;
-	srv->loan.prepares_here += r == 0 && !is_alone;
-	if (r == 0)
-		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
-	r = buf_ok(&drop) ? r : -1;
-	buf_fini(&drop);
-	return outbox_put(&x->env->to_server, &b, r);
+	outbox_put(&x->env->to_server, &b);
+	return image_update(&srv->image, name, text, IMAGE_PREPARED);
 }
 
 /*

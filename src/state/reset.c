@@ -119,23 +119,21 @@ state_put_reset(struct exchange *x, const struct known_text *text, struct buf *t
 	buf_put_u8(to, 0);
 }
 
-int
+void
 state_follow_reset(struct exchange *x, const struct known_text *text)
 {
 	struct buf b = { 0 };
-	int r = 0;
 
-	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+	for (size_t i = 0; i < image_count(x->startup); i++) {
 		struct buf sql = { 0 };
 
 		if (!is_restored(x, text, image_at(x->startup, i)))
 			continue;
 		put_restored(&sql, image_at(x->startup, i));
 		buf_put_u8(&sql, 0);
-		r = buf_ok(&sql) ? state_run(x, &b, (const char *)sql.bytes, OWED_TO_STATEMENT, NULL) : -1;
-		buf_fini(&sql);
+		state_run_built(x, &b, &sql, OWED_TO_STATEMENT, NULL);
 	}
-	return outbox_put(&x->env->to_server, &b, r);
+	outbox_put(&x->env->to_server, &b);
 }
 
 struct image *

@@ -65,7 +65,7 @@ state_free(struct exchange *x)
 	free(s);
 }
 
-int
+void
 state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
 	struct ledger *l = &x->srv->ledger;
@@ -75,7 +75,15 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
 	message_run(b, portal, sql);
 	x->srv->unnamed_owner = 0;
-	if (ledger_push_run(l, to, ref) < 0)
-		return -1;
-	return portal[0] == '\0' ? 0 : ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	ledger_push_run(l, to, ref);
+	if (portal[0] != '\0')
+		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+}
+
+void
+state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref)
+{
+	b->is_broken = b->is_broken || !buf_ok(sql);
+	state_run(x, b, buf_ok(sql) ? (const char *)sql->bytes : "", to, ref);
+	buf_fini(sql);
 }

@@ -10,8 +10,10 @@ void state_free(struct exchange *x);
 /*
  * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement; ref is that of its Execute.
  * Within a request, and within a transaction, the portal has a name and is closed: the client's unnamed one may be
- * bound, and if there is none, PostgreSQL must say so. Returns -1 if there is no memory.
+ * bound, and if there is none, PostgreSQL must say so.
  */
-int state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+/* The same with SQL that was built in a buffer, terminator included; frees that. */
+void state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref);
 
 #endif

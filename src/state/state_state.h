@@ -136,8 +136,8 @@ bool state_has_any_startup(const struct exchange *x);
 bool state_resets_startup(const struct exchange *x, const struct known_text *text);
 /* Appends to `to`, behind the SQL, statements that restore the client's startup values, and the terminator. */
 void state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
-/* Sends the same behind an Execute, within its request. Returns 0, or -1: no memory. */
-int state_follow_reset(struct exchange *x, const struct known_text *text);
+/* Sends the same behind an Execute, within its request. */
+void state_follow_reset(struct exchange *x, const struct known_text *text);
 /* Returns the client's image with its startup settings and no others of its own. NULL: no memory. */
 struct image *state_startup_image(const struct exchange *x);
 
@@ -154,8 +154,8 @@ bool state_lingers(struct exchange *x);
  */
 void state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
-/* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. -1: no memory. */
-int state_used_sequence(struct exchange *x, uint32_t flags);
+/* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. */
+void state_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/prepare.c */
 bool state_is_placeholder(const char *name, const char *text);

@@ -65,15 +65,15 @@ executed(const struct exchange *x, struct request *m, struct client_statement **
 	return STEP_FORWARD;
 }
 
-static int
+static void
 put_sync(struct exchange *x, enum owed_to to, struct buf *b)
 {
 	message_sync(b);
-	return server_owe_sync(x->srv, to);
+	server_owe_sync(x->srv, to);
 }
 
 /* Closes all statements with pgweir's names on the server. */
-static int
+static void
 close_ours(struct exchange *x, struct buf *b)
 {
 	struct server *srv = x->srv;
@@ -82,16 +82,14 @@ close_ours(struct exchange *x, struct buf *b)
 
 	statements_special_name(x, PLACEHOLDER, name);
 	message_close_statement(b, name);
-	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) < 0)
-		return -1;
+	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 	while (server_statements_next(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, x->statements->sync_no);
 		statement_name_of(x->env->statements, id, name);
 		message_close_statement(b, name);
-		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)) < 0)
-			return -1;
+		ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id));
 	}
-	return put_sync(x, OWED_TO_FEATURE, b);
+	put_sync(x, OWED_TO_FEATURE, b);
 }
 
 static int
@@ -129,7 +127,7 @@ shown_of(struct exchange *x, size_t *count)
 }
 
 /* A LISTEN is one again: who runs it by EXECUTE listens on this server, and the view shows what the client has sent. */
-static int
+static void
 put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, struct buf *b)
 {
 	const struct statement *st = n->st;
@@ -139,37 +137,30 @@ put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, s
 		buf_put(&rest, st->bytes, st->query_len);
 	buf_put(&rest, st->bytes + st->query_len, st->len - st->query_len);
 	message_parse(b, n->name, rest.bytes, rest.len);
-	x->pool->database->counters.server_parses++;
-	if (!buf_ok(&rest) || ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL) < 0) {
-		buf_fini(&rest);
-		return -1;
-	}
+	b->is_broken = b->is_broken || !buf_ok(&rest);
 	buf_fini(&rest);
-	return 0;
+	x->pool->database->counters.server_parses++;
+	ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
 }
 
 /* Sends each in a request of its own, so that one that can't be prepared doesn't keep others from it. */
-static int
+static void
 put_all(struct exchange *x, struct client_statement *const *all, size_t count, struct buf *b)
 {
-	bool is_in_transaction = x->srv->tx == 'T';
-	int r = 0;
+	bool is_in_transaction = x->srv->tx == 'T' && count > 0;
 
-	if (count == 0)
-		return 0;
 	if (is_in_transaction)
-		r = state_run(x, b, "SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		r = put_own(x, all[i], OWED_TO_FEATURE, b);
-		if (r == 0)
-			r = put_sync(x, OWED_TO_FEATURE, b);
-		if (r == 0 && is_in_transaction)
-			r = state_run(x, b, "ROLLBACK TO SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+		state_run(x, b, "SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+	for (size_t i = 0; i < count; i++) {
+		put_own(x, all[i], OWED_TO_FEATURE, b);
+		put_sync(x, OWED_TO_FEATURE, b);
+		if (is_in_transaction)
+			state_run(x, b, "ROLLBACK TO SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
 	}
-	if (!is_in_transaction || r < 0)
-		return r;
-	r = state_run(x, b, "RELEASE SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
-	return r < 0 ? r : put_sync(x, OWED_TO_FEATURE, b);
+	if (is_in_transaction) {
+		state_run(x, b, "RELEASE SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+		put_sync(x, OWED_TO_FEATURE, b);
+	}
 }
 
 void
@@ -181,34 +172,35 @@ expose_undo_later(struct client_statements *s, const char *name)
 		s->exposed = EXPOSED_SOME;
 }
 
-static int
+static enum feature_step
 make_all(struct exchange *x, struct buf *b)
 {
 	struct client_statements *s = x->statements;
 	size_t count;
 	struct client_statement **all = shown_of(x, &count);
-	int r = all == NULL ? -1 : close_ours(x, b);
 
-	if (r == 0)
-		r = put_all(x, all, count, b);
+	if (all == NULL)
+		return STEP_FAILED;
+	close_ours(x, b);
+	put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
 		expose_undo_later(s, all[i]->name);
 	s->exposed = EXPOSED_ALL;
 	free(all);
-	return r;
+	return STEP_FORWARD;
 }
 
 /*
  * If this Parse fails, the client gets its error in place of that of the EXECUTE. Behind a Flush it is part of the
  * client's own request: there its error goes to the client at once.
  */
-static int
+static void
 make_one(struct exchange *x, const struct client_statement *n, struct buf *b)
 {
 	expose_undo_later(x->statements, n->name);
-	if (!x->srv->is_synced)
-		return put_own(x, n, OWED_TO_STATEMENT, b);
-	return put_own(x, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(x, OWED_TO_PREPARE, b);
+	put_own(x, n, x->srv->is_synced ? OWED_TO_PREPARE : OWED_TO_STATEMENT, b);
+	if (x->srv->is_synced)
+		put_sync(x, OWED_TO_PREPARE, b);
 }
 
 /* --- several statements in one Query --- */
@@ -221,7 +213,7 @@ struct calls {
 	bool has_prepare; /* of the same name: nobody may close that */
 };
 
-static int
+static void
 see_call(struct calls *c, const struct known *call)
 {
 	struct exchange *x = c->x;
@@ -230,39 +222,39 @@ see_call(struct calls *c, const struct known *call)
 
 	c->has_prepare |= call->kind == KNOWN_PREPARE && n != NULL;
 	if (!is_execute && call->kind != KNOWN_DEALLOCATE)
-		return 0;
+		return;
 	if (n != NULL && (statement_is_closing(n) || statement_is_oversize(n) || statements_name_is_ours(x, n->name)))
 		n = NULL;
 	if (c->b != NULL && !is_execute)
 		buf_put(&x->statements->dropping, n != NULL ? n->name : "", n != NULL ? strlen(n->name) + 1 : 1);
 	if (n == NULL)
-		return 0;
+		return;
 	c->count++;
 	if (c->b == NULL) {
 		n->is_exposed = false;
-		return 0;
+		return;
 	}
 	if (n->is_exposed)
-		return 0; /* it is there for an earlier one */
+		return; /* it is there for an earlier one */
 	n->is_exposed = true;
-	if (is_execute)
-		return make_one(x, n, c->b);
+	if (is_execute) {
+		make_one(x, n, c->b);
+		return;
+	}
 	expose_undo_later(x->statements, n->name);
 	message_parse(c->b, n->name, "\0\0\0", 3); /* an empty one: it can be prepared at any time */
-	return ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_FEATURE, NULL) < 0 ? -1
-										   : put_sync(x, OWED_TO_FEATURE, c->b);
+	ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_FEATURE, NULL);
+	put_sync(x, OWED_TO_FEATURE, c->b);
 }
 
-static int
+static void
 each_call(struct calls *c, const struct request *m)
 {
 	struct known_reader r;
 	struct known k;
-	int rc = 0;
 
-	for (known_begin(&r, image_scan_options(c->x->image), m->sql, m->sql_len); rc == 0 && known_step(&r, &k);)
-		rc = see_call(c, &k);
-	return rc;
+	for (known_begin(&r, image_scan_options(c->x->image), m->sql, m->sql_len); known_step(&r, &k);)
+		see_call(c, &k);
 }
 
 /* Returns true for a Query that calls statements of the protocol among others. */
@@ -275,18 +267,19 @@ calls_several(struct exchange *x, const struct request *m)
 	if (m->type != 'Q' || (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0 || x->statements == NULL ||
 	    x->statements->count == 0 || !x->srv->is_synced || known_deallocation(&k, m->sql, m->sql_len) != KNOWN_NOT)
 		return false;
-	(void)each_call(&c, m);
+	each_call(&c, m);
 	return c.count > 0 && !c.has_prepare;
 }
 
-static int
+static enum feature_step
 make_called(struct exchange *x, const struct request *m, struct buf *b)
 {
 	struct calls c = { .x = x, .b = b };
 
 	buf_fini(&x->statements->dropping);
 	x->statements->dropped = 0;
-	return each_call(&c, m) < 0 || !buf_ok(&x->statements->dropping) ? -1 : 0;
+	each_call(&c, m);
+	return buf_ok(&x->statements->dropping) ? STEP_FORWARD : STEP_FAILED;
 }
 
 static bool
@@ -303,7 +296,6 @@ statements_expose(struct exchange *x, struct request *m)
 	struct client_statement *n = NULL;
 	enum feature_step step;
 	bool is_catalog_read, is_several;
-	int r;
 
 	if (m->verdict == NULL ||
 	    (!reads_catalog(m->verdict) && (m->verdict->flags & (SCAN_EXECUTE | SCAN_PREPARE)) == 0))
@@ -327,8 +319,12 @@ statements_expose(struct exchange *x, struct request *m)
 	if (step != STEP_FORWARD)
 		return step;
 	x->srv->loan.kept.state = KEPT_NOT;
-	r = is_several ? make_called(x, m, &b) : n == NULL ? make_all(x, &b) : make_one(x, n, &b);
-	if (outbox_put(&x->env->to_server, &b, r) < 0)
+	if (n != NULL)
+		make_one(x, n, &b);
+	else
+		step = is_several ? make_called(x, m, &b) : make_all(x, &b);
+	outbox_put(&x->env->to_server, &b);
+	if (step == STEP_FAILED)
 		return STEP_FAILED;
 	/* An error of this Parse makes PostgreSQL ignore all up to a Sync, and behind a Query there is none. */
 	x->statements->is_ahead_of_query = m->type == 'Q' && !x->srv->is_synced;
@@ -346,15 +342,13 @@ statements_has_refused_query(struct exchange *x)
 	return is_ahead && x->srv->ledger.is_skipping;
 }
 
-int
+void
 expose_parse(struct exchange *x, struct client_statement *n)
 {
 	n->is_exposed = true;
 	expose_undo_later(x->statements, n->name);
-	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
-		return -1;
+	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	statements_put_parse(x, n->name, n->st);
-	return 0;
 }
 
 bool
@@ -369,7 +363,6 @@ undo(struct exchange *x, bool is_at_end)
 	struct client_statements *s = x->statements;
 	struct buf closes;
 	uint32_t count;
-	int r = 0;
 
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
@@ -378,12 +371,15 @@ undo(struct exchange *x, bool is_at_end)
 	memset(&s->undoing, 0, sizeof(s->undoing));
 	s->exposed_count = 0;
 	s->exposed = EXPOSED_NONE;
-	for (uint32_t i = 0; i < count && r == 0; i++)
-		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
-	if (r == 0 && count > 0)
-		r = put_sync(x, OWED_TO_FEATURE, &closes);
-	r = is_at_end ? server_send(x->srv, &closes, r) : outbox_put(&x->env->to_server, &closes, r);
-	return r < 0 ? STEP_FAILED : count > 0 ? STEP_SENT : STEP_FORWARD;
+	for (uint32_t i = 0; i < count; i++)
+		ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	if (count > 0)
+		put_sync(x, OWED_TO_FEATURE, &closes);
+	if (!is_at_end)
+		outbox_put(&x->env->to_server, &closes);
+	else if (server_send(x->srv, &closes) < 0)
+		return STEP_FAILED;
+	return count > 0 ? STEP_SENT : STEP_FORWARD;
 }
 
 enum feature_step

@@ -255,14 +255,11 @@ client_statement_leave(struct client_statements *s, struct client_statement *n)
 	client_statement_unref(n);
 }
 
-int
+void
 client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n)
 {
 	n->refs++;
-	if (ledger_push(&x->srv->ledger, kind, to, statements_ref_of(n, REF_NAMED)) == 0)
-		return 0;
-	n->refs--; /* never the last: the table has one */
-	return -1;
+	ledger_push(&x->srv->ledger, kind, to, statements_ref_of(n, REF_NAMED));
 }
 
 void

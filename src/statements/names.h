@@ -19,7 +19,7 @@ int client_statement_enter(struct client_statements *own,
 			   struct client_statement *n); /* -1: no memory, n is not in the table */
 void client_statement_leave(struct client_statements *own,
 			    struct client_statement *n); /* fine if it is not in the table; may free n */
-int client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
+void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
 void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
 /* Returns true if this name, as a server would know it, is like those of pgweir. */
 bool statements_name_is_ours(const struct exchange *x, const char *name);

@@ -27,17 +27,16 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	int r = -1;
 
 	if (statement_is_oversize(n))
 		return STEP_FORWARD;
 	statements_special_name(x, PLACEHOLDER, name);
 	state_note_run(x, state_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
-	/* OWED_DUPLICATE: a Parse that can only fail. */
-	if (statement_put_dummy(x, "\0\0", 3) == 0)
-		r = client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
-	return outbox_put(&x->env->to_server, &b, r) < 0 ? STEP_FAILED : STEP_SENT;
+	statement_put_dummy(x, "\0\0", 3);
+	client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n); /* a Parse that can only fail */
+	outbox_put(&x->env->to_server, &b);
+	return STEP_SENT;
 }
 
 static int
@@ -46,11 +45,10 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 	struct server *srv = x->srv;
 
 	n->id = short_id(n->st);
-	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 ||
-	    server_statements_sent(&srv->statements, n->st->id, n->sync_no) < 0)
+	statement_make_room(x, n->st);
+	if (server_statements_sent(&srv->statements, n->st->id, n->sync_no) < 0)
 		return -1;
-	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
-		return -1;
+	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	statements_put_parse(x, n->st->name, n->st);
 	return 0;
 }
@@ -122,12 +120,12 @@ refuse_parse(struct exchange *x)
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	int r;
 
 	statements_special_name(x, UNKNOWN_NAME_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
-	r = ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
-	return outbox_put(&x->env->to_server, &b, r) < 0 ? STEP_FAILED : STEP_SENT;
+	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
+	outbox_put(&x->env->to_server, &b);
+	return STEP_SENT;
 }
 
 enum feature_step
@@ -139,7 +137,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	struct client_statement *n;
 	uint32_t context = 0;
 	bool is_reading_known;
-	int r;
+	int r = 0;
 
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
@@ -162,10 +160,10 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	if (n == NULL)
 		return STEP_FAILED;
 	if (expose_takes(x, n->st))
-		r = expose_parse(x, n);
+		expose_parse(x, n);
 	else if (there == STATEMENT_THERE) {
 		x->pool->database->counters.statement_hits++;
-		r = client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
+		client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 	} else {
 		x->pool->database->counters.statement_misses++;
 		r = parse_on_server(x, n);
@@ -197,23 +195,20 @@ static enum feature_step
 parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
 {
 	struct client_statement *n = enter_new(x, name, NULL, 0, closed);
-	int r;
 
 	if (n == NULL)
 		return STEP_FAILED;
-	r = client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
+	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
-	return r < 0 ? STEP_FAILED : STEP_FORWARD;
+	return STEP_FORWARD;
 }
 
 enum feature_step
 statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have, size_t len)
 {
-	struct ledger *l = &x->srv->ledger;
 	bool is_named = name[0] != '\0' && !statements_pass_through(x);
 	struct client_statement *n = is_named ? client_statement_find(x, name) : NULL;
 	struct parse_fields empty = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
-	int r;
 
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
@@ -227,11 +222,12 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	if (is_named && (n == NULL || statement_is_closing(n)))
 		return parse_oversize(x, name, n);
 	if (is_named)
-		r = client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
+		client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
+	else if (statements_pass_through(x))
+		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
 	else
-		r = statements_pass_through(x) ? ledger_push(l, OWED_PARSE, OWED_TO_CLIENT, NULL)
-					       : unnamed_parse_oversize(x);
-	return r < 0 ? STEP_FAILED : STEP_FORWARD;
+		unnamed_parse_oversize(x);
+	return STEP_FORWARD;
 }
 
 /*

@@ -73,11 +73,10 @@ prove(struct exchange *x, struct client_statement *n)
 	step = statement_ensure(x, n);
 	if (step != STEP_SENT)
 		return step;
-	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
-		return STEP_FAILED;
 	put_describe(x, n->st);
 	row_shape_asked(n);
 	n->describing = DESCRIBING_TO_PROVE;
+	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n);
 	return STEP_HOLD;
 }
 

@@ -72,16 +72,17 @@ enum feature_step
 stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	bool is_failed = has_failed(x), is_other = statement_is_read_otherwise(x, n);
-	enum feature_step step;
 	struct buf empty = { 0 };
 
 	if (statement_is_pending(n) || !is_rowless(n) || (!is_failed && !is_other && statement_is_shared(n->st)) ||
 	    (!is_other && statement_presence_of(x, n->st) != STATEMENT_ABSENT))
 		return STEP_FORWARD;
 	put_empty(n->st, &empty);
-	step = buf_ok(&empty) ? statement_describe_dummy(x, n, empty.bytes, empty.len, message, len) : STEP_FAILED;
+	if (!buf_ok(&empty))
+		return STEP_FAILED;
+	statement_describe_dummy(x, n, empty.bytes, empty.len, message, len);
 	buf_fini(&empty);
-	return step;
+	return STEP_SENT;
 }
 
 enum feature_step
@@ -90,15 +91,16 @@ stand_in_bind(struct exchange *x, struct request *m)
 	struct client_statement *n = m->named;
 	char name[STATEMENT_NAME_MAX];
 	struct buf empty = { 0 };
-	enum feature_step step = STEP_FAILED;
 
 	if (!has_failed(x) || statement_is_pending(n) || (m->verdict->hints & SCAN_HINT_ENDS) != 0 ||
 	    statement_presence_of(x, n->st) != STATEMENT_ABSENT)
 		return STEP_FORWARD;
 	put_empty(n->st, &empty);
+	if (!buf_ok(&empty))
+		return STEP_FAILED;
 	statements_special_name(x, PLACEHOLDER, name);
-	if (buf_ok(&empty) && statement_put_dummy(x, empty.bytes, empty.len) == 0)
-		step = statement_bind_as(x, m, n, name);
+	statement_put_dummy(x, empty.bytes, empty.len);
+	statement_bind_as(x, m, n, name);
 	buf_fini(&empty);
-	return step;
+	return STEP_SENT;
 }

@@ -87,7 +87,7 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	x->pool->database->counters.server_parses++;
 }
 
-static int
+static void
 close_on_server(struct exchange *x, uint64_t id)
 {
 	struct server *srv = x->srv;
@@ -97,29 +97,23 @@ close_on_server(struct exchange *x, uint64_t id)
 	server_statements_closing(&srv->statements, id, x->statements->sync_no);
 	statement_name_of(x->env->statements, id, name);
 	message_close_statement(&b, name);
-	return outbox_put(&x->env->to_server, &b,
-			  ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)));
+	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id));
+	outbox_put(&x->env->to_server, &b);
 }
 
-int
-statement_evict(struct exchange *x)
+void
+statement_make_room(struct exchange *x, const struct statement *st)
 {
 	struct server *srv = x->srv;
 	uint64_t id;
-	int r = 0;
 
-	while (r == 0 && srv->statements.count >= x->pool->settings.prepared_statements &&
+	if (server_statements_is_outdated(&srv->statements, st->id))
+		close_on_server(x, st->id);
+	while (srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
-		r = close_on_server(x, id);
+		close_on_server(x, id);
 		x->pool->database->counters.statement_evictions++;
 	}
-	return r;
-}
-
-int
-statement_close_outdated(struct exchange *x, const struct statement *st)
-{
-	return server_statements_is_outdated(&x->srv->statements, st->id) ? close_on_server(x, st->id) : 0;
 }
 
 enum statement_presence
@@ -168,21 +162,20 @@ fit_context(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-/* Sends what makes the next Parse run under these settings; NULL: under the session's own again. -1: no memory. */
-static int
+/* Sends what makes the next Parse run under these settings; NULL: under the session's own again. */
+static void
 read_under(struct exchange *x, const struct image *reading)
 {
 	struct ledger *l = &x->srv->ledger;
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	int r = -1;
 
 	statements_special_name(x, PLACEHOLDER, name);
 	reading_put(&b, name, reading);
-	if (ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
-		r = ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
-	return outbox_put(&x->env->to_server, &b, r);
+	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	ledger_push_run(l, OWED_TO_STATEMENT, NULL);
+	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	outbox_put(&x->env->to_server, &b);
 }
 
 /*
@@ -197,13 +190,15 @@ parse_again(struct exchange *x, const struct client_statement *n)
 	bool is_other = n->read_as != NULL && !state_reads_as(x, n->read_as) &&
 			(statement_parse_verdict(st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
 
-	if (is_other && read_under(x, n->read_as) < 0)
+	if (is_other)
+		read_under(x, n->read_as);
+	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0)
 		return -1;
-	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0 ||
-	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id)) < 0)
-		return -1;
+	ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id));
 	statements_put_parse(x, st->name, st);
-	return is_other ? read_under(x, NULL) : 0;
+	if (is_other)
+		read_under(x, NULL);
+	return 0;
 }
 
 __attribute__((noinline)) static enum feature_step
@@ -211,9 +206,8 @@ prepare_there(struct exchange *x, struct client_statement *n)
 {
 	x->pool->database->counters.statement_misses++;
 	x->srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
-	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
-		return STEP_FAILED;
-	return STEP_SENT;
+	statement_make_room(x, n->st);
+	return parse_again(x, n) < 0 ? STEP_FAILED : STEP_SENT;
 }
 
 enum feature_step
@@ -268,8 +262,7 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 	char before[STATEMENT_NAME_MAX];
 
 	statements_special_name(x, what, before);
-	if (ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
-		return STEP_FAILED;
+	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	put_renamed(x, message, b->len, b->portal, before, strlen(before), name);
 	return STEP_SENT;
 }
@@ -290,23 +283,19 @@ ensure_named(struct exchange *x, struct client_statement *n, const char **name)
 	return step;
 }
 
-/* Enters a Bind, which is about to be sent. Returns 0, or -1: no memory. */
-static inline int
+/* Enters a Bind, which is about to be sent. */
+static inline void
 push_bind(struct exchange *x, struct client_statement *n)
 {
-	if (client_statement_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0)
-		return -1;
+	client_statement_push(x, OWED_BIND, OWED_TO_CLIENT, n);
 	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
-	return 0;
 }
 
-enum feature_step
+void
 statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n, const char *name)
 {
-	if (push_bind(x, n) < 0)
-		return STEP_FAILED;
+	push_bind(x, n);
 	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
-	return STEP_SENT;
 }
 
 static enum feature_step
@@ -320,7 +309,8 @@ bind_named(struct exchange *x, struct request *m)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
 	m->verdict = statement_verdict(n->st);
-	return statement_bind_as(x, m, n, name);
+	statement_bind_as(x, m, n, name);
+	return STEP_SENT;
 }
 
 /* Returns true if the server has it, with the rows that the client was told, and reads it as the client would. */
@@ -338,8 +328,7 @@ bind_there(struct exchange *x, struct request *m)
 
 	loan_keep_request(&x->srv->loan);
 	x->pool->database->counters.statement_hits++;
-	if (push_bind(x, m->named) < 0)
-		return STEP_FAILED;
+	push_bind(x, m->named);
 	if (m->names.portal[0] == '\0')
 		put_renamed_at_once(x, m->message, m->names.len, st->name, (size_t)st->name_len + 1);
 	else
@@ -425,8 +414,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	if (state_plain_bind(x, flags, m->statement) < 0)
-		return STEP_FAILED;
+	if (flags != 0)
+		state_plain_bind(x, flags, (const char *)m->statement->bytes, m->statement->query_len);
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	if (n != NULL && is_there_as_told(x, n)) {
 		x->pool->database->counters.binds++;
@@ -442,7 +431,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	x->pool->database->counters.binds++;
 	if (n != NULL)
 		return bind_named(x, m);
-	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STEP_FAILED : STEP_SENT;
+	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
+	return STEP_SENT;
 }
 
 bool
@@ -456,7 +446,6 @@ static enum feature_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
 	struct client_statement *n = x->statements == NULL ? NULL : x->statements->describing;
-	int r;
 
 	if (n == NULL)
 		return STEP_FORWARD;
@@ -466,10 +455,10 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 		return STEP_FORWARD;
 	}
 	row_shape_asked(n);
-	r = client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
+	client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
-	return r < 0 ? STEP_FAILED : STEP_SENT;
+	return STEP_SENT;
 }
 
 /*
@@ -483,47 +472,42 @@ asks_anew(struct exchange *x, const struct client_statement *n)
 	       !statements_is_exposed(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
-int
+void
 statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 {
 	struct ledger *l = &x->srv->ledger;
 	char name[STATEMENT_NAME_MAX];
 	struct buf b = { 0 };
-	int r = -1;
 
 	statements_special_name(x, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, sql, len);
-	if (ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0)
-		r = ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL);
-	return outbox_put(&x->env->to_server, &b, r);
+	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL);
+	outbox_put(&x->env->to_server, &b);
 }
 
-enum feature_step
+void
 statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
 			 const uint8_t *message, size_t len)
 {
 	char name[STATEMENT_NAME_MAX];
 
-	if (statement_put_dummy(x, sql, sql_len) < 0 ||
-	    client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
-		return STEP_FAILED;
+	statement_put_dummy(x, sql, sql_len);
+	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	statements_special_name(x, PLACEHOLDER, name);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
-	return STEP_SENT;
 }
 
 /* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
-static enum feature_step
+static void
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
-	enum feature_step step = statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
-
+	statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
 	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
 	row_shape_asked(n);
 	n->describing = DESCRIBING_ANEW;
-	return step;
 }
 
 static enum feature_step
@@ -532,16 +516,17 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	const char *name;
 	enum feature_step step;
 
-	if (asks_anew(x, n) && x->srv->tx != 'E')
-		return describe_anew(x, n, message, len);
+	if (asks_anew(x, n) && x->srv->tx != 'E') {
+		describe_anew(x, n, message, len);
+		return STEP_SENT;
+	}
 	if (!statements_is_exposed(x, n) && (step = stand_in_describe(x, n, message, len)) != STEP_FORWARD)
 		return step;
 	step = ensure_named(x, n, &name);
 	if (step != STEP_SENT)
 		return step;
 	row_shape_asked(n);
-	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
-		return STEP_FAILED;
+	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	if (x->statements->is_types_told)
 		ledger_swallow_types(&x->srv->ledger);
 	x->statements->is_types_told = false;
@@ -569,8 +554,7 @@ statements_describe(struct exchange *x, struct request *m)
 		return statement_is_oversize(n) ? STEP_FORWARD : describe_named(x, n, m->message, m->total);
 	if (!statements_name_is_ours(x, m->name))
 		return STEP_FORWARD;
-	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
-		return STEP_FAILED;
+	ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL);
 	statements_special_name(x, UNKNOWN_NAME, before);
 	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
 	return STEP_SENT;
@@ -582,8 +566,7 @@ close_oversize(struct exchange *x, struct client_statement *n, const uint8_t *me
 {
 	client_statement_step(n, NAME_CLOSE_SENT);
 	n->sync_no = x->statements->sync_no;
-	if (client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n) < 0)
-		return STEP_FAILED;
+	client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n);
 	outbox_ref(&x->env->to_server, message, len);
 	return STEP_SENT;
 }
@@ -595,8 +578,12 @@ statements_close(struct exchange *x, struct request *m)
 
 	if (m->target == 'P')
 		return STEP_FORWARD;
-	if (m->name[0] == '\0')
-		return unnamed_close(x, OWED_TO_CLIENT);
+	if (m->name[0] == '\0') {
+		if (statements_own(x) == NULL)
+			return STEP_FAILED;
+		unnamed_close(x, OWED_TO_CLIENT);
+		return STEP_SENT;
+	}
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
@@ -605,11 +592,13 @@ statements_close(struct exchange *x, struct request *m)
 	if (n != NULL && statement_is_oversize(n))
 		return statement_is_closing(n) ? STEP_FORWARD : close_oversize(x, n, m->message, m->total);
 	if (n == NULL || statement_is_closing(n))
-		return ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STEP_FAILED
-												: STEP_SENT;
-	client_statement_step(n, NAME_CLOSE_SENT);
-	n->sync_no = x->statements->sync_no;
-	return client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n) < 0 ? STEP_FAILED : STEP_SENT;
+		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
+	else {
+		client_statement_step(n, NAME_CLOSE_SENT);
+		n->sync_no = x->statements->sync_no;
+		client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n);
+	}
+	return STEP_SENT;
 }
 
 void

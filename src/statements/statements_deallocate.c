@@ -80,18 +80,18 @@ put_empty_statement(struct exchange *x, struct client_statement *n)
 	const char *name = name_there(x, n->name, unknown);
 	enum owed_to to = x->srv->is_synced ? OWED_TO_FEATURE : OWED_TO_STATEMENT;
 	struct buf b = { 0 };
-	int r;
 
 	message_close_statement(&b, name);
 	message_parse(&b, name, "\0\0", 3);
-	r = ledger_push(l, OWED_CLOSE, to, NULL) < 0 ? -1 : ledger_push(l, OWED_PARSE, to, NULL);
-	if (r == 0 && x->srv->is_synced) {
+	ledger_push(l, OWED_CLOSE, to, NULL);
+	ledger_push(l, OWED_PARSE, to, NULL);
+	if (x->srv->is_synced) {
 		message_sync(&b);
-		r = server_owe_sync(x->srv, to);
+		server_owe_sync(x->srv, to);
 	}
-	r = outbox_put(&x->env->to_server, &b, r);
+	outbox_put(&x->env->to_server, &b);
 	deallocating(x, n);
-	return r < 0 ? STEP_FAILED : STEP_SENT;
+	return STEP_SENT;
 }
 
 /* In a transaction that has failed; all is answered, but an answer may lack its Sync: then that may be over. */

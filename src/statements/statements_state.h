@@ -172,21 +172,19 @@ statements_ref_of_id(uint64_t id)
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
 /* Makes sure that the server has n's statement when the next message arrives there. SENT, HOLD or FAILED. */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
-int statement_evict(struct exchange *x); /* room for one more on its server. -1: no memory */
-int statement_close_outdated(struct exchange *x, const struct statement *st); /* before its Parse. -1: no memory */
+void statement_make_room(struct exchange *x, const struct statement *st); /* on its server, before its Parse */
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
 /* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
-/* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. -1: no memory. */
-int statement_put_dummy(struct exchange *x, const void *sql, size_t len);
-/* Has PostgreSQL describe that in place of n. message: the client's Describe, of this length. SENT or FAILED. */
-enum feature_step statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql,
-					   size_t sql_len, const uint8_t *message, size_t len);
-/* Sends a Bind of n with this name in its place, up to m->used. SENT or FAILED. */
-enum feature_step statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n,
-				    const char *name);
+/* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. */
+void statement_put_dummy(struct exchange *x, const void *sql, size_t len);
+/* Has PostgreSQL describe that in place of n. message: the client's Describe, of this length. */
+void statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
+			      const uint8_t *message, size_t len);
+/* Sends a Bind of n with this name in its place, up to m->used. */
+void statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n, const char *name);
 
 /* statements/stand_in.c: FORWARD: none is needed; SENT or FAILED. */
 enum feature_step stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len);
@@ -197,9 +195,9 @@ enum feature_step stand_in_bind(struct exchange *x, struct request *m);
 bool statements_is_exposed(const struct exchange *x, const struct client_statement *n);
 /* Notes that a statement of this name on the server must be closed before anything else is sent. */
 void expose_undo_later(struct client_statements *s, const char *name);
-/* Returns true if st must be parsed under the client's own name: by expose_parse (-1: no memory). */
+/* Returns true if st must be parsed under the client's own name: by expose_parse. */
 bool expose_takes(const struct exchange *x, struct statement *st);
-int expose_parse(struct exchange *x, struct client_statement *n);
+void expose_parse(struct exchange *x, struct client_statement *n);
 
 /* statements/parse.c */
 /* closed: the statement that had the name, whose Close was sent. */
@@ -209,8 +207,8 @@ enum feature_step statements_parse_named(struct exchange *x, const struct parse_
 /* statements/unnamed.c */
 enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
 enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
-int unnamed_parse_oversize(struct exchange *x);
-enum feature_step unnamed_close(struct exchange *x, enum owed_to to);
+void unnamed_parse_oversize(struct exchange *x);
+void unnamed_close(struct exchange *x, enum owed_to to); /* of a client that has statements */
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
 

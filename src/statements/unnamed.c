@@ -28,7 +28,7 @@ is_unnamed_there(const struct exchange *x)
 	return s->token != 0 && x->srv->unnamed_owner == s->token;
 }
 
-static int
+static void
 push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref)
 {
 	struct client_statements *s = x->statements;
@@ -37,31 +37,24 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 		s->is_confirmed_there = is_unnamed_there(x);
 	else if (x->srv->unnamed_owner == 0)
 		s->unnamed_overwritten = s->unnamed_under_way;
-	if (ledger_push(&x->srv->ledger, kind, to, ref) < 0)
-		return -1;
 	s->unnamed_under_way++;
 	s->unnamed_sync_no = s->sync_no;
-	return 0;
+	ledger_push(&x->srv->ledger, kind, to, ref);
 }
 
-static int
+static void
 push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 {
 	state_note_run(x, state_risk_of(x, st));
-	if (push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED)) == 0)
-		return 0;
-	statement_unref(st);
-	return -1;
+	push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED));
 }
 
 /* Closes the unnamed statement of the server. */
-static int
+static void
 push_unnamed_close(struct exchange *x, enum owed_to to)
 {
-	if (push_unnamed(x, OWED_CLOSE, to, statements_ref_of(NULL, REF_UNNAMED)) < 0)
-		return -1;
+	push_unnamed(x, OWED_CLOSE, to, statements_ref_of(NULL, REF_UNNAMED));
 	outbox_copy(&x->env->to_server, "C\0\0\0\6S", 7);
-	return 0;
 }
 
 enum feature_step
@@ -84,13 +77,11 @@ unnamed_ensure(struct exchange *x)
 	s->is_unnamed_oversize = false; /* gone with its server */
 	if (s->unnamed_under_way == 0)
 		s->is_confirmed_oversize = false;
-	if (s->unnamed == NULL) { /* the server has another client's: it is closed, so that PostgreSQL itself reports
-				     that there is none */
-		if (push_unnamed_close(x, OWED_TO_STATEMENT) < 0)
-			return STEP_FAILED;
-	} else {
-		if (push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed) < 0)
-			return STEP_FAILED;
+	if (s->unnamed ==
+	    NULL) /* the server has another client's: closed, so that PostgreSQL reports that there is none */
+		push_unnamed_close(x, OWED_TO_STATEMENT);
+	else {
+		push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed);
 		statements_put_parse(x, "", s->unnamed);
 	}
 	srv->unnamed_owner = s->token;
@@ -144,9 +135,9 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 static enum feature_step
 parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED ||
-	    unnamed_parse_oversize(x) < 0)
+	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED)
 		return STEP_FAILED;
+	unnamed_parse_oversize(x);
 	outbox_ref(&x->env->to_server, message, len);
 	return STEP_SENT;
 }
@@ -163,10 +154,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 		return parse_there_alone(x, f, message, len);
 	if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 		return STEP_FAILED;
-	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
-		statement_unref(st);
-		return STEP_FAILED;
-	}
+	push_unnamed_parse(x, OWED_TO_CLIENT, st);
 	set_unnamed(x, st, false);
 	outbox_ref(&x->env->to_server, message, len);
 	return STEP_SENT;
@@ -216,37 +204,27 @@ statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 	return NULL;
 }
 
-int
+void
 statements_take_unnamed(struct exchange *x, struct statement *st)
 {
 	x->pool->database->counters.client_parses++;
-	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
-		statement_unref(st);
-		return -1;
-	}
+	push_unnamed_parse(x, OWED_TO_CLIENT, st);
 	set_unnamed(x, st, false);
-	return 0;
 }
 
-int
+void
 unnamed_parse_oversize(struct exchange *x)
 {
-	struct client_statements *s = x->statements;
-
-	if (push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, statements_ref_of(NULL, REF_UNNAMED_OVERSIZE)) < 0)
-		return -1;
+	push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, statements_ref_of(NULL, REF_UNNAMED_OVERSIZE));
 	set_unnamed(x, NULL, true);
-	s->is_oversize_bound = false;
-	return 0;
+	x->statements->is_oversize_bound = false;
 }
 
-enum feature_step
+void
 unnamed_close(struct exchange *x, enum owed_to to)
 {
-	if (statements_own(x) == NULL || push_unnamed_close(x, to) < 0)
-		return STEP_FAILED;
+	push_unnamed_close(x, to);
 	set_unnamed(x, NULL, false);
-	return STEP_SENT;
 }
 
 /*
@@ -261,27 +239,27 @@ is_unreadable(const struct exchange *x, const char *sql, size_t len)
 	return encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len);
 }
 
-int
+void
 statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statements *s = x->statements;
 
 	if (statements_pass_through(x))
-		return 0;
+		return;
 	if (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0) {
 		x->srv->unnamed_owner = 0;
-		return 0;
+		return;
 	}
 	if (sql != NULL && is_unreadable(x, sql, len))
-		return 0;
+		return;
 	/*
 	 * If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
 	 * statement: it has the same effect, and its reply shows whether it happened.
 	 */
 	if (x->srv->ledger.count > 0)
-		return unnamed_close(x, OWED_TO_STATEMENT) == STEP_FAILED ? -1 : 0;
-	statements_forget_unnamed(x);
-	return 0;
+		unnamed_close(x, OWED_TO_STATEMENT);
+	else
+		statements_forget_unnamed(x);
 }
 
 static void

@@ -10,20 +10,20 @@
 /* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
  */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
-/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. Returns 0, or -1: no memory. */
-int statements_take_unnamed(struct exchange *x, struct statement *st);
+/* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. */
+void statements_take_unnamed(struct exchange *x, struct statement *st);
 /*
  * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
- * NULL if that is pgweir's own, or has not come whole. -1: no memory.
+ * NULL if that is pgweir's own, or has not come whole.
  */
-int statements_simple_query_of(struct exchange *x, const char *sql, size_t len); /* of a client that has statements */
-static inline int
+void statements_simple_query_of(struct exchange *x, const char *sql, size_t len); /* of a client that has statements */
+static inline void
 statements_simple_query(struct exchange *x, const char *sql, size_t len)
 {
 	if (x->statements != NULL)
-		return statements_simple_query_of(x, sql, len);
-	x->srv->unnamed_owner = 0; /* if it was another client's, it is dropped there */
-	return 0;
+		statements_simple_query_of(x, sql, len);
+	else
+		x->srv->unnamed_owner = 0; /* if it was another client's, it is dropped there */
 }
 /*
  * The client has no unnamed statement any more. A simple Query or an unnamed Parse drops it also if it got no server,

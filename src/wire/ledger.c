@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_LEN 4 /* entries of a statement of our own, with a Close that may follow */
-
 static struct owed *
 entry_at(struct ledger *l, uint32_t i)
 {
@@ -150,29 +148,28 @@ is_entered(struct ledger *l, const struct owed *o)
 	return true;
 }
 
-int
+void
 ledger_enter(struct ledger *l, struct owed o)
 {
 	assert(!l->is_skipping || l->count == 0); /* what the server ignores is not entered */
 	if ((l->is_skipping || l->is_copy_open) && !is_entered(l, &o))
-		return 0;
-	if (l->count == l->cap && ledger_grow(l) < 0)
-		return -1;
+		return;
+	if (l->count == l->cap && ledger_grow(l) < 0) {
+		l->trust = LEDGER_SHORT;
+		settle(l, &o, OWED_SKIPPED);
+		return;
+	}
 	*entry_at(l, l->count++) = o;
 	if (l->count == 1)
 		ledger_advance(l);
-	return 0;
 }
 
-int
+void
 ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 {
-	while (l->cap - l->count < RUN_LEN)
-		if (ledger_grow(l) < 0)
-			return -1;
 	ledger_push(l, OWED_PARSE, to, NULL);
 	ledger_push(l, OWED_BIND, to, NULL);
-	return ledger_push(l, OWED_EXECUTE, to, ref);
+	ledger_push(l, OWED_EXECUTE, to, ref);
 }
 
 /*
@@ -231,7 +228,7 @@ receive_error(struct ledger *l)
 	if (o == NULL)
 		return LEDGER_PASS; /* a dying backend may report it at any time */
 	if (l->copy == COPY_IN && l->copy_syncs > 0)
-		l->is_unsynchronised = true; /* nobody knows whether the failure came before the Sync was read */
+		l->trust = LEDGER_IN_DOUBT; /* nobody knows whether the failure came before the Sync was read */
 	switch (o->kind) {
 	case OWED_QUERY:
 	case OWED_FUNCTION:
@@ -295,7 +292,7 @@ ledger_take_sync(struct ledger *l)
 void
 ledger_swallow_types(struct ledger *l)
 {
-	if (l->count == 0)
+	if (l->count == 0 || l->trust == LEDGER_SHORT)
 		return;
 	assert(entry_at(l, l->count - 1)->kind == OWED_DESCRIBE_STATEMENT);
 	entry_at(l, l->count - 1)->phase = 2;

@@ -9,8 +9,12 @@
  * CloseComplete): they wait for their turn like all others, and are skipped likewise when an error before them skips to
  * Sync.
  *
+ * A ledger that could not grow remembers it (LEDGER_SHORT), and is asked when the batch is to be sent: its server is
+ * closed then. Whoever enters messages need not look.
+ *
  * Owns:   its ring. Borrows: the entries' refs.
- * Always: an entry with a ref is settled exactly once; after ledger_advance no local entry is at the head.
+ * Always: an entry with a ref is settled exactly once, also one that was not entered; after ledger_advance no local
+ * entry is at the head.
  */
 #ifndef PGWEIR_WIRE_LEDGER_H
 #define PGWEIR_WIRE_LEDGER_H
@@ -75,6 +79,13 @@ struct ledger_ops {
 	void (*local)(void *arg, const struct owed *o);
 };
 
+/* Whether it is known who owes what; a server whose ledger is not synchronised is closed. */
+enum ledger_trust {
+	LEDGER_SYNCHRONISED,
+	LEDGER_IN_DOUBT, /* a Sync was sent within a COPY that failed: nobody can know */
+	LEDGER_SHORT /* a message was not entered, without memory or above LEDGER_MAX: nothing more may be sent */
+};
+
 enum ledger_copy { COPY_NONE, COPY_IN, COPY_OUT, COPY_BOTH };
 
 struct ledger {
@@ -86,9 +97,7 @@ struct ledger {
 	bool is_replication;
 	/* An error came, and the Sync that ends skipping was not sent yet. Set and cleared by ledger.c. */
 	bool is_skipping;
-	/* Nobody can know who owes what: a Sync was sent within a COPY that failed. Set by receive_error(), never
-	 * cleared. */
-	bool is_unsynchronised;
+	uint8_t trust; /* enum ledger_trust */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
 	uint64_t
@@ -108,11 +117,9 @@ enum ledger_verdict {
 
 void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
 void ledger_fini(struct ledger *l); /* settles the rest as skipped; l may be used again, and keeps body_left */
-/* Enters a message. Returns 0, or -1 without memory or above LEDGER_MAX: then the message must not be sent. */
-int ledger_enter(struct ledger *l, struct owed o);
-/* Enters the Parse, Bind and Execute of one statement of our own; ref is the Execute's. Returns -1 as ledger_push();
- * ref is then still the caller's. */
-int ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
+void ledger_enter(struct ledger *l, struct owed o); /* a message that is about to be sent */
+/* Enters the Parse, Bind and Execute of one statement of our own; ref is the Execute's. */
+void ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
 /* Describes a request: a QUERY, FUNCTION or SYNC. */
 struct owed_request {
 	uint64_t started_us;
@@ -164,43 +171,45 @@ owed_ends_client_request(const struct owed *o)
 }
 
 /* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
-__attribute__((always_inline)) static inline int
+__attribute__((always_inline)) static inline void
 ledger_enter_next(struct ledger *l, struct owed o)
 {
 	if (l->is_skipping || l->is_copy_open || l->count == l->cap || o.kind >= OWED_COPY_END)
-		return ledger_enter(l, o);
-	l->ring[(l->head + l->count++) & (l->cap - 1)] = o;
-	return 0;
+		ledger_enter(l, o);
+	else
+		l->ring[(l->head + l->count++) & (l->cap - 1)] = o;
 }
 
-/* Enters a message of the client's, and one that follows it. -1: as ledger_enter(); the first may be entered then. */
-__attribute__((always_inline)) static inline int
+/* Enters a message of the client's, and one that follows it. */
+__attribute__((always_inline)) static inline void
 ledger_push_both(struct ledger *l, enum owed_kind kind, enum owed_kind next)
 {
 	const struct owed first = { .kind = (uint8_t)kind }, second = { .kind = (uint8_t)next };
 
-	if (l->is_skipping || l->is_copy_open || l->cap - l->count < 2)
-		return ledger_enter(l, first) < 0 ? -1 : ledger_enter(l, second);
+	if (l->is_skipping || l->is_copy_open || l->cap - l->count < 2) {
+		ledger_enter(l, first);
+		ledger_enter(l, second);
+		return;
+	}
 	l->ring[(l->head + l->count) & (l->cap - 1)] = first;
 	l->ring[(l->head + l->count + 1) & (l->cap - 1)] = second;
 	l->count += 2;
-	return 0;
 }
 
-static inline int
+static inline void
 ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
 {
-	return ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref });
+	ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref });
 }
 
-static inline int
+static inline void
 ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request)
 {
-	return ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind,
-						   .to = (uint8_t)to,
-						   .shown = request->shown,
-						   .statements = request->statements,
-						   .started_us = request->started_us });
+	ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind,
+					    .to = (uint8_t)to,
+					    .shown = request->shown,
+					    .statements = request->statements,
+					    .started_us = request->started_us });
 }
 
 /* Returns true if a DataRow for the client may come now. The fast path of large results. */

@@ -79,12 +79,12 @@ send_one(struct run *r, uint8_t byte)
 	struct owed_request request = { .started_us = byte, .statements = byte };
 
 	if (kind == OWED_QUERY || kind == OWED_FUNCTION || kind == OWED_SYNC)
-		must(ledger_push_request(&r->ledger, kind, to, &request) == 0);
+		ledger_push_request(&r->ledger, kind, to, &request);
 	else if (kind == OWED_COPY_END)
-		must(ledger_push(&r->ledger, kind, to, NULL) == 0);
+		ledger_push(&r->ledger, kind, to, NULL);
 	else {
 		r->kind[++r->pushed] = (uint8_t)kind;
-		must(ledger_push(&r->ledger, kind, to, (void *)(uintptr_t)r->pushed) == 0);
+		ledger_push(&r->ledger, kind, to, (void *)(uintptr_t)r->pushed);
 	}
 }
 

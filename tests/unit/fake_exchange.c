@@ -465,12 +465,13 @@ void
 fake_forward(const struct request *m, enum owed_kind kind)
 {
 	struct owed_request r = { .started_us = fake->now_us, .statements = 1 };
-	int rc = kind == OWED_QUERY ? ledger_push_request(&fake->srv.ledger, kind, OWED_TO_CLIENT, &r)
-				    : ledger_push(&fake->srv.ledger, kind, OWED_TO_CLIENT, NULL);
 
-	cr_assert_eq(rc, 0);
-	if (kind != OWED_QUERY)
+	if (kind == OWED_QUERY)
+		ledger_push_request(&fake->srv.ledger, kind, OWED_TO_CLIENT, &r);
+	else {
+		ledger_push(&fake->srv.ledger, kind, OWED_TO_CLIENT, NULL);
 		fake->srv.is_synced = false;
+	}
 	if (m->instead.len > 0 && m->type == 'Q')
 		outbox_copy(&fake->env.to_server, m->instead.bytes, m->instead.len);
 	else
@@ -480,7 +481,7 @@ fake_forward(const struct request *m, enum owed_kind kind)
 void
 fake_sync(void)
 {
-	cr_assert_eq(server_owe_sync(&fake->srv, OWED_TO_CLIENT), 0);
+	server_owe_sync(&fake->srv, OWED_TO_CLIENT);
 	outbox_copy(&fake->env.to_server, "S\0\0\0\4", 5);
 	fake->srv.is_synced = true;
 }

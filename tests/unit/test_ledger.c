@@ -66,11 +66,11 @@ push(struct story *s, const char *word)
 	if (kind == OWED_QUERY || kind == OWED_FUNCTION || kind == OWED_SYNC) {
 		struct owed_request request = { 1000 + s->ref_count, 3, 0 };
 
-		cr_assert_eq(ledger_push_request(&s->ledger, kind, to, &request), 0);
+		ledger_push_request(&s->ledger, kind, to, &request);
 		return;
 	}
 	s->refs[s->ref_count] = kind == OWED_COPY_END ? 0 : word[0];
-	cr_assert_eq(ledger_push(&s->ledger, kind, to, kind == OWED_COPY_END ? NULL : &s->refs[s->ref_count++]), 0);
+	ledger_push(&s->ledger, kind, to, kind == OWED_COPY_END ? NULL : &s->refs[s->ref_count++]);
 }
 
 static void
@@ -228,7 +228,7 @@ Test(ledger, stories)
 		cr_expect_str_eq(s.log, rows[i].log, "%s: %s", rows[i].rule, s.log);
 		for (size_t r = 0; r < s.ref_count; r++)
 			cr_expect_eq(s.refs[r], 0, "%s: %c was never settled", rows[i].rule, s.refs[r]);
-		cr_expect(!s.ledger.is_unsynchronised, "%s", rows[i].rule);
+		cr_expect_eq(s.ledger.trust, LEDGER_SYNCHRONISED, "%s", rows[i].rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -261,7 +261,8 @@ Test(ledger, a_failed_copy_with_a_sync_in_it_leaves_doubt)
 
 		ledger_init(&s.ledger, &ops, &s);
 		tell(&s, doubt_rows[i].story, doubt_rows[i].rule);
-		cr_expect_eq(s.ledger.is_unsynchronised, doubt_rows[i].is_unsynchronised, "%s", doubt_rows[i].rule);
+		cr_expect_eq(s.ledger.trust != LEDGER_SYNCHRONISED, doubt_rows[i].is_unsynchronised, "%s",
+			     doubt_rows[i].rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -392,8 +393,8 @@ Test(ledger, an_entry_without_a_ref_is_settled_in_silence)
 	struct story s = { 0 };
 
 	ledger_init(&s.ledger, &ops, &s);
-	cr_assert_eq(ledger_push(&s.ledger, OWED_PARSE, OWED_TO_CLIENT, NULL), 0);
-	cr_assert_eq(ledger_push(&s.ledger, OWED_BIND, OWED_TO_CLIENT, NULL), 0);
+	ledger_push(&s.ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
+	ledger_push(&s.ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	tell(&s, ">S 1 E Z =0", "no ref");
 	cr_expect_str_eq(s.log, "");
 	ledger_fini(&s.ledger);
@@ -406,7 +407,7 @@ Test(ledger, a_request_comes_back_with_what_was_known_of_it)
 	bool is_end;
 
 	ledger_init(&s.ledger, &ops, &s);
-	cr_assert_eq(ledger_push_request(&s.ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ 77, 5, 0 }), 0);
+	ledger_push_request(&s.ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ 77, 5, 0 });
 	cr_expect_eq(ledger_receive(&s.ledger, 'Z', &ended, &is_end), LEDGER_SWALLOW);
 	cr_expect(is_end);
 	cr_expect_eq(ended.kind, OWED_QUERY);
@@ -450,13 +451,11 @@ Test(ledger, it_grows_when_its_ring_goes_over_the_end)
 
 		ledger_init(&l, &counting_ops, &n);
 		while (pushed < before) { /* the head is somewhere in the ring then */
-			cr_assert_eq(ledger_push(&l, OWED_PARSE, OWED_TO_CLIENT, (void *)++pushed), 0);
+			ledger_push(&l, OWED_PARSE, OWED_TO_CLIENT, (void *)++pushed);
 			cr_assert_eq(ledger_receive(&l, '1', &ended, &is_end), LEDGER_PASS);
 		}
 		for (; pushed < before + 100; pushed++)
-			cr_assert_eq(
-			    ledger_push(&l, pushed % 2 ? OWED_BIND : OWED_CLOSE, OWED_TO_CLIENT, (void *)(pushed + 1)),
-			    0);
+			ledger_push(&l, pushed % 2 ? OWED_BIND : OWED_CLOSE, OWED_TO_CLIENT, (void *)(pushed + 1));
 		cr_expect_eq(l.count, 100);
 		for (uintptr_t i = before; i < pushed; i++)
 			cr_assert_eq(ledger_receive(&l, i % 2 ? '2' : '3', &ended, &is_end), LEDGER_PASS);
@@ -475,14 +474,18 @@ Test(ledger, it_takes_so_many_and_no_more)
 
 	ledger_init(&l, &counting_ops, &n);
 	while (pushed < LEDGER_MAX)
-		cr_assert_eq(ledger_push(&l, OWED_BIND, OWED_TO_CLIENT, (void *)++pushed), 0);
-	cr_expect_eq(ledger_push(&l, OWED_BIND, OWED_TO_CLIENT, (void *)(pushed + 1)), -1);
+		ledger_push(&l, OWED_BIND, OWED_TO_CLIENT, (void *)++pushed);
+	cr_expect_eq(l.trust, LEDGER_SYNCHRONISED);
+	ledger_push(&l, OWED_BIND, OWED_TO_CLIENT, (void *)1);
 	cr_expect_eq(l.count, LEDGER_MAX, "nothing was entered");
-	cr_expect_eq(n.settled, 0, "nor settled");
+	cr_expect_eq(n.settled, 1, "but settled, as everything is");
+	cr_expect_eq(l.trust, LEDGER_SHORT);
+	n.settled = 0;
 	cr_assert_eq(ledger_receive(&l, '2', &ended, &is_end), LEDGER_PASS);
-	cr_expect_eq(ledger_push(&l, OWED_BIND, OWED_TO_CLIENT, (void *)++pushed), 0, "now there is room");
+	cr_expect_eq(l.trust, LEDGER_SHORT, "for good, as one is missing");
 	ledger_fini(&l);
 	cr_expect_eq(n.settled, pushed);
+	cr_expect_eq(l.trust, LEDGER_SYNCHRONISED);
 }
 
 Test(ledger, names_for_the_log)
