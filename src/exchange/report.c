@@ -26,7 +26,6 @@
 
 #define PAUSE_US 10000u /* a longer silence within an answer is not its transfer */
 #define LONG_LEN 8192u /* bytes that take a while to be read: the clock is read again */
-#define LATE_US 50000u /* shorter limits of PostgreSQL's on a statement, noticed too late, hit who comes next */
 #define TIMED_EACH 16u /* one request in so many: there, too */
 
 /* --- the clock --- */
@@ -354,7 +353,7 @@ report_config(struct exchange_env *env)
 {
 	uint64_t sampled_us = env->config->slow_sample_threshold_us;
 
-	env->looked_at_us = sampled_us < LATE_US ? sampled_us : LATE_US;
+	env->looked_at_us = sampled_us < SEAL_LATE_US ? sampled_us : SEAL_LATE_US;
 }
 
 /* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
@@ -395,7 +394,7 @@ tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
-	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= LATE_US)
+	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= SEAL_LATE_US)
 		srv->loan.risk |= WASH_LATE;
 	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
 		tell_done(x, srv, done, duration_us, "query_timeout");

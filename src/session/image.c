@@ -5,6 +5,7 @@
  */
 #include "session/image.h"
 #include "session/image_settings.h"
+#include "session/seal.h"
 
 #include "sql/scan.h"
 
@@ -25,7 +26,8 @@ struct image {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	bool names_pg_temp, plans_otherwise, has_prepared;
+	bool plans_otherwise, has_prepared;
+	unsigned leaves; /* image_leaves() */
 	struct context *context; /* NULL: nobody has asked for it yet */
 	struct image *reading; /* the same */
 	size_t text_len; /* bytes of the texts behind the settings */
@@ -188,7 +190,13 @@ image_context(struct image *img)
 bool
 image_names_pg_temp(const struct image *img)
 {
-	return img->names_pg_temp;
+	return (img->leaves & STATE_TEMP) != 0;
+}
+
+unsigned
+image_leaves(const struct image *img)
+{
+	return img->leaves;
 }
 
 bool
@@ -218,19 +226,26 @@ plans_otherwise(const struct image *img)
 	return digits != NULL && strtol(digits, NULL, 10) <= 0;
 }
 
+static unsigned
+leaves(const struct image *img)
+{
+	const char *path = image_get(img, "search_path"), *limit = image_get(img, IMAGE_LIMIT);
+
+	return (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? STATE_TEMP : 0u) |
+	       (limit != NULL && image_is_short_limit(limit) ? WASH_LATE : 0u);
+}
+
 /* Takes a block that is complete except for hash and refs; returns the one image that is equal to it. */
 static struct image *
 intern(struct image *img)
 {
-	const char *search_path;
 	struct image *found;
 
 	img->hash = image_hash_of(img);
 	img->scan_options = scan_options_of(img);
-	search_path = image_get(img, "search_path");
 	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
 	img->plans_otherwise = plans_otherwise(img);
-	img->names_pg_temp = search_path != NULL && scan_bytes_name_pg_temp(search_path, strlen(search_path));
+	img->leaves = leaves(img);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && is_equal(found, img)) {

@@ -88,6 +88,11 @@ uint32_t image_context(struct image *img);
 struct image *image_reading(struct image *img);
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
 /*
+ * Returns what any SQL of such a session may leave (enum state_part): STATE_TEMP, as CREATE TABLE in a trigger makes a
+ * temporary table if it names pg_temp; WASH_LATE.
+ */
+unsigned image_leaves(const struct image *img);
+/*
  * SQL without literals may mean another thing in such a session, too: it finds other tables, acts as another role, or
  * has settings that PostgreSQL makes constants under when it plans. extra_float_digits above 0 cut no digits off; those
  * of 0 or less make another text of (1.0/3)::float8::text, as bytea_output does of int4send(1)::text.

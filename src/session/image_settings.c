@@ -2,9 +2,11 @@
  * src/session/image_settings.c - which settings matter to what PostgreSQL does with SQL; see image_settings.h.
  */
 #include "session/image_settings.h"
+#include "session/seal.h"
 
 #include "base/mentions.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -89,6 +91,24 @@ image_is_read_only(const char *name)
 		if (strcasecmp(names[i], name) == 0)
 			return true;
 	return false;
+}
+
+bool
+image_is_short_limit(const char *value)
+{
+	static const struct {
+		const char *name;
+		double us;
+	} units[] = { { "", 1e3 },    { "ms", 1e3 },  { "us", 1 },     { "s", 1e6 },
+		      { "min", 6e7 }, { "h", 3.6e9 }, { "d", 8.64e10 } };
+	char *unit;
+	double number = strtod(value, &unit);
+
+	unit += unit == value ? 0 : strspn(unit, " ");
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (unit != value && strcmp(unit, units[i].name) == 0)
+			return number > 0 && number * units[i].us < SEAL_LATE_US;
+	return true;
 }
 
 typedef bool (*is_counted)(const struct image_setting *s);

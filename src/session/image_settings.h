@@ -15,6 +15,10 @@ const char *image_reading_name(size_t i);
 /* Returns true for these settings, and for the others that statements without literals are parsed under. */
 bool image_is_of_parsing(const char *name);
 
+/* Returns true if this value of IMAGE_LIMIT is a limit of less than SEAL_LATE_US, or not understood. */
+#define IMAGE_LIMIT "statement_timeout"
+bool image_is_short_limit(const char *value);
+
 bool image_is_ascii(const struct image *img); /* all names and values are */
 /* Returns true if they have the same settings, whatever SQL PREPARE made. */
 bool image_sets_the_same(const struct image *a, const struct image *b);

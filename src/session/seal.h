@@ -47,6 +47,7 @@ enum state_part {
 	WASH_TALLY = 1u << 19, /* asks SEAL_TALLY */
 	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
+#define SEAL_LATE_US 50000u /* WASH_LATE is for requests that last so long, and for sessions with a shorter limit */
 #define STATE_WASHABLE 0x2ffu
 #define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
 #define RISK_ALL 0xffffu

@@ -65,9 +65,7 @@ state_seal(struct exchange *x)
 
 	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
 		return l->risk & WASH_LATE;
-	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x));
-	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
-		parts |= STATE_TEMP;
+	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | image_leaves(x->image);
 	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
 	if (l->risk & (RISK_COMPILED | RISK_CODE))

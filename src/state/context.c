@@ -17,6 +17,7 @@
 #include "session/image_settings.h"
 
 #include <string.h>
+#include <strings.h>
 
 bool
 state_is_unsettled(const struct exchange *x)
@@ -80,10 +81,12 @@ note_local(struct loan *l, enum loan_local local)
 }
 
 void
-state_note_local_name(struct exchange *x, const char *name)
+state_note_local_name(struct exchange *x, const char *name, const char *value)
 {
 	struct loan *l = &x->srv->loan;
 
+	if (strcasecmp(name, IMAGE_LIMIT) == 0 && image_is_short_limit(value))
+		l->risk |= WASH_LATE;
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
 	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
 	if (l->local == LOCAL_CONTEXT)
@@ -103,9 +106,9 @@ state_note_local(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	for (known_begin(&r, image_scan_options(x->image), sql, len); known_step(&r, &k);)
 		if (k.kind == KNOWN_LOCAL && k.is_local)
-			state_note_local_name(x, k.name);
+			state_note_local_name(x, k.name, k.value);
 	if (!known_is_whole(&r))
-		state_note_local_name(x, "");
+		state_note_local_name(x, "", "");
 	return STEP_FORWARD;
 }
 

@@ -215,7 +215,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		srv->loan.suspected |= SCAN_LISTEN;
 		return STEP_FORWARD;
 	case KNOWN_LOCAL: /* if it sets several, their names are not known */
-		state_note_local_name(x, k->name);
+		state_note_local_name(x, k->name, k->value);
 		return STEP_FORWARD;
 	default:
 		return STEP_FORWARD;

@@ -106,7 +106,7 @@ void state_forget_before(struct client_session *s);
 bool state_has_uncommitted_effects(const struct exchange *x);
 
 /* SET LOCAL, or its like, of this setting ("": of any). */
-void state_note_local_name(struct exchange *x, const char *name);
+void state_note_local_name(struct exchange *x, const char *name, const char *value);
 
 /* state/compiled.c */
 /* Returns what must be done besides washing these parts: STATE_BACKEND, WASH_... Its loan has RISK_COMPILED or CODE. */

@@ -578,3 +578,15 @@ Test(image, identifiers_are_quoted)
 	cr_expect_str_eq((char *)b.bytes, "\"a\"\"b\"\"\"\"\"\"a.b\"\"a\".\"b\"");
 	buf_fini(&b);
 }
+
+Test(image, a_limit_is_short_below_50_ms)
+{
+	static const char *const shorts[] = { "49",   "49ms", " 1 ms", "0.04s",	     "49999 us",
+					      "0x10", "",     "soon",  "1 fortnight" };
+	static const char *const others[] = { "0", "50", "50ms", "1s", "1min", "1h", "1 d", "0s" };
+
+	for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
+		cr_expect(image_is_short_limit(shorts[i]), "%s", shorts[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		cr_expect_not(image_is_short_limit(others[i]), "%s", others[i]);
+}

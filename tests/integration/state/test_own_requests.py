@@ -264,10 +264,20 @@ def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir,
         assert wire.query("SELECT 1") == [["fake"]]
 
 
-@pytest.mark.parametrize("session_state", ["track", "allow"])
-def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, session_state):
+LATE = {                            # what A sets, what it runs, how long that takes, session_state
+    "any": ("SELECT 1", "SELECT 'slow'", 0.09, "track"),
+    "any, not followed": ("SELECT 1", "SELECT 'slow'", 0.09, "allow"),
+    "a short one": ("SET statement_timeout = '9ms'", "SELECT 'slow'", 0.01, "track"),
+    "a short one, unitless": ("SET statement_timeout TO 9", "SELECT 'slow'", 0.01, "track"),
+    "for one transaction": ("SELECT 1", "BEGIN; SET LOCAL statement_timeout = '9000 us'; SELECT 'slow'; COMMIT", 0.01, "track"),
+}
+
+
+@pytest.mark.parametrize("limit", LATE)
+def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, limit):
     """If it is over behind a statement's last check for interrupts, PostgreSQL (15) answers that statement, and the next message
     on the connection with the error instead: DECLARE c CURSOR FOR SELECT slow(); FETCH c, say, in one Query."""
+    setting, slow, seconds, session_state = LATE[limit]
     late = []
 
     def answer(conn, kind, body):
@@ -276,7 +286,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, se
             conn.send(error("57014", "canceling statement due to statement timeout"), ready())
             return True
         if kind == "Q" and b"'slow'" in body:
-            time.sleep(0.09)
+            time.sleep(seconds)
             conn.send(complete(), ready())
             late.append(conn)
             return True
@@ -285,7 +295,8 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, se
     weir.start(upstream=fake.upstream, pool_size=1, max_overflow=0, session_state=session_state)
     with weir.raw() as one, weir.raw() as other:
         other.query("SELECT 1")
-        one.send(query("SELECT 'slow'"))
+        one.ask(query(setting))
+        one.send(query(slow))
         wait_until(lambda: weir.pool()["sv_active"] == 1)
         other.send(query("SELECT 2"))
         assert shape(one.read_until("Z")) == "C:SELECT 1 Z:I"
