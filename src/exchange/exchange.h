@@ -141,6 +141,11 @@ struct exchange_env {
 	bool is_end_untold; /* who is closed now ends with its server, one of many: see struct server_losses */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *owner;
+	/*
+	 * A statement of this exchange's needs a database for itself, or, database NULL, not any more: pools are held
+	 * on all workers. Returns what pool_set_hold_database() does, for all of them.
+	 */
+	unsigned (*on_exclusive)(void *owner, const struct exchange *x, const char *database);
 	/* Each request that has ended, however it did, or one that stands for weight of its like; its client is not
 	 * told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);

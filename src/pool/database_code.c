@@ -32,6 +32,7 @@ answer_free(struct code_answer *a)
 void
 database_code_fini(struct database_code *code)
 {
+	database_code_leave(code);
 	answer_free(code->answer);
 	answer_free(code->coming);
 	memset(code, 0, sizeof(*code));
@@ -130,15 +131,6 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	return parts;
 }
 
-void
-database_code_changed(struct database_code *code, bool is_made)
-{
-	code->changed++;
-	code->believed_until_us = code->harmless_until_us = 0;
-	if (is_made)
-		code->made = code->changed;
-}
-
 /* The answer may hold for long: what nobody changes need not be read again. */
 static bool
 may_be_unchanged(const struct database_code *code)
@@ -158,8 +150,10 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 			code->coming->risks = risk_names_new();
 		code->is_broken = code->coming == NULL || code->coming->risks == NULL;
 		code->asked_us = now_us;
+		database_code_hold(code);
 		code->changed_asked = code->changed;
 		code->suspected_since_asked_us = 0;
+		database_code_let_go(code);
 		code->is_version_asked = may_be_unchanged(code);
 		code->round++;
 	}
@@ -242,58 +236,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	free(copy);
 }
 
-/* --- doubts --- */
-
-static void
-note_unsure(struct database_code *code)
-{
-	bool is_unsure = code->suspected_us != 0 || !LIST_EMPTY(&code->doubts);
-
-	code->look_again_us = is_unsure ? UINT64_MAX : code->replaced_us;
-}
-
-void
-database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us)
-{
-	if (d->since_us != 0)
-		return;
-	d->since_us = now_us;
-	LIST_INSERT_HEAD(&code->doubts, d, link);
-	note_unsure(code);
-}
-
-void
-database_code_dispel(struct database_code *code, struct code_doubt *d)
-{
-	if (d->since_us == 0)
-		return;
-	d->since_us = 0;
-	LIST_REMOVE(d, link);
-	note_unsure(code);
-}
-
-void
-database_code_suspect(struct database_code *code, uint64_t since_us)
-{
-	if (code->suspected_us == 0 || since_us < code->suspected_us)
-		code->suspected_us = since_us;
-	if (code->suspected_since_asked_us == 0 || since_us < code->suspected_since_asked_us)
-		code->suspected_since_asked_us = since_us;
-	note_unsure(code);
-}
-
-bool
-database_code_is_unsure(const struct database_code *code, uint64_t sent_us)
-{
-	const struct code_doubt *d;
-
-	if (code->suspected_us != 0 && code->suspected_us <= sent_us)
-		return true;
-	LIST_FOREACH(d, &code->doubts, link)
-		if (d->since_us <= sent_us)
-			return true;
-	return false;
-}
+/* --- doubts: see database_code_news.c, too --- */
 
 static struct code_tally
 read_tally(const char *all, const char *own)
@@ -366,9 +309,10 @@ static void
 answer_suspicions(struct database_code *code)
 {
 	code->suspected_us = code->suspected_since_asked_us;
-	note_unsure(code);
+	database_code_note_unsure(code);
 }
 
+/* Held: DDL that another loop sees meanwhile comes before or after. */
 static void
 believe(struct database_code *code)
 {
@@ -385,11 +329,13 @@ static void
 compare_version(struct database_code *code)
 {
 	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
+	if (code->is_outdated && code->suspected_us != 0)
+		database_code_changed(code, true);
+	database_code_hold(code);
 	if (!code->is_outdated)
 		believe(code);
-	else if (code->suspected_us != 0)
-		database_code_changed(code, true);
 	answer_suspicions(code);
+	database_code_let_go(code);
 	answer_free(code->coming);
 	code->coming = NULL;
 }
@@ -416,12 +362,14 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->coming = NULL;
 	answer_free(before);
 	code->number = number;
-	code->replaced_us = now_us;
 	code->read_asked_us = code->asked_us;
 	code->read_cost_us = code->cost_us;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
+	database_code_hold(code);
+	code->replaced_us = now_us;
 	believe(code);
 	answer_suspicions(code);
+	database_code_let_go(code);
 	return true;
 }

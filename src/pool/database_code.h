@@ -12,8 +12,12 @@
  * many as before, or the code is suspected, until it is found to have the same version. Whoever has run anything
  * meanwhile may have run new code.
  *
+ *   database_code.c       asks, and keeps the answer
+ *   database_code_news.c  what is seen of it on one loop counts on all, from the moment at which it was seen
+ *
  * Owns:   the answer. Borrows: the doubts of servers. Pure: no I/O, no clock.
- * Always: an answer that was asked for before the last DDL, or the last suspicion, is not believed.
+ * Always: other loops write what is atomic here, and read what the lock guards; all else is its own loop's. An answer
+ * that was asked for before the last DDL, or the last suspicion, is not believed.
  */
 #ifndef PGWEIR_POOL_DATABASE_CODE_H
 #define PGWEIR_POOL_DATABASE_CODE_H
@@ -22,11 +26,15 @@
 #include "session/seal.h"
 #include "sql/scan.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct code_news; /* database_code_news.c: the databases of all loops, and their lock */
+
+#define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
 #define CODE_DEAR_US UINT64_C(100000)
@@ -68,12 +76,20 @@ struct database_code {
 	bool is_outdated; /* the version was another one than the answer's */
 	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
 	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
-	uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
-	uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
-	uint64_t replaced_us; /* when there was another answer than before */
-	uint64_t look_again_us; /* the same; UINT64_MAX while anything is unsure */
-	LIST_HEAD(, code_doubt) doubts;
-	uint64_t suspected_us, suspected_since_asked_us; /* 0, or when the first suspected transaction ended */
+	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
+	_Atomic uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
+	_Atomic uint64_t look_again_us; /* replaced_us; UINT64_MAX while anything is unsure */
+	_Atomic uint64_t suspected_us; /* 0, or when the first suspected transaction ended */
+	_Atomic uint64_t changed; /* how often DDL was seen */
+	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
+	uint64_t replaced_us; /* when there was another answer than before; guarded */
+	uint64_t suspected_since_asked_us; /* guarded */
+	LIST_HEAD(, code_doubt) doubts; /* guarded */
+	struct code_news *news; /* NULL: it is of no other loop's concern */
+	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
+	struct database_code *twin; /* the same database on the next loop: a ring; NULL: it has never been in news */
+	const char *name; /* by which clients know it; borrowed */
+	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; "": not known yet */
 	struct code_of_host {
 		const void *host;
 		struct code_tally told;
@@ -81,9 +97,7 @@ struct database_code {
 	unsigned next_host;
 	bool is_counted; /* a backend has told how many rows were written */
 	unsigned untold; /* how many could not: track_counts is off, or it is not PostgreSQL */
-	uint64_t changed, changed_asked; /* how often DDL was seen: up to now, and up to the question */
-	uint64_t made; /* the value of changed when DDL last made functions */
-	uint64_t changed_answered;
+	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
 };
@@ -93,7 +107,7 @@ void database_code_fini(struct database_code *code);
 static inline bool
 database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
-	return now_us < code->believed_until_us;
+	return now_us < atomic_load_explicit(&code->believed_until_us, memory_order_relaxed);
 }
 /* The parts (enum state_part) that any SQL could touch while no answer is valid. */
 unsigned database_code_feared(const struct database_code *code);
@@ -109,9 +123,9 @@ static inline bool
 database_code_knows_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept, unsigned *risk)
 {
 	*risk = 0;
-	if (now_us < code->harmless_until_us)
+	if (now_us < atomic_load_explicit(&code->harmless_until_us, memory_order_relaxed))
 		return true;
-	if (kept == NULL || kept->number != code->number || now_us >= code->believed_until_us)
+	if (kept == NULL || kept->number != code->number || !database_code_is_known(code, now_us))
 		return false;
 	*risk = kept->parts;
 	return true;
@@ -184,6 +198,12 @@ void database_code_untold(struct database_code *code); /* a server was in doubt,
 bool database_code_is_uncounted(const struct database_code *code);
 /* The code may have changed since then: the catalogs must be compared. */
 void database_code_suspect(struct database_code *code, uint64_t since_us);
+/* Returns true if the answer has been replaced since then, or anything is unsure: see database_code_is_unsure(). */
+static inline bool
+database_code_is_another(const struct database_code *code, uint64_t since_us)
+{
+	return atomic_load_explicit(&code->look_again_us, memory_order_relaxed) > since_us;
+}
 /* Returns true if SQL that was sent then may have run code that is not known, as far as the answer holds. */
 bool database_code_is_unsure(const struct database_code *code, uint64_t sent_us);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
@@ -196,5 +216,24 @@ void database_code_row(struct database_code *code, const uint8_t *body, size_t l
  * before.
  */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
+
+/* --- database_code_news.c --- */
+struct code_news *code_news_new(void); /* for all loops of a process */
+void code_news_free(struct code_news *news); /* after the last database has left; NULL is fine */
+/* The database, zeroed, is this loop's one of that name (borrowed): what is known of the others' concerns it, too. */
+void database_code_join(struct database_code *code, struct code_news *news, const char *name);
+void database_code_leave(struct database_code *code); /* without doubts; fine if it has not joined */
+/* PostgreSQL's name of it; what is longer than any name can be is cut. */
+void database_code_be_called(struct database_code *code, const char *database);
+/*
+ * DDL was seen in a database that PostgreSQL calls so (NULL: in any), or is suspected: the databases of all loops with
+ * that name are told, but for but, which is told by its own loop.
+ */
+void code_news_changed(struct code_news *news, const char *database, bool is_made);
+void code_news_suspect(struct code_news *news, const char *database, const struct database_code *but);
+/* Between these nothing changes that the lock guards. */
+void database_code_hold(const struct database_code *code);
+void database_code_let_go(const struct database_code *code);
+void database_code_note_unsure(struct database_code *code); /* what makes it unsure has begun or ended; held */
 
 #endif

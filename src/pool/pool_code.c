@@ -34,13 +34,12 @@ is_asked_about_code(const struct server *srv)
 
 /* --- doubts --- */
 
-/* The same database may be configured under several names. It may be rare: it walks over all pools. */
+/* The same database may be configured under several names, and be another worker's, too. */
 static void
 suspect(struct pool *pool, uint64_t since_us)
 {
-	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
-		if (e->database == pool->database || strcmp(e->target->database, pool->target->database) == 0)
-			database_code_suspect(&e->database->code, since_us);
+	database_code_suspect(&pool->database->code, since_us);
+	code_news_suspect(pool->set->news, pool->target->database, &pool->database->code);
 	pool_set_arm(pool->set, pool_set_now(pool->set)); /* an idle server is asked */
 }
 
@@ -223,21 +222,19 @@ pool_code_suits(const struct pool *pool, const struct server *srv, const struct 
 	return server_ties_suit(&srv->ties, t->id, (struct image *)(uintptr_t)t->image, false);
 }
 
-/*
- * The same database may be configured under several names. Each DDL statement walks all pools: some µs for a hundred.
- */
+/* The same database may be configured under several names, and be another worker's, too. */
 void
 pool_code_changed(struct pool *pool, bool is_made)
 {
-	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
-		if (e->database != pool->database && strcmp(e->target->database, pool->target->database) == 0)
-			database_code_changed(&e->database->code, is_made);
-	database_code_changed(&pool->database->code, is_made);
+	struct database_code *code = &pool->database->code;
+
+	if (strcmp(code->database, pool->target->database) != 0) /* it is several */
+		database_code_changed(code, is_made);
+	code_news_changed(pool->set->news, pool->target->database, is_made);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	for (struct pool *e = set->first; e != NULL; e = e->next)
-		database_code_changed(&e->database->code, true);
+	code_news_changed(set->news, NULL, true);
 }

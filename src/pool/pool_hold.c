@@ -16,18 +16,17 @@
 
 /* Walks over all pools; that is cheap beside a DROP DATABASE, which waits for a checkpoint. */
 unsigned
-pool_set_hold_database(const struct pool *asking, const char *database, uint64_t holder, uint64_t now_us,
-		       bool *is_again)
+pool_set_hold_database(struct pool_set *set, const struct pool_target *asking, const char *database, uint64_t holder,
+		       uint64_t now_us)
 {
-	unsigned count = 0;
+	unsigned count = 0, result = 0;
 
-	*is_again = false;
-	for (struct pool *e = pool_set_first(asking->set); e != NULL; e = e->next) {
+	for (struct pool *e = pool_set_first(set); e != NULL; e = e->next) {
 		if (e->held_until_us != 0 || strcmp(e->target->database, database) != 0 ||
-		    !pool_is_same_cluster(e, asking))
+		    !upstream_is_same_cluster(e->target->upstream, asking->upstream))
 			continue;
 		if (now_us < e->hold_again_us) {
-			*is_again = true;
+			result = POOLS_HELD_LATER;
 			continue;
 		}
 		e->holder = holder;
@@ -39,7 +38,11 @@ pool_set_hold_database(const struct pool *asking, const char *database, uint64_t
 		e->set->companions->step_aside(e);
 		count++;
 	}
-	return count;
+	if (count > 0)
+		log_info(set->log,
+			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
+			 (unsigned long long)holder, database);
+	return result | (count > 0 ? POOLS_HELD : 0u);
 }
 
 static void

@@ -53,6 +53,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->companions = settings->companions;
 	set->own_env = *set->env;
 	set->own_env.owner_ops = set->companions->own;
+	set->news = set->databases.news = settings->news;
 	set->homes = settings->homes;
 	set->number = settings->number;
 	set->statements = settings->statements;

@@ -27,6 +27,7 @@ struct pool_companions {
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
+	struct code_news *news; /* database_code.h; shared by all sets */
 	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
 	uint32_t number; /* of its worker: as in homes */
 	struct statement_store *statements;
@@ -81,11 +82,12 @@ void pool_set_tick(struct pool_set *set, uint64_t now_us);
 void pool_set_scout(struct pool_set *set, uint64_t now_us);
 /*
  * pool_hold.c. A statement of this holder (a client's id) on a server of asking needs this database (by PostgreSQL's
- * name) for itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns how
- * many pools are held. *is_again: some can't be held now, as they were a moment ago.
+ * name) for itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns
+ * POOLS_HELD if any are held now, POOLS_HELD_LATER if some can't be, as they were a moment ago: either, both or none.
  */
-unsigned pool_set_hold_database(const struct pool *asking, const char *database, uint64_t holder, uint64_t now_us,
-				bool *is_again);
+enum { POOLS_HELD = 1, POOLS_HELD_LATER = 2 };
+unsigned pool_set_hold_database(struct pool_set *set, const struct pool_target *asking, const char *database,
+				uint64_t holder, uint64_t now_us);
 void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
 /* NULL: all, which succeeds. Returns 0, or -1 without memory. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);

@@ -53,6 +53,7 @@ struct pool_set {
 	const struct server_env *env;
 	struct server_env own_env; /* for servers that clients have for themselves */
 	const struct pool_companions *companions;
+	struct code_news *news;
 	struct pool_homes *homes; /* NULL: all pools live here */
 	uint32_t number; /* of its worker */
 	struct statement_store *statements;

@@ -12,7 +12,9 @@
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "policy/policy_commons.h"
+#include "net/inbox.h"
 #include "pool/pool_homes.h"
+#include "pool/pool_target.h"
 #include "relay/relay.h"
 #include "session/audit.h"
 #include "statements/statements.h"
@@ -136,6 +138,75 @@ on_far_cancel_over(void *owner, uint64_t number)
 	restart_cancel_over(k->weir->restart, number);
 }
 
+/* --- what others are told --- */
+
+/* A statement needs a database for itself, or, with database NULL, not any more. */
+struct hold_note {
+	struct note note;
+	struct pool_target *asking; /* a reference */
+	uint64_t holder;
+	char *database;
+};
+
+static unsigned
+hold(struct worker *k, const struct pool_target *asking, const char *database, uint64_t holder)
+{
+	if (database == NULL) {
+		pool_set_release_database(k->pools, holder, k->now_us);
+		return 0;
+	}
+	if (k == k->weir->door)
+		auth_queries_step_aside(k->weir->shared.auth_queries, database);
+	return pool_set_hold_database(k->pools, asking, database, holder, k->now_us);
+}
+
+static void
+read_hold(struct note *n, void *owner, bool is_over)
+{
+	struct hold_note *h = (struct hold_note *)n;
+	struct worker *k = owner;
+
+	if (!is_over) {
+		k->now_us = clock_now_us();
+		hold(k, h->asking, h->database, h->holder);
+	}
+	pool_target_unref(h->asking);
+	free(h->database);
+	free(h);
+}
+
+/* Without memory for a note nobody there is told: the statement may fail, or they wait for as long as it may take. */
+static void
+post_hold(struct worker *to, const struct exchange *x, const char *database)
+{
+	struct hold_note *h = calloc(1, sizeof(*h));
+
+	if (h == NULL || (database != NULL && (h->database = strdup(database)) == NULL)) {
+		free(h);
+		return;
+	}
+	h->note.read = read_hold;
+	h->asking = pool_target_ref(x->pool->target);
+	h->holder = x->ticket.id;
+	inbox_post(to->inbox, &h->note);
+}
+
+static unsigned
+on_exclusive(void *owner, const struct exchange *x, const char *database)
+{
+	struct worker *k = owner;
+	unsigned result = 0;
+
+	for (struct worker *to = k->weir->door; to != NULL; to = to->next)
+		if (to == k)
+			result |= hold(k, x->pool->target, database, x->ticket.id);
+		else {
+			post_hold(to, x, database);
+			result |= POOLS_HELD | POOLS_HELD_LATER; /* as far as we know */
+		}
+	return result;
+}
+
 /* --- making --- */
 
 static const struct exchange_ops exchange_ops = {
@@ -181,6 +252,7 @@ worker_fill_envs(struct worker *k)
 	c->crew = k->weir->crew;
 	c->homes = shared->homes;
 	c->x.owner = k;
+	c->x.on_exclusive = on_exclusive;
 	c->x.on_report = on_report;
 	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;
@@ -213,6 +285,8 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
 	if (shared->commons == NULL)
 		return fail_set(why, "53200", "no memory for limits");
+	shared->news = code_news_new();
+	shared->statement_homes = statement_homes_new();
 	shared->homes = pool_homes_new(w->worker_count, seeds[SEED_HOMES]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
@@ -288,6 +362,8 @@ process_free_parts(struct weir *w)
 	audit_free(w->shared.audit);
 	cancel_keys_free(w->shared.keys);
 	policy_commons_free(w->shared.commons);
+	code_news_free(w->shared.news);
+	statement_homes_free(w->shared.statement_homes);
 	pool_homes_free(w->shared.homes);
 	admission_free(w->shared.admission);
 }

@@ -83,6 +83,8 @@ struct process_shared {
 	struct cancel_keys *keys; /* client/cancel.h */
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
+	struct code_news *news; /* pool/database_code.h */
+	struct statement_homes *statement_homes;
 	struct pool_homes *homes; /* pool/pool_homes.h */
 	_Atomic uint64_t last_id; /* of clients and servers */
 	uint64_t statement_tag; /* in the names of statements on servers */

@@ -113,6 +113,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES]);
 	x->statements =
 	    statement_store_new(seeds[SEED_STATEMENTS], &naming, k->weir->config->prepared_statements_cache);
+	statement_store_share(x->statements, k->weir->shared.statement_homes);
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
 	k->queries = query_reader_new(k->weir->queries);
@@ -163,6 +164,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.room = k->room;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.seed = seeds[SEED_POOLS];
+	ps.news = k->weir->shared.news;
 	ps.homes = k->weir->shared.homes;
 	ps.number = k->number;
 	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);

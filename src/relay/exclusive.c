@@ -18,7 +18,6 @@
 
 #include "base/copy.h"
 #include "base/clock.h"
-#include "lookup/auth_query.h"
 #include "net/timer.h"
 #include "sql/known.h"
 #include "wire/messages.h"
@@ -157,7 +156,7 @@ exclusive_free(struct exchange *x)
 	if (s == NULL)
 		return;
 	if (s->is_holding)
-		pool_set_release_database(x->env->pools, x->ticket.id, *x->env->now_us);
+		x->env->on_exclusive(x->env->owner, x, NULL);
 	event_free(s->timer);
 	free(s);
 	x->rare->exclusive = NULL;
@@ -209,8 +208,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct exclusive *s = arg;
 	struct exchange *x = s->x;
-	bool is_again;
-	unsigned count;
+	unsigned held;
 
 	(void)fd;
 	(void)what;
@@ -222,14 +220,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	if (s->right != RIGHT_PROVED)
 		return;
-	auth_queries_step_aside(x->env->auth_queries, s->database);
-	count = pool_set_hold_database(x->pool, s->database, x->ticket.id, *x->env->now_us, &is_again);
-	if (count > 0 && !s->is_holding)
-		log_info(x->env->log,
-			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
-			 (unsigned long long)x->ticket.id, s->database);
-	s->is_holding = s->is_holding || count > 0;
-	if (is_again && s->looks++ < LOOKS_MAX)
+	held = x->env->on_exclusive(x->env->owner, x, s->database);
+	s->is_holding = s->is_holding || (held & POOLS_HELD) != 0;
+	if ((held & POOLS_HELD_LATER) != 0 && s->looks++ < LOOKS_MAX)
 		look_later(s);
 }
 

@@ -12,16 +12,25 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* The one thing here that several loops use: the names and epochs of homes. */
+struct statement_homes {
+	pthread_mutex_t lock;
+	LIST_HEAD(, statement_home) list;
+};
+
 struct statement_home {
 	struct statement_store *store;
 	uint32_t refs; /* its statements have one each */
-	uint64_t epoch;
+	_Atomic uint64_t epoch; /* other loops increment it */
+	LIST_ENTRY(statement_home) shared; /* in store->all, if there is that; guarded by its lock */
 	UT_hash_handle hh;
 	char name[];
 };
@@ -47,6 +56,7 @@ struct entry {
 struct statement_store {
 	uint64_t seed, last_id;
 	uint32_t id_step;
+	struct statement_homes *all; /* or NULL */
 	char prefix[STATEMENT_NAME_MAX];
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
@@ -68,6 +78,48 @@ statement_store_new(uint64_t seed, const struct statement_naming *naming, size_t
 	return store;
 }
 
+/* --- homes --- */
+
+struct statement_homes *
+statement_homes_new(void)
+{
+	struct statement_homes *all = xcalloc(1, sizeof(*all));
+
+	pthread_mutex_init(&all->lock, NULL);
+	LIST_INIT(&all->list);
+	return all;
+}
+
+void
+statement_homes_free(struct statement_homes *all)
+{
+	if (all == NULL)
+		return;
+	pthread_mutex_destroy(&all->lock);
+	free(all);
+}
+
+void
+statement_store_share(struct statement_store *store, struct statement_homes *all)
+{
+	store->all = all;
+}
+
+static void
+share_home(struct statement_home *home, bool is_there)
+{
+	struct statement_homes *all = home->store->all;
+
+	if (all == NULL)
+		return;
+	pthread_mutex_lock(&all->lock);
+	if (is_there)
+		LIST_INSERT_HEAD(&all->list, home, shared);
+	else
+		LIST_REMOVE(home, shared);
+	pthread_mutex_unlock(&all->lock);
+}
+
 struct statement_home *
 statement_home_get(struct statement_store *store, const char *name)
 {
@@ -85,6 +137,7 @@ statement_home_get(struct statement_store *store, const char *name)
 			free(home);
 			return NULL;
 		}
+		share_home(home, true);
 	}
 	home->refs++;
 	return home;
@@ -99,13 +152,25 @@ statement_home_unref(struct statement_home *home)
 	if (--home->refs > 0)
 		return;
 	HASH_DELETE(hh, home->store->homes, home);
+	share_home(home, false);
 	free(home);
 }
 
 void
 statement_home_renew(struct statement_home *home)
 {
-	home->epoch++;
+	struct statement_homes *all = home->store->all;
+	struct statement_home *other;
+
+	if (all == NULL) {
+		home->epoch++;
+		return;
+	}
+	pthread_mutex_lock(&all->lock);
+	LIST_FOREACH(other, &all->list, shared)
+		if (strcmp(other->name, home->name) == 0)
+			other->epoch++;
+	pthread_mutex_unlock(&all->lock);
 }
 
 static size_t

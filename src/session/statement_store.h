@@ -57,6 +57,11 @@ struct statement_naming {
 	uint64_t tag;
 	uint32_t id_base, id_step;
 };
+struct statement_homes; /* of all stores of a process, so that one's DDL renews the others' statements */
+struct statement_homes *statement_homes_new(void);
+void statement_homes_free(struct statement_homes *all); /* after the stores; NULL is fine */
+/* Call it before the first home is made there. */
+void statement_store_share(struct statement_store *store, struct statement_homes *all);
 struct statement_store *statement_store_new(uint64_t seed, const struct statement_naming *naming,
 					    size_t idle_bytes_max);
 /* Changes idle_bytes_max; what is above it goes at once. */
@@ -67,7 +72,8 @@ struct statement_home *statement_home_get(struct statement_store *store, const c
 void statement_home_unref(struct statement_home *home); /* NULL is fine */
 /*
  * Tables have changed there: plans made before may be wrong or refused ("cached plan must not change result type").
- * Makes all statements of the home due to be renewed.
+ * Makes all statements of the home due to be renewed, and those of the homes of this name
+ * in the stores that share theirs.
  */
 void statement_home_renew(struct statement_home *home);
 /* Returns the statement of these bytes (rest of fields_parse), refreshed, with a new reference. NULL: no memory. */

@@ -118,7 +118,7 @@ look_again(struct exchange *x)
 	const struct database_code *code = &x->pool->database->code;
 	const struct loan *l = &x->srv->loan;
 
-	if (*x->env->now_us >= code->believed_until_us || code->replaced_us > l->lent_us ||
+	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us ||
 	    database_code_is_unsure(code, x->request_us))
 		note_risk(x, database_code_feared(code));
 }
@@ -129,7 +129,8 @@ state_risk_of_loan(struct exchange *x)
 	const struct database_code *code = &x->pool->database->code;
 	const struct loan *l = &x->srv->loan;
 
-	if ((*x->env->now_us >= code->believed_until_us || code->look_again_us > l->lent_us) && l->has_run)
+	if ((!database_code_is_known(code, *x->env->now_us) || database_code_is_another(code, l->lent_us)) &&
+	    l->has_run)
 		look_again(x);
 	return l->risk;
 }

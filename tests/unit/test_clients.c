@@ -15,6 +15,7 @@
 
 struct crew {
 	struct policy_commons *commons;
+	struct code_news *news;
 	struct policy_room *rooms[CREW];
 	struct client_env envs[CREW], *all[CREW + 1];
 	struct client clients[CREW][HAS_MAX];
@@ -71,12 +72,14 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 	crew->statements = statement_store_new(1, &naming, 1 << 20);
 	crew->servers.now_us = &crew->now_us;
 	crew->commons = policy_commons_new(1);
+	crew->news = code_news_new();
 	for (unsigned i = 0; i < CREW; i++) {
 		struct client_env *env = crew->all[i] = &crew->envs[i];
 		const struct pool_set_settings settings = { .env = &crew->servers,
 							    .companions = &dedicated_companions,
 							    .room = crew->rooms[i] =
 								policy_room_new(crew->commons, NULL, NULL),
+							    .news = crew->news,
 							    .statements = crew->statements,
 							    .last_id = &crew->last_id };
 
@@ -98,6 +101,7 @@ crew_fini(struct crew *crew)
 		policy_room_free(crew->rooms[i]);
 	}
 	policy_commons_free(crew->commons);
+	code_news_free(crew->news);
 	statement_store_free(crew->statements);
 	tls_store_unref(crew->tls);
 	config_unref(crew->config);

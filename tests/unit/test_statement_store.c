@@ -511,3 +511,40 @@ Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
 	statement_home_unref(other);
 	statement_store_free(store);
 }
+
+Test(statement_store, ddl_on_one_loop_renews_the_statements_of_all)
+{
+	struct statement_homes *all = statement_homes_new();
+	struct statement_store *stores[2];
+	struct statement_home *homes[2], *other;
+	struct statement *st[2], *apart;
+	uint64_t ids[2], id;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct statement_naming its = { .tag = 1, .id_base = i, .id_step = 2 };
+
+		stores[i] = statement_store_new(SEED, &its, 1 << 20);
+		statement_store_share(stores[i], all);
+		homes[i] = statement_home_get(stores[i], "db");
+		st[i] = statement_get(homes[i], (const uint8_t *)"SELECT 1\0\0", 11, 8, 0);
+		ids[i] = st[i]->id;
+	}
+	other = statement_home_get(stores[1], "other");
+	apart = statement_get(other, (const uint8_t *)"SELECT 1\0\0", 11, 8, 0);
+	id = apart->id;
+	statement_home_renew(homes[0]);
+	for (unsigned i = 0; i < 2; i++) {
+		statement_refresh(st[i]);
+		cr_expect_neq(st[i]->id, ids[i]);
+	}
+	statement_refresh(apart);
+	cr_expect_eq(apart->id, id);
+	statement_unref(apart);
+	statement_home_unref(other);
+	for (unsigned i = 0; i < 2; i++) {
+		statement_unref(st[i]);
+		statement_home_unref(homes[i]);
+		statement_store_free(stores[i]);
+	}
+	statement_homes_free(all);
+}

@@ -1,0 +1,236 @@
+/*
+ * src/pool/database_code_news.c - what one loop sees of the code of a database counts on all: see database_code.h.
+ *
+ * Each loop has its own struct database_code of a database, and asks its own servers. DDL that is seen on one makes the
+ * others' answers invalid at once, before its client is told that it is done; so does a suspicion. A server in doubt
+ * makes the database unsure on all loops until it has told. All of that is rare, and done under one lock; whoever reads
+ * what it writes does so without.
+ *
+ * Loops have clocks of their own, which are not the same to a microsecond: what another loop has seen counts for all
+ * that is under way.
+ */
+#include "pool/database_code.h"
+
+#include "base/alloc.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct code_news {
+	pthread_mutex_t lock;
+	LIST_HEAD(, database_code) all;
+};
+
+struct code_news *
+code_news_new(void)
+{
+	struct code_news *news = xcalloc(1, sizeof(*news));
+
+	pthread_mutex_init(&news->lock, NULL);
+	LIST_INIT(&news->all);
+	return news;
+}
+
+void
+code_news_free(struct code_news *news)
+{
+	if (news == NULL)
+		return;
+	pthread_mutex_destroy(&news->lock);
+	free(news);
+}
+
+void
+database_code_hold(const struct database_code *code)
+{
+	if (code->news != NULL)
+		pthread_mutex_lock(&code->news->lock);
+}
+
+void
+database_code_let_go(const struct database_code *code)
+{
+	if (code->news != NULL)
+		pthread_mutex_unlock(&code->news->lock);
+}
+
+/* --- held --- */
+
+static struct database_code *
+next_twin(const struct database_code *code)
+{
+	return code->twin != NULL ? code->twin : (struct database_code *)(uintptr_t)code;
+}
+
+static bool
+is_doubted_elsewhere(const struct database_code *code)
+{
+	for (const struct database_code *t = next_twin(code); t != code; t = next_twin(t))
+		if (!LIST_EMPTY(&t->doubts))
+			return true;
+	return false;
+}
+
+void
+database_code_note_unsure(struct database_code *code)
+{
+	struct database_code *t = code;
+
+	do {
+		bool is_unsure = t->suspected_us != 0 || !LIST_EMPTY(&t->doubts) || is_doubted_elsewhere(t);
+
+		t->look_again_us = is_unsure ? UINT64_MAX : t->replaced_us;
+	} while ((t = next_twin(t)) != code);
+}
+
+static void
+change(struct database_code *code, bool is_made)
+{
+	code->changed++;
+	code->believed_until_us = code->harmless_until_us = 0;
+	if (is_made)
+		code->made = code->changed;
+}
+
+static void
+suspect(struct database_code *code, uint64_t since_us)
+{
+	if (code->suspected_us == 0 || since_us < code->suspected_us)
+		code->suspected_us = since_us;
+	if (code->suspected_since_asked_us == 0 || since_us < code->suspected_since_asked_us)
+		code->suspected_since_asked_us = since_us;
+	database_code_note_unsure(code);
+}
+
+/* --- databases come and go --- */
+
+void
+database_code_join(struct database_code *code, struct code_news *news, const char *name)
+{
+	struct database_code *other;
+
+	code->news = news;
+	code->name = name;
+	code->twin = code;
+	database_code_hold(code);
+	LIST_FOREACH(other, &news->all, in_news)
+		if (strcmp(other->name, name) == 0) {
+			code->twin = other->twin;
+			other->twin = code;
+			break;
+		}
+	LIST_INSERT_HEAD(&news->all, code, in_news);
+	database_code_note_unsure(code);
+	database_code_let_go(code);
+}
+
+void
+database_code_leave(struct database_code *code)
+{
+	struct database_code *before = code;
+
+	if (code->news == NULL)
+		return;
+	database_code_hold(code);
+	LIST_REMOVE(code, in_news);
+	while (before->twin != code)
+		before = before->twin;
+	before->twin = code->twin;
+	database_code_note_unsure(before);
+	database_code_let_go(code);
+	code->news = NULL;
+}
+
+void
+database_code_be_called(struct database_code *code, const char *database)
+{
+	database_code_hold(code);
+	snprintf(code->database, sizeof(code->database), "%s", database);
+	database_code_let_go(code);
+}
+
+/* --- what is seen --- */
+
+void
+database_code_changed(struct database_code *code, bool is_made)
+{
+	database_code_hold(code);
+	change(code, is_made);
+	database_code_let_go(code);
+}
+
+void
+database_code_suspect(struct database_code *code, uint64_t since_us)
+{
+	database_code_hold(code);
+	suspect(code, since_us);
+	database_code_let_go(code);
+}
+
+void
+code_news_changed(struct code_news *news, const char *database, bool is_made)
+{
+	struct database_code *code;
+
+	pthread_mutex_lock(&news->lock);
+	LIST_FOREACH(code, &news->all, in_news)
+		if (database == NULL || strcmp(code->database, database) == 0)
+			change(code, is_made);
+	pthread_mutex_unlock(&news->lock);
+}
+
+void
+code_news_suspect(struct code_news *news, const char *database, const struct database_code *but)
+{
+	struct database_code *code;
+
+	pthread_mutex_lock(&news->lock);
+	LIST_FOREACH(code, &news->all, in_news)
+		if (code != but && strcmp(code->database, database) == 0)
+			suspect(code, 1);
+	pthread_mutex_unlock(&news->lock);
+}
+
+/* --- doubts --- */
+
+void
+database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us)
+{
+	if (d->since_us != 0)
+		return;
+	d->since_us = now_us;
+	database_code_hold(code);
+	LIST_INSERT_HEAD(&code->doubts, d, link);
+	database_code_note_unsure(code);
+	database_code_let_go(code);
+}
+
+void
+database_code_dispel(struct database_code *code, struct code_doubt *d)
+{
+	if (d->since_us == 0)
+		return;
+	d->since_us = 0;
+	database_code_hold(code);
+	LIST_REMOVE(d, link);
+	database_code_note_unsure(code);
+	database_code_let_go(code);
+}
+
+bool
+database_code_is_unsure(const struct database_code *code, uint64_t sent_us)
+{
+	const struct code_doubt *d;
+	bool is_unsure;
+
+	if (code->look_again_us != UINT64_MAX)
+		return false;
+	database_code_hold(code);
+	is_unsure = (code->suspected_us != 0 && code->suspected_us <= sent_us) || is_doubted_elsewhere(code);
+	LIST_FOREACH(d, &code->doubts, link)
+		is_unsure |= d->since_us <= sent_us;
+	database_code_let_go(code);
+	return is_unsure;
+}

@@ -1,0 +1,137 @@
+/* tests/unit/test_database_code_news.c - what one loop sees of a database's code counts on all loops at once. */
+#include "pool/database_code.h"
+
+#include "base/clock.h"
+#include "threads.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define T0 (1000 * US_PER_S)
+#define ROUNDS 20000u
+
+static void
+answer(struct database_code *code, uint64_t asked_us)
+{
+	static _Atomic uint32_t numbers;
+
+	database_code_ask(code, asked_us);
+	database_code_answered(code, true, ++numbers, asked_us + 1000);
+}
+
+static void
+join(struct database_code *code, struct code_news *news, const char *name, const char *database)
+{
+	memset(code, 0, sizeof(*code));
+	database_code_join(code, news, name);
+	database_code_be_called(code, database);
+	answer(code, T0);
+}
+
+Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
+{
+	struct code_news *news = code_news_new();
+	struct database_code here, there, alias, other;
+
+	join(&here, news, "a", "app");
+	join(&there, news, "a", "app");
+	join(&alias, news, "b", "app");
+	join(&other, news, "c", "other");
+	code_news_changed(news, "app", true);
+	cr_expect_not(database_code_is_known(&here, T0 + 2000));
+	cr_expect_not(database_code_is_known(&there, T0 + 2000));
+	cr_expect_not(database_code_is_known(&alias, T0 + 2000));
+	cr_expect(database_code_is_known(&other, T0 + 2000));
+	cr_expect(database_code_has_hidden(&there, 0), "it made functions");
+	answer(&there, T0 + 3000);
+	cr_expect(database_code_is_known(&there, T0 + 5000));
+	database_code_ask(&there, T0 + 6000);
+	code_news_changed(news, NULL, true);
+	database_code_answered(&there, true, 77, T0 + 7000);
+	cr_expect_not(database_code_is_known(&there, T0 + 8000), "it was asked before");
+	cr_expect_not(database_code_is_known(&other, T0 + 8000));
+	database_code_fini(&here);
+	database_code_fini(&there);
+	database_code_fini(&alias);
+	database_code_fini(&other);
+	code_news_free(news);
+}
+
+Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
+{
+	struct code_news *news = code_news_new();
+	struct database_code here, there, third, late;
+	struct code_doubt d = { 0 };
+
+	join(&here, news, "a", "app");
+	join(&there, news, "a", "app");
+	join(&third, news, "a", "app");
+	database_code_doubt(&here, &d, T0 + 3000);
+	cr_expect(database_code_is_another(&there, T0 + 9000));
+	cr_expect(database_code_is_unsure(&there, T0), "its clock is another one");
+	cr_expect_not(database_code_is_unsure(&here, T0 + 2999));
+	join(&late, news, "a", "app");
+	cr_expect(database_code_is_unsure(&late, T0));
+	database_code_fini(&third);
+	database_code_dispel(&here, &d);
+	cr_expect_not(database_code_is_unsure(&there, T0 + 9000));
+	cr_expect_not(database_code_is_another(&there, T0 + 9000));
+	cr_expect_not(database_code_is_unsure(&late, T0 + 9000));
+	code_news_suspect(news, "app", &here);
+	cr_expect(database_code_is_unsure(&there, T0));
+	cr_expect_not(database_code_is_unsure(&here, T0));
+	answer(&there, T0 + 10000);
+	cr_expect_not(database_code_is_unsure(&there, T0 + 12000));
+	cr_expect(database_code_is_unsure(&late, T0 + 12000));
+	database_code_fini(&here);
+	database_code_fini(&there);
+	database_code_fini(&late);
+	code_news_free(news);
+}
+
+struct world {
+	struct code_news *news;
+	struct database_code codes[THREADS];
+	_Atomic uint32_t wrong;
+};
+
+/* Each sees DDL, and then nobody may believe an answer that was asked for before; each asks, doubts and tells. */
+static void
+see_ddl(unsigned number, void *arg)
+{
+	struct world *w = arg;
+	struct database_code *own = &w->codes[number];
+	struct code_doubt d = { 0 };
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint64_t before = own->changed;
+
+		answer(own, T0 + i * 10000);
+		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
+			w->wrong++;
+		database_code_doubt(own, &d, T0 + i);
+		for (unsigned k = 0; k < THREADS; k++)
+			w->wrong += !database_code_is_another(&w->codes[k], T0);
+		database_code_dispel(own, &d);
+		if (i % 4 == number % 4)
+			code_news_changed(w->news, "app", true);
+	}
+}
+
+Test(database_code_news, loops_see_and_ask_at_once)
+{
+	struct world w = { .news = code_news_new() };
+	uint64_t seen;
+
+	for (unsigned i = 0; i < THREADS; i++)
+		join(&w.codes[i], w.news, "a", "app");
+	in_threads(see_ddl, &w);
+	cr_expect_eq(w.wrong, 0);
+	seen = w.codes[0].changed;
+	for (unsigned i = 0; i < THREADS; i++) {
+		cr_expect_eq(w.codes[i].changed, seen);
+		cr_expect_not(database_code_is_unsure(&w.codes[i], T0 + US_PER_S));
+		database_code_fini(&w.codes[i]);
+	}
+	code_news_free(w.news);
+}
