@@ -19,14 +19,14 @@
 
 /* clock_gettime and RAND_bytes have no argument to hang these on. */
 static uint64_t now_us, random_state;
-static unsigned late_notes; /* in 256 */
+static unsigned late_notes, failing_halts; /* in 256 */
 
 void
 quiet_reset(uint64_t seed)
 {
 	now_us = 1000 * US_PER_S;
 	random_state = seed | 1;
-	late_notes = 0;
+	late_notes = failing_halts = 0;
 }
 
 void
@@ -44,10 +44,22 @@ quiet_random(void)
 	return random_state;
 }
 
+static bool
+is_drawn(unsigned of_256)
+{
+	return of_256 > 0 && (quiet_random() >> 32 & 255) < of_256;
+}
+
 void
 quiet_delay_notes(unsigned of_256)
 {
 	late_notes = of_256;
+}
+
+void
+quiet_give_up_halts(unsigned of_256)
+{
+	failing_halts = of_256;
 }
 
 /* libevent and OpenSSL must find these, too: they are seen from outside whatever -fvisibility says. */
@@ -276,7 +288,7 @@ void
 inbox_post(struct inbox *to, struct note *n)
 {
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
-	if (late_notes > 0 && (quiet_random() >> 32 & 255) < late_notes)
+	if (is_drawn(late_notes))
 		event_add(to->event, &(struct timeval){ .tv_usec = (suseconds_t)(quiet_random() >> 32) % 5000 });
 	else
 		event_active(to->event, EV_TIMEOUT, 0);
@@ -345,15 +357,19 @@ helpers_waiting(struct helpers *hs)
 /* --- process/worker_threads.h: whoever calls runs alone, so all others stand still --- */
 
 struct worker_threads {
-	unsigned depth;
+	unsigned depth, others;
 };
 
 struct worker_threads *
 worker_threads_new(struct weir *w, struct fail *why)
 {
-	(void)w;
+	struct worker_threads *t = calloc(1, sizeof(*t));
+
 	(void)why;
-	return calloc(1, sizeof(struct worker_threads));
+	if (t == NULL)
+		abort();
+	t->others = w->worker_count - 1;
+	return t;
 }
 
 int
@@ -369,9 +385,13 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 bool
 worker_threads_halt(struct worker_threads *t, struct fail *why)
 {
-	(void)why;
-	if (t != NULL)
-		t->depth++;
+	if (t == NULL)
+		return true;
+	if (t->depth == 0 && t->others > 0 && is_drawn(failing_halts)) {
+		fail_set(why, "58000", "worker 1 does not answer");
+		return false;
+	}
+	t->depth++;
 	return true;
 }
 

@@ -14,5 +14,7 @@ void quiet_pass(uint64_t us);
 uint64_t quiet_random(void);
 /* From now on so many notes in 256 are read up to 5 ms after they were posted, with all behind them in their inbox. */
 void quiet_delay_notes(unsigned of_256);
+/* From now on so many halts in 256 are given up, where there are several workers. */
+void quiet_give_up_halts(unsigned of_256);
 
 #endif

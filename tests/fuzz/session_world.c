@@ -5,6 +5,7 @@
 #include "client/clients.h"
 #include "base/clock.h"
 #include "listen/listen.h"
+#include "pool/pool_homes.h"
 #include "config/config_origin.h"
 #include "session_quiet.h"
 #include "load/load_state.h"
@@ -18,6 +19,7 @@
 
 #define TURNS_MAX 500
 #define TURN_US 50
+#define INI "pgweir.ini"
 
 /* Sockets and users_files, once per process: the fuzzer has no place of its own to keep them. */
 static char folder[64];
@@ -33,7 +35,8 @@ path_of(const char *name, char path[static 128])
 static void
 remove_folder(void)
 {
-	static const char *const names[] = { ".s.PGSQL.5432", ".s.PGSQL.6432", "verifiers.txt", "plain.txt" };
+	static const char *const names[] = { ".s.PGSQL.5432", ".s.PGSQL.6432", "verifiers.txt", "plain.txt",
+					      INI };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -173,43 +176,52 @@ is_set(const char *options, const char *key)
 	return false;
 }
 
-static struct config *
-make_config(const char *options, bool is_other)
+static void
+put_config(struct buf *to, const char *options, bool is_other)
 {
 	const char *host = has_word(options, "named") ? "postgres.example" : folder;
 	static const char *const sections[] = { "pgweir", "pool", "timeouts", "auth", "slow_query", "log" };
-	struct config_problems problems = { 0 };
-	struct config *config;
-	struct buf b = { 0 };
 
 	for (size_t s = 0; s < sizeof(sections) / sizeof(sections[0]); s++) {
-		buf_printf(&b, "[%s]\n", sections[s]);
+		buf_printf(to, "[%s]\n", sections[s]);
 		for (size_t i = 0; i < WORDS; i++)
 			if (strcmp(words[i].section, sections[s]) == 0 && is_taken(options, i))
-				buf_printf(&b, "%s\n", words[i].line);
+				buf_printf(to, "%s\n", words[i].line);
 		if (s == 0)
-			buf_printf(&b, "listen = unix:%s/.s.PGSQL.6432\n", folder);
+			buf_printf(to, "listen = unix:%s/.s.PGSQL.6432\n", folder);
 		if (s == 1 && !is_set(options, "pool_size"))
-			buf_printf(&b, "pool_size = %d\n", is_other ? 2 : 1);
+			buf_printf(to, "pool_size = %d\n", is_other ? 2 : 1);
 		if (s == 1 && !is_set(options, "max_overflow"))
-			buf_printf(&b, "max_overflow = %d\n", is_other ? 1 : 0);
+			buf_printf(to, "max_overflow = %d\n", is_other ? 1 : 0);
 		if (s == 2 && has_word(options, "named")) /* not in words[]: only tests/sim has a resolver */
-			buf_printf(&b, "connect_timeout = 1s\n");
+			buf_printf(to, "connect_timeout = 1s\n");
 		if (s == 3) {
-			buf_printf(&b, "%s", is_set(options, "method") ? "" : "method = trust\n");
-			buf_printf(&b, "users_file = %s/%s.txt\nadmin_users = admin\n", folder,
+			buf_printf(to, "%s", is_set(options, "method") ? "" : "method = trust\n");
+			buf_printf(to, "users_file = %s/%s.txt\nadmin_users = admin\n", folder,
 				   has_word(options, "md5") || has_word(options, "plain") ? "plain" : "verifiers");
 		}
 		if (s == 4 && !is_set(options, "threshold"))
-			buf_printf(&b, "threshold = off\n");
+			buf_printf(to, "threshold = off\n");
 	}
-	buf_printf(&b, "[http]\nlisten = off\n[database *]\nupstream = host=%s port=5432\n", host);
-	buf_printf(&b, "[database shared]\nupstream = host=%s port=5432 dbname=app user=u password=%s\n", host,
+	buf_printf(to, "[http]\nlisten = off\n[database *]\nupstream = host=%s port=5432\n", host);
+	buf_printf(to, "[database shared]\nupstream = host=%s port=5432 dbname=app user=u password=%s\n", host,
 		   SESSION_PASSWORD);
 	if (!is_other)
-		buf_printf(&b, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", host);
-	must(buf_ok(&b));
-	config = load_text((const char *)b.bytes, b.len, "", &problems);
+		buf_printf(to, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", host);
+	must(buf_ok(to));
+}
+
+static struct config *
+make_config(const char *options)
+{
+	struct config_problems problems = { 0 };
+	struct config *config;
+	struct buf b = { 0 };
+	char path[128];
+
+	put_config(&b, options, false);
+	path_of(INI, path); /* it need not be there before the first reload */
+	config = load_text((const char *)b.bytes, b.len, path, &problems);
 	for (size_t i = 0; i < problems.count && config == NULL; i++)
 		fprintf(stderr, "%s\n", problems.list[i].text);
 	must(config != NULL);
@@ -218,28 +230,34 @@ make_config(const char *options, bool is_other)
 	return config;
 }
 
-/* What process_reload.c does, but for the file. */
-void
+bool
 world_reload(struct world *w)
 {
-	struct config *config = make_config(w->options, !w->is_reloaded);
+	struct buf b = { 0 };
+	struct fail why;
+	char path[128];
+	FILE *f;
 
-	w->is_reloaded = !w->is_reloaded;
+	put_config(&b, w->options, !w->is_reloaded);
+	path_of(INI, path);
+	f = fopen(path, "we");
+	must(f != NULL && fwrite(b.bytes, 1, b.len, f) == b.len);
+	must(fclose(f) == 0);
+	buf_fini(&b);
 	w->weir->door->now_us = clock_now_us();
-	config_unref(w->weir->config);
-	w->weir->config = config;
-	process_apply(w->weir);
+	if (process_reload(w->weir, &why) < 0)
+		return false;
+	w->is_reloaded = !w->is_reloaded;
+	return true;
 }
 
-void
+bool
 world_pause(struct world *w, bool on)
 {
+	struct fail why;
+
 	w->weir->door->now_us = clock_now_us();
-	for (struct worker *k = w->weir->door; k != NULL; k = k->next)
-		if (on)
-			pool_set_pause(k->pools, NULL, w->weir->door->now_us);
-		else
-			pool_set_resume(k->pools, NULL, w->weir->door->now_us);
+	return (on ? process_pause(w->weir, NULL, &why) : process_resume(w->weir, NULL, &why)) == 0;
 }
 
 struct client *
@@ -254,6 +272,16 @@ world_find_client(const struct world *w, uint64_t id)
 
 /* --- time and turns --- */
 
+/* Of the run before. */
+static void
+forget_ini(void)
+{
+	char path[128];
+
+	path_of(INI, path);
+	unlink(path);
+}
+
 void
 world_init(struct world *w, const char *options, unsigned workers)
 {
@@ -261,6 +289,7 @@ world_init(struct world *w, const char *options, unsigned workers)
 	struct fail why;
 
 	make_folder();
+	forget_ini();
 	quiet_reset(1);
 	*w = (struct world){ .options = options };
 	fake_init(&w->fake, postgres_fd, &verifier);
@@ -268,7 +297,7 @@ world_init(struct world *w, const char *options, unsigned workers)
 	w->fake.is_leaky = has_word(options, "allow");
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
-	config = make_config(options, false);
+	config = make_config(options);
 	w->weir = process_new(config, &(struct process_start){ .predecessor = -1, .workers = workers }, &why);
 	if (w->weir == NULL)
 		fprintf(stderr, "%s\n", why.text);
@@ -358,6 +387,8 @@ check_counts(const struct weir *w, const struct worker *k)
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
+	must(w->stopping.is_ending || pool_homes_away(w->shared.homes) == 0);
+	must(w->stopping.is_ending || admission_user_clients(w->shared.admission, "u") == 0);
 	must(w->stopping.is_ending || pool_set_is_quiet(k->pools, NULL));
 	for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		struct policy_counts counts;
@@ -374,7 +405,7 @@ is_over(const struct weir *w)
 	for (const struct worker *k = w->door; k != NULL && !w->stopping.is_ending; k = k->next)
 		if (!TAILQ_EMPTY(&k->clients.clients) || !pool_set_is_quiet(k->pools, NULL))
 			return false;
-	return true;
+	return w->stopping.is_ending || pool_homes_away(w->shared.homes) == 0; /* the door has heard of all ends */
 }
 
 void

@@ -33,8 +33,9 @@ void world_settle(struct world *w);
 void world_pass(struct world *w, uint64_t us);
 /* A new connection to pgweir for this client. */
 void world_connect(struct world *w, struct fake_client *c);
-void world_reload(struct world *w);
-void world_pause(struct world *w, bool on);
+/* Return false if a halt was given up: nothing has changed then. */
+bool world_reload(struct world *w);
+bool world_pause(struct world *w, bool on);
 /* The client of pgweir's with this number, on whichever worker; NULL: there is none. */
 struct client *world_find_client(const struct world *w, uint64_t id);
 

@@ -211,6 +211,8 @@ sim_weather(struct sim *s)
 		w.one_event = sim_chance(s, 128) ? sim_below(s, 256) : 0;
 	}
 	kernel_set_weather(&w);
-	if (s->profile.workers > 1)
+	if (s->profile.workers > 1) {
 		quiet_delay_notes(!s->is_over && sim_chance(s, 100) ? sim_below(s, 256) : 0);
+		quiet_give_up_halts(!s->is_over && sim_chance(s, 60) ? sim_below(s, 256) : 0);
+	}
 }

@@ -329,8 +329,10 @@ static void
 pause_or_resume(struct sim *s)
 {
 	sim_trace('w', 0, s->paused_us > 0 ? "resumes" : "pauses", 0, 0);
-	world_pause(&s->world, s->paused_us == 0);
-	s->paused_us = s->paused_us > 0 ? 0 : sim_now();
+	if (world_pause(&s->world, s->paused_us == 0))
+		s->paused_us = s->paused_us > 0 ? 0 : sim_now();
+	else
+		sim_trace('w', 0, "does not", 0, 0);
 }
 
 static void
@@ -356,8 +358,7 @@ step_rarely(struct sim *s)
 		jump(s);
 	if (sim_chance(s, p->reloading * 4)) {
 		sim_trace('w', 0, "reloads", 0, 0);
-		s->has_reloaded = true;
-		world_reload(&s->world);
+		s->has_reloaded |= world_reload(&s->world);
 	}
 	if (sim_chance(s, p->pausing * (s->paused_us > 0 ? 40u : 6u)))
 		pause_or_resume(s);
@@ -397,6 +398,19 @@ check_limits(struct sim *s)
 		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed + fates);
 	if (strstr(s->profile.options, "few") != NULL && clients > 2)
 		sim_fail("%u clients, not 2", clients);
+}
+
+/* A reload and a PAUSE are for all workers, or for none. */
+static void
+check_workers(const struct sim *s)
+{
+	const struct worker *door = s->world.weir->door;
+
+	for (const struct worker *k = door; k != NULL; k = k->next)
+		if (k->clients.x.config != s->world.weir->config)
+			sim_fail("worker %u has a configuration of its own", k->number);
+		else if (pool_set_is_paused(k->pools) != pool_set_is_paused(door->pools))
+			sim_fail("worker %u is paused, or alone is not", k->number);
 }
 
 /* Who waits for longer than he may has been forgotten. */
@@ -597,6 +611,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 		if ((s->step & 15) == 0) {
 			check_limits(s);
 			check_waits(s);
+			check_workers(s);
 		}
 	}
 	finish(s);
