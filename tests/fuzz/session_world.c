@@ -35,8 +35,7 @@ path_of(const char *name, char path[static 128])
 static void
 remove_folder(void)
 {
-	static const char *const names[] = { ".s.PGSQL.5432", ".s.PGSQL.6432", "verifiers.txt", "plain.txt",
-					      INI };
+	static const char *const names[] = { ".s.PGSQL.5432", ".s.PGSQL.6432", "verifiers.txt", "plain.txt", INI };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

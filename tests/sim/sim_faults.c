@@ -60,10 +60,12 @@ sim_excuse_lost(struct sim *s, bool was_broken)
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
 		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
-		bool is_closed = of == NULL || of->x.is_closing || of->x.state == CL_CLOSE_AFTER_FLUSH;
+		bool is_closed = of == NULL /* it may be on its way from one worker to another */
+				     ? c->f->fd < 0 || !kernel_is_connected(c->f->fd)
+				     : of->x.is_closing || of->x.state == CL_CLOSE_AFTER_FLUSH;
 
 		if ((was_broken && is_closed && !c->is_closed) ||
-		    (!is_closed && of->x.srv != NULL && is_broken(s, of->x.srv)))
+		    (of != NULL && !is_closed && of->x.srv != NULL && is_broken(s, of->x.srv)))
 			c->is_excused = true;
 		c->is_closed = is_closed;
 	}

@@ -184,6 +184,8 @@ come(struct sim *s, struct sim_client *c)
 	c->f->piece = sim_chance(s, 60) ? 1 + sim_below(s, 30) : 0;
 	sim_trace('c', (unsigned)c->f->letter, "comes", (uint64_t)user[0], 0);
 	fclient_login(c->f, user, databases[sim_below(s, 3)], NULL, 0);
+	if (s->profile.workers > 1 && sim_chance(s, 60)) /* it does not wait for its proof */
+		sim_say(c, 'Q', "SELECT 'of all'", sizeof("SELECT 'of all'"));
 }
 
 static void
