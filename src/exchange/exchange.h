@@ -52,6 +52,13 @@ enum feature_step {
 	STEP_FAILED /* no memory */
 };
 
+/* Something of a feature's ties a client to this: NAME_ties() of relay/features.h. */
+enum feature_tie {
+	TIE_SERVER, /* its server, which has something that no other has, between two requests */
+	TIE_REQUEST, /* its request, which can't be relayed again to another server */
+	TIE_PROCESS /* this process: the client's passport does not hold all of it */
+};
+
 /* The client's COMMIT, and the transaction that it would end: relay/commit_check.c, commit_doubt.c. */
 enum exchange_commit {
 	EXCHANGE_NO_COMMIT,

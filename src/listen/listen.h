@@ -77,21 +77,15 @@ void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
 
 /* --- listen_crossing.c: between two requests, a client moves to another process --- */
-/* Returns true if all that the client listens on is committed, and nothing waits to be sent to it. */
-bool listen_may_cross(const struct exchange *x);
+/* The listener listens in its server's place. It may move if all is committed that it listens on, and nothing waits to
+ * be sent to it. */
+bool listen_ties(const struct exchange *x, enum feature_tie to);
 
 /* Returns true if nobody of its pool listens. Where others do, its NOTIFY must be seen: listen_gate_sender(). */
 static inline bool
 listen_is_quiet(const struct exchange *x)
 {
 	return x->listen == NULL && x->pool->listeners == NULL;
-}
-
-static inline bool
-listen_binds_server(const struct exchange *x)
-{
-	(void)x;
-	return false; /* the listener listens in its place */
 }
 
 void listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg), void *arg);

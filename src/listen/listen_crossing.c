@@ -5,13 +5,9 @@
 
 #include <string.h>
 
-bool
-listen_may_cross(const struct exchange *x)
+static bool
+may_cross(struct client_listen *l)
 {
-	struct client_listen *l = x->listen;
-
-	if (l == NULL)
-		return true;
 	listen_sweep(l);
 	listen_settle_early(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
@@ -22,6 +18,12 @@ listen_may_cross(const struct exchange *x)
 		if (!m->is_active || !m->is_heard)
 			return false;
 	return true;
+}
+
+bool
+listen_ties(const struct exchange *x, enum feature_tie to)
+{
+	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !may_cross(x->listen)));
 }
 
 void

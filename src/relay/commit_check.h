@@ -78,16 +78,9 @@ commit_check_is_quiet(const struct exchange *x)
 }
 
 static inline bool
-commit_check_binds_server(const struct exchange *x)
+commit_check_ties(const struct exchange *x, enum feature_tie to)
 {
-	(void)x;
-	return false;
-}
-
-static inline bool
-commit_check_may_cross(const struct exchange *x)
-{
-	return exchange_doubt(x) == NULL && x->commit != EXCHANGE_ROLLED_BACK;
+	return to == TIE_PROCESS && (exchange_doubt(x) != NULL || x->commit == EXCHANGE_ROLLED_BACK);
 }
 
 #endif

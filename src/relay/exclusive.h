@@ -26,16 +26,9 @@ exclusive_is_quiet(const struct exchange *x)
 }
 
 static inline bool
-exclusive_binds_server(const struct exchange *x)
+exclusive_ties(const struct exchange *x, enum feature_tie to)
 {
-	(void)x;
-	return false;
-}
-
-static inline bool
-exclusive_may_cross(const struct exchange *x)
-{
-	return exchange_exclusive(x) == NULL;
+	return to != TIE_SERVER && exchange_exclusive(x) != NULL;
 }
 
 #endif

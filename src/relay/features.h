@@ -20,10 +20,9 @@
 
 /*
  * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way
- * that the client's next message must wait for or change, so the fast lane is open; NAME_binds_server(x): x's server
- * has something of it that goes with that server, between two requests; NAME_may_cross(x): the client, which has no
- * server, may go to another process with what its passport holds of it; and NAME_free(x). A feature that lacks any of
- * these does not build.
+ * that the client's next message must wait for or change, so the fast lane is open; NAME_ties(x, to): something of it
+ * ties the client to its server, its request or (it has no server then) this process; and NAME_free(x). A feature that
+ * lacks any of these does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(state)
 
@@ -35,17 +34,10 @@ features_are_quiet(const struct exchange *x)
 }
 
 static inline bool
-features_bind_server(const struct exchange *x)
+features_tie(const struct exchange *x, enum feature_tie to)
 {
-#define FEATURE_BINDS_SERVER(name) || name##_binds_server(x)
-	return false FEATURES(FEATURE_BINDS_SERVER);
-}
-
-static inline bool
-features_may_cross(const struct exchange *x)
-{
-#define FEATURE_MAY_CROSS(name) &&name##_may_cross(x)
-	return true FEATURES(FEATURE_MAY_CROSS);
+#define FEATURE_TIES(name) || name##_ties(x, to)
+	return false FEATURES(FEATURE_TIES);
 }
 
 /* The client is closed, and has no server any more. */

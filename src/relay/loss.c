@@ -22,10 +22,8 @@
 #include "relay/relay.h"
 #include "relay/resend.h"
 #include "state/commit.h"
-#include "state/linger.h"
 #include "state/pins.h"
 #include "statements/statements.h"
-#include "statements/expose.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 
@@ -196,10 +194,10 @@ has_whole_copy(struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 
-	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 &&
-	       !x->is_in_relay && x->listen == NULL && exchange_exclusive(x) == NULL && srv->tx == 'I' &&
-	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && sent->state != SENT_CUT &&
-	       x->body_left == 0 && !statements_are_exposed(x) && (!sent->is_later || !state_is_dirty(x));
+	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
+	       !features_tie(x, TIE_REQUEST) && srv->tx == 'I' && !is_shown(x, srv) && srv->borrower == x &&
+	       sent->copy.len > 0 && sent->state != SENT_CUT && x->body_left == 0 &&
+	       (!sent->is_later || !state_is_dirty(x));
 }
 
 bool
@@ -236,7 +234,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
-	       !x->is_session && !features_bind_server(x) && srv->tx == 'I' && srv->is_synced &&
+	       !x->is_session && !features_tie(x, TIE_SERVER) && srv->tx == 'I' && srv->is_synced &&
 	       (x->body_left == 0 || x->is_body_dropped);
 }
 
@@ -299,7 +297,6 @@ loss_replay(struct exchange *x, struct server *srv)
 	}
 	state_forget_request(x);
 	forget_statements(x, &srv->loan.sent);
-	state_stop_lingering(x);
 	if (x->state == CL_HELD)
 		exchange_step(x, CE_ANSWERED);
 	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;

@@ -132,7 +132,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		is_sent = show_rest(x, srv);
 	report_loss(x, srv, loss, why);
 	is_dirty = exchange_is_ready(x) && state_is_dirty(x);
-	is_bound = is_dirty || x->is_session || x->listen != NULL || features_bind_server(x);
+	is_bound = is_dirty || x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST);
 	unlink_lost(x, srv, loss);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);

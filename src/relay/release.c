@@ -105,7 +105,7 @@ leave_server(struct exchange *x, struct server *srv)
 	}
 	/* CL_WELCOME: it is not known which of the client's settings the server has. */
 	is_dirty =
-	    (x->is_session && x->has_run) || x->state == CL_WELCOME || features_bind_server(x) || state_is_dirty(x);
+	    (x->is_session && x->has_run) || x->state == CL_WELCOME || features_tie(x, TIE_SERVER) || state_is_dirty(x);
 	if (state_is_tainted(x))
 		srv->is_closing = true;
 	if (!srv->is_closing && may_return(x, srv) && !x->is_in_relay && !is_dirty) {

@@ -45,7 +45,7 @@ passport_obstacle(const struct client *c)
 	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
 	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved || c->x.is_crossing)
 		return PASSPORT_BUSY;
-	return features_may_cross(x) ? PASSPORT_NONE : PASSPORT_BUSY;
+	return features_tie(x, TIE_PROCESS) ? PASSPORT_BUSY : PASSPORT_NONE;
 }
 
 const char *

@@ -37,14 +37,14 @@ state_is_refused(const struct exchange *x, struct fail *why)
 }
 
 bool
-state_may_cross(const struct exchange *x)
+state_ties(const struct exchange *x, enum feature_tie to)
 {
 	const struct client_session *s = x->session;
 
-	if (x->pins != 0)
-		return false;
-	return s == NULL || (s->refusal == NULL && s->effect_count == 0 && s->name_count == 0 && s->parts == 0 &&
-			     s->unresolved == 0 && s->scan == NULL && s->discard == DISCARD_NOT && !s->is_name_lost);
+	if (x->pins != 0 || to != TIE_PROCESS || s == NULL)
+		return x->pins != 0;
+	return s->refusal != NULL || s->effect_count > 0 || s->name_count > 0 || s->parts != 0 || s->unresolved != 0 ||
+	       s->scan != NULL || s->discard != DISCARD_NOT || s->is_name_lost;
 }
 
 int

@@ -7,13 +7,8 @@
 #include "exchange/exchange.h"
 
 bool state_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
-static inline bool
-state_binds_server(const struct exchange *x)
-{
-	return x->pins != 0;
-}
-
-bool state_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
+bool state_ties(const struct exchange *x,
+		enum feature_tie to); /* TIE_PROCESS: not all of its session is in its image */
 /* The server is lost, and settings with it: the client's next request is answered with why, FATAL. -1: no memory. */
 int state_lose(struct exchange *x, const struct fail *why);
 void state_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */

@@ -28,12 +28,6 @@ bool statements_are_exposed(const struct exchange *x);
 bool statements_has_refused_query(struct exchange *x);
 
 static inline bool
-statements_binds_server(const struct exchange *x)
-{
-	return statements_hold_server(x) || statements_are_exposed(x);
-}
-
-static inline bool
 statements_is_quiet(const struct exchange *x)
 {
 	return !statements_are_exposed(x);

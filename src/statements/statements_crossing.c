@@ -7,6 +7,7 @@
  */
 #include "statements/statements_crossing.h"
 #include "statements/statements_state.h"
+#include "statements/expose.h"
 #include "statements/names.h"
 
 #include <stdlib.h>
@@ -17,20 +18,23 @@ is_settled(const struct client_statement *n)
 	return n->st != NULL && n->state == NAME_THERE && n->describing < DESCRIBING_TO_PROVE;
 }
 
-bool
-statements_may_cross(const struct exchange *x)
+static bool
+may_cross(const struct client_statements *s)
 {
-	const struct client_statements *s = x->statements;
-
-	if (s == NULL)
-		return true;
-	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->deallocating != NULL || s->is_clearing ||
-	    s->exposed != EXPOSED_NONE || s->undoing.len > 0 || s->oversize_count > 0)
+	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->is_clearing || s->undoing.len > 0 ||
+	    s->oversize_count > 0)
 		return false;
 	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL && !is_settled(s->slots[i]))
 			return false;
 	return true;
+}
+
+bool
+statements_ties(const struct exchange *x, enum feature_tie to)
+{
+	return statements_are_exposed(x) || (to == TIE_SERVER && statements_hold_server(x)) ||
+	       (to == TIE_PROCESS && x->statements != NULL && !may_cross(x->statements));
 }
 
 static int

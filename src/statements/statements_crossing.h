@@ -15,8 +15,8 @@ struct statement_crossing {
 	bool is_of_session; /* st->context is that of the client's present settings */
 	bool is_proven, is_told;
 };
-/* Returns true if no reply about a statement is due, and all are known here. The client has no server. */
-bool statements_may_cross(const struct exchange *x);
+/* TIE_PROCESS: a reply about a statement is due, or not all are known here. */
+bool statements_ties(const struct exchange *x, enum feature_tie to);
 /* Calls row for each, in the order in which they came. */
 void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
 /* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
