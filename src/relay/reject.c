@@ -7,6 +7,7 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
+#include "statements/statements_crossing.h"
 #include "statements/unnamed.h"
 
 #include "bouncer/bouncer_ways.h"
@@ -46,9 +47,9 @@ ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum re
 	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 
-/* Sends the answer, and drops what is left of the request. */
+/* Sends the answer, and drops what is left of the request. unnamed: the statement that it has made, or NULL; taken. */
 static void
-answer_and_drop(struct exchange *x, struct buf *answer)
+answer_and_drop(struct exchange *x, struct buf *answer, struct statement *unnamed)
 {
 	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
 
@@ -56,6 +57,8 @@ answer_and_drop(struct exchange *x, struct buf *answer)
 	buf_fini(answer);
 	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))
 		statements_forget_unnamed(x);
+	if (unnamed != NULL && statements_take(x, &(struct statement_crossing){ .name = "", .st = unnamed }) < 0)
+		exchange_out_of_memory(x);
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 	if (!x->is_closing)
 		exchange_replay(x, relay_bytes);
@@ -77,20 +80,22 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	}
 	message_error(&b, "ERROR", &shown);
-	answer_and_drop(x, &b);
+	answer_and_drop(x, &b, NULL);
 }
 
 void
 reject_as_done(struct exchange *x, const char *tag)
 {
+	struct statement *unnamed = NULL;
 	struct buf b = { 0 };
 	struct frame f;
 
 	for (size_t at = 0; frame_parse(x->pending + at, x->pending_len - at, &f) == FRAME_OK;
 	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
-		if (f.type == 'P')
+		if (f.type == 'P') {
+			unnamed = statements_plain_unnamed(x, x->pending + at + FRAME_HEAD_LEN, f.body_len);
 			buf_put(&b, MESSAGE_BARE("1"));
-		else if (f.type == 'B')
+		} else if (f.type == 'B')
 			buf_put(&b, MESSAGE_BARE("2"));
 		else if (f.type == 'D')
 			buf_put(&b, MESSAGE_BARE("n"));
@@ -98,7 +103,7 @@ reject_as_done(struct exchange *x, const char *tag)
 			break;
 	}
 	message_complete(&b, tag);
-	answer_and_drop(x, &b);
+	answer_and_drop(x, &b, unnamed);
 }
 
 size_t
