@@ -207,12 +207,14 @@ Test(policy_commons, one_worker_tries_for_all)
 	two_fini(&t);
 }
 
-/* --- Threads. --- */
+/* --- At random: one after another, and on threads. --- */
 
 #define POOLS 3 /* of each thread */
 #define CLIENTS 3 /* of each pool */
 #define SERVERS 24
-#define STEPS 40000
+#define STEPS 40000 /* of each */
+#define SEEDS 40
+#define STEPS_OF_SEED 4000
 #define TURN_US 1000 /* on one of the threads */
 #define LIMIT 16
 #define LIMIT_OF_ONE 10
@@ -452,39 +454,33 @@ play_all(struct hand *h)
 	}
 }
 
-/* At random first; then all servers answer and nobody comes any more, until all who wait have been served. */
 static void
-run_hand(unsigned number, void *arg)
+play_some(struct hand *h)
 {
-	struct crew *c = arg;
-	struct hand *h = &c->hands[number];
+	struct one *o = &h->pools[draw(h, POOLS)];
 
-	for (unsigned i = 0; i < STEPS; i++) {
-		struct one *o = &h->pools[draw(h, POOLS)];
+	for (unsigned k = 0; k < CLIENTS; k++)
+		if (draw(h, 4) == 0)
+			play_client(o, k);
+	for (unsigned k = 0; k < SERVERS; k++)
+		if (draw(h, 4) == 0)
+			play_server(o, &o->conns[k]);
+	if (draw(h, 200) == 0)
+		play_place(h);
+}
 
-		turn(h);
-		for (unsigned k = 0; k < CLIENTS; k++)
-			if (draw(h, 4) == 0)
-				play_client(o, k);
-		for (unsigned k = 0; k < SERVERS; k++)
-			if (draw(h, 4) == 0)
-				play_server(o, &o->conns[k]);
-		if (draw(h, 200) == 0)
-			play_place(h);
-	}
+/* From now on all servers answer, and nobody comes any more. */
+static void
+calm_down(struct hand *h)
+{
 	h->is_calm = true;
 	while (h->place_count > 0)
 		play_place(h);
-	for (bool was_waiting = true; c->waiting_hands > 0;) {
-		turn(h);
-		play_all(h);
-		if (was_waiting && !is_anybody_waiting(h)) {
-			was_waiting = false;
-			c->waiting_hands--;
-		}
-		if (!was_waiting)
-			sched_yield();
-	}
+}
+
+static void
+end_hand(struct hand *h)
+{
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];
 
@@ -497,6 +493,31 @@ run_hand(unsigned number, void *arg)
 	policy_places_leave(&h->places);
 }
 
+/* At random first, then calmly until all who wait have been served. */
+static void
+run_hand(unsigned number, void *arg)
+{
+	struct crew *c = arg;
+	struct hand *h = &c->hands[number];
+
+	for (unsigned i = 0; i < STEPS; i++) {
+		turn(h);
+		play_some(h);
+	}
+	calm_down(h);
+	for (bool was_waiting = true; c->waiting_hands > 0;) {
+		turn(h);
+		play_all(h);
+		if (was_waiting && !is_anybody_waiting(h)) {
+			was_waiting = false;
+			c->waiting_hands--;
+		}
+		if (!was_waiting)
+			sched_yield();
+	}
+	end_hand(h);
+}
+
 static void
 tell_hand(void *owner)
 {
@@ -504,14 +525,15 @@ tell_hand(void *owner)
 }
 
 static void
-make_hand(struct crew *c, struct hand *h, unsigned number)
+make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 {
 	struct policy_settings set = fake_settings(4, 4);
 
 	set.timeout_us = 0;
 
 	set.opens_at_once = 1 + number;
-	h->random = number + 1;
+	h->random = seed * THREADS + number;
+	h->now_us = 1;
 	h->room = policy_room_new(c->commons, tell_hand, h);
 	policy_places_join(policy_room_total(h->room), &h->places, h->room);
 	for (unsigned i = 0; i < POOLS; i++) {
@@ -528,21 +550,26 @@ make_hand(struct crew *c, struct hand *h, unsigned number)
 	}
 }
 
-Test(policy_commons, threads_keep_to_the_caps_and_nobody_is_forgotten)
+static struct crew *
+crew_new(uint64_t seed)
 {
 	struct crew *c = calloc(1, sizeof(*c));
 
 	c->clock_us = 1000;
 	c->waiting_hands = THREADS;
-	c->commons = policy_commons_new(1);
+	c->commons = policy_commons_new(seed);
 	c->circuit = policy_circuit_get(c->commons, "db1:5432,any");
 	c->kinds[0] = policy_budget_new(LIMIT_OF_ONE);
 	c->kinds[1] = policy_budget_new(LIMIT_OF_ONE);
 	for (unsigned i = 0; i < THREADS; i++)
-		make_hand(c, &c->hands[i], i);
+		make_hand(c, &c->hands[i], i, seed);
 	policy_budget_set_limit(policy_room_total(c->hands[0].room), c->hands[0].room, LIMIT, 1);
-	in_threads(run_hand, c);
-	cr_expect_eq(c->wrong, 0);
+	return c;
+}
+
+static void
+crew_free(struct crew *c)
+{
 	cr_expect_eq(c->open, 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		policy_room_free(c->hands[i].room);
@@ -551,4 +578,54 @@ Test(policy_commons, threads_keep_to_the_caps_and_nobody_is_forgotten)
 	policy_budget_free(c->kinds[1]);
 	policy_commons_free(c->commons); /* nothing is taken */
 	free(c);
+}
+
+static bool
+is_any_hand_waiting(const struct crew *c)
+{
+	bool is_any = false;
+
+	for (unsigned i = 0; i < THREADS; i++)
+		is_any |= c->hands[i].is_told || is_anybody_waiting(&c->hands[i]);
+	return is_any;
+}
+
+/* One after another, in any order: notes are late, as their worker has its turn when it has it. */
+Test(policy_commons, in_any_order_they_keep_to_the_caps_and_to_one_trial)
+{
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct crew *c = crew_new(seed);
+		uint64_t random = seed, turns = 0;
+
+		for (unsigned i = 0; i < STEPS_OF_SEED; i++) {
+			struct hand *h = &c->hands[random_next(&random) % THREADS];
+
+			if (random_next(&random) % 4 == 0)
+				turn(h);
+			play_some(h);
+			cr_assert_eq(c->wrong, 0, "seed %u, step %u", (unsigned)seed, i);
+		}
+		for (unsigned i = 0; i < THREADS; i++)
+			calm_down(&c->hands[i]);
+		while (is_any_hand_waiting(c)) {
+			struct hand *h = &c->hands[random_next(&random) % THREADS];
+
+			turn(h);
+			play_all(h);
+			cr_assert_lt(turns++, 100000, "seed %u: somebody is forgotten", (unsigned)seed);
+		}
+		cr_assert_eq(c->wrong, 0, "seed %u", (unsigned)seed);
+		for (unsigned i = 0; i < THREADS; i++)
+			end_hand(&c->hands[i]);
+		crew_free(c);
+	}
+}
+
+Test(policy_commons, threads_keep_to_the_caps_and_nobody_is_forgotten)
+{
+	struct crew *c = crew_new(1);
+
+	in_threads(run_hand, c);
+	cr_expect_eq(c->wrong, 0);
+	crew_free(c);
 }
