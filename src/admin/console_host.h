@@ -16,6 +16,15 @@ enum shutdown_how {
 
 typedef void backend_fn(const char *name, const char *role, const struct backend_counters *c, void *arg);
 
+/* A row of SHOW WORKERS, as of the worker's last tick. */
+struct worker_row {
+	uint64_t worker; /* its number */
+	const char *state;
+	uint64_t clients, servers, cpu_percent, turns; /* cpu_percent: of a processor, in the last second */
+	uint64_t tick_age_us, oldest_note_us; /* oldest_note_us: how long it has not been read; 0: there is none */
+};
+typedef void worker_fn(const struct worker_row *row, void *arg);
+
 /* The process, as far as commands act on it; all of it on the loop's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
@@ -48,8 +57,9 @@ struct console_host {
 	const char *(*config_error)(struct weir *w, size_t i);
 	const char *(*config_change)(struct weir *w, size_t i); /* the same for what the last reload changed */
 	bool (*is_shutting_down)(struct weir *w);
-	/* Each calls row for all it has: samples of /metrics; PostgreSQL servers; the last slow requests. */
+	/* Each calls row for all it has: samples of /metrics; workers; PostgreSQL servers; the last slow requests. */
 	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
+	void (*workers_each)(struct weir *w, worker_fn *row, void *arg);
 	void (*backends_each)(struct weir *w, backend_fn *row, void *arg);
 	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* Calls read once, with what statements cost, in an order that it may change. */

@@ -45,6 +45,8 @@
 	ROW(ERRORS, errors, ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS") \
 	ROW(BACKENDS, backends, ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures", \
 	    "SHOW BACKENDS") \
+	ROW(WORKERS, workers, ANYBODY, "the event loops: clients, servers, share of a processor, and whether each moves", \
+	    "SHOW WORKERS") \
 	ROW(PREPARED, prepared, ADMIN, "prepared statements that are known, with their text", "SHOW PREPARED") \
 	ROW(CONFIG, config, ANYBODY, "settings; first by PgBouncer's names, then by our own", \
 	    "SHOW CONFIG LIKE 'pool.%'") \

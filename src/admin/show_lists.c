@@ -1,5 +1,5 @@
-/* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, METRICS, and the empty ones;
- * PEERS are in show_peers.c. */
+/* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the empty
+ * ones; PEERS are in show_peers.c. */
 #include "admin/show.h"
 
 #define PGBOUNCER_VERSION "1.25.2" /* whose console this answers like */
@@ -202,6 +202,27 @@ fill_prepared(const struct show_env *env, struct rows *rows)
 }
 
 const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared, false };
+
+/* --- WORKERS --- */
+
+#undef COLUMNS_OF
+#define COLUMNS_OF struct worker_row
+COLUMNS(workers, INT4(worker), TEXT(state), INT4(clients), INT4(servers), INT4(cpu_percent), INT8(turns),
+	INT8(tick_age_us), INT8(oldest_note_us));
+
+static void
+add_worker(const struct worker_row *row, void *arg)
+{
+	rows_add(arg, row);
+}
+
+static void
+fill_workers(const struct show_env *env, struct rows *rows)
+{
+	env->host->workers_each(env->host->w, add_worker, rows);
+}
+
+const struct show show_workers = { SHOW_COLUMNS(workers_columns), 0, fill_workers, true };
 
 /* --- METRICS --- */
 

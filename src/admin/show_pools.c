@@ -80,6 +80,7 @@ struct pool_more {
 	uint64_t pool_size, max_overflow, overflow_now, active, idle, waiting, oldest_wait_us;
 	uint64_t checkouts_idle, checkouts_new, checkouts_overflow, pool_timeouts, pings_ok, pings_failed, recycles;
 	uint64_t outage_us, held, replays; /* outage_us: of the present outage */
+	uint64_t worker; /* its number */
 };
 
 #undef COLUMNS_OF
@@ -87,7 +88,17 @@ struct pool_more {
 COLUMNS(pools_extended, TEXT(database), TEXT(user), INT4(pool_size), INT4(max_overflow), INT4(overflow_now),
 	INT4(active), INT4(idle), INT4(waiting), INT8(oldest_wait_us), INT8(checkouts_idle), INT8(checkouts_new),
 	INT8(checkouts_overflow), INT8(pool_timeouts), INT8(pings_ok), INT8(pings_failed), INT8(recycles),
-	INT8(outage_us), INT8(held), INT8(replays));
+	INT8(outage_us), INT8(held), INT8(replays), INT4(worker));
+
+static uint64_t
+worker_of(const struct show_env *env, const struct pool *e)
+{
+	struct client_env *const *of = env->host->crew;
+
+	while ((*of)->x.pools != e->set)
+		of++;
+	return (*of)->number;
+}
 
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
@@ -117,6 +128,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 		row.outage_us = show_age_us(env->now_us, n.outage.since_us);
 		row.held = c->held;
 		row.replays = c->replays;
+		row.worker = worker_of(env, e);
 		for (size_t i = 0; i < RR_COUNT; i++)
 			row.recycles += c->recycles[i];
 		rows_add(rows, &row);

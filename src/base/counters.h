@@ -126,6 +126,7 @@ struct backend_counters {
 	uint64_t connects, connect_failures[CF_COUNT];
 	uint64_t last_failure_wall_us; /* gauge; 0: never */
 	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 never tried */
+	uint64_t heard_us; /* when that was found out; of two workers' the newer one holds */
 	struct histogram connect_duration;
 };
 

@@ -12,6 +12,7 @@
 
 #define FRESH_US (250 * US_PER_MS)
 #define JSON_TYPE "application/json; charset=utf-8"
+#define TEXT_TYPE "text/plain; charset=utf-8"
 #define GZIP_FROM                                                                                                      \
 	4096 /* bytes; compressing takes several times as long as rendering, so that none is for this host             \
 	      */
@@ -106,7 +107,7 @@ static void
 set_text(struct http_reply *r, int code, const char *text)
 {
 	r->code = code;
-	r->content_type = "text/plain; charset=utf-8";
+	r->content_type = TEXT_TYPE;
 	r->body = text;
 	r->body_len = strlen(text);
 }
@@ -169,12 +170,25 @@ fill_metrics(struct http_pages *p, const struct http_ask *ask, struct buf *body,
 	set_built(r, HTTP_OK, types[format], r->is_gzip ? &rendered->gzip : &rendered->text);
 }
 
+/* Returns a worker that hangs, or NULL. */
+static const struct snapshot_worker *
+find_silent(const struct snapshot *s)
+{
+	for (size_t i = 0; s != NULL && i < s->worker_count; i++)
+		if (s->workers[i].is_silent)
+			return &s->workers[i];
+	return NULL;
+}
+
 static void
 fill_health(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
 {
-	(void)p;
-	(void)body;
-	if (ask->is_alive)
+	const struct snapshot_worker *silent = find_silent(p->last);
+
+	if (ask->is_alive && silent != NULL) {
+		buf_printf(body, "worker %u does not answer\n", silent->number);
+		set_built(r, HTTP_SERVUNAVAIL, TEXT_TYPE, body);
+	} else if (ask->is_alive)
 		set_text(r, HTTP_OK, "ok\n");
 	else
 		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer\n");

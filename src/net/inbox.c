@@ -2,6 +2,7 @@
 #include "net/inbox.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -12,8 +13,9 @@
 #include <unistd.h>
 
 struct inbox {
-	pthread_mutex_t lock; /* guards notes */
+	pthread_mutex_t lock; /* guards notes and since_us */
 	struct note_list notes;
+	uint64_t since_us; /* when the first of them was posted */
 	struct event *event;
 	int wake_fd;
 	void *owner;
@@ -37,11 +39,24 @@ inbox_post(struct inbox *to, struct note *n)
 
 	pthread_mutex_lock(&to->lock);
 	is_first = STAILQ_EMPTY(&to->notes);
+	if (is_first)
+		to->since_us = clock_now_us();
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
 	/* The loop needs this lock as soon as it wakes, and may be more urgent than the sender: it is free before. */
 	pthread_mutex_unlock(&to->lock);
 	if (is_first)
 		wake(to);
+}
+
+uint64_t
+inbox_waiting_us(struct inbox *in, uint64_t now_us)
+{
+	uint64_t us;
+
+	pthread_mutex_lock(&in->lock);
+	us = STAILQ_EMPTY(&in->notes) || now_us < in->since_us ? 0 : now_us - in->since_us;
+	pthread_mutex_unlock(&in->lock);
+	return us;
 }
 
 /* Reads what is there now. Returns false if there was nothing. */

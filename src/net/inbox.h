@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct note {
@@ -33,5 +34,7 @@ struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
 bool inbox_read_last(struct inbox *in);
 void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */
 void inbox_post(struct inbox *to, struct note *n); /* from any thread */
+/* Returns for how long what is there has not been read; 0: nothing is. From any thread. */
+uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
 
 #endif

@@ -134,6 +134,7 @@ on_ready(struct server *srv)
 	if (b != NULL) {
 		b->counters.connects++;
 		b->counters.is_up = 1;
+		b->counters.heard_us = now;
 		b->role = srv->role;
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
@@ -155,7 +156,7 @@ count_failure(const struct pool *pool, const struct server *srv, enum connect_fa
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
 	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* it may refuse us for a reason */
-	b->asked_us = pool_set_now(pool->set);
+	b->asked_us = b->counters.heard_us = pool_set_now(pool->set);
 }
 
 static void

@@ -120,6 +120,8 @@ host_shutdown(struct weir *w, enum shutdown_how how)
 int
 process_restart(struct weir *w, struct fail *why)
 {
+	if (w->worker_count > 1)
+		return process_refuse_restart(why);
 	return restart_begin(w->restart, w->metrics.http == NULL ? -1 : http_listening_fd(w->metrics.http), why);
 }
 
@@ -164,6 +166,7 @@ process_console_new(struct weir *w)
 				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,
 				     .metrics_each = host_metrics_each,
+				     .workers_each = worker_each,
 				     .backends_each = host_backends_each,
 				     .queries_read = host_queries_read,
 				     .queries_reset = host_queries_reset,

@@ -81,6 +81,7 @@ process_tick(struct weir *w)
 		admission_tick(w->shared.admission, w->door->now_us);
 	auth_queries_tick(w->shared.auth_queries, w->door->now_us);
 	console_tick(w->console, w->door->now_us);
+	worker_watch(w);
 	process_watch_memory(w);
 	process_stop_tick(w);
 	restart_tick(w->restart);

@@ -26,18 +26,20 @@ static const struct {
 static void
 on_http_asks(evutil_socket_t fd, short what, void *arg)
 {
-	struct buf tables[HTTP_TABLES] = { { 0 } };
 	struct weir *w = arg;
+	struct buf *tables = w->metrics.gathering.tables;
 	unsigned wanted = http_wanted_tables(w->metrics.http);
 
 	(void)fd;
 	(void)what;
 	w->door->now_us = clock_now_us();
 	for (int t = 0; t < HTTP_TABLES; t++)
-		if ((wanted >> t & 1) != 0)
+		if ((wanted >> t & 1) != 0) {
+			buf_fini(&tables[t]);
 			console_rows_json(w->console, tables_of_page[t].command, tables_of_page[t].rows_max,
 					  &tables[t]);
-	http_answer(w->metrics.http, process_snapshot(w), tables);
+		}
+	process_gather(w);
 }
 
 int
@@ -60,7 +62,7 @@ process_start_http(struct weir *w, struct fail *why)
 		return -1;
 	w->metrics.http = http_new(&s, why);
 	users_unref(s.users);
-	if (w->metrics.http == NULL)
+	if (w->metrics.http == NULL || process_begin_gathering(w, why) < 0)
 		return -1;
 	w->metrics.asks =
 	    event_new(w->door->base, http_request_fd(w->metrics.http), EV_READ | EV_PERSIST, on_http_asks, w);
@@ -74,6 +76,7 @@ process_stop_http(struct weir *w)
 {
 	if (w->metrics.asks != NULL)
 		event_free(w->metrics.asks);
+	process_end_gathering(w);
 	http_free(w->metrics.http);
 	w->metrics.http = NULL;
 	w->metrics.asks = NULL;

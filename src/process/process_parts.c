@@ -77,8 +77,6 @@ on_client_gone(void *owner, struct client *c)
 {
 	struct worker *k = owner;
 
-	if (k != k->weir->door)
-		return; /* the door sees it at its next tick */
 	restart_client_gone(k->weir->restart, c);
 	if (k->weir->stopping.is_stopping)
 		process_stop_if_empty(k->weir);

@@ -238,31 +238,27 @@ static void
 snapshot_reasons(const struct weir *w, struct snapshot *s)
 {
 	bool has_up = s->backend_count == 0;
+	char reason[sizeof(s->not_ready[0])];
 
 	for (size_t i = 0; i < s->backend_count; i++)
 		has_up = has_up || s->backends[i].counters.is_up != 0;
 	if (!has_up)
 		not_ready(s, "no PostgreSQL server can be reached");
+	for (const struct worker *k = w->door; k != NULL; k = k->next)
+		if (k->watch.is_silent) {
+			snprintf(reason, sizeof(reason), "worker %u does not answer", k->number);
+			not_ready(s, reason);
+		}
 	if (w->stopping.is_stopping)
 		not_ready(s, "draining: pgweir is shutting down");
 	if (pool_set_is_paused(w->door->pools))
 		not_ready(s, "paused");
 }
 
-/* Returns the CPU time of the loop's thread. */
-static uint64_t
-thread_cpu_us(const struct worker *k)
+struct snapshot *
+process_snapshot_of(struct worker *k)
 {
-	struct timespec t;
-
-	return clock_gettime(k->cpu_clock, &t) < 0 ? 0 : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* Called on the worker's own thread, or while it stands still. Returns NULL without memory. */
-static struct snapshot *
-worker_snapshot(struct worker *k)
-{
-	struct snapshot *s = calloc(1, sizeof(*s));
+	struct snapshot *s = snapshot_new(k->number);
 
 	if (s == NULL)
 		return NULL;
@@ -271,13 +267,12 @@ worker_snapshot(struct worker *k)
 	s->login_clients = k->clients.login_count;
 	s->cancel_clients = k->clients.cancel_count;
 	s->process = k->counters;
-	s->process.loop_busy_us = thread_cpu_us(k);
+	s->process.loop_busy_us = worker_cpu_us(k);
 	dialer_count_lookups(k->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
-	s->workers = malloc(sizeof(*s->workers));
-	if (s->workers != NULL)
-		s->workers[s->worker_count++] = (struct snapshot_worker){ k->number, s->process };
+	s->workers[0].counters = s->process;
+	s->workers[0].is_up = 1;
 	s->statement_cache_bytes = statement_store_bytes(k->clients.x.statements) + k->clients.x.name_bytes;
-	if (s->workers == NULL || take_pools(k, s) < 0 || take_databases(k, s) < 0 || take_backends(k, s) < 0) {
+	if (take_pools(k, s) < 0 || take_databases(k, s) < 0 || take_backends(k, s) < 0) {
 		snapshot_free(s);
 		return NULL;
 	}
@@ -308,23 +303,32 @@ add_process(const struct weir *w, struct snapshot *s)
 }
 
 struct snapshot *
+process_merge(struct weir *w, struct snapshot **parts, size_t count)
+{
+	struct snapshot *s;
+	bool has_all = true;
+
+	for (size_t i = 0; i < count; i++)
+		has_all = has_all && parts[i] != NULL;
+	for (size_t i = 0; i < count && !has_all; i++)
+		snapshot_free(parts[i]);
+	s = has_all ? snapshot_merge(parts, count, w->config->http_metrics_max_pools, w->shared.snapshot_seed) : NULL;
+	if (s != NULL)
+		add_process(w, s);
+	return s;
+}
+
+struct snapshot *
 process_snapshot(struct weir *w)
 {
-	struct snapshot *parts[WORKERS_MAX], *s;
+	struct snapshot *parts[WORKERS_MAX];
 	struct fail why;
 	size_t n = 0;
 
 	if (!worker_threads_halt(w->threads, &why))
 		return NULL;
 	for (struct worker *k = w->door; k != NULL; k = k->next)
-		if ((parts[n++] = worker_snapshot(k)) == NULL) {
-			while (n > 0)
-				snapshot_free(parts[--n]);
-			break;
-		}
+		parts[n++] = process_snapshot_of(k);
 	worker_threads_go(w->threads);
-	s = n == 0 ? NULL : snapshot_merge(parts, n, w->config->http_metrics_max_pools, w->shared.snapshot_seed);
-	if (s != NULL)
-		add_process(w, s);
-	return s;
+	return process_merge(w, parts, n);
 }

@@ -12,7 +12,7 @@
  *   process_stop.c      shutdown and SUSPEND
  *   process_http.c      the metrics thread
  *   process_console.c   what console commands do
- *   process_snapshot.c  copies numbers for that thread
+ *   process_snapshot.c  copies numbers for that thread; process_gather.c has all workers do so
  *
  * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
  * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each
@@ -26,6 +26,7 @@
 #include "net/handshake.h"
 #include "net/helpers.h"
 #include "process/process.h"
+#include "process/process_gather.h"
 #include "process/worker.h"
 #include "process/worker_threads.h"
 #include "restart/restart.h"
@@ -72,6 +73,7 @@ struct memory_watch {
 struct metrics_thread {
 	struct http *http; /* NULL: there is none */
 	struct event *asks; /* it wants something of the loop */
+	struct gathering gathering;
 };
 
 /* Made once, for all workers: process_parts.c. */
@@ -117,6 +119,7 @@ struct weir {
 
 /* process.c. Returns true if no server is lent (but for replication) or being cleaned. */
 bool process_is_quiet(const struct weir *w);
+int process_refuse_restart(struct fail *why); /* returns -1 with *why set: there are several workers */
 
 /* process_reload.c: return 0, or -1 with *why set; everything then stays as it was. */
 int process_reload(struct weir *w, struct fail *why);
@@ -170,8 +173,5 @@ int process_suspend(struct weir *w, bool on, struct fail *why); /* SUSPEND, RESU
 void process_stop_tick(struct weir *w);
 void process_stop_if_empty(struct weir *w);
 void process_end(struct weir *w); /* leaves the loop */
-
-/* process_snapshot.c. Returns NULL without memory. */
-struct snapshot *process_snapshot(struct weir *w);
 
 #endif

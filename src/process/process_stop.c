@@ -10,18 +10,39 @@
 #include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
 #include "os/os.h"
+#include "pool/pool_homes.h"
 
 #include <string.h>
 
+/* Returns true if there are clients but the console's, on whatever worker or on their way. */
 static bool
-has_clients(const struct weir *w, bool is_waiting)
+has_clients(const struct weir *w)
 {
 	const struct client *c;
 
-	for (c = clients_walk(w->crew, NULL); c != NULL; c = clients_walk(w->crew, c))
-		if (is_waiting ? c->x.ticket.is_waiting : c->x.state != CL_CONSOLE)
+	if (pool_homes_away(w->shared.homes) > 0)
+		return true;
+	TAILQ_FOREACH(c, &w->door->clients.clients, all)
+		if (c->x.state != CL_CONSOLE)
 			return true;
 	return false;
+}
+
+/* Returns true if no client waits for a server, and none is in use; not while a worker does not answer. */
+static bool
+is_idle(struct weir *w)
+{
+	const struct client *c;
+	struct fail why;
+	bool is;
+
+	if (!worker_threads_halt(w->threads, &why))
+		return false;
+	for (c = clients_walk(w->crew, NULL); c != NULL && !c->x.ticket.is_waiting;)
+		c = clients_walk(w->crew, c);
+	is = c == NULL && process_is_quiet(w);
+	worker_threads_go(w->threads);
+	return is;
 }
 
 void
@@ -34,24 +55,13 @@ process_end(struct weir *w)
 	event_base_loopbreak(w->door->base);
 }
 
-/* All workers stand still. */
-static bool
-is_empty(const struct weir *w)
-{
-	return !has_clients(w, false) || (w->door->clients.x.is_gentle && process_is_quiet(w) && !has_clients(w, true));
-}
-
 void
 process_stop_if_empty(struct weir *w)
 {
-	struct fail why;
-
-	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_door_due ||
-	    !worker_threads_halt(w->threads, &why))
+	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_door_due)
 		return;
-	if (is_empty(w))
+	if (!has_clients(w) || (w->door->clients.x.is_gentle && is_idle(w)))
 		process_end(w);
-	worker_threads_go(w->threads);
 }
 
 static void
@@ -120,21 +130,6 @@ close_door(struct weir *w)
 	worker_threads_go(w->threads);
 }
 
-/* Returns how many there are; while a worker does not answer, how many are the door's. */
-static uint32_t
-count_clients(struct weir *w)
-{
-	struct fail why;
-	uint32_t n = 0;
-
-	if (!worker_threads_halt(w->threads, &why))
-		return w->door->clients.client_count;
-	for (const struct worker *k = w->door; k != NULL; k = k->next)
-		n += k->clients.client_count;
-	worker_threads_go(w->threads);
-	return n;
-}
-
 void
 process_stop_tick(struct weir *w)
 {
@@ -149,7 +144,7 @@ process_stop_tick(struct weir *w)
 		close_door(w);
 	if (w->door->now_us >= w->stopping.end_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
-			    count_clients(w));
+			    w->door->clients.client_count + pool_homes_away(w->shared.homes));
 		process_end(w);
 		return;
 	}

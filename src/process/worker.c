@@ -75,7 +75,8 @@ worker_new(struct weir *w, unsigned number, struct fail *why)
 	k->weir = w;
 	k->number = number;
 	k->now_us = clock_now_us();
-	k->cpu_clock = CLOCK_THREAD_CPUTIME_ID; /* of worker 0, which alone reads its own */
+	k->pulse.at_us = k->now_us;
+	k->pulse.cpu_clock = CLOCK_THREAD_CPUTIME_ID; /* until it has a thread */
 	k->base = new_base(number);
 	if (k->base == NULL)
 		fail_set(why, "53200", "no event loop");
@@ -228,6 +229,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!k->weir->stopping.is_stopping)
 		pool_set_scout(k->pools, now);
 	passwords_tick(k->servers.passwords);
+	worker_beat(k);
 	if (k == k->weir->door)
 		process_tick(k->weir);
 	else

@@ -8,6 +8,7 @@
 #ifndef PGWEIR_PROCESS_WORKER_H
 #define PGWEIR_PROCESS_WORKER_H
 
+#include "admin/console_host.h"
 #include "client/client.h"
 #include "net/inbox.h"
 #include "pool/pool_set.h"
@@ -18,6 +19,23 @@
 #define TICK_US (100 * US_PER_MS)
 
 struct weir; /* process_state.h */
+
+/* Told by a worker at its ticks, for worker 0 to read at any time: worker_pulse.c. */
+struct worker_pulse {
+	_Atomic uint64_t at_us; /* its last tick */
+	_Atomic uint64_t turns;
+	_Atomic uint32_t clients, servers;
+	_Atomic clockid_t cpu_clock; /* of its thread */
+};
+
+/* Seen of that by worker 0. */
+struct worker_watch {
+	uint64_t at_us; /* pulse.at_us, when it looked last */
+	uint32_t ticks; /* its own, since that has changed */
+	bool is_silent; /* for about 2 s, and the log has been told */
+	uint64_t cpu_at_us, cpu_us; /* when it looked last */
+	uint32_t cpu_percent; /* in the second before */
+};
 
 struct worker {
 	struct weir *weir;
@@ -38,7 +56,8 @@ struct worker {
 	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the door */
 	struct event *tick;
 	uint64_t last_tick_us;
-	clockid_t cpu_clock; /* of its thread */
+	struct worker_pulse pulse;
+	struct worker_watch watch; /* worker 0's */
 };
 
 /* Makes a worker that has nothing but its loop and its inbox. Returns NULL with *why set. */
@@ -51,6 +70,11 @@ void worker_fill_envs(struct worker *k);
 void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
 void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: waits until there is something to do */
+/* worker_pulse.c, on its own thread: it ticks. */
+void worker_beat(struct worker *k);
+uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
+void worker_watch(struct weir *w); /* at each tick of the door's: sees whether all workers move */
+void worker_each(struct weir *w, worker_fn *row, void *arg); /* SHOW WORKERS */
 /*
  * Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
  * work for it; what all that used; its loop, when nobody uses it.

@@ -80,9 +80,11 @@ static void *
 thread_main(void *arg)
 {
 	struct member *m = arg;
+	clockid_t clock;
 
 	priority_low_latency();
-	pthread_getcpuclockid(pthread_self(), &m->worker->cpu_clock);
+	if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+		m->worker->pulse.cpu_clock = clock;
 	while (!m->is_over)
 		worker_turn(m->worker);
 	pthread_mutex_lock(&m->threads->lock);

@@ -203,6 +203,8 @@ const struct metric_family metric_families[] = {
 	    .bounds = &histogram_bounds_proxy, .help = "What pgweir itself added to a request; one in 16 is timed." },
 	{ .name = "pgweir_event_loop_lag_seconds", .type = METRIC_HISTOGRAM, LOOP(loop_lag), .bounds = &histogram_bounds_proxy,
 	    .help = "Delay of a timer of the event loop." },
+	{ .name = "pgweir_worker_up", .type = METRIC_GAUGE, .scope = OF_LOOP, .at = offsetof(struct snapshot_worker, is_up),
+	    .help = "1: the worker tells its numbers; 0: it has not done so within 200 ms, and they are its last ones." },
 	{ .name = "pgweir_event_loop_iterations_total", .type = METRIC_COUNTER, LOOP(loop_iterations),
 	    .help = "Turns of the event loop." },
 	{ .name = "pgweir_event_loop_busy_seconds_total", .type = METRIC_COUNTER, LOOP(loop_busy_us), .decimals = 6,

@@ -2,6 +2,68 @@
 #include "telemetry/snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+struct snapshot *
+snapshot_new(unsigned worker)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->workers = calloc(1, sizeof(*s->workers));
+	if (s->workers == NULL) {
+		free(s);
+		return NULL;
+	}
+	s->workers[s->worker_count++].number = worker;
+	return s;
+}
+
+/* Copies an array; none is copied as one of no rows, so that NULL means that there is no memory. */
+static void *
+copy_rows(const void *rows, size_t count, size_t size)
+{
+	void *copy = malloc(count > 0 ? count * size : 1);
+
+	if (copy != NULL && count > 0)
+		memcpy(copy, rows, count * size);
+	return copy;
+}
+
+/* Returns false without memory; what is not copied is NULL then. */
+static bool
+copy_exemplars(struct snapshot *to, const struct snapshot *from)
+{
+	bool has_all = to->databases != NULL;
+
+	for (size_t i = 0; to->databases != NULL && i < to->database_count; i++) {
+		const struct exemplars *e = from->databases[i].exemplars;
+
+		to->databases[i].exemplars = e == NULL ? NULL : copy_rows(e, 1, sizeof(*e));
+		has_all = has_all && (e == NULL || to->databases[i].exemplars != NULL);
+	}
+	return has_all;
+}
+
+struct snapshot *
+snapshot_copy(const struct snapshot *s)
+{
+	struct snapshot *copy = copy_rows(s, 1, sizeof(*s));
+	bool has_all;
+
+	if (copy == NULL)
+		return NULL;
+	copy->pools = copy_rows(s->pools, s->pool_count, sizeof(*s->pools));
+	copy->databases = copy_rows(s->databases, s->database_count, sizeof(*s->databases));
+	copy->backends = copy_rows(s->backends, s->backend_count, sizeof(*s->backends));
+	copy->workers = copy_rows(s->workers, s->worker_count, sizeof(*s->workers));
+	has_all = copy_exemplars(copy, s);
+	if (has_all && copy->pools != NULL && copy->backends != NULL && copy->workers != NULL)
+		return copy;
+	snapshot_free(copy);
+	return NULL;
+}
 
 void
 snapshot_free(struct snapshot *s)
@@ -64,8 +126,11 @@ snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend 
 	add_all(t->connect_failures, f->connect_failures, CF_COUNT);
 	if (t->last_failure_wall_us < f->last_failure_wall_us)
 		t->last_failure_wall_us = f->last_failure_wall_us;
-	if (t->is_up < f->is_up)
+	if (t->is_up < 0 || (f->is_up >= 0 && f->heard_us > t->heard_us) ||
+	    (f->heard_us == t->heard_us && f->is_up > t->is_up)) {
 		t->is_up = f->is_up;
+		t->heard_us = f->heard_us;
+	}
 	histogram_add(&t->connect_duration, &f->connect_duration);
 }
 

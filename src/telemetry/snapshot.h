@@ -53,6 +53,8 @@ struct snapshot_backend {
 };
 struct snapshot_worker {
 	unsigned number;
+	uint64_t is_up; /* 1: what follows is new; 0: it did not answer in time */
+	bool is_silent; /* it has not moved for about 2 s */
 	struct process_counters counters;
 };
 struct snapshot {
@@ -91,7 +93,9 @@ struct snapshot_requests {
 	uint64_t all, failed, slow;
 };
 struct snapshot_requests snapshot_requests(const struct snapshot *s);
-void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc */
+struct snapshot *snapshot_new(unsigned worker); /* with nothing but the row of this worker; NULL: no memory */
+struct snapshot *snapshot_copy(const struct snapshot *s); /* with all it owns; NULL: no memory */
+void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; NULL is fine */
 /* Adds the counters; the name stays, and the larger age is kept. */
 void snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from);
 void snapshot_database_add(struct snapshot_database *to, const struct snapshot_database *from);

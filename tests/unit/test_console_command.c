@@ -268,6 +268,7 @@ static const char *const for_anybody[] = {
 	"SHOW LATENCY",
 	"SHOW ERRORS",
 	"SHOW BACKENDS",
+	"SHOW WORKERS",
 	"SHOW CONFIG",
 	"SHOW CONFIG_ERRORS",
 	"SHOW METRICS",

@@ -80,7 +80,7 @@ make_part(unsigned number, uint64_t *random)
 	s->state = number == 0 ? STATE_DRAINING : STATE_RUNNING;
 	s->clients_limit = number == 0 ? 99 : 0;
 	fill(&s->process, sizeof(s->process), random);
-	s->workers[s->worker_count++] = (struct snapshot_worker){ number, s->process };
+	s->workers[s->worker_count++] = (struct snapshot_worker){ .number = number, .counters = s->process };
 	s->clients_total_now = s->login_clients = s->cancel_clients = number + 1;
 	s->statement_cache_bytes = s->buffer_bytes_client = s->buffer_bytes_server = number + 1;
 	for (unsigned d = 0; d < NAMES; d++) {
@@ -354,4 +354,54 @@ Test(snapshot_merge, each_worker_has_series_of_its_own)
 	cr_expect_not_null(strstr((char *)text.bytes, "\npgweir_event_loop_iterations_total{worker=\"1\"} 4711\n"));
 	buf_fini(&text);
 	snapshot_free(all);
+}
+
+static void
+expect_same(const void *a, const void *b, size_t count, size_t size)
+{
+	cr_expect_neq(a, b);
+	cr_expect_eq(memcmp(a, b, count * size), 0);
+}
+
+Test(snapshot, a_copy_has_all_and_shares_nothing)
+{
+	uint64_t random = 1;
+	struct snapshot *s = make_part(1, &random), *copy = snapshot_copy(s), *none = snapshot_new(3);
+
+	cr_assert_not_null(copy);
+	cr_expect_eq(copy->clients_total_now, s->clients_total_now);
+	expect_same(copy->pools, s->pools, s->pool_count, sizeof(*s->pools));
+	expect_same(copy->backends, s->backends, s->backend_count, sizeof(*s->backends));
+	expect_same(copy->workers, s->workers, s->worker_count, sizeof(*s->workers));
+	cr_assert_gt(s->database_count, 0);
+	for (size_t i = 0; i < s->database_count; i++) {
+		struct snapshot_database *d = &s->databases[i], *c = &copy->databases[i];
+
+		cr_expect_eq(d->exemplars == NULL, c->exemplars == NULL);
+		if (d->exemplars != NULL)
+			expect_same(d->exemplars, c->exemplars, 1, sizeof(*d->exemplars));
+		expect_same(&d->counters, &c->counters, 1, sizeof(d->counters));
+	}
+	snapshot_free(s);
+	snapshot_free(copy);
+	cr_assert_eq(none->worker_count, 1);
+	cr_expect_eq(none->workers[0].number, 3);
+	cr_expect_eq(none->workers[0].is_up, 0);
+	snapshot_free(none);
+}
+
+Test(snapshot, of_two_that_saw_a_host_the_one_that_saw_it_last_is_right)
+{
+	struct snapshot_backend up = { .counters = { .is_up = 1, .heard_us = 10 } },
+				down = { .counters = { .is_up = 0, .heard_us = 20 } },
+				unknown = { .counters = { .is_up = -1, .heard_us = 30 } }, first = up, last = down;
+
+	snapshot_backend_add(&first, &down);
+	cr_expect_eq(first.counters.is_up, 0);
+	snapshot_backend_add(&last, &up);
+	cr_expect_eq(last.counters.is_up, 0);
+	snapshot_backend_add(&last, &unknown);
+	cr_expect_eq(last.counters.is_up, 0);
+	snapshot_backend_add(&unknown, &up);
+	cr_expect_eq(unknown.counters.is_up, 1);
 }

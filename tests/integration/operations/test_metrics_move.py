@@ -211,10 +211,12 @@ def at_rest(weir, look):
     for name in ("pgweir_start_time_seconds", "process_start_time_seconds"):
         assert abs(at[name] - begun) < 10
     assert at["process_max_fds"] >= 256
-    assert any(name == "pgweir_build_info" and value == 1 for (name, _), value in samples.items())
+    for one in ("pgweir_build_info", "pgweir_worker_up"):
+        assert any(name == one and value == 1 for (name, _), value in samples.items())
 
 
-CONSTANT = {"pgweir_build_info", "pgweir_start_time_seconds", "process_start_time_seconds", "process_max_fds"}
+CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
+            "process_max_fds"}
 
 MOVED_BY = {
     requests: """client_connections client_connections_total client_logins_total client_login_duration_seconds
@@ -240,7 +242,7 @@ MOVED_BY = {
     restarts: "restarts_total restart_failures_total restart_clients_total",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
-    at_rest: "build_info start_time_seconds process_start_time_seconds process_max_fds",
+    at_rest: "build_info worker_up start_time_seconds process_start_time_seconds process_max_fds",
 }
 
 

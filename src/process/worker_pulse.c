@@ -1,0 +1,106 @@
+/*
+ * src/process/worker_pulse.c - whether each worker moves, and how busy it is. A worker tells of itself at its ticks;
+ * worker 0 reads that at its own, without a halt. See worker.h.
+ */
+#include "process/process_state.h"
+
+#include "base/clock.h"
+#include "net/inbox.h"
+
+#include <stdatomic.h>
+
+#define SILENT_TICKS 20 /* of worker 0: about 2 s. While the whole process stands still, there are none */
+
+void
+worker_beat(struct worker *k)
+{
+	atomic_store_explicit(&k->pulse.clients, k->clients.client_count, memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.at_us, k->now_us, memory_order_release);
+}
+
+uint64_t
+worker_cpu_us(const struct worker *k)
+{
+	struct timespec t;
+
+	return clock_gettime(atomic_load_explicit(&k->pulse.cpu_clock, memory_order_relaxed), &t) < 0
+		   ? 0
+		   : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void
+tell(struct worker *k, bool is_silent)
+{
+	struct log *log = k->weir->log;
+
+	k->watch.is_silent = is_silent;
+	if (is_silent)
+		log_event(log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "worker_silent" },
+			  "worker %u does not answer: its clients and servers hang, and console commands that concern "
+			  "it are refused",
+			  k->number);
+	else
+		log_event(log, LOG_LEVEL_INFO, &(struct log_about){ .event = "worker_back" }, "worker %u answers again",
+			  k->number);
+}
+
+static void
+look_for_life(struct worker *k)
+{
+	uint64_t at_us = atomic_load_explicit(&k->pulse.at_us, memory_order_acquire);
+	bool has_moved = at_us != k->watch.at_us;
+
+	k->watch.at_us = at_us;
+	k->watch.ticks = has_moved ? 0 : k->watch.ticks + 1;
+	if (k->watch.is_silent ? has_moved : k->watch.ticks == SILENT_TICKS)
+		tell(k, !k->watch.is_silent);
+}
+
+/* Once in a second: the share of a processor since the last time. */
+static void
+look_at_cpu(struct worker *k, uint64_t now_us)
+{
+	uint64_t cpu_us, took_us = now_us - k->watch.cpu_at_us;
+
+	if (took_us < US_PER_S)
+		return;
+	cpu_us = worker_cpu_us(k);
+	if (k->watch.cpu_at_us != 0 && cpu_us >= k->watch.cpu_us)
+		k->watch.cpu_percent = (uint32_t)((cpu_us - k->watch.cpu_us) * 100 / took_us);
+	k->watch.cpu_us = cpu_us;
+	k->watch.cpu_at_us = now_us;
+}
+
+void
+worker_watch(struct weir *w)
+{
+	for (struct worker *k = w->door; k != NULL; k = k->next) {
+		if (k != w->door)
+			look_for_life(k);
+		look_at_cpu(k, w->door->now_us);
+	}
+}
+
+void
+worker_each(struct weir *w, worker_fn *row, void *arg)
+{
+	const uint64_t now_us = w->door->now_us;
+
+	for (struct worker *k = w->door; k != NULL; k = k->next) {
+		uint64_t at_us = atomic_load_explicit(&k->pulse.at_us, memory_order_acquire);
+		struct worker_row r = {
+			.worker = k->number,
+			.state = k->watch.is_silent ? "silent" : "up",
+			.clients = atomic_load_explicit(&k->pulse.clients, memory_order_relaxed),
+			.servers = atomic_load_explicit(&k->pulse.servers, memory_order_relaxed),
+			.cpu_percent = k->watch.cpu_percent,
+			.turns = atomic_load_explicit(&k->pulse.turns, memory_order_relaxed),
+			.tick_age_us = now_us > at_us ? now_us - at_us : 0,
+			.oldest_note_us = inbox_waiting_us(k->inbox, now_us),
+		};
+
+		row(&r, arg);
+	}
+}
