@@ -350,17 +350,17 @@ step(struct stage *s, char *line)
 /* --- the stage --- */
 
 /* Once per process, as the fuzzer has no place of its own to keep them. */
-static char folder[64], upstream_words[HOSTS_MAX * 128];
+static const char *folder;
+static char upstream_words[HOSTS_MAX * 128];
 static int listening;
 
 static void
-remove_folder(void)
+empty_folder(void)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", folder);
 	unlink(path);
-	rmdir(folder);
 }
 
 static void
@@ -368,14 +368,10 @@ make_folder(void)
 {
 	char path[128];
 
-	if (folder[0] != '\0')
+	if (folder != NULL)
 		return;
-	snprintf(folder, sizeof(folder), "/dev/shm/fuzz_login.XXXXXX");
-	if (mkdtemp(folder) == NULL) {
-		snprintf(folder, sizeof(folder), "/tmp/fuzz_login.XXXXXX");
-		must(mkdtemp(folder) != NULL);
-	}
-	atexit(remove_folder);
+	folder = quiet_folder();
+	atexit(empty_folder);
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", folder);
 	listening = fake_listen(path);
 }

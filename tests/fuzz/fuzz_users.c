@@ -9,6 +9,7 @@
 #include "auth/users.h"
 #include "base/buf.h"
 
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,14 @@ must(bool holds)
 {
 	if (!holds)
 		abort();
+}
+
+/* In place of OpenSSL's: the same file takes the same way in each run. */
+int
+RAND_bytes(unsigned char *bytes, int len)
+{
+	memset(bytes, 1, (size_t)len);
+	return 1;
 }
 
 static void

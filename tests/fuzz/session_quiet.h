@@ -12,6 +12,11 @@
 void quiet_reset(uint64_t seed);
 void quiet_pass(uint64_t us);
 uint64_t quiet_random(void);
+/*
+ * A folder of this process's own, which is made at the first call and removed at the end; whoever puts something there
+ * takes it away. Its name is the same in each process, as hashes of it must be.
+ */
+const char *quiet_folder(void);
 /* From now on so many notes in 256 are read up to 5 ms after they were posted, with all behind them in their inbox. */
 void quiet_delay_notes(unsigned of_256);
 /* From now on so many halts in 256 are given up, where there are several workers. */

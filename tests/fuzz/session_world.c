@@ -22,7 +22,7 @@
 #define INI "pgweir.ini"
 
 /* Sockets and users_files, once per process: the fuzzer has no place of its own to keep them. */
-static char folder[64];
+static const char *folder;
 static struct scram_verifier verifier;
 static int postgres_fd;
 
@@ -33,7 +33,7 @@ path_of(const char *name, char path[static 128])
 }
 
 static void
-remove_folder(void)
+empty_folder(void)
 {
 	static const char *const names[] = { ".s.PGSQL.5432", ".s.PGSQL.6432", "verifiers.txt", "plain.txt", INI };
 	char path[128];
@@ -42,7 +42,6 @@ remove_folder(void)
 		path_of(names[i], path);
 		unlink(path);
 	}
-	rmdir(folder);
 }
 
 static void
@@ -67,15 +66,10 @@ make_folder(void)
 	char path[128];
 	struct fail why;
 
-	if (folder[0] != '\0')
+	if (folder != NULL)
 		return;
-	/* A socket is made per run: that is cheap in memory, not on a disk. */
-	snprintf(folder, sizeof(folder), "/dev/shm/fuzz_session.XXXXXX");
-	if (mkdtemp(folder) == NULL) {
-		snprintf(folder, sizeof(folder), "/tmp/fuzz_session.XXXXXX");
-		must(mkdtemp(folder) != NULL);
-	}
-	atexit(remove_folder);
+	folder = quiet_folder();
+	atexit(empty_folder);
 	/* One iteration: what a login costs is not what is tried here. */
 	must(scram_verifier_from_password(SESSION_PASSWORD, salt, sizeof(salt), 1, &verifier, &why) == 0);
 	base64_encode(salt, sizeof(salt), salt_text);
