@@ -15,6 +15,7 @@
 
 #define LARGE_MIN (256 << 10) /* bytes */
 #define KEPT_MAX ((rlim_t)64 << 20)
+#define TRIES 3
 
 /* Bytes: of address space; of writable memory that is mapped and not in use. 0 if the kernel doesn't tell. */
 struct usage {
@@ -107,11 +108,16 @@ set_limits(const struct rlimit limits[2])
 	setrlimit(RLIMIT_DATA, &limits[1]);
 }
 
-/* Returns false if the limits can't be read. They are as they were before in that case. */
+/*
+ * Returns false if there is nothing to set again: there are no limits, or another thread has lifted them for a moment,
+ * and sets them again itself.
+ */
 static bool
 lift_limits(struct rlimit before[2])
 {
 	if (getrlimit(RLIMIT_AS, &before[0]) < 0 || getrlimit(RLIMIT_DATA, &before[1]) < 0)
+		return false;
+	if (before[0].rlim_cur == before[0].rlim_max && before[1].rlim_cur == before[1].rlim_max)
 		return false;
 	set_limits((struct rlimit[]){ { before[0].rlim_max, before[0].rlim_max },
 				      { before[1].rlim_max, before[1].rlim_max } });
@@ -133,9 +139,13 @@ memory_realloc(void *p, size_t size)
 	void *grown = realloc(p, size);
 	struct rlimit before[2];
 
-	if (grown != NULL || size == 0 || !lift_limits(before))
-		return grown;
-	grown = realloc(p, size);
-	set_limits(before);
+	/* A thread that had lifted the limits may set them again in between. */
+	for (int i = 0; i < TRIES && grown == NULL && size != 0; i++) {
+		bool is_lifted = lift_limits(before);
+
+		grown = realloc(p, size);
+		if (is_lifted)
+			set_limits(before);
+	}
 	return grown;
 }
