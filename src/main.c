@@ -11,6 +11,7 @@
 
 #include "build.h"
 #include "load/load.h"
+#include "base/secret.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -399,8 +399,7 @@ main(int argc, char **argv)
 	config = load(asked.path, kept, asked.is_check, start.predecessor);
 	if (asked.uri != NULL) {
 		hide_password(asked.uri);
-		OPENSSL_cleanse(kept, strlen(kept));
-		free(kept);
+		secret_free(kept);
 	}
 	if (config == NULL)
 		return 1;

@@ -2,6 +2,7 @@
 #include "auth/encoding.h"
 
 #include "build.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <stdbool.h>
@@ -88,12 +89,3 @@ saslprep(const char *password, char **prepared)
 	return 0;
 }
 #endif
-
-void
-saslprep_free(char *prepared)
-{
-	if (prepared == NULL)
-		return;
-	OPENSSL_cleanse(prepared, strlen(prepared));
-	free(prepared);
-}

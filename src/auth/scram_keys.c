@@ -11,6 +11,7 @@
 
 #include "auth/encoding.h"
 #include "auth/scram_state.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -70,7 +71,7 @@ salted_password(const char *password, const uint8_t *salt, size_t salt_len, uint
 	if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, (int)salt_len, (int)iterations, EVP_sha256(),
 			      SCRAM_KEY_LEN, out) != 1)
 		result = fail_set(why, "53200", "no memory for PBKDF2");
-	saslprep_free(prepared);
+	secret_free(prepared);
 	return result;
 }
 

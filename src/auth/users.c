@@ -7,7 +7,7 @@
 #include "auth/users.h"
 
 #include "auth/scram.h"
-#include "base/secret_file.h"
+#include "base/secret.h"
 #include "base/table.h"
 
 #include <errno.h>

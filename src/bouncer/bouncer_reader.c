@@ -9,9 +9,9 @@
 
 #include "base/alloc.h"
 #include "base/blank.h"
+#include "base/secret.h"
 #include "config/nearest.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,14 +32,6 @@ struct reader {
 };
 
 static void read_text(struct reader *r, const char *text, size_t len, unsigned file);
-
-static void
-wipe(char *text)
-{
-	if (text != NULL)
-		OPENSSL_cleanse(text, strlen(text));
-	free(text);
-}
 
 static void
 begin_section(struct reader *r, unsigned line, const char *name)
@@ -64,7 +56,7 @@ begin_section(struct reader *r, unsigned line, const char *name)
 		return;
 	r->b->is_main = true;
 	for (size_t i = 0; i < BOUNCER_KEYS_MAX; i++) {
-		wipe(r->b->values[i]);
+		secret_free(r->b->values[i]);
 		r->b->values[i] = NULL;
 	}
 }
@@ -105,7 +97,7 @@ put_bouncer_value(struct reader *r, unsigned line, const char *name, const char 
 		return;
 	}
 	row = bouncer_key_row(key);
-	wipe(r->b->values[row]);
+	secret_free(r->b->values[row]);
 	r->b->values[row] = xstrdup(value);
 	r->b->lines[row] = line;
 }
@@ -115,7 +107,7 @@ put_entry(const struct reader *r, struct bouncer_entries *entries, unsigned line
 {
 	for (size_t i = 0; i < entries->count; i++)
 		if (strcmp(entries->list[i].name, name) == 0) {
-			wipe(entries->list[i].value);
+			secret_free(entries->list[i].value);
 			entries->list[i].value = xstrdup(value);
 			entries->list[i].line = line;
 			return;
@@ -247,7 +239,7 @@ read_text(struct reader *r, const char *text, size_t len, unsigned file)
 			while (line_len > 0 && is_space(copy[line_len - 1]))
 				copy[--line_len] = '\0';
 			read_line(r, line, copy);
-			wipe(copy);
+			secret_free(copy);
 		}
 		text = newline != NULL ? newline + 1 : end;
 	}
@@ -293,7 +285,7 @@ entries_fini(struct bouncer_entries *entries)
 {
 	for (size_t i = 0; i < entries->count; i++) {
 		free(entries->list[i].name);
-		wipe(entries->list[i].value);
+		secret_free(entries->list[i].value);
 	}
 	free(entries->list);
 }
@@ -303,15 +295,15 @@ setting_fini(struct bouncer_setting *s)
 {
 	free(s->section);
 	free(s->key);
-	wipe(s->value);
-	wipe(s->from);
+	secret_free(s->value);
+	secret_free(s->from);
 }
 
 void
 bouncer_fini(struct bouncer *b)
 {
 	for (size_t i = 0; i < BOUNCER_KEYS_MAX; i++)
-		wipe(b->values[i]);
+		secret_free(b->values[i]);
 	entries_fini(&b->databases);
 	entries_fini(&b->users);
 	entries_fini(&b->peers);

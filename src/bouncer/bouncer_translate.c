@@ -4,13 +4,13 @@
 #include "base/alloc.h"
 #include "base/blank.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -394,8 +394,7 @@ override_ours(struct bouncer *b, const char *section, const char *key, const cha
 
 		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
 			continue;
-		OPENSSL_cleanse(s->value, strlen(s->value));
-		free(s->value);
+		secret_free(s->value);
 		s->value = escape_dollars(value);
 		s->line = LINE_SET;
 		return;
@@ -423,9 +422,7 @@ override(struct bouncer *b, const struct config_override *o)
 		return;
 	}
 	row = bouncer_key_row(key);
-	if (b->values[row] != NULL)
-		OPENSSL_cleanse(b->values[row], strlen(b->values[row]));
-	free(b->values[row]);
+	secret_free(b->values[row]);
 	b->values[row] = xstrdup(o->value);
 	b->lines[row] = LINE_SET;
 }

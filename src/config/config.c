@@ -1,13 +1,13 @@
 /* src/config/config.c - the life of a configuration value, and looking things up in it. */
 #include "config/config.h"
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/nearest.h"
 #include "config/upstream.h"
 
 #include <assert.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -84,8 +84,7 @@ config_free(struct config *config)
 	free_origins(origins);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		key_free(key, key_base(key, config));
-	OPENSSL_cleanse(config->single_password, strlen(config->single_password));
-	free(config->single_password);
+	secret_free(config->single_password);
 	free(config->single_user);
 	free(config->path);
 	for (size_t i = 0; i < config->secret_file_count; i++)

@@ -3,8 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/secret.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,14 +30,6 @@ const char *
 upstream_protocol_name(uint16_t minor)
 {
 	return minor == 0 ? "3.0" : "3.2";
-}
-
-static void
-wipe_free(char *secret)
-{
-	if (secret != NULL)
-		OPENSSL_cleanse(secret, strlen(secret));
-	free(secret);
 }
 
 static void
@@ -134,7 +126,7 @@ upstream_free(struct upstream *up)
 	free(up->hosts);
 	free(up->dbname);
 	free(up->user);
-	wipe_free(up->password);
+	secret_free(up->password);
 	for (int i = 0; i < UPSTREAM_WORDS; i++)
 		free(up->words[i]);
 	free_settings(up->settings);

@@ -13,12 +13,6 @@
 
 #define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
 
-static uint64_t
-channels_now(const struct notify_listener *listener)
-{
-	return *listener->env.now_us;
-}
-
 struct notify_channels *
 notify_due_list(struct notify_listener *listener, const struct notify_channel *ch)
 {
@@ -180,7 +174,7 @@ move_subscription(struct notify_listener *listener, struct notify_subscription *
 static void
 hasten(struct notify_listener *listener)
 {
-	uint64_t now_us = channels_now(listener);
+	uint64_t now_us = notify_now(listener);
 
 	if (listener->retry_us > now_us + NOTIFY_HASTE_US)
 		listener->retry_us = now_us + NOTIFY_HASTE_US;
@@ -197,7 +191,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 		return -1;
 	m->subscriber = subscriber;
 	m->channel = ch;
-	m->since_us = channels_now(listener);
+	m->since_us = notify_now(listener);
 	subscriber->subscriptions++;
 	listener->subscription_count++;
 	if (ch->is_leaving)
@@ -220,10 +214,10 @@ notify_leave(struct notify_subscription *m)
 	move_subscription(m->subscriber->listener, m, NW_NONE);
 	m->subscriber->subscriptions--;
 	if (--m->subscriber->listener->subscription_count == 0)
-		m->subscriber->listener->unused_since_us = channels_now(m->subscriber->listener);
+		m->subscriber->listener->unused_since_us = notify_now(m->subscriber->listener);
 	m->channel = NULL;
 	if (ch != NULL && channel_is_idle(ch))
-		ch->idle_since_us = channels_now(m->subscriber->listener);
+		ch->idle_since_us = notify_now(m->subscriber->listener);
 }
 
 /* --- what the connection reports --- */
@@ -357,7 +351,7 @@ answered_listen(struct notify_listener *listener, struct notify_channel *ch, con
 	ch->is_listening = why == NULL;
 	if (why != NULL) {
 		fail_subscriptions(listener, ch, why);
-		ch->idle_since_us = channels_now(listener);
+		ch->idle_since_us = notify_now(listener);
 	} else if (!ch->is_answered) {
 		ch->is_answered = true;
 		TAILQ_INSERT_TAIL(&listener->answered, ch, answered);

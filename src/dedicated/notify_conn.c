@@ -24,12 +24,6 @@ listener_of(struct dedicated *d)
 	return (struct notify_listener *)((char *)d - offsetof(struct notify_listener, conn));
 }
 
-static uint64_t
-conn_now(const struct notify_listener *listener)
-{
-	return *listener->env.now_us;
-}
-
 void
 notify_conn_timer(struct notify_listener *listener, uint64_t in_us)
 {
@@ -45,7 +39,7 @@ notify_conn_connect(struct notify_listener *listener)
 	    pool->held_until_us != 0)
 		return;
 	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL) < 0)
-		listener->retry_us = conn_now(listener) + US_PER_S;
+		listener->retry_us = notify_now(listener) + US_PER_S;
 }
 
 void
@@ -94,7 +88,7 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 {
 	struct notify_command *command = calloc(1, sizeof(*command));
 	enum owed_kind owed = kind == NC_SETTING || kind == NC_LISTEN || kind == NC_UNLISTEN ? OWED_QUERY : OWED_SYNC;
-	struct owed_request request = { .started_us = conn_now(listener) };
+	struct owed_request request = { .started_us = notify_now(listener) };
 	struct buf b = { 0 };
 
 	put_command(listener, &b, kind, channels);
@@ -108,7 +102,7 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	TAILQ_INIT(&command->channels);
 	if (kind == NC_LISTEN)
 		TAILQ_CONCAT(&command->channels, channels, due);
-	command->sent_us = conn_now(listener);
+	command->sent_us = notify_now(listener);
 	TAILQ_INSERT_TAIL(&listener->commands, command, link);
 	server_write(listener->conn.srv, b.bytes, b.len);
 	buf_fini(&b);
@@ -120,7 +114,7 @@ static void
 give_up(struct notify_listener *listener)
 {
 	listener->is_up = false;
-	listener->retry_us = conn_now(listener);
+	listener->retry_us = notify_now(listener);
 	notify_conn_timer(listener, 0); /* closes it later, not within a caller's call */
 }
 
@@ -227,7 +221,7 @@ on_done(struct dedicated *d)
 
 	listener->is_error = false;
 	listener->failures = 0;
-	listener->heard_us = conn_now(listener);
+	listener->heard_us = notify_now(listener);
 	if (command == NULL)
 		return;
 	TAILQ_REMOVE(&listener->commands, command, link);
@@ -254,7 +248,7 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 static void
 on_batch_end(struct dedicated *d)
 {
-	listener_of(d)->heard_us = conn_now(listener_of(d));
+	listener_of(d)->heard_us = notify_now(listener_of(d));
 	notify_listener_deliver(listener_of(d));
 }
 
@@ -271,7 +265,7 @@ on_up(struct dedicated *d)
 	const char *encoding = image_get(d->srv->image, "client_encoding");
 
 	listener->is_up = true;
-	listener->turned_us = listener->heard_us = conn_now(listener);
+	listener->turned_us = listener->heard_us = notify_now(listener);
 	if (listener->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, listener->encoding) != 0))
 		notify_conn_send(listener, NC_SETTING);
 	notify_listener_up(listener);
@@ -290,11 +284,11 @@ on_closed(struct dedicated *d)
 	struct notify_listener *listener = listener_of(d);
 
 	if (listener->is_up)
-		listener->turned_us = conn_now(listener);
+		listener->turned_us = notify_now(listener);
 	listener->is_up = false;
 	forget_commands(listener);
-	listener->retry_us =
-	    conn_now(listener) + backoff_us(listener->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &listener->random);
+	listener->retry_us = notify_now(listener) +
+			     backoff_us(listener->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &listener->random);
 	notify_listener_down(listener);
 	if (!listener->is_ending)
 		notify_conn_timer(listener, 0);

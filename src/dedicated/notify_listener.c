@@ -12,12 +12,6 @@
 #define HUB_LINGER_US (60 * US_PER_S)
 #define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
 
-static uint64_t
-listener_now(const struct notify_listener *listener)
-{
-	return *listener->env.now_us;
-}
-
 /* --- the listeners of a pool --- */
 
 static void
@@ -28,7 +22,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	*listener->env.now_us = clock_now_us();
-	notify_listener_tick(listener, listener_now(listener));
+	notify_listener_tick(listener, notify_now(listener));
 }
 
 static struct notify_listener *
@@ -45,7 +39,7 @@ new_listener(struct pool *pool, const char *encoding)
 	dedicated_env(&listener->env, pool->set);
 	listener->is_paused = policy_is_paused(pool->policy);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
-		listener->seed_of_names = (uintptr_t)listener ^ listener_now(listener);
+		listener->seed_of_names = (uintptr_t)listener ^ notify_now(listener);
 	listener->random = pool_set_random(pool->set);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);
@@ -97,7 +91,7 @@ listeners_renew(struct pool *pool)
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		notify_conn_close(listener);
 		listener->failures = 0;
-		listener->retry_us = listener_now(listener);
+		listener->retry_us = notify_now(listener);
 		notify_conn_timer(listener, 0);
 	}
 }

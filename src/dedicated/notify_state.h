@@ -116,6 +116,12 @@ void notify_listener_answered(struct notify_listener *listener, struct notify_co
 void notify_listener_notified(struct notify_listener *listener, const char *channel, const uint8_t *message,
 			      size_t len);
 void notify_listener_deliver(struct notify_listener *listener); /* makes the callbacks that are due */
+static inline uint64_t
+notify_now(const struct notify_listener *listener)
+{
+	return *listener->env.now_us;
+}
+
 /* notify_channels.c and notify_catch_up.c, for the tick */
 void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us);
 void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);

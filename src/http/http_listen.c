@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -56,23 +55,6 @@ listen_tcp(const char *host, unsigned short port, struct fail *why)
 	return error == 0 ? fd : -1;
 }
 
-/* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
-static void
-remove_stale(const struct sockaddr_un *address)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED)
-		unlink(address->sun_path);
-	close(fd);
-}
-
 static int
 listen_unix(const char *path, struct fail *why)
 {
@@ -81,7 +63,7 @@ listen_unix(const char *path, struct fail *why)
 
 	if (!copy_string(address.sun_path, sizeof(address.sun_path), path))
 		return fail_set(why, "22023", "cannot listen for HTTP on \"%s\": the path is too long", path);
-	remove_stale(&address);
+	listener_remove_stale(&address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind_with_mode(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)
 		return refuse_address(fd, path, 0, why);

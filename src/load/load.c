@@ -8,6 +8,7 @@
  */
 #include "base/alloc.h"
 #include "base/blank.h"
+#include "base/secret.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_state.h"
 #include "bouncer/bouncer_ways.h"
@@ -193,7 +194,7 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 		return expand(raw, why);
 	inner = xstrndup(raw + 1, strlen(raw) - 2);
 	value = expand(inner, why);
-	expand_free(inner);
+	secret_free(inner);
 	return value;
 }
 
@@ -229,8 +230,8 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 		snprintf(about, sizeof(about), "%s = %.160s%s", name, raw, strlen(raw) > 160 ? "..." : "");
 		problem_fail(&l->sink, line, about, &why);
 	}
-	expand_free(value);
-	expand_free(bare);
+	secret_free(value);
+	secret_free(bare);
 	return rc;
 }
 
@@ -282,7 +283,7 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 		return;
 	}
 	draft->scope.upstream = upstream_parse(value, l->place == IN_TENANT, &why);
-	expand_free(value);
+	secret_free(value);
 	if (draft->scope.upstream == NULL) {
 		problem_fail(&l->sink, line, "upstream", &why);
 		return;

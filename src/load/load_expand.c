@@ -2,6 +2,7 @@
 #include "config/config_state.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "load/load_state.h"
 
 #include <openssl/crypto.h>
@@ -156,12 +157,4 @@ char *
 expand(const char *raw, struct fail *why)
 {
 	return expand_with(raw, EXPAND_ALL, "", why);
-}
-
-void
-expand_free(char *value)
-{
-	if (value != NULL)
-		OPENSSL_cleanse(value, strlen(value));
-	free(value);
 }

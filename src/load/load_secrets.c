@@ -7,6 +7,7 @@
 #include "load/load_state.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 
 #include <string.h>
 
@@ -23,7 +24,7 @@ parse_with_placeholders(const char *raw, enum expand_placeholders which, bool is
 
 	if (value != NULL)
 		up = upstream_parse(value, is_of_tenant, &why);
-	expand_free(value);
+	secret_free(value);
 	return up;
 }
 

@@ -5,6 +5,7 @@
  * a password there is nothing to check, so clients are trusted: they can only come over loopback.
  */
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -12,19 +13,10 @@
 #include "config/passfile.h"
 #include "load/load_state.h"
 
-#include <openssl/crypto.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void
-wipe_free(char *secret)
-{
-	if (secret != NULL)
-		OPENSSL_cleanse(secret, strlen(secret));
-	free(secret);
-}
 
 static bool
 is_set(const char *text)
@@ -107,7 +99,7 @@ find_credentials(struct upstream *up, const struct problem_sink *sink)
 		password = xstrdup("");
 	free(up->user);
 	up->user = name;
-	wipe_free(up->password);
+	secret_free(up->password);
 	up->password = password;
 }
 
@@ -124,7 +116,7 @@ set_key(struct config *config, const char *section, const char *name, const char
 static void
 replace_text(char **text, const char *with)
 {
-	wipe_free(*text);
+	secret_free(*text);
 	*text = xstrdup(with);
 }
 

@@ -4,6 +4,7 @@
 #include "login/login_state.h"
 
 #include "dedicated/dedicated.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -25,9 +26,7 @@ login_free(struct client_login *l)
 	free(l->user);
 	free(l->database);
 	free(l->sent_user);
-	if (l->secret_text != NULL)
-		OPENSSL_cleanse(l->secret_text, strlen(l->secret_text));
-	free(l->secret_text);
+	secret_free(l->secret_text);
 	scram_server_free(l->scram);
 	users_unref(l->users);
 	hba_unref(l->hba);

@@ -5,6 +5,7 @@
 #include "lookup/auth_query_state.h"
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <openssl/crypto.h>
@@ -97,8 +98,7 @@ replace(char **text, const char *by)
 
 	if (copy == NULL)
 		return false;
-	OPENSSL_cleanse(*text, strlen(*text));
-	free(*text);
+	secret_free(*text);
 	*text = copy;
 	return true;
 }

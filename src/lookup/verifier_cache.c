@@ -4,6 +4,7 @@
 #include "net/helpers.h"
 #include "base/alloc.h"
 #include "base/table.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -43,14 +44,6 @@ struct verifier_cache {
 	uint64_t seed;
 	struct kept *table;
 };
-
-static void
-free_password(char *password)
-{
-	if (password != NULL)
-		OPENSSL_cleanse(password, strlen(password));
-	free(password);
-}
 
 static void
 free_kept(struct kept *k)
@@ -136,7 +129,7 @@ free_derivation(struct verifier_derivation *d)
 {
 	if (d == NULL)
 		return;
-	free_password(d->password);
+	secret_free(d->password);
 	OPENSSL_cleanse(d, sizeof(*d));
 	free(d);
 }

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -110,23 +109,6 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 	}
 }
 
-/* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
-static void
-remove_stale(const struct sockaddr_un *un)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 && errno == ECONNREFUSED)
-		unlink(un->sun_path);
-	close(fd);
-}
-
 static int
 make_address(const struct listener_settings *s, struct sockaddr_storage *out, socklen_t *len)
 {
@@ -201,7 +183,7 @@ bind_and_listen(struct listener *l, struct fail *why)
 	if (l->fd < 0)
 		return fail_set(why, "58000", "cannot listen on %s: %s", s->host, strerror(errno));
 	if (s->is_unix)
-		remove_stale(un);
+		listener_remove_stale(un);
 	else
 		tcp_options_listen(&s->tcp, l->fd);
 	if (addr.ss_family == AF_INET6)

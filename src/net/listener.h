@@ -53,5 +53,7 @@ void listener_give_away(struct listener *l);
  * has put in its place meanwhile.
  */
 int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
+/* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
+void listener_remove_stale(const struct sockaddr_un *un);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/table.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -325,8 +326,7 @@ passport_reader_free(struct passport_reader *s)
 	if (s == NULL)
 		return;
 	for (uint32_t i = 0; i < s->pool_count; i++) {
-		OPENSSL_cleanse(s->pools[i].secret, strlen(s->pools[i].secret));
-		free(s->pools[i].secret);
+		secret_free(s->pools[i].secret);
 		OPENSSL_cleanse(&s->pools[i].keys, sizeof(s->pools[i].keys));
 	}
 	for (uint32_t i = 0; i < s->text_count; i++)

@@ -3,9 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "net/timer.h"
 
-#include <openssl/crypto.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +53,7 @@ passwords_new(struct event_base *base, struct log *log, uint64_t *now_us)
 static void
 wipe(char **secret)
 {
-	if (*secret != NULL)
-		OPENSSL_cleanse(*secret, strlen(*secret));
-	free(*secret);
+	secret_free(*secret);
 	*secret = NULL;
 }
 

@@ -2,6 +2,7 @@
 #include "server/server_parts.h"
 
 #include "net/helpers.h"
+#include "base/secret.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -23,9 +24,7 @@ struct server_keys {
 static void
 free_keys(struct server_keys *k)
 {
-	if (k->password != NULL)
-		OPENSSL_cleanse(k->password, strlen(k->password));
-	free(k->password);
+	secret_free(k->password);
 	OPENSSL_cleanse(k, sizeof(*k));
 	free(k);
 }

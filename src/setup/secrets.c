@@ -4,7 +4,7 @@
  */
 #include "setup/setup.h"
 
-#include "base/secret_file.h"
+#include "base/secret.h"
 #include "config/config_state.h"
 #include "config/upstream_tls.h"
 #include "bouncer/bouncer.h"

@@ -15,6 +15,7 @@
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
+#include "base/secret.h"
 
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -158,8 +159,8 @@ run_saslprep(const char *password)
 	 */
 	must(saslprep(once, &twice) == 0);
 	must(twice == NULL || strcmp(once, twice) == 0);
-	saslprep_free(twice);
-	saslprep_free(once);
+	secret_free(twice);
+	secret_free(once);
 }
 
 int

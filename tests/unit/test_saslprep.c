@@ -3,6 +3,7 @@
  * as they are. Links auth/saslprep.c alone.
  */
 #include "auth/encoding.h"
+#include "base/secret.h"
 #include "build.h"
 
 #include <criterion/criterion.h>
@@ -58,7 +59,7 @@ Test(saslprep, rules)
 			cr_assert_not_null(out, "%s", rows[i].rule);
 			cr_expect_str_eq(out, want, "%s", rows[i].rule);
 		}
-		saslprep_free(out);
+		secret_free(out);
 		free(in);
 	}
 }
@@ -76,10 +77,10 @@ Test(saslprep, every_character_of_a_long_password_may_grow)
 	cr_assert_not_null(out);
 	cr_expect_eq(strlen(out), CHARACTERS * 33);
 #endif
-	saslprep_free(out);
+	secret_free(out);
 }
 
 Test(saslprep, nothing_may_be_freed)
 {
-	saslprep_free(NULL);
+	secret_free(NULL);
 }

@@ -1,5 +1,5 @@
-/* src/base/secret_file.c - see secret_file.h. */
-#include "base/secret_file.h"
+/* src/base/secret.c - see secret.h. */
+#include "base/secret.h"
 
 #include <stdio.h>
 
