@@ -186,9 +186,14 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to, con
 	case OWED_TO_PREPARE:
 		state_keep_error(x, e->sqlstate, message, len);
 		return true;
-	default:
-		return false;
+	case OWED_TO_CLIENT:
+	case OWED_TO_STATEMENT:
+	case OWED_TO_PING: /* these three are never a borrower's */
+	case OWED_TO_RESET:
+	case OWED_TO_OWNER:
+		break;
 	}
+	return false;
 }
 
 static bool
