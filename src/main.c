@@ -384,7 +384,7 @@ main(int argc, char **argv)
 {
 	struct asked asked = { 0 };
 	struct config *config;
-	struct process_start start = { .argv = argv, .workers = WORKERS };
+	struct process_start start = { .argv = argv };
 	char *kept = NULL;
 	int code;
 

@@ -70,6 +70,12 @@ give_large_blocks_back(void)
 	mallopt(M_TRIM_THRESHOLD, 2 * LARGE_MIN);
 }
 
+void
+memory_set_threads(unsigned count)
+{
+	mallopt(M_ARENA_MAX, (int)count + 2);
+}
+
 size_t
 memory_limit(size_t max)
 {

@@ -14,6 +14,7 @@
  * 0: there is none.
  */
 size_t memory_limit(size_t max);
+void memory_set_threads(unsigned count); /* that allocate at the same time: malloc() keeps few more heaps than these */
 /* Returns true if this many more bytes can be had. Cheap if they can. */
 bool memory_has_room(size_t bytes);
 /* Lifts the limits of memory_limit() until that is called again. Returns true if there is room for so many bytes. */

@@ -48,7 +48,6 @@ static const struct foreign_name names[] = {
 	{ "storage_user", "Odyssey's", IN_UPSTREAM },
 	{ "storage_password", "Odyssey's", IN_UPSTREAM },
 	{ "graceful_shutdown_timeout_ms", "Odyssey's", HERE("timeouts", "shutdown_timeout") },
-	{ "workers", "Odyssey's", NO_SUCH },
 	/* PgDog */
 	{ "pooler_mode", "PgDog's", HERE("pgweir", "pool_mode") },
 	{ "checkout_timeout", "PgDog's", HERE("pool", "pool_timeout") },

@@ -314,19 +314,32 @@ end_outdated(struct client_env *env)
 	}
 }
 
-void
-clients_renew_query_budget(struct exchange_env *env)
+/* Returns its share of what all workers may count. */
+static uint32_t
+share_of(const struct client_env *env, uint32_t queries)
 {
-	env->queries_left = env->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_A_TICK : 0;
-	env->queries_each = env->config->slow_query_stats == QUERY_STATS_ON	   ? 1
-			    : env->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_EACH
-										   : 0;
+	uint32_t workers = 0;
+
+	while (env->crew[workers] != NULL)
+		workers++;
+	return queries / workers;
+}
+
+void
+clients_renew_query_budget(struct client_env *env)
+{
+	struct exchange_env *x = &env->x;
+
+	x->queries_left = x->config->slow_query_stats == QUERY_STATS_SAMPLED ? share_of(env, QUERIES_A_TICK) : 0;
+	x->queries_each = x->config->slow_query_stats == QUERY_STATS_ON	       ? 1
+			  : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_EACH
+									       : 0;
 }
 
 void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
-	clients_renew_query_budget(&env->x);
+	clients_renew_query_budget(env);
 	if (env->x.config->wait_notify_us > 0 && is_anyone_waiting_long(env, now_us))
 		tell_those_that_wait(env, now_us);
 	check_servers(env, now_us);

@@ -46,7 +46,7 @@ void clients_configured(struct client_env *env, uint64_t now_us);
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
 /* How many requests are counted for SHOW QUERIES until the next tick (query_stats). */
-void clients_renew_query_budget(struct exchange_env *env);
+void clients_renew_query_budget(struct client_env *env);
 
 void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
 void clients_read_again(struct client_env *env); /* memory is not short any more */

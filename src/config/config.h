@@ -24,6 +24,8 @@
 
 #define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
 #define CONFIG_DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* of "tenant/database", and of "user.tenant" */
+#define CONFIG_COUNT_AUTO 0 /* "auto" where a number may be found out (workers) */
+#define CONFIG_WORKERS_MAX 16
 #define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
@@ -106,6 +108,7 @@ struct config {
 	char *unix_socket_mode, *unix_socket_group; /* octal digits; a group's name */
 	char *run_as; /* the user to become after a start as root */
 	uint32_t handshake_threads;
+	uint32_t workers; /* event loops; CONFIG_COUNT_AUTO: one for each processor */
 	enum config_compat compat;
 	char **ignored_startup_parameters;
 	char **tenants; /* where a tenant may be named: "user", "options", "sni"; NULL-terminated */

@@ -137,13 +137,13 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 static int
 store_number(const struct config_key *key, void *field, const char *text, struct fail *why)
 {
-	uint64_t n;
+	uint64_t n = CONFIG_COUNT_AUTO;
 
 	if (key->type == KEY_COUNT) {
 		uint32_t count;
 
-		if (value_count(text, key->min, key->max, &n, why) < 0)
-			return -1;
+		if (!field_is_word(key, text) && value_count(text, key->min, key->max, &n, why) < 0)
+			return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "auto is allowed too");
 		count = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
 		memcpy(field, &count, sizeof(count));
 	} else {
@@ -249,7 +249,10 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 
 	switch (key->type) {
 	case KEY_COUNT:
-		buf_printf(to, "%u", *(const uint32_t *)field);
+		if (key->words != NULL && *(const uint32_t *)field == CONFIG_COUNT_AUTO)
+			buf_printf(to, "auto");
+		else
+			buf_printf(to, "%u", *(const uint32_t *)field);
 		break;
 	case KEY_SIZE:
 		value_put_size(to, *(const size_t *)field);

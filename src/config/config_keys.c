@@ -35,6 +35,7 @@ static const char *const query_stats[] = { "off", "sampled", "on", NULL };
 static const char *const slow_places[] = { "stderr", NULL };
 static const char *const ca_places[] = { "system", NULL };
 static const char *const off[] = { "off", NULL };
+static const char *const automatic[] = { "auto", NULL };
 
 /* Where the value is, and who may have one of their own. */
 #define FIELD(name) offsetof(struct config, name), KEY_FOR_NONE
@@ -72,6 +73,8 @@ static const struct config_key keys[] = {
 	  "the system user to become after a start as root; empty: pgweir stays root, and logs a warning" },
 	{ "pgweir", "handshake_threads", NOT_THERE, KEY_COUNT, "2", 1, 64, "threads", FIXED, FIELD(handshake_threads), NULL,
 	  "threads for TLS handshakes and for deriving keys from passwords, beside the loop that serves queries" },
+	{ "pgweir", "workers", NOT_THERE, KEY_COUNT, "1", 1, CONFIG_WORKERS_MAX, "event loops", FIXED, FIELD(workers), automatic,
+	  "event loops, each on a thread of its own: many pools use as many processors, while each pool lives on one; auto: one for each processor that pgweir may use" },
 	{ "pgweir", "compat", NOT_THERE, KEY_WORD, "none", NO_BOUNDS, RELOADS, FIELD(compat), compats,
 	  "pgbouncer: errors and log lines are in PgBouncer's words, for tools that look for them" },
 	{ "pgweir", "ignore_startup_parameters", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS,

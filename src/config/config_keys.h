@@ -13,7 +13,7 @@
 #include "config/config.h"
 
 enum key_type {
-	KEY_COUNT, /* uint32_t */
+	KEY_COUNT, /* uint32_t; CONFIG_COUNT_AUTO where words has "auto" */
 	KEY_TIME, /* uint64_t, us; CONFIG_TIME_OFF where words has "off" */
 	KEY_SIZE, /* size_t, bytes */
 	KEY_FRACTION, /* double */

@@ -15,6 +15,8 @@ put_kind(struct buf *to, const struct config_key *key)
 	case KEY_COUNT:
 		buf_printf(to, "%" PRIu64 " to %" PRIu64 "%s%s", key->min, key->max, *key->unit != '\0' ? " " : "",
 			   key->unit);
+		if (key->words != NULL)
+			buf_printf(to, ", or auto");
 		break;
 	case KEY_TIME:
 		buf_printf(to, "time, ");

@@ -56,5 +56,9 @@ int os_passed_sockets(void);
  */
 pid_t os_spawn(char *const *argv, int fd, const char *variable, struct fail *why);
 void os_admit_signals(void); /* there are handlers now */
+unsigned os_processors(void); /* returns how many this process may use (sched_getaffinity(2)), at least 1 */
+
+/* Returns how many processors this process may use, at least 1. */
+unsigned os_processors(void);
 
 #endif

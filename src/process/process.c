@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/priority.h"
 #include "build.h"
 #include "config/config_state.h"
@@ -148,15 +149,25 @@ process_refuse_restart(struct fail *why)
 	return fail_hint(why, "SHUTDOWN WAIT_FOR_CLIENTS, or workers = 1 in both.");
 }
 
+static unsigned
+workers_of(const struct config *config)
+{
+	unsigned n = config->workers != CONFIG_COUNT_AUTO ? config->workers : os_processors();
+
+	return n < WORKERS_MAX ? n : WORKERS_MAX;
+}
+
 struct weir *
 process_new(struct config *config, const struct process_start *start, struct fail *why)
 {
 	struct weir *w = xcalloc(1, sizeof(*w));
 
 	w->config = config_ref(config);
-	w->worker_count = start->workers;
+	w->worker_count = start->workers > 0 ? start->workers : workers_of(config);
 	w->start_wall_us = w->last_reload.wall_us = clock_wall_us();
 	w->last_reload.is_ok = true;
+	if (w->worker_count > 1)
+		memory_set_threads(w->worker_count);
 	if (setup_open_logs(w->config, &w->log, &w->slowlog, why) == 0 && process_make_parts(w, why) == 0 &&
 	    load_files(w, why) == 0) {
 		make_restart(w, start->argv);

@@ -10,10 +10,7 @@
 #include "base/fail.h"
 #include "config/config.h"
 
-#ifndef WORKERS
-#define WORKERS 1 /* loops, each on a thread: process/worker.h */
-#endif
-#define WORKERS_MAX 16
+#define WORKERS_MAX CONFIG_WORKERS_MAX /* loops, each on a thread: process/worker.h */
 
 struct weir; /* opaque: process/process_state.h */
 
@@ -21,7 +18,7 @@ struct weir; /* opaque: process/process_state.h */
 struct process_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */
 	int predecessor; /* restart_find_predecessor(), taken */
-	unsigned workers; /* 1 to WORKERS_MAX */
+	unsigned workers; /* 1 to WORKERS_MAX; 0: as the configuration says */
 };
 
 /*

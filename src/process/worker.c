@@ -103,6 +103,12 @@ make_network(struct worker *k, const uint64_t seeds[static SEEDS])
 	s->read_cap = c->read_cap = READ_CAP;
 }
 
+size_t
+worker_statement_cache(const struct worker *k)
+{
+	return k->weir->config->prepared_statements_cache / k->weir->worker_count;
+}
+
 static void
 make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 {
@@ -112,8 +118,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 	struct exchange_env *x = &k->clients.x;
 
 	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES]);
-	x->statements =
-	    statement_store_new(seeds[SEED_STATEMENTS], &naming, k->weir->config->prepared_statements_cache);
+	x->statements = statement_store_new(seeds[SEED_STATEMENTS], &naming, worker_statement_cache(k));
 	statement_store_share(x->statements, k->weir->shared.statement_homes);
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
@@ -195,14 +200,14 @@ worker_apply(struct worker *k)
 
 	c->x.config = config;
 	report_config(&c->x);
-	clients_renew_query_budget(&c->x);
+	clients_renew_query_budget(c);
 	c->users = files->users;
 	c->tls = files->tls;
 	c->hba = files->hba;
 	c->ident = files->ident;
 	c->is_client_idle_limited = limits_idle_clients(config);
 	dialer_set_resolv_conf(k->servers.dialer, config->resolv_conf);
-	statement_store_set_idle_max(c->x.statements, config->prepared_statements_cache);
+	statement_store_set_idle_max(c->x.statements, worker_statement_cache(k));
 	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);
 	clients_configured(c, k->now_us);
 }

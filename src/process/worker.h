@@ -66,6 +66,7 @@ struct worker *worker_new(struct weir *w, unsigned number, struct fail *why);
 int worker_make(struct worker *k, struct fail *why);
 /* process_parts.c: fills both envs with what all workers share, and where news goes. */
 void worker_fill_envs(struct worker *k);
+size_t worker_statement_cache(const struct worker *k); /* its share of prepared_statements_cache, bytes */
 /* Passes the present configuration to all that keeps a copy of it or a pointer to it. */
 void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */

@@ -98,7 +98,7 @@ class Weir:
 
     def default_config(self):
         config = self._plain_config()
-        if WORKERS > 1 and "workers" in section_of():   # else the build has as many: CFLAGS=-DWORKERS=2
+        if WORKERS > 1:
             config[section_of()["workers"]]["workers"] = WORKERS
         if transport.IS_TLS:
             made = transport.material()

@@ -129,6 +129,10 @@ static const struct {
 	{ "the words of upstream on lines of their own", TRUST "[database *]\nupstream = host=h\nport = 5\n",
 	  "pgweir.ini:5: error: \"port\" is PgBouncer's name; write it into upstream, for example upstream = host=db1 "
 	  "port=5432 dbname=app user=web" },
+	{ "more workers than there may be", BASE "[pgweir]\nworkers = 17\n",
+	  "pgweir.ini:6: error: workers = 17: a whole number from 1 to 16 is needed; auto is allowed too" },
+	{ "a number of workers that is none", BASE "[pgweir]\nworkers = many\n",
+	  "pgweir.ini:6: error: workers = many: a whole number from 1 to 16 is needed; auto is allowed too" },
 	{ "set twice", BASE "[pool]\npool_size = 5\nmax_overflow = 1\npool_size = 5\n",
 	  "pgweir.ini:8: error: \"pool_size\" was already set on line 6; remove one" },
 	{ "set twice for a database", TRUST DATABASE "pool_size = 5\npool_size = 5\n",
@@ -900,7 +904,7 @@ Test(config, files_that_cannot_be_read)
 static const char everything[] =
     "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
     "pool_mode = session\nsession_state = allow\nmax_client_connections = 11\nmax_server_connections = 112\n"
-    "listen_backlog = 13\npid_file = /run/pid\n"
+    "listen_backlog = 13\nworkers = auto\npid_file = /run/pid\n"
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
     "24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
@@ -958,6 +962,7 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->listens[3].host, "127.0.0.1");
 	cr_expect_eq(c->max_client_connections, 11);
 	cr_expect_eq(c->max_server_connections, 112);
+	cr_expect_eq(c->workers, CONFIG_COUNT_AUTO);
 	cr_expect_eq(c->listen_backlog, 13);
 	cr_expect_str_eq(c->pid_file, "/run/pid");
 	cr_expect_eq(c->login_timeout_us, 32000);

@@ -1,0 +1,129 @@
+"""Several workers: an operator sees one pgweir. Pools live on different ones, and the console, /metrics, limits, reloads
+and cancels hold over all of them."""
+
+import signal
+
+import pytest
+
+import rawwire
+from rawwire import errors, texts
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def sections_of(weir):
+    return {"database two": {"upstream": weir.upstream(dbname="app2")}}
+
+
+@pytest.fixture(name="spread")
+def _spread(weir):
+    """Clients of pools on several of three workers."""
+    weir.start(workers=3, sections=sections_of(weir))
+    wires = [weir.raw(database=database) for database in ("app", "app2", "two", "app")]
+    for wire in wires:
+        assert wire.query("SELECT 1") == [["1"]]
+    return weir, wires
+
+
+def workers_of(weir):
+    return {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}
+
+
+def test_pools_live_on_several_workers_and_each_on_one(spread):
+    weir, _ = spread
+    assert len(workers_of(weir)) > 1
+    rows = wait_until(lambda: (found := weir.console("SHOW WORKERS")) and sum(row["clients"] for row in found) == 4 and
+                      found)
+    assert [row["worker"] for row in rows] == [0, 1, 2]
+    assert {row["state"] for row in rows} == {"up"}
+    assert sum(row["servers"] for row in rows) >= 3
+    assert len(weir.console("SHOW CLIENTS")) == 5       # and this one of the console's
+
+
+def test_metrics_are_of_all_workers(spread):
+    weir, _ = spread
+    wait_until(lambda: weir.metric("pgweir_client_connections", state="idle", database="app", user="web") == 2)
+    for number in range(3):
+        assert weir.metric("pgweir_worker_up", worker=str(number)) == 1
+        assert weir.metric("pgweir_event_loop_iterations_total", worker=str(number)) > 0
+    assert weir.http("/healthz").status == 200
+    assert weir.http("/readyz").status == 200
+
+
+def test_pause_and_resume_hold_for_all(spread):
+    weir, wires = spread
+    weir.console("PAUSE")
+    for wire in wires:
+        wire.send(rawwire.query("SELECT 2"))
+    wait_until(lambda: len(weir.console("SHOW WAITERS")) == len(wires))
+    assert {row["paused"] for row in weir.console("SHOW DATABASES")} == {1}
+    weir.console("RESUME")
+    for wire in wires:
+        assert texts(wire.read_until()) == [["2"]]
+
+
+def test_a_reload_changes_all_pools_and_says_that_workers_stay(spread):
+    weir, _ = spread
+    weir.reload(sections=sections_of(weir), pool_size=7, workers=2)
+    assert {row["pool_size"] for row in weir.console("SHOW POOLS_EXTENDED")} == {7}
+    assert len(weir.console("SHOW WORKERS")) == 3
+    weir.wait_log("workers")
+
+
+def test_a_client_of_any_worker_is_killed(spread):
+    weir, wires = spread
+    for row in [row for row in weir.console("SHOW CLIENTS") if row["database"] != "pgweir"]:
+        weir.console(f"KILL_CLIENT {row['id']}")
+    for wire in wires:
+        assert [error.sqlstate for error in errors(wire.read_to_end())] == ["57P01"]
+    wait_until(lambda: sum(row["clients"] for row in weir.console("SHOW WORKERS")) == 0)
+
+
+def test_a_cancel_finds_its_client_on_any_worker(spread):
+    weir, wires = spread
+    for wire in wires:
+        wire.send(rawwire.query("SELECT pg_sleep(30)"))
+    wait_until(lambda: len(weir.console("SHOW HOLDERS")) == len(wires))
+    for wire in wires:
+        rawwire.send_cancel(weir.address, wire.key)
+        assert [error.sqlstate for error in errors(wire.read_until())] == ["57014"]
+
+
+def test_statistics_of_a_database_are_added_up(weir):
+    """Two users of one database are two pools, which may be on two workers."""
+    weir.start(workers=3)
+    for user in ("web", "reporting"):
+        weir.raw(user=user).query("SELECT 1")
+    assert len(workers_of(weir)) == 2
+    row, = [row for row in weir.console("SHOW STATS") if row["database"] == "app"]
+    assert row["total_query_count"] == 2
+    assert [row["name"] for row in weir.console("SHOW DATABASES")].count("app") <= 1
+    assert len(weir.console("SHOW BACKENDS")) == 1
+
+
+def test_a_restart_is_refused_with_a_reason(spread):
+    weir, wires = spread
+    with pytest.raises(Exception, match="several workers"):
+        weir.console("RESTART")
+    weir.signal(signal.SIGUSR2)
+    weir.wait_log("no restart: clients can't move between processes with several workers")
+    assert wires[0].query("SELECT 3") == [["3"]]
+
+
+def test_a_stop_lets_transactions_of_all_workers_finish(spread):
+    weir, wires = spread
+    for wire in wires[:2]:
+        wire.query("BEGIN")
+    weir.signal(signal.SIGTERM)
+    for wire in wires[2:]:
+        assert [error.sqlstate for error in errors(wire.read_to_end())] == ["57P01"]
+    for wire in wires[:2]:
+        wire.query("COMMIT")
+    assert weir.wait_exit() == 0
+
+
+def test_auto_is_as_many_as_there_are_processors(weir):
+    weir.start(workers="auto")
+    assert 1 <= len(weir.console("SHOW WORKERS")) <= 16
+    assert {row["value"] for row in weir.console("SHOW CONFIG") if row["key"] == "pgweir.workers"} == {"auto"}
