@@ -69,14 +69,14 @@ least_loaded(const struct pool_homes *h)
 }
 
 static struct home *
-add(struct pool_homes *h, const char *key, size_t len)
+add(struct pool_homes *h, const char *key, size_t len, uint32_t number)
 {
 	struct home *one = calloc(1, sizeof(*one) + len);
 
 	if (one == NULL)
 		return NULL;
 	memcpy(one->key, key, len);
-	one->number = least_loaded(h);
+	one->number = number;
 	if (!TABLE_ADD(h->seed, h->table, one->key, len, one)) {
 		free(one);
 		return NULL;
@@ -87,17 +87,18 @@ add(struct pool_homes *h, const char *key, size_t len)
 
 /* A pool that was not added once, for want of memory or room, never is: its hash must decide each time. */
 static uint32_t
-choose(struct pool_homes *h, const char *key, size_t len)
+settle(struct pool_homes *h, const char *key, size_t len, uint32_t number)
 {
-	struct home *one = h->is_full || HASH_COUNT(h->table) == HOMES_MAX ? NULL : add(h, key, len);
+	struct home *one = h->is_full || HASH_COUNT(h->table) == HOMES_MAX ? NULL : add(h, key, len, number);
 
 	h->is_full = one == NULL;
 	return one != NULL ? one->number : table_hash(h->seed, key, len) % h->workers;
 }
 
-uint32_t
-pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		uint32_t clients, struct fail *why)
+/* Returns the home of this pool; where it has none yet, that is first, or, if that is POOL_NO_HOME, the best. */
+static uint32_t
+find(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t first,
+     struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	struct home *one;
@@ -108,9 +109,29 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 	len = pool_key(config, database, user, key, server_user, why);
 	if (len == 0)
 		return POOL_NO_HOME;
-	h->loads[0].clients = clients;
 	TABLE_FIND(h->seed, h->table, key, len, one);
-	return one != NULL ? one->number : choose(h, key, len);
+	if (one != NULL)
+		return one->number;
+	return settle(h, key, len, first != POOL_NO_HOME ? first : least_loaded(h));
+}
+
+uint32_t
+pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+		uint32_t clients, struct fail *why)
+{
+	h->loads[0].clients = clients;
+	return find(h, config, database, user, POOL_NO_HOME, why);
+}
+
+int
+pool_homes_stay(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+		struct fail *why)
+{
+	uint32_t home = find(h, config, database, user, 0, why);
+
+	if (home == 0)
+		return 0;
+	return home == POOL_NO_HOME ? -1 : fail_set(why, "0A000", "its pool is another worker's");
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "client/cancel.h"
 #include "listen/listen.h"
+#include "pool/pool_homes.h"
 #include "relay/features.h"
 #include "statements/statements_crossing.h"
 
@@ -494,6 +495,8 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 	const struct reader_pool *learnt = &s->pools[p->pool];
 	struct pool *pool;
 
+	if (pool_homes_stay(env->homes, env->x.config, p->database, p->user, why) < 0)
+		return -1;
 	pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
 	if (pool == NULL)
 		return -1;
