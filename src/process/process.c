@@ -260,7 +260,8 @@ process_free(struct weir *w)
 {
 	if (w == NULL)
 		return;
-	w->stopping.is_ending = w->stopping.is_stopping = true;
+	w->stopping.is_ending = true;
+	w->stopping.is_stopping = true;
 	end_threads(w);
 	restart_forget_predecessor(w->restart);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
