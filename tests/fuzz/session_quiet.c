@@ -20,7 +20,7 @@
 
 /* clock_gettime and RAND_bytes have no argument to hang these on. */
 static uint64_t now_us, random_state;
-static unsigned late_notes, failing_halts; /* in 256 */
+static unsigned late_notes, early_notes, failing_halts; /* in 256 */
 
 void
 quiet_reset(uint64_t seed)
@@ -260,6 +260,7 @@ log_writer_errors(const struct log_writer *w)
 /* --- net/inbox.h: one note per turn of the loop --- */
 
 struct inbox {
+	bool is_busy; /* its worker has functions on the stack */
 	struct event *event;
 	struct note_list notes;
 	void *owner;
@@ -328,11 +329,32 @@ inbox_free(struct inbox *in)
 	free(in);
 }
 
+static void
+read_at_once(struct inbox *in)
+{
+	in->is_busy = true;
+	while (!STAILQ_EMPTY(&in->notes))
+		read_first(in, false);
+	in->is_busy = false;
+}
+
+void
+quiet_turn(const struct worker *k, unsigned of_256)
+{
+	early_notes = of_256;
+	k->inbox->is_busy = true;
+	event_base_loop(k->base, EVLOOP_NONBLOCK);
+	k->inbox->is_busy = false;
+	early_notes = 0;
+}
+
 void
 inbox_post(struct inbox *to, struct note *n)
 {
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
-	if (is_drawn(late_notes))
+	if (!to->is_busy && is_drawn(early_notes))
+		read_at_once(to);
+	else if (is_drawn(late_notes))
 		event_add(to->event, &(struct timeval){ .tv_usec = (suseconds_t)(quiet_random() >> 32) % 5000 });
 	else
 		event_active(to->event, EV_TIMEOUT, 0);

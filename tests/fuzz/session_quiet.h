@@ -19,6 +19,12 @@ uint64_t quiet_random(void);
 const char *quiet_folder(void);
 /* From now on so many notes in 256 are read up to 5 ms after they were posted, with all behind them in their inbox. */
 void quiet_delay_notes(unsigned of_256);
+/*
+ * Turns this loop, as if other workers were threads: of the notes that are posted to them meanwhile, so many in 256 are
+ * read at once, while the functions that have posted them are still on the stack.
+ */
+struct worker;
+void quiet_turn(const struct worker *k, unsigned of_256);
 /* From now on so many halts in 256 are given up, where there are several workers. */
 void quiet_give_up_halts(unsigned of_256);
 

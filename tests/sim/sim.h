@@ -39,6 +39,7 @@ struct sim_client {
 	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
 	bool is_ending; /* it got a FATAL that it may get */
 	bool is_excused; /* its server was broken, or it was refused for a reason: it may be lost */
+	bool has_made; /* a function: it counts when its transaction, of this statement alone, has ended */
 	bool is_closed; /* pgweir has closed it, and it may not know yet */
 	uint64_t asked_us; /* when it last sent a request with nothing unanswered */
 	uint64_t came_us;
@@ -52,6 +53,7 @@ struct sim_profile {
 	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling;
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
+	bool makes_code; /* clients make a function that leaves a lock */
 	bool is_stormy; /* clients write and commit, and servers are lost often */
 	bool is_sleepy; /* requests last, and are cancelled often */
 	bool is_wide; /* answers have many rows, and servers are lost often */
@@ -72,6 +74,7 @@ struct sim {
 	uint64_t paused_us; /* since when pools are paused; 0: they are not */
 	const struct worker *slow; /* its loop does not turn before slow_until_us; NULL: all turn */
 	uint64_t slow_until_us;
+	unsigned early_notes; /* quiet_turn() */
 	bool is_over; /* no new requests */
 	bool has_reloaded;
 	unsigned requests, answers, cancels, departures, losses;

@@ -215,6 +215,7 @@ sim_weather(struct sim *s)
 	kernel_set_weather(&w);
 	if (s->profile.workers > 1) {
 		quiet_delay_notes(!s->is_over && sim_chance(s, 100) ? sim_below(s, 256) : 0);
+		s->early_notes = !s->is_over && sim_chance(s, 100) ? sim_below(s, 256) : 0;
 		quiet_give_up_halts(!s->is_over && sim_chance(s, 60) ? sim_below(s, 256) : 0);
 	}
 }

@@ -511,6 +511,27 @@ oracle_gone(struct sim_client *c)
 
 /* --- what comes --- */
 
+/*
+ * A client was told that its function is there: from now on it is, for everybody. PostgreSQL has it earlier; what runs
+ * in between may leave what pgweir can't know of.
+ */
+static void
+note_code(struct sim_client *c, uint8_t type, const uint8_t *body)
+{
+	struct sim *s = c->sim;
+
+	if (type == 'C')
+		c->has_made = strcmp((const char *)body, "CREATE FUNCTION") == 0;
+	if (type == 'Z' && body[0] == 'I' && c->has_made) {
+		s->world.fake.code |= STATE_LOCKS;
+		for (unsigned i = 0; i < s->profile.clients; i++)
+			s->clients[i].mirror.code = s->world.fake.code;
+		sim_trace('c', (unsigned)c->f->letter, "has made code", 0, 0);
+	}
+	if (type == 'Z')
+		c->has_made = false;
+}
+
 static bool
 is_same_error(const uint8_t *body, size_t len, const uint8_t *want, size_t want_len)
 {
@@ -655,6 +676,7 @@ oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len)
 		return;
 	}
 	compare(c, type, body, len, want, want_len);
+	note_code(c, type, body);
 	consume(c, want_len);
 	c->sim->answers += type == 'Z';
 	if (type == 'Z' && c->unfed_at == c->unfed.len)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum when { ANY, OUT, IN, NEVER };
-enum needs { NOTHING, HIDDEN, LISTEN, ROLES, SEQUENCE };
+enum needs { NOTHING, HIDDEN, LISTEN, ROLES, SEQUENCE, CODE };
 
 static const struct text {
 	const char *sql;
@@ -87,6 +87,7 @@ static const struct text {
 	{ "SELECT '~' FROM hidden_seed", 1, ANY, HIDDEN },
 	{ "DELETE FROM hidden_cursor WHERE a = '~'", 1, ANY, HIDDEN },
 	{ "SELECT '~' FROM hidden_listen", 1, ANY, HIDDEN },
+	{ "CREATE FUNCTION hidden_lock()", 1, OUT, CODE },
 };
 
 #define COPY_NAME "s4" /* always a COPY, so that the client knows when there is one */
@@ -122,7 +123,7 @@ is_code(const struct sim_profile *p, const char *sql)
 
 	for (const char *at = strstr(sql, "hidden_"); at != NULL; at = strstr(at + 1, "hidden_")) {
 		snprintf(word, sizeof(word), "%.*s", (int)strspn(at, "abcdefghijklmnopqrstuvwxyz_"), at);
-		if (strstr(p->options, word) != NULL)
+		if (strstr(p->options, word) != NULL || (p->makes_code && strcmp(word, "hidden_lock") == 0))
 			return true;
 	}
 	return false;
@@ -136,8 +137,8 @@ suits(const struct sim_client *c, const struct text *t, bool is_in)
 	if ((t->when != ANY && (t->when == IN) != is_in) || (p->left_out[(t - texts) / 64] >> ((t - texts) % 64) & 1))
 		return false;
 	return t->needs == NOTHING || (t->needs == HIDDEN && is_code(p, t->sql)) ||
-	       (t->needs == LISTEN && p->has_listen) || (t->needs == ROLES && p->has_roles) ||
-	       (t->needs == SEQUENCE && !p->has_hidden);
+	       (t->needs == CODE && p->makes_code) || (t->needs == LISTEN && p->has_listen) ||
+	       (t->needs == ROLES && p->has_roles) || (t->needs == SEQUENCE && !p->has_hidden);
 }
 
 static uint32_t
@@ -148,8 +149,8 @@ weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 
 	if (!suits(c, t, is_in))
 		return 0;
-	if (t->needs == HIDDEN)
-		return t->weight * 4u;
+	if (t->needs == HIDDEN || t->needs == CODE)
+		return t->weight * (p->makes_code ? 12u : 4u);
 	if (p->is_sleepy && strstr(t->sql, " sleep") != NULL)
 		return t->weight * 60u;
 	if (p->is_wide && strstr(t->sql, " rows ") != NULL)

@@ -77,7 +77,7 @@ sim_turn(struct sim *s)
 		const struct worker *k = take_any(s, list, n);
 
 		if (k != s->slow)
-			event_base_loop(k->base, EVLOOP_NONBLOCK);
+			quiet_turn(k, s->early_notes);
 	}
 	sim_excuse_lost(s, was_broken);
 }
@@ -575,6 +575,7 @@ begin(struct sim *s, uint64_t seed)
 	kernel_reset(seed);
 	choose_profile(s);
 	s->profile.workers = choose_workers(seed);
+	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 80);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	s->world.fake.on_message = on_server_message;
 	for (int i = 0; i < TEXT_CLIENTS; i++) {
