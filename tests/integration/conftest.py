@@ -30,7 +30,7 @@ from postgres import Postgres  # noqa: E402
 from tap import Tap  # noqa: E402
 from waiting import wait_until  # noqa: E402
 import transport  # noqa: E402
-from weir import DIRECT, Weir, find_binary, is_sanitized  # noqa: E402
+from weir import DIRECT, WORKERS, Weir, find_binary, is_sanitized  # noqa: E402
 
 
 def pytest_report_header():
@@ -112,6 +112,9 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "weir_only" in item.keywords:
                 item.add_marker(skip)
+    for item in items if WORKERS > 1 else ():
+        for mark in item.iter_markers("one_worker"):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
     if transport.IS_TLS:
         skip = pytest.mark.skip(reason="it says itself what is encrypted, and PGWEIR_TEST_TLS is set")
         for item in items:

@@ -12,6 +12,7 @@ import pytest
 from rawwire import bind, errors, execute, query, send_cancel, sync
 from tap import Tap
 from waiting import wait_until
+from weir import WORKERS
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -217,6 +218,8 @@ def at_rest(weir, look):
 
 CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
             "process_max_fds"}
+if WORKERS > 1:
+    CONSTANT.add("process_virtual_memory_bytes")      # heaps of threads are reserved whole
 
 MOVED_BY = {
     requests: """client_connections client_connections_total client_logins_total client_login_duration_seconds

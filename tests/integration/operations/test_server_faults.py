@@ -304,6 +304,7 @@ def test_a_silent_name_server_costs_connections_only(weir, tmp_path, options, co
         assert other.query("SELECT 1") == [["1"]]
 
 
+@pytest.mark.one_worker("each worker has a resolver of its own")
 def test_a_lookup_under_way_follows_a_change_of_resolv_conf(weir, tmp_path):
     names = NameServer(tmp_path)
     weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
