@@ -6,6 +6,7 @@
 #include "session/probe.h"
 #include "sql/known.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define SETTLES_US (2 * US_PER_S) /* see settles_us() */
 #define REFUSED_US (60 * US_PER_S)
 #define UNTOLD_MAX 16u /* one may be lost before it can tell, but not so many */
+#define MARK_US (10 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
 static void
@@ -62,11 +64,11 @@ settles_us(const struct database_code *code)
 bool
 database_code_is_due(const struct database_code *code, uint64_t now_us)
 {
-	uint64_t age_us = now_us - code->asked_us;
+	uint64_t age_us = now_us - code->compared_us;
 
 	if (code->coming != NULL)
-		return age_us > LOST_US;
-	if (code->used_us <= code->asked_us && code->suspected_us == 0)
+		return now_us - code->asked_us > LOST_US;
+	if (code->used_us <= code->compared_us && code->suspected_us == 0)
 		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
@@ -86,16 +88,18 @@ database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 		return true; /* no server is given back before there is an answer */
 	if (code->changed_answered < code->made && code->failed_us == 0)
 		return true; /* nor while it may have run code since that leaves what nothing resets */
-	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code->cost_us);
+	return database_code_is_due(code, now_us) && now_us - code->compared_us > 2 * interval_us(code->cost_us);
 }
 
 unsigned
-database_code_feared(const struct database_code *code)
+database_code_feared(const struct database_code *code, enum code_change unsure)
 {
-	unsigned lasting =
-	    code->answer == NULL ? 0 : risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_UNDOES);
+	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
+	/* Only functions of the database's own connect elsewhere; PostgreSQL's may stand in any new default. */
+	unsigned washable =
+	    unsure == CODE_SAME_BUT_RELATIONS ? STATE_WASHABLE & ~(unsigned)STATE_REMOTE : STATE_WASHABLE;
 
-	return STATE_WASHABLE | lasting | RISK_CODE | database_code_compiled(code);
+	return washable | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE | database_code_compiled(code);
 }
 
 bool
@@ -114,7 +118,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	unsigned parts;
 
 	if (!database_code_is_known(code, now_us)) {
-		unsigned feared = database_code_feared(code);
+		unsigned feared = database_code_feared(code, CODE_DIFFERS);
 
 		/* PostgreSQL's own functions that signal set nothing. */
 		return sql != NULL && known_signal_only(sql, len) != KNOWN_NOT ? feared & ~(unsigned)STATE_SETTINGS
@@ -139,6 +143,14 @@ may_be_unchanged(const struct database_code *code)
 	       code->changed_answered == code->changed;
 }
 
+/* Not in place of the question that is due anyway. */
+static bool
+may_ask_since(const struct database_code *code, uint64_t now_us)
+{
+	return code->suspected_us != 0 && !code->is_any_suspected && may_be_unchanged(code) &&
+	       code->answer->mark[0] != '\0' && now_us - code->compared_us <= interval_us(code->cost_us);
+}
+
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
@@ -153,10 +165,18 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		database_code_hold(code);
 		code->changed_asked = code->changed;
 		code->suspected_since_asked_us = 0;
+		code->is_any_suspected_since_asked = false;
+		code->is_since_asked = may_ask_since(code, now_us);
 		database_code_let_go(code);
 		code->is_version_asked = may_be_unchanged(code);
+		if (code->is_since_asked)
+			snprintf(code->since, sizeof(code->since), DATABASE_CODE_SINCE, code->answer->mark);
+		else
+			code->compared_us = now_us;
 		code->round++;
 	}
+	if (code->is_since_asked)
+		return code->since;
 	return code->is_version_asked ? DATABASE_CODE_VERSION : DATABASE_CODE_SQL;
 }
 
@@ -198,6 +218,15 @@ set_all(struct code_answer *a, const char *value)
 	risk_names_set_all(a->risks, all & RISK_ALL, ever & RISK_ALL, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
 }
 
+static void
+set_mark(struct code_answer *a, const char *mark)
+{
+	size_t len = strspn(mark, "0123456789");
+
+	if (len < sizeof(a->mark) && mark[len] == '\0')
+		memcpy(a->mark, mark, len + 1);
+}
+
 /* Ignores rows of another shape: PostgreSQL does not send them. */
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
@@ -226,6 +255,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
 		memcpy(a->version, row.name, strlen(row.name) + 1);
+		set_mark(a, row.value);
 	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;
@@ -238,22 +268,33 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 
 /* --- doubts: see database_code_news.c, too --- */
 
+static struct code_sums
+read_sums(const char *numbers)
+{
+	struct code_sums s = { 0 };
+
+	for (unsigned i = 0; *(numbers += strspn(numbers, "{,} ")) != '\0'; i++) {
+		char *end;
+		uint64_t n = strtoull(numbers, &end, 10);
+
+		*(i < SEAL_TALLY_CODE ? &s.code : &s.relations) += n;
+		if (end == numbers)
+			break;
+		numbers = end;
+	}
+	return s;
+}
+
 static struct code_tally
 read_tally(const char *all, const char *own)
 {
 	struct code_tally t = { .is_known = strncmp(all, "on", 2) == 0 };
 
 	if (t.is_known) {
-		t.all = strtoull(all + 2, NULL, 10);
-		t.own = strtoull(own, NULL, 10);
+		t.all = read_sums(all + 2);
+		t.own = read_sums(own);
 	}
 	return t;
-}
-
-static bool
-is_same_tally(const struct code_tally *a, const struct code_tally *b)
-{
-	return a->is_known && b->is_known && a->all == b->all && a->own == b->own;
 }
 
 static struct code_of_host *
@@ -273,23 +314,43 @@ find_host(struct database_code *code, const void *host)
  * Rows that this backend wrote are either its own still, or reported. So nothing was written by it if both numbers are
  * those that it told before; or if it has nothing of its own, and all is what another one has been told of.
  */
-bool
+static bool
+is_unwritten(uint64_t all, uint64_t own, uint64_t told_all, uint64_t told_own, uint64_t host_all)
+{
+	return (all == told_all && own == told_own) || (all == host_all && own == 0);
+}
+
+static enum code_change
+compare_tally(const struct code_tally *t, const struct code_tally *told, const struct code_tally *host)
+{
+	told = told->is_known ? told : host;
+	host = host->is_known ? host : told;
+	if (!t->is_known || !told->is_known)
+		return CODE_DIFFERS;
+	if (!is_unwritten(t->all.code, t->own.code, told->all.code, told->own.code, host->all.code))
+		return CODE_DIFFERS;
+	return is_unwritten(t->all.relations, t->own.relations, told->all.relations, told->own.relations,
+			    host->all.relations)
+		   ? CODE_SAME
+		   : CODE_SAME_BUT_RELATIONS;
+}
+
+enum code_change
 database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
 		      const char *own)
 {
-	struct code_tally t = read_tally(all, own), nothing_own = t;
+	struct code_tally t = read_tally(all, own);
 	struct code_of_host *h = find_host(code, host);
-	bool is_same;
+	enum code_change changed = compare_tally(&t, &d->told, &h->told);
 
-	nothing_own.own = 0;
-	is_same = is_same_tally(&t, &d->told) || (t.own == 0 && is_same_tally(&t, &h->told));
 	d->told = t;
-	h->told = nothing_own;
+	h->told = t;
+	h->told.own = (struct code_sums){ 0 };
 	database_code_dispel(code, d);
 	code->is_counted = code->is_counted || t.is_known;
 	if (!t.is_known)
 		code->untold = UNTOLD_MAX;
-	return is_same || database_code_is_uncounted(code);
+	return database_code_is_uncounted(code) ? CODE_SAME : changed;
 }
 
 void
@@ -309,6 +370,7 @@ static void
 answer_suspicions(struct database_code *code)
 {
 	code->suspected_us = code->suspected_since_asked_us;
+	code->is_any_suspected = code->is_any_suspected_since_asked;
 	database_code_note_unsure(code);
 }
 
@@ -324,18 +386,52 @@ believe(struct database_code *code)
 	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 }
 
+/* Not each time: what began before it can't be looked for by it. */
+static void
+take_mark(struct database_code *code, const char *mark, uint64_t now_us)
+{
+	memmove(code->answer->mark, mark, sizeof(code->answer->mark));
+	code->marked_us = now_us;
+	code->has_young = false;
+}
+
 /* Another version is read in its turn; the answer is believed no longer than any that was not confirmed. */
 static void
-compare_version(struct database_code *code)
+compare_version(struct database_code *code, uint64_t now_us)
 {
 	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
 	if (code->is_outdated && code->suspected_us != 0)
 		database_code_changed(code, true);
+	else if (!code->is_outdated && (code->has_young || now_us - code->marked_us > MARK_US))
+		take_mark(code, code->coming->mark, now_us);
 	database_code_hold(code);
 	if (!code->is_outdated)
 		believe(code);
 	answer_suspicions(code);
 	database_code_let_go(code);
+}
+
+/* There are young rows: the version tells whether anything depends on them. */
+static void
+compare_since(struct database_code *code)
+{
+	code->has_young = strcmp(code->coming->version, "0") != 0;
+	database_code_hold(code);
+	if (code->has_young)
+		code->is_any_suspected = true;
+	else
+		answer_suspicions(code);
+	database_code_let_go(code);
+}
+
+/* The answer is about the one that is there. */
+static void
+compare(struct database_code *code, uint64_t now_us)
+{
+	if (code->is_since_asked)
+		compare_since(code);
+	else
+		compare_version(code, now_us);
 	answer_free(code->coming);
 	code->coming = NULL;
 }
@@ -353,9 +449,10 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		code->failed_us = now_us;
 		return false;
 	}
-	code->cost_us = now_us - code->asked_us;
+	if (!code->is_since_asked)
+		code->cost_us = now_us - code->asked_us;
 	if (code->is_version_asked) {
-		compare_version(code);
+		compare(code, now_us);
 		return false;
 	}
 	code->answer = code->coming;
@@ -366,6 +463,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_cost_us = code->cost_us;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
+	take_mark(code, code->answer->mark, now_us);
 	database_code_hold(code);
 	code->replaced_us = now_us;
 	believe(code);

@@ -9,8 +9,9 @@
  *
  * Code of the database may change the code itself (RISK_CODE), by DDL that nobody sees. Behind a transaction that may
  * have done so, its server is in doubt, until it has told how many rows were written to the catalogs (SEAL_TALLY): as
- * many as before, or the code is suspected, until it is found to have the same version. Whoever has run anything
- * meanwhile may have run new code.
+ * many as before, or the code is suspected, until it is found to have the same version. If only such catalogs were
+ * written to as temporary tables are in, no row of anything else must be younger than the version that is known
+ * (DATABASE_CODE_SINCE), which takes a fifth of the time. Whoever has run anything meanwhile may have run new code.
  *
  *   database_code.c       asks, and keeps the answer
  *   database_code_news.c  what is seen of it on one loop counts on all, from the moment at which it was seen
@@ -37,7 +38,10 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
+#define CODE_MARK_MAX 11u /* digits of 32 bits */
+#define CODE_SINCE_MAX 2048u
 #define CODE_DEAR_US UINT64_C(100000)
+#define CODE_HARM_US UINT64_C(1000000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_sql.h) */
 
 struct code_answer {
@@ -47,19 +51,25 @@ struct code_answer {
 	char *names[CODE_NAMES_MAX]; /* the custom settings that the code sets; owned */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
+	char mark[CODE_MARK_MAX]; /* the first transaction that may have begun since; "": unknown */
 };
 
 #define CODE_HOSTS_MAX 4u /* whose tallies are kept; where a database has more, they take turns */
 
 /* The answer of a backend to SEAL_TALLY. */
 struct code_tally {
-	uint64_t all, own;
+	struct code_sums {
+		uint64_t code, relations; /* rows in these catalogs */
+	} all, own;
 	bool is_known;
 };
+/* How the code may have changed, as a tally tells. */
+enum code_change { CODE_SAME, CODE_SAME_BUT_RELATIONS, CODE_DIFFERS };
 
 /* A server may have changed the code unseen. Zeroed with the server. */
 struct code_doubt {
 	uint64_t since_us; /* when the first such transaction ended; 0: it can't have */
+	uint64_t began_us; /* a time before it began */
 	struct code_tally told; /* by this backend, the last time */
 	LIST_ENTRY(code_doubt) link;
 };
@@ -73,8 +83,14 @@ struct database_code {
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
 	bool is_version_asked; /* coming is to have the version alone */
+	bool is_since_asked; /* ... or rather the number of rows since marked_us */
+	/* There were some, which have not changed the version. Set by compare_since(), cleared with another mark. */
+	bool has_young;
 	bool is_outdated; /* the version was another one than the answer's */
 	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
+	uint64_t compared_us; /* asked_us of the last question but DATABASE_CODE_SINCE */
+	uint64_t marked_us; /* the answer's mark holds for transactions that began after this */
+	char since[CODE_SINCE_MAX]; /* the question, with that mark */
 	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
@@ -84,6 +100,9 @@ struct database_code {
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t replaced_us; /* when there was another answer than before; guarded */
 	uint64_t suspected_since_asked_us; /* guarded */
+	/* Not all of these have written to relations alone, and began after marked_us; the same since asked_us. Set by
+	 * database_code_suspect(), cleared by answer_suspicions(); guarded. */
+	bool is_any_suspected, is_any_suspected_since_asked;
 	LIST_HEAD(, code_doubt) doubts; /* guarded */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
@@ -97,6 +116,7 @@ struct database_code {
 	unsigned next_host;
 	bool is_counted; /* a backend has told how many rows were written */
 	unsigned untold; /* how many could not: track_counts is off, or it is not PostgreSQL */
+	uint64_t harmed_us; /* when SQL that leaves nothing was last washed off, as it was sent behind a doubt */
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
@@ -109,8 +129,8 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
 	return now_us < atomic_load_explicit(&code->believed_until_us, memory_order_relaxed);
 }
-/* The parts (enum state_part) that any SQL could touch while no answer is valid. */
-unsigned database_code_feared(const struct database_code *code);
+/* The parts (enum state_part) that any SQL could touch while no answer is valid, or the code is unsure. */
+unsigned database_code_feared(const struct database_code *code, enum code_change unsure);
 /*
  * Returns the parts (enum state_part) that this SQL could touch, and sets *kept, if kept is not NULL, to what its names
  * make of it where that was looked up. types: see risk_names_of_types(), or NULL.
@@ -184,31 +204,43 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
-/* A transaction of this server's that may have changed the code unseen is over. */
-void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us);
+/* A transaction of this server's that may have changed the code unseen is over; it began after began_us. */
+void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us, uint64_t now_us);
 /*
- * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns false if
- * the code may have changed.
+ * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns what may
+ * have changed.
  */
-bool database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
-			   const char *own);
+enum code_change database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host,
+				       const char *all, const char *own);
 void database_code_dispel(struct database_code *code, struct code_doubt *d); /* the doubt ends */
+/*
+ * Returns true if doubts cost others something now: then each should end as soon as it can. Else its question may be
+ * part of the wash, which is cheaper.
+ */
+static inline bool
+database_code_harms(const struct database_code *code, uint64_t now_us)
+{
+	return code->harmed_us != 0 && now_us - code->harmed_us < CODE_HARM_US;
+}
 void database_code_untold(struct database_code *code); /* a server was in doubt, and could not tell */
 /* Returns true if nobody counts what is written. Nothing is in doubt then: everything would be all the time. */
 bool database_code_is_uncounted(const struct database_code *code);
-/* The code may have changed since then: the catalogs must be compared. */
-void database_code_suspect(struct database_code *code, uint64_t since_us);
-/* Returns true if the answer has been replaced since then, or anything is unsure: see database_code_is_unsure(). */
+/*
+ * The code may have changed since then: the catalogs must be compared. changed: by what its tally has told;
+ * CODE_SAME_BUT_RELATIONS needs began_us, a time before the first transaction that this is about.
+ */
+void database_code_suspect(struct database_code *code, uint64_t since_us, enum code_change changed, uint64_t began_us);
+/* Returns true if the answer has been replaced since then, or anything is unsure: see database_code_unsure(). */
 static inline bool
 database_code_is_another(const struct database_code *code, uint64_t since_us)
 {
 	return atomic_load_explicit(&code->look_again_us, memory_order_relaxed) > since_us;
 }
-/* Returns true if SQL that was sent then may have run code that is not known, as far as the answer holds. */
-bool database_code_is_unsure(const struct database_code *code, uint64_t sent_us);
+/* Returns how the code that SQL sent then may have run differs from the answer, as far as that holds. */
+enum code_change database_code_unsure(const struct database_code *code, uint64_t sent_us);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);
-/* Begins code->round and returns the query to send. */
+/* Begins code->round and returns the query to send, which lives as long as the round. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /*

@@ -12,6 +12,7 @@
 #include "pool/database_code.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -94,9 +95,22 @@ change(struct database_code *code, bool is_made)
 		code->made = code->changed;
 }
 
+/* The numbers of one server may have risen by what another one has written, which is in doubt still. */
 static void
-suspect(struct database_code *code, uint64_t since_us)
+suspect(struct database_code *code, uint64_t since_us, enum code_change changed, uint64_t began_us)
 {
+	const struct code_doubt *d;
+	bool is_any;
+
+	LIST_FOREACH(d, &code->doubts, link) {
+		since_us = clock_lesser_us(since_us, d->since_us);
+		began_us = clock_lesser_us(began_us, d->began_us);
+	}
+	if (is_doubted_elsewhere(code))
+		since_us = began_us = 1;
+	is_any = changed != CODE_SAME_BUT_RELATIONS || began_us <= code->marked_us;
+	code->is_any_suspected = code->is_any_suspected || is_any;
+	code->is_any_suspected_since_asked = code->is_any_suspected_since_asked || is_any;
 	if (code->suspected_us == 0 || since_us < code->suspected_us)
 		code->suspected_us = since_us;
 	if (code->suspected_since_asked_us == 0 || since_us < code->suspected_since_asked_us)
@@ -162,10 +176,10 @@ database_code_changed(struct database_code *code, bool is_made)
 }
 
 void
-database_code_suspect(struct database_code *code, uint64_t since_us)
+database_code_suspect(struct database_code *code, uint64_t since_us, enum code_change changed, uint64_t began_us)
 {
 	database_code_hold(code);
-	suspect(code, since_us);
+	suspect(code, since_us, changed, began_us);
 	database_code_let_go(code);
 }
 
@@ -189,18 +203,19 @@ code_news_suspect(struct code_news *news, const char *database, const struct dat
 	pthread_mutex_lock(&news->lock);
 	LIST_FOREACH(code, &news->all, in_news)
 		if (code != but && strcmp(code->database, database) == 0)
-			suspect(code, 1);
+			suspect(code, 1, CODE_DIFFERS, 0);
 	pthread_mutex_unlock(&news->lock);
 }
 
 /* --- doubts --- */
 
 void
-database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t now_us)
+database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us, uint64_t now_us)
 {
 	if (d->since_us != 0)
 		return;
 	d->since_us = now_us;
+	d->began_us = began_us;
 	database_code_hold(code);
 	LIST_INSERT_HEAD(&code->doubts, d, link);
 	database_code_note_unsure(code);
@@ -219,18 +234,22 @@ database_code_dispel(struct database_code *code, struct code_doubt *d)
 	database_code_let_go(code);
 }
 
-bool
-database_code_is_unsure(const struct database_code *code, uint64_t sent_us)
+enum code_change
+database_code_unsure(const struct database_code *code, uint64_t sent_us)
 {
+	enum code_change unsure = CODE_SAME;
 	const struct code_doubt *d;
-	bool is_unsure;
 
 	if (code->look_again_us != UINT64_MAX)
-		return false;
+		return CODE_SAME;
 	database_code_hold(code);
-	is_unsure = (code->suspected_us != 0 && code->suspected_us <= sent_us) || is_doubted_elsewhere(code);
+	if (code->suspected_us != 0 && code->suspected_us <= sent_us)
+		unsure = code->is_any_suspected ? CODE_DIFFERS : CODE_SAME_BUT_RELATIONS;
+	if (is_doubted_elsewhere(code))
+		unsure = CODE_DIFFERS;
 	LIST_FOREACH(d, &code->doubts, link)
-		is_unsure |= d->since_us <= sent_us;
+		if (d->since_us <= sent_us)
+			unsure = CODE_DIFFERS;
 	database_code_let_go(code);
-	return is_unsure;
+	return unsure;
 }

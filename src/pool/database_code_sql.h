@@ -28,15 +28,19 @@
  * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'h', a name in bodies that are
  * compiled (hiding), which a temporary table's would hide; "": any, "x ": there are such bodies; 'n', a custom setting
  * that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version: a count and a
- * sum over the rows that the answer depends on, with the transactions that wrote them. DATABASE_CODE_VERSION asks for
- * that alone, in a few milliseconds.
+ * sum over the rows that the answer depends on, with the transactions that wrote them, and the number of the first
+ * transaction that may begin behind it. DATABASE_CODE_VERSION asks for that alone, in a few milliseconds.
+ * DATABASE_CODE_SINCE, 'v', "COUNT", "": how many rows of these tables such transactions (%s) have written, but for
+ * temporary objects. Each relation and index has a row in pg_class, and each new or dropped column, check or name
+ * another one; a column's default has its own, as have domains with their checks; columns that change to a type that is
+ * not PostgreSQL's own depend on it.
  */
 /* clang-format off */
 #define DATABASE_CODE_SETTINGS MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; " MESSAGE_OURS "SET LOCAL statement_timeout = '3s'; " MESSAGE_OURS "SET LOCAL jit = off; " MESSAGE_OURS "SET LOCAL work_mem = '32MB'; " MESSAGE_OURS "SET LOCAL enable_nestloop = off; " \
 	MESSAGE_OURS "SET LOCAL enable_hashjoin = on; " MESSAGE_OURS "SET LOCAL enable_hashagg = on; " MESSAGE_OURS "SET LOCAL enable_mergejoin = on; " MESSAGE_OURS "SET LOCAL enable_sort = on; " MESSAGE_OURS "SET LOCAL enable_seqscan = on; " MESSAGE_OURS "SET LOCAL enable_indexscan = on; " MESSAGE_OURS "SET LOCAL enable_indexonlyscan = on; " \
 	MESSAGE_OURS "SET LOCAL enable_bitmapscan = on; " MESSAGE_OURS "SET LOCAL enable_material = on; " MESSAGE_OURS "SET LOCAL max_parallel_workers_per_gather = 0; " MESSAGE_OURS "SET LOCAL from_collapse_limit = 8; " MESSAGE_OURS "SET LOCAL join_collapse_limit = 8; "
 #define DATABASE_CODE_VERSION_ROW \
-	"SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), '' FROM (SELECT oid, xmin AS x FROM pg_proc " \
+	"SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), (SELECT txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text FROM (SELECT oid, xmin AS x FROM pg_proc " \
 	"UNION ALL SELECT oid, xmin FROM pg_type WHERE oid >= 16384 AND typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') " \
 	"UNION ALL SELECT oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'f', 'p', 'c', 'S') AND relpersistence <> 't' UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1) " \
 	"UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE attrelid >= 16384 AND atttypid >= 16384 AND attnum > 0 UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384 " \
@@ -48,6 +52,13 @@
 	"UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper UNION ALL SELECT oid, xmin FROM pg_ts_template WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_ts_parser WHERE oid >= 16384 " \
 	"UNION ALL SELECT oid, xmin FROM pg_conversion WHERE oid >= 16384 UNION ALL SELECT oid, xmin FROM pg_transform UNION ALL SELECT setrole, xmin FROM pg_db_role_setting) AS versions "
 #define DATABASE_CODE_VERSION DATABASE_CODE_SETTINGS MESSAGE_OURS DATABASE_CODE_VERSION_ROW
+#define DATABASE_CODE_YOUNG "age(xmin) BETWEEN 0 AND m.age"
+#define DATABASE_CODE_SINCE MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " MESSAGE_OURS "SET LOCAL search_path = pg_catalog, pg_temp; " MESSAGE_OURS "SET LOCAL statement_timeout = '3s'; " MESSAGE_OURS "SET LOCAL jit = off; " \
+	MESSAGE_OURS "SELECT 'v', count(*), '' FROM (SELECT age('%s'::xid)) AS m(age), LATERAL (SELECT FROM pg_class WHERE relpersistence <> 't' AND " DATABASE_CODE_YOUNG \
+	" UNION ALL SELECT FROM pg_type WHERE typrelid = 0 AND (typtype <> 'b' OR typelem = 0) AND " DATABASE_CODE_YOUNG \
+	" UNION ALL SELECT FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM pg_class WHERE relpersistence <> 't') AND " DATABASE_CODE_YOUNG \
+	" UNION ALL SELECT FROM pg_constraint WHERE contypid <> 0 AND " DATABASE_CODE_YOUNG \
+	" UNION ALL SELECT FROM pg_depend WHERE refclassid = 1247 AND classid = 1259 AND objid IN (SELECT oid FROM pg_class WHERE relpersistence <> 't') AND " DATABASE_CODE_YOUNG ") AS young "
 #define DATABASE_CODE_WORDS \
 	"LATERAL (SELECT CASE WHEN w BETWEEN '0' AND ':' THEN regexp_replace(w, '^[0-9]+(e[0-9]+)?', '') ELSE w END AS w FROM unnest(string_to_array(translate(src, " \
 	"E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?$`\\\\', repeat(' ', 36)), ' ')) AS w)"

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TALLY_MAX 256u
+#define TALLY_MAX 2048u
 
 const char *
 pool_code_ask(struct pool *pool, struct server *srv)
@@ -36,9 +36,9 @@ is_asked_about_code(const struct server *srv)
 
 /* The same database may be configured under several names, and be another worker's, too. */
 static void
-suspect(struct pool *pool, uint64_t since_us)
+suspect(struct pool *pool, uint64_t since_us, enum code_change changed, uint64_t began_us)
 {
-	database_code_suspect(&pool->database->code, since_us);
+	database_code_suspect(&pool->database->code, since_us, changed, began_us);
 	code_news_suspect(pool->set->news, pool->target->database, &pool->database->code);
 	pool_set_arm(pool->set, pool_set_now(pool->set)); /* an idle server is asked */
 }
@@ -59,7 +59,8 @@ pool_code_doubt(struct server *srv)
 
 	if (!pool_code_can_tell(pool))
 		return;
-	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, pool_set_now(pool->set));
+	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, srv->loan.lent_us,
+			    pool_set_now(pool->set));
 }
 
 bool
@@ -76,12 +77,15 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 	struct database_code *code = &pool->database->code;
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
 	uint64_t now = pool_set_now(pool->set), since_us = d->since_us == 0 ? now : d->since_us;
+	enum code_change changed;
 
 	if (srv->loan.code == CODE_UNSEEN && srv->borrower == NULL)
 		srv->loan.code = CODE_AS_BEFORE;
-	if (database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value))
+	changed =
+	    database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value);
+	if (changed == CODE_SAME)
 		return;
-	suspect(pool, since_us);
+	suspect(pool, since_us, changed, srv->loan.lent_us);
 	if (srv->state == SV_RESET && srv->reset.todo.question == NULL && code->coming == NULL &&
 	    database_code_is_due(code, now))
 		srv->reset.todo.question = pool_code_ask(pool, srv);
@@ -100,7 +104,7 @@ pool_code_lost(struct server *srv)
 	database_code_dispel(&pool->database->code, d);
 	database_code_untold(&pool->database->code);
 	if (!database_code_is_uncounted(&pool->database->code))
-		suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us);
+		suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us, CODE_DIFFERS, 0);
 }
 
 /* --- the answer --- */

@@ -172,7 +172,8 @@ struct reset_order {
 	unsigned parts; /* the parts of STATE_WASHABLE and WASH_... (session/seal.h) to wash */
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
-	const char *question; /* a query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Static */
+	/* A query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Outlives the server. */
+	const char *question;
 };
 
 /*

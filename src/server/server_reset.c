@@ -106,17 +106,16 @@ discard_all(struct server *srv)
 static int
 seal(struct server *srv)
 {
-	unsigned parts = srv->reset.todo.parts & ~(unsigned)WASH_TALLY;
+	unsigned parts = srv->reset.todo.parts;
 	struct buf b = { 0 };
 
-	/* A Query of its own, which is answered ahead of the rest: until then others are in doubt. */
-	if ((srv->reset.todo.parts & WASH_TALLY) != 0 &&
-	    send_query(srv,
-		       MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " MESSAGE_OURS
-				    "SET LOCAL jit = off; " MESSAGE_OURS
-				    "SET LOCAL statement_timeout = 0; " MESSAGE_OURS SEAL_TALLY,
-		       OWED_TO_RESET) < 0)
-		return -1;
+	/* A Query of its own is answered ahead of the rest: until then others are in doubt. */
+	if ((parts & WASH_TALLY_FIRST) != 0) {
+		seal_put(&b, WASH_TALLY, 0, "");
+		if (send_built(srv, &b, OWED_TO_RESET) < 0)
+			return -1;
+		parts &= ~(unsigned)(WASH_TALLY | WASH_TALLY_FIRST);
+	}
 	srv->reset.todo.parts = 0;
 	if (parts == 0)
 		return 0;

@@ -46,7 +46,7 @@ struct probe_row {
 };
 
 /*
- * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, and WASH_TALLY, not 0. names: custom settings to
+ * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, or WASH_TALLY, not 0. names: custom settings to
  * ask for, with SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that
  * the probe changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in
  * the session, and its default.

@@ -70,6 +70,7 @@ state_ask(struct exchange *x, unsigned parts)
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
+	bool is_apart;
 	int r;
 
 	for (unsigned i = 0; i < s->name_count; i++)
@@ -79,9 +80,16 @@ state_ask(struct exchange *x, unsigned parts)
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->tx == 'I' && srv->ledger.count == 0 && pool_code_is_doubted(srv))
 		parts |= WASH_TALLY;
+	is_apart = (parts & WASH_TALLY) != 0 && parts != WASH_TALLY;
+	/* A Query of its own, which is answered ahead of the rest: until then others are in doubt. */
+	if (is_apart)
+		probe_put(&b, WASH_TALLY, NULL, 0, x->startup);
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, srv->tx != 'I' ? parts | PROBE_WITHIN : parts, names, count, x->startup);
+	if (is_apart)
+		server_owe_query(srv, OWED_TO_PROBE);
+	probe_put(&b, (is_apart ? parts & ~(unsigned)WASH_TALLY : parts) | (srv->tx != 'I' ? PROBE_WITHIN : 0u), names,
+		  count, x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
 	r = server_send(srv, &b);
 	s->parts = parts;
@@ -242,7 +250,8 @@ learn_settings(struct exchange *x, struct finding *f)
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value. */
+	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value.
+	 */
 	img = image_ref(x->image);
 	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
 		const struct image_setting *s = image_at(x->startup, i);
@@ -333,8 +342,8 @@ state_probe_done(struct server *srv)
 	struct finding *f;
 	unsigned pins, parts;
 
-	if (s == NULL || s->parts == 0)
-		return;
+	if (s == NULL || s->parts == 0 || (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE))
+		return; /* there is no question, or that was its first part */
 	parts = s->parts;
 	pins = x->pins;
 	f = malloc(sizeof(*f));

@@ -115,12 +115,14 @@ state_note_run(struct exchange *x, unsigned risk)
 __attribute__((noinline)) static void
 look_again(struct exchange *x)
 {
-	const struct database_code *code = &x->pool->database->code;
-	const struct loan *l = &x->srv->loan;
+	struct database_code *code = &x->pool->database->code;
+	bool is_known = database_code_is_known(code, *x->env->now_us) && code->replaced_us <= x->srv->loan.lent_us;
+	enum code_change unsure = is_known ? database_code_unsure(code, x->request_us) : CODE_DIFFERS;
 
-	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us ||
-	    database_code_is_unsure(code, x->request_us))
-		note_risk(x, database_code_feared(code));
+	if (is_known && unsure != CODE_SAME && x->srv->loan.risk == 0)
+		code->harmed_us = *x->env->now_us;
+	if (unsure != CODE_SAME)
+		note_risk(x, database_code_feared(code, unsure));
 }
 
 inline unsigned

@@ -339,7 +339,20 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 static bool
 told(struct database_code *code, struct code_doubt *d, const void *host, const char *all, const char *own)
 {
-	return database_code_tallied(code, d, host, all, own);
+	return database_code_tallied(code, d, host, all, own) == CODE_SAME;
+}
+
+static bool
+is_unsure(const struct database_code *code, uint64_t sent_us)
+{
+	return database_code_unsure(code, sent_us) != CODE_SAME;
+}
+
+/* A server whose transaction began at T0 + 2500 has written to the catalogs: to others, too, than relations are in. */
+static void
+suspect(struct database_code *code, uint64_t since_us)
+{
+	database_code_suspect(code, since_us, CODE_DIFFERS, T0 + 2500);
 }
 
 Test(database_code, a_server_that_wrote_nothing_to_the_catalogs_has_changed_no_code)
@@ -397,17 +410,17 @@ Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 
 	answer(&code, NULL, T0, 1000);
 	told(&code, &a, &host, "on 1", "0");
-	database_code_doubt(&code, &a, T0 + 3000);
-	database_code_doubt(&code, &b, T0 + 4000);
-	database_code_doubt(&code, &b, T0 + 9000);
-	cr_expect_not(database_code_is_unsure(&code, T0 + 2999), "it was sent before");
-	cr_expect(database_code_is_unsure(&code, T0 + 3000));
+	database_code_doubt(&code, &a, T0, T0 + 3000);
+	database_code_doubt(&code, &b, T0, T0 + 4000);
+	database_code_doubt(&code, &b, T0, T0 + 9000);
+	cr_expect_not(is_unsure(&code, T0 + 2999), "it was sent before");
+	cr_expect(is_unsure(&code, T0 + 3000));
 	cr_expect_eq(code.look_again_us, UINT64_MAX);
 	cr_expect(told(&code, &a, &host, "on 1", "0"));
-	cr_expect_not(database_code_is_unsure(&code, T0 + 3999));
-	cr_expect(database_code_is_unsure(&code, T0 + 4000));
+	cr_expect_not(is_unsure(&code, T0 + 3999));
+	cr_expect(is_unsure(&code, T0 + 4000));
 	database_code_dispel(&code, &b);
-	cr_expect_not(database_code_is_unsure(&code, T0 + 5000));
+	cr_expect_not(is_unsure(&code, T0 + 5000));
 	cr_expect_eq(code.look_again_us, code.replaced_us);
 	database_code_fini(&code);
 }
@@ -417,21 +430,129 @@ Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
 	struct database_code code = { 0 };
 
 	answer_version(&code, "0 0", "7 77", T0, 1000);
-	database_code_suspect(&code, T0 + 2000);
-	cr_expect(database_code_is_unsure(&code, T0 + 2000));
+	suspect(&code, T0 + 2000);
+	cr_expect(is_unsure(&code, T0 + 2000));
 	cr_expect(database_code_is_due(&code, T0 + 3000), "at once, though nobody has used it since");
 	database_code_ask(&code, T0 + 3000);
-	database_code_suspect(&code, T0 + 3500);
+	suspect(&code, T0 + 3500);
 	row(&code, "v", "7 77", "");
 	database_code_answered(&code, true, ++numbers, T0 + 4000);
-	cr_expect_not(database_code_is_unsure(&code, T0 + 3499));
-	cr_expect(database_code_is_unsure(&code, T0 + 3500), "it came later");
+	cr_expect_not(is_unsure(&code, T0 + 3499));
+	cr_expect(is_unsure(&code, T0 + 3500), "it came later");
 	answer_version(&code, NULL, "7 77", T0 + 5000, 500);
-	cr_expect_not(database_code_is_unsure(&code, T0 + 6000));
+	cr_expect_not(is_unsure(&code, T0 + 6000));
 	cr_expect(database_code_is_known(&code, T0 + 6000));
-	database_code_suspect(&code, T0 + 7000);
+	suspect(&code, T0 + 7000);
 	answer_version(&code, NULL, "8 88", T0 + 8000, 500);
 	cr_expect_not(database_code_is_known(&code, T0 + 9000), "the code is another one");
 	cr_expect(database_code_is_overdue(&code, T0 + 9000), "and may have functions that leave what nothing resets");
+	database_code_fini(&code);
+}
+
+#define CODE_24 "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
+
+Test(database_code, a_tally_tells_relations_from_code)
+{
+	static const char host;
+	struct database_code code = { 0 };
+	struct code_doubt a = { 0 }, b = { 0 };
+
+	database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,1}", "{" CODE_24 "0,0,0,0,0,0}");
+	cr_expect_eq(database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,0,0,0}"),
+		     CODE_SAME_BUT_RELATIONS, "reported");
+	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}"),
+		     CODE_SAME_BUT_RELATIONS, "its own");
+	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}"),
+		     CODE_DIFFERS);
+	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}"),
+		     CODE_DIFFERS);
+	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}"),
+		     CODE_SAME);
+	database_code_fini(&code);
+}
+
+/* Answers a question that was asked at asked_us with this version and mark, 500 us later. */
+static void
+answer_marked(struct database_code *code, const char *version, const char *mark, uint64_t asked_us)
+{
+	row(code, "v", version, mark);
+	database_code_answered(code, true, ++numbers, asked_us + 500);
+}
+
+static bool
+asks_since(struct database_code *code, uint64_t now_us)
+{
+	return strstr(database_code_ask(code, now_us), "age('77'::xid)") != NULL;
+}
+
+Test(database_code, where_relations_alone_were_made_young_rows_are_looked_for)
+{
+	struct database_code code = { 0 };
+
+	cr_expect_not(asks_since(&code, T0));
+	answer_marked(&code, "7 77", "77", T0);
+	code.used_us = T0 + 1000;
+	database_code_suspect(&code, T0 + 2000, CODE_SAME_BUT_RELATIONS, T0 + 1000);
+	cr_expect_eq(database_code_unsure(&code, T0 + 2000), CODE_SAME_BUT_RELATIONS);
+	cr_expect(asks_since(&code, T0 + 3000));
+	answer_marked(&code, "0", "", T0 + 3000);
+	cr_expect_eq(database_code_unsure(&code, T0 + 4000), CODE_SAME);
+	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS), "the version is asked for in its turn");
+	database_code_suspect(&code, T0 + 5000, CODE_SAME_BUT_RELATIONS, T0 + 4500);
+	cr_expect(asks_since(&code, T0 + 6000));
+	database_code_suspect(&code, T0 + 6200, CODE_DIFFERS, T0 + 6100);
+	answer_marked(&code, "0", "", T0 + 6000);
+	cr_expect_eq(database_code_unsure(&code, T0 + 6300), CODE_DIFFERS, "that came later");
+	cr_expect_not(asks_since(&code, T0 + 7000));
+	answer_marked(&code, "7 77", "78", T0 + 7000);
+	cr_expect_eq(database_code_unsure(&code, T0 + 8000), CODE_SAME);
+	cr_expect_str_eq(code.answer->mark, "77", "what began behind it can still be looked for");
+	database_code_ask(&code, T0 + 11 * US_PER_S);
+	answer_marked(&code, "7 77", "78", T0 + 11 * US_PER_S);
+	cr_expect_str_eq(code.answer->mark, "78");
+	database_code_fini(&code);
+}
+
+Test(database_code, young_rows_or_an_old_transaction_are_reason_to_compare_versions)
+{
+	struct database_code code = { 0 };
+	struct code_doubt old = { 0 };
+
+	database_code_ask(&code, T0);
+	answer_marked(&code, "7 77", "77", T0);
+	database_code_suspect(&code, T0 + 2000, CODE_SAME_BUT_RELATIONS, T0 + 1000);
+	cr_expect(asks_since(&code, T0 + 3000));
+	answer_marked(&code, "2", "", T0 + 3000);
+	cr_expect_eq(database_code_unsure(&code, T0 + 4000), CODE_DIFFERS);
+	cr_expect_not(asks_since(&code, T0 + 5000));
+	answer_marked(&code, "7 77", "77", T0 + 5000);
+	database_code_suspect(&code, T0 + 7000, CODE_SAME_BUT_RELATIONS, T0 + 5500);
+	cr_expect_not(asks_since(&code, T0 + 8000), "it may have had its number when the mark was made");
+	answer_marked(&code, "7 77", "77", T0 + 8000);
+	database_code_doubt(&code, &old, T0 + 5000, T0 + 9000);
+	database_code_suspect(&code, T0 + 10000, CODE_SAME_BUT_RELATIONS, T0 + 9500);
+	cr_expect_eq(code.suspected_us, T0 + 9000, "what another server has told may be what this one has written");
+	cr_expect_not(asks_since(&code, T0 + 11000));
+	answer_marked(&code, "7 77", "77", T0 + 11000);
+	database_code_dispel(&code, &old);
+	database_code_ask(&code, T0 + 20 * US_PER_S);
+	answer_marked(&code, "7 77", "7'7", T0 + 20 * US_PER_S);
+	database_code_suspect(&code, T0 + 20 * US_PER_S + 2000, CODE_SAME_BUT_RELATIONS, T0 + 20 * US_PER_S + 1000);
+	cr_expect_not(asks_since(&code, T0 + 20 * US_PER_S + 3000), "that is no number");
+	database_code_fini(&code);
+}
+
+Test(database_code, relations_alone_connect_to_no_other_server)
+{
+	struct database_code code = { 0 };
+
+	answer_version(&code, "0 0", "7 77", T0, 1000);
+	cr_expect_eq(database_code_feared(&code, CODE_DIFFERS) & STATE_REMOTE, STATE_REMOTE);
+	cr_expect_eq(database_code_feared(&code, CODE_SAME_BUT_RELATIONS) & (STATE_REMOTE | STATE_SETTINGS),
+		     STATE_SETTINGS);
+	database_code_changed(&code, false);
+	answer(&code, "512 0", T0 + US_PER_S, 1000);
+	cr_expect_eq(database_code_feared(&code, CODE_SAME_BUT_RELATIONS) & STATE_REMOTE, STATE_REMOTE,
+		     "what is there does");
 	database_code_fini(&code);
 }

@@ -28,6 +28,12 @@ join(struct database_code *code, struct code_news *news, const char *name, const
 	answer(code, T0);
 }
 
+static bool
+is_unsure(const struct database_code *code, uint64_t sent_us)
+{
+	return database_code_unsure(code, sent_us) != CODE_SAME;
+}
+
 Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
 {
 	struct code_news *news = code_news_new();
@@ -66,23 +72,23 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	join(&here, news, "a", "app");
 	join(&there, news, "a", "app");
 	join(&third, news, "a", "app");
-	database_code_doubt(&here, &d, T0 + 3000);
+	database_code_doubt(&here, &d, T0, T0 + 3000);
 	cr_expect(database_code_is_another(&there, T0 + 9000));
-	cr_expect(database_code_is_unsure(&there, T0), "its clock is another one");
-	cr_expect_not(database_code_is_unsure(&here, T0 + 2999));
+	cr_expect(is_unsure(&there, T0), "its clock is another one");
+	cr_expect_not(is_unsure(&here, T0 + 2999));
 	join(&late, news, "a", "app");
-	cr_expect(database_code_is_unsure(&late, T0));
+	cr_expect(is_unsure(&late, T0));
 	database_code_fini(&third);
 	database_code_dispel(&here, &d);
-	cr_expect_not(database_code_is_unsure(&there, T0 + 9000));
+	cr_expect_not(is_unsure(&there, T0 + 9000));
 	cr_expect_not(database_code_is_another(&there, T0 + 9000));
-	cr_expect_not(database_code_is_unsure(&late, T0 + 9000));
+	cr_expect_not(is_unsure(&late, T0 + 9000));
 	code_news_suspect(news, "app", &here);
-	cr_expect(database_code_is_unsure(&there, T0));
-	cr_expect_not(database_code_is_unsure(&here, T0));
+	cr_expect(is_unsure(&there, T0));
+	cr_expect_not(is_unsure(&here, T0));
 	answer(&there, T0 + 10000);
-	cr_expect_not(database_code_is_unsure(&there, T0 + 12000));
-	cr_expect(database_code_is_unsure(&late, T0 + 12000));
+	cr_expect_not(is_unsure(&there, T0 + 12000));
+	cr_expect(is_unsure(&late, T0 + 12000));
 	database_code_fini(&here);
 	database_code_fini(&there);
 	database_code_fini(&late);
@@ -109,7 +115,7 @@ see_ddl(unsigned number, void *arg)
 		answer(own, T0 + i * 10000);
 		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
 			w->wrong++;
-		database_code_doubt(own, &d, T0 + i);
+		database_code_doubt(own, &d, T0, T0 + i);
 		for (unsigned k = 0; k < THREADS; k++)
 			w->wrong += !database_code_is_another(&w->codes[k], T0);
 		database_code_dispel(own, &d);
@@ -130,7 +136,7 @@ Test(database_code_news, loops_see_and_ask_at_once)
 	seen = w.codes[0].changed;
 	for (unsigned i = 0; i < THREADS; i++) {
 		cr_expect_eq(w.codes[i].changed, seen);
-		cr_expect_not(database_code_is_unsure(&w.codes[i], T0 + US_PER_S));
+		cr_expect_not(is_unsure(&w.codes[i], T0 + US_PER_S));
 		database_code_fini(&w.codes[i]);
 	}
 	code_news_free(w.news);

@@ -106,6 +106,18 @@ Test(seal, plpgsql_is_not_loaded_for_it)
 	}
 }
 
+Test(seal, a_wrapper_costs_the_server_unless_its_sessions_can_be_closed)
+{
+	const struct probe_row dblink = { 'd', "s", "" }, handler = { 'h', "s", "" }, closes = { 'f', "s", "" };
+	struct buf b = { 0 };
+
+	cr_assert(seal_put_remote(&b, &dblink));
+	cr_expect_not(seal_put_remote(&b, &handler), "postgres_fdw before 1.1");
+	cr_assert(seal_put_remote(&b, &closes));
+	cr_expect(seal_put_remote(&b, &handler));
+	buf_fini(&b);
+}
+
 #define ROW(bytes) (const uint8_t *)(bytes), sizeof(bytes) - 1
 
 Test(seal, statements_are_counted)

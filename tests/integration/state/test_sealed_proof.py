@@ -259,6 +259,86 @@ def test_code_that_code_makes_counts_at_once(weir, postgres, later, how):
         assert other.query(USER_ID) in ([[""]], [[None]])
 
 
+SETS = "set_config('app.user_id', 'A', false)"
+CHECKS = "CHECK (set_config('app.user_id', VALUE, false) = VALUE)"
+LATE = {                            # what is there before, what code makes, and who then sets a setting
+    "a default": ("", f"ALTER TABLE plain ALTER v SET DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a default, and a temporary table": (
+        "", f"CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 'x' CHECK (w <> '')) ON COMMIT DROP; "
+        f"ALTER TABLE plain ALTER v SET DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a column": ("", f"ALTER TABLE plain ADD COLUMN w text DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a table": ("", f"CREATE TABLE sly (v text DEFAULT {SETS})", "INSERT INTO sly DEFAULT VALUES RETURNING 1"),
+    "a check": ("", "ALTER TABLE plain ADD CHECK (set_config('app.user_id', v, false) = v)", "INSERT INTO plain VALUES ('A') RETURNING 1"),
+    "a domain": ("", f"CREATE DOMAIN sly AS text {CHECKS}", "SELECT 'A'::sly"),
+    "a domain's check": ("CREATE DOMAIN d AS text", f"ALTER DOMAIN d ADD {CHECKS}", "SELECT 'A'::d"),
+    "a domain's default": ("CREATE DOMAIN d AS text; ALTER TABLE plain ALTER v TYPE d", f"ALTER DOMAIN d SET DEFAULT {SETS}",
+                           "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a column of a domain": (f"CREATE DOMAIN d AS text {CHECKS}", "ALTER TABLE plain ADD COLUMN w d", "INSERT INTO plain (w) VALUES ('A') RETURNING 1"),
+    "a column's type": (f"CREATE DOMAIN d AS text DEFAULT {SETS}", "ALTER TABLE plain ALTER v TYPE d", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a name": (f"CREATE TABLE sly (v text DEFAULT {SETS})", "ALTER TABLE sly RENAME TO renamed", "INSERT INTO renamed DEFAULT VALUES RETURNING 1"),
+    "an index": ("CREATE FUNCTION quiet(text, text, bool) RETURNS text IMMUTABLE LANGUAGE internal AS 'set_config_by_name'",
+                 "CREATE INDEX ON plain (quiet('app.user_id', v, false))", "INSERT INTO plain VALUES ('A') RETURNING 1"),
+    "a policy": ("INSERT INTO plain VALUES ('x'); ALTER TABLE plain ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+                 f"CREATE POLICY p ON plain USING ({SETS} = 'A')", "SELECT * FROM plain"),
+    "a trigger": ("", f"CREATE TRIGGER x BEFORE INSERT ON plain FOR EACH ROW WHEN ({SETS} = 'B') EXECUTE FUNCTION "
+                  "suppress_redundant_updates_trigger()", "INSERT INTO plain VALUES ('x') RETURNING 1"),
+    "a cast": (f"CREATE TYPE c AS (v text); CREATE FUNCTION cf(text) RETURNS c LANGUAGE sql AS $f$ SELECT ROW({SETS})::c $f$",
+               "CREATE CAST (text AS c) WITH FUNCTION cf(text)", "SELECT 'A'::text::c"),
+    "a view's rule": ("CREATE VIEW v AS SELECT ''::text AS w", f"CREATE OR REPLACE VIEW v AS SELECT {SETS} AS w", "SELECT * FROM v"),
+}
+
+
+def compared(weir, maker, client):
+    """Else there are no numbers to compare the next ones with, and all versions must be."""
+    maker.query("SELECT runs('SELECT 1')")
+
+    def is_sure():
+        before = weir.metric_now("pgweir_pool_seals_total")
+        client.query("SELECT 1")
+        return weir.metric_now("pgweir_pool_seals_total") == before
+    wait_until(is_sure, 10, "what was suspected at first is answered")
+
+
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("what", LATE)
+def test_whatever_code_makes_counts_at_once(weir, postgres, later, what):
+    """As above: A runs a function that makes it, B uses it, C must not find what that leaves."""
+    before, made, used = LATE[what]
+    postgres.query(RUNS, dbname=later)
+    postgres.query("ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web", dbname=later)
+    if before:
+        postgres.query(f"SET SESSION AUTHORIZATION {'postgres' if 'internal' in before else 'web'}; {before}", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    for wire in (maker, client, other):
+        wire.query("SELECT 1 FROM plain")
+    compared(weir, maker, client)
+    maker.query(f"SELECT runs($q${made}$q$)")
+    for _ in range(2):
+        client.query(used)
+        assert other.query(USER_ID) in ([[""]], [[None]])
+
+
+def test_temporary_tables_that_code_makes_cost_a_look_for_young_rows(weir, postgres, later, tap):
+    """They write to the same catalogs as others do: whether all code is the same need not be asked each time."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    postgres.query(RUNS, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=2, max_overflow=0)
+    maker, client = weir.raw("web", later), weir.raw("web", later)
+    settle(client)
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
+    compared(weir, maker, client)
+    at, began = len(tap.to_server), time.monotonic()
+    for _ in range(20):
+        maker.query("SELECT runs('CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 1 CHECK (w <> $$$$)) ON COMMIT DROP')")
+        client.query("SELECT 1")
+    asked = bytes(tap.to_server[at:])
+    assert asked.count(b" AS young") > 2
+    assert asked.count(b" AS versions") <= 2 * (time.monotonic() - began) + 2       # once a second, whatever happens
+
+
 def test_code_that_code_may_make_costs_nothing_while_it_makes_none(weir, postgres, later):
     """A few numbers tell that it has made none."""
     postgres.query(RUNS, dbname=later)
