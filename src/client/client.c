@@ -53,6 +53,7 @@ read_last_note(struct note *n, void *owner, bool is_over)
 
 	(void)owner;
 	(void)is_over;
+	*door->x.now_us = clock_now_us();
 	pool_homes_ended(door->homes, env->number);
 	give_back_ticket(door, c);
 	free(c);
