@@ -1,7 +1,10 @@
 """Several workers: an operator sees one pgweir. Pools live on different ones, and the console, /metrics, limits, reloads
 and cancels hold over all of them."""
 
+import ctypes
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +130,71 @@ def test_auto_is_as_many_as_there_are_processors(weir):
     weir.start(workers="auto")
     assert 1 <= len(weir.console("SHOW WORKERS")) <= 16
     assert {row["value"] for row in weir.console("SHOW CONFIG") if row["key"] == "pgweir.workers"} == {"auto"}
+
+
+class Stall:
+    """Stops one thread of a process, as a hang would: ptrace(2). In a with statement; it goes on at the end."""
+
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, pid, name):
+        tasks = [int(task) for task in os.listdir(f"/proc/{pid}/task")]
+        self.tid, = [task for task in tasks if Path(f"/proc/{pid}/task/{task}/comm").read_text().strip() == name]
+
+    def _trace(self, request):
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        return libc.ptrace(request, self.tid, None, None)
+
+    def __enter__(self):
+        if self._trace(self.SEIZE) < 0:
+            pytest.skip("ptrace(2) is not allowed here")
+        assert self._trace(self.INTERRUPT) == 0
+        os.waitpid(self.tid, self.WALL)     # it has stopped
+        return self
+
+    def wait_end(self):
+        """Whoever traces a thread must take note of its end, or the process seems to go on."""
+        os.waitpid(self.tid, self.WALL)
+
+    def __exit__(self, *_):
+        self._trace(self.DETACH)
+
+
+def homes_of(weir):
+    return {row["database"]: row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
+    weir, wires = spread
+    homes = homes_of(weir)
+    hung = max(homes.values())
+    words = f"worker {hung} does not answer"
+    with Stall(weir.process.pid, f"pgweir-{hung}"):
+        for command in ("SHOW CLIENTS", "PAUSE", "RELOAD"):
+            with pytest.raises(Exception, match=words):
+                weir.console(command)
+        for wire, database in zip(wires, ("app", "app2", "two", "app")):
+            if homes[database] != hung:
+                assert wire.query("SELECT 4") == [["4"]]
+        weir.wait_log(words)
+        assert words in wait_until(lambda: (found := weir.http("/healthz")).status == 503 and found.text)
+        assert words in weir.http("/readyz").text
+        assert weir.metric_now("pgweir_worker_up", worker=str(hung)) == 0
+        assert {row["worker"] for row in weir.console("SHOW WORKERS") if row["state"] == "silent"} == {hung}
+    weir.wait_log("answers again")
+    assert len(weir.console("SHOW CLIENTS")) == len(wires) + 1
+    wait_until(lambda: weir.http("/healthz").status == 200)
+    weir.console("RELOAD")
+
+
+@pytest.mark.long
+def test_a_stop_does_not_wait_for_a_worker_that_hangs(spread):
+    weir, _ = spread
+    weir.reload(sections=sections_of(weir), shutdown_timeout="1s")
+    with Stall(weir.process.pid, f"pgweir-{max(homes_of(weir).values())}") as stall:
+        weir.signal(signal.SIGTERM)
+        stall.wait_end()
+        assert weir.wait_exit() == 1
+    weir.wait_log("does not answer")
