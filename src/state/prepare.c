@@ -7,8 +7,8 @@
  * deallocated when the server is lent (image_put_deallocates).
  *
  * At the beginning of a request, the PREPARE is sent ahead as a request of its own; its error is kept, and sent in
- * place of the error that it causes in the client's request. Within a pipeline of the extended protocol an error skips
- * the messages that follow, as it should.
+ * place of the error that it causes in the client's request. In a transaction it has a savepoint of its own. Within a
+ * pipeline of the extended protocol an error skips the messages that follow, as it should.
  */
 #include "state/prepare.h"
 #include "state/state_state.h"
@@ -43,16 +43,34 @@ state_is_placeholder(const char *name, const char *text)
 	return is_it;
 }
 
+/* Where a PREPARE is sent: a savepoint does not take back one, but the failure of one. */
+enum prepare_place { WITHIN_REQUEST, AHEAD_OF_REQUEST, AHEAD_WITH_SAVEPOINT };
+
+/* The portal of a PREPARE that has failed is still there. */
+static void
+take_back(struct exchange *x, struct buf *b)
+{
+	message_named(b, 'C', "P", statement_store_prefix(x->env->statements), NULL, 0);
+	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	state_run(x, b, "ROLLBACK TO SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
+	state_run(x, b, "RELEASE SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
+	message_sync(b);
+	server_owe_sync(x->srv, OWED_TO_FEATURE);
+}
+
 static int
-prepare_now(struct exchange *x, const char *name, const char *text, bool is_alone)
+prepare_now(struct exchange *x, const char *name, const char *text, enum prepare_place place)
 {
 	struct server *srv = x->srv;
+	bool is_alone = place != WITHIN_REQUEST, is_saved = place == AHEAD_WITH_SAVEPOINT;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
 	char *ref = strdup(name); /* the ledger's */
 
 	if (ref == NULL)
 		return -1;
+	if (is_saved)
+		state_run(x, &b, "SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 	if (image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
 		buf_printf(&drop, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
@@ -66,6 +84,8 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 		message_sync(&b);
 		server_owe_sync(srv, to);
 	}
+	if (is_saved)
+		take_back(x, &b);
 	outbox_put(&x->env->to_server, &b);
 	return image_update(&srv->image, name, text, IMAGE_PREPARED);
 }
@@ -95,7 +115,7 @@ wants_only_name(const struct exchange *x, struct request *m, const char *name)
 }
 
 static int
-ensure(struct exchange *x, const struct image_setting *e, struct request *m, bool is_alone)
+ensure(struct exchange *x, const struct image_setting *e, struct request *m, enum prepare_place place)
 {
 	const char *there = image_get_prepared(x->srv->image, e->name);
 	struct buf b = { 0 };
@@ -104,11 +124,11 @@ ensure(struct exchange *x, const struct image_setting *e, struct request *m, boo
 	if (there != NULL && strcmp(there, e->value) == 0)
 		return 0;
 	if (!wants_only_name(x, m, e->name))
-		return prepare_now(x, e->name, e->value, is_alone);
+		return prepare_now(x, e->name, e->value, place);
 	if (there != NULL)
 		return 0;
 	put_placeholder(&b, e->name);
-	r = buf_ok(&b) ? prepare_now(x, e->name, (const char *)b.bytes, is_alone) : -1;
+	r = buf_ok(&b) ? prepare_now(x, e->name, (const char *)b.bytes, place) : -1;
 	buf_fini(&b);
 	return r;
 }
@@ -184,6 +204,18 @@ state_settle_prepared(struct exchange *x)
 	return image_has_prepared(x->image) ? catch_up(x) : STEP_FORWARD;
 }
 
+static enum prepare_place
+place_of(const struct exchange *x, bool is_alone)
+{
+	uint64_t since_us;
+
+	if (!is_alone)
+		return WITHIN_REQUEST;
+	/* A transaction is still open, for sure, if nothing is owed. */
+	return x->srv->tx == 'T' && !ledger_owes_client(&x->srv->ledger, &since_us) ? AHEAD_WITH_SAVEPOINT
+										    : AHEAD_OF_REQUEST;
+}
+
 enum feature_step
 state_ensure_prepared(struct exchange *x, struct request *m)
 {
@@ -193,6 +225,7 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 	size_t len;
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	enum feature_step step;
+	enum prepare_place place;
 	struct image *img;
 	int r = 0;
 
@@ -209,13 +242,14 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 	step = catch_up(x);
 	if (step != STEP_FORWARD)
 		return step;
+	place = place_of(x, is_alone);
 	img = x->image;
 	sql = request_sql(m, &len);
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		/* A name that contains a quote is spelt differently in SQL. */
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
 		    text_mentions(sql, len, image_at(img, i)->name))
-			r = ensure(x, image_at(img, i), m, is_alone);
+			r = ensure(x, image_at(img, i), m, place);
 	return r < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
@@ -236,7 +270,7 @@ state_ensure_named(struct exchange *x, const char *name)
 	there = image_get_prepared(x->srv->image, name);
 	if (there != NULL && strcmp(there, text) == 0)
 		return STEP_FORWARD;
-	return prepare_now(x, name, text, false) < 0 ? STEP_FAILED : STEP_FORWARD;
+	return prepare_now(x, name, text, WITHIN_REQUEST) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 void

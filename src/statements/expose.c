@@ -29,7 +29,6 @@
 #include <string.h>
 
 #define SHOWN_MAX 1000u /* statements that are prepared for one request */
-#define SAVEPOINT "\"pgweir_look\""
 
 /* Returns true for SQL that reads the view, or the function behind it. */
 static bool
@@ -150,15 +149,15 @@ put_all(struct exchange *x, struct client_statement *const *all, size_t count, s
 	bool is_in_transaction = x->srv->tx == 'T' && count > 0;
 
 	if (is_in_transaction)
-		state_run(x, b, "SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+		state_run(x, b, "SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 	for (size_t i = 0; i < count; i++) {
 		put_own(x, all[i], OWED_TO_FEATURE, b);
 		put_sync(x, OWED_TO_FEATURE, b);
 		if (is_in_transaction)
-			state_run(x, b, "ROLLBACK TO SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+			state_run(x, b, "ROLLBACK TO SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 	}
 	if (is_in_transaction) {
-		state_run(x, b, "RELEASE SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+		state_run(x, b, "RELEASE SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 		put_sync(x, OWED_TO_FEATURE, b);
 	}
 }

@@ -700,6 +700,8 @@ savepoint(struct fake_conn *c, const char *word, const char *rest, const char *t
 		return refuse(c, "25P01", "this can only be used in transaction blocks", tokens);
 	rest = take_word(rest, name);
 	if (strcasecmp(name, "to") == 0)
+		rest = take_word(rest, name);
+	if (strcasecmp(name, "savepoint") == 0)
 		take_word(rest, name);
 	if (!tx_savepoint(c, verb, name))
 		return refuse(c, "3B001", "savepoint does not exist", tokens);

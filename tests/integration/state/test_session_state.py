@@ -308,7 +308,10 @@ MOVED = {
         ("b", "SELECT 1", None), ("a", "SELECT 1", one("1")), ("a", "EXECUTE q", one("7")), ("b", "SELECT 1", None),
         ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
         ("b", "SELECT 1", None), ("a", "EXECUTE p", "!42P01"), ("b", "SELECT 1", None),
-        ("a", "DEALLOCATE p", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
+        ("a", "BEGIN", None), ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
+        ("a", "EXECUTE q", one("7")), ("a", "COMMIT", None), ("b", "SELECT 1", None),
+        ("a", "BEGIN", None), ("a", "EXECUTE p", "!42P01"), ("a", "EXECUTE q", "!25P02"), ("a", "ROLLBACK", None),
+        ("b", "SELECT 1", None), ("a", "DEALLOCATE p", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
     "DESCRIBE of EXECUTE": [
         ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", Described("EXECUTE p"), "T"),
         ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
