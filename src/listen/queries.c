@@ -32,31 +32,30 @@ may_be_listen(const struct request *m)
 	return request_begins_with(m, WORD_LISTEN) || request_begins_with(m, WORD_UNLISTEN);
 }
 
-/* Returns the statements of its SQL if these are LISTEN and UNLISTEN only; else NULL. */
-static const struct known_text *
-read_listens(const struct exchange *x, struct request *m)
+/*
+ * Begins to read SQL that is LISTEN and UNLISTEN only, however many: known_step() gives them one by one. Returns how
+ * many there are, if a LISTEN is among them; else 0.
+ */
+static unsigned
+read_listens(const struct exchange *x, const struct request *m, struct known_reader *r)
 {
-	const struct known_text *text;
+	bool has_listen = false;
+	unsigned count = 0;
+	struct known_reader begin;
+	struct known k;
 
 	if (!may_be_listen(m) || m->sql_len > WHOLE_MAX)
-		return NULL;
-	text = request_known(x, m);
-	for (unsigned i = 0; i < text->count; i++) {
-		uint8_t kind = text->statements[i].kind;
-
-		if (kind != KNOWN_LISTEN && kind != KNOWN_UNLISTEN && kind != KNOWN_UNLISTEN_ALL)
-			return NULL;
+		return 0;
+	known_begin(r, image_scan_options(x->image), m->sql, m->sql_len);
+	for (begin = *r; known_step(r, &k); count++) {
+		if (k.kind != KNOWN_LISTEN && k.kind != KNOWN_UNLISTEN && k.kind != KNOWN_UNLISTEN_ALL)
+			return 0;
+		has_listen = has_listen || k.kind == KNOWN_LISTEN;
 	}
-	return text->count > 0 ? text : NULL;
-}
-
-static bool
-has_listen(const struct known_text *text)
-{
-	for (unsigned i = 0; i < text->count; i++)
-		if (text->statements[i].kind == KNOWN_LISTEN)
-			return true;
-	return false;
+	if (!has_listen || !known_is_whole(r))
+		return 0;
+	*r = begin;
+	return count;
 }
 
 /* Returns true if SQL may have a mark (mark_of) that counts for this client: see expect_marks(). */
@@ -121,16 +120,17 @@ await(struct exchange *x, const char *channel)
 
 /* Asks the listener for all channels at once; the message is handled again when the last has been answered. */
 static enum listen_gate
-await_all(struct exchange *x, const struct known_text *text)
+await_all(struct exchange *x, struct known_reader *r)
 {
 	enum listen_gate all = LISTEN_GO;
+	struct known k;
 
-	for (unsigned i = 0; i < text->count; i++) {
+	while (known_step(r, &k)) {
 		enum listen_gate one;
 
-		if (text->statements[i].kind != KNOWN_LISTEN)
+		if (k.kind != KNOWN_LISTEN)
 			continue;
-		if ((one = await(x, text->statements[i].name)) == LISTEN_FAILED)
+		if ((one = await(x, k.name)) == LISTEN_FAILED)
 			return LISTEN_FAILED;
 		if (one == LISTEN_WAIT)
 			all = LISTEN_WAIT;
@@ -163,13 +163,14 @@ static enum listen_gate
 admit_sql(struct exchange *x, struct request *m)
 {
 	const struct listen_portal *p;
-	const struct known_text *text;
+	struct known_reader r;
+	unsigned count;
 
 	switch (m->type) {
 	case 'P': /* only so that the listener listens already when it is executed, and no server is held meanwhile */
 	case 'Q':
-		text = read_listens(x, m);
-		return text == NULL || (m->type == 'P' && text->count > 1) ? LISTEN_GO : await_all(x, text);
+		count = read_listens(x, m, &r);
+		return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 	default:
 		p = executed(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
@@ -270,23 +271,24 @@ expect_marks(struct exchange *x, const struct request *m)
 
 /* Several statements are written again from their names; a single one keeps its spelling. */
 static int
-substitute(struct exchange *x, const struct request *m, const struct known_text *text, struct buf *sql)
+substitute(struct exchange *x, const struct request *m, struct known_reader *r, bool is_single, struct buf *sql)
 {
-	for (unsigned i = 0; i < text->count; i++) {
-		const struct known *k = &text->statements[i];
-		struct listen_effect *e = expect(x, (enum known_kind)k->kind, k->name);
+	struct known k;
+
+	while (known_step(r, &k)) {
+		struct listen_effect *e = expect(x, (enum known_kind)k.kind, k.name);
 
 		if (e == NULL)
 			return -1;
 		if (e->is_refused)
 			buf_printf(sql, "EXECUTE " LISTEN_REFUSED);
-		else if (text->count == 1)
+		else if (is_single)
 			return listen_text_substitute(m->sql, m->sql_len, sql) ? 0 : -1;
-		else if (k->kind == KNOWN_UNLISTEN_ALL)
+		else if (k.kind == KNOWN_UNLISTEN_ALL)
 			buf_printf(sql, "UNLISTEN *");
 		else {
 			buf_printf(sql, "UNLISTEN ");
-			image_put_identifier(sql, k->name, false);
+			image_put_identifier(sql, k.name, false);
 		}
 		buf_printf(sql, "; ");
 	}
@@ -296,13 +298,14 @@ substitute(struct exchange *x, const struct request *m, const struct known_text 
 enum feature_step
 listen_query(struct exchange *x, struct request *m)
 {
-	const struct known_text *text = listen_is_not_ours(x) ? NULL : read_listens(x, m);
+	struct known_reader reader;
+	unsigned count = listen_is_not_ours(x) ? 0 : read_listens(x, m, &reader);
 	struct buf sql = { 0 };
 	int r;
 
-	if (text == NULL || !has_listen(text))
+	if (count == 0)
 		return expect_marks(x, m);
-	r = substitute(x, m, text, &sql);
+	r = substitute(x, m, &reader, count == 1, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
 		message_put(&m->instead, 'Q', sql.bytes, sql.len);

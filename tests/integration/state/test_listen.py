@@ -1011,7 +1011,9 @@ def test_an_unforeseen_listen_that_is_rolled_back(one):
 @pytest.mark.parametrize("sql, heard", [
     ("LISTEN a; LISTEN b", ["a", "b"]), ("listen a;\n-- two\nLISTEN \"B\";", ["a", "B"]),
     ("LISTEN a; LISTEN a", ["a"]), ("LISTEN a; LISTEN b; UNLISTEN a", ["b"]), ("UNLISTEN *; LISTEN b; LISTEN c", ["b", "c"]),
-    ("LISTEN a; UNLISTEN *; LISTEN c", ["c"]), ("LISTEN a;LISTEN b;LISTEN c;LISTEN d;LISTEN e;LISTEN f;LISTEN g;LISTEN h",
+    ("LISTEN a; UNLISTEN *; LISTEN c", ["c"]),
+    (";".join(f"LISTEN x{number}" for number in range(12)) + "; UNLISTEN *; LISTEN a; LISTEN x7; LISTEN b", ["a", "b"]),
+    ("LISTEN a;LISTEN b;LISTEN c;LISTEN d;LISTEN e;LISTEN f;LISTEN g;LISTEN h",
                                                ["a", "b", "c", "d", "e", "f", "g", "h"]),
 ])
 def test_several_listens_in_one_text(pool, sql, heard):
@@ -1025,9 +1027,10 @@ def test_several_listens_in_one_text(pool, sql, heard):
 
 
 @pytest.mark.weir_only
-def test_several_listens_pin_nothing(one):
+@pytest.mark.parametrize("count", [2, 9, 200])
+def test_several_listens_pin_nothing(one, count):
     listener, other = one.raw(), one.raw()
-    listener.query("LISTEN a; LISTEN b")
+    listener.query("; ".join(f"LISTEN c{number}" for number in range(count)))
     assert other.value("SELECT 1") == "1" and not pins(one)
 
 
@@ -1147,9 +1150,12 @@ def test_the_listening_connection_is_shown_and_measured(one):
 @pytest.mark.weir_only
 def test_too_many_channels_are_refused(one):
     wire = one.raw()
-    for begin in range(0, 10000, 1000):
+    for begin in range(0, 5000, 1000):
         wire.send(*(query(f"LISTEN c{number}") for number in range(begin, begin + 1000)))
         assert tags(wire.read_until("Z", 1000)) == ["LISTEN"] * 1000
+    for begin in range(5000, 10000, 250):
+        assert tags(wire.ask(query(";".join(f"LISTEN c{number}" for number in range(begin, begin + 250))))) == ["LISTEN"] * 250
+    assert one.metric("pgweir_pool_listen_channels") == 10000
     replies = wire.ask(query("LISTEN one_more"))
     assert shape(replies) == "EZ" and replies[0].sqlstate == "54000"
     assert tags(wire.ask(query("LISTEN c77"))) == ["LISTEN"]
