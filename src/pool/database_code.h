@@ -236,8 +236,12 @@ database_code_is_another(const struct database_code *code, uint64_t since_us)
 {
 	return atomic_load_explicit(&code->look_again_us, memory_order_relaxed) > since_us;
 }
-/* Returns how the code that SQL sent then may have run differs from the answer, as far as that holds. */
-enum code_change database_code_unsure(const struct database_code *code, uint64_t sent_us);
+/*
+ * Returns how the code that SQL which ends now may have run differs from the answer, as far as that holds, and but for
+ * what its own server, with own, may have changed. When it was sent does not matter: it may have waited for the
+ * transaction that made the code.
+ */
+enum code_change database_code_unsure(const struct database_code *code, const struct code_doubt *own);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which lives as long as the round. */

@@ -235,7 +235,7 @@ database_code_dispel(struct database_code *code, struct code_doubt *d)
 }
 
 enum code_change
-database_code_unsure(const struct database_code *code, uint64_t sent_us)
+database_code_unsure(const struct database_code *code, const struct code_doubt *own)
 {
 	enum code_change unsure = CODE_SAME;
 	const struct code_doubt *d;
@@ -243,12 +243,12 @@ database_code_unsure(const struct database_code *code, uint64_t sent_us)
 	if (code->look_again_us != UINT64_MAX)
 		return CODE_SAME;
 	database_code_hold(code);
-	if (code->suspected_us != 0 && code->suspected_us <= sent_us)
+	if (code->suspected_us != 0)
 		unsure = code->is_any_suspected ? CODE_DIFFERS : CODE_SAME_BUT_RELATIONS;
 	if (is_doubted_elsewhere(code))
 		unsure = CODE_DIFFERS;
 	LIST_FOREACH(d, &code->doubts, link)
-		if (d->since_us <= sent_us)
+		if (d != own)
 			unsure = CODE_DIFFERS;
 	database_code_let_go(code);
 	return unsure;

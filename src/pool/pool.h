@@ -152,6 +152,7 @@ void pool_code_doubt(struct server *srv);
 bool
 pool_code_can_tell(const struct pool *pool); /* else PostgreSQL is too old, or doesn't count, and nothing is in doubt */
 bool pool_code_is_doubted(const struct server *srv);
+const struct code_doubt *pool_code_doubt_of(const struct server *srv);
 struct probe_row; /* session/probe.h */
 void pool_code_told(struct server *srv, const struct probe_row *row); /* it has; no transaction is open */
 void pool_code_lost(struct server *srv); /* it won't: nothing is known, if it was in doubt */

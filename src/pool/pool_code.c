@@ -63,6 +63,12 @@ pool_code_doubt(struct server *srv)
 			    pool_set_now(pool->set));
 }
 
+const struct code_doubt *
+pool_code_doubt_of(const struct server *srv)
+{
+	return &pooled_of(srv->conn)->doubt;
+}
+
 bool
 pool_code_is_doubted(const struct server *srv)
 {

@@ -92,8 +92,8 @@ makes_harmless(struct exchange *x, struct server *srv)
 
 	if (!exchange_is_followed(x))
 		return false;
-	is_made =
-	    strcmp(tag, "CREATE TABLE") == 0 || strcmp(tag, "CREATE VIEW") == 0 || strcmp(tag, "CREATE INDEX") == 0;
+	is_made = srv->loan.tag.id == TAG_SELECT || strcmp(tag, "CREATE TABLE") == 0 ||
+		  strcmp(tag, "CREATE VIEW") == 0 || strcmp(tag, "CREATE INDEX") == 0;
 	if (is_made && (flags & (SCAN_TEMP | SCAN_LASTING)) == SCAN_TEMP)
 		return true;
 	if (answer == NULL || (answer->has_no_sequence && strcmp(tag, "CREATE INDEX") != 0))
@@ -122,8 +122,8 @@ note_code(struct exchange *x, struct server *srv)
 {
 	struct loan *loan = &srv->loan;
 	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
-			((loan->tag.flags & TAG_MAKES_TYPE) != 0 && (loan->suspected & SCAN_TEMP) == 0 &&
-			 database_code_minds_types(&x->pool->database->code));
+			((loan->tag.id == TAG_SELECT || (loan->tag.flags & TAG_MAKES_TYPE) != 0) &&
+			 (loan->suspected & SCAN_TEMP) == 0 && database_code_minds_types(&x->pool->database->code));
 
 	if (makes_harmless(x, srv) || changes_unseen(x, srv))
 		return;
@@ -138,6 +138,13 @@ note_reset(struct exchange *x, struct server *srv)
 {
 	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
+}
+
+/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
+static bool
+makes_table(const struct loan *loan)
+{
+	return loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_LASTING) != 0;
 }
 
 /* Handles the commands that something depends on. */
@@ -176,7 +183,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	}
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
 		note_ddl(srv);
-	if ((tag.flags & TAG_CHANGES_CODE) != 0)
+	if ((tag.flags & TAG_CHANGES_CODE) != 0 || makes_table(&srv->loan))
 		note_code(x, srv);
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
 		pool_set_databases_changed(x->pool->set);
@@ -188,7 +195,7 @@ static inline bool
 is_everyday(const struct loan *loan)
 {
 	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
-	       (loan->tag.id != TAG_SELECT || (loan->suspected & SCAN_TEMP) == 0);
+	       (loan->tag.id != TAG_SELECT || (loan->suspected & (SCAN_TEMP | SCAN_LASTING)) == 0);
 }
 
 /* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */

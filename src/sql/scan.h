@@ -41,7 +41,7 @@ enum scan_flag {
 	SCAN_FUNCTION = 1u << 17, /* CALL, functions that PostgreSQL does not bring along: the database's code */
 	SCAN_SEED = 1u << 18, /* random(), setseed(), SET [LOCAL] seed, set_config('seed', ...) */
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
-	SCAN_LASTING = 1u << 20, /* CREATE of what is not said to be temporary */
+	SCAN_LASTING = 1u << 20, /* CREATE, SELECT INTO of what is not said to be temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };

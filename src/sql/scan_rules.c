@@ -288,8 +288,10 @@ judge_word(struct scan *s, enum sql_word word)
 			s->flags |= SCAN_CURSOR;
 		break;
 	case WORD_INTO:
-		if (s->last != WORD_INSERT && s->last != WORD_MERGE)
+		if (s->last != WORD_INSERT && s->last != WORD_MERGE) {
 			s->flags |= SCAN_CREATE;
+			s->expect = EXPECT_CREATED;
+		}
 		break;
 	case WORD_CREATE:
 		if (s->statement == WORD_EXPLAIN)

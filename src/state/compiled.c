@@ -117,7 +117,7 @@ look_again(struct exchange *x)
 {
 	struct database_code *code = &x->pool->database->code;
 	bool is_known = database_code_is_known(code, *x->env->now_us) && code->replaced_us <= x->srv->loan.lent_us;
-	enum code_change unsure = is_known ? database_code_unsure(code, x->request_us) : CODE_DIFFERS;
+	enum code_change unsure = is_known ? database_code_unsure(code, pool_code_doubt_of(x->srv)) : CODE_DIFFERS;
 
 	if (is_known && unsure != CODE_SAME && x->srv->loan.risk == 0)
 		code->harmed_us = *x->env->now_us;

@@ -343,9 +343,9 @@ told(struct database_code *code, struct code_doubt *d, const void *host, const c
 }
 
 static bool
-is_unsure(const struct database_code *code, uint64_t sent_us)
+is_unsure(const struct database_code *code)
 {
-	return database_code_unsure(code, sent_us) != CODE_SAME;
+	return database_code_unsure(code, NULL) != CODE_SAME;
 }
 
 /* A server whose transaction began at T0 + 2500 has written to the catalogs: to others, too, than relations are in. */
@@ -413,14 +413,13 @@ Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 	database_code_doubt(&code, &a, T0, T0 + 3000);
 	database_code_doubt(&code, &b, T0, T0 + 4000);
 	database_code_doubt(&code, &b, T0, T0 + 9000);
-	cr_expect_not(is_unsure(&code, T0 + 2999), "it was sent before");
-	cr_expect(is_unsure(&code, T0 + 3000));
+	cr_expect(is_unsure(&code));
 	cr_expect_eq(code.look_again_us, UINT64_MAX);
 	cr_expect(told(&code, &a, &host, "on 1", "0"));
-	cr_expect_not(is_unsure(&code, T0 + 3999));
-	cr_expect(is_unsure(&code, T0 + 4000));
+	cr_expect(is_unsure(&code));
+	cr_expect_eq(database_code_unsure(&code, &b), CODE_SAME, "it is its own");
 	database_code_dispel(&code, &b);
-	cr_expect_not(is_unsure(&code, T0 + 5000));
+	cr_expect_not(is_unsure(&code));
 	cr_expect_eq(code.look_again_us, code.replaced_us);
 	database_code_fini(&code);
 }
@@ -431,16 +430,15 @@ Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
 
 	answer_version(&code, "0 0", "7 77", T0, 1000);
 	suspect(&code, T0 + 2000);
-	cr_expect(is_unsure(&code, T0 + 2000));
+	cr_expect(is_unsure(&code));
 	cr_expect(database_code_is_due(&code, T0 + 3000), "at once, though nobody has used it since");
 	database_code_ask(&code, T0 + 3000);
 	suspect(&code, T0 + 3500);
 	row(&code, "v", "7 77", "");
 	database_code_answered(&code, true, ++numbers, T0 + 4000);
-	cr_expect_not(is_unsure(&code, T0 + 3499));
-	cr_expect(is_unsure(&code, T0 + 3500), "it came later");
+	cr_expect(is_unsure(&code), "it came later");
 	answer_version(&code, NULL, "7 77", T0 + 5000, 500);
-	cr_expect_not(is_unsure(&code, T0 + 6000));
+	cr_expect_not(is_unsure(&code));
 	cr_expect(database_code_is_known(&code, T0 + 6000));
 	suspect(&code, T0 + 7000);
 	answer_version(&code, NULL, "8 88", T0 + 8000, 500);
@@ -493,19 +491,19 @@ Test(database_code, where_relations_alone_were_made_young_rows_are_looked_for)
 	answer_marked(&code, "7 77", "77", T0);
 	code.used_us = T0 + 1000;
 	database_code_suspect(&code, T0 + 2000, CODE_SAME_BUT_RELATIONS, T0 + 1000);
-	cr_expect_eq(database_code_unsure(&code, T0 + 2000), CODE_SAME_BUT_RELATIONS);
+	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME_BUT_RELATIONS);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "0", "", T0 + 3000);
-	cr_expect_eq(database_code_unsure(&code, T0 + 4000), CODE_SAME);
+	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME);
 	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS), "the version is asked for in its turn");
 	database_code_suspect(&code, T0 + 5000, CODE_SAME_BUT_RELATIONS, T0 + 4500);
 	cr_expect(asks_since(&code, T0 + 6000));
 	database_code_suspect(&code, T0 + 6200, CODE_DIFFERS, T0 + 6100);
 	answer_marked(&code, "0", "", T0 + 6000);
-	cr_expect_eq(database_code_unsure(&code, T0 + 6300), CODE_DIFFERS, "that came later");
+	cr_expect_eq(database_code_unsure(&code, NULL), CODE_DIFFERS, "that came later");
 	cr_expect_not(asks_since(&code, T0 + 7000));
 	answer_marked(&code, "7 77", "78", T0 + 7000);
-	cr_expect_eq(database_code_unsure(&code, T0 + 8000), CODE_SAME);
+	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME);
 	cr_expect_str_eq(code.answer->mark, "77", "what began behind it can still be looked for");
 	database_code_ask(&code, T0 + 11 * US_PER_S);
 	answer_marked(&code, "7 77", "78", T0 + 11 * US_PER_S);
@@ -523,7 +521,7 @@ Test(database_code, young_rows_or_an_old_transaction_are_reason_to_compare_versi
 	database_code_suspect(&code, T0 + 2000, CODE_SAME_BUT_RELATIONS, T0 + 1000);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "2", "", T0 + 3000);
-	cr_expect_eq(database_code_unsure(&code, T0 + 4000), CODE_DIFFERS);
+	cr_expect_eq(database_code_unsure(&code, NULL), CODE_DIFFERS);
 	cr_expect_not(asks_since(&code, T0 + 5000));
 	answer_marked(&code, "7 77", "77", T0 + 5000);
 	database_code_suspect(&code, T0 + 7000, CODE_SAME_BUT_RELATIONS, T0 + 5500);

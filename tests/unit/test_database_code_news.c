@@ -29,9 +29,9 @@ join(struct database_code *code, struct code_news *news, const char *name, const
 }
 
 static bool
-is_unsure(const struct database_code *code, uint64_t sent_us)
+is_unsure(const struct database_code *code)
 {
-	return database_code_unsure(code, sent_us) != CODE_SAME;
+	return database_code_unsure(code, NULL) != CODE_SAME;
 }
 
 Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
@@ -74,21 +74,21 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	join(&third, news, "a", "app");
 	database_code_doubt(&here, &d, T0, T0 + 3000);
 	cr_expect(database_code_is_another(&there, T0 + 9000));
-	cr_expect(is_unsure(&there, T0), "its clock is another one");
-	cr_expect_not(is_unsure(&here, T0 + 2999));
+	cr_expect(is_unsure(&there));
+	cr_expect_eq(database_code_unsure(&here, &d), CODE_SAME, "it is its own");
 	join(&late, news, "a", "app");
-	cr_expect(is_unsure(&late, T0));
+	cr_expect(is_unsure(&late));
 	database_code_fini(&third);
 	database_code_dispel(&here, &d);
-	cr_expect_not(is_unsure(&there, T0 + 9000));
+	cr_expect_not(is_unsure(&there));
 	cr_expect_not(database_code_is_another(&there, T0 + 9000));
-	cr_expect_not(is_unsure(&late, T0 + 9000));
+	cr_expect_not(is_unsure(&late));
 	code_news_suspect(news, "app", &here);
-	cr_expect(is_unsure(&there, T0));
-	cr_expect_not(is_unsure(&here, T0));
+	cr_expect(is_unsure(&there));
+	cr_expect_not(is_unsure(&here));
 	answer(&there, T0 + 10000);
-	cr_expect_not(is_unsure(&there, T0 + 12000));
-	cr_expect(is_unsure(&late, T0 + 12000));
+	cr_expect_not(is_unsure(&there));
+	cr_expect(is_unsure(&late));
 	database_code_fini(&here);
 	database_code_fini(&there);
 	database_code_fini(&late);
@@ -136,7 +136,7 @@ Test(database_code_news, loops_see_and_ask_at_once)
 	seen = w.codes[0].changed;
 	for (unsigned i = 0; i < THREADS; i++) {
 		cr_expect_eq(w.codes[i].changed, seen);
-		cr_expect_not(is_unsure(&w.codes[i], T0 + US_PER_S));
+		cr_expect_not(is_unsure(&w.codes[i]));
 		database_code_fini(&w.codes[i]);
 	}
 	code_news_free(w.news);

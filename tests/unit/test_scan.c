@@ -365,6 +365,9 @@ Test(scan, what_is_not_said_to_be_temporary)
 		const char *sql;
 		uint32_t want;
 	} made[] = { { "CREATE TABLE temp (a int)", SCAN_LASTING },
+		     { "SELECT 1 AS v INTO made", SCAN_LASTING },
+		     { "SELECT 1 AS v INTO TEMP made", 0 },
+		     { "WITH x AS (INSERT INTO t VALUES (1) RETURNING v) SELECT v FROM x", 0 },
 		     { "CREATE TEMP TABLE t (a int)", 0 },
 		     { "create /* a */ or replace local temporary view v AS SELECT 1", 0 },
 		     { "CREATE TEMP TABLE t (a int); CREATE INDEX ON t (a)", SCAN_LASTING },

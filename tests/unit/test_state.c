@@ -109,6 +109,13 @@ pool_code_can_tell(const struct pool *pool)
 	return true;
 }
 
+const struct code_doubt *
+pool_code_doubt_of(const struct server *srv)
+{
+	(void)srv;
+	return NULL;
+}
+
 bool
 pool_code_is_doubted(const struct server *srv)
 {

@@ -320,6 +320,48 @@ def test_whatever_code_makes_counts_at_once(weir, postgres, later, what):
         assert other.query(USER_ID) in ([[""]], [[None]])
 
 
+BLOCKED = {                         # what code makes, and who waits for that transaction and then uses it
+    "a default": (f"ALTER TABLE plain ALTER v SET DEFAULT {SETS}", "INSERT INTO plain DEFAULT VALUES RETURNING 1"),
+    "a view": (f"LOCK plain; {VIEW}", "UPDATE plain SET v = ''; SELECT * FROM sly"),
+}
+
+
+@pytest.mark.parametrize("what", BLOCKED)
+def test_code_counts_for_who_has_waited_for_it(weir, postgres, later, what):
+    """As above, but B's request is under way already when A commits."""
+    made, used = BLOCKED[what]
+    postgres.query(RUNS, dbname=later)
+    postgres.query("ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    for wire in (maker, client, other):
+        wire.query("SELECT 1 FROM plain")
+    compared(weir, maker, client)
+    maker.query("BEGIN")
+    maker.query(f"SELECT runs($q${made}$q$)")
+    client.send(query(used))
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = database "
+                                      f"WHERE datname = '{later}' AND NOT granted") == 1)
+    maker.query("COMMIT")
+    assert not errors(client.read_until("Z"))
+    assert other.query(USER_ID) in ([[""]], [[None]])
+
+
+@pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain"])
+def test_a_table_made_of_a_query_has_its_domains(weir, postgres, later, made):
+    """PostgreSQL's tag for it is that of a SELECT."""
+    postgres.query(RUNS + f"CREATE DOMAIN d AS text {CHECKS}; CREATE TABLE has_domain (v d); GRANT ALL ON has_domain TO web; "
+                   "GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    compared(weir, maker, client)
+    maker.query(made)
+    client.query("INSERT INTO sly VALUES ('A') RETURNING 1")
+    assert other.query(USER_ID) in ([[""]], [[None]])
+
+
 def test_temporary_tables_that_code_makes_cost_a_look_for_young_rows(weir, postgres, later, tap):
     """They write to the same catalogs as others do: whether all code is the same need not be asked each time."""
     if transport.IS_TLS:
