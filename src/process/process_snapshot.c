@@ -53,7 +53,8 @@ static void
 copy_name(char to[SNAPSHOT_NAME_MAX], const char *from)
 {
 	memset(to, 0, SNAPSHOT_NAME_MAX);
-	memcpy(to, from, strnlen(from, SNAPSHOT_NAME_MAX - 1));
+	for (size_t i = 0; i < SNAPSHOT_NAME_MAX - 1 && from[i] != '\0'; i++)
+		to[i] = from[i];
 }
 
 static void

@@ -278,7 +278,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, li
     """If it is over behind a statement's last check for interrupts, PostgreSQL (15) answers that statement, and the next message
     on the connection with the error instead: DECLARE c CURSOR FOR SELECT slow(); FETCH c, say, in one Query."""
     setting, slow, seconds, session_state = LATE[limit]
-    late = []
+    begun, late = threading.Event(), []
 
     def answer(conn, kind, body):
         if conn in late and kind in "QPBS":
@@ -286,6 +286,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, li
             conn.send(error("57014", "canceling statement due to statement timeout"), ready())
             return True
         if kind == "Q" and b"'slow'" in body:
+            begun.set()
             time.sleep(seconds)
             conn.send(complete(), ready())
             late.append(conn)
@@ -297,7 +298,7 @@ def test_a_statement_timeout_that_is_noticed_late_is_nobody_elses(weir, fake, li
         other.query("SELECT 1")
         one.ask(query(setting))
         one.send(query(slow))
-        wait_until(lambda: weir.pool()["sv_active"] == 1)
+        assert begun.wait(20)
         other.send(query("SELECT 2"))
         assert shape(one.read_until("Z")) == "C:SELECT 1 Z:I"
         assert texts(other.read_until("Z")) == [["fake"]]
