@@ -25,7 +25,7 @@ struct worker_row {
 };
 typedef void worker_fn(const struct worker_row *row, void *arg);
 
-/* The process, as far as commands act on it; all of it on the loop's thread. */
+/* The process, as far as commands act on it; all of it on worker 0's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	struct client_env *clients; /* worker 0's, which has the console */

@@ -6,7 +6,8 @@
  * new command.
  *
  * Borrows: struct show_env all that it names, and a row its texts, for the length of the command.
- * Always:  the loop's thread fills the rows, and all of them show the same moment (now_us).
+ * Always:  worker 0's thread fills the rows, in a halt if other workers have part of them; all of them show the same
+ *          moment (now_us).
  */
 #ifndef PGWEIR_ADMIN_SHOW_H
 #define PGWEIR_ADMIN_SHOW_H

@@ -50,7 +50,7 @@ struct client_front {
 	void (*leave)(struct client *c); /* it is closed: ends the login and frees its part */
 };
 
-/* Shared by all clients of one loop; struct weir owns it. */
+/* Shared by all clients of one loop; its worker owns it (process/worker.h). */
 struct client_env {
 	struct exchange_env x;
 	const struct client_front *front;

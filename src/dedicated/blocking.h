@@ -6,7 +6,7 @@
  * second each, connecting included. Their connections count in max_server_connections: where that is used up, nobody is
  * asked. Answers are good for BLOCKING_FRESH_US.
  *
- * Owns: the questions under way, and the last answers. Borrows: the pools.
+ * Owns: the questions under way, and the last answers. Borrows: the pools, those of worker 0 alone.
  */
 #ifndef PGWEIR_DEDICATED_BLOCKING_H
 #define PGWEIR_DEDICATED_BLOCKING_H

@@ -1,5 +1,5 @@
 /*
- * src/process/process.h - the process: one loop, and the context that owns everything else.
+ * src/process/process.h - the process: the loops of its workers, and the context that owns everything.
  *
  *   process_new   opens what the configuration names; nothing is accepted yet
  *   process_run   serves until it is told to stop (SIGTERM, SIGINT, SIGQUIT, the console's SHUTDOWN)

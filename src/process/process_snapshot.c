@@ -78,8 +78,8 @@ count_pools(const struct worker *k)
 }
 
 /*
- * The loop stands still meanwhile, and most of what it touches here is in no cache: with a thousand pools each pass
- * over their counters takes a good part of a millisecond. So each is copied once, into memory that was not zeroed.
+ * The worker's loop stands still meanwhile, and most of what it touches here is in no cache: with a thousand pools each
+ * pass over their counters takes a good part of a millisecond. So each is copied once, into memory that was not zeroed.
  */
 static void
 copy_pool(struct snapshot_pool *to, const struct pool *e)

@@ -4,7 +4,7 @@
  *
  *   process.c           starts, runs and ends it; the restart's host
  *   process_parts.c     makes what all workers share, and connects it
- *   worker.h            one loop, with its clients, servers and pools
+ *   worker.h            one loop of several, with its clients, servers and pools
  *   worker_threads.h    the threads on which they run, and the halt of all of them
  *   process_events.c    signals, and what the process does about every 100 ms
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
@@ -16,7 +16,8 @@
  *
  * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
  * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each
- *          client, server and pool belongs to one worker.
+ *          client, server and pool belongs to one worker. What has no worker belongs to worker 0, the door, unless it
+ *          has a lock or is never changed.
  */
 #ifndef PGWEIR_PROCESS_PROCESS_STATE_H
 #define PGWEIR_PROCESS_PROCESS_STATE_H

@@ -1,9 +1,11 @@
 /*
- * src/process/worker.h - a worker: a loop, and all that lives on it. There is one; docs/architecture.md, "Workers".
+ * src/process/worker.h - a worker: a loop, and all that lives on it. There are `workers` of them, each on a thread of
+ * its own; the first is the door, whose loop runs on the process's main thread. docs/architecture.md, "Workers".
  *
  * Owns:    its clients, servers and pools, and what only they use: the envs have most of that.
  * Borrows: what all workers share (struct process_shared), its configuration and log.
- * Always:  only what runs on its loop touches what is its own.
+ * Always:  only what runs on its loop touches what is its own, or worker 0 in a halt (worker_threads.h). What others
+ *          touch at any time is atomic (pulse) or has a lock (inbox, room).
  */
 #ifndef PGWEIR_PROCESS_WORKER_H
 #define PGWEIR_PROCESS_WORKER_H

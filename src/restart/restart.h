@@ -16,7 +16,8 @@
 
 struct restart; /* opaque: restart_state.h */
 
-/* The process as a restart sees it, and the calls by which it acts; all on the loop's thread. */
+/* The process as a restart sees it, and the calls by which it acts; all on worker 0's thread. With
+ * several workers there is no restart. */
 struct restart_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	char *const *argv; /* by which the next process is started; NULL: there is none */
