@@ -1,5 +1,7 @@
 /*
- * src/login/login_cross.c - a client that has proved who it is goes from the door to the worker of its pool.
+ * src/login/login_cross.c - a client that has proved who it is goes from the door to the worker of its pool, whose home
+ * is asked for once more as it leaves: the pool may be another one by then, after a reload. What is posted behind that
+ * finds it there.
  *
  * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
  * leaves from the graveyard; until then it is the door's, and may be closed there. A client that is over there is
@@ -61,16 +63,31 @@ arrive(struct note *n, void *owner, bool is_over)
 }
 
 static void
+choose_again(struct client *c, void *arg)
+{
+	(void)arg;
+	login_go_home(c);
+}
+
+static void
 depart(struct grave *g)
 {
 	struct crossing *crossing = (struct crossing *)((char *)g - offsetof(struct crossing, grave));
+	struct client *c = crossing->client;
+	struct fail why;
 
-	if (crossing->client == NULL) {
+	if (c == NULL) {
 		free(crossing);
 		return;
 	}
-	forget_proof(crossing->client->login);
-	client_depart(crossing->client, crossing->to);
+	if (login_find_home(c, &why) != crossing->to->number) {
+		pool_homes_ended(c->env->homes, crossing->to->number);
+		free(crossing);
+		login_conclude(c, choose_again, NULL);
+		return;
+	}
+	forget_proof(c->login);
+	client_depart(c, crossing->to);
 	crossing->note.read = arrive;
 	inbox_post(crossing->to->inbox, &crossing->note);
 }

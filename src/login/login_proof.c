@@ -204,15 +204,37 @@ is_admitted(struct client *c)
 	return admission_admit(c->env->admission, &c->admission, c->login->user, replication_database(c));
 }
 
+uint32_t
+login_find_home(struct client *c, struct fail *why)
+{
+	struct client_env *env = c->env;
+
+	return pool_homes_find(env->homes, env->x.config, replication_database(c), c->login->user, env->client_count,
+			       why);
+}
+
+void
+login_go_home(struct client *c)
+{
+	struct pool *pool;
+	struct fail why;
+	uint32_t home = login_find_home(c, &why);
+
+	if (home == POOL_NO_HOME)
+		refuse_pool(c, &why);
+	else if (home != c->env->number)
+		login_cross(c, c->env->crew[home]);
+	else if ((pool = find_pool(c)) != NULL)
+		enter_pool(c, pool);
+}
+
 /* The limits are the door's; all that concerns its pool happens where that lives. */
 static void
 let_in(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
-	struct pool *pool;
 	struct fail why;
-	uint32_t home;
 
 	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
 		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
@@ -221,13 +243,10 @@ let_in(struct client *c)
 	}
 	if (is_over_limit(c))
 		return;
-	home = pool_homes_find(env->homes, env->x.config, replication_database(c), l->user, env->client_count, &why);
-	if (home == POOL_NO_HOME)
+	if (login_find_home(c, &why) == POOL_NO_HOME)
 		refuse_pool(c, &why);
-	else if (home != env->number && is_admitted(c))
-		login_cross(c, env->crew[home]);
-	else if (home == env->number && (pool = find_pool(c)) != NULL && is_admitted(c))
-		enter_pool(c, pool);
+	else if (is_admitted(c))
+		login_go_home(c);
 }
 
 void

@@ -96,6 +96,8 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 	struct client_about about;
 	char words[CLIENT_WORDS_MAX];
 
+	if (login_recount(c, reason))
+		return;
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
 	client_end_logged(c);

@@ -14,7 +14,7 @@ void login_refuse(struct client *c, const struct fail *why, enum login_result re
 void login_out_of_memory(struct client *c); /* the same with 53200 */
 /* The same for one that gets no server for a reason that the log was told with its hint: pool_log.c. */
 void login_refuse_unserved(struct client *c, const struct fail *why);
-/* The same for refusals at a limit: a storm of them is logged in a line a second. */
+/* The same for refusals at a limit, after login_recount(): a storm of them is logged in a line a second. */
 void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
 /* The same for a wrong proof (a password, a certificate): the error is sent late, see login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);

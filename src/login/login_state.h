@@ -13,6 +13,7 @@
  *   login_certificate.c  checks the client's certificate
  *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the authentication exchanges
  *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
+ *   login_recount.c      looks again who has gone, before a limit on clients refuses one
  *   login_cross.c        the way from the door to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  the same for replication clients
@@ -44,6 +45,9 @@ enum sasl_due {
 	SASL_FIRST_DUE, /* the mechanism came without it */
 	SASL_FINAL_DUE
 };
+
+/* Whether it was looked who else has gone, before a limit on clients refuses it. */
+enum login_recounting { RECOUNT_NOT_DUE, RECOUNT_UNDER_WAY, RECOUNTED };
 
 struct client_login {
 	struct buf out; /* messages to the client, sent together by login_flush() */
@@ -78,6 +82,7 @@ struct client_login {
 	uint8_t sasl_due; /* enum sasl_due */
 	bool has_ssl_asked; /* an SSLRequest came; set by ssl_request(), never cleared */
 	bool has_gss_asked; /* a GSSENCRequest came; set by gssenc_request(), never cleared */
+	uint8_t recount; /* enum login_recounting */
 	bool is_proxy_due; /* a PROXY header comes first; set by login.c, cleared by login_proxy.c */
 	/* The server that was asked about its settings was lost. Set by login_server_lost(), never cleared. */
 	bool is_asked_again;
@@ -99,6 +104,14 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 
 /* login_cross.c: the client goes to the worker of its pool, and login_arrived() is called there. */
 void login_cross(struct client *c, struct client_env *to);
-void login_arrived(struct client *c); /* login_proof.c */
+/* login_proof.c */
+uint32_t login_find_home(struct client *c, struct fail *why); /* as pool_homes_find() */
+void login_go_home(struct client *c); /* it is admitted: it enters its pool here, or crosses to the pool's home */
+void login_arrived(struct client *c);
+/*
+ * login_recount.c: a client is to be refused at a limit on clients, for this reason. Returns true if others have gone
+ * by then whose ends the door has yet to hear of: the login waits for that, and then the limit is asked again.
+ */
+bool login_recount(struct client *c, enum reject_reason reason);
 
 #endif

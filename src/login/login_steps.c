@@ -81,7 +81,8 @@ login_authenticate(struct client *c)
 	struct fail why;
 
 	l->method = LM_NONE;
-	bouncer_log_attempt(c, l->database, l->user, replication_word(l->replication));
+	if (l->recount == RECOUNT_NOT_DUE)
+		bouncer_log_attempt(c, l->database, l->user, replication_word(l->replication));
 	if (env->x.is_closed && !login_is_console(l)) {
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");

@@ -2,6 +2,7 @@
 leaves on the way is forgotten, and the limits on clients hold over all workers. With one worker nothing crosses, and
 the same must be true."""
 
+import signal
 import ssl
 import threading
 
@@ -145,6 +146,51 @@ def test_the_limit_of_a_database_is_exact_in_a_storm_of_logins(weir, several):
         wire.close()
     wait_until(lambda: clients(weir) == 0)
     assert len(storm(weir, 120, lambda i: DATABASES[i % 3])[0]) == 21
+
+
+@pytest.mark.parametrize("limit", ["max_client_connections", "max_user_client_connections", "max_db_client_connections",
+                                   "max_address_client_connections"])
+def test_whoever_leaves_makes_room_for_who_comes_next(weir, several, limit):
+    """The door hears of the end of a client elsewhere by a note, which a newcomer is often quicker than."""
+    several(**{limit: 2})
+    stays = weir.raw(database=DATABASES[0])
+    for i in range(60):
+        database = DATABASES[0] if limit == "max_db_client_connections" else DATABASES[i % len(DATABASES)]
+        with weir.raw(database=database) as wire:
+            assert wire.value("SELECT 1") == "1"
+            with pytest.raises(WireError, match=limit):
+                weir.wire().login(database=database)
+    assert stays.value("SELECT 1") == "1"
+
+
+def test_a_reload_between_the_proof_and_the_way_may_change_the_pool(weir, several):
+    """Both come to the door in one turn: the client's proof, and then the reload, after which its pool is another one, which
+    has its home elsewhere."""
+    def pools():
+        return [(row["user"], row["worker"]) for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "way"]
+
+    def configuration(user):
+        return {"sections": {"database way": {"upstream": weir.upstream(dbname="app", user=user)}}, "pool_size": 1,
+                "workers": 3}
+
+    several(**configuration("web"))
+    wires = [weir.raw(database="way")]
+    weir.reload(**configuration("reporting"))
+    wires.append(weir.raw(database="way"))
+    before = pools()
+    assert len({worker for _, worker in before}) == 2
+    console, late = weir.raw(user="admin", database="pgweir"), weir.wire()
+    assert console.query("SHOW VERSION")
+    weir.configure(**configuration("web"))
+    weir.write_config()
+    weir.signal(signal.SIGSTOP)
+    late.send(startup(database="way") + query("SELECT current_user"))
+    console.send(query("RELOAD"))
+    weir.signal(signal.SIGCONT)
+    read_login(late)
+    assert answer_of(late) == ["web"]
+    assert weir.raw(database="way").value("SELECT current_user") == "web"
+    assert sorted(pools()) == sorted(before)
 
 
 def test_a_stop_while_clients_cross_ends_in_time(weir, several):
