@@ -227,8 +227,8 @@ database_code_dispel(struct database_code *code, struct code_doubt *d)
 {
 	if (d->since_us == 0)
 		return;
-	d->since_us = 0;
 	database_code_hold(code);
+	d->since_us = 0; /* while it is in the list, others read it */
 	LIST_REMOVE(d, link);
 	database_code_note_unsure(code);
 	database_code_let_go(code);

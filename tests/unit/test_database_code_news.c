@@ -101,7 +101,8 @@ struct world {
 	_Atomic uint32_t wrong;
 };
 
-/* Each sees DDL, and then nobody may believe an answer that was asked for before; each asks, doubts and tells. */
+/* Each sees DDL, and then nobody may believe an answer that was asked for before; each asks, doubts, suspects and
+ * tells. */
 static void
 see_ddl(unsigned number, void *arg)
 {
@@ -121,6 +122,7 @@ see_ddl(unsigned number, void *arg)
 		database_code_dispel(own, &d);
 		if (i % 4 == number % 4)
 			code_news_changed(w->news, "app", true);
+		code_news_suspect(w->news, "app", own); /* which reads what the others doubt */
 	}
 }
 
@@ -136,6 +138,7 @@ Test(database_code_news, loops_see_and_ask_at_once)
 	seen = w.codes[0].changed;
 	for (unsigned i = 0; i < THREADS; i++) {
 		cr_expect_eq(w.codes[i].changed, seen);
+		answer(&w.codes[i], T0 + ROUNDS * 10000);
 		cr_expect_not(is_unsure(&w.codes[i]));
 		database_code_fini(&w.codes[i]);
 	}
