@@ -145,8 +145,8 @@ bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
 void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions */
 /*
- * A transaction is over on srv that may have changed the code where no tag tells (RISK_CODE): whoever runs anything
- * from now on may run new code, until srv has told that there is none (SEAL_TALLY).
+ * A transaction is over on srv, or may end within what is sent now, that may have changed the code where no tag tells
+ * (RISK_CODE): whoever runs anything from now on may run new code, until srv has told that there is none (SEAL_TALLY).
  */
 void pool_code_doubt(struct server *srv);
 bool

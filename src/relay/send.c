@@ -167,10 +167,17 @@ inline void
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
+	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
+	unsigned risk;
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	state_note_run(w->x, kind == OWED_QUERY && w->scanned == walk_message(w) ? w->risk : state_risk_of_all(w->x));
+	risk = is_scanned ? w->risk : state_risk_of_all(w->x);
+	state_note_run(w->x, risk);
+	/* Others may see what it has committed long before it is over. */
+	if ((risk & RISK_CODE) != 0 && srv->loan.code == CODE_UNSEEN &&
+	    (!is_scanned || (w->scan.hints & SCAN_HINT_ENDS) != 0))
+		pool_code_doubt(srv);
 	push_request(w->x, kind, 1, shown);
 }
 

@@ -348,6 +348,20 @@ def test_code_counts_for_who_has_waited_for_it(weir, postgres, later, what):
     assert other.query(USER_ID) in ([[""]], [[None]])
 
 
+def test_code_that_a_query_makes_counts_before_its_end(weir, postgres, later):
+    """It commits, and goes on."""
+    postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    compared(weir, maker, client)
+    maker.send(query(f"BEGIN; {RUN_VIEW}; COMMIT; SELECT pg_sleep(1)"))
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    client.query("SELECT * FROM sly")
+    assert other.query(USER_ID) in ([[""]], [[None]])
+    assert not maker.has_nothing_more(5)
+
+
 @pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain"])
 def test_a_table_made_of_a_query_has_its_domains(weir, postgres, later, made):
     """PostgreSQL's tag for it is that of a SELECT."""
