@@ -58,6 +58,25 @@ take_back(struct exchange *x, struct buf *b)
 	server_owe_sync(x->srv, OWED_TO_FEATURE);
 }
 
+/* Text of what a server has by a name after its DEALLOCATE has failed: unknown. */
+#define NOT_DEALLOCATED ""
+
+/* The ledger's: the name, behind what is to be done with it. */
+enum { REF_PREPARE = 'P', REF_DEALLOCATE = 'D' };
+
+static char *
+new_ref(char what, const char *name)
+{
+	size_t len = strlen(name) + 1;
+	char *ref = malloc(1 + len);
+
+	if (ref != NULL) {
+		ref[0] = what;
+		memcpy(ref + 1, name, len);
+	}
+	return ref;
+}
+
 static int
 prepare_now(struct exchange *x, const char *name, const char *text, enum prepare_place place)
 {
@@ -65,17 +84,21 @@ prepare_now(struct exchange *x, const char *name, const char *text, enum prepare
 	bool is_alone = place != WITHIN_REQUEST, is_saved = place == AHEAD_WITH_SAVEPOINT;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
-	char *ref = strdup(name); /* the ledger's */
+	bool is_taken = image_get_prepared(srv->image, name) != NULL; /* by a dummy of pgweir's */
+	char *ref = new_ref(REF_PREPARE, name), *drop_ref = is_taken ? new_ref(REF_DEALLOCATE, name) : NULL;
 
-	if (ref == NULL)
+	if (ref == NULL || (is_taken && drop_ref == NULL)) {
+		free(ref);
+		free(drop_ref);
 		return -1;
+	}
 	if (is_saved)
 		state_run(x, &b, "SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
-	if (image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
+	if (is_taken) {
 		buf_printf(&drop, MESSAGE_OURS "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
-		state_run_built(x, &b, &drop, to, NULL);
+		state_run_built(x, &b, &drop, to, drop_ref);
 	}
 	srv->loan.prepares++;
 	srv->loan.prepares_here += !is_alone;
@@ -277,12 +300,19 @@ void
 state_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	struct loan *l = &srv->loan;
+	const char *name, *there;
+	bool is_drop;
 
 	if (o->ref == NULL)
 		return;
-	if (how != OWED_ANSWERED && image_update(&srv->image, o->ref, NULL, IMAGE_PREPARED) < 0)
+	name = (const char *)o->ref + 1;
+	is_drop = name[-1] == REF_DEALLOCATE;
+	there = image_get_prepared(srv->image, name);
+	/* A transaction that had failed already, say, has left what was there. */
+	if (how != OWED_ANSWERED && (is_drop || (there != NULL && strcmp(there, NOT_DEALLOCATED) != 0)) &&
+	    image_update(&srv->image, name, is_drop ? NOT_DEALLOCATED : NULL, IMAGE_PREPARED) < 0)
 		srv->is_closing = true;
-	if (l->prepares > 0)
+	if (!is_drop && l->prepares > 0)
 		l->prepares--;
 	if (l->prepares_here > l->prepares)
 		l->prepares_here = l->prepares;

@@ -689,6 +689,16 @@ def test_a_name_is_taken_for_a_prepare_that_comes_in_pieces(weir):
         assert wire.query("EXECUTE p") == [["1"]]
 
 
+def test_a_name_that_could_not_be_freed_in_a_failed_transaction(weir):
+    """pgweir's own statement is there still: the client's must replace it before it is executed."""
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 7") as wire:
+        assert shape(wire.ask(query("PREPARE p AS SELECT 8"))) == "E:42P05 Z:I"
+        wire.send(query("BEGIN") + query("SELECT 1 / 0") + query("EXECUTE p") + query("ROLLBACK") + query("EXECUTE p"))
+        *_, row, _, _ = replies = wire.read_until("Z", 5)
+        assert shape(replies) == "C:BEGIN Z:T E:22012 Z:E E:25P02 Z:E C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
+        assert row.body == b"\0\1\0\0\0\0017"
+
+
 def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
     """On a server that lacks the statement nothing can be prepared before the transaction has ended."""
     with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
