@@ -98,8 +98,10 @@ note_risk(struct exchange *x, unsigned risk)
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
 	if ((risk & RISK_CODE) != 0 && l->code == CODE_AS_BEFORE)
 		l->code = CODE_UNSEEN;
-	if ((risk & RISK_COMPILED) != 0)
+	if ((risk & RISK_COMPILED) != 0) {
 		tie(x, risk);
+		l->is_renewed = false;
+	}
 }
 
 inline void
@@ -210,6 +212,15 @@ state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk
 	return risk == 0 && only_sets(x, sql, len) ? 0 : RISK_COMPILED;
 }
 
+void
+state_note_parse_again(struct exchange *x, unsigned risk)
+{
+	bool was_renewed = x->srv->loan.is_renewed;
+
+	state_note_run(x, risk);
+	x->srv->loan.is_renewed = was_renewed;
+}
+
 bool
 state_must_run_elsewhere(const struct exchange *x)
 {
@@ -264,8 +275,8 @@ sets_something(const struct exchange *x, const struct request *m)
 static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
 {
-	return (m->risk & RISK_COMPILED) != 0 && x->srv->ties.plans != NULL && x->srv->tx != 'E' &&
-	       exchange_is_followed(x) &&
+	return (m->risk & RISK_COMPILED) != 0 && x->srv->ties.plans != NULL && !x->srv->loan.is_renewed &&
+	       x->srv->tx != 'E' && exchange_is_followed(x) &&
 	       (is_another_context(x, false) || !server_ties_plan(&x->srv->ties, x->image) || sets_something(x, m));
 }
 
@@ -290,6 +301,8 @@ forget_others_plans(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	}
 	renew_plans(x);
+	x->srv->loan.is_renewed =
+	    true; /* pgweir's own Parse ahead of the message, if that must wait for it, is no reason */
 	return STEP_FORWARD;
 }
 
