@@ -200,13 +200,14 @@ on_batch_end(struct dedicated *d)
 	struct fate_asker *a = asker_of(d);
 	struct fate_question *q = a->asked;
 	enum commit_fate fate = FATE_AGAIN;
+	struct cluster_lives lives;
 
 	if (a->is_busy)
 		return;
 	a->asked = NULL;
 	if (q != NULL && a->is_answered) {
-		cluster_lives_add(pool_set_lives(a->pool->set), &a->answer.cluster);
-		fate = fate_judge(&q->cluster, &q->mark, &a->answer, pool_set_lives(a->pool->set), &q->reason);
+		pool_set_lives(a->pool->set, &a->answer.cluster, &lives);
+		fate = fate_judge(&q->cluster, &q->mark, &a->answer, &lives, &q->reason);
 		if (a->answer.cluster.is_standby) {
 			dedicated_close(d);
 			return;

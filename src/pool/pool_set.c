@@ -59,6 +59,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->statements = settings->statements;
 	set->room = settings->room;
 	set->last_id = settings->last_id;
+	set->lives = settings->lives;
 	set->log = log;
 	set->seed = set->random = set->databases.seed = set->backends.seed = settings->seed;
 	policy_places_join(policy_room_total(set->room), &set->places, set->room);
@@ -194,10 +195,15 @@ pool_set_next_turn(struct pool_set *set)
 	return ++set->last_turn;
 }
 
-struct cluster_lives *
-pool_set_lives(struct pool_set *set)
+void
+pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
 {
-	return &set->lives;
+	pthread_mutex_lock(&set->lives->lock);
+	if (seen != NULL)
+		cluster_lives_add(&set->lives->seen, seen);
+	if (all != NULL)
+		*all = set->lives->seen;
+	pthread_mutex_unlock(&set->lives->lock);
 }
 
 const struct server_env *

@@ -12,6 +12,9 @@
 #define PGWEIR_POOL_POOL_SET_H
 
 #include "pool/pool.h"
+#include "session/commit_fate.h"
+
+#include <pthread.h>
 
 /* The servers of a pool that no policy lends: dedicated/. The set calls these when the pool's own are concerned, too.
  */
@@ -24,6 +27,12 @@ struct pool_companions {
 	void (*end)(struct pool *pool); /* the pool goes; nobody uses them any more */
 };
 
+/* Zeroed but for the lock at first. */
+struct shared_lives {
+	pthread_mutex_t lock; /* guards seen */
+	struct cluster_lives seen;
+};
+
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
@@ -33,6 +42,7 @@ struct pool_set_settings {
 	struct statement_store *statements;
 	struct policy_room *room; /* of its worker: policy_commons.h */
 	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
+	struct shared_lives *lives; /* the same */
 	uint64_t seed;
 };
 
@@ -62,7 +72,8 @@ uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
 uint64_t pool_set_random(struct pool_set *set); /* for jitter and the like */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
-struct cluster_lives *pool_set_lives(struct pool_set *set); /* commit_fate.h */
+/* Adds a life of a database cluster that was seen, and copies all that any worker has seen; either may be NULL. */
+void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the same with pool_companions.own */
 /*

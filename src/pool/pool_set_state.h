@@ -63,7 +63,7 @@ struct pool_set {
 	struct users *users;
 	struct tls_store *tls;
 	struct policy_room *room; /* caps and circuits, which all sets share */
-	struct cluster_lives lives;
+	struct shared_lives *lives;
 	struct budget_member places; /* in max_server_connections, for servers that no policy lends */
 	uint32_t place_count;
 	struct pool_box *table;

@@ -270,6 +270,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 						      &login_admission_ops };
 	struct process_shared *shared = &w->shared;
 
+	pthread_mutex_init(&shared->lives.lock, NULL);
 	shared->statement_tag = seeds[SEED_STATEMENT_TAG];
 	shared->snapshot_seed = seeds[SEED_SNAPSHOTS];
 	shared->helpers = helpers_new(w->config->handshake_threads, why);
@@ -364,4 +365,5 @@ process_free_parts(struct weir *w)
 	statement_homes_free(w->shared.statement_homes);
 	pool_homes_free(w->shared.homes);
 	admission_free(w->shared.admission);
+	pthread_mutex_destroy(&w->shared.lives.lock);
 }

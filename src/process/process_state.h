@@ -90,6 +90,7 @@ struct process_shared {
 	struct statement_homes *statement_homes;
 	struct pool_homes *homes; /* pool/pool_homes.h */
 	_Atomic uint64_t last_id; /* of clients and servers */
+	struct shared_lives lives; /* pool/pool_set.h */
 	uint64_t statement_tag; /* in the names of statements on servers */
 	uint64_t snapshot_seed;
 };

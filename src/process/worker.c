@@ -169,6 +169,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.statements = k->clients.x.statements;
 	ps.room = k->room;
 	ps.last_id = &k->weir->shared.last_id;
+	ps.lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
 	ps.news = k->weir->shared.news;
 	ps.homes = k->weir->shared.homes;

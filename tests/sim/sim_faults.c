@@ -131,13 +131,12 @@ static bool
 is_life_known(const struct sim *s)
 {
 	const struct fake_cluster *l = &s->world.fake.cluster;
-	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next) {
-		const struct cluster_lives *lives = pool_set_lives(k->pools);
+	struct cluster_lives lives;
 
-		for (unsigned i = 0; i < lives->count; i++)
-			if (cluster_is_life(l, &lives->seen[i]))
-				return true;
-	}
+	pool_set_lives(s->world.weir->door->pools, NULL, &lives);
+	for (unsigned i = 0; i < lives.count; i++)
+		if (cluster_is_life(l, &lives.seen[i]))
+			return true;
 	return l->replayed == 0;
 }
 
