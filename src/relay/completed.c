@@ -83,8 +83,8 @@ note_ddl(struct server *srv)
 static bool
 makes_harmless(struct exchange *x, struct server *srv)
 {
-	const uint32_t harmless = SCAN_CREATE | SCAN_LASTING | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |
-				  SCAN_NEXTVAL | SCAN_SAVEPOINT;
+	const uint32_t harmless = SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT |
+				  SCAN_WRITES | SCAN_NEXTVAL | SCAN_SAVEPOINT;
 	const struct code_answer *answer = x->pool->database->code.answer;
 	const char *tag = srv->loan.tag_text;
 	uint32_t flags = srv->loan.suspected;
@@ -144,7 +144,7 @@ note_reset(struct exchange *x, struct server *srv)
 static bool
 makes_table(const struct loan *loan)
 {
-	return loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_LASTING) != 0;
+	return loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 }
 
 /* Handles the commands that something depends on. */
@@ -195,7 +195,7 @@ static inline bool
 is_everyday(const struct loan *loan)
 {
 	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
-	       (loan->tag.id != TAG_SELECT || (loan->suspected & (SCAN_TEMP | SCAN_LASTING)) == 0);
+	       (loan->tag.id != TAG_SELECT || (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0);
 }
 
 /* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */

@@ -43,9 +43,10 @@ enum scan_flag {
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
 	SCAN_LASTING = 1u << 20, /* CREATE, SELECT INTO of what is not said to be temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
+	SCAN_TABLE = 1u << 22, /* SCAN_LASTING, and no index: perhaps a table made of a query */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
-#define SCAN_ALL 0x3fffffu
+#define SCAN_ALL 0x7fffffu
 /* If any of these is set, a probe is needed when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \

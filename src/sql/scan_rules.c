@@ -157,8 +157,10 @@ expect_created(struct scan *s, enum token token, enum sql_word word, const char 
 			(len == 2 && strncasecmp(text, "or", 2) == 0)))
 		return;
 	s->expect = EXPECT_NOTHING;
-	if (!is_word || (word != WORD_TEMP && word != WORD_TEMPORARY))
+	if (is_word && (word == WORD_INDEX || word == WORD_UNIQUE))
 		s->flags |= SCAN_LASTING;
+	else if (!is_word || (word != WORD_TEMP && word != WORD_TEMPORARY))
+		s->flags |= SCAN_LASTING | SCAN_TABLE;
 }
 
 static void

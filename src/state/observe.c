@@ -420,7 +420,7 @@ state_bind_of_sequences(struct exchange *x, struct request *m)
 }
 
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
-#define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING)
+#define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
 
 enum feature_step
 state_bind(struct exchange *x, struct request *m)

@@ -361,25 +361,27 @@ Test(scan, what_may_ask_a_sequence_for_a_default)
 
 Test(scan, what_is_not_said_to_be_temporary)
 {
+	enum { BOTH = SCAN_LASTING | SCAN_TABLE };
 	static const struct {
 		const char *sql;
 		uint32_t want;
-	} made[] = { { "CREATE TABLE temp (a int)", SCAN_LASTING },
-		     { "SELECT 1 AS v INTO made", SCAN_LASTING },
+	} made[] = { { "CREATE TABLE temp (a int)", BOTH },
+		     { "SELECT 1 AS v INTO made", BOTH },
 		     { "SELECT 1 AS v INTO TEMP made", 0 },
 		     { "WITH x AS (INSERT INTO t VALUES (1) RETURNING v) SELECT v FROM x", 0 },
 		     { "CREATE TEMP TABLE t (a int)", 0 },
 		     { "create /* a */ or replace local temporary view v AS SELECT 1", 0 },
 		     { "CREATE TEMP TABLE t (a int); CREATE INDEX ON t (a)", SCAN_LASTING },
-		     { "CREATE UNLOGGED TABLE t (temp int)", SCAN_LASTING },
-		     { "CREATE \"temp\" TABLE", SCAN_LASTING },
-		     { "CREATE", SCAN_LASTING },
-		     { "CREATE OR", SCAN_LASTING },
+		     { "CREATE UNIQUE INDEX i ON t (a)", SCAN_LASTING },
+		     { "CREATE UNLOGGED TABLE t (temp int)", BOTH },
+		     { "CREATE \"temp\" TABLE", BOTH },
+		     { "CREATE", BOTH },
+		     { "CREATE OR", BOTH },
 		     { "SELECT 1 INTO TEMP t", 0 } };
 	struct scan s;
 
 	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
-		cr_expect_eq(scan_text(&s, 0, made[i].sql, strlen(made[i].sql)) & SCAN_LASTING, made[i].want, "%s",
+		cr_expect_eq(scan_text(&s, 0, made[i].sql, strlen(made[i].sql)) & BOTH, made[i].want, "%s",
 			     made[i].sql);
 }
 
@@ -392,8 +394,8 @@ Test(scan, texts)
 		uint32_t flags = scan_text(&s, row->options, row->sql, strlen(row->sql));
 
 		describe(names, sizeof(names), &s);
-		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING),
-			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING),
+		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING | SCAN_TABLE),
+			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING | SCAN_TABLE),
 			     "%s: %#x instead of %#x: %s", row->rule, flags, row->want, row->sql);
 		if (row->want != ALL)
 			cr_expect_str_eq(names, row->names, "%s: %s", row->rule, names);
