@@ -281,6 +281,7 @@ def test_after_an_outage_servers_are_opened_at_a_pace(weir, fake):
     jobs = [weir.in_background(lambda: weir.raw().query("BEGIN")) for _ in range(12)]
     wait_until(lambda: weir.pool()["cl_waiting"] == 12)
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1)
+    wait_until(lambda: weir.pool()["sv_login"] == 0)        # those that were begun before it was known are over
     fake.script = script
     for job in jobs:
         job.result(10)
