@@ -68,13 +68,13 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 
 	if (code->coming != NULL)
 		return now_us - code->asked_us > LOST_US;
-	if (code->used_us <= code->compared_us && code->suspected_us == 0)
+	if (code->used_us <= code->compared_us && code->suspected == CODE_SAME)
 		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
 	if (code->changed_answered != code->changed)
 		return age_us > settles_us(code);
-	if (code->suspected_us != 0)
+	if (code->suspected != CODE_SAME)
 		return true;
 	if (code->is_outdated)
 		return now_us - code->read_asked_us > interval_us(code->read_cost_us);
@@ -147,8 +147,8 @@ may_be_unchanged(const struct database_code *code)
 static bool
 may_ask_since(const struct database_code *code, uint64_t now_us)
 {
-	return code->suspected_us != 0 && !code->is_any_suspected && may_be_unchanged(code) &&
-	       code->answer->mark[0] != '\0' && now_us - code->compared_us <= interval_us(code->cost_us);
+	return code->suspected == CODE_SAME_BUT_RELATIONS && may_be_unchanged(code) && code->answer->mark[0] != '\0' &&
+	       now_us - code->compared_us <= interval_us(code->cost_us);
 }
 
 const char *
@@ -164,8 +164,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->asked_us = now_us;
 		database_code_hold(code);
 		code->changed_asked = code->changed;
-		code->suspected_since_asked_us = 0;
-		code->is_any_suspected_since_asked = false;
+		code->suspected_since_asked = CODE_SAME;
 		code->is_since_asked = may_ask_since(code, now_us);
 		database_code_let_go(code);
 		code->is_version_asked = may_be_unchanged(code);
@@ -369,8 +368,7 @@ database_code_is_uncounted(const struct database_code *code)
 static void
 answer_suspicions(struct database_code *code)
 {
-	code->suspected_us = code->suspected_since_asked_us;
-	code->is_any_suspected = code->is_any_suspected_since_asked;
+	code->suspected = code->suspected_since_asked;
 	database_code_note_unsure(code);
 }
 
@@ -400,7 +398,7 @@ static void
 compare_version(struct database_code *code, uint64_t now_us)
 {
 	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
-	if (code->is_outdated && code->suspected_us != 0)
+	if (code->is_outdated && code->suspected != CODE_SAME)
 		database_code_changed(code, true);
 	else if (!code->is_outdated && (code->has_young || now_us - code->marked_us > MARK_US))
 		take_mark(code, code->coming->mark, now_us);
@@ -418,7 +416,7 @@ compare_since(struct database_code *code)
 	code->has_young = strcmp(code->coming->version, "0") != 0;
 	database_code_hold(code);
 	if (code->has_young)
-		code->is_any_suspected = true;
+		code->suspected = CODE_DIFFERS;
 	else
 		answer_suspicions(code);
 	database_code_let_go(code);

@@ -68,8 +68,8 @@ enum code_change { CODE_SAME, CODE_SAME_BUT_RELATIONS, CODE_DIFFERS };
 
 /* A server may have changed the code unseen. Zeroed with the server. */
 struct code_doubt {
-	uint64_t since_us; /* when the first such transaction ended; 0: it can't have */
-	uint64_t began_us; /* a time before it began */
+	uint64_t began_us; /* a time before the first such transaction began */
+	bool is_open; /* else it can't have: set by database_code_doubt(), cleared by database_code_dispel() */
 	struct code_tally told; /* by this backend, the last time */
 	LIST_ENTRY(code_doubt) link;
 };
@@ -95,14 +95,11 @@ struct database_code {
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
 	_Atomic uint64_t look_again_us; /* replaced_us; UINT64_MAX while anything is unsure */
-	_Atomic uint64_t suspected_us; /* 0, or when the first suspected transaction ended */
+	_Atomic enum code_change suspected; /* CODE_SAME: it is not */
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
 	uint64_t replaced_us; /* when there was another answer than before; guarded */
-	uint64_t suspected_since_asked_us; /* guarded */
-	/* Not all of these have written to relations alone, and began after marked_us; the same since asked_us. Set by
-	 * database_code_suspect(), cleared by answer_suspicions(); guarded. */
-	bool is_any_suspected, is_any_suspected_since_asked;
+	enum code_change suspected_since_asked; /* guarded */
 	LIST_HEAD(, code_doubt) doubts; /* guarded */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
@@ -205,7 +202,7 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
 /* A transaction of this server's that may have changed the code unseen is over; it began after began_us. */
-void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us, uint64_t now_us);
+void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us);
 /*
  * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns what may
  * have changed.
@@ -226,10 +223,10 @@ void database_code_untold(struct database_code *code); /* a server was in doubt,
 /* Returns true if nobody counts what is written. Nothing is in doubt then: everything would be all the time. */
 bool database_code_is_uncounted(const struct database_code *code);
 /*
- * The code may have changed since then: the catalogs must be compared. changed: by what its tally has told;
+ * The code may have changed: the catalogs must be compared. changed: by what its tally has told;
  * CODE_SAME_BUT_RELATIONS needs began_us, a time before the first transaction that this is about.
  */
-void database_code_suspect(struct database_code *code, uint64_t since_us, enum code_change changed, uint64_t began_us);
+void database_code_suspect(struct database_code *code, enum code_change changed, uint64_t began_us);
 /* Returns true if the answer has been replaced since then, or anything is unsure: see database_code_unsure(). */
 static inline bool
 database_code_is_another(const struct database_code *code, uint64_t since_us)

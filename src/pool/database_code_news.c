@@ -80,7 +80,7 @@ database_code_note_unsure(struct database_code *code)
 	struct database_code *t = code;
 
 	do {
-		bool is_unsure = t->suspected_us != 0 || !LIST_EMPTY(&t->doubts) || is_doubted_elsewhere(t);
+		bool is_unsure = t->suspected != CODE_SAME || !LIST_EMPTY(&t->doubts) || is_doubted_elsewhere(t);
 
 		t->look_again_us = is_unsure ? UINT64_MAX : t->replaced_us;
 	} while ((t = next_twin(t)) != code);
@@ -97,24 +97,20 @@ change(struct database_code *code, bool is_made)
 
 /* The numbers of one server may have risen by what another one has written, which is in doubt still. */
 static void
-suspect(struct database_code *code, uint64_t since_us, enum code_change changed, uint64_t began_us)
+suspect(struct database_code *code, enum code_change changed, uint64_t began_us)
 {
 	const struct code_doubt *d;
-	bool is_any;
 
-	LIST_FOREACH(d, &code->doubts, link) {
-		since_us = clock_lesser_us(since_us, d->since_us);
+	LIST_FOREACH(d, &code->doubts, link)
 		began_us = clock_lesser_us(began_us, d->began_us);
-	}
 	if (is_doubted_elsewhere(code))
-		since_us = began_us = 1;
-	is_any = changed != CODE_SAME_BUT_RELATIONS || began_us <= code->marked_us;
-	code->is_any_suspected = code->is_any_suspected || is_any;
-	code->is_any_suspected_since_asked = code->is_any_suspected_since_asked || is_any;
-	if (code->suspected_us == 0 || since_us < code->suspected_us)
-		code->suspected_us = since_us;
-	if (code->suspected_since_asked_us == 0 || since_us < code->suspected_since_asked_us)
-		code->suspected_since_asked_us = since_us;
+		began_us = 1;
+	if (began_us <= code->marked_us)
+		changed = CODE_DIFFERS;
+	if (changed > code->suspected)
+		code->suspected = changed;
+	if (changed > code->suspected_since_asked)
+		code->suspected_since_asked = changed;
 	database_code_note_unsure(code);
 }
 
@@ -176,10 +172,10 @@ database_code_changed(struct database_code *code, bool is_made)
 }
 
 void
-database_code_suspect(struct database_code *code, uint64_t since_us, enum code_change changed, uint64_t began_us)
+database_code_suspect(struct database_code *code, enum code_change changed, uint64_t began_us)
 {
 	database_code_hold(code);
-	suspect(code, since_us, changed, began_us);
+	suspect(code, changed, began_us);
 	database_code_let_go(code);
 }
 
@@ -203,18 +199,18 @@ code_news_suspect(struct code_news *news, const char *database, const struct dat
 	pthread_mutex_lock(&news->lock);
 	LIST_FOREACH(code, &news->all, in_news)
 		if (code != but && strcmp(code->database, database) == 0)
-			suspect(code, 1, CODE_DIFFERS, 0);
+			suspect(code, CODE_DIFFERS, 0);
 	pthread_mutex_unlock(&news->lock);
 }
 
 /* --- doubts --- */
 
 void
-database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us, uint64_t now_us)
+database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us)
 {
-	if (d->since_us != 0)
+	if (d->is_open)
 		return;
-	d->since_us = now_us;
+	d->is_open = true;
 	d->began_us = began_us;
 	database_code_hold(code);
 	LIST_INSERT_HEAD(&code->doubts, d, link);
@@ -225,10 +221,10 @@ database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t b
 void
 database_code_dispel(struct database_code *code, struct code_doubt *d)
 {
-	if (d->since_us == 0)
+	if (!d->is_open)
 		return;
+	d->is_open = false;
 	database_code_hold(code);
-	d->since_us = 0; /* while it is in the list, others read it */
 	LIST_REMOVE(d, link);
 	database_code_note_unsure(code);
 	database_code_let_go(code);
@@ -237,14 +233,13 @@ database_code_dispel(struct database_code *code, struct code_doubt *d)
 enum code_change
 database_code_unsure(const struct database_code *code, const struct code_doubt *own)
 {
-	enum code_change unsure = CODE_SAME;
+	enum code_change unsure;
 	const struct code_doubt *d;
 
 	if (code->look_again_us != UINT64_MAX)
 		return CODE_SAME;
 	database_code_hold(code);
-	if (code->suspected_us != 0)
-		unsure = code->is_any_suspected ? CODE_DIFFERS : CODE_SAME_BUT_RELATIONS;
+	unsure = code->suspected;
 	if (is_doubted_elsewhere(code))
 		unsure = CODE_DIFFERS;
 	LIST_FOREACH(d, &code->doubts, link)

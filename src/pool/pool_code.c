@@ -36,9 +36,9 @@ is_asked_about_code(const struct server *srv)
 
 /* The same database may be configured under several names, and be another worker's, too. */
 static void
-suspect(struct pool *pool, uint64_t since_us, enum code_change changed, uint64_t began_us)
+suspect(struct pool *pool, enum code_change changed, uint64_t began_us)
 {
-	database_code_suspect(&pool->database->code, since_us, changed, began_us);
+	database_code_suspect(&pool->database->code, changed, began_us);
 	code_news_suspect(pool->set->news, pool->target->database, &pool->database->code);
 	pool_set_arm(pool->set, pool_set_now(pool->set)); /* an idle server is asked */
 }
@@ -59,8 +59,7 @@ pool_code_doubt(struct server *srv)
 
 	if (!pool_code_can_tell(pool))
 		return;
-	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, srv->loan.lent_us,
-			    pool_set_now(pool->set));
+	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, srv->loan.lent_us);
 }
 
 const struct code_doubt *
@@ -72,7 +71,7 @@ pool_code_doubt_of(const struct server *srv)
 bool
 pool_code_is_doubted(const struct server *srv)
 {
-	return pooled_of(srv->conn)->doubt.since_us != 0;
+	return pooled_of(srv->conn)->doubt.is_open;
 }
 
 /* If the code may have changed, a server that is being washed is asked at once. */
@@ -82,7 +81,6 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 	struct pool *pool = srv->owner;
 	struct database_code *code = &pool->database->code;
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
-	uint64_t now = pool_set_now(pool->set), since_us = d->since_us == 0 ? now : d->since_us;
 	enum code_change changed;
 
 	if (srv->loan.code == CODE_UNSEEN && srv->borrower == NULL)
@@ -91,9 +89,9 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 	    database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value);
 	if (changed == CODE_SAME)
 		return;
-	suspect(pool, since_us, changed, srv->loan.lent_us);
+	suspect(pool, changed, srv->loan.lent_us);
 	if (srv->state == SV_RESET && srv->reset.todo.question == NULL && code->coming == NULL &&
-	    database_code_is_due(code, now))
+	    database_code_is_due(code, pool_set_now(pool->set)))
 		srv->reset.todo.question = pool_code_ask(pool, srv);
 }
 
@@ -102,15 +100,14 @@ pool_code_lost(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
-	uint64_t since_us = d->since_us;
 
-	if (since_us == 0 && srv->loan.code == CODE_AS_BEFORE)
+	if (!d->is_open && srv->loan.code == CODE_AS_BEFORE)
 		return;
 	srv->loan.code = CODE_AS_BEFORE;
 	database_code_dispel(&pool->database->code, d);
 	database_code_untold(&pool->database->code);
 	if (!database_code_is_uncounted(&pool->database->code))
-		suspect(pool, since_us == 0 ? pool_set_now(pool->set) : since_us, CODE_DIFFERS, 0);
+		suspect(pool, CODE_DIFFERS, 0);
 }
 
 /* --- the answer --- */

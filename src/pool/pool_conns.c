@@ -328,7 +328,8 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 				     .question = question };
 
 	/* Everything is washed until a suspicion is answered, and no server may be idle before. */
-	if (question == NULL && code->suspected_us != 0 && code->coming == NULL && database_code_is_due(code, now_us))
+	if (question == NULL && code->suspected != CODE_SAME && code->coming == NULL &&
+	    database_code_is_due(code, now_us))
 		order.question = question = pool_code_ask(pool, srv);
 	order.is_last = (parts & STATE_BACKEND) != 0;
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&

@@ -350,9 +350,9 @@ is_unsure(const struct database_code *code)
 
 /* A server whose transaction began at T0 + 2500 has written to the catalogs: to others, too, than relations are in. */
 static void
-suspect(struct database_code *code, uint64_t since_us)
+suspect(struct database_code *code)
 {
-	database_code_suspect(code, since_us, CODE_DIFFERS, T0 + 2500);
+	database_code_suspect(code, CODE_DIFFERS, T0 + 2500);
 }
 
 Test(database_code, a_server_that_wrote_nothing_to_the_catalogs_has_changed_no_code)
@@ -410,9 +410,9 @@ Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 
 	answer(&code, NULL, T0, 1000);
 	told(&code, &a, &host, "on 1", "0");
-	database_code_doubt(&code, &a, T0, T0 + 3000);
-	database_code_doubt(&code, &b, T0, T0 + 4000);
-	database_code_doubt(&code, &b, T0, T0 + 9000);
+	database_code_doubt(&code, &a, T0);
+	database_code_doubt(&code, &b, T0);
+	database_code_doubt(&code, &b, T0);
 	cr_expect(is_unsure(&code));
 	cr_expect_eq(code.look_again_us, UINT64_MAX);
 	cr_expect(told(&code, &a, &host, "on 1", "0"));
@@ -429,18 +429,18 @@ Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
 	struct database_code code = { 0 };
 
 	answer_version(&code, "0 0", "7 77", T0, 1000);
-	suspect(&code, T0 + 2000);
+	suspect(&code);
 	cr_expect(is_unsure(&code));
 	cr_expect(database_code_is_due(&code, T0 + 3000), "at once, though nobody has used it since");
 	database_code_ask(&code, T0 + 3000);
-	suspect(&code, T0 + 3500);
+	suspect(&code);
 	row(&code, "v", "7 77", "");
 	database_code_answered(&code, true, ++numbers, T0 + 4000);
 	cr_expect(is_unsure(&code), "it came later");
 	answer_version(&code, NULL, "7 77", T0 + 5000, 500);
 	cr_expect_not(is_unsure(&code));
 	cr_expect(database_code_is_known(&code, T0 + 6000));
-	suspect(&code, T0 + 7000);
+	suspect(&code);
 	answer_version(&code, NULL, "8 88", T0 + 8000, 500);
 	cr_expect_not(database_code_is_known(&code, T0 + 9000), "the code is another one");
 	cr_expect(database_code_is_overdue(&code, T0 + 9000), "and may have functions that leave what nothing resets");
@@ -490,15 +490,15 @@ Test(database_code, where_relations_alone_were_made_young_rows_are_looked_for)
 	cr_expect_not(asks_since(&code, T0));
 	answer_marked(&code, "7 77", "77", T0);
 	code.used_us = T0 + 1000;
-	database_code_suspect(&code, T0 + 2000, CODE_SAME_BUT_RELATIONS, T0 + 1000);
+	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 1000);
 	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME_BUT_RELATIONS);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "0", "", T0 + 3000);
 	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME);
 	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS), "the version is asked for in its turn");
-	database_code_suspect(&code, T0 + 5000, CODE_SAME_BUT_RELATIONS, T0 + 4500);
+	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 4500);
 	cr_expect(asks_since(&code, T0 + 6000));
-	database_code_suspect(&code, T0 + 6200, CODE_DIFFERS, T0 + 6100);
+	database_code_suspect(&code, CODE_DIFFERS, T0 + 6100);
 	answer_marked(&code, "0", "", T0 + 6000);
 	cr_expect_eq(database_code_unsure(&code, NULL), CODE_DIFFERS, "that came later");
 	cr_expect_not(asks_since(&code, T0 + 7000));
@@ -518,24 +518,24 @@ Test(database_code, young_rows_or_an_old_transaction_are_reason_to_compare_versi
 
 	database_code_ask(&code, T0);
 	answer_marked(&code, "7 77", "77", T0);
-	database_code_suspect(&code, T0 + 2000, CODE_SAME_BUT_RELATIONS, T0 + 1000);
+	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 1000);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "2", "", T0 + 3000);
 	cr_expect_eq(database_code_unsure(&code, NULL), CODE_DIFFERS);
 	cr_expect_not(asks_since(&code, T0 + 5000));
 	answer_marked(&code, "7 77", "77", T0 + 5000);
-	database_code_suspect(&code, T0 + 7000, CODE_SAME_BUT_RELATIONS, T0 + 5500);
+	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 5500);
 	cr_expect_not(asks_since(&code, T0 + 8000), "it may have had its number when the mark was made");
 	answer_marked(&code, "7 77", "77", T0 + 8000);
-	database_code_doubt(&code, &old, T0 + 5000, T0 + 9000);
-	database_code_suspect(&code, T0 + 10000, CODE_SAME_BUT_RELATIONS, T0 + 9500);
-	cr_expect_eq(code.suspected_us, T0 + 9000, "what another server has told may be what this one has written");
+	database_code_doubt(&code, &old, T0 + 5000);
+	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 9500);
+	cr_expect_eq(code.suspected, CODE_DIFFERS, "what another server has told may be what this one has written");
 	cr_expect_not(asks_since(&code, T0 + 11000));
 	answer_marked(&code, "7 77", "77", T0 + 11000);
 	database_code_dispel(&code, &old);
 	database_code_ask(&code, T0 + 20 * US_PER_S);
 	answer_marked(&code, "7 77", "7'7", T0 + 20 * US_PER_S);
-	database_code_suspect(&code, T0 + 20 * US_PER_S + 2000, CODE_SAME_BUT_RELATIONS, T0 + 20 * US_PER_S + 1000);
+	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 20 * US_PER_S + 1000);
 	cr_expect_not(asks_since(&code, T0 + 20 * US_PER_S + 3000), "that is no number");
 	database_code_fini(&code);
 }
