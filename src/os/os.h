@@ -56,9 +56,15 @@ int os_passed_sockets(void);
  */
 pid_t os_spawn(char *const *argv, int fd, const char *variable, struct fail *why);
 void os_admit_signals(void); /* there are handlers now */
-unsigned os_processors(void); /* returns how many this process may use (sched_getaffinity(2)), at least 1 */
 
-/* Returns how many processors this process may use, at least 1. */
+/* --- processors.c --- */
+
+/* Returns how many processors this process may use, at least 1: sched_getaffinity(2), and the quota of its cgroups. */
 unsigned os_processors(void);
+/*
+ * Returns the quota of the cgroups that the file groups names (/proc/self/cgroup) as a number of processors, rounded
+ * up: cpu.max of v2 below mount, cpu.cfs_quota_us of v1 below mount/cpu. UINT_MAX: there is none. cgroups(7).
+ */
+unsigned os_cpu_quota(const char *groups, const char *mount);
 
 #endif

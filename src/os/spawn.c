@@ -2,7 +2,6 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -83,12 +82,4 @@ os_spawn(char *const *argv, int fd, const char *variable, struct fail *why)
 		return pid;
 	fail_set(why, "58000", "cannot start %s: %s", argv[0], strerror(error));
 	return -1;
-}
-
-unsigned
-os_processors(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : (unsigned)CPU_COUNT(&set);
 }
