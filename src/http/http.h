@@ -23,7 +23,16 @@
 struct http; /* opaque: http.c */
 
 /* Tables of the status page that only the loop can fill: rows of console commands as JSON. */
-enum http_table { HTTP_POOLS, HTTP_BACKENDS, HTTP_HOLDERS, HTTP_QUERIES, HTTP_SLOW, HTTP_EVENTS, HTTP_TABLES };
+enum http_table {
+	HTTP_POOLS,
+	HTTP_BACKENDS,
+	HTTP_HOLDERS,
+	HTTP_QUERIES,
+	HTTP_SLOW,
+	HTTP_EVENTS,
+	HTTP_WORKERS,
+	HTTP_TABLES
+};
 
 struct http_settings {
 	const char *host; /* numeric address, or a path when port is 0 */

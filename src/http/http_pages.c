@@ -266,6 +266,7 @@ static const struct http_page pages[] = {
 	{ "/api/v1/queries", false, true, HTTP_QUERIES, fill_table },
 	{ "/api/v1/slow", false, true, HTTP_SLOW, fill_table },
 	{ "/api/v1/events", false, true, HTTP_EVENTS, fill_table },
+	{ "/api/v1/workers", false, true, HTTP_WORKERS, fill_table },
 };
 
 const struct http_page *

@@ -86,7 +86,7 @@ const CHARTS = [
 const LONG = ["query", "event"];
 const SHOWN = 12; // rows of a table before somebody asks for all
 
-const HEADINGS = { state_ms: "for", xact_ms: "transaction", held_ms: "held", use: "in use" };
+const HEADINGS = { state_ms: "for", xact_ms: "transaction", held_ms: "held", use: "in use", cpu_percent: "CPU %" };
 
 // How a column is headed and shown: µs and ms as durations, numbers that count with separators.
 function heading(name) {
@@ -117,9 +117,11 @@ function verdict(status, backends, failed) {
 }
 const TABLES = [
 	{ id: "pools", title: "Pools", columns: ["database", "user", "use", "pool_size", "max_overflow",
-		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts"], empty: "no pool yet: nobody has logged in" },
+		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts", "worker"], empty: "no pool yet: nobody has logged in" },
 	{ id: "backends", title: "PostgreSQL servers", columns: ["backend", "role", "state", "connects", "failures", "last_failure",
 		"connect_p50_ms", "connect_p95_ms"], empty: "no connection was tried yet" },
+	{ id: "workers", title: "Workers", columns: ["worker", "state", "cpu_percent", "clients", "servers", "tick_age_us",
+		"oldest_note_us"], empty: "" },
 	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
 		"xact_ms", "held_ms", "waiting", "server_pid", "blocked_by", "query"], empty: "no client holds a server" },
 	{ id: "queries", title: "Top statements", columns: ["database", "application_name", "calls", "errors", "total_ms", "mean_ms", "p95_ms",
@@ -223,7 +225,7 @@ if (typeof document === "undefined") {
 		for (const name of names) make(head, "th", heading(name), { scope: "col", class: typeof rows[0][name] === "number" ? "n" : "" });
 		const body = make(element, "tbody", null);
 		for (const row of found.slice(0, count)) {
-			const line = make(body, "tr", null, { class: row.waiting > 0 ? "warn" : "" });
+			const line = make(body, "tr", null, { class: row.waiting > 0 || row.state === "silent" ? "warn" : "" });
 			for (const name of names) cell(row, name, row[name], line);
 		}
 		if (found.length > SHOWN && !filter) {

@@ -42,6 +42,11 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 /* Calls sd_notify(3), if a service manager listens. state: lines like "READY=1". */
 void os_notify(const char *state);
 /*
+ * Returns within which time, in microseconds, the service manager wants "WATCHDOG=1" from this process or its successor
+ * again and again (sd_watchdog_enabled(3)); 0: it does not. The successor is meant from then on: it finds no PID.
+ */
+uint64_t os_watchdog_us(void);
+/*
  * Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
  * OS_FIRST_PASSED_FD on. Returns 0 when asked again: the variables are not for this process's children.
  */

@@ -1,7 +1,7 @@
 /*
- * src/os/service_manager.c - talks with systemd: reports READY=1, RELOADING=1 and STOPPING=1 (sd_notify(3): one
- * datagram to the socket named by NOTIFY_SOCKET; libsystemd sends it, if pgweir was built with it), and finds out which
- * sockets it has passed.
+ * src/os/service_manager.c - talks with systemd: reports READY=1, RELOADING=1, STOPPING=1 and WATCHDOG=1
+ * (sd_notify(3): one datagram to the socket named by NOTIFY_SOCKET; libsystemd sends it, if pgweir was built with it),
+ * and finds out which sockets it has passed and how often it wants to hear of us.
  */
 #include "os/os.h"
 
@@ -22,6 +22,26 @@ os_notify(const char *state)
 #else
 	(void)state;
 #endif
+}
+
+/* A variable that names this process, or nobody. */
+static bool
+is_for_us(const char *variable)
+{
+	const char *pid = getenv(variable);
+
+	return pid == NULL || atol(pid) == (long)getpid();
+}
+
+uint64_t
+os_watchdog_us(void)
+{
+	const char *us = getenv("WATCHDOG_USEC");
+
+	if (us == NULL || !is_for_us("WATCHDOG_PID"))
+		return 0;
+	unsetenv("WATCHDOG_PID");
+	return strtoull(us, NULL, 10);
 }
 
 int

@@ -91,6 +91,7 @@ serve(struct weir *w)
 		log_warning(w->log, "%s", why.text);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
 	os_notify("READY=1");
+	w->watchdog_us = os_watchdog_us();
 }
 
 static void
@@ -99,6 +100,7 @@ give_way(struct weir *w)
 	if (w->metrics.http != NULL)
 		http_own_path(w->metrics.http, false);
 	process_stop_http(w);
+	w->watchdog_us = 0;
 	w->has_pid_file = false;
 }
 

@@ -21,6 +21,7 @@ static const struct {
 	[HTTP_QUERIES] = { "SHOW QUERIES", 100 },
 	[HTTP_SLOW] = { "SHOW SLOW", 100 },
 	[HTTP_EVENTS] = { "SHOW EVENTS", 100 },
+	[HTTP_WORKERS] = { "SHOW WORKERS", WORKERS_MAX },
 };
 
 static void

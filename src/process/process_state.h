@@ -117,6 +117,9 @@ struct weir {
 	struct stopping stopping;
 	struct last_reload last_reload;
 	bool has_pid_file; /* we wrote it */
+	/* The service manager wants to hear of this process so often; when it did. 0: it does not, or of another one.
+	 */
+	uint64_t watchdog_us, watchdog_told_us;
 };
 
 /* process.c. Returns true if no server is lent (but for replication) or being cleaned. */

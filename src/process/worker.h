@@ -76,7 +76,8 @@ void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: wait
 /* worker_pulse.c, on its own thread: it ticks. */
 void worker_beat(struct worker *k);
 uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
-void worker_watch(struct weir *w); /* at each tick of the door's: sees whether all workers move */
+void
+worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move, and tells the service manager */
 void worker_each(struct weir *w, worker_fn *row, void *arg); /* SHOW WORKERS */
 /*
  * Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "net/inbox.h"
+#include "os/os.h"
 
 #include <stdatomic.h>
 
@@ -73,14 +74,29 @@ look_at_cpu(struct worker *k, uint64_t now_us)
 	k->watch.cpu_at_us = now_us;
 }
 
+/* The service manager ends us if it does not hear in time that all move: told twice as often as it wants. */
+static void
+tell_watchdog(struct weir *w, uint64_t now_us)
+{
+	if (w->watchdog_us == 0 || now_us - w->watchdog_told_us < w->watchdog_us / 2)
+		return;
+	w->watchdog_told_us = now_us;
+	os_notify("WATCHDOG=1");
+}
+
 void
 worker_watch(struct weir *w)
 {
+	bool all_move = true;
+
 	for (struct worker *k = w->door; k != NULL; k = k->next) {
 		if (k != w->door)
 			look_for_life(k);
 		look_at_cpu(k, w->door->now_us);
+		all_move = all_move && !k->watch.is_silent;
 	}
+	if (all_move)
+		tell_watchdog(w, w->door->now_us);
 }
 
 void

@@ -35,7 +35,9 @@ struct worker_threads {
 	pthread_cond_t changed;
 	uint64_t round; /* guarded by the lock: number of halts */
 	bool is_halt; /* guarded by the lock */
-	unsigned depth; /* worker 0's: halts within one another */
+	struct process_counters *counters; /* worker 0's, as are depth and asked_us */
+	unsigned depth; /* halts within one another */
+	uint64_t asked_us; /* when the present halt was asked for */
 	unsigned count; /* of threads that run */
 	struct member members[];
 };
@@ -136,6 +138,7 @@ worker_threads_new(struct weir *w, struct fail *why)
 	struct fail ignored;
 
 	make_locks(t);
+	t->counters = &w->door->counters;
 	for (struct worker *k = w->door->next; k != NULL; k = k->next) {
 		struct member *m = &t->members[t->count];
 
@@ -225,6 +228,7 @@ let_go(struct worker_threads *t)
 {
 	t->is_halt = false;
 	pthread_cond_broadcast(&t->changed);
+	histogram_observe_us(&t->counters->halt_duration, &histogram_bounds_proxy, clock_now_us() - t->asked_us);
 }
 
 /* Returns a worker that has yet to read of a halt that was given up: it would be waited for in vain again. NULL: none.
@@ -272,8 +276,9 @@ worker_threads_halt(struct worker_threads *t, struct fail *why)
 
 	if (t == NULL || t->count == 0 || t->depth++ > 0)
 		return true;
+	t->asked_us = clock_now_us();
 	pthread_mutex_lock(&t->lock);
-	mover = stop_all(t, clock_now_us() + HALT_MAX_US);
+	mover = stop_all(t, t->asked_us + HALT_MAX_US);
 	pthread_mutex_unlock(&t->lock);
 	if (mover == NULL) {
 		set_time(t, clock_now_us());

@@ -216,6 +216,14 @@ def at_rest(weir, look):
         assert any(name == one and value == 1 for (name, _), value in samples.items())
 
 
+def halts(weir, look):
+    """A command that concerns the clients of all workers."""
+    weir.start(workers=2)
+    look()
+    weir.console("SHOW CLIENTS")
+    look()
+
+
 CONSTANT = {"pgweir_build_info", "pgweir_worker_up", "pgweir_start_time_seconds", "process_start_time_seconds",
             "process_max_fds"}
 if WORKERS > 1:
@@ -242,6 +250,7 @@ MOVED_BY = {
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
         pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
+    halts: "halt_seconds",
     restarts: "restarts_total restart_failures_total restart_clients_total",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",

@@ -2,8 +2,11 @@
 and cancels hold over all of them."""
 
 import ctypes
+import json
 import os
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,22 @@ def test_metrics_are_of_all_workers(spread):
         assert weir.metric("pgweir_event_loop_iterations_total", worker=str(number)) > 0
     assert weir.http("/healthz").status == 200
     assert weir.http("/readyz").status == 200
+
+
+def test_the_status_page_has_each_worker(spread):
+    weir, _ = spread
+    rows = wait_until(lambda: (found := json.loads(weir.http("/api/v1/workers").text)) and
+                      sum(row["clients"] for row in found) == 4 and found)
+    assert [(row["worker"], row["state"]) for row in rows] == [(0, "up"), (1, "up"), (2, "up")]
+    assert {row["worker"] for row in json.loads(weir.http("/api/v1/pools").text)} == workers_of(weir)
+
+
+def test_halts_are_measured(spread):
+    weir, _ = spread
+    before = weir.metric_now("pgweir_halt_seconds_count")
+    weir.console("SHOW CLIENTS")
+    weir.console("SHOW WORKERS")                            # needs none
+    assert weir.metric_now("pgweir_halt_seconds_count") == before + 1
 
 
 def test_pause_and_resume_hold_for_all(spread):
@@ -187,6 +206,30 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
     assert len(weir.console("SHOW CLIENTS")) == len(wires) + 1
     wait_until(lambda: weir.http("/healthz").status == 200)
     weir.console("RELOAD")
+
+
+@pytest.mark.long
+def test_the_service_manager_hears_of_us_only_while_all_workers_move(weir):
+    path = str(weir.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(10)
+        weir.start(workers=3, environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
+        if "libsystemd" not in subprocess.run(["ldd", weir.binary], check=True, capture_output=True, text=True).stdout:
+            pytest.skip("built without libsystemd")
+        heard = [sock.recv(4096) for _ in range(3)]
+        assert heard[0].startswith(b"READY=1") and heard[1:] == [b"WATCHDOG=1"] * 2
+        with Stall(weir.process.pid, "pgweir-2"):
+            weir.wait_log("worker 2 does not answer")
+            sock.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    sock.recv(4096)
+            sock.settimeout(1)                              # more than twice as long as it may take
+            with pytest.raises(TimeoutError):
+                sock.recv(4096)
+        sock.settimeout(10)
+        assert sock.recv(4096) == b"WATCHDOG=1"
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -304,18 +305,34 @@ def test_the_sockets_of_a_service_manager(weir):
         assert wire.query("SELECT 1") == [["1"]] and weir.raw().query("SELECT 2") == [["2"]]
 
 
+def heard_by(sock):
+    """The next message to a service manager, and the process that has sent it."""
+    text, parts, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(struct.calcsize("3i")))
+    return text.decode(), struct.unpack("3i", parts[0][2])[0]
+
+
 def test_the_service_manager_is_told(weir):
+    """Its watchdog, too: by that process alone which is the service."""
     path = str(weir.directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         sock.settimeout(10)
-        weir.start(environment={"NOTIFY_SOCKET": path})
+        weir.start(environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"})
         if "libsystemd" not in subprocess.run(["ldd", weir.binary], check=True, capture_output=True, text=True).stdout:
             pytest.skip("built without libsystemd")
         assert "READY=1" in sock.recv(4096).decode()
-        weir.restart()
-        assert sock.recv(4096).decode() == f"MAINPID={weir.process.pid}"
-        assert sock.recv(4096).decode() == "READY=1"
+        assert sock.recv(4096) == b"WATCHDOG=1"
+        with weir.raw() as wire:
+            wire.query("BEGIN")                         # for this client the old process stays
+            old = weir.restart(wait=False)
+            heard = [heard_by(sock)]
+            while heard.count(("WATCHDOG=1", weir.process.pid)) < 3:
+                heard.append(heard_by(sock))
+            moved = heard.index((f"MAINPID={weir.process.pid}", old.pid))
+            assert {said for said in heard[:moved]} <= {("WATCHDOG=1", old.pid)}
+            assert heard[moved + 1:] == [("READY=1", weir.process.pid)] + [("WATCHDOG=1", weir.process.pid)] * 3
+            wire.query("COMMIT")
 
 
 def test_what_the_new_configuration_no_longer_listens_on(weir):
