@@ -31,7 +31,7 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 {
 	double us = histogram_quantile_us(h, bounds, q, 0);
 
-	return h->count == 0 ? (double)NAN : isinf(us) ? us : (double)(uint64_t)(us + 0.5) / 1000;
+	return histogram_count(h) == 0 ? (double)NAN : isinf(us) ? us : (double)(uint64_t)(us + 0.5) / 1000;
 }
 
 /* Fills three figures; NULL: there were no requests. */

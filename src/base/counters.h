@@ -111,7 +111,7 @@ struct database_counters {
 	uint64_t errors[EO_COUNT][ERROR_CLASSES_MAX];
 	uint64_t bytes_in[NS_COUNT], bytes_out[NS_COUNT]; /* in and out of pgweir */
 	uint64_t phase_us[PHASE_COUNT];
-	uint64_t transaction_us, transaction_idle_us;
+	uint64_t transaction_idle_us;
 	uint64_t server_assignments;
 	uint64_t client_parses, server_parses, binds; /* messages from clients; Parses sent to servers */
 	uint64_t probes; /* queries about session state sent to servers */

@@ -24,7 +24,16 @@ histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bo
 {
 	h->buckets[histogram_bucket(bounds, us)] += times;
 	h->sum_us += us * times;
-	h->count += times;
+}
+
+uint64_t
+histogram_count(const struct histogram *h)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
+		count += h->buckets[i];
+	return count;
 }
 
 void
@@ -33,15 +42,15 @@ histogram_add(struct histogram *to, const struct histogram *from)
 	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
 		to->buckets[i] += from->buckets[i];
 	to->sum_us += from->sum_us;
-	to->count += from->count;
 }
 
 double
 histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q, uint64_t max_us)
 {
-	double rank = q * (double)h->count, below = 0;
+	uint64_t count = histogram_count(h);
+	double rank = q * (double)count, below = 0;
 
-	if (h->count == 0)
+	if (count == 0)
 		return 0;
 	for (size_t i = 0; i <= bounds->count; i++) {
 		double in = (double)h->buckets[i];

@@ -28,7 +28,6 @@ extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: 
 struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
 	uint64_t sum_us;
-	uint64_t count;
 };
 
 /* The number of the bucket that a value falls into: most are in one of the first, so a walk beats a search. */
@@ -47,9 +46,10 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 {
 	h->buckets[histogram_bucket(bounds, us)]++;
 	h->sum_us += us;
-	h->count++;
 }
 
+/* Returns how many values it has counted. */
+uint64_t histogram_count(const struct histogram *h);
 /* Counts the same value this many times. */
 void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);

@@ -71,7 +71,6 @@ enum exchange_commit {
 /* A request whose last reply is on its way; measured once it is sent. */
 struct done_request {
 	uint32_t statements;
-	bool is_simple; /* a Query or a function call; set by report_done(), never cleared */
 	bool is_late; /* query_timeout has cancelled it; set by report_done(), never cleared */
 	bool has_text; /* srv->loan.text is its own; set by report_done(), never cleared */
 };

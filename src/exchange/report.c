@@ -196,7 +196,6 @@ count_transaction(struct exchange *x, struct server *srv, uint64_t now)
 		d->transactions[TE_ROLLBACK]++;
 	else
 		d->transactions[TE_COMMIT]++;
-	d->transaction_us += now - srv->loan.tx_started_us;
 	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - srv->loan.tx_started_us);
 	srv->loan.tx_started_us = srv->ledger.count > 0 ? now : 0;
 }
@@ -217,7 +216,6 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 	count_transaction(x, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)
 		env->done[env->done_count++] = (struct done_request){ .statements = ended->statements,
-								      .is_simple = is_simple,
 								      .is_late = is_late,
 								      .has_text = !srv->loan.is_text_spent };
 	srv->loan.late_since_us = 0;
@@ -414,8 +412,8 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	uint32_t weight = weight_of(x->env, is_slow);
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
-	d->slow_queries += is_slow;
 	if (is_slow || done->is_late || duration_us >= x->env->looked_at_us) {
+		d->slow_queries += is_slow;
 		d->requests_failed[RF_LIMIT] += done->is_late;
 		tell_if_slow(x, srv, done, duration_us);
 	}

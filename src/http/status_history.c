@@ -39,7 +39,6 @@ subtract_histogram(struct histogram *to, const struct histogram *now, const stru
 	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
 		to->buckets[i] = less(now->buckets[i], before->buckets[i]);
 	to->sum_us = less(now->sum_us, before->sum_us);
-	to->count = less(now->count, before->count);
 }
 
 static void

@@ -28,7 +28,7 @@ sum_up(struct query_row *rows, size_t count, void *arg)
 		s->calls += rows[i].calls;
 		s->total_us += rows[i].total_us;
 		s->wrong += strcmp(rows[i].database, "app") != 0 || strncmp(rows[i].query, "select ", 7) != 0 ||
-			    rows[i].duration.count != rows[i].calls;
+			    histogram_count(&rows[i].duration) != rows[i].calls;
 	}
 	if (count > 0)
 		snprintf(s->first, sizeof(s->first), "%s", rows[0].query);
