@@ -16,14 +16,12 @@
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
-#include "dedicated/blocking.h"
 
 /* Everything that SHOW commands read. */
 struct show_env {
 	const struct console_host *host;
 	struct client_env *clients;
 	const struct console_stats *stats;
-	const struct blocking *blocking;
 	const struct command *command;
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };

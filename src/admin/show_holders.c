@@ -4,6 +4,7 @@
  * SHOW BLOCKERS: those of them that others wait for, the one with most behind it first.
  */
 #include "admin/show.h"
+#include "dedicated/blocking.h"
 #include "exchange/report.h"
 #include "state/pins.h"
 
@@ -79,11 +80,22 @@ find_client(const struct show_env *env, const char *address, uint32_t pid)
 	return NULL;
 }
 
+/* As blocking_of(), of a server of any worker's. */
+static int
+find_blockers(const struct show_env *env, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX])
+{
+	int count = -1;
+
+	for (struct client_env *const *of = env->host->crew; *of != NULL && count < 0; of++)
+		count = blocking_of((*of)->blocking, srv, pids, env->now_us);
+	return count;
+}
+
 const char *
 show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX])
 {
 	uint32_t pids[BLOCKING_PIDS_MAX];
-	int count = blocking_of(env->blocking, srv, pids, env->now_us);
+	int count = find_blockers(env, srv, pids);
 	size_t len = 0;
 
 	out[0] = '\0';
@@ -175,7 +187,7 @@ find_root(const struct show_env *env, struct holding *list, struct holding *wait
 	uint32_t pids[BLOCKING_PIDS_MAX];
 	struct holding *h = waiter;
 
-	for (int i = 0; i < CHAIN_MAX && blocking_of(env->blocking, h->srv, pids, env->now_us) > 0; i++) {
+	for (int i = 0; i < CHAIN_MAX && find_blockers(env, h->srv, pids) > 0; i++) {
 		waiter->is_blocked = true;
 		h = find_holding(list, h->srv->address, pids[0]);
 		waiter->root = h;

@@ -28,6 +28,7 @@ struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
 struct client_cancel; /* cancel.c */
 struct passed_cancel; /* cancel_peer.c */
+struct blocking; /* dedicated/blocking.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
@@ -69,6 +70,7 @@ struct client_env {
 	uint32_t number; /* of its worker: 0 is the door */
 	struct client_env *const *crew; /* of all workers, the door's first; NULL ends them */
 	struct pool_homes *homes; /* pool/pool_homes.h; the door's */
+	struct blocking *blocking; /* its worker's question who blocks whom */
 	struct users *users; /* a reload replaces users, hba and ident */
 	struct hba *hba; /* NULL unless method = hba */
 	struct ident *ident; /* may be NULL */

@@ -19,7 +19,6 @@ console_new(const struct console_host *host)
 	k->host = *host;
 	TAILQ_INIT(&k->clients);
 	TAILQ_INIT(&k->gone);
-	k->blocking = blocking_new(host->clients->x.pools);
 	k->stats = console_stats_new(host->clients->x.hash_seed, *host->clients->x.now_us);
 	return k;
 }
@@ -48,7 +47,6 @@ console_free(struct console *k)
 		TAILQ_REMOVE(&k->clients, cc, all);
 		console_client_free(cc);
 	}
-	blocking_free(k->blocking);
 	console_stats_free(k->stats);
 	free(k);
 }
@@ -269,7 +267,6 @@ let_go_again(struct console *k)
 void
 console_tick(struct console *k, uint64_t now_us)
 {
-	blocking_tick(k->blocking, now_us);
 	count(k, now_us);
 	let_go_again(k);
 	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {

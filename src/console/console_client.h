@@ -19,7 +19,6 @@
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
 #include "admin/stats_log.h"
-#include "dedicated/blocking.h"
 
 enum wait_kind {
 	WAIT_NONE,
@@ -63,7 +62,6 @@ struct console_client {
 struct console {
 	struct console_host host;
 	struct console_stats *stats;
-	struct blocking *blocking;
 	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* whose PAUSE or SUSPEND is still to be taken back */

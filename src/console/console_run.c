@@ -6,6 +6,7 @@
 #include "admin/show.h"
 #include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
+#include "dedicated/blocking.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -67,7 +68,6 @@ show_env_of(const struct console *k, const struct command *command)
 	return (struct show_env){ .host = &k->host,
 				  .clients = k->host.clients,
 				  .stats = k->stats,
-				  .blocking = k->blocking,
 				  .command = command,
 				  .now_us = *k->host.clients->x.now_us,
 				  .wall_us = clock_wall_us() };
@@ -76,13 +76,19 @@ show_env_of(const struct console *k, const struct command *command)
 bool
 console_asks_first(struct console_client *cc, const struct command *command)
 {
+	const struct console_host *host = &cc->console->host;
+	struct fail why;
+
 	if (command->row == NULL ||
 	    (command->row->id != COMMAND_SHOW_HOLDERS && command->row->id != COMMAND_SHOW_BLOCKERS &&
 	     command->row->id != COMMAND_SELECT_WAIT) ||
-	    !blocking_ask(cc->console->blocking, *env_of(cc)->x.now_us))
+	    host->halt(host->w, &why) < 0) /* whoever fills the rows fails, too, and says why */
 		return false;
-	cc->wait = WAIT_BLOCKING;
-	return true;
+	for (struct client_env *const *of = host->crew; *of != NULL; of++)
+		if (blocking_ask((*of)->blocking, *(*of)->x.now_us))
+			cc->wait = WAIT_BLOCKING;
+	host->go(host->w);
+	return cc->wait == WAIT_BLOCKING;
 }
 
 struct setting_row {
@@ -244,18 +250,28 @@ are_quiet(struct client_env *const *crew, const char *database)
 	return true;
 }
 
+static bool
+have_asked(struct client_env *const *crew)
+{
+	for (; *crew != NULL; crew++)
+		if (blocking_is_asking((*crew)->blocking))
+			return false;
+	return true;
+}
+
 /* Returns true if what the command waits for has come, on all workers; they stand still. */
 static bool
 is_reached(const struct console_client *cc, const char *database)
 {
 	struct client_env *const *crew = cc->console->host.crew;
 
-	return cc->wait == WAIT_QUIET	  ? are_quiet(crew, database)
-	       : cc->wait == WAIT_FLUSHED ? clients_are_flushed(crew)
-					  : !has_closing(crew, database);
+	return cc->wait == WAIT_QUIET	   ? are_quiet(crew, database)
+	       : cc->wait == WAIT_FLUSHED  ? clients_are_flushed(crew)
+	       : cc->wait == WAIT_BLOCKING ? have_asked(crew)
+					   : !has_closing(crew, database);
 }
 
-/* While a worker does not answer, it has not come. */
+/* While a worker does not answer, it has not come; but an answer about locks would never come from that one. */
 static bool
 look_everywhere(const struct console_client *cc, const char *database)
 {
@@ -264,7 +280,7 @@ look_everywhere(const struct console_client *cc, const char *database)
 	bool is;
 
 	if (host->halt(host->w, &why) < 0)
-		return false;
+		return cc->wait == WAIT_BLOCKING;
 	is = is_reached(cc, database);
 	host->go(host->w);
 	return is;
@@ -283,9 +299,8 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 	case WAIT_FLUSHED:
 		return !env_of(cc)->x.is_suspended || look_everywhere(cc, database);
 	case WAIT_CLOSED:
-		return look_everywhere(cc, database);
 	case WAIT_BLOCKING:
-		return !blocking_is_asking(cc->console->blocking);
+		return look_everywhere(cc, database);
 	case WAIT_ROOM:
 		return !stream_is_full(&cc->c->x.stream);
 	case WAIT_NONE:

@@ -118,12 +118,19 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 	b->open_count++;
 }
 
+/* Whose clock shows a little less than its worker's finds the answers fresh. */
+static bool
+is_fresh(const struct blocking *b, uint64_t now_us)
+{
+	return b->ended_us != 0 && now_us < b->ended_us + BLOCKING_FRESH_US;
+}
+
 bool
 blocking_ask(struct blocking *b, uint64_t now_us)
 {
 	const struct server *srv;
 
-	if (b->open_count > 0 || (b->ended_us != 0 && now_us - b->ended_us < BLOCKING_FRESH_US))
+	if (b->open_count > 0 || is_fresh(b, now_us))
 		return b->open_count > 0;
 	forget_round(b);
 	dedicated_env(&b->env, b->pools);
@@ -302,7 +309,7 @@ static const struct dedicated_ops question_ops = {
 int
 blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us)
 {
-	if (b->ended_us == 0 || now_us - b->ended_us >= BLOCKING_FRESH_US)
+	if (!is_fresh(b, now_us))
 		return -1;
 	for (size_t i = 0; i < b->question_count; i++)
 		for (size_t k = 0; b->questions[i]->is_answered && k < b->questions[i]->count; k++) {

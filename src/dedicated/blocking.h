@@ -2,11 +2,12 @@
  * src/dedicated/blocking.h - which processes of PostgreSQL hold the locks that servers wait for: pg_blocking_pids(),
  * asked when somebody in the console wants to know, on a connection opened for that alone (dedicated/dedicated.h).
  *
- * Each host that servers are busy on gets a question about all of them together; BLOCKING_QUESTIONS_MAX at once, a
- * second each, connecting included. Their connections count in max_server_connections: where that is used up, nobody is
- * asked. Answers are good for BLOCKING_FRESH_US.
+ * Each worker asks about its own servers: each host that they are busy on gets a question about all of them together;
+ * BLOCKING_QUESTIONS_MAX at once, a second each, connecting included. Their connections count in
+ * max_server_connections: where that is used up, nobody is asked. Answers are good for BLOCKING_FRESH_US.
  *
- * Owns: the questions under way, and the last answers. Borrows: the pools, those of worker 0 alone.
+ * Owns: the questions under way, and the last answers. Borrows: the pools of its worker. Worker 0 has it ask, and
+ * reads the answers, while that one stands still.
  */
 #ifndef PGWEIR_DEDICATED_BLOCKING_H
 #define PGWEIR_DEDICATED_BLOCKING_H

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "client/clients.h"
+#include "dedicated/blocking.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
 #include "login/login.h"
@@ -175,6 +176,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.homes = k->weir->shared.homes;
 	ps.number = k->number;
 	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
+	k->clients.blocking = blocking_new(k->pools);
 	return 0;
 }
 
@@ -231,6 +233,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!k->clients.x.is_suspended)
 		clients_tick(&k->clients, now);
 	pool_set_tick(k->pools, now);
+	blocking_tick(k->clients.blocking, now);
 	server_losses_tell(&k->servers, now);
 	if (!k->weir->stopping.is_stopping)
 		pool_set_scout(k->pools, now);
@@ -258,6 +261,7 @@ worker_close(struct worker *k)
 {
 	if (k->tick != NULL)
 		event_free(k->tick);
+	blocking_free(k->clients.blocking);
 	pool_set_free(k->pools);
 	if (k->servers.cancelling != NULL)
 		server_cancel_abandon(&k->servers);

@@ -112,6 +112,28 @@ def test_a_cancel_finds_its_client_on_any_worker(spread):
         assert [error.sqlstate for error in errors(wire.read_until())] == ["57014"]
 
 
+def test_locks_are_followed_over_all_workers(weir):
+    """Three users of one database, each on another worker, wait behind each other."""
+    users = ("web", "reporting", "scramuser")
+    weir.start(workers=3)
+    wires = [weir.raw(user=user) for user in users]
+    for number, wire in enumerate(wires, 1):
+        wire.query(f"BEGIN; SELECT pg_advisory_xact_lock({number})")
+    assert len(workers_of(weir)) == 3
+    for number, wire in enumerate(wires[1:], 1):
+        wire.send(rawwire.query(f"SELECT pg_advisory_xact_lock({number})"))
+    wait_until(lambda: len(weir.postgres.backends(wait_event_type="Lock")) == 2)
+    found = {row["user"]: row for row in weir.console("SHOW HOLDERS")}
+    who = [f"client {found[user]['client_id']} (PID {found[user]['server_pid']})" for user in users]
+    assert [found[user]["blocked_by"] for user in users] == ["", who[0], who[1]]
+    assert [(found[user]["root"], found[user]["blocks"]) for user in users] == [("", 2), (who[0], 1), (who[0], 0)]
+    said = [row["explanation"] for row in weir.console(f"EXPLAIN WAIT {found[users[2]]['client_id']}")]
+    assert f"At the root is {who[0]}, which blocks 2 clients" in " ".join(said)
+    for wire in wires:
+        wire.query("COMMIT") if wire is wires[0] else wire.read_until("Z")
+        wire.query("ROLLBACK")
+
+
 def test_statistics_of_a_database_are_added_up(weir):
     """Two users of one database are two pools, which may be on two workers."""
     weir.start(workers=3)
@@ -191,7 +213,7 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
     hung = max(homes.values())
     words = f"worker {hung} does not answer"
     with Stall(weir.process.pid, f"pgweir-{hung}"):
-        for command in ("SHOW CLIENTS", "PAUSE", "RELOAD"):
+        for command in ("SHOW CLIENTS", "SHOW HOLDERS", "PAUSE", "RELOAD"):
             with pytest.raises(Exception, match=words):
                 weir.console(command)
         for wire, database in zip(wires, ("app", "app2", "two", "app")):
