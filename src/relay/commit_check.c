@@ -343,6 +343,12 @@ commit_check_holds(struct exchange *x, uint8_t type)
 
 /* --- its answer --- */
 
+static bool
+is_run(uint8_t kind)
+{
+	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
+}
+
 /*
  * Everything that runs is answered, the COMMIT as the last. A COMMIT in a simple Query is owed its ReadyForQuery alone.
  */
@@ -355,18 +361,32 @@ is_answered(const struct server *srv, enum commit_form form)
 	if (count > SERVER_OWED_MAX)
 		return false;
 	for (size_t i = form == COMMIT_IN_QUERY && count > 0; i < count; i++)
-		if (owed[i] == OWED_QUERY || owed[i] == OWED_EXECUTE || owed[i] == OWED_FUNCTION)
+		if (is_run(owed[i]))
+			return false;
+	return true;
+}
+
+/* Returns true if the error answers what runs last, which is the COMMIT: by what was owed before it came. */
+static bool
+is_own_error(const struct server *srv)
+{
+	if (srv->owed_count == 0 || srv->owed_count > SERVER_OWED_MAX || !is_run(srv->owed[0]))
+		return false;
+	for (size_t i = 1; i < srv->owed_count; i++)
+		if (is_run(srv->owed[i]))
 			return false;
 	return true;
 }
 
 void
-commit_check_answered(struct exchange *x)
+commit_check_error(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 
-	if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
-		set_phase(x, COMMIT_ANSWERED);
+	if (c->phase < COMMIT_SENT && x->srv->ledger.is_skipping)
+		set_phase(x, COMMIT_NOT); /* what is still to be sent of it will be skipped */
+	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
+		set_phase(x, is_own_error(x->srv) ? COMMIT_ANSWERED : COMMIT_SKIPPED);
 }
 
 static void
@@ -390,11 +410,14 @@ forget_transaction(struct loan_commit *c)
 static void
 transaction_over(struct exchange *x, bool is_committed)
 {
-	commit_check_answered(x);
+	struct loan_commit *c = commit_of(x);
+
+	if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
+		set_phase(x, COMMIT_ANSWERED);
 	if (is_committed)
-		forget_transaction(commit_of(x));
+		forget_transaction(c);
 	else
-		forget_mark(commit_of(x));
+		forget_mark(c);
 }
 
 /*
@@ -404,6 +427,8 @@ transaction_over(struct exchange *x, bool is_committed)
 void
 commit_check_completed(struct exchange *x, struct tag tag)
 {
+	if (tag.id == TAG_BEGIN)
+		commit_of(x)->begun = BLOCK_BEGUN;
 	if (tag.id == TAG_COMMIT)
 		transaction_over(x, true);
 	else if (tag.id == TAG_ROLLBACK)
@@ -436,12 +461,13 @@ commit_check_request_done(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 
 	c->undone = UNDONE_NOTHING;
+	c->begun = BLOCK_AS_BEFORE;
 	if (srv->tx == 'I' && c->before != NULL) {
 		image_unref(c->before);
 		c->before = NULL;
 	}
 	/* Replies still owed are not the COMMIT's, but those to a Describe, say, that the client sent behind it. */
-	if (srv->ledger.count == 0 || c->phase == COMMIT_ANSWERED)
+	if (srv->ledger.count == 0 || c->phase >= COMMIT_ANSWERED)
 		set_phase(x, COMMIT_NOT);
 	if (srv->ledger.count == 0)
 		c->block = BLOCK_AS_BEFORE;

@@ -35,8 +35,8 @@ enum feature_step commit_check_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 
-/* An error of the client's has come, while EXCHANGE_COMMITTING: it may be the COMMIT's. */
-void commit_check_answered(struct exchange *x);
+/* An error of the client's has come, while EXCHANGE_COMMITTING: the COMMIT's own, or one that may skip it. */
+void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
 /* While loan.commit.is_on: a setting is reported, which a rollback may undo that PostgreSQL can't report any more. */

@@ -38,7 +38,8 @@ struct commit_doubt {
 	bool is_asked; /* question is under way; set and cleared by commit_doubt.c */
 	bool is_partial; /* more than the COMMIT's own replies is owed; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
-	bool is_undone; /* it has failed, or undone what was not reported; set by new_doubt(), never cleared */
+	uint8_t undone; /* enum loan_undone: what was not reported is undone; FAILED: an error skips the rest up to a
+			   Sync */
 	char server[SERVER_ADDRESS_MAX];
 };
 
@@ -49,14 +50,15 @@ commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 	       !x->is_closing;
 }
 
-/* Appends what the client still waits for, of a COMMIT that has this tag. */
+/* Appends what the client still waits for, of a COMMIT that has this tag; NULL: it was skipped. */
 static void
 put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
 {
+	uint8_t tx = d->x->commit == EXCHANGE_ROLLED_BACK ? 'E' : 'I'; /* as far as the client knows */
+
 	for (size_t i = 0; i < d->owed_count; i++)
 		switch ((enum owed_kind)d->owed[i]) {
 		case OWED_PARSE:
-		case OWED_DUPLICATE:
 		case OWED_LOCAL_PARSE:
 			message_put(b, '1', NULL, 0);
 			break;
@@ -76,10 +78,10 @@ put_replies(const struct commit_doubt *d, bool is_answered_already, const char *
 		case OWED_QUERY:
 			if (!is_answered_already)
 				message_complete(b, tag);
-			message_ready(b, 'I');
+			message_ready(b, tx);
 			break;
 		case OWED_SYNC:
-			message_ready(b, 'I');
+			message_ready(b, tx);
 			break;
 		default:
 			break;
@@ -95,7 +97,10 @@ has_owed(const struct commit_doubt *d, enum owed_kind kind)
 	return false;
 }
 
-/* Returns true if something is owed that put_replies() can't make, or that is not the COMMIT's. */
+/*
+ * Returns true if something is owed that put_replies() can't make, or that is not the COMMIT's. A Parse of a name that
+ * is taken has most probably failed, and the COMMIT was skipped.
+ */
 static bool
 is_partial(const struct commit_doubt *d, bool is_simple)
 {
@@ -105,7 +110,8 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 		runs += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_EXECUTE;
 		ends += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_SYNC;
 		if (d->owed[i] == OWED_DESCRIBE_STATEMENT || d->owed[i] == OWED_FUNCTION ||
-		    (is_simple && d->owed[i] != OWED_QUERY) || (d->owed[i] == OWED_SYNC && i + 1 < d->owed_count))
+		    d->owed[i] == OWED_DUPLICATE || (is_simple && d->owed[i] != OWED_QUERY) ||
+		    (d->owed[i] == OWED_SYNC && i + 1 < d->owed_count))
 			return true;
 	}
 	return runs > 1 || ends > 1;
@@ -172,7 +178,7 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* tag: what its COMMIT is answered with, or NULL if it is answered with an error. */
+/* tag: what its COMMIT is answered with, or NULL if it is answered with an error, or was skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)
@@ -180,10 +186,11 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
 	bool is_lost =
 	    d->is_partial || d->session == SESSION_LOST || (tag != NULL && d->session == SESSION_LOST_IF_COMMITTED);
+	bool is_failed_within = !is_ended && (why != NULL || d->undone == UNDONE_FAILED);
 	struct fail shown = d->shown;
 	struct buf b = { 0 };
 
-	if (why != NULL || d->is_undone)
+	if (why != NULL || d->undone != UNDONE_NOTHING)
 		state_undo_reports(x, d->before);
 	if (why != NULL) {
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
@@ -215,7 +222,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	if (is_lost)
 		exchange_close(x, &shown);
 	else
-		go_on(x, why != NULL && !is_ended);
+		go_on(x, is_failed_within);
 }
 
 static void
@@ -267,7 +274,9 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	memcpy(d->owed, srv->owed, sizeof(d->owed));
 	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
 	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->form == COMMIT_IN_QUERY);
-	d->is_undone = c->outlook == OUTLOOK_FAILED || c->undone != UNDONE_NOTHING;
+	d->undone = c->undone;
+	if (c->outlook == OUTLOOK_FAILED && c->undone == UNDONE_NOTHING)
+		d->undone = UNDONE_TRANSACTION;
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
 	/* Which of the reported settings the COMMIT takes back, if some are SET LOCAL, only PostgreSQL knows. */
 	d->session = is_lost || has_unrepeatable(d, c) || (c->before != NULL && srv->loan.local != LOCAL_NOTHING)
@@ -282,13 +291,20 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	return d;
 }
 
+/* Returns true if a transaction block was open behind the last command that was answered. */
+static bool
+is_in_block(const struct server *srv)
+{
+	return srv->tx != 'I' || srv->loan.commit.begun == BLOCK_BEGUN;
+}
+
 void
 commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
 	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
 
-	x->commit = EXCHANGE_NO_COMMIT;
+	x->commit = c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_COMMIT;
 	if (d == NULL) {
 		exchange_close(x, shown);
 		return;
@@ -298,8 +314,12 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 	exchange_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
 		answer_commit(x, d, true, "", NULL);
+	else if (c->phase == COMMIT_SKIPPED && !d->is_partial)
+		answer_commit(x, d, true, NULL, NULL);
 	else if (c->outlook == OUTLOOK_FAILED && !d->is_partial)
 		answer_commit(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
+	else if (!is_in_block(srv) && !d->is_partial && c->kind == KNOWN_COMMIT)
+		decide_fate(d, FATE_COMMITTED, "there was no transaction");
 	else if (c->is_broken)
 		decide_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
 	else if (c->outlook == OUTLOOK_READ_ONLY && c->mark.xid == 0 && !c->has_more)

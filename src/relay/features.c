@@ -148,7 +148,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 		return true;
 	record_error(x, e); /* from here on it has */
 	if (x->commit == EXCHANGE_COMMITTING) /* if it is a COMMIT's, that is answered */
-		commit_check_answered(x);
+		commit_check_error(x);
 	if (x->session != NULL) /* its effects are void, whatever the client is sent */
 		state_request_failed(x);
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */

@@ -74,7 +74,8 @@ enum commit_phase {
 	COMMIT_ASKED, /* the transaction's mark was asked for, ahead of the COMMIT */
 	COMMIT_BOUND, /* it is bound to the unnamed portal */
 	COMMIT_SENT,
-	COMMIT_ANSWERED /* its own reply has come; its ReadyForQuery is still due */
+	COMMIT_ANSWERED, /* its own reply has come; its ReadyForQuery is still due */
+	COMMIT_SKIPPED /* an error ahead of it has; the same */
 };
 
 /* The question about the mark of the open transaction that follows its first write. */
@@ -104,6 +105,7 @@ struct loan_commit {
 	uint8_t form, kind; /* of the COMMIT: enum commit_form, enum known_kind */
 	uint8_t block; /* enum commit_block */
 	uint8_t undone; /* enum loan_undone: the worst since PostgreSQL last reported settings, at ReadyForQuery */
+	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
 	/* A portal has rows left: the unnamed one must stay. Set by inspect(), cleared by forget_transaction(). */
 	bool has_suspended;

@@ -75,7 +75,7 @@ static const struct row rows[] = {
 	{ "SAVEPOINT", { TAG_SAVEPOINT, READS } },
 	{ "SET", { 0, READS } },
 	{ "SHOW", { 0, READS } },
-	{ "START TRANSACTION", { 0, READS } },
+	{ "START TRANSACTION", { TAG_BEGIN, READS } },
 	{ "TRUNCATE", { 0, WRITES } },
 	{ "UNLISTEN", { TAG_UNLISTEN, 0 } },
 };
@@ -103,7 +103,7 @@ tag_read(const char *tag)
 	    (tag[0] == 'D' && tag[1] == 'E' && tag[2] == 'L'))
 		return (struct tag){ 0, CALM | WRITES };
 	if (tag[0] == 'B') /* BEGIN */
-		return (struct tag){ 0, CALM | READS };
+		return (struct tag){ TAG_BEGIN, CALM | READS };
 	if (strcmp(tag, "COMMIT") == 0)
 		return (struct tag){ TAG_COMMIT, TAG_SETS_NOTHING };
 	return look_up(tag);

@@ -11,6 +11,7 @@
 
 enum tag_id {
 	TAG_OTHER, /* one that has no name here, or none yet */
+	TAG_BEGIN, /* also START TRANSACTION */
 	TAG_COMMIT,
 	TAG_COMMIT_PREPARED,
 	TAG_COPY,

@@ -30,7 +30,7 @@ fake_listen(const char *path)
 void
 fake_init(struct fake *f, int fd, const struct scram_verifier *verifier)
 {
-	*f = (struct fake){ .fd = fd, .last_pid = 4000, .verifier = *verifier };
+	*f = (struct fake){ .fd = fd, .last_pid = 4000, .verifier = *verifier, .sent_max = (size_t)1 << 20 };
 	f->cluster.lsn = f->cluster.told = CLUSTER_FIRST_LSN;
 	TAILQ_INIT(&f->conns);
 }

@@ -118,7 +118,7 @@ struct fake {
 	int fd;
 	struct fake_conn_list conns;
 	uint32_t last_pid;
-	size_t sent; /* of rows, in this run: their sum is bounded */
+	size_t sent, sent_max; /* bytes of rows, in this run: above the maximum they are short */
 	struct fake_cluster cluster;
 	enum fake_login login; /* of the connections to come */
 	struct buf login_raw; /* LOGIN_ERROR: the SQLSTATE; LOGIN_RAW: all they get */

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define SENT_MAX ((size_t)1 << 20) /* bytes of rows per run */
 #define ROWS_MAX 3000
 #define ROW_MAX ((size_t)300 << 10)
 
@@ -356,7 +355,7 @@ put_row(struct fake_conn *c, const char *sql, const char *tokens)
 	size_t filler = number_after(sql, "wide ", ROW_MAX), begun = message_begin(&c->out, 'D');
 	uint8_t *room;
 
-	if (c->fake->sent > SENT_MAX)
+	if (c->fake->sent > c->fake->sent_max)
 		filler = 1;
 	c->fake->sent += filler + strlen(tokens) + 16;
 	buf_put_u16(&c->out, 1);

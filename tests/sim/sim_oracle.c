@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "client/clients.h"
-#include "statements/statements_state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -27,6 +26,7 @@ oracle_begin(struct sim_client *c)
 	fake_init(&c->mirror, -1, &c->sim->world.fake.verifier);
 	c->mirror.code = c->sim->world.fake.code;
 	c->mirror.is_leaky = true; /* it is alone */
+	c->mirror.sent_max = SIZE_MAX;
 	c->mirror.reports_at_once = c->sim->world.fake.reports_at_once;
 	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = c->is_closed =
 	    false;
@@ -311,24 +311,14 @@ is_listen(const struct sim_client *c, const struct frame *f)
 	       strstr((const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, "LISTEN ch") != NULL;
 }
 
-/* As far as pgweir knows. */
-static bool
-has_unnamed(const struct sim_client *c)
-{
-	const struct client *of = world_find_client(&c->sim->world, c->f->id);
-
-	return of != NULL && of->x.statements != NULL && of->x.statements->unnamed != NULL;
-}
-
-/* As if PostgreSQL had met the error in this message. A LISTEN that is refused may not have got so far. */
+/* As if PostgreSQL had met the error in this message. */
 static void
-fail_instead(struct sim_client *c, const struct frame *f, const char *state)
+fail_instead(struct sim_client *c, const struct frame *f)
 {
 	bool is_simple = f->type == 'Q' || f->type == 'F';
 
 	note_seen(c, c->unfed.bytes + c->unfed_at, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (f->type == 'Q' &&
-	    (!is_listen(c, f) || c->alone->tx != 'I' || strcmp(state, "57014") == 0 || !has_unnamed(c)))
+	if (f->type == 'Q')
 		named_drop(&c->alone->statements, "");
 	if (f->type == 'P' && c->unfed.bytes[c->unfed_at + FRAME_HEAD_LEN] == 0)
 		named_drop(&c->alone->statements, "");
@@ -391,11 +381,11 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is rolled back", state, 5);
 	c->alone->is_copying = false;
-	if (c->alone->tx == 'I' || is_meant_to_end(c, &f)) {
+	if (c->alone->tx == 'I' || is_meant_to_end(c, &f) || strcmp(state, "08007") == 0) {
 		c->alone->tx = 'I';
 		tx_end(c->alone, false);
 	}
-	fail_instead(c, &f, state);
+	fail_instead(c, &f);
 	if (strcmp(state, "08007") == 0)
 		c->base = c->seen;
 	return true;
@@ -423,8 +413,9 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' || (c->alone->tx != 'I' && !is_listen(c, &f)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
-	count_cancel(c, state);
-	fail_instead(c, &f, state);
+	if (!is_of_listen) /* one cancel may refuse several */
+		count_cancel(c, state);
+	fail_instead(c, &f);
 	return true;
 }
 

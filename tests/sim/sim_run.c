@@ -578,6 +578,7 @@ begin(struct sim *s, uint64_t seed)
 	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 80);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	s->world.fake.on_message = on_server_message;
+	s->world.fake.sent_max = SIZE_MAX; /* as of each client's mirror */
 	for (int i = 0; i < TEXT_CLIENTS; i++) {
 		struct sim_client *c = &s->clients[i];
 

@@ -15,7 +15,7 @@ import cutter
 import rawwire
 from fakeserver import complete, data_row, error, ready, row_description
 from postgres import Postgres
-from rawwire import bind, describe, execute, parse, query, sync
+from rawwire import bind, describe, execute, flush, parse, query, sync
 from waiting import free_port, wait_until
 from weir import Weir
 
@@ -438,6 +438,109 @@ def test_client_in_doubt_may_leave_or_send_more(weir, doubtful, how):
     wait_until(lambda: weir.pool()["cl_active"] == 0)
     with weir.raw() as other:
         assert other.value("SELECT 1") == "fake"
+
+
+RUN = {sql: parse("", sql) + bind() + execute() for sql in ("BEGIN", "FAIL", "COMMIT", "INSERT")}
+
+
+@pytest.fixture
+def losing(weir, fake):
+    """A client whose server has an error for FAIL and COMMIT, and is lost at the Flush or Sync behind that; then that
+    connection, and what is run on others."""
+    answers, later = Answers(fake), []
+    commit = fake.answer
+
+    def answer(conn, kind, body):
+        if later or conn.is_failed:
+            if kind in "SH" and conn.is_failed:
+                later.append(conn)
+                conn.close()
+                return True
+            if later and (kind == "E" or (kind == "Q" and b"pgweir" not in body)):
+                later.append(conn.parsed if kind == "E" else body[:-1].decode())
+            return False
+        if kind == "E" and conn.parsed == "BEGIN":
+            conn.is_in_transaction = True
+            conn.send(complete("BEGIN"))
+            return True
+        if kind == "E" and conn.parsed in ("FAIL", "COMMIT"):
+            conn.is_failed = True
+            conn.send(error("22012" if conn.parsed == "FAIL" else "23503"))
+            return True
+        return commit(conn, kind, body)
+
+    fake.answer = answer
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
+    with weir.raw(timeout=15) as client:
+        yield client, later
+    assert answers.asked_status == 0
+
+
+@pytest.mark.parametrize("begin, ends", [("before", "Z:E"), ("within", "Z:E"), ("behind", "Z:I")])
+@pytest.mark.parametrize("end", ["sync", "flush"])
+def test_what_follows_a_commit_that_an_error_has_skipped_is_not_run_outside_of_the_transaction(losing, begin, ends, end):
+    """PostgreSQL's ReadyForQuery would have said that the transaction has failed."""
+    client, later = losing
+    ahead = {"before": "FAIL", "within": "BEGIN FAIL", "behind": "FAIL BEGIN"}[begin]
+    if begin == "before":
+        client.query("BEGIN")
+    pipeline = [RUN[sql] for sql in [*ahead.split(), "COMMIT"]]
+    client.send(*pipeline, sync() if end == "sync" else flush())
+    replies = rawwire.shape(client.read_until("E"))
+    assert replies.endswith("E:22012"), replies
+    if end == "flush":
+        wait_until(lambda: later)
+        client.send(RUN["INSERT"], sync())
+    assert rawwire.shape(client.read_until("Z")) == ends
+    if begin == "behind":
+        assert client.value("SELECT 1") == "fake"
+        return
+    assert rawwire.shape(client.ask(query("INSERT"))) == "E:40001 Z:E"
+    assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+    assert "INSERT" not in later
+    assert client.value("SELECT 1") == "fake"
+
+
+@pytest.mark.parametrize("end", ["sync", "flush"])
+def test_what_is_sent_behind_a_commit_that_fails_is_skipped(losing, end):
+    client, later = losing
+    client.query("BEGIN")
+    client.send(RUN["COMMIT"], sync() if end == "sync" else flush())
+    assert rawwire.shape(client.read_until("E")) == "1 2 E:23503"
+    if end == "flush":
+        wait_until(lambda: later)
+        client.send(RUN["INSERT"], sync())
+    assert rawwire.shape(client.read_until("Z")) == "Z:I"
+    assert client.value("SELECT 1") == "fake"
+    assert "INSERT" not in later
+
+
+def test_a_commit_without_a_transaction_is_not_in_doubt(weir, fake):
+    """No number tells what became of nothing. The first Query on a server has a question of pgweir's ahead of it."""
+    answers = Answers(fake)
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
+    fake.answer = lambda conn, kind, body: kind == "Q" and (conn.close() or True)
+    with weir.raw(timeout=15) as client:
+        client.send(query("COMMIT"))
+        wait_until(lambda: not fake.open_connections() and fake.connections)
+        fake.answer = None
+        assert rawwire.shape(client.read_until("Z")) == "C:COMMIT Z:I"
+        assert client.value("SELECT 1") == "fake"
+    assert answers.asked_status == 0
+
+
+def test_commit_under_a_name_that_was_parsed_anew_was_most_probably_skipped(weir, cut, table):
+    """42P05, which would have ended the transaction. The client can't go on: it may have sent more for that transaction."""
+    with weir.raw() as client:
+        client.ask(parse("c", "COMMIT"), sync())
+        client.query("BEGIN")
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        cut.append(cutter.BEFORE)
+        client.send(parse("c", f"INSERT INTO {table} VALUES (2)"), bind("", "c"), execute(), sync(),
+                    query(f"INSERT INTO {table} VALUES (3)"))
+        replies = client.read_to_end()
+        assert [(r.severity, r.sqlstate) for r in rawwire.errors(replies)] in ([("FATAL", "40001")], [("FATAL", "08007")])
+    assert not rows(weir, table)
 
 
 def reports(replies, name):
