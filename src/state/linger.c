@@ -6,7 +6,9 @@
  * sequence keeps its connection between transactions only if a currval() may follow: it lingers. Which statements are
  * followed by one is learnt (session/sequence_habits.h). The client lingers until that question, at most for
  * KEPT_REQUESTS requests (drivers look into the catalogs first); while nobody waits for a connection, until the pool's
- * idle_timeout, for a person at psql; else for FOLLOWED_US, or TRIED_US.
+ * idle_timeout, for a person at psql; else for FOLLOWED_US, or TRIED_US. A client that is far away, or gets no CPU for
+ * a moment, comes later than that, the first time, too: so it has LATE_US, as long as the connection was not kept from
+ * others beyond those times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
  *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
@@ -33,23 +35,32 @@
 
 #define TRIED_US (10 * US_PER_MS) /* while others wait */
 #define FOLLOWED_US (50 * US_PER_MS)
+#define LATE_US (200 * US_PER_MS) /* a container that has used up its CPU quota stands still for 100 ms */
+#define LATE_SHARE 50
+#define LATE_SAVED_US (20 * US_PER_S)
 #define KEPT_REQUESTS 4
 /* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
 #define QUESTIONS_MAX 1
 #define ROUNDS_MAX SEQUENCE_HABITS_TRIALS
 
+static uint64_t
+in_time_us(const struct loan_followed *f)
+{
+	return f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US;
+}
+
 static bool
 may_linger(const struct exchange *x)
 {
 	const struct loan_followed *f = &x->srv->loan.followed;
-	uint64_t limit_us = policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us);
+	uint64_t now_us = *x->env->now_us, limit_us = policy_keep_us(x->pool->policy, x->srv->conn, now_us);
 
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS ||
 	    x->env->is_moving || x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
 	if (policy_is_wanted(x->pool->policy))
-		limit_us = clock_lesser_us(limit_us, f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US);
-	return *x->env->now_us - f->since_us < limit_us;
+		limit_us = clock_lesser_us(limit_us, x->srv->late_paid_us <= now_us ? LATE_US : in_time_us(f));
+	return now_us - f->since_us < limit_us;
 }
 
 void
@@ -99,17 +110,35 @@ state_yield(struct exchange_env *env)
 		event_active(env->linger_timer, EV_TIMEOUT, 0);
 }
 
+/* The server was kept from others for spent_us, at most; late_paid_us is when that is paid for. */
+static void
+pay_late(struct server *srv, uint64_t now_us, uint64_t spent_us)
+{
+	const struct loan_followed *f = &srv->loan.followed;
+	uint64_t saved_us = now_us - clock_lesser_us(now_us, LATE_SAVED_US);
+
+	if (now_us - f->since_us < in_time_us(f))
+		return;
+	if (srv->late_paid_us < saved_us)
+		srv->late_paid_us = saved_us;
+	srv->late_paid_us += spent_us * LATE_SHARE;
+}
+
 void
 state_linger_tick(struct exchange_env *env)
 {
 	struct server *srv = TAILQ_FIRST(&env->lingering);
+	uint64_t now_us = *env->now_us, spent_us = clock_lesser_us(now_us - env->lingered_us, TRIED_US);
 
+	env->lingered_us = now_us;
 	while (srv != NULL) {
 		struct exchange *x = srv->borrower;
 
 		if (may_linger(x)) {
-			if (policy_is_wanted(x->pool->policy))
+			if (policy_is_wanted(x->pool->policy)) {
+				pay_late(srv, now_us, spent_us);
 				look_again(env);
+			}
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
 		}

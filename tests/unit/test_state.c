@@ -428,11 +428,45 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	cr_expect_not(is_released(), "it lingers: another currval() may come");
 	is_wanted = true;
 	cr_expect_not(is_released(), "somebody waits");
-	fake->now_us += 10000;
+	fake->now_us += 199999;
+	cr_expect_not(is_released(), "it may be far away");
+	fake->now_us += 1;
 	cr_expect(is_released(), "somebody has waited");
 	fake_change_server();
 	is_wanted = false;
 	cr_expect(run("SELECT 1"), "this server does not know what the other one returned");
+}
+
+/* Looks every 10 ms, with others waiting, and returns when the server was released. */
+static uint64_t
+lingered_us(void)
+{
+	uint64_t from_us = fake->now_us;
+
+	is_wanted = true;
+	while (!is_released()) {
+		fake->now_us += 10000;
+		state_linger_tick(&fake->env);
+	}
+	return fake->now_us - from_us;
+}
+
+Test(state, who_is_late_keeps_others_waiting_for_a_fiftieth_of_the_time)
+{
+	uint64_t kept_us = 0;
+
+	fake->now_us += 20000000;
+	for (unsigned i = 0; i < 20; i++) {
+		run("INSERT INTO t VALUES (1)");
+		fake->x.requests_done++;
+		kept_us += lingered_us() - 10000;
+	}
+	cr_expect(kept_us >= 400000 && kept_us <= 420000, "saved up for 20 s: %u us", (unsigned)kept_us);
+	fake->now_us += 2500000;
+	run("SELECT currval('s')");
+	fake->x.requests_done++;
+	kept_us = lingered_us();
+	cr_expect(kept_us >= 50000 && kept_us <= 70000, "%u us", (unsigned)kept_us);
 }
 
 Test(state, where_it_is_allowed_nothing_is_followed)

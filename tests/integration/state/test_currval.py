@@ -3,6 +3,7 @@ to be followed, and nobody pays for those that are not."""
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -70,6 +71,30 @@ def test_every_id_is_found_on_a_full_pool_from_the_first_on(weir, numbered, how)
             found += is_found
             lost += [] if is_found else [value]
         assert found == 60, lost
+
+
+@pytest.mark.parametrize("late", [0.04, 0.1])
+def test_who_is_late_finds_its_id_from_the_first_on(weir, numbered, late):
+    """It is far away, or the machine is full."""
+    weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
+    with Neighbours(weir, 4, numbered) as neighbours, weir.raw() as wire:
+        weir.wait_until(lambda: min(neighbours.counts) > 30, what="the neighbours' own statements are known not to be followed")
+        for value in range(3):
+            insert(wire, numbered, "extended", value)
+            time.sleep(late)
+            assert own_id(wire, numbered, "extended"), value
+
+
+def test_who_never_asks_keeps_others_waiting_for_a_small_part_of_the_time(weir, numbered):
+    """Each statement is a new one, and may be followed."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="5s")
+    with weir.raw() as silent, weir.raw() as other:
+        began = time.monotonic()
+        for number in range(25):
+            silent.query(f"INSERT /* w{number}x */ INTO {numbered} (v) VALUES ('a')")
+            other.query("SELECT 1")
+        took = time.monotonic() - began
+    assert took < 2.5, took                              # 25 times 200 ms if nothing limited it
 
 
 def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
