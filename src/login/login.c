@@ -10,6 +10,7 @@
 #include "login/login_refuse.h"
 #include "login/login_startup.h"
 #include "login/login_steps.h"
+#include "login/login_welcome.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"
@@ -46,7 +47,11 @@ check_time(struct client *c, uint64_t now_us)
 	struct fail why;
 
 	/* While it waits for a server it is under pool_timeout instead. */
-	if ((c->x.state >= CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0)
+	if (c->x.state >= CL_WELCOME && c->x.srv == NULL) {
+		replication_tick(c, now_us);
+		return;
+	}
+	if (c->env->x.config->login_timeout_us == 0)
 		return;
 	begun_us = c->connected_us + c->x.ticket.waited_us;
 	if (now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)

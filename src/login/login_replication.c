@@ -8,6 +8,7 @@
 #include "login/login_state.h"
 #include "login/login_refuse.h"
 #include "login/login_welcome.h"
+#include "base/clock.h"
 #include "exchange/report.h"
 
 #include "dedicated/dedicated.h"
@@ -56,16 +57,45 @@ on_failed(const struct fail *why, void *borrower)
 
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
-void
-replication_welcome(struct client *c)
+/* A place is waited for like a server: one that is idle on another worker may be closing for it. */
+static bool
+may_wait(const struct client *c, uint64_t now_us, struct fail *why)
+{
+	uint64_t limit_us = c->x.pool->settings.pool_timeout_us;
+
+	if (strcmp(why->sqlstate, "53300") != 0)
+		return false;
+	fail_detail(why, "waited %s (pool_timeout)", duration_of(limit_us).text);
+	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
+}
+
+static void
+open_server(struct client *c, uint64_t now_us)
 {
 	struct client_login *l = c->login;
 	struct fail why;
 
-	c->x.is_session = true;
-	c->x.replication = (uint8_t)l->replication;
 	l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true", l->raw,
-				    &own_ops, c, *c->env->x.now_us, &why);
+				    &own_ops, c, now_us, &why);
+	if (l->opening == NULL && may_wait(c, now_us, &why))
+		return;
+	l->place_since_us = 0;
 	if (l->opening == NULL)
 		login_refuse(c, &why, LR_ERROR);
+}
+
+void
+replication_welcome(struct client *c)
+{
+	c->x.is_session = true;
+	c->x.replication = (uint8_t)c->login->replication;
+	c->login->place_since_us = *c->env->x.now_us;
+	open_server(c, *c->env->x.now_us);
+}
+
+void
+replication_tick(struct client *c, uint64_t now_us)
+{
+	if (c->login->place_since_us != 0)
+		open_server(c, now_us);
 }

@@ -15,5 +15,6 @@ void login_finish(struct client *c, struct image *image, const struct image *wel
 /* login_replication.c */
 const char *replication_database(const struct client *c);
 void replication_welcome(struct client *c);
+void replication_tick(struct client *c, uint64_t now_us); /* about every 100 ms, while it has no server */
 
 #endif

@@ -507,7 +507,8 @@ reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 	}
 }
 
-/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. */
+/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. Of another room none
+ * is asked for while one that has to go anyway is on its way out. */
 bool
 policy_places_take(struct budget_member *m, uint64_t now_us)
 {
@@ -519,8 +520,9 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	policy_room_lock(r);
 	budget_take(m);
 	budget_watch(b, r);
-	if (!has_place_for_all(b) && ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
-				      (idlest = find_idlest(b, ANY, r, now_us)) != NULL))
+	if (!has_place_for_all(b) &&
+	    ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
+	     (b->used - b->leaving > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
 		ask_for_idle(idlest, r, now_us);
 	is_taken = has_place_for_all(b);
 	if (!is_taken)

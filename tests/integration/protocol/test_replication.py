@@ -245,6 +245,28 @@ def test_they_count_as_server_connections(weir):
 
 
 @pytest.mark.weir_only
+def test_an_idle_connection_of_another_worker_makes_room(weir):
+    weir.start(workers=2, max_server_connections=1)
+    with weir.raw() as plain:
+        plain.query("SELECT 1")                                      # its pool is on one worker, and the next one on the other
+        with weir.raw(user="scramuser", parameters={"replication": "database"}) as streaming:
+            assert len({row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}) == 2
+            assert walsenders(weir.postgres) == [key_pid(streaming)]
+
+
+@pytest.mark.weir_only
+def test_a_place_is_waited_for(weir):
+    weir.start(max_server_connections=1, pool_timeout="30s")
+    with weir.raw() as plain:
+        plain.query("BEGIN")
+        streaming = weir.in_background(replicate, weir)
+        wait_until(lambda: [row for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"])
+        plain.query("COMMIT")
+        with streaming.result(20) as wire:
+            assert walsenders(weir.postgres) == [key_pid(wire)]
+
+
+@pytest.mark.weir_only
 def test_the_console_shows_kills_and_pauses(weir):
     weir.start()
     streaming, plain = replicate(weir), weir.raw()
