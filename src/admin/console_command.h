@@ -8,8 +8,7 @@
  * Borrows: rows and settings are of static tables; a lexer reads the caller's text.
  * Always:  a command that was read has a row, unless the statement is empty.
  */
-#ifndef PGWEIR_ADMIN_CONSOLE_COMMAND_H
-#define PGWEIR_ADMIN_CONSOLE_COMMAND_H
+#pragma once
 
 #include "admin/show_list.h"
 #include "base/fail.h"
@@ -159,5 +158,3 @@ struct token {
 
 /* Reads the next token, TOKEN_END at the end. Returns 0, or -1 with *why set at an unterminated quote or comment. */
 int token_next(struct sql_lexer *lexer, struct token *out, struct fail *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/admin/console_host.h - what the console's commands see of the process, and what they make it do. */
-#ifndef PGWEIR_ADMIN_CONSOLE_HOST_H
-#define PGWEIR_ADMIN_CONSOLE_HOST_H
+#pragma once
 
 #include "base/query_row.h"
 #include "client/client.h"
@@ -68,5 +67,3 @@ struct console_host {
 	/* SQL without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 };
-
-#endif

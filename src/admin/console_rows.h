@@ -5,8 +5,7 @@
  * A command has a struct for its rows, and a table of columns that name its fields; a new column is a field and a row
  * of that table. Pure.
  */
-#ifndef PGWEIR_ADMIN_CONSOLE_ROWS_H
-#define PGWEIR_ADMIN_CONSOLE_ROWS_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -64,5 +63,3 @@ void rows_add(struct rows *r, const void *row);
 
 /* SQL's LIKE: % is any text, _ any one character (of UTF-8), a backslash takes the next one as it is. */
 bool console_like_matches(const char *text, const char *pattern);
-
-#endif

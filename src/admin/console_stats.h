@@ -6,8 +6,7 @@
  *
  * Owns: what was counted when the present minute began, by the database's name.
  */
-#ifndef PGWEIR_ADMIN_CONSOLE_STATS_H
-#define PGWEIR_ADMIN_CONSOLE_STATS_H
+#pragma once
 
 #include "admin/database_sums.h"
 
@@ -47,5 +46,3 @@ struct stats stats_total(const struct database_counters *c);
 /* Averages of the database of this name over the last full minute; zeros before there was one. */
 struct stats stats_average(const struct console_stats *s, const char *database);
 void stats_add(struct stats *to, const struct stats *from);
-
-#endif

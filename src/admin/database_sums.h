@@ -2,8 +2,7 @@
  * src/admin/database_sums.h - what all workers have counted for a database. Each worker that has pools of a database
  * has a struct pool_database of its own: they are told apart by their names, and added up.
  */
-#ifndef PGWEIR_ADMIN_DATABASE_SUMS_H
-#define PGWEIR_ADMIN_DATABASE_SUMS_H
+#pragma once
 
 #include "base/counters.h"
 
@@ -21,5 +20,3 @@ struct database_sum {
  * NULL without memory. crew: see client/clients.h; all workers but the caller's stand still.
  */
 struct database_sum *database_sums(struct client_env *const *crew);
-
-#endif

@@ -9,8 +9,7 @@
  * Always:  worker 0's thread fills the rows, in a halt if other workers have part of them; all of them show the same
  *          moment (now_us).
  */
-#ifndef PGWEIR_ADMIN_SHOW_H
-#define PGWEIR_ADMIN_SHOW_H
+#pragma once
 
 #include "admin/console_host.h"
 #include "admin/console_command.h"
@@ -114,5 +113,3 @@ struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows);
 struct pool **show_sorted_pools_by_line(const struct show_env *env, struct rows *rows); /* the longest first */
 /* Yields those which clients have asked for, with what all workers have counted: see database_sums.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);
-
-#endif

@@ -4,8 +4,7 @@
  * The id of SHOW POOLS is COMMAND_SHOW_POOLS, its struct show_pools: enum, table of commands and table of answers are
  * made from these lists, so none can lack an entry. tests/check-docs wants each in docs/admin.md and pgweir-admin(7).
  */
-#ifndef PGWEIR_ADMIN_SHOW_LIST_H
-#define PGWEIR_ADMIN_SHOW_LIST_H
+#pragma once
 
 /* ROW(id and words, its struct, who may give it, its line in SHOW HELP, an example) */
 /* clang-format off */
@@ -68,5 +67,3 @@
 	ROW(WAIT, wait) ROW(POOL, pool) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(SET_CONFIG, set_config) ROW(TYPES, types) ROW(COMPLETION, completion)
 /* clang-format on */
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/admin/stats_log.h - a line for the log, now and then, with what goes through: log_stats of PgBouncer.
  */
-#ifndef PGWEIR_ADMIN_STATS_LOG_H
-#define PGWEIR_ADMIN_STATS_LOG_H
+#pragma once
 
 #include "admin/console_stats.h"
 #include "log/log.h"
@@ -17,5 +16,3 @@ struct stats_log {
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
 /* Writes a line with what went through since the last one. */
 void stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log *log, uint64_t now_us);
-
-#endif

@@ -20,8 +20,7 @@
  * Always: a connection counts in its address from accept to its end, and in its user and database (all of a tenant are
  * one) from admission to its end.
  */
-#ifndef PGWEIR_ADMISSION_ADMISSION_H
-#define PGWEIR_ADMISSION_ADMISSION_H
+#pragma once
 
 #include "base/counters.h"
 #include "base/fail.h"
@@ -137,5 +136,3 @@ void admission_succeeded(struct admission *a, const struct admission_ticket *t, 
 
 /* Returns how many clients of this user are admitted; for SHOW. */
 uint32_t admission_user_clients(const struct admission *a, const char *user);
-
-#endif

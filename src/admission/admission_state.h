@@ -1,6 +1,5 @@
 /* src/admission/admission_state.h - what admission*.c share; nobody else sees it. */
-#ifndef PGWEIR_ADMISSION_ADMISSION_STATE_H
-#define PGWEIR_ADMISSION_ADMISSION_STATE_H
+#pragma once
 
 #include "admission/admission.h"
 #include "admission/admission_table.h"
@@ -51,5 +50,3 @@ struct admission_entry *admission_guess_entry(struct admission *a, const struct 
 
 /* admission_log.c */
 void admission_log_tick(struct admission *a, uint64_t now_us);
-
-#endif

@@ -7,8 +7,7 @@
  *         reset the counts of those who are connected. There are at most as many held entries as connections.
  * Always: an entry that equals a new one (no connection, all tokens, no failure) is dropped in time.
  */
-#ifndef PGWEIR_ADMISSION_ADMISSION_TABLE_H
-#define PGWEIR_ADMISSION_ADMISSION_TABLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,5 +63,3 @@ void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64
 /* Counts a failure. Returns the delay of its answer: base_us for the first, twice as much for each further one. */
 uint64_t admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
 void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* takes back at most this many */
-
-#endif

@@ -1,6 +1,5 @@
 /* src/auth/encoding.h - bytes and passwords in the forms that authentication needs. */
-#ifndef PGWEIR_AUTH_ENCODING_H
-#define PGWEIR_AUTH_ENCODING_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -40,5 +39,3 @@ int md5_answer(const char *secret, const uint8_t salt[static 4], char out[static
  * it is. The password must not be longer than SASLPREP_MAX: the time grows with the square of its length.
  */
 int saslprep(const char *password, char **prepared);
-
-#endif

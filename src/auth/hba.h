@@ -10,8 +10,7 @@
  *
  * An immutable value: a reload reads a new one.
  */
-#ifndef PGWEIR_AUTH_HBA_H
-#define PGWEIR_AUTH_HBA_H
+#pragma once
 
 #include "auth/rule_file.h"
 
@@ -69,5 +68,3 @@ struct hba_needs hba_needs(const struct hba *hba);
 /* Calls map for each map= of the rules; the same name may come more than once. */
 void hba_each_map(const struct hba *hba, void (*map)(const char *name, const char *path, unsigned line, void *arg),
 		  void *arg);
-
-#endif

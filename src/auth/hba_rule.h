@@ -1,6 +1,5 @@
 /* src/auth/hba_rule.h - one rule of an HBA file: hba_rule.c reads it from its line, hba.c asks whether it fits. */
-#ifndef PGWEIR_AUTH_HBA_RULE_H
-#define PGWEIR_AUTH_HBA_RULE_H
+#pragma once
 
 #include "auth/hba.h"
 #include "auth/rule_file.h"
@@ -45,5 +44,3 @@ struct hba_reading {
 bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);
 size_t hba_address_len(int family); /* bytes */
-
-#endif

@@ -8,8 +8,7 @@
  *
  * An immutable value: a reload reads a new one.
  */
-#ifndef PGWEIR_AUTH_IDENT_H
-#define PGWEIR_AUTH_IDENT_H
+#pragma once
 
 #include "auth/rule_file.h"
 
@@ -30,5 +29,3 @@ void ident_unref(struct ident *ident);
 /* Returns true if name may log in as user. Without a map (NULL or "") they must be equal. */
 bool ident_allows(const struct ident *ident, const char *map, const char *name, const char *user);
 bool ident_has_map(const struct ident *ident, const char *map);
-
-#endif

@@ -10,8 +10,7 @@
  *
  * Bounded: files nest RULE_DEPTH_MAX deep, and have RULE_BYTES_MAX bytes in all.
  */
-#ifndef PGWEIR_AUTH_RULE_FILE_H
-#define PGWEIR_AUTH_RULE_FILE_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -76,5 +75,3 @@ void rule_regex_free(struct rule_regex *re); /* NULL is fine */
  */
 bool rule_regex_match(const struct rule_regex *re, const char *text, size_t *begin, size_t *end);
 bool rule_regex_has_parentheses(const struct rule_regex *re);
-
-#endif

@@ -12,8 +12,7 @@
  * PostgreSQL. A client that supports PLUS but was not offered it sends the flag "y"; so a server that did offer it
  * learns that somebody removed it from the offer.
  */
-#ifndef PGWEIR_AUTH_SCRAM_H
-#define PGWEIR_AUTH_SCRAM_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -128,5 +127,3 @@ int scram_client_final(struct scram_client *s, const struct scram_keys *keys, ch
 /* Takes server-final. Returns 0, or -1 with *why set: the server does not know our keys (an impostor, 28000), or it
  * refused us with e=... (28P01). */
 int scram_client_verify(struct scram_client *s, const char *in, size_t in_len, struct fail *why);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/auth/scram_state.h - what scram_*.c share; see scram.h. */
-#ifndef PGWEIR_AUTH_SCRAM_STATE_H
-#define PGWEIR_AUTH_SCRAM_STATE_H
+#pragma once
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
@@ -85,5 +84,3 @@ int scram_hash(const uint8_t key[static SCRAM_KEY_LEN], uint8_t out[static SCRAM
 void scram_xor(uint8_t to[static SCRAM_KEY_LEN], const uint8_t from[static SCRAM_KEY_LEN]);
 /* Decodes base64 (text needs no terminator). Returns 0, or -1 unless it is exactly one key long. */
 int scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY_LEN]);
-
-#endif

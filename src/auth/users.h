@@ -8,8 +8,7 @@
  *
  * An immutable value: a reload reads a new one. Names are found by a seeded hash, as peers choose them.
  */
-#ifndef PGWEIR_AUTH_USERS_H
-#define PGWEIR_AUTH_USERS_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -58,5 +57,3 @@ void users_check(const struct users *users, const char *path, bool needs_secrets
 		 void *arg);
 /* Returns the kind of a secret; SECRET_PLAIN if it has not exactly the form of another. */
 enum secret_kind secret_kind_of(const char *text);
-
-#endif

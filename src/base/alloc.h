@@ -7,8 +7,7 @@
  *
  * Always: the functions with an x never return NULL, and free() frees what they return.
  */
-#ifndef PGWEIR_BASE_ALLOC_H
-#define PGWEIR_BASE_ALLOC_H
+#pragma once
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -82,5 +81,3 @@ xasprintf(const char *format, ...)
 	va_end(args);
 	return text;
 }
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Each time varies by a fifth, so that all who wait for the same thing don't come back at the same moment.
  */
-#ifndef PGWEIR_BASE_BACKOFF_H
-#define PGWEIR_BASE_BACKOFF_H
+#pragma once
 
 #include <stdint.h>
 
@@ -32,5 +31,3 @@ backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *ran
 		us = most_us;
 	return us / 100 * (80 + random_next(random) % 41);
 }
-
-#endif

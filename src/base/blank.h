@@ -1,6 +1,5 @@
 /* src/base/blank.h - blanks, independent of the locale. */
-#ifndef PGWEIR_BASE_BLANK_H
-#define PGWEIR_BASE_BLANK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,5 +27,3 @@ trim_blanks(const char **text, size_t *len)
 	while (*len > 0 && is_blank((*text)[*len - 1]))
 		--*len;
 }
-
-#endif

@@ -4,8 +4,7 @@
  * A zeroed buffer is valid and empty. It owns its bytes. When it is over its limit or out of memory, is_broken is set,
  * further puts do nothing, and buf_ok() returns false: so build a whole message, then check once.
  */
-#ifndef PGWEIR_BASE_BUF_H
-#define PGWEIR_BASE_BUF_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -38,5 +37,3 @@ buf_ok(const struct buf *b)
 {
 	return !b->is_broken;
 }
-
-#endif

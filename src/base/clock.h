@@ -1,6 +1,5 @@
 /* src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. */
-#ifndef PGWEIR_BASE_CLOCK_H
-#define PGWEIR_BASE_CLOCK_H
+#pragma once
 
 #include <stdint.h>
 #include <time.h>
@@ -42,5 +41,3 @@ struct duration {
 
 /* "250 ms", "1.5 s", "30 s", "12 min 5 s", "3 h 20 min", "2 d 4 h" */
 struct duration duration_of(uint64_t us);
-
-#endif

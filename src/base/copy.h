@@ -1,8 +1,7 @@
 /*
  * src/base/copy.h - copies a string into an array, whole or not at all: a truncated name would be another name.
  */
-#ifndef PGWEIR_BASE_COPY_H
-#define PGWEIR_BASE_COPY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,5 +18,3 @@ static inline bool __attribute__((warn_unused_result)) copy_string(char *to, siz
 	memcpy(to, from, len + 1);
 	return true;
 }
-
-#endif

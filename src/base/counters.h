@@ -4,8 +4,7 @@
  *
  * Always: a field only grows, unless it is marked "gauge"; there are no pointers in these structs, so a copy is whole.
  */
-#ifndef PGWEIR_BASE_COUNTERS_H
-#define PGWEIR_BASE_COUNTERS_H
+#pragma once
 
 #include "base/histogram.h"
 
@@ -148,5 +147,3 @@ struct process_counters {
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram halt_duration; /* worker 0's: how long all others stood still, or were waited for in vain */
 };
-
-#endif

@@ -2,8 +2,7 @@
  * src/base/escape.h - makes a peer's bytes fit for a line: valid UTF-8, no control characters, no quotes that end it
  * early. Bytes that are not UTF-8 become U+FFFD. Pure.
  */
-#ifndef PGWEIR_BASE_ESCAPE_H
-#define PGWEIR_BASE_ESCAPE_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -28,5 +27,3 @@ size_t escape_text(enum escape_style style, const char *bytes, size_t len, char 
 
 /* --- json.c: appends s between quotes, escaped, whatever bytes it has; null if s is NULL. */
 void json_put_string(struct buf *to, const char *s);
-
-#endif

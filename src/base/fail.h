@@ -4,8 +4,7 @@
  * A function that can fail takes a struct fail and returns 0, or -1 with *why set. Whoever handles the failure logs it,
  * once.
  */
-#ifndef PGWEIR_BASE_FAIL_H
-#define PGWEIR_BASE_FAIL_H
+#pragma once
 
 #include <stddef.h>
 
@@ -36,5 +35,3 @@ int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((c
  * logins (class 28) and what PostgreSQL itself has said keep theirs.
  */
 void fail_in_their_words(const struct fail *why, struct fail *told);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * The loop is the only writer. Readers get a copy made on the loop's thread.
  */
-#ifndef PGWEIR_BASE_HISTOGRAM_H
-#define PGWEIR_BASE_HISTOGRAM_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -59,5 +58,3 @@ void histogram_add(struct histogram *to, const struct histogram *from);
  */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);
-
-#endif

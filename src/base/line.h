@@ -4,8 +4,7 @@
  * Always: the line is complete and well-formed; a field that does not fit is left out whole. Values may have any bytes.
  * An unknown value is null in JSON and empty in logfmt.
  */
-#ifndef PGWEIR_BASE_LINE_H
-#define PGWEIR_BASE_LINE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,5 +36,3 @@ void line_ms(struct line *l, const char *key, uint64_t us); /* milliseconds with
 void line_ms_short(struct line *l, const char *key, uint64_t us); /* without decimals if they are zero */
 void line_null(struct line *l, const char *key);
 size_t line_end(struct line *l); /* ends the line, newline included; returns its length */
-
-#endif

@@ -2,8 +2,7 @@
  * src/base/memory.h - how much memory the process may use. The limit is the kernel's, on malloc: a soft one, below
  * which a reserve is kept for reloads and for libevent. The state is the process's own limits, so there is none here.
  */
-#ifndef PGWEIR_BASE_MEMORY_H
-#define PGWEIR_BASE_MEMORY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,5 +20,3 @@ bool memory_has_room(size_t bytes);
 bool memory_use_reserve(size_t bytes);
 /* Does what realloc() does, with the reserve if need be. */
 void *memory_realloc(void *p, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/base/mentions.h - plain searches of text: for a word, ignoring case, and for anything that is not ASCII. */
-#ifndef PGWEIR_BASE_MENTIONS_H
-#define PGWEIR_BASE_MENTIONS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,5 +27,3 @@ text_is_ascii(const char *text, size_t len)
 			return false;
 	return true;
 }
-
-#endif

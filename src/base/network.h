@@ -1,6 +1,5 @@
 /* src/base/network.h - addresses in networks: "10.0.0.0/8", "2001:db8::/32", "127.0.0.1". Pure. */
-#ifndef PGWEIR_BASE_NETWORK_H
-#define PGWEIR_BASE_NETWORK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,5 +15,3 @@ struct network {
 bool network_parse(const char *text, struct network *out);
 /* Returns true if the address lies in it. An IPv4 address that is mapped into IPv6 counts as IPv4. */
 bool network_contains(const struct network *n, const struct sockaddr *address);
-
-#endif

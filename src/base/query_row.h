@@ -1,6 +1,5 @@
 /* src/base/query_row.h - what telemetry remembers of statements, and the console shows. */
-#ifndef PGWEIR_BASE_QUERY_ROW_H
-#define PGWEIR_BASE_QUERY_ROW_H
+#pragma once
 
 #include "base/histogram.h"
 #include "base/request_report.h"
@@ -38,5 +37,3 @@ struct exemplars {
 struct metric_sample {
 	const char *name, *type, *labels, *value, *help;
 };
-
-#endif

@@ -1,7 +1,6 @@
 /* src/base/request_report.h - the relay's report about one request that has ended, for the slow-query log and SHOW
  * QUERIES. */
-#ifndef PGWEIR_BASE_REQUEST_REPORT_H
-#define PGWEIR_BASE_REQUEST_REPORT_H
+#pragma once
 
 #include "base/counters.h"
 
@@ -41,5 +40,3 @@ struct request_report {
 
 /* Returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. */
 const char *request_cause(const struct request_report *r);
-
-#endif

@@ -2,8 +2,7 @@
  * src/base/secret.h - checks whether others can read a file of secrets, by PostgreSQL's rule for keys: only its owner
  * may read it, or, if root owns it, also its group. Frees texts that nobody may find in memory later.
  */
-#ifndef PGWEIR_BASE_SECRET_H
-#define PGWEIR_BASE_SECRET_H
+#pragma once
 
 #include <openssl/crypto.h>
 #include <stdbool.h>
@@ -23,5 +22,3 @@ secret_free(char *text)
 		OPENSSL_cleanse(text, strlen(text));
 	free(text);
 }
-
-#endif

@@ -6,8 +6,7 @@
  * memory an item is not added. Items have a UT_hash_handle hh; HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used
  * as they are.
  */
-#ifndef PGWEIR_BASE_TABLE_H
-#define PGWEIR_BASE_TABLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,5 +37,3 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
 		(item)->hh.tbl;                                                                                        \
 	}))
-
-#endif

@@ -6,8 +6,7 @@
  * Running such a file and --import-pgbouncer use the same translation: bouncer_keys.c says for each of PgBouncer's
  * settings what becomes of it.
  */
-#ifndef PGWEIR_BOUNCER_BOUNCER_H
-#define PGWEIR_BOUNCER_BOUNCER_H
+#pragma once
 
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -49,5 +48,3 @@ const struct problem_words *bouncer_problem_words(const struct config *config);
 void bouncer_tell(const struct config *config, const struct fail *why, struct fail *told);
 /* Writes what becomes of PgBouncer's settings and words, and its ways, as the tables of docs/pgbouncer.md. */
 void bouncer_print_keys(FILE *to);
-
-#endif

@@ -5,8 +5,7 @@
  * Borrows: the sink. Keys and words are rows of static tables.
  * Always:  bouncer_read_lines fills values and entries, then bouncer_translate makes settings and notes of them.
  */
-#ifndef PGWEIR_BOUNCER_BOUNCER_STATE_H
-#define PGWEIR_BOUNCER_BOUNCER_STATE_H
+#pragma once
 
 #include "base/buf.h"
 #include "bouncer/bouncer.h"
@@ -148,5 +147,3 @@ void bouncer_combine(struct bouncer *b);
 void bouncer_databases(struct bouncer *b);
 void bouncer_users(struct bouncer *b);
 void bouncer_peers(struct bouncer *b);
-
-#endif

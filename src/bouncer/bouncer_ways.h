@@ -2,8 +2,7 @@
  * src/bouncer/bouncer_ways.h - what pgweir does as PgBouncer does it where compat = pgbouncer, and otherwise in a way
  * of its own, though no setting says so. The list is a table of docs/pgbouncer.md, too.
  */
-#ifndef PGWEIR_BOUNCER_BOUNCER_WAYS_H
-#define PGWEIR_BOUNCER_BOUNCER_WAYS_H
+#pragma once
 
 #include "config/config.h"
 
@@ -42,5 +41,3 @@ bouncer_does(const struct config *config, enum bouncer_way way)
 {
 	return config->compat == COMPAT_PGBOUNCER && way < BOUNCER_WAYS;
 }
-
-#endif

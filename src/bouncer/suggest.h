@@ -1,6 +1,5 @@
 /* src/bouncer/suggest.h - what to say about the name of a setting or section that is not known. */
-#ifndef PGWEIR_BOUNCER_SUGGEST_H
-#define PGWEIR_BOUNCER_SUGGEST_H
+#pragma once
 
 #include <stddef.h>
 
@@ -20,5 +19,3 @@ struct foreign_name {
 	const char *note;
 };
 const struct foreign_name *foreign_name(size_t i); /* NULL after the last one */
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/client/cancel.h - CancelRequests, and cancelling by the PID that a client was sent.
  */
-#ifndef PGWEIR_CLIENT_CANCEL_H
-#define PGWEIR_CLIENT_CANCEL_H
+#pragma once
 
 #include "client/client.h"
 
@@ -60,5 +59,3 @@ uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /*
 
 /* cancel_sql.c: server_ops.no_such_pid. Returns true if the signal went to a client of pgweir's. */
 bool cancel_no_such_pid(struct server *srv, uint32_t pid);
-
-#endif

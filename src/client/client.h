@@ -14,8 +14,7 @@
  * Borrows: env, which outlives all clients.
  * Always:  a client that was closed stays in memory as a grave until the loop is done with its events.
  */
-#ifndef PGWEIR_CLIENT_CLIENT_H
-#define PGWEIR_CLIENT_CLIENT_H
+#pragma once
 
 #include "admission/admission.h"
 #include "exchange/exchange.h"
@@ -192,5 +191,3 @@ void client_peer_text(const struct client *c, char *out, size_t out_cap);
 /* The results of client_activity(), for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
-
-#endif

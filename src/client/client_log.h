@@ -5,8 +5,7 @@
  *   client_watch.c  pools that are exhausted, and transactions that take long
  *   client_bouncer_log.c  the lines of PgBouncer's log, if ours is in its format
  */
-#ifndef PGWEIR_CLIENT_CLIENT_LOG_H
-#define PGWEIR_CLIENT_CLIENT_LOG_H
+#pragma once
 
 #include "client/client.h"
 
@@ -33,5 +32,3 @@ void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t
 
 void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
 void bouncer_log_close(const struct client *c, const struct fail *why); /* why: NULL for a client that has left */
-
-#endif

@@ -5,8 +5,7 @@
  *   client_timeouts.c  limits on time
  *   client_memory.c    what is done while memory is short
  */
-#ifndef PGWEIR_CLIENT_CLIENTS_H
-#define PGWEIR_CLIENT_CLIENTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,5 +49,3 @@ void clients_renew_query_budget(struct client_env *env);
 
 void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
 void clients_read_again(struct client_env *env); /* memory is not short any more */
-
-#endif

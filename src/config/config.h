@@ -9,8 +9,7 @@
  * Owns:   all its texts and upstreams; config_unref wipes the secrets among them.
  * Always: a config that a load has returned is complete and within bounds, and nobody changes it any more.
  */
-#ifndef PGWEIR_CONFIG_CONFIG_H
-#define PGWEIR_CONFIG_CONFIG_H
+#pragma once
 
 #include "base/fail.h"
 #include "log/log.h"
@@ -283,5 +282,3 @@ void config_diff(const struct config *old, const struct config *fresh, void (*ch
 /* --- config_keys.c --- */
 
 const char *pool_mode_name(enum pool_mode mode);
-
-#endif

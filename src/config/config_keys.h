@@ -5,8 +5,7 @@
  * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes what docs/config.md,
  * pgweir.ini(5) and conf/pgweir.ini say of it.
  */
-#ifndef PGWEIR_CONFIG_CONFIG_KEYS_H
-#define PGWEIR_CONFIG_CONFIG_KEYS_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/fail.h"
@@ -73,5 +72,3 @@ void key_copy(const struct config_key *key, void *to, const void *from); /* keys
 void key_free(const struct config_key *key, void *base); /* the field is NULL afterwards */
 void *key_base(const struct config_key *key, struct config *config);
 const void *key_base_of(const struct config_key *key, const struct config *config);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Kept beside the values for SHOW CONFIG, --dump-config and the warnings that need a place to point at.
  */
-#ifndef PGWEIR_CONFIG_CONFIG_ORIGIN_H
-#define PGWEIR_CONFIG_CONFIG_ORIGIN_H
+#pragma once
 
 #include "config/config_keys.h"
 #include "config/config_source.h"
@@ -29,5 +28,3 @@ struct config_origin {
 
 /* config.c: returns a configuration of nothing but defaults, with its origins. path: empty for no file. */
 struct config *config_new(const char *path);
-
-#endif

@@ -5,8 +5,7 @@
  * the number of its file too, and the source knows what is written on it, so that an error names PgBouncer's file, line
  * and setting.
  */
-#ifndef PGWEIR_CONFIG_CONFIG_SOURCE_H
-#define PGWEIR_CONFIG_CONFIG_SOURCE_H
+#pragma once
 
 #include <limits.h>
 #include <stddef.h>
@@ -39,5 +38,3 @@ void source_add_name(struct config_source *source, unsigned line, const char *na
 const char *source_name_of(const struct config_source *source, unsigned line); /* NULL: not known */
 /* "pgbouncer.ini:14", "default" and so on. source may be NULL: then it is a line of file. Writes what fits. */
 void source_place(const struct config_source *source, const char *file, unsigned line, char *out, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/config/config_state.h - what the readers of a configuration share: problems, lines, values, files. */
-#ifndef PGWEIR_CONFIG_CONFIG_STATE_H
-#define PGWEIR_CONFIG_CONFIG_STATE_H
+#pragma once
 
 #include "build.h"
 
@@ -88,5 +87,3 @@ struct file_content {
  * path). */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
 void file_free(struct file_content *file); /* wipes */
-
-#endif

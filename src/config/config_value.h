@@ -4,8 +4,7 @@
  * The value_ functions return 0, or -1 with *why set to what would be right ("a time needs a unit, for example 30s or
  * 500ms"); the caller adds the name of the setting. The value_put_ functions write what these read back.
  */
-#ifndef PGWEIR_CONFIG_CONFIG_VALUE_H
-#define PGWEIR_CONFIG_CONFIG_VALUE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/fail.h"
@@ -38,5 +37,3 @@ const char *value_put_end(struct buf *to);
 /* An address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. */
 int value_listen(const char *text, struct config_listen *out, struct fail *why);
 bool listen_is_local(const struct config_listen *listen); /* loopback or a Unix socket */
-
-#endif

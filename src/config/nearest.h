@@ -4,8 +4,7 @@
  * Two words are near if at most two letters were left out, added, exchanged or changed; one in a word of up to four
  * letters, for else any short word would be near any other.
  */
-#ifndef PGWEIR_CONFIG_NEAREST_H
-#define PGWEIR_CONFIG_NEAREST_H
+#pragma once
 
 #include <stddef.h>
 
@@ -26,5 +25,3 @@ const char *nearest_word(const char *text, const char *const *words);
 /* Damerau and Levenshtein's distance, where letters that changed places count one; anything above limit is limit + 1.
  */
 unsigned nearest_distance(const char *a, const char *b, unsigned limit);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/config/passfile.h - libpq's password file: hostname:port:database:username:password, first match wins. */
-#ifndef PGWEIR_CONFIG_PASSFILE_H
-#define PGWEIR_CONFIG_PASSFILE_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -17,5 +16,3 @@ struct passfile_query {
 char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
 /* The same for a file's content; pure. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
-
-#endif

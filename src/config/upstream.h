@@ -4,8 +4,7 @@
  * Owns:   all its texts; upstream_free wipes the password.
  * Always: there is a host at least, and every word that is set was checked.
  */
-#ifndef PGWEIR_CONFIG_UPSTREAM_H
-#define PGWEIR_CONFIG_UPSTREAM_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -111,5 +110,3 @@ const char *upstream_database(const struct upstream *up, const char *database); 
 /* The client's user without its tenant; whom servers log in as: that, or the upstream's own. out: 64 bytes. */
 int upstream_role(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
 int upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Knows the syntax only (libpq's, chapter "Connection Strings"); upstream.c knows what the names mean.
  */
-#ifndef PGWEIR_CONFIG_UPSTREAM_SCAN_H
-#define PGWEIR_CONFIG_UPSTREAM_SCAN_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -20,5 +19,3 @@ int upstream_scan_words(const char *text, upstream_put put, void *arg, struct fa
 /* postgres://user:password@host:port,[::1]:port/dbname?name=value&...: %xx is a byte. is_template: %{ is %{. */
 int upstream_scan_uri(const char *text, bool is_template, upstream_put put, void *arg, struct fail *why);
 bool upstream_is_uri(const char *text);
-
-#endif

@@ -2,8 +2,7 @@
  * src/config/upstream_tls.h - how servers of a database use TLS: libpq's words in upstream, else [tls_server] with what
  * the database sets for itself. The words mean what they do in libpq ("SSL Support", 34.19).
  */
-#ifndef PGWEIR_CONFIG_UPSTREAM_TLS_H
-#define PGWEIR_CONFIG_UPSTREAM_TLS_H
+#pragma once
 
 #include "config/config.h"
 
@@ -22,5 +21,3 @@ int server_tls_resolve(const struct upstream *upstream, const struct scope_setti
 		       struct fail *why);
 /* Returns all of it as one string, for comparing, or NULL without memory. The caller frees it. */
 char *server_tls_text(const struct server_tls *tls);
-
-#endif

@@ -7,8 +7,7 @@
  * Owns:    what each console client has under way (client->console).
  * Borrows: client_env (clients, pools, config) and what struct console_host offers.
  */
-#ifndef PGWEIR_CONSOLE_CONSOLE_H
-#define PGWEIR_CONSOLE_CONSOLE_H
+#pragma once
 
 #include "admin/console_host.h"
 
@@ -24,5 +23,3 @@ void console_client_closed(struct console *k, struct client *c);
 void console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, struct buf *out);
 /* About every 100 ms: answers that had to wait (PAUSE until nothing runs), and the averages of SHOW STATS. */
 void console_tick(struct console *k, uint64_t now_us);
-
-#endif

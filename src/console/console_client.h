@@ -10,8 +10,7 @@
  * Always: a client's messages are handled in order: they are queued after a command that waits, and while the client
  * does not read its answers. Once is_gone is set, cc->c may only be compared.
  */
-#ifndef PGWEIR_CONSOLE_CONSOLE_CLIENT_H
-#define PGWEIR_CONSOLE_CONSOLE_CLIENT_H
+#pragma once
 
 #include "console/console.h"
 #include "console/console_portal.h"
@@ -110,5 +109,3 @@ int console_wait_result(const struct console_client *cc, struct fail *why);
 typedef enum run_result console_run_fn(struct console_client *cc, const struct command *command, const char **tag,
 				       struct fail *why);
 console_run_fn console_set, console_reset, console_begin, console_end, console_deallocate, console_discard;
-
-#endif

@@ -7,8 +7,7 @@
  * Owns:   names, commands, rows.
  * Always: at most PORTALS_MAX in a list; rows of all portals together at most PORTAL_ROWS_MAX bytes.
  */
-#ifndef PGWEIR_CONSOLE_CONSOLE_PORTAL_H
-#define PGWEIR_CONSOLE_CONSOLE_PORTAL_H
+#pragma once
 
 #include "admin/console_command.h"
 #include "base/buf.h"
@@ -45,5 +44,3 @@ void portal_drop_all(struct portals *p);
 size_t portal_room(const struct portals *p);
 /* How many bytes the next max rows are (0: all that are left). */
 size_t portal_next(const struct portal *portal, uint32_t max);
-
-#endif

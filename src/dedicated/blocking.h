@@ -9,8 +9,7 @@
  * Owns: the questions under way, and the last answers. Borrows: the pools of its worker. Worker 0 has it ask, and
  * reads the answers, while that one stands still.
  */
-#ifndef PGWEIR_DEDICATED_BLOCKING_H
-#define PGWEIR_DEDICATED_BLOCKING_H
+#pragma once
 
 #include "pool/pool_set.h"
 
@@ -29,5 +28,3 @@ bool blocking_is_asking(const struct blocking *b); /* returns true while answers
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
 /* Returns how many processes block this server, with their PIDs in pids; -1: not known. */
 int blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us);
-
-#endif

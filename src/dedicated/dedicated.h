@@ -9,8 +9,7 @@
  * None counts in pool_size. All but the listeners' and those that ask for a COMMIT's fate count in
  * max_server_connections (an idle server of some pool makes room): there is one of each kind for a pool at most.
  */
-#ifndef PGWEIR_DEDICATED_DEDICATED_H
-#define PGWEIR_DEDICATED_DEDICATED_H
+#pragma once
 
 #include "pool/pool_set.h"
 
@@ -68,5 +67,3 @@ void dedicated_abandon(struct server *srv);
 
 /* For struct pool_companions. */
 extern const struct server_owner_ops dedicated_own_ops;
-
-#endif

@@ -6,8 +6,7 @@
  * Owns:   its connection. Borrows: what is asked, until that is answered or cancelled.
  * Always: done is called once for each fate_ask() that is not cancelled, later, from the loop.
  */
-#ifndef PGWEIR_DEDICATED_FATE_ASKER_H
-#define PGWEIR_DEDICATED_FATE_ASKER_H
+#pragma once
 
 #include "pool/pool_set.h"
 #include "session/commit_fate.h"
@@ -31,5 +30,3 @@ struct fate_question {
 int fate_ask(struct pool *pool, struct fate_question *q); /* returns 0, or -1 without memory: no callback follows */
 void fate_cancel(struct pool *pool, struct fate_question *q); /* no callback follows */
 void fate_asker_free(struct pool *pool); /* no question may be left */
-
-#endif

@@ -18,8 +18,7 @@
  *          own. `notified` and `gap` may only keep what they get; flush follows at the end of the batch, and may do
  *          anything, even close the client.
  */
-#ifndef PGWEIR_DEDICATED_NOTIFY_LISTENER_H
-#define PGWEIR_DEDICATED_NOTIFY_LISTENER_H
+#pragma once
 
 #include "base/fail.h"
 #include "pool/pool_set.h"
@@ -93,5 +92,3 @@ struct notify_counts {
 void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
 struct server *notify_listener_server(const struct notify_listener *listener); /* NULL: it is not connected now */
 struct notify_listener *notify_listener_next(const struct notify_listener *listener);
-
-#endif

@@ -6,8 +6,7 @@
  * Always:  a subscription is in one list of its channel, in failed, or in none: `where` says in which. A channel is in
  * at most one of due, due_of_many, leaving and the channels of a command.
  */
-#ifndef PGWEIR_DEDICATED_NOTIFY_STATE_H
-#define PGWEIR_DEDICATED_NOTIFY_STATE_H
+#pragma once
 
 #include "base/table.h"
 #include "dedicated/dedicated.h"
@@ -134,5 +133,3 @@ void notify_caught_up(struct notify_listener *listener); /* the Sync was answere
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
 void notify_tell_caught_up(struct notify_listener *listener);
 void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us);
-
-#endif

@@ -5,8 +5,7 @@
  * Only what decides on the client's next bytes is a state. Whether a client that is CL_READY is idle or active is told
  * by its server (exchange.srv); back-pressure, pins and lingering are attributes of any state.
  */
-#ifndef PGWEIR_EXCHANGE_CLIENT_STATE_H
-#define PGWEIR_EXCHANGE_CLIENT_STATE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -90,5 +89,3 @@ client_state_listens(enum client_state s)
 {
 	return s >= CL_AWAITING;
 }
-
-#endif

@@ -12,8 +12,7 @@
  *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the loop's next
  *          turn.
  */
-#ifndef PGWEIR_EXCHANGE_EXCHANGE_H
-#define PGWEIR_EXCHANGE_EXCHANGE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/counters.h"
@@ -295,5 +294,3 @@ int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
 void exchange_free_input(struct exchange *x); /* wiped: it may hold a password */
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/exchange/report.h - what requests cost: counted, and perhaps logged.
  */
-#ifndef PGWEIR_EXCHANGE_REPORT_H
-#define PGWEIR_EXCHANGE_REPORT_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -45,5 +44,3 @@ report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bo
 /* Keeps the beginning of a Bind's body, if parameters are to be logged. */
 void report_bind(struct exchange *x, const uint8_t *body, size_t len);
 void report_request_begins(struct exchange *x, struct server *srv);
-
-#endif

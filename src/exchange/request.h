@@ -1,8 +1,7 @@
 /*
  * src/exchange/request.h - a message of a client as the features see it, taken apart once; see relay/features.h.
  */
-#ifndef PGWEIR_EXCHANGE_REQUEST_H
-#define PGWEIR_EXCHANGE_REQUEST_H
+#pragma once
 
 #include "base/buf.h"
 #include "sql/known.h"
@@ -78,5 +77,3 @@ request_body_len(const struct request *m)
 {
 	return (m->have < m->total ? m->have : m->total) - 5;
 }
-
-#endif

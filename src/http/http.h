@@ -11,8 +11,7 @@
  * 5 s, its answer be taken within 10 s, or the connection is closed; headers up to 8 KiB; no bodies. Closes last at
  * shutdown (metrics of the drain can still be read).
  */
-#ifndef PGWEIR_HTTP_HTTP_H
-#define PGWEIR_HTTP_HTTP_H
+#pragma once
 
 #include "auth/users.h"
 #include "base/buf.h"
@@ -61,5 +60,3 @@ unsigned http_wanted_tables(struct http *h);
  * and with the tables that were wanted (JSON arrays), whose contents it takes over.
  */
 void http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES]);
-
-#endif

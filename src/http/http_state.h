@@ -3,8 +3,7 @@
  *
  * Always: once it runs, the HTTP thread alone touches what is here.
  */
-#ifndef PGWEIR_HTTP_HTTP_STATE_H
-#define PGWEIR_HTTP_HTTP_STATE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/fail.h"
@@ -190,5 +189,3 @@ struct http_conn *http_conn_ask(struct http_conns *all, struct evhttp_request *r
 struct evhttp_request *http_conn_answer(struct http_conn *c);
 /* Returns true if it has been open for so long that this reply should be its last. */
 bool http_conn_is_old(const struct http_conn *c, uint64_t now_us);
-
-#endif

@@ -5,8 +5,7 @@
  * Pure. A sample is what was counted between two snapshots, over all databases and pools; counters that have become
  * smaller (a database was removed from the configuration) count as 0.
  */
-#ifndef PGWEIR_HTTP_STATUS_HISTORY_H
-#define PGWEIR_HTTP_STATUS_HISTORY_H
+#pragma once
 
 #include "base/buf.h"
 #include "telemetry/snapshot.h"
@@ -38,5 +37,3 @@ void history_add(struct history *h, const struct snapshot *s, uint64_t wall_us);
 /* Appends the samples of the last seconds as a JSON array of objects, the oldest first: rates per second, times in ms.
  */
 void history_put(const struct history *h, unsigned seconds, struct buf *to);
-
-#endif

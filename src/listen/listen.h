@@ -25,8 +25,7 @@
  * Always: a client with more bytes waiting is disconnected, nothing is dropped; a subscription that is not committed
  * ends, at the latest, with the request after it.
  */
-#ifndef PGWEIR_LISTEN_LISTEN_H
-#define PGWEIR_LISTEN_LISTEN_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -112,5 +111,3 @@ int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
 /* --- its server --- */
 /* Nothing is owed. Returns true if the server must be kept for now; then what is needed for its release was sent. */
 bool listen_holds_server(struct exchange *x);
-
-#endif

@@ -6,8 +6,7 @@
  * Always:  a subscription with a pending change, or one that is not active, is on the list unsettled; undo and
  *          savepoints are empty between transactions.
  */
-#ifndef PGWEIR_LISTEN_LISTEN_STATE_H
-#define PGWEIR_LISTEN_LISTEN_STATE_H
+#pragma once
 
 #include "base/table.h"
 #include "listen/listen.h"
@@ -160,5 +159,3 @@ void listen_drop_portals(struct client_listen *l);
 void listen_answered(struct notify_subscription *at_listener,
 		     const struct fail *why); /* the listener listens, or can't (why) */
 void listen_resume(struct exchange *x); /* handles the message that waited */
-
-#endif

@@ -2,8 +2,7 @@
  * src/load/load.h - reads a configuration, of pgweir's or PgBouncer's kind, checks all of it, and returns a value or
  * every problem it has found, each with file:line.
  */
-#ifndef PGWEIR_LOAD_LOAD_H
-#define PGWEIR_LOAD_LOAD_H
+#pragma once
 
 #include "config/config.h"
 
@@ -56,5 +55,3 @@ struct load_setting {
  */
 int load_find_setting(const struct config *config, const char *name, const char *value, struct load_setting *out,
 		      struct fail *why);
-
-#endif

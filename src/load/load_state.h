@@ -1,6 +1,5 @@
 /* src/load/load_state.h - what the files of load/ share. */
-#ifndef PGWEIR_LOAD_LOAD_STATE_H
-#define PGWEIR_LOAD_LOAD_STATE_H
+#pragma once
 
 #include "config/config_state.h"
 #include "load/load.h"
@@ -39,5 +38,3 @@ char *expand(const char *raw, struct fail *why);
 /* Which references are expanded; the others are replaced by their own default, or by a placeholder. */
 enum expand_placeholders { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
 char *expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);
-
-#endif

@@ -7,8 +7,7 @@
  * Owns:   its writer. Borrows: nothing. Any thread may write.
  * Always: a line is whole or absent; bytes of a peer are escaped (no control characters, no newline in a line).
  */
-#ifndef PGWEIR_LOG_LOG_H
-#define PGWEIR_LOG_LOG_H
+#pragma once
 
 #include "base/fail.h"
 #include "log/log_recent.h"
@@ -87,5 +86,3 @@ void log_bug(struct log *log, const char *what) __attribute__((cold));
 		if (log_enabled((log), LOG_LEVEL_DEBUG))                                                               \
 			log_write((log), LOG_LEVEL_DEBUG, __VA_ARGS__);                                                \
 	} while (0)
-
-#endif

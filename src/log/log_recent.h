@@ -4,8 +4,7 @@
  *
  * Owns: copies of the messages. Zeroed is empty. The caller sees to it that one thread at a time is in here.
  */
-#ifndef PGWEIR_LOG_LOG_RECENT_H
-#define PGWEIR_LOG_LOG_RECENT_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,5 +27,3 @@ void log_recent_add(struct log_recent *r, int level, const char *message, uint64
 void log_recent_fini(struct log_recent *r);
 /* Calls row for each, the newest first. row must not log. */
 void log_recent_each(const struct log_recent *r, void (*row)(const struct log_event *event, void *arg), void *arg);
-
-#endif

@@ -5,8 +5,7 @@
  *
  * Owns: the ring, the file, the thread.
  */
-#ifndef PGWEIR_LOG_LOG_WRITER_H
-#define PGWEIR_LOG_LOG_WRITER_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -61,5 +60,3 @@ void log_file_reopen(struct log_file *f);
 void log_file_write(struct log_file *f, const char *bytes, size_t len);
 /* Returns 0 if destination can be opened now, or -1 with *why set. */
 int log_file_check(const char *destination, struct fail *why);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: what others call.
  */
-#ifndef PGWEIR_LOGIN_LOGIN_H
-#define PGWEIR_LOGIN_LOGIN_H
+#pragma once
 
 #include "client/client.h"
 
@@ -15,5 +14,3 @@ void login_refused(struct exchange *x, const struct fail *why, enum request_fail
 void login_server_error(struct exchange *x, const struct error_fields *e);
 void login_server_done(struct exchange *x);
 void login_server_lost(struct exchange *x, const struct fail *why);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/login/login_refuse.h - a login that fails.
  */
-#ifndef PGWEIR_LOGIN_LOGIN_REFUSE_H
-#define PGWEIR_LOGIN_LOGIN_REFUSE_H
+#pragma once
 
 #include "login/login_state.h"
 
@@ -20,5 +19,3 @@ void login_reject(struct client *c, const struct fail *why, enum reject_reason r
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 /* The same without an answer: what the client sent is no startup packet at all. */
 void login_refuse_in_silence(struct client *c, const struct fail *why);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/login/login_startup.h - what comes before authentication: the first packets, the PROXY header, TLS, names.
  */
-#ifndef PGWEIR_LOGIN_LOGIN_STARTUP_H
-#define PGWEIR_LOGIN_LOGIN_STARTUP_H
+#pragma once
 
 #include "login/login_state.h"
 
@@ -33,5 +32,3 @@ bool login_is_console(const struct client_login *l); /* the client asked for the
 int login_take_names(struct client *c, const struct startup *s, struct fail *why);
 /* Returns true if the setting names the tenant: PostgreSQL does not get it. */
 bool login_is_tenant_setting(const struct client *c, const char *name);
-
-#endif

@@ -24,8 +24,7 @@
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
  * Always:  while the login waits, abandon is set, and the client is not read.
  */
-#ifndef PGWEIR_LOGIN_LOGIN_STATE_H
-#define PGWEIR_LOGIN_LOGIN_STATE_H
+#pragma once
 
 #include "auth/hba.h"
 #include "auth/ident.h"
@@ -114,5 +113,3 @@ void login_arrived(struct client *c);
  * by then whose ends the door has yet to hear of: the login waits for that, and then the limit is asked again.
  */
 bool login_recount(struct client *c, enum reject_reason reason);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/login/login_steps.h - authentication: its steps, the secret, the exchanges, and what follows a proof.
  */
-#ifndef PGWEIR_LOGIN_LOGIN_STEPS_H
-#define PGWEIR_LOGIN_LOGIN_STEPS_H
+#pragma once
 
 #include "login/login_state.h"
 
@@ -42,5 +41,3 @@ void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
 
 /* login_peer.c: login_authenticated or a refusal follows later (login_wait). Returns 0, or -1 with *why set. */
 int login_peer_begin(struct client *c, struct fail *why);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/login/login_welcome.h - what a client that is authenticated gets before its first ReadyForQuery.
  */
-#ifndef PGWEIR_LOGIN_LOGIN_WELCOME_H
-#define PGWEIR_LOGIN_LOGIN_WELCOME_H
+#pragma once
 
 #include "login/login_state.h"
 
@@ -16,5 +15,3 @@ void login_finish(struct client *c, struct image *image, const struct image *wel
 const char *replication_database(const struct client *c);
 void replication_welcome(struct client *c);
 void replication_tick(struct client *c, uint64_t now_us); /* about every 100 ms, while it has no server */
-
-#endif

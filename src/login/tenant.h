@@ -5,8 +5,7 @@
  *   user      postgres.acme: the part after the last dot, if it can be a tenant's name
  *   sni       acme.pooler.example.com, TLS's server name; in lower case
  */
-#ifndef PGWEIR_LOGIN_TENANT_H
-#define PGWEIR_LOGIN_TENANT_H
+#pragma once
 
 #include "base/fail.h"
 #include "config/config.h"
@@ -30,5 +29,3 @@ struct tenant_answer {
 /* Returns 0, or -1 with *why set (28000): it can't be a tenant's name, or two different ones are named. Which tenants
  * are configured plays no part. */
 int tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct fail *why);
-
-#endif

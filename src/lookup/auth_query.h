@@ -14,8 +14,7 @@
  * Always: each question gets exactly one answer, at once or by done, and none after auth_query_abandon; whatever goes
  *         wrong, nobody is logged in as somebody else.
  */
-#ifndef PGWEIR_LOOKUP_AUTH_QUERY_H
-#define PGWEIR_LOOKUP_AUTH_QUERY_H
+#pragma once
 
 #include "auth/users.h"
 #include "base/counters.h"
@@ -77,5 +76,3 @@ void auth_query_abandon(struct auth_ask *ask); /* fine if it does not wait */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
 /* A statement needs this database (by PostgreSQL's name) for itself: closes idle connections to it. */
 void auth_queries_step_aside(struct auth_queries *all, const char *database);
-
-#endif

@@ -8,8 +8,7 @@
  * Owns:   its entries, wiped when they go. The hash is seeded, as names come from peers.
  * Always: at most cap entries; the least recently used one makes room.
  */
-#ifndef PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
-#define PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
+#pragma once
 
 #include "base/fail.h"
 #include "config/config.h"
@@ -72,5 +71,3 @@ size_t auth_cache_count(const struct auth_cache *cache);
 
 bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
 bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us); /* usable where PostgreSQL can't be asked */
-
-#endif

@@ -6,8 +6,7 @@
  * Borrows: a lookup its asks, which are in the logins that wait for it; a route its source.
  * Always:  a lookup is in the source's line, or on a connection; two logins of one user share one.
  */
-#ifndef PGWEIR_LOOKUP_AUTH_QUERY_STATE_H
-#define PGWEIR_LOOKUP_AUTH_QUERY_STATE_H
+#pragma once
 
 #include "base/table.h"
 #include "lookup/auth_query.h"
@@ -114,5 +113,3 @@ void auth_conns_tick(struct auth_source *source, uint64_t now_us);
 void auth_conns_close_idle(struct auth_source *source);
 void auth_conn_give_up(struct auth_conn *conn); /* its lookup takes too long: cancels it and closes the connection */
 void auth_conns_free(struct auth_source *source);
-
-#endif

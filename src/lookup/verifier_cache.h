@@ -12,8 +12,7 @@
  *         of it is wiped.
  * Always: a derivation begun before verifier_cache_clear() is reported to those who wait for it, but not kept.
  */
-#ifndef PGWEIR_LOOKUP_VERIFIER_CACHE_H
-#define PGWEIR_LOOKUP_VERIFIER_CACHE_H
+#pragma once
 
 #include "auth/scram.h"
 
@@ -44,5 +43,3 @@ const struct scram_verifier *verifier_cache_find(const struct verifier_cache *ca
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_ticket *ticket, struct fail *why);
 void verifier_cache_forget(struct verifier_ticket *ticket); /* done is not called; fine if it waits for nothing */
-
-#endif

@@ -4,8 +4,7 @@
  * Owns:   the attempt, until it has called back or was cancelled. The callback owns the descriptor.
  * Always: exactly one callback, never from within dial_start, none after dial_cancel.
  */
-#ifndef PGWEIR_NET_DIAL_H
-#define PGWEIR_NET_DIAL_H
+#pragma once
 
 #include "base/counters.h"
 #include "base/fail.h"
@@ -42,5 +41,3 @@ struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, so
 void dial_cancel(struct dial *d); /* NULL is fine */
 /* How many names were looked up so far. */
 void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed);
-
-#endif

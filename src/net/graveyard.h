@@ -4,8 +4,7 @@
  *
  * Always: what is buried is freed by the event loop itself, when none of our functions is running.
  */
-#ifndef PGWEIR_NET_GRAVEYARD_H
-#define PGWEIR_NET_GRAVEYARD_H
+#pragma once
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -22,5 +21,3 @@ struct graveyard *graveyard_new(struct event_base *base);
 bool graveyard_empty(struct graveyard *y); /* frees all that is in it now; returns false if there was nothing */
 void graveyard_free(struct graveyard *y); /* likewise */
 void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));
-
-#endif

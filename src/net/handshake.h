@@ -2,8 +2,7 @@
  * src/net/handshake.h - turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop
  * only moves bytes. Until the handshake is over, done is the only callback that the stream's owner gets.
  */
-#ifndef PGWEIR_NET_HANDSHAKE_H
-#define PGWEIR_NET_HANDSHAKE_H
+#pragma once
 
 #include "net/stream.h"
 #include "net/tls.h"
@@ -32,5 +31,3 @@ struct handshake_settings {
  */
 int handshake_begin(struct stream *s, const struct handshake_settings *settings, const void *first, size_t first_len,
 		    struct fail *why);
-
-#endif

@@ -7,8 +7,7 @@
  *
  * Each line is first come, first served, and both make progress. Above HELPERS_LINE_MAX helpers_submit refuses.
  */
-#ifndef PGWEIR_NET_HELPERS_H
-#define PGWEIR_NET_HELPERS_H
+#pragma once
 
 #include "net/inbox.h"
 
@@ -41,5 +40,3 @@ void helpers_free(struct helpers *hs); /* likewise, and frees them; nobody may s
 /* done is called by this inbox. Returns 0, or -1 if the line is full; done is then not called. */
 int helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line);
 size_t helpers_waiting(struct helpers *hs); /* submitted and not taken by a thread yet */
-
-#endif

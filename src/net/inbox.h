@@ -5,8 +5,7 @@
  * note and what it is about belong to the inbox, and neither side touches them. Notes of one sender are read in the
  * order in which they were posted. What is posted while nobody reads wakes the loop once.
  */
-#ifndef PGWEIR_NET_INBOX_H
-#define PGWEIR_NET_INBOX_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -36,5 +35,3 @@ void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL i
 void inbox_post(struct inbox *to, struct note *n); /* from any thread */
 /* Returns for how long what is there has not been read; 0: nothing is. From any thread. */
 uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/net/interfaces.h - the present addresses of this machine. */
-#ifndef PGWEIR_NET_INTERFACES_H
-#define PGWEIR_NET_INTERFACES_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -8,5 +7,3 @@
 /* Returns true if address (IPv4, IPv6, or IPv4-mapped) is one of this machine's or, if is_net, in a network of one of
  * its interfaces. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);
-
-#endif

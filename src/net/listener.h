@@ -4,8 +4,7 @@
  * Accepts are bounded per turn of the loop, so a storm of logins can't stop queries. Out of descriptors it pauses for a
  * moment instead of spinning, and reports that to its owner.
  */
-#ifndef PGWEIR_NET_LISTENER_H
-#define PGWEIR_NET_LISTENER_H
+#pragma once
 
 #include "base/fail.h"
 #include "net/tcp_options.h"
@@ -55,5 +54,3 @@ void listener_give_away(struct listener *l);
 int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
 /* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
-
-#endif

@@ -5,8 +5,7 @@
  * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. A peer's
  * batch ends before another's begins: code that handles one client's packet must not do anything for another client.
  */
-#ifndef PGWEIR_NET_OUTBOX_H
-#define PGWEIR_NET_OUTBOX_H
+#pragma once
 
 #include "base/buf.h"
 #include "net/stream.h"
@@ -89,5 +88,3 @@ outbox_flush(struct outbox *o)
 	batch = outbox_take(o);
 	return stream_write(to, &batch, 1);
 }
-
-#endif

@@ -7,8 +7,7 @@
  * Owns:   the descriptor and its queue. Embedded in its owner, which outlives it.
  * Always: after stream_close no callback comes; callbacks come only from the event loop, never from within a call.
  */
-#ifndef PGWEIR_NET_STREAM_H
-#define PGWEIR_NET_STREAM_H
+#pragma once
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -166,5 +165,3 @@ stream_is_full(const struct stream *s)
 {
 	return s->queue_len > STREAM_QUEUE_HIGH;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* src/net/stream_state.h - what stream.c, stream_tls.c and handshake.c share; nobody else sees it. */
-#ifndef PGWEIR_NET_STREAM_STATE_H
-#define PGWEIR_NET_STREAM_STATE_H
+#pragma once
 
 #include "net/stream.h"
 
@@ -19,5 +18,3 @@ bool stream_tls_has_input(const struct stream *s); /* for which no event of the 
 /* handshake.c */
 void handshake_event(struct stream *s); /* the socket is readable, and a handshake is under way */
 void handshake_abandon(struct stream *s); /* its stream is closed */
-
-#endif

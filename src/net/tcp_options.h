@@ -1,6 +1,5 @@
 /* src/net/tcp_options.h - how the kernel watches over TCP connections: tcp(7), socket(7). */
-#ifndef PGWEIR_NET_TCP_OPTIONS_H
-#define PGWEIR_NET_TCP_OPTIONS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,5 +16,3 @@ struct tcp_options {
 void tcp_options_set(const struct tcp_options *options, int fd);
 /* Sets the options that only listeners have; before bind(2). */
 void tcp_options_listen(const struct tcp_options *options, int fd);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/net/timer.h - libevent's timers where nothing can be done if there is no memory for one. */
-#ifndef PGWEIR_NET_TIMER_H
-#define PGWEIR_NET_TIMER_H
+#pragma once
 
 #include "base/clock.h"
 
@@ -30,5 +29,3 @@ timer_keep(struct event *timer, uint64_t every_us)
 	if (!event_pending(timer, EV_TIMEOUT, NULL))
 		timer_start(timer, every_us);
 }
-
-#endif

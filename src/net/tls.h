@@ -5,8 +5,7 @@
  *
  * A context is immutable once made; a reload makes a new one, and sessions keep theirs.
  */
-#ifndef PGWEIR_NET_TLS_H
-#define PGWEIR_NET_TLS_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -71,5 +70,3 @@ int tls_peer_subject(const struct tls_session *s, char *out, size_t out_cap);
 const char *tls_version_name(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher_name(const struct tls_session *s);
 bool tls_is_resumed(const struct tls_session *s);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it.
  */
-#ifndef PGWEIR_NET_TLS_STATE_H
-#define PGWEIR_NET_TLS_STATE_H
+#pragma once
 
 #include "net/tls.h"
 #include "net/helpers.h"
@@ -75,5 +74,3 @@ enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
 /* Writes OpenSSL's reasons for the last failure, and clears them. */
 void tls_reason(char *out, size_t out_cap);
-
-#endif

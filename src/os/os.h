@@ -2,8 +2,7 @@
  * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that has started it, and
  * another process that it starts. Knows the configuration and the log, and nothing of clients or servers.
  */
-#ifndef PGWEIR_OS_OS_H
-#define PGWEIR_OS_OS_H
+#pragma once
 
 #include "base/fail.h"
 #include "log/log.h"
@@ -71,5 +70,3 @@ unsigned os_processors(void);
  * up: cpu.max of v2 below mount, cpu.cfs_quota_us of v1 below mount/cpu. UINT_MAX: there is none. cgroups(7).
  */
 unsigned os_cpu_quota(const char *groups, const char *mount);
-
-#endif

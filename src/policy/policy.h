@@ -29,8 +29,7 @@
  *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
  *     background pings, which are checked at most once per second.
  */
-#ifndef PGWEIR_POLICY_POLICY_H
-#define PGWEIR_POLICY_POLICY_H
+#pragma once
 
 #include "base/counters.h"
 #include "base/fail.h"
@@ -250,5 +249,3 @@ uint32_t policy_place(const struct policy *p, const struct policy_ticket *t);
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
-
-#endif

@@ -11,8 +11,7 @@
  *
  * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since.
  */
-#ifndef PGWEIR_POLICY_POLICY_BUDGET_H
-#define PGWEIR_POLICY_POLICY_BUDGET_H
+#pragma once
 
 #include "policy/policy_commons.h"
 
@@ -122,5 +121,3 @@ uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 /* There is room for the pool, so policy_tick is due now; or policy_tick is due at this time. */
 void policy_stir(struct policy *p, uint64_t now_us);
 void policy_arm(struct policy *p, uint64_t at_us);
-
-#endif

@@ -2,8 +2,7 @@
  * src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, that of all. The
  * functions do what those of policy_budget.h do, for all of them, and take the lock. Only src/policy/ includes it.
  */
-#ifndef PGWEIR_POLICY_POLICY_CAPS_H
-#define PGWEIR_POLICY_POLICY_CAPS_H
+#pragma once
 
 #include "policy/policy_budget.h"
 
@@ -46,5 +45,3 @@ caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 	caps->turn_end_us = opened_us + BUDGET_TURN_US;
 	return caps->is_watched;
 }
-
-#endif

@@ -11,8 +11,7 @@
  * Pools of several rooms share it, so each function takes the lock (policy_commons.h); while the circuit is closed,
  * only what opens a connection does. Each pool embeds a circuit_member, whose fields are its own.
  */
-#ifndef PGWEIR_POLICY_POLICY_CIRCUIT_H
-#define PGWEIR_POLICY_POLICY_CIRCUIT_H
+#pragma once
 
 #include "policy/policy_commons.h"
 
@@ -74,5 +73,3 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
 struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
 void policy_circuit_put(struct policy_commons *all,
 			struct policy_circuit *c); /* after its pools have left; NULL is fine */
-
-#endif

@@ -11,8 +11,7 @@
  *         src/policy/; and only when a connection is opened, closing or gone, when one for which somebody waits can't
  *         be opened, while a cap is tight, and while a circuit is open.
  */
-#ifndef PGWEIR_POLICY_POLICY_COMMONS_H
-#define PGWEIR_POLICY_POLICY_COMMONS_H
+#pragma once
 
 #include "policy/policy.h"
 
@@ -89,5 +88,3 @@ void policy_room_order(struct policy_orders *o);
 /* Called with the lock, returns without it: carries out the orders to this room, and tells others of theirs. */
 void policy_room_act(struct policy_room *r, uint64_t now_us);
 void policy_room_forget(struct policy_orders *o); /* the pool goes */
-
-#endif

@@ -2,8 +2,7 @@
  * src/policy/policy_limit.h - max_db_connections and max_user_connections: the cap that all pools of one database,
  * tenant or user share. There while one of these pools is; those without a limit have none.
  */
-#ifndef PGWEIR_POLICY_POLICY_LIMIT_H
-#define PGWEIR_POLICY_POLICY_LIMIT_H
+#pragma once
 
 #include "policy/policy_budget.h"
 
@@ -13,5 +12,3 @@
 struct policy_limit *policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len);
 void policy_limit_put(struct policy_commons *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
 struct policy_budget *policy_limit_budget(const struct policy_limit *l); /* l NULL: NULL */
-
-#endif

@@ -1,6 +1,5 @@
 /* src/policy/policy_line.h - those in line when nothing can be opened: who waits on, and who is refused. */
-#ifndef PGWEIR_POLICY_POLICY_LINE_H
-#define PGWEIR_POLICY_POLICY_LINE_H
+#pragma once
 
 #include "policy/policy_state.h"
 
@@ -24,5 +23,3 @@ void policy_refuse_late(struct policy *p, uint64_t now_us);
 /* Returns how much of its wait was for what is being opened, or for what failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
-
-#endif

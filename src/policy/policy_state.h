@@ -18,8 +18,7 @@
  * Only policy_serve and the policy_refuse_* call borrowers back, which may do anything with the pool: after such a
  * call, nothing seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
  */
-#ifndef PGWEIR_POLICY_POLICY_STATE_H
-#define PGWEIR_POLICY_POLICY_STATE_H
+#pragma once
 
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -167,5 +166,3 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
 uint64_t policy_idle_due(const struct policy *p, uint64_t now_us); /* the part of it that depends on idle connections */
-
-#endif

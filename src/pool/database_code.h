@@ -20,8 +20,7 @@
  * Always: other loops write what is atomic here, and read what the lock guards; all else is its own loop's. An answer
  * that was asked for before the last DDL, or the last suspicion, is not believed.
  */
-#ifndef PGWEIR_POOL_DATABASE_CODE_H
-#define PGWEIR_POOL_DATABASE_CODE_H
+#pragma once
 
 #include "session/risk_names.h"
 #include "session/seal.h"
@@ -268,5 +267,3 @@ void code_news_suspect(struct code_news *news, const char *database, const struc
 void database_code_hold(const struct database_code *code);
 void database_code_let_go(const struct database_code *code);
 void database_code_note_unsure(struct database_code *code); /* what makes it unsure has begun or ended; held */
-
-#endif

@@ -7,8 +7,7 @@
  * Owns:   its policy and servers. Borrows: its database, and what its set has (pool_set.h).
  * Always: a pool lives while it has clients or servers; its pointer may be kept by its clients.
  */
-#ifndef PGWEIR_POOL_POOL_H
-#define PGWEIR_POOL_POOL_H
+#pragma once
 
 #include "auth/users.h"
 #include "base/counters.h"
@@ -181,5 +180,3 @@ void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* Returns how this pool's servers log in, for the next process. Borrowed; *secret may be NULL. */
 const struct scram_keys *pool_secrets(const struct pool *pool, const char **secret);
 void pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret); /* or NULL */
-
-#endif

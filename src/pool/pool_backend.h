@@ -6,8 +6,7 @@
  *
  * Owns: every pool_backend in it, as long as the process lives: counters never decrease.
  */
-#ifndef PGWEIR_POOL_POOL_BACKEND_H
-#define PGWEIR_POOL_POOL_BACKEND_H
+#pragma once
 
 #include "pool/pool_set.h"
 
@@ -25,5 +24,3 @@ struct pool_backends {
 struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
 struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* or NULL */
 void pool_backends_fini(struct pool_backends *all);
-
-#endif

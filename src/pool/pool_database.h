@@ -5,8 +5,7 @@
  * Always: a database has a pool or a section of its own, or is paused; soon after the last of these has ended, it is
  *         freed.
  */
-#ifndef PGWEIR_POOL_POOL_DATABASE_H
-#define PGWEIR_POOL_POOL_DATABASE_H
+#pragma once
 
 #include "pool/pool_set.h"
 
@@ -26,5 +25,3 @@ struct pool_database *pool_database_find(const struct pool_databases *all, const
 /* Frees d, if it is not paused and has no section of its own: clients may ask for any number of names. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
-
-#endif

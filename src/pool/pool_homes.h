@@ -6,8 +6,7 @@
  * worker 0. The choice is kept, as servers may be left there; once HOMES_MAX are known, the hash of further ones
  * decides, and nothing is remembered.
  */
-#ifndef PGWEIR_POOL_POOL_HOMES_H
-#define PGWEIR_POOL_POOL_HOMES_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -36,5 +35,3 @@ void pool_homes_left(struct pool_homes *h, uint32_t number);
 void pool_homes_ended(struct pool_homes *h, uint32_t number);
 /* Returns how many clients have left worker 0, and have not ended. */
 uint32_t pool_homes_away(const struct pool_homes *h);
-
-#endif

@@ -8,8 +8,7 @@
  * Borrows: the server_env, config and users (references are taken).
  * Always: a pool lives while it has clients or servers; its pointer may be kept by its clients.
  */
-#ifndef PGWEIR_POOL_POOL_SET_H
-#define PGWEIR_POOL_POOL_SET_H
+#pragma once
 
 #include "pool/pool.h"
 #include "session/commit_fate.h"
@@ -119,5 +118,3 @@ void pool_set_close_all(struct pool_set *set, const char *database, enum recycle
  * connections stay. is_all: also of pools that have clients.
  */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
-
-#endif

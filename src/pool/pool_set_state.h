@@ -17,8 +17,7 @@
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, everybody
  * else its server.
  */
-#ifndef PGWEIR_POOL_POOL_SET_STATE_H
-#define PGWEIR_POOL_POOL_SET_STATE_H
+#pragma once
 
 #include "pool/pool_backend.h"
 #include "pool/pool_database.h"
@@ -150,5 +149,3 @@ const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the
 bool pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
-
-#endif

@@ -6,8 +6,7 @@
  *
  * Owns: references on its images.
  */
-#ifndef PGWEIR_POOL_POOL_STARTUP_H
-#define PGWEIR_POOL_POOL_STARTUP_H
+#pragma once
 
 #include "session/image.h"
 
@@ -27,5 +26,3 @@ struct image *pool_startup_find(struct pool_startups *all, const struct image *r
 /* Takes references on both images. Returns 0, or -1 without memory. */
 int pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved);
 void pool_startup_forget_all(struct pool_startups *all);
-
-#endif

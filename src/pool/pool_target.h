@@ -3,8 +3,7 @@
  * one configuration. It is reference-counted, from any thread: servers that were opened under an older configuration
  * keep theirs.
  */
-#ifndef PGWEIR_POOL_POOL_TARGET_H
-#define PGWEIR_POOL_POOL_TARGET_H
+#pragma once
 
 #include "auth/users.h"
 #include "config/config.h"
@@ -52,5 +51,3 @@ char *pool_target_home(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
  * The caller frees it; NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);
-
-#endif

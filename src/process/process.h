@@ -4,8 +4,7 @@
  *   process_new   opens what the configuration names; nothing is accepted yet
  *   process_run   serves until it is told to stop (SIGTERM, SIGINT, SIGQUIT, the console's SHUTDOWN)
  */
-#ifndef PGWEIR_PROCESS_PROCESS_H
-#define PGWEIR_PROCESS_PROCESS_H
+#pragma once
 
 #include "base/fail.h"
 #include "config/config.h"
@@ -28,5 +27,3 @@ struct process_start {
 struct weir *process_new(struct config *config, const struct process_start *start, struct fail *why);
 void process_run(struct weir *w);
 void process_free(struct weir *w);
-
-#endif

@@ -2,8 +2,7 @@
  * src/process/process_gather.h - the numbers of all workers, for the metrics thread and the console: process_snapshot.c
  * takes them, process_gather.c has each worker do so on its own thread.
  */
-#ifndef PGWEIR_PROCESS_PROCESS_GATHER_H
-#define PGWEIR_PROCESS_PROCESS_GATHER_H
+#pragma once
 
 #include "base/buf.h"
 #include "http/http.h"
@@ -34,5 +33,3 @@ int process_begin_gathering(struct weir *w, struct fail *why);
 void process_end_gathering(struct weir *w); /* nobody waits any more */
 void process_gather(struct weir *w); /* the metrics thread asks: it is answered with gathering.tables, now or soon */
 void process_forget_gathered(struct weir *w); /* once nobody has its note any more */
-
-#endif

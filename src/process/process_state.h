@@ -19,8 +19,7 @@
  *          client, server and pool belongs to one worker. What has no worker belongs to worker 0, the door, unless it
  *          has a lock or is never changed.
  */
-#ifndef PGWEIR_PROCESS_PROCESS_STATE_H
-#define PGWEIR_PROCESS_PROCESS_STATE_H
+#pragma once
 
 #include "console/console.h"
 #include "config/config.h"
@@ -178,5 +177,3 @@ int process_suspend(struct weir *w, bool on, struct fail *why); /* SUSPEND, RESU
 void process_stop_tick(struct weir *w);
 void process_stop_if_empty(struct weir *w);
 void process_end(struct weir *w); /* leaves the loop */
-
-#endif

@@ -7,8 +7,7 @@
  * Always:  only what runs on its loop touches what is its own, or worker 0 in a halt (worker_threads.h). What others
  *          touch at any time is atomic (pulse) or has a lock (inbox, room).
  */
-#ifndef PGWEIR_PROCESS_WORKER_H
-#define PGWEIR_PROCESS_WORKER_H
+#pragma once
 
 #include "admin/console_host.h"
 #include "client/client.h"
@@ -87,5 +86,3 @@ void worker_close(struct worker *k);
 bool worker_read_last(struct worker *k); /* returns false if there were none */
 void worker_empty(struct worker *k);
 void worker_free(struct worker *k);
-
-#endif

@@ -6,8 +6,7 @@
  * Borrows: the workers of struct weir, whose loops run there.
  * Always:  only worker 0 asks for a halt, and only worker 0 waits. With one worker nothing here does anything.
  */
-#ifndef PGWEIR_PROCESS_WORKER_THREADS_H
-#define PGWEIR_PROCESS_WORKER_THREADS_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -31,5 +30,3 @@ int worker_threads_free(struct worker_threads *t, struct fail *why);
  */
 bool worker_threads_halt(struct worker_threads *t, struct fail *why);
 void worker_threads_go(struct worker_threads *t);
-
-#endif

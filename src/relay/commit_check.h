@@ -7,8 +7,7 @@
  *
  * While it is off, or the SQL is no COMMIT, nothing of this is called: see x->commit, loan.commit.is_on.
  */
-#ifndef PGWEIR_RELAY_COMMIT_CHECK_H
-#define PGWEIR_RELAY_COMMIT_CHECK_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -82,5 +81,3 @@ commit_check_ties(const struct exchange *x, enum feature_tie to)
 {
 	return to == TIE_PROCESS && (exchange_doubt(x) != NULL || x->commit == EXCHANGE_ROLLED_BACK);
 }
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/relay/exclusive.h - statements that need a database to themselves: see exclusive.c.
  */
-#ifndef PGWEIR_RELAY_EXCLUSIVE_H
-#define PGWEIR_RELAY_EXCLUSIVE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -30,5 +29,3 @@ exclusive_ties(const struct exchange *x, enum feature_tie to)
 {
 	return to != TIE_SERVER && exchange_exclusive(x) != NULL;
 }
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/relay/features.h - who sees a message, an error, the end of a request and a hand-over, and in which order.
  */
-#ifndef PGWEIR_RELAY_FEATURES_H
-#define PGWEIR_RELAY_FEATURES_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -64,5 +63,3 @@ bool features_error(struct exchange *x, const struct error_fields *e, const uint
 bool features_request_done(struct exchange *x, const struct owed *ended);
 /* Nothing is owed, no transaction is open. Returns true if the server may be given back now. May close the exchange. */
 bool features_release(struct exchange *x);
-
-#endif

@@ -6,8 +6,7 @@
  *   loss_keep_bytes  with on_outage = hold, a copy is kept of what was sent since nothing was owed
  *   loss_replay    relays that copy again, as if the client sent it now
  */
-#ifndef PGWEIR_RELAY_LOSS_H
-#define PGWEIR_RELAY_LOSS_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -53,5 +52,3 @@ loss_is_held(const struct exchange *x)
 {
 	return x->pool->settings.on_outage == OUTAGE_HOLD;
 }
-
-#endif

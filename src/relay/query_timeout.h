@@ -7,8 +7,7 @@
  * itself just then, and PostgreSQL before 18 signals twice. Therefore a request that could be cancelled is the only one
  * of its client's that PostgreSQL has.
  */
-#ifndef PGWEIR_RELAY_QUERY_TIMEOUT_H
-#define PGWEIR_RELAY_QUERY_TIMEOUT_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -35,5 +34,3 @@ void query_timeout_begin(struct exchange *x, uint64_t since_us);
 bool query_timeout_is_cancelling(const struct server *srv);
 /* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
 bool query_timeout_answer(struct exchange *x, const struct error_fields *e);
-
-#endif

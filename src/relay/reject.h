@@ -1,8 +1,7 @@
 /*
  * src/relay/reject.h - a request that gets no server: see reject.c.
  */
-#ifndef PGWEIR_RELAY_REJECT_H
-#define PGWEIR_RELAY_REJECT_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -17,5 +16,3 @@ void reject_words(const struct exchange *x, const struct fail *why, struct fail 
  * sent, and the client is CL_READY again.
  */
 size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/relay/relay.h - requests of clients to the servers they borrow, and the replies.
  */
-#ifndef PGWEIR_RELAY_RELAY_H
-#define PGWEIR_RELAY_RELAY_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -28,5 +27,3 @@ const char *relay_leave(struct exchange *x, const struct fail *why);
 /* Returns true while COPY BOTH runs; false for other clients. */
 bool replication_is_streaming(const struct exchange *x);
 void replication_leave(struct exchange *x); /* the client leaves: its server is closed */
-
-#endif

@@ -1,6 +1,5 @@
 /* src/relay/replies.h - what the three files that see to a borrowed server's replies ask of each other. */
-#ifndef PGWEIR_RELAY_REPLIES_H
-#define PGWEIR_RELAY_REPLIES_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -16,5 +15,3 @@ void relay_transaction_over(struct exchange *x, struct server *srv);
 
 /* --- lost.c --- */
 void relay_lost(struct server *srv, const struct fail *why); /* server_ops.lost */
-
-#endif

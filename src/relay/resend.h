@@ -2,8 +2,7 @@
  * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now: one that met an outdated plan
  * (retry.c), or one that a server which ends has not executed (loss.c).
  */
-#ifndef PGWEIR_RELAY_RESEND_H
-#define PGWEIR_RELAY_RESEND_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -15,5 +14,3 @@ bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uin
  * when this returns. Closes the client if there is no memory.
  */
 void resend_now(struct exchange *x, const struct request_copy *copy);
-
-#endif

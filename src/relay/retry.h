@@ -1,8 +1,7 @@
 /*
  * src/relay/retry.h - sends a request that met an outdated plan once more: see retry.c.
  */
-#ifndef PGWEIR_RELAY_RETRY_H
-#define PGWEIR_RELAY_RETRY_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -30,5 +29,3 @@ void retry_keep_rest(struct exchange *x, const uint8_t *end); /* the batch was w
 /* An error came. Returns true if the client must not get it; then retry_now is due when nothing is owed any more. */
 bool retry_wanted(struct exchange *x, const struct error_fields *e);
 void retry_now(struct exchange *x);
-
-#endif

@@ -8,8 +8,7 @@
  *
  * Borrows: the client and its bytes, until relay_bytes() returns; nothing is owned.
  */
-#ifndef PGWEIR_RELAY_WALK_H
-#define PGWEIR_RELAY_WALK_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -100,5 +99,3 @@ void walk_drop(struct request_walk *w, size_t total); /* the message is not sent
 void walk_note_bind(struct request_walk *w); /* its statement is about to run */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
 enum walk_result walk_send_sync(struct request_walk *w);
-
-#endif

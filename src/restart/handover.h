@@ -24,8 +24,7 @@
  *
  * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where that is said.
  */
-#ifndef PGWEIR_RESTART_HANDOVER_H
-#define PGWEIR_RESTART_HANDOVER_H
+#pragma once
 
 #define HANDOVER_VERSION 1u /* of this conversation; that of passports is apart */
 #define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */
@@ -49,5 +48,3 @@ enum handover_message {
 	HANDOVER_CANCELLED, /* that number */
 	HANDOVER_STOP /* enum shutdown_how (8 bits) */
 };
-
-#endif

@@ -8,8 +8,7 @@
  * Owns:   its socket, what waits to be sent, descriptors that came and were not handed to anybody yet.
  * Always: callbacks come only from the loop; on_closed comes once, and nothing after it.
  */
-#ifndef PGWEIR_RESTART_LINK_H
-#define PGWEIR_RESTART_LINK_H
+#pragma once
 
 #include <event2/event.h>
 #include <stddef.h>
@@ -42,5 +41,3 @@ void link_take_back(struct link *l, int fd);
 int link_is_drained(const struct link *l); /* nothing waits to be sent */
 /* Sends one message without a loop, waiting for a moment at most: for a process that is about to exit. */
 void link_send_last(int fd, uint8_t type, const void *body, size_t len);
-
-#endif

@@ -7,8 +7,7 @@
  * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
  * before that, the client is read on.
  */
-#ifndef PGWEIR_RESTART_MOVING_H
-#define PGWEIR_RESTART_MOVING_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,5 +37,3 @@ bool moving_has_crossings(const struct moving *m); /* returns true while a clien
 uint32_t moving_count(const struct moving *m); /* how many clients have moved */
 /* Returns true if the first round is over: who stays for now is in the log. */
 bool moving_has_reported(const struct moving *m);
-
-#endif

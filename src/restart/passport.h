@@ -8,8 +8,7 @@
  * listens on, and its cancel key. The SQL of statements and the secrets of pools are shared by many clients, and are
  * sent once.
  */
-#ifndef PGWEIR_RESTART_PASSPORT_H
-#define PGWEIR_RESTART_PASSPORT_H
+#pragma once
 
 #include "client/client.h"
 #include "restart/passport_form.h"
@@ -52,5 +51,3 @@ int passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t
  */
 struct client *passport_adopt(struct passport_reader *s, const struct passport *p, int fd, struct fail *why);
 void passport_begin_reading(struct client *c); /* it is this process's now */
-
-#endif

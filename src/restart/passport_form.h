@@ -5,8 +5,7 @@
  * Bytes are checked as if a stranger had written them: passport_parse() looks at every item, so that the functions that
  * walk through them can't fail. Results point into the bytes.
  */
-#ifndef PGWEIR_RESTART_PASSPORT_FORM_H
-#define PGWEIR_RESTART_PASSPORT_FORM_H
+#pragma once
 
 #include "base/buf.h"
 #include "session/image.h"
@@ -86,5 +85,3 @@ int passport_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struc
 bool passport_next_setting(struct passport_part *part, struct image_setting *out);
 bool passport_next_statement(struct passport_part *part, struct passport_statement *out);
 bool passport_next_channel(struct passport_part *part, const char **out);
-
-#endif

@@ -8,8 +8,7 @@
  * Owns:    the link to the other process, and clients on their way.
  * Borrows: what struct restart_host names.
  */
-#ifndef PGWEIR_RESTART_RESTART_H
-#define PGWEIR_RESTART_RESTART_H
+#pragma once
 
 #include "admin/console_host.h"
 #include "setup/listeners.h"
@@ -74,5 +73,3 @@ void restart_forget_predecessor(struct restart *r); /* r may be NULL */
 /* client_env.on_strange_cancel. Returns true if the other process was asked: asker waits for its answer. */
 bool restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
 void restart_cancel_over(struct restart *r, uint64_t number); /* client_env.on_far_cancel_over */
-
-#endif

@@ -1,6 +1,5 @@
 /* src/restart/restart_state.h - what the files of this folder share. */
-#ifndef PGWEIR_RESTART_RESTART_STATE_H
-#define PGWEIR_RESTART_RESTART_STATE_H
+#pragma once
 
 #include "restart/moving.h"
 #include "restart/restart.h"
@@ -47,5 +46,3 @@ void restart_arrival_gone(struct restart *r, const struct client *c);
 /* far_cancel.c */
 void restart_heard_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */
 void restart_end_far_cancels(struct restart *r); /* the other process is gone: nobody will answer */
-
-#endif

@@ -8,8 +8,7 @@
  * Owns: every host_health in it. Names come from the configuration, but may have a tenant's name in them: there are at
  * most HOSTS_MAX, and further ones are always due.
  */
-#ifndef PGWEIR_SERVER_HOSTS_H
-#define PGWEIR_SERVER_HOSTS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -28,5 +27,3 @@ void hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint
 void hosts_silent(struct hosts *h, const char *address, uint64_t now_us);
 /* Notes that this host has answered, whatever it said. */
 void hosts_answered(struct hosts *h, const char *address);
-
-#endif

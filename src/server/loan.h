@@ -7,8 +7,7 @@
  * Borrows: notify_listener, which is compared only.
  * Always:  nothing outlives the loan: loan_begin() is the one place that forgets what the last borrower left here.
  */
-#ifndef PGWEIR_SERVER_LOAN_H
-#define PGWEIR_SERVER_LOAN_H
+#pragma once
 
 #include "base/counters.h"
 #include "session/commit_fate.h"
@@ -231,5 +230,3 @@ loan_note_undone(struct loan *l, enum loan_undone undone)
 /* Keeps a copy of the request from here on, if nothing of it was sent before. */
 void loan_keep_request(struct loan *l);
 void loan_fini(struct loan *l); /* frees its buffers */
-
-#endif

@@ -9,8 +9,7 @@
  * Owns:    the passwords, wiped when they end; the processes, killed when they take too long.
  * Bounded: 16 processes at a time, 30 s each, 16 KiB of output.
  */
-#ifndef PGWEIR_SERVER_PASSWORDS_H
-#define PGWEIR_SERVER_PASSWORDS_H
+#pragma once
 
 #include "base/fail.h"
 #include "log/log.h"
@@ -64,5 +63,3 @@ struct password_process *password_process_new(const struct password_order *order
  */
 int password_process_poll(struct password_process *process, uint64_t now_us, char **password, struct fail *why);
 void password_process_kill(struct password_process *process); /* and frees it */
-
-#endif

@@ -11,8 +11,7 @@
  * Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after
  * server_close no callback comes, and the memory lives until the loop's next turn.
  */
-#ifndef PGWEIR_SERVER_SERVER_H
-#define PGWEIR_SERVER_SERVER_H
+#pragma once
 
 #include "auth/scram.h"
 #include "auth/users.h"
@@ -409,5 +408,3 @@ enum login_step server_login_message(struct server *srv, uint8_t type, const uin
 void server_login_free(struct server_login *login);
 /* Returns the read-only parameters that the login reported (server_version ...) as an image; the caller's reference. */
 const struct image *server_welcome(const struct server *srv);
-
-#endif

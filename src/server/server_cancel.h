@@ -1,8 +1,7 @@
 /*
  * src/server/server_cancel.h - cancels what runs on a server.
  */
-#ifndef PGWEIR_SERVER_SERVER_CANCEL_H
-#define PGWEIR_SERVER_SERVER_CANCEL_H
+#pragma once
 
 #include "server/server.h"
 
@@ -29,5 +28,3 @@ int server_cancel_elsewhere(const struct server_env *env, const struct server_ca
 			    server_cancel_done done, void *arg);
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/server/server_image.h - settings of a server, and its ties to a context.
  */
-#ifndef PGWEIR_SERVER_SERVER_IMAGE_H
-#define PGWEIR_SERVER_SERVER_IMAGE_H
+#pragma once
 
 #include "server/server.h"
 
@@ -21,5 +20,3 @@ void server_put_image(struct server *srv, const struct image *to, const struct i
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
 /* Enters a Sync of our own, which is sent now. */
 void server_owe_sync(struct server *srv, enum owed_to to);
-
-#endif

@@ -6,8 +6,7 @@
  *   server_role.c     whether it is what target_session_attrs wants
  *   server_replies.c  handles what it sends
  */
-#ifndef PGWEIR_SERVER_SERVER_PARTS_H
-#define PGWEIR_SERVER_SERVER_PARTS_H
+#pragma once
 
 #include "auth/scram.h"
 #include "server/server.h"
@@ -54,5 +53,3 @@ struct server_keys *server_keys_derive(const struct server_env *env, const char 
 				       size_t salt_len, uint32_t iterations, server_keys_done done, void *arg,
 				       struct fail *why);
 void server_keys_abandon(struct server_keys *k); /* done is not called; NULL is fine */
-
-#endif

@@ -1,6 +1,5 @@
 /* src/server/server_state.h - the life of a server connection as a table of steps. Pure. */
-#ifndef PGWEIR_SERVER_SERVER_STATE_H
-#define PGWEIR_SERVER_SERVER_STATE_H
+#pragma once
 
 enum server_state { SV_NONE, SV_DIALING, SV_LOGIN, SV_IDLE, SV_PINGING, SV_LENT, SV_RESET, SV_DEAD, SV_STATES };
 enum server_event {
@@ -21,5 +20,3 @@ enum server_event {
 enum server_state server_state_next(enum server_state from, enum server_event ev);
 const char *server_state_name(enum server_state s);
 const char *server_event_name(enum server_event ev);
-
-#endif

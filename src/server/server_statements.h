@@ -7,8 +7,7 @@
  * The borrower's own DDL outdates a server's statements before others see it, and so does its rollback: they keep their
  * names, but count as absent until they were closed and prepared again.
  */
-#ifndef PGWEIR_SERVER_SERVER_STATEMENTS_H
-#define PGWEIR_SERVER_SERVER_STATEMENTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,5 +47,3 @@ bool server_statements_oldest(const struct server_statements *s, uint64_t *id);
 /* Iterates over those with nothing under way, from the least recently used: *id is 0 at first, then the one before.
  * Returns false after the last. */
 bool server_statements_next(const struct server_statements *s, uint64_t *id);
-
-#endif

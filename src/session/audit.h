@@ -8,8 +8,7 @@
  * Owns:   its rows. Bounded: applications beyond AUDIT_ROWS_MAX are counted in one row, "_other". Any thread may note
  *         and read.
  */
-#ifndef PGWEIR_SESSION_AUDIT_H
-#define PGWEIR_SESSION_AUDIT_H
+#pragma once
 
 #include "config/config.h"
 
@@ -34,5 +33,3 @@ void audit_note(struct audit *a, const char *database, const char *user, const c
 int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
 /* Returns "setting", "temp_table" ...; *effect: what transaction mode does about it: "follows", "pins", "asks". */
 const char *audit_kind(unsigned kind, const char **effect);
-
-#endif

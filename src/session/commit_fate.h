@@ -10,8 +10,7 @@
  * pg_last_wal_replay_lsn() says after a recovery: the end of the last record that was replayed. After a crash the
  * checkpoint that follows right there tells even without that position which numbers had been given.
  */
-#ifndef PGWEIR_SESSION_COMMIT_FATE_H
-#define PGWEIR_SESSION_COMMIT_FATE_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -88,5 +87,3 @@ bool fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out);
  */
 enum commit_fate fate_judge(const struct cluster_mark *then, const struct commit_mark *mark,
 			    const struct fate_answer *now, const struct cluster_lives *lives, const char **reason);
-
-#endif

@@ -12,8 +12,7 @@
  * Always: entries are sorted by kind (settings before statements) and name; settings' names are unique without regard
  *         to case, statements' names exactly.
  */
-#ifndef PGWEIR_SESSION_IMAGE_H
-#define PGWEIR_SESSION_IMAGE_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -99,5 +98,3 @@ unsigned image_leaves(const struct image *img);
  */
 bool image_plans_otherwise(const struct image *img);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
-
-#endif

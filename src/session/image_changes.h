@@ -1,8 +1,7 @@
 /*
  * src/session/image_changes.h - the messages that turn one image into another.
  */
-#ifndef PGWEIR_SESSION_IMAGE_CHANGES_H
-#define PGWEIR_SESSION_IMAGE_CHANGES_H
+#pragma once
 
 #include "session/image.h"
 
@@ -22,5 +21,3 @@ size_t image_put_changes(struct buf *out, const struct image *from, const struct
  * Sync of its own, as one may be gone already. (Missing ones are not prepared here.) Returns how many statements.
  */
 size_t image_put_deallocates(struct buf *out, const struct image *from, const struct image *to);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/session/image_settings.h - which settings matter to what PostgreSQL does with SQL.
  */
-#ifndef PGWEIR_SESSION_IMAGE_SETTINGS_H
-#define PGWEIR_SESSION_IMAGE_SETTINGS_H
+#pragma once
 
 #include "session/image.h"
 
@@ -33,5 +32,3 @@ bool image_plans_as(const struct image *a, const struct image *b);
  * that sets it is followed by its SQL, as with settings that are not reported.
  */
 bool image_is_read_only(const char *name);
-
-#endif

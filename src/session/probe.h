@@ -8,8 +8,7 @@
  *
  * No catalog has these: custom settings (a.b), which are asked for by name; cached values of sequences; random's seed.
  */
-#ifndef PGWEIR_SESSION_PROBE_H
-#define PGWEIR_SESSION_PROBE_H
+#pragma once
 
 #include "base/buf.h"
 #include "session/seal.h"
@@ -57,5 +56,3 @@ void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t
 const char *probe_own_setting(const struct image *startup, size_t n);
 /* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false if it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);
-
-#endif

@@ -5,8 +5,7 @@
  * PostgreSQL itself keeps the session's settings meanwhile, as there may be more than pgweir knows of; all is set for
  * the transaction alone, so that an error undoes it.
  */
-#ifndef PGWEIR_SESSION_READING_H
-#define PGWEIR_SESSION_READING_H
+#pragma once
 
 #include "session/image.h"
 
@@ -15,5 +14,3 @@
  * lacks are at their defaults; NULL: restores the session's own. name: an unused name, for a statement and a portal.
  */
 void reading_put(struct buf *out, const char *name, const struct image *reading);
-
-#endif

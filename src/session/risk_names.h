@@ -10,8 +10,7 @@
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h).
  */
-#ifndef PGWEIR_SESSION_RISK_NAMES_H
-#define PGWEIR_SESSION_RISK_NAMES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,5 +66,3 @@ void risk_names_each(const struct risk_names *names,
 		     void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason,
 				 void *arg),
 		     void *arg);
-
-#endif

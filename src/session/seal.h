@@ -6,8 +6,7 @@
  *
  * Always: each statement of pgweir's own has its mark (MESSAGE_OURS).
  */
-#ifndef PGWEIR_SESSION_SEAL_H
-#define PGWEIR_SESSION_SEAL_H
+#pragma once
 
 #include "base/buf.h"
 #include "wire/messages.h"
@@ -115,5 +114,3 @@ struct seal_statement {
 bool seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row);
 /* Appends a simple Query that deallocates these statements: names, each terminated. */
 void seal_put_deallocate(struct buf *out, const struct buf *names);
-
-#endif

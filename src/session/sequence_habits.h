@@ -7,8 +7,7 @@
  * hash of its SQL up to the first value in it. The table has a fixed size; a statement that takes another one's place
  * is tried anew. Pure.
  */
-#ifndef PGWEIR_SESSION_SEQUENCE_HABITS_H
-#define PGWEIR_SESSION_SEQUENCE_HABITS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,5 +44,3 @@ enum sequence_habit_kind { SEQUENCE_UNLIKELY, SEQUENCE_TRIED, SEQUENCE_FOLLOWED 
 enum sequence_habit_kind sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bool is_wanted);
 /* This client is about to ask the question: the statement that it ran last was followed. */
 void sequence_habits_asked(struct sequence_habits *h, uint64_t client);
-
-#endif

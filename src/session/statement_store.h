@@ -16,8 +16,7 @@
  * Owns:   the store its table and the statements that nobody holds; a statement its bytes, and a reference to its home.
  * Always: an id, and so a name on servers, is never used again: it means the same SQL for as long as the process lives.
  */
-#ifndef PGWEIR_SESSION_STATEMENT_STORE_H
-#define PGWEIR_SESSION_STATEMENT_STORE_H
+#pragma once
 
 #include "sql/verdict.h"
 
@@ -141,5 +140,3 @@ size_t statement_store_held_bytes(const struct statement_store *store);
 /* Calls row for each shared statement, with its number of references. row must not change the store. */
 void statement_store_each(const struct statement_store *store,
 			  void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg);
-
-#endif

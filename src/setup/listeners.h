@@ -6,8 +6,7 @@
  * Owns:   its listeners, and sockets of the process before this one until somebody takes them.
  * Always: a reload opens what is new beside what is there, then takes all of it or none.
  */
-#ifndef PGWEIR_SETUP_LISTENERS_H
-#define PGWEIR_SETUP_LISTENERS_H
+#pragma once
 
 #include "log/log.h"
 #include "config/config.h"
@@ -79,5 +78,3 @@ void listeners_close_inherited(struct listeners *l, bool are_ours);
 /* Returns how many descriptors clients may take up; the rest is for servers, logs and cancels. 0: no limit. */
 int setup_descriptors_for_clients(void);
 struct tcp_options setup_tcp_options(const struct config *config);
-
-#endif

@@ -3,8 +3,7 @@
  * logs. Sockets are listeners.h's. Mistakes in files are told in the same list as those in the
  * configuration.
  */
-#ifndef PGWEIR_SETUP_SETUP_H
-#define PGWEIR_SETUP_SETUP_H
+#pragma once
 
 #include "auth/hba.h"
 #include "auth/ident.h"
@@ -69,5 +68,3 @@ void setup_check_secrets(const struct config *config, struct config_problems *pr
 
 /* Call it as the user of run_as: logs a warning for each file that this user can't read, write or remove later. */
 void setup_warn_as_user(const struct config *config, struct log *log);
-
-#endif

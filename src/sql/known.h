@@ -7,8 +7,7 @@
  *
  * Borrows: the SQL, until its reader is done; what is recognised holds copies.
  */
-#ifndef PGWEIR_SQL_KNOWN_H
-#define PGWEIR_SQL_KNOWN_H
+#pragma once
 
 #include "sql/sql_token.h"
 
@@ -115,5 +114,3 @@ enum known_kind known_deallocation(struct known *k, const char *sql, size_t len)
 /* known_setting.c: returns true if its elements are quoted when they come from SET (GUC_LIST_QUOTE); no extension has
  * such. */
 bool known_quotes_elements(const char *name);
-
-#endif

@@ -5,8 +5,7 @@
  * A recogniser is called behind the statement's first word and reads on; its result counts only if it stops at the end
  * of the statement.
  */
-#ifndef PGWEIR_SQL_KNOWN_RULES_H
-#define PGWEIR_SQL_KNOWN_RULES_H
+#pragma once
 
 #include "sql/known.h"
 
@@ -32,5 +31,3 @@ known_rule known_set, known_reset, known_select;
 known_rule known_discard, known_listen, known_unlisten, known_close, known_begin_transaction, known_start, known_commit;
 known_rule known_savepoint, known_release, known_rollback, known_prepare, known_execute, known_deallocate;
 known_rule known_drop, known_create, known_alter, known_signal;
-
-#endif

@@ -1,6 +1,5 @@
 /* src/sql/recognise.h - texts that are replaced or cut: a LISTEN, a comment at the end. Pure. */
-#ifndef PGWEIR_SQL_RECOGNISE_H
-#define PGWEIR_SQL_RECOGNISE_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -31,5 +30,3 @@ bool listen_text_restore(const char *sql, size_t len, struct buf *out);
  * semicolon may follow the comment. Returns len if there is none.
  */
 size_t trailing_comment_at(const char *sql, size_t len);
-
-#endif

@@ -13,8 +13,7 @@
  * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
  * Always: the flags do not depend on how the SQL is cut into chunks.
  */
-#ifndef PGWEIR_SQL_SCAN_H
-#define PGWEIR_SQL_SCAN_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -138,5 +137,3 @@ uint32_t scan_text_anyhow(struct scan *s, const char *sql, size_t len);
 unsigned scan_encoding_option(const char *client_encoding);
 /* Returns true if this value of search_path names pg_temp. */
 bool scan_bytes_name_pg_temp(const char *search_path, size_t len);
-
-#endif

@@ -9,8 +9,7 @@
  * A table of fixed size, in sets of few places. SQL is kept in its set when its like is scanned twice in a row there,
  * so that SQL that hardly ever comes again costs a hash and no copy. SQL that collides costs a scan. Pure.
  */
-#ifndef PGWEIR_SQL_SCAN_MEMORY_H
-#define PGWEIR_SQL_SCAN_MEMORY_H
+#pragma once
 
 #include "sql/scan.h"
 
@@ -42,5 +41,3 @@ struct scan_memory {
  */
 struct scanned_sql *scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql,
 				    size_t len);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * Borrows: the chunk of SQL that is being read: nothing points into it once scan_end_chunk was called.
  */
-#ifndef PGWEIR_SQL_SCAN_RULES_H
-#define PGWEIR_SQL_SCAN_RULES_H
+#pragma once
 
 #include "sql/scan.h"
 #include "sql/sql_words.h"
@@ -162,5 +161,3 @@ scan_punct(struct scan *s, char c)
 	} else
 		s->last = c == ',' ? LAST_COMMA : LAST_OTHER;
 }
-
-#endif

@@ -4,8 +4,7 @@
  *
  * Always: bytes beyond ASCII can be in a word, as in scan.l, whatever the encoding.
  */
-#ifndef PGWEIR_SQL_SQL_CLASS_H
-#define PGWEIR_SQL_SQL_CLASS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -106,6 +105,4 @@ sql_no_words(__m128i bytes)
 	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
 	       0xffff;
 }
-#endif
-
 #endif

@@ -4,8 +4,7 @@
  * The table (sql_names_table.h) is printed by scripts/sql-names from a running server, with what newer versions and
  * the most used parts of contrib add. A name that is not in it is a user's own.
  */
-#ifndef PGWEIR_SQL_SQL_NAMES_H
-#define PGWEIR_SQL_SQL_NAMES_H
+#pragma once
 
 #include <stddef.h>
 
@@ -22,5 +21,3 @@ enum sql_name_bit {
 
 /* Returns bits of enum sql_name_bit; 0: unknown. Case does not matter. */
 unsigned sql_name_find(const char *name, size_t len);
-
-#endif

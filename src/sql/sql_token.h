@@ -4,8 +4,7 @@
  * Pure, one pass, no allocation, any bytes. Whitespace and comments are skipped; a flag of the next token records them.
  * Borrows: the SQL.
  */
-#ifndef PGWEIR_SQL_SQL_TOKEN_H
-#define PGWEIR_SQL_SQL_TOKEN_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,5 +41,3 @@ void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
 struct sql_token sql_next(struct sql_lexer *lx);
 /* Returns true if the token is this word (given in lower case). */
 bool sql_is_word(const struct sql_token *t, const char *word, size_t word_len);
-
-#endif

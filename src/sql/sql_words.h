@@ -1,8 +1,7 @@
 /*
  * src/sql/sql_words.h - the words for which scan_rules.c and verdict.h have rules.
  */
-#ifndef PGWEIR_SQL_SQL_WORDS_H
-#define PGWEIR_SQL_SQL_WORDS_H
+#pragma once
 
 #include <stddef.h>
 
@@ -51,5 +50,3 @@ enum sql_word {
 
 /* Case does not matter. */
 enum sql_word sql_word_find(const char *text, size_t len);
-
-#endif

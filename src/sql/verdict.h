@@ -5,8 +5,7 @@
  * other code looks into SQL on the way of a query, except a feature that the verdict concerns: that may take the SQL
  * apart (known.h, sql_token.h). Pure.
  */
-#ifndef PGWEIR_SQL_VERDICT_H
-#define PGWEIR_SQL_VERDICT_H
+#pragma once
 
 #include "sql/scan.h"
 #include "sql/sql_words.h"
@@ -47,5 +46,3 @@ void verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sq
 void verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
 void verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len);
-
-#endif

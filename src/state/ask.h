@@ -1,8 +1,7 @@
 /*
  * src/state/ask.h - the answer of a server that was asked what is left in the session.
  */
-#ifndef PGWEIR_STATE_ASK_H
-#define PGWEIR_STATE_ASK_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -14,5 +13,3 @@ void state_probe_done(struct server *srv);
 /* Returns true if a probe of the client's session is under way, and was not cancelled. */
 bool state_may_cancel_probe(const struct exchange *x);
 void state_probe_cancelled(struct exchange *x); /* what it was to tell pins the client to its server */
-
-#endif

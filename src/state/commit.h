@@ -1,8 +1,7 @@
 /*
  * src/state/commit.h - the transaction is over: may the server be given back, and as what?
  */
-#ifndef PGWEIR_STATE_COMMIT_H
-#define PGWEIR_STATE_COMMIT_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -20,5 +19,3 @@ unsigned state_seal(struct exchange *x); /* enum state_part: washed off its serv
 int state_replay(struct exchange *x);
 int state_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
 void state_encoding_changed(struct exchange *x); /* the server has reported it */
-
-#endif

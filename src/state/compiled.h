@@ -1,8 +1,7 @@
 /*
  * src/state/compiled.h - what code SQL may reach, and whom a server is tied to by that code.
  */
-#ifndef PGWEIR_STATE_COMPILED_H
-#define PGWEIR_STATE_COMPILED_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -29,5 +28,3 @@ void state_leaves_context(struct exchange *x);
 bool state_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);
-
-#endif

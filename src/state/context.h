@@ -1,8 +1,7 @@
 /*
  * src/state/context.h - what PostgreSQL reads SQL under: which clients may share a prepared statement.
  */
-#ifndef PGWEIR_STATE_CONTEXT_H
-#define PGWEIR_STATE_CONTEXT_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -29,5 +28,3 @@ bool state_reads_as(const struct exchange *x, const struct image *reading); /* i
 bool state_acts_as_image(const struct exchange *x);
 /* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. FORWARD. */
 enum feature_step state_note_local(struct exchange *x, struct request *m);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/state/linger.h - a client that uses sequences keeps its server for a moment; see linger.c.
  */
-#ifndef PGWEIR_STATE_LINGER_H
-#define PGWEIR_STATE_LINGER_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -18,5 +17,3 @@ bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* In a failed transaction: if this SQL leaves it, what it does next may read what other clients have left. */
 bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
 void state_discard_settled(struct server *srv, enum owed_end how);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/state/observe.h - SQL that is about to be sent, of a client with a server: what it may leave in the session.
  */
-#ifndef PGWEIR_STATE_OBSERVE_H
-#define PGWEIR_STATE_OBSERVE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -37,5 +36,3 @@ void state_function_call(struct exchange *x);
 bool state_holds(const struct exchange *x); /* returns true if nothing may be sent now */
 /* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
 bool state_must_ask_first(const struct exchange *x);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/state/pins.h - why a client keeps its server between transactions, and what the loss of that server means.
  */
-#ifndef PGWEIR_STATE_PINS_H
-#define PGWEIR_STATE_PINS_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -13,5 +12,3 @@ bool state_ties(const struct exchange *x,
 int state_lose(struct exchange *x, const struct fail *why);
 void state_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
 const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/state/prepare.h - statements of SQL PREPARE, on servers that do not have them.
  */
-#ifndef PGWEIR_STATE_PREPARE_H
-#define PGWEIR_STATE_PREPARE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -20,5 +19,3 @@ void state_prepare_settled(struct server *srv, const struct owed *o, enum owed_e
 void state_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 /* Returns true if the kept error was sent in place of this one. */
 bool state_tell_kept_error(struct exchange *x, const char *sqlstate);
-
-#endif

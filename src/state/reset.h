@@ -1,8 +1,7 @@
 /*
  * src/state/reset.h - RESET, DISCARD ALL and rollbacks: the client's startup values; and the end of a request.
  */
-#ifndef PGWEIR_STATE_RESET_H
-#define PGWEIR_STATE_RESET_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -13,5 +12,3 @@ void state_request_done(struct exchange *x);
 bool state_hides_parameter(const struct exchange *x, const char *name);
 /* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
 void state_undo_reports(struct exchange *x, const struct image *before);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/state/state.h - what a client's requests leave behind in the session, in transaction mode; see state_state.h.
  */
-#ifndef PGWEIR_STATE_STATE_H
-#define PGWEIR_STATE_STATE_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -17,5 +16,3 @@ void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to 
 #define STATE_SAVEPOINT "\"pgweir_look\""
 /* The same with SQL that was built in a buffer, terminator included; frees that. */
 void state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref);
-
-#endif

@@ -23,8 +23,7 @@
  * Always:  a client that never does any of this has no struct client_session; an effect changes the images only when
  *          nothing is owed.
  */
-#ifndef PGWEIR_STATE_STATE_STATE_H
-#define PGWEIR_STATE_STATE_STATE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -176,5 +175,3 @@ void state_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason:
 /* Returns what to ask for (enum probe_part) after SQL with these flags. */
 unsigned state_parts_of(const struct exchange *x, uint32_t flags);
 int state_ask(struct exchange *x, unsigned parts); /* state_probe_done follows. -1: no memory */
-
-#endif

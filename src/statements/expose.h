@@ -1,8 +1,7 @@
 /*
  * src/statements/expose.h - statements under the client's own names, for SQL that looks for them.
  */
-#ifndef PGWEIR_STATEMENTS_EXPOSE_H
-#define PGWEIR_STATEMENTS_EXPOSE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -32,5 +31,3 @@ statements_is_quiet(const struct exchange *x)
 {
 	return !statements_are_exposed(x);
 }
-
-#endif

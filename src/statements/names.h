@@ -1,8 +1,7 @@
 /*
  * src/statements/names.h - the table of a client's names; for the files of this folder alone.
  */
-#ifndef PGWEIR_STATEMENTS_NAMES_H
-#define PGWEIR_STATEMENTS_NAMES_H
+#pragma once
 
 #include "statements/statements_state.h"
 
@@ -33,5 +32,3 @@ int client_statement_refresh(struct exchange *x, struct client_statement *n);
 void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
 /* Returns true if the statement of this Parse may be kept for this client. */
 bool statements_have_room(const struct exchange *x, const struct parse_fields *f);
-
-#endif

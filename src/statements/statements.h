@@ -4,8 +4,7 @@
  * Borrows: the exchange, and the request for the length of a call.
  * Always:  a client that uses no prepared statements has no struct client_statements (statements_state.h).
  */
-#ifndef PGWEIR_STATEMENTS_STATEMENTS_H
-#define PGWEIR_STATEMENTS_STATEMENTS_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -71,5 +70,3 @@ void statements_forget_since(struct exchange *x, const char *name, uint32_t name
 struct statement *statements_called(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
 void statements_free(struct exchange *x);
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/statements/statements_crossing.h - statements of a client that moves to another process, between two requests.
  */
-#ifndef PGWEIR_STATEMENTS_STATEMENTS_CROSSING_H
-#define PGWEIR_STATEMENTS_STATEMENTS_CROSSING_H
+#pragma once
 
 #include "exchange/exchange.h"
 
@@ -21,5 +20,3 @@ bool statements_ties(const struct exchange *x, enum feature_tie to);
 void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
 /* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
 int statements_take(struct exchange *x, const struct statement_crossing *s);
-
-#endif

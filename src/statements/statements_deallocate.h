@@ -1,8 +1,7 @@
 /*
  * src/statements/statements_deallocate.h - SQL that deallocates statements.
  */
-#ifndef PGWEIR_STATEMENTS_STATEMENTS_DEALLOCATE_H
-#define PGWEIR_STATEMENTS_STATEMENTS_DEALLOCATE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -16,5 +15,3 @@ enum feature_step statements_note_drop(struct exchange *x, struct request *m); /
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct exchange *x); /* ReadyForQuery */
 void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DISCARD ALL */
-
-#endif

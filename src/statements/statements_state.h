@@ -16,8 +16,7 @@
  * Owns:   struct client_statements, its names, and a reference to each statement that they stand for.
  * Always: a named statement is freed when neither the table nor a ledger entry (as ref) holds it.
  */
-#ifndef PGWEIR_STATEMENTS_STATEMENTS_STATE_H
-#define PGWEIR_STATEMENTS_STATEMENTS_STATE_H
+#pragma once
 
 #include "statements/statements.h"
 
@@ -228,5 +227,3 @@ row_shape_is_told(const struct client_statement *n)
 	return n->rows != ROWS_UNTOLD && n->id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
 }
 void row_shape_asked(struct client_statement *n); /* a Describe of it was sent */
-
-#endif

@@ -1,8 +1,7 @@
 /*
  * src/statements/unnamed.h - the client's unnamed statement.
  */
-#ifndef PGWEIR_STATEMENTS_UNNAMED_H
-#define PGWEIR_STATEMENTS_UNNAMED_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "server/server.h"
@@ -30,5 +29,3 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
  * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.
  */
 void statements_forget_unnamed(struct exchange *x);
-
-#endif

@@ -9,8 +9,7 @@
  * Where strings may end elsewhere (standard_conforming_strings = off, or an encoding whose characters may have a
  * backslash as their second byte), a string with a backslash and everything after it is one literal.
  */
-#ifndef PGWEIR_TELEMETRY_FINGERPRINT_H
-#define PGWEIR_TELEMETRY_FINGERPRINT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,5 +47,3 @@ void fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, cha
 
 /* comment: the text between its marks. out is empty unless it has a well-formed traceparent. */
 void sqlcommenter_traceparent(const char *comment, size_t len, char out[TRACEPARENT_LEN + 1]);
-
-#endif

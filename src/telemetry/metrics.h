@@ -3,8 +3,7 @@
  * family: HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads
  * /proc/self).
  */
-#ifndef PGWEIR_TELEMETRY_METRICS_H
-#define PGWEIR_TELEMETRY_METRICS_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/query_row.h"
@@ -24,5 +23,3 @@ void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metr
 void metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
 		  void *arg);
 void metrics_print_docs(FILE *to); /* writes docs/metrics.md */
-
-#endif

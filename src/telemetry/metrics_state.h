@@ -5,8 +5,7 @@
  * Borrows: the snapshot; a series its name and labels.
  * Always:  no two samples of a family have the same labels.
  */
-#ifndef PGWEIR_TELEMETRY_METRICS_STATE_H
-#define PGWEIR_TELEMETRY_METRICS_STATE_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/histogram.h"
@@ -145,5 +144,3 @@ void exposition_sample(struct buf *to, const struct exposition_series *series, c
 /* exemplars: NULL for none, as it must be in the text format. */
 void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct histogram *h,
 			  const struct exposition_bounds *bounds, const struct exemplars *exemplars);
-
-#endif

@@ -5,8 +5,7 @@
  * Both grow only at the end, so going back to a mark removes a part that turns out to be superfluous.
  * Borrows: the text's storage. Always: the text is valid UTF-8 and has room for a terminator.
  */
-#ifndef PGWEIR_TELEMETRY_NORMAL_TEXT_H
-#define PGWEIR_TELEMETRY_NORMAL_TEXT_H
+#pragma once
 
 #include "telemetry/fingerprint.h"
 #include "sql/sql_token.h"
@@ -42,5 +41,3 @@ void normal_put_list(struct normal_text *n);
 /* Puts the rest of a literal, whose beginning was put, into the text only. */
 void normal_put_rest(struct normal_text *n, const struct sql_token *t);
 void normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_case);
-
-#endif

@@ -9,8 +9,7 @@
  * Size and memory are fixed (about 1.5 kB a row at most, 100 kB a reader). When it is full, a row that was not used for
  * long makes room: of the sixteen that are oldest, the one with the least time.
  */
-#ifndef PGWEIR_TELEMETRY_QUERY_TABLE_H
-#define PGWEIR_TELEMETRY_QUERY_TABLE_H
+#pragma once
 
 #include "base/query_row.h"
 
@@ -36,5 +35,3 @@ void query_reader_add(struct query_reader *r, const struct request_report *repor
 /* Calls read once, with a copy of all rows, the one that was used last first; read may change their order.
  * Returns 0, or -1 without memory. */
 int query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
-
-#endif

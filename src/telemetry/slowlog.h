@@ -3,8 +3,7 @@
  * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
  * lines are counted in "suppressed" of the fingerprint's next line. Any thread may write; one at a time changes it.
  */
-#ifndef PGWEIR_TELEMETRY_SLOWLOG_H
-#define PGWEIR_TELEMETRY_SLOWLOG_H
+#pragma once
 
 #include "base/fail.h"
 #include "base/query_row.h"
@@ -41,5 +40,3 @@ void slowlog_get_stats(struct slowlog *s, struct slowlog_stats *out);
  * truncated. */
 size_t slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report,
 			   uint64_t suppressed, char *out, size_t out_cap);
-
-#endif

@@ -1,6 +1,5 @@
 /* src/telemetry/slowlog_state.h - what slowlog*.c share; see slowlog.h. */
-#ifndef PGWEIR_TELEMETRY_SLOWLOG_STATE_H
-#define PGWEIR_TELEMETRY_SLOWLOG_STATE_H
+#pragma once
 
 #include "base/query_row.h"
 #include "telemetry/fingerprint.h"
@@ -84,5 +83,3 @@ void slow_recent_add(struct slow_recent *r, const struct request_report *report,
 void slow_recent_fini(struct slow_recent *r);
 /* The newest first. */
 void slow_recent_each(const struct slow_recent *r, void (*row)(const struct slow_row *row, void *arg), void *arg);
-
-#endif

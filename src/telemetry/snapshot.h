@@ -5,8 +5,7 @@
  * Owns: all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases
  * in one named "_other".
  */
-#ifndef PGWEIR_TELEMETRY_SNAPSHOT_H
-#define PGWEIR_TELEMETRY_SNAPSHOT_H
+#pragma once
 
 #include "base/counters.h"
 #include "base/query_row.h"
@@ -109,5 +108,3 @@ void snapshot_process_add(struct process_counters *to, const struct process_coun
  * beyond pools_max become "_other". seed: random, as clients choose the names. Returns NULL without memory.
  */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
-
-#endif

@@ -2,8 +2,7 @@
  * src/wire/fields.h - parses the bodies of messages (protocol chapter, "Message Formats", "Error and Notice Message
  * Fields"). Pure. Every field is optional; results point into the body and are terminated there.
  */
-#ifndef PGWEIR_WIRE_FIELDS_H
-#define PGWEIR_WIRE_FIELDS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,5 +66,3 @@ bool fields_bind_next(struct bind_values *values, const uint8_t **value, size_t 
 unsigned fields_bind_formats(const uint8_t *body, size_t len);
 /* Parses a Describe or Close: kind is 'S' or 'P'. Returns false if it is malformed. */
 bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);
-
-#endif

@@ -2,8 +2,7 @@
  * src/wire/frame.h - the header of a message: one type byte, then a length that counts itself but not the type
  * (protocol chapter, "Message Formats"). Pure; inline, as each message of each query passes here.
  */
-#ifndef PGWEIR_WIRE_FRAME_H
-#define PGWEIR_WIRE_FRAME_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,5 +91,3 @@ frame_client_limit(uint8_t type)
 
 	return limits[type];
 }
-
-#endif

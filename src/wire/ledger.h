@@ -16,8 +16,7 @@
  * Always: an entry with a ref is settled exactly once, also one that was not entered; after ledger_advance no local
  * entry is at the head.
  */
-#ifndef PGWEIR_WIRE_LEDGER_H
-#define PGWEIR_WIRE_LEDGER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -325,5 +324,3 @@ bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 size_t ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap);
 
 const char *owed_kind_name(enum owed_kind kind); /* "Execute", for the log */
-
-#endif

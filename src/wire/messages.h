@@ -3,8 +3,7 @@
  *
  * Check buf_ok() once after a batch.
  */
-#ifndef PGWEIR_WIRE_MESSAGES_H
-#define PGWEIR_WIRE_MESSAGES_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/fail.h"
@@ -53,5 +52,3 @@ void message_sync(struct buf *b);
 
 /* A message without a body, as bytes and their count: server_write(srv, MESSAGE_BARE("S")). */
 #define MESSAGE_BARE(type) type "\0\0\0\4", 5
-
-#endif

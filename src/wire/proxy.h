@@ -2,8 +2,7 @@
  * src/wire/proxy.h - what a load balancer puts before a client's first byte, to say who the client is: the PROXY
  * protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt). Pure.
  */
-#ifndef PGWEIR_WIRE_PROXY_H
-#define PGWEIR_WIRE_PROXY_H
+#pragma once
 
 #include "base/fail.h"
 
@@ -32,5 +31,3 @@ enum proxy_result { PROXY_OK, PROXY_PARTIAL, PROXY_BAD };
 enum proxy_result proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why);
 /* Returns true if bytes begin as a header does. len >= 6 is enough to tell. */
 bool proxy_is_header(const uint8_t *bytes, size_t len);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * Pure. Results point into the caller's bytes. Every byte is hostile.
  */
-#ifndef PGWEIR_WIRE_STARTUP_H
-#define PGWEIR_WIRE_STARTUP_H
+#pragma once
 
 #include "base/buf.h"
 #include "base/fail.h"
@@ -74,5 +73,3 @@ void startup_put_negotiate(struct buf *out, const struct startup *s);
 
 #define STARTUP_SSL_REQUEST_LEN 8
 extern const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN]; /* a whole SSLRequest, as clients send it */
-
-#endif

@@ -4,8 +4,7 @@
  * A tag is the command's words and, for some, counts ("INSERT 0 1"): PostgreSQL's "Message Formats", and its
  * src/include/tcop/cmdtaglist.h. It is read once, and compared by these from there on.
  */
-#ifndef PGWEIR_WIRE_TAG_H
-#define PGWEIR_WIRE_TAG_H
+#pragma once
 
 #include <stdint.h>
 
@@ -49,5 +48,3 @@ struct tag {
 
 /* Returns the command of a CommandComplete's tag, which ends with a zero byte. */
 struct tag tag_read(const char *tag);
-
-#endif

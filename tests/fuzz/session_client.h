@@ -5,8 +5,7 @@
  * It aborts if it gets what is no message, a token of another client (session_text.h), or more ReadyForQuery than it
  * has sent requests.
  */
-#ifndef PGWEIR_FUZZ_SESSION_CLIENT_H
-#define PGWEIR_FUZZ_SESSION_CLIENT_H
+#pragma once
 
 #include "session_text.h"
 
@@ -55,5 +54,3 @@ void fclient_message(struct fake_client *c, uint8_t type, const struct buf *body
 bool fclient_turn(struct fake_client *c); /* true: something happened */
 /* All that was asked for must have been answered by now. */
 void fclient_check_answered(const struct fake_client *c);
-
-#endif

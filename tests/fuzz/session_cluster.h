@@ -5,8 +5,7 @@
  * A crash, or a failover, cuts the log somewhere behind the last commit that anybody was told of; the numbers of
  * transactions that are lost with it are given again.
  */
-#ifndef PGWEIR_FUZZ_SESSION_CLUSTER_H
-#define PGWEIR_FUZZ_SESSION_CLUSTER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,5 +58,3 @@ void cluster_crash(struct fake_cluster *l, bool is_failover, unsigned keep, unsi
 bool cluster_is_life(const struct fake_cluster *l, const struct cluster_mark *life);
 /* How often each of a client's tokens was written by a transaction that is committed. */
 void cluster_count(const struct fake_cluster *l, char letter, uint8_t counts[static CLUSTER_TOKENS_MAX]);
-
-#endif

@@ -4,8 +4,7 @@
  * drops them (with SESSION_LOG in the environment: to stderr), helpers and workers have no threads: who calls turns the
  * loops of workers one at a time.
  */
-#ifndef PGWEIR_FUZZ_SESSION_QUIET_H
-#define PGWEIR_FUZZ_SESSION_QUIET_H
+#pragma once
 
 #include <stdint.h>
 
@@ -27,5 +26,3 @@ struct worker;
 void quiet_turn(const struct worker *k, unsigned of_256);
 /* From now on so many halts in 256 are given up, where there are several workers. */
 void quiet_give_up_halts(unsigned of_256);
-
-#endif

@@ -13,8 +13,7 @@
  *   session_tx.c        what of it a rollback takes back
  *   session_cluster.c   what outlives connections: transactions
  */
-#ifndef PGWEIR_FUZZ_SESSION_SERVER_H
-#define PGWEIR_FUZZ_SESSION_SERVER_H
+#pragma once
 
 #include "session_cluster.h"
 #include "session_text.h"
@@ -216,5 +215,3 @@ void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
 void state_probe(struct fake_conn *c, const char *sql); /* its rows, but those of reported settings */
 void state_put_prepared(struct fake_conn *c); /* the seal's question */
-
-#endif

@@ -4,8 +4,7 @@
  * "@@A7!" was put into a message by client A, and the fake PostgreSQL repeats it in what it answers to that. No input
  * can hold one (text_unescape takes its @ away), so that one which reaches another client is a leak.
  */
-#ifndef PGWEIR_FUZZ_SESSION_TEXT_H
-#define PGWEIR_FUZZ_SESSION_TEXT_H
+#pragma once
 
 #include "base/buf.h"
 
@@ -35,5 +34,3 @@ void text_unescape(struct buf *out, const char *text, size_t len, char letter, u
 const char *text_without_mark(const char *sql);
 /* Splits at blanks, in place, into at most max words, the last of which is all that is left; how many there are. */
 size_t text_words(char *text, char **words, size_t max);
-
-#endif

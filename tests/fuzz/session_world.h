@@ -2,8 +2,7 @@
  * tests/fuzz/session_world.h - one run's world: a struct weir with a configuration of its own, a fake PostgreSQL that
  * it dials, and a few clients on socket pairs; no thread, no network, and no time but world_pass's.
  */
-#ifndef PGWEIR_FUZZ_SESSION_WORLD_H
-#define PGWEIR_FUZZ_SESSION_WORLD_H
+#pragma once
 
 #include "session_client.h"
 #include "session_server.h"
@@ -38,5 +37,3 @@ bool world_reload(struct world *w);
 bool world_pause(struct world *w, bool on);
 /* The client of pgweir's with this number, on whichever worker; NULL: there is none. */
 struct client *world_find_client(const struct world *w, uint64_t id);
-
-#endif

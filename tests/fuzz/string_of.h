@@ -1,6 +1,5 @@
 /* tests/fuzz/string_of.h - turns bytes into a string. */
-#ifndef PGWEIR_FUZZ_STRING_OF_H
-#define PGWEIR_FUZZ_STRING_OF_H
+#pragma once
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,5 +22,3 @@ string_of(const char *bytes, size_t len)
 	s[n] = '\0';
 	return s;
 }
-
-#endif

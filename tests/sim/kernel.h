@@ -9,8 +9,7 @@
  *
  * Always: nothing blocks; what happens depends on the seed and on the calls alone.
  */
-#ifndef PGWEIR_SIM_KERNEL_H
-#define PGWEIR_SIM_KERNEL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,5 +39,3 @@ uint64_t kernel_bytes(void); /* read by anybody since kernel_reset() */
 /* resolver.c, in place of evdns: every name is PostgreSQL's. */
 bool resolver_answer(bool is_failing); /* the oldest lookup; false: there is none */
 unsigned resolver_count(void); /* of lookups that have not called back */
-
-#endif

@@ -13,8 +13,7 @@
  *
  * The model and its clients are those of tests/fuzz/fuzz_session.c.
  */
-#ifndef PGWEIR_SIM_SIM_H
-#define PGWEIR_SIM_SIM_H
+#pragma once
 
 #include "session_world.h"
 
@@ -127,5 +126,3 @@ void oracle_sent(struct sim_client *c, const void *bytes, size_t len); /* a whol
 void oracle_check_writes(struct sim_client *c); /* what it has committed is there, once, and nothing else */
 void oracle_check_twice(const struct sim *s); /* nothing is there twice, whosever it is */
 void oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len);
-
-#endif

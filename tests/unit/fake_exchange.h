@@ -5,8 +5,7 @@
  * real code. What would do I/O is a fake that writes down what it was asked: fake.sent has the messages that went to
  * the server, fake.told those that went to the client. Server replies are given by type (fake_reply).
  */
-#ifndef PGWEIR_TESTS_FAKE_EXCHANGE_H
-#define PGWEIR_TESTS_FAKE_EXCHANGE_H
+#pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
@@ -53,5 +52,3 @@ void fake_forward(const struct request *m, enum owed_kind kind);
 void fake_sync(void);
 /* The server sends these replies, given by their types: "1 2 Z"; 'Z' leaves srv->tx alone. */
 void fake_reply(const char *types);
-
-#endif

@@ -2,8 +2,7 @@
  * tests/unit/policy_fake.h - an owner and borrowers for one rule at a time: records all that the pool asks for, and
  * the test answers. Connections are called by number, in the order in which they were asked for.
  */
-#ifndef PGWEIR_TESTS_POLICY_FAKE_H
-#define PGWEIR_TESTS_POLICY_FAKE_H
+#pragma once
 
 #include "policy/policy.h"
 #include "policy/policy_budget.h"
@@ -54,5 +53,3 @@ void fake_fill(struct fake *f, int from, int n); /* clients from.. borrow, and g
 void fake_at(struct fake *f, uint64_t now); /* that time comes; policy_tick is called each time it is due */
 uint64_t fake_next(const struct fake *f); /* when policy_tick is due next; 0: never */
 struct policy_counts fake_counts(const struct fake *f);
-
-#endif

@@ -10,8 +10,7 @@
  * all notes were read, all that must hold with one worker. One seed is one schedule. What does not hold ends it, with a
  * sentence in report.
  */
-#ifndef PGWEIR_TESTS_POLICY_SIM_H
-#define PGWEIR_TESTS_POLICY_SIM_H
+#pragma once
 
 #include "policy/policy.h"
 #include "policy/policy_budget.h"
@@ -140,5 +139,3 @@ void check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c);
 void check_recycle_times(struct sim_pool *sp);
 /* After a step, with no call under way. is_settled: every tick that was due has been given. */
 void check_all(struct sim *s, bool is_settled);
-
-#endif

@@ -2,8 +2,7 @@
  * tests/unit/threads.h - the same function on several threads at once, for tests of what threads share. Such tests are
  * named in thread_tests of Makefile.am, and built once more with ThreadSanitizer (configure --enable-tsan).
  */
-#ifndef PGWEIR_TESTS_THREADS_H
-#define PGWEIR_TESTS_THREADS_H
+#pragma once
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -46,5 +45,3 @@ in_threads(void (*run)(unsigned number, void *arg), void *arg)
 		pthread_join(all[i].thread, NULL);
 	pthread_barrier_destroy(&start);
 }
-
-#endif

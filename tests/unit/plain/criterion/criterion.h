@@ -4,8 +4,7 @@
  *
  * Each test runs in a process of its own. A failed cr_assert ends the test, a failed cr_expect does not.
  */
-#ifndef PGWEIR_TESTS_PLAIN_CRITERION_H
-#define PGWEIR_TESTS_PLAIN_CRITERION_H
+#pragma once
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -109,5 +108,3 @@ main(void)
 #define cr_assert_geq(a, b, ...) PLAIN(true, (a) >= (b), __VA_ARGS__)
 #define cr_assert_str_eq(a, b, ...) PLAIN(true, strcmp(a, b) == 0, __VA_ARGS__)
 #define cr_assert_fail(...) PLAIN(true, false, __VA_ARGS__)
-
-#endif
