@@ -1,4 +1,3 @@
-/* src/admin/console_rows.c - see console_rows.h. */
 #include "admin/console_rows.h"
 
 #include "base/escape.h"

@@ -1,4 +1,3 @@
-/* src/admin/console_stats.c - see console_stats.h. */
 #include "admin/console_stats.h"
 
 #include "base/clock.h"

@@ -1,4 +1,3 @@
-/* src/admin/database_sums.c - see database_sums.h. */
 #include "admin/database_sums.h"
 
 #include "client/client.h"

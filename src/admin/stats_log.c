@@ -1,4 +1,3 @@
-/* src/admin/stats_log.c - see stats_log.h. */
 #include "admin/stats_log.h"
 
 #include <inttypes.h>

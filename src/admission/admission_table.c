@@ -1,4 +1,3 @@
-/* src/admission/admission_table.c - see admission/admission_table.h. */
 #include "admission/admission_table.h"
 #include "base/alloc.h"
 #include "base/table.h"

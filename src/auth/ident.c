@@ -1,4 +1,3 @@
-/* src/auth/ident.c - see ident.h. */
 #include "auth/ident.h"
 
 #include "auth/rule_file.h"

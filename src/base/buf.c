@@ -1,4 +1,3 @@
-/* src/base/buf.c - see buf.h. */
 #include "base/buf.h"
 
 #include "base/memory.h"

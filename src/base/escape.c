@@ -1,4 +1,3 @@
-/* src/base/escape.c - see escape.h. */
 #include "base/escape.h"
 
 #include <stdint.h>

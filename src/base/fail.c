@@ -1,4 +1,3 @@
-/* src/base/fail.c - see fail.h. */
 #include "base/fail.h"
 
 #include <stdarg.h>

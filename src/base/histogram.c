@@ -1,4 +1,3 @@
-/* src/base/histogram.c - see histogram.h. */
 #include "base/histogram.h"
 
 #include <math.h>

@@ -1,4 +1,3 @@
-/* src/base/line.c - see line.h. */
 #include "base/line.h"
 
 #include "base/clock.h"

@@ -1,4 +1,3 @@
-/* src/base/network.c - see network.h. */
 #include "base/network.h"
 
 #include <arpa/inet.h>

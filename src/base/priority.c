@@ -1,4 +1,3 @@
-/* src/base/priority.c - see priority.h. */
 #include "base/priority.h"
 
 #include <stdint.h>

@@ -1,4 +1,3 @@
-/* src/base/request_report.c - see request_report.h. */
 #include "base/request_report.h"
 
 const char *

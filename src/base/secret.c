@@ -1,4 +1,3 @@
-/* src/base/secret.c - see secret.h. */
 #include "base/secret.h"
 
 #include <stdio.h>

@@ -1,4 +1,3 @@
-/* src/base/table.c - see table.h. */
 #include "base/table.h"
 
 #define XXH_INLINE_ALL

@@ -1,4 +1,3 @@
-/* src/config/config_source.c - see config_source.h. */
 #include "config/config_source.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/config/config_value.c - see config_value.h. */
 #include "config/config_value.h"
 
 #include "base/alloc.h"

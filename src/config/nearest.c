@@ -1,4 +1,3 @@
-/* src/config/nearest.c - see nearest.h. */
 #include "config/nearest.h"
 
 #include <string.h>

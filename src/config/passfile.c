@@ -1,4 +1,3 @@
-/* src/config/passfile.c - see passfile.h. */
 #include "config/passfile.h"
 #include "base/alloc.h"
 #include "config/config_state.h"

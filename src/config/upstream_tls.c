@@ -1,4 +1,3 @@
-/* src/config/upstream_tls.c - see upstream_tls.h. */
 #include "config/upstream_tls.h"
 
 #include <stdio.h>

@@ -1,4 +1,3 @@
-/* src/dedicated/blocking.c - see blocking.h. */
 #include "dedicated/blocking.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/dedicated/dedicated.c - see dedicated.h. */
 #include "dedicated/dedicated.h"
 
 #include "wire/messages.h"

@@ -1,4 +1,3 @@
-/* src/dedicated/fate_asker.c - see fate_asker.h. */
 #include "dedicated/fate_asker.h"
 
 #include "base/backoff.h"

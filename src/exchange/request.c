@@ -1,4 +1,3 @@
-/* src/exchange/request.c - see request.h. */
 #include "exchange/request.h"
 #include "exchange/exchange.h"
 

@@ -1,4 +1,3 @@
-/* src/http/status_history.c - see status_history.h. */
 #include "http/status_history.h"
 
 #include <inttypes.h>

@@ -1,4 +1,3 @@
-/* src/log/log_recent.c - see log_recent.h. */
 #include "log/log_recent.h"
 
 #include "log/log.h"

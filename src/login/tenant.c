@@ -1,4 +1,3 @@
-/* src/login/tenant.c - see tenant.h. */
 #include "login/tenant.h"
 
 #include "config/upstream.h"

@@ -1,4 +1,3 @@
-/* src/lookup/auth_query_cache.c - see auth_query_cache.h. */
 #include "lookup/auth_query_cache.h"
 #include "base/alloc.h"
 #include "base/table.h"

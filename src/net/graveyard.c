@@ -1,4 +1,3 @@
-/* src/net/graveyard.c - see graveyard.h. */
 #include "net/graveyard.h"
 
 #include "base/alloc.h"

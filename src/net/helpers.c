@@ -1,4 +1,3 @@
-/* src/net/helpers.c - see helpers.h. */
 #include "net/helpers.h"
 
 #include "base/alloc.h"

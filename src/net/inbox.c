@@ -1,4 +1,3 @@
-/* src/net/inbox.c - see inbox.h. */
 #include "net/inbox.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/net/interfaces.c - see interfaces.h. */
 #include "net/interfaces.h"
 
 #include <ifaddrs.h>

@@ -1,4 +1,3 @@
-/* src/net/listener.c - see listener.h. */
 #include "net/listener.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/net/outbox.c - see outbox.h. */
 #include "net/outbox.h"
 
 #include <assert.h>

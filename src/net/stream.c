@@ -1,4 +1,3 @@
-/* src/net/stream.c - see stream.h. */
 #include "net/stream_state.h"
 
 #include <assert.h>

@@ -1,4 +1,3 @@
-/* src/net/tcp_options.c - see tcp_options.h. */
 #include "net/tcp_options.h"
 
 #include <netinet/in.h>

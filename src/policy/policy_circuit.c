@@ -1,4 +1,3 @@
-/* src/policy/policy_circuit.c - see policy_circuit.h. */
 #include "policy/policy_circuit.h"
 
 #include "base/backoff.h"

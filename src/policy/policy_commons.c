@@ -1,4 +1,3 @@
-/* src/policy/policy_commons.c - see policy_commons.h. */
 #include "policy/policy_commons.h"
 
 #include "policy/policy_budget.h"

@@ -1,4 +1,3 @@
-/* src/policy/policy_limit.c - see policy_limit.h. */
 #include "policy/policy_limit.h"
 #include "base/table.h"
 

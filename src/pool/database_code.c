@@ -1,4 +1,3 @@
-/* src/pool/database_code.c - see database_code.h. */
 #include "pool/database_code.h"
 
 #include "base/clock.h"

@@ -1,4 +1,3 @@
-/* src/pool/pool_backend.c - see pool_backend.h. */
 #include "pool/pool_backend.h"
 #include "base/table.h"
 

@@ -1,4 +1,3 @@
-/* src/pool/pool_database.c - see pool_database.h. */
 #include "pool/pool_database.h"
 #include "base/table.h"
 

@@ -1,4 +1,3 @@
-/* src/pool/pool_homes.c - see pool_homes.h. */
 #include "pool/pool_homes.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/pool/pool_startup.c - see pool_startup.h. */
 #include "pool/pool_startup.h"
 #include "base/table.h"
 

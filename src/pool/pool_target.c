@@ -1,4 +1,3 @@
-/* src/pool/pool_target.c - see pool_target.h. */
 #include "pool/pool_target.h"
 
 #include "base/buf.h"

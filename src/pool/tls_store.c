@@ -1,4 +1,3 @@
-/* src/pool/tls_store.c - see tls_store.h. */
 #include "pool/tls_store.h"
 #include "base/alloc.h"
 

@@ -1,4 +1,3 @@
-/* src/process/worker.c - see worker.h. */
 #include "process/process_state.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/process/worker_threads.c - see worker_threads.h. */
 #include "process/worker_threads.h"
 
 #include "base/alloc.h"

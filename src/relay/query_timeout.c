@@ -1,4 +1,3 @@
-/* src/relay/query_timeout.c - see query_timeout.h. */
 #include "relay/query_timeout.h"
 
 #include "base/clock.h"

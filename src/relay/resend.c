@@ -1,4 +1,3 @@
-/* src/relay/resend.c - see resend.h. */
 #include "relay/resend.h"
 
 #include "relay/relay.h"

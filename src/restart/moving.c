@@ -1,4 +1,3 @@
-/* src/restart/moving.c - see restart/moving.h. */
 #include "restart/moving.h"
 
 #include "base/clock.h"

@@ -1,4 +1,3 @@
-/* src/restart/passport.c - see passport.h. */
 #include "restart/passport.h"
 
 #include "client/cancel.h"

@@ -1,4 +1,3 @@
-/* src/restart/passport_form.c - see passport_form.h. */
 #include "restart/passport_form.h"
 
 #include "wire/frame.h"

@@ -1,4 +1,3 @@
-/* src/server/hosts.c - see hosts.h. */
 #include "server/hosts.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/server/loan.c - see loan.h. */
 #include "server/loan.h"
 
 #include "session/image.h"

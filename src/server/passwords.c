@@ -1,4 +1,3 @@
-/* src/server/passwords.c - see passwords.h. */
 #include "server/passwords.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,3 @@
-/* src/server/server_statements.c - see server_statements.h. */
 #include "server/server_statements.h"
 
 #include <stdlib.h>

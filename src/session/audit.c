@@ -1,4 +1,3 @@
-/* src/session/audit.c - see audit.h. */
 #include "session/audit.h"
 
 #include "sql/scan.h"

@@ -1,4 +1,3 @@
-/* src/session/commit_fate.c - see commit_fate.h. */
 #include "session/commit_fate.h"
 
 #include "wire/frame.h"

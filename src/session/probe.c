@@ -1,4 +1,3 @@
-/* src/session/probe.c - see probe.h. */
 #include "session/probe.h"
 
 #include "session/image.h"

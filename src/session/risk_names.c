@@ -1,4 +1,3 @@
-/* src/session/risk_names.c - see risk_names.h. */
 #include "session/risk_names.h"
 
 #include "base/table.h"

@@ -1,4 +1,3 @@
-/* src/session/seal.c - see seal.h. */
 #include "session/seal.h"
 
 #include "session/image_changes.h"

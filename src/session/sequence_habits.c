@@ -1,4 +1,3 @@
-/* src/session/sequence_habits.c - see sequence_habits.h. */
 #include "session/sequence_habits.h"
 
 #include "sql/sql_class.h"

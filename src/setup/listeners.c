@@ -1,4 +1,3 @@
-/* src/setup/listeners.c - see listeners.h. */
 #include "setup/listeners.h"
 
 #include "base/alloc.h"

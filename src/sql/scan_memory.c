@@ -1,4 +1,3 @@
-/* src/sql/scan_memory.c - see scan_memory.h. */
 #include "sql/scan_memory.h"
 
 #include "sql/sql_class.h"

@@ -1,4 +1,3 @@
-/* src/sql/sql_names.c - see sql_names.h. */
 #include "sql/sql_names.h"
 
 #include <endian.h>

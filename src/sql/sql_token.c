@@ -1,4 +1,3 @@
-/* src/sql/sql_token.c - see sql_token.h. */
 #include "sql/sql_token.h"
 
 #include "sql/sql_class.h"

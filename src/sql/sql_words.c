@@ -1,4 +1,3 @@
-/* src/sql/sql_words.c - see sql_words.h. */
 #include "sql/sql_words.h"
 
 #include <stdbool.h>

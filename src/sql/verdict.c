@@ -1,4 +1,3 @@
-/* src/sql/verdict.c - see verdict.h. */
 #include "sql/verdict.h"
 
 #include "base/mentions.h"

@@ -1,4 +1,3 @@
-/* src/telemetry/normal_text.c - see normal_text.h. */
 #include "telemetry/normal_text.h"
 
 #include "base/escape.h"

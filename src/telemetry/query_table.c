@@ -1,4 +1,3 @@
-/* src/telemetry/query_table.c - see query_table.h. */
 #include "telemetry/query_table.h"
 
 #include "sql/scan_memory.h"

@@ -1,4 +1,3 @@
-/* src/telemetry/snapshot.c - see snapshot.h. */
 #include "telemetry/snapshot.h"
 
 #include <stdlib.h>

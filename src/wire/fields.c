@@ -1,4 +1,3 @@
-/* src/wire/fields.c - see fields.h. */
 #include "wire/fields.h"
 
 #include "wire/frame.h"

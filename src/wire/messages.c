@@ -1,4 +1,3 @@
-/* src/wire/messages.c - see messages.h. */
 #include "wire/messages.h"
 
 #include "wire/frame.h"

@@ -1,4 +1,3 @@
-/* src/wire/proxy.c - see proxy.h. */
 #include "wire/proxy.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,3 @@
-/* src/wire/tag.c - see tag.h. */
 #include "wire/tag.h"
 
 #include <stddef.h>
