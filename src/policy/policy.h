@@ -40,6 +40,7 @@
 
 struct policy; /* opaque: policy.c */
 struct policy_room; /* policy_commons.h: caps and circuits, which pools share */
+struct policy_whole; /* policy_whole.h: one pool on several workers */
 
 struct policy_settings {
 	uint32_t pool_size; /* connections that may stay; at least 1 */
@@ -84,6 +85,10 @@ struct policy_conn {
 	TAILQ_ENTRY(policy_conn)
 	link; /* of those in its state; unused while it is LENT, as most often it soon is not */
 	TAILQ_ENTRY(policy_conn) all;
+	/* While it crosses from one part of its pool to another: policy_whole.h. */
+	struct policy_whole *whole; /* not NULL then */
+	uint64_t left_round; /* the whole's when it left */
+	uint32_t to_part;
 };
 
 struct policy_ticket;
@@ -144,6 +149,12 @@ struct policy_ops {
 	bool (*suits)(void *owner, const struct policy_conn *conn, const struct policy_ticket *t);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
+	/*
+	 * Sends conn, which is idle, to the part of its pool that lives in this room, whose thread is another one:
+	 * there policy_arrive() is to be called, or policy_whole_lost(). It is in no state of this policy any more.
+	 * Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See policy_whole.h.
+	 */
+	bool (*give)(void *owner, struct policy_conn *conn, struct policy_room *to);
 };
 
 /*
@@ -235,6 +246,7 @@ bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 struct policy_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint32_t washing; /* those of lent that are cleaned, or asked a question of pgweir's own */
+	uint32_t coming; /* from other parts of the pool (policy_whole.h); none of the others counts them */
 	uint64_t oldest_waiter_us; /* since_us of the first in line; 0: nobody waits */
 	uint64_t backoff_until_us; /* 0: not backing off */
 	struct policy_outage outage;

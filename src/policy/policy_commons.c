@@ -26,7 +26,7 @@ policy_commons_free(struct policy_commons *c)
 {
 	if (c == NULL)
 		return;
-	assert(c->limits == NULL && c->circuits == NULL);
+	assert(c->limits == NULL && c->circuits == NULL && c->wholes == NULL);
 	policy_budget_free(c->total);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->names_lock);

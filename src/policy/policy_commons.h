@@ -20,6 +20,7 @@
 struct policy_budget; /* policy_budget.h */
 struct policy_limit; /* policy_limit.h */
 struct policy_circuit; /* policy_circuit.h */
+struct policy_whole; /* policy_whole.h */
 
 TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_room_list, policy_room);
@@ -33,6 +34,7 @@ struct policy_commons {
 	uint64_t seed; /* of the tables' hashes, and of jitter */
 	struct policy_limit *limits;
 	struct policy_circuit *circuits;
+	struct policy_whole *wholes;
 };
 
 struct policy_room {

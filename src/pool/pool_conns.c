@@ -92,9 +92,8 @@ op_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket
 	return pool_code_suits(owner, ((const struct pooled *)conn)->srv, t);
 }
 
-const struct policy_ops pool_policy_ops = {
-	op_open, op_close, op_ping, op_wake, op_address, op_suits, pool_log_outage
-};
+const struct policy_ops pool_policy_ops = { op_open,	op_close, op_ping,	   op_wake,
+					    op_address, op_suits, pool_log_outage, NULL };
 
 /* --- what servers report --- */
 
