@@ -34,13 +34,13 @@ policy_commons_free(struct policy_commons *c)
 }
 
 struct policy_room *
-policy_room_new(struct policy_commons *c, void (*tell)(void *owner), void *owner)
+policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner)
 {
 	struct policy_room *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return NULL;
-	*r = (struct policy_room){ .commons = c, .tell = tell, .owner = owner };
+	*r = (struct policy_room){ .commons = c, .number = number, .tell = tell, .owner = owner };
 	TAILQ_INIT(&r->orders);
 	return r;
 }

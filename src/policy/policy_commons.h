@@ -39,6 +39,7 @@ struct policy_commons {
 
 struct policy_room {
 	struct policy_commons *commons;
+	uint32_t number;
 	void (*tell)(void *owner);
 	void *owner;
 	struct policy_order_list orders; /* not carried out yet */
@@ -50,9 +51,9 @@ struct policy_room {
 /* Returns NULL without memory. */
 struct policy_commons *policy_commons_new(uint64_t seed);
 void policy_commons_free(struct policy_commons *c); /* after its rooms and pools; NULL is fine */
-/* tell(owner) is called on any thread, without the lock, when policy_room_hear() is due. Returns NULL without memory.
- */
-struct policy_room *policy_room_new(struct policy_commons *c, void (*tell)(void *owner), void *owner);
+/* number: its worker's, below WHOLE_PARTS_MAX, another one for each room. tell(owner) is called on any thread, without
+ * the lock, when policy_room_hear() is due. Returns NULL without memory. */
+struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner);
 /* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
 void policy_room_free(struct policy_room *r);
 /* Carries out what others want of the pools of this room; call it on their thread. */

@@ -8,6 +8,7 @@
 struct policy_whole {
 	struct policy_commons *commons;
 	uint32_t uses; /* under the lock of the names */
+	size_t key_len;
 	UT_hash_handle hh;
 	char key[];
 };
@@ -21,6 +22,7 @@ new_whole(struct policy_commons *all, const void *key, size_t len)
 		return NULL;
 	memcpy(w->key, key, len);
 	w->commons = all;
+	w->key_len = len;
 	if (!TABLE_ADD(all->seed, all->wholes, w->key, len, w)) {
 		free(w);
 		return NULL;
@@ -54,6 +56,13 @@ policy_whole_put(struct policy_commons *all, struct policy_whole *w)
 		free(w);
 	}
 	pthread_mutex_unlock(&all->names_lock);
+}
+
+const void *
+policy_whole_key(const struct policy_whole *w, size_t *len)
+{
+	*len = w->key_len;
+	return w->key;
 }
 
 void

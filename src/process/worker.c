@@ -158,7 +158,7 @@ worker_make(struct worker *k, struct fail *why)
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "no randomness");
 	k->room_note.read = on_orders;
-	k->room = policy_room_new(k->weir->shared.commons, tell_orders, k);
+	k->room = policy_room_new(k->weir->shared.commons, k->number, tell_orders, k);
 	if (k->room == NULL)
 		return fail_set(why, "53200", "no memory for a worker");
 	if (k != k->weir->door && (k->refusals = admission_new(&refusals, why)) == NULL)

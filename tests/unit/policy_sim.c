@@ -998,7 +998,7 @@ make_rooms(struct sim *s)
 		struct sim_room *r = &s->rooms[i];
 
 		r->sim = s;
-		r->room = policy_room_new(s->commons, on_tell, r);
+		r->room = policy_room_new(s->commons, i, on_tell, r);
 		s->budget = policy_room_total(r->room);
 		policy_places_join(s->budget, &r->places, r->room);
 	}

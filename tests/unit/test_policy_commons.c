@@ -39,7 +39,7 @@ two_init(struct two *t, uint32_t limit)
 	t->circuit = policy_circuit_get(t->commons, "db1:5432,any");
 	for (int i = 0; i < ROOMS; i++) {
 		t->told[i] = 0;
-		t->rooms[i] = policy_room_new(t->commons, on_told, &t->told[i]);
+		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i]);
 		policy_budget_set_limit(policy_room_total(t->rooms[i]), t->rooms[i], limit, 0);
 		fake_init(&t->pools[i], &set, t->rooms[i]);
 		policy_set_circuit(t->pools[i].p, t->circuit, t->pools[i].now);
@@ -534,7 +534,7 @@ make_hand(struct crew *c, struct hand *h, unsigned number, uint64_t seed)
 	set.opens_at_once = 1 + number;
 	h->random = seed * THREADS + number;
 	h->now_us = 1;
-	h->room = policy_room_new(c->commons, tell_hand, h);
+	h->room = policy_room_new(c->commons, number, tell_hand, h);
 	policy_places_join(policy_room_total(h->room), &h->places, h->room);
 	for (unsigned i = 0; i < POOLS; i++) {
 		struct one *o = &h->pools[i];
