@@ -74,13 +74,12 @@ depart(struct grave *g)
 {
 	struct crossing *crossing = (struct crossing *)((char *)g - offsetof(struct crossing, grave));
 	struct client *c = crossing->client;
-	struct fail why;
 
 	if (c == NULL) {
 		free(crossing);
 		return;
 	}
-	if (login_find_home(c, &why) != crossing->to->number) {
+	if (!login_has_home(c, crossing->to->number)) {
 		pool_homes_ended(c->env->homes, crossing->to->number);
 		free(crossing);
 		login_conclude(c, choose_again, NULL);

@@ -213,6 +213,12 @@ login_find_home(struct client *c, struct fail *why)
 			       why);
 }
 
+bool
+login_has_home(struct client *c, uint32_t number)
+{
+	return pool_homes_has(c->env->homes, c->env->x.config, replication_database(c), c->login->user, number);
+}
+
 void
 login_go_home(struct client *c)
 {

@@ -106,6 +106,7 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 void login_cross(struct client *c, struct client_env *to);
 /* login_proof.c */
 uint32_t login_find_home(struct client *c, struct fail *why); /* as pool_homes_find() */
+bool login_has_home(struct client *c, uint32_t number); /* as pool_homes_has() */
 void login_go_home(struct client *c); /* it is admitted: it enters its pool here, or crosses to the pool's home */
 void login_arrived(struct client *c);
 /*

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PING_TIMEOUT_US (2 * US_PER_S)
+#define PART_MIN 4u
 
 /* All that a pool has by its configuration and that takes memory. */
 struct parts {
@@ -20,6 +21,7 @@ struct parts {
 	struct statement_home *home;
 	struct policy_limit *limits[CAP_ALL];
 	struct policy_circuit *circuit;
+	struct policy_whole *whole;
 };
 
 struct pool_box {
@@ -37,18 +39,22 @@ put_parts(struct pool_set *set, const struct parts *p)
 	for (unsigned i = 0; i < CAP_ALL; i++)
 		policy_limit_put(set->room->commons, p->limits[i]);
 	policy_circuit_put(set->room->commons, p->circuit);
+	policy_whole_put(set->room->commons, p->whole);
 }
 
 /* Gives the pool others; the caller gets the ones it had. */
 static struct parts
 swap_parts(struct pool *pool, const struct parts *new)
 {
-	struct parts old = { .target = pool->target, .home = pool->home, .circuit = pool->circuit };
+	struct parts old = {
+		.target = pool->target, .home = pool->home, .circuit = pool->circuit, .whole = pool->whole
+	};
 
 	memcpy(old.limits, pool->limits, sizeof(old.limits));
 	pool->target = new->target;
 	pool->home = new->home;
 	pool->circuit = new->circuit;
+	pool->whole = new->whole;
 	memcpy(pool->limits, new->limits, sizeof(old.limits));
 	return old;
 }
@@ -113,14 +119,40 @@ fill_policy(const struct scope_settings *s, struct policy_settings *out)
 
 /* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */
 static const char *
+name_user(const char *user, const char *database, bool is_of_tenant, char out[static CONFIG_DATABASE_MAX + 1])
+{
+	if (!is_of_tenant)
+		return user;
+	snprintf(out, CONFIG_DATABASE_MAX + 1, "%s.%.*s", user, (int)strcspn(database, "/"), database);
+	return out;
+}
+
+static const char *
 whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 {
-	const char *database = pool->database->name;
+	return name_user(pool->user, pool->database->name, pool->database->is_of_tenant, out);
+}
 
-	if (!pool->database->is_of_tenant)
-		return pool->user;
-	snprintf(out, CONFIG_DATABASE_MAX + 1, "%s.%.*s", pool->user, (int)strcspn(database, "/"), database);
-	return out;
+/*
+ * A part has 4 connections at least, or they would cross all the time. A pool under a cap is whole: what is fair
+ * between pools is decided for whole ones.
+ */
+uint32_t
+pool_parts(const struct config *config, const char *database, const char *user, uint32_t workers)
+{
+	const struct config_scope *db = config_find_database(config, database);
+	char own[CONFIG_DATABASE_MAX + 1];
+	struct scope_settings s;
+	uint64_t parts;
+
+	if (db == NULL)
+		return 1;
+	user = name_user(user, database, db->upstream->is_of_tenant, own);
+	config_effective(config, db, config_find_user(config, user), &s);
+	parts = ((uint64_t)s.pool_size + s.max_overflow) / PART_MIN;
+	if (config->max_server_connections > 0 || s.max_db_connections > 0 || s.max_user_connections > 0 || parts < 1)
+		return 1;
+	return parts < workers ? (uint32_t)parts : workers;
 }
 
 /* --- settings of those who log in under another name --- */
@@ -207,6 +239,19 @@ get_shared(struct pool_set *set, struct parts *out)
 	return out->home == NULL || out->circuit == NULL ? -1 : 0;
 }
 
+/* A pool that was once on several workers stays so: there may be parts of it that have clients. */
+static int
+get_whole(struct pool *pool, struct policy_whole **out)
+{
+	const struct pool_box *box = (const struct pool_box *)pool;
+	struct pool_set *set = pool->set;
+
+	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, set->workers) <= 1)
+		return 0;
+	*out = policy_whole_get(set->room->commons, box->key, box->key_len);
+	return *out == NULL ? -1 : 0;
+}
+
 /* Returns 0, or -1 with *why set; the caller puts what there is. */
 static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
@@ -218,7 +263,7 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	if (out->target == NULL)
 		return -1;
 	if ((pool->target != NULL && pool_target_inherit(out->target, pool->target) < 0) || get_shared(set, out) < 0 ||
-	    get_limits(pool, out->limits) < 0)
+	    get_limits(pool, out->limits) < 0 || get_whole(pool, &out->whole) < 0)
 		return fail_set(why, "53200", "no memory for a pool");
 	return 0;
 }
@@ -294,6 +339,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
+	policy_set_whole(pool->policy, pool->whole, now_us);
 	put_parts(set, &parts);
 	return 0;
 }
@@ -378,6 +424,15 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return 0;
 	return put_key(key, db->upstream->is_of_tenant, database, server_user);
+}
+
+struct pool *
+pool_set_at(const struct pool_set *set, const void *key, size_t len)
+{
+	struct pool_box *box;
+
+	TABLE_FIND(set->seed, set->table, key, len, box);
+	return box == NULL ? NULL : &box->e;
 }
 
 struct pool *

@@ -80,6 +80,8 @@ struct pool {
 	struct scram_keys keys; /* learnt or derived; kept in memory only */
 	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
 	struct image *welcome; /* the read-only parameters that the last one reported */
+	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
+	uint32_t baseline_known_by; /* a bit for each worker that was told so: pool_cross.c */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
@@ -97,6 +99,7 @@ struct pool {
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct policy_circuit *circuit; /* of its upstream */
+	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
 	struct policy_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
 	struct fate_asker *fates; /* fate_asker.h; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */

@@ -93,23 +93,24 @@ op_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket
 }
 
 const struct policy_ops pool_policy_ops = { op_open,	op_close, op_ping,	   op_wake,
-					    op_address, op_suits, pool_log_outage, NULL };
+					    op_address, op_suits, pool_log_outage, pool_give };
 
 /* --- what servers report --- */
 
-/* A fresh server shows the present defaults; if they changed, what was learnt from older servers is void. */
-static void
-take_baseline(struct pool *pool, struct server *srv)
+void
+pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t since_us)
 {
-	struct image *welcome = (struct image *)(uintptr_t)server_welcome(srv);
-
-	if (pool->baseline != srv->image) {
+	if (pool->baseline == baseline && pool->welcome == welcome)
+		return;
+	if (pool->baseline != baseline) {
 		pool_startup_forget_all(&pool->startups);
 		image_unref(pool->baseline);
-		pool->baseline = image_ref(srv->image);
+		pool->baseline = image_ref(baseline);
 	}
 	image_unref(pool->welcome);
 	pool->welcome = image_ref(welcome);
+	pool->baseline_us = since_us;
+	pool->baseline_known_by = 0;
 }
 
 /* Returns true if it was a scout until now. */
@@ -138,7 +139,7 @@ on_ready(struct server *srv)
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
 	bouncer_log_open(pool, srv);
-	take_baseline(pool, srv);
+	pool_take_baseline(pool, srv->image, (struct image *)(uintptr_t)server_welcome(srv), now);
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
@@ -199,9 +200,8 @@ on_pinged(struct server *srv, bool ok)
 	policy_ping_done(pool->policy, srv->conn, ok && !pooled_of(srv->conn)->is_code_late, now);
 }
 
-/* The policy's part of it, as it is returned. */
-static inline struct policy_conn *
-returned_conn(struct server *srv)
+inline struct policy_conn *
+pool_returned(struct server *srv)
 {
 	srv->conn->image = srv->image;
 	srv->conn->needs_match = srv->ties.plans != NULL || srv->ties.types != NULL || srv->seed_of != 0;
@@ -213,7 +213,7 @@ conn_give_back(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
-	policy_return(pool->policy, returned_conn(srv),
+	policy_return(pool->policy, pool_returned(srv),
 		      pool_set_now(pool->set)); /* last: it may be lent again at once */
 }
 
@@ -237,7 +237,7 @@ on_clean(struct server *srv)
 	if (srv->reset.todo.is_last || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
-		policy_return_asked(pool->policy, returned_conn(srv), srv->reset.asked_us, pool_set_now(pool->set));
+		policy_return_asked(pool->policy, pool_returned(srv), srv->reset.asked_us, pool_set_now(pool->set));
 }
 
 static void

@@ -12,7 +12,8 @@
 
 struct home {
 	UT_hash_handle hh;
-	uint32_t number;
+	uint32_t first; /* the worker that had it first */
+	uint32_t parts; /* a bit for each that has a part */
 	char key[];
 };
 
@@ -67,70 +68,157 @@ least_loaded(const struct pool_homes *h)
 	return best;
 }
 
+static void
+add_part(struct pool_homes *h, struct home *one, uint32_t number)
+{
+	one->parts |= 1u << number;
+	h->loads[number].pools++;
+}
+
 static struct home *
-add(struct pool_homes *h, const char *key, size_t len, uint32_t number)
+add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 {
 	struct home *one = calloc(1, sizeof(*one) + len);
 
 	if (one == NULL)
 		return NULL;
 	memcpy(one->key, key, len);
-	one->number = number;
+	one->first = first;
 	if (!TABLE_ADD(h->seed, h->table, one->key, len, one)) {
 		free(one);
 		return NULL;
 	}
-	h->loads[one->number].pools++;
+	add_part(h, one, first);
 	return one;
 }
 
-/* A pool that was not added once, for want of memory or room, never is: its hash must decide each time. */
-static uint32_t
-settle(struct pool_homes *h, const char *key, size_t len, uint32_t number)
+/*
+ * Returns the pool; where it is not known yet, its first part is on that worker, or, if that is POOL_NO_HOME, on the
+ * best. A pool that was not added once, for want of memory or room, never is: its hash must decide each time. *out is
+ * it then.
+ */
+static struct home *
+find(struct pool_homes *h, const char *key, size_t len, uint32_t first, struct home *out)
 {
-	struct home *one = h->is_full || HASH_COUNT(h->table) == HOMES_MAX ? NULL : add(h, key, len, number);
+	struct home *one;
 
-	h->is_full = one == NULL;
-	return one != NULL ? one->number : table_hash(h->seed, key, len) % h->workers;
+	TABLE_FIND(h->seed, h->table, key, len, one);
+	if (one == NULL && !h->is_full && HASH_COUNT(h->table) < HOMES_MAX)
+		one = add(h, key, len, first != POOL_NO_HOME ? first : least_loaded(h));
+	if (one != NULL)
+		return one;
+	h->is_full = true;
+	out->first = table_hash(h->seed, key, len) % h->workers;
+	out->parts = 1u << out->first;
+	return out;
 }
 
-/* Returns the home of this pool; where it has none yet, that is first, or, if that is POOL_NO_HOME, the best. */
+static bool
+has_part(const struct home *one, uint32_t number)
+{
+	return (one->parts & 1u << number) != 0;
+}
+
+/* The first of equal ones, so that a few clients, one after another, find the same servers. */
 static uint32_t
-find(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t first,
-     struct fail *why)
+best_part(const struct pool_homes *h, const struct home *one)
+{
+	uint32_t best = one->first;
+
+	for (uint32_t i = 0; i < h->workers; i++)
+		if (has_part(one, i) && h->loads[i].clients < h->loads[best].clients)
+			best = i;
+	return best;
+}
+
+/* most: how many parts the pool may have. It may have more since an older configuration. */
+static uint32_t
+choose(struct pool_homes *h, struct home *one, uint32_t most)
+{
+	uint32_t best = best_part(h, one), least = least_loaded(h);
+
+	if (most <= 1)
+		return one->first;
+	if ((uint32_t)__builtin_popcount(one->parts) >= most || has_part(one, least) ||
+	    h->loads[least].clients >= h->loads[best].clients)
+		return best;
+	add_part(h, one, least);
+	return least;
+}
+
+/* Returns as find(), and sets *most; or NULL with *why set. */
+static struct home *
+look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t first,
+	uint32_t *most, struct home *out, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
-	struct home *one;
-	size_t len;
+	size_t len = pool_key(config, database, user, key, server_user, why);
+	struct home *one = len == 0 ? NULL : find(h, key, len, first, out);
 
-	if (h->workers == 1)
-		return 0;
-	len = pool_key(config, database, user, key, server_user, why);
-	if (len == 0)
-		return POOL_NO_HOME;
-	TABLE_FIND(h->seed, h->table, key, len, one);
 	if (one != NULL)
-		return one->number;
-	return settle(h, key, len, first != POOL_NO_HOME ? first : least_loaded(h));
+		*most = one == out ? 1 : pool_parts(config, database, server_user, h->workers);
+	return one;
 }
 
 uint32_t
 pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 		uint32_t clients, struct fail *why)
 {
+	struct home unknown, *one;
+	uint32_t most;
+
+	if (h->workers == 1)
+		return 0;
 	h->loads[0].clients = clients;
-	return find(h, config, database, user, POOL_NO_HOME, why);
+	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, why);
+	return one == NULL ? POOL_NO_HOME : choose(h, one, most);
+}
+
+uint32_t
+pool_homes_first(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+		 struct fail *why)
+{
+	struct home unknown, *one;
+	uint32_t most;
+
+	if (h->workers == 1)
+		return 0;
+	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, why);
+	return one == NULL ? POOL_NO_HOME : one->first;
+}
+
+bool
+pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+	       uint32_t number)
+{
+	struct home unknown, *one;
+	struct fail why;
+	uint32_t most;
+
+	if (h->workers == 1)
+		return number == 0;
+	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, &why);
+	return one != NULL && (most <= 1 ? one->first == number : has_part(one, number));
 }
 
 int
 pool_homes_stay(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 		struct fail *why)
 {
-	uint32_t home = find(h, config, database, user, 0, why);
+	struct home unknown, *one;
+	uint32_t most;
 
-	if (home == 0)
+	if (h->workers == 1)
 		return 0;
-	return home == POOL_NO_HOME ? -1 : fail_set(why, "0A000", "its pool is another worker's");
+	one = look_up(h, config, database, user, 0, &most, &unknown, why);
+	if (one == NULL)
+		return -1;
+	if (has_part(one, 0))
+		return 0;
+	if ((uint32_t)__builtin_popcount(one->parts) >= most)
+		return fail_set(why, "0A000", "its pool is another worker's");
+	add_part(h, one, 0);
+	return 0;
 }
 
 void

@@ -1,15 +1,16 @@
 /*
- * src/pool/pool_homes.h - on which worker each pool lives: all of it on one, and always on the same.
- * docs/architecture.md, "Workers".
+ * src/pool/pool_homes.h - on which workers each pool lives: all of it on one, and always on the same, or parts of it on
+ * several (pool_parts()). docs/architecture.md, "Workers".
  *
  * Only worker 0 uses it. A pool that comes into being gets the worker with the fewest clients, and of equal ones not
- * worker 0. The choice is kept, as servers may be left there; once HOMES_MAX are known, the hash of further ones
- * decides, and nothing is remembered.
+ * worker 0. Further parts come into being as clients do, each for the worker that has the fewest. The choice is kept,
+ * as servers may be left there; once HOMES_MAX are known, the hash of further ones decides, and nothing is remembered.
  */
 #pragma once
 
 #include "base/fail.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define POOL_NO_HOME UINT32_MAX
@@ -21,12 +22,18 @@ struct pool_homes; /* opaque: pool_homes.c */
 struct pool_homes *pool_homes_new(uint32_t workers, uint64_t seed);
 void pool_homes_free(struct pool_homes *h); /* NULL is fine */
 /*
- * Returns the number of the worker on which the pool of this user lives: pool_set_find() has database and user.
- * clients: those on worker 0. Returns POOL_NO_HOME with *why set: 3D000 for an unknown database. With one worker it is
- * always 0.
+ * Returns the number of the worker that a client of this pool is for: of those that have a part, the one with the
+ * fewest clients. pool_set_find() has database and user; clients: those on worker 0. Returns POOL_NO_HOME with *why
+ * set: 3D000 for an unknown database. With one worker it is always 0.
  */
 uint32_t pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 			 uint32_t clients, struct fail *why);
+/* Returns the worker that had the pool first; it has one then. As above. */
+uint32_t pool_homes_first(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+			  struct fail *why);
+/* Returns true if that worker has, or is to have, a part of this pool. */
+bool pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+		    uint32_t number);
 /* A client of this pool comes to worker 0 and is to live there. Returns 0, or -1 with *why set: the pool can't. */
 int pool_homes_stay(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 		    struct fail *why);

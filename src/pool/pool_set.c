@@ -55,6 +55,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->own_env.owner_ops = set->companions->own;
 	set->news = set->databases.news = settings->news;
 	set->homes = settings->homes;
+	set->crew = settings->crew;
+	set->workers = settings->workers;
 	set->number = settings->number;
 	set->statements = settings->statements;
 	set->room = settings->room;
@@ -98,7 +100,7 @@ is_home_of(const struct pool_set *set, const char *database, const char *user)
 {
 	struct fail why;
 
-	return set->homes == NULL || pool_homes_find(set->homes, set->config, database, user, 0, &why) == set->number;
+	return set->homes == NULL || pool_homes_first(set->homes, set->config, database, user, &why) == set->number;
 }
 
 /* Where the servers' user is known beforehand, min_idle need not wait for the first client. */

@@ -4,7 +4,8 @@
  *   pool_set.c      all pools: configuration, lists, time, operations
  *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
- *   pool_homes.c    on which worker each pool lives
+ *   pool_homes.c    on which workers each pool lives
+ *   pool_cross.c    servers that go to the part of a pool on another worker
  *   pool_code.c     what its database's code could touch
  *   pool_hold.c     pools that are held back for a statement that needs their database for itself
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
@@ -24,6 +25,8 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_limit.h"
+#include "policy/policy_whole.h"
+#include "net/inbox.h"
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
@@ -46,6 +49,13 @@ struct pooled {
 	uint64_t code_asked_us; /* when that was */
 	bool is_code_late; /* the answer took as long as it may */
 	struct code_doubt doubt; /* whether its borrower has changed the code unseen */
+	/* While it goes to the part of its pool on another worker: pool_cross.c. */
+	struct note note;
+	struct policy_room *from_room, *to_room;
+	struct pool_set *to;
+	const struct server_env *to_env;
+	struct image *baseline, *welcome; /* the pool's where it left, as copies; NULL: known there */
+	uint64_t baseline_us;
 };
 
 struct pool_set {
@@ -54,6 +64,8 @@ struct pool_set {
 	const struct pool_companions *companions;
 	struct code_news *news;
 	struct pool_homes *homes; /* NULL: all pools live here */
+	struct pool_set *const *crew; /* the sets of all workers */
+	uint32_t workers; /* how many there are; 0: this one */
 	uint32_t number; /* of its worker */
 	struct statement_store *statements;
 	struct log *log;
@@ -132,13 +144,23 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /*
  */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
+/* Returns on how many of the workers a pool of this database and user (of its servers) may have a part. */
+uint32_t pool_parts(const struct config *config, const char *database, const char *user, uint32_t workers);
 /* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
  * longer configured. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_free(struct pool *pool);
+struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* of this pool_key(); or NULL */
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;
+/* Returns the policy's part of an idle server, which tells it what there is to know. */
+struct policy_conn *pool_returned(struct server *srv);
+/* Servers show these defaults since since_us. If they changed, what was learnt from older servers is void. */
+void pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t since_us);
+
+/* pool_cross.c */
+bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /* policy_ops.give */
 
 /* pool_hold.c */
 void pool_hold_expire(struct pool *e, uint64_t now_us); /* the set calls it at each tick */

@@ -173,8 +173,10 @@ worker_make(struct worker *k, struct fail *why)
 	ps.seed = seeds[SEED_POOLS];
 	ps.news = k->weir->shared.news;
 	ps.homes = k->weir->shared.homes;
+	ps.crew = k->weir->shared.pools;
+	ps.workers = k->weir->worker_count;
 	ps.number = k->number;
-	k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
+	k->weir->shared.pools[k->number] = k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);
 	k->clients.blocking = blocking_new(k->pools);
 	return 0;
 }

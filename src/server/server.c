@@ -77,14 +77,20 @@ server_let_go(struct server *srv)
 }
 
 void
+server_bury(struct server *srv)
+{
+	server_login_free(srv->login);
+	srv->login = NULL;
+	graveyard_bury(srv->env->graveyard, &srv->grave, server_free_later);
+}
+
+void
 server_finish(struct server *srv)
 {
 	server_step(srv, SE_LOST);
 	srv->borrower = NULL;
 	srv->env->owner_ops->closed(srv);
-	server_login_free(srv->login);
-	srv->login = NULL;
-	graveyard_bury(srv->env->graveyard, &srv->grave, server_free_later);
+	server_bury(srv);
 }
 
 void
@@ -163,6 +169,10 @@ server_fail(struct server *srv, const struct fail *why)
 
 	if (was == SV_DEAD)
 		return;
+	if (was == SV_CROSSING) { /* the other worker closes it */
+		srv->is_closing = true;
+		return;
+	}
 	srv->is_loss_untold = !note_loss(srv, why);
 	server_let_go(srv);
 	if (was == SV_LENT)

@@ -16,6 +16,7 @@
 void server_let_go(struct server *srv);
 void server_list_owed(struct server *srv); /* notes what is owed to the borrower now, unless that was noted for good */
 void server_finish(struct server *srv);
+void server_bury(struct server *srv); /* frees it later; the last part of that */
 
 /* server_dial.c */
 void server_first_host(struct server *srv, uint32_t turn,

@@ -392,6 +392,24 @@ image_unref(struct image *img)
 	free(img);
 }
 
+struct image *
+image_copy(const struct image *img)
+{
+	struct image *copy = block_new(NULL, img->settings, img->count);
+
+	if (copy != NULL)
+		copy->refs = 1;
+	return copy;
+}
+
+struct image *
+image_adopt(struct image_store *store, struct image *copy)
+{
+	assert(copy->store == NULL && copy->refs == 1);
+	copy->store = store;
+	return intern(copy);
+}
+
 const struct image_setting *
 image_find(const struct image *img, const char *name, enum image_kind kind)
 {

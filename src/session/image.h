@@ -51,6 +51,13 @@ struct image *image_replace(const struct image *img, enum image_kind kind, const
 			    size_t count);
 struct image *image_ref(struct image *img);
 void image_unref(struct image *img); /* NULL is fine */
+/*
+ * Returns a copy that is in no store, for another thread; NULL: no memory. Only image_unref() and image_adopt() may be
+ * called for it.
+ */
+struct image *image_copy(const struct image *img);
+/* Takes such a copy. Returns the equal image of this store, or NULL: no memory. */
+struct image *image_adopt(struct image_store *store, struct image *copy);
 
 /* Makes *slot the image with name = value. Returns 0, or -1: no memory, *slot is unchanged. */
 int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);

@@ -14,8 +14,12 @@
 static struct config *
 make_config(void)
 {
-	static const char text[] = "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n"
-				   "[database one]\nupstream = host=h user=u\n";
+	static const char text[] = "[auth]\nmethod = trust\n[pool]\npool_size = 6\nmax_overflow = 1\n"
+				   "[database *]\nupstream = host=h\n"
+				   "[database one]\nupstream = host=h user=u\n"
+				   "[database two]\nupstream = host=h\npool_size = 7\n"
+				   "[database many]\nupstream = host=h\npool_size = 100\n"
+				   "[database capped]\nupstream = host=h\npool_size = 100\nmax_db_connections = 50\n";
 	struct config_problems problems = { 0 };
 	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
 
@@ -65,6 +69,74 @@ Test(pool_homes, users_whose_servers_log_in_as_one_share_a_home)
 	find(h, config, "other", "v");
 	cr_expect_eq(find(h, config, "one", "w"), home);
 	cr_expect_eq(find(h, config, "one", "u"), home);
+	pool_homes_free(h);
+	config_unref(config);
+}
+
+/* Logs in a client of this pool; *at_door: how many are on worker 0. */
+static uint32_t
+come(struct pool_homes *h, const struct config *config, const char *database, uint32_t *at_door)
+{
+	struct fail why;
+	uint32_t home = pool_homes_find(h, config, database, "u", *at_door, &why);
+
+	if (home == 0)
+		++*at_door;
+	else
+		pool_homes_left(h, home);
+	return home;
+}
+
+Test(pool_homes, a_large_pool_has_a_part_for_each_four_connections_where_the_fewest_clients_are)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	uint32_t at_door = 0;
+
+	cr_expect_eq(come(h, config, "many", &at_door), 1);
+	cr_expect_eq(come(h, config, "many", &at_door), 2);
+	cr_expect_eq(come(h, config, "many", &at_door), 0);
+	cr_expect_eq(come(h, config, "many", &at_door), 1, "of equal ones the first");
+	cr_expect_eq(come(h, config, "two", &at_door), 2);
+	cr_expect_eq(come(h, config, "two", &at_door), 0);
+	pool_homes_ended(h, 1);
+	pool_homes_ended(h, 1);
+	cr_expect_neq(come(h, config, "two", &at_door), 1, "it has its two parts");
+	cr_expect(pool_homes_has(h, config, "two", "u", 2));
+	cr_expect_not(pool_homes_has(h, config, "two", "u", 1));
+	cr_expect_eq(come(h, config, "many", &at_door), 1);
+	pool_homes_free(h);
+	config_unref(config);
+}
+
+Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+
+	uint32_t at_door = 0;
+
+	for (unsigned i = 0; i < 5; i++) {
+		cr_expect_eq(come(h, config, "many", &at_door), 1);
+		pool_homes_ended(h, 1);
+	}
+	pool_homes_free(h);
+	config_unref(config);
+}
+
+Test(pool_homes, a_small_pool_or_one_under_a_cap_is_whole)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+
+	struct fail why;
+	uint32_t at_door = 0;
+
+	for (unsigned i = 0; i < 5; i++) {
+		cr_expect_eq(come(h, config, "small", &at_door), 1);
+		cr_expect_eq(come(h, config, "capped", &at_door), 2);
+	}
+	cr_expect_eq(pool_homes_first(h, config, "capped", "u", &why), 2);
 	pool_homes_free(h);
 	config_unref(config);
 }

@@ -1,0 +1,203 @@
+/*
+ * src/pool/pool_cross.c - servers that go from one part of a pool to the part on another worker (policy_whole.h).
+ *
+ * A server leaves its part when the policy gives it up, but callers up the stack may still use it; so it is posted from
+ * the graveyard. The note is in its struct pooled, which is the same on both sides. On the other side its pool is found
+ * by the name that pools have in all sets, as the one that it left may be gone by then.
+ */
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+#include "policy/policy_whole.h"
+#include "server/server_cross.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+static struct pool_set *
+set_of(const struct pool_set *set, const struct policy_room *room)
+{
+	struct pool_set *const *of = set->crew;
+
+	while ((*of)->room != room)
+		of++;
+	return *of;
+}
+
+/*
+ * A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
+ * and closes its servers then (pool_code.c): none of them may be elsewhere.
+ */
+static bool
+may_give(struct pool *pool, struct pooled *p)
+{
+	const struct database_code *code = &pool->database->code;
+
+	return server_may_cross(p->srv) && pool->limits[CAP_USER] == NULL && pool->limits[CAP_DATABASE] == NULL &&
+	       p->scouted == NULL && !p->is_code_late && !p->doubt.is_open && !pool->is_orphan &&
+	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
+}
+
+/* --- what a fresh server shows: a part may never have had one of its own --- */
+
+/* Copies it along unless that part was sent the same before. Without memory it is left out. */
+static void
+send_baseline(struct pool *pool, struct pooled *p)
+{
+	uint32_t bit = 1u << p->to->number;
+
+	if ((pool->baseline_known_by & bit) != 0 || pool->baseline == NULL || pool->welcome == NULL)
+		return;
+	p->baseline = image_copy(pool->baseline);
+	p->welcome = image_copy(pool->welcome);
+	if (p->baseline == NULL || p->welcome == NULL) {
+		image_unref(p->baseline);
+		image_unref(p->welcome);
+		p->baseline = p->welcome = NULL;
+		return;
+	}
+	p->baseline_us = pool->baseline_us;
+	pool->baseline_known_by |= bit;
+}
+
+static struct image *
+adopt(struct pool *pool, struct image **copy)
+{
+	struct image *img = image_adopt(pool->set->env->images, *copy);
+
+	*copy = NULL;
+	return img;
+}
+
+static void
+receive_baseline(struct pool *pool, struct pooled *p)
+{
+	struct image *baseline, *welcome;
+
+	if (p->baseline == NULL || p->baseline_us <= pool->baseline_us)
+		return;
+	baseline = adopt(pool, &p->baseline);
+	welcome = adopt(pool, &p->welcome);
+	if (baseline != NULL && welcome != NULL)
+		pool_take_baseline(pool, baseline, welcome, p->baseline_us);
+	image_unref(baseline);
+	image_unref(welcome);
+}
+
+static void
+forget_baseline(struct pooled *p)
+{
+	image_unref(p->baseline);
+	image_unref(p->welcome);
+	p->baseline = p->welcome = NULL;
+}
+
+/* --- there --- */
+
+/* Neither side's pool set need be there any more. env and room: of the worker that runs. */
+static void
+lose(struct pooled *p, const struct server_env *env, struct policy_room *room)
+{
+	forget_baseline(p);
+	server_discard(p->srv, env);
+	policy_whole_lost(&p->conn, room, *env->now_us);
+	pool_target_unref(p->target);
+	free(p);
+}
+
+/* Notes what compiled functions are tied to there, as tie() in state/compiled.c does. */
+static void
+note_ties(struct pool *pool, const struct server_ties *ties)
+{
+	uint32_t context;
+
+	if (ties->types == NULL)
+		return;
+	context = image_context(ties->types);
+	pool->has_several_contexts = pool->has_several_contexts || ties->is_whole || ties->is_mixed ||
+				     (pool->tied_context != 0 && pool->tied_context != context);
+	pool->tied_context = context;
+}
+
+static bool
+join(struct pool *pool, struct pooled *p)
+{
+	struct pool_target *old = p->target;
+
+	if (server_arrive(p->srv, pool->set->env, pool, &pool->target->server) < 0)
+		return false;
+	p->pool = pool;
+	p->target = pool_target_ref(pool->target);
+	pool_target_unref(old);
+	p->code_round = 0;
+	p->code_asked_us = 0;
+	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
+	pool->set->server_count++;
+	receive_baseline(pool, p);
+	forget_baseline(p);
+	note_ties(pool, &p->srv->ties);
+	return true;
+}
+
+static void
+on_arrival(struct note *n, void *owner, bool is_over)
+{
+	struct pooled *p = (struct pooled *)((char *)n - offsetof(struct pooled, note));
+	const struct server_env *env = p->to_env;
+	struct pool *pool = NULL;
+	const void *key;
+	size_t len;
+
+	(void)owner;
+	*env->now_us = clock_now_us();
+	if (!is_over) {
+		key = policy_whole_key(p->conn.whole, &len);
+		pool = pool_set_at(p->to, key, len);
+	}
+	if (pool == NULL || !join(pool, p)) {
+		lose(p, env, p->to_room);
+		return;
+	}
+	if (policy_arrive(pool->policy, pool_returned(p->srv), *env->now_us))
+		return; /* it may be gone already */
+	policy_whole_lost(&p->conn, p->to_room, *env->now_us);
+	server_close(p->srv);
+}
+
+/* --- here --- */
+
+static void
+depart(struct grave *g)
+{
+	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
+	struct pooled *p = pooled_of(srv->conn);
+	const struct server_env *env = srv->env;
+
+	if (server_pack(srv) < 0) {
+		lose(p, env, p->from_room);
+		return;
+	}
+	p->note.read = on_arrival;
+	inbox_post(p->to_env->inbox, &p->note);
+}
+
+bool
+pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+{
+	struct pool *pool = owner;
+	struct pooled *p = pooled_of(conn);
+	struct pool_set *set = pool->set;
+
+	if (!may_give(pool, p) || server_depart(p->srv) < 0)
+		return false;
+	TAILQ_REMOVE(&pool->servers, p->srv, all);
+	set->server_count--;
+	p->from_room = set->room;
+	p->to = set_of(set, to);
+	p->to_env = p->to->env;
+	p->to_room = to;
+	p->pool = NULL;
+	send_baseline(pool, p);
+	graveyard_bury(set->env->graveyard, &p->srv->grave, depart);
+	return true;
+}

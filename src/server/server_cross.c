@@ -1,0 +1,119 @@
+/*
+ * src/server/server_cross.c - see server_cross.h.
+ *
+ * Who adds a field to one of these structs decides what it means on another worker, and adds it here.
+ *
+ *   struct server
+ *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
+ *               statements, cluster, cluster_state, sequences_of, seed_of, ties.types_of, .is_whole, .is_mixed, role,
+ *               carry, carry_len, carry_cap, is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index,
+ *               hosts_passed, address, connected_us, bytes_in, bytes_out, is_there, is_connect_query_bad, tls_phase,
+ *               is_tls_given_up, dialled_us, question, is_closing, is_misplaced (these two: then it does not cross)
+ *   copied      image, ties.plans, ties.types: by value, as images belong to a store
+ *   re-pointed  env, target, owner
+ *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
+ *   nothing     borrower, grave, last_words, last_sqlstate, is_end_logged, is_loss_untold, has_cost, was_owing,
+ *               is_owed_listed, owed, owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret,
+ *               login, login_timer, all: of a loan, of the login, or of the end
+ *
+ *   struct loan
+ *   kept        the buffers: text, bind, kept.copy, sent.copy
+ *   reset       all else: nothing outlives a loan; what ddl says is done first, as server_lend() would
+ */
+#include "server/server_cross.h"
+
+#include "server/server_cancel.h"
+#include "server/server_parts.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool
+server_may_cross(const struct server *srv)
+{
+	return srv->state == SV_IDLE && !srv->is_closing && !srv->is_misplaced && !srv->stream.is_broken &&
+	       srv->cancel == NULL && srv->ledger.count == 0 && srv->ledger.trust == LEDGER_SYNCHRONISED &&
+	       srv->cluster_state != CLUSTER_ASKED;
+}
+
+int
+server_depart(struct server *srv)
+{
+	if (server_step(srv, SE_DEPART) < 0)
+		return -1;
+	stream_unhook(&srv->stream);
+	srv->owner = NULL;
+	return 0;
+}
+
+/* Makes *slot, if it has one, an image of no store. */
+static int
+take_out(struct image **slot)
+{
+	return *slot == NULL ? 0 : image_move(slot, image_copy(*slot));
+}
+
+static int
+take_in(struct image_store *store, struct image **slot)
+{
+	struct image *copy = *slot;
+
+	if (copy == NULL)
+		return 0;
+	*slot = image_adopt(store, copy);
+	return *slot == NULL ? -1 : 0;
+}
+
+static void
+reset_loan(struct server *srv, uint64_t now_us)
+{
+	if (srv->loan.ddl != DDL_NONE)
+		server_statements_outdate(&srv->statements);
+	loan_begin(&srv->loan, now_us);
+}
+
+int
+server_pack(struct server *srv)
+{
+	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
+	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
+	stream_unhook(&srv->stream); /* whoever was up the stack may have asked for a call */
+	reset_loan(srv, *srv->env->now_us);
+	buf_fini(&srv->reset.names);
+	buf_fini(&srv->reset.remote);
+	memset(&srv->reset, 0, sizeof(srv->reset));
+	srv->unnamed_owner = 0;
+	if (take_out(&srv->image) < 0 || take_out(&srv->ties.plans) < 0 || take_out(&srv->ties.types) < 0)
+		return -1;
+	srv->env = NULL;
+	srv->target = NULL;
+	return 0;
+}
+
+int
+server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target)
+{
+	if (srv->is_closing || srv->stream.is_broken || take_in(env->images, &srv->image) < 0 ||
+	    take_in(env->images, &srv->ties.plans) < 0 || take_in(env->images, &srv->ties.types) < 0)
+		return -1;
+	srv->env = env;
+	srv->owner = owner;
+	srv->target = target;
+	if (server_step(srv, SE_ARRIVE) < 0)
+		return -1;
+	stream_hook(&srv->stream, env->base, env->inbox, env->tls_scratch);
+	return 0;
+}
+
+void
+server_discard(struct server *srv, const struct server_env *env)
+{
+	srv->env = env;
+	stream_hook(&srv->stream, env->base, env->inbox, env->tls_scratch); /* TLS says goodbye, too */
+	server_write(srv, "X\0\0\0\4", 5);
+	server_let_go(srv);
+	server_step(srv, SE_LOST);
+	server_bury(srv);
+}
