@@ -26,6 +26,7 @@ policy_publish(struct policy *p)
 					  .turn_end_us = p->caps.turn_end_us };
 
 	caps_publish(&p->caps, &view);
+	p->is_observed = p->caps.is_watched || p->part.whole != NULL;
 }
 
 static void
@@ -40,6 +41,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 		}
 		caps_review(&p->caps, now_us); /* it may be in the middle of its own report */
 	}
+	policy_obey_parts(p, o, now_us);
 	if (o->is_stirred || (o->has_news && p->waiting > 0))
 		policy_stir(p, now_us);
 	policy_arm(p, later_of(o->arm_at_us, now_us));
@@ -66,7 +68,7 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->line);
 	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .room = room, .arm_at_us = NEVER_US };
-	p->caps.orders = &p->orders;
+	p->caps.orders = p->part.orders = &p->orders;
 	if (room != NULL)
 		caps_set(&p->caps, CAP_ALL, policy_room_total(room), p->count, now_us);
 	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
@@ -86,6 +88,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
+	part_leave(&p->part, 0, 0, 0, 0);
 	policy_room_forget(&p->orders);
 	free(p);
 }
@@ -167,12 +170,31 @@ publish_now(struct policy *p)
 	policy_room_unlock(p->orders.room);
 }
 
-/* Nearly always no cap is tight: then none is told. */
-static inline void
-tell_caps(struct policy *p)
+__attribute__((noinline)) static void
+tell_now(struct policy *p)
 {
+	policy_tell_parts(p);
 	if (p->caps.is_watched)
 		publish_now(p);
+}
+
+/* Nearly always no cap is tight, and the pool lives on one worker: then nobody is told. */
+static inline void
+tell_others(struct policy *p)
+{
+	if (p->is_observed)
+		tell_now(p);
+}
+
+/* A connection that crosses keeps its place. */
+static void
+move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
+{
+	if (conn->whole != NULL)
+		return;
+	part_moved(&p->part, from, to);
+	if (to == PC_NONE || to == PC_CLOSING)
+		caps_moved(&p->caps, from, to);
 }
 
 /* Inline: the two moves of each loan are made for their states. */
@@ -200,9 +222,9 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		insert_idle(p, conn);
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
-	if (to == PC_NONE || to == PC_CLOSING)
-		caps_moved(&p->caps, from, to);
-	tell_caps(p);
+	if (to == PC_NONE || to == PC_CLOSING || from == PC_OPENING)
+		move_place(p, conn, from, to);
+	tell_others(p);
 }
 
 void
@@ -223,8 +245,9 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
 	p->counters->waits++;
+	p->part.is_to_ask = true;
 	policy_note_newcomer(p, now_us);
-	tell_caps(p);
+	tell_others(p);
 }
 
 void
@@ -233,7 +256,7 @@ policy_leave_line(struct policy *p, struct policy_ticket *t)
 	TAILQ_REMOVE(&p->line, t, link);
 	t->is_waiting = false;
 	p->waiting--;
-	tell_caps(p);
+	tell_others(p);
 }
 
 /* Conn may have been freed when this returns. */
@@ -399,14 +422,16 @@ policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t 
 	return conn->recycle_at_us != 0 && now_us >= conn->recycle_at_us && p->failed_count == 0;
 }
 
-static bool
-is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now_us, enum recycle_reason *reason)
+/* live: how many the pool has. */
+static inline bool
+is_to_close(const struct policy *p, const struct policy_conn *conn, uint32_t live, uint64_t now_us,
+	    enum recycle_reason *reason)
 {
 	if (p->is_paused)
 		*reason = RR_KILL;
 	else if (conn->is_recycle_due)
 		*reason = p->close_reason;
-	else if (policy_live(p) > p->limit)
+	else if (live > p->limit)
 		*reason = RR_OVERFLOW;
 	else if (conn->is_used && policy_is_aged(p, conn, now_us)) /* a new one serves once, however short a life is */
 		*reason = RR_AGE;
@@ -425,11 +450,12 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (policy_live(p) > p->settings.pool_size)
 		policy_trim(p, now_us);
 	caps_review(&p->caps, now_us);
+	policy_give_idle(p, now_us);
 	if (is_nearer)
 		policy_arm(p, policy_idle_due(p, now_us));
 }
 
-/* Closes it, or lends it to the first in line; if there is none, it becomes idle. */
+/* Closes it, or lends it to the first in line, here or in another part; if there is none, it becomes idle. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -440,9 +466,11 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 	p->question_us = 0;
 	end_washing(p, conn);
-	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
+	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || is_asked_back) {
 		policy_close_conn(p, conn, reason);
 		policy_reinforce(p, now_us);
+	} else if (policy_give(p, conn, t, now_us)) {
+		return;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
 	} else if (!policy_suits(p, conn, t)) {
@@ -459,18 +487,19 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	}
 }
 
-/* Nearly always nobody waits, here or for a place under a cap, and all of the pool's connections may stay. */
+/* Nearly always nobody waits, here, in another part, or for a place under a cap, and all of the pool's connections may
+ * stay. */
 static inline void
 take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	bool is_tight = caps_returned(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason;
 
 	assert(conn->state == PC_LENT);
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
-	if (is_tight || p->waiting > 0 || policy_live(p) > p->settings.pool_size ||
-	    is_to_close(p, conn, now_us, &reason)) {
+	caps_returned(&p->caps, conn->opened_us, now_us);
+	if (p->is_observed || p->waiting > 0 || policy_own_live(p) > p->settings.pool_size ||
+	    is_to_close(p, conn, policy_own_live(p), now_us, &reason)) {
 		pass_on(p, conn, now_us);
 		return;
 	}
@@ -506,11 +535,13 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
-	if (is_to_close(p, conn, now_us, &reason)) {
+	if (is_to_close(p, conn, policy_live(p), now_us, &reason)) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || !policy_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
+		t = NULL;
+	} else if (policy_give(p, conn, t, now_us)) {
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
@@ -522,6 +553,38 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		grant(p, conn, t, now_us);
 }
 
+bool
+policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+{
+	struct policy_ticket *t = TAILQ_FIRST(&p->line);
+	enum recycle_reason reason = p->close_reason;
+	bool is_of_round;
+
+	if (!part_arrived(&p->part, conn, &is_of_round))
+		return false;
+	caps_retake(&p->caps);
+	conn->borrower_id = 0; /* not known here */
+	conn->epoch = conn->epoch != 0 && conn->heard_us > p->part.doubted_us ? p->epoch : p->epoch - 1;
+	if (p->failed_count > 0)
+		policy_forget_failures(p); /* PostgreSQL is there */
+	policy_end_outage(p, now_us);
+	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || !is_of_round) {
+		policy_close_conn(p, conn, reason);
+		t = NULL;
+	} else if (t == NULL || policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t)) {
+		go_idle(p, conn, now_us);
+		t = NULL;
+	} else {
+		policy_leave_line(p, t);
+		lend(p, conn, t);
+	}
+	p->part.is_to_ask |= t == NULL;
+	policy_reinforce(p, now_us);
+	if (t != NULL)
+		grant(p, conn, t, now_us);
+	return true;
+}
+
 /* --- The owner's reports. A connection that was asked to close may still report what it was doing before. --- */
 
 void
@@ -529,7 +592,8 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	assert(conn->state == PC_NONE);
 	conn->opened_us = now_us;
-	conn->is_overflow = p->total >= p->settings.pool_size;
+	conn->is_overflow = (p->part.whole == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size;
+	conn->round = part_round(&p->part);
 	policy_move(p, conn, PC_OPENING);
 	conn->is_trial = p->is_trial;
 	p->is_trial = false;
@@ -556,6 +620,7 @@ static void
 policy_raise_epoch(struct policy *p, uint64_t now_us)
 {
 	p->epoch++;
+	p->part.doubted_us = now_us;
 	p->sweep_us = clock_lesser_us(p->sweep_us, now_us);
 }
 
@@ -652,7 +717,8 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 bool
 policy_is_wanted(const struct policy *p)
 {
-	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps);
+	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps) ||
+	       (p->part.whole != NULL && part_others_wait(&p->part) != 0);
 }
 
 uint64_t
@@ -660,7 +726,7 @@ policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t 
 {
 	enum recycle_reason reason;
 
-	if (is_to_close(p, conn, now_us, &reason))
+	if (is_to_close(p, conn, policy_live(p), now_us, &reason))
 		return 0;
 	if (policy_live(p) > p->settings.pool_size)
 		return p->settings.overflow_linger_us;
@@ -684,13 +750,14 @@ void
 policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
 	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
-	uint32_t live = policy_live(p), size = p->settings.pool_size;
+	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
 
 	*out = (struct policy_counts){
 		.opening = p->count[PC_OPENING],
 		.idle = p->count[PC_IDLE],
 		.pinging = p->count[PC_PINGING],
 		.washing = p->washing,
+		.coming = part_coming(&p->part),
 		.lent = p->count[PC_LENT],
 		.closing = p->count[PC_CLOSING],
 		.waiting = p->waiting,

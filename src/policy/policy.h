@@ -85,9 +85,9 @@ struct policy_conn {
 	TAILQ_ENTRY(policy_conn)
 	link; /* of those in its state; unused while it is LENT, as most often it soon is not */
 	TAILQ_ENTRY(policy_conn) all;
-	/* While it crosses from one part of its pool to another: policy_whole.h. */
-	struct policy_whole *whole; /* not NULL then */
-	uint64_t left_round; /* the whole's when it left */
+	/* For policy_whole.h. */
+	uint64_t round; /* the whole's when it was opened */
+	struct policy_whole *whole; /* while it crosses to another part of it; else NULL */
 	uint32_t to_part;
 };
 

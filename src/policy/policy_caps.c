@@ -130,6 +130,17 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 }
 
 void
+caps_retake(struct policy_caps *caps)
+{
+	if (!lock(caps))
+		return;
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		if (caps->by_kind[i].budget != NULL)
+			budget_take(&caps->by_kind[i]);
+	unlock(caps);
+}
+
+void
 caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
 {
 	if (!lock(caps))

@@ -24,6 +24,7 @@ void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* und
 void caps_watch(struct policy_caps *caps, uint64_t now_us);
 /* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
+void caps_retake(struct policy_caps *caps); /* a place in each, for one that has come from another worker */
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
 bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
@@ -36,12 +37,11 @@ void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */
 
-/* Returns true if fairness may matter now: caps_ask_back() and caps_review() are due. Nearly always it does not, and
- * then a return costs this alone. */
-static inline bool
+/* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always it is not, and then a return
+ * costs this alone. */
+static inline void
 caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
 	caps->rest_end_us = now_us + BUDGET_TURN_US;
 	caps->turn_end_us = opened_us + BUDGET_TURN_US;
-	return caps->is_watched;
 }

@@ -97,7 +97,8 @@ take_orders(struct policy_orders *o)
 	struct policy_orders taken = *o;
 
 	TAILQ_REMOVE(&o->room->orders, o, link);
-	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = false;
+	o->is_listed = o->is_to_publish = o->is_asked = o->is_stirred = o->has_news = o->is_sought = false;
+	o->answered_by = 0;
 	o->arm_at_us = UINT64_MAX;
 	return taken;
 }

@@ -80,6 +80,8 @@ struct policy_orders {
 	bool is_asked; /* for an idle connection: budget_member.asked */
 	bool is_stirred; /* policy_stir() is due ... */
 	bool has_news; /* ... or is if somebody waits */
+	bool is_sought; /* another part of its pool wants its idle connections (policy_whole.h) */
+	uint32_t answered_by; /* a bit for each part that has none for this one */
 	uint64_t arm_at_us; /* policy_arm() is due with that; UINT64_MAX: it is not */
 	TAILQ_ENTRY(policy_orders) link;
 };

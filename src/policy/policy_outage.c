@@ -88,8 +88,10 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 	    p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us, .held = count_patient(p) };
-	p->counters->outages++;
 	p->counters->held += p->outage.held;
+	if (!part_is_first_out(&p->part, true))
+		return;
+	p->counters->outages++;
 	if (p->ops.outage != NULL)
 		p->ops.outage(p->owner, &p->outage, &p->last_fail, now_us);
 }
@@ -103,10 +105,12 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	if (ended.since_us == 0)
 		return;
 	p->outage = (struct policy_outage){ 0 };
-	p->counters->outage_us += now_us - ended.since_us;
 	if (p->settings.is_holding)
 		p->outage_over_us = now_us;
 	p->ramp = 1;
+	if (!part_is_first_out(&p->part, false))
+		return;
+	p->counters->outage_us += now_us - ended.since_us;
 	if (p->ops.outage != NULL)
 		p->ops.outage(p->owner, &ended, NULL, now_us);
 }

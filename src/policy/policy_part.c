@@ -1,16 +1,159 @@
-/* src/policy/policy_part.c - one worker's part of a pool: gives connections to other parts, and takes theirs. */
+/*
+ * src/policy/policy_part.c - one part of a pool that lives on several workers: gives connections to other parts, and
+ * asks them for theirs. See policy_whole.h.
+ */
 #include "policy/policy_state.h"
-#include "policy/policy_whole.h"
+
+#define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can cross */
+
+static void
+count_out(struct policy *p, uint64_t now_us)
+{
+	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
+}
 
 void
 policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 {
-	(void)p, (void)w, (void)now_us;
+	struct policy_conn *conn;
+
+	if (p->part.whole == w)
+		return;
+	count_out(p, now_us);
+	if (w != NULL)
+		part_join(&p->part, w, p->total, policy_own_live(p), policy_own_verified(p));
+	TAILQ_FOREACH(conn, &p->all, all)
+		conn->round = ROUND_NONE; /* others may have been closed since it was opened */
+	p->is_observed = w != NULL || p->caps.is_watched;
+	policy_tell_parts(p);
+	policy_reinforce(p, now_us);
+}
+
+void
+policy_tell_parts(struct policy *p)
+{
+	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+
+	if (p->part.whole == NULL)
+		return;
+	if (p->is_paused)
+		part_tell(&p->part, 0, 0, NEVER_US);
+	else
+		part_tell(&p->part, p->count[PC_IDLE], p->waiting, first != NULL ? first->since_us : NEVER_US);
+}
+
+/* --- Giving. --- */
+
+static bool
+can_cross(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
+{
+	return p->ops.give != NULL && !conn->needs_match && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
+}
+
+/* conn->epoch is 1 on the way if it is known to work, else 0. */
+static bool
+cross(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
+{
+	enum policy_conn_state from = conn->state;
+	struct policy_room *to = can_cross(p, conn, now_us) ? part_begin_crossing(&p->part, conn, number) : NULL;
+
+	if (to == NULL)
+		return false;
+	policy_move(p, conn, PC_NONE);
+	conn->epoch = conn->epoch == p->epoch;
+	if (p->ops.give(p->owner, conn, to)) {
+		caps_moved(&p->caps, from, PC_NONE);
+		return true;
+	}
+	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
+	policy_move(p, conn, from);
+	part_stays(&p->part, conn);
+	return false;
+}
+
+static bool
+is_full(const struct policy *p, uint64_t now_us)
+{
+	return policy_live(p) >= policy_limit_now(p, now_us);
 }
 
 bool
-policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
 {
-	(void)p, (void)conn, (void)now_us;
+	uint64_t own_us = t != NULL ? t->since_us : NEVER_US;
+	int number = p->part.whole == NULL ? -1 : part_choose(&p->part, own_us);
+
+	if (number < 0)
+		return false;
+	if (conn->state != PC_LENT)
+		policy_move(p, conn, PC_LENT); /* it was opened or pinged */
+	if (!cross(p, conn, number, now_us)) {
+		if (t == NULL || !is_full(p, now_us) || !part_is_starved(&p->part, number, own_us))
+			return false;
+		policy_close_conn(p, conn, RR_DIRTY);
+	}
+	policy_reinforce(p, now_us);
+	return true;
+}
+
+static bool
+give_one(struct policy *p, int number, uint64_t now_us)
+{
+	struct policy_conn *conn, *colder;
+	int looked = 0;
+
+	for (conn = TAILQ_FIRST(&p->in[PC_IDLE]); conn != NULL && looked < LOOK_AT_IDLE; conn = colder, looked++) {
+		colder = TAILQ_NEXT(conn, link);
+		if (cross(p, conn, number, now_us))
+			return true;
+	}
 	return false;
+}
+
+/* If none of them can cross, and the pool is full, the coldest is closed, and another one is opened there. */
+void
+policy_give_idle(struct policy *p, uint64_t now_us)
+{
+	struct policy_conn *coldest;
+	int number;
+
+	if (p->part.whole == NULL || p->waiting > 0)
+		return;
+	while ((coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL &&
+	       (number = part_choose(&p->part, NEVER_US)) >= 0) {
+		if (give_one(p, number, now_us))
+			continue;
+		if (is_full(p, now_us))
+			policy_close_conn(p, coldest, RR_DIRTY);
+		return;
+	}
+}
+
+/* --- Asking. --- */
+
+void
+policy_ask_parts(struct policy *p, uint64_t now_us)
+{
+	if (p->part.whole == NULL)
+		return;
+	if (policy_unserved(p) == 0)
+		p->part.asked_us = 0;
+	else if (p->part.is_to_ask)
+		part_ask(&p->part, now_us);
+}
+
+void
+policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us)
+{
+	if (p->part.whole == NULL)
+		return;
+	if (o->is_sought) {
+		policy_give_idle(p, now_us);
+		part_answer(&p->part, now_us);
+		policy_reinforce(p, now_us);
+	}
+	p->part.is_to_ask |= o->has_news;
+	p->part.asked_of &= ~o->answered_by;
+	if (o->answered_by != 0 && p->waiting > 0)
+		policy_stir(p, now_us);
 }

@@ -4,6 +4,8 @@
  *   policy.c         borrow, return, cancel, and the owner's reports about connections
  *   policy_supply.c  connections for those in line: which are pinged, how many are opened, and what prevents that
  *   policy_upkeep.c  limits on time (in line, idle, age); settings, pause, close
+ *   policy_part.c    one part of a pool that lives on several workers
+ *   policy_whole.c   what these parts share
  *   policy_outage.c  when nothing can be opened: who waits on, and for how long
  *   policy_refuse.c  refuses those in line, and words the reason
  *   policy_budget.c  a cap over several pools
@@ -26,6 +28,7 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_caps.h"
 #include "policy/policy_circuit.h"
+#include "policy/policy_part.h"
 
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
@@ -43,6 +46,7 @@ struct policy {
 	struct policy_orders orders; /* what others want of it */
 	struct policy_caps caps;
 	struct circuit_member circuit;
+	struct policy_part part;
 	uint64_t random;
 
 	struct policy_conns all;
@@ -57,6 +61,7 @@ struct policy {
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
+	bool is_observed; /* by caps that are watched, or by other parts: they are told of each change */
 	bool cap_has_room; /* the shared cap has room for us */
 	bool is_trial; /* what is opened now is a trial of the circuit's */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
@@ -100,18 +105,45 @@ later_of(uint64_t a_us, uint64_t b_us)
 	return a_us > b_us ? a_us : b_us;
 }
 
+/* --- Connections of this part, and of the whole pool: the same unless it lives on several workers. --- */
+
+static inline uint32_t
+policy_own_live(const struct policy *p)
+{
+	return p->total - p->count[PC_CLOSING];
+}
+
+static inline uint32_t
+policy_own_verified(const struct policy *p)
+{
+	return p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_LENT];
+}
+
+static inline uint32_t
+policy_of_whole(const _Atomic uint32_t *count)
+{
+	return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+/* Returns the number of connections in any state. */
+static inline uint32_t
+policy_total(const struct policy *p)
+{
+	return p->part.whole == NULL ? p->total : policy_of_whole(&p->part.whole->used);
+}
+
 /* Returns the number of connections that are there or coming: all but the CLOSING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {
-	return p->total - p->count[PC_CLOSING];
+	return p->part.whole == NULL ? policy_own_live(p) : policy_of_whole(&p->part.whole->live);
 }
 
 /* Returns true if a connection is there that was verified once: not only on its way. */
 static inline bool
 policy_has_any(const struct policy *p)
 {
-	return p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_LENT] > 0;
+	return (p->part.whole == NULL ? policy_own_verified(p) : policy_of_whole(&p->part.whole->verified)) > 0;
 }
 
 /* policy.c */
@@ -125,8 +157,19 @@ bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_serve(struct policy *p, uint64_t now_us);
 
+/* policy_part.c */
+/* Gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it did, or has
+ * closed it for one there who waits in vain. */
+bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us);
+void policy_give_idle(struct policy *p,
+		      uint64_t now_us); /* to other parts in which somebody waits, if nobody does here */
+void policy_tell_parts(struct policy *p); /* after a change of what others look at */
+void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line */
+void policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us);
+
 /* policy_supply.c */
 void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in line */
+uint32_t policy_limit_now(const struct policy *p, uint64_t now_us); /* how many there may be in all */
 uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);

@@ -18,17 +18,25 @@
 
 /* --- What prevents opening. --- */
 
-static uint32_t
-limit_now(const struct policy *p, uint64_t now_us)
+static uint64_t
+lowered_until_us(const struct policy *p)
 {
-	return now_us < p->lowered_until_us && p->lowered_limit < p->limit ? p->lowered_limit : p->limit;
+	return p->part.whole == NULL ? p->lowered_until_us : part_lowered_until_us(&p->part);
+}
+
+uint32_t
+policy_limit_now(const struct policy *p, uint64_t now_us)
+{
+	uint32_t lowered = p->part.whole == NULL ? p->lowered_limit : part_lowered_limit(&p->part);
+
+	return now_us < lowered_until_us(p) && lowered < p->limit ? lowered : p->limit;
 }
 
 /* On their way to somebody in line. */
 static uint32_t
 coming_count(const struct policy *p)
 {
-	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
+	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL) + part_coming(&p->part);
 }
 
 /* The first in line for whom no overflow connection may be opened yet; NULL: there is none such. */
@@ -50,7 +58,8 @@ first_young(const struct policy *p, uint64_t now_us, uint32_t *old_count)
 static uint32_t
 limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us)
 {
-	uint32_t kept = p->total > p->settings.pool_size ? p->total : p->settings.pool_size, old, coming;
+	uint32_t total = policy_total(p), kept = total > p->settings.pool_size ? total : p->settings.pool_size;
+	uint32_t old, coming;
 
 	if (p->settings.overflow_delay_us == 0 || kept >= limit)
 		return limit;
@@ -84,17 +93,18 @@ trials_now(const struct policy *p, uint64_t now_us)
 static uint32_t
 room(const struct policy *p, uint64_t now_us)
 {
-	uint32_t most = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE, pace = most;
-	uint32_t limit = limit_for_the_old(p, limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
+	uint32_t all = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE;
+	uint32_t most = part_share_of_pace(&p->part, all), pace = most, total = policy_total(p);
+	uint32_t limit = limit_for_the_old(p, policy_limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
 
 	if (p->ramp > 0 && p->ramp < pace)
 		pace = p->ramp;
 	if (p->failed_count > 0)
 		pace = trials_now(p, now_us) < most ? trials_now(p, now_us) : most;
-	if (p->is_paused || now_us < p->backoff_until_us || p->total >= limit || opening >= pace ||
+	if (p->is_paused || now_us < p->backoff_until_us || total >= limit || opening >= pace ||
 	    !circuit_allows(&p->circuit, is_line_patient(p), now_us))
 		return 0;
-	return limit - p->total < pace - opening ? limit - p->total : pace - opening;
+	return limit - total < pace - opening ? limit - total : pace - opening;
 }
 
 void
@@ -171,6 +181,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	if (kind == CF_TOO_MANY) {
 		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
 		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
+		part_lower_limit(&p->part, p->lowered_limit, p->lowered_until_us);
 		if (policy_live(p) > 0)
 			return;
 	}
@@ -202,15 +213,26 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 
 enum open_for { FOR_WAITER, FOR_STOCK, AS_SCOUT };
 
+static void
+give_place_back(struct policy *p)
+{
+	caps_moved(&p->caps, PC_OPENING, PC_NONE);
+	part_moved(&p->part, PC_OPENING, PC_NONE);
+}
+
 /* The place is taken before, and given back when the connection is gone. The caller reviews. */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	if (!caps_take(&p->caps, what_for == FOR_WAITER, now_us))
+	if (!part_take(&p->part, policy_limit_now(p, now_us)))
 		return false;
+	if (!caps_take(&p->caps, what_for == FOR_WAITER, now_us)) {
+		part_moved(&p->part, PC_OPENING, PC_NONE);
+		return false;
+	}
 	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, is_line_patient(p), &p->is_trial, now_us))
 		return true;
-	caps_moved(&p->caps, PC_OPENING, PC_NONE);
+	give_place_back(p);
 	return false;
 }
 
@@ -223,7 +245,7 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (!begin_open(p, what_for, now_us))
 		return false;
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
-		caps_moved(&p->caps, PC_OPENING, PC_NONE);
+		give_place_back(p);
 		if (p->is_trial)
 			circuit_ended(&p->circuit, now_us);
 		p->is_trial = false;
@@ -236,10 +258,12 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 void
 policy_scout(struct policy *p, uint64_t now_us)
 {
-	if (p->is_paused || p->total >= limit_now(p, now_us))
+	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
-	if (!open_one(p, AS_SCOUT, now_us))
-		caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
+	if (open_one(p, AS_SCOUT, now_us))
+		return;
+	caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
+	part_report(&p->part, p->part.is_in_use, now_us);
 }
 
 /* Conn may have been freed when this returns. */
@@ -273,11 +297,11 @@ static bool
 close_unsuited(struct policy *p, uint64_t now_us)
 {
 	struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
-	uint32_t limit = limit_now(p, now_us), size = p->settings.pool_size;
+	uint32_t limit = policy_limit_now(p, now_us), size = p->settings.pool_size;
 
 	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
 	    p->count[PC_CLOSING] >= policy_unserved(p) ||
-	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
+	    (policy_total(p) < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
 		return false;
 	policy_close_conn(p, coldest, RR_DIRTY);
 	return true;
@@ -301,7 +325,8 @@ help_waiters(struct policy *p, uint64_t now_us)
 			continue;
 		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
 		 */
-		if (conn == NULL && room(p, now_us) > 0 && open_one(p, FOR_WAITER, now_us))
+		if (conn == NULL && policy_unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
+		    open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
@@ -320,7 +345,7 @@ policy_min_idle(const struct policy *p)
 
 	if (!p->is_in_use || p->is_paused)
 		return 0;
-	return s->min_idle < s->pool_size ? s->min_idle : s->pool_size;
+	return part_share(&p->part, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
 }
 
 static bool
@@ -334,7 +359,7 @@ policy_is_short_of_idle(const struct policy *p)
 static void
 keep_min_idle(struct policy *p, uint64_t now_us)
 {
-	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) && p->total < p->settings.pool_size &&
+	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) && policy_total(p) < p->settings.pool_size &&
 	       room(p, now_us) > 0 && open_one(p, FOR_STOCK, now_us))
 		continue;
 }
@@ -345,8 +370,9 @@ keep_min_idle(struct policy *p, uint64_t now_us)
 static uint32_t
 short_of(const struct policy *p, uint64_t now_us)
 {
-	uint32_t need = policy_unserved(p), can = room(p, now_us);
+	uint32_t need = policy_unserved(p), can = room(p, now_us), expected = part_expected(&p->part, now_us);
 
+	need -= need < expected ? need : expected;
 	return need < can ? need : can;
 }
 
@@ -358,8 +384,11 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	p->is_held = true;
 	p->cap_has_room = false;
 	heed_circuit(p, now_us);
+	policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);
 	keep_min_idle(p, now_us);
+	policy_give_idle(p, now_us);
+	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
 	policy_look_for_outage(p, now_us);
 	p->is_held = false;
@@ -373,7 +402,7 @@ overflow_due(const struct policy *p, uint64_t now_us)
 	const struct policy_ticket *young;
 	uint32_t old;
 
-	if (p->settings.overflow_delay_us == 0 || p->total >= p->limit)
+	if (p->settings.overflow_delay_us == 0 || policy_total(p) >= p->limit)
 		return NEVER_US;
 	young = first_young(p, now_us, &old);
 	return young == NULL ? NEVER_US : later(young->since_us, p->settings.overflow_delay_us);
@@ -400,8 +429,10 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
 			due_us = clock_lesser_us(due_us, p->backoff_until_us);
-		if (now_us < p->lowered_until_us)
-			due_us = clock_lesser_us(due_us, p->lowered_until_us);
+		if (now_us < lowered_until_us(p))
+			due_us = clock_lesser_us(due_us, lowered_until_us(p));
+		if (part_expected(&p->part, now_us) > 0)
+			due_us = clock_lesser_us(due_us, p->part.asked_us + WHOLE_ASK_US);
 		due_us = clock_lesser_us(due_us, trial_due(p, now_us));
 		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
 			due_us = clock_lesser_us(due_us, circuit_due(&p->circuit));

@@ -213,6 +213,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 		set_recycle_times(p);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
+	part_lower_limit(&p->part, 0, 0);
 	policy_forget_failures(p);
 	p->is_held = true;
 	close_surplus_idle(p, p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit);
@@ -242,6 +243,8 @@ void
 policy_pause(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = true;
+	part_next_round(&p->part);
+	policy_tell_parts(p);
 	shed(p, RR_KILL);
 	policy_reinforce(p, now_us);
 }
@@ -250,6 +253,8 @@ void
 policy_resume(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = false;
+	p->part.is_to_ask = true;
+	policy_tell_parts(p);
 	policy_forget_failures(p);
 	policy_reinforce(p, now_us);
 }
@@ -260,6 +265,7 @@ policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
 	struct policy_conn *conn;
 
 	p->close_reason = why;
+	part_next_round(&p->part);
 	TAILQ_FOREACH(conn, &p->all, all)
 		if (conn->state == PC_LENT)
 			conn->is_recycle_due = true;

@@ -1,28 +1,60 @@
-/* src/policy/policy_whole.c - see policy_whole.h. */
-#include "policy/policy_whole.h"
+/*
+ * src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what crosses. See
+ * policy_whole.h and policy_part.h. Calls nothing of a pool's: what another part is to do is an order.
+ */
+#include "policy/policy_part.h"
 
-#include "base/table.h"
-
+#include <assert.h>
 #include <string.h>
 
-struct policy_whole {
-	struct policy_commons *commons;
-	uint32_t uses; /* under the lock of the names */
-	size_t key_len;
-	UT_hash_handle hh;
-	char key[];
-};
+static uint32_t
+get(const _Atomic uint32_t *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+static uint64_t
+get_us(const _Atomic uint64_t *us)
+{
+	return atomic_load_explicit(us, memory_order_relaxed);
+}
+
+/* Under the lock: nobody else writes it. */
+static void
+add(_Atomic uint32_t *n, uint32_t by)
+{
+	atomic_store_explicit(n, get(n) + by, memory_order_relaxed);
+}
+
+static void
+set_us(_Atomic uint64_t *us, uint64_t to_us)
+{
+	atomic_store_explicit(us, to_us, memory_order_relaxed);
+}
+
+/* Returns the number of the first of these bits, which must not be 0. */
+static unsigned
+first_of(uint32_t bits)
+{
+	return (unsigned)__builtin_ctz(bits);
+}
+
+/* --- All wholes. --- */
 
 static struct policy_whole *
 new_whole(struct policy_commons *all, const void *key, size_t len)
 {
-	struct policy_whole *w = calloc(1, sizeof(*w) + len);
+	size_t size = (sizeof(struct policy_whole) + len + 63) / 64 * 64;
+	struct policy_whole *w = aligned_alloc(64, size);
 
 	if (w == NULL)
 		return NULL;
+	memset(w, 0, size);
 	memcpy(w->key, key, len);
-	w->commons = all;
 	w->key_len = len;
+	w->commons = all;
+	for (unsigned i = 0; i < WHOLE_PARTS_MAX; i++)
+		set_us(&w->since_us[i], UINT64_MAX);
 	if (!TABLE_ADD(all->seed, all->wholes, w->key, len, w)) {
 		free(w);
 		return NULL;
@@ -45,17 +77,33 @@ policy_whole_get(struct policy_commons *all, const void *key, size_t len)
 	return w;
 }
 
+/* Under the lock. */
+static bool
+is_over(const struct policy_whole *w)
+{
+	return w->is_orphan && get(&w->used) == 0;
+}
+
 void
 policy_whole_put(struct policy_commons *all, struct policy_whole *w)
 {
+	bool is_unused;
+
 	if (w == NULL)
 		return;
 	pthread_mutex_lock(&all->names_lock);
-	if (--w->uses == 0) {
+	is_unused = --w->uses == 0;
+	if (is_unused)
 		HASH_DELETE(hh, all->wholes, w);
-		free(w);
-	}
 	pthread_mutex_unlock(&all->names_lock);
+	if (!is_unused)
+		return;
+	pthread_mutex_lock(&all->lock);
+	w->is_orphan = true;
+	is_unused = is_over(w);
+	pthread_mutex_unlock(&all->lock);
+	if (is_unused)
+		free(w);
 }
 
 const void *
@@ -65,8 +113,403 @@ policy_whole_key(const struct policy_whole *w, size_t *len)
 	return w->key;
 }
 
+/* --- The lock, and orders. --- */
+
+static struct policy_whole *
+enter(const struct policy_part *m)
+{
+	if (m->whole != NULL)
+		pthread_mutex_lock(&m->whole->commons->lock);
+	return m->whole;
+}
+
+static void
+leave(const struct policy_whole *w)
+{
+	pthread_mutex_unlock(&w->commons->lock);
+}
+
+/* Under the lock; policy_room_act() must follow. A place is free, or others keep what they had. */
+static void
+order_look(struct policy_whole *w, uint32_t parts, bool is_for_all)
+{
+	for (; parts != 0; parts &= parts - 1) {
+		struct policy_orders *o = w->parts[first_of(parts)];
+
+		if (o == NULL)
+			continue;
+		o->has_news = true;
+		o->is_stirred |= is_for_all;
+		policy_room_order(o);
+	}
+}
+
+/* --- Parts come and go. --- */
+
+void
+part_join(struct policy_part *m, struct policy_whole *w, uint32_t total, uint32_t live, uint32_t verified)
+{
+	*m = (struct policy_part){ .whole = w, .orders = m->orders, .number = m->orders->room->number };
+	m->since_us = UINT64_MAX;
+	enter(m);
+	assert(w->parts[m->number] == NULL);
+	w->parts[m->number] = m->orders;
+	add(&w->part_count, 1);
+	add(&w->used, total);
+	add(&w->live, live);
+	add(&w->verified, verified);
+	leave(w);
+}
+
+void
+part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us)
+{
+	struct policy_whole *w = m->whole;
+
+	if (w == NULL)
+		return;
+	part_tell(m, 0, 0, UINT64_MAX);
+	part_is_first_out(m, false);
+	enter(m);
+	w->parts[m->number] = NULL;
+	atomic_store_explicit(&w->in_use, get(&w->in_use) & ~(1u << m->number), memory_order_relaxed);
+	add(&w->part_count, -1u);
+	add(&w->used, -total);
+	add(&w->live, -live);
+	add(&w->verified, -verified);
+	if (total > 0) {
+		order_look(w, part_others_wait(m), false);
+		policy_room_act(m->orders->room, now_us);
+	} else
+		leave(w);
+	m->whole = NULL;
+}
+
+/* --- Places. --- */
+
+bool
+part_take(struct policy_part *m, uint32_t limit)
+{
+	struct policy_whole *w = enter(m);
+	bool is_free;
+
+	if (w == NULL)
+		return true;
+	is_free = get(&w->used) < limit;
+	if (is_free) {
+		add(&w->used, 1);
+		add(&w->live, 1);
+	}
+	leave(w);
+	return is_free;
+}
+
+static bool
+is_verified(enum policy_conn_state state)
+{
+	return state != PC_OPENING && state != PC_CLOSING;
+}
+
+void
+part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to)
+{
+	struct policy_whole *w = enter(m);
+
+	if (w == NULL)
+		return;
+	if (to == PC_NONE) {
+		add(&w->used, -1u);
+		m->has_freed = true;
+	}
+	if ((to == PC_NONE || to == PC_CLOSING) && from != PC_CLOSING)
+		add(&w->live, -1u);
+	if (to != PC_NONE && to != PC_CLOSING)
+		add(&w->verified, 1);
+	else if (is_verified(from))
+		add(&w->verified, -1u);
+	leave(w);
+}
+
+void
+part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us)
+{
+	struct policy_whole *w = enter(m);
+
+	if (w == NULL)
+		return;
+	atomic_store_explicit(&w->lowered_limit, limit, memory_order_relaxed);
+	set_us(&w->lowered_until_us, until_us);
+	leave(w);
+}
+
+void
+part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
+{
+	struct policy_whole *w = m->whole;
+	uint32_t me = 1u << m->number;
+
+	if (w == NULL || (!m->has_freed && is_in_use == m->is_in_use))
+		return;
+	enter(m);
+	if (is_in_use != m->is_in_use) {
+		atomic_store_explicit(&w->in_use, get(&w->in_use) ^ me, memory_order_relaxed);
+		order_look(w, get(&w->in_use) & ~me, true);
+	}
+	if (m->has_freed)
+		order_look(w, part_others_wait(m), false);
+	m->is_in_use = is_in_use;
+	m->has_freed = false;
+	policy_room_act(m->orders->room, now_us);
+}
+
+uint32_t
+part_share(const struct policy_part *m, uint32_t of)
+{
+	uint32_t parts, me = 1u << m->number, count, rank;
+
+	if (m->whole == NULL)
+		return of;
+	parts = get(&m->whole->in_use) | me;
+	count = (uint32_t)__builtin_popcount(parts);
+	rank = (uint32_t)__builtin_popcount(parts & (me - 1));
+	return of / count + (rank < of % count);
+}
+
+bool
+part_is_first(const struct policy_part *m)
+{
+	const struct policy_whole *w = enter(m);
+	unsigned i = 0;
+
+	if (w == NULL)
+		return true;
+	while (w->parts[i] == NULL)
+		i++;
+	leave(w);
+	return i == m->number;
+}
+
+bool
+part_is_first_out(struct policy_part *m, bool is_out)
+{
+	struct policy_whole *w = enter(m);
+	uint32_t me = 1u << m->number, others;
+
+	if (w == NULL)
+		return true;
+	others = w->out & ~me;
+	w->out = is_out ? others | me : others;
+	leave(w);
+	return others == 0;
+}
+
+/* --- The row. --- */
+
+void
+part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since_us)
+{
+	struct policy_whole *w = m->whole;
+	uint64_t bits = (idle > 0 ? IDLE_BIT(m->number) : 0) | (waiting > 0 ? WAITING_BIT(m->number) : 0);
+
+	if (since_us != m->since_us)
+		set_us(&w->since_us[m->number], since_us);
+	if (idle != m->idle)
+		atomic_store_explicit(&w->signs[m->number].idle, idle, memory_order_relaxed);
+	if (waiting != m->waiting)
+		atomic_store_explicit(&w->signs[m->number].waiting, waiting, memory_order_relaxed);
+	if (bits != m->bits)
+		atomic_fetch_xor(&w->bits, bits ^ m->bits);
+	if (bits != m->bits || waiting > m->waiting)
+		atomic_thread_fence(memory_order_seq_cst); /* what is looked at next is no older than this */
+	m->since_us = since_us;
+	m->idle = idle;
+	m->waiting = waiting;
+	m->bits = bits;
+}
+
+/* Returns how many in that part wait for whom nothing is on its way from another. */
+static uint32_t
+unserved(const struct policy_whole *w, unsigned number)
+{
+	uint32_t waiting = get(&w->signs[number].waiting), coming = get(&w->coming[number]);
+
+	return waiting > coming ? waiting - coming : 0;
+}
+
+/* Who has waiters of his own gives to others only what their first in line is to have: one at a time. */
+static bool
+is_due(const struct policy_whole *w, unsigned number, uint64_t own_us)
+{
+	if (own_us == UINT64_MAX)
+		return unserved(w, number) > 0;
+	return get(&w->coming[number]) == 0 && get(&w->signs[number].waiting) > 0 &&
+	       get_us(&w->since_us[number]) < own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
+}
+
+int
+part_choose(const struct policy_part *m, uint64_t own_us)
+{
+	const struct policy_whole *w = m->whole;
+	uint64_t oldest_us = UINT64_MAX;
+	int chosen = -1;
+
+	for (uint32_t parts = part_others_wait(m); parts != 0; parts &= parts - 1) {
+		unsigned number = first_of(parts);
+		uint64_t since_us = get_us(&w->since_us[number]);
+
+		if (!is_due(w, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
+			continue;
+		chosen = (int)number;
+		oldest_us = since_us;
+	}
+	return chosen;
+}
+
+bool
+part_is_starved(const struct policy_part *m, int number, uint64_t own_us)
+{
+	uint64_t since_us = get_us(&m->whole->since_us[number]);
+
+	return since_us < own_us && own_us - since_us > WHOLE_STARVED_US;
+}
+
+/* --- Crossing. --- */
+
+struct policy_room *
+part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number)
+{
+	struct policy_whole *w = enter(m);
+	struct policy_orders *to = w->parts[number];
+
+	if (conn->round != get_us(&w->round) || unserved(w, (unsigned)number) == 0)
+		to = NULL;
+	if (to != NULL) {
+		add(&w->coming[number], 1);
+		conn->whole = w;
+		conn->to_part = (uint32_t)number;
+	}
+	leave(w);
+	return to != NULL ? to->room : NULL;
+}
+
+/* Under the lock. */
+static void
+end_crossing(struct policy_conn *conn)
+{
+	add(&conn->whole->coming[conn->to_part], -1u);
+	conn->whole = NULL;
+}
+
+void
+part_stays(struct policy_part *m, struct policy_conn *conn)
+{
+	struct policy_whole *w = enter(m);
+
+	end_crossing(conn);
+	leave(w);
+}
+
+bool
+part_arrived(struct policy_part *m, struct policy_conn *conn, bool *is_of_round)
+{
+	if (m->whole == NULL || conn->whole != m->whole || conn->to_part != m->number)
+		return false;
+	enter(m);
+	end_crossing(conn);
+	*is_of_round = conn->round == get_us(&m->whole->round);
+	leave(m->whole);
+	return true;
+}
+
 void
 policy_whole_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_us)
 {
-	(void)conn, (void)r, (void)now_us;
+	struct policy_whole *w = conn->whole;
+	bool is_unused;
+
+	policy_room_lock(r);
+	end_crossing(conn);
+	add(&w->used, -1u);
+	add(&w->live, -1u);
+	add(&w->verified, -1u);
+	order_look(w, (uint32_t)get_us(&w->bits), false);
+	is_unused = is_over(w);
+	policy_room_act(r, now_us);
+	if (is_unused)
+		free(w);
+}
+
+void
+part_next_round(struct policy_part *m)
+{
+	struct policy_whole *w = enter(m);
+
+	if (w == NULL)
+		return;
+	set_us(&w->round, get_us(&w->round) + 1);
+	leave(w);
+}
+
+/* --- Asking. --- */
+
+static uint32_t
+others_idle(const struct policy_part *m)
+{
+	return (uint32_t)(get_us(&m->whole->bits) >> 32) & ~(1u << m->number);
+}
+
+void
+part_ask(struct policy_part *m, uint64_t now_us)
+{
+	struct policy_whole *w = m->whole;
+	uint32_t parts = others_idle(m);
+
+	m->is_to_ask = false;
+	if (parts == 0)
+		return;
+	if (m->asked_us == 0)
+		m->asked_us = now_us;
+	m->asked_of |= parts;
+	enter(m);
+	for (; parts != 0; parts &= parts - 1) {
+		struct policy_orders *o = w->parts[first_of(parts)];
+
+		if (o == NULL)
+			continue;
+		o->is_sought = true;
+		policy_room_order(o);
+	}
+	policy_room_act(m->orders->room, now_us);
+}
+
+uint32_t
+part_expected(const struct policy_part *m, uint64_t now_us)
+{
+	uint32_t count = 0;
+
+	if (m->whole == NULL || m->asked_us == 0 || now_us >= m->asked_us + WHOLE_ASK_US)
+		return 0;
+	for (uint32_t parts = m->asked_of; parts != 0; parts &= parts - 1)
+		count += get(&m->whole->signs[first_of(parts)].idle);
+	return count;
+}
+
+void
+part_answer(struct policy_part *m, uint64_t now_us)
+{
+	struct policy_whole *w = m->whole;
+	uint32_t parts = part_others_wait(m);
+
+	if (parts == 0)
+		return;
+	enter(m);
+	for (; parts != 0; parts &= parts - 1) {
+		struct policy_orders *o = w->parts[first_of(parts)];
+
+		if (o == NULL || unserved(w, first_of(parts)) == 0)
+			continue;
+		o->answered_by |= 1u << m->number;
+		policy_room_order(o);
+	}
+	policy_room_act(m->orders->room, now_us);
 }

@@ -33,7 +33,7 @@ struct policy_whole *policy_whole_get(struct policy_commons *all, const void *ke
 void policy_whole_put(struct policy_commons *all, struct policy_whole *w);
 const void *policy_whole_key(const struct policy_whole *w, size_t *len);
 
-/* --- The part's: policy_part.c. On the thread of the part. --- */
+/* --- The part's: policy_part.c; policy_arrive() is in policy.c. On the thread of the part. --- */
 
 /* p becomes a part of w, at any time, whatever connections it has; w may be NULL, as at first: it is no part then. w
  * must be there until it is replaced, or p freed. */

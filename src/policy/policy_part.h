@@ -1,0 +1,169 @@
+/*
+ * src/policy/policy_part.h - one worker's part of a pool, and what it and the other parts write for each other to see.
+ * Only src/policy/ includes it. See policy_whole.h.
+ *
+ * Places, rounds and what is on its way change under the lock of the commons, when a connection is opened, closing or
+ * gone, and when one crosses; anybody may read them. The row (bits, since_us, signs) is written by each part for
+ * itself, without the lock, and only when something changed.
+ *
+ * Always: used >= live >= verified; a part whose first idle connection or next waiter comes has told so before it looks
+ *         at the others.
+ *
+ * A part that gets its first idle connection, and one in which one more begins to wait, must not miss each other. Each
+ * writes its own, then there is a fence, and then it looks at the other's: so one of them sees both. Further idle ones
+ * need none, as who waits sees the bit of the first, and asks.
+ */
+#ifndef PGWEIR_POLICY_POLICY_PART_H
+#define PGWEIR_POLICY_POLICY_PART_H
+
+#include "policy/policy_whole.h"
+
+#include "base/table.h"
+
+#include <stdatomic.h>
+
+#define WHOLE_LATE_US 1000u /* nobody is overtaken by one who came more than this later */
+#define WHOLE_ASK_US (5 * 1000u) /* a part that was asked for idle connections has this long to answer */
+#define WHOLE_STARVED_US (100 * 1000u) /* for one who waits longer by this a place is made, if none can cross */
+#define ROUND_NONE UINT64_MAX /* of a connection that never crosses */
+
+#define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
+#define WAITING_BIT(number) (UINT64_C(1) << (number))
+
+/* On a line of the cache of its own: written at each loan, and read seldom. */
+struct part_sign {
+	_Alignas(64) _Atomic uint32_t idle;
+	_Atomic uint32_t waiting;
+};
+
+struct policy_whole {
+	struct policy_commons *commons;
+	uint32_t uses; /* under the lock of the names */
+	size_t key_len;
+	UT_hash_handle hh;
+
+	/* Changed under the lock. */
+	struct policy_orders *parts[WHOLE_PARTS_MAX]; /* by the number of their rooms; NULL: none is there */
+	_Atomic uint32_t part_count;
+	_Atomic uint32_t used; /* places: connections in any state, and those that cross */
+	_Atomic uint32_t live; /* those of them that are not CLOSING */
+	_Atomic uint32_t verified; /* those of them that are not OPENING either */
+	_Atomic uint32_t coming[WHOLE_PARTS_MAX]; /* on their way to that part */
+	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
+	_Atomic uint64_t lowered_until_us; /* ... until then */
+	_Atomic uint64_t
+	    round; /* only a connection of this round crosses: policy_close_all and policy_pause begin another */
+	_Atomic uint32_t in_use; /* a bit for each part whose is_in_use is set */
+	uint32_t out; /* a bit for each part that is in an outage */
+	bool is_orphan; /* put by its last user; freed when nothing of it crosses any more */
+
+	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */
+	_Alignas(64) _Atomic uint64_t since_us[WHOLE_PARTS_MAX]; /* of the first in line */
+	struct part_sign signs[WHOLE_PARTS_MAX];
+	char key[];
+};
+
+/* In struct policy; all but whole is unused if that is NULL. */
+struct policy_part {
+	struct policy_whole *whole;
+	struct policy_orders *orders; /* the pool's */
+	uint32_t number; /* its room's */
+	uint64_t asked_us; /* when others were asked for idle ones, for those who wait here; 0: they were not */
+	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
+	uint64_t doubted_us; /* when a connection was last not trusted any more */
+	bool is_to_ask; /* more wait here than others know of */
+	bool has_freed; /* a place, for which others may wait */
+	/* As others see it. */
+	uint32_t idle, waiting;
+	uint64_t since_us, bits;
+	bool is_in_use;
+};
+
+static inline uint64_t
+part_round(const struct policy_part *m)
+{
+	return m->whole == NULL ? ROUND_NONE : atomic_load_explicit(&m->whole->round, memory_order_relaxed);
+}
+
+static inline uint32_t
+part_waiters(uint64_t bits, const struct policy_part *m)
+{
+	return (uint32_t)(bits & ~WAITING_BIT(m->number));
+}
+
+/* Returns a bit for each other part in which somebody waits. */
+static inline uint32_t
+part_others_wait(const struct policy_part *m)
+{
+	return part_waiters(atomic_load_explicit(&m->whole->bits, memory_order_relaxed), m);
+}
+
+static inline uint32_t
+part_lowered_limit(const struct policy_part *m)
+{
+	return atomic_load_explicit(&m->whole->lowered_limit, memory_order_relaxed);
+}
+
+static inline uint64_t
+part_lowered_until_us(const struct policy_part *m)
+{
+	return atomic_load_explicit(&m->whole->lowered_until_us, memory_order_relaxed);
+}
+
+/* Returns how many of these that may be opened at once are this part's. */
+static inline uint32_t
+part_share_of_pace(const struct policy_part *m, uint32_t of)
+{
+	uint32_t parts = m->whole == NULL ? 1 : atomic_load_explicit(&m->whole->part_count, memory_order_relaxed);
+
+	return of > parts ? of / parts : 1;
+}
+
+/* Returns how many are on their way to this part. */
+static inline uint32_t
+part_coming(const struct policy_part *m)
+{
+	return m->whole == NULL ? 0 : atomic_load_explicit(&m->whole->coming[m->number], memory_order_relaxed);
+}
+
+/* --- policy_whole.c. m->whole may be NULL, and then nothing happens, where no other word is said. --- */
+
+/* total, live, verified: the part's connections. */
+void part_join(struct policy_part *m, struct policy_whole *w, uint32_t total, uint32_t live, uint32_t verified);
+void part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us);
+/* Takes the place of one to be opened. Returns false if there is none. */
+bool part_take(struct policy_part *m, uint32_t limit);
+/* A connection that has a place moves to CLOSING or NONE, or is OPENING no longer. */
+void part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to);
+/* Tells the others. m->whole is not NULL. */
+void part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since_us);
+/* After each change: a place that was freed is told to those who wait, is_in_use to all. */
+void part_report(struct policy_part *m, bool is_in_use, uint64_t now_us);
+/* Returns the part to which a connection is to go that may be lent here to one who waits since own_us (UINT64_MAX:
+ * nobody waits); -1: it stays. m->whole is not NULL. */
+int part_choose(const struct policy_part *m, uint64_t own_us);
+/* Returns true if somebody in that part waits for so long that a place is made for him. */
+bool part_is_starved(const struct policy_part *m, int number, uint64_t own_us);
+/* conn will go to that part: returns its room, or NULL: it can't, or needs not any more. part_stays: it can't after
+ * all. */
+struct policy_room *part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number);
+void part_stays(struct policy_part *m, struct policy_conn *conn);
+/* Returns false if conn was not sent to this part. *is_of_round: it is as good as when it left. */
+bool part_arrived(struct policy_part *m, struct policy_conn *conn, bool *is_of_round);
+void part_next_round(struct policy_part *m); /* none of today's connections crosses any more */
+/* Asks others for their idle connections. m->whole is not NULL. */
+void part_ask(struct policy_part *m, uint64_t now_us);
+/* Returns how many may come of that. */
+uint32_t part_expected(const struct policy_part *m, uint64_t now_us);
+/* Says that it has none idle, or not any more. m->whole is not NULL. */
+void part_answer(struct policy_part *m, uint64_t now_us);
+/* An outage begins here, or ends: returns true if no other part is in one. Without a whole: true. */
+bool part_is_first_out(struct policy_part *m, bool is_out);
+/* Returns true if no other part has a lower number, or there is no whole: it tells what all have together. */
+bool part_is_first(const struct policy_part *m);
+/* Returns the part's share of what is kept by all together. */
+uint32_t part_share(const struct policy_part *m, uint32_t of);
+/* PostgreSQL refused another connection: there will be no more than there are until then. */
+void part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us);
+
+#endif
