@@ -5,8 +5,7 @@
  * Always: from server_pack() until server_arrive() or server_discard() it belongs to nobody's loop, and nothing of it
  *         to any worker.
  */
-#ifndef PGWEIR_SERVER_SERVER_CROSS_H
-#define PGWEIR_SERVER_SERVER_CROSS_H
+#pragma once
 
 #include "server/server.h"
 
@@ -27,5 +26,3 @@ int server_pack(struct server *srv);
 int server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target);
 /* Ends one that has not arrived, without a callback. env: of the worker that runs. */
 void server_discard(struct server *srv, const struct server_env *env);
-
-#endif

@@ -1,0 +1,121 @@
+"""A large pool has parts on several workers. Its limits and its line are one, and an idle server goes to the worker on
+which somebody waits for one: with all that its session has."""
+
+import pytest
+
+import rawwire
+from rawwire import bind, errors, execute, query, sync, texts
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+PID = "SELECT pg_backend_pid()"
+
+
+@pytest.fixture(name="split")
+def _split(weir):
+    """Starts pgweir with a pool that has a part on each of two workers, with a client on each."""
+    def start(**settings):
+        weir.start(**{"workers": 3, "pool_size": 8, "max_overflow": 0, **settings})
+        wires = [weir.raw(), weir.raw()]
+        for wire in wires:
+            assert wire.value("SELECT 1") == "1"
+        # No server leaves a worker that does not know the code of its database.
+        wait_until(lambda: weir.log().count("nothing to wash") == 2)
+        assert [row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")] == [1, 2]
+        return wires
+    return start
+
+
+@pytest.fixture(name="one_server")
+def _one_server(weir, split):
+    """The same, and all servers but one are held."""
+    def start(**settings):
+        wires = split(**settings)
+        for _ in range(7):
+            weir.raw().query("BEGIN")
+        wait_until(lambda: len(servers(weir)) <= 8)
+        return wires
+    return start
+
+
+def servers(weir):
+    return [row for row in weir.console("SHOW SERVERS") if row["database"] == "app"]
+
+
+def test_a_server_goes_to_the_worker_on_which_somebody_waits(weir, one_server):
+    one, two = one_server()
+    pid = one.value(PID)
+    for wire in (two, one, two, two, one):
+        assert wire.value(PID) == pid
+    assert len(servers(weir)) == 8
+
+
+def test_what_a_server_has_goes_along(one_server):
+    """Settings, which are replaced; prepared statements, under the same names; a TLS session, with PGWEIR_TEST_TLS."""
+    one, two = one_server()
+    pid = one.value(PID)
+    one.query("SET application_name = 'first'; SET work_mem = '5MB'")
+    one.query("PREPARE mine AS SELECT 'mine'")
+    assert one.extended("SELECT $1::text", ["a"], name="s") == [["a"]]
+    assert two.query("SELECT current_setting('work_mem'), current_setting('application_name')")[0][0] != "5MB"
+    two.query("SET work_mem = '6MB'")
+    assert two.extended("SELECT $1::text || 'b'", ["a"], name="s") == [["ab"]]
+    for _ in range(3):
+        assert one.query("EXECUTE mine") == [["mine"]]
+        assert one.value("SHOW work_mem") == "5MB"
+        assert one.value("SHOW application_name") == "first"
+        assert two.value("SHOW work_mem") == "6MB"
+        assert texts(one.ask(bind(statement="s", parameters=["a"]), execute(), sync())) == [["a"]]
+        assert texts(two.ask(bind(statement="s", parameters=["a"]), execute(), sync())) == [["ab"]]
+    assert one.value(PID) == two.value(PID) == pid
+
+
+def test_the_limit_is_of_all_parts_together(weir, split):
+    """With a role that PostgreSQL itself allows no more connections than that."""
+    wires = split(pool_size=8, max_overflow=0) + [weir.raw() for _ in range(22)]
+    weir.postgres.query("ALTER ROLE web CONNECTION LIMIT 8")
+    try:
+        for round_ in range(5):
+            for wire in wires:
+                wire.send(query("SELECT pg_sleep(0.002), pg_backend_pid()"))
+            pids = {texts(wire.read_until())[0][1] for wire in wires}
+            assert len(pids) <= 8
+            assert sum(row["sv_active"] + row["sv_idle"] for row in weir.console("SHOW POOLS")
+                       if row["database"] == "app") <= 8
+    finally:
+        weir.postgres.query("ALTER ROLE web CONNECTION LIMIT -1")
+    assert "too many" not in weir.log()
+
+
+def test_a_cancel_finds_a_server_that_has_come_from_elsewhere(weir, one_server):
+    one, two = one_server()
+    pid = one.value(PID)
+    for wire in (two, one, two):
+        wire.send(query("SELECT pg_sleep(30)"))
+        wait_until(lambda: int(pid) in [row["server_pid"] for row in weir.console("SHOW HOLDERS")])
+        rawwire.send_cancel(weir.address, wire.key)
+        assert [error.sqlstate for error in errors(wire.read_until())] == ["57014"]
+    assert two.value(PID) == pid
+
+
+@pytest.mark.parametrize("command", ["RECONNECT", "PAUSE"])
+def test_commands_hold_for_all_parts(weir, split, command):
+    one, two = split()
+    before = {wire.value(PID) for wire in (one, two, one, two)}
+    weir.console(command)
+    wait_until(lambda: not servers(weir))
+    for wire in (one, two):
+        wire.send(query(PID))
+    weir.console("RESUME")
+    assert not before & {texts(wire.read_until())[0][0] for wire in (one, two)}
+
+
+def test_a_server_that_has_ended_does_not_cross(weir, one_server):
+    one, two = one_server()
+    for _ in range(3):
+        pid = one.value(PID)
+        weir.postgres.query(f"SELECT pg_terminate_backend({pid})")
+        wait_until(lambda: weir.postgres.count(pid=int(pid)) == 0)
+        assert two.value(PID) != pid
+        assert one.value("SELECT 1") == "1"
