@@ -411,6 +411,7 @@ policy_serve(struct policy *p, uint64_t now_us)
 		lend(p, conn, t);
 		grant(p, conn, t, now_us);
 	}
+	policy_give_idle(p, now_us);
 }
 
 /* --- Connections that come free: returned, opened, pinged. --- */
@@ -483,6 +484,8 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		lend(p, conn, t);
 		if (caps_short_of(&p->caps) != NULL)
 			policy_reinforce(p, now_us);
+		if (p->part.whole != NULL)
+			policy_give_idle(p, now_us);
 		grant(p, conn, t, now_us);
 	}
 }

@@ -131,15 +131,34 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 
 /* --- Asking. --- */
 
+/* Asks once for each who comes, and again when no place is left: then others close those that can't cross. */
 void
 policy_ask_parts(struct policy *p, uint64_t now_us)
 {
-	if (p->part.whole == NULL)
+	struct policy_part *m = &p->part;
+	bool was_full = m->is_full;
+
+	if (m->whole == NULL)
 		return;
-	if (policy_unserved(p) == 0)
-		p->part.asked_us = 0;
-	else if (p->part.is_to_ask)
-		part_ask(&p->part, now_us);
+	m->is_full = is_full(p, now_us);
+	if (p->waiting <= part_coming(m))
+		m->asked_us = 0;
+	else if (m->is_to_ask || (m->is_full && !was_full))
+		part_ask(m, now_us);
+}
+
+/* It may be in the middle of a report of its own, so all else is left to the next tick. */
+static void
+obey_sought(struct policy *p, uint64_t now_us)
+{
+	uint32_t before = p->total;
+	bool was_held = p->is_held;
+
+	p->is_held = true;
+	policy_give_idle(p, now_us);
+	p->is_held = was_held;
+	if (p->total != before)
+		policy_arm(p, now_us);
 }
 
 void
@@ -148,9 +167,8 @@ policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_
 	if (p->part.whole == NULL)
 		return;
 	if (o->is_sought) {
-		policy_give_idle(p, now_us);
+		obey_sought(p, now_us);
 		part_answer(&p->part, now_us);
-		policy_reinforce(p, now_us);
 	}
 	p->part.is_to_ask |= o->has_news;
 	p->part.asked_of &= ~o->answered_by;

@@ -72,6 +72,7 @@ struct policy_part {
 	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
 	uint64_t doubted_us; /* when a connection was last not trusted any more */
 	bool is_to_ask; /* more wait here than others know of */
+	bool is_full; /* no place was left when it looked last */
 	bool has_freed; /* a place, for which others may wait */
 	/* As others see it. */
 	uint32_t idle, waiting;

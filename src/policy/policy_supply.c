@@ -386,6 +386,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	heed_circuit(p, now_us);
 	policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);
+	policy_ask_parts(p, now_us);
 	keep_min_idle(p, now_us);
 	policy_give_idle(p, now_us);
 	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);

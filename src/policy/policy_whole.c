@@ -154,6 +154,8 @@ part_join(struct policy_part *m, struct policy_whole *w, uint32_t total, uint32_
 	enter(m);
 	assert(w->parts[m->number] == NULL);
 	w->parts[m->number] = m->orders;
+	if (get(&w->part_count) == 0)
+		set_us(&w->lowered_until_us, 0);
 	add(&w->part_count, 1);
 	add(&w->used, total);
 	add(&w->live, live);
@@ -467,8 +469,10 @@ part_ask(struct policy_part *m, uint64_t now_us)
 	m->is_to_ask = false;
 	if (parts == 0)
 		return;
-	if (m->asked_us == 0)
+	if (m->asked_us == 0) {
 		m->asked_us = now_us;
+		m->asked_of = 0;
+	}
 	m->asked_of |= parts;
 	enter(m);
 	for (; parts != 0; parts &= parts - 1) {

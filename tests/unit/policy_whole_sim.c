@@ -1,0 +1,1082 @@
+/* tests/unit/policy_whole_sim.c - plays owners, workers and borrowers to a pool of several parts. See its header. */
+#include "policy_whole_sim.h"
+
+#include "policy/policy_circuit.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS 1000u
+#define SECOND 1000000u
+#define NEVER UINT64_MAX
+
+static uint64_t
+rnd(struct wsim *s)
+{
+	s->random ^= s->random << 13;
+	s->random ^= s->random >> 7;
+	s->random ^= s->random << 17;
+	return s->random * 0x2545f4914f6cdd1du >> 16;
+}
+
+static unsigned
+below(struct wsim *s, unsigned n)
+{
+	return (unsigned)(rnd(s) % n);
+}
+
+static bool
+chance(struct wsim *s, unsigned per_cent)
+{
+	return below(s, 100) < per_cent;
+}
+
+static void __attribute__((format(printf, 2, 3))) broken(struct wsim *s, const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	if (s->report[0] != '\0')
+		return; /* the first counts */
+	used = (size_t)snprintf(s->report, sizeof(s->report),
+				"PGWEIR_SIM_SEED=%llu step %llu: ", (unsigned long long)s->seed,
+				(unsigned long long)s->step);
+	va_start(ap, fmt);
+	vsnprintf(s->report + used, sizeof(s->report) - used, fmt, ap);
+	va_end(ap);
+}
+
+#define HOLDS(s, condition, ...)                                                                                       \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			broken(s, __VA_ARGS__);                                                                        \
+	} while (0)
+
+static void __attribute__((format(printf, 2, 3))) tell(const struct wsim *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!s->is_verbose)
+		return;
+	fprintf(stderr, "%4llu %10llu %*s", (unsigned long long)s->step, (unsigned long long)s->now_us,
+		(int)(2 * s->depth), "");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+/* --- The books. --- */
+
+/* part NULL: of all. Those that cross to a part are counted there. */
+static uint32_t
+count(const struct wsim *s, const struct wsim_part *part, enum wsim_state state)
+{
+	const struct wsim_conn *c;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(c, &s->conns, link)
+		n += (part == NULL || c->at == part) && c->state == state;
+	return n;
+}
+
+static uint32_t
+total(const struct wsim *s)
+{
+	const struct wsim_conn *c;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(c, &s->conns, link)
+		n++;
+	return n;
+}
+
+static uint32_t
+live(const struct wsim *s)
+{
+	return total(s) - count(s, NULL, WS_CLOSING);
+}
+
+static uint32_t
+limit(const struct wsim *s)
+{
+	uint32_t most = s->settings.pool_size + s->settings.max_overflow;
+
+	return s->now_us < s->lowered_until_us && s->lowered_limit < most ? s->lowered_limit : most;
+}
+
+static bool
+is_backing_off(const struct wsim_part *part)
+{
+	struct policy_counts counts;
+
+	policy_get_counts(part->p, &counts);
+	return part->s->now_us < counts.backoff_until_us;
+}
+
+static bool
+can_cross(const struct wsim_conn *c)
+{
+	return !c->cannot_cross && !c->conn.needs_match && !c->conn.is_recycle_due &&
+	       c->conn.round == c->at->s->whole->round;
+}
+
+/* Nobody is overtaken by one who came more than a millisecond later; but for those for whom one is on its way. */
+static void
+check_order(const struct wsim_conn *c, const struct wsim_client *client)
+{
+	struct wsim *s = client->at->s;
+
+	if (c->has_crossed || !can_cross(c) || c->state == WS_IDLE)
+		return;
+	for (unsigned i = 0; i < s->part_count; i++) {
+		const struct wsim_part *other = &s->parts[i];
+
+		if (other == client->at || other->line_len == 0 || other->p == NULL || s->is_paused ||
+		    count(s, other, WS_CROSSING) > 0 || other->on_stack > 0)
+			continue;
+		HOLDS(s, other->line[0]->since_us + WHOLE_LATE_US >= client->since_us,
+		      "part %u: one who came at %llu was overtaken by one of part %u who came at %llu", i,
+		      (unsigned long long)other->line[0]->since_us, client->at->number,
+		      (unsigned long long)client->since_us);
+	}
+}
+
+static void settle_loose(struct wsim *s);
+
+static void
+check_places(struct wsim *s)
+{
+	uint32_t n = total(s), l = live(s), opening = count(s, NULL, WS_OPENING), waiting = 0;
+	uint32_t most = s->settings.pool_size + s->settings.max_overflow;
+	const struct policy_whole *w = s->whole;
+
+	settle_loose(s);
+	HOLDS(s, n <= most || n <= s->previous_total, "%u connections, limit %u", n, most);
+	s->previous_total = n;
+	HOLDS(s, w->used == n && w->live == l && w->verified == l - opening,
+	      "the whole counts %u, %u, %u; there are %u, %u, %u", w->used, w->live, w->verified, n, l, l - opening);
+	for (unsigned i = 0; i < s->part_count; i++) {
+		const struct wsim_part *part = &s->parts[i];
+
+		HOLDS(s, w->coming[i] == count(s, part, WS_CROSSING), "%u are coming to part %u, there are %u",
+		      w->coming[i], i, count(s, part, WS_CROSSING));
+		waiting += part->line_len;
+		if (part->p == NULL)
+			continue;
+		struct policy_counts counts;
+
+		policy_get_counts(part->p, &counts);
+		HOLDS(s,
+		      counts.opening == count(s, part, WS_OPENING) && counts.idle == count(s, part, WS_IDLE) &&
+			  counts.pinging == count(s, part, WS_PINGING) && counts.lent == count(s, part, WS_LENT) &&
+			  counts.closing == count(s, part, WS_CLOSING) && counts.waiting == part->line_len,
+		      "part %u counts otherwise", i);
+	}
+	for (unsigned i = 0; i < s->part_count && waiting == 0; i++)
+		HOLDS(s, s->parts[i].p == NULL || !policy_is_wanted(s->parts[i].p),
+		      "part %u believes that somebody waits", i);
+}
+
+/* Every tick that was due has been given, all orders were heard, and nothing crosses. */
+static void
+check_settled(struct wsim *s)
+{
+	const struct wsim_conn *c;
+
+	if (s->is_paused)
+		return;
+	for (unsigned i = 0; i < s->part_count; i++) {
+		const struct wsim_part *part = &s->parts[i];
+		uint32_t coming = count(s, part, WS_OPENING) + count(s, part, WS_PINGING);
+
+		if (part->p == NULL || part->line_len == 0)
+			continue;
+		TAILQ_FOREACH(c, &s->conns, link) {
+			bool is_his = c->at == part || c->at->line_len > 0;
+
+			HOLDS(s, c->state != WS_IDLE || is_his || !can_cross(c),
+			      "somebody waits in part %u while one is idle in part %u", i, c->at->number);
+			HOLDS(s, c->state != WS_IDLE || is_his || coming > 0 || live(s) < limit(s),
+			      "somebody waits in part %u while one that can't cross keeps its place in part %u", i,
+			      c->at->number);
+		}
+		if (coming >= part->line_len || is_backing_off(part) || count(s, part, WS_OPENING) > 0 ||
+		    s->is_failing || (s->settings.overflow_delay_us > 0 && total(s) >= s->settings.pool_size))
+			continue; /* paced, or the next attempt has its time */
+		if (part->due_us <= s->now_us + WHOLE_ASK_US)
+			continue; /* it has asked for one that can't cross */
+		HOLDS(s, total(s) >= limit(s), "part %u: %u wait, %u of %u places are taken, and none is opening", i,
+		      part->line_len, total(s), limit(s));
+	}
+}
+
+/* --- Borrowers. --- */
+
+static void surprise(struct wsim *s);
+
+static void
+leave_line(struct wsim_client *c)
+{
+	struct wsim_part *part = c->at;
+	unsigned i = 0;
+
+	while (i < part->line_len && part->line[i] != c)
+		i++;
+	HOLDS(part->s, i < part->line_len, "somebody leaves a line he is not in");
+	if (i == part->line_len)
+		return;
+	memmove(&part->line[i], &part->line[i + 1], (part->line_len - i - 1) * sizeof(part->line[0]));
+	part->line_len--;
+	c->is_waiting = false;
+}
+
+static void
+hand_over(struct wsim_conn *conn, struct wsim_client *c)
+{
+	HOLDS(c->at->s, conn->at == c->at && conn->conn.state == PC_LENT, "part %u lends what it has not",
+	      c->at->number);
+	HOLDS(c->at->s, !conn->has_crossed || conn->conn.round == c->at->s->whole->round,
+	      "part %u lends one that came from before a reload", c->at->number);
+	conn->state = WS_LENT;
+	conn->has_crossed = false;
+	conn->borrower = c;
+	c->holds = conn;
+}
+
+static void
+on_grant(struct policy_conn *pc, struct policy_ticket *t)
+{
+	struct wsim_client *c = (struct wsim_client *)t;
+	struct wsim_conn *conn = (struct wsim_conn *)pc;
+	struct wsim_part *part = c->at;
+
+	tell(part->s, "part %u: client %d is granted %p", part->number, (int)(c - part->s->clients), (void *)conn);
+	HOLDS(part->s, c->is_waiting && part->line[0] == c, "part %u: one was overtaken", part->number);
+	HOLDS(part->s, !part->s->is_paused, "part %u grants while paused", part->number);
+	HOLDS(part->s, conn->state == WS_LOOSE || conn->state == WS_IDLE, "part %u grants one in state %d",
+	      part->number, conn->state);
+	check_order(conn, c);
+	leave_line(c);
+	hand_over(conn, c);
+	surprise(part->s);
+}
+
+static void
+on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+{
+	struct wsim_client *c = (struct wsim_client *)t;
+
+	tell(c->at->s, "part %u: client %d is refused, %d: %s", c->at->number, (int)(c - c->at->s->clients), kind,
+	     why->text);
+	leave_line(c);
+	surprise(c->at->s);
+}
+
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
+
+/* --- Owners. --- */
+
+static int
+op_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct wsim_part *part = owner;
+	struct wsim *s = part->s;
+	struct wsim_conn *c;
+
+	tell(s, "part %u: open", part->number);
+	HOLDS(s, total(s) < limit(s), "part %u opens one, and there are %u of %u", part->number, total(s), limit(s));
+	HOLDS(s, !s->is_paused, "part %u opens while paused", part->number);
+	if (!s->is_calm && chance(s, 2)) {
+		s->is_failing = true;
+		return fail_set(why, "08001", "cannot even begin");
+	}
+	c = calloc(1, sizeof(*c));
+	c->at = part;
+	c->round = s->round;
+	c->cannot_cross = chance(s, s->stuck);
+	TAILQ_INSERT_TAIL(&s->conns, c, link);
+	if (s->previous_total < total(s))
+		s->previous_total = total(s);
+	policy_conn_opening(part->p, &c->conn, now_us);
+	return 0;
+}
+
+static void
+forget(struct wsim_conn *c)
+{
+	struct wsim *s = c->at->s;
+
+	HOLDS(s, c->conn.state == PC_NONE && c->conn.whole == NULL, "one that is gone is kept");
+	if (c->borrower != NULL)
+		c->borrower->holds = NULL;
+	free(c);
+}
+
+static void
+gone(struct wsim_conn *c, bool may_be_down)
+{
+	struct wsim *s = c->at->s;
+
+	tell(s, "part %u: %p is gone from state %d", c->at->number, (void *)c, c->state);
+	TAILQ_REMOVE(&s->conns, c, link);
+	c->at->on_stack++;
+	policy_conn_gone(c->at->p, &c->conn, may_be_down, s->now_us);
+	c->at->on_stack--;
+	forget(c);
+}
+
+static void
+op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
+{
+	struct wsim_conn *c = (struct wsim_conn *)conn;
+	struct wsim *s = c->at->s;
+
+	tell(s, "part %u: close %p, %d", c->at->number, (void *)c, reason);
+	HOLDS(s, c->at == owner && c->state != WS_LENT && c->state != WS_CROSSING, "part %u closes one in state %d",
+	      c->at->number, c->state);
+	c->state = WS_CLOSING;
+	if (!chance(s, s->closes_late))
+		gone(c, false);
+}
+
+static void
+op_ping(void *owner, struct policy_conn *conn)
+{
+	struct wsim_conn *c = (struct wsim_conn *)conn;
+
+	HOLDS(c->at->s, c->at == owner && (c->state == WS_IDLE || c->state == WS_LOOSE), "a ping in state %d",
+	      c->state);
+	tell(c->at->s, "part %u: ping %p", c->at->number, (void *)c);
+	c->state = WS_PINGING;
+	c->has_crossed = false;
+}
+
+static void
+op_wake(void *owner, uint64_t at_us)
+{
+	struct wsim_part *part = owner;
+
+	if (at_us < part->due_us)
+		part->due_us = at_us;
+}
+
+static bool
+op_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket *t)
+{
+	(void)owner;
+	return conn->image == t->image;
+}
+
+static void
+op_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us)
+{
+	struct wsim *s = ((struct wsim_part *)owner)->s;
+
+	(void)outage, (void)now_us;
+	HOLDS(s, s->outages == (why == NULL), "an outage %s, and %u are known", why != NULL ? "begins" : "ends",
+	      s->outages);
+	s->outages = why != NULL;
+}
+
+static bool
+op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+{
+	struct wsim_part *from = owner, *part = to->owner;
+	struct wsim_conn *c = (struct wsim_conn *)conn;
+	struct wsim *s = from->s;
+
+	HOLDS(s, c->at == from && (c->state == WS_IDLE || c->state == WS_LOOSE), "part %u gives one in state %d",
+	      from->number, c->state);
+	HOLDS(s, conn->state == PC_NONE && part != from && part->p != NULL, "part %u gives one to nobody",
+	      from->number);
+	HOLDS(s, can_cross(c) || c->cannot_cross, "part %u gives one that must not cross", from->number);
+	if (c->cannot_cross)
+		return false;
+	tell(s, "%p crosses from part %u to part %u", (void *)c, from->number, part->number);
+	c->at = part;
+	c->state = WS_CROSSING;
+	c->has_crossed = true;
+	s->crossings++;
+	HOLDS(s, count(s, part, WS_CROSSING) <= part->line_len, "%u are on their way to part %u, where %u wait",
+	      count(s, part, WS_CROSSING), part->number, part->line_len);
+	return true;
+}
+
+static const struct policy_ops ops = { op_open, op_close, op_ping, op_wake, NULL, op_suits, op_outage, op_give };
+
+static void
+hear(struct wsim_part *part)
+{
+	tell(part->s, "worker %u hears", part->number);
+	part->is_told = false;
+	part->s->asked++;
+	policy_room_hear(part->room, part->s->now_us);
+}
+
+static void
+on_tell(void *owner)
+{
+	struct wsim_part *part = owner;
+
+	HOLDS(part->s, !part->is_told, "worker %u is told twice", part->number);
+	part->is_told = true;
+}
+
+/* --- Picking. --- */
+
+static struct wsim_part *
+pick_part(struct wsim *s, bool is_told)
+{
+	unsigned from = below(s, s->part_count);
+
+	for (unsigned i = 0; i < s->part_count; i++) {
+		struct wsim_part *part = &s->parts[(from + i) % s->part_count];
+
+		if (is_told ? part->is_told && part->on_stack == 0 : part->p != NULL)
+			return part;
+	}
+	return NULL;
+}
+
+static struct wsim_conn *
+pick_conn(struct wsim *s, enum wsim_state state)
+{
+	unsigned skip = below(s, 4);
+	struct wsim_conn *c, *found = NULL;
+
+	TAILQ_FOREACH(c, &s->conns, link) {
+		if (c->state != state)
+			continue;
+		found = c;
+		if (skip-- == 0)
+			break;
+	}
+	return found;
+}
+
+enum client_kind { IS_OUT, IS_WAITING, IS_HOLDING };
+
+static struct wsim_client *
+pick_client(struct wsim *s, enum client_kind kind)
+{
+	unsigned from = below(s, WSIM_CLIENTS);
+
+	for (unsigned i = 0; i < WSIM_CLIENTS; i++) {
+		struct wsim_client *c = &s->clients[(from + i) % WSIM_CLIENTS];
+
+		if ((c->is_waiting ? IS_WAITING : c->holds != NULL ? IS_HOLDING : IS_OUT) == kind)
+			return c;
+	}
+	return NULL;
+}
+
+/* --- What happens. --- */
+
+static void
+do_borrow(struct wsim *s)
+{
+	static const char images[2];
+	struct wsim_client *c = pick_client(s, IS_OUT);
+	struct wsim_part *part = pick_part(s, false);
+	struct policy_conn *conn;
+
+	if (c == NULL || part == NULL || s->is_calm)
+		return;
+	*c = (struct wsim_client){ .ticket = { .ops = &ticket_ops, .id = 1 + (uint64_t)(c - s->clients) },
+				   .at = part,
+				   .is_waiting = true,
+				   .since_us = s->now_us };
+	c->ticket.image = &images[below(s, 2)];
+	tell(s, "part %u: client %d borrows", part->number, (int)(c - s->clients));
+	part->line[part->line_len++] = c;
+	part->on_stack++;
+	conn = policy_borrow(part->p, &c->ticket, s->now_us);
+	part->on_stack--;
+	if (conn != NULL) {
+		leave_line(c);
+		hand_over((struct wsim_conn *)conn, c);
+	}
+}
+
+static void
+do_return(struct wsim *s)
+{
+	struct wsim_client *c = pick_client(s, IS_HOLDING);
+	struct wsim_conn *conn;
+	struct wsim_part *part;
+
+	if (c == NULL)
+		return;
+	conn = c->holds;
+	part = c->at;
+	tell(s, "part %u: client %d returns %p", part->number, (int)(c - s->clients), (void *)conn);
+	c->holds = NULL;
+	conn->borrower = NULL;
+	conn->state = WS_LOOSE;
+	conn->conn.image = c->ticket.image;
+	conn->conn.needs_match = chance(s, s->stuck);
+	part->on_stack++;
+	s->depth++;
+	policy_return(part->p, &conn->conn, s->now_us);
+	s->depth--;
+	part->on_stack--;
+	settle_loose(s);
+}
+
+/* Where it has come to rest, if nobody has got it. */
+static void
+settle_loose(struct wsim *s)
+{
+	struct wsim_conn *c;
+
+	if (s->depth > 0)
+		return;
+	TAILQ_FOREACH(c, &s->conns, link) {
+		if (c->state != WS_LOOSE)
+			continue;
+		HOLDS(s, c->conn.state == PC_IDLE, "part %u leaves one in state %d", c->at->number, c->conn.state);
+		c->state = WS_IDLE;
+		c->has_crossed = false;
+	}
+}
+
+static void
+do_cancel(struct wsim *s)
+{
+	struct wsim_client *c = pick_client(s, IS_WAITING);
+
+	if (c == NULL)
+		return;
+	tell(s, "part %u: client %d leaves", c->at->number, (int)(c - s->clients));
+	leave_line(c);
+	c->at->on_stack++;
+	policy_cancel(c->at->p, &c->ticket, s->now_us);
+	c->at->on_stack--;
+}
+
+static void
+fail_open(struct wsim_conn *c, enum connect_failure kind)
+{
+	struct wsim_part *part = c->at;
+	struct wsim *s = part->s;
+	struct fail why;
+
+	tell(s, "part %u: %p failed, %d", part->number, (void *)c, kind);
+	s->is_failing = true;
+	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
+	TAILQ_REMOVE(&s->conns, c, link);
+	if (kind == CF_TOO_MANY) {
+		s->lowered_limit = live(s) > 0 ? live(s) : 1;
+		s->lowered_until_us = s->now_us + 30 * SECOND;
+	}
+	part->on_stack++;
+	s->depth++;
+	policy_conn_failed(part->p, &c->conn, kind, kind == CF_AUTH, &why, s->now_us);
+	s->depth--;
+	part->on_stack--;
+	forget(c);
+}
+
+static void
+do_open_result(struct wsim *s)
+{
+	static const enum connect_failure kinds[] = { CF_REFUSED, CF_TIMEOUT, CF_TOO_MANY, CF_AUTH };
+	struct wsim_conn *c = pick_conn(s, WS_OPENING);
+	struct wsim_part *part;
+
+	if (c == NULL)
+		return;
+	if (chance(s, s->open_fails)) {
+		fail_open(c, kinds[below(s, 4)]);
+		return;
+	}
+	part = c->at;
+	tell(s, "part %u: %p opened", part->number, (void *)c);
+	s->is_failing = false;
+	c->state = WS_LOOSE;
+	part->on_stack++;
+	s->depth++;
+	policy_conn_opened(part->p, &c->conn, s->now_us);
+	s->depth--;
+	part->on_stack--;
+	settle_loose(s);
+}
+
+static void
+do_ping_result(struct wsim *s)
+{
+	struct wsim_conn *c = pick_conn(s, WS_PINGING);
+	bool ok = !chance(s, s->ping_fails);
+	struct wsim_part *part;
+
+	if (c == NULL)
+		return;
+	part = c->at;
+	tell(s, "part %u: ping of %p %s", part->number, (void *)c, ok ? "ok" : "failed");
+	if (ok)
+		c->state = WS_LOOSE;
+	part->on_stack++;
+	s->depth++;
+	policy_ping_done(part->p, &c->conn, ok, s->now_us);
+	s->depth--;
+	part->on_stack--;
+	settle_loose(s);
+}
+
+static void
+do_gone(struct wsim *s)
+{
+	struct wsim_conn *c = pick_conn(s, WS_CLOSING);
+
+	if (c != NULL)
+		gone(c, chance(s, 20));
+}
+
+static void
+do_loss(struct wsim *s)
+{
+	static const enum wsim_state states[] = { WS_IDLE, WS_LENT, WS_PINGING, WS_OPENING };
+	struct wsim_conn *c = pick_conn(s, states[below(s, 4)]);
+
+	if (c != NULL && !s->is_calm)
+		gone(c, chance(s, 50));
+}
+
+/* A note is read: the connection is there, or was lost, or its part is gone. */
+static void
+do_arrive(struct wsim *s)
+{
+	struct wsim_conn *c = pick_conn(s, WS_CROSSING);
+	struct wsim_part *part = c != NULL ? c->at : NULL;
+	bool is_there;
+
+	if (c == NULL || part->on_stack > 0)
+		return;
+	tell(s, "part %u: %p arrives", part->number, (void *)c);
+	c->state = WS_LOOSE;
+	part->on_stack++;
+	s->depth++;
+	is_there = part->p != NULL && (s->is_calm || !chance(s, 3)) && policy_arrive(part->p, &c->conn, s->now_us);
+	s->depth--;
+	part->on_stack--;
+	if (!is_there) {
+		tell(s, "part %u: %p is lost", part->number, (void *)c);
+		TAILQ_REMOVE(&s->conns, c, link);
+		policy_whole_lost(&c->conn, part->room, s->now_us);
+		forget(c);
+	}
+	settle_loose(s);
+}
+
+static void
+do_hear(struct wsim *s)
+{
+	struct wsim_part *part = pick_part(s, true);
+
+	if (part != NULL)
+		hear(part);
+}
+
+/* --- What the operator does: to all parts, in a halt. --- */
+
+static struct policy_settings
+random_settings(struct wsim *s)
+{
+	static const uint64_t waits[] = { 0, 50 * MS, SECOND, 30 * SECOND };
+
+	return (struct policy_settings){
+		.pool_size = 1 + below(s, 12),
+		.max_overflow = below(s, 5),
+		.min_idle = chance(s, 50) ? 0 : below(s, 5),
+		.overflow_delay_us = chance(s, 80) ? 0 : 20 * MS,
+		.overflow_linger_us = chance(s, 50) ? 0 : SECOND,
+		.timeout_us = waits[below(s, 4)],
+		.is_holding = chance(s, 30),
+		.hold_us = waits[below(s, 4)],
+		.idle_timeout_us = chance(s, 70) ? 0 : SECOND,
+		.pre_ping = chance(s, 20),
+		.pre_ping_idle_us = chance(s, 30) ? 0 : 100 * MS,
+		.ping_interval_us = chance(s, 70) ? 0 : SECOND,
+		.ping_timeout_us = SECOND,
+		.lifo = chance(s, 70),
+		.opens_at_once = below(s, 6),
+	};
+}
+
+static void
+for_all_parts(struct wsim *s, void (*act)(struct wsim_part *part))
+{
+	for (unsigned i = 0; i < s->part_count; i++) {
+		if (s->parts[i].p == NULL)
+			continue;
+		s->parts[i].on_stack++;
+		s->depth++;
+		act(&s->parts[i]);
+		s->depth--;
+		s->parts[i].on_stack--;
+	}
+	settle_loose(s);
+}
+
+static void
+reload_one(struct wsim_part *part)
+{
+	policy_reconfigure(part->p, &part->s->settings, part->s->now_us);
+}
+
+static void
+do_reload(struct wsim *s)
+{
+	if (s->depth > 0 || s->is_calm)
+		return;
+	s->settings = random_settings(s);
+	s->lowered_until_us = 0;
+	tell(s, "reload: %u + %u", s->settings.pool_size, s->settings.max_overflow);
+	for_all_parts(s, reload_one);
+}
+
+static void
+pause_one(struct wsim_part *part)
+{
+	policy_pause(part->p, part->s->now_us);
+}
+
+static void
+resume_one(struct wsim_part *part)
+{
+	policy_resume(part->p, part->s->now_us);
+}
+
+static void
+do_pause(struct wsim *s)
+{
+	if (s->depth > 0 || (s->is_calm && !s->is_paused))
+		return;
+	tell(s, s->is_paused ? "resume" : "pause");
+	s->is_paused = !s->is_paused;
+	for_all_parts(s, s->is_paused ? pause_one : resume_one);
+}
+
+static void
+close_one(struct wsim_part *part)
+{
+	policy_close_all(part->p, RR_RELOAD, part->s->now_us);
+}
+
+/* RECONNECT; or one part alone, whose database's code is no longer trusted. Each part begins a round. */
+static void
+do_close_all(struct wsim *s)
+{
+	struct wsim_part *part = pick_part(s, false);
+
+	if (s->depth > 0 || s->is_calm || part == NULL)
+		return;
+	tell(s, "close all");
+	if (chance(s, 50))
+		for_all_parts(s, close_one);
+	else
+		close_one(part);
+}
+
+static void
+do_mood(struct wsim *s)
+{
+	s->open_fails = chance(s, 60) ? 0 : chance(s, 50) ? 20 : 100;
+	s->closes_late = chance(s, 50) ? 0 : 70;
+	s->ping_fails = chance(s, 70) ? 2 : 70;
+	s->stuck = chance(s, 60) ? 0 : 30;
+}
+
+/* --- Parts come and go. --- */
+
+static void
+make_part(struct wsim_part *part)
+{
+	struct wsim *s = part->s;
+
+	tell(s, "part %u comes", part->number);
+	part->due_us = NEVER;
+	part->counters = (struct pool_counters){ 0 };
+	part->p = policy_new(&s->settings, &ops, part, part->room, &part->counters, rnd(s), s->now_us);
+	policy_set_circuit(part->p, s->circuit, s->now_us);
+	if (s->whole->part_count == 0)
+		s->lowered_until_us = 0;
+	policy_set_whole(part->p, s->whole, s->now_us);
+	if (s->is_paused)
+		policy_pause(part->p, s->now_us);
+}
+
+static void
+drop_part(struct wsim_part *part)
+{
+	struct wsim *s = part->s;
+	struct wsim_conn *c;
+	unsigned left = 0;
+
+	part->on_stack++;
+	policy_close_all(part->p, RR_SHUTDOWN, s->now_us);
+	part->on_stack--;
+	TAILQ_FOREACH(c, &s->conns, link)
+		left += c->at == part && c->state != WS_CROSSING;
+	if (left > 0)
+		return;
+	tell(s, "part %u goes", part->number);
+	policy_free(part->p);
+	part->p = NULL;
+	part->due_us = NEVER;
+	if (s->whole->out == 0)
+		s->outages = 0;
+}
+
+static void
+do_part(struct wsim *s)
+{
+	struct wsim_part *part = &s->parts[below(s, s->part_count)];
+
+	if (s->depth > 0)
+		return;
+	if (part->p == NULL)
+		make_part(part);
+	else if (part->line_len == 0 && count(s, part, WS_LENT) == 0 && !s->is_calm)
+		drop_part(part);
+}
+
+/* --- Time. --- */
+
+static void
+tick(struct wsim_part *part)
+{
+	uint64_t due_us;
+
+	tell(part->s, "part %u: tick", part->number);
+	part->due_us = 0;
+	part->on_stack++;
+	part->s->depth++;
+	due_us = policy_tick(part->p, part->s->now_us);
+	part->s->depth--;
+	part->on_stack--;
+	HOLDS(part->s, due_us == 0 || due_us >= part->s->now_us, "part %u: the next tick is due in the past",
+	      part->number);
+	part->due_us = due_us == 0 ? NEVER : due_us;
+	settle_loose(part->s);
+}
+
+static bool
+is_anybody_told(const struct wsim *s)
+{
+	for (unsigned i = 0; i < s->part_count; i++)
+		if (s->parts[i].is_told)
+			return true;
+	return false;
+}
+
+static void
+run_due(struct wsim *s)
+{
+	unsigned ticked = 1;
+
+	for (unsigned turns = 0; ticked > 0 && s->report[0] == '\0'; turns++) {
+		unsigned from = below(s, s->part_count);
+
+		ticked = 0;
+		for (unsigned i = 0; i < s->part_count; i++) {
+			struct wsim_part *part = &s->parts[(from + i) % s->part_count];
+
+			if (part->p != NULL && part->due_us <= s->now_us) {
+				tick(part);
+				ticked++;
+			}
+			if (part->is_told && (s->is_calm || chance(s, 30))) {
+				hear(part);
+				ticked++;
+			}
+		}
+		HOLDS(s, turns < 200, "ticks without end");
+	}
+	if (s->report[0] != '\0')
+		return;
+	check_places(s);
+	if (!is_anybody_told(s) && count(s, NULL, WS_CROSSING) == 0)
+		check_settled(s);
+}
+
+static uint64_t
+next_due(const struct wsim *s)
+{
+	uint64_t at_us = NEVER;
+
+	for (unsigned i = 0; i < s->part_count; i++)
+		at_us = s->parts[i].due_us < at_us ? s->parts[i].due_us : at_us;
+	return at_us;
+}
+
+static void
+pass_time(struct wsim *s, uint64_t us)
+{
+	uint64_t until_us = s->now_us + us;
+
+	while (next_due(s) <= until_us && s->report[0] == '\0') {
+		if (next_due(s) > s->now_us)
+			s->now_us = next_due(s);
+		run_due(s);
+	}
+	s->now_us = until_us;
+	run_due(s);
+}
+
+static void
+do_time(struct wsim *s)
+{
+	unsigned what = below(s, 100);
+
+	if (s->depth == 0)
+		pass_time(s, what < 50	 ? below(s, 2 * MS)
+			     : what < 80 ? below(s, 8 * MS)
+			     : what < 97 ? below(s, 500 * MS)
+					 : below(s, 40 * SECOND));
+}
+
+/* --- Schedules. --- */
+
+static const struct {
+	void (*act)(struct wsim *s);
+	unsigned weight;
+} acts[] = { { do_borrow, 250 },     { do_return, 200 }, { do_cancel, 30 }, { do_open_result, 150 },
+	     { do_ping_result, 60 }, { do_gone, 60 },	 { do_loss, 20 },   { do_arrive, 200 },
+	     { do_hear, 150 },	     { do_reload, 6 },	 { do_pause, 6 },   { do_close_all, 5 },
+	     { do_mood, 8 },	     { do_part, 20 },	 { do_time, 150 } };
+#define ACTS (sizeof(acts) / sizeof(acts[0]))
+
+static void
+play_one(struct wsim *s)
+{
+	unsigned sum = 0, pick;
+	size_t i = 0;
+
+	for (size_t k = 0; k < ACTS; k++)
+		sum += acts[k].weight;
+	for (pick = below(s, sum); pick >= acts[i].weight; i++)
+		pick -= acts[i].weight;
+	acts[i].act(s);
+}
+
+/* A borrower who is called back does as he likes, on his own worker: he borrows or returns. */
+static void
+surprise(struct wsim *s)
+{
+	if (s->is_calm || s->depth > 3 || !chance(s, 20))
+		return;
+	s->depth++;
+	chance(s, 50) ? do_borrow(s) : do_return(s);
+	s->depth--;
+}
+
+static void
+start(struct wsim *s, uint64_t seed)
+{
+	*s = (struct wsim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
+	s->now_us = 1000000 + rnd(s) % 1000000000;
+	TAILQ_INIT(&s->conns);
+	s->part_count = 2 + below(s, WSIM_PARTS - 1);
+	s->settings = random_settings(s);
+	do_mood(s);
+	s->commons = policy_commons_new(seed);
+	s->whole = policy_whole_get(s->commons, "p", 1);
+	s->circuit = policy_circuit_get(s->commons, "db1:5432,any");
+	for (unsigned i = 0; i < s->part_count; i++) {
+		struct wsim_part *part = &s->parts[i];
+
+		part->s = s;
+		part->number = i;
+		part->due_us = NEVER;
+		part->room = policy_room_new(s->commons, i, on_tell, part);
+		if (i < 2 || chance(s, 70))
+			make_part(part);
+	}
+	tell(s, "%u parts, %u + %u", s->part_count, s->settings.pool_size, s->settings.max_overflow);
+}
+
+static bool
+is_moving(struct wsim *s)
+{
+	return pick_conn(s, WS_OPENING) != NULL || pick_conn(s, WS_PINGING) != NULL ||
+	       pick_conn(s, WS_CLOSING) != NULL || pick_conn(s, WS_CROSSING) != NULL ||
+	       pick_client(s, IS_HOLDING) != NULL || is_anybody_told(s);
+}
+
+/* The upstream works, everybody returns what he has, time passes: nobody is left waiting. */
+static void
+calm_down(struct wsim *s)
+{
+	s->is_calm = true;
+	s->open_fails = s->closes_late = s->ping_fails = 0;
+	if (s->is_paused)
+		do_pause(s);
+	for (unsigned turn = 0; s->report[0] == '\0' && (is_moving(s) || pick_client(s, IS_WAITING) != NULL); turn++) {
+		bool was_moving = is_moving(s);
+
+		HOLDS(s, turn < 10000, "no end in sight");
+		HOLDS(s, was_moving || next_due(s) != NEVER, "somebody waits and nothing will ever happen");
+		do_open_result(s);
+		do_ping_result(s);
+		do_gone(s);
+		do_return(s);
+		do_arrive(s);
+		run_due(s);
+		if (!was_moving && next_due(s) > s->now_us && next_due(s) != NEVER)
+			pass_time(s, next_due(s) - s->now_us);
+	}
+}
+
+static void
+check_rest(struct wsim *s)
+{
+	for (int i = 0; i < 100 && s->report[0] == '\0'; i++) {
+		pass_time(s, 500 * MS);
+		calm_down(s);
+	}
+	HOLDS(s, live(s) <= s->settings.pool_size, "%u stay of %u", live(s), s->settings.pool_size);
+}
+
+static void
+finish(struct wsim *s)
+{
+	for (unsigned i = 0; i < s->part_count && s->report[0] == '\0'; i++)
+		if (s->parts[i].p != NULL)
+			drop_part(&s->parts[i]);
+	HOLDS(s, total(s) == 0, "%u are left after all were closed", total(s));
+	HOLDS(s, s->report[0] != '\0' || s->whole->used == 0, "%u places are left", s->whole->used);
+	if (s->report[0] != '\0')
+		return; /* left as it is: it may not be in a state to be freed */
+	policy_whole_put(s->commons, s->whole);
+	policy_circuit_put(s->commons, s->circuit);
+	for (unsigned i = 0; i < s->part_count; i++)
+		policy_room_free(s->parts[i].room);
+	policy_commons_free(s->commons);
+}
+
+bool
+wsim_play(struct wsim *s, uint64_t seed, bool is_verbose)
+{
+	unsigned steps;
+
+	s->is_verbose = is_verbose;
+	start(s, seed);
+	steps = 100 + below(s, 400);
+	for (s->step = 0; s->step < steps && s->report[0] == '\0'; s->step++) {
+		play_one(s);
+		if (s->report[0] == '\0')
+			check_places(s);
+		if (s->report[0] == '\0' && chance(s, 60))
+			run_due(s);
+	}
+	if (s->report[0] == '\0')
+		calm_down(s);
+	if (s->report[0] == '\0')
+		check_rest(s);
+	finish(s);
+	return s->report[0] == '\0';
+}

@@ -1,0 +1,73 @@
+/*
+ * tests/unit/policy_whole_sim.h - a pool on up to five workers, without threads, sockets or a real clock.
+ *
+ * Each worker has a part. A random schedule of what policy_sim.h plays to one pool is played to all of them; orders are
+ * heard late, and connections that cross arrive late and in any order. The books are kept here once more: places at
+ * each step, who was overtaken at each grant, whether anybody waits while a connection that could cross is idle, and
+ * that all places come back. One seed is one schedule. What does not hold ends it, with a sentence in report.
+ */
+#ifndef PGWEIR_TESTS_POLICY_WHOLE_SIM_H
+#define PGWEIR_TESTS_POLICY_WHOLE_SIM_H
+
+#include "policy/policy_part.h"
+
+#define WSIM_PARTS 5
+#define WSIM_CLIENTS 40
+
+enum wsim_state { WS_OPENING, WS_IDLE, WS_PINGING, WS_LENT, WS_CLOSING, WS_LOOSE, WS_CROSSING };
+
+struct wsim_part;
+
+struct wsim_conn {
+	struct policy_conn conn; /* first */
+	struct wsim_part *at; /* where it is, or goes */
+	enum wsim_state state;
+	struct wsim_client *borrower;
+	uint64_t round; /* the world's when it was opened */
+	bool cannot_cross; /* the owner does not give it */
+	bool has_crossed; /* ... and is not lent yet: to whom it goes was decided where it left */
+	TAILQ_ENTRY(wsim_conn) link;
+};
+
+struct wsim_client {
+	struct policy_ticket ticket; /* first */
+	struct wsim_part *at;
+	struct wsim_conn *holds;
+	bool is_waiting, is_patient;
+	uint64_t since_us;
+};
+
+struct wsim_part {
+	struct wsim *s;
+	struct policy_room *room;
+	struct policy *p; /* NULL: it is gone */
+	struct pool_counters counters;
+	struct wsim_client *line[WSIM_CLIENTS];
+	unsigned line_len, number, on_stack;
+	bool is_told;
+	uint64_t due_us;
+};
+
+struct wsim {
+	uint64_t seed, random, now_us, step, round;
+	unsigned part_count, depth;
+	struct policy_commons *commons;
+	struct policy_whole *whole;
+	struct policy_circuit *circuit;
+	struct policy_settings settings;
+	struct wsim_part parts[WSIM_PARTS];
+	struct wsim_client clients[WSIM_CLIENTS];
+	TAILQ_HEAD(, wsim_conn) conns;
+	uint32_t lowered_limit, previous_total, outages;
+	uint64_t lowered_until_us;
+	unsigned open_fails, closes_late, ping_fails, stuck; /* per cent */
+	bool is_calm, is_paused, is_verbose;
+	bool is_failing; /* the last attempt to open did not succeed */
+	uint64_t crossings, asked; /* what the schedules reach, for the test to see that they do */
+	char report[512];
+};
+
+/* Plays one schedule. False: report says what does not hold. */
+bool wsim_play(struct wsim *s, uint64_t seed, bool is_verbose);
+
+#endif

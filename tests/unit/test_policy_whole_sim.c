@@ -1,0 +1,29 @@
+/*
+ * tests/unit/test_policy_whole_sim.c - 5,000 random schedules for a pool on several workers: see policy_whole_sim.h. A
+ * failure names its seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
+ */
+#include "policy_whole_sim.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#define SCHEDULES 5000
+
+Test(policy_whole_sim, all_that_parts_promise_holds_at_every_step)
+{
+	struct wsim *s = calloc(1, sizeof(*s));
+	const char *seed = getenv("PGWEIR_SIM_SEED");
+	uint64_t crossings = 0;
+
+	cr_assert_not_null(s);
+	if (seed != NULL) {
+		cr_assert(wsim_play(s, strtoull(seed, NULL, 10), true), "%s", s->report);
+	} else {
+		for (uint64_t i = 1; i <= SCHEDULES; i++) {
+			cr_assert(wsim_play(s, i, false), "%s", s->report);
+			crossings += s->crossings;
+		}
+		cr_assert_gt(crossings, SCHEDULES, "the schedules reach too little");
+	}
+	free(s);
+}
