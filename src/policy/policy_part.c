@@ -47,7 +47,7 @@ policy_tell_parts(struct policy *p)
 static bool
 can_cross(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	return p->ops.give != NULL && !conn->needs_match && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
+	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
 }
 
 /* conn->epoch is 1 on the way if it is known to work, else 0. */
@@ -147,7 +147,7 @@ policy_ask_parts(struct policy *p, uint64_t now_us)
 		part_ask(m, now_us);
 }
 
-/* It may be in the middle of a report of its own, so all else is left to the next tick. */
+/* The part may be in the middle of a report of its own, so all else is left to the next tick. */
 static void
 obey_sought(struct policy *p, uint64_t now_us)
 {

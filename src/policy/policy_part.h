@@ -13,8 +13,7 @@
  * writes its own, then there is a fence, and then it looks at the other's: so one of them sees both. Further idle ones
  * need none, as who waits sees the bit of the first, and asks.
  */
-#ifndef PGWEIR_POLICY_POLICY_PART_H
-#define PGWEIR_POLICY_POLICY_PART_H
+#pragma once
 
 #include "policy/policy_whole.h"
 
@@ -166,5 +165,3 @@ bool part_is_first(const struct policy_part *m);
 uint32_t part_share(const struct policy_part *m, uint32_t of);
 /* PostgreSQL refused another connection: there will be no more than there are until then. */
 void part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us);
-
-#endif

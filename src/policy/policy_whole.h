@@ -16,8 +16,7 @@
  * Always: the connections of all parts, those that cross among them, are no more than pool_size + max_overflow (or,
  *         after that was lowered, their number only falls); no more are on their way to a part than wait there.
  */
-#ifndef PGWEIR_POLICY_POLICY_WHOLE_H
-#define PGWEIR_POLICY_POLICY_WHOLE_H
+#pragma once
 
 #include "policy/policy_commons.h"
 
@@ -48,5 +47,3 @@ bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* A connection that was given can't be used where it came: it is closed, and its place given back. r: the room of this
  * thread. Also if all parts are gone. */
 void policy_whole_lost(struct policy_conn *conn, struct policy_room *r, uint64_t now_us);
-
-#endif

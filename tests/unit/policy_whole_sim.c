@@ -119,8 +119,7 @@ is_backing_off(const struct wsim_part *part)
 static bool
 can_cross(const struct wsim_conn *c)
 {
-	return !c->cannot_cross && !c->conn.needs_match && !c->conn.is_recycle_due &&
-	       c->conn.round == c->at->s->whole->round;
+	return !c->cannot_cross && !c->conn.is_recycle_due && c->conn.round == c->at->s->whole->round;
 }
 
 /* Nobody is overtaken by one who came more than a millisecond later; but for those for whom one is on its way. */

@@ -6,8 +6,7 @@
  * each step, who was overtaken at each grant, whether anybody waits while a connection that could cross is idle, and
  * that all places come back. One seed is one schedule. What does not hold ends it, with a sentence in report.
  */
-#ifndef PGWEIR_TESTS_POLICY_WHOLE_SIM_H
-#define PGWEIR_TESTS_POLICY_WHOLE_SIM_H
+#pragma once
 
 #include "policy/policy_part.h"
 
@@ -69,5 +68,3 @@ struct wsim {
 
 /* Plays one schedule. False: report says what does not hold. */
 bool wsim_play(struct wsim *s, uint64_t seed, bool is_verbose);
-
-#endif
