@@ -85,8 +85,21 @@ on_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket
 	return conn->image == t->image;
 }
 
+static bool
+on_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+{
+	struct fake *f = owner;
+
+	if (f->cannot_give)
+		return false;
+	f->given++;
+	f->given_last = conn;
+	f->given_to = to;
+	return true;
+}
+
 static const struct policy_ops ops = {
-	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .suits = on_suits
+	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .suits = on_suits, .give = on_give
 };
 
 struct policy_settings

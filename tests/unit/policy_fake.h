@@ -33,7 +33,10 @@ struct fake {
 	struct policy_conn conns[FAKE_CONNS];
 	int opened, closed, pinged; /* how many were asked for so far */
 	int closed_which[FAKE_LOG], pinged_which[FAKE_LOG]; /* numbers of connections, in order */
-	bool cannot_open, is_slow_to_close;
+	bool cannot_open, is_slow_to_close, cannot_give;
+	int given; /* to other workers; the last one, and where it goes: */
+	struct policy_conn *given_last;
+	struct policy_room *given_to;
 	int granting, deepest; /* on_grants one within another: now, and at most */
 	struct fake_client clients[FAKE_CLIENTS];
 };
