@@ -33,6 +33,42 @@ show_next_pool(const struct show_env *env, const struct pool *before)
 	return clients_walk_pools(env->host->crew, before);
 }
 
+struct pool *
+show_next_part(const struct show_env *env, const struct pool *of, const struct pool *before)
+{
+	struct client_env *const *at = env->host->crew;
+	struct pool *part = NULL;
+
+	while (before != NULL && (*at)->x.pools != before->set)
+		at++;
+	for (at += before != NULL; *at != NULL && part == NULL; at++)
+		part = pool_set_part((*at)->x.pools, of);
+	return part;
+}
+
+void
+show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out)
+{
+	struct policy_counts n;
+
+	memset(out, 0, sizeof(*out));
+	for (const struct pool *e = show_next_part(env, of, NULL); e != NULL; e = show_next_part(env, of, e)) {
+		policy_get_counts(e->policy, &n);
+		out->opening += n.opening;
+		out->idle += n.idle;
+		out->pinging += n.pinging;
+		out->washing += n.washing;
+		out->lent += n.lent;
+		out->closing += n.closing;
+		out->waiting += n.waiting;
+		out->coming += n.coming;
+		out->overflow += n.overflow; /* one tells that of all */
+		if (n.oldest_waiter_us != 0 &&
+		    (out->oldest_waiter_us == 0 || n.oldest_waiter_us < out->oldest_waiter_us))
+			out->oldest_waiter_us = n.oldest_waiter_us;
+	}
+}
+
 uint32_t
 show_count_servers(const struct show_env *env)
 {

@@ -38,6 +38,10 @@ struct show {
 struct client *show_next_client(const struct show_env *env, const struct client *before);
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
+/* The same for the parts of one pool, of which `of` is one: each is of another worker. */
+struct pool *show_next_part(const struct show_env *env, const struct pool *of, const struct pool *before);
+/* Adds up policy_get_counts() of all parts. */
+void show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
 /* NULL: this command has no rows, or only its caller knows them (SHOW of a setting). */
 const struct show *show_find(enum command_id id);

@@ -130,7 +130,7 @@ add_holder(const struct show_env *env, const struct holding *h, struct rows *row
 	bool has_text;
 
 	show_holder_state(c, &state);
-	policy_get_counts(e->policy, &counts);
+	show_count_parts(env, e, &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
 	row.client_id = c->x.ticket.id;
@@ -248,11 +248,11 @@ const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holder
 /* --- those that others wait for --- */
 
 static bool
-is_waited_for(const struct holding *h)
+is_waited_for(const struct show_env *env, const struct holding *h)
 {
 	struct policy_counts counts;
 
-	policy_get_counts(h->pool->policy, &counts);
+	show_count_parts(env, h->pool, &counts);
 	return h->blocks > 0 || counts.waiting > 0;
 }
 
@@ -282,7 +282,7 @@ fill_blockers(const struct show_env *env, struct rows *rows)
 	memcpy(sorted, list, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_blocks);
 	for (size_t i = 0; i < n; i++)
-		if (is_waited_for(&sorted[i]))
+		if (is_waited_for(env, &sorted[i]))
 			add_holder(env, &sorted[i], rows);
 	free(sorted);
 	free(list);

@@ -57,17 +57,23 @@ fill_pools(const struct show_env *env, struct rows *rows)
 		struct pool_row row = { .database = e->database->name, .user = e->user };
 		struct policy_counts n;
 		uint64_t wait_us;
+		uint32_t clients = 0;
 
-		policy_get_counts(e->policy, &n);
+		if (show_next_part(env, e, NULL) != e)
+			continue;
+		show_count_parts(env, e, &n);
+		for (const struct pool *part = e; part != NULL; part = show_next_part(env, e, part)) {
+			clients += part->clients;
+			count_servers(part, &row);
+		}
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);
 		row.load_balance_hosts = show_load_balance(e->target->upstream);
 		/* PgBouncer counts as active whoever does not wait, idle clients too. */
-		row.cl_active = e->clients - (n.waiting < e->clients ? n.waiting : e->clients);
+		row.cl_active = clients - (n.waiting < clients ? n.waiting : clients);
 		row.cl_waiting = n.waiting;
 		row.maxwait = wait_us / US_PER_S;
 		row.maxwait_us = wait_us % US_PER_S;
-		count_servers(e, &row);
 		rows_add(rows, &row);
 	}
 	free(pools);

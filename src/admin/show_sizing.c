@@ -26,7 +26,7 @@ struct use {
 };
 
 static struct use
-use_of(const struct pool *e, uint64_t now_us)
+use_of_part(const struct pool *e, uint64_t now_us)
 {
 	const struct pool_use *last = &e->use[0], *first = e->use[1].since_us != 0 ? &e->use[1] : last;
 	uint64_t looks = last->looks, in_use = last->in_use, idle = last->idle_in_transaction;
@@ -44,6 +44,30 @@ use_of(const struct pool *e, uint64_t now_us)
 	u.timeouts = e->counters.pool_timeouts - first->timeouts;
 	u.in_use = looks > 0 ? (double)in_use / (double)looks : 0;
 	u.idle = in_use > 0 ? (double)idle / (double)in_use : 0;
+	return u;
+}
+
+/* The peaks of parts are not of one moment: together they are what there was at most. */
+static struct use
+use_of(const struct show_env *env, const struct pool *e, uint64_t now_us)
+{
+	struct use u = { 0 };
+	double idle = 0;
+
+	for (const struct pool *part = e; part != NULL; part = show_next_part(env, e, part)) {
+		struct use one = use_of_part(part, now_us);
+
+		u.span_us = one.span_us > u.span_us ? one.span_us : u.span_us;
+		u.limit = one.limit > u.limit ? one.limit : u.limit;
+		u.loans += one.loans;
+		u.waits += one.waits;
+		u.timeouts += one.timeouts;
+		u.in_use += one.in_use;
+		u.peak += one.peak;
+		idle += one.idle * one.in_use;
+	}
+	u.peak = u.peak < u.limit ? u.peak : u.limit;
+	u.idle = u.in_use > 0 ? idle / u.in_use : 0;
 	u.hold_us = u.loans > 0 ? u.in_use * (double)u.span_us / (double)u.loans : 0;
 	return u;
 }
@@ -115,7 +139,7 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 static void
 say_pool(const struct show_env *env, const struct pool *e, uint64_t now_us, struct rows *rows)
 {
-	struct use u = use_of(e, now_us);
+	struct use u = use_of(env, e, now_us);
 
 	say(env, rows,
 	    "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these figures are for the last %s.",
@@ -139,7 +163,7 @@ fill_pool(const struct show_env *env, struct rows *rows)
 	bool is_found = false;
 
 	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		if (strcmp(e->database->name, name) == 0) {
+		if (strcmp(e->database->name, name) == 0 && show_next_part(env, e, NULL) == e) {
 			is_found = true;
 			say_pool(env, e, env->now_us, rows);
 		}

@@ -88,7 +88,7 @@ say_holders(const struct show_env *env, const struct pool *e, const struct holdi
 	int told = 0;
 
 	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		if (h->pool == e && ++told <= HOLDERS_TOLD)
+		if (pool_is_same(h->pool, e) && ++told <= HOLDERS_TOLD)
 			say_holder(env, h->srv, rows);
 	if (told > HOLDERS_TOLD)
 		show_say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
@@ -146,10 +146,10 @@ struct jam {
 static uint32_t
 count_kept(const struct holding *list, const struct pool *e, const struct holding *h)
 {
-	uint32_t n = h->pool == e;
+	uint32_t n = pool_is_same(h->pool, e);
 
 	for (const struct holding *other = list; other->srv != NULL; other++)
-		n += other->pool == e && other->is_blocked && other->root == h;
+		n += pool_is_same(other->pool, e) && other->is_blocked && other->root == h;
 	return n;
 }
 
@@ -162,7 +162,7 @@ find_jam(const struct holding *list, const struct pool *e)
 		bool is_idle = is_idle_in_transaction(h->srv);
 		uint32_t kept;
 
-		if (h->pool == e) {
+		if (pool_is_same(h->pool, e)) {
 			jam.in_use++;
 			jam.idle_in_transaction += is_idle;
 			jam.blocked += h->is_blocked;
@@ -200,7 +200,7 @@ say_what_helps(const struct show_env *env, const struct pool *e, const struct ho
 		return;
 	}
 	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		if (h->pool == e && h->is_blocked) {
+		if (pool_is_same(h->pool, e) && h->is_blocked) {
 			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
 			show_say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
 				 remedy, jam.blocked, jam.in_use);
@@ -223,7 +223,7 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 		return;
 	policy_explain_wait(e->policy, &c->x.ticket, env->now_us, &ours);
 	bouncer_tell(env->clients->x.config, &ours, &why);
-	policy_get_counts(e->policy, &counts);
+	show_count_parts(env, e, &counts);
 	show_say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text,
 		 e->database->name, e->user,
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",

@@ -22,6 +22,7 @@ struct parts {
 	struct policy_limit *limits[CAP_ALL];
 	struct policy_circuit *circuit;
 	struct policy_whole *whole;
+	struct pool_fresh *fresh; /* with whole */
 };
 
 struct pool_box {
@@ -40,6 +41,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 		policy_limit_put(set->room->commons, p->limits[i]);
 	policy_circuit_put(set->room->commons, p->circuit);
 	policy_whole_put(set->room->commons, p->whole);
+	pool_fresh_put(set->fresh, p->fresh);
 }
 
 /* Gives the pool others; the caller gets the ones it had. */
@@ -55,6 +57,7 @@ swap_parts(struct pool *pool, const struct parts *new)
 	pool->home = new->home;
 	pool->circuit = new->circuit;
 	pool->whole = new->whole;
+	pool->fresh = new->fresh;
 	memcpy(pool->limits, new->limits, sizeof(old.limits));
 	return old;
 }
@@ -241,15 +244,16 @@ get_shared(struct pool_set *set, struct parts *out)
 
 /* A pool that was once on several workers stays so: there may be parts of it that have clients. */
 static int
-get_whole(struct pool *pool, struct policy_whole **out)
+get_whole(struct pool *pool, struct parts *out)
 {
 	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 
 	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, set->workers) <= 1)
 		return 0;
-	*out = policy_whole_get(set->room->commons, box->key, box->key_len);
-	return *out == NULL ? -1 : 0;
+	out->whole = policy_whole_get(set->room->commons, box->key, box->key_len);
+	out->fresh = pool_fresh_get(set->fresh, box->key, box->key_len);
+	return out->whole == NULL || out->fresh == NULL ? -1 : 0;
 }
 
 /* Returns 0, or -1 with *why set; the caller puts what there is. */
@@ -263,7 +267,7 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	if (out->target == NULL)
 		return -1;
 	if ((pool->target != NULL && pool_target_inherit(out->target, pool->target) < 0) || get_shared(set, out) < 0 ||
-	    get_limits(pool, out->limits) < 0 || get_whole(pool, &out->whole) < 0)
+	    get_limits(pool, out->limits) < 0 || get_whole(pool, out) < 0)
 		return fail_set(why, "53200", "no memory for a pool");
 	return 0;
 }
@@ -340,6 +344,8 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_whole(pool->policy, pool->whole, now_us);
+	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
+		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
 	put_parts(set, &parts);
 	return 0;
 }
@@ -436,6 +442,35 @@ pool_set_at(const struct pool_set *set, const void *key, size_t len)
 }
 
 struct pool *
+pool_set_part(const struct pool_set *set, const struct pool *of)
+{
+	const void *key;
+	size_t len;
+
+	if (of->set == set)
+		return (struct pool *)(uintptr_t)of;
+	if (of->whole == NULL)
+		return NULL;
+	key = policy_whole_key(of->whole, &len);
+	return pool_set_at(set, key, len);
+}
+
+/* Takes over what other parts have seen of fresh servers. */
+static void
+hear_baseline(struct pool *pool)
+{
+	struct image *baseline, *welcome;
+	uint64_t since_us = pool->baseline_us;
+
+	if (pool->fresh == NULL ||
+	    !pool_fresh_hear(pool->fresh, pool->set->env->images, &baseline, &welcome, &since_us))
+		return;
+	pool_take_baseline(pool, baseline, welcome, since_us);
+	image_unref(baseline);
+	image_unref(welcome);
+}
+
+struct pool *
 pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
@@ -452,6 +487,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 		return NULL;
 	box->e.is_orphan = false;
 	box->e.last_used_us = now_us;
+	hear_baseline(&box->e);
 	return &box->e;
 }
 

@@ -81,7 +81,7 @@ struct pool {
 	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
 	struct image *welcome; /* the read-only parameters that the last one reported */
 	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
-	uint32_t baseline_known_by; /* a bit for each worker that was told so: pool_cross.c */
+	struct pool_fresh *fresh; /* pool_fresh.h: the same of all parts; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
@@ -114,6 +114,13 @@ struct pool {
  * another one (clients_configured). Returns NULL without memory.
  */
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
+/* Returns true if both are parts of one pool, or the same. */
+static inline bool
+pool_is_same(const struct pool *a, const struct pool *b)
+{
+	return a == b || (a->whole != NULL && a->whole == b->whole);
+}
+struct pool *pool_set_part(const struct pool_set *set, const struct pool *of); /* the part of it there, or NULL */
 /* Returns true if both are of one cluster, by upstream_is_same_cluster(). */
 bool pool_is_same_cluster(const struct pool *a, const struct pool *b);
 

@@ -110,7 +110,17 @@ pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welc
 	image_unref(pool->welcome);
 	pool->welcome = image_ref(welcome);
 	pool->baseline_us = since_us;
-	pool->baseline_known_by = 0;
+}
+
+/* A server that has just logged in shows these. */
+static void
+see_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t now_us)
+{
+	bool is_new = pool->baseline != baseline || pool->welcome != welcome;
+
+	pool_take_baseline(pool, baseline, welcome, now_us);
+	if (is_new && pool->fresh != NULL)
+		pool_fresh_tell(pool->fresh, baseline, welcome, now_us);
 }
 
 /* Returns true if it was a scout until now. */
@@ -139,7 +149,7 @@ on_ready(struct server *srv)
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
 	bouncer_log_open(pool, srv);
-	pool_take_baseline(pool, srv->image, (struct image *)(uintptr_t)server_welcome(srv), now);
+	see_baseline(pool, srv->image, (struct image *)(uintptr_t)server_welcome(srv), now);
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;

@@ -38,67 +38,12 @@ may_give(struct pool *pool, struct pooled *p)
 	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
-/* --- what a fresh server shows: a part may never have had one of its own --- */
-
-/* Copies it along unless that part was sent the same before. Without memory it is left out. */
-static void
-send_baseline(struct pool *pool, struct pooled *p)
-{
-	uint32_t bit = 1u << p->to->number;
-
-	if ((pool->baseline_known_by & bit) != 0 || pool->baseline == NULL || pool->welcome == NULL)
-		return;
-	p->baseline = image_copy(pool->baseline);
-	p->welcome = image_copy(pool->welcome);
-	if (p->baseline == NULL || p->welcome == NULL) {
-		image_unref(p->baseline);
-		image_unref(p->welcome);
-		p->baseline = p->welcome = NULL;
-		return;
-	}
-	p->baseline_us = pool->baseline_us;
-	pool->baseline_known_by |= bit;
-}
-
-static struct image *
-adopt(struct pool *pool, struct image **copy)
-{
-	struct image *img = image_adopt(pool->set->env->images, *copy);
-
-	*copy = NULL;
-	return img;
-}
-
-static void
-receive_baseline(struct pool *pool, struct pooled *p)
-{
-	struct image *baseline, *welcome;
-
-	if (p->baseline == NULL || p->baseline_us <= pool->baseline_us)
-		return;
-	baseline = adopt(pool, &p->baseline);
-	welcome = adopt(pool, &p->welcome);
-	if (baseline != NULL && welcome != NULL)
-		pool_take_baseline(pool, baseline, welcome, p->baseline_us);
-	image_unref(baseline);
-	image_unref(welcome);
-}
-
-static void
-forget_baseline(struct pooled *p)
-{
-	image_unref(p->baseline);
-	image_unref(p->welcome);
-	p->baseline = p->welcome = NULL;
-}
-
 /* --- there --- */
 
 /* Neither side's pool set need be there any more. env and room: of the worker that runs. */
 static void
 lose(struct pooled *p, const struct server_env *env, struct policy_room *room)
 {
-	forget_baseline(p);
 	server_discard(p->srv, env);
 	policy_whole_lost(&p->conn, room, *env->now_us);
 	pool_target_unref(p->target);
@@ -133,8 +78,6 @@ join(struct pool *pool, struct pooled *p)
 	p->code_asked_us = 0;
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
-	receive_baseline(pool, p);
-	forget_baseline(p);
 	note_ties(pool, &p->srv->ties);
 	return true;
 }
@@ -197,7 +140,6 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->to_env = p->to->env;
 	p->to_room = to;
 	p->pool = NULL;
-	send_baseline(pool, p);
 	graveyard_bury(set->env->graveyard, &p->srv->grave, depart);
 	return true;
 }

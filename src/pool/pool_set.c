@@ -56,6 +56,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->news = set->databases.news = settings->news;
 	set->homes = settings->homes;
 	set->crew = settings->crew;
+	set->fresh = settings->fresh;
 	set->workers = settings->workers;
 	set->number = settings->number;
 	set->statements = settings->statements;

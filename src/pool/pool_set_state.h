@@ -5,6 +5,7 @@
  *   pool.c          one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
  *   pool_homes.c    on which workers each pool lives
+ *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
  *   pool_cross.c    servers that go to the part of a pool on another worker
  *   pool_code.c     what its database's code could touch
  *   pool_hold.c     pools that are held back for a statement that needs their database for itself
@@ -21,6 +22,7 @@
 #pragma once
 
 #include "pool/pool_backend.h"
+#include "pool/pool_fresh.h"
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
@@ -54,8 +56,6 @@ struct pooled {
 	struct policy_room *from_room, *to_room;
 	struct pool_set *to;
 	const struct server_env *to_env;
-	struct image *baseline, *welcome; /* the pool's where it left, as copies; NULL: known there */
-	uint64_t baseline_us;
 };
 
 struct pool_set {
@@ -65,6 +65,7 @@ struct pool_set {
 	struct code_news *news;
 	struct pool_homes *homes; /* NULL: all pools live here */
 	struct pool_set *const *crew; /* the sets of all workers */
+	struct pool_fresh_all *fresh;
 	uint32_t workers; /* how many there are; 0: this one */
 	uint32_t number; /* of its worker */
 	struct statement_store *statements;
@@ -156,7 +157,7 @@ struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len
 extern const struct policy_ops pool_policy_ops;
 /* Returns the policy's part of an idle server, which tells it what there is to know. */
 struct policy_conn *pool_returned(struct server *srv);
-/* Servers show these defaults since since_us. If they changed, what was learnt from older servers is void. */
+/* Servers have shown these defaults since since_us. If they changed, what was learnt from older servers is void. */
 void pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t since_us);
 
 /* pool_cross.c */

@@ -13,6 +13,7 @@
 #include "lookup/verifier_cache.h"
 #include "policy/policy_commons.h"
 #include "net/inbox.h"
+#include "pool/pool_fresh.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_target.h"
 #include "relay/relay.h"
@@ -287,6 +288,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->news = code_news_new();
 	shared->statement_homes = statement_homes_new();
 	shared->homes = pool_homes_new(w->worker_count, seeds[SEED_HOMES]);
+	shared->fresh = pool_fresh_all_new(seeds[SEED_HOMES]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);
 	return shared->admission == NULL ? -1 : 0;
@@ -364,6 +366,7 @@ process_free_parts(struct weir *w)
 	code_news_free(w->shared.news);
 	statement_homes_free(w->shared.statement_homes);
 	pool_homes_free(w->shared.homes);
+	pool_fresh_all_free(w->shared.fresh);
 	admission_free(w->shared.admission);
 	pthread_mutex_destroy(&w->shared.lives.lock);
 }

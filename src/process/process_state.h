@@ -88,6 +88,7 @@ struct process_shared {
 	struct code_news *news; /* pool/database_code.h */
 	struct statement_homes *statement_homes;
 	struct pool_homes *homes; /* pool/pool_homes.h */
+	struct pool_fresh_all *fresh; /* pool/pool_fresh.h */
 	struct pool_set *pools[WORKERS_MAX]; /* of all workers, by number */
 	_Atomic uint64_t last_id; /* of clients and servers */
 	struct shared_lives lives; /* pool/pool_set.h */

@@ -590,3 +590,22 @@ Test(image, a_limit_is_short_below_50_ms)
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		cr_expect_not(image_is_short_limit(others[i]), "%s", others[i]);
 }
+
+Test(image, a_copy_becomes_the_equal_image_of_another_store)
+{
+	struct image_store *other = image_store_new(12);
+	struct image *img = image_empty(store), *copy, *equal = image_empty(other), *adopted;
+
+	set(&img, "work_mem", "5MB", false);
+	set(&img, "TimeZone", "UTC", true);
+	set(&equal, "TimeZone", "UTC", true);
+	set(&equal, "work_mem", "5MB", false);
+	copy = image_copy(img);
+	image_unref(img);
+	adopted = image_adopt(other, copy);
+	cr_expect_eq(adopted, equal);
+	image_unref(adopted);
+	image_unref(equal);
+	cr_expect_eq(image_store_count(other), 0);
+	image_store_free(other);
+}

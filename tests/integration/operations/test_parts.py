@@ -22,7 +22,7 @@ def _split(weir):
             assert wire.value("SELECT 1") == "1"
         # No server leaves a worker that does not know the code of its database.
         wait_until(lambda: weir.log().count("nothing to wash") == 2)
-        assert [row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")] == [1, 2]
+        assert {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")} == {1, 2}
         return wires
     return start
 
@@ -119,3 +119,58 @@ def test_a_server_that_has_ended_does_not_cross(weir, one_server):
         wait_until(lambda: weir.postgres.count(pid=int(pid)) == 0)
         assert two.value(PID) != pid
         assert one.value("SELECT 1") == "1"
+
+
+def test_the_console_shows_one_pool(weir, split):
+    one, two = split()
+    for wire in (one, two):
+        wire.query("BEGIN")
+    row, = [row for row in weir.console("SHOW POOLS") if row["database"] == "app"]
+    assert (row["cl_active"], row["sv_active"], row["cl_waiting"]) == (2, 2, 0)
+    assert len([row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app"]) == 2
+    advice = [row["explanation"] for row in weir.console("EXPLAIN POOL app")]
+    assert len([line for line in advice if line.startswith("Advice")]) == 1
+    wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="active", database="app", user="web") == 2)
+    assert weir.metric("pgweir_pool_limit_connections", kind="pool_size", database="app", user="web") == 8
+
+
+def test_what_a_wait_is_for_is_told_over_all_parts(weir, one_server):
+    one, two = one_server()
+    one.query("BEGIN")
+    two.send(query("SELECT 1"))
+    waiter = wait_until(lambda: weir.console("SHOW WAITERS"))[0]
+    told = " ".join(row["explanation"] for row in weir.console(f"EXPLAIN WAIT {waiter['id']}"))
+    assert "number 1 of 1 in line" in told
+    assert "8 of 8" in told or "of 8 connections in use 8" in told, told
+    one.query("COMMIT")
+    assert texts(two.read_until()) == [["1"]]
+
+
+def test_a_client_is_greeted_where_the_pool_has_never_had_a_server(weir):
+    """What a fresh server shows is known to all parts, so that a login needs no server, as on one worker."""
+    weir.start(workers=3, pool_size=8, max_overflow=0)
+    assert weir.raw().value("SELECT 1") == "1"
+    weir.console("PAUSE app")
+    waiting = weir.raw()
+    waiting.send(query("SELECT 2"))
+    assert {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")} == {1, 2}
+    weir.console("RESUME app")
+    assert texts(waiting.read_until()) == [["2"]]
+
+
+def test_a_pool_that_a_reload_enlarges_gets_parts(weir):
+    weir.start(workers=3, pool_size=4, max_overflow=0)
+    wires = [weir.raw() for _ in range(3)]
+    for wire in wires:
+        assert wire.value("SELECT 1") == "1"
+    assert len(weir.console("SHOW POOLS_EXTENDED")) == 1
+    weir.reload(pool_size=12, max_overflow=0)
+    wires += [weir.raw() for _ in range(3)]
+    assert len(weir.console("SHOW POOLS_EXTENDED")) > 1
+    for size in (12, 2, 12):
+        weir.reload(pool_size=size, max_overflow=0)
+        for wire in wires:
+            wire.send(query("SELECT pg_sleep(0.01)"))
+        for wire in wires:
+            assert not errors(wire.read_until())
+        wait_until(lambda: len(servers(weir)) <= size)  # pylint: disable=cell-var-from-loop

@@ -1,0 +1,97 @@
+/* tests/unit/test_pool_fresh.c - what one part of a pool has seen of a fresh server, all parts hear of. */
+#include "pool/pool_fresh.h"
+
+#include "threads.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#define ROUNDS 3000u
+
+static struct image *
+image_of(struct image_store *store, const char *value)
+{
+	struct image *img = image_empty(store);
+
+	cr_assert_eq(image_update(&img, "TimeZone", value, IMAGE_REPORTED), 0);
+	return img;
+}
+
+static void
+tell(struct pool_fresh *f, struct image_store *store, const char *baseline, const char *welcome, uint64_t at_us)
+{
+	struct image *both[2] = { image_of(store, baseline), image_of(store, welcome) };
+
+	pool_fresh_tell(f, both[0], both[1], at_us);
+	image_unref(both[0]);
+	image_unref(both[1]);
+}
+
+Test(pool_fresh, what_is_newer_is_heard_once)
+{
+	struct pool_fresh_all *all = pool_fresh_all_new(1);
+	struct image_store *here = image_store_new(2), *there = image_store_new(3);
+	struct pool_fresh *f = pool_fresh_get(all, "da", 2), *again = pool_fresh_get(all, "da", 2);
+	struct image *baseline, *welcome, *equal;
+	uint64_t since_us = 0;
+
+	cr_expect_eq(f, again);
+	cr_expect_not(pool_fresh_hear(f, there, &baseline, &welcome, &since_us), "nobody has told anything");
+	tell(f, here, "UTC", "17", 100);
+	cr_assert(pool_fresh_hear(f, there, &baseline, &welcome, &since_us));
+	cr_expect_eq(since_us, 100);
+	equal = image_of(there, "UTC");
+	cr_expect_eq(baseline, equal, "it is one of the store there");
+	cr_expect_str_eq(image_get(welcome, "TimeZone"), "17");
+	cr_expect_not(pool_fresh_hear(f, there, &equal, &welcome, &since_us));
+	image_unref(baseline);
+	image_unref(equal);
+	image_unref(welcome);
+	pool_fresh_put(all, f);
+	pool_fresh_put(all, again);
+	cr_expect_eq(image_store_count(here), 0);
+	cr_expect_eq(image_store_count(there), 0);
+	pool_fresh_all_free(all);
+	image_store_free(here);
+	image_store_free(there);
+}
+
+struct told {
+	struct pool_fresh_all *all;
+	_Atomic unsigned wrong;
+};
+
+/* Each tells of two images that go together, and sees no others. */
+static void
+tell_and_hear(unsigned number, void *arg)
+{
+	struct told *t = arg;
+	struct image_store *store = image_store_new(number);
+	struct image *baseline, *welcome;
+	uint64_t since_us = 0;
+	char value[32];
+
+	for (unsigned i = 1; i <= ROUNDS; i++) {
+		struct pool_fresh *f = pool_fresh_get(t->all, "da", 2);
+
+		snprintf(value, sizeof(value), "%u of %u", i, number);
+		tell(f, store, value, value, (uint64_t)i * THREADS + number);
+		if (pool_fresh_hear(f, store, &baseline, &welcome, &since_us)) {
+			t->wrong += baseline != welcome;
+			image_unref(baseline);
+			image_unref(welcome);
+		}
+		pool_fresh_put(t->all, f);
+	}
+	t->wrong += image_store_count(store) != 0;
+	image_store_free(store);
+}
+
+Test(pool_fresh, threads_hear_what_belongs_together)
+{
+	struct told t = { .all = pool_fresh_all_new(1) };
+
+	in_threads(tell_and_hear, &t);
+	cr_expect_eq(t.wrong, 0);
+	pool_fresh_all_free(t.all);
+}
