@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "bouncer/bouncer.h"
+#include "policy/policy_whole.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -228,8 +229,8 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 		 e->database->name, e->user,
 		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
 		 e->settings.pool_timeout_us > 0 ? limit.text : "");
-	show_say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", policy_place(e->policy, &c->x.ticket),
-		 counts.waiting);
+	show_say(rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in line.", policy_is_split(e->policy) ? "about " : "",
+		 policy_place(e->policy, &c->x.ticket, env->now_us), counts.waiting);
 	show_say(rows, "The cause: %s.", why.detail);
 	say_what_helps(env, e, list, why.hint, rows);
 	if (e->held_until_us > env->now_us)

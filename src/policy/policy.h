@@ -253,11 +253,11 @@ struct policy_counts {
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
 /* policy_refuse.c. For one that is in line: the cause in why's detail, and what helps in its hint; and its place (1:
- * the first). */
+ * the first; an estimate if the pool is split). */
 void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
-uint32_t policy_place(const struct policy *p, const struct policy_ticket *t);
-/* Returns true if somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
- * that can return one should then. */
+uint32_t policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
+/* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being
+ * washed. Borrowers that can return one should then. */
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

@@ -42,6 +42,18 @@ policy_tell_parts(struct policy *p)
 		part_tell(&p->part, p->count[PC_IDLE], p->waiting, first != NULL ? first->since_us : NEVER_US);
 }
 
+uint32_t
+policy_line_length(const struct policy *p)
+{
+	return p->part.whole == NULL || p->is_paused ? p->waiting : part_sum(&p->part).waiting;
+}
+
+bool
+policy_is_split(const struct policy *p)
+{
+	return p->part.whole != NULL;
+}
+
 /* --- Giving. --- */
 
 static bool

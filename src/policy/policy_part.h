@@ -142,6 +142,13 @@ void part_report(struct policy_part *m, bool is_in_use, uint64_t now_us);
 /* Returns the part to which a connection is to go that may be lent here to one who waits since own_us (UINT64_MAX:
  * nobody waits); -1: it stays. m->whole is not NULL. */
 int part_choose(const struct policy_part *m, uint64_t own_us);
+struct part_sum {
+	uint32_t idle, waiting;
+};
+/* Returns the sums of all parts. m->whole is not NULL. */
+struct part_sum part_sum(const struct policy_part *m);
+/* Estimates how many wait in other parts since before since_us. */
+uint32_t part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if somebody in that part waits for so long that a place is made for him. */
 bool part_is_starved(const struct policy_part *m, int number, uint64_t own_us);
 /* conn will go to that part: returns its room, or NULL: it can't, or needs not any more. part_stays: it can't after

@@ -79,21 +79,35 @@ say_hanging(const struct policy *p, const struct policy_conn *conn, uint64_t now
 		  address);
 }
 
+/* All but the idle ones, where others are not known apart. */
+static uint32_t
+count_busy(const struct policy *p)
+{
+	uint32_t verified, idle;
+
+	if (p->part.whole == NULL)
+		return p->count[PC_LENT];
+	verified = policy_of_whole(&p->part.whole->verified);
+	idle = part_sum(&p->part).idle;
+	return verified > idle ? verified - idle : 0;
+}
+
 /* The reason that explains the wait best comes first, and the most common one last. */
 static void
 say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_settings *s = &p->settings;
 	const struct policy_conn *hanging = find_hanging(p, t, now_us);
-	const char *plural = p->waiting == 1 ? "" : "s";
+	uint32_t waiting = policy_line_length(p);
+	const char *plural = waiting == 1 ? "" : "s";
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
 
 	fail_detail(why,
 		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), %" PRIu32 " client%s waiting",
-		    p->count[PC_LENT], p->limit, s->pool_size, s->max_overflow, p->waiting, plural);
+		    count_busy(p), p->limit, s->pool_size, s->max_overflow, waiting, plural);
 	if (p->is_paused) {
-		fail_detail(why, "the pool is paused, %" PRIu32 " client%s waiting", p->waiting, plural);
+		fail_detail(why, "the pool is paused, %" PRIu32 " client%s waiting", waiting, plural);
 		fail_hint(why, "RESUME it in the pgweir console");
 	} else if (has_failed && p->last_fail_kind == CF_TOO_MANY) {
 		fail_hint(why, "PostgreSQL said: %.160s; raise its max_connections or lower pool_size",
@@ -129,7 +143,7 @@ policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint6
 }
 
 uint32_t
-policy_place(const struct policy *p, const struct policy_ticket *t)
+policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
 	const struct policy_ticket *ahead;
 	uint32_t place = 1;
@@ -139,7 +153,7 @@ policy_place(const struct policy *p, const struct policy_ticket *t)
 			break;
 		place++;
 	}
-	return place;
+	return place + part_ahead(&p->part, t->since_us, now_us);
 }
 
 uint64_t

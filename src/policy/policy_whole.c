@@ -375,6 +375,35 @@ part_is_starved(const struct policy_part *m, int number, uint64_t own_us)
 	return since_us < own_us && own_us - since_us > WHOLE_STARVED_US;
 }
 
+struct part_sum
+part_sum(const struct policy_part *m)
+{
+	const struct policy_whole *w = m->whole;
+	struct part_sum sum = { 0 };
+
+	for (unsigned i = 0; i < WHOLE_PARTS_MAX; i++) {
+		sum.idle += get(&w->signs[i].idle);
+		sum.waiting += get(&w->signs[i].waiting);
+	}
+	return sum;
+}
+
+/* Who waits elsewhere is taken to have come evenly since the first in line there. */
+uint32_t
+part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us)
+{
+	const struct policy_whole *w = m->whole;
+	uint64_t ahead = 0;
+
+	for (uint32_t parts = w == NULL ? 0 : part_others_wait(m); parts != 0; parts &= parts - 1) {
+		uint64_t first_us = get_us(&w->since_us[first_of(parts)]);
+
+		if (first_us < since_us && first_us < now_us)
+			ahead += get(&w->signs[first_of(parts)].waiting) * (since_us - first_us) / (now_us - first_us);
+	}
+	return (uint32_t)ahead;
+}
+
 /* --- Crossing. --- */
 
 struct policy_room *

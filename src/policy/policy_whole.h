@@ -43,6 +43,8 @@ void policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
  * the caller's, as before, and policy_whole_lost() is due.
  */
 bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
+bool policy_is_split(const struct policy *p); /* it is a part */
+uint32_t policy_line_length(const struct policy *p); /* how many wait in all parts */
 
 /* A connection that was given can't be used where it came: it is closed, and its place given back. r: the room of this
  * thread. Also if all parts are gone. */

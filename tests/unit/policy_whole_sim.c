@@ -179,6 +179,30 @@ check_places(struct wsim *s)
 		      "part %u believes that somebody waits", i);
 }
 
+/* Returns true if there is a reason not to open one now: it is paced, or the next attempt has its time. */
+static bool
+is_paced(const struct wsim_part *part)
+{
+	const struct wsim *s = part->s;
+
+	return is_backing_off(part) || count(s, part, WS_OPENING) > 0 || s->is_failing ||
+	       (s->settings.overflow_delay_us > 0 && total(s) >= s->settings.pool_size);
+}
+
+/* Somebody has just begun to wait there: nobody waits for more idle ones than there are. */
+static void
+check_supply(const struct wsim_part *part)
+{
+	struct wsim *s = part->s;
+	uint32_t idle = count(s, NULL, WS_IDLE);
+
+	if (!s->is_paused && !is_paced(part))
+		HOLDS(s,
+		      part->line_len <= idle + count(s, part, WS_PINGING) + count(s, part, WS_CROSSING) ||
+			  total(s) >= limit(s),
+		      "part %u: %u wait, %u are idle, and none is opening", part->number, part->line_len, idle);
+}
+
 /* Every tick that was due has been given, all orders were heard, and nothing crosses. */
 static void
 check_settled(struct wsim *s)
@@ -202,9 +226,8 @@ check_settled(struct wsim *s)
 			      "somebody waits in part %u while one that can't cross keeps its place in part %u", i,
 			      c->at->number);
 		}
-		if (coming >= part->line_len || is_backing_off(part) || count(s, part, WS_OPENING) > 0 ||
-		    s->is_failing || (s->settings.overflow_delay_us > 0 && total(s) >= s->settings.pool_size))
-			continue; /* paced, or the next attempt has its time */
+		if (coming >= part->line_len || is_paced(part))
+			continue;
 		if (part->due_us <= s->now_us + WHOLE_ASK_US)
 			continue; /* it has asked for one that can't cross */
 		HOLDS(s, total(s) >= limit(s), "part %u: %u wait, %u of %u places are taken, and none is opening", i,
@@ -498,6 +521,8 @@ do_borrow(struct wsim *s)
 		leave_line(c);
 		hand_over((struct wsim_conn *)conn, c);
 	}
+	if (s->depth == 0)
+		check_supply(part);
 }
 
 static void
@@ -762,7 +787,10 @@ do_pause(struct wsim *s)
 static void
 close_one(struct wsim_part *part)
 {
+	uint64_t before = part->s->whole->round;
+
 	policy_close_all(part->p, RR_RELOAD, part->s->now_us);
+	HOLDS(part->s, part->s->whole->round > before, "all were closed, and what crosses is not");
 }
 
 /* RECONNECT; or one part alone, whose database's code is no longer trusted. Each part begins a round. */

@@ -267,6 +267,28 @@ Test(policy_whole, each_part_keeps_its_share_of_min_idle)
 	two_fini(&t);
 }
 
+Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct fail why;
+
+	two_init(&t, 1, 0);
+	fake_fill(a, 0, 1);
+	for (int i = 1; i < 5; i++)
+		fake_borrow(a, i);
+	pass_time(&t, 10 * MS);
+	fake_borrow(b, 0);
+	cr_expect_eq(policy_place(b->p, &b->clients[0].ticket, b->now), 5, "all of them came before");
+	pass_time(&t, 10 * MS);
+	cr_expect_eq(policy_place(b->p, &b->clients[0].ticket, b->now), 3, "some came since, for all that is known");
+	cr_expect_eq(policy_place(a->p, &a->clients[1].ticket, a->now), 1);
+	cr_expect_eq(policy_line_length(b->p), 5);
+	policy_explain_wait(b->p, &b->clients[0].ticket, b->now, &why);
+	cr_expect_str_eq(why.detail, "pool has 1 of 1 connections busy (1 + 0 overflow), 5 clients waiting");
+	two_fini(&t);
+}
+
 /* --- Threads. --- */
 
 #define ROUNDS 200000
@@ -343,4 +365,248 @@ Test(policy_whole, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_othe
 		policy_room_free(l->rooms[i]);
 	policy_commons_free(l->commons);
 	free(l);
+}
+
+/* --- Real crossings. --- */
+
+#define SIZE 6
+#define OVERFLOW 2
+#define CLIENTS 5
+#define STEPS 20000
+#define TURN_US 20
+
+struct hand;
+
+struct server {
+	struct policy_conn conn; /* first */
+	TAILQ_ENTRY(server) link; /* in an inbox */
+};
+
+TAILQ_HEAD(servers, server);
+
+struct crew;
+
+/* A worker, its part, and who borrows there. */
+struct hand {
+	struct crew *crew;
+	struct policy_room *room;
+	struct policy *p;
+	struct pool_counters counters;
+	uint64_t random, now_us, due_us;
+	_Atomic bool is_told;
+	pthread_mutex_t lock; /* of the inbox */
+	struct servers inbox;
+	struct policy_ticket tickets[CLIENTS];
+	struct server *holds[CLIENTS];
+	struct server *opening[SIZE + OVERFLOW];
+	unsigned opening_count;
+	uint64_t served, given;
+};
+
+struct crew {
+	struct policy_commons *commons;
+	struct policy_whole *whole;
+	struct hand hands[THREADS];
+	_Atomic uint64_t clock_us;
+	_Atomic unsigned open, wrong, busy_hands;
+};
+
+static int
+hand_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct hand *h = owner;
+	struct server *srv = calloc(1, sizeof(*srv));
+
+	(void)why;
+	h->crew->wrong += atomic_fetch_add(&h->crew->open, 1) >= SIZE + OVERFLOW;
+	h->opening[h->opening_count++] = srv;
+	policy_conn_opening(h->p, &srv->conn, now_us);
+	return 0;
+}
+
+static void
+hand_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
+{
+	struct hand *h = owner;
+
+	(void)reason;
+	for (unsigned i = 0; i < h->opening_count; i++)
+		if (&h->opening[i]->conn == conn)
+			h->opening[i--] = h->opening[--h->opening_count];
+	h->crew->open--; /* before the place is given back */
+	policy_conn_gone(h->p, conn, false, h->now_us);
+	free(conn);
+}
+
+static void
+hand_wake(void *owner, uint64_t at_us)
+{
+	struct hand *h = owner;
+
+	h->due_us = at_us;
+}
+
+static bool
+hand_give(void *owner, struct policy_conn *conn, struct policy_room *to)
+{
+	struct hand *from = owner, *h = to->owner;
+
+	from->given++;
+	pthread_mutex_lock(&h->lock);
+	TAILQ_INSERT_TAIL(&h->inbox, (struct server *)conn, link);
+	pthread_mutex_unlock(&h->lock);
+	return true;
+}
+
+static const struct policy_ops hand_ops = {
+	.open = hand_open, .close = hand_close, .wake = hand_wake, .give = hand_give
+};
+
+static void
+on_hand_grant(struct policy_conn *conn, struct policy_ticket *t)
+{
+	struct hand *h = (struct hand *)(uintptr_t)t->image;
+
+	h->holds[t - h->tickets] = (struct server *)conn;
+	h->served++;
+}
+
+static void
+on_hand_refuse(const struct fail *why, enum request_failure kind, struct policy_ticket *t)
+{
+	(void)why, (void)kind;
+	((struct hand *)(uintptr_t)t->image)->crew->wrong++; /* nobody has a limit */
+}
+
+static const struct policy_ticket_ops hand_ticket_ops = { on_hand_grant, on_hand_refuse };
+
+static void
+tell_hand(void *owner)
+{
+	((struct hand *)owner)->is_told = true;
+}
+
+static struct server *
+take_note(struct hand *h)
+{
+	struct server *srv;
+
+	pthread_mutex_lock(&h->lock);
+	srv = TAILQ_FIRST(&h->inbox);
+	if (srv != NULL)
+		TAILQ_REMOVE(&h->inbox, srv, link);
+	pthread_mutex_unlock(&h->lock);
+	return srv;
+}
+
+static void
+turn(struct hand *h)
+{
+	struct server *srv;
+
+	h->now_us = atomic_fetch_add(&h->crew->clock_us, TURN_US) + TURN_US;
+	if (atomic_exchange(&h->is_told, false))
+		policy_room_hear(h->room, h->now_us);
+	while ((srv = take_note(h)) != NULL)
+		h->crew->wrong += !policy_arrive(h->p, &srv->conn, h->now_us);
+	while (h->opening_count > 0) {
+		srv = h->opening[--h->opening_count];
+		policy_conn_opened(h->p, &srv->conn, h->now_us);
+	}
+	if (h->due_us != 0 && h->due_us <= h->now_us)
+		h->due_us = policy_tick(h->p, h->now_us);
+}
+
+static void
+play_client(struct hand *h, unsigned i, bool is_over)
+{
+	struct policy_ticket *t = &h->tickets[i];
+	struct server *srv = h->holds[i];
+
+	if (srv != NULL) {
+		h->holds[i] = NULL;
+		policy_return(h->p, &srv->conn, h->now_us);
+	} else if (!t->is_waiting && !is_over) {
+		*t = (struct policy_ticket){ .ops = &hand_ticket_ops, .id = i + 1, .image = h };
+		h->holds[i] = (struct server *)policy_borrow(h->p, t, h->now_us);
+	}
+}
+
+static bool
+is_hand_busy(const struct hand *h)
+{
+	for (unsigned i = 0; i < CLIENTS; i++)
+		if (h->tickets[i].is_waiting || h->holds[i] != NULL)
+			return true;
+	return false;
+}
+
+/* Clients come and go; then each that waits is served, while the others have nothing to do any more. */
+static void
+run_hand(unsigned number, void *arg)
+{
+	struct crew *c = arg;
+	struct hand *h = &c->hands[number];
+	bool is_over = false;
+
+	for (unsigned i = 0; i < STEPS || c->busy_hands > 0; i++) {
+		turn(h);
+		for (unsigned k = 0; k < CLIENTS; k++)
+			if (i >= STEPS || random_next(&h->random) % 4 == 0)
+				play_client(h, k, i >= STEPS);
+		if (!is_over && i >= STEPS && !is_hand_busy(h)) {
+			is_over = true;
+			c->busy_hands--;
+		}
+		if (i % 16 == number)
+			sched_yield();
+	}
+}
+
+static void
+end_hand(struct hand *h)
+{
+	turn(h);
+	policy_close_all(h->p, RR_SHUTDOWN, h->now_us);
+	policy_free(h->p);
+	policy_room_free(h->room);
+	pthread_mutex_destroy(&h->lock);
+}
+
+Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
+{
+	struct crew *c = calloc(1, sizeof(*c));
+	struct policy_settings set = fake_settings(SIZE, OVERFLOW);
+	uint64_t given = 0;
+
+	set.timeout_us = 0;
+	c->clock_us = 1000;
+	c->busy_hands = THREADS;
+	c->commons = policy_commons_new(1);
+	c->whole = policy_whole_get(c->commons, "app", 3);
+	for (unsigned i = 0; i < THREADS; i++) {
+		struct hand *h = &c->hands[i];
+
+		h->crew = c;
+		h->random = i;
+		TAILQ_INIT(&h->inbox);
+		pthread_mutex_init(&h->lock, NULL);
+		h->room = policy_room_new(c->commons, i, tell_hand, h);
+		h->p = policy_new(&set, &hand_ops, h, h->room, &h->counters, i + 1, 1);
+		policy_set_whole(h->p, c->whole, 1);
+	}
+	in_threads(run_hand, c);
+	for (unsigned i = 0; i < THREADS; i++)
+		end_hand(&c->hands[i]);
+	for (unsigned i = 0; i < THREADS; i++) {
+		cr_expect_gt(c->hands[i].served, 0);
+		given += c->hands[i].given;
+	}
+	cr_expect_gt(given, 0);
+	cr_expect_eq(c->wrong, 0);
+	cr_expect_eq(c->open, 0);
+	cr_expect_eq(c->whole->used, 0);
+	policy_whole_put(c->commons, c->whole);
+	policy_commons_free(c->commons);
+	free(c);
 }
