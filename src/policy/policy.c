@@ -470,7 +470,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || is_asked_back) {
 		policy_close_conn(p, conn, reason);
 		policy_reinforce(p, now_us);
-	} else if (policy_give(p, conn, t, now_us)) {
+	} else if (p->part.whole != NULL && policy_give(p, conn, t, now_us)) {
 		return;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
@@ -544,7 +544,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	} else if (t == NULL || !policy_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
 		t = NULL;
-	} else if (policy_give(p, conn, t, now_us)) {
+	} else if (p->part.whole != NULL && policy_give(p, conn, t, now_us)) {
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);

@@ -93,7 +93,7 @@ bool
 policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
 {
 	uint64_t own_us = t != NULL ? t->since_us : NEVER_US;
-	int number = p->part.whole == NULL ? -1 : part_choose(&p->part, own_us);
+	int number = part_choose(&p->part, own_us);
 
 	if (number < 0)
 		return false;
@@ -150,13 +150,19 @@ policy_ask_parts(struct policy *p, uint64_t now_us)
 	struct policy_part *m = &p->part;
 	bool was_full = m->is_full;
 
-	if (m->whole == NULL)
-		return;
 	m->is_full = is_full(p, now_us);
 	if (p->waiting <= part_coming(m))
 		m->asked_us = 0;
 	else if (m->is_to_ask || (m->is_full && !was_full))
 		part_ask(m, now_us);
+}
+
+void
+policy_end_parts(struct policy *p, uint64_t now_us)
+{
+	policy_ask_parts(p, now_us);
+	policy_give_idle(p, now_us);
+	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);
 }
 
 /* The part may be in the middle of a report of its own, so all else is left to the next tick. */

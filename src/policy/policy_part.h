@@ -161,7 +161,7 @@ void part_next_round(struct policy_part *m); /* none of today's connections cros
 /* Asks others for their idle connections. m->whole is not NULL. */
 void part_ask(struct policy_part *m, uint64_t now_us);
 /* Returns how many may come of that. */
-uint32_t part_expected(const struct policy_part *m, uint64_t now_us);
+uint32_t part_count_expected(const struct policy_part *m); /* m->asked_us is not 0 */
 /* Says that it has none idle, or not any more. m->whole is not NULL. */
 void part_answer(struct policy_part *m, uint64_t now_us);
 /* An outage begins here, or ends: returns true if no other part is in one. Without a whole: true. */
@@ -169,6 +169,18 @@ bool part_is_first_out(struct policy_part *m, bool is_out);
 /* Returns true if no other part has a lower number, or there is no whole: it tells what all have together. */
 bool part_is_first(const struct policy_part *m);
 /* Returns the part's share of what is kept by all together. */
-uint32_t part_share(const struct policy_part *m, uint32_t of);
+uint32_t part_share_of_whole(const struct policy_part *m, uint32_t of); /* m->whole is not NULL */
 /* PostgreSQL refused another connection: there will be no more than there are until then. */
 void part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us);
+
+static inline uint32_t
+part_share(const struct policy_part *m, uint32_t of)
+{
+	return m->whole == NULL || of == 0 ? of : part_share_of_whole(m, of);
+}
+
+static inline uint32_t
+part_expected(const struct policy_part *m, uint64_t now_us)
+{
+	return m->asked_us == 0 || now_us >= m->asked_us + WHOLE_ASK_US ? 0 : part_count_expected(m);
+}

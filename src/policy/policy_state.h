@@ -139,6 +139,24 @@ policy_live(const struct policy *p)
 	return p->part.whole == NULL ? policy_own_live(p) : policy_of_whole(&p->part.whole->live);
 }
 
+static inline uint64_t
+policy_lowered_until_us(const struct policy *p)
+{
+	return p->part.whole == NULL ? p->lowered_until_us : part_lowered_until_us(&p->part);
+}
+
+/* Returns how many there may be in all. */
+static inline uint32_t
+policy_limit_now(const struct policy *p, uint64_t now_us)
+{
+	uint32_t lowered;
+
+	if (now_us >= policy_lowered_until_us(p))
+		return p->limit;
+	lowered = p->part.whole == NULL ? p->lowered_limit : part_lowered_limit(&p->part);
+	return lowered < p->limit ? lowered : p->limit;
+}
+
 /* Returns true if a connection is there that was verified once: not only on its way. */
 static inline bool
 policy_has_any(const struct policy *p)
@@ -158,18 +176,18 @@ void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now
 void policy_serve(struct policy *p, uint64_t now_us);
 
 /* policy_part.c */
-/* Gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it did, or has
- * closed it for one there who waits in vain. */
+/* There is a whole: gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it
+ * did, or has closed it for one there who waits in vain. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us);
 void policy_give_idle(struct policy *p,
 		      uint64_t now_us); /* to other parts in which somebody waits, if nobody does here */
 void policy_tell_parts(struct policy *p); /* after a change of what others look at */
-void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line */
+void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line; there is a whole */
+void policy_end_parts(struct policy *p, uint64_t now_us); /* after any change; there is a whole */
 void policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
 void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in line */
-uint32_t policy_limit_now(const struct policy *p, uint64_t now_us); /* how many there may be in all */
 uint32_t policy_unserved(const struct policy *p); /* how many in line have no connection coming */
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);

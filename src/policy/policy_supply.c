@@ -18,22 +18,8 @@
 
 /* --- What prevents opening. --- */
 
-static uint64_t
-lowered_until_us(const struct policy *p)
-{
-	return p->part.whole == NULL ? p->lowered_until_us : part_lowered_until_us(&p->part);
-}
-
-uint32_t
-policy_limit_now(const struct policy *p, uint64_t now_us)
-{
-	uint32_t lowered = p->part.whole == NULL ? p->lowered_limit : part_lowered_limit(&p->part);
-
-	return now_us < lowered_until_us(p) && lowered < p->limit ? lowered : p->limit;
-}
-
 /* On their way to somebody in line. */
-static uint32_t
+static inline uint32_t
 coming_count(const struct policy *p)
 {
 	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL) + part_coming(&p->part);
@@ -384,12 +370,12 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	p->is_held = true;
 	p->cap_has_room = false;
 	heed_circuit(p, now_us);
-	policy_ask_parts(p, now_us);
+	if (p->part.whole != NULL)
+		policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);
-	policy_ask_parts(p, now_us);
 	keep_min_idle(p, now_us);
-	policy_give_idle(p, now_us);
-	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);
+	if (p->part.whole != NULL)
+		policy_end_parts(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
 	policy_look_for_outage(p, now_us);
 	p->is_held = false;
@@ -430,8 +416,8 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
 			due_us = clock_lesser_us(due_us, p->backoff_until_us);
-		if (now_us < lowered_until_us(p))
-			due_us = clock_lesser_us(due_us, lowered_until_us(p));
+		if (now_us < policy_lowered_until_us(p))
+			due_us = clock_lesser_us(due_us, policy_lowered_until_us(p));
 		if (part_expected(&p->part, now_us) > 0)
 			due_us = clock_lesser_us(due_us, p->part.asked_us + WHOLE_ASK_US);
 		due_us = clock_lesser_us(due_us, trial_due(p, now_us));

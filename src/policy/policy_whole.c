@@ -185,6 +185,7 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 	} else
 		leave(w);
 	m->whole = NULL;
+	m->asked_us = 0;
 }
 
 /* --- Places. --- */
@@ -265,12 +266,10 @@ part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
 }
 
 uint32_t
-part_share(const struct policy_part *m, uint32_t of)
+part_share_of_whole(const struct policy_part *m, uint32_t of)
 {
 	uint32_t parts, me = 1u << m->number, count, rank;
 
-	if (m->whole == NULL)
-		return of;
 	parts = get(&m->whole->in_use) | me;
 	count = (uint32_t)__builtin_popcount(parts);
 	rank = (uint32_t)__builtin_popcount(parts & (me - 1));
@@ -516,12 +515,10 @@ part_ask(struct policy_part *m, uint64_t now_us)
 }
 
 uint32_t
-part_expected(const struct policy_part *m, uint64_t now_us)
+part_count_expected(const struct policy_part *m)
 {
 	uint32_t count = 0;
 
-	if (m->whole == NULL || m->asked_us == 0 || now_us >= m->asked_us + WHOLE_ASK_US)
-		return 0;
 	for (uint32_t parts = m->asked_of; parts != 0; parts &= parts - 1)
 		count += get(&m->whole->signs[first_of(parts)].idle);
 	return count;
