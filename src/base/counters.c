@@ -72,6 +72,11 @@ const char *const cancel_result_names[CR_COUNT] = {
 	[CR_SENT] = "sent",	[CR_NO_QUERY] = "no_query",   [CR_WRONG_KEY] = "wrong_key",
 	[CR_FAILED] = "failed", [CR_PASSED_ON] = "passed_on",
 };
+const char *const crossing_names[CROSSING_COUNT] = {
+	[CROSSING_CLIENT] = "client",
+	[CROSSING_RETURNED_SERVER] = "returned_server",
+	[CROSSING_IDLE_SERVER] = "idle_server",
+};
 const char *const auth_query_result_names[AQ_COUNT] = {
 	[AQ_HIT] = "hit", [AQ_MISS] = "miss", [AQ_UNKNOWN] = "unknown", [AQ_STALE] = "stale", [AQ_FAILED] = "failed",
 };

@@ -58,6 +58,8 @@ enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_PASSWORD, LM_PEER, L
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
 enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_PASSED_ON, CR_COUNT };
+/* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
+enum crossing_kind { CROSSING_CLIENT, CROSSING_RETURNED_SERVER, CROSSING_IDLE_SERVER, CROSSING_COUNT };
 enum auth_query_result { AQ_HIT, AQ_MISS, AQ_UNKNOWN, AQ_STALE, AQ_FAILED, AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
@@ -82,6 +84,7 @@ extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const cancel_result_names[CR_COUNT];
+extern const char *const crossing_names[CROSSING_COUNT];
 extern const char *const commit_result_names[CC_COUNT];
 extern const char *const auth_query_result_names[AQ_COUNT];
 extern const char *const net_side_names[NS_COUNT];
@@ -137,6 +140,7 @@ struct process_counters {
 	struct histogram tls_handshake_duration; /* clients' */
 	uint64_t tls_not_after_us; /* gauge; the end of our first certificate, since 1970; 0: there is none */
 	uint64_t cancels[CR_COUNT];
+	uint64_t crossings[CROSSING_COUNT]; /* counted where they come from */
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t console_commands;

@@ -85,6 +85,7 @@ depart(struct grave *g)
 		login_conclude(c, choose_again, NULL);
 		return;
 	}
+	c->env->x.counters->crossings[CROSSING_CLIENT]++;
 	forget_proof(c->login);
 	client_depart(c, crossing->to);
 	crossing->note.read = arrive;

@@ -4,6 +4,12 @@
  * A server leaves its part when the policy gives it up, but callers up the stack may still use it; so it is posted from
  * the graveyard. The note is in its struct pooled, which is the same on both sides. On the other side its pool is found
  * by the name that pools have in all sets, as the one that it left may be gone by then.
+ *
+ *   struct pooled
+ *   kept        conn (the policy's: policy_part.c), srv, is_kept, doubt.told
+ *   re-pointed  pool, target
+ *   reset       code_round, code_asked_us: it has not been asked there
+ *   nothing     policy_knows, is_logged, closing: of the end; scouted, is_code_late, doubt.is_open: then it stays
  */
 #include "pool/pool_set_state.h"
 
@@ -13,6 +19,11 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+
+#ifdef __x86_64__
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 200,
+	       "a field was added: what does it mean on another worker?");
+#endif
 
 static struct pool_set *
 set_of(const struct pool_set *set, const struct policy_room *room)
@@ -140,6 +151,8 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->to_env = p->to->env;
 	p->to_room = to;
 	p->pool = NULL;
+	set->env->counters
+	    ->crossings[conn->idle_since_us == pool_set_now(set) ? CROSSING_RETURNED_SERVER : CROSSING_IDLE_SERVER]++;
 	graveyard_bury(set->env->graveyard, &p->srv->grave, depart);
 	return true;
 }

@@ -30,6 +30,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __x86_64__
+_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1944 && sizeof(struct loan) == 424,
+	       "a field was added: what does it mean on another worker?");
+#endif
+
 bool
 server_may_cross(const struct server *srv)
 {

@@ -216,10 +216,11 @@ def at_rest(weir, look):
         assert any(name == one and value == 1 for (name, _), value in samples.items())
 
 
-def halts(weir, look):
-    """A command that concerns the clients of all workers."""
+def several(weir, look):
+    """Clients go to their workers, and a command concerns those of all."""
     weir.start(workers=2)
     look()
+    weir.raw(), weir.raw()
     weir.console("SHOW CLIENTS")
     look()
 
@@ -250,7 +251,7 @@ MOVED_BY = {
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
         pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
-    halts: "halt_seconds",
+    several: "crossings_total halt_seconds",
     restarts: "restarts_total restart_failures_total restart_clients_total",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
