@@ -48,9 +48,11 @@ put_parts(struct pool_set *set, const struct parts *p)
 static struct parts
 swap_parts(struct pool *pool, const struct parts *new)
 {
-	struct parts old = {
-		.target = pool->target, .home = pool->home, .circuit = pool->circuit, .whole = pool->whole
-	};
+	struct parts old = { .target = pool->target,
+			     .home = pool->home,
+			     .circuit = pool->circuit,
+			     .whole = pool->whole,
+			     .fresh = pool->fresh };
 
 	memcpy(old.limits, pool->limits, sizeof(old.limits));
 	pool->target = new->target;
@@ -455,9 +457,8 @@ pool_set_part(const struct pool_set *set, const struct pool *of)
 	return pool_set_at(set, key, len);
 }
 
-/* Takes over what other parts have seen of fresh servers. */
-static void
-hear_baseline(struct pool *pool)
+void
+pool_hear_baseline(struct pool *pool)
 {
 	struct image *baseline, *welcome;
 	uint64_t since_us = pool->baseline_us;
@@ -487,7 +488,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 		return NULL;
 	box->e.is_orphan = false;
 	box->e.last_used_us = now_us;
-	hear_baseline(&box->e);
+	pool_hear_baseline(&box->e);
 	return &box->e;
 }
 

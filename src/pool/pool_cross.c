@@ -80,6 +80,9 @@ join(struct pool *pool, struct pooled *p)
 {
 	struct pool_target *old = p->target;
 
+	pool_hear_baseline(pool);
+	if (pool->baseline == NULL) /* no memory: whoever logs in could not be greeted */
+		return false;
 	if (server_arrive(p->srv, pool->set->env, pool, &pool->target->server) < 0)
 		return false;
 	p->pool = pool;
