@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define PING_TIMEOUT_US (2 * US_PER_S)
-#define PART_MIN 4u
 
 /* All that a pool has by its configuration and that takes memory. */
 struct parts {
@@ -138,26 +137,23 @@ whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 	return name_user(pool->user, pool->database->name, pool->database->is_of_tenant, out);
 }
 
-/*
- * A part has 4 connections at least, or they would cross all the time. A pool under a cap is whole: what is fair
- * between pools is decided for whole ones.
- */
+/* A pool under a cap is whole: what is fair between pools is decided for whole ones. */
 uint32_t
-pool_parts(const struct config *config, const char *database, const char *user, uint32_t workers)
+pool_parts(const struct config *config, const char *database, const char *user, const struct pool_split *split)
 {
 	const struct config_scope *db = config_find_database(config, database);
 	char own[CONFIG_DATABASE_MAX + 1];
 	struct scope_settings s;
 	uint64_t parts;
 
-	if (db == NULL)
+	if (db == NULL || split->workers <= 1)
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_effective(config, db, config_find_user(config, user), &s);
-	parts = ((uint64_t)s.pool_size + s.max_overflow) / PART_MIN;
+	parts = ((uint64_t)s.pool_size + s.max_overflow) / split->part_min;
 	if (config->max_server_connections > 0 || s.max_db_connections > 0 || s.max_user_connections > 0 || parts < 1)
 		return 1;
-	return parts < workers ? (uint32_t)parts : workers;
+	return parts < split->workers ? (uint32_t)parts : split->workers;
 }
 
 /* --- settings of those who log in under another name --- */
@@ -251,7 +247,7 @@ get_whole(struct pool *pool, struct parts *out)
 	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 
-	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, set->workers) <= 1)
+	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, &set->split) <= 1)
 		return 0;
 	out->whole = policy_whole_get(set->room->commons, box->key, box->key_len);
 	out->fresh = pool_fresh_get(set->fresh, box->key, box->key_len);

@@ -24,17 +24,18 @@ struct load {
 struct pool_homes {
 	uint64_t seed;
 	struct home *table;
-	uint32_t workers, away;
+	struct pool_split split;
+	uint32_t away;
 	bool is_full; /* nothing is added any more */
 	struct load loads[]; /* of each worker; worker 0's clients are not counted here */
 };
 
 struct pool_homes *
-pool_homes_new(uint32_t workers, uint64_t seed)
+pool_homes_new(const struct pool_split *split, uint64_t seed)
 {
-	struct pool_homes *h = xcalloc(1, sizeof(*h) + workers * sizeof(h->loads[0]));
+	struct pool_homes *h = xcalloc(1, sizeof(*h) + split->workers * sizeof(h->loads[0]));
 
-	h->workers = workers;
+	h->split = *split;
 	h->seed = seed;
 	return h;
 }
@@ -59,11 +60,11 @@ least_loaded(const struct pool_homes *h)
 {
 	uint32_t best = 1;
 
-	for (uint32_t i = 2; i <= h->workers; i++) {
-		const struct load *a = &h->loads[i % h->workers], *b = &h->loads[best];
+	for (uint32_t i = 2; i <= h->split.workers; i++) {
+		const struct load *a = &h->loads[i % h->split.workers], *b = &h->loads[best];
 
 		if (a->clients < b->clients || (a->clients == b->clients && a->pools < b->pools))
-			best = i % h->workers;
+			best = i % h->split.workers;
 	}
 	return best;
 }
@@ -108,7 +109,7 @@ find(struct pool_homes *h, const char *key, size_t len, uint32_t first, struct h
 	if (one != NULL)
 		return one;
 	h->is_full = true;
-	out->first = table_hash(h->seed, key, len) % h->workers;
+	out->first = table_hash(h->seed, key, len) % h->split.workers;
 	out->parts = 1u << out->first;
 	return out;
 }
@@ -125,7 +126,7 @@ best_part(const struct pool_homes *h, const struct home *one)
 {
 	uint32_t best = one->first;
 
-	for (uint32_t i = 0; i < h->workers; i++)
+	for (uint32_t i = 0; i < h->split.workers; i++)
 		if (has_part(one, i) && h->loads[i].clients < h->loads[best].clients)
 			best = i;
 	return best;
@@ -156,7 +157,7 @@ look_up(struct pool_homes *h, const struct config *config, const char *database,
 	struct home *one = len == 0 ? NULL : find(h, key, len, first, out);
 
 	if (one != NULL)
-		*most = one == out ? 1 : pool_parts(config, database, server_user, h->workers);
+		*most = one == out ? 1 : pool_parts(config, database, server_user, &h->split);
 	return one;
 }
 
@@ -167,7 +168,7 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 	struct home unknown, *one;
 	uint32_t most;
 
-	if (h->workers == 1)
+	if (h->split.workers == 1)
 		return 0;
 	h->loads[0].clients = clients;
 	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, why);
@@ -181,7 +182,7 @@ pool_homes_first(struct pool_homes *h, const struct config *config, const char *
 	struct home unknown, *one;
 	uint32_t most;
 
-	if (h->workers == 1)
+	if (h->split.workers == 1)
 		return 0;
 	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, why);
 	return one == NULL ? POOL_NO_HOME : one->first;
@@ -195,7 +196,7 @@ pool_homes_has(struct pool_homes *h, const struct config *config, const char *da
 	struct fail why;
 	uint32_t most;
 
-	if (h->workers == 1)
+	if (h->split.workers == 1)
 		return number == 0;
 	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, &why);
 	return one != NULL && (most <= 1 ? one->first == number : has_part(one, number));
@@ -208,7 +209,7 @@ pool_homes_stay(struct pool_homes *h, const struct config *config, const char *d
 	struct home unknown, *one;
 	uint32_t most;
 
-	if (h->workers == 1)
+	if (h->split.workers == 1)
 		return 0;
 	one = look_up(h, config, database, user, 0, &most, &unknown, why);
 	if (one == NULL)

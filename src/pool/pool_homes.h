@@ -16,10 +16,11 @@
 #define POOL_NO_HOME UINT32_MAX
 
 struct config;
+struct pool_split; /* pool_set.h */
 struct pool_homes; /* opaque: pool_homes.c */
 
-/* workers: how many there are, from 1 on; seed: random. */
-struct pool_homes *pool_homes_new(uint32_t workers, uint64_t seed);
+/* *split is copied. seed: random. */
+struct pool_homes *pool_homes_new(const struct pool_split *split, uint64_t seed);
 void pool_homes_free(struct pool_homes *h); /* NULL is fine */
 /*
  * Returns the number of the worker that a client of this pool is for: of those that have a part, the one with the

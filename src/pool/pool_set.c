@@ -56,8 +56,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->news = set->databases.news = settings->news;
 	set->homes = settings->homes;
 	set->crew = settings->crew;
+	set->split = settings->split;
 	set->fresh = settings->fresh;
-	set->workers = settings->workers;
 	set->number = settings->number;
 	set->statements = settings->statements;
 	set->room = settings->room;

@@ -32,13 +32,20 @@ struct shared_lives {
 	struct cluster_lives seen;
 };
 
+/* On how many workers a pool may have parts. */
+struct pool_split {
+	uint32_t workers; /* from 1 on; 0: as 1 */
+	uint32_t part_min; /* so many connections a part has at least, or they would cross all the time */
+};
+#define POOL_PART_MIN 4
+
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct code_news *news; /* database_code.h; shared by all sets */
 	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
 	struct pool_set *const *crew; /* of all workers, by number; read when all are there */
-	uint32_t workers; /* how many these are; 0: this set is alone */
+	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */
 	struct pool_fresh_all *fresh; /* pool_fresh.h; shared by all sets. NULL: this set is alone */
 	uint32_t number; /* of its worker: as in homes */
 	struct statement_store *statements;

@@ -65,8 +65,8 @@ struct pool_set {
 	struct code_news *news;
 	struct pool_homes *homes; /* NULL: all pools live here */
 	struct pool_set *const *crew; /* the sets of all workers */
+	struct pool_split split;
 	struct pool_fresh_all *fresh;
-	uint32_t workers; /* how many there are; 0: this one */
 	uint32_t number; /* of its worker */
 	struct statement_store *statements;
 	struct log *log;
@@ -145,8 +145,9 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /*
  */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
-/* Returns on how many of the workers a pool of this database and user (of its servers) may have a part. */
-uint32_t pool_parts(const struct config *config, const char *database, const char *user, uint32_t workers);
+/* Returns on how many workers a pool of this database and user (of its servers) may have a part. */
+uint32_t pool_parts(const struct config *config, const char *database, const char *user,
+		    const struct pool_split *split);
 /* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
  * longer configured. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);

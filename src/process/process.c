@@ -166,6 +166,8 @@ process_new(struct config *config, const struct process_start *start, struct fai
 
 	w->config = config_ref(config);
 	w->worker_count = start->workers > 0 ? start->workers : workers_of(config);
+	w->split = (struct pool_split){ .workers = w->worker_count,
+					.part_min = start->part_min > 0 ? start->part_min : POOL_PART_MIN };
 	w->start_wall_us = w->last_reload.wall_us = clock_wall_us();
 	w->last_reload.is_ok = true;
 	if (w->worker_count > 1)

@@ -18,6 +18,7 @@ struct process_start {
 	char *const *argv; /* by which a restart starts the next one; borrowed. NULL: there is none */
 	int predecessor; /* restart_find_predecessor(), taken */
 	unsigned workers; /* 1 to WORKERS_MAX; 0: as the configuration says */
+	unsigned part_min; /* as in struct pool_split; 0: POOL_PART_MIN */
 };
 
 /*

@@ -287,7 +287,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 		return fail_set(why, "53200", "no memory for limits");
 	shared->news = code_news_new();
 	shared->statement_homes = statement_homes_new();
-	shared->homes = pool_homes_new(w->worker_count, seeds[SEED_HOMES]);
+	shared->homes = pool_homes_new(&w->split, seeds[SEED_HOMES]);
 	shared->fresh = pool_fresh_all_new(seeds[SEED_HOMES]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
 	shared->admission = admission_new(&admission, why);

@@ -101,6 +101,7 @@ struct weir {
 	struct worker *door;
 	struct worker_threads *threads; /* of the others; process/worker_threads.h */
 	unsigned worker_count;
+	struct pool_split split; /* pool/pool_set.h */
 	struct client_env *crew[WORKERS_MAX + 1]; /* of all workers, the door's first; NULL ends them */
 	struct process_shared shared;
 	uint64_t start_wall_us;

@@ -174,7 +174,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.news = k->weir->shared.news;
 	ps.homes = k->weir->shared.homes;
 	ps.crew = k->weir->shared.pools;
-	ps.workers = k->weir->worker_count;
+	ps.split = k->weir->split;
 	ps.fresh = k->weir->shared.fresh;
 	ps.number = k->number;
 	k->weir->shared.pools[k->number] = k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);

@@ -278,6 +278,7 @@ forget_ini(void)
 void
 world_init(struct world *w, const char *options, unsigned workers)
 {
+	struct process_start start = { .predecessor = -1, .workers = workers };
 	struct config *config;
 	struct fail why;
 
@@ -291,7 +292,8 @@ world_init(struct world *w, const char *options, unsigned workers)
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options);
-	w->weir = process_new(config, &(struct process_start){ .predecessor = -1, .workers = workers }, &why);
+	start.part_min = has_word(options, "parted") ? 1 : 0;
+	w->weir = process_new(config, &start, &why);
 	if (w->weir == NULL)
 		fprintf(stderr, "%s\n", why.text);
 	must(w->weir != NULL);

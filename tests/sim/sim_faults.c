@@ -46,6 +46,8 @@ sim_has_broken_server(const struct sim *s)
 {
 	const struct server *srv;
 
+	if (strstr(s->profile.options, "parted") != NULL && sim_has_just_lost(s))
+		return true; /* one that crosses to another worker is in no pool's list */
 	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all)

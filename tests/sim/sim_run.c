@@ -381,6 +381,16 @@ count_servers(const struct sim *s)
 	return count;
 }
 
+static bool
+has_part_before(const struct sim *s, const struct worker *last, const struct pool *part)
+{
+	for (const struct worker *k = s->world.weir->door; k != last; k = k->next)
+		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+			if (part->whole != NULL && e->whole == part->whole)
+				return true;
+	return false;
+}
+
 static void
 check_limits(struct sim *s)
 {
@@ -389,7 +399,8 @@ check_limits(struct sim *s)
 	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next) {
 		clients += k->clients.client_count;
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
-			allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
+			if (!has_part_before(s, k, e))
+				allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
 			fates += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
 		}
 	}
@@ -558,12 +569,15 @@ on_server_message(const struct fake_conn *c, uint8_t type, const uint8_t *body, 
 }
 
 /* Draws nothing of the run's: one with one worker is the run that it would be if there never were more. */
-static unsigned
-choose_workers(uint64_t seed)
+static void
+choose_workers(struct sim *s)
 {
 	static const unsigned counts[] = { 1, 1, 2, 3, 5 };
+	uint64_t drawn = (s->seed + 1) * 0xd1342543de82ef95u >> 40;
 
-	return counts[((seed + 1) * 0xd1342543de82ef95u >> 40) % 5];
+	s->profile.workers = counts[drawn % 5];
+	if (s->profile.workers > 1 && drawn / 5 % 3 > 0) /* any pool of two connections has parts on several */
+		strcat(s->profile.options, " parted");
 }
 
 static void
@@ -574,7 +588,7 @@ begin(struct sim *s, uint64_t seed)
 		sim_draw(s);
 	kernel_reset(seed);
 	choose_profile(s);
-	s->profile.workers = choose_workers(seed);
+	choose_workers(s);
 	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 80);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	s->world.fake.on_message = on_server_message;

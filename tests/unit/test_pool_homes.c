@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "load/load_state.h"
+#include "pool/pool_set.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 
 #define WORKERS 3
 #define MANY 5000
+
+static const struct pool_split split = { .workers = WORKERS, .part_min = POOL_PART_MIN };
 
 static struct config *
 make_config(void)
@@ -39,7 +42,7 @@ find(struct pool_homes *h, const struct config *config, const char *database, co
 Test(pool_homes, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_door_is_the_last)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 	uint32_t a = find(h, config, "a", "u");
 
 	cr_expect_eq(a, 1);
@@ -63,7 +66,7 @@ Test(pool_homes, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_door
 Test(pool_homes, users_whose_servers_log_in_as_one_share_a_home)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 	uint32_t home = find(h, config, "one", "v");
 
 	find(h, config, "other", "v");
@@ -90,7 +93,7 @@ come(struct pool_homes *h, const struct config *config, const char *database, ui
 Test(pool_homes, a_large_pool_has_a_part_for_each_four_connections_where_the_fewest_clients_are)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 	uint32_t at_door = 0;
 
 	cr_expect_eq(come(h, config, "many", &at_door), 1);
@@ -112,7 +115,7 @@ Test(pool_homes, a_large_pool_has_a_part_for_each_four_connections_where_the_few
 Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 
 	uint32_t at_door = 0;
 
@@ -127,7 +130,7 @@ Test(pool_homes, a_client_that_comes_alone_finds_the_part_of_the_one_before)
 Test(pool_homes, a_small_pool_or_one_under_a_cap_is_whole)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 
 	struct fail why;
 	uint32_t at_door = 0;
@@ -144,7 +147,7 @@ Test(pool_homes, a_small_pool_or_one_under_a_cap_is_whole)
 Test(pool_homes, a_pool_whose_clients_come_from_another_process_stays_at_the_door)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 	struct fail why;
 
 	cr_expect_eq(pool_homes_stay(h, config, "a", "u", &why), 0);
@@ -158,7 +161,7 @@ Test(pool_homes, a_pool_whose_clients_come_from_another_process_stays_at_the_doo
 Test(pool_homes, more_pools_than_are_remembered_have_homes_for_good)
 {
 	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 	static uint32_t first[MANY];
 	uint32_t count[WORKERS] = { 0 };
 	char name[16];
@@ -185,7 +188,7 @@ Test(pool_homes, a_database_that_is_not_configured_has_none)
 	static const char text[] = "[auth]\nmethod = trust\n[database a]\nupstream = host=h\n";
 	struct config_problems problems = { 0 };
 	struct config *config = load_text(text, strlen(text), "pgweir.ini", &problems);
-	struct pool_homes *h = pool_homes_new(WORKERS, 1);
+	struct pool_homes *h = pool_homes_new(&split, 1);
 	struct fail why;
 
 	cr_expect_eq(pool_homes_find(h, config, "b", "u", 0, &why), POOL_NO_HOME);
