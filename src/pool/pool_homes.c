@@ -94,10 +94,9 @@ settle(struct pool_homes *h, const char *key, size_t len, uint32_t number)
 	return one != NULL ? one->number : table_hash(h->seed, key, len) % h->workers;
 }
 
-/* Returns the home of this pool; where it has none yet, that is first, or, if that is POOL_NO_HOME, the best. */
-static uint32_t
-find(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t first,
-     struct fail *why)
+uint32_t
+pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
+		uint32_t clients, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	struct home *one;
@@ -105,32 +104,12 @@ find(struct pool_homes *h, const struct config *config, const char *database, co
 
 	if (h->workers == 1)
 		return 0;
+	h->loads[0].clients = clients;
 	len = pool_key(config, database, user, key, server_user, why);
 	if (len == 0)
 		return POOL_NO_HOME;
 	TABLE_FIND(h->seed, h->table, key, len, one);
-	if (one != NULL)
-		return one->number;
-	return settle(h, key, len, first != POOL_NO_HOME ? first : least_loaded(h));
-}
-
-uint32_t
-pool_homes_find(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		uint32_t clients, struct fail *why)
-{
-	h->loads[0].clients = clients;
-	return find(h, config, database, user, POOL_NO_HOME, why);
-}
-
-int
-pool_homes_stay(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		struct fail *why)
-{
-	uint32_t home = find(h, config, database, user, 0, why);
-
-	if (home == 0)
-		return 0;
-	return home == POOL_NO_HOME ? -1 : fail_set(why, "0A000", "its pool is another worker's");
+	return one != NULL ? one->number : settle(h, key, len, least_loaded(h));
 }
 
 void

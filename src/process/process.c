@@ -111,6 +111,8 @@ make_restart(struct weir *w, char *const *argv)
 					   .argv = argv,
 					   .clients = &w->door->clients,
 					   .listeners = w->listeners,
+					   .halt = worker_threads_host_halt,
+					   .go = worker_threads_host_go,
 					   .serve = serve,
 					   .listen_again = process_listen_again,
 					   .give_way = give_way,
@@ -124,8 +126,6 @@ make_restart(struct weir *w, char *const *argv)
 static int
 open_addresses(struct weir *w, int predecessor, struct fail *why)
 {
-	if (predecessor >= 0 && w->worker_count > 1)
-		return process_refuse_restart(why);
 	if (predecessor >= 0 && restart_meet_predecessor(w->restart, predecessor, why) < 0)
 		return -1;
 	return process_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
@@ -142,13 +142,6 @@ become_user(struct weir *w, struct fail *why)
 	if (r > 0)
 		setup_warn_as_user(w->config, w->log);
 	return r < 0 ? -1 : 0;
-}
-
-int
-process_refuse_restart(struct fail *why)
-{
-	fail_set(why, "0A000", "clients can't move between processes with several workers");
-	return fail_hint(why, "SHUTDOWN WAIT_FOR_CLIENTS, or workers = 1 in both.");
 }
 
 static unsigned

@@ -70,6 +70,41 @@ def test_many_restarts_under_load(weir):
     assert {port: before[port] for port in load.ports} == {port: after.get(port) for port in load.ports}
 
 
+def test_the_number_of_workers_changes_under_load(weir):
+    """Several pools, whose clients live on several workers in one process, and on other ones in the next."""
+    sections = {f"database d{i}": {"upstream": weir.upstream(dbname=("app", "app2")[i % 2])} for i in range(4)}
+    weir.start(sections=sections, workers=1, pool_size=4)
+    loads = [Load(weir), *(Load(weir, database=f"d{i}") for i in range(4))]
+    for load in loads:
+        load.start(*(load.all() if load is loads[0] else load.many()))
+    try:
+        for workers in (4, 2, 3, 1):
+            weir.configure(sections=sections, workers=workers, pool_size=4)
+            weir.write_config()
+            weir.restart()
+            assert len(weir.console("SHOW WORKERS")) == workers
+            before = [load.requests for load in loads]
+            wait_until(lambda: any(load.failures for load in loads) or all(
+                load.requests > done + 20 for load, done in zip(loads, before)), 20, "requests")  # pylint: disable=W0640
+            assert len({row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}) == workers
+    finally:
+        for load in loads:
+            load.stop()
+    assert [load.failures for load in loads] == [[]] * len(loads)
+    assert loads[0].heard == list(range(loads[0].heard[0], loads[0].sent + 1))
+    assert_no_place_is_lost(weir, [f"d{i}" for i in range(4)], 4)
+
+
+def assert_no_place_is_lost(weir, databases, size):
+    """Each pool can have all of its connections, and pgweir knows of as many as PostgreSQL has."""
+    wires = [weir.raw(database=database) for database in databases for _ in range(size)]
+    for wire in wires:
+        wire.query("BEGIN")
+    wait_until(lambda: weir.postgres.count() == len(weir.console("SHOW SERVERS")))
+    for wire in wires:
+        wire.leave()
+
+
 def test_a_restart_right_behind_another(weir):
     """The last client to come listens: it is here before its listener has caught up, and the process before has ended."""
     weir.start()
@@ -216,6 +251,7 @@ def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
     with weir.raw() as open_one, weir.raw() as pinned, weir.raw() as idle:
         open_one.query("BEGIN; CREATE TEMP TABLE a (n int) ON COMMIT DROP; INSERT INTO a VALUES (1)")
         pinned.query("CREATE TEMP TABLE b AS SELECT 2 AS n")
+        weir.wait_log("between transactions: temp_table")
         weir.restart(wait=False)
         wait_until(lambda: "stay for now" in weir.log())
         assert idle.query("SELECT 1") == [["1"]]
