@@ -10,8 +10,6 @@
 
 #include "admin/database_sums.h"
 
-#include <stdbool.h>
-
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
 enum {

@@ -3,9 +3,6 @@
 
 #include "base/copy.h"
 
-#include <stdio.h>
-#include <string.h>
-
 struct answer {
 	const char *text;
 	uint64_t number;

@@ -13,9 +13,6 @@
 
 #include "base/clock.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define HELD_MAX 1000u
 
 struct admission_hold {

@@ -1,9 +1,6 @@
 #include "base/fail.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 
 int
 fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)

@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include <stddef.h>
-
 #define FAIL_TEXT_MAX 256
 
 struct fail {

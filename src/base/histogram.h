@@ -6,9 +6,6 @@
  */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
 #define HISTOGRAM_BUCKETS_MAX 20
 
 /*

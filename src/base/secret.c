@@ -1,7 +1,5 @@
 #include "base/secret.h"
 
-#include <stdio.h>
-
 bool
 secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap)
 {

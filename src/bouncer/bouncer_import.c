@@ -7,8 +7,6 @@
 
 #include "config/config_keys.h"
 
-#include <string.h>
-
 struct import {
 	const struct bouncer *b;
 	FILE *to;

@@ -4,8 +4,6 @@
 
 #include <ini.h>
 #include <openssl/crypto.h>
-#include <stdbool.h>
-#include <string.h>
 
 struct reader {
 	const char *at, *end;

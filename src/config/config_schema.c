@@ -6,8 +6,6 @@
 
 #include "base/escape.h"
 
-#include <string.h>
-
 static bool
 is_number(const struct config_key *key)
 {

@@ -7,8 +7,6 @@
 #include "config/config.h"
 #include "config/config_source.h"
 
-#include <stddef.h>
-
 /*
  * --- config_problems.c: collecting what is wrong with a configuration.
  *

@@ -5,8 +5,6 @@
 #include "config/nearest.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 struct unit {

@@ -1,7 +1,5 @@
 #include "config/nearest.h"
 
-#include <string.h>
-
 static unsigned
 min2(unsigned a, unsigned b)
 {

@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include <stddef.h>
-
 #define SUGGEST_WORD_MAX 63 /* longer words are not near anything */
 
 struct nearest {

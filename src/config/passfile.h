@@ -3,8 +3,6 @@
 
 #include "base/fail.h"
 
-#include <stddef.h>
-
 struct passfile_query {
 	const char *host, *port, *dbname, *user; /* the connection's */
 };

@@ -5,9 +5,6 @@
 #include "base/buf.h"
 #include "base/secret.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 const char *
 upstream_target_name(enum target_session_attrs target)
 {

@@ -5,8 +5,6 @@
 #include "base/blank.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const char *
 upstream_skip_blanks(const char *at)

@@ -5,8 +5,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <string.h>
-
 static int
 malformed(struct fail *why)
 {

@@ -9,7 +9,6 @@
 #include "dedicated/blocking.h"
 #include "wire/messages.h"
 
-#include <string.h>
 #include <strings.h>
 
 #define CHANGES_TOLD_MAX 100

@@ -8,9 +8,6 @@
 #include "server/server_image.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LIMIT_US (1 * US_PER_S)
 #define TEXT_MAX 256 /* of the PIDs in one row */

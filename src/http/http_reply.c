@@ -2,9 +2,6 @@
 #include "http/http_state.h"
 
 #include <event2/buffer.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <zlib.h>
 

@@ -11,8 +11,6 @@
 #include "base/table.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct client_listen *
 listen_own(struct exchange *x)

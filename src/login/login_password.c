@@ -14,8 +14,6 @@
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct attempt {
 	struct work work;

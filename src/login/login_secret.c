@@ -9,8 +9,6 @@
 #include "login/login_welcome.h"
 #include "bouncer/bouncer_ways.h"
 
-#include <string.h>
-
 static void
 set_unknown(struct client_login *l)
 {

@@ -9,7 +9,6 @@
 #include "login/login_refuse.h"
 #include "login/login_steps.h"
 
-#include <string.h>
 #include <strings.h>
 
 /* Returns true for settings that only a new PostgreSQL process takes: no client can carry them along, and no result

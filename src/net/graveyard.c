@@ -2,8 +2,6 @@
 
 #include "base/alloc.h"
 
-#include <stdlib.h>
-
 struct graveyard {
 	struct event *event;
 	struct grave *first;

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <event2/event.h>
-#include <stdbool.h>
 
 struct graveyard; /* opaque: graveyard.c */
 

@@ -11,8 +11,6 @@
 
 #include "net/inbox.h"
 
-#include <stddef.h>
-
 #define HELPERS_LINE_MAX 8192
 
 enum work_line {

@@ -1,7 +1,6 @@
 #include "net/outbox.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define SMALL ((size_t)1024)
 

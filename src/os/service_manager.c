@@ -7,7 +7,6 @@
 
 #include "build.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #ifdef HAVE_LIBSYSTEMD

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/priority.h"
+#include "net/priority.h"
 #include "build.h"
 #include "config/config_state.h"
 #include "os/os.h"

@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/priority.h"
+#include "net/priority.h"
 #include "net/inbox.h"
 #include "process/process_state.h"
 

@@ -4,8 +4,6 @@
 #include "bouncer/bouncer_ways.h"
 #include "wire/messages.h"
 
-#include <string.h>
-
 static const struct {
 	const char *sqlstate, *what, *setting, *theirs;
 } words[] = {

@@ -15,8 +15,6 @@
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 
-#include <string.h>
-
 static void
 send_ready(struct exchange *x)
 {

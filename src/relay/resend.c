@@ -2,9 +2,6 @@
 
 #include "relay/relay.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define COPY_MIN 512u
 
 bool

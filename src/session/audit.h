@@ -12,8 +12,6 @@
 
 #include "config/config.h"
 
-#include <stdint.h>
-
 #define AUDIT_ROWS_MAX 1000
 #define AUDIT_KINDS 9
 

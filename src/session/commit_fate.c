@@ -4,8 +4,6 @@
 #include "wire/messages.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* --- the questions --- */
 

@@ -4,9 +4,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*

@@ -5,8 +5,6 @@
 
 #include "wire/messages.h"
 
-#include <string.h>
-
 #define KEPT "'pgweir.reading_%zu'"
 
 /* PostgreSQL computes the expressions of a select list one after the other. */

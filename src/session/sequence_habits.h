@@ -9,10 +9,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #define SEQUENCE_HABITS_PLACES 1024u
 #define SEQUENCE_HABITS_CLIENTS 512u
 #define SEQUENCE_HABITS_TRIALS 20u

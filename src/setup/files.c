@@ -10,8 +10,6 @@
 #include "config/nearest.h"
 #include "bouncer/bouncer.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 static void

@@ -9,7 +9,6 @@
 #include "bouncer/bouncer.h"
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 static void

@@ -10,8 +10,6 @@
 #include "bouncer/bouncer.h"
 
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct secrets {
 	void (*warn)(const char *text, void *arg);

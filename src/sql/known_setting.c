@@ -5,9 +5,6 @@
 #include "sql/known_rules.h"
 #include "sql/sql_names.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <strings.h>
 
 /* A value while it is built; if it does not fit, the statement is unknown. */

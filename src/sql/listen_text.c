@@ -3,7 +3,6 @@
 
 #include "sql/sql_token.h"
 
-#include <string.h>
 #include <strings.h>
 
 #define SUBSTITUTE "UNLISTEN/*LISTEN*/"

@@ -9,7 +9,6 @@
 
 #include "sql/sql_class.h"
 
-#include <string.h>
 #include <strings.h>
 
 enum lex {

@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif

@@ -9,8 +9,6 @@
 
 #include "base/blank.h"
 
-#include <stdbool.h>
-
 static bool
 comment_is_word(char c)
 {

@@ -3,8 +3,6 @@
 
 #include "base/clock.h"
 
-#include <string.h>
-
 #define BURST_US (5 * US_PER_S)
 
 void

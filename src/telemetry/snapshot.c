@@ -1,8 +1,5 @@
 #include "telemetry/snapshot.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 struct snapshot *
 snapshot_new(unsigned worker)
 {

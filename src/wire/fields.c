@@ -2,8 +2,6 @@
 
 #include "wire/frame.h"
 
-#include <string.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -2,8 +2,6 @@
 
 #include "wire/frame.h"
 
-#include <string.h>
-
 size_t
 message_begin(struct buf *b, uint8_t type)
 {

@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include <stdint.h>
-
 enum tag_id {
 	TAG_OTHER, /* one that has no name here, or none yet */
 	TAG_BEGIN, /* also START TRANSACTION */

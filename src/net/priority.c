@@ -1,6 +1,5 @@
-#include "base/priority.h"
+#include "net/priority.h"
 
-#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
