@@ -1,7 +1,18 @@
 /* src/server/server_state.h - the life of a server connection as a table of steps. Pure. */
 #pragma once
 
-enum server_state { SV_NONE, SV_DIALING, SV_LOGIN, SV_IDLE, SV_PINGING, SV_LENT, SV_RESET, SV_DEAD, SV_STATES };
+enum server_state {
+	SV_NONE,
+	SV_DIALING,
+	SV_LOGIN,
+	SV_IDLE,
+	SV_PINGING,
+	SV_LENT,
+	SV_RESET,
+	SV_ENDING,
+	SV_DEAD,
+	SV_STATES
+};
 enum server_event {
 	SE_CONNECTED,
 	SE_NEXT_HOST,
@@ -12,6 +23,7 @@ enum server_event {
 	SE_ANSWERED_PING,
 	SE_BORROWER_GONE,
 	SE_CLEAN,
+	SE_TERMINATE,
 	SE_LOST,
 	SE_EVENTS
 };
