@@ -151,7 +151,7 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
-	else {
+	else if (!cc->c->x.stream.is_broken) { /* else nobody reads them, and many would hold up the loop */
 		rows.like_column = show->like_column;
 		if (fill_rows(show, &env, &rows, why) < 0)
 			return -1;
