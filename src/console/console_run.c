@@ -5,11 +5,10 @@
 
 #include "admin/show.h"
 #include "base/clock.h"
+#include "base/mentions.h"
 #include "bouncer/bouncer_ways.h"
 #include "dedicated/blocking.h"
 #include "wire/messages.h"
-
-#include <strings.h>
 
 #define CHANGES_TOLD_MAX 100
 
@@ -26,24 +25,10 @@ env_of(const struct console_client *cc)
 static bool
 is_of_postgres(const char *name)
 {
-	static const char *const names[] = { "client_connection_check_interval",
-					     "client_min_messages",
-					     "default_transaction_deferrable",
-					     "idle_in_transaction_session_timeout",
-					     "idle_session_timeout",
-					     "jit",
-					     "lock_timeout",
-					     "role",
-					     "row_security",
-					     "session_authorization",
-					     "statement_timeout",
-					     "synchronous_commit",
-					     "xmloption" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(names[i], name) == 0)
-			return true;
-	return false;
+	return text_is_one_of(name, "client_connection_check_interval client_min_messages "
+				    "default_transaction_deferrable idle_in_transaction_session_timeout "
+				    "idle_session_timeout jit lock_timeout role row_security session_authorization "
+				    "statement_timeout synchronous_commit xmloption");
 }
 
 int
