@@ -31,15 +31,27 @@ static void
 code_is_over(struct exchange *x, struct server *srv)
 {
 	if (srv->loan.code == CODE_UNSEEN)
-		pool_code_doubt(srv);
+		pool_code_doubt(srv, DOUBT_DUE);
 	else if (srv->loan.code != CODE_AS_BEFORE)
 		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
 	srv->loan.code = CODE_AS_BEFORE;
 }
 
-void
-relay_transaction_over(struct exchange *x, struct server *srv)
+/* All else that commits would have been answered by COMMIT, or by ReadyForQuery outside of a transaction. */
+static bool
+may_have_committed(const struct loan *l)
 {
+	return ((l->settled | l->suspected) & (SCAN_CALL | SCAN_CODE)) != 0;
+}
+
+void
+relay_ddl_answered(struct exchange *x, struct server *srv)
+{
+	if (srv->tx != 'I') {
+		if (srv->ledger.count == 0 && !may_have_committed(&srv->loan))
+			pool_code_is_uncommitted(srv);
+		return;
+	}
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	state_transaction_over(x);
 	code_is_over(x, srv);

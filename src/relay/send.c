@@ -159,6 +159,8 @@ walk_note_bind(struct request_walk *w)
 	size_t have = m->have < m->total ? m->have : m->total;
 
 	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
+	if (w->x->srv->loan.code != CODE_AS_BEFORE && (m->verdict == NULL || (m->verdict->hints & SCAN_HINT_ENDS) != 0))
+		state_may_commit(w->x);
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -168,16 +170,12 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
 	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
-	unsigned risk;
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	risk = is_scanned ? w->risk : state_risk_of_all(w->x);
-	state_note_run(w->x, risk);
-	/* Others may see what it has committed long before it is over. */
-	if ((risk & RISK_CODE) != 0 && srv->loan.code == CODE_UNSEEN &&
-	    (!is_scanned || (w->scan.hints & SCAN_HINT_ENDS) != 0))
-		pool_code_doubt(srv);
+	state_note_run(w->x, is_scanned ? w->risk : state_risk_of_all(w->x));
+	if (srv->loan.code != CODE_AS_BEFORE && (!is_scanned || (w->scan.hints & SCAN_HINT_ENDS) != 0))
+		state_may_commit(w->x);
 	push_request(w->x, kind, 1, shown);
 }
 
