@@ -19,8 +19,6 @@
 
 #include <openssl/crypto.h>
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define CANCEL_TIMEOUT_US 10000000u
 #define RETRY_US 2000u

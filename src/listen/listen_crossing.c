@@ -3,8 +3,6 @@
 
 #include "wire/frame.h"
 
-#include <string.h>
-
 static bool
 may_cross(struct client_listen *l)
 {

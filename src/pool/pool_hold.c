@@ -10,8 +10,6 @@
 
 #include "base/clock.h"
 
-#include <string.h>
-
 #define HOLD_US (5 * US_PER_S)
 
 /* Walks over all pools; that is cheap beside a DROP DATABASE, which waits for a checkpoint. */

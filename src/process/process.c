@@ -15,7 +15,6 @@
 #include "telemetry/query_table.h"
 
 #include <event2/event.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 

@@ -10,8 +10,6 @@
 
 #include "base/fail.h"
 
-#include <stdbool.h>
-
 struct weir;
 struct worker_threads; /* opaque: worker_threads.c */
 

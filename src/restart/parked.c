@@ -6,7 +6,6 @@
 #include "restart/passport.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 
 struct parked {
 	struct inbox *door;

@@ -3,7 +3,6 @@
 #include "session/image.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 inline void
 loan_begin(struct loan *l, uint64_t now_us)

@@ -15,7 +15,6 @@
 #include "log/log.h"
 
 #include <event2/event.h>
-#include <stdint.h>
 #include <sys/queue.h>
 
 struct passwords; /* opaque: passwords.c */

@@ -18,8 +18,6 @@
 #include "wire/startup.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */

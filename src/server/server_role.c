@@ -5,7 +5,6 @@
  */
 #include "server/server_parts.h"
 
-#include <string.h>
 #include <strings.h>
 
 static bool

@@ -9,9 +9,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
 struct server_statement; /* opaque */
 
 struct server_statements {

@@ -9,8 +9,6 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #define TOLD_EVERY_US (60 * US_PER_S)
 

@@ -13,7 +13,6 @@
 #include "state/state.h"
 #include "wire/messages.h"
 
-#include <string.h>
 #include <strings.h>
 
 bool
