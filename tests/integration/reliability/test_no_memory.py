@@ -60,7 +60,7 @@ class Memory:
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory):
     made = tmp_path_factory.mktemp("no-memory") / "no_memory.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, SHIM], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-fno-omit-frame-pointer", "-o", made, SHIM], check=True)
     return made
 
 
