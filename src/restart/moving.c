@@ -19,6 +19,7 @@
 #define CROSSINGS PARKED_MAX /* at a time */
 #define CROSSING_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
 #define PAUSE_US (10 * US_PER_S) /* after one has waited for so long in vain */
+#define SILENCE_US US_PER_S /* until a halt is asked for again that was not to be had: that may take as long */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
 
@@ -53,6 +54,7 @@ struct moving {
 	uint32_t moved;
 	bool has_reported; /* who stays */
 	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
+	uint64_t silent_until_us; /* no halt is asked for before this time */
 };
 
 static void
@@ -310,9 +312,9 @@ stay_for_now(struct moving *m, const struct fail *why)
 {
 	uint64_t now_us = restart_now_us(m->r);
 
-	if (now_us >= m->all_from_us)
-		log_warning(restart_env(m->r)->log, "restart: clients stay for now: %s", why->text);
-	m->all_from_us = now_us + PAUSE_US;
+	if (now_us >= m->silent_until_us + SILENCE_US) /* else this is in the log already */
+		log_warning(restart_env(m->r)->log, "restart: nobody moves for now: %s", why->text);
+	m->silent_until_us = now_us + SILENCE_US;
 	parked_set_room(m->r->parked, 0, 0);
 	for (size_t i = 0; i < CROSSINGS; i++) {
 		struct crossing *at = &m->crossings[i];
@@ -355,24 +357,33 @@ move_some(struct moving *m)
 	return is_end;
 }
 
-static void
-pump(struct moving *m)
+/* Returns true if nothing is left to do for now. */
+static bool
+move_in_halt(struct moving *m)
 {
 	const struct restart_host *host = &m->r->host;
 	struct fail why;
-	bool is_end = true;
+	bool is_end;
 
+	if (restart_now_us(m->r) < m->silent_until_us)
+		return true;
+	if (host->halt(host->w, &why) < 0) {
+		stay_for_now(m, &why);
+		return true;
+	}
+	is_end = move_some(m);
+	host->go(host->w);
+	return is_end || !may_send(m);
+}
+
+static void
+pump(struct moving *m)
+{
 	if (!m->is_on)
 		return;
 	m->is_due = false;
 	*restart_env(m->r)->now_us = clock_now_us();
-	if (host->halt(host->w, &why) < 0)
-		stay_for_now(m, &why);
-	else {
-		is_end = move_some(m);
-		host->go(host->w);
-	}
-	timer_start(m->pump, is_end || !may_send(m) ? ROUND_US : 0);
+	timer_start(m->pump, move_in_halt(m) ? ROUND_US : 0);
 	restart_end_if_moved(m->r);
 }
 

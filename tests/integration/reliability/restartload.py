@@ -27,6 +27,7 @@ class Load:
         self.ports = set()                  # the clients' own, of those that stay connected
         self.heard = []
         self.sent = 0
+        self.has_sent_all = threading.Event()
 
     def start(self, *workers):
         for worker in workers:
@@ -142,7 +143,7 @@ class Load:
         wire = rawwire.Wire(self.weir.address).login(self.user, self.database)
         self.ports.add(wire.sock.getsockname()[1])
         wire.query("LISTEN restarts")
-        while not self.is_over.is_set() or (self.heard or [0])[-1] < self.sent:
+        while not self.has_sent_all.is_set() or (self.heard or [0])[-1] < self.sent:
             try:
                 message = wire.read(timeout=0.2)
             except rawwire.WireTimeout:
@@ -152,11 +153,14 @@ class Load:
         wire.close()
 
     def notifier(self):
-        with self.connect() as connection:
-            while not self.is_over.is_set():
-                self.timed(connection.execute, f"NOTIFY restarts, '{self.sent + 1}'")
-                self.sent += 1
-                time.sleep(0.003)
+        try:
+            with self.connect() as connection:
+                while not self.is_over.is_set():
+                    self.timed(connection.execute, f"NOTIFY restarts, '{self.sent + 1}'")
+                    self.sent += 1
+                    time.sleep(0.003)
+        finally:
+            self.has_sent_all.set()
 
     def asyncpg_pool(self):
         asyncio.run(self._asyncpg())
