@@ -154,15 +154,21 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, s
 	const struct show *show;
 	struct fail why;
 	size_t used;
+	bool is_filled = true;
 
 	buf_put_u8(out, '[');
 	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0 &&
 	    (show = show_find(command.row->id)) != NULL) {
 		rows.columns = show->columns;
 		rows.column_count = show->column_count;
-		fill_rows(show, &env, &rows, &why);
+		is_filled = fill_rows(show, &env, &rows, &why) == 0;
 	}
-	buf_put_u8(out, ']');
+	if (is_filled) {
+		buf_put_u8(out, ']');
+		return;
+	}
+	buf_fini(out);
+	buf_printf(out, "null");
 }
 
 /* --- pools --- */

@@ -81,6 +81,7 @@ write_pid_file(struct weir *w, struct fail *why)
 static void
 serve(struct weir *w)
 {
+	char workers[32] = "";
 	struct fail why;
 
 	listeners_begin(w->listeners);
@@ -88,7 +89,9 @@ serve(struct weir *w)
 		http_own_path(w->metrics.http, true);
 	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
 		log_warning(w->log, "%s", why.text);
-	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
+	if (w->worker_count > 1)
+		snprintf(workers, sizeof(workers), ", with %u workers", w->worker_count);
+	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)%s", (long)getpid(), workers);
 	os_notify("READY=1");
 	w->watchdog_us = os_watchdog_us();
 }

@@ -43,6 +43,7 @@ def test_pools_live_on_several_workers_and_each_on_one(spread):
     assert {row["state"] for row in rows} == {"up"}
     assert sum(row["servers"] for row in rows) >= 3
     assert len(weir.console("SHOW CLIENTS")) == 5       # and this one of the console's
+    weir.wait_log("), with 3 workers")
 
 
 def test_metrics_are_of_all_workers(spread):
@@ -184,6 +185,8 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
         assert words in weir.http("/readyz").text
         assert weir.metric_now("pgweir_worker_up", worker=str(hung)) == 0
         assert {row["worker"] for row in weir.console("SHOW WORKERS") if row["state"] == "silent"} == {hung}
+        assert json.loads(weir.http("/api/v1/pools").text) is None      # the page keeps what it has shown
+        assert [row["state"] for row in json.loads(weir.http("/api/v1/workers").text)].count("silent") == 1
     weir.wait_log("answers again")
     assert len(weir.console("SHOW CLIENTS")) == len(wires) + 1
     wait_until(lambda: weir.http("/healthz").status == 200)
