@@ -94,7 +94,7 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
 	enum code_change changed;
 
-	if (srv->loan.code == CODE_UNSEEN && srv->borrower == NULL)
+	if (srv->loan.code <= CODE_UNSEEN && srv->borrower == NULL)
 		srv->loan.code = CODE_AS_BEFORE;
 	changed =
 	    database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value);

@@ -5,6 +5,7 @@
 #include "relay/exclusive.h"
 #include "relay/features.h"
 #include "exchange/report.h"
+#include "relay/replies.h"
 #include "relay/walk.h"
 #include "state/commit.h"
 #include "state/compiled.h"
@@ -246,6 +247,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_FAILED)
 		return walk_out_of_memory(x);
+	relay_sends_ddl(x, m);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
 		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
@@ -373,9 +375,11 @@ send_bind(struct request_walk *w, const struct frame *f)
 	case STEP_HOLD:
 		return WALK_HOLD;
 	case STEP_SENT:
+		relay_sends_ddl(x, &w->m);
 		walk_note_bind(w);
 		return send_rest_of_bind(w);
 	default:
+		relay_sends_ddl(x, &w->m);
 		walk_note_bind(w);
 		return walk_send_extended(w, f, OWED_BIND);
 	}

@@ -97,7 +97,7 @@ note_risk(struct exchange *x, unsigned risk)
 		return;
 	l->risk |= risk;
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
-	if ((risk & RISK_CODE) != 0 && l->code == CODE_AS_BEFORE)
+	if ((risk & RISK_CODE) != 0 && l->code < CODE_UNSEEN)
 		l->code = CODE_UNSEEN;
 	if ((risk & RISK_COMPILED) != 0) {
 		tie(x, risk);
@@ -126,6 +126,18 @@ note_run(struct exchange *x, unsigned risk)
 
 	note_risk(x, risk);
 	if (was_as_before && x->srv->loan.code == CODE_UNSEEN && !is_surely_within(x->srv))
+		state_may_commit(x);
+}
+
+void
+state_ddl_is_sent(struct exchange *x)
+{
+	struct loan *l = &x->srv->loan;
+
+	if (l->code != CODE_AS_BEFORE)
+		return;
+	l->code = CODE_AWAITED;
+	if (!is_surely_within(x->srv))
 		state_may_commit(x);
 }
 

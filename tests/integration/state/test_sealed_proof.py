@@ -374,6 +374,12 @@ REPLIES = {                         # what A has sent before, and the last of it
     "a deferred trigger": (("BEGIN", f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)"), query("COMMIT")),
     "a procedure that commits": ((), query(f"CALL carries_out($q${VIEW}$q$)")),
     "DO": ((), query(f"DO $$ BEGIN PERFORM runs($q${VIEW}$q$); END $$")),
+    "DDL": ((), query(VIEW)),
+    "DDL that is bound": ((), one_statement(VIEW) + sync()),
+    "DDL among others": ((), query(f"SELECT 1; {VIEW}; SELECT 2")),
+    "DDL in a transaction at once": ((), query("BEGIN") + query(VIEW) + query("COMMIT")),
+    "DDL in a transaction": (("BEGIN", VIEW), query("COMMIT")),
+    "ALTER": ((), query("ALTER VIEW hidden RENAME TO sly")),
 }
 
 
@@ -383,7 +389,7 @@ def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what)
     if transport.IS_TLS:
         pytest.skip("what is encrypted can't be read")
     before, last = REPLIES[what]
-    postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
+    postgres.query(RUNS + f"GRANT ALL ON SCHEMA public TO web; CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web", dbname=later)
     weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=2, max_overflow=0)
     maker, client, other = (weir.raw("web", later) for _ in range(3))
     settle(other)
