@@ -18,6 +18,8 @@
 #include <getopt.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { OPT_IMPORT = 255, OPT_CHECK, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS, OPT_BOUNCER, OPT_SCHEMA };

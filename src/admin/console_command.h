@@ -14,6 +14,10 @@
 #include "base/fail.h"
 #include "sql/sql_token.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define SHOW_ID(id, name, may, what, example) COMMAND_SHOW_##id,
 #define ANSWER_ID(id, name) COMMAND_SELECT_##id,
 #define RUN_ID(id, run) COMMAND_##id,

@@ -3,6 +3,9 @@
 #include "base/copy.h"
 #include "config/nearest.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #define TOKENS_MAX 24 /* of one statement are looked at */

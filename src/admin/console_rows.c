@@ -5,6 +5,9 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define NUMERIC_BASE 10000u /* PostgreSQL's digits of numeric */
 #define NUMBER_TEXT_MAX 40

@@ -9,6 +9,10 @@
 
 #include "base/buf.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define COLUMNS_MAX 64 /* of one command: a bit each says which are wanted in binary */
 
 enum column_type {

@@ -1,6 +1,8 @@
 /* src/admin/console_settings.c - see console_command.h. */
 #include "admin/console_command.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 /* These must agree with the ParameterStatus that login/login.c sends to a console client. */

@@ -4,6 +4,9 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct minute {
 	bool is_seen; /* in this minute */
 	struct stats begun, average;

@@ -10,6 +10,8 @@
 
 #include "admin/database_sums.h"
 
+#include <stdbool.h>
+
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
 enum {

@@ -2,6 +2,9 @@
 
 #include "client/client.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 _Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 
 static size_t

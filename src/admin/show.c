@@ -6,6 +6,8 @@
 #include "client/clients.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define SHOW_OF(id, name, may, what, example) [COMMAND_SHOW_##id] = &show_##name,

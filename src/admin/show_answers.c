@@ -3,6 +3,9 @@
 
 #include "base/copy.h"
 
+#include <stdio.h>
+#include <string.h>
+
 struct answer {
 	const char *text;
 	uint64_t number;

@@ -8,6 +8,9 @@
 #include "session/risk_names.h"
 #include "session/seal.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct code_row {
 	const char *database, *name, *kind, *state, *in_writes, *because;
 	uint64_t age_ms;

@@ -12,6 +12,9 @@
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define TEXT_ROOM ((size_t)1 << 20) /* the configuration as text ends the process without memory (base/alloc.h) */
 
 struct config_line {

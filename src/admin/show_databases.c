@@ -11,6 +11,10 @@
 #include "config/config_keys.h"
 #include "base/table.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define HOSTS_TEXT_MAX 1024
 
 /* The sum over all pools of a database, or of a user. */

@@ -3,6 +3,9 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define FIGURES 9
 #define FIGURE_MAX 24

@@ -9,6 +9,9 @@
 #include "state/pins.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CHAIN_MAX 32 /* clients that wait for each other */
 

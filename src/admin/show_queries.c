@@ -7,6 +7,8 @@
 #include "log/log.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 struct queries_row {
 	const char *fingerprint, *database, *user, *application_name, *first_seen, *last_seen, *query;

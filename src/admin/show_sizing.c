@@ -9,6 +9,8 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 #define SENTENCE_MAX 1400
 #define MUCH_IDLE                                                                                                      \

@@ -8,6 +8,8 @@
 #include "wire/startup.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define POINTER_MAX 24

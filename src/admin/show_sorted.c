@@ -1,6 +1,9 @@
 /* src/admin/show_sorted.c - pools and databases in the order of their names. See show.h. */
 #include "admin/show.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static int
 by_name(const void *a, const void *b)
 {

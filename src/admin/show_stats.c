@@ -6,6 +6,8 @@
  */
 #include "admin/show.h"
 
+#include <stdlib.h>
+
 struct stats_row {
 	const char *database;
 	struct stats total, average;

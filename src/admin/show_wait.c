@@ -11,6 +11,9 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define SENTENCE_MAX 1400
 #define HOLDERS_TOLD 5

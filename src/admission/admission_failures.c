@@ -13,6 +13,9 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define HELD_MAX 1000u
 
 struct admission_hold {

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define SWEEPS 2 /* entries looked at for each one that is added */
 #define SWEEPS_PER_TICK 256

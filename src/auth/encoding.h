@@ -3,6 +3,9 @@
 
 #include "base/fail.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * --- base64.c: strict base64 (RFC 4648, 4): padded, canonical, nothing but the alphabet. For SCRAM's salts,
  * nonces, keys and proofs, where two spellings of one value would be one too many.

@@ -4,6 +4,8 @@
 
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct hba {
 	atomic_uint ref_count;

@@ -14,6 +14,8 @@
 
 #include "auth/rule_file.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #define HBA_REGEXES_MAX 1000 /* of one file */

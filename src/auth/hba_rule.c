@@ -6,6 +6,9 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A line being read: which of its fields is next, and where problems are reported. */
 struct line {

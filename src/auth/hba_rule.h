@@ -4,6 +4,8 @@
 #include "auth/hba.h"
 #include "auth/rule_file.h"
 
+#include <stdint.h>
+
 enum hba_type { HBA_LOCAL, HBA_HOST, HBA_HOSTSSL, HBA_HOSTNOSSL, HBA_HOSTGSSENC, HBA_HOSTNOGSSENC };
 enum hba_name_kind { HBA_NAME, HBA_NAME_REGEX, HBA_NAME_ALL, HBA_NAME_SAMEUSER, HBA_NAME_REPLICATION };
 enum hba_reach { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE };

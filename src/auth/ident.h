@@ -12,6 +12,9 @@
 
 #include "auth/rule_file.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #define IDENT_REGEXES_MAX 1000 /* of one file */
 
 struct ident; /* opaque: ident.c */

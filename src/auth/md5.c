@@ -4,6 +4,8 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define MD5_LEN 16
 

@@ -14,6 +14,9 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #define RULE_DEPTH_MAX 10 /* PostgreSQL's CONF_FILE_MAX_DEPTH */
 #define RULE_BYTES_MAX ((size_t)4 << 20)
 #define RULE_TEXT_MAX 512

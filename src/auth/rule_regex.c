@@ -5,6 +5,9 @@
 
 #include <ctype.h>
 #include <regex.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define BAD_REGEX "2201B" /* invalid_regular_expression */
 #define REPEAT_MAX 255u /* PostgreSQL's, of one {...} */

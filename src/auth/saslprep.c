@@ -5,6 +5,9 @@
 #include "base/secret.h"
 
 #include <openssl/crypto.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #ifdef HAVE_LIBIDN
 #include <stringprep.h>

@@ -16,6 +16,10 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define SCRAM_KEY_LEN 32
 #define SCRAM_SALT_MAX 128 /* bytes, decoded */
 #define SCRAM_NONCE_MAX 512 /* characters, client's and server's together */

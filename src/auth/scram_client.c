@@ -13,6 +13,9 @@
 
 #include <openssl/crypto.h>
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static_assert(sizeof("c=,r=,p=") + SCRAM_BINDING_TEXT_MAX + SCRAM_NONCE_MAX + BASE64_LEN(SCRAM_KEY_LEN) <=
 		  SCRAM_TEXT_MAX,

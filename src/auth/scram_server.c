@@ -13,6 +13,9 @@
 
 #include <openssl/crypto.h>
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define GS2_NO_BINDING 'n'
 #define GS2_NOT_OFFERED 'y'

@@ -3,6 +3,8 @@
 
 #include <openssl/rand.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 int
 scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why)

@@ -17,6 +17,10 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>

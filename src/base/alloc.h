@@ -10,6 +10,9 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Returns p. If it is NULL, the process ends with a line on standard error. */
 static inline void *

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 /* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; it is
  * not secret. */
 static inline uint64_t

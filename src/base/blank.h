@@ -1,6 +1,9 @@
 /* src/base/blank.h - blanks, independent of the locale. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* Returns true if c is a blank within a line. */
 static inline bool
 is_blank(char c)

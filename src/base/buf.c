@@ -3,6 +3,9 @@
 #include "base/memory.h"
 
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define SMALL_MAX ((size_t)4096) /* an error message: it is to be told when there is no memory for anything else */
 

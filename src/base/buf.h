@@ -6,6 +6,10 @@
  */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
 struct buf {
 	uint8_t *bytes;
 	size_t len;

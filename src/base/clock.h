@@ -1,6 +1,7 @@
 /* src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. */
 #pragma once
 
+#include <stdint.h>
 #include <time.h>
 
 #define US_PER_MS 1000ull

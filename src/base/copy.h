@@ -3,6 +3,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
 /* cap is the size of to, terminator included. Returns false if from does not fit; to is then "". */
 static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
 {

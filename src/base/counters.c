@@ -1,6 +1,8 @@
 /* src/base/counters.c - the names of what is counted (see counters.h). */
 #include "base/counters.h"
 
+#include <string.h>
+
 /* PostgreSQL's manual, appendix A. */
 const char *const error_classes[ERROR_CLASSES_MAX] = { "00", "01", "02", "03",	 "08",	  "09", "0A", "0B", "0F", "0L",
 						       "0P", "0Z", "20", "21",	 "22",	  "23", "24", "25", "26", "27",

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #define MINUTE_S UINT64_C(60)
 #define HOUR_S (60 * MINUTE_S)

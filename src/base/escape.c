@@ -1,5 +1,8 @@
 #include "base/escape.h"
 
+#include <stdint.h>
+#include <string.h>
+
 /* Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
 size_t
 escape_utf8_len(const char *bytes, size_t len)

@@ -6,6 +6,9 @@
 
 #include "base/buf.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum escape_style {
 	ESCAPE_TEXT, /* for people: control characters as \x1b, nothing else */
 	ESCAPE_JSON, /* inside a JSON string; logfmt's quoted values are the same */

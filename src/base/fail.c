@@ -2,6 +2,9 @@
 #include "base/mentions.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 
 int
 fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #define FAIL_TEXT_MAX 256
 
 struct fail {

@@ -6,6 +6,9 @@
  */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #define HISTOGRAM_BUCKETS_MAX 20
 
 /*

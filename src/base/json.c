@@ -1,6 +1,8 @@
 /* src/base/json.c - see escape.h. */
 #include "base/escape.h"
 
+#include <string.h>
+
 void
 json_put_string(struct buf *to, const char *s)
 {

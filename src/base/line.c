@@ -4,6 +4,8 @@
 #include "base/escape.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define TAIL_LEN 3 /* "}\n" and a terminator always fit */

@@ -6,6 +6,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 enum line_style { LINE_JSON, LINE_LOGFMT };
 
 struct line {

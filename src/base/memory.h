@@ -4,6 +4,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /*
  * max: bytes of memory that may be in use; 0: as many as there are. A limit on address space that the process was
  * started under (ulimit -v) stays; some of it is kept back. Returns the bytes that malloc may use by these limits, or

@@ -1,6 +1,9 @@
 /* src/base/mentions.h - plain searches of text: for a word, among words, and for anything that is not ASCII. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 #include <strings.h>
 
 /* Returns true if text has word anywhere, even as a part of another word. Only ASCII letters ignore case. */

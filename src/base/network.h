@@ -1,6 +1,8 @@
 /* src/base/network.h - addresses in networks: "10.0.0.0/8", "2001:db8::/32", "127.0.0.1". Pure. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct network {

@@ -4,6 +4,8 @@
 #include "base/histogram.h"
 #include "base/request_report.h"
 
+#include <stdint.h>
+
 /* Statements that differ in literals only, of one database, user and application. Where they are sampled, each sample
  * counts for all that it stands for. */
 struct query_row {

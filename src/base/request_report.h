@@ -4,6 +4,10 @@
 
 #include "base/counters.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define REQUEST_BIND_MAX 2048 /* bytes of a Bind's body, with slow_query parameters = on */
 #define REQUEST_TEXT_MAX 16384 /* bytes of query text that are kept while it runs */
 

@@ -1,5 +1,7 @@
 #include "base/secret.h"
 
+#include <stdio.h>
+
 bool
 secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap)
 {

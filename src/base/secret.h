@@ -5,6 +5,10 @@
 #pragma once
 
 #include <openssl/crypto.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Returns true if others can read it, with a warning about path in out. */

@@ -8,6 +8,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 

@@ -11,6 +11,10 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
 /* --- bouncer_reader.c --- */
 
 /* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */

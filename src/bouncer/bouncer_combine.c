@@ -10,6 +10,8 @@
 #include "config/config_value.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Emits a setting made of the one called name; nothing if this version doesn't have it. */
 static void

@@ -12,6 +12,8 @@
 #include "config/nearest.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A line taken apart: the values by the row of their word. */
 struct connect {

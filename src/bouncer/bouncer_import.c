@@ -7,6 +7,8 @@
 
 #include "config/config_keys.h"
 
+#include <string.h>
+
 struct import {
 	const struct bouncer *b;
 	FILE *to;

@@ -9,6 +9,7 @@
 #include "bouncer/bouncer_state.h"
 
 #include <assert.h>
+#include <string.h>
 
 static const char *const pool_modes[][2] = {
 	{ "session", "session" }, { "transaction", "transaction" }, { "statement", "statement" }, { NULL, NULL }

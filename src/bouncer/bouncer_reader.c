@@ -12,6 +12,10 @@
 #include "base/secret.h"
 #include "config/nearest.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define INCLUDE_DEPTH_MAX 10 /* as in PgBouncer */
 #define FILES_MAX 64
 #define ENTRIES_MAX 65536

@@ -12,6 +12,8 @@
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- what is in the file -------------------------------------------------------------------------------------- */

@@ -8,6 +8,9 @@
 
 #include "bouncer/bouncer_ways.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
 #define OF_FILE " of pgweir.ini"
 

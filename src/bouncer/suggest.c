@@ -10,6 +10,10 @@
 #include "config/config_keys.h"
 #include "config/nearest.h"
 
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
 #define HERE(section, key) section, key, NULL
 #define INSTEAD(note) NULL, NULL, note
 

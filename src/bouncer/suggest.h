@@ -1,6 +1,8 @@
 /* src/bouncer/suggest.h - what to say about the name of a setting or section that is not known. */
 #pragma once
 
+#include <stddef.h>
+
 /*
  * Says what a setting that section doesn't know may be meant for: a similar name, or the section that knows it. section
  * is the text between the brackets ("pool", "database app"); in_scope: it is that of a database or user.

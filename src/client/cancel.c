@@ -19,6 +19,8 @@
 
 #include <openssl/crypto.h>
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CANCEL_TIMEOUT_US 10000000u
 #define RETRY_US 2000u

@@ -12,6 +12,8 @@
 #include "server/server_cancel.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define HOPS 3u
 #define PASSED_MAX 256u /* at a time: anybody can ask */

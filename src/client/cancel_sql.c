@@ -16,6 +16,9 @@
 #include "sql/known.h"
 #include "state/context.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* Returns the role that the client acts as; NULL: the user of its servers. */
 static const char *
 acting_role(const struct client *c)

@@ -15,6 +15,9 @@
 #include <assert.h>
 #include <openssl/crypto.h>
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

@@ -12,6 +12,7 @@
 #include "net/tls.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 static uint16_t
 port_of(const struct config *config)

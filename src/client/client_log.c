@@ -4,6 +4,9 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
+#include <string.h>
+
 void
 client_about(const struct client *c, struct client_about *about)
 {

@@ -8,6 +8,9 @@
 #include "server/server.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 #define HOLDERS_TOLD 3

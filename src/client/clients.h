@@ -7,6 +7,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct client;
 struct client_env;
 struct exchange_env;

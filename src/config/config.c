@@ -8,6 +8,8 @@
 #include "config/upstream.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 /* A default that its own row refuses is a bug of pgweir's. */

@@ -16,6 +16,10 @@
 #include "config/upstream.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
 #define CONFIG_DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* of "tenant/database", and of "user.tenant" */

@@ -4,6 +4,9 @@
 #include "config/config_origin.h"
 #include "config/config_value.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define VALUE_MAX 160 /* bytes of a value in a line */
 
 void

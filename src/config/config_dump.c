@@ -9,6 +9,9 @@
 #include "config/config_state.h"
 #include "config/config_value.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct dump {
 	const struct config *config;
 	FILE *to;

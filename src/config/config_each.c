@@ -3,6 +3,8 @@
 #include "config/config_origin.h"
 #include "config/config_value.h"
 
+#include <stdlib.h>
+
 struct walk {
 	const struct config *config;
 	void (*row)(const struct config_row *row, void *arg);

@@ -5,6 +5,9 @@
 #include "config/nearest.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* KEY_WORD writes all of them as an unsigned. */
 static_assert(sizeof(enum pool_mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&

@@ -8,6 +8,7 @@
 #include "config/config_keys.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define MS UINT64_C(1000)
 #define S (1000 * MS)

@@ -2,6 +2,8 @@
 #include "config/config_value.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/un.h>
 
 #define PORT_MAX 65535

@@ -3,6 +3,9 @@
 #include "config/config.h"
 #include "config/config_value.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define ID_MAX 65535
 #define PORT_MAX 65535
 

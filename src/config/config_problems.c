@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Room for one more. Grows in powers of two, so the count alone says when. */
 static struct config_problem *

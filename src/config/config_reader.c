@@ -4,6 +4,8 @@
 
 #include <ini.h>
 #include <openssl/crypto.h>
+#include <stdbool.h>
+#include <string.h>
 
 struct reader {
 	const char *at, *end;

@@ -6,6 +6,8 @@
 
 #include "base/escape.h"
 
+#include <string.h>
+
 static bool
 is_number(const struct config_key *key)
 {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stddef.h>
 
 #define LINE_DEFAULT 0u
 #define LINE_COMMAND UINT_MAX /* from --upstream */

@@ -7,6 +7,8 @@
 #include "config/config.h"
 #include "config/config_source.h"
 
+#include <stddef.h>
+
 /*
  * --- config_problems.c: collecting what is wrong with a configuration.
  *

@@ -5,6 +5,8 @@
 #include "config/nearest.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 struct unit {

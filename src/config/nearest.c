@@ -1,5 +1,7 @@
 #include "config/nearest.h"
 
+#include <string.h>
+
 static unsigned
 min2(unsigned a, unsigned b)
 {

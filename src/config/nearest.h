@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #define SUGGEST_WORD_MAX 63 /* longer words are not near anything */
 
 struct nearest {

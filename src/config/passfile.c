@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "config/config_state.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #define PASSFILE_LEN_MAX ((size_t)1 << 20)

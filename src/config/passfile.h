@@ -3,6 +3,8 @@
 
 #include "base/fail.h"
 
+#include <stddef.h>
+
 struct passfile_query {
 	const char *host, *port, *dbname, *user; /* the connection's */
 };

@@ -5,6 +5,9 @@
 #include "base/buf.h"
 #include "base/secret.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 const char *
 upstream_target_name(enum target_session_attrs target)
 {

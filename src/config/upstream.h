@@ -8,6 +8,10 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 enum target_session_attrs {
 	TARGET_ANY,
 	TARGET_READ_WRITE,

@@ -9,6 +9,9 @@
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/un.h>
 
 #define TEXT_LEN_MAX ((size_t)64 << 10)

@@ -5,6 +5,8 @@
 #include "base/blank.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char *
 upstream_skip_blanks(const char *at)

@@ -7,6 +7,8 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+
 #define UPSTREAM_NAME_MAX 63 /* bytes of a word's name */
 
 /* Gets each name and value in turn. Not 0 ends the scan, which then returns -1. */

@@ -5,6 +5,8 @@
 #include "config/config.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define TENANT_ONLY 1u /* the first of the names below */
 #define TENANT_AND_DATABASE 2u

@@ -1,5 +1,8 @@
 #include "config/upstream_tls.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static const char *
 word_or(const struct upstream *upstream, enum upstream_word word, const char *otherwise)
 {

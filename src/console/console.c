@@ -7,6 +7,8 @@
 #include "base/alloc.h"
 #include "wire/frame.h"
 
+#include <stdlib.h>
+
 #define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
 
 struct console *

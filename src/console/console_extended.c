@@ -5,6 +5,8 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <string.h>
+
 static int
 malformed(struct fail *why)
 {

@@ -3,6 +3,9 @@
 
 #include "wire/frame.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 void
 portals_init(struct portals *p, const char *what, const char *taken)
 {

@@ -10,6 +10,10 @@
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is not kept between messages */
 
 void

@@ -10,6 +10,9 @@
 #include "dedicated/blocking.h"
 #include "wire/messages.h"
 
+#include <string.h>
+#include <strings.h>
+
 #define CHANGES_TOLD_MAX 100
 
 static struct client_env *

@@ -3,6 +3,9 @@
 #include "wire/messages.h"
 #include "pool/pool_target.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* callbacks: few of them need all they are given */
 
 /* --- server callbacks that do nothing here --- */

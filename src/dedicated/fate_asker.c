@@ -7,6 +7,7 @@
 #include "wire/messages.h"
 
 #include <event2/event_struct.h>
+#include <stdlib.h>
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)

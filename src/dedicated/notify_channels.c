@@ -8,6 +8,8 @@
 #include "base/table.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
 

@@ -12,6 +12,9 @@
 #include "session/image_changes.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define BACKOFF_FIRST_US ((uint64_t)50000)
 #define BACKOFF_MAX_US (5 * US_PER_S)
 

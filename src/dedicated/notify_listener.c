@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define TICK_US US_PER_S

@@ -23,6 +23,9 @@
 #include "base/fail.h"
 #include "pool/pool_set.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct notify_listener; /* opaque: notify_state.h */

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 /* The order matters, as states are compared by it: logging in; never has a server; logged in; logged in with input
  * waiting. */
 enum client_state {

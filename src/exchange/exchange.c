@@ -1,6 +1,10 @@
 /* src/exchange/exchange.c - the steps of the client of an exchange, and what is sent to it: see exchange.h. */
 #include "exchange/exchange.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 void
 exchange_step(struct exchange *x, enum client_event ev)
 {

@@ -2,6 +2,8 @@
 #include "exchange/exchange.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 void
 exchange_free_input(struct exchange *x)

@@ -21,6 +21,9 @@
 #include "session/seal.h"
 #include "wire/frame.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define PAUSE_US 10000u /* a longer silence within an answer is not its transfer */
 #define LONG_LEN 8192u /* bytes that take a while to be read: the clock is read again */
 #define TIMED_EACH 16u /* one request in so many: there, too */

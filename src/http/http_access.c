@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
+#include <string.h>
 #include <strings.h>
 
 #define CREDENTIALS_MAX 512

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "net/timer.h"
 
+#include <stdlib.h>
+
 #define READ_US (5 * US_PER_S)
 #define WRITE_US (10 * US_PER_S)
 #define OLD_US (300 * US_PER_S)

@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <string.h>
 
 #define ADDRESSES_MAX 1024
 #define DELAY_US (500 * US_PER_MS) /* after the first wrong one; twice as long after each further one */

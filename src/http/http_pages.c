@@ -7,6 +7,9 @@
 
 #include "status_page.h" /* made of src/http/status.{html,js,css} */
 
+#include <stdlib.h>
+#include <string.h>
+
 #define FRESH_US (250 * US_PER_MS)
 #define JSON_TYPE "application/json; charset=utf-8"
 #define TEXT_TYPE "text/plain; charset=utf-8"

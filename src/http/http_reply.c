@@ -2,6 +2,9 @@
 #include "http/http_state.h"
 
 #include <event2/buffer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <zlib.h>
 

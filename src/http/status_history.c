@@ -1,6 +1,7 @@
 #include "http/status_history.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static void
 count(struct history_counts *n, const struct snapshot *s)

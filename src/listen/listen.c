@@ -6,6 +6,8 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <string.h>
+
 /* --- waiting for the listener --- */
 
 void

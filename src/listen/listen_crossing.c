@@ -3,6 +3,8 @@
 
 #include "wire/frame.h"
 
+#include <string.h>
+
 static bool
 may_cross(struct client_listen *l)
 {

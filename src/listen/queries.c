@@ -13,6 +13,9 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define WHOLE_MAX 4096u /* bytes of a LISTEN; a longer one is not replaced, and found by the probe */
 
 /* A message that the server will ignore, or take for a part of a COPY, has no effect. */

@@ -17,6 +17,8 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <string.h>
+
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */
 #define FLUSH_US (10 * US_PER_S) /* how long a client may take to read why it is closed */
 

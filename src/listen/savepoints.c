@@ -13,6 +13,9 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* Makes room for one more. */
 static void *
 savepoints_grow(void *array, uint32_t count, uint32_t *cap, size_t size)

@@ -11,6 +11,8 @@
 #include "base/table.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct client_listen *
 listen_own(struct exchange *x)

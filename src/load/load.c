@@ -21,6 +21,9 @@
 #include "config/upstream.h"
 #include "bouncer/suggest.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
 struct scope_draft {
 	struct config_scope scope;

@@ -16,6 +16,8 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -6,6 +6,9 @@
 #include "load/load_state.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define NAME_MAX_LEN 128
 

@@ -5,6 +5,7 @@
 #include "load/load_state.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* Writes the kind of value that a setting takes. */
 static void

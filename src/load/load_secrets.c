@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/secret.h"
 
+#include <string.h>
+
 #define PLACEHOLDER "1" /* may be a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 

@@ -5,6 +5,9 @@
 #include "config/config_keys.h"
 #include "config/nearest.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static int
 unknown(const char *name, struct fail *why)
 {

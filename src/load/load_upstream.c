@@ -14,6 +14,8 @@
 #include "load/load_state.h"
 
 #include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool

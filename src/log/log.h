@@ -12,6 +12,8 @@
 #include "base/fail.h"
 #include "log/log_recent.h"
 
+#include <stdint.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT, LOG_FORMAT_PGBOUNCER };
 

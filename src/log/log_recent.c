@@ -2,6 +2,9 @@
 
 #include "log/log.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 void
 log_recent_add(struct log_recent *r, int level, const char *message, uint64_t wall_us)
 {

@@ -6,6 +6,9 @@
  */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #define LOG_RECENT_KEPT 100 /* of each kind */
 #define LOG_RECENT_KINDS 2
 

@@ -9,6 +9,10 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct log_writer; /* opaque: log_writer.c */
 
 /* destination: "stderr" or a path (created 0640, appended to). ring_len is in bytes. Returns NULL with *why set on

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
 
 #define AHEAD_MAX (128u << 10) /* bytes sent before the end of a login */
 

@@ -12,6 +12,8 @@
 #include "login/login_steps.h"
 #include "net/tls.h"
 
+#include <stdio.h>
+
 #define SUBJECT_MAX 2048
 
 static enum hba_clientcert

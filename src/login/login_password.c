@@ -14,6 +14,8 @@
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct attempt {
 	struct work work;

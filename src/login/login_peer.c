@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define RECORD_MAX ((size_t)1 << 20) /* bytes of a user's record in the system's list */
 

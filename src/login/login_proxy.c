@@ -12,6 +12,9 @@
 #include "base/network.h"
 #include "wire/proxy.h"
 
+#include <stdio.h>
+#include <string.h>
+
 bool
 login_expects_proxy(const struct client *c)
 {

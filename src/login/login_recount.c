@@ -10,6 +10,8 @@
 #include "net/inbox.h"
 #include "pool/pool_homes.h"
 
+#include <stdlib.h>
+
 struct recount {
 	struct note note;
 	struct client_env *const *at; /* the worker it visits; what it points to is NULL: all were visited */

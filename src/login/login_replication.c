@@ -13,6 +13,8 @@
 
 #include "dedicated/dedicated.h"
 
+#include <string.h>
+
 /*
  * Returns the database entry that a replication client means. Physical replication concerns a whole cluster, and its
  * clients name no database: libpq's tools send "replication", others nothing, for which the user's name is taken. If

@@ -5,6 +5,7 @@
 #include "net/interfaces.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 static bool
 is_loopback(const struct client *c)

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <openssl/crypto.h>
+#include <string.h>
 
 static_assert((int)TLS_END_POINT_MAX == (int)SCRAM_BINDING_MAX, "an end point must fit");
 

@@ -9,6 +9,8 @@
 #include "login/login_welcome.h"
 #include "bouncer/bouncer_ways.h"
 
+#include <string.h>
+
 static void
 set_unknown(struct client_login *l)
 {

@@ -11,6 +11,7 @@
 
 #include "base/mentions.h"
 
+#include <string.h>
 #include <strings.h>
 
 /* Returns true for settings that only a new PostgreSQL process takes: no client can carry them along, and no result

@@ -12,6 +12,8 @@
 #include "wire/frame.h"
 #include "bouncer/bouncer_ways.h"
 
+#include <string.h>
+
 #define PASSWORD_MAX 65536u /* bytes of a password message's body */
 
 /* Lets a client in without an exchange: the transport has proved who it is, or no proof is asked for. */

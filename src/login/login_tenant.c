@@ -8,6 +8,8 @@
 #include "login/tenant.h"
 #include "net/tls.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 bool

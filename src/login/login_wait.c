@@ -7,6 +7,8 @@
 #include "base/secret.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 void
 login_free(struct client_login *l)

@@ -19,6 +19,8 @@
 
 #include <ctype.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 /* own: what the client has set at startup; NULL: that is in img. */

@@ -3,6 +3,7 @@
 #include "config/upstream.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 /* The ways to name a tenant, by precedence. */

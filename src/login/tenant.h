@@ -10,6 +10,9 @@
 #include "base/fail.h"
 #include "config/config.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* The places where a client can name its tenant; NULL or false where that is not enabled. */
 struct tenant_question {
 	const char *user;

@@ -5,6 +5,10 @@
 #include "base/clock.h"
 #include "server/server_cancel.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
 

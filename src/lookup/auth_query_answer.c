@@ -4,6 +4,9 @@
 #include "base/clock.h"
 #include "wire/frame.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #define COLUMNS_MAX 3
 #define SECONDS_MAX 9000000000000 /* anything further away is forever: as microseconds it fits into 64 bits */
 

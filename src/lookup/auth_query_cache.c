@@ -3,6 +3,8 @@
 #include "base/table.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 struct entry {

@@ -15,6 +15,8 @@
 #include "server/server_image.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define IDLE_US (30 * US_PER_S)
 #define LIFE_US (600 * US_PER_S) /* then it is opened anew: hosts may have changed their roles */

@@ -9,6 +9,9 @@
 #include "bouncer/bouncer_ways.h"
 
 #include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Where databases are not listed, clients choose the names in the hash of routes. */
 

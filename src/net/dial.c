@@ -13,6 +13,10 @@
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <arpa/inet.h>
 #include <sys/stat.h>
 #include <sys/un.h>

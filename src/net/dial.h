@@ -11,6 +11,7 @@
 #include "net/tcp_options.h"
 
 #include <event2/event.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct dialer; /* opaque: the resolver, shared by all attempts of one loop */

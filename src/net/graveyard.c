@@ -2,6 +2,8 @@
 
 #include "base/alloc.h"
 
+#include <stdlib.h>
+
 struct graveyard {
 	struct event *event;
 	struct grave *first;

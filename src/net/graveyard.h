@@ -7,6 +7,7 @@
 #pragma once
 
 #include <event2/event.h>
+#include <stdbool.h>
 
 struct graveyard; /* opaque: graveyard.c */
 

@@ -10,6 +10,7 @@
 #include "net/tls_state.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */

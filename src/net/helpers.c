@@ -1,11 +1,14 @@
 #include "net/helpers.h"
 
 #include "base/alloc.h"
-#include "net/priority.h"
+#include "base/priority.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define THREADS_MAX 64
 

@@ -11,6 +11,8 @@
 
 #include "net/inbox.h"
 
+#include <stddef.h>
+
 #define HELPERS_LINE_MAX 8192
 
 enum work_line {

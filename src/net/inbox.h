@@ -10,6 +10,8 @@
 #include "base/fail.h"
 
 #include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct note {

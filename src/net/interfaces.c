@@ -2,6 +2,8 @@
 
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Sets *bytes to the bytes of an address (IPv4-mapped IPv6 counts as IPv4) and returns their number; 0: neither. */
 static size_t

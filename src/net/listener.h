@@ -10,6 +10,8 @@
 #include "net/tcp_options.h"
 
 #include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>

@@ -1,6 +1,7 @@
 #include "net/outbox.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define SMALL ((size_t)1024)
 

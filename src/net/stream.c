@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 

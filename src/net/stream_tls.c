@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define TLS_SCRATCH_IN ((size_t)64 << 10)

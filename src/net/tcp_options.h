@@ -1,6 +1,9 @@
 /* src/net/tcp_options.h - how the kernel watches over TCP connections: tcp(7), socket(7). */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct tcp_options {
 	bool is_kept_alive; /* SO_KEEPALIVE; the next three are then: */
 	uint32_t probe_count, idle_s, interval_s; /* 0: the system's own */

@@ -9,6 +9,10 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct tls_context; /* opaque: tls_context.c; counted by reference, from any thread */
 struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 

@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define TICKETS 1 /* for resumption in TLS 1.3; each costs its share of a handshake */
 

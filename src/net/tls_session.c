@@ -8,6 +8,8 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define NAME_MAX_LEN 255
 

@@ -7,6 +7,7 @@
 
 #include "build.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #ifdef HAVE_LIBSYSTEMD

@@ -14,6 +14,7 @@
 #include "policy/policy_budget.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #define CALM_AFTER 64 /* publishes: caps are tight again and again, and to tell all pools to begin costs more */
 

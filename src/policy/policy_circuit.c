@@ -4,6 +4,8 @@
 #include "base/table.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (400 * 1000u)

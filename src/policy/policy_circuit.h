@@ -15,6 +15,8 @@
 
 #include "policy/policy_commons.h"
 
+#include <stddef.h>
+
 #define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
 
 struct circuit_member {

@@ -1,6 +1,9 @@
 #include "policy/policy_limit.h"
 #include "base/table.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct policy_limit {
 	struct policy_budget *budget;
 	uint32_t uses;

@@ -6,6 +6,8 @@
 
 #include "policy/policy_budget.h"
 
+#include <stddef.h>
+
 /* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until policy_limit_put; NULL: no memory. */
 struct policy_limit *policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len);
 void policy_limit_put(struct policy_commons *all, struct policy_limit *l); /* after its pools have left; NULL is fine */

@@ -5,6 +5,10 @@
 #include "session/probe.h"
 #include "sql/known.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
 #define COST_SHARE 300u /* ... and at most this part of one server connection's time */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)

@@ -1,6 +1,9 @@
 #include "pool/pool_backend.h"
 #include "base/table.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 struct backend_box {
 	struct pool_backend b; /* must be first */
 	UT_hash_handle hh;

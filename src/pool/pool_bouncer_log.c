@@ -13,6 +13,8 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 static void log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,6 +1,10 @@
 #include "pool/pool_database.h"
 #include "base/table.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define DATABASE_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1)
 
 struct database_box {

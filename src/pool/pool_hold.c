@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 
+#include <string.h>
+
 #define HOLD_US (5 * US_PER_S)
 
 /* Walks over all pools; that is cheap beside a DROP DATABASE, which waits for a checkpoint. */

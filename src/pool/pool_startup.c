@@ -1,6 +1,8 @@
 #include "pool/pool_startup.h"
 #include "base/table.h"
 
+#include <stdlib.h>
+
 struct startup_image {
 	const struct image *key;
 	struct image *raw, *resolved;

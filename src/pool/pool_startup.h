@@ -10,6 +10,8 @@
 
 #include "session/image.h"
 
+#include <stdint.h>
+
 #define STARTUPS_MAX 256
 
 /* Zeroed, with a random seed, it is empty. */

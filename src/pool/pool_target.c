@@ -2,6 +2,10 @@
 
 #include "base/buf.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 /* A tenant's users are "user.tenant" in users_file: its servers never get any other secret. */
 static void
 find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)

@@ -2,6 +2,8 @@
 #include "base/alloc.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct stored {
 	struct tls_context *ctx;

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "net/priority.h"
+#include "base/priority.h"
 #include "build.h"
 #include "config/config_state.h"
 #include "os/os.h"
@@ -15,6 +15,7 @@
 #include "telemetry/query_table.h"
 
 #include <event2/event.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 

@@ -10,6 +10,7 @@
 #include "net/timer.h"
 
 #include <event2/event.h>
+#include <stdlib.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
 

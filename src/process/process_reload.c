@@ -16,6 +16,9 @@
 #include "load/load.h"
 #include "bouncer/bouncer.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 int
 process_listen_again(struct weir *w, struct fail *why)
 {

@@ -9,6 +9,10 @@
 #include "base/clock.h"
 #include "dedicated/notify_listener.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 static void
 add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, uint64_t now_us)
 {

@@ -12,6 +12,8 @@
 #include "os/os.h"
 #include "pool/pool_homes.h"
 
+#include <string.h>
+
 /* Returns true if no client waits for a server, and none is in use; not while a worker does not answer. */
 static bool
 is_idle(struct weir *w)

@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "net/priority.h"
+#include "base/priority.h"
 #include "net/inbox.h"
 #include "process/process_state.h"
 
@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define HALT_MAX_US US_PER_S

@@ -10,6 +10,8 @@
 
 #include "base/fail.h"
 
+#include <stdbool.h>
+
 struct weir;
 struct worker_threads; /* opaque: worker_threads.c */
 

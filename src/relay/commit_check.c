@@ -17,6 +17,7 @@
 #include "wire/messages.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum question { ASK_CLUSTER, ASK_MARK, ASK_FINAL_MARK };
 

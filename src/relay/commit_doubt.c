@@ -15,6 +15,8 @@
 #include "wire/messages.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Whether the session goes on behind its COMMIT. */
 enum doubt_session {

@@ -23,6 +23,10 @@
 #include "wire/messages.h"
 #include "server/server_image.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define LOOK_AFTER_US 20000u
 #define LOOKS_MAX 250u
 #define STATEMENT_NAME_LEN 63 /* bytes; one with a longer name is not followed */

@@ -18,6 +18,8 @@
 
 #include "wire/fields.h"
 
+#include <string.h>
+
 /* The part of is_open() that does not depend on a server. */
 static bool
 is_open_client(const struct exchange *x)

@@ -22,6 +22,8 @@
 #include "statements/expose.h"
 #include "statements/statements_deallocate.h"
 
+#include <string.h>
+
 struct feature_row {
 	enum feature_step (*handler)(struct exchange *x, struct request *m);
 	bool is_for_all; /* else only where names and settings are followed: not in session mode, nor where the server

@@ -27,6 +27,8 @@
 #include "wire/fields.h"
 #include "wire/frame.h"
 
+#include <string.h>
+
 #define REPLAYS_MAX 100u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
 #define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */

@@ -4,6 +4,8 @@
 #include "bouncer/bouncer_ways.h"
 #include "wire/messages.h"
 
+#include <string.h>
+
 static const struct {
 	const char *sqlstate, *what, *setting, *theirs;
 } words[] = {

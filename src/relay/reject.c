@@ -15,6 +15,8 @@
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 
+#include <string.h>
+
 static void
 send_ready(struct exchange *x)
 {

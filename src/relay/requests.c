@@ -23,6 +23,7 @@
 #include "wire/frame.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 

@@ -2,6 +2,9 @@
 
 #include "relay/relay.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define COPY_MIN 512u
 
 bool

@@ -24,6 +24,9 @@
 
 #include "wire/frame.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
 
 /* Copies all messages of a batch at once. */

@@ -11,6 +11,8 @@
 #pragma once
 
 #include <event2/event.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define LINK_BODY_MAX ((size_t)64 << 20) /* bytes of one message */
 

@@ -6,6 +6,7 @@
 #include "restart/passport.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 struct parked {
 	struct inbox *door;

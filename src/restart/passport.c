@@ -11,6 +11,8 @@
 #include "base/secret.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define SHELF_MAX ((uint32_t)1 << 20) /* pools, and texts */

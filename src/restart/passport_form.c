@@ -2,6 +2,8 @@
 
 #include "wire/frame.h"
 
+#include <string.h>
+
 #define SECRET_SHORT 4u
 
 enum { IS_SHARED = 1, IS_OF_SESSION = 2, IS_PROVEN = 4, IS_TOLD = 8, IS_READ_OTHERWISE = 16, FLAGS = 32 };

@@ -10,6 +10,10 @@
 #include "base/buf.h"
 #include "session/image.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define PASSPORT_VERSION 1u
 #define PASSPORT_SECRET_MAX 32u /* bytes of a cancel key */
 #define PASSPORT_NAME_MAX 255u /* bytes of a user or a database */

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "restart/handover.h"
 
+#include <stdlib.h>
+
 /* On worker 0: others have called. */
 static void
 look(void *arg)

@@ -4,6 +4,8 @@
 #include "base/backoff.h"
 #include "base/table.h"
 
+#include <string.h>
+
 #define SILENT_FIRST_US UINT64_C(1000000)
 #define SILENT_MOST_US (15 * SILENT_FIRST_US)
 

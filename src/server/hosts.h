@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #define HOSTS_MAX 4096
 
 struct hosts; /* opaque: hosts.c */

@@ -3,6 +3,7 @@
 #include "session/image.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 inline void
 loan_begin(struct loan *l, uint64_t now_us)

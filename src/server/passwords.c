@@ -5,6 +5,10 @@
 #include "base/secret.h"
 #include "net/timer.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define RUNNING_MAX 16
 #define FORGET_US (3600 * US_PER_S) /* an entry nobody asks for is dropped after this */
 #define BACKOFF_MIN_US US_PER_S

@@ -15,6 +15,7 @@
 #include "log/log.h"
 
 #include <event2/event.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct passwords; /* opaque: passwords.c */

@@ -18,6 +18,8 @@
 #include "wire/startup.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */

@@ -10,6 +10,9 @@
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* of all that a server says while it logs us in */
 

@@ -5,6 +5,8 @@
 #include "base/secret.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct server_keys {
 	struct work work;

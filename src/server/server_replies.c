@@ -12,6 +12,8 @@
 #include "session/image_settings.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Returns true if pgweir reads the rows of replies with this purpose. */
 static bool

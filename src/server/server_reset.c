@@ -16,6 +16,9 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define RESET_TIMEOUT_US (5 * US_PER_S)
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
 

@@ -5,6 +5,7 @@
  */
 #include "server/server_parts.h"
 
+#include <string.h>
 #include <strings.h>
 
 static bool

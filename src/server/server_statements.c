@@ -1,5 +1,7 @@
 #include "server/server_statements.h"
 
+#include <stdlib.h>
+
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
 #include "base/table.h"
 

@@ -9,6 +9,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct server_statement; /* opaque */
 
 struct server_statements {

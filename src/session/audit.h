@@ -12,6 +12,8 @@
 
 #include "config/config.h"
 
+#include <stdint.h>
+
 #define AUDIT_ROWS_MAX 1000
 #define AUDIT_KINDS 9
 

@@ -4,6 +4,8 @@
 #include "wire/messages.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* --- the questions --- */
 

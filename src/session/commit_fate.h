@@ -14,6 +14,10 @@
 
 #include "base/buf.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /* Which server this is, and which of its lives; 0 for what it does not know. */
 struct cluster_mark {
 	uint64_t system_id; /* from initdb; the same on standbys */

@@ -6,6 +6,8 @@
 
 #include "base/mentions.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 /* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then others that it parses SQL under. */

@@ -4,6 +4,9 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*

@@ -13,6 +13,10 @@
 #include "base/buf.h"
 #include "session/seal.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * A part for probe_put: the client has a transaction open, until whose end all would stay that the probe sets for
  * itself. Not with STATE_SETTINGS.

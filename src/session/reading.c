@@ -5,6 +5,8 @@
 
 #include "wire/messages.h"
 
+#include <string.h>
+
 #define KEPT "'pgweir.reading_%zu'"
 
 /* PostgreSQL computes the expressions of a select list one after the other. */

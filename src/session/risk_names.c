@@ -4,6 +4,9 @@
 #include "sql/sql_class.h"
 #include "wire/frame.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -12,6 +12,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define RISK_NAMES_MAX 20000u /* more than these: each word is as risky as the whole database */
 
 enum risk_kind {

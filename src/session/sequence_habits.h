@@ -9,6 +9,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define SEQUENCE_HABITS_PLACES 1024u
 #define SEQUENCE_HABITS_CLIENTS 512u
 #define SEQUENCE_HABITS_TRIALS 20u

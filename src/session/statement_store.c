@@ -10,8 +10,11 @@
 #include "base/table.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #define XXH_INLINE_ALL

@@ -1,6 +1,8 @@
 /* src/setup/client_tls.c - the certificates and keys of [tls_client]. */
 #include "setup/setup.h"
 
+#include <stddef.h>
+
 int
 setup_load_tls(const struct config *c, struct tls_context **out, struct fail *why)
 {

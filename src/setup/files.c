@@ -10,6 +10,8 @@
 #include "config/nearest.h"
 #include "bouncer/bouncer.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void

@@ -7,6 +7,8 @@
 
 #include <grp.h>
 #include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 

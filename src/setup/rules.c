@@ -9,6 +9,7 @@
 #include "bouncer/bouncer.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 static void

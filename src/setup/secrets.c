@@ -10,6 +10,8 @@
 #include "bouncer/bouncer.h"
 
 #include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct secrets {
 	void (*warn)(const char *text, void *arg);

@@ -5,6 +5,8 @@
 
 #include "sql/scan.h"
 
+#include <string.h>
+
 static const struct rule {
 	const char *word;
 	known_rule *recognise;

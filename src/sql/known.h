@@ -11,6 +11,8 @@
 
 #include "sql/sql_token.h"
 
+#include <stdint.h>
+
 #define KNOWN_NAME_MAX 64 /* with terminator; a longer setting's name makes the statement KNOWN_NOT */
 #define KNOWN_VALUE_MAX 512 /* with terminator; a longer value makes the statement KNOWN_NOT */
 #define KNOWN_STATEMENTS_MAX 8

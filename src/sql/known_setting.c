@@ -7,6 +7,9 @@
 
 #include "base/mentions.h"
 
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 /* A value while it is built; if it does not fit, the statement is unknown. */

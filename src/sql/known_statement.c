@@ -1,6 +1,9 @@
 /* src/sql/known_statement.c - the known statements that are not about settings, after gram.y. */
 #include "sql/known_rules.h"
 
+#include <stdio.h>
+#include <string.h>
+
 enum known_kind
 known_discard(struct known_reader *r, struct known *k)
 {

@@ -3,6 +3,7 @@
 
 #include "sql/sql_token.h"
 
+#include <string.h>
 #include <strings.h>
 
 #define SUBSTITUTE "UNLISTEN/*LISTEN*/"

@@ -3,6 +3,9 @@
 
 #include "base/buf.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /*
  * --- listen_text.c: replaces the SQL of a LISTEN, for a server that must not listen.
  *

@@ -11,6 +11,9 @@
 
 #include "base/mentions.h"
 
+#include <string.h>
+#include <strings.h>
+
 enum lex {
 	LEX_BETWEEN, /* tokens */
 	LEX_WORD, /* begun in an earlier chunk */

@@ -15,6 +15,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 enum scan_flag {
 	SCAN_SETTING = 1u << 0, /* SET (but LOCAL, TRANSACTION, CONSTRAINTS), RESET, DISCARD, set_config() */
 	SCAN_TEMP = 1u << 1, /* [CREATE|INTO ...] TEMP[ORARY], pg_temp in any spelling */

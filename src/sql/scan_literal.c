@@ -8,6 +8,8 @@
 
 #include "base/mentions.h"
 
+#include <string.h>
+
 #define TEMP_SCHEMA "pg_temp"
 
 enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };

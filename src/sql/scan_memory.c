@@ -2,6 +2,8 @@
 
 #include "sql/sql_class.h"
 
+#include <string.h>
+
 #define HASHED_MAX ((size_t)256) /* bytes at its beginning that tell SQL apart */
 #define SHORT_LEN 16 /* SQL up to this is remembered as it stands */
 

@@ -10,6 +10,7 @@
 #include "sql/sql_names.h"
 #include "sql/sql_words.h"
 
+#include <string.h>
 #include <strings.h>
 
 /* The construct that the next token decides on. */

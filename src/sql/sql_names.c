@@ -1,6 +1,8 @@
 #include "sql/sql_names.h"
 
 #include <endian.h>
+#include <stdint.h>
+#include <string.h>
 
 enum { LONGEST = 63 };
 

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 enum sql_name_bit {
 	SQL_FUNCTION = 1u << 0, /* a function that leaves nothing behind */
 	SQL_RESERVED = 1u << 1, /* a keyword that can't be a function's name without quotes */

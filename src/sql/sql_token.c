@@ -2,6 +2,8 @@
 
 #include "sql/sql_class.h"
 
+#include <string.h>
+
 /* The character n places on; NUL beyond the end. */
 static char
 peek(const struct sql_lexer *lx, size_t n)

@@ -6,6 +6,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum sql_kind {
 	SQL_END,
 	SQL_WORD, /* keyword or unquoted identifier */

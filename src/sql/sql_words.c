@@ -1,5 +1,9 @@
 #include "sql/sql_words.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
 enum { LONGEST = sizeof("transaction") - 1 };
 
 /* Setting the bit makes letters lower case, and no other character that a word may have a letter. */

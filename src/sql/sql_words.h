@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 /* Each word once, behind its first letter. */
 /* clang-format off */
 #define SQL_WORDS(LETTER, WORD) \

@@ -9,6 +9,8 @@
 
 #include "base/blank.h"
 
+#include <stdbool.h>
+
 static bool
 comment_is_word(char c)
 {

@@ -8,6 +8,8 @@
 #include "state/ask.h"
 #include "state/state_state.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 static const struct {

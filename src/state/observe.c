@@ -13,6 +13,8 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 /* In session mode the client keeps its server, but RESET still means the client's own startup values. */

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define TOLD_EVERY_US (60 * US_PER_S)
 

@@ -18,6 +18,10 @@
 #include "wire/messages.h"
 #include "server/server_image.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 /* Prepares a dummy under that name, which never fails: for SQL to which only the name matters. */
 static void
 put_placeholder(struct buf *b, const char *name)

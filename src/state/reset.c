@@ -13,6 +13,7 @@
 #include "state/state.h"
 #include "wire/messages.h"
 
+#include <string.h>
 #include <strings.h>
 
 bool

@@ -7,6 +7,9 @@
 #include "session/statement_store.h"
 #include "wire/messages.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 struct client_session *
 state_own(struct exchange *x)
 {

@@ -25,6 +25,9 @@
 #include "wire/messages.h"
 #include "server/server_image.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define SHOWN_MAX 1000u /* statements that are prepared for one request */
 
 /* Returns true for SQL that reads the view, or the function behind it. */

@@ -15,6 +15,8 @@
 #include "sql/recognise.h"
 #include "wire/messages.h"
 
+#include <string.h>
+
 /*
  * The name is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is taken; its error is
  * rewritten on its way back. The statement that has the name might not be preparable here any more (its table is gone):

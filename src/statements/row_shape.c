@@ -17,6 +17,7 @@
 #include "wire/frame.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
 

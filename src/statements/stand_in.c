@@ -14,6 +14,8 @@
 #include "sql/sql_token.h"
 #include "wire/frame.h"
 
+#include <stdlib.h>
+
 #define PARAMETERS_MAX 65535u
 
 /* PostgreSQL has as many as are declared, or as the SQL has. */

@@ -24,6 +24,8 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <string.h>
+
 bool
 statements_pass_through(const struct exchange *x)
 {

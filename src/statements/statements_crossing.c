@@ -10,6 +10,8 @@
 #include "statements/expose.h"
 #include "statements/names.h"
 
+#include <stdlib.h>
+
 static bool
 is_settled(const struct client_statement *n)
 {

@@ -18,6 +18,9 @@
 #include "server/server_image.h"
 #include "session/image_changes.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* Returns the name to deallocate for this name of the client's: never one that is like a name of pgweir's. */
 static const char *
 name_there(const struct exchange *x, const char *name, char unknown[static STATEMENT_NAME_MAX + KNOWN_NAME_MAX])

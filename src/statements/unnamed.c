@@ -16,6 +16,8 @@
 
 #include "base/escape.h"
 
+#include <string.h>
+
 #define SHORT_TEXT 1024u /* bytes of a statement that is stored in any case */
 
 static bool

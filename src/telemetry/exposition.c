@@ -3,6 +3,9 @@
 
 #include "base/escape.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define US_DECIMALS 6
 
 void

@@ -11,6 +11,7 @@
 #include "sql/sql_token.h"
 #include "telemetry/normal_text.h"
 
+#include <string.h>
 #include <xxhash.h>
 
 #define LEVELS_MAX 24 /* brackets deeper than this are passed on as they are */

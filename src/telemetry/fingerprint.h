@@ -11,6 +11,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at; a text this long or longer counts as cut */
 
 struct fingerprint {

@@ -9,6 +9,8 @@
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "" };

@@ -9,6 +9,8 @@
 #include "base/query_row.h"
 #include "telemetry/snapshot.h"
 
+#include <stdio.h>
+
 /* The second has the trace of a slow request with the bucket that it is counted in. */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FORMATS };
 

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 
 #include <dirent.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 

@@ -12,6 +12,10 @@
 #include "telemetry/metrics.h"
 #include "telemetry/snapshot.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * --- metrics_table.c: every family of metrics as data: its name, its help, and the place of its numbers.
  *

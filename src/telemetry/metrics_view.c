@@ -2,6 +2,9 @@
 
 #include "telemetry/metrics_state.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* A kind of things that have labels; there are three. */
 struct kind {
 	size_t size;

@@ -2,6 +2,8 @@
 
 #include "base/escape.h"
 
+#include <string.h>
+
 void
 normal_init(struct normal_text *n, char *text, size_t text_cap, bool keeps_literals)
 {

@@ -10,6 +10,9 @@
 #include "telemetry/fingerprint.h"
 #include "sql/sql_token.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* A token of n bytes takes n + 1, and tokens are not empty; a cut list and a text's size may add a little. */
 #define NORMAL_KEY_MAX (2 * FINGERPRINT_INPUT_MAX + 64)
 

@@ -7,6 +7,9 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <xxhash.h>
 

@@ -13,6 +13,9 @@
 
 #include "base/query_row.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 #define QUERY_TEXT_MAX 1024 /* bytes of SQL that are kept of a row */
 
 struct query_table; /* opaque: query_table.c */

@@ -1,6 +1,9 @@
 /* src/telemetry/slow_recent.c - see slowlog_state.h. */
 #include "telemetry/slowlog_state.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define NAME_MAX_LEN 128
 
 /* Puts a copy at *at, and lets *name point to it. */

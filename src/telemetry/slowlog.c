@@ -10,6 +10,9 @@
 #include "telemetry/slowlog_state.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #define RING_LEN (1024 * 1024)

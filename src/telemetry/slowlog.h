@@ -9,6 +9,8 @@
 #include "base/query_row.h"
 #include "base/request_report.h"
 
+#include <stdint.h>
+
 struct slowlog; /* opaque: slowlog.c */
 
 enum slowlog_format { SLOWLOG_JSON, SLOWLOG_LOGFMT, SLOWLOG_POSTGRES };

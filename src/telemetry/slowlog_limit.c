@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#include <string.h>
+
 #define BURST_US (5 * US_PER_S)
 
 void

@@ -7,6 +7,8 @@
 #include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #define NAME_MAX_LEN 256 /* of what clients call themselves */
 

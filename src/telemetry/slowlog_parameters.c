@@ -4,6 +4,9 @@
 #include "wire/fields.h"
 #include "wire/frame.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define VALUE_MAX 64 /* bytes of a value */
 
 struct text {

@@ -5,6 +5,10 @@
 #include "telemetry/fingerprint.h"
 #include "telemetry/slowlog.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
  * and a number of lines a second in all. Pure; memory is fixed.

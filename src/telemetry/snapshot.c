@@ -1,5 +1,8 @@
 #include "telemetry/snapshot.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 struct snapshot *
 snapshot_new(unsigned worker)
 {

@@ -10,6 +10,10 @@
 #include "base/counters.h"
 #include "base/query_row.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */
 
 enum client_state_name { CLIENTS_LOGIN, CLIENTS_IDLE, CLIENTS_ACTIVE, CLIENTS_WAITING, CLIENTS_CANCEL, CLIENTS_STATES };

@@ -4,6 +4,9 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* A kind of rows. A row begins with its names, padded with zeros: its key. */
 struct kind {
 	size_t size, key_len;

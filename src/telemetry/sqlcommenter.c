@@ -6,6 +6,9 @@
  */
 #include "telemetry/fingerprint.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #define KEY "traceparent="
 #define KEY_LEN (sizeof(KEY) - 1)
 

@@ -2,6 +2,8 @@
 
 #include "wire/frame.h"
 
+#include <string.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

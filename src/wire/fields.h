@@ -4,6 +4,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct error_fields {
 	const char *severity; /* 'V' (never localised), else 'S', else NULL */
 	const char *sqlstate; /* exactly five characters, or NULL */

@@ -4,6 +4,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define FRAME_HEAD_LEN 5
 #define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize less the length word */
 #define FRAME_SMALL_MAX ((uint32_t)10000) /* PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, the length word included */

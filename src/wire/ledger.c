@@ -9,6 +9,8 @@
 #include "wire/ledger.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct owed *
 entry_at(struct ledger *l, uint32_t i)

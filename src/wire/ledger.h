@@ -18,6 +18,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 enum owed_kind {
 	OWED_QUERY, /* ... until ReadyForQuery */
 	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */

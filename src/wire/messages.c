@@ -2,6 +2,8 @@
 
 #include "wire/frame.h"
 
+#include <string.h>
+
 size_t
 message_begin(struct buf *b, uint8_t type)
 {

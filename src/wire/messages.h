@@ -8,6 +8,9 @@
 #include "base/buf.h"
 #include "base/fail.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 /* Begins pgweir's own questions: so a DBA knows them in pg_stat_activity, where they may be a client's last query. */
 #define MESSAGE_OURS "/* pgweir */ "
 

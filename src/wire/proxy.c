@@ -1,6 +1,8 @@
 #include "wire/proxy.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define V2_FIXED 16 /* signature, version and command, family, length */
 

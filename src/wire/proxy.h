@@ -7,6 +7,9 @@
 #include "base/fail.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define PROXY_V1_MAX 107 /* bytes of a header of version 1, with its CR LF */
 #define PROXY_V2_MAX (16 + 4096) /* of version 2: more than any address and the usual TLVs need */

@@ -12,6 +12,8 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #define CODE_CANCEL 0x04d2162eu /* 1234.5678 and on: a major version no protocol will have */

@@ -9,6 +9,10 @@
 #include "base/buf.h"
 #include "base/fail.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define STARTUP_MAX 10000 /* bytes; PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
 #define STARTUP_DIRECT_TLS 0x16 /* the first byte of a TLS ClientHello; no packet begins with it */
 #define STARTUP_SETTINGS_MAX 256

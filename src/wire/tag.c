@@ -1,5 +1,8 @@
 #include "wire/tag.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #define CALM (TAG_IS_QUIET | TAG_SETS_NOTHING)
 #define READS TAG_NEEDS_NO_COMMIT
 #define WRITES TAG_WRITES

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 enum tag_id {
 	TAG_OTHER, /* one that has no name here, or none yet */
 	TAG_BEGIN, /* also START TRANSACTION */

@@ -1,5 +1,5 @@
 /*
- * src/net/priority.h - decides which thread goes first when processors are scarce. Best effort: what the kernel
+ * src/base/priority.h - decides which thread goes first when processors are scarce. Best effort: what the kernel
  * refuses or does not know stays as it was.
  */
 #pragma once

@@ -1,5 +1,6 @@
-#include "net/priority.h"
+#include "base/priority.h"
 
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
