@@ -182,6 +182,9 @@ struct loan {
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspected; /* enum scan_flag of the SQL that ran since it began, or was last settled */
+	/* How many requests must be gone (ledger.h) before all is told that they set: state/context.c. 0: they set
+	 * nothing. */
+	uint32_t told_at;
 	uint32_t settled; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
 	uint32_t notify_as;

@@ -10,6 +10,7 @@
  * nothing.
  */
 #include "state/compiled.h"
+#include "state/context.h"
 #include "state/linger.h"
 #include "state/state.h"
 #include "state/state_state.h"
@@ -124,6 +125,8 @@ note_run(struct exchange *x, unsigned risk)
 {
 	bool was_as_before = x->srv->loan.code == CODE_AS_BEFORE;
 
+	if ((risk & STATE_SETTINGS) != 0)
+		state_note_reading(x);
 	note_risk(x, risk);
 	if (was_as_before && x->srv->loan.code == CODE_UNSEEN && !is_surely_within(x->srv))
 		state_may_commit(x);
