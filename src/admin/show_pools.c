@@ -35,7 +35,7 @@ count_servers(const struct pool *e, struct pool_row *row)
 			row->sv_idle++;
 		else if (srv->state == SV_PINGING || srv->state == SV_RESET)
 			row->sv_tested++;
-		else
+		else if (srv->state != SV_ENDING)
 			row->sv_login++;
 	}
 }

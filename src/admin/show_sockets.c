@@ -183,6 +183,8 @@ server_state_text(const struct server *srv)
 		return srv->cancel != NULL ? "being_canceled" : "tested";
 	case SV_LOGIN:
 		return "login";
+	case SV_ENDING:
+		return "closing";
 	default:
 		return "new";
 	}

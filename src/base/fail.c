@@ -1,4 +1,5 @@
 #include "base/fail.h"
+#include "base/mentions.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -36,16 +37,13 @@ fail_add(struct fail *why, size_t at, const char *fmt, ...)
 void
 fail_in_their_words(const struct fail *why, struct fail *told)
 {
-	static const char *const ours[] = { "53300", "57014", "57P01", "57P05", "25P03", "25P04", "0A000",
-					    "3D000", "22023", "42501", "42601", "42704", "55000", "55P02" };
-	bool is_ours = false;
+	static const char ours[] = "53300 57014 57P01 57P05 25P03 25P04 0A000 "
+				   "3D000 22023 42501 42601 42704 55000 55P02";
 
 	*told = *why;
 	if (why->pgbouncer_text[0] == '\0')
 		return;
 	memcpy(told->text, why->pgbouncer_text, sizeof(told->text));
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-		is_ours |= strcmp(why->sqlstate, ours[i]) == 0;
-	if (is_ours && strstr(why->text, "refused user") == NULL)
+	if (text_is_one_of(why->sqlstate, ours) && strstr(why->text, "refused user") == NULL)
 		memcpy(told->sqlstate, "08P01", sizeof("08P01"));
 }

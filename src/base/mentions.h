@@ -1,4 +1,4 @@
-/* src/base/mentions.h - plain searches of text: for a word, ignoring case, and for anything that is not ASCII. */
+/* src/base/mentions.h - plain searches of text: for a word, among words, and for anything that is not ASCII. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,6 +15,20 @@ text_mentions(const char *text, size_t len, const char *word)
 	for (; len >= word_len; text++, len--)
 		if ((*text | 0x20) == (word[0] | 0x20) && strncasecmp(text, word, word_len) == 0)
 			return true;
+	return false;
+}
+
+/* Returns true if word is one of words, which blanks separate. Only ASCII letters ignore case. */
+static inline bool
+text_is_one_of(const char *word, const char *words)
+{
+	size_t len = strlen(word), listed_len;
+
+	for (; *words != '\0'; words += listed_len + strspn(words + listed_len, " ")) {
+		listed_len = strcspn(words, " ");
+		if (listed_len == len && strncasecmp(words, word, len) == 0)
+			return true;
+	}
 	return false;
 }
 

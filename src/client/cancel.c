@@ -42,7 +42,8 @@ enum cancel_phase {
 struct crossing_cancel {
 	struct note note;
 	struct client_env *from, *to;
-	uint64_t asker; /* its id: it may go meanwhile */
+	uint64_t asker; /* its id: it may go meanwhile; 0: it is in another process */
+	uint64_t far; /* asker is 0: the number of the request there */
 	enum cancel_result result;
 	uint32_t pid;
 	size_t key_len;
@@ -118,6 +119,8 @@ come_back(struct note *n, void *owner, bool is_over)
 		close_asker(asker, x->result);
 	else
 		x->from->x.counters->cancels[x->result]++;
+	if (x->far != 0)
+		x->from->on_far_cancel_over(x->from->x.owner, x->far);
 	OPENSSL_cleanse(x->key, sizeof(x->key));
 	free(x);
 }
@@ -407,23 +410,25 @@ arrive(struct note *n, void *owner, bool is_over)
 	}
 }
 
-static void
-begin_on(struct client_env *home, struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
+/* Either asker or far is 0. Returns 0, or -1 without memory. */
+static int
+begin_on(struct client_env *home, struct client_env *from, uint64_t asker, uint64_t far, uint32_t pid,
+	 const uint8_t *key, size_t key_len)
 {
 	struct crossing_cancel *x = calloc(1, sizeof(*x));
 
-	if (x == NULL) {
-		close_asker(c, CR_FAILED);
-		return;
-	}
+	if (x == NULL)
+		return -1;
 	x->note.read = arrive;
-	x->from = c->env;
+	x->from = from;
 	x->to = home;
-	x->asker = c->x.ticket.id;
+	x->asker = asker;
+	x->far = far;
 	x->pid = pid;
 	x->key_len = key_len;
 	memcpy(x->key, key, key_len);
 	inbox_post(home->inbox, &x->note);
+	return 0;
 }
 
 static void
@@ -436,9 +441,10 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		return;
 	if (home == NULL)
 		close_asker(c, CR_WRONG_KEY);
-	else if (home != c->env)
-		begin_on(home, c, pid, key, key_len);
-	else if (has_enough(target))
+	else if (home != c->env) {
+		if (begin_on(home, c->env, c->x.ticket.id, 0, pid, key, key_len) < 0)
+			close_asker(c, CR_FAILED);
+	} else if (has_enough(target))
 		close_asker(c, CR_SENT);
 	else if ((c->cancel = make(target, c)) == NULL)
 		close_asker(c, CR_FAILED);
@@ -450,9 +456,12 @@ void
 cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
-	struct client *target = is_key ? cancel_find_key(env, pid, key, key_len) : NULL;
+	struct client_env *home = is_key ? cancel_find_home(env, pid, key, key_len) : NULL;
+	struct client *target = home == env ? cancel_find_key(env, pid, key, key_len) : NULL;
 	struct client_cancel *cancel = target == NULL || has_enough(target) ? NULL : make(target, NULL);
 
+	if (home != NULL && home != env && begin_on(home, env, 0, number, pid, key, key_len) == 0)
+		return;
 	if (cancel == NULL) {
 		env->on_far_cancel_over(env->x.owner, number);
 		return;

@@ -124,13 +124,23 @@ client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_
 	return c;
 }
 
+static void
+leave_list(struct client *c)
+{
+	struct client_env *env = c->env;
+
+	if (env->cursor == c)
+		env->cursor = TAILQ_NEXT(c, all);
+	TAILQ_REMOVE(&env->clients, c, all);
+}
+
 void
 client_depart(struct client *c, struct client_env *to)
 {
 	struct client_env *door = c->env;
 
 	stream_unhook(&c->x.stream);
-	TAILQ_REMOVE(&door->clients, c, all);
+	leave_list(c);
 	door->login_count--;
 	c->env = to;
 	c->x.env = &to->x;
@@ -260,7 +270,7 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 	    c->x.state != CL_CANCEL && c->end_log == CLIENT_END_DUE && !c->admission.is_unlogged)
 		client_log_end(c, logged, lost);
 	exchange_step(&c->x, CE_CLOSE);
-	TAILQ_REMOVE(&env->clients, c, all);
+	leave_list(c);
 	stream_close(&c->x.stream);
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
 	if (env == door_of(env))

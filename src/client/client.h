@@ -75,6 +75,7 @@ struct client_env {
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;
+	struct client *cursor; /* where a walk through them goes on that takes several turns; NULL: at its end */
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */

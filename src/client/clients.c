@@ -2,6 +2,7 @@
 #include "client/clients.h"
 
 #include "client/client.h"
+#include "pool/pool_homes.h"
 #include "relay/relay.h"
 
 struct client *
@@ -100,6 +101,19 @@ clients_configured(struct client_env *env, uint64_t now_us)
 		if (own == NULL)
 			exchange_out_of_memory(&c->x);
 	}
+}
+
+bool
+clients_are_left(const struct client_env *door)
+{
+	const struct client *c;
+
+	if (pool_homes_away(door->homes) > 0)
+		return true;
+	TAILQ_FOREACH(c, &door->clients, all)
+		if (c->x.state != CL_CONSOLE)
+			return true;
+	return false;
 }
 
 bool

@@ -69,6 +69,15 @@ struct console {
 
 enum run_result { RUN_DONE, RUN_WAITS, RUN_FAILED };
 
+/* A command without rows that is run. All is borrowed for the call. */
+struct run {
+	struct console_client *cc;
+	const struct console_host *host; /* its console's */
+	const struct command *command;
+	const char *tag; /* the table's; whoever runs the command may change it */
+	struct fail *why; /* is set by FAILED */
+};
+
 /* console_protocol.c: one message; a wait that is over. Answers are put to cc->out or sent. */
 void console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 void console_go_on(struct console_client *cc, int result, const struct fail *why);
@@ -97,15 +106,12 @@ size_t console_columns(const struct command *command, struct column *scratch, co
 /* Appends its rows as DataRow messages. Returns 0, or -1 with *why set: out is too small, or a worker is silent. */
 int console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
 		 uint64_t *count, struct fail *why);
-/* A command without rows. *tag is the table's before, and may be changed. */
-enum run_result console_run(struct console_client *cc, const struct command *command, const char **tag,
-			    struct fail *why);
+enum run_result console_run(struct run *r);
 /* Returns true if it must wait for PostgreSQL's answer about locks; asks if need be. */
 bool console_asks_first(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);
 
 /* console_session.c */
-typedef enum run_result console_run_fn(struct console_client *cc, const struct command *command, const char **tag,
-				       struct fail *why);
+typedef enum run_result console_run_fn(struct run *r);
 console_run_fn console_set, console_reset, console_begin, console_end, console_deallocate, console_discard;

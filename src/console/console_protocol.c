@@ -109,11 +109,13 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 enum run_result
 console_run_complete(struct console_client *cc, const struct command *command, struct fail *why)
 {
-	const char *tag = command->row->tag;
-	enum run_result r = console_run(cc, command, &tag, why);
+	struct run run = {
+		.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
+	};
+	enum run_result r = console_run(&run);
 
 	if (r == RUN_DONE)
-		message_complete(&cc->out, tag);
+		message_complete(&cc->out, run.tag);
 	return r;
 }
 

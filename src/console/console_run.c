@@ -5,6 +5,7 @@
 
 #include "admin/show.h"
 #include "base/clock.h"
+#include "base/mentions.h"
 #include "bouncer/bouncer_ways.h"
 #include "dedicated/blocking.h"
 #include "wire/messages.h"
@@ -27,24 +28,10 @@ env_of(const struct console_client *cc)
 static bool
 is_of_postgres(const char *name)
 {
-	static const char *const names[] = { "client_connection_check_interval",
-					     "client_min_messages",
-					     "default_transaction_deferrable",
-					     "idle_in_transaction_session_timeout",
-					     "idle_session_timeout",
-					     "jit",
-					     "lock_timeout",
-					     "role",
-					     "row_security",
-					     "session_authorization",
-					     "statement_timeout",
-					     "synchronous_commit",
-					     "xmloption" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(names[i], name) == 0)
-			return true;
-	return false;
+	return text_is_one_of(name, "client_connection_check_interval client_min_messages "
+				    "default_transaction_deferrable idle_in_transaction_session_timeout "
+				    "idle_session_timeout jit lock_timeout role row_security session_authorization "
+				    "statement_timeout synchronous_commit xmloption");
 }
 
 int
@@ -152,7 +139,7 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
-	else {
+	else if (!cc->c->x.stream.is_broken) { /* else nobody reads them, and many would hold up the loop */
 		rows.like_column = show->like_column;
 		if (fill_rows(show, &env, &rows, why) < 0)
 			return -1;
@@ -170,15 +157,21 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, s
 	const struct show *show;
 	struct fail why;
 	size_t used;
+	bool is_filled = true;
 
 	buf_put_u8(out, '[');
 	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0 &&
 	    (show = show_find(command.row->id)) != NULL) {
 		rows.columns = show->columns;
 		rows.column_count = show->column_count;
-		fill_rows(show, &env, &rows, &why);
+		is_filled = fill_rows(show, &env, &rows, &why) == 0;
 	}
-	buf_put_u8(out, ']');
+	if (is_filled) {
+		buf_put_u8(out, ']');
+		return;
+	}
+	buf_fini(out);
+	buf_printf(out, "null");
 }
 
 /* --- pools --- */
@@ -359,53 +352,45 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 }
 
 static enum run_result
-without_memory(struct fail *why)
+result_of(int result)
 {
-	fail_set(why, "53200", "out of memory");
-	return RUN_FAILED;
+	return result < 0 ? RUN_FAILED : RUN_DONE;
 }
 
 static enum run_result
-run_pause(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_pause(struct run *r)
 {
-	(void)tag;
-	if (check_state(cc, command, why) < 0)
+	if (check_state(r->cc, r->command, r->why) < 0 ||
+	    r->host->pause(r->host->w, database_of(r->command), r->why) < 0)
 		return RUN_FAILED;
-	if (cc->console->host.pause(cc->console->host.w, database_of(command), why) < 0)
-		return RUN_FAILED;
-	return wait_for(cc, WAIT_QUIET, command);
+	return wait_for(r->cc, WAIT_QUIET, r->command);
 }
 
 static enum run_result
-run_resume(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_resume(struct run *r)
 {
-	(void)tag;
-	if (check_state(cc, command, why) < 0)
+	if (check_state(r->cc, r->command, r->why) < 0)
 		return RUN_FAILED;
-	return cc->console->host.resume(cc->console->host.w, database_of(command), why) < 0 ? RUN_FAILED : RUN_DONE;
+	return result_of(r->host->resume(r->host->w, database_of(r->command), r->why));
 }
 
 static enum run_result
-run_suspend(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_suspend(struct run *r)
 {
-	(void)tag;
-	if (check_state(cc, command, why) < 0)
+	if (check_state(r->cc, r->command, r->why) < 0 || r->host->suspend(r->host->w, r->why) < 0)
 		return RUN_FAILED;
-	if (cc->console->host.suspend(cc->console->host.w, why) < 0)
-		return RUN_FAILED;
-	return wait_for(cc, WAIT_FLUSHED, command);
+	return wait_for(r->cc, WAIT_FLUSHED, r->command);
 }
 
 static enum run_result
-run_disable(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_disable(struct run *r)
 {
-	(void)tag;
-	if (check_database(cc, command, why) < 0 ||
-	    (command->row->id == COMMAND_DISABLE && cc->console->host.may_hold(cc->console->host.w, why) < 0))
+	if (check_database(r->cc, r->command, r->why) < 0 ||
+	    (r->command->row->id == COMMAND_DISABLE && r->host->may_hold(r->host->w, r->why) < 0))
 		return RUN_FAILED;
-	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
-		if (pool_set_disable((*of)->x.pools, command->name, command->row->id == COMMAND_DISABLE) < 0)
-			return without_memory(why);
+	for (struct client_env *const *of = r->host->crew; *of != NULL; of++)
+		if (pool_set_disable((*of)->x.pools, r->command->name, r->command->row->id == COMMAND_DISABLE) < 0)
+			return result_of(fail_set(r->why, "53200", "out of memory"));
 	return RUN_DONE;
 }
 
@@ -418,22 +403,20 @@ close_servers(const struct console_client *cc, const struct command *command, en
 }
 
 static enum run_result
-run_reconnect(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_reconnect(struct run *r)
 {
-	(void)tag;
-	if (check_database(cc, command, why) < 0)
+	if (check_database(r->cc, r->command, r->why) < 0)
 		return RUN_FAILED;
-	close_servers(cc, command, RR_RELOAD);
+	close_servers(r->cc, r->command, RR_RELOAD);
 	return RUN_DONE;
 }
 
 static enum run_result
-run_wait_close(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_wait_close(struct run *r)
 {
-	(void)tag;
-	if (check_database(cc, command, why) < 0)
+	if (check_database(r->cc, r->command, r->why) < 0)
 		return RUN_FAILED;
-	return wait_for(cc, WAIT_CLOSED, command);
+	return wait_for(r->cc, WAIT_CLOSED, r->command);
 }
 
 /* --- clients --- */
@@ -480,36 +463,32 @@ kill_clients(struct console_client *cc, const char *database)
 
 /* Paused first, so that no server is lent to the next in line while its clients go one after the other. */
 static enum run_result
-run_kill(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_kill(struct run *r)
 {
-	(void)tag;
-	if (check_state(cc, command, why) < 0)
+	if (check_state(r->cc, r->command, r->why) < 0 ||
+	    r->host->pause(r->host->w, database_of(r->command), r->why) < 0)
 		return RUN_FAILED;
-	if (cc->console->host.pause(cc->console->host.w, database_of(command), why) < 0)
-		return RUN_FAILED;
-	kill_clients(cc, database_of(command));
-	close_servers(cc, command, RR_KILL);
+	kill_clients(r->cc, database_of(r->command));
+	close_servers(r->cc, r->command, RR_KILL);
 	return RUN_DONE;
 }
 
 static enum run_result
-run_kill_client(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_kill_client(struct run *r)
 {
-	struct client *c = clients_find(cc->console->host.crew, command->client_id);
+	struct client *c = clients_find(r->host->crew, r->command->client_id);
 	struct fail reason;
 
-	(void)tag;
 	if (c == NULL) {
-		fail_set(why, "42704", "there is no client %llu", (unsigned long long)command->client_id);
-		fail_pgbouncer_text(why, "client not found");
-		fail_hint(why, "SHOW CLIENTS has the ids, in its last column.");
-		return RUN_FAILED;
+		fail_set(r->why, "42704", "there is no client %llu", (unsigned long long)r->command->client_id);
+		fail_pgbouncer_text(r->why, "client not found");
+		return result_of(fail_hint(r->why, "SHOW CLIENTS has the ids, in its last column."));
 	}
-	if (c == cc->c)
-		cc->ending = ENDING_SELF;
+	if (c == r->cc->c)
+		r->cc->ending = ENDING_SELF;
 	else {
 		kill_reason(&reason, "admin forced disconnect");
-		end_client(cc, c, "KILL_CLIENT", &reason);
+		end_client(r->cc, c, "KILL_CLIENT", &reason);
 	}
 	return RUN_DONE;
 }
@@ -522,111 +501,84 @@ tell_changes(struct console_client *cc)
 {
 	const struct console_host *host = &cc->console->host;
 	const char *change;
-	struct fail what;
+	size_t count = 0;
 
-	for (size_t i = 0; (change = host->config_change(host->w, i)) != NULL; i++) {
-		if (i == CHANGES_TOLD_MAX) {
-			fail_set(&what, "00000", "there are more changes; the log has all of them");
-			message_notice(&cc->out, "NOTICE", &what);
-			return;
-		}
-		fail_set(&what, "00000", "%s", change);
-		message_notice(&cc->out, "NOTICE", &what);
+	while (count < CHANGES_TOLD_MAX && (change = host->config_change(host->w, count)) != NULL) {
+		message_notice_text(&cc->out, change);
+		count++;
 	}
-	if (host->config_change(host->w, 0) == NULL) {
-		fail_set(&what, "00000", "nothing has changed");
-		message_notice(&cc->out, "NOTICE", &what);
-	}
+	if (count == 0)
+		message_notice_text(&cc->out, "nothing has changed");
+	else if (host->config_change(host->w, count) != NULL)
+		message_notice_text(&cc->out, "there are more changes; the log has all of them");
 }
 
 static enum run_result
-run_reload(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_reload(struct run *r)
 {
-	(void)command;
-	(void)tag;
-	if (cc->console->host.reload(cc->console->host.w, why) == 0) {
-		tell_changes(cc);
+	if (r->host->reload(r->host->w, r->why) == 0) {
+		tell_changes(r->cc);
 		return RUN_DONE;
 	}
-	fail_pgbouncer_text(why, "RELOAD failed, see logs for additional details");
-	return RUN_FAILED;
+	return result_of(fail_pgbouncer_text(r->why, "RELOAD failed, see logs for additional details"));
 }
 
 static enum run_result
-run_reopen(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_reopen(struct run *r)
 {
-	(void)command;
-	(void)tag;
-	(void)why;
-	cc->console->host.reopen(cc->console->host.w);
+	r->host->reopen(r->host->w);
 	return RUN_DONE;
 }
 
 static enum run_result
-run_shutdown(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_shutdown(struct run *r)
 {
-	(void)tag;
-	(void)why;
-	cc->ending = ENDING_SHUTDOWN;
-	cc->shutdown_how = command->row->id == COMMAND_SHUTDOWN		  ? SHUTDOWN_NOW
-			   : command->row->id == COMMAND_SHUTDOWN_SERVERS ? SHUTDOWN_SERVERS
-									  : SHUTDOWN_CLIENTS;
+	r->cc->ending = ENDING_SHUTDOWN;
+	r->cc->shutdown_how = r->command->row->id == COMMAND_SHUTDOWN		? SHUTDOWN_NOW
+			      : r->command->row->id == COMMAND_SHUTDOWN_SERVERS ? SHUTDOWN_SERVERS
+										: SHUTDOWN_CLIENTS;
 	return RUN_DONE;
 }
 
 static enum run_result
-run_restart(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_restart(struct run *r)
 {
-	(void)command;
-	(void)tag;
-	return cc->console->host.restart(cc->console->host.w, why) < 0 ? RUN_FAILED : RUN_DONE;
+	return result_of(r->host->restart(r->host->w, r->why));
 }
 
 static enum run_result
-run_reset_queries(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_reset_queries(struct run *r)
 {
-	(void)command;
-	(void)tag;
-	(void)why;
-	cc->console->host.queries_reset(cc->console->host.w);
+	r->host->queries_reset(r->host->w);
 	return RUN_DONE;
 }
 
 static enum run_result
-run_nothing(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_nothing(struct run *r)
 {
-	(void)cc;
-	(void)command;
-	(void)tag;
-	(void)why;
+	(void)r;
 	return RUN_DONE;
 }
 
 /* --- what is not to be had --- */
 
 static enum run_result
-run_refused(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_refused(struct run *r)
 {
-	(void)cc;
-	(void)tag;
-	fail_set(why, "0A000", "%s is not available in pgweir", command->row->phrase);
-	fail_hint(why, "%s", command->row->what);
-	return RUN_FAILED;
+	fail_set(r->why, "0A000", "%s is not available in pgweir", r->command->row->phrase);
+	return result_of(fail_hint(r->why, "%s", r->command->row->what));
 }
 
 static enum run_result
-run_set_configuration(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+run_set_configuration(struct run *r)
 {
-	const struct console_host *host = &cc->console->host;
 	struct fail notice;
 
-	(void)tag;
-	if (host->set(host->w, command->name, command->has_text ? command->text : NULL, &notice, why) < 0) {
-		fail_pgbouncer_text(why, "SET failed");
-		return RUN_FAILED;
-	}
+	if (r->host->set(r->host->w, r->command->name, r->command->has_text ? r->command->text : NULL, &notice,
+			 r->why) < 0)
+		return result_of(fail_pgbouncer_text(r->why, "SET failed"));
 	if (notice.text[0] != '\0')
-		message_notice(&cc->out, "NOTICE", &notice);
+		message_notice(&r->cc->out, "NOTICE", &notice);
 	return RUN_DONE;
 }
 
@@ -654,20 +606,19 @@ concerns_all(enum command_id id)
 }
 
 enum run_result
-console_run(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_run(struct run *r)
 {
-	const struct console_host *host = &cc->console->host;
-	bool is_of_all = concerns_all(command->row->id);
+	bool is_of_all = concerns_all(r->command->row->id);
 	enum run_result result;
 
-	env_of(cc)->x.counters->console_commands++;
-	if (command->row->needs_admin)
-		log_info(env_of(cc)->x.log, "console: %s%s%s by user \"%s\"", command->row->phrase,
-			 command->has_name ? " " : "", command->name, exchange_user(&cc->c->x));
-	if (is_of_all && host->halt(host->w, why) < 0)
+	env_of(r->cc)->x.counters->console_commands++;
+	if (r->command->row->needs_admin)
+		log_info(env_of(r->cc)->x.log, "console: %s%s%s by user \"%s\"", r->command->row->phrase,
+			 r->command->has_name ? " " : "", r->command->name, exchange_user(&r->cc->c->x));
+	if (is_of_all && r->host->halt(r->host->w, r->why) < 0)
 		return RUN_FAILED;
-	result = runs[command->row->id](cc, command, tag, why);
+	result = runs[r->command->row->id](r);
 	if (is_of_all)
-		host->go(host->w);
+		r->host->go(r->host->w);
 	return result;
 }

@@ -18,18 +18,17 @@ change_setting(struct console_client *cc, const struct console_setting *setting,
 
 /* Sets a setting of the session; one that is not in the table has no effect here. */
 enum run_result
-console_set(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_set(struct run *r)
 {
-	(void)tag;
-	if (command->setting == NULL)
+	if (r->command->setting == NULL)
 		return RUN_DONE;
-	if (command->setting->is_fixed) {
-		fail_set(why, "55P02", "parameter \"%s\" cannot be changed", command->setting->name);
+	if (r->command->setting->is_fixed) {
+		fail_set(r->why, "55P02", "parameter \"%s\" cannot be changed", r->command->setting->name);
 		return RUN_FAILED;
 	}
-	if (change_setting(cc, command->setting, command->has_text ? command->text : NULL) == 0)
+	if (change_setting(r->cc, r->command->setting, r->command->has_text ? r->command->text : NULL) == 0)
 		return RUN_DONE;
-	fail_set(why, "53200", "out of memory");
+	fail_set(r->why, "53200", "out of memory");
 	return RUN_FAILED;
 }
 
@@ -44,14 +43,12 @@ reset_all(struct console_client *cc)
 }
 
 enum run_result
-console_reset(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_reset(struct run *r)
 {
-	(void)tag;
-	(void)why;
-	if (command->setting != NULL)
-		change_setting(cc, command->setting, NULL);
-	else if (!command->has_name)
-		reset_all(cc);
+	if (r->command->setting != NULL)
+		change_setting(r->cc, r->command->setting, NULL);
+	else if (!r->command->has_name)
+		reset_all(r->cc);
 	return RUN_DONE;
 }
 
@@ -65,56 +62,48 @@ warn(struct console_client *cc, const char *sqlstate, const char *text)
 }
 
 enum run_result
-console_begin(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_begin(struct run *r)
 {
-	(void)command;
-	(void)tag;
-	(void)why;
-	if (cc->tx != 'I')
-		warn(cc, "25001", "there is already a transaction in progress");
-	cc->tx = 'T';
+	if (r->cc->tx != 'I')
+		warn(r->cc, "25001", "there is already a transaction in progress");
+	r->cc->tx = 'T';
 	return RUN_DONE;
 }
 
 enum run_result
-console_end(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_end(struct run *r)
 {
-	(void)command;
-	(void)why;
-	if (cc->tx == 'I')
-		warn(cc, "25P01", "there is no transaction in progress");
-	if (cc->tx == 'E')
-		*tag = "ROLLBACK";
-	cc->tx = 'I';
+	if (r->cc->tx == 'I')
+		warn(r->cc, "25P01", "there is no transaction in progress");
+	if (r->cc->tx == 'E')
+		r->tag = "ROLLBACK";
+	r->cc->tx = 'I';
 	return RUN_DONE;
 }
 
 enum run_result
-console_deallocate(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_deallocate(struct run *r)
 {
 	struct portal *prepared;
 
-	if (!command->has_name) {
-		portal_drop_all(&cc->prepared);
-		*tag = "DEALLOCATE ALL";
+	if (!r->command->has_name) {
+		portal_drop_all(&r->cc->prepared);
+		r->tag = "DEALLOCATE ALL";
 		return RUN_DONE;
 	}
-	prepared = portal_find(&cc->prepared, command->name);
+	prepared = portal_find(&r->cc->prepared, r->command->name);
 	if (prepared == NULL) {
-		fail_set(why, "26000", "prepared statement \"%s\" does not exist", command->name);
+		fail_set(r->why, "26000", "prepared statement \"%s\" does not exist", r->command->name);
 		return RUN_FAILED;
 	}
-	portal_drop(&cc->prepared, prepared);
+	portal_drop(&r->cc->prepared, prepared);
 	return RUN_DONE;
 }
 
 enum run_result
-console_discard(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+console_discard(struct run *r)
 {
-	(void)command;
-	(void)tag;
-	(void)why;
-	reset_all(cc);
-	portal_drop_all(&cc->prepared);
+	reset_all(r->cc);
+	portal_drop_all(&r->cc->prepared);
 	return RUN_DONE;
 }

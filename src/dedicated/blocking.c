@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define LIMIT_US (1 * US_PER_S)
+#define PLACE_US (200 * US_PER_MS) /* to wait for a place: an idle connection closes for it, or all are in use */
 #define TEXT_MAX 256 /* of the PIDs in one row */
 
 /* No search_path of the role's may say what these are. OFFSET 0: each is asked once. */
@@ -31,8 +32,8 @@ struct question {
 	struct dedicated dedicated;
 	struct blocking *all;
 	char address[SERVER_ADDRESS_MAX]; /* the host that servers are busy on, and that may hold another's place */
-	uint64_t deadline_us;
-	bool is_open, is_wrong, is_answered;
+	uint64_t deadline_us; /* 0: it is answered */
+	bool is_open, is_wrong, is_answered; /* open without a server: it waits for a place */
 	size_t count;
 	struct blocked servers[BLOCKING_SERVERS_MAX];
 };
@@ -56,11 +57,34 @@ blocking_new(struct pool_set *pools)
 	return b;
 }
 
+static struct question *
+question_of(struct dedicated *d)
+{
+	return (struct question *)((char *)d - offsetof(struct question, dedicated));
+}
+
+static void
+end_question(struct question *q)
+{
+	q->is_open = false;
+	q->all->open_count--;
+	q->all->ended_us = *q->all->env.now_us;
+}
+
+static void
+give_up(struct question *q)
+{
+	if (q->dedicated.srv != NULL)
+		dedicated_close(&q->dedicated); /* calls on_closed */
+	else if (q->is_open)
+		end_question(q);
+}
+
 static void
 forget_round(struct blocking *b)
 {
 	for (size_t i = 0; i < b->question_count; i++) {
-		dedicated_close(&b->questions[i]->dedicated); /* calls on_closed */
+		give_up(b->questions[i]);
 		free(b->questions[i]);
 	}
 	b->question_count = 0;
@@ -95,26 +119,34 @@ has_question(const struct blocking *b, const char *address)
 }
 
 static void
+try_to_connect(struct question *q, const struct pool *e, uint64_t now_us)
+{
+	struct blocking *b = q->all;
+
+	if (!pool_set_take_place(b->pools, now_us))
+		return;
+	q->deadline_us = now_us + LIMIT_US;
+	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL) == 0)
+		return;
+	pool_set_give_place(b->pools, now_us);
+	end_question(q);
+}
+
+static void
 open_question(struct blocking *b, const struct pool *e, const struct server *srv, uint64_t now_us)
 {
 	struct question *q = b->question_count < BLOCKING_QUESTIONS_MAX ? calloc(1, sizeof(*q)) : NULL;
 
-	if (q == NULL || !pool_set_take_place(b->pools, now_us)) {
-		free(q);
+	if (q == NULL)
 		return;
-	}
 	q->all = b;
 	q->dedicated.ops = &question_ops;
-	q->deadline_us = now_us + LIMIT_US;
+	q->deadline_us = now_us + PLACE_US;
 	memcpy(q->address, srv->address, sizeof(q->address));
-	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL) < 0) {
-		pool_set_give_place(b->pools, now_us);
-		free(q);
-		return;
-	}
 	q->is_open = true;
 	b->questions[b->question_count++] = q;
 	b->open_count++;
+	try_to_connect(q, e, now_us);
 }
 
 /* Whose clock shows a little less than its worker's finds the answers fresh. */
@@ -147,21 +179,39 @@ blocking_is_asking(const struct blocking *b)
 	return b->open_count > 0;
 }
 
+/* Returns a pool with a busy server on that host, or NULL. */
+static const struct pool *
+find_busy(const struct blocking *b, const char *address)
+{
+	const struct server *srv;
+
+	for (const struct pool *e = pool_set_first(b->pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+			if (is_busy(srv) && strcmp(srv->address, address) == 0)
+				return e;
+	return NULL;
+}
+
+static void
+look_at(struct question *q, uint64_t now_us)
+{
+	const struct pool *e = q->dedicated.srv == NULL ? find_busy(q->all, q->address) : NULL;
+
+	if (now_us >= q->deadline_us)
+		give_up(q);
+	else if (e != NULL)
+		try_to_connect(q, e, now_us);
+}
+
 void
 blocking_tick(struct blocking *b, uint64_t now_us)
 {
 	for (size_t i = 0; i < b->question_count; i++)
-		if (b->questions[i]->is_open && now_us >= b->questions[i]->deadline_us)
-			dedicated_close(&b->questions[i]->dedicated);
+		if (b->questions[i]->is_open)
+			look_at(b->questions[i], now_us);
 }
 
 /* --- one question --- */
-
-static struct question *
-question_of(struct dedicated *d)
-{
-	return (struct question *)((char *)d - offsetof(struct question, dedicated));
-}
 
 /* A name may have several hosts, and the connection may have come to another than was meant: what counts is who is busy
  * on that one. */
@@ -286,12 +336,9 @@ static void
 on_closed(struct dedicated *d)
 {
 	struct question *q = question_of(d);
-	struct blocking *b = q->all;
 
-	q->is_open = false;
-	b->open_count--;
-	b->ended_us = *b->env.now_us;
-	pool_set_give_place(b->pools, b->ended_us);
+	end_question(q);
+	pool_set_give_place(q->all->pools, q->all->ended_us);
 }
 
 static const struct dedicated_ops question_ops = {

@@ -261,7 +261,10 @@ if (typeof document === "undefined") {
 		try {
 			const [status, history] = await Promise.all([get("status"), get("history")]);
 			if (turn++ % 3 === 0)
-				for (const table of TABLES) drawTable(table, await get(table.id));
+				for (const table of TABLES) {
+					const rows = await get(table.id); // null: a worker does not answer
+					if (rows) drawTable(table, rows);
+				}
 			const failed = history.slice(-10).reduce((sum, sample) => sum + sample.failed, 0);
 			const said = verdict(status, latest.backends || [], failed);
 			drawHead(status, said);

@@ -96,10 +96,11 @@ int listen_take(struct exchange *x, const char *channel);
 /* Returns true if the listener listens on all of them; *is_refused: on one of them it can't. */
 bool listen_is_heard(const struct exchange *x, bool *is_refused);
 /*
- * Asks the listener to catch up for a client that is_crossing; exchange_ops.crossing_heard follows. Returns false:
- * there is nothing to wait for.
+ * Asks the listener to catch up for a client that is_crossing. While listen_crossing_waits() returns true, it has not;
+ * exchange_ops.crossing_heard follows.
  */
-bool listen_crossing_catch_up(struct exchange *x);
+void listen_crossing_catch_up(struct exchange *x);
+bool listen_crossing_waits(const struct exchange *x);
 /* Returns the whole messages that wait to be sent to the client; borrowed. */
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*

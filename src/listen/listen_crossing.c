@@ -59,10 +59,17 @@ listen_is_heard(const struct exchange *x, bool *is_refused)
 	return is_heard;
 }
 
-bool
+void
 listen_crossing_catch_up(struct exchange *x)
 {
-	return x->listen != NULL && x->listen->table != NULL && notify_catch_up(&x->listen->subscriber);
+	if (x->listen != NULL && x->listen->table != NULL)
+		notify_catch_up(&x->listen->subscriber);
+}
+
+bool
+listen_crossing_waits(const struct exchange *x)
+{
+	return x->listen != NULL && x->listen->subscriber.waits != 0;
 }
 
 const uint8_t *

@@ -207,16 +207,6 @@ listen_gate(struct exchange *x, struct request *m)
 	return must_catch_up(x, m) ? LISTEN_WAIT : admit_sql(x, m);
 }
 
-static uint32_t
-requests_owed(const struct ledger *ledger)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < ledger->count; i++)
-		count += owed_ends_client_request(ledger_at(ledger, i));
-	return count;
-}
-
 /* Returns NULL: no memory. */
 static struct listen_effect *
 expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
@@ -237,7 +227,7 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 		e->is_refused = e->m->is_refused;
 		e->m->refs++;
 	}
-	e->due = x->srv->ledger.requests_gone + requests_owed(&x->srv->ledger);
+	e->due = ledger_requests_sent(&x->srv->ledger);
 	TAILQ_INSERT_TAIL(&l->effects, e, link);
 	return e;
 }

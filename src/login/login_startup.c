@@ -9,6 +9,8 @@
 #include "login/login_refuse.h"
 #include "login/login_steps.h"
 
+#include "base/mentions.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -17,13 +19,8 @@
 static bool
 is_start_only(const char *name)
 {
-	static const char *const names[] = { "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
-					     "log_connections",	      "log_disconnections",    "post_auth_delay" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return false;
+	return text_is_one_of(name, "ignore_system_indexes jit_debugging_support jit_profiling_support "
+				    "log_connections log_disconnections post_auth_delay");
 }
 
 static void

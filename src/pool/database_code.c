@@ -388,8 +388,10 @@ static void
 take_mark(struct database_code *code, const char *mark, uint64_t now_us)
 {
 	memmove(code->answer->mark, mark, sizeof(code->answer->mark));
-	code->marked_us = now_us;
 	code->has_young = false;
+	database_code_hold(code); /* other loops that suspect the database read it */
+	code->marked_us = now_us;
+	database_code_let_go(code);
 }
 
 /* Another version is read in its turn; the answer is believed no longer than any that was not confirmed. */

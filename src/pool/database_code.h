@@ -65,10 +65,15 @@ struct code_tally {
 /* How the code may have changed, as a tally tells. */
 enum code_change { CODE_SAME, CODE_SAME_BUT_RELATIONS, CODE_DIFFERS };
 
+enum code_doubt_state {
+	DOUBT_NONE,
+	DOUBT_SENT, /* what was sent to it may commit such a transaction, and so far PostgreSQL has told of none */
+	DOUBT_DUE /* one is over: the server must be asked */
+};
 /* A server may have changed the code unseen. Zeroed with the server. */
 struct code_doubt {
 	uint64_t began_us; /* a time before the first such transaction began */
-	bool is_open; /* else it can't have: set by database_code_doubt(), cleared by database_code_dispel() */
+	enum code_doubt_state state; /* set by database_code_doubt() and database_code_dispel() */
 	struct code_tally told; /* by this backend, the last time */
 	LIST_ENTRY(code_doubt) link;
 };
@@ -200,8 +205,12 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
-/* A transaction of this server's that may have changed the code unseen is over; it began after began_us. */
-void database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us);
+/*
+ * A transaction of this server's that may have changed the code unseen is over (DOUBT_DUE), or may be before anything
+ * else is heard of it (DOUBT_SENT); it began after began_us.
+ */
+void database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state,
+			 uint64_t began_us);
 /*
  * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns what may
  * have changed.

@@ -206,11 +206,14 @@ code_news_suspect(struct code_news *news, const char *database, const struct dat
 /* --- doubts --- */
 
 void
-database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t began_us)
+database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state, uint64_t began_us)
 {
-	if (d->is_open)
+	bool is_open = d->state != DOUBT_NONE;
+
+	if (d->state < state)
+		d->state = state;
+	if (is_open)
 		return;
-	d->is_open = true;
 	d->began_us = began_us;
 	database_code_hold(code);
 	LIST_INSERT_HEAD(&code->doubts, d, link);
@@ -221,9 +224,9 @@ database_code_doubt(struct database_code *code, struct code_doubt *d, uint64_t b
 void
 database_code_dispel(struct database_code *code, struct code_doubt *d)
 {
-	if (!d->is_open)
+	if (d->state == DOUBT_NONE)
 		return;
-	d->is_open = false;
+	d->state = DOUBT_NONE;
 	database_code_hold(code);
 	LIST_REMOVE(d, link);
 	database_code_note_unsure(code);

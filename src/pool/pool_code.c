@@ -53,13 +53,24 @@ pool_code_can_tell(const struct pool *pool)
 }
 
 void
-pool_code_doubt(struct server *srv)
+pool_code_doubt(struct server *srv, enum code_doubt_state state)
 {
 	struct pool *pool = srv->owner;
 
 	if (!pool_code_can_tell(pool))
 		return;
-	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, srv->loan.lent_us);
+	srv->loan.risk |= RISK_CODE; /* so that it is asked when it comes back, whatever the names are by then */
+	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, state, srv->loan.lent_us);
+}
+
+void
+pool_code_is_uncommitted(struct server *srv)
+{
+	struct pool *pool = srv->owner;
+	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
+
+	if (d->state == DOUBT_SENT)
+		database_code_dispel(&pool->database->code, d);
 }
 
 const struct code_doubt *
@@ -71,7 +82,7 @@ pool_code_doubt_of(const struct server *srv)
 bool
 pool_code_is_doubted(const struct server *srv)
 {
-	return pooled_of(srv->conn)->doubt.is_open;
+	return pooled_of(srv->conn)->doubt.state != DOUBT_NONE;
 }
 
 /* If the code may have changed, a server that is being washed is asked at once. */
@@ -83,7 +94,7 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
 	enum code_change changed;
 
-	if (srv->loan.code == CODE_UNSEEN && srv->borrower == NULL)
+	if (srv->loan.code <= CODE_UNSEEN && srv->borrower == NULL)
 		srv->loan.code = CODE_AS_BEFORE;
 	changed =
 	    database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value);
@@ -101,7 +112,7 @@ pool_code_lost(struct server *srv)
 	struct pool *pool = srv->owner;
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
 
-	if (!d->is_open && srv->loan.code == CODE_AS_BEFORE)
+	if (d->state == DOUBT_NONE && srv->loan.code == CODE_AS_BEFORE)
 		return;
 	srv->loan.code = CODE_AS_BEFORE;
 	database_code_dispel(&pool->database->code, d);

@@ -54,7 +54,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
 	pooled_of(conn)->closing = bouncer_recycle_word(reason);
-	server_close(pooled_of(conn)->srv);
+	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
 static void

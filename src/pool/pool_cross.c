@@ -9,7 +9,7 @@
  *   kept        conn (the policy's: policy_part.c), srv, is_kept, doubt.told
  *   re-pointed  pool, target
  *   reset       code_round, code_asked_us: it has not been asked there
- *   nothing     policy_knows, is_logged, closing: of the end; scouted, is_code_late, doubt.is_open: then it stays
+ *   nothing     policy_knows, is_logged, closing: of the end; scouted, is_code_late, doubt (but for told): then it stays
  */
 #include "pool/pool_set_state.h"
 
@@ -45,7 +45,7 @@ may_give(struct pool *pool, struct pooled *p)
 	const struct database_code *code = &pool->database->code;
 
 	return server_may_cross(p->srv) && pool->limits[CAP_USER] == NULL && pool->limits[CAP_DATABASE] == NULL &&
-	       p->scouted == NULL && !p->is_code_late && !p->doubt.is_open && !pool->is_orphan &&
+	       p->scouted == NULL && !p->is_code_late && p->doubt.state == DOUBT_NONE && !pool->is_orphan &&
 	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
 }
 

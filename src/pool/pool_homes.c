@@ -94,18 +94,17 @@ add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 }
 
 /*
- * Returns the pool; where it is not known yet, its first part is on that worker, or, if that is POOL_NO_HOME, on the
- * best. A pool that was not added once, for want of memory or room, never is: its hash must decide each time. *out is
- * it then.
+ * Returns the pool; where it is not known yet, its first part is on the worker with the fewest clients. A pool that was
+ * not added once, for want of memory or room, never is: its hash must decide each time. *out is it then.
  */
 static struct home *
-find(struct pool_homes *h, const char *key, size_t len, uint32_t first, struct home *out)
+find(struct pool_homes *h, const char *key, size_t len, struct home *out)
 {
 	struct home *one;
 
 	TABLE_FIND(h->seed, h->table, key, len, one);
 	if (one == NULL && !h->is_full && HASH_COUNT(h->table) < HOMES_MAX)
-		one = add(h, key, len, first != POOL_NO_HOME ? first : least_loaded(h));
+		one = add(h, key, len, least_loaded(h));
 	if (one != NULL)
 		return one;
 	h->is_full = true;
@@ -149,12 +148,12 @@ choose(struct pool_homes *h, struct home *one, uint32_t most)
 
 /* Returns as find(), and sets *most; or NULL with *why set. */
 static struct home *
-look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t first,
-	uint32_t *most, struct home *out, struct fail *why)
+look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
+	struct home *out, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t len = pool_key(config, database, user, key, server_user, why);
-	struct home *one = len == 0 ? NULL : find(h, key, len, first, out);
+	struct home *one = len == 0 ? NULL : find(h, key, len, out);
 
 	if (one != NULL)
 		*most = one == out ? 1 : pool_parts(config, database, server_user, &h->split);
@@ -171,7 +170,7 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 	if (h->split.workers == 1)
 		return 0;
 	h->loads[0].clients = clients;
-	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, why);
+	one = look_up(h, config, database, user, &most, &unknown, why);
 	return one == NULL ? POOL_NO_HOME : choose(h, one, most);
 }
 
@@ -184,7 +183,7 @@ pool_homes_first(struct pool_homes *h, const struct config *config, const char *
 
 	if (h->split.workers == 1)
 		return 0;
-	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, why);
+	one = look_up(h, config, database, user, &most, &unknown, why);
 	return one == NULL ? POOL_NO_HOME : one->first;
 }
 
@@ -198,28 +197,8 @@ pool_homes_has(struct pool_homes *h, const struct config *config, const char *da
 
 	if (h->split.workers == 1)
 		return number == 0;
-	one = look_up(h, config, database, user, POOL_NO_HOME, &most, &unknown, &why);
+	one = look_up(h, config, database, user, &most, &unknown, &why);
 	return one != NULL && (most <= 1 ? one->first == number : has_part(one, number));
-}
-
-int
-pool_homes_stay(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		struct fail *why)
-{
-	struct home unknown, *one;
-	uint32_t most;
-
-	if (h->split.workers == 1)
-		return 0;
-	one = look_up(h, config, database, user, 0, &most, &unknown, why);
-	if (one == NULL)
-		return -1;
-	if (has_part(one, 0))
-		return 0;
-	if ((uint32_t)__builtin_popcount(one->parts) >= most)
-		return fail_set(why, "0A000", "its pool is another worker's");
-	add_part(h, one, 0);
-	return 0;
 }
 
 void

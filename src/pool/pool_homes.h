@@ -35,10 +35,8 @@ uint32_t pool_homes_first(struct pool_homes *h, const struct config *config, con
 /* Returns true if that worker has, or is to have, a part of this pool. */
 bool pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 		    uint32_t number);
-/* A client of this pool comes to worker 0 and is to live there. Returns 0, or -1 with *why set: the pool can't. */
-int pool_homes_stay(struct pool_homes *h, const struct config *config, const char *database, const char *user,
-		    struct fail *why);
-/* A client is to leave worker 0 for another worker; and it has ended, or its end there has been heard of. */
+/* A client is to leave worker 0 for another worker, or is made there; and it has ended, or its end there has been heard
+ * of. */
 void pool_homes_left(struct pool_homes *h, uint32_t number);
 void pool_homes_ended(struct pool_homes *h, uint32_t number);
 /* Returns how many clients have left worker 0, and have not ended. */

@@ -244,15 +244,9 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-static bool
-is_reset_late(const struct server *srv, uint64_t now_us)
-{
-	return srv->state == SV_RESET && srv->reset.deadline_us <= now_us;
-}
-
-/* Finds late resets first, then ends them, as that may change the list. None is freed before the loop's next turn. */
+/* Finds late ones first, then ends them, as that may change the list. None is freed before the loop's next turn. */
 static void
-expire_resets(struct pool *pool, uint64_t now_us)
+expire_late(struct pool *pool, uint64_t now_us)
 {
 	struct server *late[LATE_AT_ONCE], *srv;
 	struct fail why;
@@ -262,10 +256,10 @@ expire_resets(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-			if (is_reset_late(srv, now_us) && count < LATE_AT_ONCE)
+			if (server_is_late(srv, now_us) && count < LATE_AT_ONCE)
 				late[count++] = srv;
 		for (size_t i = 0; i < count; i++)
-			if (is_reset_late(late[i], now_us))
+			if (server_is_late(late[i], now_us))
 				server_fail(late[i], &why);
 	} while (count == LATE_AT_ONCE);
 }
@@ -336,7 +330,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 		}
 		if (!TAILQ_EMPTY(&e->servers)) {
 			help_behind_slow_resets(e, now_us);
-			expire_resets(e, now_us);
+			expire_late(e, now_us);
 		} else if (is_unused(e, now_us)) {
 			bouncer_log_unused(e, now_us);
 			pool_free(e);

@@ -82,6 +82,7 @@ write_pid_file(struct weir *w, struct fail *why)
 static void
 serve(struct weir *w)
 {
+	char workers[32] = "";
 	struct fail why;
 
 	listeners_begin(w->listeners);
@@ -89,7 +90,9 @@ serve(struct weir *w)
 		http_own_path(w->metrics.http, true);
 	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
 		log_warning(w->log, "%s", why.text);
-	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
+	if (w->worker_count > 1)
+		snprintf(workers, sizeof(workers), ", with %u workers", w->worker_count);
+	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)%s", (long)getpid(), workers);
 	os_notify("READY=1");
 	w->watchdog_us = os_watchdog_us();
 }
@@ -111,6 +114,8 @@ make_restart(struct weir *w, char *const *argv)
 					   .argv = argv,
 					   .clients = &w->door->clients,
 					   .listeners = w->listeners,
+					   .halt = worker_threads_host_halt,
+					   .go = worker_threads_host_go,
 					   .serve = serve,
 					   .listen_again = process_listen_again,
 					   .give_way = give_way,
@@ -124,8 +129,6 @@ make_restart(struct weir *w, char *const *argv)
 static int
 open_addresses(struct weir *w, int predecessor, struct fail *why)
 {
-	if (predecessor >= 0 && w->worker_count > 1)
-		return process_refuse_restart(why);
 	if (predecessor >= 0 && restart_meet_predecessor(w->restart, predecessor, why) < 0)
 		return -1;
 	return process_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
@@ -142,13 +145,6 @@ become_user(struct weir *w, struct fail *why)
 	if (r > 0)
 		setup_warn_as_user(w->config, w->log);
 	return r < 0 ? -1 : 0;
-}
-
-int
-process_refuse_restart(struct fail *why)
-{
-	fail_set(why, "0A000", "clients can't move between processes with several workers");
-	return fail_hint(why, "SHUTDOWN WAIT_FOR_CLIENTS, or workers = 1 in both.");
 }
 
 static unsigned

@@ -65,18 +65,6 @@ host_may_hold(struct weir *w, struct fail *why)
 	return restart_may_hold(w->restart, why);
 }
 
-static int
-host_halt(struct weir *w, struct fail *why)
-{
-	return worker_threads_halt(w->threads, why) ? 0 : -1;
-}
-
-static void
-host_go(struct weir *w)
-{
-	worker_threads_go(w->threads);
-}
-
 int
 process_pause(struct weir *w, const char *database, struct fail *why)
 {
@@ -120,8 +108,6 @@ host_shutdown(struct weir *w, enum shutdown_how how)
 int
 process_restart(struct weir *w, struct fail *why)
 {
-	if (w->worker_count > 1)
-		return process_refuse_restart(why);
 	return restart_begin(w->restart, w->metrics.http == NULL ? -1 : http_listening_fd(w->metrics.http), why);
 }
 
@@ -149,8 +135,8 @@ process_console_new(struct weir *w)
 	struct console_host host = { .w = w,
 				     .clients = &w->door->clients,
 				     .crew = w->crew,
-				     .halt = host_halt,
-				     .go = host_go,
+				     .halt = worker_threads_host_halt,
+				     .go = worker_threads_host_go,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,

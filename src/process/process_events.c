@@ -49,6 +49,8 @@ on_signal(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	w->door->now_us = clock_now_us();
+	if (w->stopping.is_ending) /* a reload would find its listeners given away, say */
+		return;
 	switch (number) {
 	case SIGHUP:
 		if (process_reload(w, &why) < 0)

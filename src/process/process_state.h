@@ -126,7 +126,6 @@ struct weir {
 
 /* process.c. Returns true if no server is lent (but for replication) or being cleaned. */
 bool process_is_quiet(const struct weir *w);
-int process_refuse_restart(struct fail *why); /* returns -1 with *why set: there are several workers */
 
 /* process_reload.c: return 0, or -1 with *why set; everything then stays as it was. */
 int process_reload(struct weir *w, struct fail *why);

@@ -14,20 +14,6 @@
 
 #include <string.h>
 
-/* Returns true if there are clients but the console's, on whatever worker or on their way. */
-static bool
-has_clients(const struct weir *w)
-{
-	const struct client *c;
-
-	if (pool_homes_away(w->shared.homes) > 0)
-		return true;
-	TAILQ_FOREACH(c, &w->door->clients.clients, all)
-		if (c->x.state != CL_CONSOLE)
-			return true;
-	return false;
-}
-
 /* Returns true if no client waits for a server, and none is in use; not while a worker does not answer. */
 static bool
 is_idle(struct weir *w)
@@ -60,7 +46,7 @@ process_stop_if_empty(struct weir *w)
 {
 	if (!w->stopping.is_stopping || w->stopping.close_listeners_at_us != 0 || w->stopping.is_door_due)
 		return;
-	if (!has_clients(w) || (w->door->clients.x.is_gentle && is_idle(w)))
+	if (!clients_are_left(&w->door->clients) || (w->door->clients.x.is_gentle && is_idle(w)))
 		process_end(w);
 }
 

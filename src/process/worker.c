@@ -240,6 +240,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (!k->weir->stopping.is_stopping)
 		pool_set_scout(k->pools, now);
 	passwords_tick(k->servers.passwords);
+	restart_worker_tick(k->weir->restart, &k->clients);
 	worker_beat(k);
 	if (k == k->weir->door)
 		process_tick(k->weir);

@@ -300,3 +300,15 @@ worker_threads_go(struct worker_threads *t)
 	let_go(t);
 	pthread_mutex_unlock(&t->lock);
 }
+
+int
+worker_threads_host_halt(struct weir *w, struct fail *why)
+{
+	return worker_threads_halt(w->threads, why) ? 0 : -1;
+}
+
+void
+worker_threads_host_go(struct weir *w)
+{
+	worker_threads_go(w->threads);
+}

@@ -30,3 +30,6 @@ int worker_threads_free(struct worker_threads *t, struct fail *why);
  */
 bool worker_threads_halt(struct worker_threads *t, struct fail *why);
 void worker_threads_go(struct worker_threads *t);
+/* The same as in struct console_host and struct restart_host. */
+int worker_threads_host_halt(struct weir *w, struct fail *why);
+void worker_threads_host_go(struct weir *w);

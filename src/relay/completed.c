@@ -31,18 +31,32 @@ static void
 code_is_over(struct exchange *x, struct server *srv)
 {
 	if (srv->loan.code == CODE_UNSEEN)
-		pool_code_doubt(srv);
-	else if (srv->loan.code != CODE_AS_BEFORE)
+		pool_code_doubt(srv, DOUBT_DUE);
+	else if (srv->loan.code > CODE_UNSEEN)
 		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
 	srv->loan.code = CODE_AS_BEFORE;
 }
 
-void
-relay_transaction_over(struct exchange *x, struct server *srv)
+/* All else that commits would have been answered by COMMIT, or by ReadyForQuery outside of a transaction. */
+static bool
+may_have_committed(const struct loan *l)
 {
+	return ((l->settled | l->suspected) & (SCAN_CALL | SCAN_CODE)) != 0;
+}
+
+void
+relay_ddl_answered(struct exchange *x, struct server *srv)
+{
+	if (srv->tx != 'I') {
+		if (srv->ledger.count == 0 && !may_have_committed(&srv->loan))
+			pool_code_is_uncommitted(srv);
+		return;
+	}
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	state_transaction_over(x);
 	code_is_over(x, srv);
+	if (srv->ledger.count == 0) /* all that was to be told by an answer was */
+		pool_code_is_uncommitted(srv);
 }
 
 /* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
@@ -75,6 +89,21 @@ note_ddl(struct server *srv)
 		loan->ddl = !makes_temp && changes_plans ? DDL_CHANGES_PLANS : DDL_DONE;
 }
 
+/* Flags of SQL that makes tables, views or indexes that reach nothing if it has no risk. */
+#define SCAN_HARMLESS                                                                                                  \
+	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
+		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
+
+void
+relay_sends_ddl(struct exchange *x, const struct request *m)
+{
+	const struct sql_verdict *v = m->verdict;
+
+	if (v != NULL && ((v->hints & SCAN_HINT_CODE) != 0 ||
+			  ((v->flags & SCAN_LASTING) != 0 && ((v->flags & ~SCAN_HARMLESS) != 0 || m->risk != 0))))
+		state_ddl_is_sent(x);
+}
+
 /*
  * Temporary tables are not among the risky names. Objects made by other DDL use only what its words name: a table, view
  * or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are risky.
@@ -83,8 +112,6 @@ note_ddl(struct server *srv)
 static bool
 makes_harmless(struct exchange *x, struct server *srv)
 {
-	const uint32_t harmless = SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT |
-				  SCAN_WRITES | SCAN_NEXTVAL | SCAN_SAVEPOINT;
 	const struct code_answer *answer = x->pool->database->code.answer;
 	const char *tag = srv->loan.tag_text;
 	uint32_t flags = srv->loan.suspected;
@@ -101,7 +128,7 @@ makes_harmless(struct exchange *x, struct server *srv)
 	if (strcmp(tag, "DO") == 0)
 		return (risk_names_all(answer->risks) & RISK_HIDES) != 0 &&
 		       (state_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
-	return is_made && (flags & ~harmless) == 0 && state_risk_of_loan(x) == 0;
+	return is_made && (flags & ~SCAN_HARMLESS) == 0 && state_risk_of_loan(x) == 0;
 }
 
 /* DDL in DO and CALL has no tag of its own, but its words and names are known: see RISK_CODE. */

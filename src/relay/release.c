@@ -23,6 +23,8 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_seal(x);
 
+	if ((parts & SEAL_LATER) != 0)
+		return;
 	state_leaves_sequences(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;

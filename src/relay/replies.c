@@ -71,9 +71,8 @@ on_request_done(struct server *srv, const struct owed *ended)
 		broke_statement_mode(x, srv);
 		return false;
 	}
-	if (srv->tx == 'I' &&
-	    (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings))
-		relay_transaction_over(x, srv);
+	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
+		relay_ddl_answered(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }

@@ -5,6 +5,7 @@
 #include "relay/exclusive.h"
 #include "relay/features.h"
 #include "exchange/report.h"
+#include "relay/replies.h"
 #include "relay/walk.h"
 #include "state/commit.h"
 #include "state/compiled.h"
@@ -159,6 +160,8 @@ walk_note_bind(struct request_walk *w)
 	size_t have = m->have < m->total ? m->have : m->total;
 
 	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
+	if (w->x->srv->loan.code != CODE_AS_BEFORE && (m->verdict == NULL || (m->verdict->hints & SCAN_HINT_ENDS) != 0))
+		state_may_commit(w->x);
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -168,16 +171,12 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
 	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
-	unsigned risk;
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	risk = is_scanned ? w->risk : state_risk_of_all(w->x);
-	state_note_run(w->x, risk);
-	/* Others may see what it has committed long before it is over. */
-	if ((risk & RISK_CODE) != 0 && srv->loan.code == CODE_UNSEEN &&
-	    (!is_scanned || (w->scan.hints & SCAN_HINT_ENDS) != 0))
-		pool_code_doubt(srv);
+	state_note_run(w->x, is_scanned ? w->risk : state_risk_of_all(w->x));
+	if (srv->loan.code != CODE_AS_BEFORE && (!is_scanned || (w->scan.hints & SCAN_HINT_ENDS) != 0))
+		state_may_commit(w->x);
 	push_request(w->x, kind, 1, shown);
 }
 
@@ -248,6 +247,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_FAILED)
 		return walk_out_of_memory(x);
+	relay_sends_ddl(x, m);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
 		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
@@ -375,9 +375,11 @@ send_bind(struct request_walk *w, const struct frame *f)
 	case STEP_HOLD:
 		return WALK_HOLD;
 	case STEP_SENT:
+		relay_sends_ddl(x, &w->m);
 		walk_note_bind(w);
 		return send_rest_of_bind(w);
 	default:
+		relay_sends_ddl(x, &w->m);
 		walk_note_bind(w);
 		return walk_send_extended(w, f, OWED_BIND);
 	}

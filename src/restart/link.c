@@ -66,6 +66,15 @@ put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
 }
 
 static void
+free_out(struct out *o)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	explicit_bzero(o->bytes, o->len); /* keys of clients may be in it, and were in what is read */
+	free(o);
+}
+
+static void
 destroy(struct link *l)
 {
 	struct out *o;
@@ -77,13 +86,13 @@ destroy(struct link *l)
 	close(l->fd);
 	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(&l->queue, next);
-		free(o);
+		free_out(o);
 	}
 	while (l->fd_count > 0)
 		if (l->fds[--l->fd_count] >= 0)
 			close(l->fds[l->fd_count]);
 	if (l->in != NULL)
-		explicit_bzero(l->in, l->in_cap); /* keys of clients were in it */
+		explicit_bzero(l->in, l->in_cap);
 	free(l->in);
 	free(l);
 }
@@ -135,28 +144,34 @@ transmit(int fd, const uint8_t *bytes, size_t len, int passed)
 	return sendmsg(fd, &m, MSG_NOSIGNAL);
 }
 
+/* Sends as much of it as the other side takes now, with fd if that has not gone. Returns 0, or -1: the link is over. */
+static int
+send_some(struct link *l, struct out *o, int fd)
+{
+	while (o->off < o->len) {
+		ssize_t n = transmit(l->fd, o->bytes + o->off, o->len - o->off, o->off == 0 ? fd : -1);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS))
+			break;
+		if (n < 0) {
+			break_off(l);
+			return -1;
+		}
+		o->off += (size_t)n;
+	}
+	return 0;
+}
+
 static void
 flush(struct link *l)
 {
 	struct out *o;
 
 	while ((o = STAILQ_FIRST(&l->queue)) != NULL) {
-		ssize_t n = transmit(l->fd, o->bytes + o->off, o->len - o->off, o->off == 0 ? o->fd : -1);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS)) {
-			event_add(l->writable, NULL);
+		if (send_some(l, o, o->fd) < 0 || o->off < o->len)
 			return;
-		}
-		if (n < 0) {
-			break_off(l);
-			return;
-		}
-		o->off += (size_t)n;
-		if (o->off < o->len)
-			continue;
 		STAILQ_REMOVE_HEAD(&l->queue, next);
-		explicit_bzero(o->bytes, o->len);
-		free(o);
+		free_out(o);
 	}
 	event_del(l->writable);
 }
@@ -175,10 +190,21 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		l->ops->on_drained(l->arg); /* last: it may free l */
 }
 
+/* Keeps the message; its descriptor goes with the first of its bytes, and until then it has one of its own. */
+static void
+send_later(struct link *l, struct out *o, int fd)
+{
+	if (fd >= 0 && o->off == 0)
+		o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (o->off == 0)
+		o->bytes[HAS_FD_AT] = o->fd >= 0;
+	STAILQ_INSERT_TAIL(&l->queue, o, next);
+	event_add(l->writable, NULL);
+}
+
 void
 link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 {
-	bool is_first = STAILQ_EMPTY(&l->queue);
 	struct out *o;
 
 	if (l->is_over)
@@ -192,22 +218,11 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 		memcpy(o->bytes + HEAD_LEN, body, len);
 	o->len = HEAD_LEN + len;
 	o->off = 0;
-	o->fd = fd;
-	STAILQ_INSERT_TAIL(&l->queue, o, next);
-	if (is_first)
-		flush(l);
-}
-
-void
-link_take_back(struct link *l, int fd)
-{
-	struct out *o;
-
-	STAILQ_FOREACH(o, &l->queue, next)
-		if (o->off == 0 && o->fd == fd) {
-			o->fd = -1;
-			o->bytes[HAS_FD_AT] = 0;
-		}
+	o->fd = -1;
+	if (STAILQ_EMPTY(&l->queue) && (send_some(l, o, fd) < 0 || o->off == o->len))
+		free_out(o);
+	else
+		send_later(l, o, fd);
 }
 
 int
@@ -361,6 +376,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	for (int i = 0; i < 4 && r > 0 && !l->is_freed; i++)
 		if ((r = receive(l)) > 0 && dispatch(l) < 0)
 			r = -1;
+	if (!l->is_freed)
+		l->ops->on_rest(l->arg);
 	if (!l->is_freed && (r < 0 || (l->is_over && r == 0))) {
 		l->is_over = true;
 		event_del(l->readable);

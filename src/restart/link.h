@@ -24,6 +24,7 @@ struct link_ops {
 	 * may have no more of them.
 	 */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
+	void (*on_rest)(void *arg); /* no message comes for now: behind one or more of them */
 	void (*on_drained)(void *arg); /* all that was sent has been taken by the kernel */
 	void (*on_closed)(void *arg); /* the other side has gone, or has sent what makes no sense */
 };
@@ -32,12 +33,10 @@ struct link_ops {
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
 void link_free(struct link *l); /* may be called from a callback; NULL is fine */
 /*
- * Sends a message, now or when the other side takes it. fd: -1, or a descriptor that stays the caller's, who keeps it
- * open until link_is_drained(), or takes it back. Without memory the link is closed.
+ * Sends a message, now or when the other side takes it. fd: -1, or a descriptor that stays the caller's, and of which a
+ * copy is sent; if there can't be one, it goes without. Without memory the link is closed.
  */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
-/* fd is closed, and may soon be another's: a message that still waits with it is sent without. */
-void link_take_back(struct link *l, int fd);
 int link_is_drained(const struct link *l); /* nothing waits to be sent */
 /* Sends one message without a loop, waiting for a moment at most: for a process that is about to exit. */
 void link_send_last(int fd, uint8_t type, const void *body, size_t len);

@@ -1,10 +1,12 @@
 #include "restart/moving.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 #include "listen/listen.h"
 #include "net/timer.h"
 #include "restart/handover.h"
 #include "restart/link.h"
+#include "restart/parked.h"
 #include "restart/passport.h"
 #include "restart/restart_state.h"
 #include "wire/frame.h"
@@ -14,21 +16,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CROSSINGS 32 /* at a time */
+#define CROSSINGS PARKED_MAX /* at a time */
 #define CROSSING_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
 #define PAUSE_US (10 * US_PER_S) /* after one has waited for so long in vain */
+#define SILENCE_US US_PER_S /* until a halt is asked for again that was not to be had: that may take as long */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
-#define READY_MAX 64 /* of those; what is beyond them moves next time */
+
+enum stage {
+	STAGE_SENT,
+	STAGE_REFUSED, /* the successor can't take it */
+	STAGE_TAKEN, /* the successor has it, and waits to hear that we have let go */
+	STAGE_CATCHING_UP, /* so does its listener here, for the last time */
+	STAGE_RELEASED /* that was sent */
+};
 
 /* A client on its way. */
 struct crossing {
 	uint64_t number; /* 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
-	int fd; /* its socket */
 	uint64_t since_us;
-	bool is_taken; /* the successor has it, and waits to hear that we have let go */
-	bool is_released; /* that was sent */
+	enum stage stage;
 };
 
 struct moving {
@@ -36,16 +44,17 @@ struct moving {
 	struct link *link;
 	pid_t pid; /* the successor's */
 	bool is_on; /* clients may go */
+	bool is_due; /* messages have come that the pump has not seen */
 	struct passport_writer *writer;
 	struct event *pump;
-	struct client *cursor; /* where the round goes on; NULL: at its end */
-	struct client *ready[READY_MAX]; /* they have given their server back in this turn */
-	unsigned ready_count;
+	struct client_env *const
+	    *at; /* the worker whose clients the round is at; what it points to is NULL: at its end */
 	struct crossing crossings[CROSSINGS];
 	uint64_t last_number;
 	uint32_t moved;
 	bool has_reported; /* who stays */
 	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
+	uint64_t silent_until_us; /* no halt is asked for before this time */
 };
 
 static void
@@ -94,13 +103,6 @@ moving_has_crossings(const struct moving *m)
 }
 
 static void
-go_on_reading(struct client *c)
-{
-	passport_begin_reading(c);
-	listen_flush(&c->x);
-}
-
-static void
 send_client(struct moving *m, struct crossing *at, struct client *c)
 {
 	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
@@ -111,7 +113,7 @@ send_client(struct moving *m, struct crossing *at, struct client *c)
 		return;
 	}
 	*at = (struct crossing){
-		.number = ++m->last_number, .client = c, .fd = c->x.stream.fd, .since_us = restart_now_us(m->r)
+		.number = ++m->last_number, .client = c, .since_us = restart_now_us(m->r), .stage = STAGE_SENT
 	};
 	c->x.is_crossing = true;
 	stream_suspend(&c->x.stream, true);
@@ -124,11 +126,11 @@ send_client(struct moving *m, struct crossing *at, struct client *c)
 static uint32_t
 count_staying(const struct moving *m, uint32_t counts[static PASSPORT_OBSTACLES])
 {
-	const struct client *c;
+	struct client_env *const *crew = m->r->host.clients->crew;
 	uint32_t all = 0;
 
 	memset(counts, 0, PASSPORT_OBSTACLES * sizeof(counts[0]));
-	TAILQ_FOREACH(c, &m->r->host.clients->clients, all) {
+	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c)) {
 		counts[passport_obstacle(c)]++;
 		all++;
 	}
@@ -152,69 +154,71 @@ tell_who_stays(struct moving *m)
 		 (long)m->pid, all, text);
 }
 
-static void
-pump_again(struct moving *m, uint64_t us)
+/* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */
+static struct client *
+living(const struct crossing *at)
 {
-	timer_start(m->pump, us);
+	return at->client == NULL || at->client->x.is_closing ? NULL : at->client;
 }
 
-/* Sends the client, if it can move now. Returns false if no more can move for now. */
+/* Returns true if another client can be sent now. */
+static bool
+may_send(struct moving *m)
+{
+	return link_is_drained(m->link) && restart_now_us(m->r) >= m->all_from_us && find_crossing(m, 0) != NULL;
+}
+
+/* Sends the client, if it can move now. Returns false if it stays for now. */
 static bool
 try_client(struct moving *m, struct client *c)
 {
-	struct crossing *at;
-
-	if (passport_obstacle(c) != PASSPORT_NONE || restart_now_us(m->r) < m->all_from_us ||
+	if (!may_send(m) || passport_obstacle(c) != PASSPORT_NONE ||
 	    (c->x.listen != NULL && restart_now_us(m->r) < m->listeners_from_us))
-		return true;
-	if (!link_is_drained(m->link) || (at = find_crossing(m, 0)) == NULL)
 		return false;
-	send_client(m, at, c);
-	return true;
+	send_client(m, find_crossing(m, 0), c);
+	return c->x.is_crossing;
 }
 
 /* Moves clients that have just given their server back, before their next bytes are read. */
-static bool
-move_ready(struct moving *m)
-{
-	while (m->ready_count > 0 && try_client(m, m->ready[m->ready_count - 1]))
-		m->ready_count--;
-	return m->ready_count == 0;
-}
-
-/* Does one turn: a part of a round through all clients. */
 static void
-pump(evutil_socket_t fd, short what, void *arg)
+move_parked(struct moving *m)
 {
-	struct moving *m = arg;
 	struct client *c;
-	bool may_go_on;
 
-	(void)fd;
-	(void)what;
-	if (!m->is_on)
-		return;
-	*restart_env(m->r)->now_us = clock_now_us();
-	c = m->cursor != NULL ? m->cursor : TAILQ_FIRST(&m->r->host.clients->clients);
-	may_go_on = move_ready(m);
-	for (int i = 0; may_go_on && c != NULL && i < WALK_MAX; i++)
-		if ((may_go_on = try_client(m, c)))
-			c = TAILQ_NEXT(c, all);
-	m->cursor = c;
-	if (c == NULL && !m->has_reported && !moving_has_crossings(m))
-		tell_who_stays(m);
-	pump_again(m, c == NULL || !may_go_on ? ROUND_US : 0);
+	while ((c = parked_take(m->r->parked)) != NULL)
+		if (c->x.is_crossing || !try_client(m, c)) /* is_crossing: it is back from there */
+			parked_let_go_on(c);
 }
 
-/* Sooner or later: from the loop, since whoever has called may go on with c. */
-void
-moving_client_released(struct moving *m, struct client *c)
+/* Returns the next client of a round through all workers; NULL: it is over. */
+static struct client *
+next_of_round(struct moving *m)
 {
-	if (c->is_staying || c->x.stream.secured != NULL || m->ready_count == READY_MAX)
-		return;
-	m->ready[m->ready_count++] = c;
-	if (m->ready_count == 1)
-		pump_again(m, 0);
+	struct client *c = (*m->at)->cursor;
+
+	while (c == NULL && *++m->at != NULL)
+		c = TAILQ_FIRST(&(*m->at)->clients);
+	if (c != NULL)
+		(*m->at)->cursor = TAILQ_NEXT(c, all);
+	return c;
+}
+
+/* Does a part of a round. Returns true at its end. */
+static bool
+walk(struct moving *m)
+{
+	struct client *c;
+
+	if (*m->at == NULL) {
+		m->at = m->r->host.clients->crew;
+		(*m->at)->cursor = TAILQ_FIRST(&(*m->at)->clients);
+	}
+	for (int i = 0; i < WALK_MAX && may_send(m); i++) {
+		if ((c = next_of_round(m)) == NULL)
+			return true;
+		try_client(m, c);
+	}
+	return false;
 }
 
 /* The successor knows that the client is its own once this is out of our hands. */
@@ -226,114 +230,211 @@ let_go_of_released(struct moving *m)
 	for (size_t i = 0; i < CROSSINGS; i++) {
 		struct client *c = m->crossings[i].client;
 
-		if (!m->crossings[i].is_released)
+		if (m->crossings[i].number == 0 || m->crossings[i].stage != STAGE_RELEASED)
 			continue;
 		m->crossings[i] = (struct crossing){ 0 };
 		if (c == NULL)
 			continue;
 		m->moved++;
-		client_let_go(c); /* may end this process's work */
+		client_let_go(c);
 	}
 }
 
 static void
 release(struct moving *m, struct crossing *at)
 {
+	const struct client *c = living(at);
 	size_t len = 0;
-	const uint8_t *queued = at->client == NULL ? NULL : listen_queued(&at->client->x, &len);
+	const uint8_t *queued = c == NULL ? NULL : listen_queued(&c->x, &len);
 
-	at->is_released = true;
-	send_number(m, at->client == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
-	let_go_of_released(m);
-}
-
-static void
-on_taken(struct moving *m, struct crossing *at)
-{
-	if (at->is_taken)
-		return;
-	at->is_taken = true;
-	if (at->client == NULL || !listen_crossing_catch_up(&at->client->x))
-		release(m, at);
-}
-
-static void
-on_refused(struct moving *m, struct crossing *at, const uint8_t *text, size_t len)
-{
-	struct client *c = at->client;
-
-	*at = (struct crossing){ 0 };
+	at->stage = STAGE_RELEASED;
 	if (c == NULL)
-		return;
-	log_warning(restart_env(m->r)->log, "restart: client %" PRIu64 " stays: the successor can't take it: %.*s",
-		    c->x.ticket.id, (int)(len < 200 ? len : 200), (const char *)text);
-	c->is_staying = true;
-	go_on_reading(c);
+		at->client = NULL;
+	send_number(m, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
 }
 
 /*
- * Takes back clients that the successor has not taken in time: they listen and it has no server for that, or it hangs.
- * A TAKEN that comes later finds nobody.
+ * Takes back one that was not taken in time: it listens and the successor has no server for that, or the successor
+ * hangs. A TAKEN that comes later finds nobody.
  */
-void
-moving_tick(struct moving *m)
+static void
+take_back_late(struct moving *m, struct crossing *at)
 {
-	for (size_t i = 0; i < CROSSINGS && link_is_drained(m->link); i++) {
-		struct crossing *at = &m->crossings[i];
-		struct client *c = at->client;
+	struct client *c = living(at);
 
-		if (c == NULL || at->is_taken || restart_now_us(m->r) - at->since_us < CROSSING_MAX_US)
-			continue;
-		log_warning(restart_env(m->r)->log,
-			    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
-			    c->x.ticket.id);
-		send_number(m, HANDOVER_GONE, at->number, NULL, 0);
+	send_number(m, HANDOVER_GONE, at->number, NULL, 0);
+	*at = (struct crossing){ 0 };
+	if (c == NULL)
+		return;
+	log_warning(restart_env(m->r)->log,
+		    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
+		    c->x.ticket.id);
+	*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = restart_now_us(m->r) + PAUSE_US;
+	parked_let_go_on(c);
+}
+
+/* Does what is due next with a client on its way. */
+static void
+advance(struct moving *m, struct crossing *at)
+{
+	struct client *c = living(at);
+
+	switch (at->stage) {
+	case STAGE_SENT:
+		if (restart_now_us(m->r) - at->since_us >= CROSSING_MAX_US)
+			take_back_late(m, at);
+		break;
+	case STAGE_REFUSED:
 		*at = (struct crossing){ 0 };
-		*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = restart_now_us(m->r) + PAUSE_US;
-		go_on_reading(c);
+		if (c != NULL) {
+			c->is_staying = true;
+			parked_let_go_on(c);
+		}
+		break;
+	case STAGE_TAKEN:
+		at->stage = STAGE_CATCHING_UP;
+		if (c != NULL)
+			listen_crossing_catch_up(&c->x);
+		/* fall through */
+	case STAGE_CATCHING_UP:
+		if (c == NULL || !listen_crossing_waits(&c->x))
+			release(m, at);
+		break;
+	case STAGE_RELEASED:
+		break;
 	}
 }
 
-void
-moving_client_caught_up(struct moving *m, const struct client *c)
+/* A worker does not answer: nobody can be moved for now. Who is on the way stays here, but for those that were let go.
+ */
+static void
+stay_for_now(struct moving *m, const struct fail *why)
 {
+	uint64_t now_us = restart_now_us(m->r);
+
+	if (now_us >= m->silent_until_us + SILENCE_US) /* else this is in the log already */
+		log_warning(restart_env(m->r)->log, "restart: nobody moves for now: %s", why->text);
+	m->silent_until_us = now_us + SILENCE_US;
+	parked_set_room(m->r->parked, 0, 0);
+	for (size_t i = 0; i < CROSSINGS; i++) {
+		struct crossing *at = &m->crossings[i];
+
+		if (at->number == 0 || at->stage == STAGE_RELEASED)
+			continue;
+		if (at->stage != STAGE_REFUSED)
+			send_number(m, HANDOVER_GONE, at->number, NULL, 0);
+		if (at->client != NULL)
+			parked_put_back(m->r->parked, at->client);
+		*at = (struct crossing){ 0 };
+	}
+}
+
+static unsigned
+count_free(const struct moving *m)
+{
+	unsigned count = 0;
+
 	for (size_t i = 0; i < CROSSINGS; i++)
-		if (m->crossings[i].number != 0 && m->crossings[i].client == c && m->crossings[i].is_taken &&
-		    !m->crossings[i].is_released)
-			release(m, &m->crossings[i]);
+		count += m->crossings[i].number == 0;
+	return count;
+}
+
+/* In a halt. Returns true at the end of a round. */
+static bool
+move_some(struct moving *m)
+{
+	bool is_end;
+
+	for (size_t i = 0; i < CROSSINGS; i++)
+		if (m->crossings[i].number != 0)
+			advance(m, &m->crossings[i]);
+	let_go_of_released(m);
+	move_parked(m);
+	is_end = walk(m);
+	parked_set_room(m->r->parked, may_send(m) ? count_free(m) : 0, m->listeners_from_us);
+	if (is_end && !m->has_reported && !moving_has_crossings(m))
+		tell_who_stays(m);
+	return is_end;
+}
+
+/* Returns true if nothing is left to do for now. */
+static bool
+move_in_halt(struct moving *m)
+{
+	const struct restart_host *host = &m->r->host;
+	struct fail why;
+	bool is_end;
+
+	if (restart_now_us(m->r) < m->silent_until_us)
+		return true;
+	if (host->halt(host->w, &why) < 0) {
+		stay_for_now(m, &why);
+		return true;
+	}
+	is_end = move_some(m);
+	host->go(host->w);
+	return is_end || !may_send(m);
+}
+
+static void
+pump(struct moving *m)
+{
+	if (!m->is_on)
+		return;
+	m->is_due = false;
+	*restart_env(m->r)->now_us = clock_now_us();
+	timer_start(m->pump, move_in_halt(m) ? ROUND_US : 0);
+	restart_end_if_moved(m->r);
+}
+
+static void
+on_pump(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	pump(arg);
+}
+
+void
+moving_look(struct moving *m)
+{
+	pump(m);
 }
 
 void
 moving_client_gone(struct moving *m, const struct client *c)
 {
-	if (m->cursor == c)
-		m->cursor = TAILQ_NEXT(c, all);
-	for (unsigned i = 0; i < m->ready_count; i++)
-		if (m->ready[i] == c)
-			m->ready[i--] = m->ready[--m->ready_count];
-	for (size_t i = 0; i < CROSSINGS; i++) {
-		if (m->crossings[i].number == 0 || m->crossings[i].client != c)
-			continue;
-		m->crossings[i].client = NULL;
-		link_take_back(m->link, m->crossings[i].fd);
-		if (m->crossings[i].is_taken && !m->crossings[i].is_released)
-			release(m, &m->crossings[i]);
-	}
+	for (size_t i = 0; i < CROSSINGS; i++)
+		if (m->crossings[i].number != 0 && m->crossings[i].client == c) {
+			m->crossings[i].client = NULL;
+			timer_start(m->pump, 0);
+		}
 }
 
 void
 moving_take_back(struct moving *m, bool is_dead)
 {
 	for (size_t i = 0; i < CROSSINGS; i++) {
-		struct client *c = m->crossings[i].client;
-		bool is_released = m->crossings[i].is_released;
+		struct client *c = living(&m->crossings[i]);
+		bool is_released = m->crossings[i].stage == STAGE_RELEASED;
 
 		m->crossings[i] = (struct crossing){ 0 };
 		if (c != NULL && is_released && !is_dead)
 			client_let_go(c);
 		else if (c != NULL)
-			go_on_reading(c);
+			parked_let_go_on(c);
 	}
+}
+
+/* The text of REFUSED says why. */
+static void
+on_refused(const struct moving *m, struct crossing *at, const uint8_t *text, size_t len)
+{
+	at->stage = STAGE_REFUSED;
+	if (at->client != NULL)
+		log_warning(restart_env(m->r)->log,
+			    "restart: client %" PRIu64 " stays: the successor can't take it: %.*s",
+			    at->client->x.ticket.id, (int)(len < 200 ? len : 200), (const char *)text);
 }
 
 void
@@ -341,15 +442,20 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 {
 	struct crossing *at = len < 8 || wire_u64(body) == 0 ? NULL : find_crossing(m, wire_u64(body));
 
-	if (at == NULL)
+	if (at == NULL || at->stage != STAGE_SENT)
 		return;
 	if (type == HANDOVER_TAKEN)
-		on_taken(m, at);
-	else if (!at->is_taken)
+		at->stage = STAGE_TAKEN;
+	else
 		on_refused(m, at, body + 8, len - 8);
-	if (m->cursor != NULL || m->ready_count > 0)
-		pump_again(m, 0);
-	restart_end_if_moved(m->r);
+	m->is_due = true;
+}
+
+void
+moving_on_rest(struct moving *m)
+{
+	if (m->is_due)
+		pump(m);
 }
 
 struct moving *
@@ -363,7 +469,7 @@ moving_new(struct restart *r, struct link *link, pid_t successor)
 	m->link = link;
 	m->pid = successor;
 	m->writer = passport_writer_new(send_pool, send_text, m);
-	m->pump = event_new(restart_env(r)->base, -1, 0, pump, m);
+	m->pump = event_new(restart_env(r)->base, -1, 0, on_pump, m);
 	if (m->writer != NULL && m->pump != NULL)
 		return m;
 	moving_free(m);
@@ -384,22 +490,26 @@ moving_free(struct moving *m)
 void
 moving_begin(struct moving *m)
 {
-	m->is_on = m->r->host.clients->x.is_moving = true;
-	pump_again(m, 0);
+	struct client_env *const *crew = m->r->host.clients->crew;
+
+	m->is_on = true;
+	for (m->at = crew; *m->at != NULL; m->at++)
+		(*m->at)->x.is_moving = true;
+	timer_start(m->pump, 0);
 }
 
 void
 moving_stop(struct moving *m)
 {
 	m->is_on = false;
+	parked_set_room(m->r->parked, 0, 0);
 }
 
 void
 moving_on_drained(struct moving *m)
 {
-	let_go_of_released(m);
-	pump_again(m, 0);
-	restart_end_if_moved(m->r);
+	if (m->is_on)
+		timer_start(m->pump, 0);
 }
 
 uint32_t

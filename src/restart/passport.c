@@ -304,7 +304,7 @@ struct reader_text {
 };
 
 struct passport_reader {
-	struct client_env *env;
+	struct client_env *door;
 	struct reader_pool *pools;
 	struct reader_text *texts;
 	uint32_t pool_count, text_count;
@@ -312,11 +312,11 @@ struct passport_reader {
 };
 
 struct passport_reader *
-passport_reader_new(struct client_env *env)
+passport_reader_new(struct client_env *door)
 {
 	struct passport_reader *s = xcalloc(1, sizeof(*s));
 
-	s->env = env;
+	s->door = door;
 	return s;
 }
 
@@ -492,15 +492,12 @@ take_place(struct passport_reader *s, struct client *c, const struct passport *p
 {
 	struct client_env *env = c->env;
 	const struct reader_pool *learnt = &s->pools[p->pool];
-	struct pool *pool;
+	struct pool *pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
 
-	if (pool_homes_stay(env->homes, env->x.config, p->database, p->user, why) < 0)
-		return -1;
-	pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
 	if (pool == NULL)
 		return -1;
-	if (admission_restore(env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user, p->database) <
-	    0)
+	if (admission_restore(s->door->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user,
+			      p->database) < 0)
 		return fail_set(why, "53200", "no memory for its place in the limits");
 	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
 	if (c->x.settings == NULL)
@@ -544,22 +541,40 @@ not_later(uint64_t us, uint64_t now_us)
 	return us == 0 || us > now_us ? now_us : us;
 }
 
+/* Makes a client on the worker of its pool. Takes fd. Returns NULL with *why set. */
+static struct client *
+make_client(struct client_env *door, const struct passport *p, int fd, struct fail *why)
+{
+	struct sockaddr_storage at = read_address(p);
+	uint32_t home = pool_homes_find(door->homes, door->x.config, p->database, p->user, door->client_count, why);
+	struct client *c;
+
+	if (home == POOL_NO_HOME) {
+		close(fd);
+		return NULL;
+	}
+	c = client_new(door->crew[home], fd, (struct sockaddr *)&at, p->family == 0);
+	if (c == NULL)
+		fail_set(why, "53200", "no memory for a client");
+	else if (home != door->number)
+		pool_homes_left(door->homes, home);
+	return c;
+}
+
 struct client *
 passport_adopt(struct passport_reader *s, const struct passport *p, int fd, struct fail *why)
 {
-	uint64_t now_us = *s->env->x.now_us;
-	struct sockaddr_storage at = read_address(p);
 	struct client *c;
+	uint64_t now_us;
 
 	if (s->lacks_one || p->pool >= s->pool_count) {
 		close(fd);
 		fail_set(why, "XX000", "its pool is missing");
 		return NULL;
 	}
-	if ((c = client_new(s->env, fd, (struct sockaddr *)&at, p->family == 0)) == NULL) {
-		fail_set(why, "53200", "no memory for a client");
+	if ((c = make_client(s->door, p, fd, why)) == NULL)
 		return NULL;
-	}
+	now_us = *c->env->x.now_us;
 	stream_suspend(&c->x.stream, true);
 	c->x.is_crossing = true;
 	c->connected_us = not_later(p->connected_us, now_us);
@@ -570,7 +585,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 	}
 	c->x.ticket.idle_since_us = not_later(p->idle_since_us, now_us);
 	exchange_step(&c->x, CE_GREETED);
-	s->env->login_count--;
+	c->env->login_count--;
 	return c;
 }
 

@@ -40,14 +40,14 @@ int passport_write(struct passport_writer *o, struct client *c, uint64_t number,
 
 /* --- the process it comes to --- */
 struct passport_reader; /* opaque: pools and texts that came */
-struct passport_reader *passport_reader_new(struct client_env *env);
+struct passport_reader *passport_reader_new(struct client_env *door); /* worker 0's */
 void passport_reader_free(struct passport_reader *s); /* NULL is fine */
 /* Return 0, or -1: it is malformed, or there is no memory. */
 int passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len);
 int passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len);
 /*
- * Makes a client of it, which is not read yet. Takes fd. Returns NULL with *why set: its database is not configured any
- * more, something is missing, or no memory; nobody has noticed then.
+ * In a halt: makes a client of it, on the worker of its pool, which is not read yet. Takes fd. Returns NULL with *why
+ * set: its database is not configured any more, something is missing, or no memory; nobody has noticed then.
  */
 struct client *passport_adopt(struct passport_reader *s, const struct passport *p, int fd, struct fail *why);
 void passport_begin_reading(struct client *c); /* it is this process's now */

@@ -27,12 +27,19 @@
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
 #define ARRIVALS_MAX 64
 
+enum stage {
+	STAGE_MADE, /* its listener may have to listen first */
+	STAGE_TAKEN, /* the old process was told that it is here */
+	STAGE_BACK, /* the old process keeps it: it is to go here */
+	STAGE_OURS, /* the old process has let go of it */
+	STAGE_CATCHING_UP /* so does its listener, and then it is read */
+};
+
 /* A client that came and is not this process's yet. */
 struct arrival {
 	uint64_t number; /* in the old process; 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
-	bool is_taken; /* the old process was told that it is here */
-	bool is_ours; /* the old process has let go of it; its listener catches up */
+	enum stage stage;
 	uint8_t *queued; /* notifications that waited for it there */
 	size_t queued_len;
 };
@@ -44,6 +51,7 @@ struct predecessor {
 	bool has_all; /* all listening sockets have come */
 	bool is_ready; /* this process is: from here on its loop runs */
 	bool is_waiting; /* for its GO */
+	bool is_holding; /* all workers are halted, as long as messages come */
 	struct passport_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
@@ -139,12 +147,19 @@ send_refusal(struct predecessor *p, uint64_t number, const char *text)
 	send_number(p, HANDOVER_REFUSED, number, text, strlen(text));
 }
 
-static void
-refuse_arrival(struct predecessor *p, struct arrival *n, const char *text)
+/* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */
+static struct client *
+living(const struct arrival *n)
 {
-	struct client *c = n->client;
+	return n->client == NULL || n->client->x.is_closing ? NULL : n->client;
+}
 
-	send_refusal(p, n->number, text);
+static void
+refuse_arrival(struct predecessor *p, struct arrival *n)
+{
+	struct client *c = living(n);
+
+	send_refusal(p, n->number, "it can't listen to its channels");
 	forget_arrival(n);
 	if (c != NULL)
 		client_let_go(c);
@@ -154,18 +169,88 @@ refuse_arrival(struct predecessor *p, struct arrival *n, const char *text)
 static void
 take_if_heard(struct predecessor *p, struct arrival *n)
 {
-	bool is_refused = false, is_heard = n->client != NULL && listen_is_heard(&n->client->x, &is_refused);
+	const struct client *c = living(n);
+	bool is_refused = false, is_heard = c != NULL && listen_is_heard(&c->x, &is_refused);
 
-	if (n->is_taken)
-		return;
-	if (n->client == NULL || is_refused) {
-		refuse_arrival(p, n, "it can't listen to its channels");
-		return;
+	if (c == NULL || is_refused)
+		refuse_arrival(p, n);
+	else if (is_heard) {
+		n->stage = STAGE_TAKEN;
+		send_number(p, HANDOVER_TAKEN, n->number, NULL, 0);
 	}
-	if (!is_heard)
+}
+
+static void
+begin_arrival(struct predecessor *p, struct arrival *n)
+{
+	struct client *c = living(n);
+	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
+
+	forget_arrival(n);
+	if (c == NULL)
 		return;
-	n->is_taken = true;
-	send_number(p, HANDOVER_TAKEN, n->number, NULL, 0);
+	p->moved++;
+	restart_env(p->r)->counters->clients_moved++;
+	passport_begin_reading(c);
+	if (is_broken)
+		client_close(c, NULL);
+	else
+		listen_flush(&c->x);
+}
+
+/* In a halt: does what is due next with a client that came. */
+static void
+advance(struct predecessor *p, struct arrival *n)
+{
+	struct client *c = living(n);
+
+	switch (n->stage) {
+	case STAGE_MADE:
+		take_if_heard(p, n);
+		break;
+	case STAGE_TAKEN:
+		break;
+	case STAGE_BACK:
+		forget_arrival(n);
+		if (c != NULL)
+			client_let_go(c);
+		break;
+	case STAGE_OURS:
+		n->stage = STAGE_CATCHING_UP;
+		if (c != NULL)
+			listen_crossing_catch_up(&c->x);
+		/* fall through */
+	case STAGE_CATCHING_UP:
+		if (c == NULL || !listen_crossing_waits(&c->x))
+			begin_arrival(p, n);
+		break;
+	}
+}
+
+/* Returns 0, or -1 if a worker does not answer. */
+static int
+advance_all(struct predecessor *p)
+{
+	const struct restart_host *host = &p->r->host;
+	struct fail why;
+
+	if (host->halt(host->w, &why) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRIVALS_MAX; i++)
+		if (p->arrivals[i].number != 0)
+			advance(p, &p->arrivals[i]);
+	host->go(host->w);
+	return 0;
+}
+
+/* From now until no message comes, all workers stand still. Returns 0, or -1 with *why set. */
+static int
+hold(struct predecessor *p, struct fail *why)
+{
+	if (!p->is_holding && p->r->host.halt(p->r->host.w, why) < 0)
+		return -1;
+	p->is_holding = true;
+	return 0;
 }
 
 /* Takes fd. */
@@ -189,64 +274,34 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 		send_refusal(p, number, "its passport is of another version");
 		return;
 	}
+	if (hold(p, &why) < 0) {
+		close(fd);
+		send_refusal(p, number, why.text);
+		return;
+	}
 	n->client = passport_adopt(p->reader, &passport, fd, &why);
 	if (n->client == NULL) {
 		send_refusal(p, number, why.text);
 		return;
 	}
 	n->number = number;
-	take_if_heard(p, n);
+	n->stage = STAGE_MADE;
+	advance(p, n);
 }
 
-static void
-begin_arrival(struct predecessor *p, struct arrival *n)
+static bool
+is_ours(const struct arrival *n)
 {
-	struct client *c = n->client;
-	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
-
-	forget_arrival(n);
-	if (c == NULL)
-		return;
-	p->moved++;
-	restart_env(p->r)->counters->clients_moved++;
-	passport_begin_reading(c);
-	if (is_broken)
-		client_close(c, NULL);
-	else
-		listen_flush(&c->x);
-}
-
-static void
-on_yours(struct predecessor *p, struct arrival *n, const uint8_t *queued, size_t len)
-{
-	if (n->is_ours)
-		return;
-	n->is_ours = true;
-	if (len > 0 && (n->queued = malloc(len)) != NULL) {
-		memcpy(n->queued, queued, len);
-		n->queued_len = len;
-	}
-	if (n->client == NULL || !listen_crossing_catch_up(&n->client->x))
-		begin_arrival(p, n);
+	return n->stage == STAGE_OURS || n->stage == STAGE_CATCHING_UP;
 }
 
 void
-restart_arrival_listening(struct restart *r, struct exchange *x)
+restart_look_at_arrivals(struct restart *r)
 {
-	struct predecessor *p = r->predecessor;
-
-	for (size_t i = 0; p != NULL && i < ARRIVALS_MAX; i++) {
-		struct arrival *n = &p->arrivals[i];
-
-		if (n->number == 0 || n->client != client_of(x))
-			continue;
-		if (n->is_ours) {
-			begin_arrival(p, n);
-			restart_predecessor_tick(r); /* there may be nobody else to wait for */
-		} else
-			take_if_heard(p, n);
+	if (r->predecessor == NULL)
 		return;
-	}
+	advance_all(r->predecessor);
+	restart_predecessor_tick(r); /* there may be nobody else to wait for */
 }
 
 void
@@ -260,10 +315,20 @@ restart_arrival_gone(struct restart *r, const struct client *c)
 		if (n->number == 0 || n->client != c)
 			continue;
 		n->client = NULL;
-		if (n->is_ours)
+		if (n->stage == STAGE_MADE)
+			refuse_arrival(p, n);
+		else if (n->stage != STAGE_TAKEN) /* else its YOURS or GONE is still to come */
 			forget_arrival(n);
-		else
-			take_if_heard(p, n);
+	}
+}
+
+static void
+on_yours(struct arrival *n, const uint8_t *queued, size_t len)
+{
+	n->stage = STAGE_OURS;
+	if (len > 0 && (n->queued = malloc(len)) != NULL) {
+		memcpy(n->queued, queued, len);
+		n->queued_len = len;
 	}
 }
 
@@ -272,16 +337,16 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 {
 	uint64_t number = len < 8 ? 0 : wire_u64(body);
 	struct arrival *n = number == 0 ? NULL : find_arrival(p, number);
-	struct client *c;
+	struct fail why;
 
-	if (n != NULL && type == HANDOVER_YOURS)
-		on_yours(p, n, body + 8, len - 8);
-	else if (n != NULL && !n->is_ours) { /* GONE */
-		c = n->client;
-		forget_arrival(n);
-		if (c != NULL)
-			client_let_go(c);
-	}
+	if (n == NULL || n->stage == STAGE_BACK || is_ours(n))
+		return;
+	if (type == HANDOVER_YOURS)
+		on_yours(n, body + 8, len - 8);
+	else
+		n->stage = STAGE_BACK;
+	if (hold(p, &why) == 0)
+		advance(p, n);
 }
 
 /* --- GO --- */
@@ -326,6 +391,16 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 }
 
 static void
+on_rest(void *arg)
+{
+	struct predecessor *p = arg;
+
+	if (p->is_holding)
+		p->r->host.go(p->r->host.w);
+	p->is_holding = false;
+}
+
+static void
 on_drained(void *arg)
 {
 	(void)arg;
@@ -342,20 +417,9 @@ is_dead(const struct predecessor *p)
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
-	for (size_t i = 0; i < ARRIVALS_MAX; i++) {
-		struct arrival *n = &p->arrivals[i];
-		struct client *c = n->client;
-
-		if (n->number == 0 || n->is_ours)
-			continue;
-		if (are_ours) {
-			on_yours(p, n, NULL, 0);
-			continue;
-		}
-		forget_arrival(n);
-		if (c != NULL)
-			client_let_go(c);
-	}
+	for (size_t i = 0; i < ARRIVALS_MAX; i++)
+		if (p->arrivals[i].number != 0 && !is_ours(&p->arrivals[i]))
+			p->arrivals[i].stage = are_ours ? STAGE_OURS : STAGE_BACK;
 }
 
 static void
@@ -369,17 +433,28 @@ on_closed(void *arg)
 	restart_predecessor_tick(p->r);
 }
 
-static const struct link_ops link_ops = { on_message, on_drained, on_closed };
+static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
 
-/* How many arrivals there are that is_ours holds for, or does not. */
+/* How many arrivals there are that are ours, or are not yet. */
 static size_t
-count_arrivals(const struct predecessor *p, bool is_ours)
+count_arrivals(const struct predecessor *p, bool are_ours)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
-		count += p->arrivals[i].number != 0 && p->arrivals[i].is_ours == is_ours;
+		count += p->arrivals[i].number != 0 && is_ours(&p->arrivals[i]) == are_ours;
 	return count;
+}
+
+/* Returns true if a halt was not to be had when messages came. */
+static bool
+is_behind(const struct predecessor *p)
+{
+	for (size_t i = 0; i < ARRIVALS_MAX; i++)
+		if (p->arrivals[i].number != 0 &&
+		    (p->arrivals[i].stage == STAGE_OURS || p->arrivals[i].stage == STAGE_BACK))
+			return true;
+	return false;
 }
 
 void
@@ -390,6 +465,7 @@ restart_forget_predecessor(struct restart *r)
 	if (p == NULL)
 		return;
 	settle_arrivals(p, false);
+	advance_all(p);
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
 		if (p->arrivals[i].number != 0)
 			begin_arrival(p, &p->arrivals[i]);
@@ -407,6 +483,8 @@ restart_predecessor_tick(struct restart *r)
 	struct predecessor *p = r->predecessor;
 	bool is_sure;
 
+	if (p != NULL && is_behind(p))
+		advance_all(p);
 	if (p == NULL || p->lost_us == 0 || !p->is_ready)
 		return;
 	/* A process closes its sockets a moment before it is dead. */
@@ -423,7 +501,7 @@ restart_predecessor_tick(struct restart *r)
 		begin_to_serve(p);
 	}
 	settle_arrivals(p, is_dead(p));
-	if (count_arrivals(p, true) > 0)
+	if (advance_all(p) < 0 || count_arrivals(p, true) > 0)
 		return; /* the listener catches up for them, or gives it up in a moment */
 	restart_end_far_cancels(r);
 	log_info(log,

@@ -6,12 +6,24 @@
 
 #include <stdlib.h>
 
+/* On worker 0: others have called. */
+static void
+look(void *arg)
+{
+	struct restart *r = arg;
+
+	restart_look_at_arrivals(r);
+	if (r->moving != NULL)
+		moving_look(r->moving);
+}
+
 struct restart *
 restart_new(const struct restart_host *host)
 {
 	struct restart *r = xcalloc(1, sizeof(*r));
 
 	r->host = *host;
+	r->parked = parked_new(host->clients->inbox, look, r);
 	return r;
 }
 
@@ -20,6 +32,8 @@ restart_free(struct restart *r)
 {
 	restart_forget_predecessor(r);
 	restart_forget_successor(r);
+	if (r != NULL)
+		parked_free(r->parked);
 	free(r);
 }
 
@@ -57,6 +71,7 @@ restart_stop_successor(struct restart *r, enum shutdown_how how)
 void
 restart_client_gone(struct restart *r, const struct client *c)
 {
+	parked_forget(r->parked, c);
 	restart_arrival_gone(r, c);
 	if (r->moving == NULL)
 		return;
@@ -67,15 +82,16 @@ restart_client_gone(struct restart *r, const struct client *c)
 void
 restart_client_released(struct restart *r, struct exchange *x)
 {
-	if (r->moving != NULL)
-		moving_client_released(r->moving, client_of(x));
+	struct client *c = client_of(x);
+
+	if (!c->is_staying && x->stream.secured == NULL)
+		parked_add(r->parked, c);
 }
 
-/* The listener has caught up: what was notified before is in the client's queue. */
+/* The listener has answered for a client on its way, or has caught up: what was notified before is in its queue. */
 void
 restart_crossing_heard(struct restart *r, struct exchange *x)
 {
-	restart_arrival_listening(r, x);
-	if (r->moving != NULL)
-		moving_client_caught_up(r->moving, client_of(x));
+	(void)x;
+	parked_call(r->parked);
 }

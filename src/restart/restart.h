@@ -15,13 +15,14 @@
 
 struct restart; /* opaque: restart_state.h */
 
-/* The process as a restart sees it, and the calls by which it acts; all on worker 0's thread. With
- * several workers there is no restart. */
+/* The process as a restart sees it, and the calls by which it acts, all on worker 0's thread. */
 struct restart_host {
 	struct weir *w; /* the process: the first argument of what follows */
 	char *const *argv; /* by which the next process is started; NULL: there is none */
-	struct client_env *clients;
+	struct client_env *clients; /* worker 0's; its crew has the others' */
 	struct listeners *listeners;
+	int (*halt)(struct weir *w, struct fail *why); /* as in struct console_host */
+	void (*go)(struct weir *w);
 	void (*serve)(struct weir *w); /* from now on clients are accepted here */
 	/* Listens, for SQL and HTTP, after the sockets were given away. Returns 0, or -1 with *why set. */
 	int (*listen_again)(struct weir *w, struct fail *why);
@@ -36,9 +37,11 @@ void restart_tick(struct restart *r); /* about every 100 ms */
 /* The process stops: a successor that is not ready yet is given up, and the predecessor stops, too. */
 void restart_on_stop(struct restart *r, enum shutdown_how how);
 void restart_on_end(struct restart *r); /* the process has left its loop for good */
-void restart_client_gone(struct restart *r, const struct client *c);
-void restart_client_released(struct restart *r, struct exchange *x); /* exchange_ops.released */
-void restart_crossing_heard(struct restart *r, struct exchange *x); /* exchange_ops.crossing_heard */
+void restart_client_gone(struct restart *r, const struct client *c); /* client_env.on_client_gone */
+/* On any worker: exchange_ops.released and crossing_heard; and its tick, about every 100 ms. */
+void restart_client_released(struct restart *r, struct exchange *x);
+void restart_crossing_heard(struct restart *r, struct exchange *x);
+void restart_worker_tick(struct restart *r, struct client_env *env);
 /* Checks that clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
 int restart_may_hold(const struct restart *r, struct fail *why);
 

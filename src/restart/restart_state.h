@@ -2,6 +2,7 @@
 #pragma once
 
 #include "restart/moving.h"
+#include "restart/parked.h"
 #include "restart/restart.h"
 
 struct successor; /* successor.c */
@@ -12,6 +13,7 @@ struct restart {
 	struct successor *successor; /* while this process moves its clients there; or NULL */
 	struct moving *moving; /* the successor's; or NULL */
 	struct predecessor *predecessor; /* while clients come from there; or NULL */
+	struct parked *parked;
 	bool is_stopping, is_ending;
 };
 
@@ -40,8 +42,8 @@ void restart_predecessor_tick(struct restart *r);
 bool restart_has_predecessor(const struct restart *r); /* returns true while clients come from there */
 bool restart_predecessor_lives(const struct restart *r); /* returns true while the process is there */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len); /* as above */
-void restart_arrival_listening(struct restart *r, struct exchange *x); /* its listener has it on all channels */
-void restart_arrival_gone(struct restart *r, const struct client *c);
+void restart_look_at_arrivals(struct restart *r); /* a listener listens on all channels of one, or has caught up */
+void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard of its end */
 
 /* far_cancel.c */
 void restart_heard_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */

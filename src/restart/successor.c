@@ -13,6 +13,8 @@
 #include "restart/handover.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
+#include "pool/pool_homes.h"
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -31,7 +33,8 @@
 enum stage {
 	STAGE_STARTING,
 	STAGE_MOVING, /* it accepts clients, and takes over ours */
-	STAGE_LOST /* its link is broken; whether it lives is not known yet */
+	STAGE_LOST, /* its link is broken; whether it lives is not known yet */
+	STAGE_OVER /* clients on their way there are to be read on here, in the next halt */
 };
 
 struct successor {
@@ -40,15 +43,17 @@ struct successor {
 	struct moving *moving; /* r->moving */
 	pid_t pid;
 	enum stage stage;
+	bool is_dead; /* STAGE_LOST: it is, and was waited for */
 	uint64_t since_us;
 };
 
 /* --- starting it --- */
 
 static void on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
+static void on_rest(void *arg);
 static void on_drained(void *arg);
 static void on_closed(void *arg);
-static const struct link_ops link_ops = { on_message, on_drained, on_closed };
+static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
 
 static void
 send_listener(struct successor *s, char kind, const char *host, uint16_t port, int fd)
@@ -165,6 +170,19 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	return 0;
 }
 
+/* In a halt, or when it is this thread's: no client moves any more. */
+static void
+stand_down(struct restart *r)
+{
+	struct client *c;
+
+	for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
+		(*at)->x.is_moving = false;
+	parked_set_room(r->parked, 0, 0);
+	while ((c = parked_take(r->parked)) != NULL)
+		parked_let_go_on(c);
+}
+
 void
 restart_forget_successor(struct restart *r)
 {
@@ -172,9 +190,10 @@ restart_forget_successor(struct restart *r)
 
 	if (s == NULL)
 		return;
+	if (r->host.clients->x.is_moving)
+		stand_down(r);
 	r->successor = NULL;
 	r->moving = NULL;
-	r->host.clients->x.is_moving = false;
 	moving_free(s->moving);
 	link_free(s->link);
 	free(s);
@@ -187,13 +206,10 @@ void
 restart_end_if_moved(struct restart *r)
 {
 	const struct successor *s = r->successor;
-	const struct client *c;
 
-	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_crossings(s->moving))
+	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_crossings(s->moving) ||
+	    clients_are_left(r->host.clients))
 		return;
-	TAILQ_FOREACH(c, &r->host.clients->clients, all)
-		if (c->x.state != CL_CONSOLE)
-			return;
 	log_info(restart_env(r)->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends",
 		 moving_count(s->moving), (long)s->pid);
 	r->host.end(r->host.w);
@@ -201,31 +217,18 @@ restart_end_if_moved(struct restart *r)
 
 /* Both processes have servers for a while: those that are not needed here make room for the other's. */
 static void
-make_room_for_servers(const struct successor *s)
+make_room_for_servers(const struct restart *r, struct client_env *env)
 {
-	pool_set_close_unneeded(restart_env(s->r)->pools, !moving_has_reported(s->moving), RR_RELOAD,
-				restart_now_us(s->r));
+	pool_set_close_unneeded(env->x.pools, !moving_has_reported(r->moving), RR_RELOAD, *env->x.now_us);
 }
 
-/* The successor is ready: from here on it accepts clients. */
-static void
-give_way_to(struct successor *s)
+void
+restart_worker_tick(struct restart *r, struct client_env *env)
 {
-	struct restart *r = s->r;
-	char state[64];
-
-	listeners_give_away(r->host.listeners);
-	r->host.give_way(r->host.w);
-	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
-	os_notify(state);
-	link_send(s->link, HANDOVER_GO, NULL, 0, -1);
-	s->stage = STAGE_MOVING;
-	s->since_us = restart_now_us(r);
-	log_info(restart_env(r)->log, "restart: process %ld is ready; clients move there as they become idle",
-		 (long)s->pid);
-	moving_begin(s->moving);
-	make_room_for_servers(s);
-	restart_end_if_moved(r);
+	if (!env->x.is_moving)
+		return;
+	parked_tick(r->parked, env);
+	make_room_for_servers(r, env);
 }
 
 static void
@@ -239,6 +242,34 @@ give_up(struct successor *s, const char *why, int why_len)
 	log_error(restart_env(r)->log, "restart: process %ld is given up: %.*s; this process goes on", (long)s->pid,
 		  why_len, why);
 	restart_forget_successor(r);
+}
+
+/* The successor is ready: from here on it accepts clients. */
+static void
+give_way_to(struct successor *s)
+{
+	struct restart *r = s->r;
+	char state[64];
+	struct fail why;
+
+	if (r->host.halt(r->host.w, &why) < 0) {
+		give_up(s, why.text, (int)strlen(why.text));
+		return;
+	}
+	listeners_give_away(r->host.listeners);
+	r->host.give_way(r->host.w);
+	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
+	os_notify(state);
+	link_send(s->link, HANDOVER_GO, NULL, 0, -1);
+	s->stage = STAGE_MOVING;
+	s->since_us = restart_now_us(r);
+	log_info(restart_env(r)->log, "restart: process %ld is ready; clients move there as they become idle",
+		 (long)s->pid);
+	moving_begin(s->moving);
+	for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
+		make_room_for_servers(r, *at);
+	r->host.go(r->host.w);
+	restart_end_if_moved(r);
 }
 
 void
@@ -291,9 +322,17 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 }
 
 static void
+on_rest(void *arg)
+{
+	const struct successor *s = arg;
+
+	moving_on_rest(s->moving);
+}
+
+static void
 on_drained(void *arg)
 {
-	struct successor *s = arg;
+	const struct successor *s = arg;
 
 	*restart_env(s->r)->now_us = clock_now_us();
 	moving_on_drained(s->moving);
@@ -318,22 +357,45 @@ serve_again(const struct restart *r)
 	host->serve(host->w);
 }
 
+/* The successor does not come back: in the next halt all is as it was before the restart. */
 static void
-lose_successor(struct successor *s, bool is_dead)
+lose_successor(struct successor *s)
 {
 	struct restart *r = s->r;
 
 	log_error(restart_env(r)->log, "restart: process %ld %s; %" PRIu32 " clients had moved there", (long)s->pid,
-		  is_dead ? "has died" : "has closed its link to this one", moving_count(s->moving));
+		  s->is_dead ? "has died" : "has closed its link to this one", moving_count(s->moving));
 	restart_env(r)->counters->restarts_failed++;
-	s->stage = STAGE_LOST;
-	moving_take_back(s->moving, is_dead);
+	s->stage = STAGE_OVER;
 	restart_end_far_cancels(r);
-	restart_forget_successor(r);
-	if (is_dead)
+	if (s->is_dead)
 		serve_again(r);
-	else
+}
+
+static void
+end_lost(struct successor *s)
+{
+	struct restart *r = s->r;
+	bool is_dead = s->is_dead;
+	struct fail why;
+
+	if (r->host.halt(r->host.w, &why) < 0)
+		return;
+	moving_take_back(s->moving, is_dead);
+	restart_forget_successor(r);
+	r->host.go(r->host.w);
+	if (!is_dead)
 		r->host.stop(r->host.w, SHUTDOWN_CLIENTS); /* the successor serves */
+}
+
+static void
+tick_lost(struct successor *s)
+{
+	s->is_dead = s->is_dead || waitpid(s->pid, NULL, WNOHANG) == s->pid;
+	if (s->stage == STAGE_LOST && (s->is_dead || restart_now_us(s->r) - s->since_us >= LOST_MAX_US))
+		lose_successor(s);
+	if (s->stage == STAGE_OVER)
+		end_lost(s);
 }
 
 static void
@@ -365,20 +427,15 @@ restart_successor_tick(struct restart *r)
 		return;
 	if (s->stage == STAGE_STARTING && since_us >= START_MAX_US)
 		give_up(s, slow, (int)sizeof(slow) - 1);
-	else if (s->stage == STAGE_LOST && waitpid(s->pid, NULL, WNOHANG) == s->pid)
-		lose_successor(s, true);
-	else if (s->stage == STAGE_LOST && since_us >= LOST_MAX_US)
-		lose_successor(s, false);
+	else if (s->stage == STAGE_LOST || s->stage == STAGE_OVER)
+		tick_lost(s);
 	else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log,
 			    "restart_timeout is over: %u clients that could not move are disconnected",
-			    r->host.clients->client_count);
+			    r->host.clients->client_count + pool_homes_away(r->host.clients->homes));
 		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
-	} else if (s->stage == STAGE_MOVING) {
-		make_room_for_servers(s);
-		moving_tick(s->moving);
+	} else
 		restart_end_if_moved(r);
-	}
 }
 
 bool

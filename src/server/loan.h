@@ -125,8 +125,11 @@ struct loan_followed {
 
 /* Whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/* Whether it has changed the code of the database: may have, unseen; has; has, by making functions. */
-enum loan_code { CODE_AS_BEFORE, CODE_UNSEEN, CODE_CHANGED, CODE_MADE };
+/*
+ * Whether it has changed the code of the database: PostgreSQL's answer to what was sent will tell; may have, unseen;
+ * has; has, by making functions.
+ */
+enum loan_code { CODE_AS_BEFORE, CODE_AWAITED, CODE_UNSEEN, CODE_CHANGED, CODE_MADE };
 /* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
@@ -179,6 +182,9 @@ struct loan {
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspected; /* enum scan_flag of the SQL that ran since it began, or was last settled */
+	/* How many requests must be gone (ledger.h) before all is told that they set: state/context.c. 0: they set
+	 * nothing. */
+	uint32_t told_at;
 	uint32_t settled; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
 	uint32_t notify_as;

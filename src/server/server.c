@@ -99,9 +99,27 @@ server_close(struct server *srv)
 	if (srv->state == SV_DEAD)
 		return;
 	if (srv->state == SV_IDLE)
-		server_write(srv, "X\0\0\0\4", 5);
+		server_write(srv, MESSAGE_BARE("X"));
 	server_let_go(srv);
 	server_finish(srv);
+}
+
+/* PostgreSQL's process closes the socket by its own end, when nothing of it is left that counts. */
+void
+server_end(struct server *srv, uint64_t now_us)
+{
+	if (srv->state != SV_IDLE || server_write(srv, MESSAGE_BARE("X")) < 0) {
+		server_close(srv);
+		return;
+	}
+	server_step(srv, SE_TERMINATE);
+	srv->reset.deadline_us = now_us + SERVER_END_US;
+}
+
+bool
+server_is_late(const struct server *srv, uint64_t now_us)
+{
+	return (srv->state == SV_RESET || srv->state == SV_ENDING) && srv->reset.deadline_us <= now_us;
 }
 
 struct log_about
@@ -167,7 +185,9 @@ server_fail(struct server *srv, const struct fail *why)
 	enum server_state was = srv->state;
 	enum log_level level = was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
-	if (was == SV_DEAD)
+	if (was == SV_ENDING)
+		server_close(srv);
+	if (srv->state == SV_DEAD)
 		return;
 	if (was == SV_CROSSING) { /* the other worker closes it */
 		srv->is_closing = true;

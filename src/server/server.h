@@ -336,6 +336,13 @@ struct server *server_new(const struct server_env *env, const struct server_targ
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
+/*
+ * Closes it after Terminate, if it is idle: when PostgreSQL has closed its side, and so does not count the session any
+ * more, or SERVER_END_US later; otherwise at once. server_close() and server_fail() end the wait.
+ */
+#define SERVER_END_US (500 * US_PER_MS)
+void server_end(struct server *srv, uint64_t now_us);
+bool server_is_late(const struct server *srv, uint64_t now_us); /* it is RESET or ENDING, and has had its time */
 /* Returns PgBouncer's word for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
 /* Returns what the server's lines in the log are about; borrows its texts, and why. */

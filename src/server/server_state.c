@@ -5,11 +5,16 @@ static const enum server_state next[SV_STATES][SE_EVENTS] = {
 	/* 0: must not happen */
 	[SV_DIALING] = { [SE_CONNECTED] = SV_LOGIN, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_LOGIN] = { [SE_LOGGED_IN] = SV_IDLE, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
-	[SV_IDLE] = { [SE_LEND] = SV_LENT, [SE_ASK_PING] = SV_PINGING, [SE_DEPART] = SV_CROSSING, [SE_LOST] = SV_DEAD },
+	[SV_IDLE] = { [SE_LEND] = SV_LENT,
+		      [SE_ASK_PING] = SV_PINGING,
+		      [SE_DEPART] = SV_CROSSING,
+		      [SE_TERMINATE] = SV_ENDING,
+		      [SE_LOST] = SV_DEAD },
 	[SV_PINGING] = { [SE_ANSWERED_PING] = SV_IDLE, [SE_LOST] = SV_DEAD },
 	[SV_LENT] = { [SE_GIVE_BACK] = SV_IDLE, [SE_BORROWER_GONE] = SV_RESET, [SE_LOST] = SV_DEAD },
 	[SV_RESET] = { [SE_CLEAN] = SV_IDLE, [SE_LOST] = SV_DEAD },
 	[SV_CROSSING] = { [SE_ARRIVE] = SV_IDLE, [SE_LOST] = SV_DEAD },
+	[SV_ENDING] = { [SE_LOST] = SV_DEAD },
 };
 
 enum server_state
@@ -21,8 +26,8 @@ server_state_next(enum server_state from, enum server_event ev)
 const char *
 server_state_name(enum server_state s)
 {
-	static const char *const names[SV_STATES] = { "none", "dialing", "login",    "idle", "pinging",
-						      "lent", "reset",	 "crossing", "dead" };
+	static const char *const names[SV_STATES] = { "none", "dialing", "login",    "idle",   "pinging",
+						      "lent", "reset",	 "crossing", "ending", "dead" };
 
 	return names[s];
 }
@@ -32,7 +37,8 @@ server_event_name(enum server_event ev)
 {
 	static const char *const names[SE_EVENTS] = { "connected", "next host", "logged in",	 "lend",
 						      "give back", "ask ping",	"answered ping", "borrower gone",
-						      "clean",	   "depart",	"arrive",	 "lost" };
+						      "clean",	   "depart",	"arrive",	 "terminate",
+						      "lost" };
 
 	return names[ev];
 }

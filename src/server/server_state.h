@@ -10,6 +10,7 @@ enum server_state {
 	SV_LENT,
 	SV_RESET,
 	SV_CROSSING, /* on its way to another worker */
+	SV_ENDING,
 	SV_DEAD,
 	SV_STATES
 };
@@ -25,6 +26,7 @@ enum server_event {
 	SE_CLEAN,
 	SE_DEPART,
 	SE_ARRIVE,
+	SE_TERMINATE,
 	SE_LOST,
 	SE_EVENTS
 };

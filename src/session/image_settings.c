@@ -54,43 +54,20 @@ image_reading_name(size_t i)
 bool
 image_is_of_context(const char *name)
 {
-	static const char *const others[] = { "application_name",
-					      "statement_timeout",
-					      "lock_timeout",
-					      "idle_in_transaction_session_timeout",
-					      "idle_session_timeout",
-					      "transaction_timeout",
-					      "deadlock_timeout",
-					      "client_min_messages",
-					      "log_min_duration_statement",
-					      "log_statement",
-					      "synchronous_commit",
-					      "default_transaction_isolation",
-					      "default_transaction_read_only",
-					      "default_transaction_deferrable",
-					      "seed" };
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (strcasecmp(name, others[i]) == 0)
-			return false;
+	if (text_is_one_of(name, "application_name statement_timeout lock_timeout idle_in_transaction_session_timeout "
+				 "idle_session_timeout transaction_timeout deadlock_timeout client_min_messages "
+				 "log_min_duration_statement log_statement synchronous_commit "
+				 "default_transaction_isolation default_transaction_read_only "
+				 "default_transaction_deferrable seed"))
+		return false;
 	return strchr(name, '.') == NULL || strncasecmp(name, "plpgsql.", sizeof("plpgsql.") - 1) == 0;
 }
 
 bool
 image_is_read_only(const char *name)
 {
-	static const char *const names[] = { "default_transaction_read_only",
-					     "in_hot_standby",
-					     "integer_datetimes",
-					     "is_superuser",
-					     "server_encoding",
-					     "server_version",
-					     "session_authorization" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(names[i], name) == 0)
-			return true;
-	return false;
+	return text_is_one_of(name, "default_transaction_read_only in_hot_standby integer_datetimes is_superuser "
+				    "server_encoding server_version session_authorization");
 }
 
 bool

@@ -45,6 +45,7 @@ enum state_part {
 	WASH_STATEMENTS = 1u << 18, /* instead of STATE_PREPARED, where pgweir has prepared none */
 	WASH_TALLY = 1u << 19, /* asks SEAL_TALLY */
 	WASH_TALLY_FIRST = 1u << 21, /* with it, for the server: in a Query of its own */
+	SEAL_LATER = 1u << 22, /* for none: the borrower keeps its server until it is known what must be washed */
 	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
 #define SEAL_LATE_US 50000u /* WASH_LATE is for requests that last so long, and for sessions with a shorter limit */

@@ -5,6 +5,8 @@
 #include "sql/known_rules.h"
 #include "sql/sql_names.h"
 
+#include "base/mentions.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,13 +34,8 @@ known_put(struct value *v, const char *text, size_t len)
 bool
 known_quotes_elements(const char *name)
 {
-	static const char names[][26] = { "local_preload_libraries",  "search_path",	  "session_preload_libraries",
-					  "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return false;
+	return text_is_one_of(name, "local_preload_libraries search_path session_preload_libraries "
+				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
 /*

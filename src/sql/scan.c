@@ -9,6 +9,8 @@
 
 #include "sql/sql_class.h"
 
+#include "base/mentions.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -762,12 +764,7 @@ scan_text_anyhow(struct scan *s, const char *sql, size_t len)
 unsigned
 scan_encoding_option(const char *client_encoding)
 {
-	static const char two_byte[][10] = { "BIG5", "GBK", "UHC", "GB18030" };
-
-	if (strcasecmp(client_encoding, "SJIS") == 0 || strcasecmp(client_encoding, "SHIFT_JIS_2004") == 0)
+	if (text_is_one_of(client_encoding, "SJIS SHIFT_JIS_2004"))
 		return SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL;
-	for (size_t i = 0; i < sizeof(two_byte) / sizeof(two_byte[0]); i++)
-		if (strcasecmp(client_encoding, two_byte[i]) == 0)
-			return SCAN_ASCII_TRAIL;
-	return 0;
+	return text_is_one_of(client_encoding, "BIG5 GBK UHC GB18030") ? SCAN_ASCII_TRAIL : 0;
 }

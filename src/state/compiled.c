@@ -10,6 +10,8 @@
  * nothing.
  */
 #include "state/compiled.h"
+#include "state/context.h"
+#include "state/linger.h"
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
@@ -87,7 +89,7 @@ tie(struct exchange *x, unsigned risk)
 	pool->tied_context = context;
 }
 
-__attribute__((noinline)) static void
+static void
 note_risk(struct exchange *x, unsigned risk)
 {
 	struct loan *l = &x->srv->loan;
@@ -96,7 +98,7 @@ note_risk(struct exchange *x, unsigned risk)
 		return;
 	l->risk |= risk;
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
-	if ((risk & RISK_CODE) != 0 && l->code == CODE_AS_BEFORE)
+	if ((risk & RISK_CODE) != 0 && l->code < CODE_UNSEEN)
 		l->code = CODE_UNSEEN;
 	if ((risk & RISK_COMPILED) != 0) {
 		tie(x, risk);
@@ -104,27 +106,80 @@ note_risk(struct exchange *x, unsigned risk)
 	}
 }
 
+/* Returns true if what is sent now runs in an open transaction, whatever was sent before. */
+static bool
+is_surely_within(const struct server *srv)
+{
+	for (uint32_t i = 0; i < srv->ledger.count; i++) {
+		const struct owed *o = ledger_at(&srv->ledger, i);
+
+		if (o->to == OWED_TO_CLIENT && (o->kind == OWED_EXECUTE || owed_ends_request(o)))
+			return false;
+	}
+	return srv->tx != 'I';
+}
+
+/* Within a transaction others see nothing of it before what may end that is sent (relay/send.c). */
+__attribute__((noinline)) static void
+note_run(struct exchange *x, unsigned risk)
+{
+	bool was_as_before = x->srv->loan.code == CODE_AS_BEFORE;
+
+	if ((risk & STATE_SETTINGS) != 0)
+		state_note_reading(x);
+	note_risk(x, risk);
+	if (was_as_before && x->srv->loan.code == CODE_UNSEEN && !is_surely_within(x->srv))
+		state_may_commit(x);
+}
+
+void
+state_ddl_is_sent(struct exchange *x)
+{
+	struct loan *l = &x->srv->loan;
+
+	if (l->code != CODE_AS_BEFORE)
+		return;
+	l->code = CODE_AWAITED;
+	if (!is_surely_within(x->srv))
+		state_may_commit(x);
+}
+
+void
+state_may_commit(struct exchange *x)
+{
+	if (exchange_is_followed(x))
+		pool_code_doubt(x->srv, DOUBT_SENT);
+}
+
 inline void
 state_note_run(struct exchange *x, unsigned risk)
 {
 	x->srv->loan.has_run = true;
 	if (risk != 0)
-		note_risk(x, risk);
+		note_run(x, risk);
 }
 
 /* The code is another one than when the SQL was looked at, or may have become another before the last of it was sent.
  */
-__attribute__((noinline)) static void
+__attribute__((noinline)) static unsigned
 look_again(struct exchange *x)
 {
 	struct database_code *code = &x->pool->database->code;
 	bool is_known = database_code_is_known(code, *x->env->now_us) && code->replaced_us <= x->srv->loan.lent_us;
 	enum code_change unsure = is_known ? database_code_unsure(code, pool_code_doubt_of(x->srv)) : CODE_DIFFERS;
+	bool is_doubt;
 
-	if (is_known && unsure != CODE_SAME && x->srv->loan.risk == 0)
+	if (unsure == CODE_SAME)
+		return x->srv->loan.risk;
+	if (is_known && state_awaits_code(x))
+		return SEAL_LATER;
+	if (is_known && x->srv->loan.risk == 0)
 		code->harmed_us = *x->env->now_us;
-	if (unsure != CODE_SAME)
-		note_risk(x, database_code_feared(code, unsure));
+	/* If those in doubt have changed the code, what that has made here is older than the suspicion, which covers
+	 * it. */
+	is_doubt = is_known && code->suspected == CODE_SAME;
+	note_risk(x, database_code_feared(code, unsure) & ~(is_doubt ? (unsigned)RISK_CODE : 0u));
+	return x->srv->loan.risk;
 }
 
 inline unsigned
@@ -135,7 +190,7 @@ state_risk_of_loan(struct exchange *x)
 
 	if ((!database_code_is_known(code, *x->env->now_us) || database_code_is_another(code, l->lent_us)) &&
 	    l->has_run)
-		look_again(x);
+		return look_again(x);
 	return l->risk;
 }
 

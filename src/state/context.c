@@ -41,10 +41,27 @@ state_has_uncommitted_effects(const struct exchange *x)
 	       (state_is_unsettled(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
 }
 
+void
+state_note_reading(struct exchange *x)
+{
+	x->srv->loan.told_at = ledger_requests_sent(&x->srv->ledger) + 1;
+}
+
+/*
+ * Returns true if the image has what earlier requests have set. PostgreSQL reports settings ahead of ReadyForQuery;
+ * those that it does not report count when nothing is owed, and requests under way may roll others back.
+ */
 static bool
 is_told_all(const struct exchange *x)
 {
-	return x->srv == NULL || x->srv->ledger.count == 0 || !state_is_unsettled(x);
+	const struct server *srv = x->srv;
+
+	if (srv == NULL)
+		return true;
+	if ((state_is_unsettled(x) || srv->loan.has_run_code) &&
+	    ledger_requests_sent(&srv->ledger) != srv->ledger.requests_gone)
+		return false;
+	return srv->loan.told_at == 0 || (int32_t)(srv->ledger.requests_gone - srv->loan.told_at) >= 0;
 }
 
 bool
@@ -56,8 +73,13 @@ state_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 bool
 state_awaits_reading(const struct exchange *x, const struct sql_verdict *v)
 {
-	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && x->srv->is_synced && x->srv->tx == 'I' &&
-	       !is_told_all(x);
+	const struct ledger *l = &x->srv->ledger;
+	uint32_t sent;
+
+	if ((v->hints & (VERDICT_LITERALS | VERDICT_NULL)) == 0 || is_told_all(x))
+		return false;
+	sent = ledger_requests_sent(l);
+	return sent != l->requests_gone && (int32_t)(x->srv->loan.told_at - sent) <= 0;
 }
 
 bool
@@ -89,8 +111,10 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 		l->risk |= WASH_LATE;
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
 	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
-	if (l->local == LOCAL_CONTEXT)
+	if (l->local == LOCAL_CONTEXT) {
+		state_note_reading(x);
 		state_leaves_context(x);
+	}
 }
 
 /* Where it can't be told how the SQL goes on, it may set anything. */

@@ -16,6 +16,8 @@ bool state_statement_context(const struct exchange *x, const struct sql_verdict 
  * it is read under as far as anybody can know: those that matter most are reported.
  */
 bool state_knows_reading(const struct exchange *x, const struct sql_verdict *v);
+/* The request that is being sent may change what SQL is read under. */
+void state_note_reading(struct exchange *x);
 /* Returns true if requests under way decide what it is read under: its Parse is held until they are answered. */
 bool state_awaits_reading(const struct exchange *x, const struct sql_verdict *v);
 /* Returns true if the client's requests have set something that is not settled, or those under way may. */

@@ -10,6 +10,9 @@
  * a moment, comes later than that, the first time, too: so it has LATE_US, as long as the connection was not kept from
  * others beyond those times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
  *
+ * A client also lingers for TRIED_US while nobody waits and others may just have made code that it may have run: if it
+ * comes back, or they have not, nothing need be washed (state/compiled.c).
+ *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
  *
@@ -27,6 +30,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "net/timer.h"
+#include "policy/policy_circuit.h"
 #include "session/sequence_habits.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
@@ -49,14 +53,29 @@ in_time_us(const struct loan_followed *f)
 	return f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US;
 }
 
+/* At rest. Others are in doubt, and that alone is why its server would be washed; nobody waits for it. */
+static bool
+awaits_code(const struct exchange *x)
+{
+	const struct loan *l = &x->srv->loan;
+	const struct database_code *code = &x->pool->database->code;
+
+	return l->risk == 0 && (l->settled | l->suspected) == 0 && x->settings->session_state != SESSION_ISOLATE &&
+	       *x->env->now_us - l->followed.since_us < TRIED_US && !policy_has_waiters(x->pool->policy) &&
+	       database_code_unsure(code, pool_code_doubt_of(x->srv)) != CODE_SAME;
+}
+
 static bool
 may_linger(const struct exchange *x)
 {
 	const struct loan_followed *f = &x->srv->loan.followed;
 	uint64_t now_us = *x->env->now_us, limit_us = policy_keep_us(x->pool->policy, x->srv->conn, now_us);
 
-	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS ||
-	    x->env->is_moving || x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
+	if (limit_us == 0 || x->env->is_moving || x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
+		return false;
+	if (awaits_code(x))
+		return true;
+	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (policy_is_wanted(x->pool->policy))
 		limit_us = clock_lesser_us(limit_us, x->srv->late_paid_us <= now_us ? LATE_US : in_time_us(f));
@@ -75,10 +94,20 @@ state_stop_lingering(struct exchange *x)
 }
 
 static void
-look_again(struct exchange_env *env)
+watch(const struct exchange *x)
 {
-	if (!event_pending(env->linger_timer, EV_TIMEOUT, NULL))
-		timer_start(env->linger_timer, TRIED_US);
+	if ((x->srv->loan.followed.habit == SEQUENCE_UNLIKELY || policy_is_wanted(x->pool->policy)) &&
+	    !event_pending(x->env->linger_timer, EV_TIMEOUT, NULL))
+		timer_start(x->env->linger_timer, TRIED_US);
+}
+
+bool
+state_awaits_code(struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return !x->is_closing && !srv->is_closing && srv->ledger.count == 0 && srv->is_synced &&
+	       !pool_code_is_doubted(srv) && state_lingers(x);
 }
 
 bool
@@ -98,8 +127,7 @@ state_lingers(struct exchange *x)
 	if (!srv->is_lingering)
 		TAILQ_INSERT_TAIL(&x->env->lingering, srv, lingering);
 	srv->is_lingering = true;
-	if (policy_is_wanted(x->pool->policy))
-		look_again(x->env);
+	watch(x);
 	return true;
 }
 
@@ -135,10 +163,9 @@ state_linger_tick(struct exchange_env *env)
 		struct exchange *x = srv->borrower;
 
 		if (may_linger(x)) {
-			if (policy_is_wanted(x->pool->policy)) {
+			if (policy_is_wanted(x->pool->policy))
 				pay_late(srv, now_us, spent_us);
-				look_again(env);
-			}
+			watch(x);
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
 		}

@@ -6,6 +6,7 @@
  */
 #include "session/audit.h"
 #include "state/compiled.h"
+#include "state/context.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"
@@ -70,6 +71,8 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	keep_before(x);
 	x->srv->loan.suspected |= flags;
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
+	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0)
+		state_note_reading(x);
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && state_has_any_startup(x))
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
@@ -95,6 +98,8 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	struct effect *e = &s->effects[s->effect_count];
 
 	keep_before(x);
+	if (kind <= EFFECT_RESET_ALL)
+		state_note_reading(x);
 	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
 		state_take_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
@@ -163,6 +168,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 
 	if (changes_reading(k)) {
 		srv->loan.has_local_settings = true;
+		state_note_reading(x);
 		state_leaves_context(x);
 		keep_before(x); /* a RESET may follow that is rolled back with it */
 	}

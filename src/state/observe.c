@@ -78,6 +78,8 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 		x->srv->sequences_of = x->ticket.id; /* so that nothing is sent now */
 		state_suspect(x, s->scan->flags, s->scan);
 		x->srv->sequences_of = is_own ? x->ticket.id : SEQUENCES_OF_MANY;
+		if ((s->scan->hints & SCAN_HINT_CODE) != 0 || (s->scan->flags & SCAN_LASTING) != 0)
+			state_ddl_is_sent(x);
 		if ((s->scan->hints & SCAN_HINT_LOCAL) != 0 || s->scan->flags == SCAN_ALL)
 			state_note_local_name(x, "", ""); /* which setting it is of was not kept */
 	}

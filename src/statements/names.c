@@ -175,7 +175,7 @@ client_statement_step(struct client_statement *n, enum name_event ev)
 			n->state = steps[i].to;
 			return;
 		}
-	assert(!"a step that no name takes");
+	assert(false); /* a step that no name takes */
 }
 
 static void

@@ -3,6 +3,7 @@
 
 #include "base/escape.h"
 #include "base/line.h"
+#include "base/mentions.h"
 #include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
@@ -30,14 +31,9 @@ slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct
 static const char *
 level(const char *event)
 {
-	static const char *const warnings[] = { "slow_query", "client_gone", "canceled" };
-
 	if (strcmp(event, "sampled_query") == 0)
 		return "info";
-	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
-		if (strcmp(event, warnings[i]) == 0)
-			return "warning";
-	return "error";
+	return text_is_one_of(event, "slow_query client_gone canceled") ? "warning" : "error";
 }
 
 static void

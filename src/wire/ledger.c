@@ -263,6 +263,16 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 	return is_owing;
 }
 
+uint32_t
+ledger_requests_sent(const struct ledger *l)
+{
+	uint32_t count = l->requests_gone;
+
+	for (uint32_t i = 0; i < l->count; i++)
+		count += owed_ends_client_request(ledger_at(l, i));
+	return count;
+}
+
 bool
 ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 {

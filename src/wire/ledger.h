@@ -316,6 +316,9 @@ ledger_is_our_turn(const struct ledger *l)
  * answered next; 0: its end was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
+/* Returns how many requests of the client have been sent, whole: what is sent now is of the next one. It wraps around.
+ */
+uint32_t ledger_requests_sent(const struct ledger *l);
 /* Returns true if a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 

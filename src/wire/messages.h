@@ -31,10 +31,6 @@ void message_parameter(struct buf *b, const char *name, const char *value);
 void message_authentication(struct buf *b, uint32_t code, const void *more, size_t more_len);
 void message_key(struct buf *b, uint32_t pid, const uint8_t *key, size_t key_len);
 void message_complete(struct buf *b, const char *tag);
-/* RowDescription of columns in text format: names and type OIDs (25 text, 23 int4, 20 int8, 1700 numeric). */
-void message_row_description(struct buf *b, const char *const *names, const uint32_t *types, size_t count);
-/* DataRow of values in text format; NULL entries are SQL NULL. */
-void message_data_row(struct buf *b, const char *const *values, size_t count);
 
 /* --- Messages to servers. --- */
 void message_query(struct buf *b, const char *sql);

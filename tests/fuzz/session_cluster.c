@@ -190,8 +190,8 @@ answer(struct fake_conn *c, const struct texts *t, size_t columns)
 	static const char *const names[10] = { "a", "b", "c", "d", "e", "f", "g", "h", "i", "j" };
 	static const uint32_t types[10] = { 25, 25, 25, 25, 25, 25, 25, 25, 25, 25 };
 
-	message_row_description(&c->out, names, types, columns);
-	message_data_row(&c->out, t->column, columns);
+	text_row_description(&c->out, names, types, columns);
+	text_data_row(&c->out, t->column, columns);
 	message_complete(&c->out, "SELECT 1");
 }
 
@@ -209,7 +209,7 @@ end_backend(struct fake_conn *c, const char *sql_pid, const char *sql_xid)
 	TAILQ_FOREACH(other, &c->fake->conns, link)
 		if (other->pid == pid && other->xid == xid && !other->is_asleep && other->in.len == 0)
 			other->cut = 0;
-	message_row_description(&c->out, (const char *const[]){ "a" }, (const uint32_t[]){ 16 }, 1);
+	text_row_description(&c->out, (const char *const[]){ "a" }, (const uint32_t[]){ 16 }, 1);
 	message_complete(&c->out, "SELECT 0");
 }
 

@@ -468,6 +468,18 @@ worker_threads_go(struct worker_threads *t)
 		abort();
 }
 
+int
+worker_threads_host_halt(struct weir *w, struct fail *why)
+{
+	return worker_threads_halt(w->threads, why) ? 0 : -1;
+}
+
+void
+worker_threads_host_go(struct weir *w)
+{
+	worker_threads_go(w->threads);
+}
+
 void
 log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
 {

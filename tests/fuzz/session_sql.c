@@ -41,7 +41,7 @@ sql_error_of(struct fake_conn *c, const char *sqlstate, const char *what, const 
 void
 sql_row_description(struct fake_conn *c)
 {
-	message_row_description(&c->out, (const char *const[]){ "v" }, (const uint32_t[]){ 25 }, 1);
+	text_row_description(&c->out, (const char *const[]){ "v" }, (const uint32_t[]){ 25 }, 1);
 }
 
 /* --- settings --- */
@@ -298,23 +298,23 @@ probe(struct fake_conn *c, const char *sql)
 		      { c->v.has_cursor, "SELECT 'c'", "c", "held", "" } };
 	struct named *n;
 
-	message_row_description(&c->out, (const char *const[]){ "kind", "name", "value" },
-				(const uint32_t[]){ 25, 25, 25 }, 3);
+	text_row_description(&c->out, (const char *const[]){ "kind", "name", "value" },
+			     (const uint32_t[]){ 25, 25, 25 }, 3);
 	state_probe(c, sql);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (facts[i].is_so && strstr(sql, facts[i].mark) != NULL)
-			message_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
-					 3);
+			text_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
+				      3);
 	if (strstr(sql, "SELECT 'p'") != NULL)
 		TAILQ_FOREACH(n, &c->statements, link)
 			if (n->is_sql)
-				message_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
+				text_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
 	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
 		if (c->v.reports[i] != NULL && !(c->is_liar && strchr(c->v.reports[i], '@') != NULL))
-			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->v.reports[i] }, 3);
+			text_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->v.reports[i] }, 3);
 	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
 		if (c->channels[i][0] != '\0')
-			message_data_row(&c->out, (const char *const[]){ "n", c->channels[i], "" }, 3);
+			text_data_row(&c->out, (const char *const[]){ "n", c->channels[i], "" }, 3);
 }
 
 static bool
@@ -329,7 +329,7 @@ set_config(struct fake_conn *c, char **values)
 		if (what.is_refused)
 			return false;
 	}
-	message_data_row(&c->out, (const char *const *)values, count);
+	text_data_row(&c->out, (const char *const *)values, count);
 	return true;
 }
 
@@ -401,8 +401,8 @@ rows(struct fake_conn *c, const char *sql, const char *tokens, struct named *por
 static enum sql_result
 put_empty_row(struct fake_conn *c)
 {
-	message_row_description(&c->out, NULL, NULL, 0);
-	message_data_row(&c->out, NULL, 0);
+	text_row_description(&c->out, NULL, NULL, 0);
+	text_data_row(&c->out, NULL, 0);
 	message_complete(&c->out, "SELECT 1");
 	return SQL_DONE;
 }
@@ -643,7 +643,7 @@ put_value(struct fake_conn *c, const char *value, const struct named *portal)
 {
 	if (portal == NULL)
 		sql_row_description(c);
-	message_data_row(&c->out, (const char *const[]){ value }, 1);
+	text_data_row(&c->out, (const char *const[]){ value }, 1);
 	message_complete(&c->out, "SELECT 1");
 	return SQL_DONE;
 }
@@ -810,7 +810,7 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 	if (portal == NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
 		probe(c, sql);
 	else if (portal != NULL && state_read_as(c, sql, portal->values)) {
-		message_data_row(&c->out, (const char *const[]){ "" }, 1);
+		text_data_row(&c->out, (const char *const[]){ "" }, 1);
 	} else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
 		if (!set_config(c, portal->values))
 			return SQL_FAILED;

@@ -424,16 +424,16 @@ state_put_code(struct fake_conn *c)
 		parts |= other->code_made;
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
-	message_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
+	text_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
 	for (size_t i = 0; i < HIDDEN; i++) {
 		snprintf(number, sizeof(number), "r %u 0", hidden[i].part);
 		if (parts & hidden[i].part)
-			message_data_row(&c->out, (const char *const[]){ "r", hidden[i].word, number }, 3);
+			text_data_row(&c->out, (const char *const[]){ "r", hidden[i].word, number }, 3);
 	}
 	snprintf(number, sizeof(number), "%u 0", parts);
-	message_data_row(&c->out, (const char *const[]){ "a", "", number }, 3);
+	text_data_row(&c->out, (const char *const[]){ "a", "", number }, 3);
 	if (parts & STATE_SETTINGS)
-		message_data_row(&c->out, (const char *const[]){ "n", "app.hidden", "" }, 3);
+		text_data_row(&c->out, (const char *const[]){ "n", "app.hidden", "" }, 3);
 	message_complete(&c->out, "SELECT 1");
 }
 
@@ -457,7 +457,7 @@ put_row(struct fake_conn *c, const char *kind, const char *name, const char *val
 
 	put_for_client(c, &b, value);
 	must(buf_ok(&b));
-	message_data_row(&c->out, (const char *const[]){ kind, name, (const char *)b.bytes }, 3);
+	text_data_row(&c->out, (const char *const[]){ kind, name, (const char *)b.bytes }, 3);
 	buf_fini(&b);
 }
 
@@ -516,13 +516,13 @@ state_put_prepared(struct fake_conn *c)
 	TAILQ_FOREACH(n, &c->statements, link)
 		count += n->name[0] != '\0' && !n->is_sql;
 	snprintf(number, sizeof(number), "%zu", count);
-	message_row_description(&c->out, (const char *const[]){ "case", "count" }, (const uint32_t[]){ 25, 20 }, 2);
+	text_row_description(&c->out, (const char *const[]){ "case", "count" }, (const uint32_t[]){ 25, 20 }, 2);
 	if (count > 0)
-		message_data_row(&c->out, (const char *const[]){ NULL, number }, 2);
+		text_data_row(&c->out, (const char *const[]){ NULL, number }, 2);
 	TAILQ_FOREACH(n, &c->statements, link)
 		if (n->is_sql)
-			message_data_row(&c->out, (const char *const[]){ n->name, "1" }, 2);
+			text_data_row(&c->out, (const char *const[]){ n->name, "1" }, 2);
 	if (c->traces[TRACE_SQL] != 0)
-		message_data_row(&c->out, (const char *const[]){ "hid", "1" }, 2);
+		text_data_row(&c->out, (const char *const[]){ "hid", "1" }, 2);
 	message_complete(&c->out, "SELECT 1");
 }

@@ -92,3 +92,51 @@ text_words(char *text, char **words, size_t max)
 			*text++ = '\0';
 	}
 }
+
+static uint16_t
+type_len(uint32_t oid)
+{
+	switch (oid) {
+	case 20:
+		return 8;
+	case 23:
+		return 4;
+	default:
+		return 0xffff; /* of variable length */
+	}
+}
+
+void
+text_row_description(struct buf *b, const char *const *names, const uint32_t *types, size_t count)
+{
+	size_t begun = message_begin(b, 'T');
+
+	buf_put_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		buf_put_str(b, names[i]);
+		buf_put_u32(b, 0);
+		buf_put_u16(b, 0);
+		buf_put_u32(b, types[i]);
+		buf_put_u16(b, type_len(types[i]));
+		buf_put_u32(b, 0xffffffff);
+		buf_put_u16(b, 0);
+	}
+	message_end(b, begun);
+}
+
+void
+text_data_row(struct buf *b, const char *const *values, size_t count)
+{
+	size_t begun = message_begin(b, 'D');
+
+	buf_put_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		if (values[i] == NULL) {
+			buf_put_u32(b, 0xffffffff);
+			continue;
+		}
+		buf_put_u32(b, (uint32_t)strlen(values[i]));
+		buf_put(b, values[i], strlen(values[i]));
+	}
+	message_end(b, begun);
+}

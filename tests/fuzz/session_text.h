@@ -34,3 +34,7 @@ void text_unescape(struct buf *out, const char *text, size_t len, char letter, u
 const char *text_without_mark(const char *sql);
 /* Splits at blanks, in place, into at most max words, the last of which is all that is left; how many there are. */
 size_t text_words(char *text, char **words, size_t max);
+/* RowDescription of columns in text format: names and type OIDs (25 text, 23 int4, 20 int8, 1700 numeric). */
+void text_row_description(struct buf *b, const char *const *names, const uint32_t *types, size_t count);
+/* DataRow of values in text format; NULL entries are SQL NULL. */
+void text_data_row(struct buf *b, const char *const *values, size_t count);

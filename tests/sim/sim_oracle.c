@@ -345,7 +345,7 @@ is_cancelled_rollback(const struct sim_client *c, const struct frame *f, const c
 	       strcmp(sql, "ROLLBACK") == 0;
 }
 
-/* The request begins with what is meant to end a transaction. */
+/* The request, or what is left of it, begins with what is meant to end a transaction. */
 static bool
 is_meant_to_end(const struct sim_client *c, const struct frame *f)
 {
@@ -355,6 +355,8 @@ is_meant_to_end(const struct sim_client *c, const struct frame *f)
 	if (f->type == 'Q' || f->type == 'P')
 		sql = f->type == 'Q' ? body : body + strlen(body) + 1;
 	else if (f->type == 'B' && (n = named_find(&c->alone->statements, body + strlen(body) + 1)) != NULL)
+		sql = n->text;
+	else if (f->type == 'E' && (n = named_find(&c->alone->portals, body)) != NULL)
 		sql = n->text;
 	return sql != NULL && sql_is_exit(sql) && strstr(sql, " TO ") == NULL;
 }

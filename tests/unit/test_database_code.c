@@ -410,9 +410,9 @@ Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 
 	answer(&code, NULL, T0, 1000);
 	told(&code, &a, &host, "on 1", "0");
-	database_code_doubt(&code, &a, T0);
-	database_code_doubt(&code, &b, T0);
-	database_code_doubt(&code, &b, T0);
+	database_code_doubt(&code, &a, DOUBT_DUE, T0);
+	database_code_doubt(&code, &b, DOUBT_DUE, T0);
+	database_code_doubt(&code, &b, DOUBT_DUE, T0);
 	cr_expect(is_unsure(&code));
 	cr_expect_eq(code.look_again_us, UINT64_MAX);
 	cr_expect(told(&code, &a, &host, "on 1", "0"));
@@ -527,7 +527,7 @@ Test(database_code, young_rows_or_an_old_transaction_are_reason_to_compare_versi
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 5500);
 	cr_expect_not(asks_since(&code, T0 + 8000), "it may have had its number when the mark was made");
 	answer_marked(&code, "7 77", "77", T0 + 8000);
-	database_code_doubt(&code, &old, T0 + 5000);
+	database_code_doubt(&code, &old, DOUBT_DUE, T0 + 5000);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 9500);
 	cr_expect_eq(code.suspected, CODE_DIFFERS, "what another server has told may be what this one has written");
 	cr_expect_not(asks_since(&code, T0 + 11000));

@@ -72,7 +72,7 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	join(&here, news, "a", "app");
 	join(&there, news, "a", "app");
 	join(&third, news, "a", "app");
-	database_code_doubt(&here, &d, T0);
+	database_code_doubt(&here, &d, DOUBT_DUE, T0);
 	cr_expect(database_code_is_another(&there, T0 + 9000));
 	cr_expect(is_unsure(&there));
 	cr_expect_eq(database_code_unsure(&here, &d), CODE_SAME, "it is its own");
@@ -116,7 +116,7 @@ see_ddl(unsigned number, void *arg)
 		answer(own, T0 + i * 10000);
 		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
 			w->wrong++;
-		database_code_doubt(own, &d, T0);
+		database_code_doubt(own, &d, DOUBT_DUE, T0);
 		for (unsigned k = 0; k < THREADS; k++)
 			w->wrong += !database_code_is_another(&w->codes[k], T0);
 		database_code_dispel(own, &d);

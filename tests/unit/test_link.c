@@ -11,7 +11,7 @@
 
 struct side {
 	struct link *link;
-	unsigned messages, closed, drained;
+	unsigned messages, rests, closed, drained;
 	uint8_t type;
 	size_t len;
 	uint8_t first;
@@ -34,6 +34,12 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 }
 
 static void
+on_rest(void *arg)
+{
+	((struct side *)arg)->rests++;
+}
+
+static void
 on_drained(void *arg)
 {
 	((struct side *)arg)->drained++;
@@ -45,7 +51,7 @@ on_closed(void *arg)
 	((struct side *)arg)->closed++;
 }
 
-static const struct link_ops ops = { on_message, on_drained, on_closed };
+static const struct link_ops ops = { on_message, on_rest, on_drained, on_closed };
 
 struct pair {
 	struct event_base *base;
@@ -94,7 +100,7 @@ Test(link, messages_and_descriptors_come_in_order)
 	link_send(p.a.link, 1, "x", 1, -1);
 	link_send(p.a.link, 2, NULL, 0, ends[1]);
 	turns(&p);
-	cr_expect_eq(p.b.messages, 2);
+	cr_expect(p.b.messages == 2 && p.b.rests == 1);
 	cr_expect_eq(p.b.type, 2);
 	cr_assert(p.b.fd >= 0 && p.b.fd != ends[1]);
 	cr_expect_eq(write(p.b.fd, "y", 1), 1);
@@ -150,14 +156,19 @@ Test(link, a_descriptor_that_is_closed_before_it_was_sent)
 	const size_t len = (size_t)8 << 20;
 	uint8_t *big = xcalloc(1, len);
 	struct pair p;
+	int ends[2];
 
 	pair_init(&p, true);
+	cr_assert_eq(pipe(ends), 0);
 	link_send(p.a.link, 3, big, len, -1);
-	link_send(p.a.link, 4, "x", 1, STDIN_FILENO);
-	link_take_back(p.a.link, STDIN_FILENO);
+	link_send(p.a.link, 4, "x", 1, ends[1]);
+	close(ends[1]);
 	for (int i = 0; i < 20000 && p.b.messages < 2; i++)
 		event_base_loop(p.base, EVLOOP_NONBLOCK);
-	cr_expect(p.b.messages == 2 && p.b.type == 4 && p.b.fd == -1 && p.b.closed == 0);
+	cr_expect(p.b.messages == 2 && p.b.type == 4 && p.b.fd >= 0 && p.b.closed == 0);
+	close(p.b.fd);
+	cr_expect_eq(read(ends[0], big, 1), 0, "nobody has it any more");
+	close(ends[0]);
 	pair_fini(&p);
 	free(big);
 }

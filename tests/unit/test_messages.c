@@ -28,9 +28,6 @@ exact(const void *bytes, size_t len)
 /* --- Building. --- */
 
 static const char *const names[] = { "a", "bc" };
-static const char *const values[] = { "1", NULL, "" };
-static const uint32_t types[] = { 23, 25 };
-static const uint32_t wide_types[] = { 20, 1700 };
 
 static void
 build_error(struct buf *b)
@@ -89,30 +86,6 @@ build_complete(struct buf *b)
 }
 
 static void
-build_row_description(struct buf *b)
-{
-	message_row_description(b, names, types, 2);
-}
-
-static void
-build_wide_row_description(struct buf *b)
-{
-	message_row_description(b, names, wide_types, 2);
-}
-
-static void
-build_data_row(struct buf *b)
-{
-	message_data_row(b, values, 3);
-}
-
-static void
-build_empty_row(struct buf *b)
-{
-	message_data_row(b, NULL, 0);
-}
-
-static void
 build_query(struct buf *b)
 {
 	message_query(b, "");
@@ -162,16 +135,6 @@ static const struct {
 	{ "authentication that is over", build_authentication_ok, BYTES("R\0\0\0\10\0\0\0\0") },
 	{ "a cancel key", build_key, BYTES("K\0\0\0\14\x80\0\0\1\0\1\2\3") },
 	{ "a command's tag", build_complete, BYTES("C\0\0\0\11SHOW\0") },
-	{ "columns: names, no table, types and their widths, text format", build_row_description,
-	  BYTES("T\0\0\0\57\0\2a\0\0\0\0\0\0\0\0\0\0\27\0\4\xff\xff\xff\xff\0\0"
-		"bc\0\0\0\0\0\0\0\0\0\0\31\xff\xff\xff\xff\xff\xff\0\0") },
-	{ "int8 has eight bytes, numeric any", build_wide_row_description,
-	  BYTES("T\0\0\0\57\0\2a\0\0\0\0\0\0\0\0\0\0\24\0\10\xff\xff\xff\xff\0\0"
-		"bc\0\0\0\0\0\0\0\0\0\6\xa4\xff\xff\xff\xff\xff\xff\0\0") },
-	{ "a row: a value, NULL, an empty value", build_data_row,
-	  BYTES("D\0\0\0\23\0\3\0\0\0\1"
-		"1\xff\xff\xff\xff\0\0\0\0") },
-	{ "a row of no columns", build_empty_row, BYTES("D\0\0\0\6\0\0") },
 	{ "an empty query", build_query, BYTES("Q\0\0\0\5\0") },
 	{ "a statement's text and types behind its name", build_parse, BYTES("P\0\0\0\16s\0X\0\0\1\0\0\0\27") },
 	{ "text parameters", build_bind, BYTES("B\0\0\0\30\0s\0\0\0\0\2\0\0\0\1a\0\0\0\2bc\0\0") },

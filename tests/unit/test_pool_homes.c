@@ -144,20 +144,6 @@ Test(pool_homes, a_small_pool_or_one_under_a_cap_is_whole)
 	config_unref(config);
 }
 
-Test(pool_homes, a_pool_whose_clients_come_from_another_process_stays_at_the_door)
-{
-	struct config *config = make_config();
-	struct pool_homes *h = pool_homes_new(&split, 1);
-	struct fail why;
-
-	cr_expect_eq(pool_homes_stay(h, config, "a", "u", &why), 0);
-	cr_expect_eq(find(h, config, "a", "u"), 0);
-	cr_expect_eq(find(h, config, "b", "u"), 1);
-	cr_expect_eq(pool_homes_stay(h, config, "b", "u", &why), -1);
-	pool_homes_free(h);
-	config_unref(config);
-}
-
 Test(pool_homes, more_pools_than_are_remembered_have_homes_for_good)
 {
 	struct config *config = make_config();

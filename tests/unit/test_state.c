@@ -8,6 +8,7 @@
 #include "state/ask.h"
 #include "state/commit.h"
 #include "state/context.h"
+#include "policy/policy_circuit.h"
 #include "state/linger.h"
 #include "state/observe.h"
 #include "state/pins.h"
@@ -38,6 +39,12 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 	(void)flags;
 	(void)now_us;
 	audited++;
+}
+
+bool
+policy_has_waiters(const struct policy *p)
+{
+	return policy_is_wanted(p);
 }
 
 bool
@@ -100,6 +107,13 @@ void
 pool_code_lost(struct server *srv)
 {
 	(void)srv;
+}
+
+void
+pool_code_doubt(struct server *srv, enum code_doubt_state state)
+{
+	(void)srv;
+	(void)state;
 }
 
 bool

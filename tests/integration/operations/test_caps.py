@@ -1,6 +1,7 @@
 """Caps on server connections of a database and of a user, overflow that is only for those that waited, and the NOTICE to a
 client that waits."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -53,6 +54,57 @@ def test_a_user_has_no_more_servers_than_it_may(weir):
     assert run_everywhere(weir, clients) == 2
     assert row(weir, "USERS", "web")["max_user_connections"] == 2
     assert row(weir, "USERS", "reporting")["max_user_connections"] == 9
+
+
+SLOW_TO_END = """DO $$ BEGIN FOR i IN 1..100 LOOP
+    EXECUTE format('CREATE TEMP TABLE IF NOT EXISTS pg_temp.t%s (i int)', i); END LOOP; END $$"""
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_postgresql_refuses_no_connection_that_is_within_its_own_limit(weir, own_postgres, workers):
+    """Pools take turns on as many places as PostgreSQL allows, whose sessions have something to clear away at their end."""
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 2; ALTER ROLE web SET client_min_messages = warning")
+    weir.start(sections={"database *": {"upstream": f"host={own_postgres.socket_dir} port={own_postgres.port} dbname=app"},
+                         "user web": {"max_user_connections": 2}}, session_state="allow", workers=workers)
+    run_everywhere(weir, [weir.raw(database=f"shop{i}") for i in range(8)], SLOW_TO_END, 2)
+    assert weir.metric_now("pgweir_backend_connect_duration_seconds_count") > 8
+    assert weir.metric_now("pgweir_backend_connect_failures_total", reason="too_many_connections") == 0
+
+
+def ending_slowly(told, may_end, events):
+    """A script of the fake server: it closes a session only some time after it was told to."""
+    def script(conn):
+        events.append("begun")
+        conn.login()
+        conn.serve()
+        told.set()
+        may_end.wait(20)
+        events.append("ended")
+    return script
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_place_is_free_once_postgresql_has_closed_its_side(weir, fake, workers):
+    told, may_end, events = threading.Event(), threading.Event(), []
+    fake.script = ending_slowly(told, may_end, events)
+    weir.start(sections={"database *": {"upstream": fake.upstream}}, max_server_connections=1, session_state="allow",
+               workers=workers)
+    with weir.raw(database="one"):                      # its login has opened a connection
+        coming = weir.in_background(lambda: weir.raw(database="two"))
+        told.wait(20)
+        assert [row["state"] for row in weir.console("SHOW SERVERS")] == ["closing"] and events == ["begun"]
+        may_end.set()
+        coming.result(20).leave()
+    assert events[:3] == ["begun", "ended", "begun"]
+
+
+def test_a_session_that_does_not_end_keeps_its_place_for_a_while_only(weir, fake):
+    told, may_end, events = threading.Event(), threading.Event(), []
+    fake.script = ending_slowly(told, may_end, events)
+    weir.start(sections={"database *": {"upstream": fake.upstream}}, max_server_connections=1, session_state="allow")
+    with weir.raw(database="one"), weir.raw(database="two"):
+        assert told.is_set() and events == ["begun", "begun"]
+    may_end.set()
 
 
 def test_both_caps_at_once_let_everybody_through(weir):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import socket
 import struct
 import subprocess
 import time
@@ -445,6 +446,24 @@ def test_a_client_that_does_not_read_gets_no_more_answers_made(weir, one_query):
     except OSError:
         pass
     assert weir.console("SHOW VERSION")
+
+
+@pytest.mark.parametrize("one_query", [False, True], ids=["many", "one"])
+def test_answers_for_who_has_left_hold_up_nobody(weir, one_query):
+    weir.start()
+    with weir.raw() as other, weir.raw("admin", "pgweir") as reader:
+        began = weir.cpu_seconds()
+        for _ in range(400):
+            reader.query("SHOW METRICS")
+        what_400_cost = weir.cpu_seconds() - began
+        began = weir.cpu_seconds()
+        for _ in range(4):                               # not each time does pgweir have it all before the reset comes
+            slow = weir.raw("admin", "pgweir", receive_buffer=4096)
+            slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            slow.send(query("SHOW METRICS;" * 2000) if one_query else query("SHOW METRICS") * 2000)
+            slow.close()
+            assert other.query("SELECT 1") == [["1"]]
+        assert weir.cpu_seconds() - began < 4 * what_400_cost
 
 
 # --- drivers ---

@@ -238,6 +238,19 @@ def test_explain_wait_goes_on_to_the_root(weir, table):
         third.read_until("Z")
 
 
+def test_an_idle_connection_makes_room_for_the_question_about_locks(weir):
+    weir.start(max_server_connections=3)
+    with app(weir, "holder") as holder, app(weir, "waiter") as waiter, app(weir, "idle") as idle:
+        holder.query("BEGIN; SELECT pg_advisory_xact_lock(1)")
+        idle.query("BEGIN")
+        waiter.send(query("SELECT pg_advisory_xact_lock(1)"))
+        wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
+        idle.query("COMMIT")
+        assert holders(weir)["waiter"]["blocked_by"].startswith("client ")
+        holder.query("COMMIT")
+        waiter.read_until("Z")
+
+
 def test_no_answer_about_locks_is_waited_for_a_second(weir, tap):
     """PostgreSQL takes no more connections: the console answers all the same, and says what to ask there."""
     weir.start(upstream=f"host={tap.host} port={tap.port}")

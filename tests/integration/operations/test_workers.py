@@ -1,18 +1,16 @@
 """Several workers: an operator sees one pgweir. Pools live on different ones, and the console, /metrics, limits, reloads
 and cancels hold over all of them."""
 
-import ctypes
 import json
-import os
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import rawwire
 from rawwire import errors, texts
+from stall import Stall
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -45,6 +43,7 @@ def test_pools_live_on_several_workers_and_each_on_one(spread):
     assert {row["state"] for row in rows} == {"up"}
     assert sum(row["servers"] for row in rows) >= 3
     assert len(weir.console("SHOW CLIENTS")) == 5       # and this one of the console's
+    weir.wait_log("), with 3 workers")
 
 
 def test_metrics_are_of_all_workers(spread):
@@ -146,15 +145,6 @@ def test_statistics_of_a_database_are_added_up(weir):
     assert len(weir.console("SHOW BACKENDS")) == 1
 
 
-def test_a_restart_is_refused_with_a_reason(spread):
-    weir, wires = spread
-    with pytest.raises(Exception, match="several workers"):
-        weir.console("RESTART")
-    weir.signal(signal.SIGUSR2)
-    weir.wait_log("no restart: clients can't move between processes with several workers")
-    assert wires[0].query("SELECT 3") == [["3"]]
-
-
 def test_a_stop_lets_transactions_of_all_workers_finish(spread):
     weir, wires = spread
     for wire in wires[:2]:
@@ -171,35 +161,6 @@ def test_auto_is_as_many_as_there_are_processors(weir):
     weir.start(workers="auto")
     assert 1 <= len(weir.console("SHOW WORKERS")) <= 16
     assert {row["value"] for row in weir.console("SHOW CONFIG") if row["key"] == "pgweir.workers"} == {"auto"}
-
-
-class Stall:
-    """Stops one thread of a process, as a hang would: ptrace(2). In a with statement; it goes on at the end."""
-
-    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-
-    def __init__(self, pid, name):
-        tasks = [int(task) for task in os.listdir(f"/proc/{pid}/task")]
-        self.tid, = [task for task in tasks if Path(f"/proc/{pid}/task/{task}/comm").read_text().strip() == name]
-
-    def _trace(self, request):
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-        return libc.ptrace(request, self.tid, None, None)
-
-    def __enter__(self):
-        if self._trace(self.SEIZE) < 0:
-            pytest.skip("ptrace(2) is not allowed here")
-        assert self._trace(self.INTERRUPT) == 0
-        os.waitpid(self.tid, self.WALL)     # it has stopped
-        return self
-
-    def wait_end(self):
-        """Whoever traces a thread must take note of its end, or the process seems to go on."""
-        os.waitpid(self.tid, self.WALL)
-
-    def __exit__(self, *_):
-        self._trace(self.DETACH)
 
 
 def homes_of(weir):
@@ -224,6 +185,8 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
         assert words in weir.http("/readyz").text
         assert weir.metric_now("pgweir_worker_up", worker=str(hung)) == 0
         assert {row["worker"] for row in weir.console("SHOW WORKERS") if row["state"] == "silent"} == {hung}
+        assert json.loads(weir.http("/api/v1/pools").text) is None      # the page keeps what it has shown
+        assert [row["state"] for row in json.loads(weir.http("/api/v1/workers").text)].count("silent") == 1
     weir.wait_log("answers again")
     assert len(weir.console("SHOW CLIENTS")) == len(wires) + 1
     wait_until(lambda: weir.http("/healthz").status == 200)

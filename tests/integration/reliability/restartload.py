@@ -15,8 +15,9 @@ import rawwire
 class Load:
     """One thread for each client. Each checks what it is answered."""
 
-    def __init__(self, weir):
+    def __init__(self, weir, database="app", user="web"):
         self.weir = weir
+        self.database, self.user = database, user
         self.is_over = threading.Event()
         self.requests = 0
         self.failures = []
@@ -26,6 +27,7 @@ class Load:
         self.ports = set()                  # the clients' own, of those that stay connected
         self.heard = []
         self.sent = 0
+        self.has_sent_all = threading.Event()
 
     def start(self, *workers):
         for worker in workers:
@@ -57,7 +59,7 @@ class Load:
             self.longest = max(self.longest, seconds)
 
     def connect(self, **words):
-        connection = psycopg.connect(self.weir.dsn(**words), autocommit=True)
+        connection = psycopg.connect(self.weir.dsn(self.user, self.database, **words), autocommit=True)
         self.ports.add(local_port(connection.fileno()))
         return connection
 
@@ -117,7 +119,7 @@ class Load:
 
     def pipelines(self):
         """Ten requests are sent before the first answer is read."""
-        wire = rawwire.Wire(self.weir.address).login("web", "app")
+        wire = rawwire.Wire(self.weir.address).login(self.user, self.database)
         self.ports.add(wire.sock.getsockname()[1])
         wire.ask(rawwire.parse("double", "SELECT $1::int * 2"), rawwire.sync())
         while not self.is_over.is_set():
@@ -132,16 +134,16 @@ class Load:
     def newcomers(self):
         """New connections, which nobody may refuse."""
         while not self.is_over.is_set():
-            with self.timed(psycopg.connect, self.weir.dsn()) as connection:
+            with self.timed(psycopg.connect, self.weir.dsn(self.user, self.database)) as connection:
                 assert connection.execute("SELECT 1").fetchone() == (1,)
             time.sleep(0.01)
 
     def listener(self):
         """Each notification must come, in order, and once."""
-        wire = rawwire.Wire(self.weir.address).login("web", "app")
+        wire = rawwire.Wire(self.weir.address).login(self.user, self.database)
         self.ports.add(wire.sock.getsockname()[1])
         wire.query("LISTEN restarts")
-        while not self.is_over.is_set() or (self.heard or [0])[-1] < self.sent:
+        while not self.has_sent_all.is_set() or (self.heard or [0])[-1] < self.sent:
             try:
                 message = wire.read(timeout=0.2)
             except rawwire.WireTimeout:
@@ -151,17 +153,20 @@ class Load:
         wire.close()
 
     def notifier(self):
-        with self.connect() as connection:
-            while not self.is_over.is_set():
-                self.timed(connection.execute, f"NOTIFY restarts, '{self.sent + 1}'")
-                self.sent += 1
-                time.sleep(0.003)
+        try:
+            with self.connect() as connection:
+                while not self.is_over.is_set():
+                    self.timed(connection.execute, f"NOTIFY restarts, '{self.sent + 1}'")
+                    self.sent += 1
+                    time.sleep(0.003)
+        finally:
+            self.has_sent_all.set()
 
     def asyncpg_pool(self):
         asyncio.run(self._asyncpg())
 
     async def _asyncpg(self):
-        pool = await asyncpg.create_pool(self.weir.url(), min_size=4, max_size=4)
+        pool = await asyncpg.create_pool(self.weir.url(self.user, self.database), min_size=4, max_size=4)
 
         async def client(number):
             while not self.is_over.is_set():
@@ -175,6 +180,10 @@ class Load:
 
         await asyncio.gather(*(client(number) for number in range(4)))
         await pool.close()
+
+    def many(self):
+        """Those that never wait for others of theirs."""
+        return self.settings, self.prepared, self.pipelines, self.newcomers
 
     def all(self):
         return (self.settings, self.prepared, self.prepared, self.transactions, self.session_locks, self.copies,

@@ -16,6 +16,7 @@ import rawwire
 from postgres import PASSWORDS
 from rawwire import bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
 from restartload import Load, server_sockets
+from stall import Stall
 from waiting import wait_until
 from weir import Successor, become_reaper
 
@@ -68,6 +69,41 @@ def test_many_restarts_under_load(weir):
     assert load.failures == []
     assert load.heard == list(range(load.heard[0], load.sent + 1))
     assert {port: before[port] for port in load.ports} == {port: after.get(port) for port in load.ports}
+
+
+def test_the_number_of_workers_changes_under_load(weir):
+    """Several pools, whose clients live on several workers in one process, and on other ones in the next."""
+    sections = {f"database d{i}": {"upstream": weir.upstream(dbname=("app", "app2")[i % 2])} for i in range(4)}
+    weir.start(sections=sections, workers=1, pool_size=4)
+    loads = [Load(weir), *(Load(weir, database=f"d{i}") for i in range(4))]
+    for load in loads:
+        load.start(*(load.all() if load is loads[0] else load.many()))
+    try:
+        for workers in (4, 2, 3, 1):
+            weir.configure(sections=sections, workers=workers, pool_size=4)
+            weir.write_config()
+            weir.restart()
+            assert len(weir.console("SHOW WORKERS")) == workers
+            before = [load.requests for load in loads]
+            wait_until(lambda: any(load.failures for load in loads) or all(
+                load.requests > done + 20 for load, done in zip(loads, before)), 20, "requests")  # pylint: disable=W0640
+            assert len({row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}) == workers
+    finally:
+        for load in loads:
+            load.stop()
+    assert [load.failures for load in loads] == [[]] * len(loads)
+    assert loads[0].heard == list(range(loads[0].heard[0], loads[0].sent + 1))
+    assert_no_place_is_lost(weir, [f"d{i}" for i in range(4)], 4)
+
+
+def assert_no_place_is_lost(weir, databases, size):
+    """Each pool can have all of its connections, and pgweir knows of as many as PostgreSQL has."""
+    wires = [weir.raw(database=database) for database in databases for _ in range(size)]
+    for wire in wires:
+        wire.query("BEGIN")
+    wait_until(lambda: weir.postgres.count() == len(weir.console("SHOW SERVERS")))
+    for wire in wires:
+        wire.leave()
 
 
 def test_a_restart_right_behind_another(weir):
@@ -216,6 +252,7 @@ def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
     with weir.raw() as open_one, weir.raw() as pinned, weir.raw() as idle:
         open_one.query("BEGIN; CREATE TEMP TABLE a (n int) ON COMMIT DROP; INSERT INTO a VALUES (1)")
         pinned.query("CREATE TEMP TABLE b AS SELECT 2 AS n")
+        weir.wait_log("between transactions: temp_table")
         weir.restart(wait=False)
         wait_until(lambda: "stay for now" in weir.log())
         assert idle.query("SELECT 1") == [["1"]]
@@ -379,7 +416,10 @@ def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
         weir.wait_log("stay for now")
         tap.stall(new=True)
         stays.close()
+        weir.wait_log("clients have moved to process", "this one ends")
+        old.send_signal(signal.SIGHUP)                               # logrotate's, say, to all processes of that name
         log = weir.wait_log("the one before this, has ended", f"[{old.pid}] INFO: stopped")
+        assert "was not reloaded" not in log
         times = [re.search(rf"(?m)^\S+ (\S+) .*{text}", log).group(1)
                  for text in ("the one before this, has ended", rf"\[{old.pid}\] INFO: stopped")]
         assert times[0] < times[1]
@@ -636,6 +676,79 @@ def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
 def asleep(process):
     with open(f"/proc/{process.pid}/wchan", encoding="ascii") as wchan:
         return "poll" in wchan.read()
+
+
+# --- a worker that does not answer ---
+
+@pytest.fixture(name="spread")
+def _spread(weir):
+    """Clients of two pools, which live on the two workers that are not the door."""
+    weir.start({"database other": {"upstream": weir.upstream(dbname="app")}}, workers=3)
+    wires = {database: weir.raw(database=database) for database in ("app", "other")}
+    for wire in wires.values():
+        assert wire.query("SELECT 1") == [["1"]]
+    return weir, wires, homes_of(weir)
+
+
+def homes_of(weir):
+    return {row["database"]: row["worker"] for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] != "pgweir"}
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_when_the_successor_is_ready(spread):
+    weir, wires, homes = spread
+    words = f"is given up: worker {homes['other']} does not answer; this process goes on"
+    with Stall(weir.process.pid, f"pgweir-{homes['other']}"):
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log(words)
+        assert_it_goes_on(weir, weir.process.pid, wires["app"])
+    assert wires["other"].query("SELECT 1") == [["1"]]
+    weir.restart()
+    for wire in wires.values():
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_while_clients_move(spread):
+    """Those of the others are served where they are, and all move when it answers again."""
+    weir, wires, homes = spread
+    for wire in wires.values():
+        wire.query("BEGIN")
+    old = weir.restart(wait=False)
+    weir.wait_log("2 stay for now")
+    with Stall(old.pid, f"pgweir-{homes['other']}"):
+        for _ in range(3):
+            wires["app"].query("COMMIT")
+            assert wires["app"].query("BEGIN; SELECT 1") == [["1"]]
+        assert weir.raw(database="other").query("SELECT 2") == [["2"]]
+        weir.wait_log(f"nobody moves for now: worker {homes['other']} does not answer")
+    for wire in wires.values():
+        wire.query("COMMIT")
+    wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+    for wire in wires.values():
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.long
+def test_a_worker_of_the_successor_that_hangs(spread):
+    """Clients that come then are refused, and stay."""
+    weir, wires, _ = spread
+    for wire in wires.values():
+        wire.query("BEGIN")
+    old = weir.restart(wait=False)
+    weir.wait_log("2 stay for now")
+    assert weir.raw(database="other").query("SELECT 2") == [["2"]]
+    with Stall(weir.process.pid, f"pgweir-{homes_of(weir)['other']}"):
+        wires["app"].query("COMMIT")
+        assert wires["app"].query("SELECT 3") == [["3"]]
+        weir.wait_log("the successor can't take it: worker")
+    wait_until(lambda: weir.console("SHOW CLIENTS"))                # it answers again
+    wires["other"].query("COMMIT")
+    assert wires["other"].query("SELECT 4") == [["4"]]
+    assert wires["app"].query("SELECT 4") == [["4"]] and old.poll() is None
+    wires["app"].close()
+    wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+    assert wires["other"].query("SELECT 5") == [["5"]]
 
 
 @pytest.mark.sweep(keep=3)

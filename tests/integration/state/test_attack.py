@@ -3,7 +3,7 @@ client, B is other; both are of one pool with one server connection."""
 
 import pytest
 
-from rawwire import bind, errors, execute, parse, query, sync, texts
+from rawwire import bind, close, errors, execute, parse, query, sync, texts
 from test_sealed_proof import INSERT, LOCKS, TEMPORARY, TRIGGER, USER_ID, sees, settle
 from unseen import seeded_numbers
 from weir import hold
@@ -322,6 +322,37 @@ def test_a_statement_is_read_as_it_was_behind_a_setting_that_was_not_answered(we
     there = client.query("SELECT pg_backend_pid()")
     assert ask(client, query(setting) + parse("s", sql) + RUN_IT, count=2) == [[right]]
     client.query("RESET ALL")
+    hold(weir, there, victim)
+    assert ask(client, RUN_IT) == [[right]]
+    assert client.query("SELECT pg_backend_pid()") != there
+
+
+GERMAN = "SET DateStyle = 'German'"
+NOT_TOLD = {                        # what A sends first, its packet ahead of the Parse, and behind it; what the Parse reads
+    "behind a Close": ([], query(GERMAN) + close("S", "old"), [], "2020-02-01"),
+    "within a transaction": ([query("BEGIN")], query(GERMAN), [query("COMMIT")], "2020-02-01"),
+    "behind COMMIT": ([query("BEGIN"), query(GERMAN)], query("COMMIT"), [], "2020-02-01"),
+    "behind ROLLBACK": ([query("BEGIN"), query(GERMAN)], query("ROLLBACK"), [], "2020-01-02"),
+    "behind code": ([], query("SELECT * FROM german"), [], "2020-02-01"),
+    "behind ROLLBACK of code": ([query("BEGIN"), query("SELECT * FROM german")], query("ROLLBACK"), [], "2020-01-02"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TOLD)
+def test_a_statement_is_read_as_it_was_wherever_the_setting_was_not_told(weir, postgres, victim, name):
+    """In each case it was prepared elsewhere under what was set at its next use, or before: a wrong date."""
+    before, ahead, then, right = NOT_TOLD[name]
+    hide(postgres, victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    client = weir.raw("web", victim)
+    settle(client)
+    there = client.query("SELECT pg_backend_pid()")
+    for message in before:
+        ask(client, message)
+    assert ask(client, ahead + parse("s", DATE) + RUN_IT, count=2)[-1:] == [[right]]
+    for message in then:
+        ask(client, message)
+    client.query("SET DateStyle = 'ISO, MDY'" if right == "2020-02-01" else GERMAN)
     hold(weir, there, victim)
     assert ask(client, RUN_IT) == [[right]]
     assert client.query("SELECT pg_backend_pid()") != there

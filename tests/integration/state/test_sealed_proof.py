@@ -362,6 +362,107 @@ def test_code_that_a_query_makes_counts_before_its_end(weir, postgres, later):
     assert not maker.has_nothing_more(5)
 
 
+REPLIES = {                         # what A has sent before, and the last of it, to which there is no reply for a while
+    "a function": ((), query(RUN_VIEW)),
+    "it is bound": ((), one_statement("SELECT runs($1)", [VIEW]) + sync()),
+    "a COMMIT": (("BEGIN", RUN_VIEW), query("COMMIT")),
+    "a COMMIT that is bound": (("BEGIN", RUN_VIEW), one_statement("COMMIT") + sync()),
+    "a COMMIT that others follow": (("BEGIN", RUN_VIEW), query("COMMIT; SELECT 1")),
+    "a request behind a COMMIT": (("BEGIN",), query("COMMIT") + query(RUN_VIEW)),
+    "a statement behind a COMMIT": (("BEGIN",), one_statement("COMMIT") + one_statement(RUN_VIEW) + sync()),
+    "a transaction at once": ((), query("BEGIN") + query(RUN_VIEW) + query("COMMIT")),
+    "a deferred trigger": (("BEGIN", f"INSERT INTO jobs (q) VALUES ($q${VIEW}$q$)"), query("COMMIT")),
+    "a procedure that commits": ((), query(f"CALL carries_out($q${VIEW}$q$)")),
+    "DO": ((), query(f"DO $$ BEGIN PERFORM runs($q${VIEW}$q$); END $$")),
+    "DDL": ((), query(VIEW)),
+    "DDL that is bound": ((), one_statement(VIEW) + sync()),
+    "DDL among others": ((), query(f"SELECT 1; {VIEW}; SELECT 2")),
+    "DDL in a transaction at once": ((), query("BEGIN") + query(VIEW) + query("COMMIT")),
+    "DDL in a transaction": (("BEGIN", VIEW), query("COMMIT")),
+    "ALTER": ((), query("ALTER VIEW hidden RENAME TO sly")),
+}
+
+
+@pytest.mark.parametrize("what", REPLIES)
+def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what):
+    """Others may run it as soon as PostgreSQL has committed; the reply may be late."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    before, last = REPLIES[what]
+    postgres.query(RUNS + f"GRANT ALL ON SCHEMA public TO web; CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    for wire in (maker, client, other):
+        wire.query("SELECT 1 FROM plain")
+    compared(weir, maker, client)
+    for step in before:
+        maker.query(step)
+    tap.unanswered = bytes(last)[-8:]
+    maker.send(last)
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    client.query("SELECT * FROM sly")
+    assert other.query(USER_ID) in ([[""]], [[None]])
+    tap.unanswered = None
+    assert not maker.has_nothing_more(5)
+
+
+def seals_of_two(weir, client, other):
+    """How often a server is washed that the two take turns on."""
+    before = weir.metric_now("pgweir_pool_seals_total")
+    for _ in range(4):
+        client.query("SELECT 1 FROM plain")
+        other.query("SELECT 1 FROM plain")
+    return weir.metric_now("pgweir_pool_seals_total") - before
+
+
+@pytest.mark.parametrize("sent", [(query("BEGIN"), query("SELECT runs('SELECT 1')")),
+                                  (one_statement("BEGIN") + one_statement("SELECT runs('SELECT 1')") + sync(),)])
+def test_an_open_transaction_costs_others_nothing(weir, postgres, later, sent):
+    """Only what may commit it does; many drivers send BEGIN with the first statement."""
+    postgres.query(RUNS, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    compared(weir, maker, client)
+    for messages in sent:
+        maker.ask(messages)
+    assert seals_of_two(weir, client, other) == 0
+    maker.query("COMMIT")
+    assert seals_of_two(weir, client, other) <= 1
+
+
+def test_who_is_alone_on_a_server_keeps_it_while_code_may_be_made(weir, postgres, later):
+    """Only who gets it next would have to be kept from what is left there."""
+    postgres.query(RUNS, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    compared(weir, maker, client)
+    before = weir.metric("pgweir_pool_seals_total")
+    maker.send(query("SELECT runs('SELECT pg_sleep(1)')"))
+    began = time.monotonic()
+    pids = {client.query("SELECT pg_backend_pid() FROM pg_sleep(0)")[0][0] for _ in range(20)}
+    took = time.monotonic() - began
+    assert len(pids) == 1
+    assert weir.metric_now("pgweir_pool_seals_total") - before <= 1 + took / 0.01    # it is washed at rest, after 10 ms
+    assert seals_of_two(weir, client, other) > 1
+    assert not maker.has_nothing_more(5)
+
+
+@pytest.mark.parametrize("state", ["track", "allow"])
+def test_ddl_that_is_committed_is_soon_over(weir, postgres, later, state):
+    """Its server is in doubt from the COMMIT on."""
+    postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}, "user reporting": {"session_state": state}}, pool_size=2, max_overflow=0)
+    postgres.query("GRANT ALL ON SCHEMA public TO reporting", dbname=later)
+    maker, client, other = weir.raw("reporting", later), weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    for text in ("BEGIN", "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'", "COMMIT"):
+        maker.query(text)
+    wait_until(lambda: seals_of_two(weir, client, other) == 0, 20, "the answer")
+
+
 @pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain"])
 def test_a_table_made_of_a_query_has_its_domains(weir, postgres, later, made):
     """PostgreSQL's tag for it is that of a SELECT."""
@@ -391,7 +492,7 @@ def test_temporary_tables_that_code_makes_cost_a_look_for_young_rows(weir, postg
         maker.query("SELECT runs('CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 1 CHECK (w <> $$$$)) ON COMMIT DROP')")
         client.query("SELECT 1")
     asked = bytes(tap.to_server[at:])
-    assert asked.count(b" AS young") > 2
+    assert asked.count(b" AS young") > 0
     assert asked.count(b" AS versions") <= 2 * (time.monotonic() - began) + 2       # once a second, whatever happens
 
 
