@@ -383,7 +383,7 @@ static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_
  * The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
  * over: otherwise a long line of such clients would need as deep a stack.
  */
-static void
+static inline void
 grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint64_t now_us)
 {
 	bool is_within = p->is_granting;

@@ -25,6 +25,14 @@ coming_count(const struct policy *p)
 	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL) + part_coming(&p->part);
 }
 
+static inline uint32_t
+unserved(const struct policy *p)
+{
+	uint32_t coming = coming_count(p);
+
+	return p->waiting > coming ? p->waiting - coming : 0;
+}
+
 /* The first in line for whom no overflow connection may be opened yet; NULL: there is none such. */
 static const struct policy_ticket *
 first_young(const struct policy *p, uint64_t now_us, uint32_t *old_count)
@@ -285,8 +293,7 @@ close_unsuited(struct policy *p, uint64_t now_us)
 	struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 	uint32_t limit = policy_limit_now(p, now_us), size = p->settings.pool_size;
 
-	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
-	    p->count[PC_CLOSING] >= policy_unserved(p) ||
+	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us || p->count[PC_CLOSING] >= unserved(p) ||
 	    (policy_total(p) < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
 		return false;
 	policy_close_conn(p, coldest, RR_DIRTY);
@@ -296,22 +303,20 @@ close_unsuited(struct policy *p, uint64_t now_us)
 uint32_t
 policy_unserved(const struct policy *p)
 {
-	uint32_t coming = coming_count(p);
-
-	return p->waiting > coming ? p->waiting - coming : 0;
+	return unserved(p);
 }
 
 static void
 help_waiters(struct policy *p, uint64_t now_us)
 {
-	while (policy_unserved(p) > 0) {
+	while (unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
 		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
 			continue;
 		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
 		 */
-		if (conn == NULL && policy_unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
+		if (conn == NULL && unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
 		    open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
@@ -329,7 +334,7 @@ policy_min_idle(const struct policy *p)
 {
 	const struct policy_settings *s = &p->settings;
 
-	if (!p->is_in_use || p->is_paused)
+	if (s->min_idle == 0 || !p->is_in_use || p->is_paused)
 		return 0;
 	return part_share(&p->part, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
 }
@@ -356,7 +361,7 @@ keep_min_idle(struct policy *p, uint64_t now_us)
 static uint32_t
 short_of(const struct policy *p, uint64_t now_us)
 {
-	uint32_t need = policy_unserved(p), can = room(p, now_us), expected = part_expected(&p->part, now_us);
+	uint32_t need = unserved(p), can = room(p, now_us), expected = part_expected(&p->part, now_us);
 
 	need -= need < expected ? need : expected;
 	return need < can ? need : can;
@@ -412,7 +417,7 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 {
 	uint64_t due_us = p->cap_has_room || policy_is_hopeless(p, now_us) ? now_us : NEVER_US;
 
-	if (!p->is_paused && policy_unserved(p) > 0) {
+	if (!p->is_paused && unserved(p) > 0) {
 		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
 			due_us = clock_lesser_us(due_us, p->backoff_until_us);

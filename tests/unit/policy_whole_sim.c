@@ -222,7 +222,7 @@ check_settled(struct wsim *s)
 
 			HOLDS(s, c->state != WS_IDLE || is_his || !can_cross(c),
 			      "somebody waits in part %u while one is idle in part %u", i, c->at->number);
-			HOLDS(s, c->state != WS_IDLE || is_his || coming > 0 || live(s) < limit(s),
+			HOLDS(s, c->state != WS_IDLE || is_his || coming > 0 || is_paced(part) || live(s) < limit(s),
 			      "somebody waits in part %u while one that can't cross keeps its place in part %u", i,
 			      c->at->number);
 		}
