@@ -120,11 +120,11 @@ def test_a_restart_right_behind_another(weir):
 
 def test_what_both_processes_have_heard_comes_once(weir, tap):
     """However long the new one's listener takes to catch up, and whether the old process is there or not."""
-    weir.start()
+    weir.start(pool_size=4)                                          # one part, so one listener for both
     old = weir.process
     with weir.raw() as wire:
         wire.query("LISTEN news")
-        weir.configure(upstream=weir.upstream(port=tap.port))
+        weir.configure(upstream=weir.upstream(port=tap.port), pool_size=4)
         weir.write_config()                                          # for the new process
         tap.connect_delay = 0.3                                      # its listener comes when the old one stands still
         weir.restart(wait=False)
