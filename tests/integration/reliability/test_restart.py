@@ -107,6 +107,7 @@ def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
         wire.query("BEGIN")
     for wire in waiting:
         wire.send(query("SELECT 1"))
+    wait_until(lambda: [row["cl_waiting"] for row in weir.console("SHOW POOLS") if row["database"] == full] == [20])
     weir.configure(sections=sections, workers=1, pool_size=2)
     weir.write_config()
     old = weir.restart(wait=False)
