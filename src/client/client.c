@@ -93,16 +93,13 @@ refuse_at_once(int fd)
 	send(fd, message, sizeof(message), MSG_NOSIGNAL);
 }
 
-struct client *
-client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
+/* Takes c, which is zeroed, or NULL without memory; the rest is as for client_new(). */
+static struct client *
+begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
-	struct client *c = calloc(1, sizeof(*c));
-
 	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, &stream_ops) < 0) {
-		if (c == NULL) {
-			refuse_at_once(fd);
+		if (c == NULL)
 			close(fd);
-		}
 		env->x.counters->rejected[RJ_MAX_MEMORY]++;
 		free(c);
 		return NULL;
@@ -122,6 +119,12 @@ client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	return c;
+}
+
+struct client *
+client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
+{
+	return begin(calloc(1, sizeof(struct client)), env, fd, peer, is_unix);
 }
 
 static void
@@ -160,8 +163,11 @@ client_arrive(struct client *c)
 void
 client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
-	struct client *c = client_new(env, fd, peer, is_unix);
+	struct client *c = calloc(1, sizeof(*c));
 
+	if (c == NULL)
+		refuse_at_once(fd);
+	c = begin(c, env, fd, peer, is_unix);
 	if (c != NULL && env->front->begin(c))
 		on_readable(&c->x.stream); /* most often its first packet is here already */
 }

@@ -163,7 +163,10 @@ client_of(const struct exchange *x)
 
 /* Makes a client of a new connection; takes fd. peer may be a Unix address. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed. */
+/*
+ * The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
+ * whoever is at its other end was told nothing: a client that comes from the process before may stay there.
+ */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /*
  * A client that has proved who it is goes to another worker, in two steps: the door's, while no function of the

@@ -229,14 +229,16 @@ unnamed_close(struct exchange *x, enum owed_to to)
 
 /*
  * PostgreSQL converts what it reads to its own encoding before it looks at it (pq_getmsgstring): a text that can't be
- * converted is refused with 22021, and drops nothing. For other client encodings only PostgreSQL can tell.
+ * converted is refused with 22021, and drops nothing. For other client encodings only PostgreSQL can tell. A zero byte
+ * within it is refused with 08P01 (pq_getmsgend).
  */
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
 {
 	const char *encoding = image_get(x->image, "client_encoding");
 
-	return encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len);
+	return memchr(sql, 0, len) != NULL ||
+	       (encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len));
 }
 
 void

@@ -64,6 +64,16 @@ def test_another_server_comes_between_parse_and_bind(weir):
             assert run(one, ["c "]) == [["c one"]]
 
 
+def test_a_query_with_a_zero_byte_within_drops_nothing(weir):
+    """PostgreSQL refuses the message before it looks at the SQL."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        assert shape(one.ask(rawwire.message("Q", b"SELECT 1\0SELECT 2\0"))) == "E:08P01 Z:I"
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["one"]]
+
+
 def test_describe_in_a_later_sync(weir):
     weir.start(pool_size=1)
     with weir.raw() as one, weir.raw() as two:

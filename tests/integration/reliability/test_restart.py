@@ -96,6 +96,32 @@ def test_the_number_of_workers_changes_under_load(weir):
     assert_no_place_is_lost(weir, [f"d{i}" for i in range(4)], 4)
 
 
+def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
+    sections = {f"database d{i}": {"upstream": weir.upstream(dbname="app")} for i in range(4)}
+    weir.start(sections=sections, workers=4, pool_size=2)
+    for i in range(4):
+        weir.raw(database=f"d{i}").query("SELECT 1")
+    full = next(row["database"] for row in weir.console("SHOW POOLS_EXTENDED") if row["worker"] == 3)
+    busy, waiting = ([weir.raw(database=full) for _ in range(count)] for count in (2, 20))
+    for wire in busy:
+        wire.query("BEGIN")
+    for wire in waiting:
+        wire.send(query("SELECT 1"))
+    wait_until(lambda: [row["cl_waiting"] for row in weir.console("SHOW POOLS") if row["database"] == full] == [20])
+    weir.configure(sections=sections, workers=1, pool_size=2)
+    weir.write_config()
+    old = weir.restart(wait=False)
+    weir.wait_log("stay for now: 22 with a request")
+    for wire in waiting:
+        wire.send(query("SELECT 2"))
+    for wire in busy:
+        wire.query("COMMIT")
+    for wire in waiting:
+        assert texts(wire.read_until("Z", count=2)) == [["1"], ["2"]]
+    wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+    assert_no_place_is_lost(weir, [full], 2)
+
+
 def assert_no_place_is_lost(weir, databases, size):
     """Each pool can have all of its connections, and pgweir knows of as many as PostgreSQL has."""
     wires = [weir.raw(database=database) for database in databases for _ in range(size)]
@@ -648,9 +674,11 @@ def test_a_successor_with_few_descriptors_keeps_some_for_its_servers(weir, wrapp
 
 @pytest.mark.long
 def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
-    """It is stopped before it has taken any: they are served where they are, and move later."""
+    """It is stopped before it has taken any: they are served where they are, and move later. So is the one whose statement
+    is more than the link to it takes."""
     weir.start()
     wires = [weir.raw() for _ in range(40)]
+    wires[10].ask(parse("large", f"SELECT '{'x' * 600_000}'"), sync())
     old = weir.process
     wrapped.write_text("sleep 1\n", encoding="ascii")
     become_reaper()
@@ -671,6 +699,7 @@ def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     wait_until(lambda: old.poll() == 0, 20, "all clients to move")
     for wire in wires:
         assert wire.query("SELECT 1") == [["1"]]
+    assert len(texts(wires[10].ask(bind("", "large"), execute(), sync()))[0][0]) == 600_000
 
 
 def asleep(process):

@@ -242,16 +242,21 @@ UNSEEN = {                          # which DDL it is, no SQL shows
 }
 
 
+def three_clients(weir, postgres, later, before="", **upstream):
+    """On two servers, in a database where code makes code: who makes it, who runs it, and who must not find what that sets."""
+    postgres.query(RUNS + "ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web;" + before, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream(**upstream)}}, pool_size=2, max_overflow=0)
+    wires = [weir.raw("web", later) for _ in range(3)]
+    settle(wires[-1])
+    for wire in wires:
+        wire.query("SELECT 1 FROM plain")
+    return wires
+
+
 @pytest.mark.parametrize("how", UNSEEN)
 def test_code_that_code_makes_counts_at_once(weir, postgres, later, how):
     """A runs a function that makes a view; B reads it, which sets a setting; C must not find that."""
-    postgres.query(RUNS, dbname=later)
-    postgres.query("ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web", dbname=later)
-    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    maker, client, other = (weir.raw("web", later) for _ in range(3))
-    settle(other)
-    for wire in (maker, client, other):
-        wire.query("SELECT 1 FROM plain")
+    maker, client, other = three_clients(weir, postgres, later)
     UNSEEN[how](maker)
     wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
     for _ in range(3):
@@ -304,15 +309,8 @@ def compared(weir, maker, client):
 def test_whatever_code_makes_counts_at_once(weir, postgres, later, what):
     """As above: A runs a function that makes it, B uses it, C must not find what that leaves."""
     before, made, used = LATE[what]
-    postgres.query(RUNS, dbname=later)
-    postgres.query("ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web", dbname=later)
-    if before:
-        postgres.query(f"SET SESSION AUTHORIZATION {'postgres' if 'internal' in before else 'web'}; {before}", dbname=later)
-    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    maker, client, other = (weir.raw("web", later) for _ in range(3))
-    settle(other)
-    for wire in (maker, client, other):
-        wire.query("SELECT 1 FROM plain")
+    sql = f"SET SESSION AUTHORIZATION {'postgres' if 'internal' in before else 'web'}; {before}"
+    maker, client, other = three_clients(weir, postgres, later, sql)
     compared(weir, maker, client)
     maker.query(f"SELECT runs($q${made}$q$)")
     for _ in range(2):
@@ -330,13 +328,7 @@ BLOCKED = {                         # what code makes, and who waits for that tr
 def test_code_counts_for_who_has_waited_for_it(weir, postgres, later, what):
     """As above, but B's request is under way already when A commits."""
     made, used = BLOCKED[what]
-    postgres.query(RUNS, dbname=later)
-    postgres.query("ALTER TABLE plain OWNER TO web; GRANT ALL ON SCHEMA public TO web", dbname=later)
-    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    maker, client, other = (weir.raw("web", later) for _ in range(3))
-    settle(other)
-    for wire in (maker, client, other):
-        wire.query("SELECT 1 FROM plain")
+    maker, client, other = three_clients(weir, postgres, later)
     compared(weir, maker, client)
     maker.query("BEGIN")
     maker.query(f"SELECT runs($q${made}$q$)")
@@ -350,10 +342,7 @@ def test_code_counts_for_who_has_waited_for_it(weir, postgres, later, what):
 
 def test_code_that_a_query_makes_counts_before_its_end(weir, postgres, later):
     """It commits, and goes on."""
-    postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
-    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    maker, client, other = (weir.raw("web", later) for _ in range(3))
-    settle(other)
+    maker, client, other = three_clients(weir, postgres, later)
     compared(weir, maker, client)
     maker.send(query(f"BEGIN; {RUN_VIEW}; COMMIT; SELECT pg_sleep(1)"))
     wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
@@ -389,12 +378,8 @@ def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what)
     if transport.IS_TLS:
         pytest.skip("what is encrypted can't be read")
     before, last = REPLIES[what]
-    postgres.query(RUNS + f"GRANT ALL ON SCHEMA public TO web; CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web", dbname=later)
-    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=2, max_overflow=0)
-    maker, client, other = (weir.raw("web", later) for _ in range(3))
-    settle(other)
-    for wire in (maker, client, other):
-        wire.query("SELECT 1 FROM plain")
+    hidden = f"CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web"
+    maker, client, other = three_clients(weir, postgres, later, hidden, port=tap.port)
     compared(weir, maker, client)
     for step in before:
         maker.query(step)
