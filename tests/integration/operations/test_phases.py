@@ -3,6 +3,7 @@
 Each case has a known answer, in the slow-query log and in pgweir_query_phase_seconds_total alike.
 """
 
+import re
 import time
 
 import pytest
@@ -267,14 +268,16 @@ def test_a_host_that_does_not_answer(weir, tap):
 
 
 def test_opening_that_hangs_is_not_a_small_pool(weir, tap):
-    with start_and_lose(weir, tap, connect_timeout="10s", pool_timeout="1500ms") as wire:
+    with start_and_lose(weir, tap, connect_timeout="10s", pool_timeout="2500ms") as wire:
         error, = errors(wire.ask(query("SELECT 2")))
         assert error.sqlstate == "53300"
-        assert f"opening one to {tap.host}:{tap.port} for 1.5 s, no answer yet" in error.error["D"], error.error
+        # The one before keeps its place for half a second, as its end is not heard of either.
+        took, = re.findall(f"opening one to {tap.host}:{tap.port} for ([0-9.]+ m?s), no answer yet", error.error["D"])
+        assert took.endswith(" s") and 1.7 <= float(took[:-2]) <= 2, took
         assert "pool_size" not in error.error["H"]
         line, = wait_until(lambda: [line for line in weir.log().splitlines() if "timed out" in line])
         assert f"(pool_timeout), 0 still waiting; {error.error['D'].split(': ')[1]}" in line and "exhausted" not in line
-    blames(weir, "connect", 1400, "pool_timeout")
+    blames(weir, "connect", 1700, "pool_timeout")
 
 
 def test_a_server_that_logs_in_slowly(weir, fake):
