@@ -347,11 +347,13 @@ policy_is_short_of_idle(const struct policy *p)
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
+/* Leaves alone the places for which somebody waits in another part: they may have been made just now. */
 static void
 keep_min_idle(struct policy *p, uint64_t now_us)
 {
-	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) && policy_total(p) < p->settings.pool_size &&
-	       room(p, now_us) > 0 && open_one(p, FOR_STOCK, now_us))
+	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) &&
+	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
+	       open_one(p, FOR_STOCK, now_us))
 		continue;
 }
 

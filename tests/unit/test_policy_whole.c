@@ -267,6 +267,28 @@ Test(policy_whole, each_part_keeps_its_share_of_min_idle)
 	two_fini(&t);
 }
 
+Test(policy_whole, a_place_made_for_another_part_is_not_taken_for_stock)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 1, 0);
+	set.min_idle = 1;
+	policy_reconfigure(a->p, &set, a->now);
+	a->cannot_give = true;
+	fake_fill(a, 0, 1);
+	fake_return(a, 0);
+	fake_borrow(b, 0);
+	hear(&t, 0);
+	pass_time(&t, 2 * S);
+	cr_expect_eq(a->closed, 1);
+	cr_expect_eq(a->opened, 1, "however long the other worker takes");
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 1);
+	two_fini(&t);
+}
+
 Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
 {
 	struct two t;
