@@ -100,8 +100,10 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_tick
 	if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT); /* it was opened or pinged */
 	if (!cross(p, conn, number, now_us)) {
-		if (t == NULL || !is_full(p, now_us) || !part_is_starved(&p->part, number, own_us))
+		if (t == NULL || !is_full(p, now_us) || now_us < later(p->part.made_us, 2 * WHOLE_MADE_US) ||
+		    !part_is_starved(&p->part, number, own_us))
 			return false;
+		p->part.made_us = now_us;
 		policy_close_conn(p, conn, RR_DIRTY);
 	}
 	policy_reinforce(p, now_us);

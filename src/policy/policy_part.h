@@ -24,6 +24,7 @@
 #define WHOLE_LATE_US 1000u /* nobody is overtaken by one who came more than this later */
 #define WHOLE_ASK_US (5 * 1000u) /* a part that was asked for idle connections has this long to answer */
 #define WHOLE_STARVED_US (100 * 1000u) /* for one who waits longer by this a place is made, if none can cross */
+#define WHOLE_MADE_US (100 * 1000u) /* a place that was made is left to others for so long, and then to those here */
 #define ROUND_NONE UINT64_MAX /* of a connection that never crosses */
 
 #define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
@@ -70,6 +71,7 @@ struct policy_part {
 	uint64_t asked_us; /* when others were asked for idle ones, for those who wait here; 0: they were not */
 	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
 	uint64_t doubted_us; /* when a connection was last not trusted any more */
+	uint64_t made_us; /* when a place was last made for who waits in another part */
 	bool is_to_ask; /* more wait here than others know of */
 	bool is_full; /* no place was left when it looked last */
 	bool has_freed; /* a place, for which others may wait */
@@ -117,6 +119,13 @@ part_share_of_pace(const struct policy_part *m, uint32_t of)
 	uint32_t parts = m->whole == NULL ? 1 : atomic_load_explicit(&m->whole->part_count, memory_order_relaxed);
 
 	return of > parts ? of / parts : 1;
+}
+
+/* Returns until when a place is left to the other parts that was made for them; 0: there is none. */
+static inline uint64_t
+part_left_until_us(const struct policy_part *m)
+{
+	return m->made_us != 0 && part_others_wait(m) != 0 ? m->made_us + WHOLE_MADE_US : 0;
 }
 
 /* Returns how many are on their way to this part. */

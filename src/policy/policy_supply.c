@@ -95,6 +95,8 @@ room(const struct policy *p, uint64_t now_us)
 		pace = p->ramp;
 	if (p->failed_count > 0)
 		pace = trials_now(p, now_us) < most ? trials_now(p, now_us) : most;
+	if (now_us < part_left_until_us(&p->part))
+		total++;
 	if (p->is_paused || now_us < p->backoff_until_us || total >= limit || opening >= pace ||
 	    !circuit_allows(&p->circuit, is_line_patient(p), now_us))
 		return 0;
@@ -347,11 +349,13 @@ policy_is_short_of_idle(const struct policy *p)
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
+/* Leaves alone the places for which somebody waits in another part: they may have been made just now. */
 static void
 keep_min_idle(struct policy *p, uint64_t now_us)
 {
-	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) && policy_total(p) < p->settings.pool_size &&
-	       room(p, now_us) > 0 && open_one(p, FOR_STOCK, now_us))
+	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) &&
+	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
+	       open_one(p, FOR_STOCK, now_us))
 		continue;
 }
 
@@ -425,6 +429,8 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 			due_us = clock_lesser_us(due_us, policy_lowered_until_us(p));
 		if (part_expected(&p->part, now_us) > 0)
 			due_us = clock_lesser_us(due_us, p->part.asked_us + WHOLE_ASK_US);
+		if (now_us < part_left_until_us(&p->part))
+			due_us = clock_lesser_us(due_us, part_left_until_us(&p->part));
 		due_us = clock_lesser_us(due_us, trial_due(p, now_us));
 		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
 			due_us = clock_lesser_us(due_us, circuit_due(&p->circuit));

@@ -185,7 +185,7 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 	} else
 		leave(w);
 	m->whole = NULL;
-	m->asked_us = 0;
+	m->asked_us = m->made_us = 0;
 }
 
 /* --- Places. --- */

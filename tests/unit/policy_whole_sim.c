@@ -2,6 +2,7 @@
 #include "policy_whole_sim.h"
 
 #include "policy/policy_circuit.h"
+#include "policy/policy_state.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -189,6 +190,15 @@ is_paced(const struct wsim_part *part)
 	       (s->settings.overflow_delay_us > 0 && total(s) >= s->settings.pool_size);
 }
 
+/* Returns true if a place may be left to other parts for a moment, which was made for them. */
+static bool
+leaves_a_place(const struct wsim_part *part)
+{
+	uint64_t made_us = part->p->part.made_us;
+
+	return made_us != 0 && part->s->now_us <= made_us + WHOLE_MADE_US;
+}
+
 /* Somebody has just begun to wait there: nobody waits for more idle ones than there are. */
 static void
 check_supply(const struct wsim_part *part)
@@ -199,7 +209,7 @@ check_supply(const struct wsim_part *part)
 	if (!s->is_paused && !is_paced(part))
 		HOLDS(s,
 		      part->line_len <= idle + count(s, part, WS_PINGING) + count(s, part, WS_CROSSING) ||
-			  total(s) >= limit(s),
+			  total(s) + leaves_a_place(part) >= limit(s),
 		      "part %u: %u wait, %u are idle, and none is opening", part->number, part->line_len, idle);
 }
 
@@ -230,6 +240,8 @@ check_settled(struct wsim *s)
 			continue;
 		if (part->due_us <= s->now_us + WHOLE_ASK_US)
 			continue; /* it has asked for one that can't cross */
+		if (leaves_a_place(part) && part->due_us <= s->now_us + WHOLE_MADE_US)
+			continue;
 		HOLDS(s, total(s) >= limit(s), "part %u: %u wait, %u of %u places are taken, and none is opening", i,
 		      part->line_len, total(s), limit(s));
 	}

@@ -267,6 +267,70 @@ Test(policy_whole, each_part_keeps_its_share_of_min_idle)
 	two_fini(&t);
 }
 
+Test(policy_whole, a_place_made_for_another_part_is_not_taken_for_stock)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 1, 0);
+	set.min_idle = 1;
+	policy_reconfigure(a->p, &set, a->now);
+	a->cannot_give = true;
+	fake_fill(a, 0, 1);
+	fake_return(a, 0);
+	fake_borrow(b, 0);
+	hear(&t, 0);
+	pass_time(&t, 2 * S);
+	cr_expect_eq(a->closed, 1);
+	cr_expect_eq(a->opened, 1, "however long the other worker takes");
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 1);
+	two_fini(&t);
+}
+
+/* a has one, which can't cross, and somebody waits there, and has for longer on b. */
+static void
+two_starve(struct two *t)
+{
+	struct fake *a = &t->parts[0];
+
+	two_init(t, 1, 0);
+	a->cannot_give = true;
+	fake_fill(a, 0, 1);
+	fake_borrow(&t->parts[1], 0);
+	pass_time(t, 200 * MS);
+	t->told[0] = 0;
+	fake_borrow(a, 1);
+	fake_return(a, 0);
+	cr_expect_eq(a->closed, 1);
+	cr_expect_eq(a->opened, 1, "the place is not for those here");
+}
+
+Test(policy_whole, a_place_made_for_another_part_is_left_to_it)
+{
+	struct two t;
+
+	two_starve(&t);
+	hear(&t, 1);
+	cr_expect_eq(t.parts[1].opened, 1);
+	two_fini(&t);
+}
+
+Test(policy_whole, a_place_that_another_part_does_not_take_is_not_lost)
+{
+	struct two t;
+	struct fake *a = &t.parts[0];
+
+	two_starve(&t);
+	fake_at(a, a->now + 100 * MS);
+	cr_expect_eq(a->opened, 2);
+	policy_conn_opened(a->p, &a->conns[1], a->now);
+	cr_expect_eq(a->closed, 1);
+	cr_expect_eq(fake_holds(a, 1), 1);
+	two_fini(&t);
+}
+
 Test(policy_whole, the_place_in_line_counts_those_of_other_parts)
 {
 	struct two t;
