@@ -286,7 +286,6 @@ struct server {
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* its borrower keeps it for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
-	uint64_t late_paid_us; /* until then it is kept for nobody who is late: linger.c */
 	uint64_t unnamed_owner; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
 	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */

@@ -7,8 +7,8 @@
  * followed by one is learnt (session/sequence_habits.h). The client lingers until that question, at most for
  * KEPT_REQUESTS requests (drivers look into the catalogs first); while nobody waits for a connection, until the pool's
  * idle_timeout, for a person at psql; else for FOLLOWED_US, or TRIED_US. A client that is far away, or gets no CPU for
- * a moment, comes later than that, the first time, too: so it has LATE_US, as long as the connection was not kept from
- * others beyond those times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
+ * a moment, comes later than that, the first time, too: so it has LATE_US, as long as the pool's connections were not
+ * kept from others beyond those times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
  *
  * A client also lingers for TRIED_US while nobody waits and others may just have made code that it may have run: if it
  * comes back, or they have not, nothing need be washed (state/compiled.c).
@@ -78,7 +78,7 @@ may_linger(const struct exchange *x)
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (policy_is_wanted(x->pool->policy))
-		limit_us = clock_lesser_us(limit_us, x->srv->late_paid_us <= now_us ? LATE_US : in_time_us(f));
+		limit_us = clock_lesser_us(limit_us, x->pool->late_paid_us <= now_us ? LATE_US : in_time_us(f));
 	return now_us - f->since_us < limit_us;
 }
 
@@ -138,18 +138,17 @@ state_yield(struct exchange_env *env)
 		event_active(env->linger_timer, EV_TIMEOUT, 0);
 }
 
-/* The server was kept from others for spent_us, at most; late_paid_us is when that is paid for. */
+/* The server was kept from others for spent_us, at most; late_paid_us is when all of the pool's have paid for that. */
 static void
-pay_late(struct server *srv, uint64_t now_us, uint64_t spent_us)
+pay_late(const struct server *srv, struct pool *pool, uint64_t now_us, uint64_t spent_us)
 {
-	const struct loan_followed *f = &srv->loan.followed;
 	uint64_t saved_us = now_us - clock_lesser_us(now_us, LATE_SAVED_US);
 
-	if (now_us - f->since_us < in_time_us(f))
+	if (now_us - srv->loan.followed.since_us < in_time_us(&srv->loan.followed))
 		return;
-	if (srv->late_paid_us < saved_us)
-		srv->late_paid_us = saved_us;
-	srv->late_paid_us += spent_us * LATE_SHARE;
+	if (pool->late_paid_us < saved_us)
+		pool->late_paid_us = saved_us;
+	pool->late_paid_us += spent_us * LATE_SHARE / pool->settings.pool_size;
 }
 
 void
@@ -164,7 +163,7 @@ state_linger_tick(struct exchange_env *env)
 
 		if (may_linger(x)) {
 			if (policy_is_wanted(x->pool->policy))
-				pay_late(srv, now_us, spent_us);
+				pay_late(srv, x->pool, now_us, spent_us);
 			watch(x);
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
