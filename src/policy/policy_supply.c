@@ -181,7 +181,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 		if (policy_live(p) > 0)
 			return;
 	}
-	if (p->failed_count == 0 || started_us > p->backed_off_us)
+	if (p->failed_count == 0 || started_us > p->backed_off_us || started_us >= p->backoff_until_us)
 		back_off(p, now_us);
 }
 
