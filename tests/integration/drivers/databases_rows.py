@@ -4,6 +4,7 @@ import asyncio
 
 import sqlalchemy as sa
 from databases import Database
+from databases.backends import aiopg, postgres    # noqa: F401  else two threads import them at once, and find half of it
 
 from rows import DATABASE, HOST, PORT, USER, row, run
 
