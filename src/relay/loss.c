@@ -3,8 +3,9 @@
  *
  * PostgreSQL says when it has not executed a request, and only its word counts. 57P01 (an administrator, a fast
  * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL: the transaction is rolled back, and what was answered
- * before comes before them. So if nothing was answered, nothing was committed, unless one statement commits several
- * times (CALL, VACUUM, CREATE INDEX CONCURRENTLY): therefore only statements that can't are relayed again. 25006 says
+ * before comes before them. A Query is committed before its CommandComplete, other requests are at their Sync. So if
+ * neither was answered, nothing was committed, unless one statement commits several times (CALL, VACUUM, CREATE INDEX
+ * CONCURRENTLY): therefore only statements that can't are relayed again. 25006 says
  * that a server which should be a primary is read-only now. When a link breaks without a word, everything is possible:
  * a crash may follow a commit at once.
  *
@@ -113,7 +114,8 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 
 	switch (f->type) {
 	case 'Q':
-		return f->body_len > 0 && is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
+		return x->srv->loan.tag_text[0] == '\0' && f->body_len > 0 &&
+		       is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
 	case 'P':
 		return fields_parse(body, f->body_len, &parse) &&
 		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
@@ -170,8 +172,8 @@ is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 }
 
 /*
- * Returns true if the client may have got something of the answer. Whatever is still in the outbox was not sent; it may
- * be the beginning of rows, or that something was parsed and bound, but no CommandComplete and no error.
+ * Returns true if the client may have got something of the answer, or all of a request was answered, or something has
+ * failed. Whatever is still in the outbox was not sent.
  */
 static bool
 is_shown(const struct exchange *x, const struct server *srv)
@@ -179,7 +181,7 @@ is_shown(const struct exchange *x, const struct server *srv)
 	const struct outbox *o = &x->env->to_client;
 	size_t there = 0;
 
-	if (srv->loan.sent.state == SENT_ANSWERED || srv->loan.tag_text[0] != '\0' || srv->loan.undone == UNDONE_FAILED)
+	if (srv->loan.sent.state == SENT_ANSWERED || x->env->done_count > 0 || srv->loan.undone == UNDONE_FAILED)
 		return true;
 	if (!srv->loan.clock.has_passed)
 		return false;

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fakeserver import data_row, error, one_row, ready, row_description
+from fakeserver import complete, data_row, error, one_row, ready, row_description
 from rawwire import bind, close, describe, errors, execute, parse, query, shape, sync, texts
 from waiting import wait_until
 
@@ -165,6 +165,55 @@ def test_the_beginning_of_an_answer_that_was_not_sent_yet_is_taken_back(weir, fa
     wire = start(weir, fake)
     dying = Dying(fake, row_description("v") + data_row("old") + FATAL)
     assert "old" not in str(texts(wire.ask(query("SELECT 'mark'")))) and dying.asked_count == 2
+
+
+class Batches:
+    """A fake server that answers the first requests that mark something all at once, with the last of their messages, and
+    closes. messages: how many those are."""
+
+    def __init__(self, fake, messages, reply):
+        self.messages, self.reply, self.asked = messages, reply, []
+        fake.answer = self._answer
+
+    def _answer(self, conn, kind, body):
+        if len(self.asked) >= self.messages or (not self.asked and b"mark" not in body):
+            if b"mark" in body:
+                self.asked.append(kind)
+            return False
+        self.asked.append(kind)
+        if len(self.asked) == self.messages:
+            conn.send(self.reply)
+            conn.sock.close()
+            conn.is_open = False
+        return True
+
+
+EXTENDED = [parse("", "INSERT mark"), bind(), execute(), sync()]
+DONE = b"1\0\0\0\4" + b"2\0\0\0\4" + complete("INSERT 0 1")
+
+
+def test_a_request_whose_sync_was_not_answered_is_relayed_again(weir, fake):
+    """Its statement was completed, but is committed at the Sync only."""
+    wire = start(weir, fake)
+    dying = Batches(fake, 4, DONE + FATAL)
+    replies = wire.ask(*EXTENDED)
+    assert not errors(replies) and shape(replies).startswith("1 2 ") and shape(replies).count("C:") == 1
+    assert dying.asked == [*"PBES", "P"]
+
+
+@pytest.mark.parametrize("messages, reply", [
+    ([query("INSERT mark")] * 2, complete("INSERT 0 1") + ready("I") + FATAL),
+    (EXTENDED * 2, DONE + ready("I") + FATAL),
+    # pgweir closes the unnamed statement ahead of the Query
+    ([*EXTENDED[:3], query("INSERT mark")], DONE + b"3\0\0\0\4" + complete("INSERT 0 1") + FATAL),
+], ids=["a Query before it", "a Sync before it", "a Query in it"])
+def test_what_was_committed_before_the_word_came_is_not_relayed_again(weir, fake, messages, reply):
+    wire = start(weir, fake)
+    asked = len(messages) + (b"3\0\0\0\4" in reply)
+    dying = Batches(fake, asked, reply)
+    wire.send(*messages)
+    assert errors(wire.read_to_end())[-1].sqlstate == "57P01"
+    assert len(dying.asked) == asked
 
 
 def test_not_within_a_transaction(weir, fake):
@@ -340,3 +389,4 @@ def test_a_client_that_wants_read_only_gets_its_error(weir, own_postgres):
     wire.query("SET default_transaction_read_only = on")
     assert errors(wire.ask(query("INSERT INTO t VALUES (1)")))[0].sqlstate == "25006"
     assert weir.metric_now("pgweir_pool_replays_total") == 0
+
