@@ -293,8 +293,7 @@ end_request(struct fake_conn *c)
 	if (c->tx == 'I') {
 		c->owner = 0;
 		tx_end(c, true);
-		c->code_made |= c->code_in_tx;
-		c->code_in_tx = 0;
+		state_commit_code(c);
 		named_free_all(&c->portals);
 	}
 	sql_report_changes(c, c->out.len);

@@ -103,7 +103,7 @@ struct fake_conn {
 	uint8_t traces[TRACES]; /* bits: of A, B, ... */
 	uint8_t sequences_of; /* bits: who has used one */
 	char plan_of, plan_context[PLAN_CONTEXT_MAX]; /* whose plan is kept, and made for whom; 0: none is */
-	unsigned code_made, code_in_tx; /* enum state_part: of code that was made here */
+	unsigned code_in_tx; /* enum state_part: of code that its transaction has made */
 	bool is_asked; /* asleep: it was asked about the database's code */
 	/* misbehaviour */
 	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
@@ -123,6 +123,7 @@ struct fake {
 	struct buf login_raw; /* LOGIN_ERROR: the SQLSTATE; LOGIN_RAW: all they get */
 	struct scram_verifier verifier;
 	unsigned code; /* enum state_part: what the database's code can touch */
+	unsigned long code_commits; /* transactions that made code */
 	enum fake_code code_answer;
 	bool is_code_unknown; /* once there was no answer */
 	bool has_lied; /* pgweir may believe what is not so */
@@ -211,6 +212,7 @@ void state_trace(struct fake_conn *c, enum trace trace, const char *tokens);
 void state_read_sequence(const struct fake_conn *c, const char *tokens);
 void state_next_sequence(struct fake_conn *c, const char *tokens);
 void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create, bool is_opaque);
+void state_commit_code(struct fake_conn *c); /* what its transaction has made is everybody's from now on */
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
 void state_probe(struct fake_conn *c, const char *sql); /* its rows, but those of reported settings */

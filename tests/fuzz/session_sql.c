@@ -465,7 +465,8 @@ end_transaction(struct fake_conn *c, bool is_commit)
 {
 	is_commit = is_commit && c->tx != 'E';
 	message_complete(&c->out, is_commit ? "COMMIT" : "ROLLBACK");
-	c->code_made |= is_commit ? c->code_in_tx : 0;
+	if (is_commit)
+		state_commit_code(c);
 	c->code_in_tx = 0;
 	c->tx = 'I';
 	tx_end(c, is_commit);

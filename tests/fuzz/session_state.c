@@ -3,8 +3,8 @@
  * it SQL does not show, and what washes it off.
  *
  * "hidden_lock" in SQL names a view that takes a lock, "hidden_role" one that takes on a role, and so on; they do so if
- * the database's code can: as the first line of the input has it, or since CREATE with the same word ran on that
- * connection. What the code can touch is told when pool/database_code.h asks.
+ * the database's code can: as the first line of the input has it, or since a transaction that ran CREATE with the same
+ * word was committed. What the code can touch is told when pool/database_code.h asks.
  *
  * Tokens (session_text.h) say whose something is. Nothing is looked at in a run where a server has lied: pgweir may
  * believe it.
@@ -407,21 +407,26 @@ state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is
 			continue;
 		if (is_create) /* what can't be washed off is known from an answer alone, and that comes later */
 			c->code_in_tx |= hidden[i].part & STATE_WASHABLE;
-		else if (((c->fake->code | c->code_made | c->code_in_tx) & hidden[i].part) != 0 &&
+		else if (((c->fake->code | c->code_in_tx) & hidden[i].part) != 0 &&
 			 (is_opaque || is_named(sql, hidden[i].word)))
 			touch(c, i, tokens);
 	}
 }
 
 void
+state_commit_code(struct fake_conn *c)
+{
+	c->fake->code |= c->code_in_tx;
+	c->fake->code_commits += c->code_in_tx != 0;
+	c->code_in_tx = 0;
+}
+
+void
 state_put_code(struct fake_conn *c)
 {
 	unsigned parts = c->fake->code;
-	struct fake_conn *other;
 	char number[16];
 
-	TAILQ_FOREACH(other, &c->fake->conns, link)
-		parts |= other->code_made;
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
 	text_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
@@ -465,13 +470,9 @@ put_row(struct fake_conn *c, const char *kind, const char *name, const char *val
 static void
 put_tally(struct fake_conn *c)
 {
-	struct fake_conn *other;
-	unsigned long made = 0;
 	char text[48];
 
-	TAILQ_FOREACH(other, &c->fake->conns, link)
-		made += other->code_made;
-	snprintf(text, sizeof(text), "on %lu", made);
+	snprintf(text, sizeof(text), "on %lu", c->fake->code_commits);
 	put_row(c, "k", text, "0");
 }
 

@@ -220,6 +220,14 @@ kernel_is_connected(int fd)
 	return e != NULL && peer_of(e) != NULL && !e->is_reset;
 }
 
+size_t
+kernel_unread(int fd)
+{
+	const struct end *e = end_of(fd);
+
+	return e == NULL ? 0 : e->in.len - e->at;
+}
+
 static bool
 is_readable(const struct end *e)
 {

@@ -38,10 +38,10 @@ struct sim_client {
 	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
 	bool is_ending; /* it got a FATAL that it may get */
 	bool is_excused; /* its server was broken, or it was refused for a reason: it may be lost */
-	bool has_made; /* a function: it counts when its transaction, of this statement alone, has ended */
 	bool is_closed; /* pgweir has closed it, and it may not know yet */
 	uint64_t asked_us; /* when it last sent a request with nothing unanswered */
 	uint64_t came_us;
+	uint64_t heard_us; /* when it had last read all that pgweir had sent */
 	uint64_t stopped_us; /* it reads nothing for a while: since when; 0: it does */
 };
 

@@ -35,7 +35,7 @@ oracle_begin(struct sim_client *c)
 	c->base = c->seen = c->f->sequence;
 	c->listened = 0;
 	c->stopped_us = 0;
-	c->asked_us = c->came_us = sim_now();
+	c->asked_us = c->came_us = c->heard_us = sim_now();
 	memset(c->told, 0, sizeof(c->told));
 	memset(c->expected, 0, sizeof(c->expected));
 }
@@ -288,6 +288,13 @@ is_held(const struct sim_client *c)
 	       (has_word(c, "wait") && !has_word(c, "impatient") && sim_now() - c->asked_us < 30 * US_PER_S);
 }
 
+/* What it reads now was sent within 20 s of that. */
+static bool
+was_soon_after(const struct sim_client *c, uint64_t outage_us)
+{
+	return outage_us > 0 && c->heard_us < outage_us + 20 * US_PER_S;
+}
+
 /* An ERROR of pgweir's own: the request was not carried out, and the client goes on. */
 static bool
 may_refuse(const struct sim_client *c, const char *state)
@@ -299,8 +306,7 @@ may_refuse(const struct sim_client *c, const char *state)
 		return true;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (strcmp(state, refusals[i]) == 0)
-			return !is_held(c) && ((s->lost_us > 0 && sim_now() - s->lost_us < 20 * US_PER_S) ||
-					       (s->nameless_us > 0 && sim_now() - s->nameless_us < 20 * US_PER_S));
+			return !is_held(c) && (was_soon_after(c, s->lost_us) || was_soon_after(c, s->nameless_us));
 	return strcmp(state, "53300") == 0 && is_late(c, state);
 }
 
@@ -504,27 +510,6 @@ oracle_gone(struct sim_client *c)
 
 /* --- what comes --- */
 
-/*
- * A client was told that its function is there: from now on it is, for everybody. PostgreSQL has it earlier; what runs
- * in between may leave what pgweir can't know of.
- */
-static void
-note_code(struct sim_client *c, uint8_t type, const uint8_t *body)
-{
-	struct sim *s = c->sim;
-
-	if (type == 'C')
-		c->has_made = strcmp((const char *)body, "CREATE FUNCTION") == 0;
-	if (type == 'Z' && body[0] == 'I' && c->has_made) {
-		s->world.fake.code |= STATE_LOCKS;
-		for (unsigned i = 0; i < s->profile.clients; i++)
-			s->clients[i].mirror.code = s->world.fake.code;
-		sim_trace('c', (unsigned)c->f->letter, "has made code", 0, 0);
-	}
-	if (type == 'Z')
-		c->has_made = false;
-}
-
 static bool
 is_same_error(const uint8_t *body, size_t len, const uint8_t *want, size_t want_len)
 {
@@ -669,7 +654,6 @@ oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len)
 		return;
 	}
 	compare(c, type, body, len, want, want_len);
-	note_code(c, type, body);
 	consume(c, want_len);
 	c->sim->answers += type == 'Z';
 	if (type == 'Z' && c->unfed_at == c->unfed.len)

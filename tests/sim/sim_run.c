@@ -64,6 +64,19 @@ take_any(struct sim *s, const struct worker **list, unsigned count)
 	return k;
 }
 
+/* Clients may read later, and the time jump meanwhile. */
+static void
+note_heard(struct sim *s)
+{
+	for (unsigned i = 0; i < s->profile.clients; i++) {
+		struct sim_client *c = &s->clients[i];
+		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
+
+		if (of != NULL && stream_queued(&of->x.stream) == 0 && kernel_unread(c->f->fd) == 0)
+			c->heard_us = sim_now();
+	}
+}
+
 void
 sim_turn(struct sim *s)
 {
@@ -80,6 +93,7 @@ sim_turn(struct sim *s)
 			quiet_turn(k, s->early_notes);
 	}
 	sim_excuse_lost(s, was_broken);
+	note_heard(s);
 }
 
 /* A worker that has much to do, or a processor that others have, too. */
