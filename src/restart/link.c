@@ -2,6 +2,8 @@
  * the body. */
 #include "restart/link.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,6 +20,7 @@
 #define READ_MAX ((size_t)64 << 10)
 #define FDS_MAX 32u /* that came ahead of the end of their messages */
 #define LAST_MS 1000
+#define SMALL_MAX ((size_t)4096) /* a message of this length may use the reserve: without it the link would end */
 
 struct out {
 	STAILQ_ENTRY(out) next;
@@ -202,6 +205,15 @@ send_later(struct link *l, struct out *o, int fd)
 	event_add(l->writable, NULL);
 }
 
+/* Returns NULL without memory. */
+static struct out *
+new_out(size_t body_len)
+{
+	size_t size = sizeof(struct out) + HEAD_LEN + body_len;
+
+	return size <= SMALL_MAX ? memory_realloc(NULL, size) : malloc(size);
+}
+
 void
 link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 {
@@ -209,7 +221,7 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 
 	if (l->is_over)
 		return;
-	if (len > LINK_BODY_MAX || (o = malloc(sizeof(*o) + HEAD_LEN + len)) == NULL) {
+	if (len > LINK_BODY_MAX || (o = new_out(len)) == NULL) {
 		break_off(l);
 		return;
 	}
@@ -223,6 +235,16 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 		free_out(o);
 	else
 		send_later(l, o, fd);
+}
+
+void
+link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd)
+{
+	if (buf_ok(b))
+		link_send(l, type, b->bytes, b->len, fd);
+	else
+		break_off(l);
+	buf_fini(b);
 }
 
 int

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include "base/buf.h"
+
 #include <event2/event.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +39,9 @@ void link_free(struct link *l); /* may be called from a callback; NULL is fine *
  * copy is sent; if there can't be one, it goes without. Without memory the link is closed.
  */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
+/* The same with what was put into b, and frees that. If there was no memory to put it there, the link is closed, too.
+ */
+void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
 int link_is_drained(const struct link *l); /* nothing waits to be sent */
 /* Sends one message without a loop, waiting for a moment at most: for a process that is about to exit. */
 void link_send_last(int fd, uint8_t type, const void *body, size_t len);

@@ -80,8 +80,7 @@ send_number(struct moving *m, uint8_t type, uint64_t number, const uint8_t *more
 
 	buf_put_u64(&b, number);
 	buf_put(&b, more, more_len);
-	link_send(m->link, type, b.bytes, b.len, -1);
-	buf_fini(&b);
+	link_send_buf(m->link, type, &b, -1);
 }
 
 static struct crossing *

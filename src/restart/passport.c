@@ -145,6 +145,21 @@ note_sent(struct passport_writer *o, const void *what, uint64_t id, struct state
 	}
 }
 
+/* Sends what passports refer to by its number, and frees it. Returns false without memory: then it has no number. */
+static bool
+send_shared(struct passport_writer *o, void (*send)(void *arg, const struct buf *what), struct buf *b)
+{
+	bool is_whole = buf_ok(b);
+
+	o->is_bad |= !is_whole;
+	if (is_whole)
+		send(o->arg, b);
+	if (b->bytes != NULL)
+		OPENSSL_cleanse(b->bytes, b->len); /* a pool's secret */
+	buf_fini(b);
+	return is_whole;
+}
+
 /* Pools are not freed while they have clients, and have none left when they are. */
 static uint32_t
 number_of_pool(struct passport_writer *o, const struct pool *pool)
@@ -164,10 +179,8 @@ number_of_pool(struct passport_writer *o, const struct pool *pool)
 		p.keys_len = sizeof(*keys);
 	}
 	passport_put_pool(&b, &p);
-	o->send_pool(o->arg, &b);
-	if (b.bytes != NULL)
-		OPENSSL_cleanse(b.bytes, b.len);
-	buf_fini(&b);
+	if (!send_shared(o, o->send_pool, &b))
+		return 0;
 	note_sent(o, pool, 0, NULL, o->pools);
 	return o->pools++;
 }
@@ -183,9 +196,8 @@ number_of_text(struct passport_writer *o, struct statement *st)
 		return s->number;
 	t.types = statement_learnt_types(st, &t.types_len);
 	passport_put_text(&b, &t);
-	o->is_bad |= !buf_ok(&b);
-	o->send_text(o->arg, &b);
-	buf_fini(&b);
+	if (!send_shared(o, o->send_text, &b))
+		return 0;
 	note_sent(o, st, st->id, statement_ref(st), o->texts);
 	return o->texts++;
 }
@@ -262,7 +274,6 @@ passport_write(struct passport_writer *o, struct client *c, uint64_t number, str
 	struct exchange *x = &c->x;
 	struct writing w = { o, out };
 	struct passport p = { .number = number,
-			      .pool = number_of_pool(o, x->pool),
 			      .database = x->pool->database->name,
 			      .user = exchange_user(x),
 			      .connected_us = c->connected_us,
@@ -272,6 +283,7 @@ passport_write(struct passport_writer *o, struct client *c, uint64_t number, str
 	size_t begun;
 
 	o->is_bad = false;
+	p.pool = number_of_pool(o, x->pool);
 	put_address(c, &p);
 	p.secret_len = cancel_secret(c, p.secret);
 	passport_put(out, &p);
@@ -279,7 +291,7 @@ passport_write(struct passport_writer *o, struct client *c, uint64_t number, str
 	put_image(out, x->image);
 	put_image(out, p.is_startup_same ? NULL : x->startup);
 	begun = passport_begin(out);
-	statements_each(x, put_statement, &w);
+	o->is_bad |= statements_each(x, put_statement, &w) < 0;
 	passport_end(out, begun);
 	begun = passport_begin(out);
 	listen_each(x, put_channel, &w);

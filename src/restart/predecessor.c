@@ -40,7 +40,7 @@ struct arrival {
 	uint64_t number; /* in the old process; 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
 	enum stage stage;
-	uint8_t *queued; /* notifications that waited for it there */
+	uint8_t *queued; /* notifications that waited for it there; NULL with a length: no memory, so it is closed */
 	size_t queued_len;
 };
 
@@ -117,11 +117,11 @@ send_number(struct predecessor *p, uint8_t type, uint64_t number, const void *mo
 {
 	struct buf b = { 0 };
 
+	if (p->link == NULL)
+		return;
 	buf_put_u64(&b, number);
 	buf_put(&b, more, more_len);
-	if (p->link != NULL)
-		link_send(p->link, type, b.bytes, b.len, -1);
-	buf_fini(&b);
+	link_send_buf(p->link, type, &b, -1);
 }
 
 static struct arrival *
@@ -184,7 +184,8 @@ static void
 begin_arrival(struct predecessor *p, struct arrival *n)
 {
 	struct client *c = living(n);
-	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
+	bool lacks_some = n->queued_len > 0 && n->queued == NULL;
+	bool is_broken = lacks_some || (c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0);
 
 	forget_arrival(n);
 	if (c == NULL)
@@ -326,10 +327,9 @@ static void
 on_yours(struct arrival *n, const uint8_t *queued, size_t len)
 {
 	n->stage = STAGE_OURS;
-	if (len > 0 && (n->queued = malloc(len)) != NULL) {
+	n->queued_len = len;
+	if (len > 0 && (n->queued = malloc(len)) != NULL)
 		memcpy(n->queued, queued, len);
-		n->queued_len = len;
-	}
 }
 
 static void

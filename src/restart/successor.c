@@ -63,8 +63,7 @@ send_listener(struct successor *s, char kind, const char *host, uint16_t port, i
 	buf_put_u8(&b, (uint8_t)kind);
 	buf_put_u16(&b, port);
 	buf_put_str(&b, host);
-	link_send(s->link, HANDOVER_LISTENER, b.bytes, b.len, fd);
-	buf_fini(&b);
+	link_send_buf(s->link, HANDOVER_LISTENER, &b, fd);
 }
 
 static void
@@ -83,8 +82,7 @@ send_listeners(struct successor *s, int http_fd)
 	buf_put_u32(&b, HANDOVER_VERSION);
 	buf_put_u64(&b, restart_env(r)->counters->restarts);
 	buf_put_u8(&b, listeners_are_passed(r->host.listeners));
-	link_send(s->link, HANDOVER_HELLO, b.bytes, b.len, -1);
-	buf_fini(&b);
+	link_send_buf(s->link, HANDOVER_HELLO, &b, -1);
 	listeners_each(r->host.listeners, send_sql_listener, s);
 	if (http_fd >= 0)
 		send_listener(s, 'H', http->host, http->port, http_fd);

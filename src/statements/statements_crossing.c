@@ -61,26 +61,28 @@ tell_named(const struct exchange *x, const struct client_statement *n,
 	row(&s, arg);
 }
 
-void
+int
 statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg)
 {
 	struct client_statements *s = x->statements;
-	struct client_statement **all;
+	struct client_statement **all = NULL;
 	uint32_t count = 0;
 
 	if (s == NULL)
-		return;
-	all = s->count == 0 ? NULL : calloc(s->count, sizeof(*all));
-	for (uint32_t i = 0; i < s->slot_count && all != NULL; i++)
+		return 0;
+	if (s->count > 0 && (all = calloc(s->count, sizeof(*all))) == NULL)
+		return -1;
+	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL)
 			all[count++] = s->slots[i];
-	if (all != NULL)
+	if (count > 0)
 		qsort(all, count, sizeof(*all), by_order);
 	for (uint32_t i = 0; i < count; i++)
 		tell_named(x, all[i], row, arg);
 	free(all);
 	if (s->unnamed != NULL)
 		row(&(struct statement_crossing){ .name = "", .st = s->unnamed }, arg);
+	return 0;
 }
 
 static void

@@ -16,7 +16,7 @@ struct statement_crossing {
 };
 /* TIE_PROCESS: a reply about a statement is due, or not all are known here. */
 bool statements_ties(const struct exchange *x, enum feature_tie to);
-/* Calls row for each, in the order in which they came. */
-void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
+/* Calls row for each, in the order in which they came. Returns 0, or -1 without memory: not for all of them. */
+int statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
 /* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
 int statements_take(struct exchange *x, const struct statement_crossing *s);

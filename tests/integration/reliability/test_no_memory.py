@@ -28,7 +28,7 @@ from postgres import PASSWORDS
 from rawwire import (LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
                      query, send_cancel, sync)
 from waiting import wait_until
-from weir import become_reaper
+from weir import become_reaper, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -386,3 +386,49 @@ def test_restarts(weir, memory, span_ms):
         assert weir.is_alive()
         bystander.check()
     bystander.wire.leave()
+
+
+class Mover:
+    """A client with prepared statements that stays where it is, in a transaction, until it commits."""
+
+    def __init__(self, weir):
+        self.wire = login(weir)
+        expect(self.wire, query("BEGIN"), [])
+        expect(self.wire, parse("end", "COMMIT") + sync(), [])
+        for name, factor in (("", 5), ("mine", 2), ("other", 3)):
+            expect(self.wire, parse(name, f"SELECT $1::int * {factor}") + sync(), [])
+
+    def move(self, place):
+        """Returns the SQLSTATE it failed with, "closed", or None."""
+        try:
+            expect(self.wire, bind("", "end") + execute() + sync(), [])
+            for name, factor in (("mine", 2), ("other", 3), ("", 5)):
+                expect(self.wire, bind("", name, [b"7"]) + execute() + sync(), [[str(7 * factor)]])
+        except QueryFailed as failure:
+            assert failure.sqlstate in EXPECTED - {"26000"}, (place, failure)
+            return failure.sqlstate
+        except (WireClosed, ConnectionError):
+            return "closed"
+        return None
+
+
+@pytest.mark.sweep(keep=0)
+def test_who_moves_without_memory_has_its_statements(weir, memory):
+    """Each allocation of one client's move fails in its turn, in either process."""
+    weir.environment.update(NO_MEMORY_FOR_CHILDREN="1")
+    start(weir, {}, {"pool_size": 20})
+    place, count, seen = 0, 0, set()
+    while place <= count:
+        movers = [Mover(weir) for _ in range(12)]
+        old, log = weir.restart(wait=False), len(weir.log())
+        for mover in movers:
+            memory.arm(place if count > 0 else ALL, 0)
+            seen.add(mover.move(place))
+            calls = memory.disarm()
+            count, place = count or calls, place + 1
+            if re.search("has closed its link|that can.t be used", weir.log()[log:]):      # nobody moves any more
+                break
+        for mover in movers:
+            mover.wire.close()
+        wait_process(old, 20)
+    print(f"{count} places, {seen}")
