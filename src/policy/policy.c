@@ -88,6 +88,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
+	part_outage_ends(&p->part, &p->outage, false); /* who opens one in another part tells */
 	part_leave(&p->part, 0, 0, 0, 0);
 	policy_room_forget(&p->orders);
 	free(p);
@@ -665,6 +666,8 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	if (was == PC_NONE)
 		return;
 	policy_end_trial(p, conn, now_us);
+	if (was == PC_LENT)
+		part_lost(&p->part, now_us);
 	policy_move(p, conn, PC_NONE);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;

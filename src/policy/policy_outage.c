@@ -26,7 +26,7 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 		return false;
 	return p->settings.is_holding || p->settings.waits_while_down || p->last_fail_kind == CF_TOO_MANY ||
 	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || lacks_memory(p) ||
-	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0);
+	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
 
 /* The patient are at the front, so the last in line decides. */
@@ -89,11 +89,20 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us, .held = count_patient(p) };
 	p->counters->held += p->outage.held;
-	if (!part_is_first_out(&p->part, true))
+	if (!part_outage_begins(&p->part, now_us))
 		return;
 	p->counters->outages++;
 	if (p->ops.outage != NULL)
 		p->ops.outage(p->owner, &p->outage, &p->last_fail, now_us);
+}
+
+static void
+leave_outage(struct policy *p, uint64_t now_us)
+{
+	p->outage = (struct policy_outage){ 0 };
+	if (p->settings.is_holding)
+		p->outage_over_us = now_us;
+	p->ramp = 1;
 }
 
 void
@@ -102,14 +111,13 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	struct policy_outage ended = p->outage;
 
 	p->has_patient = false;
-	if (ended.since_us == 0)
+	if (ended.since_us == 0 && !part_is_out(&p->part))
 		return;
-	p->outage = (struct policy_outage){ 0 };
-	if (p->settings.is_holding)
-		p->outage_over_us = now_us;
-	p->ramp = 1;
-	if (!part_is_first_out(&p->part, false))
+	if (ended.since_us != 0)
+		leave_outage(p, now_us);
+	if (!part_outage_ends(&p->part, &ended, true))
 		return;
+	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock */
 	p->counters->outage_us += now_us - ended.since_us;
 	if (p->ops.outage != NULL)
 		p->ops.outage(p->owner, &ended, NULL, now_us);

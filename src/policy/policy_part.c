@@ -9,6 +9,7 @@
 static void
 count_out(struct policy *p, uint64_t now_us)
 {
+	part_outage_ends(&p->part, &p->outage, false);
 	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
 }
 
@@ -22,6 +23,8 @@ policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 	count_out(p, now_us);
 	if (w != NULL)
 		part_join(&p->part, w, p->total, policy_own_live(p), policy_own_verified(p));
+	if (w != NULL && p->outage.since_us > 0)
+		part_outage_begins(&p->part, p->outage.since_us); /* it was told */
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* others may have been closed since it was opened */
 	p->is_observed = w != NULL || p->caps.is_watched;

@@ -55,6 +55,9 @@ struct policy_whole {
 	    round; /* only a connection of this round crosses: policy_close_all and policy_pause begin another */
 	_Atomic uint32_t in_use; /* a bit for each part whose is_in_use is set */
 	uint32_t out; /* a bit for each part that is in an outage */
+	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
+	uint32_t held, refused; /* in it, by parts that are in it no longer */
+	uint64_t lost_us; /* when a lent connection of any part was last lost */
 	bool is_orphan; /* put by its last user; freed when nothing of it crosses any more */
 
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */
@@ -98,6 +101,13 @@ static inline uint32_t
 part_others_wait(const struct policy_part *m)
 {
 	return part_waiters(atomic_load_explicit(&m->whole->bits, memory_order_relaxed), m);
+}
+
+/* Returns true if an outage was told that is not over. */
+static inline bool
+part_is_out(const struct policy_part *m)
+{
+	return m->whole != NULL && atomic_load_explicit(&m->whole->out_since_us, memory_order_relaxed) != 0;
 }
 
 static inline uint32_t
@@ -173,8 +183,17 @@ void part_ask(struct policy_part *m, uint64_t now_us);
 uint32_t part_count_expected(const struct policy_part *m); /* m->asked_us is not 0 */
 /* Says that it has none idle, or not any more. m->whole is not NULL. */
 void part_answer(struct policy_part *m, uint64_t now_us);
-/* An outage begins here, or ends: returns true if no other part is in one. Without a whole: true. */
-bool part_is_first_out(struct policy_part *m, bool is_out);
+/* An outage has begun here. Returns true if the pool's begins with it: no part was in one. Without a whole: true. */
+bool part_outage_begins(struct policy_part *m, uint64_t since_us);
+/*
+ * *o, an outage here, is over, or (is_over is false) the part leaves in the middle of it. Returns true if the pool's is
+ * over: no other part is in one. *o is the pool's then. Without a whole: true.
+ */
+bool part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over);
+/* A lent connection is lost; call it before part_moved(). */
+void part_lost(struct policy_part *m, uint64_t now_us);
+/* Returns true if who waits here since since_us was in line when one was last lost. */
+bool part_was_in_line(const struct policy_part *m, uint64_t since_us);
 /* Returns true if no other part has a lower number, or there is no whole: it tells what all have together. */
 bool part_is_first(const struct policy_part *m);
 /* Returns the part's share of what is kept by all together. */

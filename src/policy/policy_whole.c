@@ -171,7 +171,6 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 	if (w == NULL)
 		return;
 	part_tell(m, 0, 0, UINT64_MAX);
-	part_is_first_out(m, false);
 	enter(m);
 	w->parts[m->number] = NULL;
 	atomic_store_explicit(&w->in_use, get(&w->in_use) & ~(1u << m->number), memory_order_relaxed);
@@ -290,18 +289,67 @@ part_is_first(const struct policy_part *m)
 	return i == m->number;
 }
 
+/* --- Outages. --- */
+
 bool
-part_is_first_out(struct policy_part *m, bool is_out)
+part_outage_begins(struct policy_part *m, uint64_t since_us)
 {
 	struct policy_whole *w = enter(m);
-	uint32_t me = 1u << m->number, others;
+	bool is_first;
 
 	if (w == NULL)
 		return true;
-	others = w->out & ~me;
-	w->out = is_out ? others | me : others;
+	is_first = get_us(&w->out_since_us) == 0;
+	if (is_first)
+		set_us(&w->out_since_us, since_us);
+	w->out |= 1u << m->number;
 	leave(w);
-	return others == 0;
+	return is_first;
+}
+
+bool
+part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over)
+{
+	struct policy_whole *w = enter(m);
+	uint64_t since_us;
+
+	if (w == NULL)
+		return true;
+	w->out &= ~(1u << m->number);
+	w->held += o->held;
+	w->refused += o->refused;
+	since_us = is_over && w->out == 0 ? get_us(&w->out_since_us) : 0;
+	if (since_us != 0) {
+		*o = (struct policy_outage){ since_us, w->held, w->refused };
+		set_us(&w->out_since_us, 0);
+		w->held = w->refused = 0;
+	}
+	leave(w);
+	return since_us != 0;
+}
+
+void
+part_lost(struct policy_part *m, uint64_t now_us)
+{
+	struct policy_whole *w = enter(m);
+
+	if (w == NULL)
+		return;
+	w->lost_us = now_us;
+	leave(w);
+}
+
+bool
+part_was_in_line(const struct policy_part *m, uint64_t since_us)
+{
+	const struct policy_whole *w = enter(m);
+	bool was_there;
+
+	if (w == NULL)
+		return false;
+	was_there = since_us <= w->lost_us;
+	leave(w);
+	return was_there;
 }
 
 /* --- The row. --- */

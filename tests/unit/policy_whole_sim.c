@@ -866,8 +866,6 @@ drop_part(struct wsim_part *part)
 	policy_free(part->p);
 	part->p = NULL;
 	part->due_us = NEVER;
-	if (s->whole->out == 0)
-		s->outages = 0;
 }
 
 static void

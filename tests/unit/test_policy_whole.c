@@ -232,6 +232,61 @@ Test(policy_whole, what_left_before_a_reload_is_closed)
 	two_fini(&t);
 }
 
+static void
+lose(struct fake *f, int client)
+{
+	struct policy_conn *conn = f->clients[client].conn;
+
+	f->clients[client].conn = NULL;
+	policy_conn_gone(f->p, conn, true, f->now);
+}
+
+Test(policy_whole, those_in_line_in_any_part_when_postgresql_restarts_wait_on)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 2, 0);
+	fake_fill(a, 0, 1);
+	fake_fill(b, 0, 1);
+	fake_borrow(a, 1);
+	fake_borrow(b, 1);
+	lose(b, 0);
+	lose(a, 0);
+	fake_failed(b, 1, CF_REFUSED, false);
+	fake_failed(a, 1, CF_REFUSED, false);
+	pass_time(&t, MS);
+	cr_expect_eq(a->clients[1].refusals + b->clients[1].refusals, 0);
+	fake_borrow(b, 2);
+	pass_time(&t, MS);
+	cr_expect_eq(b->clients[2].refusals, 1, "it came when PostgreSQL was gone");
+	cr_expect_eq(b->clients[1].refusals, 0);
+	cr_expect_eq(a->counters.outages + b->counters.outages, 1, "there is one outage");
+	two_fini(&t);
+}
+
+Test(policy_whole, an_outage_in_the_middle_of_which_its_part_goes_is_over_when_another_part_opens_one)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 2, 0);
+	fake_borrow(a, 0);
+	fake_failed(a, 0, CF_REFUSED, false);
+	cr_expect_eq(a->counters.outages, 1);
+	policy_set_whole(a->p, NULL, a->now);
+	pass_time(&t, 3 * S);
+	cr_expect_eq(b->counters.outage_us, 0);
+	fake_borrow(b, 0);
+	fake_failed(b, 0, CF_REFUSED, false);
+	pass_time(&t, S);
+	cr_expect_eq(b->counters.outages, 0, "it is the same one");
+	fake_borrow(b, 1);
+	fake_opened(b, b->opened - 1);
+	cr_expect_eq(b->counters.outage_us, 4 * S);
+	two_fini(&t);
+}
+
 Test(policy_whole, where_the_part_is_gone_nothing_arrives)
 {
 	struct two t;

@@ -291,10 +291,11 @@ def test_after_an_outage_servers_are_opened_at_a_pace(weir, fake):
 
 # --- fail ---
 
-def test_those_in_line_wait_on_through_a_restart(weir, own_postgres):
-    """60 clients are in line when PostgreSQL restarts: before, 60 of 60 failed."""
-    weir.start(upstream=upstream_of(own_postgres), pool_size=2, pool_timeout="20s")
-    holders = [weir.raw() for _ in range(2)]
+@pytest.mark.parametrize("workers, size", [(1, 2), (3, 8)], ids=["whole", "in parts"])
+def test_those_in_line_wait_on_through_a_restart(weir, own_postgres, workers, size):
+    """60 clients are in line when PostgreSQL restarts: before, 60 of 60 failed, and 30 of 60 of a pool that has parts."""
+    weir.start(upstream=upstream_of(own_postgres), workers=workers, pool_size=size, pool_timeout="20s")
+    holders = [weir.raw() for _ in range(size)]
     for holder in holders:
         holder.query("BEGIN")
     wires = [weir.raw() for _ in range(60)]
