@@ -107,9 +107,9 @@ struct database_code {
 	LIST_HEAD(, code_doubt) doubts; /* guarded */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
-	struct database_code *twin; /* the same database on the next loop: a ring; NULL: it has never been in news */
-	const char *name; /* by which clients know it; borrowed */
+	struct database_code *twin; /* the same on another loop, or by another name: a ring; NULL: never in news */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; "": not known yet */
+	unsigned place; /* a number of the hosts where it is */
 	struct code_of_host {
 		const void *host;
 		struct code_tally told;
@@ -261,11 +261,13 @@ bool database_code_answered(struct database_code *code, bool ok, uint32_t number
 /* --- database_code_news.c --- */
 struct code_news *code_news_new(void); /* for all loops of a process */
 void code_news_free(struct code_news *news); /* after the last database has left; NULL is fine */
-/* The database, zeroed, is this loop's one of that name (borrowed): what is known of the others' concerns it, too. */
-void database_code_join(struct database_code *code, struct code_news *news, const char *name);
+void database_code_join(struct database_code *code, struct code_news *news); /* code: zeroed, this loop's */
 void database_code_leave(struct database_code *code); /* without doubts; fine if it has not joined */
-/* PostgreSQL's name of it; what is longer than any name can be is cut. */
-void database_code_be_called(struct database_code *code, const char *database);
+/*
+ * database: PostgreSQL's name of it; what is longer than any name can be is cut. hosts: equal for the same hosts.
+ * Doubts of all that are equal in both concern each other.
+ */
+void database_code_be_called(struct database_code *code, const char *database, unsigned hosts);
 /*
  * DDL was seen in a database that PostgreSQL calls so (NULL: in any), or is suspected: the databases of all loops with
  * that name are told, but for but, which is told by its own loop.

@@ -1,10 +1,11 @@
 /*
  * src/pool/database_code_news.c - what one loop sees of the code of a database counts on all: see database_code.h.
  *
- * Each loop has its own struct database_code of a database, and asks its own servers. DDL that is seen on one makes the
- * others' answers invalid at once, before its client is told that it is done; so does a suspicion. A server in doubt
- * makes the database unsure on all loops until it has told. All of that is rare, and done under one lock; whoever reads
- * what it writes does so without.
+ * Each loop has its own struct database_code of each name of a database, and asks its own servers. DDL that is seen on
+ * one makes the others' answers invalid at once, before its client is told that it is done; so does a suspicion. A
+ * server in doubt makes the database unsure on all loops, by whatever name, until it has told: among its twins, which
+ * are those of the same hosts, as a doubt costs for as long as it lasts. All of that is rare, and done under one lock;
+ * whoever reads what it writes does so without.
  *
  * Loops have clocks of their own, which are not the same to a microsecond: what another loop has seen counts for all
  * that is under way.
@@ -117,47 +118,70 @@ suspect(struct database_code *code, enum code_change changed, uint64_t began_us)
 /* --- databases come and go --- */
 
 void
-database_code_join(struct database_code *code, struct code_news *news, const char *name)
+database_code_join(struct database_code *code, struct code_news *news)
 {
-	struct database_code *other;
-
 	code->news = news;
-	code->name = name;
 	code->twin = code;
 	database_code_hold(code);
-	LIST_FOREACH(other, &news->all, in_news)
-		if (strcmp(other->name, name) == 0) {
-			code->twin = other->twin;
-			other->twin = code;
-			break;
-		}
 	LIST_INSERT_HEAD(&news->all, code, in_news);
-	database_code_note_unsure(code);
 	database_code_let_go(code);
+}
+
+/* Held. */
+static void
+leave_twins(struct database_code *code)
+{
+	struct database_code *before = code;
+
+	while (before->twin != code)
+		before = before->twin;
+	before->twin = code->twin;
+	code->twin = code;
+	database_code_note_unsure(before);
 }
 
 void
 database_code_leave(struct database_code *code)
 {
-	struct database_code *before = code;
-
 	if (code->news == NULL)
 		return;
 	database_code_hold(code);
 	LIST_REMOVE(code, in_news);
-	while (before->twin != code)
-		before = before->twin;
-	before->twin = code->twin;
-	database_code_note_unsure(before);
+	leave_twins(code);
 	database_code_let_go(code);
 	code->news = NULL;
 }
 
-void
-database_code_be_called(struct database_code *code, const char *database)
+/* Held. */
+static void
+join_twins(struct database_code *code)
 {
+	struct database_code *other;
+
+	LIST_FOREACH(other, &code->news->all, in_news)
+		if (other != code && other->place == code->place && strcmp(other->database, code->database) == 0) {
+			code->twin = other->twin;
+			other->twin = code;
+			break;
+		}
+	database_code_note_unsure(code);
+}
+
+void
+database_code_be_called(struct database_code *code, const char *database, unsigned hosts)
+{
+	char cut[CODE_DATABASE_MAX];
+
+	snprintf(cut, sizeof(cut), "%s", database);
 	database_code_hold(code);
-	snprintf(code->database, sizeof(code->database), "%s", database);
+	if (code->place != hosts || strcmp(code->database, cut) != 0) {
+		memcpy(code->database, cut, sizeof(cut));
+		code->place = hosts;
+		if (code->news != NULL) {
+			leave_twins(code);
+			join_twins(code);
+		}
+	}
 	database_code_let_go(code);
 }
 

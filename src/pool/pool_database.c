@@ -57,7 +57,7 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	if (all->news != NULL)
-		database_code_join(&d->code, all->news, d->name);
+		database_code_join(&d->code, all->news);
 	d->next = all->first;
 	if (d->next != NULL)
 		d->next->before = d;

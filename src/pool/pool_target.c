@@ -1,6 +1,7 @@
 #include "pool/pool_target.h"
 
 #include "base/buf.h"
+#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,17 @@ pool_target_hosts(const struct pool_target *t)
 
 	put_hosts(&b, t);
 	return take_text(&b, upstream_target_name(t->upstream->target));
+}
+
+unsigned
+pool_target_hosts_hash(const struct pool_target *t)
+{
+	unsigned sum = 0;
+
+	for (size_t i = 0; i < t->upstream->host_count; i++)
+		sum += table_hash(t->upstream->hosts[i].port, t->upstream->hosts[i].host,
+				  strlen(t->upstream->hosts[i].host));
+	return sum;
 }
 
 char *

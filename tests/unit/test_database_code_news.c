@@ -20,11 +20,11 @@ answer(struct database_code *code, uint64_t asked_us)
 }
 
 static void
-join(struct database_code *code, struct code_news *news, const char *name, const char *database)
+join(struct database_code *code, struct code_news *news, unsigned hosts, const char *database)
 {
 	memset(code, 0, sizeof(*code));
-	database_code_join(code, news, name);
-	database_code_be_called(code, database);
+	database_code_join(code, news);
+	database_code_be_called(code, database, hosts);
 	answer(code, T0);
 }
 
@@ -39,10 +39,10 @@ Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
 	struct code_news *news = code_news_new();
 	struct database_code here, there, alias, other;
 
-	join(&here, news, "a", "app");
-	join(&there, news, "a", "app");
-	join(&alias, news, "b", "app");
-	join(&other, news, "c", "other");
+	join(&here, news, 1, "app");
+	join(&there, news, 1, "app");
+	join(&alias, news, 2, "app");
+	join(&other, news, 3, "other");
 	code_news_changed(news, "app", true);
 	cr_expect_not(database_code_is_known(&here, T0 + 2000));
 	cr_expect_not(database_code_is_known(&there, T0 + 2000));
@@ -69,14 +69,14 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	struct database_code here, there, third, late;
 	struct code_doubt d = { 0 };
 
-	join(&here, news, "a", "app");
-	join(&there, news, "a", "app");
-	join(&third, news, "a", "app");
+	join(&here, news, 1, "app");
+	join(&there, news, 1, "app");
+	join(&third, news, 1, "app");
 	database_code_doubt(&here, &d, DOUBT_DUE, T0);
 	cr_expect(database_code_is_another(&there, T0 + 9000));
 	cr_expect(is_unsure(&there));
 	cr_expect_eq(database_code_unsure(&here, &d), CODE_SAME, "it is its own");
-	join(&late, news, "a", "app");
+	join(&late, news, 1, "app");
 	cr_expect(is_unsure(&late));
 	database_code_fini(&third);
 	database_code_dispel(&here, &d);
@@ -92,6 +92,35 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	database_code_fini(&here);
 	database_code_fini(&there);
 	database_code_fini(&late);
+	code_news_free(news);
+}
+
+Test(database_code_news, a_doubt_concerns_all_names_of_a_database_on_the_same_hosts)
+{
+	struct code_news *news = code_news_new();
+	struct database_code here, alias, other, elsewhere;
+	struct code_doubt d = { 0 };
+
+	join(&here, news, 1, "app");
+	join(&alias, news, 1, "app");
+	join(&other, news, 1, "other");
+	join(&elsewhere, news, 2, "app");
+	database_code_doubt(&here, &d, DOUBT_SENT, T0);
+	cr_expect(is_unsure(&alias));
+	cr_expect_not(is_unsure(&other));
+	cr_expect_not(is_unsure(&elsewhere));
+	database_code_be_called(&alias, "other", 1);
+	database_code_be_called(&elsewhere, "app", 1);
+	cr_expect_not(is_unsure(&alias));
+	cr_expect(is_unsure(&elsewhere));
+	database_code_be_called(&here, "app", 2);
+	cr_expect_not(is_unsure(&elsewhere));
+	database_code_dispel(&here, &d);
+	cr_expect_not(database_code_is_another(&here, T0 + 9000));
+	database_code_fini(&here);
+	database_code_fini(&alias);
+	database_code_fini(&other);
+	database_code_fini(&elsewhere);
 	code_news_free(news);
 }
 
@@ -132,7 +161,7 @@ Test(database_code_news, loops_see_and_ask_at_once)
 	uint64_t seen;
 
 	for (unsigned i = 0; i < THREADS; i++)
-		join(&w.codes[i], w.news, "a", "app");
+		join(&w.codes[i], w.news, 1, "app");
 	in_threads(see_ddl, &w);
 	cr_expect_eq(w.wrong, 0);
 	seen = w.codes[0].changed;

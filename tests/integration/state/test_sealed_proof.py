@@ -392,6 +392,28 @@ def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what)
     assert not maker.has_nothing_more(5)
 
 
+@pytest.mark.parametrize("what", ["a function", "DDL"])
+def test_code_counts_in_a_database_of_two_names_before_its_reply_has_come(weir, postgres, later, tap, what):
+    """As above, of clients that know the database by another name."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {name}": {"upstream": weir.upstream(port=tap.port, dbname=later)} for name in (later, "alias")},
+               pool_size=1, max_overflow=0)
+    maker, client, other = weir.raw("web", later), weir.raw("web", "alias"), weir.raw("web", "alias")
+    settle(maker)
+    settle(other)
+    compared(weir, maker, client)
+    last = REPLIES[what][1]
+    tap.unanswered = bytes(last)[-8:]
+    maker.send(last)
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    client.query("SELECT * FROM sly")
+    assert other.query(USER_ID) in ([[""]], [[None]])
+    tap.unanswered = None
+    assert not maker.has_nothing_more(5)
+
+
 def seals_of_two(weir, client, other):
     """How often a server is washed that the two take turns on."""
     before = weir.metric_now("pgweir_pool_seals_total")
