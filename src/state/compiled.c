@@ -331,7 +331,7 @@ static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
 {
 	return (m->risk & RISK_COMPILED) != 0 && x->srv->ties.plans != NULL && !x->srv->loan.is_renewed &&
-	       x->srv->tx != 'E' && exchange_is_followed(x) &&
+	       (x->srv->tx != 'E' || x->srv->ledger.count > 0) && exchange_is_followed(x) &&
 	       (is_another_context(x, false) || !server_ties_plan(&x->srv->ties, x->image) || sets_something(x, m));
 }
 

@@ -4,7 +4,7 @@ never get what was computed for A. A is client, B is other; both are of one pool
 
 import pytest
 
-from rawwire import Wire, bind, errors, execute, parse, sync
+from rawwire import Wire, bind, errors, execute, parse, query, sync, texts
 from test_attack import RUN_IT, ask, begin, victim  # noqa: F401 (a fixture)
 from test_sealed_proof import direct
 
@@ -205,3 +205,18 @@ def test_today_is_shared_with_nobody(weir, victim, moment):
     for wire in (client, other):
         ask(wire, parse("s", f"SELECT {moment}") + RUN_IT)
     assert not [row for row in weir.console("SHOW PREPARED") if moment in row["query"]]
+
+
+SINCE = """CREATE FUNCTION since() RETURNS text LANGUAGE plpgsql AS
+    $f$ BEGIN RETURN extract(epoch FROM '2020-01-01 00:00'::timestamptz)::int; END $f$"""
+
+
+def test_plans_are_not_met_behind_the_end_of_a_failed_transaction(weir, postgres, victim):
+    """B sends on while the reply to its ROLLBACK is under way."""
+    postgres.query(SINCE, dbname=victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    client, other = weir.raw("web", victim), weir.raw("web", victim)
+    assert client.value("SELECT since()") == "1577836800"
+    assert errors(other.ask(query("BEGIN; SELECT 1 / 0")))
+    other.send(query("ROLLBACK"), query("SET TimeZone = 'Asia/Tokyo'"), query("SELECT since()"))
+    assert texts(other.read_until("Z", 3)) == [["1577804400"]]
