@@ -29,6 +29,8 @@ struct pool_database {
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
 	struct database_code code;
+	unsigned
+	    unheeded; /* lasting parts that servers have come without, so the first answer counts as news of them */
 	uint32_t index; /* scratch space for whoever lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */

@@ -191,12 +191,29 @@ close_those_used(const struct pool *pool)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 }
 
+unsigned
+pool_code_heeded(const struct pool *pool)
+{
+	return lasting_parts(&pool->database->code);
+}
+
+bool
+pool_code_welcomes(struct pool *pool, unsigned heeded)
+{
+	unsigned more = pool_is_sealed(pool) ? pool_code_heeded(pool) & ~heeded : 0;
+
+	if (pool->database->code.answer != NULL)
+		return more == 0;
+	pool->database->unheeded |= more;
+	return true;
+}
+
 void
 pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = &pool->database->code;
-	unsigned before = lasting_parts(code);
+	unsigned before = lasting_parts(code) & ~pool->database->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
 
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
@@ -210,6 +227,7 @@ pool_code_answered(struct server *srv, bool ok)
 	if (!is_asked_about_code(srv) ||
 	    !database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
 		return;
+	pool->database->unheeded = 0;
 	log_code(pool, before);
 	if ((lasting_parts(code) & ~before) != 0)
 		close_those_used(pool);

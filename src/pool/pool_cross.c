@@ -6,7 +6,7 @@
  * by the name that pools have in all sets, as the one that it left may be gone by then.
  *
  *   struct pooled
- *   kept        conn (the policy's: policy_part.c), srv, is_kept, doubt.told
+ *   kept        conn (the policy's: policy_part.c), srv, is_kept, doubt.told, heeded
  *   re-pointed  pool, target
  *   reset       code_round, code_asked_us: it has not been asked there
  *   nothing     policy_knows, is_logged, closing: of the end; scouted, is_code_late, doubt (but for told): then it stays
@@ -83,7 +83,8 @@ join(struct pool *pool, struct pooled *p)
 	pool_hear_baseline(pool);
 	if (pool->baseline == NULL) /* no memory: whoever logs in could not be greeted */
 		return false;
-	if (server_arrive(p->srv, pool->set->env, pool, &pool->target->server) < 0)
+	if (!pool_code_welcomes(pool, p->heeded) ||
+	    server_arrive(p->srv, pool->set->env, pool, &pool->target->server) < 0)
 		return false;
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
@@ -149,6 +150,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 		return false;
 	TAILQ_REMOVE(&pool->servers, p->srv, all);
 	set->server_count--;
+	p->heeded = pool_code_heeded(pool);
 	p->from_room = set->room;
 	p->to = set_of(set, to);
 	p->to_env = p->to->env;

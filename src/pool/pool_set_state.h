@@ -50,6 +50,7 @@ struct pooled {
 	uint32_t code_round; /* database_code.round when it was asked */
 	uint64_t code_asked_us; /* when that was */
 	bool is_code_late; /* the answer took as long as it may */
+	unsigned heeded; /* pool_code_heeded() where it comes from */
 	struct code_doubt doubt; /* whether its borrower has changed the code unseen */
 	/* While it goes to the part of its pool on another worker: pool_cross.c. */
 	struct note note;
@@ -174,3 +175,11 @@ const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the
 bool pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
+/* Returns what no reset removes (STATE_BACKEND, RISK_COMPILED), of which it is known here that the code may leave it.
+ */
+unsigned pool_code_heeded(const struct pool *pool);
+/*
+ * Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves
+ * more. If nothing is known here, the first answer tells.
+ */
+bool pool_code_welcomes(struct pool *pool, unsigned heeded);

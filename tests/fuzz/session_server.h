@@ -105,6 +105,7 @@ struct fake_conn {
 	char plan_of, plan_context[PLAN_CONTEXT_MAX]; /* whose plan is kept, and made for whom; 0: none is */
 	unsigned code_in_tx; /* enum state_part: of code that its transaction has made */
 	bool is_asked; /* asleep: it was asked about the database's code */
+	bool is_outdated; /* pgweir was told to use it no more */
 	/* misbehaviour */
 	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
 	size_t piece; /* bytes sent per turn; 0: all */
@@ -131,6 +132,8 @@ struct fake {
 	bool is_leaky; /* session state may follow others */
 	bool reports_at_once; /* settings, as before version 14; else ahead of ReadyForQuery */
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
+	/* Returns true if pgweir knew of all code when it lent c; NULL: it did. */
+	bool (*is_code_known)(const struct fake_conn *c);
 	/* Each message that a connection gets, before it is answered; NULL: nobody wants to know. */
 	void (*on_message)(const struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
 };

@@ -253,6 +253,17 @@ world_pause(struct world *w, bool on)
 	return (on ? process_pause(w->weir, NULL, &why) : process_resume(w->weir, NULL, &why)) == 0;
 }
 
+void
+world_reconnect(struct world *w)
+{
+	uint64_t now_us = clock_now_us();
+
+	for (struct worker *k = w->weir->door; k != NULL; k = k->next) {
+		k->now_us = now_us;
+		pool_set_close_all(k->pools, NULL, RR_RELOAD, now_us);
+	}
+}
+
 struct client *
 world_find_client(const struct world *w, uint64_t id)
 {

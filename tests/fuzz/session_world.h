@@ -35,5 +35,6 @@ void world_connect(struct world *w, struct fake_client *c);
 /* Return false if a halt was given up: nothing has changed then. */
 bool world_reload(struct world *w);
 bool world_pause(struct world *w, bool on);
+void world_reconnect(struct world *w); /* as the console's RECONNECT */
 /* The client of pgweir's with this number, on whichever worker; NULL: there is none. */
 struct client *world_find_client(const struct world *w, uint64_t id);

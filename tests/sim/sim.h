@@ -49,13 +49,15 @@ struct sim_client {
 struct sim_profile {
 	char options[256]; /* words of session_world.c */
 	unsigned clients, workers;
-	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling;
+	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling, reconnecting;
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
 	bool makes_code; /* clients make a function that leaves a lock */
 	bool is_stormy; /* clients write and commit, and servers are lost often */
 	bool is_sleepy; /* requests last, and are cancelled often */
 	bool is_wide; /* answers have many rows, and servers are lost often */
+	bool is_crossing; /* all use one pool, which has parts, and code whose plans are kept, under many settings */
+	bool is_code_late; /* ... that another program makes in the course of the run */
 	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };
 
@@ -98,6 +100,8 @@ __attribute__((noreturn, format(printf, 1, 2))) void sim_fail(const char *fmt, .
 /* sim_run.c */
 void sim_run(struct sim *s, uint64_t seed, uint64_t steps);
 void sim_turn(struct sim *s); /* of all loops of pgweir's, one after the other */
+
+struct server *sim_find_server(const struct sim *s, uint32_t pid); /* NULL: it is in no pool's list */
 
 /* sim_faults.c */
 void sim_lose_server(struct sim *s);

@@ -145,10 +145,16 @@ static uint32_t
 weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 {
 	static const char *const often[] = { "INSERT", "UPDATE", "BEGIN", "COMMIT" };
+	static const char *const contexts[] = { "SET DateStyle", "SET TimeZone", "RESET ALL" };
 	const struct sim_profile *p = &c->sim->profile;
 
 	if (!suits(c, t, is_in))
 		return 0;
+	if (p->is_crossing && strstr(t->sql, "hidden_plan") != NULL)
+		return t->weight * 40u;
+	for (size_t i = 0; i < COUNT(contexts) && p->is_crossing; i++)
+		if (strncmp(t->sql, contexts[i], strlen(contexts[i])) == 0)
+			return t->weight * 16u;
 	if (t->needs == HIDDEN || t->needs == CODE)
 		return t->weight * (p->makes_code ? 12u : 4u);
 	if (p->is_sleepy && strstr(t->sql, " sleep") != NULL)

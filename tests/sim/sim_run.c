@@ -191,13 +191,15 @@ come(struct sim *s, struct sim_client *c)
 	static const char *const databases[] = { "app", "app", "shared" };
 	const char *user = sim_chance(s, 60) ? "v" : "u";
 
+	if (s->profile.is_crossing)
+		user = "u";
 	world_connect(&s->world, c->f);
 	if (c->f->fd < 0)
 		return;
 	oracle_begin(c);
 	c->f->piece = sim_chance(s, 60) ? 1 + sim_below(s, 30) : 0;
 	sim_trace('c', (unsigned)c->f->letter, "comes", (uint64_t)user[0], 0);
-	fclient_login(c->f, user, databases[sim_below(s, 3)], NULL, 0);
+	fclient_login(c->f, user, databases[s->profile.is_crossing ? 0 : sim_below(s, 3)], NULL, 0);
 	if (s->profile.workers > 1 && sim_chance(s, 60)) /* it does not wait for its proof */
 		sim_say(c, 'Q', "SELECT 'of all'", sizeof("SELECT 'of all'"));
 }
@@ -316,7 +318,7 @@ jump(struct sim *s)
 {
 	static const uint64_t lengths_us[] = { 1 * US_PER_MS, 12 * US_PER_MS, 120 * US_PER_MS, 1100 * US_PER_MS,
 					       4 * US_PER_S };
-	uint64_t us = lengths_us[sim_below(s, 5)];
+	uint64_t us = lengths_us[s->profile.is_code_late ? 2 + sim_below(s, 2) : sim_below(s, 5)];
 	const struct fake_conn *c;
 
 	sim_trace('t', 0, "passes", us, 0);
@@ -351,6 +353,32 @@ pause_or_resume(struct sim *s)
 		sim_trace('w', 0, "does not", 0, 0);
 }
 
+struct server *
+sim_find_server(const struct sim *s, uint32_t pid)
+{
+	struct server *srv;
+
+	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+		for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+			TAILQ_FOREACH(srv, &e->servers, all)
+				if (srv->pid == pid)
+					return srv;
+	return NULL;
+}
+
+/* Connections that are on their way to another worker must not be used there. */
+static void
+reconnect(struct sim *s)
+{
+	struct fake_conn *c;
+
+	sim_trace('w', 0, "reconnects", 0, 0);
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+		c->is_outdated = c->is_outdated || (c->is_authenticated && kernel_is_connected(c->fd) &&
+						    sim_find_server(s, c->pid) == NULL);
+	world_reconnect(&s->world);
+}
+
 static void
 step_rarely(struct sim *s)
 {
@@ -378,6 +406,12 @@ step_rarely(struct sim *s)
 	}
 	if (sim_chance(s, p->pausing * (s->paused_us > 0 ? 40u : 6u)))
 		pause_or_resume(s);
+	if (sim_chance(s, p->reconnecting * 20))
+		reconnect(s);
+	if (p->is_code_late && s->world.fake.code == 0 && sim_chance(s, 12)) {
+		sim_trace('w', 0, "another program has made code", 0, 0);
+		s->world.fake.code = RISK_CONTEXT;
+	}
 	slow_down(s);
 }
 
@@ -438,6 +472,31 @@ check_workers(const struct sim *s)
 			sim_fail("worker %u has a configuration of its own", k->number);
 		else if (pool_set_is_paused(k->pools) != pool_set_is_paused(door->pools))
 			sim_fail("worker %u is paused, or alone is not", k->number);
+}
+
+/* Of equal images there is one in a store: this one is of this store, as it is a worker's own. */
+static void
+check_image(struct image_store *store, const struct image *img, const struct server *srv)
+{
+	struct image *own = img == NULL ? NULL : image_adopt(store, image_copy(img));
+
+	if (own != img)
+		sim_fail("server %u has an image of another worker", srv->pid);
+	image_unref(own);
+}
+
+static void
+check_images(const struct sim *s)
+{
+	const struct server *srv;
+
+	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
+		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+			TAILQ_FOREACH(srv, &e->servers, all) {
+				check_image(k->servers.images, srv->image, srv);
+				check_image(k->servers.images, srv->ties.plans, srv);
+				check_image(k->servers.images, srv->ties.types, srv);
+			}
 }
 
 /* Who waits for longer than he may has been forgotten. */
@@ -580,6 +639,21 @@ on_server_message(const struct fake_conn *c, uint8_t type, const uint8_t *body, 
 	text[0] = (char)type;
 	memcpy(text + 1, body, n);
 	sim_trace_text('s', c->pid, "gets", text, n + 1);
+	if (c->is_outdated && type != 'X')
+		sim_fail("server %u is used, though all were to be opened anew", c->pid);
+}
+
+/* Who asks for what the code can touch does not know before the answer. */
+static bool
+is_code_known(const struct fake_conn *c)
+{
+	const struct sim *s = (const struct sim *)((const char *)c->fake - offsetof(struct sim, world.fake));
+	const struct server *srv = sim_find_server(s, c->pid);
+	const struct pool *pool = srv == NULL ? NULL : srv->owner;
+	const struct code_answer *a = pool == NULL ? NULL : pool->database->code.answer;
+
+	return a != NULL && (risk_names_all(a->risks) & RISK_CONTEXT) != 0 &&
+	       pool->database->code.replaced_us < srv->loan.lent_us;
 }
 
 /* Draws nothing of the run's: one with one worker is the run that it would be if there never were more. */
@@ -594,6 +668,31 @@ choose_workers(struct sim *s)
 		strcat(s->profile.options, " parted");
 }
 
+/* What servers take with them from one worker to another counts. */
+static void
+choose_crossing(struct sim *s)
+{
+	struct sim_profile *p = &s->profile;
+
+	if (strstr(p->options, "parted") == NULL || !sim_chance(s, 128))
+		return;
+	p->is_crossing = p->has_hidden = true;
+	p->has_roles = p->has_listen = p->makes_code = p->is_stormy = p->is_wide = p->is_sleepy = false;
+	p->clients = 4 + sim_below(s, TEXT_CLIENTS - 3);
+	p->losing = p->losing > 0;
+	p->unnaming = 0;
+	p->reconnecting = sim_chance(s, 64);
+	p->is_code_late = sim_chance(s, 128);
+	p->jumping = p->is_code_late ? 3 : 0;
+	snprintf(p->options, sizeof(p->options), "trust parted two hidden_plan");
+	add_word(s, 60, "overflow");
+	add_word(s, 60, "idle");
+	add_word(s, 60, "lru");
+	add_word(s, 60, "recycle");
+	add_word(s, 60, "fifo");
+	memset(p->left_out, 0, sizeof(p->left_out));
+}
+
 static void
 begin(struct sim *s, uint64_t seed)
 {
@@ -604,7 +703,12 @@ begin(struct sim *s, uint64_t seed)
 	choose_profile(s);
 	choose_workers(s);
 	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 80);
+	choose_crossing(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
+	if (s->profile.is_code_late) {
+		s->world.fake.code = 0;
+		s->world.fake.is_code_known = is_code_known;
+	}
 	s->world.fake.on_message = on_server_message;
 	s->world.fake.sent_max = SIZE_MAX; /* as of each client's mirror */
 	for (int i = 0; i < TEXT_CLIENTS; i++) {
@@ -644,6 +748,8 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 			check_limits(s);
 			check_waits(s);
 			check_workers(s);
+			if (s->profile.is_crossing && (s->step & 63) == 0)
+				check_images(s);
 		}
 	}
 	finish(s);
