@@ -1,6 +1,7 @@
 """pgweir under test: its configuration, its life, its console, its metrics, and connections through it."""
 
 import concurrent.futures
+import contextlib
 import ctypes
 import functools
 import http.client
@@ -179,6 +180,20 @@ class Weir:
         self._is_listening()
         return self
 
+    def start_opened(self, pool_timeout, sections=None, **settings):
+        """With a pool that has all of its connections, and whose code is known: on a busy machine that takes longer than a
+        pool_timeout that is short, which is set behind it."""
+        self.start(sections, **settings)
+        wires = [self.raw() for _ in range(settings.get("pool_size", 1))]
+        if not self.direct:
+            self.wait_log("database app: ")
+        for wire in wires:
+            wire.query("BEGIN")
+        for wire in wires:
+            wire.query("COMMIT")
+            wire.leave()
+        self.reload(sections, pool_timeout=pool_timeout, **settings)
+
     def launch(self, arguments, environment=None, fd_limit=None, wait=True, pass_fds=()):
         if self.binary is None:
             pytest.skip("no pgweir: set PGWEIR_BIN, or build it")
@@ -285,6 +300,9 @@ class Weir:
         """Ends it and looks whether all was well."""
         problems = []
         self.close_connections()
+        for process in self.predecessors:   # a process that lives takes note of its successor's end, which is not seen here then
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                wait_process(process, 5)
         if self.process is not None:
             code = self.process.poll()
             if self.expected_exit is None:

@@ -124,7 +124,7 @@ def test_pre_ping_and_a_server_that_went(weir, engines):
 
 @pytest.mark.weir_only
 def test_pool_timeout_is_an_operational_error_and_the_connection_is_good_afterwards(weir, engines):
-    weir.start(pool_size=1, pool_timeout="300ms")
+    weir.start_opened("300ms", pool_size=1)
     engine = engines()
     with engine.connect() as holder, engine.connect() as other:
         with holder.begin():

@@ -127,7 +127,7 @@ def test_the_log_knows_a_wrong_password_from_an_unknown_user(weir):
 
 
 def test_an_exhausted_pool_is_told_once(weir):
-    weir.start(sections=JSON_LOG, pool_size=1, pool_timeout="300ms")
+    weir.start_opened("300ms", JSON_LOG, pool_size=1)
     with weir.raw(parameters={"application_name": "hog"}) as holder:
         holder.query("BEGIN")
         waiting = [weir.raw() for _ in range(3)]
@@ -150,7 +150,7 @@ def test_an_exhausted_pool_is_told_once(weir):
 
 def test_an_exhausted_pool_is_told_as_it_was(weir):
     """The holder has gone when the line is written; it is not about a pool with nothing in use."""
-    weir.start(sections=JSON_LOG, pool_size=1, pool_timeout="300ms")
+    weir.start_opened("300ms", JSON_LOG, pool_size=1)
     with weir.raw() as holder, weir.raw() as late:
         holder.query("BEGIN")
         late.send(query("SELECT 1"))
@@ -163,7 +163,7 @@ def test_an_exhausted_pool_is_told_as_it_was(weir):
 @pytest.mark.parametrize("text", ["normalized", "none"])
 def test_an_exhausted_pool_names_its_holders_and_what_they_do(weir, text):
     """Those that hold longest come first; their SQL is shown where the slow-query log may show it."""
-    weir.start(sections={**JSON_LOG, "slow_query": {"text": text}}, pool_size=4, pool_timeout="300ms")
+    weir.start_opened("300ms", {**JSON_LOG, "slow_query": {"text": text}}, pool_size=4)
     with contextlib.ExitStack() as held:
         holders = [held.enter_context(weir.raw(parameters={"application_name": f"hog {i}"})) for i in range(4)]
         for i, holder in enumerate(holders):

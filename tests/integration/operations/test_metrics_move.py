@@ -74,7 +74,7 @@ def line(weir, look):
     look()
     with weir.raw() as one, weir.raw() as two, weir.raw() as three:
         one.query("BEGIN")
-        two.query("BEGIN")
+        wait_until(lambda: not two.query("BEGIN"))      # its connection may come too late, too
         three.send(query("SELECT 1"))
         weir.wait_waiting(1)
         look()

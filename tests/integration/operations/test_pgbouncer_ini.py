@@ -605,13 +605,14 @@ def test_settings_that_are_not_passed_on(bouncer):
 
 
 def test_reserve_connections_and_new_databases_are_in_the_log(bouncer):
-    bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nreserve_pool_size = 1\nreserve_pool_timeout = 0.1",
-                  databases="* = HERE")
+    settings = "pool_mode = transaction\ndefault_pool_size = 1\nreserve_pool_size = 1\nreserve_pool_timeout = "
+    bouncer.start(settings=settings + "20", databases="* = HERE")
     holder, waiter = bouncer.connect(), bouncer.connect()
     holder.autocommit = False
     with holder.cursor() as cursor, waiter.cursor() as late:
         cursor.execute("SELECT 1")
         assert "reserve_pool" not in bouncer.log()
+        bouncer.reload(settings=settings + "0.1", databases="* = HERE")
         late.execute("SELECT 2")
     wait_until(lambda: bouncer.log().count(" taking connection from reserve_pool") == 1, 5)
     assert bouncer.log().count("registered new auto-database: db=app") == 1

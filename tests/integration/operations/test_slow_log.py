@@ -411,7 +411,7 @@ def test_a_client_that_gives_up_is_in_every_list(weir, how, phase):
 
 
 def test_refusals_and_cancels_are_in_the_table_of_queries(weir):
-    weir.start(pool_size=1, pool_timeout="300ms", query_stats="on", threshold="off")
+    weir.start_opened("300ms", pool_size=1, query_stats="on", threshold="off")
     with weir.raw() as holder, weir.raw(parameters={"application_name": "in vain"}) as wire:
         holder.query("BEGIN")
         for _ in range(2):

@@ -248,7 +248,7 @@ def test_copy_done_without_a_copy_is_ignored(weir):
 
 def test_a_sync_that_copy_ignored_does_not_end_the_request(weir, table):
     """Nothing is committed before the next Sync: until then the server is not another's."""
-    weir.start(pool_size=1, pool_timeout="300ms")
+    weir.start_opened("300ms", pool_size=1)
     with weir.raw() as one, weir.raw() as two:
         one.send(parse("", f"COPY {table} FROM STDIN") + bind() + execute() + sync())
         assert shape(one.read_until("G")) == "1 2 G"

@@ -128,7 +128,7 @@ def test_a_server_is_not_lent_on_while_replies_of_a_pipeline_are_owed(weir):
 
 
 def test_flush_without_sync_keeps_the_server(weir):
-    weir.start(pool_size=1, pool_timeout="300ms")
+    weir.start_opened("300ms", pool_size=1)
     with weir.raw() as one, weir.raw() as two:
         one.send(parse("", "SELECT pg_backend_pid()") + bind() + execute() + flush())
         assert shape(one.read_until("C")) == "1 2 D C:SELECT 1"

@@ -274,7 +274,7 @@ def test_a_query_before_a_parse_leaves_it(weir):
 
 @pytest.mark.weir_only
 def test_a_query_that_gets_no_server_destroys_it_as_well(weir):
-    weir.start(pool_size=1, max_overflow=0, pool_timeout="200ms")
+    weir.start_opened("200ms", pool_size=1, max_overflow=0)
     with weir.raw() as wire, weir.raw() as other:
         prepare(wire, "SELECT 1")
         other.query("BEGIN")

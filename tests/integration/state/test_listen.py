@@ -801,7 +801,7 @@ def test_a_client_that_stays_in_a_transaction_is_bounded_too(weir):
 def test_a_listen_that_cannot_be_is_refused(weir, own_postgres):
     """PostgreSQL lets no more in; the pool's own connection is there, and the client lives on."""
     weir.postgres = own_postgres
-    weir.start(pool_size=1, pool_timeout="1s")
+    weir.start_opened("1s", pool_size=1)
     wire = weir.raw()
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
@@ -1045,7 +1045,7 @@ def test_several_listens_are_rolled_back_together(one):
 @pytest.mark.weir_only
 def test_of_several_listens_one_that_cannot_be_fails_all(weir, own_postgres):
     weir.postgres = own_postgres
-    weir.start(pool_size=1, pool_timeout="1s")
+    weir.start_opened("1s", pool_size=1)
     wire = weir.raw()
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
