@@ -268,7 +268,7 @@ def test_a_place_is_waited_for(weir):
 
 @pytest.mark.weir_only
 def test_the_console_shows_kills_and_pauses(weir):
-    weir.start()
+    weir.start(pool_size=1)
     streaming, plain = replicate(weir), weir.raw()
     stream(streaming)
     physical = replicate(weir, "true")

@@ -446,14 +446,17 @@ def test_who_is_alone_on_a_server_keeps_it_while_code_may_be_made(weir, postgres
     maker, client, other = (weir.raw("web", later) for _ in range(3))
     settle(other)
     compared(weir, maker, client)
-    before = weir.metric("pgweir_pool_seals_total")
-    maker.send(query("SELECT runs('SELECT pg_sleep(1)')"))
+    before = weir.metric_now("pgweir_pool_seals_total")
+    holder = postgres.connect(later)
+    holder.cursor().execute("SELECT pg_advisory_lock(1)")
+    maker.send(query("SELECT runs('SELECT pg_advisory_xact_lock(1)')"))
     began = time.monotonic()
     pids = {client.query("SELECT pg_backend_pid() FROM pg_sleep(0)")[0][0] for _ in range(20)}
     took = time.monotonic() - began
     assert len(pids) == 1
     assert weir.metric_now("pgweir_pool_seals_total") - before <= 1 + took / 0.01    # it is washed at rest, after 10 ms
     assert seals_of_two(weir, client, other) > 1
+    holder.close()
     assert not maker.has_nothing_more(5)
 
 
