@@ -44,12 +44,17 @@ passport_end(struct buf *b, size_t begun)
 		wire_set_u32(b->bytes + begun - 4, (uint32_t)(b->len - begun));
 }
 
+/* Instead of IMAGE_PREPARED, for an entry that has a reading, which follows. */
+#define PREPARED_AS_READ (IMAGE_PREPARED + 1)
+
 void
 passport_put_setting(struct buf *b, const struct image_setting *s)
 {
-	buf_put_u8(b, (uint8_t)s->kind);
+	buf_put_u8(b, (uint8_t)(s->reading != NULL ? PREPARED_AS_READ : s->kind));
 	buf_put_str(b, s->name);
 	buf_put_str(b, s->value);
+	if (s->reading != NULL)
+		buf_put_str(b, s->reading);
 }
 
 size_t
@@ -163,11 +168,13 @@ static void
 take_setting(struct reader *r, struct image_setting *out)
 {
 	uint8_t kind = take_u8(r);
+	bool is_read = kind == PREPARED_AS_READ;
 
-	out->kind = (enum image_kind)kind;
+	out->kind = is_read ? IMAGE_PREPARED : (enum image_kind)kind;
 	out->name = take_string(r, IMAGE_TEXT_MAX);
 	out->value = take_string(r, IMAGE_TEXT_MAX);
-	r->is_bad |= kind > IMAGE_PREPARED;
+	out->reading = is_read ? take_string(r, IMAGE_TEXT_MAX) : NULL;
+	r->is_bad |= kind > PREPARED_AS_READ;
 }
 
 static void

@@ -63,6 +63,21 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 	server_owe_sync(srv, OWED_TO_IMAGE);
 }
 
+int
+server_outdate_readings(struct server *srv)
+{
+	for (size_t i = 0; i < image_count(srv->image); i++) {
+		struct image_setting e = *image_at(srv->image, i);
+
+		if (e.reading == NULL)
+			continue;
+		e.reading = "";
+		if (image_set(&srv->image, &e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 void
 server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 {

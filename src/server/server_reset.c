@@ -135,6 +135,8 @@ seal(struct server *srv)
 	}
 	if (parts & WASH_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
 		server_statements_outdate(&srv->statements);
+	if ((parts & WASH_PLANS) && server_outdate_readings(srv) < 0)
+		return -1;
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
 		parts = (parts & ~(unsigned)STATE_PREPARED) | WASH_STATEMENTS;
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;

@@ -81,14 +81,21 @@ image_store_contexts(const struct image_store *store)
 }
 
 static bool
+has_same_value(const struct image_setting *a, const struct image_setting *b)
+{
+	return strcmp(a->value, b->value) == 0 &&
+	       (a->reading == NULL || b->reading == NULL ? a->reading == b->reading
+							 : strcmp(a->reading, b->reading) == 0);
+}
+
+static bool
 is_equal(const struct image *a, const struct image *b)
 {
 	if (a->hash != b->hash || a->count != b->count || a->text_len != b->text_len)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
 		if (strcmp(a->settings[i].name, b->settings[i].name) != 0 ||
-		    strcmp(a->settings[i].value, b->settings[i].value) != 0 ||
-		    a->settings[i].kind != b->settings[i].kind)
+		    !has_same_value(&a->settings[i], &b->settings[i]) || a->settings[i].kind != b->settings[i].kind)
 			return false;
 	return true;
 }
@@ -101,6 +108,8 @@ image_hash_of(const struct image *img)
 	for (size_t i = 0; i < img->count; i++) {
 		h = XXH3_64bits_withSeed(img->settings[i].name, strlen(img->settings[i].name), h);
 		h = XXH3_64bits_withSeed(img->settings[i].value, strlen(img->settings[i].value), h);
+		if (img->settings[i].reading != NULL)
+			h = XXH3_64bits_withSeed(img->settings[i].reading, strlen(img->settings[i].reading), h);
 		h += img->settings[i].kind; /* otherwise two that differ in this alone would share a hash */
 	}
 	return (uint32_t)(h ^ h >> 32);
@@ -263,12 +272,19 @@ intern(struct image *img)
 	return img;
 }
 
+/* Returns the bytes of the string with its terminator; NULL has none. */
+static size_t
+text_size(const char *text)
+{
+	return text == NULL ? 0 : strlen(text) + 1;
+}
+
 /* Copies the string to *to, and moves *to behind it. */
 static const char *
 image_put_text(char **to, const char *text)
 {
-	size_t len = strlen(text) + 1;
-	const char *put = memcpy(*to, text, len);
+	size_t len = text_size(text);
+	const char *put = text == NULL ? NULL : memcpy(*to, text, len);
 
 	*to += len;
 	return put;
@@ -282,7 +298,7 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 	char *to;
 
 	for (size_t i = 0; i < count; i++)
-		text_len += strlen(settings[i].name) + strlen(settings[i].value) + 2;
+		text_len += text_size(settings[i].name) + text_size(settings[i].value) + text_size(settings[i].reading);
 	if (count > IMAGE_SETTINGS_MAX || text_len > IMAGE_TEXT_MAX)
 		return NULL;
 	img = calloc(1, sizeof(*img) + count * sizeof(settings[0]) + text_len);
@@ -296,6 +312,7 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 		img->settings[i].kind = settings[i].kind;
 		img->settings[i].name = image_put_text(&to, settings[i].name);
 		img->settings[i].value = image_put_text(&to, settings[i].value);
+		img->settings[i].reading = image_put_text(&to, settings[i].reading);
 	}
 	return img;
 }
@@ -331,6 +348,7 @@ place(struct image_setting *entries, size_t count, const struct image_setting *e
 	if (i < count && order == 0) {
 		entries[i].value = entry->value;
 		entries[i].kind = entry->kind;
+		entries[i].reading = entry->reading;
 		return count;
 	}
 	memmove(&entries[i + 1], &entries[i], (count - i) * sizeof(entries[0]));
@@ -338,20 +356,26 @@ place(struct image_setting *entries, size_t count, const struct image_setting *e
 	return count + 1;
 }
 
-struct image *
-image_with(const struct image *img, const char *name, const char *value, enum image_kind kind)
+static struct image *
+with_entry(const struct image *img, const struct image_setting *e)
 {
 	struct image_setting entries[IMAGE_SETTINGS_MAX + 1];
 	struct image *made;
 	size_t count = 0;
 
 	for (size_t i = 0; i < img->count; i++)
-		if (value != NULL || order_of(img->settings[i].name, img->settings[i].kind, name, kind) != 0)
+		if (e->value != NULL || order_of(img->settings[i].name, img->settings[i].kind, e->name, e->kind) != 0)
 			entries[count++] = img->settings[i];
-	if (value != NULL)
-		count = place(entries, count, &(struct image_setting){ name, value, kind });
+	if (e->value != NULL)
+		count = place(entries, count, e);
 	made = block_new(img->store, entries, count);
 	return made == NULL ? NULL : intern(made);
+}
+
+struct image *
+image_with(const struct image *img, const char *name, const char *value, enum image_kind kind)
+{
+	return with_entry(img, &(struct image_setting){ name, value, kind, NULL });
 }
 
 struct image *
@@ -365,7 +389,9 @@ image_replace(const struct image *img, enum image_kind kind, const struct image_
 		if (img->settings[i].kind != kind)
 			all[total++] = img->settings[i];
 	for (size_t i = 0; i < count && total <= IMAGE_SETTINGS_MAX; i++)
-		total = place(all, total, &(struct image_setting){ entries[i].name, entries[i].value, kind });
+		total = place(all, total,
+			      &(struct image_setting){ entries[i].name, entries[i].value, kind,
+						       kind == IMAGE_PREPARED ? entries[i].reading : NULL });
 	made = block_new(img->store, all, total);
 	return made == NULL ? NULL : intern(made);
 }
@@ -432,7 +458,7 @@ image_reading(struct image *img)
 		const struct image_setting *s = image_find(img, image_reading_name(i), IMAGE_OTHER);
 
 		if (s != NULL)
-			count = place(kept, count, s);
+			count = place(kept, count, &(struct image_setting){ s->name, s->value, IMAGE_OTHER, NULL });
 	}
 	made = block_new(img->store, kept, count);
 	made = made == NULL ? NULL : intern(made);
@@ -454,13 +480,14 @@ image_move(struct image **slot, struct image *img)
 }
 
 int
-image_update(struct image **slot, const char *name, const char *value, enum image_kind kind)
+image_set(struct image **slot, const struct image_setting *entry)
 {
-	const struct image_setting *now = image_find(*slot, name, kind);
+	const struct image_setting *now = image_find(*slot, entry->name, entry->kind);
 
-	if (now == NULL ? value == NULL : value != NULL && now->kind == kind && strcmp(now->value, value) == 0)
+	if (now == NULL ? entry->value == NULL
+			: entry->value != NULL && now->kind == entry->kind && has_same_value(now, entry))
 		return 0;
-	return image_move(slot, image_with(*slot, name, value, kind));
+	return image_move(slot, with_entry(*slot, entry));
 }
 
 int
@@ -520,7 +547,7 @@ image_has(const struct image *img, const struct image_setting *s)
 {
 	const struct image_setting *was = image_find(img, s->name, s->kind);
 
-	return was != NULL && strcmp(was->value, s->value) == 0;
+	return was != NULL && has_same_value(was, s);
 }
 
 struct image *

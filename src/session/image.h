@@ -35,6 +35,9 @@ struct image; /* opaque */
 struct image_setting {
 	const char *name, *value; /* live as long as the image */
 	enum image_kind kind;
+	/* PREPARED: what its literals were read under (reading_text()); NULL: it has none that settings matter to;
+	 * "": PostgreSQL will read them anew. */
+	const char *reading;
 };
 
 struct image_store *image_store_new(uint64_t seed);
@@ -46,7 +49,10 @@ size_t image_store_contexts(const struct image_store *store); /* numbers of imag
 struct image *image_empty(struct image_store *store);
 /* Returns img with name set to value; value NULL: without it. img is not changed, its reference not taken. */
 struct image *image_with(const struct image *img, const char *name, const char *value, enum image_kind kind);
-/* Returns img with these entries in place of all of this kind, in any order; of equal names the last counts. */
+/*
+ * Returns img with these entries in place of all of this kind, in any order; of equal names the last counts. kind: in
+ * place of the entries' own; their reading counts for PREPARED only.
+ */
 struct image *image_replace(const struct image *img, enum image_kind kind, const struct image_setting *entries,
 			    size_t count);
 struct image *image_ref(struct image *img);
@@ -59,8 +65,15 @@ struct image *image_copy(const struct image *img);
 /* Takes such a copy. Returns the equal image of this store, or NULL: no memory. */
 struct image *image_adopt(struct image_store *store, struct image *copy);
 
-/* Makes *slot the image with name = value. Returns 0, or -1: no memory, *slot is unchanged. */
-int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);
+/* Makes *slot the image with this entry; value NULL: without it. Returns 0, or -1: no memory, *slot is unchanged. */
+int image_set(struct image **slot, const struct image_setting *entry);
+/* The same with name = value. */
+static inline int
+image_update(struct image **slot, const char *name, const char *value, enum image_kind kind)
+{
+	return image_set(slot, &(struct image_setting){ name, value, kind, NULL });
+}
+
 /* Settings that are not reported may have any value now: each will be sent again. Returns 0, or -1: no memory. */
 int image_doubt(struct image **slot);
 /* Returns the settings of one and the prepared statements of the other. NULL: no memory. */
@@ -73,7 +86,7 @@ int image_move(struct image **slot, struct image *img);
 size_t image_count(const struct image *img);
 const struct image_setting *image_at(const struct image *img, size_t i);
 const struct image_setting *image_find(const struct image *img, const char *name, enum image_kind kind); /* or NULL */
-bool image_has(const struct image *img, const struct image_setting *s); /* with this value */
+bool image_has(const struct image *img, const struct image_setting *s); /* with this value and reading */
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
 const char *image_get_prepared(const struct image *img, const char *name); /* the PREPARE; NULL: there is none */
 bool image_has_prepared(const struct image *img);

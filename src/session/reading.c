@@ -5,6 +5,7 @@
 
 #include "wire/messages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define KEPT "'pgweir.reading_%zu'"
@@ -61,4 +62,52 @@ reading_put(struct buf *out, const char *name, const struct image *reading)
 	message_named(out, 'E', "", name, "\0\0\0\0", 4);
 	message_named(out, 'C', "P", name, NULL, 0);
 	buf_fini(&sql);
+}
+
+/* In the text, for each name: nothing, or SET_TO and the value; then NEXT. */
+#define SET_TO '\2'
+#define NEXT '\1'
+
+char *
+reading_text(const struct image *img)
+{
+	struct buf b = { 0 };
+	char *text;
+
+	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
+		const char *value = image_get(img, image_reading_name(i));
+
+		if (value != NULL)
+			buf_put_u8(&b, SET_TO);
+		for (; value != NULL && *value != '\0'; value++) {
+			b.is_broken |= *value == NEXT;
+			buf_put_u8(&b, (uint8_t)*value);
+		}
+		buf_put_u8(&b, NEXT);
+	}
+	buf_put_u8(&b, 0);
+	text = buf_ok(&b) ? strdup((const char *)b.bytes) : NULL;
+	buf_fini(&b);
+	return text;
+}
+
+struct image *
+reading_image(struct image_store *store, const char *text)
+{
+	struct image_setting settings[IMAGE_READING_NAMES];
+	struct image *empty = image_empty(store), *made = NULL;
+	char *copy = strdup(text), *at = copy, *end;
+	size_t count = 0;
+
+	for (size_t i = 0; i < IMAGE_READING_NAMES && at != NULL && (end = strchr(at, NEXT)) != NULL; i++) {
+		*end = '\0';
+		if (*at == SET_TO)
+			settings[count++] = (struct image_setting){ image_reading_name(i), at + 1, IMAGE_OTHER, NULL };
+		at = end + 1;
+	}
+	if (empty != NULL && copy != NULL)
+		made = image_replace(empty, IMAGE_OTHER, settings, count);
+	free(copy);
+	image_unref(empty);
+	return made;
 }

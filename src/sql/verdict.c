@@ -166,3 +166,9 @@ verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len)
 		hints |= VERDICT_READ_WHEN_PARSED;
 	v->hints = (uint16_t)(v->hints | hints);
 }
+
+bool
+verdict_depends_on_reading(const char *sql, size_t len)
+{
+	return has_literal(sql, len) || compares_with_null(sql, len);
+}

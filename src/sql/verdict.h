@@ -46,3 +46,5 @@ void verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sq
 void verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
 void verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len);
+/* Returns true if what SQL PREPARE makes of this depends on the settings that its literals are read under. */
+bool verdict_depends_on_reading(const char *sql, size_t len);

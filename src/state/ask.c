@@ -8,6 +8,9 @@
 #include "state/ask.h"
 #include "state/state_state.h"
 
+#include "session/reading.h"
+#include "sql/verdict.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -157,7 +160,16 @@ struct finding {
 	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
 	size_t other_count, prepared_count;
 	unsigned found; /* enum state_part: state that can't be moved */
+	char *reading; /* owned; see find_readings() */
 };
+
+static void
+finding_free(struct finding *f)
+{
+	if (f != NULL)
+		free(f->reading);
+	free(f);
+}
 
 static void
 finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
@@ -167,21 +179,21 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 	switch (kind) {
 	case PROBE_SETTING:
 	case PROBE_CUSTOM:
-		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
+		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER, NULL };
 		break;
 	case PROBE_ROLE:
 		if (strcmp(value, "none") != 0)
-			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
+			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER, NULL };
 		break;
 	case PROBE_USER:
 		if (strcmp(value, x->srv->target->user) != 0)
 			f->others[f->other_count++] =
-			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
+			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER, NULL };
 		break;
 	case PROBE_STATEMENT:
 		/* PostgreSQL keeps the whole Query that the PREPARE was in. */
 		if (known_only(&k, image_scan_options(x->image), value, strlen(value)) == KNOWN_PREPARE)
-			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
+			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED, NULL };
 		else
 			f->found |= STATE_PREPARED;
 		break;
@@ -217,7 +229,7 @@ read_rows(const struct exchange *x, struct finding *f)
 			finding_judge(x, f, (uint8_t)*at, name, value);
 		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
 			 (name = probe_own_setting(x->startup, own_count / 2 - 1)) != NULL)
-			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER };
+			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER, NULL };
 		was = value;
 		at = value + strlen(value) + 1;
 	}
@@ -296,19 +308,62 @@ is_elsewhere(const struct exchange *x, const struct image_setting *e, const stru
 	return false; /* the server had it, and it was deallocated */
 }
 
+/* Returns the image's statement of this name with this SQL, or NULL. */
+static const struct image_setting *
+find_same(const struct image *img, const struct image_setting *e)
+{
+	const struct image_setting *found = image_find(img, e->name, IMAGE_PREPARED);
+
+	return found != NULL && strcmp(found->value, e->value) == 0 ? found : NULL;
+}
+
+/*
+ * Finds what a statement on the server was read under. now: what the session reads under, if nothing in this loan may
+ * have changed that; else NULL. Returns false if nobody can know.
+ */
+static bool
+find_reading(const struct exchange *x, struct image_setting *e, const char *now)
+{
+	const struct image_setting *noted = find_same(x->srv->image, e);
+
+	if (!verdict_depends_on_reading(e->value, strlen(e->value)))
+		return true;
+	e->reading = noted != NULL ? noted->reading : now;
+	return e->reading != NULL && (e->reading[0] != '\0' || find_same(x->image, e) != NULL);
+}
+
+/* Leaves those out that can't be prepared elsewhere as they were read here: state that can't be moved. */
+static void
+find_readings(const struct exchange *x, struct finding *f)
+{
+	size_t kept = 0;
+
+	f->reading = x->srv->loan.told_at == 0 ? reading_text(x->image) : NULL;
+	for (size_t i = 0; i < f->prepared_count; i++)
+		if (find_reading(x, &f->prepared[i], f->reading))
+			f->prepared[kept++] = f->prepared[i];
+	if (kept < f->prepared_count)
+		f->found |= STATE_PREPARED;
+	f->prepared_count = kept;
+}
+
 static int
-learn_prepared(struct exchange *x, const struct finding *f)
+learn_prepared(struct exchange *x, struct finding *f)
 {
 	struct server *srv = x->srv;
 	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 
+	find_readings(x, f);
 	for (size_t i = 0; i < image_count(x->image); i++)
 		if (is_elsewhere(x, image_at(x->image, i), f))
 			all[count++] = *image_at(x->image, i);
 	for (size_t i = 0; i < f->prepared_count; i++)
-		if (!state_is_placeholder(f->prepared[i].name, f->prepared[i].value))
-			all[count++] = f->prepared[i];
+		if (!state_is_placeholder(f->prepared[i].name, f->prepared[i].value)) {
+			const struct image_setting *own = find_same(x->image, &f->prepared[i]);
+
+			all[count++] = own != NULL ? *own : f->prepared[i];
+		}
 	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, all, count)) < 0)
 		return -1;
 	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
@@ -349,7 +404,9 @@ state_probe_done(struct server *srv)
 	f = malloc(sizeof(*f));
 	if (f == NULL)
 		s->is_probe_lost = true;
-	else if (!s->is_probe_lost) {
+	else
+		f->reading = NULL;
+	if (!s->is_probe_lost) {
 		read_rows(x, f);
 		s->is_probe_lost = learn(x, f) < 0;
 	}
@@ -369,6 +426,6 @@ state_probe_done(struct server *srv)
 	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
 	state_forget_before(s);
 	buf_fini(&s->rows);
-	free(f);
+	finding_free(f);
 	state_set_pins(x, pins);
 }

@@ -104,7 +104,7 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 	case EFFECT_RESET_ALL:
 		for (size_t i = image_count(*img); i-- > 0;) {
 			const struct image_setting *s = image_at(*img, i);
-			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
+			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL, NULL };
 			struct image *kept = image_ref(*img);
 			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(x, img, &each);
 
@@ -114,7 +114,7 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 		}
 		return 0;
 	case EFFECT_PREPARE:
-		return image_update(img, e->name, e->value, IMAGE_PREPARED);
+		return image_set(img, &(struct image_setting){ e->name, e->value, IMAGE_PREPARED, e->reading });
 	case EFFECT_DEALLOCATE:
 		return image_update(img, e->name, NULL, IMAGE_PREPARED);
 	case EFFECT_DEALLOCATE_ALL:
@@ -167,6 +167,7 @@ state_settle_statements(struct exchange *x)
 		is_sure = is_sure && apply_one(x, &x->image, e) == 0 && apply_one(x, &x->srv->image, e) == 0;
 		free(e->name);
 		free(e->value);
+		free(e->reading);
 	}
 	s->effect_count = kept;
 	l->suspected &= ~(uint32_t)SCAN_PREPARE;

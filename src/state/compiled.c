@@ -296,6 +296,8 @@ renew_plans(struct exchange *x)
 	image_unref(srv->ties.plans);
 	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
+	if (server_outdate_readings(srv) < 0)
+		srv->is_closing = true;
 	state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
 	if (is_alone) {
 		message_sync(&b);

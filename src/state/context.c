@@ -89,6 +89,12 @@ state_reads_as(const struct exchange *x, const struct image *reading)
 }
 
 bool
+state_reads_as_image(const struct exchange *x)
+{
+	return is_told_all(x) && state_reads_as(x, image_reading(x->image));
+}
+
+bool
 state_acts_as_image(const struct exchange *x)
 {
 	return exchange_is_followed(x) && x->srv != NULL && !state_has_uncommitted_effects(x) &&

@@ -22,6 +22,8 @@ void state_note_reading(struct exchange *x);
 bool state_awaits_reading(const struct exchange *x, const struct sql_verdict *v);
 /* Returns true if the client's requests have set something that is not settled, or those under way may. */
 bool state_is_unsettled(const struct exchange *x);
+/* Returns true if what is sent now is surely read under the settings in the client's image. */
+bool state_reads_as_image(const struct exchange *x);
 bool state_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
 /*
  * Returns true if its server surely acts as the role in the client's image: no SET [LOCAL] ROLE or SESSION

@@ -10,6 +10,8 @@
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"
+#include "session/reading.h"
+#include "sql/verdict.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -109,10 +111,43 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	e->kind = kind;
 	e->name = name == NULL ? NULL : strdup(name);
 	e->value = value == NULL ? NULL : strdup(value);
+	e->reading = NULL;
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
 		x->srv->loan.suspected |=
 		    SCAN_SETTING | SCAN_PREPARE; /* whether it is applied or not, the probe decides */
+}
+
+/*
+ * sql: a PREPARE alone in its Query. If it can't be told what its literals are read under, the server is asked for the
+ * statement, and keeps it.
+ */
+static void
+note_prepare(struct exchange *x, const char *name, const char *sql, size_t len)
+{
+	struct client_session *s = x->session;
+	char *text = strndup(sql, len), *reading = NULL;
+	bool is_read = text != NULL && verdict_depends_on_reading(text, len);
+
+	if (is_read && state_reads_as_image(x))
+		reading = reading_text(x->image);
+	if (text == NULL || (is_read && reading == NULL) || s->effect_count == EFFECTS_MAX) {
+		x->srv->loan.suspected |= SCAN_PREPARE;
+		free(reading);
+	} else {
+		add_effect(x, EFFECT_PREPARE, name, text);
+		s->effects[s->effect_count - 1].reading = reading;
+	}
+	free(text);
+}
+
+/* A statement that pins is in no image: the server is asked whether it is gone. */
+static void
+note_deallocate(struct exchange *x, enum effect_kind kind, const char *name)
+{
+	add_effect(x, kind, name, NULL);
+	if ((x->pins & 1u << PIN_STATEMENT) != 0)
+		x->srv->loan.suspected |= SCAN_UNDO;
 }
 
 /* Returns the SQL of a statement that SQL PREPARE made; NULL: unknown. */
@@ -192,23 +227,19 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	case KNOWN_RESET_ALL:
 		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
 		return STEP_FORWARD;
-	case KNOWN_PREPARE: {
-		char *text = count == 1 ? strndup(sql, len) : NULL;
-
-		if (text != NULL)
-			add_effect(x, EFFECT_PREPARE, k->name, text);
+	case KNOWN_PREPARE:
+		if (count == 1)
+			note_prepare(x, k->name, sql, len);
 		else
 			srv->loan.suspected |= SCAN_PREPARE;
-		free(text);
 		return STEP_FORWARD;
-	}
 	case KNOWN_EXECUTE:
 		return state_note_execute(x, k->name);
 	case KNOWN_DEALLOCATE:
-		add_effect(x, EFFECT_DEALLOCATE, k->name, NULL);
+		note_deallocate(x, EFFECT_DEALLOCATE, k->name);
 		return STEP_FORWARD;
 	case KNOWN_DEALLOCATE_ALL:
-		add_effect(x, EFFECT_DEALLOCATE_ALL, NULL, NULL);
+		note_deallocate(x, EFFECT_DEALLOCATE_ALL, NULL);
 		return STEP_FORWARD;
 	case KNOWN_DISCARD_PART:
 	case KNOWN_CLOSE_ALL:

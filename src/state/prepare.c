@@ -13,8 +13,10 @@
 #include "state/prepare.h"
 #include "state/state_state.h"
 #include "state/state.h"
+#include "state/context.h"
 #include "base/mentions.h"
 #include "session/image_changes.h"
+#include "session/reading.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
 
@@ -77,10 +79,41 @@ new_ref(char what, const char *name)
 	return ref;
 }
 
+/* Makes PostgreSQL read what is sent next under these settings; NULL: under the session's own again. */
+static void
+read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to)
+{
+	struct ledger *l = &x->srv->ledger;
+
+	reading_put(b, statement_store_prefix(x->env->statements), reading);
+	ledger_push(l, OWED_CLOSE, to, NULL);
+	ledger_push_run(l, to, NULL);
+	ledger_push(l, OWED_CLOSE, to, NULL);
+}
+
+/* Sends the PREPARE, which PostgreSQL reads as when the client sent it. Takes ref. */
+static void
+run_as_read(struct exchange *x, struct buf *b, const struct image_setting *e, enum owed_to to, char *ref)
+{
+	struct image *reading = e->reading == NULL ? NULL : reading_image(x->env->images, e->reading);
+	bool is_other = reading != NULL && !state_reads_as(x, reading);
+	enum owed_to reading_to = to == OWED_TO_PREPARE ? OWED_TO_FEATURE : to;
+
+	if (e->reading != NULL && reading == NULL)
+		b->is_broken = true;
+	if (is_other)
+		read_under(x, b, reading, reading_to);
+	state_run(x, b, e->value, to, ref);
+	if (is_other)
+		read_under(x, b, NULL, reading_to);
+	image_unref(reading);
+}
+
 static int
-prepare_now(struct exchange *x, const char *name, const char *text, enum prepare_place place)
+prepare_now(struct exchange *x, const struct image_setting *e, enum prepare_place place)
 {
 	struct server *srv = x->srv;
+	const char *name = e->name;
 	bool is_alone = place != WITHIN_REQUEST, is_saved = place == AHEAD_WITH_SAVEPOINT;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
@@ -102,7 +135,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, enum prepare
 	}
 	srv->loan.prepares++;
 	srv->loan.prepares_here += !is_alone;
-	state_run(x, &b, text, to, ref);
+	run_as_read(x, &b, e, to, ref);
 	if (is_alone) {
 		message_sync(&b);
 		server_owe_sync(srv, to);
@@ -110,7 +143,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, enum prepare
 	if (is_saved)
 		take_back(x, &b);
 	outbox_put(&x->env->to_server, &b);
-	return image_update(&srv->image, name, text, IMAGE_PREPARED);
+	return image_set(&srv->image, e);
 }
 
 /*
@@ -144,14 +177,16 @@ ensure(struct exchange *x, const struct image_setting *e, struct request *m, enu
 	struct buf b = { 0 };
 	int r;
 
-	if (there != NULL && strcmp(there, e->value) == 0)
+	if (image_has(x->srv->image, e))
 		return 0;
 	if (!wants_only_name(x, m, e->name))
-		return prepare_now(x, e->name, e->value, place);
+		return prepare_now(x, e, place);
 	if (there != NULL)
 		return 0;
 	put_placeholder(&b, e->name);
-	r = buf_ok(&b) ? prepare_now(x, e->name, (const char *)b.bytes, place) : -1;
+	r = buf_ok(&b)
+		? prepare_now(x, &(struct image_setting){ e->name, (const char *)b.bytes, IMAGE_PREPARED, NULL }, place)
+		: -1;
 	buf_fini(&b);
 	return r;
 }
@@ -279,21 +314,18 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 enum feature_step
 state_ensure_named(struct exchange *x, const char *name)
 {
-	const char *text = image_get_prepared(x->image, name), *there;
+	const struct image_setting *e = image_find(x->image, name, IMAGE_PREPARED);
 	enum feature_step step;
 
-	if (text != NULL && (may_end_first(x) || may_be_gone_first(x)))
+	if (e != NULL && (may_end_first(x) || may_be_gone_first(x)))
 		return STEP_HOLD;
-	if (text == NULL || is_no_time(x, false))
+	if (e == NULL || is_no_time(x, false))
 		return STEP_FORWARD;
 	step = catch_up(x);
-	text = image_get_prepared(x->image, name);
-	if (step != STEP_FORWARD || text == NULL)
+	e = image_find(x->image, name, IMAGE_PREPARED);
+	if (step != STEP_FORWARD || e == NULL || image_has(x->srv->image, e))
 		return step;
-	there = image_get_prepared(x->srv->image, name);
-	if (there != NULL && strcmp(there, text) == 0)
-		return STEP_FORWARD;
-	return prepare_now(x, name, text, WITHIN_REQUEST) < 0 ? STEP_FAILED : STEP_FORWARD;
+	return prepare_now(x, e, WITHIN_REQUEST) < 0 ? STEP_FAILED : STEP_FORWARD;
 }
 
 void

@@ -24,6 +24,7 @@ state_drop_effects(struct client_session *s)
 	for (unsigned i = 0; i < s->effect_count; i++) {
 		free(s->effects[i].name);
 		free(s->effects[i].value);
+		free(s->effects[i].reading);
 	}
 	s->effect_count = 0;
 }

@@ -50,6 +50,7 @@ enum effect_kind {
 struct effect {
 	enum effect_kind kind;
 	char *name, *value; /* owned; NULL if it has none. PREPARE: value is all of the SQL */
+	char *reading; /* owned; PREPARE: as in struct image_setting */
 };
 
 /* DISCARD ALL. Until its ReadyForQuery, reports of settings that get their startup value are hidden. */

@@ -453,7 +453,7 @@ Test(image, what_literals_are_read_under)
 	struct image_store *own = image_store_new(0);
 	struct image *a = image_empty(own), *b = image_empty(own);
 
-	set(&a, "DateStyle", "ISO, MDY", true);
+	set(&a, "DateStyle", "ISO, MDY", false);
 	set(&b, "DateStyle", "ISO, MDY", true);
 	cr_expect_eq(image_reading(a), a, "nothing else is in it");
 	set(&a, "app.user_id", "1", false);
@@ -506,6 +506,55 @@ Test(image, literals_are_read_under_other_settings)
 	cr_expect_not(fields_bind_next(&values, &bytes, &len));
 	buf_fini(&b);
 	image_unref(img);
+}
+
+Test(image, what_literals_are_read_under_is_a_text)
+{
+	struct image *img = image_empty(store), *read;
+	char *text;
+
+	set(&img, "DateStyle", "German, DMY", true);
+	set(&img, "array_nulls", "", false);
+	set(&img, "work_mem", "7MB", false);
+	text = reading_text(img);
+	read = reading_image(store, text);
+	cr_expect_eq(read, image_reading(img), "which has no other settings, and one that is empty");
+	image_unref(read);
+	for (size_t len = strlen(text); len-- > 0;) {
+		text[len] = '\0';
+		read = reading_image(store, text);
+		cr_expect_not_null(read, "whatever another process has sent");
+		image_unref(read);
+	}
+	free(text);
+	set(&img, "lc_time", "a\1b", false);
+	cr_expect_null(reading_text(img), "PostgreSQL has no such value");
+	image_unref(img);
+}
+
+Test(image, a_statement_that_was_read_otherwise_is_another)
+{
+	struct image *a = image_empty(store), *b = image_empty(store), *c = image_empty(store), *copy;
+	struct image_setting e = { "p", "PREPARE p AS SELECT date '1'", IMAGE_PREPARED, "German" };
+	struct buf out = { 0 };
+
+	cr_assert_eq(image_set(&a, &e), 0);
+	cr_assert_eq(image_set(&c, &e), 0);
+	e.reading = "ISO";
+	cr_assert_eq(image_set(&b, &e), 0);
+	cr_expect_neq(a, b);
+	cr_expect_eq(a, c);
+	cr_expect(image_has(b, &e) && !image_has(a, &e));
+	cr_expect_eq(image_put_deallocates(&out, a, b), 1);
+	buf_fini(&out);
+	cr_assert_eq(image_set(&c, &e), 0);
+	cr_expect_eq(b, c);
+	copy = image_adopt(store, image_copy(b));
+	cr_expect_eq(copy, b);
+	image_unref(copy);
+	image_unref(a);
+	image_unref(b);
+	image_unref(c);
 }
 
 Test(image, some_settings_make_other_constants)

@@ -29,12 +29,14 @@ put_some(struct buf *b)
 			      .secret = "abcd",
 			      .secret_len = 4,
 			      .is_startup_same = true };
-	const struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER };
+	const struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER, NULL },
+				   prepared = { "p", "PREPARE p AS SELECT '1'", IMAGE_PREPARED, "German" };
 	size_t begun, of_statement;
 
 	passport_put(b, &p);
 	begun = passport_begin(b);
 	passport_put_setting(b, &setting);
+	passport_put_setting(b, &prepared);
 	passport_end(b, begun);
 	passport_end(b, passport_begin(b));
 	begun = passport_begin(b);
@@ -70,6 +72,11 @@ Test(passport, what_is_written_is_read)
 	cr_assert(passport_next_setting(&p.settings, &s));
 	cr_expect_str_eq(s.name, "work_mem");
 	cr_expect_str_eq(s.value, "7MB");
+	cr_expect_null(s.reading);
+	cr_assert(passport_next_setting(&p.settings, &s));
+	cr_expect_eq(s.kind, IMAGE_PREPARED);
+	cr_expect_str_eq(s.value, "PREPARE p AS SELECT '1'");
+	cr_expect_str_eq(s.reading, "German");
 	cr_expect(!passport_next_setting(&p.settings, &s));
 	cr_assert(passport_next_statement(&p.statements, &st));
 	cr_expect_str_eq(st.name, "twice");
@@ -122,7 +129,7 @@ Test(passport, a_bad_item_is_found_before_anything_is_used)
 
 	put_some(&b);
 	at = memmem(b.bytes, b.len, "work_mem", 8);
-	at[-1] = IMAGE_PREPARED + 1;
+	at[-1] = IMAGE_PREPARED + 2;
 	cr_expect_eq(passport_parse(b.bytes, b.len, &p), -1);
 	buf_fini(&b);
 }

@@ -326,7 +326,7 @@ def test_nobody_runs_what_another_prepared_under_a_name_of_pgweirs(weir, is_kept
         evil = weir.raw()
         evil.query("DO $$ DECLARE n text; BEGIN FOR n IN SELECT name FROM hidden.prepared LOOP "
                    "EXECUTE 'DEALLOCATE ' || quote_ident(n); "
-                   "EXECUTE 'PREPARE ' || quote_ident(n) || ' AS SELECT $e$evil$e$'; END LOOP; END $$")
+                   "EXECUTE 'PREPARE ' || quote_ident(n) || ' AS SELECT 666'; END LOOP; END $$")
         if not is_kept:
             evil.close()
         assert run(victim) == [["own"]]

@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 import rawwire
-from rawwire import bind, close, execute, parse, sync
+from rawwire import bind, close, execute, parse, query, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -23,6 +23,7 @@ def pins(weir):
     return {(row["application_name"], row["reasons"]) for row in weir.console("SHOW PINS")}
 
 
+PREPARE_DATE = "PREPARE p AS SELECT to_char(date '02-01-2026', 'YYYY-MM-DD')"
 STATES = {
     "temp_table": ("CREATE TEMP TABLE kept (a int)", "DROP TABLE kept"),
     "advisory_lock": ("SELECT pg_advisory_lock(4711)", "SELECT pg_advisory_unlock(4711)"),
@@ -43,6 +44,24 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     connection.execute(end)
     wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
     wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")
+
+
+@pytest.mark.parametrize("messages", [
+    [query("BEGIN"), query("SET LOCAL DateStyle = 'German'"), query(PREPARE_DATE), query("COMMIT")],
+    [query("SET DateStyle = 'German'") + query(PREPARE_DATE) + query("RESET DateStyle")],
+    [query(f"DO $$ BEGIN SET LOCAL DateStyle = 'German'; EXECUTE $q${PREPARE_DATE}$q$; END $$")],
+], ids=["SET LOCAL", "not answered", "code"])
+def test_a_statement_that_can_not_be_read_elsewhere_as_it_was_pins(weir, messages):
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw() as wire, weir.raw() as other:
+        for message in messages:
+            wire.send(message)
+            assert not rawwire.errors(wire.read_until("Z", message.count(b"Q\0")))
+        wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"], 5, "the pin")
+        other.query("BEGIN")
+        assert wire.value("EXECUTE p") == "2026-01-02"
+        wire.query("DEALLOCATE p")
+        wait_until(lambda: weir.console("SHOW PINS") == [], 5, "the pin to go")
 
 
 def test_the_log_tells_of_each_reason_once_a_minute(weir):

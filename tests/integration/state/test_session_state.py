@@ -51,6 +51,7 @@ def one(value):
     return rows(value)
 
 
+PREPARE_DATE = "PREPARE p AS SELECT to_char(date '02-01-2026', 'YYYY-MM-DD')"
 USER_ID = "SELECT coalesce(current_setting('app.user_id', true), '')"
 WHO = "SELECT current_user"
 
@@ -323,6 +324,18 @@ MOVED = {
         ("a", "PREPARE p AS SELECT 1", None), ("b", "PREPARE q AS SELECT 2", None),
         ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql", one("p")),
         ("b", "SELECT name FROM pg_prepared_statements WHERE from_sql", one("q"))],
+    "a prepared statement is read as when it was prepared": [
+        ("a", "SET DateStyle = 'German'", None), ("a", PREPARE_DATE, None), ("a", "SET DateStyle = 'ISO, MDY'", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("2026-01-02")), ("a", "SHOW DateStyle", one("ISO, MDY")),
+        ("a", "BEGIN", None), ("a", "EXECUTE p", one("2026-01-02")),
+        ("a", "SHOW DateStyle", one("ISO, MDY")), ("a", "COMMIT", None)],
+    "one SQL, prepared by two clients with other settings": [
+        ("a", "SET DateStyle = 'German'", None), ("a", PREPARE_DATE, None), ("b", PREPARE_DATE, None),
+        ("a", "EXECUTE p", one("2026-01-02")), ("b", "EXECUTE p", one("2026-02-01")), ("a", "EXECUTE p", one("2026-01-02"))],
+    "prepared in a transaction that has failed": [
+        ("a", "SET DateStyle = 'German'", None), ("a", "BEGIN", None), ("a", PREPARE_DATE, None),
+        ("a", "SELECT 1 / 0", "!22012"), ("a", "ROLLBACK", None), ("a", "SET DateStyle = 'ISO, MDY'", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("2026-01-02"))],
     "a prepared statement follows the search path": [
         ("a", "SET search_path = state_one", None), ("a", "PREPARE p AS SELECT v FROM kind", None),
         ("b", "SELECT 1", None), ("a", "EXECUTE p", one("one")), ("a", "SET search_path = state_two", None),
