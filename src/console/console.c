@@ -1,15 +1,21 @@
 /*
  * src/console/console.c - messages of console clients: handled as they come, or queued behind a command that waits and
- * behind answers the client does not read. See console.h and console_client.h.
+ * behind answers the client does not read. All of them together have a share of each turn of the loop, so that no
+ * script holds up other clients. See console.h and console_client.h.
  */
 #include "console/console_client.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "net/timer.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
 
 #define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
+#define TURN_US 500 /* the console's share of a turn of the loop; one command may take longer */
+
+static void on_turn(evutil_socket_t fd, short what, void *arg);
 
 struct console *
 console_new(const struct console_host *host)
@@ -20,6 +26,7 @@ console_new(const struct console_host *host)
 	TAILQ_INIT(&k->clients);
 	TAILQ_INIT(&k->gone);
 	k->stats = console_stats_new(host->clients->x.hash_seed, *host->clients->x.now_us);
+	k->turn = alloc_check(event_new(host->clients->x.base, -1, 0, on_turn, k));
 	return k;
 }
 
@@ -48,6 +55,7 @@ console_free(struct console *k)
 		console_client_free(cc);
 	}
 	console_stats_free(k->stats);
+	event_free(k->turn);
 	free(k);
 }
 
@@ -154,7 +162,33 @@ console_finish(struct console_client *cc)
 		host->shutdown(host->w, how);
 }
 
-/* Reading continues while a command waits, so that pgweir notices if the client leaves. */
+static void
+begin_turn(struct console *k)
+{
+	if (event_pending(k->turn, EV_TIMEOUT, NULL))
+		return;
+	k->turn_until_us = clock_now_us() + TURN_US;
+	timer_start(k->turn, 0);
+}
+
+bool
+console_turn_is_over(const struct console *k)
+{
+	return clock_now_us() >= k->turn_until_us;
+}
+
+static void
+handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
+{
+	console_handle(cc, type, body, len);
+	if (cc->wait == WAIT_NONE && console_turn_is_over(cc->console))
+		cc->wait = WAIT_TURN;
+}
+
+/*
+ * Reading continues while a command waits, so that pgweir notices if the client leaves; not where the client would only
+ * add to what pgweir can't keep up with.
+ */
 static void
 enqueue(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -163,7 +197,7 @@ enqueue(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len
 	buf_put(&cc->queue, body, len);
 	if (!buf_ok(&cc->queue))
 		close_after(cc, "54000", "too many messages were sent ahead of an answer");
-	else if (stream_is_full(&cc->c->x.stream) && !cc->is_reading_off) {
+	else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
 		cc->is_reading_off = true;
 		stream_set_reading(&cc->c->x.stream, false);
 	}
@@ -184,9 +218,17 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 		enqueue(cc, type, body, len);
 		return;
 	}
+	begin_turn(k);
 	cc->is_busy = true;
-	console_handle(cc, type, body, len);
+	handle(cc, type, body, len);
 	console_finish(cc);
+}
+
+/* Returns true if something else than the client, or the console's own share of time, must come first. */
+static bool
+waits_for_command(const struct console_client *cc)
+{
+	return cc->wait != WAIT_NONE && cc->wait < WAIT_ROOM;
 }
 
 static void
@@ -201,14 +243,14 @@ handle_queue(struct console_client *cc)
 		if (console_holds_execute(cc, f.type, body, f.body_len))
 			break;
 		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
-		console_handle(cc, f.type, body, f.body_len);
+		handle(cc, f.type, body, f.body_len);
 		console_flush(cc);
 	}
 	buf_take_front(&cc->queue, cc->queue_at);
 	cc->queue_at = 0;
 	if (cc->queue.len == 0)
 		buf_fini(&cc->queue);
-	if (cc->is_reading_off && cc->queue.len == 0 && !is_held(cc)) {
+	if (cc->is_reading_off && (waits_for_command(cc) || (cc->queue.len == 0 && !is_held(cc)))) {
 		cc->is_reading_off = false;
 		stream_set_reading(&cc->c->x.stream, true);
 	}
@@ -222,12 +264,41 @@ pump(struct console_client *cc)
 
 	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
 		return;
+	begin_turn(cc->console);
 	cc->is_busy = true;
 	if (cc->wait != WAIT_NONE)
 		console_go_on(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc);
 	console_finish(cc);
+}
+
+/* The first that waits for its turn; or NULL. */
+static struct console_client *
+next_due(const struct console *k)
+{
+	struct console_client *cc;
+
+	TAILQ_FOREACH(cc, &k->clients, all)
+		if (cc->wait == WAIT_TURN)
+			return cc;
+	return NULL;
+}
+
+static void
+on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct console *k = arg;
+	struct console_client *cc = next_due(k);
+
+	(void)fd;
+	(void)what;
+	if (cc == NULL)
+		return;
+	*k->host.clients->x.now_us = clock_now_us();
+	TAILQ_REMOVE(&k->clients, cc, all);
+	TAILQ_INSERT_TAIL(&k->clients, cc, all); /* behind the others that wait */
+	pump(cc);
 }
 
 /* If it is time for it; a worker that does not answer is asked again at the next tick. */

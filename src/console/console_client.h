@@ -7,8 +7,9 @@
  *   console_run.c       what each command does
  *   console_session.c   those that concern its own session only
  *
- * Always: a client's messages are handled in order: they are queued after a command that waits, and while the client
- * does not read its answers. Once is_gone is set, cc->c may only be compared.
+ * Always: a client's messages are handled in order: they are queued after a command that waits, while the client does
+ * not read its answers, and when the console's time in this turn of the loop is over. Once is_gone is set, cc->c may
+ * only be compared.
  */
 #pragma once
 
@@ -25,7 +26,9 @@ enum wait_kind {
 	WAIT_FLUSHED, /* SUSPEND: until all that was read is sent */
 	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are gone */
 	WAIT_BLOCKING, /* until PostgreSQL has said who blocks whom, or has not */
-	WAIT_ROOM /* until the client has read more of its answers */
+	/* from here on no command waits: */
+	WAIT_ROOM, /* until the client has read more of its answers */
+	WAIT_TURN /* until the loop has served others: the console has had its time in this turn */
 };
 
 enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
@@ -65,6 +68,8 @@ struct console {
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* whose PAUSE or SUSPEND is still to be taken back */
 	struct console_client *tick_next; /* of a walk over clients */
+	struct event *turn; /* pending in a turn of the loop in which the console has done something; until then: */
+	uint64_t turn_until_us;
 };
 
 enum run_result { RUN_DONE, RUN_WAITS, RUN_FAILED };
@@ -77,6 +82,9 @@ struct run {
 	const char *tag; /* the table's; whoever runs the command may change it */
 	struct fail *why; /* is set by FAILED */
 };
+
+/* console.c: returns true if the console has had its time in this turn of the loop. */
+bool console_turn_is_over(const struct console *k);
 
 /* console_protocol.c: one message; a wait that is over. Answers are put to cc->out or sent. */
 void console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);

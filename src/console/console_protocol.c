@@ -181,8 +181,8 @@ run_script(struct console_client *cc, const char *text, size_t len, bool has_any
 		struct fail why;
 		size_t used;
 
-		if (stream_is_full(&cc->c->x.stream)) {
-			cc->wait = WAIT_ROOM;
+		if (stream_is_full(&cc->c->x.stream) || (has_any && console_turn_is_over(cc->console))) {
+			cc->wait = stream_is_full(&cc->c->x.stream) ? WAIT_ROOM : WAIT_TURN;
 			keep_script(cc, text, len);
 			return;
 		}
@@ -259,7 +259,7 @@ console_go_on(struct console_client *cc, int result, const struct fail *why)
 	cc->wait = WAIT_NONE;
 	cc->script = NULL;
 	cc->is_script = false;
-	if (result >= 0 && wait != WAIT_ROOM && wait != WAIT_BLOCKING)
+	if (result >= 0 && (wait == WAIT_QUIET || wait == WAIT_FLUSHED || wait == WAIT_CLOSED))
 		message_complete(&cc->out, cc->wait_tag);
 	if (result >= 0 && is_script)
 		run_script(cc, script, cc->script_len, true);

@@ -328,6 +328,18 @@ def test_a_pause_nobody_waits_for_any_more_is_taken_back(weir, extended):
     holder.query("COMMIT")
 
 
+def test_a_pause_behind_much_else_is_taken_back_too(weir):
+    """pgweir has not read on for a while, as it could not keep up; for the pause it does."""
+    weir.start()
+    holder = holder_of(weir)
+    wire = weir.raw("admin", "pgweir")
+    wire.send(query("SHOW METRICS LIKE 'none'") * 1000 + query("PAUSE"))
+    wait_until(lambda: paused(weir))
+    wire.close()
+    wait_until(lambda: not paused(weir))
+    holder.query("COMMIT")
+
+
 def test_a_pause_that_is_resumed_meanwhile_fails(weir):
     weir.start()
     holder = holder_of(weir)
@@ -464,6 +476,23 @@ def test_answers_for_who_has_left_hold_up_nobody(weir, one_query):
             slow.close()
             assert other.query("SELECT 1") == [["1"]]
         assert weir.cpu_seconds() - began < 4 * what_400_cost
+
+
+@pytest.mark.parametrize("one_query", [False, True], ids=["many", "one"])
+def test_many_commands_at_once_hold_up_nobody(weir, one_query):
+    """The loop turns every half millisecond, and serves others. Without that all that it has read at once is one turn."""
+    weir.start()
+    with weir.raw("admin", "pgweir") as wire:
+        count, words = 2000, "SHOW METRICS LIKE 'none'"              # 64 KiB at most, that cost much and answer little
+        size = sum(5 + len(reply.body) for reply in wire.ask(query(words)))
+        size = count * (size - 6) + 6 if one_query else count * size     # 6: a ReadyForQuery
+        wire.sock.settimeout(None)
+        before = weir.metric_now("pgweir_event_loop_iterations_total", worker="0")
+        drain = weir.in_background(wire.sock.recv, size, socket.MSG_WAITALL)
+        wire.sock.sendall(query(f"{words};" * count) if one_query else query(words) * count)
+        answers = drain.result()
+        assert len(answers) == size and answers.count(b"SHOW\0") == count
+        assert weir.metric_now("pgweir_event_loop_iterations_total", worker="0") - before > 50
 
 
 # --- drivers ---
