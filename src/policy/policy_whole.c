@@ -77,6 +77,19 @@ policy_whole_get(struct policy_commons *all, const void *key, size_t len)
 	return w;
 }
 
+struct policy_whole *
+policy_whole_find(struct policy_commons *all, const void *key, size_t len)
+{
+	struct policy_whole *w;
+
+	pthread_mutex_lock(&all->names_lock);
+	TABLE_FIND(all->seed, all->wholes, key, len, w);
+	if (w != NULL)
+		w->uses++;
+	pthread_mutex_unlock(&all->names_lock);
+	return w;
+}
+
 /* Under the lock. */
 static bool
 is_over(const struct policy_whole *w)

@@ -240,16 +240,19 @@ get_shared(struct pool_set *set, struct parts *out)
 	return out->home == NULL || out->circuit == NULL ? -1 : 0;
 }
 
-/* A pool that was once on several workers stays so: there may be parts of it that have clients. */
+/* A pool that was once on several workers stays so while there are parts of it: they may have clients. */
 static int
 get_whole(struct pool *pool, struct parts *out)
 {
 	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 
-	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, &set->split) <= 1)
-		return 0;
-	out->whole = policy_whole_get(set->room->commons, box->key, box->key_len);
+	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, &set->split) <= 1) {
+		out->whole = policy_whole_find(set->room->commons, box->key, box->key_len);
+		if (out->whole == NULL)
+			return 0;
+	} else
+		out->whole = policy_whole_get(set->room->commons, box->key, box->key_len);
 	out->fresh = pool_fresh_get(set->fresh, box->key, box->key_len);
 	return out->whole == NULL || out->fresh == NULL ? -1 : 0;
 }

@@ -176,3 +176,20 @@ def test_a_pool_that_a_reload_enlarges_gets_parts(weir):
         for wire in wires:
             assert not errors(wire.read_until())
         wait_until(lambda: len(servers(weir)) <= size)  # pylint: disable=cell-var-from-loop
+
+
+def test_a_part_that_a_smaller_pool_gets_anew_keeps_to_the_limit_of_all(weir, split):
+    """Its worker has forgotten it; another one has not, as it has a client."""
+    one, two = split(idle_timeout="1ms", pool_idle_timeout="1ms", min_idle=0)
+    first = weir.console("SHOW POOLS_EXTENDED")
+    one.leave()
+    two.query("BEGIN")
+    wait_until(lambda: len(weir.console("SHOW POOLS_EXTENDED")) == 1, 20)
+    assert len(first) == 2
+    weir.reload(pool_size=1, max_overflow=0)
+    third = weir.raw()
+    third.send(query(PID))
+    wait_until(lambda: len(weir.console("SHOW POOLS_EXTENDED")) == 2)
+    assert third.has_nothing_more(0.3)
+    two.query("COMMIT")
+    assert texts(third.read_until())
