@@ -266,6 +266,14 @@ stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, stru
 		stream_call_later(s);
 }
 
+bool
+stream_is_readable(const struct stream *s)
+{
+	char byte;
+
+	return syscall(SYS_recvfrom, s->fd, &byte, sizeof(byte), MSG_PEEK, NULL, 0) >= 0 || errno != EAGAIN;
+}
+
 void
 stream_change_reading(struct stream *s, bool on)
 {

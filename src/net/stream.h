@@ -75,6 +75,8 @@ void stream_close(struct stream *s);
  */
 void stream_unhook(struct stream *s);
 void stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
+/* Returns true if there is something to be read, or the peer has gone. */
+bool stream_is_readable(const struct stream *s);
 void stream_broke(struct stream *s); /* nothing more can be written: on_readable is called later */
 /* The parts of stream_read() for TLS and closed streams, and for a call that returned got: 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);

@@ -116,6 +116,8 @@ on_arrival(struct note *n, void *owner, bool is_over)
 		lose(p, env, p->to_room);
 		return;
 	}
+	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: it is pinged first */
+		p->conn.epoch = 0;
 	if (policy_arrive(pool->policy, pool_returned(p->srv), *env->now_us))
 		return; /* it may be gone already */
 	policy_whole_lost(&p->conn, p->to_room, *env->now_us);

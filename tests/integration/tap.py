@@ -46,10 +46,10 @@ class Tap:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 
-    def cut(self):
-        """Closes every connection that exists."""
+    def cut(self, port=None):
+        """Closes every connection that exists, or the one that PostgreSQL sees with this port (inet_client_port())."""
         with self._lock:
-            pairs = list(self._pairs)
+            pairs = [pair for pair in self._pairs if port is None or pair.far.getsockname()[1] == port]
         for pair in pairs:
             pair.cut()
 

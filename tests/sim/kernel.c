@@ -247,7 +247,7 @@ is_writable(const struct end *e)
 }
 
 static ssize_t
-take(struct end *e, void *bytes, size_t cap)
+take(struct end *e, void *bytes, size_t cap, int flags)
 {
 	size_t n = e->arrived - e->at;
 
@@ -257,6 +257,8 @@ take(struct end *e, void *bytes, size_t cap)
 		return e->is_peer_done && e->at == e->in.len ? 0 : fails(EAGAIN);
 	n = n < cap ? n : cap;
 	memcpy(bytes, e->in.bytes + e->at, n);
+	if ((flags & MSG_PEEK) != 0)
+		return (ssize_t)n;
 	bytes_read += n;
 	e->at += n;
 	if (e->at == e->in.len)
@@ -426,7 +428,7 @@ recv(int fd, void *bytes, size_t cap, int flags)
 {
 	struct end *e = end_of(fd);
 
-	return e == NULL ? REAL(recv)(fd, bytes, cap, flags) : take(e, bytes, cap);
+	return e == NULL ? REAL(recv)(fd, bytes, cap, flags) : take(e, bytes, cap, flags);
 }
 
 IN_PLACE_OF_LIBRARY ssize_t
@@ -461,7 +463,7 @@ syscall(long number, ...)
 	if (e == NULL)
 		return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (number == SYS_recvfrom)
-		return take(e, (void *)a[1], (size_t)a[2]);
+		return take(e, (void *)a[1], (size_t)a[2], (int)a[3]);
 	if (number == SYS_sendto)
 		return give(e, (const void *)a[1], (size_t)a[2]);
 	return give_all(e, (const struct msghdr *)a[1]);
@@ -559,7 +561,7 @@ read(int fd, void *bytes, size_t cap)
 	struct end *e = end_of(fd);
 	struct wake *w = wake_of(fd);
 
-	return w != NULL ? wake_take(w, bytes) : e == NULL ? REAL(read)(fd, bytes, cap) : take(e, bytes, cap);
+	return w != NULL ? wake_take(w, bytes) : e == NULL ? REAL(read)(fd, bytes, cap) : take(e, bytes, cap, 0);
 }
 
 static int

@@ -7,6 +7,7 @@ import pytest
 
 import rawwire
 from rawwire import bind, errors, execute, query, sync, texts
+from stall import Stall
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -121,6 +122,21 @@ def test_a_server_that_has_ended_does_not_cross(weir, one_server):
         wait_until(lambda: weir.postgres.count(pid=int(pid)) == 0)
         assert two.value(PID) != pid
         assert one.value("SELECT 1") == "1"
+
+
+def test_a_server_that_is_lost_on_its_way_is_not_lent(weir, tap, one_server):
+    one, two = one_server(upstream=f"host={tap.host} port={tap.port}")
+    one.query("BEGIN")
+    port = int(one.value("SELECT inet_client_port()"))
+    two.send(query("SELECT 'two'"))
+    there, = wait_until(lambda: [row["worker"] for row in weir.console("SHOW POOLS_EXTENDED") if row["waiting"] == 1])
+    with Stall(weir.process.pid, f"pgweir-{there}"):
+        before = weir.metric_now("pgweir_crossings_total", what="returned_server")
+        one.query("COMMIT")
+        wait_until(lambda: weir.metric_now("pgweir_crossings_total", what="returned_server") > before)
+        tap.cut(port)
+        wait_until(lambda: tap.connection_count() == 7)
+    assert texts(two.read_until()) == [["two"]]
 
 
 def test_the_console_shows_one_pool(weir, split):
