@@ -171,7 +171,7 @@ class Weir:
             self.write_config()
             before = len(self.log())
             self.launch(arguments or [str(self.ini)], environment, fd_limit, wait=False)
-            wait_until(lambda: self.process.poll() is not None or self._answers(), 10, "pgweir to listen")
+            wait_until(lambda: self.process.poll() is not None or self._answers(), 30, "pgweir to listen")
             if self.process.poll() is None or "Address already in use" not in self.log()[before:]:
                 break
             self.http_port = free_port()    # another program on this machine was quicker

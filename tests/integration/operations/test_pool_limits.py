@@ -120,7 +120,7 @@ def test_max_server_connections_holds_over_all_pools(weir):
         for wire in wires:
             wire.send(query("SELECT pg_sleep(0.05)"))
         for wire in wires:
-            wait_until(lambda: weir.postgres.count() <= 3, 2)         # a backend told to go needs a moment
+            wait_until(lambda: weir.postgres.count() <= 3)            # a backend told to go needs a moment
             most = max(most, weir.postgres.count())
             assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert most > 1

@@ -45,7 +45,7 @@ def test_an_answer_about_code_as_it_was_before_ddl_is_not_believed(weir, fake):
     wait_until(lambda: weir.pool()["sv_idle"] == 2, 5, "both servers to be idle")
     before = weir.metric("pgweir_pool_seals_total")
     two.query("SELECT 1")
-    wait_until(lambda: weir.metric("pgweir_pool_seals_total") > before, 2, "a seal")
+    wait_until(lambda: weir.metric("pgweir_pool_seals_total") > before, what="a seal")
 
 
 @pytest.mark.parametrize("what", ["question", "seal"])
