@@ -77,7 +77,7 @@ def test_at_its_limit_an_address_can_still_cancel(weir):
     weir.start(sections={"limits": {"max_address_client_connections": 1}})
     wire = weir.raw()
     wire.send(query("SELECT pg_sleep(20)"))
-    wait_until(lambda: weir.postgres.count(state="active") == 1, 5)
+    wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == 1)
     rawwire.send_cancel(weir.address, wire.key)
     replies, seconds = timed(lambda: wire.read_until("Z"))
     assert [reply.sqlstate for reply in rawwire.errors(replies)] == ["57014"] and seconds < 10

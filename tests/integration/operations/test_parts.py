@@ -96,7 +96,7 @@ def test_a_cancel_finds_a_server_that_has_come_from_elsewhere(weir, one_server):
     pid = one.value(PID)
     for wire in (two, one, two):
         wire.send(query("SELECT pg_sleep(30)"))
-        wait_until(lambda: int(pid) in [row["server_pid"] for row in weir.console("SHOW HOLDERS")])
+        wait_until(lambda: weir.postgres.count(pid=int(pid), wait_event="PgSleep"))     # before, it takes no note of a cancel
         rawwire.send_cancel(weir.address, wire.key)
         assert [error.sqlstate for error in errors(wire.read_until())] == ["57014"]
     assert two.value(PID) == pid

@@ -105,7 +105,7 @@ def test_a_cancel_finds_its_client_on_any_worker(spread):
     weir, wires = spread
     for wire in wires:
         wire.send(rawwire.query("SELECT pg_sleep(30)"))
-    wait_until(lambda: len(weir.console("SHOW HOLDERS")) == len(wires))
+    wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == len(wires))
     for wire in wires:
         rawwire.send_cancel(weir.address, wire.key)
         assert [error.sqlstate for error in errors(wire.read_until())] == ["57014"]
