@@ -46,6 +46,14 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	return 0;
 }
 
+/* why: in PgBouncer's words. */
+static void
+log_close(struct server *srv, const char *why)
+{
+	bouncer_log_end(srv->owner, srv, why);
+	pooled_of(srv->conn)->is_logged = true;
+}
+
 static void
 op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 {
@@ -53,7 +61,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 
 	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
-	pooled_of(conn)->closing = bouncer_recycle_word(reason);
+	log_close(pooled_of(conn)->srv, bouncer_recycle_word(reason)); /* now: PostgreSQL may take its time to end it */
 	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
@@ -188,7 +196,7 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 	policy_get_counts(pool->policy, &counts);
 	if (end_scouting(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
 		log_debug(pool->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
-		pooled_of(srv->conn)->closing = server_failure_word(kind);
+		log_close(srv, server_failure_word(kind));
 		return; /* on_closed tells the policy that it has gone */
 	}
 	pool_log_failure(pool, srv, kind, why);
@@ -256,8 +264,7 @@ on_gone(struct server *srv, const struct fail *why)
 	struct pool *pool = srv->owner;
 	bool is_reset = srv->state == SV_RESET;
 
-	bouncer_log_end(pool, srv, why->pgbouncer_text[0] != '\0' ? why->pgbouncer_text : why->text);
-	pooled_of(srv->conn)->is_logged = true;
+	log_close(srv, why->pgbouncer_text[0] != '\0' ? why->pgbouncer_text : why->text);
 	if (is_reset)
 		pool->counters.resets_failed++;
 	if (srv->state == SV_PINGING) {
@@ -278,7 +285,7 @@ on_closed(struct server *srv)
 	end_scouting(p);
 	pool_code_lost(srv);
 	if (!p->is_logged)
-		bouncer_log_end(pool, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
+		log_close(srv, bouncer_recycle_word(RR_DIRTY));
 	assert(srv->borrower == NULL && pool->set->server_count > 0);
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool->set->server_count--;

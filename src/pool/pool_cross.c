@@ -9,7 +9,7 @@
  *   kept        conn (the policy's: policy_part.c), srv, is_kept, doubt.told, heeded
  *   re-pointed  pool, target
  *   reset       code_round, code_asked_us: it has not been asked there
- *   nothing     policy_knows, is_logged, closing: of the end; scouted, is_code_late, doubt (but for told): then it stays
+ *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late, doubt (but for told): then it stays
  */
 #include "pool/pool_set_state.h"
 
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 200,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 184,
 	       "a field was added: what does it mean on another worker?");
 #endif
 

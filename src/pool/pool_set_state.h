@@ -46,7 +46,6 @@ struct pooled {
 	bool is_logged; /* that it is closed: see pool_bouncer_log.c */
 	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
 	bool is_kept; /* ... and is lent like any other then */
-	const char *closing; /* why the policy closes it, in PgBouncer's words; or NULL */
 	uint32_t code_round; /* database_code.round when it was asked */
 	uint64_t code_asked_us; /* when that was */
 	bool is_code_late; /* the answer took as long as it may */

@@ -6,6 +6,7 @@ import re
 import socket
 import stat
 import subprocess
+import threading
 from signal import SIGHUP
 
 import psycopg2
@@ -224,6 +225,27 @@ def test_another_server_tls_sslmode_opens_new_servers(bouncer):
     bouncer.reload(settings="pool_mode = transaction\nserver_tls_sslmode = allow")
     assert client.query("SELECT pg_backend_pid()") != pid
     wait_until(lambda: re.search(r"S-0x\S+ app/web@\S+ closing because: database configuration changed", bouncer.log()), 5)
+
+
+def test_the_log_tells_of_a_close_before_the_session_has_ended(bouncer, fake):
+    """PostgreSQL may take its time for that, and a new connection may be there first."""
+    over = threading.Event()
+
+    def ends_late(conn):
+        conn.login()
+        conn.serve()
+        over.wait(20)
+
+    fake.script = ends_late
+    bouncer.start(databases=f"app = {fake.upstream}", settings="pool_mode = transaction")
+    client = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    client.query("SELECT 1")
+    bouncer.reload(databases=f"app = {fake.upstream} dbname=app2", settings="pool_mode = transaction")
+    client.query("SELECT 1")
+    wait_until(lambda: bouncer.log().count("new connection to server") == 2, 5)
+    over.set()
+    told = re.findall(r"app/web@\S+ (new connection|closing because: database configuration changed)", bouncer.log())
+    assert [words[:7] for words in told] == ["new con", "closing", "new con"]
 
 
 def test_included_files(bouncer):
