@@ -45,7 +45,7 @@ struct end {
 	size_t at, arrived; /* of in: what was read, and what has arrived */
 	size_t room; /* bytes it takes */
 	bool is_peer_done; /* nothing comes behind what is in flight */
-	bool is_reset, is_connecting, is_write_closed;
+	bool is_reset, is_connecting, is_write_closed, is_dialled;
 	struct interest in_epoll;
 	char path[108];
 	int backlog[BACKLOG], backlog_count;
@@ -220,6 +220,15 @@ kernel_is_connected(int fd)
 	return e != NULL && peer_of(e) != NULL && !e->is_reset;
 }
 
+bool
+kernel_has_lost_one(void)
+{
+	for (int i = 0; i < high; i++)
+		if (ends[i].kind == STREAM && ends[i].is_dialled && !kernel_is_connected(FIRST_FD + i))
+			return true;
+	return false;
+}
+
 size_t
 kernel_unread(int fd)
 {
@@ -381,6 +390,7 @@ connect(int fd, const struct sockaddr *at, socklen_t len)
 	e->kind = STREAM;
 	join(fd, other);
 	l->backlog[l->backlog_count++] = other;
+	e->is_dialled = true;
 	e->is_connecting = chance(weather.slow_connect);
 	return e->is_connecting ? fails(EINPROGRESS) : 0;
 }

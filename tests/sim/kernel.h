@@ -33,6 +33,7 @@ bool kernel_arrive(bool is_all);
 /* The connection breaks, for both ends; what is in flight is lost. */
 void kernel_break(int fd);
 bool kernel_is_connected(int fd); /* its peer has not closed */
+bool kernel_has_lost_one(void); /* of those that connect() made: its peer has closed or broken it, and it is open */
 size_t kernel_unread(int fd); /* bytes that its peer has written, in flight or arrived */
 unsigned kernel_open_count(void); /* descriptors that are open */
 uint64_t kernel_bytes(void); /* read by anybody since kernel_reset() */

@@ -41,12 +41,23 @@ is_broken(const struct sim *s, const struct server *srv)
 	return srv->state != SV_DIALING && !kernel_is_connected(srv->stream.fd);
 }
 
+static bool
+has_broken_at_all(const struct sim *s)
+{
+	const struct fake_conn *c;
+
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+		if (c->is_authenticated && (c->is_over || c->cut != SIZE_MAX))
+			return true;
+	return kernel_has_lost_one();
+}
+
 bool
 sim_has_broken_server(const struct sim *s)
 {
 	const struct server *srv;
 
-	if (strstr(s->profile.options, "parted") != NULL && sim_has_just_lost(s))
+	if (strstr(s->profile.options, "parted") != NULL && has_broken_at_all(s))
 		return true; /* one that crosses to another worker is in no pool's list */
 	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)

@@ -434,7 +434,7 @@ has_part_before(const struct sim *s, const struct worker *last, const struct poo
 {
 	for (const struct worker *k = s->world.weir->door; k != last; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
-			if (part->whole != NULL && e->whole == part->whole)
+			if (strcmp(e->database->name, part->database->name) == 0 && strcmp(e->user, part->user) == 0)
 				return true;
 	return false;
 }
