@@ -14,6 +14,7 @@
 #include "statements/statements.h"
 #include "statements/expose.h"
 #include "statements/unnamed.h"
+#include "sql/sql_token.h"
 #include "wire/frame.h"
 
 #include <string.h>
@@ -111,12 +112,35 @@ is_oversize(const struct exchange *x, const struct frame *f)
 	return f->type == 'P' && f->body_len > x->settings->max_statement_size;
 }
 
+/*
+ * Returns true if a long Query begins with EXECUTE or DEALLOCATE, or it can't be told yet: it may name a statement of
+ * the protocol, which has another name on the server.
+ */
+static bool
+may_call_by_name(const struct exchange *x, const struct request *m)
+{
+	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
+	size_t have = request_body_len(m);
+	struct sql_lexer lexer;
+	struct sql_token t;
+
+	if (statements_named_count(x) == 0 || m->total > x->settings->max_statement_size)
+		return false;
+	sql_lexer_init(&lexer, sql, have);
+	do
+		t = sql_next(&lexer);
+	while (t.kind == SQL_PUNCT && *t.at == ';');
+	return t.kind == SQL_END || t.kind == SQL_UNTERMINATED || t.at + t.len == sql + have ||
+	       sql_is_word(&t, "execute", 7) || sql_is_word(&t, "deallocate", 10);
+}
+
 /* Returns true if nothing can be made of a part of this message. */
 static bool
-must_be_whole(const struct exchange *x, const struct frame *f)
+must_be_whole(const struct exchange *x, const struct frame *f, const struct request *m)
 {
 	switch (f->type) {
 	case 'Q':
+		return f->body_len <= WHOLE_MAX || may_call_by_name(x, m);
 	case 'B':
 		return f->body_len <= WHOLE_MAX;
 	case 'P':
@@ -136,7 +160,7 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	struct exchange *x = w->x;
 
 	begin_request(w, f);
-	if (w->m.have < w->m.total && must_be_whole(x, f))
+	if (w->m.have < w->m.total && must_be_whole(x, f, &w->m))
 		return WALK_MORE;
 	if (f->type == 'Q')
 		read_query(w, f);

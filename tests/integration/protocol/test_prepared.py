@@ -501,6 +501,18 @@ def test_a_deallocate_that_comes_in_pieces(weir):
         assert shape(wire.read_until("Z")) == "C:DEALLOCATE Z:I"
 
 
+@pytest.mark.parametrize("sql", ["DEALLOCATE a /* {} */", "/* {} */ DEALLOCATE a", "EXECUTE a /* {} */", ";/* {} */EXECUTE a"])
+def test_a_long_execute_or_deallocate_that_comes_in_pieces(weir, sql):
+    """Which statement of the protocol it names must be known before anything of it is sent."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.ask(parse("a", "SELECT 'a'") + sync())
+        wire.send_slowly(query(sql.format("x" * 9000)), 3000, 0.01)
+        assert shape(wire.read_until("Z")) == ("T D C:SELECT 1 Z:I" if "EXECUTE" in sql else "C:DEALLOCATE Z:I")
+        replies = wire.ask(bind("", "a") + execute() + sync())
+        assert shape(replies) == ("2 D C:SELECT 1 Z:I" if "EXECUTE" in sql else "E:26000 Z:I")
+
+
 # --- how much is kept ---
 
 @pytest.mark.weir_only
