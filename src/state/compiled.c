@@ -110,13 +110,7 @@ note_risk(struct exchange *x, unsigned risk)
 static bool
 is_surely_within(const struct server *srv)
 {
-	for (uint32_t i = 0; i < srv->ledger.count; i++) {
-		const struct owed *o = ledger_at(&srv->ledger, i);
-
-		if (o->to == OWED_TO_CLIENT && (o->kind == OWED_EXECUTE || owed_ends_request(o)))
-			return false;
-	}
-	return srv->tx != 'I';
+	return srv->tx != 'I' && !ledger_may_change_block(&srv->ledger);
 }
 
 /* Within a transaction others see nothing of it before what may end that is sent (relay/send.c). */

@@ -170,6 +170,10 @@ wants_only_name(const struct exchange *x, struct request *m, const char *name)
 	return (k->kind == KNOWN_PREPARE || k->kind == KNOWN_DEALLOCATE) && strcmp(k->name, name) == 0;
 }
 
+/*
+ * Returns 0; 1: whether a transaction is open, in which the PREPARE must have a savepoint, is known when what is owed
+ * has come; or -1: no memory.
+ */
 static int
 ensure(struct exchange *x, const struct image_setting *e, struct request *m, enum prepare_place place)
 {
@@ -179,6 +183,8 @@ ensure(struct exchange *x, const struct image_setting *e, struct request *m, enu
 
 	if (image_has(x->srv->image, e))
 		return 0;
+	if (place != WITHIN_REQUEST && ledger_may_change_block(&x->srv->ledger))
+		return 1;
 	if (!wants_only_name(x, m, e->name))
 		return prepare_now(x, e, place);
 	if (there != NULL)
@@ -265,13 +271,9 @@ state_settle_prepared(struct exchange *x)
 static enum prepare_place
 place_of(const struct exchange *x, bool is_alone)
 {
-	uint64_t since_us;
-
 	if (!is_alone)
 		return WITHIN_REQUEST;
-	/* A transaction is still open, for sure, if nothing is owed. */
-	return x->srv->tx == 'T' && !ledger_owes_client(&x->srv->ledger, &since_us) ? AHEAD_WITH_SAVEPOINT
-										    : AHEAD_OF_REQUEST;
+	return x->srv->tx == 'T' ? AHEAD_WITH_SAVEPOINT : AHEAD_OF_REQUEST;
 }
 
 enum feature_step
@@ -308,7 +310,7 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
 		    text_mentions(sql, len, image_at(img, i)->name))
 			r = ensure(x, image_at(img, i), m, place);
-	return r < 0 ? STEP_FAILED : STEP_FORWARD;
+	return r < 0 ? STEP_FAILED : r > 0 ? STEP_HOLD : STEP_FORWARD;
 }
 
 enum feature_step

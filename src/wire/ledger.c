@@ -263,6 +263,18 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 	return is_owing;
 }
 
+bool
+ledger_may_change_block(const struct ledger *l)
+{
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct owed *o = ledger_at(l, i);
+
+		if (o->to == OWED_TO_CLIENT && (o->kind == OWED_EXECUTE || owed_ends_request(o)))
+			return true;
+	}
+	return false;
+}
+
 uint32_t
 ledger_requests_sent(const struct ledger *l)
 {

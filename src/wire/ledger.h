@@ -319,6 +319,8 @@ bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Returns how many requests of the client have been sent, whole: what is sent now is of the next one. It wraps around.
  */
 uint32_t ledger_requests_sent(const struct ledger *l);
+/* Returns true if something of the client's own is owed that may begin or end a transaction block. */
+bool ledger_may_change_block(const struct ledger *l);
 /* Returns true if a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 

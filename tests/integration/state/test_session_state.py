@@ -768,6 +768,25 @@ def test_prepared_in_vain_in_a_failed_transaction(weir):
         assert texts(replies) == [["mine"]]
 
 
+@pytest.mark.parametrize("is_one_write", [False, True])
+def test_who_looks_for_statements_is_not_told_that_one_can_not_be_prepared(weir, is_one_write):
+    """In a transaction, and where the client's statements of the protocol are put ahead of the question, too."""
+    look = query("SELECT name FROM pg_prepared_statements WHERE from_sql")
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("SET search_path = state_one")
+        wire.query("PREPARE p AS SELECT v FROM kind")
+        wire.ask(parse("b", "SELECT 1") + sync())
+        wire.query("SET search_path = pg_catalog")
+        other.query("SELECT 1")  # p is not on the server any more
+        if is_one_write:
+            wire.send(query("BEGIN") + look)
+            assert shape(wire.read_until("Z", 2)) == "C:BEGIN Z:T T C:SELECT 0 Z:T"
+        else:
+            wire.ask(query("BEGIN"))
+            assert shape(wire.ask(look)) == "T C:SELECT 0 Z:T"
+
+
 def occupy_server_of(wire, other):
     """other gets the server that wire has just used, and keeps it; unless that was closed, for functions of the database that
     may have been compiled with temporary tables."""
