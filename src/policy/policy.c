@@ -562,17 +562,17 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason = p->close_reason;
-	bool is_of_round;
+	bool is_of_round, is_capped;
 
 	if (!part_arrived(&p->part, conn, &is_of_round))
 		return false;
-	caps_retake(&p->caps);
+	is_capped = caps_retake(&p->caps);
 	conn->borrower_id = 0; /* not known here */
 	conn->epoch = conn->epoch != 0 && conn->heard_us > p->part.doubted_us ? p->epoch : p->epoch - 1;
 	if (p->failed_count > 0)
 		policy_forget_failures(p); /* PostgreSQL is there */
 	policy_end_outage(p, now_us);
-	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || !is_of_round) {
+	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || !is_of_round || is_capped) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t)) {

@@ -409,6 +409,12 @@ budget_has_spare(const struct budget_member *m)
 	return b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
 }
 
+bool
+budget_is_limited(const struct budget_member *m)
+{
+	return m->budget != NULL && m->budget->limit > 0;
+}
+
 /*
  * Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
  * without any whose waiter has waited longer than m's.

@@ -108,6 +108,7 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_allows(const struct budget_member *m, uint64_t now_us);
 /* Returns true if it may open one for min_idle, which it never may at the cost of somebody who waits. */
 bool budget_has_spare(const struct budget_member *m);
+bool budget_is_limited(const struct budget_member *m); /* m->budget may be NULL */
 /* Returns true if a connection that is returned must be closed for another pool: it counts as asked for. */
 bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_withdraw(struct budget_member *m); /* it has none idle any more to close */

@@ -129,15 +129,42 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 	return may_take;
 }
 
-void
+/* Under the lock. */
+static bool
+is_any_limited(const struct policy_caps *caps)
+{
+	bool is_limited = false;
+
+	for (unsigned i = 0; i < POLICY_CAPS; i++)
+		is_limited |= budget_is_limited(&caps->by_kind[i]);
+	return is_limited;
+}
+
+bool
+caps_are_limited(const struct policy_caps *caps)
+{
+	bool is_limited;
+
+	if (!lock(caps))
+		return false;
+	is_limited = is_any_limited(caps);
+	unlock(caps);
+	return is_limited;
+}
+
+bool
 caps_retake(struct policy_caps *caps)
 {
+	bool is_limited;
+
 	if (!lock(caps))
-		return;
+		return false;
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].budget != NULL)
 			budget_take(&caps->by_kind[i]);
+	is_limited = is_any_limited(caps);
 	unlock(caps);
+	return is_limited;
 }
 
 void

@@ -24,7 +24,11 @@ void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* und
 void caps_watch(struct policy_caps *caps, uint64_t now_us);
 /* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-void caps_retake(struct policy_caps *caps); /* a place in each, for one that has come from another worker */
+/* Returns true if any of them has a limit. Then nothing crosses to another worker: its places would be free meanwhile.
+ */
+bool caps_are_limited(const struct policy_caps *caps);
+/* Takes a place in each, for one that has come from another worker. Returns as caps_are_limited(). */
+bool caps_retake(struct policy_caps *caps);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
 bool caps_allow(const struct policy_caps *caps, uint64_t now_us);

@@ -62,7 +62,8 @@ policy_is_split(const struct policy *p)
 static bool
 can_cross(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
+	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us) &&
+	       !caps_are_limited(&p->caps);
 }
 
 /* conn->epoch is 1 on the way if it is known to work, else 0. */

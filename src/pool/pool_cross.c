@@ -44,9 +44,8 @@ may_give(struct pool *pool, struct pooled *p)
 {
 	const struct database_code *code = &pool->database->code;
 
-	return server_may_cross(p->srv) && pool->limits[CAP_USER] == NULL && pool->limits[CAP_DATABASE] == NULL &&
-	       p->scouted == NULL && !p->is_code_late && p->doubt.state == DOUBT_NONE && !pool->is_orphan &&
-	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
+	return server_may_cross(p->srv) && p->scouted == NULL && !p->is_code_late && p->doubt.state == DOUBT_NONE &&
+	       !pool->is_orphan && (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
 /* --- there --- */

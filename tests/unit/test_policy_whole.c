@@ -287,6 +287,47 @@ Test(policy_whole, an_outage_in_the_middle_of_which_its_part_goes_is_over_when_a
 	two_fini(&t);
 }
 
+static void
+cap(struct two *t, uint32_t limit)
+{
+	policy_budget_set_limit(policy_room_total(t->rooms[0]), t->rooms[0], limit, t->parts[0].now);
+}
+
+Test(policy_whole, nothing_crosses_under_a_cap)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 2, 0);
+	cap(&t, 2);
+	fake_fill(a, 0, 2);
+	fake_borrow(b, 0);
+	fake_return(a, 0);
+	cr_expect_eq(a->given, 0, "its place would be free on the way");
+	for (int i = 0; i < PARTS; i++) {
+		policy_room_hear(t.rooms[i], a->now);
+		pass_time(&t, MS);
+	}
+	cr_expect_eq(a->closed, 1);
+	cr_expect_eq(b->opened, 1);
+	two_fini(&t);
+}
+
+Test(policy_whole, what_comes_when_there_is_a_cap_by_now_is_closed)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 2, 0);
+	fake_fill(a, 0, 1);
+	fake_borrow(b, 0);
+	fake_return(a, 0);
+	cap(&t, 1);
+	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now));
+	cr_expect_eq(b->closed, 1);
+	two_fini(&t);
+}
+
 Test(policy_whole, where_the_part_is_gone_nothing_arrives)
 {
 	struct two t;
