@@ -20,7 +20,7 @@ count_pools(const struct show_env *env)
 	uint64_t n = 0;
 
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		n++;
+		n += show_next_part(env, e, NULL) == e;
 	return n;
 }
 

@@ -18,6 +18,7 @@
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
 #include "exchange/report.h"
+#include "policy/policy_whole.h"
 #include "state/ask.h"
 #include "state/linger.h"
 
@@ -256,16 +257,16 @@ is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 static void
 tell_that_it_waits(struct client *c, uint64_t now_us)
 {
-	struct policy_counts counts;
+	const struct policy *p = c->x.pool->policy;
+	uint32_t waiting = policy_line_length(p);
 	struct buf out = { 0 };
 	struct fail what, shown;
 
 	c->x.ticket.is_wait_logged = true;
-	policy_get_counts(c->x.pool->policy, &counts);
 	fail_set(&what, "01000", "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
-	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
-		    counts.waiting == 1 ? " is" : "s are");
+	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", policy_busy(p), waiting,
+		    waiting == 1 ? " is" : "s are");
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
 	bouncer_tell(c->env->x.config, &what, &shown);
 	message_notice(&out, "NOTICE", &shown);

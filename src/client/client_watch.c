@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/line.h"
 #include "exchange/report.h"
+#include "policy/policy_whole.h"
 #include "server/server.h"
 
 #include <inttypes.h>
@@ -24,7 +25,8 @@ struct holders {
 
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
 
-/* Requests of a pool that got no connection within pool_timeout since the log last told of them. */
+/* Requests of a pool that got no connection within pool_timeout since the log last told of them; of a part of one,
+ * which sees its own holders only. */
 struct timeouts {
 	uint64_t count, told_us;
 	/* At the last of them: */
@@ -117,7 +119,6 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	const struct client_env *env = client_of(x)->env;
 	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : calloc(1, sizeof(*t));
 	uint64_t now_us = *x->env->now_us;
-	struct policy_counts counts;
 
 	if (t == NULL)
 		return;
@@ -127,8 +128,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 		return; /* of many who time out at once the first one has noted it */
 	t->last_us = now_us;
 	t->last_wall_us = clock_wall_us();
-	policy_get_counts(pool->policy, &counts);
-	t->in_use = counts.lent;
+	t->in_use = policy_busy(pool->policy);
 	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
 	t->holders = count_holders(pool);
 	say_longest(env, &t->holders, now_us, t->longest, sizeof(t->longest));
@@ -157,12 +157,11 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 	const struct timeouts *t = pool->timeouts;
 	bool is_full = t->in_use >= t->limit;
 	const char *kept = pool->settings.pool_mode == POOL_MODE_SESSION ? "idle in session" : "pinned";
-	struct policy_counts counts;
-	char since_when[64], waited[128];
+	uint32_t waiting = policy_line_length(pool->policy);
+	char since_when[64], waited[128], where[32] = "";
 
-	policy_get_counts(pool->policy, &counts);
 	const struct log_field fields[] = { { "timed_out", NULL, t->count },
-					    { "waiting", NULL, counts.waiting },
+					    { "waiting", NULL, waiting },
 					    { "in_use", NULL, t->in_use },
 					    { "limit", NULL, t->limit },
 					    { "running", NULL, t->holders.running },
@@ -179,14 +178,16 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 
 	snprintf(waited, sizeof(waited),
 		 "%" PRIu64 " request%s timed out after %s (pool_timeout), %" PRIu32 " still waiting", t->count,
-		 t->count == 1 ? "" : "s", duration_of(pool->settings.pool_timeout_us).text, counts.waiting);
-	say_since_when(t, counts.waiting, now_us, since_when, sizeof(since_when));
+		 t->count == 1 ? "" : "s", duration_of(pool->settings.pool_timeout_us).text, waiting);
+	if (policy_is_split(pool->policy))
+		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
+	say_since_when(t, waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
-			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %" PRIu32
+			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %s%" PRIu32
 			  " running, %" PRIu32 " idle in transaction, %" PRIu32 " %s%s%s",
-			  pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, t->holders.running,
-			  t->holders.in_transaction, t->holders.kept, kept,
+			  pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, where,
+			  t->holders.running, t->holders.in_transaction, t->holders.kept, kept,
 			  t->longest[0] != '\0' ? "; longest, for " : "", t->longest);
 	else
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s", pool->database->name, pool->user,

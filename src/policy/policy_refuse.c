@@ -79,9 +79,8 @@ say_hanging(const struct policy *p, const struct policy_conn *conn, uint64_t now
 		  address);
 }
 
-/* All but the idle ones, where others are not known apart. */
-static uint32_t
-count_busy(const struct policy *p)
+uint32_t
+policy_busy(const struct policy *p)
 {
 	uint32_t verified, idle;
 
@@ -105,7 +104,7 @@ say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 	fail_detail(why,
 		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), %" PRIu32 " client%s waiting",
-		    count_busy(p), p->limit, s->pool_size, s->max_overflow, waiting, plural);
+		    policy_busy(p), p->limit, s->pool_size, s->max_overflow, waiting, plural);
 	if (p->is_paused) {
 		fail_detail(why, "the pool is paused, %" PRIu32 " client%s waiting", waiting, plural);
 		fail_hint(why, "RESUME it in the pgweir console");

@@ -1,6 +1,7 @@
 """A large pool has parts on several workers. Its limits and its line are one, and an idle server goes to the worker on
 which somebody waits for one: with all that its session has."""
 
+import json
 import re
 
 import pytest
@@ -146,6 +147,7 @@ def test_the_console_shows_one_pool(weir, split):
     row, = [row for row in weir.console("SHOW POOLS") if row["database"] == "app"]
     assert (row["cl_active"], row["sv_active"], row["cl_waiting"]) == (2, 2, 0)
     assert len([row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app"]) == 2
+    assert {row["list"]: row["items"] for row in weir.console("SHOW LISTS")}["pools"] == 1
     advice = [row["explanation"] for row in weir.console("EXPLAIN POOL app")]
     assert len([line for line in advice if line.startswith("Advice")]) == 1
     wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="active", database="app", user="web") == 2)
@@ -162,6 +164,22 @@ def test_what_a_wait_is_for_is_told_over_all_parts(weir, one_server):
     assert "8 of 8" in told or "of 8 connections in use 8" in told, told
     one.query("COMMIT")
     assert texts(two.read_until()) == [["1"]]
+
+
+def test_an_exhausted_pool_is_told_over_all_parts(weir, one_server):
+    one, two = one_server(pool_timeout="2s", wait_notify="100ms", sections={"log": {"format": "json"}})
+    weir.raw().query("BEGIN")
+    for wire in (one, two):
+        wire.send(query("SELECT 1"))
+    for wire in (one, two):
+        notice, error, _ = wire.read_until("Z")
+        assert re.search(rb"8 of this pool's connections are in use, (2 clients are|1 client is) waiting", notice.body)
+        assert error.sqlstate == "53300"
+    wait_until(lambda: len([line for line in weir.log().splitlines() if '"pool_exhausted"' in line]) == 2)
+    lines = [json.loads(line) for line in weir.log().splitlines() if '"pool_exhausted"' in line]
+    assert [(line["timed_out"], line["in_use"], line["limit"]) for line in lines] == [(1, 8, 8)] * 2
+    assert sum(line["idle_in_transaction"] for line in lines) == 8
+    assert sorted(re.search(r"8 of 8 connections in use: on worker (\d) ", line["message"])[1] for line in lines) == ["1", "2"]
 
 
 def test_a_client_is_greeted_where_the_pool_has_never_had_a_server(weir):
