@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGKILL, SIGUSR2
+from signal import SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGUSR2
 from types import SimpleNamespace
 
 import psycopg
@@ -235,6 +235,12 @@ class Weir:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def stand_still(self):
+        """Stops it until SIGCONT; returns when all of its threads have stopped, not just been told to."""
+        self.signal(SIGSTOP)
+        states = [path / "stat" for path in Path(f"/proc/{self.process.pid}/task").iterdir()]
+        wait_until(lambda: all(path.read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "T" for path in states))
 
     def wait_exit(self, timeout=10):
         """Waits for its end and tells the exit code; the fixture then takes that end for wanted."""

@@ -183,7 +183,7 @@ def test_a_reload_between_the_proof_and_the_way_may_change_the_pool(weir, severa
     assert console.query("SHOW VERSION")
     weir.configure(**configuration("web"))
     weir.write_config()
-    weir.signal(signal.SIGSTOP)
+    weir.stand_still()
     late.send(startup(database="way") + query("SELECT current_user"))
     console.send(query("RELOAD"))
     weir.signal(signal.SIGCONT)
