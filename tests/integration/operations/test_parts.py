@@ -17,14 +17,17 @@ PID = "SELECT pg_backend_pid()"
 
 
 @pytest.fixture(name="split")
-def _split(weir):
-    """Starts pgweir with a pool that has a part on each of two workers, with a client on each."""
+def _split(weir, own_postgres):
+    """Starts pgweir with a pool that has a part on each of two workers, with a client on each. In a database without code:
+    what other tests leave closes servers that cross."""
+    weir.postgres = own_postgres
+
     def start(**settings):
         weir.start(**{"workers": 3, "pool_size": 8, "max_overflow": 0, **settings})
         wires = [weir.raw(), weir.raw()]
         for wire in wires:
             assert wire.value("SELECT 1") == "1"
-        # No server leaves a worker that does not know the code of its database; tests before have left some there.
+        # No server leaves a worker that does not know the code of its database.
         wait_until(lambda: len(re.findall(r"database app: (?:none|\d+) of its ", weir.log())) >= 2)
         assert {row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")} == {1, 2}
         return wires
