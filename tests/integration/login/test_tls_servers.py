@@ -191,6 +191,82 @@ def test_a_reload_takes_a_new_authority(secured, weir, authority, tls_postgres, 
     wait_until(lambda: works(first), 10, "the pool to connect again")
 
 
+def test_certificates_are_replaced_while_servers_cross(weir, authority, tls_postgres, tmp_path):
+    """Those of both sides, and the authority that PostgreSQL's is trusted by. Clients notice nothing; what is opened from
+    then on shows, and is shown, the new ones."""
+    from authority import Authority
+    names = "DNS:localhost,IP:127.0.0.1"
+    sides = [SimpleNamespace(authority=one, front=one.issue("front", "/CN=localhost", names),
+                             back=one.issue("back", "/CN=localhost", names))
+             for one in (authority, Authority(tmp_path / "other", "Other"))]
+    ca, certificate, key = (tmp_path / name for name in ("trusted.pem", "front.pem", "front.key"))
+    settings = {"upstream": f"host=localhost port={tls_postgres.port} sslmode=verify-full sslrootcert={ca}", "workers": 3,
+                "pool_size": 8, "max_overflow": 0, "certificate_file": certificate, "key_file": key}
+
+    def write(side, *trusted):
+        certificate.write_bytes(side.front.certificate.read_bytes())
+        key.write_bytes(side.front.key.read_bytes())
+        ca.write_bytes(b"".join(one.authority.ca.read_bytes() for one in trusted))
+
+    def crossings():
+        return sum(weir.metric("pgweir_crossings_total", what=what) for what in ("returned_server", "idle_server"))
+
+    def replace(before, after):
+        write(after, before, after)
+        weir.reload(**settings)
+        present(tls_postgres, after)
+        write(after, after)
+        weir.reload(**settings)
+        crossed = crossings()
+        wait_until(lambda: crossings() > crossed, 20, "a server to cross")
+        weir.console("RECONNECT")
+        with weir.connect(host="localhost", sslmode="verify-full", sslrootcert=after.authority.ca) as connection:
+            assert is_encrypted(connection)
+
+    present(tls_postgres, sides[0])
+    write(sides[0], sides[0])
+    weir.start(**settings)
+    is_over, troubles = threading.Event(), []
+
+    def ask():
+        try:
+            with psycopg.connect(weir.dsn(host="localhost", sslmode="require"), autocommit=True) as connection:
+                while not is_over.is_set():
+                    assert connection.execute("SELECT pg_sleep(0.001), 'here'").fetchone()[1] == "here"
+        except (psycopg.Error, AssertionError) as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(crossings, 20, "a server to cross")
+        replace(*sides)
+        replace(*reversed(sides))
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        present(tls_postgres, sides[0])
+    assert not troubles
+
+
+def present(cluster, side):
+    """It shows that certificate from now on."""
+    def is_shown():
+        try:
+            psycopg.connect(f"host=localhost port={cluster.port} user=encrypted dbname=postgres sslmode=verify-full "
+                            f"sslrootcert={side.authority.ca}").close()
+            return True
+        except psycopg.OperationalError:
+            return False
+
+    own_file(cluster, side.back.certificate, "server.crt")
+    own_file(cluster, side.back.key, "server.key")
+    cluster.query("SELECT pg_reload_conf()")
+    wait_until(is_shown, 10, "PostgreSQL to show its new certificate")
+
+
 def works(connection):
     try:
         return connection.execute("SELECT 1").fetchone() == (1,)

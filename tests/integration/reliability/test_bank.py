@@ -19,8 +19,10 @@ from tap import Tap
 from waiting import wait_until
 from weir import Weir
 
-SECONDS = [float(os.environ["BANK_SECONDS"])] if "BANK_SECONDS" in os.environ else \
-    [7, pytest.param(15, marks=pytest.mark.sweep(keep=0))]
+# Each run has a time, a number of workers and of connections: with 12 the pool has a part on each of three workers.
+SMALL, SPLIT = (1, 6), (3, 12)
+RUNS = [(float(os.environ["BANK_SECONDS"]), *pool) for pool in (SMALL, SPLIT)] if "BANK_SECONDS" in os.environ else \
+    [(7, *SMALL), *(pytest.param(15, *pool, marks=pytest.mark.sweep(keep=0)) for pool in (SMALL, SPLIT))]
 ACCOUNTS, MONEY = 40, 1000
 
 SCHEMA = """
@@ -249,14 +251,15 @@ class Trouble:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seconds", SECONDS)
-def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path, seconds):
+@pytest.mark.parametrize("seconds, workers, size", RUNS)
+def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path, seconds, workers, size):
     postgres = Postgres("synchronous_commit = on\n")
     postgres.query(SCHEMA % {"money": MONEY, "accounts": ACCOUNTS})
     bank = Bank()
     with Tap((postgres.host, postgres.port)) as far:
         weir = Weir(postgres, tmp_path)
-        weir.start(upstream=weir.upstream(port=far.port), commit_check=True, pool_size=6, shutdown_timeout="5s")
+        weir.start(upstream=weir.upstream(port=far.port), commit_check=True, workers=workers, pool_size=size,
+                   shutdown_timeout="5s")
         with Tap((weir.host, weir.port)) as near:
             dsn = weir.dsn(port=near.port)
             threads = [threading.Thread(target=clerk, args=(bank, f"{connect.__module__}-{i}",
@@ -274,6 +277,8 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path, seconds):
                 trouble.cause()
             before = len(bank.told["committed"])
             wait_until(lambda: len(bank.told["committed"]) > before + 30, 60, "the bank to go on")
+            if workers > 1:
+                wait_until(lambda: weir.metric("pgweir_crossings_total", what="returned_server"), 60, "a server to cross")
             bank.is_over = True
             for thread in threads:
                 thread.join(60)
