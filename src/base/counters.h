@@ -149,5 +149,6 @@ struct process_counters {
 	uint64_t loop_iterations;
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* known elsewhere; filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
+	struct histogram crossing_duration; /* of servers, counted where they come to */
 	struct histogram halt_duration; /* worker 0's: how long all others stood still, or were waited for in vain */
 };

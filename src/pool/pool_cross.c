@@ -14,6 +14,7 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
+#include "base/histogram.h"
 #include "policy/policy_whole.h"
 #include "server/server_cross.h"
 
@@ -21,7 +22,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 184,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 192,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
@@ -107,6 +108,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 
 	(void)owner;
 	*env->now_us = clock_now_us();
+	histogram_observe_us(&env->counters->crossing_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
 	if (!is_over) {
 		key = policy_whole_key(p->conn.whole, &len);
 		pool = pool_set_at(p->to, key, len);
@@ -156,6 +158,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->to = set_of(set, to);
 	p->to_env = p->to->env;
 	p->to_room = to;
+	p->left_us = clock_now_us();
 	p->pool = NULL;
 	set->env->counters
 	    ->crossings[conn->idle_since_us == pool_set_now(set) ? CROSSING_RETURNED_SERVER : CROSSING_IDLE_SERVER]++;

@@ -56,6 +56,7 @@ struct pooled {
 	struct policy_room *from_room, *to_room;
 	struct pool_set *to;
 	const struct server_env *to_env;
+	uint64_t left_us; /* when the policy gave it up */
 };
 
 struct pool_set {

@@ -207,6 +207,8 @@ const struct metric_family metric_families[] = {
 	    .help = "1: the worker tells its numbers; 0: it has not done so within 200 ms, and they are its last ones." },
 	{ .name = "pgweir_crossings_total", .type = METRIC_COUNTER, ALL(process.crossings), .words = WORDS("what", crossing_names),
 	  .help = "Clients and server connections that went to another worker: a client once, behind its proof; a server when it was returned, or was idle, and somebody waited there." },
+	{ .name = "pgweir_crossing_seconds", .type = METRIC_HISTOGRAM, ALL(process.crossing_duration),
+	    .bounds = &histogram_bounds_proxy, .help = "How long server connections were on their way to another worker." },
 	{ .name = "pgweir_halt_seconds", .type = METRIC_HISTOGRAM, ALL(process.halt_duration), .bounds = &histogram_bounds_proxy,
 	    .help = "How long all workers stood still for a command that concerns all, waiting for the last of them included." },
 	{ .name = "pgweir_event_loop_iterations_total", .type = METRIC_COUNTER, LOOP(loop_iterations),

@@ -216,11 +216,14 @@ def at_rest(weir, look):
         assert any(name == one and value == 1 for (name, _), value in samples.items())
 
 
-def several(weir, look):
-    """Clients go to their workers, and a command concerns those of all."""
-    weir.start(workers=2)
+def several(weir, look, own_postgres):
+    """Clients go to their workers, an idle server to the one that asks for it, and a command concerns those of all."""
+    weir.postgres = own_postgres                    # without code: a server crosses once that is known
+    weir.start(workers=2, pool_size=8, max_overflow=0)
     look()
-    weir.raw(), weir.raw()
+    weir.raw().query("SELECT 1")
+    weir.wait_log("database app: none of its ")
+    weir.raw().query("SELECT 1")
     weir.console("SHOW CLIENTS")
     look()
 
@@ -251,7 +254,7 @@ MOVED_BY = {
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
         pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
-    several: "crossings_total halt_seconds",
+    several: "crossings_total crossing_seconds halt_seconds",
     restarts: "restarts_total restart_failures_total restart_clients_total",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
