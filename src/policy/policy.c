@@ -225,7 +225,8 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
 	if (to == PC_NONE || to == PC_CLOSING || from == PC_OPENING)
 		move_place(p, conn, from, to);
-	tell_others(p);
+	if (p->is_observed && (p->caps.is_watched || !part_tell_idle(&p->part, p->count[PC_IDLE])))
+		tell_now(p);
 }
 
 void
@@ -491,6 +492,27 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	}
 }
 
+/* take_back() for a pool that others observe. A part looks at those others twice: again when they have been told. */
+__attribute__((noinline)) static void
+take_back_observed(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+{
+	uint32_t live = policy_live(p);
+	enum recycle_reason reason;
+	bool is_nearer;
+
+	if (p->caps.is_watched || p->waiting > 0 || part_others_wait(&p->part) != 0 || live > p->settings.pool_size ||
+	    is_to_close(p, conn, live, now_us, &reason)) {
+		pass_on(p, conn, now_us);
+		return;
+	}
+	move_conn(p, conn, PC_LENT, PC_IDLE);
+	is_nearer = policy_expect_idle(p, conn); /* conn may be gone after what follows */
+	if (part_others_wait(&p->part) != 0)
+		policy_give_idle(p, now_us);
+	if (is_nearer)
+		policy_arm(p, policy_idle_due(p, now_us));
+}
+
 /* Nearly always nobody waits, here, in another part, or for a place under a cap, and all of the pool's connections may
  * stay. */
 static inline void
@@ -502,7 +524,11 @@ take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
 	caps_returned(&p->caps, conn->opened_us, now_us);
-	if (p->is_observed || p->waiting > 0 || policy_own_live(p) > p->settings.pool_size ||
+	if (p->is_observed) {
+		take_back_observed(p, conn, now_us);
+		return;
+	}
+	if (p->waiting > 0 || policy_own_live(p) > p->settings.pool_size ||
 	    is_to_close(p, conn, policy_own_live(p), now_us, &reason)) {
 		pass_on(p, conn, now_us);
 		return;

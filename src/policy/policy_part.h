@@ -156,6 +156,18 @@ bool part_take(struct policy_part *m, uint32_t limit);
 void part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Tells the others. m->whole is not NULL. */
 void part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since_us);
+/* The same where nobody waits and it has told of idle ones: no bit changes, as nearly always. Returns false if one may,
+ * or m->whole is NULL. */
+static inline bool
+part_tell_idle(struct policy_part *m, uint32_t idle)
+{
+	if (idle == 0 || m->idle == 0 || m->waiting > 0)
+		return false;
+	m->idle = idle;
+	atomic_store_explicit(&m->whole->signs[m->number].idle, idle, memory_order_relaxed);
+	return true;
+}
+
 /* After each change: a place that was freed is told to those who wait, is_in_use to all. */
 void part_report(struct policy_part *m, bool is_in_use, uint64_t now_us);
 /* Returns the part to which a connection is to go that may be lent here to one who waits since own_us (UINT64_MAX:
