@@ -18,6 +18,7 @@
 #include "pool/pool_target.h"
 #include "relay/relay.h"
 #include "session/audit.h"
+#include "session/session_commons.h"
 #include "statements/statements.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"
@@ -30,6 +31,7 @@
 enum seed {
 	SEED_AUTH_QUERIES,
 	SEED_STATEMENT_TAG,
+	SEED_SESSIONS,
 	SEED_AUDIT,
 	SEED_QUERIES,
 	SEED_SNAPSHOTS,
@@ -286,7 +288,8 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	if (shared->commons == NULL)
 		return fail_set(why, "53200", "no memory for limits");
 	shared->news = code_news_new();
-	shared->statement_homes = statement_homes_new();
+	if (w->worker_count > 1)
+		shared->sessions = session_commons_new(seeds[SEED_SESSIONS]);
 	shared->homes = pool_homes_new(&w->split, seeds[SEED_HOMES]);
 	shared->fresh = pool_fresh_all_new(seeds[SEED_HOMES]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[SEED_QUERIES]);
@@ -364,7 +367,7 @@ process_free_parts(struct weir *w)
 	cancel_keys_free(w->shared.keys);
 	policy_commons_free(w->shared.commons);
 	code_news_free(w->shared.news);
-	statement_homes_free(w->shared.statement_homes);
+	session_commons_free(w->shared.sessions);
 	pool_homes_free(w->shared.homes);
 	pool_fresh_all_free(w->shared.fresh);
 	admission_free(w->shared.admission);

@@ -112,14 +112,12 @@ worker_statement_cache(const struct worker *k)
 static void
 make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 {
-	const struct statement_naming naming = { .tag = k->weir->shared.statement_tag,
-						 .id_base = k->number,
-						 .id_step = k->weir->worker_count };
+	struct process_shared *shared = &k->weir->shared;
 	struct exchange_env *x = &k->clients.x;
 
-	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES]);
-	x->statements = statement_store_new(seeds[SEED_STATEMENTS], &naming, worker_statement_cache(k));
-	statement_store_share(x->statements, k->weir->shared.statement_homes);
+	k->servers.images = x->images = image_store_new(seeds[SEED_IMAGES], shared->sessions);
+	x->statements = statement_store_new(seeds[SEED_STATEMENTS], shared->statement_tag, shared->sessions,
+					    worker_statement_cache(k));
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
 	k->queries = query_reader_new(k->weir->queries);

@@ -5,6 +5,7 @@
  */
 #include "session/image.h"
 #include "session/image_settings.h"
+#include "session/session_commons.h"
 #include "session/seal.h"
 
 #include "sql/scan.h"
@@ -43,22 +44,25 @@ struct context {
 	UT_hash_handle hh;
 	uint32_t refs;
 	uint32_t number;
+	unsigned len; /* of text */
 	char text[];
 };
 
 struct image_store {
 	uint64_t seed;
+	struct session_commons *commons; /* which has the numbers of contexts then; or NULL */
 	uint32_t last_context;
 	struct context *contexts;
 	struct image *by_hash; /* several images may share a hash: chained by uthash */
 };
 
 struct image_store *
-image_store_new(uint64_t seed)
+image_store_new(uint64_t seed, struct session_commons *commons)
 {
 	struct image_store *store = xcalloc(1, sizeof(*store));
 
 	store->seed = seed;
+	store->commons = commons;
 	return store;
 }
 
@@ -125,6 +129,23 @@ scan_options_of(const struct image *img)
 	return encoding == NULL ? options : options | scan_encoding_option(encoding);
 }
 
+/* Returns a number for these settings; 0: there is none, or no memory. */
+static uint32_t
+number_of(struct image_store *store, const void *text, size_t len)
+{
+	if (store->commons != NULL)
+		return session_commons_context(store->commons, text, len);
+	return store->last_context >= IMAGE_CONTEXT_NONE - 1 ? 0 : ++store->last_context;
+}
+
+static void
+context_free(struct image_store *store, struct context *c)
+{
+	if (c->number != 0 && store->commons != NULL)
+		session_commons_context_unref(store->commons, c->text, c->len);
+	free(c);
+}
+
 /* Returns a new reference; NULL: there are too many, or no memory. */
 static struct context *
 context_of_text(struct image_store *store, const struct buf *text)
@@ -135,13 +156,13 @@ context_of_text(struct image_store *store, const struct buf *text)
 
 	HASH_FIND_BYHASHVALUE(hh, store->contexts, bytes, len, hash, c);
 	if (c == NULL) {
-		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX ||
-		    store->last_context >= IMAGE_CONTEXT_NONE - 1 || (c = calloc(1, sizeof(*c) + len)) == NULL)
+		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX || (c = calloc(1, sizeof(*c) + len)) == NULL)
 			return NULL;
+		c->len = len;
 		memcpy(c->text, bytes, len);
-		c->number = ++store->last_context;
-		if (!TABLE_ADD_BY_HASH(store->contexts, c->text, len, hash, c)) {
-			free(c);
+		c->number = number_of(store, bytes, len);
+		if (c->number == 0 || !TABLE_ADD_BY_HASH(store->contexts, c->text, len, hash, c)) {
+			context_free(store, c);
 			return NULL;
 		}
 	}
@@ -158,7 +179,7 @@ context_unref(struct image_store *store, struct context *c)
 	if (--c->refs > 0)
 		return;
 	HASH_DELETE(hh, store->contexts, c);
-	free(c);
+	context_free(store, c);
 }
 
 /*

@@ -29,6 +29,7 @@ enum image_kind {
 	IMAGE_PREPARED /* name: of a statement; value: the whole PREPARE that made it */
 };
 
+struct session_commons; /* session/session_commons.h */
 struct image_store; /* opaque: image.c; freed after all its images */
 struct image; /* opaque */
 
@@ -40,7 +41,8 @@ struct image_setting {
 	const char *reading;
 };
 
-struct image_store *image_store_new(uint64_t seed);
+/* commons: what the stores of a process share, which lives longer; NULL: there is one store. */
+struct image_store *image_store_new(uint64_t seed, struct session_commons *commons);
 void image_store_free(struct image_store *store);
 size_t image_store_count(const struct image_store *store);
 size_t image_store_contexts(const struct image_store *store); /* numbers of image_context that are in use */

@@ -8,29 +8,21 @@
 #include "session/statement_store.h"
 #include "base/alloc.h"
 #include "base/table.h"
+#include "session/session_commons.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* The one thing here that several loops use: the names and epochs of homes. */
-struct statement_homes {
-	pthread_mutex_t lock;
-	LIST_HEAD(, statement_home) list;
-};
-
 struct statement_home {
 	struct statement_store *store;
 	uint32_t refs; /* its statements have one each */
-	_Atomic uint64_t epoch; /* other loops increment it */
-	LIST_ENTRY(statement_home) shared; /* in store->all, if there is that; guarded by its lock */
+	struct commons_home shared; /* with those of this name on other loops */
 	UT_hash_handle hh;
 	char name[];
 };
@@ -38,7 +30,7 @@ struct statement_home {
 struct entry {
 	struct statement st; /* first: a statement is its entry */
 	struct statement_store *store;
-	uint64_t epoch; /* of its home, when it was renewed last */
+	struct commons_member member; /* its epoch: COMMONS_STALE if it has a twin */
 	uint32_t refs;
 	uint32_t hash;
 	bool is_shared; /* in the table */
@@ -55,8 +47,7 @@ struct entry {
 
 struct statement_store {
 	uint64_t seed, last_id;
-	uint32_t id_step;
-	struct statement_homes *all; /* or NULL */
+	struct session_commons *commons; /* which has the ids then; or NULL */
 	char prefix[STATEMENT_NAME_MAX];
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
@@ -65,60 +56,19 @@ struct statement_store {
 };
 
 struct statement_store *
-statement_store_new(uint64_t seed, const struct statement_naming *naming, size_t idle_bytes_max)
+statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons, size_t idle_bytes_max)
 {
 	struct statement_store *store = xcalloc(1, sizeof(*store));
 
 	store->seed = seed;
-	snprintf(store->prefix, sizeof(store->prefix), STATEMENT_PREFIX "%016llx_", (unsigned long long)naming->tag);
-	store->last_id = naming->id_base;
-	store->id_step = naming->id_step;
+	snprintf(store->prefix, sizeof(store->prefix), STATEMENT_PREFIX "%016llx_", (unsigned long long)tag);
+	store->commons = commons;
 	store->idle_bytes_max = idle_bytes_max;
 	TAILQ_INIT(&store->idle);
 	return store;
 }
 
 /* --- homes --- */
-
-struct statement_homes *
-statement_homes_new(void)
-{
-	struct statement_homes *all = xcalloc(1, sizeof(*all));
-
-	pthread_mutex_init(&all->lock, NULL);
-	LIST_INIT(&all->list);
-	return all;
-}
-
-void
-statement_homes_free(struct statement_homes *all)
-{
-	if (all == NULL)
-		return;
-	pthread_mutex_destroy(&all->lock);
-	free(all);
-}
-
-void
-statement_store_share(struct statement_store *store, struct statement_homes *all)
-{
-	store->all = all;
-}
-
-static void
-share_home(struct statement_home *home, bool is_there)
-{
-	struct statement_homes *all = home->store->all;
-
-	if (all == NULL)
-		return;
-	pthread_mutex_lock(&all->lock);
-	if (is_there)
-		LIST_INSERT_HEAD(&all->list, home, shared);
-	else
-		LIST_REMOVE(home, shared);
-	pthread_mutex_unlock(&all->lock);
-}
 
 struct statement_home *
 statement_home_get(struct statement_store *store, const char *name)
@@ -137,7 +87,9 @@ statement_home_get(struct statement_store *store, const char *name)
 			free(home);
 			return NULL;
 		}
-		share_home(home, true);
+		home->shared.name = home->name;
+		if (store->commons != NULL)
+			session_commons_add_home(store->commons, &home->shared);
 	}
 	home->refs++;
 	return home;
@@ -152,25 +104,18 @@ statement_home_unref(struct statement_home *home)
 	if (--home->refs > 0)
 		return;
 	HASH_DELETE(hh, home->store->homes, home);
-	share_home(home, false);
+	if (home->store->commons != NULL)
+		session_commons_remove_home(home->store->commons, &home->shared);
 	free(home);
 }
 
 void
 statement_home_renew(struct statement_home *home)
 {
-	struct statement_homes *all = home->store->all;
-	struct statement_home *other;
-
-	if (all == NULL) {
-		home->epoch++;
-		return;
-	}
-	pthread_mutex_lock(&all->lock);
-	LIST_FOREACH(other, &all->list, shared)
-		if (strcmp(other->name, home->name) == 0)
-			other->epoch++;
-	pthread_mutex_unlock(&all->lock);
+	if (home->store->commons == NULL)
+		home->shared.epoch++;
+	else
+		session_commons_renew_home(home->store->commons, &home->shared);
 }
 
 static size_t
@@ -181,12 +126,20 @@ size_of(const struct entry *e)
 }
 
 static void
+leave_table(struct entry *e)
+{
+	HASH_DELETE(hh, e->store->table, e);
+	e->is_shared = false;
+	session_commons_leave(e->store->commons, &e->member);
+}
+
+static void
 entry_free(struct entry *e)
 {
 	struct statement_store *store = e->store;
 
 	if (e->is_shared)
-		HASH_DELETE(hh, store->table, e);
+		leave_table(e);
 	if (e->twin != NULL)
 		statement_unref(&e->twin->st);
 	store->bytes -= size_of(e);
@@ -237,18 +190,34 @@ statement_store_prefix(const struct statement_store *store)
 	return store->prefix;
 }
 
+/* Forgets its shape and where it is valid: these were of what servers have under its old name. */
 static void
-give_name(struct statement_store *store, struct statement *st)
+take_id(struct statement *st, uint64_t id)
 {
-	st->id = store->last_id += store->id_step;
-	statement_name_of(store, st->id, st->name);
-	st->name_len = (uint8_t)strlen(st->name);
+	st->id = id;
 	st->valid_pool = st->valid_image = NULL;
 	st->shape = 0;
 }
 
+/* Gives it a name that was made after the id above, and is up to date. */
+static void
+give_name(struct entry *e, uint64_t above)
+{
+	struct statement_store *store = e->store;
+	struct statement *st = &e->st;
+
+	if (store->commons != NULL && e->is_shared)
+		take_id(st, session_commons_name(store->commons, &e->member, above));
+	else {
+		take_id(st, store->commons != NULL ? session_commons_id(store->commons) : ++store->last_id);
+		e->member.epoch = st->home->shared.epoch;
+	}
+	statement_name_of(store, st->id, st->name);
+	st->name_len = (uint8_t)strlen(st->name);
+}
+
 static struct entry *
-statement_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
+entry_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
 {
 	struct statement_store *store = home->store;
 	struct entry *e = calloc(1, sizeof(*e) + len);
@@ -261,8 +230,7 @@ statement_new(struct statement_home *home, const uint8_t *bytes, size_t len, siz
 	e->st.query_len = query_len;
 	e->st.home = home;
 	home->refs++;
-	e->epoch = home->epoch;
-	give_name(store, &e->st);
+	e->member.home = &home->shared;
 	e->own_len = len;
 	e->store = store;
 	e->refs = 1;
@@ -292,10 +260,14 @@ statement_find(const struct statement_home *home, const uint8_t *bytes, size_t l
 	return e != NULL && e->st.home == home && e->st.context == context ? e : NULL;
 }
 
+/* Others with these bytes share it from now on. */
 static void
-share(struct entry *e, uint32_t hash)
+enter_table(struct entry *e, uint32_t hash)
 {
 	e->hash = hash;
+	e->member.bytes = e->st.bytes;
+	e->member.len = e->st.len;
+	e->member.context = e->st.context;
 	e->is_shared =
 	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* without memory it isn't */
 }
@@ -315,11 +287,12 @@ statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, siz
 	}
 	if (e != NULL)
 		return statement_ref(&e->st);
-	e = statement_new(home, bytes, len, query_len);
+	e = entry_new(home, bytes, len, query_len);
 	if (e == NULL)
 		return NULL;
 	e->st.context = context;
-	share(e, hash);
+	enter_table(e, hash);
+	give_name(e, 0);
 	return &e->st;
 }
 
@@ -334,29 +307,62 @@ statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t l
 struct statement *
 statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
 {
-	struct entry *e = statement_new(home, bytes, len, query_len);
+	struct entry *e = entry_new(home, bytes, len, query_len);
 
-	return e == NULL ? NULL : &e->st;
+	if (e == NULL)
+		return NULL;
+	give_name(e, 0);
+	return &e->st;
+}
+
+static bool
+declares(const struct statement *st, const uint8_t *types, size_t len)
+{
+	size_t text_len = st->query_len + 1;
+
+	return len == st->len - text_len && memcmp(st->bytes + text_len, types, len) == 0;
+}
+
+static void
+learn(struct entry *e, const uint8_t *types, size_t len)
+{
+	size_t text_len = e->st.query_len + 1;
+
+	e->is_learnt = true;
+	if (declares(&e->st, types, len))
+		return;
+	e->learnt = malloc(text_len + len);
+	if (e->learnt == NULL)
+		return; /* then it is renewed as it was declared */
+	memcpy(e->learnt, e->st.bytes, text_len);
+	memcpy(e->learnt + text_len, types, len);
+	e->learnt_len = text_len + len;
+	e->store->bytes += e->learnt_len;
+}
+
+/* Learns what another loop has. Returns false if none has; then types, if they are not NULL, are known to all. */
+static bool
+learn_from_others(struct entry *e, const uint8_t *types, size_t len)
+{
+	size_t known_len = 0;
+	uint8_t *known = session_commons_types(e->store->commons, &e->member, e->st.id, types, len, &known_len);
+
+	if (known == NULL)
+		return false;
+	learn(e, known, known_len);
+	free(known);
+	return true;
 }
 
 void
 statement_learn_types(struct statement *st, const uint8_t *body, size_t len)
 {
 	struct entry *e = (struct entry *)st;
-	size_t text_len = st->query_len + 1;
 
 	if (e->is_learnt || len < 2 || len - 2 != (size_t)(body[0] << 8 | body[1]) * 4)
 		return;
-	e->is_learnt = true;
-	if (len == st->len - text_len && memcmp(st->bytes + text_len, body, len) == 0)
-		return;
-	e->learnt = malloc(text_len + len);
-	if (e->learnt == NULL)
-		return; /* then it is renewed as it was declared */
-	memcpy(e->learnt, st->bytes, text_len);
-	memcpy(e->learnt + text_len, body, len);
-	e->learnt_len = text_len + len;
-	e->store->bytes += e->learnt_len;
+	if (declares(st, body, len) || !learn_from_others(e, body, len))
+		learn(e, body, len);
 }
 
 const uint8_t *
@@ -370,13 +376,26 @@ statement_learnt_types(const struct statement *st, size_t *len)
 }
 
 bool
-statement_has_types(const struct statement *st, const uint8_t *body, size_t len)
+statement_has_types(struct statement *st, const uint8_t *body, size_t len)
 {
-	const struct entry *e = (const struct entry *)st;
-	const uint8_t *all = e->learnt != NULL ? e->learnt : st->bytes;
-	size_t all_len = e->learnt != NULL ? e->learnt_len : st->len, text_len = st->query_len + 1;
+	struct entry *e = (struct entry *)st;
+	const uint8_t *types;
+	size_t types_len;
 
-	return e->is_learnt && len == all_len - text_len && memcmp(all + text_len, body, len) == 0;
+	if (!e->is_learnt)
+		learn_from_others(e, NULL, 0);
+	types = statement_learnt_types(st, &types_len);
+	return types != NULL && len == types_len && memcmp(types, body, len) == 0;
+}
+
+bool
+statement_has_shape(struct statement *st, uint32_t shape)
+{
+	struct entry *e = (struct entry *)st;
+
+	if (st->shape == 0 && shape != 0)
+		st->shape = session_commons_shape(e->store->commons, &e->member, st->id, shape);
+	return st->shape == shape;
 }
 
 bool
@@ -424,15 +443,38 @@ unlearn(struct entry *e)
 	e->is_learnt = false;
 }
 
-/* Declares the types that were learnt, from now on. */
 static void
-declare(struct entry *e)
+follow_twin(struct entry *e)
+{
+	const struct statement *other = &e->twin->st;
+
+	if (e->st.id == other->id)
+		return;
+	take_id(&e->st, other->id);
+	memcpy(e->st.name, other->name, sizeof(e->st.name));
+	e->st.name_len = other->name_len;
+}
+
+/* Makes it a twin of the other, which gets a name above this id as well: what servers have of it may be as old. */
+static void
+become_twin(struct entry *e, struct entry *other, uint64_t above)
+{
+	e->twin = (struct entry *)statement_ref(&other->st);
+	e->member.epoch = COMMONS_STALE;
+	statement_refresh(&other->st);
+	if (other->twin == NULL && other->st.id <= above)
+		give_name(other, above);
+	follow_twin(e);
+}
+
+/* Declares the types that were learnt, from now on: it has another text, whose names up to above are outdated. */
+static void
+declare(struct entry *e, uint64_t above)
 {
 	uint32_t hash = statement_hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
 	struct entry *other = statement_find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
 
-	HASH_DELETE(hh, e->store->table, e);
-	e->is_shared = false;
+	leave_table(e);
 	e->store->bytes -= e->owned != NULL ? e->st.len : 0;
 	free(e->owned);
 	e->owned = e->learnt;
@@ -441,18 +483,24 @@ declare(struct entry *e)
 	e->learnt = NULL;
 	e->learnt_len = 0;
 	e->is_learnt = false;
-	if (other == NULL) {
-		share(e, hash);
+	if (other != NULL) {
+		become_twin(e, other, above);
 		return;
 	}
-	statement_ref(&other->st);
-	e->twin = other;
+	enter_table(e, hash);
+	give_name(e, above);
 }
 
+/*
+ * is_seen: PostgreSQL has shown that what servers have is outdated. That goes for its old text as well, whoever else
+ * has it, and for the one that it may have from now on.
+ */
 static void
-renew_shared(struct entry *e)
+renew_shared(struct entry *e, bool is_seen)
 {
-	give_name(e->store, &e->st);
+	uint64_t old = e->st.id;
+
+	give_name(e, old);
 	if (e->learnt == NULL)
 		return;
 	if (e->refs > 0) /* otherwise nobody relies on its types */
@@ -460,21 +508,7 @@ renew_shared(struct entry *e)
 	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0))
 		unlearn(e);
 	else
-		declare(e);
-}
-
-static void
-follow_twin(struct entry *e)
-{
-	const struct statement *other = &e->twin->st;
-
-	if (e->st.id == other->id)
-		return;
-	e->st.id = other->id;
-	memcpy(e->st.name, other->name, sizeof(e->st.name));
-	e->st.name_len = other->name_len;
-	e->st.valid_pool = e->st.valid_image = NULL;
-	e->st.shape = 0;
+		declare(e, is_seen ? UINT64_MAX : old);
 }
 
 void
@@ -485,17 +519,18 @@ statement_renew(struct statement *st)
 	if (e->twin != NULL) {
 		statement_renew(&e->twin->st);
 		statement_refresh(st);
-		return;
-	}
-	if (!e->is_shared)
-		return;
-	e->epoch = st->home->epoch;
-	renew_shared(e);
-	if (e->twin == NULL)
-		return;
-	/* Twins from now on: a server's copy of the other may be stale as well, so that one gets a new name. */
-	give_name(e->store, &e->twin->st);
-	follow_twin(e);
+	} else if (e->is_shared)
+		renew_shared(e, true);
+}
+
+__attribute__((noinline)) static void
+refresh_due(struct entry *e)
+{
+	if (e->twin != NULL) {
+		statement_refresh(&e->twin->st);
+		follow_twin(e);
+	} else if (e->is_shared)
+		renew_shared(e, false);
 }
 
 void
@@ -503,11 +538,8 @@ statement_refresh(struct statement *st)
 {
 	struct entry *e = (struct entry *)st;
 
-	if (e->twin != NULL) {
-		statement_refresh(&e->twin->st);
-		follow_twin(e);
-	} else if (e->epoch != st->home->epoch)
-		statement_renew(st);
+	if (e->member.epoch != st->home->shared.epoch)
+		refresh_due(e);
 }
 
 struct statement *

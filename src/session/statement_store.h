@@ -11,6 +11,8 @@
  * renewed statement keeps the types it was found to have, except types that a database made itself: these may have been
  * dropped and created again with another number. Clients that come later get another statement.
  *
+ * A process with several loops has a store for each; which ids their statements have is decided in session_commons.h.
+ *
  * DDL does not renew statements: it increments the home's epoch, and each statement is renewed when it is used next.
  *
  * Owns:   the store its table and the statements that nobody holds; a statement its bytes, and a reference to its home.
@@ -26,6 +28,7 @@
 #define STATEMENT_PLACEHOLDER "taken" /* behind the prefix: servers may have it besides those that are counted */
 #define STATEMENT_FIRST_OWN_TYPE 16384u /* types with a lower OID are PostgreSQL's, and the same in all databases */
 
+struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
 struct statement_home; /* the same */
 
@@ -48,20 +51,10 @@ struct statement {
 };
 
 /*
- * tag: secret, random. Stores of one process have the same; theirs are the ids of every id_step-th number behind
- * id_base, a different one for each (number of the worker, number of workers). idle_bytes_max: for statements that
- * nobody holds.
+ * tag: secret, random, the same for all stores of a process. commons: what these share, which lives longer; NULL: there
+ * is one store. idle_bytes_max: for statements that nobody holds.
  */
-struct statement_naming {
-	uint64_t tag;
-	uint32_t id_base, id_step;
-};
-struct statement_homes; /* of all stores of a process, so that one's DDL renews the others' statements */
-struct statement_homes *statement_homes_new(void);
-void statement_homes_free(struct statement_homes *all); /* after the stores; NULL is fine */
-/* Call it before the first home is made there. */
-void statement_store_share(struct statement_store *store, struct statement_homes *all);
-struct statement_store *statement_store_new(uint64_t seed, const struct statement_naming *naming,
+struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
 /* Changes idle_bytes_max; what is above it goes at once. */
 void statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max);
@@ -72,7 +65,7 @@ void statement_home_unref(struct statement_home *home); /* NULL is fine */
 /*
  * Tables have changed there: plans made before may be wrong or refused ("cached plan must not change result type").
  * Makes all statements of the home due to be renewed, and those of the homes of this name
- * in the stores that share theirs.
+ * in the other stores of the process.
  */
 void statement_home_renew(struct statement_home *home);
 /* Returns the statement of these bytes (rest of fields_parse), refreshed, with a new reference. NULL: no memory. */
@@ -88,7 +81,9 @@ void statement_learn_types(struct statement *st, const uint8_t *body, size_t len
 /* Returns the types that were learnt, in the form of statement_learn_types(), borrowed; NULL: none were. */
 const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
 /* Returns true if it was found to have exactly these types. */
-bool statement_has_types(const struct statement *st, const uint8_t *body, size_t len);
+bool statement_has_types(struct statement *st, const uint8_t *body, size_t len);
+/* Returns true if this is the shape of its rows: as it was found under its present id, or found now. */
+bool statement_has_shape(struct statement *st, uint32_t shape);
 /* Returns true if its types are not all declared, or not known yet. */
 bool statement_has_open_types(const struct statement *st);
 /*

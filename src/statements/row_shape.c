@@ -111,11 +111,7 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 static void
 compare(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
-	if (srv->loan.ddl != DDL_NONE || !is_current(n) || shape == n->st->shape)
-		return;
-	if (n->st->shape == SHAPE_UNKNOWN)
-		n->st->shape = shape;
-	else
+	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_has_shape(n->st, shape))
 		statement_renew(n->st);
 }
 

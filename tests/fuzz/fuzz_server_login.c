@@ -424,7 +424,7 @@ set_stage(struct stage *s)
 				      .inbox = inbox_new(s->base, s, &why),
 				      .helpers = helpers_new(1, &why),
 				      .counters = &s->counters,
-				      .images = image_store_new(1),
+				      .images = image_store_new(1, NULL),
 				      .read_buffer = s->buffer,
 				      .read_cap = 4096,
 				      .now_us = &s->now_us,

@@ -291,8 +291,8 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	x = &fake->x;
 	fake->settled = settled;
 	fake->now_us = 1000000;
-	fake->images = image_store_new(1);
-	fake->store = statement_store_new(1, &(struct statement_naming){ .tag = 2, .id_step = 1 }, (size_t)1 << 20);
+	fake->images = image_store_new(1, NULL);
+	fake->store = statement_store_new(1, 2, NULL, (size_t)1 << 20);
 	fake->ops = (struct exchange_ops){ .close = on_close, .bytes = on_bytes, .try_release = on_try_release };
 	fake->env.ops = &fake->ops;
 	fake->env.config = &fake->config;

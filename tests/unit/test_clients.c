@@ -62,14 +62,13 @@ add_pool(struct client_env *env, unsigned number)
 static void
 crew_init(struct crew *crew, const unsigned has[static CREW])
 {
-	const struct statement_naming naming = { .tag = 1, .id_step = 1 };
 	struct fail why;
 
 	memset(crew, 0, sizeof(*crew));
 	crew->base = event_base_new();
 	crew->config = make_config();
 	crew->tls = tls_store_new(crew->config, &why);
-	crew->statements = statement_store_new(1, &naming, 1 << 20);
+	crew->statements = statement_store_new(1, 1, NULL, 1 << 20);
 	crew->servers.now_us = &crew->now_us;
 	crew->commons = policy_commons_new(1);
 	crew->news = code_news_new();

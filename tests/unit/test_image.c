@@ -23,7 +23,7 @@ static struct image_store *store; /* of the test that runs: each has a process o
 static void
 set_up(void)
 {
-	store = image_store_new(11);
+	store = image_store_new(11, NULL);
 	cr_assert_not_null(store);
 }
 
@@ -450,7 +450,7 @@ Test(image, changes_that_find_no_room_break_the_buffer)
 
 Test(image, what_literals_are_read_under)
 {
-	struct image_store *own = image_store_new(0);
+	struct image_store *own = image_store_new(0, NULL);
 	struct image *a = image_empty(own), *b = image_empty(own);
 
 	set(&a, "DateStyle", "ISO, MDY", false);
@@ -574,7 +574,7 @@ Test(image, some_settings_make_other_constants)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct image_store *own = image_store_new(1);
+		struct image_store *own = image_store_new(1, NULL);
 		struct image *empty = image_empty(own);
 		struct image *img = image_with(empty, rows[i].name, rows[i].value, IMAGE_OTHER);
 
@@ -588,7 +588,7 @@ Test(image, some_settings_make_other_constants)
 
 Test(image, has_the_context_of_another_that_sets_nothing_else)
 {
-	struct image_store *own = image_store_new(0);
+	struct image_store *own = image_store_new(0, NULL);
 	struct image *a = image_empty(own), *b = image_empty(own);
 
 	cr_assert_eq(image_update(&b, "application_name", "psql", IMAGE_REPORTED), 0);
@@ -642,7 +642,7 @@ Test(image, a_limit_is_short_below_50_ms)
 
 Test(image, a_copy_becomes_the_equal_image_of_another_store)
 {
-	struct image_store *other = image_store_new(12);
+	struct image_store *other = image_store_new(12, NULL);
 	struct image *img = image_empty(store), *copy, *equal = image_empty(other), *adopted;
 
 	set(&img, "work_mem", "5MB", false);

@@ -30,7 +30,7 @@ tell(struct pool_fresh *f, struct image_store *store, const char *baseline, cons
 Test(pool_fresh, what_is_newer_is_heard_once)
 {
 	struct pool_fresh_all *all = pool_fresh_all_new(1);
-	struct image_store *here = image_store_new(2), *there = image_store_new(3);
+	struct image_store *here = image_store_new(2, NULL), *there = image_store_new(3, NULL);
 	struct pool_fresh *f = pool_fresh_get(all, "da", 2), *again = pool_fresh_get(all, "da", 2);
 	struct image *baseline, *welcome, *equal;
 	uint64_t since_us = 0;
@@ -66,7 +66,7 @@ static void
 tell_and_hear(unsigned number, void *arg)
 {
 	struct told *t = arg;
-	struct image_store *store = image_store_new(number);
+	struct image_store *store = image_store_new(number, NULL);
 	struct image *baseline, *welcome;
 	uint64_t since_us = 0;
 	char value[32];

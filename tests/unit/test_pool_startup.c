@@ -14,7 +14,7 @@ static struct pool_startups startups = { .seed = 7 };
 static void
 set_up(void)
 {
-	store = image_store_new(11);
+	store = image_store_new(11, NULL);
 	cr_assert_not_null(store);
 }
 

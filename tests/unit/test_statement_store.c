@@ -10,7 +10,7 @@
 
 #define SEED 7
 
-static const struct statement_naming naming = { .tag = 0x1234567890abcdefu, .id_step = 1 };
+#define TAG 0x1234567890abcdefu
 
 /* A query without parameters, as fields_parse gives it. */
 static struct statement *
@@ -43,37 +43,9 @@ expect_named(const struct statement *st)
 	cr_expect_eq(st->name_len, strlen(want));
 }
 
-Test(statement_store, stores_of_one_process_have_one_tag_and_no_id_twice)
-{
-	struct statement_store *stores[3];
-	struct statement_home *homes[3];
-	bool is_taken[100] = { false };
-
-	for (uint32_t i = 0; i < 3; i++) {
-		const struct statement_naming its = { .tag = naming.tag, .id_base = i, .id_step = 3 };
-
-		stores[i] = statement_store_new(SEED, &its, 0);
-		homes[i] = statement_home_get(stores[i], "db");
-	}
-	for (int n = 0; n < 27; n++) {
-		struct statement *st = get(homes[n * n % 3], "SELECT 1");
-
-		cr_assert_lt(st->id, 100u);
-		cr_expect_not(is_taken[st->id]);
-		is_taken[st->id] = true;
-		expect_named(st);
-		statement_unref(st);
-	}
-	cr_expect_not(is_taken[0]);
-	for (int i = 0; i < 3; i++) {
-		statement_home_unref(homes[i]);
-		statement_store_free(stores[i]);
-	}
-}
-
 Test(statement_store, equal_texts_are_one_statement)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *b = get(home, "SELECT 1"), *c = get(home, "SELECT 2");
 
@@ -95,7 +67,7 @@ Test(statement_store, equal_texts_are_one_statement)
 
 Test(statement_store, parameter_types_tell_statements_apart)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *none = statement_get(home, (const uint8_t *)"X\0\0\0", 4, 1, 0);
 	struct statement *int4 = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
@@ -112,7 +84,7 @@ Test(statement_store, parameter_types_tell_statements_apart)
 
 Test(statement_store, an_unshared_one_is_nobody_elses)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *own = get_unshared(home, "SELECT 1"), *shared = get(home, "SELECT 1");
 	struct statement *other = get_unshared(home, "SELECT 1");
@@ -135,7 +107,7 @@ Test(statement_store, an_unshared_one_is_nobody_elses)
 
 Test(statement_store, one_nobody_holds_is_kept_and_found_again)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *again;
 	uint64_t id = a->id;
@@ -151,11 +123,11 @@ Test(statement_store, one_nobody_holds_is_kept_and_found_again)
 
 Test(statement_store, the_one_unused_for_longest_goes_first)
 {
-	struct statement_store *probe = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *probe = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *probe_home = statement_home_get(probe, "db");
 	struct statement *st = get(probe_home, "SELECT 1");
 	size_t one = statement_store_bytes(probe);
-	struct statement_store *store = statement_store_new(SEED, &naming, 2 * one);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 2 * one);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT a"), *b = get(home, "SELECT b"), *c = get(home, "SELECT c");
 	uint64_t a_id = a->id, b_id = b->id, c_id = c->id;
@@ -186,7 +158,7 @@ Test(statement_store, the_one_unused_for_longest_goes_first)
 
 Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 0);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1");
 
@@ -202,7 +174,7 @@ Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
 
 Test(statement_store, fewer_bytes_to_keep_drop_the_oldest_at_once)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *held = get(home, "SELECT 1"), *a = get(home, "SELECT a"), *b = get(home, "SELECT b");
 	size_t one = statement_store_bytes(store) / 3;
@@ -240,7 +212,7 @@ see(const struct statement *st, uint32_t refs, void *arg)
 
 Test(statement_store, a_list_of_those_that_are_shared)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2"),
 			 *own = get_unshared(home, "SELECT 3");
@@ -260,7 +232,7 @@ Test(statement_store, a_list_of_those_that_are_shared)
 
 Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2");
 	uint64_t a_id = a->id, idle_id = idle->id;
@@ -291,7 +263,7 @@ Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 
 Test(statement_store, many_texts)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 0);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *held[2000];
 	char sql[32];
@@ -332,7 +304,7 @@ learn_int4(struct statement *st)
 
 Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *old = statement_get(home, OPEN, 0), *fresh;
 	uint64_t id = old->id;
@@ -360,7 +332,7 @@ Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 
 Test(statement_store, equal_statements_of_two_generations_have_one_name)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *first = statement_get(home, OPEN, 0), *second, *declared;
 	uint64_t id;
@@ -398,7 +370,7 @@ Test(statement_store, equal_statements_of_two_generations_have_one_name)
 
 Test(statement_store, what_nobody_holds_forgets_its_types)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *st = statement_get(home, OPEN, 0);
 	size_t bytes = statement_store_bytes(store);
@@ -417,7 +389,7 @@ Test(statement_store, what_nobody_holds_forgets_its_types)
 
 Test(statement_store, what_is_malformed_teaches_nothing)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *st = statement_get(home, OPEN, 0);
 
@@ -434,7 +406,7 @@ Test(statement_store, what_is_malformed_teaches_nothing)
 
 Test(statement_store, another_database_has_statements_of_its_own)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db"), *other = statement_home_get(store, "other");
 	struct statement *a = statement_get(home, OPEN, 0), *b = statement_get(other, OPEN, 0);
 	uint64_t b_id = b->id;
@@ -462,7 +434,7 @@ Test(statement_store, another_database_has_statements_of_its_own)
 /* Of int4, a type of its own (16500), and a third that the client declared so. */
 Test(statement_store, types_that_a_database_made_are_asked_for_anew)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 1 << 20);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 1 << 20);
 	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *st = statement_get(home, (const uint8_t *)"X\0\0\3\0\0\0\0\0\0\0\0\0\0\x40\x75", 16, 1, 0);
 	static const char want[] = "X\0\0\3\0\0\0\27\0\0\0\0\0\0\x40\x75";
@@ -485,7 +457,7 @@ Test(statement_store, types_that_a_database_made_are_asked_for_anew)
 /* Ids are given one after the other, each for one piece of work: they count it. */
 Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
 {
-	struct statement_store *store = statement_store_new(SEED, &naming, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, NULL, 0);
 	struct statement_home *home = statement_home_get(store, "db"), *other = statement_home_get(store, "other");
 	enum { HELD = 200000 };
 	struct statement **held = calloc(HELD, sizeof(struct statement *)), *probe;
@@ -510,41 +482,4 @@ Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
 	statement_home_unref(home);
 	statement_home_unref(other);
 	statement_store_free(store);
-}
-
-Test(statement_store, ddl_on_one_loop_renews_the_statements_of_all)
-{
-	struct statement_homes *all = statement_homes_new();
-	struct statement_store *stores[2];
-	struct statement_home *homes[2], *other;
-	struct statement *st[2], *apart;
-	uint64_t ids[2], id;
-
-	for (uint32_t i = 0; i < 2; i++) {
-		const struct statement_naming its = { .tag = 1, .id_base = i, .id_step = 2 };
-
-		stores[i] = statement_store_new(SEED, &its, 1 << 20);
-		statement_store_share(stores[i], all);
-		homes[i] = statement_home_get(stores[i], "db");
-		st[i] = statement_get(homes[i], (const uint8_t *)"SELECT 1\0\0", 11, 8, 0);
-		ids[i] = st[i]->id;
-	}
-	other = statement_home_get(stores[1], "other");
-	apart = statement_get(other, (const uint8_t *)"SELECT 1\0\0", 11, 8, 0);
-	id = apart->id;
-	statement_home_renew(homes[0]);
-	for (unsigned i = 0; i < 2; i++) {
-		statement_refresh(st[i]);
-		cr_expect_neq(st[i]->id, ids[i]);
-	}
-	statement_refresh(apart);
-	cr_expect_eq(apart->id, id);
-	statement_unref(apart);
-	statement_home_unref(other);
-	for (unsigned i = 0; i < 2; i++) {
-		statement_unref(st[i]);
-		statement_home_unref(homes[i]);
-		statement_store_free(stores[i]);
-	}
-	statement_homes_free(all);
 }

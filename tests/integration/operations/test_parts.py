@@ -7,7 +7,7 @@ import re
 import pytest
 
 import rawwire
-from rawwire import bind, errors, execute, query, sync, texts
+from rawwire import bind, describe, errors, execute, parse, query, shape, sync, texts
 from stall import Stall
 from waiting import wait_until
 
@@ -76,6 +76,50 @@ def test_what_a_server_has_goes_along(one_server):
         assert texts(one.ask(bind(statement="s", parameters=["a"]), execute(), sync())) == [["a"]]
         assert texts(two.ask(bind(statement="s", parameters=["a"]), execute(), sync())) == [["ab"]]
     assert one.value(PID) == two.value(PID) == pid
+
+
+def settle(one, two):
+    """Waits until their one server crosses, and is not closed because of DDL that pgweir has not seen."""
+    wait_until(lambda: len({wire.value(PID) for wire in (one, two, one, two)}) == 1)
+
+
+def test_a_text_has_one_name_on_all_workers(weir, one_server):
+    """So no server that crosses is told to parse again what it has."""
+    one, two = one_server()
+    all_texts = ["SELECT $1::text", "SELECT $1 || '2020-01-02'::date::text"]
+    weir.postgres.query("CREATE TABLE to_drop ()")
+    weir.postgres.query("ALTER TABLE to_drop OWNER TO web")
+    settle(one, two)
+    for wire in (one, two):
+        wire.query("SET DateStyle = 'german'")      # literals are read under it
+        wire.ask(*(parse(sql, sql) for sql in all_texts), sync())
+
+    def names():
+        """How many names each of the texts has on the one server, when both have used it there."""
+        for wire in (one, two, one):
+            for sql in all_texts:
+                assert not errors(wire.ask(bind(statement=sql, parameters=["a"]), execute(), sync()))
+        rows = dict(one.query(f"SELECT statement, count(*) FROM {rawwire.SEEN} GROUP BY 1"))
+        return [int(rows[sql]) for sql in all_texts]
+    assert names() == [1, 1]
+    one.query("DROP TABLE to_drop")
+    assert names() == [2, 2]             # renewed, once for both
+
+
+def test_rows_that_one_worker_finds_changed_are_told_by_no_other(weir, one_server):
+    """A fresh server parses the text when its table has been altered behind pgweir's back, and crosses with it."""
+    one, two = one_server()
+    weir.postgres.query("CREATE TABLE altered (a int); GRANT SELECT ON altered TO web")
+    for wire in (one, two):
+        assert shape(wire.ask(parse("s", "SELECT * FROM altered"), describe("S", "s"), sync())) == "1 t T Z:I"
+    weir.postgres.query("ALTER TABLE altered ADD b int")
+    pid = one.value(PID)
+    weir.postgres.query(f"SELECT pg_terminate_backend({pid})")
+    wait_until(lambda: weir.postgres.count(pid=int(pid)) == 0)
+    settle(one, two)
+    for wire in (two, one):
+        error, = errors(wire.ask(bind(statement="s"), execute(), sync()))
+        assert error.sqlstate == "0A000"        # cached plan must not change result type
 
 
 def test_the_limit_is_of_all_parts_together(weir, split):

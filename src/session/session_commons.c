@@ -1,0 +1,323 @@
+#include "session/session_commons.h"
+#include "base/alloc.h"
+#include "base/table.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct commons_text {
+	uint64_t id; /* 0: none yet */
+	uint64_t epoch; /* of its home when it got the id */
+	uint32_t shape; /* 0: not known; as all below, of what is prepared under the id */
+	uint32_t types_len;
+	uint8_t *types; /* NULL: not known */
+	LIST_HEAD(, commons_member) members; /* never empty */
+	UT_hash_handle hh;
+};
+
+struct commons_context {
+	UT_hash_handle hh;
+	uint32_t refs;
+	uint32_t number;
+	char settings[];
+};
+
+struct session_commons {
+	pthread_mutex_t lock;
+	uint64_t seed, last_id;
+	uint32_t last_context;
+	LIST_HEAD(, commons_home) homes;
+	struct commons_text *texts;
+	struct commons_context *contexts;
+};
+
+struct session_commons *
+session_commons_new(uint64_t seed)
+{
+	struct session_commons *all = xcalloc(1, sizeof(*all));
+
+	pthread_mutex_init(&all->lock, NULL);
+	all->seed = seed;
+	LIST_INIT(&all->homes);
+	return all;
+}
+
+void
+session_commons_free(struct session_commons *all)
+{
+	if (all == NULL)
+		return;
+	pthread_mutex_destroy(&all->lock);
+	free(all);
+}
+
+/* --- contexts --- */
+
+static struct commons_context *
+context_find(const struct session_commons *all, const void *settings, size_t len)
+{
+	struct commons_context *c;
+
+	TABLE_FIND(all->seed, all->contexts, settings, len, c);
+	return c;
+}
+
+static struct commons_context *
+context_add(struct session_commons *all, const void *settings, size_t len)
+{
+	struct commons_context *c = all->last_context >= UINT32_MAX - 2 ? NULL : calloc(1, sizeof(*c) + len);
+
+	if (c == NULL)
+		return NULL;
+	memcpy(c->settings, settings, len);
+	if (!TABLE_ADD(all->seed, all->contexts, c->settings, len, c)) {
+		free(c);
+		return NULL;
+	}
+	c->number = ++all->last_context;
+	return c;
+}
+
+uint32_t
+session_commons_context(struct session_commons *all, const void *settings, size_t len)
+{
+	struct commons_context *c;
+	uint32_t number = 0;
+
+	pthread_mutex_lock(&all->lock);
+	c = context_find(all, settings, len);
+	if (c == NULL)
+		c = context_add(all, settings, len);
+	if (c != NULL) {
+		c->refs++;
+		number = c->number;
+	}
+	pthread_mutex_unlock(&all->lock);
+	return number;
+}
+
+void
+session_commons_context_unref(struct session_commons *all, const void *settings, size_t len)
+{
+	struct commons_context *c;
+
+	pthread_mutex_lock(&all->lock);
+	c = context_find(all, settings, len);
+	if (c != NULL && --c->refs == 0) {
+		HASH_DELETE(hh, all->contexts, c);
+		free(c);
+	}
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* --- homes --- */
+
+void
+session_commons_add_home(struct session_commons *all, struct commons_home *home)
+{
+	struct commons_home *other;
+
+	pthread_mutex_lock(&all->lock);
+	LIST_FOREACH(other, &all->homes, all)
+		if (strcmp(other->name, home->name) == 0)
+			home->epoch = other->epoch;
+	LIST_INSERT_HEAD(&all->homes, home, all);
+	pthread_mutex_unlock(&all->lock);
+}
+
+void
+session_commons_remove_home(struct session_commons *all, struct commons_home *home)
+{
+	pthread_mutex_lock(&all->lock);
+	LIST_REMOVE(home, all);
+	pthread_mutex_unlock(&all->lock);
+}
+
+void
+session_commons_renew_home(struct session_commons *all, const struct commons_home *home)
+{
+	struct commons_home *other;
+
+	pthread_mutex_lock(&all->lock);
+	LIST_FOREACH(other, &all->homes, all)
+		if (strcmp(other->name, home->name) == 0)
+			other->epoch++;
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* --- texts --- */
+
+static unsigned
+text_hash_of(const struct session_commons *all, const struct commons_member *m)
+{
+	uint64_t seed = XXH3_64bits_withSeed(m->home->name, strlen(m->home->name), all->seed + m->context);
+	uint64_t wide = XXH3_64bits_withSeed(m->bytes, m->len, seed);
+
+	return (unsigned)(wide ^ wide >> 32);
+}
+
+/* Texts of two homes or contexts whose bytes and hashes are equal hide each other: then one has several ids. */
+static struct commons_text *
+text_find(const struct session_commons *all, const struct commons_member *m, unsigned hash)
+{
+	const struct commons_member *of;
+	struct commons_text *t;
+
+	HASH_FIND_BYHASHVALUE(hh, all->texts, m->bytes, (unsigned)m->len, hash, t);
+	if (t == NULL)
+		return NULL;
+	of = LIST_FIRST(&t->members);
+	return of->context == m->context && strcmp(of->home->name, m->home->name) == 0 ? t : NULL;
+}
+
+static struct commons_text *
+text_add(struct session_commons *all, const struct commons_member *m, unsigned hash)
+{
+	struct commons_text *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	if (!TABLE_ADD_BY_HASH(all->texts, m->bytes, m->len, hash, t)) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+static void
+text_join(struct session_commons *all, struct commons_member *m)
+{
+	unsigned hash = text_hash_of(all, m);
+
+	m->text = text_find(all, m, hash);
+	if (m->text == NULL)
+		m->text = text_add(all, m, hash);
+	if (m->text == NULL)
+		return;
+	LIST_INSERT_HEAD(&m->text->members, m, others);
+	m->text->hh.key = m->bytes;
+}
+
+/* The others find out for themselves that their home has been renewed; of what else has renewed it they are told. */
+static void
+text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)
+{
+	struct commons_member *m;
+
+	if (t->epoch == epoch)
+		LIST_FOREACH(m, &t->members, others)
+			m->epoch = COMMONS_STALE;
+	t->id = ++all->last_id;
+	t->epoch = epoch;
+	t->shape = 0;
+	free(t->types);
+	t->types = NULL;
+}
+
+uint64_t
+session_commons_id(struct session_commons *all)
+{
+	uint64_t id;
+
+	pthread_mutex_lock(&all->lock);
+	id = ++all->last_id;
+	pthread_mutex_unlock(&all->lock);
+	return id;
+}
+
+uint64_t
+session_commons_name(struct session_commons *all, struct commons_member *m, uint64_t above)
+{
+	uint64_t id, epoch;
+
+	pthread_mutex_lock(&all->lock);
+	epoch = m->home->epoch;
+	if (m->text == NULL)
+		text_join(all, m);
+	if (m->text == NULL)
+		id = ++all->last_id;
+	else {
+		if (m->text->epoch != epoch || m->text->id <= above)
+			text_renew(all, m->text, epoch);
+		id = m->text->id;
+	}
+	m->epoch = epoch;
+	pthread_mutex_unlock(&all->lock);
+	return id;
+}
+
+void
+session_commons_leave(struct session_commons *all, struct commons_member *m)
+{
+	struct commons_text *t = m->text;
+
+	if (t == NULL)
+		return;
+	pthread_mutex_lock(&all->lock);
+	LIST_REMOVE(m, others);
+	m->text = NULL;
+	if (LIST_EMPTY(&t->members)) {
+		HASH_DELETE(hh, all->texts, t);
+		free(t->types);
+		free(t);
+	} else
+		t->hh.key = LIST_FIRST(&t->members)->bytes;
+	pthread_mutex_unlock(&all->lock);
+}
+
+uint32_t
+session_commons_shape(struct session_commons *all, const struct commons_member *m, uint64_t id, uint32_t shape)
+{
+	struct commons_text *t = m->text;
+
+	if (t == NULL)
+		return shape;
+	pthread_mutex_lock(&all->lock);
+	if (t->id == id && t->shape != 0)
+		shape = t->shape;
+	else if (t->id == id)
+		t->shape = shape;
+	pthread_mutex_unlock(&all->lock);
+	return shape;
+}
+
+static uint8_t *
+copy_types(const void *types, size_t len)
+{
+	uint8_t *copy = malloc(len);
+
+	return copy == NULL ? NULL : memcpy(copy, types, len);
+}
+
+uint8_t *
+session_commons_types(struct session_commons *all, const struct commons_member *m, uint64_t id, const uint8_t *types,
+		      size_t len, size_t *known_len)
+{
+	struct commons_text *t = m->text;
+	uint8_t *known = NULL;
+
+	if (t == NULL)
+		return NULL;
+	pthread_mutex_lock(&all->lock);
+	if (t->id == id && t->types != NULL) {
+		known = copy_types(t->types, t->types_len);
+		*known_len = t->types_len;
+	} else if (t->id == id && types != NULL && (t->types = copy_types(types, len)) != NULL)
+		t->types_len = (uint32_t)len;
+	pthread_mutex_unlock(&all->lock);
+	return known;
+}
+
+size_t
+session_commons_texts(struct session_commons *all)
+{
+	size_t count;
+
+	pthread_mutex_lock(&all->lock);
+	count = HASH_COUNT(all->texts);
+	pthread_mutex_unlock(&all->lock);
+	return count;
+}
