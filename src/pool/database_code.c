@@ -335,7 +335,7 @@ compare_tally(const struct code_tally *t, const struct code_tally *told, const s
 
 enum code_change
 database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
-		      const char *own)
+		      const char *own, uint64_t now_us)
 {
 	struct code_tally t = read_tally(all, own);
 	struct code_of_host *h = find_host(code, host);
@@ -344,7 +344,7 @@ database_code_tallied(struct database_code *code, struct code_doubt *d, const vo
 	d->told = t;
 	h->told = t;
 	h->told.own = (struct code_sums){ 0 };
-	database_code_dispel(code, d);
+	database_code_dispel(code, d, now_us);
 	code->is_counted = code->is_counted || t.is_known;
 	if (!t.is_known)
 		code->untold = UNTOLD_MAX;

@@ -73,6 +73,7 @@ enum code_doubt_state {
 /* A server may have changed the code unseen. Zeroed with the server. */
 struct code_doubt {
 	uint64_t began_us; /* a time before the first such transaction began */
+	uint64_t opened_us; /* when the first that may commit one was sent */
 	enum code_doubt_state state; /* set by database_code_doubt() and database_code_dispel() */
 	struct code_tally told; /* by this backend, the last time */
 	LIST_ENTRY(code_doubt) link;
@@ -105,6 +106,8 @@ struct database_code {
 	uint64_t replaced_us; /* when there was another answer than before; guarded */
 	enum code_change suspected_since_asked; /* guarded */
 	LIST_HEAD(, code_doubt) doubts; /* guarded */
+	/* How long doubts and washes take of late: means, where one that takes very long counts little. */
+	uint64_t doubt_us, wash_us;
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
 	struct database_code *twin; /* the same on another loop, or by another name: a ring; NULL: never in news */
@@ -210,14 +213,14 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
  * else is heard of it (DOUBT_SENT); it began after began_us.
  */
 void database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state,
-			 uint64_t began_us);
+			 uint64_t began_us, uint64_t now_us);
 /*
  * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns what may
  * have changed.
  */
 enum code_change database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host,
-				       const char *all, const char *own);
-void database_code_dispel(struct database_code *code, struct code_doubt *d); /* the doubt ends */
+				       const char *all, const char *own, uint64_t now_us);
+void database_code_dispel(struct database_code *code, struct code_doubt *d, uint64_t now_us); /* the doubt ends */
 /*
  * Returns true if doubts cost others something now: then each should end as soon as it can. Else its question may be
  * part of the wash, which is cheaper.
@@ -227,6 +230,7 @@ database_code_harms(const struct database_code *code, uint64_t now_us)
 {
 	return code->harmed_us != 0 && now_us - code->harmed_us < CODE_HARM_US;
 }
+void database_code_washed(struct database_code *code, uint64_t took_us); /* a server that somebody has used */
 void database_code_untold(struct database_code *code); /* a server was in doubt, and could not tell */
 /* Returns true if nobody counts what is written. Nothing is in doubt then: everything would be all the time. */
 bool database_code_is_uncounted(const struct database_code *code);
@@ -242,11 +246,16 @@ database_code_is_another(const struct database_code *code, uint64_t since_us)
 	return atomic_load_explicit(&code->look_again_us, memory_order_relaxed) > since_us;
 }
 /*
- * Returns how the code that SQL which ends now may have run differs from the answer, as far as that holds, and but for
- * what its own server, with own, may have changed. When it was sent does not matter: it may have waited for the
- * transaction that made the code.
+ * Returns how the code that SQL may have run differs from the answer, as far as that holds, and but for what its own
+ * server, with own, may have changed. When it was sent does not matter: it may have waited for the transaction that
+ * made the code. ended_us: when its reply was read on this loop; UINT64_MAX: it may be running.
  */
-enum code_change database_code_unsure(const struct database_code *code, const struct code_doubt *own);
+enum code_change database_code_unsure(const struct database_code *code, const struct code_doubt *own,
+				      uint64_t ended_us);
+/*
+ * Returns by when it will be known whether that is so, if it is as soon as of late and others may wait for it; else 0.
+ */
+uint64_t database_code_sure_us(const struct database_code *code, const struct code_doubt *own, uint64_t ended_us);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which lives as long as the round. */

@@ -20,6 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SOON_US 250u
+#define SHARE 8u /* of the mean that a new value is */
+
 struct code_news {
 	pthread_mutex_t lock;
 	LIST_HEAD(, database_code) all;
@@ -229,8 +232,29 @@ code_news_suspect(struct code_news *news, const char *database, const struct dat
 
 /* --- doubts --- */
 
+static void
+add_to_mean(uint64_t *mean_us, uint64_t us)
+{
+	*mean_us += us / SHARE;
+	*mean_us -= *mean_us / SHARE;
+}
+
 void
-database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state, uint64_t began_us)
+database_code_washed(struct database_code *code, uint64_t took_us)
+{
+	add_to_mean(&code->wash_us, took_us);
+}
+
+/* A wash keeps PostgreSQL busy, too, so it is worth to wait for longer. */
+static uint64_t
+soon_us(const struct database_code *code)
+{
+	return 2 * (code->wash_us < SOON_US ? SOON_US : code->wash_us);
+}
+
+void
+database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state, uint64_t began_us,
+		    uint64_t now_us)
 {
 	bool is_open = d->state != DOUBT_NONE;
 
@@ -239,6 +263,7 @@ database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_
 	if (is_open)
 		return;
 	d->began_us = began_us;
+	d->opened_us = now_us;
 	database_code_hold(code);
 	LIST_INSERT_HEAD(&code->doubts, d, link);
 	database_code_note_unsure(code);
@@ -246,10 +271,13 @@ database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_
 }
 
 void
-database_code_dispel(struct database_code *code, struct code_doubt *d)
+database_code_dispel(struct database_code *code, struct code_doubt *d, uint64_t now_us)
 {
+	uint64_t took_us = clock_lesser_us(now_us - d->opened_us, 2 * soon_us(code));
+
 	if (d->state == DOUBT_NONE)
 		return;
+	add_to_mean(&code->doubt_us, took_us);
 	d->state = DOUBT_NONE;
 	database_code_hold(code);
 	LIST_REMOVE(d, link);
@@ -257,8 +285,15 @@ database_code_dispel(struct database_code *code, struct code_doubt *d)
 	database_code_let_go(code);
 }
 
+/* Returns true for a doubt about another server that began before that SQL had ended. */
+static bool
+concerns(const struct code_doubt *d, const struct code_doubt *own, uint64_t ended_us)
+{
+	return d != own && d->opened_us <= ended_us;
+}
+
 enum code_change
-database_code_unsure(const struct database_code *code, const struct code_doubt *own)
+database_code_unsure(const struct database_code *code, const struct code_doubt *own, uint64_t ended_us)
 {
 	enum code_change unsure;
 	const struct code_doubt *d;
@@ -270,8 +305,26 @@ database_code_unsure(const struct database_code *code, const struct code_doubt *
 	if (is_doubted_elsewhere(code))
 		unsure = CODE_DIFFERS;
 	LIST_FOREACH(d, &code->doubts, link)
-		if (d != own)
+		if (concerns(d, own, ended_us))
 			unsure = CODE_DIFFERS;
 	database_code_let_go(code);
 	return unsure;
+}
+
+uint64_t
+database_code_sure_us(const struct database_code *code, const struct code_doubt *own, uint64_t ended_us)
+{
+	uint64_t last_us = 0;
+	const struct code_doubt *d;
+
+	if (code->doubt_us > soon_us(code))
+		return 0;
+	database_code_hold(code);
+	LIST_FOREACH(d, &code->doubts, link)
+		if (concerns(d, own, ended_us) && d->opened_us > last_us)
+			last_us = d->opened_us;
+	if (code->suspected != CODE_SAME || is_doubted_elsewhere(code))
+		last_us = 0;
+	database_code_let_go(code);
+	return last_us == 0 ? 0 : last_us + 2 * code->doubt_us;
 }

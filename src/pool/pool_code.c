@@ -52,6 +52,20 @@ pool_code_can_tell(const struct pool *pool)
 	       !database_code_is_uncounted(&pool->database->code);
 }
 
+static void
+tell_those_who_wait(const struct pool *pool)
+{
+	if (pool->set->sure != NULL)
+		event_active(pool->set->sure, EV_TIMEOUT, 0);
+}
+
+static void
+dispel(struct pool *pool, struct code_doubt *d)
+{
+	database_code_dispel(&pool->database->code, d, pool_set_now(pool->set));
+	tell_those_who_wait(pool);
+}
+
 void
 pool_code_doubt(struct server *srv, enum code_doubt_state state)
 {
@@ -60,7 +74,8 @@ pool_code_doubt(struct server *srv, enum code_doubt_state state)
 	if (!pool_code_can_tell(pool))
 		return;
 	srv->loan.risk |= RISK_CODE; /* so that it is asked when it comes back, whatever the names are by then */
-	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, state, srv->loan.lent_us);
+	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, state, srv->loan.lent_us,
+			    pool_set_now(pool->set));
 }
 
 void
@@ -70,7 +85,7 @@ pool_code_is_uncommitted(struct server *srv)
 	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
 
 	if (d->state == DOUBT_SENT)
-		database_code_dispel(&pool->database->code, d);
+		dispel(pool, d);
 }
 
 const struct code_doubt *
@@ -96,8 +111,9 @@ pool_code_told(struct server *srv, const struct probe_row *row)
 
 	if (srv->loan.code <= CODE_UNSEEN && srv->borrower == NULL)
 		srv->loan.code = CODE_AS_BEFORE;
-	changed =
-	    database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name, row->value);
+	changed = database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name,
+					row->value, pool_set_now(pool->set));
+	tell_those_who_wait(pool);
 	if (changed == CODE_SAME)
 		return;
 	suspect(pool, changed, srv->loan.lent_us);
@@ -115,7 +131,7 @@ pool_code_lost(struct server *srv)
 	if (d->state == DOUBT_NONE && srv->loan.code == CODE_AS_BEFORE)
 		return;
 	srv->loan.code = CODE_AS_BEFORE;
-	database_code_dispel(&pool->database->code, d);
+	dispel(pool, d);
 	database_code_untold(&pool->database->code);
 	if (!database_code_is_uncounted(&pool->database->code))
 		suspect(pool, CODE_DIFFERS, 0);

@@ -252,6 +252,8 @@ on_clean(struct server *srv)
 
 	pool->counters.resets_ok += !srv->reset.is_seal;
 	pool_code_lost(srv); /* unless it has told */
+	if (srv->reset.is_seal)
+		database_code_washed(&pool->database->code, pool_set_now(pool->set) - srv->reset.since_us);
 	if (srv->reset.todo.is_last || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else

@@ -64,6 +64,7 @@ struct pool_set {
 	struct server_env own_env; /* for servers that clients have for themselves */
 	const struct pool_companions *companions;
 	struct code_news *news;
+	struct event *sure;
 	struct pool_homes *homes; /* NULL: all pools live here */
 	struct pool_set *const *crew; /* the sets of all workers */
 	struct pool_split split;

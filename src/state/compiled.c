@@ -160,7 +160,8 @@ look_again(struct exchange *x)
 {
 	struct database_code *code = &x->pool->database->code;
 	bool is_known = database_code_is_known(code, *x->env->now_us) && code->replaced_us <= x->srv->loan.lent_us;
-	enum code_change unsure = is_known ? database_code_unsure(code, pool_code_doubt_of(x->srv)) : CODE_DIFFERS;
+	enum code_change unsure =
+	    is_known ? database_code_unsure(code, pool_code_doubt_of(x->srv), state_ended_us(x)) : CODE_DIFFERS;
 	bool is_doubt;
 
 	if (unsure == CODE_SAME)

@@ -10,8 +10,9 @@
  * a moment, comes later than that, the first time, too: so it has LATE_US, as long as the pool's connections were not
  * kept from others beyond those times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
  *
- * A client also lingers for TRIED_US while nobody waits and others may just have made code that it may have run: if it
- * comes back, or they have not, nothing need be washed (state/compiled.c).
+ * A client also lingers while others may just have made code that it may have run: if it comes back, or they have not,
+ * nothing need be washed (state/compiled.c). That is for TRIED_US if nobody waits; else for as long as such doubts
+ * last, if they do not last long.
  *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
@@ -38,6 +39,7 @@
 #include <stdlib.h>
 
 #define TRIED_US (10 * US_PER_MS) /* while others wait */
+#define SOON_US (1 * US_PER_MS) /* while others wait and doubts about code are soon over: database_code_sure_us() */
 #define FOLLOWED_US (50 * US_PER_MS)
 #define LATE_US (200 * US_PER_MS) /* a container that has used up its CPU quota stands still for 100 ms */
 #define LATE_SHARE 50
@@ -53,16 +55,30 @@ in_time_us(const struct loan_followed *f)
 	return f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US;
 }
 
-/* At rest. Others are in doubt, and that alone is why its server would be washed; nobody waits for it. */
+uint64_t
+state_ended_us(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+	const struct loan_followed *f = &srv->loan.followed;
+	bool is_at_rest = srv->ledger.count == 0 && srv->is_synced && srv->tx == 'I' && f->since_us != 0;
+
+	return is_at_rest && f->requests_then == x->requests_done ? f->since_us : UINT64_MAX;
+}
+
+/* Others are in doubt, and that alone is why its server would be washed; nobody waits for it, or not for long. */
 static bool
 awaits_code(const struct exchange *x)
 {
 	const struct loan *l = &x->srv->loan;
 	const struct database_code *code = &x->pool->database->code;
+	const struct code_doubt *own = pool_code_doubt_of(x->srv);
+	uint64_t now_us = *x->env->now_us, ended_us = state_ended_us(x);
 
-	return l->risk == 0 && (l->settled | l->suspected) == 0 && x->settings->session_state != SESSION_ISOLATE &&
-	       *x->env->now_us - l->followed.since_us < TRIED_US && !policy_has_waiters(x->pool->policy) &&
-	       database_code_unsure(code, pool_code_doubt_of(x->srv)) != CODE_SAME;
+	if (l->risk != 0 || (l->settled | l->suspected) != 0 || x->settings->session_state == SESSION_ISOLATE ||
+	    database_code_unsure(code, own, ended_us) == CODE_SAME)
+		return false;
+	return policy_has_waiters(x->pool->policy) ? now_us < database_code_sure_us(code, own, ended_us)
+						   : now_us - l->followed.since_us < TRIED_US;
 }
 
 static bool
@@ -96,9 +112,16 @@ state_stop_lingering(struct exchange *x)
 static void
 watch(const struct exchange *x)
 {
-	if ((x->srv->loan.followed.habit == SEQUENCE_UNLIKELY || policy_is_wanted(x->pool->policy)) &&
-	    !event_pending(x->env->linger_timer, EV_TIMEOUT, NULL))
-		timer_start(x->env->linger_timer, TRIED_US);
+	struct exchange_env *env = x->env;
+	bool is_for_code = x->srv->loan.followed.habit == SEQUENCE_UNLIKELY;
+	uint64_t after_us = is_for_code && policy_has_waiters(x->pool->policy) ? SOON_US : TRIED_US;
+
+	if (!is_for_code && !policy_is_wanted(x->pool->policy))
+		return;
+	if (event_pending(env->linger_timer, EV_TIMEOUT, NULL) && env->linger_due_us <= *env->now_us + after_us)
+		return;
+	env->linger_due_us = *env->now_us + after_us;
+	timer_start(env->linger_timer, after_us);
 }
 
 bool

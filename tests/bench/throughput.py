@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""pgbench -S against a real PostgreSQL: directly, through pgweir, and through PgBouncer (PGBOUNCER_BIN, built with -O2).
+"""pgbench against a real PostgreSQL: directly, through pgweir, and through PgBouncer (PGBOUNCER_BIN, built with -O2).
 
 Interleaved rounds; medians of transactions per second (their range), of the pooler's and of PostgreSQL's CPU time per
-transaction. A database is the plain one, or the name of an extension that is created in it: docs/performance.md has
-both tables.
+transaction. A database is the plain one, the name of an extension that is created in it, or audit, where pgbench's
+accounts have an audit trigger of dynamic SQL. --updates says how many of a hundred transactions write (pgbench's
+simple-update); the others select. docs/performance.md has the tables.
 
     PGWEIR_BIN=build/pgweir PGBOUNCER_BIN=... tests/bench/throughput.py [--clients 1,10,32,64,200] [--servers 5,20]
         [--databases plain,postgis,pg_partman,pgtap,orafce] [--rounds 5] [--seconds 3]
@@ -18,6 +19,17 @@ import time
 
 import seal_cost
 from postgres import Postgres, find_bin
+
+
+AUDIT = """
+    CREATE TABLE audit_pgbench_accounts (at timestamptz, was jsonb); GRANT ALL ON audit_pgbench_accounts TO PUBLIC;
+    CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        EXECUTE format('INSERT INTO audit_%I VALUES (now(), $1)', TG_TABLE_NAME) USING to_jsonb(OLD);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER audit AFTER UPDATE ON pgbench_accounts FOR EACH ROW EXECUTE FUNCTION audit_row();
+"""
 
 
 class Direct:
@@ -49,7 +61,7 @@ def ticks_of_backends(postgres):
 
 
 def measure(postgres, pooler, clients, options):
-    words = ["-S", "-M", options.mode, "-c", str(clients), "-j", str(min(clients, 2))]
+    words = ["-b", f"select-only@{100 - options.updates}", "-b", f"simple-update@{options.updates}", "-M", options.mode, "-c", str(clients), "-j", str(min(clients, 2))]
     seal_cost.pgbench_words(pooler.port, *words, "-t", "20", pooler.database)      # servers are open, plans are made
     time.sleep(0.2)
     own, theirs = pooler.cpu(), ticks_of_backends(postgres)
@@ -67,7 +79,9 @@ def make_database(postgres, name):
     done = seal_cost.pgbench_words(postgres.port, "-i", "-s", "10", "-q", name)
     if done.returncode:
         raise RuntimeError(done.stdout)
-    if name != "plain":
+    if name == "audit":
+        postgres.query(AUDIT, dbname=name)
+    elif name != "plain":
         postgres.query(f"CREATE EXTENSION {name} CASCADE", dbname=name)
     postgres.query("VACUUM ANALYZE", dbname=name)
 
@@ -105,6 +119,7 @@ def main():
     parser.add_argument("--servers", type=numbers, default=[5, 20])
     parser.add_argument("--databases", default="plain")
     parser.add_argument("--mode", default="simple", choices=["simple", "extended", "prepared"])
+    parser.add_argument("--updates", type=int, default=0, help="of a hundred transactions")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--no-direct", action="store_true")

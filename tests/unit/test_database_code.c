@@ -9,6 +9,7 @@
 #include "session/seal.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define T0 (1000 * US_PER_S)
@@ -339,13 +340,13 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 static bool
 told(struct database_code *code, struct code_doubt *d, const void *host, const char *all, const char *own)
 {
-	return database_code_tallied(code, d, host, all, own) == CODE_SAME;
+	return database_code_tallied(code, d, host, all, own, T0) == CODE_SAME;
 }
 
 static bool
 is_unsure(const struct database_code *code)
 {
-	return database_code_unsure(code, NULL) != CODE_SAME;
+	return database_code_unsure(code, NULL, UINT64_MAX) != CODE_SAME;
 }
 
 /* A server whose transaction began at T0 + 2500 has written to the catalogs: to others, too, than relations are in. */
@@ -410,17 +411,70 @@ Test(database_code, who_runs_anything_behind_a_doubt_may_run_new_code)
 
 	answer(&code, NULL, T0, 1000);
 	told(&code, &a, &host, "on 1", "0");
-	database_code_doubt(&code, &a, DOUBT_DUE, T0);
-	database_code_doubt(&code, &b, DOUBT_DUE, T0);
-	database_code_doubt(&code, &b, DOUBT_DUE, T0);
+	database_code_doubt(&code, &a, DOUBT_DUE, T0, T0);
+	database_code_doubt(&code, &b, DOUBT_DUE, T0, T0);
+	database_code_doubt(&code, &b, DOUBT_DUE, T0, T0);
 	cr_expect(is_unsure(&code));
 	cr_expect_eq(code.look_again_us, UINT64_MAX);
 	cr_expect(told(&code, &a, &host, "on 1", "0"));
 	cr_expect(is_unsure(&code));
-	cr_expect_eq(database_code_unsure(&code, &b), CODE_SAME, "it is its own");
-	database_code_dispel(&code, &b);
+	cr_expect_eq(database_code_unsure(&code, &b, UINT64_MAX), CODE_SAME, "it is its own");
+	database_code_dispel(&code, &b, T0);
 	cr_expect_not(is_unsure(&code));
 	cr_expect_eq(code.look_again_us, code.replaced_us);
+	database_code_fini(&code);
+}
+
+Test(database_code, what_had_ended_before_a_doubt_began_is_not_concerned)
+{
+	struct database_code code = { 0 };
+	struct code_doubt d = { 0 };
+
+	answer(&code, NULL, T0, 1000);
+	database_code_doubt(&code, &d, DOUBT_SENT, T0, T0 + 500);
+	cr_expect_eq(database_code_unsure(&code, NULL, T0 + 499), CODE_SAME);
+	cr_expect_eq(database_code_unsure(&code, NULL, T0 + 500), CODE_DIFFERS, "it was sent in the same turn");
+	database_code_doubt(&code, &d, DOUBT_DUE, T0, T0 + 900);
+	cr_expect_eq(database_code_unsure(&code, NULL, T0 + 500), CODE_DIFFERS, "it goes on");
+	database_code_dispel(&code, &d, T0 + 900);
+	database_code_fini(&code);
+}
+
+static void
+doubt_lasts(struct database_code *code, uint64_t us)
+{
+	struct code_doubt d = { 0 };
+
+	database_code_doubt(code, &d, DOUBT_SENT, T0, T0);
+	database_code_dispel(code, &d, T0 + us);
+}
+
+Test(database_code, doubts_are_worth_waiting_for_if_they_are_short_of_late)
+{
+	struct database_code code = { 0 };
+	struct code_doubt d = { 0 }, own = { 0 };
+	uint64_t sure_us;
+
+	answer(&code, NULL, T0, 1000);
+	for (int i = 0; i < 40; i++)
+		doubt_lasts(&code, 200);
+	database_code_doubt(&code, &d, DOUBT_SENT, T0, T0 + 5000);
+	database_code_doubt(&code, &own, DOUBT_SENT, T0, T0 + 9000);
+	sure_us = database_code_sure_us(&code, &own, UINT64_MAX);
+	cr_expect(sure_us > T0 + 5200 && sure_us <= T0 + 5400, "%" PRIu64, sure_us - T0);
+	cr_expect_eq(database_code_sure_us(&code, &own, T0 + 4999), 0, "none concerns it");
+	doubt_lasts(&code, 3 * US_PER_S);
+	cr_expect_neq(database_code_sure_us(&code, &own, UINT64_MAX), 0, "one that is long is not all");
+	for (int i = 0; i < 10; i++)
+		doubt_lasts(&code, 3 * US_PER_S);
+	cr_expect_eq(database_code_sure_us(&code, &own, UINT64_MAX), 0);
+	for (int i = 0; i < 40; i++)
+		doubt_lasts(&code, 200);
+	cr_expect_neq(database_code_sure_us(&code, &own, UINT64_MAX), 0);
+	database_code_suspect(&code, CODE_DIFFERS, T0);
+	cr_expect_eq(database_code_sure_us(&code, &own, UINT64_MAX), 0, "to ask takes longer");
+	database_code_dispel(&code, &d, T0 + 5000);
+	database_code_dispel(&code, &own, T0 + 9000);
 	database_code_fini(&code);
 }
 
@@ -455,17 +509,22 @@ Test(database_code, a_tally_tells_relations_from_code)
 	struct database_code code = { 0 };
 	struct code_doubt a = { 0 }, b = { 0 };
 
-	database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,1}", "{" CODE_24 "0,0,0,0,0,0}");
-	cr_expect_eq(database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,0,0,0}"),
-		     CODE_SAME_BUT_RELATIONS, "reported");
-	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}"),
-		     CODE_SAME_BUT_RELATIONS, "its own");
-	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}"),
-		     CODE_DIFFERS);
-	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}"),
-		     CODE_DIFFERS);
-	cr_expect_eq(database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}"),
-		     CODE_SAME);
+	database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,1}", "{" CODE_24 "0,0,0,0,0,0}", T0);
+	cr_expect_eq(
+	    database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,0,0,0}", T0),
+	    CODE_SAME_BUT_RELATIONS, "reported");
+	cr_expect_eq(
+	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}", T0),
+	    CODE_SAME_BUT_RELATIONS, "its own");
+	cr_expect_eq(
+	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}", T0),
+	    CODE_DIFFERS);
+	cr_expect_eq(
+	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}", T0),
+	    CODE_DIFFERS);
+	cr_expect_eq(
+	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}", T0),
+	    CODE_SAME);
 	database_code_fini(&code);
 }
 
@@ -491,19 +550,19 @@ Test(database_code, where_relations_alone_were_made_young_rows_are_looked_for)
 	answer_marked(&code, "7 77", "77", T0);
 	code.used_us = T0 + 1000;
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 1000);
-	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME_BUT_RELATIONS);
+	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_SAME_BUT_RELATIONS);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "0", "", T0 + 3000);
-	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME);
+	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_SAME);
 	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS), "the version is asked for in its turn");
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 4500);
 	cr_expect(asks_since(&code, T0 + 6000));
 	database_code_suspect(&code, CODE_DIFFERS, T0 + 6100);
 	answer_marked(&code, "0", "", T0 + 6000);
-	cr_expect_eq(database_code_unsure(&code, NULL), CODE_DIFFERS, "that came later");
+	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_DIFFERS, "that came later");
 	cr_expect_not(asks_since(&code, T0 + 7000));
 	answer_marked(&code, "7 77", "78", T0 + 7000);
-	cr_expect_eq(database_code_unsure(&code, NULL), CODE_SAME);
+	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_SAME);
 	cr_expect_str_eq(code.answer->mark, "77", "what began behind it can still be looked for");
 	database_code_ask(&code, T0 + 11 * US_PER_S);
 	answer_marked(&code, "7 77", "78", T0 + 11 * US_PER_S);
@@ -521,18 +580,18 @@ Test(database_code, young_rows_or_an_old_transaction_are_reason_to_compare_versi
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 1000);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "2", "", T0 + 3000);
-	cr_expect_eq(database_code_unsure(&code, NULL), CODE_DIFFERS);
+	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_DIFFERS);
 	cr_expect_not(asks_since(&code, T0 + 5000));
 	answer_marked(&code, "7 77", "77", T0 + 5000);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 5500);
 	cr_expect_not(asks_since(&code, T0 + 8000), "it may have had its number when the mark was made");
 	answer_marked(&code, "7 77", "77", T0 + 8000);
-	database_code_doubt(&code, &old, DOUBT_DUE, T0 + 5000);
+	database_code_doubt(&code, &old, DOUBT_DUE, T0 + 5000, T0);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 9500);
 	cr_expect_eq(code.suspected, CODE_DIFFERS, "what another server has told may be what this one has written");
 	cr_expect_not(asks_since(&code, T0 + 11000));
 	answer_marked(&code, "7 77", "77", T0 + 11000);
-	database_code_dispel(&code, &old);
+	database_code_dispel(&code, &old, T0);
 	database_code_ask(&code, T0 + 20 * US_PER_S);
 	answer_marked(&code, "7 77", "7'7", T0 + 20 * US_PER_S);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 20 * US_PER_S + 1000);

@@ -31,7 +31,7 @@ join(struct database_code *code, struct code_news *news, unsigned hosts, const c
 static bool
 is_unsure(const struct database_code *code)
 {
-	return database_code_unsure(code, NULL) != CODE_SAME;
+	return database_code_unsure(code, NULL, UINT64_MAX) != CODE_SAME;
 }
 
 Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
@@ -72,14 +72,14 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	join(&here, news, 1, "app");
 	join(&there, news, 1, "app");
 	join(&third, news, 1, "app");
-	database_code_doubt(&here, &d, DOUBT_DUE, T0);
+	database_code_doubt(&here, &d, DOUBT_DUE, T0, T0);
 	cr_expect(database_code_is_another(&there, T0 + 9000));
 	cr_expect(is_unsure(&there));
-	cr_expect_eq(database_code_unsure(&here, &d), CODE_SAME, "it is its own");
+	cr_expect_eq(database_code_unsure(&here, &d, UINT64_MAX), CODE_SAME, "it is its own");
 	join(&late, news, 1, "app");
 	cr_expect(is_unsure(&late));
 	database_code_fini(&third);
-	database_code_dispel(&here, &d);
+	database_code_dispel(&here, &d, T0);
 	cr_expect_not(is_unsure(&there));
 	cr_expect_not(database_code_is_another(&there, T0 + 9000));
 	cr_expect_not(is_unsure(&late));
@@ -105,7 +105,7 @@ Test(database_code_news, a_doubt_concerns_all_names_of_a_database_on_the_same_ho
 	join(&alias, news, 1, "app");
 	join(&other, news, 1, "other");
 	join(&elsewhere, news, 2, "app");
-	database_code_doubt(&here, &d, DOUBT_SENT, T0);
+	database_code_doubt(&here, &d, DOUBT_SENT, T0, T0);
 	cr_expect(is_unsure(&alias));
 	cr_expect_not(is_unsure(&other));
 	cr_expect_not(is_unsure(&elsewhere));
@@ -115,7 +115,7 @@ Test(database_code_news, a_doubt_concerns_all_names_of_a_database_on_the_same_ho
 	cr_expect(is_unsure(&elsewhere));
 	database_code_be_called(&here, "app", 2);
 	cr_expect_not(is_unsure(&elsewhere));
-	database_code_dispel(&here, &d);
+	database_code_dispel(&here, &d, T0);
 	cr_expect_not(database_code_is_another(&here, T0 + 9000));
 	database_code_fini(&here);
 	database_code_fini(&alias);
@@ -145,10 +145,10 @@ see_ddl(unsigned number, void *arg)
 		answer(own, T0 + i * 10000);
 		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
 			w->wrong++;
-		database_code_doubt(own, &d, DOUBT_DUE, T0);
+		database_code_doubt(own, &d, DOUBT_DUE, T0, T0);
 		for (unsigned k = 0; k < THREADS; k++)
 			w->wrong += !database_code_is_another(&w->codes[k], T0);
-		database_code_dispel(own, &d);
+		database_code_dispel(own, &d, T0);
 		if (i % 4 == number % 4)
 			code_news_changed(w->news, "app", true);
 		code_news_suspect(w->news, "app", own); /* which reads what the others doubt */
