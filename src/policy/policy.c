@@ -709,6 +709,8 @@ policy_conn_washing(struct policy *p, struct policy_conn *conn)
 {
 	p->washing += !conn->is_washed;
 	conn->is_washed = true;
+	if (p->waiting > 0)
+		policy_tell_parts(p);
 }
 
 void
@@ -722,6 +724,7 @@ policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t
 		if (asked_us != 0)
 			t->connect_us += now_us - later_of(asked_us, t->since_us);
 	end_washing(p, conn);
+	policy_tell_parts(p);
 	policy_reinforce(p, now_us);
 }
 
@@ -750,7 +753,7 @@ bool
 policy_is_wanted(const struct policy *p)
 {
 	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps) ||
-	       (p->part.whole != NULL && part_others_wait(&p->part) != 0);
+	       (p->part.whole != NULL && part_others_lack(&p->part));
 }
 
 uint64_t

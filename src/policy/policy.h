@@ -257,7 +257,7 @@ void policy_get_counts(const struct policy *p, struct policy_counts *out);
 void policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 uint32_t policy_place(const struct policy *p, const struct policy_ticket *t, uint64_t now_us);
 /* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being
- * washed. Borrowers that can return one should then. */
+ * opened, pinged or washed. Borrowers that can return one should then. */
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

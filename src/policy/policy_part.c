@@ -40,9 +40,10 @@ policy_tell_parts(struct policy *p)
 	if (p->part.whole == NULL)
 		return;
 	if (p->is_paused)
-		part_tell(&p->part, 0, 0, NEVER_US);
+		part_tell(&p->part, 0, 0, 0, NEVER_US);
 	else
-		part_tell(&p->part, p->count[PC_IDLE], p->waiting, first != NULL ? first->since_us : NEVER_US);
+		part_tell(&p->part, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_own_coming(p) : 0,
+			  first != NULL ? first->since_us : NEVER_US);
 }
 
 uint32_t

@@ -34,6 +34,7 @@
 struct part_sign {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
+	_Atomic uint32_t served; /* connections that come free in that part in a moment; 0 if nobody waits there */
 };
 
 struct policy_whole {
@@ -79,7 +80,7 @@ struct policy_part {
 	bool is_full; /* no place was left when it looked last */
 	bool has_freed; /* a place, for which others may wait */
 	/* As others see it. */
-	uint32_t idle, waiting;
+	uint32_t idle, waiting, served;
 	uint64_t since_us, bits;
 	bool is_in_use;
 };
@@ -155,7 +156,7 @@ bool part_take(struct policy_part *m, uint32_t limit);
 /* A connection that has a place moves to CLOSING or NONE, or is OPENING no longer. */
 void part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Tells the others. m->whole is not NULL. */
-void part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since_us);
+void part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
 /* The same where nobody waits and it has told of idle ones: no bit changes, as nearly always. Returns false if one may,
  * or m->whole is NULL. */
 static inline bool
@@ -178,6 +179,8 @@ struct part_sum {
 };
 /* Returns the sums of all parts. m->whole is not NULL. */
 struct part_sum part_sum(const struct policy_part *m);
+/* Returns true if somebody waits in another part for whom no connection is on its way. m->whole is not NULL. */
+bool part_others_lack(const struct policy_part *m);
 /* Estimates how many wait in other parts since before since_us. */
 uint32_t part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if somebody in that part waits for so long that a place is made for him. */

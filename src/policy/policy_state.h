@@ -113,6 +113,13 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING];
 }
 
+/* Returns how many come free here in a moment, apart from those that cross. */
+static inline uint32_t
+policy_own_coming(const struct policy *p)
+{
+	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
+}
+
 static inline uint32_t
 policy_own_verified(const struct policy *p)
 {

@@ -22,7 +22,7 @@
 static inline uint32_t
 coming_count(const struct policy *p)
 {
-	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL) + part_coming(&p->part);
+	return policy_own_coming(p) + part_coming(&p->part);
 }
 
 static inline uint32_t

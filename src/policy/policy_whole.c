@@ -183,7 +183,7 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 
 	if (w == NULL)
 		return;
-	part_tell(m, 0, 0, UINT64_MAX);
+	part_tell(m, 0, 0, 0, UINT64_MAX);
 	enter(m);
 	w->parts[m->number] = NULL;
 	atomic_store_explicit(&w->in_use, get(&w->in_use) & ~(1u << m->number), memory_order_relaxed);
@@ -368,7 +368,7 @@ part_was_in_line(const struct policy_part *m, uint64_t since_us)
 /* --- The row. --- */
 
 void
-part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since_us)
+part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
 	struct policy_whole *w = m->whole;
 	uint64_t bits = (idle > 0 ? IDLE_BIT(m->number) : 0) | (waiting > 0 ? WAITING_BIT(m->number) : 0);
@@ -379,6 +379,8 @@ part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since
 		atomic_store_explicit(&w->signs[m->number].idle, idle, memory_order_relaxed);
 	if (waiting != m->waiting)
 		atomic_store_explicit(&w->signs[m->number].waiting, waiting, memory_order_relaxed);
+	if (served != m->served)
+		atomic_store_explicit(&w->signs[m->number].served, served, memory_order_relaxed);
 	if (bits != m->bits)
 		atomic_fetch_xor(&w->bits, bits ^ m->bits);
 	if (bits != m->bits || waiting > m->waiting)
@@ -386,6 +388,7 @@ part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint64_t since
 	m->since_us = since_us;
 	m->idle = idle;
 	m->waiting = waiting;
+	m->served = served;
 	m->bits = bits;
 }
 
@@ -446,6 +449,17 @@ part_sum(const struct policy_part *m)
 		sum.waiting += get(&w->signs[i].waiting);
 	}
 	return sum;
+}
+
+bool
+part_others_lack(const struct policy_part *m)
+{
+	const struct policy_whole *w = m->whole;
+	uint32_t parts = part_others_wait(m);
+
+	while (parts != 0 && unserved(w, first_of(parts)) <= get(&w->signs[first_of(parts)].served))
+		parts &= parts - 1;
+	return parts != 0;
 }
 
 /* Who waits elsewhere is taken to have come evenly since the first in line there. */

@@ -137,6 +137,33 @@ Test(policy_whole, who_waits_longest_gets_what_is_returned_elsewhere)
 	two_fini(&t);
 }
 
+Test(policy_whole, who_gets_one_of_its_own_part_wants_none_of_others)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 3, 0);
+	fake_fill(a, 0, 1);
+	fake_borrow(b, 0);
+	cr_expect_eq(b->opened, 1);
+	cr_expect(!policy_is_wanted(a->p), "one is opened there");
+	fake_borrow(b, 1);
+	cr_expect_eq(b->opened, 2);
+	cr_expect(!policy_is_wanted(a->p), "and another");
+	fake_borrow(b, 2);
+	cr_expect_eq(b->opened, 2, "no place is left");
+	cr_expect(policy_is_wanted(a->p));
+	fake_opened(b, 0);
+	cr_expect(policy_is_wanted(a->p), "the third waits still");
+	policy_conn_washing(b->p, b->clients[0].conn);
+	cr_expect(!policy_is_wanted(a->p), "what is washed is for it");
+	policy_conn_washing_is_slow(b->p, b->clients[0].conn, 0, b->now);
+	cr_expect(policy_is_wanted(a->p), "but not in a moment");
+	fake_return(a, 0);
+	policy_whole_lost(given(&t, 0, 1), t.rooms[1], b->now);
+	two_fini(&t);
+}
+
 Test(policy_whole, others_are_asked_for_idle_ones_before_one_is_opened)
 {
 	struct two t;
@@ -488,13 +515,13 @@ run_litmus(unsigned number, void *arg)
 		return;
 	m = &l->parts[number];
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		part_tell(m, 0, number, number == 1 ? 1 : UINT64_MAX);
+		part_tell(m, 0, number, 0, number == 1 ? 1 : UINT64_MAX);
 		meet(l, &nth);
 		if (number == 0) {
-			part_tell(m, 1, 0, UINT64_MAX);
+			part_tell(m, 1, 0, 0, UINT64_MAX);
 			l->has_seen[0] = atomic_load_explicit(&l->whole->signs[1].waiting, memory_order_relaxed) == 2;
 		} else {
-			part_tell(m, 0, 2, 1);
+			part_tell(m, 0, 2, 0, 1);
 			l->has_seen[1] =
 			    (atomic_load_explicit(&l->whole->bits, memory_order_relaxed) & IDLE_BIT(0)) != 0;
 		}

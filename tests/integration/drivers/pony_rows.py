@@ -69,6 +69,8 @@ def _(number):
             assert db.select("SELECT name FROM place")[0] == f"tenant_{number}"
             orm.commit()
             assert db.select("SELECT count(*) FROM public.document")[0] == number
+    with orm.db_session:
+        db.execute(f"DROP TABLE tenant_{number}.pony_c{number}")    # Pony itself looks for it in public
     forget(db)
 
 
