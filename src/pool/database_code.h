@@ -73,7 +73,7 @@ enum code_doubt_state {
 /* A server may have changed the code unseen. Zeroed with the server. */
 struct code_doubt {
 	uint64_t began_us; /* a time before the first such transaction began */
-	uint64_t opened_us; /* when the first that may commit one was sent */
+	uint64_t opened_us; /* when the first that may commit one was sent, or before, where that was not noted */
 	enum code_doubt_state state; /* set by database_code_doubt() and database_code_dispel() */
 	struct code_tally told; /* by this backend, the last time */
 	LIST_ENTRY(code_doubt) link;

@@ -263,7 +263,7 @@ database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_
 	if (is_open)
 		return;
 	d->began_us = began_us;
-	d->opened_us = now_us;
+	d->opened_us = state == DOUBT_SENT ? now_us : began_us;
 	database_code_hold(code);
 	LIST_INSERT_HEAD(&code->doubts, d, link);
 	database_code_note_unsure(code);

@@ -437,6 +437,9 @@ Test(database_code, what_had_ended_before_a_doubt_began_is_not_concerned)
 	database_code_doubt(&code, &d, DOUBT_DUE, T0, T0 + 900);
 	cr_expect_eq(database_code_unsure(&code, NULL, T0 + 500), CODE_DIFFERS, "it goes on");
 	database_code_dispel(&code, &d, T0 + 900);
+	database_code_doubt(&code, &d, DOUBT_DUE, T0, T0 + 900);
+	cr_expect_eq(database_code_unsure(&code, NULL, T0), CODE_DIFFERS, "when it was sent is not known");
+	database_code_dispel(&code, &d, T0 + 900);
 	database_code_fini(&code);
 }
 
