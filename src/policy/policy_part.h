@@ -57,8 +57,8 @@ struct policy_whole {
 	_Atomic uint32_t in_use; /* a bit for each part whose is_in_use is set */
 	uint32_t out; /* a bit for each part that is in an outage */
 	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
+	_Atomic uint64_t lost_us; /* when a lent connection of any part was last lost; written without the lock */
 	uint32_t held, refused; /* in it, by parts that are in it no longer */
-	uint64_t lost_us; /* when a lent connection of any part was last lost */
 	bool is_orphan; /* put by its last user; freed when nothing of it crosses any more */
 
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each part */

@@ -341,28 +341,23 @@ part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over)
 	return since_us != 0;
 }
 
+/* No lock, as each request that waits asks: who sees that there are fewer connections sees this, too. */
 void
 part_lost(struct policy_part *m, uint64_t now_us)
 {
-	struct policy_whole *w = enter(m);
-
-	if (w == NULL)
+	if (m->whole == NULL)
 		return;
-	w->lost_us = now_us;
-	leave(w);
+	set_us(&m->whole->lost_us, now_us);
+	atomic_thread_fence(memory_order_release);
 }
 
 bool
 part_was_in_line(const struct policy_part *m, uint64_t since_us)
 {
-	const struct policy_whole *w = enter(m);
-	bool was_there;
-
-	if (w == NULL)
+	if (m->whole == NULL)
 		return false;
-	was_there = since_us <= w->lost_us;
-	leave(w);
-	return was_there;
+	atomic_thread_fence(memory_order_acquire);
+	return since_us <= get_us(&m->whole->lost_us);
 }
 
 /* --- The row. --- */

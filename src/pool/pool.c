@@ -466,6 +466,7 @@ pool_hear_baseline(struct pool *pool)
 	    !pool_fresh_hear(pool->fresh, pool->set->env->images, &baseline, &welcome, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, welcome, since_us);
+	pool->baseline_us = since_us; /* also if it is nothing new here: it is heard once */
 	image_unref(baseline);
 	image_unref(welcome);
 }

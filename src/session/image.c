@@ -265,17 +265,14 @@ leaves(const struct image *img)
 	       (limit != NULL && image_is_short_limit(limit) ? WASH_LATE : 0u);
 }
 
-/* Takes a block that is complete except for hash and refs; returns the one image that is equal to it. */
+/* Takes a block that is complete except for hash, refs and what is read off its settings; returns the one image that is
+ * equal to it. */
 static struct image *
 intern(struct image *img)
 {
 	struct image *found;
 
 	img->hash = image_hash_of(img);
-	img->scan_options = scan_options_of(img);
-	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
-	img->plans_otherwise = plans_otherwise(img);
-	img->leaves = leaves(img);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && is_equal(found, img)) {
@@ -284,6 +281,10 @@ intern(struct image *img)
 		return found;
 	}
 	img->refs = 1;
+	img->scan_options = scan_options_of(img);
+	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
+	img->plans_otherwise = plans_otherwise(img);
+	img->leaves = leaves(img);
 	if (found != NULL)
 		img->hh.tbl = NULL;
 	else if (!TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
