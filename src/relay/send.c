@@ -113,8 +113,8 @@ is_oversize(const struct exchange *x, const struct frame *f)
 }
 
 /*
- * Returns true if a long Query begins with EXECUTE or DEALLOCATE, or it can't be told yet: it may name a statement of
- * the protocol, which has another name on the server.
+ * Returns true if a long Query begins as one that may name a statement of the protocol, which has another name on the
+ * server, or it can't be told yet: EXECUTE, DEALLOCATE, EXPLAIN EXECUTE, CREATE TABLE ... AS EXECUTE.
  */
 static bool
 may_call_by_name(const struct exchange *x, const struct request *m)
@@ -131,7 +131,8 @@ may_call_by_name(const struct exchange *x, const struct request *m)
 		t = sql_next(&lexer);
 	while (t.kind == SQL_PUNCT && *t.at == ';');
 	return t.kind == SQL_END || t.kind == SQL_UNTERMINATED || t.at + t.len == sql + have ||
-	       sql_is_word(&t, "execute", 7) || sql_is_word(&t, "deallocate", 10);
+	       sql_is_word(&t, "execute", 7) || sql_is_word(&t, "deallocate", 10) || sql_is_word(&t, "explain", 7) ||
+	       sql_is_word(&t, "create", 6);
 }
 
 /* Returns true if nothing can be made of a part of this message. */

@@ -22,6 +22,7 @@ static const struct rule {
 	{ "drop", known_drop },
 	{ "end", known_commit },
 	{ "execute", known_execute },
+	{ "explain", known_explain },
 	{ "listen", known_listen },
 	{ "prepare", known_prepare },
 	{ "release", known_release },
@@ -78,12 +79,12 @@ known_is_over(const struct known_reader *r)
 
 /* If the SQL does not end properly, nothing of it is known in the end. */
 void
-known_skip_rest(struct known_reader *r)
+known_skip_to(struct known_reader *r, const char *word)
 {
 	unsigned parens = 0;
 
 	while (r->token.kind != SQL_END && r->token.kind != SQL_UNTERMINATED &&
-	       (parens > 0 || !known_is_char(r, ';'))) {
+	       (parens > 0 || (!known_is_char(r, ';') && !known_is_word(r, word)))) {
 		if (known_is_char(r, '('))
 			parens++;
 		else if (known_is_char(r, ')'))
@@ -98,33 +99,92 @@ known_fold(char c)
 	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-static bool
-known_is_ascii(const char *text, size_t len)
+/* The value of a hexadecimal digit; 16: it is none. */
+static unsigned
+hex_digit(char c)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)text[i] > 127)
-			return false;
-	return true;
+	char lower = (char)(c | 0x20);
+
+	return c >= '0' && c <= '9'	      ? (unsigned)(c - '0')
+	       : lower >= 'a' && lower <= 'f' ? (unsigned)(lower - 'a') + 10
+					      : 16;
+}
+
+/* Reads XXXX or +XXXXXX. Returns its length; 0: it is neither, or no character of ASCII: those depend on the encoding.
+ */
+static size_t
+take_code_point(const char *at, size_t len, char *c)
+{
+	size_t from = len > 0 && *at == '+' ? 1 : 0, to = from == 0 ? 4 : 7;
+	unsigned code = 0;
+
+	for (size_t i = from; i < to; i++) {
+		unsigned digit = i < len ? hex_digit(at[i]) : 16;
+
+		if (digit == 16)
+			return 0;
+		code = code << 4 | digit;
+	}
+	*c = (char)code;
+	return code < 128 ? to : 0;
+}
+
+/* Reads the character at i of what is between quotes: a doubled quote, an escape (of U&"", else 0), or itself. */
+static bool
+take_character(const struct sql_token *t, size_t *i, size_t to, char escape, char *c)
+{
+	size_t len;
+
+	*c = t->at[(*i)++];
+	if (*c == '"' || (escape != 0 && *c == escape && *i < to && t->at[*i] == escape)) {
+		++*i;
+		return true;
+	}
+	if (escape == 0 || *c != escape)
+		return true;
+	len = take_code_point(t->at + *i, to - *i, c);
+	*i += len;
+	return len > 0;
+}
+
+/* Reads [UESCAPE 'c'] behind U&"". Returns the escape; 0: PostgreSQL refuses it. */
+static char
+take_escape(struct known_reader *r)
+{
+	char escape;
+
+	if (!known_skip_word(r, "uescape"))
+		return '\\';
+	escape = r->token.kind == SQL_STRING && r->token.len == 3 && *r->token.at == '\'' ? r->token.at[1] : '\0';
+	known_next(r);
+	return hex_digit(escape) < 16 || memchr("+'\" \t\n\r\f\v", escape, 9) != NULL ? '\0' : escape;
 }
 
 /* PostgreSQL truncates a long name in the database's encoding: if that makes no difference, it is truncated here. */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 {
+	struct known_reader next = *r;
 	const struct sql_token *t = &r->token;
-	bool is_quoted = t->kind == SQL_QUOTED && *t->at == '"';
-	size_t from = is_quoted ? 1 : 0, to = t->len - from, len = 0, i = from;
+	bool is_quoted = t->kind == SQL_QUOTED, is_escaped = is_quoted && *t->at != '"';
+	size_t i = is_escaped ? 3 : is_quoted ? 1 : 0, to = t->len - is_quoted, len = 0;
+	char escape = '\0', c;
 
 	if (t->kind != SQL_WORD && !is_quoted)
 		return false;
-	for (; i < to && len < KNOWN_NAME_MAX - 1; i++) {
-		name[len++] = is_quoted ? t->at[i] : known_fold(t->at[i]);
-		i += is_quoted && t->at[i] == '"'; /* a doubled one */
+	known_next(&next);
+	if (is_escaped && (escape = take_escape(&next)) == '\0')
+		return false;
+	for (; i < to && len < KNOWN_NAME_MAX - 1; name[len++] = c) {
+		if (!is_quoted)
+			c = known_fold(t->at[i++]);
+		else if (!take_character(t, &i, to, escape, &c))
+			return false;
 	}
 	name[len] = '\0';
-	if (len == 0 || memchr(name, '\0', len) != NULL || (i < to && !known_is_ascii(t->at, t->len)))
+	if (len == 0 || memchr(name, '\0', len) != NULL || (i < to && !text_is_ascii(t->at, t->len)))
 		return false;
-	known_next(r);
+	*r = next;
 	return true;
 }
 
@@ -221,7 +281,7 @@ pass_over(struct known_reader *r)
 {
 	if (known_is_word(r, "create") && holds_atomic(*r))
 		return false;
-	known_skip_rest(r);
+	known_skip_to(r, "");
 	r->is_at_unknown = false;
 	return true;
 }

@@ -50,7 +50,8 @@ enum known_kind {
 	KNOWN_ROLLBACK_TO, /* name */
 	KNOWN_COMMIT_CHAIN, /* COMMIT, END ... AND CHAIN */
 	KNOWN_END, /* COMMIT, END, ROLLBACK, ABORT in any other form, PREPARE TRANSACTION */
-	KNOWN_EXECUTE_ANY, /* EXECUTE name ... with other arguments than literals and parameters: name */
+	KNOWN_EXECUTE_ANY, /* EXECUTE name ... with other arguments than literals and parameters, or in EXPLAIN or
+			    * CREATE TABLE ... AS: name */
 	KNOWN_CANCEL_BACKEND, /* SELECT [* FROM] [pg_catalog.]pg_cancel_backend(...) [[AS] name], with plain arguments
 			       */
 	KNOWN_TERMINATE_BACKEND /* the same of pg_terminate_backend() */

@@ -18,8 +18,8 @@ bool known_skip_word(struct known_reader *r, const char *word);
 bool known_skip_char(struct known_reader *r, char c);
 /* Returns true at a semicolon or the end of the SQL. */
 bool known_is_over(const struct known_reader *r);
-/* Reads to the statement's end. */
-void known_skip_rest(struct known_reader *r);
+/* Reads to this word outside of parentheses, or to the statement's end; "": to its end. */
+void known_skip_to(struct known_reader *r, const char *word);
 /* Reads an identifier, folded and truncated to 63 bytes as PostgreSQL does. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 /* Reads a literal, without its quotes. Returns false if there is none, it has escapes, or it is too long. */
@@ -30,4 +30,4 @@ typedef enum known_kind known_rule(struct known_reader *r, struct known *k);
 known_rule known_set, known_reset, known_select;
 known_rule known_discard, known_listen, known_unlisten, known_close, known_begin_transaction, known_start, known_commit;
 known_rule known_savepoint, known_release, known_rollback, known_prepare, known_execute, known_deallocate;
-known_rule known_drop, known_create, known_alter, known_signal;
+known_rule known_drop, known_create, known_explain, known_alter, known_signal;

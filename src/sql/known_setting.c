@@ -275,7 +275,7 @@ known_set(struct known_reader *r, struct known *k)
 	if (k->is_local || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
 		if (k->is_local)
 			name_local(*r, k->name);
-		known_skip_rest(r);
+		known_skip_to(r, "");
 		return KNOWN_LOCAL;
 	}
 	if (skip_syntax(r, "session")) {

@@ -67,7 +67,7 @@ known_start(struct known_reader *r, struct known *k)
 static enum known_kind
 take_rest(struct known_reader *r, enum known_kind kind)
 {
-	known_skip_rest(r);
+	known_skip_to(r, "");
 	return kind;
 }
 
@@ -204,7 +204,7 @@ known_drop(struct known_reader *r, struct known *k)
 		return KNOWN_NOT;
 	known_skip_word(r, "with");
 	if (known_is_char(r, '('))
-		known_skip_rest(r);
+		known_skip_to(r, "");
 	return KNOWN_DROP_DATABASE;
 }
 
@@ -223,13 +223,54 @@ take_option_value(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 	return known_take_identifier(r, value);
 }
 
-/* DATABASE name [[WITH] option [=] value ...] */
+/* EXECUTE name ... as a part of another statement. */
+static enum known_kind
+take_execute_within(struct known_reader *r, struct known *k)
+{
+	return known_skip_word(r, "execute") && known_execute(r, k) != KNOWN_NOT ? take_rest(r, KNOWN_EXECUTE_ANY)
+										 : KNOWN_NOT;
+}
+
+/* [[GLOBAL | LOCAL] TEMP | UNLOGGED] TABLE ... AS EXECUTE name ... */
+static enum known_kind
+take_create_table(struct known_reader *r, struct known *k)
+{
+	if (!known_skip_word(r, "global"))
+		known_skip_word(r, "local");
+	if (!known_skip_word(r, "temp") && !known_skip_word(r, "temporary"))
+		known_skip_word(r, "unlogged");
+	if (!known_skip_word(r, "table"))
+		return KNOWN_NOT;
+	known_skip_to(r, "as");
+	return known_skip_word(r, "as") ? take_execute_within(r, k) : KNOWN_NOT;
+}
+
+/* [ANALYZE] [VERBOSE] or (option, ...), and EXECUTE or CREATE TABLE ... AS EXECUTE */
+enum known_kind
+known_explain(struct known_reader *r, struct known *k)
+{
+	if (known_skip_char(r, '(')) {
+		while (!known_is_over(r) && r->token.kind != SQL_UNTERMINATED && !known_is_char(r, ')'))
+			known_next(r);
+		known_next(r);
+	} else {
+		if (!known_skip_word(r, "analyze"))
+			known_skip_word(r, "analyse");
+		known_skip_word(r, "verbose");
+	}
+	return known_skip_word(r, "create") ? take_create_table(r, k) : take_execute_within(r, k);
+}
+
+/* DATABASE name [[WITH] option [=] value ...], or TABLE */
 enum known_kind
 known_create(struct known_reader *r, struct known *k)
 {
 	char option[KNOWN_NAME_MAX], value[KNOWN_VALUE_MAX];
 
-	if (!known_skip_word(r, "database") || !known_take_identifier(r, k->name))
+	if (!known_is_word(r, "database"))
+		return take_create_table(r, k);
+	known_next(r);
+	if (!known_take_identifier(r, k->name))
 		return KNOWN_NOT;
 	known_skip_word(r, "with");
 	while (!known_is_over(r)) {

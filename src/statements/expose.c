@@ -43,6 +43,12 @@ statements_is_exposed(const struct exchange *x, const struct client_statement *n
 	return x->statements->exposed == EXPOSED_ALL && n->is_exposed && reads_catalog(statement_verdict(n->st));
 }
 
+static bool
+executes(const struct known *k)
+{
+	return k->kind == KNOWN_EXECUTE || k->kind == KNOWN_EXECUTE_ANY;
+}
+
 /*
  * Finds the statement of the protocol that the SQL runs by EXECUTE; NULL: none. Returns STEP_HOLD if it is not known
  * yet whether there is one.
@@ -54,7 +60,7 @@ executed(const struct exchange *x, struct request *m, struct client_statement **
 	struct client_statement *n;
 
 	*found = NULL;
-	if (x->statements->count == 0 || (k = request_only(x, m))->kind != KNOWN_EXECUTE)
+	if (x->statements->count == 0 || !executes(k = request_only(x, m)))
 		return STEP_FORWARD;
 	n = client_statement_find(x, k->name);
 	if (client_statement_is_unsettled(x, n))
@@ -216,7 +222,7 @@ static void
 see_call(struct calls *c, const struct known *call)
 {
 	struct exchange *x = c->x;
-	bool is_execute = call->kind == KNOWN_EXECUTE || call->kind == KNOWN_EXECUTE_ANY;
+	bool is_execute = executes(call);
 	struct client_statement *n = client_statement_find(x, call->name);
 
 	c->has_prepare |= call->kind == KNOWN_PREPARE && n != NULL;
@@ -307,7 +313,7 @@ statements_expose(struct exchange *x, struct request *m)
 	if (x->statements->exposed != EXPOSED_NONE)
 		return STEP_FORWARD;
 	is_several = !is_catalog_read && calls_several(x, m);
-	if (!is_catalog_read && !is_several && request_begins_with(m, WORD_EXECUTE) &&
+	if (!is_catalog_read && !is_several && (m->verdict->flags & SCAN_EXECUTE) != 0 &&
 	    (step = executed(x, m, &n)) != STEP_FORWARD)
 		return step;
 	if (n == NULL && !is_catalog_read && !is_several)

@@ -8,6 +8,8 @@
 #include "statements/statements_state.h"
 #include "statements/statements.h"
 
+#include "base/mentions.h"
+
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@
 #include <xxhash.h>
 
 #define SLOTS_MIN 8u
+#define NAME_BYTES_MAX 63u /* NAMEDATALEN - 1 */
 #define BLOCK_OVERHEAD 16u /* bytes that malloc adds, about */
 #define CLIENT_SHARE 4u /* one client may have a quarter of what all clients may have together */
 
@@ -29,12 +32,34 @@ statements_own(struct exchange *x)
 	return x->statements;
 }
 
+/*
+ * Returns how much of a name counts: PostgreSQL looks at its first 63 bytes in the database's encoding. If these may be
+ * other ones than here, all of it counts.
+ */
+static size_t
+names_length(const char *name)
+{
+	size_t len = strnlen(name, NAME_BYTES_MAX);
+
+	if (len == NAME_BYTES_MAX && !text_is_ascii(name, len))
+		len = strlen(name);
+	return len;
+}
+
 static uint32_t
 names_hash_of(const struct exchange_env *env, const char *name)
 {
-	uint64_t h = XXH3_64bits_withSeed(name, strlen(name), env->hash_seed);
+	uint64_t h = XXH3_64bits_withSeed(name, names_length(name), env->hash_seed);
 
 	return (uint32_t)(h ^ h >> 32);
+}
+
+static bool
+names_are_equal(const char *a, const char *b)
+{
+	size_t len = names_length(a);
+
+	return names_length(b) == len && memcmp(a, b, len) == 0;
 }
 
 static uint32_t
@@ -56,7 +81,7 @@ client_statement_find(const struct exchange *x, const char *name)
 		return s->slots[at];
 	hash = names_hash_of(x->env, name);
 	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
-		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0) {
+		if (s->slots[at]->hash == hash && names_are_equal(s->slots[at]->name, name)) {
 			s->found_at = at;
 			return s->slots[at];
 		}

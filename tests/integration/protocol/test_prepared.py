@@ -2,6 +2,7 @@
 
 import pytest
 
+from compare import assert_same
 from rawwire import (SEEN, bind, close, describe, errors, execute, flush, message, one_statement, parse, query, shape,
                      sync, texts)
 
@@ -501,14 +502,17 @@ def test_a_deallocate_that_comes_in_pieces(weir):
         assert shape(wire.read_until("Z")) == "C:DEALLOCATE Z:I"
 
 
-@pytest.mark.parametrize("sql", ["DEALLOCATE a /* {} */", "/* {} */ DEALLOCATE a", "EXECUTE a /* {} */", ";/* {} */EXECUTE a"])
+@pytest.mark.parametrize("sql", ["DEALLOCATE a /* {} */", "/* {} */ DEALLOCATE a", "EXECUTE a /* {} */", ";/* {} */EXECUTE a",
+                                 "EXPLAIN /* {} */ EXECUTE a", "CREATE TEMP TABLE made AS EXECUTE a /* {} */"])
 def test_a_long_execute_or_deallocate_that_comes_in_pieces(weir, sql):
     """Which statement of the protocol it names must be known before anything of it is sent."""
     weir.start(pool_size=1)
     with weir.raw() as wire:
         wire.ask(parse("a", "SELECT 'a'") + sync())
         wire.send_slowly(query(sql.format("x" * 9000)), 3000, 0.01)
-        assert shape(wire.read_until("Z")) == ("T D C:SELECT 1 Z:I" if "EXECUTE" in sql else "C:DEALLOCATE Z:I")
+        answer = {"DEALLOCATE": "C:DEALLOCATE Z:I", "EXPLAIN": "T D C:EXPLAIN Z:I", "CREATE": "C:SELECT 1 Z:I"}
+        found = [answer[word] for word in answer if word in sql] or ["T D C:SELECT 1 Z:I"]
+        assert shape(wire.read_until("Z")) == found[0]
         replies = wire.ask(bind("", "a") + execute() + sync())
         assert shape(replies) == ("2 D C:SELECT 1 Z:I" if "EXECUTE" in sql else "E:26000 Z:I")
 
@@ -813,6 +817,51 @@ def test_sql_execute_of_a_statement_of_the_protocol(crowded, begin):
         wire.query("COMMIT")
         wire.query("DEALLOCATE foobar")
         assert shape(wire.ask(query("EXECUTE foobar(21)"))) == "E:26000 Z:I"
+
+
+LONG_NAME = "n" * 70
+PLAIN = "(COSTS OFF, TIMING OFF, SUMMARY OFF)"
+EXECUTES = {
+    "explain": ("s", "EXPLAIN (COSTS OFF) EXECUTE s(1)"),
+    "explain, options as words": ("s", "EXPLAIN VERBOSE EXECUTE s(1)"),
+    "explain, options": ("s", f"explain ({PLAIN[1:-1]}, analyze, format text) execute s (1)"),
+    "explain of a table": ("s", "EXPLAIN (COSTS OFF) CREATE TEMP TABLE made AS EXECUTE s(1)"),
+    "create": ("s", "CREATE TEMP TABLE made AS EXECUTE s(1)"),
+    "create with all": ("s", "CREATE TEMPORARY TABLE IF NOT EXISTS pg_temp.made (one) WITH (fillfactor = 70) "
+                             "ON COMMIT DROP AS EXECUTE s(2) WITH NO DATA"),
+    "create beside others": ("s", "CREATE UNLOGGED TABLE made AS EXECUTE s(1); SELECT s + 0 FROM made; DROP TABLE made"),
+    "one of several": ("s", "SELECT 1; EXECUTE s(1); EXPLAIN (COSTS OFF) EXECUTE s(2); EXECUTE s(3)"),
+    "comments": ("s", "/* EXECUTE t */ EXPLAIN /* a */ (COSTS /* ) */ OFF) -- EXECUTE t\nEXECUTE/**/s(1)"),
+    "an expression": ("s", "EXECUTE s(1 + length('x'))"),
+    "in capitals": ("s", "EXECUTE S(1)"),
+    "other capitals": ("S", "EXECUTE S(1)"),
+    "quoted": ("S", 'EXPLAIN (COSTS OFF) EXECUTE "S"(1)'),
+    "odd characters": ('a "b; (\'$$\' -- /* c', 'EXPLAIN (COSTS OFF) EXECUTE "a ""b; (\'$$\' -- /* c"(1)'),
+    "beyond ASCII": ("\u00fc\u4e2d", 'CREATE TEMP TABLE made AS EXECUTE \u00fc\u4e2d(1)'),
+    "with escapes": ("sd\\\"", 'EXECUTE U&"s\\0064\\\\"""(1)'),
+    "with long escapes": ("sd", 'EXPLAIN (COSTS OFF) EXECUTE u&"\\+000073\\0064"(1)'),
+    "with another escape": ("sd", "EXECUTE U&\"s!0064\" UESCAPE '!' (1)"),
+    "with a wrong escape": ("sd", "EXECUTE U&\"s\\00\"(1)"),
+    "a long name": (LONG_NAME[:63], f"EXECUTE {LONG_NAME}(1)"),
+    "a longer name": (LONG_NAME, f"EXPLAIN (COSTS OFF) EXECUTE {LONG_NAME[:63]}(1)"),
+    "two long names": (LONG_NAME, f'EXECUTE "{LONG_NAME}2"(1)'),
+    "a keyword": ("analyze", "EXPLAIN (COSTS OFF) EXECUTE \"analyze\"(1)"),
+    "a word that is none": ("s", "SELECT 1 AS execute"),
+    "unknown": ("s", "EXPLAIN EXECUTE t"),
+    "a wrong number of values": ("s", "EXPLAIN EXECUTE s"),
+}
+
+
+@pytest.mark.sweep(keep=14)
+@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
+@pytest.mark.parametrize("case", EXECUTES)
+def test_wherever_sql_executes_a_statement_of_the_protocol(crowded, case, begin):
+    """Directly and through pgweir, in a Query and in a Parse, more than once, and from elsewhere in the meantime."""
+    name, sql = EXECUTES[case]
+    one = [query(begin), one_statement(sql) + sync(), query(sql), query("ROLLBACK"), query("DROP TABLE IF EXISTS made")]
+    kept = [query(begin), parse("kept", sql) + describe("S", "kept") + sync(), bind("", "kept") + execute() + sync(),
+            query("ROLLBACK"), query("DROP TABLE IF EXISTS made")]
+    assert_same(crowded, [parse(name, "SELECT $1::int * 2 AS s") + sync(), *one, *kept])
 
 
 def test_sql_execute_of_what_can_not_be_prepared_any_more(crowded, postgres):
