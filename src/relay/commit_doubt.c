@@ -367,11 +367,11 @@ is_bound_next(const struct request *m, const uint8_t *next, size_t len)
 static bool
 rolls_back(const struct exchange *x, const struct request *m, const uint8_t *next, size_t len)
 {
-	bool is_run =
-	    m->type == 'Q' || (m->type == 'P' && !statements_is_taken(x, m->parse.name) && is_bound_next(m, next, len));
-
-	return is_run && is_end(m->verdict, m->sql, m->sql_len) &&
-	       (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
+	if (!is_end(m->verdict, m->sql, m->sql_len) || /* so it has SQL that was not too long to be read */
+	    !(request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
+		return false;
+	return m->type == 'Q' ||
+	       (m->type == 'P' && !statements_is_taken(x, m->parse.name) && is_bound_next(m, next, len));
 }
 
 /* The client means the request to end its transaction: it must not have to say so again and again. */

@@ -120,6 +120,7 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         lose(client)
         assert rawwire.shape(client.ask(parse("taken", "ROLLBACK"), bind("", "taken"), execute(), sync())) == "E:40001 Z:I"
         lose(client)
+        assert rawwire.shape(client.ask(parse("", "SELECT 1 -- " + "x" * 1100000), bind(), execute(), sync())) == "E:40001 Z:E"  # over max_statement_size
         assert rawwire.shape(client.ask(query("ROLLBACK TO SAVEPOINT s"))) == "E:40001 Z:E"
         assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
         client.ask(parse("end", "ROLLBACK"), sync())
