@@ -392,6 +392,30 @@ def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what)
     assert not maker.has_nothing_more(5)
 
 
+@pytest.mark.parametrize("what", ["a function", "a COMMIT", "DDL"])
+def test_code_counts_for_who_waits_in_line_though_doubts_were_short(weir, postgres, later, tap, what):
+    """Where it was soon known of late that nothing was made, servers wait for that; but not for long."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    before, last = REPLIES[what]
+    hidden = f"CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web"
+    maker, client, other = three_clients(weir, postgres, later, hidden, port=tap.port)
+    compared(weir, maker, client)
+    for _ in range(50):
+        maker.query("SELECT runs('SELECT 1')")
+    for step in before:
+        maker.query(step)
+    tap.unanswered = bytes(last)[-8:]
+    maker.send(last)
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    client.send(query("SELECT *, pg_sleep(0.2) FROM sly"))
+    other.send(query(USER_ID))
+    client.read_until("Z")
+    assert texts(other.read_until("Z")) in ([[""]], [[None]])
+    tap.unanswered = None
+    assert not maker.has_nothing_more(5)
+
+
 @pytest.mark.parametrize("what", ["a function", "DDL"])
 def test_code_counts_in_a_database_of_two_names_before_its_reply_has_come(weir, postgres, later, tap, what):
     """As above, of clients that know the database by another name."""
