@@ -187,6 +187,41 @@ def test_a_server_that_is_lost_on_its_way_is_not_lent(weir, tap, one_server):
     assert texts(two.read_until()) == [["two"]]
 
 
+def worker_of(weir, wire):
+    """The only one that is in a transaction."""
+    wire.query("BEGIN")
+    worker, = wait_until(lambda: len(found := [row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")
+                                               if row["active"] > 0]) == 1 and found)
+    wire.query("COMMIT")
+    return worker
+
+
+@pytest.mark.long
+def test_a_part_whose_worker_hangs_is_named_and_the_others_go_on(weir, split):
+    """They have all places that its servers leave them; what is asked of it does not come, and is opened instead."""
+    wires = split() + [weir.raw() for _ in range(14)]
+    there = [wire for wire in wires if worker_of(weir, wire) == 2]
+    assert len(there) == 8
+    with Stall(weir.process.pid, "pgweir-1"):
+        weir.wait_log("worker 1 does not answer")
+        assert weir.http("/healthz").status == 503
+        assert weir.metric_now("pgweir_worker_up", worker="1") == 0
+        assert [row["state"] for row in weir.console("SHOW WORKERS")] == ["up", "silent", "up"]
+        its_own = weir.postgres.count(usename="web")
+        for wire in there:
+            wire.send(query("SELECT pg_sleep(0.3)"))
+        wait_until(lambda: weir.postgres.count(usename="web") > its_own)
+        for wire in there:
+            assert not errors(wire.read_until())
+        assert weir.postgres.count(usename="web") <= 8
+    weir.wait_log("answers again")
+    for wire in wires:
+        wire.send(query("SELECT pg_sleep(0.01)"))
+    for wire in wires:
+        assert not errors(wire.read_until())
+    assert len(servers(weir)) == weir.postgres.count(usename="web") <= 8
+
+
 def test_the_console_shows_one_pool(weir, split):
     one, two = split()
     for wire in (one, two):
