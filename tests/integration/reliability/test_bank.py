@@ -195,14 +195,18 @@ class Trouble:
         what(self)
         self.done[what.__name__] += 1
 
+    @staticmethod
+    def _asked(question):
+        """PostgreSQL may notice a kill late, at any moment, and recover then."""
+        answer, = wait_until(lambda: (question(),), 30, "PostgreSQL to recover")
+        return answer
+
     def _backends(self):
-        """PostgreSQL may have noticed a kill late, and recover now."""
-        rows, = wait_until(lambda: (self.postgres.backends(usename="web"),), 30, "PostgreSQL to recover")
-        return [row["pid"] for row in rows]
+        return [row["pid"] for row in self._asked(lambda: self.postgres.backends(usename="web"))]
 
     def backend_ended(self):
         for pid in self.chance.sample(found := self._backends(), min(2, len(found))):
-            self.postgres.query("SELECT pg_terminate_backend(%s)", (pid,), dbname="postgres")
+            self._asked(lambda pid=pid: self.postgres.query("SELECT pg_terminate_backend(%s)", (pid,), dbname="postgres"))
 
     def backend_killed(self):
         """PostgreSQL restarts by itself, and recovers."""
@@ -211,7 +215,7 @@ class Trouble:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-            wait_until(lambda: self.postgres.value("SELECT true"), 30, "PostgreSQL to recover")
+            self._asked(lambda: self.postgres.value("SELECT true"))
 
     def postgres_restarted(self):
         self.postgres.stop(signal.SIGINT)
@@ -263,9 +267,9 @@ def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path, seconds, workers, s
         with Tap((weir.host, weir.port)) as near:
             dsn = weir.dsn(port=near.port)
             threads = [threading.Thread(target=clerk, args=(bank, f"{connect.__module__}-{i}",
-                                                            lambda connect=connect: connect(dsn)))
+                                                            lambda connect=connect: connect(dsn)), daemon=True)
                        for connect in (psycopg.connect, psycopg2.connect) for i in range(5)]
-            threads.append(threading.Thread(target=lambda: asyncio.run(asynchronous_clerks(bank, weir, 5))))
+            threads.append(threading.Thread(target=lambda: asyncio.run(asynchronous_clerks(bank, weir, 5)), daemon=True))
             for thread in threads:
                 thread.start()
             trouble = Trouble(weir, postgres, near, far)

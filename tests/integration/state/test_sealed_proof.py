@@ -512,11 +512,12 @@ def test_a_table_made_of_a_query_has_its_domains(weir, postgres, later, made):
 
 
 def test_temporary_tables_that_code_makes_cost_a_look_for_young_rows(weir, postgres, later, tap):
-    """They write to the same catalogs as others do: whether all code is the same need not be asked each time."""
+    """They write to the same catalogs as others do: whether all code is the same need not be asked each time. Both clients
+    share one server: with two, the maker would keep its own for 10 ms, while nobody waits, and one look would do for several."""
     if transport.IS_TLS:
         pytest.skip("what is encrypted can't be read")
     postgres.query(RUNS, dbname=later)
-    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=2, max_overflow=0)
+    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=1, max_overflow=0)
     maker, client = weir.raw("web", later), weir.raw("web", later)
     settle(client)
     wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
@@ -526,8 +527,9 @@ def test_temporary_tables_that_code_makes_cost_a_look_for_young_rows(weir, postg
         maker.query("SELECT runs('CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 1 CHECK (w <> $$$$)) ON COMMIT DROP')")
         client.query("SELECT 1")
     asked = bytes(tap.to_server[at:])
-    assert asked.count(b" AS young") > 0
-    assert asked.count(b" AS versions") <= 2 * (time.monotonic() - began) + 2       # once a second, whatever happens
+    versions = asked.count(b" AS versions")
+    assert versions <= 2 * (time.monotonic() - began) + 2       # once a second, whatever happens
+    assert asked.count(b" AS young") >= 20 - versions
 
 
 def test_code_that_code_may_make_costs_nothing_while_it_makes_none(weir, postgres, later):
