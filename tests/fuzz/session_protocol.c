@@ -81,7 +81,6 @@ check_owner(struct fake_conn *c, const char *tokens)
 static void
 statement_failed(struct fake_conn *c)
 {
-	c->code_in_tx = 0;
 	if (c->tx == 'T')
 		c->tx = 'E';
 	if (c->tx == 'I')
@@ -293,7 +292,6 @@ end_request(struct fake_conn *c)
 	if (c->tx == 'I') {
 		c->owner = 0;
 		tx_end(c, true);
-		state_commit_code(c);
 		named_free_all(&c->portals);
 	}
 	sql_report_changes(c, c->out.len);
@@ -494,7 +492,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		break;
 	case 'F':
 		state_check(c, tokens);
-		state_run_code(c, first, tokens, false, true);
+		state_run_code(c, first, tokens, true);
 		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
 		end_request(c);
 		break;

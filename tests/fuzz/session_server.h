@@ -62,6 +62,11 @@ struct fake_values {
 	bool has_temporary, has_cursor;
 };
 
+/* Of the database's code, by a transaction. */
+struct fake_code_change {
+	unsigned made, dropped; /* enum state_part: what it can touch */
+};
+
 struct fake_save {
 	char name[32];
 	struct fake_values v, after;
@@ -69,6 +74,7 @@ struct fake_save {
 	uint8_t traces[TRACES];
 	char channels[CHANNELS_MAX][CHANNEL_LEN];
 	size_t notify_len, write_count;
+	struct fake_code_change code;
 };
 
 struct fake_conn {
@@ -103,11 +109,13 @@ struct fake_conn {
 	uint8_t traces[TRACES]; /* bits: of A, B, ... */
 	uint8_t sequences_of; /* bits: who has used one */
 	char plan_of, plan_context[PLAN_CONTEXT_MAX]; /* whose plan is kept, and made for whom; 0: none is */
-	unsigned code_in_tx; /* enum state_part: of code that its transaction has made */
+	struct fake_code_change code;
 	bool is_asked; /* asleep: it was asked about the database's code */
 	bool is_outdated; /* pgweir was told to use it no more */
+	size_t sent_before; /* ... bytes that it had sent by then, and that were not read yet */
 	/* misbehaviour */
 	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
+	bool is_mute; /* what it answers is not sent yet */
 	size_t piece; /* bytes sent per turn; 0: all */
 	size_t cut; /* so many more bytes, then it dies; SIZE_MAX: none */
 	struct buf next; /* in place of the next answer */
@@ -135,7 +143,7 @@ struct fake {
 	/* Returns true if pgweir knew of all code when it lent c; NULL: it did. */
 	bool (*is_code_known)(const struct fake_conn *c);
 	/* Each message that a connection gets, before it is answered; NULL: nobody wants to know. */
-	void (*on_message)(const struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
+	void (*on_message)(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
 };
 
 int fake_listen(const char *path); /* once; the descriptor serves one fake after the other */
@@ -214,7 +222,9 @@ void state_check(const struct fake_conn *c, const char *tokens);
 void state_trace(struct fake_conn *c, enum trace trace, const char *tokens);
 void state_read_sequence(const struct fake_conn *c, const char *tokens);
 void state_next_sequence(struct fake_conn *c, const char *tokens);
-void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create, bool is_opaque);
+void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_opaque);
+/* CREATE or DROP of code with such words. */
+void state_change_code(struct fake_conn *c, const char *sql, bool is_drop);
 void state_commit_code(struct fake_conn *c); /* what its transaction has made is everybody's from now on */
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */

@@ -149,6 +149,7 @@ sql_forget(struct fake_conn *c)
 		if (i != TRACE_SEED && i != TRACE_BACKEND)
 			c->traces[i] = 0;
 	c->sequences_of = 0;
+	c->plan_of = 0;
 }
 
 /* A name or a value, out of its quotes. */
@@ -465,9 +466,6 @@ end_transaction(struct fake_conn *c, bool is_commit)
 {
 	is_commit = is_commit && c->tx != 'E';
 	message_complete(&c->out, is_commit ? "COMMIT" : "ROLLBACK");
-	if (is_commit)
-		state_commit_code(c);
-	c->code_in_tx = 0;
 	c->tx = 'I';
 	tx_end(c, is_commit);
 }
@@ -587,7 +585,8 @@ makes_code(const char *rest)
 static bool
 leave_traces(struct fake_conn *c, const char *sql, const char *word, const char *rest, const char *tokens)
 {
-	bool is_create = strcmp(word, "CREATE") == 0;
+	bool is_create = strcmp(word, "CREATE") == 0,
+	     is_drop = strcmp(word, "DROP") == 0 && strncasecmp(rest, " function", 9) == 0;
 
 	if (strcmp(word, "SET") == 0 && !set(c, rest))
 		return false;
@@ -597,7 +596,7 @@ leave_traces(struct fake_conn *c, const char *sql, const char *word, const char 
 		listen_or_notify(c, word, rest);
 	else if (strcmp(word, "DISCARD") == 0)
 		discard(c, rest);
-	else if (strcmp(word, "DROP") == 0)
+	else if (strcmp(word, "DROP") == 0 && !is_drop)
 		drop_temporary(c);
 	else if (strcmp(word, "CLOSE") == 0)
 		close_cursors(c);
@@ -616,8 +615,10 @@ leave_traces(struct fake_conn *c, const char *sql, const char *word, const char 
 	use_sequence(c, sql, word, tokens);
 	plant_seed(c, sql, tokens);
 	set_config_literally(c, sql);
-	if (!is_create || makes_code(rest))
-		state_run_code(c, sql, tokens, is_create, false);
+	if (is_drop || (is_create && makes_code(rest)))
+		state_change_code(c, sql, is_drop);
+	else if (!is_create)
+		state_run_code(c, sql, tokens, false);
 	return true;
 }
 

@@ -400,25 +400,33 @@ touch(struct fake_conn *c, size_t i, const char *tokens)
 }
 
 void
-state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create, bool is_opaque)
+state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_opaque)
 {
-	for (size_t i = 0; i < HIDDEN; i++) {
-		if (strstr(sql, hidden[i].word) == NULL || c->is_liar)
-			continue;
-		if (is_create) /* what can't be washed off is known from an answer alone, and that comes later */
-			c->code_in_tx |= hidden[i].part & STATE_WASHABLE;
-		else if (((c->fake->code | c->code_in_tx) & hidden[i].part) != 0 &&
-			 (is_opaque || is_named(sql, hidden[i].word)))
+	unsigned parts = (c->fake->code & ~c->code.dropped) | c->code.made;
+
+	for (size_t i = 0; i < HIDDEN && !c->is_liar; i++)
+		if ((parts & hidden[i].part) != 0 && strstr(sql, hidden[i].word) != NULL &&
+		    (is_opaque || is_named(sql, hidden[i].word)))
 			touch(c, i, tokens);
-	}
+}
+
+/* What can't be washed off is known from an answer alone, and that comes later. */
+void
+state_change_code(struct fake_conn *c, const char *sql, bool is_drop)
+{
+	unsigned parts = c->is_liar ? 0 : state_words(sql) & STATE_WASHABLE;
+
+	c->code.made &= ~parts;
+	c->code.dropped &= ~parts;
+	*(is_drop ? &c->code.dropped : &c->code.made) |= parts;
 }
 
 void
 state_commit_code(struct fake_conn *c)
 {
-	c->fake->code |= c->code_in_tx;
-	c->fake->code_commits += c->code_in_tx != 0;
-	c->code_in_tx = 0;
+	c->fake->code = (c->fake->code & ~c->code.dropped) | c->code.made;
+	c->fake->code_commits += (c->code.made | c->code.dropped) != 0;
+	c->code = (struct fake_code_change){ 0 };
 }
 
 void

@@ -90,7 +90,8 @@ save(struct fake_conn *c, const char *name)
 
 	*s = (struct fake_save){ .has_locals = c->has_locals,
 				 .notify_len = c->notify.len,
-				 .write_count = c->fake->cluster.write_count };
+				 .write_count = c->fake->cluster.write_count,
+				 .code = c->code };
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	memcpy(s->traces, c->traces, sizeof(s->traces));
 	memcpy(s->channels, c->channels, sizeof(s->channels));
@@ -113,6 +114,7 @@ go_back_to(struct fake_conn *c, size_t i)
 		c->traces[taken_back[t]] = s->traces[taken_back[t]];
 	memcpy(c->channels, s->channels, sizeof(c->channels));
 	c->notify.len = s->notify_len;
+	c->code = s->code;
 	cluster_undo(c, s->write_count);
 	restore(c, &s->v);
 	drop_saves(c, i + 1);
@@ -156,6 +158,7 @@ tx_end(struct fake_conn *c, bool is_commit)
 	if (c->save_count > 0 && !is_commit)
 		go_back_to(c, 0);
 	cluster_end(c, is_commit);
+	state_commit_code(c);
 	drop_saves(c, 0);
 	forget_locals(c);
 	notify_all(c);

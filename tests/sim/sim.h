@@ -52,7 +52,7 @@ struct sim_profile {
 	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling, reconnecting;
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
-	bool makes_code; /* clients make a function that leaves a lock */
+	bool makes_code; /* clients make and drop functions that leave something */
 	bool is_stormy; /* clients write and commit, and servers are lost often */
 	bool is_sleepy; /* requests last, and are cancelled often */
 	bool is_wide; /* answers have many rows, and servers are lost often */
@@ -76,6 +76,8 @@ struct sim {
 	const struct worker *slow; /* its loop does not turn before slow_until_us; NULL: all turn */
 	uint64_t slow_until_us;
 	unsigned early_notes; /* quiet_turn() */
+	unsigned made; /* enum state_part: of the code that was made last; 0: none was */
+	uint64_t made_step;
 	bool is_over; /* no new requests */
 	bool has_reloaded;
 	unsigned requests, answers, cancels, departures, losses;
@@ -107,6 +109,8 @@ struct server *sim_find_server(const struct sim *s, uint32_t pid); /* NULL: it i
 void sim_lose_server(struct sim *s);
 /* What c has got runs; if that is a COMMIT, PostgreSQL may crash before anybody hears of it. True: it has. */
 bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
+/* What c has got runs; if that makes code, the answer may come late, or never. */
+void sim_make_code(struct sim *s, struct fake_conn *c);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
 bool sim_has_broken_server(const struct sim *s); /* pgweir may not know yet */
 /* After each turn: clients that have a broken server, and, if there was one before it, those who were closed in it. */

@@ -177,6 +177,28 @@ sim_crash_at_commit(struct sim *s, struct fake_conn *c)
 }
 
 void
+sim_make_code(struct sim *s, struct fake_conn *c)
+{
+	const struct fake *f = &s->world.fake;
+	unsigned long before = f->code_commits;
+	unsigned there = f->code;
+
+	if (!s->profile.makes_code)
+		return;
+	if (!c->is_mute) {
+		fake_conn_execute(c);
+		if ((f->code & ~there) != 0) {
+			s->made = f->code & ~there;
+			s->made_step = s->step;
+		}
+		c->is_mute = f->code_commits != before && sim_chance(s, 128);
+	} else if (s->profile.losing > 0 && sim_chance(s, 20)) {
+		lose(s, c, 0);
+	} else
+		c->is_mute = !sim_chance(s, 16);
+}
+
+void
 sim_lose_server(struct sim *s)
 {
 	struct fake *f = &s->world.fake;

@@ -1,7 +1,7 @@
 /*
  * tests/sim/sim_program.c - see sim.h. What an application sends next: mostly sense, sometimes mistakes, never what
  * breaks the protocol. In texts ~ is a token (session_text.h), %n one of three names, %p one of two savepoints, %c a
- * channel (its own, or the one of all), %d a small number.
+ * channel (its own, or the one of all), %d a small number, %h a name of the database's code.
  */
 #include "sim.h"
 
@@ -9,6 +9,9 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#define RUN_CODE "SELECT '~' FROM %h"
+#define NEW_STEPS 250 /* since code was made: so long most clients run it */
 
 enum when { ANY, OUT, IN, NEVER };
 enum needs { NOTHING, HIDDEN, LISTEN, ROLES, SEQUENCE, CODE };
@@ -87,7 +90,9 @@ static const struct text {
 	{ "SELECT '~' FROM hidden_seed", 1, ANY, HIDDEN },
 	{ "DELETE FROM hidden_cursor WHERE a = '~'", 1, ANY, HIDDEN },
 	{ "SELECT '~' FROM hidden_listen", 1, ANY, HIDDEN },
-	{ "CREATE FUNCTION hidden_lock()", 1, OUT, CODE },
+	{ RUN_CODE, 50, ANY, CODE },
+	{ "CREATE FUNCTION %h()", 8, ANY, CODE },
+	{ "DROP FUNCTION %h()", 5, ANY, CODE },
 };
 
 #define COPY_NAME "s4" /* always a COPY, so that the client knows when there is one */
@@ -113,6 +118,17 @@ static const char *const prepared[] = {
 	"SELECT 'also of all', $1",
 };
 
+/* Instead, where clients make code. */
+static const char *const prepared_code[] = {
+	"CREATE FUNCTION %h()",
+	"DROP FUNCTION %h()",
+	"SELECT $1 FROM %h",
+	"SELECT $1 FROM %h",
+};
+
+/* What they make, and drop. */
+static const char *const code_names[] = { "hidden_lock", "hidden_cursor", "hidden_listen", "hidden_seed" };
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Whether code with one of these names does what its name says. */
@@ -123,8 +139,11 @@ is_code(const struct sim_profile *p, const char *sql)
 
 	for (const char *at = strstr(sql, "hidden_"); at != NULL; at = strstr(at + 1, "hidden_")) {
 		snprintf(word, sizeof(word), "%.*s", (int)strspn(at, "abcdefghijklmnopqrstuvwxyz_"), at);
-		if (strstr(p->options, word) != NULL || (p->makes_code && strcmp(word, "hidden_lock") == 0))
+		if (strstr(p->options, word) != NULL)
 			return true;
+		for (size_t i = 0; i < COUNT(code_names) && p->makes_code; i++)
+			if (strcmp(word, code_names[i]) == 0)
+				return true;
 	}
 	return false;
 }
@@ -156,7 +175,7 @@ weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 		if (strncmp(t->sql, contexts[i], strlen(contexts[i])) == 0)
 			return t->weight * 16u;
 	if (t->needs == HIDDEN || t->needs == CODE)
-		return t->weight * (p->makes_code ? 12u : 4u);
+		return t->weight * 4u;
 	if (p->is_sleepy && strstr(t->sql, " sleep") != NULL)
 		return t->weight * 60u;
 	if (p->is_wide && strstr(t->sql, " rows ") != NULL)
@@ -183,6 +202,8 @@ choose_text(struct sim_client *c)
 	bool is_in = c->is_in;
 	uint32_t sum = 0, at;
 
+	if (c->sim->made != 0 && c->sim->step - c->sim->made_step < NEW_STEPS && sim_chance(c->sim, 160))
+		return RUN_CODE;
 	for (size_t i = 0; i < COUNT(texts); i++)
 		sum += weight_of(c, &texts[i], is_in);
 	at = sim_below(c->sim, sum);
@@ -203,6 +224,21 @@ put_channel(struct sim_client *c, struct buf *b)
 	buf_printf(b, "ch%c", of);
 }
 
+/* CREATE makes what is not there, if anything is missing; all else is about what was made last. */
+static void
+put_code_name(struct sim *s, struct buf *b, bool is_made)
+{
+	uint32_t first = sim_below(s, COUNT(code_names)), at = first;
+
+	for (uint32_t i = 0; i < COUNT(code_names); i++) {
+		unsigned part = state_words(code_names[(first + i) % COUNT(code_names)]);
+
+		if (is_made ? (s->world.fake.code & part) == 0 : (s->made & part) != 0)
+			at = (first + i) % COUNT(code_names);
+	}
+	buf_printf(b, "%s", code_names[at]);
+}
+
 /* A text with its tokens and names, terminated. */
 static void
 put_sql(struct sim_client *c, struct buf *b, const char *sql)
@@ -218,6 +254,9 @@ put_sql(struct sim_client *c, struct buf *b, const char *sql)
 			break;
 		case 'p':
 			buf_put_u8(b, (uint8_t)('s' + sim_below(c->sim, 2)));
+			break;
+		case 'h':
+			put_code_name(c->sim, b, *sql == 'C');
 			break;
 		case 'd':
 			buf_printf(b, "%u", (unsigned)sim_below(c->sim, 6));
@@ -317,6 +356,8 @@ say_parse(struct sim_client *c, const char *name)
 		sql = "COPY t FROM STDIN";
 	else if (c->sim->profile.is_sleepy && sim_chance(c->sim, 80))
 		sql = "SELECT $1 sleep";
+	else if (c->sim->profile.makes_code && sim_chance(c->sim, 40))
+		sql = prepared_code[sim_below(c->sim, COUNT(prepared_code))];
 	buf_put_str(&b, name);
 	put_sql(c, &b, sql);
 	buf_put_u16(&b, 0);

@@ -6,6 +6,7 @@
 #include "kernel.h"
 #include "dedicated/notify_listener.h"
 #include "session_quiet.h"
+#include "wire/frame.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -304,6 +305,7 @@ step_server(struct sim *s)
 	}
 	if (sim_crash_at_commit(s, c))
 		return;
+	sim_make_code(s, c);
 	if (sim_chance(s, s->profile.stalling))
 		c->is_held = true;
 	else if (c->is_held && sim_chance(s, 60))
@@ -318,13 +320,16 @@ jump(struct sim *s)
 {
 	static const uint64_t lengths_us[] = { 1 * US_PER_MS, 12 * US_PER_MS, 120 * US_PER_MS, 1100 * US_PER_MS,
 					       4 * US_PER_S };
-	uint64_t us = lengths_us[s->profile.is_code_late ? 2 + sim_below(s, 2) : sim_below(s, 5)];
+	/* Behind it there is an answer again about the database's code. */
+	uint64_t us = lengths_us[s->profile.is_code_late ? 2 + sim_below(s, 2)
+				 : s->profile.makes_code ? 2
+							 : sim_below(s, 5)];
 	const struct fake_conn *c;
 
 	sim_trace('t', 0, "passes", us, 0);
 	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-		if (c->is_held && us >= US_PER_S)
+		if ((c->is_held || c->is_mute) && us >= US_PER_S)
 			sim_excuse_borrowers(s, c->pid);
 	for (uint64_t left = us; left > 0;) {
 		uint64_t part = left < 100 * US_PER_MS ? left : 100 * US_PER_MS;
@@ -373,9 +378,13 @@ reconnect(struct sim *s)
 	struct fake_conn *c;
 
 	sim_trace('w', 0, "reconnects", 0, 0);
-	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-		c->is_outdated = c->is_outdated || (c->is_authenticated && kernel_is_connected(c->fd) &&
-						    sim_find_server(s, c->pid) == NULL);
+	TAILQ_FOREACH(c, &s->world.fake.conns, link) {
+		if (c->is_outdated || !c->is_authenticated || !kernel_is_connected(c->fd) ||
+		    sim_find_server(s, c->pid) != NULL)
+			continue;
+		c->is_outdated = true;
+		c->sent_before = c->in.len + kernel_unread(c->fd);
+	}
 	world_reconnect(&s->world);
 }
 
@@ -631,7 +640,7 @@ check_servers(struct sim *s)
 }
 
 static void
-on_server_message(const struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
+on_server_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 {
 	char text[80];
 	size_t n = len < sizeof(text) - 1 ? len : sizeof(text) - 1;
@@ -639,7 +648,9 @@ on_server_message(const struct fake_conn *c, uint8_t type, const uint8_t *body, 
 	text[0] = (char)type;
 	memcpy(text + 1, body, n);
 	sim_trace_text('s', c->pid, "gets", text, n + 1);
-	if (c->is_outdated && type != 'X')
+	if (c->sent_before >= FRAME_HEAD_LEN + len)
+		c->sent_before -= FRAME_HEAD_LEN + len;
+	else if (c->is_outdated && type != 'X')
 		sim_fail("server %u is used, though all were to be opened anew", c->pid);
 }
 
@@ -702,7 +713,13 @@ begin(struct sim *s, uint64_t seed)
 	kernel_reset(seed);
 	choose_profile(s);
 	choose_workers(s);
-	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 80);
+	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 160);
+	if (s->profile.makes_code) {
+		s->profile.jumping = 2;
+		s->profile.clients = s->profile.clients < 4 ? 4 : s->profile.clients;
+		if (strstr(s->profile.options, "two") == NULL)
+			strcat(s->profile.options, " two");
+	}
 	choose_crossing(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {
