@@ -583,21 +583,31 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		grant(p, conn, t, now_us);
 }
 
+/* PostgreSQL is there. */
+static void
+recover(struct policy *p, uint64_t now_us)
+{
+	policy_forget_failures(p);
+	policy_end_outage(p, now_us);
+}
+
 bool
 policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason = p->close_reason;
-	bool is_of_round, is_capped;
+	bool is_of_round, is_capped, is_trusted;
 
 	if (!part_arrived(&p->part, conn, &is_of_round))
 		return false;
 	is_capped = caps_retake(&p->caps);
 	conn->borrower_id = 0; /* not known here */
-	conn->epoch = conn->epoch != 0 && conn->heard_us > p->part.doubted_us ? p->epoch : p->epoch - 1;
-	if (p->failed_count > 0)
-		policy_forget_failures(p); /* PostgreSQL is there */
-	policy_end_outage(p, now_us);
+	/* If an attempt has failed since anything was heard of it, it may be dead: a ping tells. */
+	is_trusted = conn->epoch != 0 && conn->heard_us > p->part.doubted_us &&
+		     (p->failed_count == 0 || conn->heard_us >= p->last_fail_us);
+	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
+	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
+		recover(p, now_us);
 	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || !is_of_round || is_capped) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
@@ -638,8 +648,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		return;
 	circuit_answered(&p->circuit, now_us);
 	policy_end_trial(p, conn, now_us);
-	policy_forget_failures(p);
-	policy_end_outage(p, now_us);
+	recover(p, now_us);
 	policy_climb(p);
 	conn->opened_us = conn->idle_since_us = now_us;
 	policy_set_recycle_time(p, conn);
@@ -677,6 +686,8 @@ policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t n
 		return;
 	if (ok) {
 		p->counters->pings_ok++;
+		if (p->outage.since_us > 0)
+			recover(p, now_us); /* it came from another part */
 		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
 		policy_ping_failed(p, conn, now_us);

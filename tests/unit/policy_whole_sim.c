@@ -180,16 +180,6 @@ check_places(struct wsim *s)
 		      "part %u believes that somebody waits", i);
 }
 
-/* Returns true if there is a reason not to open one now: it is paced, or the next attempt has its time. */
-static bool
-is_paced(const struct wsim_part *part)
-{
-	const struct wsim *s = part->s;
-
-	return is_backing_off(part) || count(s, part, WS_OPENING) > 0 || s->is_failing ||
-	       (s->settings.overflow_delay_us > 0 && total(s) >= s->settings.pool_size);
-}
-
 /* Returns true if a place may be left to other parts for a moment, which was made for them. */
 static bool
 leaves_a_place(const struct wsim_part *part)
@@ -197,6 +187,16 @@ leaves_a_place(const struct wsim_part *part)
 	uint64_t made_us = part->p->part.made_us;
 
 	return made_us != 0 && part->s->now_us <= made_us + WHOLE_MADE_US;
+}
+
+/* Returns true if there is a reason not to open one now: it is paced, or the next attempt has its time. */
+static bool
+is_paced(const struct wsim_part *part)
+{
+	const struct wsim *s = part->s;
+
+	return is_backing_off(part) || count(s, part, WS_OPENING) > 0 || s->is_failing ||
+	       (s->settings.overflow_delay_us > 0 && total(s) + leaves_a_place(part) >= s->settings.pool_size);
 }
 
 /* Somebody has just begun to wait there: nobody waits for more idle ones than there are. */

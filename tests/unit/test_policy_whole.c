@@ -314,6 +314,60 @@ Test(policy_whole, an_outage_in_the_middle_of_which_its_part_goes_is_over_when_a
 	two_fini(&t);
 }
 
+/* A connection that b has opened is on its way to a, where an attempt has failed since it was heard of. */
+static struct policy_conn *
+cross_during_outage(struct two *t)
+{
+	struct fake *a = &t->parts[0], *b = &t->parts[1];
+	struct policy_settings set = fake_settings(4, 0);
+
+	two_init(t, 4, 0);
+	set.waits_while_down = true;
+	for (int i = 0; i < PARTS; i++)
+		policy_reconfigure(t->parts[i].p, &set, t->parts[i].now);
+	fake_borrow(a, 0);
+	fake_failed(a, 0, CF_REFUSED, false);
+	pass_time(t, S);
+	cr_assert_eq(a->opened, 2, "another attempt");
+	fake_borrow(b, 0);
+	fake_opened(b, 0);
+	pass_time(t, MS);
+	fake_failed(a, 1, CF_REFUSED, false);
+	return given(t, 1, 0);
+}
+
+Test(policy_whole, what_comes_is_no_proof_that_postgresql_is_there)
+{
+	struct two t;
+	struct policy_conn *conn = cross_during_outage(&t);
+	struct fake *a = &t.parts[0];
+
+	cr_assert(policy_arrive(a->p, conn, a->now));
+	cr_expect_eq(a->counters.outage_us, 0);
+	cr_expect_null(a->clients[0].conn);
+	cr_expect_eq(a->pinged, 1);
+	policy_ping_done(a->p, conn, false, a->now);
+	pass_time(&t, MS);
+	cr_expect_eq(a->counters.outage_us, 0);
+	cr_expect_eq(a->counters.outages, 1);
+	two_fini(&t);
+}
+
+Test(policy_whole, what_comes_and_is_alive_ends_an_outage)
+{
+	struct two t;
+	struct policy_conn *conn = cross_during_outage(&t);
+	struct fake *a = &t.parts[0];
+
+	cr_assert(policy_arrive(a->p, conn, a->now));
+	policy_ping_done(a->p, conn, true, a->now);
+	cr_expect_eq(a->clients[0].conn, conn);
+	cr_expect_eq(a->counters.outage_us, S + MS);
+	a->clients[0].conn = NULL;
+	policy_conn_gone(a->p, conn, false, a->now);
+	two_fini(&t);
+}
+
 static void
 cap(struct two *t, uint32_t limit)
 {
