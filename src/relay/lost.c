@@ -150,7 +150,11 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	}
 	if (shown.hint[0] == '\0')
-		fail_hint(&shown, "The transaction that was open, if any, is lost. Connect again.");
+		fail_hint(&shown, "%s Connect again.",
+			  srv->was_owing
+			      ? "The transaction that was open is lost, unless the request under way has committed it: "
+				"look in the database before you run it again."
+			      : "The transaction that was open, if any, is lost.");
 	if ((is_sent || loss == LOSS_OF_COMMIT || loss == LOSS_ROLLED_BACK) &&
 	    outlives(x, srv, loss, &shown, is_dirty, is_bound))
 		return;

@@ -516,6 +516,19 @@ def test_what_is_sent_behind_a_commit_that_fails_is_skipped(losing, end):
     assert "INSERT" not in later
 
 
+def test_a_portal_that_commits_may_have_done_so(weir, fake):
+    """Nobody looks into it, if it was bound in an earlier request. What the client is told is true in either case."""
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
+    fake.answer = lambda conn, kind, body: kind == "E" and body.startswith(b"p\0") and (conn.close() or True)
+    with weir.raw(timeout=15) as client:
+        client.query("BEGIN")
+        client.ask(parse("c", "COMMIT"), bind("p", "c"), sync())
+        client.send(execute("p"), sync())
+        told = rawwire.errors(client.read_until("E"))[0].error
+    assert told["C"] == "08006"
+    assert "lost, unless the request under way has committed it" in told["H"]
+
+
 def test_a_commit_without_a_transaction_is_not_in_doubt(weir, fake):
     """No number tells what became of nothing. The first Query on a server has a question of pgweir's ahead of it."""
     answers = Answers(fake)
