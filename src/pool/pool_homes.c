@@ -26,6 +26,7 @@ struct pool_homes {
 	struct home *table;
 	struct pool_split split;
 	uint32_t away;
+	uint32_t silent; /* a bit for each worker that does not answer */
 	bool is_full; /* nothing is added any more */
 	struct load loads[]; /* of each worker; worker 0's clients are not counted here */
 };
@@ -54,6 +55,13 @@ pool_homes_free(struct pool_homes *h)
 	free(h);
 }
 
+/* Counts a worker that does not answer as fuller than any other. */
+static uint32_t
+clients_of(const struct pool_homes *h, uint32_t number)
+{
+	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
+}
+
 /* The door is the last of equal ones: it has all else to do. */
 static uint32_t
 least_loaded(const struct pool_homes *h)
@@ -61,10 +69,10 @@ least_loaded(const struct pool_homes *h)
 	uint32_t best = 1;
 
 	for (uint32_t i = 2; i <= h->split.workers; i++) {
-		const struct load *a = &h->loads[i % h->split.workers], *b = &h->loads[best];
+		uint32_t number = i % h->split.workers, a = clients_of(h, number), b = clients_of(h, best);
 
-		if (a->clients < b->clients || (a->clients == b->clients && a->pools < b->pools))
-			best = i % h->split.workers;
+		if (a < b || (a == b && h->loads[number].pools < h->loads[best].pools))
+			best = number;
 	}
 	return best;
 }
@@ -126,7 +134,7 @@ best_part(const struct pool_homes *h, const struct home *one)
 	uint32_t best = one->first;
 
 	for (uint32_t i = 0; i < h->split.workers; i++)
-		if (has_part(one, i) && h->loads[i].clients < h->loads[best].clients)
+		if (has_part(one, i) && clients_of(h, i) < clients_of(h, best))
 			best = i;
 	return best;
 }
@@ -140,7 +148,7 @@ choose(struct pool_homes *h, struct home *one, uint32_t most)
 	if (most <= 1)
 		return one->first;
 	if ((uint32_t)__builtin_popcount(one->parts) >= most || has_part(one, least) ||
-	    h->loads[least].clients >= h->loads[best].clients)
+	    clients_of(h, least) >= clients_of(h, best))
 		return best;
 	add_part(h, one, least);
 	return least;
@@ -220,4 +228,10 @@ uint32_t
 pool_homes_away(const struct pool_homes *h)
 {
 	return h->away;
+}
+
+void
+pool_homes_set_silent(struct pool_homes *h, uint32_t number, bool is_silent)
+{
+	h->silent = (h->silent & ~(1u << number)) | (uint32_t)is_silent << number;
 }

@@ -39,5 +39,8 @@ bool pool_homes_has(struct pool_homes *h, const struct config *config, const cha
  * of. */
 void pool_homes_left(struct pool_homes *h, uint32_t number);
 void pool_homes_ended(struct pool_homes *h, uint32_t number);
+/* That worker does not answer, or does again. Until then no pool is given a home there, and no client is sent there
+ * whose pool has another. */
+void pool_homes_set_silent(struct pool_homes *h, uint32_t number, bool is_silent);
 /* Returns how many clients have left worker 0, and have not ended. */
 uint32_t pool_homes_away(const struct pool_homes *h);

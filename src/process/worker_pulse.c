@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "net/inbox.h"
 #include "os/os.h"
+#include "pool/pool_homes.h"
 
 #include <stdatomic.h>
 
@@ -37,6 +38,7 @@ tell(struct worker *k, bool is_silent)
 	struct log *log = k->weir->log;
 
 	k->watch.is_silent = is_silent;
+	pool_homes_set_silent(k->weir->shared.homes, k->number, is_silent);
 	if (is_silent)
 		log_event(log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "worker_silent" },
 			  "worker %u does not answer: its clients and servers hang, and console commands that concern "

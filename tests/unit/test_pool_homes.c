@@ -39,6 +39,26 @@ find(struct pool_homes *h, const struct config *config, const char *database, co
 	return pool_homes_find(h, config, database, user, 0, &why);
 }
 
+Test(pool_homes, who_comes_is_not_sent_to_a_worker_that_does_not_answer)
+{
+	struct config *config = make_config();
+	struct pool_homes *h = pool_homes_new(&split, 1);
+
+	cr_expect_eq(find(h, config, "many", "u"), 1);
+	pool_homes_set_silent(h, 1, true);
+	cr_expect_eq(find(h, config, "many", "u"), 2, "its pool gets another part");
+	cr_expect_neq(find(h, config, "a", "u"), 1);
+	pool_homes_left(h, 2);
+	pool_homes_left(h, 0);
+	cr_expect_neq(find(h, config, "many", "u"), 1);
+	cr_expect_neq(find(h, config, "b", "u"), 1);
+	pool_homes_set_silent(h, 1, false);
+	cr_expect_eq(find(h, config, "many", "u"), 1);
+	cr_expect_eq(find(h, config, "c", "u"), 1);
+	pool_homes_free(h);
+	config_unref(config);
+}
+
 Test(pool_homes, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_door_is_the_last)
 {
 	struct config *config = make_config();
