@@ -8,6 +8,7 @@
 #include "threads.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,6 +335,7 @@ struct thread_loop {
 	struct session_commons *commons;
 	unsigned wrong; /* ids that have two texts */
 	uint8_t *text_of; /* by id: 0, or number of the text + 1 */
+	pthread_barrier_t *all; /* all have the first text */
 };
 #define IDS (THREADS * ROUNDS * 2 + 1)
 
@@ -355,9 +357,11 @@ use_texts(unsigned number, void *arg)
 	struct thread_loop *l = (struct thread_loop *)arg + number;
 	struct statement_store *store = statement_store_new(number, 1, l->commons, 300);
 	struct statement_home *home = statement_home_get(store, "db");
-	struct statement *held[TEXTS] = { NULL };
+	struct statement *held[TEXTS] = { statement_get(home, (const uint8_t[]){ 'A', 0, 0, 0 }, 4, 1, 0) };
 	unsigned seed = number;
 
+	note_text(l, held[0]);
+	pthread_barrier_wait(l->all);
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned n = (unsigned)rand_r(&seed) % TEXTS, what = (unsigned)rand_r(&seed) % 64;
 		uint8_t bytes[] = { (uint8_t)('A' + n), 0, 0, 0 };
@@ -388,11 +392,14 @@ Test(session_commons, no_id_has_two_texts_whatever_loops_do_at_once)
 {
 	struct thread_loop loops[THREADS];
 	struct session_commons *commons = session_commons_new(7);
+	pthread_barrier_t all;
 	unsigned several = 0;
 
+	pthread_barrier_init(&all, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++)
-		loops[i] = (struct thread_loop){ commons, 0, calloc(IDS, 1) };
+		loops[i] = (struct thread_loop){ commons, 0, calloc(IDS, 1), &all };
 	in_threads(use_texts, loops);
+	pthread_barrier_destroy(&all);
 	for (size_t id = 0; id < IDS; id++) {
 		uint8_t text = 0;
 		unsigned loops_with_it = 0;
