@@ -265,7 +265,7 @@ state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk
 void
 state_note_parse_again(struct exchange *x, unsigned risk)
 {
-	bool was_renewed = x->srv->loan.is_renewed;
+	bool was_renewed = x->srv->loan.is_renewed || x->srv->ties.plans == NULL;
 
 	state_note_run(x, risk);
 	x->srv->loan.is_renewed = was_renewed;

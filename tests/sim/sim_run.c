@@ -16,6 +16,7 @@
 #define STORM_STEPS 4 /* times as many: what is rare must come together in them */
 #define SLACK_US (2 * US_PER_S) /* what is due is done within */
 #define CLIENT_OUT_MAX ((size_t)64 << 10)
+#define PIDS_MAX 14000 /* a run opens some hundreds of connections */
 
 uint64_t
 sim_now(void)
@@ -778,6 +779,8 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 		buf_fini(&s->clients[i].unfed);
 	if (resolver_count() > 0)
 		sim_fail("%u lookups are not over", resolver_count());
+	if (s->world.fake.last_pid > PIDS_MAX)
+		sim_fail("more connections to PostgreSQL were opened than can be of use");
 	/* The fake's own listener stays. */
 	if (kernel_open_count() > (open_before > 0 ? open_before : 1))
 		sim_fail("%u sockets are left open", kernel_open_count());
