@@ -392,6 +392,29 @@ def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what)
     assert not maker.has_nothing_more(5)
 
 
+@pytest.mark.parametrize("spaces", [2000, 2_000_000])
+def test_code_of_a_statement_that_is_too_long_counts_whenever_it_is_executed(weir, postgres, later, tap, spaces):
+    """Its Parse is not kept; what it may make is."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    postgres.query("GRANT ALL ON SCHEMA public TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=2, max_overflow=0,
+               max_statement_size="1KiB")
+    maker, client, other = (weir.raw("web", later) for _ in range(3))
+    settle(other)
+    maker.ask(parse("long", VIEW + " " * spaces) + sync())
+    maker.query("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    settle(other)
+    last = bind("", "long") + execute() + sync()
+    tap.unanswered = bytes(last)[-8:]
+    maker.send(last)
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    client.query("SELECT * FROM sly")
+    assert other.query(USER_ID) in ([[""]], [[None]])
+    tap.unanswered = None
+    assert not maker.has_nothing_more(5)
+
+
 @pytest.mark.parametrize("what", ["a function", "a COMMIT", "DDL"])
 def test_code_counts_for_who_waits_in_line_though_doubts_were_short(weir, postgres, later, tap, what):
     """Where it was soon known of late that nothing was made, servers wait for that; but not for long."""
