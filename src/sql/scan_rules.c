@@ -300,8 +300,10 @@ judge_word(struct scan *s, enum sql_word word)
 		}
 		break;
 	case WORD_CREATE:
-		if (s->statement == WORD_EXPLAIN)
+		if (s->statement == WORD_EXPLAIN) {
 			s->flags |= SCAN_CREATE;
+			s->expect = EXPECT_CREATED;
+		}
 		break;
 	case WORD_EXECUTE: /* not: GRANT EXECUTE, CREATE TRIGGER ... EXECUTE FUNCTION */
 		if (s->statement == WORD_EXPLAIN || (s->statement == WORD_CREATE && s->last == WORD_AS))

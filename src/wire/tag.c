@@ -59,7 +59,7 @@ static const struct row rows[] = {
 	{ "DROP TYPE", { TAG_DROP, DDL | PLANS } },
 	{ "DROP VIEW", { TAG_DROP, DDL | PLANS } },
 	{ "DROP", { TAG_DROP, DDL } },
-	{ "EXPLAIN", { 0, READS } },
+	{ "EXPLAIN", { TAG_SELECT, TAG_IS_QUIET | READS } },
 	{ "FETCH", { 0, READS } },
 	{ "IMPORT", { 0, CODE } },
 	{ "LOCK TABLE", { 0, READS } },

@@ -23,7 +23,7 @@ enum tag_id {
 	TAG_RESET,
 	TAG_ROLLBACK, /* also a COMMIT of a failed transaction, and ROLLBACK TO */
 	TAG_SAVEPOINT,
-	TAG_SELECT, /* also SELECT INTO and CREATE TABLE AS */
+	TAG_SELECT, /* also SELECT INTO and CREATE TABLE AS, and EXPLAIN, which runs these with ANALYZE */
 	TAG_UNLISTEN
 };
 

@@ -377,6 +377,9 @@ Test(scan, what_is_not_said_to_be_temporary)
 		     { "CREATE \"temp\" TABLE", BOTH },
 		     { "CREATE", BOTH },
 		     { "CREATE OR", BOTH },
+		     { "EXPLAIN (ANALYZE) CREATE TABLE t AS SELECT 1", BOTH },
+		     { "EXPLAIN ANALYZE CREATE MATERIALIZED VIEW t AS SELECT 1", BOTH },
+		     { "EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", 0 },
 		     { "SELECT 1 INTO TEMP t", 0 } };
 	struct scan s;
 

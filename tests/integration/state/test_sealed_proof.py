@@ -520,9 +520,11 @@ def test_ddl_that_is_committed_is_soon_over(weir, postgres, later, state):
     wait_until(lambda: seals_of_two(weir, client, other) == 0, 20, "the answer")
 
 
-@pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain"])
+@pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain",
+                                  "EXPLAIN ANALYZE CREATE TABLE sly AS SELECT v FROM has_domain",
+                                  "EXPLAIN (COSTS OFF, ANALYZE) SELECT v INTO sly FROM has_domain"])
 def test_a_table_made_of_a_query_has_its_domains(weir, postgres, later, made):
-    """PostgreSQL's tag for it is that of a SELECT."""
+    """PostgreSQL's tag for it is that of a SELECT, or EXPLAIN."""
     postgres.query(RUNS + f"CREATE DOMAIN d AS text {CHECKS}; CREATE TABLE has_domain (v d); GRANT ALL ON has_domain TO web; "
                    "GRANT ALL ON SCHEMA public TO web", dbname=later)
     weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
