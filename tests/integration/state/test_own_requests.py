@@ -1,6 +1,7 @@
 """Requests of pgweir's own (settings, probes, trials of startup settings) have a time of their own, and servers that end
 while a client has nothing there are not its business."""
 
+import socket
 import threading
 import time
 
@@ -246,6 +247,9 @@ def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir,
         if kind == "Q" and b"'busy'" in body:
             assert listened.wait(5)
             conn.send(complete(), ready("I"), error("57P01", "bye", "FATAL"))
+            conn.sock.shutdown(socket.SHUT_WR)
+            while conn.sock.recv(100):      # else pgweir may hear the listener first, and send the LISTEN to this one
+                pass
             conn.close()
             ended.set()
             return True
