@@ -245,7 +245,7 @@ database_code_washed(struct database_code *code, uint64_t took_us)
 	add_to_mean(&code->wash_us, took_us);
 }
 
-/* A wash keeps PostgreSQL busy, too, so it is worth to wait for longer. */
+/* A wash keeps PostgreSQL busy, too, so it is worth waiting for longer than one takes. */
 static uint64_t
 soon_us(const struct database_code *code)
 {

@@ -351,6 +351,7 @@ def test_code_that_a_query_makes_counts_before_its_end(weir, postgres, later):
     assert not maker.has_nothing_more(5)
 
 
+SETTER = f"CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web"
 REPLIES = {                         # what A has sent before, and the last of it, to which there is no reply for a while
     "a function": ((), query(RUN_VIEW)),
     "it is bound": ((), one_statement("SELECT runs($1)", [VIEW]) + sync()),
@@ -372,20 +373,24 @@ REPLIES = {                         # what A has sent before, and the last of it
 }
 
 
+def make_unanswered(postgres, database, tap, maker, last):
+    """Sends what commits the view sly. PostgreSQL has done so; its reply is held back as long as tap.unanswered is set."""
+    tap.unanswered = bytes(last)[-8:]
+    maker.send(last)
+    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=database) == 1)
+
+
 @pytest.mark.parametrize("what", REPLIES)
 def test_code_counts_before_its_reply_has_come(weir, postgres, later, tap, what):
     """Others may run it as soon as PostgreSQL has committed; the reply may be late."""
     if transport.IS_TLS:
         pytest.skip("what is encrypted can't be read")
     before, last = REPLIES[what]
-    hidden = f"CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web"
-    maker, client, other = three_clients(weir, postgres, later, hidden, port=tap.port)
+    maker, client, other = three_clients(weir, postgres, later, SETTER, port=tap.port)
     compared(weir, maker, client)
     for step in before:
         maker.query(step)
-    tap.unanswered = bytes(last)[-8:]
-    maker.send(last)
-    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    make_unanswered(postgres, later, tap, maker, last)
     client.query("SELECT * FROM sly")
     assert other.query(USER_ID) in ([[""]], [[None]])
     tap.unanswered = None
@@ -406,9 +411,7 @@ def test_code_of_a_statement_that_is_too_long_counts_whenever_it_is_executed(wei
     maker.query("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
     settle(other)
     last = bind("", "long") + execute() + sync()
-    tap.unanswered = bytes(last)[-8:]
-    maker.send(last)
-    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    make_unanswered(postgres, later, tap, maker, last)
     client.query("SELECT * FROM sly")
     assert other.query(USER_ID) in ([[""]], [[None]])
     tap.unanswered = None
@@ -421,16 +424,13 @@ def test_code_counts_for_who_waits_in_line_though_doubts_were_short(weir, postgr
     if transport.IS_TLS:
         pytest.skip("what is encrypted can't be read")
     before, last = REPLIES[what]
-    hidden = f"CREATE VIEW hidden AS SELECT {SETS}; ALTER VIEW hidden OWNER TO web"
-    maker, client, other = three_clients(weir, postgres, later, hidden, port=tap.port)
+    maker, client, other = three_clients(weir, postgres, later, SETTER, port=tap.port)
     compared(weir, maker, client)
     for _ in range(50):
         maker.query("SELECT runs('SELECT 1')")
     for step in before:
         maker.query(step)
-    tap.unanswered = bytes(last)[-8:]
-    maker.send(last)
-    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    make_unanswered(postgres, later, tap, maker, last)
     client.send(query("SELECT *, pg_sleep(0.2) FROM sly"))
     other.send(query(USER_ID))
     client.read_until("Z")
@@ -452,9 +452,7 @@ def test_code_counts_in_a_database_of_two_names_before_its_reply_has_come(weir, 
     settle(other)
     compared(weir, maker, client)
     last = REPLIES[what][1]
-    tap.unanswered = bytes(last)[-8:]
-    maker.send(last)
-    wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
+    make_unanswered(postgres, later, tap, maker, last)
     client.query("SELECT * FROM sly")
     assert other.query(USER_ID) in ([[""]], [[None]])
     tap.unanswered = None
