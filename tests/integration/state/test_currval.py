@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rawwire import errors, one_statement, query, shape, sync
+from rawwire import bind, errors, execute, one_statement, parse, query, shape, sync
 
 pytestmark = pytest.mark.weir_only
 CATALOGS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attnum = 1 LIMIT 1"  # what DBD::Pg asks in between
@@ -129,6 +129,17 @@ def test_a_full_pool_waits_for_nobody_long(weir, numbered):
     with weir.raw() as person, weir.raw() as other:
         insert(person, numbered, "simple", 1)
         assert shape(other.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
+
+
+@pytest.mark.parametrize("room", [{"max_statement_size": "1KiB"}, {"prepared_statements_memory": "64KiB"}], ids=["oversize", "no_room"])
+def test_a_long_insert_behind_another_clients(weir, numbered, room):
+    """Its server forgets the other's values ahead of its Parse: behind that, it would forget the unnamed statement."""
+    weir.start(pool_size=1, max_overflow=0, **room)
+    long = parse("", f"INSERT INTO {numbered} (v) VALUES ('{'x' * 40000}')")
+    with weir.raw() as other, weir.raw() as wire:
+        for parts in [[long + bind() + execute() + sync()], [long + sync(), bind() + execute() + sync()]]:
+            other.query(f"INSERT INTO {numbered} (v) VALUES ('other')")
+            assert [shape(wire.ask(part)) for part in parts][-1].endswith("C:INSERT 0 1 Z:I")
 
 
 def kept(weir):
