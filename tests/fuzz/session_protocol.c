@@ -4,6 +4,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void
@@ -270,6 +271,7 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 		break;
 	case SQL_COPY_IN:
 		c->is_copying = true;
+		c->is_copy_cancelled = false;
 		c->is_copy_simple = false;
 		break;
 	case SQL_SLEEPS:
@@ -321,12 +323,11 @@ on_question(struct fake_conn *c)
 	state_forget_code(c->fake);
 }
 
-/* Statements of a simple Query, one by one. What is behind a COPY FROM STDIN or a sleep is forgotten. */
+/* Statements of a simple Query, or those behind one that slept or copied, one by one. */
 static void
-run_all(struct fake_conn *c, const char *text, const char *tokens)
+run_all(struct fake_conn *c, const char *text, const char *tokens, bool is_empty)
 {
 	enum sql_result r = SQL_DONE;
-	bool is_empty = true;
 
 	while (*text != '\0' && r == SQL_DONE) {
 		size_t len = strcspn(text, ";");
@@ -345,11 +346,33 @@ run_all(struct fake_conn *c, const char *text, const char *tokens)
 	if (r == SQL_FAILED)
 		statement_failed(c);
 	c->is_copying = r == SQL_COPY_IN;
+	c->is_copy_cancelled = false;
 	c->is_copy_simple = true;
 	c->is_asleep = r == SQL_SLEEPS;
 	c->is_sleep_simple = true;
-	if (r == SQL_DONE || r == SQL_FAILED)
+	if (r == SQL_DONE || r == SQL_FAILED) {
 		end_request(c);
+		return;
+	}
+	snprintf(c->sleep_tokens, sizeof(c->sleep_tokens), "%s", tokens);
+	free(c->behind);
+	c->behind = strdup(text);
+	must(c->behind != NULL);
+}
+
+/* What a simple Query has waited for is over. */
+static void
+go_on(struct fake_conn *c, bool has_failed)
+{
+	char *text = c->behind, tokens[TOKENS_MAX];
+
+	c->behind = NULL;
+	memcpy(tokens, c->sleep_tokens, sizeof(tokens));
+	if (has_failed || text == NULL)
+		end_request(c);
+	else
+		run_all(c, text, tokens, false);
+	free(text);
 }
 
 static void
@@ -366,7 +389,7 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 	} else if (strstr(text, "WITH RECURSIVE remote AS") != NULL && c->tx == 'I')
 		on_question(c);
 	else
-		run_all(c, text, tokens);
+		run_all(c, text, tokens, true);
 	free(text);
 }
 
@@ -386,7 +409,7 @@ fake_wake(struct fake_conn *c, bool is_cancelled)
 		message_complete(&c->out, "SELECT 0");
 	c->is_asked = false;
 	if (c->is_sleep_simple)
-		end_request(c);
+		go_on(c, is_cancelled);
 }
 
 void
@@ -399,20 +422,39 @@ fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text)
 	c->is_copying = false;
 	c->is_skipping = !c->is_copy_simple;
 	if (c->is_copy_simple)
-		end_request(c);
+		go_on(c, true);
 }
 
 static void
-copy_data(struct fake_conn *c, uint8_t type)
+copy_data(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 {
-	if (type == 'f')
+	if (type == 'd' && c->is_copy_cancelled)
+		fake_fail_copy(c, "57014", "canceling statement due to user request");
+	else if (type == 'd' && memmem(body, len, "wrong", 5) != NULL)
+		fake_fail_copy(c, "22P02", "invalid input");
+	else if (type == 'f')
 		fake_fail_copy(c, "57014", "COPY from stdin failed");
-	if (type != 'c')
+	if (type != 'c' || !c->is_copying)
 		return;
 	message_complete(&c->out, "COPY 1");
 	c->is_copying = false;
 	if (c->is_copy_simple)
-		end_request(c);
+		go_on(c, false);
+}
+
+/* A call that its first number asks to fail, or of a transaction that has failed, fails. */
+static void
+on_call(struct fake_conn *c, const char *first, const uint8_t *body, size_t len, const char *tokens)
+{
+	state_check(c, tokens);
+	if (c->tx == 'E' || (len >= 4 && wire_u32(body) == 1)) {
+		sql_error(c, c->tx == 'E' ? "25P02" : "22012", "the function was not called", tokens);
+		statement_failed(c);
+	} else {
+		state_run_code(c, first, tokens, true);
+		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
+	}
+	end_request(c);
 }
 
 /* Text with a terminator behind it, whatever the message says. */
@@ -455,7 +497,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 	}
 	if (c->is_copying) {
 		if (strchr("dcfHS", type) != NULL) {
-			copy_data(c, type);
+			copy_data(c, type, body, len);
 			return;
 		}
 		fake_fail_copy(c, "08P01", "unexpected message during COPY from stdin");
@@ -491,10 +533,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		end_request(c);
 		break;
 	case 'F':
-		state_check(c, tokens);
-		state_run_code(c, first, tokens, true);
-		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
-		end_request(c);
+		on_call(c, first, body, len, tokens);
 		break;
 	default:
 		break;

@@ -67,6 +67,7 @@ fake_conn_free(struct fake_conn *c)
 	buf_fini(&c->out);
 	buf_fini(&c->next);
 	scram_server_free(c->scram);
+	free(c->behind);
 	named_free_all(&c->statements);
 	named_free_all(&c->portals);
 	free(c);
@@ -262,8 +263,10 @@ startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
 	} else if (code == 80877102) {
 		must(said >= 12);
 		TAILQ_FOREACH(other, &c->fake->conns, link)
-			if (other->is_authenticated && other->pid == wire_u32(bytes + 8))
+			if (other->is_authenticated && other->pid == wire_u32(bytes + 8)) {
 				fake_wake(other, true);
+				other->is_copy_cancelled = other->is_copying;
+			}
 		c->is_over = true;
 	} else {
 		must(code >> 16 == 3 && bytes[said - 1] == 0);

@@ -94,8 +94,10 @@ struct fake_conn {
 	uint32_t xid; /* its number; 0: it has written nothing */
 	uint64_t commit_lsn; /* of the last one that was committed */
 	bool is_skipping, is_copying, is_copy_simple, is_asleep, is_sleep_simple;
+	bool is_copy_cancelled; /* it will notice at the next data */
 	bool has_lock, was_stale;
-	char sleep_tokens[TOKENS_MAX];
+	char sleep_tokens[TOKENS_MAX]; /* of the Query or portal that sleeps, or copies */
+	char *behind; /* owned: statements of a simple Query behind one that sleeps, or copies; NULL: none */
 	struct fake_values v, after; /* after: once SET LOCAL is over; only with has_locals */
 	char *told[REPORTS]; /* values that were reported; NULL: the default */
 	const char *reading; /* the client_encoding of pgweir's own for a Parse; NULL: the session's */

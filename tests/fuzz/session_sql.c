@@ -418,6 +418,10 @@ copy(struct fake_conn *c, const char *sql, const char *tokens)
 	message_put(&c->out, 'H', "\0\0\1\0\0", 5);
 	for (size_t i = number_after(sql, "rows ", ROWS_MAX); i > 0; i--)
 		message_put(&c->out, 'd', tokens, strlen(tokens));
+	if (strstr(sql, "failing") != NULL) {
+		sql_error(c, "22012", "division by zero", tokens);
+		return SQL_FAILED;
+	}
 	message_put(&c->out, 'c', NULL, 0);
 	message_complete(&c->out, "COPY 1");
 	return SQL_DONE;

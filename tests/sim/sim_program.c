@@ -1,7 +1,7 @@
 /*
  * tests/sim/sim_program.c - see sim.h. What an application sends next: mostly sense, sometimes mistakes, never what
  * breaks the protocol. In texts ~ is a token (session_text.h), %n one of three names, %p one of two savepoints, %c a
- * channel (its own, or the one of all), %d a small number, %h a name of the database's code.
+ * channel (its own, or the one of all), %d a small number, %h a name of the database's code, %l many bytes.
  */
 #include "sim.h"
 
@@ -14,7 +14,7 @@
 #define NEW_STEPS 250 /* since code was made: so long most clients run it */
 
 enum when { ANY, OUT, IN, NEVER };
-enum needs { NOTHING, HIDDEN, LISTEN, ROLES, SEQUENCE, CODE };
+enum needs { NOTHING, HIDDEN, LISTEN, ROLES, SEQUENCE, CODE, BULK };
 
 static const struct text {
 	const char *sql;
@@ -93,6 +93,17 @@ static const struct text {
 	{ RUN_CODE, 50, ANY, CODE },
 	{ "CREATE FUNCTION %h()", 8, ANY, CODE },
 	{ "DROP FUNCTION %h()", 5, ANY, CODE },
+	{ "COPY t FROM STDIN", 10, ANY, BULK },
+	{ "COPY t FROM STDIN; SELECT '~'", 10, ANY, BULK },
+	{ "SELECT '~'; COPY t FROM STDIN", 5, ANY, BULK },
+	{ "BEGIN; COPY t FROM STDIN; COMMIT", 5, OUT, BULK },
+	{ "COPY t TO STDOUT rows %d failing '~'", 5, ANY, BULK },
+	{ "SELECT '~' rows 3 wide 200000", 5, ANY, BULK },
+	{ "SELECT '~' sleep; SELECT '~'", 5, ANY, BULK },
+	{ "SELECT '~ %l'", 8, ANY, BULK },
+	{ "INSERT INTO t VALUES ('~ %l')", 5, ANY, BULK },
+	{ "SET a.%n = '~'; SELECT '%l'", 2, ANY, BULK },
+	{ "SELECT '%l'; SET a.%n = '~'", 2, ANY, BULK },
 };
 
 #define COPY_NAME "s4" /* always a COPY, so that the client knows when there is one */
@@ -126,6 +137,12 @@ static const char *const prepared_code[] = {
 	"SELECT $1 FROM %h",
 };
 
+/* Instead, where clients are bulky. */
+static const char *const prepared_bulk[] = {
+	"SELECT '~ %l', $1",	    "SELECT $1 rows 3 wide 60000",     "COPY t TO STDOUT rows %d failing",
+	"COPY t TO STDOUT rows 20", "INSERT INTO t VALUES ($1, '%l')",
+};
+
 /* What they make, and drop. */
 static const char *const code_names[] = { "hidden_lock", "hidden_cursor", "hidden_listen", "hidden_seed" };
 
@@ -156,8 +173,9 @@ suits(const struct sim_client *c, const struct text *t, bool is_in)
 	if ((t->when != ANY && (t->when == IN) != is_in) || (p->left_out[(t - texts) / 64] >> ((t - texts) % 64) & 1))
 		return false;
 	return t->needs == NOTHING || (t->needs == HIDDEN && is_code(p, t->sql)) ||
-	       (t->needs == CODE && p->makes_code) || (t->needs == LISTEN && p->has_listen) ||
-	       (t->needs == ROLES && p->has_roles) || (t->needs == SEQUENCE && !p->has_hidden);
+	       (t->needs == CODE && p->makes_code) || (t->needs == BULK && p->is_bulky) ||
+	       (t->needs == LISTEN && p->has_listen) || (t->needs == ROLES && p->has_roles) ||
+	       (t->needs == SEQUENCE && !p->has_hidden);
 }
 
 static uint32_t
@@ -191,7 +209,7 @@ sim_leave_out(struct sim *s)
 {
 	_Static_assert(COUNT(texts) <= 128, "each text has a bit");
 	for (size_t i = 0; i < COUNT(texts); i++)
-		if (texts[i].when == ANY && sim_chance(s, 128))
+		if (texts[i].when == ANY && texts[i].needs != BULK && sim_chance(s, 128))
 			s->profile.left_out[i / 64] |= UINT64_C(1) << (i % 64);
 	s->profile.left_out[0] &= ~UINT64_C(1); /* something is left */
 }
@@ -239,6 +257,19 @@ put_code_name(struct sim *s, struct buf *b, bool is_made)
 	buf_printf(b, "%s", code_names[at]);
 }
 
+/* About as many as fit into a buffer, or several. */
+static void
+put_bytes(struct sim_client *c, struct buf *b)
+{
+	static const uint32_t limits[] = { 200, 5000, 20000, 70000 };
+	size_t len = 1 + sim_below(c->sim, limits[sim_below(c->sim, 4)]);
+	uint8_t *room = buf_room(b, len);
+
+	must(room != NULL);
+	memset(room, 'y', len);
+	b->len += len;
+}
+
 /* A text with its tokens and names, terminated. */
 static void
 put_sql(struct sim_client *c, struct buf *b, const char *sql)
@@ -258,6 +289,9 @@ put_sql(struct sim_client *c, struct buf *b, const char *sql)
 		case 'h':
 			put_code_name(c->sim, b, *sql == 'C');
 			break;
+		case 'l':
+			put_bytes(c, b);
+			break;
 		case 'd':
 			buf_printf(b, "%u", (unsigned)sim_below(c->sim, 6));
 			break;
@@ -269,19 +303,25 @@ put_sql(struct sim_client *c, struct buf *b, const char *sql)
 	must(buf_ok(b));
 }
 
+static void
+note_channel(struct sim_client *c, const char *sql)
+{
+	const char *at = strstr(sql, "LISTEN ch");
+
+	if (at != NULL)
+		c->listened |= UINT64_C(1) << (at[9] - 'A');
+}
+
 /* What it may have begun with this. */
 static void
 note_text(struct sim_client *c, const char *sql)
 {
-	const char *at = strstr(sql, "LISTEN ch");
-
+	note_channel(c, sql);
 	c->is_copying |= strstr(sql, "FROM STDIN") != NULL;
 	if (strstr(sql, "BEGIN") != NULL)
 		c->is_in = strstr(sql, "COMMIT") == NULL;
 	else if (strncmp(sql, "COMMIT", 6) == 0 || strcmp(sql, "ROLLBACK") == 0)
 		c->is_in = false;
-	if (at != NULL)
-		c->listened |= UINT64_C(1) << (at[9] - 'A');
 }
 
 void
@@ -289,7 +329,7 @@ sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len)
 {
 	size_t from = c->f->out.len;
 
-	if (oracle_is_answered(c)) {
+	if (oracle_is_answered(c) && !c->alone->is_copying) {
 		c->asked_us = sim_now();
 		c->may_fail = c->alone->tx != 'I';
 	}
@@ -322,11 +362,21 @@ say_text(struct sim_client *c, uint8_t type, const char *sql)
 static void
 say_data(struct sim_client *c)
 {
+	static const char wrong[] = "wrong";
 	char data[200];
 
 	memset(data, 'd', sizeof(data));
-	for (uint32_t i = sim_below(c->sim, 4); i > 0; i--)
-		sim_say(c, 'd', data, sim_below(c->sim, sizeof(data)));
+	for (uint32_t i = sim_below(c->sim, 4); i > 0; i--) {
+		struct buf b = { 0 };
+
+		if (c->sim->profile.is_bulky && sim_chance(c->sim, 40))
+			sim_say(c, 'd', wrong, sizeof(wrong));
+		if (c->sim->profile.is_bulky && sim_chance(c->sim, 100)) {
+			put_bytes(c, &b);
+			say_buf(c, 'd', &b);
+		} else
+			sim_say(c, 'd', data, sim_below(c->sim, sizeof(data)));
+	}
 	if (sim_chance(c->sim, 40)) {
 		say_text(c, 'f', "no");
 		c->is_copying = false;
@@ -356,10 +406,15 @@ say_parse(struct sim_client *c, const char *name)
 		sql = "COPY t FROM STDIN";
 	else if (c->sim->profile.is_sleepy && sim_chance(c->sim, 80))
 		sql = "SELECT $1 sleep";
+	else if (c->sim->profile.is_bulky && sim_chance(c->sim, 60))
+		sql = prepared_bulk[sim_below(c->sim, COUNT(prepared_bulk))];
+	else if (c->sim->profile.is_bulky && c->sim->profile.has_listen && sim_chance(c->sim, 20))
+		sql = sim_chance(c->sim, 180) ? "LISTEN %c" : "UNLISTEN %c";
 	else if (c->sim->profile.makes_code && sim_chance(c->sim, 40))
 		sql = prepared_code[sim_below(c->sim, COUNT(prepared_code))];
 	buf_put_str(&b, name);
 	put_sql(c, &b, sql);
+	note_channel(c, (const char *)b.bytes + strlen(name) + 1);
 	buf_put_u16(&b, 0);
 	say_buf(c, 'P', &b);
 }
@@ -370,6 +425,8 @@ say_bind(struct sim_client *c, const char *portal, const char *name)
 	struct buf b = { 0 }, value = { 0 };
 
 	text_unescape(&value, "~", 1, c->f->letter, &c->f->sequence);
+	if (c->sim->profile.is_bulky && sim_chance(c->sim, 60))
+		put_bytes(c, &value);
 	buf_put_str(&b, portal);
 	buf_put_str(&b, name);
 	buf_put_u16(&b, 0);
@@ -411,6 +468,13 @@ may_parse(struct sim_client *c, const char *name)
 	return name[0] == '\0' || !c->may_fail || oracle_is_answered(c);
 }
 
+/* An unnamed statement over max_statement_size, as many of a bulky client's are, is kept up to its first Bind. */
+static bool
+is_kept_once(const struct sim_client *c)
+{
+	return c->sim->profile.is_bulky && strstr(c->sim->profile.options, "short") != NULL;
+}
+
 /* Some of Parse, Bind, Describe, Execute, Close; no Sync. */
 static void
 say_unit(struct sim_client *c)
@@ -423,7 +487,8 @@ say_unit(struct sim_client *c)
 	put_name(c, &name);
 	statement = (const char *)name.bytes;
 	is_copy = strcmp(statement, COPY_NAME) == 0;
-	if (may_parse(c, statement) && sim_chance(s, statement[0] == '\0' ? 200 : 90))
+	if (may_parse(c, statement) &&
+	    (sim_chance(s, statement[0] == '\0' ? 200 : 90) || (statement[0] == '\0' && is_kept_once(c))))
 		say_parse(c, statement);
 	/* In a transaction that has failed PostgreSQL describes what has no rows; pgweir, if it was described before.
 	 */
@@ -469,8 +534,8 @@ sim_say_something(struct sim_client *c)
 		sim_say(c, 'S', "", 0);
 	} else if (c->is_mid_request || sim_chance(c->sim, 100)) {
 		say_extended(c);
-	} else if (sim_chance(c->sim, 6)) {
-		sim_say(c, 'F', "\0\0\0\0", 4);
+	} else if (sim_chance(c->sim, c->sim->profile.is_bulky ? 16 : 6)) {
+		sim_say(c, 'F', c->sim->profile.is_bulky && sim_chance(c->sim, 80) ? "\0\0\0\1" : "\0\0\0\0", 4);
 	} else {
 		say_text(c, 'Q', choose_text(c));
 		if (c->is_copying)

@@ -680,6 +680,13 @@ choose_workers(struct sim *s)
 		strcat(s->profile.options, " parted");
 }
 
+/* Draws nothing of the run's, either. */
+static void
+choose_bulk(struct sim *s)
+{
+	s->profile.is_bulky = ((s->seed + 1) * 0xd1342543de82ef95u >> 32 & 7) == 0;
+}
+
 /* What servers take with them from one worker to another counts. */
 static void
 choose_crossing(struct sim *s)
@@ -714,6 +721,7 @@ begin(struct sim *s, uint64_t seed)
 	kernel_reset(seed);
 	choose_profile(s);
 	choose_workers(s);
+	choose_bulk(s);
 	s->profile.makes_code = s->profile.workers > 1 && !s->profile.has_hidden && sim_chance(s, 160);
 	if (s->profile.makes_code) {
 		s->profile.jumping = 2;
