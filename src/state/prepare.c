@@ -79,16 +79,33 @@ new_ref(char what, const char *name)
 	return ref;
 }
 
-/* Makes PostgreSQL read what is sent next under these settings; NULL: under the session's own again. */
 static void
-read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to)
+placeholder_name(const struct exchange *x, char name[static STATEMENT_NAME_MAX])
+{
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s" STATEMENT_PLACEHOLDER, statement_store_prefix(x->env->statements));
+}
+
+void
+state_read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to)
 {
 	struct ledger *l = &x->srv->ledger;
+	char name[STATEMENT_NAME_MAX];
 
-	reading_put(b, statement_store_prefix(x->env->statements), reading);
+	placeholder_name(x, name);
+	reading_put(b, name, reading);
 	ledger_push(l, OWED_CLOSE, to, NULL);
 	ledger_push_run(l, to, NULL);
 	ledger_push(l, OWED_CLOSE, to, NULL);
+}
+
+void
+state_close_placeholder(struct exchange *x, struct buf *b)
+{
+	char name[STATEMENT_NAME_MAX];
+
+	placeholder_name(x, name);
+	message_close_statement(b, name);
+	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 }
 
 /* Sends the PREPARE, which PostgreSQL reads as when the client sent it. Takes ref. */
@@ -102,10 +119,10 @@ run_as_read(struct exchange *x, struct buf *b, const struct image_setting *e, en
 	if (e->reading != NULL && reading == NULL)
 		b->is_broken = true;
 	if (is_other)
-		read_under(x, b, reading, reading_to);
+		state_read_under(x, b, reading, reading_to);
 	state_run(x, b, e->value, to, ref);
 	if (is_other)
-		read_under(x, b, NULL, reading_to);
+		state_read_under(x, b, NULL, reading_to);
 	image_unref(reading);
 }
 
@@ -142,6 +159,11 @@ prepare_now(struct exchange *x, const struct image_setting *e, enum prepare_plac
 	}
 	if (is_saved)
 		take_back(x, &b);
+	if (is_alone && e->reading != NULL) { /* who looks is to see what is the client's own */
+		state_close_placeholder(x, &b);
+		message_sync(&b);
+		server_owe_sync(srv, OWED_TO_FEATURE);
+	}
 	outbox_put(&x->env->to_server, &b);
 	return image_set(&srv->image, e);
 }

@@ -11,6 +11,12 @@
  * may use. FORWARD; HOLD: one was to be prepared behind messages that may have failed; FAILED.
  */
 enum feature_step state_ensure_prepared(struct exchange *x, struct request *m);
+/*
+ * Puts what makes PostgreSQL read the messages behind it, up to the Sync, under these settings; NULL: under the
+ * session's own again. The server keeps a statement that is called STATEMENT_PLACEHOLDER.
+ */
+void state_read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to);
+void state_close_placeholder(struct exchange *x, struct buf *b); /* on its server, which need not have it */
 /* Makes known what the client has prepared by SQL. FORWARD; HOLD: the server is being asked; FAILED: no memory. */
 enum feature_step state_settle_prepared(struct exchange *x);
 enum feature_step state_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */

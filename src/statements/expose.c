@@ -85,9 +85,7 @@ close_ours(struct exchange *x, struct buf *b)
 	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
-	statements_special_name(x, PLACEHOLDER, name);
-	message_close_statement(b, name);
-	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	state_close_placeholder(x, b);
 	while (server_statements_next(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, x->statements->sync_no);
 		statement_name_of(x->env->statements, id, name);
@@ -136,8 +134,12 @@ static void
 put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, struct buf *b)
 {
 	const struct statement *st = n->st;
+	const struct image *reading = statement_other_reading(x, n);
+	enum owed_to reading_to = to == OWED_TO_PREPARE ? OWED_TO_FEATURE : to;
 	struct buf rest = { 0 };
 
+	if (reading != NULL)
+		state_read_under(x, b, reading, reading_to);
 	if (!listen_text_restore((const char *)st->bytes, st->query_len, &rest))
 		buf_put(&rest, st->bytes, st->query_len);
 	buf_put(&rest, st->bytes + st->query_len, st->len - st->query_len);
@@ -146,26 +148,31 @@ put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, s
 	buf_fini(&rest);
 	x->pool->database->counters.server_parses++;
 	ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
+	if (reading != NULL)
+		state_read_under(x, b, NULL, reading_to);
 }
 
 /* Sends each in a request of its own, so that one that can't be prepared doesn't keep others from it. */
 static void
 put_all(struct exchange *x, struct client_statement *const *all, size_t count, struct buf *b)
 {
-	bool is_in_transaction = x->srv->tx == 'T' && count > 0;
+	bool is_in_transaction = x->srv->tx == 'T' && count > 0, has_placeholder = false;
 
 	if (is_in_transaction)
 		state_run(x, b, "SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 	for (size_t i = 0; i < count; i++) {
+		has_placeholder |= statement_other_reading(x, all[i]) != NULL;
 		put_own(x, all[i], OWED_TO_FEATURE, b);
 		put_sync(x, OWED_TO_FEATURE, b);
 		if (is_in_transaction)
 			state_run(x, b, "ROLLBACK TO SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 	}
-	if (is_in_transaction) {
+	if (is_in_transaction)
 		state_run(x, b, "RELEASE SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
+	if (has_placeholder)
+		state_close_placeholder(x, b); /* the client is to see its own only */
+	if (is_in_transaction || has_placeholder)
 		put_sync(x, OWED_TO_FEATURE, b);
-	}
 }
 
 void

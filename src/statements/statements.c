@@ -14,13 +14,13 @@
 #include "state/context.h"
 #include "state/linger.h"
 #include "state/observe.h"
+#include "state/prepare.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
 #include "statements/names.h"
 
 #include "session/image.h"
-#include "session/reading.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -162,19 +162,21 @@ fit_context(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-/* Sends what makes the next Parse run under these settings; NULL: under the session's own again. */
+const struct image *
+statement_other_reading(const struct exchange *x, const struct client_statement *n)
+{
+	bool is_other = n->read_as != NULL && !state_reads_as(x, n->read_as) &&
+			(statement_parse_verdict(n->st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
+
+	return is_other ? n->read_as : NULL;
+}
+
 static void
 read_under(struct exchange *x, const struct image *reading)
 {
-	struct ledger *l = &x->srv->ledger;
 	struct buf b = { 0 };
-	char name[STATEMENT_NAME_MAX];
 
-	statements_special_name(x, PLACEHOLDER, name);
-	reading_put(&b, name, reading);
-	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
-	ledger_push_run(l, OWED_TO_STATEMENT, NULL);
-	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	state_read_under(x, &b, reading, OWED_TO_STATEMENT);
 	outbox_put(&x->env->to_server, &b);
 }
 
@@ -187,16 +189,15 @@ parse_again(struct exchange *x, const struct client_statement *n)
 {
 	struct server *srv = x->srv;
 	struct statement *st = n->st;
-	bool is_other = n->read_as != NULL && !state_reads_as(x, n->read_as) &&
-			(statement_parse_verdict(st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
+	const struct image *reading = statement_other_reading(x, n);
 
-	if (is_other)
-		read_under(x, n->read_as);
+	if (reading != NULL)
+		read_under(x, reading);
 	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0)
 		return -1;
 	ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id));
 	statements_put_parse(x, st->name, st);
-	if (is_other)
+	if (reading != NULL)
 		read_under(x, NULL);
 	return 0;
 }

@@ -171,6 +171,8 @@ statements_ref_of_id(uint64_t id)
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
 /* Makes sure that the server has n's statement when the next message arrives there. SENT, HOLD or FAILED. */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
+/* Returns the settings that n must be parsed under if these are not the server's own; else NULL. */
+const struct image *statement_other_reading(const struct exchange *x, const struct client_statement *n);
 void statement_make_room(struct exchange *x, const struct statement *st); /* on its server, before its Parse */
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);

@@ -74,6 +74,25 @@ state_statement_context(const struct exchange *x, const struct sql_verdict *v, u
 	return !is_unshared;
 }
 
+void
+state_read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to)
+{
+	(void)x;
+	(void)b;
+	(void)reading;
+	(void)to;
+}
+
+void
+state_close_placeholder(struct exchange *x, struct buf *b)
+{
+	char name[STATEMENT_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s" STATEMENT_PLACEHOLDER, statement_store_prefix(x->env->statements));
+	message_close_statement(b, name);
+	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+}
+
 enum feature_step
 state_settle_prepared(struct exchange *x)
 {

@@ -819,6 +819,32 @@ def test_sql_execute_of_a_statement_of_the_protocol(crowded, begin):
         assert shape(wire.ask(query("EXECUTE foobar(21)"))) == "E:26000 Z:I"
 
 
+@pytest.mark.parametrize("sql", ["EXECUTE s", "SELECT 1; EXECUTE s", "EXPLAIN (VERBOSE, COSTS OFF) EXECUTE s"])
+@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
+def test_sql_executes_what_was_read_under_other_settings(crowded, begin, sql):
+    """In a Query, in a Parse, and behind a Flush; and again, as a message of the protocol."""
+    rows = parse("", sql.split("; ")[-1]) + bind() + execute()
+    assert_same(crowded, [
+        parse("s", "SELECT '02/03/2020'::date AS day") + sync(), query("SET DateStyle = 'ISO, DMY'"), query(begin),
+        query(sql), rows + sync(), parse("", "SELECT 1") + flush() + rows + sync(),
+        query("SELECT '02/03/2020'::date"), bind("", "s") + execute() + sync(), query("ROLLBACK")])
+
+
+@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
+def test_a_client_that_looks_finds_nothing_of_what_reads_under_other_settings(crowded, begin):
+    """Its statements, of the protocol and of SQL, were made under other settings, and must be made again elsewhere."""
+    with crowded.raw() as wire:
+        prepare(wire, "s", "SELECT '02/03/2020'::date")
+        wire.query("PREPARE p AS SELECT '02/03/2020'::date")
+        wire.query("SET DateStyle = 'ISO, DMY'")
+        all_of(crowded, "DEALLOCATE ALL")           # another client, so p is made again
+        wire.query(begin)
+        for _ in range(2):
+            assert wire.query("SELECT name FROM pg_prepared_statements ORDER BY 1") == [["p"], ["s"]]
+        assert wire.query("EXECUTE p") == wire.query("EXECUTE s") == [["2020-02-03"]]
+        wire.query("COMMIT")
+
+
 LONG_NAME = "n" * 70
 PLAIN = "(COSTS OFF, TIMING OFF, SUMMARY OFF)"
 EXECUTES = {
