@@ -3,10 +3,10 @@
  * a transaction, idle between transactions; and the end of everything, when pgweir is asked to stop.
  *
  * A client's time counts from its request, whatever pgweir itself sends ahead of it. A request of pgweir's own has
- * OURS_US: if its answer does not come in time, its server is given up. A probe of the session is cancelled before,
- * after half of that, or when the client's own time is over: it is to cost no client. A query that is late is
- * cancelled, and its client goes on; client and server end only if PostgreSQL does not react to that, within OURS_US as
- * well.
+ * OURS_US, not counting the time in which its client does not read what comes before: if its answer does not come in
+ * time, its server is given up. A probe of the session is cancelled before, after half of that, or when the client's
+ * own time is over: it is to cost no client. A query that is late is cancelled, and its client goes on; client and
+ * server end only if PostgreSQL does not react to that, within OURS_US as well.
  *
  * All clients are walked only while somebody logs in or an idle limit is set; otherwise only those that hold a server
  * are, through their pools.
@@ -74,6 +74,8 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
 		ours_us = srv->loan.last_done_us;
+	if (ours_us < srv->loan.unread_us)
+		ours_us = srv->loan.unread_us;
 	if (state_may_cancel_probe(&c->x) && is_late(now_us, ours_us, OURS_US / 2))
 		return LATE_PROBE;
 	return is_late(now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
@@ -167,6 +169,8 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	TAILQ_FOREACH(srv, &e->servers, all) {
 		struct client *c = srv->borrower;
 
+		if (c != NULL && !srv->stream.is_reading)
+			srv->loan.unread_us = now_us;
 		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
 			late[count++] = c;

@@ -190,6 +190,7 @@ struct loan {
 	uint32_t notify_as;
 	const void *notify_listener;
 	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
+	uint64_t unread_us; /* when it was last seen to wait for its client to read; 0: never */
 	uint64_t late_since_us,
 	    cancelled_us; /* relay/query_timeout.h: since when its query runs, and when it was cancelled */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */

@@ -1,13 +1,14 @@
 """currval() and lastval() in a transaction of their own: the statement before them keeps its connection, if it is known
 to be followed, and nobody pays for those that are not."""
 
+import contextlib
 import itertools
 import threading
 import time
 
 import pytest
 
-from rawwire import bind, errors, execute, one_statement, parse, query, shape, sync
+from rawwire import Wire, bind, errors, execute, one_statement, parse, query, shape, sync
 
 pytestmark = pytest.mark.weir_only
 CATALOGS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attnum = 1 LIMIT 1"  # what DBD::Pg asks in between
@@ -247,3 +248,23 @@ def test_nothing_ahead_of_a_query_takes_its_snapshot(met, numbered, before):
     sql = f"{before}; SELECT nextval('{numbered}_seq') IS NOT NULL, current_setting('transaction_isolation') <> 'read committed'"
     replies = met().ask(query(sql + ("" if before.startswith("SET") else "; COMMIT")))
     assert errors(replies) == [] and [reply.row for reply in replies if reply.type == "D"] == [[b"t", b"t"]]
+
+
+@pytest.mark.long
+def test_a_client_that_reads_late_keeps_its_server(weir, numbered):
+    """What pgweir asks for it waits behind answers that it does not read: nobody is late but the client."""
+    sizes = range(344 << 10, 424 << 10, 4 << 10)         # some just fill what its socket and pgweir keep for a client
+    path = f"{weir.socket_dir}/.s.PGSQL.1"
+    weir.start({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"]}}, pool_size=len(sizes), max_overflow=0)
+    with contextlib.ExitStack() as stack:
+        others, slow = ([stack.enter_context(Wire(path)).login("web", "app") for _ in sizes] for _ in range(2))
+        for other in others:
+            other.ask(query(f"BEGIN; INSERT INTO {numbered} (v) VALUES ('other')"))
+        for other in others:
+            other.ask(query("COMMIT"))
+        for wire, size in zip(slow, sizes):
+            wire.send(query(f"SELECT repeat('x', {size})") + query(f"INSERT INTO {numbered} (v) VALUES ('mine')"))
+        time.sleep(5.5)                                  # longer than a request of pgweir's own may take
+        for wire in slow:
+            wire.read_until("Z")
+            assert shape(wire.read_until("Z")) == "C:INSERT 0 1 Z:I"
