@@ -21,6 +21,12 @@ show_find(enum command_id id)
 	return id < COMMAND_WITH_ROWS ? shows[id] : NULL;
 }
 
+size_t
+show_column_count(const struct show *show, struct client_env *const *crew)
+{
+	return show->column_count - (crew[1] == NULL ? show->of_several : 0);
+}
+
 struct client *
 show_next_client(const struct show_env *env, const struct client *before)
 {
@@ -44,6 +50,16 @@ show_next_part(const struct show_env *env, const struct pool *of, const struct p
 	for (at += before != NULL; *at != NULL && part == NULL; at++)
 		part = pool_set_part((*at)->x.pools, of);
 	return part;
+}
+
+uint32_t
+show_worker_of(const struct show_env *env, const struct pool *e)
+{
+	struct client_env *const *of = env->host->crew;
+
+	while ((*of)->x.pools != e->set)
+		of++;
+	return (*of)->number;
 }
 
 void

@@ -3,7 +3,7 @@
  * struct per row.
  *
  * Columns of PgBouncer's commands have its names, order and types: tools read them by position. New columns come with a
- * new command.
+ * new command, but for one: SHOW CLIENTS and its like end with `worker` if there are several.
  *
  * Borrows: struct show_env all that it names, and a row its texts, for the length of the command.
  * Always:  worker 0's thread fills the rows, in a halt if other workers have part of them; all of them show the same
@@ -28,6 +28,7 @@ struct show_env {
 struct show {
 	const struct column *columns;
 	size_t column_count;
+	size_t of_several; /* how many of them are there only with several workers: the last ones */
 	size_t like_column; /* the one LIKE is about */
 	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
 	/* Reads nothing that is another worker's; else they stand still meanwhile. */
@@ -40,13 +41,20 @@ struct pool *show_next_pool(const struct show_env *env, const struct pool *befor
 uint32_t show_count_servers(const struct show_env *env);
 /* The same for the parts of one pool, of which `of` is one: each is of another worker. */
 struct pool *show_next_part(const struct show_env *env, const struct pool *of, const struct pool *before);
+/* Returns the number of the worker that has this part. */
+uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
 /* Adds up policy_get_counts() of all parts. */
 void show_count_parts(const struct show_env *env, const struct pool *of, struct policy_counts *out);
+
+/* Returns how many of its columns the rows have: with one worker they are as wide as PgBouncer's. crew: console_host's.
+ */
+size_t show_column_count(const struct show *show, struct client_env *const *crew);
 
 /* NULL: this command has no rows, or only its caller knows them (SHOW of a setting). */
 const struct show *show_find(enum command_id id);
 
-#define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0])
+#define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
+#define SHOW_COLUMNS_AND_WORKER(array) (array), sizeof(array) / sizeof((array)[0]), 1
 
 #define SHOW_EXTERN(id, name, may, what, example) extern const struct show show_##name;
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;

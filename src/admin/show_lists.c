@@ -2,6 +2,8 @@
  * ones; PEERS are in show_peers.c. */
 #include "admin/show.h"
 
+#include <stdlib.h>
+
 #define PGBOUNCER_VERSION "1.25.2" /* whose console this answers like */
 
 /* --- LISTS --- */
@@ -181,7 +183,8 @@ struct prepared_row {
 	uint64_t id, held, bytes;
 };
 
-/* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. */
+/* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. Each
+ * worker has a text of its own of what has one name on all of them: held and bytes are the sums. */
 #undef COLUMNS_OF
 #define COLUMNS_OF struct prepared_row
 COLUMNS(prepared, TEXT(name), INT8(id), INT4(held), INT4(bytes), TEXT(query));
@@ -189,16 +192,42 @@ COLUMNS(prepared, TEXT(name), INT8(id), INT4(held), INT4(bytes), TEXT(query));
 static void
 add_prepared(const struct statement *st, uint32_t held, void *arg)
 {
-	struct prepared_row row = { st->name, (const char *)st->bytes, st->id, held, st->len };
+	struct prepared_row **next = arg;
 
-	rows_add(arg, &row);
+	*(*next)++ = (struct prepared_row){ st->name, (const char *)st->bytes, st->id, held, st->len };
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	uint64_t left = ((const struct prepared_row *)a)->id, right = ((const struct prepared_row *)b)->id;
+
+	return (left > right) - (left < right);
 }
 
 static void
 fill_prepared(const struct show_env *env, struct rows *rows)
 {
+	struct prepared_row *list, *next;
+	size_t most = 0;
+
 	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
-		statement_store_each((*of)->x.statements, add_prepared, rows);
+		most += statement_store_count((*of)->x.statements);
+	next = list = rows_scratch(rows, most + 1, sizeof(*list));
+	if (list == NULL)
+		return;
+	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+		statement_store_each((*of)->x.statements, add_prepared, &next);
+	qsort(list, (size_t)(next - list), sizeof(*list), by_id);
+	for (struct prepared_row *row = list; row != next; row++) {
+		if (row + 1 == next || row[1].id != row->id) {
+			rows_add(rows, row);
+			continue;
+		}
+		row[1].held += row->held;
+		row[1].bytes += row->bytes;
+	}
+	free(list);
 }
 
 const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared, false };

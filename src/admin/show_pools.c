@@ -96,16 +96,6 @@ COLUMNS(pools_extended, TEXT(database), TEXT(user), INT4(pool_size), INT4(max_ov
 	INT8(checkouts_overflow), INT8(pool_timeouts), INT8(pings_ok), INT8(pings_failed), INT8(recycles),
 	INT8(outage_us), INT8(held), INT8(replays), INT4(worker));
 
-static uint64_t
-worker_of(const struct show_env *env, const struct pool *e)
-{
-	struct client_env *const *of = env->host->crew;
-
-	while ((*of)->x.pools != e->set)
-		of++;
-	return (*of)->number;
-}
-
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
 {
@@ -134,7 +124,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 		row.outage_us = show_age_us(env->now_us, n.outage.since_us);
 		row.held = c->held;
 		row.replays = c->replays;
-		row.worker = worker_of(env, e);
+		row.worker = show_worker_of(env, e);
 		for (size_t i = 0; i < RR_COUNT; i++)
 			row.recycles += c->recycles[i];
 		rows_add(rows, &row);

@@ -19,6 +19,7 @@ struct socket_row {
 	const char *ptr, *link, *tls, *application_name;
 	uint64_t port, local_port, wait, wait_us, close_needed, remote_pid, prepared_statements, id;
 	uint64_t recv_pos, pkt_pos, pkt_remain, send_pos, send_remain, pkt_avail, send_avail;
+	uint64_t worker; /* its number */
 	/* what the texts point to */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
@@ -28,7 +29,7 @@ struct socket_row {
 
 /*
  * The columns that all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days.
- * Not a column more: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
+ * Not a column more with one worker: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
  */
 /* clang-format off */
 #define COLUMNS_OF struct socket_row
@@ -40,9 +41,9 @@ struct socket_row {
 	INT8(id)
 /* clang-format on */
 
-COLUMNS(common, COMMON_COLUMNS);
+COLUMNS(common, COMMON_COLUMNS, INT4(worker));
 COLUMNS(sockets, COMMON_COLUMNS, INT4(recv_pos), INT4(pkt_pos), INT4(pkt_remain), INT4(send_pos), INT4(send_remain),
-	INT4(pkt_avail), INT4(send_avail));
+	INT4(pkt_avail), INT4(send_avail), INT4(worker));
 #define DATABASE_COLUMN 2
 
 static uint64_t
@@ -165,6 +166,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->application_name = exchange_application(&c->x);
 	row->prepared_statements = statements_count(&c->x);
 	row->id = c->x.ticket.id;
+	row->worker = c->env->number;
 	row->recv_pos = row->pkt_avail = c->x.pending_len;
 	row->pkt_remain = c->x.body_left;
 	fill_stream(&c->x.stream, row);
@@ -210,6 +212,7 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 	row->application_name = application != NULL ? application : "";
 	row->prepared_statements = srv->statements.count;
 	row->id = srv->id;
+	row->worker = show_worker_of(env, e);
 	row->recv_pos = row->pkt_avail = srv->carry_len;
 	row->pkt_remain = srv->ledger.body_left;
 	fill_stream(&srv->stream, row);
@@ -299,7 +302,8 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_clients = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_clients, false };
-const struct show show_servers = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_servers, false };
-const struct show show_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_sockets, false };
-const struct show show_active_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_active_sockets, false };
+const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_clients, false };
+const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), DATABASE_COLUMN, fill_servers, false };
+const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN, fill_sockets, false };
+const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(sockets_columns), DATABASE_COLUMN,
+					  fill_active_sockets, false };

@@ -110,7 +110,8 @@ bool console_holds_execute(struct console_client *cc, uint8_t type, const uint8_
 int console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
 		 struct fail *why);
 /* The columns of its rows; 0: it has none. scratch is for one whose name is known only now. */
-size_t console_columns(const struct command *command, struct column *scratch, const struct column **out);
+size_t console_columns(const struct console *k, const struct command *command, struct column *scratch,
+		       const struct column **out);
 /* Appends its rows as DataRow messages. Returns 0, or -1 with *why set: out is too small, or a worker is silent. */
 int console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
 		 uint64_t *count, struct fail *why);

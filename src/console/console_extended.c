@@ -123,7 +123,7 @@ on_bind(struct console_client *cc, const uint8_t *body, size_t len, struct fail 
 		fail_set(why, "0A000", "console commands take no parameters");
 		return fail_hint(why, "Write the value into the command itself.");
 	}
-	if (read_formats(&r, console_columns(&prepared->command, &scratch, &columns), &binary, why) < 0)
+	if (read_formats(&r, console_columns(cc->console, &prepared->command, &scratch, &columns), &binary, why) < 0)
 		return -1;
 	if (portal_add(&cc->portals, portal, &prepared->command, binary, why) == NULL)
 		return -1;

@@ -80,7 +80,7 @@ console_put_description(struct console_client *cc, const struct command *command
 {
 	struct column scratch;
 	const struct column *columns;
-	size_t count = console_columns(command, &scratch, &columns);
+	size_t count = console_columns(cc->console, command, &scratch, &columns);
 
 	if (count > 0)
 		rows_describe(&cc->out, columns, count, binary);

@@ -83,7 +83,8 @@ struct setting_row {
 };
 
 size_t
-console_columns(const struct command *command, struct column *scratch, const struct column **out)
+console_columns(const struct console *k, const struct command *command, struct column *scratch,
+		const struct column **out)
 {
 	const struct show *show;
 
@@ -96,7 +97,7 @@ console_columns(const struct command *command, struct column *scratch, const str
 		return 1;
 	}
 	*out = show->columns;
-	return show->column_count;
+	return show_column_count(show, k->host.crew);
 }
 
 /* Fills the rows while no other worker moves, if they are about what is others', too. Returns 0, or -1 with *why set.
@@ -135,7 +136,7 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	if (out->limit == 0) /* other portals have used it up */
 		return too_large(why);
 	env_of(cc)->x.counters->console_commands++;
-	rows.column_count = console_columns(command, &scratch, &rows.columns);
+	rows.column_count = console_columns(cc->console, command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
@@ -163,7 +164,7 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, s
 	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0 &&
 	    (show = show_find(command.row->id)) != NULL) {
 		rows.columns = show->columns;
-		rows.column_count = show->column_count;
+		rows.column_count = show_column_count(show, k->host.crew);
 		is_filled = fill_rows(show, &env, &rows, &why) == 0;
 	}
 	if (is_filled) {

@@ -14,7 +14,7 @@ import rawwire
 import transport
 from rawwire import errors, one_statement, query, shape, sync, texts
 from waiting import wait_until
-from weir import timed
+from weir import WORKERS, timed
 
 pytestmark = pytest.mark.weir_only
 
@@ -33,6 +33,8 @@ def columns(text):
 
 SOCKET = ("type,user,database,replication,state,addr,port i,local_addr,local_port i,connect_time,request_time,wait i,"
           "wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i")
+QUEUES = ",recv_pos i,pkt_pos i,pkt_remain i,send_pos i,send_remain i,pkt_avail i,send_avail i"
+WORKER = ",worker i" if WORKERS > 1 else ""     # PgBouncer's rows are as wide as with one worker
 COLUMNS = {
     "POOLS": "database,user,cl_active i,cl_waiting i,cl_active_cancel_req i,cl_waiting_cancel_req i,sv_active i,"
              "sv_active_cancel i,sv_being_canceled i,sv_idle i,sv_used i,sv_tested i,sv_login i,maxwait i,maxwait_us i,"
@@ -51,10 +53,10 @@ COLUMNS = {
     "DATABASES": "name,host,port i,database,force_user,pool_size i,min_pool_size i,reserve_pool_size i,"
                  "server_lifetime i,pool_mode,load_balance_hosts,max_connections i,current_connections i,"
                  "max_client_connections i,current_client_connections i,paused i,disabled i",
-    "CLIENTS": SOCKET,
-    "SERVERS": SOCKET,
-    "SOCKETS": SOCKET + ",recv_pos i,pkt_pos i,pkt_remain i,send_pos i,send_remain i,pkt_avail i,send_avail i",
-    "ACTIVE_SOCKETS": SOCKET + ",recv_pos i,pkt_pos i,pkt_remain i,send_pos i,send_remain i,pkt_avail i,send_avail i",
+    "CLIENTS": SOCKET + WORKER,
+    "SERVERS": SOCKET + WORKER,
+    "SOCKETS": SOCKET + QUEUES + WORKER,
+    "ACTIVE_SOCKETS": SOCKET + QUEUES + WORKER,
     "LISTS": "list,items i",
     "STATE": "key,value",
     "VERSION": "version",

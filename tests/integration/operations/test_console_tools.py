@@ -6,6 +6,8 @@ import re
 import psycopg
 import pytest
 
+from weir import WORKERS
+
 pytestmark = pytest.mark.weir_only
 
 SOCKET = ('type text, "user" text, database text, replication text, state text, addr text, port int, local_addr text, '
@@ -15,12 +17,15 @@ COUNTS = ("{0}server_assignment_count int, {0}xact_count bigint, {0}query_count 
           "{0}xact_time bigint, {0}query_time bigint, {0}wait_time bigint, {0}client_parse_count int, "
           "{0}server_parse_count int, {0}bind_count int")
 
-# What pgbouncer_fdw 1.4 tells dblink to expect of a PgBouncer from 1.24 on. One column more or less is an error there.
+WORKER = ", worker int" if WORKERS > 1 else ""
+
+# What pgbouncer_fdw 1.4 tells dblink to expect of a PgBouncer from 1.24 on. One column more or less is an error there,
+# so it can't read what ends with the worker.
 FDW = {
-    "clients": SOCKET,
-    "servers": SOCKET,
+    "clients": SOCKET + WORKER,
+    "servers": SOCKET + WORKER,
     "sockets": SOCKET + ", recv_pos int, pkt_pos int, pkt_remain int, send_pos int, send_remain int, pkt_avail int, "
-                        "send_avail int",
+                        "send_avail int" + WORKER,
     "config": 'key text, value text, "default" text, changeable boolean',
     "databases": "name text, host text, port int, database text, force_user text, pool_size int, min_pool_size int, "
                  "reserve_pool_size int, server_lifetime int, pool_mode text, load_balance_hosts int, "

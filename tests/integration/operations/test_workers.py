@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 
+import psycopg
 import pytest
 
 import rawwire
@@ -44,6 +45,47 @@ def test_pools_live_on_several_workers_and_each_on_one(spread):
     assert sum(row["servers"] for row in rows) >= 3
     assert len(weir.console("SHOW CLIENTS")) == 5       # and this one of the console's
     weir.wait_log("), with 3 workers")
+
+
+def columns_of(weir, command):
+    """By the simple protocol, and by the extended one, which describes them first."""
+    with psycopg.connect(weir.dsn("stats", "pgweir"), autocommit=True) as console:
+        simple, extended = ([column.name for column in console.execute(command, prepare=prepare).description]
+                            for prepare in (False, True))
+    assert simple == extended
+    return simple
+
+
+@pytest.mark.parametrize("what", ["CLIENTS", "SERVERS", "SOCKETS", "ACTIVE_SOCKETS"])
+def test_rows_of_connections_end_with_their_worker_if_there_are_several(weir, what):
+    """With one they are as wide as PgBouncer's: see test_console.py."""
+    weir.start(workers=3, sections=sections_of(weir))
+    wires = [weir.raw(database=database) for database in ("app", "app2", "two")]
+    for wire in wires:
+        wire.query("BEGIN")                     # active, with a server
+    homes = homes_of(weir)
+    assert len(set(homes.values())) > 1
+    assert columns_of(weir, f"SHOW {what}")[-1] == "worker"
+    rows = [row for row in weir.console(f"SHOW {what}") if row["database"] in homes]
+    assert {row["database"]: row["worker"] for row in rows} == homes
+    assert [row["worker"] for row in weir.console(f"SHOW {what} LIKE 'pgweir'")] == [0] * (what != "SERVERS")
+    assert {row["worker"] for row in weir.console(f"SHOW {what} LIKE 'two'")} == {homes["two"]}
+
+
+def test_a_statement_of_several_workers_is_one_row(weir):
+    """Each has a text of its own, under one name: what holds it, and its bytes, are added up."""
+    weir.start(workers=3)
+    wires = [weir.raw(user=user) for user in ("web", "reporting", "scramuser")]     # each on another worker
+    for wire in wires:
+        wire.ask(rawwire.parse("s", "SELECT 'of all'") + rawwire.sync())
+    wires[0].ask(rawwire.parse("t", "SELECT 'of one'") + rawwire.sync())
+    shown = {row["query"]: row for row in weir.console("SHOW PREPARED")}
+    assert len(workers_of(weir)) == 3
+    names = [row["name"] for row in weir.console("SHOW PREPARED")]
+    assert len(names) == len(set(names))
+    of_all, of_one = (shown[f"SELECT 'of {how}'"] for how in ("all", "one"))
+    assert (of_all["held"], of_one["held"]) == (3, 1)
+    assert of_all["bytes"] == 3 * of_one["bytes"]
 
 
 def test_metrics_are_of_all_workers(spread):

@@ -73,7 +73,6 @@ def test_types_learnt_in_one_database_are_not_those_of_another(weir, postgres, t
 
 
 @pytest.mark.weir_only
-@pytest.mark.one_worker("pools of different workers share no statements")
 def test_two_pools_of_one_database_share_statements_and_those_of_two_do_not(weir):
     weir.start(pool_size=1)
     with weir.raw() as one, weir.raw(user="reporting") as other, weir.raw(database="app2") as far:
