@@ -161,6 +161,14 @@ client_arrive(struct client *c)
 }
 
 void
+client_come_back(struct client *c, struct client_env *door)
+{
+	c->env = door;
+	c->x.env = &door->x;
+	client_arrive(c);
+}
+
+void
 client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));

@@ -175,6 +175,7 @@ struct client *client_new(struct client_env *env, int fd, const struct sockaddr 
  */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
+void client_come_back(struct client *c, struct client_env *door); /* instead of client_arrive: it is the door's again */
 /* exchange_ops: */
 void client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged);
 void client_timed_out(struct exchange *x, const struct fail *why); /* client_watch.c */

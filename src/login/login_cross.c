@@ -5,12 +5,15 @@
  *
  * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
  * leaves from the graveyard; until then it is the door's, and may be closed there. A client that is over there is
- * closed as any other.
+ * closed as any other. If that worker hangs, the note is taken back from its inbox.
  */
 #include "login/login_refuse.h"
 #include "login/login_state.h"
+#include "login/login_welcome.h"
+#include "base/clock.h"
 #include "pool/pool_homes.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +47,16 @@ arrived(struct client *c, void *arg)
 	login_arrived(c);
 }
 
+static struct crossing *
+crossing_of(const struct note *n)
+{
+	return (struct crossing *)((uintptr_t)n - offsetof(struct crossing, note));
+}
+
 static void
 arrive(struct note *n, void *owner, bool is_over)
 {
-	struct crossing *crossing = (struct crossing *)((char *)n - offsetof(struct crossing, note));
+	struct crossing *crossing = crossing_of(n);
 	struct client *c = crossing->client;
 	struct fail why;
 
@@ -101,6 +110,22 @@ on_abandon(void *arg)
 	crossing->client = NULL;
 }
 
+/* Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. */
+static uint64_t
+waits_until(const struct client *c)
+{
+	const struct config *config = c->env->x.config;
+	uint64_t until_us = UINT64_MAX,
+		 login_until_us = c->connected_us + c->x.ticket.waited_us + config->login_timeout_us;
+	struct scope_settings s;
+
+	config_effective(config, config_find_database(config, replication_database(c)),
+			 config_find_user(config, c->login->user), &s);
+	if (s.pool_timeout_us > 0)
+		until_us = *c->env->x.now_us + s.pool_timeout_us;
+	return config->login_timeout_us > 0 && login_until_us < until_us ? login_until_us : until_us;
+}
+
 void
 login_cross(struct client *c, struct client_env *to)
 {
@@ -112,7 +137,61 @@ login_cross(struct client *c, struct client_env *to)
 	}
 	crossing->client = c;
 	crossing->to = to;
+	if (c->login->home_until_us == 0)
+		c->login->home_until_us = waits_until(c);
 	pool_homes_left(c->env->homes, to->number); /* others whose proof comes in this turn find it counted */
 	login_wait(c, on_abandon, crossing);
 	graveyard_bury(c->env->x.graveyard, &crossing->grave, depart);
+}
+
+/* --- the way back --- */
+
+static bool
+is_late(const struct note *n, void *now_us)
+{
+	return n->read == arrive && crossing_of(n)->client->login->home_until_us <= *(const uint64_t *)now_us;
+}
+
+static bool
+is_crossing(const struct note *n, void *arg)
+{
+	(void)arg;
+	return n->read == arrive;
+}
+
+static void
+refuse_silence(struct client *c, void *silent)
+{
+	const struct client_env *worker = silent;
+	struct fail why;
+
+	fail_set(&why, "57P03", "worker %" PRIu32 ", which has the pool, does not answer", worker->number);
+	fail_detail(&why, "the client has waited for %s (pool_timeout, login_timeout)",
+		    duration_of(*c->env->x.now_us - c->connected_us).text);
+	fail_hint(&why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart pgweir");
+	login_refuse(c, &why, LR_ERROR);
+}
+
+void
+login_look_after(struct client_env *door, struct client_env *sent_to, bool all)
+{
+	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
+	uint64_t now_us = *door->x.now_us;
+	struct note *n;
+
+	inbox_take_back(sent_to->inbox, all ? is_crossing : is_late, &now_us, &back);
+	while ((n = STAILQ_FIRST(&back)) != NULL) {
+		struct crossing *crossing = crossing_of(n);
+		struct client *c = crossing->client;
+
+		STAILQ_REMOVE_HEAD(&back, next);
+		free(crossing);
+		pool_homes_ended(door->homes, sent_to->number);
+		client_come_back(c, door);
+		c->login->abandon = NULL;
+		if (c->login->home_until_us <= now_us)
+			login_conclude(c, refuse_silence, sent_to);
+		else
+			login_conclude(c, choose_again, NULL);
+	}
 }

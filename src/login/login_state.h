@@ -77,6 +77,7 @@ struct client_login {
 	uint16_t setting_count;
 	uint8_t minor; /* the minor version of protocol 3 */
 	uint64_t tls_begun_us;
+	uint64_t home_until_us; /* how long it waits for the worker of its pool to answer; 0: it was not sent there */
 	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	uint8_t found; /* enum login_user; USER_KNOWN: secret is the user's */
 	uint8_t sasl_due; /* enum sasl_due */

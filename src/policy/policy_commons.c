@@ -56,6 +56,17 @@ policy_room_free(struct policy_room *r)
 	free(r);
 }
 
+void
+policy_room_set_silent(struct policy_room *r, bool is_silent)
+{
+	uint32_t bit = 1u << r->number;
+
+	if (is_silent)
+		atomic_fetch_or_explicit(&r->commons->silent, bit, memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(&r->commons->silent, ~bit, memory_order_relaxed);
+}
+
 struct policy_budget *
 policy_room_total(const struct policy_room *r)
 {

@@ -16,6 +16,7 @@
 #include "policy/policy.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct policy_budget; /* policy_budget.h */
 struct policy_limit; /* policy_limit.h */
@@ -35,6 +36,7 @@ struct policy_commons {
 	struct policy_limit *limits;
 	struct policy_circuit *circuits;
 	struct policy_whole *wholes;
+	_Atomic uint32_t silent; /* a bit for each room whose thread does not answer; written by one thread */
 };
 
 struct policy_room {
@@ -54,6 +56,8 @@ void policy_commons_free(struct policy_commons *c); /* after its rooms and pools
 /* number: its worker's, below WHOLE_PARTS_MAX, another one for each room. tell(owner) is called on any thread, without
  * the lock, when policy_room_hear() is due. Returns NULL without memory. */
 struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner);
+/* That room's thread does not answer, or does again: for the words of a refusal. Call it on one thread. */
+void policy_room_set_silent(struct policy_room *r, bool is_silent);
 /* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
 void policy_room_free(struct policy_room *r);
 /* Carries out what others want of the pools of this room; call it on their thread. */

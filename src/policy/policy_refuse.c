@@ -10,6 +10,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <strings.h>
 
 static void
 refuse(struct policy *p, struct policy_ticket *t, const struct fail *why, enum request_failure kind)
@@ -91,6 +92,15 @@ policy_busy(const struct policy *p)
 	return verified > idle ? verified - idle : 0;
 }
 
+/* Returns the number of a worker that has a part of the pool and does not answer; -1: there is none. */
+static int
+find_silent(const struct policy *p)
+{
+	const struct policy_whole *w = p->part.whole;
+
+	return w == NULL ? -1 : ffs((int)(policy_of_whole(&w->in_use) & policy_of_whole(&w->commons->silent))) - 1;
+}
+
 /* The reason that explains the wait best comes first, and the most common one last. */
 static void
 say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
@@ -99,6 +109,7 @@ say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 	const struct policy_conn *hanging = find_hanging(p, t, now_us);
 	uint32_t waiting = policy_line_length(p);
 	const char *plural = waiting == 1 ? "" : "s";
+	int silent = find_silent(p);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
 
 	fail_detail(why,
@@ -118,6 +129,13 @@ say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 	} else if (caps_short_of(&p->caps) != NULL) {
 		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
 			  caps_short_of(&p->caps));
+	} else if (silent >= 0) {
+		fail_detail(why,
+			    "worker %d does not answer, and keeps its part of the pool's %" PRIu32
+			    " connections, %" PRIu32 " client%s waiting",
+			    silent, p->limit, waiting, plural);
+		fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart "
+			       "pgweir");
 	} else {
 		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
 			       "in the pgweir console");

@@ -5,8 +5,10 @@
 #include "process/process_state.h"
 
 #include "base/clock.h"
+#include "login/login.h"
 #include "net/inbox.h"
 #include "os/os.h"
+#include "policy/policy_commons.h"
 #include "pool/pool_homes.h"
 
 #include <stdatomic.h>
@@ -39,6 +41,7 @@ tell(struct worker *k, bool is_silent)
 
 	k->watch.is_silent = is_silent;
 	pool_homes_set_silent(k->weir->shared.homes, k->number, is_silent);
+	policy_room_set_silent(k->room, is_silent);
 	if (is_silent)
 		log_event(log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "worker_silent" },
 			  "worker %u does not answer: its clients and servers hang, and console commands that concern "
@@ -53,12 +56,14 @@ static void
 look_for_life(struct worker *k)
 {
 	uint64_t at_us = atomic_load_explicit(&k->pulse.at_us, memory_order_acquire);
-	bool has_moved = at_us != k->watch.at_us;
+	bool has_moved = at_us != k->watch.at_us, has_changed;
 
 	k->watch.at_us = at_us;
 	k->watch.ticks = has_moved ? 0 : k->watch.ticks + 1;
-	if (k->watch.is_silent ? has_moved : k->watch.ticks == SILENT_TICKS)
+	has_changed = k->watch.is_silent ? has_moved : k->watch.ticks == SILENT_TICKS;
+	if (has_changed)
 		tell(k, !k->watch.is_silent);
+	login_look_after(&k->weir->door->clients, &k->clients, has_changed && k->watch.is_silent);
 }
 
 /* Once in a second: the share of a processor since the last time. */

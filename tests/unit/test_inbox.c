@@ -115,6 +115,85 @@ Test(inbox, notes_of_many_threads_are_read_once_each_and_in_each_senders_order)
 	cr_expect_eq(r.read, SENDERS * NOTES, "none is read again");
 }
 
+/* Takes back what one sender posts, where the number is even, while another thread posts and this one reads. */
+struct taken {
+	size_t taken, read;
+	unsigned next_taken, next_read;
+	bool is_wrong;
+};
+
+static bool
+is_even(const struct note *n, void *arg)
+{
+	(void)arg;
+	return ((const struct letter *)n)->number % 2 == 0;
+}
+
+static void
+see(struct note *n, unsigned *next, size_t *count, bool *is_wrong)
+{
+	struct letter *l = (struct letter *)n;
+
+	*is_wrong |= l->number < *next; /* in order */
+	*next = l->number + 1;
+	++*count;
+	free(l);
+}
+
+static void
+read_some(struct note *n, void *owner, bool is_over)
+{
+	struct taken *t = owner;
+
+	see(n, &t->next_read, &t->read, &t->is_wrong);
+	t->is_wrong |= is_over;
+}
+
+static void *
+send_some(void *arg)
+{
+	for (unsigned i = 0; i < NOTES; i++) {
+		struct letter *l = calloc(1, sizeof(*l));
+
+		l->note.read = read_some;
+		l->number = i;
+		inbox_post(arg, &l->note);
+	}
+	return NULL;
+}
+
+Test(inbox, a_note_is_read_or_taken_back_and_each_once_and_in_order)
+{
+	struct taken t = { 0 };
+	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
+	pthread_t sender;
+	struct reader r;
+	struct inbox *in;
+	struct note *n;
+	struct fail why;
+
+	reader_init(&r, 0);
+	in = inbox_new(r.base, &t, &why);
+	cr_assert_not_null(in);
+	cr_assert_eq(pthread_create(&sender, NULL, send_some, in), 0);
+	while (t.taken + t.read < NOTES) {
+		inbox_take_back(in, is_even, NULL, &back);
+		while ((n = STAILQ_FIRST(&back)) != NULL) {
+			STAILQ_REMOVE_HEAD(&back, next);
+			t.is_wrong |= !is_even(n, NULL);
+			see(n, &t.next_taken, &t.taken, &t.is_wrong);
+		}
+		event_base_loop(r.base, EVLOOP_NONBLOCK);
+	}
+	pthread_join(sender, NULL);
+	cr_expect_not(t.is_wrong);
+	cr_expect_gt(t.read, NOTES / 2 - 1, "odd ones are never taken back");
+	cr_expect_eq(t.read + t.taken, NOTES);
+	inbox_free(in);
+	cr_expect_eq(t.read + t.taken, NOTES);
+	reader_fini(&r);
+}
+
 /* A note that goes to and fro between two loops. */
 struct ball {
 	struct note note; /* first */

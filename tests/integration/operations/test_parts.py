@@ -199,12 +199,14 @@ def worker_of(weir, wire):
 @pytest.mark.long
 def test_a_part_whose_worker_hangs_is_named_and_the_others_go_on(weir, split):
     """They have all places that its servers leave them; what is asked of it does not come, and is opened instead.
-    Who comes anew is sent to them."""
+    Who comes anew is sent to them, and so are those that were just sent there."""
     wires = split() + [weir.raw() for _ in range(14)]
     there = [wire for wire in wires if worker_of(weir, wire) == 2]
     assert len(there) == 8
     with Stall(weir.process.pid, "pgweir-1"):
+        early = [weir.in_background(weir.raw) for _ in range(2)]
         weir.wait_log("worker 1 does not answer")
+        assert {wire.result().value("SELECT 'early'") for wire in early} == {"early"}
         assert weir.http("/healthz").status == 503
         assert weir.metric_now("pgweir_worker_up", worker="1") == 0
         assert [row["state"] for row in weir.console("SHOW WORKERS")] == ["up", "silent", "up"]
@@ -222,6 +224,21 @@ def test_a_part_whose_worker_hangs_is_named_and_the_others_go_on(weir, split):
     for wire in wires:
         assert not errors(wire.read_until())
     wait_until(lambda: len(servers(weir)) == weir.postgres.count(usename="web") <= 8)
+
+
+@pytest.mark.long
+def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
+    one, two = sorted(split(pool_timeout="1s"), key=lambda wire: worker_of(weir, wire))
+    for wire in [one, *(weir.raw() for _ in range(6))]:
+        wire.query("BEGIN")
+    with Stall(weir.process.pid, "pgweir-1"):
+        weir.wait_log("worker 1 does not answer")
+        held = weir.raw()
+        assert not errors(held.ask(query("BEGIN")))         # the eighth of the servers
+        error, = errors(two.ask(query("SELECT 1")))
+        assert error.sqlstate == "53300"
+        assert "worker 1 does not answer, and keeps its part of the pool's 8 connections" in error.error["D"]
+        assert "restart pgweir" in error.error["H"]
 
 
 def test_the_console_shows_one_pool(weir, split):

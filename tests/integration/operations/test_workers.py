@@ -235,6 +235,35 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
     weir.console("RELOAD")
 
 
+def refused_login(weir):
+    with pytest.raises(rawwire.LoginRefused) as caught:
+        weir.raw()
+    return caught.value.reply
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("limit", [{"pool_timeout": "3s"}, {"login_timeout": "3s"}])
+def test_newcomers_to_a_worker_that_hangs_are_told_so(weir, limit):
+    """Those that came before that was known, and those that come afterwards."""
+    weir.start(workers=3, pool_size=4, max_overflow=0, **limit)     # too small for parts
+    for database in ("app", "app2"):
+        weir.raw(database=database).query("SELECT 1")
+    homes = homes_of(weir)
+    hung = homes["app"]
+    assert homes["app2"] != hung != 0
+    words = f"worker {hung}, which has the pool, does not answer"
+    with Stall(weir.process.pid, f"pgweir-{hung}"):
+        early = weir.in_background(refused_login, weir)
+        weir.wait_log(f"worker {hung} does not answer")
+        late = weir.in_background(refused_login, weir)
+        for reply in (early.result(), late.result()):
+            assert (reply.sqlstate, reply.error["M"]) == ("57P03", words)
+            assert "restart pgweir" in reply.error["H"]
+        weir.wait_log("login refused: " + words)
+        assert weir.raw(database="app2").query("SELECT 2") == [["2"]]
+    assert weir.raw().query("SELECT 3") == [["3"]]
+
+
 @pytest.mark.long
 def test_the_service_manager_hears_of_us_only_while_all_workers_move(weir):
     path = str(weir.directory / "notify")
