@@ -179,6 +179,32 @@ find_jam(const struct holding *list, const struct pool *e)
 	return jam;
 }
 
+struct count_text {
+	char text[64];
+};
+
+/* "1 waits for a lock", "2 wait for locks" */
+static struct count_text
+count_of(uint64_t count, const char *if_one, const char *else_)
+{
+	struct count_text out;
+
+	snprintf(out.text, sizeof(out.text), "%" PRIu64 " %s", count, count == 1 ? if_one : else_);
+	return out;
+}
+
+static struct count_text
+in_use(const struct jam *jam)
+{
+	return count_of(jam->in_use, "connection in use", "connections in use");
+}
+
+static struct count_text
+blocked(const struct jam *jam)
+{
+	return count_of(jam->blocked, "waits for a lock", "wait for locks");
+}
+
 /* A larger pool does not help against transactions that nobody ends. */
 static void
 say_what_helps(const struct show_env *env, const struct pool *e, const struct holding *list, const char *hint,
@@ -194,17 +220,16 @@ say_what_helps(const struct show_env *env, const struct pool *e, const struct ho
 	}
 	if (jam.worst != NULL) {
 		say_remedy(env, jam.worst->srv, remedy, sizeof(remedy));
-		show_say(rows,
-			 "What helps: %s: of %" PRIu32 " connections in use %" PRIu32
-			 " are idle in transaction, %" PRIu32 " wait for locks; this client keeps %" PRIu32 " of them.",
-			 remedy, jam.in_use, jam.idle_in_transaction, jam.blocked, jam.worst_count);
+		show_say(rows, "What helps: %s: of %s %s, %s; this client keeps %" PRIu32 " of them.", remedy,
+			 in_use(&jam).text,
+			 count_of(jam.idle_in_transaction, "is idle in transaction", "are idle in transaction").text,
+			 blocked(&jam).text, jam.worst_count);
 		return;
 	}
 	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
 		if (pool_is_same(h->pool, e) && h->is_blocked) {
 			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
-			show_say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
-				 remedy, jam.blocked, jam.in_use);
+			show_say(rows, "What helps: %s: of %s %s.", remedy, in_use(&jam).text, blocked(&jam).text);
 			return;
 		}
 }

@@ -97,6 +97,9 @@ struct policy_ticket;
 struct policy_ticket_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_ticket *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_ticket *t);
+	/* Adds a hint that names the one who has done nothing with a connection for as long as t waits. Returns false
+	 * if there is none. May be NULL. */
+	bool (*blame)(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 };
 
 /* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */

@@ -136,7 +136,7 @@ say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 			    silent, p->limit, waiting, plural);
 		fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it stays so, restart "
 			       "pgweir");
-	} else {
+	} else if (t->ops->blame == NULL || !t->ops->blame(t, now_us, why)) {
 		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
 			       "in the pgweir console");
 	}

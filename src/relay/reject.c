@@ -10,11 +10,13 @@
 #include "statements/statements_crossing.h"
 #include "statements/unnamed.h"
 
+#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void
@@ -26,6 +28,28 @@ send_ready(struct exchange *x)
 	exchange_send(x, &b);
 	buf_fini(&b);
 	x->ticket.idle_since_us = *x->env->now_us;
+}
+
+bool
+reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why)
+{
+	const struct exchange *x = (const struct exchange *)((const char *)t - offsetof(struct exchange, ticket));
+	const struct exchange *worst = NULL;
+	uint64_t since_us = t->since_us;
+	const struct server *srv;
+
+	TAILQ_FOREACH(srv, &x->pool->servers, all)
+		if (srv->borrower != NULL && srv->loan.idle_in_tx_us != 0 && srv->loan.idle_in_tx_us <= since_us) {
+			worst = srv->borrower;
+			since_us = srv->loan.idle_in_tx_us;
+		}
+	if (worst == NULL)
+		return false;
+	fail_hint(why,
+		  "client %" PRIu64 " keeps a connection, its transaction idle for %s: KILL_CLIENT %" PRIu64
+		  " in the pgweir console ends it, idle_transaction_timeout all that are forgotten",
+		  worst->ticket.id, duration_of(now_us - since_us).text, worst->ticket.id);
+	return true;
 }
 
 void

@@ -9,6 +9,8 @@
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* Answers it with this command tag instead: a Query, or Parse, Bind, perhaps Describe, Execute and Sync, all there. */
 void reject_as_done(struct exchange *x, const char *tag);
+/* policy_ticket_ops: names the client whose transaction has been idle for longest, and since before t waits. */
+bool reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
 /* Writes to shown what this client is to be sent for why: with the names of its database and user. */
 void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*

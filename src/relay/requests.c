@@ -188,7 +188,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 void
 relay_ticket(struct exchange *x)
 {
-	static const struct policy_ticket_ops ops = { on_grant, on_refuse };
+	static const struct policy_ticket_ops ops = { on_grant, on_refuse, reject_blame };
 
 	x->ticket.ops = &ops;
 	x->ticket.image = x->image;

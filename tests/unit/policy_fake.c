@@ -75,7 +75,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 		c->then(c);
 }
 
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
 
 /* The number of a client is its id; a choosy connection is for those whose image is its own. */
 static bool

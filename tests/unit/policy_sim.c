@@ -147,7 +147,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	play_surprise(s);
 }
 
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
 
 /* --- What the pool asks of its owner. --- */
 

@@ -309,7 +309,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	surprise(c->at->s);
 }
 
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
 
 /* --- Owners. --- */
 

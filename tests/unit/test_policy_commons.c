@@ -353,7 +353,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 }
 
 static const struct policy_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };
-static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse };
+static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
 
 /* Something happens to one of its connections. */
 static void

@@ -720,7 +720,7 @@ on_hand_refuse(const struct fail *why, enum request_failure kind, struct policy_
 	((struct hand *)(uintptr_t)t->image)->crew->wrong++; /* nobody has a limit */
 }
 
-static const struct policy_ticket_ops hand_ticket_ops = { on_hand_grant, on_hand_refuse };
+static const struct policy_ticket_ops hand_ticket_ops = { on_hand_grant, on_hand_refuse, NULL };
 
 static void
 tell_hand(void *owner)

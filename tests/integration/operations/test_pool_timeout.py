@@ -1,5 +1,6 @@
 """A full pool is not a failure: after pool_timeout the client gets an ERROR, and its connection lives on."""
 
+import re
 import time
 
 import pytest
@@ -20,15 +21,26 @@ def full(weir):
     return holder
 
 
-def test_the_error_says_what_is_the_matter_and_what_to_do(weir, full):
+def test_the_error_says_what_is_the_matter_and_who_has_forgotten_a_transaction(weir, full):
     with weir.raw() as wire:
         (reply, end), seconds = timed(wire.ask, query("SELECT 1"))
         assert (reply.sqlstate, reply.severity, end.status) == ("53300", "ERROR", "I")
         assert 0.35 < seconds < 1.5
         assert "server connection" in reply.error["M"] and "app" in reply.error["D"] and "1 of 1" in reply.error["D"]
-        assert "pool_size" in reply.error["H"] and "max_overflow" in reply.error["H"]
+        holder, = weir.console("SHOW HOLDERS")
+        number = holder["client_id"]
+        assert re.match(rf"client {number} keeps a connection, its transaction idle for \S+ m?s: KILL_CLIENT {number} in "
+                        r"the pgweir console ends it, idle_transaction_timeout all", reply.error["H"])
         full.query("COMMIT")
         assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_nobody_is_blamed_who_does_something(weir, full):
+    full.send(query("SELECT pg_sleep(30)"))
+    weir.wait_until(lambda: weir.postgres.count(wait_event="PgSleep"))
+    with weir.raw() as wire:
+        reply, _ = wire.ask(query("SELECT 1"))
+        assert "pool_size" in reply.error["H"] and "max_overflow" in reply.error["H"]
 
 
 @pytest.mark.parametrize("messages, found", [
