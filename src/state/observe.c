@@ -97,6 +97,8 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 			state_ddl_is_sent(x);
 		if ((s->scan->hints & SCAN_HINT_LOCAL) != 0 || s->scan->flags == SCAN_ALL)
 			state_note_local_name(x, "", ""); /* which setting it is of was not kept */
+		if (!s->is_parse_scanned && x->srv->loan.told_at == ledger_requests_sent(&x->srv->ledger) + 1)
+			x->srv->loan.told_at--; /* a Query in pieces is entered before it is read */
 	}
 	free(s->scan);
 	s->scan = NULL;

@@ -668,6 +668,19 @@ def test_a_long_one_on_a_server_that_another_client_used(weir, name):
             assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
 
 
+@pytest.mark.parametrize("before", ["", "y" * 1500000], ids=["at_its_beginning", "at_its_end"])
+def test_a_literal_behind_a_long_query_that_sets_what_it_is_read_under(weir, before):
+    """The statement must be parsed again behind it, as the database has code that could be anywhere in unread SQL."""
+    weir.postgres.query("CREATE FUNCTION sets() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET x.y = 1'; RETURN 1; END $$")
+    try:
+        weir.start(pool_size=1, max_statement_size="1KiB")
+        assert_same(weir, [
+            query("BEGIN"), query(f"/*{before}*/ SET LOCAL DateStyle = 'ISO, DMY' /*{'x' * 200000}*/"),
+            parse("s", "SELECT '02/03/2020'::date") + sync(), query("COMMIT"), bind("", "s") + execute() + sync()])
+    finally:
+        weir.postgres.query("DROP FUNCTION sets()")
+
+
 def test_a_long_one_whose_name_does_not_end_is_malformed(weir):
     weir.start(pool_size=1, max_statement_size="1KiB")
     with weir.raw() as wire:
