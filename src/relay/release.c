@@ -68,7 +68,8 @@ relay_try_release(struct exchange *x)
 		end_for_good(x);
 	else if (features_release(x))
 		release_give_back(x, srv);
-	else if (x->srv == srv && srv->ledger.count == 0 && !x->is_closing && pool_code_is_doubted(srv))
+	else if (x->srv == srv && srv->ledger.count == 0 && !x->is_closing && pool_code_is_doubted(srv) &&
+		 !srv->loan.is_unnamed_kept)
 		state_ask_tally(x);
 }
 

@@ -145,6 +145,9 @@ enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
 struct loan {
 	uint8_t end; /* enum loan_end */
 	uint8_t undone; /* enum loan_undone */
+	/* The unnamed statement is the borrower's, could not be made again, and was not bound yet. Set and cleared by
+	 * unnamed.c. */
+	bool is_unnamed_kept;
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
 	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */

@@ -84,8 +84,8 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 	char text[SEAL_SEED_MAX];
 
 	srv->seed_of = 0;
-	message_run(out, "", seal_seed_sql(text, seed));
-	message_run(out, "", SEAL_SEED_FORGET);
+	message_run(out, "", "", seal_seed_sql(text, seed));
+	message_run(out, "", "", SEAL_SEED_FORGET);
 	message_sync(out);
 	owe_triples(srv, 2);
 	server_owe_sync(srv, OWED_TO_IMAGE);

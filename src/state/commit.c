@@ -256,6 +256,8 @@ state_may_release(struct exchange *x, bool has_long_statement)
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
 	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
+	if (x->srv->loan.is_unnamed_kept) /* what was noted stays noted: a question would overwrite it */
+		return false;
 	s = x->session;
 	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
 		return !state_keeps(x);

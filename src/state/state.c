@@ -69,13 +69,19 @@ state_free(struct exchange *x)
 void
 state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
+	const char *prefix = statement_store_prefix(x->env->statements);
+	char statement[STATEMENT_NAME_MAX] = "", portal[STATEMENT_NAME_MAX] = "";
 	struct ledger *l = &x->srv->ledger;
-	char portal[STATEMENT_NAME_MAX] = "";
 
 	if (!x->srv->is_synced || x->srv->tx != 'I')
-		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
-	message_run(b, portal, sql);
-	x->srv->unnamed_owner = 0;
+		snprintf(portal, sizeof(portal), "%s", prefix);
+	if (x->srv->loan.is_unnamed_kept) {
+		snprintf(statement, sizeof(statement), "%.24s" STATEMENT_PLACEHOLDER, prefix);
+		message_close_statement(b, statement);
+		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	} else
+		x->srv->unnamed_owner = 0;
+	message_run(b, statement, portal, sql);
 	ledger_push_run(l, to, ref);
 	if (portal[0] != '\0')
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);

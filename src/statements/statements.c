@@ -244,7 +244,7 @@ statements_hold_server(const struct exchange *x)
 {
 	const struct client_statements *s = x->statements;
 
-	return s != NULL && (s->oversize_count > 0 || (s->is_unnamed_oversize && !s->is_oversize_bound));
+	return (s != NULL && s->oversize_count > 0) || (x->srv != NULL && x->srv->loan.is_unnamed_kept);
 }
 
 static enum feature_step
@@ -379,7 +379,7 @@ statements_bind(struct exchange *x, struct request *m)
 
 	m->used = FRAME_HEAD_LEN + b->len;
 	if (b->statement[0] == '\0')
-		return forward_if(unnamed_ensure(x));
+		return forward_if(unnamed_bind(x));
 	if (n == NULL || statement_is_closing(n)) /* PostgreSQL knows the right error */
 		return statements_name_is_ours(x, b->statement)
 			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)

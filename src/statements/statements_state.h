@@ -207,6 +207,7 @@ enum feature_step statements_parse_named(struct exchange *x, const struct parse_
 
 /* statements/unnamed.c */
 enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
+enum feature_step unnamed_bind(struct exchange *x); /* the same, for a Bind that is sent now */
 enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
 void unnamed_parse_oversize(struct exchange *x);
 void unnamed_close(struct exchange *x, enum owed_to to); /* of a client that has statements */

@@ -68,8 +68,6 @@ unnamed_ensure(struct exchange *x)
 	/* A change before an earlier Sync may be skipped, and the message at hand not. */
 	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
 		return STEP_HOLD;
-	if (s->is_unnamed_oversize)
-		s->is_oversize_bound = true;
 	if (is_unnamed_there(x))
 		return STEP_SENT;
 	if (s->token == 0)
@@ -88,6 +86,18 @@ unnamed_ensure(struct exchange *x)
 	return STEP_SENT;
 }
 
+enum feature_step
+unnamed_bind(struct exchange *x)
+{
+	enum feature_step step = unnamed_ensure(x);
+
+	if (step == STEP_SENT) {
+		x->statements->is_oversize_bound = true;
+		x->srv->loan.is_unnamed_kept = false;
+	}
+	return step;
+}
+
 /* Enters a new state. If the client has a server, that will be in this state when it has done what it was sent. */
 static void
 set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
@@ -98,8 +108,10 @@ set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
 	s->unnamed = st;
 	s->is_unnamed_oversize = is_oversize;
 	s->token = ++x->env->last_token;
-	if (x->srv != NULL)
-		x->srv->unnamed_owner = s->token;
+	if (x->srv == NULL)
+		return;
+	x->srv->unnamed_owner = s->token;
+	x->srv->loan.is_unnamed_kept = is_oversize && !s->is_oversize_bound;
 }
 
 void
@@ -218,8 +230,8 @@ void
 unnamed_parse_oversize(struct exchange *x)
 {
 	push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, statements_ref_of(NULL, REF_UNNAMED_OVERSIZE));
-	set_unnamed(x, NULL, true);
 	x->statements->is_oversize_bound = false;
+	set_unnamed(x, NULL, true);
 }
 
 void

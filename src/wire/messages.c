@@ -173,15 +173,19 @@ message_named(struct buf *b, uint8_t type, const char *before, const char *name,
 }
 
 void
-message_run(struct buf *b, const char *portal, const char *sql)
+message_run(struct buf *b, const char *statement, const char *portal, const char *sql)
 {
 	size_t begun = message_begin(b, 'P');
 
-	buf_put_str(b, "");
+	buf_put_str(b, statement);
 	buf_put_str(b, sql);
 	buf_put_u16(b, 0);
 	message_end(b, begun);
-	message_named(b, 'B', "", portal, "\0\0\0\0\0\0", 7);
+	begun = message_begin(b, 'B');
+	buf_put_str(b, portal);
+	buf_put_str(b, statement);
+	buf_put(b, "\0\0\0\0\0\0", 6);
+	message_end(b, begun);
 	message_named(b, 'E', "", portal, "\0\0\0", 4);
 	if (portal[0] != '\0')
 		message_named(b, 'C', "P", portal, NULL, 0);

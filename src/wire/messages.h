@@ -42,8 +42,8 @@ void message_named(struct buf *b, uint8_t type, const char *before, const char *
 		   size_t behind_len);
 void message_execute(struct buf *b); /* of the unnamed portal, for all rows */
 void message_close_statement(struct buf *b, const char *name);
-/* Parse, Bind and Execute of this SQL as the unnamed statement, and Close of the portal if that has a name. */
-void message_run(struct buf *b, const char *portal, const char *sql);
+/* Parse, Bind and Execute of this SQL, and Close of the portal if that has a name. */
+void message_run(struct buf *b, const char *statement, const char *portal, const char *sql);
 void message_sync(struct buf *b);
 
 /* A message without a body, as bytes and their count: server_write(srv, MESSAGE_BARE("S")). */

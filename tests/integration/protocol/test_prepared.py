@@ -668,6 +668,28 @@ def test_a_long_one_on_a_server_that_another_client_used(weir, name):
             assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
 
 
+@pytest.mark.parametrize("size", [3000, 300000], ids=["whole", "in_pieces"])
+@pytest.mark.parametrize("sql", ["SELECT 1", "SET a.b = 'c'", "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$", "CREATE TEMP TABLE t (i int)"])
+@pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
+@pytest.mark.parametrize("has_code", [False, True], ids=["plain", "code"])
+def test_a_long_unnamed_one_is_bound_behind_its_sync(weir, has_code, begin, sql, size):
+    """Nothing that pgweir asks or runs in between may overwrite it: nobody could make it again."""
+    code = "CREATE FUNCTION sets() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET x.y = 1'; RETURN 1; END $$"
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    if has_code:
+        weir.postgres.query(code)
+    try:
+        with weir.raw() as other:
+            other.query("SELECT 1")
+        for look in b"", describe("S", ""):
+            assert_same(weir, [query(begin), parse("", sql + " -- " + "x" * size) + look + sync(), bind() + execute() + sync(),
+                               query("SELECT 1")])
+        with weir.raw() as other:
+            assert other.query("SELECT 1") == [["1"]]       # its server is free
+    finally:
+        weir.postgres.query("DROP FUNCTION IF EXISTS sets()")
+
+
 @pytest.mark.parametrize("before", ["", "y" * 1500000], ids=["at_its_beginning", "at_its_end"])
 def test_a_literal_behind_a_long_query_that_sets_what_it_is_read_under(weir, before):
     """The statement must be parsed again behind it, as the database has code that could be anywhere in unread SQL."""
