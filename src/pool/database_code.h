@@ -40,7 +40,6 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_MARK_MAX 11u /* digits of 32 bits */
 #define CODE_SINCE_MAX 2048u
 #define CODE_DEAR_US UINT64_C(100000)
-#define CODE_HARM_US UINT64_C(1000000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_sql.h) */
 
 struct code_answer {
@@ -120,7 +119,6 @@ struct database_code {
 	unsigned next_host;
 	bool is_counted; /* a backend has told how many rows were written */
 	unsigned untold; /* how many could not: track_counts is off, or it is not PostgreSQL */
-	uint64_t harmed_us; /* when SQL that leaves nothing was last washed off, as it was sent behind a doubt */
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
@@ -221,15 +219,6 @@ void database_code_doubt(struct database_code *code, struct code_doubt *d, enum 
 enum code_change database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host,
 				       const char *all, const char *own, uint64_t now_us);
 void database_code_dispel(struct database_code *code, struct code_doubt *d, uint64_t now_us); /* the doubt ends */
-/*
- * Returns true if doubts cost others something now: then each should end as soon as it can. Else its question may be
- * part of the wash, which is cheaper.
- */
-static inline bool
-database_code_harms(const struct database_code *code, uint64_t now_us)
-{
-	return code->harmed_us != 0 && now_us - code->harmed_us < CODE_HARM_US;
-}
 void database_code_washed(struct database_code *code, uint64_t took_us); /* a server that somebody has used */
 void database_code_untold(struct database_code *code); /* a server was in doubt, and could not tell */
 /* Returns true if nobody counts what is written. Nothing is in doubt then: everything would be all the time. */

@@ -362,8 +362,6 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	}
 	order.seed = random_next(&pool->set->random);
 	pool->counters.seals += (order.parts & ~(unsigned)(WASH_TALLY | WASH_LATE)) != 0;
-	if ((order.parts & WASH_TALLY) != 0 && database_code_harms(code, now_us))
-		order.parts |= WASH_TALLY_FIRST;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }

@@ -109,16 +109,7 @@ seal(struct server *srv)
 	unsigned parts = srv->reset.todo.parts;
 	struct buf b = { 0 };
 
-	/* A Query of its own is answered ahead of the rest: until then others are in doubt. */
-	if ((parts & WASH_TALLY_FIRST) != 0) {
-		seal_put(&b, WASH_TALLY, 0, "");
-		if (send_built(srv, &b, OWED_TO_RESET) < 0)
-			return -1;
-		parts &= ~(unsigned)(WASH_TALLY | WASH_TALLY_FIRST);
-	}
 	srv->reset.todo.parts = 0;
-	if (parts == 0)
-		return 0;
 	if ((parts & STATE_SETTINGS) && image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0)) < 0)
 		return -1;
 	if ((parts & STATE_PREPARED) && image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
@@ -255,9 +246,10 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 
 	if (is_whole && len >= 2 && wire_u16(body) == 1) /* WASH_TEMP_ASKED: another client must not get it */
 		srv->reset.todo.is_last = true;
-	else if (copy != NULL && is_whole && probe_read_row(body, len, copy, &remote) && remote.kind == PROBE_TALLY)
+	else if (copy != NULL && is_whole && probe_read_row(body, len, copy, &remote) && remote.kind == PROBE_TALLY) {
+		srv->reset.todo.is_last = srv->reset.todo.is_last || strtoul(copy + 1, NULL, 10) != 0;
 		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
-	else if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
+	} else if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
 		srv->is_closing = srv->is_closing || !probe_read_row(body, len, copy, &remote) ||
 				  !seal_put_remote(&srv->reset.remote, &remote);
 	else if (copy == NULL || !is_whole)

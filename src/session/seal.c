@@ -16,10 +16,12 @@
  * refused, and the session's settings (search_path, for one) can't change their meaning once the first three have run.
  * Statements that are planned (WASH_QUERIES) follow settings of their own: under a client's it could be compiled for
  * seconds, or wait for other transactions. All else is as cheap as if it was prepared, and needs no name that clients
- * could see. The functions are in FROM, so that their row has no column. Each begins with MESSAGE_OURS, for
- * pg_stat_statements.
+ * could see. The functions are in FROM, so that their row has no column; with the tally they are a part of that, as to
+ * plan is most of what any question costs. Each begins with MESSAGE_OURS, for pg_stat_statements.
  */
-#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED | WASH_TALLY)
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED | WASH_TALLY | TALLY_AND_TEMP)
+#define TALLY_AND_TEMP (1u << 31) /* for WASH_TALLY and WASH_TEMP_ASKED */
+#define UNLOCK_ALL "pg_catalog.pg_advisory_unlock_all()"
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -33,8 +35,9 @@ static const struct {
 	{ WASH_QUERIES, "SET LOCAL statement_timeout = 0" },
 	{ STATE_CURSORS, "CLOSE ALL" },
 	{ STATE_LISTEN, "UNLISTEN *" },
-	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all()" },
-	{ WASH_TALLY, SEAL_TALLY },
+	{ STATE_LOCKS, "SELECT FROM " UNLOCK_ALL },
+	{ WASH_TALLY, SEAL_TALLY_OF("pg_catalog.concat('k', " UNLOCK_ALL ")") },
+	{ TALLY_AND_TEMP, SEAL_TALLY_OF("pg_catalog.concat('k', pg_catalog.pg_my_temp_schema(), " UNLOCK_ALL ")") },
 	{ STATE_TEMP, "DISCARD TEMP" },
 	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES" },
@@ -109,6 +112,10 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 	size_t begun = message_begin(out, 'Q');
 	char text[SEAL_SEED_MAX];
 
+	if ((parts & WASH_TALLY) != 0 && (parts & WASH_TEMP_ASKED) != 0)
+		parts = (parts & ~(unsigned)(WASH_TALLY | WASH_TEMP_ASKED)) | TALLY_AND_TEMP;
+	if ((parts & (WASH_TALLY | TALLY_AND_TEMP)) != 0)
+		parts &= ~(unsigned)STATE_LOCKS;
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
 		if (parts & washes[i].part & ~(is_known ? (unsigned)STATE_REMOTE : 0u))
 			buf_printf(out, MESSAGE_OURS "%s;", washes[i].sql);

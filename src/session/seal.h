@@ -43,8 +43,7 @@ enum state_part {
 	WASH_PLANS = 1u << 16, /* forgets plans */
 	WASH_TEMP_ASKED = 1u << 17, /* asks whether the backend has ever had temporary objects */
 	WASH_STATEMENTS = 1u << 18, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TALLY = 1u << 19, /* asks SEAL_TALLY */
-	WASH_TALLY_FIRST = 1u << 21, /* with it, for the server: in a Query of its own */
+	WASH_TALLY = 1u << 19, /* asks SEAL_TALLY; a wash gives locks up in the same statement, which is planned once */
 	SEAL_LATER = 1u << 22, /* for none: the borrower keeps its server until it is known what must be washed */
 	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
@@ -71,7 +70,8 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 #define SEAL_SCHEMA_MAX 132
 /*
  * Appends the one simple Query that washes these parts (of STATE_WASHABLE, and WASH_...). With WASH_TEMP_ASKED it
- * returns a row of one column if the backend has ever had temporary objects. With STATE_PREPARED it returns a row for
+ * returns a row of one column if the backend has ever had temporary objects; with WASH_TALLY, too, it is the row of
+ * that, where the OID of their schema, or 0, follows the 'k'. With STATE_PREPARED it returns a row for
  * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
  * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
  * if nothing else can have connected; "": the catalogs are searched for what may have, which costs as much as all the
@@ -86,8 +86,9 @@ void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_sc
  * short, as most of its 20 us go into reading it. Before PostgreSQL 15 it would take many milliseconds, and ALL was
  * late.
  */
-#define SEAL_TALLY                                                                                                     \
-	"SELECT 'k', pg_catalog.concat(pg_catalog.current_setting('track_counts'), ' ',"                               \
+#define SEAL_TALLY SEAL_TALLY_OF("'k'")
+#define SEAL_TALLY_OF(kind)                                                                                            \
+	"SELECT " kind ", pg_catalog.concat(pg_catalog.current_setting('track_counts'), ' ',"                          \
 	" pg_catalog.array_agg(pg_catalog.pg_stat_get_tuples_inserted(c) OPERATOR(pg_catalog.+)"                       \
 	" pg_catalog.pg_stat_get_tuples_updated(c)))"                                                                  \
 	", pg_catalog.array_agg(pg_catalog.pg_stat_get_xact_tuples_inserted(c) OPERATOR(pg_catalog.+)"                 \

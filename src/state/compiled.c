@@ -168,8 +168,6 @@ look_again(struct exchange *x)
 		return x->srv->loan.risk;
 	if (is_known && state_awaits_code(x))
 		return SEAL_LATER;
-	if (is_known && x->srv->loan.risk == 0)
-		code->harmed_us = *x->env->now_us;
 	/* If those in doubt have changed the code, what that has made here is older than the suspicion, which covers
 	 * it. */
 	is_doubt = is_known && code->suspected == CODE_SAME;

@@ -813,7 +813,8 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 		return execute(c, rest, tokens, portal, max);
 	if (strncasecmp(sql, "SELECT pg_advisory_unlock(", 26) == 0)
 		return put_value(c, had_lock ? "t" : "f", portal);
-	if (portal == NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
+	if (portal == NULL && strstr(sql, "pg_catalog.") != NULL &&
+	    (strncmp(sql, "SELECT '", 8) == 0 || strncmp(sql, "SELECT pg_catalog.concat('k'", 28) == 0))
 		probe(c, sql);
 	else if (portal != NULL && state_read_as(c, sql, portal->values)) {
 		text_data_row(&c->out, (const char *const[]){ "" }, 1);

@@ -476,12 +476,12 @@ put_row(struct fake_conn *c, const char *kind, const char *name, const char *val
 
 /* All that is made is reported at once. */
 static void
-put_tally(struct fake_conn *c)
+put_tally(struct fake_conn *c, bool is_temp_asked)
 {
 	char text[48];
 
 	snprintf(text, sizeof(text), "on %lu", c->fake->code_commits);
-	put_row(c, "k", text, "0");
+	put_row(c, is_temp_asked && c->traces[TRACE_TEMP] != 0 ? "k1" : "k", text, "0");
 }
 
 void
@@ -497,8 +497,8 @@ state_probe(struct fake_conn *c, const char *sql)
 		      { TRACE_SQL, "SELECT 'p'", "p", "hid", "PREPARE hid AS SELECT 1" },
 		      { TRACE_LISTEN, "SELECT 'n'", "n", "hid", "" } };
 
-	if (strstr(sql, "SELECT 'k'") != NULL)
-		put_tally(c);
+	if (strstr(sql, "'k'") != NULL)
+		put_tally(c, strstr(sql, "pg_my_temp_schema()") != NULL);
 	if (strstr(sql, "SELECT 'r'") != NULL)
 		put_row(c, "r", "", role == NULL ? "none" : role);
 	if (strstr(sql, "SELECT 'u'") != NULL)

@@ -67,6 +67,25 @@ def test_what_no_sql_shows_is_washed_off(weir, code, mode):
     assert weir.metric("pgweir_pool_seals_total") > 0
 
 
+def test_a_lock_that_sql_in_a_string_takes_is_given_up(weir, code, postgres):
+    """By the statement that asks what was written to the catalogs, as such code may have changed the code, too."""
+    postgres.query("""CREATE TABLE behind.audited (v int); GRANT ALL ON behind.audited TO PUBLIC;
+                      CREATE FUNCTION behind.audit() RETURNS trigger LANGUAGE plpgsql AS
+                          $$BEGIN EXECUTE 'SELECT pg_advisory_lock(78)'; RETURN new; END$$;
+                      CREATE TRIGGER a AFTER INSERT ON behind.audited FOR EACH ROW EXECUTE FUNCTION behind.audit()""",
+                   dbname=OWN)
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    first.execute("SELECT 1")
+    wait_for_code(weir, "new_code")
+    backends = set()
+    for number in range(3):
+        first.execute("INSERT INTO behind.audited VALUES (1)")
+        assert seen(second) == (None, None, 0)
+        backends.add(second.execute("SELECT pg_backend_pid()").fetchone())
+    assert len(backends) == 1, "each was closed, and not washed"
+
+
 def test_it_crosses_where_the_operator_allows_it(weir, code):
     """Else the tests here would prove nothing."""
     begin(weir, pool_size=1, max_overflow=0, session_state="allow")
