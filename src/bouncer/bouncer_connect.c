@@ -76,7 +76,9 @@ take_apart(struct connect *c)
 		const struct bouncer_word *word;
 
 		if (*equals != '=' || len == 0) {
-			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value");
+			/* Says not which, as it may be a part of a password. */
+			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value, like %s",
+				      c->place == OF_USER ? "pool_mode=transaction" : "host=db1 port=5432");
 			return false;
 		}
 		name[len] = '\0';

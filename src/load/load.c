@@ -394,14 +394,17 @@ static void
 load_finish(struct loader *l)
 {
 	struct config *config = l->config;
+	bool may_be_none;
 
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
 		check_drafts(l, &l->scopes[place], scope_words[place], place != IN_USER);
 	take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases, &config->database_count);
 	take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants, &config->tenant_count);
 	take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count);
-	if (config->database_count + config->tenant_count == 0)
-		(bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
+	may_be_none = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
+	/* A database with an error may be missing for that alone. */
+	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
+		(may_be_none ? problem_warning : problem_error)(
 		    &l->sink, 0, "%s",
 		    l->sink.source != NULL
 			? "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1"

@@ -168,6 +168,9 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter \"what\" here" },
 	{ MAIN "[databases]\na = pool_sise=3\n", "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter "
 						 "\"pool_sise\" here; did you mean \"pool_size\"?" },
+	{ MAIN "[databases]\napp = db1:5432\n",
+	  "/nonexistent/pgbouncer.ini:4: error: app: a parameter has no \"=\"; write "
+	  "name=value, like host=db1 port=5432" },
 	{ MAIN "[databases]\na = host=\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
 	  "end" },
@@ -196,6 +199,8 @@ Test(bouncer, mistakes_are_told_with_pgbouncers_file_line_and_name)
 		for (size_t j = problems.count; j > 0; j--)
 			if (problems.list[j - 1].is_error)
 				first = problems.list[j - 1].text;
+			else
+				cr_expect_null(strstr(problems.list[j - 1].text, "has none"), "%s", refused[i].text);
 		cr_expect_str_eq(first, refused[i].problem, "%s%s", refused[i].text, first);
 		config_unref(config);
 		config_problems_fini(&problems);

@@ -92,7 +92,16 @@ def test_the_container_takes_the_authority_that_verify_full_needs(entrypoint, tm
 
 
 @pytest.mark.parametrize("environment, told, code", [
-    ({"PGBOUNCER_POOLMODE": "x"}, "PGBOUNCER_POOLMODE is not known here, and has no effect", 0),
+    ({"PGBOUNCER_POOLMODE": "x"}, "PGBOUNCER_POOLMODE is not known here, and has no effect; did you mean PGBOUNCER_POOL_MODE?", 0),
+    ({"POOLMODE": "x"}, "POOLMODE is not known here, and has no effect; did you mean POOL_MODE?", 0),
+    ({"MAX_CLIENT_CONNS": "5"}, "; did you mean MAX_CLIENT_CONN?", 0),
+    ({"DEFAULT_POOL_SZIE": "5"}, "; did you mean DEFAULT_POOL_SIZE?", 0),
+    ({"DATABASE_URI": "postgres://h/x"}, "; did you mean DATABASE_URL?", 0),
+    ({"POOL_SIZE": "5"}, "POOL_SIZE is not known here, and has no effect; did you mean PGWEIR_POOL_POOL_SIZE?", 0),
+    ({"SERVER_TLS_CA": "x"}, "SERVER_TLS_CA is not known here, and has no effect", 0),
+    ({"PGSSLMODE": "require"}, "PGSSLMODE is not known here, and has no effect", 0),
+    ({"HOSTNAME": "h", "HOME": "/", "TZ": "UTC", "LANG": "C", "TERM": "xterm", "KUBERNETES_PORT": "tcp://10.0.0.1:443",
+      "USER": "pgweir", "SSL_CERT_FILE": "x", "MEMORY_LIMIT": "1", "POD_NAMESPACE": "x"}, "", 0),
     ({"PGWEIR_POOL_SIZE": "3"}, "PGWEIR_POOL_SIZE is not known here, and has no effect", 0),
     ({"SERVER_RESET_QUERY": "x"}, "SERVER_RESET_QUERY is not needed: pgweir itself clears", 0),
     ({"PGBOUNCER_PORT": "tcp://10.0.0.1:6432", "PGBOUNCER_SERVICE_HOST": "10.0.0.1"}, "", 0),      # Kubernetes
