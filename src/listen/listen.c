@@ -200,7 +200,8 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
-	is_ours = effect != NULL && ahead_of(x, effect) == 0 && effect->is_refused && effect->m->why != NULL &&
+	/* Requests behind it that the error skips are gone by now, too. */
+	is_ours = effect != NULL && ahead_of(x, effect) <= 0 && effect->is_refused && effect->m->why != NULL &&
 		  e->message != NULL && strstr(e->message, "\"" LISTEN_REFUSED "\"") != NULL;
 	if (!is_ours)
 		return false;

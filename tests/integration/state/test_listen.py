@@ -809,6 +809,8 @@ def test_a_listen_that_cannot_be_is_refused(weir, own_postgres):
     assert shape(replies) == "EZ" and replies[0].sqlstate == "53300", replies[0].error
     replies = wire.ask(one_statement("LISTEN a"), sync())
     assert shape(replies) == "12nEZ" and replies[3].sqlstate == "53300", shape(replies)
+    replies = wire.ask(one_statement("LISTEN a") + query("SELECT 1"), sync())      # which the error skips, too
+    assert shape(replies) == "12nEZ" and replies[3].sqlstate == "53300", replies[3].error
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT -1")
     assert tags(wire.ask(query("LISTEN a"))) == ["LISTEN"]
     own_postgres.query("NOTIFY a, 'now'")
