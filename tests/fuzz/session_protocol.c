@@ -279,7 +279,7 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 		c->is_sleep_simple = false;
 		break;
 	case SQL_DONE:
-		if (sql_is_exit(p->text))
+		if (sql_is_exit(p->text) && strcasestr(p->text, " to ") == NULL)
 			named_free_all(&c->portals); /* none outlives its transaction, not even that one's */
 		break;
 	case SQL_SUSPENDED:
@@ -380,8 +380,10 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 {
 	char *text = state_to_server(c, raw);
 
-	if (text != NULL)
+	if (text != NULL) {
 		named_drop(&c->statements, "");
+		named_drop(&c->portals, "");
+	}
 	if (text == NULL) {
 		sql_error(c, "22021", "invalid byte sequence", tokens);
 		statement_failed(c);

@@ -143,6 +143,8 @@ fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *paylo
 {
 	struct fake_conn *c;
 
+	if (f->on_notify != NULL)
+		f->on_notify(f, channel, payload);
 	TAILQ_FOREACH(c, &f->conns, link)
 		for (size_t i = 0; i < CHANNELS_MAX; i++)
 			if (c->channels[i][0] != '\0' && strcmp(c->channels[i], channel) == 0) {

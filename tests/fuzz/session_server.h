@@ -23,7 +23,7 @@
 
 #include <sys/queue.h>
 
-#define CHANNELS_MAX 4
+#define CHANNELS_MAX 12
 #define REPORTS 5
 #define PLAN_CONTEXT_MAX 320
 #define REPORT_ENCODING 1
@@ -144,6 +144,8 @@ struct fake {
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
 	/* Returns true if pgweir knew of all code when it lent c; NULL: it did. */
 	bool (*is_code_known)(const struct fake_conn *c);
+	/* Each notification, in the order of commits; NULL: nobody wants to know. */
+	void (*on_notify)(struct fake *f, const char *channel, const char *payload);
 	/* Each message that a connection gets, before it is answered; NULL: nobody wants to know. */
 	void (*on_message)(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
 };

@@ -801,6 +801,10 @@ sql_run(struct fake_conn *c, const char *text, const char *tokens, struct named 
 	if (!leave_traces(c, sql, word, rest, tokens))
 		return SQL_FAILED;
 	write_rows(c, word, tokens, portal);
+	if (strcmp(word, "COPY") == 0 && portal != NULL && portal->is_begun)
+		return refuse(c, "55000", "portal cannot be run", tokens);
+	if (strcmp(word, "COPY") == 0 && portal != NULL)
+		portal->is_begun = true;
 	if (strcmp(word, "COPY") == 0)
 		return copy(c, sql, tokens);
 	if (!sql_has_rows(sql)) {

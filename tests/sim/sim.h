@@ -18,6 +18,8 @@
 #include "session_world.h"
 
 #define SIM_REPORT_LEN 128
+#define SIM_NOTICES_MAX 4096
+#define SIM_CHANNELS 26 /* named cha to chz */
 
 /* An application, and the session that it would have without pgweir. */
 struct sim_client {
@@ -31,6 +33,9 @@ struct sim_client {
 	char told[REPORTS][SIM_REPORT_LEN], expected[REPORTS][SIM_REPORT_LEN]; /* of settings that are reported */
 	uint32_t base, seen; /* of its tokens: the last one before it came, the last one that its session was sent */
 	uint64_t listened; /* bits: channels it has ever listened on, as this client */
+	unsigned noticed; /* of the run's notifications: those up to here have come, or are not for it */
+	unsigned asked_at; /* how many there were when its last request began */
+	unsigned listening[SIM_CHANNELS]; /* it gets those behind this one; 0: it does not listen */
 	unsigned cancels; /* requests to cancel what it runs, that may still hit */
 	bool has_cancelled; /* there was one */
 	bool is_mid_request; /* messages were sent that no Sync has ended */
@@ -62,6 +67,12 @@ struct sim_profile {
 	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };
 
+/* Of a transaction that has committed. */
+struct sim_notice {
+	char channel; /* 'a' to 'z' */
+	char payload[24];
+};
+
 struct sim {
 	struct world world;
 	struct sim_client clients[TEXT_CLIENTS];
@@ -79,6 +90,8 @@ struct sim {
 	unsigned early_notes; /* quiet_turn() */
 	unsigned made; /* enum state_part: of the code that was made last; 0: none was */
 	uint64_t made_step;
+	struct sim_notice notices[SIM_NOTICES_MAX];
+	unsigned notice_count; /* from 1: notices[0] is none */
 	bool is_over; /* no new requests */
 	bool has_reloaded;
 	unsigned requests, answers, cancels, departures, losses;

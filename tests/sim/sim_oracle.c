@@ -3,7 +3,9 @@
  * alone would have sent. What has no fixed place (ParameterStatus, notices, notifications) is checked apart:
  *
  *   ParameterStatus  at each ReadyForQuery outside of a transaction both have told the same values
- *   notifications    only of channels that the client has listened on
+ *   notifications    only of channels that the client has listened on, in the order of commits, and each once; where no
+ *                    connection is lost or closed, at each ReadyForQuery outside of a transaction all have come that
+ *                    were committed before its request, if no other request was sent since
  *
  * Two things are not fixed by the client's messages: whether a cancel hits, which the client's own answer decides; and
  * what becomes of clients of a server that breaks, who may be lost, but with an error of one of a few kinds.
@@ -34,6 +36,8 @@ oracle_begin(struct sim_client *c)
 	c->has_cancelled = false;
 	c->base = c->seen = c->f->sequence;
 	c->listened = 0;
+	c->noticed = c->sim->notice_count;
+	memset(c->listening, 0, sizeof(c->listening));
 	c->stopped_us = 0;
 	c->asked_us = c->came_us = c->heard_us = sim_now();
 	memset(c->told, 0, sizeof(c->told));
@@ -560,6 +564,48 @@ is_same_error(const uint8_t *body, size_t len, const uint8_t *want, size_t want_
 	return strcmp(got, wanted) == 0 || (strcmp(wanted, "25P02") == 0 && strcmp(got, "22021") == 0);
 }
 
+/* Nothing is done that ends the connection on which pgweir listens. */
+static bool
+has_one_listener(const struct sim *s)
+{
+	const struct sim_profile *p = &s->profile;
+
+	return p->losing == 0 && p->reloading == 0 && p->pausing == 0 && p->reconnecting == 0 && p->unnaming == 0 &&
+	       (p->stalling == 0 || p->jumping == 0);
+}
+
+/* All up to the notification with this number have come that the client should have got. */
+static void
+check_notices(struct sim_client *c, unsigned up_to)
+{
+	const struct sim *s = c->sim;
+
+	for (; c->noticed < up_to; c->noticed++) {
+		const struct sim_notice *n = &s->notices[c->noticed + 1];
+		unsigned from = c->listening[n->channel - 'a'];
+
+		if (from > 0 && c->noticed + 1 >= from && has_one_listener(s))
+			sim_fail("client %c did not get %s of ch%c", c->f->letter, n->payload, n->channel);
+	}
+}
+
+/* Its session is outside of a transaction, and nothing is under way. */
+static void
+follow_listening(struct sim_client *c)
+{
+	bool is_on[SIM_CHANNELS] = { false };
+
+	for (size_t i = 0; i < CHANNELS_MAX; i++)
+		if (strncmp(c->alone->channels[i], "ch", 2) == 0)
+			is_on[c->alone->channels[i][2] - 'a'] = true;
+	for (size_t i = 0; i < SIM_CHANNELS; i++)
+		c->listening[i] = is_on[i] ? c->listening[i] : 0;
+	check_notices(c, c->asked_at);
+	for (size_t i = 0; i < SIM_CHANNELS; i++)
+		if (is_on[i] && c->listening[i] == 0)
+			c->listening[i] = c->sim->notice_count + 1;
+}
+
 static void
 compare(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, const uint8_t *want, size_t want_len)
 {
@@ -574,6 +620,8 @@ compare(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, con
 			 (int)want_len, (const char *)want);
 	if (type == 'Z' && body[0] == 'I')
 		oracle_check_writes(c);
+	if (type == 'Z' && body[0] == 'I' && c->unfed_at == c->unfed.len && !c->is_mid_request)
+		follow_listening(c);
 	if (type == 'Z' && body[0] == 'I' && !c->is_closed) /* else a FATAL follows */
 		for (size_t i = 0; i < REPORTS; i++)
 			if (strcmp(c->told[i], c->expected[i]) != 0)
@@ -630,13 +678,22 @@ login_message(struct sim_client *c, uint8_t type, const uint8_t *body, size_t le
 }
 
 static void
-notification(const struct sim_client *c, const uint8_t *body, size_t len)
+notification(struct sim_client *c, const uint8_t *body, size_t len)
 {
-	const char *channel = (const char *)body + 4;
+	const char *channel = (const char *)body + 4, *payload = channel + strlen(channel) + 1;
+	const struct sim *s = c->sim;
+	unsigned at = c->noticed + 1;
 
 	must(len > 6);
-	if (strncmp(channel, "ch", 2) != 0 || (c->listened & 1u << (channel[2] - 'A')) == 0)
+	if (strncmp(channel, "ch", 2) != 0 || (c->listened & 1u << (channel[2] - 'a')) == 0)
 		sim_fail("client %c got a notification of %s, on which it does not listen", c->f->letter, channel);
+	while (at <= s->notice_count &&
+	       (s->notices[at].channel != channel[2] || strcmp(s->notices[at].payload, payload) != 0))
+		at++;
+	if (at > s->notice_count)
+		sim_fail("client %c got %s of %s twice, or too late", c->f->letter, payload, channel);
+	check_notices(c, at - 1);
+	c->noticed = at;
 }
 
 static void

@@ -194,6 +194,8 @@ weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 			return t->weight * 16u;
 	if (t->needs == HIDDEN || t->needs == CODE)
 		return t->weight * 4u;
+	if (p->is_bulky && t->needs == LISTEN)
+		return t->weight * 6u;
 	if (p->is_sleepy && strstr(t->sql, " sleep") != NULL)
 		return t->weight * 60u;
 	if (p->is_wide && strstr(t->sql, " rows ") != NULL)
@@ -237,7 +239,7 @@ choose_text(struct sim_client *c)
 static void
 put_channel(struct sim_client *c, struct buf *b)
 {
-	char of = sim_chance(c->sim, 128) ? c->f->letter : 'Z';
+	int of = sim_chance(c->sim, 128) ? c->f->letter - 'A' + 'a' : 'z'; /* as PostgreSQL reads capitals, too */
 
 	buf_printf(b, "ch%c", of);
 }
@@ -309,7 +311,7 @@ note_channel(struct sim_client *c, const char *sql)
 	const char *at = strstr(sql, "LISTEN ch");
 
 	if (at != NULL)
-		c->listened |= UINT64_C(1) << (at[9] - 'A');
+		c->listened |= UINT64_C(1) << (at[9] - 'a');
 }
 
 /* What it may have begun with this. */
@@ -329,6 +331,8 @@ sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len)
 {
 	size_t from = c->f->out.len;
 
+	if (!c->is_mid_request && !c->is_copying)
+		c->asked_at = c->sim->notice_count;
 	if (oracle_is_answered(c) && !c->alone->is_copying) {
 		c->asked_us = sim_now();
 		c->may_fail = c->alone->tx != 'I';
@@ -337,7 +341,7 @@ sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len)
 	message_put(&c->f->out, type, body, len);
 	sim_trace_text('c', (unsigned)c->f->letter, "->", c->f->out.bytes + from, c->f->out.len - from);
 	oracle_sent(c, c->f->out.bytes + from, c->f->out.len - from);
-	c->is_mid_request = type != 'S' && type != 'Q' && (c->is_mid_request || strchr("PBDECH", type) != NULL);
+	c->is_mid_request = type != 'S' && (c->is_mid_request || strchr("PBDECH", type) != NULL);
 }
 
 static void
@@ -503,6 +507,8 @@ say_unit(struct sim_client *c)
 		c->is_copying = is_copy;
 		if (sim_chance(s, 20) || is_copy)
 			say_data(c);
+	} else if (s->profile.is_bulky) { /* of a portal that was bound before, if there is one */
+		say_execute(c, portal);
 	}
 	if (!c->is_copying && sim_chance(s, 20))
 		say_of(c, 'C', 'P', portal);
@@ -523,6 +529,20 @@ say_extended(struct sim_client *c)
 		sim_say(c, 'S', "", 0);
 }
 
+static void
+say_simple(struct sim_client *c)
+{
+	struct sim *s = c->sim;
+
+	if (sim_chance(s, s->profile.is_bulky ? 16 : 6)) {
+		sim_say(c, 'F', s->profile.is_bulky && sim_chance(s, 80) ? "\0\0\0\1" : "\0\0\0\0", 4);
+	} else {
+		say_text(c, 'Q', choose_text(c));
+		if (c->is_copying)
+			say_data(c);
+	}
+}
+
 void
 sim_say_something(struct sim_client *c)
 {
@@ -532,15 +552,13 @@ sim_say_something(struct sim_client *c)
 			sim_say(c, 'S', "", 0);
 	} else if (c->is_mid_request && sim_chance(c->sim, 128)) {
 		sim_say(c, 'S', "", 0);
+	} else if (c->is_mid_request && c->sim->profile.is_bulky &&
+		   sim_chance(c->sim, 60)) { /* it does not wait for a Sync */
+		say_simple(c);
 	} else if (c->is_mid_request || sim_chance(c->sim, 100)) {
 		say_extended(c);
-	} else if (sim_chance(c->sim, c->sim->profile.is_bulky ? 16 : 6)) {
-		sim_say(c, 'F', c->sim->profile.is_bulky && sim_chance(c->sim, 80) ? "\0\0\0\1" : "\0\0\0\0", 4);
-	} else {
-		say_text(c, 'Q', choose_text(c));
-		if (c->is_copying)
-			say_data(c);
-	}
+	} else
+		say_simple(c);
 	c->sim->requests++;
 }
 

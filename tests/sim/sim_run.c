@@ -239,10 +239,12 @@ cancel(struct sim *s, struct sim_client *c)
 }
 
 static bool
-may_say_more(const struct sim_client *c)
+may_say_more(struct sim_client *c)
 {
 	unsigned waiting = 1 + c->f->sent.requests - c->f->ready_count;
 
+	if (c->sim->profile.is_bulky && oracle_is_answered(c)) /* a Query that was skipped gets no answer */
+		waiting = 0;
 	return c->alone != NULL && !c->is_ending && !c->sim->is_over && c->f->out.len < CLIENT_OUT_MAX &&
 	       waiting < c->sim->profile.pipeline + 1 && c->unfed.len < CLIENT_OUT_MAX;
 }
@@ -655,6 +657,20 @@ on_server_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t
 		sim_fail("server %u is used, though all were to be opened anew", c->pid);
 }
 
+static void
+on_notify(struct fake *f, const char *channel, const char *payload)
+{
+	struct sim *s = (struct sim *)((char *)f - offsetof(struct sim, world.fake));
+	struct sim_notice *n;
+
+	if (strncmp(channel, "ch", 2) != 0)
+		return;
+	must(++s->notice_count < SIM_NOTICES_MAX);
+	n = &s->notices[s->notice_count];
+	n->channel = channel[2];
+	snprintf(n->payload, sizeof(n->payload), "%s", payload);
+}
+
 /* Who asks for what the code can touch does not know before the answer. */
 static bool
 is_code_known(const struct fake_conn *c)
@@ -736,6 +752,7 @@ begin(struct sim *s, uint64_t seed)
 		s->world.fake.is_code_known = is_code_known;
 	}
 	s->world.fake.on_message = on_server_message;
+	s->world.fake.on_notify = on_notify;
 	s->world.fake.sent_max = SIZE_MAX; /* as of each client's mirror */
 	for (int i = 0; i < TEXT_CLIENTS; i++) {
 		struct sim_client *c = &s->clients[i];
