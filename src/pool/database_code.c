@@ -266,31 +266,21 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 
 /* --- doubts: see database_code_news.c, too --- */
 
-static struct code_sums
-read_sums(const char *numbers)
+/* Four numbers for each catalog: inserted and updated by all, and by its own backend. */
+static struct code_tally
+read_tally(const char *state, const char *numbers)
 {
-	struct code_sums s = { 0 };
+	struct code_tally t = { .is_known = strcmp(state, "on") == 0 };
 
-	for (unsigned i = 0; *(numbers += strspn(numbers, "{,} ")) != '\0'; i++) {
+	for (unsigned i = 0; *(numbers += strspn(numbers, "{,}\" ")) != '\0'; i++) {
+		struct code_sums *s = i % 4 < 2 ? &t.all : &t.own;
 		char *end;
 		uint64_t n = strtoull(numbers, &end, 10);
 
-		*(i < SEAL_TALLY_CODE ? &s.code : &s.relations) += n;
+		*(i / 4 < SEAL_TALLY_CODE ? &s->code : &s->relations) += n;
 		if (end == numbers)
 			break;
 		numbers = end;
-	}
-	return s;
-}
-
-static struct code_tally
-read_tally(const char *all, const char *own)
-{
-	struct code_tally t = { .is_known = strncmp(all, "on", 2) == 0 };
-
-	if (t.is_known) {
-		t.all = read_sums(all + 2);
-		t.own = read_sums(own);
 	}
 	return t;
 }

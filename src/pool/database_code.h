@@ -213,11 +213,11 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 void database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state,
 			 uint64_t began_us, uint64_t now_us);
 /*
- * That server has told the two texts of SEAL_TALLY, and is not in doubt any more. host: only compared. Returns what may
- * have changed.
+ * That server has told SEAL_TALLY, its state and its numbers, and is not in doubt any more. host: only compared.
+ * Returns what may have changed.
  */
 enum code_change database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host,
-				       const char *all, const char *own, uint64_t now_us);
+				       const char *state, const char *numbers, uint64_t now_us);
 void database_code_dispel(struct database_code *code, struct code_doubt *d, uint64_t now_us); /* the doubt ends */
 void database_code_washed(struct database_code *code, uint64_t took_us); /* a server that somebody has used */
 void database_code_untold(struct database_code *code); /* a server was in doubt, and could not tell */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TALLY_MAX 2048u
+#define TALLY_MAX 4096u /* numbers of 20 digits, too */
 
 const char *
 pool_code_ask(struct pool *pool, struct server *srv)

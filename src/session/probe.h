@@ -34,7 +34,7 @@ enum probe_kind {
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
 	PROBE_OWN = 'o', /* value of a setting that the probe has changed for itself */
-	PROBE_TALLY = 'k' /* the two texts of SEAL_TALLY */
+	PROBE_TALLY = 'k' /* SEAL_TALLY: its state, its numbers */
 };
 
 struct image; /* session/image.h */

@@ -480,8 +480,8 @@ put_tally(struct fake_conn *c, bool is_temp_asked)
 {
 	char text[48];
 
-	snprintf(text, sizeof(text), "on %lu", c->fake->code_commits);
-	put_row(c, is_temp_asked && c->traces[TRACE_TEMP] != 0 ? "k1" : "k", text, "0");
+	snprintf(text, sizeof(text), "{\"%lu 0 0 0\"}", c->fake->code_commits);
+	put_row(c, is_temp_asked && c->traces[TRACE_TEMP] != 0 ? "k1" : "k", "on", text);
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define T0 (1000 * US_PER_S)
@@ -340,7 +341,12 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 static bool
 told(struct database_code *code, struct code_doubt *d, const void *host, const char *all, const char *own)
 {
-	return database_code_tallied(code, d, host, all, own, T0) == CODE_SAME;
+	size_t state_len = strcspn(all, " ");
+	char state[8], text[64];
+
+	snprintf(state, sizeof(state), "%.*s", (int)state_len, all);
+	snprintf(text, sizeof(text), "{\"0%s 0 %s 0\"}", all + state_len + (all[state_len] == ' '), own);
+	return database_code_tallied(code, d, host, state, text, T0) == CODE_SAME;
 }
 
 static bool
@@ -504,30 +510,43 @@ Test(database_code, a_suspicion_ends_with_an_answer_that_was_asked_for_later)
 	database_code_fini(&code);
 }
 
-#define CODE_24 "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
+/* last: of the last catalog that has code, and of the first and the last of the others. */
+static enum code_change
+told_of(struct database_code *code, struct code_doubt *d, const char *const last[3])
+{
+	static const char host;
+	char text[1024] = "{";
+
+	for (unsigned i = 1; i < SEAL_TALLY_CODE; i++)
+		strcat(text, "\"1 2 0 0\",");
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "\"%s\",\"%s\",\"%s\"}", last[0], last[1], last[2]);
+	return database_code_tallied(code, d, &host, "on", text, T0);
+}
 
 Test(database_code, a_tally_tells_relations_from_code)
 {
-	static const char host;
+	static const struct {
+		const char *numbers[3];
+		bool is_b;
+		enum code_change change;
+		const char *why;
+	} tallies[] = {
+		{ { "7 5 0 0", "0 0 0 0", "1 0 0 0" }, false, CODE_DIFFERS, "the first" },
+		{ { "7 5 0 0", "0 0 0 0", "2 0 0 0" }, false, CODE_SAME_BUT_RELATIONS, "reported" },
+		{ { "7 5 0 0", "0 0 0 3", "2 0 0 0" }, true, CODE_SAME_BUT_RELATIONS, "its own" },
+		{ { "7 5 0 0", "0 0 0 3", "2 0 0 0" }, true, CODE_SAME, "as before" },
+		{ { "8 5 0 0", "0 0 0 3", "2 0 0 0" }, true, CODE_DIFFERS, "inserted" },
+		{ { "8 6 0 0", "0 0 0 3", "2 0 0 0" }, true, CODE_DIFFERS, "updated" },
+		{ { "8 6 1 0", "0 0 0 3", "2 0 0 0" }, true, CODE_DIFFERS, "inserted by itself" },
+		{ { "8 6 1 1", "0 0 0 3", "2 0 0 0" }, true, CODE_DIFFERS, "updated by itself" },
+		{ { "8 6 1 1", "0 0 0 3", "2 0 0 0" }, true, CODE_SAME, "as before" },
+	};
 	struct database_code code = { 0 };
 	struct code_doubt a = { 0 }, b = { 0 };
 
-	database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,1}", "{" CODE_24 "0,0,0,0,0,0}", T0);
-	cr_expect_eq(
-	    database_code_tallied(&code, &a, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,0,0,0}", T0),
-	    CODE_SAME_BUT_RELATIONS, "reported");
-	cr_expect_eq(
-	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "7,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}", T0),
-	    CODE_SAME_BUT_RELATIONS, "its own");
-	cr_expect_eq(
-	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "0,0,0,3,0,0}", T0),
-	    CODE_DIFFERS);
-	cr_expect_eq(
-	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}", T0),
-	    CODE_DIFFERS);
-	cr_expect_eq(
-	    database_code_tallied(&code, &b, &host, "on {" CODE_24 "8,5,0,0,0,2}", "{" CODE_24 "1,0,0,3,0,0}", T0),
-	    CODE_SAME);
+	for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]); i++)
+		cr_expect_eq(told_of(&code, tallies[i].is_b ? &b : &a, tallies[i].numbers), tallies[i].change, "%s",
+			     tallies[i].why);
 	database_code_fini(&code);
 }
 
