@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from waiting import wait_until
+
+EPOLL_WAIT = {"232", "281", "441", "22"}    # epoll_wait, epoll_pwait, epoll_pwait2; on arm64 epoll_pwait
+
 
 class Stall:
     """Stops one thread of a process, as a hang would: ptrace(2). In a with statement; it goes on at the end."""
@@ -21,11 +25,19 @@ class Stall:
         libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         return libc.ptrace(request, self.tid, None, None)
 
-    def __enter__(self):
+    def _stops_asleep(self):
+        """Elsewhere it may keep others from going on, as where it wakes up behind a halt: a loop that hangs does not."""
         if self._trace(self.SEIZE) < 0:
             pytest.skip("ptrace(2) is not allowed here")
         assert self._trace(self.INTERRUPT) == 0
         os.waitpid(self.tid, self.WALL)     # it has stopped
+        if Path(f"/proc/{self.tid}/syscall").read_text().split()[0] in EPOLL_WAIT:
+            return True
+        self._trace(self.DETACH)
+        return False
+
+    def __enter__(self):
+        wait_until(self._stops_asleep)
         return self
 
     def wait_end(self):
