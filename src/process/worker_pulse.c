@@ -5,6 +5,7 @@
 #include "process/process_state.h"
 
 #include "base/clock.h"
+#include "client/cancel.h"
 #include "login/login.h"
 #include "net/inbox.h"
 #include "os/os.h"
@@ -63,6 +64,8 @@ look_for_life(struct worker *k)
 	has_changed = k->watch.is_silent ? has_moved : k->watch.ticks == SILENT_TICKS;
 	if (has_changed)
 		tell(k, !k->watch.is_silent);
+	if (k->watch.is_silent)
+		cancel_give_up(&k->clients);
 	login_look_after(&k->weir->door->clients, &k->clients, has_changed && k->watch.is_silent);
 }
 

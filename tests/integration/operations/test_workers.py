@@ -215,7 +215,9 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
     homes = homes_of(weir)
     hung = max(homes.values())
     words = f"worker {hung} does not answer"
+    of_hung = wires[("app", "app2", "two", "app").index(next(name for name in homes if homes[name] == hung))]
     with Stall(weir.process.pid, f"pgweir-{hung}"):
+        cancels = [weir.in_background(rawwire.send_cancel, weir.address, of_hung.key)]
         for command in ("SHOW CLIENTS", "SHOW HOLDERS", "PAUSE", "RELOAD"):
             with pytest.raises(Exception, match=words):
                 weir.console(command)
@@ -223,6 +225,9 @@ def test_a_worker_that_hangs_is_named_and_the_others_go_on(spread):
             if homes[database] != hung:
                 assert wire.query("SELECT 4") == [["4"]]
         weir.wait_log(words)
+        cancels.append(weir.in_background(rawwire.send_cancel, weir.address, of_hung.key))
+        for cancel in cancels:
+            cancel.result()                                     # nobody waits for what it can't do
         assert words in wait_until(lambda: (found := weir.http("/healthz")).status == 503 and found.text)
         assert words in weir.http("/readyz").text
         assert weir.metric_now("pgweir_worker_up", worker=str(hung)) == 0
