@@ -274,7 +274,6 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
 	struct scan scan;
-	uint32_t flags;
 
 	if (!exchange_is_followed(x) || state_own(x) == NULL)
 		return exchange_is_followed(x) ? STEP_FAILED : STEP_FORWARD;
@@ -282,13 +281,7 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
 	scan_text_anyhow(&scan, sql, end == NULL ? len : (size_t)(end - sql));
-	flags = x->session->passed_flags | scan.flags; /* its Bind will be taken for one of any of them */
-	if (state_waits_for_sequences(x, flags))
-		return STEP_HOLD;
 	note_passed(x->session, &scan);
-	/* Now: ahead of its Bind, that would overwrite the unnamed statement, which nobody else has. */
-	if (flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE))
-		state_used_sequence(x, flags);
 	return STEP_FORWARD;
 }
 

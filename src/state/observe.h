@@ -26,7 +26,7 @@ void state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_
 
 /* The next part of a message's body, of a client that has a session: scanned if it is SQL that comes in pieces. */
 void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
-/* A Parse that is sent as it is: which of such Parses is run later is not known. What must precede its run is sent. */
+/* A Parse that is sent as it is: which of such Parses is run later is not known. */
 enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit needs it. */
 enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* FORWARD */

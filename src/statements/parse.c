@@ -209,7 +209,6 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	bool is_named = name[0] != '\0' && !statements_pass_through(x);
 	struct client_statement *n = is_named ? client_statement_find(x, name) : NULL;
 	struct parse_fields empty = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
-	enum feature_step step;
 
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
@@ -218,9 +217,8 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	if (n != NULL && !statement_is_closing(n) &&
 	    !statement_is_oversize(n)) /* PostgreSQL would accept it under its own name */
 		return parse_duplicate(x, n, &empty);
-	step = state_passed_parse(x, sql, have, len); /* may send something ahead of it */
-	if (step != STEP_FORWARD)
-		return step;
+	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
+		return STEP_FAILED;
 	if (is_named && (n == NULL || statement_is_closing(n)))
 		return parse_oversize(x, name, n);
 	if (is_named)

@@ -147,10 +147,8 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 static enum feature_step
 parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	enum feature_step step = state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
-
-	if (step != STEP_FORWARD)
-		return step;
+	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED)
+		return STEP_FAILED;
 	unnamed_parse_oversize(x);
 	outbox_ref(&x->env->to_server, message, len);
 	return STEP_SENT;
