@@ -574,6 +574,16 @@ has_one_listener(const struct sim *s)
 	       (p->stalling == 0 || p->jumping == 0);
 }
 
+/* Its session listens to it, as of the last answer. */
+static bool
+listens(const struct sim_client *c, char channel)
+{
+	for (size_t i = 0; i < CHANNELS_MAX; i++)
+		if (strncmp(c->alone->channels[i], "ch", 2) == 0 && c->alone->channels[i][2] == channel)
+			return true;
+	return false;
+}
+
 /* All up to the notification with this number have come that the client should have got. */
 static void
 check_notices(struct sim_client *c, unsigned up_to)
@@ -584,7 +594,7 @@ check_notices(struct sim_client *c, unsigned up_to)
 		const struct sim_notice *n = &s->notices[c->noticed + 1];
 		unsigned from = c->listening[n->channel - 'a'];
 
-		if (from > 0 && c->noticed + 1 >= from && has_one_listener(s))
+		if (from > 0 && c->noticed + 1 >= from && listens(c, n->channel) && has_one_listener(s))
 			sim_fail("client %c did not get %s of ch%c", c->f->letter, n->payload, n->channel);
 	}
 }
@@ -593,16 +603,11 @@ check_notices(struct sim_client *c, unsigned up_to)
 static void
 follow_listening(struct sim_client *c)
 {
-	bool is_on[SIM_CHANNELS] = { false };
-
-	for (size_t i = 0; i < CHANNELS_MAX; i++)
-		if (strncmp(c->alone->channels[i], "ch", 2) == 0)
-			is_on[c->alone->channels[i][2] - 'a'] = true;
-	for (size_t i = 0; i < SIM_CHANNELS; i++)
-		c->listening[i] = is_on[i] ? c->listening[i] : 0;
 	check_notices(c, c->asked_at);
-	for (size_t i = 0; i < SIM_CHANNELS; i++)
-		if (is_on[i] && c->listening[i] == 0)
+	for (unsigned i = 0; i < SIM_CHANNELS; i++)
+		if (!listens(c, (char)('a' + i)))
+			c->listening[i] = 0;
+		else if (c->listening[i] == 0)
 			c->listening[i] = c->sim->notice_count + 1;
 }
 

@@ -507,7 +507,9 @@ say_unit(struct sim_client *c)
 		c->is_copying = is_copy;
 		if (sim_chance(s, 20) || is_copy)
 			say_data(c);
-	} else if (s->profile.is_bulky) { /* of a portal that was bound before, if there is one */
+	} else if (s->profile.is_bulky && strstr(s->profile.options, "checked") == NULL) {
+		/* Of a portal that was bound before, if there is one; commit_check's question drops an unnamed one that
+		 * is through. */
 		say_execute(c, portal);
 	}
 	if (!c->is_copying && sim_chance(s, 20))

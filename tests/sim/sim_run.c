@@ -700,7 +700,11 @@ choose_workers(struct sim *s)
 static void
 choose_bulk(struct sim *s)
 {
-	s->profile.is_bulky = ((s->seed + 1) * 0xd1342543de82ef95u >> 32 & 7) == 0;
+	uint64_t drawn = (s->seed + 1) * 0xd1342543de82ef95u >> 32;
+
+	s->profile.is_bulky = (drawn & 7) == 0;
+	if (s->profile.is_bulky && (drawn & 24) == 0 && strstr(s->profile.options, "short") == NULL)
+		strcat(s->profile.options, " short"); /* a common length is over max_statement_size, and kept apart */
 }
 
 /* What servers take with them from one worker to another counts. */
