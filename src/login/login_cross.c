@@ -110,7 +110,10 @@ on_abandon(void *arg)
 	crossing->client = NULL;
 }
 
-/* Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. */
+/*
+ * Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. A worker may be
+ * busy for a moment, which pool_timeout is not about: for a second it is not given up.
+ */
 static uint64_t
 waits_until(const struct client *c)
 {
@@ -122,7 +125,7 @@ waits_until(const struct client *c)
 	config_effective(config, config_find_database(config, replication_database(c)),
 			 config_find_user(config, c->login->user), &s);
 	if (s.pool_timeout_us > 0)
-		until_us = *c->env->x.now_us + s.pool_timeout_us;
+		until_us = *c->env->x.now_us + (s.pool_timeout_us > US_PER_S ? s.pool_timeout_us : US_PER_S);
 	return config->login_timeout_us > 0 && login_until_us < until_us ? login_until_us : until_us;
 }
 
