@@ -116,6 +116,7 @@ struct policy_ticket {
 	bool is_waiting;
 	uint8_t needs; /* the owner's, for ops->suits: what of the connection matters to what it will run */
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
+	uint8_t owed; /* places in line: policy_owe() */
 	uint32_t number; /* its place in line */
 	union {
 		TAILQ_ENTRY(policy_ticket) link; /* while it waits */
@@ -243,8 +244,6 @@ bool policy_is_paused(const struct policy *p);
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
 /* policy_refuse.c: refuses everyone in line. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
-/* Closes the coldest idle connection, for a pool that shares a cap. Returns false if none is idle. */
-bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 
 struct policy_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
@@ -262,5 +261,11 @@ uint32_t policy_place(const struct policy *p, const struct policy_ticket *t, uin
 /* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being
  * opened, pinged or washed. Borrowers that can return one should then. */
 bool policy_is_wanted(const struct policy *p);
+/*
+ * The borrower has kept its connection for one more request while others waited: a turn that it owes them. When it
+ * waits next, as many go ahead of it, for up to 50 ms. What is not paid within a second of the pool's last turn of that
+ * kind is forgotten.
+ */
+void policy_owe(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

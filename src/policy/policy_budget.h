@@ -20,6 +20,8 @@ enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
 /* policy.c. CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p
  * has. */
 void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
+/* Closes the coldest idle connection, for a pool that shares a cap. Returns false if none is idle. */
+bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 /*
  * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters, or had some within
  * the last 100 ms. The fair share of such a pool is its share_min, plus a part of what the pools in use leave beyond

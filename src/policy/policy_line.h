@@ -3,6 +3,9 @@
 
 #include "policy/policy_state.h"
 
+/* policy.c. Returns a number that nobody in line has passed, and all who come later will. */
+uint32_t policy_end_of_line(struct policy *p);
+
 /* policy_outage.c */
 /* Returns true if somebody in line is to be refused now, as nothing can be opened before the next attempt. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);

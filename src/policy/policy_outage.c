@@ -63,7 +63,7 @@ policy_note_loss(struct policy *p)
 {
 	if (p->waiting == 0 || policy_has_any(p))
 		return;
-	p->patient_to = p->last_number;
+	p->patient_to = policy_end_of_line(p);
 	p->has_patient = true;
 }
 

@@ -58,10 +58,13 @@ struct policy {
 	    *last[POLICY_LAST]; /* by the id of the borrower who had it last, if its borrower_id still says so */
 	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
+	uint32_t far_number; /* the highest that was given to one who lets others go ahead */
+	uint64_t owing_until_us; /* then what any of them owes is forgotten */
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
-	bool is_observed; /* by caps that are watched, or by other parts: they are told of each change */
+	bool is_observed; /* by caps that are watched, by other parts (they are told of each change), or for what is
+			     owed */
 	bool cap_has_room; /* the shared cap has room for us */
 	bool is_trial; /* what is opened now is a trial of the circuit's */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */

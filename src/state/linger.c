@@ -339,6 +339,8 @@ state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_
 		return;
 	if (is_question && x->srv->tx == 'I')
 		sequence_habits_asked(habits, x->ticket.id);
+	if (is_wanted && f->since_us != 0 && x->srv->tx == 'I')
+		policy_owe(x->pool->policy, &x->ticket, *x->env->now_us); /* it was kept for this */
 	f->questions = is_question ? f->questions + 1 : 0;
 	f->rounds += is_wanted && !is_question;
 	f->requests_before = x->requests_done;

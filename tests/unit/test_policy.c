@@ -478,6 +478,104 @@ try_again(struct fake_client *c)
 	c->conn = policy_borrow(c->fake->p, &c->ticket, c->fake->now);
 }
 
+/* Client 0 has the only connection, kept it for a request more while 1 and 2 waited, and is in line now, behind 2. */
+static void
+owe_two(struct fake *f, const struct policy_settings *set)
+{
+	fake_init(f, set, NULL);
+	fake_fill(f, 0, 1);
+	fake_borrow(f, 1);
+	fake_borrow(f, 2);
+	policy_owe(f->p, &f->clients[0].ticket, f->now);
+	fake_return(f, 0);
+	cr_expect_eq(fake_holds(f, 1), 0);
+	cr_expect_not(fake_borrow(f, 0));
+}
+
+/* Each in turn gets the connection, which client 1 has, and returns it. */
+static void
+expect_order(struct fake *f, const int *order, int count)
+{
+	int holder = 1;
+
+	for (int i = 0; i < count; i++) {
+		fake_return(f, holder);
+		holder = order[i];
+		cr_expect_eq(fake_holds(f, holder), 0, "client %d is the next", holder);
+	}
+	fake_return(f, holder);
+	cr_expect_eq(fake_counts(f).waiting, 0);
+}
+
+Test(policy, who_was_served_ahead_of_two_lets_two_go_ahead)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	owe_two(&f, &set);
+	for (int i = 3; i <= 5; i++)
+		fake_borrow(&f, i);
+	expect_order(&f, (int[]){ 2, 3, 4, 0, 5 }, 5);
+	cr_expect_eq(f.clients[0].ticket.owed, 0);
+	fake_borrow(&f, 1);
+	for (int i = 2; i >= 0; i -= 2)
+		fake_borrow(&f, i);
+	fake_borrow(&f, 3);
+	expect_order(&f, (int[]){ 2, 0, 3 }, 3);
+	fake_fini(&f);
+}
+
+Test(policy, who_waits_for_50_ms_lets_nobody_go_ahead)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	owe_two(&f, &set);
+	fake_at(&f, f.now + 50 * MS - 1);
+	fake_borrow(&f, 3);
+	fake_at(&f, f.now + 1);
+	fake_borrow(&f, 4);
+	expect_order(&f, (int[]){ 2, 3, 0, 4 }, 4);
+	fake_fini(&f);
+}
+
+Test(policy, what_is_owed_is_forgotten_after_a_second)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 2);
+	policy_owe(f.p, &f.clients[0].ticket, f.now);
+	fake_return(&f, 0);
+	fake_return(&f, 2); /* nobody waits, and nobody else looks at this pool */
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now + S);
+	fake_borrow(&f, 0);
+	fake_borrow(&f, 3);
+	expect_order(&f, (int[]){ 0, 3 }, 2);
+	fake_fini(&f);
+}
+
+Test(policy, who_lets_others_go_ahead_is_refused_with_all_others)
+{
+	struct policy_settings set = fake_settings(1, 0);
+	struct fail why;
+	struct fake f;
+
+	owe_two(&f, &set);
+	fake_borrow(&f, 3);
+	fail_set(&why, "57P01", "shutting down");
+	policy_refuse_all(f.p, &why, RF_SHUTDOWN, f.now);
+	cr_expect_eq(fake_counts(&f).waiting, 0);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	fake_borrow(&f, 4);
+	fake_borrow(&f, 5);
+	expect_order(&f, (int[]){ 4, 5 }, 2);
+	fake_fini(&f);
+}
+
 Test(policy, refuse_all_refuses_those_in_line_not_those_who_come_back)
 {
 	struct policy_settings set = fake_settings(1, 0);

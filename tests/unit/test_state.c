@@ -24,6 +24,7 @@
 /* --- fakes of pool/, server/ and the log --- */
 
 static bool is_wanted;
+static unsigned owed;
 static uint64_t keep_us;
 static struct event_base *base;
 static unsigned audited, cleaned;
@@ -52,6 +53,15 @@ policy_is_wanted(const struct policy *p)
 {
 	(void)p;
 	return is_wanted;
+}
+
+void
+policy_owe(struct policy *p, struct policy_ticket *t, uint64_t now_us)
+{
+	(void)p;
+	(void)t;
+	(void)now_us;
+	owed++;
 }
 
 uint64_t
@@ -233,6 +243,7 @@ static void
 setup(void)
 {
 	is_wanted = false;
+	owed = 0;
 	audited = cleaned = 0;
 	fake_begin(on_settled);
 	keep_us = UINT64_MAX;
@@ -449,6 +460,28 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	fake_change_server();
 	is_wanted = false;
 	cr_expect(run("SELECT 1"), "this server does not know what the other one returned");
+}
+
+Test(state, who_keeps_its_server_while_others_wait_owes_them_a_turn)
+{
+	for (unsigned i = 1; i <= 2; i++) {
+		is_wanted = true;
+		run("INSERT INTO t VALUES (1)");
+		fake->x.requests_done++;
+		cr_expect_not(is_released(), "a question may follow");
+		cr_expect_eq(owed, i - 1, "a client that came in its turn owes nothing");
+		run("SELECT currval('s')");
+		fake->x.requests_done++;
+		is_released();
+		cr_expect_eq(owed, i);
+		is_wanted = false;
+		fake_change_server();
+	}
+	run("INSERT INTO t VALUES (1)");
+	fake->x.requests_done++;
+	cr_expect_not(is_released());
+	run("SELECT currval('s')");
+	cr_expect_eq(owed, 2, "nobody waits");
 }
 
 /* Looks every 10 ms, with others waiting, and returns when the server was released. */
