@@ -221,12 +221,11 @@ ensure(struct exchange *x, const struct image_setting *e, struct request *m, enu
 
 /* Returns true if nothing may be sent ahead of the next message, or if it would be of no use. */
 static bool
-is_no_time(const struct exchange *x, bool is_simple)
+is_no_time(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return !exchange_is_followed(x) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
-	       (is_simple && !srv->is_synced);
+	return !exchange_is_followed(x) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open;
 }
 
 /* The transaction has failed, but its end may be on its way: the reply will tell whether this is the time. */
@@ -301,11 +300,10 @@ place_of(const struct exchange *x, bool is_alone)
 enum feature_step
 state_ensure_prepared(struct exchange *x, struct request *m)
 {
-	bool is_simple = m->type == 'Q';
 	const struct sql_verdict *v = m->verdict;
 	const char *sql;
 	size_t len;
-	bool is_all, is_alone = is_simple || x->srv->is_synced;
+	bool is_all, is_alone = x->srv->is_synced; /* else a Query, too, is a part of the request */
 	enum feature_step step;
 	enum prepare_place place;
 	struct image *img;
@@ -315,7 +313,7 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	if (uses_prepared(v, is_alone) && (may_end_first(x) || may_be_gone_first(x)))
 		return STEP_HOLD;
-	if (is_no_time(x, is_simple))
+	if (is_no_time(x))
 		return STEP_FORWARD;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
 	is_all = is_alone && (v == NULL || (v->hints & SCAN_HINT_STATEMENTS) != 0);
@@ -343,7 +341,7 @@ state_ensure_named(struct exchange *x, const char *name)
 
 	if (e != NULL && (may_end_first(x) || may_be_gone_first(x)))
 		return STEP_HOLD;
-	if (e == NULL || is_no_time(x, false))
+	if (e == NULL || is_no_time(x))
 		return STEP_FORWARD;
 	step = catch_up(x);
 	e = image_find(x->image, name, IMAGE_PREPARED);

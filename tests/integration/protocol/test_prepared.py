@@ -941,3 +941,19 @@ def test_a_look_at_names_like_ours(crowded):
         prepare(wire, "s", "SELECT 's'")
         assert [row[0] for row in wire.query(LOOK) if not row[0].startswith("pgweir_")] == ["s"]
         assert run(wire, "pgweir_1") == [["mine"]]
+
+
+@pytest.mark.parametrize("sql, direct", [("EXECUTE qz", "T D C:SELECT 1 Z:I"), ("PREPARE qz AS SELECT 2", "E:42P05 Z:I"),
+                                         ("DEALLOCATE qz", "C:DEALLOCATE Z:I")])
+def test_a_query_ahead_of_a_sync_finds_what_sql_has_prepared(weir, sql, direct):
+    """On a server that does not have it yet."""
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw() as wire, weir.raw() as one, weir.raw() as two:
+        wire.query("PREPARE qz AS SELECT 1")
+        for other in one, two:
+            other.query("BEGIN")                                     # both servers are washed
+        for other in one, two:
+            other.query("COMMIT")
+        wire.send(one_statement("SELECT 0") + query(sql) + sync())
+        assert shape(wire.read_until("Z")) == f"1 2 T D C:SELECT 1 {direct}"
+        assert shape(wire.read_until("Z")) == "Z:I"
