@@ -79,19 +79,13 @@ new_ref(char what, const char *name)
 	return ref;
 }
 
-static void
-placeholder_name(const struct exchange *x, char name[static STATEMENT_NAME_MAX])
-{
-	snprintf(name, STATEMENT_NAME_MAX, "%.24s" STATEMENT_PLACEHOLDER, statement_store_prefix(x->env->statements));
-}
-
 void
 state_read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to)
 {
 	struct ledger *l = &x->srv->ledger;
 	char name[STATEMENT_NAME_MAX];
 
-	placeholder_name(x, name);
+	state_placeholder_name(x, name);
 	reading_put(b, name, reading);
 	ledger_push(l, OWED_CLOSE, to, NULL);
 	ledger_push_run(l, to, NULL);
@@ -103,7 +97,7 @@ state_close_placeholder(struct exchange *x, struct buf *b)
 {
 	char name[STATEMENT_NAME_MAX];
 
-	placeholder_name(x, name);
+	state_placeholder_name(x, name);
 	message_close_statement(b, name);
 	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 }

@@ -67,16 +67,21 @@ state_free(struct exchange *x)
 }
 
 void
+state_placeholder_name(const struct exchange *x, char name[static STATEMENT_NAME_MAX])
+{
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s" STATEMENT_PLACEHOLDER, statement_store_prefix(x->env->statements));
+}
+
+void
 state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
-	const char *prefix = statement_store_prefix(x->env->statements);
 	char statement[STATEMENT_NAME_MAX] = "", portal[STATEMENT_NAME_MAX] = "";
 	struct ledger *l = &x->srv->ledger;
 
 	if (!x->srv->is_synced || x->srv->tx != 'I')
-		snprintf(portal, sizeof(portal), "%s", prefix);
+		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
 	if (x->srv->loan.is_unnamed_kept) {
-		snprintf(statement, sizeof(statement), "%.24s" STATEMENT_PLACEHOLDER, prefix);
+		state_placeholder_name(x, statement);
 		message_close_statement(b, statement);
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
 	} else

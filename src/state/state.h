@@ -4,14 +4,18 @@
 #pragma once
 
 #include "exchange/exchange.h"
+#include "session/statement_store.h"
 
 void state_free(struct exchange *x);
 /*
- * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement; ref is that of its Execute.
+ * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement, or as the placeholder if the
+ * client's unnamed one must stay (loan.is_unnamed_kept); ref is that of its Execute.
  * Within a request, and within a transaction, the portal has a name and is closed: the client's unnamed one may be
  * bound, and if there is none, PostgreSQL must say so.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+/* The name of statements of pgweir's own: STATEMENT_PLACEHOLDER. */
+void state_placeholder_name(const struct exchange *x, char name[static STATEMENT_NAME_MAX]);
 /* The savepoint of SQL that may fail ahead of a request within a transaction. */
 #define STATE_SAVEPOINT "\"pgweir_look\""
 /* The same with SQL that was built in a buffer, terminator included; frees that. */
