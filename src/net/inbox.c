@@ -50,18 +50,8 @@ inbox_post(struct inbox *to, struct note *n)
 void
 inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg, struct note_list *out)
 {
-	struct note_list kept = STAILQ_HEAD_INITIALIZER(kept);
-	struct note *n;
-
 	pthread_mutex_lock(&from->lock);
-	while ((n = STAILQ_FIRST(&from->notes)) != NULL) {
-		STAILQ_REMOVE_HEAD(&from->notes, next);
-		if (is_meant(n, arg))
-			STAILQ_INSERT_TAIL(out, n, next);
-		else
-			STAILQ_INSERT_TAIL(&kept, n, next);
-	}
-	STAILQ_CONCAT(&from->notes, &kept);
+	note_list_pick(&from->notes, is_meant, arg, out);
 	pthread_mutex_unlock(&from->lock);
 }
 

@@ -25,6 +25,24 @@ struct note {
 
 STAILQ_HEAD(note_list, note);
 
+/* Moves those that is_meant() returns true for from one list to the end of another, in their order. */
+static inline void
+note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
+	       struct note_list *out)
+{
+	struct note_list kept = STAILQ_HEAD_INITIALIZER(kept);
+	struct note *n;
+
+	while ((n = STAILQ_FIRST(from)) != NULL) {
+		STAILQ_REMOVE_HEAD(from, next);
+		if (is_meant(n, arg))
+			STAILQ_INSERT_TAIL(out, n, next);
+		else
+			STAILQ_INSERT_TAIL(&kept, n, next);
+	}
+	STAILQ_CONCAT(from, &kept);
+}
+
 struct inbox; /* opaque: inbox.c */
 
 /* Notes are read on this loop. Returns NULL with *why set: no descriptor. */

@@ -31,7 +31,7 @@ policy_publish(struct policy *p)
 					  .turn_end_us = p->caps.turn_end_us };
 
 	caps_publish(&p->caps, &view);
-	p->is_observed = p->caps.is_watched || p->part.whole != NULL || p->owing_until_us != 0;
+	policy_observe(p);
 }
 
 static void
@@ -247,7 +247,7 @@ policy_owe(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 
 	t->owed = owed < OWED_MAX ? (uint8_t)owed : OWED_MAX;
 	p->owing_until_us = later(now_us, OWED_US);
-	p->is_observed = true;
+	policy_observe(p);
 }
 
 /* Raises its number by the places that it owes others. */
@@ -271,7 +271,7 @@ find_place(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	if (now_us >= p->owing_until_us) {
 		p->owing_until_us = 0;
 		t->owed = 0;
-		p->is_observed = p->caps.is_watched || p->part.whole != NULL;
+		policy_observe(p);
 		return;
 	}
 	if (p->failed_count > 0)

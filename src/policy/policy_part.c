@@ -27,7 +27,7 @@ policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 		part_outage_begins(&p->part, p->outage.since_us); /* it was told */
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* others may have been closed since it was opened */
-	p->is_observed = w != NULL || p->caps.is_watched || p->owing_until_us != 0;
+	policy_observe(p);
 	policy_tell_parts(p);
 	policy_reinforce(p, now_us);
 }

@@ -96,6 +96,13 @@ struct policy {
 	bool is_held; /* policy_reinforce is running, or what runs will end in it */
 };
 
+/* Call it when one of these has changed. */
+static inline void
+policy_observe(struct policy *p)
+{
+	p->is_observed = p->caps.is_watched || p->part.whole != NULL || p->owing_until_us != 0;
+}
+
 static inline uint64_t
 later(uint64_t t_us, uint64_t by_us)
 {

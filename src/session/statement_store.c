@@ -184,6 +184,12 @@ statement_name_of(const struct statement_store *store, uint64_t id, char name[st
 	snprintf(name, STATEMENT_NAME_MAX, "%.24s%llu", store->prefix, (unsigned long long)id);
 }
 
+void
+statement_special_name(const struct statement_store *store, const char *what, char name[static STATEMENT_NAME_MAX])
+{
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", store->prefix, what);
+}
+
 const char *
 statement_store_prefix(const struct statement_store *store)
 {

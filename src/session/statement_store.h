@@ -96,6 +96,9 @@ struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
 void statement_name_of(const struct statement_store *store, uint64_t id,
 		       char name[static STATEMENT_NAME_MAX]); /* as servers know it */
+/* The name of a statement of pgweir's own, which is no client's: the prefix and what. */
+void statement_special_name(const struct statement_store *store, const char *what,
+			    char name[static STATEMENT_NAME_MAX]);
 const char *statement_store_prefix(const struct statement_store *store); /* what all these names begin with */
 bool statement_is_shared(const struct statement *st);
 bool statement_is_alone(const struct statement *st); /* there is one reference to it */

@@ -85,7 +85,7 @@ state_read_under(struct exchange *x, struct buf *b, const struct image *reading,
 	struct ledger *l = &x->srv->ledger;
 	char name[STATEMENT_NAME_MAX];
 
-	state_placeholder_name(x, name);
+	statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, name);
 	reading_put(b, name, reading);
 	ledger_push(l, OWED_CLOSE, to, NULL);
 	ledger_push_run(l, to, NULL);
@@ -97,7 +97,7 @@ state_close_placeholder(struct exchange *x, struct buf *b)
 {
 	char name[STATEMENT_NAME_MAX];
 
-	state_placeholder_name(x, name);
+	statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, name);
 	message_close_statement(b, name);
 	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 }

@@ -67,12 +67,6 @@ state_free(struct exchange *x)
 }
 
 void
-state_placeholder_name(const struct exchange *x, char name[static STATEMENT_NAME_MAX])
-{
-	snprintf(name, STATEMENT_NAME_MAX, "%.24s" STATEMENT_PLACEHOLDER, statement_store_prefix(x->env->statements));
-}
-
-void
 state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
 	char statement[STATEMENT_NAME_MAX] = "", portal[STATEMENT_NAME_MAX] = "";
@@ -81,7 +75,7 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 	if (!x->srv->is_synced || x->srv->tx != 'I')
 		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
 	if (x->srv->loan.is_unnamed_kept) {
-		state_placeholder_name(x, statement);
+		statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, statement);
 		message_close_statement(b, statement);
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
 	} else

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "exchange/exchange.h"
-#include "session/statement_store.h"
 
 void state_free(struct exchange *x);
 /*
@@ -14,8 +13,6 @@ void state_free(struct exchange *x);
  * bound, and if there is none, PostgreSQL must say so.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
-/* The name of statements of pgweir's own: STATEMENT_PLACEHOLDER. */
-void state_placeholder_name(const struct exchange *x, char name[static STATEMENT_NAME_MAX]);
 /* The savepoint of SQL that may fail ahead of a request within a transaction. */
 #define STATE_SAVEPOINT "\"pgweir_look\""
 /* The same with SQL that was built in a buffer, terminator included; frees that. */

@@ -349,12 +349,6 @@ statements_name_is_ours(const struct exchange *x, const char *name)
 	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-void
-statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX])
-{
-	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", statement_store_prefix(x->env->statements), what);
-}
-
 int
 client_statement_refresh(struct exchange *x, struct client_statement *n)
 {

@@ -22,7 +22,6 @@ void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to
 void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
 /* Returns true if this name, as a server would know it, is like those of pgweir. */
 bool statements_name_is_ours(const struct exchange *x, const char *name);
-void statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
 /* Renews the statement's id, if that is due, before id or name are used. Returns 0, or -1: no memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*

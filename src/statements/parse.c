@@ -30,7 +30,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 
 	if (statement_is_oversize(n))
 		return STEP_FORWARD;
-	statements_special_name(x, PLACEHOLDER, name);
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	state_note_run(x, state_risk_of_all(x));
 	message_parse(&b, name, f->rest, f->rest_len);
 	statement_put_dummy(x, "\0\0", 3);
@@ -121,7 +121,7 @@ refuse_parse(struct exchange *x)
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
 
-	statements_special_name(x, UNKNOWN_NAME_FULL, name);
+	statement_special_name(x->env->statements, UNKNOWN_NAME_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	outbox_put(&x->env->to_server, &b);

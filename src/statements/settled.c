@@ -183,8 +183,8 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 {
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
 
-	statements_special_name(x, UNKNOWN_NAME_FULL, full);
-	statements_special_name(x, UNKNOWN_NAME_CHANGED, changed);
+	statement_special_name(x->env->statements, UNKNOWN_NAME_FULL, full);
+	statement_special_name(x->env->statements, UNKNOWN_NAME_CHANGED, changed);
 	if (memmem(message, len, full, strlen(full)) != NULL)
 		put_full(x, out);
 	else if (memmem(message, len, changed, strlen(changed)) != NULL)

@@ -98,7 +98,7 @@ stand_in_bind(struct exchange *x, struct request *m)
 	put_empty(n->st, &empty);
 	if (!buf_ok(&empty))
 		return STEP_FAILED;
-	statements_special_name(x, PLACEHOLDER, name);
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	statement_put_dummy(x, empty.bytes, empty.len);
 	statement_bind_as(x, m, n, name);
 	buf_fini(&empty);

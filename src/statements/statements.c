@@ -262,7 +262,7 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 {
 	char before[STATEMENT_NAME_MAX];
 
-	statements_special_name(x, what, before);
+	statement_special_name(x->env->statements, what, before);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	put_renamed(x, message, b->len, b->portal, before, strlen(before), name);
 	return STEP_SENT;
@@ -480,7 +480,7 @@ statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 	char name[STATEMENT_NAME_MAX];
 	struct buf b = { 0 };
 
-	statements_special_name(x, PLACEHOLDER, name);
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, sql, len);
 	ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
@@ -496,7 +496,7 @@ statement_describe_dummy(struct exchange *x, struct client_statement *n, const v
 
 	statement_put_dummy(x, sql, sql_len);
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
-	statements_special_name(x, PLACEHOLDER, name);
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 }
 
@@ -556,7 +556,7 @@ statements_describe(struct exchange *x, struct request *m)
 	if (!statements_name_is_ours(x, m->name))
 		return STEP_FORWARD;
 	ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL);
-	statements_special_name(x, UNKNOWN_NAME, before);
+	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
 	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
 	return STEP_SENT;
 }

@@ -29,7 +29,7 @@ name_there(const struct exchange *x, const char *name, char unknown[static STATE
 
 	if (!statements_name_is_ours(x, name))
 		return name;
-	statements_special_name(x, UNKNOWN_NAME, before);
+	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
 	snprintf(unknown, STATEMENT_NAME_MAX + KNOWN_NAME_MAX, "%s%s", before, name);
 	return unknown;
 }
@@ -194,7 +194,7 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 	kind = known_deallocation(&k, (const char *)m->statement->bytes, m->statement->query_len);
 	if (kind != KNOWN_DEALLOCATE)
 		return kind == KNOWN_NOT ? STEP_FORWARD : clearing(x);
-	statements_special_name(x, UNKNOWN_NAME, before);
+	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
 	skip = strncmp(k.name, before, strlen(before)) == 0 ? strlen(before) : 0;
 	n = client_statement_find(x, k.name + skip);
 	if (n == NULL)

@@ -157,7 +157,7 @@ statements_ref_of_id(uint64_t id)
 
 /*
  * A client may find out the names that statements have on servers, and use such a name: it must not reach another
- * client's statement. So the store's prefix and UNKNOWN_NAME (statements_special_name) are put before the name; no
+ * client's statement. So the store's prefix and UNKNOWN_NAME (statement_special_name) are put before the name; no
  * statement is called so. The longer ones stand for refusals of pgweir's: PostgreSQL knows no such statement, and its
  * error is replaced by the one that is meant.
  */

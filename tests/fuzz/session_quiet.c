@@ -304,17 +304,7 @@ inbox_new(struct event_base *base, void *owner, struct fail *why)
 void
 inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg, struct note_list *out)
 {
-	struct note_list kept = STAILQ_HEAD_INITIALIZER(kept);
-	struct note *n;
-
-	while ((n = STAILQ_FIRST(&from->notes)) != NULL) {
-		STAILQ_REMOVE_HEAD(&from->notes, next);
-		if (is_meant(n, arg))
-			STAILQ_INSERT_TAIL(out, n, next);
-		else
-			STAILQ_INSERT_TAIL(&kept, n, next);
-	}
-	STAILQ_CONCAT(&from->notes, &kept);
+	note_list_pick(&from->notes, is_meant, arg, out);
 }
 
 uint64_t
