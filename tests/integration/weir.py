@@ -219,13 +219,16 @@ class Weir:
         return self._answers()
 
     def _answers(self):
+        """Whether each listener of the configuration answers: they open one after the other."""
         listen = self.config.get("pgweir", {}).get("listen", "")
-        paths = [item.removeprefix("unix:") for item in ([listen] if isinstance(listen, str) else listen)
-                 if item.startswith("unix:")]
-        if not all(os.path.exists(path) for path in paths):
-            return False                    # sockets come after the port
+        listeners = [listen] if isinstance(listen, str) else listen
+        addresses = {(self.host, str(self.port))} | {tuple(item.replace("[", "").replace("]", "").rsplit(":", 1))
+                                                for item in listeners if ":" in item.removeprefix("unix:")}
+        if not all(os.path.exists(item.removeprefix("unix:")) for item in listeners if item.startswith("unix:")):
+            return False
         try:
-            socket.create_connection((self.host, self.port), 1).close()
+            for address in addresses:
+                socket.create_connection(address, 1).close()
             return True
         except OSError:
             return False

@@ -2,12 +2,15 @@
  * tests/integration/reliability/no_memory.c - malloc and its kin that fail when a test says so. Preloaded into pgweir;
  * the test and pgweir share the file that NO_MEMORY names. NO_MEMORY_TRACE: each failure is told on standard error,
  * with who asked. NO_MEMORY_FOR_CHILDREN: programs that pgweir starts have it, too. Works with AddressSanitizer's
- * allocator behind it as well.
+ * allocator behind it as well, which ends the program if it doesn't learn where a new thread's stack is: for that there
+ * is always memory.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -35,6 +38,7 @@ extern void *__interceptor_realloc(void *p, size_t size) __attribute__((weak));
 
 static struct control *control;
 static int is_told;
+static __thread int is_spared; /* this thread has all the memory it wants */
 
 static uint64_t
 now_us(void)
@@ -91,7 +95,7 @@ fails(void)
 
 	uint64_t call;
 
-	if (control == NULL || !atomic_load_explicit(&control->is_armed, memory_order_relaxed))
+	if (is_spared || control == NULL || !atomic_load_explicit(&control->is_armed, memory_order_relaxed))
 		return 0;
 	call = atomic_fetch_add(&control->calls, 1) + 1;
 	if (call == atomic_load(&control->first))
@@ -159,4 +163,16 @@ char *
 strdup(const char *s)
 {
 	return strndup(s, PTRDIFF_MAX);
+}
+
+int
+pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
+{
+	int (*next)(pthread_t, pthread_attr_t *), result;
+
+	is_spared = 1;
+	*(void **)&next = dlsym(RTLD_NEXT, "pthread_getattr_np");
+	result = next(thread, attributes);
+	is_spared = 0;
+	return result;
 }

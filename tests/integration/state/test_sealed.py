@@ -23,6 +23,7 @@ BARE = "sealed_bare"                # without code
 LITTLE = {f"sealed_{name.lower()}": name for name in unseen.KINDS}      # with the code of one kind each
 WASHABLE = [name for name in unseen.KINDS if name not in unseen.BACKEND]
 PATIENCE = 0.03                     # seconds; who is not answered by then waits for a server that A keeps
+READING = 8                         # seconds for what must come, on a machine that does much else
 # settings of another B's own, which it must see instead
 OWN = {"application_name": "B's own", "options": "-c work_mem=5MB -c app.user_id=B -c search_path=sealed,public"}
 
@@ -142,7 +143,7 @@ class Watcher:
         begin = query("BEGIN") if holds else b""
         self.wire.send(begin + question(self.stage.database, self.stage.user, self.by_name))
 
-    def read(self, timeout=8):
+    def read(self, timeout=READING):
         replies = self.wire.read_until("Z", 2 if self.holds else 1, timeout)
         return answer(replies, self.by_name).differs(self.clean, self.stage.seeded)
 
@@ -233,7 +234,7 @@ class Stage:
         """B waits for a server that A keeps: only as long as A stays."""
         if wire.buffer or select.select([wire.sock], [], [], PATIENCE)[0]:
             return
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + READING
         while not self.admin.query("SHOW PINS"):
             if select.select([wire.sock], [], [], 0.01)[0]:
                 return
