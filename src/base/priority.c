@@ -23,9 +23,9 @@ struct sched_attributes {
 };
 
 /*
- * Sets how long this thread runs at a time (Linux since 6.12). A thread that wakes preempts a running one with a longer
- * slice, instead of waiting for the rest of that slice, which is some milliseconds. Its share of the processor stays
- * the same.
+ * Sets how long this thread runs at a time (Linux since 6.12); 0: as the kernel thinks fit. A thread that wakes
+ * preempts a running one with a longer slice, instead of waiting for the rest of that slice, which is some
+ * milliseconds. Its share of the processor stays the same.
  */
 static void
 set_slice(uint64_t ns)
@@ -37,9 +37,9 @@ set_slice(uint64_t ns)
 }
 
 void
-priority_low_latency(void)
+priority_set_urgent(bool is_urgent)
 {
-	set_slice(SHORT_SLICE_NS);
+	set_slice(is_urgent ? SHORT_SLICE_NS : 0);
 }
 
 void

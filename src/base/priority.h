@@ -4,7 +4,10 @@
  */
 #pragma once
 
-/* For a thread that wakes often, for little work at a time: it goes before others when it wakes. */
-void priority_low_latency(void);
-/* For a thread that may wait for others: it gets less of the processor, and not its creator's low latency. */
+#include <stdbool.h>
+
+/* Says whether this thread goes before others when it wakes. A thread begins as its creator was, and so does a process.
+ */
+void priority_set_urgent(bool is_urgent);
+/* For a thread that may wait for others: it gets less of the processor, and is not urgent. */
 void priority_background(void);

@@ -6,19 +6,20 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define THREADS_MAX 64
 
 struct helpers {
-	pthread_mutex_t lock; /* guards all fields below */
+	pthread_mutex_t lock; /* guards the fields below, unless they say otherwise */
 	pthread_cond_t has_work;
 	struct note_list lines[WORK_LINES]; /* of struct work */
 	size_t waiting[WORK_LINES];
 	unsigned turn; /* makes the lines alternate, so that neither waits until the other is empty */
 	bool is_ending;
+	atomic_size_t busy; /* work that was submitted and not handed back; read without the lock */
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
 };
@@ -52,8 +53,9 @@ read_back(struct note *n, void *owner, bool is_over)
 }
 
 static void
-hand_back(struct work *w)
+hand_back(struct helpers *hs, struct work *w)
 {
+	atomic_fetch_sub_explicit(&hs->busy, 1, memory_order_relaxed);
 	w->note.read = read_back;
 	inbox_post(w->to, &w->note);
 }
@@ -76,7 +78,7 @@ thread_main(void *arg)
 		}
 		pthread_mutex_unlock(&hs->lock);
 		w->run(w);
-		hand_back(w);
+		hand_back(hs, w);
 		pthread_mutex_lock(&hs->lock);
 	}
 	pthread_mutex_unlock(&hs->lock);
@@ -126,7 +128,7 @@ helpers_end(struct helpers *hs)
 	for (; hs->thread_count > 0; hs->thread_count--)
 		pthread_join(hs->threads[hs->thread_count - 1], NULL);
 	while ((w = helpers_take(hs)) != NULL)
-		hand_back(w);
+		hand_back(hs, w);
 }
 
 void
@@ -150,6 +152,7 @@ helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_l
 	if (hs->waiting[line] < HELPERS_LINE_MAX && !hs->is_ending) {
 		STAILQ_INSERT_TAIL(&hs->lines[line], &w->note, next);
 		hs->waiting[line]++;
+		atomic_fetch_add_explicit(&hs->busy, 1, memory_order_relaxed);
 		result = 0;
 	}
 	pthread_mutex_unlock(&hs->lock);
@@ -167,4 +170,10 @@ helpers_waiting(struct helpers *hs)
 	sum = hs->waiting[WORK_BEGUN] + hs->waiting[WORK_NEW];
 	pthread_mutex_unlock(&hs->lock);
 	return sum;
+}
+
+bool
+helpers_are_busy(const struct helpers *hs)
+{
+	return atomic_load_explicit(&hs->busy, memory_order_relaxed) > 0;
 }

@@ -11,6 +11,7 @@
 
 #include "net/inbox.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define HELPERS_LINE_MAX 8192
@@ -40,3 +41,4 @@ void helpers_free(struct helpers *hs); /* likewise, and frees them; nobody may s
 /* done is called by this inbox. Returns 0, or -1 if the line is full; done is then not called. */
 int helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line);
 size_t helpers_waiting(struct helpers *hs); /* submitted and not taken by a thread yet */
+bool helpers_are_busy(const struct helpers *hs); /* something was submitted and is not done yet; takes no lock */

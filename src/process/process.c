@@ -241,7 +241,7 @@ process_run(struct weir *w)
 		restart_tell_ready(w->restart);
 	else
 		serve(w);
-	priority_low_latency();
+	priority_set_urgent(false);
 	do
 		worker_turn(door);
 	while (!event_base_got_break(door->base) && !event_base_got_exit(door->base));

@@ -57,6 +57,8 @@ struct worker {
 	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the door */
 	struct event *tick;
 	uint64_t last_tick_us;
+	bool is_urgent; /* its thread is (base/priority.h): helpers work, or did ... */
+	uint64_t helped_us; /* ... after that turn */
 	struct worker_pulse pulse;
 	struct worker_watch watch; /* worker 0's */
 };

@@ -83,7 +83,7 @@ thread_main(void *arg)
 	struct member *m = arg;
 	clockid_t clock;
 
-	priority_low_latency();
+	priority_set_urgent(false);
 	if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
 		m->worker->pulse.cpu_clock = clock;
 	while (!m->is_over)

@@ -426,6 +426,13 @@ helpers_waiting(struct helpers *hs)
 	return 0;
 }
 
+bool
+helpers_are_busy(const struct helpers *hs)
+{
+	(void)hs;
+	return false;
+}
+
 /* --- process/worker_threads.h: whoever calls runs alone, so all others stand still --- */
 
 struct worker_threads {

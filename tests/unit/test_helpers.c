@@ -89,6 +89,7 @@ Test(helpers, what_was_begun_goes_before_newcomers_but_not_always)
 
 	submit(hs, &b, &jobs[0], '!', WORK_BEGUN); /* keeps the thread */
 	wait_taken(hs, 0);
+	cr_expect(helpers_are_busy(hs), "nothing waits, but something runs");
 	for (int i = 1; i < 5; i++)
 		submit(hs, &b, &jobs[i], (char)('a' + i - 1), WORK_NEW);
 	for (int i = 5; i < 9; i++)
@@ -100,6 +101,7 @@ Test(helpers, what_was_begun_goes_before_newcomers_but_not_always)
 	cr_expect_str_eq(b.done, b.ran);
 	for (int i = 0; i < 9; i++)
 		cr_expect(pthread_equal(jobs[i].done_by, pthread_self()), "done is called on the loop");
+	cr_expect_not(helpers_are_busy(hs), "all of it has come back");
 	cr_expect_gt(b.niceness, getpriority(PRIO_PROCESS, 0), "threads give way to the loop");
 	helpers_free(hs);
 	inbox_free(b.inbox);
@@ -141,9 +143,11 @@ Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 2].work, WORK_BEGUN), 0,
 		     "the other line has room");
 	cr_expect_eq(helpers_waiting(hs), HELPERS_LINE_MAX + 1);
+	cr_expect(helpers_are_busy(hs));
 	sem_post(&b.gate);
 	helpers_end(hs);
 	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1, "no more is taken");
+	cr_expect_not(helpers_are_busy(hs), "nor counted");
 	inbox_free(b.inbox);
 	cr_expect_eq(b.done_count, HELPERS_LINE_MAX + 2, "each once, run or not");
 	helpers_free(hs);

@@ -2,6 +2,7 @@
 #include "process/worker_threads.h"
 
 #include "base/clock.h"
+#include "net/helpers.h"
 #include "net/inbox.h"
 #include "process/process_state.h"
 
@@ -53,7 +54,7 @@ place_init(struct place *p, bool is_busy)
 	struct fail why;
 
 	alarm(300); /* ends a test that hangs; Criterion's own time limits leak */
-	*p = (struct place){ .weir.worker_count = OTHERS + 1 };
+	*p = (struct place){ .weir.worker_count = OTHERS + 1, .weir.shared.helpers = helpers_new(1, &why) };
 	for (unsigned i = 0; i <= OTHERS; i++) {
 		*last = worker_new(&p->weir, i, &why);
 		cr_assert_not_null(*last, "%s", why.text);
@@ -80,6 +81,7 @@ place_fini(struct place *p)
 		next = k->next;
 		worker_free(k);
 	}
+	helpers_free(p->weir.shared.helpers);
 }
 
 /* Only in a halt: their sum, which nobody changes meanwhile. */

@@ -1,7 +1,10 @@
 """TLS with clients: who gets it, what is refused, what it must not let through, and what a reload does to it."""
 
+import ctypes
+import platform
 import shutil
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -297,6 +300,32 @@ def test_a_slow_handshake_does_not_outlast_login_timeout(weir, tls):
     with pytest.raises(WireClosed):
         wire.read(5)
     assert 0.3 < time.monotonic() - begin < 3
+
+
+SHORT_SLICE_NS = 500_000            # base/priority.c
+
+
+def slice_of(pid):
+    """For how long the kernel lets a thread run at a time: sched_runtime of sched_getattr(2)."""
+    attributes = ctypes.create_string_buffer(48)
+    number = {"x86_64": 315, "aarch64": 275}[platform.machine()]
+    assert ctypes.CDLL(None, use_errno=True).syscall(number, pid, attributes, 48, 0) == 0
+    return struct.unpack_from("Q", attributes.raw, 24)[0]
+
+
+def test_the_loop_preempts_others_only_while_helpers_work(weir, tls, authority):
+    if platform.machine() not in ("x86_64", "aarch64") or slice_of(0) == 0:
+        pytest.skip("this kernel has no slices of a thread's own")
+    tls()
+    pid = weir.process.pid
+    wait_until(lambda: slice_of(pid) != SHORT_SLICE_NS, what="a loop in nobody's way")
+
+    def is_short_after_a_handshake():
+        connect(weir, authority).close()
+        return slice_of(pid) == SHORT_SLICE_NS
+
+    wait_until(is_short_after_a_handshake, what="a loop that goes before its helpers")
+    wait_until(lambda: slice_of(pid) == slice_of(0), what="helpers to be idle")
 
 
 # --- clients' certificates ---
