@@ -1,7 +1,9 @@
 /*
  * src/session/image.c - see image.h.
  *
- * An image is one block of memory: the struct, its settings, then their names and values.
+ * An image is one block of memory: the struct, its settings, then their texts. The texts alone say all of it, and equal
+ * images have the same ones: a head (the kind, and whether there is a reading), the name, the value, and the reading of
+ * each setting in turn.
  */
 #include "session/image.h"
 #include "session/image_settings.h"
@@ -21,6 +23,8 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
+#define HAS_READING 0x80 /* in a head */
+
 struct image {
 	UT_hash_handle hh;
 	struct image_store *store;
@@ -31,9 +35,9 @@ struct image {
 	unsigned leaves; /* image_leaves() */
 	struct context *context; /* NULL: nobody has asked for it yet */
 	struct image *reading; /* the same */
-	size_t text_len; /* bytes of the texts behind the settings */
+	size_t text_len; /* of the texts behind the settings */
 	size_t count;
-	struct image_setting settings[];
+	struct image_setting settings[]; /* point into the texts, once it is interned */
 };
 
 /*
@@ -92,30 +96,24 @@ has_same_value(const struct image_setting *a, const struct image_setting *b)
 							 : strcmp(a->reading, b->reading) == 0);
 }
 
+static const char *
+texts_of(const struct image *img)
+{
+	return (const char *)&img->settings[img->count];
+}
+
 static bool
 is_equal(const struct image *a, const struct image *b)
 {
-	if (a->hash != b->hash || a->count != b->count || a->text_len != b->text_len)
-		return false;
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->settings[i].name, b->settings[i].name) != 0 ||
-		    !has_same_value(&a->settings[i], &b->settings[i]) || a->settings[i].kind != b->settings[i].kind)
-			return false;
-	return true;
+	return a->hash == b->hash && a->count == b->count && a->text_len == b->text_len &&
+	       memcmp(texts_of(a), texts_of(b), a->text_len) == 0;
 }
 
 static uint32_t
 image_hash_of(const struct image *img)
 {
-	uint64_t h = img->store->seed;
+	uint64_t h = XXH3_64bits_withSeed(texts_of(img), img->text_len, img->store->seed);
 
-	for (size_t i = 0; i < img->count; i++) {
-		h = XXH3_64bits_withSeed(img->settings[i].name, strlen(img->settings[i].name), h);
-		h = XXH3_64bits_withSeed(img->settings[i].value, strlen(img->settings[i].value), h);
-		if (img->settings[i].reading != NULL)
-			h = XXH3_64bits_withSeed(img->settings[i].reading, strlen(img->settings[i].reading), h);
-		h += img->settings[i].kind; /* otherwise two that differ in this alone would share a hash */
-	}
 	return (uint32_t)(h ^ h >> 32);
 }
 
@@ -265,8 +263,36 @@ leaves(const struct image *img)
 	       (limit != NULL && image_is_short_limit(limit) ? WASH_LATE : 0u);
 }
 
-/* Takes a block that is complete except for hash, refs and what is read off its settings; returns the one image that is
- * equal to it. */
+/* Returns the text there, and moves *at behind it. */
+static const char *
+read_text(const char **at)
+{
+	const char *text = *at;
+
+	*at += strlen(text) + 1;
+	return text;
+}
+
+static void
+read_settings(struct image *img)
+{
+	const char *at = texts_of(img);
+
+	for (struct image_setting *s = img->settings; s < img->settings + img->count; s++) {
+		uint8_t head = (uint8_t)*at++;
+
+		s->kind = (enum image_kind)(head & ~HAS_READING);
+		s->name = read_text(&at);
+		s->value = read_text(&at);
+		s->reading = head & HAS_READING ? read_text(&at) : NULL;
+	}
+	img->scan_options = scan_options_of(img);
+	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
+	img->plans_otherwise = plans_otherwise(img);
+	img->leaves = leaves(img);
+}
+
+/* Takes a block that has its store and its texts; returns the one image that is equal to it. */
 static struct image *
 intern(struct image *img)
 {
@@ -281,10 +307,7 @@ intern(struct image *img)
 		return found;
 	}
 	img->refs = 1;
-	img->scan_options = scan_options_of(img);
-	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
-	img->plans_otherwise = plans_otherwise(img);
-	img->leaves = leaves(img);
+	read_settings(img);
 	if (found != NULL)
 		img->hh.tbl = NULL;
 	else if (!TABLE_ADD_BY_HASH(img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img)) {
@@ -302,20 +325,33 @@ text_size(const char *text)
 }
 
 /* Copies the string to *to, and moves *to behind it. */
-static const char *
+static void
 image_put_text(char **to, const char *text)
 {
 	size_t len = text_size(text);
-	const char *put = text == NULL ? NULL : memcpy(*to, text, len);
 
+	if (text != NULL)
+		memcpy(*to, text, len);
 	*to += len;
-	return put;
+}
+
+static struct image *
+block_alloc(struct image_store *store, size_t count, size_t text_len)
+{
+	struct image *img = calloc(1, sizeof(*img) + count * sizeof(img->settings[0]) + text_len);
+
+	if (img == NULL)
+		return NULL;
+	img->store = store;
+	img->count = count;
+	img->text_len = text_len;
+	return img;
 }
 
 static struct image *
 block_new(struct image_store *store, const struct image_setting *settings, size_t count)
 {
-	size_t text_len = 0;
+	size_t text_len = count;
 	struct image *img;
 	char *to;
 
@@ -323,18 +359,15 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 		text_len += text_size(settings[i].name) + text_size(settings[i].value) + text_size(settings[i].reading);
 	if (count > IMAGE_SETTINGS_MAX || text_len > IMAGE_TEXT_MAX)
 		return NULL;
-	img = calloc(1, sizeof(*img) + count * sizeof(settings[0]) + text_len);
+	img = block_alloc(store, count, text_len);
 	if (img == NULL)
 		return NULL;
-	img->store = store;
-	img->count = count;
-	img->text_len = text_len;
 	to = (char *)&img->settings[count];
 	for (size_t i = 0; i < count; i++) {
-		img->settings[i].kind = settings[i].kind;
-		img->settings[i].name = image_put_text(&to, settings[i].name);
-		img->settings[i].value = image_put_text(&to, settings[i].value);
-		img->settings[i].reading = image_put_text(&to, settings[i].reading);
+		*to++ = (char)(settings[i].kind | (settings[i].reading != NULL ? HAS_READING : 0u));
+		image_put_text(&to, settings[i].name);
+		image_put_text(&to, settings[i].value);
+		image_put_text(&to, settings[i].reading);
 	}
 	return img;
 }
@@ -443,10 +476,12 @@ image_unref(struct image *img)
 struct image *
 image_copy(const struct image *img)
 {
-	struct image *copy = block_new(NULL, img->settings, img->count);
+	struct image *copy = block_alloc(NULL, img->count, img->text_len);
 
-	if (copy != NULL)
-		copy->refs = 1;
+	if (copy == NULL)
+		return NULL;
+	copy->refs = 1;
+	memcpy(&copy->settings[copy->count], texts_of(img), img->text_len);
 	return copy;
 }
 

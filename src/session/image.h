@@ -60,8 +60,8 @@ struct image *image_replace(const struct image *img, enum image_kind kind, const
 struct image *image_ref(struct image *img);
 void image_unref(struct image *img); /* NULL is fine */
 /*
- * Returns a copy that is in no store, for another thread; NULL: no memory. Only image_unref() and image_adopt() may be
- * called for it.
+ * Returns a copy that is in no store, for another thread; NULL: no memory. Only image_unref(), image_adopt() and this
+ * may be called for it.
  */
 struct image *image_copy(const struct image *img);
 /* Takes such a copy. Returns the equal image of this store, or NULL: no memory. */

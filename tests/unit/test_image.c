@@ -640,19 +640,60 @@ Test(image, a_limit_is_short_below_50_ms)
 		cr_expect_not(image_is_short_limit(others[i]), "%s", others[i]);
 }
 
+static void
+expect_entries(const struct image *img, const struct image_setting wanted[static 3])
+{
+	cr_assert_eq(image_count(img), 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct image_setting *s = image_at(img, i), *w = &wanted[i];
+
+		cr_expect_str_eq(s->name, w->name);
+		cr_expect_str_eq(s->value, w->value);
+		cr_expect_eq(s->kind, w->kind, "%s", s->name);
+		cr_expect(w->reading == NULL ? s->reading == NULL : strcmp(s->reading, w->reading) == 0, "%s", s->name);
+	}
+	cr_expect(image_has_prepared(img), "and what is read off them is known");
+}
+
+/* The same texts in the same order. */
+Test(image, a_reading_is_no_name)
+{
+	struct image *img = image_empty(store);
+	const struct image_setting first[] = { { "a", "b", IMAGE_PREPARED, "c" }, { "d", "e", IMAGE_PREPARED, NULL } };
+	const struct image_setting second[] = { { "a", "b", IMAGE_PREPARED, NULL }, { "c", "d", IMAGE_PREPARED, "e" } };
+	struct image *one = image_replace(img, IMAGE_PREPARED, first, 2);
+	struct image *other = image_replace(img, IMAGE_PREPARED, second, 2);
+
+	cr_expect_neq(one, other);
+	image_unref(one);
+	image_unref(other);
+	image_unref(img);
+}
+
 Test(image, a_copy_becomes_the_equal_image_of_another_store)
 {
 	struct image_store *other = image_store_new(12, NULL);
-	struct image *img = image_empty(store), *copy, *equal = image_empty(other), *adopted;
+	struct image *img = image_empty(store), *copy, *twice, *equal = image_empty(other), *adopted;
+	const struct image_setting prepared = { "p", "PREPARE p AS SELECT 'a'", IMAGE_PREPARED, "DateStyle=ISO" };
 
 	set(&img, "work_mem", "5MB", false);
 	set(&img, "TimeZone", "UTC", true);
 	set(&equal, "TimeZone", "UTC", true);
 	set(&equal, "work_mem", "5MB", false);
 	copy = image_copy(img);
-	image_unref(img);
 	adopted = image_adopt(other, copy);
 	cr_expect_eq(adopted, equal);
+	image_unref(adopted);
+	cr_assert_eq(image_set(&img, &prepared), 0);
+	copy = image_copy(img);
+	twice = image_copy(copy);
+	image_unref(img);
+	image_unref(copy);
+	adopted = image_adopt(other, twice);
+	expect_entries(adopted, (struct image_setting[]){ { "TimeZone", "UTC", IMAGE_REPORTED, NULL },
+							  { "work_mem", "5MB", IMAGE_OTHER, NULL },
+							  prepared });
+	cr_expect_neq(adopted, equal);
 	image_unref(adopted);
 	image_unref(equal);
 	cr_expect_eq(image_store_count(other), 0);
