@@ -316,6 +316,19 @@ budget_watch(struct policy_budget *b, const struct policy_room *r)
 	}
 }
 
+void
+budget_tell_news(struct policy_budget *b)
+{
+	struct budget_member *m;
+
+	TAILQ_FOREACH(m, &b->members, link) {
+		if (m->orders == NULL)
+			continue;
+		m->orders->has_news = true;
+		policy_room_order(m->orders);
+	}
+}
+
 /* Returns how many connections must close so that pools below their share (other than except) get it; < 1: none. */
 static int64_t
 missing_count(const struct policy_budget *b, const struct budget_member *except)

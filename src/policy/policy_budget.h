@@ -100,6 +100,9 @@ void budget_publish(struct budget_member *m, const struct budget_view *v);
  * follow. */
 void budget_watch(struct policy_budget *b, const struct policy_room *r);
 
+/* All pools in which somebody waits are to look again; policy_room_act() must follow. */
+void budget_tell_news(struct policy_budget *b);
+
 void budget_take(struct budget_member *m); /* a place: the connection will be opened */
 /* A connection that has a place is gone (PC_NONE), or begins to leave (PC_CLOSING). */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);

@@ -57,7 +57,7 @@ policy_room_free(struct policy_room *r)
 }
 
 void
-policy_room_set_silent(struct policy_room *r, bool is_silent)
+policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_silent, uint64_t now_us)
 {
 	uint32_t bit = 1u << r->number;
 
@@ -65,6 +65,9 @@ policy_room_set_silent(struct policy_room *r, bool is_silent)
 		atomic_fetch_or_explicit(&r->commons->silent, bit, memory_order_relaxed);
 	else
 		atomic_fetch_and_explicit(&r->commons->silent, ~bit, memory_order_relaxed);
+	policy_room_lock(own);
+	budget_tell_news(r->commons->total);
+	policy_room_act(own, now_us);
 }
 
 struct policy_budget *

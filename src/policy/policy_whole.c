@@ -406,6 +406,13 @@ is_due(const struct policy_whole *w, unsigned number, uint64_t own_us)
 	       get_us(&w->since_us[number]) < own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
 }
 
+/* Returns a bit for each part whose worker does not answer. */
+static uint32_t
+silent(const struct policy_whole *w)
+{
+	return get(&w->commons->silent);
+}
+
 int
 part_choose(const struct policy_part *m, uint64_t own_us)
 {
@@ -413,7 +420,7 @@ part_choose(const struct policy_part *m, uint64_t own_us)
 	uint64_t oldest_us = UINT64_MAX;
 	int chosen = -1;
 
-	for (uint32_t parts = part_others_wait(m); parts != 0; parts &= parts - 1) {
+	for (uint32_t parts = part_others_wait(m) & ~silent(w); parts != 0; parts &= parts - 1) {
 		unsigned number = first_of(parts);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
@@ -450,7 +457,7 @@ bool
 part_others_lack(const struct policy_part *m)
 {
 	const struct policy_whole *w = m->whole;
-	uint32_t parts = part_others_wait(m);
+	uint32_t parts = part_others_wait(m) & ~silent(w);
 
 	while (parts != 0 && unserved(w, first_of(parts)) <= get(&w->signs[first_of(parts)].served))
 		parts &= parts - 1;
@@ -555,7 +562,7 @@ part_next_round(struct policy_part *m)
 static uint32_t
 others_idle(const struct policy_part *m)
 {
-	return (uint32_t)(get_us(&m->whole->bits) >> 32) & ~(1u << m->number);
+	return (uint32_t)(get_us(&m->whole->bits) >> 32) & ~(1u << m->number) & ~silent(m->whole);
 }
 
 void

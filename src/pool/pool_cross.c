@@ -11,6 +11,7 @@
  *   reset       code_round, code_asked_us: it has not been asked there
  *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late, doubt (but for told): then it stays
  */
+#include "pool/pool_cross.h"
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
@@ -97,10 +98,16 @@ join(struct pool *pool, struct pooled *p)
 	return true;
 }
 
+static struct pooled *
+pooled_in(struct note *n)
+{
+	return (struct pooled *)((char *)n - offsetof(struct pooled, note));
+}
+
 static void
 on_arrival(struct note *n, void *owner, bool is_over)
 {
-	struct pooled *p = (struct pooled *)((char *)n - offsetof(struct pooled, note));
+	struct pooled *p = pooled_in(n);
 	const struct server_env *env = p->to_env;
 	struct pool *pool = NULL;
 	const void *key;
@@ -123,6 +130,26 @@ on_arrival(struct note *n, void *owner, bool is_over)
 		return; /* it may be gone already */
 	policy_whole_lost(&p->conn, p->to_room, *env->now_us);
 	server_close(p->srv);
+}
+
+static bool
+is_arriving(const struct note *n, void *arg)
+{
+	(void)arg;
+	return n->read == on_arrival;
+}
+
+void
+pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent)
+{
+	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
+	struct note *n;
+
+	inbox_take_back(silent->env->inbox, is_arriving, NULL, &back);
+	while ((n = STAILQ_FIRST(&back)) != NULL) {
+		STAILQ_REMOVE_HEAD(&back, next);
+		lose(pooled_in(n), set->env, set->room);
+	}
 }
 
 /* --- here --- */

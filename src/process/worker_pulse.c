@@ -10,6 +10,7 @@
 #include "net/inbox.h"
 #include "os/os.h"
 #include "policy/policy_commons.h"
+#include "pool/pool_cross.h"
 #include "pool/pool_homes.h"
 
 #include <stdatomic.h>
@@ -42,7 +43,7 @@ tell(struct worker *k, bool is_silent)
 
 	k->watch.is_silent = is_silent;
 	pool_homes_set_silent(k->weir->shared.homes, k->number, is_silent);
-	policy_room_set_silent(k->room, is_silent);
+	policy_room_set_silent(k->room, k->weir->door->room, is_silent, k->weir->door->now_us);
 	if (is_silent)
 		log_event(log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "worker_silent" },
 			  "worker %u does not answer: its clients and servers hang, and console commands that concern "
@@ -64,8 +65,10 @@ look_for_life(struct worker *k)
 	has_changed = k->watch.is_silent ? has_moved : k->watch.ticks == SILENT_TICKS;
 	if (has_changed)
 		tell(k, !k->watch.is_silent);
-	if (k->watch.is_silent)
+	if (k->watch.is_silent) {
 		cancel_give_up(&k->clients);
+		pool_cross_take_back(k->weir->door->pools, k->pools);
+	}
 	login_look_after(&k->weir->door->clients, &k->clients, has_changed && k->watch.is_silent);
 }
 

@@ -12,6 +12,7 @@
 #define MS 1000u
 #define SECOND 1000000u
 #define NEVER UINT64_MAX
+#define SILENT_US (2 * SECOND)
 
 static uint64_t
 rnd(struct wsim *s)
@@ -135,7 +136,7 @@ check_order(const struct wsim_conn *c, const struct wsim_client *client)
 		const struct wsim_part *other = &s->parts[i];
 
 		if (other == client->at || other->line_len == 0 || other->p == NULL || s->is_paused ||
-		    count(s, other, WS_CROSSING) > 0 || other->on_stack > 0)
+		    other->is_silent || count(s, other, WS_CROSSING) > 0 || other->on_stack > 0)
 			continue;
 		HOLDS(s, other->line[0]->since_us + WHOLE_LATE_US >= client->since_us,
 		      "part %u: one who came at %llu was overtaken by one of part %u who came at %llu", i,
@@ -163,7 +164,7 @@ check_places(struct wsim *s)
 
 		HOLDS(s, w->coming[i] == count(s, part, WS_CROSSING), "%u are coming to part %u, there are %u",
 		      w->coming[i], i, count(s, part, WS_CROSSING));
-		waiting += part->line_len;
+		waiting += part->is_silent ? 0 : part->line_len;
 		if (part->p == NULL)
 			continue;
 		struct policy_counts counts;
@@ -176,7 +177,7 @@ check_places(struct wsim *s)
 		      "part %u counts otherwise", i);
 	}
 	for (unsigned i = 0; i < s->part_count && waiting == 0; i++)
-		HOLDS(s, s->parts[i].p == NULL || !policy_is_wanted(s->parts[i].p),
+		HOLDS(s, s->parts[i].p == NULL || s->parts[i].is_silent || !policy_is_wanted(s->parts[i].p),
 		      "part %u believes that somebody waits", i);
 }
 
@@ -225,10 +226,10 @@ check_settled(struct wsim *s)
 		const struct wsim_part *part = &s->parts[i];
 		uint32_t coming = count(s, part, WS_OPENING) + count(s, part, WS_PINGING);
 
-		if (part->p == NULL || part->line_len == 0)
+		if (part->p == NULL || part->line_len == 0 || part->hangs)
 			continue;
 		TAILQ_FOREACH(c, &s->conns, link) {
-			bool is_his = c->at == part || c->at->line_len > 0;
+			bool is_his = c->at == part || c->at->line_len > 0 || c->at->hangs;
 
 			HOLDS(s, c->state != WS_IDLE || is_his || !can_cross(c),
 			      "somebody waits in part %u while one is idle in part %u", i, c->at->number);
@@ -427,6 +428,7 @@ op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	HOLDS(s, conn->state == PC_NONE && part != from && part->p != NULL, "part %u gives one to nobody",
 	      from->number);
 	HOLDS(s, can_cross(c) || c->cannot_cross, "part %u gives one that must not cross", from->number);
+	HOLDS(s, !part->is_silent, "part %u gives one to part %u, which does not answer", from->number, part->number);
 	if (c->cannot_cross)
 		return false;
 	tell(s, "%p crosses from part %u to part %u", (void *)c, from->number, part->number);
@@ -469,7 +471,7 @@ pick_part(struct wsim *s, bool is_told)
 	for (unsigned i = 0; i < s->part_count; i++) {
 		struct wsim_part *part = &s->parts[(from + i) % s->part_count];
 
-		if (is_told ? part->is_told && part->on_stack == 0 : part->p != NULL)
+		if (!part->hangs && (is_told ? part->is_told && part->on_stack == 0 : part->p != NULL))
 			return part;
 	}
 	return NULL;
@@ -482,7 +484,7 @@ pick_conn(struct wsim *s, enum wsim_state state)
 	struct wsim_conn *c, *found = NULL;
 
 	TAILQ_FOREACH(c, &s->conns, link) {
-		if (c->state != state)
+		if (c->state != state || c->at->hangs)
 			continue;
 		found = c;
 		if (skip-- == 0)
@@ -501,6 +503,8 @@ pick_client(struct wsim *s, enum client_kind kind)
 	for (unsigned i = 0; i < WSIM_CLIENTS; i++) {
 		struct wsim_client *c = &s->clients[(from + i) % WSIM_CLIENTS];
 
+		if (kind != IS_OUT && c->at != NULL && c->at->hangs)
+			continue;
 		if ((c->is_waiting ? IS_WAITING : c->holds != NULL ? IS_HOLDING : IS_OUT) == kind)
 			return c;
 	}
@@ -681,6 +685,18 @@ do_loss(struct wsim *s)
 		gone(c, chance(s, 50));
 }
 
+/* On the thread of that part. */
+static void
+lose(struct wsim_conn *c, struct wsim_part *part)
+{
+	struct wsim *s = part->s;
+
+	tell(s, "part %u: %p is lost", part->number, (void *)c);
+	TAILQ_REMOVE(&s->conns, c, link);
+	policy_whole_lost(&c->conn, part->room, s->now_us);
+	forget(c);
+}
+
 /* A note is read: the connection is there, or was lost, or its part is gone. */
 static void
 do_arrive(struct wsim *s)
@@ -698,12 +714,8 @@ do_arrive(struct wsim *s)
 	is_there = part->p != NULL && (s->is_calm || !chance(s, 3)) && policy_arrive(part->p, &c->conn, s->now_us);
 	s->depth--;
 	part->on_stack--;
-	if (!is_there) {
-		tell(s, "part %u: %p is lost", part->number, (void *)c);
-		TAILQ_REMOVE(&s->conns, c, link);
-		policy_whole_lost(&c->conn, part->room, s->now_us);
-		forget(c);
-	}
+	if (!is_there)
+		lose(c, part);
 	settle_loose(s);
 }
 
@@ -742,6 +754,16 @@ random_settings(struct wsim *s)
 	};
 }
 
+/* Returns true if some worker hangs: it can't be halted, and what is asked is refused. */
+static bool
+does_any_hang(const struct wsim *s)
+{
+	for (unsigned i = 0; i < s->part_count; i++)
+		if (s->parts[i].hangs)
+			return true;
+	return false;
+}
+
 static void
 for_all_parts(struct wsim *s, void (*act)(struct wsim_part *part))
 {
@@ -766,7 +788,7 @@ reload_one(struct wsim_part *part)
 static void
 do_reload(struct wsim *s)
 {
-	if (s->depth > 0 || s->is_calm)
+	if (s->depth > 0 || s->is_calm || does_any_hang(s))
 		return;
 	s->settings = random_settings(s);
 	s->lowered_until_us = 0;
@@ -789,7 +811,7 @@ resume_one(struct wsim_part *part)
 static void
 do_pause(struct wsim *s)
 {
-	if (s->depth > 0 || (s->is_calm && !s->is_paused))
+	if (s->depth > 0 || (s->is_calm && !s->is_paused) || does_any_hang(s))
 		return;
 	tell(s, s->is_paused ? "resume" : "pause");
 	s->is_paused = !s->is_paused;
@@ -814,7 +836,7 @@ do_close_all(struct wsim *s)
 	if (s->depth > 0 || s->is_calm || part == NULL)
 		return;
 	tell(s, "close all");
-	if (chance(s, 50))
+	if (chance(s, 50) && !does_any_hang(s))
 		for_all_parts(s, close_one);
 	else
 		close_one(part);
@@ -873,12 +895,83 @@ do_part(struct wsim *s)
 {
 	struct wsim_part *part = &s->parts[below(s, s->part_count)];
 
-	if (s->depth > 0)
+	if (s->depth > 0 || part->hangs)
 		return;
 	if (part->p == NULL)
 		make_part(part);
 	else if (part->line_len == 0 && count(s, part, WS_LENT) == 0 && !s->is_calm)
 		drop_part(part);
+}
+
+/* --- A worker hangs; the first, which looks at the others, does not. --- */
+
+static void pass_time(struct wsim *s, uint64_t us);
+
+static void
+do_hang(struct wsim *s)
+{
+	struct wsim_part *part = &s->parts[1 + below(s, s->part_count - 1)];
+
+	if (s->depth > 0 || s->is_calm || part->hangs)
+		return;
+	tell(s, "worker %u hangs", part->number);
+	part->hangs = true;
+	part->hangs_since_us = s->now_us;
+	if (chance(s, 50))
+		pass_time(s, SILENT_US + below(s, SECOND));
+}
+
+/* Takes back what has not arrived there. */
+static void
+take_back(struct wsim_part *part)
+{
+	struct wsim *s = part->s;
+	struct wsim_conn *c = TAILQ_FIRST(&s->conns);
+
+	while (c != NULL) {
+		if (c->at == part && c->state == WS_CROSSING) {
+			lose(c, &s->parts[0]);
+			c = TAILQ_FIRST(&s->conns);
+		} else
+			c = TAILQ_NEXT(c, link);
+	}
+}
+
+static void
+watch(struct wsim *s)
+{
+	for (unsigned i = 0; i < s->part_count; i++) {
+		struct wsim_part *part = &s->parts[i];
+
+		if (!part->hangs || s->now_us < part->hangs_since_us + SILENT_US)
+			continue;
+		if (!part->is_silent) {
+			tell(s, "worker %u is silent", part->number);
+			part->is_silent = true;
+			policy_room_set_silent(part->room, s->parts[0].room, true, s->now_us);
+		}
+		take_back(part);
+	}
+}
+
+static void
+come_back(struct wsim_part *part)
+{
+	struct wsim *s = part->s;
+	bool was_silent = part->is_silent;
+
+	tell(s, "worker %u is back", part->number);
+	part->hangs = part->is_silent = false;
+	if (was_silent)
+		policy_room_set_silent(part->room, s->parts[0].room, false, s->now_us);
+}
+
+static void
+do_come_back(struct wsim *s)
+{
+	for (unsigned i = 1; i < s->part_count && s->depth == 0; i++)
+		if (s->parts[i].hangs)
+			come_back(&s->parts[i]);
 }
 
 /* --- Time. --- */
@@ -905,7 +998,17 @@ static bool
 is_anybody_told(const struct wsim *s)
 {
 	for (unsigned i = 0; i < s->part_count; i++)
-		if (s->parts[i].is_told)
+		if (s->parts[i].is_told && !s->parts[i].hangs)
+			return true;
+	return false;
+}
+
+/* Returns true if one crosses whose arrival is to be expected. */
+static bool
+does_any_cross(const struct wsim *s)
+{
+	for (unsigned i = 0; i < s->part_count; i++)
+		if (!s->parts[i].hangs && count(s, &s->parts[i], WS_CROSSING) > 0)
 			return true;
 	return false;
 }
@@ -915,6 +1018,7 @@ run_due(struct wsim *s)
 {
 	unsigned ticked = 1;
 
+	watch(s);
 	for (unsigned turns = 0; ticked > 0 && s->report[0] == '\0'; turns++) {
 		unsigned from = below(s, s->part_count);
 
@@ -922,6 +1026,8 @@ run_due(struct wsim *s)
 		for (unsigned i = 0; i < s->part_count; i++) {
 			struct wsim_part *part = &s->parts[(from + i) % s->part_count];
 
+			if (part->hangs)
+				continue;
 			if (part->p != NULL && part->due_us <= s->now_us) {
 				tick(part);
 				ticked++;
@@ -936,7 +1042,7 @@ run_due(struct wsim *s)
 	if (s->report[0] != '\0')
 		return;
 	check_places(s);
-	if (!is_anybody_told(s) && count(s, NULL, WS_CROSSING) == 0)
+	if (!is_anybody_told(s) && !does_any_cross(s))
 		check_settled(s);
 }
 
@@ -945,8 +1051,13 @@ next_due(const struct wsim *s)
 {
 	uint64_t at_us = NEVER;
 
-	for (unsigned i = 0; i < s->part_count; i++)
-		at_us = s->parts[i].due_us < at_us ? s->parts[i].due_us : at_us;
+	for (unsigned i = 0; i < s->part_count; i++) {
+		const struct wsim_part *part = &s->parts[i];
+		uint64_t due_us = part->hangs ? part->hangs_since_us + SILENT_US : part->due_us;
+
+		if (!part->is_silent && due_us < at_us)
+			at_us = due_us;
+	}
 	return at_us;
 }
 
@@ -984,7 +1095,8 @@ static const struct {
 } acts[] = { { do_borrow, 250 },     { do_return, 200 }, { do_cancel, 30 }, { do_open_result, 150 },
 	     { do_ping_result, 60 }, { do_gone, 60 },	 { do_loss, 20 },   { do_arrive, 200 },
 	     { do_hear, 150 },	     { do_reload, 6 },	 { do_pause, 6 },   { do_close_all, 5 },
-	     { do_mood, 8 },	     { do_part, 20 },	 { do_time, 150 } };
+	     { do_mood, 8 },	     { do_part, 20 },	 { do_time, 150 },  { do_hang, 3 },
+	     { do_come_back, 6 } };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
 static void
@@ -1050,6 +1162,7 @@ calm_down(struct wsim *s)
 {
 	s->is_calm = true;
 	s->open_fails = s->closes_late = s->ping_fails = 0;
+	do_come_back(s);
 	if (s->is_paused)
 		do_pause(s);
 	for (unsigned turn = 0; s->report[0] == '\0' && (is_moving(s) || pick_client(s, IS_WAITING) != NULL); turn++) {

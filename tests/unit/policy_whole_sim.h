@@ -2,9 +2,10 @@
  * tests/unit/policy_whole_sim.h - a pool on up to five workers, without threads, sockets or a real clock.
  *
  * Each worker has a part. A random schedule of what policy_sim.h plays to one pool is played to all of them; orders are
- * heard late, and connections that cross arrive late and in any order. The books are kept here once more: places at
- * each step, who was overtaken at each grant, whether anybody waits while a connection that could cross is idle, and
- * that all places come back. One seed is one schedule. What does not hold ends it, with a sentence in report.
+ * heard late, and connections that cross arrive late and in any order; a worker hangs, is found silent, and comes back.
+ * The books are kept here once more: places at each step, who was overtaken at each grant, whether anybody waits while
+ * a connection that could cross is idle, and that all places come back. One seed is one schedule. What does not hold
+ * ends it, with a sentence in report.
  */
 #pragma once
 
@@ -44,6 +45,9 @@ struct wsim_part {
 	struct wsim_client *line[WSIM_CLIENTS];
 	unsigned line_len, number, on_stack;
 	bool is_told;
+	bool hangs; /* its worker: nothing happens there ... */
+	bool is_silent; /* ... and that was noticed: SILENT_US later */
+	uint64_t hangs_since_us;
 	uint64_t due_us;
 };
 

@@ -137,6 +137,28 @@ Test(policy_whole, who_waits_longest_gets_what_is_returned_elsewhere)
 	two_fini(&t);
 }
 
+Test(policy_whole, a_worker_that_does_not_answer_is_given_nothing_until_it_does)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 2, 0);
+	fake_fill(a, 0, 2);
+	fake_borrow(b, 0);
+	policy_room_set_silent(t.rooms[1], t.rooms[0], true, a->now);
+	cr_expect_not(policy_is_wanted(a->p));
+	fake_return(a, 0);
+	cr_expect_eq(a->given, 0);
+	cr_expect_eq(fake_counts(a).idle, 1);
+	policy_room_set_silent(t.rooms[1], t.rooms[0], false, a->now);
+	hear(&t, 1); /* it asks again */
+	hear(&t, 0);
+	cr_assert(policy_arrive(b->p, given(&t, 0, 1), b->now));
+	cr_expect_eq(b->clients[0].conn, &a->conns[0]);
+	fake_return(b, 0);
+	two_fini(&t);
+}
+
 Test(policy_whole, who_gets_one_of_its_own_part_wants_none_of_others)
 {
 	struct two t;

@@ -227,6 +227,34 @@ def test_a_part_whose_worker_hangs_is_named_and_the_others_go_on(weir, split):
 
 
 @pytest.mark.long
+def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
+    """Somebody waits there, so all that comes free elsewhere goes there until it is found silent."""
+    wires = split(pool_timeout="20s") + [weir.raw() for _ in range(14)]
+    there = [wire for wire in wires if worker_of(weir, wire) == 1]
+    here = [wire for wire in wires if wire not in there]
+    assert len(there) == 8
+    for wire in here:
+        wire.query("BEGIN")
+    for wire in there:
+        wire.send(query("SELECT 1"))
+    wait_until(lambda: len(weir.console("SHOW WAITERS")) == 8)
+    with Stall(weir.process.pid, "pgweir-1"):
+        before = weir.metric_now("pgweir_crossings_total", what="returned_server")
+        for wire in here:
+            wire.query("COMMIT")
+        assert weir.metric_now("pgweir_crossings_total", what="returned_server") > before
+        weir.wait_log("worker 1 does not answer")
+        for wire in here:
+            wire.query("BEGIN")                             # each has a server
+        for wire in here:
+            wire.query("COMMIT")
+        assert weir.postgres.count(usename="web") <= 8
+    for wire in there:
+        assert texts(wire.read_until()) == [["1"]]
+    wait_until(lambda: len(servers(weir)) == weir.postgres.count(usename="web") <= 8)
+
+
+@pytest.mark.long
 def test_who_waits_for_what_a_silent_worker_keeps_is_told_so(weir, split):
     one, two = sorted(split(pool_timeout="1s"), key=lambda wire: worker_of(weir, wire))
     for wire in [one, *(weir.raw() for _ in range(6))]:
