@@ -93,7 +93,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	part_outage_ends(&p->part, &p->outage, false); /* who opens one in another part tells */
+	part_outage_ends(&p->part, &p->outage, false, 0); /* who opens one in another part tells */
 	part_leave(&p->part, 0, 0, 0, 0);
 	policy_room_forget(&p->orders);
 	free(p);

@@ -81,9 +81,20 @@ count_patient(const struct policy *p)
 	return count;
 }
 
+/* Another part has a connection, and nobody here waits for one, which would tell. */
+static bool
+is_over_elsewhere(const struct policy *p)
+{
+	return p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p);
+}
+
 void
 policy_look_for_outage(struct policy *p, uint64_t now_us)
 {
+	if (is_over_elsewhere(p)) {
+		policy_forget_failures(p);
+		policy_end_outage(p, now_us);
+	}
 	if (p->failed_count == 0 || p->outage.since_us > 0 || policy_has_any(p) || p->is_fail_fatal ||
 	    p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
 		return;
@@ -115,7 +126,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 		return;
 	if (ended.since_us != 0)
 		leave_outage(p, now_us);
-	if (!part_outage_ends(&p->part, &ended, true))
+	if (!part_outage_ends(&p->part, &ended, true, now_us))
 		return;
 	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock */
 	p->counters->outage_us += now_us - ended.since_us;

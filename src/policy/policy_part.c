@@ -9,7 +9,7 @@
 static void
 count_out(struct policy *p, uint64_t now_us)
 {
-	part_outage_ends(&p->part, &p->outage, false);
+	part_outage_ends(&p->part, &p->outage, false, now_us);
 	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
 }
 

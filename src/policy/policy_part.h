@@ -202,9 +202,10 @@ void part_answer(struct policy_part *m, uint64_t now_us);
 bool part_outage_begins(struct policy_part *m, uint64_t since_us);
 /*
  * *o, an outage here, is over, or (is_over is false) the part leaves in the middle of it. Returns true if the pool's is
- * over: no other part is in one. *o is the pool's then. Without a whole: true.
+ * over: no other part is in one, and *o is the pool's then; else the others look whether theirs is. Without a whole:
+ * true.
  */
-bool part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over);
+bool part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call it before part_moved(). */
 void part_lost(struct policy_part *m, uint64_t now_us);
 /* Returns true if who waits here since since_us was in line when one was last lost. */

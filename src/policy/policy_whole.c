@@ -321,7 +321,7 @@ part_outage_begins(struct policy_part *m, uint64_t since_us)
 }
 
 bool
-part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over)
+part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, uint64_t now_us)
 {
 	struct policy_whole *w = enter(m);
 	uint64_t since_us;
@@ -337,7 +337,12 @@ part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over)
 		set_us(&w->out_since_us, 0);
 		w->held = w->refused = 0;
 	}
-	leave(w);
+	if (!is_over) {
+		leave(w);
+		return false;
+	}
+	order_look(w, w->out, true);
+	policy_room_act(m->orders->room, now_us);
 	return since_us != 0;
 }
 

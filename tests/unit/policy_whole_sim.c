@@ -1189,6 +1189,7 @@ check_rest(struct wsim *s)
 		calm_down(s);
 	}
 	HOLDS(s, live(s) <= s->settings.pool_size, "%u stay of %u", live(s), s->settings.pool_size);
+	HOLDS(s, s->outages == 0 || s->whole->verified == 0, "an outage does not end");
 }
 
 static void

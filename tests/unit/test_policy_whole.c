@@ -336,6 +336,25 @@ Test(policy_whole, an_outage_in_the_middle_of_which_its_part_goes_is_over_when_a
 	two_fini(&t);
 }
 
+Test(policy_whole, an_outage_is_over_in_a_part_that_nobody_uses_when_another_opens_one)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 2, 0);
+	fake_borrow(a, 0);
+	fake_failed(a, 0, CF_REFUSED, false);
+	cr_expect_eq(fake_counts(a).waiting, 0, "it is refused");
+	cr_expect_neq(fake_counts(a).outage.since_us, 0);
+	pass_time(&t, S);
+	fake_borrow(b, 0);
+	fake_opened(b, 0);
+	hear(&t, 0);
+	cr_expect_eq(fake_counts(a).outage.since_us, 0);
+	cr_expect_eq(a->counters.outage_us + b->counters.outage_us, S);
+	two_fini(&t);
+}
+
 /* A connection that b has opened is on its way to a, where an attempt has failed since it was heard of. */
 static struct policy_conn *
 cross_during_outage(struct two *t)
