@@ -1,9 +1,10 @@
 /*
  * src/statements/parse.c - Parse of a named statement. See statements/statements_state.h.
  *
- * If the server has the statement already, pgweir answers the Parse itself, in its turn. A Parse that must fail (its
- * name is taken, or pgweir refuses it) is sent so that PostgreSQL refuses it: only then does PostgreSQL skip to Sync
- * and abort the transaction.
+ * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where that may meet a
+ * transaction that has failed, PostgreSQL is first sent the same SQL as PLACEHOLDER, and refuses it if it would refuse
+ * the Parse. A Parse that must fail (its name is taken, or pgweir refuses it) is sent so that PostgreSQL refuses it:
+ * only then does PostgreSQL skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
 #include "state/context.h"
@@ -16,6 +17,8 @@
 #include "wire/messages.h"
 
 #include <string.h>
+
+#define REPLIES_SEEN 32u /* how many owed replies a Parse looks back over */
 
 /*
  * The name is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is taken; its error is
@@ -128,6 +131,41 @@ refuse_parse(struct exchange *x)
 	return STEP_SENT;
 }
 
+/* The Parse of a dummy, or a Bind: whoever comes behind it in its batch is skipped if the transaction has failed. */
+static bool
+fails_ahead(const struct owed *o)
+{
+	return o->kind == OWED_BIND || (o->kind == OWED_PARSE && o->to == OWED_TO_STATEMENT && o->ref == NULL);
+}
+
+/* Returns true if what is sent now may meet a transaction that has failed, and nothing ahead of it in its batch. */
+static bool
+may_meet_failure(const struct server *srv)
+{
+	const struct ledger *l = &srv->ledger;
+	uint32_t seen = 0;
+
+	while (seen < l->count && seen < REPLIES_SEEN) {
+		const struct owed *o = ledger_at(l, l->count - ++seen);
+
+		if (owed_ends_client_request(o))
+			return true;
+		if (fails_ahead(o))
+			return false;
+	}
+	return seen < l->count || srv->tx == 'E';
+}
+
+/* The server has it: PostgreSQL only sees the Parse if it might refuse it. */
+static void
+parse_there(struct exchange *x, struct client_statement *n)
+{
+	x->pool->database->counters.statement_hits++;
+	if (may_meet_failure(x->srv))
+		statement_parse_dummy(x, n->st);
+	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
+}
+
 enum feature_step
 statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
 		       struct client_statement *closed)
@@ -145,9 +183,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		return refuse_parse(x);
 	if (state_awaits_reading(x, v))
 		return STEP_HOLD;
-	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
-	st = x->srv->tx == 'E' ? statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len)
-			       : statement_of(x, f, v, &context);
+	st = statement_of(x, f, v, &context);
 	if (st == NULL)
 		return STEP_FAILED;
 	there = statement_presence_of(x, st);
@@ -161,10 +197,9 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		return STEP_FAILED;
 	if (expose_takes(x, n->st))
 		expose_parse(x, n);
-	else if (there == STATEMENT_THERE) {
-		x->pool->database->counters.statement_hits++;
-		client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
-	} else {
+	else if (there == STATEMENT_THERE)
+		parse_there(x, n);
+	else {
 		x->pool->database->counters.statement_misses++;
 		r = parse_on_server(x, n);
 	}

@@ -489,6 +489,14 @@ statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 }
 
 void
+statement_parse_dummy(struct exchange *x, struct statement *st)
+{
+	state_note_parse_again(x, state_risk_of(x, st));
+	statement_put_dummy(x, st->bytes, st->len);
+	x->pool->database->counters.server_parses++;
+}
+
+void
 statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
 			 const uint8_t *message, size_t len)
 {

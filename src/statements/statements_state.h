@@ -181,6 +181,8 @@ void statements_put_parse(struct exchange *x, const char *name, struct statement
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. */
 void statement_put_dummy(struct exchange *x, const void *sql, size_t len);
+/* The same with st's own SQL: PostgreSQL refuses it if it would refuse a Parse of st. */
+void statement_parse_dummy(struct exchange *x, struct statement *st);
 /* Has PostgreSQL describe that in place of n. message: the client's Describe, of this length. */
 void statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
 			      const uint8_t *message, size_t len);

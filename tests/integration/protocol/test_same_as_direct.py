@@ -100,6 +100,28 @@ CONVERSATIONS = {
     "parse of a known text in a failed transaction": [
         parse("a", "SELECT 1") + S, query("BEGIN"), query("SELECT 1/0"), parse("b", "SELECT 1") + S, query("ROLLBACK"),
         bind("", "b") + execute() + S, bind("", "a") + execute() + S],
+    "parse of a known text behind a failure that is not answered yet": [
+        parse("a", "SELECT 1") + S, query("BEGIN"), (FAILS + S + parse("b", "SELECT 1") + S, 2), query("ROLLBACK"),
+        bind("", "b") + execute() + S],
+    "the same behind a query that fails, with others in its batch": [
+        parse("a", "SELECT 1") + S, query("BEGIN"),
+        (query("SELECT 1/0") + close("S", "a") + parse("b", "SELECT 1") + parse("c", "SELECT 1") + bind("", "b") + S, 2),
+        query("ROLLBACK"), bind("", "b") + S, bind("", "a") + S],
+    "the same behind a begin that is not answered yet": [
+        parse("a", "SELECT 1") + S,
+        (one_statement("BEGIN") + S + FAILS + S + parse("b", "SELECT 1") + bind("", "b") + execute() + S, 3),
+        query("ROLLBACK"), bind("", "b") + execute() + S],
+    "the same in a transaction that begins and fails in one query": [
+        parse("a", "SELECT 1") + S, (query("BEGIN; SELECT 1/0") + parse("b", "SELECT 1") + S, 2), query("ROLLBACK"),
+        bind("", "b") + S],
+    "the same of what ends the transaction": [
+        parse("a", "ROLLBACK") + S, query("BEGIN"), (FAILS + S + parse("b", "ROLLBACK") + bind("", "b") + execute() + S, 2)],
+    "the same, with the rollback ahead of it": [
+        parse("a", "SELECT 1") + S, query("BEGIN"),
+        (FAILS + S + query("ROLLBACK") + parse("b", "SELECT 1") + bind("", "b") + execute() + S, 3)],
+    "the same, with the rollback of a known failure ahead of it": [
+        parse("a", "SELECT 1") + S, query("BEGIN"), FAILS + S,
+        (query("ROLLBACK") + parse("b", "SELECT 1") + bind("", "b") + execute() + S, 2)],
     "a prepared rollback ends a failed transaction": [
         parse("r", "ROLLBACK") + S, query("BEGIN"), query("SELECT 1/0"), bind("", "r") + execute() + S,
         query("SELECT 1")],
