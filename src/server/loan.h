@@ -167,11 +167,8 @@ struct loan {
 	bool is_unsuited;
 	/* SQL that has a context ran under another one than the client's own. Set by tie(), cleared by loan_begin(). */
 	bool is_mixed;
-	/*
-	 * Plans of others were discarded, and nothing has run since. Set by forget_others_plans(), cleared by
-	 * note_risk(), kept by state_note_parse_again().
-	 */
-	bool is_renewed;
+	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
+	bool has_own_plans;
 	uint8_t local; /* enum loan_local */
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
 	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by

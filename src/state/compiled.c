@@ -77,6 +77,8 @@ tie(struct exchange *x, unsigned risk)
 
 	if (is_another_context(x, is_whole) || !server_ties_plan(ties, x->image))
 		x->srv->loan.is_mixed = true;
+	if (ties->plans == NULL)
+		x->srv->loan.has_own_plans = true;
 	if (ties->plans == NULL && !x->srv->loan.is_mixed) /* else they are discarded when it is over */
 		ties->plans = image_ref(x->image);
 	if ((risk & RISK_TYPES) == 0)
@@ -100,10 +102,8 @@ note_risk(struct exchange *x, unsigned risk)
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
 	if ((risk & RISK_CODE) != 0 && l->code < CODE_UNSEEN)
 		l->code = CODE_UNSEEN;
-	if ((risk & RISK_COMPILED) != 0) {
+	if ((risk & RISK_COMPILED) != 0)
 		tie(x, risk);
-		l->is_renewed = false;
-	}
 }
 
 /* Returns true if what is sent now runs in an open transaction, whatever was sent before. */
@@ -260,15 +260,6 @@ state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk
 	return risk == 0 && only_sets(x, sql, len) ? 0 : RISK_COMPILED;
 }
 
-void
-state_note_parse_again(struct exchange *x, unsigned risk)
-{
-	bool was_renewed = x->srv->loan.is_renewed || x->srv->ties.plans == NULL;
-
-	state_note_run(x, risk);
-	x->srv->loan.is_renewed = was_renewed;
-}
-
 bool
 state_must_run_elsewhere(const struct exchange *x)
 {
@@ -319,23 +310,49 @@ sets_something(const struct exchange *x, const struct request *m)
 }
 
 /*
+ * Returns true for an SQL PREPARE with literals, within a transaction or behind what is not answered yet. PostgreSQL
+ * would read them anew if the plans were discarded behind it; otherwise it is prepared again as it was read.
+ */
+static bool
+keeps_literals(const struct exchange *x, const struct request *m)
+{
+	const struct server *srv = x->srv;
+	const char *sql;
+	size_t len;
+
+	if (!request_has(m, SCAN_PREPARE, 0))
+		return false;
+	if (srv->tx == 'I' && srv->is_synced && srv->ledger.count == 0 && request_begins_with(m, WORD_PREPARE))
+		return false;
+	sql = request_sql(m, &len);
+	return sql != NULL && verdict_depends_on_reading(sql, len);
+}
+
+/*
  * Returns true if the SQL may meet plans that another client has made under the settings of x's image, while others are
- * in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
+ * in force, or will be: set by requests under way, by this transaction, or by this SQL itself. Where it prepares what
+ * must stay, that is so of any plans: others may be set later.
  */
 static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
 {
-	return (m->risk & RISK_COMPILED) != 0 && x->srv->ties.plans != NULL && !x->srv->loan.is_renewed &&
-	       (x->srv->tx != 'E' || x->srv->ledger.count > 0) && exchange_is_followed(x) &&
-	       (is_another_context(x, false) || !server_ties_plan(&x->srv->ties, x->image) || sets_something(x, m));
+	const struct server *srv = x->srv;
+
+	if (srv->ties.plans == NULL || srv->loan.has_own_plans || (srv->tx == 'E' && srv->ledger.count == 0) ||
+	    !exchange_is_followed(x))
+		return false;
+	return keeps_literals(x, m) ||
+	       ((m->risk & RISK_COMPILED) != 0 &&
+		(is_another_context(x, false) || !server_ties_plan(&srv->ties, x->image) || sets_something(x, m)));
 }
 
 /* Others may have to be alone in their transaction, or end it. */
 static bool
 bears_plans_renewed(const struct exchange *x, const struct request *m)
 {
-	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE,
-					 WORD_MERGE,  WORD_WITH,   WORD_VALUES, WORD_TABLE };
+	static const uint8_t words[] = { WORD_SELECT,  WORD_INSERT,  WORD_UPDATE,  WORD_DELETE,
+					 WORD_MERGE,   WORD_WITH,    WORD_VALUES,  WORD_TABLE,
+					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 
 	return x->srv->is_synced || (m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL);
 }
@@ -351,8 +368,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	}
 	renew_plans(x);
-	x->srv->loan.is_renewed =
-	    true; /* pgweir's own Parse ahead of the message, if that must wait for it, is no reason */
+	x->srv->loan.has_own_plans = true;
 	return STEP_FORWARD;
 }
 

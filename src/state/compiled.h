@@ -10,8 +10,6 @@
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* SQL that is unknown */
 void state_note_run(struct exchange *x, unsigned risk); /* SQL with this risk is about to run */
-void state_note_parse_again(struct exchange *x,
-			    unsigned risk); /* the same, but it is only parsed, ahead of a message */
 /* Call it ahead of what may commit a transaction that has changed the code, or may have: loan.code. */
 void state_may_commit(struct exchange *x);
 void state_ddl_is_sent(struct exchange *x); /* call it ahead of DDL that may change the code */

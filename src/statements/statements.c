@@ -79,7 +79,7 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	size_t name_len = strlen(name) + 1;
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 
-	state_note_parse_again(x, state_risk_of(x, st)); /* reading a constant checks the domains in its type */
+	state_note_run(x, state_risk_of(x, st)); /* reading a constant checks the domains in its type */
 	wire_set_u32(head + 1, (uint32_t)(4 + name_len + st->len));
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);
@@ -491,7 +491,7 @@ statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 void
 statement_parse_dummy(struct exchange *x, struct statement *st)
 {
-	state_note_parse_again(x, state_risk_of(x, st));
+	state_note_run(x, state_risk_of(x, st));
 	statement_put_dummy(x, st->bytes, st->len);
 	x->pool->database->counters.server_parses++;
 }

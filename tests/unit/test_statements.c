@@ -125,12 +125,6 @@ state_note_run(struct exchange *x, unsigned risk)
 	(void)risk;
 }
 
-void
-state_note_parse_again(struct exchange *x, unsigned risk)
-{
-	state_note_run(x, risk);
-}
-
 unsigned
 state_risk_of_all(const struct exchange *x)
 {

@@ -4,7 +4,7 @@ never get what was computed for A. A is client, B is other; both are of one pool
 
 import pytest
 
-from rawwire import Wire, bind, errors, execute, parse, query, sync, texts
+from rawwire import Wire, bind, errors, execute, one_statement, parse, query, sync, texts
 from test_attack import RUN_IT, ask, begin, victim  # noqa: F401 (a fixture)
 from test_sealed_proof import direct
 
@@ -220,3 +220,42 @@ def test_plans_are_not_met_behind_the_end_of_a_failed_transaction(weir, postgres
     assert errors(other.ask(query("BEGIN; SELECT 1 / 0")))
     other.send(query("ROLLBACK"), query("SET TimeZone = 'Asia/Tokyo'"), query("SELECT since()"))
     assert texts(other.read_until("Z", 3)) == [["1577804400"]]
+
+
+TELL = "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')"
+CONSTANT = """CREATE FUNCTION constant() RETURNS text LANGUAGE plpgsql AS
+    $f$ BEGIN RETURN to_char('01/02/2020'::date, 'YYYY-MM-DD'); END $f$"""
+MEET = "SELECT length(constant())"
+OTHERWISE = "SET LOCAL DateStyle = 'DMY'"
+KEPT = {                            # B's messages, which meet a plan of A's; each is answered as without A
+    "the statement itself meets it": (query("BEGIN"), query(f"PREPARE p AS {TELL} || left(constant(), 0)"),
+                                      query("SET DateStyle = 'DMY'"), query("EXECUTE p"), query("COMMIT")),
+    "another one does": (query("BEGIN"), query(f"PREPARE p AS {TELL}"), query("SET DateStyle = 'DMY'"), query(MEET),
+                         query("EXECUTE p"), query("COMMIT")),
+    "with SET LOCAL, and again later": (query("BEGIN"), query(f"PREPARE p AS {TELL}"), query(OTHERWISE), query(MEET),
+                                        query("EXECUTE p"), query("COMMIT"), query("EXECUTE p")),
+    "between two settings": (query("BEGIN"), query(OTHERWISE), query(f"PREPARE p AS {TELL}"),
+                             query("SET LOCAL DateStyle = 'MDY'"), query(MEET), query("EXECUTE p"), query("COMMIT")),
+    "behind the transaction": (query("BEGIN"), query(OTHERWISE), query(f"PREPARE p AS {TELL}"), query("COMMIT"),
+                               query(MEET), query("EXECUTE p")),
+    "in a Query with BEGIN": (query(f"BEGIN; PREPARE p AS {TELL}"), query(OTHERWISE), query(MEET), query("EXECUTE p"),
+                              query("COMMIT")),
+    "in one batch, whose EXECUTE meets it": (
+        one_statement(f"PREPARE p AS {TELL}") + one_statement("SET DateStyle = 'DMY'") +
+        one_statement("PREPARE q AS SELECT constant()") + one_statement("EXECUTE q") + one_statement("EXECUTE p") + sync(),
+        query("EXECUTE p")),
+    "in one batch, with a cursor": (
+        one_statement("BEGIN") + one_statement("SET DateStyle = 'DMY'") +
+        one_statement("DECLARE c CURSOR FOR SELECT constant()") + one_statement("FETCH c") + sync(), query("COMMIT")),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_sql_has_prepared_outlives_the_plans_of_others(weir, postgres, victim, name):
+    """PostgreSQL reads its literals anew if plans are discarded behind it."""
+    postgres.query(CONSTANT, dbname=victim)
+    with Wire(direct(postgres)).login("web", victim) as wire:
+        told = [ask(wire, message) for message in KEPT[name]]
+    other, client = begin(weir, victim)
+    assert ask(client, query(MEET)) == [["10"]]
+    assert [ask(other, message) for message in KEPT[name]] == told
