@@ -3,9 +3,9 @@
  *
  * Two questions, both of pgweir's own, give a transaction's mark (session/commit_fate.h): one follows the replies to
  * the first statement that has written something, and costs the client nothing but a COMMIT that comes before its
- * answer; the other goes ahead of the COMMIT, in the same write. Both are simple Queries: within an aborted transaction
- * such a Query fails without skipping what follows, and what it does to the unnamed statement and portal matters to
- * nobody ahead of a COMMIT.
+ * answer; the other goes ahead of the COMMIT, in the same write. That one is a simple Query: within an aborted
+ * transaction it fails without skipping what follows, and what it does to the unnamed statement and portal matters to
+ * nobody ahead of a COMMIT. The first one leaves both to the client, who may come back to its portal.
  *
  * From the COMMIT to its answer nothing else of the client's is sent. So when the server is lost then, all that is owed
  * are replies to the COMMIT's own messages, which pgweir can make itself.
@@ -62,6 +62,25 @@ put_question(struct exchange *x, enum question which, struct buf *b)
 	ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
 }
 
+/* The same for ASK_MARK, of a portal with a name. */
+static void
+put_aside(struct exchange *x, struct buf *b)
+{
+	static const uint8_t kinds[] = { OWED_CLOSE, OWED_PARSE, OWED_BIND, OWED_EXECUTE, OWED_CLOSE, OWED_CLOSE };
+	struct owed_request request = { .started_us = *x->env->now_us, .statements = ASK_MARK };
+	struct ledger *l = &x->srv->ledger;
+	char name[STATEMENT_NAME_MAX];
+
+	statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, name);
+	message_close_statement(b, name);
+	message_run(b, name, name, fate_ask_mark);
+	message_close_statement(b, name);
+	message_sync(b);
+	for (size_t i = 0; i < sizeof(kinds); i++)
+		ledger_enter_next(l, (struct owed){ .kind = kinds[i], .to = OWED_TO_COMMIT, .statements = ASK_MARK });
+	ledger_push_request(l, OWED_SYNC, OWED_TO_COMMIT, &request);
+}
+
 /* In front of what the client is about to send. */
 static void
 ask_ahead(struct exchange *x, enum question which)
@@ -98,7 +117,7 @@ commit_check_ask(struct exchange *x)
 		set_question(c, MARK_NOT_ASKED); /* a cancel that is late would end the transaction */
 		return;
 	}
-	put_question(x, ASK_MARK, &b);
+	put_aside(x, &b);
 	set_question(c, MARK_ASKED);
 	if (server_send(x->srv, &b) < 0)
 		exchange_out_of_memory(x);
@@ -403,7 +422,7 @@ static void
 forget_transaction(struct loan_commit *c)
 {
 	forget_mark(c);
-	c->has_suspended = c->has_more = false;
+	c->has_more = false;
 }
 
 /* A ROLLBACK may have been one to a savepoint. */
@@ -477,8 +496,7 @@ commit_check_request_done(struct exchange *x)
 	}
 	/* A COMMIT that is held asks for itself. */
 	if (c->question != MARK_ASKED && c->question != MARK_AWAITED && x->state != CL_HELD)
-		set_question(c, c->mark.xid == 0 && !c->has_suspended && srv->ledger.count == 0 && srv->is_synced &&
-					has_written(&srv->loan)
+		set_question(c, c->mark.xid == 0 && srv->ledger.count == 0 && srv->is_synced && has_written(&srv->loan)
 				    ? MARK_DUE
 				    : MARK_NOT_ASKED);
 }

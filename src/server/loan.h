@@ -106,8 +106,6 @@ struct loan_commit {
 	uint8_t undone; /* enum loan_undone: the worst since PostgreSQL last reported settings, at ReadyForQuery */
 	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
-	/* A portal has rows left: the unnamed one must stay. Set by inspect(), cleared by forget_transaction(). */
-	bool has_suspended;
 	/* A question has failed, and the transaction with it. Set by commit_check.c, cleared by loan_begin(). */
 	bool is_broken;
 	/* The number may not show all it has done: NOTIFY, postgres_fdw. Set and cleared by commit_check.c. */

@@ -323,9 +323,6 @@ inspect(struct walk *w, struct reply *r, struct fail *why)
 		if (w->srv->loan.announces_ready)
 			pass_run(w);
 		return 0;
-	case 's':
-		w->srv->loan.commit.has_suspended = true;
-		return 0;
 	default:
 		return 0;
 	}

@@ -507,10 +507,8 @@ say_unit(struct sim_client *c)
 		c->is_copying = is_copy;
 		if (sim_chance(s, 20) || is_copy)
 			say_data(c);
-	} else if (s->profile.is_bulky && strstr(s->profile.options, "checked") == NULL) {
-		/* Of a portal that was bound before, if there is one; commit_check's question drops an unnamed one that
-		 * is through. */
-		say_execute(c, portal);
+	} else if (s->profile.is_bulky) {
+		say_execute(c, portal); /* of a portal that was bound before, if there is one */
 	}
 	if (!c->is_copying && sim_chance(s, 20))
 		say_of(c, 'C', 'P', portal);

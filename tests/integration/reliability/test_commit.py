@@ -346,6 +346,13 @@ class Answers:
     def _answer(self, conn, kind, body):
         cluster = ["7", "1000", None, None, "00000001", "f"]
         status = ready("T" if conn.is_in_transaction else "I")
+        if kind == "E" and ASK_MARK in conn.parsed.encode():
+            if self.failing:
+                conn.is_failed = True
+                conn.send(error(self.failing.pop(0), "canceling statement due to statement timeout"))
+            else:
+                conn.send(data_row("77", "0/200"), complete())
+            return True
         if kind != "Q":
             return False
         if ASK_STATUS in body:
@@ -596,6 +603,24 @@ def test_commit_of_a_failed_transaction_is_a_rollback(weir, cut, table, commit):
         cut.append(cutter.MARKED)
         assert rawwire.shape(client.ask(*commit)).endswith("C:COMMIT Z:I")      # it has written nothing
     assert not rows(weir, table)
+
+
+PORTALS = {                         # what a client asks behind a statement that writes, and PostgreSQL's answer
+    "it is through": ("VALUES (1)", 0, execute() + sync(), "E:55000 Z:E"),
+    "it has rows left": ("VALUES (1), (2) RETURNING 1", 1, execute() + sync(), "D C:INSERT 0 1 Z:T"),
+    "its statement is bound anew": ("SELECT 1 WHERE false RETURNING 1", 0, bind() + execute() + sync(), "2 C:INSERT 0 0 Z:T"),
+}
+
+
+@pytest.mark.parametrize("name", PORTALS)
+def test_the_question_behind_a_write_leaves_the_unnamed_portal_alone(weir, table, name):
+    weir.start(commit_check=True)
+    rows_of, rows_at_once, message, answer = PORTALS[name]
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        client.ask(parse("", f"INSERT INTO {table} {rows_of}"), bind(), execute("", rows_at_once), sync())
+        assert rawwire.shape(client.ask(message)) == answer
+        client.ask(query("ROLLBACK"))
 
 
 class Ledger:
