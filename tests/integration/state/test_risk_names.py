@@ -54,8 +54,8 @@ def test_no_statement_touches_what_its_words_do_not_say(all_hops):
 
 def rows_of(question, part):
     """The lines of a part of the query, and what the query is without each."""
-    begin = re.search(rf", {part}\([^()]*\) AS (MATERIALIZED )?\( ", question).end()
-    end = question.index(" ), ", begin)
+    head = re.search(rf", {part}\([^()]*\) AS \( (SELECT \* FROM \( )?", question)
+    begin, end = head.end(), question.index(" ) AS " if head[1] else " ), ", head.end())
     for row in re.finditer(r"(UNION ALL )?SELECT .*?(?=UNION ALL SELECT|$)", question[begin:end], re.S):
         after = question[begin + row.end():]
         yield row[0], question[:begin + row.start()] + (after if row[1] else after.removeprefix("UNION ALL "))
