@@ -219,6 +219,22 @@ struct asked {
 	const char *path;
 };
 
+/*
+ * Returns true if OpenSSL has made what all of its functions use. It does so once, at the first call, and does not say
+ * that it had no memory for that: RAND_bytes() then crashes.
+ */
+static bool
+begin_openssl(int predecessor)
+{
+	static const char text[] = "no memory for OpenSSL";
+
+	if (OSSL_LIB_CTX_get0_global_default() != NULL)
+		return true;
+	fprintf(stderr, "pgweir: %s\n", text);
+	restart_tell_predecessor(predecessor, text);
+	return false;
+}
+
 /* -1: go on; else the exit code. */
 static int
 read_option(struct asked *asked, int option)
@@ -392,6 +408,8 @@ main(int argc, char **argv)
 	start.predecessor = restart_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;
+	if (!begin_openssl(start.predecessor))
+		return 1;
 	if (asked.is_import)
 		return import(asked.path);
 	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL)

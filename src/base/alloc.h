@@ -13,14 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Returns p. If it is NULL, the process ends with a line on standard error. */
+/* Returns p. If it is NULL, the process ends at once with a line on standard error and code 1. */
 static inline void *
 alloc_check(void *p)
 {
 	if (p == NULL) {
 		fputs("pgweir: out of memory\n", stderr);
-		abort();
+		_exit(EXIT_FAILURE); /* no exit(): other threads may run */
 	}
 	return p;
 }

@@ -18,6 +18,7 @@ import ssl
 import struct
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -389,6 +390,41 @@ def test_restarts(weir, memory, span_ms):
         assert weir.is_alive()
         bystander.check()
     bystander.wire.leave()
+
+
+FIRST = 700                                                          # most of what start allocates only once is among these
+
+
+def start_at(weir, memory, place, span_ms):
+    """Starts it with this allocation failing; returns its exit code, or None if it was ready, and its words."""
+    memory.arm(place, span_ms)
+    weir.log_file.unlink(missing_ok=True)
+    weir.launch([str(weir.ini)], weir.environment, wait=False)
+    wait_until(lambda: weir.process.poll() is not None or " is ready (pid " in weir.log(), 60)
+    code = weir.process.poll()
+    memory.disarm()
+    if code is None:
+        assert weir.stop(timeout=30) == 0, weir.log()
+    return code, weir.log()
+
+
+@pytest.mark.sweep(keep=1)
+@pytest.mark.parametrize("span_ms", [0, 60_000])
+@pytest.mark.parametrize("part", range(4))
+def test_it_starts_or_says_why_not(weir, memory, part, span_ms):
+    """Each fourth of the first allocations, and some of the later ones."""
+    material = transport.material()
+    weir.configure({"tls_client": {"certificate_file": material.certificate, "key_file": material.key}}, method="scram-sha-256")
+    weir.write_config()
+    weir.environment["ASAN_OPTIONS"] += ":detect_leaks=0"             # of what OpenSSL has half made
+    seen = Counter()
+    for place in [*range(4 * part + 1, FIRST, 16), *range(FIRST + 250 * part, 20_000, 1000)]:
+        code, said = start_at(weir, memory, place, span_ms)
+        seen[code] += 1
+        assert code is None or (code == 1 and re.search("memory|error: ", said)), (place, code, said)
+    weir.expected_exit = 0
+    print(f"{part}, {span_ms} ms: {seen}")
+    assert seen[1] > 0
 
 
 class Mover:
