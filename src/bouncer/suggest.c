@@ -134,6 +134,45 @@ say_renamed(const char *section, int in_scope, const char *name, char *out, size
 	return false;
 }
 
+/* Returns true if name is first, _ and second: level in [log] is log_level elsewhere, size in [pool] pool_size. */
+static bool
+is_joined(const char *name, const char *first, const char *second)
+{
+	size_t len = strlen(first);
+
+	return strncmp(name, first, len) == 0 && name[len] == '_' && strcmp(name + len + 1, second) == 0;
+}
+
+static bool
+is_short_here(const char *section, const char *name)
+{
+	const struct config_key *key;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		if (strcmp(key->section, section) == 0 && nearest_is_short(name, key->name))
+			return true;
+	return false;
+}
+
+/* With the name of its section before it; or without, unless it is rather short for one of this section. */
+static bool
+say_joined(const char *section, const char *name, char *out, size_t out_size)
+{
+	const struct config_key *key;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		const bool is_here = strcmp(key->section, section) == 0;
+
+		if (!is_joined(name, key->section, key->name) &&
+		    (!is_joined(key->name, section, name) || (!is_here && is_short_here(section, name))))
+			continue;
+		snprintf(out, out_size, "unknown setting \"%.64s\" in [%s]; did you mean \"%s\"%s%s%s?", name, section,
+			 key->name, is_here ? "" : " in [", is_here ? "" : key->section, is_here ? "" : "]");
+		return true;
+	}
+	return false;
+}
+
 /* Known, but not here. */
 static bool
 say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
@@ -167,7 +206,10 @@ find_bouncer_name(const char *name, int in_scope, struct foreign_name *out, char
 
 	*out = (struct foreign_name){ .name = name, .product = "PgBouncer's", .note = note };
 	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
-		snprintf(note, FOREIGN_NOTE_MAX, "%s",
+		snprintf(note, FOREIGN_NOTE_MAX, "%s%s",
+			 !in_scope && (strcmp(name, "host") == 0 || strcmp(name, "port") == 0)
+			     ? "for pgweir's own write listen = 127.0.0.1:6432; for PostgreSQL's "
+			     : "",
 			 "write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web");
 	else if (key == NULL)
 		return false;
@@ -209,6 +251,13 @@ nearest_foreign(const char *name)
 	return nearest.name;
 }
 
+/* A single word, such as min, is short for too many names of other sections. */
+static bool
+is_far_fetched(const char *name, const char *known)
+{
+	return strpbrk(name, "_-") == NULL && nearest_is_short(name, known) && nearest_distance(name, known, 2) > 2;
+}
+
 /* Near to a name of this section, else of any section, else of another pooler. */
 static void
 say_nearest(const char *section, int in_scope, const char *name, char *out, size_t out_size)
@@ -225,7 +274,8 @@ say_nearest(const char *section, int in_scope, const char *name, char *out, size
 
 		if (known != NULL)
 			nearest_try(&here, known, key);
-		nearest_try(&anywhere, key->name, key);
+		if (!is_far_fetched(name, key->name))
+			nearest_try(&anywhere, key->name, key);
 	}
 	if (in_scope)
 		nearest_try(&here, "upstream", NULL);
@@ -250,10 +300,13 @@ suggest_setting(const char *section, int in_scope, const char *name, char *out, 
 {
 	char note[FOREIGN_NOTE_MAX];
 	struct foreign_name foreign;
+	bool is_foreign = find_foreign(name, in_scope, &foreign, note);
 
-	if (say_renamed(section, in_scope, name, out, out_size) || say_elsewhere(section, name, out, out_size))
+	if (say_renamed(section, in_scope, name, out, out_size) ||
+	    (!in_scope && !is_foreign && say_joined(section, name, out, out_size)) ||
+	    say_elsewhere(section, name, out, out_size))
 		return;
-	if (find_foreign(name, in_scope, &foreign, note))
+	if (is_foreign)
 		say_foreign(&foreign, section, in_scope, out, out_size);
 	else
 		say_nearest(section, in_scope, name, out, out_size);

@@ -1,6 +1,9 @@
 #include "config/nearest.h"
 
 #include <string.h>
+#include <strings.h>
+
+#define SHORT_PART_MIN 2 /* letters */
 
 static unsigned
 min2(unsigned a, unsigned b)
@@ -35,6 +38,46 @@ nearest_distance(const char *a, const char *b, unsigned limit)
 	return min2(up[b_len], limit + 1);
 }
 
+/* To the end of the part that text begins with. */
+static size_t
+part_len(const char *text)
+{
+	return strcspn(text, "_-");
+}
+
+/* Returns true if part (len bytes of it) begins like of, or does without an s at its end. */
+static bool
+is_short_part(const char *part, size_t len, const char *of)
+{
+	size_t of_len = part_len(of);
+
+	if (len == of_len + 1 && (part[len - 1] == 's' || part[len - 1] == 'S'))
+		len--;
+	return len >= SHORT_PART_MIN && len <= of_len && strncasecmp(part, of, len) == 0;
+}
+
+bool
+nearest_is_short(const char *word, const char *of)
+{
+	if (strchr(of, ' ') != NULL) /* a command, whose first word says little */
+		return false;
+	while (*word != '\0') {
+		size_t len = part_len(word);
+
+		while (*of != '\0' && !is_short_part(word, len, of)) {
+			of += part_len(of);
+			of += *of != '\0';
+		}
+		if (*of == '\0')
+			return false;
+		of += part_len(of);
+		of += *of != '\0';
+		word += len;
+		word += *word != '\0';
+	}
+	return true;
+}
+
 struct nearest
 nearest_to(const char *word)
 {
@@ -54,6 +97,8 @@ nearest_try(struct nearest *nearest, const char *candidate, const void *what)
 	if (nearest->distance == 0)
 		return;
 	distance = nearest_distance(nearest->word, candidate, nearest->distance - 1);
+	if (distance > 1 && *nearest->word != '\0' && nearest_is_short(nearest->word, candidate))
+		distance = 1;
 	if (distance < nearest->distance) {
 		nearest->distance = distance;
 		nearest->name = candidate;
@@ -65,10 +110,13 @@ const char *
 nearest_word(const char *text, const char *const *words)
 {
 	struct nearest nearest = nearest_to(text);
+	unsigned short_count = 0;
 
-	if (*text >= '0' && *text <= '9') /* versions differ in a letter, and are not mistyped */
+	if (*text == '\0' || (*text >= '0' && *text <= '9')) /* versions differ in a letter, and are not mistyped */
 		return NULL;
-	for (; *words != NULL; words++)
+	for (; *words != NULL; words++) {
 		nearest_try(&nearest, *words, NULL);
-	return nearest.name;
+		short_count += nearest_is_short(text, *words);
+	}
+	return short_count > 1 ? NULL : nearest.name;
 }

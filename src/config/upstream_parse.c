@@ -5,6 +5,7 @@
  * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
  */
 #include "base/alloc.h"
+#include "config/config_value.h"
 #include "config/nearest.h"
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
@@ -16,6 +17,7 @@
 
 #define TEXT_LEN_MAX ((size_t)64 << 10)
 #define HOSTS_MAX 64
+#define TARGETS_MAX 8 /* more than there are */
 #define NAME_LEN_MAX 63
 #define PASSWORD_LEN_MAX 4096
 #define SETTINGS_LEN_MAX 8000 /* PostgreSQL takes a startup packet of at most 10,000 bytes */
@@ -182,6 +184,18 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 	return 0;
 }
 
+/* As value_word() does, for the word name of a connection string. */
+static int
+choose(const char *name, const char *value, const char *const *values, unsigned *out, struct fail *why)
+{
+	struct fail choice;
+
+	if (value_word(value, values, out, &choice) == 0)
+		return 0;
+	fail_set(why, "08001", "%s can't be \"%.64s\": %s", name, has_control(value) ? "" : value, choice.text);
+	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);
+}
+
 /* Checks and keeps the value of a word of libpq's. */
 static int
 put_kept(char **field, enum upstream_word word, const char *value, struct fail *why)
@@ -193,18 +207,14 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 		[UPSTREAM_CHANNEL_BINDING] = { "disable", "prefer", "require" },
 		[UPSTREAM_LOAD_BALANCE_HOSTS] = { "disable", "round-robin" },
 	};
-	bool is_possible = values[word][0] == NULL;
 	const char *name = upstream_word_name(word);
-	struct nearest nearest = nearest_to(value);
+	unsigned index;
 
-	for (size_t i = 0; values[word][i] != NULL; i++) {
-		is_possible |= strcmp(values[word][i], value) == 0;
-		nearest_try(&nearest, values[word][i], NULL);
-	}
-	if (!is_possible || has_control(value) || *value == '\0')
-		return fail_set(why, "08001", "%s can't be \"%.64s\"%s%s%s", name, has_control(value) ? "" : value,
-				nearest.name != NULL ? "; did you mean \"" : "",
-				nearest.name != NULL ? nearest.name : "", nearest.name != NULL ? "\"?" : "");
+	if (values[word][0] != NULL && choose(name, value, values[word], &index, why) < 0)
+		return -1;
+	if (has_control(value) || *value == '\0')
+		return fail_set(why, "08001", "%s can't be %s", name,
+				*value == '\0' ? "empty" : "a text with control characters");
 	if (values[word][0] == NULL && word != UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
 		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
@@ -347,16 +357,15 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 static int
 build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 {
-	const char *name;
+	const char *names[TARGETS_MAX + 1] = { NULL };
+	unsigned target = 0;
 
-	for (unsigned i = 0; (name = upstream_target_name((enum target_session_attrs)i)) != NULL; i++) {
-		if (draft->target == NULL || strcmp(draft->target, name) == 0) {
-			up->target = (enum target_session_attrs)i;
-			return 0;
-		}
-	}
-	return fail_set(why, "08001",
-			"target_session_attrs is any, read-write, read-only, primary, standby or prefer-standby");
+	for (unsigned i = 0; i < TARGETS_MAX; i++)
+		names[i] = upstream_target_name((enum target_session_attrs)i);
+	if (draft->target != NULL && choose("target_session_attrs", draft->target, names, &target, why) < 0)
+		return -1;
+	up->target = (enum target_session_attrs)target;
+	return 0;
 }
 
 /* libpq's words of min_ and max_protocol_version; not set: 3.0. There never was a 3.1. */

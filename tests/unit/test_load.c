@@ -99,6 +99,25 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"pool_sise\" in [pool]; did you mean \"pool_size\"?" },
 	{ "letters exchanged", BASE "[pool]\npool_szie = 5\n",
 	  "pgweir.ini:6: error: unknown setting \"pool_szie\" in [pool]; did you mean \"pool_size\"?" },
+	{ "a short name", BASE "[tls_client]\ncert_file = /a\n",
+	  "pgweir.ini:6: error: unknown setting \"cert_file\" in [tls_client]; did you mean \"certificate_file\"?" },
+	{ "a shorter one", BASE "[tls_client]\nkey = /a\n",
+	  "pgweir.ini:6: error: unknown setting \"key\" in [tls_client]; did you mean \"key_file\"?" },
+	{ "a short name, nearly", BASE "[pgweir]\nmax_clients = 5\n",
+	  "pgweir.ini:6: error: unknown setting \"max_clients\" in [pgweir]; did you mean "
+	  "\"max_client_connections\"?" },
+	{ "a short name is rather one of this section", DATABASE TRUST "users = /a\n",
+	  "pgweir.ini:5: error: unknown setting \"users\" in [auth]; did you mean \"users_file\"?" },
+	{ "the name of its section is before it", BASE "[pgweir]\nlog_level = debug\n",
+	  "pgweir.ini:6: error: unknown setting \"log_level\" in [pgweir]; did you mean \"level\" in [log]?" },
+	{ "the name of its section is not before it", BASE "[pool]\nmode = session\n",
+	  "pgweir.ini:6: error: unknown setting \"mode\" in [pool]; did you mean \"pool_mode\" in [pgweir]?" },
+	{ "one word is short for too many of other sections", BASE "[http]\naddress = ::1\n",
+	  "pgweir.ini:6: error: unknown setting \"address\" in [http]; did you mean PostgreSQL's "
+	  "\"listen_addresses\"? Here it is \"listen\" in [pgweir]" },
+	{ "where pgweir listens", BASE "[http]\nport = 5\n",
+	  "pgweir.ini:6: error: \"port\" is PgBouncer's name; for pgweir's own write listen = 127.0.0.1:6432; for "
+	  "PostgreSQL's write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web" },
 	{ "in another section", BASE "[pool]\nquery_timeot = 5s\n",
 	  "pgweir.ini:6: error: unknown setting \"query_timeot\" in [pool]; did you mean \"query_timeout\" in "
 	  "[timeouts]?" },
@@ -194,6 +213,13 @@ static const struct {
 	  "pgweir.ini:6: error: sample_rate = 0,5: a number from 0 to 1 is needed, for example 0.01" },
 	{ "a share of infinity", BASE "[slow_query]\nsample_rate = inf\n",
 	  "pgweir.ini:6: error: sample_rate = inf: a number from 0 to 1 is needed, for example 0.01" },
+	{ "a short word", BASE "[log]\nlevel = warn\n",
+	  "pgweir.ini:6: error: level = warn: use error, warning, info or debug; did you mean warning?" },
+	{ "a word in capitals", DATABASE "[auth]\nmethod = MD5\n",
+	  "pgweir.ini:4: error: method = MD5: use scram-sha-256, md5, cert, trust, hba or password; did you mean "
+	  "md5?" },
+	{ "a word that is short for two", BASE "[tls_client]\nmode = verify\n",
+	  "pgweir.ini:6: error: mode = verify: use off, allow, prefer, require, verify-ca or verify-full" },
 	{ "a mistyped word is no file", BASE "[log]\ndestination = stdrr\n",
 	  "pgweir.ini:6: error: destination = stdrr: use stderr, syslog or a path that begins with /; did you mean "
 	  "stderr?" },
@@ -1645,6 +1671,32 @@ Test(suggest, distances)
 		cr_expect_eq(nearest_distance(distances[i].b, distances[i].a, 2), distances[i].want, "%s",
 			     distances[i].rule);
 	}
+}
+
+static const struct {
+	const char *word, *of;
+	bool want;
+} shorts[] = {
+	{ "cert_file", "certificate_file", true },
+	{ "cert", "certificate_file", true },
+	{ "file", "certificate_file", true },
+	{ "CERTIFICATES", "certificate_file", true },
+	{ "max_connections", "max_client_connections", true },
+	{ "scram", "scram-sha-256", true },
+	{ "scram_sha", "scram-sha-256", true },
+	{ "file_cert", "certificate_file", false },
+	{ "c_file", "certificate_file", false },
+	{ "certificate_file_name", "certificate_file", false },
+	{ "ert", "certificate_file", false },
+	{ "_", "certificate_file", false },
+	{ "pinned", "pin", false },
+	{ "pins", "pin", true },
+};
+
+Test(suggest, short_names)
+{
+	for (size_t i = 0; i < sizeof(shorts) / sizeof(shorts[0]); i++)
+		cr_expect_eq(nearest_is_short(shorts[i].word, shorts[i].of), shorts[i].want, "%s", shorts[i].word);
 }
 
 Test(suggest, names_of_other_poolers_lead_to_settings_that_exist)
