@@ -93,6 +93,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		 e->message != NULL ? e->message : "(no message)");
 	if (dedicated_of(srv)->ops->error != NULL)
 		dedicated_of(srv)->ops->error(dedicated_of(srv), &why);
+	if (fields_error_is_fatal(e))
+		server_keep_last_words(srv, e);
 	return true;
 }
 

@@ -326,11 +326,11 @@ tell_failed(struct notify_listener *listener)
 	}
 }
 
-/* With is_fatal PostgreSQL refuses the login, and will until something changes there. */
+/* With is_fatal PostgreSQL refuses the login, and will until something changes there. is_known: the log has it. */
 void
-notify_listener_failed(struct notify_listener *listener, bool is_fatal, const struct fail *why)
+notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_known, const struct fail *why)
 {
-	log_event(listener->env.log, LOG_LEVEL_WARNING,
+	log_event(listener->env.log, is_known ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
 		  &(struct log_about){ .event = "server_login_failed",
 				       .database = listener->pool->database->name,
 				       .user = listener->pool->user,

@@ -265,6 +265,7 @@ on_up(struct dedicated *d)
 	const char *encoding = image_get(d->srv->image, "client_encoding");
 
 	listener->is_up = true;
+	listener->why_down = (struct fail){ 0 };
 	listener->turned_us = listener->heard_us = notify_now(listener);
 	if (listener->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, listener->encoding) != 0))
 		notify_conn_send(listener, NC_SETTING);
@@ -274,8 +275,10 @@ on_up(struct dedicated *d)
 static void
 on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
 {
+	bool is_known = strcmp(listener_of(d)->why_down.text, why->text) == 0;
+
 	listener_of(d)->why_down = *why;
-	notify_listener_failed(listener_of(d), is_fatal, why);
+	notify_listener_failed(listener_of(d), is_fatal, is_known, why);
 }
 
 static void

@@ -130,14 +130,11 @@ record_error(struct exchange *x, const struct error_fields *e)
 {
 	struct loan *loan = &x->srv->loan;
 
-	loan->end = fields_error_is_fatal(e) ? LOAN_END_TOLD : LOAN_GOES_ON;
+	loan->end = LOAN_GOES_ON;
 	loan_note_undone(loan, UNDONE_FAILED);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
-	if (loan->end == LOAN_END_TOLD) { /* a request that the client still sends begins another sqlstate */
-		memcpy(x->srv->last_sqlstate, loan->sqlstate, sizeof(loan->sqlstate));
-		if (x->srv->last_words == NULL && e->message != NULL)
-			x->srv->last_words = strdup(e->message);
-	}
+	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
+		server_keep_last_words(x->srv, e);
 	report_error(x->pool, EO_SERVER, e->sqlstate);
 }
 

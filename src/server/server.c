@@ -133,6 +133,15 @@ server_about(const struct server *srv, const char *event, const struct fail *why
 				   .why = why };
 }
 
+void
+server_keep_last_words(struct server *srv, const struct error_fields *e)
+{
+	srv->loan.end = LOAN_END_TOLD;
+	memcpy(srv->last_sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->last_sqlstate));
+	if (srv->last_words == NULL && e->message != NULL)
+		srv->last_words = strdup(e->message);
+}
+
 bool
 server_last_words(const struct server *srv, struct fail *why)
 {
@@ -156,8 +165,7 @@ note_loss(struct server *srv, const struct fail *why)
 	server_losses_tell(srv->env, now_us);
 	if (l->since_us == 0)
 		l->since_us = now_us;
-	if (!server_last_words(srv, &l->why))
-		l->why = *why;
+	l->why = *why;
 	memcpy(l->address, srv->address, sizeof(l->address));
 	return ++l->count <= LOSSES_TOLD;
 }
@@ -181,7 +189,8 @@ server_losses_tell(const struct server_env *env, uint64_t now_us)
 void
 server_fail(struct server *srv, const struct fail *why)
 {
-	const struct log_about about = server_about(srv, "server_lost", why);
+	struct fail told = *why; /* in the log */
+	const struct log_about about = server_about(srv, "server_lost", &told);
 	enum server_state was = srv->state;
 	enum log_level level = was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
@@ -193,7 +202,8 @@ server_fail(struct server *srv, const struct fail *why)
 		srv->is_closing = true;
 		return;
 	}
-	srv->is_loss_untold = !note_loss(srv, why);
+	server_last_words(srv, &told);
+	srv->is_loss_untold = !note_loss(srv, &told);
 	server_let_go(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
@@ -205,7 +215,7 @@ server_fail(struct server *srv, const struct fail *why)
 		level = LOG_LEVEL_DEBUG;
 	if (!srv->is_end_logged && log_enabled(srv->env->log, level))
 		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
-			  srv->address, srv->target->database, srv->target->user, why->sqlstate, why->text);
+			  srv->address, srv->target->database, srv->target->user, told.sqlstate, told.text);
 	server_finish(srv);
 }
 

@@ -348,6 +348,8 @@ const char *server_failure_word(enum connect_failure kind);
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
+/* Keeps the FATAL that the borrower was sent: PostgreSQL ends the session. */
+void server_keep_last_words(struct server *srv, const struct error_fields *e);
 /* Returns true if PostgreSQL has told the borrower why it ends the session: sets *why to that. srv may be NULL. */
 bool server_last_words(const struct server *srv, struct fail *why);
 /* Logs how many were lost besides those that have lines of their own, once the second is over. Call it often. */

@@ -2,6 +2,7 @@
 is read here is the same straight against PostgreSQL (PGWEIR_DIRECT)."""
 
 import os
+import re
 import signal
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -749,6 +750,41 @@ def test_a_lost_connection_comes_back_with_a_warning(one):
     later = listening(one, "a")
     other.query("NOTIFY a, 'x'")
     assert news(later) == [("a", "x")]
+
+
+@pytest.mark.weir_only
+def test_the_log_says_why_the_connection_was_lost(one):
+    listener, pid = listening(one, "a"), listeners(one)[0]["pid"]
+    one.postgres.query(f"SELECT pg_terminate_backend({pid})")
+    assert listener.read(10).severity == "WARNING"
+    log = one.wait_log("57P01: PostgreSQL at 127.0.0.1:", "ended the session: terminating connection due to administrator command")
+    assert "closed the connection" not in log
+
+
+@pytest.mark.weir_only
+def test_an_outage_without_news_is_no_news(weir, own_postgres):
+    weir.postgres = own_postgres
+    weir.start(level="debug")
+    listener = listening(weir, "a")
+    own_postgres.stop()
+    wait_until(lambda: weir.log().count("DEBUG: pool app/web: no connection to listen with") > 1, 20, "attempts")
+    own_postgres.start()
+    assert listener.read(20).severity == "WARNING"
+    told = re.findall("WARNING: pool app/web: no connection to listen with: (.*)", weir.log())
+    assert 1 <= len(told) == len(set(told)), told
+
+
+@pytest.mark.parametrize("how", ["session", "unforeseen"])
+def test_a_listener_whose_own_server_is_ended_is_told_so(weir, how):
+    """The connection that listens for all comes back; this one is the session itself."""
+    weir.start(pool_mode="session" if how == "session" else "transaction")
+    listener = weir.raw()
+    listener.query("LISTEN a" if how == "session" else "DO $$BEGIN EXECUTE 'LISTEN a'; END$$")
+    pid = listener.value("SELECT pg_backend_pid()")
+    weir.postgres.query(f"SELECT pg_terminate_backend({pid})")
+    [told] = listener.read_to_end(10)
+    assert told.sqlstate == "57P01" and told.severity == "FATAL"
+    assert told.error["M"].endswith("terminating connection due to administrator command")
 
 
 @pytest.mark.weir_only
