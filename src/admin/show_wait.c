@@ -179,30 +179,16 @@ find_jam(const struct holding *list, const struct pool *e)
 	return jam;
 }
 
-struct count_text {
-	char text[64];
-};
-
-/* "1 waits for a lock", "2 wait for locks" */
-static struct count_text
-count_of(uint64_t count, const char *if_one, const char *else_)
-{
-	struct count_text out;
-
-	snprintf(out.text, sizeof(out.text), "%" PRIu64 " %s", count, count == 1 ? if_one : else_);
-	return out;
-}
-
-static struct count_text
+static struct counted
 in_use(const struct jam *jam)
 {
-	return count_of(jam->in_use, "connection in use", "connections in use");
+	return counted(jam->in_use, "connection in use", "connections in use");
 }
 
-static struct count_text
+static struct counted
 blocked(const struct jam *jam)
 {
-	return count_of(jam->blocked, "waits for a lock", "wait for locks");
+	return counted(jam->blocked, "waits for a lock", "wait for locks");
 }
 
 /* A larger pool does not help against transactions that nobody ends. */
@@ -222,7 +208,7 @@ say_what_helps(const struct show_env *env, const struct pool *e, const struct ho
 		say_remedy(env, jam.worst->srv, remedy, sizeof(remedy));
 		show_say(rows, "What helps: %s: of %s %s, %s; this client keeps %" PRIu32 " of them.", remedy,
 			 in_use(&jam).text,
-			 count_of(jam.idle_in_transaction, "is idle in transaction", "are idle in transaction").text,
+			 counted(jam.idle_in_transaction, "is idle in transaction", "are idle in transaction").text,
 			 blocked(&jam).text, jam.worst_count);
 		return;
 	}

@@ -49,7 +49,7 @@ report_kept_back(struct admission *a, uint64_t now_us)
 {
 	if (a->log_kept_back == 0 || now_us - a->log_since_us < QUIET_US)
 		return;
-	log_warning(a->settings.log, "%llu more logins refused", (unsigned long long)a->log_kept_back);
+	log_warning(a->settings.log, "%s refused", counted(a->log_kept_back, "more login", "more logins").text);
 	a->log_since_us = now_us;
 	a->log_kept_back = 0;
 	a->log_count = 0;
@@ -64,8 +64,8 @@ admission_log_tick(struct admission *a, uint64_t now_us)
 
 		if (quiet->kept_back == 0 || now_us - quiet->written_us < QUIET_US)
 			continue;
-		log_warning(a->settings.log, "%llu more logins refused (%s)", (unsigned long long)quiet->kept_back,
-			    reject_reason_names[i]);
+		log_warning(a->settings.log, "%s refused (%s)",
+			    counted(quiet->kept_back, "more login", "more logins").text, reject_reason_names[i]);
 		quiet->kept_back = 0;
 		quiet->written_us = now_us;
 	}

@@ -1,4 +1,7 @@
-/* src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. */
+/*
+ * src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. And
+ * lengths of time and counts for people to read.
+ */
 #pragma once
 
 #include <stdint.h>
@@ -34,10 +37,17 @@ clock_lesser_us(uint64_t a_us, uint64_t b_us)
 	return a_us < b_us ? a_us : b_us;
 }
 
-/* --- duration.c: a length of time for people to read. Pure. */
+/* --- duration.c: for people to read. Pure. */
 struct duration {
 	char text[40];
 };
 
 /* "250 ms", "1.5 s", "30 s", "12 min 5 s", "3 h 20 min", "2 d 4 h" */
 struct duration duration_of(uint64_t us);
+
+struct counted {
+	char text[64];
+};
+
+/* "1 client waits", "2 clients wait": else_ is for 0, too. Cut to what there is room for. */
+struct counted counted(uint64_t count, const char *if_one, const char *else_);

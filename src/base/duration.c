@@ -38,3 +38,12 @@ duration_of(uint64_t us)
 		snprintf(d.text, sizeof(d.text), "%" PRIu64 " ms", (uint64_t)(us / US_PER_MS));
 	return d;
 }
+
+struct counted
+counted(uint64_t count, const char *if_one, const char *else_)
+{
+	struct counted out;
+
+	snprintf(out.text, sizeof(out.text), "%" PRIu64 " %s", count, count == 1 ? if_one : else_);
+	return out;
+}

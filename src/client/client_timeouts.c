@@ -269,8 +269,9 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	c->x.ticket.is_wait_logged = true;
 	fail_set(&what, "01000", "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
-	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", policy_busy(p), waiting,
-		    waiting == 1 ? " is" : "s are");
+	fail_detail(&what, "%s in use, %s waiting",
+		    counted(policy_busy(p), "of this pool's connections is", "of this pool's connections are").text,
+		    counted(waiting, "client is", "clients are").text);
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
 	bouncer_tell(c->env->x.config, &what, &shown);
 	message_notice(&out, "NOTICE", &shown);

@@ -5,6 +5,7 @@
  * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
  */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "config/config_value.h"
 #include "config/nearest.h"
 #include "config/upstream.h"
@@ -339,7 +340,8 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 	if (count > HOSTS_MAX)
 		return fail_set(why, "08001", "there are %zu hosts, at most %d are allowed", count, HOSTS_MAX);
 	if (port_count != 1 && port_count != count)
-		return fail_set(why, "08001", "there are %zu ports for %zu hosts", port_count, count);
+		return fail_set(why, "08001", "there are %zu ports for %s", port_count,
+				counted(count, "host", "hosts").text);
 	up->hosts = xcalloc(count, sizeof(*up->hosts));
 	for (size_t i = 0; i < count; i++) {
 		struct upstream_host *host = &up->hosts[i];

@@ -273,9 +273,9 @@ notify_listener_up(struct notify_listener *listener)
 		has_gap = has_gap || subscriber->has_gap;
 	listener->is_gap_over_due = has_gap;
 	notify_conn_send_due(listener);
-	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
-		 listener->pool->database->name, listener->pool->user, listener->conn.srv->id,
-		 HASH_COUNT(listener->table));
+	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %s", listener->pool->database->name,
+		 listener->pool->user, listener->conn.srv->id,
+		 counted(HASH_COUNT(listener->table), "channel", "channels").text);
 }
 
 void

@@ -2,6 +2,7 @@
  * src/pool/pool_code.c - asks a pool's servers what the code of its database could touch (database_code.h), and acts on
  * the answer.
  */
+#include "base/clock.h"
 #include "pool/pool_set_state.h"
 
 #include "session/probe.h"
@@ -176,9 +177,10 @@ log_code(const struct pool *pool, unsigned before)
 			 pool->database->name);
 	else
 		log_info(pool->set->log,
-			 "database %s: %u of its names reach code that could change session state (%s), which is "
+			 "database %s: %s code that could change session state (%s), which is "
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
-			 pool->database->name, count, seal_state_text(risk_names_all(risks), parts));
+			 pool->database->name, counted(count, "of its names reaches", "of its names reach").text,
+			 seal_state_text(risk_names_all(risks), parts));
 	if (risk_names_all(risks) & ~before & STATE_BACKEND)
 		log_warning(pool->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "

@@ -129,8 +129,10 @@ process_stop_tick(struct weir *w)
 	if (w->stopping.is_door_due)
 		close_door(w);
 	if (w->door->now_us >= w->stopping.end_at_us) {
-		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
-			    w->door->clients.client_count + pool_homes_away(w->shared.homes));
+		log_warning(w->log, "shutdown_timeout is over: %s closed in mid-transaction",
+			    counted(w->door->clients.client_count + pool_homes_away(w->shared.homes), "client is",
+				    "clients are")
+				.text);
 		process_end(w);
 		return;
 	}

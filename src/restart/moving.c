@@ -148,9 +148,8 @@ tell_who_stays(struct moving *m)
 		if (counts[o] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
 						len > 0 ? ", " : ": ", counts[o], passport_obstacle_name(o));
-	log_info(restart_env(m->r)->log,
-		 "restart: %" PRIu32 " clients have moved to process %ld, %" PRIu32 " stay for now%s", m->moved,
-		 (long)m->pid, all, text);
+	log_info(restart_env(m->r)->log, "restart: %s moved to process %ld, %" PRIu32 " staying for now%s",
+		 counted(m->moved, "client has", "clients have").text, (long)m->pid, all, text);
 }
 
 /* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */

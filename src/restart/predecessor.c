@@ -505,9 +505,10 @@ restart_predecessor_tick(struct restart *r)
 		return; /* the listener catches up for them, or gives it up in a moment */
 	restart_end_far_cancels(r);
 	log_info(log,
-		 "restart: process %ld, the one before this, has ended: %" PRIu32 " clients came from there in %" PRIu64
-		 " ms, %" PRIu32 " could not be taken",
-		 (long)p->pid, p->moved, (restart_now_us(r) - p->since_us) / 1000, p->refused);
+		 "restart: process %ld, the one before this, has ended: %s came from there in %" PRIu64 " ms, %" PRIu32
+		 " could not be taken",
+		 (long)p->pid, counted(p->moved, "client", "clients").text, (restart_now_us(r) - p->since_us) / 1000,
+		 p->refused);
 	restart_forget_predecessor(r);
 }
 

@@ -208,8 +208,8 @@ restart_end_if_moved(struct restart *r)
 	if (s == NULL || s->stage != STAGE_MOVING || r->is_ending || moving_has_crossings(s->moving) ||
 	    clients_are_left(r->host.clients))
 		return;
-	log_info(restart_env(r)->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends",
-		 moving_count(s->moving), (long)s->pid);
+	log_info(restart_env(r)->log, "restart: %s moved to process %ld; this one ends",
+		 counted(moving_count(s->moving), "client has", "clients have").text, (long)s->pid);
 	r->host.end(r->host.w);
 }
 
@@ -361,8 +361,9 @@ lose_successor(struct successor *s)
 {
 	struct restart *r = s->r;
 
-	log_error(restart_env(r)->log, "restart: process %ld %s; %" PRIu32 " clients had moved there", (long)s->pid,
-		  s->is_dead ? "has died" : "has closed its link to this one", moving_count(s->moving));
+	log_error(restart_env(r)->log, "restart: process %ld %s; %s had moved there", (long)s->pid,
+		  s->is_dead ? "has died" : "has closed its link to this one",
+		  counted(moving_count(s->moving), "client", "clients").text);
 	restart_env(r)->counters->restarts_failed++;
 	s->stage = STAGE_OVER;
 	restart_end_far_cancels(r);
@@ -428,9 +429,10 @@ restart_successor_tick(struct restart *r)
 	else if (s->stage == STAGE_LOST || s->stage == STAGE_OVER)
 		tick_lost(s);
 	else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
-		log_warning(restart_env(r)->log,
-			    "restart_timeout is over: %u clients that could not move are disconnected",
-			    r->host.clients->client_count + pool_homes_away(r->host.clients->homes));
+		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
+			    counted(r->host.clients->client_count + pool_homes_away(r->host.clients->homes), "client",
+				    "clients")
+				.text);
 		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
 	} else
 		restart_end_if_moved(r);

@@ -180,9 +180,9 @@ server_losses_tell(const struct server_env *env, uint64_t now_us)
 		return;
 	if (l->count > LOSSES_TOLD)
 		log_event(env->log, LOG_LEVEL_WARNING, &about,
-			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %" PRIu32
-			  " requests or transactions failed with them",
-			  l->why.sqlstate, l->why.text, l->count, l->cost);
+			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %s failed with them",
+			  l->why.sqlstate, l->why.text, l->count,
+			  counted(l->cost, "request or transaction", "requests or transactions").text);
 	*l = (struct server_losses){ 0 };
 }
 

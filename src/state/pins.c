@@ -114,12 +114,12 @@ log_pins(struct exchange *x, unsigned added)
 	struct pool *pool = x->pool;
 	enum log_level level = x->settings->session_state == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 	uint64_t now_us = *x->env->now_us;
-	char reasons[160], others[64] = "";
+	char reasons[160], others[128] = "";
 
 	if (pool->pins_told == 0 || now_us - pool->pins_told_us >= TOLD_EVERY_US) {
 		if (pool->pins_untold > 0)
-			snprintf(others, sizeof(others), "; so did %" PRIu32 " others since the last such line",
-				 pool->pins_untold);
+			snprintf(others, sizeof(others), "; so did %s since the last such line",
+				 counted(pool->pins_untold, "other", "others").text);
 		pool->pins_told = 0;
 		pool->pins_untold = 0;
 		pool->pins_told_us = now_us;

@@ -138,6 +138,7 @@ static const struct {
 	{ "a port of letters", "host=a port=http", "a port is a number from 1 to 65535", "" },
 	{ "a port of very many digits", "host=a port=99999999999999999999", "a port is a number from 1 to 65535", "" },
 	{ "too few ports", "host=a,b,c port=1,2", "there are 2 ports for 3 hosts", "" },
+	{ "too many ports", "host=a port=1,2", "there are 2 ports for 1 host", "" },
 	{ "an unknown target", "host=a target_session_attrs=leader",
 	  "target_session_attrs can't be \"leader\": use any, read-write", "" },
 	{ "nearly a target", "host=a target_session_attrs=readwrite", "target_session_attrs can't be \"readwrite\"",

@@ -111,7 +111,7 @@ def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
     weir.configure(sections=sections, workers=1, pool_size=2)
     weir.write_config()
     old = weir.restart(wait=False)
-    weir.wait_log("stay for now: 22 with a request")
+    weir.wait_log("staying for now: 22 with a request")
     for wire in waiting:
         wire.send(query("SELECT 2"))
     for wire in busy:
@@ -263,7 +263,7 @@ def test_a_cancel_request_that_the_old_process_has_accepted(weir):
             wire.send(rawwire.ssl_request())
             assert wire.sock.recv(1) == b"N"
         weir.restart(wait=False)
-        weir.wait_log("stay for now")
+        weir.wait_log("staying for now")
         moves.send(query("SELECT pg_sleep(30)"))
         sleeping(weir, 1)
         wrong.send(rawwire.cancel_request(moves.key[:4] + bytes(4)))
@@ -280,7 +280,7 @@ def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
         pinned.query("CREATE TEMP TABLE b AS SELECT 2 AS n")
         weir.wait_log("between transactions: temp_table")
         weir.restart(wait=False)
-        wait_until(lambda: "stay for now" in weir.log())
+        wait_until(lambda: "staying for now" in weir.log())
         assert idle.query("SELECT 1") == [["1"]]
         assert open_one.query("SELECT n FROM a") == [["1"]] and pinned.query("SELECT n FROM b") == [["2"]]
         assert "1 with a request, a transaction or a login under way, 1 pinned" in weir.log()
@@ -439,10 +439,10 @@ def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
         stays.send(query("SELECT pg_sleep(30)"))
         sleeping(weir, 1)
         old = weir.restart(wait=False)
-        weir.wait_log("stay for now")
+        weir.wait_log("staying for now")
         tap.stall(new=True)
         stays.close()
-        weir.wait_log("clients have moved to process", "this one ends")
+        weir.wait_log("moved to process", "this one ends")
         old.send_signal(signal.SIGHUP)                               # logrotate's, say, to all processes of that name
         log = weir.wait_log("the one before this, has ended", f"[{old.pid}] INFO: stopped")
         assert "was not reloaded" not in log
@@ -616,7 +616,7 @@ def test_the_successor_dies_when_it_serves(weir, wrapped, children):
     with weir.raw() as pinned, weir.raw() as moved:
         pinned.query("CREATE TEMP TABLE t (n int)")
         old = weir.restart(wait=False)
-        wait_until(lambda: "stay for now" in weir.log())
+        wait_until(lambda: "staying for now" in weir.log())
         weir.process.kill()
         weir.wait_log("this process serves again")
         weir.process = weir.predecessors.pop()
@@ -667,7 +667,7 @@ def test_a_successor_with_few_descriptors_keeps_some_for_its_servers(weir, wrapp
         wire.query("SET work_mem = '5MB'")
     wrapped.write_text("ulimit -n 128\n", encoding="ascii")
     weir.restart(wait=False)
-    weir.wait_log("stay for now", "that the successor could not take", "no descriptor is left for it")
+    weir.wait_log("staying for now", "that the successor could not take", "no descriptor is left for it")
     for wire in wires:
         assert wire.value("SHOW work_mem") == "5MB"
 
@@ -744,7 +744,7 @@ def test_a_worker_that_hangs_while_clients_move(spread):
     for wire in wires.values():
         wire.query("BEGIN")
     old = weir.restart(wait=False)
-    weir.wait_log("2 stay for now")
+    weir.wait_log("2 staying for now")
     with Stall(old.pid, f"pgweir-{homes['other']}"):
         for _ in range(3):
             wires["app"].query("COMMIT")
@@ -765,7 +765,7 @@ def test_a_worker_of_the_successor_that_hangs(spread):
     for wire in wires.values():
         wire.query("BEGIN")
     old = weir.restart(wait=False)
-    weir.wait_log("2 stay for now")
+    weir.wait_log("2 staying for now")
     assert weir.raw(database="other").query("SELECT 2") == [["2"]]
     with Stall(weir.process.pid, f"pgweir-{homes_of(weir)['other']}"):
         wires["app"].query("COMMIT")

@@ -759,6 +759,7 @@ def test_the_log_says_why_the_connection_was_lost(one):
     assert listener.read(10).severity == "WARNING"
     log = one.wait_log("57P01: PostgreSQL at 127.0.0.1:", "ended the session: terminating connection due to administrator command")
     assert "closed the connection" not in log
+    one.wait_log("listens for 1 channel\n")
 
 
 @pytest.mark.weir_only
