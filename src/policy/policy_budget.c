@@ -214,6 +214,42 @@ end_rests(struct policy_budget *b, uint64_t now_us)
 	}
 }
 
+/* Returns m, which is on the list of the hungry, or the next one there whose worker answers: others would not take what
+ * is left to them. */
+static struct budget_member *
+hungry_from(struct budget_member *m)
+{
+	while (m != NULL && policy_room_is_silent(m->room))
+		m = TAILQ_NEXT(m, hungry_link);
+	return m;
+}
+
+static struct budget_member *
+first_hungry(const struct policy_budget *b)
+{
+	return hungry_from(TAILQ_FIRST(&b->hungry));
+}
+
+static struct budget_member *
+next_hungry(const struct budget_member *m)
+{
+	return hungry_from(TAILQ_NEXT(m, hungry_link));
+}
+
+/* Returns how many places will come back. Those of a worker that does not answer may not. */
+static uint32_t
+coming_back(const struct policy_budget *b)
+{
+	const struct budget_member *m = TAILQ_FIRST(&b->members);
+	uint32_t count = b->leaving;
+
+	if (m == NULL || m->room->commons->silent == 0)
+		return count;
+	TAILQ_FOREACH(m, &b->members, link)
+		count -= policy_room_is_silent(m->room) ? m->leaving : 0;
+	return count;
+}
+
 static uint32_t
 live_count(const struct budget_member *m)
 {
@@ -333,12 +369,12 @@ budget_tell_news(struct policy_budget *b)
 static int64_t
 missing_count(const struct policy_budget *b, const struct budget_member *except)
 {
-	int64_t missing = (int64_t)b->used - b->leaving - b->limit;
+	int64_t missing = (int64_t)b->used - coming_back(b) - b->limit;
 	const struct budget_member *m;
 
 	if (b->limit == 0)
 		return 0;
-	TAILQ_FOREACH(m, &b->hungry, hungry_link) {
+	for (m = first_hungry(b); m != NULL; m = next_hungry(m)) {
 		uint32_t share = fair_share(m);
 
 		if (m == except || live_count(m) >= share)
@@ -407,7 +443,7 @@ budget_allows(const struct budget_member *m, uint64_t now_us)
 	if (!has_free_place(b))
 		return false;
 	end_rests(b, now_us); /* who is in use decides what is reserved */
-	TAILQ_FOREACH(h, &b->hungry, hungry_link) {
+	for (h = first_hungry(b); h != NULL; h = next_hungry(h)) {
 		if (h != m)
 			before += places_before(h, m);
 	}
@@ -437,7 +473,7 @@ is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {
 	const struct budget_member *h;
 
-	TAILQ_FOREACH(h, &b->hungry, hungry_link) {
+	for (h = first_hungry(b); h != NULL; h = next_hungry(h)) {
 		if (h == m)
 			continue;
 		if (live_count(h) < own_count(h) || (live_count(h) == 0 && h->view.since_us < m->view.since_us))
@@ -490,7 +526,7 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != ANY_HERE || m->room == r)) {
+		if (surplus > most && (of != ANY_HERE || m->room == r) && !policy_room_is_silent(m->room)) {
 			most = surplus;
 			idlest = m;
 		}
@@ -515,7 +551,7 @@ static void
 reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 {
 	while (end_rests(b, now_us), missing_count(b, NULL) > 0) {
-		bool is_over = b->used - b->leaving > b->limit;
+		bool is_over = b->used - coming_back(b) > b->limit;
 		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
 
 		if (m == NULL && is_over)
@@ -541,7 +577,7 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	budget_watch(b, r);
 	if (!has_place_for_all(b) &&
 	    ((idlest = find_idlest(b, ANY_HERE, r, now_us)) != NULL ||
-	     (b->used - b->leaving > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
+	     (b->used - coming_back(b) > b->limit && (idlest = find_idlest(b, ANY, r, now_us)) != NULL)))
 		ask_for_idle(idlest, r, now_us);
 	is_taken = has_place_for_all(b);
 	if (!is_taken)
@@ -607,11 +643,11 @@ budget_due(const struct budget_member *m, uint64_t now_us)
 static void
 wake_best(struct policy_budget *b)
 {
-	struct budget_member *m, *best = TAILQ_FIRST(&b->hungry);
+	struct budget_member *m, *best = first_hungry(b);
 
-	if (!has_free_place(b))
+	if (best == NULL || !has_free_place(b))
 		return;
-	TAILQ_FOREACH(m, &b->hungry, hungry_link) {
+	for (m = first_hungry(b); m != NULL; m = next_hungry(m)) {
 		if (has_better_claim(m, best))
 			best = m;
 	}
@@ -623,10 +659,10 @@ wake_best(struct policy_budget *b)
 static void
 arm_first(struct policy_budget *b, const struct policy_room *r, uint64_t now_us)
 {
-	struct budget_member *first = TAILQ_FIRST(&b->hungry);
-	uint64_t at_us = budget_due(first, now_us);
+	struct budget_member *first = first_hungry(b);
+	uint64_t at_us = first != NULL ? budget_due(first, now_us) : UINT64_MAX;
 
-	if (at_us >= first->orders->arm_at_us)
+	if (first == NULL || at_us >= first->orders->arm_at_us)
 		return;
 	if (first->room != r) {
 		if (at_us == first->armed_us)

@@ -68,6 +68,12 @@ void policy_room_hear(struct policy_room *r, uint64_t now_us);
 /* The cap over all pools: max_server_connections. */
 struct policy_budget *policy_room_total(const struct policy_room *r);
 
+static inline bool
+policy_room_is_silent(const struct policy_room *r)
+{
+	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
+}
+
 /* --- Orders: for src/policy/. --- */
 
 struct policy_order_ops {

@@ -8,6 +8,7 @@
 
 #define MS 1000u
 #define SECOND 1000000u
+#define SILENT_US (2 * SECOND)
 
 static const char images[SIM_IMAGES]; /* their addresses are the images */
 
@@ -281,7 +282,7 @@ on_tell(void *owner)
 	tell(r->sim, "room %u is told", (unsigned)(r - r->sim->rooms));
 	SIM_HOLDS(r->sim, !r->is_told, "room %u is told again before it has heard", (unsigned)(r - r->sim->rooms));
 	r->is_told = true;
-	if (!is_busy_room(r) && chance(r->sim, 20))
+	if (!is_busy_room(r) && !r->hangs && chance(r->sim, 20))
 		hear(r);
 }
 
@@ -293,7 +294,7 @@ pick_room(struct sim *s, bool is_told)
 	for (unsigned i = 0; i < s->room_count; i++) {
 		struct sim_room *r = &s->rooms[(from + i) % s->room_count];
 
-		if (!is_told || (r->is_told && !is_busy_room(r)))
+		if (!r->hangs && (!is_told || (r->is_told && !is_busy_room(r))))
 			return r;
 	}
 	return NULL;
@@ -343,7 +344,7 @@ pick_client(struct sim *s, enum client_state state)
 	for (unsigned i = 0; i < SIM_CLIENTS; i++) {
 		struct sim_client *c = &s->clients[(from + i) % SIM_CLIENTS];
 
-		if (c->state == state)
+		if (c->state == state && (state == CL_OUT || !model_hangs(c->sp)))
 			return c;
 	}
 	return NULL;
@@ -352,7 +353,12 @@ pick_client(struct sim *s, enum client_state state)
 static struct sim_pool *
 pick_pool(struct sim *s)
 {
-	return &s->pools[below(s, s->pool_count)];
+	unsigned from = below(s, s->pool_count);
+
+	for (unsigned i = 0; i < s->pool_count; i++)
+		if (!model_hangs(&s->pools[(from + i) % s->pool_count]))
+			return &s->pools[(from + i) % s->pool_count];
+	return NULL;
 }
 
 static void
@@ -501,7 +507,7 @@ pick_conn(struct sim *s, enum model_state state)
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		TAILQ_FOREACH(sc, &s->pools[(from + i) % s->pool_count].conns, link) {
-			if (sc->state != state)
+			if (sc->state != state || model_hangs(sc->sp))
 				continue;
 			found = sc;
 			if (skip-- == 0)
@@ -879,7 +885,54 @@ static bool
 is_anybody_told(const struct sim *s)
 {
 	for (unsigned i = 0; i < s->room_count; i++)
-		if (s->rooms[i].is_told)
+		if (s->rooms[i].is_told && !s->rooms[i].hangs)
+			return true;
+	return false;
+}
+
+/* --- A worker hangs; the first, which looks at the others, does not. --- */
+
+static void
+watch(struct sim *s)
+{
+	for (unsigned i = 1; i < s->room_count; i++) {
+		struct sim_room *r = &s->rooms[i];
+
+		if (!r->hangs || r->is_silent || is_busy_room(&s->rooms[0]) ||
+		    s->now_us < r->hangs_since_us + SILENT_US)
+			continue;
+		tell(s, "room %u is silent", i);
+		r->is_silent = true;
+		policy_room_set_silent(r->room, s->rooms[0].room, true, s->now_us);
+	}
+}
+
+static void
+come_back(struct sim_room *r)
+{
+	struct sim *s = r->sim;
+	bool was_silent = r->is_silent;
+
+	tell(s, "room %u is back", (unsigned)(r - s->rooms));
+	r->hangs = r->is_silent = false;
+	if (was_silent)
+		policy_room_set_silent(r->room, s->rooms[0].room, false, s->now_us);
+}
+
+static void
+do_come_back(struct sim *s)
+{
+	for (unsigned i = 1; i < s->room_count && !is_busy_room(&s->rooms[0]); i++)
+		if (s->rooms[i].hangs)
+			come_back(&s->rooms[i]);
+}
+
+/* Returns true if a worker hangs, and was not found silent yet: what is asked of it is expected to come. */
+static bool
+does_any_hang(const struct sim *s)
+{
+	for (unsigned i = 1; i < s->room_count; i++)
+		if (s->rooms[i].hangs && !s->rooms[i].is_silent)
 			return true;
 	return false;
 }
@@ -888,20 +941,21 @@ is_anybody_told(const struct sim *s)
 static void
 run_due(struct sim *s)
 {
+	watch(s);
 	for (unsigned turns = 0; s->report[0] == '\0'; turns++) {
 		unsigned ticked = 0, from = below(s, s->pool_count);
 
 		for (unsigned i = 0; i < s->pool_count; i++) {
 			struct sim_pool *sp = &s->pools[(from + i) % s->pool_count];
 
-			if (sp->due_us <= s->now_us) {
+			if (sp->due_us <= s->now_us && !model_hangs(sp)) {
 				tick(sp);
 				ticked++;
 			}
 		}
 		if (s->is_calm || chance(s, 50))
 			for (unsigned i = 0; i < s->room_count; i++)
-				if (s->rooms[i].is_told && !is_busy_room(&s->rooms[i])) {
+				if (s->rooms[i].is_told && !s->rooms[i].hangs && !is_busy_room(&s->rooms[i])) {
 					hear(&s->rooms[i]);
 					ticked++;
 				}
@@ -911,7 +965,7 @@ run_due(struct sim *s)
 	}
 	for (unsigned i = 0; i < SIM_CLIENTS; i++)
 		s->clients[i].is_doomed = false;
-	check_all(s, !is_anybody_told(s));
+	check_all(s, !is_anybody_told(s) && !does_any_hang(s));
 }
 
 static uint64_t
@@ -920,7 +974,11 @@ next_due(const struct sim *s)
 	uint64_t at_us = SIM_NEVER;
 
 	for (unsigned i = 0; i < s->pool_count; i++)
-		at_us = s->pools[i].due_us < at_us ? s->pools[i].due_us : at_us;
+		if (!model_hangs(&s->pools[i]) && s->pools[i].due_us < at_us)
+			at_us = s->pools[i].due_us;
+	for (unsigned i = 0; i < s->room_count; i++)
+		if (s->rooms[i].hangs && !s->rooms[i].is_silent && s->rooms[i].hangs_since_us + SILENT_US < at_us)
+			at_us = s->rooms[i].hangs_since_us + SILENT_US;
 	return at_us;
 }
 
@@ -947,6 +1005,22 @@ do_time(struct sim *s)
 	pass_time(s, us, chance(s, 80));
 }
 
+static void
+do_hang(struct sim *s)
+{
+	struct sim_room *r = s->room_count > 1 ? &s->rooms[1 + below(s, s->room_count - 1)] : NULL;
+
+	if (r == NULL || r->hangs || (!r->is_told && chance(s, 70)) || is_busy_room(r) || is_busy_room(&s->rooms[0]))
+		return;
+	tell(s, "room %u hangs", (unsigned)(r - s->rooms));
+	r->hangs = true;
+	r->hangs_since_us = s->now_us;
+	if (pick_pool(s) == NULL) /* the others are to go on */
+		r->hangs = false;
+	else if (chance(s, 50))
+		pass_time(s, SILENT_US + below(s, SECOND), true);
+}
+
 /* --- Schedules. --- */
 
 static const struct {
@@ -960,6 +1034,7 @@ static const struct {
 	{ do_pause_or_resume, 6, true }, { do_close_all, 5, true },	{ do_refuse_all, 3, true },
 	{ do_budget, 6, true },		 { do_give_up, 3, true },	{ do_mood, 8, false },
 	{ do_time, 120, false },	 { do_hear, 120, true },	{ do_place, 10, true },
+	{ do_hang, 12, false },		 { do_come_back, 6, false },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
@@ -1050,6 +1125,7 @@ calm_down(struct sim *s)
 {
 	s->is_calm = true;
 	s->open_fails = s->cannot_begin = s->ping_fails = s->closes_late = 0;
+	do_come_back(s);
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		if (s->pools[i].is_paused)
 			pause_or_resume(&s->pools[i]);

@@ -5,10 +5,10 @@
  * open, fail, are lost, pings, pauses, reloads, budgets, time. policy_sim_model.c keeps its own books of who waits
  * since when and which connection is whose, from what went in and what came out, and holds them against every "Always"
  * line of policy.h. Pools under a cap may be those of several workers: what they tell each other comes late, in any
- * order, or while the other one is still at it. Which pool then gives up a connection or gets a place depends on what
- * it knows, so the model asks less: that there are never more than the cap allows, that all places come back, and, when
- * all notes were read, all that must hold with one worker. One seed is one schedule. What does not hold ends it, with a
- * sentence in report.
+ * order, or while the other one is still at it; and one may hang, be found silent, and come back. Which pool then gives
+ * up a connection or gets a place depends on what it knows, so the model asks less: that there are never more than the
+ * cap allows, that all places come back, and, when all notes were read, all that must hold with one worker. One seed is
+ * one schedule. What does not hold ends it, with a sentence in report.
  */
 #pragma once
 
@@ -57,6 +57,9 @@ struct sim_room {
 	struct policy_room *room;
 	struct budget_member places;
 	bool is_told; /* a note is under way to it */
+	bool hangs; /* nothing happens there ... */
+	bool is_silent; /* ... and that was noticed: SILENT_US later */
+	uint64_t hangs_since_us;
 };
 
 struct sim_pool {
@@ -114,6 +117,7 @@ void sim_broken(struct sim *s, const char *fmt, ...) __attribute__((format(print
 			sim_broken(s, __VA_ARGS__);                                                                    \
 	} while (0)
 
+bool model_hangs(const struct sim_pool *sp); /* its worker does */
 uint32_t model_count(const struct sim_pool *sp, enum model_state state);
 uint32_t model_total(const struct sim_pool *sp);
 uint32_t sim_total(const struct sim *s); /* connections of all pools, and places of others */

@@ -200,6 +200,12 @@ model_doom(struct sim_pool *sp)
 	return true;
 }
 
+bool
+model_hangs(const struct sim_pool *sp)
+{
+	return sp->room != NULL && sp->room->hangs;
+}
+
 static uint32_t
 unserved(const struct sim_pool *sp)
 {
@@ -363,6 +369,8 @@ missing(const struct sim *s, const struct sim_pool *except)
 		const struct sim_pool *sp = &s->pools[i];
 		uint32_t live = model_live(sp), lacks = shortage(sp), share = fair_share(sp);
 
+		if (model_hangs(sp))
+			continue;
 		n -= model_count(sp, M_CLOSING);
 		if (sp != except && live < share)
 			n += lacks < share - live ? lacks : share - live;
@@ -551,7 +559,7 @@ may_evict(const struct sim_pool *sp)
 	uint32_t leaving = 0;
 
 	for (unsigned i = 0; i < s->pool_count; i++)
-		leaving += model_count(&s->pools[i], M_CLOSING);
+		leaving += model_hangs(&s->pools[i]) ? 0 : model_count(&s->pools[i], M_CLOSING);
 	return s->room_count > 1 || sp->is_giving_up || model_live(sp) > keeps(sp) ||
 	       policy_budget_used(s->budget) - leaving > s->budget_limit;
 }
@@ -777,6 +785,16 @@ latest_tick(const struct sim_pool *sp)
 	return at > now_us ? at : now_us;
 }
 
+/* As the caps know it: a worker that hangs may not have told how its pools use theirs. */
+static uint32_t
+keeps_at_most(const struct sim_pool *sp)
+{
+	for (unsigned i = 0; i < sp->sim->room_count; i++)
+		if (sp->sim->rooms[i].hangs)
+			return has_demand(sp) || is_resting(sp) ? model_live(sp) : 0;
+	return keeps(sp);
+}
+
 static void
 check_budget(struct sim *s, bool is_settled)
 {
@@ -786,7 +804,7 @@ check_budget(struct sim *s, bool is_settled)
 	if (s->budget == NULL)
 		return;
 	for (unsigned i = 0; i < s->pool_count; i++)
-		leaving += model_count(&s->pools[i], M_CLOSING);
+		leaving += model_hangs(&s->pools[i]) ? 0 : model_count(&s->pools[i], M_CLOSING);
 	SIM_HOLDS(s, policy_budget_used(s->budget) == used, "the budget counts %u, there are %u",
 		  policy_budget_used(s->budget), used);
 	SIM_HOLDS(s, s->budget_limit == 0 || used <= s->budget_limit || used <= s->previous_used,
@@ -799,7 +817,9 @@ check_budget(struct sim *s, bool is_settled)
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *sp = &s->pools[i];
 
-		SIM_HOLDS(s, model_count(sp, M_IDLE) == 0 || model_live(sp) <= (is_over ? 0 : keeps(sp)),
+		SIM_HOLDS(s,
+			  model_hangs(sp) || model_count(sp, M_IDLE) == 0 ||
+			      model_live(sp) <= (is_over ? 0 : keeps_at_most(sp)),
 			  "pool %u keeps idle ones above its share of %u while another waits", sp->index, keeps(sp));
 	}
 }
@@ -815,7 +835,7 @@ check_all(struct sim *s, bool is_settled)
 		check_counters(sp);
 		SIM_HOLDS(s, sp->due_us <= latest_us, "pool %u asks for a tick at %llu, has work at %llu", sp->index,
 			  (unsigned long long)sp->due_us, (unsigned long long)latest_us);
-		if (is_settled)
+		if (is_settled && !model_hangs(sp))
 			check_supply(sp);
 	}
 	check_budget(s, is_settled);

@@ -99,6 +99,32 @@ Test(policy_commons, another_workers_idle_one_is_asked_for_once)
 	two_fini(&t);
 }
 
+Test(policy_commons, no_place_is_left_to_a_worker_that_does_not_answer)
+{
+	struct two t;
+	struct fake *a = &t.pools[0], *b = &t.pools[1];
+
+	two_init(&t, 1);
+	fake_fill(a, 0, 1);
+	fake_borrow(b, 0);
+	hear(&t, 0); /* it tells how it uses its connection */
+	fake_borrow(a, 1);
+	policy_room_set_silent(t.rooms[1], t.rooms[0], true, a->now);
+	a->clients[0].conn = NULL;
+	policy_conn_gone(a->p, &a->conns[0], false, a->now);
+	fake_at(a, a->now);
+	cr_expect_eq(a->opened, 2, "though b has waited longer, and has none");
+	policy_room_set_silent(t.rooms[1], t.rooms[0], false, a->now);
+	fake_opened(a, 1);
+	a->now += 200 * MS; /* its turn is over */
+	b->now = a->now;
+	fake_return(a, 1);
+	cr_expect_eq(a->closed, 1, "for b, which answers again");
+	hear(&t, 1);
+	cr_expect_eq(b->opened, 1);
+	two_fini(&t);
+}
+
 Test(policy_commons, who_has_none_idle_any_more_says_so)
 {
 	struct two t;
