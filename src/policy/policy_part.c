@@ -158,6 +158,7 @@ policy_ask_parts(struct policy *p, uint64_t now_us)
 	bool was_full = m->is_full;
 
 	m->is_full = is_full(p, now_us);
+	m->live_asked = policy_own_live(p);
 	if (p->waiting <= part_coming(m))
 		m->asked_us = 0;
 	else if (m->is_to_ask || (m->is_full && !was_full))
@@ -167,7 +168,8 @@ policy_ask_parts(struct policy *p, uint64_t now_us)
 void
 policy_end_parts(struct policy *p, uint64_t now_us)
 {
-	policy_ask_parts(p, now_us);
+	if (p->part.is_to_ask || p->part.live_asked != policy_own_live(p))
+		policy_ask_parts(p, now_us); /* again: one more may have filled the pool */
 	policy_give_idle(p, now_us);
 	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);
 }

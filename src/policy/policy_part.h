@@ -73,6 +73,7 @@ struct policy_part {
 	struct policy_orders *orders; /* the pool's */
 	uint32_t number; /* its room's */
 	uint64_t asked_us; /* when others were asked for idle ones, for those who wait here; 0: they were not */
+	uint32_t live_asked; /* the part's connections when it looked last whether to ask */
 	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
 	uint64_t doubted_us; /* when a connection was last not trusted any more */
 	uint64_t made_us; /* when a place was last made for who waits in another part */
@@ -169,8 +170,15 @@ part_tell_idle(struct policy_part *m, uint32_t idle)
 	return true;
 }
 
+void part_report_change(struct policy_part *m, bool is_in_use, uint64_t now_us); /* m->whole is not NULL */
 /* After each change: a place that was freed is told to those who wait, is_in_use to all. */
-void part_report(struct policy_part *m, bool is_in_use, uint64_t now_us);
+static inline void
+part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
+{
+	if (m->whole != NULL && (m->has_freed || is_in_use != m->is_in_use))
+		part_report_change(m, is_in_use, now_us);
+}
+
 /* Returns the part to which a connection is to go that may be lent here to one who waits since own_us (UINT64_MAX:
  * nobody waits); -1: it stays. m->whole is not NULL. */
 int part_choose(const struct policy_part *m, uint64_t own_us);

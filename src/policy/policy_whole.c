@@ -258,14 +258,11 @@ part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us)
 }
 
 void
-part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
+part_report_change(struct policy_part *m, bool is_in_use, uint64_t now_us)
 {
-	struct policy_whole *w = m->whole;
+	struct policy_whole *w = enter(m);
 	uint32_t me = 1u << m->number;
 
-	if (w == NULL || (!m->has_freed && is_in_use == m->is_in_use))
-		return;
-	enter(m);
 	if (is_in_use != m->is_in_use) {
 		atomic_store_explicit(&w->in_use, get(&w->in_use) ^ me, memory_order_relaxed);
 		order_look(w, get(&w->in_use) & ~me, true);
