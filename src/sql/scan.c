@@ -206,7 +206,7 @@ end_identifier(struct scan *s)
 {
 	s->lex = LEX_BETWEEN;
 	if (s->string_kind == IDENTIFIER_UNICODE)
-		scan_unicode_quoted(s);
+		scan_unicode_quoted(s, s->word, s->word_len);
 	else
 		scan_quoted(s, s->word, s->word_len);
 }
@@ -485,7 +485,7 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 {
 	const char *quote, *next;
 
-	if (s->expect != 0 || s->statement == WORD_DO || s->last == WORD_LANGUAGE ||
+	if (s->expect != 0 || s->statement == WORD_DO || s->last == WORD_LANGUAGE || s->last == WORD_UESCAPE ||
 	    (s->options & SCAN_BACKSLASH_STRINGS) != 0)
 		return NULL;
 	quote = memchr(p, '\'', (size_t)(end - p));

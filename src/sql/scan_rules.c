@@ -462,11 +462,13 @@ scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 }
 
 void
-scan_unicode_quoted(struct scan *s)
+scan_unicode_quoted(struct scan *s, const char *text, size_t len)
 {
+	bool is_any = memchr(text, '\\', len) != NULL;
+
 	s->flags |=
 	    SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_FUNCTION | SCAN_SEQUENCE | SCAN_UNDO | SCAN_SEED;
-	scan_quoted(s, "", 0);
+	scan_quoted(s, text, is_any ? 0 : len);
 }
 
 /* --- names before a parenthesis ---------------------------------------------------------------------------------- */
@@ -548,7 +550,7 @@ judge_call(struct scan *s)
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
-	if (s->last_len == 0) /* U&"...": it may be set_config */
+	if (s->last_len == 0) /* U&"..." with escapes: it may be set_config */
 		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
@@ -645,6 +647,8 @@ scan_literal_begin(struct scan *s)
 		s->capture = CAPTURE_NAME;
 	else if (s->last == WORD_LANGUAGE)
 		s->capture = CAPTURE_LANGUAGE;
+	else if (s->last == WORD_UESCAPE)
+		s->capture = CAPTURE_UESCAPE;
 	if (s->capture != CAPTURE_NONE)
 		scan_name_clear(s);
 	if (s->expect != EXPECT_NOTHING)
@@ -658,8 +662,10 @@ scan_literal_end(struct scan *s)
 		scan_body_end(s);
 	else if (s->capture == CAPTURE_LANGUAGE)
 		judge_language(s, s->name, s->name_len);
-	s->capture = CAPTURE_NONE;
 	s->last = LAST_LITERAL;
+	if (s->capture == CAPTURE_UESCAPE)
+		scan_note_name(s, LAST_QUOTED, "", 0);
+	s->capture = CAPTURE_NONE;
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------ */

@@ -36,8 +36,8 @@ void scan_word_slowly(struct scan *s, const char *text, size_t len);
 /* The same of "an identifier", without its quotes. */
 static inline void scan_quoted(struct scan *s, const char *text, size_t len);
 void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
-/* U&"...": could be any name. */
-void scan_unicode_quoted(struct scan *s);
+/* The same of U&"...". If it has backslashes, or UESCAPE follows it, that could be any name. */
+void scan_unicode_quoted(struct scan *s, const char *text, size_t len);
 /* Another character that is no part of a comment. Digits count once or more often. */
 static inline void scan_punct(struct scan *s, char c);
 void scan_punct_slowly(struct scan *s, char c);
@@ -55,6 +55,7 @@ enum scan_capture {
 	CAPTURE_NONE,
 	CAPTURE_NAME, /* the first argument of set_config() */
 	CAPTURE_LANGUAGE, /* LANGUAGE 'c' */
+	CAPTURE_UESCAPE, /* UESCAPE '!' */
 	CAPTURE_BODY /* the text of DO */
 };
 
@@ -96,6 +97,7 @@ scan_may_matter(const char *text, size_t len)
 		['s' & 31] = SCAN_LENGTH(7) | SCAN_LENGTH(9), /* setseed, set_limit */
 		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(7) |
 			     SCAN_LENGTH(9), /* to, temp, ts_stat, temporary */
+		['u' & 31] = SCAN_LENGTH(7), /* uescape */
 	};
 
 	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;

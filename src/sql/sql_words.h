@@ -34,7 +34,8 @@
 	LETTER('s') WORD(savepoint, SAVEPOINT) WORD(select, SELECT) WORD(set, SET) WORD(start, START_TRANSACTION) \
 	LETTER('t') WORD(table, TABLE) WORD(temp, TEMP) WORD(temporary, TEMPORARY) WORD(time, TIME) WORD(to, TO) \
 	WORD(transaction, TRANSACTION) \
-	LETTER('u') WORD(unique, UNIQUE) WORD(unlisten, UNLISTEN) WORD(update, UPDATE) WORD(using, USING) \
+	LETTER('u') WORD(uescape, UESCAPE) WORD(unique, UNIQUE) WORD(unlisten, UNLISTEN) WORD(update, UPDATE) \
+	WORD(using, USING) \
 	LETTER('v') WORD(vacuum, VACUUM) WORD(values, VALUES) WORD(view, VIEW) \
 	LETTER('w') WORD(with, WITH)
 /* clang-format on */

@@ -266,6 +266,10 @@ static const struct row rows[] = {
 	{ "a seed that is SET", "SET seed = 0.5", SETTING | SEED, "", 0 },
 	{ "a sequence called like a column", "SELECT ('s'::regclass).currval", SEQUENCE | FUNCTION, "", 0 },
 	{ "an identifier with escapes", "SELECT U&\"set\\005fconfig\"('a', 'b', false)", UNICODE, "", 0 },
+	{ "with other escapes", "SELECT U&\"set!005fconfig\" UESCAPE '!' ('a', 'b', false)", UNICODE, "", 0 },
+	{ "that is no function", "SELECT * FROM U&\"!0074\" UESCAPE '!' WHERE (true)", UNICODE & ~LOST, "", 0 },
+	{ "with none", "SELECT U&\"abs\"(1)", UNICODE & ~LOST, "", 0 },
+	{ "with none, and set_config", "SELECT U&\"set_config\"('a.b', 'c', false)", UNICODE & ~LOST, "a.b ", 0 },
 	/* How PostgreSQL reads texts. */
 	{ "nested comments", "/* /* */ ; SET a = 1; */ SELECT 1", 0, "", 0 },
 	{ "a slash does not end one", "/*/ ; SET a = 1 /*/ */ */ SELECT 1", 0, "", 0 },

@@ -46,6 +46,26 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")
 
 
+UNICODE = {                         # SQL, and why it pins
+    "SELECT U&\"!0073et_config\" UESCAPE '!' ('app.tenant', '7', false)": {"session_set"},
+    "SELECT U&\"set\\005fconfig\"('app.tenant', '7', false)": {"session_set"},
+    "SELECT U&\"set_config\"('app.tenant', '7', false)": set(),
+    "SELECT U&\"abs\"(1)": set(),
+}
+
+
+@pytest.mark.parametrize("sql", UNICODE)
+def test_a_name_in_unicode_pins_only_if_it_may_be_any(weir, sql):
+    """PostgreSQL has no list of custom settings: one that the SQL does not show could not be asked for."""
+    weir.start(pool_size=2, max_overflow=0, pool_lifo=False)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query(sql)
+        for _ in range(4):
+            other.query("SELECT 1")
+            assert wire.value("SELECT coalesce(current_setting('app.tenant', true), '')") == ("7" if "tenant" in sql else "")
+        assert {row["reasons"] for row in weir.console("SHOW PINS")} == UNICODE[sql]
+
+
 @pytest.mark.parametrize("messages", [
     [query("BEGIN"), query("SET LOCAL DateStyle = 'German'"), query(PREPARE_DATE), query("COMMIT")],
     [query("SET DateStyle = 'German'") + query(PREPARE_DATE) + query("RESET DateStyle")],
