@@ -203,7 +203,7 @@ move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_st
 		caps_moved(&p->caps, from, to);
 }
 
-/* Inline: the two moves of each loan are made for their states. */
+/* Inline: the two moves of each loan are made for their states. The caller tells others, if they don't know. */
 __attribute__((always_inline)) static inline void
 move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -230,14 +230,21 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
 	if (to == PC_NONE || to == PC_CLOSING || from == PC_OPENING)
 		move_place(p, conn, from, to);
-	if (p->is_observed && (p->caps.is_watched || !part_tell_idle(&p->part, p->count[PC_IDLE])))
-		tell_now(p);
+}
+
+/* Nearly always nobody looks, or others know after this how many are idle, and that is all that is new. */
+static inline bool
+do_others_know(struct policy *p)
+{
+	return !p->is_observed || (!p->caps.is_watched && part_tell_idle(&p->part, p->count[PC_IDLE]));
 }
 
 void
 policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to)
 {
 	move_conn(p, conn, conn->state, to);
+	if (!do_others_know(p))
+		tell_now(p);
 }
 
 void
@@ -407,9 +414,11 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 	}
 	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	conn->is_used = true;
-	if (conn->state == PC_IDLE)
+	if (conn->state == PC_IDLE) {
 		move_conn(p, conn, PC_IDLE, PC_LENT);
-	else if (conn->state != PC_LENT)
+		if (!do_others_know(p))
+			tell_now(p);
+	} else if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT);
 }
 
@@ -488,37 +497,48 @@ policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t 
 	return conn->recycle_at_us != 0 && now_us >= conn->recycle_at_us && p->failed_count == 0;
 }
 
-/* live: how many the pool has. */
+/* A new one serves once, however short a life is. */
 static inline bool
-is_to_close(const struct policy *p, const struct policy_conn *conn, uint32_t live, uint64_t now_us,
-	    enum recycle_reason *reason)
+is_spent(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
+{
+	return conn->is_used && policy_is_aged(p, conn, now_us);
+}
+
+static bool
+is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now_us, enum recycle_reason *reason)
 {
 	if (p->is_paused)
 		*reason = RR_KILL;
 	else if (conn->is_recycle_due)
 		*reason = p->close_reason;
-	else if (live > p->limit)
+	else if (policy_live(p) > p->limit)
 		*reason = RR_OVERFLOW;
-	else if (conn->is_used && policy_is_aged(p, conn, now_us)) /* a new one serves once, however short a life is */
+	else if (is_spent(p, conn, now_us))
 		*reason = RR_AGE;
 	else
 		return false;
 	return true;
 }
 
+__attribute__((noinline)) static void
+arm_for_idle(struct policy *p, uint64_t now_us)
+{
+	policy_arm(p, policy_idle_due(p, now_us));
+}
+
 static void
 go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	bool is_nearer;
+	bool is_crowded = policy_live(p) > p->settings.pool_size, is_nearer;
 
 	policy_move(p, conn, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn); /* conn may be gone after what follows */
-	if (policy_live(p) > p->settings.pool_size)
+	is_nearer = policy_expect_idle(p, conn) || is_crowded; /* conn may be gone after what follows */
+	if (is_crowded)
 		policy_trim(p, now_us);
 	caps_review(&p->caps, now_us);
 	policy_give_idle(p, now_us);
 	if (is_nearer)
-		policy_arm(p, policy_idle_due(p, now_us));
+		arm_for_idle(p, now_us);
 }
 
 /* Closes it, or lends it to the first in line, here or in another part; if there is none, it becomes idle. */
@@ -532,7 +552,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 	p->question_us = 0;
 	end_washing(p, conn);
-	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || is_asked_back) {
+	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
 		policy_close_conn(p, conn, reason);
 		policy_reinforce(p, now_us);
 	} else if (p->part.whole != NULL && policy_give(p, conn, t, now_us)) {
@@ -555,50 +575,63 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	}
 }
 
-/* take_back() for a pool that others observe. A part looks at those others twice: again when they have been told. */
-__attribute__((noinline)) static void
-take_back_observed(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+/* Returns true if all of the pool's connections may stay, and nobody in another pool or part waits for one. */
+static inline bool
+is_wanted_here(const struct policy *p, bool is_observed)
 {
-	uint32_t live = policy_live(p);
-	enum recycle_reason reason;
+	if (!is_observed)
+		return policy_own_live(p) <= p->settings.pool_size;
+	return !p->caps.is_watched && p->part.whole != NULL && !part_anybody_waits(&p->part) &&
+	       policy_of_whole(&p->part.whole->live) <= p->settings.pool_size;
+}
+
+/* Another part may have begun to wait before it was told of what became idle here. */
+__attribute__((noinline)) static void
+tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
+{
+	tell_now(p);
+	if (part_others_wait(&p->part) != 0)
+		policy_give_idle(p, now_us);
+	if (is_nearer)
+		arm_for_idle(p, now_us);
+}
+
+/* Inline: made for a pool that nobody observes, and for one that others do. Nearly always nobody waits. */
+__attribute__((always_inline)) static inline void
+settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
+{
 	bool is_nearer;
 
-	if (p->caps.is_watched || p->waiting > 0 || p->part.whole == NULL || part_others_wait(&p->part) != 0 ||
-	    live > p->settings.pool_size || is_to_close(p, conn, live, now_us, &reason)) {
+	if (p->waiting > 0 || p->is_paused || conn->is_recycle_due || is_spent(p, conn, now_us) ||
+	    !is_wanted_here(p, is_observed)) {
 		pass_on(p, conn, now_us);
 		return;
 	}
 	move_conn(p, conn, PC_LENT, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn); /* conn may be gone after what follows */
-	if (part_others_wait(&p->part) != 0)
-		policy_give_idle(p, now_us);
-	if (is_nearer)
-		policy_arm(p, policy_idle_due(p, now_us));
+	is_nearer = policy_expect_idle(p, conn);
+	if (is_observed && !part_tell_idle(&p->part, p->count[PC_IDLE]))
+		tell_idle(p, is_nearer, now_us); /* conn may be gone */
+	else if (is_nearer)
+		arm_for_idle(p, now_us);
 }
 
-/* Nearly always nobody waits, here, in another part, or for a place under a cap, and all of the pool's connections may
- * stay. */
+__attribute__((noinline)) static void
+settle_observed(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+{
+	settle(p, conn, true, now_us);
+}
+
 static inline void
 take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	enum recycle_reason reason;
-
 	assert(conn->state == PC_LENT);
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
 	caps_returned(&p->caps, conn->opened_us, now_us);
-	if (p->is_observed) {
-		take_back_observed(p, conn, now_us);
-		return;
-	}
-	if (p->waiting > 0 || policy_own_live(p) > p->settings.pool_size ||
-	    is_to_close(p, conn, policy_own_live(p), now_us, &reason)) {
-		pass_on(p, conn, now_us);
-		return;
-	}
-	move_conn(p, conn, PC_LENT, PC_IDLE);
-	if (policy_expect_idle(p, conn))
-		policy_arm(p, policy_idle_due(p, now_us));
+	if (p->is_observed)
+		settle_observed(p, conn, now_us);
+	else
+		settle(p, conn, false, now_us);
 }
 
 void
@@ -628,7 +661,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
-	if (is_to_close(p, conn, policy_live(p), now_us, &reason)) {
+	if (is_to_close(p, conn, now_us, &reason)) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || !policy_suits(p, conn, t)) {
@@ -671,7 +704,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
 	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
 		recover(p, now_us);
-	if (is_to_close(p, conn, policy_live(p), now_us, &reason) || !is_of_round || is_capped) {
+	if (is_to_close(p, conn, now_us, &reason) || !is_of_round || is_capped) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t)) {
@@ -835,7 +868,7 @@ policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t 
 {
 	enum recycle_reason reason;
 
-	if (is_to_close(p, conn, policy_live(p), now_us, &reason))
+	if (is_to_close(p, conn, now_us, &reason))
 		return 0;
 	if (policy_live(p) > p->settings.pool_size)
 		return p->settings.overflow_linger_us;

@@ -80,8 +80,9 @@ struct policy_part {
 	bool is_to_ask; /* more wait here than others know of */
 	bool is_full; /* no place was left when it looked last */
 	bool has_freed; /* a place, for which others may wait */
+	struct part_sign *calm; /* its own, while it says that one is idle and nobody waits; else NULL */
 	/* As others see it. */
-	uint32_t idle, waiting, served;
+	uint32_t waiting;
 	uint64_t since_us, bits;
 	bool is_in_use;
 };
@@ -103,6 +104,13 @@ static inline uint32_t
 part_others_wait(const struct policy_part *m)
 {
 	return part_waiters(atomic_load_explicit(&m->whole->bits, memory_order_relaxed), m);
+}
+
+/* The same, where nobody waits in this part, and it has told so. */
+static inline bool
+part_anybody_waits(const struct policy_part *m)
+{
+	return (uint32_t)atomic_load_explicit(&m->whole->bits, memory_order_relaxed) != 0;
 }
 
 /* Returns true if an outage was told that is not over. */
@@ -158,15 +166,13 @@ bool part_take(struct policy_part *m, uint32_t limit);
 void part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Tells the others. m->whole is not NULL. */
 void part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
-/* The same where nobody waits and it has told of idle ones: no bit changes, as nearly always. Returns false if one may,
- * or m->whole is NULL. */
+/* The same where no bit changes, as nearly always. Returns false if one may, or m->whole is NULL. */
 static inline bool
 part_tell_idle(struct policy_part *m, uint32_t idle)
 {
-	if (idle == 0 || m->idle == 0 || m->waiting > 0)
+	if (idle == 0 || m->calm == NULL)
 		return false;
-	m->idle = idle;
-	atomic_store_explicit(&m->whole->signs[m->number].idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&m->calm->idle, idle, memory_order_relaxed);
 	return true;
 }
 

@@ -230,7 +230,7 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 
 /*
  * conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
- * ones wait for the same deadlines.
+ * ones wait for the same deadlines. Another reason is that the pool is larger than pool_size: the caller knows.
  */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
@@ -238,7 +238,7 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 	uint64_t sweep_us = p->sweep_us;
 
 	p->sweep_us = clock_lesser_us(sweep_us, policy_sweep_wanted_at(p, conn));
-	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || policy_live(p) > p->settings.pool_size ||
+	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL ||
 	       (p->settings.idle_timeout_us > 0 && p->count[PC_IDLE] - 1 <= p->settings.min_idle);
 }
 

@@ -368,25 +368,22 @@ void
 part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
 	struct policy_whole *w = m->whole;
+	struct part_sign *own = &w->signs[m->number];
 	uint64_t bits = (idle > 0 ? IDLE_BIT(m->number) : 0) | (waiting > 0 ? WAITING_BIT(m->number) : 0);
 
 	if (since_us != m->since_us)
 		set_us(&w->since_us[m->number], since_us);
-	if (idle != m->idle)
-		atomic_store_explicit(&w->signs[m->number].idle, idle, memory_order_relaxed);
-	if (waiting != m->waiting)
-		atomic_store_explicit(&w->signs[m->number].waiting, waiting, memory_order_relaxed);
-	if (served != m->served)
-		atomic_store_explicit(&w->signs[m->number].served, served, memory_order_relaxed);
+	atomic_store_explicit(&own->idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&own->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&own->served, served, memory_order_relaxed);
 	if (bits != m->bits)
 		atomic_fetch_xor(&w->bits, bits ^ m->bits);
 	if (bits != m->bits || waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* what is looked at next is no older than this */
 	m->since_us = since_us;
-	m->idle = idle;
 	m->waiting = waiting;
-	m->served = served;
 	m->bits = bits;
+	m->calm = idle > 0 && waiting == 0 ? own : NULL;
 }
 
 /* Returns how many in that part wait for whom nothing is on its way from another. */
