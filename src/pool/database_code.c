@@ -217,12 +217,14 @@ set_all(struct code_answer *a, const char *value)
 }
 
 static void
-set_mark(struct code_answer *a, const char *mark)
+set_mark(struct code_answer *a, const char *value)
 {
-	size_t len = strspn(mark, "0123456789");
+	size_t len = strspn(value, "0123456789");
 
-	if (len < sizeof(a->mark) && mark[len] == '\0')
-		memcpy(a->mark, mark, len + 1);
+	if (len < sizeof(a->mark) && value[len] == ' ') {
+		memcpy(a->mark, value, len);
+		a->started_us = strtoull(value + len, NULL, 10);
+	}
 }
 
 /* Ignores rows of another shape: PostgreSQL does not send them. */
@@ -438,8 +440,10 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		code->failed_us = now_us;
 		return false;
 	}
-	if (!code->is_since_asked)
+	if (!code->is_since_asked) {
 		code->cost_us = now_us - code->asked_us;
+		database_code_be_on(code, code->coming->started_us);
+	}
 	if (code->is_version_asked) {
 		compare(code, now_us);
 		return false;

@@ -50,6 +50,7 @@ struct code_answer {
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
 	char mark[CODE_MARK_MAX]; /* the first transaction that may have begun since; "": unknown */
+	uint64_t started_us; /* when the server was started, since 1970; 0: unknown */
 };
 
 #define CODE_HOSTS_MAX 4u /* whose tallies are kept; where a database has more, they take turns */
@@ -109,9 +110,10 @@ struct database_code {
 	uint64_t doubt_us, wash_us;
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
-	struct database_code *twin; /* the same on another loop, or by another name: a ring; NULL: never in news */
+	struct database_code *twin; /* the next that PostgreSQL calls so: a ring; NULL: never in news */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; "": not known yet */
-	unsigned place; /* a number of the hosts where it is */
+	unsigned place; /* a number of the host where it is; 0: several */
+	uint64_t started_us; /* when the server there was started; 0: not known; UINT64_MAX: there are several */
 	struct code_of_host {
 		const void *host;
 		struct code_tally told;
@@ -262,10 +264,11 @@ void code_news_free(struct code_news *news); /* after the last database has left
 void database_code_join(struct database_code *code, struct code_news *news); /* code: zeroed, this loop's */
 void database_code_leave(struct database_code *code); /* without doubts; fine if it has not joined */
 /*
- * database: PostgreSQL's name of it; what is longer than any name can be is cut. hosts: equal for the same hosts.
- * Doubts of all that are equal in both concern each other.
+ * database: PostgreSQL's name of it; what is longer than any name can be is cut. host: equal for the same host; 0: it
+ * has several. Doubts concern all that are equal in the first, unless they are known to be on different servers.
  */
-void database_code_be_called(struct database_code *code, const char *database, unsigned hosts);
+void database_code_be_called(struct database_code *code, const char *database, unsigned host);
+void database_code_be_on(struct database_code *code, uint64_t started_us); /* its server was started then */
 /*
  * DDL was seen in a database that PostgreSQL calls so (NULL: in any), or is suspected: the databases of all loops with
  * that name are told, but for but, which is told by its own loop.

@@ -3,9 +3,10 @@
  *
  * Each loop has its own struct database_code of each name of a database, and asks its own servers. DDL that is seen on
  * one makes the others' answers invalid at once, before its client is told that it is done; so does a suspicion. A
- * server in doubt makes the database unsure on all loops, by whatever name, until it has told: among its twins, which
- * are those of the same hosts, as a doubt costs for as long as it lasts. All of that is rare, and done under one lock;
- * whoever reads what it writes does so without.
+ * server in doubt makes the database unsure on all loops, by whatever name, until it has told. As that costs for as
+ * long as it lasts, it does not concern databases of the same name on other servers: those whose server was started at
+ * another time, which comes with the answer. All of that is rare, and done under one lock; whoever reads what it writes
+ * does so without.
  *
  * Loops have clocks of their own, which are not the same to a microsecond: what another loop has seen counts for all
  * that is under way.
@@ -22,6 +23,7 @@
 
 #define SOON_US 250u
 #define SHARE 8u /* of the mean that a new value is */
+#define STARTED_SEVERAL UINT64_MAX
 
 struct code_news {
 	pthread_mutex_t lock;
@@ -70,10 +72,23 @@ next_twin(const struct database_code *code)
 }
 
 static bool
+is_known_where(const struct database_code *code)
+{
+	return code->started_us != 0 && code->started_us != STARTED_SEVERAL;
+}
+
+/* Hosts can be spelled in many ways. */
+static bool
+may_be_one(const struct database_code *a, const struct database_code *b)
+{
+	return a->place == b->place || a->started_us == b->started_us || !is_known_where(a) || !is_known_where(b);
+}
+
+static bool
 is_doubted_elsewhere(const struct database_code *code)
 {
 	for (const struct database_code *t = next_twin(code); t != code; t = next_twin(t))
-		if (!LIST_EMPTY(&t->doubts))
+		if (!LIST_EMPTY(&t->doubts) && may_be_one(code, t))
 			return true;
 	return false;
 }
@@ -162,7 +177,7 @@ join_twins(struct database_code *code)
 	struct database_code *other;
 
 	LIST_FOREACH(other, &code->news->all, in_news)
-		if (other != code && other->place == code->place && strcmp(other->database, code->database) == 0) {
+		if (other != code && strcmp(other->database, code->database) == 0) {
 			code->twin = other->twin;
 			other->twin = code;
 			break;
@@ -171,20 +186,42 @@ join_twins(struct database_code *code)
 }
 
 void
-database_code_be_called(struct database_code *code, const char *database, unsigned hosts)
+database_code_be_called(struct database_code *code, const char *database, unsigned host)
 {
 	char cut[CODE_DATABASE_MAX];
 
 	snprintf(cut, sizeof(cut), "%s", database);
 	database_code_hold(code);
-	if (code->place != hosts || strcmp(code->database, cut) != 0) {
+	if (code->place != host || strcmp(code->database, cut) != 0) {
 		memcpy(code->database, cut, sizeof(cut));
-		code->place = hosts;
+		code->place = host;
+		code->started_us = host == 0 ? STARTED_SEVERAL : 0;
 		if (code->news != NULL) {
 			leave_twins(code);
 			join_twins(code);
 		}
 	}
+	database_code_let_go(code);
+}
+
+/* Held. A server that was restarted is another one for those who have not asked it since. */
+static void
+forget_elsewhere(struct database_code *code)
+{
+	for (struct database_code *t = next_twin(code); t != code; t = next_twin(t))
+		if (t->started_us != STARTED_SEVERAL)
+			t->started_us = 0;
+}
+
+/* A restart makes it later; what is earlier is another server's. */
+void
+database_code_be_on(struct database_code *code, uint64_t started_us)
+{
+	database_code_hold(code);
+	if (is_known_where(code) && code->started_us != started_us)
+		forget_elsewhere(code);
+	code->started_us = started_us < code->started_us ? STARTED_SEVERAL : started_us;
+	database_code_note_unsure(code);
 	database_code_let_go(code);
 }
 

@@ -28,13 +28,13 @@
  * Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
  * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'h', a name in bodies that are
  * compiled (hiding), which a temporary table's would hide; "": any, "x ": there are such bodies; 'n', a custom setting
- * that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version: a count and a
- * sum over the rows that the answer depends on, with the transactions that wrote them, and the number of the first
- * transaction that may begin behind it. DATABASE_CODE_VERSION asks for that alone, in a few milliseconds.
- * DATABASE_CODE_SINCE, 'v', "COUNT", "": how many rows of these tables such transactions (%s) have written, but for
- * temporary objects. Each relation and index has a row in pg_class, and each new or dropped column, check or name
- * another one; a column's default has its own, as have domains with their checks; columns that change to a type that is
- * not PostgreSQL's own depend on it.
+ * that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version (a count and a
+ * sum over the rows that the answer depends on, with the transactions that wrote them), "MARK STARTED": the first
+ * transaction that may begin behind it, and when the server was started, in microseconds. DATABASE_CODE_VERSION asks
+ * for that alone, in a few milliseconds. DATABASE_CODE_SINCE, 'v', "COUNT", "": how many rows of these tables such
+ * transactions (%s) have written, but for temporary objects. Each relation and index has a row in pg_class, and each
+ * new or dropped column, check or name another one; a column's default has its own, as have domains with their checks;
+ * columns that change to a type that is not PostgreSQL's own depend on it.
  */
 /* clang-format off */
 #define OR "UNION ALL SELECT "
@@ -45,13 +45,13 @@
 	LOCAL("join_collapse_limit = 8") MESSAGE_OURS
 #define ROWS(catalog) OR "oid, xmin FROM pg_" catalog " "
 #define LASTING_TYPES "pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') "
-#define DATABASE_CODE_VERSION_ROW "SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), (SELECT txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text FROM (SELECT oid, xmin AS x FROM " \
-	"pg_proc " ROWS("operator") ROWS("cast") ROWS("language") ROWS("extension") ROWS("event_trigger") ROWS("policy") ROWS("attrdef") ROWS("statistic_ext") ROWS("foreign_server") ROWS("foreign_data_wrapper") ROWS("transform") \
-	ROWS("trigger WHERE NOT tgisinternal") ROWS("constraint WHERE conbin IS NOT NULL OR contype = 'f'") OR "setrole, xmin FROM pg_db_role_setting " OR "inhrelid, inhparent::text::xid FROM pg_inherits " \
-	OR "objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259) UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1) " OR "* FROM (SELECT oid, xmin FROM " \
-	LASTING_TYPES OR "oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't' " OR "attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid " \
-	"FROM pg_attribute WHERE atttypid >= 16384 AND attnum > 0 " OR "indexrelid, xmin FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL " OR "rngtypid, xmin FROM pg_range " ROWS("rewrite") ROWS("opclass") ROWS("amop") \
-	ROWS("amproc") ROWS("ts_template") ROWS("ts_parser") ROWS("conversion") ") AS own WHERE oid >= 16384) AS versions "
+#define DATABASE_CODE_VERSION_ROW "SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), concat(txid_snapshot_xmax(txid_current_snapshot()) % 4294967296, ' ', (extract(epoch FROM pg_postmaster_start_time()) " \
+	"* 1000000)::bigint) FROM (SELECT oid, xmin AS x FROM pg_proc " ROWS("operator") ROWS("cast") ROWS("language") ROWS("extension") ROWS("event_trigger") ROWS("policy") ROWS("attrdef") ROWS("statistic_ext") ROWS("foreign_server") \
+	ROWS("foreign_data_wrapper") ROWS("transform") ROWS("trigger WHERE NOT tgisinternal") ROWS("constraint WHERE conbin IS NOT NULL OR contype = 'f'") OR "setrole, xmin FROM pg_db_role_setting " OR "inhrelid, inhparent::text::xid " \
+	"FROM pg_inherits " OR "objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259) UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1) " \
+	OR "* FROM (SELECT oid, xmin FROM " LASTING_TYPES OR "oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't' " \
+	OR "attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE atttypid >= 16384 AND attnum > 0 " OR "indexrelid, xmin FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL " \
+	OR "rngtypid, xmin FROM pg_range " ROWS("rewrite") ROWS("opclass") ROWS("amop") ROWS("amproc") ROWS("ts_template") ROWS("ts_parser") ROWS("conversion") ") AS own WHERE oid >= 16384) AS versions "
 #define DATABASE_CODE_VERSION SETTINGS DATABASE_CODE_VERSION_ROW
 #define DATABASE_CODE_SINCE QUESTION MESSAGE_OURS "SELECT 'v', count(*), '' FROM (SELECT xmin FROM pg_class WHERE relpersistence <> 't' " OR "xmin FROM pg_type WHERE typrelid = 0 AND (typtype <> 'b' OR typelem = 0) " \
 	OR "xmin FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM pg_class WHERE relpersistence <> 't') " OR "xmin FROM pg_constraint WHERE contypid <> 0 " OR "xmin FROM pg_depend WHERE refclassid = 1247 AND classid = 1259 AND objid IN " \

@@ -218,14 +218,11 @@ pool_target_hosts(const struct pool_target *t)
 }
 
 unsigned
-pool_target_hosts_hash(const struct pool_target *t)
+pool_target_host_hash(const struct pool_target *t)
 {
-	unsigned sum = 0;
+	const struct upstream_host *h = t->upstream->hosts;
 
-	for (size_t i = 0; i < t->upstream->host_count; i++)
-		sum += table_hash(t->upstream->hosts[i].port, t->upstream->hosts[i].host,
-				  strlen(t->upstream->hosts[i].host));
-	return sum;
+	return t->upstream->host_count == 1 ? 1 + table_hash(h->port, h->host, strlen(h->host)) / 2 : 0;
 }
 
 char *

@@ -569,7 +569,7 @@ Test(database_code, where_relations_alone_were_made_young_rows_are_looked_for)
 	struct database_code code = { 0 };
 
 	cr_expect_not(asks_since(&code, T0));
-	answer_marked(&code, "7 77", "77", T0);
+	answer_marked(&code, "7 77", "77 1", T0);
 	code.used_us = T0 + 1000;
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 1000);
 	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_SAME_BUT_RELATIONS);
@@ -583,11 +583,11 @@ Test(database_code, where_relations_alone_were_made_young_rows_are_looked_for)
 	answer_marked(&code, "0", "", T0 + 6000);
 	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_DIFFERS, "that came later");
 	cr_expect_not(asks_since(&code, T0 + 7000));
-	answer_marked(&code, "7 77", "78", T0 + 7000);
+	answer_marked(&code, "7 77", "78 1", T0 + 7000);
 	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_SAME);
 	cr_expect_str_eq(code.answer->mark, "77", "what began behind it can still be looked for");
 	database_code_ask(&code, T0 + 11 * US_PER_S);
-	answer_marked(&code, "7 77", "78", T0 + 11 * US_PER_S);
+	answer_marked(&code, "7 77", "78 1", T0 + 11 * US_PER_S);
 	cr_expect_str_eq(code.answer->mark, "78");
 	database_code_fini(&code);
 }
@@ -598,21 +598,21 @@ Test(database_code, young_rows_or_an_old_transaction_are_reason_to_compare_versi
 	struct code_doubt old = { 0 };
 
 	database_code_ask(&code, T0);
-	answer_marked(&code, "7 77", "77", T0);
+	answer_marked(&code, "7 77", "77 1", T0);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 1000);
 	cr_expect(asks_since(&code, T0 + 3000));
 	answer_marked(&code, "2", "", T0 + 3000);
 	cr_expect_eq(database_code_unsure(&code, NULL, UINT64_MAX), CODE_DIFFERS);
 	cr_expect_not(asks_since(&code, T0 + 5000));
-	answer_marked(&code, "7 77", "77", T0 + 5000);
+	answer_marked(&code, "7 77", "77 1", T0 + 5000);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 5500);
 	cr_expect_not(asks_since(&code, T0 + 8000), "it may have had its number when the mark was made");
-	answer_marked(&code, "7 77", "77", T0 + 8000);
+	answer_marked(&code, "7 77", "77 1", T0 + 8000);
 	database_code_doubt(&code, &old, DOUBT_DUE, T0 + 5000, T0);
 	database_code_suspect(&code, CODE_SAME_BUT_RELATIONS, T0 + 9500);
 	cr_expect_eq(code.suspected, CODE_DIFFERS, "what another server has told may be what this one has written");
 	cr_expect_not(asks_since(&code, T0 + 11000));
-	answer_marked(&code, "7 77", "77", T0 + 11000);
+	answer_marked(&code, "7 77", "77 1", T0 + 11000);
 	database_code_dispel(&code, &old, T0);
 	database_code_ask(&code, T0 + 20 * US_PER_S);
 	answer_marked(&code, "7 77", "7'7", T0 + 20 * US_PER_S);

@@ -95,7 +95,7 @@ Test(database_code_news, a_doubt_elsewhere_lasts_until_that_server_has_told)
 	code_news_free(news);
 }
 
-Test(database_code_news, a_doubt_concerns_all_names_of_a_database_on_the_same_hosts)
+Test(database_code_news, a_doubt_concerns_all_names_of_a_database_on_one_server)
 {
 	struct code_news *news = code_news_new();
 	struct database_code here, alias, other, elsewhere;
@@ -108,12 +108,35 @@ Test(database_code_news, a_doubt_concerns_all_names_of_a_database_on_the_same_ho
 	database_code_doubt(&here, &d, DOUBT_SENT, T0, T0);
 	cr_expect(is_unsure(&alias));
 	cr_expect_not(is_unsure(&other));
+	cr_expect(is_unsure(&elsewhere), "2 may be another spelling of 1");
+	database_code_be_on(&here, 100);
+	cr_expect(is_unsure(&elsewhere));
+	database_code_be_on(&elsewhere, 200);
 	cr_expect_not(is_unsure(&elsewhere));
+	database_code_be_on(&here, 200);
+	cr_expect(is_unsure(&elsewhere), "a restart");
+	database_code_be_on(&here, 300);
+	cr_expect(is_unsure(&elsewhere), "another, and the server of elsewhere is not known to be older");
+	database_code_be_on(&elsewhere, 200);
+	cr_expect_not(is_unsure(&elsewhere));
+	database_code_be_on(&elsewhere, 100);
+	cr_expect(is_unsure(&elsewhere), "there are several");
+	database_code_be_on(&elsewhere, 500);
+	cr_expect(is_unsure(&elsewhere));
+	database_code_be_on(&here, 300);
+	database_code_be_called(&elsewhere, "app", 3);
+	database_code_be_on(&elsewhere, 500);
+	cr_expect_not(is_unsure(&elsewhere));
+	database_code_be_called(&elsewhere, "app", 0);
+	database_code_be_on(&elsewhere, 500);
+	cr_expect(is_unsure(&elsewhere), "several from the beginning");
 	database_code_be_called(&alias, "other", 1);
 	database_code_be_called(&elsewhere, "app", 1);
 	cr_expect_not(is_unsure(&alias));
 	cr_expect(is_unsure(&elsewhere));
 	database_code_be_called(&here, "app", 2);
+	database_code_be_on(&here, 700);
+	database_code_be_on(&elsewhere, 800);
 	cr_expect_not(is_unsure(&elsewhere));
 	database_code_dispel(&here, &d, T0);
 	cr_expect_not(database_code_is_another(&here, T0 + 9000));

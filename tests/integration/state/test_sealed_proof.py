@@ -439,14 +439,16 @@ def test_code_counts_for_who_waits_in_line_though_doubts_were_short(weir, postgr
     assert not maker.has_nothing_more(5)
 
 
+@pytest.mark.parametrize("way", ["the same", "another"])
 @pytest.mark.parametrize("what", ["a function", "DDL"])
-def test_code_counts_in_a_database_of_two_names_before_its_reply_has_come(weir, postgres, later, tap, what):
-    """As above, of clients that know the database by another name."""
+def test_code_counts_in_a_database_of_two_names_before_its_reply_has_come(weir, postgres, later, tap, what, way):
+    """As above, of clients that know the database by another name, and perhaps PostgreSQL's port by another number."""
     if transport.IS_TLS:
         pytest.skip("what is encrypted can't be read")
     postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
-    weir.start({f"database {name}": {"upstream": weir.upstream(port=tap.port, dbname=later)} for name in (later, "alias")},
-               pool_size=1, max_overflow=0)
+    ports = {"the same": {"port": tap.port}, "another": {}}
+    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)},
+                "database alias": {"upstream": weir.upstream(dbname=later, **ports[way])}}, pool_size=1, max_overflow=0)
     maker, client, other = weir.raw("web", later), weir.raw("web", "alias"), weir.raw("web", "alias")
     settle(maker)
     settle(other)
