@@ -38,8 +38,8 @@ uint32_t sequence_habits_key(uint64_t seed, const char *sql, size_t len);
 /* How likely the question is to come. */
 enum sequence_habit_kind { SEQUENCE_UNLIKELY, SEQUENCE_TRIED, SEQUENCE_FOLLOWED };
 /*
- * This client (its id) runs the statement. is_wanted: others wait for its connection, so a client that runs such
- * statements all the time and never asks is not believed to.
+ * This client (its id) runs the statement. is_wanted: others wait for its connection, or it is to go, so a client that
+ * runs such statements all the time and never asks is not believed to.
  */
 enum sequence_habit_kind sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bool is_wanted);
 /* This client is about to ask the question: the statement that it ran last was followed. */

@@ -6,9 +6,10 @@
  * sequence keeps its connection between transactions only if a currval() may follow: it lingers. Which statements are
  * followed by one is learnt (session/sequence_habits.h). The client lingers until that question, at most for
  * KEPT_REQUESTS requests (drivers look into the catalogs first); while nobody waits for a connection, until the pool's
- * idle_timeout, for a person at psql; else for FOLLOWED_US, or TRIED_US. A client that is far away, or gets no CPU for
- * a moment, comes later than that, the first time, too: so it has LATE_US, as long as the pool's connections were not
- * kept from others beyond those times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
+ * idle_timeout, for a person at psql; else, and if the connection is to be closed or the client to move to another
+ * process, for FOLLOWED_US, or TRIED_US. A client that is far away, or gets no CPU for a moment, comes later than that,
+ * the first time, too: so it has LATE_US, as long as the pool's connections were not kept from others beyond those
+ * times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
  *
  * A client also lingers while others may just have made code that it may have run: if it comes back, or they have not,
  * nothing need be washed (state/compiled.c). That is for TRIED_US if nobody waits; else for as long as such doubts
@@ -81,21 +82,33 @@ awaits_code(const struct exchange *x)
 						   : now_us - l->followed.since_us < TRIED_US;
 }
 
+/* Its client is to move, or its server to be closed. */
+static bool
+is_to_go(const struct exchange *x)
+{
+	return x->env->is_moving || policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us) == 0;
+}
+
+static bool
+is_sought(const struct exchange *x)
+{
+	return policy_is_wanted(x->pool->policy) || is_to_go(x);
+}
+
 static bool
 may_linger(const struct exchange *x)
 {
 	const struct loan_followed *f = &x->srv->loan.followed;
-	uint64_t now_us = *x->env->now_us, limit_us = policy_keep_us(x->pool->policy, x->srv->conn, now_us);
+	uint64_t now_us = *x->env->now_us, limit_us = x->pool->late_paid_us <= now_us ? LATE_US : in_time_us(f);
+	uint64_t kept_us = now_us - f->since_us;
 
-	if (limit_us == 0 || x->env->is_moving || x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
+	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
-	if (awaits_code(x))
+	if (awaits_code(x) && !is_to_go(x))
 		return true;
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
-	if (policy_is_wanted(x->pool->policy))
-		limit_us = clock_lesser_us(limit_us, x->pool->late_paid_us <= now_us ? LATE_US : in_time_us(f));
-	return now_us - f->since_us < limit_us;
+	return kept_us < limit_us || (!is_sought(x) && kept_us < policy_keep_us(x->pool->policy, x->srv->conn, now_us));
 }
 
 void
@@ -116,7 +129,7 @@ watch(const struct exchange *x)
 	bool is_for_code = x->srv->loan.followed.habit == SEQUENCE_UNLIKELY;
 	uint64_t after_us = is_for_code && policy_has_waiters(x->pool->policy) ? SOON_US : TRIED_US;
 
-	if (!is_for_code && !policy_is_wanted(x->pool->policy))
+	if (!is_for_code && !is_sought(x))
 		return;
 	if (event_pending(env->linger_timer, EV_TIMEOUT, NULL) && env->linger_due_us <= *env->now_us + after_us)
 		return;
@@ -334,6 +347,7 @@ state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_
 	struct loan_followed *f = &x->srv->loan.followed;
 	struct sequence_habits *habits = x->env->habits;
 	bool is_wanted = policy_is_wanted(x->pool->policy), is_question = (flags & SCAN_SEQUENCE) != 0;
+	bool is_limited = is_wanted || is_to_go(x);
 
 	if (!exchange_is_followed(x) || writes_without_sequences(x, flags))
 		return;
@@ -342,12 +356,12 @@ state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_
 	if (is_wanted && f->since_us != 0 && x->srv->tx == 'I')
 		policy_owe(x->pool->policy, &x->ticket, *x->env->now_us); /* it was kept for this */
 	f->questions = is_question ? f->questions + 1 : 0;
-	f->rounds += is_wanted && !is_question;
+	f->rounds += is_limited && !is_question;
 	f->requests_before = x->requests_done;
 	f->habit = (uint8_t)sequence_habits_ran(habits, x->ticket.id, sequence_habits_key(x->env->hash_seed, sql, len),
-						is_wanted);
+						is_limited);
 	/* A client that never rests is to wait in line like others: behind a question, not ahead of one. */
-	if (is_wanted && is_question && (f->questions > QUESTIONS_MAX || f->rounds > ROUNDS_MAX))
+	if (is_limited && is_question && (f->questions > QUESTIONS_MAX || f->rounds > ROUNDS_MAX))
 		f->habit = SEQUENCE_UNLIKELY;
 }
 

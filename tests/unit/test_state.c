@@ -484,6 +484,31 @@ Test(state, who_keeps_its_server_while_others_wait_owes_them_a_turn)
 	cr_expect_eq(owed, 2, "nobody waits");
 }
 
+Test(state, a_server_that_is_to_go_waits_for_the_question_as_if_others_waited)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		fake->env.is_moving = i == 0; /* its client is to move to another process */
+		keep_us = i == 0 ? UINT64_MAX : 0; /* it is to be closed */
+		run("INSERT INTO t VALUES (1)");
+		fake->x.requests_done++;
+		cr_expect_not(is_released(), "a question may follow");
+		fake->now_us += 199999;
+		cr_expect_not(is_released());
+		fake->now_us += 1;
+		cr_expect(is_released());
+		fake_change_server();
+	}
+	run("INSERT INTO t VALUES (1)");
+	fake->x.requests_done++;
+	cr_expect_not(is_released());
+	for (unsigned i = 0; i < 2; i++) {
+		run("SELECT currval('s')");
+		fake->x.requests_done++;
+		cr_expect_eq(is_released(), i == 1, "one more may come, and no third");
+	}
+	cr_expect_eq(owed, 0, "nobody waits");
+}
+
 /* Looks every 10 ms, with others waiting, and returns when the server was released. */
 static uint64_t
 lingered_us(void)

@@ -45,6 +45,24 @@ def test_clients_move_with_their_sessions(weir):
     assert weir.connect().execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_client_asks_for_its_id_before_it_moves(weir):
+    """Its server, the only one to know the id, is kept for that question, and the client moves behind it."""
+    weir.postgres.query("CREATE TABLE moved (id serial, v int); GRANT ALL ON moved, moved_id_seq TO web")
+    weir.start()
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.query("INSERT INTO moved (v) VALUES (1)")
+        old = weir.restart(wait=False)
+        weir.wait_log("1 stay for now")                  # from now on clients move as soon as they can
+        began = time.monotonic()
+        wire.query("COMMIT")
+        replies = wire.ask(query("SELECT lastval()"))
+        assert texts(replies) == [["1"]] or time.monotonic() - began > 0.2, replies  # it is not kept for longer than that
+        wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+        assert wire.query("SELECT 1")
+    weir.postgres.query("DROP TABLE moved")
+
+
 # On a busy machine each restart takes a while; PGWEIR_RESTARTS=100 is the proof, and the default keeps CI short.
 RESTARTS = int(os.environ.get("PGWEIR_RESTARTS", "12"))
 

@@ -225,6 +225,28 @@ def test_a_kept_server_stops_nothing(weir, numbered, command):
         assert shape(wire.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
 
 
+@pytest.mark.parametrize("how", ["fewer", "reconnect"])
+def test_a_server_that_is_to_be_closed_waits_for_the_question(weir, numbered, how):
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw() as other, weir.raw() as wire:
+        for each in other, wire:
+            each.ask(query("BEGIN"))
+        insert(wire, numbered, "simple", 1)
+        if how == "fewer":
+            weir.reload(pool_size=1)
+        else:
+            weir.console("RECONNECT")
+        began = time.monotonic()
+        wire.ask(query("COMMIT"))
+        # No server is kept for longer than 200 ms.
+        assert own_id(wire, numbered, "simple") or time.monotonic() - began > 0.2
+        other.ask(query("COMMIT"))
+        if how == "fewer":
+            weir.wait_until(lambda: weir.pool()["sv_active"] + weir.pool()["sv_idle"] == 1)
+        else:
+            weir.console("WAIT_CLOSE app")
+
+
 # --- what is sent ahead of a client that meets another one's values -------------------------------------------------
 
 @pytest.fixture
