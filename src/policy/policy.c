@@ -13,11 +13,10 @@
 #include <stdlib.h>
 
 #define SOON_US (10 * 1000u)
-/* Limits of what is owed: so many places, for so long; and who waits lets so many go ahead, for so long. */
+/* Limits of what is owed: so many places, for so long; and who waits lets so many go ahead, for GO_AHEAD_US. */
 #define OWED_MAX UINT8_MAX
 #define OWED_US SECOND_US
 #define GO_AHEAD_MAX 64u
-#define GO_AHEAD_US (50 * 1000u)
 #define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
 static void

@@ -3,6 +3,8 @@
 
 #include "policy/policy_state.h"
 
+#define GO_AHEAD_US (50 * 1000u) /* who has waited for so long lets nobody go ahead, whatever it owes */
+
 /* policy.c. Returns a number that nobody in line has passed, and all who come later will. */
 uint32_t policy_end_of_line(struct policy *p);
 

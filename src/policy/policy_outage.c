@@ -29,12 +29,31 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
 
-/* The patient are at the front, so the last in line decides. */
+/*
+ * The patient are at the front, but for those who were in line when another part lost one and have let somebody go
+ * ahead since: these came in the last GO_AHEAD_US before that.
+ */
+static bool
+has_impatient(const struct policy *p)
+{
+	const struct policy_ticket *t;
+
+	TAILQ_FOREACH_REVERSE(t, &p->line, policy_line, link)
+	{
+		if (!policy_is_patient(p, t))
+			return true;
+		if (!part_was_in_line(&p->part, t->since_us) ||
+		    part_was_in_line(&p->part, later(t->since_us, GO_AHEAD_US)))
+			return false;
+	}
+	return false;
+}
+
 bool
 policy_is_hopeless(const struct policy *p, uint64_t now_us)
 {
 	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && policy_live(p) == 0 &&
-	       !policy_is_patient(p, TAILQ_LAST(&p->line, policy_line));
+	       has_impatient(p);
 }
 
 uint64_t
@@ -73,11 +92,8 @@ count_patient(const struct policy *p)
 	const struct policy_ticket *t;
 	uint32_t count = 0;
 
-	TAILQ_FOREACH(t, &p->line, link) {
-		if (!policy_is_patient(p, t))
-			break;
-		count++;
-	}
+	TAILQ_FOREACH(t, &p->line, link)
+		count += policy_is_patient(p, t);
 	return count;
 }
 
