@@ -82,7 +82,7 @@ awaits_code(const struct exchange *x)
 						   : now_us - l->followed.since_us < TRIED_US;
 }
 
-/* Its client is to move, or its server to be closed. */
+/* Returns true if its client is to move, or its server to be closed. */
 static bool
 is_to_go(const struct exchange *x)
 {
@@ -153,6 +153,8 @@ state_lingers(struct exchange *x)
 	struct loan_followed *f = &srv->loan.followed;
 
 	if (f->requests_then != x->requests_done) {
+		if ((int32_t)(f->requests_then - f->requests_before) <= 0)
+			f->requests_before = x->requests_done - 1; /* the rest of its transaction does not count */
 		f->requests_then = x->requests_done;
 		f->since_us = *x->env->now_us;
 	}

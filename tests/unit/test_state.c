@@ -484,6 +484,20 @@ Test(state, who_keeps_its_server_while_others_wait_owes_them_a_turn)
 	cr_expect_eq(owed, 2, "nobody waits");
 }
 
+Test(state, requests_are_counted_from_the_end_of_the_transaction)
+{
+	is_wanted = true;
+	for (unsigned i = 0; i < 2; i++) {
+		run("INSERT INTO t VALUES (1)");
+		fake->x.requests_done += 9; /* all but the first are of the same transaction */
+		cr_expect_not(is_released(), "transaction %u", i);
+		fake->x.requests_done += 3;
+		cr_expect_not(is_released(), "a driver looks into the catalogs");
+	}
+	fake->x.requests_done++;
+	cr_expect(is_released(), "there may be four, the last of the transaction among them");
+}
+
 Test(state, a_server_that_is_to_go_waits_for_the_question_as_if_others_waited)
 {
 	for (unsigned i = 0; i < 2; i++) {

@@ -74,6 +74,23 @@ def test_every_id_is_found_on_a_full_pool_from_the_first_on(weir, numbered, how)
         assert found == 60, lost
 
 
+def test_a_long_transaction_does_not_count_as_many_requests(weir, numbered):
+    """The id is that of one of its first statements."""
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.ask(query("BEGIN"))
+        insert(wire, numbered, "simple", 1)
+        for _ in range(6):
+            wire.ask(query("SELECT 1"))
+        other.send(query("SELECT 1"))                    # takes the server as soon as it is given up
+        weir.wait_until(lambda: weir.pool()["cl_waiting"] == 1)
+        began = time.monotonic()
+        wire.ask(query("COMMIT"))
+        # No server is kept for longer than 200 ms.
+        assert own_id(wire, numbered, "simple") or time.monotonic() - began > 0.2
+        assert shape(other.read_until("Z")) == "T D C:SELECT 1 Z:I"
+
+
 @pytest.mark.parametrize("late", [0.04, 0.1])
 def test_who_is_late_finds_its_id_from_the_first_on(weir, numbered, late):
     """It is far away, or the machine is full."""
