@@ -287,6 +287,8 @@ struct server {
 	bool is_lingering; /* its borrower keeps it for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
 	uint64_t unnamed_owner; /* the token of its unnamed statement's state (statements.c); 0: unknown */
+	/* The error that is handled is 22021, of a text that can't be converted. Set and cleared by note_error(). */
+	bool is_misread;
 	/* input */
 	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */
 	uint8_t *carry; /* an unfinished message */

@@ -358,6 +358,18 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
+/* Notes what matters to those whose messages the error ends. */
+static void
+note_error(struct server *srv, const struct reply *r)
+{
+	struct error_fields e;
+
+	if (srv->loan.commit.phase != COMMIT_NOT)
+		server_list_owed(srv); /* if this is FATAL, what the client waits for is not what the ledger has then */
+	fields_error(r->body, r->body_len, &e);
+	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
+}
+
 static int
 walk_message(struct walk *w, const struct frame *f, struct fail *why)
 {
@@ -376,8 +388,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return violated(srv, r.type, why);
 	if (is_description(head, r.type))
 		srv->env->ops->described(srv, head, r.type, r.body, r.body_len, r.is_whole);
-	if (r.type == 'E' && srv->loan.commit.phase != COMMIT_NOT)
-		server_list_owed(srv); /* if this is FATAL, what the client waits for is not what the ledger has then */
+	if (r.type == 'E')
+		note_error(srv, &r);
 	verdict = ledger_receive(&srv->ledger, r.type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, r.type, why);

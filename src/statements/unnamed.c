@@ -11,10 +11,12 @@
 #include "statements/statements_state.h"
 #include "statements/names.h"
 #include "state/compiled.h"
+#include "state/context.h"
 #include "state/observe.h"
 #include "statements/statements.h"
 
 #include "base/escape.h"
+#include "base/mentions.h"
 
 #include <string.h>
 
@@ -239,6 +241,14 @@ unnamed_close(struct exchange *x, enum owed_to to)
 	set_unnamed(x, NULL, false);
 }
 
+static bool
+is_encoding_utf8(const struct exchange *x)
+{
+	const char *encoding = image_get(x->image, "client_encoding");
+
+	return encoding != NULL && strcmp(encoding, "UTF8") == 0;
+}
+
 /*
  * PostgreSQL converts what it reads to its own encoding before it looks at it (pq_getmsgstring): a text that can't be
  * converted is refused with 22021, and drops nothing. For other client encodings only PostgreSQL can tell. A zero byte
@@ -247,10 +257,7 @@ unnamed_close(struct exchange *x, enum owed_to to)
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
 {
-	const char *encoding = image_get(x->image, "client_encoding");
-
-	return memchr(sql, 0, len) != NULL ||
-	       (encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len));
+	return memchr(sql, 0, len) != NULL || (is_encoding_utf8(x) && !escape_is_utf8(sql, len));
 }
 
 void
@@ -284,6 +291,24 @@ confirm_unnamed(struct client_statements *s, struct statement *st, bool is_overs
 	s->is_confirmed_oversize = is_oversize;
 }
 
+/*
+ * Returns true if the Parse of st (NULL: oversize) failed before it was read. A constant that can't be converted has
+ * the same error: the text had better be readable then, whatever the encoding, or under that which is surely the
+ * client's.
+ */
+static bool
+was_misread(const struct server *srv, const struct statement *st)
+{
+	const struct exchange *x = srv->borrower;
+	const char *sql = st == NULL ? NULL : (const char *)st->bytes;
+
+	if (!srv->is_misread || sql == NULL)
+		return srv->is_misread;
+	if (text_is_ascii(sql, st->query_len))
+		return false;
+	return !state_reads_as_image(x) || !is_encoding_utf8(x) || !escape_is_utf8(sql, st->query_len);
+}
+
 void
 unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize, enum owed_end how)
 {
@@ -304,8 +329,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 	if (how == OWED_ANSWERED)
 		confirm_unnamed(s, st, is_oversize);
 	else {
-		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT &&
-		    (st == NULL || !is_unreadable(x, (const char *)st->bytes, st->query_len)))
+		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT && !was_misread(srv, st))
 			confirm_unnamed(s, NULL, false);
 		statement_unref(st);
 	}

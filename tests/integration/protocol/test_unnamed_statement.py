@@ -136,6 +136,27 @@ def test_what_postgresql_cannot_read_leaves_it(weir, message):
         assert run(one) == [["one"]]
 
 
+ENCODINGS = {                       # from, to, what can't be parsed, whether PostgreSQL could read it
+    "text of the encoding set": ("UTF8", "LATIN1", b"SELEC '\xe9'", True),
+    "text of the encoding before": ("LATIN1", "UTF8", b"SELECT '\xe9'", False),
+    "letters of the encoding set": ("LATIN1", "UTF8", b"SELEC '\xc3\xa9'", True),
+    "a constant with another byte": ("UTF8", "LATIN1", b"SELECT E'\\x00'", True),
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_what_can_not_be_read_under_an_encoding_set_just_before_leaves_it(weir, name):
+    """PostgreSQL drops the unnamed statement once it has read the new one's text, whatever is wrong with that."""
+    before, now, text, is_read = ENCODINGS[name]
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query(f"SET client_encoding = '{before}'")
+        prepare(wire, "SELECT 'mine'")
+        setting = parse("set", f"SET client_encoding = '{now}'") + bind("", "set") + execute()
+        wire.ask(setting + parse("", text) + sync())
+        assert shape(wire.ask(bind() + execute() + sync())) == ("E:26000 Z:I" if is_read else "2 D C:SELECT 1 Z:I")
+
+
 def test_close_destroys_it(weir):
     weir.start(pool_size=1)
     with weir.raw() as one, weir.raw() as two:
