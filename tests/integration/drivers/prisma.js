@@ -7,8 +7,13 @@ const { PrismaClient, Prisma } = require('@prisma/client')
 const { PrismaPg } = require('@prisma/adapter-pg')
 const { row, run, times, address } = require('./rows')
 
+// Prisma gives up a BEGIN that waits for more than two seconds; if that makes a program disconnect, BEGINs that still wait are
+// left open once they come through. A slow machine has longer.
+const transactionOptions = { maxWait: 20000, timeout: 20000 }
+
 async function withPrisma(options, work) {
-    const prisma = new PrismaClient({ adapter: new PrismaPg({ ...address, ...options }), errorFormat: 'minimal' })
+    const adapter = new PrismaPg({ ...address, ...options })
+    const prisma = new PrismaClient({ adapter, errorFormat: 'minimal', transactionOptions })
     try {
         return await work(prisma)
     } finally {
