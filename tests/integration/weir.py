@@ -265,7 +265,7 @@ class Weir:
         """The same, when somebody else has asked for it."""
         old = self.process
         become_reaper()
-        wait_until(lambda: self._last_ready() != old.pid, 30, "the successor to be ready")
+        wait_until(lambda: self._last_ready() != old.pid, 60, "the successor to be ready")
         self.process = Successor(self._last_ready())
         if wait:
             assert wait_process(old, 30) == 0

@@ -334,7 +334,7 @@ def test_a_pause_behind_much_else_is_taken_back_too(weir):
     holder = holder_of(weir)
     wire = weir.raw("admin", "pgweir")
     wire.send(query("SHOW METRICS LIKE 'none'") * 1000 + query("PAUSE"))
-    wait_until(lambda: paused(weir))
+    wait_until(lambda: paused(weir), 60)
     wire.close()
     wait_until(lambda: not paused(weir))
     holder.query("COMMIT")

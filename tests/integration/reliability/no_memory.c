@@ -38,7 +38,9 @@ extern void *__interceptor_realloc(void *p, size_t size) __attribute__((weak));
 
 static struct control *control;
 static int is_told;
-static __thread int is_spared; /* this thread has all the memory it wants */
+/* This thread has all the memory it wants. AddressSanitizer replaces __tls_get_addr(), and has none yet when it begins.
+ */
+static __thread int is_spared __attribute__((tls_model("initial-exec")));
 
 static uint64_t
 now_us(void)
