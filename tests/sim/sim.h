@@ -87,6 +87,7 @@ struct sim {
 	uint64_t paused_us; /* since when pools are paused; 0: they are not */
 	const struct worker *slow; /* its loop does not turn before slow_until_us; NULL: all turn */
 	uint64_t slow_until_us;
+	uint64_t hangs_until_us; /* the same, for so long that it is found silent; 0: none ever was */
 	unsigned early_notes; /* quiet_turn() */
 	unsigned made; /* enum state_part: of the code that was made last; 0: none was */
 	uint64_t made_step;

@@ -676,7 +676,9 @@ login_message(struct sim_client *c, uint8_t type, const uint8_t *body, size_t le
 	sqlstate_of(body, len, state);
 	if (strcmp(state, "53300") == 0 && has_word(c, "few"))
 		c->is_ending = true;
-	else if (may_end(c, state) || may_refuse(c, state))
+	else if (may_end(c, state) || may_refuse(c, state) ||
+		 (strcmp(state, "57P03") == 0 &&
+		  was_soon_after(c, c->sim->hangs_until_us))) /* its worker does not answer */
 		c->is_ending = true;
 	else
 		sim_fail("client %c was refused: %s", c->f->letter, state);

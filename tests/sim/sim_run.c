@@ -98,7 +98,8 @@ sim_turn(struct sim *s)
 	note_heard(s);
 }
 
-/* A worker that has much to do, or a processor that others have, too. */
+/* A worker that has much to do, or a processor that others have, too; or it hangs until the door has found it silent.
+ */
 static void
 slow_down(struct sim *s)
 {
@@ -109,6 +110,8 @@ slow_down(struct sim *s)
 		return;
 	s->slow = take_any(s, list, count);
 	s->slow_until_us = sim_now() + (1 + sim_below(s, 30)) * US_PER_MS;
+	if (s->slow->number != 0 && sim_chance(s, 100))
+		s->slow_until_us = s->hangs_until_us = sim_now() + (2200 + sim_below(s, 1500)) * US_PER_MS;
 	sim_trace('w', s->slow->number, "is slow", s->slow_until_us, 0);
 }
 
