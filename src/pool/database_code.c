@@ -164,18 +164,28 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		database_code_hold(code);
 		code->changed_asked = code->changed;
 		code->suspected_since_asked = CODE_SAME;
-		code->is_since_asked = may_ask_since(code, now_us);
+		code->asked = may_ask_since(code, now_us) ? ASKED_SINCE
+			      : may_be_unchanged(code)	  ? ASKED_VERSION
+							  : ASKED_ALL;
 		database_code_let_go(code);
-		code->is_version_asked = may_be_unchanged(code);
-		if (code->is_since_asked)
+		if (code->asked == ASKED_SINCE)
 			snprintf(code->since, sizeof(code->since), DATABASE_CODE_SINCE, code->answer->mark);
 		else
 			code->compared_us = now_us;
 		code->round++;
 	}
-	if (code->is_since_asked)
-		return code->since;
-	return code->is_version_asked ? DATABASE_CODE_VERSION : DATABASE_CODE_SQL;
+	return code->asked == ASKED_SINCE     ? code->since
+	       : code->asked == ASKED_VERSION ? DATABASE_CODE_VERSION
+					      : DATABASE_CODE_SQL;
+}
+
+/* Reads two of them; *end: behind these. */
+static struct risk
+read_risk(const char *value, char **end)
+{
+	unsigned long always = strtoul(value, end, 10);
+
+	return (struct risk){ (uint16_t)(always & RISK_ALL), (uint16_t)(strtoul(*end, end, 10) & RISK_ALL) };
 }
 
 /* "K RISK WRITE_RISK reason", K as in enum risk_kind: what the name is. Returns 0, or -1: no memory, or nonsense. */
@@ -189,31 +199,17 @@ add_name(struct code_answer *a, const char *name, const char *value)
 
 	if (kind == NULL)
 		return -1;
-	risk.always = (uint16_t)(strtoul(value + 1, &end, 10) & RISK_ALL);
-	risk.in_writes = (uint16_t)(strtoul(end, &end, 10) & RISK_ALL);
+	risk = read_risk(value + 1, &end);
 	return risk_names_add(a->risks, (enum risk_kind)(kind - kinds), name, risk, end + (*end == ' '));
-}
-
-static int
-add_type(struct code_answer *a, const char *oid, const char *value)
-{
-	struct risk risk;
-	char *end;
-
-	risk.always = (uint16_t)(strtoul(value, &end, 10) & RISK_ALL);
-	risk.in_writes = (uint16_t)(strtoul(end, NULL, 10) & RISK_ALL);
-	return risk_names_add_type(a->risks, (uint32_t)strtoul(oid, NULL, 10), risk);
 }
 
 static void
 set_all(struct code_answer *a, const char *value)
 {
 	char *end;
-	unsigned all = (unsigned)strtoul(value, &end, 10);
+	struct risk risk = read_risk(value, &end);
 
-	unsigned ever = (unsigned)strtoul(end, &end, 10);
-
-	risk_names_set_all(a->risks, all & RISK_ALL, ever & RISK_ALL, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
+	risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
 }
 
 static void
@@ -233,7 +229,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 {
 	struct code_answer *a = code->coming;
 	struct probe_row row;
-	char *copy;
+	char *copy, *end;
 
 	if (a == NULL || code->is_broken)
 		return;
@@ -246,7 +242,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	if (row.kind == 'r') {
 		code->is_broken = add_name(a, row.name, row.value) < 0;
 	} else if (row.kind == 't') {
-		code->is_broken = add_type(a, row.name, row.value) < 0;
+		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
+						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'h') {
 		code->is_broken = risk_names_add_hiding(a->risks, row.name) < 0;
 	} else if (row.kind == 'a') {
@@ -419,7 +416,7 @@ compare_since(struct database_code *code)
 static void
 compare(struct database_code *code, uint64_t now_us)
 {
-	if (code->is_since_asked)
+	if (code->asked == ASKED_SINCE)
 		compare_since(code);
 	else
 		compare_version(code, now_us);
@@ -440,11 +437,11 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		code->failed_us = now_us;
 		return false;
 	}
-	if (!code->is_since_asked) {
+	if (code->asked != ASKED_SINCE) {
 		code->cost_us = now_us - code->asked_us;
 		database_code_be_on(code, code->coming->started_us);
 	}
-	if (code->is_version_asked) {
+	if (code->asked != ASKED_ALL) {
 		compare(code, now_us);
 		return false;
 	}

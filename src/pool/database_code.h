@@ -87,8 +87,8 @@ struct database_code {
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
-	bool is_version_asked; /* coming is to have the version alone */
-	bool is_since_asked; /* ... or rather the number of rows since marked_us */
+	/* For what coming is asked: all, the version alone, or the number of rows since marked_us. */
+	enum { ASKED_ALL, ASKED_VERSION, ASKED_SINCE } asked;
 	/* There were some, which have not changed the version. Set by compare_since(), cleared with another mark. */
 	bool has_young;
 	bool is_outdated; /* the version was another one than the answer's */
