@@ -130,8 +130,9 @@ struct client {
 			/* Behind what the grave takes up, as all below. Set by client_new(), cleared by
 			 * take_source(). */
 			bool is_unix : 1;
-			/* On the console it may only SHOW. Set by enter_console(), never cleared. */
-			bool is_stats_only : 1;
+			/* Came to the console over a Unix socket as the user that pgweir runs as: an admin in any case.
+			 * Set by enter_console(), never cleared. */
+			bool is_own_user : 1;
 			/* In env->client_count. Set by enter_pool() and take_place(), never cleared. */
 			bool is_counted : 1;
 			/* Not read because memory is short. Set and cleared by client_memory.c. */

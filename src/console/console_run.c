@@ -34,6 +34,19 @@ is_of_postgres(const char *name)
 				    "statement_timeout synchronous_commit xmloption");
 }
 
+/* By the lists as they are now: a reload may have changed them since the login, or since the command was parsed. */
+static int
+check_permission(const struct console_client *cc, const struct command_row *row, struct fail *why)
+{
+	const struct config *config = env_of(cc)->x.config;
+	const char *user = exchange_user(&cc->c->x);
+	bool is_admin = cc->c->is_own_user || config_is_admin(config, user);
+
+	if (is_admin || config_is_stats(config, user))
+		return command_check_permission(row, !is_admin, why);
+	return fail_set(why, "42501", "user \"%.63s\" may no longer use the pgweir console", user);
+}
+
 int
 console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
 	     struct fail *why)
@@ -44,7 +57,7 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return 0;
 	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL && !is_of_postgres(out->name))
 		out->row = command_find(COMMAND_SET_CONFIGURATION);
-	return command_check_permission(out->row, cc->c->is_stats_only, why);
+	return check_permission(cc, out->row, why);
 }
 
 /* --- rows --- */
@@ -133,6 +146,8 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	struct rows rows = { .binary = binary, .out = out };
 	struct column scratch;
 
+	if (check_permission(cc, command->row, why) < 0)
+		return -1;
 	if (out->limit == 0) /* other portals have used it up */
 		return too_large(why);
 	env_of(cc)->x.counters->console_commands++;
@@ -613,6 +628,8 @@ console_run(struct run *r)
 	bool is_of_all = concerns_all(r->command->row->id);
 	enum run_result result;
 
+	if (check_permission(r->cc, r->command->row, r->why) < 0)
+		return RUN_FAILED;
 	env_of(r->cc)->x.counters->console_commands++;
 	if (r->command->row->needs_admin)
 		log_info(env_of(r->cc)->x.log, "console: %s%s%s by user \"%s\"", r->command->row->phrase,

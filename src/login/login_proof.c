@@ -65,7 +65,7 @@ enter_console(struct client *c)
 	if (c->x.is_closing)
 		return;
 	c->console = NULL;
-	c->is_stats_only = !is_admin;
+	c->is_own_user = login_is_own_user(c);
 	exchange_step(&c->x, CE_ENTER_CONSOLE);
 	c->env->login_count--;
 	login_log(c);
