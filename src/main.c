@@ -412,8 +412,10 @@ main(int argc, char **argv)
 		return 1;
 	if (asked.is_import)
 		return import(asked.path);
-	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL)
+	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL) {
+		fputs("pgweir: out of memory\n", stderr);
 		return 1;
+	}
 	config = load(asked.path, kept, asked.is_check, start.predecessor);
 	if (asked.uri != NULL) {
 		hide_password(asked.uri);

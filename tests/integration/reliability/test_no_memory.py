@@ -395,11 +395,11 @@ def test_restarts(weir, memory, span_ms):
 FIRST = 700                                                          # most of what start allocates only once is among these
 
 
-def start_at(weir, memory, place, span_ms):
+def start_at(weir, memory, place, span_ms, arguments=None):
     """Starts it with this allocation failing; returns its exit code, or None if it was ready, and its words."""
     memory.arm(place, span_ms)
     weir.log_file.unlink(missing_ok=True)
-    weir.launch([str(weir.ini)], weir.environment, wait=False)
+    weir.launch(arguments or [str(weir.ini)], weir.environment, wait=False)
     wait_until(lambda: weir.process.poll() is not None or " is ready (pid " in weir.log(), 60)
     code = weir.process.poll()
     memory.disarm()
@@ -425,6 +425,20 @@ def test_it_starts_or_says_why_not(weir, memory, part, span_ms):
     weir.expected_exit = 0
     print(f"{part}, {span_ms} ms: {seen}")
     assert seen[1] > 0
+
+
+def test_a_check_or_a_uri_says_why_not(weir, memory):
+    """What is not a start with a file: each of the first allocations, with all that follow."""
+    weir.configure()
+    weir.write_config()
+    weir.environment["ASAN_OPTIONS"] += ":detect_leaks=0"
+    for arguments, places in ((["--upstream", f"postgres://web@{weir.postgres.host}:{weir.postgres.port}/app"], range(1, 80)),
+                              (["--check-config", str(weir.ini)], range(1, 200, 9)),
+                              (["--dump-config", str(weir.ini)], range(1, 200, 9))):
+        for place in places:
+            code, said = start_at(weir, memory, place, 60_000, arguments)
+            assert code == 1 and re.search("memory|error: ", said), (arguments, place, code, said)
+    weir.expected_exit = 0
 
 
 class Mover:
