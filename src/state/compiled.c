@@ -346,6 +346,18 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 		(is_another_context(x, false) || !server_ties_plan(&srv->ties, x->image) || sets_something(x, m)));
 }
 
+/* Statements that requests ahead of this one prepare can't be prepared again before they are settled. */
+static bool
+has_new_prepared(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
+		if (s->effects[i].kind == EFFECT_PREPARE)
+			return true;
+	return false;
+}
+
 /* Others may have to be alone in their transaction, or end it. */
 static bool
 bears_plans_renewed(const struct exchange *x, const struct request *m)
@@ -354,7 +366,10 @@ bears_plans_renewed(const struct exchange *x, const struct request *m)
 					 WORD_MERGE,   WORD_WITH,    WORD_VALUES,  WORD_TABLE,
 					 WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 
-	return x->srv->is_synced || (m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL);
+	if (x->srv->is_synced)
+		return true;
+	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL &&
+	       (m->verdict->first != WORD_EXECUTE || !has_new_prepared(x));
 }
 
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */
