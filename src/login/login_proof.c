@@ -38,7 +38,7 @@ enter_console(struct client *c)
 						  { "standard_conforming_strings", "on" },
 						  { "integer_datetimes", "on" },
 						  { "is_superuser", "on" } };
-	bool is_admin = config_is_admin(c->env->x.config, l->user) || login_is_own_user(c);
+	bool is_own_user = login_is_own_user(c), is_admin = is_own_user || config_is_admin(c->env->x.config, l->user);
 	struct fail why;
 
 	if (!is_admin && !config_is_stats(c->env->x.config, l->user)) {
@@ -65,7 +65,7 @@ enter_console(struct client *c)
 	if (c->x.is_closing)
 		return;
 	c->console = NULL;
-	c->is_own_user = login_is_own_user(c);
+	c->is_own_user = is_own_user;
 	exchange_step(&c->x, CE_ENTER_CONSOLE);
 	c->env->login_count--;
 	login_log(c);

@@ -159,7 +159,8 @@ def test_with_a_key_that_is_nearly_anothers(weir):
 @pytest.mark.weir_only
 @pytest.mark.parametrize("mode", MODES)
 def test_in_the_middle_of_a_pipeline(weir, mode):
-    """At most one of its requests is hit; the rest up to its Sync is skipped; the order stays."""
+    """At most two of its requests are hit by each cancel, as PostgreSQL interrupts the process and its group; the rest up
+    to its Sync is skipped; the order stays."""
     weir.start(pool_size=1 if mode == "transaction" else 2, pool_mode=mode)
     with weir.raw() as wire:
         other = Others(weir)
@@ -171,7 +172,7 @@ def test_in_the_middle_of_a_pipeline(weir, mode):
             join(threads)
             rows = [int(row[0]) for row in texts(replies)]
             states = [error.sqlstate for error in errors(replies)]
-            assert states in ([], ["57014"], ["57014"] * 2), shape(replies)
+            assert set(states) <= {"57014"} and len(states) <= 2 * (1 + turn % 2), shape(replies)
             done = sum(reply.type == "C" for reply in replies)
             assert rows == sorted(set(rows)) and done <= len(rows) and done + len(states) == 10, shape(replies)
 
