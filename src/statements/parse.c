@@ -131,28 +131,16 @@ refuse_parse(struct exchange *x)
 	return STEP_SENT;
 }
 
-/* The Parse of a dummy, or a Bind: whoever comes behind it in its batch is skipped if the transaction has failed. */
-static bool
-fails_ahead(const struct owed *o)
-{
-	return o->kind == OWED_BIND || (o->kind == OWED_PARSE && o->to == OWED_TO_STATEMENT && o->ref == NULL);
-}
-
-/* Returns true if what is sent now may meet a transaction that has failed, and nothing ahead of it in its batch. */
+/* Returns true if what is sent now may meet a transaction that has failed. */
 static bool
 may_meet_failure(const struct server *srv)
 {
 	const struct ledger *l = &srv->ledger;
 	uint32_t seen = 0;
 
-	while (seen < l->count && seen < REPLIES_SEEN) {
-		const struct owed *o = ledger_at(l, l->count - ++seen);
-
-		if (owed_ends_client_request(o))
+	while (seen < l->count && seen < REPLIES_SEEN)
+		if (owed_ends_client_request(ledger_at(l, l->count - ++seen)))
 			return true;
-		if (fails_ahead(o))
-			return false;
-	}
 	return seen < l->count || srv->tx == 'E';
 }
 

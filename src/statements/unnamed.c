@@ -241,14 +241,6 @@ unnamed_close(struct exchange *x, enum owed_to to)
 	set_unnamed(x, NULL, false);
 }
 
-static bool
-is_encoding_utf8(const struct exchange *x)
-{
-	const char *encoding = image_get(x->image, "client_encoding");
-
-	return encoding != NULL && strcmp(encoding, "UTF8") == 0;
-}
-
 /*
  * PostgreSQL converts what it reads to its own encoding before it looks at it (pq_getmsgstring): a text that can't be
  * converted is refused with 22021, and drops nothing. For other client encodings only PostgreSQL can tell. A zero byte
@@ -257,7 +249,10 @@ is_encoding_utf8(const struct exchange *x)
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
 {
-	return memchr(sql, 0, len) != NULL || (is_encoding_utf8(x) && !escape_is_utf8(sql, len));
+	const char *encoding = image_get(x->image, "client_encoding");
+
+	return memchr(sql, 0, len) != NULL ||
+	       (encoding != NULL && strcmp(encoding, "UTF8") == 0 && !escape_is_utf8(sql, len));
 }
 
 void
@@ -293,8 +288,7 @@ confirm_unnamed(struct client_statements *s, struct statement *st, bool is_overs
 
 /*
  * Returns true if the Parse of st (NULL: oversize) failed before it was read. A constant that can't be converted has
- * the same error: the text had better be readable then, whatever the encoding, or under that which is surely the
- * client's.
+ * the same error: if the encoding is surely the client's, or doesn't matter, the text tells which it was.
  */
 static bool
 was_misread(const struct server *srv, const struct statement *st)
@@ -306,7 +300,7 @@ was_misread(const struct server *srv, const struct statement *st)
 		return srv->is_misread;
 	if (text_is_ascii(sql, st->query_len))
 		return false;
-	return !state_reads_as_image(x) || !is_encoding_utf8(x) || !escape_is_utf8(sql, st->query_len);
+	return !state_reads_as_image(x) || is_unreadable(x, sql, st->query_len);
 }
 
 void

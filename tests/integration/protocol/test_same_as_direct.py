@@ -122,6 +122,11 @@ CONVERSATIONS = {
     "the same, with the rollback of a known failure ahead of it": [
         parse("a", "SELECT 1") + S, query("BEGIN"), FAILS + S,
         (query("ROLLBACK") + parse("b", "SELECT 1") + bind("", "b") + execute() + S, 2)],
+    **{f"parse of a known text in a failed transaction, behind {what} that PostgreSQL takes": [
+        parse("a", "SELECT 1") + parse("r", "ROLLBACK") + S, query("BEGIN"), query("SELECT 1/0"),
+        message + parse("b", "SELECT 1") + S, query("ROLLBACK"), bind("", "b") + execute() + S]
+       for what, message in {"the parse of a rollback": parse("q", "ROLLBACK"), "the bind of a rollback": bind("", "r"),
+                             "the parse of nothing": parse("q", "")}.items()},
     "a prepared rollback ends a failed transaction": [
         parse("r", "ROLLBACK") + S, query("BEGIN"), query("SELECT 1/0"), bind("", "r") + execute() + S,
         query("SELECT 1")],

@@ -157,6 +157,16 @@ def test_what_can_not_be_read_under_an_encoding_set_just_before_leaves_it(weir, 
         assert shape(wire.ask(bind() + execute() + sync())) == ("E:26000 Z:I" if is_read else "2 D C:SELECT 1 Z:I")
 
 
+def test_a_constant_that_can_not_be_converted_does_not_keep_it(weir):
+    """PostgreSQL has read the text, all of which is right in the client's encoding."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("SET client_encoding = 'LATIN1'")
+        prepare(wire, "SELECT 'mine'")
+        assert shape(wire.ask(parse("", b"SELECT '\xe9', E'\\x00'") + sync())) == "E:22021 Z:I"
+        assert shape(wire.ask(bind() + execute() + sync())) == "E:26000 Z:I"
+
+
 def test_close_destroys_it(weir):
     weir.start(pool_size=1)
     with weir.raw() as one, weir.raw() as two:
