@@ -22,12 +22,17 @@ text_mentions(const char *text, size_t len, const char *word)
 static inline bool
 text_is_one_of(const char *word, const char *words)
 {
-	size_t len = strlen(word), listed_len;
+	size_t len = strlen(word);
 
-	for (; *words != '\0'; words += listed_len + strspn(words + listed_len, " ")) {
-		listed_len = strcspn(words, " ");
-		if (listed_len == len && strncasecmp(words, word, len) == 0)
+	while (*words != '\0') {
+		const char *listed = words;
+
+		while (*words != ' ' && *words != '\0')
+			words++;
+		if ((size_t)(words - listed) == len && strncasecmp(listed, word, len) == 0)
 			return true;
+		while (*words == ' ')
+			words++;
 	}
 	return false;
 }

@@ -109,8 +109,8 @@ void notify_listener_tick(struct notify_listener *listener, uint64_t now_us); /*
 /* notify_channels.c: what the connection reports */
 void notify_listener_up(struct notify_listener *listener); /* it takes commands */
 void notify_listener_down(struct notify_listener *listener); /* it is lost, with all commands under way */
+/* The connection could not be opened. */
 void notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_known, const struct fail *why);
-/* it could not be opened */ /* it could not be opened */
 void notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why);
 void notify_listener_notified(struct notify_listener *listener, const char *channel, const uint8_t *message,
 			      size_t len);

@@ -202,7 +202,7 @@ move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_st
 		caps_moved(&p->caps, from, to);
 }
 
-/* Inline: the two moves of each loan are made for their states. The caller tells others, if they don't know. */
+/* Inline: the two moves of each loan are made for their states. The caller tells others. */
 __attribute__((always_inline)) static inline void
 move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -231,19 +231,19 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		move_place(p, conn, from, to);
 }
 
-/* Nearly always nobody looks, or others know after this how many are idle, and that is all that is new. */
-static inline bool
-do_others_know(struct policy *p)
+/* As tell_others(), of a move: nearly always how many are idle is all that is new. */
+static inline void
+tell_moved(struct policy *p)
 {
-	return !p->is_observed || (!p->caps.is_watched && part_tell_idle(&p->part, p->count[PC_IDLE]));
+	if (p->is_observed && (p->caps.is_watched || !part_tell_idle(&p->part, p->count[PC_IDLE])))
+		tell_now(p);
 }
 
 void
 policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to)
 {
 	move_conn(p, conn, conn->state, to);
-	if (!do_others_know(p))
-		tell_now(p);
+	tell_moved(p);
 }
 
 void
@@ -415,8 +415,7 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 	conn->is_used = true;
 	if (conn->state == PC_IDLE) {
 		move_conn(p, conn, PC_IDLE, PC_LENT);
-		if (!do_others_know(p))
-			tell_now(p);
+		tell_moved(p);
 	} else if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT);
 }

@@ -1,5 +1,6 @@
 #include "session/risk_names.h"
 
+#include "base/mentions.h"
 #include "base/table.h"
 #include "sql/sql_class.h"
 #include "wire/frame.h"
@@ -218,42 +219,30 @@ struct reader {
 	struct risk called; /* counts if a parenthesis is next */
 };
 
-/* Words with a blank on both sides of each. */
-#define WRITES " insert update delete merge copy "
+#define WRITES "insert update delete merge copy"
 /* Begin statements that run no code but what their words name. */
 #define PLAIN                                                                                                          \
-	" select insert update delete merge with values table copy fetch move close declare set reset show lock"       \
+	"select insert update delete merge with values table copy fetch move close declare set reset show lock"        \
 	" notify listen unlisten prepare deallocate discard begin start end commit rollback abort savepoint release"   \
-	" explain call "
+	" explain call"
 /* Make EXPLAIN opaque. */
-#define OPAQUE_EXPLAINED " create refresh execute "
+#define OPAQUE_EXPLAINED "create refresh execute"
 /* In a body they may begin a statement whose words don't show what it runs. */
 #define OPAQUE_IN_BODY                                                                                                 \
-	" execute alter analyse analyze call cluster comment deallocate discard do grant import load prepare reassign" \
-	" refresh reindex reset revoke security truncate vacuum "
-#define ADJECTIVES " or replace temp temporary local global unlogged unique materialized recursive "
-#define OBJECTS " table view index sequence "
-#define MAKERS " table view sequence exists into temp temporary "
-
-static bool
-is_one_of(const char *word, const char *words)
-{
-	size_t len = strlen(word);
-
-	for (const char *p = words; len > 0 && (p = strstr(p, word)) != NULL; p++)
-		if (p > words && p[-1] == ' ' && p[len] == ' ')
-			return true;
-	return false;
-}
+	"execute alter analyse analyze call cluster comment deallocate discard do grant import load prepare reassign"  \
+	" refresh reindex reset revoke security truncate vacuum"
+#define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
+#define OBJECTS "table view index sequence"
+#define MAKERS "table view sequence exists into temp temporary"
 
 /* DDL that runs no code but what its words name, and event triggers. */
 static void
 judge_object(struct reader *r, const char *word)
 {
-	if (!r->is_object_next || is_one_of(word, ADJECTIVES))
+	if (!r->is_object_next || text_is_one_of(word, ADJECTIVES))
 		return;
 	r->is_object_next = false;
-	if (is_one_of(word, OBJECTS))
+	if (text_is_one_of(word, OBJECTS))
 		r->is_ddl = r->has_write = true;
 	else
 		r->is_opaque = true;
@@ -267,13 +256,13 @@ judge_first(struct reader *r, const char *word)
 
 	if (r->is_body && !is_create && !is_drop) {
 		judge_object(r, word);
-		r->is_opaque = r->is_opaque || is_one_of(word, OPAQUE_IN_BODY);
+		r->is_opaque = r->is_opaque || text_is_one_of(word, OPAQUE_IN_BODY);
 		return;
 	}
 	r->makes = is_create;
 	r->is_object_next = is_create || is_drop;
 	r->is_do = strcmp(word, "do") == 0;
-	r->is_opaque = r->is_opaque || !(r->is_object_next || r->is_do || is_one_of(word, PLAIN));
+	r->is_opaque = r->is_opaque || !(r->is_object_next || r->is_do || text_is_one_of(word, PLAIN));
 	r->is_explain = strcmp(word, "explain") == 0;
 }
 
@@ -290,19 +279,19 @@ judge_statement(struct reader *r, const char *word)
 		r->is_opaque = r->is_opaque || (strcmp(word, "language") != 0 && strcmp(word, "plpgsql") != 0);
 	else
 		judge_object(r, word);
-	r->is_opaque = r->is_opaque || (r->is_explain && is_one_of(word, OPAQUE_EXPLAINED)) ||
+	r->is_opaque = r->is_opaque || (r->is_explain && text_is_one_of(word, OPAQUE_EXPLAINED)) ||
 		       (r->is_ddl && strcmp(word, "execute") == 0);
 	/* SELECT INTO makes a table. */
 	r->is_ddl = r->is_ddl || is_into;
 	r->makes = r->makes || is_into;
 	r->was_made = r->is_made_next;
-	r->is_made_next = r->makes && is_one_of(word, MAKERS);
+	r->is_made_next = r->makes && text_is_one_of(word, MAKERS);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =
 	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
 	if (strcmp(word, "select") == 0)
 		r->selects |= UINT64_C(1) << r->depth;
-	r->has_write = r->has_write || is_one_of(word, WRITES);
+	r->has_write = r->has_write || text_is_one_of(word, WRITES);
 	r->is_first = false;
 }
 
