@@ -6,6 +6,7 @@
  */
 #include "bouncer/suggest.h"
 
+#include "base/buf.h"
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/nearest.h"
@@ -173,28 +174,58 @@ say_joined(const char *section, const char *name, char *out, size_t out_size)
 	return false;
 }
 
-/* Known, but not here. */
+/* Whether somebody who writes that single word may mean this setting: it ends so, or names a file, too. */
+static bool
+may_be_meant(const char *name, const struct config_key *elsewhere, const struct config_key *key)
+{
+	return strpbrk(name, "_-") == NULL &&
+	       (nearest_is_short(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH));
+}
+
+/* Adds what this section has that may have been meant. */
+static void
+put_near(const char *section, const char *name, const struct config_key *elsewhere, struct buf *to)
+{
+	const struct config_key *key;
+	unsigned count = 0;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (strcmp(key->section, section) != 0 || !may_be_meant(name, elsewhere, key))
+			continue;
+		if (count++ == 0)
+			buf_printf(to, "; [%s] has \"%s\"", section, key->name);
+		else
+			buf_printf(to, ", \"%s\"", key->name);
+	}
+}
+
+/* Known, but not here: where it belongs, and what this section has that may have been meant. */
 static bool
 say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 {
-	const struct config_key *key;
-	size_t len = 0;
+	const struct config_key *key, *elsewhere = NULL;
+	struct buf text = { 0 };
 
 	if (strcmp(name, "upstream") == 0) {
 		snprintf(out, out_size, "\"upstream\" belongs in a [database NAME] section, not in [%s]", section);
 		return true;
 	}
-	for (size_t i = 0; (key = config_key(i)) != NULL && len < out_size; i++) {
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
 		if (strcmp(key->name, name) != 0)
 			continue;
-		if (len == 0)
-			len = (size_t)snprintf(out, out_size, "\"%s\" belongs in [%s]", name, key->section);
+		if (elsewhere == NULL)
+			buf_printf(&text, "\"%s\" belongs in [%s]", name, key->section);
 		else
-			len += (size_t)snprintf(out + len, out_size - len, " or [%s]", key->section);
+			buf_printf(&text, " or [%s]", key->section);
+		elsewhere = key;
 	}
-	if (len > 0 && len < out_size)
-		snprintf(out + len, out_size - len, ", not in [%s]", section);
-	return len > 0;
+	if (elsewhere != NULL) {
+		buf_printf(&text, ", not in [%s]", section);
+		put_near(section, name, elsewhere, &text);
+		snprintf(out, out_size, "%.*s", (int)text.len, (const char *)text.bytes);
+	}
+	buf_fini(&text);
+	return elsewhere != NULL;
 }
 
 /* A name of PgBouncer's, as a setting or in a connection string. Returns false if it has none of that name. */

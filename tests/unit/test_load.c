@@ -125,6 +125,16 @@ static const struct {
 	  "pgweir.ini:6: error: \"pool_size\" belongs in [pool], not in [pgweir]" },
 	{ "a name of several sections", BASE "[pool]\nformat = json\n",
 	  "pgweir.ini:6: error: \"format\" belongs in [log] or [slow_query], not in [pool]" },
+	{ "a name of another section, where files have other names", TRUST "file = x\n" DATABASE,
+	  "pgweir.ini:3: error: \"file\" belongs in [slow_query], not in [auth]; [auth] has \"users_file\", "
+	  "\"hba_file\", "
+	  "\"ident_file\"" },
+	{ "a name of another section, where a file has quite another name", BASE "[log]\nfile = x\n",
+	  "pgweir.ini:6: error: \"file\" belongs in [slow_query], not in [log]; [log] has \"destination\"" },
+	{ "a name of other sections that is short for two of this one", BASE "[pgweir]\nmode = session\n",
+	  "pgweir.ini:6: error: \"mode\" belongs in [tls_client] or [tls_server], not in [pgweir]; [pgweir] has "
+	  "\"pool_mode\", "
+	  "\"unix_socket_mode\"" },
 	{ "nothing like it", BASE "[pool]\nzebra = 5\n", "pgweir.ini:6: error: unknown setting \"zebra\" in [pool]" },
 	{ "PgBouncer's name", BASE "[pool]\ndefault_pool_size = 5\n",
 	  "pgweir.ini:6: error: \"default_pool_size\" is PgBouncer's name; here it is \"pool_size\"" },
