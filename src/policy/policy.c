@@ -183,11 +183,16 @@ tell_now(struct policy *p)
 		publish_now(p);
 }
 
-/* Nearly always no cap is tight, and the pool lives on one worker: then nobody is told. */
+/* After a change of the line. Nearly always no cap is tight, and the pool lives on one worker: then nobody is told. */
 static inline void
-tell_others(struct policy *p)
+tell_of_line(struct policy *p)
 {
-	if (p->is_observed)
+	const struct policy_ticket *first = TAILQ_FIRST(&p->line);
+
+	if (!p->is_observed)
+		return;
+	if (p->caps.is_watched || first == NULL ||
+	    !part_tell_line(&p->part, p->waiting, policy_own_coming(p), first->since_us))
 		tell_now(p);
 }
 
@@ -317,7 +322,7 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	if (p->is_observed) {
 		if (p->owing_until_us != 0)
 			find_place(p, t, now_us);
-		tell_now(p);
+		tell_of_line(p);
 	}
 }
 
@@ -327,7 +332,7 @@ policy_leave_line(struct policy *p, struct policy_ticket *t)
 	TAILQ_REMOVE(&p->line, t, link);
 	t->is_waiting = false;
 	p->waiting--;
-	tell_others(p);
+	tell_of_line(p);
 }
 
 /* Conn may have been freed when this returns. */
@@ -420,6 +425,17 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 		policy_move(p, conn, PC_LENT);
 }
 
+/*
+ * Returns true if nothing can be done for one more in line that was not done for those ahead: the pool is full, all
+ * that this part has is lent, and nobody has an idle one.
+ */
+static inline bool
+is_all_done(const struct policy *p)
+{
+	return p->waiting > 1 && p->count[PC_LENT] == p->total && policy_total(p) >= p->limit && p->failed_count == 0 &&
+	       !p->caps.is_watched && (p->part.whole == NULL || part_is_drained(&p->part));
+}
+
 struct policy_conn *
 policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 {
@@ -430,7 +446,8 @@ policy_borrow(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
 		join_line(p, t, now_us);
-		policy_reinforce(p, now_us);
+		if (!is_all_done(p))
+			policy_reinforce(p, now_us);
 		return NULL;
 	}
 	lend(p, conn, t);

@@ -113,6 +113,13 @@ part_anybody_waits(const struct policy_part *m)
 	return (uint32_t)atomic_load_explicit(&m->whole->bits, memory_order_relaxed) != 0;
 }
 
+/* Returns true if no part has an idle one, and that no place is left was seen when others were last asked. */
+static inline bool
+part_is_drained(const struct policy_part *m)
+{
+	return m->is_full && atomic_load_explicit(&m->whole->bits, memory_order_relaxed) >> 32 == 0;
+}
+
 /* Returns true if an outage was told that is not over. */
 static inline bool
 part_is_out(const struct policy_part *m)
@@ -173,6 +180,26 @@ part_tell_idle(struct policy_part *m, uint32_t idle)
 	if (idle == 0 || m->calm == NULL)
 		return false;
 	atomic_store_explicit(&m->calm->idle, idle, memory_order_relaxed);
+	return true;
+}
+
+/* The same of a line in which somebody waits, before and after, while none is idle. Returns false if that is not so. */
+static inline bool
+part_tell_line(struct policy_part *m, uint32_t waiting, uint32_t served, uint64_t since_us)
+{
+	struct policy_whole *w = m->whole;
+	struct part_sign *own;
+
+	if (w == NULL || m->bits != WAITING_BIT(m->number) || waiting == 0)
+		return false;
+	own = &w->signs[m->number];
+	atomic_store_explicit(&w->since_us[m->number], since_us, memory_order_relaxed);
+	atomic_store_explicit(&own->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&own->served, served, memory_order_relaxed);
+	if (waiting > m->waiting)
+		atomic_thread_fence(memory_order_seq_cst); /* as part_tell() */
+	m->since_us = since_us;
+	m->waiting = waiting;
 	return true;
 }
 

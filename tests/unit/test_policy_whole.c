@@ -210,6 +210,34 @@ Test(policy_whole, others_are_asked_for_idle_ones_before_one_is_opened)
 	two_fini(&t);
 }
 
+Test(policy_whole, one_more_in_line_is_told_of_where_one_is_idle_and_else_nobody)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+	struct policy_conn *conn;
+
+	two_init(&t, 2, 0);
+	fake_fill(a, 0, 2);
+	fake_borrow(b, 0);
+	fake_return(a, 0);
+	conn = given(&t, 0, 1);
+	fake_return(a, 1); /* who waits has one on its way */
+	cr_expect_eq(a->given, 1);
+	hear(&t, 0);
+	cr_expect_eq(a->given, 1);
+	fake_borrow(b, 1);
+	hear(&t, 0);
+	cr_expect_eq(a->given, 2);
+	cr_assert(policy_arrive(b->p, conn, b->now));
+	cr_assert(policy_arrive(b->p, a->given_last, b->now));
+	fake_borrow(b, 2);
+	fake_borrow(b, 3);
+	cr_expect_eq(t.told[0], 0, "there are two, and both are lent");
+	for (int i = 0; i < 4; i++)
+		fake_return(b, i);
+	two_fini(&t);
+}
+
 Test(policy_whole, a_worker_that_does_not_answer_is_not_waited_for)
 {
 	struct two t;
