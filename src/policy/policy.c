@@ -556,6 +556,13 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
+/* t: the first in line, or NULL. Nearly always nobody in another part waits for much longer. */
+static inline bool
+may_give(const struct policy *p, const struct policy_ticket *t)
+{
+	return p->part.whole != NULL && part_may_choose(&p->part, t != NULL ? t->since_us : NEVER_US);
+}
+
 /* Closes it, or lends it to the first in line, here or in another part; if there is none, it becomes idle. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
@@ -570,7 +577,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
 		policy_close_conn(p, conn, reason);
 		policy_reinforce(p, now_us);
-	} else if (p->part.whole != NULL && policy_give(p, conn, t, now_us)) {
+	} else if (may_give(p, t) && policy_give(p, conn, t, now_us)) {
 		return;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
@@ -682,7 +689,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	} else if (t == NULL || !policy_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
 		t = NULL;
-	} else if (p->part.whole != NULL && policy_give(p, conn, t, now_us)) {
+	} else if (may_give(p, t) && policy_give(p, conn, t, now_us)) {
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);

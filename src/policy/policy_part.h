@@ -81,11 +81,19 @@ struct policy_part {
 	bool is_full; /* no place was left when it looked last */
 	bool has_freed; /* a place, for which others may wait */
 	struct part_sign *calm; /* its own, while it says that one is idle and nobody waits; else NULL */
+	struct part_sign *in_need; /* its own, while it says that somebody waits and none is idle; else NULL */
 	/* As others see it. */
 	uint32_t waiting;
 	uint64_t since_us, bits;
 	bool is_in_use;
 };
+
+/* Returns the number of the first of these bits, which must not be 0. */
+static inline unsigned
+part_first_of(uint32_t bits)
+{
+	return (unsigned)__builtin_ctz(bits);
+}
 
 static inline uint64_t
 part_round(const struct policy_part *m)
@@ -183,19 +191,15 @@ part_tell_idle(struct policy_part *m, uint32_t idle)
 	return true;
 }
 
-/* The same of a line in which somebody waits, before and after, while none is idle. Returns false if that is not so. */
+/* The same of a line, where somebody waited before and none was idle. Returns false if it is another change. */
 static inline bool
 part_tell_line(struct policy_part *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
-	struct policy_whole *w = m->whole;
-	struct part_sign *own;
-
-	if (w == NULL || m->bits != WAITING_BIT(m->number) || waiting == 0)
+	if (m->in_need == NULL || waiting == 0)
 		return false;
-	own = &w->signs[m->number];
-	atomic_store_explicit(&w->since_us[m->number], since_us, memory_order_relaxed);
-	atomic_store_explicit(&own->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&own->served, served, memory_order_relaxed);
+	atomic_store_explicit(&m->whole->since_us[m->number], since_us, memory_order_relaxed);
+	atomic_store_explicit(&m->in_need->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&m->in_need->served, served, memory_order_relaxed);
 	if (waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* as part_tell() */
 	m->since_us = since_us;
@@ -210,6 +214,27 @@ part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
 {
 	if (m->whole != NULL && (m->has_freed || is_in_use != m->is_in_use))
 		part_report_change(m, is_in_use, now_us);
+}
+
+/* Returns the time before which somebody elsewhere must have come to be served ahead of one who waits here since
+ * own_us; UINT64_MAX: nobody waits here. */
+static inline uint64_t
+part_late_us(uint64_t own_us)
+{
+	return own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
+}
+
+/* Returns false if part_choose() would find none, since nobody elsewhere waits for longer. m->whole is not NULL. */
+static inline bool
+part_may_choose(const struct policy_part *m, uint64_t own_us)
+{
+	uint64_t late_us = part_late_us(own_us);
+	uint32_t parts = part_others_wait(m);
+
+	while (parts != 0 &&
+	       atomic_load_explicit(&m->whole->since_us[part_first_of(parts)], memory_order_relaxed) >= late_us)
+		parts &= parts - 1;
+	return parts != 0;
 }
 
 /* Returns the part to which a connection is to go that may be lent here to one who waits since own_us (UINT64_MAX:

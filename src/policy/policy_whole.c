@@ -32,13 +32,6 @@ set_us(_Atomic uint64_t *us, uint64_t to_us)
 	atomic_store_explicit(us, to_us, memory_order_relaxed);
 }
 
-/* Returns the number of the first of these bits, which must not be 0. */
-static unsigned
-first_of(uint32_t bits)
-{
-	return (unsigned)__builtin_ctz(bits);
-}
-
 /* --- All wholes. --- */
 
 static struct policy_whole *
@@ -147,7 +140,7 @@ static void
 order_look(struct policy_whole *w, uint32_t parts, bool is_for_all)
 {
 	for (; parts != 0; parts &= parts - 1) {
-		struct policy_orders *o = w->parts[first_of(parts)];
+		struct policy_orders *o = w->parts[part_first_of(parts)];
 
 		if (o == NULL)
 			continue;
@@ -384,6 +377,7 @@ part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint32_t serve
 	m->waiting = waiting;
 	m->bits = bits;
 	m->calm = idle > 0 && waiting == 0 ? own : NULL;
+	m->in_need = idle == 0 && waiting > 0 ? own : NULL;
 }
 
 /* Returns how many in that part wait for whom nothing is on its way from another. */
@@ -402,7 +396,7 @@ is_due(const struct policy_whole *w, unsigned number, uint64_t own_us)
 	if (own_us == UINT64_MAX)
 		return unserved(w, number) > 0;
 	return get(&w->coming[number]) == 0 && get(&w->signs[number].waiting) > 0 &&
-	       get_us(&w->since_us[number]) < own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
+	       get_us(&w->since_us[number]) < part_late_us(own_us);
 }
 
 /* Returns a bit for each part whose worker does not answer. */
@@ -420,7 +414,7 @@ part_choose(const struct policy_part *m, uint64_t own_us)
 	int chosen = -1;
 
 	for (uint32_t parts = part_others_wait(m) & ~silent(w); parts != 0; parts &= parts - 1) {
-		unsigned number = first_of(parts);
+		unsigned number = part_first_of(parts);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
 		if (!is_due(w, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
@@ -458,7 +452,7 @@ part_others_lack(const struct policy_part *m)
 	const struct policy_whole *w = m->whole;
 	uint32_t parts = part_others_wait(m) & ~silent(w);
 
-	while (parts != 0 && unserved(w, first_of(parts)) <= get(&w->signs[first_of(parts)].served))
+	while (parts != 0 && unserved(w, part_first_of(parts)) <= get(&w->signs[part_first_of(parts)].served))
 		parts &= parts - 1;
 	return parts != 0;
 }
@@ -471,10 +465,11 @@ part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us)
 	uint64_t ahead = 0;
 
 	for (uint32_t parts = w == NULL ? 0 : part_others_wait(m); parts != 0; parts &= parts - 1) {
-		uint64_t first_us = get_us(&w->since_us[first_of(parts)]);
+		uint64_t first_us = get_us(&w->since_us[part_first_of(parts)]);
 
 		if (first_us < since_us && first_us < now_us)
-			ahead += get(&w->signs[first_of(parts)].waiting) * (since_us - first_us) / (now_us - first_us);
+			ahead +=
+			    get(&w->signs[part_first_of(parts)].waiting) * (since_us - first_us) / (now_us - first_us);
 	}
 	return (uint32_t)ahead;
 }
@@ -580,7 +575,7 @@ part_ask(struct policy_part *m, uint64_t now_us)
 	m->asked_of |= parts;
 	enter(m);
 	for (; parts != 0; parts &= parts - 1) {
-		struct policy_orders *o = w->parts[first_of(parts)];
+		struct policy_orders *o = w->parts[part_first_of(parts)];
 
 		if (o == NULL)
 			continue;
@@ -596,7 +591,7 @@ part_count_expected(const struct policy_part *m)
 	uint32_t count = 0;
 
 	for (uint32_t parts = m->asked_of; parts != 0; parts &= parts - 1)
-		count += get(&m->whole->signs[first_of(parts)].idle);
+		count += get(&m->whole->signs[part_first_of(parts)].idle);
 	return count;
 }
 
@@ -610,9 +605,9 @@ part_answer(struct policy_part *m, uint64_t now_us)
 		return;
 	enter(m);
 	for (; parts != 0; parts &= parts - 1) {
-		struct policy_orders *o = w->parts[first_of(parts)];
+		struct policy_orders *o = w->parts[part_first_of(parts)];
 
-		if (o == NULL || unserved(w, first_of(parts)) == 0)
+		if (o == NULL || unserved(w, part_first_of(parts)) == 0)
 			continue;
 		o->answered_by |= 1u << m->number;
 		policy_room_order(o);
