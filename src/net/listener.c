@@ -210,9 +210,9 @@ adopt_or_listen(struct listener *l, struct fail *why)
 	if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(l->fd, F_SETFD, FD_CLOEXEC) < 0)
 		return fail_set(why, "58000", "cannot use the socket passed as descriptor %d: %s", l->fd,
 				strerror(errno));
-	if (!l->s.is_unix)
+	if (!l->s.is_unix && !l->s.is_inherited)
 		tcp_options_set(&l->s.tcp, l->fd);
-	else if (l->s.is_inherited)
+	else if (l->s.is_unix && l->s.is_inherited)
 		snprintf(l->path, sizeof(l->path), "%s", l->s.host);
 	return 0;
 }
@@ -258,11 +258,33 @@ listener_free(struct listener *l)
 	free(l);
 }
 
-void
-listener_begin(struct listener *l)
+/* The socket was made with another configuration, by the process before this one. */
+static int
+renew_inherited(struct listener *l, struct fail *why)
 {
+	if (l->s.is_unix) {
+		/* LISTENER_NO_GROUP leaves the group as it is: the folder may have given it. */
+		if (chmod(l->path, l->s.mode) < 0 || lchown(l->path, (uid_t)-1, l->s.group) < 0)
+			return fail_set(why, "58000", "cannot set the mode and the group of %s: %s", l->path,
+					strerror(errno));
+	} else {
+		tcp_options_clear(l->fd);
+		tcp_options_listen(&l->s.tcp, l->fd);
+	}
+	if (listen(l->fd, l->s.backlog) < 0)
+		return fail_set(why, "58000", "cannot set the backlog of a listener: %s", strerror(errno));
+	return 0;
+}
+
+int
+listener_begin(struct listener *l, struct fail *why)
+{
+	int result = l->s.is_inherited ? renew_inherited(l, why) : 0;
+
+	l->s.is_inherited = false;
 	l->owns_path = l->path[0] != '\0';
 	event_add(l->event, NULL);
+	return result;
 }
 
 void

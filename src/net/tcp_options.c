@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* 0 leaves the system's own. */
 static void
@@ -35,4 +36,20 @@ tcp_options_listen(const struct tcp_options *options, int fd)
 	set(fd, SOL_SOCKET, SO_REUSEPORT, options->is_port_shared ? 1 : 0);
 	set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options->defer_accept_s);
 	tcp_options_set(options, fd);
+}
+
+void
+tcp_options_clear(int fd)
+{
+	static const int names[] = { TCP_USER_TIMEOUT, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_DEFER_ACCEPT };
+	int fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), n = 0;
+	socklen_t len = sizeof(n);
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &n, len);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &n, len);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (getsockopt(fresh, IPPROTO_TCP, names[i], &n, &len) == 0)
+			setsockopt(fd, IPPROTO_TCP, names[i], &n, len);
+	if (fresh >= 0)
+		close(fresh);
 }

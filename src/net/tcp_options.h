@@ -16,3 +16,5 @@ struct tcp_options {
 void tcp_options_set(const struct tcp_options *options, int fd);
 /* Sets the options that only listeners have; before bind(2). */
 void tcp_options_listen(const struct tcp_options *options, int fd);
+/* Undoes all of these, in a listener that another process has set up: next comes tcp_options_listen(). */
+void tcp_options_clear(int fd);

@@ -256,10 +256,12 @@ listeners_listen(struct listeners *l, const struct config *config, struct fail *
 void
 listeners_begin(struct listeners *l)
 {
+	struct fail why;
+
 	l->is_held = false;
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		if (l->list[i] != NULL)
-			listener_begin(l->list[i]);
+		if (l->list[i] != NULL && listener_begin(l->list[i], &why) < 0)
+			log_warning(l->s.log, "%s", why.text);
 }
 
 void

@@ -5,8 +5,7 @@ PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promi
               too, so that a test of replies is first proved right against the real thing; tests of what only pgweir
               has (marked weir_only) are skipped.
 PGWEIR_TEST_TLS 1: TLS on both sides of pgweir, verified: what pgweir does must be the same (see transport.py)
-PGWEIR_WORKERS N: pgweir has so many workers. Restarts are
-              refused then, and their tests skipped.
+PGWEIR_WORKERS N: pgweir has so many workers
 PGWEIR_SWEEPS sample: of tests marked sweep(keep=N), N variants that differ as much as they can; rest: only what that
               leaves out; all (default)
 PGWEIR_LEAVE_ALONE  a file: tests marked alone are not run, but named there
