@@ -70,14 +70,19 @@ seems_open(const struct policy_circuit *c)
 	return c != NULL && atomic_load_explicit(&c->is_open, memory_order_relaxed);
 }
 
+/* Under the lock, while the circuit is open. */
+static uint64_t
+next_trial_us(const struct policy_circuit *c, bool is_patient)
+{
+	if (c->trials == 0)
+		return c->news.backoff_until_us;
+	return c->trials < TRIALS_MOST ? c->tried_us + (is_patient ? TRIAL_EVERY_US : TRIAL_LATE_US) : UINT64_MAX;
+}
+
 static bool
 may_try(const struct policy_circuit *c, bool is_patient, uint64_t now_us)
 {
-	if (c->news.failed_count == 0)
-		return true;
-	if (c->trials > 0)
-		return is_patient && c->trials < TRIALS_MOST && now_us >= c->tried_us + TRIAL_EVERY_US;
-	return now_us >= c->news.backoff_until_us;
+	return c->news.failed_count == 0 || now_us >= next_trial_us(c, is_patient);
 }
 
 bool
@@ -93,7 +98,7 @@ circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us)
 }
 
 uint64_t
-circuit_due(const struct circuit_member *m)
+circuit_due(const struct circuit_member *m, bool is_patient)
 {
 	uint64_t due_us = UINT64_MAX;
 	const struct policy_circuit *c;
@@ -102,7 +107,7 @@ circuit_due(const struct circuit_member *m)
 		return due_us;
 	c = enter(m);
 	if (c->news.failed_count > 0)
-		due_us = c->trials > 0 ? c->tried_us + TRIAL_EVERY_US : c->news.backoff_until_us;
+		due_us = next_trial_us(c, is_patient);
 	leave(m);
 	return due_us;
 }

@@ -419,7 +419,7 @@ trial_due(const struct policy *p, uint64_t now_us)
 uint64_t
 policy_supply_due(const struct policy *p, uint64_t now_us)
 {
-	uint64_t due_us = p->cap_has_room || policy_is_hopeless(p, now_us) ? now_us : NEVER_US;
+	uint64_t due_us = p->cap_has_room || policy_is_hopeless(p, now_us) ? now_us : NEVER_US, tried_us;
 
 	if (!p->is_paused && unserved(p) > 0) {
 		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
@@ -432,8 +432,8 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 		if (now_us < part_left_until_us(&p->part))
 			due_us = clock_lesser_us(due_us, part_left_until_us(&p->part));
 		due_us = clock_lesser_us(due_us, trial_due(p, now_us));
-		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
-			due_us = clock_lesser_us(due_us, circuit_due(&p->circuit));
+		if ((tried_us = circuit_due(&p->circuit, is_line_patient(p))) > now_us)
+			due_us = clock_lesser_us(due_us, tried_us);
 	}
 	if (policy_min_idle(p) > 0 && policy_is_short_of_idle(p)) {
 		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);

@@ -169,6 +169,31 @@ Test(policy_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
 	up_fini(&u);
 }
 
+Test(policy_circuit, a_trial_that_does_not_end_keeps_nobody_from_trying)
+{
+	struct upstream u;
+	uint64_t now;
+	int before;
+
+	up_init(&u, false);
+	now = begin_outage(&u);
+	up_at(&u, now += 490 * MS);
+	fake_borrow(&u.pools[0], 1); /* its worker hangs from now on */
+	cr_expect_eq(find_trying(&u), 0);
+	for (int i = 1; i < POOLS; i++)
+		fake_borrow(&u.pools[i], 1);
+	before = opened_count(&u);
+	fake_at(&u.pools[1], now += 4900 * MS);
+	cr_expect_eq(opened_count(&u), before);
+	fake_at(&u.pools[1], now += 100 * MS);
+	cr_assert_eq(opened_count(&u), before + 1);
+	fake_opened(&u.pools[1], u.pools[1].opened - 1);
+	cr_expect_eq(u.pools[1].clients[1].grants, 1);
+	fake_at(&u.pools[2], now);
+	cr_expect_eq(opened_count(&u), before + 2, "PostgreSQL is there");
+	up_fini(&u);
+}
+
 Test(policy_circuit, an_outage_is_over_for_those_in_which_nobody_waits_too)
 {
 	struct upstream u;
