@@ -41,7 +41,7 @@ usage(FILE *to)
 	    "  --help-pgbouncer                print what becomes of each of PgBouncer's settings\n"
 	    "  --config-schema                 print the settings as a JSON Schema\n"
 	    "  -h, --help                      this text\n"
-	    "  -V, --version                   versions of pgweir and its libraries\n"
+	    "  -V, --version                   versions of pgweir and its libraries, and what it was built with\n"
 	    "\n"
 	    "PgBouncer's file runs as it is, pgweir /etc/pgbouncer/pgbouncer.ini, and so do PgBouncer's options:\n"
 	    "  -d, --daemon                    run in the background\n"
@@ -61,7 +61,19 @@ usage(FILE *to)
 static void
 version(void)
 {
+#ifdef HAVE_LIBSYSTEMD
+	const char *systemd = "with";
+#else
+	const char *systemd = "without";
+#endif
+#ifdef HAVE_LIBIDN
+	const char *libidn = "with";
+#else
+	const char *libidn = "without";
+#endif
+
 	printf("pgweir %s\nlibevent %s\n%s\n", PGWEIR_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
+	printf("%s libsystemd (notification, socket activation)\n%s libidn (SASLprep)\n", systemd, libidn);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
 #include "admin/console_command.h"
 #include "base/copy.h"
+#include "base/mentions.h"
 #include "config/nearest.h"
 
 #include <stdio.h>
@@ -145,6 +146,16 @@ nearest_phrase(const struct words *w)
 	return nearest.name;
 }
 
+static bool
+is_sql(const struct words *w)
+{
+	char text[2 * TOKEN_TEXT_MAX];
+
+	written(w, 1, text, sizeof(text));
+	upper(text);
+	return text_is_one_of(text, "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP");
+}
+
 static int
 unknown(const struct words *w, struct fail *why)
 {
@@ -156,7 +167,9 @@ unknown(const struct words *w, struct fail *why)
 	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "did you mean %s?", near);
-	return fail_hint(why, "SHOW HELP lists the commands.");
+	return fail_hint(
+	    why, "SHOW HELP lists the commands.%s",
+	    is_sql(w) ? " No SQL runs here, and psql's \\d and \\l are SQL: connect to a database for them." : "");
 }
 
 /* --- what follows --- */
@@ -258,7 +271,7 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 	if (end == NULL || *end != '\0') {
 		fail_set(why, "42601", "%s takes the id of one client", out->row->phrase);
 		fail_pgbouncer_text(why, "invalid client pointer supplied");
-		return fail_hint(why, "It is in the last column of SHOW CLIENTS.");
+		return fail_hint(why, "It is in the column id of SHOW CLIENTS and SHOW WAITERS.");
 	}
 	return 0;
 }

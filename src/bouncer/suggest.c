@@ -7,6 +7,7 @@
 #include "bouncer/suggest.h"
 
 #include "base/buf.h"
+#include "base/mentions.h"
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/nearest.h"
@@ -234,14 +235,17 @@ find_bouncer_name(const char *name, int in_scope, struct foreign_name *out, char
 {
 	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
 	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
+	bool is_shown = text_is_one_of(name, "host port dbname user");
 
 	*out = (struct foreign_name){ .name = name, .product = "PgBouncer's", .note = note };
 	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
-		snprintf(note, FOREIGN_NOTE_MAX, "%s%s",
-			 !in_scope && (strcmp(name, "host") == 0 || strcmp(name, "port") == 0)
-			     ? "for pgweir's own write listen = 127.0.0.1:6432; for PostgreSQL's "
-			     : "",
-			 "write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web");
+		snprintf(
+		    note, FOREIGN_NOTE_MAX,
+		    "%swrite it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web%s%s%s",
+		    !in_scope && text_is_one_of(name, "host port")
+			? "for pgweir's own write listen = 127.0.0.1:6432; for PostgreSQL's "
+			: "",
+		    is_shown ? "" : " ", is_shown ? "" : name, is_shown ? "" : "=...");
 	else if (key == NULL)
 		return false;
 	else if (key->section != NULL) {

@@ -499,7 +499,7 @@ run_kill_client(struct run *r)
 	if (c == NULL) {
 		fail_set(r->why, "42704", "there is no client %llu", (unsigned long long)r->command->client_id);
 		fail_pgbouncer_text(r->why, "client not found");
-		return result_of(fail_hint(r->why, "SHOW CLIENTS has the ids, in its last column."));
+		return result_of(fail_hint(r->why, "SHOW CLIENTS has the ids, in its column id."));
 	}
 	if (c == r->cc->c)
 		r->cc->ending = ENDING_SELF;

@@ -113,8 +113,7 @@ to_problems(const char *text, void *arg)
 void
 setup_check_secrets(const struct config *config, struct config_problems *problems)
 {
-	struct problem_sink sink = { .problems = problems,
-				     .file = config->path,
+	struct problem_sink sink = { .problems = problems, /* each names its file itself */
 				     .source = config->origins->source,
 				     .words = bouncer_problem_words(config) };
 	const struct secrets s = { to_problems, &sink };

@@ -158,6 +158,9 @@ static const struct {
 	{ "the words of upstream on lines of their own", TRUST "[database *]\nupstream = host=h\nport = 5\n",
 	  "pgweir.ini:5: error: \"port\" is PgBouncer's name; write it into upstream, for example upstream = host=db1 "
 	  "port=5432 dbname=app user=web" },
+	{ "a word of upstream that the example has not", BASE "[pool]\nconnect_query = SELECT 1\n",
+	  "pgweir.ini:6: error: \"connect_query\" is PgBouncer's name; write it into upstream, for example upstream = "
+	  "host=db1 port=5432 dbname=app user=web connect_query=..." },
 	{ "more workers than there may be", BASE "[pgweir]\nworkers = 17\n",
 	  "pgweir.ini:6: error: workers = 17: a whole number from 1 to 16 is needed; auto is allowed too" },
 	{ "a number of workers that is none", BASE "[pgweir]\nworkers = many\n",

@@ -142,6 +142,7 @@ def test_help_and_version(pgweir):
     assert all(len(line) <= 120 for line in done.stdout.splitlines())
     done = pgweir("--version")
     assert done.returncode == 0 and re.match(r"pgweir \d+\.\d+", done.stdout)
+    assert re.search(r"^with(out)? libsystemd ", done.stdout, re.M) and re.search(r"^with(out)? libidn ", done.stdout, re.M)
 
 
 def test_the_schema_has_every_setting(pgweir):
