@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "listen/listen.h"
+#include "net/between.h"
 #include "pool/pool_homes.h"
 #include "relay/features.h"
 #include "relay/relay.h"
@@ -27,8 +28,17 @@
 _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 
 static void on_readable(struct stream *s);
+static void on_readable_beside_others(struct stream *s);
 static void on_drained(struct stream *s);
-static const struct stream_ops stream_ops = { on_readable, on_drained };
+
+static const struct stream_ops *
+stream_ops(const struct client_env *env)
+{
+	static const struct stream_ops alone = { on_readable, on_drained },
+				       beside_others = { on_readable_beside_others, on_drained };
+
+	return env->crew[1] == NULL ? &alone : &beside_others;
+}
 
 static struct client_env *
 door_of(const struct client_env *env)
@@ -97,7 +107,7 @@ refuse_at_once(int fd)
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
-	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, &stream_ops) < 0) {
+	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, stream_ops(env)) < 0) {
 		if (c == NULL)
 			close(fd);
 		env->x.counters->rejected[RJ_MAX_MEMORY]++;
@@ -369,6 +379,15 @@ on_readable(struct stream *s)
 		client_close(c, NULL);
 		return;
 	}
+}
+
+static void
+on_readable_beside_others(struct stream *s)
+{
+	const struct client_env *env = ((struct client *)s)->env;
+
+	on_readable(s);
+	between_events(env->x.graveyard, env->inbox);
 }
 
 static void

@@ -4,11 +4,6 @@
 
 #include <stdlib.h>
 
-struct graveyard {
-	struct event *event;
-	struct grave *first;
-};
-
 bool
 graveyard_empty(struct graveyard *y)
 {

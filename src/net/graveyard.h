@@ -2,20 +2,30 @@
  * src/net/graveyard.h - frees objects after the callback in which they were closed: callers up the stack may still use
  * them.
  *
- * Always: what is buried is freed by the event loop itself, when none of our functions is running.
+ * Always: what is buried is freed by the event loop itself, or behind an event (between.h), when none of our functions
+ * is running.
  */
 #pragma once
 
 #include <event2/event.h>
 #include <stdbool.h>
 
-struct graveyard; /* opaque: graveyard.c */
-
 /* Embedded in an object that is to be freed later. */
 struct grave {
 	struct grave *next;
 	void (*free_it)(struct grave *g);
 };
+
+struct graveyard {
+	struct grave *first;
+	struct event *event;
+};
+
+static inline bool
+graveyard_has_some(const struct graveyard *y)
+{
+	return y->first != NULL;
+}
 
 struct graveyard *graveyard_new(struct event_base *base);
 bool graveyard_empty(struct graveyard *y); /* frees all that is in it now; returns false if there was nothing */

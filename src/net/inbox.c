@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 struct inbox {
-	pthread_mutex_t lock; /* guards notes and since_us */
+	struct inbox_sign sign; /* first. Written under the lock: there are notes */
+	bool is_woken; /* guarded by the lock: on_wake() is still to come */
+	pthread_mutex_t lock; /* guards notes and since_us, too */
 	struct note_list notes;
 	uint64_t since_us; /* when the first of them was posted */
 	struct event *event;
@@ -31,19 +33,28 @@ wake(const struct inbox *in)
 	while (n < 0 && errno == EINTR);
 }
 
+/* Under the lock. */
+static void
+show_sign(struct inbox *in)
+{
+	atomic_store_explicit(&in->sign.has_notes, !STAILQ_EMPTY(&in->notes), memory_order_relaxed);
+}
+
 void
 inbox_post(struct inbox *to, struct note *n)
 {
-	bool is_first;
+	bool was_woken;
 
 	pthread_mutex_lock(&to->lock);
-	is_first = STAILQ_EMPTY(&to->notes);
-	if (is_first)
+	was_woken = to->is_woken;
+	to->is_woken = true;
+	if (STAILQ_EMPTY(&to->notes))
 		to->since_us = clock_now_us();
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
+	show_sign(to);
 	/* The loop needs this lock as soon as it wakes, and may be more urgent than the sender: it is free before. */
 	pthread_mutex_unlock(&to->lock);
-	if (is_first)
+	if (!was_woken)
 		wake(to);
 }
 
@@ -52,6 +63,7 @@ inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void 
 {
 	pthread_mutex_lock(&from->lock);
 	note_list_pick(&from->notes, is_meant, arg, out);
+	show_sign(from);
 	pthread_mutex_unlock(&from->lock);
 }
 
@@ -75,6 +87,7 @@ read_notes(struct inbox *in, bool is_over)
 
 	pthread_mutex_lock(&in->lock);
 	STAILQ_CONCAT(&notes, &in->notes);
+	show_sign(in);
 	pthread_mutex_unlock(&in->lock);
 	if (STAILQ_EMPTY(&notes))
 		return false;
@@ -85,14 +98,25 @@ read_notes(struct inbox *in, bool is_over)
 	return true;
 }
 
+bool
+inbox_read(struct inbox *in)
+{
+	return read_notes(in, false);
+}
+
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
+	struct inbox *in = arg;
 	uint64_t count;
 
 	(void)what;
-	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
-		read_notes(arg, false);
+	if (read(fd, &count, sizeof(count)) != (ssize_t)sizeof(count))
+		return;
+	pthread_mutex_lock(&in->lock);
+	in->is_woken = false;
+	pthread_mutex_unlock(&in->lock);
+	read_notes(in, false);
 }
 
 bool

@@ -10,6 +10,7 @@
 #include "base/fail.h"
 
 #include <event2/event.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -43,10 +44,22 @@ note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, vo
 	STAILQ_CONCAT(from, &kept);
 }
 
-struct inbox; /* opaque: inbox.c */
+struct inbox; /* opaque: inbox.c; it begins with this */
+struct inbox_sign {
+	_Atomic bool has_notes;
+};
+
+/* On its loop. May miss what is just being posted: the loop wakes for that. */
+static inline bool
+inbox_has_notes(const struct inbox *in)
+{
+	return atomic_load_explicit(&((const struct inbox_sign *)in)->has_notes, memory_order_relaxed);
+}
 
 /* Notes are read on this loop. Returns NULL with *why set: no descriptor. */
 struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
+/* Reads what is there now, on its loop, when none of our functions is running. Returns false if there was nothing. */
+bool inbox_read(struct inbox *in);
 /* Reads what is left, with is_over, and what is posted by that. Returns false if there was nothing. */
 bool inbox_read_last(struct inbox *in);
 void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */

@@ -244,6 +244,7 @@ worker_fill_envs(struct worker *k)
 	s->cancelling = &k->cancelling;
 	s->losses = &k->losses;
 	s->inbox = c->inbox = k->inbox;
+	s->has_others = k->weir->worker_count > 1;
 	s->helpers = c->helpers = shared->helpers;
 	c->x.audit = shared->audit;
 	c->keys = shared->keys;

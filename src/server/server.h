@@ -128,6 +128,9 @@ struct server_env {
 	struct graveyard *graveyard;
 	struct helpers *helpers;
 	struct inbox *inbox;
+	/* There are several workers: inbox is looked at between two events. Set by worker_fill_envs(), never cleared.
+	 */
+	bool has_others;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
 	struct image_store *images;

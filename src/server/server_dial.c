@@ -192,7 +192,8 @@ on_dialled(const struct dial_result *result, void *arg)
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
-	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops) < 0 || limit_login(srv) < 0) {
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_others]) < 0 ||
+	    limit_login(srv) < 0) {
 		fail_set(&why, "53200", "no memory for a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 		return;

@@ -37,7 +37,7 @@ void server_role_reported(struct server *srv, const char *name, const char *valu
 void server_leave_host(struct server *srv); /* ends an idle server that has lost the wanted role */
 
 /* server_replies.c */
-extern const struct stream_ops server_stream_ops;
+extern const struct stream_ops server_stream_ops[2]; /* by server_env.has_others */
 
 /*
  * --- server_keys.c: a thread derives SCRAM keys from a password, for a login that waits for them.

@@ -8,6 +8,7 @@
 #include "server/server_parts.h"
 
 #include "base/clock.h"
+#include "net/between.h"
 #include "wire/frame.h"
 #include "session/image_settings.h"
 
@@ -682,6 +683,15 @@ on_readable(struct stream *s)
 }
 
 static void
+on_readable_beside_others(struct stream *s)
+{
+	const struct server_env *env = ((struct server *)s)->env;
+
+	on_readable(s);
+	between_events(env->graveyard, env->inbox);
+}
+
+static void
 on_drained(struct stream *s)
 {
 	struct server *srv = (struct server *)s;
@@ -691,4 +701,5 @@ on_drained(struct stream *s)
 		srv->env->ops->drained(srv);
 }
 
-const struct stream_ops server_stream_ops = { on_readable, on_drained };
+const struct stream_ops server_stream_ops[2] = { { on_readable, on_drained },
+						 { on_readable_beside_others, on_drained } };

@@ -257,9 +257,10 @@ log_writer_errors(const struct log_writer *w)
 	return 0;
 }
 
-/* --- net/inbox.h: one note per turn of the loop --- */
+/* --- net/inbox.h: one note per turn of the loop, or all between two events --- */
 
 struct inbox {
+	struct inbox_sign sign; /* first; not shown for a note that is late */
 	bool is_busy; /* its worker has functions on the stack */
 	struct event *event;
 	struct note_list notes;
@@ -274,7 +275,23 @@ read_first(struct inbox *in, bool is_over)
 	STAILQ_REMOVE_HEAD(&in->notes, next);
 	if (!STAILQ_EMPTY(&in->notes))
 		event_active(in->event, EV_TIMEOUT, 0);
+	else
+		in->sign.has_notes = false;
 	n->read(n, in->owner, is_over);
+}
+
+bool
+inbox_read(struct inbox *in)
+{
+	bool had_some = !STAILQ_EMPTY(&in->notes);
+	const struct note *n;
+	unsigned count = 0;
+
+	STAILQ_FOREACH(n, &in->notes, next)
+		count++;
+	while (count-- > 0 && !STAILQ_EMPTY(&in->notes)) /* others may have been taken back meanwhile */
+		read_first(in, false);
+	return had_some;
 }
 
 static void
@@ -305,6 +322,7 @@ void
 inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg, struct note_list *out)
 {
 	note_list_pick(&from->notes, is_meant, arg, out);
+	from->sign.has_notes = from->sign.has_notes && !STAILQ_EMPTY(&from->notes);
 }
 
 uint64_t
@@ -362,8 +380,10 @@ inbox_post(struct inbox *to, struct note *n)
 		read_at_once(to);
 	else if (is_drawn(late_notes))
 		event_add(to->event, &(struct timeval){ .tv_usec = (suseconds_t)(quiet_random() >> 32) % 5000 });
-	else
+	else {
+		to->sign.has_notes = true;
 		event_active(to->event, EV_TIMEOUT, 0);
+	}
 }
 
 /* --- net/helpers.h: whoever reads the note does the work --- */

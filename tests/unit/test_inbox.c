@@ -1,5 +1,5 @@
 /* tests/unit/test_inbox.c - notes from thread to thread: each is read once, in order, by the right one. */
-#include "net/inbox.h"
+#include "net/between.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -14,6 +14,8 @@
 struct reader {
 	struct event_base *base;
 	struct inbox *inbox;
+	struct graveyard *graveyard;
+	struct event *busy;
 	pthread_t thread;
 	size_t read, wanted, turns;
 	unsigned next[SENDERS];
@@ -113,6 +115,44 @@ Test(inbox, notes_of_many_threads_are_read_once_each_and_in_each_senders_order)
 	cr_expect_not(r.was_over);
 	reader_fini(&r);
 	cr_expect_eq(r.read, SENDERS * NOTES, "none is read again");
+}
+
+/* A turn that does not end by itself: its event is in the queue again as soon as it is called. */
+static void
+on_busy(evutil_socket_t fd, short what, void *arg)
+{
+	struct reader *r = arg;
+
+	(void)fd;
+	(void)what;
+	if (r->read < r->wanted)
+		event_active(r->busy, EV_TIMEOUT, 0);
+	between_events(r->graveyard, r->inbox);
+}
+
+Test(inbox, between_two_events_notes_are_read_though_the_turn_does_not_end)
+{
+	struct sender s;
+	struct reader r;
+
+	reader_init(&r, NOTES);
+	s = (struct sender){ .to = &r };
+	r.graveyard = graveyard_new(r.base);
+	r.busy = event_new(r.base, -1, 0, on_busy, &r);
+	event_active(r.busy, EV_TIMEOUT, 0);
+	cr_assert_eq(pthread_create(&s.thread, NULL, send_all, &s), 0);
+	event_base_loop(r.base, EVLOOP_ONCE);
+	pthread_join(s.thread, NULL);
+	cr_expect_eq(r.read, NOTES);
+	cr_expect_not(r.is_wrong || r.was_over);
+	event_base_loop(r.base, EVLOOP_NONBLOCK); /* it was woken, too: there is nothing for it */
+	cr_expect_eq(r.read, NOTES);
+	post_letter(&r, 0, NOTES);
+	event_base_loop(r.base, EVLOOP_ONCE);
+	cr_expect_eq(r.read, NOTES + 1, "and wakes for the next");
+	event_free(r.busy);
+	graveyard_free(r.graveyard);
+	reader_fini(&r);
 }
 
 /* Takes back what one sender posts, where the number is even, while another thread posts and this one reads. */

@@ -1,0 +1,203 @@
+/* tests/unit/test_client.c - what one of several workers does between two events of a turn of its loop. */
+#include "client/client.h"
+#include "net/graveyard.h"
+#include "net/inbox.h"
+#include "pool/pool_set_state.h"
+#include "server/server_parts.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLIENTS 3
+
+/* Clients that have all sent something before the turn begins, and a server. */
+struct place {
+	struct client_env env, other, *crew[3];
+	struct server_env servers;
+	struct pool_set pools;
+	struct process_counters counters;
+	_Atomic uint64_t last_id;
+	uint64_t now_us;
+	uint8_t bytes[1024];
+	struct client *clients[CLIENTS];
+	struct server server;
+	int peers[CLIENTS + 1];
+	struct note note;
+	struct grave grave;
+	bool is_quiet; /* clients' events post and bury nothing */
+	char seen[16]; /* c: an event of a client's; n: the note was read; g: what was buried has left */
+};
+
+static void
+see(struct place *p, char what)
+{
+	p->seen[strlen(p->seen)] = what;
+}
+
+static void
+read_note(struct note *n, void *owner, bool is_over)
+{
+	(void)n;
+	(void)is_over;
+	see(owner, 'n');
+}
+
+static void
+leave(struct grave *g)
+{
+	see((struct place *)((char *)g - offsetof(struct place, grave)), 'g');
+}
+
+/* The first that is called posts a note, and buries something. */
+static void
+on_bytes(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct place *p = c->env->x.owner;
+
+	(void)bytes;
+	(void)len;
+	see(p, 'c');
+	if (p->is_quiet || p->seen[1] != '\0')
+		return;
+	graveyard_bury(c->env->x.graveyard, &p->grave, leave);
+	inbox_post(c->env->inbox, &p->note);
+	cr_expect_str_eq(p->seen, "c", "a function of the client's is running");
+}
+
+static const struct client_front front = { .bytes = on_bytes };
+
+/* Returns one end of a connection whose other end is *peer. */
+static int
+connection(int *peer)
+{
+	int ends[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	*peer = ends[1];
+	return ends[0];
+}
+
+static struct event_base *
+new_base(void)
+{
+	struct event_config *cfg = event_config_new();
+	struct event_base *base;
+
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	return base;
+}
+
+static void
+add_peers(struct place *p)
+{
+	struct sockaddr nobody = { 0 };
+	int fd = connection(&p->peers[CLIENTS]);
+
+	/* as server_dial.c does */
+	cr_assert_eq(stream_open(&p->server.stream, p->env.x.base, fd, &server_stream_ops[p->servers.has_others]), 0);
+	p->server.env = &p->servers;
+	for (size_t i = 0; i < CLIENTS; i++) {
+		p->clients[i] = client_new(&p->env, connection(&p->peers[i]), &nobody, true);
+		cr_assert_not_null(p->clients[i]);
+	}
+}
+
+static void
+place_init(struct place *p, bool has_others)
+{
+	struct client_env *env = &p->env;
+	struct fail why;
+
+	*p = (struct place){ .note.read = read_note };
+	env->x.owner = p;
+	env->x.base = new_base();
+	env->x.graveyard = p->servers.graveyard = graveyard_new(env->x.base);
+	env->x.counters = &p->counters;
+	env->x.now_us = p->servers.now_us = &p->now_us;
+	env->x.pools = &p->pools;
+	p->pools.last_id = &p->last_id;
+	env->front = &front;
+	env->inbox = p->servers.inbox = inbox_new(env->x.base, p, &why);
+	p->servers.has_others = has_others;
+	env->read_buffer = p->servers.read_buffer = p->bytes;
+	env->read_cap = p->servers.read_cap = sizeof(p->bytes);
+	env->crew = p->crew;
+	p->crew[0] = env;
+	p->crew[1] = has_others ? &p->other : NULL;
+	TAILQ_INIT(&env->clients);
+	add_peers(p);
+	event_base_loop(env->x.base, EVLOOP_NONBLOCK);
+}
+
+static void
+place_fini(struct place *p)
+{
+	stream_close(&p->server.stream);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		stream_close(&p->clients[i]->x.stream);
+		free(p->clients[i]);
+	}
+	for (size_t i = 0; i <= CLIENTS; i++)
+		close(p->peers[i]);
+	inbox_free(p->env.inbox);
+	graveyard_free(p->env.x.graveyard);
+	event_base_free(p->env.x.base);
+}
+
+static void
+send_all(struct place *p)
+{
+	for (size_t i = 0; i < CLIENTS; i++)
+		cr_assert_eq(write(p->peers[i], "x", 1), 1);
+}
+
+static void
+turn(struct place *p)
+{
+	event_base_loop(p->env.x.base, EVLOOP_NONBLOCK);
+}
+
+Test(client, with_several_workers_what_is_posted_and_buried_by_one_event_goes_before_the_next)
+{
+	struct place p;
+
+	place_init(&p, true);
+	send_all(&p);
+	turn(&p);
+	cr_expect_str_eq(p.seen, "cgncc", "%s", p.seen);
+	turn(&p);
+	cr_expect_str_eq(p.seen, "cgncc", "and once: %s", p.seen);
+	place_fini(&p);
+}
+
+Test(client, with_several_workers_a_note_is_read_behind_the_event_of_a_server)
+{
+	struct place p;
+
+	place_init(&p, true);
+	p.is_quiet = true;
+	send_all(&p);
+	inbox_post(p.env.inbox, &p.note);
+	event_active(&p.server.stream.event, EV_READ, 0); /* the first in the queue; there is nothing to be read */
+	turn(&p);
+	cr_expect_str_eq(p.seen, "nccc", "%s", p.seen);
+	place_fini(&p);
+}
+
+Test(client, alone_a_worker_reads_its_notes_when_its_loop_wakes_for_them)
+{
+	struct place p;
+
+	place_init(&p, false);
+	send_all(&p);
+	turn(&p);
+	turn(&p);
+	cr_expect_str_eq(p.seen, "cccgn", "%s", p.seen);
+	place_fini(&p);
+}
