@@ -65,9 +65,15 @@ is_told_all(const struct exchange *x)
 }
 
 bool
-state_knows_reading(const struct exchange *x, const struct sql_verdict *v)
+state_needs_reading(const struct sql_verdict *v)
 {
-	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && is_told_all(x);
+	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0;
+}
+
+bool
+state_hides_reading(const struct exchange *x, const struct sql_verdict *v)
+{
+	return state_needs_reading(v) && !is_told_all(x);
 }
 
 bool
@@ -76,7 +82,7 @@ state_awaits_reading(const struct exchange *x, const struct sql_verdict *v)
 	const struct ledger *l = &x->srv->ledger;
 	uint32_t sent;
 
-	if ((v->hints & (VERDICT_LITERALS | VERDICT_NULL)) == 0 || is_told_all(x))
+	if (!state_hides_reading(x, v))
 		return false;
 	sent = ledger_requests_sent(l);
 	return sent != l->requests_gone && (int32_t)(x->srv->loan.told_at - sent) <= 0;

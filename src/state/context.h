@@ -11,11 +11,13 @@
  * a Parse. Returns false if the SQL must not be shared with other clients at all.
  */
 bool state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
+/* Returns true if this SQL has something that is read under settings. */
+bool state_needs_reading(const struct sql_verdict *v);
 /*
- * Returns true if this SQL, which is not shared, has something to read, and the client's image has the settings that
- * it is read under as far as anybody can know: those that matter most are reported.
+ * Returns true if it has, and the client's image may lack the settings that it is read under: they are set by what is
+ * not answered yet. Else the image has them as far as anybody can know: those that matter most are reported.
  */
-bool state_knows_reading(const struct exchange *x, const struct sql_verdict *v);
+bool state_hides_reading(const struct exchange *x, const struct sql_verdict *v);
 /* The request that is being sent may change what SQL is read under. */
 void state_note_reading(struct exchange *x);
 /* Returns true if requests under way decide what it is read under: its Parse is held until they are answered. */

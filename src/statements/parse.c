@@ -154,6 +154,33 @@ parse_there(struct exchange *x, struct client_statement *n)
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 }
 
+/* A statement too large to be stored: only this server has it, and the client keeps the server. */
+static enum feature_step
+parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
+{
+	struct client_statement *n = enter_new(x, name, NULL, 0, closed);
+
+	if (n == NULL)
+		return STEP_FAILED;
+	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
+	client_statement_unref(n);
+	return STEP_FORWARD;
+}
+
+/* Elsewhere it could not be read as it is here: as if it was too large. */
+static enum feature_step
+parse_here_only(struct exchange *x, const struct parse_fields *f, struct client_statement *closed)
+{
+	struct buf b = { 0 };
+
+	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED ||
+	    parse_oversize(x, f->name, closed) == STEP_FAILED)
+		return STEP_FAILED;
+	message_parse(&b, f->name, f->rest, f->rest_len);
+	outbox_put(&x->env->to_server, &b);
+	return STEP_SENT;
+}
+
 enum feature_step
 statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
 		       struct client_statement *closed)
@@ -171,6 +198,8 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		return refuse_parse(x);
 	if (state_awaits_reading(x, v))
 		return STEP_HOLD;
+	if (state_hides_reading(x, v))
+		return parse_here_only(x, f, closed);
 	st = statement_of(x, f, v, &context);
 	if (st == NULL)
 		return STEP_FAILED;
@@ -179,7 +208,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		statement_unref(st);
 		return STEP_HOLD;
 	}
-	is_reading_known = context != 0 || (!statement_is_shared(st) && state_knows_reading(x, v));
+	is_reading_known = context != 0 || (!statement_is_shared(st) && state_needs_reading(v));
 	n = enter_new(x, f->name, st, is_reading_known, closed);
 	if (n == NULL)
 		return STEP_FAILED;
@@ -211,19 +240,6 @@ statements_parse(struct exchange *x, struct request *m)
 	if (n != NULL && !statement_is_closing(n))
 		return parse_duplicate(x, n, f);
 	return statements_parse_named(x, f, m->verdict, n);
-}
-
-/* A statement too large to be stored: only this server has it, and the client keeps the server. */
-static enum feature_step
-parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
-{
-	struct client_statement *n = enter_new(x, name, NULL, 0, closed);
-
-	if (n == NULL)
-		return STEP_FAILED;
-	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
-	client_statement_unref(n);
-	return STEP_FORWARD;
 }
 
 enum feature_step

@@ -867,6 +867,23 @@ def test_sql_executes_what_was_read_under_other_settings(crowded, begin, sql):
         query("SELECT '02/03/2020'::date"), bind("", "s") + execute() + sync(), query("ROLLBACK")])
 
 
+@pytest.mark.parametrize("begin, setting, end", [
+    ("BEGIN", "SET", "ROLLBACK"), ("BEGIN", "SET LOCAL", "COMMIT"), ("SELECT", "SET", "SET DateStyle = 'ISO, MDY'"),
+    ("SELECT", "SET", "RESET DateStyle")])
+def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setting, end):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        wire.query(begin)
+        wire.ask(one_statement(f"{setting} DateStyle = 'ISO, DMY'") + parse("s", "SELECT '02/03/2020'::date") + sync())
+        wire.query(end)
+        pins = weir.console("SHOW PINS")
+        all_of(weir, "DEALLOCATE ALL")
+        assert run(wire, "s") == [["2020-03-02"]]
+        assert "statement" in str(pins)
+        wire.ask(close("S", "s") + sync())
+        assert weir.console("SHOW PINS") == []
+
+
 @pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
 def test_a_client_that_looks_finds_nothing_of_what_reads_under_other_settings(crowded, begin):
     """Its statements, of the protocol and of SQL, were made under other settings, and must be made again elsewhere."""
