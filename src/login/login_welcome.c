@@ -109,6 +109,30 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 		exchange_replay(&c->x, relay_bytes);
 }
 
+static void
+tell_left_out(struct client *c, struct fail *why)
+{
+	fail_detail(why, "It was in the startup packet or its \"options\", and was left out.");
+	message_notice(&c->login->out, "WARNING", why);
+}
+
+/* Tells a client what PostgreSQL did not know when another client's equal settings were tried: known has the rest. */
+static void
+tell_what_was_left_out(struct client *c, const struct image *known)
+{
+	const struct image *raw = c->login->raw;
+
+	for (size_t i = 0; i < image_count(raw); i++) {
+		const char *name = image_at(raw, i)->name;
+		struct fail why;
+
+		if (image_get(known, name) != NULL || image_get(c->x.pool->baseline, name) != NULL)
+			continue;
+		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
+		tell_left_out(c, &why);
+	}
+}
+
 static bool
 finish_if_known(struct client *c)
 {
@@ -116,6 +140,7 @@ finish_if_known(struct client *c)
 
 	if (image == NULL)
 		return false;
+	tell_what_was_left_out(c, image);
 	login_finish(c, image_ref(image), c->x.pool->welcome);
 	return true;
 }
@@ -341,8 +366,7 @@ leave_out_unknown(struct client *c)
 	}
 	if (name == NULL || (rest = image_with(settings, name, NULL, false)) == NULL)
 		return false;
-	fail_detail(&l->error, "It was in the startup packet or its \"options\", and was left out.");
-	message_notice(&l->out, "WARNING", &l->error);
+	tell_left_out(c, &l->error);
 	image_unref(l->valid);
 	l->valid = rest;
 	l->has_error = false;
@@ -414,6 +438,8 @@ login_server_done(struct exchange *x)
 		login_out_of_memory(c);
 		return;
 	}
+	if (known != NULL && l->valid == NULL)
+		tell_what_was_left_out(c, known);
 	image_unref(srv->image);
 	srv->image = image_ref(img);
 	if (c->x.is_session)

@@ -213,6 +213,19 @@ def test_an_unknown_setting_is_no_reason_to_refuse(weir):
         assert other.query("SELECT 1") == [["1"]]
 
 
+@pytest.mark.weir_only
+@pytest.mark.parametrize("pool_mode", ["transaction", "session"])
+def test_each_client_is_told_of_its_unknown_setting(weir, pool_mode):
+    """Not only the first, after which pgweir knows the answer."""
+    weir.start(pool_mode=pool_mode)
+    for _ in range(3):
+        with weir.raw(parameters={"no_such_setting_at_all": "1", "geqo": "off", "a.b": "c", "TimeZone": "CET"}) as wire:
+            told = [reply for reply in wire.login_replies if reply.type == "N"]
+            assert [(reply.sqlstate, reply.severity) for reply in told] == [("42704", "WARNING")]
+            assert told[0].error["M"] == 'unrecognized configuration parameter "no_such_setting_at_all"'
+            assert wire.value("SHOW a.b") == "c" and wire.value("SHOW geqo") == "off"
+
+
 @pytest.mark.parametrize("options", ["-c", "-c =", "-x", "--", "-c geqo", "nonsense", "\\"], ids=str)
 def test_malformed_options_are_refused_or_ignored_but_never_hurt(weir, options):
     weir.start(pool_size=1)
