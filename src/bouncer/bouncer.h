@@ -43,6 +43,11 @@ bool bouncer_import_text(const char *text, size_t len, const char *path, struct 
 void bouncer_words(char *text, size_t size);
 /* Returns these names for what is told of a configuration (problem_sink.words), or NULL if its file is pgweir's. */
 const struct problem_words *bouncer_problem_words(const struct config *config);
+/*
+ * Copies a line of what a reload has changed, "pool.pool_size: 20 -> 30", with PgBouncer's name of the setting if the
+ * file at hand is PgBouncer's and has one; what does not fit is cut.
+ */
+void bouncer_change(const struct config *config, const char *text, char *out, size_t size);
 /* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
  */
 void bouncer_tell(const struct config *config, const struct fail *why, struct fail *told);

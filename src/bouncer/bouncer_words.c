@@ -117,6 +117,20 @@ bouncer_words(char *text, size_t size)
 	buf_fini(&out);
 }
 
+void
+bouncer_change(const struct config *config, const char *text, char *out, size_t size)
+{
+	size_t section_len = strspn(text, NAME_LETTERS);
+	const char *name = text + section_len + 1, *theirs = NULL;
+
+	if (config_is_pgbouncers(config) && section_len > 0 && text[section_len] == '.')
+		theirs = their_name(text, section_len, name, strcspn(name, ":"));
+	if (theirs != NULL)
+		snprintf(out, size, "%s%s", theirs, name + strcspn(name, ":"));
+	else
+		snprintf(out, size, "%s", text);
+}
+
 static const char *
 our_name(const char *theirs)
 {

@@ -80,10 +80,12 @@ forget_changes(struct weir *w)
 }
 
 static void
-on_change(const char *text, void *arg)
+on_change(const char *change, void *arg)
 {
 	struct weir *w = arg;
+	char text[1024];
 
+	bouncer_change(w->config, change, text, sizeof(text));
 	w->last_reload.changes =
 	    xreallocarray(w->last_reload.changes, w->last_reload.change_count + 1, sizeof(*w->last_reload.changes));
 	w->last_reload.changes[w->last_reload.change_count++] = xstrdup(text);

@@ -194,6 +194,8 @@ def test_a_reload_reads_the_same_file(bouncer):
     bouncer.reload(settings="default_pool_size = 4", databases="app = HERE\nmore = HERE dbname=app2")
     assert bouncer.settings()["default_pool_size"] == "4"
     assert bouncer.value("SELECT current_database()", dbname="more") == "app2"
+    for change in ("default_pool_size: 3 -> 4", "database more: added"):    # by the names that the file has
+        assert f"configuration: {change}" in bouncer.log()
 
 
 def test_a_reload_moves_no_listener(bouncer):
