@@ -416,3 +416,17 @@ def test_it_goes_on_when_nobody_reads_its_stderr(weir):
     for _ in range(20):
         assert weir.raw().query("SELECT 1") == [["1"]]
     weir.stop(signal.SIGINT)
+
+
+def test_where_scripts_run_looks_for_the_addresses_of_a_file(tmp_path):
+    """The reader of what pgweir prints takes all of it: else pgweir ends by SIGPIPE, and the script with it."""
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/pgweir").symlink_to(find_binary())
+    ini = tmp_path / "x.ini"
+    ini.write_text("[pgweir]\nlisten = 127.0.0.1:7001\nlisten = 127.0.0.1:7002\n[http]\nlisten = 127.0.0.1:7003\n"
+                   "[database *]\nupstream = host=h\n[auth]\nmethod = trust\n")
+    function = re.search(r"^address_of\(\)\n{\n.*?^}\n", (REPOSITORY / "scripts/run").read_text(), re.M | re.S).group()
+    for section, address in (("pgweir", "127.0.0.1:7001"), ("http", "127.0.0.1:7003")):
+        done = subprocess.run(["bash", "-c", f"set -euo pipefail\nhere={tmp_path} ini={ini}\n{function}\naddress_of {section}"],
+                              capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, address + "\n"), done.stderr
