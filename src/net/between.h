@@ -7,6 +7,13 @@
 #include "net/graveyard.h"
 #include "net/inbox.h"
 
+__attribute__((noinline, cold)) static void
+between_events_act(struct graveyard *graveyard, struct inbox *inbox)
+{
+	graveyard_empty(graveyard); /* what crosses leaves */
+	inbox_read(inbox);
+}
+
 /*
  * Called last in a callback of libevent's: none of our functions is running, as if libevent had called the graveyard
  * and the inbox next. Whatever the callback was for may be freed.
@@ -14,8 +21,6 @@
 static inline void
 between_events(struct graveyard *graveyard, struct inbox *inbox)
 {
-	if (graveyard_has_some(graveyard))
-		graveyard_empty(graveyard); /* what crosses leaves */
-	if (inbox_has_notes(inbox))
-		inbox_read(inbox);
+	if (inbox_sign_is_up(inbox))
+		between_events_act(graveyard, inbox);
 }

@@ -1,8 +1,15 @@
 #include "net/graveyard.h"
 
 #include "base/alloc.h"
+#include "net/inbox.h"
 
 #include <stdlib.h>
+
+struct graveyard {
+	struct event *event;
+	struct inbox *inbox;
+	struct grave *first;
+};
 
 bool
 graveyard_empty(struct graveyard *y)
@@ -27,10 +34,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 struct graveyard *
-graveyard_new(struct event_base *base)
+graveyard_new(struct event_base *base, struct inbox *inbox)
 {
 	struct graveyard *y = xcalloc(1, sizeof(*y));
 
+	y->inbox = inbox;
 	y->event = alloc_check(event_new(base, -1, 0, on_event, y));
 	return y;
 }
@@ -52,5 +60,7 @@ graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grav
 	g->next = y->first;
 	if (y->first == NULL)
 		event_active(y->event, EV_TIMEOUT, 0);
+	if (y->inbox != NULL)
+		inbox_raise_sign(y->inbox);
 	y->first = g;
 }

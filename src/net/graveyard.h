@@ -10,24 +10,17 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+struct graveyard; /* opaque: graveyard.c */
+struct inbox; /* inbox.h */
+
 /* Embedded in an object that is to be freed later. */
 struct grave {
 	struct grave *next;
 	void (*free_it)(struct grave *g);
 };
 
-struct graveyard {
-	struct grave *first;
-	struct event *event;
-};
-
-static inline bool
-graveyard_has_some(const struct graveyard *y)
-{
-	return y->first != NULL;
-}
-
-struct graveyard *graveyard_new(struct event_base *base);
+/* inbox: of the same loop; its sign is raised when something is buried. NULL: nobody looks at it. */
+struct graveyard *graveyard_new(struct event_base *base, struct inbox *inbox);
 bool graveyard_empty(struct graveyard *y); /* frees all that is in it now; returns false if there was nothing */
 void graveyard_free(struct graveyard *y); /* likewise */
 void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));

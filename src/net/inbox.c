@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct inbox {
-	struct inbox_sign sign; /* first. Written under the lock: there are notes */
+	struct inbox_sign sign; /* first. Under the lock it is set to what is true of notes */
 	bool is_woken; /* guarded by the lock: on_wake() is still to come */
 	pthread_mutex_t lock; /* guards notes and since_us, too */
 	struct note_list notes;
@@ -37,7 +37,7 @@ wake(const struct inbox *in)
 static void
 show_sign(struct inbox *in)
 {
-	atomic_store_explicit(&in->sign.has_notes, !STAILQ_EMPTY(&in->notes), memory_order_relaxed);
+	atomic_store_explicit(&in->sign.is_up, !STAILQ_EMPTY(&in->notes), memory_order_relaxed);
 }
 
 void

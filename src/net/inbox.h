@@ -46,14 +46,24 @@ note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, vo
 
 struct inbox; /* opaque: inbox.c; it begins with this */
 struct inbox_sign {
-	_Atomic bool has_notes;
+	_Atomic bool is_up;
 };
 
-/* On its loop. May miss what is just being posted: the loop wakes for that. */
+/*
+ * On its loop. Returns true if there are notes, or the sign was raised since they were read. May miss what is just
+ * being posted, or a sign just raised when another thread takes notes back: the loop wakes for either.
+ */
 static inline bool
-inbox_has_notes(const struct inbox *in)
+inbox_sign_is_up(const struct inbox *in)
 {
-	return atomic_load_explicit(&((const struct inbox_sign *)in)->has_notes, memory_order_relaxed);
+	return atomic_load_explicit(&((const struct inbox_sign *)in)->is_up, memory_order_relaxed);
+}
+
+/* On its loop: though nothing was posted there is something to do between two events. */
+static inline void
+inbox_raise_sign(struct inbox *in)
+{
+	atomic_store_explicit(&((struct inbox_sign *)in)->is_up, true, memory_order_relaxed);
 }
 
 /* Notes are read on this loop. Returns NULL with *why set: no descriptor. */

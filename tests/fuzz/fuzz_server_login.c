@@ -420,7 +420,7 @@ set_stage(struct stage *s)
 	s->now_us = clock_now_us();
 	s->env = (struct server_env){ .base = s->base,
 				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }, ""),
-				      .graveyard = graveyard_new(s->base),
+				      .graveyard = graveyard_new(s->base, NULL),
 				      .inbox = inbox_new(s->base, s, &why),
 				      .helpers = helpers_new(1, &why),
 				      .counters = &s->counters,

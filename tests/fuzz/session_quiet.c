@@ -260,7 +260,8 @@ log_writer_errors(const struct log_writer *w)
 /* --- net/inbox.h: one note per turn of the loop, or all between two events --- */
 
 struct inbox {
-	struct inbox_sign sign; /* first; not shown for a note that is late */
+	struct inbox_sign sign; /* first */
+	bool is_early; /* there is a note that is not late */
 	bool is_busy; /* its worker has functions on the stack */
 	struct event *event;
 	struct note_list notes;
@@ -276,17 +277,20 @@ read_first(struct inbox *in, bool is_over)
 	if (!STAILQ_EMPTY(&in->notes))
 		event_active(in->event, EV_TIMEOUT, 0);
 	else
-		in->sign.has_notes = false;
+		in->is_early = false;
 	n->read(n, in->owner, is_over);
 }
 
 bool
 inbox_read(struct inbox *in)
 {
-	bool had_some = !STAILQ_EMPTY(&in->notes);
+	bool had_some = in->is_early;
 	const struct note *n;
 	unsigned count = 0;
 
+	in->sign.is_up = false;
+	if (!had_some)
+		return false;
 	STAILQ_FOREACH(n, &in->notes, next)
 		count++;
 	while (count-- > 0 && !STAILQ_EMPTY(&in->notes)) /* others may have been taken back meanwhile */
@@ -322,7 +326,7 @@ void
 inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg, struct note_list *out)
 {
 	note_list_pick(&from->notes, is_meant, arg, out);
-	from->sign.has_notes = from->sign.has_notes && !STAILQ_EMPTY(&from->notes);
+	from->is_early = from->is_early && !STAILQ_EMPTY(&from->notes);
 }
 
 uint64_t
@@ -381,7 +385,7 @@ inbox_post(struct inbox *to, struct note *n)
 	else if (is_drawn(late_notes))
 		event_add(to->event, &(struct timeval){ .tv_usec = (suseconds_t)(quiet_random() >> 32) % 5000 });
 	else {
-		to->sign.has_notes = true;
+		to->sign.is_up = to->is_early = true;
 		event_active(to->event, EV_TIMEOUT, 0);
 	}
 }

@@ -28,7 +28,7 @@ struct place {
 	int peers[CLIENTS + 1];
 	struct note note;
 	struct grave grave;
-	bool is_quiet; /* clients' events post and bury nothing */
+	bool posts, buries; /* what the first event of a client's does */
 	char seen[16]; /* c: an event of a client's; n: the note was read; g: what was buried has left */
 };
 
@@ -52,7 +52,7 @@ leave(struct grave *g)
 	see((struct place *)((char *)g - offsetof(struct place, grave)), 'g');
 }
 
-/* The first that is called posts a note, and buries something. */
+/* The first that is called may post a note, and bury something. */
 static void
 on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
@@ -61,10 +61,12 @@ on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	(void)bytes;
 	(void)len;
 	see(p, 'c');
-	if (p->is_quiet || p->seen[1] != '\0')
+	if (p->seen[1] != '\0')
 		return;
-	graveyard_bury(c->env->x.graveyard, &p->grave, leave);
-	inbox_post(c->env->inbox, &p->note);
+	if (p->buries)
+		graveyard_bury(c->env->x.graveyard, &p->grave, leave);
+	if (p->posts)
+		inbox_post(c->env->inbox, &p->note);
 	cr_expect_str_eq(p->seen, "c", "a function of the client's is running");
 }
 
@@ -117,13 +119,13 @@ place_init(struct place *p, bool has_others)
 	*p = (struct place){ .note.read = read_note };
 	env->x.owner = p;
 	env->x.base = new_base();
-	env->x.graveyard = p->servers.graveyard = graveyard_new(env->x.base);
+	env->inbox = p->servers.inbox = inbox_new(env->x.base, p, &why);
+	env->x.graveyard = p->servers.graveyard = graveyard_new(env->x.base, env->inbox);
 	env->x.counters = &p->counters;
 	env->x.now_us = p->servers.now_us = &p->now_us;
 	env->x.pools = &p->pools;
 	p->pools.last_id = &p->last_id;
 	env->front = &front;
-	env->inbox = p->servers.inbox = inbox_new(env->x.base, p, &why);
 	p->servers.has_others = has_others;
 	env->read_buffer = p->servers.read_buffer = p->bytes;
 	env->read_cap = p->servers.read_cap = sizeof(p->bytes);
@@ -168,6 +170,7 @@ Test(client, with_several_workers_what_is_posted_and_buried_by_one_event_goes_be
 	struct place p;
 
 	place_init(&p, true);
+	p.posts = p.buries = true;
 	send_all(&p);
 	turn(&p);
 	cr_expect_str_eq(p.seen, "cgncc", "%s", p.seen);
@@ -176,12 +179,25 @@ Test(client, with_several_workers_what_is_posted_and_buried_by_one_event_goes_be
 	place_fini(&p);
 }
 
+Test(client, with_several_workers_what_is_buried_alone_goes_before_the_next_event)
+{
+	struct place p;
+
+	place_init(&p, true);
+	p.buries = true;
+	send_all(&p);
+	turn(&p);
+	cr_expect_str_eq(p.seen, "cgcc", "%s", p.seen);
+	turn(&p);
+	cr_expect_str_eq(p.seen, "cgcc", "and once: %s", p.seen);
+	place_fini(&p);
+}
+
 Test(client, with_several_workers_a_note_is_read_behind_the_event_of_a_server)
 {
 	struct place p;
 
 	place_init(&p, true);
-	p.is_quiet = true;
 	send_all(&p);
 	inbox_post(p.env.inbox, &p.note);
 	event_active(&p.server.stream.event, EV_READ, 0); /* the first in the queue; there is nothing to be read */
@@ -195,6 +211,7 @@ Test(client, alone_a_worker_reads_its_notes_when_its_loop_wakes_for_them)
 	struct place p;
 
 	place_init(&p, false);
+	p.posts = p.buries = true;
 	send_all(&p);
 	turn(&p);
 	turn(&p);

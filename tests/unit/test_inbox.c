@@ -137,7 +137,7 @@ Test(inbox, between_two_events_notes_are_read_though_the_turn_does_not_end)
 
 	reader_init(&r, NOTES);
 	s = (struct sender){ .to = &r };
-	r.graveyard = graveyard_new(r.base);
+	r.graveyard = graveyard_new(r.base, r.inbox);
 	r.busy = event_new(r.base, -1, 0, on_busy, &r);
 	event_active(r.busy, EV_TIMEOUT, 0);
 	cr_assert_eq(pthread_create(&s.thread, NULL, send_all, &s), 0);
