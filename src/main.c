@@ -130,11 +130,12 @@ static void
 greet(const struct config *config)
 {
 	const struct upstream *up = config->database_count > 0 ? config->databases[0].upstream : NULL;
+	const char *user;
 
 	if (config->path[0] != '\0' || up == NULL)
 		return;
-	fprintf(stderr, "pgweir: connect with   psql -h 127.0.0.1 -p 6432 -U %s %s\n",
-		config->single_user[0] != '\0' ? config->single_user : "USER",
+	user = config->single_user[0] != '\0' ? config->single_user : up->user;
+	fprintf(stderr, "pgweir: connect with   psql -h 127.0.0.1 -p 6432 -U %s %s\n", user[0] != '\0' ? user : "USER",
 		up->dbname[0] != '\0' ? up->dbname : "DATABASE");
 	if (config->http_enabled)
 		fprintf(stderr, "pgweir: metrics are at http://%s/metrics\n", config->http_listen.text);

@@ -206,7 +206,7 @@ say_what_helps(const struct show_env *env, const struct pool *e, const struct ho
 	}
 	if (jam.worst != NULL) {
 		say_remedy(env, jam.worst->srv, remedy, sizeof(remedy));
-		show_say(rows, "What helps: %s: of %s %s, %s; this client keeps %" PRIu32 " of them.", remedy,
+		show_say(rows, "What helps: %s: of %s %s, %s; that frees %" PRIu32 " of them.", remedy,
 			 in_use(&jam).text,
 			 counted(jam.idle_in_transaction, "is idle in transaction", "are idle in transaction").text,
 			 blocked(&jam).text, jam.worst_count);

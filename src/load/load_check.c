@@ -589,32 +589,30 @@ is_same_place(const struct config_listen *listen, const struct upstream_host *ho
 }
 
 static void
-check_loop(const struct check *check, const struct upstream *up, unsigned line)
+check_loop(const struct config *config, const struct problem_sink *sink, const struct upstream *up, unsigned line)
 {
-	const struct config *config = check->config;
-
 	for (size_t i = 0; i < up->host_count; i++)
 		for (size_t j = 0; j < config->listen_count; j++)
 			if (is_same_place(&config->listens[j], &up->hosts[i])) {
 				problem_warning(
-				    check->sink, line,
+				    sink, line,
 				    "upstream: host=%s port=%u is pgweir itself (listen = %s), not PostgreSQL",
 				    up->hosts[i].host, up->hosts[i].port, config->listens[j].text);
 				return;
 			}
 }
 
-static void
-check_loops(const struct check *check)
+void
+load_check_loops(const struct config *config, const struct problem_sink *sink)
 {
-	const struct config *config = check->config;
-
 	for (size_t i = 0; i < config->database_count; i++)
 		if (config->databases[i].upstream != NULL)
-			check_loop(check, config->databases[i].upstream, config->origins->databases[i].upstream_line);
+			check_loop(config, sink, config->databases[i].upstream,
+				   config->origins->databases[i].upstream_line);
 	for (size_t i = 0; i < config->tenant_count; i++)
 		if (config->tenant_scopes[i].upstream != NULL)
-			check_loop(check, config->tenant_scopes[i].upstream, config->origins->tenants[i].upstream_line);
+			check_loop(config, sink, config->tenant_scopes[i].upstream,
+				   config->origins->tenants[i].upstream_line);
 }
 
 void
@@ -632,7 +630,7 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_server_tls(&check, config->tenant_scopes, config->origins->tenants, config->tenant_count);
 	check_method(&check);
 	check_listens(&check);
-	check_loops(&check);
+	load_check_loops(config, sink);
 	check_tenants(&check);
 	check_proxies(&check);
 	check_exempt_addresses(&check);

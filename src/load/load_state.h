@@ -15,6 +15,8 @@ struct config *load_text_with(const char *text, size_t len, const char *path, co
 
 struct problem_sink;
 void load_check(const struct config *config, const struct problem_sink *sink);
+/* Runs only that check which looks whether an upstream leads to pgweir itself. */
+void load_check_loops(const struct config *config, const struct problem_sink *sink);
 
 /*
  * --- load_secrets.c ---

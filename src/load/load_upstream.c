@@ -174,5 +174,6 @@ load_upstream(const char *uri, struct config_problems *problems)
 	find_credentials(up, &sink);
 	set_database(config, up);
 	set_login(config, up);
+	load_check_loops(config, &sink);
 	return config;
 }

@@ -367,7 +367,7 @@ def test_upstream_quick_start_without_a_password(quick):
     with Wire(("127.0.0.1", 6432)).login() as wire:
         assert wire.query("SELECT current_user, current_database()") == [["web", "app"]]
     assert quick.http("/healthz").status == 200
-    assert "psql" in quick.log() and "6432" in quick.log() and "9930" in quick.log()
+    assert "psql -h 127.0.0.1 -p 6432 -U web app" in quick.log() and "9930" in quick.log()
 
 
 @pytest.mark.alone
@@ -400,6 +400,12 @@ def test_upstream_must_make_sense(pgweir):
         done = pgweir("--upstream", uri)
         assert done.returncode not in (0, -6, -11), uri
         assert done.stderr, uri
+
+
+def test_upstream_that_is_pgweir_itself_is_warned_of(pgweir):
+    done = pgweir("--dump-config", "--upstream", "postgres://web:x@localhost:6432/app")
+    assert done.returncode == 0
+    assert "warning: upstream: host=localhost port=6432 is pgweir itself (listen = 127.0.0.1:6432), not PostgreSQL" in done.stderr
 
 
 def test_it_goes_on_when_nobody_reads_its_stderr(weir):

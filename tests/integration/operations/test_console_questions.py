@@ -149,8 +149,8 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
         assert said[1] == "It is number 2 of 2 in line."
         assert said[2] == "The cause: pool has 2 of 2 connections busy (2 + 0 overflow), 2 clients waiting."
         assert re.fullmatch(r"What helps: end client \d+'s transaction, idle for \S+ m?s \(KILL_CLIENT \d+\), or set "
-                            r"idle_transaction_timeout: of 2 connections in use 1 is idle in transaction, 0 wait for locks; this "
-                            r"client keeps 1 of them\.", said[3]), said
+                            r"idle_transaction_timeout: of 2 connections in use 1 is idle in transaction, 0 wait for locks; that "
+                            r"frees 1 of them\.", said[3]), said
         assert re.search(r'application "batch".* has had a server for \S+ m?s \(PID \d+ in PostgreSQL\); idle in transaction for '
                          r'\S+ m?s: BEGIN; INSERT INTO', said[4]), said
         assert re.search(r'application "report".*; running for \S+ m?s: SELECT pg_sleep\(\?\), \?\.$', said[5]), said
@@ -227,7 +227,7 @@ def test_explain_wait_goes_on_to_the_root(weir, table):
         said = waiting(weir, "third")
         assert f"client {found['second']['client_id']} " in said[1] and said[2].startswith(f"At the root is {who}, which blocks 3")
         assert "idle in transaction for" in said[3] and re.fullmatch(helps + r"\.", said[4]), said
-        assert re.search(helps + ": of 4 connections in use 1 is idle in transaction, 3 wait for locks; this client keeps 4 of them",
+        assert re.search(helps + ": of 4 connections in use 1 is idle in transaction, 3 wait for locks; that frees 4 of them",
                          waiting(weir, "late")[3])
         root.query("ROLLBACK")
         first.read_until("Z")
