@@ -694,7 +694,23 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("tried", ROWS, ids=lambda tried: "+".join(tried.old))
+# A database's or a user's own value, and none again.
+OWN = [
+    one("database app.upstream", lambda scene: scene.weir.upstream(), lambda scene: scene.weir.upstream(dbname="app2"),
+        asks("SELECT current_database()"), "app", "app2"),
+    one("database app.pool_size", None, 4, transactions(6), 2, 4, {**SMALL, "pool.pool_size": 2}),
+    one("user web.pool_size", None, 3, transactions(6), 4, 3, {**SMALL, "database app.pool_size": 4}),
+    one("user web.pool_mode", None, "session", shares_its_server, "1", "53300", SMALL),
+    one("database app.session_state", None, "error", makes_a_table, True, False),
+    one("database app.max_db_connections", None, 2, transactions(4), 4, 2, {**SMALL, "pool.pool_size": 4}),
+    one("user web.max_user_client_connections", None, 2, logins(4), 4, 2),
+    one("database app.server_tls_mode", None, "off", server_tls("ssl"), "t", "f", to_tls_postgres),
+    one("database app.slow_query_threshold", None, "0ms", slow_lines(5), False, True, {"slow_query.threshold": "off"}),
+    one("user web.slow_query_threshold", None, "off", slow_lines(5), True, False, {"database app.slow_query_threshold": "0ms"}),
+]
+
+
+@pytest.mark.parametrize("tried", ROWS + OWN, ids=lambda tried: "+".join(tried.old))
 def test_a_reload_changes_what_is_seen(scene, tried):
     def look_for(wanted):
         if tried.is_eventual:
