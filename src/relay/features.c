@@ -50,6 +50,7 @@ static const struct feature_row on_query[] = {
 /* --- a Parse --- */
 
 static const struct feature_row on_parse[] = {
+	{ state_await_prepared, false }, /* as for a Query */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_parse, true }, /* as for a Query */
 	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */

@@ -346,18 +346,6 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 		(is_another_context(x, false) || !server_ties_plan(&srv->ties, x->image) || sets_something(x, m)));
 }
 
-/* Statements that requests ahead of this one prepare can't be prepared again before they are settled. */
-static bool
-has_new_prepared(const struct exchange *x)
-{
-	const struct client_session *s = x->session;
-
-	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
-		if (s->effects[i].kind == EFFECT_PREPARE)
-			return true;
-	return false;
-}
-
 /* Others may have to be alone in their transaction, or end it. */
 static bool
 bears_plans_renewed(const struct exchange *x, const struct request *m)
@@ -368,8 +356,7 @@ bears_plans_renewed(const struct exchange *x, const struct request *m)
 
 	if (x->srv->is_synced)
 		return true;
-	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL &&
-	       (m->verdict->first != WORD_EXECUTE || !has_new_prepared(x));
+	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL;
 }
 
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */
@@ -387,12 +374,36 @@ forget_others_plans(struct exchange *x, struct request *m)
 	return STEP_FORWARD;
 }
 
+/*
+ * Where plans of others are discarded behind a PREPARE, PostgreSQL reads its literals anew. So whatever comes next
+ * waits until the server is given back: from then on it is known how to prepare it again as it was read.
+ */
+enum feature_step
+state_await_prepared(struct exchange *x, struct request *m)
+{
+	const struct client_session *s = x->session;
+	struct server *srv = x->srv;
+
+	(void)m;
+	if (s == NULL || srv->ties.plans == NULL || srv->loan.has_own_plans || srv->ledger.count == 0 ||
+	    !srv->is_synced || srv->tx != 'I')
+		return STEP_FORWARD;
+	for (unsigned i = 0; i < s->effect_count; i++)
+		if (s->effects[i].kind == EFFECT_PREPARE) {
+			srv->loan.is_unsuited = true;
+			return STEP_HOLD;
+		}
+	return STEP_FORWARD;
+}
+
 enum feature_step
 state_run_elsewhere(struct exchange *x, struct request *m)
 {
 	size_t len;
 	const char *sql = request_sql(m, &len);
 
+	if (state_await_prepared(x, m) == STEP_HOLD)
+		return STEP_HOLD;
 	if (!state_must_run_elsewhere(x))
 		return forget_others_plans(x, m);
 	return sql != NULL && state_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;

@@ -27,5 +27,10 @@ void state_meets_ties(struct exchange *x, unsigned needs);
 void state_leaves_context(struct exchange *x);
 /* Returns true if x's server must be given back first: the request needs another one. */
 bool state_must_run_elsewhere(const struct exchange *x);
-/* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
+/*
+ * A row of relay/features.c: HOLD if an SQL PREPARE ahead of this request is not answered yet, where others' plans may
+ * have to be discarded behind it.
+ */
+enum feature_step state_await_prepared(struct exchange *x, struct request *m);
+/* The same, and HOLD if this is not for the server that x has, which is given back first. */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);

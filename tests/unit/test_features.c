@@ -103,6 +103,7 @@ TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_holds_server, "listen", struct exchange *x)
 STEP(state_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
+STEP(state_await_prepared, "prepared", struct exchange *x, struct request *m)
 STEP(state_query_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_query, "state", struct exchange *x, struct request *m)
@@ -176,7 +177,8 @@ Test(features, each_message_is_seen_in_its_order)
 	cr_expect_str_eq(
 	    fake.calls, "elsewhere mark sequences exclusive local drop channels expose deallocate listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "mark exclusive audit channels expose deallocate prepare listen statements");
+	cr_expect_str_eq(fake.calls,
+			 "prepared mark exclusive audit channels expose deallocate prepare listen statements");
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
@@ -232,7 +234,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 	}
 	fake.stops = "exclusive";
 	cr_expect_eq(see('P'), STEP_FAILED);
-	cr_expect_str_eq(fake.calls, "mark exclusive");
+	cr_expect_str_eq(fake.calls, "prepared mark exclusive");
 }
 
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)

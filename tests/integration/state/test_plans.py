@@ -247,6 +247,23 @@ KEPT = {                            # B's messages, which meet a plan of A's; ea
     "with a batch behind it": (
         query(f"PREPARE p AS {TELL} || left(constant(), 0)") + query("SET DateStyle = 'DMY'") +
         one_statement("EXECUTE p") + sync(), query("EXECUTE p")),
+    "with a batch behind it, which meets it": (
+        query(f"PREPARE p AS {TELL} || ' ' || constant()") +
+        query("SET DateStyle = 'DMY'") + one_statement("EXECUTE p") + sync(), query("EXECUTE p")),
+    "with a batch behind it, of two": (
+        query(f"PREPARE p AS {TELL} || ' ' || constant()") +
+        query("SET DateStyle = 'DMY'") + one_statement("SELECT 1") + one_statement("EXECUTE p") + sync(),
+        query("EXECUTE p")),
+    "with a transaction behind it": (
+        query(f"PREPARE p AS {TELL} || ' ' || constant()") + query("BEGIN") +
+        query("SET LOCAL DateStyle = 'DMY'") + one_statement("EXECUTE p") + sync(), query("COMMIT")),
+    "with one batch behind it that sets": (
+        query(f"PREPARE p AS {TELL} || ' ' || constant()") +
+        one_statement("SELECT 1") + one_statement("SET DateStyle = 'DMY'") + one_statement("EXECUTE p") + sync(),
+        query("EXECUTE p")),
+    "without literals, in one batch": (
+        one_statement("PREPARE p AS SELECT constant()") + one_statement("SET DateStyle = 'DMY'") +
+        one_statement("EXECUTE p") + sync(), query("EXECUTE p")),
     "in one batch, with a cursor": (
         one_statement("BEGIN") + one_statement("SET DateStyle = 'DMY'") +
         one_statement("DECLARE c CURSOR FOR SELECT constant()") + one_statement("FETCH c") + sync(), query("COMMIT")),
