@@ -227,7 +227,8 @@ settle_and_ask(struct exchange *x)
 	srv->loan.has_undone = srv->loan.has_undone || srv->loan.undone != UNDONE_NOTHING;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {
-		state_drop_names(s);
+		if (s->unresolved == 0) /* else the next question is about them, too */
+			state_drop_names(s);
 		state_forget_before(s);
 		if (s->is_tainted || s->is_name_lost)
 			state_set_pins(x, x->pins | 1u << PIN_SESSION_SET);

@@ -653,6 +653,23 @@ def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir
     assert wire.query("SELECT current_setting('app.name')") == [["Müller"]]
 
 
+def test_a_setting_that_could_not_be_told_in_its_clients_encoding_is_asked_about_again(weir):
+    """The question about it fails until the client has another encoding."""
+    weir.start(pool_size=2)
+    wire, other = weir.raw(parameters={"client_encoding": "LATIN1"}), weir.raw()
+    wire.send(query("BEGIN"), query("SET LOCAL client_encoding = 'UTF8'"),
+              query("SELECT set_config('app.name', '\u4e00', false)"), query("COMMIT"))
+    assert errors(wire.read_until("Z", 4)) == []
+    for meanwhile in ("SET work_mem = '5MB'", "SELECT 1"):
+        assert [failed.sqlstate for failed in errors(wire.ask(query("SELECT current_setting('app.name')")))] == ["22P05"]
+        wire.query(meanwhile)
+    wire.query("SET client_encoding = 'UTF8'")
+    for _ in range(2):
+        other.query("BEGIN")
+        assert wire.query("SELECT current_setting('app.name', true)") == [["\u4e00"]]
+        other.query("COMMIT")
+
+
 @contextlib.contextmanager
 def prepared_elsewhere(weir, sql):
     """A client that has run this PREPARE. The server that has the statement is another client's now."""
