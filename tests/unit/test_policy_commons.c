@@ -277,6 +277,7 @@ struct crew {
 	struct hand hands[THREADS];
 	_Atomic uint64_t clock_us;
 	_Atomic uint32_t open, open_of[2], trials, wrong, waiting_hands;
+	_Atomic uint64_t tried_us;
 };
 
 static unsigned
@@ -307,6 +308,15 @@ end_trial(struct one *o, const struct policy_conn *conn)
 		o->crew->trials--;
 }
 
+/* One at a time, unless that takes long: its thread may not be running. */
+static void
+begin_trial(struct crew *c, uint64_t now_us)
+{
+	uint64_t last_us = atomic_exchange(&c->tried_us, now_us);
+
+	c->wrong += atomic_fetch_add(&c->trials, 1) > 0 && now_us < last_us + TRIAL_LATE_US;
+}
+
 static int
 on_open(void *owner, uint64_t now_us, struct fail *why)
 {
@@ -321,7 +331,7 @@ on_open(void *owner, uint64_t now_us, struct fail *why)
 		*conn = (struct policy_conn){ 0 };
 		policy_conn_opening(o->p, conn, now_us);
 		if (conn->is_trial)
-			o->crew->wrong += atomic_fetch_add(&o->crew->trials, 1) > 0;
+			begin_trial(o->crew, now_us);
 		return 0;
 	}
 	return fail_set(why, "53000", "the pool is too large for this test");
