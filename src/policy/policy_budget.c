@@ -123,20 +123,6 @@ budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uin
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
 
-void
-budget_leave(struct budget_member *m)
-{
-	struct policy_budget *b = m->budget;
-
-	budget_publish(m, &(struct budget_view){ 0 });
-	if (m->short_count > 0)
-		TAILQ_REMOVE(&b->hungry, m, hungry_link);
-	TAILQ_REMOVE(&b->members, m, link);
-	b->used -= m->used;
-	b->leaving -= m->leaving;
-	m->budget = NULL;
-}
-
 /* --- What is counted. --- */
 
 void
@@ -653,6 +639,22 @@ wake_best(struct policy_budget *b)
 	}
 	best->orders->is_stirred = true;
 	policy_room_order(best->orders);
+}
+
+void
+budget_leave(struct budget_member *m)
+{
+	struct policy_budget *b = m->budget;
+
+	budget_publish(m, &(struct budget_view){ 0 });
+	if (m->short_count > 0)
+		TAILQ_REMOVE(&b->hungry, m, hungry_link);
+	TAILQ_REMOVE(&b->members, m, link);
+	b->used -= m->used;
+	b->leaving -= m->leaving;
+	m->budget = NULL;
+	if (m->used > 0)
+		wake_best(b);
 }
 
 /* Arms the first hungry one, for all of them. */

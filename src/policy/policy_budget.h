@@ -92,7 +92,8 @@ bool policy_places_are_wanted(const struct budget_member *m);
 
 /* used, leaving: of its connections. The member has its claim, and all else zeroed. */
 void budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uint32_t leaving);
-void budget_leave(struct budget_member *m); /* its connections don't count any more */
+/* The connections of m don't count any more. If it has any, others may open some: policy_room_act() must follow. */
+void budget_leave(struct budget_member *m);
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);

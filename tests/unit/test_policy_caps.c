@@ -194,6 +194,21 @@ Test(policy_caps, may_come_and_go_while_connections_are_there)
 	grid_fini(&g);
 }
 
+Test(policy_caps, who_leaves_one_makes_room_there)
+{
+	struct grid g;
+
+	grid_init(&g, 3, 0, 0);
+	fake_fill(&g.pools[0], 0, 3);
+	fake_borrow(&g.pools[1], 0);
+	cr_assert_eq(g.pools[1].opened, 0, "the user's places are taken");
+	policy_set_cap(g.pools[0].p, CAP_USER, NULL, g.pools[0].now);
+	all_at(&g, g.pools[0].now);
+	cr_expect_eq(g.pools[1].opened, 1);
+	cr_expect_eq(policy_budget_used(g.users[0]), 1);
+	grid_fini(&g);
+}
+
 /* At random: no cap is ever exceeded, and when all give back what they get, everybody gets something in the end. */
 static void
 walk(unsigned seed)
