@@ -44,6 +44,7 @@ struct policy_room {
 	uint32_t number;
 	void (*tell)(void *owner);
 	void *owner;
+	_Atomic uint32_t turns; /* of the loop of its thread, which alone counts them */
 	struct policy_order_list orders; /* not carried out yet */
 	bool is_told; /* that there are orders, and has not begun to hear them */
 	bool is_untold; /* it is in commons->untold */
@@ -65,6 +66,14 @@ void policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool
 void policy_room_free(struct policy_room *r);
 /* Carries out what others want of the pools of this room; call it on their thread. */
 void policy_room_hear(struct policy_room *r, uint64_t now_us);
+/* A turn of that thread's loop is over: what has come to its pools meanwhile has had its effect. */
+static inline void
+policy_room_count_turn(struct policy_room *r)
+{
+	atomic_store_explicit(&r->turns, atomic_load_explicit(&r->turns, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 /* The cap over all pools: max_server_connections. */
 struct policy_budget *policy_room_total(const struct policy_room *r);
 

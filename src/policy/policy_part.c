@@ -79,6 +79,7 @@ cross(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 	policy_move(p, conn, PC_NONE);
 	conn->epoch = conn->epoch == p->epoch;
 	if (p->ops.give(p->owner, conn, to)) {
+		part_has_given(&p->part, to);
 		caps_moved(&p->caps, from, PC_NONE);
 		return true;
 	}

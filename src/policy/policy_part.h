@@ -76,6 +76,8 @@ struct policy_part {
 	uint32_t live_asked; /* the part's connections when it looked last whether to ask */
 	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
 	uint64_t doubted_us; /* when a connection was last not trusted any more */
+	const struct policy_room *given_to; /* the last that crossed from here; NULL: none did */
+	uint32_t own_turns, its_turns; /* of the two rooms, when it left */
 	uint64_t made_us; /* when a place was last made for who waits in another part */
 	bool is_to_ask; /* more wait here than others know of */
 	bool is_full; /* no place was left when it looked last */
@@ -224,15 +226,39 @@ part_late_us(uint64_t own_us)
 	return own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
 }
 
-/* Returns false if part_choose() would find none, since nobody elsewhere waits for longer. m->whole is not NULL. */
+/* Notes that one crosses to that room. */
+static inline void
+part_has_given(struct policy_part *m, const struct policy_room *to)
+{
+	m->given_to = to;
+	m->its_turns = atomic_load_explicit(&to->turns, memory_order_relaxed);
+	m->own_turns = atomic_load_explicit(&m->orders->room->turns, memory_order_relaxed);
+}
+
+/*
+ * Returns true if the first in line of that part waits for longer than one who waits here since own_us, and what was
+ * given there last has had its effect: both loops have gone round since. If each return was given to a loop that was
+ * not running for a while, whose line is older by that, as many would come back.
+ */
+static inline bool
+part_is_ahead(const struct policy_part *m, unsigned number, uint64_t own_us)
+{
+	const struct policy_room *to = m->given_to;
+
+	if (atomic_load_explicit(&m->whole->since_us[number], memory_order_relaxed) >= part_late_us(own_us))
+		return false;
+	return own_us == UINT64_MAX || to == NULL || to->number != number ||
+	       (atomic_load_explicit(&to->turns, memory_order_relaxed) != m->its_turns &&
+		atomic_load_explicit(&m->orders->room->turns, memory_order_relaxed) != m->own_turns);
+}
+
+/* Returns false if part_choose() would find none, since nobody elsewhere is ahead. m->whole is not NULL. */
 static inline bool
 part_may_choose(const struct policy_part *m, uint64_t own_us)
 {
-	uint64_t late_us = part_late_us(own_us);
 	uint32_t parts = part_others_wait(m);
 
-	while (parts != 0 &&
-	       atomic_load_explicit(&m->whole->since_us[part_first_of(parts)], memory_order_relaxed) >= late_us)
+	while (parts != 0 && !part_is_ahead(m, part_first_of(parts), own_us))
 		parts &= parts - 1;
 	return parts != 0;
 }

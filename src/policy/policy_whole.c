@@ -391,12 +391,13 @@ unserved(const struct policy_whole *w, unsigned number)
 
 /* Who has waiters of his own gives to others only what their first in line is to have: one at a time. */
 static bool
-is_due(const struct policy_whole *w, unsigned number, uint64_t own_us)
+is_due(const struct policy_part *m, unsigned number, uint64_t own_us)
 {
+	const struct policy_whole *w = m->whole;
+
 	if (own_us == UINT64_MAX)
 		return unserved(w, number) > 0;
-	return get(&w->coming[number]) == 0 && get(&w->signs[number].waiting) > 0 &&
-	       get_us(&w->since_us[number]) < part_late_us(own_us);
+	return get(&w->coming[number]) == 0 && get(&w->signs[number].waiting) > 0 && part_is_ahead(m, number, own_us);
 }
 
 /* Returns a bit for each part whose worker does not answer. */
@@ -417,7 +418,7 @@ part_choose(const struct policy_part *m, uint64_t own_us)
 		unsigned number = part_first_of(parts);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
-		if (!is_due(w, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
+		if (!is_due(m, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
 			continue;
 		chosen = (int)number;
 		oldest_us = since_us;

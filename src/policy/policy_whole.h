@@ -11,7 +11,8 @@
  *
  * A part in which somebody waits asks the parts that have idle ones, and opens one itself if none of them gives any
  * within ASK_US, or none has any. Nobody is overtaken by one who came more than LATE_US later, but for the time of one
- * crossing. A pool that lives on one worker has no whole, and nothing of this is done for it.
+ * crossing and of the turn of a loop on either side. A pool that lives on one worker has no whole, and nothing of this
+ * is done for it.
  *
  * Always: the connections of all parts, those that cross among them, are no more than pool_size + max_overflow (or,
  *         after that was lowered, their number only falls); no more are on their way to a part than wait there.

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/priority.h"
 #include "net/helpers.h"
+#include "policy/policy_commons.h"
 
 #include <event2/event.h>
 
@@ -30,5 +31,6 @@ worker_turn(struct worker *k)
 {
 	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 	k->counters.loop_iterations++;
+	policy_room_count_turn(k->room);
 	match_helpers(k);
 }

@@ -124,6 +124,15 @@ can_cross(const struct wsim_conn *c)
 	return !c->cannot_cross && !c->conn.is_recycle_due && c->conn.round == c->at->s->whole->round;
 }
 
+/* Returns false until both workers' loops have gone round since one was given to it: it may not have been of use yet.
+ */
+static bool
+may_have_another(const struct wsim_part *from, const struct wsim_part *to)
+{
+	return !from->given[to->number].is_any ||
+	       (from->turns != from->given[to->number].own_turns && to->turns != from->given[to->number].its_turns);
+}
+
 /* Nobody is overtaken by one who came more than a millisecond later; but for those for whom one is on its way. */
 static void
 check_order(const struct wsim_conn *c, const struct wsim_client *client)
@@ -136,7 +145,8 @@ check_order(const struct wsim_conn *c, const struct wsim_client *client)
 		const struct wsim_part *other = &s->parts[i];
 
 		if (other == client->at || other->line_len == 0 || other->p == NULL || s->is_paused ||
-		    other->is_silent || count(s, other, WS_CROSSING) > 0 || other->on_stack > 0)
+		    other->is_silent || count(s, other, WS_CROSSING) > 0 || other->on_stack > 0 ||
+		    !may_have_another(client->at, other))
 			continue;
 		HOLDS(s, other->line[0]->since_us + WHOLE_LATE_US >= client->since_us,
 		      "part %u: one who came at %llu was overtaken by one of part %u who came at %llu", i,
@@ -435,6 +445,9 @@ op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	c->at = part;
 	c->state = WS_CROSSING;
 	c->has_crossed = true;
+	from->given[part->number].own_turns = from->turns;
+	from->given[part->number].its_turns = part->turns;
+	from->given[part->number].is_any = true;
 	s->crossings++;
 	HOLDS(s, count(s, part, WS_CROSSING) <= part->line_len, "%u are on their way to part %u, where %u wait",
 	      count(s, part, WS_CROSSING), part->number, part->line_len);
@@ -459,6 +472,18 @@ on_tell(void *owner)
 
 	HOLDS(part->s, !part->is_told, "worker %u is told twice", part->number);
 	part->is_told = true;
+}
+
+/* Between two steps, now and then. */
+static void
+count_turns(struct wsim *s)
+{
+	for (unsigned i = 0; i < s->part_count; i++) {
+		if (s->parts[i].hangs || s->parts[i].on_stack > 0 || !chance(s, 50))
+			continue;
+		s->parts[i].turns++;
+		policy_room_count_turn(s->parts[i].room);
+	}
 }
 
 /* --- Picking. --- */
@@ -1219,6 +1244,7 @@ wsim_play(struct wsim *s, uint64_t seed, bool is_verbose)
 	steps = 100 + below(s, 400);
 	for (s->step = 0; s->step < steps && s->report[0] == '\0'; s->step++) {
 		play_one(s);
+		count_turns(s);
 		if (s->report[0] == '\0')
 			check_places(s);
 		if (s->report[0] == '\0' && chance(s, 60))

@@ -49,6 +49,11 @@ struct wsim_part {
 	bool is_silent; /* ... and that was noticed: SILENT_US later */
 	uint64_t hangs_since_us;
 	uint64_t due_us;
+	unsigned turns; /* of its worker's loop */
+	struct {
+		unsigned own_turns, its_turns; /* when the last one left */
+		bool is_any;
+	} given[WSIM_PARTS]; /* to each other part */
 };
 
 struct wsim {

@@ -106,6 +106,51 @@ Test(policy_whole, places_are_those_of_all_parts)
 	two_fini(&t);
 }
 
+/* Returns how many were given by the return of one by this client, behind whom the next waits who came later than all
+ * in the other part. What is given arrives at once. */
+static int
+given_on_return(struct two *t, int client)
+{
+	struct fake *a = &t->parts[0], *b = &t->parts[1];
+	int before = a->given;
+
+	fake_return(a, client);
+	if (a->given > before)
+		cr_assert(policy_arrive(b->p, a->given_last, b->now));
+	return a->given - before;
+}
+
+Test(policy_whole, the_next_is_given_when_both_loops_have_gone_round)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 5, 0);
+	fake_fill(a, 0, 5);
+	for (int i = 0; i < 3; i++)
+		fake_borrow(b, i);
+	pass_time(&t, 2 * MS);
+	for (int i = 5; i < 10; i++)
+		fake_borrow(a, i);
+	cr_expect_eq(given_on_return(&t, 0), 1);
+	cr_expect_eq(given_on_return(&t, 1), 0, "neither loop has gone round");
+	cr_expect_eq(fake_holds(a, 5), 1, "it goes to the first in line here");
+	policy_room_count_turn(t.rooms[1]);
+	cr_expect_eq(given_on_return(&t, 2), 0, "this one has not");
+	policy_room_count_turn(t.rooms[0]);
+	cr_expect_eq(given_on_return(&t, 3), 1);
+	policy_room_count_turn(t.rooms[0]);
+	cr_expect_eq(given_on_return(&t, 4), 0, "that one has not");
+	for (int i = 8; i < 10; i++)
+		policy_cancel(a->p, &a->clients[i].ticket, a->now);
+	cr_expect_eq(given_on_return(&t, 5), 1, "nobody waits here");
+	for (int i = 6; i < 8; i++)
+		fake_return(a, i);
+	for (int i = 0; i < 3; i++)
+		fake_return(b, i);
+	two_fini(&t);
+}
+
 Test(policy_whole, who_waits_longest_gets_what_is_returned_elsewhere)
 {
 	struct two t;

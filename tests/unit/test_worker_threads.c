@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "net/helpers.h"
 #include "net/inbox.h"
+#include "policy/policy_commons.h"
 #include "process/process_state.h"
 
 #include <criterion/criterion.h>
@@ -58,6 +59,8 @@ place_init(struct place *p, bool is_busy)
 	for (unsigned i = 0; i <= OTHERS; i++) {
 		*last = worker_new(&p->weir, i, &why);
 		cr_assert_not_null(*last, "%s", why.text);
+		(*last)->room = policy_room_new(NULL, i, NULL, NULL); /* shares nothing, and counts turns */
+		cr_assert_not_null((*last)->room);
 		if (i > 0)
 			p->others[i - 1] = (struct busy){ .note.read = read_busy, .worker = *last };
 		last = &(*last)->next;
