@@ -32,3 +32,12 @@ request_only(const struct exchange *x, struct request *m)
 
 	return text->count == 1 ? text->statements : &not ;
 }
+
+enum feature_step
+request_goes_behind(const struct exchange *x, const struct request *m)
+{
+	if (m->type != 'Q' || x->srv->is_synced)
+		return STEP_FORWARD;
+	x->srv->loan.is_query_behind = true;
+	return STEP_HOLD;
+}

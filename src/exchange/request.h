@@ -70,6 +70,12 @@ const char *request_sql(const struct request *m, size_t *len);
 const struct known_text *request_known(const struct exchange *x, struct request *m);
 /* Returns the only statement of its SQL; KNOWN_NOT: there are several, or it is another one. Valid as above. */
 const struct known *request_only(const struct exchange *x, struct request *m);
+/*
+ * Something of pgweir's was sent ahead of m. Returns STEP_HOLD for a Query within a request that has begun: an error of
+ * what is ahead makes PostgreSQL ignore all up to a Sync, even a Query, which brings none. So it waits for the answer,
+ * and then comes to the features again. Else STEP_FORWARD.
+ */
+enum feature_step request_goes_behind(const struct exchange *x, const struct request *m);
 
 /* Returns how many bytes of the message's body have come. */
 static inline size_t

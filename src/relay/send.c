@@ -238,7 +238,7 @@ see_function_call(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends a Sync in place of a Query that has failed already: the client is still owed ReadyForQuery. */
+/* Sends a Sync in place of a Query, whose client has the error of what went ahead: it makes PostgreSQL go on. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {
@@ -259,8 +259,13 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	struct request *m = &w->m;
 	enum feature_step step;
 
-	if (kind == OWED_QUERY && statements_has_refused_query(x))
-		return send_sync_instead(w);
+	if (x->srv->loan.is_query_behind) {
+		if (x->srv->ledger.count > 0)
+			return WALK_HOLD;
+		x->srv->loan.is_query_behind = false;
+		if (x->srv->ledger.is_skipping)
+			return send_sync_instead(w);
+	}
 	step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
 	if (step == STEP_HOLD)
 		return WALK_HOLD;

@@ -168,6 +168,9 @@ struct loan {
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t local; /* enum loan_local */
+	/* A Query waits until what was sent ahead of it in its request is answered. Set by request_goes_behind(),
+	 * cleared by send.c. */
+	bool is_query_behind;
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
 	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by
 	 * send_cancel(). */

@@ -371,7 +371,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 	}
 	renew_plans(x);
 	x->srv->loan.has_own_plans = true;
-	return STEP_FORWARD;
+	return request_goes_behind(x, m);
 }
 
 /*

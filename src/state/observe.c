@@ -219,9 +219,11 @@ reads_sequences_unseen(const struct exchange *x, const struct request *m)
 static enum feature_step
 use_sequences_unseen(struct exchange *x, const struct request *m)
 {
+	bool was_discarding = x->srv->is_discarding;
+
 	if (reads_sequences_unseen(x, m))
 		state_used_sequence(x, SCAN_SEQUENCE);
-	return STEP_FORWARD;
+	return x->srv->is_discarding && !was_discarding ? request_goes_behind(x, m) : STEP_FORWARD;
 }
 
 enum feature_step

@@ -8,7 +8,8 @@
  *
  * At the beginning of a request, the PREPARE is sent ahead as a request of its own; its error is kept, and sent in
  * place of the error that it causes in the client's request. In a transaction it has a savepoint of its own. Within a
- * pipeline of the extended protocol an error skips the messages that follow, as it should.
+ * pipeline of the extended protocol an error skips the messages that follow, as it should; but a Query would be lost
+ * with its ReadyForQuery, so it waits (request_goes_behind).
  */
 #include "state/prepare.h"
 #include "state/state_state.h"
@@ -301,6 +302,7 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 	enum feature_step step;
 	enum prepare_place place;
 	struct image *img;
+	uint32_t before = x->srv->loan.prepares_here;
 	int r = 0;
 
 	if (!image_has_prepared(x->image))
@@ -324,6 +326,8 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
 		    text_mentions(sql, len, image_at(img, i)->name))
 			r = ensure(x, image_at(img, i), m, place);
+	if (r == 0 && x->srv->loan.prepares_here > before)
+		return request_goes_behind(x, m);
 	return r < 0 ? STEP_FAILED : r > 0 ? STEP_HOLD : STEP_FORWARD;
 }
 

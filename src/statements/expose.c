@@ -338,20 +338,7 @@ statements_expose(struct exchange *x, struct request *m)
 	outbox_put(&x->env->to_server, &b);
 	if (step == STEP_FAILED)
 		return STEP_FAILED;
-	/* An error of this Parse makes PostgreSQL ignore all up to a Sync, and behind a Query there is none. */
-	x->statements->is_ahead_of_query = m->type == 'Q' && !x->srv->is_synced;
-	return x->statements->is_ahead_of_query ? STEP_HOLD : STEP_FORWARD;
-}
-
-bool
-statements_has_refused_query(struct exchange *x)
-{
-	struct client_statements *s = x->statements;
-	bool is_ahead = s != NULL && s->is_ahead_of_query;
-
-	if (is_ahead)
-		s->is_ahead_of_query = false;
-	return is_ahead && x->srv->ledger.is_skipping;
+	return request_goes_behind(x, m);
 }
 
 void

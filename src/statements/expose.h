@@ -20,12 +20,6 @@ enum feature_step statements_expose(struct exchange *x, struct request *m);
 enum feature_step statements_undo(struct exchange *x, bool is_at_end);
 /* Returns true if something is exposed, or may be. */
 bool statements_are_exposed(const struct exchange *x);
-/*
- * A Query is about to be sent. Returns true if it is not: what it looks for could not be prepared ahead of it, the
- * client has that error, and a Sync in its place makes PostgreSQL go on.
- */
-bool statements_has_refused_query(struct exchange *x);
-
 static inline bool
 statements_is_quiet(const struct exchange *x)
 {

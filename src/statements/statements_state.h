@@ -118,7 +118,6 @@ struct client_statements {
 	uint32_t exposed_count;
 	uint8_t exposed; /* enum exposure; ALL: for SQL that looks for them */
 	uint8_t failed_use; /* enum failed_use, of failed */
-	bool is_ahead_of_query; /* a Query waits until something is exposed; set and cleared by expose.c */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
 	bool is_unnamed_oversize; /* only the server has unnamed; set and cleared by unnamed.c */
 	bool is_confirmed_oversize; /* only the server has confirmed; set and cleared by unnamed.c */

@@ -976,3 +976,38 @@ def test_a_query_ahead_of_a_sync_finds_what_sql_has_prepared(weir, sql, direct):
         wire.send(one_statement("SELECT 0") + query(sql) + sync())
         assert shape(wire.read_until("Z")) == f"1 2 T D C:SELECT 1 {direct}"
         assert shape(wire.read_until("Z")) == "Z:I"
+
+
+GONE = [query("CREATE TABLE gone (i int)"), query("PREPARE q AS SELECT * FROM gone"), query("DROP TABLE gone")]
+
+
+@pytest.mark.parametrize("before, messages, answer", [
+    ([], [one_statement("DEALLOCATE p"), query("EXECUTE p"), sync()], "1 2 n C:DEALLOCATE E:26000 Z:I Z:I"),
+    ([], [one_statement("DEALLOCATE p"), query("EXECUTE p"), bind("", "p"), sync()],
+     "1 2 n C:DEALLOCATE E:26000 Z:I E:26000 Z:I"),
+    ([], [one_statement("DEALLOCATE p"), one_statement("PREPARE p AS SELECT 2"), query("EXECUTE p"), sync()],
+     "1 2 n C:DEALLOCATE 1 2 n C:PREPARE T D C:SELECT 1 Z:I Z:I"),
+    (GONE, [one_statement("SELECT 3"), query("EXECUTE q"), query("SELECT 4"), sync()],
+     "1 2 T D C:SELECT 1 E:42P01 Z:I T D C:SELECT 1 Z:I Z:I"),
+    ([*GONE, query("BEGIN")], [one_statement("SELECT 3"), query("EXECUTE q"), query("SELECT 4"), sync()],
+     "1 2 T D C:SELECT 1 E:42P01 Z:E E:25P02 Z:E Z:E"),
+], ids=["deallocated", "deallocated_and_bound", "prepared_anew", "its_table_is_gone", "in_a_transaction"])
+@pytest.mark.parametrize("is_slow", [False, True], ids=["at_once", "one_by_one"])
+def test_a_query_ahead_of_a_sync_has_an_answer_if_what_goes_ahead_of_it_fails(weir, before, messages, answer, is_slow):
+    """What SQL PREPARE made is made again ahead of it, in vain. A ReadyForQuery was missing."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("PREPARE p AS SELECT 1")
+        for turn in before[:3]:
+            wire.ask(turn)
+        with weir.raw() as other:
+            other.query("SELECT 1")     # the server has nothing of the first client's any more
+        for turn in before[3:]:
+            wire.ask(turn)
+        for message in messages:
+            wire.send(message)
+            if is_slow and message[:1] == b"P":
+                wire.send(flush())
+                answer = answer.replace("C:", "c:", 1)
+        assert shape(wire.read_until("Z", answer.count("Z:"))) == answer.replace("c:", "C:")
+        assert shape(wire.ask(query(""))).startswith("I Z")
