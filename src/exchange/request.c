@@ -33,10 +33,22 @@ request_only(const struct exchange *x, struct request *m)
 	return text->count == 1 ? text->statements : &not ;
 }
 
+static bool
+is_query_within(const struct exchange *x, const struct request *m)
+{
+	return m->type == 'Q' && !x->srv->is_synced;
+}
+
+bool
+request_awaits_others(const struct exchange *x, const struct request *m)
+{
+	return is_query_within(x, m) && x->srv->ledger.count > 0;
+}
+
 enum feature_step
 request_goes_behind(const struct exchange *x, const struct request *m)
 {
-	if (m->type != 'Q' || x->srv->is_synced)
+	if (!is_query_within(x, m) || x->srv->ledger.is_skipping)
 		return STEP_FORWARD;
 	x->srv->loan.is_query_behind = true;
 	return STEP_HOLD;

@@ -71,10 +71,13 @@ const struct known_text *request_known(const struct exchange *x, struct request 
 /* Returns the only statement of its SQL; KNOWN_NOT: there are several, or it is another one. Valid as above. */
 const struct known *request_only(const struct exchange *x, struct request *m);
 /*
- * Something of pgweir's was sent ahead of m. Returns STEP_HOLD for a Query within a request that has begun: an error of
- * what is ahead makes PostgreSQL ignore all up to a Sync, even a Query, which brings none. So it waits for the answer,
- * and then comes to the features again. Else STEP_FORWARD.
+ * A message of pgweir's is to go ahead of m: request_awaits_others() is called before it is sent, and m held if that
+ * returns true; then request_goes_behind(), which returns STEP_HOLD or STEP_FORWARD. Both concern a Query within a
+ * request that has begun: an error ahead of it makes PostgreSQL ignore all up to a Sync, even the Query, which brings
+ * none. An error of the client's own messages does so for the client, too. One of pgweir's is the Query's: so that is
+ * answered first, and then the Query comes to the features again, or a Sync goes in its place.
  */
+bool request_awaits_others(const struct exchange *x, const struct request *m);
 enum feature_step request_goes_behind(const struct exchange *x, const struct request *m);
 
 /* Returns how many bytes of the message's body have come. */

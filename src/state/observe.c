@@ -219,11 +219,14 @@ reads_sequences_unseen(const struct exchange *x, const struct request *m)
 static enum feature_step
 use_sequences_unseen(struct exchange *x, const struct request *m)
 {
-	bool was_discarding = x->srv->is_discarding;
+	uint64_t of = x->srv->sequences_of;
 
-	if (reads_sequences_unseen(x, m))
-		state_used_sequence(x, SCAN_SEQUENCE);
-	return x->srv->is_discarding && !was_discarding ? request_goes_behind(x, m) : STEP_FORWARD;
+	if (!reads_sequences_unseen(x, m))
+		return STEP_FORWARD;
+	if (of != 0 && of != x->ticket.id && request_awaits_others(x, m))
+		return STEP_HOLD;
+	state_used_sequence(x, SCAN_SEQUENCE);
+	return of != 0 && of != x->srv->sequences_of ? request_goes_behind(x, m) : STEP_FORWARD;
 }
 
 enum feature_step

@@ -318,6 +318,8 @@ state_ensure_prepared(struct exchange *x, struct request *m)
 	step = catch_up(x);
 	if (step != STEP_FORWARD)
 		return step;
+	if (request_awaits_others(x, m))
+		return STEP_HOLD;
 	place = place_of(x, is_alone);
 	img = x->image;
 	sql = request_sql(m, &len);

@@ -356,6 +356,16 @@ expose_takes(const struct exchange *x, struct statement *st)
 	return x->statements->exposed == EXPOSED_ALL && reads_catalog(statement_verdict(st));
 }
 
+void
+expose_close(struct exchange *x, const char *name)
+{
+	struct buf b = { 0 };
+
+	message_close_statement(&b, name);
+	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	outbox_put(&x->env->to_server, &b);
+}
+
 static enum feature_step
 undo(struct exchange *x, bool is_at_end)
 {

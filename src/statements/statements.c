@@ -603,6 +603,8 @@ statements_close(struct exchange *x, struct request *m)
 	if (n == NULL || statement_is_closing(n))
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
 	else {
+		if (x->statements->exposed != EXPOSED_NONE)
+			expose_close(x, m->name);
 		client_statement_step(n, NAME_CLOSE_SENT);
 		n->sync_no = x->statements->sync_no;
 		client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n);

@@ -197,6 +197,8 @@ enum feature_step stand_in_bind(struct exchange *x, struct request *m);
 bool statements_is_exposed(const struct exchange *x, const struct client_statement *n);
 /* Notes that a statement of this name on the server must be closed before anything else is sent. */
 void expose_undo_later(struct client_statements *s, const char *name);
+/* The client closes a statement of this name, perhaps an exposed one: a message behind that is to find none. */
+void expose_close(struct exchange *x, const char *name);
 /* Returns true if st must be parsed under the client's own name: by expose_parse. */
 bool expose_takes(const struct exchange *x, struct statement *st);
 void expose_parse(struct exchange *x, struct client_statement *n);

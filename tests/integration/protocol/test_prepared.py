@@ -1011,3 +1011,24 @@ def test_a_query_ahead_of_a_sync_has_an_answer_if_what_goes_ahead_of_it_fails(we
                 answer = answer.replace("C:", "c:", 1)
         assert shape(wire.read_until("Z", answer.count("Z:"))) == answer.replace("c:", "C:")
         assert shape(wire.ask(query(""))).startswith("I Z")
+
+
+def test_a_query_behind_a_failed_bind_has_no_answer_of_its_own(weir):
+    """PostgreSQL ignores it, and a Sync that pgweir sends in its place would bring a ReadyForQuery too many."""
+    weir.postgres.query("CREATE FUNCTION unread() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN 1; END $$")
+    try:
+        weir.start(pool_size=1)
+        with weir.raw() as wire, weir.raw() as other:
+            for ahead in (b"", one_statement("SELECT 1")):
+                other.query("SELECT unread()")      # may have used a sequence, which must be forgotten ahead of the next
+                wire.send(ahead + bind("", "missing") + execute() + query("SELECT unread()") + sync() + query("SELECT 2"))
+                assert shape(wire.read_until("Z", 2)).endswith("E:26000 Z:I T D C:SELECT 1 Z:I")
+                assert wire.query("SELECT 'the next'") == [["the next"]]
+    finally:
+        weir.postgres.query("DROP FUNCTION unread()")
+
+
+def test_what_is_closed_behind_its_sql_execute_cannot_be_bound(crowded):
+    """EXECUTE has it prepared under the client's own name, for its request."""
+    assert_same(crowded, [
+        parse("s", "SELECT 1") + sync(), one_statement("EXECUTE s") + close("S", "s") + bind("", "s") + execute() + sync()])
