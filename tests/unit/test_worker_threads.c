@@ -82,6 +82,7 @@ place_fini(struct place *p)
 		cr_expect_not(p->others[i].is_wrong, "worker %u: on another thread", i + 1);
 	for (struct worker *k = p->weir.door; k != NULL; k = next) {
 		next = k->next;
+		policy_room_free(k->room);
 		worker_free(k);
 	}
 	helpers_free(p->weir.shared.helpers);
