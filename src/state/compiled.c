@@ -359,6 +359,18 @@ bears_plans_renewed(const struct exchange *x, const struct request *m)
 	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL;
 }
 
+void
+state_keep_plans(struct exchange *x)
+{
+	struct server *srv = x->srv;
+
+	if (srv->loan.has_own_plans || srv->tx == 'E' || srv->ledger.is_skipping || !exchange_is_followed(x))
+		return;
+	if (srv->ties.plans != NULL)
+		renew_plans(x);
+	srv->loan.has_own_plans = true;
+}
+
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)

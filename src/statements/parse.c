@@ -162,6 +162,7 @@ parse_oversize(struct exchange *x, const char *name, struct client_statement *cl
 
 	if (n == NULL)
 		return STEP_FAILED;
+	state_keep_plans(x);
 	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	return STEP_FORWARD;

@@ -146,6 +146,12 @@ state_risk_of_all(const struct exchange *x)
 	return 0;
 }
 
+void
+state_keep_plans(struct exchange *x)
+{
+	(void)x;
+}
+
 bool
 state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 {

@@ -884,6 +884,22 @@ def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setti
         assert weir.console("SHOW PINS") == []
 
 
+def test_a_literal_ahead_of_the_sync_stays_as_it_was_read_where_plans_are_discarded(weir):
+    """PostgreSQL reads the statement anew behind DISCARD PLANS; so that goes ahead of it."""
+    weir.postgres.query("CREATE FUNCTION planned() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN '02/03/2020'::date; END $$")
+    try:
+        weir.start(pool_size=2)
+        with weir.raw() as wire:
+            wire.query("SELECT planned()")
+            wire.ask(one_statement("SET LOCAL DateStyle = 'ISO, DMY'") + parse("s", "SELECT '02/03/2020'::date") + sync())
+            wire.query("SELECT planned()")
+            wire.query("SET transform_null_equals = on")
+            assert wire.query("SELECT planned()") == [["2020-02-03"]]
+            assert run(wire, "s") == [["2020-03-02"]]
+    finally:
+        weir.postgres.query("DROP FUNCTION planned()")
+
+
 @pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
 def test_a_client_that_looks_finds_nothing_of_what_reads_under_other_settings(crowded, begin):
     """Its statements, of the protocol and of SQL, were made under other settings, and must be made again elsewhere."""
