@@ -165,6 +165,7 @@ def test_what_was_looked_up_logs_in_to_postgresql(asked, postgres, user, method,
     text = {"md5": md5_secret(user, password), "plain": password,
             "scram": postgres.value("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (user,))}[secret]
     person(postgres, user, secret=text)
+    postgres.kill_backends(usename=user)        # of a test before this one
     asked.begin(COUNTED, method)
     with asked.wire().login(user, password=password) as wire:
         assert wire.value("SELECT current_user") == user
