@@ -201,6 +201,8 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_ROLLBACK:
 		loan_note_undone(&srv->loan, UNDONE_TRANSACTION);
+		if (srv->tx == 'E')
+			srv->tx = 'T'; /* it may have been ended ahead of its Sync: what follows no longer fails */
 		break;
 	case TAG_RESET:
 		note_reset(x, srv);

@@ -292,13 +292,6 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 	       !pool_has_sequences(x->pool, *x->env->now_us);
 }
 
-/* But for a ROLLBACK of the extended protocol, whose Sync is still to come. */
-static bool
-is_failed(const struct server *srv)
-{
-	return srv->tx == 'E' && (srv->ledger.answered == 0 || srv->loan.tag.id != TAG_ROLLBACK);
-}
-
 static bool
 is_behind_request(const struct ledger *l)
 {
@@ -339,7 +332,7 @@ state_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct server *srv = x->srv;
 
-	return is_failed(srv) && !srv->ledger.is_skipping &&
+	return srv->tx == 'E' && !srv->ledger.is_skipping &&
 	       needs_discard(x, flags & (SCAN_SEQUENCE | SCAN_CODE | SCAN_EXECUTE));
 }
 
@@ -373,7 +366,7 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
 
-	if (of == x->ticket.id || writes_without_sequences(x, flags) || is_failed(srv) || !exchange_is_followed(x))
+	if (of == x->ticket.id || writes_without_sequences(x, flags) || srv->tx == 'E' || !exchange_is_followed(x))
 		return;
 	srv->sequences_of = x->ticket.id;
 	if (of != 0)

@@ -178,8 +178,7 @@ put_all(struct exchange *x, struct client_statement *const *all, size_t count, s
 void
 expose_undo_later(struct client_statements *s, const char *name)
 {
-	message_close_statement(&s->undoing, name);
-	s->exposed_count++;
+	buf_put_str(&s->undoing, name);
 	if (s->exposed == EXPOSED_NONE)
 		s->exposed = EXPOSED_SOME;
 }
@@ -298,7 +297,7 @@ static bool
 is_possible(const struct exchange *x, bool is_catalog_read)
 {
 	return !statements_pass_through(x) && exchange_is_followed(x) && x->pool->settings.prepared_statements > 0 &&
-	       x->srv->tx != 'E' && (x->srv->is_synced || !is_catalog_read);
+	       (x->srv->is_synced || !is_catalog_read);
 }
 
 enum feature_step
@@ -327,6 +326,8 @@ statements_expose(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
+	if (x->srv->tx == 'E')
+		return STEP_FORWARD;
 	step = state_settle_prepared(x); /* it would wait for what is sent here, and that be undone meanwhile */
 	if (step != STEP_FORWARD)
 		return step;
@@ -366,29 +367,46 @@ expose_close(struct exchange *x, const char *name)
 	outbox_put(&x->env->to_server, &b);
 }
 
+/* But not what the client has prepared since under such a name, if the server has that under the client's own. */
+static void
+put_undoing(struct exchange *x, struct buf *b)
+{
+	const struct buf *undoing = &x->statements->undoing;
+
+	for (size_t at = 0; at < undoing->len;) {
+		const char *name = (const char *)undoing->bytes + at;
+		const struct client_statement *n = client_statement_find(x, name);
+
+		at += strlen(name) + 1;
+		if (n != NULL && statement_is_oversize(n))
+			continue;
+		message_close_statement(b, name);
+		ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
+	}
+	if (x->srv->ledger.count > 0)
+		put_sync(x, OWED_TO_FEATURE, b);
+}
+
 static enum feature_step
 undo(struct exchange *x, bool is_at_end)
 {
 	struct client_statements *s = x->statements;
-	struct buf closes;
-	uint32_t count;
+	struct buf closes = { 0 };
+	bool is_sent;
 
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
-	closes = s->undoing;
-	count = s->exposed_count;
-	memset(&s->undoing, 0, sizeof(s->undoing));
-	s->exposed_count = 0;
+	if (!buf_ok(&s->undoing))
+		return STEP_FAILED;
+	put_undoing(x, &closes);
+	buf_fini(&s->undoing);
 	s->exposed = EXPOSED_NONE;
-	for (uint32_t i = 0; i < count; i++)
-		ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
-	if (count > 0)
-		put_sync(x, OWED_TO_FEATURE, &closes);
+	is_sent = closes.len > 0;
 	if (!is_at_end)
 		outbox_put(&x->env->to_server, &closes);
 	else if (server_send(x->srv, &closes) < 0)
 		return STEP_FAILED;
-	return count > 0 ? STEP_SENT : STEP_FORWARD;
+	return is_sent ? STEP_SENT : STEP_FORWARD;
 }
 
 enum feature_step

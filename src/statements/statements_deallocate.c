@@ -197,7 +197,7 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
 	skip = strncmp(k.name, before, strlen(before)) == 0 ? strlen(before) : 0;
 	n = client_statement_find(x, k.name + skip);
-	if (n == NULL)
+	if (n == NULL || x->statements->deallocating == n) /* the latter: another feature has held this Bind since */
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;

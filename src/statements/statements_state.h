@@ -114,8 +114,7 @@ struct client_statements {
 	uint32_t describing_sync_no; /* of its Bind: if both were skipped, another portal's Describe comes later */
 	uint32_t sync_no; /* Syncs sent */
 	uint32_t named_count; /* names that ever were */
-	struct buf undoing; /* Closes of the statements that were exposed on its server */
-	uint32_t exposed_count;
+	struct buf undoing; /* names, zero-terminated, of what is to be closed on its server: see expose_undo_later() */
 	uint8_t exposed; /* enum exposure; ALL: for SQL that looks for them */
 	uint8_t failed_use; /* enum failed_use, of failed */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */

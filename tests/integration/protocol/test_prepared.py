@@ -994,6 +994,56 @@ def test_a_query_ahead_of_a_sync_finds_what_sql_has_prepared(weir, sql, direct):
         assert shape(wire.read_until("Z")) == "Z:I"
 
 
+def test_a_deallocate_is_answered_behind_more_settings_than_are_followed(weir):
+    """Whether SQL PREPARE's are still there was asked of the server, and what that took was sent again and again."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("PREPARE p AS SELECT 1")
+        wire.ask(parse("s", "SELECT 2") + sync())
+        wire.query("BEGIN")
+        for number in range(9):
+            wire.query(f"SET app.n{number} = 'a'")
+        wire.send(one_statement("SET app.x = 'a'") + one_statement("DEALLOCATE s") + sync())
+        assert shape(wire.read_until("Z")) == "1 2 n C:SET 1 2 n C:DEALLOCATE Z:T"
+        assert shape(wire.ask(bind("", "s") + sync())) == "E:26000 Z:E"
+
+
+@pytest.mark.parametrize("gone", [close("S", "s"), one_statement("DEALLOCATE s")], ids=["closed", "deallocated"])
+def test_what_execute_exposed_and_the_client_prepares_anew_stays(weir, gone):
+    """Its literal is read under a setting of the same pipeline: so the server has it under the client's own name."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        wire.ask(parse("s", "SELECT 1") + sync())
+        wire.send(one_statement("EXECUTE s") + one_statement("SET DateStyle = 'ISO, DMY'") + gone
+                  + parse("s", "SELECT to_char('02/03/2020'::date, 'MM-DD')") + sync())
+        assert shape(wire.read_until("Z")).endswith("1 Z:I")
+        assert [r.row for r in wire.ask(bind("", "s") + execute() + sync()) if r.type == "D"] == [[b"03-02"]]
+
+
+@pytest.mark.parametrize("rollback, answer", [
+    (query("ROLLBACK"), "C:ROLLBACK Z:I"), (one_statement("ROLLBACK") + sync(), "1 2 n C:ROLLBACK Z:I"),
+    (one_statement("ROLLBACK"), "1 2 n C:ROLLBACK"), (one_statement("COMMIT"), "1 2 n C:ROLLBACK"),
+    (one_statement("ROLLBACK TO s"), "1 2 n C:ROLLBACK"),
+], ids=["query", "synced", "ahead_of_its_sync", "commit", "to_a_savepoint"])
+@pytest.mark.parametrize("name", ["a", "p"], ids=["of_the_protocol", "of_sql"])
+@pytest.mark.parametrize("how", [query, one_statement])
+def test_what_is_pipelined_behind_a_rollback_finds_its_statement(weir, rollback, answer, name, how):
+    """It was 26000: the transaction counted as failed until the next ReadyForQuery was there."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.ask(parse("a", "SELECT 1") + sync())
+        wire.query("PREPARE p AS SELECT 1")
+        with weir.raw() as other:
+            other.query("SELECT 1")     # the server has nothing of the first client's any more
+        wire.ask(query("BEGIN"))
+        wire.ask(query("SAVEPOINT s"))
+        assert shape(wire.ask(query("SELECT 1/0"))) == "E:22012 Z:E"
+        wire.send(rollback + how(f"EXECUTE {name}") + sync())
+        got = shape(wire.read_until("Z", 1 + answer.count("Z:") + (how is query)))
+        assert got.replace("Z:T", "Z:I") == " ".join(
+            [answer, "T D C:SELECT 1 Z:I Z:I" if how is query else "1 2 T D C:SELECT 1 Z:I"])
+
+
 GONE = [query("CREATE TABLE gone (i int)"), query("PREPARE q AS SELECT * FROM gone"), query("DROP TABLE gone")]
 
 
