@@ -40,6 +40,7 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_MARK_MAX 11u /* digits of 32 bits */
 #define CODE_SINCE_MAX 2048u
 #define CODE_DEAR_US UINT64_C(100000)
+#define CODE_ASKED_SOON_US UINT64_C(10000) /* if another server comes back, it is asked for the first time */
 #define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_sql.h) */
 
 struct code_answer {
@@ -207,6 +208,14 @@ static inline bool
 database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
+}
+/* Returns until when the first answer may be waited for, behind what ended at since_us; 0: there is one, or none. */
+static inline uint64_t
+database_code_awaited_us(const struct database_code *code, uint64_t since_us)
+{
+	if (code->answer != NULL || code->failed_us != 0)
+		return 0;
+	return code->coming != NULL ? code->asked_us + CODE_ANSWER_US : since_us + CODE_ASKED_SOON_US;
 }
 /*
  * A transaction of this server's that may have changed the code unseen is over (DOUBT_DUE), or may be before anything

@@ -82,6 +82,16 @@ awaits_code(const struct exchange *x)
 						   : now_us - l->followed.since_us < TRIED_US;
 }
 
+/* Returns true if it may have set, by code, what only the first answer about the database's code can name. */
+static bool
+awaits_names(const struct exchange *x)
+{
+	const struct database_code *code = &x->pool->database->code;
+
+	return *x->env->now_us < database_code_awaited_us(code, x->srv->loan.followed.since_us) &&
+	       exchange_is_followed(x) && (state_parts_of(x, x->srv->loan.suspected) & STATE_SETTINGS) != 0;
+}
+
 /* Returns true if its client is to move, or its server to be closed. */
 static bool
 is_to_go(const struct exchange *x)
@@ -104,7 +114,7 @@ may_linger(const struct exchange *x)
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
-	if (awaits_code(x) && !is_to_go(x))
+	if (awaits_names(x) || (awaits_code(x) && !is_to_go(x)))
 		return true;
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
@@ -126,7 +136,7 @@ static void
 watch(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
-	bool is_for_code = x->srv->loan.followed.habit == SEQUENCE_UNLIKELY;
+	bool is_for_code = x->srv->loan.followed.habit == SEQUENCE_UNLIKELY || awaits_names(x);
 	uint64_t after_us = is_for_code && policy_has_waiters(x->pool->policy) ? SOON_US : TRIED_US;
 
 	if (!is_for_code && !is_sought(x))
@@ -144,6 +154,12 @@ state_awaits_code(struct exchange *x)
 
 	return !x->is_closing && !srv->is_closing && srv->ledger.count == 0 && srv->is_synced &&
 	       !pool_code_is_doubted(srv) && state_lingers(x);
+}
+
+bool
+state_awaits_names(struct exchange *x)
+{
+	return x->pool->database->code.answer == NULL && state_lingers(x) && awaits_names(x);
 }
 
 bool

@@ -18,6 +18,11 @@ uint64_t state_ended_us(const struct exchange *x);
  * server, and nobody waits for long: then the client keeps it.
  */
 bool state_awaits_code(struct exchange *x);
+/*
+ * Returns true if it may have set something that the server can be asked for when the first answer about the database's
+ * code is there, which is on its way: then the client keeps it until then.
+ */
+bool state_awaits_names(struct exchange *x);
 void state_leaves_sequences(struct exchange *x); /* it gives its server back */
 /* SQL with these flags must not be sent before what was sent earlier is answered. */
 bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);

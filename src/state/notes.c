@@ -268,6 +268,7 @@ state_note_all(struct exchange *x, const struct known_text *text, const char *sq
 	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
 		if (x->srv->ledger.count > 0)
 			return STEP_HOLD;
+		state_note_reading(x);
 		s->discard = DISCARD_SENT;
 		x->srv->loan.watches_tags = true;
 		return STEP_FORWARD;

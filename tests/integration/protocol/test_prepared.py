@@ -884,6 +884,17 @@ def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setti
         assert weir.console("SHOW PINS") == []
 
 
+@pytest.mark.parametrize("use", [query("EXECUTE s"), bind("", "s") + execute() + sync()], ids=["sql", "protocol"])
+def test_a_literal_behind_discard_all_ahead_of_its_sync(weir, use):
+    """It counted as read under the settings that DISCARD ALL had just reset."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("SET DateStyle = 'ISO, DMY'")
+        wire.ask(one_statement("DISCARD ALL") + parse("s", "SELECT to_char('02/03/2020'::date, 'MM-DD')") + sync())
+        other.query("SELECT 1")
+        assert texts(wire.ask(use)) == [["02-03"]]
+
+
 def test_a_literal_ahead_of_the_sync_stays_as_it_was_read_where_plans_are_discarded(weir):
     """PostgreSQL reads the statement anew behind DISCARD PLANS; so that goes ahead of it."""
     weir.postgres.query("CREATE FUNCTION planned() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN '02/03/2020'::date; END $$")

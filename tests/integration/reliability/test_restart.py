@@ -45,6 +45,28 @@ def test_clients_move_with_their_sessions(weir):
     assert weir.connect().execute("SELECT 1").fetchone() == (1,)
 
 
+def test_what_code_sets_before_anything_is_known_of_the_code_stays(weir):
+    """The first question about the database's code is under way: only its answer has the setting's name."""
+    weir.postgres.query("CREATE SCHEMA long; GRANT USAGE ON SCHEMA long TO web; CREATE FUNCTION long.sets() RETURNS text "
+                        "LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET app.tenant = 7'; RETURN ''; END $$")
+    weir.postgres.query("DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE FUNCTION long.to_read_%s() RETURNS text "
+                        "LANGUAGE plpgsql AS $f$ BEGIN RETURN set_config(''app.n'', ''1'', true); END $f$', i); END LOOP; END $$")
+    try:
+        weir.start(pool_size=3)
+        with weir.raw() as wire, weir.raw() as other:
+            wire.query("SELECT 1")
+            other.query("SELECT 1")
+            weir.restart()
+            wire.send(query("SELECT pg_sleep(0.1), long.sets()"))
+            other.query("SELECT 1")     # its server is asked, which takes longer than the other's request
+            wire.read_until("Z")
+            assert wire.query("SELECT current_setting('app.tenant', true)") == [["7"]]
+            wait_until(lambda: weir.console("SHOW DATABASE_CODE"), what="the answer")
+            assert wire.query("SELECT current_setting('app.tenant', true)") == [["7"]]
+    finally:
+        weir.postgres.query("DROP SCHEMA long CASCADE")
+
+
 def test_a_client_asks_for_its_id_before_it_moves(weir):
     """Its server, the only one to know the id, is kept for that question, and the client moves behind it."""
     weir.postgres.query("CREATE TABLE moved (id serial, v int); GRANT ALL ON moved, moved_id_seq TO web")
