@@ -131,6 +131,17 @@ see_baseline(struct pool *pool, struct image *baseline, struct image *welcome, u
 		pool_fresh_tell(pool->fresh, baseline, welcome, now_us);
 }
 
+/*
+ * Returns true if nobody has been asked about the database's code. Where a login comes first, its server is asked when
+ * it comes back. Clients that another process has passed on do not log in: their SQL would come first, and what its
+ * code sets be lost; see state/linger.c.
+ */
+static bool
+is_asked_first(const struct pool *pool)
+{
+	return pool_is_sealed(pool) && database_code_awaited_us(&pool->database->code, 0) == CODE_ASKED_SOON_US;
+}
+
 /* Returns true if it was a scout until now. */
 static bool
 end_scouting(struct pooled *p)
@@ -158,6 +169,8 @@ on_ready(struct server *srv)
 	}
 	bouncer_log_open(pool, srv);
 	see_baseline(pool, srv->image, (struct image *)(uintptr_t)server_welcome(srv), now);
+	if ((srv->conn->is_asked_first = is_asked_first(pool)))
+		pool->database->code.used_us = now;
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
