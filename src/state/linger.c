@@ -26,6 +26,7 @@
  * anything was forgotten within it is not known.
  */
 #include "state/linger.h"
+#include "state/observe.h"
 #include "state/state_state.h"
 #include "state/state.h"
 
@@ -159,7 +160,9 @@ state_awaits_code(struct exchange *x)
 bool
 state_awaits_names(struct exchange *x)
 {
-	return x->pool->database->code.answer == NULL && state_lingers(x) && awaits_names(x);
+	if (x->pool->database->code.answer != NULL || state_must_ask_first(x) || x->pending_len > 0)
+		return false;
+	return state_lingers(x) && awaits_names(x);
 }
 
 bool

@@ -69,6 +69,29 @@ def test_what_code_sets_before_anything_is_known_of_the_code_stays(weir, is_alon
         weir.postgres.query("DROP SCHEMA long CASCADE")
 
 
+def test_a_copy_while_the_first_question_about_the_code_is_under_way(weir):
+    """A RESET in code would have to be found before the next request: data of a COPY was held for that, for ever."""
+    weir.postgres.query("CREATE SCHEMA long; GRANT USAGE ON SCHEMA long TO web; CREATE TABLE long.copied (i int); "
+                        "GRANT ALL ON long.copied TO web")
+    weir.postgres.query("DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE FUNCTION long.to_read_%s() RETURNS text "
+                        "LANGUAGE plpgsql AS $f$ BEGIN RETURN set_config(''app.n'', ''1'', true); END $f$', i); END LOOP; END $$")
+    try:
+        weir.start(pool_size=3)
+        with weir.raw(parameters={"application_name": "copies"}) as wire, weir.raw() as other:
+            wire.query("SELECT 1")
+            other.query("SELECT 1")
+            weir.restart()
+            other.send(query("SELECT 1"))
+            assert shape(wire.ask(query("DO $$ BEGIN NULL; END $$"))) == "C:DO Z:I"
+            wire.send(query("COPY long.copied FROM STDIN"))
+            wire.read_until("G")
+            wire.send(rawwire.copy_data(b"1\n") + rawwire.copy_done())
+            assert shape(wire.read_until("Z")) == "C:COPY 1 Z:I"
+            other.read_until("Z")
+    finally:
+        weir.postgres.query("DROP SCHEMA long CASCADE")
+
+
 def test_a_client_asks_for_its_id_before_it_moves(weir):
     """Its server, the only one to know the id, is kept for that question, and the client moves behind it."""
     weir.postgres.query("CREATE TABLE moved (id serial, v int); GRANT ALL ON moved, moved_id_seq TO web")
