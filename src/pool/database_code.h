@@ -209,7 +209,13 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
-/* Returns until when the first answer may be waited for, behind what ended at since_us; 0: there is one, or none. */
+/* Returns true if nobody was asked yet. */
+static inline bool
+database_code_is_unasked(const struct database_code *code)
+{
+	return code->answer == NULL && code->coming == NULL && code->failed_us == 0;
+}
+/* Returns until when the first answer may be waited for, behind what ended at since_us; 0: it has come, or failed. */
 static inline uint64_t
 database_code_awaited_us(const struct database_code *code, uint64_t since_us)
 {

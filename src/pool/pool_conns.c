@@ -139,7 +139,7 @@ see_baseline(struct pool *pool, struct image *baseline, struct image *welcome, u
 static bool
 is_asked_first(const struct pool *pool)
 {
-	return pool_is_sealed(pool) && database_code_awaited_us(&pool->database->code, 0) == CODE_ASKED_SOON_US;
+	return pool_is_sealed(pool) && database_code_is_unasked(&pool->database->code);
 }
 
 /* Returns true if it was a scout until now. */

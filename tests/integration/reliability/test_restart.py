@@ -45,51 +45,50 @@ def test_clients_move_with_their_sessions(weir):
     assert weir.connect().execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.fixture
+def much_code(postgres):
+    """The name of a schema with so much code that PostgreSQL takes a good part of a second to tell what it sets."""
+    postgres.query("CREATE SCHEMA long; GRANT USAGE ON SCHEMA long TO web")
+    postgres.query("DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE FUNCTION long.to_read_%s() RETURNS text "
+                   "LANGUAGE plpgsql AS $f$ BEGIN RETURN set_config(''app.n'', ''1'', true); END $f$', i); END LOOP; END $$")
+    yield "long"
+    postgres.query("DROP SCHEMA long CASCADE")
+
+
 @pytest.mark.parametrize("is_alone", [True, False])
-def test_what_code_sets_before_anything_is_known_of_the_code_stays(weir, is_alone):
+def test_what_code_sets_before_anything_is_known_of_the_code_stays(much_code, weir, is_alone):
     """Only the answer to the first question about the database's code has the setting's name."""
-    weir.postgres.query("CREATE SCHEMA long; GRANT USAGE ON SCHEMA long TO web; CREATE FUNCTION long.sets() RETURNS text "
-                        "LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET app.tenant = 7'; RETURN ''; END $$")
-    weir.postgres.query("DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE FUNCTION long.to_read_%s() RETURNS text "
-                        "LANGUAGE plpgsql AS $f$ BEGIN RETURN set_config(''app.n'', ''1'', true); END $f$', i); END LOOP; END $$")
-    try:
-        weir.start(pool_size=3)
-        with weir.raw() as wire, weir.raw() as other:
-            wire.query("SELECT 1")
-            other.query("SELECT 1")
-            weir.restart()
-            wire.send(query("SELECT pg_sleep(0.1), long.sets()"))
-            if not is_alone:
-                other.query("SELECT 1")     # its server is asked, which may take longer than the other's request
-            wire.read_until("Z")
-            assert wire.query("SELECT current_setting('app.tenant', true)") == [["7"]]
-            wait_until(lambda: weir.console("SHOW DATABASE_CODE"), what="the answer")
-            assert wire.query("SELECT current_setting('app.tenant', true)") == [["7"]]
-    finally:
-        weir.postgres.query("DROP SCHEMA long CASCADE")
+    weir.postgres.query(f"CREATE FUNCTION {much_code}.sets() RETURNS text LANGUAGE plpgsql AS "
+                        "$$ BEGIN EXECUTE 'SET app.tenant = 7'; RETURN ''; END $$")
+    weir.start(pool_size=3)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("SELECT 1")
+        other.query("SELECT 1")
+        weir.restart()
+        wire.send(query(f"SELECT pg_sleep(0.1), {much_code}.sets()"))
+        if not is_alone:
+            other.query("SELECT 1")     # its server is asked, which may take longer than the other's request
+        wire.read_until("Z")
+        assert wire.query("SELECT current_setting('app.tenant', true)") == [["7"]]
+        wait_until(lambda: weir.console("SHOW DATABASE_CODE"), what="the answer")
+        assert wire.query("SELECT current_setting('app.tenant', true)") == [["7"]]
 
 
-def test_a_copy_while_the_first_question_about_the_code_is_under_way(weir):
+def test_a_copy_while_the_first_question_about_the_code_is_under_way(much_code, weir):
     """A RESET in code would have to be found before the next request: data of a COPY was held for that, for ever."""
-    weir.postgres.query("CREATE SCHEMA long; GRANT USAGE ON SCHEMA long TO web; CREATE TABLE long.copied (i int); "
-                        "GRANT ALL ON long.copied TO web")
-    weir.postgres.query("DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE FUNCTION long.to_read_%s() RETURNS text "
-                        "LANGUAGE plpgsql AS $f$ BEGIN RETURN set_config(''app.n'', ''1'', true); END $f$', i); END LOOP; END $$")
-    try:
-        weir.start(pool_size=3)
-        with weir.raw(parameters={"application_name": "copies"}) as wire, weir.raw() as other:
-            wire.query("SELECT 1")
-            other.query("SELECT 1")
-            weir.restart()
-            other.send(query("SELECT 1"))
-            assert shape(wire.ask(query("DO $$ BEGIN NULL; END $$"))) == "C:DO Z:I"
-            wire.send(query("COPY long.copied FROM STDIN"))
-            wire.read_until("G")
-            wire.send(rawwire.copy_data(b"1\n") + rawwire.copy_done())
-            assert shape(wire.read_until("Z")) == "C:COPY 1 Z:I"
-            other.read_until("Z")
-    finally:
-        weir.postgres.query("DROP SCHEMA long CASCADE")
+    weir.postgres.query(f"CREATE TABLE {much_code}.copied (i int); GRANT ALL ON {much_code}.copied TO web")
+    weir.start(pool_size=3)
+    with weir.raw(parameters={"application_name": "copies"}) as wire, weir.raw() as other:
+        wire.query("SELECT 1")
+        other.query("SELECT 1")
+        weir.restart()
+        other.send(query("SELECT 1"))
+        assert shape(wire.ask(query("DO $$ BEGIN NULL; END $$"))) == "C:DO Z:I"
+        wire.send(query(f"COPY {much_code}.copied FROM STDIN"))
+        wire.read_until("G")
+        wire.send(rawwire.copy_data(b"1\n") + rawwire.copy_done())
+        assert shape(wire.read_until("Z")) == "C:COPY 1 Z:I"
+        other.read_until("Z")
 
 
 def test_a_client_asks_for_its_id_before_it_moves(weir):
