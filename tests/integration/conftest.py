@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+pytest_plugins = ["progress"]
 
 from authority import Authority  # noqa: E402
 from crowd import Crowd, make_world  # noqa: E402
