@@ -34,8 +34,7 @@
 	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_SERVERS, run_shutdown) \
 	ROW(SHUTDOWN_CLIENTS, run_shutdown) ROW(RESTART, run_restart) \
 	ROW(RESET_QUERIES, run_reset_queries) ROW(SET, console_set) ROW(RESET, console_reset) ROW(BEGIN, console_begin) ROW(COMMIT, console_end) \
-	ROW(ROLLBACK, console_end) ROW(DISCARD, console_discard) ROW(DEALLOCATE, console_deallocate) \
-	ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
+	ROW(ROLLBACK, console_end) ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
 
 enum command_id {
 	/* answered with rows */
@@ -59,7 +58,6 @@ enum command_argument {
 	ARGUMENT_SETTING, /* SHOW of one that exists */
 	ARGUMENT_SET, /* name = value */
 	ARGUMENT_RESET, /* ALL, or a name */
-	ARGUMENT_STATEMENT, /* ALL, or a name */
 	ARGUMENT_PATTERN, /* a string; what is behind it is ignored */
 	ARGUMENT_ANY /* anything, ignored */
 };
@@ -95,7 +93,7 @@ struct command {
 	const struct console_setting *setting; /* SHOW, SET and RESET; NULL: of no consequence here */
 	bool has_name, has_text;
 	bool is_for; /* SHOW DATABASE_CODE FOR: text is the SQL */
-	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting, a prepared statement */
+	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting */
 	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, the value of SET (none: DEFAULT) */
 	uint64_t client_id;
 	uint64_t top; /* SHOW QUERIES: how many rows; 0: all */

@@ -400,18 +400,6 @@ take_reset(const struct token *t, size_t count, struct command *out, struct fail
 }
 
 static int
-take_statement(const struct token *t, size_t count, struct command *out, struct fail *why)
-{
-	if (count > 1 && command_is_word(t, "PREPARE")) {
-		t++;
-		count--;
-	}
-	if (count != 1)
-		return fail_set(why, "42601", "DEALLOCATE takes ALL, or a name");
-	return command_is_word(t, "ALL") ? 0 : take_name(t, out, why);
-}
-
-static int
 take_argument(const struct words *w, size_t taken, struct command *out, struct fail *why)
 {
 	const struct token *t = &w->list[taken];
@@ -443,8 +431,6 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 		return take_set(t, count, out, why);
 	case ARGUMENT_RESET:
 		return take_reset(t, count, out, why);
-	case ARGUMENT_STATEMENT:
-		return take_statement(t, count, out, why);
 	case ARGUMENT_PATTERN:
 		out->has_text =
 		    count > 0 && t->kind == TOKEN_STRING && copy_string(out->text, sizeof(out->text), t->text);

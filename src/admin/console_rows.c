@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NUMERIC_BASE 10000u /* PostgreSQL's digits of numeric */
 #define NUMBER_TEXT_MAX 40
 
 static const struct {
@@ -20,14 +19,8 @@ static const struct {
 	[COLUMN_INT8] = { 20, 8 },	[COLUMN_NUMERIC] = { 1700, 0xffff }, [COLUMN_FLOAT8] = { 701, 8 },
 };
 
-static bool
-is_binary(uint64_t binary, size_t i)
-{
-	return (binary >> i & 1) != 0;
-}
-
 void
-rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary)
+rows_describe(struct buf *out, const struct column *columns, size_t column_count)
 {
 	size_t begun = message_begin(out, 'T');
 
@@ -39,7 +32,7 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 		buf_put_u32(out, types[columns[i].type].oid);
 		buf_put_u16(out, types[columns[i].type].len);
 		buf_put_u32(out, 0xffffffff);
-		buf_put_u16(out, is_binary(binary, i) ? 1 : 0);
+		buf_put_u16(out, 0);
 	}
 	message_end(out, begun);
 }
@@ -66,35 +59,6 @@ console_put_text(struct buf *out, const char *text)
 		console_put_value(out, text, strlen(text));
 }
 
-static void
-put_u64(struct buf *out, uint64_t v)
-{
-	buf_put_u32(out, 8);
-	buf_put_u32(out, (uint32_t)(v >> 32));
-	buf_put_u32(out, (uint32_t)v);
-}
-
-/*
- * numeric_send: how many digits of base 10000, the first one's weight, sign, decimals, the digits; no zeros at the end.
- */
-static void
-put_numeric(struct buf *out, uint64_t v)
-{
-	uint16_t digits[5], count = 0, zeros = 0;
-
-	for (; v > 0; v /= NUMERIC_BASE)
-		digits[count++] = (uint16_t)(v % NUMERIC_BASE);
-	while (zeros < count && digits[zeros] == 0)
-		zeros++;
-	buf_put_u32(out, 8u + 2u * (uint32_t)(count - zeros));
-	buf_put_u16(out, (uint16_t)(count - zeros));
-	buf_put_u16(out, count > 0 ? (uint16_t)(count - 1) : 0);
-	buf_put_u16(out, 0);
-	buf_put_u16(out, 0);
-	while (count > zeros)
-		buf_put_u16(out, digits[--count]);
-}
-
 static uint64_t
 at_most(uint64_t v, uint64_t max)
 {
@@ -111,68 +75,26 @@ number_at(const void *field)
 }
 
 static void
-put_float8(struct buf *out, double v, bool binary)
+put_float8(struct buf *out, double v)
 {
 	char text[NUMBER_TEXT_MAX];
-	uint64_t bits;
 
-	if (isnan(v))
-		put_null(out);
-	else if (isinf(v) && !binary)
-		console_put_text(out, "Infinity"); /* as PostgreSQL writes it */
-	else if (binary) {
-		memcpy(&bits, &v, sizeof(bits));
-		put_u64(out, bits);
-	} else {
-		snprintf(text, sizeof(text), "%.15g", v);
-		console_put_text(out, text);
-	}
+	snprintf(text, sizeof(text), "%.15g", v);
+	console_put_text(out, isnan(v) ? NULL : isinf(v) ? "Infinity" : text); /* as PostgreSQL writes it */
 }
 
 static void
-put_number_text(struct buf *out, uint64_t v)
+console_put_number(struct buf *out, enum column_type type, uint64_t v)
 {
 	char text[NUMBER_TEXT_MAX];
 
+	if (type == COLUMN_BOOL) {
+		console_put_text(out, v != 0 ? "t" : "f");
+		return;
+	}
+	v = at_most(v, type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_INT8 ? INT64_MAX : UINT64_MAX);
 	snprintf(text, sizeof(text), "%" PRIu64, v);
 	console_put_text(out, text);
-}
-
-static void
-console_put_number(struct buf *out, enum column_type type, uint64_t v, bool binary)
-{
-	uint8_t yes = v != 0;
-
-	switch (type) {
-	case COLUMN_BOOL:
-		if (binary)
-			console_put_value(out, &yes, 1);
-		else
-			console_put_text(out, yes ? "t" : "f");
-		return;
-	case COLUMN_INT4:
-		v = at_most(v, INT32_MAX);
-		if (!binary)
-			put_number_text(out, v);
-		else {
-			buf_put_u32(out, 4);
-			buf_put_u32(out, (uint32_t)v);
-		}
-		return;
-	case COLUMN_INT8:
-		v = at_most(v, INT64_MAX);
-		if (binary)
-			put_u64(out, v);
-		else
-			put_number_text(out, v);
-		return;
-	default:
-		if (binary)
-			put_numeric(out, v);
-		else
-			put_number_text(out, v);
-		return;
-	}
 }
 
 static const char *
@@ -194,16 +116,16 @@ float_at(const void *field)
 }
 
 static void
-put_column(struct buf *out, const struct column *column, const void *row, bool binary)
+put_column(struct buf *out, const struct column *column, const void *row)
 {
 	const void *field = (const char *)row + column->offset;
 
 	if (column->type == COLUMN_TEXT)
 		console_put_text(out, text_at(field));
 	else if (column->type == COLUMN_FLOAT8)
-		put_float8(out, float_at(field), binary);
+		put_float8(out, float_at(field));
 	else
-		console_put_number(out, column->type, number_at(field), binary);
+		console_put_number(out, column->type, number_at(field));
 }
 
 static bool
@@ -270,7 +192,7 @@ rows_add(struct rows *r, const void *row)
 	begun = message_begin(r->out, 'D');
 	buf_put_u16(r->out, (uint16_t)r->column_count);
 	for (size_t i = 0; i < r->column_count; i++)
-		put_column(r->out, &r->columns[i], row, is_binary(r->binary, i));
+		put_column(r->out, &r->columns[i], row);
 	message_end(r->out, begun);
 	r->count++;
 }

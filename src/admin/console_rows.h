@@ -1,6 +1,6 @@
 /*
- * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out, in text or binary; or a JSON object
- * for the status page.
+ * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out; or a JSON object for the status
+ * page.
  *
  * A command has a struct for its rows, and a table of columns that name its fields; a new column is a field and a row
  * of that table. Pure.
@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define COLUMNS_MAX 64 /* of one command: a bit each says which are wanted in binary */
 
 enum column_type {
 	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
@@ -47,7 +45,6 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	uint64_t binary; /* bit i: column i is wanted in binary */
 	const char *like; /* only rows whose column like_column matches; NULL: all */
 	size_t like_column; /* a text column */
 	struct buf *out;
@@ -58,7 +55,7 @@ struct rows {
 /* Allocates count zeroed elements for the caller, who frees them; or without memory spoils the answer, and returns
  * NULL. */
 void *rows_scratch(struct rows *r, size_t count, size_t size);
-void rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary);
+void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
 void rows_add(struct rows *r, const void *row);
 
 /* SQL's LIKE: % is any text, _ any one character (of UTF-8), a backslash takes the next one as it is. */

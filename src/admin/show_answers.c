@@ -26,7 +26,6 @@ ANSWER(schema, TEXT, text, "current_schema", "public");
 ANSWER(database, TEXT, text, "current_database", "pgweir");
 ANSWER(recovery, BOOL, number, "pg_is_in_recovery", 0);
 ANSWER(unlock, TEXT, text, "pg_advisory_unlock_all", "");
-ANSWER(set_config, TEXT, text, "set_config", ""); /* a pooler whose server this is; nothing is set */
 
 static const struct column version_columns[] = { COLUMN_NAMED(TEXT, struct answer, "version", text) };
 

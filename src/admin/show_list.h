@@ -65,5 +65,5 @@
  * words are in console_command.c. */
 #define ANSWER_LIST(ROW) \
 	ROW(WAIT, wait) ROW(POOL, pool) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
-	ROW(UNLOCK, unlock) ROW(SET_CONFIG, set_config) ROW(TYPES, types) ROW(COMPLETION, completion)
+	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)
 /* clang-format on */

@@ -34,8 +34,6 @@ static void
 console_client_free(struct console_client *cc)
 {
 	console_settings_fini(&cc->settings);
-	portal_drop_all(&cc->prepared);
-	portal_drop_all(&cc->portals);
 	buf_fini(&cc->out);
 	buf_fini(&cc->queue);
 	free(cc->script);
@@ -74,8 +72,6 @@ session_of(struct console *k, struct client *c)
 	cc->c = c;
 	cc->tx = 'I';
 	cc->queue.limit = QUEUE_MAX;
-	portals_init(&cc->prepared, "prepared statements", "42P05");
-	portals_init(&cc->portals, "portals", "42P03");
 	TAILQ_INSERT_TAIL(&k->clients, cc, all);
 	c->console = cc;
 	return cc;
@@ -214,7 +210,7 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 		client_close(c, &why);
 		return;
 	}
-	if (is_held(cc) || cc->queue.len > cc->queue_at || console_holds_execute(cc, type, body, len)) {
+	if (is_held(cc) || cc->queue.len > cc->queue_at) {
 		enqueue(cc, type, body, len);
 		return;
 	}
@@ -240,8 +236,6 @@ handle_queue(struct console_client *cc)
 	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
 		const uint8_t *body = cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN;
 
-		if (console_holds_execute(cc, f.type, body, f.body_len))
-			break;
 		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		handle(cc, f.type, body, f.body_len);
 		console_flush(cc);

@@ -1,8 +1,8 @@
 /*
  * src/console/console.h - the console: SQL-like commands to pgweir itself, in the databases "pgweir" and "pgbouncer".
  *
- * Speaks the simple and the extended protocol, so that any driver can ask. Columns of PgBouncer's SHOW commands keep
- * PgBouncer's names, order and types. A single table says who may do what.
+ * Takes simple queries only, as PgBouncer's. Columns of PgBouncer's SHOW commands keep PgBouncer's names, order and
+ * types. A single table says who may do what.
  *
  * Owns:    what each console client has under way (client->console).
  * Borrows: client_env (clients, pools, config) and what struct console_host offers.

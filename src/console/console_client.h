@@ -2,8 +2,7 @@
  * src/console/console_client.h - one console client's session, as the console's own files share it.
  *
  *   console.c           messages come in, wait their turn, and are handled; ticks
- *   console_protocol.c  what each message asks for: simple queries
- *   console_extended.c  and the extended protocol
+ *   console_protocol.c  what each message asks for
  *   console_run.c       what each command does
  *   console_session.c   those that concern its own session only
  *
@@ -14,11 +13,12 @@
 #pragma once
 
 #include "console/console.h"
-#include "console/console_portal.h"
 #include "admin/console_rows.h"
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
 #include "admin/stats_log.h"
+
+#define ANSWER_MAX ((size_t)64 << 20) /* bytes of rows */
 
 enum wait_kind {
 	WAIT_NONE,
@@ -38,9 +38,8 @@ struct console_client {
 	struct client *c;
 	TAILQ_ENTRY(console_client) all;
 	struct console_settings settings;
-	struct portals prepared, portals;
 	uint8_t tx; /* as in ReadyForQuery: I, T, E */
-	bool is_skipping; /* after an error: to the next Sync */
+	bool is_skipping; /* behind a message of the extended protocol: to the next Sync */
 	bool is_busy; /* its messages are being handled: it must not be freed */
 	bool is_gone; /* the client was closed meanwhile */
 	bool is_reading_off; /* the console has switched reading off */
@@ -52,9 +51,7 @@ struct console_client {
 	bool has_wait_database;
 	char wait_database[COMMAND_NAME_MAX + 1];
 	const char *wait_tag; /* the tag of its CommandComplete */
-	/* the rest of a simple query, behind a statement that waits */
-	bool is_script;
-	char *script;
+	char *script; /* the rest of a simple query, behind a statement that waits; NULL: there is none */
 	size_t script_len;
 	/* messages that came meanwhile, as on the wire */
 	struct buf queue;
@@ -91,19 +88,6 @@ void console_handle(struct console_client *cc, uint8_t type, const uint8_t *body
 void console_go_on(struct console_client *cc, int result, const struct fail *why);
 /* Sends what is in cc->out. */
 void console_flush(struct console_client *cc);
-/* Sends bytes without copying them to cc->out; the content of cc->out goes first. */
-void console_send(struct console_client *cc, uint8_t *bytes, size_t len);
-void console_put_description(struct console_client *cc, const struct command *command, uint64_t binary);
-void console_put_complete(struct console_client *cc, const struct command *command, uint64_t count);
-/* A command without rows, up to its CommandComplete. */
-enum run_result console_run_complete(struct console_client *cc, const struct command *command, struct fail *why);
-/* In a failed transaction only its end is allowed. Returns 0, or -1 with *why set. */
-int console_check_transaction(const struct console_client *cc, const struct command *command, struct fail *why);
-
-/* console_extended.c: returns 0, or -1 with *why set: then everything up to the next Sync is skipped. */
-int console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why);
-/* Returns true if the message is an Execute that console_asks_first() holds back. */
-bool console_holds_execute(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 
 /* console_run.c */
 /* Reads the next statement. Returns 0, or -1 with *why set: it is wrong, or this client may not use it. */
@@ -113,8 +97,8 @@ int console_read(struct console_client *cc, const char *text, size_t len, size_t
 size_t console_columns(const struct console *k, const struct command *command, struct column *scratch,
 		       const struct column **out);
 /* Appends its rows as DataRow messages. Returns 0, or -1 with *why set: out is too small, or a worker is silent. */
-int console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
-		 uint64_t *count, struct fail *why);
+int console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
+		 struct fail *why);
 enum run_result console_run(struct run *r);
 /* Returns true if it must wait for PostgreSQL's answer about locks; asks if need be. */
 bool console_asks_first(struct console_client *cc, const struct command *command);
@@ -123,4 +107,4 @@ int console_wait_result(const struct console_client *cc, struct fail *why);
 
 /* console_session.c */
 typedef enum run_result console_run_fn(struct run *r);
-console_run_fn console_set, console_reset, console_begin, console_end, console_deallocate, console_discard;
+console_run_fn console_set, console_reset, console_begin, console_end;

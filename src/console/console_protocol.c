@@ -1,9 +1,8 @@
 /*
- * src/console/console_protocol.c - what each message asks for: simple queries of one or several statements, and
- * what they share with the extended protocol (console_extended.c). See console_client.h.
+ * src/console/console_protocol.c - what each message asks for: simple queries of one or several statements. Others are
+ * refused. See console_client.h.
  *
- * Where PostgreSQL would skip to the next Sync, refuse all but ROLLBACK, or end portals with their transaction, so does
- * this: drivers rely on it.
+ * Where PostgreSQL would skip to the next Sync, or refuse all but ROLLBACK, so does this: drivers rely on it.
  */
 #include "console/console_client.h"
 
@@ -26,15 +25,13 @@ console_flush(struct console_client *cc)
 		buf_fini(&cc->out);
 }
 
-/* A run of bytes that need not be copied once more. */
-void
-console_send(struct console_client *cc, uint8_t *bytes, size_t len)
+/* Sends rows without copying them to cc->out; the content of cc->out goes first. */
+static void
+send_rows(struct console_client *cc, struct buf *rows)
 {
-	struct buf part = { .bytes = bytes, .len = len, .cap = len };
-
 	console_flush(cc);
-	if (!cc->is_gone && len > 0)
-		exchange_send(&cc->c->x, &part);
+	if (!cc->is_gone && rows->len > 0)
+		exchange_send(&cc->c->x, rows);
 }
 
 static void
@@ -50,9 +47,9 @@ put_error(struct console_client *cc, const struct fail *why)
 
 /* --- one statement --- */
 
-/* A failed transaction takes nothing but its end. */
-int
-console_check_transaction(const struct console_client *cc, const struct command *command, struct fail *why)
+/* A failed transaction takes nothing but its end. Returns 0, or -1 with *why set. */
+static int
+check_transaction(const struct console_client *cc, const struct command *command, struct fail *why)
 {
 	enum command_id id = command->row->id;
 
@@ -62,8 +59,8 @@ console_check_transaction(const struct console_client *cc, const struct command 
 			"current transaction is aborted, commands ignored until end of transaction block");
 }
 
-void
-console_put_complete(struct console_client *cc, const struct command *command, uint64_t count)
+static void
+put_complete(struct console_client *cc, const struct command *command, uint64_t count)
 {
 	char tag[40];
 
@@ -75,39 +72,30 @@ console_put_complete(struct console_client *cc, const struct command *command, u
 	message_complete(&cc->out, tag);
 }
 
-void
-console_put_description(struct console_client *cc, const struct command *command, uint64_t binary)
-{
-	struct column scratch;
-	const struct column *columns;
-	size_t count = console_columns(cc->console, command, &scratch, &columns);
-
-	if (count > 0)
-		rows_describe(&cc->out, columns, count, binary);
-	else
-		message_put(&cc->out, 'n', NULL, 0);
-}
-
 static int
 show_simply(struct console_client *cc, const struct command *command, struct fail *why)
 {
-	struct buf rows = { .limit = PORTAL_ROWS_MAX };
+	struct buf rows = { .limit = ANSWER_MAX };
+	struct column scratch;
+	const struct column *columns;
+	size_t column_count;
 	uint64_t count;
 
-	if (console_rows(cc, command, 0, &rows, &count, why) < 0) {
+	if (console_rows(cc, command, &rows, &count, why) < 0) {
 		buf_fini(&rows);
 		return -1;
 	}
-	console_put_description(cc, command, 0);
-	console_send(cc, rows.bytes, rows.len);
+	column_count = console_columns(cc->console, command, &scratch, &columns);
+	rows_describe(&cc->out, columns, column_count);
+	send_rows(cc, &rows);
 	buf_fini(&rows);
-	console_put_complete(cc, command, count);
+	put_complete(cc, command, count);
 	return 0;
 }
 
-/* A command without rows, from either protocol. */
-enum run_result
-console_run_complete(struct console_client *cc, const struct command *command, struct fail *why)
+/* A command without rows, up to its CommandComplete. */
+static enum run_result
+run_complete(struct console_client *cc, const struct command *command, struct fail *why)
 {
 	struct run run = {
 		.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
@@ -122,34 +110,20 @@ console_run_complete(struct console_client *cc, const struct command *command, s
 static enum run_result
 run_simply(struct console_client *cc, const struct command *command, struct fail *why)
 {
-	if (console_check_transaction(cc, command, why) < 0)
+	if (check_transaction(cc, command, why) < 0)
 		return RUN_FAILED;
 	if (command->row->id >= COMMAND_WITH_ROWS)
-		return console_run_complete(cc, command, why);
+		return run_complete(cc, command, why);
 	return show_simply(cc, command, why) < 0 ? RUN_FAILED : RUN_DONE;
 }
 
 /* --- simple queries --- */
 
 static void
-end_transaction_portals(struct console_client *cc)
-{
-	if (cc->tx == 'I')
-		portal_drop_all(&cc->portals);
-}
-
-static void
-put_ready(struct console_client *cc)
-{
-	end_transaction_portals(cc);
-	message_ready(&cc->out, cc->tx);
-}
-
-static void
 script_failed(struct console_client *cc, const struct fail *why)
 {
 	put_error(cc, why);
-	put_ready(cc);
+	message_ready(&cc->out, cc->tx);
 }
 
 /* Keeps the rest of a script until the wait is over. */
@@ -167,7 +141,6 @@ keep_script(struct console_client *cc, const char *text, size_t len)
 	}
 	memcpy(cc->script, text, len);
 	cc->script_len = len;
-	cc->is_script = true;
 }
 
 /* All statements in turn; the first that fails ends it. has_any: one was answered before, or will be, as no empty
@@ -209,7 +182,7 @@ run_script(struct console_client *cc, const char *text, size_t len, bool has_any
 	}
 	if (!has_any)
 		message_put(&cc->out, 'I', NULL, 0);
-	put_ready(cc);
+	message_ready(&cc->out, cc->tx);
 }
 
 static void
@@ -218,14 +191,25 @@ simple_query(struct console_client *cc, const uint8_t *body, size_t len)
 	const uint8_t *end = len > 0 ? memchr(body, 0, len) : NULL;
 	struct fail why;
 
-	portal_drop(&cc->prepared, portal_find(&cc->prepared, ""));
-	portal_drop(&cc->portals, portal_find(&cc->portals, ""));
 	if (end == NULL || end != body + len - 1) {
 		fail_set(&why, "08P01", "invalid message format");
 		script_failed(cc, &why);
 		return;
 	}
 	run_script(cc, (const char *)body, len - 1, false);
+}
+
+/* The rest of its request is skipped: everything up to the Sync. */
+static void
+refuse_extended(struct console_client *cc)
+{
+	struct fail why;
+
+	fail_set(&why, "0A000", "the console accepts simple queries only");
+	fail_hint(&why, "Set default_query_exec_mode=simple_protocol in pgx, preferQueryMode=simple in pgjdbc, "
+			"autocommit and prepare_threshold=None in psycopg 3.");
+	put_error(cc, &why);
+	cc->is_skipping = true;
 }
 
 void
@@ -235,7 +219,7 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 
 	if (type == 'S') {
 		cc->is_skipping = false;
-		put_ready(cc);
+		message_ready(&cc->out, cc->tx);
 	} else if (cc->is_skipping)
 		return;
 	else if (type == 'Q')
@@ -243,10 +227,9 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 	else if (type == 'F') {
 		fail_set(&why, "0A000", "function calls are not available in the console");
 		script_failed(cc, &why);
-	} else if (console_extended(cc, type, body, len, &why) < 0) {
-		put_error(cc, &why);
-		cc->is_skipping = true;
-	}
+	} else if (memchr("PBDEC", type, 5) != NULL)
+		refuse_extended(cc);
+	/* Flush: answers are never held back. CopyData and the like: without a COPY they are ignored. */
 }
 
 void
@@ -254,20 +237,14 @@ console_go_on(struct console_client *cc, int result, const struct fail *why)
 {
 	enum wait_kind wait = cc->wait;
 	char *script = cc->script;
-	bool is_script = cc->is_script;
 
 	cc->wait = WAIT_NONE;
 	cc->script = NULL;
-	cc->is_script = false;
 	if (result >= 0 && (wait == WAIT_QUIET || wait == WAIT_FLUSHED || wait == WAIT_CLOSED))
 		message_complete(&cc->out, cc->wait_tag);
-	if (result >= 0 && is_script)
-		run_script(cc, script, cc->script_len, true);
-	else if (result < 0 && is_script)
+	if (result < 0)
 		script_failed(cc, why);
-	else if (result < 0) {
-		put_error(cc, why);
-		cc->is_skipping = true;
-	}
+	else if (script != NULL)
+		run_script(cc, script, cc->script_len, true);
 	free(script);
 }

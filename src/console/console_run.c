@@ -133,23 +133,21 @@ fill_rows(const struct show *show, const struct show_env *env, struct rows *rows
 static int
 too_large(struct fail *why)
 {
-	fail_set(why, "54000", "the answer is larger than %zu MiB", PORTAL_ROWS_MAX >> 20);
+	fail_set(why, "54000", "the answer is larger than %zu MiB", ANSWER_MAX >> 20);
 	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
 }
 
 int
-console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
-	     uint64_t *count, struct fail *why)
+console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
+	     struct fail *why)
 {
 	const struct show *show = show_find(command->row->id);
 	struct show_env env = show_env_of(cc->console, command);
-	struct rows rows = { .binary = binary, .out = out };
+	struct rows rows = { .out = out };
 	struct column scratch;
 
 	if (check_permission(cc, command->row, why) < 0)
 		return -1;
-	if (out->limit == 0) /* other portals have used it up */
-		return too_large(why);
 	env_of(cc)->x.counters->console_commands++;
 	rows.column_count = console_columns(cc->console, command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;

@@ -1,6 +1,6 @@
 /*
- * src/console/console_session.c - commands that only concern the client's own session: SET, transactions, prepared
- * statements. Drivers send them on their own and look at the answers. See console_client.h.
+ * src/console/console_session.c - commands that only concern the client's own session: SET, transactions. Drivers send
+ * them on their own and look at the answers. See console_client.h.
  */
 #include "console/console_client.h"
 
@@ -78,32 +78,5 @@ console_end(struct run *r)
 	if (r->cc->tx == 'E')
 		r->tag = "ROLLBACK";
 	r->cc->tx = 'I';
-	return RUN_DONE;
-}
-
-enum run_result
-console_deallocate(struct run *r)
-{
-	struct portal *prepared;
-
-	if (!r->command->has_name) {
-		portal_drop_all(&r->cc->prepared);
-		r->tag = "DEALLOCATE ALL";
-		return RUN_DONE;
-	}
-	prepared = portal_find(&r->cc->prepared, r->command->name);
-	if (prepared == NULL) {
-		fail_set(r->why, "26000", "prepared statement \"%s\" does not exist", r->command->name);
-		return RUN_FAILED;
-	}
-	portal_drop(&r->cc->prepared, prepared);
-	return RUN_DONE;
-}
-
-enum run_result
-console_discard(struct run *r)
-{
-	reset_all(r->cc);
-	portal_drop_all(&r->cc->prepared);
 	return RUN_DONE;
 }

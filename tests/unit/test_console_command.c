@@ -78,10 +78,9 @@ Test(console_command, reads)
 		{ "END is COMMIT", "END", COMMAND_COMMIT, NULL, NULL },
 		{ "ABORT is ROLLBACK", "ABORT", COMMAND_ROLLBACK, NULL, NULL },
 		{ "ROLLBACK TO is not ROLLBACK", "ROLLBACK TO SAVEPOINT a", COMMAND_REFUSED, NULL, NULL },
-		{ "DEALLOCATE ALL", "DEALLOCATE ALL", COMMAND_DEALLOCATE, NULL, NULL },
-		{ "as psycopg does", "DEALLOCATE \"_pg3_0\"", COMMAND_DEALLOCATE, "_pg3_0", NULL },
+		{ "DEALLOCATE ALL", "DEALLOCATE ALL", COMMAND_NOTHING, NULL, NULL },
 		{ "as asyncpg does", "UNLISTEN *", COMMAND_NOTHING, NULL, NULL },
-		{ "DISCARD ALL", "DISCARD ALL", COMMAND_DISCARD, NULL, NULL },
+		{ "DISCARD ALL", "DISCARD ALL", COMMAND_RESET, NULL, NULL },
 		{ "DISABLE names a database", "DISABLE app", COMMAND_DISABLE, "app", NULL },
 		{ "SUSPEND", "SUSPEND", COMMAND_SUSPEND, NULL, NULL },
 		{ "what PgBouncer has is known", "SHOW FDS", COMMAND_REFUSED, NULL, NULL },
@@ -298,7 +297,7 @@ static const char *const for_anybody[] = {
 	"SAVEPOINT",
 	"RELEASE",
 	"DISCARD ALL",
-	"DEALLOCATE",
+	"DEALLOCATE ALL",
 	"CLOSE ALL",
 	"UNLISTEN *",
 	"SELECT 1",
@@ -308,7 +307,6 @@ static const char *const for_anybody[] = {
 	"SELECT CURRENT_DATABASE ( )",
 	"SELECT PG_IS_IN_RECOVERY ( )",
 	"SELECT PG_ADVISORY_UNLOCK_ALL ( )",
-	"SELECT SET_CONFIG (",
 	"SELECT T . OID",
 };
 static const char *const for_admins[] = {
@@ -467,7 +465,7 @@ struct sample {
 };
 
 static void
-expect_value(enum column_type type, const struct sample *s, bool binary, const void *want, size_t want_len)
+expect_value(enum column_type type, const struct sample *s, const char *want)
 {
 	const size_t offsets[] = {
 		[COLUMN_TEXT] = offsetof(struct sample, text), [COLUMN_FLOAT8] = offsetof(struct sample, real)
@@ -475,8 +473,9 @@ expect_value(enum column_type type, const struct sample *s, bool binary, const v
 	const struct column column = { "c", type,
 				       type == COLUMN_TEXT || type == COLUMN_FLOAT8 ? offsets[type]
 										    : offsetof(struct sample, number) };
+	size_t want_len = strlen(want);
 	struct buf out = { 0 };
-	struct rows rows = { .columns = &column, .column_count = 1, .binary = binary, .out = &out };
+	struct rows rows = { .columns = &column, .column_count = 1, .out = &out };
 
 	rows_add(&rows, s);
 	cr_assert(buf_ok(&out));
@@ -488,37 +487,17 @@ expect_value(enum column_type type, const struct sample *s, bool binary, const v
 	buf_fini(&out);
 }
 
-static void
-expect_number(enum column_type type, uint64_t v, bool binary, const void *want, size_t want_len)
-{
-	expect_value(type, &(struct sample){ .number = v }, binary, want, want_len);
-}
-
 Test(console_rows, values)
 {
-	expect_value(COLUMN_TEXT, &(struct sample){ .text = "x\xff" }, false, "x\xff", 2);
-	expect_value(COLUMN_TEXT, &(struct sample){ .text = "x\xff" }, true, "x\xff", 2);
-	expect_number(COLUMN_BOOL, 1, false, "t", 1);
-	expect_number(COLUMN_BOOL, 0, true, "\0", 1);
-	expect_number(COLUMN_INT4, 7, false, "7", 1);
-	expect_number(COLUMN_INT4, 258, true, "\0\0\1\2", 4);
-	expect_number(COLUMN_INT4, UINT64_MAX, false, "2147483647", 10);
-	expect_number(COLUMN_INT4, UINT64_MAX, true, "\x7f\xff\xff\xff", 4);
-	expect_number(COLUMN_INT8, UINT64_MAX, false, "9223372036854775807", 19);
-	expect_number(COLUMN_INT8, 258, true, "\0\0\0\0\0\0\1\2", 8);
-	expect_number(COLUMN_NUMERIC, UINT64_MAX, false, "18446744073709551615", 20);
-	expect_value(COLUMN_FLOAT8, &(struct sample){ .real = 1.5 }, false, "1.5", 3);
-	expect_value(COLUMN_FLOAT8, &(struct sample){ .real = 1.5 }, true, "\x3f\xf8\0\0\0\0\0\0", 8);
-}
-
-/* As numeric_send gives them (PostgreSQL 15: SELECT numeric_send(n)). */
-Test(console_rows, numeric_in_binary)
-{
-	expect_number(COLUMN_NUMERIC, 0, true, "\0\0\0\0\0\0\0\0", 8);
-	expect_number(COLUMN_NUMERIC, 1, true, "\0\1\0\0\0\0\0\0\0\1", 10);
-	expect_number(COLUMN_NUMERIC, 10000, true, "\0\1\0\1\0\0\0\0\0\1", 10);
-	expect_number(COLUMN_NUMERIC, 123456789, true, "\0\3\0\2\0\0\0\0\0\1\x09\x29\x1a\x85", 14);
-	expect_number(COLUMN_NUMERIC, UINT64_MAX, true, "\0\5\0\4\0\0\0\0\x07\x34\x1a\x58\x02\xe1\x03\xbb\x06\x4f", 18);
+	expect_value(COLUMN_TEXT, &(struct sample){ .text = "x\xff" }, "x\xff");
+	expect_value(COLUMN_BOOL, &(struct sample){ .number = 1 }, "t");
+	expect_value(COLUMN_BOOL, &(struct sample){ .number = 0 }, "f");
+	expect_value(COLUMN_INT4, &(struct sample){ .number = 7 }, "7");
+	expect_value(COLUMN_INT4, &(struct sample){ .number = UINT64_MAX }, "2147483647");
+	expect_value(COLUMN_INT8, &(struct sample){ .number = UINT64_MAX }, "9223372036854775807");
+	expect_value(COLUMN_NUMERIC, &(struct sample){ .number = UINT64_MAX }, "18446744073709551615");
+	expect_value(COLUMN_FLOAT8, &(struct sample){ .real = 1.5 }, "1.5");
+	expect_value(COLUMN_FLOAT8, &(struct sample){ .real = (double)INFINITY }, "Infinity");
 }
 
 #define COLUMNS_OF struct sample

@@ -39,9 +39,13 @@ public class Jdbc {
     }
 
     static Connection connect(String more) throws SQLException {
+        return connect(System.getenv("PGDATABASE"), System.getenv("PGUSER"), more);
+    }
+
+    static Connection connect(String database, String user, String more) throws SQLException {
         Map<String, String> env = System.getenv();
         return DriverManager.getConnection("jdbc:postgresql://" + env.get("PGHOST") + ":" + env.get("PGPORT") + "/"
-            + env.get("PGDATABASE") + "?user=" + env.get("PGUSER") + "&sslmode=" + env.get("PGSSLMODE")
+            + database + "?user=" + user + "&sslmode=" + env.get("PGSSLMODE")
             + (env.containsKey("PGSSLROOTCERT") ? "&sslrootcert=" + env.get("PGSSLROOTCERT") : "")
             + "&gssEncMode=disable" + more);
     }
@@ -333,9 +337,23 @@ public class Jdbc {
         });
     }
 
+    static void describeConsole() {
+        row("console", number -> {
+            try (Connection db = connect("pgweir", "admin", "&preferQueryMode=simple")) {
+                db.setAutoCommit(false);
+                for (int i = 0; i < 10; i++) {
+                    same("databases", value(db, "SHOW LISTS"));
+                    db.commit();
+                }
+            }
+            fails("0A000", n -> connect("pgweir", "admin", "").close());
+        });
+    }
+
     public static void main(String[] names) throws Exception {
         boolean failed = false;
         describe();
+        describeConsole();
         ExecutorService clients = Executors.newFixedThreadPool(2);
         for (String name : names.length > 0 ? names : rows.keySet().toArray(new String[0])) {
             Work work = rows.get(name);

@@ -276,6 +276,20 @@ func init() {
 			exec(one, "DEALLOCATE triple")
 		})
 	})
+	row("console", func(number int) {
+		db := open("user=admin dbname=pgweir")
+		defer db.Close()
+		must(db.Ping())
+		for i := 0; i < 10; i++ {
+			var list string
+			var items int
+			must(db.QueryRowContext(ctx, "SHOW LISTS").Scan(&list, &items))
+			same("databases", list)
+			exec(db, "SET application_name = 'exporter'")
+			var known interface{}
+			fails("0A000", db.QueryRowContext(ctx, "SHOW LISTS LIKE $1", "databases").Scan(&known))
+		}
+	})
 }
 
 // One client's run of a row: nil, or what went wrong.

@@ -215,6 +215,25 @@ func init() {
 		same(10, value(db, "SELECT count(*) FROM "+table))
 		exec(db, "DROP TABLE "+table)
 	})
+	row("console", func(number int) {
+		config, err := pgx.ParseConfig("user=admin dbname=pgweir")
+		must(err)
+		config.PreferSimpleProtocol = true
+		db, err := pgx.ConnectConfig(ctx, config)
+		must(err)
+		defer db.Close(ctx)
+		extended := connect("user=admin dbname=pgweir")
+		defer extended.Close(ctx)
+		for i := 0; i < 10; i++ {
+			var list string
+			var items int
+			must(db.QueryRow(ctx, "SHOW LISTS").Scan(&list, &items))
+			same("databases", list)
+			fails("0A000", extended.QueryRow(ctx, "SHOW LISTS").Scan(&list, &items))
+			_, err := extended.Exec(ctx, "SET application_name = 'x'", pgx.QuerySimpleProtocol(true))
+			must(err)
+		}
+	})
 }
 
 // One client's run of a row: nil, or what went wrong.

@@ -69,6 +69,7 @@ STACKS = {
 def rows_of(stack):
     source = STACKS[stack][0]
     names = ["".join(found) for found in ROW.findall((DRIVERS / source).read_text(encoding="utf-8"))]
+    names = [name for name in names if name != "console"]
     assert names and len(names) == len(set(names)), f"{source}: no rows, or one twice"
     return names
 
@@ -132,6 +133,15 @@ def test_rows_one_after_the_other(busy, program, stack):
 def test_row(busy, program, stack, row):
     said = check([*program(stack), row], env=surroundings(busy), cwd=busy.directory)
     assert f"ok {row}" in said.splitlines(), said
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("stack", ["jdbc", "lib_pq", "pgx"])
+def test_console(weir, program, stack):
+    """It takes simple queries only: what drivers send as they are, or can be told to send."""
+    weir.start()
+    said = check([*program(stack), "console"], env=surroundings(weir), cwd=weir.directory)
+    assert said.splitlines() == ["ok console"], said
 
 
 def test_servers_change_hands(busy):

@@ -4,15 +4,13 @@ import re
 import threading
 import time
 
-import asyncpg
 import psycopg
 import psycopg2
 import psycopg2.extras
 import pytest
 
 import rawwire
-import transport
-from rawwire import errors, one_statement, query, shape, sync, texts
+from rawwire import errors, query, shape, sync, texts
 from waiting import wait_until
 from weir import WORKERS, timed
 
@@ -237,19 +235,6 @@ def test_commands_are_read_as_people_write_them(weir, command):
 
 # --- how it is asked ---
 
-def test_the_extended_protocol_works(weir):
-    weir.start()
-    with weir.raw("admin", "pgweir") as wire:
-        replies = wire.ask(one_statement("SHOW VERSION") + sync())
-        assert shape(replies) == "1 2 T D C:SHOW Z:I"
-        replies = wire.ask(rawwire.parse("s", "SHOW POOLS") + rawwire.describe("S", "s") + sync())
-        assert shape(replies) == "1 t T Z:I"
-        replies = wire.ask(rawwire.bind("", "s") + rawwire.execute() + sync())
-        assert shape(replies).endswith("C:SHOW Z:I")
-        assert shape(wire.ask(one_statement("SHOW NONSENSE") + one_statement("SHOW VERSION") + sync())).endswith("Z:I")
-        assert shape(wire.ask(query("SHOW VERSION"))) == "T D C:SHOW Z:I"
-
-
 def test_drivers_ask_it(weir):
     weir.start()
     for driver in (psycopg2, psycopg):
@@ -261,22 +246,6 @@ def test_drivers_ask_it(weir):
         cursor.execute("SHOW VERSION")
         assert "PgBouncer" in cursor.fetchone()[0]
         connection.close()
-
-
-def test_asyncpg_asks_it(weir):
-    import asyncio
-
-    async def run():
-        host, port = weir.address
-        connection = await asyncpg.connect(host=host, port=port, user="admin", database="pgweir",
-                                           ssl=transport.context(), statement_cache_size=0)
-        try:
-            rows = await connection.fetch("SHOW LISTS")
-            assert rows[0]["list"] == "databases"
-        finally:
-            await connection.close()
-    weir.start()
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize("ping", ["", ";", "-- ping", "SELECT 1", "select 1;", "SELECT version()",
@@ -333,11 +302,10 @@ CHANGES = ["RELOAD", "PAUSE", "PAUSE app", "RESUME", "RESUME app", "SHUTDOWN", "
 
 @pytest.mark.sweep(keep=8)
 @pytest.mark.parametrize("command", CHANGES)
-@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
-def test_stats_users_may_change_nothing(weir, command, extended):
+def test_stats_users_may_change_nothing(weir, command):
     weir.start()
     with weir.raw("stats", "pgweir") as wire, weir.raw() as client:
-        replies = wire.ask(one_statement(command) + sync() if extended else query(command))
+        replies = wire.ask(query(command))
         assert errors(replies)[0].sqlstate in ("42501", "42601"), errors(replies)[0].error
         if command.split()[0] in ("RELOAD", "PAUSE", "RESUME", "SHUTDOWN"):
             assert errors(replies)[0].sqlstate == "42501"

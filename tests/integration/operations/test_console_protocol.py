@@ -17,8 +17,8 @@ import pytest
 import sqlalchemy
 
 import transport
-from rawwire import (WireClosed, bind, close, cstr, describe, errors, execute, flush, message, one_statement, parse,
-                     query, shape, sync, texts)
+from rawwire import (WireClosed, bind, close, cstr, describe, errors, execute, flush, message, parse, query, shape,
+                     sync, texts)
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -40,128 +40,35 @@ def status(replies):
     return replies[-1].status
 
 
-# --- statements and portals ---
+# --- the extended protocol ---
 
-def test_a_portal_is_fetched_in_parts(wire):
-    replies = wire.ask(parse("", "SHOW LISTS"), bind(), execute("", 5), execute("", 5), execute("", 5), sync())
-    assert shape(replies).replace("D ", "") == "1 2 s s C:SHOW Z:I"
-    assert len(texts(replies)) == 14
-
-
-def test_a_pooler_whose_server_this_is_may_set_its_settings(wire):
-    sql = "SELECT pg_catalog.set_config($1, $2, false), pg_catalog.set_config($3, $4, false)"
-    replies = wire.ask(parse("", sql), bind("", "", ["DateStyle", "ISO", "TimeZone", None]), execute(), sync())
-    assert shape(replies) == "1 2 D C:SELECT 1 Z:I"
-    replies = wire.ask(parse("", "SHOW LISTS"), bind("", "", ["x"]), execute(), sync())
-    assert sqlstates(replies) == ["0A000"]
-    whole = bind("", "", ["DateStyle", "ISO"])
-    for cut in range(10, len(whole) - 4):       # a value that is longer than the message
-        body = whole[5:cut]
-        replies = wire.ask(parse("", sql), message("B", body), sync())
-        assert sqlstates(replies) == ["08P01"], cut
+@pytest.mark.parametrize("first", [parse("s", "SHOW STATE"), bind(), describe("S", "s"), execute(), close("S", "s"),
+                                   message("P", b"s"), message("B", b""), message("E", b"abc")])
+def test_the_extended_protocol_is_refused_up_to_the_sync(wire, first):
+    wire.send(first)                                    # whoever sends a Flush behind it waits for the answer to it
+    error = wire.read(5)
+    assert (error.sqlstate, error.error["M"]) == ("0A000", "the console accepts simple queries only")
+    assert "default_query_exec_mode=simple_protocol" in error.error["H"]
+    assert "preferQueryMode=simple" in error.error["H"]
+    assert shape(wire.ask(flush(), bind(), query("RELOAD"), execute(), sync())) == "Z:I"
+    assert shape(wire.ask(query("SHOW VERSION"))) == "T D C:SHOW Z:I"
+    assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+    assert shape(wire.ask(first, sync())) == "E:0A000 Z:E"
+    assert shape(wire.ask(query("SHOW VERSION"))) == "E:25P02 Z:E"
+    assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
 
 
-def test_a_portal_asked_for_as_many_rows_as_it_has_is_not_at_its_end(wire):
-    replies = wire.ask(parse("", "SHOW VERSION"), bind(), execute("", 1), execute("", 1), sync())
-    assert shape(replies) == "1 2 D s C:SHOW Z:I"
+def test_flush_and_copy_mean_nothing(wire):
+    assert shape(wire.ask(flush(), message("d", b"x"), message("c"), message("f", cstr("x")), sync())) == "Z:I"
+    assert shape(wire.ask(query("DEALLOCATE ALL; DISCARD ALL"))) == "C:DEALLOCATE ALL C:DISCARD ALL Z:I"
 
 
-def test_a_finished_portal_has_no_more_rows(wire):
-    replies = wire.ask(parse("", "SHOW VERSION"), bind(), execute(), execute(), sync())
-    assert shape(replies) == "1 2 D C:SHOW C:SHOW Z:I"
-
-
-def test_portals_live_as_long_as_their_transaction(wire):
-    assert status(wire.ask(query("BEGIN"))) == "T"
-    wire.ask(parse("s", "SHOW LISTS"), bind("p", "s"), execute("p", 2), sync())
-    assert shape(wire.ask(execute("p", 2), sync())) == "D D s Z:T"
-    assert status(wire.ask(query("COMMIT"))) == "I"
-    assert sqlstates(wire.ask(execute("p", 2), sync())) == ["34000"]
-    assert shape(wire.ask(bind("q", "s"), execute("q", 1), sync())) == "2 D s Z:I"
-    assert sqlstates(wire.ask(execute("q", 1), sync())) == ["34000"]
-
-
-def test_names_come_and_go(wire):
-    assert shape(wire.ask(parse("s", "SHOW STATE"), sync())) == "1 Z:I"
-    assert sqlstates(wire.ask(parse("s", "SHOW STATE"), sync())) == ["42P05"]
-    assert shape(wire.ask(describe("S", "s"), close("S", "s"), close("S", "s"), sync())) == "t T 3 3 Z:I"
-    assert sqlstates(wire.ask(describe("S", "s"), sync())) == ["26000"]
-    assert sqlstates(wire.ask(bind("", "s"), sync())) == ["26000"]
-    wire.ask(parse("s", "SHOW STATE"), sync())
-    assert shape(wire.ask(query("DEALLOCATE s"))) == "C:DEALLOCATE Z:I"
-    assert sqlstates(wire.ask(query("DEALLOCATE s"))) == ["26000"]
-    wire.ask(parse("s", "SHOW STATE"), parse("s2", "SHOW STATE"), sync())
-    assert shape(wire.ask(query("DEALLOCATE ALL"))) == "C:DEALLOCATE ALL Z:I"
-    assert shape(wire.ask(parse("s", "SHOW STATE"), parse("s2", "SHOW STATE"), sync())) == "1 1 Z:I"
-    assert shape(wire.ask(query("DISCARD ALL"))) == "C:DISCARD ALL Z:I"
-    assert sqlstates(wire.ask(describe("S", "s"), sync())) == ["26000"]
-    assert sqlstates(wire.ask(query("BEGIN"), parse("", "SHOW STATE"), bind("p"), bind("p"), sync())
-                     + wire.read_until("Z")) == ["42P03"]
-
-
-def test_a_simple_query_ends_the_unnamed_statement(wire):
-    wire.ask(parse("", "SHOW STATE"), sync())
-    wire.query("SHOW STATE")
-    assert sqlstates(wire.ask(bind(), sync())) == ["26000"]
-
-
-def test_statements_and_portals_are_bounded(wire):
-    replies = wire.ask(*(parse(f"s{i}", "SHOW STATE") for i in range(120)), sync())
-    assert sqlstates(replies) == ["53400"] and shape(replies).count("1") == 100
-    wire.query("BEGIN")
-    replies = wire.ask(*(bind(f"p{i}", "s1") for i in range(120)), sync())
-    assert sqlstates(replies) == ["53400"] and status(replies) == "E"
-
-
-def test_after_an_error_all_is_skipped_up_to_the_sync(wire):
-    replies = wire.ask(parse("", "SHOW NONSENSE"), bind(), describe("P"), execute(), query("RELOAD"), sync())
-    assert shape(replies) == "E:42601 Z:I"
-
-
-def test_commands_without_rows(wire):
-    assert shape(wire.ask(one_statement("SET application_name = 'x'"), sync())) == "1 2 n C:SET Z:I"
-    assert shape(wire.ask(parse("s", "RECONNECT"), describe("S", "s"), sync())) == "1 t n Z:I"
-    assert shape(wire.ask(bind("", "s"), execute(), execute(), sync())) == "2 C:RECONNECT E:55000 Z:I"
-    assert shape(wire.ask(one_statement(""), sync())) == "1 2 n I Z:I"
-    assert shape(wire.ask(one_statement("-- ping"), sync())) == "1 2 n I Z:I"
-    assert shape(wire.ask(one_statement("; SHOW VERSION ;"), sync())) == "1 2 T D C:SHOW Z:I"
-    assert sqlstates(wire.ask(one_statement("SHOW VERSION; SHOW STATE"), sync())) == ["42601"]
-
-
-def test_parameters_are_refused(wire):
-    replies = wire.ask(parse("", "SHOW VERSION", [25]), bind("", "", ["x"]), sync())
-    assert sqlstates(replies) == ["0A000"]
-
-
-@pytest.mark.parametrize("bad", [
-    message("P", b"s"), message("P", b"s\0SHOW STATE"), message("B", b"\0"), message("B", b"\0\0\0"),
-    message("B", b"\0\0\0\1\0\0\0\0"), message("B", b"\0\0\0\0\0\0\0\5"), message("B", b"\0\0\0\0\0\0\0\0\0"),
-    message("B", b"\0\0\0\0\0\0\0\1\0\7"), message("B", b"\0\0\0\0\0\0\0\3\0\0\0\0\0\0"),
-    message("D", b"S"), message("D", b"X\0"), message("E", b"\0"), message("E", b"\0\0\0\0\0\0"),
-    message("E", b"abc"), message("C", b""), message("Q", b""), message("Q", b"SHOW STATE"),
-    message("Q", b"SHOW\0STATE\0"), message("F", b"")])
+@pytest.mark.parametrize("bad", [message("Q", b""), message("Q", b"SHOW STATE"), message("Q", b"SHOW\0STATE\0"),
+                                 message("F", b"")])
 def test_malformed_messages_are_errors(wire, bad):
-    wire.ask(parse("", "SHOW STATE"), sync())
-    replies = wire.ask(bad, sync())
-    if bad[:1] in b"QF":
-        replies += wire.read_until("Z")
+    replies = wire.ask(bad)
     assert sqlstates(replies) and replies[-1].type == "Z"
     assert wire.query("SHOW VERSION")
-
-
-# --- formats ---
-
-def test_binary_as_postgresql_sends_it(wire):
-    replies = wire.ask(parse("", "SHOW TOTALS"), bind(result_formats=[1]), describe("P"), execute(), sync())
-    description = [reply for reply in replies if reply.type == "T"][0].body
-    assert description[-2:] == b"\0\1"
-    name, value = [reply for reply in replies if reply.type == "D"][0].row
-    assert name == b"total_server_assignment_count" and value == b"\0" * 8
-    replies = wire.ask(parse("", "SHOW LISTS"), bind(result_formats=[0, 1]), execute(), sync())
-    lists = {row.row[0]: row.row[1] for row in replies if row.type == "D"}
-    assert lists[b"used_clients"] == struct.pack("!i", 1)
-    replies = wire.ask(parse("", "SELECT pg_is_in_recovery()"), bind(result_formats=[1]), execute(), sync())
-    assert [reply.row for reply in replies if reply.type == "D"] == [[b"\0"]]
 
 
 # --- transactions ---
@@ -173,7 +80,6 @@ def test_transactions_are_told_and_failed_ones_take_only_their_end(wire):
     assert replies[0].type == "N" and replies[0].sqlstate == "25001" and shape(replies) == "C:BEGIN Z:T"
     assert shape(wire.ask(query("SHOW NONSENSE"))) == "E:42601 Z:E"
     assert shape(wire.ask(query("SHOW VERSION"))) == "E:25P02 Z:E"
-    assert shape(wire.ask(one_statement("SHOW VERSION"), sync())).endswith("E:25P02 Z:E")
     assert shape(wire.ask(query("COMMIT"))) == "C:ROLLBACK Z:I"
     replies = wire.ask(query("ROLLBACK"))
     assert replies[0].type == "N" and replies[0].sqlstate == "25P01" and shape(replies) == "C:ROLLBACK Z:I"
@@ -231,8 +137,6 @@ def test_every_command_of_help_is_known(wire):
     for command in shows:
         replies = wire.ask(query(command))
         assert shape(replies).startswith("T ") and shape(replies).endswith("C:SHOW Z:I"), command
-        replies = wire.ask(parse("", command), bind(result_formats=[1]), describe("P"), execute(), sync())
-        assert shape(replies).startswith("1 2 T ") and shape(replies).endswith("C:SHOW Z:I"), command
 
 
 def test_averages_of_a_minute_that_is_not_over_are_zero(wire):
@@ -304,23 +208,11 @@ def test_what_is_sent_behind_a_pause_waits_its_turn(weir):
         assert texts(replies)[0] == ["paused", "yes"]
 
 
-def test_a_pause_by_the_extended_protocol_waits_too(weir):
-    weir.start()
-    holder = holder_of(weir)
-    with weir.raw("admin", "pgweir") as wire:
-        wire.send(one_statement("PAUSE app"), one_statement("RESUME app"), sync())
-        assert shape(wire.read_until("n")) == "1 2 n"
-        assert wire.has_nothing_more(0.3)
-        holder.query("COMMIT")
-        assert shape(wire.read_until("Z")) == "C:PAUSE 1 2 n C:RESUME Z:I"
-
-
-@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
-def test_a_pause_nobody_waits_for_any_more_is_taken_back(weir, extended):
+def test_a_pause_nobody_waits_for_any_more_is_taken_back(weir):
     weir.start()
     holder = holder_of(weir)
     wire = weir.raw("admin", "pgweir")
-    wire.send(one_statement("PAUSE") + sync() if extended else query("PAUSE"))
+    wire.send(query("PAUSE"))
     wait_until(lambda: paused(weir))
     wire.close()
     wait_until(lambda: not paused(weir))
@@ -497,39 +389,53 @@ def test_many_commands_at_once_hold_up_nobody(weir, one_query):
 
 # --- drivers ---
 
-def test_psycopg2_and_3_in_transactions(weir):
+def test_psycopg2_in_transactions(weir):
     weir.start()
-    for driver in (psycopg2, psycopg):
-        connection = driver.connect(weir.dsn("admin", "pgweir"))
-        cursor = connection.cursor()
-        cursor.execute("SHOW LISTS")
-        assert dict(cursor.fetchall())["databases"] == 2
-        with pytest.raises(driver.Error) as refused:
-            cursor.execute("SHOW POOL")
-        assert "did you mean SHOW POOLS?" in str(refused.value)
-        connection.rollback()
-        cursor.execute("SHOW STATS")
-        connection.commit()
-        cursor.execute("SELECT version()")
-        assert "pgweir" in cursor.fetchone()[0]
-        connection.close()
+    connection = psycopg2.connect(weir.dsn("admin", "pgweir"))
+    cursor = connection.cursor()
+    cursor.execute("SHOW LISTS")
+    assert dict(cursor.fetchall())["databases"] == 2
+    with pytest.raises(psycopg2.Error) as refused:
+        cursor.execute("SHOW POOL")
+    assert "did you mean SHOW POOLS?" in str(refused.value)
+    connection.rollback()
+    cursor.execute("SHOW STATS")
+    connection.commit()
+    cursor.execute("SELECT version()")
+    assert "pgweir" in cursor.fetchone()[0]
+    connection.close()
 
 
-def test_psycopg_binary_prepared_and_pipelined(weir):
+def test_psycopg_3_needs_autocommit(weir):
     weir.start()
-    weir.raw().query("SELECT 1")
-    with psycopg.connect(weir.dsn("admin", "pgweir"), autocommit=True, prepare_threshold=0) as connection:
-        text = connection.execute("SHOW STATS").fetchall()
-        for _ in range(3):
-            assert connection.execute("SHOW STATS", binary=True).fetchall() == text
-        assert connection.execute("SHOW LATENCY", binary=True).fetchone()[1] == 1
-        assert connection.execute("SHOW POOLS", binary=True, prepare=True).fetchone()[0] == "app"
-        with connection.pipeline():
-            cursors = [connection.execute(command) for command in ("SHOW VERSION", "SHOW LISTS", "SHOW STATE")]
-        assert [cursor.fetchone()[0] for cursor in cursors][1] == "databases"
+    with psycopg.connect(weir.dsn("admin", "pgweir")) as connection:
+        with pytest.raises(psycopg.errors.FeatureNotSupported) as refused:     # of its BEGIN
+            connection.execute("SHOW LISTS")
+        assert "autocommit" in refused.value.diag.message_hint
+        connection.autocommit = True
+        assert connection.execute("SHOW LISTS").fetchall()
 
 
-def test_asyncpg_with_its_caches_and_reset(weir):
+def test_psycopg_prepares_what_it_has_sent_five_times(weir):
+    weir.start()
+    with psycopg.connect(weir.dsn("admin", "pgweir"), autocommit=True) as connection:
+        for _ in range(5):
+            assert len(connection.execute("SHOW LISTS").fetchall()) == 14
+        with pytest.raises(psycopg.errors.FeatureNotSupported) as refused:
+            connection.execute("SHOW LISTS")
+        assert "prepare_threshold=None" in refused.value.diag.message_hint
+        assert connection.execute("SHOW STATE").fetchall()
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            connection.execute("SHOW STATE", binary=True)
+    for words in ({"prepare_threshold": None}, {"cursor_factory": psycopg.ClientCursor}):
+        with psycopg.connect(weir.dsn("admin", "pgweir"), autocommit=True, **words) as connection:
+            for _ in range(12):
+                assert len(connection.execute("SHOW LISTS").fetchall()) == 14
+                with pytest.raises(psycopg.errors.SyntaxError):
+                    connection.execute("SHOW POOL")
+
+
+def test_asyncpg_is_refused_but_for_what_it_sends_as_simple_query(weir):
     async def run():
         host, port = weir.address
         pool = await asyncpg.create_pool(host=host, port=port, user="admin", database="pgweir", min_size=1, max_size=2,
@@ -537,20 +443,12 @@ def test_asyncpg_with_its_caches_and_reset(weir):
         async with pool:
             for _ in range(3):
                 async with pool.acquire() as connection:
-                    totals = await connection.fetch("SHOW STATS")
-                    assert int(totals[0]["total_query_count"]) == 1 and totals[0]["database"] == "app"
-                    lists = {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}
-                    assert lists["databases"] == 2
-                    assert await connection.fetchval("SELECT pg_is_in_recovery()") is False
-                    assert float((await connection.fetchrow("SHOW LATENCY"))["query_p50_ms"]) > 0
-                    async with connection.transaction():
-                        rows = [row async for row in connection.cursor("SHOW LISTS", prefetch=3)]
-                        assert len(rows) == 14
-                    with pytest.raises(asyncpg.PostgresSyntaxError) as refused:
-                        await connection.fetch("SHOW POOL")
-                    assert "SHOW POOLS" in refused.value.hint
+                    assert await connection.execute("RELOAD") == "RELOAD"
+                    with pytest.raises(asyncpg.FeatureNotSupportedError) as refused:
+                        await connection.fetch("SHOW POOLS")
+                    assert "simple queries only" in str(refused.value)
+                    assert await connection.execute("SHOW POOLS") == "SHOW"
     weir.start()
-    weir.raw().query("SELECT 1")
     asyncio.run(run())
 
 
@@ -572,8 +470,8 @@ const { Client } = require('pg');
   await client.connect();
   const out = [];
   out.push((await client.query('SHOW LISTS')).rows[0]);
-  out.push((await client.query({ name: 's', text: 'SHOW STATS' })).rows[0].database);
-  out.push((await client.query({ name: 's', text: 'SHOW STATS' })).rows.length);
+  try { await client.query({ name: 's', text: 'SHOW STATS' }); } catch (error) { out.push(error.code); }
+  out.push((await client.query('SHOW STATS')).rows[0].database);
   out.push((await client.query('SHOW VERSION; SHOW STATE')).map(result => result.command));
   try { await client.query({ text: 'SHOW POOL', values: [] }); } catch (error) { out.push(error.hint); }
   await client.end();
@@ -590,7 +488,7 @@ def test_node_postgres(weir):
     done = subprocess.run(["node", "-e", NODE, host, str(port)], cwd=HERE, capture_output=True, text=True, timeout=30,
                           check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [{"list": "databases", "items": 2}, "app", 1, ["SHOW", "SHOW"],
+    assert json.loads(done.stdout) == [{"list": "databases", "items": 2}, "0A000", "app", ["SHOW", "SHOW"],
                                        "did you mean SHOW POOLS?"]
 
 
