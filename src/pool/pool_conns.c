@@ -4,7 +4,6 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "session/seal.h"
 
@@ -373,7 +372,8 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 			return;
 		}
 	}
-	order.seed = random_next(&pool->set->random);
+	if ((order.parts & STATE_SEED) != 0)
+		order.seed = pool_set_random(pool->set);
 	pool->counters.seals += (order.parts & ~(unsigned)(WASH_TALLY | WASH_LATE)) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
@@ -410,6 +410,6 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 				     .is_last = (parts & STATE_BACKEND) != 0,
 				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY)) };
 
-	order.seed = random_next(&pool->set->random);
+	order.seed = pool_set_random(pool->set);
 	server_reset(srv, &order, now_us);
 }

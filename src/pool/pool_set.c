@@ -12,6 +12,7 @@
 #include "net/timer.h"
 
 #include <assert.h>
+#include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,7 +191,9 @@ pool_set_next_id(struct pool_set *set)
 uint64_t
 pool_set_random(struct pool_set *set)
 {
-	return random_next(&set->random);
+	uint64_t n;
+
+	return RAND_bytes((unsigned char *)&n, sizeof(n)) == 1 ? n : random_next(&set->random);
 }
 
 uint32_t

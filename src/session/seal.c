@@ -7,6 +7,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 const char *
 seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 {
-	snprintf(out, SEAL_SEED_MAX, MESSAGE_OURS "SET seed = 0.%09u", (unsigned)(seed % 1000000000u));
+	snprintf(out, SEAL_SEED_MAX, MESSAGE_OURS "SET seed = 0.%015" PRIu64, seed % 1000000000000000u);
 	return out;
 }
 

@@ -566,6 +566,8 @@ judge_call(struct scan *s)
 		tell_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
+	if ((bits & SQL_FUNCTION) != 0 && scan_may_matter(s->last_text, s->last_len)) /* random(), random_normal() */
+		s->flags |= flags_of_name(s->last_text, s->last_len);
 	bits &= SQL_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION | SQL_SEQUENCE_FUNCTION;
 	if (is_syntax || (bits != 0 && s->qualifier <= QUALIFIER_CATALOG))
 		return;

@@ -263,6 +263,7 @@ static const struct row rows[] = {
 	{ "a replication slot", "SELECT pg_create_physical_replication_slot('s', false, true)", LOAD | FUNCTION, "",
 	  0 },
 	{ "a seed", "SELECT setseed(0.5)", SEED | FUNCTION, "", 0 },
+	{ "a random number", "SELECT random(), pg_catalog.\"random_normal\"(0, 1)", SEED, "", 0 },
 	{ "a seed that is SET", "SET seed = 0.5", SETTING | SEED, "", 0 },
 	{ "a sequence called like a column", "SELECT ('s'::regclass).currval", SEQUENCE | FUNCTION, "", 0 },
 	{ "an identifier with escapes", "SELECT U&\"set\\005fconfig\"('a', 'b', false)", UNICODE, "", 0 },

@@ -55,7 +55,7 @@ Test(seal, who_the_session_acts_as_is_given_up_first)
 			     strlen(MESSAGE_OURS) * 4 + 115),
 		     0);
 	cr_expect_not_null(strstr(sql_of(&b), "UNLISTEN *;"));
-	cr_expect_not_null(strstr(sql_of(&b), "SET seed = 0.456789012;"));
+	cr_expect_not_null(strstr(sql_of(&b), "SET seed = 0.000123456789012;"));
 	buf_fini(&b);
 	seal_put(&b, STATE_LOCKS, 1, "public");
 	cr_expect_not_null(strstr(sql_of(&b), "SELECT FROM pg_catalog.pg_advisory_unlock_all();"));

@@ -143,6 +143,31 @@ def test_a_seed_does_not_cross(weir, postgres, victim, name):
     assert sees(weir, other, client, "SELECT random()")[0][0] not in seeded_numbers(postgres, "app")
 
 
+DRAWS = {                           # A's packets
+    "a query": (query("SELECT random()"),),
+    "in a transaction": (query("BEGIN"), query("SELECT 1 ORDER BY random()"), query("COMMIT")),
+    "extended": (extended("SELECT random() * $1::int", "9"),),
+    "prepared": (parse("x", "SELECT random()") + sync(), bind("", "x") + execute() + sync(), query("SELECT 1")),
+    "SQL PREPARE": (query("PREPARE x AS SELECT random()"), query("EXECUTE x"), query("DEALLOCATE x")),
+    "a function": (query("SELECT f()"),),
+    "a default": (query("INSERT INTO drawn VALUES (1) RETURNING r"),),
+}
+
+
+@pytest.mark.sweep(keep=3)
+@pytest.mark.parametrize("name", DRAWS)
+def test_who_has_seen_random_does_not_foretell_that_of_others(weir, postgres, victim, name):
+    """The server begins with a generator whose numbers are known, as whoever has seen some knows those that follow."""
+    postgres.query("CREATE FUNCTION f() RETURNS float LANGUAGE plpgsql AS 'BEGIN RETURN random(); END'", dbname=victim)
+    postgres.query("CREATE TABLE drawn (v int, r float DEFAULT random()); GRANT ALL ON drawn TO PUBLIC", dbname=victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream(connect_query="'SELECT setseed(0.25)'")}}, pool_size=1)
+    other, client = weir.raw(database=victim), weir.raw(database=victim)
+    settle(other)
+    for packet in DRAWS[name]:
+        ask(client, packet)
+    assert sees(weir, other, client, "SELECT random()")[0][0] not in seeded_numbers(postgres, "app")
+
+
 # --- sessions on other servers ----------------------------------------------------------------------------------
 
 BACKEND = {
