@@ -62,7 +62,6 @@ struct client_cancel {
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
 	bool has_looked; /* it found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
-	bool is_end; /* it ends the target, not just its query; set by cancel_later(), never cleared */
 };
 
 static void
@@ -339,9 +338,7 @@ try_cancel(struct client_cancel *cancel)
 	struct server *srv = target->x.srv;
 	uint64_t since_us;
 
-	if (cancel->is_end)
-		end_target(cancel, "57P01", "terminating connection due to administrator command");
-	else if (target->x.requests_done != cancel->meant)
+	if (target->x.requests_done != cancel->meant)
 		end_turn(cancel, CR_NO_QUERY);
 	else if (!exchange_is_ready(&target->x))
 		look_again(cancel);
@@ -542,19 +539,33 @@ target_is_idle(const struct client *c)
 }
 
 int
-cancel_later(struct client *target, bool is_end)
+cancel_later(struct client *target)
 {
 	struct client_cancel *cancel;
 
-	if (!is_end && (target_is_idle(target) || has_enough(target)))
+	if (target_is_idle(target) || has_enough(target))
 		return 0;
 	if ((cancel = make(target, NULL)) == NULL)
 		return -1;
-	cancel->is_end = is_end;
 	cancel->has_looked = true;
-	if ((!is_end && first_of(target) != cancel) || call_again(cancel, 0) == 0)
+	if (first_of(target) != cancel || call_again(cancel, 0) == 0)
 		return 0;
 	leave_target(cancel);
 	free(cancel);
 	return -1;
+}
+
+bool
+cancel_by_pid(struct exchange *asker, uint32_t pid)
+{
+	const struct client *c = client_of(asker);
+	uint8_t key[CANCEL_SECRET_MAX];
+	size_t len = cancel_secret_of_pid(c, pid, key);
+	struct client_env *home = len == 0 ? NULL : cancel_find_home(c->env, pid, key, len);
+	int result = home == NULL     ? -1
+		     : home == c->env ? cancel_later(cancel_find_key(home, pid, key, len))
+				      : begin_on(home, c->env, 0, 0, pid, key, len);
+
+	OPENSSL_cleanse(key, sizeof(key));
+	return result == 0;
 }

@@ -1,5 +1,5 @@
 /*
- * src/client/cancel.h - CancelRequests, and cancelling by the PID that a client was sent.
+ * src/client/cancel.h - CancelRequests, and pg_cancel_backend() with the PID that a client was sent.
  */
 #pragma once
 
@@ -17,8 +17,14 @@ void cancel_give_up(struct client_env *home);
 void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
 void cancel_free(struct client *c);
 void cancel_unregister(struct client *c); /* it goes: its key is forgotten, and what was to cancel it ends */
-/* Soon, from the loop, cancels what the target runs now (or ends it, if is_end). Returns 0, or -1 without memory. */
-int cancel_later(struct client *target, bool is_end);
+/* Soon, from the loop, cancels what the target runs now. Returns 0, or -1 without memory. */
+int cancel_later(struct client *target);
+/*
+ * pg_cancel_backend() with this PID, which no process of PostgreSQL's has. As Knex (a query's timeout) and pgAdmin do,
+ * a client cancels one of its own pool, that is of the same user, by the PID that this was sent. Returns true if there
+ * is one, and its cancel is on its way.
+ */
+bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 
 /* --- cancel_keys.c --- */
 #define CANCEL_SECRET_SHORT 4u /* bytes, as CANCEL_SECRET_MAX */
@@ -37,15 +43,9 @@ size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MA
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the client with this key, on whatever worker; NULL: nobody has it. */
 struct client_env *cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/*
- * The same for the one that was sent this made-up PID, if it is another worker's, and asker may reach its pool: may()
- * is called with the lock held, and reads of the pool nothing that its worker changes.
- */
-struct client_env *cancel_find_home_of_pid(const struct client *asker, uint32_t pid,
-					   bool (*may)(const struct client *asker, const struct pool *pool));
-/* Returns this loop's client that was sent this made-up PID, or NULL if it is another's, nobody's or several clients'.
- */
-struct client *cancel_find_pid(struct client_env *env, uint32_t pid);
+/* Copies the secret of the one client that was sent this made-up PID, on whatever worker, if it is of the asker's pool.
+ * Returns its length, or 0. */
+size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */
 uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */
@@ -58,6 +58,3 @@ void cancel_peer_reset_hops(uint8_t *secret);
  */
 enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
 uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /* how many are under way */
-
-/* cancel_sql.c: server_ops.no_such_pid. Returns true if the signal went to a client of pgweir's. */
-bool cancel_no_such_pid(struct server *srv, uint32_t pid);

@@ -203,31 +203,19 @@ cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secr
 	return home;
 }
 
-struct client_env *
-cancel_find_home_of_pid(const struct client *asker, uint32_t pid,
-			bool (*may)(const struct client *asker, const struct pool *pool))
+size_t
+cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX])
 {
 	struct cancel_keys *keys = asker->env->keys;
-	struct client_env *home = NULL;
 	struct client *c;
+	size_t len = 0;
 
 	pthread_mutex_lock(&keys->lock);
 	/* A client has its pool as long as it has its key. */
-	if (count_pid(keys, pid, &c) == 1 && c->env != asker->env && may(asker, c->x.pool))
-		home = c->env;
+	if (count_pid(keys, pid, &c) == 1 && pool_is_same(c->x.pool, asker->x.pool))
+		len = cancel_secret(c, out);
 	pthread_mutex_unlock(&keys->lock);
-	return home;
-}
-
-struct client *
-cancel_find_pid(struct client_env *env, uint32_t pid)
-{
-	struct client *c = NULL;
-
-	pthread_mutex_lock(&env->keys->lock);
-	c = count_pid(env->keys, pid, &c) == 1 ? own(c, env) : NULL;
-	pthread_mutex_unlock(&env->keys->lock);
-	return c;
+	return len;
 }
 
 /* A short secret with its PID may not exist twice; nor may a PID that we made up, as long as there are others. */

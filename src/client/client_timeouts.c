@@ -120,8 +120,7 @@ cancel_query(struct client *c, uint64_t lasted)
 
 	if (head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT)
 		return false;
-	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
-	    cancel_later(c, false) < 0)
+	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) || cancel_later(c) < 0)
 		return false;
 	query_timeout_begin(&c->x, *c->env->x.now_us - lasted);
 	return true;

@@ -87,8 +87,9 @@ struct exchange_ops {
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* SQL signalled a PID that no process has. Returns true if it is a client's (told_pid), which was signalled. */
-	bool (*no_such_pid)(struct server *srv, uint32_t pid);
+	/* The client's SQL cancels a PID that no process has. Returns true if that is a client's (told_pid) that it may
+	 * cancel. */
+	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client's; sees whether its server can be given back. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x);

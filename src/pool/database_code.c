@@ -116,13 +116,8 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	const struct risk_names *risks;
 	unsigned parts;
 
-	if (!database_code_is_known(code, now_us)) {
-		unsigned feared = database_code_feared(code, CODE_DIFFERS);
-
-		/* PostgreSQL's own functions that signal set nothing. */
-		return sql != NULL && known_signal_only(sql, len) != KNOWN_NOT ? feared & ~(unsigned)STATE_SETTINGS
-									       : feared;
-	}
+	if (!database_code_is_known(code, now_us))
+		return database_code_feared(code, CODE_DIFFERS);
 	risks = code->answer->risks;
 	if (sql == NULL)
 		return risk_names_all(risks);

@@ -553,9 +553,3 @@ pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *
 	if (secret != NULL)
 		take_secret(pool, secret);
 }
-
-bool
-pool_is_same_cluster(const struct pool *a, const struct pool *b)
-{
-	return upstream_is_same_cluster(a->target->upstream, b->target->upstream);
-}

@@ -124,8 +124,6 @@ pool_is_same(const struct pool *a, const struct pool *b)
 	return a == b || (a->whole != NULL && a->whole == b->whole);
 }
 struct pool *pool_set_part(const struct pool_set *set, const struct pool *of); /* the part of it there, or NULL */
-/* Returns true if both are of one cluster, by upstream_is_same_cluster(). */
-bool pool_is_same_cluster(const struct pool *a, const struct pool *b);
 
 /* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */

@@ -26,6 +26,7 @@
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "listen/listen.h"
+#include "base/mentions.h"
 #include "session/image_settings.h"
 
 #include <string.h>
@@ -395,8 +396,11 @@ static bool
 on_no_such_pid(struct server *srv, uint32_t pid)
 {
 	struct exchange *x = srv->borrower;
+	const struct loan *loan = &srv->loan;
 
-	return x != NULL && x->env->ops->no_such_pid(srv, pid);
+	return x != NULL && !loan->is_text_spent &&
+	       text_mentions((const char *)loan->text, loan->text_len, "pg_cancel_backend") &&
+	       x->env->ops->no_such_pid(x, pid);
 }
 
 const struct server_ops relay_server_ops = {

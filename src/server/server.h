@@ -81,8 +81,8 @@ struct server_ops {
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
 	/*
-	 * PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if it was
-	 * signalled otherwise: the warning is then swallowed, and the result false after it becomes true.
+	 * PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
+	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true.
 	 */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A whole NotificationResponse. Return true to swallow it. */

@@ -164,8 +164,8 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 	return 0;
 }
 
-/* Recognises the warning of a failed pg_cancel_backend() or pg_terminate_backend(): the message may be in any language,
- * but its digits and routine are the same. */
+/* Recognises the warning of a failed pg_cancel_backend(): the message may be in any language, but its digits and
+ * routine are the same. */
 static bool
 got_notice(struct walk *w, const uint8_t *body, size_t len)
 {

@@ -353,15 +353,6 @@ known_only(struct known *k, unsigned options, const char *sql, size_t len)
 }
 
 enum known_kind
-known_signal_only(const char *sql, size_t len)
-{
-	struct known k;
-	enum known_kind kind = known_only(&k, SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL, sql, len);
-
-	return kind == KNOWN_CANCEL_BACKEND || kind == KNOWN_TERMINATE_BACKEND ? kind : KNOWN_NOT;
-}
-
-enum known_kind
 known_deallocation(struct known *k, const char *sql, size_t len)
 {
 	struct known_reader r;

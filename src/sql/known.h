@@ -52,9 +52,6 @@ enum known_kind {
 	KNOWN_END, /* COMMIT, END, ROLLBACK, ABORT in any other form, PREPARE TRANSACTION */
 	KNOWN_EXECUTE_ANY, /* EXECUTE name ... with other arguments than literals and parameters, or in EXPLAIN or
 			    * CREATE TABLE ... AS: name */
-	KNOWN_CANCEL_BACKEND, /* SELECT [* FROM] [pg_catalog.]pg_cancel_backend(...) [[AS] name], with plain arguments
-			       */
-	KNOWN_TERMINATE_BACKEND /* the same of pg_terminate_backend() */
 };
 
 struct known {
@@ -104,8 +101,6 @@ bool known_parse(struct known_text *text, unsigned options, const char *sql, siz
 /* Returns the kind of the only statement of this SQL, and fills k; KNOWN_NOT: there are several, or it is another one.
  */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
-/* Returns KNOWN_CANCEL_BACKEND or KNOWN_TERMINATE_BACKEND for SQL that is that and nothing else, under any settings. */
-enum known_kind known_signal_only(const char *sql, size_t len);
 /*
  * Returns KNOWN_DEALLOCATE, and the name, for SQL that is that and nothing else; KNOWN_DEALLOCATE_ALL if it begins with
  * that, or with DISCARD ALL; else KNOWN_NOT.

@@ -30,4 +30,4 @@ typedef enum known_kind known_rule(struct known_reader *r, struct known *k);
 known_rule known_set, known_reset, known_select;
 known_rule known_discard, known_listen, known_unlisten, known_close, known_begin_transaction, known_start, known_commit;
 known_rule known_savepoint, known_release, known_rollback, known_prepare, known_execute, known_deallocate;
-known_rule known_drop, known_create, known_explain, known_alter, known_signal;
+known_rule known_drop, known_create, known_explain, known_alter;

@@ -433,7 +433,7 @@ known_select(struct known_reader *r, struct known *k)
 	if (skip_function(r, "pg_advisory_unlock_all"))
 		return known_skip_char(r, '(') && known_skip_char(r, ')') ? KNOWN_UNLOCK_ALL : KNOWN_NOT;
 	if (!skip_function(r, "set_config"))
-		return known_signal(r, k);
+		return KNOWN_NOT;
 	kind = take_config_call(r, k);
 	while (kind == KNOWN_LOCAL && known_skip_char(r, ',')) {
 		*k = (struct known){ .kind = KNOWN_NOT };

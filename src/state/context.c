@@ -100,13 +100,6 @@ state_reads_as_image(const struct exchange *x)
 	return is_told_all(x) && state_reads_as(x, image_reading(x->image));
 }
 
-bool
-state_acts_as_image(const struct exchange *x)
-{
-	return exchange_is_followed(x) && x->srv != NULL && !state_has_uncommitted_effects(x) &&
-	       !x->srv->loan.has_run_code && (x->srv->loan.suspected & SCAN_ANY_SETTING) == 0;
-}
-
 static void
 note_local(struct loan *l, enum loan_local local)
 {

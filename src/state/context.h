@@ -27,10 +27,5 @@ bool state_is_unsettled(const struct exchange *x);
 /* Returns true if what is sent now is surely read under the settings in the client's image. */
 bool state_reads_as_image(const struct exchange *x);
 bool state_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
-/*
- * Returns true if its server surely acts as the role in the client's image: no SET [LOCAL] ROLE or SESSION
- * AUTHORIZATION, and no code that may set these unseen, has run in the transaction.
- */
-bool state_acts_as_image(const struct exchange *x);
 /* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. FORWARD. */
 enum feature_step state_note_local(struct exchange *x, struct request *m);

@@ -71,15 +71,12 @@ Test(cancel_keys, each_loop_finds_its_own_clients)
 	struct client *mine = l->clients[0][0], *theirs = l->clients[1][0], *twin = l->clients[1][1];
 	struct key key;
 
-	cr_expect_null(cancel_find_pid(&l->env[0], CANCEL_PID_MADE), "there are none yet");
 	cr_assert_eq(cancel_register(mine, 0, false), 0);
 	cr_assert_eq(cancel_register(theirs, 0, true), 0);
 	cr_expect_eq(find(l, 0, mine), mine);
 	cr_expect_null(find(l, 1, mine));
 	cr_expect_eq(find(l, 1, theirs), theirs);
 	cr_expect_null(find(l, 0, theirs));
-	cr_expect_eq(cancel_find_pid(&l->env[0], mine->x.told_pid), mine);
-	cr_expect_null(cancel_find_pid(&l->env[1], mine->x.told_pid));
 
 	key.len = cancel_secret(theirs, key.bytes);
 	cr_expect_eq(key.len, CANCEL_SECRET_MAX);
@@ -88,16 +85,10 @@ Test(cancel_keys, each_loop_finds_its_own_clients)
 	cr_expect_eq(l->clients[0][1]->x.told_pid, 0);
 	key.bytes[20] ^= 1;
 	cr_expect_eq(cancel_restore(twin, theirs->x.told_pid, key.bytes, key.len), 0);
-	cr_expect_null(cancel_find_pid(&l->env[1], theirs->x.told_pid), "two have it");
+	cr_expect_eq(find(l, 1, twin), twin);
 	cancel_forget_key(theirs);
-	cr_expect_eq(cancel_find_pid(&l->env[1], twin->x.told_pid), twin);
+	cr_expect_null(find(l, 1, theirs));
 	loops_free(l);
-}
-
-static bool
-may_reach(const struct client *asker, const struct pool *pool)
-{
-	return asker->x.pool == pool;
 }
 
 Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
@@ -105,23 +96,24 @@ Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
 	struct loops *l = loops_new(0);
 	struct client *mine = l->clients[0][0], *theirs = l->clients[1][0], *twin = l->clients[2][0];
 	struct pool *one = calloc(1, sizeof(*one)), *other = calloc(1, sizeof(*other));
-	struct key key;
+	struct key key, found;
 
-	mine->x.pool = theirs->x.pool = one;
 	cr_assert_eq(cancel_register(mine, 0, false), 0);
 	cr_assert_eq(cancel_register(theirs, 0, false), 0);
 	key.len = cancel_secret(theirs, key.bytes);
 	cr_expect_eq(cancel_find_home(&l->env[0], theirs->x.told_pid, key.bytes, key.len), &l->env[1]);
 	cr_expect_eq(cancel_find_home(&l->env[1], theirs->x.told_pid, key.bytes, key.len), &l->env[1]);
-	cr_expect_eq(cancel_find_home_of_pid(mine, theirs->x.told_pid, may_reach), &l->env[1]);
-	cr_expect_null(cancel_find_home_of_pid(mine, mine->x.told_pid, may_reach), "its own loop's");
+	mine->x.pool = theirs->x.pool = one;
+	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.told_pid, found.bytes), key.len);
+	cr_expect_arr_eq(found.bytes, key.bytes, key.len);
 	theirs->x.pool = other;
-	cr_expect_null(cancel_find_home_of_pid(mine, theirs->x.told_pid, may_reach), "out of reach");
+	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.told_pid, found.bytes), 0, "out of reach");
 	theirs->x.pool = one;
+	cr_expect_eq(cancel_secret_of_pid(mine, CANCEL_PID_MADE - 1, found.bytes), 0, "nobody's");
 	key.bytes[0] ^= 1;
 	cr_expect_null(cancel_find_home(&l->env[0], theirs->x.told_pid, key.bytes, key.len));
 	cr_assert_eq(cancel_restore(twin, theirs->x.told_pid, key.bytes, key.len), 0);
-	cr_expect_null(cancel_find_home_of_pid(mine, theirs->x.told_pid, may_reach), "two have it");
+	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.told_pid, found.bytes), 0, "two have it");
 	free(one);
 	free(other);
 	loops_free(l);
@@ -143,8 +135,7 @@ run_loop(unsigned number, void *arg)
 			cancel_forget_key(c);
 		else if (!is_known && cancel_register(c, 0, (draw >> 20) % 2 == 0) < 0)
 			l->wrong++;
-		else if (find(l, number, c) != c || find(l, (number + 1) % THREADS, c) != NULL ||
-			 cancel_find_pid(&l->env[number], c->x.told_pid) != c)
+		else if (find(l, number, c) != c || find(l, (number + 1) % THREADS, c) != NULL)
 			l->wrong++;
 	}
 }

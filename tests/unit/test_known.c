@@ -41,8 +41,6 @@ static const char *const kinds[] = {
 	[KNOWN_END] = "end",
 	[KNOWN_COMMIT_CHAIN] = "commit-chain",
 	[KNOWN_EXECUTE_ANY] = "execute-any",
-	[KNOWN_CANCEL_BACKEND] = "cancel",
-	[KNOWN_TERMINATE_BACKEND] = "terminate",
 };
 
 #define NAME63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567890"
@@ -394,33 +392,8 @@ static const struct {
 	{ "ROLLBACK", KNOWN_ROLLBACK },
 	{ "ENDED", KNOWN_NOT },
 	{ "SELECT 1; COMMIT", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7)", KNOWN_CANCEL_BACKEND },
-	{ "select pg_terminate_backend($1);", KNOWN_TERMINATE_BACKEND },
-	{ " /* why */ SELECT Pg_Catalog . PG_terminate_backend ( '7'::pg_catalog.int4, 1000 ) ended ;; -- done",
-	  KNOWN_TERMINATE_BACKEND },
-	{ "SELECT pg_terminate_backend(pid => int '7', timeout => 5) AS \"it is\"", KNOWN_TERMINATE_BACKEND },
-	{ "SELECT * FROM pg_cancel_backend($1) AS done", KNOWN_CANCEL_BACKEND },
 	{ "SELECT", KNOWN_NOT },
 	{ "SELECT 1", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7", KNOWN_NOT },
-	{ "SELECT mine.pg_cancel_backend(7)", KNOWN_NOT },
-	{ "SELECT \"pg_cancel_backend\"(7)", KNOWN_NOT },
-	{ "SELECT mine() /* pg_cancel_backend(7) */", KNOWN_NOT },
-	{ "SELECT 'pg_cancel_backend', mine()", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(mine())", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend((SELECT 7))", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7 + 1)", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7), mine()", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7) FROM mine", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7) WHERE mine()", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(pid) FROM mine", KNOWN_NOT },
-	{ "SELECT * pg_cancel_backend(7)", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend(7); SELECT 1", KNOWN_NOT },
-	{ "SET LOCAL ROLE anon; SELECT pg_cancel_backend(7)", KNOWN_NOT },
-	{ "SELECT pg_cancel_backend('7\\')", KNOWN_NOT }, /* where it ends depends on settings */
-	{ "SELECT pg_cancel_backend(7) AS \303\251t\303\251", KNOWN_NOT },
-	{ "DO $$ BEGIN PERFORM pg_cancel_backend(7); END $$", KNOWN_NOT },
 };
 
 Test(known, only)

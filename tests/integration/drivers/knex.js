@@ -101,9 +101,10 @@ row('column_added_between_queries', (number) => withKnex({}, async (knex) => {
     await knex.schema.dropTable(table)
 }))
 
-// Without { cancel: true }: that hands the PID told at login to pg_cancel_backend, and pgweir's PIDs are its own.
 row('timeout_then_going_on', (number) => withKnex({}, async (knex) => {
     await assert.rejects(knex.raw('SELECT pg_sleep(1)').timeout(100), /[Tt]imeout/)
+    // Hands the PID that it was told at login to pg_cancel_backend().
+    await assert.rejects(knex.raw('SELECT pg_sleep(60)').timeout(100, { cancel: true }), /[Tt]imeout/)
     await times(5, async () => {
         assert.strictEqual((await knex.raw('SELECT ?::int AS n', [number])).rows[0].n, number)
     })

@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 
 import rawwire
-from rawwire import errors, one_statement, prepared_statement, query, send_cancel, shape, sync, texts
+from rawwire import (bind, describe, errors, execute, one_statement, parse, prepared_statement, query, send_cancel, shape,
+                     sync, texts)
 from waiting import wait_until
 from weir import timed
 
@@ -528,3 +529,74 @@ def test_a_peer_that_hangs_does_not_keep_cancels_from_another(weir):
         last.send(rawwire.cancel_request(key[:1] + b"\3\0" + key[3:]))
         with good.accept()[0] as taken:
             assert taken.recv(100)[8:11] == key[:1] + b"\3\0"
+
+
+# --- pg_cancel_backend() and pg_terminate_backend() ---
+
+def pid_of(wire):
+    return struct.unpack("!i", wire.key[:4])[0]
+
+
+def binary(pid):
+    return parse("s", "SELECT pg_catalog.PG_CANCEL_BACKEND($1)") + \
+        bind("", "s", [struct.pack("!i", pid)], formats=[1], result_formats=[1]) + describe("P") + execute() + sync()
+
+
+FORMS = [lambda pid: query(f"SELECT pg_cancel_backend({pid});"),
+         lambda pid: one_statement("SELECT pg_cancel_backend($1);", [pid]) + sync(), binary]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["as pgAdmin", "as Knex", "binary"])
+def test_the_pid_that_a_client_was_sent_cancels_what_it_runs(weir, form):
+    weir.start(pool_size=3)
+    with weir.raw() as one, weir.raw() as two, weir.raw() as third:
+        one.send(query(SLEEP))
+        third.send(query("SELECT pg_sleep(1), 'slept'"))
+        sleeping(weir, 2)
+        replies = two.ask(form(pid_of(one)))
+        assert [reply.row for reply in replies if reply.type == "D"] in ([[b"t"]], [[b"\x01"]])
+        assert not [reply for reply in replies if reply.type == "N"]
+        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert texts(third.read_until("Z")) == [["", "slept"]]
+        assert one.query("SELECT 1") == [["1"]]
+        assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]      # idle: nothing to cancel
+        assert one.query("SELECT pg_sleep(0.2), 'slept'") == [["", "slept"]]
+
+
+@pytest.mark.weir_only
+def test_else_postgresqls_own_answer_stands(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two, weir.raw("reporting") as other, weir.raw(database="app2") as elsewhere:
+        one.send(query("SELECT pg_sleep(1), 'slept'"))
+        sleeping(weir)
+        for wire, sql in ((two, f"SELECT pg_terminate_backend({pid_of(one)})"),
+                          (two, "SELECT pg_cancel_backend(1073741825)"),
+                          (other, f"SELECT pg_cancel_backend({pid_of(one)})"),
+                          (elsewhere, f"SELECT pg_cancel_backend({pid_of(one)})")):
+            replies = wire.ask(query(sql))
+            assert [reply.sqlstate for reply in replies if reply.type == "N"] == ["01000"] and texts(replies) == [["f"]]
+        text = f"PID {pid_of(one)} is not a PostgreSQL server process"
+        replies = two.ask(query(f"DO $$ BEGIN RAISE WARNING '{text}'; END $$; SELECT false -- pg_cancel_backend"))
+        assert [reply.sqlstate for reply in replies if reply.type == "N"] == ["01000"] and texts(replies) == [["f"]]
+        assert texts(one.read_until("Z")) == [["", "slept"]]
+
+
+def test_the_pids_of_pg_stat_activity_are_those_of_server_connections(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        for name in "cancel", "terminate":
+            one.send(query(SLEEP))
+            sleeping(weir)
+            assert two.query(f"SELECT pg_{name}_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == [["t"]]
+            assert errors(one.read_until("ZE", timeout=5))[0].sqlstate in ("57014", "57P01")
+            if name == "cancel":
+                one.read_until("Z")
+
+
+def test_in_session_mode_it_is_the_pid_of_the_server_connection(weir):
+    weir.start(pool_size=2, pool_mode="session")
+    with weir.raw() as one, weir.raw() as two:
+        one.send(query(SLEEP))
+        sleeping(weir)
+        assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]
+        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
