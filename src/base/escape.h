@@ -1,6 +1,6 @@
 /*
  * src/base/escape.h - makes a peer's bytes fit for a line: valid UTF-8, no control characters, no quotes that end it
- * early. Bytes that are not UTF-8 become U+FFFD. Pure.
+ * early, and writes JSON. Bytes that are not UTF-8 become U+FFFD. Pure.
  */
 #pragma once
 
@@ -8,10 +8,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum escape_style {
 	ESCAPE_TEXT, /* for people: control characters as \x1b, nothing else */
-	ESCAPE_JSON, /* inside a JSON string; logfmt's quoted values are the same */
+	ESCAPE_JSON, /* inside a JSON string */
 	ESCAPE_LABEL, /* inside a Prometheus label value: backslash, quote, newline */
 };
 #define ESCAPE_MAX 8 /* bytes that one character may become, and then some */
@@ -25,5 +26,35 @@ size_t escape_char(enum escape_style style, const char *bytes, size_t len, char 
 /* Escapes as many whole characters as fit, then a terminator (cap > 0). Returns the length without it. */
 size_t escape_text(enum escape_style style, const char *bytes, size_t len, char *out, size_t cap);
 
-/* --- json.c: appends s between quotes, escaped, whatever bytes it has; null if s is NULL. */
+/* --- json.c --- */
+
+/* Appends s between quotes, escaped, whatever bytes it has; null if s is NULL. */
 void json_put_string(struct buf *to, const char *s);
+
+/*
+ * Writes a JSON object on a line of its own, field by field, into the storage of its caller: always complete and
+ * well-formed. A field that does not fit is left out whole.
+ */
+struct line {
+	char *out;
+	size_t cap, len;
+	bool is_over; /* the field being written does not fit */
+};
+
+#define LINE_CAP_MIN 8
+#define LINE_TIMESTAMP_LEN 32 /* with its terminator */
+
+/* "2026-11-20T06:39:23.123456Z" and, like PostgreSQL's %m, "2026-11-20 06:39:23.123 UTC". */
+void line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
+void line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
+
+void line_begin(struct line *l, char *out, size_t cap); /* cap >= LINE_CAP_MIN */
+void line_bytes(struct line *l, const char *key, const char *value, size_t len); /* value NULL: unknown */
+void line_str(struct line *l, const char *key, const char *value);
+void line_time(struct line *l, const char *key, uint64_t wall_us);
+void line_u64(struct line *l, const char *key, uint64_t value);
+void line_bool(struct line *l, const char *key, bool value);
+void line_ms(struct line *l, const char *key, uint64_t us); /* milliseconds with three decimals */
+void line_ms_short(struct line *l, const char *key, uint64_t us); /* without decimals if they are zero */
+void line_null(struct line *l, const char *key);
+size_t line_end(struct line *l); /* ends the line, newline included; returns its length */

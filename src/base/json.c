@@ -1,7 +1,188 @@
 /* src/base/json.c - see escape.h. */
+#include "base/clock.h"
 #include "base/escape.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define TAIL_LEN sizeof("}\n") /* always fits */
+
+static void
+utc(uint64_t wall_us, const char *fmt, char *out)
+{
+	time_t t = (time_t)(wall_us / US_PER_S);
+	struct tm tm = { 0 };
+
+	gmtime_r(&t, &tm);
+	if (strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm) == 0)
+		out[0] = '\0'; /* a year of five digits */
+}
+
+void
+line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
+{
+	size_t n;
+
+	utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
+	n = strlen(out);
+	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
+}
+
+void
+line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
+{
+	size_t n;
+
+	utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
+	n = strlen(out);
+	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
+}
+
+static void
+line_put(struct line *l, const char *bytes, size_t len)
+{
+	if (l->is_over || len > l->cap - TAIL_LEN - l->len) {
+		l->is_over = true;
+		return;
+	}
+	memcpy(l->out + l->len, bytes, len);
+	l->len += len;
+}
+
+static void
+put_str(struct line *l, const char *text)
+{
+	line_put(l, text, strlen(text));
+}
+
+/* Returns where the field begins, so that end_field can go back. Keys are our own and need no escaping. */
+static size_t
+begin_field(struct line *l, const char *key)
+{
+	size_t mark = l->len;
+
+	l->is_over = false;
+	put_str(l, l->len > 1 ? ",\"" : "\"");
+	put_str(l, key);
+	put_str(l, "\":");
+	return mark;
+}
+
+static void
+end_field(struct line *l, size_t mark)
+{
+	if (l->is_over)
+		l->len = mark;
+}
+
+static void
+put_escaped(struct line *l, const char *bytes, size_t len)
+{
+	char one[ESCAPE_MAX];
+	size_t used;
+
+	for (size_t i = 0; i < len && !l->is_over; i += used) {
+		size_t one_len = escape_char(ESCAPE_JSON, bytes + i, len - i, one, &used);
+
+		line_put(l, one, one_len);
+	}
+}
+
+void
+line_begin(struct line *l, char *out, size_t cap)
+{
+	*l = (struct line){ .out = out, .cap = cap };
+	put_str(l, "{");
+}
+
+void
+line_bytes(struct line *l, const char *key, const char *value, size_t len)
+{
+	size_t mark;
+
+	if (value == NULL) {
+		line_null(l, key);
+		return;
+	}
+	mark = begin_field(l, key);
+	put_str(l, "\"");
+	put_escaped(l, value, len);
+	put_str(l, "\"");
+	end_field(l, mark);
+}
+
+void
+line_str(struct line *l, const char *key, const char *value)
+{
+	line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
+}
+
+/* Writes a number, true, false or null. */
+static void
+line_word(struct line *l, const char *key, const char *word)
+{
+	size_t mark = begin_field(l, key);
+
+	put_str(l, word);
+	end_field(l, mark);
+}
+
+void
+line_time(struct line *l, const char *key, uint64_t wall_us)
+{
+	char text[LINE_TIMESTAMP_LEN];
+
+	line_timestamp_iso(wall_us, text);
+	line_str(l, key, text);
+}
+
+void
+line_u64(struct line *l, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	line_word(l, key, text);
+}
+
+void
+line_bool(struct line *l, const char *key, bool value)
+{
+	line_word(l, key, value ? "true" : "false");
+}
+
+void
+line_ms(struct line *l, const char *key, uint64_t us)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu.%03u", us / US_PER_MS, (unsigned)(us % US_PER_MS));
+	line_word(l, key, text);
+}
+
+void
+line_ms_short(struct line *l, const char *key, uint64_t us)
+{
+	if (us % US_PER_MS == 0)
+		line_u64(l, key, us / US_PER_MS);
+	else
+		line_ms(l, key, us);
+}
+
+void
+line_null(struct line *l, const char *key)
+{
+	line_word(l, key, "null");
+}
+
+size_t
+line_end(struct line *l)
+{
+	memcpy(l->out + l->len, "}\n", TAIL_LEN);
+	return l->len += TAIL_LEN - 1;
+}
 
 void
 json_put_string(struct buf *to, const char *s)

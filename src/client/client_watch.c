@@ -3,7 +3,7 @@
 #include "client/client_log.h"
 
 #include "base/clock.h"
-#include "base/line.h"
+#include "base/escape.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
 #include "server/server.h"

@@ -39,7 +39,7 @@ enum auth_method {
 	AUTH_PASSWORD, /* in the clear */
 	AUTH_PEER /* in an HBA file only */
 };
-enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_LOGFMT, SLOW_FORMAT_POSTGRES };
+enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES };
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 /* TLS_ALLOW is as TLS_PREFER: PgBouncer and libpq have both words. */

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
-#include "base/line.h"
 #include "log/log_writer.h"
 
 #include <pthread.h>
@@ -277,11 +276,11 @@ put_about(struct line *l, const struct log_about *about)
 }
 
 static size_t
-fields_line(enum line_style style, const struct event *ev, char *out, size_t cap)
+json_line(const struct event *ev, char *out, size_t cap)
 {
 	struct line l;
 
-	line_begin(&l, style, out, cap);
+	line_begin(&l, out, cap);
 	line_time(&l, "ts", clock_wall_us());
 	line_str(&l, "level", level_words[ev->level]);
 	line_u64(&l, "pid", (uint64_t)getpid());
@@ -293,14 +292,7 @@ fields_line(enum line_style style, const struct event *ev, char *out, size_t cap
 static size_t
 make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {
-	switch (format) {
-	case LOG_FORMAT_JSON:
-		return fields_line(LINE_JSON, ev, out, cap);
-	case LOG_FORMAT_LOGFMT:
-		return fields_line(LINE_LOGFMT, ev, out, cap);
-	default:
-		return text_line(format, ev, out, cap);
-	}
+	return format == LOG_FORMAT_JSON ? json_line(ev, out, cap) : text_line(format, ev, out, cap);
 }
 
 /* Called with the lock held. syslog adds the time, level and process to a text line itself. */

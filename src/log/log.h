@@ -1,5 +1,5 @@
 /*
- * src/log/log.h - pgweir's log: one line per event (text, JSON or logfmt) to stderr, syslog or a file.
+ * src/log/log.h - pgweir's log: one line per event (text or JSON) to stderr, syslog or a file.
  *
  * A thread of its own writes the file from a bounded ring (log_writer.h), so a slow disk never stops the loop. Lines
  * that find the ring full are counted and reported as soon as there is room.
@@ -15,12 +15,12 @@
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT, LOG_FORMAT_PGBOUNCER };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_PGBOUNCER };
 
 struct log; /* opaque: log.c */
 
 /*
- * The subject of a line: fields of their own in JSON and logfmt, left out where they are NULL or 0. A line of text has
+ * The subject of a line: fields of their own in JSON, left out where they are NULL or 0. A line of text has
  * its message for that; only the failure's detail and hint are added to it. All is borrowed for the call.
  */
 struct log_field {

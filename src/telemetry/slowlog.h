@@ -1,5 +1,5 @@
 /*
- * src/telemetry/slowlog.h - the slow-query log: one line per slow request, JSON, logfmt or PostgreSQL's own style,
+ * src/telemetry/slowlog.h - the slow-query log: one line per slow request, JSON or PostgreSQL's own style,
  * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
  * lines are counted in "suppressed" of the fingerprint's next line. Any thread may write; one at a time changes it.
  */
@@ -13,7 +13,7 @@
 
 struct slowlog; /* opaque: slowlog.c */
 
-enum slowlog_format { SLOWLOG_JSON, SLOWLOG_LOGFMT, SLOWLOG_POSTGRES };
+enum slowlog_format { SLOWLOG_JSON, SLOWLOG_POSTGRES };
 enum slowlog_text { SLOWLOG_NORMALIZED, SLOWLOG_FULL, SLOWLOG_NONE };
 struct slowlog_settings {
 	const char *file; /* "stderr" or a path */

@@ -2,7 +2,6 @@
 #include "telemetry/slowlog_state.h"
 
 #include "base/escape.h"
-#include "base/line.h"
 #include "base/mentions.h"
 #include "telemetry/fingerprint.h"
 
@@ -126,7 +125,7 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 {
 	struct line l;
 
-	line_begin(&l, settings->format == SLOWLOG_JSON ? LINE_JSON : LINE_LOGFMT, out, out_cap);
+	line_begin(&l, out, out_cap);
 	line_time(&l, "ts", r->wall_us);
 	line_str(&l, "event", r->event);
 	line_str(&l, "level", level(r->event));

@@ -960,7 +960,7 @@ static const char everything[] =
     "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
     "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nmin_version = 1.3\nnegotiation = "
     "postgres\n"
-    "[log]\ndestination = /log\nformat = logfmt\nlevel = debug\nconnections = on\n"
+    "[log]\ndestination = /log\nformat = json\nlevel = debug\nconnections = on\n"
     "long_transaction = 46s\nidle_transaction = 47s\n"
     "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = on\n"
     "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\nquery_stats = on\ntable_size = 43\n"
@@ -1033,7 +1033,7 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->defaults.server_tls_negotiation, "postgres");
 	cr_expect_str_eq(c->defaults.server_tls_min_version, "1.3");
 	cr_expect_str_eq(c->log_destination, "/log");
-	cr_expect_eq(c->log_format, LOG_FORMAT_LOGFMT);
+	cr_expect_eq(c->log_format, LOG_FORMAT_JSON);
 	cr_expect_eq(c->log_level, LOG_LEVEL_DEBUG);
 	cr_expect(c->log_connections);
 	cr_expect_eq(c->log_long_transaction_us, 46000000);

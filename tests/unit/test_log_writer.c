@@ -1,7 +1,6 @@
 /* tests/unit/test_log_writer.c - the ring and its thread (log_writer.c), and the log on top of it (log.c). */
 #include "base/clock.h"
 #include "base/escape.h"
-#include "base/line.h"
 #include "log/log.h"
 #include "log/log_writer.h"
 #include "threads.h"
@@ -438,24 +437,17 @@ Test(log, structured_lines_hold_one_field_each)
 	struct fail why;
 	struct log_settings settings = { .format = LOG_FORMAT_JSON, .level = LOG_LEVEL_DEBUG };
 	struct log *log;
-	char *text, *logfmt;
+	char *text;
 
 	place_init(&p);
 	settings.destination = p.path;
 	log = log_new(&settings, &why);
 	log_error(log, "a \"quote\"");
-	settings.format = LOG_FORMAT_LOGFMT;
-	cr_expect_eq(log_reconfigure(log, &settings, &why), 0);
-	log_debug(log, "a \"quote\"");
 	log_free(log);
 	text = read_file(p.path);
 	cr_expect(strncmp(text, "{\"ts\":\"20", 9) == 0, "%s", text);
 	cr_expect_not_null(strstr(text, "\",\"level\":\"error\",\"pid\":"), "%s", text);
 	cr_expect_not_null(strstr(text, ",\"message\":\"a \\\"quote\\\"\"}\n"), "%s", text);
-	logfmt = strchr(text, '\n') + 1;
-	cr_expect(strncmp(logfmt, "ts=20", 5) == 0, "%s", logfmt);
-	cr_expect_not_null(strstr(logfmt, " level=debug pid="), "%s", logfmt);
-	cr_expect_not_null(strstr(logfmt, " message=\"a \\\"quote\\\"\"\n"), "%s", logfmt);
 	free(text);
 	place_fini(&p);
 }
@@ -492,8 +484,6 @@ Test(log, an_event_has_fields)
 		     ",\"message\":\"gone: idle\",\"event\":\"e\",\"user\":\"u\",\"client\":\"c:1\",\"client_id\":7,"
 		     "\"duration_ms\":1.500,\"sqlstate\":\"25P03\",\"detail\":\"the limit is 3 s\","
 		     "\"hint\":\"commit \\\"soon\\\"\"}\n");
-	expect_event(LOG_FORMAT_LOGFMT,
-		     " event=e user=u client=c:1 client_id=7 duration_ms=1.500 sqlstate=25P03 detail=");
 	expect_event(LOG_FORMAT_TEXT, "] WARNING: gone: idle; the limit is 3 s; hint: commit \"soon\"\n");
 }
 
@@ -647,7 +637,7 @@ Test(line, a_field_that_does_not_fit_is_left_out_whole)
 	char out[24];
 	struct line l;
 
-	line_begin(&l, LINE_JSON, out, sizeof(out));
+	line_begin(&l, out, sizeof(out));
 	line_str(&l, "a", "123456");
 	line_str(&l, "long", "does not fit");
 	line_u64(&l, "b", 7);
@@ -660,20 +650,13 @@ Test(line, values_that_are_not_known)
 	char out[64];
 	struct line l;
 
-	line_begin(&l, LINE_JSON, out, sizeof(out));
+	line_begin(&l, out, sizeof(out));
 	line_str(&l, "a", NULL);
 	line_ms(&l, "b", 1500);
 	line_ms_short(&l, "c", 100000);
 	line_bool(&l, "d", true);
 	line_end(&l);
 	cr_expect_str_eq(out, "{\"a\":null,\"b\":1.500,\"c\":100,\"d\":true}\n");
-	line_begin(&l, LINE_LOGFMT, out, sizeof(out));
-	line_str(&l, "a", NULL);
-	line_str(&l, "b", "bare");
-	line_str(&l, "c", "two words");
-	line_str(&l, "d", "");
-	line_end(&l);
-	cr_expect_str_eq(out, "a= b=bare c=\"two words\" d=\"\"\n");
 }
 
 Test(timestamp, known_times)

@@ -102,15 +102,6 @@ def test_text_has_detail_and_hint(weir):
     assert "(max_client_connections); hint: Raise max_client_connections" in line
 
 
-def test_logfmt_has_fields(weir):
-    weir.start(sections={"log": {"format": "logfmt"}}, client_idle_timeout="200ms")
-    with weir.raw():
-        line = wait_until(lambda: [line for line in weir.log().splitlines() if "event=client_disconnect" in line],
-                          5)[0]
-    assert " database=app user=web " in line and " sqlstate=57P05 " in line
-    assert re.search(r" duration_ms=\d+\.\d+ ", line)
-
-
 def test_the_log_knows_a_wrong_password_from_an_unknown_user(weir):
     """The client does not: that would tell who exists."""
     weir.start(sections=JSON_LOG, method="scram-sha-256", login_failure_delay="0s")

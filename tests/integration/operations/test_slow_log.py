@@ -272,17 +272,6 @@ def test_the_same_query_again_and_again_is_held_back_and_counted(weir):
     assert weir.metric("pgweir_slow_log_lines_dropped_total", reason="rate") > 150
 
 
-def test_logfmt(weir):
-    weir.start(sections={"slow_query": {"format": "logfmt"}})
-    with weir.raw(parameters={"application_name": 'my "app"'}) as wire:
-        wire.query("SELECT pg_sleep(0.12)")
-    wait_until(lambda: weir.slow_file.exists() and weir.slow_file.read_text().endswith("\n"))
-    text = weir.slow_file.read_text()
-    assert text.count("\n") == 1 and "event=slow_query" in text and "database=app" in text
-    assert 'application="my \\"app\\""' in text and 'query="SELECT pg_sleep(?)"' in text
-    assert re.search(r"duration_ms=[1-9]\d\d+(\.\d+)? ", text)
-
-
 def test_postgresqls_own_style(weir):
     weir.start(sections={"slow_query": {"format": "postgres"}})
     with weir.raw() as wire:
