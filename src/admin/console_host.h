@@ -1,7 +1,7 @@
 /* src/admin/console_host.h - what the console's commands see of the process, and what they make it do. */
 #pragma once
 
-#include "base/query_row.h"
+#include "base/request_report.h"
 #include "client/client.h"
 
 struct weir; /* opaque here: process/process_state.h */

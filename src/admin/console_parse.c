@@ -1,8 +1,7 @@
 /* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
 #include "admin/console_command.h"
-#include "base/copy.h"
-#include "base/mentions.h"
-#include "config/nearest.h"
+#include "base/text.h"
+#include "config/config_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>

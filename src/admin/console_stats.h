@@ -8,7 +8,8 @@
  */
 #pragma once
 
-#include "admin/database_sums.h"
+#include "base/counters.h"
+#include "log/log.h"
 
 #include <stdbool.h>
 
@@ -34,6 +35,27 @@ struct stats {
 	uint64_t of[STATS];
 };
 
+/*
+ * --- database_sums.c: what all workers have counted for a database. Each worker that has pools of a database
+ * has a struct pool_database of its own: they are told apart by their names, and added up.
+ */
+struct client_env;
+struct pool_database;
+
+struct database_sum {
+	const char *name; /* borrowed from one of them; NULL: this is the last, and none */
+	const struct pool_database *known; /* of them the one that learned of the database's code last */
+	struct database_counters counters;
+};
+
+/*
+ * Returns the sums, ordered by name, with a last one without a name. free() frees them; the databases are borrowed.
+ * NULL without memory. crew: see client/clients.h; all workers but the caller's stand still.
+ */
+struct database_sum *database_sums(struct client_env *const *crew);
+
+/* --- console_stats.c --- */
+
 struct console_stats; /* opaque: console_stats.c */
 
 struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed: random, for a table of names */
@@ -46,3 +68,16 @@ struct stats stats_total(const struct database_counters *c);
 /* Averages of the database of this name over the last full minute; zeros before there was one. */
 struct stats stats_average(const struct console_stats *s, const char *database);
 void stats_add(struct stats *to, const struct stats *from);
+
+/* --- stats_log.c: a line for the log, now and then, with what goes through: log_stats of PgBouncer. --- */
+
+/* Zeroed is empty. */
+struct stats_log {
+	uint64_t told_us; /* when the last line was written, or counting began; 0: never */
+	struct stats told; /* what all databases had counted then */
+};
+
+/* Returns true once in interval_us (0: never): then stats_log_tell() is to be called. */
+bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
+/* Writes a line with what went through since the last one. */
+void stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log *log, uint64_t now_us);

@@ -1,4 +1,4 @@
-#include "admin/database_sums.h"
+#include "admin/console_stats.h"
 
 #include "client/client.h"
 

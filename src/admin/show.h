@@ -123,5 +123,5 @@ const char *show_load_balance(const struct upstream *upstream);
  */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows);
 struct pool **show_sorted_pools_by_line(const struct show_env *env, struct rows *rows); /* the longest first */
-/* Yields those which clients have asked for, with what all workers have counted: see database_sums.h. */
+/* Yields those which clients have asked for, with what all workers have counted: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

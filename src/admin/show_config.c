@@ -7,7 +7,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
-#include "base/memory.h"
+#include "base/resources.h"
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"

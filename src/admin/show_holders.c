@@ -4,7 +4,7 @@
  * SHOW BLOCKERS: those of them that others wait for, the one with most behind it first.
  */
 #include "admin/show.h"
-#include "dedicated/blocking.h"
+#include "dedicated/questions.h"
 #include "exchange/report.h"
 #include "state/pins.h"
 

@@ -1,4 +1,4 @@
-#include "admin/stats_log.h"
+#include "admin/console_stats.h"
 
 #include <inttypes.h>
 

@@ -1,4 +1,4 @@
-#include "auth/ident.h"
+#include "auth/hba.h"
 
 #include "auth/rule_file.h"
 #include "base/alloc.h"

@@ -1,6 +1,6 @@
 #include "base/buf.h"
 
-#include "base/memory.h"
+#include "base/resources.h"
 
 #include <stdarg.h>
 #include <stdio.h>

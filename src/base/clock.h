@@ -1,6 +1,6 @@
 /*
  * src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. And
- * lengths of time and counts for people to read.
+ * lengths of time and counts for people to read, and times to wait.
  */
 #pragma once
 
@@ -51,3 +51,31 @@ struct counted {
 
 /* "1 client waits", "2 clients wait": else_ is for 0, too. Cut to what there is room for. */
 struct counted counted(uint64_t count, const char *if_one, const char *else_);
+
+/* --- how long to wait after failed attempts, and the random numbers that spread the attempts; pure --- */
+
+/* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; it is
+ * not secret. */
+static inline uint64_t
+random_next(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* Returns first_us doubled once for each of these earlier failures, at most most_us, and varied by a
+ * fifth, so that all who wait for the same thing don't come back at the same moment. */
+static inline uint64_t
+backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *random)
+{
+	uint64_t us = first_us;
+
+	while (failures-- > 0 && us < most_us)
+		us *= 2;
+	if (us > most_us)
+		us = most_us;
+	return us / 100 * (80 + random_next(random) % 41);
+}

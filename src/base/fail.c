@@ -1,5 +1,5 @@
 #include "base/fail.h"
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>

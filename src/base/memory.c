@@ -1,10 +1,10 @@
 /*
- * src/base/memory.c - see memory.h.
+ * src/base/memory.c - see resources.h.
  *
  * max_memory is a soft RLIMIT_DATA. That counts what is mapped, whether it was touched or not (the stacks of threads,
  * most of all), so what is not touched now is added.
  */
-#include "base/memory.h"
+#include "base/resources.h"
 
 #include <fcntl.h>
 #include <malloc.h>

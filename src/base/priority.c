@@ -1,4 +1,4 @@
-#include "base/priority.h"
+#include "base/resources.h"
 
 #include <stdint.h>
 #include <sys/resource.h>

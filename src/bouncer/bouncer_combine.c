@@ -5,7 +5,7 @@
 #include "bouncer/bouncer_state.h"
 
 #include "base/alloc.h"
-#include "base/blank.h"
+#include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 

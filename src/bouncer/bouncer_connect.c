@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "config/config_value.h"
-#include "config/nearest.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -8,9 +8,9 @@
 #include "bouncer/bouncer_state.h"
 
 #include "base/alloc.h"
-#include "base/blank.h"
+#include "base/text.h"
 #include "base/secret.h"
-#include "config/nearest.h"
+#include "config/config_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "bouncer/bouncer_state.h"
 
 #include "base/alloc.h"
-#include "base/blank.h"
+#include "base/text.h"
 #include "base/clock.h"
 #include "base/secret.h"
 #include "config/config_keys.h"

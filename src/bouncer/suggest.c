@@ -7,10 +7,10 @@
 #include "bouncer/suggest.h"
 
 #include "base/buf.h"
-#include "base/mentions.h"
+#include "base/text.h"
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
-#include "config/nearest.h"
+#include "config/config_value.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "listen/listen.h"
-#include "net/between.h"
+#include "net/loop.h"
 #include "pool/pool_homes.h"
 #include "relay/features.h"
 #include "relay/relay.h"

@@ -4,7 +4,7 @@
 #include "base/secret.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/nearest.h"
+#include "config/config_value.h"
 #include "config/upstream.h"
 
 #include <assert.h>

@@ -12,8 +12,8 @@
 #pragma once
 
 #include "base/fail.h"
-#include "log/log.h"
 #include "config/upstream.h"
+#include "log/log.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -189,7 +189,6 @@ struct config_override {
 int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; NULL is fine */
-void config_scope_fini(struct config_scope *scope); /* for those who build one */
 
 /*
  * A tenant's database is called "tenant/database" everywhere, its users "user.tenant": no other database is called like
@@ -282,3 +281,23 @@ void config_diff(const struct config *old, const struct config *fresh, void (*ch
 /* --- config_keys.c --- */
 
 const char *pool_mode_name(enum pool_mode mode);
+
+/*
+ * --- upstream_tls.c: how servers of a database use TLS: libpq's words in upstream, else [tls_server] with what the
+ * database sets for itself. The words mean what they do in libpq ("SSL Support", 34.19).
+ */
+enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_BINDING_REQUIRE };
+
+/* Strings are borrowed from upstream and settings; empty: none. */
+struct server_tls {
+	enum tls_mode mode;
+	const char *ca_file, *certificate_file, *key_file, *min_version;
+	bool is_direct, sends_sni;
+	enum channel_binding channel_binding;
+};
+
+/* Returns 0, or -1 with *why set (F0000) if settings contradict each other; out is filled even then. */
+int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
+		       struct fail *why);
+/* Returns all of it as one string, for comparing, or NULL without memory. The caller frees it. */
+char *server_tls_text(const struct server_tls *tls);

@@ -2,7 +2,6 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
-#include "config/nearest.h"
 
 #include <assert.h>
 #include <stdio.h>

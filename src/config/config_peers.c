@@ -1,5 +1,5 @@
 /* src/config/config_peers.c - peers: the processes that share our port, and where each is reached. */
-#include "base/blank.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "config/config_value.h"
 

@@ -1,5 +1,5 @@
 /* src/config/config_reader.c - see config_state.h. */
-#include "base/blank.h"
+#include "base/text.h"
 #include "config/config_state.h"
 
 #include <ini.h>

@@ -1,4 +1,4 @@
-#include "config/config_source.h"
+#include "config/config_origin.h"
 
 #include "base/alloc.h"
 

@@ -5,9 +5,11 @@
 
 #include "base/fail.h"
 #include "config/config.h"
-#include "config/config_source.h"
+#include "config/config_origin.h"
 
 #include <stddef.h>
+
+void config_scope_fini(struct config_scope *scope); /* config.c: for those who build one */
 
 /*
  * --- config_problems.c: collecting what is wrong with a configuration.

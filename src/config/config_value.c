@@ -1,8 +1,7 @@
 #include "config/config_value.h"
 
 #include "base/alloc.h"
-#include "base/blank.h"
-#include "config/nearest.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

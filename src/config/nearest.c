@@ -1,4 +1,4 @@
-#include "config/nearest.h"
+#include "config/config_value.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,4 +1,4 @@
-#include "config/passfile.h"
+#include "config/upstream.h"
 #include "base/alloc.h"
 #include "config/config_state.h"
 

@@ -110,3 +110,33 @@ const char *upstream_database(const struct upstream *up, const char *database); 
 /* The client's user without its tenant; whom servers log in as: that, or the upstream's own. out: 64 bytes. */
 int upstream_role(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
 int upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
+
+/*
+ * --- upstream_scan.c: the two spellings of a connection string, taken apart into names and values.
+ *
+ * Knows the syntax only (libpq's, chapter "Connection Strings"); upstream.c knows what the names mean.
+ */
+#define UPSTREAM_NAME_MAX 63 /* bytes of a word's name */
+
+/* Gets each name and value in turn. Not 0 ends the scan, which then returns -1. */
+typedef int (*upstream_put)(void *arg, const char *name, const char *value, struct fail *why);
+
+/* host=db1 dbname='my db': blanks separate, \ takes the next byte as it is, '' inside of quotes is one. */
+int upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *why);
+/* postgres://user:password@host:port,[::1]:port/dbname?name=value&...: %xx is a byte. is_template: %{ is %{. */
+int upstream_scan_uri(const char *text, bool is_template, upstream_put put, void *arg, struct fail *why);
+bool upstream_is_uri(const char *text);
+
+/* --- passfile.c: libpq's password file: hostname:port:database:username:password, first match wins. --- */
+
+struct passfile_query {
+	const char *host, *port, *dbname, *user; /* the connection's */
+};
+
+/*
+ * The password for it: the caller wipes and frees. NULL with an empty why->text: the file is not there, or no line
+ * fits; with a text: the file was ignored, and why (as in libpq: others may read it, or it is not a file).
+ */
+char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
+/* The same for a file's content; pure. */
+char *passfile_match(const char *text, size_t len, const struct passfile_query *query);

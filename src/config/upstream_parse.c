@@ -7,9 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "config/config_value.h"
-#include "config/nearest.h"
 #include "config/upstream.h"
-#include "config/upstream_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
-/* src/config/upstream_scan.c - see upstream_scan.h. Complaints say where, not what: it may be part of a password. */
-#include "config/upstream_scan.h"
+/* src/config/upstream_scan.c - see upstream.h. Complaints say where, not what: it may be part of a password. */
+#include "config/upstream.h"
 
 #include "base/alloc.h"
-#include "base/blank.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* src/config/upstream_template.c - see upstream.h, and upstream.h for what is made of it. */
 #include "config/upstream.h"
 
-#include "base/copy.h"
+#include "base/text.h"
 #include "config/config.h"
 
 #include <arpa/inet.h>

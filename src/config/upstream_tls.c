@@ -1,4 +1,4 @@
-#include "config/upstream_tls.h"
+#include "config/config.h"
 
 #include <stdio.h>
 #include <string.h>

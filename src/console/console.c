@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "net/timer.h"
+#include "net/loop.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>

@@ -16,7 +16,6 @@
 #include "admin/console_rows.h"
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
-#include "admin/stats_log.h"
 
 #define ANSWER_MAX ((size_t)64 << 20) /* bytes of rows */
 

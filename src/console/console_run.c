@@ -5,9 +5,9 @@
 
 #include "admin/show.h"
 #include "base/clock.h"
-#include "base/mentions.h"
+#include "base/text.h"
 #include "bouncer/bouncer_ways.h"
-#include "dedicated/blocking.h"
+#include "dedicated/questions.h"
 #include "wire/messages.h"
 
 #include <string.h>

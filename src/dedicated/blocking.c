@@ -1,4 +1,4 @@
-#include "dedicated/blocking.h"
+#include "dedicated/questions.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -1,9 +1,8 @@
-#include "dedicated/fate_asker.h"
+#include "dedicated/questions.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "dedicated/dedicated.h"
-#include "net/timer.h"
+#include "net/loop.h"
 #include "wire/messages.h"
 
 #include <event2/event_struct.h>

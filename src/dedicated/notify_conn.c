@@ -7,8 +7,8 @@
  */
 #include "dedicated/notify_state.h"
 
-#include "base/backoff.h"
-#include "net/timer.h"
+#include "base/clock.h"
+#include "net/loop.h"
 #include "session/image_changes.h"
 #include "wire/messages.h"
 

@@ -1,5 +1,5 @@
 /* src/dedicated/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
-#include "dedicated/fate_asker.h"
+#include "dedicated/questions.h"
 #include "dedicated/notify_state.h"
 
 #include "base/clock.h"

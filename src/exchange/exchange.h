@@ -21,7 +21,7 @@
 #include "base/request_report.h"
 #include "config/config.h"
 #include "exchange/client_state.h"
-#include "net/graveyard.h"
+#include "net/loop.h"
 #include "net/outbox.h"
 #include "net/stream.h"
 #include "pool/pool_set.h"

@@ -16,7 +16,6 @@
 #include "exchange/exchange.h"
 #include "exchange/report.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "session/seal.h"
 #include "wire/frame.h"

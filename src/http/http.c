@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "http/http_state.h"
-#include "net/timer.h"
+#include "net/loop.h"
 
 #include <errno.h>
 #include <event2/event.h>

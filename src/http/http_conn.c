@@ -7,7 +7,7 @@
 #include "http/http_state.h"
 
 #include "base/clock.h"
-#include "net/timer.h"
+#include "net/loop.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
  */
 #include "http/http_state.h"
 
-#include "base/copy.h"
+#include "base/text.h"
 #include "net/listener.h"
 
 #include <errno.h>

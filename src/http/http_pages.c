@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "telemetry/metrics.h"
+#include "telemetry/snapshot.h"
 
 #include "status_page.h" /* made of src/http/status.{html,js,css} */
 

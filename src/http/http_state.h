@@ -5,14 +5,12 @@
  */
 #pragma once
 
+#include "auth/users.h"
 #include "base/buf.h"
 #include "base/fail.h"
-#include "log/log.h"
-#include "telemetry/metrics.h"
-#include "auth/users.h"
 #include "http/http.h"
+#include "log/log.h"
 #include "telemetry/snapshot.h"
-#include "http/status_history.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -74,6 +72,41 @@ void http_guesses_fini(struct http_guesses *g); /* of one that is zeroed, too */
 /* authorization: the header, or NULL. peer: NULL for a Unix socket. TOO_SOON sets *wait_s: it was not looked at. */
 enum http_proof http_guesses_check(struct http_guesses *g, const struct users *users, const char *authorization,
 				   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s);
+
+/*
+ * --- status_history.c: the last five minutes, second by second, for the charts of the status page. Kept by
+ * the metrics thread, so that the charts are full when the page is opened.
+ *
+ * Pure. A sample is what was counted between two snapshots, over all databases and pools; counters that have become
+ * smaller (a database was removed from the configuration) count as 0.
+ */
+#define HISTORY_SAMPLES 300
+#define HISTORY_EVERY_US (1000 * 1000)
+
+struct history_counts {
+	uint64_t requests, failed, errors, slow, bytes, phase_us[PHASE_COUNT];
+	struct histogram query, wait, lag;
+};
+
+struct history_sample {
+	uint64_t wall_us, span_us;
+	struct history_counts n; /* between this snapshot and the one before */
+	uint64_t clients;
+	struct snapshot_totals now; /* at this moment */
+};
+
+struct history {
+	struct history_sample samples[HISTORY_SAMPLES]; /* a ring */
+	size_t count, next;
+	struct history_counts before;
+	uint64_t before_us; /* when that was; 0: never */
+};
+
+/* Adds a sample, if the last one is old enough. wall_us: the time of day when s was taken. */
+void history_add(struct history *h, const struct snapshot *s, uint64_t wall_us);
+/* Appends the samples of the last seconds as a JSON array of objects, the oldest first: rates per second, times in ms.
+ */
+void history_put(const struct history *h, unsigned seconds, struct buf *to);
 
 /*
  * --- http_pages.c: what the metrics thread has to show: the last snapshot, and each page's bytes.

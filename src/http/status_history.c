@@ -1,4 +1,4 @@
-#include "http/status_history.h"
+#include "http/http_state.h"
 
 #include <inttypes.h>
 #include <string.h>

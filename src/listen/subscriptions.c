@@ -7,7 +7,7 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
-#include "base/copy.h"
+#include "base/text.h"
 #include "base/table.h"
 
 #include <assert.h>

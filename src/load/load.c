@@ -7,7 +7,7 @@
  *   the whole.
  */
 #include "base/alloc.h"
-#include "base/blank.h"
+#include "base/text.h"
 #include "base/secret.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_state.h"

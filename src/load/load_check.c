@@ -9,7 +9,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "config/upstream_tls.h"
+#include "config/config.h"
 #include "load/load_state.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 
 #include "bouncer/bouncer_state.h"
 #include "config/config_keys.h"
-#include "config/nearest.h"
+#include "config/config_value.h"
 
 #include <stdio.h>
 #include <string.h>

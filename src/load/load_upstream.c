@@ -10,7 +10,7 @@
 #include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/config_value.h"
-#include "config/passfile.h"
+#include "config/upstream.h"
 #include "load/load_state.h"
 
 #include <pwd.h>

@@ -1,5 +1,3 @@
-#include "log/log_recent.h"
-
 #include "log/log.h"
 
 #include <stdlib.h>

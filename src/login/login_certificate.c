@@ -6,7 +6,7 @@
  *
  * A certificate names its user by its common name or one of its alternative names (DNS, e-mail), by the common name
  * alone (clientname=CN) or by its whole subject (clientname=DN); the rule's map, if it has one, translates it
- * (ident.h).
+ * (hba.h).
  */
 #include "login/login_state.h"
 #include "login/login_steps.h"

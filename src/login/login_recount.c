@@ -6,7 +6,7 @@
  * A note visits each worker, and comes back behind what the door is told of clients that have ended there.
  */
 #include "login/login_steps.h"
-#include "net/graveyard.h"
+#include "net/loop.h"
 #include "net/inbox.h"
 #include "pool/pool_homes.h"
 

@@ -2,7 +2,7 @@
 #include "admission/admission.h"
 #include "login/login_state.h"
 #include "login/login_steps.h"
-#include "net/interfaces.h"
+#include "net/listener.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "login/login_refuse.h"
 #include "login/login_steps.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <string.h>
 #include <strings.h>

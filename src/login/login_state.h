@@ -27,7 +27,6 @@
 #pragma once
 
 #include "auth/hba.h"
-#include "auth/ident.h"
 #include "auth/scram.h"
 #include "auth/users.h"
 #include "lookup/auth_query.h"

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "login/login_refuse.h"
 #include "login/login_startup.h"
-#include "net/handshake.h"
+#include "net/stream.h"
 #include "net/tls.h"
 
 bool

@@ -8,7 +8,6 @@
  */
 #include "lookup/auth_query_state.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "wire/messages.h"
 #include "server/server_cancel.h"

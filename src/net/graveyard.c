@@ -1,4 +1,4 @@
-#include "net/graveyard.h"
+#include "net/loop.h"
 
 #include "base/alloc.h"
 #include "net/inbox.h"
@@ -41,6 +41,13 @@ graveyard_new(struct event_base *base, struct inbox *inbox)
 	y->inbox = inbox;
 	y->event = alloc_check(event_new(base, -1, 0, on_event, y));
 	return y;
+}
+
+void
+graveyard_between(struct graveyard *y, struct inbox *inbox)
+{
+	graveyard_empty(y);
+	inbox_read(inbox);
 }
 
 void

@@ -1,10 +1,10 @@
 /*
- * src/net/handshake.c - see handshake.h.
+ * src/net/handshake.c - see stream.h.
  *
  * In each step a thread gets the session and the bytes that have come, and returns the bytes that OpenSSL sends. Bytes
  * that come meanwhile wait for the next step. While a step runs, only its thread touches the session.
  */
-#include "net/handshake.h"
+#include "net/stream.h"
 
 #include "net/stream_state.h"
 #include "net/tls_state.h"

@@ -1,7 +1,7 @@
 #include "net/helpers.h"
 
 #include "base/alloc.h"
-#include "base/priority.h"
+#include "base/resources.h"
 
 #include <errno.h>
 #include <pthread.h>

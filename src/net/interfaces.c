@@ -1,4 +1,4 @@
-#include "net/interfaces.h"
+#include "net/listener.h"
 
 #include <ifaddrs.h>
 #include <netinet/in.h>

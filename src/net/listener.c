@@ -1,8 +1,8 @@
 #include "net/listener.h"
 
 #include "base/alloc.h"
-#include "base/copy.h"
-#include "net/timer.h"
+#include "base/text.h"
+#include "net/loop.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -58,3 +58,9 @@ void listener_give_away(struct listener *l);
 int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
 /* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
+
+/* --- interfaces.c: the present addresses of this machine. --- */
+
+/* Returns true if address (IPv4, IPv6, or IPv4-mapped) is one of this machine's or, if is_net, in a network of one of
+ * its interfaces. */
+bool interfaces_have(const struct sockaddr *address, bool is_net);

@@ -6,7 +6,7 @@
  * is queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
 #include "base/alloc.h"
-#include "net/handshake.h"
+#include "net/stream.h"
 #include "net/stream_state.h"
 #include "net/tls_state.h"
 

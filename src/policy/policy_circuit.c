@@ -1,6 +1,6 @@
 #include "policy/policy_circuit.h"
 
-#include "base/backoff.h"
+#include "base/clock.h"
 #include "base/table.h"
 
 #include <stdatomic.h>

@@ -22,7 +22,6 @@
  */
 #pragma once
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "policy/policy.h"
 #include "policy/policy_budget.h"

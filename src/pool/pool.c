@@ -4,7 +4,6 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/table.h"
 

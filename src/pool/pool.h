@@ -11,7 +11,7 @@
 
 #include "auth/users.h"
 #include "base/counters.h"
-#include "base/query_row.h"
+#include "base/request_report.h"
 #include "config/config.h"
 #include "pool/database_code.h"
 #include "policy/policy.h"
@@ -104,7 +104,7 @@ struct pool {
 	struct policy_circuit *circuit; /* of its upstream */
 	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
 	struct policy_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
-	struct fate_asker *fates; /* fate_asker.h; NULL: nobody has asked yet */
+	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool *next, *before;

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "config/upstream_tls.h"
+#include "config/config.h"
 #include "net/tls.h"
 
 struct tls_store; /* opaque; counted by reference, from any thread */

@@ -6,13 +6,12 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/memory.h"
-#include "base/priority.h"
+#include "base/resources.h"
 #include "build.h"
 #include "config/config_state.h"
 #include "os/os.h"
 #include "setup/setup.h"
-#include "telemetry/query_table.h"
+#include "telemetry/slowlog.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

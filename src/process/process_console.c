@@ -3,8 +3,8 @@
 
 #include "build.h"
 #include "telemetry/fingerprint.h"
-#include "telemetry/metrics.h"
-#include "telemetry/query_table.h"
+#include "telemetry/snapshot.h"
+#include "telemetry/slowlog.h"
 
 static int
 host_queries_read(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg)

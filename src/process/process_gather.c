@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "net/inbox.h"
-#include "net/timer.h"
+#include "net/loop.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

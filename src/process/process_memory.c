@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "client/clients.h"
-#include "base/memory.h"
+#include "base/resources.h"
 
 #include <malloc.h>
 

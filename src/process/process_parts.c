@@ -21,7 +21,7 @@
 #include "session/session_commons.h"
 #include "statements/statements.h"
 #include "telemetry/fingerprint.h"
-#include "telemetry/query_table.h"
+#include "telemetry/slowlog.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "telemetry/query_table.h"
+#include "telemetry/slowlog.h"
 
 #include "base/clock.h"
 #include "bouncer/bouncer_ways.h"

@@ -5,7 +5,7 @@
  *   process.c           starts, runs and ends it; the restart's host
  *   process_parts.c     makes what all workers share, and connects it
  *   worker.h            one loop of several, with its clients, servers and pools
- *   worker_threads.h    the threads on which they run, and the halt of all of them
+ *   worker_threads.c    the threads on which they run, and the halt of all of them
  *   process_events.c    signals, and what the process does about every 100 ms
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
  *   process_memory.c    watches max_memory
@@ -23,12 +23,10 @@
 
 #include "console/console.h"
 #include "config/config.h"
-#include "net/handshake.h"
+#include "net/stream.h"
 #include "net/helpers.h"
 #include "process/process.h"
-#include "process/process_gather.h"
 #include "process/worker.h"
-#include "process/worker_threads.h"
 #include "restart/restart.h"
 #include "setup/setup.h"
 #include "http/http.h"
@@ -99,7 +97,7 @@ struct process_shared {
 struct weir {
 	/* Worker 0: accepts, admits, and has the console, signals and all else that happens once in a process. */
 	struct worker *door;
-	struct worker_threads *threads; /* of the others; process/worker_threads.h */
+	struct worker_threads *threads; /* of the others; process/worker.h */
 	unsigned worker_count;
 	struct pool_split split; /* pool/pool_set.h */
 	struct client_env *crew[WORKERS_MAX + 1]; /* of all workers, the door's first; NULL ends them */
@@ -110,7 +108,7 @@ struct weir {
 	struct log *log;
 	struct slowlog *slowlog;
 	struct listeners *listeners;
-	struct query_table *queries; /* telemetry/query_table.h */
+	struct query_table *queries; /* telemetry/slowlog.h */
 	struct console *console;
 	struct restart *restart;
 	struct event *signals[PROCESS_SIGNALS];

@@ -2,19 +2,19 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/memory.h"
+#include "base/resources.h"
 #include "client/clients.h"
-#include "dedicated/blocking.h"
+#include "dedicated/questions.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
 #include "login/login.h"
 #include "net/inbox.h"
-#include "net/timer.h"
+#include "net/loop.h"
 #include "policy/policy_commons.h"
 #include "server/hosts.h"
 #include "server/server_cancel.h"
 #include "state/linger.h"
-#include "telemetry/query_table.h"
+#include "telemetry/slowlog.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>

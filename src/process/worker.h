@@ -4,17 +4,22 @@
  *
  * Owns:    its clients, servers and pools, and what only they use: the envs have most of that.
  * Borrows: what all workers share (struct process_shared), its configuration and log.
- * Always:  only what runs on its loop touches what is its own, or worker 0 in a halt (worker_threads.h). What others
+ * Always:  only what runs on its loop touches what is its own, or worker 0 in a halt (worker_threads.c). What others
  *          touch at any time is atomic (pulse) or has a lock (inbox, room).
  */
 #pragma once
 
 #include "admin/console_host.h"
+#include "base/buf.h"
+#include "base/fail.h"
 #include "client/client.h"
+#include "http/http.h"
 #include "net/inbox.h"
 #include "pool/pool_set.h"
+#include "process/process.h"
 #include "server/server.h"
 
+#include <stdbool.h>
 #include <time.h>
 
 #define TICK_US (100 * US_PER_MS)
@@ -53,11 +58,11 @@ struct worker {
 	struct server_cancelling *cancelling; /* server_env's */
 	struct server_losses losses; /* server_env's */
 	struct process_counters counters;
-	struct query_reader *queries; /* telemetry/query_table.h */
+	struct query_reader *queries; /* telemetry/slowlog.h */
 	struct admission *refusals; /* bounds log lines: client_env.admission. NULL: this is the door */
 	struct event *tick;
 	uint64_t last_tick_us;
-	bool is_urgent; /* its thread is (base/priority.h): helpers work, or did ... */
+	bool is_urgent; /* its thread is (base/resources.h): helpers work, or did ... */
 	uint64_t helped_us; /* ... after that turn */
 	struct worker_pulse pulse;
 	struct worker_watch watch; /* worker 0's */
@@ -88,3 +93,64 @@ void worker_close(struct worker *k);
 bool worker_read_last(struct worker *k); /* returns false if there were none */
 void worker_empty(struct worker *k);
 void worker_free(struct worker *k);
+
+/*
+ * --- process_gather.c: the numbers of all workers, for the metrics thread and the console: process_snapshot.c
+ * takes them, process_gather.c has each worker do so on its own thread.
+ */
+
+/* A worker's snapshot, and the note that asks for one and brings it. */
+struct gathered {
+	struct note note;
+	struct worker *worker;
+	struct snapshot *last, *fresh; /* fresh: on its way */
+	bool is_out; /* the note is not worker 0's now */
+	bool has_answered; /* since the metrics thread has asked */
+};
+struct gathering {
+	struct gathered of[WORKERS_MAX]; /* by the worker's number */
+	struct event *late; /* pending while the metrics thread waits; NULL: there is none */
+	struct buf tables[HTTP_TABLES]; /* for it, beside the snapshot */
+};
+
+/* process_snapshot.c. Each returns NULL without memory; process_snapshot() also if a worker does not answer. */
+struct snapshot *process_snapshot(struct weir *w); /* of all, who stand still meanwhile */
+struct snapshot *process_snapshot_of(struct worker *k); /* on its own thread, or while it stands still */
+/* Makes one of those of all workers, which it takes; one of them may be NULL. */
+struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
+
+/* process_gather.c. Returns 0, or -1 with *why set. */
+int process_begin_gathering(struct weir *w, struct fail *why);
+void process_end_gathering(struct weir *w); /* nobody waits any more */
+void process_gather(struct weir *w); /* the metrics thread asks: it is answered with gathering.tables, now or soon */
+void process_forget_gathered(struct weir *w); /* once nobody has its note any more */
+
+/*
+ * --- worker_threads.c: the threads of all workers but the first, and the halt in which worker 0 may touch
+ * what is theirs.
+ *
+ * Owns:    the threads, and the notes that stop them.
+ * Borrows: the workers of struct weir, whose loops run there.
+ * Always:  only worker 0 asks for a halt, and only worker 0 waits. With one worker nothing here does anything.
+ */
+struct weir;
+struct worker_threads; /* opaque: worker_threads.c */
+
+/* From now on each worker's loop runs, but for worker 0's. Returns NULL with *why set: no memory, no thread. */
+struct worker_threads *worker_threads_new(struct weir *w, struct fail *why);
+/*
+ * Ends their threads, each after the callback that runs there; then all is worker 0's. NULL is fine. Returns 0, or -1
+ * with *why set: one of them has not ended within END_MAX_US. What is its own may then not be touched.
+ */
+int worker_threads_free(struct worker_threads *t, struct fail *why);
+/*
+ * All other workers stand still between two callbacks: until worker_threads_go(), worker 0 may call any function on any
+ * worker's objects. Halts may be within one another. Returns false if one of them has not come to a stop within
+ * HALT_MAX_US: then nobody stands still, and *why names that worker; the next halts are refused at once, until it has
+ * read of this one. t: NULL is fine.
+ */
+bool worker_threads_halt(struct worker_threads *t, struct fail *why);
+void worker_threads_go(struct worker_threads *t);
+/* The same as in struct console_host and struct restart_host. */
+int worker_threads_host_halt(struct weir *w, struct fail *why);
+void worker_threads_host_go(struct weir *w);

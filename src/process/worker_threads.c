@@ -1,8 +1,8 @@
-#include "process/worker_threads.h"
+#include "process/worker.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/priority.h"
+#include "base/resources.h"
 #include "net/inbox.h"
 #include "process/process_state.h"
 

@@ -2,7 +2,7 @@
 #include "process/process_state.h"
 
 #include "base/clock.h"
-#include "base/priority.h"
+#include "base/resources.h"
 #include "net/helpers.h"
 #include "policy/policy_commons.h"
 

@@ -1,9 +1,9 @@
 /* src/relay/commit_doubt.c - a COMMIT was sent, and its server was lost before the answer. See commit_check.h. */
 #include "relay/commit_check.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 #include "exchange/report.h"
-#include "dedicated/fate_asker.h"
+#include "dedicated/questions.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "sql/known.h"

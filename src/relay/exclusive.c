@@ -16,9 +16,9 @@
 #include "exchange/exchange.h"
 #include "relay/exclusive.h"
 
-#include "base/copy.h"
+#include "base/text.h"
 #include "base/clock.h"
-#include "net/timer.h"
+#include "net/loop.h"
 #include "sql/known.h"
 #include "wire/messages.h"
 #include "server/server_image.h"

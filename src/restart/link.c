@@ -2,7 +2,7 @@
  * the body. */
 #include "restart/link.h"
 
-#include "base/memory.h"
+#include "base/resources.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* src/restart/parked.c - see parked.h. */
-#include "restart/parked.h"
+/* src/restart/parked.c - see moving.h. */
+#include "restart/moving.h"
 
 #include "base/alloc.h"
 #include "listen/listen.h"

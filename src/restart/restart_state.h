@@ -2,7 +2,6 @@
 #pragma once
 
 #include "restart/moving.h"
-#include "restart/parked.h"
 #include "restart/restart.h"
 
 struct successor; /* successor.c */

@@ -1,7 +1,7 @@
 #include "server/hosts.h"
 
 #include "base/alloc.h"
-#include "base/backoff.h"
+#include "base/clock.h"
 #include "base/table.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/secret.h"
-#include "net/timer.h"
+#include "net/loop.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -18,10 +18,10 @@
 #include "base/counters.h"
 #include "base/fail.h"
 #include "log/log.h"
-#include "config/upstream_tls.h"
+#include "config/config.h"
 #include "config/upstream.h"
 #include "net/dial.h"
-#include "net/graveyard.h"
+#include "net/loop.h"
 #include "net/stream.h"
 #include "server/loan.h"
 #include "server/passwords.h"
@@ -39,7 +39,7 @@ struct server;
 struct hosts; /* server/hosts.h */
 struct helpers; /* net/helpers.h */
 struct inbox; /* net/inbox.h */
-struct tls_scratch; /* net/handshake.h */
+struct tls_scratch; /* net/stream.h */
 
 /* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
 struct server_ops {

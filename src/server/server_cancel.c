@@ -12,7 +12,7 @@
 #include "server/server.h"
 
 #include "base/clock.h"
-#include "net/handshake.h"
+#include "net/stream.h"
 #include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/startup.h"

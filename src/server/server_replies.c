@@ -8,7 +8,7 @@
 #include "server/server_parts.h"
 
 #include "base/clock.h"
-#include "net/between.h"
+#include "net/loop.h"
 #include "wire/frame.h"
 #include "session/image_settings.h"
 

@@ -7,7 +7,7 @@
  */
 #include "server/server.h"
 
-#include "net/handshake.h"
+#include "net/stream.h"
 #include "net/tls.h"
 #include "wire/startup.h"
 

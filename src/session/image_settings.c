@@ -4,7 +4,7 @@
 #include "session/image_settings.h"
 #include "session/seal.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "session/risk_names.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 #include "base/table.h"
 #include "sql/sql_class.h"
 #include "wire/frame.h"

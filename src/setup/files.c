@@ -7,7 +7,7 @@
 #include "bouncer/bouncer_ways.h"
 #include "config/config_keys.h"
 #include "config/config_state.h"
-#include "config/nearest.h"
+#include "config/config_value.h"
 #include "bouncer/bouncer.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 
 #include "base/secret.h"
 #include "config/config_state.h"
-#include "config/upstream_tls.h"
+#include "config/config.h"
 #include "bouncer/bouncer.h"
 
 #include <limits.h>

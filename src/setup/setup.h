@@ -6,7 +6,6 @@
 #pragma once
 
 #include "auth/hba.h"
-#include "auth/ident.h"
 #include "auth/users.h"
 #include "base/fail.h"
 #include "log/log.h"

@@ -1,7 +1,7 @@
 /* src/sql/known.c - see known.h. Statements end at semicolons outside of parentheses. */
 #include "sql/known_rules.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include "sql/scan.h"
 

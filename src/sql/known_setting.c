@@ -3,9 +3,9 @@
  * guc.c's flatten_set_variable_args().
  */
 #include "sql/known_rules.h"
-#include "sql/sql_names.h"
+#include "sql/sql_words.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <stdint.h>
 #include <stdio.h>

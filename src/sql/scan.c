@@ -9,7 +9,7 @@
 
 #include "sql/sql_class.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <string.h>
 #include <strings.h>

@@ -6,7 +6,7 @@
  */
 #include "sql/scan_rules.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <string.h>
 

@@ -5,9 +5,8 @@
  * parenthesis, which are functions unless their place excludes that. Anything doubtful is suspected.
  */
 #include "sql/scan_rules.h"
-#include "base/mentions.h"
+#include "base/text.h"
 
-#include "sql/sql_names.h"
 #include "sql/sql_words.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "sql/sql_names.h"
+#include "sql/sql_words.h"
 
 #include <endian.h>
 #include <stdint.h>

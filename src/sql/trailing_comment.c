@@ -7,7 +7,7 @@
  */
 #include "sql/recognise.h"
 
-#include "base/blank.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 

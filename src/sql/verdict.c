@@ -1,6 +1,6 @@
 #include "sql/verdict.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 #include "sql/sql_token.h"
 
 #include <ctype.h>

@@ -32,7 +32,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "net/timer.h"
+#include "net/loop.h"
 #include "policy/policy_circuit.h"
 #include "session/sequence_habits.h"
 #include "wire/messages.h"

@@ -15,7 +15,7 @@
 #include "state/state_state.h"
 #include "state/state.h"
 #include "state/context.h"
-#include "base/mentions.h"
+#include "base/text.h"
 #include "session/image_changes.h"
 #include "session/reading.h"
 #include "wire/messages.h"

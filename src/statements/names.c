@@ -8,7 +8,7 @@
 #include "statements/statements_state.h"
 #include "statements/statements.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <assert.h>
 #include <stddef.h>

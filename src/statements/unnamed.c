@@ -16,7 +16,7 @@
 #include "statements/statements.h"
 
 #include "base/escape.h"
-#include "base/mentions.h"
+#include "base/text.h"
 
 #include <string.h>
 

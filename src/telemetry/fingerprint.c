@@ -1,15 +1,14 @@
 /*
  * src/telemetry/fingerprint.c - see fingerprint.h.
  *
- * The tokens are walked once. Collapsing a list means going back to its beginning (normal_text.h): each open bracket is
+ * The tokens are walked once. Collapsing a list means going back to its beginning (normal_text.c): each open bracket is
  * a level that remembers that place, and whether everything in it was literal so far.
  */
 #include "telemetry/fingerprint.h"
 
-#include "base/mentions.h"
+#include "base/text.h"
 #include "sql/scan.h"
 #include "sql/sql_token.h"
-#include "telemetry/normal_text.h"
 
 #include <string.h>
 #include <xxhash.h>

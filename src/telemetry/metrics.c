@@ -1,8 +1,8 @@
 /*
- * src/telemetry/metrics.c - see metrics.h. It walks the table (metrics_table.c), whose rows suffice for most families;
+ * src/telemetry/metrics.c - see snapshot.h. It walks the table (metrics_table.c), whose rows suffice for most families;
  * the few that need code of their own have it here.
  */
-#include "telemetry/metrics.h"
+#include "telemetry/snapshot.h"
 
 #include "build.h"
 #include "telemetry/metrics_state.h"

@@ -1,5 +1,5 @@
 /*
- * src/telemetry/metrics_state.h - what metrics*.c share; see metrics.h.
+ * src/telemetry/metrics_state.h - what metrics*.c share; see snapshot.h.
  *
  * Owns:    struct metrics_view its labels and sums.
  * Borrows: the snapshot; a series its name and labels.
@@ -9,7 +9,6 @@
 
 #include "base/buf.h"
 #include "base/histogram.h"
-#include "telemetry/metrics.h"
 #include "telemetry/snapshot.h"
 
 #include <stdbool.h>

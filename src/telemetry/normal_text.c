@@ -1,4 +1,4 @@
-#include "telemetry/normal_text.h"
+#include "telemetry/fingerprint.h"
 
 #include "base/escape.h"
 

@@ -2,7 +2,7 @@
 #include "telemetry/slowlog_state.h"
 
 #include "base/escape.h"
-#include "base/mentions.h"
+#include "base/text.h"
 #include "telemetry/fingerprint.h"
 
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* src/telemetry/slowlog_state.h - what slowlog*.c share; see slowlog.h. */
 #pragma once
 
-#include "base/query_row.h"
+#include "base/request_report.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/slowlog.h"
 

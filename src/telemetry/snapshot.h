@@ -7,12 +7,14 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/counters.h"
-#include "base/query_row.h"
+#include "base/request_report.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */
 
@@ -108,3 +110,22 @@ void snapshot_process_add(struct process_counters *to, const struct process_coun
  * beyond pools_max become "_other". seed: random, as clients choose the names. Returns NULL without memory.
  */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
+
+/*
+ * --- metrics.c: Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every
+ * family: HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads
+ * /proc/self).
+ */
+
+/* The second has the trace of a slow request with the bucket that it is counted in. */
+enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FORMATS };
+
+/* Label values are escaped and forced into UTF-8. to->limit should allow megabytes. */
+void metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to);
+/* Every sample of it but the buckets of histograms. s may be NULL: none. */
+void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
+			 void *arg);
+/* Calls row for every family. */
+void metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
+		  void *arg);
+void metrics_print_docs(FILE *to); /* writes docs/metrics.md */

@@ -8,7 +8,7 @@
  */
 #include "wire/startup.h"
 
-#include "base/blank.h"
+#include "base/text.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

@@ -8,7 +8,7 @@
  * still fill the caches, and as others may use the machine.
  */
 #include "http/http_state.h"
-#include "telemetry/metrics.h"
+#include "telemetry/snapshot.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * The first line is the question (map, name and user, separated by zero bytes), the rest is the file. Besides memory
  * safety it checks: a refusal is reported; a map that does not exist allows nobody.
  */
-#include "auth/ident.h"
+#include "auth/hba.h"
 
 #include <stdint.h>
 #include <stdlib.h>

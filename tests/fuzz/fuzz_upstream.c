@@ -3,7 +3,6 @@
  * tenant's: the upstream made from it for a client is refused or fits, and its host depends on nothing that clients
  * choose.
  */
-#include "config/passfile.h"
 #include "config/upstream.h"
 
 #include <stdlib.h>

@@ -457,7 +457,7 @@ helpers_are_busy(const struct helpers *hs)
 	return false;
 }
 
-/* --- process/worker_threads.h: whoever calls runs alone, so all others stand still --- */
+/* --- process/worker.h: whoever calls runs alone, so all others stand still --- */
 
 struct worker_threads {
 	unsigned depth, others;

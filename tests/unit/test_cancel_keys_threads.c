@@ -3,7 +3,7 @@
 #include "client/cancel.h"
 #include "threads.h"
 
-#include "base/backoff.h"
+#include "base/clock.h"
 #include "config/config.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* tests/unit/test_client.c - what one of several workers does between two events of a turn of its loop. */
 #include "client/client.h"
-#include "net/graveyard.h"
+#include "net/loop.h"
 #include "net/inbox.h"
 #include "pool/pool_set_state.h"
 #include "server/server_parts.h"

@@ -1,5 +1,5 @@
 /* tests/unit/test_ident.c - maps of names. Links auth and base alone. */
-#include "auth/ident.h"
+#include "auth/hba.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* tests/unit/test_inbox.c - notes from thread to thread: each is read once, in order, by the right one. */
-#include "net/between.h"
+#include "net/loop.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
 #include "bouncer/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_keys.h"
-#include "config/nearest.h"
+#include "config/config_value.h"
 
 #include "build.h"
 #include "load/load_state.h"

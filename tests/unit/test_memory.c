@@ -1,5 +1,5 @@
 /* tests/unit/test_memory.c - the reserve is used by several threads at once, and the limit is there afterwards. */
-#include "base/memory.h"
+#include "base/resources.h"
 
 #include "threads.h"
 

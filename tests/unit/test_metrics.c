@@ -4,7 +4,7 @@
  *
  * UPDATE_DOCS=1 rewrites docs/metrics.md.
  */
-#include "telemetry/metrics.h"
+#include "telemetry/snapshot.h"
 
 #include <criterion/criterion.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #include "policy_fake.h"
 #include "threads.h"
 
-#include "base/backoff.h"
+#include "base/clock.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>

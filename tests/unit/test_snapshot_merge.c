@@ -1,8 +1,7 @@
 /* tests/unit/test_snapshot_merge.c - one snapshot of those of several workers: nothing lost, nothing counted twice. */
 #include "telemetry/snapshot.h"
 
-#include "base/backoff.h"
-#include "telemetry/metrics.h"
+#include "base/clock.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

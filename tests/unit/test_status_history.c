@@ -1,5 +1,5 @@
 /* tests/unit/test_status_history.c - what the charts of the status page are drawn from. */
-#include "http/status_history.h"
+#include "http/http_state.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * tests/unit/test_tls.c - TLS streams over a socketpair, both ends ours: handshakes in pieces, reads with little room,
  * writes that the peer doesn't take, ends of all kinds; and what contexts refuse.
  */
-#include "net/handshake.h"
 #include "net/stream.h"
 #include "net/stream_state.h"
 #include "net/tls.h"

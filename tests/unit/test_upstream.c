@@ -1,5 +1,4 @@
 /* tests/unit/test_upstream.c - connection strings, and libpq's password file. */
-#include "config/passfile.h"
 #include "config/upstream.h"
 
 #include <criterion/criterion.h>

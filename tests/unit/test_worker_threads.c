@@ -1,5 +1,5 @@
 /* tests/unit/test_worker_threads.c - workers run, and all of them stand still while worker 0 wants it. */
-#include "process/worker_threads.h"
+#include "process/worker.h"
 
 #include "base/clock.h"
 #include "net/helpers.h"

@@ -1,4 +1,4 @@
-/* src/base/mentions.h - plain searches of text: for a word, among words, and for anything that is not ASCII. */
+/* src/base/text.h - plain searches of text, blanks, and copies of names. */
 #pragma once
 
 #include <stdbool.h>
@@ -44,5 +44,46 @@ text_is_ascii(const char *text, size_t len)
 	for (size_t i = 0; i < len; i++)
 		if ((text[i] & 0x80) != 0)
 			return false;
+	return true;
+}
+
+/* --- blanks, independent of the locale --- */
+
+/* Returns true if c is a blank within a line. */
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* isspace() of the C locale, which includes line ends. */
+static inline bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Removes blanks from both ends of text. */
+static inline void
+trim_blanks(const char **text, size_t *len)
+{
+	for (; *len > 0 && is_blank(**text); --*len)
+		++*text;
+	while (*len > 0 && is_blank((*text)[*len - 1]))
+		--*len;
+}
+
+/*
+ * Copies a string into an array, whole or not at all: a truncated name would be another name. cap is the size of to,
+ * terminator included. Returns false if from does not fit; to is then "".
+ */
+static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
+{
+	size_t len = strlen(from);
+
+	to[0] = '\0';
+	if (len >= cap)
+		return false;
+	memcpy(to, from, len + 1);
 	return true;
 }
