@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/secret.h"
 #include "config/config_keys.h"
-#include "config/config_origin.h"
+#include "config/config_state.h"
 #include "config/config_value.h"
 #include "config/upstream.h"
 

@@ -88,7 +88,7 @@ count_lines(const char *path)
 	size_t n = 0;
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		n += strstr(line, "10.0.0.7:1") != NULL;
+		n += strstr(line, "10.0.0.7") != NULL;
 	if (f != NULL)
 		fclose(f);
 	return n;
