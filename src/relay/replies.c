@@ -26,7 +26,7 @@
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "listen/listen.h"
-#include "base/mentions.h"
+#include "base/text.h"
 #include "session/image_settings.h"
 
 #include <string.h>
