@@ -760,7 +760,6 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 void
 policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	uint64_t asked_us = conn->opened_us;
 
 	if (conn->state != PC_OPENING)
@@ -771,13 +770,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	policy_climb(p);
 	conn->opened_us = conn->idle_since_us = now_us;
 	policy_set_recycle_time(p, conn);
-	if (!conn->is_asked_first || t == NULL || t->image == NULL) {
-		deliver(p, conn, asked_us, now_us);
-		return;
-	}
-	t->connect_us += now_us - later_of(asked_us, t->since_us);
-	policy_start_ping(p, conn, now_us);
-	policy_reinforce(p, now_us);
+	deliver(p, conn, asked_us, now_us);
 }
 
 static void

@@ -81,7 +81,6 @@ struct policy_conn {
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
 	bool is_trial; /* OPENING while the circuit is open */
-	bool is_asked_first; /* set by the owner while OPENING: pinged before whoever has an image gets it */
 	bool needs_match; /* set by the owner before policy_return: it must not be lent to everybody (ops->suits) */
 	TAILQ_ENTRY(policy_conn)
 	link; /* of those in its state; unused while it is LENT, as most often it soon is not */

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "pool/database_code_sql.h"
 #include "session/probe.h"
-#include "sql/known.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +14,6 @@
 #define MINDS_TYPES_US (1 * US_PER_S) /* DDL does not wait longer for an answer */
 #define SETTLES_US (2 * US_PER_S) /* see settles_us() */
 #define REFUSED_US (60 * US_PER_S)
-#define UNTOLD_MAX 16u /* one may be lost before it can tell, but not so many */
-#define MARK_US (10 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
 static void
@@ -63,20 +60,16 @@ settles_us(const struct database_code *code)
 bool
 database_code_is_due(const struct database_code *code, uint64_t now_us)
 {
-	uint64_t age_us = now_us - code->compared_us;
+	uint64_t age_us = now_us - code->asked_us;
 
 	if (code->coming != NULL)
 		return now_us - code->asked_us > LOST_US;
-	if (code->used_us <= code->compared_us && code->suspected == CODE_SAME)
+	if (code->used_us <= code->asked_us)
 		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
 	if (code->changed_answered != code->changed)
-		return age_us > settles_us(code);
-	if (code->suspected != CODE_SAME)
-		return true;
-	if (code->is_outdated)
-		return now_us - code->read_asked_us > interval_us(code->read_cost_us);
+		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > settles_us(code);
 	return age_us > interval_us(code->cost_us);
 }
 
@@ -87,18 +80,15 @@ database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 		return true; /* no server is given back before there is an answer */
 	if (code->changed_answered < code->made && code->failed_us == 0)
 		return true; /* nor while it may have run code since that leaves what nothing resets */
-	return database_code_is_due(code, now_us) && now_us - code->compared_us > 2 * interval_us(code->cost_us);
+	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code->cost_us);
 }
 
 unsigned
-database_code_feared(const struct database_code *code, enum code_change unsure)
+database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
-	/* Only functions of the database's own connect elsewhere; PostgreSQL's may stand in any new default. */
-	unsigned washable =
-	    unsure == CODE_SAME_BUT_RELATIONS ? STATE_WASHABLE & ~(unsigned)STATE_REMOTE : STATE_WASHABLE;
 
-	return washable | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE | database_code_compiled(code);
+	return STATE_WASHABLE | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE | database_code_compiled(code);
 }
 
 bool
@@ -117,7 +107,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	unsigned parts;
 
 	if (!database_code_is_known(code, now_us))
-		return database_code_feared(code, CODE_DIFFERS);
+		return database_code_feared(code);
 	risks = code->answer->risks;
 	if (sql == NULL)
 		return risk_names_all(risks);
@@ -137,14 +127,6 @@ may_be_unchanged(const struct database_code *code)
 	       code->changed_answered == code->changed;
 }
 
-/* Not in place of the question that is due anyway. */
-static bool
-may_ask_since(const struct database_code *code, uint64_t now_us)
-{
-	return code->suspected == CODE_SAME_BUT_RELATIONS && may_be_unchanged(code) && code->answer->mark[0] != '\0' &&
-	       now_us - code->compared_us <= interval_us(code->cost_us);
-}
-
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
@@ -158,20 +140,11 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->asked_us = now_us;
 		database_code_hold(code);
 		code->changed_asked = code->changed;
-		code->suspected_since_asked = CODE_SAME;
-		code->asked = may_ask_since(code, now_us) ? ASKED_SINCE
-			      : may_be_unchanged(code)	  ? ASKED_VERSION
-							  : ASKED_ALL;
+		code->is_version = may_be_unchanged(code);
 		database_code_let_go(code);
-		if (code->asked == ASKED_SINCE)
-			snprintf(code->since, sizeof(code->since), DATABASE_CODE_SINCE, code->answer->mark);
-		else
-			code->compared_us = now_us;
 		code->round++;
 	}
-	return code->asked == ASKED_SINCE     ? code->since
-	       : code->asked == ASKED_VERSION ? DATABASE_CODE_VERSION
-					      : DATABASE_CODE_SQL;
+	return code->is_version ? DATABASE_CODE_VERSION : DATABASE_CODE_SQL;
 }
 
 /* Reads two of them; *end: behind these. */
@@ -207,17 +180,6 @@ set_all(struct code_answer *a, const char *value)
 	risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
 }
 
-static void
-set_mark(struct code_answer *a, const char *value)
-{
-	size_t len = strspn(value, "0123456789");
-
-	if (len < sizeof(a->mark) && value[len] == ' ') {
-		memcpy(a->mark, value, len);
-		a->started_us = strtoull(value + len, NULL, 10);
-	}
-}
-
 /* Ignores rows of another shape: PostgreSQL does not send them. */
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
@@ -247,7 +209,6 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
 		memcpy(a->version, row.name, strlen(row.name) + 1);
-		set_mark(a, row.value);
 	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;
@@ -256,103 +217,6 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		a->has_no_sequence = true;
 	}
 	free(copy);
-}
-
-/* --- doubts: see database_code_news.c, too --- */
-
-/* Four numbers for each catalog: inserted and updated by all, and by its own backend. */
-static struct code_tally
-read_tally(const char *state, const char *numbers)
-{
-	struct code_tally t = { .is_known = strcmp(state, "on") == 0 };
-
-	for (unsigned i = 0; *(numbers += strspn(numbers, "{,}\" ")) != '\0'; i++) {
-		struct code_sums *s = i % 4 < 2 ? &t.all : &t.own;
-		char *end;
-		uint64_t n = strtoull(numbers, &end, 10);
-
-		*(i / 4 < SEAL_TALLY_CODE ? &s->code : &s->relations) += n;
-		if (end == numbers)
-			break;
-		numbers = end;
-	}
-	return t;
-}
-
-static struct code_of_host *
-find_host(struct database_code *code, const void *host)
-{
-	struct code_of_host *h;
-
-	for (unsigned i = 0; i < CODE_HOSTS_MAX; i++)
-		if (code->hosts[i].host == host)
-			return &code->hosts[i];
-	h = &code->hosts[code->next_host++ % CODE_HOSTS_MAX];
-	*h = (struct code_of_host){ .host = host };
-	return h;
-}
-
-/*
- * Rows that this backend wrote are either its own still, or reported. So nothing was written by it if both numbers are
- * those that it told before; or if it has nothing of its own, and all is what another one has been told of.
- */
-static bool
-is_unwritten(uint64_t all, uint64_t own, uint64_t told_all, uint64_t told_own, uint64_t host_all)
-{
-	return (all == told_all && own == told_own) || (all == host_all && own == 0);
-}
-
-static enum code_change
-compare_tally(const struct code_tally *t, const struct code_tally *told, const struct code_tally *host)
-{
-	told = told->is_known ? told : host;
-	host = host->is_known ? host : told;
-	if (!t->is_known || !told->is_known)
-		return CODE_DIFFERS;
-	if (!is_unwritten(t->all.code, t->own.code, told->all.code, told->own.code, host->all.code))
-		return CODE_DIFFERS;
-	return is_unwritten(t->all.relations, t->own.relations, told->all.relations, told->own.relations,
-			    host->all.relations)
-		   ? CODE_SAME
-		   : CODE_SAME_BUT_RELATIONS;
-}
-
-enum code_change
-database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host, const char *all,
-		      const char *own, uint64_t now_us)
-{
-	struct code_tally t = read_tally(all, own);
-	struct code_of_host *h = find_host(code, host);
-	enum code_change changed = compare_tally(&t, &d->told, &h->told);
-
-	d->told = t;
-	h->told = t;
-	h->told.own = (struct code_sums){ 0 };
-	database_code_dispel(code, d, now_us);
-	code->is_counted = code->is_counted || t.is_known;
-	if (!t.is_known)
-		code->untold = UNTOLD_MAX;
-	return database_code_is_uncounted(code) ? CODE_SAME : changed;
-}
-
-void
-database_code_untold(struct database_code *code)
-{
-	code->untold += code->untold < UNTOLD_MAX;
-}
-
-bool
-database_code_is_uncounted(const struct database_code *code)
-{
-	return !code->is_counted && code->untold == UNTOLD_MAX;
-}
-
-/* The answer tells of all that was suspected when it was asked for. */
-static void
-answer_suspicions(struct database_code *code)
-{
-	code->suspected = code->suspected_since_asked;
-	database_code_note_unsure(code);
 }
 
 /* Held: DDL that another loop sees meanwhile comes before or after. */
@@ -367,56 +231,20 @@ believe(struct database_code *code)
 	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 }
 
-/* Not each time: what began before it can't be looked for by it. */
+/* Another version counts as DDL that was seen, but for what nothing resets, which takes reading. */
 static void
-take_mark(struct database_code *code, const char *mark, uint64_t now_us)
-{
-	memmove(code->answer->mark, mark, sizeof(code->answer->mark));
-	code->has_young = false;
-	database_code_hold(code); /* other loops that suspect the database read it */
-	code->marked_us = now_us;
-	database_code_let_go(code);
-}
-
-/* Another version is read in its turn; the answer is believed no longer than any that was not confirmed. */
-static void
-compare_version(struct database_code *code, uint64_t now_us)
+compare(struct database_code *code)
 {
 	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
-	if (code->is_outdated && code->suspected != CODE_SAME)
-		database_code_changed(code, true);
-	else if (!code->is_outdated && (code->has_young || now_us - code->marked_us > MARK_US))
-		take_mark(code, code->coming->mark, now_us);
-	database_code_hold(code);
-	if (!code->is_outdated)
-		believe(code);
-	answer_suspicions(code);
-	database_code_let_go(code);
-}
-
-/* There are young rows: the version tells whether anything depends on them. */
-static void
-compare_since(struct database_code *code)
-{
-	code->has_young = strcmp(code->coming->version, "0") != 0;
-	database_code_hold(code);
-	if (code->has_young)
-		code->suspected = CODE_DIFFERS;
-	else
-		answer_suspicions(code);
-	database_code_let_go(code);
-}
-
-/* The answer is about the one that is there. */
-static void
-compare(struct database_code *code, uint64_t now_us)
-{
-	if (code->asked == ASKED_SINCE)
-		compare_since(code);
-	else
-		compare_version(code, now_us);
 	answer_free(code->coming);
 	code->coming = NULL;
+	if (code->is_outdated) {
+		database_code_changed(code, false);
+		return;
+	}
+	database_code_hold(code);
+	believe(code);
+	database_code_let_go(code);
 }
 
 bool
@@ -432,12 +260,9 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		code->failed_us = now_us;
 		return false;
 	}
-	if (code->asked != ASKED_SINCE) {
-		code->cost_us = now_us - code->asked_us;
-		database_code_be_on(code, code->coming->started_us);
-	}
-	if (code->asked != ASKED_ALL) {
-		compare(code, now_us);
+	code->cost_us = now_us - code->asked_us;
+	if (code->is_version) {
+		compare(code);
 		return false;
 	}
 	code->answer = code->coming;
@@ -448,11 +273,9 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_cost_us = code->cost_us;
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
-	take_mark(code, code->answer->mark, now_us);
-	database_code_hold(code);
 	code->replaced_us = now_us;
+	database_code_hold(code);
 	believe(code);
-	answer_suspicions(code);
 	database_code_let_go(code);
 	return true;
 }

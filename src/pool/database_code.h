@@ -7,18 +7,15 @@
  * as risky as can be. To read all code may take a second; whether it is still that of the last answer costs a few
  * milliseconds, so this is asked first.
  *
- * Code of the database may change the code itself (RISK_CODE), by DDL that nobody sees. Behind a transaction that may
- * have done so, its server is in doubt, until it has told how many rows were written to the catalogs (SEAL_TALLY): as
- * many as before, or the code is suspected, until it is found to have the same version. If only such catalogs were
- * written to as temporary tables are in, no row of anything else must be younger than the version that is known
- * (DATABASE_CODE_SINCE), which takes a fifth of the time. Whoever has run anything meanwhile may have run new code.
+ * Code counts from when DDL is seen, on all loops at once; what changes it where no tag tells (another program, a
+ * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.
  *
  *   database_code.c       asks, and keeps the answer
- *   database_code_news.c  what is seen of it on one loop counts on all, from the moment at which it was seen
+ *   database_code_news.c  DDL that one loop sees counts on all
  *
- * Owns:   the answer. Borrows: the doubts of servers. Pure: no I/O, no clock.
+ * Owns:   the answer. Pure: no I/O, no clock.
  * Always: other loops write what is atomic here, and read what the lock guards; all else is its own loop's. An answer
- * that was asked for before the last DDL, or the last suspicion, is not believed.
+ * that was asked for before the last DDL is not believed.
  */
 #pragma once
 
@@ -37,10 +34,7 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
-#define CODE_MARK_MAX 11u /* digits of 32 bits */
-#define CODE_SINCE_MAX 2048u
 #define CODE_DEAR_US UINT64_C(100000)
-#define CODE_ASKED_SOON_US UINT64_C(10000) /* if another server comes back, it is asked for the first time */
 #define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_sql.h) */
 
 struct code_answer {
@@ -50,34 +44,6 @@ struct code_answer {
 	char *names[CODE_NAMES_MAX]; /* the custom settings that the code sets; owned */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
-	char mark[CODE_MARK_MAX]; /* the first transaction that may have begun since; "": unknown */
-	uint64_t started_us; /* when the server was started, since 1970; 0: unknown */
-};
-
-#define CODE_HOSTS_MAX 4u /* whose tallies are kept; where a database has more, they take turns */
-
-/* The answer of a backend to SEAL_TALLY. */
-struct code_tally {
-	struct code_sums {
-		uint64_t code, relations; /* rows in these catalogs */
-	} all, own;
-	bool is_known;
-};
-/* How the code may have changed, as a tally tells. */
-enum code_change { CODE_SAME, CODE_SAME_BUT_RELATIONS, CODE_DIFFERS };
-
-enum code_doubt_state {
-	DOUBT_NONE,
-	DOUBT_SENT, /* what was sent to it may commit such a transaction, and so far PostgreSQL has told of none */
-	DOUBT_DUE /* one is over: the server must be asked */
-};
-/* A server may have changed the code unseen. Zeroed with the server. */
-struct code_doubt {
-	uint64_t began_us; /* a time before the first such transaction began */
-	uint64_t opened_us; /* when the first that may commit one was sent, or before, where that was not noted */
-	enum code_doubt_state state; /* set by database_code_doubt() and database_code_dispel() */
-	struct code_tally told; /* by this backend, the last time */
-	LIST_ENTRY(code_doubt) link;
 };
 
 /* Zeroed: nothing is known. */
@@ -88,40 +54,18 @@ struct database_code {
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
-	/* For what coming is asked: all, the version alone, or the number of rows since marked_us. */
-	enum { ASKED_ALL, ASKED_VERSION, ASKED_SINCE } asked;
-	/* There were some, which have not changed the version. Set by compare_since(), cleared with another mark. */
-	bool has_young;
-	bool is_outdated; /* the version was another one than the answer's */
+	bool is_version; /* coming is asked for the version alone */
+	bool is_outdated; /* the version was another one than the answer's, which has counted as DDL */
 	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
-	uint64_t compared_us; /* asked_us of the last question but DATABASE_CODE_SINCE */
-	uint64_t marked_us; /* the answer's mark holds for transactions that began after this */
-	char since[CODE_SINCE_MAX]; /* the question, with that mark */
 	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t harmless_until_us; /* the same, if no SQL is risky; else 0 */
-	_Atomic uint64_t look_again_us; /* replaced_us; UINT64_MAX while anything is unsure */
-	_Atomic enum code_change suspected; /* CODE_SAME: it is not */
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions */
-	uint64_t replaced_us; /* when there was another answer than before; guarded */
-	enum code_change suspected_since_asked; /* guarded */
-	LIST_HEAD(, code_doubt) doubts; /* guarded */
-	/* How long doubts and washes take of late: means, where one that takes very long counts little. */
-	uint64_t doubt_us, wash_us;
+	uint64_t replaced_us; /* when there was another answer than before */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
-	LIST_ENTRY(database_code) in_news; /* guarded, as all below */
-	struct database_code *twin; /* the next that PostgreSQL calls so: a ring; NULL: never in news */
-	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; "": not known yet */
-	unsigned place; /* a number of the host where it is; 0: several */
-	uint64_t started_us; /* when the server there was started; 0: not known; UINT64_MAX: there are several */
-	struct code_of_host {
-		const void *host;
-		struct code_tally told;
-	} hosts[CODE_HOSTS_MAX];
-	unsigned next_host;
-	bool is_counted; /* a backend has told how many rows were written */
-	unsigned untold; /* how many could not: track_counts is off, or it is not PostgreSQL */
+	LIST_ENTRY(database_code) in_news; /* guarded */
+	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; "": not known yet; guarded */
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
@@ -134,8 +78,8 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
 	return now_us < atomic_load_explicit(&code->believed_until_us, memory_order_relaxed);
 }
-/* The parts (enum state_part) that any SQL could touch while no answer is valid, or the code is unsure. */
-unsigned database_code_feared(const struct database_code *code, enum code_change unsure);
+/* The parts (enum state_part) that any SQL could touch while no answer is valid. */
+unsigned database_code_feared(const struct database_code *code);
 /*
  * Returns the parts (enum state_part) that this SQL could touch, and sets *kept, if kept is not NULL, to what its names
  * make of it where that was looked up. types: see risk_names_of_types(), or NULL.
@@ -209,59 +153,6 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
-/* Returns true if nobody was asked yet. */
-static inline bool
-database_code_is_unasked(const struct database_code *code)
-{
-	return code->answer == NULL && code->coming == NULL && code->failed_us == 0;
-}
-/* Returns until when the first answer may be waited for, behind what ended at since_us; 0: it has come, or failed. */
-static inline uint64_t
-database_code_awaited_us(const struct database_code *code, uint64_t since_us)
-{
-	if (code->answer != NULL || code->failed_us != 0)
-		return 0;
-	return code->coming != NULL ? code->asked_us + CODE_ANSWER_US : since_us + CODE_ASKED_SOON_US;
-}
-/*
- * A transaction of this server's that may have changed the code unseen is over (DOUBT_DUE), or may be before anything
- * else is heard of it (DOUBT_SENT); it began after began_us.
- */
-void database_code_doubt(struct database_code *code, struct code_doubt *d, enum code_doubt_state state,
-			 uint64_t began_us, uint64_t now_us);
-/*
- * That server has told SEAL_TALLY, its state and its numbers, and is not in doubt any more. host: only compared.
- * Returns what may have changed.
- */
-enum code_change database_code_tallied(struct database_code *code, struct code_doubt *d, const void *host,
-				       const char *state, const char *numbers, uint64_t now_us);
-void database_code_dispel(struct database_code *code, struct code_doubt *d, uint64_t now_us); /* the doubt ends */
-void database_code_washed(struct database_code *code, uint64_t took_us); /* a server that somebody has used */
-void database_code_untold(struct database_code *code); /* a server was in doubt, and could not tell */
-/* Returns true if nobody counts what is written. Nothing is in doubt then: everything would be all the time. */
-bool database_code_is_uncounted(const struct database_code *code);
-/*
- * The code may have changed: the catalogs must be compared. changed: by what its tally has told;
- * CODE_SAME_BUT_RELATIONS needs began_us, a time before the first transaction that this is about.
- */
-void database_code_suspect(struct database_code *code, enum code_change changed, uint64_t began_us);
-/* Returns true if the answer has been replaced since then, or anything is unsure: see database_code_unsure(). */
-static inline bool
-database_code_is_another(const struct database_code *code, uint64_t since_us)
-{
-	return atomic_load_explicit(&code->look_again_us, memory_order_relaxed) > since_us;
-}
-/*
- * Returns how the code that SQL may have run differs from the answer, as far as that holds, and but for what its own
- * server, with own, may have changed. When it was sent does not matter: it may have waited for the transaction that
- * made the code. ended_us: when its reply was read on this loop; UINT64_MAX: it may be running.
- */
-enum code_change database_code_unsure(const struct database_code *code, const struct code_doubt *own,
-				      uint64_t ended_us);
-/*
- * Returns by when it will be known whether that is so, if it is as soon as of late and others may wait for it; else 0.
- */
-uint64_t database_code_sure_us(const struct database_code *code, const struct code_doubt *own, uint64_t ended_us);
 /* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which lives as long as the round. */
@@ -277,20 +168,12 @@ bool database_code_answered(struct database_code *code, bool ok, uint32_t number
 struct code_news *code_news_new(void); /* for all loops of a process */
 void code_news_free(struct code_news *news); /* after the last database has left; NULL is fine */
 void database_code_join(struct database_code *code, struct code_news *news); /* code: zeroed, this loop's */
-void database_code_leave(struct database_code *code); /* without doubts; fine if it has not joined */
-/*
- * database: PostgreSQL's name of it; what is longer than any name can be is cut. host: equal for the same host; 0: it
- * has several. Doubts concern all that are equal in the first, unless they are known to be on different servers.
- */
-void database_code_be_called(struct database_code *code, const char *database, unsigned host);
-void database_code_be_on(struct database_code *code, uint64_t started_us); /* its server was started then */
-/*
- * DDL was seen in a database that PostgreSQL calls so (NULL: in any), or is suspected: the databases of all loops with
- * that name are told, but for but, which is told by its own loop.
- */
+void database_code_leave(struct database_code *code); /* fine if it has not joined */
+/* database: PostgreSQL's name of it; what is longer than any name can be is cut. */
+void database_code_be_called(struct database_code *code, const char *database);
+/* DDL was seen in a database that PostgreSQL calls so (NULL: in any): the databases of all loops with that name are
+ * told. */
 void code_news_changed(struct code_news *news, const char *database, bool is_made);
-void code_news_suspect(struct code_news *news, const char *database, const struct database_code *but);
 /* Between these nothing changes that the lock guards. */
 void database_code_hold(const struct database_code *code);
 void database_code_let_go(const struct database_code *code);
-void database_code_note_unsure(struct database_code *code); /* what makes it unsure has begun or ended; held */

@@ -29,33 +29,27 @@
  * a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'h', a name in bodies that are
  * compiled (hiding), which a temporary table's would hide; "": any, "x ": there are such bodies; 'n', a custom setting
  * that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence; 'v', the version (a count and a
- * sum over the rows that the answer depends on, with the transactions that wrote them), "MARK STARTED": the first
- * transaction that may begin behind it, and when the server was started, in microseconds. DATABASE_CODE_VERSION asks
- * for that alone, in a few milliseconds. DATABASE_CODE_SINCE, 'v', "COUNT", "": how many rows of these tables such
- * transactions (%s) have written, but for temporary objects. Each relation and index has a row in pg_class, and each
+ * sum over the rows that the answer depends on, with the transactions that wrote them), "". DATABASE_CODE_VERSION asks
+ * for that alone, in a few milliseconds. Each relation and index has a row in pg_class, and each
  * new or dropped column, check or name another one; a column's default has its own, as have domains with their checks;
  * columns that change to a type that is not PostgreSQL's own depend on it.
  */
 /* clang-format off */
 #define OR "UNION ALL SELECT "
 #define LOCAL(setting) MESSAGE_OURS "SET LOCAL " setting "; "
-#define QUESTION MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " LOCAL("search_path = pg_catalog, pg_temp") LOCAL("statement_timeout = '3s'") LOCAL("jit = off")
-#define SETTINGS QUESTION LOCAL("work_mem = '32MB'") LOCAL("enable_nestloop = off") LOCAL("enable_hashjoin = on") LOCAL("enable_hashagg = on") LOCAL("enable_mergejoin = off") LOCAL("enable_sort = on") LOCAL("enable_seqscan = on") \
+#define SETTINGS MESSAGE_OURS "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " LOCAL("search_path = pg_catalog, pg_temp") LOCAL("statement_timeout = '3s'") LOCAL("jit = off") \
+	LOCAL("work_mem = '32MB'") LOCAL("enable_nestloop = off") LOCAL("enable_hashjoin = on") LOCAL("enable_hashagg = on") LOCAL("enable_mergejoin = off") LOCAL("enable_sort = on") LOCAL("enable_seqscan = on") \
 	LOCAL("enable_indexscan = on") LOCAL("enable_indexonlyscan = on") LOCAL("enable_bitmapscan = on") LOCAL("enable_material = on") LOCAL("max_parallel_workers_per_gather = 0") LOCAL("from_collapse_limit = 8") \
 	LOCAL("join_collapse_limit = 8") MESSAGE_OURS
 #define ROWS(catalog) OR "oid, xmin FROM pg_" catalog " "
 #define LASTING_TYPES "pg_type WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)') "
-#define DATABASE_CODE_VERSION_ROW "SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), concat(txid_snapshot_xmax(txid_current_snapshot()) % 4294967296, ' ', (extract(epoch FROM pg_postmaster_start_time()) " \
-	"* 1000000)::bigint) FROM (SELECT oid, xmin AS x FROM pg_proc " ROWS("operator") ROWS("cast") ROWS("language") ROWS("extension") ROWS("event_trigger") ROWS("policy") ROWS("attrdef") ROWS("statistic_ext") ROWS("foreign_server") \
+#define DATABASE_CODE_VERSION_ROW "SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), '' FROM (SELECT oid, xmin AS x FROM pg_proc " ROWS("operator") ROWS("cast") ROWS("language") ROWS("extension") ROWS("event_trigger") ROWS("policy") ROWS("attrdef") ROWS("statistic_ext") ROWS("foreign_server") \
 	ROWS("foreign_data_wrapper") ROWS("transform") ROWS("trigger WHERE NOT tgisinternal") ROWS("constraint WHERE conbin IS NOT NULL OR contype = 'f'") OR "setrole, xmin FROM pg_db_role_setting " OR "inhrelid, inhparent::text::xid " \
 	"FROM pg_inherits " OR "objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259) UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1) " \
 	OR "* FROM (SELECT oid, xmin FROM " LASTING_TYPES OR "oid, hashtext(relname || relkind::text || relam)::text::xid FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't' " \
 	OR "attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE atttypid >= 16384 AND attnum > 0 " OR "indexrelid, xmin FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL " \
 	OR "rngtypid, xmin FROM pg_range " ROWS("rewrite") ROWS("opclass") ROWS("amop") ROWS("amproc") ROWS("ts_template") ROWS("ts_parser") ROWS("conversion") ") AS own WHERE oid >= 16384) AS versions "
 #define DATABASE_CODE_VERSION SETTINGS DATABASE_CODE_VERSION_ROW
-#define DATABASE_CODE_SINCE QUESTION MESSAGE_OURS "SELECT 'v', count(*), '' FROM (SELECT xmin FROM pg_class WHERE relpersistence <> 't' " OR "xmin FROM pg_type WHERE typrelid = 0 AND (typtype <> 'b' OR typelem = 0) " \
-	OR "xmin FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM pg_class WHERE relpersistence <> 't') " OR "xmin FROM pg_constraint WHERE contypid <> 0 " OR "xmin FROM pg_depend WHERE refclassid = 1247 AND classid = 1259 AND objid IN " \
-	"(SELECT oid FROM pg_class WHERE relpersistence <> 't')) AS young(x) WHERE age(x) BETWEEN 0 AND (SELECT age('%s'::xid))"
 #define WORDS "LATERAL (SELECT CASE WHEN w BETWEEN '0' AND ':' THEN regexp_replace(w, '^[0-9]+(e[0-9]+)?', '') ELSE w END AS w FROM unnest(string_to_array(translate(src, E' \\t\\n\\r\\f\\x0b()[]{}.,;:''\"=<>+-*/%&|!~^@#?$`\\\\', " \
 	"repeat(' ', 36)), ' ')) AS w)"
 #define LOWER(text) "CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower((" text ") COLLATE \"C\"), $r$[^\\x01-\\x7f]$r$, chr(127), 'g') ELSE lower((" text ") COLLATE \"C\") END"

@@ -328,7 +328,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
-	database_code_be_called(&pool->database->code, parts.target->database, pool_target_host_hash(parts.target));
+	database_code_be_called(&pool->database->code, parts.target->database);
 	pool->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
 	parts = swap_parts(pool, &parts);
 	if (is_moved)

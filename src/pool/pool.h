@@ -154,21 +154,6 @@ pool_compiled(const struct pool *pool)
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
 void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions */
-/*
- * A transaction is over on srv (DOUBT_DUE), or may end by what is sent now (DOUBT_SENT), that may have changed the code
- * where no tag tells (RISK_CODE): whoever runs anything from now on may run new code, until srv has told that there is
- * none (SEAL_TALLY).
- */
-void pool_code_doubt(struct server *srv, enum code_doubt_state state);
-/* Call it when all that was sent to srv is answered, and the transaction is open: then DOUBT_SENT was for nothing. */
-void pool_code_is_uncommitted(struct server *srv);
-bool
-pool_code_can_tell(const struct pool *pool); /* else PostgreSQL is too old, or doesn't count, and nothing is in doubt */
-bool pool_code_is_doubted(const struct server *srv);
-const struct code_doubt *pool_code_doubt_of(const struct server *srv);
-struct probe_row; /* session/probe.h */
-void pool_code_told(struct server *srv, const struct probe_row *row); /* it has; no transaction is open */
-void pool_code_lost(struct server *srv); /* it won't: nothing is known, if it was in doubt */
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
 
 /*

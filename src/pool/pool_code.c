@@ -5,14 +5,11 @@
 #include "base/clock.h"
 #include "pool/pool_set_state.h"
 
-#include "session/probe.h"
 #include "session/seal.h"
 #include "server/server_image.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define TALLY_MAX 4096u /* numbers of 20 digits, too */
 
 const char *
 pool_code_ask(struct pool *pool, struct server *srv)
@@ -33,123 +30,14 @@ is_asked_about_code(const struct server *srv)
 	return pooled_of(srv->conn)->code_round == pool->database->code.round;
 }
 
-/* --- doubts --- */
-
-/* The same database may be configured under several names, and be another worker's, too. */
-static void
-suspect(struct pool *pool, enum code_change changed, uint64_t began_us)
-{
-	database_code_suspect(&pool->database->code, changed, began_us);
-	code_news_suspect(pool->set->news, pool->target->database, &pool->database->code);
-	pool_set_arm(pool->set, pool_set_now(pool->set)); /* an idle server is asked */
-}
-
-bool
-pool_code_can_tell(const struct pool *pool)
-{
-	const char *version = pool->welcome == NULL ? NULL : image_get(pool->welcome, "server_version");
-
-	return version != NULL && atoi(version) >= SEAL_TALLY_SINCE &&
-	       !database_code_is_uncounted(&pool->database->code);
-}
-
-static void
-tell_those_who_wait(const struct pool *pool)
-{
-	if (pool->set->sure != NULL)
-		event_active(pool->set->sure, EV_TIMEOUT, 0);
-}
-
-static void
-dispel(struct pool *pool, struct code_doubt *d)
-{
-	database_code_dispel(&pool->database->code, d, pool_set_now(pool->set));
-	tell_those_who_wait(pool);
-}
-
-void
-pool_code_doubt(struct server *srv, enum code_doubt_state state)
-{
-	struct pool *pool = srv->owner;
-
-	if (!pool_code_can_tell(pool))
-		return;
-	srv->loan.risk |= RISK_CODE; /* so that it is asked when it comes back, whatever the names are by then */
-	database_code_doubt(&pool->database->code, &pooled_of(srv->conn)->doubt, state, srv->loan.lent_us,
-			    pool_set_now(pool->set));
-}
-
-void
-pool_code_is_uncommitted(struct server *srv)
-{
-	struct pool *pool = srv->owner;
-	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
-
-	if (d->state == DOUBT_SENT)
-		dispel(pool, d);
-}
-
-const struct code_doubt *
-pool_code_doubt_of(const struct server *srv)
-{
-	return &pooled_of(srv->conn)->doubt;
-}
-
-bool
-pool_code_is_doubted(const struct server *srv)
-{
-	return pooled_of(srv->conn)->doubt.state != DOUBT_NONE;
-}
-
-/* If the code may have changed, a server that is being washed is asked at once. */
-void
-pool_code_told(struct server *srv, const struct probe_row *row)
-{
-	struct pool *pool = srv->owner;
-	struct database_code *code = &pool->database->code;
-	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
-	enum code_change changed;
-
-	if (srv->loan.code <= CODE_UNSEEN && srv->borrower == NULL)
-		srv->loan.code = CODE_AS_BEFORE;
-	changed = database_code_tallied(code, d, pool_backend_get(&pool->set->backends, srv->address), row->name,
-					row->value, pool_set_now(pool->set));
-	tell_those_who_wait(pool);
-	if (changed == CODE_SAME)
-		return;
-	suspect(pool, changed, srv->loan.lent_us);
-	if (srv->state == SV_RESET && srv->reset.todo.question == NULL && code->coming == NULL &&
-	    database_code_is_due(code, pool_set_now(pool->set)))
-		srv->reset.todo.question = pool_code_ask(pool, srv);
-}
-
-void
-pool_code_lost(struct server *srv)
-{
-	struct pool *pool = srv->owner;
-	struct code_doubt *d = &pooled_of(srv->conn)->doubt;
-
-	if (d->state == DOUBT_NONE && srv->loan.code == CODE_AS_BEFORE)
-		return;
-	srv->loan.code = CODE_AS_BEFORE;
-	dispel(pool, d);
-	database_code_untold(&pool->database->code);
-	if (!database_code_is_uncounted(&pool->database->code))
-		suspect(pool, CODE_DIFFERS, 0);
-}
-
 /* --- the answer --- */
 
 void
 pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct pool *pool = srv->owner;
-	struct probe_row row;
-	char copy[TALLY_MAX];
 
-	if (is_whole && len + 2 <= sizeof(copy) && probe_read_row(body, len, copy, &row) && row.kind == PROBE_TALLY)
-		pool_code_told(srv, &row);
-	else if (is_asked_about_code(srv))
+	if (is_asked_about_code(srv))
 		database_code_row(&pool->database->code, body, len, is_whole);
 }
 

@@ -130,17 +130,6 @@ see_baseline(struct pool *pool, struct image *baseline, struct image *welcome, u
 		pool_fresh_tell(pool->fresh, baseline, welcome, now_us);
 }
 
-/*
- * Returns true if nobody has been asked about the database's code. Where a login comes first, its server is asked when
- * it comes back. Clients that another process has passed on do not log in: their SQL would come first, and what its
- * code sets be lost; see state/linger.c.
- */
-static bool
-is_asked_first(const struct pool *pool)
-{
-	return pool_is_sealed(pool) && database_code_is_unasked(&pool->database->code);
-}
-
 /* Returns true if it was a scout until now. */
 static bool
 end_scouting(struct pooled *p)
@@ -168,8 +157,6 @@ on_ready(struct server *srv)
 	}
 	bouncer_log_open(pool, srv);
 	see_baseline(pool, srv->image, (struct image *)(uintptr_t)server_welcome(srv), now);
-	if ((srv->conn->is_asked_first = is_asked_first(pool)))
-		pool->database->code.used_us = now;
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
@@ -263,9 +250,6 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	pool->counters.resets_ok += !srv->reset.is_seal;
-	pool_code_lost(srv); /* unless it has told */
-	if (srv->reset.is_seal)
-		database_code_washed(&pool->database->code, pool_set_now(pool->set) - srv->reset.since_us);
 	if (srv->reset.todo.is_last || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
@@ -297,7 +281,6 @@ on_closed(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_scouting(p);
-	pool_code_lost(srv);
 	if (!p->is_logged)
 		log_close(srv, bouncer_recycle_word(RR_DIRTY));
 	assert(srv->borrower == NULL && pool->set->server_count > 0);
@@ -353,28 +336,20 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = &pool->database->code;
-	struct reset_order order = { .parts = parts &
-					      (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY | WASH_LATE),
+	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_LATE),
 				     .question = question };
 
-	/* Everything is washed until a suspicion is answered, and no server may be idle before. */
-	if (question == NULL && code->suspected != CODE_SAME && code->coming == NULL &&
-	    database_code_is_due(code, now_us))
-		order.question = question = pool_code_ask(pool, srv);
 	order.is_last = (parts & STATE_BACKEND) != 0;
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	if (order.is_last && question == NULL) {
-		order.parts &= WASH_TALLY;
-		if (order.parts == 0) {
-			close_dirty(srv);
-			return;
-		}
+		close_dirty(srv);
+		return;
 	}
 	if ((order.parts & STATE_SEED) != 0)
 		order.seed = pool_set_random(pool->set);
-	pool->counters.seals += (order.parts & ~(unsigned)(WASH_TALLY | WASH_LATE)) != 0;
+	pool->counters.seals += (order.parts & ~(unsigned)WASH_LATE) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
@@ -408,7 +383,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
 				     .is_last = (parts & STATE_BACKEND) != 0,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED | WASH_TALLY)) };
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED)) };
 
 	order.seed = pool_set_random(pool->set);
 	server_reset(srv, &order, now_us);

@@ -6,10 +6,10 @@
  * by the name that pools have in all sets, as the one that it left may be gone by then.
  *
  *   struct pooled
- *   kept        conn (the policy's: policy_part.c), srv, is_kept, doubt.told, heeded
+ *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded
  *   re-pointed  pool, target
  *   reset       code_round, code_asked_us: it has not been asked there
- *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late, doubt (but for told): then it stays
+ *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
  */
 #include "pool/pool_cross.h"
 #include "pool/pool_set_state.h"
@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 200,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 120,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
@@ -46,8 +46,8 @@ may_give(struct pool *pool, struct pooled *p)
 {
 	const struct database_code *code = &pool->database->code;
 
-	return server_may_cross(p->srv) && p->scouted == NULL && !p->is_code_late && p->doubt.state == DOUBT_NONE &&
-	       !pool->is_orphan && (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
+	return server_may_cross(p->srv) && p->scouted == NULL && !p->is_code_late && !pool->is_orphan &&
+	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
 /* --- there --- */

@@ -54,7 +54,6 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->own_env = *set->env;
 	set->own_env.owner_ops = set->companions->own;
 	set->news = set->databases.news = settings->news;
-	set->sure = settings->sure;
 	set->homes = settings->homes;
 	set->crew = settings->crew;
 	set->split = settings->split;

@@ -50,7 +50,6 @@ struct pooled {
 	uint64_t code_asked_us; /* when that was */
 	bool is_code_late; /* the answer took as long as it may */
 	unsigned heeded; /* pool_code_heeded() where it comes from */
-	struct code_doubt doubt; /* whether its borrower has changed the code unseen */
 	/* While it goes to the part of its pool on another worker: pool_cross.c. */
 	struct note note;
 	struct policy_room *from_room, *to_room;
@@ -64,7 +63,6 @@ struct pool_set {
 	struct server_env own_env; /* for servers that clients have for themselves */
 	const struct pool_companions *companions;
 	struct code_news *news;
-	struct event *sure;
 	struct pool_homes *homes; /* NULL: all pools live here */
 	struct pool_set *const *crew; /* the sets of all workers */
 	struct pool_split split;

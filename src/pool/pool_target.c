@@ -217,14 +217,6 @@ pool_target_hosts(const struct pool_target *t)
 	return take_text(&b, upstream_target_name(t->upstream->target));
 }
 
-unsigned
-pool_target_host_hash(const struct pool_target *t)
-{
-	const struct upstream_host *h = t->upstream->hosts;
-
-	return t->upstream->host_count == 1 ? 1 + table_hash(h->port, h->host, strlen(h->host)) / 2 : 0;
-}
-
 char *
 pool_target_home(const struct pool_target *t)
 {

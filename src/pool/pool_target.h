@@ -48,8 +48,6 @@ bool pool_target_is_same(const struct pool_target *a, const struct pool_target *
 /* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees
  * it; NULL without memory. */
 char *pool_target_home(const struct pool_target *t);
-/* Returns a number that is equal for targets of the same host; 0 if it has several. */
-unsigned pool_target_host_hash(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
  * The caller frees it; NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);

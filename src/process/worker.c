@@ -170,7 +170,6 @@ worker_make(struct worker *k, struct fail *why)
 	ps.lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
 	ps.news = k->weir->shared.news;
-	ps.sure = k->clients.x.linger_timer;
 	ps.homes = k->weir->shared.homes;
 	ps.crew = k->weir->shared.pools;
 	ps.split = k->weir->split;

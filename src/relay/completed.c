@@ -30,33 +30,19 @@ ddl_is_over(struct exchange *x, bool is_done)
 static void
 code_is_over(struct exchange *x, struct server *srv)
 {
-	if (srv->loan.code == CODE_UNSEEN)
-		pool_code_doubt(srv, DOUBT_DUE);
-	else if (srv->loan.code > CODE_UNSEEN)
+	if (srv->loan.code != CODE_AS_BEFORE)
 		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
 	srv->loan.code = CODE_AS_BEFORE;
-}
-
-/* All else that commits would have been answered by COMMIT, or by ReadyForQuery outside of a transaction. */
-static bool
-may_have_committed(const struct loan *l)
-{
-	return ((l->settled | l->suspected) & (SCAN_CALL | SCAN_CODE)) != 0;
 }
 
 void
 relay_ddl_answered(struct exchange *x, struct server *srv)
 {
-	if (srv->tx != 'I') {
-		if (srv->ledger.count == 0 && !may_have_committed(&srv->loan))
-			pool_code_is_uncommitted(srv);
+	if (srv->tx != 'I')
 		return;
-	}
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	state_transaction_over(x);
 	code_is_over(x, srv);
-	if (srv->ledger.count == 0) /* all that was to be told by an answer was */
-		pool_code_is_uncommitted(srv);
 }
 
 /* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
@@ -94,16 +80,6 @@ note_ddl(struct server *srv)
 	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
 		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
 
-void
-relay_sends_ddl(struct exchange *x, const struct request *m)
-{
-	const struct sql_verdict *v = m->verdict;
-
-	if (v != NULL && ((v->hints & SCAN_HINT_CODE) != 0 ||
-			  ((v->flags & SCAN_LASTING) != 0 && ((v->flags & ~SCAN_HARMLESS) != 0 || m->risk != 0))))
-		state_ddl_is_sent(x);
-}
-
 /*
  * Temporary tables are not among the risky names. Objects made by other DDL use only what its words name: a table, view
  * or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are risky.
@@ -131,18 +107,6 @@ makes_harmless(struct exchange *x, struct server *srv)
 	return is_made && (flags & ~SCAN_HARMLESS) == 0 && state_risk_of_loan(x) == 0;
 }
 
-/* DDL in DO and CALL has no tag of its own, but its words and names are known: see RISK_CODE. */
-static bool
-changes_unseen(struct exchange *x, const struct server *srv)
-{
-	bool is_call = strcmp(srv->loan.tag_text, "CALL") == 0;
-
-	if ((!is_call && strcmp(srv->loan.tag_text, "DO") != 0) || !exchange_is_followed(x) ||
-	    !database_code_is_known(&x->pool->database->code, *x->env->now_us) || !pool_code_can_tell(x->pool))
-		return false;
-	return is_call || (state_risk_of_loan(x) & RISK_CODE) != 0;
-}
-
 /* Notes that functions may have changed, or what calls one. */
 static void
 note_code(struct exchange *x, struct server *srv)
@@ -152,7 +116,7 @@ note_code(struct exchange *x, struct server *srv)
 			((loan->tag.id == TAG_SELECT || (loan->tag.flags & TAG_MAKES_TYPE) != 0) &&
 			 (loan->suspected & SCAN_TEMP) == 0 && database_code_minds_types(&x->pool->database->code));
 
-	if (makes_harmless(x, srv) || changes_unseen(x, srv))
+	if (makes_harmless(x, srv))
 		return;
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;

@@ -3,7 +3,6 @@
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
-#include "state/ask.h"
 #include "state/commit.h"
 #include "state/linger.h"
 #include "server/server_cancel.h"
@@ -23,8 +22,6 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_seal(x);
 
-	if ((parts & SEAL_LATER) != 0)
-		return;
 	state_leaves_sequences(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
@@ -68,9 +65,6 @@ relay_try_release(struct exchange *x)
 		end_for_good(x);
 	else if (features_release(x))
 		release_give_back(x, srv);
-	else if (x->srv == srv && srv->ledger.count == 0 && !x->is_closing && pool_code_is_doubted(srv) &&
-		 !srv->loan.is_unnamed_kept)
-		state_ask_tally(x);
 }
 
 /* Returns true while a cancel could hit the replayed settings: the messages behind them would run without these. */

@@ -8,8 +8,6 @@
 void relay_resume_held(struct exchange *x);
 
 /* --- completed.c --- */
-struct request; /* exchange/request.h */
-void relay_sends_ddl(struct exchange *x, const struct request *m); /* call it ahead of a Query or Bind: is it DDL? */
 /* server_ops.complete. Returns true if the client got something else in its place. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
 /* A request is over, in which or before which loan.ddl or its like were set: the transaction may have ended. */

@@ -185,8 +185,6 @@ walk_note_bind(struct request_walk *w)
 	size_t have = m->have < m->total ? m->have : m->total;
 
 	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
-	if (w->x->srv->loan.code != CODE_AS_BEFORE && (m->verdict == NULL || (m->verdict->hints & SCAN_HINT_ENDS) != 0))
-		state_may_commit(w->x);
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
@@ -200,8 +198,6 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
 	state_note_run(w->x, is_scanned ? w->risk : state_risk_of_all(w->x));
-	if (srv->loan.code != CODE_AS_BEFORE && (!is_scanned || (w->scan.hints & SCAN_HINT_ENDS) != 0))
-		state_may_commit(w->x);
 	push_request(w->x, kind, 1, shown);
 }
 
@@ -277,7 +273,6 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_FAILED)
 		return walk_out_of_memory(x);
-	relay_sends_ddl(x, m);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
 		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
@@ -405,11 +400,9 @@ send_bind(struct request_walk *w, const struct frame *f)
 	case STEP_HOLD:
 		return WALK_HOLD;
 	case STEP_SENT:
-		relay_sends_ddl(x, &w->m);
 		walk_note_bind(w);
 		return send_rest_of_bind(w);
 	default:
-		relay_sends_ddl(x, &w->m);
 		walk_note_bind(w);
 		return walk_send_extended(w, f, OWED_BIND);
 	}

@@ -124,10 +124,9 @@ struct loan_followed {
 /* Whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
 /*
- * Whether it has changed the code of the database: PostgreSQL's answer to what was sent will tell; may have, unseen;
- * has; has, by making functions.
+ * Whether it has changed the code of the database, as tags tell, and whether by making functions.
  */
-enum loan_code { CODE_AS_BEFORE, CODE_AWAITED, CODE_UNSEEN, CODE_CHANGED, CODE_MADE };
+enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 

@@ -246,10 +246,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 
 	if (is_whole && len >= 2 && wire_u16(body) == 1) /* WASH_TEMP_ASKED: another client must not get it */
 		srv->reset.todo.is_last = true;
-	else if (copy != NULL && is_whole && probe_read_row(body, len, copy, &remote) && remote.kind == PROBE_TALLY) {
-		srv->reset.todo.is_last = srv->reset.todo.is_last || strtoul(copy + 1, NULL, 10) != 0;
-		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
-	} else if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
+	else if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
 		srv->is_closing = srv->is_closing || !probe_read_row(body, len, copy, &remote) ||
 				  !seal_put_remote(&srv->reset.remote, &remote);
 	else if (copy == NULL || !is_whole)

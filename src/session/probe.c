@@ -44,7 +44,6 @@ static const struct {
 	{ STATE_CURSORS, "SELECT 'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
 	{ STATE_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
 	{ STATE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
-	{ WASH_TALLY, SEAL_TALLY },
 };
 
 static bool

@@ -33,8 +33,7 @@ enum probe_kind {
 	PROBE_STATEMENT = 'p', /* name, text of what SQL PREPARE made */
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
-	PROBE_OWN = 'o', /* value of a setting that the probe has changed for itself */
-	PROBE_TALLY = 'k' /* SEAL_TALLY: its state, its numbers */
+	PROBE_OWN = 'o' /* value of a setting that the probe has changed for itself */
 };
 
 struct image; /* session/image.h */
@@ -45,7 +44,7 @@ struct probe_row {
 };
 
 /*
- * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, or WASH_TALLY, not 0. names: custom settings to
+ * Appends one simple Query. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to
  * ask for, with SETTINGS. startup: the settings that RESET gives the client, or NULL. With SETTINGS each setting that
  * the probe changes for itself, and that startup has not, brings two rows PROBE_OWN, ahead of all others: its value in
  * the session, and its default.

@@ -20,9 +20,7 @@
  * could see. The functions are in FROM, so that their row has no column; with the tally they are a part of that, as to
  * plan is most of what any question costs. Each begins with MESSAGE_OURS, for pg_stat_statements.
  */
-#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED | WASH_TALLY | TALLY_AND_TEMP)
-#define TALLY_AND_TEMP (1u << 31) /* for WASH_TALLY and WASH_TEMP_ASKED */
-#define UNLOCK_ALL "pg_catalog.pg_advisory_unlock_all()"
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED)
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -36,9 +34,7 @@ static const struct {
 	{ WASH_QUERIES, "SET LOCAL statement_timeout = 0" },
 	{ STATE_CURSORS, "CLOSE ALL" },
 	{ STATE_LISTEN, "UNLISTEN *" },
-	{ STATE_LOCKS, "SELECT FROM " UNLOCK_ALL },
-	{ WASH_TALLY, SEAL_TALLY_OF("pg_catalog.concat('k', " UNLOCK_ALL ")") },
-	{ TALLY_AND_TEMP, SEAL_TALLY_OF("pg_catalog.concat('k', pg_catalog.pg_my_temp_schema(), " UNLOCK_ALL ")") },
+	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all()" },
 	{ STATE_TEMP, "DISCARD TEMP" },
 	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES" },
@@ -94,7 +90,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD, STATE_BACKEND },
 	};
-	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE | SEAL_LATER);
+	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE);
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
@@ -113,10 +109,6 @@ seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 	size_t begun = message_begin(out, 'Q');
 	char text[SEAL_SEED_MAX];
 
-	if ((parts & WASH_TALLY) != 0 && (parts & WASH_TEMP_ASKED) != 0)
-		parts = (parts & ~(unsigned)(WASH_TALLY | WASH_TEMP_ASKED)) | TALLY_AND_TEMP;
-	if ((parts & (WASH_TALLY | TALLY_AND_TEMP)) != 0)
-		parts &= ~(unsigned)STATE_LOCKS;
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
 		if (parts & washes[i].part & ~(is_known ? (unsigned)STATE_REMOTE : 0u))
 			buf_printf(out, MESSAGE_OURS "%s;", washes[i].sql);

@@ -43,8 +43,6 @@ enum state_part {
 	WASH_PLANS = 1u << 16, /* forgets plans */
 	WASH_TEMP_ASKED = 1u << 17, /* asks whether the backend has ever had temporary objects */
 	WASH_STATEMENTS = 1u << 18, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TALLY = 1u << 19, /* asks SEAL_TALLY; a wash gives locks up in the same statement, which is planned once */
-	SEAL_LATER = 1u << 22, /* for none: the borrower keeps its server until it is known what must be washed */
 	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
 #define SEAL_LATE_US 50000u /* WASH_LATE is for requests that last so long, and for sessions with a shorter limit */
@@ -70,32 +68,13 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 #define SEAL_SCHEMA_MAX 132
 /*
  * Appends the one simple Query that washes these parts (of STATE_WASHABLE, and WASH_...). With WASH_TEMP_ASKED it
- * returns a row of one column if the backend has ever had temporary objects; with WASH_TALLY, too, it is the row of
- * that, where the OID of their schema, or 0, follows the 'k'. With STATE_PREPARED it returns a row for
+ * returns a row of one column if the backend has ever had temporary objects. With STATE_PREPARED it returns a row for
  * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
  * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
  * if nothing else can have connected; "": the catalogs are searched for what may have, which costs as much as all the
  * rest, and returns rows of three columns for seal_put_remote.
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
-/*
- * How many rows were inserted and updated in the catalogs that database_code.h depends on: one row for probe_read_row,
- * 'k', "on", {"I U OWN_I OWN_U",...}, with four numbers for each catalog. I, U: inserted and updated by all backends,
- * as far as they have reported it (once a second); OWN: by this one since. Unless "on", nobody counts. The first
- * SEAL_TALLY_CODE catalogs have code, or what uses it; the others have relations, columns, types, defaults and checks,
- * which temporary tables write to, too. To plan it costs more than to run it, so it has few functions, and one
- * aggregate. Before PostgreSQL 15 it would take many milliseconds, and what others report was late.
- */
-#define SEAL_TALLY SEAL_TALLY_OF("'k'")
-#define SEAL_TALLY_OF(kind)                                                                                            \
-	"SELECT " kind ", pg_catalog.current_setting('track_counts'), pg_catalog.array_agg(pg_catalog.concat_ws(' '"   \
-	", pg_catalog.pg_stat_get_tuples_inserted(c), pg_catalog.pg_stat_get_tuples_updated(c)"                        \
-	", pg_catalog.pg_stat_get_xact_tuples_inserted(c), pg_catalog.pg_stat_get_xact_tuples_updated(c)))"            \
-	" FROM pg_catalog.unnest('{1255,1417,2328,2601,2602,2603,2605,2607,2611,2612,2616,2617,2618,2620,2964,3079"    \
-	",3118,3256,3350,3381,3466,3576,3601,3764"                                                                     \
-	",1247,1249,1259,2604,2606}'::pg_catalog.oid[]) AS c"
-#define SEAL_TALLY_CODE 24u
-#define SEAL_TALLY_SINCE 15 /* PostgreSQL's version */
 #define SEAL_SEED_MAX 48
 /* Writes the SQL that begins random() anew, which SEAL_SEED_FORGET should follow. No plan is made. Returns out. */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);

@@ -58,8 +58,6 @@ enum scan_hint {
 	SCAN_HINT_STATEMENTS = 1u << 1, /* pg_prepared_statement[s] */
 	SCAN_HINT_CHANNELS = 1u << 3, /* pg_listening_channels */
 	SCAN_HINT_NOTIFY = 1u << 4, /* NOTIFY, pg_notify */
-	SCAN_HINT_CODE =
-	    1u << 6, /* ALTER, CREATE of what is no table, view or index: the database's code, most often */
 	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */
 };
 

@@ -160,9 +160,6 @@ expect_created(struct scan *s, enum token token, enum sql_word word, const char 
 		s->flags |= SCAN_LASTING;
 	else if (!is_word || (word != WORD_TEMP && word != WORD_TEMPORARY))
 		s->flags |= SCAN_LASTING | SCAN_TABLE;
-	if ((s->flags & SCAN_TABLE) != 0 && s->statement == WORD_CREATE && word != WORD_TABLE && word != WORD_VIEW &&
-	    !(len == 12 && strncasecmp(text, "materialized", len) == 0))
-		s->hints |= SCAN_HINT_CODE;
 }
 
 static void
@@ -233,7 +230,7 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_SAVEPOINT] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
 		[WORD_RELEASE] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
 		[WORD_NOTIFY] = { 0, EXPECT_NOTHING, SCAN_HINT_NOTIFY },
-		[WORD_ALTER] = { 0, EXPECT_NOTHING, SCAN_HINT_CODE },
+		[WORD_ALTER] = { 0, EXPECT_NOTHING, 0 },
 		[WORD_ABORT] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
 		[WORD_COMMIT] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
 		[WORD_END] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },

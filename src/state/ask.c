@@ -73,7 +73,6 @@ state_ask(struct exchange *x, unsigned parts)
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
-	bool is_apart;
 	int r;
 
 	for (unsigned i = 0; i < s->name_count; i++)
@@ -81,18 +80,9 @@ state_ask(struct exchange *x, unsigned parts)
 	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
 		names[count++] = code->names[i];
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
-	if (srv->tx == 'I' && srv->ledger.count == 0 && pool_code_is_doubted(srv))
-		parts |= WASH_TALLY;
-	is_apart = (parts & WASH_TALLY) != 0 && parts != WASH_TALLY;
-	/* A Query of its own, which is answered ahead of the rest: until then others are in doubt. */
-	if (is_apart)
-		probe_put(&b, WASH_TALLY, NULL, 0, x->startup);
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	if (is_apart)
-		server_owe_query(srv, OWED_TO_PROBE);
-	probe_put(&b, (is_apart ? parts & ~(unsigned)WASH_TALLY : parts) | (srv->tx != 'I' ? PROBE_WITHIN : 0u), names,
-		  count, x->startup);
+	probe_put(&b, parts | (srv->tx != 'I' ? PROBE_WITHIN : 0u), names, count, x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
 	r = server_send(srv, &b);
 	s->parts = parts;
@@ -102,13 +92,6 @@ state_ask(struct exchange *x, unsigned parts)
 	s->row_count = 0;
 	x->pool->database->counters.probes++;
 	return r;
-}
-
-void
-state_ask_tally(struct exchange *x)
-{
-	if (state_own(x) == NULL || state_ask(x, WASH_TALLY) < 0)
-		exchange_out_of_memory(x);
 }
 
 void
@@ -124,8 +107,6 @@ state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_who
 	copy = malloc(len + 3);
 	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= IMAGE_SETTINGS_MAX) {
 		s->is_probe_lost = true;
-	} else if (row.kind == PROBE_TALLY) {
-		pool_code_told(srv, &row);
 	} else {
 		buf_put_u8(&s->rows, row.kind);
 		buf_put_str(&s->rows, row.name);
@@ -397,8 +378,8 @@ state_probe_done(struct server *srv)
 	struct finding *f;
 	unsigned pins, parts;
 
-	if (s == NULL || s->parts == 0 || (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE))
-		return; /* there is no question, or that was its first part */
+	if (s == NULL || s->parts == 0)
+		return;
 	parts = s->parts;
 	pins = x->pins;
 	f = malloc(sizeof(*f));
@@ -419,10 +400,8 @@ state_probe_done(struct server *srv)
 	}
 	if (s->is_tainted || s->is_name_lost || (x->settings->session_state == SESSION_PIN && has_own_settings(x)))
 		pins |= 1u << PIN_SESSION_SET;
-	s->unresolved = s->is_probe_lost ? parts & ~(unsigned)WASH_TALLY : s->unresolved & ~parts;
+	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
-	if ((parts & WASH_TALLY) != 0)
-		pool_code_lost(srv); /* unless it has told */
 	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
 	state_forget_before(s);
 	buf_fini(&s->rows);

@@ -5,8 +5,6 @@
 
 #include "exchange/exchange.h"
 
-/* x keeps a server whose transaction may have changed the code: asks SEAL_TALLY. Nothing is owed. */
-void state_ask_tally(struct exchange *x);
 void state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void state_probe_failed(struct exchange *x);
 void state_probe_done(struct server *srv);

@@ -8,7 +8,6 @@
 #include "state/commit.h"
 #include "state/state_state.h"
 #include "state/compiled.h"
-#include "state/linger.h"
 #include "sql/scan.h"
 #include "server/server_image.h"
 #include "session/image_changes.h"
@@ -206,8 +205,6 @@ settle_and_ask(struct exchange *x)
 	uint32_t flags = srv->loan.suspected;
 	unsigned parts;
 
-	if (state_awaits_names(x))
-		return false;
 	if (s == NULL && (s = state_own(x)) == NULL) {
 		exchange_out_of_memory(x);
 		return false;

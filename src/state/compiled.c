@@ -11,7 +11,6 @@
  */
 #include "state/compiled.h"
 #include "state/context.h"
-#include "state/linger.h"
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
@@ -100,49 +99,16 @@ note_risk(struct exchange *x, unsigned risk)
 		return;
 	l->risk |= risk;
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
-	if ((risk & RISK_CODE) != 0 && l->code < CODE_UNSEEN)
-		l->code = CODE_UNSEEN;
 	if ((risk & RISK_COMPILED) != 0)
 		tie(x, risk);
 }
 
-/* Returns true if what is sent now runs in an open transaction, whatever was sent before. */
-static bool
-is_surely_within(const struct server *srv)
-{
-	return srv->tx != 'I' && !ledger_may_change_block(&srv->ledger);
-}
-
-/* Within a transaction others see nothing of it before what may end that is sent (relay/send.c). */
 __attribute__((noinline)) static void
 note_run(struct exchange *x, unsigned risk)
 {
-	bool was_as_before = x->srv->loan.code == CODE_AS_BEFORE;
-
 	if ((risk & STATE_SETTINGS) != 0)
 		state_note_reading(x);
 	note_risk(x, risk);
-	if (was_as_before && x->srv->loan.code == CODE_UNSEEN && !is_surely_within(x->srv))
-		state_may_commit(x);
-}
-
-void
-state_ddl_is_sent(struct exchange *x)
-{
-	struct loan *l = &x->srv->loan;
-
-	if (l->code != CODE_AS_BEFORE)
-		return;
-	l->code = CODE_AWAITED;
-	if (!is_surely_within(x->srv))
-		state_may_commit(x);
-}
-
-void
-state_may_commit(struct exchange *x)
-{
-	if (exchange_is_followed(x))
-		pool_code_doubt(x->srv, DOUBT_SENT);
 }
 
 inline void
@@ -153,26 +119,18 @@ state_note_run(struct exchange *x, unsigned risk)
 		note_run(x, risk);
 }
 
-/* The code is another one than when the SQL was looked at, or may have become another before the last of it was sent.
+/*
+ * The code may be another one than when the SQL was looked at: by DDL, or as this loan's own SQL has changed it.
  */
 __attribute__((noinline)) static unsigned
 look_again(struct exchange *x)
 {
-	struct database_code *code = &x->pool->database->code;
-	bool is_known = database_code_is_known(code, *x->env->now_us) && code->replaced_us <= x->srv->loan.lent_us;
-	enum code_change unsure =
-	    is_known ? database_code_unsure(code, pool_code_doubt_of(x->srv), state_ended_us(x)) : CODE_DIFFERS;
-	bool is_doubt;
+	const struct database_code *code = &x->pool->database->code;
+	struct loan *l = &x->srv->loan;
 
-	if (unsure == CODE_SAME)
-		return x->srv->loan.risk;
-	if (is_known && state_awaits_code(x))
-		return SEAL_LATER;
-	/* If those in doubt have changed the code, what that has made here is older than the suspicion, which covers
-	 * it. */
-	is_doubt = is_known && code->suspected == CODE_SAME;
-	note_risk(x, database_code_feared(code, unsure) & ~(is_doubt ? (unsigned)RISK_CODE : 0u));
-	return x->srv->loan.risk;
+	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us)
+		note_risk(x, database_code_feared(code));
+	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
 }
 
 inline unsigned
@@ -181,8 +139,8 @@ state_risk_of_loan(struct exchange *x)
 	const struct database_code *code = &x->pool->database->code;
 	const struct loan *l = &x->srv->loan;
 
-	if ((!database_code_is_known(code, *x->env->now_us) || database_code_is_another(code, l->lent_us)) &&
-	    l->has_run)
+	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us ||
+			   (l->risk & RISK_CODE) != 0))
 		return look_again(x);
 	return l->risk;
 }
@@ -206,8 +164,6 @@ unsigned
 state_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
-	bool is_doubted = pool_code_is_doubted(x->srv) || (l->code != CODE_AS_BEFORE && pool_code_can_tell(x->pool));
-	unsigned tally = is_doubted ? WASH_TALLY : 0u;
 	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 	/* A temporary table is enough: code that its defaults run is not noted each time. */
@@ -215,8 +171,7 @@ state_seal_compiled(const struct exchange *x, unsigned parts)
 			(l->risk & STATE_SETTINGS) != 0;
 
 	if ((l->risk & RISK_COMPILED) == 0)
-		return tally;
-	more |= tally;
+		return 0;
 	if (is_mixed && (l->risk & RISK_TYPES) != 0)
 		more |= STATE_BACKEND;
 	return is_mixed || (l->risk & RISK_LYING) != 0 ? more | WASH_PLANS : more;

@@ -10,9 +10,6 @@
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* SQL that is unknown */
 void state_note_run(struct exchange *x, unsigned risk); /* SQL with this risk is about to run */
-/* Call it ahead of what may commit a transaction that has changed the code, or may have: loan.code. */
-void state_may_commit(struct exchange *x);
-void state_ddl_is_sent(struct exchange *x); /* call it ahead of DDL that may change the code */
 unsigned state_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
 /* Returns what of its server's ties matters to this SQL, and to all that the client runs there (of RISK_COMPILED). */
 unsigned state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk);

@@ -11,10 +11,6 @@
  * the first time, too: so it has LATE_US, as long as the pool's connections were not kept from others beyond those
  * times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
  *
- * A client also lingers while others may just have made code that it may have run: if it comes back, or they have not,
- * nothing need be washed (state/compiled.c). That is for TRIED_US if nobody waits; else for as long as such doubts
- * last, if they do not last long.
- *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
  *
@@ -26,7 +22,6 @@
  * anything was forgotten within it is not known.
  */
 #include "state/linger.h"
-#include "state/observe.h"
 #include "state/state_state.h"
 #include "state/state.h"
 
@@ -41,7 +36,6 @@
 #include <stdlib.h>
 
 #define TRIED_US (10 * US_PER_MS) /* while others wait */
-#define SOON_US (1 * US_PER_MS) /* while others wait and doubts about code are soon over: database_code_sure_us() */
 #define FOLLOWED_US (50 * US_PER_MS)
 #define LATE_US (200 * US_PER_MS) /* a container that has used up its CPU quota stands still for 100 ms */
 #define LATE_SHARE 50
@@ -55,42 +49,6 @@ static uint64_t
 in_time_us(const struct loan_followed *f)
 {
 	return f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US;
-}
-
-uint64_t
-state_ended_us(const struct exchange *x)
-{
-	const struct server *srv = x->srv;
-	const struct loan_followed *f = &srv->loan.followed;
-	bool is_at_rest = srv->ledger.count == 0 && srv->is_synced && srv->tx == 'I' && f->since_us != 0;
-
-	return is_at_rest && f->requests_then == x->requests_done ? f->since_us : UINT64_MAX;
-}
-
-/* Others are in doubt, and that alone is why its server would be washed; nobody waits for it, or not for long. */
-static bool
-awaits_code(const struct exchange *x)
-{
-	const struct loan *l = &x->srv->loan;
-	const struct database_code *code = &x->pool->database->code;
-	const struct code_doubt *own = pool_code_doubt_of(x->srv);
-	uint64_t now_us = *x->env->now_us, ended_us = state_ended_us(x);
-
-	if (l->risk != 0 || (l->settled | l->suspected) != 0 || x->settings->session_state == SESSION_ISOLATE ||
-	    database_code_unsure(code, own, ended_us) == CODE_SAME)
-		return false;
-	return policy_has_waiters(x->pool->policy) ? now_us < database_code_sure_us(code, own, ended_us)
-						   : now_us - l->followed.since_us < TRIED_US;
-}
-
-/* Returns true if it may have set, by code, what only the first answer about the database's code can name. */
-static bool
-awaits_names(const struct exchange *x)
-{
-	const struct database_code *code = &x->pool->database->code;
-
-	return *x->env->now_us < database_code_awaited_us(code, x->srv->loan.followed.since_us) &&
-	       exchange_is_followed(x) && (state_parts_of(x, x->srv->loan.suspected) & STATE_SETTINGS) != 0;
 }
 
 /* Returns true if its client is to move, or its server to be closed. */
@@ -115,8 +73,6 @@ may_linger(const struct exchange *x)
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
-	if (awaits_names(x) || (awaits_code(x) && !is_to_go(x)))
-		return true;
 	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	return kept_us < limit_us || (!is_sought(x) && kept_us < policy_keep_us(x->pool->policy, x->srv->conn, now_us));
@@ -137,32 +93,8 @@ static void
 watch(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
-	bool is_for_code = x->srv->loan.followed.habit == SEQUENCE_UNLIKELY || awaits_names(x);
-	uint64_t after_us = is_for_code && policy_has_waiters(x->pool->policy) ? SOON_US : TRIED_US;
-
-	if (!is_for_code && !is_sought(x))
-		return;
-	if (event_pending(env->linger_timer, EV_TIMEOUT, NULL) && env->linger_due_us <= *env->now_us + after_us)
-		return;
-	env->linger_due_us = *env->now_us + after_us;
-	timer_start(env->linger_timer, after_us);
-}
-
-bool
-state_awaits_code(struct exchange *x)
-{
-	const struct server *srv = x->srv;
-
-	return !x->is_closing && !srv->is_closing && srv->ledger.count == 0 && srv->is_synced &&
-	       !pool_code_is_doubted(srv) && state_lingers(x);
-}
-
-bool
-state_awaits_names(struct exchange *x)
-{
-	if (x->pool->database->code.answer != NULL || state_must_ask_first(x) || x->pending_len > 0)
-		return false;
-	return state_lingers(x) && awaits_names(x);
+	if (is_sought(x) && !event_pending(env->linger_timer, EV_TIMEOUT, NULL))
+		timer_start(env->linger_timer, TRIED_US);
 }
 
 bool

@@ -11,18 +11,6 @@ void state_linger_init(struct exchange_env *env); /* after env->base is set */
 void state_linger_fini(struct exchange_env *env);
 void state_linger_tick(struct exchange_env *env);
 void state_stop_lingering(struct exchange *x);
-/* Returns when its server's last reply was read; UINT64_MAX: something is under way. */
-uint64_t state_ended_us(const struct exchange *x);
-/*
- * Returns true if nothing but a doubt about the database's code, which may soon be over, is a reason to wash its
- * server, and nobody waits for long: then the client keeps it.
- */
-bool state_awaits_code(struct exchange *x);
-/*
- * Returns true if it may have set something that the server can be asked for when the first answer about the database's
- * code is there, which is on its way: then the client keeps it until then.
- */
-bool state_awaits_names(struct exchange *x);
 void state_leaves_sequences(struct exchange *x); /* it gives its server back */
 /* SQL with these flags must not be sent before what was sent earlier is answered. */
 bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);

@@ -53,19 +53,11 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	return STEP_FORWARD;
 }
 
-/* Returns true for what may change the code of the database. */
-static bool
-is_ddl(uint32_t flags, uint32_t hints)
-{
-	return (hints & SCAN_HINT_CODE) != 0 || (flags & SCAN_LASTING) != 0;
-}
-
 /* Notes a Parse that is sent as it is. */
 static void
 note_passed(struct client_session *s, const struct scan *scan)
 {
 	s->passed_flags |= scan->flags;
-	s->passed_hints |= scan->hints;
 }
 
 void
@@ -93,8 +85,6 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 		x->srv->sequences_of = x->ticket.id; /* so that nothing is sent now */
 		state_suspect(x, s->scan->flags, s->scan);
 		x->srv->sequences_of = is_own ? x->ticket.id : SEQUENCES_OF_MANY;
-		if (is_ddl(s->scan->flags, s->scan->hints))
-			state_ddl_is_sent(x);
 		if ((s->scan->hints & SCAN_HINT_LOCAL) != 0 || s->scan->flags == SCAN_ALL)
 			state_note_local_name(x, "", ""); /* which setting it is of was not kept */
 		if (!s->is_parse_scanned && x->srv->loan.told_at == ledger_requests_sent(&x->srv->ledger) + 1)
@@ -407,8 +397,6 @@ bind_unknown(struct exchange *x, const char *name)
 	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
 	if (text != NULL)
 		return state_note_execute(x, name);
-	if (x->session != NULL && is_ddl(flags, x->session->passed_hints))
-		state_ddl_is_sent(x);
 	return flags == 0 ? STEP_FORWARD : state_suspect(x, flags, NULL);
 }
 
@@ -555,8 +543,7 @@ state_is_quiet(const struct exchange *x)
 
 	return !image_has_prepared(x->image) &&
 	       (s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
-			      s->passed_hints == 0 && !s->may_be_reset && s->discard == DISCARD_NOT &&
-			      s->refusal == NULL && s->scan == NULL));
+			      !s->may_be_reset && s->discard == DISCARD_NOT && s->refusal == NULL && s->scan == NULL));
 }
 
 void

@@ -71,7 +71,6 @@ struct client_session {
 	struct scan *scan; /* owned; NULL: there is none */
 	bool is_parse_scanned; /* scan is that of a Parse that is sent as it is; set and cleared by begin_pieces() */
 	uint32_t passed_flags; /* of such Parses; which of them is run is not known */
-	uint32_t passed_hints; /* enum scan_hint, of the same */
 	/* the unnamed portal runs this, if that may matter */
 	struct statement *bound; /* a reference of its own */
 	struct known_text *bound_known; /* owned */

@@ -33,7 +33,7 @@ static const struct row rows[] = {
 	{ "ALTER TYPE", { 0, DDL | CODE | PLANS | TYPE } },
 	{ "ALTER VIEW", { 0, DDL | CODE | PLANS | TYPE } },
 	{ "ALTER", { 0, DDL | CODE } },
-	{ "CALL", { 0, WRITES | CODE } },
+	{ "CALL", { 0, WRITES } },
 	{ "CLOSE CURSOR", { 0, READS } },
 	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
 	{ "COPY", { TAG_COPY, WRITES } },

@@ -130,7 +130,7 @@ fake_behave(struct fake *f)
 	f->login = LOGIN_TRUST;
 	f->code_answer = CODE_TOLD;
 	TAILQ_FOREACH(c, &f->conns, link) {
-		c->is_held = c->is_deaf = c->is_mute = false;
+		c->is_held = c->is_deaf = false;
 		c->piece = 0;
 		/* Only the bytes of its login were a lie: it answers nothing. */
 		c->is_over = c->is_over || (c->is_started && !c->is_authenticated && c->login == LOGIN_RAW);
@@ -339,7 +339,7 @@ write_out(struct fake_conn *c)
 		len = c->piece;
 	if (len > c->cut)
 		len = c->cut;
-	if (len == 0 || c->is_mute)
+	if (len == 0)
 		return false;
 	n = send(c->fd, c->out.bytes + c->out_at, len, MSG_NOSIGNAL);
 	if (n <= 0) {

@@ -111,13 +111,12 @@ struct fake_conn {
 	uint8_t traces[TRACES]; /* bits: of A, B, ... */
 	uint8_t sequences_of; /* bits: who has used one */
 	char plan_of, plan_context[PLAN_CONTEXT_MAX]; /* whose plan is kept, and made for whom; 0: none is */
-	struct fake_code_change code;
+	struct fake_code_change code, due; /* due: committed, and told by a reply that pgweir has not read */
 	bool is_asked; /* asleep: it was asked about the database's code */
 	bool is_outdated; /* pgweir was told to use it no more */
 	size_t sent_before; /* ... bytes that it had sent by then, and that were not read yet */
 	/* misbehaviour */
 	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
-	bool is_mute; /* what it answers is not sent yet */
 	size_t piece; /* bytes sent per turn; 0: all */
 	size_t cut; /* so many more bytes, then it dies; SIZE_MAX: none */
 	struct buf next; /* in place of the next answer */
@@ -134,7 +133,6 @@ struct fake {
 	struct buf login_raw; /* LOGIN_ERROR: the SQLSTATE; LOGIN_RAW: all they get */
 	struct scram_verifier verifier;
 	unsigned code; /* enum state_part: what the database's code can touch */
-	unsigned long code_commits; /* transactions that made code */
 	enum fake_code code_answer;
 	bool is_code_unknown; /* once there was no answer */
 	bool has_lied; /* pgweir may believe what is not so */
@@ -142,6 +140,8 @@ struct fake {
 	bool is_leaky; /* session state may follow others */
 	bool reports_at_once; /* settings, as before version 14; else ahead of ReadyForQuery */
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
+	/* Returns true if pgweir has read all that c has answered; NULL: at once. */
+	bool (*has_read)(const struct fake_conn *c);
 	/* Returns true if pgweir knew of all code when it lent c; NULL: it did. */
 	bool (*is_code_known)(const struct fake_conn *c);
 	/* Each notification, in the order of commits; NULL: nobody wants to know. */
@@ -229,7 +229,12 @@ void state_next_sequence(struct fake_conn *c, const char *tokens);
 void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_opaque);
 /* CREATE or DROP of code with such words. */
 void state_change_code(struct fake_conn *c, const char *sql, bool is_drop);
-void state_commit_code(struct fake_conn *c); /* what its transaction has made is everybody's from now on */
+/*
+ * What its transaction has made is everybody's as soon as pgweir has read that: what others leave by it before is a
+ * known limit.
+ */
+void state_commit_code(struct fake_conn *c);
+void state_tell_code(struct fake *f); /* what pgweir has read since is everybody's now */
 void state_put_code(struct fake_conn *c); /* the answer */
 void state_forget_code(struct fake *f); /* there is none */
 void state_probe(struct fake_conn *c, const char *sql); /* its rows, but those of reported settings */

@@ -399,11 +399,19 @@ touch(struct fake_conn *c, size_t i, const char *tokens)
 		state_set(c, i == 0 ? "app.hidden" : i == 1 ? "app.unnamed" : "role", value);
 }
 
+static unsigned
+with_change(unsigned code, const struct fake_code_change *change)
+{
+	return (code & ~change->dropped) | change->made;
+}
+
 void
 state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_opaque)
 {
-	unsigned parts = (c->fake->code & ~c->code.dropped) | c->code.made;
+	unsigned parts;
 
+	state_tell_code(c->fake);
+	parts = with_change(with_change(c->fake->code, &c->due), &c->code);
 	for (size_t i = 0; i < HIDDEN && !c->is_liar; i++)
 		if ((parts & hidden[i].part) != 0 && strstr(sql, hidden[i].word) != NULL &&
 		    (is_opaque || is_named(sql, hidden[i].word)))
@@ -424,17 +432,32 @@ state_change_code(struct fake_conn *c, const char *sql, bool is_drop)
 void
 state_commit_code(struct fake_conn *c)
 {
-	c->fake->code = (c->fake->code & ~c->code.dropped) | c->code.made;
-	c->fake->code_commits += (c->code.made | c->code.dropped) != 0;
+	c->due.dropped = (c->due.dropped & ~c->code.made) | c->code.dropped;
+	c->due.made = with_change(c->due.made, &c->code);
 	c->code = (struct fake_code_change){ 0 };
+	state_tell_code(c->fake);
+}
+
+void
+state_tell_code(struct fake *f)
+{
+	struct fake_conn *c;
+
+	TAILQ_FOREACH(c, &f->conns, link)
+		if ((c->due.made | c->due.dropped) != 0 && (f->has_read == NULL || f->has_read(c))) {
+			f->code = with_change(f->code, &c->due);
+			c->due = (struct fake_code_change){ 0 };
+		}
 }
 
 void
 state_put_code(struct fake_conn *c)
 {
-	unsigned parts = c->fake->code;
+	unsigned parts;
 	char number[16];
 
+	state_tell_code(c->fake);
+	parts = c->fake->code;
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
 	text_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
@@ -474,16 +497,6 @@ put_row(struct fake_conn *c, const char *kind, const char *name, const char *val
 	buf_fini(&b);
 }
 
-/* All that is made is reported at once. */
-static void
-put_tally(struct fake_conn *c, bool is_temp_asked)
-{
-	char text[48];
-
-	snprintf(text, sizeof(text), "{\"%lu 0 0 0\"}", c->fake->code_commits);
-	put_row(c, is_temp_asked && c->traces[TRACE_TEMP] != 0 ? "k1" : "k", "on", text);
-}
-
 void
 state_probe(struct fake_conn *c, const char *sql)
 {
@@ -497,8 +510,6 @@ state_probe(struct fake_conn *c, const char *sql)
 		      { TRACE_SQL, "SELECT 'p'", "p", "hid", "PREPARE hid AS SELECT 1" },
 		      { TRACE_LISTEN, "SELECT 'n'", "n", "hid", "" } };
 
-	if (strstr(sql, "'k'") != NULL)
-		put_tally(c, strstr(sql, "pg_my_temp_schema()") != NULL);
 	if (strstr(sql, "SELECT 'r'") != NULL)
 		put_row(c, "r", "", role == NULL ? "none" : role);
 	if (strstr(sql, "SELECT 'u'") != NULL)

@@ -264,6 +264,19 @@ world_reconnect(struct world *w)
 	}
 }
 
+struct server *
+world_find_server(const struct world *w, uint32_t pid)
+{
+	struct server *srv;
+
+	for (const struct worker *k = w->weir->door; k != NULL; k = k->next)
+		for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
+			TAILQ_FOREACH(srv, &e->servers, all)
+				if (srv->pid == pid)
+					return srv;
+	return NULL;
+}
+
 struct client *
 world_find_client(const struct world *w, uint64_t id)
 {
@@ -286,6 +299,15 @@ forget_ini(void)
 	unlink(path);
 }
 
+static bool
+has_read(const struct fake_conn *c)
+{
+	const struct world *w = (const struct world *)((const char *)c->fake - offsetof(struct world, fake));
+	const struct server *srv = world_find_server(w, c->pid);
+
+	return srv != NULL && srv->ledger.count == 0;
+}
+
 void
 world_init(struct world *w, const char *options, unsigned workers)
 {
@@ -299,6 +321,7 @@ world_init(struct world *w, const char *options, unsigned workers)
 	*w = (struct world){ .options = options };
 	fake_init(&w->fake, postgres_fd, &verifier);
 	w->fake.code = state_words(options);
+	w->fake.has_read = has_read;
 	w->fake.is_leaky = has_word(options, "allow");
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */

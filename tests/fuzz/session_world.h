@@ -36,5 +36,7 @@ void world_connect(struct world *w, struct fake_client *c);
 bool world_reload(struct world *w);
 bool world_pause(struct world *w, bool on);
 void world_reconnect(struct world *w); /* as the console's RECONNECT */
+/* The server of pgweir's whose backend is this one; NULL: there is none. */
+struct server *world_find_server(const struct world *w, uint32_t pid);
 /* The client of pgweir's with this number, on whichever worker; NULL: there is none. */
 struct client *world_find_client(const struct world *w, uint64_t id);

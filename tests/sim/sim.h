@@ -125,7 +125,7 @@ void sim_lose_server(struct sim *s);
 /* What c has got runs; if that is a COMMIT, PostgreSQL may crash before anybody hears of it. True: it has. */
 bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
 /* What c has got runs; if that makes code, the answer may come late, or never. */
-void sim_make_code(struct sim *s, struct fake_conn *c);
+void sim_see_code(struct sim *s);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
 bool sim_has_broken_server(const struct sim *s); /* pgweir may not know yet */
 /* After each turn: clients that have a broken server, and, if there was one before it, those who were closed in it. */

@@ -176,26 +176,20 @@ sim_crash_at_commit(struct sim *s, struct fake_conn *c)
 	return c->commit_lsn > s->world.fake.cluster.told && sim_chance(s, 100) && crash_if_seen(s);
 }
 
+/* What is made now is run by most for a while. */
 void
-sim_make_code(struct sim *s, struct fake_conn *c)
+sim_see_code(struct sim *s)
 {
-	const struct fake *f = &s->world.fake;
-	unsigned long before = f->code_commits;
+	struct fake *f = &s->world.fake;
 	unsigned there = f->code;
 
 	if (!s->profile.makes_code)
 		return;
-	if (!c->is_mute) {
-		fake_conn_execute(c);
-		if ((f->code & ~there) != 0) {
-			s->made = f->code & ~there;
-			s->made_step = s->step;
-		}
-		c->is_mute = f->code_commits != before && sim_chance(s, 128);
-	} else if (s->profile.losing > 0 && sim_chance(s, 20)) {
-		lose(s, c, 0);
-	} else
-		c->is_mute = !sim_chance(s, 16);
+	state_tell_code(f);
+	if ((f->code & ~there) != 0) {
+		s->made = f->code & ~there;
+		s->made_step = s->step;
+	}
 }
 
 void

@@ -311,7 +311,7 @@ step_server(struct sim *s)
 	}
 	if (sim_crash_at_commit(s, c))
 		return;
-	sim_make_code(s, c);
+	sim_see_code(s);
 	if (sim_chance(s, s->profile.stalling))
 		c->is_held = true;
 	else if (c->is_held && sim_chance(s, 60))
@@ -335,7 +335,7 @@ jump(struct sim *s)
 	sim_trace('t', 0, "passes", us, 0);
 	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
-		if ((c->is_held || c->is_mute) && us >= US_PER_S)
+		if (c->is_held && us >= US_PER_S)
 			sim_excuse_borrowers(s, c->pid);
 	for (uint64_t left = us; left > 0;) {
 		uint64_t part = left < 100 * US_PER_MS ? left : 100 * US_PER_MS;
@@ -367,14 +367,7 @@ pause_or_resume(struct sim *s)
 struct server *
 sim_find_server(const struct sim *s, uint32_t pid)
 {
-	struct server *srv;
-
-	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
-		for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
-			TAILQ_FOREACH(srv, &e->servers, all)
-				if (srv->pid == pid)
-					return srv;
-	return NULL;
+	return world_find_server(&s->world, pid);
 }
 
 /* Connections that are on their way to another worker must not be used there. */

@@ -1045,29 +1045,6 @@ Test(policy, one_idle_for_long_is_pinged_before_it_is_lent)
 	fake_fini(&f);
 }
 
-Test(policy, one_that_is_asked_first_is_lent_to_who_has_settings_when_it_has_answered)
-{
-	struct policy_settings set = fake_settings(2, 0);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	cr_expect_not(fake_borrow_image(&f, 0, "any"));
-	fake_at(&f, f.now + 1 * S);
-	f.conns[0].is_asked_first = true;
-	fake_opened(&f, 0);
-	cr_expect_eq(f.pinged, 1);
-	cr_expect_eq(fake_holds(&f, 0), -1);
-	fake_at(&f, f.now + 2 * S);
-	policy_ping_done(f.p, &f.conns[0], true, f.now);
-	cr_expect_eq(fake_holds(&f, 0), 0);
-	cr_expect_eq(f.clients[0].ticket.connect_us, 3 * S);
-	cr_expect_not(fake_borrow(&f, 1));
-	f.conns[1].is_asked_first = true;
-	fake_opened(&f, 1);
-	cr_expect_eq(fake_holds(&f, 1), 1, "a login has none");
-	fake_fini(&f);
-}
-
 Test(policy, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
 {
 	struct policy_settings set = pinging_settings(5 * S);

@@ -77,34 +77,6 @@ Test(seal, sessions_elsewhere_are_closed_where_it_is_known_or_searched_for)
 }
 
 /* How often it stands there. */
-static unsigned
-count_of(const struct buf *b, const char *text)
-{
-	unsigned count = 0;
-
-	for (const char *at = sql_of(b); (at = strstr(at, text)) != NULL; at++)
-		count++;
-	return count;
-}
-
-Test(seal, one_statement_gives_locks_up_and_asks_what_is_to_be_known)
-{
-	for (unsigned i = 0; i < 8; i++) {
-		unsigned parts =
-		    (i & 1 ? STATE_LOCKS : 0u) | (i & 2 ? WASH_TEMP_ASKED : 0u) | (i & 4 ? WASH_TALLY : 0u);
-		struct buf b = { 0 };
-
-		if (parts == 0)
-			continue;
-		seal_put(&b, parts, 1, "");
-		cr_expect_eq(count_of(&b, "SELECT "), i & 4 ? 1 : (i & 1) + (i >> 1 & 1), "%u", i);
-		cr_expect_eq(count_of(&b, "pg_stat_get_xact_tuples_inserted("), i >> 2, "%u", i);
-		cr_expect_eq(count_of(&b, "pg_my_temp_schema()"), i >> 1 & 1, "%u", i);
-		cr_expect((parts & STATE_LOCKS) == 0 || count_of(&b, "pg_advisory_unlock_all()") == 1, "%u", i);
-		buf_fini(&b);
-	}
-}
-
 Test(seal, plpgsql_is_not_loaded_for_it)
 {
 	static const struct {

@@ -106,47 +106,6 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 	cleaned++;
 }
 
-void
-pool_code_told(struct server *srv, const struct probe_row *row)
-{
-	(void)srv;
-	(void)row;
-}
-
-void
-pool_code_lost(struct server *srv)
-{
-	(void)srv;
-}
-
-void
-pool_code_doubt(struct server *srv, enum code_doubt_state state)
-{
-	(void)srv;
-	(void)state;
-}
-
-bool
-pool_code_can_tell(const struct pool *pool)
-{
-	(void)pool;
-	return true;
-}
-
-const struct code_doubt *
-pool_code_doubt_of(const struct server *srv)
-{
-	(void)srv;
-	return NULL;
-}
-
-bool
-pool_code_is_doubted(const struct server *srv)
-{
-	(void)srv;
-	return false;
-}
-
 int
 server_forget_session(struct server *srv)
 {
