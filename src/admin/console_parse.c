@@ -31,15 +31,6 @@ is_sign(const struct token *t, char sign)
 	return t->kind == TOKEN_SIGN && t->text[0] == sign;
 }
 
-/* pg_catalog.version() is version(). */
-static void
-drop_schema(struct words *w)
-{
-	if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') &&
-	    command_is_word(&w->list[w->count - 2], "pg_catalog"))
-		w->count -= 2;
-}
-
 static int
 read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 {
@@ -58,7 +49,10 @@ read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 			w->is_cut = true;
 		else {
 			w->count++;
-			drop_schema(w);
+			/* pg_catalog.version() is version(). */
+			if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') &&
+			    command_is_word(&w->list[w->count - 2], "pg_catalog"))
+				w->count -= 2;
 		}
 	}
 }

@@ -38,25 +38,14 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 }
 
 static void
-console_put_value(struct buf *out, const void *bytes, size_t len)
-{
-	buf_put_u32(out, (uint32_t)len);
-	buf_put(out, bytes, len);
-}
-
-static void
-put_null(struct buf *out)
-{
-	buf_put_u32(out, 0xffffffff);
-}
-
-static void
 console_put_text(struct buf *out, const char *text)
 {
 	if (text == NULL)
-		put_null(out);
-	else
-		console_put_value(out, text, strlen(text));
+		buf_put_u32(out, 0xffffffff);
+	else {
+		buf_put_u32(out, (uint32_t)strlen(text));
+		buf_put(out, text, strlen(text));
+	}
 }
 
 static uint64_t
@@ -113,19 +102,6 @@ float_at(const void *field)
 
 	memcpy(&v, field, sizeof(v));
 	return v;
-}
-
-static void
-put_column(struct buf *out, const struct column *column, const void *row)
-{
-	const void *field = (const char *)row + column->offset;
-
-	if (column->type == COLUMN_TEXT)
-		console_put_text(out, text_at(field));
-	else if (column->type == COLUMN_FLOAT8)
-		put_float8(out, float_at(field));
-	else
-		console_put_number(out, column->type, number_at(field));
 }
 
 static bool
@@ -191,8 +167,16 @@ rows_add(struct rows *r, const void *row)
 	}
 	begun = message_begin(r->out, 'D');
 	buf_put_u16(r->out, (uint16_t)r->column_count);
-	for (size_t i = 0; i < r->column_count; i++)
-		put_column(r->out, &r->columns[i], row);
+	for (size_t i = 0; i < r->column_count; i++) {
+		const void *field = (const char *)row + r->columns[i].offset;
+
+		if (r->columns[i].type == COLUMN_TEXT)
+			console_put_text(r->out, text_at(field));
+		else if (r->columns[i].type == COLUMN_FLOAT8)
+			put_float8(r->out, float_at(field));
+		else
+			console_put_number(r->out, r->columns[i].type, number_at(field));
+	}
 	message_end(r->out, begun);
 	r->count++;
 }

@@ -63,21 +63,6 @@ with_room(void *list, size_t count, size_t size)
 }
 
 static void
-add_word(struct rule_field *f, const struct rule_word *word)
-{
-	f->words = with_room(f->words, f->count, sizeof(*f->words));
-	f->words[f->count++] = (struct rule_word){ xstrdup(word->text), word->is_quoted };
-}
-
-/* Takes ownership of f's words. */
-static void
-add_field(struct rule_line *line, struct rule_field *f)
-{
-	line->fields = with_room(line->fields, line->count, sizeof(*line->fields));
-	line->fields[line->count++] = *f;
-}
-
-static void
 field_fini(struct rule_field *f)
 {
 	for (size_t i = 0; i < f->count; i++)
@@ -146,8 +131,10 @@ next_field(struct source *s, char **at, struct rule_field *f)
 		has_any = true;
 		if (!word.is_quoted && word.text[0] == '@' && word.text[1] != '\0')
 			read_list(s, word.text + 1, f);
-		else
-			add_word(f, &word);
+		else {
+			f->words = with_room(f->words, f->count, sizeof(*f->words));
+			f->words[f->count++] = (struct rule_word){ xstrdup(word.text), word.is_quoted };
+		}
 	}
 	return has_any && !s->is_bad;
 }
@@ -274,7 +261,9 @@ take_fields(struct source *s, char *text)
 	struct rule_field f = { 0 };
 
 	while (next_field(s, &text, &f)) {
-		add_field(&line, &f);
+		/* The line owns f's words from now on. */
+		line.fields = with_room(line.fields, line.count, sizeof(*line.fields));
+		line.fields[line.count++] = f;
 		f = (struct rule_field){ 0 };
 	}
 	field_fini(&f);

@@ -271,17 +271,6 @@ check_proof(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], s
 	return 0;
 }
 
-static void
-learn_keys(struct scram_keys *keys, const struct scram_verifier *v, const uint8_t client_key[static SCRAM_KEY_LEN])
-{
-	keys->is_set = true;
-	keys->iterations = v->iterations;
-	keys->salt_len = v->salt_len;
-	memcpy(keys->salt, v->salt, v->salt_len);
-	memcpy(keys->client_key, client_key, SCRAM_KEY_LEN);
-	memcpy(keys->server_key, v->server_key, SCRAM_KEY_LEN);
-}
-
 int
 scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		   struct scram_keys *keys, struct fail *why)
@@ -303,8 +292,14 @@ scram_server_final(struct scram_server *s, const char *in, size_t in_len, char o
 	    scram_hmac(s->verifier.server_key, s->auth_message.bytes, s->auth_message.len, signature, why) == 0) {
 		memcpy(out, "v=", 2);
 		base64_encode(signature, SCRAM_KEY_LEN, out + 2);
-		if (keys != NULL)
-			learn_keys(keys, &s->verifier, proof);
+		if (keys != NULL) {
+			keys->is_set = true;
+			keys->iterations = s->verifier.iterations;
+			keys->salt_len = s->verifier.salt_len;
+			memcpy(keys->salt, s->verifier.salt, s->verifier.salt_len);
+			memcpy(keys->client_key, proof, SCRAM_KEY_LEN);
+			memcpy(keys->server_key, s->verifier.server_key, SCRAM_KEY_LEN);
+		}
 		result = 0;
 	}
 	OPENSSL_cleanse(proof, sizeof(proof));

@@ -378,17 +378,6 @@ take_user(struct reader *r, struct user *u, struct fail *why)
 	return 0;
 }
 
-/* Reading goes on behind it, so that all broken lines are reported at once; why keeps the first. */
-static void
-note_bad_line(struct reader *r, const struct fail *bad, struct fail *why)
-{
-	if (r->bad_count++ == 0)
-		*why = *bad;
-	if (r->tell != NULL && r->bad_count <= BAD_LINES_MAX)
-		r->tell(!r->is_lenient, bad->text, r->arg);
-	skip_line(r);
-}
-
 static int
 take_line(struct reader *r, struct users *users, struct fail *why)
 {
@@ -406,7 +395,12 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 		users->entry_count--;
 		r->to = to;
 	}
-	note_bad_line(r, &bad, why);
+	/* Reading goes on behind it, so that all broken lines are reported at once; why keeps the first. */
+	if (r->bad_count++ == 0)
+		*why = bad;
+	if (r->tell != NULL && r->bad_count <= BAD_LINES_MAX)
+		r->tell(!r->is_lenient, bad.text, r->arg);
+	skip_line(r);
 	return 0;
 }
 

@@ -77,19 +77,6 @@ end_field(struct line *l, size_t mark)
 		l->len = mark;
 }
 
-static void
-put_escaped(struct line *l, const char *bytes, size_t len)
-{
-	char one[ESCAPE_MAX];
-	size_t used;
-
-	for (size_t i = 0; i < len && !l->is_over; i += used) {
-		size_t one_len = escape_char(ESCAPE_JSON, bytes + i, len - i, one, &used);
-
-		line_put(l, one, one_len);
-	}
-}
-
 void
 line_begin(struct line *l, char *out, size_t cap)
 {
@@ -101,6 +88,8 @@ void
 line_bytes(struct line *l, const char *key, const char *value, size_t len)
 {
 	size_t mark;
+	char one[ESCAPE_MAX];
+	size_t used;
 
 	if (value == NULL) {
 		line_null(l, key);
@@ -108,7 +97,11 @@ line_bytes(struct line *l, const char *key, const char *value, size_t len)
 	}
 	mark = begin_field(l, key);
 	put_str(l, "\"");
-	put_escaped(l, value, len);
+	for (size_t i = 0; i < len && !l->is_over; i += used) {
+		size_t one_len = escape_char(ESCAPE_JSON, value + i, len - i, one, &used);
+
+		line_put(l, one, one_len);
+	}
 	put_str(l, "\"");
 	end_field(l, mark);
 }

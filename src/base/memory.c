@@ -58,18 +58,6 @@ limit_addresses(size_t used)
 	return r.rlim_cur;
 }
 
-/*
- * Under a limit, memory that was freed must serve whatever is asked for next. By itself malloc keeps ever larger blocks
- * in its heap, once such a one was freed: there was as much as a quarter of the limit in pieces that were too small for
- * the next large message, and memory_has_room() took it for room.
- */
-static void
-give_large_blocks_back(void)
-{
-	mallopt(M_MMAP_THRESHOLD, LARGE_MIN);
-	mallopt(M_TRIM_THRESHOLD, 2 * LARGE_MIN);
-}
-
 void
 memory_set_threads(unsigned count)
 {
@@ -87,8 +75,16 @@ memory_limit(size_t max)
 		r.rlim_cur = max == 0 || max > r.rlim_max - now.untouched ? r.rlim_max : max + now.untouched;
 		setrlimit(RLIMIT_DATA, &r);
 	}
-	if (max != 0 || addresses != RLIM_INFINITY)
-		give_large_blocks_back();
+	if (max != 0 || addresses != RLIM_INFINITY) {
+		/*
+		 * Under a limit, memory that was freed must serve whatever is asked for next. By itself malloc keeps
+		 * ever larger blocks in its heap, once such a one was freed: there was as much as a quarter of the
+		 * limit in pieces that were too small for the next large message, and memory_has_room() took it for
+		 * room.
+		 */
+		mallopt(M_MMAP_THRESHOLD, LARGE_MIN);
+		mallopt(M_TRIM_THRESHOLD, 2 * LARGE_MIN);
+	}
 	if (max != 0 && max < addresses)
 		return max;
 	return addresses == RLIM_INFINITY ? 0 : addresses;

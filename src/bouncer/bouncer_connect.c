@@ -194,14 +194,6 @@ is_later_name(const struct connect *c, size_t row)
 	return false;
 }
 
-/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
-static bool
-is_as_if_absent(const struct bouncer_key *key, const char *value)
-{
-	return (key->type == BOUNCER_COUNT && *value == '-') ||
-	       (strcmp(key->name, "server_lifetime") == 0 && atoi(value) == 0 && *value == '0');
-}
-
 static void
 emit_word(const struct connect *c, const char *section, const struct bouncer_word *word, const char *written)
 {
@@ -210,7 +202,9 @@ emit_word(const struct connect *c, const char *section, const struct bouncer_wor
 	struct fail why;
 	int result;
 
-	if (is_as_if_absent(key, written))
+	/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
+	if ((key->type == BOUNCER_COUNT && *written == '-') ||
+	    (strcmp(key->name, "server_lifetime") == 0 && atoi(written) == 0 && *written == '0'))
 		return;
 	result = bouncer_convert(key, written, &value, &why);
 	if (result < 0)
@@ -308,20 +302,6 @@ bouncer_users(struct bouncer *b)
 	emit_sections(b, &b->users, "user", OF_USER);
 }
 
-/* "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432". */
-static void
-put_peer(struct buf *to, const struct connect *c)
-{
-	const char *host = value_of(c, "host"), *port = value_of(c, "port");
-	bool is_v6;
-
-	if (host == NULL)
-		host = socket_dir(c);
-	is_v6 = *host != '/' && strchr(host, ':') != NULL;
-	buf_printf(to, "%s%s=%s%s%s:%s", to->len > 0 ? ", " : "", c->entry->name, is_v6 ? "[" : "", host,
-		   is_v6 ? "]" : "", port != NULL ? port : "6432");
-}
-
 void
 bouncer_peers(struct bouncer *b)
 {
@@ -331,8 +311,17 @@ bouncer_peers(struct bouncer *b)
 		struct connect c;
 
 		source_add_name(b->sink->source, b->peers.list[i].line, b->peers.list[i].name);
-		if (connect_begin(&c, b, &b->peers.list[i], OF_PEER))
-			put_peer(&peers, &c);
+		if (connect_begin(&c, b, &b->peers.list[i], OF_PEER)) {
+			const char *host = value_of(&c, "host"), *port = value_of(&c, "port");
+			bool is_v6;
+
+			/* "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432". */
+			if (host == NULL)
+				host = socket_dir(&c);
+			is_v6 = *host != '/' && strchr(host, ':') != NULL;
+			buf_printf(&peers, "%s%s=%s%s%s:%s", peers.len > 0 ? ", " : "", c.entry->name, is_v6 ? "[" : "",
+				   host, is_v6 ? "]" : "", port != NULL ? port : "6432");
+		}
 		connect_end(&c);
 	}
 	if (peers.len > 0)

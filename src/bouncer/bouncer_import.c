@@ -84,24 +84,12 @@ put_scopes(const struct import *import)
 }
 
 static void
-put_notes(const struct import *import)
-{
-	char place[512];
-
-	if (import->b->note_count > 0)
-		fprintf(import->to, "\n; --- what has no setting here, and why ---\n");
-	for (size_t i = 0; i < import->b->note_count; i++) {
-		source_place(import->b->sink->source, "", import->b->notes[i].line, place, sizeof(place));
-		fprintf(import->to, "; %s: %s\n", place, import->b->notes[i].text);
-	}
-}
-
-static void
 put_file(const struct bouncer *b, const char *path, FILE *to)
 {
 	const struct import import = { b, to };
 	const struct config_key *key;
 	const char *section = "";
+	char place[512];
 
 	fprintf(to, "; pgweir's settings for what is in %s: written by pgweir --import-pgbouncer\n", path);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
@@ -110,7 +98,12 @@ put_file(const struct bouncer *b, const char *path, FILE *to)
 		section = key->section;
 	}
 	put_scopes(&import);
-	put_notes(&import);
+	if (import.b->note_count > 0)
+		fprintf(import.to, "\n; --- what has no setting here, and why ---\n");
+	for (size_t i = 0; i < import.b->note_count; i++) {
+		source_place(import.b->sink->source, "", import.b->notes[i].line, place, sizeof(place));
+		fprintf(import.to, "; %s: %s\n", place, import.b->notes[i].text);
+	}
 }
 
 bool

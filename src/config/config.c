@@ -12,22 +12,12 @@
 #include <string.h>
 #include <strings.h>
 
-/* A default that its own row refuses is a bug of pgweir's. */
-static void
-set_defaults(struct config *config)
-{
-	const struct config_key *key;
-	struct fail why;
-
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)
-			abort();
-}
-
 struct config *
 config_new(const char *path)
 {
 	struct config *config = xcalloc(1, sizeof(*config));
+	const struct config_key *key;
+	struct fail why;
 
 	atomic_init(&config->refs, 1);
 	config->path = xstrdup(path);
@@ -35,7 +25,10 @@ config_new(const char *path)
 	config->single_password = xstrdup("");
 	config->origins = xcalloc(1, sizeof(*config->origins));
 	config->origins->file = xstrdup(path);
-	set_defaults(config);
+	/* A default that its own row refuses is a bug of pgweir's. */
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)
+			abort();
 	return config;
 }
 
@@ -61,18 +54,6 @@ free_scopes(struct config_scope *scopes, struct scope_origin *origins, size_t co
 }
 
 static void
-free_origins(struct config_origin *origins)
-{
-	free(origins->file);
-	source_free(origins->source);
-	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
-		free(origins->raws[i]);
-		free(origins->pendings[i]);
-	}
-	free(origins);
-}
-
-static void
 config_free(struct config *config)
 {
 	struct config_origin *origins = config->origins;
@@ -81,7 +62,13 @@ config_free(struct config *config)
 	free_scopes(config->databases, origins->databases, config->database_count);
 	free_scopes(config->tenant_scopes, origins->tenants, config->tenant_count);
 	free_scopes(config->users, origins->users, config->user_count);
-	free_origins(origins);
+	free(origins->file);
+	source_free(origins->source);
+	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
+		free(origins->raws[i]);
+		free(origins->pendings[i]);
+	}
+	free(origins);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		key_free(key, key_base(key, config));
 	secret_free(config->single_password);

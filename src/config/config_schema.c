@@ -8,12 +8,6 @@
 
 #include <string.h>
 
-static bool
-is_number(const struct config_key *key)
-{
-	return key->type == KEY_COUNT || key->type == KEY_FRACTION;
-}
-
 static void
 put_type(struct buf *to, const struct config_key *key)
 {
@@ -27,7 +21,7 @@ put_type(struct buf *to, const struct config_key *key)
 		buf_put_u8(to, ']');
 	} else if (key->type == KEY_SWITCH)
 		buf_printf(to, "\"type\":[\"string\",\"boolean\"]");
-	else if (is_number(key))
+	else if (key->type == KEY_COUNT || key->type == KEY_FRACTION)
 		buf_printf(to, "\"type\":[\"string\",\"number\"]");
 	else if (key->type == KEY_LISTENS)
 		buf_printf(to, "\"type\":[\"string\",\"array\"],\"items\":{\"type\":\"string\"}");

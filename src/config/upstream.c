@@ -32,14 +32,6 @@ upstream_protocol_name(uint16_t minor)
 	return minor == 0 ? "3.0" : "3.2";
 }
 
-static void
-free_settings(char **pairs)
-{
-	for (char **text = pairs; text != NULL && *text != NULL; text++)
-		free(*text);
-	free(pairs);
-}
-
 /* Returns false without memory; what was copied till then is *to's. */
 static bool
 copy_settings(char ***to, char *const *from)
@@ -129,7 +121,9 @@ upstream_free(struct upstream *up)
 	secret_free(up->password);
 	for (int i = 0; i < UPSTREAM_WORDS; i++)
 		free(up->words[i]);
-	free_settings(up->settings);
+	for (char **text = up->settings; text != NULL && *text != NULL; text++)
+		free(*text);
+	free(up->settings);
 	free(up);
 }
 

@@ -89,16 +89,6 @@ struct draft {
 	} unknown;
 };
 
-static void
-draft_fini(struct draft *draft)
-{
-	free(draft->host);
-	free(draft->port);
-	free(draft->target);
-	free(draft->oldest);
-	free(draft->newest);
-}
-
 static bool
 has_control(const char *text)
 {
@@ -444,6 +434,10 @@ upstream_parse(const char *text, bool is_of_tenant, struct fail *why)
 		upstream_free(draft.up);
 		draft.up = NULL;
 	}
-	draft_fini(&draft);
+	free(draft.host);
+	free(draft.port);
+	free(draft.target);
+	free(draft.oldest);
+	free(draft.newest);
 	return draft.up;
 }

@@ -170,17 +170,6 @@ move_subscription(struct notify_listener *listener, struct notify_subscription *
 		TAILQ_INSERT_TAIL(list_of(listener, m), m, link);
 }
 
-/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due while nobody waited. */
-static void
-hasten(struct notify_listener *listener)
-{
-	uint64_t now_us = notify_now(listener);
-
-	if (listener->retry_us > now_us + NOTIFY_HASTE_US)
-		listener->retry_us = now_us + NOTIFY_HASTE_US;
-	notify_conn_timer(listener, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
-}
-
 int
 notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *name)
 {
@@ -199,8 +188,15 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	prefer(listener, ch, m);
 	move_subscription(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
 	channel_ask(listener, ch);
-	if (listener->conn.srv == NULL)
-		hasten(listener);
+	if (listener->conn.srv == NULL) {
+		uint64_t now_us = notify_now(listener);
+
+		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due while nobody
+		 * waited. */
+		if (listener->retry_us > now_us + NOTIFY_HASTE_US)
+			listener->retry_us = now_us + NOTIFY_HASTE_US;
+		notify_conn_timer(listener, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
+	}
 	return 0;
 }
 
@@ -344,20 +340,6 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 			fail_subscriptions(listener, ch, why);
 }
 
-static void
-answered_listen(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
-{
-	ch->is_asked = false;
-	ch->is_listening = why == NULL;
-	if (why != NULL) {
-		fail_subscriptions(listener, ch, why);
-		ch->idle_since_us = notify_now(listener);
-	} else if (!ch->is_answered) {
-		ch->is_answered = true;
-		TAILQ_INSERT_TAIL(&listener->answered, ch, answered);
-	}
-}
-
 /* When several LISTENs have failed together, each is tried alone, as a single one may be to blame. */
 static void
 answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
@@ -371,8 +353,17 @@ answered_batch(struct notify_listener *listener, struct notify_command *command,
 		ch->is_alone = why != NULL;
 		if (why != NULL && !is_one)
 			make_due(listener, ch);
-		else
-			answered_listen(listener, ch, why);
+		else {
+			ch->is_asked = false;
+			ch->is_listening = why == NULL;
+			if (why != NULL) {
+				fail_subscriptions(listener, ch, why);
+				ch->idle_since_us = notify_now(listener);
+			} else if (!ch->is_answered) {
+				ch->is_answered = true;
+				TAILQ_INSERT_TAIL(&listener->answered, ch, answered);
+			}
+		}
 	}
 	notify_conn_send_due(listener);
 }
@@ -438,22 +429,16 @@ tell_answered(struct notify_listener *listener)
 	}
 }
 
-static void
-flush_dirty(struct notify_listener *listener)
+void
+notify_listener_deliver(struct notify_listener *listener)
 {
 	struct notify_subscriber *subscriber;
 
+	listener->is_delivery_due = false;
 	while ((subscriber = TAILQ_FIRST(&listener->dirty)) != NULL) {
 		notify_set_dirty(subscriber, false);
 		subscriber->ops->flush(subscriber);
 	}
-}
-
-void
-notify_listener_deliver(struct notify_listener *listener)
-{
-	listener->is_delivery_due = false;
-	flush_dirty(listener);
 	tell_answered(listener);
 	tell_failed(listener);
 	notify_tell_caught_up(listener);

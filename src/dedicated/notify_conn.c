@@ -168,18 +168,6 @@ send_listens(struct notify_listener *listener)
 	}
 }
 
-static void
-forget_commands(struct notify_listener *listener)
-{
-	struct notify_command *command;
-
-	while ((command = TAILQ_FIRST(&listener->commands)) != NULL) {
-		TAILQ_REMOVE(&listener->commands, command, link);
-		free(command);
-	}
-	listener->is_error = listener->is_listen_sent = listener->is_unlisten_sent = listener->is_gap_over_due = false;
-}
-
 /* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent behind it. */
 static void
 send_unlistens(struct notify_listener *listener)
@@ -285,11 +273,16 @@ static void
 on_closed(struct dedicated *d)
 {
 	struct notify_listener *listener = listener_of(d);
+	struct notify_command *command;
 
 	if (listener->is_up)
 		listener->turned_us = notify_now(listener);
 	listener->is_up = false;
-	forget_commands(listener);
+	while ((command = TAILQ_FIRST(&listener->commands)) != NULL) {
+		TAILQ_REMOVE(&listener->commands, command, link);
+		free(command);
+	}
+	listener->is_error = listener->is_listen_sent = listener->is_unlisten_sent = listener->is_gap_over_due = false;
 	listener->retry_us = notify_now(listener) +
 			     backoff_us(listener->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &listener->random);
 	notify_listener_down(listener);

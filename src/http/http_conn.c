@@ -102,17 +102,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
-/* Frees one that could not be made whole. */
-static void
-discard(struct http_conn *c)
-{
-	if (c != NULL && c->timer != NULL)
-		event_free(c->timer);
-	if (c != NULL && c->bev != NULL)
-		bufferevent_free(c->bev);
-	free(c);
-}
-
 static struct bufferevent *
 on_accept(struct event_base *base, void *arg)
 {
@@ -124,7 +113,11 @@ on_accept(struct event_base *base, void *arg)
 		c->bev = bufferevent_socket_new(base, -1, 0);
 	}
 	if (c == NULL || c->timer == NULL || c->bev == NULL) {
-		discard(c);
+				if (c != NULL && c->timer != NULL)
+			event_free(c->timer);
+		if (c != NULL && c->bev != NULL)
+			bufferevent_free(c->bev);
+		free(c);
 		return NULL; /* evhttp makes one of its own, which can't ask for anything */
 	}
 	c->all = all;

@@ -59,14 +59,6 @@ is_known(const struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
 	return is_found;
 }
 
-static void
-remember(struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
-{
-	memcpy(g->proved[g->proved_count++ % HTTP_PROVED_MAX], mac, HTTP_MAC_LEN);
-	if (g->proved_count == 2 * HTTP_PROVED_MAX)
-		g->proved_count = HTTP_PROVED_MAX;
-}
-
 /* --- the ones that were wrong --- */
 
 /* An IPv6 /64 is one address; Unix sockets are one, too. */
@@ -111,7 +103,9 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 	if ((*wait_s = seconds_until(until_us, now_us)) > 0)
 		return HTTP_TOO_SOON;
 	if (http_is_authorized(users, authorization)) {
-		remember(g, mac);
+		memcpy(g->proved[g->proved_count++ % HTTP_PROVED_MAX], mac, HTTP_MAC_LEN);
+		if (g->proved_count == 2 * HTTP_PROVED_MAX)
+			g->proved_count = HTTP_PROVED_MAX;
 		return HTTP_PROVED;
 	}
 	g->none_before_us = now_us + (clock_now_us() - begin_us) * COST_FACTOR;

@@ -37,15 +37,6 @@ forget_rendered(struct http_pages *p)
 	}
 }
 
-/* The next rendering will be about as long, so that its memory is kept: megabytes of fresh pages cost more than the
- * rendering. */
-static void
-outdate_rendered(struct http_pages *p)
-{
-	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
-		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
-}
-
 void
 http_pages_fini(struct http_pages *p)
 {
@@ -61,7 +52,10 @@ http_pages_fini(struct http_pages *p)
 void
 http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us)
 {
-	outdate_rendered(p);
+	/* The next rendering will be about as long, so that its memory is kept: megabytes of fresh pages cost more than
+	 * the rendering. */
+	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
+		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
 	snapshot_free(p->last);
 	p->last = snapshot;
 	p->taken_us = now_us;

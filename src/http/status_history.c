@@ -40,21 +40,6 @@ subtract_histogram(struct histogram *to, const struct histogram *now, const stru
 	to->sum_us = less(now->sum_us, before->sum_us);
 }
 
-static void
-subtract(struct history_counts *to, const struct history_counts *now, const struct history_counts *before)
-{
-	to->requests = less(now->requests, before->requests);
-	to->failed = less(now->failed, before->failed);
-	to->errors = less(now->errors, before->errors);
-	to->slow = less(now->slow, before->slow);
-	to->bytes = less(now->bytes, before->bytes);
-	for (size_t i = 0; i < PHASE_COUNT; i++)
-		to->phase_us[i] = less(now->phase_us[i], before->phase_us[i]);
-	subtract_histogram(&to->query, &now->query, &before->query);
-	subtract_histogram(&to->wait, &now->wait, &before->wait);
-	subtract_histogram(&to->lag, &now->lag, &before->lag);
-}
-
 void
 history_add(struct history *h, const struct snapshot *s, uint64_t wall_us)
 {
@@ -68,7 +53,16 @@ history_add(struct history *h, const struct snapshot *s, uint64_t wall_us)
 		memset(to, 0, sizeof(*to));
 		to->wall_us = wall_us;
 		to->span_us = s->taken_us - h->before_us;
-		subtract(&to->n, &now, &h->before);
+		to->n.requests = less(now.requests, h->before.requests);
+		to->n.failed = less(now.failed, h->before.failed);
+		to->n.errors = less(now.errors, h->before.errors);
+		to->n.slow = less(now.slow, h->before.slow);
+		to->n.bytes = less(now.bytes, h->before.bytes);
+		for (size_t i = 0; i < PHASE_COUNT; i++)
+			to->n.phase_us[i] = less(now.phase_us[i], h->before.phase_us[i]);
+		subtract_histogram(&to->n.query, &now.query, &h->before.query);
+		subtract_histogram(&to->n.wait, &now.wait, &h->before.wait);
+		subtract_histogram(&to->n.lag, &now.lag, &h->before.lag);
 		to->clients = s->clients_total_now;
 		to->now = snapshot_totals(s);
 		h->next = (h->next + 1) % HISTORY_SAMPLES;

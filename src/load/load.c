@@ -55,22 +55,6 @@ static const char *const scope_words[PLACES] = {
 
 /* --- sections ------------------------------------------------------------------------------------------------- */
 
-static void
-begin_plain_section(struct loader *l, unsigned line)
-{
-	const struct config_key *key;
-	size_t row = 0;
-
-	while ((key = config_key(row)) != NULL && strcmp(key->section, l->section) != 0)
-		row++;
-	l->place = IN_SECTION;
-	if (l->section_lines[row] != 0)
-		problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there", l->section,
-			      l->section_lines[row]);
-	else
-		l->section_lines[row] = line;
-}
-
 static struct scope_draft *
 add_draft(struct draft_list *drafts)
 {
@@ -149,9 +133,19 @@ on_section(void *arg, unsigned line, const char *head)
 			begin_scope(l, line, place, name);
 			return;
 		}
-	if (config_has_section(head))
-		begin_plain_section(l, line);
-	else {
+	if (config_has_section(head)) {
+		const struct config_key *key;
+		size_t row = 0;
+
+		while ((key = config_key(row)) != NULL && strcmp(key->section, l->section) != 0)
+			row++;
+		l->place = IN_SECTION;
+		if (l->section_lines[row] != 0)
+			problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there",
+				      l->section, l->section_lines[row]);
+		else
+			l->section_lines[row] = line;
+	} else {
 		l->place = IN_UNKNOWN;
 		suggest_section(head, text, sizeof(text));
 		problem_error(&l->sink, line, "%s", text);

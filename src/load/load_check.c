@@ -439,15 +439,6 @@ warn_timeout_order(const struct check *check, const struct scope_settings *s, un
 }
 
 static void
-check_pools(const struct check *check)
-{
-	check_scopes(check, "min_idle", warn_min_idle);
-	check_scopes(check, "prepared_statements", warn_passed_through);
-	check_scopes(check, "transaction_timeout", warn_timeout_order);
-	check_caps(check);
-}
-
-static void
 warn_no_effect(const struct check *check, const char *section, const char *name, bool has_effect, const char *because)
 {
 	unsigned line = line_of(check, section, name);
@@ -635,7 +626,10 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_proxies(&check);
 	check_exempt_addresses(&check);
 	check_peers(&check);
-	check_pools(&check);
+	check_scopes(&check, "min_idle", warn_min_idle);
+	check_scopes(&check, "prepared_statements", warn_passed_through);
+	check_scopes(&check, "transaction_timeout", warn_timeout_order);
+	check_caps(&check);
 	check_auth_query(&check);
 	check_no_effect(&check);
 }

@@ -115,22 +115,6 @@ is_called(const struct config_key *key, const char *name)
 	       (strncmp(name, key->section, len) == 0 && name[len] == '.' && strcmp(name + len + 1, key->name) == 0);
 }
 
-static void
-print_one(const struct config_key *key, FILE *to)
-{
-	struct buf text = { 0 };
-
-	buf_printf(&text, "[%s]\n%s =%s%s\n\t", key->section, key->name, *key->default_value != '\0' ? " " : "",
-		   key->default_value);
-	put_kind(&text, key);
-	buf_printf(&text, "\n\t%s", key->help);
-	put_notes(&text, key);
-	buf_printf(&text, "\n");
-	if (buf_ok(&text))
-		fwrite(text.bytes, 1, text.len, to);
-	buf_fini(&text);
-}
-
 bool
 load_print_key(const char *name, FILE *to)
 {
@@ -140,7 +124,17 @@ load_print_key(const char *name, FILE *to)
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		if (is_called(key, name) || key == ours) {
-			print_one(key, to);
+			struct buf text = { 0 };
+
+			buf_printf(&text, "[%s]\n%s =%s%s\n\t", key->section, key->name,
+				   *key->default_value != '\0' ? " " : "", key->default_value);
+			put_kind(&text, key);
+			buf_printf(&text, "\n\t%s", key->help);
+			put_notes(&text, key);
+			buf_printf(&text, "\n");
+			if (buf_ok(&text))
+				fwrite(text.bytes, 1, text.len, to);
+			buf_fini(&text);
 			is_found = true;
 		}
 	return is_found;

@@ -72,20 +72,6 @@ secret_add(struct config *config, const char *path, size_t len)
 	config->secret_file_count++;
 }
 
-static void
-add_files(struct config *config, const char *raw)
-{
-	const char *at = raw, *end;
-
-	while ((at = strstr(at, FILE_REFERENCE)) != NULL) {
-		at += strlen(FILE_REFERENCE);
-		end = strchr(at, '}');
-		if (end == NULL)
-			break;
-		secret_add(config, at, (size_t)(end - at));
-	}
-}
-
 void
 load_note_password(struct config *config, const char *raw, const struct upstream *up)
 {
@@ -93,6 +79,15 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 		return;
 	if (is_written_out(raw, up->is_of_tenant))
 		config->has_password = true;
-	if (is_from_file(raw, up))
-		add_files(config, raw);
+	if (is_from_file(raw, up)) {
+		const char *at = raw, *end;
+
+		while ((at = strstr(at, FILE_REFERENCE)) != NULL) {
+			at += strlen(FILE_REFERENCE);
+			end = strchr(at, '}');
+			if (end == NULL)
+				break;
+			secret_add(config, at, (size_t)(end - at));
+		}
+	}
 }

@@ -329,13 +329,6 @@ tell_dropped(struct log *log, enum log_format format)
 }
 
 static void
-put_writer(struct log *log, enum log_format format, const char *line, size_t len)
-{
-	tell_dropped(log, format);
-	log_writer_put(log->writer, line, len);
-}
-
-static void
 write_event(struct log *log, const struct event *given)
 {
 	enum log_format format = (enum log_format)atomic_load(&log->format);
@@ -357,8 +350,10 @@ write_event(struct log *log, const struct event *given)
 	log_recent_add(&log->recent, (int)ev->level, ev->message, clock_wall_us());
 	if (log->writer == NULL)
 		put_syslog(format, ev);
-	else
-		put_writer(log, format, line, len);
+	else {
+		tell_dropped(log, format);
+		log_writer_put(log->writer, line, len);
+	}
 	pthread_mutex_unlock(&log->lock);
 }
 

@@ -138,9 +138,11 @@ start_thread(struct log_writer *w)
 	return error;
 }
 
-static void
-init_sync(struct log_writer *w)
+struct log_writer *
+log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 {
+	struct log_writer *w = xcalloc(1, sizeof(*w));
+	int error;
 	pthread_condattr_t monotonic;
 
 	pthread_condattr_init(&monotonic);
@@ -149,15 +151,6 @@ init_sync(struct log_writer *w)
 	pthread_cond_init(&w->ended, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&w->lock, NULL);
-}
-
-struct log_writer *
-log_writer_new(const char *destination, size_t ring_len, struct fail *why)
-{
-	struct log_writer *w = xcalloc(1, sizeof(*w));
-	int error;
-
-	init_sync(w);
 	if (log_file_init(&w->file, destination, why) < 0)
 		goto fail;
 	w->ring_len = ring_len;

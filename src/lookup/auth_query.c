@@ -112,17 +112,11 @@ auth_query_is_on(const struct auth_queries *all, const char *database)
 
 /* --- answers --- */
 
-/* A secret is valid up to and including its last moment, as in PostgreSQL's own check. */
-static bool
-is_valid(int64_t valid_until_us)
-{
-	return valid_until_us >= (int64_t)clock_wall_us();
-}
-
 static enum auth_verdict
 secret_verdict(bool is_user, const char *secret, int64_t valid_until_us, const char **out)
 {
-	*out = secret != NULL && is_valid(valid_until_us) ? secret : NULL;
+	/* A secret is valid up to and including its last moment, as in PostgreSQL's own check. */
+	*out = secret != NULL && valid_until_us >= (int64_t)clock_wall_us() ? secret : NULL;
 	return *out != NULL ? AUTH_KNOWN : is_user ? AUTH_WITHOUT_SECRET : AUTH_UNKNOWN;
 }
 
@@ -130,13 +124,6 @@ static enum auth_verdict
 kept_verdict(const struct auth_kept *kept, const char **out)
 {
 	return secret_verdict(kept->is_user, kept->secret, kept->valid_until_us, out);
-}
-
-static void
-unreachable(struct fail *why)
-{
-	fail_set(why, "08006", "the user can't be looked up: PostgreSQL can't be asked");
-	fail_hint(why, "pgweir's log has the reason (auth_query).");
 }
 
 static struct auth_key
@@ -161,7 +148,8 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 		all->counters->auth_queries[AQ_STALE]++;
 		return kept_verdict(kept, secret);
 	}
-	unreachable(why);
+	fail_set(why, "08006", "the user can't be looked up: PostgreSQL can't be asked");
+	fail_hint(why, "pgweir's log has the reason (auth_query).");
 	return AUTH_REFUSED;
 }
 
@@ -273,13 +261,6 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 	return lookup;
 }
 
-/* Returns true if the source could not be reached lately and is not due to be tried again. */
-static bool
-is_down(const struct auth_source *source, uint64_t now_us)
-{
-	return source->conn_count == 0 && source->retry_us > now_us;
-}
-
 static enum auth_verdict
 answer_down(struct auth_source *source, const struct auth_key *key, const char **secret, struct fail *why,
 	    uint64_t now_us)
@@ -349,7 +330,8 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 		all->counters->auth_queries[AQ_HIT]++;
 		return kept_verdict(kept, secret);
 	}
-	if (is_down(source, now_us))
+	/* The source could not be reached lately and is not due to be tried again. */
+	if (source->conn_count == 0 && source->retry_us > now_us)
 		return answer_down(source, &key, secret, why, now_us);
 	return ask_for(source, &key, ask, why, now_us);
 }

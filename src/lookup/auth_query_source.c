@@ -214,13 +214,6 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 	return source;
 }
 
-static bool
-source_is_same(const struct auth_source *a, const struct auth_source *b)
-{
-	return !a->is_retired && a->is_builtin == b->is_builtin && a->answer_us == b->answer_us &&
-	       strcmp(a->query, b->query) == 0 && pool_target_is_same(a->target, b->target);
-}
-
 /* --- the source of a database --- */
 
 static void
@@ -243,12 +236,6 @@ retire(struct auth_source *source)
 	auth_conns_close_idle(source);
 }
 
-static bool
-source_is_idle(const struct auth_source *source)
-{
-	return source->lookup_count == 0;
-}
-
 /* Makes room for one more by dropping the least recently used. */
 static bool
 make_room(struct auth_queries *all)
@@ -259,7 +246,7 @@ make_room(struct auth_queries *all)
 	if (all->source_count < SOURCES_MAX)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
-		if (source_is_idle(source) && !source->is_retired &&
+		if (source->lookup_count == 0 && !source->is_retired &&
 		    (oldest == NULL || source->used_us < oldest->used_us))
 			oldest = source;
 	if (oldest == NULL)
@@ -268,17 +255,6 @@ make_room(struct auth_queries *all)
 	retire(oldest);
 	auth_sources_collect(all);
 	return all->source_count < SOURCES_MAX;
-}
-
-/* New connections use the present configuration: the files that it names may hold other certificates. */
-static void
-renew(struct auth_source *source, struct auth_source *made)
-{
-	struct pool_target *old = source->target;
-
-	source->target = made->target;
-	source->target->server.keys = &source->keys;
-	made->target = old;
 }
 
 /*
@@ -290,8 +266,16 @@ source_intern(struct auth_queries *all, struct auth_source *made, struct fail *w
 	struct auth_source *source;
 
 	TAILQ_FOREACH(source, &all->sources, list)
-		if (source_is_same(source, made)) {
-			renew(source, made);
+		if (!source->is_retired && source->is_builtin == made->is_builtin &&
+		    source->answer_us == made->answer_us && strcmp(source->query, made->query) == 0 &&
+		    pool_target_is_same(source->target, made->target)) {
+			struct pool_target *old = source->target;
+
+			/* New connections use the present configuration: the files that it names may hold other
+			 * certificates. */
+			source->target = made->target;
+			source->target->server.keys = &source->keys;
+			made->target = old;
 			source_free(made);
 			return source;
 		}

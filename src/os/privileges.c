@@ -75,15 +75,6 @@ give(const char *path, int flags, uid_t uid, gid_t gid)
 	close(fd);
 }
 
-static void
-give_files(const struct config *c, uid_t uid, gid_t gid)
-{
-	give(c->pid_file, O_PATH, uid, gid);
-	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listens[i].is_unix)
-			give(c->listens[i].host, O_PATH, uid, gid);
-}
-
 void
 os_give_logs(const struct config *config)
 {
@@ -139,7 +130,10 @@ os_become_user(const struct config *config, struct log *log, struct fail *why)
 	}
 	if (to == NULL || to->pw_uid == 0)
 		return 0;
-	give_files(config, to->pw_uid, to->pw_gid);
+	give(config->pid_file, O_PATH, to->pw_uid, to->pw_gid);
+	for (size_t i = 0; i < config->listen_count; i++)
+		if (config->listens[i].is_unix)
+			give(config->listens[i].host, O_PATH, to->pw_uid, to->pw_gid);
 	if (drop_rights(to, why) < 0)
 		return -1;
 	os_hide_memory(); /* changing the user has reset it */

@@ -222,15 +222,6 @@ end_threads(struct weir *w)
 	w->threads = NULL;
 }
 
-/* The others have no threads any more. */
-static void
-turn_all(struct weir *w)
-{
-	for (struct worker *k = w->door->next; k != NULL; k = k->next)
-		event_base_loop(k->base, EVLOOP_NONBLOCK);
-	event_base_loop(w->door->base, EVLOOP_ONCE);
-}
-
 void
 process_run(struct weir *w)
 {
@@ -249,8 +240,12 @@ process_run(struct weir *w)
 	close_clients(w);
 	restart_forget_successor(w->restart); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
-	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && door->now_us < end_us;)
-		turn_all(w);
+	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && door->now_us < end_us;) {
+		/* The others have no threads any more. */
+		for (struct worker *k = w->door->next; k != NULL; k = k->next)
+			event_base_loop(k->base, EVLOOP_NONBLOCK);
+		event_base_loop(w->door->base, EVLOOP_ONCE);
+	}
 	log_info(w->log, "stopped");
 }
 

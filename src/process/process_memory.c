@@ -66,21 +66,6 @@ set_short(struct weir *w, bool is_short)
 	}
 }
 
-/* Closes clients that hold much until this is freed; the loop's next turn frees it. */
-static void
-relieve(struct weir *w, size_t bytes)
-{
-	size_t freed = 0, more;
-
-	for (int i = 0; i < RELIEVED_AT_ONCE && freed < bytes; i++) {
-		more = clients_relieve(w->crew);
-		if (more == 0)
-			break;
-		freed += more;
-	}
-	malloc_trim(0);
-}
-
 /* Does what is to be done with all workers' clients; at the next tick, if one of them does not answer. */
 static void
 act(struct weir *w, bool is_short, bool is_full)
@@ -94,8 +79,18 @@ act(struct weir *w, bool is_short, bool is_full)
 		return;
 	set_short(w, is_short);
 	set_full(w, is_full);
-	if (is_relief)
-		relieve(w, 4 * FULL_BELOW);
+	if (is_relief) {
+		size_t freed = 0, more;
+
+		/* Closes clients that hold much until this is freed; the loop's next turn frees it. */
+		for (int i = 0; i < RELIEVED_AT_ONCE && freed < (4 * FULL_BELOW); i++) {
+			more = clients_relieve(w->crew);
+			if (more == 0)
+				break;
+			freed += more;
+		}
+		malloc_trim(0);
+	}
 	worker_threads_go(w->threads);
 }
 

@@ -92,20 +92,6 @@ on_change(const char *change, void *arg)
 	log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "config_changed" }, "configuration: %s", text);
 }
 
-static void
-take_over(struct weir *w, struct fresh *f)
-{
-	struct config *old = w->config;
-
-	config_diff(old, f->config, on_change, w);
-	listeners_take(w->listeners, f->config, &f->listeners);
-	setup_files_fini(&w->files);
-	w->config = f->config;
-	w->files = f->files;
-	config_unref(old);
-	process_apply(w);
-}
-
 /* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
 static void
 keep_users(const struct weir *w, struct fresh *f)
@@ -140,8 +126,17 @@ swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct f
 	if (!worker_threads_halt(w->threads, why))
 		return -1;
 	r = open_all(w, f, problems, why);
-	if (r == 0)
-		take_over(w, f);
+	if (r == 0) {
+		struct config *old = w->config;
+
+		config_diff(old, f->config, on_change, w);
+		listeners_take(w->listeners, f->config, &f->listeners);
+		setup_files_fini(&w->files);
+		w->config = f->config;
+		w->files = f->files;
+		config_unref(old);
+		process_apply(w);
+	}
 	worker_threads_go(w->threads);
 	return r;
 }
@@ -236,18 +231,13 @@ process_reopen_logs(struct weir *w)
 	setup_reopen_logs(w->log, w->slowlog);
 }
 
-static void
-free_one(struct config_override *o)
-{
-	free((char *)(uintptr_t)o->name);
-	free((char *)(uintptr_t)o->value);
-}
-
 void
 process_overrides_fini(struct process_overrides *o)
 {
-	for (size_t i = 0; i < o->count; i++)
-		free_one(&o->list[i]);
+	for (size_t i = 0; i < o->count; i++) {
+		free((char *)(uintptr_t)o->list[i].name);
+		free((char *)(uintptr_t)o->list[i].value);
+	}
 	free(o->list);
 	*o = (struct process_overrides){ 0 };
 }

@@ -118,9 +118,11 @@ start_thread(struct member *m, struct fail *why)
 	return 0;
 }
 
-static void
-make_locks(struct worker_threads *t)
+struct worker_threads *
+worker_threads_new(struct weir *w, struct fail *why)
 {
+	struct worker_threads *t = xcalloc(1, sizeof(*t) + (w->worker_count - 1) * sizeof(t->members[0]));
+	struct fail ignored;
 	pthread_condattr_t attr;
 
 	pthread_mutex_init(&t->lock, NULL);
@@ -128,15 +130,6 @@ make_locks(struct worker_threads *t)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->changed, &attr);
 	pthread_condattr_destroy(&attr);
-}
-
-struct worker_threads *
-worker_threads_new(struct weir *w, struct fail *why)
-{
-	struct worker_threads *t = xcalloc(1, sizeof(*t) + (w->worker_count - 1) * sizeof(t->members[0]));
-	struct fail ignored;
-
-	make_locks(t);
 	t->counters = &w->door->counters;
 	for (struct worker *k = w->door->next; k != NULL; k = k->next) {
 		struct member *m = &t->members[t->count];
@@ -208,21 +201,6 @@ find_mover(const struct worker_threads *t)
 }
 
 static void
-ask_to_stop(struct worker_threads *t)
-{
-	t->is_halt = true;
-	t->round++;
-	for (struct member *m = t->members; m < t->members + t->count; m++) {
-		m->stands = false;
-		if (!m->is_halt_posted) { /* else a halt that was given up is still to be read there */
-			m->is_halt_posted = true;
-			inbox_post(m->worker->inbox, &m->halt);
-		}
-	}
-	pthread_cond_broadcast(&t->changed); /* whoever still sleeps in the round before */
-}
-
-static void
 let_go(struct worker_threads *t)
 {
 	t->is_halt = false;
@@ -252,7 +230,16 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 
 	if (mover != NULL)
 		return mover;
-	ask_to_stop(t);
+	t->is_halt = true;
+	t->round++;
+	for (struct member *m = t->members; m < t->members + t->count; m++) {
+		m->stands = false;
+		if (!m->is_halt_posted) { /* else a halt that was given up is still to be read there */
+			m->is_halt_posted = true;
+			inbox_post(m->worker->inbox, &m->halt);
+		}
+	}
+	pthread_cond_broadcast(&t->changed); /* whoever still sleeps in the round before */
 	while ((mover = find_mover(t)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	if (mover != NULL)

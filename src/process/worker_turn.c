@@ -8,29 +8,24 @@
 
 #include <event2/event.h>
 
-/*
- * Helpers work for milliseconds at a time: a loop that wakes must not wait for them. Anybody else should not be
- * preempted by it: a lone client's process would be, each time it sends a query, before it has gone to sleep. When they
- * have been idle for a tick it is over, so that no handshake of a storm takes a system call.
- */
-static void
-match_helpers(struct worker *k)
+void
+worker_turn(struct worker *k)
 {
-	bool is_busy = helpers_are_busy(k->weir->shared.helpers);
+	bool is_busy;
 
+	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+	k->counters.loop_iterations++;
+	policy_room_count_turn(k->room);
+	/*
+	 * Helpers work for milliseconds at a time: a loop that wakes must not wait for them. Anybody else should not be
+	 * preempted by it: a lone client's process would be, each time it sends a query, before it has gone to sleep.
+	 * When they have been idle for a tick it is over, so that no handshake of a storm takes a system call.
+	 */
+	is_busy = helpers_are_busy(k->weir->shared.helpers);
 	if (is_busy)
 		k->helped_us = k->now_us;
 	if (is_busy == k->is_urgent || (!is_busy && k->now_us - k->helped_us < TICK_US))
 		return;
 	k->is_urgent = is_busy;
 	priority_set_urgent(is_busy);
-}
-
-void
-worker_turn(struct worker *k)
-{
-	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
-	k->counters.loop_iterations++;
-	policy_room_count_turn(k->room);
-	match_helpers(k);
 }

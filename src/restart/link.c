@@ -52,12 +52,6 @@ put_u32(uint8_t *to, uint32_t v)
 	to[3] = (uint8_t)v;
 }
 
-static uint32_t
-get_u32(const uint8_t *from)
-{
-	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
-}
-
 static void
 put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
 {
@@ -193,18 +187,6 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		l->ops->on_drained(l->arg); /* last: it may free l */
 }
 
-/* Keeps the message; its descriptor goes with the first of its bytes, and until then it has one of its own. */
-static void
-send_later(struct link *l, struct out *o, int fd)
-{
-	if (fd >= 0 && o->off == 0)
-		o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (o->off == 0)
-		o->bytes[HAS_FD_AT] = o->fd >= 0;
-	STAILQ_INSERT_TAIL(&l->queue, o, next);
-	event_add(l->writable, NULL);
-}
-
 /* Returns NULL without memory. */
 static struct out *
 new_out(size_t body_len)
@@ -233,8 +215,16 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 	o->fd = -1;
 	if (STAILQ_EMPTY(&l->queue) && (send_some(l, o, fd) < 0 || o->off == o->len))
 		free_out(o);
-	else
-		send_later(l, o, fd);
+	else {
+		/* Keeps the message; its descriptor goes with the first of its bytes, and until then it has one of its
+		 * own. */
+		if (fd >= 0 && o->off == 0)
+			o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (o->off == 0)
+			o->bytes[HAS_FD_AT] = o->fd >= 0;
+		STAILQ_INSERT_TAIL(&l->queue, o, next);
+		event_add(l->writable, NULL);
+	}
 }
 
 void
@@ -355,7 +345,7 @@ one_message(struct link *l, const uint8_t *at, size_t have)
 
 	if (have < HEAD_LEN)
 		return 0;
-	len = get_u32(at);
+	len = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 	if (len > LINK_BODY_MAX || at[HAS_FD_AT] > 1 || (at[6] << 8 | at[7]) != MARK)
 		return -1;
 	if (have - HEAD_LEN < len)

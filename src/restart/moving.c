@@ -176,17 +176,6 @@ try_client(struct moving *m, struct client *c)
 	return c->x.is_crossing;
 }
 
-/* Moves clients that have just given their server back, before their next bytes are read. */
-static void
-move_parked(struct moving *m)
-{
-	struct client *c;
-
-	while ((c = parked_take(m->r->parked)) != NULL)
-		if (c->x.is_crossing || !try_client(m, c)) /* is_crossing: it is back from there */
-			parked_let_go_on(c);
-}
-
 /* Returns the next client of a round through all workers; NULL: it is over. */
 static struct client *
 next_of_round(struct moving *m)
@@ -341,12 +330,16 @@ static bool
 move_some(struct moving *m)
 {
 	bool is_end;
+	struct client *c;
 
 	for (size_t i = 0; i < CROSSINGS; i++)
 		if (m->crossings[i].number != 0)
 			advance(m, &m->crossings[i]);
 	let_go_of_released(m);
-	move_parked(m);
+	/* Moves clients that have just given their server back, before their next bytes are read. */
+	while ((c = parked_take(m->r->parked)) != NULL)
+		if (c->x.is_crossing || !try_client(m, c)) /* is_crossing: it is back from there */
+			parked_let_go_on(c);
 	is_end = walk(m);
 	parked_set_room(m->r->parked, may_send(m) ? count_free(m) : 0, m->listeners_from_us);
 	if (is_end && !m->has_reported && !moving_has_crossings(m))

@@ -165,19 +165,6 @@ take_part(struct reader *r)
 }
 
 static void
-take_setting(struct reader *r, struct image_setting *out)
-{
-	uint8_t kind = take_u8(r);
-	bool is_read = kind == PREPARED_AS_READ;
-
-	out->kind = is_read ? IMAGE_PREPARED : (enum image_kind)kind;
-	out->name = take_string(r, IMAGE_TEXT_MAX);
-	out->value = take_string(r, IMAGE_TEXT_MAX);
-	out->reading = is_read ? take_string(r, IMAGE_TEXT_MAX) : NULL;
-	r->is_bad |= kind > PREPARED_AS_READ;
-}
-
-static void
 form_take_statement(struct reader *r, struct passport_statement *out)
 {
 	uint8_t flags;
@@ -200,10 +187,18 @@ bool
 passport_next_setting(struct passport_part *part, struct image_setting *out)
 {
 	struct reader r = { .left = *part };
+	uint8_t kind;
+	bool is_read;
 
 	if (part->len == 0)
 		return false;
-	take_setting(&r, out);
+	kind = take_u8(&r);
+	is_read = kind == PREPARED_AS_READ;
+	out->kind = is_read ? IMAGE_PREPARED : (enum image_kind)kind;
+	out->name = take_string(&r, IMAGE_TEXT_MAX);
+	out->value = take_string(&r, IMAGE_TEXT_MAX);
+	out->reading = is_read ? take_string(&r, IMAGE_TEXT_MAX) : NULL;
+	r.is_bad |= kind > PREPARED_AS_READ;
 	if (!r.is_bad)
 		*part = r.left;
 	return !r.is_bad;

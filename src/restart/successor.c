@@ -168,19 +168,6 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	return 0;
 }
 
-/* In a halt, or when it is this thread's: no client moves any more. */
-static void
-stand_down(struct restart *r)
-{
-	struct client *c;
-
-	for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
-		(*at)->x.is_moving = false;
-	parked_set_room(r->parked, 0, 0);
-	while ((c = parked_take(r->parked)) != NULL)
-		parked_let_go_on(c);
-}
-
 void
 restart_forget_successor(struct restart *r)
 {
@@ -188,8 +175,16 @@ restart_forget_successor(struct restart *r)
 
 	if (s == NULL)
 		return;
-	if (r->host.clients->x.is_moving)
-		stand_down(r);
+	if (r->host.clients->x.is_moving) {
+		struct client *c;
+
+		/* In a halt, or when it is this thread's: no client moves any more. */
+		for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
+			(*at)->x.is_moving = false;
+		parked_set_room(r->parked, 0, 0);
+		while ((c = parked_take(r->parked)) != NULL)
+			parked_let_go_on(c);
+	}
 	r->successor = NULL;
 	r->moving = NULL;
 	moving_free(s->moving);
@@ -279,17 +274,6 @@ restart_abandon_successor(struct restart *r)
 		give_up(r->successor, stopping, (int)sizeof(stopping) - 1);
 }
 
-static void
-on_ready(struct successor *s, const uint8_t *body, size_t len)
-{
-	static const char strange[] = "it speaks another version of the handover";
-
-	if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
-		give_up(s, strange, (int)sizeof(strange) - 1);
-	else
-		give_way_to(s);
-}
-
 bool
 restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len)
 {
@@ -309,9 +293,14 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	*restart_env(s->r)->now_us = clock_now_us();
 	if (type == HANDOVER_FAILED && s->stage == STAGE_STARTING)
 		give_up(s, (const char *)body, (int)(len < 1000 ? len : 1000));
-	else if (type == HANDOVER_READY && s->stage == STAGE_STARTING)
-		on_ready(s, body, len);
-	else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
+	else if (type == HANDOVER_READY && s->stage == STAGE_STARTING) {
+		static const char strange[] = "it speaks another version of the handover";
+
+		if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
+			give_up(s, strange, (int)sizeof(strange) - 1);
+		else
+			give_way_to(s);
+	} else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
 		moving_on_message(s->moving, type, body, len);
 	else if ((type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED) && s->stage == STAGE_MOVING)
 		restart_heard_cancel(s->r, type, body, len);
@@ -388,16 +377,6 @@ end_lost(struct successor *s)
 }
 
 static void
-tick_lost(struct successor *s)
-{
-	s->is_dead = s->is_dead || waitpid(s->pid, NULL, WNOHANG) == s->pid;
-	if (s->stage == STAGE_LOST && (s->is_dead || restart_now_us(s->r) - s->since_us >= LOST_MAX_US))
-		lose_successor(s);
-	if (s->stage == STAGE_OVER)
-		end_lost(s);
-}
-
-static void
 on_closed(void *arg)
 {
 	static const char died[] = "it ended before it was ready";
@@ -426,9 +405,13 @@ restart_successor_tick(struct restart *r)
 		return;
 	if (s->stage == STAGE_STARTING && since_us >= START_MAX_US)
 		give_up(s, slow, (int)sizeof(slow) - 1);
-	else if (s->stage == STAGE_LOST || s->stage == STAGE_OVER)
-		tick_lost(s);
-	else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
+	else if (s->stage == STAGE_LOST || s->stage == STAGE_OVER) {
+		s->is_dead = s->is_dead || waitpid(s->pid, NULL, WNOHANG) == s->pid;
+		if (s->stage == STAGE_LOST && (s->is_dead || restart_now_us(s->r) - s->since_us >= LOST_MAX_US))
+			lose_successor(s);
+		if (s->stage == STAGE_OVER)
+			end_lost(s);
+	} else if (s->stage == STAGE_MOVING && !r->is_stopping && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
 			    counted(r->host.clients->client_count + pool_homes_away(r->host.clients->homes), "client",
 				    "clients")

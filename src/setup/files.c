@@ -139,14 +139,6 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-/* The metrics thread reads the file when it starts; all that matters here are its problems. */
-static void
-check_page_users(const struct config *config, struct config_problems *problems)
-{
-	if (config->http_enabled && config->http_auth_file[0] != '\0')
-		users_unref(load_users_file(config, config->http_auth_file, true, problems));
-}
-
 static int
 load_users(const struct config *config, struct users **out, struct config_problems *problems)
 {
@@ -208,7 +200,9 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 
 	*out = (struct setup_files){ 0 };
 	load_users(config, &out->users, problems);
-	check_page_users(config, problems);
+	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
+	if (config->http_enabled && config->http_auth_file[0] != '\0')
+		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);
 	load_tls(config, out, problems);
 	return problems->error_count == errors_before ? 0 : -1;

@@ -167,18 +167,13 @@ open_one(struct listeners *l, const struct config *config, const struct config_l
 	return listener_new(l->s.base, &s, why);
 }
 
-static bool
-is_same_address(const struct config_listen *a, const struct config_listen *b)
-{
-	return a->is_unix == b->is_unix && a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
 /* Addresses that stay keep their listener. */
 static struct listener *
 find_listener(const struct listeners *l, const struct config_listen *at)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		if (l->list[i] != NULL && is_same_address(&l->at[i], at))
+		if (l->list[i] != NULL && l->at[i].is_unix == at->is_unix && l->at[i].port == at->port &&
+		    strcmp(l->at[i].host, at->host) == 0)
 			return l->list[i];
 	return NULL;
 }

@@ -201,21 +201,15 @@ in_identifier(struct scan *s, const char *p, const char *end)
 	return quote + 1;
 }
 
-static void
-end_identifier(struct scan *s)
-{
-	s->lex = LEX_BETWEEN;
-	if (s->string_kind == IDENTIFIER_UNICODE)
-		scan_unicode_quoted(s, s->word, s->word_len);
-	else
-		scan_quoted(s, s->word, s->word_len);
-}
-
 static const char *
 in_identifier_quote(struct scan *s, const char *p)
 {
 	if (*p != '"') {
-		end_identifier(s);
+		s->lex = LEX_BETWEEN;
+		if (s->string_kind == IDENTIFIER_UNICODE)
+			scan_unicode_quoted(s, s->word, s->word_len);
+		else
+			scan_quoted(s, s->word, s->word_len);
 		return p;
 	}
 	gather(s, "\"", 1);
@@ -464,21 +458,6 @@ note_literal(struct scan *s, const char *begin, const char *end)
 	all->count++;
 }
 
-/*
- * Notes a number as a literal. Where a word follows without a space, versions of PostgreSQL end the number differently
- * (sql_token.h): then no literals count. $1 is none, and a number behind a quote would be taken for a string.
- */
-static void
-note_number(struct scan *s, const char *begin, const char *p, const char *end)
-{
-	char before = begin > s->literals->sql ? begin[-1] : ' ';
-
-	if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
-		s->literals->count = SCAN_LITERALS_MAX + 1;
-	else if (before != '\'' && before != '$')
-		note_literal(s, begin, p);
-}
-
 /* Most strings lie within one chunk and contain nothing special. Returns NULL if this one is different. */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
@@ -554,8 +533,19 @@ skip_number(struct scan *s, const char *p, const char *end)
 
 	while (p < end && sql_is(*p, DIGIT))
 		p++;
-	if (s->literals != NULL)
-		note_number(s, begin, p, end);
+	if (s->literals != NULL) {
+		char before = begin > s->literals->sql ? begin[-1] : ' ';
+
+		/*
+		 * Notes a number as a literal. Where a word follows without a space, versions of PostgreSQL end the
+		 * number differently (sql_token.h): then no literals count. $1 is none, and a number behind a quote
+		 * would be taken for a string.
+		 */
+		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
+			s->literals->count = SCAN_LITERALS_MAX + 1;
+		else if (before != '\'' && before != '$')
+			note_literal(s, begin, p);
+	}
 	scan_punct(s, '0');
 	return p;
 }

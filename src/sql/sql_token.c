@@ -50,22 +50,16 @@ skip_block_comment(struct sql_lexer *lx)
 	return false;
 }
 
-static void
-skip_line_comment(struct sql_lexer *lx)
-{
-	while (lx->pos < lx->len && lx->sql[lx->pos] != '\n' && lx->sql[lx->pos] != '\r')
-		lx->pos++;
-}
-
 /* Returns false if a comment never ends. */
 static bool
 skip_space(struct sql_lexer *lx)
 {
 	for (;;) {
 		lx->pos = run_of(lx, lx->pos, SPACE);
-		if (peek(lx, 0) == '-' && peek(lx, 1) == '-')
-			skip_line_comment(lx);
-		else if (peek(lx, 0) == '/' && peek(lx, 1) == '*') {
+		if (peek(lx, 0) == '-' && peek(lx, 1) == '-') {
+			while (lx->pos < lx->len && lx->sql[lx->pos] != '\n' && lx->sql[lx->pos] != '\r')
+				lx->pos++;
+		} else if (peek(lx, 0) == '/' && peek(lx, 1) == '*') {
 			if (!skip_block_comment(lx))
 				return false;
 		} else

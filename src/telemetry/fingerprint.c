@@ -55,13 +55,6 @@ top(struct reading *s)
 
 #define IS_WORD(t, word) sql_is_word((t), (word), sizeof(word) - 1)
 
-static bool
-is_literal_word(const struct sql_token *t)
-{
-	return IS_WORD(t, "null") || IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") ||
-	       IS_WORD(t, "array");
-}
-
 /* Notes what this token, which is no bracket, means for its list. */
 static void
 note_element(struct reading *s, const struct sql_token *t, bool is_sign)
@@ -71,7 +64,8 @@ note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 
 	if (l == NULL)
 		return;
-	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || is_literal_word(t))
+	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || IS_WORD(t, "null") ||
+	    IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") || IS_WORD(t, "array"))
 		l->has_element = true;
 	else if (t->kind == SQL_CAST || is_comma)
 		l->is_in_cast = t->kind == SQL_CAST;
@@ -216,14 +210,6 @@ fingerprint_put_number(struct reading *s, const struct sql_token *t)
 	normal_put_literal(&s->out, &number);
 }
 
-/* The SQL itself may change how the session reads it: which of these holds at its end says little. */
-static bool
-may_change_reading(const char *sql, size_t len)
-{
-	return text_mentions(sql, len, "standard_conforming") || text_mentions(sql, len, "encoding") ||
-	       text_mentions(sql, len, "names");
-}
-
 /*
  * Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash escapes in plain strings, too,
  * or may be half of a character. An E string's beginning counts for its pieces on other lines.
@@ -236,19 +222,11 @@ is_unsynchronised(struct reading *s, const struct sql_token *t)
 	s->is_escape_string = (t->at[0] | 0x20) == 'e' || (s->is_escape_string && s->prev.kind == SQL_STRING);
 	if (t->at[0] == '$' || memchr(t->at, '\\', t->len) == NULL)
 		return false;
-	if (may_change_reading(s->sql, s->sql_len))
+	/* The SQL itself may change how the session reads it: which of these holds at its end says little. */
+	if (text_mentions(s->sql, s->sql_len, "standard_conforming") || text_mentions(s->sql, s->sql_len, "encoding") ||
+	    text_mentions(s->sql, s->sql_len, "names"))
 		options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
 	return (options & (s->is_escape_string ? SCAN_ASCII_TRAIL : SCAN_BACKSLASH_STRINGS)) != 0;
-}
-
-/* A string in pieces on several lines is one literal. */
-static void
-put_string(struct reading *s, const struct sql_token *t)
-{
-	if (s->prev.kind != SQL_STRING)
-		normal_put_literal(&s->out, t);
-	else if (s->out.keeps_literals)
-		normal_put_rest(&s->out, t);
 }
 
 static void
@@ -268,7 +246,11 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 			fingerprint_put_number(s, t);
 		else if (t->kind == SQL_STRING) {
 			s->is_in_doubt = is_unsynchronised(s, t);
-			put_string(s, t);
+			/* A string in pieces on several lines is one literal. */
+			if (s->prev.kind != SQL_STRING)
+				normal_put_literal(&s->out, t);
+			else if (s->out.keeps_literals)
+				normal_put_rest(&s->out, t);
 		} else
 			normal_put(&s->out, t);
 	}

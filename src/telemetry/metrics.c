@@ -148,13 +148,6 @@ put_build_info(struct rendering *r)
 	exposition_sample(r->from->to, &r->series, &libevent, &openssl, 1, 0);
 }
 
-static void
-put_state(const struct rendering *r)
-{
-	for (size_t i = 0; i < r->f->words->count; i++)
-		put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
-}
-
 /* Adds the clients that log in or cancel, which belong to no pool yet. */
 static void
 put_clients(struct rendering *r)
@@ -195,7 +188,8 @@ put_special(struct rendering *r)
 		put_build_info(r);
 		break;
 	case SPECIAL_STATE:
-		put_state(r);
+		for (size_t i = 0; i < r->f->words->count; i++)
+			put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
 		break;
 	case SPECIAL_RELOAD_OK:
 		put_value(r, NULL, NULL, r->from->snapshot->last_reload_ok);

@@ -40,21 +40,6 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Copies character by character; bytes that are not UTF-8, and NUL, are replaced. */
-static void
-text_put_repaired(struct normal_text *n, const char *bytes, size_t len)
-{
-	for (size_t i = 0; i < len && !n->is_text_full;) {
-		size_t one_len = escape_utf8_len(bytes + i, len - i);
-
-		if (one_len == 0 || bytes[i] == '\0')
-			text_put(n, UTF8_REPLACEMENT, 3);
-		else
-			text_put(n, bytes + i, one_len);
-		i += one_len > 0 ? one_len : 1;
-	}
-}
-
 static bool
 normal_is_plain(const char *bytes, size_t len)
 {
@@ -71,8 +56,18 @@ normal_put_rest(struct normal_text *n, const struct sql_token *t)
 		text_put(n, " ", 1);
 	if (t->len <= n->text_cap - 1 - n->text_len && normal_is_plain(t->at, t->len))
 		text_put(n, t->at, t->len);
-	else
-		text_put_repaired(n, t->at, t->len);
+	else {
+		/* Copies character by character; bytes that are not UTF-8, and NUL, are replaced. */
+		for (size_t i = 0; i < t->len && !n->is_text_full;) {
+			size_t one_len = escape_utf8_len(t->at + i, t->len - i);
+
+			if (one_len == 0 || t->at[i] == '\0')
+				text_put(n, UTF8_REPLACEMENT, 3);
+			else
+				text_put(n, t->at + i, one_len);
+			i += one_len > 0 ? one_len : 1;
+		}
+	}
 }
 
 void

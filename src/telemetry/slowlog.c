@@ -65,17 +65,6 @@ slowlog_free(struct slowlog *s)
 	free(s);
 }
 
-/* Called with the lock held. The old writer's thread finishes by itself; lines that it loses from now on are not
- * counted. */
-static void
-change_writer(struct slowlog *s, struct log_writer *writer)
-{
-	s->old_dropped += log_writer_dropped(s->writer);
-	s->old_errors += log_writer_errors(s->writer);
-	log_writer_retire(s->writer);
-	s->writer = writer;
-}
-
 int
 slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why)
 {
@@ -88,8 +77,14 @@ slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, 
 	set_settings(s, settings);
 	if (is_same_file)
 		log_writer_reopen(s->writer);
-	else
-		change_writer(s, writer);
+	else {
+		/* The old writer's thread finishes by itself; lines that it loses from now
+		 * on are not counted. */
+		s->old_dropped += log_writer_dropped(s->writer);
+		s->old_errors += log_writer_errors(s->writer);
+		log_writer_retire(s->writer);
+		s->writer = writer;
+	}
 	slowlog_limit_change(&s->limit, settings->max_lines_per_second);
 	pthread_mutex_unlock(&s->lock);
 	return 0;

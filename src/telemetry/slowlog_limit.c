@@ -44,11 +44,14 @@ find_slot(struct slowlog_limit *l, uint64_t key, uint64_t now_us)
 	return oldest;
 }
 
-static void
-refill(struct slowlog_limit *l, struct slowlog_slot *s, uint64_t now_us)
+bool
+slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed)
 {
-	uint64_t full = l->max_lines_per_second * US_PER_S;
+	struct slowlog_slot *s = find_slot(l, key, now_us);
+	bool is_limited = l->max_lines_per_second != 0;
+	uint64_t full;
 
+	full = l->max_lines_per_second * US_PER_S;
 	s->credit_us += elapsed_us(s->seen_us, now_us, BURST_US);
 	if (s->credit_us > BURST_US)
 		s->credit_us = BURST_US;
@@ -57,15 +60,6 @@ refill(struct slowlog_limit *l, struct slowlog_slot *s, uint64_t now_us)
 	if (l->credit > full)
 		l->credit = full;
 	l->seen_us = now_us;
-}
-
-bool
-slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed)
-{
-	struct slowlog_slot *s = find_slot(l, key, now_us);
-	bool is_limited = l->max_lines_per_second != 0;
-
-	refill(l, s, now_us);
 	if (s->credit_us < US_PER_S || (is_limited && l->credit < US_PER_S)) {
 		s->suppressed++;
 		return false;

@@ -77,18 +77,6 @@ put_parties(struct line *l, const struct request_report *r)
 }
 
 static void
-put_work(struct line *l, const struct request_report *r)
-{
-	put_name(l, "protocol", r->protocol);
-	put_if_any(l, "tag", r->tag);
-	line_u64(l, "rows", r->rows);
-	line_u64(l, "bytes_out", r->bytes_out);
-	line_u64(l, "bytes_in", r->bytes_in);
-	line_u64(l, "statements", r->statements);
-	line_bool(l, "in_transaction", r->in_transaction);
-}
-
-static void
 put_parameters(struct line *l, const struct request_report *r)
 {
 	char text[SLOWLOG_PARAMETERS_MAX];
@@ -131,7 +119,13 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	line_str(&l, "level", level(r->event));
 	put_times(&l, r);
 	put_parties(&l, r);
-	put_work(&l, r);
+	put_name(&l, "protocol", r->protocol);
+	put_if_any(&l, "tag", r->tag);
+	line_u64(&l, "rows", r->rows);
+	line_u64(&l, "bytes_out", r->bytes_out);
+	line_u64(&l, "bytes_in", r->bytes_in);
+	line_u64(&l, "statements", r->statements);
+	line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, settings->text, r, q);
 	put_if_any(&l, "sqlstate", r->sqlstate);
 	put_trace(&l, q);

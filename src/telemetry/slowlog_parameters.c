@@ -53,18 +53,6 @@ put_text_value(struct text *t, const uint8_t *value, size_t len)
 }
 
 static void
-put_binary_value(struct text *t, const uint8_t *value, size_t len)
-{
-	char hex[3];
-
-	put_str(t, "\\x");
-	for (size_t i = 0; i < len; i++) {
-		snprintf(hex, sizeof(hex), "%02x", value[i]);
-		put(t, hex, 2);
-	}
-}
-
-static void
 put_value(struct text *t, const uint8_t *value, size_t len, bool is_hex)
 {
 	size_t shown = len < VALUE_MAX ? len : VALUE_MAX;
@@ -74,9 +62,15 @@ put_value(struct text *t, const uint8_t *value, size_t len, bool is_hex)
 		return;
 	}
 	put_str(t, "'");
-	if (is_hex)
-		put_binary_value(t, value, shown);
-	else
+	if (is_hex) {
+		char hex[3];
+
+		put_str(t, "\\x");
+		for (size_t i = 0; i < shown; i++) {
+			snprintf(hex, sizeof(hex), "%02x", value[i]);
+			put(t, hex, 2);
+		}
+	} else
 		put_text_value(t, value, shown);
 	put_str(t, shown < len ? "...'" : "'");
 }

@@ -18,16 +18,10 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-static bool
-has_ref(const struct owed *o)
-{
-	return o->kind != OWED_QUERY && o->kind != OWED_FUNCTION && o->kind != OWED_SYNC && o->ref != NULL;
-}
-
 static void
 settle(struct ledger *l, const struct owed *o, enum owed_end how)
 {
-	if (has_ref(o))
+	if (o->kind != OWED_QUERY && o->kind != OWED_FUNCTION && o->kind != OWED_SYNC && o->ref != NULL)
 		l->ops->settled(l->arg, o, how);
 }
 

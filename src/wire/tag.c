@@ -79,19 +79,6 @@ static const struct row rows[] = {
 	{ "UNLISTEN", { TAG_UNLISTEN, 0 } },
 };
 
-static struct tag
-look_up(const char *tag)
-{
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		size_t len = strlen(rows[i].words);
-
-		if (rows[i].words[0] == tag[0] && strncmp(tag, rows[i].words, len) == 0 &&
-		    (tag[len] == '\0' || tag[len] == ' '))
-			return rows[i].command;
-	}
-	return (struct tag){ 0 };
-}
-
 struct tag
 tag_read(const char *tag)
 {
@@ -105,5 +92,12 @@ tag_read(const char *tag)
 		return (struct tag){ TAG_BEGIN, CALM | READS };
 	if (strcmp(tag, "COMMIT") == 0)
 		return (struct tag){ TAG_COMMIT, TAG_SETS_NOTHING };
-	return look_up(tag);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t len = strlen(rows[i].words);
+
+		if (rows[i].words[0] == tag[0] && strncmp(tag, rows[i].words, len) == 0 &&
+		    (tag[len] == '\0' || tag[len] == ' '))
+			return rows[i].command;
+	}
+	return (struct tag){ 0 };
 }
