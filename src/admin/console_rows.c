@@ -49,12 +49,6 @@ console_put_text(struct buf *out, const char *text)
 }
 
 static uint64_t
-at_most(uint64_t v, uint64_t max)
-{
-	return v < max ? v : max;
-}
-
-static uint64_t
 number_at(const void *field)
 {
 	uint64_t v;
@@ -76,13 +70,14 @@ static void
 console_put_number(struct buf *out, enum column_type type, uint64_t v)
 {
 	char text[NUMBER_TEXT_MAX];
+	uint64_t max;
 
 	if (type == COLUMN_BOOL) {
 		console_put_text(out, v != 0 ? "t" : "f");
 		return;
 	}
-	v = at_most(v, type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_INT8 ? INT64_MAX : UINT64_MAX);
-	snprintf(text, sizeof(text), "%" PRIu64, v);
+	max = type == COLUMN_INT4 ? INT32_MAX : type == COLUMN_INT8 ? INT64_MAX : UINT64_MAX;
+	snprintf(text, sizeof(text), "%" PRIu64, v < max ? v : max);
 	console_put_text(out, text);
 }
 

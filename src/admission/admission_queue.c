@@ -51,14 +51,6 @@ admission_queue_join(struct admission *a, struct admission_ticket *t, enum admis
 	a->counts[line]++;
 }
 
-static struct admission_ticket *
-first_to_go(const struct admission *a)
-{
-	bool is_silent = a->counts[ADMISSION_SILENT] >= a->counts[ADMISSION_PROVING];
-
-	return TAILQ_FIRST(&a->lines[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
-}
-
 void
 admission_queue_make_room(struct admission *a)
 {
@@ -68,12 +60,14 @@ admission_queue_make_room(struct admission *a)
 		struct admission_hold *hold = TAILQ_FIRST(&a->holds);
 		struct admission_ticket *t;
 		struct fail why;
+		bool is_silent;
 
 		if (hold != NULL) {
 			admission_answer_now(hold);
 			continue;
 		}
-		t = first_to_go(a);
+		is_silent = a->counts[ADMISSION_SILENT] >= a->counts[ADMISSION_PROVING];
+		t = TAILQ_FIRST(&a->lines[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
 		fail_set(&why, "53300", "too many connections are logging in: %u, and this one is the oldest of them",
 			 queue_count(a));
 		fail_hint(&why, "Connect again. If that does not help, look for connections that never log in.");

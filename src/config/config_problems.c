@@ -19,15 +19,6 @@ problem_slot(struct config_problems *problems)
 	return &problems->list[count];
 }
 
-/* Control characters could draw on the terminal of whoever reads the list. */
-static void
-make_printable(char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
-}
-
 /*
  * The body of a problem behind name, which a file of another kind has there, without our own name for the same:
  * "logfile: destination = /x: ..." is "logfile: /x: ...".
@@ -76,7 +67,10 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
 		 name != NULL ? name : "", name != NULL ? ": " : "",
 		 name != NULL ? without_our_name(sink->words, body, name) : body);
-	make_printable(text);
+	/* Control characters could draw on the terminal of whoever reads the list. */
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	slot->is_error = is_error;
 	slot->line = line;
 	slot->text = xstrdup(text);

@@ -222,14 +222,6 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 }
 
 static uint64_t
-rows_of(const char *tag)
-{
-	const char *last = strrchr(tag, ' ');
-
-	return last == NULL ? 0 : strtoull(last + 1, NULL, 10);
-}
-
-static uint64_t
 since(uint64_t later, uint64_t earlier)
 {
 	return earlier != 0 && later > earlier ? later - earlier : 0;
@@ -259,7 +251,9 @@ report_sql_options(const struct exchange *x)
 static void
 describe_work(struct server *srv, const struct done_request *done, struct request_report *r)
 {
-	r->rows = rows_of(srv->loan.tag_text);
+	const char *rows = strrchr(srv->loan.tag_text, ' ');
+
+	r->rows = rows == NULL ? 0 : strtoull(rows + 1, NULL, 10);
 	r->backend = srv->address;
 	r->backend_pid = srv->pid;
 	r->protocol = srv->loan.tag.id == TAG_COPY ? "copy" : srv->loan.is_simple ? "simple" : "extended";

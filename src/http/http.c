@@ -135,13 +135,6 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 }
 
 static void
-refuse(struct http_conn *c, struct http_reply *refusal)
-{
-	refusal->is_last = http_conn_is_old(c, clock_now_us());
-	http_reply_send(http_conn_answer(c), refusal);
-}
-
-static void
 ask_loop(struct http *h, enum http_table table)
 {
 	if (table < HTTP_TABLES) {
@@ -166,9 +159,11 @@ on_request(struct evhttp_request *request, void *arg)
 
 	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-	else if (page != NULL && !http_page_may_see(&h->pages, page, &ask, now_us, &refusal))
-		refuse(c, &refusal); /* the loop is not troubled for what may not be seen */
-	else if (page == NULL || http_page_is_fresh(&h->pages, page, now_us))
+	else if (page != NULL && !http_page_may_see(&h->pages, page, &ask, now_us, &refusal)) {
+		/* The loop is not troubled for what may not be seen. */
+		refusal.is_last = http_conn_is_old(c, now_us);
+		http_reply_send(http_conn_answer(c), &refusal);
+	} else if (page == NULL || http_page_is_fresh(&h->pages, page, now_us))
 		answer(h, c, true);
 	else
 		ask_loop(h, page->table);
@@ -220,14 +215,6 @@ is_awaited(const struct http *h)
 }
 
 static void
-take_tables(struct http *h, struct buf tables[HTTP_TABLES], uint64_t now_us)
-{
-	for (int t = 0; t < HTTP_TABLES; t++)
-		if (tables[t].len > 0)
-			http_pages_take_table(&h->pages, (enum http_table)t, &tables[t], now_us);
-}
-
-static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
@@ -251,7 +238,9 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	h->has_answered = false;
 	pthread_mutex_unlock(&h->lock);
 	now_us = clock_now_us();
-	take_tables(h, tables, now_us);
+	for (int t = 0; t < HTTP_TABLES; t++)
+		if (tables[t].len > 0)
+			http_pages_take_table(&h->pages, (enum http_table)t, &tables[t], now_us);
 	if (has_answered)
 		h->is_asking = false;
 	if (snapshot == NULL)

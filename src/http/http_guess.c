@@ -43,13 +43,6 @@ http_guesses_fini(struct http_guesses *g)
 /* --- the ones that were right --- */
 
 static bool
-sign(const struct http_guesses *g, const char *authorization, uint8_t mac[HTTP_MAC_LEN])
-{
-	return HMAC(EVP_sha256(), g->key, sizeof(g->key), (const unsigned char *)authorization, strlen(authorization),
-		    mac, NULL) != NULL;
-}
-
-static bool
 is_known(const struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
 {
 	bool is_found = false;
@@ -72,19 +65,6 @@ key_of(const struct sockaddr *peer, uint8_t key[8])
 	return admission_address_key(peer, key);
 }
 
-/* Returns the end of the delay. failure_ends_us, when the failures are forgotten, is ADMISSION_FADE_US later. */
-static uint64_t
-waits_until(const struct admission_entry *e)
-{
-	return e == NULL || e->failures == 0 ? 0 : e->failure_ends_us - ADMISSION_FADE_US;
-}
-
-static unsigned
-seconds_until(uint64_t then_us, uint64_t now_us)
-{
-	return then_us > now_us ? (unsigned)((then_us - now_us + US_PER_S - 1) / US_PER_S) : 0;
-}
-
 enum http_proof
 http_guesses_check(struct http_guesses *g, const struct users *users, const char *authorization,
 		   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s)
@@ -94,13 +74,17 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 	size_t key_len = key_of(peer, key);
 	struct admission_entry *e;
 
-	if (authorization == NULL || !sign(g, authorization, mac))
+	if (authorization == NULL || HMAC(EVP_sha256(), g->key, sizeof(g->key), (const unsigned char *)authorization,
+					  strlen(authorization), mac, NULL) == NULL)
 		return HTTP_UNPROVED;
 	if (is_known(g, mac))
 		return HTTP_PROVED;
-	until_us = waits_until(admission_table_find(g->addresses, key, key_len));
+	/* failure_ends_us, when the failures are forgotten, is ADMISSION_FADE_US later than the delay's end. */
+	e = admission_table_find(g->addresses, key, key_len);
+	until_us = e == NULL || e->failures == 0 ? 0 : e->failure_ends_us - ADMISSION_FADE_US;
 	until_us = until_us > g->none_before_us ? until_us : g->none_before_us;
-	if ((*wait_s = seconds_until(until_us, now_us)) > 0)
+	*wait_s = until_us > now_us ? (unsigned)((until_us - now_us + US_PER_S - 1) / US_PER_S) : 0;
+	if (*wait_s > 0)
 		return HTTP_TOO_SOON;
 	if (http_is_authorized(users, authorization)) {
 		memcpy(g->proved[g->proved_count++ % HTTP_PROVED_MAX], mac, HTTP_MAC_LEN);

@@ -112,14 +112,6 @@ parameter(const char *item, size_t len, const char *name)
 	return NULL;
 }
 
-static double
-weight(const char *item, size_t len)
-{
-	const char *q = parameter(item, len, "q");
-
-	return q == NULL ? 1 : strtod(q, NULL);
-}
-
 static bool
 is_openmetrics(const char *item, size_t len)
 {
@@ -136,7 +128,8 @@ http_prefers_openmetrics(const char *accept)
 
 	for (const char *at = accept; at != NULL && *at != '\0'; at += *at == ',') {
 		size_t len = strcspn(at, ",");
-		double q = weight(at, len);
+		const char *weight = parameter(at, len, "q");
+		double q = weight == NULL ? 1 : strtod(weight, NULL);
 
 		if (is_openmetrics(at, len))
 			open = q > open ? q : open;

@@ -24,15 +24,6 @@ is_set(const char *text)
 	return text != NULL && *text != '\0';
 }
 
-/* libpq's default: the name of whoever runs this. */
-static const char *
-system_user(void)
-{
-	const struct passwd *me = getpwuid(geteuid());
-
-	return me != NULL && is_set(me->pw_name) && strlen(me->pw_name) <= CONFIG_NAME_MAX ? me->pw_name : "";
-}
-
 static char *
 passfile_path(void)
 {
@@ -80,12 +71,15 @@ find_credentials(struct upstream *up, const struct problem_sink *sink)
 {
 	const char *env_user = getenv("PGUSER"), *env_password = getenv("PGPASSWORD"), *user = up->user;
 	char *password = NULL, *name;
+	const struct passwd *me;
 	bool is_guess = false;
 
 	if (!is_set(user) && is_set(env_user) && strlen(env_user) <= CONFIG_NAME_MAX)
 		user = env_user;
 	if (!is_set(user)) {
-		user = system_user();
+		/* libpq's default: the name of whoever runs this. */
+		me = getpwuid(geteuid());
+		user = me != NULL && is_set(me->pw_name) && strlen(me->pw_name) <= CONFIG_NAME_MAX ? me->pw_name : "";
 		is_guess = true;
 	}
 	if (is_set(up->password))

@@ -52,20 +52,13 @@ tls_sink_fini(struct tls_sink *sink)
 
 /* --- life --- */
 
-static bool
-is_address(const char *host)
-{
-	uint8_t bytes[16];
-
-	return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
-}
-
 /* Sets the name that is sent to the server (SNI, except for addresses) and that its certificate must have. */
 static int
 aim(struct tls_session *s)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(s->ssl);
-	bool is_ip = is_address(s->host);
+	uint8_t bytes[16];
+	bool is_ip = inet_pton(AF_INET, s->host, bytes) == 1 || inet_pton(AF_INET6, s->host, bytes) == 1;
 
 	if (!is_ip && !s->ctx->hides_name && SSL_set_tlsext_host_name(s->ssl, s->host) != 1)
 		return -1;

@@ -146,21 +146,17 @@ become_user(struct weir *w, struct fail *why)
 	return r < 0 ? -1 : 0;
 }
 
-static unsigned
-workers_of(const struct config *config)
-{
-	unsigned n = config->workers != CONFIG_COUNT_AUTO ? config->workers : os_processors();
-
-	return n < WORKERS_MAX ? n : WORKERS_MAX;
-}
-
 struct weir *
 process_new(struct config *config, const struct process_start *start, struct fail *why)
 {
 	struct weir *w = xcalloc(1, sizeof(*w));
 
 	w->config = config_ref(config);
-	w->worker_count = start->workers > 0 ? start->workers : workers_of(config);
+	w->worker_count = start->workers > 0			 ? start->workers
+			  : config->workers != CONFIG_COUNT_AUTO ? config->workers
+								 : os_processors();
+	if (w->worker_count > WORKERS_MAX)
+		w->worker_count = WORKERS_MAX;
 	w->split = (struct pool_split){ .workers = w->worker_count,
 					.part_min = start->part_min > 0 ? start->part_min : POOL_PART_MIN };
 	w->start_wall_us = w->last_reload.wall_us = clock_wall_us();

@@ -77,14 +77,6 @@ count_pools(const struct worker *k)
 	return n;
 }
 
-static void
-begin_other(struct snapshot_pool *to)
-{
-	memset(to, 0, sizeof(*to));
-	copy_name(to->database, "_other");
-	copy_name(to->user, "_other");
-}
-
 /* Counters have those that are over. */
 static uint64_t
 outage_now_us(const struct pool *e, uint64_t now_us)
@@ -104,8 +96,11 @@ take_pools(struct worker *k, struct snapshot *s)
 	s->pools = malloc((shown > 0 ? shown : 1) * sizeof(*s->pools));
 	if (s->pools == NULL)
 		return -1;
-	if (all > max)
-		begin_other(&s->pools[max]);
+	if (all > max) {
+		memset(&s->pools[max], 0, sizeof(*s->pools));
+		copy_name(s->pools[max].database, "_other");
+		copy_name(s->pools[max].user, "_other");
+	}
 	s->pool_count = shown;
 	s->pools_aggregated = all > max ? all - max : 0;
 	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next, i++) {

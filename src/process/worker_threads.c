@@ -247,14 +247,6 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	return mover;
 }
 
-/* Tells the others the time, which all that is called on their objects reads. */
-static void
-set_time(struct worker_threads *t, uint64_t now_us)
-{
-	for (struct member *m = t->members; m < t->members + t->count; m++)
-		m->worker->now_us = now_us;
-}
-
 bool
 worker_threads_halt(struct worker_threads *t, struct fail *why)
 {
@@ -267,7 +259,10 @@ worker_threads_halt(struct worker_threads *t, struct fail *why)
 	mover = stop_all(t, t->asked_us + HALT_MAX_US);
 	pthread_mutex_unlock(&t->lock);
 	if (mover == NULL) {
-		set_time(t, clock_now_us());
+		const uint64_t now_us = clock_now_us(); /* which all that is called on their objects reads */
+
+		for (struct member *m = t->members; m < t->members + t->count; m++)
+			m->worker->now_us = now_us;
 		return true;
 	}
 	t->depth = 0;

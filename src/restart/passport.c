@@ -21,14 +21,6 @@ _Static_assert(PASSPORT_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits");
 
 /* --- whether --- */
 
-static enum passport_obstacle
-obstacle_of_server(const struct client *c)
-{
-	if (c->x.is_session || c->x.replication != 0)
-		return PASSPORT_SESSION;
-	return c->x.pins != 0 ? PASSPORT_PINNED : PASSPORT_BUSY;
-}
-
 enum passport_obstacle
 passport_obstacle(const struct client *c)
 {
@@ -40,8 +32,10 @@ passport_obstacle(const struct client *c)
 		return PASSPORT_TLS;
 	if (c->is_staying)
 		return PASSPORT_REFUSED;
-	if (x->srv != NULL || x->is_session || x->replication != 0)
-		return obstacle_of_server(c);
+	if (x->is_session || x->replication != 0)
+		return PASSPORT_SESSION;
+	if (x->srv != NULL)
+		return x->pins != 0 ? PASSPORT_PINNED : PASSPORT_BUSY;
 	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 || x->is_stalled ||
 	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
 	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved || c->x.is_crossing)

@@ -189,22 +189,17 @@ known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 }
 
 static bool
-copy(char value[static KNOWN_VALUE_MAX], const char *text, size_t len)
-{
-	if (len >= KNOWN_VALUE_MAX || memchr(text, '\0', len) != NULL)
-		return false;
-	memcpy(value, text, len);
-	value[len] = '\0';
-	return true;
-}
-
-static bool
 take_dollar_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX])
 {
 	const char *tag_end = memchr(t->at + 1, '$', t->len - 1);
 	size_t tag_len = (size_t)(tag_end + 1 - t->at);
+	size_t len = t->len - 2 * tag_len;
 
-	return copy(value, t->at + tag_len, t->len - 2 * tag_len);
+	if (len >= KNOWN_VALUE_MAX || memchr(tag_end + 1, '\0', len) != NULL)
+		return false;
+	memcpy(value, tag_end + 1, len);
+	value[len] = '\0';
+	return true;
 }
 
 /* 'it''s' */

@@ -256,14 +256,6 @@ end_statement(struct scan *s)
 }
 
 static void
-judge_temp(struct scan *s)
-{
-	if (s->last == WORD_CREATE || s->last == WORD_REPLACE || s->last == WORD_LOCAL || s->last == WORD_GLOBAL ||
-	    s->last == WORD_INTO)
-		s->flags |= SCAN_TEMP;
-}
-
-static void
 judge_language(struct scan *s, const char *text, size_t len)
 {
 	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
@@ -283,7 +275,9 @@ judge_word(struct scan *s, enum sql_word word)
 		break;
 	case WORD_TEMP:
 	case WORD_TEMPORARY:
-		judge_temp(s);
+		if (s->last == WORD_CREATE || s->last == WORD_REPLACE || s->last == WORD_LOCAL ||
+		    s->last == WORD_GLOBAL || s->last == WORD_INTO)
+			s->flags |= SCAN_TEMP;
 		break;
 	case WORD_HOLD:
 		if (s->last == WORD_WITH)
@@ -410,22 +404,17 @@ judge_attribute(struct scan *s, const char *text, size_t len)
 	s->last = LAST_DOT;
 }
 
-/* alias.name calls a function of that name if it is no column: one of the database's, or of these. */
-static void
-judge_column(struct scan *s, const char *text, size_t len)
-{
-	s->flags |= flags_of_name(text, len);
-	if (len == 7 && strncasecmp(text, "currval", 7) == 0)
-		s->flags |= SCAN_SEQUENCE;
-}
-
 static void
 take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
 	if (s->last == LAST_EXPRESSION_DOT)
 		judge_attribute(s, text, len);
-	else if (s->last == LAST_DOT)
-		judge_column(s, text, len);
+	else if (s->last == LAST_DOT) {
+		/* alias.name calls a function of that name if it is no column: one of the database's, or of these. */
+		s->flags |= flags_of_name(text, len);
+		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
+			s->flags |= SCAN_SEQUENCE;
+	}
 	judge_pg(s, text, len);
 	scan_note_name(s, kind, text, len);
 }

@@ -198,20 +198,14 @@ put_line(struct buf *to, const char *what, const char *name, size_t name_len, co
 	exposition_put(to, "\n");
 }
 
-/* In OpenMetrics a counter is called without its _total, and the unit is told apart. */
-static size_t
-family_name_len(const char *name, enum exposition_format format)
-{
-	size_t len = strlen(name);
-
-	return format == EXPOSITION_OPENMETRICS ? len - ends_in(name, len, "_total") : len;
-}
-
 void
 exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type, const char *help)
 {
-	size_t len = family_name_len(name, format);
+	size_t len = strlen(name);
 
+	/* In OpenMetrics a counter is called without its _total, and the unit is told apart. */
+	if (format == EXPOSITION_OPENMETRICS)
+		len -= ends_in(name, len, "_total");
 	put_line(to, "# HELP ", name, len, help);
 	put_line(to, "# TYPE ", name, len, type);
 	if (format != EXPOSITION_OPENMETRICS)

@@ -273,14 +273,6 @@ cut(char *text, char sign)
 	return at + 1;
 }
 
-static bool
-is_bucket(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 7 && strcmp(name + len - 7, "_bucket") == 0;
-}
-
 /* name{labels} value, or name value */
 static void
 split_sample(char *line, struct metric_sample *sample)
@@ -304,6 +296,7 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 
 	for (char *line = text, *next; *line != '\0'; line = next) {
 		char *rest;
+		size_t len;
 
 		next = cut(line, '\n');
 		if ((rest = behind(line, "# HELP ")) != NULL)
@@ -312,7 +305,8 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 			sample.type = cut(rest, ' ');
 		else {
 			split_sample(line, &sample);
-			if (!is_bucket(sample.name))
+			len = strlen(sample.name);
+			if (len < 8 || strcmp(sample.name + len - 7, "_bucket") != 0)
 				row(&sample, arg);
 		}
 	}

@@ -77,25 +77,20 @@ put_parties(struct line *l, const struct request_report *r)
 }
 
 static void
-put_parameters(struct line *l, const struct request_report *r)
-{
-	char text[SLOWLOG_PARAMETERS_MAX];
-
-	line_bytes(l, "parameters", text, slowlog_put_parameters(r->bind, r->bind_len, text, sizeof(text)));
-}
-
-static void
 put_query(struct line *l, enum slowlog_text text, const struct request_report *r, const struct slowlog_query *q)
 {
-	char hash[20];
+	char hash[20], parameters[SLOWLOG_PARAMETERS_MAX];
 
 	snprintf(hash, sizeof(hash), "%016" PRIx64, q->fp.hash);
 	line_str(l, "fingerprint", q->is_known ? hash : NULL);
 	line_str(l, "query", q->is_known && text != SLOWLOG_NONE ? q->text : NULL);
-	if (q->is_known && text != SLOWLOG_NONE && (q->fp.is_truncated || r->is_query_cut))
+	if (!q->is_known || text == SLOWLOG_NONE)
+		return;
+	if (q->fp.is_truncated || r->is_query_cut)
 		line_bool(l, "query_truncated", true);
-	if (q->is_known && text != SLOWLOG_NONE && r->bind != NULL)
-		put_parameters(l, r);
+	if (r->bind != NULL)
+		line_bytes(l, "parameters", parameters,
+			   slowlog_put_parameters(r->bind, r->bind_len, parameters, sizeof(parameters)));
 }
 
 static void

@@ -46,13 +46,6 @@ is_binary(const uint8_t *bind, size_t len, unsigned i)
 }
 
 static void
-put_text_value(struct text *t, const uint8_t *value, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		put(t, value[i] == '\'' ? "''" : (const char *)&value[i], value[i] == '\'' ? 2 : 1);
-}
-
-static void
 put_value(struct text *t, const uint8_t *value, size_t len, bool is_hex)
 {
 	size_t shown = len < VALUE_MAX ? len : VALUE_MAX;
@@ -70,8 +63,10 @@ put_value(struct text *t, const uint8_t *value, size_t len, bool is_hex)
 			snprintf(hex, sizeof(hex), "%02x", value[i]);
 			put(t, hex, 2);
 		}
-	} else
-		put_text_value(t, value, shown);
+	} else {
+		for (size_t i = 0; i < shown; i++)
+			put(t, value[i] == '\'' ? "''" : (const char *)&value[i], value[i] == '\'' ? 2 : 1);
+	}
 	put_str(t, shown < len ? "...'" : "'");
 }
 
