@@ -140,26 +140,21 @@ address_bytes(const struct sockaddr *address, int *family)
 }
 
 static bool
-fits_range(const struct hba_rule *rule, const struct sockaddr *address)
-{
-	int family;
-	const uint8_t *bytes = address_bytes(address, &family);
-
-	if (family != rule->family)
-		return false;
-	for (size_t i = 0; i < hba_address_len(family); i++)
-		if (((bytes[i] ^ rule->address[i]) & rule->mask[i]) != 0)
-			return false;
-	return true;
-}
-
-static bool
 fits_address(const struct hba_rule *rule, const struct hba_question *q)
 {
 	if (rule->reach == HBA_REACH_ALL)
 		return true;
-	if (rule->reach == HBA_REACH_RANGE)
-		return fits_range(rule, q->address);
+	if (rule->reach == HBA_REACH_RANGE) {
+		int family;
+		const uint8_t *bytes = address_bytes(q->address, &family);
+
+		if (family != rule->family)
+			return false;
+		for (size_t i = 0; i < hba_address_len(family); i++)
+			if (((bytes[i] ^ rule->address[i]) & rule->mask[i]) != 0)
+				return false;
+		return true;
+	}
 	return q->is_near != NULL && q->is_near(q->address, rule->reach == HBA_REACH_SAMENET, q->arg);
 }
 

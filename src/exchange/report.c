@@ -473,21 +473,6 @@ skip_name(const uint8_t *body, const uint8_t *end)
 	return stop != NULL ? stop + 1 : end;
 }
 
-/* A Bind or Describe names a statement that was parsed earlier. */
-static const char *
-text_of_named(const struct exchange *x, uint8_t type, const uint8_t *body, const uint8_t *end, size_t *len)
-{
-	const uint8_t *name = type == 'B' ? skip_name(body, end) : *body == 'S' ? body + 1 : end;
-	const struct statement *st = NULL;
-
-	if (name < end && memchr(name, 0, (size_t)(end - name)) != NULL)
-		st = x->env->ops->statement_of(x, (const char *)name);
-	if (st == NULL)
-		return NULL;
-	*len = st->query_len;
-	return (const char *)st->bytes;
-}
-
 const char *
 report_waiting_text(const struct exchange *x, size_t *len)
 {
@@ -499,8 +484,18 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	type = x->pending[0];
 	text = x->pending + FRAME_HEAD_LEN;
 	end = x->pending + x->pending_len;
-	if (type == 'B' || type == 'D')
-		return text_of_named(x, type, text, end, len);
+	if (type == 'B' || type == 'D') {
+		const uint8_t *name = type == 'B' ? skip_name(text, end) : *text == 'S' ? text + 1 : end;
+		const struct statement *st = NULL;
+
+		/* A Bind or Describe names a statement that was parsed earlier. */
+		if (name < end && memchr(name, 0, (size_t)(end - name)) != NULL)
+			st = x->env->ops->statement_of(x, (const char *)name);
+		if (st == NULL)
+			return NULL;
+		*len = st->query_len;
+		return (const char *)st->bytes;
+	}
 	if (type != 'Q' && type != 'P')
 		return NULL;
 	if (type == 'P')

@@ -113,7 +113,7 @@ on_accept(struct event_base *base, void *arg)
 		c->bev = bufferevent_socket_new(base, -1, 0);
 	}
 	if (c == NULL || c->timer == NULL || c->bev == NULL) {
-				if (c != NULL && c->timer != NULL)
+		if (c != NULL && c->timer != NULL)
 			event_free(c->timer);
 		if (c != NULL && c->bev != NULL)
 			bufferevent_free(c->bev);

@@ -180,26 +180,13 @@ worker_make(struct worker *k, struct fail *why)
 	return 0;
 }
 
-static bool
-limits_idle_clients(const struct config *c)
-{
-	bool is_limited = c->defaults.client_idle_timeout_us > 0;
-
-	for (size_t i = 0; i < c->database_count; i++)
-		is_limited |= c->databases[i].settings.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < c->tenant_count; i++)
-		is_limited |= c->tenant_scopes[i].settings.client_idle_timeout_us > 0;
-	for (size_t i = 0; i < c->user_count; i++)
-		is_limited |= c->users[i].settings.client_idle_timeout_us > 0;
-	return is_limited;
-}
-
 void
 worker_apply(struct worker *k)
 {
 	struct config *config = k->weir->config;
 	const struct setup_files *files = &k->weir->files;
 	struct client_env *c = &k->clients;
+	bool is_limited;
 
 	c->x.config = config;
 	report_config(&c->x);
@@ -208,7 +195,14 @@ worker_apply(struct worker *k)
 	c->tls = files->tls;
 	c->hba = files->hba;
 	c->ident = files->ident;
-	c->is_client_idle_limited = limits_idle_clients(config);
+	is_limited = config->defaults.client_idle_timeout_us > 0;
+	for (size_t i = 0; i < config->database_count; i++)
+		is_limited |= config->databases[i].settings.client_idle_timeout_us > 0;
+	for (size_t i = 0; i < config->tenant_count; i++)
+		is_limited |= config->tenant_scopes[i].settings.client_idle_timeout_us > 0;
+	for (size_t i = 0; i < config->user_count; i++)
+		is_limited |= config->users[i].settings.client_idle_timeout_us > 0;
+	c->is_client_idle_limited = is_limited;
 	dialer_set_resolv_conf(k->servers.dialer, config->resolv_conf);
 	statement_store_set_idle_max(c->x.statements, worker_statement_cache(k));
 	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);

@@ -121,25 +121,20 @@ adopt(struct listeners *l, const struct config *config, int i, int fd, struct fa
 	return 0;
 }
 
-/* Adopts the sockets that the process before this one got from the service manager. */
-static int
-adopt_inherited(struct listeners *l, const struct config *config, struct fail *why)
-{
-	int fd;
-
-	for (int i = 0; i < LISTENERS_MAX && (fd = listeners_take_inherited(l, 'S', NULL, 0)) != 0; i++)
-		if (adopt(l, config, i, fd, why) < 0)
-			return -1;
-	return 0;
-}
-
 int
 listeners_adopt(struct listeners *l, const struct config *config, struct fail *why)
 {
 	int count = os_passed_sockets();
 
-	if (l->are_passed)
-		return adopt_inherited(l, config, why);
+	if (l->are_passed) {
+		int fd;
+
+		/* Adopts the sockets that the process before this one got from the service manager. */
+		for (int i = 0; i < LISTENERS_MAX && (fd = listeners_take_inherited(l, 'S', NULL, 0)) != 0; i++)
+			if (adopt(l, config, i, fd, why) < 0)
+				return -1;
+		return 0;
+	}
 	if (count > LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d sockets were passed", LISTENERS_MAX);
 	for (int i = 0; i < count; i++)
