@@ -526,6 +526,18 @@ def shape(replies):
     return " ".join(words)
 
 
+def negotiated(wire):
+    """(version, options) of the NegotiateProtocolVersion that came first and alone; None: none came."""
+    found = [reply for reply in wire.login_replies if reply.type == "v"]
+    if not found:
+        return None
+    assert len(found) == 1 and wire.login_replies[0] is found[0]
+    version, count = struct.unpack_from("!ii", found[0].body)
+    names = found[0].body[8:].split(b"\0")
+    assert names.pop() == b"" and len(names) == count
+    return version, [name.decode() for name in names]
+
+
 def prepared_statement(wire, sql, how):
     """Prepares it as "stmt", by SQL or the protocol; returns what runs it, which another server must prepare first."""
     if how == "sql":

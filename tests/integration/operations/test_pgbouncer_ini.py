@@ -779,7 +779,7 @@ def sleeping_client(peers):
     return wire
 
 
-@pytest.mark.parametrize("version", [3 << 16, 3 << 16 | 2], ids=["3.0", "3.2"])
+@pytest.mark.parametrize("version", [3 << 16, 3 << 16 | 2, 3 << 16 | 9999], ids=["3.0", "3.2", "3.9999"])
 def test_a_cancel_that_reaches_another_process_is_passed_on(peers, version):
     wire = peers.first.weir.keep(rawwire.Wire(("127.0.0.1", peers.ports[0]))).login("web", "app", version=version)
     assert wire.key[1:3] == b"\1\0" and wire.key[7] & 3 == 3   # where PgBouncer, too, looks for them

@@ -6,24 +6,13 @@ import struct
 import pytest
 
 from fakeserver import auth, backend_key, notice, one_row, ready
-from rawwire import LoginRefused, WireError, cstr, errors, message, query, send_cancel
+from postgres import PASSWORDS
+from rawwire import LoginRefused, WireError, cstr, errors, message, negotiated, query, send_cancel
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
 V3_0, V3_1, V3_2 = 3 << 16, 3 << 16 | 1, 3 << 16 | 2
 NEWEST = " max_protocol_version=3.2"
-
-
-def negotiated(wire):
-    """(version, options) of the NegotiateProtocolVersion that came first and alone; None: none came."""
-    found = [reply for reply in wire.login_replies if reply.type == "v"]
-    if not found:
-        return None
-    assert len(found) == 1 and wire.login_replies[0] is found[0]
-    version, count = struct.unpack_from("!ii", found[0].body)
-    names = found[0].body[8:].split(b"\0")
-    assert names.pop() == b"" and len(names) == count
-    return version, [name.decode() for name in names]
 
 
 def negotiation(version, *options, count=None):
@@ -49,6 +38,7 @@ def sleeping(weir, wire, count=1):
     (V3_2, {"_pq_.b": "", "_pq_.a": "1", "application_name": "n"}, (V3_2, ["_pq_.b", "_pq_.a"]), 32),
     (3 << 16 | 3, {}, (V3_2, []), 32),
     (3 << 16 | 9999, {"_pq_.test_protocol_negotiation": ""}, (V3_2, ["_pq_.test_protocol_negotiation"]), 32),
+    (3 << 16 | 9999, {f"_pq_.{i}": "" for i in range(32)}, (V3_2, [f"_pq_.{i}" for i in range(32)]), 32),
     (3 << 16 | 0xffff, {}, (V3_2, []), 32),
 ])
 @pytest.mark.parametrize("method", ["trust", "scram-sha-256"])
@@ -122,11 +112,37 @@ def test_keys_are_no_good_after_their_client(weir):
     assert errors(wires[149].read_until("Z"))[0].sqlstate == "57014"
 
 
-def test_the_console_speaks_it_too(weir):
-    weir.start()
-    with weir.wire().login("admin", "pgweir", version=V3_2) as wire:
-        assert 8 <= len(wire.key) <= 260
-        assert wire.query("SHOW VERSION")
+# What libpq of PostgreSQL 19 asks for: a version that no server has, and an option that none knows. It ends the connection
+# unless both are negotiated, in one message.
+GREASE, GREASE_OPTION = 3 << 16 | 9999, "_pq_.test_protocol_negotiation"
+
+
+@pytest.mark.parametrize("version, options, answer", [
+    (V3_2, [], None),
+    (GREASE, [GREASE_OPTION], (V3_2, [GREASE_OPTION])),
+    (GREASE, ["_pq_.b", GREASE_OPTION, "_pq_.a"], (V3_2, ["_pq_.b", GREASE_OPTION, "_pq_.a"])),
+], ids=["3.2", "grease", "grease and two more"])
+@pytest.mark.parametrize("kind", ["looked up, md5", "looked up, scram-sha-256", "session", "console", "three workers"])
+def test_each_kind_of_connection_negotiates_once(weir, kind, version, options, answer):
+    user, database, settings = "web", "app", {}
+    if kind.startswith("looked up"):
+        password = weir.users["web"]
+        weir.users = {"admin": "admin-secret", "stats": "stats-secret", "postgres": "of no use"}
+        settings = {"method": kind.split(", ")[1], "auth_user": "postgres",
+                    "auth_query": f"SELECT '{password}' FROM pg_roles WHERE rolname = $1"}
+    elif kind == "session":
+        settings = {"pool_mode": "session"}
+    elif kind == "console":
+        user, database = "admin", "pgweir"
+    else:
+        settings = {"workers": 3}           # two of three clients or so go to another one when they are logged in
+    weir.start(**settings)
+    for _ in range(4):
+        with weir.wire() as wire:
+            wire.login(user, database, PASSWORDS[user], dict.fromkeys(options, ""), version)
+            assert negotiated(wire) == answer
+            assert len(wire.key) == (8 if kind == "console" else 36)         # there is nothing to cancel
+            assert wire.query("SHOW VERSION" if database == "pgweir" else "SELECT 1")
 
 
 def test_a_session_is_told_its_servers_pid_and_a_long_secret(weir):

@@ -97,6 +97,20 @@ def test_commands_and_the_real_pid(weir, kind):
         assert wire.query("IDENTIFY_SYSTEM")[0][1] == "1"
 
 
+def test_a_version_and_options_that_nobody_has(weir):
+    """As libpq of PostgreSQL 19 asks for them."""
+    weir.start()
+    with weir.wire() as wire:
+        wire.login(version=3 << 16 | 9999, parameters={"replication": "database", "_pq_.test_protocol_negotiation": "",
+                                                       "_pq_.a": "1"})
+        assert rawwire.negotiated(wire) == (3 << 16 | 2, ["_pq_.test_protocol_negotiation", "_pq_.a"])
+        assert len(wire.key) == 36 and walsenders(weir.postgres) == [key_pid(wire)]
+        wire.send(query("SELECT pg_sleep(30)"))
+        wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 5)
+        rawwire.send_cancel(weir.address, wire.key)
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
+
+
 def test_settings_of_the_startup_packet_are_there(weir):
     weir.start()
     with replicate(weir, options="-c work_mem=7MB", DateStyle="German") as wire:

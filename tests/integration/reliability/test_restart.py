@@ -313,9 +313,15 @@ def test_a_secret_that_only_the_client_has_proved(weir):
         assert wire.query("SELECT 1") == [["1"]]
 
 
-def test_the_key_of_a_client_that_moved_and_of_one_that_did_not(weir):
+@pytest.mark.parametrize("version, options", [
+    (3 << 16, {}), (3 << 16 | 2, {}), (3 << 16 | 9999, {"_pq_.test_protocol_negotiation": ""}),     # as libpq of PostgreSQL 19
+], ids=["3.0", "3.2", "grease"])
+def test_the_key_of_a_client_that_moved_and_of_one_that_did_not(weir, version, options):
     weir.start()
-    with weir.raw() as moves, weir.raw() as stays:
+    with weir.wire() as moves, weir.wire() as stays:
+        for wire in (moves, stays):
+            wire.login(version=version, parameters=options)
+            assert len(wire.key) == (8 if version == 3 << 16 else 36)
         stays.send(query("SELECT pg_sleep(30)"))
         sleeping(weir, 1)
         weir.restart(wait=False)
