@@ -120,6 +120,7 @@ def surroundings(weir):
             "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10"}
 
 
+@pytest.mark.sweep(keep=14)
 @pytest.mark.parametrize("stack", STACKS)
 def test_rows_one_after_the_other(busy, program, stack):
     """In one process: most of a row's time is the start of its runtime."""

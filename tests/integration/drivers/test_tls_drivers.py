@@ -97,6 +97,7 @@ def logins(weir):
     return weir.metric("pgweir_client_logins_total", result="ok")
 
 
+@pytest.mark.sweep(keep=5)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_session(start, program, authority, driver):
     weir = start()

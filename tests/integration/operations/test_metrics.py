@@ -437,6 +437,7 @@ def test_a_query_string_does_not_matter(weir):
     assert weir.http("/metrics?x=y").status == 200
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.long
 @pytest.mark.parametrize("data", [b"\xff" * 1000, b"GET " + b"x" * 100_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000,
                                   b"\r\n" * 1000, b"GET /metrics HTTP/9.9\r\n\r\n", b"\0\0\0\x08\x04\xd2\x16\x2f"],

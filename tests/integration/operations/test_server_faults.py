@@ -610,6 +610,7 @@ def test_an_error_is_not_written_into_a_row(weir, fake):
     assert data.endswith(b"x" * 100) and b"FATAL" not in data
 
 
+@pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("bad", QUERY_FAULTS.values(), ids=QUERY_FAULTS.keys())
 def test_a_violation_costs_the_server_and_at_most_its_client(weir, fake, bad):
     fake.answer = on_bad(bad)

@@ -670,6 +670,7 @@ def test_a_long_one_on_a_server_that_another_client_used(weir, name):
             assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
 
 
+@pytest.mark.sweep(keep=8)
 @pytest.mark.parametrize("size", [3000, 300000], ids=["whole", "in_pieces"])
 @pytest.mark.parametrize("sql", ["SELECT 1", "SET a.b = 'c'", "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$", "CREATE TEMP TABLE t (i int)"])
 @pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
@@ -1031,6 +1032,7 @@ def test_what_execute_exposed_and_the_client_prepares_anew_stays(weir, gone):
         assert run(wire, "s") == [["03-02"]]
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("rollback, answer", [
     (query("ROLLBACK"), "C:ROLLBACK Z:I"), (one_statement("ROLLBACK") + sync(), "1 2 n C:ROLLBACK Z:I"),
     (one_statement("ROLLBACK"), "1 2 n C:ROLLBACK"), (one_statement("COMMIT"), "1 2 n C:ROLLBACK"),

@@ -270,6 +270,7 @@ def test_the_replies_are_postgresqls_own(weir, postgres, turns):
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
 
 
+@pytest.mark.sweep(keep=40)
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_the_replies_are_postgresqls_own_when_servers_change_all_the_time(weir, postgres, turns):
     """pool_lifo off and four servers: nearly every request meets another server than the one before."""

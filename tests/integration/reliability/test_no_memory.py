@@ -353,6 +353,7 @@ SHORT = float(os.environ.get("NO_MEMORY_SECONDS", "1"))
 LONG = float(os.environ.get("NO_MEMORY_SECONDS", "5"))
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_one_allocation_fails(weir, memory, name):
     sweep(weir, memory, name, SHORT, 0)

@@ -289,6 +289,7 @@ EXPECTED = {                        # what the database has, SQL, and which part
 }
 
 
+@pytest.mark.sweep(keep=20)
 @pytest.mark.parametrize("case", EXPECTED)
 def test_what_no_effect_shows(postgres, case):
     code, sql, parts, among = EXPECTED[case]
