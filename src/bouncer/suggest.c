@@ -1,8 +1,6 @@
 /*
- * src/bouncer/suggest.c - what to say about a name that is not known: what Odyssey, PgDog, SQLAlchemy and PostgreSQL
- * call the things we have, or why we don't; PgBouncer's names are in bouncer_keys.c.
- *
- * Names that are the same here with the same meaning are not listed.
+ * src/bouncer/suggest.c - what to say about a name that is not known: a similar name, the section that has it, or what
+ * a name of PgBouncer's (bouncer_keys.c) is here. Other poolers' names are in docs/migrating.md.
  */
 #include "bouncer/suggest.h"
 
@@ -16,78 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HERE(section, key) section, key, NULL
-#define INSTEAD(note) NULL, NULL, note
+#define NOTE_MAX 160
 
-#define IN_UPSTREAM INSTEAD("write it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web")
-#define NOT_NEEDED INSTEAD("not needed: remove it")
-#define NO_SUCH INSTEAD("there is no such setting here: remove it")
-#define RESET INSTEAD("not needed: pgweir itself clears what a client has left behind")
-#define TLS_CLIENT(key) HERE("tls_client", key)
-#define TLS_SERVER(key) HERE("tls_server", key)
-
-/* clang-format off */
-static const struct foreign_name names[] = {
-	/* Odyssey */
-	{ "client_max", "Odyssey's", HERE("pgweir", "max_client_connections") },
-	{ "pool_ttl", "Odyssey's", HERE("pool", "idle_timeout") },
-	{ "pool_discard", "Odyssey's", RESET },
-	{ "pool_smart_discard", "Odyssey's", RESET },
-	{ "pool_cancel", "Odyssey's", RESET },
-	{ "pool_rollback", "Odyssey's", RESET },
-	{ "pool_client_idle_timeout", "Odyssey's", HERE("timeouts", "client_idle_timeout") },
-	{ "pool_idle_in_transaction_timeout", "Odyssey's", HERE("timeouts", "idle_transaction_timeout") },
-	{ "pool_reserve_prepared_statement", "Odyssey's", HERE("pool", "prepared_statements") },
-	{ "log_file", "Odyssey's", HERE("log", "destination") },
-	{ "log_format", "Odyssey's", HERE("log", "format") },
-	{ "log_debug", "Odyssey's", HERE("log", "level") },
-	{ "log_session", "Odyssey's", HERE("log", "connections") },
-	{ "log_query", "Odyssey's", HERE("slow_query", "threshold") },
-	{ "log_to_stdout", "Odyssey's", HERE("log", "destination") },
-	{ "log_syslog", "Odyssey's", HERE("log", "destination") },
-	{ "promhttp_server_port", "Odyssey's", HERE("http", "listen") },
-	{ "storage_db", "Odyssey's", IN_UPSTREAM },
-	{ "storage_user", "Odyssey's", IN_UPSTREAM },
-	{ "storage_password", "Odyssey's", IN_UPSTREAM },
-	{ "graceful_shutdown_timeout_ms", "Odyssey's", HERE("timeouts", "shutdown_timeout") },
-	/* PgDog */
-	{ "pooler_mode", "PgDog's", HERE("pgweir", "pool_mode") },
-	{ "checkout_timeout", "PgDog's", HERE("pool", "pool_timeout") },
-	{ "healthcheck_interval", "PgDog's", HERE("pool", "pool_pre_ping_idle") },
-	{ "idle_healthcheck_interval", "PgDog's", HERE("pool", "ping_interval") },
-	{ "rollback_timeout", "PgDog's", NOT_NEEDED },
-	{ "ban_timeout", "PgDog's", NOT_NEEDED },
-	{ "prepared_statements_limit", "PgDog's", HERE("pool", "prepared_statements") },
-	{ "openmetrics_port", "PgDog's", HERE("http", "listen") },
-	{ "client_idle_in_transaction_timeout", "PgDog's", HERE("timeouts", "idle_transaction_timeout") },
-	{ "query_log", "PgDog's", HERE("slow_query", "threshold") },
-	{ "log_min_duration_parse", "PgDog's", HERE("slow_query", "threshold") },
-	{ "tls_certificate", "PgDog's", TLS_CLIENT("certificate_file") },
-	{ "tls_private_key", "PgDog's", TLS_CLIENT("key_file") },
-	{ "tls_verify", "PgDog's", TLS_SERVER("mode") },
-	{ "tls_server_ca_certificate", "PgDog's", TLS_SERVER("ca_file") },
-	{ "passthrough_auth", "PgDog's", NOT_NEEDED },
-	/* SQLAlchemy's create_engine() */
-	{ "pool_use_lifo", "SQLAlchemy's", HERE("pool", "pool_lifo") },
-	{ "pool_reset_on_return", "SQLAlchemy's", RESET },
-	{ "recycle", "SQLAlchemy's", HERE("pool", "pool_recycle") },
-	{ "pre_ping", "SQLAlchemy's", HERE("pool", "pool_pre_ping") },
-	/* PostgreSQL */
-	{ "log_min_duration_statement", "PostgreSQL's", HERE("slow_query", "threshold") },
-	{ "log_min_duration_sample", "PostgreSQL's", HERE("slow_query", "sample_threshold") },
-	{ "log_statement_sample_rate", "PostgreSQL's", HERE("slow_query", "sample_rate") },
-	{ "max_connections", "PostgreSQL's", HERE("pgweir", "max_client_connections") },
-	{ "listen_addresses", "PostgreSQL's", "pgweir", "listen", "for example listen = 127.0.0.1:6432" },
-	{ "idle_in_transaction_session_timeout", "PostgreSQL's", HERE("timeouts", "idle_transaction_timeout") },
-	{ "statement_timeout", "PostgreSQL's", HERE("timeouts", "query_timeout") },
+/* A name of PgBouncer's, as a setting or in a connection string. */
+struct foreign_name {
+	const char *name;
+	const char *section, *here; /* what it is here; or here is NULL and note says what is to be done */
+	const char *note;
 };
-/* clang-format on */
-
-const struct foreign_name *
-foreign_name(size_t i)
-{
-	return i < sizeof(names) / sizeof(names[0]) ? &names[i] : NULL;
-}
 
 /* Returns the name of a key in the section at hand; NULL if it isn't there. */
 static const char *
@@ -105,11 +39,11 @@ say_foreign(const struct foreign_name *foreign, const char *section, int in_scop
 	const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
 
 	if (key == NULL)
-		snprintf(out, out_size, "\"%s\" is %s name; %s", foreign->name, foreign->product, foreign->note);
+		snprintf(out, out_size, "\"%s\" is PgBouncer's name; %s", foreign->name, foreign->note);
 	else
-		snprintf(out, out_size, "\"%s\" is %s name; here it is \"%s\"%s%s%s%s%s", foreign->name,
-			 foreign->product, here != NULL ? here : key->name, here != NULL ? "" : " in [",
-			 here != NULL ? "" : key->section, here != NULL ? "" : "]", foreign->note != NULL ? ", " : "",
+		snprintf(out, out_size, "\"%s\" is PgBouncer's name; here it is \"%s\"%s%s%s%s%s", foreign->name,
+			 here != NULL ? here : key->name, here != NULL ? "" : " in [", here != NULL ? "" : key->section,
+			 here != NULL ? "" : "]", foreign->note != NULL ? ", " : "",
 			 foreign->note != NULL ? foreign->note : "");
 }
 
@@ -229,18 +163,18 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 	return elsewhere != NULL;
 }
 
-/* A name of PgBouncer's, as a setting or in a connection string. Returns false if it has none of that name. */
+/* Returns false if PgBouncer has nothing of that name. */
 static bool
-find_bouncer_name(const char *name, int in_scope, struct foreign_name *out, char note[static FOREIGN_NOTE_MAX])
+find_foreign(const char *name, int in_scope, struct foreign_name *out, char note[static NOTE_MAX])
 {
 	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
 	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
 	bool is_shown = text_is_one_of(name, "host port dbname user");
 
-	*out = (struct foreign_name){ .name = name, .product = "PgBouncer's", .note = note };
+	*out = (struct foreign_name){ .name = name, .note = note };
 	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
 		snprintf(
-		    note, FOREIGN_NOTE_MAX,
+		    note, NOTE_MAX,
 		    "%swrite it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web%s%s%s",
 		    !in_scope && text_is_one_of(name, "host port")
 			? "for pgweir's own write listen = 127.0.0.1:6432; for PostgreSQL's "
@@ -253,36 +187,18 @@ find_bouncer_name(const char *name, int in_scope, struct foreign_name *out, char
 		out->here = key->key;
 		out->note = key->fate == BOUNCER_PART ? key->note : NULL;
 	} else
-		snprintf(note, FOREIGN_NOTE_MAX, "%s%s", key->fate == BOUNCER_IGNORED ? "not needed: " : "", key->note);
+		snprintf(note, NOTE_MAX, "%s%s", key->fate == BOUNCER_IGNORED ? "not needed: " : "", key->note);
 	return true;
-}
-
-static bool
-find_foreign(const char *name, int in_scope, struct foreign_name *out, char note[static FOREIGN_NOTE_MAX])
-{
-	const struct foreign_name *foreign;
-
-	if (find_bouncer_name(name, in_scope, out, note))
-		return true;
-	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
-		if (strcmp(foreign->name, name) == 0) {
-			*out = *foreign;
-			return true;
-		}
-	return false;
 }
 
 static const char *
 nearest_foreign(const char *name)
 {
 	struct nearest nearest = nearest_to(name);
-	const struct foreign_name *foreign;
 	const struct bouncer_key *key;
 
 	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
 		nearest_try(&nearest, key->name, NULL);
-	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
-		nearest_try(&nearest, foreign->name, NULL);
 	return nearest.name;
 }
 
@@ -293,12 +209,12 @@ is_far_fetched(const char *name, const char *known)
 	return strpbrk(name, "_-") == NULL && nearest_is_short(name, known) && nearest_distance(name, known, 2) > 2;
 }
 
-/* Near to a name of this section, else of any section, else of another pooler. */
+/* Near to a name of this section, else of any section, else of PgBouncer's. */
 static void
 say_nearest(const char *section, int in_scope, const char *name, char *out, size_t out_size)
 {
 	struct nearest here = nearest_to(name), anywhere = here;
-	char note[FOREIGN_NOTE_MAX];
+	char note[NOTE_MAX];
 	struct foreign_name foreign;
 	const struct config_key *key;
 	const char *theirs;
@@ -326,14 +242,16 @@ say_nearest(const char *section, int in_scope, const char *name, char *out, size
 		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
 	else if ((theirs = nearest_foreign(name)) != NULL && find_foreign(theirs, in_scope, &foreign, note) &&
 		 foreign.here != NULL)
-		snprintf(out, out_size, "; did you mean %s \"%s\"? Here it is \"%s\" in [%s]", foreign.product, theirs,
+		snprintf(out, out_size, "; did you mean PgBouncer's \"%s\"? Here it is \"%s\" in [%s]", theirs,
 			 foreign.here, foreign.section);
+	else
+		snprintf(out, out_size, "; docs/config.md has all names, docs/migrating.md those of other poolers");
 }
 
 void
 suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size)
 {
-	char note[FOREIGN_NOTE_MAX];
+	char note[NOTE_MAX];
 	struct foreign_name foreign;
 	bool is_foreign = find_foreign(name, in_scope, &foreign, note);
 
@@ -354,9 +272,6 @@ static const struct {
 	{ "databases", "is PgBouncer's; here each database has a section: [database app], and in it upstream = ..." },
 	{ "users", "is PgBouncer's; here each user has a section: [user app]" },
 	{ "peers", "is PgBouncer's; here it is the setting peers in section [pgweir]" },
-	{ "general", "is PgDog's name; here it is [pgweir]" },
-	{ "server", "is not known; PostgreSQL's address belongs in [database NAME]" },
-	{ "storage", "is Odyssey's name; PostgreSQL's address belongs in [database NAME]" },
 };
 
 void

@@ -10,12 +10,3 @@
 void suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size);
 /* The same for the name of a section. */
 void suggest_section(const char *section, char *out, size_t out_size);
-
-/* Names of other poolers' settings; PgBouncer's are in bouncer_keys.c. */
-#define FOREIGN_NOTE_MAX 160
-struct foreign_name {
-	const char *name, *product;
-	const char *section, *here; /* what it is here; or here is NULL and note says what is to be done */
-	const char *note;
-};
-const struct foreign_name *foreign_name(size_t i); /* NULL after the last one */
