@@ -244,10 +244,6 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 		 policy_place(e->policy, &c->x.ticket, env->now_us), counts.waiting);
 	show_say(rows, "The cause: %s.", why.detail);
 	say_what_helps(env, e, list, why.hint, rows);
-	if (e->held_until_us > env->now_us)
-		show_say(rows,
-			 "Client %" PRIu64 " has the database for itself for a moment: DROP DATABASE or the like.",
-			 e->holder);
 	say_holders(env, e, list, rows);
 	free(list);
 }

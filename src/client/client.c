@@ -78,7 +78,7 @@ client_free_later(struct grave *g)
 
 	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.ticket.is_waiting);
 	assert(c->x.statements == NULL && c->x.session == NULL);
-	assert(rare == NULL || (rare->exclusive == NULL && rare->cancels == NULL && rare->doubt == NULL));
+	assert(rare == NULL || (rare->cancels == NULL && rare->doubt == NULL));
 	image_unref(c->x.image);
 	image_unref(c->x.startup);
 	if (c->x.rare != NULL)

@@ -35,8 +35,7 @@ notify_conn_connect(struct notify_listener *listener)
 {
 	struct pool *pool = listener->pool;
 
-	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || pool->is_orphan ||
-	    pool->held_until_us != 0)
+	if (listener->conn.srv != NULL || listener->is_paused || listener->is_ending || pool->is_orphan)
 		return;
 	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL) < 0)
 		listener->retry_us = notify_now(listener) + US_PER_S;

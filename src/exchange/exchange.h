@@ -38,7 +38,6 @@ struct client_session; /* state/state_state.h: from the first SQL that may leave
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
 struct commit_doubt; /* relay/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
-struct exclusive; /* relay/exclusive.c */
 struct request; /* exchange/request.h */
 struct audit; /* session/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
@@ -148,11 +147,8 @@ struct exchange_env {
 	bool is_end_untold; /* who is closed now ends with its server, one of many: see struct server_losses */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *owner;
-	/*
-	 * A statement of this exchange's needs a database for itself, or, database NULL, not any more: pools are held
-	 * on all workers. Returns what pool_set_hold_database() does, for all of them.
-	 */
-	unsigned (*on_exclusive)(void *owner, const struct exchange *x, const char *database);
+	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
+	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
 	/* Each request that has ended, however it did, or one that stands for weight of its like; its client is not
 	 * told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
@@ -161,7 +157,6 @@ struct exchange_env {
 
 /* State that few clients ever need: made at first use, and kept to the end. */
 struct exchange_rare {
-	struct exclusive *exclusive; /* or NULL */
 	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
 	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
 	char *user; /* whom it logged in as; NULL: pool->user */
@@ -222,12 +217,6 @@ void exchange_step(struct exchange *x, enum client_event ev);
 struct exchange_rare *exchange_rare(struct exchange *x); /* made if need be; NULL without memory */
 /* Notes whom the client has logged in as, if that is not pool->user. Returns 0, or -1 without memory. */
 int exchange_set_user(struct exchange *x, const char *user);
-
-static inline struct exclusive *
-exchange_exclusive(const struct exchange *x)
-{
-	return x->rare == NULL ? NULL : x->rare->exclusive;
-}
 
 static inline struct commit_doubt *
 exchange_doubt(const struct exchange *x)

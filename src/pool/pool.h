@@ -94,8 +94,6 @@ struct pool {
 				  state/pins.c */
 	uint32_t pins_untold;
 	uint8_t pins_told; /* 1 << enum pin_reason */
-	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
-	uint64_t hold_again_us; /* it must not be held again before this time */
 	uint64_t late_paid_us; /* until then no server is kept for who is late: state/linger.c */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* from the present configuration */

@@ -22,7 +22,7 @@ is_due(const struct pool_backend *b, uint64_t now_us)
 static bool
 may_scout(const struct pool *e)
 {
-	return !e->is_orphan && !policy_is_paused(e->policy) && !e->database->is_disabled && e->held_until_us == 0;
+	return !e->is_orphan && !policy_is_paused(e->policy) && !e->database->is_disabled;
 }
 
 /* Pools that are in an outage already go first, as theirs then ends. */

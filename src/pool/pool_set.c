@@ -319,7 +319,6 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 		return;
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
-		pool_hold_expire(e, now_us);
 		if (pool_is_sealed(e) && database_code_is_due(&e->database->code, now_us))
 			policy_ping_idle(e->policy, now_us); /* the ping carries the question */
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
@@ -440,6 +439,18 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 		if (concerns(e, database)) {
 			set->companions->renew(e);
 			policy_close_all(e->policy, why, now_us);
+		}
+}
+
+void
+pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
+		uint64_t now_us)
+{
+	for (struct pool *e = set->first; e != NULL; e = e->next)
+		if (strcmp(e->target->database, database) == 0 && (user == NULL || strcmp(e->user, user) == 0) &&
+		    upstream_is_same_cluster(e->target->upstream, asking->upstream)) {
+			policy_close_all(e->policy, RR_KILL, now_us); /* nor is min_idle kept before the next borrow */
+			set->companions->step_aside(e);
 		}
 }
 

@@ -103,14 +103,11 @@ void pool_set_tick(struct pool_set *set, uint64_t now_us);
  * again. */
 void pool_set_scout(struct pool_set *set, uint64_t now_us);
 /*
- * pool_hold.c. A statement of this holder (a client's id) on a server of asking needs this database (by PostgreSQL's
- * name) for itself: pools of that database close what is idle and lend nothing until release, or for 5 s. Returns
- * POOLS_HELD if any are held now, POOLS_HELD_LATER if some can't be, as they were a moment ago: either, both or none.
+ * A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
+ * (NULL: everybody's) are closed: idle ones now, others when they are returned.
  */
-enum { POOLS_HELD = 1, POOLS_HELD_LATER = 2 };
-unsigned pool_set_hold_database(struct pool_set *set, const struct pool_target *asking, const char *database,
-				uint64_t holder, uint64_t now_us);
-void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
+void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
+		     uint64_t now_us);
 /* NULL: all, which succeeds. Returns 0, or -1 without memory. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);

@@ -8,7 +8,6 @@
  *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
  *   pool_cross.c    servers that go to the part of a pool on another worker
  *   pool_code.c     what its database's code could touch
- *   pool_hold.c     pools that are held back for a statement that needs their database for itself
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
  *   pool_log.c      its lines in the log; pool_bouncer_log.c: in PgBouncer's format
  *
@@ -164,9 +163,6 @@ void pool_take_baseline(struct pool *pool, struct image *baseline, struct image 
 
 /* pool_cross.c */
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /* policy_ops.give */
-
-/* pool_hold.c */
-void pool_hold_expire(struct pool *e, uint64_t now_us); /* the set calls it at each tick */
 
 /* pool_code.c */
 const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */

@@ -141,71 +141,70 @@ on_far_cancel_over(void *owner, uint64_t number)
 
 /* --- what others are told --- */
 
-/* A statement needs a database for itself, or, with database NULL, not any more. */
-struct hold_note {
+struct vacate_note {
 	struct note note;
 	struct pool_target *asking; /* a reference */
-	uint64_t holder;
-	char *database;
+	char *database, *user; /* as pool_set_vacate() takes them */
 };
 
-static unsigned
-hold(struct worker *k, const struct pool_target *asking, const char *database, uint64_t holder)
+static void
+vacate(struct worker *k, const struct pool_target *asking, const char *database, const char *user)
 {
-	if (database == NULL) {
-		pool_set_release_database(k->pools, holder, k->now_us);
-		return 0;
-	}
 	if (k == k->weir->door)
 		auth_queries_step_aside(k->weir->shared.auth_queries, database);
-	return pool_set_hold_database(k->pools, asking, database, holder, k->now_us);
+	pool_set_vacate(k->pools, asking, database, user, k->now_us);
 }
 
 static void
-read_hold(struct note *n, void *owner, bool is_over)
+free_vacate(struct vacate_note *v)
 {
-	struct hold_note *h = (struct hold_note *)n;
+	pool_target_unref(v->asking);
+	free(v->database);
+	free(v->user);
+	free(v);
+}
+
+static void
+read_vacate(struct note *n, void *owner, bool is_over)
+{
+	struct vacate_note *v = (struct vacate_note *)n;
 	struct worker *k = owner;
 
 	if (!is_over) {
 		k->now_us = clock_now_us();
-		hold(k, h->asking, h->database, h->holder);
+		vacate(k, v->asking, v->database, v->user);
 	}
-	pool_target_unref(h->asking);
-	free(h->database);
-	free(h);
+	free_vacate(v);
 }
 
-/* Without memory for a note nobody there is told: the statement may fail, or they wait for as long as it may take. */
+/* Without memory for a note nobody there is told: the statement may fail. */
 static void
-post_hold(struct worker *to, const struct exchange *x, const char *database)
+post_vacate(struct worker *to, struct pool_target *asking, const char *database, const char *user)
 {
-	struct hold_note *h = calloc(1, sizeof(*h));
+	struct vacate_note *v = calloc(1, sizeof(*v));
 
-	if (h == NULL || (database != NULL && (h->database = strdup(database)) == NULL)) {
-		free(h);
+	if (v == NULL)
 		return;
-	}
-	h->note.read = read_hold;
-	h->asking = pool_target_ref(x->pool->target);
-	h->holder = x->ticket.id;
-	inbox_post(to->inbox, &h->note);
+	v->note.read = read_vacate;
+	v->asking = pool_target_ref(asking);
+	v->database = strdup(database);
+	v->user = user != NULL ? strdup(user) : NULL;
+	if (v->database == NULL || (user != NULL && v->user == NULL))
+		free_vacate(v);
+	else
+		inbox_post(to->inbox, &v->note);
 }
 
-static unsigned
-on_exclusive(void *owner, const struct exchange *x, const char *database)
+static void
+on_exclusive(void *owner, struct pool_target *asking, const char *database, const char *user)
 {
 	struct worker *k = owner;
-	unsigned result = 0;
 
 	for (struct worker *to = k->weir->door; to != NULL; to = to->next)
 		if (to == k)
-			result |= hold(k, x->pool->target, database, x->ticket.id);
-		else {
-			post_hold(to, x, database);
-			result |= POOLS_HELD | POOLS_HELD_LATER; /* as far as we know */
-		}
-	return result;
+			vacate(k, asking, database, user);
+		else
+			post_vacate(to, asking, database, user);
 }
 
 /* --- making --- */

@@ -36,7 +36,7 @@ static const struct feature_row on_query[] = {
 	{ state_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
 	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
 	{ state_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
-	{ exclusive_query, true }, /* its question is a request of its own: it goes ahead of all that is put in front */
+	{ exclusive_sql, true }, /* as early as it is certain that it is sent: servers take a moment to leave */
 	{ state_note_local, false }, /* what others put in front is prepared under what SQL sets locally, too */
 	{ statements_note_drop, false }, /* nothing of pgweir's own is owed yet */
 	{ listen_before_sql, false }, /* makes the server listen, as a request of its own: as for expose */
@@ -52,7 +52,7 @@ static const struct feature_row on_query[] = {
 static const struct feature_row on_parse[] = {
 	{ state_await_prepared, false }, /* as for a Query */
 	{ commit_check_before_parse, true }, /* as for a Query */
-	{ exclusive_parse, true }, /* as for a Query */
+	{ exclusive_sql, true }, /* as for a Query; its Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
@@ -65,7 +65,6 @@ static const struct feature_row on_parse[] = {
 /* --- Bind, Describe, Close --- */
 
 static const struct feature_row on_bind[] = {
-	{ exclusive_bind, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
 	{ state_run_elsewhere, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
@@ -161,8 +160,6 @@ inline bool
 features_request_done(struct exchange *x, const struct owed *ended)
 {
 	statements_request_done(x);
-	if (exchange_exclusive(x) != NULL)
-		exclusive_request_done(x, ended);
 	if (x->session != NULL)
 		state_request_done(x);
 	if (x->srv->loan.commit.is_on)

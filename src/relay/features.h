@@ -7,7 +7,6 @@
 #include "exchange/request.h"
 #include "listen/listen.h"
 #include "relay/commit_check.h"
-#include "relay/exclusive.h"
 #include "state/observe.h"
 #include "state/pins.h"
 #include "state/state.h"
@@ -23,7 +22,7 @@
  * ties the client to its server, its request or (it has no server then) this process; and NAME_free(x). A feature that
  * lacks any of these does not build.
  */
-#define FEATURES(each) each(statements) each(commit_check) each(exclusive) each(listen) each(state)
+#define FEATURES(each) each(statements) each(commit_check) each(listen) each(state)
 
 static inline bool
 features_are_quiet(const struct exchange *x)

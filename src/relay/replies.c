@@ -9,7 +9,6 @@
 #include "exchange/exchange.h"
 #include "policy/policy_circuit.h"
 #include "relay/commit_check.h"
-#include "relay/exclusive.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
 #include "relay/loss.h"
@@ -82,10 +81,9 @@ on_request_done(struct server *srv, const struct owed *ended)
 __attribute__((noinline)) static void
 own_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	if (o->to == OWED_TO_FEATURE) {
-		if (srv->borrower != NULL)
-			exclusive_settled(srv->borrower, o, how);
-	} else if (o->ref == srv)
+	if (o->to == OWED_TO_FEATURE)
+		return;
+	if (o->ref == srv)
 		state_discard_settled(srv, how);
 	else if (o->kind == OWED_EXECUTE)
 		state_prepare_settled(srv, o, how);

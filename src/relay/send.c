@@ -2,7 +2,6 @@
  * src/relay/send.c - the slow lane, for a client with a server: takes a message apart, shows it to the features
  * (features.c), enters it in the server's ledger and sends it as it lies, unless a feature has sent something else.
  */
-#include "relay/exclusive.h"
 #include "relay/features.h"
 #include "exchange/report.h"
 #include "relay/replies.h"
@@ -460,7 +459,6 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	if (w->x->srv->is_synced)
 		report_request_begins(w->x, w->x->srv);
-	exclusive_free(w->x);
 	state_note_run(w->x, state_risk_of_all(w->x));
 	return send_oversize_parse(w, f);
 }

@@ -73,10 +73,7 @@ STEP(commit_check_bind, "commit", struct exchange *x, struct request *m)
 STEP(commit_check_execute, "commit", struct exchange *x, struct request *m)
 NOTHING(commit_check_error, "commit", struct exchange *x)
 NOTHING(commit_check_request_done, "commit", struct exchange *x)
-STEP(exclusive_query, "exclusive", struct exchange *x, struct request *m)
-STEP(exclusive_parse, "exclusive", struct exchange *x, struct request *m)
-STEP(exclusive_bind, "exclusive", struct exchange *x, struct request *m)
-NOTHING(exclusive_request_done, "exclusive", struct exchange *x, const struct owed *ended)
+STEP(exclusive_sql, "exclusive", struct exchange *x, struct request *m)
 STEP(state_note_local, "local", struct exchange *x, struct request *m)
 STEP(statements_note_drop, "drop", struct exchange *x, struct request *m)
 STEP(statements_expose, "expose", struct exchange *x, struct request *m)
@@ -130,7 +127,6 @@ statements_pass_through(const struct exchange *x)
 }
 
 static struct server server;
-static struct exchange_rare rare;
 static char some; /* stands for a feature's own data: only its being there counts */
 static struct exchange x = { .srv = &server };
 
@@ -139,7 +135,6 @@ setup(void)
 {
 	memset(&fake, 0, sizeof(fake));
 	memset(&x, 0, sizeof(x));
-	memset(&rare, 0, sizeof(rare));
 	x.srv = &server;
 }
 
@@ -149,8 +144,6 @@ busy(void)
 {
 	x.session = (void *)&some;
 	x.listen = (void *)&some;
-	rare.exclusive = (void *)&some;
-	x.rare = &rare;
 }
 
 static enum feature_step
@@ -182,7 +175,7 @@ Test(features, each_message_is_seen_in_its_order)
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
-	    "exclusive find elsewhere mark sequences channels expose deallocate local state listen commit statements");
+	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find channels expose state statements");
 	see('C');
@@ -202,7 +195,7 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 	see('P');
 	cr_expect_str_eq(fake.calls, "mark exclusive audit");
 	see('B');
-	cr_expect_str_eq(fake.calls, "exclusive mark commit");
+	cr_expect_str_eq(fake.calls, "mark commit");
 	see('D');
 	cr_expect_str_eq(fake.calls, "");
 }
@@ -212,7 +205,7 @@ Test(features, a_client_without_anything_is_asked_for_little)
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
-	    "exclusive find elsewhere mark sequences channels expose deallocate local state listen commit statements");
+	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "state listen commit");
 }
@@ -230,7 +223,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 				 "elsewhere mark sequences exclusive local drop channels expose deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
-		cr_expect_str_eq(fake.calls, "exclusive find");
+		cr_expect_str_eq(fake.calls, "find");
 	}
 	fake.stops = "exclusive";
 	cr_expect_eq(see('P'), STEP_FAILED);
@@ -269,7 +262,7 @@ Test(features, the_end_of_a_request)
 
 	busy();
 	cr_expect_not(features_request_done(&x, &ended));
-	cr_expect_str_eq(fake.calls, "statements exclusive state report listen");
+	cr_expect_str_eq(fake.calls, "statements state report listen");
 	fake.stops = "listen";
 	cr_expect(features_request_done(&x, &ended), "ReadyForQuery is kept");
 	setup();
