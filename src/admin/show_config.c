@@ -65,20 +65,6 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	buf_fini(&text);
 }
 
-/* The default of ours, in a file of pgweir's. */
-static void
-put_their_default(struct buf *to, const struct bouncer_key *theirs)
-{
-	const struct config_key *key = bouncer_key_ours(theirs);
-	struct config scratch;
-	struct fail why;
-
-	memset(&scratch, 0, sizeof(scratch));
-	if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
-		put_theirs(to, theirs, &scratch);
-	key_free(key, key_base(key, &scratch));
-}
-
 static void
 add_line(struct rows *rows, const struct bouncer_key *theirs, const char *value, const char *default_value)
 {
@@ -97,8 +83,17 @@ add_theirs(struct rows *rows, const struct config *config, const struct bouncer_
 
 	if (is_read_back)
 		put_theirs(&value, theirs, config);
-	if (is_read_back && written == NULL)
-		put_their_default(&fallback, theirs);
+	if (is_read_back && written == NULL) {
+		const struct config_key *key = bouncer_key_ours(theirs);
+		struct config scratch;
+		struct fail why;
+
+		/* The default of ours, in a file of pgweir's. */
+		memset(&scratch, 0, sizeof(scratch));
+		if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
+			put_theirs(&fallback, theirs, &scratch);
+		key_free(key, key_base(key, &scratch));
+	}
 	if (written != NULL)
 		add_line(rows, theirs, is_read_back ? value_put_end(&value) : written,
 			 theirs->default_value != NULL ? theirs->default_value : "");

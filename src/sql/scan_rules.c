@@ -394,22 +394,16 @@ flags_of_function(const char *text, size_t len)
 	return SCAN_FUNCTION | flags_of_name(text, len); /* it may be the database's own, too */
 }
 
-/* (expression).name calls a function of that name if it is no column. */
-static void
-judge_attribute(struct scan *s, const char *text, size_t len)
-{
-	s->flags |= flags_of_function(text, len);
-	if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
-		s->flags |= SCAN_SEQUENCE;
-	s->last = LAST_DOT;
-}
-
 static void
 take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_EXPRESSION_DOT)
-		judge_attribute(s, text, len);
-	else if (s->last == LAST_DOT) {
+	if (s->last == LAST_EXPRESSION_DOT) {
+		/* (expression).name calls a function of that name if it is no column. */
+		s->flags |= flags_of_function(text, len);
+		if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
+			s->flags |= SCAN_SEQUENCE;
+		s->last = LAST_DOT;
+	} else if (s->last == LAST_DOT) {
 		/* alias.name calls a function of that name if it is no column: one of the database's, or of these. */
 		s->flags |= flags_of_name(text, len);
 		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
