@@ -150,23 +150,6 @@ take_batch(struct notify_listener *listener, struct notify_channels *batch)
 	}
 }
 
-static void
-send_listens(struct notify_listener *listener)
-{
-	struct notify_channels batch;
-
-	take_batch(listener, &batch);
-	if (!TAILQ_EMPTY(&batch)) {
-		listener->is_listen_sent = true;
-		if (try_send(listener, NC_LISTEN, &batch) < 0)
-			give_up(listener);
-	}
-	if (listener->is_gap_over_due && first_due(listener) == NULL) {
-		listener->is_gap_over_due = false;
-		notify_conn_send(listener, NC_GAP_OVER);
-	}
-}
-
 /* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent behind it. */
 static void
 send_unlistens(struct notify_listener *listener)
@@ -192,8 +175,20 @@ send_unlistens(struct notify_listener *listener)
 void
 notify_conn_send_due(struct notify_listener *listener)
 {
-	if (listener->is_up && !listener->is_listen_sent)
-		send_listens(listener);
+	if (listener->is_up && !listener->is_listen_sent) {
+		struct notify_channels batch;
+
+		take_batch(listener, &batch);
+		if (!TAILQ_EMPTY(&batch)) {
+			listener->is_listen_sent = true;
+			if (try_send(listener, NC_LISTEN, &batch) < 0)
+				give_up(listener);
+		}
+		if (listener->is_gap_over_due && first_due(listener) == NULL) {
+			listener->is_gap_over_due = false;
+			notify_conn_send(listener, NC_GAP_OVER);
+		}
+	}
 	if (listener->is_up && !listener->is_unlisten_sent && !TAILQ_EMPTY(&listener->leaving))
 		send_unlistens(listener);
 }

@@ -375,16 +375,6 @@ take_drafts(struct draft_list *drafts, struct config_scope **scopes, struct scop
 }
 
 static void
-drafts_fini(struct draft_list *drafts)
-{
-	for (size_t i = 0; i < drafts->count; i++) {
-		config_scope_fini(&drafts->list[i].scope);
-		free(drafts->list[i].origin.upstream_raw);
-	}
-	free(drafts->list);
-}
-
-static void
 load_finish(struct loader *l)
 {
 	struct config *config = l->config;
@@ -471,8 +461,13 @@ load_text_with(const char *text, size_t len, const char *path, const struct conf
 	problems_sort(problems);
 	if (problems->error_count == errors_before)
 		config = config_ref(l->config);
-	for (enum place place = IN_DATABASE; place < PLACES; place++)
-		drafts_fini(&l->scopes[place]);
+	for (enum place place = IN_DATABASE; place < PLACES; place++) {
+		for (size_t i = 0; i < l->scopes[place].count; i++) {
+			config_scope_fini(&l->scopes[place].list[i].scope);
+			free(l->scopes[place].list[i].origin.upstream_raw);
+		}
+		free(l->scopes[place].list);
+	}
 	config_unref(l->config);
 	free(l->folder);
 	free(l);

@@ -262,17 +262,6 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 }
 
 static enum auth_verdict
-answer_down(struct auth_source *source, const struct auth_key *key, const char **secret, struct fail *why,
-	    uint64_t now_us)
-{
-	source->all->counters->auth_queries[AQ_FAILED]++;
-	auth_log(source, &source->why_down, now_us);
-	if (source->is_refused)
-		return AUTH_FAILED;
-	return fall_back(source->all, key, secret, why, now_us);
-}
-
-static enum auth_verdict
 ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask *ask, struct fail *why, uint64_t now_us)
 {
 	struct auth_queries *all = source->all;
@@ -331,8 +320,13 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 		return kept_verdict(kept, secret);
 	}
 	/* The source could not be reached lately and is not due to be tried again. */
-	if (source->conn_count == 0 && source->retry_us > now_us)
-		return answer_down(source, &key, secret, why, now_us);
+	if (source->conn_count == 0 && source->retry_us > now_us) {
+		source->all->counters->auth_queries[AQ_FAILED]++;
+		auth_log(source, &source->why_down, now_us);
+		if (source->is_refused)
+			return AUTH_FAILED;
+		return fall_back(source->all, &key, secret, why, now_us);
+	}
 	return ask_for(source, &key, ask, why, now_us);
 }
 

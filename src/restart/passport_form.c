@@ -164,25 +164,6 @@ take_part(struct reader *r)
 	return at == NULL ? (struct passport_part){ 0 } : (struct passport_part){ at, len };
 }
 
-static void
-form_take_statement(struct reader *r, struct passport_statement *out)
-{
-	uint8_t flags;
-
-	out->name = take_string(r, SIZE_MAX);
-	out->text = take_u32(r);
-	out->shape = take_u32(r);
-	out->types = take_u32(r);
-	flags = take_u8(r);
-	out->is_shared = (flags & IS_SHARED) != 0;
-	out->is_of_session = (flags & IS_OF_SESSION) != 0;
-	out->is_proven = (flags & IS_PROVEN) != 0;
-	out->is_told = (flags & IS_TOLD) != 0;
-	out->is_read_otherwise = (flags & IS_READ_OTHERWISE) != 0;
-	out->read_as = take_part(r);
-	r->is_bad |= flags >= FLAGS;
-}
-
 bool
 passport_next_setting(struct passport_part *part, struct image_setting *out)
 {
@@ -208,10 +189,22 @@ bool
 passport_next_statement(struct passport_part *part, struct passport_statement *out)
 {
 	struct reader r = { .left = *part };
+	uint8_t flags;
 
 	if (part->len == 0)
 		return false;
-	form_take_statement(&r, out);
+	out->name = take_string(&r, SIZE_MAX);
+	out->text = take_u32(&r);
+	out->shape = take_u32(&r);
+	out->types = take_u32(&r);
+	flags = take_u8(&r);
+	out->is_shared = (flags & IS_SHARED) != 0;
+	out->is_of_session = (flags & IS_OF_SESSION) != 0;
+	out->is_proven = (flags & IS_PROVEN) != 0;
+	out->is_told = (flags & IS_TOLD) != 0;
+	out->is_read_otherwise = (flags & IS_READ_OTHERWISE) != 0;
+	out->read_as = take_part(&r);
+	r.is_bad |= flags >= FLAGS;
 	if (!r.is_bad)
 		*part = r.left;
 	return !r.is_bad;
@@ -264,19 +257,6 @@ channels_are_good(struct passport_part part)
 }
 
 static void
-take_key(struct reader *r, struct passport *out)
-{
-	const uint8_t *secret;
-
-	out->pid = take_u32(r);
-	out->secret_len = take_u8(r);
-	r->is_bad |= out->secret_len != SECRET_SHORT && out->secret_len != PASSPORT_SECRET_MAX;
-	secret = take_bytes(r, out->secret_len);
-	if (secret != NULL)
-		memcpy(out->secret, secret, out->secret_len);
-}
-
-static void
 take_address(struct reader *r, struct passport *out)
 {
 	const uint8_t *address;
@@ -295,6 +275,7 @@ passport_parse(const uint8_t *bytes, size_t len, struct passport *out)
 {
 	struct reader r = { .left = { bytes, len } };
 	uint8_t is_same;
+	const uint8_t *secret;
 
 	memset(out, 0, sizeof(*out));
 	r.is_bad = take_u16(&r) != PASSPORT_VERSION;
@@ -305,7 +286,12 @@ passport_parse(const uint8_t *bytes, size_t len, struct passport *out)
 	take_address(&r, out);
 	out->connected_us = take_u64(&r);
 	out->idle_since_us = take_u64(&r);
-	take_key(&r, out);
+	out->pid = take_u32(&r);
+	out->secret_len = take_u8(&r);
+	r.is_bad |= out->secret_len != SECRET_SHORT && out->secret_len != PASSPORT_SECRET_MAX;
+	secret = take_bytes(&r, out->secret_len);
+	if (secret != NULL)
+		memcpy(out->secret, secret, out->secret_len);
 	is_same = take_u8(&r);
 	out->is_startup_same = is_same == 1;
 	out->settings = take_part(&r);
