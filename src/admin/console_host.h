@@ -24,9 +24,14 @@ struct worker_row {
 };
 typedef void worker_fn(const struct worker_row *row, void *arg);
 
+struct query_table; /* telemetry/slowlog.h */
+struct slowlog;
+
 /* The process, as far as commands act on it; all of it on worker 0's thread. */
 struct console_host {
 	struct weir *w; /* the process: the first argument of what follows */
+	struct query_table *queries;
+	struct slowlog *slowlog;
 	struct client_env *clients; /* worker 0's, which has the console */
 	struct client_env *const *crew; /* of all workers, with a NULL behind them: see clients.h */
 	/*
@@ -60,10 +65,11 @@ struct console_host {
 	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
 	void (*workers_each)(struct weir *w, worker_fn *row, void *arg);
 	void (*backends_each)(struct weir *w, backend_fn *row, void *arg);
-	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
+	void (*slow_each)(struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* Calls read once, with what statements cost, in an order that it may change. */
-	int (*queries_read)(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);
-	void (*queries_reset)(struct weir *w);
+	int (*queries_read)(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg),
+			    void *arg);
+	void (*queries_reset)(struct query_table *t);
 	/* SQL without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 };

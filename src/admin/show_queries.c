@@ -112,7 +112,7 @@ add_queries(struct query_row *list, size_t count, void *arg)
 static void
 fill_queries(const struct show_env *env, struct rows *rows)
 {
-	if (env->host->queries_read(env->host->w, add_queries, &(struct queries_fill){ env, rows }) < 0)
+	if (env->host->queries_read(env->host->queries, add_queries, &(struct queries_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }
 
@@ -173,7 +173,7 @@ add_slow(const struct slow_row *slow, void *arg)
 static void
 fill_slow(const struct show_env *env, struct rows *rows)
 {
-	env->host->slow_each(env->host->w, add_slow, rows);
+	env->host->slow_each(env->host->slowlog, add_slow, rows);
 }
 
 const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow, true };

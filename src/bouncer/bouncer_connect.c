@@ -263,9 +263,8 @@ section_name(const struct bouncer *b, const struct bouncer_entry *entry, const c
 	return section;
 }
 
-/* Writes a section of ours for each entry; only that of a database has an upstream. */
-static void
-emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
+void
+bouncer_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
 {
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct bouncer_entry *entry = &entries->list[i];
@@ -288,18 +287,6 @@ emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const ch
 		connect_end(&c);
 		free(section);
 	}
-}
-
-void
-bouncer_databases(struct bouncer *b)
-{
-	emit_sections(b, &b->databases, "database", OF_DATABASE);
-}
-
-void
-bouncer_users(struct bouncer *b)
-{
-	emit_sections(b, &b->users, "user", OF_USER);
 }
 
 void

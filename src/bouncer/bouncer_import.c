@@ -112,10 +112,9 @@ bouncer_import_text(const char *text, size_t len, const char *path, struct confi
 	struct config_source *source = source_new();
 	const struct problem_sink sink = { .problems = problems, .file = path, .source = source };
 	size_t errors_before = problems->error_count;
-	struct bouncer b;
+	struct bouncer b = { .sink = &sink };
 	bool is_good;
 
-	bouncer_init(&b, &sink);
 	bouncer_read_lines(&b, text, len, path);
 	bouncer_translate(&b);
 	problems_sort(problems);

@@ -274,12 +274,6 @@ bouncer_is(const char *text, size_t len)
 	return false;
 }
 
-void
-bouncer_init(struct bouncer *b, const struct problem_sink *sink)
-{
-	*b = (struct bouncer){ .sink = sink };
-}
-
 static void
 entries_fini(struct bouncer_entries *entries)
 {

@@ -106,7 +106,6 @@ struct bouncer {
 	size_t note_count;
 };
 
-void bouncer_init(struct bouncer *b, const struct problem_sink *sink);
 void bouncer_fini(struct bouncer *b); /* wipes: there may be passwords */
 
 /* Fills values and entries. */
@@ -144,6 +143,6 @@ void bouncer_combine(struct bouncer *b);
 
 /* --- bouncer_connect.c: [databases], [users], [peers] --- */
 
-void bouncer_databases(struct bouncer *b);
-void bouncer_users(struct bouncer *b);
+/* Writes a section of ours for each entry; only that of a database has an upstream. */
+void bouncer_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place);
 void bouncer_peers(struct bouncer *b);

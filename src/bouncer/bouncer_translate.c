@@ -361,8 +361,8 @@ bouncer_translate(struct bouncer *b)
 	for (size_t i = 0; i < b->ours_count; i++)
 		add_setting(&b->settings, &b->setting_count, &b->ours[i]);
 	b->ours_count = 0;
-	bouncer_databases(b);
-	bouncer_users(b);
+	bouncer_sections(b, &b->databases, "database", OF_DATABASE);
+	bouncer_sections(b, &b->users, "user", OF_USER);
 }
 
 /* --- as a file of pgweir's ------------------------------------------------------------------------------------ */
@@ -431,11 +431,10 @@ void
 bouncer_read(const char *text, size_t len, const char *path, const struct config_override *overrides,
 	     size_t override_count, const struct reader_calls *calls, const struct problem_sink *sink)
 {
-	struct bouncer b;
+	struct bouncer b = { .sink = sink };
 	const struct config_key *key;
 	const char *section = "";
 
-	bouncer_init(&b, sink);
 	bouncer_read_lines(&b, text, len, path);
 	for (size_t i = 0; i < override_count; i++)
 		override(&b, &overrides[i]);

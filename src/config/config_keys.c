@@ -333,18 +333,6 @@ config_key_row(const struct config_key *key)
 	return (size_t)(key - keys);
 }
 
-bool
-key_is_for_databases(const struct config_key *key)
-{
-	return key->scope == KEY_FOR_DATABASES;
-}
-
-bool
-key_is_for_users(const struct config_key *key)
-{
-	return key->scope == KEY_FOR_USERS;
-}
-
 const struct config_key *
 config_scope_key(size_t i)
 {

@@ -57,8 +57,6 @@ const struct config_key *config_scope_key(size_t i);
 const struct config_key *config_key_find(const char *section, const char *name);
 const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
 bool config_has_section(const char *section);
-bool key_is_for_databases(const struct config_key *key); /* with a scope_name, but not for [user NAME] */
-bool key_is_for_users(const struct config_key *key); /* with a scope_name, but not for [database NAME] */
 
 /*
  * --- config_field.c: fields ---

@@ -113,12 +113,6 @@ config_problem_plain(const struct config_problem *problem, char *out, size_t siz
 		snprintf(out, size, "%s", problem->text);
 }
 
-bool
-problem_is_shown(const struct problem_sink *sink)
-{
-	return sink->problems->count < PROBLEMS_MAX;
-}
-
 static bool
 comes_before(const struct config_problem *a, const struct config_problem *b)
 {

@@ -73,7 +73,7 @@ put_sections(struct buf *to)
 
 /* The sections that are there once per database, tenant or user: named "database app". */
 static void
-put_scope(struct buf *to, const char *pattern, bool (*is_not_for)(const struct config_key *key), bool has_upstream)
+put_scope(struct buf *to, const char *pattern, enum key_scope not_for, bool has_upstream)
 {
 	const struct config_key *key;
 	bool is_first = true;
@@ -85,7 +85,7 @@ put_scope(struct buf *to, const char *pattern, bool (*is_not_for)(const struct c
 		is_first = false;
 	}
 	for (size_t i = 0; (key = config_scope_key(i)) != NULL; i++) {
-		if (is_not_for(key))
+		if (key->scope == not_for)
 			continue;
 		if (!is_first)
 			buf_printf(to, ",\n");
@@ -104,9 +104,9 @@ config_print_schema(FILE *to)
 		       "\"type\":\"object\",\"additionalProperties\":false,\n\"properties\":{\n");
 	put_sections(&b);
 	buf_printf(&b, "},\n\"patternProperties\":{\n");
-	put_scope(&b, "^(database|tenant) .+$", key_is_for_users, true);
+	put_scope(&b, "^(database|tenant) .+$", KEY_FOR_USERS, true);
 	buf_printf(&b, ",\n");
-	put_scope(&b, "^user .+$", key_is_for_databases, false);
+	put_scope(&b, "^user .+$", KEY_FOR_DATABASES, false);
 	buf_printf(&b, "}}\n");
 	if (buf_ok(&b))
 		fwrite(b.bytes, 1, b.len, to);

@@ -41,8 +41,6 @@ void problem_warning(const struct problem_sink *sink, unsigned line, const char 
     __attribute__((format(printf, 3, 4)));
 /* "about: text; hint" */
 void problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
-/* Returns true if another problem would still be shown; if not, wording it is not worth the work. */
-bool problem_is_shown(const struct problem_sink *sink);
 /* Sorts the list by line, stably; problems without a line come last. */
 void problems_sort(struct config_problems *problems);
 

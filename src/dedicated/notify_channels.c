@@ -195,7 +195,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 		 * waited. */
 		if (listener->retry_us > now_us + NOTIFY_HASTE_US)
 			listener->retry_us = now_us + NOTIFY_HASTE_US;
-		notify_conn_timer(listener, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
+		timer_start(&listener->timer, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
 	}
 	return 0;
 }

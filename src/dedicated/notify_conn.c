@@ -25,12 +25,6 @@ listener_of(struct dedicated *d)
 }
 
 void
-notify_conn_timer(struct notify_listener *listener, uint64_t in_us)
-{
-	timer_start(&listener->timer, in_us);
-}
-
-void
 notify_conn_connect(struct notify_listener *listener)
 {
 	struct pool *pool = listener->pool;
@@ -39,12 +33,6 @@ notify_conn_connect(struct notify_listener *listener)
 		return;
 	if (dedicated_open(&listener->conn, pool->set, &listener->env, pool->target, NULL) < 0)
 		listener->retry_us = notify_now(listener) + US_PER_S;
-}
-
-void
-notify_conn_close(struct notify_listener *listener)
-{
-	dedicated_close(&listener->conn);
 }
 
 /* --- commands --- */
@@ -114,7 +102,7 @@ give_up(struct notify_listener *listener)
 {
 	listener->is_up = false;
 	listener->retry_us = notify_now(listener);
-	notify_conn_timer(listener, 0); /* closes it later, not within a caller's call */
+	timer_start(&listener->timer, 0); /* closes it later, not within a caller's call */
 }
 
 void
@@ -281,7 +269,7 @@ on_closed(struct dedicated *d)
 			     backoff_us(listener->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &listener->random);
 	notify_listener_down(listener);
 	if (!listener->is_ending)
-		notify_conn_timer(listener, 0);
+		timer_start(&listener->timer, 0);
 }
 
 const struct dedicated_ops notify_conn_ops = {

@@ -55,7 +55,7 @@ new_listener(struct pool *pool, const char *encoding)
 	event_assign(&listener->timer, listener->env.base, -1, 0, on_timer, listener);
 	listener->next = pool->listeners;
 	pool->listeners = listener;
-	notify_conn_timer(listener, TICK_US);
+	timer_start(&listener->timer, TICK_US);
 	notify_conn_connect(listener);
 	return listener;
 }
@@ -66,7 +66,7 @@ free_listener(struct notify_listener *listener)
 	struct notify_listener **at;
 
 	listener->is_ending = true;
-	notify_conn_close(listener);
+	dedicated_close(&listener->conn);
 	event_del(&listener->timer);
 	buf_fini(&listener->rewritten);
 	while (listener->table != NULL)
@@ -89,10 +89,10 @@ static void
 listeners_renew(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-		notify_conn_close(listener);
+		dedicated_close(&listener->conn);
 		listener->failures = 0;
 		listener->retry_us = notify_now(listener);
-		notify_conn_timer(listener, 0);
+		timer_start(&listener->timer, 0);
 	}
 }
 
@@ -101,7 +101,7 @@ listeners_step_aside(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
 		if (listener->subscription_count == 0)
-			notify_conn_close(listener); /* until somebody joins */
+			dedicated_close(&listener->conn); /* until somebody joins */
 }
 
 static void
@@ -109,7 +109,7 @@ listeners_pause(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
 		listener->is_paused = true;
-		notify_conn_close(listener);
+		dedicated_close(&listener->conn);
 	}
 }
 
@@ -227,7 +227,7 @@ notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
 		in_us = listener->retry_us - now_us;
 	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_HASTE_US)
 		in_us = NOTIFY_HASTE_US; /* the pool may be held by a DROP DATABASE, or paused */
-	notify_conn_timer(listener, in_us);
+	timer_start(&listener->timer, in_us);
 	notify_drop_idle_channels(listener, now_us);
 	notify_give_up_waiting(listener, now_us);
 }

@@ -96,12 +96,10 @@ struct notify_listener {
 /* notify_conn.c */
 extern const struct dedicated_ops notify_conn_ops;
 void notify_conn_connect(struct notify_listener *listener); /* does nothing if there is a connection */
-void notify_conn_close(struct notify_listener *listener); /* at once; it may connect again */
 /* Does nothing if it is not up, as it begins with LISTEN for all channels. Without memory the connection ends. */
 void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);
 /* Sends the next batches of the LISTENs and UNLISTENs that are due, unless one is under way. */
 void notify_conn_send_due(struct notify_listener *listener);
-void notify_conn_timer(struct notify_listener *listener, uint64_t in_us);
 
 /* notify_listener.c */
 void notify_listener_tick(struct notify_listener *listener, uint64_t now_us); /* may free listener */

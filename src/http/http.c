@@ -131,7 +131,7 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 	http_reply_send(request, &r);
 	buf_fini(&body);
 	if (r.is_scrape)
-		http_pages_observe(&h->pages, clock_now_us() - asked_us);
+		histogram_observe_us(&h->pages.scrape_duration, &histogram_bounds_proxy, clock_now_us() - asked_us);
 }
 
 static void

@@ -91,12 +91,6 @@ http_page_is_fresh(const struct http_pages *p, const struct http_page *page, uin
 	return !page->needs_snapshot || (p->last != NULL && now_us - p->taken_us < FRESH_US);
 }
 
-void
-http_pages_observe(struct http_pages *p, uint64_t scrape_us)
-{
-	histogram_observe_us(&p->scrape_duration, &histogram_bounds_proxy, scrape_us);
-}
-
 static void
 set_text(struct http_reply *r, int code, const char *text)
 {

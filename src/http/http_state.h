@@ -139,7 +139,6 @@ void http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t n
 void http_pages_note(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
 void http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *json,
 			   uint64_t now_us); /* empties json */
-void http_pages_observe(struct http_pages *p, uint64_t scrape_us);
 
 /* A request that was read. */
 struct http_ask {

@@ -159,7 +159,7 @@ on_unknown(struct loader *l, unsigned line, const char *name)
 {
 	char text[PROBLEM_TEXT_MAX];
 
-	if (!problem_is_shown(&l->sink))
+	if (l->sink.problems->count >= PROBLEMS_MAX) /* it is not shown: wording it is not worth the work */
 		snprintf(text, sizeof(text), "unknown setting");
 	else
 		suggest_setting(l->section, l->place != IN_SECTION, name, text, sizeof(text));
@@ -185,9 +185,9 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 	char quote = reader_quote_of(raw), *inner, *value;
 
 	if (quote == 0 || (is_names && quote == '"'))
-		return expand(raw, why);
+		return expand(raw, EXPAND_ALL, "", why);
 	inner = xstrndup(raw + 1, strlen(raw) - 2);
-	value = expand(inner, why);
+	value = expand(inner, EXPAND_ALL, "", why);
 	secret_free(inner);
 	return value;
 }
@@ -303,7 +303,7 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 		on_unknown(l, line, name);
 		return;
 	}
-	if (l->place == IN_USER ? key_is_for_databases(key) : key_is_for_users(key)) {
+	if (key->scope == (l->place == IN_USER ? KEY_FOR_DATABASES : KEY_FOR_USERS)) {
 		problem_error(&l->sink, line, "\"%s\" belongs in [%s NAME]", name,
 			      l->place == IN_USER ? "database" : "user");
 		return;

@@ -136,7 +136,7 @@ expand_into(struct value *value, const char *raw, struct fail *why)
 }
 
 char *
-expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why)
+expand(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why)
 {
 	struct value value = { .which = which, .placeholder = placeholder };
 	char *fitted = NULL;
@@ -151,10 +151,4 @@ expand_with(const char *raw, enum expand_placeholders which, const char *placeho
 	OPENSSL_cleanse(value.text, value.len);
 	free(value.text);
 	return fitted;
-}
-
-char *
-expand(const char *raw, struct fail *why)
-{
-	return expand_with(raw, EXPAND_ALL, "", why);
 }

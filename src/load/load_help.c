@@ -73,9 +73,9 @@ put_notes(struct buf *to, const struct config_key *key)
 {
 	const char *where = "database and user";
 
-	if (key->scope_name != NULL && key_is_for_databases(key))
+	if (key->scope_name != NULL && key->scope == KEY_FOR_DATABASES)
 		where = "database";
-	else if (key->scope_name != NULL && key_is_for_users(key))
+	else if (key->scope_name != NULL && key->scope == KEY_FOR_USERS)
 		where = "user";
 	if (key->scope_name != NULL && strcmp(key->scope_name, key->name) != 0)
 		buf_printf(to, ". Per %s as `%s`", where, key->scope_name);

@@ -19,7 +19,7 @@ static struct upstream *
 parse_with_placeholders(const char *raw, enum expand_placeholders which, bool is_of_tenant)
 {
 	struct fail why;
-	char *value = expand_with(raw, which, PLACEHOLDER, &why);
+	char *value = expand(raw, which, PLACEHOLDER, &why);
 	struct upstream *up = NULL;
 
 	if (value != NULL)

@@ -35,8 +35,7 @@ void load_note_password(struct config *config, const char *raw, const struct ups
 #define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file */
 #define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value */
 
-/* The value, for the caller to pass to secret_free(); NULL and why, which holds nothing of a variable or file. */
-char *expand(const char *raw, struct fail *why);
 /* Which references are expanded; the others are replaced by their own default, or by a placeholder. */
 enum expand_placeholders { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
-char *expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);
+/* The value, for the caller to pass to secret_free(); NULL and why, which holds nothing of a variable or file. */
+char *expand(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);

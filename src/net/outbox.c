@@ -48,9 +48,8 @@ write_pieces(struct outbox *o)
 		o->is_broken = true;
 }
 
-/* Out of pieces or space: sends what was collected; the batch continues. */
-static void
-send_now(struct outbox *o)
+void
+outbox_flush_early(struct outbox *o)
 {
 	write_pieces(o);
 	o->count = 0;
@@ -65,7 +64,7 @@ outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 	if (o->space_used > 0)
 		join_last(o);
 	if (o->count == OUTBOX_PIECES)
-		send_now(o);
+		outbox_flush_early(o);
 	assert(o->count < OUTBOX_PIECES && o->space_used <= OUTBOX_SPACE);
 	o->total += len;
 	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
@@ -80,7 +79,7 @@ take_space(struct outbox *o, size_t len)
 	if (o->space_used > 0)
 		join_last(o);
 	if (o->space_used + len > OUTBOX_SPACE || o->count == OUTBOX_PIECES)
-		send_now(o);
+		outbox_flush_early(o);
 	room = o->space + o->space_used;
 	if (o->count > 0 && ends_at(&o->pieces[o->count - 1], room))
 		o->pieces[o->count - 1].iov_len += len;
@@ -104,7 +103,7 @@ outbox_copy(struct outbox *o, const void *bytes, size_t len)
 		return;
 	if (len > OUTBOX_SPACE / 2) { /* large bytes are sent in place, before they can go away */
 		outbox_ref(o, bytes, len);
-		send_now(o);
+		outbox_flush_early(o);
 		return;
 	}
 	memcpy(take_space(o, len), bytes, len);
@@ -118,12 +117,6 @@ outbox_put(struct outbox *o, struct buf *b)
 	else if (o->to != NULL)
 		o->is_broken = true;
 	buf_fini(b);
-}
-
-void
-outbox_flush_early(struct outbox *o)
-{
-	send_now(o);
 }
 
 int

@@ -6,24 +6,6 @@
 #include "telemetry/snapshot.h"
 #include "telemetry/slowlog.h"
 
-static int
-host_queries_read(struct weir *w, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg)
-{
-	return query_table_read(w->queries, read, arg);
-}
-
-static void
-host_queries_reset(struct weir *w)
-{
-	query_table_reset(w->queries);
-}
-
-static void
-host_slow_each(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg)
-{
-	slowlog_each_recent(w->slowlog, row, arg);
-}
-
 static void
 host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
 {
@@ -70,24 +52,24 @@ process_pause(struct weir *w, const char *database, struct fail *why)
 {
 	int r = 0;
 
-	if (!worker_threads_halt(w->threads, why))
+	if (worker_threads_halt(w, why) < 0)
 		return -1;
 	for (struct worker *k = w->door; k != NULL && r == 0; k = k->next)
 		r = pool_set_pause(k->pools, database, w->door->now_us);
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 	return r == 0 ? 0 : fail_set(why, "53200", "out of memory");
 }
 
 int
 process_resume(struct weir *w, const char *database, struct fail *why)
 {
-	if (!worker_threads_halt(w->threads, why))
+	if (worker_threads_halt(w, why) < 0)
 		return -1;
 	if (database == NULL)
 		process_suspend(w, false, why);
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		pool_set_resume(k->pools, database, w->door->now_us);
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 	return 0;
 }
 
@@ -133,10 +115,12 @@ struct console *
 process_console_new(struct weir *w)
 {
 	struct console_host host = { .w = w,
+				     .queries = w->queries,
+				     .slowlog = w->slowlog,
 				     .clients = &w->door->clients,
 				     .crew = w->crew,
-				     .halt = worker_threads_host_halt,
-				     .go = worker_threads_host_go,
+				     .halt = worker_threads_halt,
+				     .go = worker_threads_go,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,
@@ -154,9 +138,9 @@ process_console_new(struct weir *w)
 				     .metrics_each = host_metrics_each,
 				     .workers_each = worker_each,
 				     .backends_each = host_backends_each,
-				     .queries_read = host_queries_read,
-				     .queries_reset = host_queries_reset,
-				     .slow_each = host_slow_each,
+				     .queries_read = query_table_read,
+				     .queries_reset = query_table_reset,
+				     .slow_each = slowlog_each_recent,
 				     .normalize = fingerprint_normalize };
 
 	return console_new(&host);

@@ -75,7 +75,7 @@ act(struct weir *w, bool is_short, bool is_full)
 	struct fail why;
 
 	if ((is_short == w->memory.is_short && is_full == w->memory.is_full && !is_relief) ||
-	    !worker_threads_halt(w->threads, &why))
+	    worker_threads_halt(w, &why) < 0)
 		return;
 	set_short(w, is_short);
 	set_full(w, is_full);
@@ -91,7 +91,7 @@ act(struct weir *w, bool is_short, bool is_full)
 		}
 		malloc_trim(0);
 	}
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 }
 
 void

@@ -123,7 +123,7 @@ swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct f
 {
 	int r;
 
-	if (!worker_threads_halt(w->threads, why))
+	if (worker_threads_halt(w, why) < 0)
 		return -1;
 	r = open_all(w, f, problems, why);
 	if (r == 0) {
@@ -137,7 +137,7 @@ swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct f
 		config_unref(old);
 		process_apply(w);
 	}
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 	return r;
 }
 

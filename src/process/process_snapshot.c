@@ -317,10 +317,10 @@ process_snapshot(struct weir *w)
 	struct fail why;
 	size_t n = 0;
 
-	if (!worker_threads_halt(w->threads, &why))
+	if (worker_threads_halt(w, &why) < 0)
 		return NULL;
 	for (struct worker *k = w->door; k != NULL; k = k->next)
 		parts[n++] = process_snapshot_of(k);
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 	return process_merge(w, parts, n);
 }

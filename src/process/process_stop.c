@@ -22,12 +22,12 @@ is_idle(struct weir *w)
 	struct fail why;
 	bool is;
 
-	if (!worker_threads_halt(w->threads, &why))
+	if (worker_threads_halt(w, &why) < 0)
 		return false;
 	for (c = clients_walk(w->crew, NULL); c != NULL && !c->x.ticket.is_waiting;)
 		c = clients_walk(w->crew, c);
 	is = c == NULL && process_is_quiet(w);
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 	return is;
 }
 
@@ -104,7 +104,7 @@ close_door(struct weir *w)
 	struct fail why;
 
 	w->door->clients.x.is_closed = true;
-	if (!worker_threads_halt(w->threads, &why))
+	if (worker_threads_halt(w, &why) < 0)
 		return;
 	w->stopping.is_door_due = false;
 	process_suspend(w, false, &why);
@@ -113,7 +113,7 @@ close_door(struct weir *w)
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, bouncer_does(w->config, BOUNCER_STOPS_PATIENTLY));
 	}
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 }
 
 void
@@ -144,7 +144,7 @@ process_suspend(struct weir *w, bool on, struct fail *why)
 {
 	if (w->door->clients.x.is_suspended == on)
 		return 0;
-	if (!worker_threads_halt(w->threads, why))
+	if (worker_threads_halt(w, why) < 0)
 		return -1;
 	for (struct worker *k = w->door; k != NULL; k = k->next) {
 		clients_suspend(&k->clients, on);
@@ -152,6 +152,6 @@ process_suspend(struct weir *w, bool on, struct fail *why)
 		if (!on)
 			pool_set_tick(k->pools, clock_now_us());
 	}
-	worker_threads_go(w->threads);
+	worker_threads_go(w);
 	return 0;
 }

@@ -145,12 +145,9 @@ struct worker_threads *worker_threads_new(struct weir *w, struct fail *why);
 int worker_threads_free(struct worker_threads *t, struct fail *why);
 /*
  * All other workers stand still between two callbacks: until worker_threads_go(), worker 0 may call any function on any
- * worker's objects. Halts may be within one another. Returns false if one of them has not come to a stop within
+ * worker's objects. Halts may be within one another. Returns -1 if one of them has not come to a stop within
  * HALT_MAX_US: then nobody stands still, and *why names that worker; the next halts are refused at once, until it has
- * read of this one. t: NULL is fine.
+ * read of this one. Without threads nothing is done.
  */
-bool worker_threads_halt(struct worker_threads *t, struct fail *why);
-void worker_threads_go(struct worker_threads *t);
-/* The same as in struct console_host and struct restart_host. */
-int worker_threads_host_halt(struct weir *w, struct fail *why);
-void worker_threads_host_go(struct weir *w);
+int worker_threads_halt(struct weir *w, struct fail *why);
+void worker_threads_go(struct weir *w);

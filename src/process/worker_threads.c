@@ -247,13 +247,14 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	return mover;
 }
 
-bool
-worker_threads_halt(struct worker_threads *t, struct fail *why)
+int
+worker_threads_halt(struct weir *w, struct fail *why)
 {
+	struct worker_threads *t = w->threads;
 	const struct worker *mover;
 
 	if (t == NULL || t->count == 0 || t->depth++ > 0)
-		return true;
+		return 0;
 	t->asked_us = clock_now_us();
 	pthread_mutex_lock(&t->lock);
 	mover = stop_all(t, t->asked_us + HALT_MAX_US);
@@ -263,16 +264,17 @@ worker_threads_halt(struct worker_threads *t, struct fail *why)
 
 		for (struct member *m = t->members; m < t->members + t->count; m++)
 			m->worker->now_us = now_us;
-		return true;
+		return 0;
 	}
 	t->depth = 0;
-	fail_set(why, "58000", "worker %u does not answer", mover->number);
-	return false;
+	return fail_set(why, "58000", "worker %u does not answer", mover->number);
 }
 
 void
-worker_threads_go(struct worker_threads *t)
+worker_threads_go(struct weir *w)
 {
+	struct worker_threads *t = w->threads;
+
 	if (t == NULL || t->count == 0)
 		return;
 	assert(t->depth > 0);
@@ -281,16 +283,4 @@ worker_threads_go(struct worker_threads *t)
 	pthread_mutex_lock(&t->lock);
 	let_go(t);
 	pthread_mutex_unlock(&t->lock);
-}
-
-int
-worker_threads_host_halt(struct weir *w, struct fail *why)
-{
-	return worker_threads_halt(w->threads, why) ? 0 : -1;
-}
-
-void
-worker_threads_host_go(struct weir *w)
-{
-	worker_threads_go(w->threads);
 }

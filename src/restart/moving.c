@@ -337,7 +337,7 @@ move_some(struct moving *m)
 			advance(m, &m->crossings[i]);
 	let_go_of_released(m);
 	/* Moves clients that have just given their server back, before their next bytes are read. */
-	while ((c = parked_take(m->r->parked)) != NULL)
+	while ((c = parked_take(m->r->parked, NULL)) != NULL)
 		if (c->x.is_crossing || !try_client(m, c)) /* is_crossing: it is back from there */
 			parked_let_go_on(c);
 	is_end = walk(m);
@@ -366,8 +366,8 @@ move_in_halt(struct moving *m)
 	return is_end || !may_send(m);
 }
 
-static void
-pump(struct moving *m)
+void
+moving_look(struct moving *m)
 {
 	if (!m->is_on)
 		return;
@@ -382,13 +382,7 @@ on_pump(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	pump(arg);
-}
-
-void
-moving_look(struct moving *m)
-{
-	pump(m);
+	moving_look(arg);
 }
 
 void
@@ -445,7 +439,7 @@ void
 moving_on_rest(struct moving *m)
 {
 	if (m->is_due)
-		pump(m);
+		moving_look(m);
 }
 
 struct moving *

@@ -4,7 +4,7 @@
  * They move when they are between two requests: all that are idle at first, a few in each turn of the loop, and others
  * as soon as they have given their server back (exchange_ops.released, parked.c).
  *
- * All that is done to clients is done by one function, in a halt of all workers (pump() in moving.c); what comes from
+ * All that is done to clients is done by one function, in a halt of all workers (moving_look()); what comes from
  * the successor or from other workers is noted until then. If no halt is to be had, nobody moves for some seconds, and
  * whoever is on the way stays here, unless the successor was told already that the client is its own.
  *
@@ -72,8 +72,11 @@ void parked_tick(struct parked *p, const struct client_env *env);
 void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
 /* No halt is to be had: one that was on its way is read on at its worker's tick. There are at most PARKED_MAX. */
 void parked_put_back(struct parked *p, struct client *c);
-/* In a halt: takes out one that is not closed. Returns NULL if there are no more. */
-struct client *parked_take(struct parked *p);
+/*
+ * Takes out one of this worker's, or with env = NULL, in a halt, any; those that were closed are forgotten. Returns
+ * NULL if there are no more.
+ */
+struct client *parked_take(struct parked *p, const struct client_env *env);
 void parked_forget(struct parked *p, const struct client *c); /* it is about to be freed; fine if it is not here */
 /* In a halt, or on its own worker: it is read on. It may be closed then. */
 void parked_let_go_on(struct client *c);

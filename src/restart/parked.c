@@ -102,10 +102,8 @@ parked_let_go_on(struct client *c)
 	listen_flush(&c->x);
 }
 
-/* Takes out one of this worker's, or with env = NULL, any; those that were closed are forgotten. Returns NULL if there
- * are no more. */
-static struct client *
-take(struct parked *p, const struct client_env *env)
+struct client *
+parked_take(struct parked *p, const struct client_env *env)
 {
 	struct client *found = NULL;
 
@@ -127,7 +125,7 @@ parked_tick(struct parked *p, const struct client_env *env)
 {
 	struct client *c;
 
-	while ((c = take(p, env)) != NULL)
+	while ((c = parked_take(p, env)) != NULL)
 		parked_let_go_on(c);
 }
 
@@ -146,12 +144,6 @@ parked_put_back(struct parked *p, struct client *c)
 	pthread_mutex_lock(&p->lock);
 	p->list[p->count++] = c;
 	pthread_mutex_unlock(&p->lock);
-}
-
-struct client *
-parked_take(struct parked *p)
-{
-	return take(p, NULL);
 }
 
 void

@@ -554,12 +554,6 @@ restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 }
 
 bool
-restart_has_predecessor(const struct restart *r)
-{
-	return r->predecessor != NULL;
-}
-
-bool
 restart_predecessor_lives(const struct restart *r)
 {
 	return r->predecessor != NULL && (r->predecessor->is_waiting || !is_dead(r->predecessor));

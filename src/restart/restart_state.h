@@ -38,7 +38,6 @@ bool restart_send_successor(struct restart *r, uint8_t type, const void *body, s
 
 /* predecessor.c */
 void restart_predecessor_tick(struct restart *r);
-bool restart_has_predecessor(const struct restart *r); /* returns true while clients come from there */
 bool restart_predecessor_lives(const struct restart *r); /* returns true while the process is there */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len); /* as above */
 void restart_look_at_arrivals(struct restart *r); /* a listener listens on all channels of one, or has caught up */

@@ -122,7 +122,7 @@ restart_may_hold(const struct restart *r, struct fail *why)
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
 				(long)r->successor->pid);
-	if (!restart_has_predecessor(r))
+	if (r->predecessor == NULL)
 		return 0;
 	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
 	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
@@ -182,7 +182,7 @@ restart_forget_successor(struct restart *r)
 		for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
 			(*at)->x.is_moving = false;
 		parked_set_room(r->parked, 0, 0);
-		while ((c = parked_take(r->parked)) != NULL)
+		while ((c = parked_take(r->parked, NULL)) != NULL)
 			parked_let_go_on(c);
 	}
 	r->successor = NULL;

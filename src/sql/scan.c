@@ -674,7 +674,7 @@ scan_feed(struct scan *s, const char *sql, size_t len)
 {
 	if (len == 0)
 		return;
-	scan_resume(s);
+	s->last_text = s->word;
 	read_bytes(s, sql, len);
 	scan_end_chunk(s, s->lex == LEX_WORD || s->lex == LEX_IDENTIFIER || s->lex == LEX_IDENTIFIER_QUOTE);
 }
@@ -697,7 +697,7 @@ scan_finish(struct scan *s)
 uint32_t
 scan_end(struct scan *s)
 {
-	scan_resume(s);
+	s->last_text = s->word;
 	return scan_finish(s);
 }
 

@@ -70,12 +70,6 @@ scan_bytes_name_pg_temp(const char *search_path, size_t len)
 	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
 }
 
-void
-scan_name_clear(struct scan *s)
-{
-	s->name_len = 0;
-}
-
 /* A name that is too long is noticed by its length. */
 void
 scan_name_append(struct scan *s, const char *bytes, size_t len)
@@ -140,7 +134,7 @@ body_word(struct scan *s, char next)
 		s->body_expect = expect;
 	else if (is_dotted && (is_quoted || expect == BODY_SETTING))
 		scan_name_keep(s);
-	scan_name_clear(s);
+	s->name_len = 0;
 }
 
 static bool

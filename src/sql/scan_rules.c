@@ -66,7 +66,7 @@ is_seed(const char *name, size_t len)
 static void
 expect_name(struct scan *s, const char *text, size_t len, uint8_t next)
 {
-	scan_name_clear(s);
+	s->name_len = 0;
 	scan_name_append(s, text, len);
 	s->expect = next;
 }
@@ -631,7 +631,7 @@ scan_literal_begin(struct scan *s)
 	else if (s->last == WORD_UESCAPE)
 		s->capture = CAPTURE_UESCAPE;
 	if (s->capture != CAPTURE_NONE)
-		scan_name_clear(s);
+		s->name_len = 0;
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
 }
@@ -672,10 +672,4 @@ scan_end_chunk(struct scan *s, bool is_word_in_use)
 		memcpy(s->word, s->last_text, s->last_len);
 	}
 	s->last_text = NULL;
-}
-
-void
-scan_resume(struct scan *s)
-{
-	s->last_text = s->word;
 }

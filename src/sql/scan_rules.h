@@ -46,8 +46,6 @@ void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
 /* The chunk is over: nothing points into it any more. is_word_in_use: s->word has the beginning of another word. */
 void scan_end_chunk(struct scan *s, bool is_word_in_use);
-/* Another chunk begins. */
-void scan_resume(struct scan *s);
 /* s->word will be overwritten: judges what is in it now. */
 void scan_spare_word(struct scan *s);
 
@@ -65,7 +63,6 @@ void scan_literal_escape(struct scan *s);
 /* The text of DO is over. */
 void scan_body_end(struct scan *s);
 
-void scan_name_clear(struct scan *s);
 void scan_name_append(struct scan *s, const char *bytes, size_t len);
 /* s->name may be a custom setting: it is kept if it has a dot. */
 void scan_name_keep(struct scan *s);

@@ -342,9 +342,9 @@ only_first_word(struct reading *s, const char *sql, size_t len)
 	normal_put_key(&s->out, &size, 1, false);
 }
 
-static void
-scan(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
-     struct fingerprint *fp)
+void
+fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
+		struct fingerprint *fp)
 {
 	struct reading s; /* large: only what is used gets written */
 	struct sql_lexer lx;
@@ -371,24 +371,11 @@ scan(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, cha
 	out[s.out.text_len] = '\0';
 }
 
-void
-fingerprint_sql(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap, struct fingerprint *fp)
-{
-	scan(sql, sql_len, options, false, out, out_cap, fp);
-}
-
 uint64_t
 fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap)
 {
 	struct fingerprint fp;
 
-	fingerprint_sql(sql, sql_len, options, out, out_cap, &fp);
+	fingerprint_sql(sql, sql_len, options, false, out, out_cap, &fp);
 	return fp.hash;
-}
-
-void
-fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
-		     struct fingerprint *fp)
-{
-	scan(sql, sql_len, options, true, out, out_cap, fp);
 }

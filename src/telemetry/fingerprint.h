@@ -30,15 +30,12 @@ struct fingerprint {
 
 /*
  * Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); truncates between UTF-8 characters. options: how the
- * session reads strings (enum scan_option).
+ * session reads strings (enum scan_option). keeps_literals: only comments are dropped, and whitespace becomes single.
  */
-void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
+void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
 		     struct fingerprint *fp);
 /* The same for whoever wants the hash alone: returns it. */
 uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
-/* As fingerprint_sql(), but the SQL keeps its literals: only comments are dropped, and whitespace becomes single. */
-void fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
-			  struct fingerprint *fp);
 
 /* --- sqlcommenter.c: the W3C trace context that an application's ORM wrote into a comment. Pure --- */
 #define TRACEPARENT_LEN 55 /* 00-<32 digits>-<16 digits>-<2 digits> */

@@ -249,7 +249,7 @@ find_fingerprint(struct query_reader *reader, const struct request_report *r, ch
 		   : NULL;
 	if (like != NULL && like->note != 0)
 		return like->note;
-	fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
+	fingerprint_sql(r->query, r->query_len, r->sql_options, false, text, QUERY_TEXT_MAX, &fp);
 	if (like != NULL)
 		like->note = fp.hash;
 	*seen = (struct seen_text){ hash, fp.hash };
@@ -280,7 +280,7 @@ make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *t
 	if (e == NULL)
 		return NULL;
 	if (text[0] == '\0')
-		fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
+		fingerprint_sql(r->query, r->query_len, r->sql_options, false, text, QUERY_TEXT_MAX, &fp);
 	e->texts = malloc(sizeof(*e->texts) + strnlen(r->database, NAME_MAX_LEN) + strnlen(r->user, NAME_MAX_LEN) +
 			  strnlen(r->application, NAME_MAX_LEN) + strlen(text) + 4);
 	if (e->texts == NULL) {

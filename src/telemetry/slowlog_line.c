@@ -19,12 +19,8 @@ slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct
 	memset(&q->fp, 0, sizeof(q->fp));
 	if (!q->is_known)
 		return;
-	if (text == SLOWLOG_FULL)
-		fingerprint_sql_full(report->query, report->query_len, report->sql_options, q->text, sizeof(q->text),
-				     &q->fp);
-	else
-		fingerprint_sql(report->query, report->query_len, report->sql_options, q->text, sizeof(q->text),
-				&q->fp);
+	fingerprint_sql(report->query, report->query_len, report->sql_options, text == SLOWLOG_FULL, q->text,
+			sizeof(q->text), &q->fp);
 }
 
 static const char *

@@ -58,9 +58,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	unsigned options = len > 0 ? (data[0] / 64u) & (SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL) : 0;
 	struct fingerprint fp, fp_small, fp_full;
 
-	fingerprint_sql(sql, len, options, large, large_cap, &fp);
-	fingerprint_sql(sql, len, options, small, cap, &fp_small);
-	fingerprint_sql_full(sql, len, options, full, large_cap, &fp_full);
+	fingerprint_sql(sql, len, options, false, large, large_cap, &fp);
+	fingerprint_sql(sql, len, options, false, small, cap, &fp_small);
+	fingerprint_sql(sql, len, options, true, full, large_cap, &fp_full);
 	check_text(large, &fp, large_cap);
 	check_text(small, &fp_small, cap);
 	check_text(full, &fp_full, large_cap);

@@ -121,7 +121,7 @@ check_remembered(struct scan_memory *m, unsigned options, const char *text, size
 	must(s.name_count == want.name_count);
 	if (kept == NULL || options != 0)
 		return;
-	fingerprint_sql(text, len, options, shown, sizeof(shown), &fp);
+	fingerprint_sql(text, len, options, false, shown, sizeof(shown), &fp);
 	if (kept->note == 0)
 		kept->note = fp.hash;
 	must(kept->note == fp.hash);

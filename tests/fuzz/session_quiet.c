@@ -485,36 +485,22 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 	return 0;
 }
 
-bool
-worker_threads_halt(struct worker_threads *t, struct fail *why)
-{
-	if (t == NULL)
-		return true;
-	if (t->depth == 0 && t->others > 0 && is_drawn(failing_halts)) {
-		fail_set(why, "58000", "worker 1 does not answer");
-		return false;
-	}
-	t->depth++;
-	return true;
-}
-
-void
-worker_threads_go(struct worker_threads *t)
-{
-	if (t != NULL && t->depth-- == 0)
-		abort();
-}
-
 int
-worker_threads_host_halt(struct weir *w, struct fail *why)
+worker_threads_halt(struct weir *w, struct fail *why)
 {
-	return worker_threads_halt(w->threads, why) ? 0 : -1;
+	if (w->threads == NULL)
+		return 0;
+	if (w->threads->depth == 0 && w->threads->others > 0 && is_drawn(failing_halts))
+		return fail_set(why, "58000", "worker 1 does not answer");
+	w->threads->depth++;
+	return 0;
 }
 
 void
-worker_threads_host_go(struct weir *w)
+worker_threads_go(struct weir *w)
 {
-	worker_threads_go(w->threads);
+	if (w->threads != NULL && w->threads->depth-- == 0)
+		abort();
 }
 
 void

@@ -13,7 +13,7 @@ normalise(const char *sql, char *out, size_t cap)
 {
 	struct fingerprint fp;
 
-	fingerprint_sql(sql, strlen(sql), 0, out, cap, &fp);
+	fingerprint_sql(sql, strlen(sql), 0, false, out, cap, &fp);
 	cr_expect_eq(fp.text_len, strlen(out), "%s", sql);
 	return fp;
 }
@@ -275,7 +275,7 @@ Test(fingerprint, full_text)
 		char out[256];
 
 		normal = normalise(fulls[i].sql, out, sizeof(out));
-		fingerprint_sql_full(fulls[i].sql, strlen(fulls[i].sql), 0, out, sizeof(out), &full);
+		fingerprint_sql(fulls[i].sql, strlen(fulls[i].sql), 0, true, out, sizeof(out), &full);
 		cr_expect_str_eq(out, fulls[i].want, "%s: %s", fulls[i].rule, out);
 		cr_expect_eq(full.hash, normal.hash, "%s: the same hash", fulls[i].rule);
 	}
@@ -286,7 +286,7 @@ Test(fingerprint, a_NUL_does_not_end_the_text)
 	char out[64];
 	struct fingerprint fp;
 
-	fingerprint_sql("SELECT \0, \"a\0b\"", 15, 0, out, sizeof(out), &fp);
+	fingerprint_sql("SELECT \0, \"a\0b\"", 15, 0, false, out, sizeof(out), &fp);
 	cr_expect_str_eq(out, "SELECT \xef\xbf\xbd, \"a\xef\xbf\xbd"
 			      "b\"");
 	cr_expect_eq(fp.text_len, strlen(out));
@@ -322,8 +322,8 @@ Test(fingerprint, nothing_is_shown_behind_a_string_whose_end_is_in_doubt)
 		const char *sql = doubtful[i].sql;
 		char out[256];
 
-		fingerprint_sql_full(sql, strlen(sql), doubtful[i].options, out, sizeof(out), &full);
-		fingerprint_sql(sql, strlen(sql), doubtful[i].options, out, sizeof(out), &fp);
+		fingerprint_sql(sql, strlen(sql), doubtful[i].options, true, out, sizeof(out), &full);
+		fingerprint_sql(sql, strlen(sql), doubtful[i].options, false, out, sizeof(out), &fp);
 		cr_expect(strncmp(out, doubtful[i].want, strlen(doubtful[i].want)) == 0 &&
 			      strstr(out, "secret") == NULL,
 			  "%s: %s", sql, out);

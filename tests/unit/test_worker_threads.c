@@ -124,13 +124,13 @@ see_all_move(struct place *p)
 	for (unsigned i = 0; i < OTHERS; i++)
 		before[i] = UINT64_MAX;
 	for (unsigned moved = 0; moved < OTHERS;) {
-		cr_assert(worker_threads_halt(p->weir.threads, &why), "%s", why.text);
+		cr_assert_eq(worker_threads_halt(&p->weir, &why), 0, "%s", why.text);
 		moved = 0;
 		for (unsigned i = 0; i < OTHERS; i++) {
 			before[i] = before[i] == UINT64_MAX ? p->others[i].count : before[i];
 			moved += p->others[i].count > before[i];
 		}
-		worker_threads_go(p->weir.threads);
+		worker_threads_go(&p->weir);
 	}
 }
 
@@ -139,14 +139,14 @@ Test(worker_threads, with_one_worker_a_halt_is_nothing)
 	struct weir w = { .worker_count = 1 };
 	struct fail why;
 
-	cr_expect(worker_threads_halt(NULL, &why));
-	worker_threads_go(NULL);
+	cr_expect_eq(worker_threads_halt(&w, &why), 0, "there are no threads yet");
+	worker_threads_go(&w);
 	w.door = worker_new(&w, 0, &why);
 	cr_assert_not_null(w.door);
 	w.threads = worker_threads_new(&w, &why);
 	cr_assert_not_null(w.threads);
-	cr_expect(worker_threads_halt(w.threads, &why));
-	worker_threads_go(w.threads);
+	cr_expect_eq(worker_threads_halt(&w, &why), 0);
+	worker_threads_go(&w);
 	cr_expect_eq(worker_threads_free(w.threads, &why), 0);
 	cr_expect_eq(worker_threads_free(NULL, &why), 0);
 	worker_free(w.door);
@@ -159,14 +159,14 @@ Test(worker_threads, all_stand_still_until_the_last_of_halts_within_one_another_
 
 	place_init(&p, true);
 	for (int round = 0; round < 100; round++) {
-		cr_assert(worker_threads_halt(p.weir.threads, &why), "%s", why.text);
+		cr_assert_eq(worker_threads_halt(&p.weir, &why), 0, "%s", why.text);
 		cr_expect(is_still(&p));
-		cr_assert(worker_threads_halt(p.weir.threads, &why), "%s", why.text);
-		cr_assert(worker_threads_halt(p.weir.threads, &why), "%s", why.text);
-		worker_threads_go(p.weir.threads);
-		worker_threads_go(p.weir.threads);
+		cr_assert_eq(worker_threads_halt(&p.weir, &why), 0, "%s", why.text);
+		cr_assert_eq(worker_threads_halt(&p.weir, &why), 0, "%s", why.text);
+		worker_threads_go(&p.weir);
+		worker_threads_go(&p.weir);
 		cr_expect(is_still(&p), "the first halt is not over");
-		worker_threads_go(p.weir.threads);
+		worker_threads_go(&p.weir);
 	}
 	see_all_move(&p);
 	place_fini(&p);
@@ -231,7 +231,7 @@ see_halts_fail(struct place *p, struct long_one *l)
 	for (int i = 0; i < 2; i++) {
 		uint64_t since_us = clock_now_us();
 
-		cr_expect_not(worker_threads_halt(p->weir.threads, &why));
+		cr_expect_eq(worker_threads_halt(&p->weir, &why), -1);
 		cr_expect_str_eq(why.text, "worker 1 does not answer");
 		cr_expect_lt(clock_now_us() - since_us, 10 * US_PER_S);
 		if (i > 0)
@@ -257,9 +257,9 @@ Test(worker_threads, a_halt_that_one_does_not_join_is_given_up_and_nobody_stands
 	see_halts_fail(&p, &l);
 	for (unsigned i = 0; i < OTHERS; i++)
 		inbox_post(p.others[i].worker->inbox, &p.others[i].note);
-	cr_assert(worker_threads_halt(p.weir.threads, &why), "the next one works: %s", why.text);
+	cr_assert_eq(worker_threads_halt(&p.weir, &why), 0, "the next one works: %s", why.text);
 	cr_expect(is_still(&p));
-	worker_threads_go(p.weir.threads);
+	worker_threads_go(&p.weir);
 	see_all_move(&p);
 	place_fini(&p);
 }
@@ -323,14 +323,14 @@ Test(worker_threads, many_halts_beside_threads_that_post)
 	for (uint64_t i = 0, sum = 0; i < halts; i++) {
 		uint64_t now;
 
-		cr_assert(worker_threads_halt(p.weir.threads, &why), "halt %d: %s", (int)i, why.text);
+		cr_assert_eq(worker_threads_halt(&p.weir, &why), 0, "halt %d: %s", (int)i, why.text);
 		now = sum_of(&p);
 		cr_assert_geq(now, sum);
 		for (unsigned k = 0; k < OTHERS; k++)
 			p.others[k].count++;
 		sum = now + OTHERS;
 		cr_assert_eq(sum_of(&p), sum, "halt %d", (int)i);
-		worker_threads_go(p.weir.threads);
+		worker_threads_go(&p.weir);
 	}
 	for (unsigned i = 0; i < SENDERS; i++) {
 		senders[i].is_over = true;
