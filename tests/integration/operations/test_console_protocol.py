@@ -291,11 +291,11 @@ def test_kill_closes_clients_and_servers_of_one_database(weir):
         wait_until(lambda: wire.query("SHOW SERVERS LIKE 'app'") == [])
         assert {row[0]: row[15] for row in wire.query("SHOW DATABASES")} == {"app": "1", "app2": "0"}
         assert other.query("SELECT 1") == [["1"]]
-        late = weir.wire()
-        late_login = weir.in_background(late.login, "web", "app")
-        time.sleep(0.2)
+        late = weir.raw()
+        late.send(query("SELECT 1"))
+        weir.wait_waiting(1)
         wire.query("RESUME app")
-        assert late_login.result(5).query("SELECT 1") == [["1"]]
+        assert shape(late.read_until("Z", timeout=5)) == "T D C:SELECT 1 Z:I"
 
 
 def test_kill_client(weir):
