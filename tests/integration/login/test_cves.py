@@ -486,12 +486,11 @@ def test_cve_2026_6667_no_command_of_admins_for_others(weir, extended):
     with weir.raw("stats", "pgweir") as wire:
         for phrase, is_for_admins, argument in console_commands():
             for command in written(phrase, argument) if is_for_admins else []:
-                if extended and command.startswith("SHOW VERSION;"):
-                    continue
                 replies = wire.ask(one_statement(command) + sync() if extended else query(command))
-                assert [reply.sqlstate for reply in errors(replies)] == ["42501"], (command, errors(replies))
+                refused = "0A000" if extended else "42501"      # the console takes simple queries only
+                assert [reply.sqlstate for reply in errors(replies)] == [refused], (command, errors(replies))
                 tried += 1
-    assert tried >= (50 if extended else 65)
+    assert tried >= 65
     assert client.query("SELECT 1") == [["1"]], "nobody killed it"
     assert admin.query("SHOW DATABASES") == before, "nothing is paused"
     assert_works(weir)

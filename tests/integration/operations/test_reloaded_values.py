@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rawwire import LoginRefused, bind, errors, execute, parse, query, sync
+from rawwire import LoginRefused, errors, query
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -155,14 +155,11 @@ def test_who_may_use_the_console(started):
     weir.reload(sections={"auth": {"admin_users": "admin, web"}})
     with weir.raw("web", "pgweir") as console:
         console.query("PAUSE app2")
-        console.ask(parse("resume", "RESUME app2"), parse("show", "SHOW CLIENTS"), sync())
         weir.reload(sections={"auth": {"stats_users": "stats, web"}})
-        for refused in (console.ask(query("RESUME app2")), console.ask(bind("", "resume") + execute() + sync())):
-            assert errors(refused)[0].sqlstate == "42501"
+        assert errors(console.ask(query("RESUME app2")))[0].sqlstate == "42501"
         assert console.query("SHOW VERSION")
         weir.reload()
-        for refused in (console.ask(query("SHOW VERSION")), console.ask(bind("", "show") + execute() + sync())):
-            assert errors(refused)[0].sqlstate == "42501"
+        assert errors(console.ask(query("SHOW VERSION")))[0].sqlstate == "42501"
         weir.reload(sections={"auth": {"admin_users": "admin, web"}})
         console.query("RESUME app2")
 
