@@ -232,7 +232,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		insert_idle(p, conn);
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
-	if (to == PC_NONE || to == PC_CLOSING || from == PC_OPENING)
+	if (to == PC_NONE || to == PC_CLOSING || policy_is_coming(from))
 		move_place(p, conn, from, to);
 }
 
@@ -752,7 +752,7 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->opened_us = now_us;
 	conn->is_overflow = (p->part.whole == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size;
 	conn->round = part_round(&p->part);
-	policy_move(p, conn, PC_OPENING);
+	policy_move(p, conn, p->is_scouting ? PC_SCOUTING : PC_OPENING);
 	conn->is_trial = p->is_trial;
 	p->is_trial = false;
 }
@@ -762,7 +762,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint64_t asked_us = conn->opened_us;
 
-	if (conn->state != PC_OPENING)
+	if (!policy_is_coming(conn->state))
 		return;
 	circuit_answered(&p->circuit, now_us);
 	policy_end_trial(p, conn, now_us);
@@ -917,7 +917,7 @@ policy_get_counts(const struct policy *p, struct policy_counts *out)
 	uint32_t live = part_is_first(&p->part) ? policy_live(p) : 0, size = p->settings.pool_size;
 
 	*out = (struct policy_counts){
-		.opening = p->count[PC_OPENING],
+		.opening = p->count[PC_OPENING] + p->count[PC_SCOUTING],
 		.idle = p->count[PC_IDLE],
 		.pinging = p->count[PC_PINGING],
 		.washing = p->washing,

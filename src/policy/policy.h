@@ -12,11 +12,12 @@
  * pool function calls them last, and does not use the object afterwards).
  *
  * Connections (struct policy_conn, embedded in the owner's object) are in one of:
- *   OPENING (asked for, not there yet)  IDLE  PINGING  LENT  CLOSING (asked to close; counts until policy_conn_gone)
+ *   OPENING (asked for, not there yet)  SCOUTING (likewise, and for nobody: policy_scout)  IDLE  PINGING  LENT  CLOSING
+ * (asked to close; counts until policy_conn_gone)
  *
  * Always:
- *   - opening + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in whatever order
- *     (after a reconfiguration that lowers the limits: the number only falls until it holds again);
+ *   - opening + scouting + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in
+ * whatever order (after a reconfiguration that lowers the limits: the number only falls until it holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
  *     served;
  *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
@@ -63,13 +64,19 @@ struct policy_settings {
 	uint32_t share_weight, share_min; /* under caps over several pools; see policy_budget_new. A weight of 0 is 1 */
 };
 
-enum policy_conn_state { PC_NONE, PC_OPENING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
+enum policy_conn_state { PC_NONE, PC_OPENING, PC_SCOUTING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
+
+static inline bool
+policy_is_coming(enum policy_conn_state state)
+{
+	return state == PC_OPENING || state == PC_SCOUTING;
+}
 
 /* Embedded, zeroed, in the owner's server object. The pool's own from policy_conn_opening to policy_conn_gone. */
 struct policy_conn {
 	enum policy_conn_state state;
 	const void *image; /* its settings, set by the owner before policy_return; compared by pointer */
-	uint64_t opened_us; /* when its login finished (while OPENING: when it was asked for) */
+	uint64_t opened_us; /* when its login finished (before: when it was asked for) */
 	uint64_t heard_us; /* last sign of life */
 	uint64_t idle_since_us; /* when last returned; a ping does not change it */
 	uint64_t pinged_us; /* when the last ping was asked for */
@@ -189,13 +196,15 @@ void policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* from ops->open only */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* it logged in */
 /*
- * An OPENING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt, which is one
- * connection alone (and, if all in line wait on, one more for each half second in which nobody answers it): 50 ms
- * doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails, nothing is closed
- * for its age.
+ * An OPENING or SCOUTING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt,
+ * which is one connection alone (and, if all in line wait on, one more for each half second in which nobody answers
+ * it): 50 ms doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails, nothing
+ * is closed for its age.
  *
  * Those in line are refused with *why at once if no other connection lives or is being opened, and while the pool backs
- * off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). These wait on:
+ * off newcomers are, too, through on_refuse from policy_tick (ops->wake with now). In an outage the next attempt, or
+ * one of another part or pool, is waited for no longer than half a second, and not at all if the last one got no
+ * answer: it may take as long to fail. These wait on:
  *   - everybody, for hold_us, if the pool is_holding: counted from when they came or the outage began, whichever was
  *     later; when the outage is over, timeout_us begins for them;
  *   - for timeout_us, everybody, if the pool waits_while_down;
@@ -216,12 +225,6 @@ void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok,
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that nobody waits for. --- */
-/*
- * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
- * it fails and nobody waits in line, report policy_conn_gone: the failure is no news. Does nothing while paused, at the
- * limit, or where others wait for places in the budget.
- */
-void policy_scout(struct policy *p, uint64_t now_us);
 /* Pings the coldest idle connection now. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */

@@ -187,7 +187,8 @@ is_of_host(enum connect_failure kind, const struct fail *why)
 }
 
 static void
-note_failure(struct policy_circuit *c, enum connect_failure kind, const struct fail *why, uint64_t now_us)
+note_failure(struct policy_circuit *c, enum connect_failure kind, const struct fail *why, uint64_t started_us,
+	     uint64_t now_us)
 {
 	struct circuit_news *n = &c->news;
 
@@ -195,6 +196,7 @@ note_failure(struct policy_circuit *c, enum connect_failure kind, const struct f
 	n->failed_count++;
 	n->failed_us = now_us;
 	n->kind = kind;
+	n->sign = circuit_sign_of(kind, started_us, now_us);
 	n->why = *why;
 	publish(c);
 }
@@ -213,7 +215,7 @@ circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool i
 		return;
 	/* Attempts begun before the last failure have failed for the same reason. */
 	if (started_us >= c->answered_us && (c->news.failed_count == 0 || started_us > c->news.failed_us)) {
-		note_failure(c, kind, why, now_us);
+		note_failure(c, kind, why, started_us, now_us);
 		wake_others(m, false);
 	}
 	policy_room_act(m->orders->room, now_us);

@@ -21,6 +21,9 @@
 #define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
 #define TRIAL_LATE_US (5 * 1000 * 1000u) /* likewise, for those who are to be told of the first one's failure */
 
+/* Says what the next attempt may expect: the host refuses it soon, lets it wait in vain, or answers it. */
+enum circuit_sign { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
+
 struct circuit_member {
 	struct policy_circuit *circuit; /* NULL: it shares none, and the fields below are unused */
 	struct policy_orders *orders; /* its pool's */
@@ -35,8 +38,16 @@ struct circuit_news {
 	uint32_t failed_count; /* in a row; 0: the circuit is closed */
 	uint64_t failed_us, backoff_until_us;
 	enum connect_failure kind;
+	enum circuit_sign sign;
 	struct fail why;
 };
+
+/* Returns what an attempt says that began then and has failed now. */
+static inline enum circuit_sign
+circuit_sign_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
+{
+	return kind == CF_TIMEOUT || now_us - started_us >= TRIAL_EVERY_US ? HOST_SILENT : HOST_FAILS;
+}
 
 /* c may be NULL in both. No connection that is OPENING may be a trial of m's. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
@@ -68,6 +79,18 @@ bool policy_has_waiters(const struct policy *p);
 /* With the other pools of c, p tries one connection at a time while their upstream can't be reached: policy_circuit.h.
  * c may be NULL, as at first; it must be there until it is replaced, or p freed. */
 void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
+
+/* --- Scouts: policy_supply.c. --- */
+/*
+ * Opens one connection that nobody waits for, back-off and circuit or not, to find out whether PostgreSQL is there. If
+ * it fails and nobody waits in line, report policy_scout_failed and policy_conn_gone. Does nothing while paused, at the
+ * limit, or where others wait for places in the budget.
+ */
+void policy_scout(struct policy *p, uint64_t now_us);
+/* Nobody waits for this one, which is SCOUTING still: in an outage its failure is what those are told who come next,
+ * and else it is no news. */
+void policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
+			 const struct fail *why, uint64_t now_us);
 
 /* --- All circuits. --- */
 

@@ -9,8 +9,10 @@
 uint32_t policy_end_of_line(struct policy *p);
 
 /* policy_outage.c */
-/* Returns true if somebody in line is to be refused now, as nothing can be opened before the next attempt. */
+/* Returns true if somebody in line is to be refused now, as no answer is to be expected soon. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
+/* Returns when that will be so, if nothing is reported before; NEVER_US: never. */
+uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns false if it is refused when policy_is_hopeless() says so. */
 bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);
 uint64_t policy_deadline(const struct policy *p,

@@ -49,11 +49,36 @@ has_impatient(const struct policy *p)
 	return false;
 }
 
+/*
+ * An attempt that is under way is no hope where the last one got no answer: it may hang for as long. Else it has half a
+ * second, and so have those for whom another part, or another pool of the host, makes it. Where the host has answered
+ * another pool since, only places are missing.
+ */
+static uint64_t
+hope_ends_us(const struct policy *p)
+{
+	uint64_t from_us = later_of(p->backoff_until_us, TAILQ_FIRST(&p->line)->since_us);
+
+	if (p->outage.since_us == 0 || p->sign == HOST_ANSWERS || policy_has_any(p))
+		return NEVER_US;
+	return p->sign == HOST_SILENT ? 0 : later(later_of(from_us, p->outage.since_us), TRIAL_EVERY_US);
+}
+
+uint64_t
+policy_hopeless_us(const struct policy *p, uint64_t now_us)
+{
+	uint64_t at_us;
+
+	if (p->waiting == 0 || p->is_paused)
+		return NEVER_US;
+	at_us = now_us < p->backoff_until_us && policy_live(p) == 0 ? now_us : hope_ends_us(p);
+	return at_us == NEVER_US || !has_impatient(p) ? NEVER_US : later_of(at_us, now_us);
+}
+
 bool
 policy_is_hopeless(const struct policy *p, uint64_t now_us)
 {
-	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && policy_live(p) == 0 &&
-	       has_impatient(p);
+	return policy_hopeless_us(p, now_us) <= now_us;
 }
 
 uint64_t

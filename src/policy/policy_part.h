@@ -47,7 +47,7 @@ struct policy_whole {
 	struct policy_orders *parts[WHOLE_PARTS_MAX]; /* by the number of their rooms; NULL: none is there */
 	_Atomic uint32_t part_count;
 	_Atomic uint32_t used; /* places: connections in any state, and those that cross */
-	_Atomic uint32_t live; /* those of them that are not CLOSING */
+	_Atomic uint32_t live; /* those of them that are neither CLOSING nor SCOUTING */
 	_Atomic uint32_t verified; /* those of them that are not OPENING either */
 	_Atomic uint32_t coming[WHOLE_PARTS_MAX]; /* on their way to that part */
 	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
@@ -177,9 +177,9 @@ part_coming(const struct policy_part *m)
 /* total, live, verified: the part's connections. */
 void part_join(struct policy_part *m, struct policy_whole *w, uint32_t total, uint32_t live, uint32_t verified);
 void part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us);
-/* Takes the place of one to be opened. Returns false if there is none. */
-bool part_take(struct policy_part *m, uint32_t limit);
-/* A connection that has a place moves to CLOSING or NONE, or is OPENING no longer. */
+/* Takes the place of one to be opened, which will be in that state. Returns false if there is none. */
+bool part_take(struct policy_part *m, enum policy_conn_state state, uint32_t limit);
+/* A connection that has a place moves to CLOSING or NONE, or is OPENING or SCOUTING no longer. */
 void part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Tells the others. m->whole is not NULL. */
 void part_tell(struct policy_part *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);

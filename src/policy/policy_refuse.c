@@ -39,7 +39,7 @@ policy_refuse_impatient(struct policy *p, const struct fail *why)
 	uint32_t last = policy_end_of_line(p);
 	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 
-	while (t != NULL && (int32_t)(t->number - last) <= 0) {
+	while (t != NULL && p->failed_count > 0 && (int32_t)(t->number - last) <= 0) {
 		if (policy_is_patient(p, t)) {
 			t = TAILQ_NEXT(t, link);
 			continue;
@@ -223,9 +223,12 @@ policy_refuse_hopeless(struct policy *p, uint64_t now_us)
 
 	if (why.detail[0] == '\0' && now_us >= p->last_fail_us) {
 		struct duration ago = duration_of(now_us - p->last_fail_us);
-		struct duration next = duration_of(p->backoff_until_us - now_us);
 
-		fail_detail(&why, "tried %s ago, next try in %s", ago.text, next.text);
+		if (now_us < p->backoff_until_us)
+			fail_detail(&why, "tried %s ago, next try in %s", ago.text,
+				    duration_of(p->backoff_until_us - now_us).text);
+		else
+			fail_detail(&why, "tried %s ago, no answer to the next try yet", ago.text);
 	}
 	if (now_us > p->last_fail_us) {
 		const char *cached = why.pgbouncer_text[0] != '\0' ? p->last_fail.pgbouncer_text : p->last_fail.text;

@@ -66,6 +66,7 @@ struct policy {
 			     owed */
 	bool cap_has_room; /* the shared cap has room for us */
 	bool is_trial; /* what is opened now is a trial of the circuit's */
+	bool is_scouting; /* ... is a scout */
 	enum recycle_reason close_reason; /* for connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */
@@ -79,6 +80,7 @@ struct policy {
 	uint64_t last_fail_us;
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* that failure: trying again is useless until something changes */
+	enum circuit_sign sign;
 	uint64_t asked_us; /* when somebody last came who had to wait */
 
 	struct policy_outage outage;
@@ -119,7 +121,7 @@ later_of(uint64_t a_us, uint64_t b_us)
 static inline uint32_t
 policy_own_live(const struct policy *p)
 {
-	return p->total - p->count[PC_CLOSING];
+	return p->total - p->count[PC_CLOSING] - p->count[PC_SCOUTING];
 }
 
 /* Returns how many come free here in a moment, apart from those that cross. */
@@ -148,7 +150,7 @@ policy_total(const struct policy *p)
 	return p->part.whole == NULL ? p->total : policy_of_whole(&p->part.whole->used);
 }
 
-/* Returns the number of connections that are there or coming: all but the CLOSING ones. */
+/* Returns the number of connections that are there or coming: all but the CLOSING and SCOUTING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {

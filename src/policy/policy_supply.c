@@ -108,6 +108,7 @@ policy_forget_failures(struct policy *p)
 {
 	p->failed_count = 0;
 	p->backoff_until_us = 0;
+	p->sign = HOST_ANSWERS;
 	circuit_hurry(&p->circuit);
 }
 
@@ -145,6 +146,7 @@ heed_circuit(struct policy *p, uint64_t now_us)
 		if (p->circuit.is_heeding)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
+		p->sign = HOST_ANSWERS;
 		if (p->waiting == 0 && p->outage.since_us > 0) { /* else what is opened for those who wait will tell */
 			p->failed_count = 0;
 			p->backoff_until_us = 0;
@@ -155,6 +157,7 @@ heed_circuit(struct policy *p, uint64_t now_us)
 	p->last_fail = news.why;
 	p->last_fail_us = p->backed_off_us = news.failed_us;
 	p->last_fail_kind = news.kind;
+	p->sign = news.sign;
 	p->is_fail_fatal = false;
 	p->failed_count++;
 	p->backoff_until_us = news.backoff_until_us;
@@ -172,6 +175,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	p->last_fail_us = now_us;
 	p->last_fail_kind = kind;
 	p->is_fail_fatal = is_fatal;
+	p->sign = circuit_sign_of(kind, started_us, now_us);
 	if (is_fatal)
 		policy_end_outage(p, now_us); /* PostgreSQL is there */
 	if (kind == CF_TOO_MANY) {
@@ -189,7 +193,7 @@ void
 policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 		   const struct fail *why, uint64_t now_us)
 {
-	if (conn->state != PC_OPENING) { /* it was asked to close meanwhile, so its failure means nothing */
+	if (!policy_is_coming(conn->state)) { /* it was asked to close meanwhile, so its failure means nothing */
 		policy_conn_gone(p, conn, false, now_us);
 		return;
 	}
@@ -209,46 +213,52 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 
 enum open_for { FOR_WAITER, FOR_STOCK, AS_SCOUT };
 
-static void
-give_place_back(struct policy *p)
+static enum policy_conn_state
+state_of(enum open_for what_for)
 {
-	caps_moved(&p->caps, PC_OPENING, PC_NONE);
-	part_moved(&p->part, PC_OPENING, PC_NONE);
+	return what_for == AS_SCOUT ? PC_SCOUTING : PC_OPENING;
+}
+
+static void
+give_place_back(struct policy *p, enum open_for what_for)
+{
+	caps_moved(&p->caps, state_of(what_for), PC_NONE);
+	part_moved(&p->part, state_of(what_for), PC_NONE);
 }
 
 /* The place is taken before, and given back when the connection is gone. The caller reviews. */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	if (!part_take(&p->part, policy_limit_now(p, now_us)))
+	if (!part_take(&p->part, state_of(what_for), policy_limit_now(p, now_us)))
 		return false;
 	if (!caps_take(&p->caps, what_for == FOR_WAITER, now_us)) {
-		part_moved(&p->part, PC_OPENING, PC_NONE);
+		part_moved(&p->part, state_of(what_for), PC_NONE);
 		return false;
 	}
 	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, is_line_patient(p), &p->is_trial, now_us))
 		return true;
-	give_place_back(p);
+	give_place_back(p, what_for);
 	return false;
 }
 
 static bool
 open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	uint32_t before = p->count[PC_OPENING];
+	uint32_t before = p->total;
 	struct fail why;
 
 	if (!begin_open(p, what_for, now_us))
 		return false;
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
-		give_place_back(p);
+		give_place_back(p, what_for);
 		if (p->is_trial)
 			circuit_ended(&p->circuit, now_us);
 		p->is_trial = false;
 		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;
 	}
-	return p->count[PC_OPENING] > before;
+	return p->total > before;
 }
 
 void
@@ -256,10 +266,29 @@ policy_scout(struct policy *p, uint64_t now_us)
 {
 	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
-	if (open_one(p, AS_SCOUT, now_us))
+	p->is_scouting = true;
+	if (!open_one(p, AS_SCOUT, now_us)) {
+		caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
+		part_report(&p->part, p->part.is_in_use, now_us);
+	}
+	p->is_scouting = false;
+	policy_arm(p, policy_next_due(p, now_us));
+}
+
+void
+policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
+		    const struct fail *why, uint64_t now_us)
+{
+	if (p->outage.since_us == 0 || p->failed_count == 0)
 		return;
-	caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
-	part_report(&p->part, p->part.is_in_use, now_us);
+	if (is_fatal || kind == CF_TOO_MANY) {
+		p->sign = HOST_ANSWERS; /* and tells the next who comes */
+		return;
+	}
+	p->sign = circuit_sign_of(kind, conn->opened_us, now_us);
+	p->last_fail = *why;
+	p->last_fail_us = now_us;
+	p->last_fail_kind = kind;
 }
 
 /* Conn may have been freed when this returns. */
@@ -344,7 +373,7 @@ policy_min_idle(const struct policy *p)
 static bool
 policy_is_short_of_idle(const struct policy *p)
 {
-	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING];
+	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING] + (p->returned != NULL);
 
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
@@ -419,7 +448,7 @@ trial_due(const struct policy *p, uint64_t now_us)
 uint64_t
 policy_supply_due(const struct policy *p, uint64_t now_us)
 {
-	uint64_t due_us = p->cap_has_room || policy_is_hopeless(p, now_us) ? now_us : NEVER_US, tried_us;
+	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us), tried_us;
 
 	if (!p->is_paused && unserved(p) > 0) {
 		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));

@@ -189,7 +189,7 @@ set_recycle_times(struct policy *p)
 	struct policy_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->all, all)
-		if (conn->state != PC_OPENING && conn->state != PC_CLOSING)
+		if (!policy_is_coming(conn->state) && conn->state != PC_CLOSING)
 			policy_set_recycle_time(p, conn);
 }
 
@@ -228,7 +228,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 static void
 shed(struct policy *p, enum recycle_reason reason)
 {
-	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_OPENING };
+	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_OPENING, PC_SCOUTING };
 	struct policy_conn *conn;
 
 	p->is_held = true;

@@ -195,8 +195,21 @@ part_leave(struct policy_part *m, uint32_t total, uint32_t live, uint32_t verifi
 
 /* --- Places. --- */
 
+/* PC_NONE is one that has come from another part. */
+static bool
+is_verified(enum policy_conn_state state)
+{
+	return !policy_is_coming(state) && state != PC_CLOSING;
+}
+
+static bool
+is_live(enum policy_conn_state state)
+{
+	return is_verified(state) || state == PC_OPENING;
+}
+
 bool
-part_take(struct policy_part *m, uint32_t limit)
+part_take(struct policy_part *m, enum policy_conn_state state, uint32_t limit)
 {
 	struct policy_whole *w = enter(m);
 	bool is_free;
@@ -206,21 +219,16 @@ part_take(struct policy_part *m, uint32_t limit)
 	is_free = get(&w->used) < limit;
 	if (is_free) {
 		add(&w->used, 1);
-		add(&w->live, 1);
+		add(&w->live, is_live(state));
 	}
 	leave(w);
 	return is_free;
 }
 
-static bool
-is_verified(enum policy_conn_state state)
-{
-	return state != PC_OPENING && state != PC_CLOSING;
-}
-
 void
 part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_state to)
 {
+	bool is_there = to != PC_NONE && to != PC_CLOSING;
 	struct policy_whole *w = enter(m);
 
 	if (w == NULL)
@@ -229,12 +237,8 @@ part_moved(struct policy_part *m, enum policy_conn_state from, enum policy_conn_
 		add(&w->used, -1u);
 		m->has_freed = true;
 	}
-	if ((to == PC_NONE || to == PC_CLOSING) && from != PC_CLOSING)
-		add(&w->live, -1u);
-	if (to != PC_NONE && to != PC_CLOSING)
-		add(&w->verified, 1);
-	else if (is_verified(from))
-		add(&w->verified, -1u);
+	add(&w->live, (uint32_t)is_there - is_live(from));
+	add(&w->verified, (uint32_t)is_there - is_verified(from));
 	leave(w);
 }
 

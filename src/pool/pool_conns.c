@@ -195,6 +195,8 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 	policy_get_counts(pool->policy, &counts);
 	if (end_scouting(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
 		log_debug(pool->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
+		if (pooled_of(srv->conn)->is_kept)
+			policy_scout_failed(pool->policy, srv->conn, kind, is_fatal, why, pool_set_now(pool->set));
 		log_close(srv, server_failure_word(kind));
 		return; /* on_closed tells the policy that it has gone */
 	}

@@ -1,6 +1,8 @@
 /* tests/unit/policy_sim.c - plays owner and borrowers to a random schedule. See policy_sim.h. */
 #include "policy_sim.h"
 
+#include "policy/policy_circuit.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 #define MS 1000u
 #define SECOND 1000000u
 #define SILENT_US (2 * SECOND)
+#define MUTE_US (5 * SECOND) /* connect_timeout */
 
 static const char images[SIM_IMAGES]; /* their addresses are the images */
 
@@ -131,6 +134,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	for (unsigned i = 0; i < sp->line_len && sp->line[i] != c; i++)
 		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
 	SIM_HOLDS(s, strlen(why->sqlstate) == 5 && why->text[0] != '\0', "refused without a word");
+	c->is_doomed |= !model_waits_on(c) && model_hopeless_us(sp) <= s->now_us; /* since a callback, perhaps */
 	if (kind == RF_POOL_TIMEOUT) {
 		SIM_HOLDS(s, sp->settings.timeout_us > 0 && s->now_us >= model_deadline(c),
 			  "pool %u: timed out too early", sp->index);
@@ -171,7 +175,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	sc->sp = sp;
 	sc->started_us = now_us;
 	sc->is_overflow = total >= sp->settings.pool_size;
-	sc->state = M_OPENING;
+	sc->state = sp->sim->is_scouting ? M_SCOUTING : M_OPENING;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	policy_conn_opening(sp->pool, &sc->conn, now_us);
 	return 0;
@@ -194,7 +198,7 @@ report_gone(struct sim_conn *sc, bool may_be_down)
 	tell(sp->sim, "pool %u: %p is gone from state %d%s", sp->index, (void *)sc, sc->state,
 	     may_be_down ? ", down?" : "");
 	sp->pings_failed += sc->state == M_PINGING;
-	if (may_be_down && sc->state != M_OPENING && sc->state != M_CLOSING)
+	if (may_be_down && sc->state != M_OPENING && sc->state != M_SCOUTING && sc->state != M_CLOSING)
 		sp->epoch++;
 	model_lost(sp, sc);
 	TAILQ_REMOVE(&sp->conns, sc, link);
@@ -555,6 +559,12 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 
 	tell(s, "pool %u: %p failed, %d%s", sp->index, (void *)sc, kind, is_fatal ? ", fatal" : "");
 	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
+	if (sc->state == M_SCOUTING && sp->line_len == 0) {
+		model_scout_failed(sp, kind, is_fatal, sc->started_us);
+		policy_scout_failed(sp->pool, &sc->conn, kind, is_fatal, &why, s->now_us);
+		report_gone(sc, false);
+		return;
+	}
 	TAILQ_REMOVE(&sp->conns, sc, link);
 	model_failed(sp, kind, is_fatal, sc->started_us);
 	is_hopeless = model_doom(sp) || (is_fatal && !sp->is_paused);
@@ -572,7 +582,7 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 	sp->on_stack--;
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	forget(sc);
-	for (unsigned i = 0; i < were_len && s->depth == 0; i++)
+	for (unsigned i = 0; i < were_len && s->depth == 0 && sp->failed_rounds > 0; i++)
 		SIM_HOLDS(s,
 			  were[i]->state != CL_WAITING || were[i]->wait_number != numbers[i] ||
 			      model_waits_on(were[i]), /* since a reload meanwhile */
@@ -582,11 +592,15 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 static void
 do_open_result(struct sim *s)
 {
-	struct sim_conn *sc = pick_conn(s, M_OPENING);
+	struct sim_conn *sc = pick_conn(s, chance(s, 80) ? M_OPENING : M_SCOUTING);
 
 	if (sc == NULL)
 		return;
-	if (!chance(s, s->open_fails))
+	if (s->is_mute && s->now_us < sc->started_us + MUTE_US)
+		return;
+	if (s->is_mute)
+		report_failed(sc, CF_TIMEOUT, false);
+	else if (!chance(s, s->open_fails))
 		report_opened(sc);
 	else if (chance(s, s->open_too_many))
 		report_failed(sc, CF_TOO_MANY, false);
@@ -638,8 +652,8 @@ do_gone(struct sim *s)
 static void
 do_loss(struct sim *s)
 {
-	static const enum model_state states[] = { M_IDLE, M_LENT, M_PINGING, M_OPENING };
-	struct sim_conn *sc = pick_conn(s, states[below(s, 4)]);
+	static const enum model_state states[] = { M_IDLE, M_LENT, M_PINGING, M_OPENING, M_SCOUTING };
+	struct sim_conn *sc = pick_conn(s, states[below(s, 5)]);
 
 	if (sc == NULL)
 		return;
@@ -648,6 +662,22 @@ do_loss(struct sim *s)
 		sc->borrower->holds = NULL;
 	}
 	report_gone(sc, chance(s, 50));
+}
+
+/* Nobody waits for what it opens. */
+static void
+do_scout(struct sim *s)
+{
+	struct sim_pool *sp = pick_pool(s);
+
+	if (s->depth > 0 || s->budget != NULL) /* which counts their places */
+		return;
+	tell(s, "pool %u: scout", sp->index);
+	s->is_scouting = true;
+	sp->on_stack++;
+	policy_scout(sp->pool, s->now_us);
+	sp->on_stack--;
+	s->is_scouting = false;
 }
 
 /* What a closing one was doing before ends somehow; nobody wants to know. */
@@ -847,6 +877,7 @@ do_mood(struct sim *s)
 	s->open_fails = chance(s, 60) ? 3 : chance(s, 50) ? 50 : 100;
 	s->open_too_many = chance(s, 70) ? 5 : 90;
 	s->cannot_begin = chance(s, 80) ? 0 : 30;
+	s->is_mute = chance(s, 15);
 	s->closes_late = chance(s, 50) ? 0 : 70;
 	s->ping_fails = chance(s, 70) ? 2 : 70;
 }
@@ -1034,7 +1065,7 @@ static const struct {
 	{ do_pause_or_resume, 6, true }, { do_close_all, 5, true },	{ do_refuse_all, 3, true },
 	{ do_budget, 6, true },		 { do_give_up, 3, true },	{ do_mood, 8, false },
 	{ do_time, 120, false },	 { do_hear, 120, true },	{ do_place, 10, true },
-	{ do_hang, 12, false },		 { do_come_back, 6, false },
+	{ do_hang, 12, false },		 { do_come_back, 6, false },	{ do_scout, 12, false },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
@@ -1117,13 +1148,14 @@ is_busy(struct sim *s)
 			return true;
 	}
 	return are_places_taken(s) || is_anybody_told(s) || pick_conn(s, M_OPENING) != NULL ||
-	       pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
+	       pick_conn(s, M_SCOUTING) != NULL || pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
 }
 
 static void
 calm_down(struct sim *s)
 {
 	s->is_calm = true;
+	s->is_mute = false;
 	s->open_fails = s->cannot_begin = s->ping_fails = s->closes_late = 0;
 	do_come_back(s);
 	for (unsigned i = 0; i < s->pool_count; i++) {
@@ -1131,9 +1163,9 @@ calm_down(struct sim *s)
 			pause_or_resume(&s->pools[i]);
 	}
 	for (unsigned turn = 0; is_busy(s) && s->report[0] == '\0'; turn++) {
-		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_PINGING) != NULL ||
-				 pick_conn(s, M_CLOSING) != NULL || pick_client(s, CL_HOLDING) != NULL ||
-				 are_places_taken(s) || is_anybody_told(s);
+		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_SCOUTING) != NULL ||
+				 pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL ||
+				 pick_client(s, CL_HOLDING) != NULL || are_places_taken(s) || is_anybody_told(s);
 
 		SIM_HOLDS(s, turn < 10000, "no end in sight");
 		SIM_HOLDS(s, is_moving || next_due(s) != SIM_NEVER, "somebody waits and nothing will ever happen");

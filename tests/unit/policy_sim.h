@@ -22,7 +22,7 @@
 #define SIM_IMAGES 3
 
 /* M_LOOSE: nobody's for the moment, in the middle of a report about it (returned, opened, pinged). */
-enum model_state { M_OPENING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
+enum model_state { M_OPENING, M_SCOUTING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
 
 struct sim_pool;
 
@@ -82,6 +82,10 @@ struct sim_pool {
 	uint64_t outage_over_us, asked_us; /* when somebody last joined the line */
 	enum connect_failure last_kind;
 	bool is_last_fatal;
+	uint64_t failed_us;
+	bool answers; /* it has answered a scout since */
+	bool is_silent; /* the last attempt got no answer */
+	uint64_t down_since_us; /* nothing is there, and the last attempt has failed; 0: else */
 	uint32_t ramp; /* after an outage: so many may be opened at once; 0: all */
 	uint32_t lowered_limit, previous_total;
 	uint64_t lowered_until_us;
@@ -100,6 +104,8 @@ struct sim {
 	uint32_t budget_limit, previous_used;
 	unsigned open_fails, open_too_many, cannot_begin, closes_late,
 	    ping_fails; /* per cent: how the upstream feels */
+	bool is_mute; /* the upstream accepts, and answers nothing for MUTE_US */
+	bool is_scouting; /* what is opened now is for nobody */
 	bool is_calm; /* no surprises: the end of a schedule */
 	bool in_borrow; /* no callbacks now */
 	bool is_verbose;
@@ -125,13 +131,15 @@ uint32_t model_live(const struct sim_pool *sp);
 uint32_t model_limit(const struct sim_pool *sp);
 uint32_t model_min_idle(const struct sim_pool *sp);
 bool model_needs_ping(const struct sim_conn *sc);
-bool model_is_hopeless(const struct sim_pool *sp);
+/* When everybody in line who does not wait on is refused; SIM_NEVER: not yet. */
+uint64_t model_hopeless_us(const struct sim_pool *sp);
 bool model_waits_on(const struct sim_client *c); /* is not refused for what fails to open */
 uint64_t model_deadline(const struct sim_client *c);
 void model_lost(struct sim_pool *sp, const struct sim_conn *sc); /* before the pool hears of it */
 void model_outage_ends(struct sim_pool *sp); /* if there is one */
 bool model_doom(struct sim_pool *sp); /* all in line, if there is nothing to hope for */
 void model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
+void model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
 void model_worked(struct sim_pool *sp);
 bool model_asks_back(const struct sim_conn *sc);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define TURN_US 100000u /* policy_budget: a passed-on place is kept this long */
+#define NEWCOMER_US 1500000u
 #define LOOKED_AT 8 /* so many idle ones are looked at for an image */
 
 void
@@ -63,7 +64,7 @@ sim_total(const struct sim *s)
 uint32_t
 model_live(const struct sim_pool *sp)
 {
-	return model_total(sp) - model_count(sp, M_CLOSING);
+	return model_total(sp) - model_count(sp, M_CLOSING) - model_count(sp, M_SCOUTING);
 }
 
 uint32_t
@@ -179,21 +180,49 @@ is_backing_off(const struct sim_pool *sp)
 	return sp->failed_rounds > 0 && sp->sim->now_us < counts.backoff_until_us;
 }
 
-bool
-model_is_hopeless(const struct sim_pool *sp)
+static bool
+is_anything_there(const struct sim_pool *sp)
 {
-	return sp->line_len > 0 && !sp->is_paused && model_live(sp) == 0 && is_backing_off(sp) &&
-	       !model_waits_on(sp->line[sp->line_len - 1]);
+	return model_live(sp) > model_count(sp, M_OPENING);
+}
+
+uint64_t
+model_hopeless_us(const struct sim_pool *sp)
+{
+	struct policy_counts counts;
+	uint64_t at_us, backoff_us;
+
+	if (sp->line_len == 0 || sp->is_paused || sp->failed_rounds == 0 || is_anything_there(sp))
+		return SIM_NEVER;
+	if (model_live(sp) == 0 && is_backing_off(sp))
+		return sp->sim->now_us;
+	policy_get_counts(sp->pool, &counts);
+	if (counts.outage.since_us == 0 || sp->answers)
+		return SIM_NEVER;
+	if (sp->is_silent)
+		return sp->sim->now_us;
+	at_us = counts.outage.since_us > sp->line[0]->since_us ? counts.outage.since_us : sp->line[0]->since_us;
+	backoff_us = sp->failed_us == sp->sim->now_us ? sp->backoff_to_us : counts.backoff_until_us;
+	return (at_us > backoff_us ? at_us : backoff_us) + 500000;
+}
+
+static bool
+is_hopeless(const struct sim_pool *sp)
+{
+	uint64_t now_us = sp->sim->now_us;
+	/* The pool may not know yet. */
+	bool backs_off = sp->backed_off_us == now_us && model_live(sp) == 0;
+	bool is_silent = sp->failed_us == now_us && sp->is_silent && !sp->is_last_fatal && !is_anything_there(sp);
+
+	if (sp->failed_rounds > 0 && !sp->is_paused && (backs_off || is_silent))
+		return true;
+	return model_hopeless_us(sp) <= sp->sim->now_us;
 }
 
 bool
 model_doom(struct sim_pool *sp)
 {
-	bool has_just_failed = sp->backed_off_us == sp->sim->now_us; /* the pool may not know yet */
-
-	if (sp->is_paused || model_live(sp) > 0 || sp->failed_rounds == 0)
-		return false;
-	if (!has_just_failed && !is_backing_off(sp))
+	if (!is_hopeless(sp))
 		return false;
 	for (unsigned i = 0; i < sp->line_len; i++)
 		sp->line[i]->is_doomed = sp->line[i]->is_doomed || !model_waits_on(sp->line[i]);
@@ -216,6 +245,12 @@ unserved(const struct sim_pool *sp)
 
 /* --- Failures. --- */
 
+static bool
+is_silence(const struct sim_pool *sp, enum connect_failure kind, uint64_t started_us)
+{
+	return kind == CF_TIMEOUT || sp->sim->now_us - started_us >= 500000;
+}
+
 void
 model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
 {
@@ -224,6 +259,9 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint
 
 	sp->last_kind = kind;
 	sp->is_last_fatal = is_fatal;
+	sp->is_silent = is_silence(sp, kind, started_us);
+	sp->answers = false;
+	sp->failed_us = now_us;
 	if (is_fatal)
 		model_outage_ends(sp);
 	if (kind == CF_TOO_MANY) {
@@ -245,8 +283,20 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint
 }
 
 void
+model_scout_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
+{
+	if (outage_of(sp).since_us == 0 || sp->failed_rounds == 0)
+		return;
+	sp->answers = is_fatal || kind == CF_TOO_MANY;
+	sp->is_silent = !sp->answers && is_silence(sp, kind, started_us);
+	if (!sp->answers)
+		sp->last_kind = kind;
+}
+
+void
 model_worked(struct sim_pool *sp)
 {
+	sp->down_since_us = 0;
 	sp->failed_rounds = 0;
 	sp->backoff_from_us = sp->backoff_to_us = 0;
 }
@@ -470,8 +520,9 @@ check_budget_place(struct sim_pool *sp, bool is_for_waiter)
 
 /* --- What the pool asks for. --- */
 
-void
-check_open(struct sim_pool *sp)
+/* Returns true if it is for somebody in line. */
+static bool
+check_need(struct sim_pool *sp)
 {
 	struct sim *s = sp->sim;
 	uint32_t total = model_total(sp), opening = model_count(sp, M_OPENING);
@@ -483,15 +534,24 @@ check_open(struct sim_pool *sp)
 	    total < sp->settings.pool_size &&
 	    coming + model_count(sp, M_IDLE) + model_count(sp, M_LOOSE) < model_min_idle(sp) + sp->line_len;
 
-	SIM_HOLDS(s, !sp->is_paused, "pool %u opens while paused", sp->index);
-	SIM_HOLDS(s, total < limit_now(sp), "pool %u opens one above its limit of %u", sp->index, limit_now(sp));
 	SIM_HOLDS(s, opening < pace(sp), "pool %u opens more than %u at once", sp->index, pace(sp));
 	SIM_HOLDS(s, s->now_us >= sp->backoff_from_us, "pool %u opens while backing off", sp->index);
 	SIM_HOLDS(s, is_for_waiter || is_for_stock, "pool %u opens one nobody needs", sp->index);
 	TAILQ_FOREACH(sc, &sp->conns, link)
 		SIM_HOLDS(s, !is_for_waiter || sc->state != M_IDLE || sc->epoch < sp->distrust_epoch,
 			  "pool %u opens one rather than ping an idle one", sp->index);
-	check_budget_place(sp, is_for_waiter);
+	return is_for_waiter;
+}
+
+void
+check_open(struct sim_pool *sp)
+{
+	struct sim *s = sp->sim;
+	uint32_t total = model_total(sp);
+
+	SIM_HOLDS(s, !sp->is_paused, "pool %u opens while paused", sp->index);
+	SIM_HOLDS(s, total < limit_now(sp), "pool %u opens one above its limit of %u", sp->index, limit_now(sp));
+	check_budget_place(sp, !s->is_scouting && check_need(sp));
 	/* From here on there may be as many: limits may be lowered before anybody counts again. */
 	if (sp->previous_total <= total)
 		sp->previous_total = total + 1;
@@ -655,7 +715,7 @@ check_recycle_times(struct sim_pool *sp)
 	TAILQ_FOREACH(sc, &sp->conns, link) {
 		uint64_t at_us = sc->conn.recycle_at_us;
 
-		if (sc->state == M_OPENING || sc->state == M_CLOSING)
+		if (sc->state == M_OPENING || sc->state == M_SCOUTING || sc->state == M_CLOSING)
 			continue;
 		SIM_HOLDS(sp->sim,
 			  us == 0 ? at_us == 0
@@ -675,9 +735,9 @@ check_counts(struct sim_pool *sp)
 
 	policy_get_counts(sp->pool, &counts);
 	SIM_HOLDS(s,
-		  counts.opening == model_count(sp, M_OPENING) && counts.idle == model_count(sp, M_IDLE) &&
-		      counts.pinging == model_count(sp, M_PINGING) && counts.lent == model_count(sp, M_LENT) &&
-		      counts.closing == model_count(sp, M_CLOSING),
+		  counts.opening == model_count(sp, M_OPENING) + model_count(sp, M_SCOUTING) &&
+		      counts.idle == model_count(sp, M_IDLE) && counts.pinging == model_count(sp, M_PINGING) &&
+		      counts.lent == model_count(sp, M_LENT) && counts.closing == model_count(sp, M_CLOSING),
 		  "pool %u: counts %u %u %u %u %u, there are %u %u %u %u %u", sp->index, counts.opening, counts.idle,
 		  counts.pinging, counts.lent, counts.closing, model_count(sp, M_OPENING), model_count(sp, M_IDLE),
 		  model_count(sp, M_PINGING), model_count(sp, M_LENT), model_count(sp, M_CLOSING));
@@ -710,6 +770,26 @@ check_counters(struct sim_pool *sp)
 	SIM_HOLDS(sp->sim, is->pool_timeouts == sp->timeouts, "pool %u: timeouts miscounted", sp->index);
 	SIM_HOLDS(sp->sim, is->pings_ok == sp->pings_ok && is->pings_failed == sp->pings_failed,
 		  "pool %u: pings miscounted", sp->index);
+}
+
+/* While nothing is there and the last attempt has failed, who does not wait on is told within a second and a half. */
+static void
+check_newcomers(struct sim_pool *sp)
+{
+	bool is_down = sp->failed_rounds > 0 && !sp->is_last_fatal && !sp->is_paused && !is_anything_there(sp) &&
+		       outage_of(sp).since_us > 0 && !sp->answers;
+	uint64_t now_us = sp->sim->now_us;
+
+	if (!is_down || sp->down_since_us == 0)
+		sp->down_since_us = is_down ? now_us : 0;
+	for (unsigned i = 0; i < sp->line_len && is_down; i++) {
+		const struct sim_client *c = sp->line[i];
+
+		SIM_HOLDS(sp->sim,
+			  model_waits_on(c) || now_us < c->since_us + NEWCOMER_US ||
+			      now_us < sp->down_since_us + NEWCOMER_US,
+			  "pool %u: nothing can be opened, and a newcomer waits", sp->index);
+	}
 }
 
 static void
@@ -751,8 +831,8 @@ latest_tick(const struct sim_pool *sp)
 
 	if (sp->line_len > 0)
 		at = before(at, model_deadline(sp->line[0]));
-	if (model_is_hopeless(sp))
-		at = before(at, now_us);
+	if (sp->line_len > 0 && !model_waits_on(sp->line[sp->line_len - 1]))
+		at = before(at, model_hopeless_us(sp));
 	if (unserved(sp) > 0 && !sp->is_paused && is_backing_off(sp))
 		at = before(at, sp->backoff_to_us);
 	if (unserved(sp) > 0 && !sp->is_paused && now_us < sp->lowered_until_us)
@@ -835,8 +915,10 @@ check_all(struct sim *s, bool is_settled)
 		check_counters(sp);
 		SIM_HOLDS(s, sp->due_us <= latest_us, "pool %u asks for a tick at %llu, has work at %llu", sp->index,
 			  (unsigned long long)sp->due_us, (unsigned long long)latest_us);
-		if (is_settled && !model_hangs(sp))
-			check_supply(sp);
+		if (!is_settled || model_hangs(sp))
+			continue;
+		check_supply(sp);
+		check_newcomers(sp);
 	}
 	check_budget(s, is_settled);
 }

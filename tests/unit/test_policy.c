@@ -800,6 +800,108 @@ Test(policy, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_tim
 	fake_fini(&f);
 }
 
+/* The first attempt has got no answer within 5 s; or it was refused after 1 ms. */
+static void
+begin_outage(struct fake *f, const struct policy_settings *set, bool is_silent)
+{
+	fake_init(f, set, NULL);
+	fake_borrow(f, 0);
+	fake_at(f, f->now + (is_silent ? 5 * S : MS));
+	fake_failed(f, 0, is_silent ? CF_TIMEOUT : CF_REFUSED, false);
+	cr_assert_eq(f->clients[0].refusals, 1);
+	cr_assert_gt(fake_counts(f).outage.since_us, 0);
+}
+
+Test(policy, a_newcomer_does_not_wait_for_a_scout_of_a_silent_host)
+{
+	struct policy_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	begin_outage(&f, &set, true);
+	for (int i = 1; i <= 3; i++) {
+		fake_at(&f, f.now + 800 * MS);
+		policy_scout(f.p, f.now);
+		cr_assert_eq(f.opened, i > 1 ? 2 + i : 2, "%d", i);
+		fake_borrow(&f, i);
+		cr_expect_eq(f.opened, 2 + i, "and one for those who come");
+		fake_at(&f, f.now);
+		cr_expect_eq(f.clients[i].refusals, 1);
+		cr_expect_str_eq(f.clients[i].why.sqlstate, "08001");
+	}
+	fake_opened(&f, 2);
+	cr_expect_eq(fake_counts(&f).outage.since_us, 0);
+	cr_expect(fake_borrow(&f, 4), "a scout has found it");
+	fake_fini(&f);
+}
+
+Test(policy, a_newcomer_does_not_wait_for_the_attempt_that_it_begins_at_a_silent_host)
+{
+	struct policy_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	begin_outage(&f, &set, true);
+	fake_at(&f, f.now + S);
+	for (int i = 1; i <= 3; i++) {
+		fake_borrow(&f, i);
+		cr_expect_eq(f.opened, 2, "one is tried");
+		fake_at(&f, f.now);
+		cr_expect_eq(f.clients[i].refusals, 1);
+		cr_expect_not_null(strstr(f.clients[i].why.detail, "no answer to the next try yet"), "%s",
+				   f.clients[i].why.detail);
+	}
+	fake_opened(&f, 1);
+	cr_expect(fake_borrow(&f, 4), "what nobody waited for is there");
+	fake_fini(&f);
+}
+
+Test(policy, an_attempt_at_a_host_that_refused_is_waited_for_but_not_for_long)
+{
+	struct policy_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	begin_outage(&f, &set, false);
+	fake_at(&f, f.now + S);
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now + 499 * MS);
+	fake_borrow(&f, 2);
+	cr_expect_eq(f.clients[1].refusals, 0);
+	fake_at(&f, f.now + MS);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_eq(f.clients[2].refusals, 1, "what the first has waited for is not more likely to come now");
+	fake_at(&f, f.now + S);
+	fake_failed(&f, 1, CF_OTHER, false);
+	fake_borrow(&f, 3);
+	fake_at(&f, f.now + 100 * MS);
+	cr_expect_eq(f.clients[3].refusals, 1, "it took as long as silence does");
+	fake_fini(&f);
+}
+
+Test(policy, a_scout_that_fails_says_what_newcomers_are_told)
+{
+	struct policy_settings set = fake_settings(5, 0);
+	struct fail why;
+	struct fake f;
+
+	begin_outage(&f, &set, false);
+	fake_at(&f, f.now + 60 * S);
+	policy_scout(f.p, f.now);
+	fake_at(&f, f.now + 5 * S);
+	fail_set(&why, "08001", "timed out");
+	policy_scout_failed(f.p, &f.conns[1], CF_TIMEOUT, false, &why, f.now);
+	policy_conn_gone(f.p, &f.conns[1], false, f.now);
+	policy_scout(f.p, f.now);
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_str_eq(f.clients[1].why.text, "timed out");
+	policy_scout_failed(f.p, &f.conns[2], CF_TOO_MANY, false, &why, f.now);
+	policy_conn_gone(f.p, &f.conns[2], false, f.now);
+	fake_borrow(&f, 2);
+	fake_at(&f, f.now + 2 * S);
+	cr_expect_eq(f.clients[2].refusals, 0, "PostgreSQL has answered since");
+	fake_fini(&f);
+}
+
 static struct policy_settings
 holding(uint32_t size)
 {

@@ -169,6 +169,34 @@ Test(policy_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
 	up_fini(&u);
 }
 
+Test(policy_circuit, newcomers_to_a_silent_host_are_told_at_once_in_each_pool)
+{
+	struct upstream u;
+	uint64_t now;
+
+	up_init(&u, false);
+	now = u.pools[0].now;
+	fake_borrow(&u.pools[0], 0);
+	up_at(&u, now += 5 * S);
+	fail_last(&u.pools[0], CF_TIMEOUT, false);
+	cr_expect_eq(u.pools[0].clients[0].refusals, 1);
+	up_at(&u, now += S);
+	for (int i = POOLS - 1; i >= 0; i--) {
+		fake_borrow(&u.pools[i], 1);
+		up_at(&u, now);
+		cr_expect_eq(u.pools[i].clients[1].refusals, 1, "pool %d", i);
+	}
+	cr_expect_eq(opened_count(&u), 2, "one tries for all");
+	fake_opened(&u.pools[POOLS - 1], 0);
+	up_at(&u, now);
+	fake_borrow(&u.pools[1], 2);
+	up_at(&u, now += S);
+	cr_expect_eq(u.pools[1].clients[2].refusals, 0, "the host has answered");
+	fake_opened(&u.pools[1], u.pools[1].opened - 1);
+	cr_expect_eq(u.pools[1].clients[2].grants, 1);
+	up_fini(&u);
+}
+
 Test(policy_circuit, a_trial_that_does_not_end_keeps_nobody_from_trying)
 {
 	struct upstream u;
@@ -184,12 +212,15 @@ Test(policy_circuit, a_trial_that_does_not_end_keeps_nobody_from_trying)
 		fake_borrow(&u.pools[i], 1);
 	before = opened_count(&u);
 	fake_at(&u.pools[1], now += 4900 * MS);
+	cr_expect_eq(u.pools[1].clients[1].refusals, 1, "long before");
+	fake_borrow(&u.pools[1], 1);
 	cr_expect_eq(opened_count(&u), before);
 	fake_at(&u.pools[1], now += 100 * MS);
 	cr_assert_eq(opened_count(&u), before + 1);
 	fake_opened(&u.pools[1], u.pools[1].opened - 1);
 	cr_expect_eq(u.pools[1].clients[1].grants, 1);
 	fake_at(&u.pools[2], now);
+	fake_borrow(&u.pools[2], 2);
 	cr_expect_eq(opened_count(&u), before + 2, "PostgreSQL is there");
 	up_fini(&u);
 }

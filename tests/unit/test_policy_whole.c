@@ -2,6 +2,7 @@
  * tests/unit/test_policy_whole.c - a pool on several workers: which part gets what, one step at a time; and real
  * threads, none of which may miss what another one tells. Everything at random on one thread: test_policy_whole_sim.c.
  */
+#include "policy/policy_circuit.h"
 #include "policy/policy_part.h"
 #include "policy_fake.h"
 #include "threads.h"
@@ -405,6 +406,35 @@ Test(policy_whole, who_came_after_the_loss_is_refused_at_once_though_one_ahead_o
 	pass_time(&t, MS);
 	cr_expect_eq(b->clients[1].refusals + b->clients[2].refusals, 0);
 	cr_expect_eq(b->clients[3].refusals, 1, "it came when PostgreSQL was gone");
+	two_fini(&t);
+}
+
+Test(policy_whole, a_newcomer_does_not_wait_for_what_another_part_opens_at_a_silent_host)
+{
+	struct two t;
+	struct fake *a = &t.parts[0], *b = &t.parts[1];
+
+	two_init(&t, 1, 0);
+	for (int i = 0; i < PARTS; i++)
+		policy_set_circuit(t.parts[i].p, policy_circuit_get(t.commons, "db1:5432,any"), t.parts[i].now);
+	fake_borrow(a, 0);
+	pass_time(&t, 5 * S);
+	fake_failed(a, 0, CF_TIMEOUT, false);
+	pass_time(&t, S);
+	policy_scout(a->p, a->now); /* it has the only place */
+	fake_borrow(b, 1);
+	fake_at(b, b->now);
+	cr_expect_eq(b->opened, 0);
+	cr_expect_eq(b->clients[1].refusals, 1);
+	fake_borrow(a, 1);
+	fake_at(a, a->now);
+	cr_expect_eq(a->clients[1].refusals, 1);
+	struct policy_circuit *c = policy_circuit_get(t.commons, "db1:5432,any");
+	for (int i = 0; i < PARTS; i++) {
+		policy_set_circuit(t.parts[i].p, NULL, t.parts[i].now);
+		policy_circuit_put(t.commons, c);
+	}
+	policy_circuit_put(t.commons, c);
 	two_fini(&t);
 }
 

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 
 TOO_MANY = "too_many_connections"
+DATABASES = ["app", "app1", "app2"]
 
 
 class Doorman:
@@ -62,6 +63,45 @@ class Doorman:
 
     def __exit__(self, *exc):
         self.close()
+
+
+class Mute:
+    """Takes PostgreSQL's place and answers nothing: packets are dropped, a process behind its backlog is stopped, the
+    startup packet gets no answer, or what follows the answer to SSLRequest."""
+
+    def __init__(self, port, how):
+        self._answer = b"S" if how == "tls" else b""
+        self._held = []
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=0 if how == "drops" else 128)
+        if how == "drops":
+            for _ in range(4):          # the backlog is full then
+                sock = socket.socket()
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", port))
+                self._held.append(sock)
+        if how in ("startup", "tls"):
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._held.append(sock)
+            sock.recv(4096)
+            sock.sendall(self._answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        for sock in [self._listener, *self._held]:
+            sock.close()
 
 
 class Load:
@@ -290,6 +330,73 @@ def test_after_an_outage_servers_are_opened_at_a_pace(weir, fake):
 
 
 # --- fail ---
+
+def ask(wire):
+    """(the errors that one query has got, the seconds that it took)"""
+    wire.send(query("SELECT 1"))
+    return timed(lambda: errors(wire.read_until("Z", timeout=40)))
+
+
+def newcomers(weir, wires):
+    """The same of all, at once: the errors of all, and the longest time."""
+    results = [job.result(60) for job in [weir.in_background(ask, wire) for wire in wires]]
+    return [error for found, _ in results for error in found], max(took for _, took in results)
+
+
+def come_for(weir, wires, seconds):
+    """They come for so long, again and again, and none is served. Returns the longest time that one has waited."""
+    longest, rounds, begin = 0.0, 0, time.monotonic()
+    while time.monotonic() - begin < seconds:
+        found, took = newcomers(weir, wires)
+        assert [error.sqlstate for error in found] == ["08001"] * len(wires)
+        longest, rounds = max(longest, took), rounds + 1
+        time.sleep(0.05)
+    print(f"{rounds} times {len(wires)} were told, after {longest:.3f} s at most: {found[0].error}")
+    return longest
+
+
+@pytest.mark.long
+@pytest.mark.sweep(keep=3)
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", ["drops", "stopped", "startup", "tls"])
+def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
+    """The first wait for connect_timeout. Before, all who came later waited for pool_timeout, as scouts were under way."""
+    upstream = f"host=127.0.0.1 port={tap.port} sslmode={'prefer' if how == 'tls' else 'disable'}"
+    weir.start(sections={f"database {name}": {"upstream": upstream + " dbname=app"} for name in DATABASES}, pool_size=5,
+               workers=workers, connect_timeout="2s")
+    wires = [weir.raw(database=name) for name in DATABASES for _ in range(5)]
+    for wire in wires:
+        assert ask(wire)[0] == []
+    tap.shut()
+    with Mute(tap.port, how):
+        tap.cut()
+        wait_until(lambda: weir.metric("pgweir_server_connections") == 0)
+        found, took = newcomers(weir, wires)
+        assert {error.sqlstate for error in found} == {"08001"} and took > 1.5
+        assert come_for(weir, wires, 6) < 1
+    tap.open()
+    for wire in wires:
+        wait_until(lambda one=wire: ask(one)[0] == [], 10, "an end of the outage")
+
+
+@pytest.mark.long
+def test_one_of_two_hosts_is_silent_and_the_other_refuses(weir, tap):
+    """Who comes does not wait for the silent one, whose turn it may be."""
+    port = free_port()
+    weir.start(upstream=f"host=127.0.0.1,127.0.0.1 port={port},{tap.port} sslmode=disable", pool_size=5,
+               connect_timeout="2s")
+    with Mute(port, "stopped"):
+        wires = [weir.raw() for _ in range(5)]
+        for wire in wires:
+            assert ask(wire)[0] == []
+        tap.shut()
+        tap.cut()
+        assert newcomers(weir, wires)[1] < 5
+        assert come_for(weir, wires, 6) < 1
+        tap.open()
+        for wire in wires:
+            wait_until(lambda one=wire: ask(one)[0] == [], 10, "an end of the outage")
+
 
 @pytest.mark.parametrize("workers, size", [(1, 2), (3, 8)], ids=["whole", "in parts"])
 def test_those_in_line_wait_on_through_a_restart(weir, own_postgres, workers, size):
