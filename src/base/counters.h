@@ -23,7 +23,7 @@
 	X(RR_AGE, "age") X(RR_IDLE, "idle") X(RR_OVERFLOW, "overflow") X(RR_RELOAD, "reload") \
 	X(RR_FAILED_PING, "failed_ping") X(RR_DIRTY, "dirty") X(RR_ERROR, "error") X(RR_SHUTDOWN, "shutdown") \
 	X(RR_KILL, "kill") X(RR_EVICTED, "evicted")
-/* PIN_STATEMENT: of SQL PREPARE, which can't be prepared elsewhere; PIN_LONG_STATEMENT: of the protocol, not stored. */
+/* PIN_STATEMENT: made by SQL PREPARE; PIN_LONG_STATEMENT: of the protocol, not stored. */
 #define PIN_REASONS(X) \
 	X(PIN_SESSION_SET, "session_set") X(PIN_TEMP_TABLE, "temp_table") X(PIN_LISTEN, "listen") \
 	X(PIN_ADVISORY_LOCK, "advisory_lock") X(PIN_CURSOR, "cursor") X(PIN_STATEMENT, "statement") \

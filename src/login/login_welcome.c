@@ -391,7 +391,7 @@ login_server_error(struct exchange *x, const struct error_fields *e)
 static struct image *
 resolved_image(const struct client *c, const struct server *srv)
 {
-	struct image *img = image_replace(srv->image, IMAGE_PREPARED, NULL, 0);
+	struct image *img = image_ref(srv->image);
 	const struct image *raw = settings_of(c);
 
 	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {

@@ -150,7 +150,6 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_DEALLOCATE_ALL:
 		statements_deallocated_all(x);
-		state_deallocated_all(x);
 		break;
 	case TAG_DISCARD_ALL:
 		statements_deallocated_all(x);

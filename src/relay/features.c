@@ -16,7 +16,6 @@
 #include "state/compiled.h"
 #include "state/context.h"
 #include "state/observe.h"
-#include "state/prepare.h"
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "statements/expose.h"
@@ -50,14 +49,12 @@ static const struct feature_row on_query[] = {
 /* --- a Parse --- */
 
 static const struct feature_row on_parse[] = {
-	{ state_await_prepared, false }, /* as for a Query */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_sql, true }, /* as for a Query; its Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
 	{ statements_deallocate_parse, false }, /* may replace the SQL */
-	{ state_ensure_prepared, false }, /* what SQL PREPARE made and this may execute is there when it is parsed */
 	{ listen_parse, false }, /* replaces a LISTEN: as such it is stored */
 	{ statements_parse, false }, /* last: it takes the name, and answers or sends */
 };
@@ -83,7 +80,6 @@ static const struct feature_row on_describe[] = {
 	{ statements_find_described, false },
 	{ listen_before_sql, false },
 	{ statements_expose, false },
-	{ state_describe, false }, /* of what SQL PREPARE made: it has to be there */
 	{ statements_describe, false },
 };
 

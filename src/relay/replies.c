@@ -18,10 +18,8 @@
 #include "relay/retry.h"
 #include "state/ask.h"
 #include "state/commit.h"
-#include "state/context.h"
 #include "state/linger.h"
 #include "state/observe.h"
-#include "state/prepare.h"
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "listen/listen.h"
@@ -85,8 +83,6 @@ own_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		return;
 	if (o->ref == srv)
 		state_discard_settled(srv, how);
-	else if (o->kind == OWED_EXECUTE)
-		state_prepare_settled(srv, o, how);
 	else
 		statements_settled(srv, o, how);
 }
@@ -123,19 +119,6 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	exchange_close(x, &why);
 }
 
-/*
- * The statement that it was for is gone already. DEALLOCATE alone names statements, and has a Sync of its own; whatever
- * else fails takes the client's message behind it along.
- */
-static bool
-is_needless_deallocate(const struct server *srv, const struct error_fields *e)
-{
-	const struct owed *next = ledger_head(&srv->ledger);
-
-	return next != NULL && next->kind == OWED_SYNC && next->to == OWED_TO_IMAGE && e->sqlstate != NULL &&
-	       strcmp(e->sqlstate, "26000") == 0;
-}
-
 /* The client does not get this error: on_lost sends it the part that concerns it. */
 static void
 end_server(struct server *srv, const struct error_fields *e)
@@ -169,8 +152,7 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to, con
 
 	switch (to) {
 	case OWED_TO_IMAGE:
-		if (!is_needless_deallocate(srv, e))
-			image_failed(x, srv, e);
+		image_failed(x, srv, e);
 		return true;
 	case OWED_TO_PROBE:
 		state_probe_failed(x);
@@ -278,8 +260,8 @@ relay_resume_held(struct exchange *x)
 		return;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL && (x->srv->loan.is_unsuited || state_must_ask_first(x) || state_is_unsettled(x)))
-		relay_try_release(x); /* what was held is run on another server, behind a question, or as was set */
+	if (x->srv != NULL && (x->srv->loan.is_unsuited || state_must_ask_first(x)))
+		relay_try_release(x); /* what was held is run on another server, or behind a question */
 	exchange_replay(x, relay_bytes);
 }
 

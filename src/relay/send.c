@@ -535,7 +535,7 @@ catch_up(struct exchange *x)
 	if (x->replication != 0 || x->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
 		return 0;
 	x->has_caught_up = true;
-	return state_catch_up(x);
+	return state_replay(x);
 }
 
 static enum walk_result

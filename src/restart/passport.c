@@ -202,13 +202,6 @@ struct writing {
 };
 
 static void
-put_settings(struct buf *out, const struct image *img)
-{
-	for (size_t i = 0; img != NULL && i < image_count(img); i++)
-		passport_put_setting(out, image_at(img, i));
-}
-
-static void
 put_statement(const struct statement_crossing *s, void *arg)
 {
 	struct writing *w = arg;
@@ -217,15 +210,11 @@ put_statement(const struct statement_crossing *s, void *arg)
 					.types = s->types,
 					.is_of_session = s->is_of_session,
 					.is_proven = s->is_proven,
-					.is_told = s->is_told,
-					.is_read_otherwise = s->read_as != NULL };
-	size_t begun;
+					.is_told = s->is_told };
 
 	p.text = number_of_text(w->writer, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
-	begun = passport_begin_statement(w->out, &p);
-	put_settings(w->out, s->read_as);
-	passport_end(w->out, begun);
+	passport_put_statement(w->out, &p);
 }
 
 static void
@@ -241,7 +230,8 @@ put_image(struct buf *out, const struct image *img)
 {
 	size_t begun = passport_begin(out);
 
-	put_settings(out, img);
+	for (size_t i = 0; img != NULL && i < image_count(img); i++)
+		passport_put_setting(out, image_at(img, i));
 	passport_end(out, begun);
 }
 
@@ -416,7 +406,7 @@ read_image(struct image_store *store, struct passport_part part)
 	struct image_setting of_kind[IMAGE_SETTINGS_MAX], s;
 	struct image *img = image_empty(store);
 
-	for (enum image_kind kind = IMAGE_OTHER; kind <= IMAGE_PREPARED && img != NULL; kind++) {
+	for (enum image_kind kind = IMAGE_OTHER; kind <= IMAGE_REPORTED && img != NULL; kind++) {
 		struct passport_part rest = part;
 		size_t count = 0;
 		struct image *with;
@@ -453,16 +443,11 @@ take_statement(struct passport_reader *reader, struct exchange *x, const struct 
 	struct statement_crossing s = {
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
-	int r;
 
 	if (p->text >= reader->text_count)
 		return -1;
-	if (p->is_read_otherwise && (s.read_as = read_image(x->env->images, p->read_as)) == NULL)
-		return -1;
 	s.st = find_statement(x, p, &reader->texts[p->text].text);
-	r = s.st == NULL ? -1 : statements_take(x, &s);
-	image_unref(s.read_as);
-	return r;
+	return s.st == NULL ? -1 : statements_take(x, &s);
 }
 
 static int

@@ -6,7 +6,7 @@
 
 #define SECRET_SHORT 4u
 
-enum { IS_SHARED = 1, IS_OF_SESSION = 2, IS_PROVEN = 4, IS_TOLD = 8, IS_READ_OTHERWISE = 16, FLAGS = 32 };
+enum { IS_SHARED = 1, IS_OF_SESSION = 2, IS_PROVEN = 4, IS_TOLD = 8, FLAGS = 16 };
 
 /* --- writing --- */
 
@@ -44,30 +44,23 @@ passport_end(struct buf *b, size_t begun)
 		wire_set_u32(b->bytes + begun - 4, (uint32_t)(b->len - begun));
 }
 
-/* Instead of IMAGE_PREPARED, for an entry that has a reading, which follows. */
-#define PREPARED_AS_READ (IMAGE_PREPARED + 1)
-
 void
 passport_put_setting(struct buf *b, const struct image_setting *s)
 {
-	buf_put_u8(b, (uint8_t)(s->reading != NULL ? PREPARED_AS_READ : s->kind));
+	buf_put_u8(b, (uint8_t)s->kind);
 	buf_put_str(b, s->name);
 	buf_put_str(b, s->value);
-	if (s->reading != NULL)
-		buf_put_str(b, s->reading);
 }
 
-size_t
-passport_begin_statement(struct buf *b, const struct passport_statement *s)
+void
+passport_put_statement(struct buf *b, const struct passport_statement *s)
 {
 	buf_put_str(b, s->name);
 	buf_put_u32(b, s->text);
 	buf_put_u32(b, s->shape);
 	buf_put_u32(b, s->types);
 	buf_put_u8(b, (uint8_t)((s->is_shared ? IS_SHARED : 0) | (s->is_of_session ? IS_OF_SESSION : 0) |
-				(s->is_proven ? IS_PROVEN : 0) | (s->is_told ? IS_TOLD : 0) |
-				(s->is_read_otherwise ? IS_READ_OTHERWISE : 0)));
-	return passport_begin(b);
+				(s->is_proven ? IS_PROVEN : 0) | (s->is_told ? IS_TOLD : 0)));
 }
 
 void
@@ -169,17 +162,14 @@ passport_next_setting(struct passport_part *part, struct image_setting *out)
 {
 	struct reader r = { .left = *part };
 	uint8_t kind;
-	bool is_read;
 
 	if (part->len == 0)
 		return false;
 	kind = take_u8(&r);
-	is_read = kind == PREPARED_AS_READ;
-	out->kind = is_read ? IMAGE_PREPARED : (enum image_kind)kind;
+	out->kind = (enum image_kind)kind;
 	out->name = take_string(&r, IMAGE_TEXT_MAX);
 	out->value = take_string(&r, IMAGE_TEXT_MAX);
-	out->reading = is_read ? take_string(&r, IMAGE_TEXT_MAX) : NULL;
-	r.is_bad |= kind > PREPARED_AS_READ;
+	r.is_bad |= kind > IMAGE_REPORTED;
 	if (!r.is_bad)
 		*part = r.left;
 	return !r.is_bad;
@@ -202,8 +192,6 @@ passport_next_statement(struct passport_part *part, struct passport_statement *o
 	out->is_of_session = (flags & IS_OF_SESSION) != 0;
 	out->is_proven = (flags & IS_PROVEN) != 0;
 	out->is_told = (flags & IS_TOLD) != 0;
-	out->is_read_otherwise = (flags & IS_READ_OTHERWISE) != 0;
-	out->read_as = take_part(&r);
 	r.is_bad |= flags >= FLAGS;
 	if (!r.is_bad)
 		*part = r.left;
@@ -241,8 +229,7 @@ statements_are_good(struct passport_part part)
 	struct passport_statement s;
 
 	while (passport_next_statement(&part, &s))
-		if (!settings_are_good(s.read_as))
-			return false;
+		;
 	return part.len == 0;
 }
 

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PASSPORT_VERSION 1u
+#define PASSPORT_VERSION 2u
 #define PASSPORT_SECRET_MAX 32u /* bytes of a cancel key */
 #define PASSPORT_NAME_MAX 255u /* bytes of a user or a database */
 
@@ -31,8 +31,6 @@ struct passport_statement {
 	bool is_shared; /* with clients whose SQL and context are the same */
 	bool is_of_session; /* its context is that of the client's present settings; else it has none */
 	bool is_proven, is_told;
-	bool is_read_otherwise; /* read_as was not empty: its literals were read under these settings */
-	struct passport_part read_as; /* settings */
 };
 
 struct passport {
@@ -72,8 +70,7 @@ void passport_put(struct buf *b, const struct passport *p); /* all but the parts
 size_t passport_begin(struct buf *b);
 void passport_end(struct buf *b, size_t begun);
 void passport_put_setting(struct buf *b, const struct image_setting *s);
-/* All but read_as, whose settings come next, and then passport_end(). Returns where they begin. */
-size_t passport_begin_statement(struct buf *b, const struct passport_statement *s);
+void passport_put_statement(struct buf *b, const struct passport_statement *s);
 void passport_put_text(struct buf *b, const struct passport_text *t);
 void passport_put_pool(struct buf *b, const struct passport_pool *p);
 

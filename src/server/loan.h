@@ -174,17 +174,12 @@ struct loan {
 	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by
 	 * send_cancel(). */
 	bool is_ours_cancelled;
-	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
-	uint32_t prepares_here; /* those of them that were sent since the last Sync */
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
 	uint32_t skips; /* how many notices reported a missing object */
 	uint32_t statements_run; /* of the request that is being sent */
 	struct loan_followed followed;
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspected; /* enum scan_flag of the SQL that ran since it began, or was last settled */
-	/* How many requests must be gone (ledger.h) before all is told that they set: state/context.c. 0: they set
-	 * nothing. */
-	uint32_t told_at;
 	uint32_t settled; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
 	uint32_t notify_as;

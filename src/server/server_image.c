@@ -49,33 +49,13 @@ server_send(struct server *srv, struct buf *b)
 void
 server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out)
 {
-	size_t triples;
+	size_t triples = image_put_changes(out, srv->image, to, always);
 
-	for (size_t n = image_put_deallocates(out, srv->image, to); n > 0; n--) {
-		owe_triples(srv, 1);
-		server_owe_sync(srv, OWED_TO_IMAGE);
-	}
-	triples = image_put_changes(out, srv->image, to, always);
 	if (triples == 0)
 		return;
 	owe_triples(srv, triples);
 	message_sync(out);
 	server_owe_sync(srv, OWED_TO_IMAGE);
-}
-
-int
-server_outdate_readings(struct server *srv)
-{
-	for (size_t i = 0; i < image_count(srv->image); i++) {
-		struct image_setting e = *image_at(srv->image, i);
-
-		if (e.reading == NULL)
-			continue;
-		e.reading = "";
-		if (image_set(&srv->image, &e) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 void
@@ -104,7 +84,7 @@ is_as_made(const struct server_ties *ties, struct image *img, bool is_whole)
 		return true;
 	if (ties->is_mixed)
 		return false;
-	return is_whole || ties->is_whole ? image_sets_the_same(ties->types, img) : has_context_of(ties->types, img);
+	return is_whole || ties->is_whole ? ties->types == img : has_context_of(ties->types, img);
 }
 
 bool

@@ -18,10 +18,5 @@ void server_put_image(struct server *srv, const struct image *to, const struct i
 /* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
  */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
-/*
- * Plans are discarded: PostgreSQL reads the literals of what SQL PREPARE made anew, under the settings of the moment.
- * So it is prepared again before it is used. Returns 0, or -1: no memory.
- */
-int server_outdate_readings(struct server *srv);
 /* Enters a Sync of our own, which is sent now. */
 void server_owe_sync(struct server *srv, enum owed_to to);

@@ -69,9 +69,7 @@ fail_copy(struct server *srv)
 int
 server_forget_session(struct server *srv)
 {
-	if (image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0)) < 0)
-		return -1;
-	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0));
+	return image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0));
 }
 
 /*
@@ -110,9 +108,7 @@ seal(struct server *srv)
 	struct buf b = { 0 };
 
 	srv->reset.todo.parts = 0;
-	if ((parts & STATE_SETTINGS) && image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0)) < 0)
-		return -1;
-	if ((parts & STATE_PREPARED) && image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
+	if ((parts & STATE_SETTINGS) && server_forget_session(srv) < 0)
 		return -1;
 	if (parts & STATE_SETTINGS)
 		srv->reset.is_connect_query_due = true;
@@ -126,8 +122,6 @@ seal(struct server *srv)
 	}
 	if (parts & WASH_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
 		server_statements_outdate(&srv->statements);
-	if ((parts & WASH_PLANS) && server_outdate_readings(srv) < 0)
-		return -1;
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
 		parts = (parts & ~(unsigned)STATE_PREPARED) | WASH_STATEMENTS;
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;

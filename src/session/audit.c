@@ -31,7 +31,7 @@ static const struct {
 	{ SCAN_TEMP, "temp_table", "pins" },
 	{ SCAN_LOCK, "advisory_lock", "pins" },
 	{ SCAN_CURSOR, "cursor_with_hold", "pins" },
-	{ SCAN_PREPARE, "prepare", "follows" },
+	{ SCAN_PREPARE, "prepare", "pins" },
 	{ SCAN_LISTEN, "listen", "follows" },
 	{ SCAN_CODE | SCAN_FUNCTION, "function", "asks" },
 	{ SCAN_LOAD, "load", "pins" },

@@ -2,8 +2,7 @@
  * src/session/image.c - see image.h.
  *
  * An image is one block of memory: the struct, its settings, then their texts. The texts alone say all of it, and equal
- * images have the same ones: a head (the kind, and whether there is a reading), the name, the value, and the reading of
- * each setting in turn.
+ * images have the same ones: the kind, the name, and the value of each setting in turn.
  */
 #include "session/image.h"
 #include "session/image_settings.h"
@@ -23,18 +22,15 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
-#define HAS_READING 0x80 /* in a head */
-
 struct image {
 	UT_hash_handle hh;
 	struct image_store *store;
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	bool plans_otherwise, has_prepared;
+	bool plans_otherwise;
 	unsigned leaves; /* image_leaves() */
 	struct context *context; /* NULL: nobody has asked for it yet */
-	struct image *reading; /* the same */
 	size_t text_len; /* of the texts behind the settings */
 	size_t count;
 	struct image_setting settings[]; /* point into the texts, once it is interned */
@@ -86,14 +82,6 @@ size_t
 image_store_contexts(const struct image_store *store)
 {
 	return HASH_COUNT(store->contexts);
-}
-
-static bool
-has_same_value(const struct image_setting *a, const struct image_setting *b)
-{
-	return strcmp(a->value, b->value) == 0 &&
-	       (a->reading == NULL || b->reading == NULL ? a->reading == b->reading
-							 : strcmp(a->reading, b->reading) == 0);
 }
 
 static const char *
@@ -194,7 +182,7 @@ context_of(const struct image *img)
 	for (size_t i = 0; i < img->count; i++) {
 		const struct image_setting *s = &img->settings[i];
 
-		if (s->kind == IMAGE_PREPARED || !image_is_of_context(s->name))
+		if (!image_is_of_context(s->name))
 			continue;
 		for (const char *c = s->name; *c != '\0'; c++)
 			buf_put_u8(&b, (uint8_t)tolower((unsigned char)*c));
@@ -279,15 +267,11 @@ read_settings(struct image *img)
 	const char *at = texts_of(img);
 
 	for (struct image_setting *s = img->settings; s < img->settings + img->count; s++) {
-		uint8_t head = (uint8_t)*at++;
-
-		s->kind = (enum image_kind)(head & ~HAS_READING);
+		s->kind = (enum image_kind) * at++;
 		s->name = read_text(&at);
 		s->value = read_text(&at);
-		s->reading = head & HAS_READING ? read_text(&at) : NULL;
 	}
 	img->scan_options = scan_options_of(img);
-	img->has_prepared = img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
 	img->plans_otherwise = plans_otherwise(img);
 	img->leaves = leaves(img);
 }
@@ -317,21 +301,13 @@ intern(struct image *img)
 	return img;
 }
 
-/* Returns the bytes of the string with its terminator; NULL has none. */
-static size_t
-text_size(const char *text)
-{
-	return text == NULL ? 0 : strlen(text) + 1;
-}
-
 /* Copies the string to *to, and moves *to behind it. */
 static void
 image_put_text(char **to, const char *text)
 {
-	size_t len = text_size(text);
+	size_t len = strlen(text) + 1;
 
-	if (text != NULL)
-		memcpy(*to, text, len);
+	memcpy(*to, text, len);
 	*to += len;
 }
 
@@ -356,7 +332,7 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 	char *to;
 
 	for (size_t i = 0; i < count; i++)
-		text_len += text_size(settings[i].name) + text_size(settings[i].value) + text_size(settings[i].reading);
+		text_len += strlen(settings[i].name) + strlen(settings[i].value) + 2;
 	if (count > IMAGE_SETTINGS_MAX || text_len > IMAGE_TEXT_MAX)
 		return NULL;
 	img = block_alloc(store, count, text_len);
@@ -364,10 +340,9 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 		return NULL;
 	to = (char *)&img->settings[count];
 	for (size_t i = 0; i < count; i++) {
-		*to++ = (char)(settings[i].kind | (settings[i].reading != NULL ? HAS_READING : 0u));
+		*to++ = (char)settings[i].kind;
 		image_put_text(&to, settings[i].name);
 		image_put_text(&to, settings[i].value);
-		image_put_text(&to, settings[i].reading);
 	}
 	return img;
 }
@@ -380,17 +355,6 @@ image_empty(struct image_store *store)
 	return img == NULL ? NULL : intern(img);
 }
 
-/* Compares entries for the order in an image; 0: the same entry. */
-static int
-order_of(const char *a, enum image_kind a_kind, const char *b, enum image_kind b_kind)
-{
-	bool is_a_prepared = a_kind == IMAGE_PREPARED, is_b_prepared = b_kind == IMAGE_PREPARED;
-
-	if (is_a_prepared != is_b_prepared)
-		return is_a_prepared ? 1 : -1;
-	return is_a_prepared ? strcmp(a, b) : strcasecmp(a, b);
-}
-
 /* Inserts an entry in order, or replaces the one of the same name (whose name stays). Returns the new count. */
 static size_t
 place(struct image_setting *entries, size_t count, const struct image_setting *entry)
@@ -398,12 +362,11 @@ place(struct image_setting *entries, size_t count, const struct image_setting *e
 	size_t i = 0;
 	int order = -1;
 
-	while (i < count && (order = order_of(entries[i].name, entries[i].kind, entry->name, entry->kind)) < 0)
+	while (i < count && (order = strcasecmp(entries[i].name, entry->name)) < 0)
 		i++;
 	if (i < count && order == 0) {
 		entries[i].value = entry->value;
 		entries[i].kind = entry->kind;
-		entries[i].reading = entry->reading;
 		return count;
 	}
 	memmove(&entries[i + 1], &entries[i], (count - i) * sizeof(entries[0]));
@@ -411,26 +374,20 @@ place(struct image_setting *entries, size_t count, const struct image_setting *e
 	return count + 1;
 }
 
-static struct image *
-with_entry(const struct image *img, const struct image_setting *e)
+struct image *
+image_with(const struct image *img, const char *name, const char *value, enum image_kind kind)
 {
 	struct image_setting entries[IMAGE_SETTINGS_MAX + 1];
 	struct image *made;
 	size_t count = 0;
 
 	for (size_t i = 0; i < img->count; i++)
-		if (e->value != NULL || order_of(img->settings[i].name, img->settings[i].kind, e->name, e->kind) != 0)
+		if (value != NULL || strcasecmp(img->settings[i].name, name) != 0)
 			entries[count++] = img->settings[i];
-	if (e->value != NULL)
-		count = place(entries, count, e);
+	if (value != NULL)
+		count = place(entries, count, &(struct image_setting){ name, value, kind });
 	made = block_new(img->store, entries, count);
 	return made == NULL ? NULL : intern(made);
-}
-
-struct image *
-image_with(const struct image *img, const char *name, const char *value, enum image_kind kind)
-{
-	return with_entry(img, &(struct image_setting){ name, value, kind, NULL });
 }
 
 struct image *
@@ -444,9 +401,7 @@ image_replace(const struct image *img, enum image_kind kind, const struct image_
 		if (img->settings[i].kind != kind)
 			all[total++] = img->settings[i];
 	for (size_t i = 0; i < count && total <= IMAGE_SETTINGS_MAX; i++)
-		total = place(all, total,
-			      &(struct image_setting){ entries[i].name, entries[i].value, kind,
-						       kind == IMAGE_PREPARED ? entries[i].reading : NULL });
+		total = place(all, total, &(struct image_setting){ entries[i].name, entries[i].value, kind });
 	made = block_new(img->store, all, total);
 	return made == NULL ? NULL : intern(made);
 }
@@ -469,7 +424,6 @@ image_unref(struct image *img)
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
 	context_unref(img->store, img->context);
-	image_unref(img->reading);
 	free(img);
 }
 
@@ -494,36 +448,12 @@ image_adopt(struct image_store *store, struct image *copy)
 }
 
 const struct image_setting *
-image_find(const struct image *img, const char *name, enum image_kind kind)
+image_find(const struct image *img, const char *name)
 {
 	for (size_t i = 0; i < img->count; i++)
-		if (order_of(img->settings[i].name, img->settings[i].kind, name, kind) == 0)
+		if (strcasecmp(img->settings[i].name, name) == 0)
 			return &img->settings[i];
 	return NULL;
-}
-
-struct image *
-image_reading(struct image *img)
-{
-	struct image_setting kept[IMAGE_READING_NAMES];
-	struct image *made;
-	size_t count = 0;
-
-	if (img->reading != NULL)
-		return img->reading;
-	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
-		const struct image_setting *s = image_find(img, image_reading_name(i), IMAGE_OTHER);
-
-		if (s != NULL)
-			count = place(kept, count, &(struct image_setting){ s->name, s->value, IMAGE_OTHER, NULL });
-	}
-	made = block_new(img->store, kept, count);
-	made = made == NULL ? NULL : intern(made);
-	if (made == img) /* it must not have a reference to itself */
-		img->refs--;
-	else
-		img->reading = made;
-	return made;
 }
 
 int
@@ -537,14 +467,13 @@ image_move(struct image **slot, struct image *img)
 }
 
 int
-image_set(struct image **slot, const struct image_setting *entry)
+image_update(struct image **slot, const char *name, const char *value, enum image_kind kind)
 {
-	const struct image_setting *now = image_find(*slot, entry->name, entry->kind);
+	const struct image_setting *now = image_find(*slot, name);
 
-	if (now == NULL ? entry->value == NULL
-			: entry->value != NULL && now->kind == entry->kind && has_same_value(now, entry))
+	if (now == NULL ? value == NULL : value != NULL && now->kind == kind && strcmp(now->value, value) == 0)
 		return 0;
-	return image_move(slot, with_entry(*slot, entry));
+	return image_move(slot, image_with(*slot, name, value, kind));
 }
 
 int
@@ -572,15 +501,7 @@ image_at(const struct image *img, size_t i)
 const char *
 image_get(const struct image *img, const char *name)
 {
-	const struct image_setting *s = image_find(img, name, IMAGE_OTHER);
-
-	return s == NULL ? NULL : s->value;
-}
-
-const char *
-image_get_prepared(const struct image *img, const char *name)
-{
-	const struct image_setting *s = image_find(img, name, IMAGE_PREPARED);
+	const struct image_setting *s = image_find(img, name);
 
 	return s == NULL ? NULL : s->value;
 }
@@ -588,49 +509,15 @@ image_get_prepared(const struct image *img, const char *name)
 bool
 image_is_reported(const struct image *img, const char *name)
 {
-	const struct image_setting *s = image_find(img, name, IMAGE_OTHER);
+	const struct image_setting *s = image_find(img, name);
 
 	return s != NULL && s->kind == IMAGE_REPORTED;
 }
 
 bool
-image_has_prepared(const struct image *img)
-{
-	return img->has_prepared;
-}
-
-bool
 image_has(const struct image *img, const struct image_setting *s)
 {
-	const struct image_setting *was = image_find(img, s->name, s->kind);
+	const char *was = image_get(img, s->name);
 
-	return was != NULL && has_same_value(was, s);
-}
-
-struct image *
-image_joined(const struct image *settings, const struct image *prepared)
-{
-	struct image_setting kept[IMAGE_SETTINGS_MAX];
-	size_t count = 0;
-
-	for (size_t i = 0; i < prepared->count; i++)
-		if (prepared->settings[i].kind == IMAGE_PREPARED)
-			kept[count++] = prepared->settings[i];
-	if (count == 0 && !image_has_prepared(settings))
-		return image_ref((struct image *)(uintptr_t)settings);
-	return image_replace(settings, IMAGE_PREPARED, kept, count);
-}
-
-struct image *
-image_common(const struct image *settings, const struct image *there)
-{
-	struct image_setting kept[IMAGE_SETTINGS_MAX];
-	size_t count = 0;
-
-	if (!image_has_prepared(settings))
-		return image_ref((struct image *)(uintptr_t)settings);
-	for (size_t i = 0; i < settings->count; i++)
-		if (settings->settings[i].kind == IMAGE_PREPARED && image_has(there, &settings->settings[i]))
-			kept[count++] = settings->settings[i];
-	return image_replace(settings, IMAGE_PREPARED, kept, count);
+	return was != NULL && strcmp(was, s->value) == 0;
 }

@@ -6,11 +6,10 @@
  * Settings are of two kinds: reported ones (PostgreSQL reports each change by ParameterStatus, so both sides always
  * have a value) and others (somebody has set them; if absent, the connection has its default, which RESET restores).
  * Two of the latter, role and session_authorization, are whom the session acts as: they are given up first and set
- * last, since the rest may need the rights of the user that logged in. Statements made by SQL PREPARE are entries, too.
+ * last, since the rest may need the rights of the user that logged in.
  *
  * Owns:   image_store owns nothing but its table; images live as long as somebody holds a reference.
- * Always: entries are sorted by kind (settings before statements) and name; settings' names are unique without regard
- *         to case, statements' names exactly.
+ * Always: entries are sorted by name; names are unique without regard to case.
  */
 #pragma once
 
@@ -25,8 +24,7 @@
 
 enum image_kind {
 	IMAGE_OTHER, /* a setting PostgreSQL does not report */
-	IMAGE_REPORTED, /* one it does */
-	IMAGE_PREPARED /* name: of a statement; value: the whole PREPARE that made it */
+	IMAGE_REPORTED /* one it does */
 };
 
 struct session_commons; /* session/session_commons.h */
@@ -36,9 +34,6 @@ struct image; /* opaque */
 struct image_setting {
 	const char *name, *value; /* live as long as the image */
 	enum image_kind kind;
-	/* PREPARED: what its literals were read under (reading_text()); NULL: it has none that settings matter to;
-	 * "": PostgreSQL will read them anew. */
-	const char *reading;
 };
 
 /* commons: what the stores of a process share, which lives longer; NULL: there is one store. */
@@ -53,7 +48,7 @@ struct image *image_empty(struct image_store *store);
 struct image *image_with(const struct image *img, const char *name, const char *value, enum image_kind kind);
 /*
  * Returns img with these entries in place of all of this kind, in any order; of equal names the last counts. kind: in
- * place of the entries' own; their reading counts for PREPARED only.
+ * place of the entries' own.
  */
 struct image *image_replace(const struct image *img, enum image_kind kind, const struct image_setting *entries,
 			    size_t count);
@@ -67,31 +62,19 @@ struct image *image_copy(const struct image *img);
 /* Takes such a copy. Returns the equal image of this store, or NULL: no memory. */
 struct image *image_adopt(struct image_store *store, struct image *copy);
 
-/* Makes *slot the image with this entry; value NULL: without it. Returns 0, or -1: no memory, *slot is unchanged. */
-int image_set(struct image **slot, const struct image_setting *entry);
-/* The same with name = value. */
-static inline int
-image_update(struct image **slot, const char *name, const char *value, enum image_kind kind)
-{
-	return image_set(slot, &(struct image_setting){ name, value, kind, NULL });
-}
+/* Makes *slot the image with name = value; NULL: without it. Returns 0, or -1: no memory, *slot is unchanged. */
+int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);
 
 /* Settings that are not reported may have any value now: each will be sent again. Returns 0, or -1: no memory. */
 int image_doubt(struct image **slot);
-/* Returns the settings of one and the prepared statements of the other. NULL: no memory. */
-struct image *image_joined(const struct image *settings, const struct image *prepared);
-/* Returns the settings of one, and those of its prepared statements that `there` has as well. NULL: no memory. */
-struct image *image_common(const struct image *settings, const struct image *there);
 /* Puts img into *slot and takes it. Returns 0, or -1: img is NULL, *slot is unchanged. */
 int image_move(struct image **slot, struct image *img);
 
 size_t image_count(const struct image *img);
 const struct image_setting *image_at(const struct image *img, size_t i);
-const struct image_setting *image_find(const struct image *img, const char *name, enum image_kind kind); /* or NULL */
-bool image_has(const struct image *img, const struct image_setting *s); /* with this value and reading */
+const struct image_setting *image_find(const struct image *img, const char *name); /* or NULL */
+bool image_has(const struct image *img, const struct image_setting *s); /* with this value */
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
-const char *image_get_prepared(const struct image *img, const char *name); /* the PREPARE; NULL: there is none */
-bool image_has_prepared(const struct image *img);
 bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
 /*
  * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
@@ -102,11 +85,6 @@ bool image_is_reported(const struct image *img, const char *name); /* it has thi
 #define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
 
-/*
- * Returns an image of the settings that literals are read under, and no others: equal ones are one pointer, which lives
- * as long as img does. NULL: no memory.
- */
-struct image *image_reading(struct image *img);
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
 /*
  * Returns what any SQL of such a session may leave (enum state_part): STATE_TEMP, as CREATE TABLE in a trigger makes a

@@ -48,14 +48,13 @@ put_triple(struct changes *ch, const char *sql, const char *const *values, size_
 	ch->triples++;
 }
 
-/* "RESET name", "DEALLOCATE name". */
 static void
-put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualified)
+put_reset(struct changes *ch, const char *name)
 {
 	struct buf sql = { 0 };
 
-	buf_printf(&sql, "%s ", verb);
-	image_put_identifier(&sql, name, is_qualified);
+	buf_printf(&sql, "RESET ");
+	image_put_identifier(&sql, name, true);
 	buf_put_u8(&sql, 0);
 	if (buf_ok(&sql))
 		put_triple(ch, (const char *)sql.bytes, NULL, 0);
@@ -82,7 +81,7 @@ must_reset_all(const struct image *from, const struct image *to)
 	for (size_t i = 0; i < image_count(from); i++) {
 		const struct image_setting *s = image_at(from, i);
 
-		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL && image_find(to, s->name, s->kind) == NULL)
+		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL && image_find(to, s->name) == NULL)
 			return true;
 	}
 	return false;
@@ -94,14 +93,14 @@ put_resets(struct changes *ch, const struct image *from, const struct image *to,
 	/* The role may not have the right to the next settings: back to the user that logged in. */
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (image_get(from, identities[i]) != NULL)
-			put_verb(ch, "RESET", identities[i], true);
+			put_reset(ch, identities[i]);
 	if (is_all)
 		put_triple(ch, "RESET ALL", NULL, 0);
 	for (size_t i = 0; i < image_count(from) && !is_all; i++) {
 		const struct image_setting *s = image_at(from, i);
 
-		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && image_find(to, s->name, s->kind) == NULL)
-			put_verb(ch, "RESET", s->name, true);
+		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && image_find(to, s->name) == NULL)
+			put_reset(ch, s->name);
 	}
 }
 
@@ -124,7 +123,7 @@ assign(struct assignments *a, const char *name, const char *value)
 static bool
 is_due(const struct image *from, const struct image_setting *s, const struct image *always, bool is_all)
 {
-	return is_all || !image_has(from, s) || (always != NULL && image_find(always, s->name, s->kind) != NULL);
+	return is_all || !image_has(from, s) || (always != NULL && image_find(always, s->name) != NULL);
 }
 
 /* Names and values are in the encoding of their client: it is set before the first of them is read. */
@@ -132,7 +131,7 @@ static void
 put_encoding(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
 	     bool is_all)
 {
-	const struct image_setting *s = image_find(to, "client_encoding", IMAGE_OTHER);
+	const struct image_setting *s = image_find(to, "client_encoding");
 
 	if (s != NULL && is_due(from, s, always, is_all))
 		put_triple(ch, "SELECT pg_catalog.set_config($1, $2, false)",
@@ -148,7 +147,7 @@ put_settings(struct changes *ch, const struct image *from, const struct image *t
 	for (size_t i = 0; i < image_count(to); i++) {
 		const struct image_setting *s = image_at(to, i);
 
-		if (s->kind == IMAGE_PREPARED || image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
+		if (image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
 		if (is_due(from, s, always, is_all))
 			assign(&a, s->name, s->value);
@@ -176,18 +175,5 @@ image_put_changes(struct buf *out, const struct image *from, const struct image 
 	put_resets(&ch, from, to, is_all);
 	put_encoding(&ch, from, to, always, is_all);
 	put_settings(&ch, from, to, always, is_all);
-	return ch.triples;
-}
-
-size_t
-image_put_deallocates(struct buf *out, const struct image *from, const struct image *to)
-{
-	struct changes ch = { out, 0 };
-
-	for (size_t i = 0; i < image_count(from) && from != to; i++)
-		if (image_at(from, i)->kind == IMAGE_PREPARED && !image_has(to, image_at(from, i))) {
-			put_verb(&ch, "DEALLOCATE", image_at(from, i)->name, false);
-			message_sync(out);
-		}
 	return ch.triples;
 }

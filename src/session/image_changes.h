@@ -16,8 +16,3 @@ bool image_is_identity(const struct image_setting *s);
  * Messages that only undo settings of from can't fail. Returns the number of Parse/Bind/Execute triples.
  */
 size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always);
-/*
- * Appends messages that deallocate those prepared statements of from that to lacks, or has differently; each with a
- * Sync of its own, as one may be gone already. (Missing ones are not prepared here.) Returns how many statements.
- */
-size_t image_put_deallocates(struct buf *out, const struct image *from, const struct image *to);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then others that it parses SQL under. */
+/* Settings under which PostgreSQL reads literals, then others that it parses SQL under. */
 static const char *const parsing_names[] = { "DateStyle",
 					     "IntervalStyle",
 					     "TimeZone",
@@ -39,12 +39,6 @@ image_is_of_parsing(const char *name)
 		if (strcasecmp(name, parsing_names[i]) == 0)
 			return true;
 	return false;
-}
-
-const char *
-image_reading_name(size_t i)
-{
-	return parsing_names[i];
 }
 
 /*
@@ -88,55 +82,35 @@ image_is_short_limit(const char *value)
 	return true;
 }
 
-typedef bool (*is_counted)(const struct image_setting *s);
+static bool
+is_of_plans(const struct image_setting *s)
+{
+	return image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0;
+}
 
 static const struct image_setting *
-next_counted(const struct image *img, size_t *at, is_counted counts)
+next_of_plans(const struct image *img, size_t *at)
 {
 	for (; *at < image_count(img); ++*at)
-		if (counts(image_at(img, *at)))
+		if (is_of_plans(image_at(img, *at)))
 			return image_at(img, (*at)++);
 	return NULL;
 }
 
-/* Both have the same of those that count; they are in the same order, unless names are written otherwise. */
-static bool
-agree(const struct image *a, const struct image *b, is_counted counts)
+/* Compares them one by one: they are in the same order, unless names are written otherwise. */
+bool
+image_plans_as(const struct image *a, const struct image *b)
 {
 	const struct image_setting *one, *other;
 	size_t at = 0, other_at = 0;
 
 	do {
-		one = next_counted(a, &at, counts);
-		other = next_counted(b, &other_at, counts);
+		one = next_of_plans(a, &at);
+		other = next_of_plans(b, &other_at);
 		if (one == NULL || other == NULL)
 			return one == other;
 	} while (strcasecmp(one->name, other->name) == 0 && strcmp(one->value, other->value) == 0);
 	return false;
-}
-
-static bool
-is_setting(const struct image_setting *s)
-{
-	return s->kind != IMAGE_PREPARED;
-}
-
-static bool
-is_of_plans(const struct image_setting *s)
-{
-	return s->kind != IMAGE_PREPARED && image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0;
-}
-
-bool
-image_sets_the_same(const struct image *a, const struct image *b)
-{
-	return agree(a, b, is_setting);
-}
-
-bool
-image_plans_as(const struct image *a, const struct image *b)
-{
-	return agree(a, b, is_of_plans);
 }
 
 bool

@@ -8,10 +8,7 @@
 /* Returns true if PostgreSQL parses, plans or compiles under this setting, or acts by it as somebody: image_context. */
 bool image_is_of_context(const char *name);
 
-/* Names the settings that literals are read under: image_reading(). */
-#define IMAGE_READING_NAMES 15u
-const char *image_reading_name(size_t i);
-/* Returns true for these settings, and for the others that statements without literals are parsed under. */
+/* Returns true for settings that literals are read under, and for others that all statements are parsed under. */
 bool image_is_of_parsing(const char *name);
 
 /* Returns true if this value of IMAGE_LIMIT is a limit of less than SEAL_LATE_US, or not understood. */
@@ -19,8 +16,6 @@ bool image_is_of_parsing(const char *name);
 bool image_is_short_limit(const char *value);
 
 bool image_is_ascii(const struct image *img); /* all names and values are */
-/* Returns true if they have the same settings, whatever SQL PREPARE made. */
-bool image_sets_the_same(const struct image *a, const struct image *b);
 /* Returns true if PostgreSQL makes the same plans: as image_context, but under another search_path it plans anew
  * itself. */
 bool image_plans_as(const struct image *a, const struct image *b);

@@ -101,12 +101,11 @@ put_own(struct buf *out, bool is_shown, const struct image *startup)
 void
 probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count, const struct image *startup)
 {
-	bool is_within = (parts & PROBE_WITHIN) != 0, has_settings = (parts & STATE_SETTINGS) != 0;
+	bool has_settings = (parts & STATE_SETTINGS) != 0;
 	const char *before = MESSAGE_OURS;
 	size_t begun = message_begin(out, 'Q');
 
-	if (!is_within)
-		put_own(out, has_settings, startup);
+	put_own(out, has_settings, startup);
 	for (size_t i = 0; i < sizeof(arms) / sizeof(arms[0]); i++) {
 		if (!(parts & arms[i].part))
 			continue;

@@ -17,12 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * A part for probe_put: the client has a transaction open, until whose end all would stay that the probe sets for
- * itself. Not with STATE_SETTINGS.
- */
-#define PROBE_WITHIN (1u << 31)
-
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
 	PROBE_ROLE = 'r', /* "", role */

@@ -120,37 +120,6 @@ compares_with_null(const char *sql, size_t len)
 	return false;
 }
 
-static bool
-has_word(struct sql_lexer *lexer, const char *word, size_t word_len)
-{
-	struct sql_token t;
-
-	do
-		t = sql_next(lexer);
-	while (t.kind != SQL_END && t.kind != SQL_UNTERMINATED && !sql_is_word(&t, word, word_len));
-	return sql_is_word(&t, word, word_len);
-}
-
-static bool
-is_read_when_parsed(const char *sql, size_t len)
-{
-	static const char *const words[] = { "select", "insert", "update", "delete",  "merge",	"values",
-					     "with",   "table",	 "call",   "explain", "declare" };
-	struct sql_lexer lexer;
-	struct sql_token t;
-
-	if (memchr(sql, '\\', len) != NULL)
-		return true;
-	sql_lexer_init(&lexer, sql, len);
-	do
-		t = sql_next(&lexer);
-	while (t.kind == SQL_PUNCT && (*t.at == ';' || *t.at == '('));
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (sql_is_word(&t, words[i], strlen(words[i])))
-			return true;
-	return sql_is_word(&t, "create", 6) && has_word(&lexer, "as", 2); /* CREATE TABLE AS */
-}
-
 void
 verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len)
 {
@@ -162,13 +131,5 @@ verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len)
 		hints |= VERDICT_LITERALS | (names_moment(sql, len) ? VERDICT_MOMENT : 0u);
 	if (compares_with_null(sql, len))
 		hints |= VERDICT_NULL;
-	if (is_read_when_parsed(sql, len))
-		hints |= VERDICT_READ_WHEN_PARSED;
 	v->hints = (uint16_t)(v->hints | hints);
-}
-
-bool
-verdict_depends_on_reading(const char *sql, size_t len)
-{
-	return has_literal(sql, len) || compares_with_null(sql, len);
 }

@@ -22,10 +22,7 @@ enum verdict_hint {
 	VERDICT_LITERALS = 1u << 8, /* it may have literals, or is not ASCII */
 	VERDICT_MOMENT = 1u << 9, /* literals like 'now': they mean the time of the Parse */
 	VERDICT_NULL = 1u << 10, /* it compares something with NULL: see transform_null_equals */
-	/* PostgreSQL looks at literals when it parses this; of other statements (VACUUM, BEGIN, ROLLBACK) it does no
-	 * more than find where strings end. Some of these bear nothing before them in their transaction. */
-	VERDICT_READ_WHEN_PARSED = 1u << 11,
-	VERDICT_OF_PARSE = 1u << 12 /* these hints were looked for */
+	VERDICT_OF_PARSE = 1u << 11 /* these hints were looked for */
 };
 
 /* The flags of SQL that may use sequences; and all flags that need no probe: a savepoint leaves nothing in the session.
@@ -46,5 +43,3 @@ void verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sq
 void verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
 void verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len);
-/* Returns true if what SQL PREPARE makes of this depends on the settings that its literals are read under. */
-bool verdict_depends_on_reading(const char *sql, size_t len);

@@ -8,9 +8,6 @@
 #include "state/ask.h"
 #include "state/state_state.h"
 
-#include "session/reading.h"
-#include "sql/verdict.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -82,7 +79,7 @@ state_ask(struct exchange *x, unsigned parts)
 	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, parts | (srv->tx != 'I' ? PROBE_WITHIN : 0u), names, count, x->startup);
+	probe_put(&b, parts, names, count, x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
 	r = server_send(srv, &b);
 	s->parts = parts;
@@ -138,45 +135,30 @@ state_probe_cancelled(struct exchange *x)
 
 /* The result of all rows. */
 struct finding {
-	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
-	size_t other_count, prepared_count;
+	struct image_setting others[IMAGE_SETTINGS_MAX];
+	size_t other_count;
 	unsigned found; /* enum state_part: state that can't be moved */
-	char *reading; /* owned; see find_readings() */
 };
-
-static void
-finding_free(struct finding *f)
-{
-	if (f != NULL)
-		free(f->reading);
-	free(f);
-}
 
 static void
 finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
-	struct known k;
-
 	switch (kind) {
 	case PROBE_SETTING:
 	case PROBE_CUSTOM:
-		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER, NULL };
+		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
 		break;
 	case PROBE_ROLE:
 		if (strcmp(value, "none") != 0)
-			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER, NULL };
+			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
 		break;
 	case PROBE_USER:
 		if (strcmp(value, x->srv->target->user) != 0)
 			f->others[f->other_count++] =
-			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER, NULL };
+			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
 		break;
 	case PROBE_STATEMENT:
-		/* PostgreSQL keeps the whole Query that the PREPARE was in. */
-		if (known_only(&k, image_scan_options(x->image), value, strlen(value)) == KNOWN_PREPARE)
-			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED, NULL };
-		else
-			f->found |= STATE_PREPARED;
+		f->found |= STATE_PREPARED;
 		break;
 	case PROBE_LOCK:
 		f->found |= STATE_LOCKS;
@@ -201,7 +183,7 @@ read_rows(const struct exchange *x, struct finding *f)
 	const char *at = (const char *)x->session->rows.bytes, *was = NULL;
 	size_t own_count = 0;
 
-	f->other_count = f->prepared_count = 0;
+	f->other_count = 0;
 	f->found = 0;
 	for (unsigned i = 0; i < x->session->row_count; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
@@ -210,7 +192,7 @@ read_rows(const struct exchange *x, struct finding *f)
 			finding_judge(x, f, (uint8_t)*at, name, value);
 		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
 			 (name = probe_own_setting(x->startup, own_count / 2 - 1)) != NULL)
-			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER, NULL };
+			f->others[f->other_count++] = (struct image_setting){ name, was, IMAGE_OTHER };
 		was = value;
 		at = value + strlen(value) + 1;
 	}
@@ -275,89 +257,42 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Returns true if the statement is the client's although this server lacks it, as nothing has used it here. */
-static bool
-is_elsewhere(const struct exchange *x, const struct image_setting *e, const struct finding *f)
-{
-	if (e->kind != IMAGE_PREPARED)
-		return false;
-	if (image_get_prepared(x->srv->image, e->name) == NULL)
-		return true;
-	for (size_t i = 0; i < f->prepared_count; i++)
-		if (strcmp(f->prepared[i].name, e->name) == 0)
-			return state_is_placeholder(e->name, f->prepared[i].value);
-	return false; /* the server had it, and it was deallocated */
-}
-
-/* Returns the image's statement of this name with this SQL, or NULL. */
-static const struct image_setting *
-find_same(const struct image *img, const struct image_setting *e)
-{
-	const struct image_setting *found = image_find(img, e->name, IMAGE_PREPARED);
-
-	return found != NULL && strcmp(found->value, e->value) == 0 ? found : NULL;
-}
-
-/*
- * Finds what a statement on the server was read under. now: what the session reads under, if nothing in this loan may
- * have changed that; else NULL. Returns false if nobody can know.
- */
-static bool
-find_reading(const struct exchange *x, struct image_setting *e, const char *now)
-{
-	const struct image_setting *noted = find_same(x->srv->image, e);
-
-	if (!verdict_depends_on_reading(e->value, strlen(e->value)))
-		return true;
-	e->reading = noted != NULL ? noted->reading : now;
-	return e->reading != NULL && (e->reading[0] != '\0' || find_same(x->image, e) != NULL);
-}
-
-/* Leaves those out that can't be prepared elsewhere as they were read here: state that can't be moved. */
+/* Notes what SQL PREPARE made, for EXECUTEs of it. */
 static void
-find_readings(const struct exchange *x, struct finding *f)
+learn_prepared(struct client_session *s)
 {
-	size_t kept = 0;
+	const char *at = (const char *)s->rows.bytes;
 
-	f->reading = x->srv->loan.told_at == 0 ? reading_text(x->image) : NULL;
-	for (size_t i = 0; i < f->prepared_count; i++)
-		if (find_reading(x, &f->prepared[i], f->reading))
-			f->prepared[kept++] = f->prepared[i];
-	if (kept < f->prepared_count)
-		f->found |= STATE_PREPARED;
-	f->prepared_count = kept;
+	buf_fini(&s->prepared);
+	for (unsigned i = 0; i < s->row_count; i++) {
+		const char *name = at + 1, *value = name + strlen(name) + 1;
+		const char *next = value + strlen(value) + 1;
+
+		if (*at == PROBE_STATEMENT && s->prepared.len + (size_t)(next - name) <= IMAGE_TEXT_MAX)
+			buf_put(&s->prepared, name, (size_t)(next - name));
+		at = next;
+	}
+	if (!buf_ok(&s->prepared))
+		buf_fini(&s->prepared);
 }
 
-static int
-learn_prepared(struct exchange *x, struct finding *f)
+const char *
+state_prepared_text(const struct exchange *x, const char *name)
 {
-	struct server *srv = x->srv;
-	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
-	size_t count = 0;
+	const uint32_t others =
+	    SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION; /* it may be another one since */
+	const struct client_session *s = x->session;
 
-	find_readings(x, f);
-	for (size_t i = 0; i < image_count(x->image); i++)
-		if (is_elsewhere(x, image_at(x->image, i), f))
-			all[count++] = *image_at(x->image, i);
-	for (size_t i = 0; i < f->prepared_count; i++)
-		if (!state_is_placeholder(f->prepared[i].name, f->prepared[i].value)) {
-			const struct image_setting *own = find_same(x->image, &f->prepared[i]);
+	if (s == NULL || (x->srv->loan.suspected & others) != 0)
+		return NULL;
+	for (size_t at = 0; at < s->prepared.len;) {
+		const char *found = (const char *)s->prepared.bytes + at, *text = found + strlen(found) + 1;
 
-			all[count++] = own != NULL ? *own : f->prepared[i];
-		}
-	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, all, count)) < 0)
-		return -1;
-	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
-}
-
-static int
-learn(struct exchange *x, struct finding *f)
-{
-	unsigned parts = x->session->parts;
-
-	if ((parts & STATE_SETTINGS) && learn_settings(x, f) < 0)
-		return -1;
-	return (parts & STATE_PREPARED) ? learn_prepared(x, f) : 0;
+		if (strcmp(found, name) == 0)
+			return text;
+		at += (size_t)(text - found) + strlen(text) + 1;
+	}
+	return NULL;
 }
 
 static bool
@@ -385,12 +320,12 @@ state_probe_done(struct server *srv)
 	f = malloc(sizeof(*f));
 	if (f == NULL)
 		s->is_probe_lost = true;
-	else
-		f->reading = NULL;
 	if (!s->is_probe_lost) {
 		read_rows(x, f);
-		s->is_probe_lost = learn(x, f) < 0;
+		s->is_probe_lost = (parts & STATE_SETTINGS) != 0 && learn_settings(x, f) < 0;
 	}
+	if ((parts & STATE_PREPARED) != 0)
+		learn_prepared(s);
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
 			continue;
@@ -405,6 +340,6 @@ state_probe_done(struct server *srv)
 	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
 	state_forget_before(s);
 	buf_fini(&s->rows);
-	finding_free(f);
+	free(f);
 	state_set_pins(x, pins);
 }

@@ -16,30 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* wanted: the image that the server will have then; taken. */
-__attribute__((noinline)) static int
-replay(struct exchange *x, struct image *wanted)
+__attribute__((noinline)) int
+state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
 
-	if (wanted == NULL)
-		return -1;
-	server_put_image(srv, wanted, NULL, &b);
+	server_put_image(srv, x->image, NULL, &b);
 	outbox_put(&x->env->to_server, &b);
-	return image_move(&srv->image, wanted);
-}
-
-int
-state_replay(struct exchange *x)
-{
-	return replay(x, image_common(x->image, x->srv->image));
-}
-
-int
-state_catch_up(struct exchange *x)
-{
-	return replay(x, image_joined(x->image, x->srv->image));
+	return image_move(&srv->image, image_ref(x->image));
 }
 
 bool
@@ -83,7 +68,7 @@ state_encoding_changed(struct exchange *x)
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
 	if (exchange_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
-		x->srv->loan.suspected |= SCAN_SETTING | SCAN_PREPARE;
+		x->srv->loan.suspected |= SCAN_SETTING;
 }
 
 /* --- effects --- */
@@ -104,7 +89,7 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 	case EFFECT_RESET_ALL:
 		for (size_t i = image_count(*img); i-- > 0;) {
 			const struct image_setting *s = image_at(*img, i);
-			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL, NULL };
+			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
 			struct image *kept = image_ref(*img);
 			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(x, img, &each);
 
@@ -113,12 +98,6 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 				return -1;
 		}
 		return 0;
-	case EFFECT_PREPARE:
-		return image_set(img, &(struct image_setting){ e->name, e->value, IMAGE_PREPARED, e->reading });
-	case EFFECT_DEALLOCATE:
-		return image_update(img, e->name, NULL, IMAGE_PREPARED);
-	case EFFECT_DEALLOCATE_ALL:
-		return image_move(img, image_replace(*img, IMAGE_PREPARED, NULL, 0));
 	}
 	return 0;
 }
@@ -144,50 +123,6 @@ apply_effects(struct exchange *x)
 	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
 }
 
-int
-state_settle_statements(struct exchange *x)
-{
-	struct loan *l = &x->srv->loan;
-	bool has_any = (l->suspected & SCAN_PREPARE) != 0, is_sure = !has_any && l->undone != UNDONE_FAILED;
-	struct client_session *s;
-	unsigned kept = 0;
-
-	if (x->session == NULL && !has_any)
-		return 0;
-	if ((s = state_own(x)) == NULL)
-		return -1;
-	for (unsigned i = 0; i < s->effect_count; i++) {
-		struct effect *e = &s->effects[i];
-
-		if (e->kind < EFFECT_PREPARE) {
-			s->effects[kept++] = *e;
-			continue;
-		}
-		has_any = true;
-		is_sure = is_sure && apply_one(x, &x->image, e) == 0 && apply_one(x, &x->srv->image, e) == 0;
-		free(e->name);
-		free(e->value);
-		free(e->reading);
-	}
-	s->effect_count = kept;
-	l->suspected &= ~(uint32_t)SCAN_PREPARE;
-	if (!has_any || is_sure)
-		return 0;
-	l->settled |= SCAN_PREPARE;
-	return state_ask(x, STATE_PREPARED) < 0 ? -1 : 1;
-}
-
-/* Returns what to ask for if the effects can't be believed. */
-static uint32_t
-effects_suspicion(const struct client_session *s)
-{
-	uint32_t flags = 0;
-
-	for (unsigned i = 0; i < s->effect_count; i++)
-		flags |= s->effects[i].kind >= EFFECT_PREPARE ? SCAN_PREPARE : SCAN_SETTING;
-	return flags;
-}
-
 /* --- the end of a transaction --- */
 
 static inline bool
@@ -211,7 +146,7 @@ settle_and_ask(struct exchange *x)
 	}
 	if (s->effect_count > 0) {
 		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x) < 0)
-			flags |= effects_suspicion(s);
+			flags |= SCAN_SETTING;
 		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)
 			flags |= SCAN_SETTING;

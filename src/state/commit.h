@@ -17,5 +17,4 @@ bool state_is_tainted(const struct exchange *x); /* its server can't be cleaned 
 unsigned state_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
 /* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
 int state_replay(struct exchange *x);
-int state_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
 void state_encoding_changed(struct exchange *x); /* the server has reported it */

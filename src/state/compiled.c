@@ -106,8 +106,6 @@ note_risk(struct exchange *x, unsigned risk)
 __attribute__((noinline)) static void
 note_run(struct exchange *x, unsigned risk)
 {
-	if ((risk & STATE_SETTINGS) != 0)
-		state_note_reading(x);
 	note_risk(x, risk);
 }
 
@@ -235,8 +233,6 @@ renew_plans(struct exchange *x)
 	image_unref(srv->ties.plans);
 	srv->ties.plans = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
-	if (server_outdate_readings(srv) < 0)
-		srv->is_closing = true;
 	state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
 	if (is_alone) {
 		message_sync(&b);
@@ -265,28 +261,8 @@ sets_something(const struct exchange *x, const struct request *m)
 }
 
 /*
- * Returns true for an SQL PREPARE with literals, within a transaction or behind what is not answered yet. PostgreSQL
- * would read them anew if the plans were discarded behind it; otherwise it is prepared again as it was read.
- */
-static bool
-keeps_literals(const struct exchange *x, const struct request *m)
-{
-	const struct server *srv = x->srv;
-	const char *sql;
-	size_t len;
-
-	if (!request_has(m, SCAN_PREPARE, 0))
-		return false;
-	if (srv->tx == 'I' && srv->is_synced && srv->ledger.count == 0 && request_begins_with(m, WORD_PREPARE))
-		return false;
-	sql = request_sql(m, &len);
-	return sql != NULL && verdict_depends_on_reading(sql, len);
-}
-
-/*
  * Returns true if the SQL may meet plans that another client has made under the settings of x's image, while others are
- * in force, or will be: set by requests under way, by this transaction, or by this SQL itself. Where it prepares what
- * must stay, that is so of any plans: others may be set later.
+ * in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
  */
 static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
@@ -296,9 +272,8 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 	if (srv->ties.plans == NULL || srv->loan.has_own_plans || (srv->tx == 'E' && srv->ledger.count == 0) ||
 	    !exchange_is_followed(x))
 		return false;
-	return keeps_literals(x, m) ||
-	       ((m->risk & RISK_COMPILED) != 0 &&
-		(is_another_context(x, false) || !server_ties_plan(&srv->ties, x->image) || sets_something(x, m)));
+	return (m->risk & RISK_COMPILED) != 0 &&
+	       (is_another_context(x, false) || !server_ties_plan(&srv->ties, x->image) || sets_something(x, m));
 }
 
 /* Others may have to be alone in their transaction, or end it. */
@@ -312,18 +287,6 @@ bears_plans_renewed(const struct exchange *x, const struct request *m)
 	if (x->srv->is_synced)
 		return true;
 	return m->verdict != NULL && memchr(words, m->verdict->first, sizeof(words)) != NULL;
-}
-
-void
-state_keep_plans(struct exchange *x)
-{
-	struct server *srv = x->srv;
-
-	if (srv->loan.has_own_plans || srv->tx == 'E' || srv->ledger.is_skipping || !exchange_is_followed(x))
-		return;
-	if (srv->ties.plans != NULL)
-		renew_plans(x);
-	srv->loan.has_own_plans = true;
 }
 
 /* Outside of a transaction the server is given back first, if it can be: then its image is known. */
@@ -341,36 +304,12 @@ forget_others_plans(struct exchange *x, struct request *m)
 	return request_goes_behind(x, m);
 }
 
-/*
- * Where plans of others are discarded behind a PREPARE, PostgreSQL reads its literals anew. So whatever comes next
- * waits until the server is given back: from then on it is known how to prepare it again as it was read.
- */
-enum feature_step
-state_await_prepared(struct exchange *x, struct request *m)
-{
-	const struct client_session *s = x->session;
-	struct server *srv = x->srv;
-
-	(void)m;
-	if (s == NULL || srv->ties.plans == NULL || srv->loan.has_own_plans || srv->ledger.count == 0 ||
-	    !srv->is_synced || srv->tx != 'I')
-		return STEP_FORWARD;
-	for (unsigned i = 0; i < s->effect_count; i++)
-		if (s->effects[i].kind == EFFECT_PREPARE) {
-			srv->loan.is_unsuited = true;
-			return STEP_HOLD;
-		}
-	return STEP_FORWARD;
-}
-
 enum feature_step
 state_run_elsewhere(struct exchange *x, struct request *m)
 {
 	size_t len;
 	const char *sql = request_sql(m, &len);
 
-	if (state_await_prepared(x, m) == STEP_HOLD)
-		return STEP_HOLD;
 	if (!state_must_run_elsewhere(x))
 		return forget_others_plans(x, m);
 	return sql != NULL && state_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;

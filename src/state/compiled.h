@@ -22,17 +22,7 @@ bool state_differs_in_plans(const struct exchange *x);
 void state_meets_ties(struct exchange *x, unsigned needs);
 /* A setting of the context is under way: from here on each request is looked at that could meet plans of others. */
 void state_leaves_context(struct exchange *x);
-/*
- * A statement is about to be prepared that x's server has under the client's own name for as long as x has the server:
- * discards plans of others now, as PostgreSQL would read the statement's literals anew if that was done later.
- */
-void state_keep_plans(struct exchange *x);
 /* Returns true if x's server must be given back first: the request needs another one. */
 bool state_must_run_elsewhere(const struct exchange *x);
-/*
- * A row of relay/features.c: HOLD if an SQL PREPARE ahead of this request is not answered yet, where others' plans may
- * have to be discarded behind it.
- */
-enum feature_step state_await_prepared(struct exchange *x, struct request *m);
-/* The same, and HOLD if this is not for the server that x has, which is given back first. */
+/* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);

@@ -19,8 +19,8 @@
 #include <string.h>
 #include <strings.h>
 
-bool
-state_is_unsettled(const struct exchange *x)
+static bool
+is_unsettled(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
@@ -37,67 +37,13 @@ state_is_unsettled(const struct exchange *x)
 bool
 state_has_uncommitted_effects(const struct exchange *x)
 {
-	return x->srv != NULL &&
-	       (state_is_unsettled(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
-}
-
-void
-state_note_reading(struct exchange *x)
-{
-	x->srv->loan.told_at = ledger_requests_sent(&x->srv->ledger) + 1;
-}
-
-/*
- * Returns true if the image has what earlier requests have set. PostgreSQL reports settings ahead of ReadyForQuery;
- * those that it does not report count when nothing is owed, and requests under way may roll others back.
- */
-static bool
-is_told_all(const struct exchange *x)
-{
-	const struct server *srv = x->srv;
-
-	if (srv == NULL)
-		return true;
-	if ((state_is_unsettled(x) || srv->loan.has_run_code) &&
-	    ledger_requests_sent(&srv->ledger) != srv->ledger.requests_gone)
-		return false;
-	return srv->loan.told_at == 0 || (int32_t)(srv->ledger.requests_gone - srv->loan.told_at) >= 0;
-}
-
-bool
-state_needs_reading(const struct sql_verdict *v)
-{
-	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0;
-}
-
-bool
-state_hides_reading(const struct exchange *x, const struct sql_verdict *v)
-{
-	return state_needs_reading(v) && !is_told_all(x);
-}
-
-bool
-state_awaits_reading(const struct exchange *x, const struct sql_verdict *v)
-{
-	const struct ledger *l = &x->srv->ledger;
-	uint32_t sent;
-
-	if (!state_hides_reading(x, v))
-		return false;
-	sent = ledger_requests_sent(l);
-	return sent != l->requests_gone && (int32_t)(x->srv->loan.told_at - sent) <= 0;
-}
-
-bool
-state_reads_as(const struct exchange *x, const struct image *reading)
-{
-	return image_reading(x->image) == reading && !state_has_uncommitted_effects(x) && !x->srv->loan.has_run_code;
+	return x->srv != NULL && (is_unsettled(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
 }
 
 bool
 state_reads_as_image(const struct exchange *x)
 {
-	return is_told_all(x) && state_reads_as(x, image_reading(x->image));
+	return !state_has_uncommitted_effects(x) && (x->srv == NULL || !x->srv->loan.has_run_code);
 }
 
 static void
@@ -116,10 +62,8 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 		l->risk |= WASH_LATE;
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
 	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
-	if (l->local == LOCAL_CONTEXT) {
-		state_note_reading(x);
+	if (l->local == LOCAL_CONTEXT)
 		state_leaves_context(x);
-	}
 }
 
 /* Where it can't be told how the SQL goes on, it may set anything. */

@@ -10,7 +10,6 @@
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"
-#include "session/reading.h"
 #include "sql/verdict.h"
 
 #include <stdlib.h>
@@ -73,8 +72,6 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	keep_before(x);
 	x->srv->loan.suspected |= flags;
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
-	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0)
-		state_note_reading(x);
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && state_has_any_startup(x))
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
@@ -100,76 +97,25 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	struct effect *e = &s->effects[s->effect_count];
 
 	keep_before(x);
-	if (kind <= EFFECT_RESET_ALL)
-		state_note_reading(x);
-	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
+	if (name != NULL && strchr(name, '.') != NULL)
 		state_take_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
-		x->srv->loan.suspected |= SCAN_SETTING | SCAN_PREPARE;
+		x->srv->loan.suspected |= SCAN_SETTING;
 		return;
 	}
 	e->kind = kind;
 	e->name = name == NULL ? NULL : strdup(name);
 	e->value = value == NULL ? NULL : strdup(value);
-	e->reading = NULL;
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		x->srv->loan.suspected |=
-		    SCAN_SETTING | SCAN_PREPARE; /* whether it is applied or not, the probe decides */
+		x->srv->loan.suspected |= SCAN_SETTING; /* whether it is applied or not, the probe decides */
 }
 
-/*
- * sql: a PREPARE alone in its Query. If it can't be told what its literals are read under, the server is asked for the
- * statement, and keeps it.
- */
-static void
-note_prepare(struct exchange *x, const char *name, const char *sql, size_t len)
-{
-	struct client_session *s = x->session;
-	char *text = strndup(sql, len), *reading = NULL;
-	bool is_read = text != NULL && verdict_depends_on_reading(text, len);
-
-	if (is_read && state_reads_as_image(x))
-		reading = reading_text(x->image);
-	if (text == NULL || (is_read && reading == NULL) || s->effect_count == EFFECTS_MAX) {
-		x->srv->loan.suspected |= SCAN_PREPARE;
-		free(reading);
-	} else {
-		add_effect(x, EFFECT_PREPARE, name, text);
-		s->effects[s->effect_count - 1].reading = reading;
-	}
-	free(text);
-}
-
-/* A statement that pins is in no image: the server is asked whether it is gone. */
-static void
-note_deallocate(struct exchange *x, enum effect_kind kind, const char *name)
-{
-	add_effect(x, kind, name, NULL);
-	if ((x->pins & 1u << PIN_STATEMENT) != 0)
-		x->srv->loan.suspected |= SCAN_UNDO;
-}
-
-/* Returns the SQL of a statement that SQL PREPARE made; NULL: unknown. */
-static const char *
-prepared_text(const struct exchange *x, const char *name)
-{
-	const struct client_session *s = x->session;
-
-	for (unsigned i = s == NULL ? 0 : s->effect_count; i-- > 0;) {
-		const struct effect *e = &s->effects[i];
-
-		if (e->name != NULL && e->kind == EFFECT_PREPARE && strcmp(e->name, name) == 0)
-			return e->value;
-	}
-	return image_get_prepared(x->image, name);
-}
-
-/* The SQL of an EXECUTE was scanned for what preparing it does; here it is scanned for what running it may do. */
+/* Scans what PREPARE made for what running it may do. */
 enum feature_step
 state_note_execute(struct exchange *x, const char *name)
 {
-	const char *text = prepared_text(x, name);
+	const char *text = state_prepared_text(x, name);
 	struct scan scan, anyhow;
 
 	if (text == NULL)
@@ -197,13 +143,12 @@ note_no_role(struct exchange *x)
 }
 
 static enum feature_step
-note(struct exchange *x, const struct known *k, const char *sql, size_t len, unsigned count)
+note(struct exchange *x, const struct known *k)
 {
 	struct server *srv = x->srv;
 
 	if (changes_reading(k)) {
 		srv->loan.has_local_settings = true;
-		state_note_reading(x);
 		state_leaves_context(x);
 		keep_before(x); /* a RESET may follow that is rolled back with it */
 	}
@@ -228,19 +173,12 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
 		return STEP_FORWARD;
 	case KNOWN_PREPARE:
-		if (count == 1)
-			note_prepare(x, k->name, sql, len);
-		else
-			srv->loan.suspected |= SCAN_PREPARE;
+		srv->loan.suspected |= SCAN_PREPARE;
 		return STEP_FORWARD;
 	case KNOWN_EXECUTE:
 		return state_note_execute(x, k->name);
 	case KNOWN_DEALLOCATE:
-		note_deallocate(x, EFFECT_DEALLOCATE, k->name);
-		return STEP_FORWARD;
 	case KNOWN_DEALLOCATE_ALL:
-		note_deallocate(x, EFFECT_DEALLOCATE_ALL, NULL);
-		return STEP_FORWARD;
 	case KNOWN_DISCARD_PART:
 	case KNOWN_CLOSE_ALL:
 	case KNOWN_UNLOCK_ALL:
@@ -261,14 +199,13 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 
 /* Everything in the SQL is known. DISCARD ALL is alone in it, or PostgreSQL refuses it. */
 enum feature_step
-state_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
+state_note_all(struct exchange *x, const struct known_text *text)
 {
 	struct client_session *s = x->session;
 
 	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
 		if (x->srv->ledger.count > 0)
 			return STEP_HOLD;
-		state_note_reading(x);
 		s->discard = DISCARD_SENT;
 		x->srv->loan.watches_tags = true;
 		return STEP_FORWARD;
@@ -276,7 +213,7 @@ state_note_all(struct exchange *x, const struct known_text *text, const char *sq
 	if (!exchange_is_followed(x))
 		return STEP_FORWARD;
 	for (unsigned i = 0; i < text->count; i++)
-		if (note(x, &text->statements[i], sql, len, text->count) == STEP_FAILED)
+		if (note(x, &text->statements[i]) == STEP_FAILED)
 			return STEP_FAILED;
 	return STEP_FORWARD;
 }

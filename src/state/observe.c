@@ -8,7 +8,6 @@
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
-#include "state/prepare.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -87,8 +86,6 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 		x->srv->sequences_of = is_own ? x->ticket.id : SEQUENCES_OF_MANY;
 		if ((s->scan->hints & SCAN_HINT_LOCAL) != 0 || s->scan->flags == SCAN_ALL)
 			state_note_local_name(x, "", ""); /* which setting it is of was not kept */
-		if (!s->is_parse_scanned && x->srv->loan.told_at == ledger_requests_sent(&x->srv->ledger) + 1)
-			x->srv->loan.told_at--; /* a Query in pieces is entered before it is read */
 	}
 	free(s->scan);
 	s->scan = NULL;
@@ -172,7 +169,7 @@ flagged_query(struct exchange *x, struct request *m)
 	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
 		return suspect_all(x, m, m->verdict->flags, m->scan);
 	suspect_meanwhile(x, flags);
-	step = state_note_all(x, text, m->sql, m->sql_len);
+	step = state_note_all(x, text);
 	if (step != STEP_FORWARD || !state_resets_startup(x, text))
 		return step;
 	return query_instead(x, text, m);
@@ -241,15 +238,11 @@ state_query(struct exchange *x, struct request *m)
 {
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
-	enum feature_step step;
 
 	if (!is_looked_at(x) || len == 0)
 		return STEP_FORWARD;
 	if (have == len && m->verdict == NULL)
 		return STEP_FORWARD; /* it is malformed: PostgreSQL refuses it */
-	step = state_ensure_prepared(x, m);
-	if (step != STEP_FORWARD)
-		return step;
 	if (have < len)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	if (m->verdict->flags == 0)
@@ -392,37 +385,10 @@ static enum feature_step
 bind_unknown(struct exchange *x, const char *name)
 {
 	uint32_t flags = x->session == NULL ? 0 : x->session->passed_flags;
-	const char *text;
 
-	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
-	if (text != NULL)
+	if (name[0] != '\0' && ((x->pins & 1u << PIN_STATEMENT) != 0 || (x->srv->loan.suspected & SCAN_PREPARE) != 0))
 		return state_note_execute(x, name);
 	return flags == 0 ? STEP_FORWARD : state_suspect(x, flags, NULL);
-}
-
-/* Bind and Describe may name a statement that SQL PREPARE made, or one that executes such a statement. */
-static enum feature_step
-ensure_for(struct exchange *x, struct request *m, const char *name)
-{
-	return m->statement == NULL ? state_ensure_named(x, name) : state_ensure_prepared(x, m);
-}
-
-enum feature_step
-state_describe(struct exchange *x, struct request *m)
-{
-	if (m->target != 'S' || !image_has_prepared(x->image))
-		return STEP_FORWARD;
-	return ensure_for(x, m, m->name);
-}
-
-/*
- * An EXECUTE whose PREPARE was sent ahead of this request, in vain. PostgreSQL binds it all the same, and its Execute
- * is answered with the error that was kept; a PREPARE within the request would make the Bind fail.
- */
-static bool
-has_failed_ahead(const struct exchange *x, const struct request *m)
-{
-	return m->statement != NULL && x->session != NULL && x->session->kept_error.len > 0 && !x->srv->is_synced;
 }
 
 enum feature_step
@@ -444,15 +410,11 @@ state_bind(struct exchange *x, struct request *m)
 	const char *portal = m->names.portal, *name = m->names.statement;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
 	size_t len = request_body_len(m);
-	enum feature_step step;
 	struct scan scan = { .name_count = 0 };
 	uint32_t flags;
 
 	if (!is_looked_at(x))
 		return STEP_FORWARD;
-	step = image_has_prepared(x->image) && !has_failed_ahead(x, m) ? ensure_for(x, m, name) : STEP_FORWARD;
-	if (step != STEP_FORWARD)
-		return step;
 	if (x->session != NULL && portal[0] == '\0')
 		unbind(x->session);
 	if (st == NULL)
@@ -491,7 +453,7 @@ state_before_execute(struct exchange *x, struct request *m)
 
 	if (s == NULL || s->bound == NULL || m->portal[0] != '\0')
 		return STEP_FORWARD;
-	return state_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
+	return state_note_all(x, s->bound_known);
 }
 
 void
@@ -541,9 +503,8 @@ state_is_quiet(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	return !image_has_prepared(x->image) &&
-	       (s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
-			      !s->may_be_reset && s->discard == DISCARD_NOT && s->refusal == NULL && s->scan == NULL));
+	return s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
+			     !s->may_be_reset && s->discard == DISCARD_NOT && s->refusal == NULL && s->scan == NULL);
 }
 
 void

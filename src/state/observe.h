@@ -15,7 +15,6 @@ enum feature_step state_query(struct exchange *x, struct request *m);
 enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
 enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m);
 enum feature_step state_bind(struct exchange *x, struct request *m);
-enum feature_step state_describe(struct exchange *x, struct request *m);
 /* The fast lane. True: nothing is noted or under way for this client that its next message must wait for or change. */
 bool state_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */

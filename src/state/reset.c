@@ -222,10 +222,6 @@ state_discarded(struct exchange *x)
 	struct client_session *s = x->session;
 	struct image *img = state_startup_image(x);
 
-	if (img != NULL && image_move(&img, image_replace(img, IMAGE_PREPARED, NULL, 0)) < 0) {
-		image_unref(img);
-		img = NULL;
-	}
 	if (state_become(x, img) < 0 || server_forget_session(srv) < 0) {
 		exchange_spoil(x);
 		return;
@@ -239,20 +235,7 @@ state_discarded(struct exchange *x)
 	s->unresolved = 0;
 	s->is_name_lost = false;
 	state_drop_effects(s);
-}
-
-/*
- * DEALLOCATE ALL holds even if the transaction is rolled back. Statements that this server never had are gone as well,
- * which a probe of the server would not show.
- */
-void
-state_deallocated_all(struct exchange *x)
-{
-	struct server *srv = x->srv;
-
-	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, NULL, 0)) < 0 ||
-	    image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
-		exchange_spoil(x);
+	buf_fini(&s->prepared);
 }
 
 void
@@ -269,4 +252,30 @@ state_request_done(struct exchange *x)
 	x->session->discard = DISCARD_NOT;
 	buf_fini(&x->session->kept_error);
 	x->srv->loan.watches_tags = false;
+}
+
+void
+state_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len)
+{
+	struct client_session *s = state_own(x);
+
+	/* 25P02 says nothing of the statement: its transaction had failed. */
+	if (s == NULL || (sqlstate != NULL && strcmp(sqlstate, "25P02") == 0) ||
+	    len != 1 + (size_t)wire_u32(message + 1))
+		return;
+	s->kept_error.len = 0;
+	buf_put(&s->kept_error, message, len);
+}
+
+bool
+state_tell_kept_error(struct exchange *x, const char *sqlstate)
+{
+	struct client_session *s = x->session;
+
+	if (s == NULL || s->kept_error.len == 0 || sqlstate == NULL || !buf_ok(&s->kept_error) ||
+	    (strcmp(sqlstate, "26000") != 0 && strcmp(sqlstate, "25P02") != 0))
+		return false;
+	exchange_answer(x, s->kept_error.bytes, s->kept_error.len);
+	buf_fini(&s->kept_error);
+	return true;
 }

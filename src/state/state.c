@@ -24,7 +24,6 @@ state_drop_effects(struct client_session *s)
 	for (unsigned i = 0; i < s->effect_count; i++) {
 		free(s->effects[i].name);
 		free(s->effects[i].value);
-		free(s->effects[i].reading);
 	}
 	s->effect_count = 0;
 }
@@ -62,6 +61,7 @@ state_free(struct exchange *x)
 	free(s->scan);
 	free(s->refusal);
 	buf_fini(&s->rows);
+	buf_fini(&s->prepared);
 	buf_fini(&s->kept_error);
 	free(s);
 }

@@ -11,7 +11,6 @@
  *   pins.c      why a client keeps its server, shown and counted
  *   reset.c     RESET and DISCARD ALL mean the client's startup values, not the server connection's
  *   linger.c    a client that uses sequences keeps its server for a moment
- *   prepare.c   statements of SQL PREPARE, prepared on a server when SQL may use them
  *   context.c   which clients may share a prepared statement
  *   compiled.c  what code SQL may reach, and whom a server is tied to by it
  *   state.c     makes, forgets and frees what the others note
@@ -37,20 +36,12 @@
 /* SQL of which it can't be told which settings it changes. */
 #define SCAN_ANY_SETTING (SCAN_SETTING | SCAN_NAMES_LOST | SCAN_CODE | SCAN_EXECUTE)
 
-enum effect_kind {
-	EFFECT_SET,
-	EFFECT_RESET,
-	EFFECT_RESET_ALL,
-	EFFECT_PREPARE,
-	EFFECT_DEALLOCATE,
-	EFFECT_DEALLOCATE_ALL
-};
+enum effect_kind { EFFECT_SET, EFFECT_RESET, EFFECT_RESET_ALL };
 
 /* A change that a statement makes in the image. */
 struct effect {
 	enum effect_kind kind;
-	char *name, *value; /* owned; NULL if it has none. PREPARE: value is all of the SQL */
-	char *reading; /* owned; PREPARE: as in struct image_setting */
+	char *name, *value; /* owned; NULL if it has none */
 };
 
 /* DISCARD ALL. Until its ReadyForQuery, reports of settings that get their startup value are hidden. */
@@ -78,6 +69,7 @@ struct client_session {
 	unsigned parts; /* enum probe_part; 0: none is under way */
 	struct buf rows; /* kind, name and value, each terminated */
 	unsigned row_count;
+	struct buf prepared; /* names and SQL of what SQL PREPARE made, each terminated: as the last probe tells */
 	bool is_probe_late; /* it was cancelled, once; set and cleared by ask.c */
 	bool is_probe_lost; /* it failed, or a row was too long: nothing is known; set and cleared by ask.c */
 	unsigned unresolved; /* enum probe_part: the probe failed; asked again after the next request */
@@ -127,7 +119,7 @@ bool state_fill_in(struct known_text *text, const uint8_t *body, size_t len);
 /* Returns true if everything in it is known. */
 bool state_is_known(const struct exchange *x, const struct known_text *text);
 /* SQL of which everything is known is about to run: FORWARD, HOLD or FAILED. */
-enum feature_step state_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
+enum feature_step state_note_all(struct exchange *x, const struct known_text *text);
 
 /* state/reset.c */
 /* Returns true if the client's startup packet gives this setting another value than the server connection's own. */
@@ -157,16 +149,6 @@ void state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, 
 /* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. */
 void state_used_sequence(struct exchange *x, uint32_t flags);
 
-/* state/prepare.c */
-bool state_is_placeholder(const char *name, const char *text);
-
-/* state/commit.c */
-/*
- * Enters answered PREPAREs and DEALLOCATEs in both images at once, as no rollback undoes them. Returns 0; 1 if the
- * server had to be asked what has become of them (state_probe_done follows); or -1: no memory.
- */
-int state_settle_statements(struct exchange *x);
-
 /* state/pins.c */
 /* Sets or removes one. Returns false if the client has no server any more, or is closed. */
 bool state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
@@ -176,3 +158,5 @@ void state_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason:
 /* Returns what to ask for (enum probe_part) after SQL with these flags. */
 unsigned state_parts_of(const struct exchange *x, uint32_t flags);
 int state_ask(struct exchange *x, unsigned parts); /* state_probe_done follows. -1: no memory */
+/* Returns the SQL of what SQL PREPARE made under this name on the client's server; NULL: unknown. */
+const char *state_prepared_text(const struct exchange *x, const char *name);

@@ -14,7 +14,6 @@
  * used under the client's name, lest the client finds pgweir's.
  */
 #include "statements/expose.h"
-#include "state/prepare.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
@@ -85,7 +84,9 @@ close_ours(struct exchange *x, struct buf *b)
 	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
-	state_close_placeholder(x, b);
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
+	message_close_statement(b, name);
+	ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 	while (server_statements_next(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, x->statements->sync_no);
 		statement_name_of(x->env->statements, id, name);
@@ -134,12 +135,8 @@ static void
 put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, struct buf *b)
 {
 	const struct statement *st = n->st;
-	const struct image *reading = statement_other_reading(x, n);
-	enum owed_to reading_to = to == OWED_TO_PREPARE ? OWED_TO_FEATURE : to;
 	struct buf rest = { 0 };
 
-	if (reading != NULL)
-		state_read_under(x, b, reading, reading_to);
 	if (!listen_text_restore((const char *)st->bytes, st->query_len, &rest))
 		buf_put(&rest, st->bytes, st->query_len);
 	buf_put(&rest, st->bytes + st->query_len, st->len - st->query_len);
@@ -148,20 +145,17 @@ put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, s
 	buf_fini(&rest);
 	x->pool->database->counters.server_parses++;
 	ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
-	if (reading != NULL)
-		state_read_under(x, b, NULL, reading_to);
 }
 
 /* Sends each in a request of its own, so that one that can't be prepared doesn't keep others from it. */
 static void
 put_all(struct exchange *x, struct client_statement *const *all, size_t count, struct buf *b)
 {
-	bool is_in_transaction = x->srv->tx == 'T' && count > 0, has_placeholder = false;
+	bool is_in_transaction = x->srv->tx == 'T' && count > 0;
 
 	if (is_in_transaction)
 		state_run(x, b, "SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
 	for (size_t i = 0; i < count; i++) {
-		has_placeholder |= statement_other_reading(x, all[i]) != NULL;
 		put_own(x, all[i], OWED_TO_FEATURE, b);
 		put_sync(x, OWED_TO_FEATURE, b);
 		if (is_in_transaction)
@@ -169,9 +163,7 @@ put_all(struct exchange *x, struct client_statement *const *all, size_t count, s
 	}
 	if (is_in_transaction)
 		state_run(x, b, "RELEASE SAVEPOINT " STATE_SAVEPOINT, OWED_TO_FEATURE, NULL);
-	if (has_placeholder)
-		state_close_placeholder(x, b); /* the client is to see its own only */
-	if (is_in_transaction || has_placeholder)
+	if (is_in_transaction)
 		put_sync(x, OWED_TO_FEATURE, b);
 }
 
@@ -328,9 +320,7 @@ statements_expose(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (x->srv->tx == 'E')
 		return STEP_FORWARD;
-	step = state_settle_prepared(x); /* it would wait for what is sent here, and that be undone meanwhile */
-	if (step != STEP_FORWARD)
-		return step;
+	step = STEP_FORWARD;
 	x->srv->loan.kept.state = KEPT_NOT;
 	if (n != NULL)
 		make_one(x, n, &b);

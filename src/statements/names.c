@@ -172,7 +172,6 @@ client_statement_unref(struct client_statement *n)
 		return;
 	assert(!n->is_in_table);
 	statement_unref(n->st);
-	image_unref(n->read_as);
 	free(n);
 }
 

@@ -58,21 +58,22 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 
 /*
  * Returns the statement that a Parse means; a trailing comment that names the caller may be left out of it. v: the
- * verdict on its SQL. *context: 0, or identifies the settings that its literals are read under now.
+ * verdict on its SQL.
  */
 static struct statement *
-statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v, uint32_t *context)
+statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v)
 {
 	struct buf b = { 0 };
 	struct statement *st = NULL;
 	size_t query_len = f->query_len;
+	uint32_t context;
 
-	if (!state_statement_context(x, v, context))
+	if (!state_statement_context(x, v, &context))
 		return statement_new_unshared(x->pool->home, f->rest, f->rest_len, f->query_len);
 	if (x->settings->statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len) {
-		st = statement_get(x->pool->home, f->rest, f->rest_len, query_len, *context);
+		st = statement_get(x->pool->home, f->rest, f->rest_len, query_len, context);
 		if (st != NULL)
 			statement_take_verdict(st, v);
 		return st;
@@ -80,18 +81,9 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(x->pool->home, b.bytes, b.len, query_len, *context);
+		st = statement_get(x->pool->home, b.bytes, b.len, query_len, context);
 	buf_fini(&b);
 	return st;
-}
-
-static bool
-remember_reading(struct exchange *x, struct client_statement *n)
-{
-	struct image *reading = image_reading(x->image);
-
-	n->read_as = reading == NULL ? NULL : image_ref(reading);
-	return reading != NULL;
 }
 
 /*
@@ -99,8 +91,7 @@ remember_reading(struct exchange *x, struct client_statement *n)
  * that had the name before. Takes st. Returns NULL: no memory.
  */
 static struct client_statement *
-enter_new(struct exchange *x, const char *name, struct statement *st, bool is_reading_known,
-	  struct client_statement *closed)
+enter_new(struct exchange *x, const char *name, struct statement *st, struct client_statement *closed)
 {
 	struct client_statement *n = client_statement_new(x, name, st);
 
@@ -111,7 +102,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, bool is_re
 	if (closed != NULL)
 		client_statement_leave(x->statements,
 				       closed); /* its Close was sent just before: if that is skipped, so is this */
-	if ((!is_reading_known || remember_reading(x, n)) && client_statement_enter(x->statements, n) == 0)
+	if (client_statement_enter(x->statements, n) == 0)
 		return n;
 	client_statement_unref(n);
 	return NULL;
@@ -158,28 +149,13 @@ parse_there(struct exchange *x, struct client_statement *n)
 static enum feature_step
 parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
 {
-	struct client_statement *n = enter_new(x, name, NULL, 0, closed);
+	struct client_statement *n = enter_new(x, name, NULL, closed);
 
 	if (n == NULL)
 		return STEP_FAILED;
-	state_keep_plans(x);
 	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	return STEP_FORWARD;
-}
-
-/* Elsewhere it could not be read as it is here: as if it was too large. */
-static enum feature_step
-parse_here_only(struct exchange *x, const struct parse_fields *f, struct client_statement *closed)
-{
-	struct buf b = { 0 };
-
-	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED ||
-	    parse_oversize(x, f->name, closed) == STEP_FAILED)
-		return STEP_FAILED;
-	message_parse(&b, f->name, f->rest, f->rest_len);
-	outbox_put(&x->env->to_server, &b);
-	return STEP_SENT;
 }
 
 enum feature_step
@@ -189,19 +165,13 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	enum statement_presence there;
 	struct statement *st;
 	struct client_statement *n;
-	uint32_t context = 0;
-	bool is_reading_known;
 	int r = 0;
 
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
 	if (!statements_have_room(x, f))
 		return refuse_parse(x);
-	if (state_awaits_reading(x, v))
-		return STEP_HOLD;
-	if (state_hides_reading(x, v))
-		return parse_here_only(x, f, closed);
-	st = statement_of(x, f, v, &context);
+	st = statement_of(x, f, v);
 	if (st == NULL)
 		return STEP_FAILED;
 	there = statement_presence_of(x, st);
@@ -209,8 +179,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		statement_unref(st);
 		return STEP_HOLD;
 	}
-	is_reading_known = context != 0 || (!statement_is_shared(st) && state_needs_reading(v));
-	n = enter_new(x, f->name, st, is_reading_known, closed);
+	n = enter_new(x, f->name, st, closed);
 	if (n == NULL)
 		return STEP_FAILED;
 	if (expose_takes(x, n->st))
@@ -281,21 +250,20 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	const struct parse_fields *f = &m->parse;
 	struct statement *st;
 	struct client_statement *n;
-	uint32_t context;
 
 	if (statements_pass_through(x) || x->pool->settings.prepared_statements == 0 || m->verdict == NULL ||
 	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL)
 		return false;
 	if (!statements_have_room(x, f))
 		return false; /* it will be refused in its turn */
-	st = statement_of(x, f, m->verdict, &context);
+	st = statement_of(x, f, m->verdict);
 	if (st == NULL)
 		return false;
 	if (st->valid_pool != x->pool || st->valid_image != x->image) {
 		statement_unref(st);
 		return false;
 	}
-	n = enter_new(x, f->name, st, context, NULL);
+	n = enter_new(x, f->name, st, NULL);
 	if (n == NULL)
 		return false;
 	client_statement_step(n, NAME_PARSED);

@@ -14,7 +14,6 @@
 #include "state/context.h"
 #include "state/linger.h"
 #include "state/observe.h"
-#include "state/prepare.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
@@ -144,11 +143,11 @@ fit_context(struct exchange *x, struct client_statement *n)
 	struct statement *st = n->st;
 	const struct sql_verdict *v = statement_parse_verdict(st);
 	uint32_t context;
-	bool is_shared = n->read_as == NULL || image_reading(x->image) == n->read_as;
+	bool is_shared;
 
 	if (!statement_is_shared(st))
 		return 0;
-	is_shared = is_shared && state_statement_context(x, v, &context);
+	is_shared = state_statement_context(x, v, &context);
 	if (is_shared && context == st->context)
 		return 0;
 	n->st = is_shared ? statement_get(x->pool->home, st->bytes, st->len, st->query_len, context)
@@ -162,53 +161,19 @@ fit_context(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-const struct image *
-statement_other_reading(const struct exchange *x, const struct client_statement *n)
-{
-	bool is_other = n->read_as != NULL && !state_reads_as(x, n->read_as) &&
-			(statement_parse_verdict(n->st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
-
-	return is_other ? n->read_as : NULL;
-}
-
-static void
-read_under(struct exchange *x, const struct image *reading)
-{
-	struct buf b = { 0 };
-
-	state_read_under(x, &b, reading, OWED_TO_STATEMENT);
-	outbox_put(&x->env->to_server, &b);
-}
-
-/*
- * Parses it on this server under the settings of the client's own Parse; in a transaction that has failed, these are
- * refused as the statement would be. -1: no memory.
- */
-static int
-parse_again(struct exchange *x, const struct client_statement *n)
+__attribute__((noinline)) static enum feature_step
+prepare_there(struct exchange *x, struct statement *st)
 {
 	struct server *srv = x->srv;
-	struct statement *st = n->st;
-	const struct image *reading = statement_other_reading(x, n);
 
-	if (reading != NULL)
-		read_under(x, reading);
+	x->pool->database->counters.statement_misses++;
+	srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
+	statement_make_room(x, st);
 	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0)
-		return -1;
+		return STEP_FAILED;
 	ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id));
 	statements_put_parse(x, st->name, st);
-	if (reading != NULL)
-		read_under(x, NULL);
-	return 0;
-}
-
-__attribute__((noinline)) static enum feature_step
-prepare_there(struct exchange *x, struct client_statement *n)
-{
-	x->pool->database->counters.statement_misses++;
-	x->srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
-	statement_make_room(x, n->st);
-	return parse_again(x, n) < 0 ? STEP_FAILED : STEP_SENT;
+	return STEP_SENT;
 }
 
 enum feature_step
@@ -230,7 +195,7 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 	case STATEMENT_ABSENT:
 		break;
 	}
-	return prepare_there(x, n);
+	return prepare_there(x, n->st);
 }
 
 bool
@@ -615,7 +580,6 @@ statements_close(struct exchange *x, struct request *m)
 void
 statements_sync(struct exchange *x)
 {
-	x->srv->loan.prepares_here = 0;
 	if (x->statements != NULL)
 		x->statements->sync_no++;
 }

@@ -51,7 +51,6 @@ tell_named(const struct exchange *x, const struct client_statement *n,
 {
 	struct statement_crossing s = { .name = n->name,
 					.st = n->st,
-					.read_as = n->read_as,
 					.shape = n->shape,
 					.types = n->types,
 					.is_proven = n->is_proven,
@@ -112,7 +111,6 @@ statements_take(struct exchange *x, const struct statement_crossing *s)
 		statement_unref(s->st);
 		return -1;
 	}
-	n->read_as = s->read_as == NULL ? NULL : image_ref(s->read_as);
 	n->shape = s->shape;
 	n->types = s->types;
 	client_statement_step(n, NAME_PARSED);

@@ -9,7 +9,6 @@
 struct statement_crossing {
 	const char *name;
 	struct statement *st; /* borrowed */
-	struct image *read_as; /* the settings that its literals were read under, borrowed; NULL: it does not matter */
 	uint32_t shape, types; /* of its rows and parameters, as the client was told */
 	bool is_of_session; /* st->context is that of the client's present settings */
 	bool is_proven, is_told;

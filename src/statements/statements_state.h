@@ -51,7 +51,6 @@ enum describing {
  */
 struct client_statement {
 	struct statement *st; /* NULL: oversize */
-	struct image *read_as; /* image_reading when it was parsed; a reference of its own. NULL: it does not matter */
 	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
 	uint32_t asked; /* its id when a Describe was last sent */
 	uint32_t refs; /* the table's and the ledger's */
@@ -169,8 +168,6 @@ statements_ref_of_id(uint64_t id)
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
 /* Makes sure that the server has n's statement when the next message arrives there. SENT, HOLD or FAILED. */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
-/* Returns the settings that n must be parsed under if these are not the server's own; else NULL. */
-const struct image *statement_other_reading(const struct exchange *x, const struct client_statement *n);
 void statement_make_room(struct exchange *x, const struct statement *st); /* on its server, before its Parse */
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);

@@ -5,7 +5,7 @@
  * A server remembers whose unnamed statement it has (srv->unnamed_owner); where it is another client's, it is prepared
  * again. Parse, Close and simple Queries change it. Each change that may yet be skipped is entered in the ledger, and
  * when no change is under way, the unnamed statement is what the replies have confirmed. SQL that pgweir runs itself in
- * between (DISCARD SEQUENCES, PREPARE) overwrites it on the server, and says so: unnamed_owner is 0 then.
+ * between (DISCARD SEQUENCES) overwrites it on the server, and says so: unnamed_owner is 0 then.
  */
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"

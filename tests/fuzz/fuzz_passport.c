@@ -24,7 +24,7 @@ walk_settings(struct passport_part part)
 	struct image_setting s;
 
 	while (passport_next_setting(&part, &s))
-		must(strlen(s.name) < SIZE_MAX && strlen(s.value) < SIZE_MAX && s.kind <= IMAGE_PREPARED);
+		must(strlen(s.name) < SIZE_MAX && strlen(s.value) < SIZE_MAX && s.kind <= IMAGE_REPORTED);
 	must(part.len == 0);
 }
 
@@ -39,10 +39,8 @@ walk(const struct passport *p)
 	must(p->secret_len == 4 || p->secret_len == PASSPORT_SECRET_MAX);
 	walk_settings(p->settings);
 	walk_settings(p->startup);
-	while (passport_next_statement(&statements, &s)) {
+	while (passport_next_statement(&statements, &s))
 		must(strlen(s.name) < SIZE_MAX);
-		walk_settings(s.read_as);
-	}
 	must(statements.len == 0);
 	while (passport_next_channel(&channels, &channel))
 		must(strlen(channel) <= PASSPORT_NAME_MAX);

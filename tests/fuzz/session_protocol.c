@@ -290,7 +290,6 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 static void
 end_request(struct fake_conn *c)
 {
-	c->reading = c->tx == 'T' ? c->reading : NULL;
 	if (c->tx == 'I') {
 		c->owner = 0;
 		tx_end(c, true);

@@ -100,7 +100,6 @@ struct fake_conn {
 	char *behind; /* owned: statements of a simple Query behind one that sleeps, or copies; NULL: none */
 	struct fake_values v, after; /* after: once SET LOCAL is over; only with has_locals */
 	char *told[REPORTS]; /* values that were reported; NULL: the default */
-	const char *reading; /* the client_encoding of pgweir's own for a Parse; NULL: the session's */
 	bool has_locals;
 	struct fake_save saves[SAVES_MAX];
 	size_t save_count;
@@ -217,8 +216,6 @@ void state_set(struct fake_conn *c, const char *name, const char *value); /* NUL
 void state_reset_all(struct fake_conn *c, bool is_identity_too);
 const char *state_encoding(const char *name); /* its proper name; NULL: unknown */
 char *state_to_server(const struct fake_conn *c, const char *text); /* owned; NULL: it is not in the encoding */
-/* Returns true if this SQL of pgweir's own sets what the next Parse is read under, or sets it back. */
-bool state_read_as(struct fake_conn *c, const char *sql, char **values);
 void state_check_characters(struct fake *f, const char *value); /* of a setting: aborts if they have changed */
 void state_check_refused(struct fake *f, const char *value); /* the same, of what is not in the encoding */
 /* A statement with these tokens runs; aborts if it meets what another client has left. */

@@ -123,32 +123,9 @@ state_encoding(const char *name)
 static bool
 is_latin1(const struct fake_conn *c)
 {
-	const char *encoding = c->reading != NULL ? c->reading : c->v.reports[REPORT_ENCODING];
+	const char *encoding = c->v.reports[REPORT_ENCODING];
 
 	return encoding != NULL && strcmp(encoding, "LATIN1") == 0;
-}
-
-/* session/reading.c: of the settings that a Parse is read under, the model has the encoding alone. */
-bool
-state_read_as(struct fake_conn *c, const char *sql, char **values)
-{
-	static const char set[] = "pg_catalog.set_config('client_encoding',$";
-	const char *at = strstr(sql, set);
-	size_t count = 0, wanted;
-
-	if (strstr(sql, "'pgweir.reading_0'") == NULL)
-		return false;
-	c->reading = NULL;
-	if (at == NULL)
-		return true;
-	wanted = strtoul(at + strlen(set), NULL, 10);
-	while (values != NULL && values[count] != NULL)
-		count++;
-	must(wanted > 0 && wanted <= count);
-	c->reading = state_encoding(values[wanted - 1]);
-	if (c->reading == NULL) /* its default */
-		c->reading = "UTF8";
-	return true;
 }
 
 /* Bytes of the character at text, if it is one; only the shortest forms of up to three bytes are made here. */
@@ -509,6 +486,7 @@ state_probe(struct fake_conn *c, const char *sql)
 		      { TRACE_CURSOR, "SELECT 'c'", "c", "hid", "" },
 		      { TRACE_SQL, "SELECT 'p'", "p", "hid", "PREPARE hid AS SELECT 1" },
 		      { TRACE_LISTEN, "SELECT 'n'", "n", "hid", "" } };
+	const struct named *n;
 
 	if (strstr(sql, "SELECT 'r'") != NULL)
 		put_row(c, "r", "", role == NULL ? "none" : role);
@@ -517,6 +495,9 @@ state_probe(struct fake_conn *c, const char *sql)
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (c->traces[facts[i].trace] != 0 && strstr(sql, facts[i].mark) != NULL)
 			put_row(c, facts[i].kind, facts[i].name, facts[i].value);
+	TAILQ_FOREACH(n, &c->statements, link)
+		if (n->is_sql && strstr(sql, "SELECT 'p'") != NULL)
+			put_row(c, "p", n->name, n->text);
 	for (size_t i = 0; i < c->v.setting_count && strstr(sql, "SELECT 'x'") != NULL; i++) {
 		char quoted[140];
 

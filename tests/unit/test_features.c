@@ -15,7 +15,6 @@
 #include "state/compiled.h"
 #include "state/context.h"
 #include "state/observe.h"
-#include "state/prepare.h"
 #include "state/reset.h"
 #include "statements/statements.h"
 #include "statements/expose.h"
@@ -100,15 +99,12 @@ TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_holds_server, "listen", struct exchange *x)
 STEP(state_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
-STEP(state_await_prepared, "prepared", struct exchange *x, struct request *m)
 STEP(state_query_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_query, "state", struct exchange *x, struct request *m)
 STEP(state_bind, "state", struct exchange *x, struct request *m)
-STEP(state_describe, "state", struct exchange *x, struct request *m)
 STEP(state_before_execute, "state", struct exchange *x, struct request *m)
 STEP(state_audit_parse, "audit", struct exchange *x, struct request *m)
-STEP(state_ensure_prepared, "prepare", struct exchange *x, struct request *m)
 NOTHING(state_request_failed, "state", struct exchange *x)
 NOTHING(state_request_done, "state", struct exchange *x)
 TRUTH(state_tell_kept_error, "kept", struct exchange *x, const char *sqlstate)
@@ -170,14 +166,13 @@ Test(features, each_message_is_seen_in_its_order)
 	cr_expect_str_eq(
 	    fake.calls, "elsewhere mark sequences exclusive local drop channels expose deallocate listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls,
-			 "prepared mark exclusive audit channels expose deallocate prepare listen statements");
+	cr_expect_str_eq(fake.calls, "mark exclusive audit channels expose deallocate listen statements");
 	see('B');
 	cr_expect_str_eq(
 	    fake.calls,
 	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
 	see('D');
-	cr_expect_str_eq(fake.calls, "find channels expose state statements");
+	cr_expect_str_eq(fake.calls, "find channels expose statements");
 	see('C');
 	cr_expect_str_eq(fake.calls, "statements");
 	see('E');
@@ -227,7 +222,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 	}
 	fake.stops = "exclusive";
 	cr_expect_eq(see('P'), STEP_FAILED);
-	cr_expect_str_eq(fake.calls, "prepared mark exclusive");
+	cr_expect_str_eq(fake.calls, "mark exclusive");
 }
 
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)

@@ -1,11 +1,10 @@
 /*
  * tests/unit/test_image.c - settings as values, and the messages that turn one image into another, read back. Links
- * session/image.c, session/reading.c, wire/messages.c, wire/fields.c and what they need of base.
+ * session/image.c, wire/messages.c, wire/fields.c and what they need of base.
  */
 #include "session/image.h"
 #include "session/image_changes.h"
 #include "session/image_settings.h"
-#include "session/reading.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -363,29 +362,6 @@ Test(image, changes)
 	}
 }
 
-Test(image, a_statement_is_deallocated_alone)
-{
-	struct image *from = image_of("a=1"), *to = image_of("a=2"), *other;
-	struct buf b = { 0 };
-	char text[256];
-
-	cr_assert_eq(image_update(&from, "x\"y", "PREPARE \"x\"\"y\" AS SELECT 1", IMAGE_PREPARED), 0);
-	other = image_ref(from);
-	cr_expect_eq(image_put_deallocates(&b, from, to), 1);
-	read_changes(&b, text, sizeof(text)); /* which wants a Sync behind it */
-	cr_expect_str_eq(text, "DEALLOCATE \"x\"\"y\"\n");
-	cr_assert_eq(image_update(&from, "z", "PREPARE z AS SELECT 1", IMAGE_PREPARED), 0);
-	buf_fini(&b);
-	cr_expect_eq(image_put_deallocates(&b, from, to), 2);
-	buf_fini(&b);
-	cr_expect_eq(image_put_deallocates(&b, from, other), 1, "what both have stays");
-	cr_expect_eq(image_put_deallocates(&b, from, from), 0, "and all of it where nothing differs");
-	buf_fini(&b);
-	image_unref(other);
-	image_unref(from);
-	image_unref(to);
-}
-
 Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
 {
 	struct image *to = image_of("a=1 !b=2 c=3"), *from = image_ref(to);
@@ -448,115 +424,6 @@ Test(image, changes_that_find_no_room_break_the_buffer)
 	image_unref(to);
 }
 
-Test(image, what_literals_are_read_under)
-{
-	struct image_store *own = image_store_new(0, NULL);
-	struct image *a = image_empty(own), *b = image_empty(own);
-
-	set(&a, "DateStyle", "ISO, MDY", false);
-	set(&b, "DateStyle", "ISO, MDY", true);
-	cr_expect_eq(image_reading(a), a, "nothing else is in it");
-	set(&a, "app.user_id", "1", false);
-	set(&a, "role", "x", false);
-	set(&b, "search_path", "y", false);
-	cr_expect_eq(image_reading(a), image_reading(b));
-	cr_expect_eq(image_count(image_reading(a)), 1);
-	set(&b, "array_nulls", "off", false);
-	cr_expect_neq(image_reading(a), image_reading(b));
-	cr_expect_str_eq(image_get(image_reading(b), "array_nulls"), "off");
-	image_unref(a);
-	image_unref(b);
-	image_store_free(own);
-}
-
-/* The types of all messages in b, and the fields of the Bind among them. */
-static void
-types_of(const struct buf *b, char *types, struct bind_values *values)
-{
-	for (size_t at = 0; at < b->len; at += 1 + (size_t)wire_u32(b->bytes + at + 1)) {
-		*types++ = (char)b->bytes[at];
-		if (b->bytes[at] == 'B')
-			fields_bind_values(b->bytes + at + FRAME_HEAD_LEN, wire_u32(b->bytes + at + 1) - 4, values);
-	}
-	*types = '\0';
-}
-
-Test(image, literals_are_read_under_other_settings)
-{
-	struct image *img = image_empty(store);
-	struct bind_values values;
-	struct buf b = { 0 };
-	const uint8_t *bytes;
-	char types[16];
-	size_t len, count = 0, nulls = 0;
-
-	set(&img, "DateStyle", "ISO, MDY", true);
-	reading_put(&b, "s", img);
-	cr_assert(buf_ok(&b));
-	types_of(&b, types, &values);
-	cr_expect_str_eq(types, "CPBEC");
-	for (; fields_bind_next(&values, &bytes, &len); count++)
-		nulls += bytes == NULL;
-	cr_expect_eq(count, IMAGE_READING_NAMES);
-	cr_expect_eq(nulls, IMAGE_READING_NAMES - 1, "all but one get their defaults");
-	buf_fini(&b);
-	reading_put(&b, "s", NULL);
-	types_of(&b, types, &values);
-	cr_expect_str_eq(types, "CPBEC");
-	cr_expect_not(fields_bind_next(&values, &bytes, &len));
-	buf_fini(&b);
-	image_unref(img);
-}
-
-Test(image, what_literals_are_read_under_is_a_text)
-{
-	struct image *img = image_empty(store), *read;
-	char *text;
-
-	set(&img, "DateStyle", "German, DMY", true);
-	set(&img, "array_nulls", "", false);
-	set(&img, "work_mem", "7MB", false);
-	text = reading_text(img);
-	read = reading_image(store, text);
-	cr_expect_eq(read, image_reading(img), "which has no other settings, and one that is empty");
-	image_unref(read);
-	for (size_t len = strlen(text); len-- > 0;) {
-		text[len] = '\0';
-		read = reading_image(store, text);
-		cr_expect_not_null(read, "whatever another process has sent");
-		image_unref(read);
-	}
-	free(text);
-	set(&img, "lc_time", "a\1b", false);
-	cr_expect_null(reading_text(img), "PostgreSQL has no such value");
-	image_unref(img);
-}
-
-Test(image, a_statement_that_was_read_otherwise_is_another)
-{
-	struct image *a = image_empty(store), *b = image_empty(store), *c = image_empty(store), *copy;
-	struct image_setting e = { "p", "PREPARE p AS SELECT date '1'", IMAGE_PREPARED, "German" };
-	struct buf out = { 0 };
-
-	cr_assert_eq(image_set(&a, &e), 0);
-	cr_assert_eq(image_set(&c, &e), 0);
-	e.reading = "ISO";
-	cr_assert_eq(image_set(&b, &e), 0);
-	cr_expect_neq(a, b);
-	cr_expect_eq(a, c);
-	cr_expect(image_has(b, &e) && !image_has(a, &e));
-	cr_expect_eq(image_put_deallocates(&out, a, b), 1);
-	buf_fini(&out);
-	cr_assert_eq(image_set(&c, &e), 0);
-	cr_expect_eq(b, c);
-	copy = image_adopt(store, image_copy(b));
-	cr_expect_eq(copy, b);
-	image_unref(copy);
-	image_unref(a);
-	image_unref(b);
-	image_unref(c);
-}
-
 Test(image, some_settings_make_other_constants)
 {
 	static const struct {
@@ -593,15 +460,7 @@ Test(image, has_the_context_of_another_that_sets_nothing_else)
 
 	cr_assert_eq(image_update(&b, "application_name", "psql", IMAGE_REPORTED), 0);
 	cr_assert_eq(image_update(&b, "app.user_id", "7", IMAGE_OTHER), 0);
-	cr_assert_eq(image_update(&b, "q", "PREPARE q AS SELECT 1", IMAGE_PREPARED), 0);
 	cr_expect_eq(image_context(a), image_context(b));
-	cr_expect_not(image_sets_the_same(a, b));
-	cr_expect_not(image_sets_the_same(b, a));
-	cr_assert_eq(image_update(&a, "application_name", "psql", IMAGE_REPORTED), 0);
-	cr_assert_eq(image_update(&a, "App.user_id", "7", IMAGE_OTHER), 0);
-	cr_expect(image_sets_the_same(a, b), "whatever SQL has prepared");
-	cr_assert_eq(image_update(&b, "App.user_id", "8", IMAGE_OTHER), 0);
-	cr_expect_not(image_sets_the_same(a, b));
 	cr_assert_eq(image_update(&b, "work_mem", "8MB", IMAGE_OTHER), 0);
 	cr_expect_neq(image_context(a), image_context(b), "plans depend on it");
 	cr_assert_eq(image_update(&a, "Work_Mem", "8MB", IMAGE_OTHER), 0);
@@ -650,31 +509,13 @@ expect_entries(const struct image *img, const struct image_setting wanted[static
 		cr_expect_str_eq(s->name, w->name);
 		cr_expect_str_eq(s->value, w->value);
 		cr_expect_eq(s->kind, w->kind, "%s", s->name);
-		cr_expect(w->reading == NULL ? s->reading == NULL : strcmp(s->reading, w->reading) == 0, "%s", s->name);
 	}
-	cr_expect(image_has_prepared(img), "and what is read off them is known");
-}
-
-/* The same texts in the same order. */
-Test(image, a_reading_is_no_name)
-{
-	struct image *img = image_empty(store);
-	const struct image_setting first[] = { { "a", "b", IMAGE_PREPARED, "c" }, { "d", "e", IMAGE_PREPARED, NULL } };
-	const struct image_setting second[] = { { "a", "b", IMAGE_PREPARED, NULL }, { "c", "d", IMAGE_PREPARED, "e" } };
-	struct image *one = image_replace(img, IMAGE_PREPARED, first, 2);
-	struct image *other = image_replace(img, IMAGE_PREPARED, second, 2);
-
-	cr_expect_neq(one, other);
-	image_unref(one);
-	image_unref(other);
-	image_unref(img);
 }
 
 Test(image, a_copy_becomes_the_equal_image_of_another_store)
 {
 	struct image_store *other = image_store_new(12, NULL);
 	struct image *img = image_empty(store), *copy, *twice, *equal = image_empty(other), *adopted;
-	const struct image_setting prepared = { "p", "PREPARE p AS SELECT 'a'", IMAGE_PREPARED, "DateStyle=ISO" };
 
 	set(&img, "work_mem", "5MB", false);
 	set(&img, "TimeZone", "UTC", true);
@@ -684,15 +525,16 @@ Test(image, a_copy_becomes_the_equal_image_of_another_store)
 	adopted = image_adopt(other, copy);
 	cr_expect_eq(adopted, equal);
 	image_unref(adopted);
-	cr_assert_eq(image_set(&img, &prepared), 0);
+	set(&img, "role", "web", false);
 	copy = image_copy(img);
 	twice = image_copy(copy);
 	image_unref(img);
 	image_unref(copy);
 	adopted = image_adopt(other, twice);
-	expect_entries(adopted, (struct image_setting[]){ { "TimeZone", "UTC", IMAGE_REPORTED, NULL },
-							  { "work_mem", "5MB", IMAGE_OTHER, NULL },
-							  prepared });
+	expect_entries(adopted, (struct image_setting[]){ { "role", "web", IMAGE_OTHER },
+							  { "TimeZone", "UTC", IMAGE_REPORTED },
+							  { "work_mem", "5MB", IMAGE_OTHER } });
+	cr_expect(image_plans_otherwise(adopted), "and what is read off them is known");
 	cr_expect_neq(adopted, equal);
 	image_unref(adopted);
 	image_unref(equal);

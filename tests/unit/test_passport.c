@@ -5,13 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct passport_statement twice = { .name = "twice",
-						 .text = 7,
-						 .shape = 8,
-						 .types = 9,
-						 .is_shared = true,
-						 .is_told = true,
-						 .is_read_otherwise = true };
+static const struct passport_statement twice = {
+	.name = "twice", .text = 7, .shape = 8, .types = 9, .is_shared = true, .is_told = true
+};
 
 static void
 put_some(struct buf *b)
@@ -29,20 +25,16 @@ put_some(struct buf *b)
 			      .secret = "abcd",
 			      .secret_len = 4,
 			      .is_startup_same = true };
-	const struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER, NULL },
-				   prepared = { "p", "PREPARE p AS SELECT '1'", IMAGE_PREPARED, "German" };
-	size_t begun, of_statement;
+	const struct image_setting setting = { "work_mem", "7MB", IMAGE_OTHER };
+	size_t begun;
 
 	passport_put(b, &p);
 	begun = passport_begin(b);
 	passport_put_setting(b, &setting);
-	passport_put_setting(b, &prepared);
 	passport_end(b, begun);
 	passport_end(b, passport_begin(b));
 	begun = passport_begin(b);
-	of_statement = passport_begin_statement(b, &twice);
-	passport_put_setting(b, &setting);
-	passport_end(b, of_statement);
+	passport_put_statement(b, &twice);
 	passport_end(b, begun);
 	begun = passport_begin(b);
 	buf_put_str(b, "news");
@@ -72,17 +64,12 @@ Test(passport, what_is_written_is_read)
 	cr_assert(passport_next_setting(&p.settings, &s));
 	cr_expect_str_eq(s.name, "work_mem");
 	cr_expect_str_eq(s.value, "7MB");
-	cr_expect_null(s.reading);
-	cr_assert(passport_next_setting(&p.settings, &s));
-	cr_expect_eq(s.kind, IMAGE_PREPARED);
-	cr_expect_str_eq(s.value, "PREPARE p AS SELECT '1'");
-	cr_expect_str_eq(s.reading, "German");
+	cr_expect_eq(s.kind, IMAGE_OTHER);
 	cr_expect(!passport_next_setting(&p.settings, &s));
 	cr_assert(passport_next_statement(&p.statements, &st));
 	cr_expect_str_eq(st.name, "twice");
-	cr_expect(st.text == 7 && st.shape == 8 && st.types == 9 && st.is_shared && st.is_told &&
-		  st.is_read_otherwise && !st.is_of_session && !st.is_proven);
-	cr_expect(passport_next_setting(&st.read_as, &s) && !passport_next_setting(&st.read_as, &s));
+	cr_expect(st.text == 7 && st.shape == 8 && st.types == 9 && st.is_shared && st.is_told && !st.is_of_session &&
+		  !st.is_proven);
 	cr_expect(!passport_next_statement(&p.statements, &st));
 	cr_assert(passport_next_channel(&p.channels, &channel));
 	cr_expect_str_eq(channel, "news");
@@ -129,7 +116,7 @@ Test(passport, a_bad_item_is_found_before_anything_is_used)
 
 	put_some(&b);
 	at = memmem(b.bytes, b.len, "work_mem", 8);
-	at[-1] = IMAGE_PREPARED + 2;
+	at[-1] = IMAGE_REPORTED + 1;
 	cr_expect_eq(passport_parse(b.bytes, b.len, &p), -1);
 	buf_fini(&b);
 }

@@ -12,7 +12,6 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "state/pins.h"
-#include "state/prepare.h"
 #include "state/reset.h"
 #include "state/state.h"
 #include "wire/frame.h"
@@ -130,8 +129,6 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	if (o->to == OWED_TO_IMAGE)
 		state_discard_settled(srv, how);
-	else if (o->kind == OWED_EXECUTE)
-		state_prepare_settled(srv, o, how);
 }
 
 static enum feature_step
@@ -301,6 +298,30 @@ Test(state, a_temporary_table_pins_until_it_is_gone)
 	cr_expect(is_released());
 }
 
+Test(state, sql_prepare_pins_until_the_last_is_deallocated)
+{
+	static const char *const two[][3] = { { "p", "p", "PREPARE p AS SELECT 1" },
+					      { "p", "q", "PREPARE q AS SELECT set_config('app.a', $1, false)" },
+					      { NULL } };
+	static const char *const none[][3] = { { NULL } };
+
+	cr_expect_not(run("PREPARE p AS SELECT 1; PREPARE q AS SELECT set_config('app.a', $1, false)"));
+	answer_probe(two);
+	cr_expect_eq(fake->x.pins, 1u << PIN_STATEMENT);
+	cr_expect_not(run("EXECUTE p"), "it is pinned");
+	cr_expect_str_eq(fake_sent(), "", "and what this leaves is known: nothing");
+	cr_expect_not(run("EXECUTE q('1')"));
+	answer_probe(none);
+	cr_expect_eq(fake->x.pins, 1u << PIN_STATEMENT, "only settings were asked for");
+	cr_expect_not(run("DEALLOCATE p"));
+	answer_probe(two + 1);
+	cr_expect_eq(fake->x.pins, 1u << PIN_STATEMENT);
+	cr_expect_not(run("DEALLOCATE q"));
+	answer_probe(none);
+	cr_expect_eq(fake->x.pins, 0);
+	cr_expect(run("SELECT 1"));
+}
+
 Test(state, a_probe_that_failed_pins)
 {
 	cr_expect_not(run("SELECT pg_advisory_lock(1)"));
@@ -385,20 +406,6 @@ Test(state, discard_all_waits_and_holds)
 	fake_reply("Z");
 	cr_expect_not(state_holds(&fake->x));
 	cr_expect_eq(fake->x.image, fake->x.startup);
-}
-
-Test(state, sql_prepare_is_made_again_where_it_is_used)
-{
-	run("PREPARE p AS SELECT 1");
-	cr_expect(image_has_prepared(fake->x.image));
-	fake_change_server();
-	image_move(&fake->srv.image, image_empty(fake->images));
-	send_query("SELECT 1");
-	cr_expect_str_eq(fake_sent(), "Q(SELECT 1)");
-	fake_reply("CZ");
-	send_query("EXECUTE p");
-	cr_expect_str_eq(fake_sent(), "P(|PREPARE p AS SELECT 1) B(|) E S Q(EXECUTE p)");
-	fake_reply("12CZCZ");
 }
 
 Test(state, sequences_of_others_are_forgotten_ahead)

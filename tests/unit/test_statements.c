@@ -8,7 +8,6 @@
 #include "state/context.h"
 #include "state/linger.h"
 #include "state/observe.h"
-#include "state/prepare.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/expose.h"
@@ -42,37 +41,6 @@ state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_t len
 }
 
 bool
-state_needs_reading(const struct sql_verdict *v)
-{
-	(void)v;
-	return false;
-}
-
-bool
-state_hides_reading(const struct exchange *x, const struct sql_verdict *v)
-{
-	(void)x;
-	(void)v;
-	return false;
-}
-
-bool
-state_awaits_reading(const struct exchange *x, const struct sql_verdict *v)
-{
-	(void)x;
-	(void)v;
-	return false;
-}
-
-bool
-state_reads_as(const struct exchange *x, const struct image *reading)
-{
-	(void)x;
-	(void)reading;
-	return true;
-}
-
-bool
 state_reads_as_image(const struct exchange *x)
 {
 	(void)x;
@@ -86,32 +54,6 @@ state_statement_context(const struct exchange *x, const struct sql_verdict *v, u
 	(void)v;
 	*context = 0;
 	return !is_unshared;
-}
-
-void
-state_read_under(struct exchange *x, struct buf *b, const struct image *reading, enum owed_to to)
-{
-	(void)x;
-	(void)b;
-	(void)reading;
-	(void)to;
-}
-
-void
-state_close_placeholder(struct exchange *x, struct buf *b)
-{
-	char name[STATEMENT_NAME_MAX];
-
-	snprintf(name, sizeof(name), "%s" STATEMENT_PLACEHOLDER, statement_store_prefix(x->env->statements));
-	message_close_statement(b, name);
-	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
-}
-
-enum feature_step
-state_settle_prepared(struct exchange *x)
-{
-	(void)x;
-	return STEP_FORWARD;
 }
 
 void
@@ -144,12 +86,6 @@ state_risk_of_all(const struct exchange *x)
 {
 	(void)x;
 	return 0;
-}
-
-void
-state_keep_plans(struct exchange *x)
-{
-	(void)x;
 }
 
 bool

@@ -63,13 +63,11 @@ def test_what_a_server_has_goes_along(one_server):
     one, two = one_server()
     pid = one.value(PID)
     one.query("SET application_name = 'first'; SET work_mem = '5MB'")
-    one.query("PREPARE mine AS SELECT 'mine'")
     assert one.extended("SELECT $1::text", ["a"], name="s") == [["a"]]
     assert two.query("SELECT current_setting('work_mem'), current_setting('application_name')")[0][0] != "5MB"
     two.query("SET work_mem = '6MB'")
     assert two.extended("SELECT $1::text || 'b'", ["a"], name="s") == [["ab"]]
     for _ in range(3):
-        assert one.query("EXECUTE mine") == [["mine"]]
         assert one.value("SHOW work_mem") == "5MB"
         assert one.value("SHOW application_name") == "first"
         assert two.value("SHOW work_mem") == "6MB"

@@ -1,5 +1,6 @@
 """Random batches of several clients, each as on a connection of its own: what SQL is read under is set, undone and set
-again in one pipeline with named statements, SQL PREPARE, transactions and errors, and without waiting for answers.
+again in one pipeline with named statements, SQL PREPARE, transactions and errors, and without waiting for answers. Literals
+that depend on settings are in SQL that runs at once; statements that are kept take parameters.
 
 PGWEIR_BATCH_SEEDS    which seeds: "7" or "1-50"        (default: a few)
 
@@ -49,6 +50,18 @@ TEXTS = (
     "SELECT '\u00fc', length('\u00fc')",
     "SELECT $1::text, '03/04/2020'::date::text",
 )
+KEPT = (
+    "SELECT to_char($1::date, 'YYYY-MM-DD')",
+    "SELECT $1::date",
+    "SELECT $1::date, $1::text",
+    "SELECT extract(epoch from $1::timestamptz)",
+    "SELECT length($1::bytea), $1::bytea",
+    "SELECT array[$1::interval]",
+    "SELECT to_tsvector($1)::text",
+    "SELECT 1.1::float8 / 3",
+    "SELECT reads($1)",
+    "SELECT 'abc', length($1::text)",
+)
 
 
 class Batches:
@@ -76,14 +89,14 @@ class Batches:
         if not self.has_executed and self.random.random() < 0.2:
             self.has_executed = True
             return f"EXECUTE {self.one_of(*NAMES)}"
-        return self.one_of(f"PREPARE p(text) AS {self.one_of(*TEXTS)}", "EXECUTE p('01/02/2020')", "DEALLOCATE p",
+        return self.one_of(f"PREPARE p(text) AS {self.one_of(*KEPT)}", "EXECUTE p('01/02/2020')", "DEALLOCATE p",
                            "DEALLOCATE ALL", f"DEALLOCATE {self.one_of(*NAMES)}")
 
     def message(self):
         name = self.one_of(*NAMES)
         chance = self.random.random()
         if chance < 0.2:
-            return parse(name, self.one_of(*TEXTS)) + self.one_of(b"", b"", describe("S", name))
+            return parse(name, self.one_of(*KEPT)) + self.one_of(b"", b"", describe("S", name))
         if chance < 0.4:
             return bind("", name, self.one_of([], [], ["01/02/2020"])) + self.one_of(b"", describe("P")) + execute()
         if chance < 0.5:

@@ -67,54 +67,19 @@ def test_names_and_order_are_postgresqls(weir, name):
     assert answers[1] == answers[0]
 
 
-BEHIND = {                          # what the client pipelines, on a server that lacks what it has made by SQL PREPARE
-    "then by a Query": (parse("", "SELEC") + parse("", "EXECUTE p") + RUN + sync() + query("EXECUTE p"), 2),
-    "then by Parse": (parse("", "SELEC") + parse("", "EXECUTE p") + RUN + sync() + parse("", "EXECUTE p") + RUN + sync(), 2),
-    "then behind another": (parse("", "SELEC") + parse("", "EXECUTE p") + RUN + sync() + one_statement("SELECT 1") +
-                            parse("", "EXECUTE p") + RUN + sync(), 2),
-    "then its name": (parse("", "SELEC") + bind("", "p") + execute() + sync() + bind("", "p") + execute() + sync(), 2),
-    "then DEALLOCATE": (parse("", "SELEC") + parse("", "EXECUTE p") + RUN + sync() + query("DEALLOCATE p"), 2),
-}
-
-
-@pytest.mark.parametrize("name", BEHIND)
-def test_what_was_to_be_prepared_behind_an_error_is_prepared_later(weir, name):
-    data, count = BEHIND[name]
-    answers = []
-    weir.start(pool_size=2)
-    for address in ((weir.postgres.host, weir.postgres.port), weir.address):
-        with Wire(address).login() as client:
-            client.query("PREPARE p AS SELECT 1")
-            if address == weir.address:
-                there = client.query("SELECT pg_backend_pid()")
-                hold(weir, there, "app")
-            client.send(data)
-            answers.append(normalized(client.read_until("Z", count)))
-    assert answers[1] == answers[0]
-
-
-BETWEEN = {                         # what pgweir has to send something ahead of, between Bind and Execute
-    "Parse of EXECUTE": parse("t", "EXECUTE p") + execute(),
-    "Bind of EXECUTE": bind("x", "u") + execute() + execute("x"),
-    "Describe of EXECUTE": describe("S", "u") + execute(),
-    "Bind of its name": bind("x", "p") + execute() + execute("x"),
-    "INSERT": parse("t", "INSERT INTO names_serial DEFAULT VALUES") + bind("x", "t") + execute() + execute("x"),
-}
-
-
-@pytest.mark.parametrize("name", BETWEEN)
-def test_the_unnamed_portal_is_the_clients_own(weir, postgres, name):
+def test_the_unnamed_portal_is_the_clients_own(weir, postgres):
+    """Between its Bind and its Execute pgweir has to send something ahead of another statement."""
+    between = parse("t", "INSERT INTO names_serial DEFAULT VALUES") + bind("x", "t") + execute() + execute("x")
     answers = []
     postgres.query("CREATE TABLE IF NOT EXISTS names_serial (id serial); GRANT ALL ON names_serial, names_serial_id_seq "
                    "TO PUBLIC")
     weir.start(pool_size=2)
     for address in ((weir.postgres.host, weir.postgres.port), weir.address):
         with Wire(address).login() as client:
-            client.query("PREPARE p AS SELECT 1")
-            client.ask(parse("u", "EXECUTE p") + parse("s", "SELECT 2") + sync())
+            client.ask(parse("s", "SELECT 2") + sync())
             if address == weir.address:
                 there = client.query("SELECT pg_backend_pid()")
                 hold(weir, there, "app")
                 weir.raw().query("INSERT INTO names_serial DEFAULT VALUES")     # the other server remembers its sequence
-            answers.append(normalized(client.ask(bind("", "s") + BETWEEN[name] + sync())))
+            answers.append(normalized(client.ask(bind("", "s") + between + sync())))
     assert answers[1] == answers[0]

@@ -693,19 +693,6 @@ def test_a_long_unnamed_one_is_bound_behind_its_sync(weir, has_code, begin, sql,
         weir.postgres.query("DROP FUNCTION IF EXISTS sets()")
 
 
-@pytest.mark.parametrize("before", ["", "y" * 1500000], ids=["at_its_beginning", "at_its_end"])
-def test_a_literal_behind_a_long_query_that_sets_what_it_is_read_under(weir, before):
-    """The statement must be parsed again behind it, as the database has code that could be anywhere in unread SQL."""
-    weir.postgres.query("CREATE FUNCTION sets() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET x.y = 1'; RETURN 1; END $$")
-    try:
-        weir.start(pool_size=1, max_statement_size="1KiB")
-        assert_same(weir, [
-            query("BEGIN"), query(f"/*{before}*/ SET LOCAL DateStyle = 'ISO, DMY' /*{'x' * 200000}*/"),
-            parse("s", "SELECT '02/03/2020'::date") + sync(), query("COMMIT"), bind("", "s") + execute() + sync()])
-    finally:
-        weir.postgres.query("DROP FUNCTION sets()")
-
-
 def test_a_long_one_whose_name_does_not_end_is_malformed(weir):
     weir.start(pool_size=1, max_statement_size="1KiB")
     with weir.raw() as wire:
@@ -857,32 +844,23 @@ def test_sql_execute_of_a_statement_of_the_protocol(crowded, begin):
         assert shape(wire.ask(query("EXECUTE foobar(21)"))) == "E:26000 Z:I"
 
 
-@pytest.mark.parametrize("sql", ["EXECUTE s", "SELECT 1; EXECUTE s", "EXPLAIN (VERBOSE, COSTS OFF) EXECUTE s"])
-@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
-def test_sql_executes_what_was_read_under_other_settings(crowded, begin, sql):
-    """In a Query, in a Parse, and behind a Flush; and again, as a message of the protocol."""
-    rows = parse("", sql.split("; ")[-1]) + bind() + execute()
-    assert_same(crowded, [
-        parse("s", "SELECT '02/03/2020'::date AS day") + sync(), query("SET DateStyle = 'ISO, DMY'"), query(begin),
-        query(sql), rows + sync(), parse("", "SELECT 1") + flush() + rows + sync(),
-        query("SELECT '02/03/2020'::date"), bind("", "s") + execute() + sync(), query("ROLLBACK")])
-
-
 @pytest.mark.parametrize("begin, setting, end", [
     ("BEGIN", "SET", "ROLLBACK"), ("BEGIN", "SET LOCAL", "COMMIT"), ("SELECT", "SET", "SET DateStyle = 'ISO, MDY'"),
     ("SELECT", "SET", "RESET DateStyle")])
 def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setting, end):
+    """It pins nothing, and is read elsewhere under the settings of then; nobody else gets it."""
+    literal = parse("s", "SELECT '02/03/2020'::date")
     weir.start(pool_size=2)
-    with weir.raw() as wire:
+    with weir.raw() as wire, weir.raw() as other:
         wire.query(begin)
-        wire.ask(one_statement(f"{setting} DateStyle = 'ISO, DMY'") + parse("s", "SELECT '02/03/2020'::date") + sync())
+        replies = wire.ask(one_statement(f"{setting} DateStyle = 'ISO, DMY'") + literal + bind("", "s") + execute() + sync())
+        assert texts(replies) == [["2020-03-02"]]
         wire.query(end)
-        pins = weir.console("SHOW PINS")
-        all_of(weir, "DEALLOCATE ALL")
-        assert run(wire, "s") == [["2020-03-02"]]
-        assert "statement" in str(pins)
-        wire.ask(close("S", "s") + sync())
         assert weir.console("SHOW PINS") == []
+        assert texts(other.ask(literal + bind("", "s") + execute() + sync())) == [["2020-02-03"]]
+        weir.console("RECONNECT")
+        assert run(wire, "s") == [["2020-02-03"]]
+        assert run(other, "s") == [["2020-02-03"]]
 
 
 @pytest.mark.parametrize("use", [query("EXECUTE s"), bind("", "s") + execute() + sync()], ids=["sql", "protocol"])
@@ -894,37 +872,6 @@ def test_a_literal_behind_discard_all_ahead_of_its_sync(weir, use):
         wire.ask(one_statement("DISCARD ALL") + parse("s", "SELECT to_char('02/03/2020'::date, 'MM-DD')") + sync())
         other.query("SELECT 1")
         assert texts(wire.ask(use)) == [["02-03"]]
-
-
-def test_a_literal_ahead_of_the_sync_stays_as_it_was_read_where_plans_are_discarded(weir):
-    """PostgreSQL reads the statement anew behind DISCARD PLANS; so that goes ahead of it."""
-    weir.postgres.query("CREATE FUNCTION planned() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN '02/03/2020'::date; END $$")
-    try:
-        weir.start(pool_size=2)
-        with weir.raw() as wire:
-            wire.query("SELECT planned()")
-            wire.ask(one_statement("SET LOCAL DateStyle = 'ISO, DMY'") + parse("s", "SELECT '02/03/2020'::date") + sync())
-            wire.query("SELECT planned()")
-            wire.query("SET transform_null_equals = on")
-            assert wire.query("SELECT planned()") == [["2020-02-03"]]
-            assert run(wire, "s") == [["2020-03-02"]]
-    finally:
-        weir.postgres.query("DROP FUNCTION planned()")
-
-
-@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
-def test_a_client_that_looks_finds_nothing_of_what_reads_under_other_settings(crowded, begin):
-    """Its statements, of the protocol and of SQL, were made under other settings, and must be made again elsewhere."""
-    with crowded.raw() as wire:
-        prepare(wire, "s", "SELECT '02/03/2020'::date")
-        wire.query("PREPARE p AS SELECT '02/03/2020'::date")
-        wire.query("SET DateStyle = 'ISO, DMY'")
-        all_of(crowded, "DEALLOCATE ALL")           # another client, so p is made again
-        wire.query(begin)
-        for _ in range(2):
-            assert wire.query("SELECT name FROM pg_prepared_statements ORDER BY 1") == [["p"], ["s"]]
-        assert wire.query("EXECUTE p") == wire.query("EXECUTE s") == [["2020-02-03"]]
-        wire.query("COMMIT")
 
 
 LONG_NAME = "n" * 70
@@ -990,22 +937,6 @@ def test_a_look_at_names_like_ours(crowded):
         assert run(wire, "pgweir_1") == [["mine"]]
 
 
-@pytest.mark.parametrize("sql, direct", [("EXECUTE qz", "T D C:SELECT 1 Z:I"), ("PREPARE qz AS SELECT 2", "E:42P05 Z:I"),
-                                         ("DEALLOCATE qz", "C:DEALLOCATE Z:I")])
-def test_a_query_ahead_of_a_sync_finds_what_sql_has_prepared(weir, sql, direct):
-    """On a server that does not have it yet."""
-    weir.start(pool_size=2, max_overflow=0)
-    with weir.raw() as wire, weir.raw() as one, weir.raw() as two:
-        wire.query("PREPARE qz AS SELECT 1")
-        for other in one, two:
-            other.query("BEGIN")                                     # both servers are washed
-        for other in one, two:
-            other.query("COMMIT")
-        wire.send(one_statement("SELECT 0") + query(sql) + sync())
-        assert shape(wire.read_until("Z")) == f"1 2 T D C:SELECT 1 {direct}"
-        assert shape(wire.read_until("Z")) == "Z:I"
-
-
 def test_a_deallocate_is_answered_behind_more_settings_than_are_followed(weir):
     """Whether SQL PREPARE's are still there was asked of the server, and what that took was sent again and again."""
     weir.start(pool_size=1)
@@ -1045,9 +976,8 @@ def test_what_is_pipelined_behind_a_rollback_finds_its_statement(weir, rollback,
     weir.start(pool_size=1)
     with weir.raw() as wire:
         wire.ask(parse("a", "SELECT 1") + sync())
-        wire.query("PREPARE p AS SELECT 1")
-        with weir.raw() as other:
-            other.query("SELECT 1")     # the server has nothing of the first client's any more
+        if name == "p":
+            wire.query("PREPARE p AS SELECT 1")
         wire.ask(query("BEGIN"))
         wire.ask(query("SAVEPOINT s"))
         assert shape(wire.ask(query("SELECT 1/0"))) == "E:22012 Z:E"
@@ -1055,41 +985,6 @@ def test_what_is_pipelined_behind_a_rollback_finds_its_statement(weir, rollback,
         got = shape(wire.read_until("Z", 1 + answer.count("Z:") + (how is query)))
         assert got.replace("Z:T", "Z:I") == " ".join(
             [answer, "T D C:SELECT 1 Z:I Z:I" if how is query else "1 2 T D C:SELECT 1 Z:I"])
-
-
-GONE = [query("CREATE TABLE gone (i int)"), query("PREPARE q AS SELECT * FROM gone"), query("DROP TABLE gone")]
-
-
-@pytest.mark.parametrize("before, messages, answer", [
-    ([], [one_statement("DEALLOCATE p"), query("EXECUTE p"), sync()], "1 2 n C:DEALLOCATE E:26000 Z:I Z:I"),
-    ([], [one_statement("DEALLOCATE p"), query("EXECUTE p"), bind("", "p"), sync()],
-     "1 2 n C:DEALLOCATE E:26000 Z:I E:26000 Z:I"),
-    ([], [one_statement("DEALLOCATE p"), one_statement("PREPARE p AS SELECT 2"), query("EXECUTE p"), sync()],
-     "1 2 n C:DEALLOCATE 1 2 n C:PREPARE T D C:SELECT 1 Z:I Z:I"),
-    (GONE, [one_statement("SELECT 3"), query("EXECUTE q"), query("SELECT 4"), sync()],
-     "1 2 T D C:SELECT 1 E:42P01 Z:I T D C:SELECT 1 Z:I Z:I"),
-    ([*GONE, query("BEGIN")], [one_statement("SELECT 3"), query("EXECUTE q"), query("SELECT 4"), sync()],
-     "1 2 T D C:SELECT 1 E:42P01 Z:E E:25P02 Z:E Z:E"),
-], ids=["deallocated", "deallocated_and_bound", "prepared_anew", "its_table_is_gone", "in_a_transaction"])
-@pytest.mark.parametrize("is_slow", [False, True], ids=["at_once", "one_by_one"])
-def test_a_query_ahead_of_a_sync_has_an_answer_if_what_goes_ahead_of_it_fails(weir, before, messages, answer, is_slow):
-    """What SQL PREPARE made is made again ahead of it, in vain. A ReadyForQuery was missing."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
-        wire.query("PREPARE p AS SELECT 1")
-        for turn in before[:3]:
-            wire.ask(turn)
-        with weir.raw() as other:
-            other.query("SELECT 1")     # the server has nothing of the first client's any more
-        for turn in before[3:]:
-            wire.ask(turn)
-        for message in messages:
-            wire.send(message)
-            if is_slow and message[:1] == b"P":
-                wire.send(flush())
-                answer = answer.replace("C:", "c:", 1)
-        assert shape(wire.read_until("Z", answer.count("Z:"))) == answer.replace("c:", "C:")
-        assert shape(wire.ask(query(""))).startswith("I Z")
 
 
 def test_a_query_behind_a_failed_bind_has_no_answer_of_its_own(weir):

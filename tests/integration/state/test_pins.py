@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 import rawwire
-from rawwire import bind, close, execute, parse, query, sync
+from rawwire import bind, close, execute, one_statement, parse, query, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -23,11 +23,11 @@ def pins(weir):
     return {(row["application_name"], row["reasons"]) for row in weir.console("SHOW PINS")}
 
 
-PREPARE_DATE = "PREPARE p AS SELECT to_char(date '02-01-2026', 'YYYY-MM-DD')"
 STATES = {
     "temp_table": ("CREATE TEMP TABLE kept (a int)", "DROP TABLE kept"),
     "advisory_lock": ("SELECT pg_advisory_lock(4711)", "SELECT pg_advisory_unlock(4711)"),
     "cursor": ("DECLARE held CURSOR WITH HOLD FOR SELECT 1", "CLOSE held"),
+    "statement": ("PREPARE kept AS SELECT 1", "DEALLOCATE kept"),
 }
 
 
@@ -66,22 +66,51 @@ def test_a_name_in_unicode_pins_only_if_it_may_be_any(weir, sql):
         assert {row["reasons"] for row in weir.console("SHOW PINS")} == UNICODE[sql]
 
 
-@pytest.mark.parametrize("messages", [
-    [query("BEGIN"), query("SET LOCAL DateStyle = 'German'"), query(PREPARE_DATE), query("COMMIT")],
-    [query("SET DateStyle = 'German'") + query(PREPARE_DATE) + query("RESET DateStyle")],
-    [query(f"DO $$ BEGIN SET LOCAL DateStyle = 'German'; EXECUTE $q${PREPARE_DATE}$q$; END $$")],
-], ids=["SET LOCAL", "not answered", "code"])
-def test_a_statement_that_can_not_be_read_elsewhere_as_it_was_pins(weir, messages):
+PREPARES = {                        # ways to prepare p and q by SQL
+    "alone": [query("PREPARE p AS SELECT 1"), query("PREPARE q AS SELECT 2")],
+    "in one Query": [query("SELECT 1; PREPARE p AS SELECT 1; PREPARE q AS SELECT 2")],
+    "in one batch": [one_statement("PREPARE p AS SELECT 1") + one_statement("PREPARE q AS SELECT 2") + sync()],
+    "in a transaction that fails": [query("BEGIN; PREPARE p AS SELECT 1; PREPARE q AS SELECT 2"), query("ROLLBACK")],
+    "in DO": [query("DO $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; EXECUTE 'PREPARE q AS SELECT 2'; END $$")],
+    "in a function": [query("SELECT pg_temp.makes()"), query("DROP FUNCTION pg_temp.makes")],
+}
+ENDS = [["DEALLOCATE p", "DEALLOCATE PREPARE q"], ["DEALLOCATE ALL"], ["DISCARD ALL"], ["BEGIN; DEALLOCATE p; DEALLOCATE q; ROLLBACK"],
+        ["DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"]]
+
+
+@pytest.mark.parametrize("how", PREPARES)
+def test_what_sql_prepares_pins_until_the_last_is_gone(weir, how):
     weir.start(pool_size=2, max_overflow=0)
     with weir.raw() as wire, weir.raw() as other:
-        for message in messages:
-            wire.send(message)
-            assert not rawwire.errors(wire.read_until("Z", message.count(b"Q\0")))
-        wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"], 5, "the pin")
-        other.query("BEGIN")
-        assert wire.value("EXECUTE p") == "2026-01-02"
-        wire.query("DEALLOCATE p")
-        wait_until(lambda: weir.console("SHOW PINS") == [], 5, "the pin to go")
+        for end in ENDS:
+            if how == "in a function":
+                wire.query("CREATE FUNCTION pg_temp.makes() RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
+                           "EXECUTE 'PREPARE p AS SELECT 1'; EXECUTE 'PREPARE q AS SELECT 2'; END $$")
+            for message in PREPARES[how]:
+                assert not rawwire.errors(wire.ask(message))
+            wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"], 5, "the pin")
+            other.query("SELECT 1")
+            assert wire.value("EXECUTE p") == "1" and wire.value("EXECUTE q") == "2"
+            for sql in end:
+                assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"]
+                wire.query(sql)
+            wait_until(lambda: weir.console("SHOW PINS") == [], 5, "the pin to go")
+            assert rawwire.errors(wire.ask(query("EXECUTE p")))[0].sqlstate == "26000"
+    assert weir.metric("pgweir_pool_pins_total", reason="statement") >= len(ENDS)
+
+
+def test_what_sql_has_prepared_is_gone_with_its_client(weir):
+    """And what others have prepared by the protocol works on."""
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as other:
+        other.ask(parse("s", "SELECT 's'") + sync())
+        for _ in range(3):
+            with weir.raw() as wire:
+                wire.query("PREPARE p AS SELECT 1")
+                assert wire.query("EXECUTE p") == [["1"]]
+            assert rawwire.errors(other.ask(query("EXECUTE p")))[0].sqlstate == "26000"
+            assert rawwire.texts(other.ask(bind("", "s") + execute() + sync())) == [["s"]]
+            assert other.query("PREPARE p AS SELECT 2; DEALLOCATE p") == []
 
 
 def test_the_log_tells_of_each_reason_once_a_minute(weir):
@@ -121,6 +150,7 @@ def test_what_a_pinned_client_leaves_is_cleaned_up(weir):
     with session(weir) as second:
         assert value(second, "SELECT to_regclass('pg_temp.kept') IS NULL")
         assert value(second, "SELECT count(*) FROM pg_cursors") == 0
+        assert value(second, "SELECT count(*) FROM pg_prepared_statements WHERE from_sql") == 0
         assert value(second, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 

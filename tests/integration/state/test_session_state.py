@@ -5,12 +5,9 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 "!" is an SQLSTATE; None: anything but an error.
 """
 
-import contextlib
-
 import pytest
 
 from rawwire import bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
-from waiting import wait_until
 
 BOSS = "state_boss"                     # a superuser
 ROLE = "state_role"
@@ -265,87 +262,10 @@ MOVED = {
     "DISCARD ALL in a transaction is refused": [
         ("a", "SET app.user_id = '1'", None), ("a", "BEGIN", None), ("a", "DISCARD ALL", "!25001"),
         ("a", "ROLLBACK", None), ("b", "SELECT 1", None), ("a", USER_ID, one("1"))],
-
-    # PREPARE
-    "PREPARE, EXECUTE and DEALLOCATE": [
-        ("a", "PREPARE p AS SELECT 'of a'", None), ("b", "EXECUTE p", "!26000"),
-        ("b", "PREPARE p AS SELECT 'of b'", None), ("a", "EXECUTE p", one("of a")), ("b", "EXECUTE p", one("of b")),
-        ("a", "PREPARE p AS SELECT 1", "!42P05"), ("b", "SELECT 1", None), ("a", "DEALLOCATE p", None),
-        ("b", "EXECUTE p", one("of b")), ("a", "EXECUTE p", "!26000"), ("a", "PREPARE p AS SELECT 'new'", None),
-        ("b", "EXECUTE p", one("of b")), ("a", "EXECUTE p", one("new"))],
-    "PREPARE with types, and EXECUTE with values": [
-        ("a", "PREPARE p (int, text) AS SELECT $1 + 1, $2", None), ("b", "SELECT 1", None),
-        ("a", "EXECUTE p(41, 'x')", [["42", "x"]]),
-        ("b", "PREPARE p (text) AS SELECT $1", None), ("a", "EXECUTE p(1, 'y')", [["2", "y"]])],
-    "PREPARE of quoted names": [
-        ("a", 'PREPARE "My p" AS SELECT 1', None), ("a", "PREPARE MY_P AS SELECT 2", None), ("b", "SELECT 1", None),
-        ("a", 'EXECUTE "My p"', one("1")), ("b", "SELECT 1", None), ("a", "EXECUTE my_p", one("2")),
-        ("a", "EXECUTE \"MY_P\"", "!26000")],
-    "PREPARE is not transactional": [
-        ("a", "BEGIN", None), ("a", "PREPARE p AS SELECT 5", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", None),
-        ("a", "EXECUTE p", one("5")), ("a", "BEGIN", None), ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
     "RESET among statements that say nothing": [
         ("c", "SET work_mem = '9MB'", None), ("a", "SELECT 1", None),
         ("c", "SET work_mem = DEFAULT; SELECT 1", None), ("c", "SHOW work_mem", one("5MB")),
         ("a", "SELECT 1", None), ("c", "SHOW work_mem", one("5MB"))],
-    "a prepared statement with a quote in its name": [
-        ("a", 'PREPARE "q""x" AS SELECT 5', None), ("b", "SELECT 1", None), ("a", 'PREPARE "q""x" AS SELECT 6', "!42P05"),
-        ("a", 'EXECUTE "q""x"', one("5")), ("b", "SELECT 1", None), ("a", 'DEALLOCATE "q""x"', None),
-        ("b", "SELECT 1", None), ("a", 'EXECUTE "q""x"', "!26000")],
-    "DEALLOCATE is not transactional": [
-        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "BEGIN", None),
-        ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", one("1")), ("a", "EXECUTE p", "!26000"),
-        ("a", "PREPARE p AS SELECT 6", None), ("b", "SELECT 1", one("1")), ("a", "BEGIN", None),
-        ("a", "DEALLOCATE ALL", None), ("a", "COMMIT", None), ("b", "SELECT 1", one("1")),
-        ("a", "EXECUTE p", "!26000")],
-    "DEALLOCATE of an unknown name leaves the others": [
-        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "DEALLOCATE q", "!26000"),
-        ("b", "SELECT 1", None), ("a", "BEGIN", None), ("a", "DEALLOCATE q", "!26000"), ("a", "ROLLBACK", None),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
-    "a prepared statement whose table is gone": [
-        ("a", "BEGIN", None), ("a", "CREATE TEMP TABLE gone (a int) ON COMMIT DROP", None),
-        ("a", "PREPARE p AS SELECT * FROM gone", None), ("a", "PREPARE q AS SELECT 7", None), ("a", "COMMIT", None),
-        ("b", "SELECT 1", None), ("a", "SELECT 1", one("1")), ("a", "EXECUTE q", one("7")), ("b", "SELECT 1", None),
-        ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", "!42P01"), ("b", "SELECT 1", None),
-        ("a", "BEGIN", None), ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
-        ("a", "EXECUTE q", one("7")), ("a", "COMMIT", None), ("b", "SELECT 1", None),
-        ("a", "BEGIN", None), ("a", "EXECUTE p", "!42P01"), ("a", "EXECUTE q", "!25P02"), ("a", "ROLLBACK", None),
-        ("b", "SELECT 1", None), ("a", "DEALLOCATE p", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
-    "DESCRIBE of EXECUTE": [
-        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", Described("EXECUTE p"), "T"),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
-    "DEALLOCATE ALL and DISCARD ALL take the client's own alone": [
-        ("a", "PREPARE p AS SELECT 1", None), ("b", "PREPARE p AS SELECT 2", None), ("a", "DEALLOCATE ALL", None),
-        ("b", "EXECUTE p", one("2")), ("a", "EXECUTE p", "!26000"), ("a", "PREPARE p AS SELECT 3", None),
-        ("b", "DISCARD ALL", None), ("a", "EXECUTE p", one("3")), ("b", "EXECUTE p", "!26000")],
-    "pg_prepared_statements shows the client's own": [
-        ("a", "PREPARE p AS SELECT 1", None), ("b", "PREPARE q AS SELECT 2", None),
-        ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql", one("p")),
-        ("b", "SELECT name FROM pg_prepared_statements WHERE from_sql", one("q"))],
-    "a prepared statement is read as when it was prepared": [
-        ("a", "SET DateStyle = 'German'", None), ("a", PREPARE_DATE, None), ("a", "SET DateStyle = 'ISO, MDY'", None),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("2026-01-02")), ("a", "SHOW DateStyle", one("ISO, MDY")),
-        ("a", "BEGIN", None), ("a", "EXECUTE p", one("2026-01-02")),
-        ("a", "SHOW DateStyle", one("ISO, MDY")), ("a", "COMMIT", None)],
-    "one SQL, prepared by two clients with other settings": [
-        ("a", "SET DateStyle = 'German'", None), ("a", PREPARE_DATE, None), ("b", PREPARE_DATE, None),
-        ("a", "EXECUTE p", one("2026-01-02")), ("b", "EXECUTE p", one("2026-02-01")), ("a", "EXECUTE p", one("2026-01-02"))],
-    "prepared in a transaction that has failed": [
-        ("a", "SET DateStyle = 'German'", None), ("a", "BEGIN", None), ("a", PREPARE_DATE, None),
-        ("a", "SELECT 1 / 0", "!22012"), ("a", "ROLLBACK", None), ("a", "SET DateStyle = 'ISO, MDY'", None),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("2026-01-02"))],
-    "a prepared statement follows the search path": [
-        ("a", "SET search_path = state_one", None), ("a", "PREPARE p AS SELECT v FROM kind", None),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("one")), ("a", "SET search_path = state_two", None),
-        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("two")), ("a", "SET search_path = pg_catalog", None),
-        ("b", "SELECT 1", None), ("a", "SELECT 1", one("1")), ("a", "EXECUTE p", "!42P01"),
-        ("a", "SET search_path = state_one", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", one("one"))],
-    "DISCARD PLANS and SEQUENCES": [
-        ("a", "PREPARE p AS SELECT 1", None), ("a", "SET app.user_id = '1'", None), ("a", "DISCARD PLANS", None),
-        ("a", "DISCARD SEQUENCES", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", one("1")),
-        ("a", USER_ID, one("1"))],
 
     # statements of the protocol
     "one text, two search paths": [
@@ -424,6 +344,93 @@ def test_state_goes_along_when_servers_change(weir, story, extended):
     play(weir, story, extended)
 
 
+SQL_PREPARED = {                    # each client with such statements keeps its server
+    "PREPARE, EXECUTE and DEALLOCATE": [
+        ("a", "PREPARE p AS SELECT 'of a'", None), ("b", "EXECUTE p", "!26000"),
+        ("b", "PREPARE p AS SELECT 'of b'", None), ("a", "EXECUTE p", one("of a")), ("b", "EXECUTE p", one("of b")),
+        ("a", "PREPARE p AS SELECT 1", "!42P05"), ("b", "SELECT 1", None), ("a", "DEALLOCATE p", None),
+        ("b", "EXECUTE p", one("of b")), ("a", "EXECUTE p", "!26000"), ("a", "PREPARE p AS SELECT 'new'", None),
+        ("b", "EXECUTE p", one("of b")), ("a", "EXECUTE p", one("new"))],
+    "PREPARE with types, and EXECUTE with values": [
+        ("a", "PREPARE p (int, text) AS SELECT $1 + 1, $2", None), ("b", "SELECT 1", None),
+        ("a", "EXECUTE p(41, 'x')", [["42", "x"]]),
+        ("b", "PREPARE p (text) AS SELECT $1", None), ("a", "EXECUTE p(1, 'y')", [["2", "y"]])],
+    "PREPARE of quoted names": [
+        ("a", 'PREPARE "My p" AS SELECT 1', None), ("a", "PREPARE MY_P AS SELECT 2", None), ("b", "SELECT 1", None),
+        ("a", 'EXECUTE "My p"', one("1")), ("b", "SELECT 1", None), ("a", "EXECUTE my_p", one("2")),
+        ("a", "EXECUTE \"MY_P\"", "!26000")],
+    "PREPARE is not transactional": [
+        ("a", "BEGIN", None), ("a", "PREPARE p AS SELECT 5", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", None),
+        ("a", "EXECUTE p", one("5")), ("a", "BEGIN", None), ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
+    "a prepared statement with a quote in its name": [
+        ("a", 'PREPARE "q""x" AS SELECT 5', None), ("b", "SELECT 1", None), ("a", 'PREPARE "q""x" AS SELECT 6', "!42P05"),
+        ("a", 'EXECUTE "q""x"', one("5")), ("b", "SELECT 1", None), ("a", 'DEALLOCATE "q""x"', None),
+        ("b", "SELECT 1", None), ("a", 'EXECUTE "q""x"', "!26000")],
+    "DEALLOCATE is not transactional": [
+        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "BEGIN", None),
+        ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", one("1")), ("a", "EXECUTE p", "!26000"),
+        ("a", "PREPARE p AS SELECT 6", None), ("b", "SELECT 1", one("1")), ("a", "BEGIN", None),
+        ("a", "DEALLOCATE ALL", None), ("a", "COMMIT", None), ("b", "SELECT 1", one("1")),
+        ("a", "EXECUTE p", "!26000")],
+    "DEALLOCATE of an unknown name leaves the others": [
+        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "DEALLOCATE q", "!26000"),
+        ("b", "SELECT 1", None), ("a", "BEGIN", None), ("a", "DEALLOCATE q", "!26000"), ("a", "ROLLBACK", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
+    "a prepared statement whose table is gone": [
+        ("a", "BEGIN", None), ("a", "CREATE TEMP TABLE gone (a int) ON COMMIT DROP", None),
+        ("a", "PREPARE p AS SELECT * FROM gone", None), ("a", "PREPARE q AS SELECT 7", None), ("a", "COMMIT", None),
+        ("b", "SELECT 1", None), ("a", "SELECT 1", one("1")), ("a", "EXECUTE q", one("7")), ("b", "SELECT 1", None),
+        ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", "!42P01"), ("b", "SELECT 1", None),
+        ("a", "BEGIN", None), ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
+        ("a", "EXECUTE q", one("7")), ("a", "COMMIT", None), ("b", "SELECT 1", None),
+        ("a", "BEGIN", None), ("a", "EXECUTE p", "!42P01"), ("a", "EXECUTE q", "!25P02"), ("a", "ROLLBACK", None),
+        ("b", "SELECT 1", None), ("a", "DEALLOCATE p", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
+    "DESCRIBE of EXECUTE": [
+        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", Described("EXECUTE p"), "T"),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
+    "DEALLOCATE ALL and DISCARD ALL take the client's own alone": [
+        ("a", "PREPARE p AS SELECT 1", None), ("b", "PREPARE p AS SELECT 2", None), ("a", "DEALLOCATE ALL", None),
+        ("b", "EXECUTE p", one("2")), ("a", "EXECUTE p", "!26000"), ("a", "PREPARE p AS SELECT 3", None),
+        ("b", "DISCARD ALL", None), ("a", "EXECUTE p", one("3")), ("b", "EXECUTE p", "!26000")],
+    "pg_prepared_statements shows the client's own": [
+        ("a", "PREPARE p AS SELECT 1", None), ("b", "PREPARE q AS SELECT 2", None),
+        ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql", one("p")),
+        ("b", "SELECT name FROM pg_prepared_statements WHERE from_sql", one("q"))],
+    "a prepared statement is read as when it was prepared": [
+        ("a", "SET DateStyle = 'German'", None), ("a", PREPARE_DATE, None), ("a", "SET DateStyle = 'ISO, MDY'", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("2026-01-02")), ("a", "SHOW DateStyle", one("ISO, MDY")),
+        ("a", "BEGIN", None), ("a", "EXECUTE p", one("2026-01-02")),
+        ("a", "SHOW DateStyle", one("ISO, MDY")), ("a", "COMMIT", None)],
+    "one SQL, prepared by two clients with other settings": [
+        ("a", "SET DateStyle = 'German'", None), ("a", PREPARE_DATE, None), ("b", PREPARE_DATE, None),
+        ("a", "EXECUTE p", one("2026-01-02")), ("b", "EXECUTE p", one("2026-02-01")), ("a", "EXECUTE p", one("2026-01-02"))],
+    "prepared in a transaction that has failed": [
+        ("a", "SET DateStyle = 'German'", None), ("a", "BEGIN", None), ("a", PREPARE_DATE, None),
+        ("a", "SELECT 1 / 0", "!22012"), ("a", "ROLLBACK", None), ("a", "SET DateStyle = 'ISO, MDY'", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("2026-01-02"))],
+    "a prepared statement follows the search path": [
+        ("a", "SET search_path = state_one", None), ("a", "PREPARE p AS SELECT v FROM kind", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("one")), ("a", "SET search_path = state_two", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("two")), ("a", "SET search_path = pg_catalog", None),
+        ("b", "SELECT 1", None), ("a", "SELECT 1", one("1")), ("a", "EXECUTE p", "!42P01"),
+        ("a", "SET search_path = state_one", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", one("one"))],
+    "DISCARD PLANS and SEQUENCES": [
+        ("a", "PREPARE p AS SELECT 1", None), ("a", "SET app.user_id = '1'", None), ("a", "DISCARD PLANS", None),
+        ("a", "DISCARD SEQUENCES", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", one("1")),
+        ("a", USER_ID, one("1"))],
+}
+
+
+@pytest.mark.sweep(keep=10)
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+@pytest.mark.parametrize("story", SQL_PREPARED.values(), ids=SQL_PREPARED.keys())
+def test_what_sql_has_prepared_is_its_clients_alone(weir, story, extended):
+    weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
+    play(weir, story, extended)
+
+
 AUTHORIZATION = {
     "SET SESSION AUTHORIZATION": [
         ("a", "SET SESSION AUTHORIZATION web", None), ("b", "SELECT session_user", one(BOSS)),
@@ -439,10 +446,6 @@ AUTHORIZATION = {
         ("a", "SET log_statement_stats = on", None), ("a", "SET SESSION AUTHORIZATION web", None),
         ("b", "SHOW log_statement_stats", one("off")), ("a", "SHOW log_statement_stats", one("on")),
         ("a", "SELECT current_user", one("web"))],
-    "PREPARE after SET SESSION AUTHORIZATION": [
-        ("a", "SET SESSION AUTHORIZATION web", None), ("a", "PREPARE p AS SELECT session_user", None),
-        ("b", "PREPARE p AS SELECT 'of b'", None), ("a", "EXECUTE p", one("web")), ("b", "EXECUTE p", one("of b")),
-        ("a", "DEALLOCATE p", None), ("b", "EXECUTE p", one("of b")), ("a", "EXECUTE p", "!26000")],
     "DISCARD ALL after SET SESSION AUTHORIZATION": [
         ("a", "SET SESSION AUTHORIZATION web", None), ("a", "DISCARD ALL", None), ("b", WHO, one(BOSS)),
         ("a", WHO, one(BOSS))],
@@ -569,10 +572,9 @@ def test_settings_of_a_pinned_client_go_along_when_it_is_free_again(weir):
     play(weir, [
         ("a", "SET app.user_id = '1'", None), ("a", "CREATE TEMP TABLE t (a int)", None),
         ("a", "SET app.user_id = '2'", None), ("a", "SET work_mem = '7MB'", None),
-        ("a", "PREPARE p AS SELECT 'prepared'", None), ("a", Prepare("s", "SELECT 'of the protocol'"), None),
+        ("a", Prepare("s", "SELECT 'of the protocol'"), None),
         ("a", "DROP TABLE t", None), ("b", USER_ID, one("")), ("b", "SHOW work_mem", one("4MB")),
-        ("b", "EXECUTE p", "!26000"), ("a", USER_ID, one("2")), ("a", "SHOW work_mem", one("7MB")),
-        ("a", "EXECUTE p", one("prepared")), ("a", Run("s"), one("of the protocol"))], False)
+        ("a", USER_ID, one("2")), ("a", "SHOW work_mem", one("7MB")), ("a", Run("s"), one("of the protocol"))], False)
 
 
 def test_discard_tells_reports_at_once(weir):
@@ -670,27 +672,6 @@ def test_a_setting_that_could_not_be_told_in_its_clients_encoding_is_asked_about
         other.query("COMMIT")
 
 
-@contextlib.contextmanager
-def prepared_elsewhere(weir, sql):
-    """A client that has run this PREPARE. The server that has the statement is another client's now."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query(sql)
-        other.query("BEGIN")
-        yield wire
-
-
-def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir):
-    """What runs behind an error is asked about, not believed; a server that never had the statement can't tell that it
-    is gone."""
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
-        wire.send(query("SELECT 1 / 0") + query("DEALLOCATE ALL"))
-        assert shape(wire.read_until("Z", 2)) == "E:22012 Z:I C:DEALLOCATE ALL Z:I"
-        assert shape(wire.ask(query("EXECUTE p"))) == "E:26000 Z:I"
-        assert shape(wire.ask(query("PREPARE p AS SELECT 2"))) == "C:PREPARE Z:I"
-        assert wire.value("EXECUTE p") == "2"
-
-
 @pytest.mark.parametrize("request_", [query("EXECUTE p('a')"), query("EXECUTE p('a'); SELECT 1"), query("SELECT 1; EXECUTE p('a')"),
                                       one_statement("EXECUTE p(lower('A'))") + sync()])
 def test_a_custom_setting_that_an_executed_statement_sets(weir, request_):
@@ -704,151 +685,6 @@ def test_a_custom_setting_that_an_executed_statement_sets(weir, request_):
         for _ in range(2):
             assert wire.value(shown) == "9"
             assert other.value(shown) == ""
-
-
-@pytest.mark.parametrize("sql", ["EXECUTE p('{}')", "SELECT 1; EXECUTE p('{}')"])
-def test_an_execute_that_comes_in_pieces(weir, sql):
-    """It is not read before it is sent on."""
-    with prepared_elsewhere(weir, "PREPARE p (text) AS SELECT length($1)") as wire:
-        assert wire.query(sql.format("x" * 300_000))[-1] == ["300000"]
-
-
-def test_a_name_is_taken_for_a_prepare_that_comes_in_pieces(weir):
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
-        assert shape(wire.ask(query(f"PREPARE p AS SELECT '{'x' * 300_000}'"))) == "E:42P05 Z:I"
-        assert wire.query("EXECUTE p") == [["1"]]
-
-
-def test_a_name_that_could_not_be_freed_in_a_failed_transaction(weir):
-    """pgweir's own statement is there still: the client's must replace it before it is executed."""
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 7") as wire:
-        assert shape(wire.ask(query("PREPARE p AS SELECT 8"))) == "E:42P05 Z:I"
-        wire.send(query("BEGIN") + query("SELECT 1 / 0") + query("EXECUTE p") + query("ROLLBACK") + query("EXECUTE p"))
-        *_, row, _, _ = replies = wire.read_until("Z", 5)
-        assert shape(replies) == "C:BEGIN Z:T E:22012 Z:E E:25P02 Z:E C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
-        assert row.body == b"\0\1\0\0\0\0017"
-
-
-def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
-    """On a server that lacks the statement nothing can be prepared before the transaction has ended."""
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
-        assert shape(wire.ask(query("BEGIN; SELECT 1 / 0"))) == "C:BEGIN E:22012 Z:E"
-        wire.send(query("ROLLBACK") + query("EXECUTE p"))
-        assert shape(wire.read_until("Z", 2)) == "C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
-
-
-@pytest.mark.parametrize("block", ["BEGIN", "BEGIN; SAVEPOINT a; SELECT 1 / 0", None])
-def test_what_is_prepared_anew_under_a_name_is_what_runs(weir, block):
-    """On a server that lacks the old statement, DEALLOCATE finds a dummy of pgweir's there. What comes of it counts at
-    once: neither the end of the transaction nor a rollback changes it."""
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 'old'") as wire:
-        if block is not None:
-            wire.ask(query(block))
-            wire.ask(query("ROLLBACK TO a" if "SAVEPOINT" in block else "SELECT 1"))
-        wire.send(query("DEALLOCATE p"))
-        wire.send(query("PREPARE p AS SELECT 'new'"))
-        if block is None:  # an error in between: what has become of the two is asked for
-            wire.send(query("SELECT 1 / 0"))
-            assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE Z:I C:PREPARE Z:I E:22012 Z:I"
-        else:
-            assert shape(wire.read_until("Z", 2)) == "C:DEALLOCATE Z:T C:PREPARE Z:T"
-        assert wire.query("EXECUTE p") == [["new"]]
-        if block is not None:
-            wire.ask(query("ROLLBACK"))
-        assert wire.query("EXECUTE p") == [["new"]]
-
-
-def test_what_is_prepared_anew_in_one_write_is_what_runs(weir):
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 'old'") as wire:
-        wire.send(query("DEALLOCATE p") + query("SELECT 1 / 0") + query("PREPARE p AS SELECT 'new'") + query("EXECUTE p"))
-        assert texts(wire.read_until("Z", 4)) == [["new"]]
-        assert wire.query("EXECUTE p") == [["new"]]
-
-
-def test_prepare_right_behind_deallocate_all(weir):
-    """The name is free by then, also on a server that never had the statement."""
-    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
-        wire.send(query("DEALLOCATE ALL") + query("PREPARE p AS SELECT 2") + query("EXECUTE p"))
-        assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE ALL Z:I C:PREPARE Z:I T D C:SELECT 1 Z:I"
-
-
-def test_prepared_in_vain_in_a_failed_transaction(weir):
-    """Pipelined: when EXECUTE comes, pgweir doesn't know yet that its transaction has failed, and prepares ahead."""
-    weir.start(pool_size=2)
-    with weir.raw() as one, weir.raw() as two:
-        one.query("PREPARE p AS SELECT 'mine'")
-        two.query("BEGIN")
-        pipeline = ["BEGIN", "SELECT wrong", "EXECUTE p", "ROLLBACK", "PREPARE p AS SELECT 'again'", "EXECUTE p"]
-        one.send(*map(query, pipeline))
-        replies = one.read_until("Z", len(pipeline))
-        assert [e.sqlstate for e in errors(replies)] == ["42703", "25P02", "42P05"]
-        assert texts(replies) == [["mine"]]
-
-
-@pytest.mark.parametrize("is_one_write", [False, True])
-def test_who_looks_for_statements_is_not_told_that_one_can_not_be_prepared(weir, is_one_write):
-    """In a transaction, and where the client's statements of the protocol are put ahead of the question, too."""
-    look = query("SELECT name FROM pg_prepared_statements WHERE from_sql")
-    weir.start(pool_size=1)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("SET search_path = state_one")
-        wire.query("PREPARE p AS SELECT v FROM kind")
-        wire.ask(parse("b", "SELECT 1") + sync())
-        wire.query("SET search_path = pg_catalog")
-        other.query("SELECT 1")  # p is not on the server any more
-        if is_one_write:
-            wire.send(query("BEGIN") + look)
-            assert shape(wire.read_until("Z", 2)) == "C:BEGIN Z:T T C:SELECT 0 Z:T"
-        else:
-            wire.ask(query("BEGIN"))
-            assert shape(wire.ask(look)) == "T C:SELECT 0 Z:T"
-
-
-def occupy_server_of(wire, other):
-    """other gets the server that wire has just used, and keeps it; unless that was closed, for functions of the database that
-    may have been compiled with temporary tables."""
-    pid = wire.value("SELECT pg_backend_pid()")
-
-    def is_gone():
-        return other.value(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0"
-    wait_until(lambda: other.value("SELECT pg_backend_pid()") == pid or is_gone())     # it may still be being washed
-    assert other.query("BEGIN") == []
-    assert other.value("SELECT pg_backend_pid()") == pid or is_gone()
-
-
-def test_an_execute_that_is_prepared_in_vain_is_bound(weir):
-    """What it lacks on this server is told when it runs, as on the client's own connection."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        for sql in ("BEGIN", "CREATE TEMP TABLE gone (a int) ON COMMIT DROP", "PREPARE p AS SELECT * FROM gone",
-                    "COMMIT"):
-            wire.query(sql)
-        occupy_server_of(wire, other)
-        statement = parse("", "EXECUTE p") + bind() + execute() + sync()
-        assert shape(wire.ask(statement)) == "1 2 E:42P01 Z:I"
-        wire.send(query("SELECT 1") + statement + query("SELECT 1"))
-        assert shape(wire.read_until("Z", 3)) == "T D C:SELECT 1 Z:I 1 2 E:42P01 Z:I T D C:SELECT 1 Z:I"
-        assert shape(wire.ask(parse("s", "EXECUTE p") + describe("S", "s") + sync())) == "1 E:42P01 Z:I"
-
-
-def test_an_execute_behind_a_probe_does_not_cost_the_statement(weir, tap):
-    """The probe of the session lists what the server has. What was prepared behind it, for an EXECUTE that the client has
-    sent meanwhile, would be missing in its answer, and count as deallocated."""
-    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=2, sections={"log": {"level": "debug"}})
-    with weir.raw() as wire, weir.raw() as other, weir.raw() as third:
-        wire.query("PREPARE p AS SELECT 5")
-        occupy_server_of(wire, other)
-        tap.unanswered = b"pg_prepared_statements WHERE"
-        wire.query("DO $$ BEGIN END $$")  # it may have left anything
-        wait_until(lambda: tap.unanswered in tap.to_server)
-        before = len(tap.to_server)
-        wire.send(query("EXECUTE p"))
-        wait_until(lambda: "-> held" in weir.log() or b"PREPARE p" in tap.to_server[before:])
-        tap.unanswered = None
-        assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
-        occupy_server_of(wire, third)
-        other.query("COMMIT")
-        assert wire.value("EXECUTE p") == "5"
 
 
 AS_TEXT = "SELECT set_config('app.user_id', $1::text, false)"
