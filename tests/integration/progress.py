@@ -53,7 +53,7 @@ class Progress:
     def pytest_report_teststatus(self, report):
         """pytest's own categories, without its letters."""
         if hasattr(report, "wasxfail"):
-            return None
+            return ("xfailed", "", "XFAIL") if report.skipped else ("xpassed", "", "XPASS")
         if report.when == "call" or report.skipped:
             return report.outcome, "", report.outcome.upper()
         return ("error", "", "ERROR") if report.failed else ("", "", "")
