@@ -70,17 +70,31 @@ def select_of_sweeps(config, items):
     items[:] = [item for item in items if item not in dropped]
 
 
+# Their fixtures take seconds of CPU: one worker has all their tests.
+DEAR_MODULES = ["state/test_risk_names.py"]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """One test after the other, in their order: xdist gives each worker a row of hundreds, and with it all that is long."""
     from xdist.scheduler import LoadScheduling
 
     class OneByOne(LoadScheduling):
+        def _send_tests(self, node, num):
+            chosen = set(self.pending[:num])
+            dear = {name for name in DEAR_MODULES for i in chosen if self.collection[i].startswith(name)}
+            chosen |= {i for i in self.pending if self.collection[i].startswith(tuple(dear))}
+            if chosen:
+                self.node2pending[node] += sorted(chosen)
+                node.send_runtest_some(sorted(chosen))
+                self.pending[:] = [i for i in self.pending if i not in chosen]
+
         def check_schedule(self, node, duration=0):
             if node.shutting_down:
                 return
             if self.pending:                # a worker begins a test when it knows the next one
-                self._send_tests(node, 2 - len(self.node2pending[node]))
+                if len(self.node2pending[node]) < 2:
+                    self._send_tests(node, 2 - len(self.node2pending[node]))
             else:
                 node.shutdown()
 

@@ -42,6 +42,7 @@ def all_hops(postgres):
         yield cursor, risky.judge(maker, cursor, dsn)
 
 
+@pytest.mark.long
 def test_no_statement_touches_what_its_words_do_not_say(all_hops):
     cursor, judged = all_hops
     assert judged.missed(risky.names_of(cursor)) == []
