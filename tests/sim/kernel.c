@@ -46,6 +46,7 @@ struct end {
 	size_t room; /* bytes it takes */
 	bool is_peer_done; /* nothing comes behind what is in flight */
 	bool is_reset, is_connecting, is_write_closed, is_dialled;
+	bool is_mute; /* nobody has it: it goes with its peer */
 	struct interest in_epoll;
 	char path[108];
 	int backlog[BACKLOG], backlog_count;
@@ -389,7 +390,9 @@ connect(int fd, const struct sockaddr *at, socklen_t len)
 	other = end_new(STREAM);
 	e->kind = STREAM;
 	join(fd, other);
-	l->backlog[l->backlog_count++] = other;
+	end_of(other)->is_mute = weather.is_mute;
+	if (!weather.is_mute)
+		l->backlog[l->backlog_count++] = other;
 	e->is_dialled = true;
 	e->is_connecting = chance(weather.slow_connect);
 	return e->is_connecting ? fails(EINPROGRESS) : 0;
@@ -584,6 +587,8 @@ end_close(struct end *e)
 		p->is_peer_done = true;
 		if (e->in.len > e->at) /* as TCP does it */
 			reset(p);
+		if (p->is_mute)
+			end_close(p);
 	}
 	for (int i = 0; i < e->backlog_count; i++)
 		close(e->backlog[i]);

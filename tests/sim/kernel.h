@@ -22,6 +22,7 @@ struct kernel_weather {
 	unsigned slow_connect; /* connect() has no result before kernel_arrive() */
 	unsigned one_event; /* epoll_wait() reports one event, though there are more */
 	bool is_refusing; /* connect() finds nobody */
+	bool is_mute; /* connect() finds one who takes what is sent, and never answers */
 	bool is_nameless, is_misnamed; /* the name server is silent, or answers with an error */
 };
 

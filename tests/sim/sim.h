@@ -81,6 +81,7 @@ struct sim {
 	uint64_t step;
 	uint64_t lost_us, lost_step; /* when a server was last broken, or nobody could connect; 0: never */
 	uint64_t refused_until_us; /* nobody can connect to PostgreSQL; 0: everybody can */
+	uint64_t mute_us, mute_until_us; /* nobody answers who connects meanwhile; 0: everybody is answered */
 	uint64_t nameless_until_us; /* names can't be looked up; 0: they can */
 	uint64_t nameless_us; /* when that was last so; 0: never */
 	bool is_misnamed; /* the name server answers with an error; else it is silent */

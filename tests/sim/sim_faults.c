@@ -192,6 +192,15 @@ sim_see_code(struct sim *s)
 	}
 }
 
+static void
+fall_silent(struct sim *s)
+{
+	s->mute_us = sim_now();
+	s->mute_until_us = s->mute_us + 4 * (s->refused_until_us - s->mute_us);
+	s->refused_until_us = 0;
+	sim_trace('w', 0, "PostgreSQL is silent", s->mute_until_us, 0);
+}
+
 void
 sim_lose_server(struct sim *s)
 {
@@ -206,6 +215,8 @@ sim_lose_server(struct sim *s)
 			lose(s, c, how);
 		s->lost_us = sim_now();
 		s->refused_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
+		if ((s->refused_until_us & 1) != 0) /* or nobody refuses, either, and for longer */
+			fall_silent(s);
 		sim_weather(s);
 		return;
 	}
@@ -231,6 +242,8 @@ sim_weather(struct sim *s)
 	struct kernel_weather w = { 0 };
 
 	w.is_refusing = s->refused_until_us > sim_now();
+	w.is_mute = s->mute_until_us > sim_now();
+	s->lost_us = s->mute_until_us > 0 ? sim_now() : s->lost_us;
 	w.is_nameless = s->nameless_until_us > sim_now() && !s->is_misnamed;
 	w.is_misnamed = s->nameless_until_us > sim_now() && s->is_misnamed;
 	s->nameless_us = s->nameless_until_us > 0 ? sim_now() : s->nameless_us;

@@ -398,6 +398,10 @@ step_rarely(struct sim *s)
 		s->refused_until_us = 0;
 		sim_weather(s);
 	}
+	if (s->mute_until_us > 0 && s->mute_until_us < sim_now()) {
+		sim_weather(s);
+		s->mute_us = s->mute_until_us = 0;
+	}
 	if (s->nameless_until_us > 0 && s->nameless_until_us < sim_now()) {
 		s->nameless_until_us = 0;
 		sim_weather(s);
@@ -529,6 +533,28 @@ check_waits(struct sim *s)
 	}
 }
 
+/* Who comes while PostgreSQL is silent, and his pool knows, is told at once: by the end of two seconds and a half. */
+static void
+check_newcomers(const struct sim *s)
+{
+	bool is_patient = strstr(s->profile.options, "hold") != NULL || strstr(s->profile.options, "wait") != NULL;
+
+	for (unsigned i = 0; i < s->profile.clients && s->mute_us > 0 && !is_patient && s->paused_us == 0; i++) {
+		const struct fake_client *f = s->clients[i].f;
+		const struct client *of = f->fd < 0 ? NULL : world_find_client(&s->world, f->id);
+		struct policy_counts counts;
+
+		if (of == NULL || !of->x.ticket.is_waiting || of->x.pool == NULL)
+			continue;
+		policy_get_counts(of->x.pool->policy, &counts);
+		if (counts.outage.since_us > s->mute_us && of->x.ticket.since_us > counts.outage.since_us &&
+		    of->x.ticket.since_us > s->hangs_until_us &&
+		    sim_now() - of->x.ticket.since_us > 500 * US_PER_MS + SLACK_US)
+			sim_fail("client %c waits for %llu us, and its pool is in an outage", f->letter,
+				 (unsigned long long)(sim_now() - of->x.ticket.since_us));
+	}
+}
+
 /* --- the end --- */
 
 static void
@@ -564,7 +590,7 @@ behave(struct sim *s)
 
 	s->is_over = true;
 	s->slow = NULL;
-	s->refused_until_us = s->nameless_until_us = 0;
+	s->refused_until_us = s->nameless_until_us = s->mute_us = s->mute_until_us = 0;
 	sim_weather(s);
 	fake_behave(&s->world.fake);
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
@@ -790,6 +816,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 		if ((s->step & 15) == 0) {
 			check_limits(s);
 			check_waits(s);
+			check_newcomers(s);
 			check_workers(s);
 			if (s->profile.is_crossing && (s->step & 63) == 0)
 				check_images(s);
