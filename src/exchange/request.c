@@ -50,6 +50,6 @@ request_goes_behind(const struct exchange *x, const struct request *m)
 {
 	if (!is_query_within(x, m) || x->srv->ledger.is_skipping)
 		return STEP_FORWARD;
-	x->srv->loan.is_query_behind = true;
+	x->srv->loan.behind = QUERY_BEHIND_OURS;
 	return STEP_HOLD;
 }

@@ -308,7 +308,7 @@ apply_settings(const struct client *c, struct server *srv, const struct image *w
 {
 	struct buf b = { 0 };
 
-	server_put_image(srv, wanted, always, &b);
+	server_put_image(srv, wanted, always, false, &b);
 	if (c->x.is_session && srv->seed_of != 0)
 		server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
 	return server_send(srv, &b);
@@ -459,7 +459,8 @@ login_server_lost(struct exchange *x, const struct fail *why)
 		return;
 	}
 	/* Nothing but its settings was asked there. */
-	if (x->pool->settings.on_outage == OUTAGE_HOLD && !c->login->is_asked_again) {
+	if ((x->pool->settings.on_outage == OUTAGE_HOLD || strncmp(why->sqlstate, "57", 2) == 0) &&
+	    !c->login->is_asked_again) {
 		c->login->is_asked_again = true;
 		policy_distrust(x->pool->policy, *x->env->now_us);
 		ask_server(c);

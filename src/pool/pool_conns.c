@@ -338,7 +338,8 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = &pool->database->code;
-	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_LATE),
+	struct reset_order order = { .parts = parts &
+					      (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_LATE | WASH_TIMERS),
 				     .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
@@ -364,6 +365,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	const char *question = NULL;
 
 	pool->last_used_us = code->used_us = now_us;
+	parts |= image_leaves(srv->image) & WASH_TIMERS;
 	if (!database_code_is_known(code, now_us) && pool_is_sealed(pool) && database_code_is_overdue(code, now_us)) {
 		if (database_code_is_asked(code, now_us))
 			parts |= STATE_BACKEND;

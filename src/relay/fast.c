@@ -34,7 +34,7 @@ is_open_server(const struct exchange *x)
 	const struct server *srv = x->srv;
 
 	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open &&
-	       !srv->loan.is_unsuited && !srv->loan.is_query_behind;
+	       !srv->loan.is_unsuited && srv->loan.behind == NOTHING_BEHIND;
 }
 
 static bool

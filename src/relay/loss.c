@@ -7,7 +7,9 @@
  * neither was answered, nothing was committed, unless one statement commits several times (CALL, VACUUM, CREATE INDEX
  * CONCURRENTLY): therefore only statements that can't are relayed again. 25006 says
  * that a server which should be a primary is read-only now. When a link breaks without a word, everything is possible:
- * a crash may follow a commit at once.
+ * a crash may follow a commit at once, and what is between may lose answers.
+ *
+ * What was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
  *
  * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
  * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
@@ -66,13 +68,18 @@ loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 
 /* --- may the copy be relayed again? --- */
 
-/* Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. */
+/*
+ * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
+ * begun may be any, but for what the client has lost already.
+ */
 static bool
-is_of_one_commit(uint32_t first)
+is_of_one_commit(const struct server *srv, uint32_t first)
 {
 	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
 					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
 
+	if (srv->loan.end == LOAN_UNBEGUN)
+		return first != WORD_DEALLOCATE;
 	return memchr(words, (int)first, sizeof(words)) != NULL;
 }
 
@@ -82,7 +89,7 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 	struct scan scan;
 
 	scan_text(&scan, image_scan_options(x->image), sql, len);
-	return is_of_one_commit(scan.first);
+	return is_of_one_commit(x->srv, scan.first);
 }
 
 /*
@@ -124,7 +131,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 			return false;
 		st = statements_called(x, statement);
 		if (st != NULL)
-			return is_of_one_commit(statement_verdict(st)->first);
+			return is_of_one_commit(x->srv, statement_verdict(st)->first);
 		return is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':
@@ -196,7 +203,7 @@ has_whole_copy(struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 
-	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
+	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       !features_tie(x, TIE_REQUEST) && srv->tx == 'I' && !is_shown(x, srv) && srv->borrower == x &&
 	       sent->copy.len > 0 && sent->state != SENT_CUT && x->body_left == 0 &&
 	       (!sent->is_later || !state_is_dirty(x));
@@ -240,12 +247,13 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       (x->body_left == 0 || x->is_body_dropped);
 }
 
-/* Returns true if the request may be relayed again, as PostgreSQL says that it has not executed it. */
+/* Returns true if the request may be relayed again, as PostgreSQL says that it has not executed it, or can't have. */
 static bool
 is_not_executed(struct exchange *x, const struct server *srv, const char *sqlstate)
 {
-	return sqlstate != NULL && is_word_of_no_effect(x, sqlstate) && may_once_more(x, srv, sqlstate) &&
-	       has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent.copy);
+	return sqlstate != NULL &&
+	       (srv->loan.end == LOAN_UNBEGUN || (loss_is_held(x) && is_word_of_no_effect(x, sqlstate))) &&
+	       may_once_more(x, srv, sqlstate) && has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent.copy);
 }
 
 enum loss

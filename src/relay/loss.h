@@ -3,7 +3,7 @@
  * again to another server.
  *
  *   loss_of        the one place that decides what was lost, and so what becomes of the client
- *   loss_keep_bytes  with on_outage = hold, a copy is kept of what was sent since nothing was owed
+ *   loss_keep_bytes  a copy is kept of what was sent since nothing was owed
  *   loss_replay    relays that copy again, as if the client sent it now
  */
 #pragma once

@@ -144,6 +144,37 @@ note_misplaced(struct exchange *x, struct server *srv, const char *sqlstate)
 	policy_distrust(x->pool->policy, *x->env->now_us);
 }
 
+/* PostgreSQL has not refused the setting: it had no time or memory, or was told to stop. */
+static bool
+is_of_moment(const char *sqlstate)
+{
+	return sqlstate != NULL &&
+	       (strncmp(sqlstate, "57", 2) == 0 || strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "08", 2) == 0 ||
+		strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "25P03") == 0 || strcmp(sqlstate, "25P04") == 0);
+}
+
+/*
+ * Notes that nothing of the client's was begun: the session has ended while pgweir's own request was answered, or by
+ * idle_session_timeout, which fires between two requests: what was sent then was not read.
+ */
+static void
+note_unbegun(struct server *srv, const struct error_fields *e)
+{
+	uint64_t since_us;
+
+	if (ledger_owes_us(&srv->ledger, &since_us) || (e->sqlstate != NULL && strcmp(e->sqlstate, "57P05") == 0))
+		srv->loan.end = LOAN_UNBEGUN;
+}
+
+/* Settings were not made, and nothing of the client's was sent behind them. */
+static bool
+is_alone(const struct server *srv, enum owed_to to)
+{
+	uint64_t since_us;
+
+	return to == OWED_TO_IMAGE && !ledger_owes_client(&srv->ledger, &since_us);
+}
+
 /* Returns false for an error that answers a message of the client's. */
 static bool
 own_error(struct server *srv, const struct error_fields *e, enum owed_to to, const uint8_t *message, size_t len)
@@ -181,7 +212,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	 size_t len)
 {
 	struct exchange *x = srv->borrower;
-	bool is_fatal = fields_error_is_fatal(e), is_ours;
+	bool is_fatal = fields_error_is_fatal(e), is_ours, is_refused;
 	enum loss loss;
 
 	srv->is_closing = srv->is_closing || is_fatal;
@@ -190,12 +221,16 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
 	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
-	loss = loss_of(x, srv, e->sqlstate, is_error_owed);
+	is_refused = is_ours && to == OWED_TO_IMAGE && !is_of_moment(e->sqlstate);
+	if (is_fatal && !is_refused)
+		note_unbegun(srv, e);
+	loss = is_refused ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
 	note_misplaced(x, srv, e->sqlstate);
 	if (loss == LOSS_NOT_EXECUTED)
 		srv->loan.end = LOAN_NOT_EXECUTED;
 	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
-	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss_keeps_client(loss) : !is_error_owed)) {
+	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? (is_ours && !is_refused) || loss_keeps_client(loss)
+						   : !is_error_owed || (!is_refused && is_alone(srv, to)))) {
 		end_server(srv, e);
 		return true;
 	}

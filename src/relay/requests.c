@@ -120,8 +120,7 @@ static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
-	if (loss_is_held(x))
-		loss_begin(x);
+	loss_begin(x);
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
@@ -466,16 +465,14 @@ walk_batch(struct request_walk *w)
 
 	if (x->srv != NULL) {
 		exchange_begin_batch(x->env, &x->env->to_server, &x->srv->stream);
-		if (loss_is_held(x))
-			loss_begin(x);
+		loss_begin(x);
 	}
 	x->is_in_relay = true;
 	r = walk(w);
 	x->is_in_relay = false;
 	if (x->srv != NULL) {
 		retry_keep_rest(x, w->p + w->at);
-		if (loss_is_held(x))
-			loss_keep_bytes(x, w->p + w->linked_at, w->at - w->linked_at);
+		loss_keep_bytes(x, w->p + w->linked_at, w->at - w->linked_at);
 	}
 	return r;
 }

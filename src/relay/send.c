@@ -254,10 +254,10 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	struct request *m = &w->m;
 	enum feature_step step;
 
-	if (x->srv->loan.is_query_behind) {
+	if (x->srv->loan.behind != NOTHING_BEHIND) {
 		if (x->srv->ledger.count > 0)
 			return WALK_HOLD;
-		x->srv->loan.is_query_behind = false;
+		x->srv->loan.behind = NOTHING_BEHIND;
 		if (x->srv->ledger.is_skipping)
 			return send_sync_instead(w);
 	}
@@ -567,6 +567,16 @@ send_frame(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static bool
+is_behind_settings(struct server *srv)
+{
+	if (srv->loan.behind != ALL_BEHIND_SETTINGS)
+		return false;
+	if (srv->ledger.count == 0)
+		srv->loan.behind = NOTHING_BEHIND;
+	return srv->loan.behind != NOTHING_BEHIND;
+}
+
 enum walk_result
 walk_linked(struct request_walk *w, const struct frame *f)
 {
@@ -577,7 +587,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
 	if (x->srv->ledger.is_copy_open && strchr("dcfHS", f->type) == NULL)
 		return send_copy_end(w, f);
-	if (x->session != NULL && state_holds(x))
+	if ((x->session != NULL && state_holds(x)) || is_behind_settings(x->srv))
 		return WALK_HOLD;
 	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
 	if (x->srv->image != x->image && catch_up(x) < 0)

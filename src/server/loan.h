@@ -127,12 +127,19 @@ enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
  * Whether it has changed the code of the database, as tags tell, and whether by making functions.
  */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
+/* Who waits until all that pgweir has sent ahead is answered. */
+enum loan_behind {
+	NOTHING_BEHIND,
+	QUERY_BEHIND_OURS, /* in its request, which that is a part of */
+	ALL_BEHIND_SETTINGS /* where these may fail, it would run without them */
+};
 /* Whether SQL of the loan sets anything for one transaction only, and whether that is of the context. */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
 /* The end of its server, as far as PostgreSQL has announced it. */
 enum loan_end {
 	LOAN_GOES_ON,
+	LOAN_UNBEGUN, /* PostgreSQL has begun nothing of what it has not answered */
 	LOAN_NOT_EXECUTED, /* relay/loss.h: what is in sent may be relayed again */
 	LOAN_END_TOLD /* the borrower was sent PostgreSQL's own FATAL */
 };
@@ -167,9 +174,7 @@ struct loan {
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t local; /* enum loan_local */
-	/* A Query waits until what was sent ahead of it in its request is answered. Set by request_goes_behind(),
-	 * cleared by send.c. */
-	bool is_query_behind;
+	uint8_t behind; /* enum loan_behind */
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
 	/* A request of pgweir's own was, since a cancel was sent for it. Set by on_error(), cleared by
 	 * send_cancel(). */

@@ -215,7 +215,8 @@ struct server_reset {
 	/* The last of these, with 08003. Set by close_remote(), cleared by next_step() and server_reset(). */
 	bool may_fail;
 	uint8_t cancel; /* enum reset_cancel */
-	/* Settings were reset. Set by discard_all() and seal(), cleared by connect_again() and server_reset(). */
+	/* Settings were reset. Set by discard_all(), undo_timers() and seal(), cleared by connect_again() and
+	 * server_reset(). */
 	bool is_connect_query_due;
 	uint64_t since_us, deadline_us;
 	uint64_t asked_us; /* when the owner's question was sent; 0: there was none */

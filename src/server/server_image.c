@@ -47,9 +47,10 @@ server_send(struct server *srv, struct buf *b)
 }
 
 void
-server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out)
+server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
+		 struct buf *out)
 {
-	size_t triples = image_put_changes(out, srv->image, to, always);
+	size_t triples = image_put_changes(out, srv->image, to, always, is_guarded);
 
 	if (triples == 0)
 		return;

@@ -12,9 +12,11 @@ void server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, 
 bool server_ties_plan(const struct server_ties *ties, struct image *img);
 /*
  * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
- * ledger. The caller sends them, and sets srv->image if the server will have that image. always: see image_put_changes.
+ * ledger. The caller sends them, and sets srv->image if the server will have that image. always, is_guarded: see
+ * image_put_changes.
  */
-void server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
+void server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
+		      struct buf *out);
 /* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
  */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "session/probe.h"
+#include "session/image_settings.h"
 #include "session/seal.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -102,6 +103,18 @@ discard_all(struct server *srv)
 }
 
 static int
+undo_timers(struct server *srv, struct buf *out)
+{
+	struct image *without = image_without_timers(srv->image);
+
+	if (without == NULL)
+		return -1;
+	server_put_image(srv, without, NULL, false, out);
+	srv->reset.is_connect_query_due = true;
+	return image_move(&srv->image, without);
+}
+
+static int
 seal(struct server *srv)
 {
 	unsigned parts = srv->reset.todo.parts;
@@ -124,6 +137,10 @@ seal(struct server *srv)
 		server_statements_outdate(&srv->statements);
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
 		parts = (parts & ~(unsigned)STATE_PREPARED) | WASH_STATEMENTS;
+	if ((parts & WASH_TIMERS) && undo_timers(srv, &b) < 0) {
+		buf_fini(&b);
+		return -1;
+	}
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);

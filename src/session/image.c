@@ -246,8 +246,12 @@ static unsigned
 leaves(const struct image *img)
 {
 	const char *path = image_get(img, "search_path"), *limit = image_get(img, IMAGE_LIMIT);
+	unsigned timers = 0;
 
-	return (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? STATE_TEMP : 0u) |
+	for (size_t i = 0; i < img->count; i++)
+		if (image_is_timer(&img->settings[i]))
+			timers = WASH_TIMERS;
+	return timers | (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? STATE_TEMP : 0u) |
 	       (limit != NULL && image_is_short_limit(limit) ? WASH_LATE : 0u);
 }
 

@@ -113,8 +113,8 @@ struct assignments {
 static void
 assign(struct assignments *a, const char *name, const char *value)
 {
-	buf_printf(&a->sql, "%spg_catalog.set_config($%zu, $%zu, false)", a->count == 0 ? "SELECT " : ", ",
-		   a->count + 1, a->count + 2);
+	buf_printf(&a->sql, "%spg_catalog.set_config($%zu, $%zu, false)", a->count == 0 ? "" : ", ", a->count + 1,
+		   a->count + 2);
 	a->values[a->count++] = name;
 	a->values[a->count++] = value;
 }
@@ -140,9 +140,11 @@ put_encoding(struct changes *ch, const struct image *from, const struct image *t
 
 static void
 put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
-	     bool is_all)
+	     bool is_all, bool is_guarded)
 {
 	struct assignments a = { .count = 0 };
+
+	buf_printf(&a.sql, "SELECT %s", is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
 
 	for (size_t i = 0; i < image_count(to); i++) {
 		const struct image_setting *s = image_at(to, i);
@@ -164,7 +166,8 @@ put_settings(struct changes *ch, const struct image *from, const struct image *t
 }
 
 size_t
-image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always)
+image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always,
+		  bool is_guarded)
 {
 	struct changes ch = { out, 0 };
 	bool is_all;
@@ -174,6 +177,6 @@ image_put_changes(struct buf *out, const struct image *from, const struct image 
 	is_all = must_reset_all(from, to);
 	put_resets(&ch, from, to, is_all);
 	put_encoding(&ch, from, to, always, is_all);
-	put_settings(&ch, from, to, always, is_all);
+	put_settings(&ch, from, to, always, is_all, is_guarded);
 	return ch.triples;
 }

@@ -82,6 +82,45 @@ image_is_short_limit(const char *value)
 	return true;
 }
 
+/* Limits that may end a message of pgweir's. */
+static const char *const limits[] = { IMAGE_LIMIT, "lock_timeout", "transaction_timeout" };
+#define LIMITS (sizeof(limits) / sizeof(limits[0]))
+
+bool
+image_is_timer(const struct image_setting *s)
+{
+	for (size_t i = 0; i < LIMITS && s->kind == IMAGE_OTHER; i++)
+		if (strcasecmp(s->name, limits[i]) == 0)
+			return image_is_short_limit(s->value);
+	return s->kind == IMAGE_OTHER && strcasecmp(s->name, "idle_session_timeout") == 0;
+}
+
+bool
+image_limits_changes(const struct image *from, const struct image *to)
+{
+	for (size_t i = 0; i < LIMITS; i++) {
+		const struct image_setting *limit = image_find(from, limits[i]);
+
+		if (limit != NULL && !image_has(to, limit))
+			return true;
+	}
+	return false;
+}
+
+struct image *
+image_without_timers(struct image *img)
+{
+	struct image *without = image_ref(img);
+
+	for (size_t i = 0; i < image_count(img) && without != NULL; i++)
+		if (image_is_timer(image_at(img, i)) &&
+		    image_update(&without, image_at(img, i)->name, NULL, IMAGE_OTHER) < 0) {
+			image_unref(without);
+			without = NULL;
+		}
+	return without;
+}
+
 static bool
 is_of_plans(const struct image_setting *s)
 {

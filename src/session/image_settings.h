@@ -15,6 +15,16 @@ bool image_is_of_parsing(const char *name);
 #define IMAGE_LIMIT "statement_timeout"
 bool image_is_short_limit(const char *value);
 
+/*
+ * Returns true for a timer of PostgreSQL's that goes on when its client has given the server back, or is so short that
+ * it may end what is sent next there: idle_session_timeout, and the limits of less than SEAL_LATE_US.
+ */
+bool image_is_timer(const struct image_setting *s);
+/* Returns img without them, a new reference; NULL: no memory. */
+struct image *image_without_timers(struct image *img);
+/* Returns true if a limit of one image, unlike those of the other, may end what is sent to turn it into that. */
+bool image_limits_changes(const struct image *from, const struct image *to);
+
 bool image_is_ascii(const struct image *img); /* all names and values are */
 /* Returns true if PostgreSQL makes the same plans: as image_context, but under another search_path it plans anew
  * itself. */

@@ -43,6 +43,7 @@ enum state_part {
 	WASH_PLANS = 1u << 16, /* forgets plans */
 	WASH_TEMP_ASKED = 1u << 17, /* asks whether the backend has ever had temporary objects */
 	WASH_STATEMENTS = 1u << 18, /* instead of STATE_PREPARED, where pgweir has prepared none */
+	WASH_TIMERS = 1u << 19, /* undoes timers of a client's own: image_is_timer() */
 	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
 #define SEAL_LATE_US 50000u /* WASH_LATE is for requests that last so long, and for sessions with a shorter limit */

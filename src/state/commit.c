@@ -22,7 +22,9 @@ state_replay(struct exchange *x)
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
 
-	server_put_image(srv, x->image, NULL, &b);
+	server_put_image(srv, x->image, NULL, srv->tx == 'I', &b);
+	if (b.len > 0 && srv->tx == 'I' && image_limits_changes(srv->image, x->image))
+		srv->loan.behind = ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
 	return image_move(&srv->image, image_ref(x->image));
 }
@@ -50,7 +52,8 @@ state_seal(struct exchange *x)
 
 	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
 		return l->risk & WASH_LATE;
-	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | image_leaves(x->image);
+	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) |
+		(image_leaves(x->image) & ~(unsigned)WASH_TIMERS);
 	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
 	if (l->risk & (RISK_COMPILED | RISK_CODE))

@@ -5,6 +5,7 @@
 #include "session/image.h"
 #include "session/image_changes.h"
 #include "session/image_settings.h"
+#include "session/seal.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -265,11 +266,55 @@ read_values(const uint8_t *body, size_t len, char *text, size_t cap)
 static size_t
 put_changes(struct buf *b, const struct image *from, const struct image *to, const struct image *always)
 {
-	size_t triples = image_put_changes(b, from, to, always);
+	size_t triples = image_put_changes(b, from, to, always, false);
 
 	if (triples > 0)
 		message_sync(b);
 	return triples;
+}
+
+Test(image, settings_that_are_refused_end_the_session)
+{
+	struct image_store *store = image_store_new(1, NULL);
+	struct image *from = image_empty(store), *to = image_with(from, "role", "r", IMAGE_OTHER);
+	struct buf b = { 0 };
+
+	cr_expect_eq(image_put_changes(&b, from, to, NULL, true), 1);
+	cr_expect_not_null(memmem(b.bytes, b.len, "SELECT pg_catalog.set_config('exit_on_error', 'on', true), ", 58));
+	buf_fini(&b);
+	image_unref(from);
+	image_unref(to);
+	image_store_free(store);
+}
+
+Test(image, timers_that_go_on_without_their_client)
+{
+	static const struct {
+		const char *name, *value;
+		bool is_timer;
+	} rows[] = {
+		{ "idle_session_timeout", "1h", true },
+		{ "Statement_Timeout", "49", true },
+		{ "statement_timeout", "50ms", false },
+		{ "transaction_timeout", "1ms", true },
+		{ "lock_timeout", "0", false },
+		{ "idle_in_transaction_session_timeout", "1", false },
+		{ "work_mem", "1", false },
+	};
+	struct image_store *store = image_store_new(1, NULL);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct image *none = image_empty(store),
+			     *img = image_with(none, rows[i].name, rows[i].value, IMAGE_OTHER);
+		struct image *without = image_without_timers(img);
+
+		cr_expect_eq((image_leaves(img) & WASH_TIMERS) != 0, rows[i].is_timer, "%s", rows[i].name);
+		cr_expect_eq(without, rows[i].is_timer ? none : img, "%s", rows[i].name);
+		image_unref(without);
+		image_unref(img);
+		image_unref(none);
+	}
+	image_store_free(store);
 }
 
 /* Each triple as "SQL|value|value", a newline behind it; then the Sync. */

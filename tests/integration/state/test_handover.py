@@ -1,0 +1,239 @@
+"""A server comes from one client (A) to another (B): timers of A's are over then, and what pgweir sends ahead of B's first
+message fails at nobody's expense."""
+
+import pytest
+
+from fakeserver import error, ready
+from rawwire import Wire, WireClosed, bind, errors, execute, message, parse, query, shape, sync
+from test_sealed_proof import settle
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
+
+FATALS = {
+    "idle_session_timeout": ("57P05", "terminating connection due to idle-session timeout"),
+    "an administrator": ("57P01", "terminating connection due to administrator command"),
+}
+
+
+class Between:
+    """PostgreSQL, but for messages in which strike(connection, type, body) is true: the rest is not forwarded."""
+
+    def __init__(self, fake, postgres):
+        self.fake, self.postgres, self.sent = fake, postgres, []
+        self.strike = lambda conn, kind, body: False
+        fake.script = self.serve
+
+    def serve(self, conn):
+        conn.read_startup()
+        with Wire((self.postgres.host, self.postgres.port)) as real:
+            real.login(conn.startup["user"], conn.startup["database"])
+            conn.send(message("R", b"\0\0\0\0"), conn.welcome(parameters=real.parameters))
+            while True:
+                kind, body = conn.read()
+                if kind == "X":
+                    return
+                self.sent.append(body)
+                if self.strike(conn, kind, body):
+                    continue
+                real.send(message(kind, body))
+                if kind in "QS":
+                    conn.send(*(message(reply.type, reply.body) for reply in real.read_until("Z")))
+
+    def count(self, text):
+        return sum(text in body for body in self.sent)
+
+
+@pytest.fixture
+def between(fake, postgres):
+    return Between(fake, postgres)
+
+
+def once(*texts_of, then):
+    """A strike at the first message with one of these texts."""
+    left = [True]
+
+    def strike(conn, kind, body):
+        if not left or not any(text in body for text in texts_of):
+            return False
+        left.clear()
+        return then(conn) is not False
+    return strike
+
+
+def fatal(sqlstate, text):
+    def end(conn):
+        conn.send(error(sqlstate, text, "FATAL"))
+        conn.close()
+    return end
+
+
+def pair(weir, between, **settings):
+    """A and B, of one pool with one server, whose code is known: nothing is washed."""
+    weir.start(upstream=between.fake.upstream, pool_size=1, max_overflow=0, **settings)
+    other, client = weir.raw(), weir.raw()
+    weir.wait_log("database app: ")
+    settle(other)
+    return client, other
+
+
+# --- timers ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["SET", "startup"])
+def test_idle_session_timeout_of_a_client_is_over_with_its_loan(weir, between, how):
+    parameters = {"options": "-c idle_session_timeout=1h"} if how == "startup" else None
+    client, other = pair(weir, between)
+    if how == "startup":
+        client = weir.raw(parameters=parameters)
+    else:
+        client.query("SET idle_session_timeout = '1h'")
+    wait_until(lambda: between.count(b'RESET "idle_session_timeout"') == 1)
+    assert other.query("SHOW idle_session_timeout") == [["0"]]
+    assert client.query("SHOW idle_session_timeout") == [["1h"]]
+    assert between.count(b"set_config") >= 1
+    assert len(between.fake.logins()) == 1
+
+
+def test_a_client_that_sets_idle_session_timeout_disconnects_nobody(weir, postgres):
+    """It may end that client's own session, as PostgreSQL does, if it fires before the server is back."""
+    weir.start(pool_size=1, max_overflow=0)
+    client, others = weir.raw(), [weir.raw() for _ in range(3)]
+    for _ in range(20):
+        try:
+            client.query("SET idle_session_timeout = '1ms'")
+        except WireClosed as closed:
+            assert "57P05" in str(closed)
+            client = weir.raw()
+        for other in others:
+            assert other.query("SELECT 1") == [["1"]]
+
+
+def test_a_long_statement_timeout_stays_while_clients_agree(weir, between):
+    client, other = pair(weir, between)
+    for wire in (client, other):
+        wire.query("SET statement_timeout = '1h'")
+    client.query("SELECT 1")
+    before = between.count(b"statement_timeout")
+    for wire in (client, other, client):
+        wire.query("SELECT 1")
+    assert between.count(b"statement_timeout") == before
+
+
+# --- a server that ends in the line ------------------------------------------------------------------------------
+
+REQUESTS = {
+    "Query": (query("INSERT INTO handed VALUES ('x') RETURNING v"), "T D C:INSERT 0 1 Z:I"),
+    "extended": (parse("", "INSERT INTO handed VALUES ($1) RETURNING v") + bind("", "", ["x"]) + execute() + sync(),
+                 "1 2 D C:INSERT 0 1 Z:I"),
+    "named": (parse("n", "INSERT INTO handed VALUES ($1) RETURNING v") + sync() + bind("", "n", ["x"]) + execute() + sync(),
+              "1 Z:I 2 D C:INSERT 0 1 Z:I"),
+    "DO": (query("DO $$BEGIN INSERT INTO handed VALUES ('x'); END$$"), "C:DO Z:I"),
+    "CALL": (query("CALL hand_over()"), "C:CALL Z:I"),
+    "SET": (query("SET application_name = 'x'; INSERT INTO handed VALUES ('x')"), "C:SET C:INSERT 0 1 S Z:I"),
+}
+
+
+@pytest.fixture
+def handed(postgres):
+    """A table, for how often something has run."""
+    postgres.query("""CREATE TABLE handed (v text); GRANT ALL ON handed TO PUBLIC;
+        CREATE PROCEDURE hand_over() LANGUAGE plpgsql AS $$BEGIN INSERT INTO handed VALUES ('x'); COMMIT; END$$""", dbname="app")
+    yield lambda: postgres.value("SELECT count(*) FROM handed")
+    postgres.query("DROP PROCEDURE hand_over(); DROP TABLE handed", dbname="app")
+
+
+def without_reports(replies):
+    return shape([reply for reply in replies if reply.type != "S"])
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_session_that_was_idle_too_long_costs_nobody_a_request(weir, between, handed, name):
+    """The server's own timer (ALTER ROLE ... SET) fires as the request is on its way."""
+    request, wanted = REQUESTS[name]
+    _, other = pair(weir, between)
+    between.strike = once(b"handed", b"hand_over", then=fatal(*FATALS["idle_session_timeout"]))
+    other.send(request)
+    assert without_reports(other.read_until("Z", request.count(b"S\0\0\0\4") or 1)) == wanted.replace(" S ", " ")
+    assert len(between.fake.logins()) == 2 and handed() == 1
+
+
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("how", FATALS)
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_server_that_ends_ahead_of_a_request_costs_nobody(weir, between, handed, name, how):
+    """While the settings of its client are made there: nothing of the request was read."""
+    request, wanted = REQUESTS[name]
+    client, other = pair(weir, between)
+    other.query("SET application_name = 'B'")
+    client.query("SET application_name = 'A'")
+    between.strike = once(b"set_config", then=fatal(*FATALS[how]))
+    other.send(request)
+    assert without_reports(other.read_until("Z", request.count(b"S\0\0\0\4") or 1)) == wanted.replace(" S ", " ")
+    assert len(between.fake.logins()) == 2 and handed() == 1
+
+
+def test_a_link_that_ends_without_a_word_leaves_a_request_in_doubt(weir, between, handed):
+    """Whatever stands between may have lost the answers to what has run."""
+    client, other = pair(weir, between)
+    other.query("SET application_name = 'B'")
+    client.query("SET application_name = 'A'")
+    between.strike = once(b"set_config", then=lambda conn: conn.close())
+    other.send(query("INSERT INTO handed VALUES ('x')"))
+    assert errors(other.read_to_end())[0].sqlstate == "08006"
+    assert handed() == 0
+
+
+def test_a_query_that_an_administrator_ends_is_told(weir, between, handed):
+    """It may have run for long: with on_outage = fail it is not run again."""
+    _, other = pair(weir, between)
+    between.strike = once(b"handed", then=fatal(*FATALS["an administrator"]))
+    other.send(query("INSERT INTO handed VALUES ('x')"))
+    assert errors(other.read_to_end())[0].sqlstate == "57P01"
+    assert handed() == 0
+
+
+@pytest.mark.parametrize("how", FATALS)
+def test_a_server_that_ends_ahead_of_a_login_costs_nobody(weir, between, how):
+    pair(weir, between)
+    between.strike = once(b"set_config", then=fatal(*FATALS[how]))
+    assert weir.raw(parameters={"options": "-c work_mem=5MB"}).query("SHOW work_mem") == [["5MB"]]
+    assert len(between.fake.logins()) == 2
+
+
+# --- what pgweir sends ahead, and limits of the client before -----------------------------------------------------
+
+def test_a_limit_of_the_client_before_ends_no_settings_of_the_next(weir, between, handed):
+    """PostgreSQL stood still: the limit of A's is over while it is undone. B's request waits for that."""
+    client, other = pair(weir, between)
+    other.query("SET application_name = 'B'")
+    client.query("SET statement_timeout = '1min'")
+    seen = []
+
+    def late(conn):
+        while conn.has_bytes(0.3):
+            seen.append(conn.read()[0])
+        conn.send(error("57014", "canceling statement due to statement timeout"), ready())
+
+    between.strike = once(b'RESET "statement_timeout"', then=late)
+    assert other.query("INSERT INTO handed VALUES ('x') RETURNING v") == [["x"]]
+    assert "S" in seen and "Q" not in seen, "the request was sent before its settings were made"
+    assert len(between.fake.logins()) == 2 and handed() == 1
+
+
+def test_a_short_limit_of_the_client_before_is_over_with_its_loan(weir, between):
+    client, other = pair(weir, between)
+    client.query("SET statement_timeout = '1ms'")
+    wait_until(lambda: between.count(b'RESET "statement_timeout"') == 1)
+    assert other.query("SHOW statement_timeout") == [["0"]]
+
+
+def test_a_request_does_not_run_if_its_settings_are_refused(weir, postgres, handed):
+    postgres.query("CREATE ROLE gone; GRANT gone TO web; GRANT ALL ON SCHEMA public TO gone", dbname="app")
+    weir.start(pool_size=1, max_overflow=0)
+    client, other = weir.raw(), weir.raw()
+    client.query("SET ROLE gone")
+    other.query("SELECT 1")
+    postgres.query("DROP OWNED BY gone; DROP ROLE gone", dbname="app")
+    client.send(query("INSERT INTO handed VALUES ('x')"))
+    assert errors(client.read_to_end())[0].sqlstate == "22023"
+    assert other.query("SELECT 1") == [["1"]] and handed() == 0
