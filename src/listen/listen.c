@@ -74,15 +74,15 @@ next_effect(const struct exchange *x)
 	return e == NULL || ahead_of(x, e) != 0 || e->is_refused ? NULL : e;
 }
 
-static int
+static void
 change(struct client_listen *l, const struct listen_effect *e)
 {
-	struct subscription *m;
+	struct subscription *m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
 
 	if (e->kind == KNOWN_UNLISTEN_ALL)
-		return listen_change_none(l);
-	m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
-	return m == NULL ? 0 : subscription_change(l, m, (enum known_kind)e->kind);
+		listen_change_none(l);
+	else if (m != NULL)
+		subscription_change(l, m, (enum known_kind)e->kind);
 }
 
 /* In place of what the server has answered. Empties b. */
@@ -107,10 +107,7 @@ unlistened(struct exchange *x)
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
 		return false; /* its SQL was not examined */
 	is_listen = e->kind == KNOWN_LISTEN;
-	if (change(l, e) < 0) {
-		exchange_out_of_memory(x);
-		return true;
-	}
+	change(l, e);
 	listen_end_effect(l, e);
 	if (!is_listen)
 		return false;
@@ -119,38 +116,21 @@ unlistened(struct exchange *x)
 	return true;
 }
 
-/* The tag is one of such statements; writes the savepoint's name, "" if it is not known. */
+/* Returns true if the tag is that of such a statement, as its SQL shows. */
 static bool
-take_mark(struct exchange *x, enum known_kind kind, char name[static KNOWN_NAME_MAX])
+take_mark(struct exchange *x, enum known_kind kind)
 {
 	struct listen_effect *e = next_effect(x);
 
-	name[0] = '\0';
 	if (e == NULL || e->kind != kind)
 		return false;
-	memcpy(name, e->name, KNOWN_NAME_MAX);
 	listen_end_effect(x->listen, e);
 	return true;
-}
-
-/* COMMIT of a failed transaction has this tag, too. */
-static void
-rolled_back(struct exchange *x)
-{
-	char name[KNOWN_NAME_MAX];
-
-	if (take_mark(x, KNOWN_ROLLBACK_TO, name)) {
-		listen_roll_back_to(x->listen, name);
-		return;
-	}
-	take_mark(x, KNOWN_END, name);
-	listen_roll_back(x->listen);
 }
 
 bool
 listen_complete(struct exchange *x, struct tag tag)
 {
-	char name[KNOWN_NAME_MAX];
 	struct client_listen *l = x->listen;
 
 	if (l == NULL)
@@ -159,28 +139,23 @@ listen_complete(struct exchange *x, struct tag tag)
 	case TAG_UNLISTEN:
 		return unlistened(x);
 	case TAG_COMMIT:
-		take_mark(x, KNOWN_END, name);
+		take_mark(x, KNOWN_END);
 		listen_commit(x);
 		break;
-	case TAG_ROLLBACK:
-		rolled_back(x);
+	case TAG_ROLLBACK: /* COMMIT of a failed transaction has this tag, too */
+		if (take_mark(x, KNOWN_ROLLBACK_TO)) {
+			listen_roll_back_to_savepoint(l);
+			break;
+		}
+		take_mark(x, KNOWN_END);
+		listen_roll_back(l);
 		break;
 	case TAG_PREPARE_TRANSACTION:
-		take_mark(x, KNOWN_END, name);
-		listen_roll_back(l); /* PostgreSQL would have refused it had there been anything to commit */
-		break;
-	case TAG_SAVEPOINT:
-		take_mark(x, KNOWN_SAVEPOINT, name);
-		if (listen_set_savepoint(x, name) < 0)
-			exchange_out_of_memory(x);
-		break;
-	case TAG_RELEASE:
-		if (take_mark(x, KNOWN_RELEASE, name))
-			listen_release(l, name);
+		take_mark(x, KNOWN_END);
+		listen_roll_back(l);
 		break;
 	case TAG_DISCARD_ALL:
-		if (listen_change_none(l) < 0)
-			exchange_out_of_memory(x);
+		listen_change_none(l);
 		break;
 	default:
 		break;
@@ -230,7 +205,7 @@ end_request(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	end_effects(x);
-	l->is_fresh = l->is_shown = false;
+	l->is_fresh = false;
 	if (x->srv->tx != 'I') {
 		l->has_error = false;
 		return false;

@@ -10,13 +10,11 @@
  *   listen.c           waits for the listener; interprets the replies of servers
  *   queries.c          which messages are a LISTEN or UNLISTEN, and what is sent for them
  *   subscriptions.c    subscriptions, and the end of transactions
- *   savepoints.c       what ROLLBACK TO undoes
  *   queue.c            notifications on their way to the client
  *   sender_pid.c       the PID in notifications
- *   server_listen.c    SQL for which the borrowed server must listen itself
  *   listen_crossing.c  subscriptions and queue of a client that moves to another process
  *
- * A LISTEN that pgweir did not foresee (in a function, or among other statements) takes effect on the borrowed server:
+ * A LISTEN within a savepoint, in a function, or among other statements takes effect on the borrowed server:
  * the client keeps that server (PIN_LISTEN) until it has sent an UNLISTEN there.
  *
  * In session mode, and with session_state = allow, nothing of this happens. Known limits: docs/sessions.md.
@@ -32,7 +30,6 @@
 
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that a client has not taken */
 #define LISTEN_CHANNELS_MAX 10000 /* of one client */
-#define LISTEN_SAVEPOINTS_MAX 10000 /* open at a time, in a transaction that has run LISTEN or UNLISTEN */
 
 struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNLISTEN */
 

@@ -1,10 +1,9 @@
 /*
  * src/listen/listen_state.h - one client's subscriptions and queue: what the files of this folder share; see listen.h.
  *
- * Owns:    subscriptions, effects, portals, savepoints, and the queues of notifications.
+ * Owns:    subscriptions, effects, portals, and the queues of notifications.
  * Borrows: its exchange, and the listener of its pool, which it leaves before it is freed.
- * Always:  a subscription with a pending change, or one that is not active, is on the list unsettled; undo and
- *          savepoints are empty between transactions.
+ * Always:  a subscription with a pending change, or one that is not active, is on the list unsettled.
  */
 #pragma once
 
@@ -26,13 +25,14 @@ struct subscription {
 	bool is_refused; /* the listener can't listen: why; set by subscription_refuse(), never cleared */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: none */
+	uint8_t
+	    change_behind; /* what that becomes if a savepoint is rolled back to: as without an UNLISTEN within one */
 	uint32_t refs; /* of statements under way, and of the message that waits */
-	uint32_t undo; /* 1 + index of its last entry in client_listen's undo; 0: none */
 	struct fail *why;
 	char name[KNOWN_NAME_MAX];
 };
 
-/* A LISTEN, UNLISTEN or a statement that divides or ends a transaction, that was sent, and not answered yet. */
+/* A LISTEN, UNLISTEN, ROLLBACK TO or the end of a transaction, that was sent, and not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* the SQL in its place will fail; the client gets m->why; set by expect(), never cleared */
@@ -42,21 +42,9 @@ struct listen_effect {
 	TAILQ_ENTRY(listen_effect) link;
 };
 
-/* The pending change of a subscription before it was changed within a savepoint's subtransaction. */
-struct listen_undo {
-	struct subscription *m;
-	uint32_t before; /* m->undo at that time */
-	uint8_t pending_change;
-};
-
-struct listen_savepoint {
-	uint32_t at; /* how many undos are older */
-	char name[KNOWN_NAME_MAX]; /* "": its SQL was not examined */
-};
-
 struct listen_portal {
 	uint8_t kind; /* enum known_kind */
-	char channel[KNOWN_NAME_MAX]; /* or savepoint */
+	char channel[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_portal) link;
 	char name[];
 };
@@ -86,22 +74,15 @@ struct client_listen {
 	/* The listener has caught up before this request. Set by resume_fresh(), cleared by end_request(). */
 	bool is_fresh;
 	enum listen_sending sending;
-	/* The server listens, too, as the request asks for channels. Set by listen_before_sql(), cleared by
-	 * end_request(). */
-	bool is_shown;
 	bool has_error; /* this request had an error; set by listen_error(), cleared by end_request() */
-	struct listen_savepoint *savepoints; /* since has_pending_change is set, the innermost last */
-	uint32_t savepoint_count, savepoint_cap;
-	struct listen_undo *undo;
-	uint32_t undo_count, undo_cap;
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at;
 	/* Whole messages in their order: the first came before its LISTEN was committed, the rest are kept behind it.
 	 */
 	struct buf early;
-	/* Some of it may be for the queue now, or for nobody. Set by subscriptions.c, savepoints.c and queue.c,
-	 * cleared by queue.c. */
+	/* Some of it may be for the queue now, or for nobody. Set by subscriptions.c and queue.c, cleared by
+	 * queue.c. */
 	bool is_early_due;
 	bool is_overrun; /* more came than may wait; set by queue.c, never cleared */
 	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */
@@ -128,28 +109,20 @@ struct subscription *subscription_find(const struct client_listen *l, const char
 struct subscription *subscription_want(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *m); /* gives up one of m->refs */
 void subscription_refuse(struct subscription *m, const struct fail *why);
-/* Sets the pending change. Returns 0, or -1: no memory. */
-int subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind);
-int listen_change_none(struct client_listen *l); /* UNLISTEN * */
+void subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind);
+void listen_change_none(struct client_listen *l); /* UNLISTEN * */
 void subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active);
 void subscription_lost(struct exchange *x,
 		       const struct subscription *m); /* the listener can't listen any more: closes the client */
 void listen_commit(struct exchange *x); /* may close it */
 void listen_roll_back(struct client_listen *l);
+void listen_roll_back_to_savepoint(struct client_listen *l);
 void listen_sweep(struct client_listen *l); /* frees subscriptions that nothing needs any more */
-
-/* listen/savepoints.c */
-int listen_keep_change(struct client_listen *l,
-		       struct subscription *m); /* its pending change is about to change. -1: no memory */
-/* May close it. -1: no memory. */
-int listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX]);
-void listen_release(struct client_listen *l, const char *name);
-void listen_roll_back_to(struct client_listen *l, const char *name);
-void listen_forget_savepoints(struct client_listen *l); /* the transaction is over */
-void listen_savepoints_fini(struct client_listen *l);
 
 /* listen/queries.c */
 #define LISTEN_REFUSED "pgweir_refused" /* nothing has this name: messages that use it fail */
+/* Returns true if a savepoint may be open in its transaction. */
+bool listen_is_in_savepoint(const struct exchange *x);
 /* Returns true if messages have no effect here, or must be sent as they are. */
 bool listen_is_not_ours(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e);

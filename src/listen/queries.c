@@ -1,8 +1,11 @@
 /*
  * src/listen/queries.c - which messages are a LISTEN or UNLISTEN, and what is sent for them; see listen.h.
  *
- * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN, SAVEPOINT, RELEASE or
- * ROLLBACK, the first effect of the request under way tells what that tag means.
+ * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN or ROLLBACK, the first
+ * effect of the request under way tells what that tag means.
+ *
+ * Within a savepoint, a LISTEN runs on the borrowed server, and the client keeps that: PostgreSQL knows what a ROLLBACK
+ * TO undoes.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -26,6 +29,12 @@ listen_is_not_ours(const struct exchange *x)
 	       (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
+bool
+listen_is_in_savepoint(const struct exchange *x)
+{
+	return x->srv != NULL && x->srv->loan.has_savepoint && (x->srv->tx != 'I' || x->srv->ledger.count > 0);
+}
+
 static bool
 may_be_listen(const struct request *m)
 {
@@ -44,7 +53,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	struct known_reader begin;
 	struct known k;
 
-	if (!may_be_listen(m) || m->sql_len > WHOLE_MAX)
+	if (!may_be_listen(m) || m->sql_len > WHOLE_MAX || listen_is_in_savepoint(x))
 		return 0;
 	known_begin(r, image_scan_options(x->image), m->sql, m->sql_len);
 	for (begin = *r; known_step(r, &k); count++) {
@@ -66,16 +75,13 @@ may_have_marks(const struct exchange *x, const struct request *m)
 	       request_has(m, SCAN_SAVEPOINT | SCAN_LISTEN, SCAN_HINT_ENDS);
 }
 
-/* Returns what counts of a statement that is an UNLISTEN, or divides or ends a transaction; KNOWN_NOT: it is another.
- */
+/* Returns what counts of an UNLISTEN, a ROLLBACK TO or the end of a transaction; KNOWN_NOT: it is another statement. */
 static enum known_kind
 mark_of(const struct known *k)
 {
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_UNLISTEN:
 	case KNOWN_UNLISTEN_ALL:
-	case KNOWN_SAVEPOINT:
-	case KNOWN_RELEASE:
 	case KNOWN_ROLLBACK_TO:
 		return (enum known_kind)k->kind;
 	case KNOWN_COMMIT:
@@ -241,10 +247,8 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 	free(e);
 }
 
-/*
- * Adds effects for statements that are sent as they are; their tags will come in this order. While there is no channel
- * they don't matter: savepoints.c does without them.
- */
+/* Adds effects for statements that are sent as they are; their tags will come in this order. While there is no channel
+ * they don't matter. */
 static enum feature_step
 expect_marks(struct exchange *x, const struct request *m)
 {
@@ -330,7 +334,8 @@ listen_parse(struct exchange *x, struct request *m)
 	enum feature_step step = STEP_FAILED;
 
 	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > WHOLE_MAX ||
-	    request_only(x, m)->kind != KNOWN_LISTEN || !listen_text_substitute(m->sql, m->sql_len, &rest))
+	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
+	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&rest)) {
@@ -397,4 +402,52 @@ listen_drop_portals(struct client_listen *l)
 
 	while ((p = TAILQ_FIRST(&l->portals)) != NULL)
 		drop_portal(l, p);
+}
+
+/* --- pg_listening_channels() --- */
+
+static void
+listen_really(struct exchange *x)
+{
+	struct buf sql = { 0 }, message = { 0 };
+
+	for (const struct subscription *m = x->listen->table; m != NULL; m = m->hh.next) {
+		if (!m->is_active)
+			continue;
+		buf_printf(&sql, "LISTEN ");
+		image_put_identifier(&sql, m->name, false);
+		buf_put_u8(&sql, ';');
+	}
+	buf_put_u8(&sql, 0);
+	message_put(&message, 'Q', sql.bytes, sql.len);
+	message.is_broken = message.is_broken || !buf_ok(&sql);
+	buf_fini(&sql);
+	server_owe_query(x->srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &message);
+}
+
+/*
+ * SQL that asks for its channels finds what its server listens to: that listens to all of them ahead of it, until it is
+ * returned and sealed. Not within a transaction, where a LISTEN takes effect at the end only. What the server hears
+ * meanwhile is not passed: the listener delivers it (listen_notification).
+ */
+enum feature_step
+listen_before_sql(struct exchange *x, struct request *m)
+{
+	struct client_listen *l = x->listen;
+	struct server *srv = x->srv;
+
+	srv->loan.has_savepoint = srv->loan.has_savepoint || request_has(m, SCAN_SAVEPOINT, 0);
+	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_is_not_ours(x) ||
+	    !request_has(m, 0, SCAN_HINT_CHANNELS) || (x->pins & 1u << PIN_LISTEN) ||
+	    (srv->loan.settled & SCAN_LISTEN) != 0)
+		return STEP_FORWARD;
+	if (srv->ledger.count > 0)
+		return STEP_HOLD;
+	if (srv->tx != 'I')
+		return STEP_FORWARD;
+	srv->loan.kept.state = KEPT_NOT;
+	srv->loan.settled |= SCAN_LISTEN; /* so that it is sealed when it is returned */
+	listen_really(x);
+	return STEP_FORWARD;
 }

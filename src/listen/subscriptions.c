@@ -93,7 +93,7 @@ subscription_free(struct subscription *m)
 {
 	struct client_listen *l = m->x->listen;
 
-	assert(m->refs == 0 && m->undo == 0);
+	assert(m->refs == 0);
 	notify_leave(&m->at_listener);
 	l->is_early_due = true;
 	l->active_count -= m->is_active;
@@ -171,25 +171,23 @@ subscription_unref(struct subscription *m)
 	m->x->listen->is_early_due = true;
 }
 
-int
+void
 subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind)
 {
-	if (listen_keep_change(l, m) < 0)
-		return -1;
 	m->pending_change = (uint8_t)kind;
+	if (kind == KNOWN_LISTEN || !listen_is_in_savepoint(l->x))
+		m->change_behind = m->pending_change;
 	set_unsettled(l, m, true);
 	l->has_pending_change = true;
 	l->is_swept = false;
-	return 0;
 }
 
-int
+void
 listen_change_none(struct client_listen *l)
 {
 	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		if ((m->is_active || m->pending_change != KNOWN_NOT) && subscription_change(l, m, KNOWN_UNLISTEN) < 0)
-			return -1;
-	return 0;
+		if (m->is_active || m->pending_change != KNOWN_NOT)
+			subscription_change(l, m, KNOWN_UNLISTEN);
 }
 
 /* The listener can't listen to its channel any more: notifications are lost, and closing is the only way to report
@@ -224,7 +222,6 @@ listen_commit(struct exchange *x)
 	const struct subscription *refused = NULL;
 	struct subscription *m;
 
-	listen_forget_savepoints(l);
 	if (!l->has_pending_change)
 		return;
 	l->has_pending_change = false;
@@ -232,13 +229,12 @@ listen_commit(struct exchange *x)
 	TAILQ_FOREACH(m, &l->unsettled, unsettled) {
 		uint8_t pending_change = m->pending_change;
 
-		m->pending_change = KNOWN_NOT;
+		m->pending_change = m->change_behind = KNOWN_NOT;
 		if (pending_change != KNOWN_NOT)
 			subscription_set_active(l, m, pending_change == KNOWN_LISTEN);
 		if (m->is_active && m->is_refused)
 			refused = m;
 	}
-	assert(l->undo_count == 0 && l->savepoint_count == 0);
 	listen_settle_early(l);
 	if (refused != NULL)
 		subscription_lost(x, refused);
@@ -249,14 +245,27 @@ listen_roll_back(struct client_listen *l)
 {
 	struct subscription *m;
 
-	listen_forget_savepoints(l);
 	if (!l->has_pending_change)
 		return;
 	l->has_pending_change = false;
 	l->is_early_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-		m->pending_change = KNOWN_NOT;
+		m->pending_change = m->change_behind = KNOWN_NOT;
 	listen_settle_early(l);
+}
+
+/*
+ * A LISTEN within a savepoint is its server's (queries.c), but for one that was prepared before: that stays. An
+ * UNLISTEN within one is undone, whichever savepoint it was. So at worst the client hears too much.
+ */
+void
+listen_roll_back_to_savepoint(struct client_listen *l)
+{
+	struct subscription *m;
+
+	l->is_early_due = true;
+	TAILQ_FOREACH(m, &l->unsettled, unsettled)
+		m->pending_change = m->change_behind;
 }
 
 void
@@ -269,7 +278,6 @@ listen_free(struct exchange *x)
 	while (!TAILQ_EMPTY(&l->effects))
 		listen_end_effect(l, TAILQ_FIRST(&l->effects));
 	listen_drop_portals(l);
-	listen_savepoints_fini(l);
 	while (l->table != NULL)
 		subscription_free(l->table);
 	notify_detach(&l->subscriber);

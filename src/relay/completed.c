@@ -167,6 +167,9 @@ complete_rarer(struct exchange *x, struct server *srv)
 		if (srv->tx == 'E')
 			srv->tx = 'T'; /* it may have been ended ahead of its Sync: what follows no longer fails */
 		break;
+	case TAG_SAVEPOINT:
+		srv->loan.has_savepoint = true;
+		break;
 	case TAG_RESET:
 		note_reset(x, srv);
 		break;

@@ -152,6 +152,8 @@ struct loan {
 	/* The unnamed statement is the borrower's, could not be made again, and was not bound yet. Set and cleared by
 	 * unnamed.c. */
 	bool is_unnamed_kept;
+	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
+	bool has_savepoint;
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
 	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */

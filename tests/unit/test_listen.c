@@ -264,15 +264,16 @@ Test(listen, an_error_rolls_back)
 	cr_expect_not(gets("a"));
 }
 
-Test(listen, rollback_to_a_savepoint_undoes_what_came_after_it)
+Test(listen, within_a_savepoint_its_server_listens)
 {
 	fake->srv.tx = 'T';
 	listen_now("LISTEN a", "a", 'T');
 	query("SAVEPOINT s");
 	answer("SAVEPOINT", 'T');
-	listen_now("LISTEN b", "b", 'T');
-	query("UNLISTEN a");
-	answer("UNLISTEN", 'T');
+	fake_sent();
+	cr_expect_eq(query("LISTEN b"), LISTEN_GO);
+	cr_expect_str_eq(fake_sent(), "Q(LISTEN b)");
+	answer("LISTEN", 'T');
 	query("ROLLBACK TO s");
 	answer("ROLLBACK", 'T');
 	query("COMMIT");
@@ -281,19 +282,21 @@ Test(listen, rollback_to_a_savepoint_undoes_what_came_after_it)
 	cr_expect_not(gets("b"));
 }
 
-Test(listen, release_keeps_what_came_after_the_savepoint)
+Test(listen, an_unlisten_within_a_savepoint_counts_unless_one_is_rolled_back_to)
 {
-	fake->srv.tx = 'T';
-	listen_now("LISTEN a", "a", 'T');
-	query("SAVEPOINT s; SAVEPOINT t");
-	answer("SAVEPOINT,SAVEPOINT", 'T');
-	listen_now("LISTEN b", "b", 'T');
-	query("RELEASE t");
-	answer("RELEASE", 'T');
-	query("COMMIT");
-	answer("COMMIT", 'I');
-	cr_expect(gets("a"));
-	cr_expect(gets("b"));
+	listen_now("LISTEN a", "a", 'I');
+	for (int i = 0; i < 2; i++) {
+		fake->srv.tx = 'T';
+		query("SAVEPOINT s");
+		answer("SAVEPOINT", 'T');
+		query("UNLISTEN a");
+		answer("UNLISTEN", 'T');
+		query(i == 0 ? "ROLLBACK TO s" : "RELEASE s");
+		answer(i == 0 ? "ROLLBACK" : "RELEASE", 'T');
+		query("COMMIT");
+		answer("COMMIT", 'I');
+		cr_expect_eq(gets("a"), i == 0);
+	}
 }
 
 Test(listen, unlisten_ends_a_subscription)
