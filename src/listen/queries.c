@@ -11,7 +11,7 @@
 #include "listen/listen.h"
 
 #include "session/image_changes.h"
-#include "sql/recognise.h"
+#include "sql/verdict.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -23,6 +23,8 @@
 
 #define RING_LEN (256 * 1024)
 #define MESSAGE_MAX 2048
+#define RECENT_KEPT 100 /* of each kind */
+#define RECENT_KINDS 2 /* warnings and errors, and the rest */
 #define FIELDS_MAX 1024 /* of a log_about: names, addresses and words */
 /* every byte escaped in JSON's longest way */
 #define LINE_MAX_LEN (6 * (MESSAGE_MAX + FIELDS_MAX + 2 * FAIL_TEXT_MAX) + 512)
@@ -33,7 +35,8 @@ struct log {
 	pthread_mutex_t lock; /* guards the fields below */
 	char *destination;
 	struct log_writer *writer; /* NULL: syslog */
-	struct log_recent recent;
+	struct log_event recent[RECENT_KINDS][RECENT_KEPT];
+	size_t recent_next[RECENT_KINDS]; /* the oldest, which is overwritten next */
 	uint64_t told_dropped; /* how many lost lines the log has reported */
 	uint64_t told_in_vain; /* how often there was no room for that report: the writer counts it, too */
 	uint64_t old_dropped, old_failed; /* lines that the writers before this one have lost */
@@ -97,7 +100,8 @@ log_free(struct log *log)
 	if (log->writer == NULL && is_syslog(log->destination))
 		closelog();
 	log_writer_free(log->writer);
-	log_recent_fini(&log->recent);
+	for (size_t i = 0; i < RECENT_KINDS * RECENT_KEPT; i++)
+		free(log->recent[i / RECENT_KEPT][i % RECENT_KEPT].message);
 	pthread_mutex_destroy(&log->lock);
 	free(log->destination);
 	free(log);
@@ -328,6 +332,21 @@ tell_dropped(struct log *log, enum log_format format)
 		log->told_in_vain++;
 }
 
+/* Called with the lock held. */
+static void
+remember(struct log *log, const struct event *ev)
+{
+	size_t kind = ev->level > LOG_LEVEL_WARNING, *next = &log->recent_next[kind];
+	struct log_event *e = &log->recent[kind][*next];
+	char *copy = strdup(ev->message);
+
+	if (copy == NULL)
+		return;
+	free(e->message);
+	*e = (struct log_event){ clock_wall_us(), (int)ev->level, copy };
+	*next = (*next + 1) % RECENT_KEPT;
+}
+
 static void
 write_event(struct log *log, const struct event *given)
 {
@@ -347,7 +366,7 @@ write_event(struct log *log, const struct event *given)
 	}
 	len = make_line(format, ev, line, sizeof(line));
 	pthread_mutex_lock(&log->lock);
-	log_recent_add(&log->recent, (int)ev->level, ev->message, clock_wall_us());
+	remember(log, ev);
 	if (log->writer == NULL)
 		put_syslog(format, ev);
 	else {
@@ -371,11 +390,31 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 	write_event(log, &(struct event){ level, message, about != NULL ? about : &nothing });
 }
 
+/* The one that is n back from the newest; NULL: there were not that many. */
+static const struct log_event *
+nth_recent(const struct log *log, size_t kind, size_t n)
+{
+	const struct log_event *e;
+
+	if (n >= RECENT_KEPT)
+		return NULL;
+	e = &log->recent[kind][(log->recent_next[kind] + 2 * RECENT_KEPT - 1 - n) % RECENT_KEPT];
+	return e->message != NULL ? e : NULL;
+}
+
 void
 log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg)
 {
+	size_t at[RECENT_KINDS] = { 0 };
+	const struct log_event *a, *b;
+
 	pthread_mutex_lock(&log->lock);
-	log_recent_each(&log->recent, row, arg);
+	while (a = nth_recent(log, 0, at[0]), b = nth_recent(log, 1, at[1]), a != NULL || b != NULL) {
+		size_t kind = a == NULL || (b != NULL && b->wall_us > a->wall_us);
+
+		row(kind == 0 ? a : b, arg);
+		at[kind]++;
+	}
 	pthread_mutex_unlock(&log->lock);
 }
 

@@ -69,6 +69,17 @@ int log_enabled(const struct log *log, enum log_level level);
 int log_is_pgbouncers(const struct log *log);
 
 /*
+ * The last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that connections that come
+ * and go do not push them out. Calls row for each, the newest first. row must not log.
+ */
+struct log_event {
+	uint64_t wall_us;
+	int level; /* enum log_level */
+	char *message;
+};
+void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
+
+/*
  * Logs what must not happen, and ends debug builds (--enable-debug, --enable-sanitizers) so that no test overlooks it.
  */
 void log_bug(struct log *log, const char *what) __attribute__((cold));
@@ -83,29 +94,3 @@ void log_bug(struct log *log, const char *what) __attribute__((cold));
 		if (log_enabled((log), LOG_LEVEL_DEBUG))                                                               \
 			log_write((log), LOG_LEVEL_DEBUG, __VA_ARGS__);                                                \
 	} while (0)
-
-/*
- * --- log_recent.c: the last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that
- * connections that come and go do not push them out.
- *
- * Owns: copies of the messages. Zeroed is empty. The caller sees to it that one thread at a time is in here.
- */
-#define LOG_RECENT_KEPT 100 /* of each kind */
-#define LOG_RECENT_KINDS 2
-
-struct log_event {
-	uint64_t wall_us;
-	int level; /* enum log_level */
-	char *message;
-};
-
-struct log_recent {
-	struct log_event events[LOG_RECENT_KINDS][LOG_RECENT_KEPT];
-	size_t next[LOG_RECENT_KINDS]; /* the oldest, which is overwritten next */
-};
-
-void log_recent_add(struct log_recent *r, int level, const char *message, uint64_t wall_us);
-void log_recent_fini(struct log_recent *r);
-/* Calls row for each, the newest first. row must not log. log.c: the same of a log, whoever is in there. */
-void log_recent_each(const struct log_recent *r, void (*row)(const struct log_event *event, void *arg), void *arg);
-void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);

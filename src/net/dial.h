@@ -8,7 +8,7 @@
 
 #include "base/counters.h"
 #include "base/fail.h"
-#include "net/tcp_options.h"
+#include "net/stream.h"
 
 #include <event2/event.h>
 #include <stdint.h>

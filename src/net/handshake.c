@@ -6,7 +6,6 @@
  */
 #include "net/stream.h"
 
-#include "net/stream_state.h"
 #include "net/tls_state.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "base/fail.h"
-#include "net/tcp_options.h"
+#include "net/stream.h"
 
 #include <event2/event.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "net/stream_state.h"
+#include "net/tls_state.h"
 
 #include <assert.h>
 #include <errno.h>

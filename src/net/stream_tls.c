@@ -7,7 +7,6 @@
  */
 #include "base/alloc.h"
 #include "net/stream.h"
-#include "net/stream_state.h"
 #include "net/tls_state.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "net/tcp_options.h"
+#include "net/stream.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
-/* src/sql/listen_text.c - see recognise.h. */
-#include "sql/recognise.h"
+/* src/sql/listen_text.c - see verdict.h. */
+#include "sql/verdict.h"
 
 #include "sql/sql_token.h"
 

@@ -20,7 +20,7 @@
 #include "statements/names.h"
 
 #include "sql/known.h"
-#include "sql/recognise.h"
+#include "sql/verdict.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
 

@@ -13,7 +13,7 @@
 #include "statements/statements_state.h"
 #include "statements/names.h"
 
-#include "sql/recognise.h"
+#include "sql/verdict.h"
 #include "wire/messages.h"
 
 #include <string.h>

@@ -3,9 +3,8 @@
  * writes that the peer doesn't take, ends of all kinds; and what contexts refuse.
  */
 #include "net/stream.h"
-#include "net/stream_state.h"
-#include "net/tls.h"
 #include "net/tls_state.h"
+#include "net/tls.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
