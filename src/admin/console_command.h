@@ -12,7 +12,6 @@
 
 #include "admin/show_list.h"
 #include "base/fail.h"
-#include "sql/sql_token.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -139,20 +138,3 @@ const char *console_settings_get(const struct console_settings *s, const struct 
 /* value NULL: the default again. Returns 0, or -1 without memory. */
 int console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value);
 void console_settings_fini(struct console_settings *s); /* all defaults again */
-
-/*
- * --- console_token.c: the text of a console statement as words, one after the other: names, numbers, quoted names,
- * strings, signs. Blanks and comments are skipped. Pure.
- */
-#define TOKEN_TEXT_MAX 255
-
-enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_NUMBER, TOKEN_NAME, TOKEN_STRING, TOKEN_SIGN };
-
-struct token {
-	enum token_kind kind;
-	bool is_cut; /* it was longer than TOKEN_TEXT_MAX */
-	char text[TOKEN_TEXT_MAX + 1]; /* as written; of quoted ones what is between the quotes */
-};
-
-/* Reads the next token, TOKEN_END at the end. Returns 0, or -1 with *why set at an unterminated quote or comment. */
-int token_next(struct sql_lexer *lexer, struct token *out, struct fail *why);

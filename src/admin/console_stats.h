@@ -69,7 +69,7 @@ struct stats stats_total(const struct database_counters *c);
 struct stats stats_average(const struct console_stats *s, const char *database);
 void stats_add(struct stats *to, const struct stats *from);
 
-/* --- stats_log.c: a line for the log, now and then, with what goes through: log_stats of PgBouncer. --- */
+/* --- a line for the log, now and then, with what goes through: log_stats of PgBouncer. --- */
 
 /* Zeroed is empty. */
 struct stats_log {

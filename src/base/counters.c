@@ -1,5 +1,6 @@
 /* src/base/counters.c - the names of what is counted (see counters.h). */
 #include "base/counters.h"
+#include "base/request_report.h"
 
 #include <string.h>
 
@@ -81,3 +82,18 @@ const char *const auth_query_result_names[AQ_COUNT] = {
 	[AQ_HIT] = "hit", [AQ_MISS] = "miss", [AQ_UNKNOWN] = "unknown", [AQ_STALE] = "stale", [AQ_FAILED] = "failed",
 };
 const char *const net_side_names[NS_COUNT] = { [NS_CLIENT] = "client", [NS_SERVER] = "server" };
+
+const char *
+request_cause(const struct request_report *r)
+{
+	static const char *const names[PHASE_COUNT] = {
+		[PHASE_WAIT] = "pool_wait",	    [PHASE_CONNECT] = "connect",	  [PHASE_SERVER] = "server",
+		[PHASE_STREAM] = "result_transfer", [PHASE_CLIENT_WRITE] = "slow_client", [PHASE_PROXY] = "proxy",
+	};
+	size_t largest = PHASE_SERVER; /* of equals, this one */
+
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		if (r->phase_us[i] > r->phase_us[largest])
+			largest = i;
+	return names[largest];
+}

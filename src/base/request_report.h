@@ -39,7 +39,7 @@ struct request_report {
 	bool is_query_cut; /* query is truncated */
 };
 
-/* Returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. */
+/* counters.c: returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. */
 const char *request_cause(const struct request_report *r);
 
 /* --- what telemetry remembers of statements, and the console shows --- */

@@ -65,7 +65,7 @@ listen_unix(const char *path, struct fail *why)
 		return fail_set(why, "22023", "cannot listen for HTTP on \"%s\": the path is too long", path);
 	listener_remove_stale(&address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind_with_mode(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)
+	if (fd < 0 || listener_bind(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)
 		return refuse_address(fd, path, 0, why);
 	return fd;
 }

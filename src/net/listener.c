@@ -153,7 +153,7 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 		un.sun_path[strlen(un.sun_path) - 1] = '~';
 	unlink(un.sun_path);
 	/* Everybody may connect, as to PostgreSQL's own socket: authentication decides who may log in. */
-	if (bind_with_mode(l->fd, &un, l->s.mode) < 0)
+	if (listener_bind(l->fd, &un, l->s.mode) < 0)
 		return -1;
 	if ((l->s.group == LISTENER_NO_GROUP || lchown(un.sun_path, (uid_t)-1, l->s.group) == 0) &&
 	    listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
@@ -305,4 +305,29 @@ listener_give_away(struct listener *l)
 {
 	l->owns_path = false;
 	listener_free(l);
+}
+
+void
+listener_remove_stale(const struct sockaddr_un *un)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 && errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	close(fd);
+}
+
+int
+listener_bind(int fd, const struct sockaddr_un *at, mode_t mode)
+{
+	mode_t before = umask(0);
+	int r = fchmod(fd, mode) < 0 ? -1 : bind(fd, (const struct sockaddr *)at, sizeof(*at));
+	umask(before);
+	return r;
 }

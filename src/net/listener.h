@@ -52,10 +52,10 @@ int listener_fd(const struct listener *l); /* borrowed, to pass it on */
 void listener_give_away(struct listener *l);
 
 /*
- * --- bind_mode.c: gives a Unix socket's file its mode from the beginning. chmod(2) would follow a link that somebody
+ * --- Gives a Unix socket's file its mode from the beginning. chmod(2) would follow a link that somebody
  * has put in its place meanwhile.
  */
-int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
+int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
 /* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
 

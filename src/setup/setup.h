@@ -43,9 +43,7 @@ int setup_check_files(const struct config *config, struct config_problems *probl
 int setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		     struct config_problems *problems);
 
-/* --- client_tls.c --- */
-
-/* Loads what clients' TLS needs; *out is NULL if they get none. Returns 0, or -1 with *why set. */
+/* files.c: loads what clients' TLS needs; *out is NULL if they get none. Returns 0, or -1 with *why set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 
 /* --- logs.c --- */

@@ -1,4 +1,4 @@
-/* src/sql/sql_names_table.h - made by scripts/sql-names; see sql_names.c. Always: the names of a length are in order.
+/* src/sql/sql_names_table.h - made by scripts/sql-names; see sql_words.c. Always: the names of a length are in order.
  */
 /* clang-format off */
 NAMES(2,
