@@ -40,6 +40,12 @@ sorted(struct client_env *const *crew, size_t count)
 	return list;
 }
 
+static uint64_t
+answered_us(const struct pool_database *d)
+{
+	return d->code == NULL ? 0 : d->code->answered_us;
+}
+
 static void
 add(struct database_sum *to, const struct pool_database *d)
 {
@@ -48,8 +54,7 @@ add(struct database_sum *to, const struct pool_database *d)
 
 	for (size_t i = 0; i < sizeof(d->counters) / sizeof(uint64_t); i++)
 		sum[i] += one[i];
-	if (d->code.answer != NULL &&
-	    (to->known->code.answer == NULL || d->code.answered_us > to->known->code.answered_us))
+	if (answered_us(d) > answered_us(to->known))
 		to->known = d;
 }
 

@@ -97,7 +97,7 @@ fill_code(const struct show_env *env, struct rows *rows)
 
 	for (const struct database_sum *sum = sums; sum != NULL && sum->name != NULL; sum++) {
 		const struct pool_database *d = sum->known;
-		const struct code_answer *answer = d->code.answer;
+		const struct code_answer *answer = d->code == NULL ? NULL : d->code->answer;
 		struct code_fill fill = { .rows = rows,
 					  .row = { .database = d->name,
 						   .name = "",
@@ -111,7 +111,7 @@ fill_code(const struct show_env *env, struct rows *rows)
 			rows_add(rows, &fill.row);
 			continue;
 		}
-		fill.row.age_ms = show_age_us(env->now_us, d->code.answered_us) / 1000;
+		fill.row.age_ms = show_age_us(env->now_us, d->code->answered_us) / 1000;
 		add_answer(&fill, answer->risks);
 	}
 	free(sums);

@@ -19,6 +19,7 @@
 #include "relay/query_timeout.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
+#include "pool/pool_use.h"
 #include "state/ask.h"
 #include "state/linger.h"
 
@@ -201,7 +202,7 @@ end_late_ones(const struct pool *e, uint64_t now_us)
 static void
 check_servers(struct client_env *env, uint64_t now_us)
 {
-	for (struct pool *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
+	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;) {
 		end_late_ones(e, now_us);
 		client_watch_pool(env, e, now_us);
 	}

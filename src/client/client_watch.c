@@ -6,6 +6,7 @@
 #include "base/escape.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
+#include "pool/pool_use.h"
 #include "server/server.h"
 
 #include <inttypes.h>
@@ -124,6 +125,8 @@ client_timed_out(struct exchange *x, const struct fail *why)
 		return;
 	pool->timeouts = t;
 	t->count++;
+	pool->is_watched = true;
+	pool_is_active(pool);
 	if (t->last_us == now_us)
 		return; /* of many who time out at once the first one has noted it */
 	t->last_us = now_us;
@@ -195,11 +198,14 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 }
 
 static void
-watch_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
+watch_timeouts(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
 	struct timeouts *t = pool->timeouts;
 
-	if (t == NULL || t->count == 0 || (t->told_us != 0 && now_us - t->told_us < TOLD_EVERY_US))
+	if (t == NULL || (t->count > 0 && t->told_us != 0 && now_us - t->told_us < TOLD_EVERY_US))
+		return;
+	pool->is_watched = false;
+	if (t->count == 0)
 		return;
 	tell_timeouts(env, pool, now_us);
 	t->count = 0;
@@ -252,41 +258,12 @@ watch_transactions(const struct client_env *env, struct server *srv, uint64_t no
 			    config->log_idle_transaction_us, now_us);
 }
 
-/* For EXPLAIN POOL. */
-static void
-watch_use(struct pool *pool, uint64_t now_us)
-{
-	struct pool_use *u = &pool->use[0];
-	const struct server *srv;
-	uint32_t in_use = 0, limit = pool->settings.pool_size + pool->settings.max_overflow;
-
-	if (u->limit != limit || now_us - u->since_us >= POOL_USE_SPAN_US) {
-		pool->use[1] = u->limit == limit ? *u : (struct pool_use){ 0 };
-		*u = (struct pool_use){ .since_us = now_us,
-					.limit = limit,
-					.checkouts = pool_checkouts(pool),
-					.waits = pool->counters.waits,
-					.timeouts = pool->counters.pool_timeouts };
-	}
-	TAILQ_FOREACH(srv, &pool->servers, all) {
-		if (srv->borrower == NULL)
-			continue;
-		in_use++;
-		u->idle_in_transaction += srv->tx != 'I' && srv->ledger.count == 0;
-	}
-	u->looks++;
-	u->in_use += in_use;
-	if (u->peak < in_use)
-		u->peak = in_use;
-}
-
 void
 client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
 	struct server *srv;
 
 	watch_timeouts(env, pool, now_us);
-	watch_use(pool, now_us);
 	TAILQ_FOREACH(srv, &pool->servers, all)
 		watch_transactions(env, srv, now_us);
 }

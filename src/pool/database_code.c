@@ -226,8 +226,7 @@ believe(struct database_code *code)
 	code->answered_us = code->asked_us;
 	code->failed_us = 0;
 	code->is_settled = code->changed == code->changed_asked;
-	code->believed_until_us =
-	    code->is_settled && !code->is_of_several ? code->asked_us + 2 * interval_us(code->read_cost_us) : 0;
+	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->read_cost_us) : 0;
 	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
 }
 

@@ -11,7 +11,7 @@
  * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.
  *
  *   database_code.c       asks, and keeps the answer
- *   database_code_news.c  DDL that one loop sees counts on all
+ *   database_code_news.c  those of all databases; DDL that one loop sees counts on all
  *
  * Owns:   the answer. Pure: no I/O, no clock.
  * Always: other loops write what is atomic here, and read what the lock guards; all else is its own loop's. An answer
@@ -50,7 +50,6 @@ struct code_answer {
 struct database_code {
 	struct code_answer *answer; /* NULL: none yet */
 	struct code_answer *coming; /* an answer under way, or NULL */
-	bool is_of_several; /* the name means several databases, by user, so no answer holds for all of them */
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
@@ -65,10 +64,12 @@ struct database_code {
 	uint64_t replaced_us; /* when there was another answer than before */
 	struct code_news *news; /* NULL: it is of no other loop's concern */
 	LIST_ENTRY(database_code) in_news; /* guarded */
-	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; "": not known yet; guarded */
+	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; what is longer than any name can be is cut */
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
 	bool is_settled; /* no DDL was seen while the last answer was under way */
 	uint64_t failed_us; /* 0, or when a question last failed */
+	/* Lasting parts (pool_code.c) that servers have come without, so the first answer counts as news of them. */
+	unsigned unheeded;
 };
 
 void database_code_fini(struct database_code *code);
@@ -115,7 +116,7 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 static inline bool
 database_code_has_hidden(const struct database_code *code, unsigned risk)
 {
-	return code->answer == NULL || code->is_of_several || code->changed_answered < code->made ||
+	return code->answer == NULL || code->changed_answered < code->made ||
 	       ((risk_names_all(code->answer->risks) & RISK_HIDES) != 0 && (risk & (STATE_TEMP | RISK_HIDES)) != 0 &&
 		(risk & RISK_CONTEXT) != 0);
 }
@@ -134,7 +135,7 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 static inline unsigned
 database_code_compiled(const struct database_code *code)
 {
-	if (code->answer == NULL || code->is_of_several)
+	if (code->answer == NULL)
 		return RISK_CONTEXT;
 	return (risk_names_all(code->answer->risks) & RISK_COMPILED) |
 	       (code->changed_answered != code->changed ? RISK_CONTEXT : 0u);
@@ -167,13 +168,40 @@ bool database_code_answered(struct database_code *code, bool ok, uint32_t number
 /* --- database_code_news.c --- */
 struct code_news *code_news_new(void); /* for all loops of a process */
 void code_news_free(struct code_news *news); /* after the last database has left; NULL is fine */
-void database_code_join(struct database_code *code, struct code_news *news); /* code: zeroed, this loop's */
+/* code: zeroed, this loop's. database: PostgreSQL's name of it. */
+void database_code_join(struct database_code *code, struct code_news *news, const char *database);
 void database_code_leave(struct database_code *code); /* fine if it has not joined */
-/* database: PostgreSQL's name of it; what is longer than any name can be is cut. */
-void database_code_be_called(struct database_code *code, const char *database);
 /* DDL was seen in a database that PostgreSQL calls so (NULL: in any): the databases of all loops with that name are
  * told. */
 void code_news_changed(struct code_news *news, const char *database, bool is_made);
 /* Between these nothing changes that the lock guards. */
 void database_code_hold(const struct database_code *code);
 void database_code_let_go(const struct database_code *code);
+
+/*
+ * Holds what is known of the code of each database of PostgreSQL's that pools of one loop lead to: it belongs to that
+ * database, however many names and users it has here. Owns each as long as there are references.
+ */
+struct pool;
+struct stored_code; /* database_code_news.c */
+TAILQ_HEAD(stored_codes, stored_code);
+struct code_store {
+	struct code_news *news; /* database_code.h; NULL: they are no other loop's concern */
+	uint64_t seed; /* random: names come from clients */
+	struct stored_code *table;
+	struct stored_codes in_use; /* those that may be due */
+};
+
+void code_store_init(struct code_store *all, uint64_t seed, struct code_news *news);
+/*
+ * key: equal for the same database on the same hosts (pool_target_home). Returns a reference; NULL without memory.
+ */
+struct database_code *code_store_get(struct code_store *all, const char *key, const char *database);
+struct database_code *code_store_ref(struct database_code *code);
+void code_store_put(struct code_store *all, struct database_code *code); /* NULL is fine */
+/* The pool uses code, and has a server that may be asked about it. */
+void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
+void code_store_forget(struct database_code *code,
+		       const struct pool *pool); /* the pool ends, or has other code now; code: NULL is fine */
+/* Calls ask for each that is due, with the pool that used it last. Looks at none that nobody has used since. */
+void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

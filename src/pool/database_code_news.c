@@ -1,5 +1,6 @@
 /*
- * src/pool/database_code_news.c - DDL that one loop sees counts on all: see database_code.h.
+ * src/pool/database_code_news.c - the code of all databases: found by its key, shared, and asked about when it is due;
+ * and DDL that one loop sees, which counts on all. See database_code.h.
  *
  * Each loop has its own struct database_code of each name of a database, and asks its own servers. DDL that is seen on
  * one makes the others' answers invalid at once, before its client is told that it is done. That is rare, and done
@@ -8,6 +9,7 @@
 #include "pool/database_code.h"
 
 #include "base/alloc.h"
+#include "base/table.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -63,8 +65,9 @@ change(struct database_code *code, bool is_made)
 }
 
 void
-database_code_join(struct database_code *code, struct code_news *news)
+database_code_join(struct database_code *code, struct code_news *news, const char *database)
 {
+	snprintf(code->database, sizeof(code->database), "%s", database);
 	code->news = news;
 	database_code_hold(code);
 	LIST_INSERT_HEAD(&news->all, code, in_news);
@@ -80,14 +83,6 @@ database_code_leave(struct database_code *code)
 	LIST_REMOVE(code, in_news);
 	database_code_let_go(code);
 	code->news = NULL;
-}
-
-void
-database_code_be_called(struct database_code *code, const char *database)
-{
-	database_code_hold(code);
-	snprintf(code->database, sizeof(code->database), "%s", database);
-	database_code_let_go(code);
 }
 
 void
@@ -108,4 +103,110 @@ code_news_changed(struct code_news *news, const char *database, bool is_made)
 		if (database == NULL || strcmp(code->database, database) == 0)
 			change(code, is_made);
 	pthread_mutex_unlock(&news->lock);
+}
+
+/* --- the store --- */
+
+struct stored_code {
+	struct database_code code; /* must be first */
+	UT_hash_handle hh;
+	uint32_t uses;
+	struct pool *last; /* who used it last; NULL: it has gone */
+	bool is_in_use; /* in the list */
+	TAILQ_ENTRY(stored_code) link;
+	char key[];
+};
+
+void
+code_store_init(struct code_store *all, uint64_t seed, struct code_news *news)
+{
+	all->seed = seed;
+	all->news = news;
+	TAILQ_INIT(&all->in_use);
+}
+
+struct database_code *
+code_store_get(struct code_store *all, const char *key, const char *database)
+{
+	size_t len = strlen(key);
+	struct stored_code *c;
+
+	TABLE_FIND(all->seed, all->table, key, len, c);
+	if (c != NULL)
+		return code_store_ref(&c->code);
+	c = calloc(1, sizeof(*c) + len + 1);
+	if (c == NULL)
+		return NULL;
+	memcpy(c->key, key, len + 1);
+	if (!TABLE_ADD(all->seed, all->table, c->key, len, c)) {
+		free(c);
+		return NULL;
+	}
+	if (all->news != NULL)
+		database_code_join(&c->code, all->news, database);
+	return code_store_ref(&c->code);
+}
+
+struct database_code *
+code_store_ref(struct database_code *code)
+{
+	((struct stored_code *)code)->uses++;
+	return code;
+}
+
+static void
+leave_list(struct code_store *all, struct stored_code *c)
+{
+	if (c->is_in_use)
+		TAILQ_REMOVE(&all->in_use, c, link);
+	c->is_in_use = false;
+}
+
+void
+code_store_put(struct code_store *all, struct database_code *code)
+{
+	struct stored_code *c = (struct stored_code *)code;
+
+	if (c == NULL || --c->uses > 0)
+		return;
+	leave_list(all, c);
+	HASH_DELETE(hh, all->table, c);
+	database_code_fini(&c->code);
+	free(c);
+}
+
+inline void
+code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us)
+{
+	struct stored_code *c = (struct stored_code *)code;
+
+	code->used_us = now_us;
+	c->last = by;
+	if (c->is_in_use)
+		return;
+	TAILQ_INSERT_TAIL(&all->in_use, c, link);
+	c->is_in_use = true;
+}
+
+void
+code_store_forget(struct database_code *code, const struct pool *pool)
+{
+	struct stored_code *c = (struct stored_code *)code;
+
+	if (c != NULL && c->last == pool)
+		c->last = NULL;
+}
+
+void
+code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us)
+{
+	struct stored_code *c, *next;
+
+	for (c = TAILQ_FIRST(&all->in_use); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->code.used_us <= c->code.asked_us && c->code.coming == NULL)
+			leave_list(all, c);
+		else if (c->last != NULL && database_code_is_due(&c->code, now_us))
+			ask(c->last, now_us);
+	}
 }

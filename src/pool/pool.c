@@ -17,6 +17,7 @@
 struct parts {
 	struct pool_target *target;
 	struct statement_home *home;
+	struct database_code *code;
 	struct policy_limit *limits[CAP_ALL];
 	struct policy_circuit *circuit;
 	struct policy_whole *whole;
@@ -35,6 +36,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 {
 	pool_target_unref(p->target);
 	statement_home_unref(p->home);
+	code_store_put(&set->codes, p->code);
 	for (unsigned i = 0; i < CAP_ALL; i++)
 		policy_limit_put(set->room->commons, p->limits[i]);
 	policy_circuit_put(set->room->commons, p->circuit);
@@ -48,6 +50,7 @@ swap_parts(struct pool *pool, const struct parts *new)
 {
 	struct parts old = { .target = pool->target,
 			     .home = pool->home,
+			     .code = pool->code,
 			     .circuit = pool->circuit,
 			     .whole = pool->whole,
 			     .fresh = pool->fresh };
@@ -55,6 +58,7 @@ swap_parts(struct pool *pool, const struct parts *new)
 	memcpy(old.limits, pool->limits, sizeof(old.limits));
 	pool->target = new->target;
 	pool->home = new->home;
+	pool->code = new->code;
 	pool->circuit = new->circuit;
 	pool->whole = new->whole;
 	pool->fresh = new->fresh;
@@ -76,6 +80,10 @@ pool_free(struct pool *pool)
 	while (!TAILQ_EMPTY(&pool->servers))
 		server_close(TAILQ_FIRST(&pool->servers));
 	policy_free(pool->policy);
+	code_store_forget(pool->code, pool);
+	due_remove(&set->due, &pool->due);
+	pool_use_end(pool);
+	set->pool_count--;
 	parts = swap_parts(pool, &none);
 	put_parts(set, &parts);
 	*(pool->before != NULL ? &pool->before->next : &set->first) = pool->next;
@@ -226,17 +234,19 @@ get_limits(struct pool *pool, struct policy_limit *out[CAP_ALL])
 			 &out[CAP_DATABASE]);
 }
 
-/* The home of its statements, and the circuit of its upstream, which all pools of these hosts share. */
+/* The home of its statements, the code of its database, and the circuit of its upstream, which all pools of these hosts
+ * share. */
 static int
 get_shared(struct pool_set *set, struct parts *out)
 {
 	char *home = pool_target_home(out->target), *hosts = pool_target_hosts(out->target);
 
 	out->home = home == NULL ? NULL : statement_home_get(set->statements, home);
+	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
 	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->room->commons, hosts);
 	free(home);
 	free(hosts);
-	return out->home == NULL || out->circuit == NULL ? -1 : 0;
+	return out->home == NULL || out->code == NULL || out->circuit == NULL ? -1 : 0;
 }
 
 /* A pool that was once on several workers stays so while there are parts of it: they may have clients. */
@@ -300,6 +310,15 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
 }
 
+static void
+note_code(struct pool *pool)
+{
+	struct pool_database *d = pool->database;
+
+	code_store_put(&pool->set->codes, d->code);
+	d->code = code_store_ref(pool->code);
+}
+
 int
 pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 {
@@ -322,14 +341,11 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		return -1;
 	}
 	is_moved = pool->target != NULL && !pool_target_is_same(pool->target, parts.target);
-	if (is_moved) {
+	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
-		database_code_changed(&pool->database->code, true); /* it may be another database */
-	}
 	if (is_moved || (was_unsealed && pool_is_sealed(pool))) /* nobody has washed off what is left there */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
-	database_code_be_called(&pool->database->code, parts.target->database);
-	pool->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
+	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	if (is_moved)
 		set->companions->renew(pool);
@@ -342,6 +358,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
+	note_code(pool);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_whole(pool->policy, pool->whole, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
@@ -376,12 +393,16 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 	box->e.startups.seed = set->seed;
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
+	pool_use_begin(&box->e);
 	box->key_len = put_key(box->key, d->is_of_tenant, database, user);
 	fail_set(why, "53200", "no memory for a pool");
-	if (!TABLE_ADD(set->seed, set->table, box->key, box->key_len, box) ||
+	if (!due_reserve(&set->due, set->pool_count + 1) ||
+	    !TABLE_ADD(set->seed, set->table, box->key, box->key_len, box) ||
 	    pool_configure(&box->e, now_us, why) < 0) {
 		if (box->hh.tbl != NULL)
 			HASH_DELETE(hh, set->table, box);
+		due_remove(&set->due, &box->e.due);
+		pool_use_end(&box->e);
 		pool_set_forget_database(set, d);
 		free(box);
 		return NULL;
@@ -390,6 +411,7 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 	if (box->e.next != NULL)
 		box->e.next->before = &box->e;
 	set->first = &box->e;
+	set->pool_count++;
 	box->e.database->pools++;
 	if (set->is_paused || box->e.database->is_paused)
 		policy_pause(box->e.policy, now_us);

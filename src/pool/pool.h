@@ -11,6 +11,7 @@
 
 #include "auth/users.h"
 #include "base/counters.h"
+#include "base/due.h"
 #include "base/request_report.h"
 #include "config/config.h"
 #include "pool/database_code.h"
@@ -28,9 +29,7 @@ struct pool_database {
 	bool is_of_tenant; /* whether it was a tenant's when somebody first asked for it: see config_tenant_len */
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
-	struct database_code code;
-	unsigned
-	    unheeded; /* lasting parts that servers have come without, so the first answer counts as news of them */
+	struct database_code *code; /* what its pools lead to, or one of these; a reference; NULL: it has had none */
 	uint32_t index; /* scratch space for whoever lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */
@@ -58,9 +57,10 @@ struct pool_backend {
 	struct pool_backend *next;
 };
 
-/* The use of a pool's connections in one span, sampled about ten times a second (client/client_watch.c). */
+/* The use of a pool's connections in one span, sampled about ten times a second (pool_use.c). */
 struct pool_use {
 	uint64_t since_us; /* 0: there is no such span */
+	uint64_t looked_us; /* the last time */
 	uint64_t looks, in_use, idle_in_transaction; /* how many were, summed up over the looks */
 	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
 	uint32_t peak,
@@ -86,10 +86,12 @@ struct pool {
 	struct pool_fresh *fresh; /* pool_fresh.h: the same of all parts; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
-	uint64_t last_used_us, next_due_us;
+	uint64_t last_used_us;
+	struct due due; /* its next tick */
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
 	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
+	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.h */
 	uint64_t pins_told_us; /* when the log was last told of these pins, and how many others had one since:
 				  state/pins.c */
 	uint32_t pins_untold;
@@ -97,6 +99,7 @@ struct pool {
 	uint64_t late_paid_us; /* until then no server is kept for who is late: state/linger.c */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* from the present configuration */
+	struct database_code *code; /* of its target's database; a reference: database_code.h */
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct policy_circuit *circuit; /* of its upstream */
@@ -106,6 +109,8 @@ struct pool {
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool *next, *before;
+	bool is_active; /* pool_use.c: in the set's list of those that have servers, or are watched */
+	TAILQ_ENTRY(pool) looked_at;
 };
 
 /*
@@ -146,7 +151,7 @@ bool pool_suits(const struct server *srv, const struct policy_ticket *t);
 static inline unsigned
 pool_compiled(const struct pool *pool)
 {
-	return database_code_compiled(&pool->database->code);
+	return database_code_compiled(pool->code);
 }
 /* Returns false if its database has no sequences: see database_code_has_sequences(). */
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);

@@ -14,7 +14,7 @@
 const char *
 pool_code_ask(struct pool *pool, struct server *srv)
 {
-	struct database_code *code = &pool->database->code;
+	struct database_code *code = pool->code;
 	const char *question = database_code_ask(code, pool_set_now(pool->set));
 
 	pooled_of(srv->conn)->code_round = code->round;
@@ -27,7 +27,7 @@ is_asked_about_code(const struct server *srv)
 {
 	const struct pool *pool = srv->owner;
 
-	return pooled_of(srv->conn)->code_round == pool->database->code.round;
+	return pool->code == pooled_of(srv->conn)->code && pooled_of(srv->conn)->code_round == pool->code->round;
 }
 
 /* --- the answer --- */
@@ -38,7 +38,7 @@ pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole
 	struct pool *pool = srv->owner;
 
 	if (is_asked_about_code(srv))
-		database_code_row(&pool->database->code, body, len, is_whole);
+		database_code_row(pool->code, body, len, is_whole);
 }
 
 static void
@@ -55,7 +55,7 @@ count_name(const char *name, enum risk_kind kind, struct risk risk, const char *
 static void
 log_code(const struct pool *pool, unsigned before)
 {
-	const struct risk_names *risks = pool->database->code.answer->risks;
+	const struct risk_names *risks = pool->code->answer->risks;
 	unsigned count = 0;
 	char parts[SEAL_STATE_TEXT_MAX];
 
@@ -93,14 +93,14 @@ static void
 close_those_used(const struct pool *pool)
 {
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
-		if (e->database == pool->database && pool_is_sealed(e))
+		if (e->code == pool->code && pool_is_sealed(e))
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 }
 
 unsigned
 pool_code_heeded(const struct pool *pool)
 {
-	return lasting_parts(&pool->database->code);
+	return lasting_parts(pool->code);
 }
 
 bool
@@ -108,9 +108,9 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 {
 	unsigned more = pool_is_sealed(pool) ? pool_code_heeded(pool) & ~heeded : 0;
 
-	if (pool->database->code.answer != NULL)
+	if (pool->code->answer != NULL)
 		return more == 0;
-	pool->database->unheeded |= more;
+	pool->code->unheeded |= more;
 	return true;
 }
 
@@ -118,8 +118,8 @@ void
 pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool *pool = srv->owner;
-	struct database_code *code = &pool->database->code;
-	unsigned before = lasting_parts(code) & ~pool->database->unheeded;
+	struct database_code *code = pool->code;
+	unsigned before = lasting_parts(code) & ~pool->code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
 
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
@@ -133,7 +133,7 @@ pool_code_answered(struct server *srv, bool ok)
 	if (!is_asked_about_code(srv) ||
 	    !database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
 		return;
-	pool->database->unheeded = 0;
+	pool->code->unheeded = 0;
 	log_code(pool, before);
 	if ((lasting_parts(code) & ~before) != 0)
 		close_those_used(pool);
@@ -142,7 +142,7 @@ pool_code_answered(struct server *srv, bool ok)
 bool
 pool_has_sequences(const struct pool *pool, uint64_t now_us)
 {
-	return database_code_has_sequences(&pool->database->code, now_us);
+	return database_code_has_sequences(pool->code, now_us);
 }
 
 bool
@@ -168,7 +168,7 @@ pool_code_suits(const struct pool *pool, const struct server *srv, const struct 
 void
 pool_code_changed(struct pool *pool, bool is_made)
 {
-	struct database_code *code = &pool->database->code;
+	struct database_code *code = pool->code;
 
 	if (strcmp(code->database, pool->target->database) != 0) /* it is several */
 		database_code_changed(code, is_made);

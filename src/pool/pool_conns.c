@@ -25,10 +25,12 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		return fail_set(why, "53200", "no memory for a server connection");
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
+	p->code = code_store_ref(pool->code);
 	p->srv = server_new(pool->set->env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
 			    pool_set_next_turn(pool->set), scout != NULL ? scout->host : NULL, now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
+		code_store_put(&pool->set->codes, p->code);
 		free(p);
 		return fail_set(why, "53200", "no memory for a server connection");
 	}
@@ -39,6 +41,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	}
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
+	pool_is_active(pool);
 	policy_conn_opening(pool->policy, &p->conn, now_us);
 	if (p->conn.is_overflow)
 		bouncer_log_reserve(pool);
@@ -70,7 +73,7 @@ op_ping(void *owner, struct policy_conn *conn)
 	struct pool *pool = owner;
 	struct server *srv = pooled_of(conn)->srv;
 
-	if (pool_is_sealed(pool) && database_code_is_due(&pool->database->code, pool_set_now(pool->set)))
+	if (pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set)))
 		server_ask(srv, pool_code_ask(pool, srv));
 	else
 		server_ping(srv);
@@ -79,11 +82,7 @@ op_ping(void *owner, struct policy_conn *conn)
 static void
 op_wake(void *owner, uint64_t at_us)
 {
-	struct pool *pool = owner;
-
-	if (pool->next_due_us == 0 || at_us < pool->next_due_us)
-		pool->next_due_us = at_us;
-	pool_set_arm(pool->set, at_us);
+	pool_set_due(owner, at_us);
 }
 
 static const char *
@@ -291,6 +290,7 @@ on_closed(struct server *srv)
 	if (!p->policy_knows)
 		policy_conn_gone(pool->policy, &p->conn, false, pool_set_now(pool->set));
 	pool_target_unref(p->target);
+	code_store_put(&pool->set->codes, p->code);
 	free(p);
 	srv->conn = NULL;
 	srv->target = NULL;
@@ -337,7 +337,7 @@ __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
-	const struct database_code *code = &pool->database->code;
+	const struct database_code *code = pool->code;
 	struct reset_order order = { .parts = parts &
 					      (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_LATE | WASH_TIMERS),
 				     .question = question };
@@ -361,10 +361,11 @@ __attribute__((always_inline)) inline void
 pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
-	struct database_code *code = &pool->database->code;
+	struct database_code *code = pool->code;
 	const char *question = NULL;
 
-	pool->last_used_us = code->used_us = now_us;
+	pool->last_used_us = now_us;
+	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= image_leaves(srv->image) & WASH_TIMERS;
 	if (!database_code_is_known(code, now_us) && pool_is_sealed(pool) && database_code_is_overdue(code, now_us)) {
 		if (database_code_is_asked(code, now_us))

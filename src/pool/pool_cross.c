@@ -7,7 +7,7 @@
  *
  *   struct pooled
  *   kept        conn (the policy's: policy_part.c), srv, is_kept, heeded
- *   re-pointed  pool, target
+ *   re-pointed  pool, target, code
  *   reset       code_round, code_asked_us: it has not been asked there
  *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
  */
@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 120,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 128,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
@@ -44,7 +44,7 @@ set_of(const struct pool_set *set, const struct policy_room *room)
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {
-	const struct database_code *code = &pool->database->code;
+	const struct database_code *code = pool->code;
 
 	return server_may_cross(p->srv) && p->scouted == NULL && !p->is_code_late && !pool->is_orphan &&
 	       (!pool_is_sealed(pool) || database_code_is_known(code, pool_set_now(pool->set)));
@@ -89,11 +89,13 @@ join(struct pool *pool, struct pooled *p)
 		return false;
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
+	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
 	p->code_round = 0;
 	p->code_asked_us = 0;
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
+	pool_is_active(pool);
 	note_ties(pool, &p->srv->ties);
 	return true;
 }
@@ -181,6 +183,8 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	TAILQ_REMOVE(&pool->servers, p->srv, all);
 	set->server_count--;
 	p->heeded = pool_code_heeded(pool);
+	code_store_put(&set->codes, p->code);
+	p->code = NULL;
 	p->from_room = set->room;
 	p->to = set_of(set, to);
 	p->to_env = p->to->env;

@@ -56,8 +56,6 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 	}
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
-	if (all->news != NULL)
-		database_code_join(&d->code, all->news);
 	d->next = all->first;
 	if (d->next != NULL)
 		d->next->before = d;
@@ -85,7 +83,7 @@ free_one(struct pool_databases *all, struct pool_database *d)
 	if (d->next != NULL)
 		d->next->before = d->before;
 	HASH_DELETE(hh, all->table, box);
-	database_code_fini(&d->code);
+	code_store_put(all->codes, d->code);
 	free(d->exemplars);
 	free(box);
 }

@@ -12,7 +12,7 @@
 /* Zeroed, it is empty. */
 struct database_box; /* pool_database.c */
 struct pool_databases {
-	struct code_news *news; /* database_code.h; NULL: its databases are no other set's concern */
+	struct code_store *codes; /* where theirs come from */
 	uint64_t seed; /* random: names come from clients */
 	struct database_box *table;
 	struct pool_database *first;

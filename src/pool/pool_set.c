@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@
 #define SLOW_FIRST_RESET_US (250 * US_PER_MS)
 #define LATE_AT_ONCE ((size_t)64)
 #define INVENTED_US US_PER_S
+#define LOOK_US (20 * US_PER_MS)
 
 void
 pool_set_arm(struct pool_set *set, uint64_t at_us)
@@ -53,7 +55,9 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->companions = settings->companions;
 	set->own_env = *set->env;
 	set->own_env.owner_ops = set->companions->own;
-	set->news = set->databases.news = settings->news;
+	set->news = settings->news;
+	code_store_init(&set->codes, settings->seed, settings->news);
+	set->databases.codes = &set->codes;
 	set->homes = settings->homes;
 	set->crew = settings->crew;
 	set->split = settings->split;
@@ -66,6 +70,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->log = log;
 	set->seed = set->random = set->databases.seed = set->backends.seed = settings->seed;
 	policy_places_join(policy_room_total(set->room), &set->places, set->room);
+	TAILQ_INIT(&set->active);
+	TAILQ_INIT(&set->bare);
 	set->waker = alloc_check(event_new(base, -1, 0, on_waker, set));
 	return set;
 }
@@ -89,6 +95,7 @@ pool_set_free(struct pool_set *set)
 	if (set->waker != NULL)
 		event_free(set->waker);
 	policy_places_leave(&set->places);
+	due_free(&set->due);
 	config_unref(set->config);
 	users_unref(set->users);
 	tls_store_unref(set->tls);
@@ -274,7 +281,7 @@ expire_late(struct pool *pool, uint64_t now_us)
 static void
 help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
-	const struct database_code *code = &pool->database->code;
+	const struct database_code *code = pool->code;
 	uint64_t slow_us = code->answer == NULL && code->failed_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
 	struct server *srv;
 
@@ -310,38 +317,83 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
+static void
+ask_about_code(struct pool *pool, uint64_t now_us)
+{
+	if (pool_is_sealed(pool))
+		policy_ping_idle(pool->policy, now_us); /* the ping carries the question */
+}
+
+void
+pool_set_due(struct pool *pool, uint64_t at_us)
+{
+	struct pool_set *set = pool->set;
+
+	if (set->is_ticking && at_us <= pool_set_now(set))
+		at_us = pool_set_now(set) + 1;
+	if (pool->due.place == 0 || at_us < pool->due.at_us)
+		due_set(&set->due, &pool->due, at_us);
+	if (!set->is_ticking)
+		pool_set_arm(set, at_us);
+}
+
+static void
+tick_pool(struct pool *pool, uint64_t now_us)
+{
+	uint64_t due_us;
+
+	due_remove(&pool->set->due, &pool->due);
+	due_us = policy_tick(pool->policy, now_us); /* may ask for an earlier call by op_wake */
+	if (due_us != 0)
+		pool_set_due(pool, due_us);
+}
+
+static void
+look_at_active(struct pool_set *set, uint64_t now_us)
+{
+	for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
+		next = TAILQ_NEXT(e, looked_at);
+		pool_use_look(e, now_us);
+		if (pool_use_rests(e))
+			continue;
+		help_behind_slow_resets(e, now_us);
+		expire_late(e, now_us);
+	}
+}
+
+static void
+look_at_bare(struct pool_set *set, uint64_t now_us)
+{
+	for (uint32_t n = pool_use_bare_at_once(set); n > 0; n--) {
+		struct pool *e = pool_use_next_bare(set);
+
+		pool_use_look(e, now_us);
+		if (is_unused(e, now_us)) {
+			bouncer_log_unused(e, now_us);
+			pool_free(e);
+		}
+	}
+}
+
 void
 pool_set_tick(struct pool_set *set, uint64_t now_us)
 {
-	uint64_t earliest = 0;
+	struct due *first;
 
 	if (set->is_suspended)
 		return;
-	for (struct pool *e = set->first, *next; e != NULL; e = next) {
-		next = e->next;
-		if (pool_is_sealed(e) && database_code_is_due(&e->database->code, now_us))
-			policy_ping_idle(e->policy, now_us); /* the ping carries the question */
-		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
-			uint64_t due;
-
-			e->next_due_us = 0;
-			due = policy_tick(e->policy, now_us); /* may ask for an earlier call by op_wake */
-			if (due != 0 && (e->next_due_us == 0 || due < e->next_due_us))
-				e->next_due_us = due;
-		}
-		if (!TAILQ_EMPTY(&e->servers)) {
-			help_behind_slow_resets(e, now_us);
-			expire_late(e, now_us);
-		} else if (is_unused(e, now_us)) {
-			bouncer_log_unused(e, now_us);
-			pool_free(e);
-			continue;
-		}
-		if (e->next_due_us != 0 && (earliest == 0 || e->next_due_us < earliest))
-			earliest = e->next_due_us;
+	set->is_ticking = true;
+	code_store_tick(&set->codes, ask_about_code, now_us);
+	while ((first = due_first(&set->due)) != NULL && first->at_us <= now_us)
+		tick_pool((struct pool *)((char *)first - offsetof(struct pool, due)), now_us);
+	if (now_us - set->looked_us >= LOOK_US) {
+		set->looked_us = now_us;
+		look_at_active(set, now_us);
+		look_at_bare(set, now_us);
 	}
-	if (earliest != 0)
-		pool_set_arm(set, earliest);
+	set->is_ticking = false;
+	if ((first = due_first(&set->due)) != NULL)
+		pool_set_arm(set, first->at_us);
 }
 
 static bool

@@ -7,8 +7,9 @@
  *   pool_homes.c    on which workers each pool lives
  *   pool_fresh.c    what a fresh server of a pool shows, for all its parts
  *   pool_cross.c    servers that go to the part of a pool on another worker
- *   pool_code.c     what its database's code could touch
+ *   pool_code.c     what its database's code could touch; database_code_news.c: all databases' code
  *   pool_scout.c    finds out whether hosts that could not be reached are there again
+ *   pool_use.c      which pools are looked at how often, and how much is in use
  *   pool_log.c      its lines in the log; pool_bouncer_log.c: in PgBouncer's format
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
@@ -30,6 +31,7 @@
 #include "net/inbox.h"
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
+#include "pool/pool_use.h"
 
 struct pool_box; /* pool.c       */
 
@@ -41,6 +43,7 @@ struct pooled {
 	struct server *srv;
 	struct pool *pool;
 	struct pool_target *target;
+	struct database_code *code; /* of the database that it is connected to; a reference */
 	bool policy_knows; /* that it is gone */
 	bool is_logged; /* that it is closed: see pool_bouncer_log.c */
 	struct pool_backend *scouted; /* it was opened to find out about this one; NULL once that is known */
@@ -79,7 +82,14 @@ struct pool_set {
 	uint32_t place_count;
 	struct pool_box *table;
 	struct pool *first;
+	size_t pool_count;
+	struct due_heap due; /* pools by their next tick */
+	bool is_ticking; /* whoever is to tick once more does so at the next */
+	TAILQ_HEAD(, pool) active, bare; /* pool_use.c: those with servers, and the others */
+	uint32_t bare_count;
+	uint64_t looked_us; /* when these were looked at last */
 	struct pool_databases databases;
+	struct code_store codes;
 	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
@@ -135,6 +145,7 @@ void pool_log_outage(void *owner, const struct policy_outage *outage, const stru
 
 /* pool_set.c */
 void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
+void pool_set_due(struct pool *pool, uint64_t at_us); /* its policy is to tick then at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 
 /* pool.c       */

@@ -88,7 +88,7 @@ note_ddl(struct server *srv)
 static bool
 makes_harmless(struct exchange *x, struct server *srv)
 {
-	const struct code_answer *answer = x->pool->database->code.answer;
+	const struct code_answer *answer = x->pool->code->answer;
 	const char *tag = srv->loan.tag_text;
 	uint32_t flags = srv->loan.suspected;
 	bool is_made;
@@ -114,7 +114,7 @@ note_code(struct exchange *x, struct server *srv)
 	struct loan *loan = &srv->loan;
 	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
 			((loan->tag.id == TAG_SELECT || (loan->tag.flags & TAG_MAKES_TYPE) != 0) &&
-			 (loan->suspected & SCAN_TEMP) == 0 && database_code_minds_types(&x->pool->database->code));
+			 (loan->suspected & SCAN_TEMP) == 0 && database_code_minds_types(x->pool->code));
 
 	if (makes_harmless(x, srv))
 		return;

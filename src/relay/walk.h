@@ -68,8 +68,8 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 
 	w->scanned = walk_message(w);
 	kept = scan_remembered(&w->x->env->scanned, &w->scan, image_scan_options(w->x->image), sql, f->body_len - 1);
-	w->risk = database_code_risk(&w->x->pool->database->code, *w->x->env->now_us, kept == NULL ? NULL : &kept->risk,
-				     sql, f->body_len - 1, NULL, 0);
+	w->risk = database_code_risk(w->x->pool->code, *w->x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
+				     f->body_len - 1, NULL, 0);
 }
 
 /* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */

@@ -66,7 +66,7 @@ state_ask(struct exchange *x, unsigned parts)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
-	const struct code_answer *code = x->pool->database->code.answer;
+	const struct code_answer *code = x->pool->code->answer;
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };

@@ -26,8 +26,8 @@ look_up(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
-	return database_code_look_up(&x->pool->database->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
-				     st->query_len, st->bytes + text_len, st->len - text_len);
+	return database_code_look_up(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes, st->query_len,
+				     st->bytes + text_len, st->len - text_len);
 }
 
 inline unsigned
@@ -35,14 +35,13 @@ state_risk_of(const struct exchange *x, struct statement *st)
 {
 	unsigned risk;
 
-	return database_code_knows_risk(&x->pool->database->code, *x->env->now_us, &st->risk, &risk) ? risk
-												     : look_up(x, st);
+	return database_code_knows_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : look_up(x, st);
 }
 
 unsigned
 state_risk_of_all(const struct exchange *x)
 {
-	return database_code_risk(&x->pool->database->code, *x->env->now_us, NULL, NULL, 0, NULL, 0);
+	return database_code_risk(x->pool->code, *x->env->now_us, NULL, NULL, 0, NULL, 0);
 }
 
 /* --- ties --- */
@@ -123,7 +122,7 @@ state_note_run(struct exchange *x, unsigned risk)
 __attribute__((noinline)) static unsigned
 look_again(struct exchange *x)
 {
-	const struct database_code *code = &x->pool->database->code;
+	const struct database_code *code = x->pool->code;
 	struct loan *l = &x->srv->loan;
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us)
@@ -134,7 +133,7 @@ look_again(struct exchange *x)
 inline unsigned
 state_risk_of_loan(struct exchange *x)
 {
-	const struct database_code *code = &x->pool->database->code;
+	const struct database_code *code = x->pool->code;
 	const struct loan *l = &x->srv->loan;
 
 	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us ||
@@ -162,7 +161,7 @@ unsigned
 state_seal_compiled(const struct exchange *x, unsigned parts)
 {
 	const struct loan *l = &x->srv->loan;
-	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(&x->pool->database->code, l->risk);
+	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(x->pool->code, l->risk);
 	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 	/* A temporary table is enough: code that its defaults run is not noted each time. */
 	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||

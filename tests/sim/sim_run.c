@@ -700,10 +700,10 @@ is_code_known(const struct fake_conn *c)
 	const struct sim *s = (const struct sim *)((const char *)c->fake - offsetof(struct sim, world.fake));
 	const struct server *srv = sim_find_server(s, c->pid);
 	const struct pool *pool = srv == NULL ? NULL : srv->owner;
-	const struct code_answer *a = pool == NULL ? NULL : pool->database->code.answer;
+	const struct code_answer *a = pool == NULL ? NULL : pool->code->answer;
 
 	return a != NULL && (risk_names_all(a->risks) & RISK_CONTEXT) != 0 &&
-	       pool->database->code.replaced_us < srv->loan.lent_us;
+	       pool->code->replaced_us < srv->loan.lent_us;
 }
 
 /* Draws nothing of the run's: one with one worker is the run that it would be if there never were more. */

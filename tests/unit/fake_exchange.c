@@ -303,6 +303,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	fake->server_env.now_us = &fake->now_us;
 	fake->server_env.images = fake->images;
 	fake->pool.database = &fake->database;
+	fake->pool.code = &fake->code;
 	snprintf(fake->pool.user, sizeof(fake->pool.user), "u");
 	fake->pool.settings.prepared_statements = 100;
 	fake->pool.settings.max_statement_size = 4096;

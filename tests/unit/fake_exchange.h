@@ -18,6 +18,7 @@ struct fake_exchange {
 	struct server_env server_env;
 	struct pool pool;
 	struct pool_database database;
+	struct database_code code;
 	struct config config;
 	struct image_store *images;
 	struct statement_store *store;

@@ -23,8 +23,7 @@ static void
 join(struct database_code *code, struct code_news *news, const char *database)
 {
 	memset(code, 0, sizeof(*code));
-	database_code_join(code, news);
-	database_code_be_called(code, database);
+	database_code_join(code, news, database);
 	answer(code, T0);
 }
 

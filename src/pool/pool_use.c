@@ -1,0 +1,120 @@
+/* src/pool/pool_use.c - see pool_use.h. */
+#include "pool/pool_use.h"
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+
+#define LOOK_US (100 * US_PER_MS)
+#define BARE_AT_ONCE 16u
+#define BARE_SHARE 32u
+
+void
+pool_use_begin(struct pool *pool)
+{
+	TAILQ_INSERT_TAIL(&pool->set->bare, pool, looked_at);
+	pool->set->bare_count++;
+}
+
+void
+pool_use_end(struct pool *pool)
+{
+	struct pool_set *set = pool->set;
+
+	if (pool->is_active)
+		TAILQ_REMOVE(&set->active, pool, looked_at);
+	else {
+		TAILQ_REMOVE(&set->bare, pool, looked_at);
+		set->bare_count--;
+	}
+}
+
+void
+pool_is_active(struct pool *pool)
+{
+	struct pool_set *set = pool->set;
+
+	if (pool->is_active)
+		return;
+	pool_use_end(pool);
+	pool->is_active = true;
+	TAILQ_INSERT_TAIL(&set->active, pool, looked_at);
+}
+
+bool
+pool_use_rests(struct pool *pool)
+{
+	if (!TAILQ_EMPTY(&pool->servers) || pool->is_watched)
+		return false;
+	pool_use_end(pool);
+	pool->is_active = false;
+	pool_use_begin(pool);
+	return true;
+}
+
+/* The first of the list, which is the last then. */
+struct pool *
+pool_use_next_bare(struct pool_set *set)
+{
+	struct pool *e = TAILQ_FIRST(&set->bare);
+
+	TAILQ_REMOVE(&set->bare, e, looked_at);
+	TAILQ_INSERT_TAIL(&set->bare, e, looked_at);
+	return e;
+}
+
+uint32_t
+pool_use_bare_at_once(const struct pool_set *set)
+{
+	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
+
+	return n < set->bare_count ? n : set->bare_count;
+}
+
+struct pool *
+pool_use_next_active(const struct pool_set *set, const struct pool *before)
+{
+	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, looked_at);
+}
+
+static void
+begin_span(struct pool *pool, uint32_t limit, uint64_t now_us)
+{
+	struct pool_use *u = &pool->use[0];
+	bool is_before = u->limit == limit && now_us - u->since_us < 2 * POOL_USE_SPAN_US;
+
+	pool->use[1] = is_before ? *u : (struct pool_use){ 0 };
+	*u = (struct pool_use){ .since_us = now_us,
+				.looked_us = now_us,
+				.limit = limit,
+				.checkouts = pool_checkouts(pool),
+				.waits = pool->counters.waits,
+				.timeouts = pool->counters.pool_timeouts };
+}
+
+/* While it had no servers none was in use. */
+void
+pool_use_look(struct pool *pool, uint64_t now_us)
+{
+	struct pool_use *u = &pool->use[0];
+	const struct server *srv;
+	uint32_t in_use = 0, limit = pool->settings.pool_size + pool->settings.max_overflow;
+	uint64_t looks = (now_us - u->looked_us + LOOK_US / 2) / LOOK_US;
+
+	if (u->limit != limit || now_us - u->since_us >= POOL_USE_SPAN_US) {
+		begin_span(pool, limit, now_us);
+		looks = 1;
+	}
+	if (looks == 0)
+		return;
+	TAILQ_FOREACH(srv, &pool->servers, all) {
+		if (srv->borrower == NULL)
+			continue;
+		in_use++;
+		u->idle_in_transaction += srv->tx != 'I' && srv->ledger.count == 0;
+	}
+	u->looked_us = now_us;
+	u->looks += looks;
+	u->in_use += in_use;
+	if (u->peak < in_use)
+		u->peak = in_use;
+}
