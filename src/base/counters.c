@@ -95,5 +95,7 @@ request_cause(const struct request_report *r)
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		if (r->phase_us[i] > r->phase_us[largest])
 			largest = i;
+	if (largest == PHASE_CLIENT_WRITE && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
+		return r->event; /* between two requests, mostly: it did nothing wrong */
 	return names[largest];
 }

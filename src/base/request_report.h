@@ -39,7 +39,8 @@ struct request_report {
 	bool is_query_cut; /* query is truncated */
 };
 
-/* counters.c: returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. */
+/* counters.c: returns the name of the longest phase: "pool_wait", "server", ... Among equals the server is named. If
+ * that is the client's, and it is the server that was lost: "backend_lost". */
 const char *request_cause(const struct request_report *r);
 
 /* --- what telemetry remembers of statements, and the console shows --- */

@@ -130,6 +130,7 @@ static const struct {
 	const char *rule;
 	uint64_t phase_us[PHASE_COUNT];
 	const char *want;
+	const char *event; /* NULL: "slow_query" */
 } causes[] = {
 	{ "waited for the pool", { 60, 5, 10, 10, 10, 5 }, "\"proxy_ms\":0.005,\"cause\":\"pool_wait\"" },
 	{ "a connection was opened", { 10, 60, 10, 10, 10, 0 }, "\"connect_ms\":0.060,\"server_ms\":0.010" },
@@ -139,6 +140,9 @@ static const struct {
 	{ "the client read slowly", { 10, 0, 10, 10, 60, 10 }, "\"cause\":\"slow_client\"" },
 	{ "our own time", { 10, 0, 10, 10, 10, 60 }, "\"proxy_ms\":0.060,\"cause\":\"proxy\"" },
 	{ "of equals, the server", { 50, 50, 50, 0, 0, 0 }, "\"cause\":\"server\"" },
+	{ "lost while it worked", { 10, 0, 60, 10, 10, 10 }, "\"cause\":\"server\"", "backend_lost" },
+	{ "lost between two requests", { 0, 0, 0, 0, 60, 0 }, "\"cause\":\"backend_lost\"", "backend_lost" },
+	{ "the client's limit", { 0, 0, 0, 0, 60, 0 }, "\"cause\":\"slow_client\"", "idle_transaction_timeout" },
 };
 
 Test(slowlog, the_cause_is_the_largest_phase)
@@ -148,6 +152,8 @@ Test(slowlog, the_cause_is_the_largest_phase)
 		char out[SLOWLOG_LINE_MAX];
 
 		memcpy(r.phase_us, causes[i].phase_us, sizeof(r.phase_us));
+		if (causes[i].event != NULL)
+			r.event = causes[i].event;
 		line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
 		cr_expect_not_null(strstr(out, causes[i].want), "%s: %s", causes[i].rule, out);
 	}

@@ -127,6 +127,18 @@ def test_a_server_that_is_lost(weir, tap):
     blames(weir, "server", 290, "backend_lost")
 
 
+def test_a_server_that_is_lost_while_its_client_is_idle_in_a_transaction(weir, tap):
+    """The client owes the next byte, and is not to blame: the cause was slow_client."""
+    start(weir, upstream=f"host={tap.host} port={tap.port}", pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        pause()
+        tap.cut()
+        wire.read_until("E")
+    line, = wait_until(lambda: [line for line in weir.slow_lines() if line["event"] == "backend_lost"], 5)
+    assert line["cause"] == "backend_lost" and line["client_write_ms"] >= 290
+
+
 # --- its answer is on its way ---
 
 def test_a_result_that_flows(weir, fake):
