@@ -83,18 +83,6 @@ say_holder(const struct show_env *env, const struct server *srv, struct rows *ro
 		 has_text ? ": " : "", query);
 }
 
-static void
-say_holders(const struct show_env *env, const struct pool *e, const struct holding *list, struct rows *rows)
-{
-	int told = 0;
-
-	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		if (pool_is_same(h->pool, e) && ++told <= HOLDERS_TOLD)
-			say_holder(env, h->srv, rows);
-	if (told > HOLDERS_TOLD)
-		show_say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
-}
-
 /* --- what would end the wait --- */
 
 static bool
@@ -230,6 +218,7 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	struct policy_counts counts;
 	struct fail ours, why;
 	struct holding *list = show_holdings(env, rows);
+	int told;
 
 	if (list == NULL)
 		return;
@@ -244,7 +233,12 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 		 policy_place(e->policy, &c->x.ticket, env->now_us), counts.waiting);
 	show_say(rows, "The cause: %s.", why.detail);
 	say_what_helps(env, e, list, why.hint, rows);
-	say_holders(env, e, list, rows);
+	told = 0;
+	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
+		if (pool_is_same(h->pool, e) && ++told <= HOLDERS_TOLD)
+			say_holder(env, h->srv, rows);
+	if (told > HOLDERS_TOLD)
+		show_say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 	free(list);
 }
 
@@ -267,18 +261,6 @@ say_root(const struct show_env *env, const struct holding *h, struct rows *rows)
 }
 
 static void
-say_blocked(const struct show_env *env, const struct client *c, const char *blockers, struct rows *rows)
-{
-	struct holding *list = show_holdings(env, rows);
-
-	show_say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
-	for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
-		if (h->srv == c->x.srv && h->is_blocked && h->root != h)
-			say_root(env, h, rows);
-	free(list);
-}
-
-static void
 say_with_server(const struct show_env *env, const struct client *c, struct rows *rows)
 {
 	char blocked[SHOW_BLOCKED_MAX];
@@ -288,9 +270,15 @@ say_with_server(const struct show_env *env, const struct client *c, struct rows 
 	say_holder(env, c->x.srv, rows);
 	show_holder_state(c, &state);
 	blockers = state.is_running ? show_blocked_by(env, c->x.srv, blocked) : NULL;
-	if (blockers != NULL && blockers[0] != '\0')
-		say_blocked(env, c, blockers, rows);
-	else if (blockers != NULL)
+	if (blockers != NULL && blockers[0] != '\0') {
+		struct holding *list = show_holdings(env, rows);
+
+		show_say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
+		for (const struct holding *h = list; h != NULL && h->srv != NULL; h++)
+			if (h->srv == c->x.srv && h->is_blocked && h->root != h)
+				say_root(env, h, rows);
+		free(list);
+	} else if (blockers != NULL)
 		show_say(rows, "It is waiting for PostgreSQL, and no lock is in its way.");
 	else if (state.is_running)
 		show_say(rows,

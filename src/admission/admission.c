@@ -269,20 +269,14 @@ has_too_many_waiting(struct admission *a, const struct admission_ticket *t, cons
 	return e != NULL && e->waiting >= ADMISSION_WAITING_MAX;
 }
 
-static bool
-is_console_user(const struct admission *a, const char *user)
-{
-	return config_is_admin(admission_config(a), user) || config_is_stats(admission_config(a), user);
-}
-
 bool
 admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
 {
 	struct fail why;
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
-	t->is_apart = t->is_exempt || (database == NULL && is_console_user(a, user));
-	if (a->is_memory_full && (database != NULL || !is_console_user(a, user))) {
+	t->is_apart = t->is_exempt || (database == NULL && config_is_stats(admission_config(a), user));
+	if (a->is_memory_full && (database != NULL || !config_is_stats(admission_config(a), user))) {
 		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
 		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
 		a->settings.ops->refuse(t, &why, RJ_MAX_MEMORY);

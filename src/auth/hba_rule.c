@@ -354,20 +354,6 @@ take_clientcert(struct line *l, const char *value)
 }
 
 static bool
-take_clientname(struct line *l, const char *value)
-{
-	if (l->rule->type != HBA_HOSTSSL)
-		return bad_rule(l, "clientname is for hostssl rules only");
-	if (strcmp(value, "CN") == 0)
-		l->rule->clientname = HBA_CLIENTNAME_CN;
-	else if (strcmp(value, "DN") == 0)
-		l->rule->clientname = HBA_CLIENTNAME_DN;
-	else
-		return bad_rule(l, "clientname=%.100s: use CN or DN", value);
-	return true;
-}
-
-static bool
 take_option(struct line *l, const char *option)
 {
 	const char *value = strchr(option, '=');
@@ -377,8 +363,17 @@ take_option(struct line *l, const char *option)
 		return bad_rule(l, "\"%.100s\" is not an option: write name=value", option);
 	if (len == 10 && memcmp(option, "clientcert", len) == 0)
 		return take_clientcert(l, value);
-	if (len == 10 && memcmp(option, "clientname", len) == 0)
-		return take_clientname(l, value);
+	if (len == 10 && memcmp(option, "clientname", len) == 0) {
+		if (l->rule->type != HBA_HOSTSSL)
+			return bad_rule(l, "clientname is for hostssl rules only");
+		if (strcmp(value, "CN") == 0)
+			l->rule->clientname = HBA_CLIENTNAME_CN;
+		else if (strcmp(value, "DN") == 0)
+			l->rule->clientname = HBA_CLIENTNAME_DN;
+		else
+			return bad_rule(l, "clientname=%.100s: use CN or DN", value);
+		return true;
+	}
 	if (len != 3 || memcmp(option, "map", len) != 0)
 		return bad_rule(l, "option \"%.*s\" is not known: use map, clientcert or clientname",
 				(int)(len < 100 ? len : 100), option);

@@ -266,31 +266,27 @@ http_page_find(const char *path)
 	return NULL;
 }
 
-static bool
-has_password(struct http_pages *p, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
-{
-	switch (http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us, &r->retry_after_s)) {
-	case HTTP_PROVED:
-		return true;
-	case HTTP_TOO_SOON:
-		set_text(r, 429, "too soon after a wrong password\n");
-		return false;
-	case HTTP_UNPROVED:
-		break;
-	}
-	r->wants_password = true;
-	set_text(r, 401, "name and password of [http] auth_file, please\n");
-	return false;
-}
-
 bool
 http_page_may_see(struct http_pages *p, const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
 		  struct http_reply *r)
 {
 	if (!page->is_private)
 		return true;
-	if (p->users != NULL)
-		return has_password(p, ask, now_us, r);
+	if (p->users != NULL) {
+		switch (http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us,
+					   &r->retry_after_s)) {
+		case HTTP_PROVED:
+			return true;
+		case HTTP_TOO_SOON:
+			set_text(r, 429, "too soon after a wrong password\n");
+			return false;
+		case HTTP_UNPROVED:
+			break;
+		}
+		r->wants_password = true;
+		set_text(r, 401, "name and password of [http] auth_file, please\n");
+		return false;
+	}
 	if (!p->is_local && !http_is_from_here(ask->peer))
 		set_text(r, 403,
 			 "the status page shows SQL and users: beyond loopback it needs [http] auth_file; "

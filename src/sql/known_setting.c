@@ -228,15 +228,6 @@ set_time_zone(struct known_reader *r, struct known *k)
 }
 
 static enum known_kind
-set_role(struct known_reader *r, struct known *k)
-{
-	snprintf(k->name, sizeof(k->name), "role");
-	if (r->token.kind == SQL_STRING)
-		return known_take_string(r, k->value) ? KNOWN_SET : KNOWN_NOT;
-	return known_take_identifier(r, k->value) ? KNOWN_SET : KNOWN_NOT;
-}
-
-static enum known_kind
 set_names(struct known_reader *r, struct known *k)
 {
 	if (!known_is_over(r))
@@ -290,8 +281,12 @@ known_set(struct known_reader *r, struct known *k)
 		return set_names(r, k);
 	if (skip_syntax(r, "schema"))
 		return set_special(r, k, "search_path");
-	if (skip_syntax(r, "role"))
-		return set_role(r, k);
+	if (skip_syntax(r, "role")) {
+		snprintf(k->name, sizeof(k->name), "role");
+		if (r->token.kind == SQL_STRING)
+			return known_take_string(r, k->value) ? KNOWN_SET : KNOWN_NOT;
+		return known_take_identifier(r, k->value) ? KNOWN_SET : KNOWN_NOT;
+	}
 	return set_generic(r, k);
 }
 
