@@ -464,7 +464,7 @@ def test_savepoints_of_a_client_that_did_not_listen(two, name):
     assert listens_to(wire, other) == expected.replace("was", "").strip()
 
 
-@pytest.mark.sweep(keep=20)
+@pytest.mark.sweep(keep=8)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 @pytest.mark.parametrize("how", ["unnamed", "named", "pipelined", "one_sync"])
 def test_savepoints_of_the_extended_protocol(two, name, how):

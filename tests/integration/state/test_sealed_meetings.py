@@ -154,7 +154,7 @@ def meet(stage, rows, rng):
     return [f"{' '.join(told)} {'in one batch, ' if is_batch else ''}{end}: {text}" for text in found]
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("servers, session_state", [(1, "track"), (3, "track"), (1, "isolate"), (2, "pin")])
 @pytest.mark.parametrize("seed", seeds())
 def test_what_meets_in_one_session_does_not_cross(weir, meetings, seed, servers, session_state):

@@ -323,7 +323,7 @@ MOVED = {
 }
 
 
-@pytest.mark.sweep(keep=30)
+@pytest.mark.sweep(keep=16)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
 def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
@@ -331,7 +331,7 @@ def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
     play(weir, story, extended)
 
 
-@pytest.mark.sweep(keep=30)
+@pytest.mark.sweep(keep=16)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
 def test_state_goes_along_when_servers_change(weir, story, extended):
