@@ -677,16 +677,15 @@ def test_too_many_users_at_a_time(asked, postgres):
 
 def test_drop_database_is_not_in_the_way_of_an_idle_connection(asked, postgres):
     postgres.query("CREATE DATABASE aq_gone", dbname="postgres")
-    asked.users["web"] = "web-secret"
+    asked.users["postgres"] = "postgres-secret"
     asked.begin("SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1", sections={
         "database aq_gone": {"upstream": asked.upstream()}})
-    postgres.query("ALTER DATABASE aq_gone OWNER TO web", dbname="postgres")
     try:
         postgres.query("GRANT SELECT ON pg_authid TO asker", dbname="aq_gone")
         assert try_login(asked, "aq_scram", database="aq_gone") is None
         assert len(links(postgres, datname="aq_gone")) == 1
-        with asked.wire().login("web", password="web-secret") as wire:
-            wire.query("DROP DATABASE aq_gone")
+        with asked.wire().login("postgres", password="postgres-secret") as wire:
+            wire.query("DROP DATABASE aq_gone")         # a superuser's closes the idle server of who logged in, too
     finally:
         postgres.query("DROP DATABASE IF EXISTS aq_gone WITH (FORCE)", dbname="postgres")
 
