@@ -279,7 +279,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
-		state_encoding_changed(x);
+		state_encoding_changed(x, value);
 	if (srv->loan.commit.is_on)
 		commit_check_setting(x);
 	if (image_update(&x->image, name, value, IMAGE_REPORTED) < 0)

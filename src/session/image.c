@@ -246,12 +246,14 @@ static unsigned
 leaves(const struct image *img)
 {
 	const char *path = image_get(img, "search_path"), *limit = image_get(img, IMAGE_LIMIT);
+	const char *encoding = image_get(img, "client_encoding");
 	unsigned timers = 0;
 
 	for (size_t i = 0; i < img->count; i++)
 		if (image_is_timer(&img->settings[i]))
 			timers = WASH_TIMERS;
-	return timers | (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? STATE_TEMP : 0u) |
+	return timers | (encoding != NULL && !image_encoding_is_read(encoding) ? STATE_WASHABLE : 0u) |
+	       (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? STATE_TEMP : 0u) |
 	       (limit != NULL && image_is_short_limit(limit) ? WASH_LATE : 0u);
 }
 

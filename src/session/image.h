@@ -88,7 +88,8 @@ uint32_t image_context(struct image *img);
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
 /*
  * Returns what any SQL of such a session may leave (enum state_part): STATE_TEMP, as CREATE TABLE in a trigger makes a
- * temporary table if it names pg_temp; WASH_LATE; WASH_TIMERS.
+ * temporary table if it names pg_temp; WASH_LATE; WASH_TIMERS;
+ * STATE_WASHABLE where its client_encoding lets PostgreSQL read other SQL than pgweir.
  */
 unsigned image_leaves(const struct image *img);
 /*

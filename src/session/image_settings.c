@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,6 +63,24 @@ image_is_read_only(const char *name)
 {
 	return text_is_one_of(name, "default_transaction_read_only in_hot_standby integer_datetimes is_superuser "
 				    "server_encoding server_version session_authorization");
+}
+
+bool
+image_encoding_is_read(const char *name)
+{
+	static const char *const beginnings[] = { "utf8",   "unicode", "sqlascii", "latin", "iso8859",
+						  "win125", "win866",  "win874",   "koi8",  "euc" };
+	char cleaned[32];
+	size_t len = 0;
+
+	for (; *name != '\0' && len + 1 < sizeof(cleaned); name++)
+		if (isalnum((unsigned char)*name))
+			cleaned[len++] = (char)tolower((unsigned char)*name);
+	cleaned[len] = '\0';
+	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+		if (strncmp(cleaned, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
 }
 
 bool

@@ -25,6 +25,12 @@ struct image *image_without_timers(struct image *img);
 /* Returns true if a limit of one image, unlike those of the other, may end what is sent to turn it into that. */
 bool image_limits_changes(const struct image *from, const struct image *to);
 
+/*
+ * Returns true if no byte below 0x80 is a part of a letter in this encoding, and no letter becomes one: PostgreSQL
+ * reads the quotes and backslashes that pgweir reads. Names are those of PostgreSQL, written anyhow.
+ */
+bool image_encoding_is_read(const char *name);
+
 bool image_is_ascii(const struct image *img); /* all names and values are */
 /* Returns true if PostgreSQL makes the same plans: as image_context, but under another search_path it plans anew
  * itself. */

@@ -54,7 +54,7 @@ state_seal(struct exchange *x)
 		return l->risk & WASH_LATE;
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) |
 		(image_leaves(x->image) & ~(unsigned)WASH_TIMERS);
-	if (x->settings->session_state == SESSION_ISOLATE)
+	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
 		parts |= STATE_WASHABLE;
 	if (l->risk & (RISK_COMPILED | RISK_CODE))
 		parts |= state_seal_compiled(x, parts);
@@ -64,12 +64,29 @@ state_seal(struct exchange *x)
 	return parts & WASH_LATE;
 }
 
+void
+state_note_encoding(struct exchange *x, const char *encoding)
+{
+	struct client_session *s;
+
+	if (image_encoding_is_read(encoding))
+		return;
+	if ((s = state_own(x)) == NULL)
+		exchange_out_of_memory(x);
+	else
+		s->is_unread = true;
+}
+
 /* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */
 void
-state_encoding_changed(struct exchange *x)
+state_encoding_changed(struct exchange *x, const char *encoding)
 {
+	const char *before = image_get(x->image, "client_encoding");
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
+	state_note_encoding(x, encoding);
+	if (before != NULL)
+		state_note_encoding(x, before);
 	if (exchange_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
 		x->srv->loan.suspected |= SCAN_SETTING;
 }

@@ -17,4 +17,5 @@ bool state_is_tainted(const struct exchange *x); /* its server can't be cleaned 
 unsigned state_seal(struct exchange *x); /* enum state_part: washed off its server before another gets it */
 /* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
 int state_replay(struct exchange *x);
-void state_encoding_changed(struct exchange *x); /* the server has reported it */
+void state_encoding_changed(struct exchange *x, const char *encoding); /* the server has reported it */
+void state_note_encoding(struct exchange *x, const char *encoding); /* it may be in force for some SQL */

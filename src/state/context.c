@@ -12,6 +12,7 @@
  */
 #include "state/context.h"
 #include "state/compiled.h"
+#include "state/commit.h"
 #include "state/state_state.h"
 
 #include "session/image_settings.h"
@@ -60,6 +61,8 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 
 	if (strcasecmp(name, IMAGE_LIMIT) == 0 && image_is_short_limit(value))
 		l->risk |= WASH_LATE;
+	if (strcasecmp(name, "client_encoding") == 0)
+		state_note_encoding(x, value);
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
 	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
 	if (l->local == LOCAL_CONTEXT)

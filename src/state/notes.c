@@ -7,6 +7,7 @@
 #include "session/audit.h"
 #include "state/compiled.h"
 #include "state/context.h"
+#include "state/commit.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"
@@ -154,6 +155,8 @@ note(struct exchange *x, const struct known *k)
 	}
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
+		if (strcasecmp(k->name, "client_encoding") == 0)
+			state_note_encoding(x, k->value);
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
 			srv->loan.suspected |= SCAN_SEED;
 		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0)

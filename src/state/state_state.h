@@ -78,6 +78,9 @@ struct client_session {
 	/* A RESET may have set the server's startup values, not the client's. Set by notes.c, cleared by commit.c and
 	 * pins.c. */
 	bool may_be_reset;
+	/* Had an encoding that SQL is not read in, perhaps for what it has prepared. Set by state_note_encoding(),
+	 * never cleared. */
+	bool is_unread;
 	bool is_tainted; /* LOAD: its server can't be cleaned; set by state_suspect(), never cleared */
 	/* A setting of a name that pgweir doesn't know stays there. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */

@@ -317,6 +317,25 @@ Test(image, timers_that_go_on_without_their_client)
 	image_store_free(store);
 }
 
+Test(image, encodings_that_sql_is_read_in)
+{
+	static const char *const read[] = { "UTF8",   "utf-8",	 "SQL_ASCII", "LATIN1", "ISO_8859_5",	"WIN1252",
+					    "WIN866", "win_874", "KOI8R",     "EUC_JP", "EUC_JIS_2004", "Unicode" };
+	static const char *const unread[] = { "SJIS",  "Shift-Jis-2004", "BIG5",	  "GBK", "UHC",
+					      "JOHAB", "GB18030",	 "MULE_INTERNAL", "",	 "?" };
+	struct image_store *store = image_store_new(1, NULL);
+	struct image *none = image_empty(store), *img = image_with(none, "client_encoding", "SJIS", IMAGE_REPORTED);
+
+	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
+		cr_expect(image_encoding_is_read(read[i]), "%s", read[i]);
+	for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++)
+		cr_expect_not(image_encoding_is_read(unread[i]), "%s", unread[i]);
+	cr_expect_eq(image_leaves(img) & STATE_WASHABLE, STATE_WASHABLE);
+	image_unref(img);
+	image_unref(none);
+	image_store_free(store);
+}
+
 /* Each triple as "SQL|value|value", a newline behind it; then the Sync. */
 static size_t
 read_changes(const struct buf *b, char *text, size_t cap)

@@ -254,6 +254,34 @@ def test_sql_is_scanned_as_postgresql_reads_it(weir, victim, name):
     assert other.query(USER_ID) == [[""]]
 
 
+# A letter of this encoding is a backslash in UTF8: PostgreSQL's strings end elsewhere.
+HIDDEN_LETTER = b"SELECT E'\x81\x5f'', set_config($q$app.user_id$q$, $q$A$q$, false), pg_advisory_lock(7) --'"
+LETTERS = {                         # parameters of the startup packet, A's packets
+    "startup": ({"client_encoding": "SHIFT_JIS_2004"}, ((query(HIDDEN_LETTER), 1),)),
+    "SET": ({}, ((query("SET client_encoding = 'Shift-Jis-2004'"), 1), (query(HIDDEN_LETTER), 1))),
+    "SET NAMES": ({}, ((query("SET NAMES 'SHIFT_JIS_2004'") + query(HIDDEN_LETTER), 2),)),
+    "set_config()": ({}, ((query("SELECT set_config('client_encoding', 'SHIFT_JIS_2004', false)"), 1), (query(HIDDEN_LETTER), 1))),
+    "SET LOCAL": ({}, ((query("BEGIN") + query("SET LOCAL client_encoding = 'SHIFT_JIS_2004'") + query(HIDDEN_LETTER) +
+                        query("COMMIT"), 4),)),
+    "there and back": ({}, ((parse("", "SET client_encoding = 'SHIFT_JIS_2004'") + bind() + execute() +
+                             parse("", HIDDEN_LETTER) + bind() + execute() +
+                             parse("", "SET client_encoding = 'UTF8'") + bind() + execute() + sync(), 1),)),
+}
+
+
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("name", LETTERS)
+def test_sql_in_an_encoding_that_is_not_read_leaves_nothing(weir, victim, name):
+    parameters, packets = LETTERS[name]
+    other, _ = begin(weir, victim)
+    client = weir.raw(database=victim, parameters=parameters)
+    ask(client, query("SET backslash_quote = on"))
+    for messages, count in packets:
+        ask(client, messages, count=count)
+    assert sees(weir, other, client, USER_ID) == [[""]]
+    assert other.query(LOCKS) == [["0"]]
+
+
 DATE = "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')"
 NULLS = "SELECT (($1::int = NULL) IS NULL)::text"
 ARRAY = "SELECT (('{NULL}'::text[])[1] IS NULL)::text"
