@@ -28,7 +28,7 @@ struct policy_budget {
 	uint64_t in_use_weight, in_use_reserved; /* their sums */
 	bool is_watched; /* it is tight; all members publish, or are ordered to */
 	bool is_reviewing, is_review_due; /* by one thread, for all */
-	struct budget_members members, hungry, resting;
+	struct budget_members members, hungry, resting, holding;
 };
 
 struct policy_budget *
@@ -42,6 +42,7 @@ policy_budget_new(uint32_t limit)
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);
 	TAILQ_INIT(&b->resting);
+	TAILQ_INIT(&b->holding);
 	return b;
 }
 
@@ -110,15 +111,30 @@ budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 		begin_use(m);
 }
 
+/* Where there are more pools than places, most hold none. */
+static void
+change_used(struct budget_member *m, uint32_t by)
+{
+	struct policy_budget *b = m->budget;
+	bool held = m->used > 0;
+
+	m->used += by;
+	b->used += by;
+	if (!held && m->used > 0)
+		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
+	if (held && m->used == 0)
+		TAILQ_REMOVE(&b->holding, m, holding_link);
+}
+
 void
 budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uint32_t leaving)
 {
 	m->budget = b;
 	m->weight = m->weight > 0 ? m->weight : 1;
-	m->used = used;
+	m->used = 0;
+	change_used(m, used);
 	m->leaving = leaving;
 	m->calm_count = CALM_AFTER;
-	b->used += used;
 	b->leaving += leaving;
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
@@ -128,8 +144,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, uint32_t used, uin
 void
 budget_take(struct budget_member *m)
 {
-	m->used++;
-	m->budget->used++;
+	change_used(m, 1);
 }
 
 static void
@@ -163,8 +178,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	} else if (to == PC_CLOSING) {
 		change_leaving(m, 1);
 	} else {
-		m->used--;
-		m->budget->used--;
+		change_used(m, -1u);
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
 		else if (m->leaving > m->used) /* it was to be asked for */
@@ -351,16 +365,19 @@ budget_tell_news(struct policy_budget *b)
 	}
 }
 
-/* Returns how many connections must close so that pools below their share (other than except) get it; < 1: none. */
-static int64_t
-missing_count(const struct policy_budget *b, const struct budget_member *except)
+/*
+ * Returns true if connections must close so that pools below their share (other than except) get it. Looks at no more
+ * of these than are needed to tell.
+ */
+static bool
+is_any_missing(const struct policy_budget *b, const struct budget_member *except)
 {
 	int64_t missing = (int64_t)b->used - coming_back(b) - b->limit;
 	const struct budget_member *m;
 
 	if (b->limit == 0)
-		return 0;
-	for (m = first_hungry(b); m != NULL; m = next_hungry(m)) {
+		return false;
+	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
 		uint32_t share = fair_share(m);
 
 		if (m == except || live_count(m) >= share)
@@ -368,7 +385,7 @@ missing_count(const struct policy_budget *b, const struct budget_member *except)
 		uint32_t below = share - live_count(m);
 		missing += below < m->short_count ? below : m->short_count;
 	}
-	return missing;
+	return missing > 0;
 }
 
 /* --- Which pool may open. --- */
@@ -403,9 +420,13 @@ static uint32_t
 places_before(const struct budget_member *hungry, const struct budget_member *m)
 {
 	uint32_t has = live_count(hungry);
-	bool is_equal;
-	uint64_t until = places_until_equal(hungry, m, live_count(m), &is_equal), n = until > has ? until - has : 0;
+	bool is_equal = true;
+	uint64_t until = live_count(m), n;
 
+	if (hungry->weight != m->weight || hungry->reserved > 0 ||
+	    m->reserved > 0) /* with equal claims, as most have */
+		until = places_until_equal(hungry, m, live_count(m), &is_equal);
+	n = until > has ? until - has : 0;
 	if (is_equal && has <= until && hungry->view.since_us < m->view.since_us)
 		n++;
 	return n < hungry->short_count ? (uint32_t)n : hungry->short_count;
@@ -429,7 +450,7 @@ budget_allows(const struct budget_member *m, uint64_t now_us)
 	if (!has_free_place(b))
 		return false;
 	end_rests(b, now_us); /* who is in use decides what is reserved */
-	for (h = first_hungry(b); h != NULL; h = next_hungry(h)) {
+	for (h = first_hungry(b); h != NULL && before < b->limit - b->used; h = next_hungry(h)) {
 		if (h != m)
 			before += places_before(h, m);
 	}
@@ -482,7 +503,7 @@ budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 		return false;
 	if (live_count(m) == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
 		return false;
-	if (missing_count(b, m) <= 0)
+	if (!is_any_missing(b, m))
 		return false;
 	ask(m);
 	m->is_giving_up = true;
@@ -506,7 +527,7 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
-	TAILQ_FOREACH(m, &b->members, link) {
+	TAILQ_FOREACH(m, &b->holding, holding_link) {
 		uint32_t kept = of == ABOVE_SHARE ? keeps(m, now_us) : 0;
 		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
@@ -536,7 +557,7 @@ ask_for_idle(struct budget_member *m, struct policy_room *r, uint64_t now_us)
 static void
 reclaim(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 {
-	while (end_rests(b, now_us), missing_count(b, NULL) > 0) {
+	while (end_rests(b, now_us), is_any_missing(b, NULL)) {
 		bool is_over = b->used - coming_back(b) > b->limit;
 		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
 
@@ -645,15 +666,17 @@ void
 budget_leave(struct budget_member *m)
 {
 	struct policy_budget *b = m->budget;
+	uint32_t used;
 
 	budget_publish(m, &(struct budget_view){ 0 });
 	if (m->short_count > 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	TAILQ_REMOVE(&b->members, m, link);
-	b->used -= m->used;
+	used = m->used;
+	change_used(m, -used);
 	b->leaving -= m->leaving;
 	m->budget = NULL;
-	if (m->used > 0)
+	if (used > 0)
 		wake_best(b);
 }
 

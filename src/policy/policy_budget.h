@@ -72,7 +72,7 @@ struct budget_member {
 	bool is_watched; /* each change of the view is published */
 	bool is_giving_up; /* the next one that begins to leave is one that was asked for */
 	bool is_resting; /* it was in use a moment ago */
-	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link;
+	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link, holding_link;
 };
 
 /* --- Places for connections that no policy lends; for others than src/policy/. They take the lock. --- */

@@ -2,7 +2,7 @@
 """How long as many pools as there are clients take to serve one query each, from a cold start, and what they cost then.
 
 A throwaway PostgreSQL; N databases in the configuration that are all one database of it, or N roles that log in to one. All
-clients come at once and stay. max_server_connections is 100, so the pools take turns. docs/performance.md has the figures.
+clients come at once (but for LOGINS) and stay. max_server_connections is 100, so the pools take turns. docs/performance.md has the figures.
 
     PGWEIR_BIN=build/pgweir tests/bench/many_pools.py 5000 databases|users [--servers 100] [--perf FILE]
 """
@@ -27,6 +27,7 @@ from waiting import wait_until  # noqa: E402
 from weir import Weir  # noqa: E402
 
 LIMIT = 600
+LOGINS = 3000    # at a time: beyond some thousands pgweir ends the oldest ones
 
 
 def cpu(pid):
@@ -39,10 +40,12 @@ class Client:
     """Logs in, asks once, and stays."""
 
     def __init__(self, address, user, database):
-        self.hello, self.buffer, self.is_ready, self.error = rawwire.startup(user, database), b"", False, None
-        self.sock = socket.socket()
+        self.address, self.hello = address, rawwire.startup(user, database)
+        self.buffer, self.is_ready, self.error, self.sock = b"", False, None, socket.socket()
+
+    def connect(self):
         self.sock.setblocking(False)
-        self.sock.connect_ex(address)
+        self.sock.connect_ex(self.address)
 
     def writable(self):
         self.sock.sendall(self.hello)
@@ -71,10 +74,14 @@ class Client:
 def serve_all(clients):
     """Returns how many were served, and the errors of the others."""
     selector = selectors.DefaultSelector()
-    for client in clients:
-        selector.register(client.sock, selectors.EVENT_WRITE, client)
+    waiting, logins = list(reversed(clients)), 0
     left, served, errors, until = len(clients), 0, [], time.monotonic() + LIMIT
     while left > 0 and time.monotonic() < until:
+        while waiting and logins < LOGINS:
+            client = waiting.pop()
+            client.connect()
+            selector.register(client.sock, selectors.EVENT_WRITE, client)
+            logins += 1
         for key, what in selector.select(1):
             client = key.data
             if what & selectors.EVENT_WRITE:
@@ -83,6 +90,7 @@ def serve_all(clients):
             elif client.readable():
                 selector.unregister(client.sock)
                 left -= 1
+                logins -= 1
                 served += client.error is None
                 if client.error is not None:
                     errors.append(client.error)
@@ -108,7 +116,7 @@ def run(weir, postgres, options):
         names = [("web", "db%05d" % number) for number in range(options.number)]
         sections = {f"database {name}": {"upstream": weir.upstream(dbname="app")} for _, name in names}
     weir.start(sections, max_client_connections=options.number + 100, max_server_connections=options.servers,
-               login_timeout="10min", pool_timeout="10min", fd_limit=2 * options.number + 1000, listen_backlog=65535)
+               login_timeout="10min", pool_timeout="10min", fd_limit=options.number + options.servers + 1000, listen_backlog=65535)
     console = rawwire.Wire((weir.host, weir.port))      # before there are so many descriptors that it could not wait for it
     console.login("admin", "pgweir", "admin-secret")
     pid, began = weir.process.pid, time.monotonic()
@@ -127,7 +135,7 @@ def run(weir, postgres, options):
     time.sleep(options.idle)
     print(f"idle: {(cpu(pid) - before) / options.idle:.3f} of a core", flush=True)
     for what, call in (("SHOW POOLS", lambda: console.query("SHOW POOLS")), ("/metrics", lambda: weir.http("/metrics")),
-                       ("status page", lambda: weir.http("/api/v1/status"))):
+                       ("status page", lambda: [weir.http("/api/v1/" + part) for part in ("status", "pools", "history")])):
         print(f"{what}: {min(took(call) for _ in range(3)):.3f} s", flush=True)
     print(f"RELOAD: {min(took(lambda: console.query('RELOAD')) for _ in range(3)):.3f} s", flush=True)
     for client in clients:
@@ -142,8 +150,9 @@ def main():
     parser.add_argument("--idle", type=float, default=10)
     parser.add_argument("--perf", metavar="FILE", help="perf record of the time until all are served")
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * options.number + 1000, max(2 * options.number + 1000,
-                                                                             resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    descriptors = options.number + options.servers + 1000
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, max(descriptors, hard)))
     postgres = Postgres(f"max_connections = {options.servers + 100}\n")
     with tempfile.TemporaryDirectory() as directory:
         weir = Weir(postgres, Path(directory))

@@ -6,10 +6,11 @@ import time
 import pytest
 
 import rawwire
+import transport
 from fakeserver import sleep_until_gone
 from rawwire import message, query, shape, texts
 from waiting import wait_until
-from weir import timed
+from weir import WORKERS, timed
 
 pytestmark = pytest.mark.weir_only
 
@@ -453,3 +454,20 @@ def test_postgresql_out_of_connections_is_not_hammered(weir):
             assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
     failures = weir.metric("pgweir_backend_connect_failures_total", reason="too_many_connections")
     assert 1 <= failures <= 10
+
+
+@pytest.mark.alone
+def test_many_names_of_one_database_ask_about_its_code_once(weir, postgres, tap):
+    """It takes PostgreSQL longer than all else that a pool needs: with hundreds of names nobody else would be served."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    names = [f"name{number}" for number in range(60)]
+    weir.start({f"database {name}": {"upstream": weir.upstream(dbname="app", port=tap.port)} for name in names},
+               pool_size=1, max_server_connections=10)
+    for name in names:
+        with weir.raw("web", name) as wire:
+            assert wire.query("SELECT 1") == [["1"]]
+    asked = bytes(tap.to_server).count(b"WITH RECURSIVE remote")
+    assert 1 <= asked <= 2 * WORKERS        # each asks for itself, and twice if it lasted until the second came back
+    known = {row["database"]: row["state"] for row in weir.console("SHOW DATABASE_CODE")}
+    assert {known[name] for name in names} == {known[names[0]]} != {"unknown"}
