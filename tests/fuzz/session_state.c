@@ -431,10 +431,13 @@ void
 state_put_code(struct fake_conn *c)
 {
 	unsigned parts;
+	const struct fake_conn *other;
 	char number[16];
 
 	state_tell_code(c->fake);
 	parts = c->fake->code;
+	TAILQ_FOREACH(other, &c->fake->conns, link) /* committed, whether pgweir has read that or not */
+		parts |= other->due.made;
 	for (int i = 0; i < 3; i++)
 		message_complete(&c->out, "SET");
 	text_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
