@@ -129,8 +129,6 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct event *linger_timer;
-	uint64_t lingered_us; /* when it was last looked whether they may */
-	struct sequence_habits *habits; /* owned */
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token; /* the highest bits are the number of the worker: no two workers give the same */
 	uint64_t sample_state;

@@ -13,10 +13,6 @@
 #include <stdlib.h>
 
 #define SOON_US (10 * 1000u)
-/* Limits of what is owed: so many places, for so long; and who waits lets so many go ahead, for GO_AHEAD_US. */
-#define OWED_MAX UINT8_MAX
-#define OWED_US SECOND_US
-#define GO_AHEAD_MAX 64u
 #define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
 static void
@@ -251,60 +247,6 @@ policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state t
 	tell_moved(p);
 }
 
-void
-policy_owe(struct policy *p, struct policy_ticket *t, uint64_t now_us)
-{
-	uint32_t owed = t->owed + p->waiting;
-
-	t->owed = owed < OWED_MAX ? (uint8_t)owed : OWED_MAX;
-	p->owing_until_us = later(now_us, OWED_US);
-	policy_observe(p);
-}
-
-/* Raises its number by the places that it owes others. */
-static void
-pay_places(struct policy *p, struct policy_ticket *t)
-{
-	uint8_t places = t->owed < GO_AHEAD_MAX ? t->owed : GO_AHEAD_MAX;
-
-	t->owed = (uint8_t)(t->owed - places);
-	t->number += places;
-	if ((int32_t)(t->number - p->far_number) > 0)
-		p->far_number = t->number;
-}
-
-/* Puts the last in line where its number says: ahead of those who owe turns, if they have not waited for long. */
-__attribute__((noinline)) static void
-find_place(struct policy *p, struct policy_ticket *t, uint64_t now_us)
-{
-	struct policy_ticket *ahead = TAILQ_PREV(t, policy_line, link);
-
-	if (now_us >= p->owing_until_us) {
-		p->owing_until_us = 0;
-		t->owed = 0;
-		policy_observe(p);
-		return;
-	}
-	if (p->failed_count > 0)
-		return;
-	pay_places(p, t);
-	TAILQ_REMOVE(&p->line, t, link);
-	while (ahead != NULL && (int32_t)(ahead->number - t->number) >= 0 && now_us - ahead->since_us < GO_AHEAD_US)
-		ahead = TAILQ_PREV(ahead, policy_line, link);
-	if (ahead != NULL)
-		TAILQ_INSERT_AFTER(&p->line, ahead, t, link);
-	else
-		TAILQ_INSERT_HEAD(&p->line, t, link);
-}
-
-uint32_t
-policy_end_of_line(struct policy *p)
-{
-	if ((int32_t)(p->far_number - p->last_number) > 0)
-		p->last_number = p->far_number;
-	return p->last_number;
-}
-
 static void
 join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 {
@@ -319,11 +261,8 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	p->counters->waits++;
 	p->part.is_to_ask = true;
 	policy_note_newcomer(p, now_us);
-	if (p->is_observed) {
-		if (p->owing_until_us != 0)
-			find_place(p, t, now_us);
+	if (p->is_observed)
 		tell_of_line(p);
-	}
 }
 
 void

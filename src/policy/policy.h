@@ -123,7 +123,6 @@ struct policy_ticket {
 	bool is_waiting;
 	uint8_t needs; /* the owner's, for ops->suits: what of the connection matters to what it will run */
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
-	uint8_t owed; /* places in line: policy_owe() */
 	uint32_t number; /* its place in line */
 	union {
 		TAILQ_ENTRY(policy_ticket) link; /* while it waits */
@@ -264,11 +263,5 @@ uint32_t policy_place(const struct policy *p, const struct policy_ticket *t, uin
 /* Returns true if somebody waits, here, in another part or for a place in the budget, for whom no connection is being
  * opened, pinged or washed. Borrowers that can return one should then. */
 bool policy_is_wanted(const struct policy *p);
-/*
- * The borrower has kept its connection for one more request while others waited: a turn that it owes them. When it
- * waits next, as many go ahead of it, for up to 50 ms. What is not paid within a second of the pool's last turn of that
- * kind is forgotten.
- */
-void policy_owe(struct policy *p, struct policy_ticket *t, uint64_t now_us);
 /* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

@@ -3,11 +3,6 @@
 
 #include "policy/policy_state.h"
 
-#define GO_AHEAD_US (50 * 1000u) /* who has waited for so long lets nobody go ahead, whatever it owes */
-
-/* policy.c. Returns a number that nobody in line has passed, and all who come later will. */
-uint32_t policy_end_of_line(struct policy *p);
-
 /* policy_outage.c */
 /* Returns true if somebody in line is to be refused now, as no answer is to be expected soon. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);

@@ -29,24 +29,13 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
 
-/*
- * The patient are at the front, but for those who were in line when another part lost one and have let somebody go
- * ahead since: these came in the last GO_AHEAD_US before that.
- */
+/* The patient are at the front. */
 static bool
 has_impatient(const struct policy *p)
 {
-	const struct policy_ticket *t;
+	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
 
-	TAILQ_FOREACH_REVERSE(t, &p->line, policy_line, link)
-	{
-		if (!policy_is_patient(p, t))
-			return true;
-		if (!part_was_in_line(&p->part, t->since_us) ||
-		    part_was_in_line(&p->part, later(t->since_us, GO_AHEAD_US)))
-			return false;
-	}
-	return false;
+	return last != NULL && !policy_is_patient(p, last);
 }
 
 /*
@@ -107,7 +96,7 @@ policy_note_loss(struct policy *p)
 {
 	if (p->waiting == 0 || policy_has_any(p))
 		return;
-	p->patient_to = policy_end_of_line(p);
+	p->patient_to = p->last_number;
 	p->has_patient = true;
 }
 

@@ -24,7 +24,7 @@ void
 policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind)
 {
 	struct fail copy = *why; /* borrowers may overwrite *why if it is p->last_fail */
-	uint32_t last = policy_end_of_line(p);
+	uint32_t last = p->last_number;
 	struct policy_ticket *t;
 
 	/* Numbers may wrap around, but a line is never that long. */
@@ -36,7 +36,7 @@ void
 policy_refuse_impatient(struct policy *p, const struct fail *why)
 {
 	struct fail copy = *why;
-	uint32_t last = policy_end_of_line(p);
+	uint32_t last = p->last_number;
 	struct policy_ticket *t = TAILQ_FIRST(&p->line);
 
 	while (t != NULL && p->failed_count > 0 && (int32_t)(t->number - last) <= 0) {

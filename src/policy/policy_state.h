@@ -57,13 +57,10 @@ struct policy {
 	    *last[POLICY_LAST]; /* by the id of the borrower who had it last, if its borrower_id still says so */
 	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
-	uint32_t far_number; /* the highest that was given to one who lets others go ahead */
-	uint64_t owing_until_us; /* then what any of them owes is forgotten */
 
 	bool is_paused;
 	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
-	bool is_observed; /* by caps that are watched, by other parts (they are told of each change), or for what is
-			     owed */
+	bool is_observed; /* by caps that are watched, or by other parts: they are told of each change */
 	bool cap_has_room; /* the shared cap has room for us */
 	bool is_trial; /* what is opened now is a trial of the circuit's */
 	bool is_scouting; /* ... is a scout */
@@ -101,7 +98,7 @@ struct policy {
 static inline void
 policy_observe(struct policy *p)
 {
-	p->is_observed = p->caps.is_watched || p->part.whole != NULL || p->owing_until_us != 0;
+	p->is_observed = p->caps.is_watched || p->part.whole != NULL;
 }
 
 static inline uint64_t

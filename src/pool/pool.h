@@ -96,7 +96,7 @@ struct pool {
 				  state/pins.c */
 	uint32_t pins_untold;
 	uint8_t pins_told; /* 1 << enum pin_reason */
-	uint64_t late_paid_us; /* until then no server is kept for who is late: state/linger.c */
+	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0: never. state/linger.c */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* from the present configuration */
 	struct database_code *code; /* of its target's database; a reference: database_code.h */

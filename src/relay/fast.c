@@ -97,7 +97,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY; /* it may end the failed transaction, and go on */
 	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
-	state_plain_query(x, w->scan.flags, (const char *)sql, f->body_len - 1);
+	state_plain_query(x, w->scan.flags);
 	statements_simple_query(x, (const char *)sql, f->body_len - 1);
 	walk_push_query(w, OWED_QUERY, 0);
 	report_text(x->srv, sql, f->body_len, f->body_len, true);

@@ -15,6 +15,7 @@
 #include "state/commit.h"
 #include "state/compiled.h"
 #include "state/context.h"
+#include "state/linger.h"
 #include "state/observe.h"
 #include "state/reset.h"
 #include "statements/statements.h"
@@ -146,6 +147,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 		state_request_failed(x);
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
 	       state_tell_kept_error(x, e->sqlstate) || /* sends the error of the PREPARE that caused this one */
+	       state_hint_at_returning(x, e, message, len) || /* of a value that no sequence has there */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* it only changes the message's words */
 	       query_timeout_answer(x, e); /* the same, of what query_timeout has cancelled */
 }

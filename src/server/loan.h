@@ -114,7 +114,8 @@ struct loan_commit {
 
 /* Whether the borrower keeps the server for a currval(): state/linger.c. */
 struct loan_followed {
-	uint8_t habit; /* enum sequence_habit_kind: of the last statement that one may follow */
+	bool is_due; /* one may follow what has run; set by state_may_be_followed(), cleared by loan_begin() */
+	bool has_asked; /* one has followed; set by state_may_be_followed(), cleared by loan_begin() */
 	/* The borrower's requests_done when that statement ran, and at since_us, when it last came to rest. */
 	uint32_t requests_before, requests_then;
 	uint64_t since_us;

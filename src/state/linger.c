@@ -3,13 +3,11 @@
  *
  * Only one backend knows what a sequence returned last, and nearly every INSERT into a table with a serial column
  * changes that: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names a
- * sequence keeps its connection between transactions only if a currval() may follow: it lingers. Which statements are
- * followed by one is learnt (session/sequence_habits.h). The client lingers until that question, at most for
- * KEPT_REQUESTS requests (drivers look into the catalogs first); while nobody waits for a connection, until the pool's
- * idle_timeout, for a person at psql; else, and if the connection is to be closed or the client to move to another
- * process, for FOLLOWED_US, or TRIED_US. A client that is far away, or gets no CPU for a moment, comes later than that,
- * the first time, too: so it has LATE_US, as long as the pool's connections were not kept from others beyond those
- * times for more than 1 / LATE_SHARE of the time, saved up for LATE_SAVED_US.
+ * sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS requests at most
+ * (drivers look into the catalogs first). Where somebody has asked for such a value within ASKED_US, it does so for
+ * ASKS_US, whoever waits, and while nobody waits for as long as an idle connection is kept: a person at psql takes a
+ * while. Elsewhere it lingers for MAY_ASK_US, if nobody waits or the client is new: the first that asks must be served,
+ * too.
  *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
@@ -29,27 +27,20 @@
 #include "base/clock.h"
 #include "net/loop.h"
 #include "policy/policy_circuit.h"
-#include "session/sequence_habits.h"
 #include "wire/messages.h"
 #include "server/server_image.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-#define TRIED_US (10 * US_PER_MS) /* while others wait */
-#define FOLLOWED_US (50 * US_PER_MS)
-#define LATE_US (200 * US_PER_MS) /* a container that has used up its CPU quota stands still for 100 ms */
-#define LATE_SHARE 50
-#define LATE_SAVED_US (20 * US_PER_S)
+#define ASKED_US ((uint64_t)3600 * US_PER_S)
+#define ASKS_US (20 * US_PER_MS)
+#define MAY_ASK_US (10 * US_PER_MS)
+#define NEW_REQUESTS 8 /* so many requests of a client are its first */
+#define LOOK_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
 /* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
 #define QUESTIONS_MAX 1
-#define ROUNDS_MAX SEQUENCE_HABITS_TRIALS
-
-static uint64_t
-in_time_us(const struct loan_followed *f)
-{
-	return f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US;
-}
+#define ROUNDS_MAX 8
 
 /* Returns true if its client is to move, or its server to be closed. */
 static bool
@@ -64,18 +55,34 @@ is_sought(const struct exchange *x)
 	return policy_is_wanted(x->pool->policy) || is_to_go(x);
 }
 
+/* Returns true if a client that never rests is to wait in line like others: behind a question, or if it never asks. */
+static bool
+has_had_enough(const struct loan_followed *f)
+{
+	return f->questions > QUESTIONS_MAX || (f->rounds > ROUNDS_MAX && (f->questions > 0 || !f->has_asked));
+}
+
+static bool
+is_asked_there(const struct exchange *x)
+{
+	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
+}
+
 static bool
 may_linger(const struct exchange *x)
 {
 	const struct loan_followed *f = &x->srv->loan.followed;
-	uint64_t now_us = *x->env->now_us, limit_us = x->pool->late_paid_us <= now_us ? LATE_US : in_time_us(f);
-	uint64_t kept_us = now_us - f->since_us;
+	uint64_t now_us = *x->env->now_us, kept_us = now_us - f->since_us;
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
-	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS)
+	if (!f->is_due || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
-	return kept_us < limit_us || (!is_sought(x) && kept_us < policy_keep_us(x->pool->policy, x->srv->conn, now_us));
+	if (!is_sought(x))
+		return kept_us <
+		       (is_asked_there(x) ? policy_keep_us(x->pool->policy, x->srv->conn, now_us) : MAY_ASK_US);
+	return !has_had_enough(f) &&
+	       (is_asked_there(x) ? kept_us < ASKS_US : x->requests_done < NEW_REQUESTS && kept_us < MAY_ASK_US);
 }
 
 void
@@ -93,8 +100,9 @@ static void
 watch(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
-	if (is_sought(x) && !event_pending(env->linger_timer, EV_TIMEOUT, NULL))
-		timer_start(env->linger_timer, TRIED_US);
+
+	if ((is_sought(x) || !is_asked_there(x)) && !event_pending(env->linger_timer, EV_TIMEOUT, NULL))
+		timer_start(env->linger_timer, LOOK_US);
 }
 
 bool
@@ -127,32 +135,15 @@ state_yield(struct exchange_env *env)
 		event_active(env->linger_timer, EV_TIMEOUT, 0);
 }
 
-/* The server was kept from others for spent_us, at most; late_paid_us is when all of the pool's have paid for that. */
-static void
-pay_late(const struct server *srv, struct pool *pool, uint64_t now_us, uint64_t spent_us)
-{
-	uint64_t saved_us = now_us - clock_lesser_us(now_us, LATE_SAVED_US);
-
-	if (now_us - srv->loan.followed.since_us < in_time_us(&srv->loan.followed))
-		return;
-	if (pool->late_paid_us < saved_us)
-		pool->late_paid_us = saved_us;
-	pool->late_paid_us += spent_us * LATE_SHARE / pool->settings.pool_size;
-}
-
 void
 state_linger_tick(struct exchange_env *env)
 {
 	struct server *srv = TAILQ_FIRST(&env->lingering);
-	uint64_t now_us = *env->now_us, spent_us = clock_lesser_us(now_us - env->lingered_us, TRIED_US);
 
-	env->lingered_us = now_us;
 	while (srv != NULL) {
 		struct exchange *x = srv->borrower;
 
 		if (may_linger(x)) {
-			if (policy_is_wanted(x->pool->policy))
-				pay_late(srv, x->pool, now_us, spent_us);
 			watch(x);
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
@@ -179,7 +170,6 @@ state_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
 	env->linger_timer = alloc_check(event_new(env->base, -1, 0, on_linger_timer, env));
-	env->habits = xcalloc(1, sizeof(*env->habits));
 }
 
 void
@@ -187,9 +177,7 @@ state_linger_fini(struct exchange_env *env)
 {
 	if (env->linger_timer != NULL)
 		event_free(env->linger_timer);
-	free(env->habits);
 	env->linger_timer = NULL;
-	env->habits = NULL;
 }
 
 /*
@@ -288,27 +276,20 @@ state_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 }
 
 void
-state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+state_may_be_followed(struct exchange *x, uint32_t flags)
 {
 	struct loan_followed *f = &x->srv->loan.followed;
-	struct sequence_habits *habits = x->env->habits;
-	bool is_wanted = policy_is_wanted(x->pool->policy), is_question = (flags & SCAN_SEQUENCE) != 0;
-	bool is_limited = is_wanted || is_to_go(x);
+	bool is_question = (flags & SCAN_SEQUENCE) != 0;
 
 	if (!exchange_is_followed(x) || writes_without_sequences(x, flags))
 		return;
 	if (is_question && x->srv->tx == 'I')
-		sequence_habits_asked(habits, x->ticket.id);
-	if (is_wanted && f->since_us != 0 && x->srv->tx == 'I')
-		policy_owe(x->pool->policy, &x->ticket, *x->env->now_us); /* it was kept for this */
+		x->pool->sequences_asked_us = *x->env->now_us;
+	f->is_due = true;
+	f->has_asked = f->has_asked || is_question;
 	f->questions = is_question ? f->questions + 1 : 0;
-	f->rounds += is_limited && !is_question;
+	f->rounds += !is_question && is_sought(x);
 	f->requests_before = x->requests_done;
-	f->habit = (uint8_t)sequence_habits_ran(habits, x->ticket.id, sequence_habits_key(x->env->hash_seed, sql, len),
-						is_limited);
-	/* A client that never rests is to wait in line like others: behind a question, not ahead of one. */
-	if (is_limited && is_question && (f->questions > QUESTIONS_MAX || f->rounds > ROUNDS_MAX))
-		f->habit = SEQUENCE_UNLIKELY;
 }
 
 void
@@ -332,4 +313,27 @@ state_leaves_sequences(struct exchange *x)
 
 	if (srv->loan.has_run && srv->sequences_of != x->ticket.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
+}
+
+bool
+state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
+{
+	static const char hint[] =
+	    "HA pooled connection keeps such values for a moment only: use INSERT ... RETURNING.\0";
+	struct buf b = { 0 };
+
+	if (!exchange_is_followed(x) || e->sqlstate == NULL || e->routine == NULL ||
+	    strcmp(e->sqlstate, "55000") != 0 ||
+	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||
+	    len != 1 + (size_t)wire_u32(message + 1))
+		return false;
+	buf_put(&b, message, len - 1);
+	buf_put(&b, hint, sizeof(hint));
+	if (buf_ok(&b)) {
+		wire_set_u32(b.bytes + 1, (uint32_t)b.len - 1);
+		exchange_answer(x, b.bytes, b.len);
+	} else
+		exchange_out_of_memory(x);
+	buf_fini(&b);
+	return true;
 }

@@ -16,4 +16,6 @@ void state_leaves_sequences(struct exchange *x); /* it gives its server back */
 bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* In a failed transaction: if this SQL leaves it, what it does next may read what other clients have left. */
 bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
+/* An error is due to the client: if it is that of such a question, adds a hint, and returns true. */
+bool state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 void state_discard_settled(struct server *srv, enum owed_end how);

@@ -249,7 +249,7 @@ state_query(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	state_audit(x, m->verdict->flags);
 	if (m->verdict->flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
+		state_may_be_followed(x, m->verdict->flags);
 	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
 		return suspect_all(x, m, m->verdict->flags, m->scan);
 	return flagged_query(x, m);
@@ -421,7 +421,7 @@ state_bind(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? bind_unknown(x, name) : STEP_FORWARD;
 	flags = m->verdict->flags;
 	if (flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
+		state_may_be_followed(x, flags);
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		state_used_sequence(x, flags);
@@ -508,19 +508,19 @@ state_is_quiet(const struct exchange *x)
 }
 
 void
-state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+state_plain_query(struct exchange *x, uint32_t flags)
 {
 	if (flags == 0)
 		return;
 	state_audit(x, flags);
-	state_plain_bind(x, flags, sql, len);
+	state_plain_bind(x, flags);
 }
 
 void
-state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+state_plain_bind(struct exchange *x, uint32_t flags)
 {
 	if (flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, flags, sql, len);
+		state_may_be_followed(x, flags);
 	if ((flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x))
 		state_used_sequence(x, flags);
 }

@@ -20,8 +20,8 @@ bool state_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
 bool state_reads_anyhow(const struct exchange *x);
 /* Plain SQL with these flags is about to run, which need not wait for sequences. */
-void state_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
-void state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+void state_plain_query(struct exchange *x, uint32_t flags);
+void state_plain_bind(struct exchange *x, uint32_t flags);
 
 /* The next part of a message's body, of a client that has a session: scanned if it is SQL that comes in pieces. */
 void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);

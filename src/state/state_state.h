@@ -143,11 +143,9 @@ int state_become(struct exchange *x, struct image *img);
 /* state/linger.c */
 /* Between transactions. Returns true if the client keeps its server a little longer. */
 bool state_lingers(struct exchange *x);
-/*
- * SQL with these flags (of SCAN_FOLLOWABLE) is about to run: learns whether it is followed by a question for the value
- * of a sequence, or that it is such a question.
- */
-void state_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+/* SQL with these flags (of SCAN_FOLLOWABLE) is about to run: a question for the value of a sequence may follow, or it
+ * is one. */
+void state_may_be_followed(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 /* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. */
 void state_used_sequence(struct exchange *x, uint32_t flags);

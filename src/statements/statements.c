@@ -381,7 +381,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	if (flags != 0)
-		state_plain_bind(x, flags, (const char *)m->statement->bytes, m->statement->query_len);
+		state_plain_bind(x, flags);
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	if (n != NULL && is_there_as_told(x, n)) {
 		x->pool->database->counters.binds++;

@@ -108,6 +108,8 @@ STEP(state_audit_parse, "audit", struct exchange *x, struct request *m)
 NOTHING(state_request_failed, "state", struct exchange *x)
 NOTHING(state_request_done, "state", struct exchange *x)
 TRUTH(state_tell_kept_error, "kept", struct exchange *x, const char *sqlstate)
+TRUTH(state_hint_at_returning, "hint", struct exchange *x, const struct error_fields *e, const uint8_t *message,
+      size_t len)
 TRUTH(statements_hold_server, "long", const struct exchange *x)
 TRUTH(state_may_release, "state", struct exchange *x, bool has_long_statement)
 TRUTH(retry_wanted, "retry", struct exchange *x, const struct error_fields *e)
@@ -228,11 +230,13 @@ Test(features, the_first_that_does_not_say_forward_decides)
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "42601", .message = "?" };
-	static const char *const order[] = { "retry", "report", "state", "listen", "kept", "statements", "late" };
+	static const char *const order[] = {
+		"retry", "report", "state", "listen", "kept", "hint", "statements", "late"
+	};
 
 	busy();
 	cr_expect_not(features_error(&x, &e, NULL, 0));
-	cr_expect_str_eq(fake.calls, "retry report state listen kept statements late");
+	cr_expect_str_eq(fake.calls, "retry report state listen kept hint statements late");
 	cr_expect_str_eq(server.loan.sqlstate, "42601");
 	cr_expect_eq(server.loan.undone, UNDONE_FAILED);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -243,7 +247,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 		fake.stops = order[i];
 		cr_expect(features_error(&x, &e, NULL, 0), "%s", order[i]);
 	}
-	cr_expect_str_eq(fake.calls, "retry report state listen kept statements late");
+	cr_expect_str_eq(fake.calls, "retry report state listen kept hint statements late");
 	setup();
 	memset(&server, 0, sizeof(server));
 	fake.stops = "retry";
@@ -273,7 +277,7 @@ Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
 
 	x.commit = EXCHANGE_COMMITTING;
 	features_error(&x, &e, NULL, 0);
-	cr_expect_str_eq(fake.calls, "retry report commit listen kept statements late");
+	cr_expect_str_eq(fake.calls, "retry report commit listen kept hint statements late");
 }
 
 Test(features, a_hand_over)

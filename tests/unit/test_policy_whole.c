@@ -388,27 +388,6 @@ Test(policy_whole, those_in_line_in_any_part_when_postgresql_restarts_wait_on)
 	two_fini(&t);
 }
 
-Test(policy_whole, who_came_after_the_loss_is_refused_at_once_though_one_ahead_of_it_let_it_pass)
-{
-	struct two t;
-	struct fake *a = &t.parts[0], *b = &t.parts[1];
-
-	two_init(&t, 1, 0);
-	fake_fill(a, 0, 1);
-	fake_borrow(b, 1);
-	policy_owe(b->p, &b->clients[2].ticket, b->now);
-	fake_borrow(b, 2);
-	lose(a, 0);
-	pass_time(&t, MS);
-	fake_borrow(b, 3); /* the second in line, ahead of the one that owes a turn */
-	hear(&t, 1);
-	fake_failed(b, 0, CF_REFUSED, false);
-	pass_time(&t, MS);
-	cr_expect_eq(b->clients[1].refusals + b->clients[2].refusals, 0);
-	cr_expect_eq(b->clients[3].refusals, 1, "it came when PostgreSQL was gone");
-	two_fini(&t);
-}
-
 Test(policy_whole, a_newcomer_does_not_wait_for_what_another_part_opens_at_a_silent_host)
 {
 	struct two t;

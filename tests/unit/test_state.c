@@ -23,7 +23,6 @@
 /* --- fakes of pool/, server/ and the log --- */
 
 static bool is_wanted;
-static unsigned owed;
 static uint64_t keep_us;
 static struct event_base *base;
 static unsigned audited, cleaned;
@@ -52,15 +51,6 @@ policy_is_wanted(const struct policy *p)
 {
 	(void)p;
 	return is_wanted;
-}
-
-void
-policy_owe(struct policy *p, struct policy_ticket *t, uint64_t now_us)
-{
-	(void)p;
-	(void)t;
-	(void)now_us;
-	owed++;
 }
 
 uint64_t
@@ -199,7 +189,6 @@ static void
 setup(void)
 {
 	is_wanted = false;
-	owed = 0;
 	audited = cleaned = 0;
 	fake_begin(on_settled);
 	keep_us = UINT64_MAX;
@@ -419,7 +408,7 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	cr_expect_not(is_released(), "it lingers: another currval() may come");
 	is_wanted = true;
 	cr_expect_not(is_released(), "somebody waits");
-	fake->now_us += 199999;
+	fake->now_us += 19999;
 	cr_expect_not(is_released(), "it may be far away");
 	fake->now_us += 1;
 	cr_expect(is_released(), "somebody has waited");
@@ -428,31 +417,10 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	cr_expect(run("SELECT 1"), "this server does not know what the other one returned");
 }
 
-Test(state, who_keeps_its_server_while_others_wait_owes_them_a_turn)
-{
-	for (unsigned i = 1; i <= 2; i++) {
-		is_wanted = true;
-		run("INSERT INTO t VALUES (1)");
-		fake->x.requests_done++;
-		cr_expect_not(is_released(), "a question may follow");
-		cr_expect_eq(owed, i - 1, "a client that came in its turn owes nothing");
-		run("SELECT currval('s')");
-		fake->x.requests_done++;
-		is_released();
-		cr_expect_eq(owed, i);
-		is_wanted = false;
-		fake_change_server();
-	}
-	run("INSERT INTO t VALUES (1)");
-	fake->x.requests_done++;
-	cr_expect_not(is_released());
-	run("SELECT currval('s')");
-	cr_expect_eq(owed, 2, "nobody waits");
-}
-
 Test(state, requests_are_counted_from_the_end_of_the_transaction)
 {
 	is_wanted = true;
+	fake->pool.sequences_asked_us = fake->now_us;
 	for (unsigned i = 0; i < 2; i++) {
 		run("INSERT INTO t VALUES (1)");
 		fake->x.requests_done += 9; /* all but the first are of the same transaction */
@@ -464,63 +432,94 @@ Test(state, requests_are_counted_from_the_end_of_the_transaction)
 	cr_expect(is_released(), "there may be four, the last of the transaction among them");
 }
 
-Test(state, a_server_that_is_to_go_waits_for_the_question_as_if_others_waited)
+static void
+insert(void)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		fake->env.is_moving = i == 0; /* its client is to move to another process */
-		keep_us = i == 0 ? UINT64_MAX : 0; /* it is to be closed */
-		run("INSERT INTO t VALUES (1)");
-		fake->x.requests_done++;
+	run("INSERT INTO t VALUES (1)");
+	fake->x.requests_done++;
+}
+
+Test(state, where_nobody_has_asked_a_server_is_kept_for_10_ms_while_nobody_waits)
+{
+	fake->x.requests_done = 100;
+	insert();
+	cr_expect_not(is_released(), "a question may follow");
+	fake->now_us += 9999;
+	cr_expect_not(is_released());
+	fake->now_us += 1;
+	cr_expect(is_released());
+	fake_change_server();
+	is_wanted = true;
+	insert();
+	cr_expect(is_released(), "somebody waits");
+	fake_change_server();
+	fake->x.requests_done = 0;
+	insert();
+	cr_expect_not(is_released(), "the client is new");
+	fake->now_us += 10000;
+	cr_expect(is_released());
+}
+
+Test(state, where_somebody_has_asked_a_server_is_kept_for_20_ms_for_an_hour)
+{
+	fake->x.requests_done = 100;
+	run("SELECT currval('s')");
+	fake->x.requests_done++;
+	for (unsigned i = 0; i < 3; i++) {
+		fake_change_server();
+		is_wanted = i == 0;
+		fake->env.is_moving = i == 1; /* its client is to move to another process */
+		keep_us = i == 2 ? 0 : UINT64_MAX; /* it is to be closed */
+		insert();
 		cr_expect_not(is_released(), "a question may follow");
-		fake->now_us += 199999;
+		fake->now_us += 19999;
 		cr_expect_not(is_released());
 		fake->now_us += 1;
 		cr_expect(is_released());
-		fake_change_server();
 	}
-	run("INSERT INTO t VALUES (1)");
-	fake->x.requests_done++;
+	fake_change_server();
+	is_wanted = fake->env.is_moving = false;
+	keep_us = UINT64_MAX;
+	insert();
 	cr_expect_not(is_released());
+	fake->now_us += 60 * (uint64_t)1000000;
+	cr_expect_not(is_released(), "nobody waits");
+	fake_change_server();
+	is_wanted = true;
+	fake->now_us += 3600 * (uint64_t)1000000;
+	insert();
+	cr_expect(is_released());
+}
+
+Test(state, who_never_rests_waits_in_line)
+{
+	unsigned kept = 0;
+
+	is_wanted = true;
+	fake->pool.sequences_asked_us = fake->now_us;
+	for (; kept < 100; kept++) {
+		insert();
+		if (is_released())
+			break;
+	}
+	cr_expect_eq(kept, 8, "it never asks");
+	fake_change_server();
+	for (kept = 0; kept < 100; kept++) {
+		insert();
+		cr_expect_not(is_released(), "behind a statement that it asks for");
+		run("SELECT currval('s')");
+		fake->x.requests_done++;
+		if (is_released())
+			break;
+	}
+	cr_expect_eq(kept, 8, "behind a question");
+	fake_change_server();
+	insert();
 	for (unsigned i = 0; i < 2; i++) {
 		run("SELECT currval('s')");
 		fake->x.requests_done++;
 		cr_expect_eq(is_released(), i == 1, "one more may come, and no third");
 	}
-	cr_expect_eq(owed, 0, "nobody waits");
-}
-
-/* Looks every 10 ms, with others waiting, and returns when the server was released. */
-static uint64_t
-lingered_us(void)
-{
-	uint64_t from_us = fake->now_us;
-
-	is_wanted = true;
-	while (!is_released()) {
-		fake->now_us += 10000;
-		state_linger_tick(&fake->env);
-	}
-	return fake->now_us - from_us;
-}
-
-Test(state, who_is_late_keeps_others_waiting_for_a_fiftieth_of_the_time)
-{
-	uint64_t kept_us = 0;
-
-	fake->pool.settings.pool_size = 1;
-	fake->now_us += 20000000;
-	for (unsigned i = 0; i < 20; i++) {
-		fake_change_server(); /* a new one has saved up nothing */
-		run("INSERT INTO t VALUES (1)");
-		fake->x.requests_done++;
-		kept_us += lingered_us() - 10000;
-	}
-	cr_expect(kept_us >= 400000 && kept_us <= 420000, "saved up for 20 s: %u us", (unsigned)kept_us);
-	fake->now_us += 2500000;
-	run("SELECT currval('s')");
-	fake->x.requests_done++;
-	kept_us = lingered_us();
-	cr_expect(kept_us >= 50000 && kept_us <= 70000, "%u us", (unsigned)kept_us);
 }
 
 Test(state, where_it_is_allowed_nothing_is_followed)

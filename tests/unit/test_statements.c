@@ -32,12 +32,10 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 }
 
 void
-state_plain_bind(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+state_plain_bind(struct exchange *x, uint32_t flags)
 {
 	(void)x;
 	(void)flags;
-	(void)sql;
-	(void)len;
 }
 
 bool

@@ -2,7 +2,6 @@
 to be followed, and nobody pays for those that are not."""
 
 import contextlib
-import itertools
 import threading
 import time
 
@@ -52,6 +51,12 @@ def insert(wire, table, how, value):
     return wire.ask(query(sql) if how == "simple" else one_statement(sql) + sync())
 
 
+def ask_once(weir, table):
+    """From now on this pool is one in which somebody has asked."""
+    with weir.raw() as wire:
+        wire.ask(query(f"SELECT currval('{table}_seq')"))
+
+
 def own_id(wire, table, how):
     sql = f"SELECT currval('{table}_seq') = (SELECT max(id) FROM {table} WHERE v LIKE 'mine %')"
     replies = wire.ask(query(sql) if how == "simple" else one_statement(sql) + sync())
@@ -65,18 +70,21 @@ def test_every_id_is_found_on_a_full_pool_from_the_first_on(weir, numbered, how)
         weir.wait_until(lambda: min(neighbours.counts) > 30, what="the neighbours' own statements are known not to be followed")
         found, lost = 0, []
         for value in range(60):
+            began = time.monotonic()
             insert(wire, numbered, how, value)
             if value % 3 == 0:
                 wire.ask(query(CATALOGS))
             is_found = own_id(wire, numbered, how)
             found += is_found
-            lost += [] if is_found else [value]
-        assert found == 60, lost
+            if not is_found and time.monotonic() - began < 0.02:     # for so long each is kept
+                lost.append(value)
+        assert not lost and found > 30, (lost, found)
 
 
 def test_a_long_transaction_does_not_count_as_many_requests(weir, numbered):
     """The id is that of one of its first statements."""
     weir.start(pool_size=1, max_overflow=0)
+    ask_once(weir, numbered)
     with weir.raw() as wire, weir.raw() as other:
         wire.ask(query("BEGIN"))
         insert(wire, numbered, "simple", 1)
@@ -86,35 +94,21 @@ def test_a_long_transaction_does_not_count_as_many_requests(weir, numbered):
         weir.wait_until(lambda: weir.pool()["cl_waiting"] == 1)
         began = time.monotonic()
         wire.ask(query("COMMIT"))
-        # No server is kept for longer than 200 ms.
-        assert own_id(wire, numbered, "simple") or time.monotonic() - began > 0.2
+        # No server is kept for longer than 20 ms.
+        assert own_id(wire, numbered, "simple") or time.monotonic() - began > 0.02
         assert shape(other.read_until("Z")) == "T D C:SELECT 1 Z:I"
 
 
-@pytest.mark.parametrize("late", [0.04, 0.1])
-def test_who_is_late_finds_its_id_from_the_first_on(weir, numbered, late):
-    """It is far away, or the machine is full."""
-    weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
-    with Neighbours(weir, 4, numbered) as neighbours, weir.raw() as wire:
-        weir.wait_until(lambda: min(neighbours.counts) > 30, what="the neighbours' own statements are known not to be followed")
-        for value in range(3):
-            began = time.monotonic()
-            insert(wire, numbered, "extended", value)
-            time.sleep(late)
-            # No server is kept for longer than 200 ms.
-            assert own_id(wire, numbered, "extended") or time.monotonic() - began > 0.2, value
-
-
-def test_who_never_asks_keeps_others_waiting_for_a_small_part_of_the_time(weir, numbered):
-    """Each statement is a new one, and may be followed."""
+def test_who_is_far_away_from_a_full_pool_gets_a_hint(weir, numbered):
     weir.start(pool_size=1, max_overflow=0, pool_timeout="5s")
-    with weir.raw() as silent, weir.raw() as other:
-        began = time.monotonic()
-        for number in range(25):
-            silent.query(f"INSERT /* w{number}x */ INTO {numbered} (v) VALUES ('a')")
-            other.query("SELECT 1")
-        took = time.monotonic() - began
-    assert took < 4, took                                # 25 times 200 ms if nothing limited it
+    ask_once(weir, numbered)
+    with weir.raw() as wire, weir.raw() as other:
+        insert(wire, numbered, "extended", 1)
+        other.ask(query("SELECT 1"))                     # waits for up to 20 ms
+        for sql in f"SELECT currval('{numbered}_seq')", "SELECT lastval()":
+            for message in query(sql), one_statement(sql) + sync():
+                error = errors(wire.ask(message))[0].error
+                assert error["C"] == "55000" and "RETURNING" in error["H"]
 
 
 def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
@@ -128,12 +122,13 @@ def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
             own_id(wire, numbered, "simple")
         done = [now - then for now, then in zip(neighbours.counts, before)]
     done.append(600)
-    assert min(done) >= 0.7 * max(done), done
+    assert min(done) >= 0.4 * max(done), done
 
 
 def test_a_person_may_take_a_while(weir, numbered):
     """While nobody waits, the server is kept: others come and go on the second one."""
     weir.start_opened("20s", pool_size=2, max_overflow=0)
+    ask_once(weir, numbered)
     with weir.raw() as person, weir.raw() as other:
         insert(person, numbered, "simple", 1)
         for _ in range(3):                               # ticks of pgweir's: more than it once kept servers for
@@ -164,22 +159,13 @@ def kept(weir):
     return weir.pool()["sv_active"]
 
 
-def test_what_is_never_followed_keeps_no_server(weir, numbered):
-    """After the trials; and a question that comes all the same teaches better, though it fails."""
+def test_where_nobody_asks_no_server_is_kept(weir, numbered):
     weir.start(pool_size=2, max_overflow=0)
-    with weir.raw() as wire, weir.raw() as other:
-        for value in itertools.count():
-            insert(wire, numbered, "simple", value)
-            if kept(weir) == 0:
-                break
-            wire.ask(query("SELECT 1"))
-            assert value < 30
-        assert value >= 10
-        other.ask(query("BEGIN"))                        # takes the server that has just come back
-        wire.ask(query("SELECT 1"))
-        own_id(wire, numbered, "simple")
-        other.ask(query("ROLLBACK"))
-        insert(wire, numbered, "simple", value + 1)
+    with weir.raw() as wire:
+        insert(wire, numbered, "simple", 1)
+        weir.wait_until(lambda: kept(weir) == 0)         # it was kept for 10 ms
+        ask_once(weir, numbered)
+        insert(wire, numbered, "simple", 2)
         assert kept(weir) == 1
         assert own_id(wire, numbered, "simple")
 
@@ -188,6 +174,7 @@ def test_what_is_never_followed_keeps_no_server(weir, numbered):
 def test_a_kept_server_is_not_idle_in_a_transaction(weir, numbered, how):
     """Others are disconnected for that meanwhile."""
     weir.start(pool_size=2, max_overflow=0, idle_transaction_timeout="300ms")
+    ask_once(weir, numbered)
     with weir.raw() as wire, weir.raw() as other:
         if how == "transaction":
             wire.query("BEGIN")
@@ -207,6 +194,7 @@ def test_a_kept_server_is_not_idle_in_a_transaction(weir, numbered, how):
 def test_in_statement_mode(weir, numbered):
     """The same; and a transaction block on a kept server is refused as on any other."""
     weir.start(pool_mode="statement", pool_size=2, max_overflow=0)
+    ask_once(weir, numbered)
     with weir.raw() as wire, weir.raw() as other:
         insert(wire, numbered, "simple", 1)
         assert kept(weir) == 1
@@ -228,6 +216,7 @@ def test_in_statement_mode(weir, numbered):
 @pytest.mark.parametrize("command", ["PAUSE", "RECONNECT", "RESTART"])
 def test_a_kept_server_stops_nothing(weir, numbered, command):
     weir.start(pool_size=2, max_overflow=0)
+    ask_once(weir, numbered)
     with weir.raw() as wire:
         insert(wire, numbered, "simple", 1)
         assert kept(weir) == 1
@@ -245,6 +234,7 @@ def test_a_kept_server_stops_nothing(weir, numbered, command):
 @pytest.mark.parametrize("how", ["fewer", "reconnect"])
 def test_a_server_that_is_to_be_closed_waits_for_the_question(weir, numbered, how):
     weir.start(pool_size=2, max_overflow=0)
+    ask_once(weir, numbered)
     with weir.raw() as other, weir.raw() as wire:
         for each in other, wire:
             each.ask(query("BEGIN"))
@@ -255,8 +245,8 @@ def test_a_server_that_is_to_be_closed_waits_for_the_question(weir, numbered, ho
             weir.console("RECONNECT")
         began = time.monotonic()
         wire.ask(query("COMMIT"))
-        # No server is kept for longer than 200 ms.
-        assert own_id(wire, numbered, "simple") or time.monotonic() - began > 0.2
+        # No server is kept for longer than 20 ms.
+        assert own_id(wire, numbered, "simple") or time.monotonic() - began > 0.02
         other.ask(query("COMMIT"))
         if how == "fewer":
             weir.wait_until(lambda: weir.pool()["sv_active"] + weir.pool()["sv_idle"] == 1)
