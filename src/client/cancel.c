@@ -315,15 +315,12 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 
 /*
  * A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, it is cancelled, and
- * then the client's. Replayed settings are not cancelled, as the query behind them would run without them. (The error
- * of a cancelled PREPARE becomes the client's.)
+ * then the client's. Replayed settings are not cancelled, as the query behind them would run without them.
  */
 static void
 cancel_ours(struct client_cancel *cancel, const struct owed *head)
 {
-	bool is_moment = head->to != OWED_TO_PREPARE && cancel->retries++ < RETRIES_MAX;
-
-	if (is_moment && call_again(cancel, RETRY_US) == 0)
+	if (cancel->retries++ < RETRIES_MAX && call_again(cancel, RETRY_US) == 0)
 		return;
 	if (head->to == OWED_TO_IMAGE)
 		end_target(cancel, "57014", "canceling statement due to user request");

@@ -69,9 +69,7 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_IDLE;
 	if (is_ready && is_late(now_us, srv->loan.tx_started_us, s->transaction_timeout_us))
 		return LATE_TRANSACTION;
-	/* A PREPARE made for its request counts as the request itself. */
-	if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to == OWED_TO_PREPARE ||
-	    !ledger_owes_us(&srv->ledger, &ours_us))
+	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us))
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
 		ours_us = srv->loan.last_done_us;

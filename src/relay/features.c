@@ -19,7 +19,6 @@
 #include "state/observe.h"
 #include "state/reset.h"
 #include "statements/statements.h"
-#include "statements/expose.h"
 #include "statements/statements_deallocate.h"
 
 #include <string.h>
@@ -39,9 +38,8 @@ static const struct feature_row on_query[] = {
 	{ exclusive_sql, true }, /* as early as it is certain that it is sent: servers take a moment to leave */
 	{ state_note_local, false }, /* what others put in front is prepared under what SQL sets locally, too */
 	{ statements_note_drop, false }, /* nothing of pgweir's own is owed yet */
-	{ listen_before_sql, false }, /* makes the server listen, as a request of its own: as for expose */
-	{ statements_expose, false }, /* what the SQL looks for has to be there before anything of it runs */
-	{ statements_deallocate_query, false }, /* what it deallocates has to be there; then it concerns nobody below */
+	{ listen_before_sql, false }, /* makes the server listen, as a request of its own, before anything of it runs */
+	{ statements_deallocate_query, false }, /* what it deallocates has to be there */
 	{ listen_query, true }, /* replaces a LISTEN, which state must not suspect then */
 	{ state_query, true }, /* notes what it leaves behind, and may add to the SQL */
 	{ commit_check_query, true }, /* last: nobody holds it back any more */
@@ -54,8 +52,6 @@ static const struct feature_row on_parse[] = {
 	{ exclusive_sql, true }, /* as for a Query; its Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
 	{ listen_before_sql, false }, /* as for a Query */
-	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
-	{ statements_deallocate_parse, false }, /* may replace the SQL */
 	{ listen_parse, false }, /* replaces a LISTEN: as such it is stored */
 	{ statements_parse, false }, /* last: it takes the name, and answers or sends */
 };
@@ -68,7 +64,6 @@ static const struct feature_row on_bind[] = {
 	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
 	{ state_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
-	{ statements_expose, false }, /* a plan is made now, if it has to be made again */
 	{ statements_deallocate_bind, false }, /* what it deallocates has to be there */
 	{ state_note_local, false }, /* as for a Query */
 	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
@@ -80,7 +75,6 @@ static const struct feature_row on_bind[] = {
 static const struct feature_row on_describe[] = {
 	{ statements_find_described, false },
 	{ listen_before_sql, false },
-	{ statements_expose, false },
 	{ statements_describe, false },
 };
 
@@ -146,7 +140,6 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	if (x->session != NULL) /* its effects are void, whatever the client is sent */
 		state_request_failed(x);
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
-	       state_tell_kept_error(x, e->sqlstate) || /* sends the error of the PREPARE that caused this one */
 	       state_hint_at_returning(x, e, message, len) || /* of a value that no sequence has there */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* it only changes the message's words */
 	       query_timeout_answer(x, e); /* the same, of what query_timeout has cancelled */
@@ -170,15 +163,6 @@ features_request_done(struct exchange *x, const struct owed *ended)
 inline bool
 features_release(struct exchange *x)
 {
-	switch (statements_undo(x, true)) { /* what it puts on the server state need not ask about */
-	case STEP_FAILED:
-		exchange_out_of_memory(x);
-		return false;
-	case STEP_SENT:
-		return false; /* it is on its way */
-	default:
-		break;
-	}
 	/* State is last: what it asks about is final. */
 	return (x->listen == NULL || !listen_holds_server(x)) && state_may_release(x, statements_hold_server(x));
 }

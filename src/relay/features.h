@@ -10,7 +10,7 @@
 #include "state/observe.h"
 #include "state/pins.h"
 #include "state/state.h"
-#include "statements/expose.h"
+#include "statements/statements.h"
 #include "statements/statements.h"
 #include "statements/statements_crossing.h"
 

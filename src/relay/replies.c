@@ -177,7 +177,7 @@ is_alone(const struct server *srv, enum owed_to to)
 
 /* Returns false for an error that answers a message of the client's. */
 static bool
-own_error(struct server *srv, const struct error_fields *e, enum owed_to to, const uint8_t *message, size_t len)
+own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 {
 	struct exchange *x = srv->borrower;
 
@@ -193,9 +193,6 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to, con
 			end_server(srv, e);
 		return true;
 	case OWED_TO_FEATURE:
-		return true;
-	case OWED_TO_PREPARE:
-		state_keep_error(x, e->sqlstate, message, len);
 		return true;
 	case OWED_TO_CLIENT:
 	case OWED_TO_STATEMENT:
@@ -241,7 +238,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
-	return own_error(srv, e, to, message, len) || features_error(x, e, message, len);
+	return own_error(srv, e, to) || features_error(x, e, message, len);
 }
 
 /* In session mode the client listens on its own server. */

@@ -18,6 +18,7 @@
 #include "state/observe.h"
 #include "state/pins.h"
 #include "statements/statements.h"
+#include "statements/statements_deallocate.h"
 #include "listen/listen.h"
 
 #include "wire/frame.h"
@@ -284,6 +285,11 @@ unlinked(struct request_walk *w, const struct frame *f)
 		    w->p[w->at + total] != 'S' || !statements_parse_unlinked(w->x, &w->m))
 			break;
 		exchange_answer(w->x, "1\0\0\0\4", 5);
+		walk_drop(w, total);
+		return WALK_ON;
+	case 'Q':
+		if (statements_deallocate_here(w->x, &w->m) != STEP_SENT)
+			break;
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'C':

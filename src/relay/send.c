@@ -11,7 +11,7 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
-#include "statements/expose.h"
+#include "statements/statements_deallocate.h"
 #include "statements/unnamed.h"
 #include "sql/sql_token.h"
 #include "wire/frame.h"
@@ -111,36 +111,12 @@ is_oversize(const struct exchange *x, const struct frame *f)
 	return f->type == 'P' && f->body_len > x->settings->max_statement_size;
 }
 
-/*
- * Returns true if a long Query begins as one that may name a statement of the protocol, which has another name on the
- * server, or it can't be told yet: EXECUTE, DEALLOCATE, EXPLAIN EXECUTE, CREATE TABLE ... AS EXECUTE.
- */
-static bool
-may_call_by_name(const struct exchange *x, const struct request *m)
-{
-	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
-	size_t have = request_body_len(m);
-	struct sql_lexer lexer;
-	struct sql_token t;
-
-	if (statements_named_count(x) == 0 || m->total > x->settings->max_statement_size)
-		return false;
-	sql_lexer_init(&lexer, sql, have);
-	do
-		t = sql_next(&lexer);
-	while (t.kind == SQL_PUNCT && *t.at == ';');
-	return t.kind == SQL_END || t.kind == SQL_UNTERMINATED || t.at + t.len == sql + have ||
-	       sql_is_word(&t, "execute", 7) || sql_is_word(&t, "deallocate", 10) || sql_is_word(&t, "explain", 7) ||
-	       sql_is_word(&t, "create", 6);
-}
-
 /* Returns true if nothing can be made of a part of this message. */
 static bool
-must_be_whole(const struct exchange *x, const struct frame *f, const struct request *m)
+must_be_whole(const struct exchange *x, const struct frame *f)
 {
 	switch (f->type) {
 	case 'Q':
-		return f->body_len <= WHOLE_MAX || may_call_by_name(x, m);
 	case 'B':
 		return f->body_len <= WHOLE_MAX;
 	case 'P':
@@ -160,7 +136,7 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	struct exchange *x = w->x;
 
 	begin_request(w, f);
-	if (w->m.have < w->m.total && must_be_whole(x, f, &w->m))
+	if (w->m.have < w->m.total && must_be_whole(x, f))
 		return WALK_MORE;
 	if (f->type == 'Q')
 		read_query(w, f);
@@ -261,7 +237,13 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		if (x->srv->ledger.is_skipping)
 			return send_sync_instead(w);
 	}
-	step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
+	step = kind == OWED_QUERY ? statements_deallocate_here(x, m) : STEP_FORWARD;
+	if (step == STEP_SENT) {
+		walk_drop(w, m->total);
+		return WALK_ON;
+	}
+	if (step == STEP_FORWARD)
+		step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
 	if (step == STEP_HOLD)
 		return WALK_HOLD;
 	if (step == STEP_SENT) {
@@ -581,7 +563,6 @@ enum walk_result
 walk_linked(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	enum walk_result r;
 
 	x->has_run = true;
 	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
@@ -592,8 +573,5 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
 	if (x->srv->image != x->image && catch_up(x) < 0)
 		return walk_out_of_memory(x);
-	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f' &&
-	    (r = walk_of_step(x, statements_undo(x, false))) != WALK_ON)
-		return r;
 	return send_frame(w, f);
 }

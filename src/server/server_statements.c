@@ -209,16 +209,3 @@ server_statements_oldest(const struct server_statements *s, uint64_t *id)
 	*id = e->id;
 	return true;
 }
-
-bool
-server_statements_next(const struct server_statements *s, uint64_t *id)
-{
-	const struct server_statement *e = *id == 0 ? NULL : use_find(s, *id);
-
-	for (e = e == NULL ? s->oldest : e->newer; e != NULL && e->under_way > 0; e = e->newer)
-		;
-	if (e == NULL)
-		return false;
-	*id = e->id;
-	return true;
-}

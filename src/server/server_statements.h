@@ -44,6 +44,3 @@ void server_statements_forget_all(
     struct server_statements *s); /* after DEALLOCATE ALL; messages under way were sent after it */
 /* Finds the least recently used one with nothing under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);
-/* Iterates over those with nothing under way, from the least recently used: *id is 0 at first, then the one before.
- * Returns false after the last. */
-bool server_statements_next(const struct server_statements *s, uint64_t *id);

@@ -43,16 +43,3 @@ listen_text_is_substitute(const char *sql, size_t len)
 
 	return len - at >= sizeof(SUBSTITUTE) - 1 && memcmp(sql + at, SUBSTITUTE, sizeof(SUBSTITUTE) - 1) == 0;
 }
-
-bool
-listen_text_restore(const char *sql, size_t len, struct buf *out)
-{
-	size_t at = first_word(sql, len);
-
-	if (!listen_text_is_substitute(sql, len))
-		return false;
-	buf_put(out, sql, at);
-	buf_put(out, "LISTEN", sizeof("LISTEN") - 1);
-	buf_put(out, sql + at + sizeof(SUBSTITUTE) - 1, len - at - (sizeof(SUBSTITUTE) - 1));
-	return true;
-}

@@ -55,7 +55,6 @@ enum scan_flag {
 enum scan_hint {
 	SCAN_HINT_LOCAL = 1u << 0, /* SET LOCAL */
 	SCAN_HINT_LOCAL_PATH = 1u << 2, /* SET LOCAL search_path, SET LOCAL SCHEMA */
-	SCAN_HINT_STATEMENTS = 1u << 1, /* pg_prepared_statement[s] */
 	SCAN_HINT_CHANNELS = 1u << 3, /* pg_listening_channels */
 	SCAN_HINT_NOTIFY = 1u << 4, /* NOTIFY, pg_notify */
 	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */

@@ -333,9 +333,7 @@ judge_pg(struct scan *s, const char *text, size_t len)
 	if (len < 7 || (text[0] | 0x20) != 'p' || (text[1] | 0x20) != 'g' || text[2] != '_')
 		return;
 	len = len < SCAN_WORD_MAX ? len : SCAN_WORD_MAX;
-	if (len > 20 && strncasecmp(text, "pg_prepared_statement", 21) == 0)
-		s->hints |= SCAN_HINT_STATEMENTS;
-	else if (len == 21 && strncasecmp(text, "pg_listening_channels", 21) == 0)
+	if (len == 21 && strncasecmp(text, "pg_listening_channels", 21) == 0)
 		s->hints |= SCAN_HINT_CHANNELS;
 	else if (len == 9 && strncasecmp(text, "pg_notify", 9) == 0)
 		s->hints |= SCAN_HINT_NOTIFY;

@@ -18,8 +18,6 @@ hints_of_strings(const char *sql, size_t len)
 	uint32_t hints = 0;
 
 	len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
-	if (text_mentions(sql, len, "pg_prepared_statement"))
-		hints |= SCAN_HINT_STATEMENTS;
 	if (text_mentions(sql, len, "pg_listening_channels"))
 		hints |= SCAN_HINT_CHANNELS;
 	if (text_mentions(sql, len, "notify"))

@@ -61,8 +61,6 @@ void verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len);
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute has made it. */
 bool listen_text_is_substitute(const char *sql, size_t len);
-/* Appends the LISTEN that a substitute stands for, without a terminator. Returns false if sql is none. */
-bool listen_text_restore(const char *sql, size_t len, struct buf *out);
 
 /*
  * --- trailing_comment.c: the comment at the end of a query that names its origin (sqlcommenter). Pure.

@@ -318,8 +318,6 @@ state_leaves_sequences(struct exchange *x)
 bool
 state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {
-	static const char hint[] =
-	    "HA pooled connection keeps such values for a moment only: use INSERT ... RETURNING.\0";
 	struct buf b = { 0 };
 
 	if (!exchange_is_followed(x) || e->sqlstate == NULL || e->routine == NULL ||
@@ -327,12 +325,11 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||
 	    len != 1 + (size_t)wire_u32(message + 1))
 		return false;
-	buf_put(&b, message, len - 1);
-	buf_put(&b, hint, sizeof(hint));
-	if (buf_ok(&b)) {
-		wire_set_u32(b.bytes + 1, (uint32_t)b.len - 1);
+	message_hinted(&b, message, len,
+		       "A pooled connection keeps such values for a moment only: use INSERT ... RETURNING.");
+	if (buf_ok(&b))
 		exchange_answer(x, b.bytes, b.len);
-	} else
+	else
 		exchange_out_of_memory(x);
 	buf_fini(&b);
 	return true;

@@ -250,32 +250,5 @@ void
 state_request_done(struct exchange *x)
 {
 	x->session->discard = DISCARD_NOT;
-	buf_fini(&x->session->kept_error);
 	x->srv->loan.watches_tags = false;
-}
-
-void
-state_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len)
-{
-	struct client_session *s = state_own(x);
-
-	/* 25P02 says nothing of the statement: its transaction had failed. */
-	if (s == NULL || (sqlstate != NULL && strcmp(sqlstate, "25P02") == 0) ||
-	    len != 1 + (size_t)wire_u32(message + 1))
-		return;
-	s->kept_error.len = 0;
-	buf_put(&s->kept_error, message, len);
-}
-
-bool
-state_tell_kept_error(struct exchange *x, const char *sqlstate)
-{
-	struct client_session *s = x->session;
-
-	if (s == NULL || s->kept_error.len == 0 || sqlstate == NULL || !buf_ok(&s->kept_error) ||
-	    (strcmp(sqlstate, "26000") != 0 && strcmp(sqlstate, "25P02") != 0))
-		return false;
-	exchange_answer(x, s->kept_error.bytes, s->kept_error.len);
-	buf_fini(&s->kept_error);
-	return true;
 }

@@ -11,7 +11,3 @@ void state_request_done(struct exchange *x);
 bool state_hides_parameter(const struct exchange *x, const char *name);
 /* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
 void state_undo_reports(struct exchange *x, const struct image *before);
-/* The error of what was sent ahead of a request; until state_request_done. sqlstate: its own, or NULL. */
-void state_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
-/* Returns true if the kept error was sent in place of this one. */
-bool state_tell_kept_error(struct exchange *x, const char *sqlstate);

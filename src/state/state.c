@@ -62,7 +62,6 @@ state_free(struct exchange *x)
 	free(s->refusal);
 	buf_fini(&s->rows);
 	buf_fini(&s->prepared);
-	buf_fini(&s->kept_error);
 	free(s);
 }
 

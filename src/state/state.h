@@ -13,7 +13,5 @@ void state_free(struct exchange *x);
  * bound, and if there is none, PostgreSQL must say so.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
-/* The savepoint of SQL that may fail ahead of a request within a transaction. */
-#define STATE_SAVEPOINT "\"pgweir_look\""
 /* The same with SQL that was built in a buffer, terminator included; frees that. */
 void state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref);

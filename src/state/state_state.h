@@ -85,7 +85,6 @@ struct client_session {
 	/* A setting of a name that pgweir doesn't know stays there. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */
 	bool is_name_lost;
-	struct buf kept_error; /* of pgweir's own PREPARE: sent in place of the error that it causes */
 	uint32_t logged_pins;
 	struct fail *refusal; /* the FATAL error that answers its next request; owned */
 };

@@ -329,8 +329,6 @@ statements_free(struct exchange *x)
 	let_go(s->failed);
 	let_go(s->describing);
 	let_go(s->deallocating);
-	buf_fini(&s->undoing);
-	buf_fini(&s->dropping);
 	free(s);
 }
 

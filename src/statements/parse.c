@@ -182,9 +182,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	n = enter_new(x, f->name, st, closed);
 	if (n == NULL)
 		return STEP_FAILED;
-	if (expose_takes(x, n->st))
-		expose_parse(x, n);
-	else if (there == STATEMENT_THERE)
+	if (there == STATEMENT_THERE)
 		parse_there(x, n);
 	else {
 		x->pool->database->counters.statement_misses++;

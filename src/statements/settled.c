@@ -209,6 +209,28 @@ our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 	return len > prefix_len ? len : 0;
 }
 
+/* SQL EXECUTE, say, of a statement of the protocol, which the server knows by another name. Writes it with a hint. */
+static bool
+put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)
+{
+	const uint8_t *at = memchr(message, '"', len), *end;
+	char name[KNOWN_NAME_MAX];
+
+	if (sqlstate == NULL || strcmp(sqlstate, "26000") != 0 || at == NULL ||
+	    len != 1 + (size_t)wire_u32(message + 1))
+		return false;
+	at++;
+	end = memchr(at, '"', len - (size_t)(at - message));
+	if (end == NULL || (size_t)(end - at) >= sizeof(name))
+		return false;
+	memcpy(name, at, (size_t)(end - at));
+	name[end - at] = '\0';
+	if (client_statement_find(x, name) == NULL)
+		return false;
+	message_hinted(out, message, len, "It was prepared by the protocol: run it by Bind and Execute.");
+	return buf_ok(out);
+}
+
 /* Returns true for errors that name a prepared statement. */
 static bool
 is_about_statement(const char *sqlstate)
@@ -231,7 +253,7 @@ rewrite(const struct exchange *x, const char *sqlstate, const uint8_t *message, 
 	const struct client_statement *n = s == NULL ? NULL : s->failed;
 
 	if (at == NULL)
-		return false;
+		return put_hint(x, sqlstate, message, len, out);
 	if (put_refusal(x, message, len, out))
 		return true;
 	if (len != 1 + (size_t)wire_u32(message + 1))

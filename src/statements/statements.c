@@ -239,10 +239,6 @@ ensure_named(struct exchange *x, struct client_statement *n, const char **name)
 {
 	enum feature_step step;
 
-	if (statements_is_exposed(x, n)) {
-		*name = n->name;
-		return STEP_SENT;
-	}
 	loan_keep_request(&x->srv->loan);
 	step = statement_ensure(x, n);
 	*name = n->st->name;
@@ -351,10 +347,6 @@ statements_bind(struct exchange *x, struct request *m)
 			   : STEP_FORWARD;
 	if (statement_is_oversize(n))
 		return STEP_FORWARD;
-	if (statements_is_exposed(x, n)) /* it is prepared now, and its rows are those of the view */
-		return bind_named(x, m);
-	if ((step = stand_in_bind(x, m)) != STEP_FORWARD)
-		return step;
 	step = row_shape_verify(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m),
 				m->message + m->total, m->have < m->total ? 0 : m->have - m->total);
 	if (step == STEP_FORWARD)
@@ -387,8 +379,6 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		x->pool->database->counters.binds++;
 		return bind_there(x, m);
 	}
-	if (n != NULL && (step = stand_in_bind(x, m)) != STEP_FORWARD)
-		return step;
 	step = n == NULL ? unnamed_ensure(x)
 			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
@@ -435,7 +425,7 @@ static bool
 asks_anew(struct exchange *x, const struct client_statement *n)
 {
 	return !n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 && statement_has_open_types(n->st) &&
-	       !statements_is_exposed(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
+	       statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
 void
@@ -494,8 +484,6 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 		describe_anew(x, n, message, len);
 		return STEP_SENT;
 	}
-	if (!statements_is_exposed(x, n) && (step = stand_in_describe(x, n, message, len)) != STEP_FORWARD)
-		return step;
 	step = ensure_named(x, n, &name);
 	if (step != STEP_SENT)
 		return step;
@@ -568,8 +556,6 @@ statements_close(struct exchange *x, struct request *m)
 	if (n == NULL || statement_is_closing(n))
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
 	else {
-		if (x->statements->exposed != EXPOSED_NONE)
-			expose_close(x, m->name);
 		client_statement_step(n, NAME_CLOSE_SENT);
 		n->sync_no = x->statements->sync_no;
 		client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n);

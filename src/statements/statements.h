@@ -69,4 +69,11 @@ void statements_forget_since(struct exchange *x, const char *name, uint32_t name
 /* Returns the statement that the client calls by this name ("" is the unnamed one), borrowed; NULL: unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
+/* The fast lane looks at each name itself. */
+static inline bool
+statements_is_quiet(const struct exchange *x)
+{
+	(void)x;
+	return true;
+}
 void statements_free(struct exchange *x);

@@ -7,7 +7,6 @@
  */
 #include "statements/statements_crossing.h"
 #include "statements/statements_state.h"
-#include "statements/expose.h"
 #include "statements/names.h"
 
 #include <stdlib.h>
@@ -21,8 +20,7 @@ is_settled(const struct client_statement *n)
 static bool
 may_cross(const struct client_statements *s)
 {
-	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->is_clearing || s->undoing.len > 0 ||
-	    s->oversize_count > 0)
+	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->is_clearing || s->oversize_count > 0)
 		return false;
 	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL && !is_settled(s->slots[i]))
@@ -33,7 +31,7 @@ may_cross(const struct client_statements *s)
 bool
 statements_ties(const struct exchange *x, enum feature_tie to)
 {
-	return statements_are_exposed(x) || (to == TIE_SERVER && statements_hold_server(x)) ||
+	return (to == TIE_SERVER && statements_hold_server(x)) ||
 	       (to == TIE_PROCESS && x->statements != NULL && !may_cross(x->statements));
 }
 

@@ -1,97 +1,116 @@
 /*
- * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PHP, Perl, psycopg 3 and
- * pgx send it.
+ * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PDO, DBD::Pg, Rails, Sequel
+ * and psycopg 3 send it.
  *
- * The server gets it as it is. An empty statement is prepared there under the client's own name first, for the SQL to
- * deallocate; the one with pgweir's name stays for others, as after a Close. The SQL is sent alone: everything before
- * it is answered, and every message that concerns names waits for its reply. If it fails, or is never run, the empty
- * statement is closed (expose.c).
+ * A Query that is nothing else is answered here, from the table of names. Of the extended protocol the server gets it
+ * as it is: an empty statement is prepared there under the client's own name first, for the SQL to deallocate.
+ * Everything before it is answered then, and every message that concerns names waits for its reply.
  */
 #include "statements/statements_deallocate.h"
 #include "statements/statements_state.h"
 #include "statements/names.h"
+#include "statements/unnamed.h"
 
 #include "sql/known.h"
 #include "sql/sql_token.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
-#include "server/server_image.h"
-#include "session/image_changes.h"
 
-#include <stdio.h>
 #include <string.h>
 
-/* Returns the name to deallocate for this name of the client's: never one that is like a name of pgweir's. */
+/* Returns true if its server may have statements that the table lacks: made by SQL, or too long to be stored. */
+static bool
+has_others(const struct exchange *x)
+{
+	const uint32_t makes_some = SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION;
+
+	return statements_hold_server(x) || (x->pins & 1u << PIN_STATEMENT) != 0 ||
+	       (x->srv != NULL && (x->srv->loan.suspected & makes_some) != 0);
+}
+
+/* Takes out of the table what this SQL deallocates. Returns its tag; NULL: it concerns the server. */
 static const char *
-name_there(const struct exchange *x, const char *name, char unknown[static STATEMENT_NAME_MAX + KNOWN_NAME_MAX])
+take_out_names(struct exchange *x, const struct request *m)
 {
-	char before[STATEMENT_NAME_MAX];
+	struct client_statement *n;
+	struct known k;
 
-	if (!statements_name_is_ours(x, name))
-		return name;
-	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
-	snprintf(unknown, STATEMENT_NAME_MAX + KNOWN_NAME_MAX, "%s%s", before, name);
-	return unknown;
+	switch (known_only(&k, image_scan_options(x->image), m->sql, m->sql_len)) {
+	case KNOWN_DEALLOCATE:
+		n = client_statement_find(x, k.name);
+		if (n == NULL || statement_is_oversize(n))
+			return NULL;
+		client_statement_leave(x->statements, n);
+		return "DEALLOCATE";
+	case KNOWN_DEALLOCATE_ALL:
+		if (has_others(x) || !exchange_is_followed(x))
+			return NULL;
+		if (x->statements != NULL)
+			statements_clear_names(x->statements);
+		return "DEALLOCATE ALL";
+	default:
+		return NULL;
+	}
 }
 
-/* Writes the SQL for a name like those of pgweir. -1: no memory. */
-static int
-put_deallocate(const struct exchange *x, const char *name, struct buf *sql)
+static void
+answer_deallocated(struct exchange *x, const char *tag)
 {
-	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
+	struct buf b = { 0 };
 
-	buf_printf(sql, "DEALLOCATE ");
-	image_put_identifier(sql, name_there(x, name, unknown), false);
-	buf_put_u8(sql, 0);
-	return buf_ok(sql) ? 0 : -1;
+	statements_forget_unnamed(x);
+	if (x->srv != NULL)
+		x->srv->unnamed_owner = 0; /* there it is still */
+	message_complete(&b, tag);
+	message_ready(&b, x->srv != NULL ? x->srv->tx : 'I');
+	if (buf_ok(&b))
+		exchange_answer(x, b.bytes, b.len);
+	else
+		exchange_out_of_memory(x);
+	buf_fini(&b);
 }
 
-/* Closes what was made for a DEALLOCATE that did not happen, before anything else is sent. */
+enum feature_step
+statements_deallocate_here(struct exchange *x, const struct request *m)
+{
+	const struct server *srv = x->srv;
+	const char *tag;
+
+	if (!request_begins_with(m, WORD_DEALLOCATE) || statements_pass_through(x) ||
+	    x->pool->settings.prepared_statements == 0 || x->commit == EXCHANGE_ROLLED_BACK)
+		return STEP_FORWARD;
+	if (srv != NULL && srv->ledger.count > 0)
+		return STEP_HOLD;
+	if (srv != NULL && (srv->tx == 'E' || !srv->is_synced))
+		return STEP_FORWARD;
+	tag = take_out_names(x, m);
+	if (tag == NULL)
+		return STEP_FORWARD;
+	answer_deallocated(x, tag);
+	return STEP_SENT;
+}
+
+/* The server may have the empty statement still, which nobody else must meet. */
 static void
 not_deallocated(struct exchange *x)
 {
-	struct client_statements *s = x->statements;
-	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
+	struct client_statement *n = x->statements->deallocating;
 
-	if (!statement_is_oversize(s->deallocating))
-		expose_undo_later(s, name_there(x, s->deallocating->name, unknown));
-	client_statement_unref(s->deallocating);
-	s->deallocating = NULL;
+	x->srv->is_closing = x->srv->is_closing || !statement_is_oversize(n);
+	client_statement_unref(n);
+	x->statements->deallocating = NULL;
 }
 
+/* Prepares an empty statement, under n's own name. Neither this nor the Close before it can fail. */
 static void
-deallocating(struct exchange *x, struct client_statement *n)
+put_empty_statement(struct exchange *x, const struct client_statement *n)
 {
-	if (x->statements->deallocating != NULL)
-		not_deallocated(x);
-	n->refs++;
-	x->statements->deallocating = n;
-}
-
-/*
- * n is about to be deallocated: prepares an empty statement. Neither this nor the Close before it can fail, in a
- * transaction that has failed either. Where it may, it is a request of its own.
- */
-static enum feature_step
-put_empty_statement(struct exchange *x, struct client_statement *n)
-{
-	struct ledger *l = &x->srv->ledger;
-	char unknown[STATEMENT_NAME_MAX + KNOWN_NAME_MAX];
-	const char *name = name_there(x, n->name, unknown);
-	enum owed_to to = x->srv->is_synced ? OWED_TO_FEATURE : OWED_TO_STATEMENT;
 	struct buf b = { 0 };
 
-	message_close_statement(&b, name);
-	message_parse(&b, name, "\0\0", 3);
-	ledger_push(l, OWED_CLOSE, to, NULL);
-	ledger_push(l, OWED_PARSE, to, NULL);
-	if (x->srv->is_synced) {
-		message_sync(&b);
-		server_owe_sync(x->srv, to);
-	}
+	message_close_statement(&b, n->name);
+	message_parse(&b, n->name, "\0\0", 3);
+	ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL);
 	outbox_put(&x->env->to_server, &b);
-	deallocating(x, n);
-	return STEP_SENT;
 }
 
 /* In a transaction that has failed; all is answered, but an answer may lack its Sync: then that may be over. */
@@ -105,110 +124,86 @@ is_refused(const struct exchange *x)
 static enum feature_step
 clearing(struct exchange *x)
 {
-	if (statements_own(x) == NULL)
-		return STEP_FAILED;
 	if (x->srv->ledger.count > 0 && !x->statements->is_clearing)
 		return STEP_HOLD;
 	x->statements->is_clearing = true;
 	return STEP_FORWARD;
 }
 
-/*
- * Reads a message that may deallocate. FORWARD: it concerns no statement of pgweir's, or all of them, or PostgreSQL
- * will refuse it. SENT: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
- */
+/* Handles SQL that is about to run on the server. */
 static enum feature_step
-read_deallocate(struct exchange *x, const struct request *m, struct known *k, struct client_statement **n)
+deallocate(struct exchange *x, const char *sql, size_t len)
 {
-	enum known_kind kind;
+	struct client_statement *n;
+	struct known k;
+	enum known_kind kind = known_deallocation(&k, sql, len);
 
-	if (!request_begins_with(m, WORD_DEALLOCATE) && !request_begins_with(m, WORD_DISCARD))
-		return STEP_FORWARD;
-	kind = known_deallocation(k, m->sql, m->sql_len);
 	if (kind == KNOWN_NOT)
 		return STEP_FORWARD;
-	if (x->srv->ledger.count > 0)
-		return STEP_HOLD;
-	if (kind == KNOWN_DEALLOCATE_ALL)
-		return clearing(x);
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	*n = client_statement_find(x, k->name);
-	if (is_refused(x) || (*n == NULL && !statements_name_is_ours(x, k->name)))
-		return STEP_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
-	return STEP_SENT;
-}
-
-static enum feature_step
-parse_instead(struct exchange *x, const char *name, struct buf *sql)
-{
-	struct buf message = { 0 };
-	enum feature_step step = STEP_FAILED;
-	size_t query_len = sql->len - 1;
-	struct sql_verdict v;
-	struct parse_fields f;
-
-	buf_put_u16(sql, 0);
-	message_parse(&message, name, sql->bytes, sql->len);
-	if (buf_ok(sql) && buf_ok(&message) &&
-	    fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
-		f.query_len = query_len;
-		verdict_anyhow(&v, (const char *)f.rest, query_len);
-		verdict_of_parse(&v, (const char *)f.rest, query_len);
-		step = f.name[0] == '\0' ? unnamed_parse(x, &f, message.bytes, message.len)
-					 : statements_parse_named(x, &f, &v, NULL);
-		outbox_flush_early(&x->env->to_server);
-	}
-	buf_fini(&message);
-	return step;
-}
-
-/* Only a name that is replaced matters yet: which statement is deallocated is found when it is run. */
-enum feature_step
-statements_deallocate_parse(struct exchange *x, struct request *m)
-{
-	struct known k;
-	struct client_statement *n;
-	struct buf sql = { 0 };
-	enum feature_step step = read_deallocate(x, m, &k, &n);
-
-	if (step != STEP_SENT || !statements_name_is_ours(x, k.name))
-		return step == STEP_SENT ? STEP_FORWARD : step;
-	step = put_deallocate(x, k.name, &sql) < 0 ? STEP_FAILED : parse_instead(x, m->parse.name, &sql);
-	buf_fini(&sql);
-	return step;
-}
-
-enum feature_step
-statements_deallocate_bind(struct exchange *x, struct request *m)
-{
-	char before[STATEMENT_NAME_MAX];
-	struct client_statement *n;
-	enum feature_step step;
-	enum known_kind kind;
-	struct known k;
-	size_t skip;
-
-	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE)
+	if (kind == KNOWN_DEALLOCATE_ALL)
+		return clearing(x);
+	n = client_statement_find(x, k.name);
+	if (statements_name_is_ours(x, k.name)) { /* of another client, perhaps: the wash will miss it */
+		x->srv->loan.suspected |= SCAN_PREPARE;
 		return STEP_FORWARD;
-	kind = known_deallocation(&k, (const char *)m->statement->bytes, m->statement->query_len);
-	if (kind != KNOWN_DEALLOCATE)
-		return kind == KNOWN_NOT ? STEP_FORWARD : clearing(x);
-	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
-	skip = strncmp(k.name, before, strlen(before)) == 0 ? strlen(before) : 0;
-	n = client_statement_find(x, k.name + skip);
-	if (n == NULL || x->statements->deallocating == n) /* the latter: another feature has held this Bind since */
+	}
+	if (n == NULL || n == x->statements->deallocating) /* the latter: another feature has held this Bind since */
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
 	if (is_refused(x))
 		return STEP_FORWARD;
-	if (statement_is_oversize(n)) {
-		deallocating(x, n);
-		return STEP_FORWARD; /* the server has it under the client's own name */
-	}
-	step = put_empty_statement(x, n);
-	return step == STEP_SENT ? STEP_FORWARD : step;
+	if (x->statements->deallocating != NULL)
+		not_deallocated(x);
+	n->refs++;
+	x->statements->deallocating = n;
+	if (!statement_is_oversize(n)) /* else the server has it under the client's own name */
+		put_empty_statement(x, n);
+	return STEP_FORWARD;
+}
+
+enum feature_step
+statements_deallocate_query(struct exchange *x, struct request *m)
+{
+	bool may_be = request_begins_with(m, WORD_DEALLOCATE) || request_begins_with(m, WORD_DISCARD);
+
+	return may_be ? deallocate(x, m->sql, m->sql_len) : STEP_FORWARD;
+}
+
+enum feature_step
+statements_deallocate_bind(struct exchange *x, struct request *m)
+{
+	const struct statement *st = m->statement;
+
+	return st != NULL && m->verdict->first == WORD_DEALLOCATE
+		   ? deallocate(x, (const char *)st->bytes, st->query_len)
+		   : STEP_FORWARD;
+}
+
+void
+statements_deallocated(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (s == NULL || s->deallocating == NULL)
+		return;
+	client_statement_leave(s, s->deallocating);
+	client_statement_unref(s->deallocating);
+	s->deallocating = NULL;
+}
+
+void
+statements_request_done(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (s == NULL)
+		return;
+	if (s->deallocating != NULL)
+		not_deallocated(x);
+	s->is_clearing = false; /* it failed */
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
@@ -248,65 +243,6 @@ statements_note_drop(struct exchange *x, struct request *m)
 	loan->drops =
 	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? names_dropped(m->sql, m->sql_len) : 0;
 	return STEP_FORWARD;
-}
-
-enum feature_step
-statements_deallocate_query(struct exchange *x, struct request *m)
-{
-	struct known k;
-	struct client_statement *n;
-	struct buf sql = { 0 };
-	enum feature_step step = read_deallocate(x, m, &k, &n);
-
-	if (step != STEP_SENT)
-		return step;
-	if (n != NULL && statement_is_oversize(n)) {
-		deallocating(x, n);
-		return STEP_FORWARD; /* the server has it under the client's own name */
-	}
-	if (n != NULL && put_empty_statement(x, n) == STEP_FAILED)
-		return STEP_FAILED;
-	if (!statements_name_is_ours(x, k.name))
-		message_put(&m->instead, 'Q', m->sql, m->sql_len + 1);
-	else if (put_deallocate(x, k.name, &sql) == 0)
-		message_put(&m->instead, 'Q', sql.bytes, sql.len);
-	buf_fini(&sql);
-	return m->instead.len > 0 && buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
-}
-
-void
-statements_deallocated(struct exchange *x)
-{
-	struct client_statements *s = x->statements;
-
-	if (s != NULL && s->dropped < s->dropping.len) {
-		const char *name = (const char *)s->dropping.bytes + s->dropped;
-		struct client_statement *n = client_statement_find(x, name);
-
-		s->dropped += strlen(name) + 1;
-		if (n != NULL)
-			client_statement_leave(s, n);
-		return;
-	}
-	if (s == NULL || s->deallocating == NULL)
-		return;
-	client_statement_leave(s, s->deallocating);
-	client_statement_unref(s->deallocating);
-	s->deallocating = NULL;
-}
-
-void
-statements_request_done(struct exchange *x)
-{
-	struct client_statements *s = x->statements;
-
-	if (s == NULL)
-		return;
-	if (s->deallocating != NULL)
-		not_deallocated(x); /* it failed */
-	s->is_clearing = false; /* it failed */
-	buf_fini(&s->dropping);
-	s->dropped = 0;
 }
 
 void

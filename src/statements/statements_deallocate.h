@@ -6,10 +6,13 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Rows of relay/features.c. SENT: m->instead is to be sent (Query); another Parse was sent (Parse). */
+/*
+ * A Query of a client, with a server or without one. SENT: it was answered, from the table of names; HOLD: it may be,
+ * when all before it is answered; FORWARD: it needs the server.
+ */
+enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
+/* Rows of relay/features.c: FORWARD, HOLD, FAILED. */
 enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
-enum feature_step statements_deallocate_parse(struct exchange *x, struct request *m);
-/* The same for a Bind of one that was parsed earlier. */
 enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
 enum feature_step statements_note_drop(struct exchange *x, struct request *m); /* this Query is about to run */
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */

@@ -7,10 +7,8 @@
  *   names.c                 the table of a client's names, and its memory
  *   unnamed.c               the unnamed statement
  *   statements_deallocate.c SQL that deallocates statements
- *   expose.c                statements under the client's own names, for SQL that looks for them
  *   settled.c               the results of messages; errors that contain pgweir's names
  *   row_shape.c             what a client knows of a statement's rows and parameters
- *   stand_in.c              an empty statement in place of one that can't be analysed now
  *   statements_crossing.c   statements of a client that moves to another process
  *
  * Owns:   struct client_statements, its names, and a reference to each statement that they stand for.
@@ -66,7 +64,6 @@ struct client_statement {
 	bool is_first : 1; /* its SQL counts as this client's; set by client_statement_new(), never cleared */
 	/* PostgreSQL has accepted it for this client. Set by settled.c and statements_crossing.c, never cleared. */
 	bool is_proven : 1;
-	bool is_exposed : 1; /* under the client's own name, if anything is; set and cleared by expose.c */
 	char name[];
 };
 
@@ -91,8 +88,6 @@ statement_is_oversize(const struct client_statement *n)
 	return n->st == NULL;
 }
 
-/* Whether the server has statements under the client's own names. */
-enum exposure { EXPOSED_NONE, EXPOSED_SOME, EXPOSED_ALL };
 /* The use of a statement that the last error was about. */
 enum failed_use { FAILED_NO_USE, FAILED_BIND, FAILED_DESCRIBE };
 
@@ -113,8 +108,6 @@ struct client_statements {
 	uint32_t describing_sync_no; /* of its Bind: if both were skipped, another portal's Describe comes later */
 	uint32_t sync_no; /* Syncs sent */
 	uint32_t named_count; /* names that ever were */
-	struct buf undoing; /* names, zero-terminated, of what is to be closed on its server: see expose_undo_later() */
-	uint8_t exposed; /* enum exposure; ALL: for SQL that looks for them */
 	uint8_t failed_use; /* enum failed_use, of failed */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
 	bool is_unnamed_oversize; /* only the server has unnamed; set and cleared by unnamed.c */
@@ -123,8 +116,6 @@ struct client_statements {
 	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
 	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */
-	struct buf dropping; /* names that the Query under way deallocates, in order, each with a terminator */
-	size_t dropped; /* bytes of these whose DEALLOCATE is done */
 	bool is_clearing; /* DEALLOCATE ALL, DISCARD ALL are under way; set and cleared by statements_deallocate.c */
 	/* The Describe that is sent once more has its ParameterDescription. Set by retry_wanted(), cleared by
 	 * describe_named(). */
@@ -183,21 +174,6 @@ void statement_describe_dummy(struct exchange *x, struct client_statement *n, co
 			      const uint8_t *message, size_t len);
 /* Sends a Bind of n with this name in its place, up to m->used. */
 void statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n, const char *name);
-
-/* statements/stand_in.c: FORWARD: none is needed; SENT or FAILED. */
-enum feature_step stand_in_describe(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len);
-enum feature_step stand_in_bind(struct exchange *x, struct request *m);
-
-/* statements/expose.c */
-/* Returns true if n must be used under the client's own name. */
-bool statements_is_exposed(const struct exchange *x, const struct client_statement *n);
-/* Notes that a statement of this name on the server must be closed before anything else is sent. */
-void expose_undo_later(struct client_statements *s, const char *name);
-/* The client closes a statement of this name, perhaps an exposed one: a message behind that is to find none. */
-void expose_close(struct exchange *x, const char *name);
-/* Returns true if st must be parsed under the client's own name: by expose_parse. */
-bool expose_takes(const struct exchange *x, struct statement *st);
-void expose_parse(struct exchange *x, struct client_statement *n);
 
 /* statements/parse.c */
 /* closed: the statement that had the name, whose Close was sent. */

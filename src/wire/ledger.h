@@ -44,8 +44,7 @@ enum owed_to {
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
 	OWED_TO_IMAGE, /* the client's settings replayed */
 	OWED_TO_PROBE, /* the query about session state */
-	OWED_TO_PREPARE, /* an SQL PREPARE of the client's, repeated; its error may be reported later */
-	OWED_TO_FEATURE, /* a feature's own messages (expose); errors do not matter */
+	OWED_TO_FEATURE, /* a feature's own messages (listen); errors do not matter */
 	OWED_TO_PING,
 	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal, after the client has gone */
 	OWED_TO_OWNER, /* a query of the pool's; errors do not matter */

@@ -62,6 +62,17 @@ message_error(struct buf *b, const char *severity, const struct fail *why)
 }
 
 void
+message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint)
+{
+	size_t begun = message_begin(b, 'E');
+
+	buf_put(b, message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	put_field(b, 'H', hint);
+	buf_put_u8(b, 0);
+	message_end(b, begun);
+}
+
+void
 message_notice(struct buf *b, const char *severity, const struct fail *what)
 {
 	put_report(b, 'N', severity, what);

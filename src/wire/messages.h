@@ -22,6 +22,8 @@ void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 
 /* ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint are left out if empty. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
+/* This ErrorResponse, all len bytes of it, which has no hint, with one. */
+void message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint);
 /* NoticeResponse; severity "WARNING", "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);
 /* The same with a text of any length, as a NOTICE of SQLSTATE 00000. */

@@ -128,7 +128,7 @@ class Names:
 ASK = """SELECT (coalesce(current_setting('app.x', true), '') <> '' OR current_setting('work_mem') <> '4MB')::int * 1
     + EXISTS (SELECT FROM pg_class WHERE relnamespace = pg_my_temp_schema())::int * 2
     + EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())::int * 4
-    + EXISTS (SELECT FROM pg_cursors WHERE is_holdable)::int * 8 + EXISTS (SELECT FROM pg_prepared_statements)::int * 16
+    + EXISTS (SELECT FROM pg_cursors WHERE is_holdable)::int * 8 + EXISTS (SELECT FROM pg_prepared_statements WHERE from_sql)::int * 16
     + EXISTS (SELECT FROM pg_listening_channels())::int * 32 + (random() <> {random})::int * 128"""
 
 

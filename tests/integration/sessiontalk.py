@@ -403,9 +403,8 @@ class SessionTalk:
         return self.say(f"DEALLOCATE {self.one_of('', 'PREPARE ')}{name}")
 
     def show_prepared(self):
-        # Statements whose table is out of sight now can't be prepared on another server (docs/sessions.md, known limits).
         return self.say("SELECT name, parameter_types, from_sql FROM pg_prepared_statements "
-                        "WHERE from_sql AND to_regclass('item') IS NOT NULL ORDER BY 1")
+                        "WHERE from_sql ORDER BY 1")
 
     # --- cursors ---
 

@@ -17,7 +17,6 @@
 #include "state/observe.h"
 #include "state/reset.h"
 #include "statements/statements.h"
-#include "statements/expose.h"
 #include "statements/statements_deallocate.h"
 
 #include <criterion/criterion.h>
@@ -75,9 +74,7 @@ NOTHING(commit_check_request_done, "commit", struct exchange *x)
 STEP(exclusive_sql, "exclusive", struct exchange *x, struct request *m)
 STEP(state_note_local, "local", struct exchange *x, struct request *m)
 STEP(statements_note_drop, "drop", struct exchange *x, struct request *m)
-STEP(statements_expose, "expose", struct exchange *x, struct request *m)
 STEP(statements_deallocate_query, "deallocate", struct exchange *x, struct request *m)
-STEP(statements_deallocate_parse, "deallocate", struct exchange *x, struct request *m)
 STEP(statements_deallocate_bind, "deallocate", struct exchange *x, struct request *m)
 STEP(statements_parse, "statements", struct exchange *x, struct request *m)
 STEP(statements_find_bound, "find", struct exchange *x, struct request *m)
@@ -85,7 +82,6 @@ STEP(statements_find_described, "find", struct exchange *x, struct request *m)
 STEP(statements_bind, "statements", struct exchange *x, struct request *m)
 STEP(statements_describe, "statements", struct exchange *x, struct request *m)
 STEP(statements_close, "statements", struct exchange *x, struct request *m)
-STEP(statements_undo, "undo", struct exchange *x, bool is_at_end)
 NOTHING(statements_request_done, "statements", struct exchange *x)
 TRUTH(query_timeout_answer, "late", struct exchange *x, const struct error_fields *e)
 TRUTH(statements_rewrite_error, "statements", struct exchange *x, const char *sqlstate, const uint8_t *message,
@@ -107,7 +103,6 @@ STEP(state_before_execute, "state", struct exchange *x, struct request *m)
 STEP(state_audit_parse, "audit", struct exchange *x, struct request *m)
 NOTHING(state_request_failed, "state", struct exchange *x)
 NOTHING(state_request_done, "state", struct exchange *x)
-TRUTH(state_tell_kept_error, "kept", struct exchange *x, const char *sqlstate)
 TRUTH(state_hint_at_returning, "hint", struct exchange *x, const struct error_fields *e, const uint8_t *message,
       size_t len)
 TRUTH(statements_hold_server, "long", const struct exchange *x)
@@ -165,16 +160,15 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STEP_FORWARD);
-	cr_expect_str_eq(
-	    fake.calls, "elsewhere mark sequences exclusive local drop channels expose deallocate listen state commit");
+	cr_expect_str_eq(fake.calls,
+			 "elsewhere mark sequences exclusive local drop channels deallocate listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "mark exclusive audit channels expose deallocate listen statements");
+	cr_expect_str_eq(fake.calls, "mark exclusive audit channels listen statements");
 	see('B');
-	cr_expect_str_eq(
-	    fake.calls,
-	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
+	cr_expect_str_eq(fake.calls,
+			 "find elsewhere mark sequences channels deallocate local state listen commit statements");
 	see('D');
-	cr_expect_str_eq(fake.calls, "find channels expose statements");
+	cr_expect_str_eq(fake.calls, "find channels statements");
 	see('C');
 	cr_expect_str_eq(fake.calls, "statements");
 	see('E');
@@ -200,9 +194,8 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(
-	    fake.calls,
-	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
+	cr_expect_str_eq(fake.calls,
+			 "find elsewhere mark sequences channels deallocate local state listen commit statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "state listen commit");
 }
@@ -216,8 +209,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls,
-				 "elsewhere mark sequences exclusive local drop channels expose deallocate");
+		cr_expect_str_eq(fake.calls, "elsewhere mark sequences exclusive local drop channels deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "find");
@@ -230,13 +222,11 @@ Test(features, the_first_that_does_not_say_forward_decides)
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "42601", .message = "?" };
-	static const char *const order[] = {
-		"retry", "report", "state", "listen", "kept", "hint", "statements", "late"
-	};
+	static const char *const order[] = { "retry", "report", "state", "listen", "hint", "statements", "late" };
 
 	busy();
 	cr_expect_not(features_error(&x, &e, NULL, 0));
-	cr_expect_str_eq(fake.calls, "retry report state listen kept hint statements late");
+	cr_expect_str_eq(fake.calls, "retry report state listen hint statements late");
 	cr_expect_str_eq(server.loan.sqlstate, "42601");
 	cr_expect_eq(server.loan.undone, UNDONE_FAILED);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -247,7 +237,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 		fake.stops = order[i];
 		cr_expect(features_error(&x, &e, NULL, 0), "%s", order[i]);
 	}
-	cr_expect_str_eq(fake.calls, "retry report state listen kept hint statements late");
+	cr_expect_str_eq(fake.calls, "retry report state listen hint statements late");
 	setup();
 	memset(&server, 0, sizeof(server));
 	fake.stops = "retry";
@@ -277,32 +267,24 @@ Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
 
 	x.commit = EXCHANGE_COMMITTING;
 	features_error(&x, &e, NULL, 0);
-	cr_expect_str_eq(fake.calls, "retry report commit listen kept hint statements late");
+	cr_expect_str_eq(fake.calls, "retry report commit listen hint statements late");
 }
 
 Test(features, a_hand_over)
 {
 	fake.stops = "state"; /* that is: it may */
 	cr_expect(features_release(&x));
-	cr_expect_str_eq(fake.calls, "undo long state");
+	cr_expect_str_eq(fake.calls, "long state");
 	setup();
 	busy();
 	fake.stops = "state";
 	cr_expect(features_release(&x));
-	cr_expect_str_eq(fake.calls, "undo listen long state");
+	cr_expect_str_eq(fake.calls, "listen long state");
 	setup();
 	cr_expect_not(features_release(&x), "state is asked about");
 	setup();
 	busy();
 	fake.stops = "listen";
 	cr_expect_not(features_release(&x));
-	cr_expect_str_eq(fake.calls, "undo listen");
-	setup();
-	fake.stops = "undo";
-	fake.step = STEP_SENT;
-	cr_expect_not(features_release(&x), "it is on its way");
-	cr_expect_str_eq(fake.calls, "undo");
-	fake.step = STEP_FAILED;
-	cr_expect_not(features_release(&x));
-	cr_expect_str_eq(fake.calls, "undo undo over");
+	cr_expect_str_eq(fake.calls, "listen");
 }

@@ -39,19 +39,6 @@ static const struct {
 	{ "a minus", "-", NULL },
 };
 
-/* It is the same LISTEN again, but for the case of its letters. */
-static void
-expect_restored(const char *rule, const char *sql, size_t len, const struct buf *substitute)
-{
-	struct buf again = { 0 };
-
-	cr_expect(listen_text_restore((char *)substitute->bytes, substitute->len, &again), "%s: restored", rule);
-	cr_expect_eq(again.len, len, "%s: restored", rule);
-	cr_expect_eq(strncasecmp((char *)again.bytes, sql, len), 0, "%s: restored", rule);
-	cr_expect_not(listen_text_restore(sql, len, &again), "%s: restored what was no substitute", rule);
-	buf_fini(&again);
-}
-
 Test(listen_text, substitutes)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -67,7 +54,6 @@ Test(listen_text, substitutes)
 			cr_expect_eq(memcmp(out.bytes, rows[i].want, strlen(rows[i].want)), 0, "%s", rows[i].rule);
 			cr_expect(listen_text_is_substitute((char *)out.bytes, out.len), "%s: known again",
 				  rows[i].rule);
-			expect_restored(rows[i].rule, sql, len, &out);
 		}
 		buf_fini(&out);
 		free(sql);

@@ -166,25 +166,3 @@ Test(server_statements, many_in_random_order)
 	}
 	server_statements_clear(&s);
 }
-
-Test(server_statements, each_in_turn_while_they_are_closed)
-{
-	struct server_statements s = { 0 };
-	static const uint64_t expected[] = { 3, 4, 1 };
-	uint64_t id = 0;
-
-	cr_assert(!server_statements_next(&s, &id));
-	for (uint64_t i = 1; i <= 4; i++) {
-		cr_assert_eq(server_statements_sent(&s, i, 1), 0);
-		if (i != 2) /* its Parse stays under way */
-			server_statements_settled(&s, i, false, true);
-	}
-	cr_assert_eq(server_statements_use(&s, 1, 1), STATEMENT_THERE); /* the newest now */
-	for (size_t i = 0; i < 3; i++) {
-		cr_assert(server_statements_next(&s, &id));
-		cr_assert_eq(id, expected[i]);
-		server_statements_closing(&s, id, 1);
-	}
-	cr_assert(!server_statements_next(&s, &id));
-	server_statements_clear(&s);
-}

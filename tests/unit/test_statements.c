@@ -10,7 +10,6 @@
 #include "state/observe.h"
 #include "state/state.h"
 #include "statements/statements.h"
-#include "statements/expose.h"
 #include "statements/statements_deallocate.h"
 #include "statements/unnamed.h"
 
@@ -100,10 +99,8 @@ static enum feature_step
 parse_sql(const char *name, const char *sql)
 {
 	struct request m = fake_parse(name, sql);
-	enum feature_step step = statements_deallocate_parse(&fake->x, &m);
+	enum feature_step step = statements_parse(&fake->x, &m);
 
-	if (step == STEP_FORWARD)
-		step = statements_parse(&fake->x, &m);
 	if (step == STEP_FORWARD)
 		fake_forward(&m, OWED_PARSE);
 	if (step == STEP_SENT)
@@ -118,6 +115,8 @@ bind_to(const char *statement)
 	struct request m = fake_bind("", statement);
 	enum feature_step step = statements_find_bound(&fake->x, &m);
 
+	if (step == STEP_FORWARD)
+		step = statements_deallocate_bind(&fake->x, &m);
 	if (step == STEP_FORWARD)
 		step = statements_bind(&fake->x, &m);
 	if (step == STEP_FORWARD)
@@ -343,22 +342,61 @@ Test(statements, of_a_pipelined_query_a_close_shows_whether_it_ran)
 	fake_reply("E"); /* Parse fails: Close and Query are skipped */
 }
 
-Test(statements, deallocate_gets_an_empty_statement)
+static enum feature_step
+deallocate_here(const char *sql)
+{
+	struct request m = fake_query(sql);
+
+	return statements_deallocate_here(&fake->x, &m);
+}
+
+Test(statements, a_query_that_deallocates_is_answered_from_the_table)
+{
+	for (size_t i = 0; i < 2; i++) {
+		parse_sql("s", "SELECT 1");
+		sync_all(i == 0 ? "1Z" : "Z");
+		fake_sent();
+		cr_expect_eq(deallocate_here("DEALLOCATE t"), STEP_FORWARD, "PostgreSQL knows the right error");
+		cr_expect_eq(deallocate_here("DEALLOCATE s; SELECT 1"), STEP_FORWARD);
+		cr_expect_eq(deallocate_here("DISCARD ALL"), STEP_FORWARD);
+		fake->srv.tx = 'E';
+		cr_expect_eq(deallocate_here("DEALLOCATE s"), STEP_FORWARD, "in a failed transaction, too");
+		fake->srv.tx = 'T';
+		fake->x.pins = 1u << PIN_STATEMENT;
+		cr_expect_eq(deallocate_here("DEALLOCATE ALL"), STEP_FORWARD, "SQL has prepared some on the server");
+		fake->x.pins = 0;
+		cr_expect_eq(statements_count(&fake->x), 1);
+		cr_expect_eq(deallocate_here(i == 0 ? "DEALLOCATE s" : "DEALLOCATE ALL"), STEP_SENT);
+		cr_expect_eq(statements_count(&fake->x), 0);
+		cr_expect_str_eq(fake_sent(), "", "the server has it still");
+		fake->srv.tx = 'I';
+	}
+	query("SELECT 2");
+	cr_expect_eq(deallocate_here("DEALLOCATE ALL"), STEP_HOLD, "its answer comes first");
+	fake_reply("CZ");
+}
+
+Test(statements, a_bind_that_deallocates_gets_an_empty_statement)
 {
 	parse_sql("s", "SELECT 1");
 	sync_all("1Z");
+	parse_sql("d", "DEALLOCATE s");
+	sync_all("1Z");
 	fake_sent();
-	query("DEALLOCATE s");
-	cr_expect_str_eq(fake_sent(), "CS(s) P(s|) S Q(DEALLOCATE s)");
-	fake_reply("31ZC");
+	bind_to("d");
+	cr_expect_str_eq(fake_sent(), "CS(s) P(s|) B(|#2)");
+	fake_reply("312");
 	statements_deallocated(&fake->x);
-	fake_reply("Z");
-	statements_request_done(&fake->x);
-	cr_expect_eq(statements_count(&fake->x), 0);
-	fake_sent();
-	parse_sql("s", "SELECT 1");
-	cr_expect_str_eq(fake_sent(), "", "the server has it still");
 	sync_all("Z");
+	cr_expect_eq(statements_count(&fake->x), 1);
+	cr_expect_not(fake->srv.is_closing);
+	parse_sql("s", "SELECT 1");
+	sync_all("Z");
+	bind_to("d");
+	fake_reply("312");
+	sync_all("Z");
+	cr_expect_eq(statements_count(&fake->x), 2, "it was not executed");
+	cr_expect(fake->srv.is_closing, "nobody else must meet what is there");
 }
 
 Test(statements, deallocate_of_another_name_is_left_alone)
@@ -380,26 +418,6 @@ Test(statements, a_name_like_pgweirs_reaches_no_other_clients_statement)
 	bind_to(name);
 	cr_expect_str_neq(fake_sent(), "B(|#1)");
 	sync_all("EZ");
-}
-
-Test(statements, sql_that_reads_the_view_finds_the_clients_names)
-{
-	struct request m;
-
-	parse_sql("s", "SELECT 1");
-	sync_all("1Z");
-	fake_sent();
-	m = fake_query("SELECT * FROM pg_prepared_statements");
-	cr_expect_eq(statements_expose(&fake->x, &m), STEP_FORWARD);
-	cr_expect(statements_are_exposed(&fake->x));
-	cr_expect_str_eq(fake_sent(), "CS(#taken) CS(#1) S P(s|SELECT 1) S");
-	fake_reply("33Z1Z");
-	cr_expect_eq(statements_undo(&fake->x, false), STEP_SENT);
-	cr_expect_str_eq(fake_sent(), "CS(s) S");
-	fake_reply("3Z");
-	m = fake_query("SELECT 1");
-	cr_expect_eq(statements_expose(&fake->x, &m), STEP_FORWARD);
-	cr_expect_not(statements_are_exposed(&fake->x));
 }
 
 Test(statements, the_fast_lane_takes_plain_sql_only)

@@ -10,7 +10,9 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ExecutionException;
@@ -219,6 +221,47 @@ public class Jdbc {
                 execute(db, "DROP TABLE " + table);
             }
         });
+        row("pins_nothing", number -> {
+            for (String more : new String[] {"", "&prepareThreshold=1", "&prepareThreshold=1&reWriteBatchedInserts=true"}) {
+                try (Connection db = connect(more)) {
+                    for (int turn = 0; turn < 6; turn++) {
+                        db.setAutoCommit(turn % 2 == 0);
+                        try (PreparedStatement insert = db.prepareStatement("INSERT INTO audited (owner, v) VALUES (?, ?)")) {
+                            for (int i = 0; i < 13; i++) {
+                                insert.setInt(1, number);
+                                insert.setString(2, i % 3 == 0 ? null : "jdbc " + i);
+                                insert.addBatch();
+                            }
+                            same(13, insert.executeBatch().length);
+                        }
+                        try (PreparedStatement update = db.prepareStatement("UPDATE audited SET v = 'jdbc' WHERE owner = ? AND v = ?")) {
+                            for (int i = 0; i < 5; i++) {
+                                update.setInt(1, number);
+                                if (i % 2 == 0) {
+                                    update.setString(2, "jdbc " + i);
+                                } else {
+                                    update.setObject(2, "jdbc " + i, java.sql.Types.CHAR);
+                                }
+                                update.addBatch();
+                            }
+                            same(5, update.executeBatch().length);
+                        }
+                        try (Statement several = db.createStatement()) {
+                            several.addBatch("INSERT INTO audited (owner, v) VALUES (" + number + ", 'jdbc')");
+                            several.addBatch("UPDATE audited SET v = 'batched' WHERE owner = " + number + " AND v = 'jdbc'");
+                            several.addBatch("DELETE FROM audited WHERE owner = " + number + " AND v = 'batched'");
+                            same(3, several.executeBatch().length);
+                        }
+                        same(0L, value(db, "SELECT count(*) FROM audited WHERE owner = ? AND v = 'batched'", number));
+                        if (turn % 2 != 0) {
+                            db.rollback();
+                        }
+                    }
+                    db.setAutoCommit(true);
+                    execute(db, "DELETE FROM audited WHERE owner = " + number);
+                }
+            }
+        });
         row("listen", number -> {
             try (Connection db = connect(""); Connection other = connect("")) {
                 execute(db, "LISTEN jdbc_" + number);
@@ -354,19 +397,22 @@ public class Jdbc {
         boolean failed = false;
         describe();
         describeConsole();
-        ExecutorService clients = Executors.newFixedThreadPool(2);
+        int count = Integer.parseInt(System.getenv().getOrDefault("CLIENTS", "2"));
+        ExecutorService clients = Executors.newFixedThreadPool(count);
         for (String name : names.length > 0 ? names : rows.keySet().toArray(new String[0])) {
             Work work = rows.get(name);
-            Future<?> second = clients.submit(() -> {
-                work.run(2);
-                return null;
-            });
-            try {
-                clients.submit(() -> {
-                    work.run(1);
+            List<Future<?>> all = new ArrayList<>();
+            for (int i = 1; i <= count; i++) {
+                int number = i;
+                all.add(clients.submit(() -> {
+                    work.run(number);
                     return null;
-                }).get();
-                second.get();
+                }));
+            }
+            try {
+                for (Future<?> one : all) {
+                    one.get();
+                }
                 System.out.println("ok " + name);
             } catch (ExecutionException error) {
                 failed = true;

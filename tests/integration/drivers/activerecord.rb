@@ -44,6 +44,24 @@ row('crud') do |number|
   db.connection.drop_table("rails_a#{number}")
 end
 
+row('pins_nothing') do |number|
+  db = base(number)
+  item = Class.new(db) { self.table_name = 'audited' }
+  8.times do |i|
+    db.transaction do
+      made = item.create!(owner: number, v: "rails #{i}")
+      db.transaction(requires_new: true) do
+        item.create!(owner: number, v: 'undone')
+        raise ActiveRecord::Rollback
+      end
+      same(["rails #{i}"], item.where(owner: number).where("v LIKE 'rails%' OR v = 'undone'").pluck(:v))
+      made.destroy!
+    end
+    same(0, item.where(owner: number, v: "rails #{i}").count)
+    db.connection.clear_cache! if i == 4
+  end
+end
+
 row('pool_of_threads') do |number|
   db = base(number)
   threads = Array.new(6) do |i|

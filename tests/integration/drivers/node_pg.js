@@ -28,6 +28,20 @@ row('startup_settings', (number) => withClient({
     assert.strictEqual(await one(client, 'SHOW application_name'), `shop ${number}`)
 })))
 
+row('pins_nothing', (number) => withClient({}, (client) => times(8, async (turn) => {
+    await client.query('BEGIN')
+    const made = await client.query({ name: `insert_${number}`, text: "INSERT INTO audited (owner, v) VALUES ($1, 'node') RETURNING v",
+                                      values: [number] })
+    assert.strictEqual(made.rows[0].v, 'node')
+    await client.query('SAVEPOINT s')
+    await assert.rejects(client.query("SELECT 1 / 0 FROM audited WHERE owner = $1", [number]), { code: '22012' })
+    await client.query('ROLLBACK TO s')
+    assert.strictEqual(await one(client, "SELECT count(*)::int FROM audited WHERE owner = $1 AND v = 'node'", [number]), 1)
+    await client.query('ROLLBACK')
+    assert.strictEqual(await one(client, { name: `count_${turn}`, text: "SELECT count(*)::int FROM audited WHERE v = 'node' AND owner = $1",
+                                           values: [number] }), 0)
+})))
+
 row('set_and_reset', (number) => withClient({}, async (client) => {
     await client.query(`SET search_path TO tenant_${number}, public`)
     await client.query("SET TIME ZONE 'Europe/Berlin'; SET statement_timeout = '9s'")

@@ -32,6 +32,25 @@ row('one_statement_many_times', function (int $number) {
     }
 });
 
+row('pins_nothing', function (int $number) {
+    $db = connect();
+    for ($i = 0; $i < 8; $i++) {
+        $db->beginTransaction();
+        $insert = $db->prepare("INSERT INTO audited (owner, v) VALUES (?, 'pdo') RETURNING v");
+        $insert->execute([$number]);
+        same('pdo', $insert->fetchColumn());
+        unset($insert);
+        same(1, value($db, "SELECT count(*) FROM audited WHERE owner = ? AND v = 'pdo'", [$number]));
+        if ($i % 2 === 0) {
+            $db->exec("DELETE FROM audited WHERE owner = $number AND v = 'pdo'");
+            $db->commit();
+        } else {
+            $db->rollBack();
+        }
+        same(0, value($db, "SELECT count(*) FROM audited WHERE owner = ? AND v = 'pdo'", [$number]));
+    }
+});
+
 row('emulated_prepares', function (int $number) {
     $db = connect('', [PDO::ATTR_EMULATE_PREPARES => true]);
     for ($i = 0; $i < 20; $i++) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgconn"
@@ -142,6 +143,33 @@ func init() {
 			must(results.Close())
 		}
 	})
+	row("pins_nothing", func(number int) {
+		for _, mode := range []string{"", "statement_cache_mode=describe", "statement_cache_capacity=0"} {
+			db := connect(mode)
+			for turn := 0; turn < 6; turn++ {
+				batch := &pgx.Batch{}
+				for i := 0; i < 4; i++ {
+					batch.Queue("INSERT INTO audited (owner, v) VALUES ($1, $2)", number, fmt.Sprint("pgx ", i))
+					batch.Queue(fmt.Sprintf("INSERT INTO audited (owner, v) VALUES ($1, 'pgx %d') RETURNING v", i), number)
+				}
+				batch.Queue("SELECT count(*)::int FROM audited WHERE owner = $1 AND v LIKE 'pgx %'", number)
+				batch.Queue("DELETE FROM audited WHERE owner = $1 AND v LIKE 'pgx %'", number)
+				results := db.SendBatch(ctx, batch)
+				for i := 0; i < 4; i++ {
+					var v string
+					_, err := results.Exec()
+					must(err)
+					must(results.QueryRow().Scan(&v))
+					same(fmt.Sprint("pgx ", i), v)
+				}
+				var count int
+				must(results.QueryRow().Scan(&count))
+				same(8, count)
+				must(results.Close())
+			}
+			must(db.Close(ctx))
+		}
+	})
 	row("copy_from", func(number int) {
 		db, table := connect(""), fmt.Sprintf("pgx_copy_%d", number)
 		defer db.Close(ctx)
@@ -252,10 +280,21 @@ func main() {
 		sort.Strings(names)
 	}
 	for _, name := range names {
-		second := make(chan interface{})
-		go func() { second <- try(rows[name], 2) }()
-		troubles := []interface{}{try(rows[name], 1), <-second}
-		if troubles[0] != nil || troubles[1] != nil {
+		count, err := strconv.Atoi(os.Getenv("CLIENTS"))
+		if err != nil {
+			count = 2
+		}
+		ends := make(chan interface{})
+		for number := 1; number <= count; number++ {
+			go func(number int) { ends <- try(rows[name], number) }(number)
+		}
+		var troubles []interface{}
+		for i := 0; i < count; i++ {
+			if trouble := <-ends; trouble != nil {
+				troubles = append(troubles, trouble)
+			}
+		}
+		if troubles != nil {
 			fmt.Printf("not ok %s: %v\n", name, troubles)
 			status = 1
 		} else {

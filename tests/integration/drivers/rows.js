@@ -1,5 +1,5 @@
 // Rows of a stack in node: row(name, work) says one, run() runs those named on the command line (else all), each in two
-// clients at once, and prints a line for each.
+// clients (or CLIENTS) at once, and prints a line for each.
 'use strict'
 
 const rows = new Map()
@@ -12,7 +12,8 @@ async function run(atEnd = async () => {}) {
     const wanted = process.argv.length > 2 ? process.argv.slice(2) : [...rows.keys()]
     for (const name of wanted) {
         try {
-            await Promise.all([1, 2].map((number) => rows.get(name)(number)))
+            const numbers = Array.from({ length: Number(process.env.CLIENTS || 2) }, (_, i) => i + 1)
+            await Promise.all(numbers.map((number) => rows.get(name)(number)))
             console.log(`ok ${name}`)
         } catch (error) {
             console.log(`not ok ${name}: ${error.stack}`)

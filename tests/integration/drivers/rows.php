@@ -1,6 +1,6 @@
 <?php
 // Rows of a stack in PHP: row(name, work) says one, run() runs those named on the command line (else all), each in two
-// processes at once, and prints a line for each.
+// processes (or CLIENTS) at once, and prints a line for each.
 $rows = [];
 
 function row(string $name, callable $work): void
@@ -34,13 +34,20 @@ function run(): void
     global $rows, $argv;
     $failed = 0;
     foreach (count($argv) > 1 ? array_slice($argv, 1) : array_keys($rows) as $name) {
-        $child = pcntl_fork();
-        if ($child === 0) {
-            exit(one_client($name, 2));
+        $children = [];
+        for ($number = 2; $number <= (int) (getenv('CLIENTS') ?: 2); $number++) {
+            $child = pcntl_fork();
+            if ($child === 0) {
+                exit(one_client($name, $number));
+            }
+            $children[] = $child;
         }
         $bad = one_client($name, 1);
-        pcntl_waitpid($child, $status);
-        if ($bad || $status !== 0) {
+        foreach ($children as $child) {
+            pcntl_waitpid($child, $status);
+            $bad = $bad || $status !== 0;
+        }
+        if ($bad) {
             $failed = 1;
         } else {
             echo "ok $name\n";

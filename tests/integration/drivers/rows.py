@@ -1,5 +1,5 @@
 """Rows of a stack in Python: @row("name") above a function of the client's number says one, run() runs those named on
-the command line (else all), each in two clients at once, and prints a line for each."""
+the command line (else all), each in two clients (or CLIENTS) at once, and prints a line for each."""
 
 import os
 import sys
@@ -19,7 +19,10 @@ def row(name):
     return add
 
 
-def at_once(function, numbers=(1, 2)):
+CLIENTS = range(1, 1 + int(os.environ.get("CLIENTS", "2")))
+
+
+def at_once(function, numbers=CLIENTS):
     """function(number) in threads; the first failure, or None."""
     failures = []
 

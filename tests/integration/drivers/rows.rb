@@ -1,5 +1,5 @@
 # Rows of a stack in Ruby: row(name) { |number| ... } says one, run_rows runs those named on the command line (else
-# all), each in two clients at once, and prints a line for each.
+# all), each in two clients (or CLIENTS) at once, and prints a line for each.
 
 ROWS = {}
 
@@ -23,7 +23,7 @@ def run_rows
   failed = false
   Thread.report_on_exception = false
   (ARGV.empty? ? ROWS.keys : ARGV).each do |name|
-    threads = [1, 2].map { |number| Thread.new { ROWS[name].call(number) } }
+    threads = (1..(ENV['CLIENTS'] || 2).to_i).map { |number| Thread.new { ROWS[name].call(number) } }
     begin
       threads.each(&:join)
       puts "ok #{name}"

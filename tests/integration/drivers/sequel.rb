@@ -29,6 +29,21 @@ row('crud_in_threads') do |number|
   end
 end
 
+row('pins_nothing') do |number|
+  connected(max_connections: 1) do |db|
+    items = db[:audited]
+    insert = items.prepare(:insert, :insert_audited, owner: number, v: :$v)
+    8.times do |i|
+      db.transaction(rollback: i.odd? ? :always : nil) do
+        insert.call(v: "sequel #{i}")
+        db.transaction(savepoint: true, rollback: :always) { items.insert(owner: number, v: 'undone') }
+        same(1, items.where(owner: number).where(Sequel.lit("v LIKE 'sequel%' OR v = 'undone'")).count)
+        items.where(owner: number, v: "sequel #{i}").delete
+      end
+    end
+  end
+end
+
 row('prepared_statements') do |number|
   connected do |db|
     ask = db.from(Sequel.function(:generate_series, 1, 10).as(:g, [:i])).where(i: :$i).prepare(:first, :ask)

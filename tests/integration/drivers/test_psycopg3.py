@@ -36,26 +36,6 @@ def test_more_prepared_statements_than_it_keeps(weir):
             assert connection.execute(f"SELECT {number}, %s", (turn,)).fetchone() == (number, turn)
 
 
-def test_what_it_prepared_is_in_pg_prepared_statements(weir):
-    weir.start(pool_size=1)
-    other = weir.connect(autocommit=True)
-    other.execute("SELECT 'other'", prepare=True)
-    for autocommit in (True, False):
-        connection = weir.connect(autocommit=autocommit)
-        for turn in range(7):
-            assert connection.execute("SELECT %s::int", (turn,)).fetchone() == (turn,)
-            connection.execute("SELECT 'no parameters'", prepare=turn == 3)
-        look = "SELECT name, statement FROM pg_prepared_statements ORDER BY prepare_time"
-        expected = [("_pg3_0", "SELECT 'no parameters'"), ("_pg3_1", "SELECT $1::int")]
-        for _ in range(4):
-            assert connection.execute(look).fetchall() == expected
-        if not autocommit:
-            connection.commit()
-        for _ in range(2):
-            assert connection.execute(look, prepare=True).fetchall() == [*expected, ("_pg3_2", look)]
-        connection.close()
-
-
 def test_preparation_survives_an_error(weir):
     weir.start(pool_size=2)
     connection = weir.connect(autocommit=True)

@@ -4,8 +4,8 @@ that depend on settings are in SQL that runs at once; statements that are kept t
 
 PGWEIR_BATCH_SEEDS    which seeds: "7" or "1-50"        (default: a few)
 
-What is left out, as it differs: a statement that PostgreSQL reads anew since search_path has changed; EXECUTE of two
-statements of the protocol in one batch; whether a Bind that doesn't fit, in a failed transaction, is told so or 25P02.
+What is left out, as it differs: a statement that PostgreSQL reads anew since search_path has changed; EXECUTE of
+statements of the protocol; whether a Bind that doesn't fit, in a failed transaction, is told so or 25P02.
 """
 
 import os
@@ -67,7 +67,6 @@ KEPT = (
 class Batches:
     def __init__(self, seed):
         self.random = random.Random(seed)
-        self.has_executed = False
 
     def one_of(self, *choices):
         return self.random.choice(choices)
@@ -86,9 +85,6 @@ class Batches:
                            "COMMIT AND CHAIN", "ROLLBACK AND CHAIN")
 
     def prepared_by_sql(self):
-        if not self.has_executed and self.random.random() < 0.2:
-            self.has_executed = True
-            return f"EXECUTE {self.one_of(*NAMES)}"
         return self.one_of(f"PREPARE p(text) AS {self.one_of(*KEPT)}", "EXECUTE p('01/02/2020')", "DEALLOCATE p",
                            "DEALLOCATE ALL", f"DEALLOCATE {self.one_of(*NAMES)}")
 
@@ -108,7 +104,6 @@ class Batches:
 
     def batch(self):
         """Ends in an empty Query, which is answered in a failed transaction, too."""
-        self.has_executed = False
         return b"".join(self.message() for _ in range(self.random.randint(1, 6))) + sync() + query("")
 
 

@@ -4,7 +4,7 @@ messages of its own between the client's."""
 import pytest
 
 from compare import converse, normalized
-from rawwire import Wire, bind, close, describe, execute, flush, one_statement, parse, query, sync
+from rawwire import Wire, bind, describe, execute, flush, one_statement, parse, query, sync
 from weir import hold
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
@@ -28,12 +28,11 @@ TURNS = {
         MAKE, parse("t", "EXECUTE p") + sync(), parse("s", "SELECT 2") + bind("", "s") + describe("S", "t") + execute() + sync()],
     "RESET between Bind and Execute": [
         parse("r", "RESET work_mem") + parse("s", "SELECT 2") + bind("", "s") + bind("x", "r") + execute("x") + execute() + sync()],
-    "an UNLISTEN of the protocol": [parse("l", "UNLISTEN names_test") + sync(), LIST],
     "Bind of a name of SQL's": [MAKE, bind("", "p") + execute() + sync()],
     "Describe of a name of SQL's": [MAKE, describe("S", "p") + sync()],
     "DEALLOCATE of a name of the protocol's": [parse("p", "SELECT 2") + sync(), query("DEALLOCATE p"),
-                                               bind("", "p") + execute() + sync(), LIST],
-    "DEALLOCATE ALL": [parse("p", "SELECT 2") + sync(), query("PREPARE q AS SELECT 1"), query("DEALLOCATE ALL"), LIST,
+                                               bind("", "p") + execute() + sync()],
+    "DEALLOCATE ALL": [parse("p", "SELECT 2") + sync(), query("PREPARE q AS SELECT 1"), query("DEALLOCATE ALL"),
                        bind("", "p") + execute() + sync(), query("EXECUTE q")],
     "a Query that is empty": [parse("", "SELECT 1") + sync(), query(""), RUN + sync()],
     "a Query that is malformed": [parse("", "SELECT 1") + sync(), query("SELEC"), RUN + sync()],

@@ -264,19 +264,6 @@ def test_a_deallocate_all_that_was_prepared_in_an_earlier_request(weir, name):
     assert shape(wire.ask(parse("s", "SELECT 3") + sync())) == "1 Z:I"
 
 
-@pytest.mark.parametrize("skipped", [close("S", "s"), parse("t", "SELECT 2")], ids=["close", "parse"])
-def test_an_execute_behind_what_was_skipped(weir, skipped):
-    """SQL executes a statement of the protocol; a Close or Parse of it, sent just before, was skipped. A client with sequences of
-    its own waits for nothing else."""
-    weir.start(pool_size=1)
-    wire = weir.raw()
-    prepare(wire, "s", "SELECT 1")
-    wire.query("CREATE TEMP SEQUENCE q")
-    wire.query("SELECT nextval('q')")
-    wire.send(one_statement("SELECT 1 / 0") + skipped + sync() + query("EXECUTE s") + query("EXECUTE t"))
-    assert shape(wire.read_until("Z", 3)).endswith("E:22012 Z:I T D C:SELECT 1 Z:I E:26000 Z:I")
-
-
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("is_there", [False, True], ids=["elsewhere", "there"])
 def test_a_deallocate_that_fails_is_answered_and_leaves_nothing(weir, postgres, extended, is_there):
@@ -503,21 +490,6 @@ def test_a_deallocate_that_comes_in_pieces(weir):
         assert shape(wire.read_until("Z")) == "C:DEALLOCATE Z:I"
 
 
-@pytest.mark.parametrize("sql", ["DEALLOCATE a /* {} */", "/* {} */ DEALLOCATE a", "EXECUTE a /* {} */", ";/* {} */EXECUTE a",
-                                 "EXPLAIN /* {} */ EXECUTE a", "CREATE TEMP TABLE made AS EXECUTE a /* {} */"])
-def test_a_long_execute_or_deallocate_that_comes_in_pieces(weir, sql):
-    """Which statement of the protocol it names must be known before anything of it is sent."""
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
-        wire.ask(parse("a", "SELECT 'a'") + sync())
-        wire.send_slowly(query(sql.format("x" * 9000)), 3000, 0.01)
-        answer = {"DEALLOCATE": "C:DEALLOCATE Z:I", "EXPLAIN": "T D C:EXPLAIN Z:I", "CREATE": "C:SELECT 1 Z:I"}
-        found = [answer[word] for word in answer if word in sql] or ["T D C:SELECT 1 Z:I"]
-        assert shape(wire.read_until("Z")) == found[0]
-        replies = wire.ask(bind("", "a") + execute() + sync())
-        assert shape(replies) == ("2 D C:SELECT 1 Z:I" if "EXECUTE" in sql else "E:26000 Z:I")
-
-
 # --- how much is kept ---
 
 @pytest.mark.weir_only
@@ -713,135 +685,100 @@ def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
 
 # --- pg_prepared_statements, and SQL EXECUTE: a client's own statements, under its own names ---
 
-LOOK = "SELECT name, statement FROM pg_prepared_statements ORDER BY prepare_time"
-
-
-def all_of(weir, sql=f"SELECT name FROM {SEEN} WHERE name NOT LIKE 'pgweir_%taken'"):
-    """What the pool's only server has."""
-    with weir.raw() as wire:
-        return sorted(row[0] for row in wire.query(sql))
-
-
-@pytest.fixture
-def crowded(weir):
-    """A server that has statements of others."""
+@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
+@pytest.mark.parametrize("sql", ["EXECUTE s(1)", "EXPLAIN (COSTS OFF) EXECUTE s(1)", "SELECT 1; EXECUTE s(1)"])
+def test_sql_execute_of_a_statement_of_the_protocol_has_a_hint(weir, begin, sql):
+    """The server has it under another name."""
     weir.start(pool_size=1)
-    for number in range(3):
-        with weir.raw() as other:
-            prepare(other, f"other {number}", f"SELECT 'other', {number}")
-    return weir
-
-
-def extended(wire, sql):
-    return texts(wire.ask(one_statement(sql) + sync()))
-
-
-@pytest.mark.parametrize("ask", (lambda wire, sql: wire.query(sql), extended), ids=("simple", "extended"))
-@pytest.mark.parametrize("begin", ("SELECT", "BEGIN"))
-def test_a_client_sees_its_own_statements_under_its_own_names(crowded, ask, begin):
-    with crowded.raw() as wire:
-        assert ask(wire, LOOK) == []
-        for name in ("zoo", "bar", "Name with \"quotes\""):
-            prepare(wire, name, f"SELECT $1::int, '{name[0]}'")
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT $1::int * 2")
         wire.query(begin)
-        expected = [[name, f"SELECT $1::int, '{name[0]}'"] for name in ("zoo", "bar", "Name with \"quotes\"")]
-        assert ask(wire, LOOK) == expected
-        assert run(wire, "bar", [5]) == [["5", "b"]]
-        assert ask(wire, LOOK.upper()) == expected
-        wire.ask(close("S", "bar") + sync())
-        prepare(wire, "bar", "SELECT 'again'")
-        assert ask(wire, LOOK) == [expected[0], expected[2], ["bar", "SELECT 'again'"]]
-        assert run(wire, "bar") == [["again"]]
-        wire.query("COMMIT")
-        assert run(wire, "zoo", [6]) == [["6", "z"]]
-        wire.ask(close("S", "zoo") + sync())
-        wire.query("PREPARE zoo AS SELECT 1")       # nothing of it was left behind
-        assert wire.query("EXECUTE zoo") == [["1"]]
+        error, = errors(wire.ask(query(sql)))
+        assert error.sqlstate == "26000" and "Bind and Execute" in error.error["H"]
+        assert error.error["M"] == 'prepared statement "s" does not exist'
+        wire.query("ROLLBACK")
+        assert "H" not in errors(wire.ask(query("EXECUTE t")))[0].error
+        assert run(wire, "s", [21]) == [["42"]]
 
 
 @pytest.mark.weir_only
-def test_after_a_look_the_server_has_nothing_under_clients_names(crowded):
-    with crowded.raw() as wire:
-        prepare(wire, "s", "SELECT 's'")
-        for begin, end in (("SELECT", "SELECT"), ("BEGIN", "COMMIT"), ("BEGIN", "ROLLBACK")):
-            wire.query(begin)
-            assert wire.query(LOOK) == [["s", "SELECT 's'"]]
-            wire.query(end)
-            assert all_of(crowded) == []
-    with crowded.raw() as leaver:
-        prepare(leaver, "mine", "SELECT 'mine'")
-        leaver.query("BEGIN")
-        assert leaver.query(LOOK) == [["mine", "SELECT 'mine'"]]
-    assert all_of(crowded) == []
+@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
+@pytest.mark.parametrize("sql", ["DEALLOCATE s", "DEALLOCATE ALL"])
+def test_a_deallocate_leaves_the_statement_for_others(weir, begin, sql):
+    """The server has one for all who have the same SQL, and is not asked."""
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as one, weir.raw() as two:
+        for wire in one, two:
+            prepare(wire, "s", "SELECT 'shared'")
+            assert run(wire, "s") == [["shared"]]
+        parses = weir.metric("pgweir_pool_server_parses_total")
+        for _ in range(3):
+            status = shape(one.ask(query(begin)))[-1]
+            assert shape(one.ask(query(sql))) == f"C:{sql.removesuffix(' s')} Z:{status}"
+            assert shape(one.ask(bind("", "s") + sync())).startswith("E:26000")
+            one.query("ROLLBACK")
+            prepare(one, "s", "SELECT 'shared'")
+            assert run(one, "s") == run(two, "s") == [["shared"]]
+        assert weir.metric("pgweir_pool_server_parses_total") == parses
 
 
-@pytest.mark.parametrize("begin", ("SELECT", "BEGIN"))
-def test_a_statement_that_looks_sees_itself(crowded, begin):
-    with crowded.raw() as wire:
-        prepare(wire, "s", "SELECT 's'")
-        wire.query(begin)
-        replies = wire.ask(parse("look", LOOK) + bind("", "look") + describe("P") + execute() + sync())
-        assert texts(replies) == [["s", "SELECT 's'"], ["look", LOOK]]
-        for _ in range(2):
-            assert run(wire, "look") == [["s", "SELECT 's'"], ["look", LOOK]]
-        assert shape(wire.ask(describe("S", "look") + sync())).startswith("t T Z")
-        assert run(wire, "look") == [["s", "SELECT 's'"], ["look", LOOK]]
-        wire.query("COMMIT")
+@pytest.mark.weir_only
+def test_a_deallocate_needs_no_server(weir):
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="30s")
+    with weir.raw() as wire, weir.raw() as other:
+        for name in "abc":
+            prepare(wire, name, "SELECT 1")
+        other.query("BEGIN")                                        # has the only one
+        wire.send(query("DEALLOCATE a") + query("DEALLOCATE b") + query("DEALLOCATE ALL"))
+        assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE Z:I C:DEALLOCATE Z:I C:DEALLOCATE ALL Z:I"
+        wire.send(query("DEALLOCATE c"))                            # PostgreSQL's error
+        other.query("COMMIT")
+        assert shape(wire.read_until("Z")) == "E:26000 Z:I"
 
 
-@pytest.mark.parametrize("begin, status", (("SELECT", "I"), ("BEGIN", "T")))
-def test_a_look_does_not_fail_for_a_statement_that_can_not_be_prepared(crowded, postgres, begin, status):
-    with crowded.raw() as wire:
-        postgres.query("CREATE TABLE lost (a int)")
-        prepare(wire, "before", "SELECT 1")
-        prepare(wire, "lost", "SELECT * FROM lost")
-        prepare(wire, "after", "SELECT 2")
-        postgres.query("DROP TABLE lost")
-        assert shape(wire.ask(query(begin))).endswith(f"Z:{status}")
-        names = [row[0] for row in wire.query(LOOK)]
-        assert [name for name in names if name != "lost"] == ["before", "after"]
-        assert shape(wire.ask(query("SELECT 1"))) == f"T D C:SELECT 1 Z:{status}"
-        wire.query("COMMIT")
+def test_deallocates_between_requests_that_are_not_answered(weir):
+    """Each in its turn, behind what is under way."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        for name in "ab":
+            prepare(wire, name, f"SELECT '{name}'")
+        wire.send(bind("", "a") + execute() + sync() + query("DEALLOCATE a") + query("SELECT 1") + query("DEALLOCATE a") +
+                  query("BEGIN") + query("DEALLOCATE b") + query("SELECT 1/0") + query("DEALLOCATE b") + query("ROLLBACK"))
+        assert shape(wire.read_until("Z", 9)) == (
+            "2 D C:SELECT 1 Z:I C:DEALLOCATE Z:I T D C:SELECT 1 Z:I E:26000 Z:I C:BEGIN Z:T C:DEALLOCATE Z:T E:22012 Z:E "
+            "E:25P02 Z:E C:ROLLBACK Z:I")
 
 
-def test_looks_in_a_pipeline_of_requests(crowded):
-    with crowded.raw() as wire:
-        for number in range(3):
-            wire.send(parse(f"s{number}", f"SELECT {number}") + sync())
-            wire.send(one_statement("SELECT count(*) FROM pg_prepared_statements") + sync())
-            wire.send(bind("", f"s{number}") + execute() + sync())
-            wire.send(query("SELECT count(*) FROM PG_PREPARED_STATEMENTS"))
-        for number in range(3):
-            wire.read_until("Z")
-            assert texts(wire.read_until("Z")) == [[str(number + 1)]]
-            assert texts(wire.read_until("Z")) == [[str(number)]]
-            assert texts(wire.read_until("Z")) == [[str(number + 1)]]
+def test_deallocate_all_takes_what_sql_has_prepared_too(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        for client in wire, other:
+            prepare(client, "s", "SELECT 's'")
+            client.query("PREPARE p AS SELECT 'p'")
+        for ahead in ("", "BEGIN", "DO $$ BEGIN EXECUTE 'PREPARE q AS SELECT 1'; END $$"):
+            if ahead:
+                wire.query(ahead)
+            assert wire.ask(query("DEALLOCATE ALL"))[0].type == "C"
+            for name in "spq":
+                assert shape(wire.ask(query("SAVEPOINT a" if ahead == "BEGIN" else "")))
+                assert errors(wire.ask(query(f"EXECUTE {name}")))[0].sqlstate == "26000"
+                if ahead == "BEGIN":
+                    wire.query("ROLLBACK TO a")
+            wire.query("ROLLBACK")
+            prepare(wire, "s", "SELECT 's'")
+            wire.query("PREPARE p AS SELECT 'p'")
+            assert run(other, "s") == [["s"]] and other.query("EXECUTE p") == [["p"]]
 
 
-def test_a_look_in_a_failed_transaction(crowded):
-    with crowded.raw() as wire:
-        prepare(wire, "s", "SELECT 's'")
-        wire.query("BEGIN")
-        wire.ask(query("SELECT 1/0"))
-        assert shape(wire.ask(query(LOOK))) == "E:25P02 Z:E"
-        wire.query("ROLLBACK")
-        assert wire.query(LOOK) == [["s", "SELECT 's'"]]
-
-
-@pytest.mark.parametrize("begin", ("SELECT", "BEGIN"))
-def test_sql_execute_of_a_statement_of_the_protocol(crowded, begin):
-    with crowded.raw() as wire:
-        prepare(wire, "foobar", "SELECT $1::int * 2")
-        wire.query(begin)
-        assert wire.query("EXECUTE foobar(21)") == [["42"]]
-        assert extended(wire, "EXECUTE foobar(22)") == [["44"]]
-        prepare(wire, "again", "EXECUTE foobar(23)")
-        assert shape(wire.ask(describe("S", "again") + sync())).startswith("t T Z")
-        for _ in range(2):
-            assert run(wire, "again") == [["46"]]
-        wire.query("COMMIT")
-        wire.query("DEALLOCATE foobar")
-        assert shape(wire.ask(query("EXECUTE foobar(21)"))) == "E:26000 Z:I"
+def test_a_query_that_deallocates_drops_the_unnamed_statement(weir):
+    """As any Query does."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        assert_same(weir, [parse("s", "SELECT 1") + sync(), parse("", "SELECT 2") + sync(), query("DEALLOCATE s"),
+                           bind() + execute() + sync(), query("BEGIN"), parse("s", "SELECT 1") + sync(),
+                           parse("", "SELECT 2") + sync(), query("DEALLOCATE ALL"), bind() + execute() + sync(),
+                           query("ROLLBACK")])
+        assert wire.query("SELECT 1") == [["1"]]
 
 
 @pytest.mark.parametrize("begin, setting, end", [
@@ -863,78 +800,14 @@ def test_a_literal_ahead_of_the_sync_of_what_it_is_read_under(weir, begin, setti
         assert run(other, "s") == [["2020-02-03"]]
 
 
-@pytest.mark.parametrize("use", [query("EXECUTE s"), bind("", "s") + execute() + sync()], ids=["sql", "protocol"])
-def test_a_literal_behind_discard_all_ahead_of_its_sync(weir, use):
+def test_a_literal_behind_discard_all_ahead_of_its_sync(weir):
     """It counted as read under the settings that DISCARD ALL had just reset."""
     weir.start(pool_size=2)
     with weir.raw() as wire, weir.raw() as other:
         wire.query("SET DateStyle = 'ISO, DMY'")
         wire.ask(one_statement("DISCARD ALL") + parse("s", "SELECT to_char('02/03/2020'::date, 'MM-DD')") + sync())
         other.query("SELECT 1")
-        assert texts(wire.ask(use)) == [["02-03"]]
-
-
-LONG_NAME = "n" * 70
-PLAIN = "(COSTS OFF, TIMING OFF, SUMMARY OFF)"
-EXECUTES = {
-    "explain": ("s", "EXPLAIN (COSTS OFF) EXECUTE s(1)"),
-    "explain, options as words": ("s", "EXPLAIN VERBOSE EXECUTE s(1)"),
-    "explain, options": ("s", f"explain ({PLAIN[1:-1]}, analyze, format text) execute s (1)"),
-    "explain of a table": ("s", "EXPLAIN (COSTS OFF) CREATE TEMP TABLE made AS EXECUTE s(1)"),
-    "create": ("s", "CREATE TEMP TABLE made AS EXECUTE s(1)"),
-    "create with all": ("s", "CREATE TEMPORARY TABLE IF NOT EXISTS pg_temp.made (one) WITH (fillfactor = 70) "
-                             "ON COMMIT DROP AS EXECUTE s(2) WITH NO DATA"),
-    "create beside others": ("s", "CREATE UNLOGGED TABLE made AS EXECUTE s(1); SELECT s + 0 FROM made; DROP TABLE made"),
-    "one of several": ("s", "SELECT 1; EXECUTE s(1); EXPLAIN (COSTS OFF) EXECUTE s(2); EXECUTE s(3)"),
-    "comments": ("s", "/* EXECUTE t */ EXPLAIN /* a */ (COSTS /* ) */ OFF) -- EXECUTE t\nEXECUTE/**/s(1)"),
-    "an expression": ("s", "EXECUTE s(1 + length('x'))"),
-    "in capitals": ("s", "EXECUTE S(1)"),
-    "other capitals": ("S", "EXECUTE S(1)"),
-    "quoted": ("S", 'EXPLAIN (COSTS OFF) EXECUTE "S"(1)'),
-    "odd characters": ('a "b; (\'$$\' -- /* c', 'EXPLAIN (COSTS OFF) EXECUTE "a ""b; (\'$$\' -- /* c"(1)'),
-    "beyond ASCII": ("\u00fc\u4e2d", 'CREATE TEMP TABLE made AS EXECUTE \u00fc\u4e2d(1)'),
-    "with escapes": ("sd\\\"", 'EXECUTE U&"s\\0064\\\\"""(1)'),
-    "with long escapes": ("sd", 'EXPLAIN (COSTS OFF) EXECUTE u&"\\+000073\\0064"(1)'),
-    "with another escape": ("sd", "EXECUTE U&\"s!0064\" UESCAPE '!' (1)"),
-    "with a wrong escape": ("sd", "EXECUTE U&\"s\\00\"(1)"),
-    "a long name": (LONG_NAME[:63], f"EXECUTE {LONG_NAME}(1)"),
-    "a longer name": (LONG_NAME, f"EXPLAIN (COSTS OFF) EXECUTE {LONG_NAME[:63]}(1)"),
-    "two long names": (LONG_NAME, f'EXECUTE "{LONG_NAME}2"(1)'),
-    "a keyword": ("analyze", "EXPLAIN (COSTS OFF) EXECUTE \"analyze\"(1)"),
-    "a word that is none": ("s", "SELECT 1 AS execute"),
-    "unknown": ("s", "EXPLAIN EXECUTE t"),
-    "a wrong number of values": ("s", "EXPLAIN EXECUTE s"),
-}
-
-
-@pytest.mark.sweep(keep=14)
-@pytest.mark.parametrize("begin", ["SELECT", "BEGIN"])
-@pytest.mark.parametrize("case", EXECUTES)
-def test_wherever_sql_executes_a_statement_of_the_protocol(crowded, case, begin):
-    """Directly and through pgweir, in a Query and in a Parse, more than once, and from elsewhere in the meantime."""
-    name, sql = EXECUTES[case]
-    one = [query(begin), one_statement(sql) + sync(), query(sql), query("ROLLBACK"), query("DROP TABLE IF EXISTS made")]
-    kept = [query(begin), parse("kept", sql) + describe("S", "kept") + sync(), bind("", "kept") + execute() + sync(),
-            query("ROLLBACK"), query("DROP TABLE IF EXISTS made")]
-    assert_same(crowded, [parse(name, "SELECT $1::int * 2 AS s") + sync(), *one, *kept])
-
-
-def test_sql_execute_of_what_can_not_be_prepared_any_more(crowded, postgres):
-    with crowded.raw() as wire:
-        postgres.query("CREATE TABLE lost2 (a int)")
-        prepare(wire, "lost", "SELECT * FROM lost2")
-        postgres.query("DROP TABLE lost2")
-        assert shape(wire.ask(query("EXECUTE lost"))) == "E:42P01 Z:I"
-        assert wire.query("SELECT 1") == [["1"]]
-
-
-@pytest.mark.weir_only
-def test_a_look_at_names_like_ours(crowded):
-    with crowded.raw() as wire:
-        prepare(wire, "pgweir_1", "SELECT 'mine'")
-        prepare(wire, "s", "SELECT 's'")
-        assert [row[0] for row in wire.query(LOOK) if not row[0].startswith("pgweir_")] == ["s"]
-        assert run(wire, "pgweir_1") == [["mine"]]
+        assert run(wire, "s") == [["02-03"]]
 
 
 def test_a_deallocate_is_answered_behind_more_settings_than_are_followed(weir):
@@ -951,37 +824,21 @@ def test_a_deallocate_is_answered_behind_more_settings_than_are_followed(weir):
         assert shape(wire.ask(bind("", "s") + sync())) == "E:26000 Z:E"
 
 
-@pytest.mark.parametrize("gone", [close("S", "s"), one_statement("DEALLOCATE s")], ids=["closed", "deallocated"])
-def test_what_execute_exposed_and_the_client_prepares_anew_stays(weir, gone):
-    """Its literal is read under a setting of the same pipeline: so the server has it under the client's own name."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire:
-        wire.ask(parse("s", "SELECT 1") + sync())
-        wire.send(one_statement("EXECUTE s") + one_statement("SET DateStyle = 'ISO, DMY'") + gone
-                  + parse("s", "SELECT to_char('02/03/2020'::date, 'MM-DD')") + sync())
-        assert shape(wire.read_until("Z")).endswith("1 Z:I")
-        assert run(wire, "s") == [["03-02"]]
-
-
-@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("rollback, answer", [
     (query("ROLLBACK"), "C:ROLLBACK Z:I"), (one_statement("ROLLBACK") + sync(), "1 2 n C:ROLLBACK Z:I"),
     (one_statement("ROLLBACK"), "1 2 n C:ROLLBACK"), (one_statement("COMMIT"), "1 2 n C:ROLLBACK"),
     (one_statement("ROLLBACK TO s"), "1 2 n C:ROLLBACK"),
 ], ids=["query", "synced", "ahead_of_its_sync", "commit", "to_a_savepoint"])
-@pytest.mark.parametrize("name", ["a", "p"], ids=["of_the_protocol", "of_sql"])
 @pytest.mark.parametrize("how", [query, one_statement])
-def test_what_is_pipelined_behind_a_rollback_finds_its_statement(weir, rollback, answer, name, how):
+def test_what_is_pipelined_behind_a_rollback_finds_its_statement(weir, rollback, answer, how):
     """It was 26000: the transaction counted as failed until the next ReadyForQuery was there."""
     weir.start(pool_size=1)
     with weir.raw() as wire:
-        wire.ask(parse("a", "SELECT 1") + sync())
-        if name == "p":
-            wire.query("PREPARE p AS SELECT 1")
+        wire.query("PREPARE p AS SELECT 1")
         wire.ask(query("BEGIN"))
         wire.ask(query("SAVEPOINT s"))
         assert shape(wire.ask(query("SELECT 1/0"))) == "E:22012 Z:E"
-        wire.send(rollback + how(f"EXECUTE {name}") + sync())
+        wire.send(rollback + how("EXECUTE p") + sync())
         got = shape(wire.read_until("Z", 1 + answer.count("Z:") + (how is query)))
         assert got.replace("Z:T", "Z:I") == " ".join(
             [answer, "T D C:SELECT 1 Z:I Z:I" if how is query else "1 2 T D C:SELECT 1 Z:I"])
@@ -1000,9 +857,3 @@ def test_a_query_behind_a_failed_bind_has_no_answer_of_its_own(weir):
                 assert wire.query("SELECT 'the next'") == [["the next"]]
     finally:
         weir.postgres.query("DROP FUNCTION unread()")
-
-
-def test_what_is_closed_behind_its_sql_execute_cannot_be_bound(crowded):
-    """EXECUTE has it prepared under the client's own name, for its request."""
-    assert_same(crowded, [
-        parse("s", "SELECT 1") + sync(), one_statement("EXECUTE s") + close("S", "s") + bind("", "s") + execute() + sync()])

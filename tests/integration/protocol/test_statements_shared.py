@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawwire import (SEEN, bind, close, describe, errors, execute, flush, parse, query, shape, sync, texts)
+from rawwire import (SEEN, bind, close, describe, errors, execute, parse, query, shape, sync, texts)
 
 RUN = execute() + sync()
 
@@ -278,17 +278,6 @@ def test_names_on_servers_are_not_to_be_guessed(weir):
     assert len(names) == 2 and all(name.startswith("pgweir_") and len(name) > 24 for name in names)
 
 
-def test_the_function_behind_the_view_shows_the_clients_own_names(weir):
-    weir.start(pool_size=1)
-    with weir.raw() as one, weir.raw() as two:
-        prepare(one, "SELECT 'another'")
-        assert run(one) == [["another"]]
-        prepare(two, "SELECT 'own'", "mine")
-        for sql in ("SELECT name, statement FROM pg_prepared_statement()",
-                    'SELECT name, statement FROM pg_catalog."pg_prepared_statement"()'):
-            assert two.query(sql) == [["mine", "SELECT 'own'"]]
-
-
 GONE = {
     "DO": "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
     "several": "SELECT 1; DEALLOCATE ALL",
@@ -439,27 +428,6 @@ def test_deallocate_of_names_with_quotes(weir):
             assert shape(wire.ask(query(f"DEALLOCATE {quoted}"))) == "C:DEALLOCATE Z:I"
             error, = errors(wire.ask(query(f"DEALLOCATE {quoted}")))
             assert error.sqlstate == "26000" and f'"{name}"' in error.error["M"]
-
-
-# --- SQL that uses what the protocol prepared ---
-
-
-@pytest.mark.parametrize("ahead", [parse("s", "SELECT $1::int + 1"), parse("s", "SELECT $1::int + 1") +
-                                   parse("", "SELECT 'first'") + bind() + execute()],
-                         ids=["alone", "behind another"])
-def test_execute_behind_a_flush(weir, ahead):
-    weir.start(pool_size=1)
-    with weir.raw() as wire:
-        wire.send(ahead + flush())
-        wire.read_until("1" if "first" not in str(ahead) else "C")
-        replies = wire.ask(parse("", "EXECUTE s(41)") + bind() + RUN)
-        assert texts(replies) == [["42"]] and shape(replies).endswith("Z:I")
-        assert texts(wire.ask(bind("", "s", [1]) + RUN)) == [["2"]]
-        assert wire.query("EXECUTE s(1)") == [["2"]]
-        wire.send(parse("t", "SELECT 1/0") + flush())
-        wire.read_until("1")
-        assert errors(wire.ask(parse("", "EXECUTE t") + bind() + RUN))[0].sqlstate == "22012"
-        assert wire.query("SELECT 1") == [["1"]]
 
 
 @pytest.mark.parametrize("temporary", ["CREATE TEMP TABLE {t} (v text)", "SELECT 'hidden' AS v INTO TEMP {t}",

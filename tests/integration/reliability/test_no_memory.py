@@ -155,7 +155,7 @@ def sessions(weir, number):
         expect(wire, query("SELECT pg_advisory_lock(4711)"), [[""]])
         expect(wire, query("DISCARD ALL"), [])
         expect(wire, query("SHOW work_mem"), [["4MB"]])
-        expect(wire, query("SELECT count(*) FROM pg_prepared_statements"), [["0"]])
+        expect(wire, query("SELECT count(*) FROM pg_prepared_statements WHERE from_sql"), [["0"]])
 
 
 def listeners(weir, number):

@@ -267,16 +267,6 @@ def test_statements_of_the_protocol_and_half_a_message(weir):
         assert texts(half.read_until("Z")) == [["in two pieces"]]
 
 
-def test_one_that_has_looked_at_its_statements(weir):
-    weir.start()
-    with weir.raw() as wire:
-        wire.ask(parse("looked_at", "SELECT 42"), sync())
-        assert wire.query("SELECT name FROM pg_prepared_statements") == [["looked_at"]]
-        weir.restart()
-        assert texts(wire.ask(bind("", "looked_at"), execute(), sync())) == [["42"]]
-        assert wire.query("SELECT name FROM pg_prepared_statements") == [["looked_at"]]
-
-
 def test_rows_that_have_changed_meanwhile_are_an_error_as_ever(weir):
     weir.start()
     for sql in ("DROP TABLE IF EXISTS moved", "CREATE TABLE moved (a int)", "GRANT SELECT ON moved TO PUBLIC"):

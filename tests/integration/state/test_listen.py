@@ -46,19 +46,6 @@ def tags(replies):
 
 @pytest.mark.parametrize("how", [query, lambda sql: one_statement(sql) + sync(), lambda sql: query(f"SELECT 1; {sql}")],
                          ids=["simple", "extended", "several"])
-def test_an_execute_of_a_listen_that_was_prepared_by_the_protocol(weir, how):
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.ask(parse("s", "LISTEN a") + sync())
-        if how is query:
-            assert wire.query("SELECT statement FROM pg_prepared_statements WHERE name = 's'") == [["LISTEN a"]]
-        assert tags(wire.ask(how("EXECUTE s")))[-1] == "LISTEN"
-        other.query("NOTIFY a, 'x'")
-        assert news(wire) == [("a", "x")]
-
-
-@pytest.mark.parametrize("how", [query, lambda sql: one_statement(sql) + sync(), lambda sql: query(f"SELECT 1; {sql}")],
-                         ids=["simple", "extended", "several"])
 @pytest.mark.parametrize("sql", ["UNLISTEN a", "UNLISTEN *"])
 def test_an_unlisten_in_a_long_text(weir, how, sql):
     weir.start(pool_size=2)

@@ -707,20 +707,3 @@ def test_a_bound_value_is_what_postgresql_makes_of_it(weir, name):
     assert texts(replies) == [[text]]
     two.query("SET app.user_id = 'two'")
     assert one.value("SELECT current_setting('app.user_id')") == text
-
-
-@pytest.mark.parametrize("before", ["PREPARE q2 AS SELECT 2", "DEALLOCATE q", "DO $$ BEGIN EXECUTE 'DEALLOCATE q'; END $$"])
-@pytest.mark.parametrize("how", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
-def test_an_execute_of_the_protocols_statement_where_sql_has_prepared_some(weir, before, how):
-    """In a transaction: what has become of these is not known yet."""
-    weir.start(pool_size=1, max_overflow=0)
-    wire = weir.raw()
-    wire.ask(parse("p", "SELECT $1::int + 1") + sync())
-    wire.query("PREPARE q AS SELECT 1")
-    wire.query("BEGIN")
-    wire.query(before)
-    assert texts(wire.ask(how("EXECUTE p(1)"))) == [["2"]]
-    assert texts(wire.ask(how("EXECUTE p(2)"))) == [["3"]]
-    wire.query("COMMIT")
-    assert (wire.query("SELECT name FROM pg_prepared_statements WHERE from_sql ORDER BY 1") ==
-            ([["q"], ["q2"]] if before.startswith("PREPARE") else []))
