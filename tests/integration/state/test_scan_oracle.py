@@ -16,7 +16,7 @@ from weir import REPOSITORY
 
 SOURCE = REPOSITORY / "src"
 FILES = [SOURCE / "sql" / f"{name}.c" for name in
-         ("scan", "scan_literal", "scan_rules", "sql_names", "sql_words",
+         ("scan", "scan_literal", "scan_rules", "sql_words",
           "known", "known_setting", "known_statement", "sql_token")]
 FLAGS = ("setting", "temp", "lock", "cursor", "prepare", "listen", "code", "execute", "load", "sequence", "create",
          "undo", "database", "savepoint", "names_lost", "nextval", "insert", "function", "seed",
