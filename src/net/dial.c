@@ -2,42 +2,27 @@
  * src/net/dial.c - see dial.h.
  *
  * A single timer limits the whole attempt, and also makes the callback when the result was known within dial_start
- * (numeric addresses resolve at once, a full backlog refuses at once).
+ * (a full backlog refuses at once).
  */
 #include "net/dial.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "net/lookup.h"
 
 #include <errno.h>
-#include <event2/dns.h>
 #include <event2/event.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define HOSTS "/etc/hosts"
-#define SERVERS "/etc/resolv.conf"
-#define LOOKUP_TIMEOUT "1" /* seconds, for each question */
-
-/* By which a file that was changed, or replaced, is told from what it was. */
-struct file_mark {
-	ino_t number;
-	struct timespec changed;
-};
-
 struct dialer {
 	struct event_base *base;
-	struct evdns_base *dns; /* made for the first host */
-	char *servers_path;
-	struct file_mark hosts, servers; /* of /etc/hosts and servers_path, as dns has read them */
-	unsigned lookups; /* under way: also those that were given up, until the resolver has called back */
+	struct resolver *resolver; /* of names: numeric addresses need none */
 	uint64_t lookups_ok, lookups_failed;
 	struct tcp_options tcp;
 };
@@ -47,13 +32,13 @@ struct dial {
 	dial_done done;
 	void *arg;
 	struct event *timer, *connecting;
-	struct evdns_getaddrinfo_request *query;
-	struct evutil_addrinfo *found, *next; /* the addresses; next is the first one that was not tried yet */
+	struct lookup *lookup; /* under way */
+	struct ares_addrinfo *found;
+	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
 	uint64_t timeout_us; /* for all of it; 0: none */
 	struct timeval share; /* of it, that each address has but for the last; zero: no limit */
 	char where[300];
 	bool is_starting, is_over;
-	bool is_name; /* the host is to be looked up */
 	struct dial_result result;
 };
 
@@ -64,20 +49,14 @@ dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *r
 
 	d->base = base;
 	d->tcp = *tcp;
-	dialer_set_resolv_conf(d, resolv_conf);
+	d->resolver = resolver_new(base, resolv_conf);
 	return d;
 }
 
 void
 dialer_set_resolv_conf(struct dialer *d, const char *path)
 {
-	if (path[0] == '\0')
-		path = SERVERS;
-	if (d->servers_path != NULL && strcmp(d->servers_path, path) == 0)
-		return;
-	free(d->servers_path);
-	d->servers_path = xstrdup(path);
-	d->servers = (struct file_mark){ 0 };
+	resolver_set_file(d->resolver, path);
 }
 
 void
@@ -85,24 +64,7 @@ dialer_free(struct dialer *d)
 {
 	if (d == NULL)
 		return;
-	/* evdns calls back for a cancelled lookup in a turn of the loop, and looks at d->dns then. */
-	for (unsigned turns = d->lookups; turns > 0 && d->lookups > 0; turns--)
-		event_base_loop(d->base, EVLOOP_NONBLOCK);
-	if (d->dns != NULL)
-		evdns_base_free(d->dns, 0);
-	free(d->servers_path);
-	free(d);
-}
-
-static void
-dial_free(struct dial *d)
-{
-	if (d->connecting != NULL)
-		event_free(d->connecting);
-	if (d->timer != NULL)
-		event_free(d->timer);
-	if (d->found != NULL)
-		evutil_freeaddrinfo(d->found);
+	resolver_free(d->resolver);
 	free(d);
 }
 
@@ -116,17 +78,16 @@ drop_socket(struct dial *d)
 	}
 }
 
-/* From now on nobody is told. While a lookup is under way, the attempt lives on until on_resolved. */
 static void
-give_up(struct dial *d)
+dial_free(struct dial *d)
 {
-	d->done = NULL;
-	event_del(d->timer);
 	drop_socket(d);
-	if (d->query != NULL)
-		evdns_getaddrinfo_cancel(d->query);
-	else
-		dial_free(d);
+	if (d->timer != NULL)
+		event_free(d->timer);
+	ares_freeaddrinfo(d->found);
+	if (d->lookup != NULL)
+		lookup_forget(d->lookup);
+	free(d);
 }
 
 void
@@ -136,7 +97,7 @@ dial_cancel(struct dial *d)
 		return;
 	if (d->result.fd >= 0)
 		close(d->result.fd);
-	give_up(d);
+	dial_free(d);
 }
 
 static void
@@ -151,7 +112,7 @@ dial_finish(struct dial *d)
 		event_active(d->timer, EV_TIMEOUT, 0);
 		return;
 	}
-	give_up(d);
+	dial_free(d);
 	done(&result, arg);
 }
 
@@ -248,10 +209,10 @@ static void
 try_next(struct dial *d)
 {
 	while (d->next != NULL) {
-		struct evutil_addrinfo *ai = d->next;
+		const struct ares_addrinfo_node *ai = d->next;
 
 		d->next = ai->ai_next;
-		if (try_address(d, ai->ai_addr, (socklen_t)ai->ai_addrlen) == 0)
+		if (try_address(d, ai->ai_addr, ai->ai_addrlen) == 0)
 			return;
 	}
 	dial_finish(d);
@@ -263,7 +224,7 @@ share_time(struct dial *d)
 {
 	uint64_t count = 0;
 
-	for (const struct evutil_addrinfo *ai = d->found; ai != NULL; ai = ai->ai_next)
+	for (const struct ares_addrinfo_node *ai = d->next; ai != NULL; ai = ai->ai_next)
 		count++;
 	if (count > 1) {
 		d->share.tv_sec = (time_t)(d->timeout_us / count / US_PER_S);
@@ -272,33 +233,24 @@ share_time(struct dial *d)
 }
 
 static void
-on_resolved(int error, struct evutil_addrinfo *found, void *arg)
+on_resolved(int status, struct ares_addrinfo *found, void *arg)
 {
 	struct dial *d = arg;
 
-	d->dialer->lookups -= d->query != NULL;
-	d->query = NULL;
-	if (d->done == NULL) { /* given up */
-		if (found != NULL)
-			evutil_freeaddrinfo(found);
-		dial_free(d);
+	if (status == ARES_SUCCESS) {
+		d->dialer->lookups_ok++;
+		d->found = found;
+		d->next = found->nodes;
+		share_time(d);
+		try_next(d);
 		return;
 	}
-	if (error != 0)
-		d->dialer->lookups_failed += d->is_name;
-	else
-		d->dialer->lookups_ok += d->is_name;
-	if (error == EVUTIL_EAI_MEMORY)
+	d->dialer->lookups_failed++;
+	if (status == ARES_ENOMEM)
 		fail_without_memory(d);
-	else if (error != 0)
-		fail_with(d, CF_DNS, evutil_gai_strerror(error));
-	if (error != 0) {
-		dial_finish(d);
-		return;
-	}
-	d->found = d->next = found;
-	share_time(d);
-	try_next(d);
+	else
+		fail_with(d, CF_DNS, ares_strerror(status));
+	dial_finish(d);
 }
 
 static void
@@ -308,7 +260,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!d->is_over && d->query != NULL) {
+	if (!d->is_over && d->lookup != NULL) {
 		d->dialer->lookups_failed++;
 		fail_with(d, CF_DNS, "no name server has answered in time (connect_timeout)");
 	} else if (!d->is_over)
@@ -360,14 +312,6 @@ dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed)
 	*failed = d->lookups_failed;
 }
 
-static bool
-is_address(const char *host)
-{
-	struct in6_addr address;
-
-	return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
-}
-
 static int
 start_unix(struct dial *d, const char *dir, uint16_t port)
 {
@@ -382,68 +326,23 @@ start_unix(struct dial *d, const char *dir, uint16_t port)
 	return try_address(d, (struct sockaddr *)&un, sizeof(un));
 }
 
-/* Returns true if it has changed since *mark, which is renewed. */
-static bool
-has_changed(const char *path, struct file_mark *mark)
-{
-	struct file_mark now = { 0 };
-	struct stat st;
-	bool is_same;
-
-	if (stat(path, &st) == 0)
-		now = (struct file_mark){ st.st_ino, st.st_ctim };
-	is_same = now.number == mark->number && now.changed.tv_sec == mark->changed.tv_sec &&
-		  now.changed.tv_nsec == mark->changed.tv_nsec;
-	*mark = now;
-	return !is_same;
-}
-
-/*
- * evdns by itself reads the files once, and waits 5 s for a name server before it asks the next one: longer than an
- * attempt lasts. Lookups under way go on with what is read anew.
- */
-static void
-refresh_resolver(struct dialer *d)
-{
-	bool has_hosts = has_changed(HOSTS, &d->hosts), has_servers = has_changed(d->servers_path, &d->servers);
-
-	if (d->dns != NULL && !has_hosts && !has_servers)
-		return;
-	if (d->dns == NULL && (d->dns = evdns_base_new(d->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE)) == NULL)
-		return;
-	evdns_base_clear_host_addresses(d->dns);
-	evdns_base_search_clear(d->dns);
-	evdns_base_clear_nameservers_and_suspend(d->dns);
-	evdns_base_set_option(d->dns, "timeout", LOOKUP_TIMEOUT);
-	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL,
-				     d->servers_path); /* HOSTS, too; it may have another timeout */
-	evdns_base_resume(d->dns);
-}
-
 static int
 start_inet(struct dial *d, const char *host, uint16_t port)
 {
-	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
-					 .ai_socktype = SOCK_STREAM,
-					 .ai_protocol = IPPROTO_TCP };
-	struct evdns_getaddrinfo_request *query;
+	const struct addrinfo numeric = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found;
 	char service[8];
+	int result;
 
 	snprintf(d->where, sizeof(d->where), "%s:%u", host, port);
 	snprintf(service, sizeof(service), "%u", port);
-	d->is_name = !is_address(host);
-	if (d->is_name || d->dialer->dns == NULL)
-		refresh_resolver(d->dialer);
-	if (d->dialer->dns == NULL) {
-		fail_with(d, CF_DNS, "no resolver");
-		return -1;
+	if (getaddrinfo(host, service, &numeric, &found) != 0) {
+		lookup_start(d->dialer->resolver, host, port, on_resolved, d, &d->lookup);
+		return 0;
 	}
-	query = evdns_getaddrinfo(d->dialer->dns, host, service, &hints, on_resolved, d);
-	if (query != NULL) { /* else it has called back already */
-		d->query = query;
-		d->dialer->lookups++;
-	}
-	return 0;
+	result = try_address(d, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	return result;
 }
 
 struct dial *

@@ -1,5 +1,5 @@
 /*
- * src/net/dial.h - connects to a host and port (or a Unix socket) within a time limit; evdns resolves host names.
+ * src/net/dial.h - connects to a host and port (or a Unix socket) within a time limit.
  *
  * Owns:   the attempt, until it has called back or was cancelled. The callback owns the descriptor.
  * Always: exactly one callback, never from within dial_start, none after dial_cancel.
@@ -29,8 +29,7 @@ typedef void (*dial_done)(const struct dial_result *result, void *arg);
 /* resolv_conf: the file that names the name servers, read again when it has changed; empty: the system's. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
 void dialer_set_resolv_conf(struct dialer *d, const char *path); /* for lookups from now on */
-/* After the end of all attempts. Turns the loop, without waiting, if the resolver has not heard of each end yet. */
-void dialer_free(struct dialer *d);
+void dialer_free(struct dialer *d); /* after the end of all attempts */
 
 /* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns NULL without memory. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,

@@ -39,6 +39,6 @@ size_t kernel_unread(int fd); /* bytes that its peer has written, in flight or a
 unsigned kernel_open_count(void); /* descriptors that are open */
 uint64_t kernel_bytes(void); /* read by anybody since kernel_reset() */
 
-/* resolver.c, in place of evdns: every name is PostgreSQL's. */
+/* resolver.c, in place of c-ares: every name is PostgreSQL's. */
 bool resolver_answer(bool is_failing); /* the oldest lookup; false: there is none */
 unsigned resolver_count(void); /* of lookups that have not called back */

@@ -1,177 +1,176 @@
-/* tests/sim/resolver.c - see kernel.h. libevent's functions of these names are not linked then. */
+/* tests/sim/resolver.c - see kernel.h. c-ares's functions of these names are not linked then. */
 #include "kernel.h"
 
 #include "session_quiet.h"
 
-#include <event2/dns.h>
-#include <event2/event.h>
+#include <ares.h>
 #include <netinet/in.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define IN_PLACE_OF_LIBRARY __attribute__((visibility("default")))
 
-struct evdns_base {
-	struct event_base *loop;
+struct ares_channeldata {
+	int wake; /* in place of its sockets: it calls back when this one can be read */
+	ares_sock_state_cb on_state;
+	void *on_state_arg;
 };
 
-struct evdns_getaddrinfo_request {
-	evdns_getaddrinfo_cb cb;
+struct asked {
+	ares_channel channel;
+	ares_addrinfo_callback cb;
 	void *arg;
-	struct event *event; /* as evdns, it calls back in the next turn of the loop */
-	int error;
-	bool is_answered; /* a cancel comes too late */
-	TAILQ_ENTRY(evdns_getaddrinfo_request) link;
+	int status;
+	bool is_answered;
+	TAILQ_ENTRY(asked) link;
 };
 
-static TAILQ_HEAD(, evdns_getaddrinfo_request) asked = TAILQ_HEAD_INITIALIZER(asked);
+static TAILQ_HEAD(, asked) all_asked = TAILQ_HEAD_INITIALIZER(all_asked);
 
 unsigned
 resolver_count(void)
 {
-	const struct evdns_getaddrinfo_request *r;
+	const struct asked *a;
 	unsigned count = 0;
 
-	TAILQ_FOREACH(r, &asked, link)
+	TAILQ_FOREACH(a, &all_asked, link)
 		count++;
 	return count;
 }
 
-/* For evutil_freeaddrinfo(). */
-static struct evutil_addrinfo *
-address(void)
+static void
+call_back(ares_addrinfo_callback cb, void *arg, int status)
 {
-	struct evutil_addrinfo *one, numeric = { .ai_flags = EVUTIL_AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
+	struct ares_addrinfo *found = NULL;
 
-	if (evutil_getaddrinfo("192.0.2.1", "5432", &numeric, &one) != 0)
-		abort();
-	return one;
+	if (status == ARES_SUCCESS) {
+		struct {
+			struct ares_addrinfo info;
+			struct ares_addrinfo_node node;
+			struct sockaddr_in address;
+		} *all = calloc(1, sizeof(*all));
+
+		if (all == NULL)
+			abort();
+		all->address = (struct sockaddr_in){ .sin_family = AF_INET,
+						     .sin_port = htons(5432),
+						     .sin_addr.s_addr = inet_addr("192.0.2.1") };
+		all->node.ai_addr = (struct sockaddr *)&all->address;
+		all->node.ai_addrlen = sizeof(all->address);
+		all->info.nodes = &all->node;
+		found = &all->info;
+	}
+	cb(arg, status, 0, found);
 }
 
-static void
-call_back(evutil_socket_t fd, short what, void *arg)
+IN_PLACE_OF_LIBRARY void
+ares_freeaddrinfo(struct ares_addrinfo *found)
 {
-	struct evdns_getaddrinfo_request *r = arg, kept = *r;
-
-	(void)fd;
-	(void)what;
-	TAILQ_REMOVE(&asked, r, link);
-	event_free(r->event);
-	free(r);
-	kept.cb(kept.error, kept.error == 0 ? address() : NULL, kept.arg);
-}
-
-static void
-conclude(struct evdns_getaddrinfo_request *r, int error)
-{
-	r->error = error;
-	if (!r->is_answered)
-		event_active(r->event, EV_TIMEOUT, 0);
-	r->is_answered = true;
+	free(found);
 }
 
 bool
 resolver_answer(bool is_failing)
 {
-	struct evdns_getaddrinfo_request *r;
+	const uint64_t one = 1;
+	struct asked *a;
 
-	TAILQ_FOREACH(r, &asked, link)
-		if (!r->is_answered) {
-			conclude(r, is_failing ? EVUTIL_EAI_AGAIN : 0);
+	TAILQ_FOREACH(a, &all_asked, link)
+		if (!a->is_answered) {
+			a->is_answered = true;
+			a->status = is_failing ? ARES_ETIMEOUT : ARES_SUCCESS;
+			if (write(a->channel->wake, &one, sizeof(one)) < 0)
+				abort();
 			return true;
 		}
 	return false;
 }
 
-IN_PLACE_OF_LIBRARY void
-evdns_getaddrinfo_cancel(struct evdns_getaddrinfo_request *r)
+/* Calls back for those that were answered, or for all. */
+static void
+call_back_all(ares_channel channel, bool is_end)
 {
-	conclude(r, EVUTIL_EAI_CANCEL);
+	struct asked *a, *next;
+
+	for (a = TAILQ_FIRST(&all_asked); a != NULL; a = next) {
+		struct asked kept = *a;
+
+		next = TAILQ_NEXT(a, link);
+		if (a->channel != channel || (!a->is_answered && !is_end))
+			continue;
+		TAILQ_REMOVE(&all_asked, a, link);
+		free(a);
+		call_back(kept.cb, kept.arg, kept.is_answered ? kept.status : ARES_EDESTRUCTION);
+	}
 }
 
-IN_PLACE_OF_LIBRARY struct evdns_getaddrinfo_request *
-evdns_getaddrinfo(struct evdns_base *base, const char *host, const char *service, const struct evutil_addrinfo *hints,
-		  evdns_getaddrinfo_cb cb, void *arg)
+IN_PLACE_OF_LIBRARY void
+ares_process_fd(ares_channel channel, ares_socket_t fd, ares_socket_t written)
 {
-	struct evdns_getaddrinfo_request *r;
+	uint64_t count;
+
+	(void)written;
+	if (fd == channel->wake)
+		(void)!read(fd, &count, sizeof(count));
+	call_back_all(channel, false);
+}
+
+IN_PLACE_OF_LIBRARY struct timeval *
+ares_timeout(ares_channel channel, struct timeval *most, struct timeval *tv)
+{
+	(void)channel;
+	(void)tv;
+	return most;
+}
+
+IN_PLACE_OF_LIBRARY void
+ares_getaddrinfo(ares_channel channel, const char *host, const char *service, const struct ares_addrinfo_hints *hints,
+		 ares_addrinfo_callback cb, void *arg)
+{
+	struct asked *a;
 
 	(void)host;
 	(void)service;
 	(void)hints;
 	if ((quiet_random() & 7) == 0) { /* as if /etc/hosts had it */
-		cb(0, address(), arg);
-		return NULL;
+		call_back(cb, arg, ARES_SUCCESS);
+		return;
 	}
-	r = calloc(1, sizeof(*r));
-	if (r == NULL || (r->event = event_new(base->loop, -1, 0, call_back, r)) == NULL)
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
 		abort();
-	r->cb = cb;
-	r->arg = arg;
-	TAILQ_INSERT_TAIL(&asked, r, link);
-	return r;
+	*a = (struct asked){ .channel = channel, .cb = cb, .arg = arg };
+	TAILQ_INSERT_TAIL(&all_asked, a, link);
 }
 
-IN_PLACE_OF_LIBRARY struct evdns_base *
-evdns_base_new(struct event_base *loop, int flags)
+IN_PLACE_OF_LIBRARY int
+ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
 {
-	struct evdns_base *base = malloc(sizeof(*base));
+	ares_channel made = malloc(sizeof(*made));
 
-	(void)flags;
-	if (base == NULL)
+	(void)mask;
+	if (made == NULL)
 		abort();
-	base->loop = loop;
-	return base;
+	made->wake = eventfd(0, EFD_NONBLOCK);
+	made->on_state = options->sock_state_cb;
+	made->on_state_arg = options->sock_state_cb_data;
+	made->on_state(made->on_state_arg, made->wake, 1, 0);
+	*channel = made;
+	return ARES_SUCCESS;
 }
 
 IN_PLACE_OF_LIBRARY void
-evdns_base_free(struct evdns_base *base, int fail_requests)
+ares_destroy(ares_channel channel)
 {
-	(void)fail_requests;
-	free(base);
-}
-
-IN_PLACE_OF_LIBRARY void
-evdns_base_clear_host_addresses(struct evdns_base *base)
-{
-	(void)base;
-}
-
-IN_PLACE_OF_LIBRARY void
-evdns_base_search_clear(struct evdns_base *base)
-{
-	(void)base;
-}
-
-IN_PLACE_OF_LIBRARY int
-evdns_base_clear_nameservers_and_suspend(struct evdns_base *base)
-{
-	(void)base;
-	return 0;
-}
-
-IN_PLACE_OF_LIBRARY int
-evdns_base_set_option(struct evdns_base *base, const char *option, const char *value)
-{
-	(void)base;
-	(void)option;
-	(void)value;
-	return 0;
-}
-
-IN_PLACE_OF_LIBRARY int
-evdns_base_resolv_conf_parse(struct evdns_base *base, int flags, const char *path)
-{
-	(void)base;
-	(void)flags;
-	(void)path;
-	return 0;
-}
-
-IN_PLACE_OF_LIBRARY int
-evdns_base_resume(struct evdns_base *base)
-{
-	(void)base;
-	return 0;
+	if (channel == NULL)
+		return;
+	call_back_all(channel, true);
+	channel->on_state(channel->on_state_arg, channel->wake, 0, 0);
+	close(channel->wake);
+	free(channel);
 }

@@ -1,5 +1,6 @@
 """PostgreSQL dies, lies, stalls or is not there: one client at most pays, with a clear error, and pgweir goes on."""
 
+import os
 import re
 import signal
 import socket
@@ -255,31 +256,51 @@ def test_a_name_that_does_not_resolve_is_08001(weir):
 
 
 class NameServer:
-    """Is silent until answer() is called; then each name is this address."""
+    """Is silent until answer() is called; then each name is these addresses. More than one are told over TCP only."""
+    last = os.getpid()
 
     def __init__(self, folder, options=""):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        NameServer.last += 1  # each has an address of its own, as resolv.conf knows no port
+        at = f"127.{64 + NameServer.last // 62500 % 64}.{1 + NameServer.last // 250 % 250}.{1 + NameServer.last % 250}", 53
+        try:
+            self.udp.bind(at)
+        except PermissionError:
+            pytest.skip("only root can be a name server")
+        self.tcp = socket.create_server(at)
         self.resolv_conf = folder / "resolv.conf"
-        self.resolv_conf.write_text(f"nameserver 127.0.0.1:{self.socket.getsockname()[1]}\n{options}\n")
-        self.address = None
-        self.asked = 0
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.resolv_conf.write_text(f"nameserver {at[0]}\n{options}\n")
+        self.addresses = []
+        self.asked = self.asked_by_tcp = 0
+        threading.Thread(target=self._serve_udp, daemon=True).start()
+        threading.Thread(target=self._serve_tcp, daemon=True).start()
 
-    def answer(self, address):
-        self.address = socket.inet_aton(address)
+    def answer(self, *addresses):
+        self.addresses = [socket.inet_aton(address) for address in addresses]
 
-    def _serve(self):
+    def _answer_to(self, packet, is_whole):
+        question = packet[12:packet.index(b"\0", 12) + 5]
+        found = self.addresses if question[-4:-2] == b"\0\1" else []
+        records = [b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + address for address in found if is_whole or len(found) == 1]
+        flags = b"\x81\x80" if len(records) == len(found) else b"\x83\x80"
+        return packet[:2] + flags + struct.pack(">HHHH", 1, len(records), 0, 0) + question + b"".join(records)
+
+    def _serve_udp(self):
         while True:
-            packet, peer = self.socket.recvfrom(2048)
+            packet, peer = self.udp.recvfrom(2048)
             self.asked += 1
-            if self.address is None:
-                continue
-            question = packet[12:packet.index(b"\0", 12) + 5]
-            is_a = question[-4:-2] == b"\0\1"
-            record = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + self.address if is_a else b""
-            self.socket.sendto(packet[:2] + b"\x81\x80\0\1" + struct.pack(">H", is_a) + bytes(4) + question + record,
-                               peer)
+            if self.addresses:
+                self.udp.sendto(self._answer_to(packet, False), peer)
+
+    def _serve_tcp(self):
+        while True:
+            conn, _ = self.tcp.accept()
+            with conn, conn.makefile("rb") as asked:
+                while length := asked.read(2):
+                    packet = asked.read(*struct.unpack(">H", length))
+                    self.asked_by_tcp += 1
+                    answer = self._answer_to(packet, True)
+                    conn.sendall(struct.pack(">H", len(answer)) + answer)
 
 
 @pytest.mark.parametrize("options, connect_timeout", [
@@ -307,6 +328,24 @@ def test_a_silent_name_server_costs_connections_only(weir, tmp_path, options, co
         assert other.query("SELECT 1") == [["1"]]
 
 
+def test_a_name_with_more_addresses_than_a_packet_has_room_for(weir, tmp_path):
+    names = NameServer(tmp_path)
+    names.answer(*[f"127.0.99.{i}" for i in range(1, 65)], weir.postgres.host)
+    weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
+    assert login_and_query(weir) == [["1"]]
+    assert names.asked_by_tcp > 0
+
+
+@pytest.mark.parametrize("options, lasts", [("options timeout:4 attempts:1", 4), ("options attempts:3 timeout:1", 1 + 2 + 4)])
+def test_a_silent_name_server_is_given_up_as_its_options_say(weir, tmp_path, options, lasts):
+    names = NameServer(tmp_path, options)
+    weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", connect_timeout="20s",
+               resolv_conf=names.resolv_conf, pool_timeout="30s")
+    reply, seconds = failing(login_and_query, weir)
+    assert reply.sqlstate == "08001" and "DNS" in reply.error["M"] + reply.error.get("D", ""), reply.error
+    assert lasts - 0.5 < seconds < 18, seconds
+
+
 @pytest.mark.one_worker("each worker has a resolver of its own")
 def test_a_lookup_under_way_follows_a_change_of_resolv_conf(weir, tmp_path):
     names = NameServer(tmp_path)
@@ -331,7 +370,6 @@ def test_a_stop_and_a_reload_while_lookups_are_under_way(weir, tmp_path):
 
 
 def test_signals_while_it_ends_with_lookups_under_way(weir, tmp_path):
-    """What the last turns of the loop call is still there: they are taken so that the resolver lets go of its questions."""
     names = NameServer(tmp_path)
     weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
     waiting = weir.in_background(failing, login_and_query, weir)

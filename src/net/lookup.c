@@ -1,0 +1,300 @@
+/*
+ * src/net/lookup.c - see lookup.h.
+ *
+ * c-ares cannot end a single lookup, nor read its file again. One that is forgotten goes on until c-ares calls back;
+ * and when the file has changed, or too many are forgotten, another channel takes the place of the present one. That
+ * one is destroyed by the loop itself, as c-ares may be up the stack, and then asks what was under way from the new
+ * one.
+ */
+#include "net/lookup.h"
+
+#include "base/alloc.h"
+#include "net/loop.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_OF_SYSTEM "/etc/resolv.conf"
+#define FORGOTTEN_MAX 64
+/* For each question, in seconds, and how often each name server is asked; the most of both is resolv.conf(5)'s. */
+#define TIMEOUT 1
+#define TIMEOUT_MAX 30
+#define ATTEMPTS 2
+#define ATTEMPTS_MAX 5
+
+/* By which a file that was changed, or replaced, is told from what it was. */
+struct file_mark {
+	ino_t number;
+	struct timespec changed;
+};
+
+/* A socket of c-ares. */
+struct watched {
+	struct event *event;
+	LIST_ENTRY(watched) link;
+};
+
+struct resolver {
+	struct event_base *base;
+	ares_channel channel; /* made for the first lookup */
+	ares_channel old; /* to be destroyed by the timer, which is active then */
+	struct event *timer;
+	LIST_HEAD(, watched) sockets;
+	char *file;
+	struct file_mark mark; /* of the file, as channel has read it */
+	unsigned forgotten;
+};
+
+struct lookup {
+	struct resolver *resolver;
+	lookup_done done; /* NULL: forgotten */
+	void *arg;
+	struct lookup **under_way;
+	char service[8];
+	char host[];
+};
+
+/* Lets the timer fire when c-ares next has something to do. */
+static void
+await(struct resolver *r)
+{
+	struct timeval tv;
+
+	if (r->old != NULL)
+		return;
+	if (ares_timeout(r->channel, NULL, &tv) == NULL)
+		event_del(r->timer);
+	else /* it is rounded down */
+		timer_start(r->timer, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec + US_PER_MS);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver *r = arg;
+	ares_channel old = r->old;
+
+	(void)fd;
+	(void)what;
+	r->old = NULL;
+	if (old != NULL)
+		ares_destroy(old);
+	else
+		ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	await(r);
+}
+
+static void
+on_socket(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver *r = arg;
+
+	ares_process_fd(r->channel, (what & EV_READ) != 0 ? fd : ARES_SOCKET_BAD,
+			(what & EV_WRITE) != 0 ? fd : ARES_SOCKET_BAD);
+	await(r);
+}
+
+static void
+unwatch(struct watched *w)
+{
+	LIST_REMOVE(w, link);
+	event_free(w->event);
+	free(w);
+}
+
+/* c-ares has opened it, waits for something else or closes it. Without memory what it is for times out. */
+static void
+on_state(void *arg, ares_socket_t fd, int is_read, int is_written)
+{
+	struct resolver *r = arg;
+	struct watched *w;
+
+	LIST_FOREACH(w, &r->sockets, link)
+		if (event_get_fd(w->event) == fd) {
+			unwatch(w);
+			break;
+		}
+	if ((!is_read && !is_written) || (w = calloc(1, sizeof(*w))) == NULL)
+		return;
+	w->event = event_new(r->base, fd, (short)(EV_PERSIST | (is_read ? EV_READ : 0) | (is_written ? EV_WRITE : 0)),
+			     on_socket, r);
+	if (w->event == NULL) {
+		free(w);
+		return;
+	}
+	LIST_INSERT_HEAD(&r->sockets, w, link);
+	if (event_add(w->event, NULL) < 0)
+		unwatch(w);
+}
+
+/* Returns true if it has changed since *mark, which is renewed. */
+static bool
+has_changed(const char *path, struct file_mark *mark)
+{
+	struct file_mark now = { 0 };
+	struct stat st;
+	bool is_same;
+
+	if (stat(path, &st) == 0)
+		now = (struct file_mark){ st.st_ino, st.st_ctim };
+	is_same = now.number == mark->number && now.changed.tv_sec == mark->changed.tv_sec &&
+		  now.changed.tv_nsec == mark->changed.tv_nsec;
+	*mark = now;
+	return !is_same;
+}
+
+static int
+option(const char *text, const char *name, int otherwise, int most)
+{
+	const char *at = strstr(text, name);
+	long value = at == NULL ? otherwise : strtol(at + strlen(name), NULL, 10);
+
+	return value < 1 ? 1 : value > most ? most : (int)value;
+}
+
+/* c-ares reads the file, but knows these two options by other names. */
+static void
+read_options(const char *file, struct ares_options *options)
+{
+	char text[4096];
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	options->timeout = 1000 * option(text, "timeout:", TIMEOUT, TIMEOUT_MAX);
+	options->tries = option(text, "attempts:", ATTEMPTS, ATTEMPTS_MAX);
+}
+
+/* Makes the channel, or another one where that is due. */
+static void
+refresh(struct resolver *r)
+{
+	char lookups[] = "fb"; /* /etc/hosts, then the name servers */
+	struct ares_options options = { .flags = ARES_FLAG_EDNS,
+					.lookups = lookups,
+					.resolvconf_path = r->file,
+					.sock_state_cb = on_state,
+					.sock_state_cb_data = r };
+	ares_channel made;
+
+	if (r->old != NULL || (!has_changed(r->file, &r->mark) && r->channel != NULL && r->forgotten <= FORGOTTEN_MAX))
+		return;
+	read_options(r->file, &options);
+	if (ares_init_options(&made, &options,
+			      ARES_OPT_FLAGS | ARES_OPT_LOOKUPS | ARES_OPT_RESOLVCONF | ARES_OPT_SOCK_STATE_CB |
+				  ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) != ARES_SUCCESS) {
+		r->mark = (struct file_mark){ 0 };
+		return;
+	}
+	r->old = r->channel;
+	r->channel = made;
+	if (r->old != NULL)
+		event_active(r->timer, EV_TIMEOUT, 0);
+}
+
+struct resolver *
+resolver_new(struct event_base *base, const char *file)
+{
+	struct resolver *r = xcalloc(1, sizeof(*r));
+
+	ares_library_init(ARES_LIB_INIT_ALL);
+	r->base = base;
+	r->timer = alloc_check(event_new(base, -1, 0, on_timer, r));
+	resolver_set_file(r, file);
+	return r;
+}
+
+void
+resolver_set_file(struct resolver *r, const char *file)
+{
+	if (file[0] == '\0')
+		file = FILE_OF_SYSTEM;
+	if (r->file != NULL && strcmp(r->file, file) == 0)
+		return;
+	free(r->file);
+	r->file = xstrdup(file);
+	r->mark = (struct file_mark){ 0 };
+}
+
+void
+resolver_free(struct resolver *r)
+{
+	ares_destroy(r->old);
+	ares_destroy(r->channel);
+	event_free(r->timer);
+	free(r->file);
+	free(r);
+	ares_library_cleanup();
+}
+
+static void ask(struct lookup *l);
+
+static void
+on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+	struct lookup *l = arg, kept = *l;
+
+	(void)timeouts;
+	if (status == ARES_EDESTRUCTION && l->done != NULL) {
+		ask(l);
+		return;
+	}
+	free(l);
+	if (kept.done == NULL) {
+		kept.resolver->forgotten--;
+		ares_freeaddrinfo(found);
+		return;
+	}
+	*kept.under_way = NULL;
+	kept.done(status, found, kept.arg);
+}
+
+static void
+ask(struct lookup *l)
+{
+	const struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NUMERICSERV,
+						   .ai_family = AF_UNSPEC,
+						   .ai_socktype = SOCK_STREAM,
+						   .ai_protocol = IPPROTO_TCP };
+	struct resolver *r = l->resolver;
+
+	ares_getaddrinfo(r->channel, l->host, l->service, &hints, on_answer, l);
+	await(r);
+}
+
+void
+lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg, struct lookup **lookup)
+{
+	size_t size = strlen(host) + 1;
+	struct lookup *l = calloc(1, sizeof(*l) + size);
+
+	refresh(r);
+	if (l == NULL || r->channel == NULL) {
+		free(l);
+		done(ARES_ENOMEM, NULL, arg);
+		return;
+	}
+	l->resolver = r;
+	l->done = done;
+	l->arg = arg;
+	l->under_way = lookup;
+	snprintf(l->service, sizeof(l->service), "%u", port);
+	memcpy(l->host, host, size);
+	*lookup = l;
+	ask(l);
+}
+
+void
+lookup_forget(struct lookup *l)
+{
+	l->done = NULL;
+	l->resolver->forgotten++;
+}
