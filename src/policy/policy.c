@@ -293,12 +293,6 @@ policy_needs_ping(const struct policy *p, const struct policy_conn *conn, uint64
 	return conn->epoch != p->epoch || (s->pre_ping && now_us >= later(conn->heard_us, s->pre_ping_idle_us));
 }
 
-bool
-policy_suits(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t)
-{
-	return !conn->needs_match || p->ops.suits == NULL || p->ops.suits(p->owner, conn, t);
-}
-
 static struct policy_conn *
 next_to_lend(const struct policy *p, struct policy_conn *conn)
 {
@@ -306,9 +300,9 @@ next_to_lend(const struct policy *p, struct policy_conn *conn)
 }
 
 static bool
-is_lendable(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us)
+is_lendable(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
-	return conn->state == PC_IDLE && !policy_needs_ping(p, conn, now_us) && policy_suits(p, conn, t);
+	return conn->state == PC_IDLE && !policy_needs_ping(p, conn, now_us);
 }
 
 static struct policy_conn *
@@ -323,7 +317,7 @@ choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t n
 	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_IMAGE)
 			break;
-		if (policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t))
+		if (policy_needs_ping(p, conn, now_us))
 			continue;
 		if (t->image == NULL || conn->image == t->image)
 			return conn;
@@ -343,7 +337,7 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 	struct policy_conn *own = p->last[t->id % POLICY_LAST];
 
 	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
-	    (t->image == NULL || own->image == t->image) && is_lendable(p, own, t, now_us))
+	    (t->image == NULL || own->image == t->image) && is_lendable(p, own, now_us))
 		return own;
 	return choose_warmest(p, t, now_us);
 }
@@ -520,9 +514,6 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		return;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
-	} else if (!policy_suits(p, conn, t)) {
-		go_idle(p, conn, now_us);
-		policy_reinforce(p, now_us);
 	} else {
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
@@ -625,9 +616,8 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	if (is_to_close(p, conn, now_us, &reason)) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
-	} else if (t == NULL || !policy_suits(p, conn, t)) {
+	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
-		t = NULL;
 	} else if (may_give(p, t) && policy_give(p, conn, t, now_us)) {
 		t = NULL;
 	} else {
@@ -668,7 +658,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (is_to_close(p, conn, now_us, &reason) || !is_of_round || is_capped) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
-	} else if (t == NULL || policy_needs_ping(p, conn, now_us) || !policy_suits(p, conn, t)) {
+	} else if (t == NULL || policy_needs_ping(p, conn, now_us)) {
 		go_idle(p, conn, now_us);
 		t = NULL;
 	} else {

@@ -88,7 +88,6 @@ struct policy_conn {
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
 	bool is_trial; /* OPENING while the circuit is open */
-	bool needs_match; /* set by the owner before policy_return: it must not be lent to everybody (ops->suits) */
 	TAILQ_ENTRY(policy_conn)
 	link; /* of those in its state; unused while it is LENT, as most often it soon is not */
 	TAILQ_ENTRY(policy_conn) all;
@@ -113,7 +112,7 @@ struct policy_ticket_ops {
 struct policy_ticket {
 	const struct policy_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
-	uint64_t id; /* the borrower's, which never changes: for ops->suits, and to know its last connection; 0: none */
+	uint64_t id; /* the borrower's, which never changes: to know its last connection; 0: none */
 	union {
 		uint64_t since_us; /* while it waits: when it began to */
 		uint64_t waited_us; /* then the borrower's own: how long it has waited */
@@ -121,7 +120,6 @@ struct policy_ticket {
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
 	bool is_waiting;
-	uint8_t needs; /* the owner's, for ops->suits: what of the connection matters to what it will run */
 	bool is_wait_logged; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	union {
@@ -155,8 +153,6 @@ struct policy_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
-	/* Returns true if this one, which needs_match, may be lent to that borrower. May be NULL: yes. */
-	bool (*suits)(void *owner, const struct policy_conn *conn, const struct policy_ticket *t);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 	/*

@@ -183,8 +183,6 @@ policy_has_any(const struct policy *p)
 void policy_move(struct policy *p, struct policy_conn *conn, enum policy_conn_state to);
 void policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason);
 void policy_leave_line(struct policy *p, struct policy_ticket *t);
-/* Returns true if conn may be lent to that borrower: see policy_ops.suits. */
-bool policy_suits(const struct policy *p, const struct policy_conn *conn, const struct policy_ticket *t);
 /* Returns true if conn is to be closed for its age. */
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);

@@ -301,34 +301,18 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 }
 
 /*
- * While somebody is in line, every idle connection needs a ping, or does not suit the first in line. The warmest are
- * the likeliest to be alive.
+ * While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive.
  */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
-	const struct policy_ticket *t = TAILQ_FIRST(&p->line);
 	struct policy_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link) {
-		if ((is_any || conn->epoch >= p->distrust_epoch) && policy_suits(p, conn, t))
+		if (is_any || conn->epoch >= p->distrust_epoch)
 			return conn;
 	}
 	return NULL;
-}
-
-/* Closes the coldest idle connection, which does not suit the first in line, if that makes room. */
-static bool
-close_unsuited(struct policy *p, uint64_t now_us)
-{
-	struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
-	uint32_t limit = policy_limit_now(p, now_us), size = p->settings.pool_size;
-
-	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us || p->count[PC_CLOSING] >= unserved(p) ||
-	    (policy_total(p) < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
-		return false;
-	policy_close_conn(p, coldest, RR_DIRTY);
-	return true;
 }
 
 uint32_t
@@ -343,8 +327,6 @@ help_waiters(struct policy *p, uint64_t now_us)
 	while (unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
-		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
-			continue;
 		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
 		 */
 		if (conn == NULL && unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&

@@ -11,7 +11,6 @@
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
 #define COST_SHARE 300u /* ... and at most this part of one server connection's time */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
-#define MINDS_TYPES_US (1 * US_PER_S) /* DDL does not wait longer for an answer */
 #define SETTLES_US (2 * US_PER_S) /* see settles_us() */
 #define REFUSED_US (60 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
@@ -89,14 +88,6 @@ database_code_feared(const struct database_code *code)
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
 	return STATE_WASHABLE | (known & (STATE_BACKEND | STATE_REMOTE)) | RISK_CODE | database_code_compiled(code);
-}
-
-bool
-database_code_minds_types(const struct database_code *code)
-{
-	unsigned all = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
-
-	return (all & (RISK_CONTEXT | RISK_TYPES)) == RISK_CONTEXT && code->read_cost_us < MINDS_TYPES_US;
 }
 
 unsigned
@@ -201,8 +192,6 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	} else if (row.kind == 't') {
 		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
 						      read_risk(row.value, &end)) < 0;
-	} else if (row.kind == 'h') {
-		code->is_broken = risk_names_add_hiding(a->risks, row.name) < 0;
 	} else if (row.kind == 'a') {
 		set_all(a, row.value);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {

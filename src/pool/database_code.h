@@ -112,16 +112,6 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   ? risk
 		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
-/* Returns true if functions may have been compiled with types that a loan with this risk has hidden. */
-static inline bool
-database_code_has_hidden(const struct database_code *code, unsigned risk)
-{
-	return code->answer == NULL || code->changed_answered < code->made ||
-	       ((risk_names_all(code->answer->risks) & RISK_HIDES) != 0 && (risk & (STATE_TEMP | RISK_HIDES)) != 0 &&
-		(risk & RISK_CONTEXT) != 0);
-}
-/* Returns true if a type or table that is made may be one more of a name that functions use. */
-bool database_code_minds_types(const struct database_code *code);
 /* Returns false if the catalogs have none but temporary ones. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
@@ -129,7 +119,7 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
 /*
- * Returns which of RISK_COMPILED any SQL may have. An answer that has grown old counts until there is another, which
+ * Returns RISK_CONTEXT if any SQL may have that. An answer that has grown old counts until there is another, which
  * closes all servers if it finds more (pool_code.c).
  */
 static inline unsigned
@@ -137,7 +127,7 @@ database_code_compiled(const struct database_code *code)
 {
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
-	return (risk_names_all(code->answer->risks) & RISK_COMPILED) |
+	return (risk_names_all(code->answer->risks) & RISK_CONTEXT) |
 	       (code->changed_answered != code->changed ? RISK_CONTEXT : 0u);
 }
 /* Returns true if it is time to ask on an idle connection. */
@@ -154,7 +144,7 @@ database_code_is_asked(const struct database_code *code, uint64_t now_us)
 {
 	return code->coming != NULL && code->read_cost_us >= CODE_DEAR_US && now_us - code->asked_us < CODE_ANSWER_US;
 }
-/* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
+/* Call it when DDL was seen; is_made: it made functions. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which lives as long as the round. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);

@@ -69,8 +69,6 @@ struct pool_use {
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
 
 struct pool {
-	uint32_t tied_context; /* image_context that a server of it was tied to last; 0: none was */
-	bool has_several_contexts; /* servers were tied to more than one, or to all settings of somebody */
 	struct pool_set *set;
 	char user[CONFIG_NAME_MAX + 1]; /* the user that servers log in as */
 	struct pool_database *database;
@@ -134,8 +132,6 @@ uint64_t pool_checkouts(const struct pool *pool);
 struct server *pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
-/* policy_ticket.needs for what depends on these (RISK_COMPILED). */
-#define POOL_NEEDS(risk) ((uint8_t)((risk) >> 8))
 /*
  * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
  * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
@@ -145,9 +141,7 @@ void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
 /* --- pool_code.c: the code of its database --- */
-/* Returns true if this borrower may run anything on srv, which may be tied to another context: see policy_ops.suits. */
-bool pool_suits(const struct server *srv, const struct policy_ticket *t);
-/* Returns which of RISK_COMPILED any SQL has in this pool. */
+/* Returns RISK_CONTEXT if any SQL may have that in this pool. */
 static inline unsigned
 pool_compiled(const struct pool *pool)
 {

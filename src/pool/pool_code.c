@@ -82,7 +82,7 @@ lasting_parts(const struct database_code *code)
 {
 	if (code->answer == NULL)
 		return RISK_CONTEXT; /* as was feared */
-	return risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_COMPILED);
+	return risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
 /*
@@ -143,25 +143,6 @@ bool
 pool_has_sequences(const struct pool *pool, uint64_t now_us)
 {
 	return database_code_has_sequences(pool->code, now_us);
-}
-
-bool
-pool_suits(const struct server *srv, const struct policy_ticket *t)
-{
-	struct policy_ticket that = { .image = t->image, .id = t->id, .needs = POOL_NEEDS(RISK_COMPILED) };
-
-	return pool_code_suits(srv->owner, srv, &that);
-}
-
-/* Kept up by state/compiled.c. */
-bool
-pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t)
-{
-	unsigned needs = t->needs & POOL_NEEDS(pool_compiled(pool));
-
-	if ((needs & POOL_NEEDS(RISK_TYPES)) == 0 || t->image == NULL || !pool_is_sealed(pool))
-		return true; /* a login runs no function */
-	return server_ties_suit(&srv->ties, t->id, (struct image *)(uintptr_t)t->image, false);
 }
 
 /* The same database may be configured under several names, and be another worker's, too. */

@@ -92,14 +92,9 @@ op_address(void *owner, const struct policy_conn *conn)
 	return ((const struct pooled *)conn)->srv->address;
 }
 
-static bool
-op_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket *t)
-{
-	return pool_code_suits(owner, ((const struct pooled *)conn)->srv, t);
-}
-
-const struct policy_ops pool_policy_ops = { op_open,	op_close, op_ping,	   op_wake,
-					    op_address, op_suits, pool_log_outage, pool_give };
+const struct policy_ops pool_policy_ops = {
+	op_open, op_close, op_ping, op_wake, op_address, pool_log_outage, pool_give
+};
 
 /* --- what servers report --- */
 
@@ -222,7 +217,6 @@ inline struct policy_conn *
 pool_returned(struct server *srv)
 {
 	srv->conn->image = srv->image;
-	srv->conn->needs_match = srv->ties.plans != NULL || srv->ties.types != NULL || srv->seed_of != 0;
 	return srv->conn;
 }
 
@@ -338,8 +332,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
-	struct reset_order order = { .parts = parts &
-					      (STATE_WASHABLE | WASH_PLANS | WASH_TEMP_ASKED | WASH_LATE | WASH_TIMERS),
+	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS),
 				     .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
@@ -388,7 +381,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
 				     .is_last = (parts & STATE_BACKEND) != 0,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_TEMP_ASKED)) };
+				     .parts = STATE_WASHABLE | (parts & WASH_PLANS) };
 
 	order.seed = pool_set_random(pool->set);
 	server_reset(srv, &order, now_us);

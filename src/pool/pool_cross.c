@@ -62,20 +62,6 @@ lose(struct pooled *p, const struct server_env *env, struct policy_room *room)
 	free(p);
 }
 
-/* Notes what compiled functions are tied to there, as tie() in state/compiled.c does. */
-static void
-note_ties(struct pool *pool, const struct server_ties *ties)
-{
-	uint32_t context;
-
-	if (ties->types == NULL)
-		return;
-	context = image_context(ties->types);
-	pool->has_several_contexts = pool->has_several_contexts || ties->is_whole || ties->is_mixed ||
-				     (pool->tied_context != 0 && pool->tied_context != context);
-	pool->tied_context = context;
-}
-
 static bool
 join(struct pool *pool, struct pooled *p)
 {
@@ -96,7 +82,6 @@ join(struct pool *pool, struct pooled *p)
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
 	pool_is_active(pool);
-	note_ties(pool, &p->srv->ties);
 	return true;
 }
 

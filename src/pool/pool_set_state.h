@@ -177,11 +177,9 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /
 
 /* pool_code.c */
 const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */
-/* Returns true if the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
-bool pool_code_suits(const struct pool *pool, const struct server *srv, const struct policy_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
-/* Returns what no reset removes (STATE_BACKEND, RISK_COMPILED), of which it is known here that the code may leave it.
+/* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of which it is known here that the code may leave it.
  */
 unsigned pool_code_heeded(const struct pool *pool);
 /*

@@ -102,8 +102,7 @@ makes_harmless(struct exchange *x, struct server *srv)
 	if (answer == NULL || (answer->has_no_sequence && strcmp(tag, "CREATE INDEX") != 0))
 		return false;
 	if (strcmp(tag, "DO") == 0)
-		return (risk_names_all(answer->risks) & RISK_HIDES) != 0 &&
-		       (state_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
+		return !risk_names_are_none(answer->risks) && (state_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
 	return is_made && (flags & ~SCAN_HARMLESS) == 0 && state_risk_of_loan(x) == 0;
 }
 
@@ -112,9 +111,7 @@ static void
 note_code(struct exchange *x, struct server *srv)
 {
 	struct loan *loan = &srv->loan;
-	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0 ||
-			((loan->tag.id == TAG_SELECT || (loan->tag.flags & TAG_MAKES_TYPE) != 0) &&
-			 (loan->suspected & SCAN_TEMP) == 0 && database_code_minds_types(x->pool->code));
+	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0;
 
 	if (makes_harmless(x, srv))
 		return;

@@ -74,9 +74,9 @@ is_one_statement(const struct request_walk *w)
 	return false;
 }
 
-/* Returns which ties of a server (RISK_...) matter to the request; RISK_COMPILED if that can't be told. */
-__attribute__((noinline)) static unsigned
-needs_of(struct request_walk *w)
+/* Returns true if plans that others made on its server may matter to the request: see state_needs_plans(). */
+__attribute__((noinline)) static bool
+needs_plans(struct request_walk *w)
 {
 	const uint8_t *body = walk_message(w) + FRAME_HEAD_LEN;
 	struct exchange *x = w->x;
@@ -86,34 +86,22 @@ needs_of(struct request_walk *w)
 	struct frame f;
 
 	if (!frame_whole(walk_message(w), w->len - w->at, &f) || f.body_len == 0)
-		return RISK_COMPILED;
+		return true;
 	if (f.type == 'Q')
-		return w->scanned != walk_message(w) ? RISK_COMPILED
-						     : state_needs(x, (const char *)body, f.body_len - 1, w->risk);
+		return w->scanned != walk_message(w) ||
+		       state_needs_plans(x, (const char *)body, f.body_len - 1, w->risk);
 	if ((f.type != 'P' && f.type != 'B') || !is_one_statement(w) || statements_pass_through(x))
-		return RISK_COMPILED;
+		return true;
 	if (f.type == 'P') {
 		if (!fields_parse(body, f.body_len, &fields) ||
 		    (st = statement_peek(x->pool->home, fields.rest, fields.rest_len)) == NULL)
-			return RISK_COMPILED;
-		return state_needs(x, (const char *)st->bytes, st->query_len, state_risk_of(x, st));
+			return true;
+		return state_needs_plans(x, (const char *)st->bytes, st->query_len, state_risk_of(x, st));
 	}
 	if (!fields_bind(body, f.body_len, &m.names.portal, &m.names.statement, &m.names.len) ||
 	    statements_find_bound(x, &m) != STEP_FORWARD || m.statement == NULL)
-		return RISK_COMPILED;
-	return state_needs(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
-}
-
-/* Nearly always all clients of a pool agree in what servers are tied to. */
-static inline uint8_t
-ticket_needs(struct request_walk *w)
-{
-	const struct pool *pool = w->x->pool;
-
-	if (pool->tied_context == 0 ||
-	    (!pool->has_several_contexts && pool->tied_context == image_context(w->x->image)))
-		return POOL_NEEDS(RISK_COMPILED);
-	return POOL_NEEDS(needs_of(w));
+		return true;
+	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
 
 /* w: at the message that it is for; NULL: that waits. */
@@ -130,8 +118,8 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		walk_out_of_memory(x);
 		return -1;
 	}
-	if (srv->conn->needs_match)
-		state_meets_ties(x, w != NULL && state_differs_in_plans(x) ? needs_of(w) : RISK_COMPILED);
+	if (srv->plans_of != NULL || srv->seed_of != 0)
+		state_meets_others(x, w == NULL || !state_differs_in_plans(x) || needs_plans(w));
 	if (x->settings->commit_check)
 		commit_check_linked(x);
 	return 0;
@@ -235,7 +223,6 @@ walk_borrow(struct request_walk *w)
 	if (x->commit == EXCHANGE_ROLLED_BACK && is_refused(w))
 		return WALK_WAIT;
 	relay_ticket(x);
-	x->ticket.needs = ticket_needs(w);
 	srv = pool_borrow(x->pool, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		exchange_step(x, CE_NEED_SERVER);

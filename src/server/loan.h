@@ -158,8 +158,6 @@ struct loan {
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
 	bool announces_ready; /* see server_ops.request_done; set by listen_linked(), cleared by loan_begin() */
 	bool watches_tags; /* see server_ops.complete; set by state_note_all(), cleared by reset.c */
-	/* Something was undone before it was last settled. Set by settle_and_ask(), cleared by loan_begin(). */
-	bool has_undone;
 	/* These matter when the transaction is over: side by side, as every request asks. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
@@ -169,10 +167,11 @@ struct loan {
 	/* Code of the database ran, which may have changed such settings. Set by compiled.c, notes.c and ask.c,
 	 * cleared by ask.c. */
 	bool has_run_code;
-	/* Tied to another context than the borrower's, who runs what has none. Set by compiled.c, cleared by
-	 * loan_begin(). */
+	/* The server has plans of another context than the borrower's, who runs what needs none of them. Set by
+	 * compiled.c, cleared by loan_begin(). */
 	bool is_unsuited;
-	/* SQL that has a context ran under another one than the client's own. Set by tie(), cleared by loan_begin(). */
+	/* SQL that has a context ran under another one than the client's own. Set by note_plans(), cleared by
+	 * loan_begin(). */
 	bool is_mixed;
 	/* The server has no plans of others' any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;

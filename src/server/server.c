@@ -35,8 +35,7 @@ server_free_later(struct grave *g)
 	assert(srv->state == SV_DEAD && srv->borrower == NULL && !srv->is_lingering);
 	assert(srv->ledger.count == 0 && srv->dial == NULL && srv->login == NULL && srv->cancel == NULL);
 	image_unref(srv->image);
-	image_unref(srv->ties.plans);
-	image_unref(srv->ties.types);
+	image_unref(srv->plans_of);
 	free(srv->carry);
 	free(srv->last_words);
 	loan_fini(&srv->loan);

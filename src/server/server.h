@@ -169,7 +169,7 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 struct reset_order {
 	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* For the owner: the server is closed afterwards. Set by pool_conns.c and server_reset_row(), never cleared. */
+	/* For the owner: the server is closed afterwards. Set by pool_conns.c, never cleared. */
 	bool is_last;
 	unsigned parts; /* the parts of STATE_WASHABLE and WASH_... (session/seal.h) to wash */
 	uint64_t seed; /* a random number, with STATE_SEED */
@@ -177,22 +177,6 @@ struct reset_order {
 	/* A query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Outlives the server. */
 	const char *question;
 };
-
-/*
- * For whom this backend has made plans and compiled functions: what it resolved and computed then holds for all later
- * borrowers. Each is one with the settings that matter; a reference, NULL: anybody's will do.
- */
-struct server_ties {
-	struct image *plans; /* until they are discarded */
-	struct image *types; /* for good */
-	uint64_t types_of; /* the id of the one borrower who made them; TIES_OF_MANY */
-	/* For types, all settings matter, not only those of the context. Set and cleared by server_tie_types(). */
-	bool is_whole;
-	/* Types were made under other settings, too; with types_of. Set by server_tie_types(), never cleared. */
-	bool is_mixed;
-};
-
-#define TIES_OF_MANY UINT64_MAX
 
 /* The cancel of what the borrower has left running: cancel_what_runs(). */
 enum reset_cancel {
@@ -318,7 +302,11 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
-	struct server_ties ties;
+	/*
+	 * Whose settings this backend's plans of code of the database were made under, until they are discarded. A
+	 * reference; NULL: there are none.
+	 */
+	struct image *plans_of;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all; /* in the owner's list */

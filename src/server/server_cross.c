@@ -5,11 +5,11 @@
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
- *               statements, cluster, cluster_state, sequences_of, seed_of, ties.types_of, .is_whole, .is_mixed, role,
- *               carry, carry_len, carry_cap, is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index,
- *               hosts_passed, address, connected_us, bytes_in, bytes_out, is_there, is_connect_query_bad, tls_phase,
- *               is_tls_given_up, dialled_us, question, is_closing, is_misplaced (these two: then it does not cross)
- *   copied      image, ties.plans, ties.types: by value, as images belong to a store
+ *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, carry_len, carry_cap,
+ * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
+ * bytes_out, is_there, is_connect_query_bad, tls_phase, is_tls_given_up, dialled_us, question, is_closing, is_misplaced
+ * (these two: then it does not cross)
+ *   copied      image, plans_of: by value, as images belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
  *   nothing     borrower, grave, last_words, last_sqlstate, is_end_logged, is_loss_untold, has_cost, was_owing,
@@ -31,7 +31,7 @@
 #include <string.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1936 && sizeof(struct loan) == 424,
+_Static_assert(sizeof(struct server) - sizeof(struct stream) == 1912 && sizeof(struct loan) == 424,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
@@ -90,7 +90,7 @@ server_pack(struct server *srv)
 	buf_fini(&srv->reset.remote);
 	memset(&srv->reset, 0, sizeof(srv->reset));
 	srv->unnamed_owner = 0;
-	if (take_out(&srv->image) < 0 || take_out(&srv->ties.plans) < 0 || take_out(&srv->ties.types) < 0)
+	if (take_out(&srv->image) < 0 || take_out(&srv->plans_of) < 0)
 		return -1;
 	srv->env = NULL;
 	srv->target = NULL;
@@ -101,7 +101,7 @@ int
 server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target)
 {
 	if (srv->is_closing || srv->stream.is_broken || take_in(env->images, &srv->image) < 0 ||
-	    take_in(env->images, &srv->ties.plans) < 0 || take_in(env->images, &srv->ties.types) < 0)
+	    take_in(env->images, &srv->plans_of) < 0)
 		return -1;
 	srv->env = env;
 	srv->owner = owner;

@@ -78,34 +78,8 @@ has_context_of(struct image *a, struct image *b)
 	return a == b || (image_context(a) != IMAGE_CONTEXT_NONE && image_context(a) == image_context(b));
 }
 
-static bool
-is_as_made(const struct server_ties *ties, struct image *img, bool is_whole)
-{
-	if (ties->types == NULL)
-		return true;
-	if (ties->is_mixed)
-		return false;
-	return is_whole || ties->is_whole ? ties->types == img : has_context_of(ties->types, img);
-}
-
 bool
-server_ties_suit(const struct server_ties *ties, uint64_t id, struct image *img, bool is_whole)
+server_plans_suit(const struct server *srv, struct image *img)
 {
-	return ties->types_of == id || is_as_made(ties, img, is_whole);
-}
-
-void
-server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, bool is_whole)
-{
-	ties->is_mixed = ties->is_mixed || !is_as_made(ties, img, is_whole);
-	ties->is_whole = ties->is_whole || is_whole;
-	ties->types_of = ties->types_of == 0 || ties->types_of == id ? id : TIES_OF_MANY;
-	if (ties->types == NULL)
-		ties->types = image_ref(img);
-}
-
-bool
-server_ties_plan(const struct server_ties *ties, struct image *img)
-{
-	return ties->plans == NULL || has_context_of(ties->plans, img) || image_plans_as(ties->plans, img);
+	return srv->plans_of == NULL || has_context_of(srv->plans_of, img) || image_plans_as(srv->plans_of, img);
 }

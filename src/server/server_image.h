@@ -1,15 +1,12 @@
 /*
- * src/server/server_image.h - settings of a server, and its ties to a context.
+ * src/server/server_image.h - settings of a server, and those that its plans were made under.
  */
 #pragma once
 
 #include "server/server.h"
 
-/* Returns true if this borrower may run what no statement forgets (is_whole: and what depends on any setting). */
-bool server_ties_suit(const struct server_ties *ties, uint64_t id, struct image *img, bool is_whole);
-void server_tie_types(struct server_ties *ties, uint64_t id, struct image *img, bool is_whole); /* it runs that */
 /* Returns true if the plans there are as this image would have them made. */
-bool server_ties_plan(const struct server_ties *ties, struct image *img);
+bool server_plans_suit(const struct server *srv, struct image *img);
 /*
  * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
  * ledger. The caller sends them, and sets srv->image if the server will have that image. always, is_guarded: see

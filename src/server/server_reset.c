@@ -130,11 +130,11 @@ seal(struct server *srv)
 	if (parts & STATE_SEED)
 		srv->seed_of = 0;
 	if (parts & WASH_PLANS) {
-		image_unref(srv->ties.plans);
-		srv->ties.plans = NULL;
-	}
-	if (parts & WASH_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
+		image_unref(srv->plans_of);
+		srv->plans_of = NULL;
+		/* PostgreSQL would read their literals anew, under the settings of the moment. */
 		server_statements_outdate(&srv->statements);
+	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
 		parts = (parts & ~(unsigned)STATE_PREPARED) | WASH_STATEMENTS;
 	if ((parts & WASH_TIMERS) && undo_timers(srv, &b) < 0) {
@@ -255,9 +255,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	struct seal_statement row;
 	struct probe_row remote;
 
-	if (is_whole && len >= 2 && wire_u16(body) == 1) /* WASH_TEMP_ASKED: another client must not get it */
-		srv->reset.todo.is_last = true;
-	else if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
+	if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
 		srv->is_closing = srv->is_closing || !probe_read_row(body, len, copy, &remote) ||
 				  !seal_put_remote(&srv->reset.remote, &remote);
 	else if (copy == NULL || !is_whole)

@@ -20,7 +20,6 @@
 
 struct entry {
 	struct risk risks[RISK_KINDS];
-	bool is_hiding;
 	UT_hash_handle hh;
 	const char *reason; /* behind the name */
 	char name[];
@@ -36,7 +35,7 @@ struct risk_names {
 	struct type_entry *types;
 	unsigned count, type_count;
 	unsigned all, ever, ddl;
-	bool is_too_large, has_hiding, hides_any;
+	bool is_too_large;
 };
 
 struct risk_names *
@@ -127,19 +126,6 @@ risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, 
 }
 
 int
-risk_names_add_hiding(struct risk_names *names, const char *name)
-{
-	struct entry *e = name[0] == '\0' ? NULL : own_entry(names, name, "");
-
-	names->all |= RISK_HIDES;
-	names->has_hiding = true;
-	names->hides_any = names->hides_any || name[0] == '\0';
-	if (e != NULL)
-		e->is_hiding = true;
-	return e != NULL || name[0] == '\0' || names->is_too_large ? 0 : -1;
-}
-
-int
 risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 {
 	struct type_entry *grown;
@@ -204,15 +190,13 @@ struct reader {
 	bool has_backslashes; /* they count in plain strings: standard_conforming_strings is off */
 	/* what was found */
 	struct risk risk;
-	bool is_opaque, is_unterminated, has_write, is_ddl, is_hiding;
+	bool is_opaque, is_unterminated, has_write, is_ddl;
 	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
 	/* what stood before */
 	bool is_first; /* a statement begins */
 	bool is_explain, is_behind_dot, is_into_harmless;
 	bool is_do;
 	bool is_object_next; /* CREATE or DROP has stood there, and perhaps adjectives */
-	bool makes, is_temp; /* CREATE TABLE and its like, SELECT INTO; TEMP */
-	bool is_made_next, was_made; /* the next word, or the last one, is in the name of what is made */
 	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
 	unsigned depth;
 	bool is_behind_escapes; /* an E'' string, which may go on on another line */
@@ -233,7 +217,6 @@ struct reader {
 	" refresh reindex reset revoke security truncate vacuum"
 #define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
 #define OBJECTS "table view index sequence"
-#define MAKERS "table view sequence exists into temp temporary"
 
 /* DDL that runs no code but what its words name, and event triggers. */
 static void
@@ -246,7 +229,6 @@ judge_object(struct reader *r, const char *word)
 		r->is_ddl = r->has_write = true;
 	else
 		r->is_opaque = true;
-	r->makes = r->makes && strcmp(word, "index") != 0;
 }
 
 static void
@@ -259,7 +241,6 @@ judge_first(struct reader *r, const char *word)
 		r->is_opaque = r->is_opaque || text_is_one_of(word, OPAQUE_IN_BODY);
 		return;
 	}
-	r->makes = is_create;
 	r->is_object_next = is_create || is_drop;
 	r->is_do = strcmp(word, "do") == 0;
 	r->is_opaque = r->is_opaque || !(r->is_object_next || r->is_do || text_is_one_of(word, PLAIN));
@@ -272,7 +253,6 @@ judge_statement(struct reader *r, const char *word)
 {
 	bool is_into = !r->is_into_harmless && !r->is_body && strcmp(word, "into") == 0;
 
-	r->is_temp = r->is_temp || strcmp(word, "temp") == 0 || strcmp(word, "temporary") == 0;
 	if (r->is_first || r->is_body)
 		judge_first(r, word);
 	else if (r->is_do)
@@ -283,9 +263,6 @@ judge_statement(struct reader *r, const char *word)
 		       (r->is_ddl && strcmp(word, "execute") == 0);
 	/* SELECT INTO makes a table. */
 	r->is_ddl = r->is_ddl || is_into;
-	r->makes = r->makes || is_into;
-	r->was_made = r->is_made_next;
-	r->is_made_next = r->makes && text_is_one_of(word, MAKERS);
 	/* Behind SELECT, INSERT is a column's name. */
 	r->is_into_harmless =
 	    (r->selects >> r->depth & 1) == 0 && (strcmp(word, "insert") == 0 || strcmp(word, "merge") == 0);
@@ -295,33 +272,12 @@ judge_statement(struct reader *r, const char *word)
 	r->is_first = false;
 }
 
-/* Others are searched for in bodies in other ways than words. */
-static bool
-is_plain_name(const char *word)
-{
-	return word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' && !sql_is(word[0], DIGIT);
-}
-
 /* In lower case, cut, terminated. */
 struct word {
 	char text[NAME_MAX_LEN + 1];
 	size_t len, ascii_len; /* ascii_len: up to the first byte that is not ASCII */
 	bool is_beyond_ascii;
 };
-
-/* Returns true if an object made under this name may hide a type. Unless SQL says that it is temporary, there may be
- * another of that name. Names of types are known without the underscores that make one an array's. */
-static bool
-is_hiding(const struct reader *r, const struct word *w, const struct entry *e)
-{
-	size_t underscores = strspn(w->text, "_");
-
-	if (!r->is_temp || !is_plain_name(w->text))
-		return r->names->has_hiding;
-	if (underscores > 0 && (e == NULL || !e->is_hiding))
-		e = find(r->names, w->text + underscores, w->len - underscores);
-	return r->names->hides_any || (e != NULL && e->is_hiding);
-}
 
 static void
 word_put(struct word *w, char c)
@@ -355,7 +311,6 @@ judge_word(struct reader *r, const struct word *w)
 	r->called = (struct risk){ 0 };
 	r->is_behind_escapes = false;
 	judge_statement(r, w->text);
-	r->is_hiding = r->is_hiding || (r->was_made && is_hiding(r, w, e));
 	join_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
 		join(&r->risk, e->risks[RISK_FUNCTION]);
@@ -393,7 +348,7 @@ static void
 other_token(struct reader *r)
 {
 	r->called = (struct risk){ 0 };
-	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = r->is_made_next = r->was_made = false;
+	r->is_behind_dot = r->is_into_harmless = r->is_behind_escapes = false;
 	if (r->is_first)
 		r->is_opaque = true;
 }
@@ -480,7 +435,6 @@ read_body(struct reader *r, const char *begin, const char *end)
 	join(&r->risk, body.risk);
 	r->has_write = true;
 	r->is_ddl = r->is_ddl || body.is_ddl;
-	r->is_hiding = r->is_hiding || body.is_hiding;
 	r->is_opaque = r->is_opaque || body.is_opaque || body.is_unterminated || body.is_object_next;
 }
 
@@ -597,11 +551,10 @@ read_punct(struct reader *r)
 		r->depth--;
 	r->called = (struct risk){ 0 };
 	r->is_behind_dot = c == '.';
-	r->is_made_next = c == '.' && r->was_made;
-	r->is_into_harmless = r->is_behind_escapes = r->was_made = false;
+	r->is_into_harmless = r->is_behind_escapes = false;
 	if (c == ';') {
 		r->is_first = true;
-		r->is_explain = r->is_object_next = r->makes = r->is_temp = r->is_do = false;
+		r->is_explain = r->is_object_next = r->is_do = false;
 		r->selects = 0;
 		r->depth = 0;
 	} else if (c != '(' && r->is_first)
@@ -646,8 +599,8 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		read_token(&r);
 	if (r.is_unterminated)
 		return false;
-	*risk |= r.risk.always | (r.has_write ? r.risk.in_writes : 0u) | (r.is_opaque ? names->all : 0) |
-		 (r.is_ddl ? names->ddl : 0) | (r.is_hiding ? RISK_HIDES : 0u);
+	*risk |= r.risk.always | (r.has_write ? r.risk.in_writes : 0u) | (r.is_opaque ? names->all | RISK_OPAQUE : 0) |
+		 (r.is_ddl ? names->ddl : 0);
 	return true;
 }
 
@@ -670,13 +623,13 @@ risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 	unsigned risk = names->ever;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
-		return names->all;
+		return names->all | RISK_OPAQUE;
 	is_read = read_sql(names, sql, len, false, &risk);
 	if (has_backslash)
 		is_read = read_sql(names, sql, len, true, &risk) || is_read;
 	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
-		risk |= names->all & ~RISK_UNDOES;
-	return is_read ? risk : names->all;
+		risk |= names->all;
+	return is_read ? risk : names->all | RISK_OPAQUE;
 }
 
 unsigned

@@ -34,10 +34,8 @@ struct risk {
 
 /* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
 #define RISK_DYNAMIC 0xffu
-/* May make something, perhaps temporary, that hides a type whose name stands in code that remembers types. */
-#define RISK_HIDES (1u << 13)
-/* Has ROLLBACK in a body. CALL and DO may run it; within dynamic SQL, PostgreSQL refuses it. */
-#define RISK_UNDOES (1u << 15)
+/* The words of the SQL don't show what it runs, though the database may have nothing that it could reach. */
+#define RISK_OPAQUE (1u << 12)
 
 struct risk_names; /* opaque: risk_names.c */
 
@@ -50,8 +48,6 @@ void risk_names_free(struct risk_names *names); /* NULL is fine */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
-/* SQL that makes a temporary table of this name has RISK_HIDES; "": of any name. The same. */
-int risk_names_add_hiding(struct risk_names *names, const char *name);
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
 /* all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL. */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl);

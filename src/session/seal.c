@@ -20,7 +20,7 @@
  * could see. The functions are in FROM, so that their row has no column; with the tally they are a part of that, as to
  * plan is most of what any question costs. Each begins with MESSAGE_OURS, for pg_stat_statements.
  */
-#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_TEMP_ASKED)
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE)
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -36,7 +36,6 @@ static const struct {
 	{ STATE_LISTEN, "UNLISTEN *" },
 	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all()" },
 	{ STATE_TEMP, "DISCARD TEMP" },
-	{ WASH_TEMP_ASKED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES" },
 	{ WASH_PLANS, "DISCARD PLANS" },
 	{ WASH_STATEMENTS, "DEALLOCATE ALL" },
@@ -58,10 +57,9 @@ const char *
 seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX])
 {
 	static const char *const names[STATE_PARTS] = {
-		"settings", "temporary_objects",   "advisory_locks", "cursors",	     "prepared_statements",
-		"listen",   "sequences",	   "random_seed",    "backend",	     "remote_sessions",
-		"context",  "immutable_functions", "compiled_types", "hidden_types", "new_code",
-		"rollback"
+		"settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements",
+		"listen",   "sequences",	 "random_seed",	   "backend", "remote_sessions",
+		"context",  "new_code"
 	};
 	size_t len = 0;
 

@@ -27,30 +27,20 @@ enum state_part {
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
-	/*
-	 * No state of the session: what PostgreSQL keeps in a backend as long as that lives, plans and compiled
-	 * functions, and what these depend on.
-	 */
-	RISK_CONTEXT = 1u << 10, /* on the settings that SQL is parsed and planned under (image_context) */
-	RISK_LYING =
-	    1u << 11, /* on anything: functions that are not as IMMUTABLE as declared, or take 'now' for a constant */
-	RISK_TYPES =
-	    1u << 12, /* no statement forgets it: types of variables, which another search_path finds elsewhere */
-	/* 1 << 13: RISK_HIDES (session/risk_names.h) */
-	RISK_CODE = 1u << 14, /* may change the code itself: DDL in a body, and SQL that a body makes */
-	/* 1 << 15: RISK_UNDOES (the same) */
+	/* No state of the session: plans, which depend on the settings that SQL is parsed under (image_context). */
+	RISK_CONTEXT = 1u << 10,
+	RISK_CODE = 1u << 11, /* may change the code itself: DDL in a body, and SQL that a body makes */
+	/* 1 << 12: RISK_OPAQUE (session/risk_names.h) */
 	/* Only for seal_put. */
 	WASH_PLANS = 1u << 16, /* forgets plans */
-	WASH_TEMP_ASKED = 1u << 17, /* asks whether the backend has ever had temporary objects */
-	WASH_STATEMENTS = 1u << 18, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TIMERS = 1u << 19, /* undoes timers of a client's own: image_is_timer() */
-	WASH_LATE = 1u << 20 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
+	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
+	WASH_TIMERS = 1u << 18, /* undoes timers of a client's own: image_is_timer() */
+	WASH_LATE = 1u << 19 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
 };
 #define SEAL_LATE_US 50000u /* WASH_LATE is for requests that last so long, and for sessions with a shorter limit */
 #define STATE_WASHABLE 0x2ffu
-#define RISK_COMPILED (RISK_CONTEXT | RISK_LYING | RISK_TYPES)
-#define RISK_ALL 0xffffu
-#define STATE_PARTS 16u
+#define RISK_ALL 0xfffu
+#define STATE_PARTS 12u
 
 #define SEAL_STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */
@@ -68,12 +58,11 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 /* A schema's name as SQL, quoted where that is needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
 /*
- * Appends the one simple Query that washes these parts (of STATE_WASHABLE, and WASH_...). With WASH_TEMP_ASKED it
- * returns a row of one column if the backend has ever had temporary objects. With STATE_PREPARED it returns a row for
- * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
- * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
- * if nothing else can have connected; "": the catalogs are searched for what may have, which costs as much as all the
- * rest, and returns rows of three columns for seal_put_remote.
+ * Appends the one simple Query that washes these parts (of STATE_WASHABLE, and WASH_...). With STATE_PREPARED it
+ * returns a row for each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row
+ * with the number of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema
+ * of postgres_fdw if nothing else can have connected; "": the catalogs are searched for what may have, which costs as
+ * much as all the rest, and returns rows of three columns for seal_put_remote.
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 #define SEAL_SEED_MAX 48

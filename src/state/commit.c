@@ -56,8 +56,8 @@ state_seal(struct exchange *x)
 		(image_leaves(x->image) & ~(unsigned)WASH_TIMERS);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
 		parts |= STATE_WASHABLE;
-	if (l->risk & (RISK_COMPILED | RISK_CODE))
-		parts |= state_seal_compiled(x, parts);
+	if ((l->risk & RISK_CONTEXT) != 0)
+		parts |= state_seal_plans(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
 	x->srv->seed_of = x->ticket.id; /* the next borrower may be the same client */
@@ -179,7 +179,6 @@ settle_and_ask(struct exchange *x)
 	srv->loan.settled |= flags;
 	srv->loan.suspected = 0;
 	s->may_be_reset = false;
-	srv->loan.has_undone = srv->loan.has_undone || srv->loan.undone != UNDONE_NOTHING;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {
 		if (s->unresolved == 0) /* else the next question is about them, too */

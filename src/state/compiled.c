@@ -2,12 +2,10 @@
  * src/state/compiled.c - what code of the database SQL may reach (session/risk_names.h), and what PostgreSQL keeps of
  * that code in a backend; see state/state_state.h.
  *
- * PostgreSQL keeps plans, constants in them, and functions as PL/pgSQL has compiled them: under the settings and for
- * the role of whoever came first, for as long as the backend lives. So SQL with the name of such code (RISK_COMPILED)
- * ties its server to the client's context (image_context). Plans are discarded ahead of a client of another context
- * that runs such SQL, too. SQL whose traces no statement removes (RISK_TYPES) runs elsewhere then (pool_code_suits),
- * and costs the server if it ran under another context than its client's own. Where all clients agree, this costs
- * nothing.
+ * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
+ * of whoever came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that
+ * client's image, and its plans are discarded ahead of a client of another context (image_context) that runs such SQL,
+ * too. Where all clients agree, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/context.h"
@@ -41,52 +39,41 @@ state_risk_of(const struct exchange *x, struct statement *st)
 unsigned
 state_risk_of_all(const struct exchange *x)
 {
-	return database_code_risk(x->pool->code, *x->env->now_us, NULL, NULL, 0, NULL, 0);
+	return database_code_risk(x->pool->code, *x->env->now_us, NULL, NULL, 0, NULL, 0) | RISK_OPAQUE;
 }
 
-/* --- ties --- */
+/* --- plans --- */
 
 /* Settings that are in no image (yet) may be in force. */
 static bool
-is_another_context(const struct exchange *x, bool is_whole)
+is_another_context(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0 ||
-	    (is_whole && l->local != LOCAL_NOTHING))
+	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0)
 		return true;
 	if (s == NULL)
 		return false;
 	for (unsigned i = 0; i < s->effect_count; i++)
 		if (s->effects[i].kind <= EFFECT_RESET_ALL &&
-		    (is_whole || s->effects[i].name == NULL || image_is_of_context(s->effects[i].name)))
+		    (s->effects[i].name == NULL || image_is_of_context(s->effects[i].name)))
 			return true;
 	return (s->parts & STATE_SETTINGS) != 0;
 }
 
+/* SQL that makes plans is about to run. */
 static void
-tie(struct exchange *x, unsigned risk)
+note_plans(struct exchange *x)
 {
-	struct server_ties *ties = &x->srv->ties;
-	struct pool *pool = x->pool;
-	bool is_whole = (risk & RISK_TYPES) != 0 && (risk & RISK_LYING) != 0;
-	uint32_t context = image_context(x->image);
+	struct server *srv = x->srv;
 
-	if (is_another_context(x, is_whole) || !server_ties_plan(ties, x->image))
-		x->srv->loan.is_mixed = true;
-	if (ties->plans == NULL)
-		x->srv->loan.has_own_plans = true;
-	if (ties->plans == NULL && !x->srv->loan.is_mixed) /* else they are discarded when it is over */
-		ties->plans = image_ref(x->image);
-	if ((risk & RISK_TYPES) == 0)
+	srv->loan.is_mixed = srv->loan.is_mixed || is_another_context(x) || !server_plans_suit(srv, x->image);
+	if (srv->plans_of != NULL)
 		return;
-	if (!server_ties_suit(ties, x->ticket.id, x->image, is_whole))
-		x->srv->loan.is_mixed = true;
-	server_tie_types(ties, x->ticket.id, x->image, is_whole);
-	pool->has_several_contexts =
-	    pool->has_several_contexts || is_whole || (pool->tied_context != 0 && pool->tied_context != context);
-	pool->tied_context = context;
+	srv->loan.has_own_plans = true;
+	if (!srv->loan.is_mixed) /* else they are discarded when it is over */
+		srv->plans_of = image_ref(x->image);
 }
 
 static void
@@ -98,8 +85,8 @@ note_risk(struct exchange *x, unsigned risk)
 		return;
 	l->risk |= risk;
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
-	if ((risk & RISK_COMPILED) != 0)
-		tie(x, risk);
+	if ((risk & RISK_CONTEXT) != 0)
+		note_plans(x);
 }
 
 __attribute__((noinline)) static void
@@ -142,36 +129,14 @@ state_risk_of_loan(struct exchange *x)
 	return l->risk;
 }
 
-/*
- * PostgreSQL tells whether the backend has ever had temporary tables, whose types functions may have been compiled
- * with, unless that was undone. Then, as for SQL that may undo it within, the server is closed: DO, and procedures with
- * ROLLBACK.
- */
-static unsigned
-seal_types_of_temp(const struct loan *l)
-{
-	uint32_t flags = l->settled | l->suspected;
-	bool may_undo =
-	    (flags & (SCAN_CODE | SCAN_EXECUTE)) != 0 || ((flags & SCAN_CALL) != 0 && (l->risk & RISK_UNDOES) != 0);
-
-	return may_undo || l->has_undone || l->undone != UNDONE_NOTHING ? STATE_BACKEND : WASH_TEMP_ASKED;
-}
-
 unsigned
-state_seal_compiled(const struct exchange *x, unsigned parts)
+state_seal_plans(const struct loan *l)
 {
-	const struct loan *l = &x->srv->loan;
-	bool has_types = (parts & STATE_TEMP) != 0 && database_code_has_hidden(x->pool->code, l->risk);
-	unsigned more = has_types ? seal_types_of_temp(l) : 0;
 	/* A temporary table is enough: code that its defaults run is not noted each time. */
 	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 
-	if ((l->risk & RISK_COMPILED) == 0)
-		return 0;
-	if (is_mixed && (l->risk & RISK_TYPES) != 0)
-		more |= STATE_BACKEND;
-	return is_mixed || (l->risk & RISK_LYING) != 0 ? more | WASH_PLANS : more;
+	return is_mixed ? WASH_PLANS : 0;
 }
 
 /* --- SQL for any server --- */
@@ -201,15 +166,15 @@ is_alone(const struct sql_verdict *v, const char *sql, size_t len)
 	       v->first != WORD_START_TRANSACTION && (semicolon == NULL || semicolon == sql + len - 1);
 }
 
-unsigned
-state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk)
+bool
+state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk)
 {
 	struct sql_verdict v;
 
 	verdict_anyhow(&v, sql, len);
-	if ((risk & ~(unsigned)(RISK_COMPILED | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
-		return risk & RISK_COMPILED;
-	return risk == 0 && only_sets(x, sql, len) ? 0 : RISK_COMPILED;
+	if ((risk & ~(unsigned)(RISK_CONTEXT | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
+		return (risk & RISK_CONTEXT) != 0;
+	return risk != 0 || !only_sets(x, sql, len);
 }
 
 bool
@@ -229,8 +194,8 @@ renew_plans(struct exchange *x)
 	bool is_alone = srv->is_synced;
 	struct buf b = { 0 };
 
-	image_unref(srv->ties.plans);
-	srv->ties.plans = NULL;
+	image_unref(srv->plans_of);
+	srv->plans_of = NULL;
 	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
 	state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
 	if (is_alone) {
@@ -243,7 +208,7 @@ renew_plans(struct exchange *x)
 void
 state_leaves_context(struct exchange *x)
 {
-	x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->ties.plans != NULL;
+	x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->plans_of != NULL;
 }
 
 /* Returns true if the SQL sets something, as far as it has come. */
@@ -268,11 +233,11 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 {
 	const struct server *srv = x->srv;
 
-	if (srv->ties.plans == NULL || srv->loan.has_own_plans || (srv->tx == 'E' && srv->ledger.count == 0) ||
+	if (srv->plans_of == NULL || srv->loan.has_own_plans || (srv->tx == 'E' && srv->ledger.count == 0) ||
 	    !exchange_is_followed(x))
 		return false;
-	return (m->risk & RISK_COMPILED) != 0 &&
-	       (is_another_context(x, false) || !server_ties_plan(&srv->ties, x->image) || sets_something(x, m));
+	return (m->risk & RISK_CONTEXT) != 0 &&
+	       (is_another_context(x) || !server_plans_suit(srv, x->image) || sets_something(x, m));
 }
 
 /* Others may have to be alone in their transaction, or end it. */
@@ -311,7 +276,7 @@ state_run_elsewhere(struct exchange *x, struct request *m)
 
 	if (!state_must_run_elsewhere(x))
 		return forget_others_plans(x, m);
-	return sql != NULL && state_needs(x, sql, len, m->risk) == 0 ? STEP_FORWARD : STEP_HOLD;
+	return sql != NULL && !state_needs_plans(x, sql, len, m->risk) ? STEP_FORWARD : STEP_HOLD;
 }
 
 /* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
@@ -327,21 +292,18 @@ begin_random_anew(struct exchange *x)
 bool
 state_differs_in_plans(const struct exchange *x)
 {
-	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_ties_plan(&x->srv->ties, x->image);
+	return exchange_is_followed(x) && pool_compiled(x->pool) != 0 && !server_plans_suit(x->srv, x->image);
 }
 
 void
-state_meets_ties(struct exchange *x, unsigned needs)
+state_meets_others(struct exchange *x, bool needs_plans)
 {
-	struct loan *l = &x->srv->loan;
-
 	if (x->srv->seed_of != 0 && x->srv->seed_of != x->ticket.id)
 		begin_random_anew(x);
-	l->is_unsuited = exchange_is_followed(x) && !pool_suits(x->srv, &x->ticket);
 	if (!state_differs_in_plans(x))
 		return;
-	if (needs != 0)
+	if (needs_plans)
 		renew_plans(x);
 	else
-		l->is_unsuited = true;
+		x->srv->loan.is_unsuited = true;
 }

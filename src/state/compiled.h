@@ -1,5 +1,5 @@
 /*
- * src/state/compiled.h - what code SQL may reach, and whom a server is tied to by that code.
+ * src/state/compiled.h - what code SQL may reach, and whose plans of that code a server has.
  */
 #pragma once
 
@@ -11,15 +11,15 @@ unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* SQL that is unknown */
 void state_note_run(struct exchange *x, unsigned risk); /* SQL with this risk is about to run */
 unsigned state_risk_of_loan(struct exchange *x); /* enum state_part: of all that its loan ran */
-/* Returns what of its server's ties matters to this SQL, and to all that the client runs there (of RISK_COMPILED). */
-unsigned state_needs(const struct exchange *x, const char *sql, size_t len, unsigned risk);
+/* Returns true if plans of others' may matter to this SQL, or to what the client runs on the same server behind it. */
+bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
 /* The plans on its server may be other ones than it would have made. */
 bool state_differs_in_plans(const struct exchange *x);
 /*
- * x has just borrowed a server that needs_match: it is tied to a context, or another client may know the state of its
- * random(). needs: state_needs() of what it will run there.
+ * x has just borrowed a server that has plans, or whose random() another client may know the state of. needs_plans:
+ * state_needs_plans() of what it will run there.
  */
-void state_meets_ties(struct exchange *x, unsigned needs);
+void state_meets_others(struct exchange *x, bool needs_plans);
 /* A setting of the context is under way: from here on each request is looked at that could meet plans of others. */
 void state_leaves_context(struct exchange *x);
 /* Returns true if x's server must be given back first: the request needs another one. */

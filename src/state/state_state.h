@@ -103,8 +103,7 @@ bool state_has_uncommitted_effects(const struct exchange *x);
 void state_note_local_name(struct exchange *x, const char *name, const char *value);
 
 /* state/compiled.c */
-/* Returns what must be done besides washing these parts: STATE_BACKEND, WASH_... Its loan has RISK_COMPILED or CODE. */
-unsigned state_seal_compiled(const struct exchange *x, unsigned parts);
+unsigned state_seal_plans(const struct loan *l); /* WASH_PLANS, or 0; its SQL has RISK_CONTEXT */
 
 /* state/notes.c */
 void state_audit(struct exchange *x, uint32_t flags);

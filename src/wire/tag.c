@@ -11,7 +11,6 @@
 #define PLANS TAG_CHANGES_PLANS
 #define CODE TAG_CHANGES_CODE
 #define MAKES TAG_MAKES_CODE
-#define TYPE TAG_MAKES_TYPE
 #define DATABASE TAG_IS_OF_DATABASE
 
 struct row {
@@ -25,26 +24,26 @@ struct row {
  */
 static const struct row rows[] = {
 	{ "ALTER DATABASE", { 0, DDL | CODE | DATABASE } },
-	{ "ALTER DOMAIN", { 0, DDL | CODE | PLANS | TYPE } },
+	{ "ALTER DOMAIN", { 0, DDL | CODE | PLANS } },
 	{ "ALTER EXTENSION", { 0, DDL | CODE | MAKES } },
 	{ "ALTER FUNCTION", { 0, DDL | CODE | PLANS } },
 	{ "ALTER MATERIALIZED VIEW", { 0, DDL | CODE | PLANS } },
-	{ "ALTER TABLE", { 0, DDL | CODE | PLANS | TYPE } },
-	{ "ALTER TYPE", { 0, DDL | CODE | PLANS | TYPE } },
-	{ "ALTER VIEW", { 0, DDL | CODE | PLANS | TYPE } },
+	{ "ALTER TABLE", { 0, DDL | CODE | PLANS } },
+	{ "ALTER TYPE", { 0, DDL | CODE | PLANS } },
+	{ "ALTER VIEW", { 0, DDL | CODE | PLANS } },
 	{ "ALTER", { 0, DDL | CODE } },
 	{ "CALL", { 0, WRITES } },
 	{ "CLOSE CURSOR", { 0, READS } },
 	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
 	{ "COPY", { TAG_COPY, WRITES } },
 	{ "CREATE DATABASE", { 0, CREATE | CODE | DATABASE } },
-	{ "CREATE DOMAIN", { 0, CREATE | CODE | TYPE } },
+	{ "CREATE DOMAIN", { 0, CREATE | CODE } },
 	{ "CREATE EXTENSION", { 0, CREATE | CODE | MAKES } },
 	{ "CREATE FUNCTION", { 0, CREATE | CODE | PLANS | MAKES } },
 	{ "CREATE PROCEDURE", { 0, CREATE | CODE | MAKES } },
-	{ "CREATE TABLE", { 0, CREATE | CODE | TYPE } },
-	{ "CREATE TYPE", { 0, CREATE | CODE | TYPE } },
-	{ "CREATE VIEW", { 0, CREATE | CODE | PLANS | TYPE } },
+	{ "CREATE TABLE", { 0, CREATE | CODE } },
+	{ "CREATE TYPE", { 0, CREATE | CODE } },
+	{ "CREATE VIEW", { 0, CREATE | CODE | PLANS } },
 	{ "CREATE", { 0, CREATE | CODE } },
 	{ "DEALLOCATE ALL", { TAG_DEALLOCATE_ALL, READS } },
 	{ "DEALLOCATE", { TAG_DEALLOCATE, READS } },

@@ -36,9 +36,8 @@ enum tag_flag {
 	TAG_CHANGES_PLANS = 32, /* SQL that was prepared before may mean something else */
 	TAG_CHANGES_CODE = 64, /* functions may have changed, or what calls one */
 	TAG_MAKES_CODE = 128, /* functions, which alone can keep state that nothing resets */
-	TAG_MAKES_TYPE = 256, /* its name may be one that functions use, in another schema */
-	TAG_IS_OF_DATABASE = 512, /* CREATE or ALTER DATABASE */
-	TAG_IS_CREATE = 1024
+	TAG_IS_OF_DATABASE = 256, /* CREATE or ALTER DATABASE */
+	TAG_IS_CREATE = 512
 };
 
 struct tag {

@@ -43,8 +43,6 @@ FIRST = set("""select insert update delete merge with values table copy fetch mo
     start end commit rollback abort savepoint release explain""".split())
 WRITES = {"insert", "update", "delete", "merge", "copy"}
 DDL = re.compile("(create|drop)( (or|replace|temp|temporary|local|global|unlogged|unique|materialized|recursive))* (table|view|index|sequence)\\b")
-MAKERS = {"table", "view", "sequence", "exists", "into", "temp", "temporary"}
-HIDES = 1 << 13
 
 
 def folded(name):
@@ -75,7 +73,7 @@ class Names:
 
     def __init__(self, rows):
         self.rows = list(rows)
-        self.risks, self.types, self.hiding, self.all, self.star, self.ddl = {}, {}, set(), 0, 0, 0
+        self.risks, self.types, self.all, self.star, self.ddl = {}, {}, 0, 0, 0
         for kind, name, value in self.rows:
             if kind == "r":
                 self.risks[name, value.split()[0]] = [int(v) for v in value.split()[1:3]]
@@ -83,9 +81,6 @@ class Names:
                 self.types[int(name)] = [int(v) for v in value.split()]
             elif kind == "a":
                 self.all, self.star, self.ddl = (int(v) for v in value.split())
-            elif kind == "h":
-                self.hiding.add(name)
-        self.all |= HIDES if self.hiding else 0
 
     def risk_of(self, sql, parameters=()):
         tokens = tokens_of(sql)
@@ -106,21 +101,10 @@ class Names:
                     found += [self.risks.get((name, "f")) for name in spelt]
             elif kind == "operator":
                 found += [risk for (name, k), risk in self.risks.items() if k == "o" and name in text]
-        risk = self.star | (self.ddl if is_ddl or is_into else 0) | (self.hides(tokens) if is_into or tokens[0][1].lower() == "create" else 0)
+        risk = self.star | (self.ddl if is_ddl or is_into else 0)
         for always, writing in filter(None, found):
             risk |= always | (writing if is_write else 0)
         return risk | self.all if risk & 255 == 255 else risk      # what makes its own SQL reaches everything
-
-
-    def hides(self, tokens):
-        """What is made under these names: those behind one of MAKERS, with their schema."""
-        texts = [folded(text) if kind in ("word", "quoted") else text for kind, text in tokens]
-        if not self.hiding or "index" in texts[:3]:
-            return 0
-        made = [texts[i + 1] for i, text in enumerate(texts[:-1]) if text in MAKERS and re.match(r"\w|\x7f", texts[i + 1])]
-        made += [texts[i + 2] for i, text in enumerate(texts[:-2]) if text in made and texts[i + 1] == "."]
-        is_temp = {"temp", "temporary"} & set(texts)
-        return HIDES if any(not is_temp or not re.fullmatch("[a-z_][a-z0-9_]*", name) or {name, ""} & self.hiding for name in made) else 0
 
 
 # --- What a statement touches, by PostgreSQL.

@@ -506,8 +506,7 @@ check_images(const struct sim *s)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all) {
 				check_image(k->servers.images, srv->image, srv);
-				check_image(k->servers.images, srv->ties.plans, srv);
-				check_image(k->servers.images, srv->ties.types, srv);
+				check_image(k->servers.images, srv->plans_of, srv);
 			}
 }
 

@@ -77,14 +77,6 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 
 static const struct policy_ticket_ops ticket_ops = { on_grant, on_refuse, NULL };
 
-/* The number of a client is its id; a choosy connection is for those whose image is its own. */
-static bool
-on_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket *t)
-{
-	(void)owner;
-	return conn->image == t->image;
-}
-
 static bool
 on_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 {
@@ -99,7 +91,7 @@ on_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 }
 
 static const struct policy_ops ops = {
-	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .suits = on_suits, .give = on_give
+	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .give = on_give
 };
 
 struct policy_settings

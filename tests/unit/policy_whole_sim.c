@@ -408,13 +408,6 @@ op_wake(void *owner, uint64_t at_us)
 		part->due_us = at_us;
 }
 
-static bool
-op_suits(void *owner, const struct policy_conn *conn, const struct policy_ticket *t)
-{
-	(void)owner;
-	return conn->image == t->image;
-}
-
 static void
 op_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us)
 {
@@ -454,7 +447,7 @@ op_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	return true;
 }
 
-static const struct policy_ops ops = { op_open, op_close, op_ping, op_wake, NULL, op_suits, op_outage, op_give };
+static const struct policy_ops ops = { op_open, op_close, op_ping, op_wake, NULL, op_outage, op_give };
 
 static void
 hear(struct wsim_part *part)
@@ -582,7 +575,6 @@ do_return(struct wsim *s)
 	conn->borrower = NULL;
 	conn->state = WS_LOOSE;
 	conn->conn.image = c->ticket.image;
-	conn->conn.needs_match = chance(s, s->stuck);
 	part->on_stack++;
 	s->depth++;
 	policy_return(part->p, &conn->conn, s->now_us);

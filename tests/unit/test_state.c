@@ -70,14 +70,6 @@ pool_set_random(struct pool_set *set)
 }
 
 bool
-pool_suits(const struct server *srv, const struct policy_ticket *t)
-{
-	(void)srv;
-	(void)t;
-	return true;
-}
-
-bool
 pool_has_sequences(const struct pool *entry, uint64_t now_us)
 {
 	(void)entry;

@@ -1,6 +1,6 @@
-"""PostgreSQL computes a constant when it plans, and believes a function that is declared IMMUTABLE. Plans outlive the one
-they were made for: those of prepared statements, and those that PL/pgSQL keeps for the statements of functions. B must
-never get what was computed for A. A is client, B is other; both are of one pool with one server connection."""
+"""PostgreSQL computes constants when it plans, under the settings and for the role of that moment. Plans outlive the one they
+were made for: those of prepared statements, and those that PL/pgSQL keeps for the statements of functions. B must never
+get what settings or role made of a constant for A. A is client, B is other; both are of one pool with one server connection."""
 
 import pytest
 
@@ -9,42 +9,6 @@ from test_attack import RUN_IT, ask, begin, victim  # noqa: F401 (a fixture)
 from test_sealed_proof import direct
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
-
-SETTING = "coalesce(current_setting('app.user_id', true), '')"
-SQL = "LANGUAGE sql AS $$ SELECT {} $$"
-PLPGSQL = "LANGUAGE plpgsql AS $$ BEGIN RETURN {}; END $$"
-AROUND = "CREATE FUNCTION tenant() RETURNS text IMMUTABLE "
-READER = f"CREATE FUNCTION reads() RETURNS text STABLE {SQL.format(SETTING)};"
-NOT_CONSTANT = {                    # code with a function tenant(), which is declared IMMUTABLE
-    "SQL": AROUND + SQL.format(SETTING),
-    "BEGIN ATOMIC": AROUND + f"LANGUAGE sql BEGIN ATOMIC SELECT {SETTING}; END",
-    "PL/pgSQL": AROUND + PLPGSQL.format(SETTING),
-    "dynamic SQL": AROUND + "LANGUAGE plpgsql AS $$ DECLARE r text; BEGIN EXECUTE reverse(') eurt ,''di_resu.ppa''("
-                            "gnittes_tnerruc TCELES') INTO r; RETURN coalesce(r, ''); END $$",
-    "another function": READER + AROUND + PLPGSQL.format('public . "reads"()'),
-    "another function, BEGIN ATOMIC": READER + AROUND + "LANGUAGE sql BEGIN ATOMIC SELECT reads(); END",
-    "a function with an odd name": READER.replace("reads", '"Reads It"') + AROUND + PLPGSQL.format('"Reads It"()'),
-    "an operator": READER.replace("()", "(text, text)") +
-                   "CREATE OPERATOR ||| (LEFTARG = text, RIGHTARG = text, FUNCTION = reads);" + AROUND +
-                   SQL.format("''::text ||| ''::text"),
-    "a cast": READER.replace("()", "(k)").replace("CREATE", "CREATE TYPE k AS (v int); CREATE", 1) +
-              "CREATE CAST (k AS text) WITH FUNCTION reads(k);" + AROUND + SQL.format("ROW(1)::k::text"),
-    "a view": f"CREATE VIEW whose AS SELECT {SETTING} AS v; GRANT ALL ON whose TO PUBLIC;" + AROUND +
-              PLPGSQL.format("(SELECT v FROM whose)"),
-    "an internal alias": "CREATE FUNCTION shows(text, bool) RETURNS text IMMUTABLE LANGUAGE internal AS "
-                         "'show_config_by_name_missing_ok';" + AROUND + SQL.format("coalesce(shows('app.user_id', true), '')"),
-    "immutable ones within": f"CREATE FUNCTION inner_one() RETURNS text IMMUTABLE {SQL.format(SETTING)};" + AROUND +
-                             SQL.format("inner_one() || ''"),
-}
-ALSO = """; CREATE FUNCTION asks() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN tenant(); END $$;
-    CREATE VIEW tenants AS SELECT tenant() AS v; GRANT ALL ON tenants TO PUBLIC"""
-WAYS = {                            # what a client sends to learn its tenant
-    "a named statement": parse("s", "SELECT tenant()") + RUN_IT,
-    "a statement of a function": parse("", "SELECT asks()") + bind() + execute() + sync(),
-    "a view": parse("s", "SELECT v FROM tenants") + RUN_IT,
-}
-
-AGAIN = {**WAYS, "a named statement": RUN_IT, "a view": RUN_IT}
 
 
 @pytest.fixture
@@ -55,67 +19,16 @@ def clerk(postgres, victim):
     postgres.query("DROP ROLE plans_clerk")
 
 
-@pytest.mark.sweep(keep=9)
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("form", NOT_CONSTANT)
-def test_what_is_computed_for_one_is_not_told_another(weir, postgres, victim, form, way):
-    postgres.query(NOT_CONSTANT[form] + ALSO, dbname=victim)
-    with Wire(direct(postgres)).login("web", victim) as wire:
-        wire.query("SET app.user_id = 'A'")
-        assert ask(wire, WAYS[way]) == [["A"]]
-        wire.query("SET app.user_id = ''")
-        wire.query("DEALLOCATE ALL") if form == "x" else None
-        assert ask(wire, RUN_IT if b"s\0" in WAYS[way][:8] else WAYS[way]) == [["A"]], "is computed anew: proves nothing"
-    other, client = begin(weir, victim)
-    client.query("SET app.user_id = 'A'")
-    assert ask(client, WAYS[way]) == [["A"]]
-    assert ask(other, WAYS[way]) == [[""]]
-
-
 @pytest.mark.usefixtures("clerk")
 def test_a_role_is_no_constant(weir, postgres, victim):
-    postgres.query("CREATE FUNCTION me() RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT user'" +
-                   ALSO.replace("tenant()", "me()"), dbname=victim)
+    """Not even in a function that is declared IMMUTABLE and is not."""
+    postgres.query("CREATE FUNCTION me() RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT user';"
+                   "CREATE FUNCTION asks() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN me(); END $$", dbname=victim)
     other, client = begin(weir, victim)
     client.query("SET ROLE plans_clerk")
-    asks = WAYS["a statement of a function"]
+    asks = parse("", "SELECT asks()") + bind() + execute() + sync()
     assert ask(client, asks) == [["plans_clerk"]]
     assert ask(other, asks) == [["web"]]
-
-
-@pytest.mark.parametrize("make", ["INSERT INTO looked_up VALUES ('A')",
-                                  "CREATE TEMP TABLE looked_up ON COMMIT DROP AS SELECT 'A' AS v"])
-def test_rows_that_were_never_committed_are_told_nobody(weir, postgres, victim, make):
-    postgres.query("CREATE TABLE looked_up (v text); GRANT ALL ON looked_up TO PUBLIC;" + AROUND +
-                   PLPGSQL.format("(SELECT max(v) FROM looked_up)"), dbname=victim)
-    other, client = begin(weir, victim)
-    client.query("BEGIN")
-    client.query(make)
-    assert ask(client, WAYS["a named statement"]) == [["A"]]
-    client.query("ROLLBACK")
-    assert ask(other, WAYS["a named statement"]) == [[None]]
-
-
-LASTING = {                         # code that uses tenant() where nothing but another backend forgets it, and B's question
-    "a domain's check": ("CREATE DOMAIN mine AS text CHECK (VALUE = tenant())", "SELECT ''::mine::text"),
-    "an index": ("CREATE TABLE mine (v text); CREATE INDEX ON mine (v) WHERE v = tenant(); GRANT ALL ON mine TO PUBLIC",
-                 "INSERT INTO mine VALUES ('') RETURNING (SELECT pg_backend_pid())::text"),
-}
-
-
-@pytest.mark.parametrize("name", LASTING)
-def test_a_constant_that_no_statement_discards_costs_the_server(weir, postgres, victim, name):
-    code, question = LASTING[name]
-    postgres.query(f"{NOT_CONSTANT['SQL']}; {code}", dbname=victim)
-    other, client = begin(weir, victim)
-    pid = client.query("SELECT pg_backend_pid()")
-    client.query("SET app.user_id = 'A'")
-    client.query(question.replace("''", "'A'"))
-    assert ask(other, extended_of(question)) not in ([], pid)
-
-
-def extended_of(sql):
-    return parse("", sql) + bind() + execute() + sync()
 
 
 # --- without any function of the database's ---------------------------------------------------------------------
@@ -167,6 +80,8 @@ def test_a_policy_is_that_of_the_role(weir, postgres, victim, when):
     assert ask(other, sql + RUN_IT) == [[""]]
 
 
+CONSTANT = """CREATE FUNCTION constant() RETURNS text LANGUAGE plpgsql AS
+    $f$ BEGIN RETURN to_char('01/02/2020'::date, 'YYYY-MM-DD'); END $f$"""
 DATE = "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')"
 
 
@@ -174,7 +89,7 @@ DATE = "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')"
 @pytest.mark.parametrize("steps", [("SET DateStyle = 'German'",), ("BEGIN", "SET LOCAL DateStyle = 'German'")])
 def test_a_statement_whose_plan_is_gone_is_read_by_each_as_its_own(weir, postgres, victim, state, steps):
     """PostgreSQL reads its literals anew, under the settings that it finds then: those of one client are not another's."""
-    postgres.query(NOT_CONSTANT["SQL"] if state == "track" else "SELECT", dbname=victim)
+    postgres.query(CONSTANT if state == "track" else "SELECT", dbname=victim)
     other, client = begin(weir, victim, session_state=state)
     for wire in (other, client):
         assert ask(wire, parse("s", DATE) + RUN_IT) == [["2020-01-02"]]
@@ -223,8 +138,6 @@ def test_plans_are_not_met_behind_the_end_of_a_failed_transaction(weir, postgres
     assert texts(other.read_until("Z", 3)) == [["1577804400"]]
 
 
-CONSTANT = """CREATE FUNCTION constant() RETURNS text LANGUAGE plpgsql AS
-    $f$ BEGIN RETURN to_char('01/02/2020'::date, 'YYYY-MM-DD'); END $f$"""
 MEET = "SELECT length(constant())"
 KEPT = {                            # B's messages, which meet a plan of A's; each is answered as without A
     "without literals, in one batch": (
