@@ -69,9 +69,9 @@ def insert(wire, number, i):
 
 
 def wait_streaming(primary, standby):
-    """The standby has all that the primary has."""
+    """The standby has all that the primary has, what asynchronous commits have not written yet included."""
     wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn",
-                                     (primary.value("SELECT pg_current_wal_lsn()"),)), 20, "the standby to catch up")
+                                     (primary.value("SELECT pg_current_wal_insert_lsn()"),)), 20, "the standby to catch up")
 
 
 def report(name, weir, load, since=None):
