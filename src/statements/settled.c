@@ -214,6 +214,7 @@ static bool
 put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)
 {
 	const uint8_t *at = memchr(message, '"', len), *end;
+	const struct client_statement *n;
 	char name[KNOWN_NAME_MAX];
 
 	if (sqlstate == NULL || strcmp(sqlstate, "26000") != 0 || at == NULL ||
@@ -225,7 +226,8 @@ put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message,
 		return false;
 	memcpy(name, at, (size_t)(end - at));
 	name[end - at] = '\0';
-	if (client_statement_find(x, name) == NULL)
+	n = client_statement_find(x, name);
+	if (n == NULL || n->state != NAME_THERE)
 		return false;
 	message_hinted(out, message, len, "It was prepared by the protocol: run it by Bind and Execute.");
 	return buf_ok(out);

@@ -115,7 +115,6 @@ static const char *const prepared[] = {
 	"INSERT INTO t VALUES ($1)",
 	"SELECT 'of all' rows 4",
 	"SELECT wrong",
-	"SELECT '\xff'",
 	"SELECT $1 sleep",
 	"SET a.x = '~'",
 	"BEGIN",

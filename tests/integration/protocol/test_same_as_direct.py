@@ -191,15 +191,6 @@ CONVERSATIONS = {
         parse("a", "SELECT 1") + S, parse("d", "DEALLOCATE ALL") + bind("", "d") + execute() + S, bind("", "a") + S,
         bind("", "d") + S],
     "a deallocate that fails": [parse("a", "SELECT 1") + S, query("DEALLOCATE nowhere"), bind("", "a") + execute() + S],
-    "deallocate among others in one query": [
-        parse("a", "SELECT 1") + parse("b", "SELECT 2") + parse("c", "SELECT 3") + S,
-        query("SELECT 1; DEALLOCATE a; DEALLOCATE b; DEALLOCATE a; DEALLOCATE c"), bind("", "a") + S, bind("", "b") + S,
-        bind("", "c") + execute() + S, query("BEGIN; DEALLOCATE c; ROLLBACK; SELECT 1/0"), bind("", "c") + S,
-        parse("c", "SELECT 4") + S, bind("", "c") + execute() + S],
-    "execute among others in one query": [
-        parse("a", "SELECT $1::int + 1") + parse("b", "SELECT 2") + S, query("EXECUTE a(1 + 1)"),
-        query("SELECT 1; EXECUTE b; EXECUTE a(2); EXECUTE a(length('xyz')); DEALLOCATE a; EXECUTE b; EXECUTE a(1)"),
-        bind("", "a", [1]) + S, bind("", "b") + execute() + S],
     "close in a transaction that is rolled back": [parse("a", "SELECT 1") + S, query("BEGIN"), close("S", "a") + S,
                                                    query("ROLLBACK"), bind("", "a") + execute() + S],
 
@@ -290,34 +281,18 @@ def test_the_replies_are_postgresqls_own_in_session_mode(weir, postgres, turns):
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
 
 
-INSERTS = "INSERT INTO same_copy VALUES ($1, $2)"
 OTHER = parse("other", "SELECT 'other'") + S
 IN_FAILED = [query("BEGIN"), query("SELECT 1/0")]
 ADDS = function_call(177, [b"\0\0\0\2", b"\0\0\0\3"])
 
 # Of a client with settings of its own, on a server that another one has used, and that keeps one statement only.
 CROWDED = {
-    "describe of a statement without rows, under another search_path": [
-        parse("s", INSERTS) + describe("S", "s") + S, query("SET search_path = pg_catalog"), describe("S", "s") + S,
-        bind("", "s", [1, "a"]) + execute() + S],
-    "describe of a statement without rows, in a failed transaction": [
-        parse("s", INSERTS) + describe("S", "s") + S, OTHER, *IN_FAILED, describe("S", "s") + S, query("ROLLBACK"),
-        bind("", "s", [1, "a"]) + execute() + S],
     "describe of a statement with rows, in a failed transaction": [
         parse("s", "SELECT id FROM same_copy WHERE id = $1") + describe("S", "s") + S, OTHER, *IN_FAILED,
         describe("S", "s") + S, query("ROLLBACK")],
     "describe of a rollback in a failed transaction": [
         parse("s", "ROLLBACK") + S, OTHER, *IN_FAILED, describe("S", "s") + S, bind("", "s", [1]) + S,
         bind("", "s") + execute() + S],
-    "bind with too few parameters, in a failed transaction": [
-        parse("s", INSERTS) + describe("S", "s") + S, OTHER, *IN_FAILED, bind("", "s", [1]) + S, bind("", "s") + S,
-        bind("", "s", [1, 2]) + S, query("ROLLBACK"), bind("", "s", [1, "a"]) + execute() + S],
-    "the same of a statement that nobody has described": [
-        parse("s", "SELECT '$3', $2::int FROM same_copy WHERE id = $1") + S, OTHER, *IN_FAILED, bind("", "s", [1]) + S,
-        bind("", "s", [1, 2, 3]) + S, bind("", "s", [1, 2]) + S, query("ROLLBACK")],
-    "the same of one whose types are declared": [
-        parse("s", "SELECT 1", (INT4, TEXT)) + S, OTHER, *IN_FAILED, bind("", "s", [1]) + S, bind("", "s", [1, 2]) + S,
-        query("ROLLBACK")],
     "a portal that was never bound": [query("BEGIN"), ADDS, describe("P") + S, query("ROLLBACK"), describe("P") + S],
     "the same, executed": [query("BEGIN"), ADDS, execute() + S, query("ROLLBACK"), ADDS, execute() + S],
     "the unnamed portal lives while others run": [

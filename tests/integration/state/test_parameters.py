@@ -388,17 +388,6 @@ def test_what_discard_all_resets_ahead_of_an_error_has_its_startup_value(weir):
     assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
 
 
-@pytest.mark.parametrize("how", [query("EXECUTE s"), one_statement("EXECUTE s") + sync()])
-def test_what_execute_of_the_protocols_statement_resets_has_its_startup_value(weir, how):
-    weir.start(pool_size=2)
-    wire = weir.raw(parameters=OWN)
-    wire.query("SET TimeZone = 'Europe/Berlin'")
-    wire.ask(parse("s", "RESET ALL") + sync())
-    wire.ask(how)
-    wire.query("SELECT 1")                                  # at the latest it is found out behind this
-    assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
-
-
 @pytest.mark.weir_only
 def test_a_setting_behind_a_reset_is_not_mistaken_for_another_clients(weir):
     """The server has what its image says: a client that has the same there runs as it is."""
