@@ -214,7 +214,9 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
 	part_lower_limit(&p->part, 0, 0);
-	policy_forget_failures(p);
+	/* An attempt begins at once; but who comes meanwhile does not wait for a silent host. */
+	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
+	circuit_hurry(&p->circuit);
 	p->is_held = true;
 	close_surplus_idle(p, p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit);
 	p->is_held = false;

@@ -758,7 +758,10 @@ do_reload(struct sim *s)
 	     s->budget_limit);
 	sp->is_shrinking = set.pool_size < sp->settings.pool_size;
 	sp->settings = set;
-	model_worked(sp);
+	if (sp->backoff_from_us > s->now_us)
+		sp->backoff_from_us = s->now_us;
+	if (sp->backoff_to_us > s->now_us)
+		sp->backoff_to_us = s->now_us;
 	sp->lowered_until_us = 0;
 	sp->on_stack++;
 	s->depth++;

@@ -211,7 +211,7 @@ is_hopeless(const struct sim_pool *sp)
 {
 	uint64_t now_us = sp->sim->now_us;
 	/* The pool may not know yet. */
-	bool backs_off = sp->backed_off_us == now_us && model_live(sp) == 0;
+	bool backs_off = sp->backed_off_us == now_us && sp->backoff_from_us > now_us && model_live(sp) == 0;
 	bool is_silent = sp->failed_us == now_us && sp->is_silent && !sp->is_last_fatal && !is_anything_there(sp);
 
 	if (sp->failed_rounds > 0 && !sp->is_paused && (backs_off || is_silent))
@@ -270,7 +270,7 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint
 		if (model_live(sp) > 0)
 			return;
 	}
-	if (sp->failed_rounds > 0 && started_us <= sp->backed_off_us)
+	if (sp->failed_rounds > 0 && started_us <= sp->backed_off_us && started_us < sp->backoff_to_us)
 		return; /* begun before we knew: the same failure */
 	for (uint32_t i = 0; i < sp->failed_rounds && i < 12; i++)
 		us *= 2;

@@ -360,10 +360,12 @@ def come_for(weir, wires, seconds):
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("how", ["drops", "stopped", "startup", "tls"])
 def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
-    """The first wait for connect_timeout. Before, all who came later waited for pool_timeout, as scouts were under way."""
+    """The first wait for connect_timeout. Before, all who came later waited for pool_timeout, as scouts were under way; and
+    behind each reload all waited for connect_timeout again."""
     upstream = f"host=127.0.0.1 port={tap.port} sslmode={'prefer' if how == 'tls' else 'disable'}"
-    weir.start(sections={f"database {name}": {"upstream": upstream + " dbname=app"} for name in DATABASES}, pool_size=5,
-               workers=workers, connect_timeout="2s")
+    settings = {"sections": {f"database {name}": {"upstream": upstream + " dbname=app"} for name in DATABASES},
+                "workers": workers, "connect_timeout": "2s"}
+    weir.start(pool_size=5, **settings)
     wires = [weir.raw(database=name) for name in DATABASES for _ in range(5)]
     for wire in wires:
         assert ask(wire)[0] == []
@@ -373,7 +375,10 @@ def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
         wait_until(lambda: weir.metric("pgweir_server_connections") == 0)
         found, took = newcomers(weir, wires)
         assert {error.sqlstate for error in found} == {"08001"} and took > 1.5
-        assert come_for(weir, wires, 6) < 1
+        assert come_for(weir, wires, 3) < 1
+        for size in (4, 5, 4):
+            weir.reload(pool_size=size, **settings)
+            assert come_for(weir, wires, 0.1) < 1
     tap.open()
     for wire in wires:
         wait_until(lambda one=wire: ask(one)[0] == [], 10, "an end of the outage")
