@@ -80,6 +80,7 @@ struct policy_conn {
 	uint64_t heard_us; /* last sign of life */
 	uint64_t idle_since_us; /* when last returned; a ping does not change it */
 	uint64_t pinged_us; /* when the last ping was asked for */
+	uint64_t ping_more_us; /* so much longer than ping_timeout_us it may take; set by the owner in ops->ping */
 	uint64_t recycle_at_us; /* 0: never */
 	uint64_t epoch; /* the upstream's epoch when it was last verified */
 	uint64_t borrower_id; /* the id of its last borrower; 0: none */

@@ -296,6 +296,7 @@ void
 policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	conn->pinged_us = now_us;
+	conn->ping_more_us = 0;
 	policy_move(p, conn, PC_PINGING);
 	p->ops.ping(p->owner, conn);
 }

@@ -55,6 +55,13 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
+/* Those behind one that may take longer wait for it. */
+static uint64_t
+ping_limit(const struct policy *p, const struct policy_conn *conn)
+{
+	return later(conn->pinged_us, p->settings.ping_timeout_us + conn->ping_more_us);
+}
+
 uint64_t
 policy_next_due(const struct policy *p, uint64_t now_us)
 {
@@ -65,7 +72,7 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 	if (first != NULL)
 		due_us = clock_lesser_us(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
-		due_us = clock_lesser_us(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
+		due_us = clock_lesser_us(due_us, ping_limit(p, pinging));
 	due_us = clock_lesser_us(due_us, policy_idle_due(p, now_us));
 	return due_us > now_us ? due_us : now_us;
 }
@@ -89,7 +96,7 @@ give_up_slow_pings(struct policy *p, uint64_t now_us)
 	struct policy_conn *conn;
 
 	while ((conn = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
-	       now_us >= later(conn->pinged_us, p->settings.ping_timeout_us))
+	       now_us >= ping_limit(p, conn))
 		policy_ping_failed(p, conn, now_us);
 }
 

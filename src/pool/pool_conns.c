@@ -73,10 +73,12 @@ op_ping(void *owner, struct policy_conn *conn)
 	struct pool *pool = owner;
 	struct server *srv = pooled_of(conn)->srv;
 
-	if (pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set)))
+	if (pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set))) {
+		conn->ping_more_us = CODE_ANSWER_US;
 		server_ask(srv, pool_code_ask(pool, srv));
-	else
+	} else {
 		server_ping(srv);
+	}
 }
 
 static void

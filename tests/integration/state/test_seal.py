@@ -392,3 +392,19 @@ def test_a_server_is_closed_whose_client_leaves_behind_a_parse_that_nothing_wash
         assert rawwire.shape(gone.read_until("1")) == "1"
     gone.leave()
     assert next_one.value("SELECT pg_backend_pid()") != before
+
+
+@pytest.mark.long
+def test_a_question_about_code_may_take_longer_than_a_ping(weir, postgres):
+    """It rides on a ping, which fails after 2 s: the connection was closed then."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pg_foreign_server'::regclass"
+    begin(weir, pool_size=1, max_overflow=0)
+    with weir.raw() as wire, postgres.connect(dbname=OWN) as other, other.cursor() as locker:
+        pid = wire.query("SELECT pg_backend_pid()")
+        wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="idle") == 1)    # all is known
+        locker.execute("BEGIN; LOCK TABLE pg_foreign_server IN ACCESS EXCLUSIVE MODE")
+        wire.query("SELECT 1")          # so that it is asked again
+        wait_until(lambda: postgres.value(waits, dbname=OWN) == 1, 10)
+        locker.execute("SELECT pg_sleep(2.4)")
+        locker.execute("COMMIT")
+        assert wire.query("SELECT pg_backend_pid()") == pid
