@@ -55,7 +55,7 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* Those behind one that may take longer wait for it. */
+/* Returns when a ping has failed. Those asked for behind one that may take longer wait for its end. */
 static uint64_t
 ping_limit(const struct policy *p, const struct policy_conn *conn)
 {
