@@ -181,6 +181,12 @@ def asks(sql, user="web", database="app", **options):
     return look
 
 
+def connects_anew(scene):
+    """Who comes to a host that is known to be silent is told so at once; RECONNECT has it tried again."""
+    scene.weir.console("RECONNECT")
+    return asks("SELECT 1")(scene)
+
+
 def lasts(look, least):
     """Whether it takes that many seconds."""
     return lambda scene: timed(look, scene)[1] >= least
@@ -605,7 +611,7 @@ ROWS = [
         {**FAKE, "timeouts.commit_check_timeout": "100ms"}),
 
     # --- [timeouts] ---
-    one("timeouts.connect_timeout", "1500ms", "100ms", lasts(asks("SELECT 1"), 1), True, False,
+    one("timeouts.connect_timeout", "1500ms", "100ms", lasts(connects_anew, 1), True, False,
         lambda scene: {**hangs(scene), "pool.pool_timeout": "10s"}),
     one("timeouts.commit_check_timeout", "100ms", "1500ms", lasts(commit_in_doubt, 1), False, True,
         {**FAKE, "pool.commit_check": "on"}),
