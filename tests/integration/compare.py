@@ -8,11 +8,13 @@ ERROR_FIELDS = "SVCMDHP"
 
 
 def normalized(replies):
-    """Replies as comparable values. Reports of parameters are left out: test_parameters.py looks at them."""
+    """Replies as comparable values. Reports of parameters are left out: test_parameters.py looks at them. So is the hint that
+    pgweir adds to an error of PostgreSQL's, where nobody asked for a value that is there (55000): test_currval.py."""
     out = []
     for reply in replies:
         if reply.type in "EN":
-            out.append((reply.type, tuple((key, reply.error.get(key)) for key in ERROR_FIELDS)))
+            out.append((reply.type, tuple((key, reply.error.get(key)) for key in ERROR_FIELDS
+                                          if key != "H" or reply.sqlstate != "55000")))
         elif reply.type != "S":
             out.append((reply.type, reply.body))
     return out

@@ -246,7 +246,7 @@ def test_what_was_sent_to_a_worker_that_hangs_is_not_lost(weir, split):
             wire.query("BEGIN")                             # each has a server
         for wire in here:
             wire.query("COMMIT")
-        assert weir.postgres.count(usename="web") <= 8
+        wait_until(lambda: weir.postgres.count(usename="web") <= 8)     # backends take a moment to go
     for wire in there:
         assert texts(wire.read_until()) == [["1"]]
     wait_until(lambda: len(servers(weir)) == weir.postgres.count(usename="web") <= 8)
