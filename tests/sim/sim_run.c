@@ -358,10 +358,13 @@ static void
 pause_or_resume(struct sim *s)
 {
 	sim_trace('w', 0, s->paused_us > 0 ? "resumes" : "pauses", 0, 0);
-	if (world_pause(&s->world, s->paused_us == 0))
-		s->paused_us = s->paused_us > 0 ? 0 : sim_now();
-	else
+	if (!world_pause(&s->world, s->paused_us == 0)) {
 		sim_trace('w', 0, "does not", 0, 0);
+		return;
+	}
+	s->paused_us = s->paused_us > 0 ? 0 : sim_now();
+	if (s->mute_us > 0)
+		s->mute_us = sim_now(); /* RESUME has a silent host tried anew, and those who were held wait for that */
 }
 
 struct server *
