@@ -257,14 +257,14 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Notes what SQL PREPARE made, for EXECUTEs of it. */
+/* Notes what SQL PREPARE made, for EXECUTEs of it; nothing, if rows of the probe are lost. */
 static void
 learn_prepared(struct client_session *s)
 {
 	const char *at = (const char *)s->rows.bytes;
 
 	buf_fini(&s->prepared);
-	for (unsigned i = 0; i < s->row_count; i++) {
+	for (unsigned i = 0; i < s->row_count && !s->is_probe_lost; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 		const char *next = value + strlen(value) + 1;
 
