@@ -170,7 +170,7 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 		if (c != NULL && !srv->stream.is_reading)
 			srv->loan.unread_us = now_us;
 		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
-		    lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
+		    srv->loan.end != LOAN_END_TOLD && lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
 			late[count++] = c;
 	}
 	return count;
