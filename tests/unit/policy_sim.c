@@ -762,6 +762,8 @@ do_reload(struct sim *s)
 		sp->backoff_from_us = s->now_us;
 	if (sp->backoff_to_us > s->now_us)
 		sp->backoff_to_us = s->now_us;
+	if (sp->down_since_us > 0)
+		sp->down_since_us = s->now_us; /* who waits may have been patient until now */
 	sp->lowered_until_us = 0;
 	sp->on_stack++;
 	s->depth++;
