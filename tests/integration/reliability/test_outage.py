@@ -65,7 +65,7 @@ class Doorman:
         self.close()
 
 
-class Mute:
+class Mute(Doorman):
     """Takes PostgreSQL's place and answers nothing: packets are dropped, a process behind its backlog is stopped, the
     startup packet gets no answer, or what follows the answer to SSLRequest."""
 
@@ -91,17 +91,6 @@ class Mute:
             self._held.append(sock)
             sock.recv(4096)
             sock.sendall(self._answer)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        try:
-            self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        for sock in [self._listener, *self._held]:
-            sock.close()
 
 
 class Load:
