@@ -1,6 +1,6 @@
 /*
  * src/pool/pool_homes.h - on which workers each pool lives: all of it on one, and always on the same, or parts of it on
- * several (pool_parts()). docs/architecture.md, "Workers".
+ * several (pool_parts()). src/process/README.md.
  *
  * Only worker 0 uses it. A pool that comes into being gets the worker with the fewest clients, and of equal ones not
  * worker 0. Further parts come into being as clients do, each for the worker that has the fewest. The choice is kept,

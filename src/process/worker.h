@@ -1,6 +1,6 @@
 /*
  * src/process/worker.h - a worker: a loop, and all that lives on it. There are `workers` of them, each on a thread of
- * its own; the first is the door, whose loop runs on the process's main thread. docs/architecture.md, "Workers".
+ * its own; the first is the door, whose loop runs on the process's main thread. src/process/README.md.
  *
  * Owns:    its clients, servers and pools, and what only they use: the envs have most of that.
  * Borrows: what all workers share (struct process_shared), its configuration and log.
