@@ -206,7 +206,7 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);
 	fill_times(env, row, srv->connected_us, srv->loan.lent_us);
-	row->close_needed = srv->is_closing || (srv->conn != NULL && srv->conn->is_recycle_due);
+	row->close_needed = srv->fitness != SERVER_FIT || (srv->conn != NULL && srv->conn->is_recycle_due);
 	server_pointer(srv, row->ptr_text);
 	row->remote_pid = srv->pid;
 	row->application_name = application != NULL ? application : "";

@@ -30,7 +30,7 @@ clients_read_again(struct client_env *env)
 		if (c->is_starved) {
 			c->is_starved = false;
 			/* Others that stopped it will switch it on. */
-			if (!c->x.is_stalled && !client_state_waits((enum client_state)c->x.state))
+			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
 		}
 }

@@ -150,7 +150,7 @@ end_late(struct client *c, enum late late)
 		return;
 	}
 	if (late == LATE_QUERY && c->x.srv->loan.late_since_us != 0) {
-		c->x.srv->is_closing = true;
+		server_condemn(c->x.srv, SERVER_IN_DOUBT);
 		fail_detail(&why, "PostgreSQL did not answer the cancel within %u s; its connection was closed.",
 			    (unsigned)(OURS_US / US_PER_S));
 	}
@@ -229,7 +229,7 @@ check_all(struct client_env *env, uint64_t now_us)
 		next = TAILQ_NEXT(c, all);
 		if (client_state_is_login((enum client_state)c->x.state))
 			env->front->check_time(c, now_us);
-		else if (exchange_is_ready(&c->x) && !c->x.is_crossing &&
+		else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_CROSSES &&
 			 is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
 			struct fail why;
 

@@ -30,7 +30,7 @@ exchange_out_of_memory(struct exchange *x)
 
 	fail_set(&why, "53200", "out of memory, or too many messages without a reply");
 	if (x->srv != NULL)
-		x->srv->is_closing = true;
+		server_condemn(x->srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 

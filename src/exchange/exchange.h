@@ -64,6 +64,13 @@ enum exchange_commit {
 	EXCHANGE_ROLLED_BACK /* its transaction was, with its server, and it has not ended it yet */
 };
 
+/* Whether its client is read. */
+enum exchange_reading {
+	EXCHANGE_READS,
+	EXCHANGE_STALLED, /* not until what is on its way has become less: relay_unstall() */
+	EXCHANGE_CROSSES /* it moves between processes: not read here, nor sent to; passport_begin_reading() */
+};
+
 #define DONE_MAX 64
 
 /* A request whose last reply is on its way; measured once it is sent. */
@@ -102,7 +109,7 @@ struct exchange_ops {
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
 	void (*timed_out)(struct exchange *x, const struct fail *why); /* it has waited for pool_timeout in vain */
 	void (*released)(struct exchange *x); /* while env->is_moving: it has given its server back */
-	/* While is_crossing: the listener listens to a channel of it, or can't, or has caught up for it. */
+	/* While EXCHANGE_CROSSES: the listener listens to a channel of it, or can't, or has caught up for it. */
 	void (*crossing_heard)(struct exchange *x);
 };
 
@@ -189,20 +196,15 @@ struct exchange {
 	/* Keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never cleared. */
 	bool is_session;
 	uint8_t commit; /* enum exchange_commit */
+	uint8_t reading; /* enum exchange_reading */
 	/* The rest of the message, body_left, is dropped. Set by send.c and reject.c, cleared by send.c. */
 	bool is_body_dropped : 1;
 	bool is_closing : 1; /* no more is read, or sent to it; set by client_close_as(), never cleared */
-	/* Not read: too much is on its way. Set by requests.c, replies.c and query_timeout.c, cleared by
-	 * relay_unstall(). */
-	bool is_stalled : 1;
 	/* Within relay_bytes(): the server must not be given back. Set and cleared by walk_batch(). */
 	bool is_in_relay : 1;
 	/* Settings were replayed for the message at hand. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
 	bool has_run : 1; /* it has sent something to be run; set by fast.c, requests.c and send.c, never cleared */
-	/* Moves between processes: not read here, nor sent to. Set by moving.c and passport.c, cleared by
-	 * passport_begin_reading(). */
-	bool is_crossing : 1;
 };
 
 /* exchange.c */
@@ -251,7 +253,7 @@ void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 static inline void
 exchange_spoil(struct exchange *x)
 {
-	x->srv->is_closing = true;
+	server_condemn(x->srv, SERVER_IN_DOUBT);
 	stream_broke(&x->stream);
 }
 

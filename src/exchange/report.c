@@ -57,7 +57,7 @@ debtor_now(const struct exchange *x, const struct server *srv)
 		return PHASE_CLIENT_WRITE;
 	if (stream_queued(&srv->stream) > 0)
 		return PHASE_SERVER;
-	if (srv->ledger.count == 0 || srv->ledger.is_copy_open || x->body_left > 0)
+	if (srv->ledger.count == 0 || srv->ledger.intake == INTAKE_COPY || x->body_left > 0)
 		return PHASE_CLIENT_WRITE;
 	return PHASE_SERVER;
 }
@@ -88,7 +88,8 @@ report_sent(struct exchange *x, struct server *srv, size_t len)
 		*x->env->now_us = clock_now_us();
 		charge(c, *x->env->now_us);
 	}
-	if (srv->is_synced && !x->is_stalled && x->body_left == 0 && !srv->ledger.is_copy_open) /* nearly always */
+	if (srv->is_synced && x->reading != EXCHANGE_STALLED && x->body_left == 0 &&
+	    srv->ledger.intake != INTAKE_COPY) /* nearly always */
 		c->debtor = PHASE_SERVER;
 	else
 		c->debtor = (uint8_t)(is_answer_due(srv) ? debtor_now(x, srv) : PHASE_CLIENT_WRITE);

@@ -48,7 +48,7 @@ request_awaits_others(const struct exchange *x, const struct request *m)
 enum feature_step
 request_goes_behind(const struct exchange *x, const struct request *m)
 {
-	if (!is_query_within(x, m) || x->srv->ledger.is_skipping)
+	if (!is_query_within(x, m) || x->srv->ledger.intake == INTAKE_SYNC)
 		return STEP_FORWARD;
 	x->srv->loan.behind = QUERY_BEHIND_OURS;
 	return STEP_HOLD;

@@ -16,7 +16,7 @@ listen_resume(struct exchange *x)
 	x->listen->awaited = NULL;
 	if (x->state == CL_AWAITING)
 		exchange_step(x, CE_LISTENER_ANSWERED);
-	if (!x->is_stalled)
+	if (x->reading != EXCHANGE_STALLED)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)
 		exchange_replay(x, x->env->ops->bytes);
@@ -29,10 +29,11 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 	struct exchange *x = m->x;
 	struct client_listen *l = x->listen;
 
-	m->is_heard = why == NULL;
 	if (why != NULL)
 		subscription_refuse(m, why);
-	if (x->is_crossing) {
+	else if (m->hearing == HEARING_ASKED)
+		m->hearing = HEARING;
+	if (x->reading == EXCHANGE_CROSSES) {
 		x->env->ops->crossing_heard(x);
 		return;
 	}
@@ -242,7 +243,7 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 		return false;
 	if (x->listen != NULL)
 		m = subscription_find(x->listen, (const char *)channel);
-	if (m != NULL && m->is_active && m->is_heard)
+	if (m != NULL && m->is_active && m->hearing == HEARING)
 		return true; /* the listener delivers it */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;

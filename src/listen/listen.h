@@ -93,7 +93,7 @@ int listen_take(struct exchange *x, const char *channel);
 /* Returns true if the listener listens on all of them; *is_refused: on one of them it can't. */
 bool listen_is_heard(const struct exchange *x, bool *is_refused);
 /*
- * Asks the listener to catch up for a client that is_crossing. While listen_crossing_waits() returns true, it has not;
+ * Asks the listener to catch up for a client that crosses. While listen_crossing_waits() returns true, it has not;
  * exchange_ops.crossing_heard follows.
  */
 void listen_crossing_catch_up(struct exchange *x);

@@ -15,7 +15,7 @@ may_cross(struct client_listen *l)
 	    l->queue.len > l->queue_at || l->early.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		if (!m->is_active || !m->is_heard)
+		if (!m->is_active || m->hearing != HEARING)
 			return false;
 	return true;
 }
@@ -53,8 +53,8 @@ listen_is_heard(const struct exchange *x, bool *is_refused)
 
 	*is_refused = false;
 	for (const struct subscription *m = x->listen == NULL ? NULL : x->listen->table; m != NULL; m = m->hh.next) {
-		*is_refused |= m->is_refused;
-		is_heard &= m->is_heard;
+		*is_refused |= m->hearing == HEARING_REFUSED;
+		is_heard &= m->hearing == HEARING;
 	}
 	return is_heard;
 }

@@ -14,6 +14,9 @@
 
 #include <event2/event_struct.h>
 
+/* Whether the listener listens to a channel. */
+enum hearing { HEARING_ASKED, HEARING, HEARING_REFUSED };
+
 /* A channel that the client listens to, or may come to. */
 struct subscription {
 	struct notify_subscription at_listener; /* first: the listener's pointer to it is one to this struct */
@@ -21,14 +24,13 @@ struct subscription {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(subscription) unsettled; /* unless it is active and has no pending change */
 	bool is_unsettled; /* in unsettled; set and cleared by set_unsettled() */
-	bool is_heard; /* the listener listens there; set and cleared by listen_answered() */
-	bool is_refused; /* the listener can't listen: why; set by subscription_refuse(), never cleared */
+	uint8_t hearing; /* enum hearing */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: none */
 	uint8_t
 	    change_behind; /* what that becomes if a savepoint is rolled back to: as without an UNLISTEN within one */
 	uint32_t refs; /* of statements under way, and of the message that waits */
-	struct fail *why;
+	struct fail *why; /* HEARING_REFUSED: the reason; NULL: no memory for it */
 	char name[KNOWN_NAME_MAX];
 };
 

@@ -26,7 +26,7 @@ bool
 listen_is_not_ours(const struct exchange *x)
 {
 	return !exchange_is_ready(x) || !exchange_is_followed(x) ||
-	       (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
+	       (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
 }
 
 bool
@@ -117,7 +117,7 @@ await(struct exchange *x, const char *channel)
 
 	if (m == NULL)
 		return LISTEN_FAILED;
-	if (m->is_heard || m->is_refused)
+	if (m->hearing != HEARING_ASKED)
 		return LISTEN_GO;
 	x->listen->awaited = m;
 	exchange_step(x, CE_AWAIT);
@@ -230,7 +230,7 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 			free(e);
 			return NULL;
 		}
-		e->is_refused = e->m->is_refused;
+		e->is_refused = e->m->hearing == HEARING_REFUSED;
 		e->m->refs++;
 	}
 	e->due = ledger_requests_sent(&x->srv->ledger);

@@ -188,7 +188,7 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || x->is_crossing || !exchange_is_ready(x) || x->state == CL_READY_WITHHELD ||
+	if (x->is_closing || x->reading == EXCHANGE_CROSSES || !exchange_is_ready(x) || x->state == CL_READY_WITHHELD ||
 	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	return srv == NULL ||
@@ -278,7 +278,8 @@ overrun(struct exchange *x)
 		return;
 	}
 	if (x->srv != NULL)
-		x->srv->is_closing = x->srv->is_closing || x->srv->ledger.count > 0;
+		if (x->srv->ledger.count > 0)
+			server_condemn(x->srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 
@@ -287,7 +288,7 @@ listen_flush(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || x->is_closing || x->is_crossing)
+	if (l == NULL || x->is_closing || x->reading == EXCHANGE_CROSSES)
 		return;
 	if (l->is_overrun)
 		overrun(x);
@@ -363,7 +364,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	struct client_listen *l = listen_of(subscriber);
 	struct exchange *x = l->x;
 
-	if (x->is_crossing) {
+	if (x->reading == EXCHANGE_CROSSES) {
 		x->env->ops->crossing_heard(x);
 		return;
 	}

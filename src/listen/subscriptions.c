@@ -63,7 +63,7 @@ set_unsettled(struct client_listen *l, struct subscription *m, bool is_unsettled
 void
 subscription_refuse(struct subscription *m, const struct fail *why)
 {
-	m->is_refused = true;
+	m->hearing = HEARING_REFUSED;
 	if (m->why == NULL && (m->why = malloc(sizeof(*m->why))) == NULL)
 		return;
 	*m->why = *why;
@@ -200,7 +200,7 @@ subscription_lost(struct exchange *x, const struct subscription *m)
 	fail_set(&why, m->why == NULL ? "08006" : m->why->sqlstate, "pgweir can't listen to \"%s\" any more: %s",
 		 m->name, m->why == NULL ? "out of memory" : m->why->text);
 	if (x->srv != NULL)
-		x->srv->is_closing = true;
+		server_condemn(x->srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 
@@ -232,7 +232,7 @@ listen_commit(struct exchange *x)
 		m->pending_change = m->change_behind = KNOWN_NOT;
 		if (pending_change != KNOWN_NOT)
 			subscription_set_active(l, m, pending_change == KNOWN_LISTEN);
-		if (m->is_active && m->is_refused)
+		if (m->is_active && m->hearing == HEARING_REFUSED)
 			refused = m;
 	}
 	listen_settle_early(l);

@@ -268,7 +268,7 @@ welcome_give_back(struct client *c)
 	struct server *srv = c->x.srv;
 
 	c->x.srv = NULL;
-	if (srv->is_closing) {
+	if (srv->fitness != SERVER_FIT) {
 		srv->borrower = NULL;
 		server_close(srv);
 	} else
@@ -323,7 +323,7 @@ try_settings(struct client *c, struct server *srv)
 
 	image_unref(wanted);
 	if (r < 0) {
-		srv->is_closing = true;
+		server_condemn(srv, SERVER_IN_DOUBT);
 		login_out_of_memory(c);
 	} else if (srv->ledger.count == 0)
 		login_server_done(&c->x);
@@ -433,7 +433,7 @@ login_server_done(struct exchange *x)
 	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
 	if (img == NULL || (known == NULL && pool_learn_startup(c->x.pool, l->raw, img) < 0)) {
 		image_unref(img);
-		srv->is_closing = true;
+		server_condemn(srv, SERVER_IN_DOUBT);
 		login_out_of_memory(c);
 		return;
 	}

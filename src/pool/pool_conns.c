@@ -208,7 +208,7 @@ on_pinged(struct server *srv, bool ok)
 	struct pool *pool = srv->owner;
 	uint64_t now = pool_set_now(pool->set);
 
-	if (srv->question != QUESTION_OF_OWNER)
+	if (srv->question < QUESTION_OF_OWNER)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_wait,
 				     now - srv->loan.sent_us);
 	srv->conn->image = srv->image;
@@ -247,7 +247,7 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	pool->counters.resets_ok += !srv->reset.is_seal;
-	if (srv->reset.todo.is_last || pooled_of(srv->conn)->is_code_late)
+	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
 		policy_return_asked(pool->policy, pool_returned(srv), srv->reset.asked_us, pool_set_now(pool->set));
@@ -334,20 +334,20 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
-	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS),
+	struct reset_order order = { .parts = parts &
+					      (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS | STATE_BACKEND),
 				     .question = question };
 
-	order.is_last = (parts & STATE_BACKEND) != 0;
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
-	if (order.is_last && question == NULL) {
+	if ((parts & STATE_BACKEND) != 0 && question == NULL) {
 		close_dirty(srv);
 		return;
 	}
 	if ((order.parts & STATE_SEED) != 0)
 		order.seed = pool_set_random(pool->set);
-	pool->counters.seals += (order.parts & ~(unsigned)WASH_LATE) != 0;
+	pool->counters.seals += (order.parts & ~(unsigned)(WASH_LATE | STATE_BACKEND)) != 0;
 	policy_conn_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
@@ -382,8 +382,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 {
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
-				     .is_last = (parts & STATE_BACKEND) != 0,
-				     .parts = STATE_WASHABLE | (parts & WASH_PLANS) };
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | STATE_BACKEND)) };
 
 	order.seed = pool_set_random(pool->set);
 	server_reset(srv, &order, now_us);

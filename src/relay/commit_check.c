@@ -212,7 +212,7 @@ is_worth_asking(const struct server *srv)
 {
 	uint8_t block = srv->loan.commit.block;
 
-	if (srv->ledger.is_skipping || srv->ledger.is_copy_open)
+	if (srv->ledger.intake != INTAKE_ALL)
 		return false;
 	if (srv->is_synced)
 		return srv->tx == 'T' || srv->ledger.count > 0;
@@ -402,7 +402,7 @@ commit_check_error(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 
-	if (c->phase < COMMIT_SENT && x->srv->ledger.is_skipping)
+	if (c->phase < COMMIT_SENT && x->srv->ledger.intake == INTAKE_SYNC)
 		set_phase(x, COMMIT_NOT); /* what is still to be sent of it will be skipped */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
 		set_phase(x, is_own_error(x->srv) ? COMMIT_ANSWERED : COMMIT_SKIPPED);

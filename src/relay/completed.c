@@ -125,7 +125,7 @@ static void
 note_reset(struct exchange *x, struct server *srv)
 {
 	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
-		srv->is_closing = true;
+		server_condemn(srv, SERVER_IN_DOUBT);
 }
 
 /* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */

@@ -33,8 +33,8 @@ is_open_server(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open &&
-	       !srv->loan.is_unsuited && srv->loan.behind == NOTHING_BEHIND;
+	return srv->image == x->image && srv->ledger.intake == INTAKE_ALL && !srv->loan.is_unsuited &&
+	       srv->loan.behind == NOTHING_BEHIND;
 }
 
 static bool

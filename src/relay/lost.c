@@ -45,13 +45,14 @@ rolled_back(struct exchange *x)
 }
 
 static void
-end_with_server(struct exchange *x, const struct server *srv, const struct fail *why, const struct fail *logged)
+end_with_server(struct exchange *x, struct server *srv, const struct fail *why, const struct fail *logged)
 {
 	struct exchange_env *env = x->env;
 
-	env->is_end_untold = srv->is_loss_untold;
+	env->is_end_untold = srv->end_line == END_LINE_OF_MANY;
 	env->ops->close(x, why, logged);
 	env->is_end_untold = false;
+	srv->end_line = END_LINE_OF_BORROWER;
 }
 
 /* Sends what the client still gets of the server that is lost. Returns false if that has failed. */
@@ -73,7 +74,8 @@ report_loss(struct exchange *x, struct server *srv, enum loss loss, const struct
 {
 	if (!exchange_is_ready(x) || loss < LOSS_ROLLED_BACK || (!srv->was_owing && srv->tx == 'I'))
 		return;
-	srv->has_cost = true;
+	if (srv->env->losses != NULL)
+		srv->env->losses->cost++;
 	report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 }
 
@@ -145,7 +147,6 @@ relay_lost(struct server *srv, const struct fail *why)
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
 	if (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed)) {
 		server_last_words(srv, &shown);
-		srv->is_end_logged = true;
 		end_with_server(x, srv, NULL, &shown);
 		return;
 	}
@@ -158,6 +159,5 @@ relay_lost(struct server *srv, const struct fail *why)
 	if ((is_sent || loss == LOSS_OF_COMMIT || loss == LOSS_ROLLED_BACK) &&
 	    outlives(x, srv, loss, &shown, is_dirty, is_bound))
 		return;
-	srv->is_end_logged = true;
 	end_with_server(x, srv, &shown, &shown);
 }

@@ -38,7 +38,7 @@ query_timeout_holds(const struct exchange *x, uint8_t type)
 		return false;
 	/* Within a COPY PostgreSQL has to see what comes. */
 	return !bouncer_does(x->env->config, BOUNCER_ENDS_LATE_QUERIES) && x->replication == 0 &&
-	       !x->srv->ledger.is_copy_open && ledger_owes_client(&x->srv->ledger, &since_us);
+	       x->srv->ledger.intake != INTAKE_COPY && ledger_owes_client(&x->srv->ledger, &since_us);
 }
 
 void
@@ -56,9 +56,9 @@ query_timeout_begin(struct exchange *x, uint64_t since_us)
 {
 	x->srv->loan.late_since_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;
-	if (x->srv->ledger.is_copy_open)
+	if (x->srv->ledger.intake == INTAKE_COPY)
 		return; /* PostgreSQL sees the cancel when it gets more data */
-	x->is_stalled = true;
+	x->reading = EXCHANGE_STALLED;
 	stream_set_reading(&x->stream, false);
 }
 

@@ -12,9 +12,9 @@
 static inline bool
 may_return(const struct exchange *x, const struct server *srv)
 {
-	return x->state != CL_HELD && x->state != CL_RETRYING && srv->ledger.count == 0 && !srv->ledger.is_skipping &&
-	       srv->is_synced && srv->tx == 'I' && (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL &&
-	       srv->state == SV_LENT;
+	return x->state != CL_HELD && x->state != CL_RETRYING && srv->ledger.count == 0 &&
+	       srv->ledger.intake != INTAKE_SYNC && srv->is_synced && srv->tx == 'I' &&
+	       (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT;
 }
 
 __attribute__((noinline)) static void
@@ -26,10 +26,10 @@ release_give_back(struct exchange *x, struct server *srv)
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
-	if (x->is_stalled)
+	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
-	if (srv->is_closing || srv->ledger.trust != LEDGER_SYNCHRONISED) {
+	if (srv->fitness != SERVER_FIT || srv->ledger.trust != LEDGER_SYNCHRONISED) {
 		x->pool->counters.recycles[RR_DIRTY]++;
 		srv->borrower = NULL;
 		server_close(srv);
@@ -104,8 +104,8 @@ leave_server(struct exchange *x, struct server *srv)
 	is_dirty =
 	    (x->is_session && x->has_run) || x->state == CL_WELCOME || features_tie(x, TIE_SERVER) || state_is_dirty(x);
 	if (state_is_tainted(x))
-		srv->is_closing = true;
-	if (!srv->is_closing && may_return(x, srv) && !x->is_in_relay && !is_dirty) {
+		server_condemn(srv, SERVER_IN_DOUBT);
+	if (srv->fitness == SERVER_FIT && may_return(x, srv) && !x->is_in_relay && !is_dirty) {
 		release_give_back(x, srv);
 		return;
 	}
@@ -114,7 +114,8 @@ leave_server(struct exchange *x, struct server *srv)
 	if (srv->tx != 'I' || srv->ledger.count > 0)
 		x->pool->database->counters.transactions[TE_LOST]++;
 	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
-	if (x->is_in_relay || srv->is_closing || is_replaying(srv) || (x->body_left > 0 && !x->is_body_dropped))
+	if (x->is_in_relay || srv->fitness != SERVER_FIT || is_replaying(srv) ||
+	    (x->body_left > 0 && !x->is_body_dropped))
 		close_left(x, srv);
 	else
 		pool_clean(srv, is_dirty, parts, *x->env->now_us);

@@ -20,7 +20,7 @@ replication_leave(struct exchange *x)
 
 	if (srv->ledger.count > 0 && !replication_is_streaming(x))
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	else if (!srv->is_closing && !x->is_in_relay && (x->body_left == 0 || x->is_body_dropped))
+	else if (srv->fitness == SERVER_FIT && !x->is_in_relay && (x->body_left == 0 || x->is_body_dropped))
 		server_write(srv, "X\0\0\0\4", 5);
 	x->srv = NULL;
 	srv->borrower = NULL;

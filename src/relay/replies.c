@@ -55,7 +55,7 @@ broke_statement_mode(struct exchange *x, struct server *srv)
 	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
 	fail_pgbouncer_text(&why, "transaction blocks not allowed in statement pooling mode");
 	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
-	srv->is_closing = true;
+	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 
@@ -115,7 +115,7 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
 		 e->message != NULL ? e->message : "(no message)");
 	fail_detail(&why, "pgweir was setting this session's parameters on another server connection.");
-	srv->is_closing = true;
+	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 
@@ -140,7 +140,7 @@ note_misplaced(struct exchange *x, struct server *srv, const char *sqlstate)
 {
 	if (sqlstate == NULL || x->pool == NULL || !loss_of_primary(x, sqlstate))
 		return;
-	srv->is_closing = srv->is_misplaced = true;
+	server_condemn(srv, SERVER_MISPLACED);
 	policy_distrust(x->pool->policy, *x->env->now_us);
 }
 
@@ -212,7 +212,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	bool is_fatal = fields_error_is_fatal(e), is_ours, is_refused;
 	enum loss loss;
 
-	srv->is_closing = srv->is_closing || is_fatal;
+	if (is_fatal)
+		server_condemn(srv, SERVER_IN_DOUBT);
 	if (x == NULL)
 		return false;
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
@@ -234,7 +235,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (is_fatal)
 		listen_ready_now(x);
 	if (x->state == CL_WELCOME) {
-		srv->is_end_logged = true;
+		srv->end_line = END_LINE_OF_BORROWER;
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
@@ -260,8 +261,8 @@ is_of_operator(const struct exchange *x, struct server *srv, const char *value)
 	bool sets_nothing = (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0;
 
 	if (x != NULL && x->pool != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
-		srv->is_closing = srv->is_misplaced = true;
-	return srv->is_misplaced;
+		server_condemn(srv, SERVER_MISPLACED);
+	return srv->fitness == SERVER_MISPLACED;
 }
 
 static bool
@@ -323,7 +324,7 @@ broke_copy(struct exchange *x, struct server *srv)
 	struct fail why;
 
 	fail_set(&why, "08P01", "unexpected message type during COPY from stdin");
-	srv->is_closing = true;
+	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 
@@ -380,9 +381,9 @@ on_batch_end(struct server *srv)
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
 		stream_set_reading(&x->stream, false); /* or it could send requests forever and read no reply */
-		x->is_stalled = true;
+		x->reading = EXCHANGE_STALLED;
 	}
-	if (x->is_stalled)
+	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
 	if (!query_timeout_is_cancelling(srv)) /* else this comes once more when it is over */
 		resume_waiting(x, srv);

@@ -418,9 +418,10 @@ stall_if_full(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (srv == NULL || x->is_stalled || (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
+	if (srv == NULL || x->reading == EXCHANGE_STALLED ||
+	    (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
 		return;
-	x->is_stalled = true;
+	x->reading = EXCHANGE_STALLED;
 	stream_set_reading(&x->stream, false);
 }
 
@@ -429,10 +430,10 @@ relay_unstall(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (!x->is_stalled || stream_is_full(&x->stream) || query_timeout_is_cancelling(srv) ||
+	if (x->reading != EXCHANGE_STALLED || stream_is_full(&x->stream) || query_timeout_is_cancelling(srv) ||
 	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
 		return;
-	x->is_stalled = false;
+	x->reading = EXCHANGE_READS;
 	stream_set_reading(&x->stream, true);
 }
 

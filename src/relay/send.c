@@ -234,7 +234,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		if (x->srv->ledger.count > 0)
 			return WALK_HOLD;
 		x->srv->loan.behind = NOTHING_BEHIND;
-		if (x->srv->ledger.is_skipping)
+		if (x->srv->ledger.intake == INTAKE_SYNC)
 			return send_sync_instead(w);
 	}
 	step = kind == OWED_QUERY ? statements_deallocate_here(x, m) : STEP_FORWARD;
@@ -566,7 +566,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 
 	x->has_run = true;
 	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
-	if (x->srv->ledger.is_copy_open && strchr("dcfHS", f->type) == NULL)
+	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) == NULL)
 		return send_copy_end(w, f);
 	if ((x->session != NULL && state_holds(x)) || is_behind_settings(x->srv))
 		return WALK_HOLD;

@@ -113,7 +113,7 @@ send_client(struct moving *m, struct crossing *at, struct client *c)
 	*at = (struct crossing){
 		.number = ++m->last_number, .client = c, .since_us = restart_now_us(m->r), .stage = STAGE_SENT
 	};
-	c->x.is_crossing = true;
+	c->x.reading = EXCHANGE_CROSSES;
 	stream_suspend(&c->x.stream, true);
 	link_send(m->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
 	explicit_bzero(b.bytes, b.len); /* its cancel key */
@@ -173,7 +173,7 @@ try_client(struct moving *m, struct client *c)
 	    (c->x.listen != NULL && restart_now_us(m->r) < m->listeners_from_us))
 		return false;
 	send_client(m, find_crossing(m, 0), c);
-	return c->x.is_crossing;
+	return c->x.reading == EXCHANGE_CROSSES;
 }
 
 /* Returns the next client of a round through all workers; NULL: it is over. */
@@ -338,7 +338,7 @@ move_some(struct moving *m)
 	let_go_of_released(m);
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
-		if (c->x.is_crossing || !try_client(m, c)) /* is_crossing: it is back from there */
+		if (c->x.reading == EXCHANGE_CROSSES || !try_client(m, c)) /* else it is back from there */
 			parked_let_go_on(c);
 	is_end = walk(m);
 	parked_set_room(m->r->parked, may_send(m) ? count_free(m) : 0, m->listeners_from_us);

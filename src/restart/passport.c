@@ -36,9 +36,10 @@ passport_obstacle(const struct client *c)
 		return PASSPORT_SESSION;
 	if (x->srv != NULL)
 		return x->pins != 0 ? PASSPORT_PINNED : PASSPORT_BUSY;
-	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 || x->is_stalled ||
-	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
-	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved || c->x.is_crossing)
+	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 ||
+	    x->reading == EXCHANGE_STALLED || x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken ||
+	    (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 || c->is_starved ||
+	    c->x.reading == EXCHANGE_CROSSES)
 		return PASSPORT_BUSY;
 	return features_tie(x, TIE_PROCESS) ? PASSPORT_BUSY : PASSPORT_NONE;
 }
@@ -567,7 +568,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 		return NULL;
 	now_us = *c->env->x.now_us;
 	stream_suspend(&c->x.stream, true);
-	c->x.is_crossing = true;
+	c->x.reading = EXCHANGE_CROSSES;
 	c->connected_us = not_later(p->connected_us, now_us);
 	exchange_step(&c->x, CE_PROVED);
 	if (take_place(s, c, p, why) < 0 || take_session(s, c, p, why) < 0) {
@@ -583,6 +584,6 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 void
 passport_begin_reading(struct client *c)
 {
-	c->x.is_crossing = false;
+	c->x.reading = EXCHANGE_READS;
 	stream_suspend(&c->x.stream, false);
 }

@@ -112,10 +112,12 @@ struct loan_commit {
 	bool has_more;
 };
 
+/* Whether the borrower has run what a currval() may follow, or even one. */
+enum followed_by { FOLLOWED_BY_NOTHING, FOLLOWED_BY_CURRVAL_MAYBE, FOLLOWED_BY_CURRVAL };
+
 /* Whether the borrower keeps the server for a currval(): state/linger.c. */
 struct loan_followed {
-	bool is_due; /* one may follow what has run; set by state_may_be_followed(), cleared by loan_begin() */
-	bool has_asked; /* one has followed; set by state_may_be_followed(), cleared by loan_begin() */
+	uint8_t by; /* enum followed_by */
 	/* The borrower's requests_done when that statement ran, and at since_us, when it last came to rest. */
 	uint32_t requests_before, requests_then;
 	uint64_t since_us;

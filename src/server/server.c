@@ -59,8 +59,8 @@ server_let_go(struct server *srv)
 	uint64_t since_us;
 
 	/* A simple Query that an error ahead of it has skipped, with nothing behind it: nobody else answers it. */
-	srv->was_owing =
-	    ledger_owes_client(&srv->ledger, &since_us) || (srv->ledger.is_skipping && srv->ledger.count == 0);
+	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
+			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
 	server_list_owed(srv);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
@@ -198,21 +198,20 @@ server_fail(struct server *srv, const struct fail *why)
 	if (srv->state == SV_DEAD)
 		return;
 	if (was == SV_CROSSING) { /* the other worker closes it */
-		srv->is_closing = true;
+		server_condemn(srv, SERVER_IN_DOUBT);
 		return;
 	}
 	server_last_words(srv, &told);
-	srv->is_loss_untold = !note_loss(srv, &told);
+	if (!note_loss(srv, &told))
+		srv->end_line = END_LINE_OF_MANY;
 	server_let_go(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
 	else
 		srv->env->owner_ops->gone(srv, why);
-	if (srv->env->losses != NULL)
-		srv->env->losses->cost += srv->has_cost;
-	if (srv->is_loss_untold)
+	if (srv->end_line == END_LINE_OF_MANY)
 		level = LOG_LEVEL_DEBUG;
-	if (!srv->is_end_logged && log_enabled(srv->env->log, level))
+	if (srv->end_line != END_LINE_OF_BORROWER && log_enabled(srv->env->log, level))
 		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
 			  srv->address, srv->target->database, srv->target->user, told.sqlstate, told.text);
 	server_finish(srv);
@@ -283,7 +282,6 @@ ping_with(struct server *srv, const char *sql, enum owed_to to)
 	struct buf b = { 0 };
 
 	srv->question = to == OWED_TO_OWNER ? QUESTION_OF_OWNER : QUESTION_PING;
-	srv->reset.is_refused = false;
 	srv->loan.sent_us = *srv->env->now_us;
 	message_query(&b, sql);
 	server_owe_query(srv, to);

@@ -163,15 +163,22 @@ struct server_target {
 	const struct image *settings; /* sent in the startup packet, over the upstream's; may be NULL */
 };
 
+/* Whether it may be lent again, or is closed instead of returned: server_condemn() is the only writer. */
+enum server_fitness {
+	SERVER_FIT,
+	SERVER_IN_DOUBT, /* its state is not known */
+	SERVER_MISPLACED /* it is no more what target_session_attrs wants */
+};
+
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
 /* Says what a reset is to do; zeroed, it only rolls back an open transaction. */
 struct reset_order {
 	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* For the owner: the server is closed afterwards. Set by pool_conns.c, never cleared. */
-	bool is_last;
-	unsigned parts; /* the parts of STATE_WASHABLE and WASH_... (session/seal.h) to wash */
+	/* Parts of STATE_WASHABLE and WASH_... (session/seal.h) are washed. With STATE_BACKEND, the owner closes it
+	 * then. */
+	unsigned parts;
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
 	/* A query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Outlives the server. */
@@ -185,23 +192,22 @@ enum reset_cancel {
 	RESET_CANCEL_NOT_DUE
 };
 
+/* The step of the reset that was sent last, if its answer matters. */
+enum reset_sent {
+	RESET_SENT_OTHER,
+	RESET_SENT_COUNT, /* it counts the statements */
+	RESET_SENT_LAST_REMOTE /* it closes the last session on another server, and may fail with 08003 */
+};
+
 /* Cleaning up after a borrower: server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what was sent is removed from it */
 	bool is_seal; /* the borrower returned it, with nothing under way; set and cleared by server_reset() */
-	bool is_refused; /* the question failed; set by got_error(), cleared by reset_ask() and ping_with() */
-	/* Statements are being counted; so many of the protocol's were found. Set by seal(), cleared by
-	 * has_lost_statements(). */
-	bool is_counting;
-	uint64_t statements_found;
+	uint8_t sent; /* enum reset_sent */
+	uint64_t statements_found; /* after RESET_SENT_COUNT: so many of the protocol's */
 	struct buf names; /* the statements to deallocate, each terminated */
 	struct buf remote; /* what closes sessions on other servers: seal_put_remote() */
-	/* The last of these, with 08003. Set by close_remote(), cleared by next_step() and server_reset(). */
-	bool may_fail;
 	uint8_t cancel; /* enum reset_cancel */
-	/* Settings were reset. Set by discard_all(), undo_timers() and seal(), cleared by connect_again() and
-	 * server_reset(). */
-	bool is_connect_query_due;
 	uint64_t since_us, deadline_us;
 	uint64_t asked_us; /* when the owner's question was sent; 0: there was none */
 };
@@ -219,11 +225,33 @@ enum cluster_state {
 enum server_question {
 	QUESTION_PING,
 	QUESTION_PING_ANSWERED, /* but for its ReadyForQuery */
-	QUESTION_OF_OWNER
+	QUESTION_OF_OWNER,
+	QUESTION_REFUSED /* the owner's has failed */
 };
 
 /* TLS comes before the login: server_tls_start.c. */
-enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING_HANDS, STP_DONE };
+enum server_tls_phase {
+	STP_NONE,
+	STP_ASKED,
+	STP_REFUSED_WITH_ERROR,
+	STP_SHAKING_HANDS,
+	STP_DONE,
+	STP_GIVEN_UP /* it has failed where it is only preferred: the host is dialled again without it */
+};
+
+/* Which line of the log says why it has ended. */
+enum server_end_line {
+	END_LINE_OF_ITS_OWN,
+	END_LINE_OF_BORROWER, /* who ended with it */
+	END_LINE_OF_MANY /* server_losses_tell() gives only their number */
+};
+
+/* Whether the upstream's connect_query is to be run again. */
+enum server_connect_query {
+	CONNECT_QUERY_IN_FORCE,
+	CONNECT_QUERY_DUE, /* settings were reset */
+	CONNECT_QUERY_BAD /* it has failed at the login, and would again */
+};
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
 #define SERVER_OWED_MAX 8u
@@ -240,19 +268,12 @@ struct server {
 	/* The last message sent ends a request: ReadyForQuery will follow. Set by server.c, send.c, server_replies.c
 	 * and server_reset.c, cleared by send.c and fast.c. */
 	bool is_synced;
-	/* To be closed instead of returned. Set by replies.c and whoever else doubts its state, never cleared. */
-	bool is_closing;
-	/* No more what target_session_attrs wants. Set by replies.c and server_role.c, never cleared. */
-	bool is_misplaced;
+	uint8_t fitness; /* enum server_fitness */
 	uint8_t question; /* enum server_question: the last one */
-	bool is_connect_query_bad; /* it failed; set by server_login_message(), never cleared */
+	uint8_t connect_query; /* enum server_connect_query */
 	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
 	char last_sqlstate[6]; /* of the same */
-	/* The line about its borrower, who ended with it, says why. Set by lost.c and replies.c, never cleared. */
-	bool is_end_logged;
-	bool is_loss_untold; /* one of many: the log has only their number; set by server_fail(), never cleared */
-	/* A request or transaction of its borrower's failed with it. Set by report_loss(), never cleared. */
-	bool has_cost;
+	uint8_t end_line; /* enum server_end_line */
 	bool was_owing; /* something was owed to the borrower when it ended; set by server_let_go(), never cleared */
 	/* PostgreSQL has answered the startup packet, and is neither starting up nor shutting down. Set by
 	 * server_login.c, cleared by forget_host(). */
@@ -297,8 +318,6 @@ struct server {
 	struct password_ask ask; /* while password_command runs, before it dials */
 	struct server_secret *secret; /* what that printed; wiped after the login. NULL: see target */
 	enum server_tls_phase tls_phase;
-	/* TLS failed where it is only preferred. Set by server_tls_done(), cleared by server_login_failed(). */
-	bool is_tls_given_up;
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
@@ -361,6 +380,14 @@ server_step(struct server *srv, enum server_event ev)
 		return server_step_aloud(srv, ev, to);
 	srv->state = to;
 	return 0;
+}
+
+/* For good, and the worst counts. */
+static inline void
+server_condemn(struct server *srv, enum server_fitness fitness)
+{
+	if (srv->fitness < fitness)
+		srv->fitness = (uint8_t)fitness;
 }
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */

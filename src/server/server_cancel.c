@@ -61,7 +61,8 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 		event_free(c->timer);
 	if (srv != NULL) {
 		srv->cancel = NULL;
-		srv->is_closing = srv->is_closing || (c->is_sent && !is_confirmed);
+		if (c->is_sent && !is_confirmed)
+			server_condemn(srv, SERVER_IN_DOUBT);
 	}
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)

@@ -10,7 +10,7 @@ typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg
 
 /*
  * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
- * then the signal was sent. If that is not confirmed in time, srv->is_closing is set. done (may be NULL) is called
+ * then the signal was sent. If that is not confirmed in time, srv is condemned. done (may be NULL) is called
  * once, later. Returns 0, or -1 if it can't begin or another cancel is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);

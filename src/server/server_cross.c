@@ -7,13 +7,11 @@
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
  *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, carry_len, carry_cap,
  * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
- * bytes_out, is_there, is_connect_query_bad, tls_phase, is_tls_given_up, dialled_us, question, is_closing, is_misplaced
- * (these two: then it does not cross)
+ * bytes_out, is_there, connect_query, tls_phase, dialled_us, question, fitness (else it does not cross)
  *   copied      image, plans_of: by value, as images belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
- *   nothing     borrower, grave, last_words, last_sqlstate, is_end_logged, is_loss_untold, has_cost, was_owing,
- *               is_owed_listed, owed, owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret,
+ *   nothing     borrower, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret,
  *               login, login_timer, all: of a loan, of the login, or of the end
  *
  *   struct loan
@@ -38,8 +36,8 @@ _Static_assert(sizeof(struct server) - sizeof(struct stream) == 1912 && sizeof(s
 bool
 server_may_cross(const struct server *srv)
 {
-	return srv->state == SV_IDLE && !srv->is_closing && !srv->is_misplaced && !srv->stream.is_broken &&
-	       srv->cancel == NULL && srv->ledger.count == 0 && srv->ledger.trust == LEDGER_SYNCHRONISED &&
+	return srv->state == SV_IDLE && srv->fitness == SERVER_FIT && !srv->stream.is_broken && srv->cancel == NULL &&
+	       srv->ledger.count == 0 && srv->ledger.trust == LEDGER_SYNCHRONISED &&
 	       srv->cluster_state != CLUSTER_ASKED;
 }
 
@@ -100,7 +98,7 @@ server_pack(struct server *srv)
 int
 server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target)
 {
-	if (srv->is_closing || srv->stream.is_broken || take_in(env->images, &srv->image) < 0 ||
+	if (srv->fitness != SERVER_FIT || srv->stream.is_broken || take_in(env->images, &srv->image) < 0 ||
 	    take_in(env->images, &srv->plans_of) < 0)
 		return -1;
 	srv->env = env;

@@ -148,7 +148,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		if (find_next_host(srv)) { /* else the failure of the last one is reported as the failure of all */
 			if (srv->env->owner_ops->host_failed != NULL)
 				srv->env->owner_ops->host_failed(srv, kind, &kept);
-			srv->is_tls_given_up = false;
+			srv->tls_phase = STP_NONE;
 			if (redial(srv) == 0)
 				return;
 		}
@@ -224,7 +224,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	if (!srv->target->is_tls_required) { /* like libpq: tries again without TLS */
 		log_info(srv->env->log, "server %" PRIu64 " (%s): %s; trying without TLS", srv->id, srv->address,
 			 failed->text);
-		srv->is_tls_given_up = true;
+		srv->tls_phase = STP_GIVEN_UP;
 		if (redial(srv) == 0)
 			return;
 	}

@@ -506,7 +506,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		refused(srv, body, len, kind, is_fatal, why);
 		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY) /* NULL: it answers the SSLRequest */
 			return LOGIN_FAILED;
-		srv->is_connect_query_bad = true;
+		srv->connect_query = CONNECT_QUERY_BAD;
 		log_warning(srv->env->log, "server %" PRIu64 " (%s): connect_query failed: %s", srv->id, srv->address,
 			    why->pgbouncer_text);
 		break;

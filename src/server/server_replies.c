@@ -131,7 +131,8 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
 	is_lost_setting =
 	    to == OWED_TO_IMAGE && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
-	if (to == OWED_TO_RESET && srv->reset.may_fail && e.sqlstate != NULL && strcmp(e.sqlstate, "08003") == 0)
+	if (to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
+	    strcmp(e.sqlstate, "08003") == 0)
 		return 0;
 	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
@@ -141,8 +142,9 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 						      : "settings",
 				e.message != NULL ? e.message : "(no message)");
 	if (to == OWED_TO_OWNER && is_owed) {
-		srv->reset.is_refused = true;
-		srv->is_closing = srv->is_closing || fields_error_is_fatal(&e);
+		srv->question = QUESTION_REFUSED;
+		if (fields_error_is_fatal(&e))
+			server_condemn(srv, SERVER_IN_DOUBT);
 		return 0;
 	}
 	*is_replaced = srv->env->ops->error(srv, &e, to, is_owed, message, len);
@@ -348,7 +350,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	else if (ended->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_asked(srv, ended);
 	else if (ended->to == OWED_TO_OWNER)
-		srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
+		srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
 }
 
 static bool
@@ -593,7 +595,7 @@ after_batch(struct server *srv)
 	if (srv->state == SV_LENT)
 		srv->env->ops->batch_end(srv);
 	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
-		if (srv->is_misplaced) {
+		if (srv->fitness == SERVER_MISPLACED) {
 			server_leave_host(srv);
 			return;
 		}

@@ -92,11 +92,19 @@ cancel_what_runs(struct server *srv)
 	srv->reset.cancel = is_ours ? RESET_CANCEL_OURS : RESET_CANCEL_NOT_DUE;
 }
 
+/* Settings are reset, and connect_query's with them. One that has failed would fail again. */
+static void
+owe_connect_query(struct server *srv)
+{
+	if (srv->connect_query != CONNECT_QUERY_BAD)
+		srv->connect_query = CONNECT_QUERY_DUE;
+}
+
 static int
 discard_all(struct server *srv)
 {
 	srv->reset.todo.is_discarding = false;
-	srv->reset.is_connect_query_due = true;
+	owe_connect_query(srv);
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
 	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL", OWED_TO_RESET);
@@ -110,21 +118,21 @@ undo_timers(struct server *srv, struct buf *out)
 	if (without == NULL)
 		return -1;
 	server_put_image(srv, without, NULL, false, out);
-	srv->reset.is_connect_query_due = true;
+	owe_connect_query(srv);
 	return image_move(&srv->image, without);
 }
 
 static int
 seal(struct server *srv)
 {
-	unsigned parts = srv->reset.todo.parts;
+	unsigned parts = srv->reset.todo.parts & ~(unsigned)STATE_BACKEND;
 	struct buf b = { 0 };
 
-	srv->reset.todo.parts = 0;
+	srv->reset.todo.parts &= STATE_BACKEND;
 	if ((parts & STATE_SETTINGS) && server_forget_session(srv) < 0)
 		return -1;
 	if (parts & STATE_SETTINGS)
-		srv->reset.is_connect_query_due = true;
+		owe_connect_query(srv);
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
 	if (parts & STATE_SEED)
@@ -141,7 +149,7 @@ seal(struct server *srv)
 		buf_fini(&b);
 		return -1;
 	}
-	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
+	srv->reset.sent = (parts & STATE_PREPARED) != 0 ? RESET_SENT_COUNT : RESET_SENT_OTHER;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
 	return send_built(srv, &b, OWED_TO_RESET);
@@ -165,7 +173,7 @@ close_remote(struct server *srv)
 	const char *sql = (const char *)todo->bytes;
 	int r;
 
-	srv->reset.may_fail = sql[0] == '?';
+	srv->reset.sent = sql[0] == '?' ? RESET_SENT_LAST_REMOTE : RESET_SENT_OTHER;
 	r = send_query(srv, sql + 1, OWED_TO_RESET);
 	buf_take_front(todo, strlen(sql) + 1);
 	return r;
@@ -175,9 +183,9 @@ close_remote(struct server *srv)
 static bool
 has_lost_statements(struct server *srv)
 {
-	bool is_lost = srv->reset.is_counting && srv->reset.statements_found != srv->statements.count;
+	bool is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
 
-	srv->reset.is_counting = false;
+	srv->reset.sent = RESET_SENT_OTHER;
 	return is_lost;
 }
 
@@ -189,28 +197,13 @@ deallocate_all(struct server *srv)
 	return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
 }
 
-/* Returns true if the reset has undone connect_query's settings, too. A connect_query that failed would fail again. */
-static bool
-owes_connect_query(const struct server *srv)
-{
-	return srv->reset.is_connect_query_due && !srv->is_connect_query_bad && srv->target->replication == NULL &&
-	       srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL;
-}
-
-static int
-connect_again(struct server *srv)
-{
-	srv->reset.is_connect_query_due = false;
-	return send_query(srv, srv->target->upstream->words[UPSTREAM_CONNECT_QUERY], OWED_TO_RESET);
-}
-
 static int
 reset_ask(struct server *srv)
 {
 	const char *question = srv->reset.todo.question;
 
 	srv->reset.todo.question = NULL;
-	srv->reset.is_refused = false;
+	srv->question = QUESTION_OF_OWNER;
 	srv->reset.asked_us = *srv->env->now_us;
 	return send_query(srv, question, OWED_TO_OWNER);
 }
@@ -218,11 +211,12 @@ reset_ask(struct server *srv)
 static int
 next_step(struct server *srv)
 {
+	const char *connect_query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
 	const struct reset_order *todo = &srv->reset.todo;
 
-	if (srv->ledger.count > 0 && srv->ledger.copy == COPY_IN && srv->ledger.is_copy_open)
+	if (srv->ledger.count > 0 && srv->ledger.copy == COPY_IN && srv->ledger.intake == INTAKE_COPY)
 		return fail_copy(srv);
-	if (!srv->is_synced || srv->ledger.is_skipping)
+	if (!srv->is_synced || srv->ledger.intake == INTAKE_SYNC)
 		return send_sync(srv);
 	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
@@ -230,17 +224,18 @@ next_step(struct server *srv)
 		return send_query(srv, MESSAGE_OURS "ROLLBACK", OWED_TO_RESET);
 	if (todo->is_discarding)
 		return discard_all(srv);
-	if (todo->parts != 0)
+	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return seal(srv);
 	if (has_lost_statements(srv))
 		return deallocate_all(srv);
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
-	srv->reset.may_fail = false;
 	if (srv->reset.remote.len > 0)
 		return close_remote(srv);
-	if (owes_connect_query(srv))
-		return connect_again(srv);
+	if (srv->connect_query == CONNECT_QUERY_DUE && connect_query != NULL && srv->target->replication == NULL) {
+		srv->connect_query = CONNECT_QUERY_IN_FORCE;
+		return send_query(srv, connect_query, OWED_TO_RESET);
+	}
 	if (todo->question != NULL)
 		return reset_ask(srv);
 	server_step(srv, SE_CLEAN);
@@ -255,11 +250,11 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	struct seal_statement row;
 	struct probe_row remote;
 
-	if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3)
-		srv->is_closing = srv->is_closing || !probe_read_row(body, len, copy, &remote) ||
-				  !seal_put_remote(&srv->reset.remote, &remote);
-	else if (copy == NULL || !is_whole)
-		srv->is_closing = true; /* statements that are not known can't be deallocated */
+	if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3) {
+		if (!probe_read_row(body, len, copy, &remote) || !seal_put_remote(&srv->reset.remote, &remote))
+			server_condemn(srv, SERVER_IN_DOUBT);
+	} else if (copy == NULL || !is_whole)
+		server_condemn(srv, SERVER_IN_DOUBT); /* statements that are not known can't be deallocated */
 	else if (seal_read_statement(body, len, copy, &row)) {
 		if (row.name == NULL)
 			srv->reset.statements_found = row.count;
@@ -275,7 +270,7 @@ server_reset_next(struct server *srv)
 	struct fail why;
 
 	cancel_what_runs(srv);
-	if (srv->ledger.copy == COPY_BOTH || srv->ledger.trust != LEDGER_SYNCHRONISED || srv->is_closing ||
+	if (srv->ledger.copy == COPY_BOTH || srv->ledger.trust != LEDGER_SYNCHRONISED || srv->fitness != SERVER_FIT ||
 	    !buf_ok(&srv->reset.names) || !buf_ok(&srv->reset.remote)) {
 		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
 		server_fail(srv, &why);
@@ -299,7 +294,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->reset.asked_us = 0;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.cancel = RESET_CANCEL_DUE;
-	srv->reset.is_connect_query_due = srv->reset.may_fail = false;
+	srv->reset.sent = RESET_SENT_OTHER;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);
 }

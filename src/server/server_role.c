@@ -59,7 +59,7 @@ server_role_reported(struct server *srv, const char *name, const char *value)
 	else if (srv->state != SV_PINGING || strcasecmp(name, "default_transaction_read_only") != 0)
 		return;
 	if (!is_right(srv, srv->role != 0, srv->role == 's', srv->role == 's' || (!is_role && is_on)))
-		srv->is_closing = srv->is_misplaced = true;
+		server_condemn(srv, SERVER_MISPLACED);
 }
 
 void

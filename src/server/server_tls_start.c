@@ -49,8 +49,7 @@ shake_hands(struct server *srv, struct fail *why)
 int
 server_tls_begin(struct server *srv, struct fail *why)
 {
-	srv->tls_phase = STP_NONE;
-	if (srv->target->tls == NULL || srv->is_tls_given_up ||
+	if (srv->target->tls == NULL || srv->tls_phase == STP_GIVEN_UP ||
 	    srv->target->upstream->hosts[srv->host_index].host[0] == '/')
 		return 0;
 	if (srv->target->is_tls_direct)

@@ -148,7 +148,7 @@ apply_effects(struct exchange *x)
 static inline bool
 state_keeps(struct exchange *x)
 {
-	return (x->srv->loan.followed.is_due || x->srv->is_lingering) && state_lingers(x);
+	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_lingers(x);
 }
 
 /* Something was noted: settles what is known, and asks about the rest. */

@@ -59,7 +59,8 @@ is_sought(const struct exchange *x)
 static bool
 has_had_enough(const struct loan_followed *f)
 {
-	return f->questions > QUESTIONS_MAX || (f->rounds > ROUNDS_MAX && (f->questions > 0 || !f->has_asked));
+	return f->questions > QUESTIONS_MAX ||
+	       (f->rounds > ROUNDS_MAX && (f->questions > 0 || f->by != FOLLOWED_BY_CURRVAL));
 }
 
 static bool
@@ -76,7 +77,7 @@ may_linger(const struct exchange *x)
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited)
 		return false;
-	if (!f->is_due || x->requests_done - f->requests_before > KEPT_REQUESTS)
+	if (f->by == FOLLOWED_BY_NOTHING || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (!is_sought(x))
 		return kept_us <
@@ -259,7 +260,7 @@ state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 	const struct server *srv = x->srv;
 	const struct ledger *l = &srv->ledger;
 
-	if (l->count == 0 || l->is_copy_open)
+	if (l->count == 0 || l->intake == INTAKE_COPY)
 		return false;
 	if (srv->is_discarding && srv->sequences_of == x->ticket.id && (flags & SCAN_READS_SEQUENCES) != 0)
 		return is_behind_request(l);
@@ -271,7 +272,7 @@ state_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct server *srv = x->srv;
 
-	return srv->tx == 'E' && !srv->ledger.is_skipping &&
+	return srv->tx == 'E' && srv->ledger.intake != INTAKE_SYNC &&
 	       needs_discard(x, flags & (SCAN_SEQUENCE | SCAN_CODE | SCAN_EXECUTE));
 }
 
@@ -285,8 +286,8 @@ state_may_be_followed(struct exchange *x, uint32_t flags)
 		return;
 	if (is_question && x->srv->tx == 'I')
 		x->pool->sequences_asked_us = *x->env->now_us;
-	f->is_due = true;
-	f->has_asked = f->has_asked || is_question;
+	if (f->by != FOLLOWED_BY_CURRVAL)
+		f->by = is_question ? FOLLOWED_BY_CURRVAL : FOLLOWED_BY_CURRVAL_MAYBE;
 	f->questions = is_question ? f->questions + 1 : 0;
 	f->rounds += !is_question && is_sought(x);
 	f->requests_before = x->requests_done;

@@ -111,7 +111,7 @@ statements_called(const struct exchange *x, const char *name)
 	if (x->statements == NULL)
 		return NULL;
 	if (name[0] == '\0')
-		return x->statements->is_unnamed_oversize ? NULL : x->statements->unnamed;
+		return x->statements->unnamed_kind != UNNAMED_STORED ? NULL : x->statements->unnamed;
 	n = client_statement_find(x, name);
 	return n == NULL ? NULL : n->st;
 }

@@ -28,7 +28,7 @@
 bool
 statements_pass_through(const struct exchange *x)
 {
-	return x->is_session || (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
+	return x->is_session || (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
 }
 
 /*

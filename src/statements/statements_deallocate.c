@@ -95,7 +95,8 @@ not_deallocated(struct exchange *x)
 {
 	struct client_statement *n = x->statements->deallocating;
 
-	x->srv->is_closing = x->srv->is_closing || !statement_is_oversize(n);
+	if (!statement_is_oversize(n))
+		server_condemn(x->srv, SERVER_IN_DOUBT);
 	client_statement_unref(n);
 	x->statements->deallocating = NULL;
 }

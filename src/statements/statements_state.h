@@ -91,6 +91,12 @@ statement_is_oversize(const struct client_statement *n)
 /* The use of a statement that the last error was about. */
 enum failed_use { FAILED_NO_USE, FAILED_BIND, FAILED_DESCRIBE };
 
+enum unnamed_kind {
+	UNNAMED_STORED, /* or none */
+	UNNAMED_OVERSIZE, /* only the server has it, and is kept for it */
+	UNNAMED_OVERSIZE_BOUND /* ... until it was bound */
+};
+
 struct client_statements {
 	struct client_statement **slots; /* open addressing, linear; NULL: free */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
@@ -110,9 +116,7 @@ struct client_statements {
 	uint32_t named_count; /* names that ever were */
 	uint8_t failed_use; /* enum failed_use, of failed */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
-	bool is_unnamed_oversize; /* only the server has unnamed; set and cleared by unnamed.c */
-	bool is_confirmed_oversize; /* only the server has confirmed; set and cleared by unnamed.c */
-	bool is_oversize_bound; /* that was bound: the server need not be kept for it; set and cleared by unnamed.c */
+	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
 	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
 	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */

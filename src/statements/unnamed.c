@@ -74,9 +74,9 @@ unnamed_ensure(struct exchange *x)
 		return STEP_SENT;
 	if (s->token == 0)
 		s->token = ++x->env->last_token;
-	s->is_unnamed_oversize = false; /* gone with its server */
+	s->unnamed_kind = UNNAMED_STORED; /* an oversize one is gone with its server */
 	if (s->unnamed_under_way == 0)
-		s->is_confirmed_oversize = false;
+		s->confirmed_kind = UNNAMED_STORED;
 	if (s->unnamed ==
 	    NULL) /* the server has another client's: closed, so that PostgreSQL reports that there is none */
 		push_unnamed_close(x, OWED_TO_STATEMENT);
@@ -94,7 +94,8 @@ unnamed_bind(struct exchange *x)
 	enum feature_step step = unnamed_ensure(x);
 
 	if (step == STEP_SENT) {
-		x->statements->is_oversize_bound = true;
+		if (x->statements->unnamed_kind == UNNAMED_OVERSIZE)
+			x->statements->unnamed_kind = UNNAMED_OVERSIZE_BOUND;
 		x->srv->loan.is_unnamed_kept = false;
 	}
 	return step;
@@ -102,18 +103,18 @@ unnamed_bind(struct exchange *x)
 
 /* Enters a new state. If the client has a server, that will be in this state when it has done what it was sent. */
 static void
-set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
+set_unnamed(struct exchange *x, struct statement *st, enum unnamed_kind kind)
 {
 	struct client_statements *s = x->statements;
 
 	statement_unref(s->unnamed);
 	s->unnamed = st;
-	s->is_unnamed_oversize = is_oversize;
+	s->unnamed_kind = (uint8_t)kind;
 	s->token = ++x->env->last_token;
 	if (x->srv == NULL)
 		return;
 	x->srv->unnamed_owner = s->token;
-	x->srv->loan.is_unnamed_kept = is_oversize && !s->is_oversize_bound;
+	x->srv->loan.is_unnamed_kept = kind == UNNAMED_OVERSIZE;
 }
 
 void
@@ -123,10 +124,10 @@ statements_forget_unnamed(struct exchange *x)
 
 	if (s == NULL)
 		return;
-	set_unnamed(x, NULL, false);
+	set_unnamed(x, NULL, UNNAMED_STORED);
 	statement_unref(s->confirmed);
 	s->confirmed = NULL;
-	s->is_confirmed_oversize = false;
+	s->confirmed_kind = UNNAMED_STORED;
 }
 
 /*
@@ -169,7 +170,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 		return STEP_FAILED;
 	push_unnamed_parse(x, OWED_TO_CLIENT, st);
-	set_unnamed(x, st, false);
+	set_unnamed(x, st, UNNAMED_STORED);
 	outbox_ref(&x->env->to_server, message, len);
 	return STEP_SENT;
 }
@@ -223,22 +224,21 @@ statements_take_unnamed(struct exchange *x, struct statement *st)
 {
 	x->pool->database->counters.client_parses++;
 	push_unnamed_parse(x, OWED_TO_CLIENT, st);
-	set_unnamed(x, st, false);
+	set_unnamed(x, st, UNNAMED_STORED);
 }
 
 void
 unnamed_parse_oversize(struct exchange *x)
 {
 	push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, statements_ref_of(NULL, REF_UNNAMED_OVERSIZE));
-	x->statements->is_oversize_bound = false;
-	set_unnamed(x, NULL, true);
+	set_unnamed(x, NULL, UNNAMED_OVERSIZE);
 }
 
 void
 unnamed_close(struct exchange *x, enum owed_to to)
 {
 	push_unnamed_close(x, to);
-	set_unnamed(x, NULL, false);
+	set_unnamed(x, NULL, UNNAMED_STORED);
 }
 
 /*
@@ -262,7 +262,7 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 
 	if (statements_pass_through(x))
 		return;
-	if (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0) {
+	if (s->unnamed == NULL && s->unnamed_kind == UNNAMED_STORED && s->unnamed_under_way == 0) {
 		x->srv->unnamed_owner = 0;
 		return;
 	}
@@ -283,7 +283,7 @@ confirm_unnamed(struct client_statements *s, struct statement *st, bool is_overs
 {
 	statement_unref(s->confirmed);
 	s->confirmed = st;
-	s->is_confirmed_oversize = is_oversize;
+	s->confirmed_kind = is_oversize ? UNNAMED_OVERSIZE : UNNAMED_STORED;
 }
 
 /*
@@ -329,7 +329,8 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 	}
 	if (--s->unnamed_under_way > 0)
 		return;
-	if (s->unnamed != s->confirmed || s->is_unnamed_oversize != s->is_confirmed_oversize)
-		set_unnamed(x, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
+	if (s->unnamed != s->confirmed || (s->unnamed_kind == UNNAMED_STORED) != (s->confirmed_kind == UNNAMED_STORED))
+		set_unnamed(x, s->confirmed == NULL ? NULL : statement_ref(s->confirmed),
+			    (enum unnamed_kind)s->confirmed_kind);
 	srv->unnamed_owner = s->is_confirmed_there && !is_overwritten ? s->token : 0;
 }

@@ -93,7 +93,7 @@ take_head(struct ledger *l)
 	l->head = (l->head + 1) & (l->cap - 1);
 	l->count--;
 	l->copy = COPY_NONE;
-	l->is_copy_open = false;
+	l->intake = INTAKE_ALL;
 	l->copy_syncs = 0;
 	return o;
 }
@@ -117,7 +117,7 @@ end_copy(struct ledger *l)
 		l->count--;
 	}
 	l->copy = COPY_NONE;
-	l->is_copy_open = false;
+	l->intake = INTAKE_ALL;
 	l->copy_syncs = 0;
 }
 
@@ -125,28 +125,24 @@ end_copy(struct ledger *l)
 static bool
 is_entered(struct ledger *l, const struct owed *o)
 {
-	if (l->is_skipping) {
+	if (l->intake == INTAKE_SYNC) {
 		if (o->kind != OWED_SYNC) {
 			settle(l, o, OWED_SKIPPED); /* the server ignores it */
 			return false;
 		}
-		l->is_skipping = false;
+	} else if (o->kind == OWED_SYNC) {
+		l->copy_syncs++; /* the server ignores it and never answers */
+		return false;
 	}
-	if (l->is_copy_open) {
-		if (o->kind == OWED_SYNC) {
-			l->copy_syncs++; /* the server ignores it and never answers */
-			return false;
-		}
-		l->is_copy_open = false; /* CopyDone, CopyFail, or a message that makes the server fail the COPY */
-	}
+	l->intake = INTAKE_ALL; /* in a COPY: CopyDone, CopyFail, or a message that makes the server fail it */
 	return true;
 }
 
 void
 ledger_enter(struct ledger *l, struct owed o)
 {
-	assert(!l->is_skipping || l->count == 0); /* what the server ignores is not entered */
-	if ((l->is_skipping || l->is_copy_open) && !is_entered(l, &o))
+	assert(l->intake != INTAKE_SYNC || l->count == 0); /* what the server ignores is not entered */
+	if (l->intake != INTAKE_ALL && !is_entered(l, &o))
 		return;
 	if (l->count == l->cap && ledger_grow(l) < 0) {
 		l->trust = LEDGER_SHORT;
@@ -176,14 +172,14 @@ begin_copy_in(struct ledger *l)
 	uint32_t keep = 1, i = 1;
 
 	l->copy = COPY_IN;
-	l->is_copy_open = true;
+	l->intake = INTAKE_COPY;
 	while (i < l->count && entry_at(l, i)->kind == OWED_SYNC) {
 		l->requests_gone += owed_ends_client_request(entry_at(l, i));
 		l->copy_syncs++;
 		i++;
 	}
 	if (i < l->count)
-		l->is_copy_open = false;
+		l->intake = INTAKE_ALL;
 	while (i < l->count)
 		*entry_at(l, keep++) = *entry_at(l, i++);
 	l->count = keep;
@@ -202,7 +198,7 @@ skip_to_sync(struct ledger *l)
 		settle(l, &o, how);
 		how = OWED_SKIPPED;
 	}
-	l->is_skipping = l->count == 0;
+	l->intake = l->count == 0 ? INTAKE_SYNC : INTAKE_ALL;
 }
 
 static enum ledger_verdict

@@ -84,17 +84,22 @@ enum ledger_trust {
 	LEDGER_SHORT /* a message was not entered, without memory or above LEDGER_MAX: nothing more may be sent */
 };
 
+/* Tells how the server takes what is sent next. */
+enum ledger_intake {
+	INTAKE_ALL,
+	INTAKE_COPY, /* COPY IN: no CopyDone or CopyFail was sent yet */
+	INTAKE_SYNC /* an error came: all up to the next Sync is ignored */
+};
+
 enum ledger_copy { COPY_NONE, COPY_IN, COPY_OUT, COPY_BOTH };
 
 struct ledger {
 	struct owed *ring;
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
 	enum ledger_copy copy; /* the head's */
-	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet; set and cleared by ledger.c */
+	enum ledger_intake intake;
 	/* CopyBothResponse may come; results may follow CopyDone. Set by own_ready(), never cleared. */
 	bool is_replication;
-	/* An error came, and the Sync that ends skipping was not sent yet. Set and cleared by ledger.c. */
-	bool is_skipping;
 	uint8_t trust; /* enum ledger_trust */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
@@ -172,7 +177,7 @@ owed_ends_client_request(const struct owed *o)
 __attribute__((always_inline)) static inline void
 ledger_enter_next(struct ledger *l, struct owed o)
 {
-	if (l->is_skipping || l->is_copy_open || l->count == l->cap || o.kind >= OWED_COPY_END)
+	if (l->intake != INTAKE_ALL || l->count == l->cap || o.kind >= OWED_COPY_END)
 		ledger_enter(l, o);
 	else
 		l->ring[(l->head + l->count++) & (l->cap - 1)] = o;
@@ -184,7 +189,7 @@ ledger_push_both(struct ledger *l, enum owed_kind kind, enum owed_kind next)
 {
 	const struct owed first = { .kind = (uint8_t)kind }, second = { .kind = (uint8_t)next };
 
-	if (l->is_skipping || l->is_copy_open || l->cap - l->count < 2) {
+	if (l->intake != INTAKE_ALL || l->cap - l->count < 2) {
 		ledger_enter(l, first);
 		ledger_enter(l, second);
 		return;

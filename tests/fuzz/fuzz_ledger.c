@@ -63,10 +63,10 @@ check(const struct run *r)
 
 	must(l->count <= l->cap && (l->cap & (l->cap - 1)) == 0 && l->cap <= LEDGER_MAX);
 	must(!ledger_is_our_turn(l));
-	must(!l->is_skipping || l->count == 0);
+	must(l->intake != INTAKE_SYNC || l->count == 0);
 	if (l->copy != COPY_NONE)
 		must(o != NULL && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE));
-	must(!l->is_copy_open || l->copy == COPY_IN);
+	must(l->intake != INTAKE_COPY || l->copy == COPY_IN);
 	must(!ledger_expects_row(l) || o->to == OWED_TO_CLIENT);
 	must(r->ended <= r->pushed && r->pushed - r->ended <= l->count);
 }

@@ -389,14 +389,14 @@ Test(statements, a_bind_that_deallocates_gets_an_empty_statement)
 	statements_deallocated(&fake->x);
 	sync_all("Z");
 	cr_expect_eq(statements_count(&fake->x), 1);
-	cr_expect_not(fake->srv.is_closing);
+	cr_expect_eq(fake->srv.fitness, SERVER_FIT);
 	parse_sql("s", "SELECT 1");
 	sync_all("Z");
 	bind_to("d");
 	fake_reply("312");
 	sync_all("Z");
 	cr_expect_eq(statements_count(&fake->x), 2, "it was not executed");
-	cr_expect(fake->srv.is_closing, "nobody else must meet what is there");
+	cr_expect_neq(fake->srv.fitness, SERVER_FIT, "nobody else must meet what is there");
 }
 
 Test(statements, deallocate_of_another_name_is_left_alone)
