@@ -134,7 +134,8 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_ticke
 	for (unsigned i = 0; i < sp->line_len && sp->line[i] != c; i++)
 		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
 	SIM_HOLDS(s, strlen(why->sqlstate) == 5 && why->text[0] != '\0', "refused without a word");
-	c->is_doomed |= !model_waits_on(c) && model_hopeless_us(sp) <= s->now_us; /* since a callback, perhaps */
+	if (model_hopeless_us(sp) <= s->now_us)
+		model_doom(sp); /* since a callback, perhaps; all in line are refused with the first */
 	if (kind == RF_POOL_TIMEOUT) {
 		SIM_HOLDS(s, sp->settings.timeout_us > 0 && s->now_us >= model_deadline(c),
 			  "pool %u: timed out too early", sp->index);

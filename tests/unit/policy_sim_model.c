@@ -772,12 +772,15 @@ check_counters(struct sim_pool *sp)
 		  "pool %u: pings miscounted", sp->index);
 }
 
-/* While nothing is there and the last attempt has failed, who does not wait on is told within a second and a half. */
+/*
+ * While nothing is there and the last attempt has failed, who does not wait on is told within a second and a half.
+ * After CF_TOO_MANY everybody waits on, until another attempt fails for another reason.
+ */
 static void
 check_newcomers(struct sim_pool *sp)
 {
-	bool is_down = sp->failed_rounds > 0 && !sp->is_last_fatal && !sp->is_paused && !is_anything_there(sp) &&
-		       outage_of(sp).since_us > 0 && !sp->answers;
+	bool is_down = sp->failed_rounds > 0 && !sp->is_last_fatal && sp->last_kind != CF_TOO_MANY && !sp->is_paused &&
+		       !is_anything_there(sp) && outage_of(sp).since_us > 0 && !sp->answers;
 	uint64_t now_us = sp->sim->now_us;
 
 	if (!is_down || sp->down_since_us == 0)
