@@ -72,33 +72,33 @@ seems_open(const struct policy_circuit *c)
 
 /* Under the lock, while the circuit is open. */
 static uint64_t
-next_trial_us(const struct policy_circuit *c, bool is_patient)
+next_trial_us(const struct policy_circuit *c)
 {
 	if (c->trials == 0)
 		return c->news.backoff_until_us;
-	return c->trials < TRIALS_MOST ? c->tried_us + (is_patient ? TRIAL_EVERY_US : TRIAL_LATE_US) : UINT64_MAX;
+	return c->trials < TRIALS_MOST ? c->tried_us + TRIAL_EVERY_US : UINT64_MAX;
 }
 
 static bool
-may_try(const struct policy_circuit *c, bool is_patient, uint64_t now_us)
+may_try(const struct policy_circuit *c, uint64_t now_us)
 {
-	return c->news.failed_count == 0 || now_us >= next_trial_us(c, is_patient);
+	return c->news.failed_count == 0 || now_us >= next_trial_us(c);
 }
 
 bool
-circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us)
+circuit_allows(const struct circuit_member *m, uint64_t now_us)
 {
 	bool is_allowed;
 
 	if (!seems_open(m->circuit))
 		return true;
-	is_allowed = may_try(enter(m), is_patient, now_us);
+	is_allowed = may_try(enter(m), now_us);
 	leave(m);
 	return is_allowed;
 }
 
 uint64_t
-circuit_due(const struct circuit_member *m, bool is_patient)
+circuit_due(const struct circuit_member *m)
 {
 	uint64_t due_us = UINT64_MAX;
 	const struct policy_circuit *c;
@@ -107,13 +107,13 @@ circuit_due(const struct circuit_member *m, bool is_patient)
 		return due_us;
 	c = enter(m);
 	if (c->news.failed_count > 0)
-		due_us = next_trial_us(c, is_patient);
+		due_us = next_trial_us(c);
 	leave(m);
 	return due_us;
 }
 
 bool
-circuit_begin(const struct circuit_member *m, bool is_patient, bool *is_trial, uint64_t now_us)
+circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 {
 	struct policy_circuit *c = enter(m);
 	bool is_allowed;
@@ -121,7 +121,7 @@ circuit_begin(const struct circuit_member *m, bool is_patient, bool *is_trial, u
 	*is_trial = false;
 	if (c == NULL)
 		return true;
-	is_allowed = may_try(c, is_patient, now_us);
+	is_allowed = may_try(c, now_us);
 	*is_trial = is_allowed && c->news.failed_count > 0;
 	if (*is_trial) {
 		c->trials++;

@@ -4,10 +4,9 @@
  *
  * The circuit opens when an attempt fails for a reason that is the host's (nobody answers, nobody listens, it starts
  * up), unless the host has answered another one that began later. Then one connection is tried alone, by whichever pool
- * somebody waits in, after the back-off of policy_conn_failed(). If nobody answers that, and all in line of a pool wait
- * on, it may try another one after half a second; if they don't, after five: whoever began it may hang. Each failure
- * counts for all pools in which somebody waits. The first answer closes the circuit, whatever it says: a wrong password
- * is that pool's own matter.
+ * somebody waits in, after the back-off of policy_conn_failed(). If nobody answers it, another one may be tried after
+ * half a second: whoever began the first may hang. Each failure counts for all pools in which somebody waits. The first
+ * answer closes the circuit, whatever it says: a wrong password is that pool's own matter.
  *
  * Pools of several rooms share it, so each function takes the lock (policy_commons.h); while the circuit is closed,
  * only what opens a connection does. Each pool embeds a circuit_member, whose fields are its own.
@@ -19,7 +18,6 @@
 #include <stddef.h>
 
 #define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
-#define TRIAL_LATE_US (5 * 1000 * 1000u) /* likewise, for those who are to be told of the first one's failure */
 
 /* Says what the next attempt may expect: the host refuses it soon, lets it wait in vain, or answers it. */
 enum circuit_sign { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
@@ -52,15 +50,15 @@ circuit_sign_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
 /* c may be NULL in both. No connection that is OPENING may be a trial of m's. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m);
-/* Returns true if an attempt may begin. is_patient: all who wait for it wait on if it gets no answer. */
-bool circuit_allows(const struct circuit_member *m, bool is_patient, uint64_t now_us);
+/* Returns true if an attempt may begin. */
+bool circuit_allows(const struct circuit_member *m, uint64_t now_us);
 /* Returns when circuit_allows() may next become true; UINT64_MAX: when news comes. */
-uint64_t circuit_due(const struct circuit_member *m, bool is_patient);
+uint64_t circuit_due(const struct circuit_member *m);
 /*
  * Begins an attempt, unless one of another room has just begun: then it returns false. *is_trial: circuit_ended() must
  * follow.
  */
-bool circuit_begin(const struct circuit_member *m, bool is_patient, bool *is_trial, uint64_t now_us);
+bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);

@@ -63,14 +63,6 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us)
 	return limit - kept < old ? limit : kept + old;
 }
 
-static bool
-is_line_patient(const struct policy *p)
-{
-	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
-
-	return last != NULL && policy_is_patient(p, last);
-}
-
 /*
  * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
  * be told of the failure of that one must not wait for others.
@@ -79,8 +71,11 @@ static uint32_t
 trials_now(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
 
-	return first == NULL || !is_line_patient(p) ? 1 : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
+	if (first == NULL || last == NULL || !policy_is_patient(p, last))
+		return 1;
+	return 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
 }
 
 /* Returns how many more may be opened now, apart from shared caps. */
@@ -98,7 +93,7 @@ room(const struct policy *p, uint64_t now_us)
 	if (now_us < part_left_until_us(&p->part))
 		total++;
 	if (p->is_paused || now_us < p->backoff_until_us || total >= limit || opening >= pace ||
-	    !circuit_allows(&p->circuit, is_line_patient(p), now_us))
+	    !circuit_allows(&p->circuit, now_us))
 		return 0;
 	return limit - total < pace - opening ? limit - total : pace - opening;
 }
@@ -236,7 +231,7 @@ begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 		part_moved(&p->part, state_of(what_for), PC_NONE);
 		return false;
 	}
-	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, is_line_patient(p), &p->is_trial, now_us))
+	if (what_for == AS_SCOUT || circuit_begin(&p->circuit, &p->is_trial, now_us))
 		return true;
 	give_place_back(p, what_for);
 	return false;
@@ -444,7 +439,7 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 		if (now_us < part_left_until_us(&p->part))
 			due_us = clock_lesser_us(due_us, part_left_until_us(&p->part));
 		due_us = clock_lesser_us(due_us, trial_due(p, now_us));
-		if ((tried_us = circuit_due(&p->circuit, is_line_patient(p))) > now_us)
+		if ((tried_us = circuit_due(&p->circuit)) > now_us)
 			due_us = clock_lesser_us(due_us, tried_us);
 	}
 	if (policy_min_idle(p) > 0 && policy_is_short_of_idle(p)) {

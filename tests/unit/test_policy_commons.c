@@ -314,7 +314,7 @@ begin_trial(struct crew *c, uint64_t now_us)
 {
 	uint64_t last_us = atomic_exchange(&c->tried_us, now_us);
 
-	c->wrong += atomic_fetch_add(&c->trials, 1) > 0 && now_us < last_us + TRIAL_LATE_US;
+	c->wrong += atomic_fetch_add(&c->trials, 1) > 0 && now_us < last_us + TRIAL_EVERY_US;
 }
 
 static int
