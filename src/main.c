@@ -84,15 +84,6 @@ print_problems(const struct config_problems *problems)
 }
 
 static void
-print_sum(const char *path, const struct config_problems *problems)
-{
-	size_t warnings = problems->count - problems->error_count;
-
-	fprintf(stderr, "%s: %zu error%s, %zu warning%s\n", path, problems->error_count,
-		problems->error_count == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
-}
-
-static void
 tell_problems(int predecessor, const struct config_problems *problems)
 {
 	for (size_t i = 0; i < problems->count; i++)
@@ -120,8 +111,12 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 	print_problems(&problems);
 	if (config == NULL)
 		tell_problems(predecessor, &problems);
-	if (is_check || problems.error_count > 0)
-		print_sum(path != NULL ? path : "--upstream", &problems);
+	if (is_check || problems.error_count > 0) {
+		size_t warnings = problems.count - problems.error_count;
+
+		fprintf(stderr, "%s: %zu error%s, %zu warning%s\n", path != NULL ? path : "--upstream",
+			problems.error_count, problems.error_count == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+	}
 	config_problems_fini(&problems);
 	return config;
 }
@@ -180,29 +175,6 @@ serve(struct config *config, const struct process_start *start, int told)
 	process_run(w);
 	process_free(w);
 	return 0;
-}
-
-/* The starter waits until the process in the background serves, or has said on standard error why it can't. */
-static int
-serve_in_background(struct config *config, const struct process_start *start)
-{
-	int ends[2];
-	char byte;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-		perror("pgweir");
-		config_unref(config);
-		return 1;
-	}
-	if (pid == 0) {
-		close(ends[0]);
-		setsid();
-		return serve(config, start, ends[1]);
-	}
-	config_unref(config);
-	close(ends[1]);
-	return read(ends[0], &byte, 1) == 1 ? 0 : 1;
 }
 
 /* A password on the command line can be read by everyone on the machine: it is taken, then overwritten. */
@@ -370,17 +342,6 @@ read_options(struct asked *asked, int argc, char **argv)
 	return -1;
 }
 
-static int
-import(const char *path)
-{
-	struct config_problems problems = { 0 };
-	bool is_done = bouncer_import(path, &problems, stdout);
-
-	print_problems(&problems);
-	config_problems_fini(&problems);
-	return is_done ? 0 : 1;
-}
-
 /* Options win over the file. */
 static int
 apply(const struct asked *asked, struct config *config)
@@ -398,6 +359,10 @@ apply(const struct asked *asked, struct config *config)
 static int
 run(const struct asked *asked, struct config *config, const struct process_start *start)
 {
+	int ends[2];
+	char byte;
+	pid_t pid;
+
 	if (!asked->is_daemon || start->predecessor >= 0) /* else it is in the background already */
 		return serve(config, start, -1);
 	if (strcmp(config->log_destination, "stderr") == 0) {
@@ -405,7 +370,20 @@ run(const struct asked *asked, struct config *config, const struct process_start
 		config_unref(config);
 		return 1;
 	}
-	return serve_in_background(config, start);
+	/* The starter waits until the process in the background serves, or has said on standard error why it can't. */
+	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		perror("pgweir");
+		config_unref(config);
+		return 1;
+	}
+	if (pid == 0) {
+		close(ends[0]);
+		setsid();
+		return serve(config, start, ends[1]);
+	}
+	config_unref(config);
+	close(ends[1]);
+	return read(ends[0], &byte, 1) == 1 ? 0 : 1;
 }
 
 int
@@ -423,8 +401,14 @@ main(int argc, char **argv)
 		return code;
 	if (!begin_openssl(start.predecessor))
 		return 1;
-	if (asked.is_import)
-		return import(asked.path);
+	if (asked.is_import) {
+		struct config_problems problems = { 0 };
+		bool is_done = bouncer_import(asked.path, &problems, stdout);
+
+		print_problems(&problems);
+		config_problems_fini(&problems);
+		return is_done ? 0 : 1;
+	}
 	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL) {
 		fputs("pgweir: out of memory\n", stderr);
 		return 1;

@@ -58,15 +58,6 @@ number_at(const void *field)
 }
 
 static void
-put_float8(struct buf *out, double v)
-{
-	char text[NUMBER_TEXT_MAX];
-
-	snprintf(text, sizeof(text), "%.15g", v);
-	console_put_text(out, isnan(v) ? NULL : isinf(v) ? "Infinity" : text); /* as PostgreSQL writes it */
-}
-
-static void
 console_put_number(struct buf *out, enum column_type type, uint64_t v)
 {
 	char text[NUMBER_TEXT_MAX];
@@ -111,31 +102,26 @@ is_wanted(const struct rows *r, const void *row)
 }
 
 static void
-put_json_value(struct buf *out, const struct column *column, const void *row)
-{
-	const void *field = (const char *)row + column->offset;
-
-	if (column->type == COLUMN_TEXT)
-		json_put_string(out, text_at(field));
-	else if (column->type == COLUMN_BOOL)
-		buf_printf(out, number_at(field) != 0 ? "true" : "false");
-	else if (column->type != COLUMN_FLOAT8)
-		buf_printf(out, "%" PRIu64, number_at(field));
-	else if (isfinite(float_at(field)))
-		buf_printf(out, "%.15g", float_at(field));
-	else
-		buf_printf(out, "null");
-}
-
-static void
 add_json(struct rows *r, const void *row)
 {
 	if (r->count == r->json_max)
 		return;
 	buf_printf(r->out, r->count++ > 0 ? ",\n{" : "{");
 	for (size_t i = 0; i < r->column_count; i++) {
+		const void *field;
+
 		buf_printf(r->out, "%s\"%s\":", i > 0 ? "," : "", r->columns[i].name);
-		put_json_value(r->out, &r->columns[i], row);
+		field = (const char *)row + r->columns[i].offset;
+		if (r->columns[i].type == COLUMN_TEXT)
+			json_put_string(r->out, text_at(field));
+		else if (r->columns[i].type == COLUMN_BOOL)
+			buf_printf(r->out, number_at(field) != 0 ? "true" : "false");
+		else if (r->columns[i].type != COLUMN_FLOAT8)
+			buf_printf(r->out, "%" PRIu64, number_at(field));
+		else if (isfinite(float_at(field)))
+			buf_printf(r->out, "%.15g", float_at(field));
+		else
+			buf_printf(r->out, "null");
 	}
 	buf_printf(r->out, "}");
 }
@@ -167,9 +153,15 @@ rows_add(struct rows *r, const void *row)
 
 		if (r->columns[i].type == COLUMN_TEXT)
 			console_put_text(r->out, text_at(field));
-		else if (r->columns[i].type == COLUMN_FLOAT8)
-			put_float8(r->out, float_at(field));
-		else
+		else if (r->columns[i].type == COLUMN_FLOAT8) {
+			double v = float_at(field);
+			char text[NUMBER_TEXT_MAX];
+
+			snprintf(text, sizeof(text), "%.15g", v);
+			console_put_text(r->out, isnan(v)   ? NULL
+						 : isinf(v) ? "Infinity"
+							    : text); /* as PostgreSQL writes it */
+		} else
 			console_put_number(r->out, r->columns[i].type, number_at(field));
 	}
 	message_end(r->out, begun);

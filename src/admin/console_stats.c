@@ -134,17 +134,6 @@ forget_unseen(struct console_stats *s)
 	}
 }
 
-/* A worker that has no pools of a database any more has taken its counts along. */
-static struct stats
-begun_at_most(const struct stats *begun, const struct stats *now)
-{
-	struct stats s;
-
-	for (size_t i = 0; i < STATS; i++)
-		s.of[i] = begun->of[i] < now->of[i] ? begun->of[i] : now->of[i];
-	return s;
-}
-
 bool
 console_stats_is_due(const struct console_stats *s, uint64_t now_us)
 {
@@ -165,7 +154,9 @@ console_stats_renew(struct console_stats *s, const struct database_sum *sums, ui
 			m = minute_add(s, sums->name);
 		if (m == NULL)
 			continue;
-		begun = begun_at_most(&m->begun, &now);
+		/* A worker that has no pools of a database any more has taken its counts along. */
+		for (size_t i = 0; i < STATS; i++)
+			begun.of[i] = m->begun.of[i] < now.of[i] ? m->begun.of[i] : now.of[i];
 		m->average = stats_rates(&begun, &now, took_us);
 		m->begun = now;
 		m->is_seen = true;
@@ -180,21 +171,6 @@ stats_average(const struct console_stats *s, const char *database)
 	struct stats none = { { 0 } };
 
 	return m != NULL ? m->average : none;
-}
-
-/* In PgBouncer's words in any format: there are tools that read it. */
-static void
-put_rates(struct log *log, const struct stats *s)
-{
-	const uint64_t *of = s->of;
-
-	log_info(log,
-		 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
-		 " server parses/s, %" PRIu64 " binds/s, in %" PRIu64 " B/s, out %" PRIu64 " B/s, xact %" PRIu64
-		 " us, query %" PRIu64 " us, wait %" PRIu64 " us",
-		 of[STAT_TRANSACTIONS], of[STAT_QUERIES], of[STAT_CLIENT_PARSES], of[STAT_SERVER_PARSES],
-		 of[STAT_BINDS], of[STAT_RECEIVED], of[STAT_SENT], of[STAT_TRANSACTION_TIME], of[STAT_QUERY_TIME],
-		 of[STAT_WAIT_TIME]);
 }
 
 bool
@@ -219,8 +195,18 @@ stats_log_tell(struct stats_log *s, const struct database_sum *sums, struct log 
 		if (now.of[i] < from.of[i])
 			from.of[i] = now.of[i];
 	if (s->told_us != 0) {
+		const uint64_t *of;
+
 		rates = stats_rates(&from, &now, now_us - s->told_us);
-		put_rates(log, &rates);
+		/* In PgBouncer's words in any format: there are tools that read it. */
+		of = rates.of;
+		log_info(log,
+			 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
+			 " server parses/s, %" PRIu64 " binds/s, in %" PRIu64 " B/s, out %" PRIu64 " B/s, xact %" PRIu64
+			 " us, query %" PRIu64 " us, wait %" PRIu64 " us",
+			 of[STAT_TRANSACTIONS], of[STAT_QUERIES], of[STAT_CLIENT_PARSES], of[STAT_SERVER_PARSES],
+			 of[STAT_BINDS], of[STAT_RECEIVED], of[STAT_SENT], of[STAT_TRANSACTION_TIME],
+			 of[STAT_QUERY_TIME], of[STAT_WAIT_TIME]);
 	}
 	s->told = now;
 	s->told_us = now_us;

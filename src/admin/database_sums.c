@@ -46,18 +46,6 @@ answered_us(const struct pool_database *d)
 	return d->code == NULL ? 0 : d->code->answered_us;
 }
 
-static void
-add(struct database_sum *to, const struct pool_database *d)
-{
-	uint64_t *sum = (uint64_t *)&to->counters;
-	const uint64_t *one = (const uint64_t *)&d->counters;
-
-	for (size_t i = 0; i < sizeof(d->counters) / sizeof(uint64_t); i++)
-		sum[i] += one[i];
-	if (answered_us(d) > answered_us(to->known))
-		to->known = d;
-}
-
 struct database_sum *
 database_sums(struct client_env *const *crew)
 {
@@ -66,11 +54,21 @@ database_sums(struct client_env *const *crew)
 	struct database_sum *sums = list == NULL ? NULL : calloc(count + 1, sizeof(*sums));
 
 	for (size_t i = 0; sums != NULL && i < count; i++) {
+		struct database_sum *to;
+		uint64_t *sum;
+		const uint64_t *one;
+
 		if (n == 0 || strcmp(sums[n - 1].name, list[i]->name) != 0) {
 			sums[n].name = list[i]->name;
 			sums[n++].known = list[i];
 		}
-		add(&sums[n - 1], list[i]);
+		to = &sums[n - 1];
+		sum = (uint64_t *)&to->counters;
+		one = (const uint64_t *)&list[i]->counters;
+		for (size_t k = 0; k < sizeof(to->counters) / sizeof(uint64_t); k++)
+			sum[k] += one[k];
+		if (answered_us(list[i]) > answered_us(to->known))
+			to->known = list[i];
 	}
 	free(list);
 	return sums;

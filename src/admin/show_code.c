@@ -25,19 +25,6 @@ struct code_fill {
 	const char *sql; /* NULL: all names are shown */
 };
 
-/* Returns what this SQL could touch because of name alone; without memory, all that the name may touch. */
-static unsigned
-risk_by(const char *name, enum risk_kind kind, struct risk risk, const char *sql)
-{
-	struct risk_names *one = risk_names_new();
-	unsigned parts = risk.always | risk.in_writes;
-
-	if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
-		parts = risk_names_of_sql(one, sql, strlen(sql));
-	risk_names_free(one);
-	return parts;
-}
-
 /* Returns true if the words of sql don't show what it runs. */
 static bool
 is_opaque(const char *sql)
@@ -62,8 +49,15 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 	char always[SEAL_STATE_TEXT_MAX], in_writes[SEAL_STATE_TEXT_MAX];
 	unsigned parts = risk.always;
 
-	if (fill->sql != NULL)
-		parts = risk_by(name, kind, risk, fill->sql);
+	if (fill->sql != NULL) {
+		struct risk_names *one = risk_names_new();
+
+		/* Without memory, this SQL could touch all that the name may touch. */
+		parts = risk.always | risk.in_writes;
+		if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
+			parts = risk_names_of_sql(one, fill->sql, strlen(fill->sql));
+		risk_names_free(one);
+	}
 	if (fill->sql != NULL && parts == 0)
 		return;
 	row.name = strcmp(name, RISK_BEYOND_ASCII) == 0 ? "(any that is not ASCII)" : name;
@@ -71,22 +65,6 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 	row.state = seal_state_text(parts, always);
 	row.in_writes = seal_state_text(risk.in_writes, in_writes);
 	row.because = reason;
-	rows_add(fill->rows, &row);
-}
-
-/* A row for each name, and one for all SQL together: of the whole database, or that was asked about. */
-static void
-add_answer(struct code_fill *fill, const struct risk_names *risks)
-{
-	struct code_row row = fill->row;
-	char parts[SEAL_STATE_TEXT_MAX];
-	bool is_of_all = fill->sql == NULL || is_opaque(fill->sql);
-
-	if (fill->sql == NULL || !is_of_all)
-		risk_names_each(risks, add_name, fill);
-	row.kind = is_of_all ? "opaque SQL" : "this SQL";
-	row.state = seal_state_text(
-	    is_of_all ? risk_names_all(risks) : risk_names_of_sql(risks, fill->sql, strlen(fill->sql)), parts);
 	rows_add(fill->rows, &row);
 }
 
@@ -106,13 +84,25 @@ fill_code(const struct show_env *env, struct rows *rows)
 						   .in_writes = "none",
 						   .because = "" },
 					  .sql = env->command->is_for ? env->command->text : NULL };
+		struct code_row row;
+		char parts[SEAL_STATE_TEXT_MAX];
+		bool is_of_all;
 
 		if (answer == NULL) {
 			rows_add(rows, &fill.row);
 			continue;
 		}
 		fill.row.age_ms = show_age_us(env->now_us, d->code->answered_us) / 1000;
-		add_answer(&fill, answer->risks);
+		/* A row for each name, and one for all SQL together: of the whole database, or that was asked about. */
+		row = fill.row;
+		is_of_all = fill.sql == NULL || is_opaque(fill.sql);
+		if (fill.sql == NULL || !is_of_all)
+			risk_names_each(answer->risks, add_name, &fill);
+		row.kind = is_of_all ? "opaque SQL" : "this SQL";
+		row.state = seal_state_text(is_of_all ? risk_names_all(answer->risks)
+						      : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql)),
+					    parts);
+		rows_add(fill.rows, &row);
 	}
 	free(sums);
 }

@@ -31,18 +31,6 @@ yes_or_no(bool is)
 	return is ? "yes" : "no";
 }
 
-/* Writes what stands for ours where a word of PgBouncer's is asked for. */
-static void
-put_word(struct buf *to, const struct bouncer_key *theirs, const char *ours)
-{
-	const char *word = ours;
-
-	for (size_t i = 0; theirs->words[i][0] != NULL; i++)
-		if (strcmp(theirs->words[i][1], ours) == 0)
-			word = theirs->words[i][0];
-	buf_printf(to, "%s", word);
-}
-
 /* Writes the value of a setting as PgBouncer would. */
 static void
 put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config *config)
@@ -58,8 +46,17 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	else if (theirs->type == BOUNCER_SWITCH)
 		buf_printf(to, "%d", *(const bool *)field ? 1 : 0);
 	else if (theirs->type == BOUNCER_WORD) {
+		const char *ours;
+		const char *word;
+
 		key_put(key, key_base_of(key, config), &text);
-		put_word(to, theirs, value_put_end(&text));
+		/* Writes what stands for ours where a word of PgBouncer's is asked for. */
+		ours = value_put_end(&text);
+		word = ours;
+		for (size_t i = 0; theirs->words[i][0] != NULL; i++)
+			if (strcmp(theirs->words[i][1], ours) == 0)
+				word = theirs->words[i][0];
+		buf_printf(to, "%s", word);
 	} else
 		key_put(key, key_base_of(key, config), to);
 	buf_fini(&text);
@@ -70,37 +67,6 @@ add_line(struct rows *rows, const struct bouncer_key *theirs, const char *value,
 {
 	rows_add(rows, &(struct config_line){ theirs->name, value, default_value,
 					      yes_or_no(bouncer_key_is_changeable(theirs)) });
-}
-
-/* A file of PgBouncer's has them all, as they are written; but one that waits for a restart is what it was. */
-static void
-add_theirs(struct rows *rows, const struct config *config, const struct bouncer_key *theirs)
-{
-	const char *written = config_bouncer_value(config, bouncer_key_row(theirs));
-	const struct config_key *ours = bouncer_key_ours(theirs);
-	bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
-	struct buf value = { 0 }, fallback = { 0 };
-
-	if (is_read_back)
-		put_theirs(&value, theirs, config);
-	if (is_read_back && written == NULL) {
-		const struct config_key *key = bouncer_key_ours(theirs);
-		struct config scratch;
-		struct fail why;
-
-		/* The default of ours, in a file of pgweir's. */
-		memset(&scratch, 0, sizeof(scratch));
-		if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
-			put_theirs(&fallback, theirs, &scratch);
-		key_free(key, key_base(key, &scratch));
-	}
-	if (written != NULL)
-		add_line(rows, theirs, is_read_back ? value_put_end(&value) : written,
-			 theirs->default_value != NULL ? theirs->default_value : "");
-	else if (is_read_back)
-		add_line(rows, theirs, value_put_end(&value), value_put_end(&fallback));
-	buf_fini(&value);
-	buf_fini(&fallback);
 }
 
 /* PgBouncer has one port and a list of addresses. */
@@ -145,8 +111,35 @@ fill_config(const struct show_env *env, struct rows *rows)
 	rows->out->is_broken |= !memory_has_room(TEXT_ROOM);
 	if (!buf_ok(rows->out))
 		return;
-	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++)
-		add_theirs(rows, config, theirs);
+	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++) {
+		const char *written = config_bouncer_value(config, bouncer_key_row(theirs));
+		const struct config_key *ours = bouncer_key_ours(theirs);
+		bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
+		struct buf value = { 0 }, fallback = { 0 };
+
+		/* A file of PgBouncer's has them all, as they are written; but one that waits for a restart is what it
+		 * was. */
+		if (is_read_back)
+			put_theirs(&value, theirs, config);
+		if (is_read_back && written == NULL) {
+			const struct config_key *key = bouncer_key_ours(theirs);
+			struct config scratch;
+			struct fail why;
+
+			/* The default of ours, in a file of pgweir's. */
+			memset(&scratch, 0, sizeof(scratch));
+			if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
+				put_theirs(&fallback, theirs, &scratch);
+			key_free(key, key_base(key, &scratch));
+		}
+		if (written != NULL)
+			add_line(rows, theirs, is_read_back ? value_put_end(&value) : written,
+				 theirs->default_value != NULL ? theirs->default_value : "");
+		else if (is_read_back)
+			add_line(rows, theirs, value_put_end(&value), value_put_end(&fallback));
+		buf_fini(&value);
+		buf_fini(&fallback);
+	}
 	if (config_bouncer_value(config, 0) == NULL) {
 		add_listen(rows, config);
 		add_line(rows, bouncer_key_find("stats_period"), "60", "60"); /* the averages of SHOW STATS */

@@ -87,16 +87,6 @@ COLUMNS(databases, TEXT(name), TEXT(host), INT4(port), TEXT(database), TEXT(forc
 	INT4(current_client_connections), INT4(paused), INT4(disabled));
 
 static void
-hosts_text(const struct upstream *up, char out[HOSTS_TEXT_MAX])
-{
-	size_t len = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < up->host_count && len < HOSTS_TEXT_MAX; i++)
-		len += (size_t)snprintf(out + len, HOSTS_TEXT_MAX - len, "%s%s", i > 0 ? "," : "", up->hosts[i].host);
-}
-
-static void
 add_database(const struct show_env *env, struct rows *rows, const char *name, const struct config_scope *scope,
 	     struct sums *sums)
 {
@@ -106,13 +96,17 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	struct sum *sum;
 	struct database_row row = { .name = name };
 	char hosts[HOSTS_TEXT_MAX];
+	size_t len = 0;
 
 	TABLE_FIND(sums->seed, sums->table, name, strlen(name), sum);
 	config_effective(env->clients->x.config, scope, NULL, &settings);
 	upstream = upstream_for(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
 		return; /* no memory, or a reload has made a name impossible */
-	hosts_text(upstream, hosts);
+	hosts[0] = '\0';
+	for (size_t i = 0; i < upstream->host_count && len < HOSTS_TEXT_MAX; i++)
+		len += (size_t)snprintf(hosts + len, HOSTS_TEXT_MAX - len, "%s%s", i > 0 ? "," : "",
+					upstream->hosts[i].host);
 	row.host = hosts;
 	row.port = upstream->hosts[0].port;
 	row.database = upstream->dbname[0] != '\0' ? upstream->dbname : upstream_database(scope->upstream, name);
@@ -137,24 +131,6 @@ static bool
 is_any(const char *name)
 {
 	return strcmp(name, "*") == 0;
-}
-
-/* PgBouncer has its console among them, forced to a user of that name, with a pool of 2 that it never uses. */
-static void
-add_console(const struct show_env *env, struct rows *rows)
-{
-	const struct config *config = env->clients->x.config;
-	struct database_row row = { .name = "pgbouncer", .database = "pgbouncer", .force_user = "pgbouncer" };
-
-	for (size_t i = 0; i < config->listen_count; i++)
-		if (!config->listens[i].is_unix)
-			row.port = config->listens[i].port;
-	row.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
-	row.pool_size = 2;
-	row.max_connections = config->defaults.max_db_connections;
-	row.max_client_connections = config->defaults.max_db_client_connections;
-	row.current_client_connections = clients_in_console(env->clients);
-	rows_add(rows, &row);
 }
 
 struct named_scope {
@@ -210,9 +186,24 @@ fill_databases(const struct show_env *env, struct rows *rows)
 		add_pool(sum_of(&sums, e->database->name), e);
 	n = list_databases(env, used, list);
 	for (size_t i = 0; i < n; i++)
-		if (list[i].scope == NULL)
-			add_console(env, rows);
-		else
+		if (list[i].scope == NULL) {
+			const struct config *config = env->clients->x.config;
+			struct database_row row = { .name = "pgbouncer",
+						    .database = "pgbouncer",
+						    .force_user = "pgbouncer" };
+
+			/* PgBouncer has its console among them, forced to a user of that name, with a pool of 2 that it
+			 * never uses. */
+			for (size_t at = 0; at < config->listen_count; at++)
+				if (!config->listens[at].is_unix)
+					row.port = config->listens[at].port;
+			row.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
+			row.pool_size = 2;
+			row.max_connections = config->defaults.max_db_connections;
+			row.max_client_connections = config->defaults.max_db_client_connections;
+			row.current_client_connections = clients_in_console(env->clients);
+			rows_add(rows, &row);
+		} else
 			add_database(env, rows, list[i].name, list[i].scope, &sums);
 	free(list);
 	free(used);

@@ -65,33 +65,6 @@ static compare_fn *const orders[QUERY_ORDERS] = {
 	[QUERIES_BY_ROWS] = by_rows,   [QUERIES_BY_ERRORS] = by_errors,
 };
 
-static void
-add_query(const struct query_row *q, struct rows *rows)
-{
-	char fingerprint[20], first_seen[SHOW_TIME_MAX], last_seen[SHOW_TIME_MAX];
-	struct queries_row row = { .fingerprint = fingerprint,
-				   .database = q->database,
-				   .user = q->user,
-				   .application_name = q->application,
-				   .first_seen = first_seen,
-				   .last_seen = last_seen,
-				   .query = q->query,
-				   .calls = q->calls,
-				   .errors = q->errors,
-				   .rows = q->rows,
-				   .bytes_out = q->bytes_out };
-
-	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, q->fingerprint);
-	show_time(q->first_wall_us, first_seen);
-	show_time(q->last_wall_us, last_seen);
-	row.total_ms = ms(q->total_us);
-	row.mean_ms = ms(q->total_us / q->calls);
-	row.p95_ms = ms((uint64_t)(p95_us(q) + 0.5));
-	row.max_ms = ms(q->max_us);
-	row.wait_ms = ms(q->wait_us);
-	rows_add(rows, &row);
-}
-
 struct queries_fill {
 	const struct show_env *env;
 	struct rows *rows;
@@ -105,8 +78,31 @@ add_queries(struct query_row *list, size_t count, void *arg)
 	uint64_t most = command->top > 0 ? command->top : UINT64_MAX;
 
 	qsort(list, count, sizeof(list[0]), orders[command->order]);
-	for (size_t i = 0; i < count && fill->rows->count < most; i++)
-		add_query(&list[i], fill->rows);
+	for (size_t i = 0; i < count && fill->rows->count < most; i++) {
+		const struct query_row *q = &list[i];
+		char fingerprint[20], first_seen[SHOW_TIME_MAX], last_seen[SHOW_TIME_MAX];
+		struct queries_row row = { .fingerprint = fingerprint,
+					   .database = q->database,
+					   .user = q->user,
+					   .application_name = q->application,
+					   .first_seen = first_seen,
+					   .last_seen = last_seen,
+					   .query = q->query,
+					   .calls = q->calls,
+					   .errors = q->errors,
+					   .rows = q->rows,
+					   .bytes_out = q->bytes_out };
+
+		snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, q->fingerprint);
+		show_time(q->first_wall_us, first_seen);
+		show_time(q->last_wall_us, last_seen);
+		row.total_ms = ms(q->total_us);
+		row.mean_ms = ms(q->total_us / q->calls);
+		row.p95_ms = ms((uint64_t)(p95_us(q) + 0.5));
+		row.max_ms = ms(q->max_us);
+		row.wait_ms = ms(q->wait_us);
+		rows_add(fill->rows, &row);
+	}
 }
 
 static void

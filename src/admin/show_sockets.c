@@ -226,25 +226,6 @@ borrowed_row(const struct show_env *env, const struct pool *e, const struct serv
 		client_pointer(srv->borrower, row->link_text);
 }
 
-/* The connections that listen for all clients of a pool. */
-static void
-fill_listening(const struct show_env *env, const struct pool *e, struct rows *rows)
-{
-	struct socket_row row;
-
-	for (const struct notify_listener *listener = e->listeners; listener != NULL;
-	     listener = notify_listener_next(listener)) {
-		const struct server *srv = notify_listener_server(listener);
-
-		if (srv == NULL)
-			continue;
-		server_row(env, e, srv, &row);
-		if (srv->state == SV_LENT)
-			row.state = "listen";
-		rows_add(rows, &row);
-	}
-}
-
 static void
 fill_clients(const struct show_env *env, struct rows *rows)
 {
@@ -268,7 +249,17 @@ fill_servers(const struct show_env *env, struct rows *rows)
 			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
 		}
-		fill_listening(env, e, rows);
+		/* The connections that listen for all clients of a pool. */
+		for (const struct notify_listener *listener = e->listeners; listener != NULL;
+		     listener = notify_listener_next(listener)) {
+			srv = notify_listener_server(listener);
+			if (srv == NULL)
+				continue;
+			server_row(env, e, srv, &row);
+			if (srv->state == SV_LENT)
+				row.state = "listen";
+			rows_add(rows, &row);
+		}
 	}
 }
 

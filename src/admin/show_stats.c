@@ -96,16 +96,6 @@ divide(struct stats *average, const struct stats *weighted)
 	average->of[STAT_TRANSACTION_TIME] = transactions > 0 ? weighted->of[STAT_TRANSACTION_TIME] / transactions : 0;
 }
 
-/* PgBouncer counts the console's clients and commands, too. */
-static void
-add_console(const struct process_counters *c, struct stats *total)
-{
-	for (size_t m = 0; m < LM_COUNT; m++)
-		total->of[STAT_CLIENT_LOGINS] += c->logins[LR_OK][m];
-	total->of[STAT_TRANSACTIONS] += c->console_commands;
-	total->of[STAT_QUERIES] += c->console_commands;
-}
-
 static void
 fill_totals(const struct show_env *env, struct rows *rows)
 {
@@ -123,8 +113,15 @@ fill_totals(const struct show_env *env, struct rows *rows)
 	free(sums);
 	divide(&average, &weighted);
 	total.of[STAT_CLIENT_LOGINS] = 0;
-	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
-		add_console((*of)->x.counters, &total);
+	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
+		const struct process_counters *c = (*of)->x.counters;
+
+		/* PgBouncer counts the console's clients and commands, too. */
+		for (size_t m = 0; m < LM_COUNT; m++)
+			total.of[STAT_CLIENT_LOGINS] += c->logins[LR_OK][m];
+		total.of[STAT_TRANSACTIONS] += c->console_commands;
+		total.of[STAT_QUERIES] += c->console_commands;
+	}
 	for (size_t i = 0; i < STATS; i++)
 		rows_add(rows, &(struct total_row){ totals_names[i].total, total.of[i] });
 	for (size_t i = 0; i < STATS; i++)

@@ -131,17 +131,6 @@ struct jam {
 	uint32_t worst_count;
 };
 
-/* How many of the pool's connections h keeps from being given back. */
-static uint32_t
-count_kept(const struct holding *list, const struct pool *e, const struct holding *h)
-{
-	uint32_t n = pool_is_same(h->pool, e);
-
-	for (const struct holding *other = list; other->srv != NULL; other++)
-		n += pool_is_same(other->pool, e) && other->is_blocked && other->root == h;
-	return n;
-}
-
 static struct jam
 find_jam(const struct holding *list, const struct pool *e)
 {
@@ -158,7 +147,10 @@ find_jam(const struct holding *list, const struct pool *e)
 		}
 		if (h->is_blocked || (!is_idle && h->blocks == 0))
 			continue;
-		kept = count_kept(list, e, h);
+		/* How many of the pool's connections h keeps from being given back. */
+		kept = pool_is_same(h->pool, e);
+		for (const struct holding *other = list; other->srv != NULL; other++)
+			kept += pool_is_same(other->pool, e) && other->is_blocked && other->root == h;
 		if (kept > jam.worst_count) {
 			jam.worst = h;
 			jam.worst_count = kept;

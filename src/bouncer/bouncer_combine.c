@@ -37,9 +37,12 @@ emit_listen(struct bouncer *b, const char *address, const char *port)
 }
 
 static void
-combine_listen_addr(struct bouncer *b, const char *port)
+combine_listen(struct bouncer *b)
 {
+	const char *port = bouncer_value(b, "listen_port"), *dir = bouncer_value(b, "unix_socket_dir");
+	unsigned line = bouncer_line(b, "unix_socket_dir");
 	const char *list = bouncer_value(b, "listen_addr");
+	char *path;
 
 	while (*list != '\0') {
 		size_t len = strcspn(list, ","), rest = len;
@@ -59,16 +62,6 @@ combine_listen_addr(struct bouncer *b, const char *port)
 		free(address);
 		list += rest + (list[rest] == ',');
 	}
-}
-
-static void
-combine_listen(struct bouncer *b)
-{
-	const char *port = bouncer_value(b, "listen_port"), *dir = bouncer_value(b, "unix_socket_dir");
-	unsigned line = bouncer_line(b, "unix_socket_dir");
-	char *path;
-
-	combine_listen_addr(b, port);
 	if (*dir == '@')
 		bouncer_note(b, line, "unix_socket_dir = %s: pgweir has no abstract sockets", dir);
 	else if (*dir != '\0') {

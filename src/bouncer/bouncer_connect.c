@@ -63,12 +63,22 @@ on_unknown(const struct connect *c, const char *name)
 		      nearest.name != NULL ? "\"?" : "");
 }
 
-static bool
-take_apart(struct connect *c)
+static const char *
+value_of(const struct connect *c, const char *name)
 {
-	unsigned line = c->entry->line;
-	char *at = c->text;
+	return c->values[bouncer_word_row(bouncer_word_find(name, c->place))];
+}
 
+static bool
+connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *entry, unsigned place)
+{
+	unsigned line = entry->line;
+	char *at;
+
+	*c = (struct connect){ .b = b, .entry = entry, .place = place };
+	c->text = xstrdup(entry->value);
+	c->text_size = strlen(c->text) + 1;
+	at = c->text;
 	for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
 		size_t len = strcspn(at, "= ");
 		char *name = at, *equals = at + len + strspn(at + len, " \t"), *value;
@@ -93,21 +103,6 @@ take_apart(struct connect *c)
 			c->values[bouncer_word_row(word)] = value;
 	}
 	return true;
-}
-
-static const char *
-value_of(const struct connect *c, const char *name)
-{
-	return c->values[bouncer_word_row(bouncer_word_find(name, c->place))];
-}
-
-static bool
-connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *entry, unsigned place)
-{
-	*c = (struct connect){ .b = b, .entry = entry, .place = place };
-	c->text = xstrdup(entry->value);
-	c->text_size = strlen(c->text) + 1;
-	return take_apart(c);
 }
 
 static void
@@ -195,35 +190,32 @@ is_later_name(const struct connect *c, size_t row)
 }
 
 static void
-emit_word(const struct connect *c, const char *section, const struct bouncer_word *word, const char *written)
-{
-	const struct bouncer_key *key = bouncer_key_find(word->key);
-	struct buf value = { 0 };
-	struct fail why;
-	int result;
-
-	/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
-	if ((key->type == BOUNCER_COUNT && *written == '-') ||
-	    (strcmp(key->name, "server_lifetime") == 0 && atoi(written) == 0 && *written == '0'))
-		return;
-	result = bouncer_convert(key, written, &value, &why);
-	if (result < 0)
-		problem_error(c->b->sink, c->entry->line, "%s=%s: %s", word->name, written, why.text);
-	else if (result > 0)
-		problem_warning(c->b->sink, c->entry->line, "%s=%s: %s; %s", word->name, written, why.text, why.detail);
-	if (result >= 0)
-		emit(c, section, bouncer_key_ours(key)->scope_name, value_put_end(&value));
-	buf_fini(&value);
-}
-
-static void
 emit_words(const struct connect *c, const char *section)
 {
 	const struct bouncer_word *word;
 
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
-		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_later_name(c, i))
-			emit_word(c, section, word, c->values[i]);
+		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_later_name(c, i)) {
+			const struct bouncer_key *key = bouncer_key_find(word->key);
+			const char *written = c->values[i];
+			struct buf value = { 0 };
+			struct fail why;
+			int result;
+
+			/* PgBouncer takes a negative count, and a server_lifetime of 0, for one that is not there. */
+			if ((key->type == BOUNCER_COUNT && *written == '-') ||
+			    (strcmp(key->name, "server_lifetime") == 0 && atoi(written) == 0 && *written == '0'))
+				continue;
+			result = bouncer_convert(key, written, &value, &why);
+			if (result < 0)
+				problem_error(c->b->sink, c->entry->line, "%s=%s: %s", word->name, written, why.text);
+			else if (result > 0)
+				problem_warning(c->b->sink, c->entry->line, "%s=%s: %s; %s", word->name, written,
+						why.text, why.detail);
+			if (result >= 0)
+				emit(c, section, bouncer_key_ours(key)->scope_name, value_put_end(&value));
+			buf_fini(&value);
+		}
 }
 
 /* --- who runs auth_query, and where --------------------------------------------------------------------------- */

@@ -45,23 +45,6 @@ put_setting(const struct import *import, const struct bouncer_setting *s)
 	fprintf(import->to, "%s =%s%s\n", s->key, *s->value != '\0' && *s->value != ';' ? " " : "", s->value);
 }
 
-static void
-put_section(const struct import *import, const char *section)
-{
-	bool has_begun = false;
-
-	for (size_t i = 0; i < import->b->setting_count; i++) {
-		const struct bouncer_setting *s = &import->b->settings[i];
-
-		if (strcmp(s->section, section) != 0)
-			continue;
-		if (!has_begun)
-			fprintf(import->to, "\n[%s]\n", section);
-		has_begun = true;
-		put_setting(import, s);
-	}
-}
-
 /* For a database or user, one comment says where all of it is from. */
 static void
 put_scopes(const struct import *import)
@@ -93,8 +76,20 @@ put_file(const struct bouncer *b, const char *path, FILE *to)
 
 	fprintf(to, "; pgweir's settings for what is in %s: written by pgweir --import-pgbouncer\n", path);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (strcmp(section, key->section) != 0)
-			put_section(&import, key->section);
+		if (strcmp(section, key->section) != 0) {
+			bool has_begun = false;
+
+			for (size_t k = 0; k < b->setting_count; k++) {
+				const struct bouncer_setting *s = &b->settings[k];
+
+				if (strcmp(s->section, key->section) != 0)
+					continue;
+				if (!has_begun)
+					fprintf(to, "\n[%s]\n", key->section);
+				has_begun = true;
+				put_setting(&import, s);
+			}
+		}
 		section = key->section;
 	}
 	put_scopes(&import);
@@ -143,26 +138,6 @@ bouncer_import(const char *path, struct config_problems *problems, FILE *to)
 	return is_good;
 }
 
-/* --- as tables ------------------------------------------------------------------------------------------------ */
-
-static void
-print_key(const struct bouncer_key *key, FILE *to)
-{
-	fprintf(to, "| `%s` | ", key->name);
-	if (key->default_value != NULL && *key->default_value != '\0')
-		fprintf(to, "`%s`", key->default_value);
-	fprintf(to, " | ");
-	if (key->section != NULL)
-		fprintf(to, "`[%s] %s`", key->section, key->key);
-	else
-		fprintf(to, "%s", key->fate == BOUNCER_IGNORED ? "ignored" : "**refused**, unless it is the default");
-	if (key->zero != NULL)
-		fprintf(to, "; 0 becomes `%s`", key->zero);
-	if (key->note != NULL)
-		fprintf(to, "%s %s", key->section != NULL ? ";" : ":", key->note);
-	fprintf(to, " |\n");
-}
-
 static void
 print_word(const struct bouncer_word *word, FILE *to)
 {
@@ -186,6 +161,8 @@ print_word(const struct bouncer_word *word, FILE *to)
 
 #define WAY_ROW(name, theirs, otherwise) "| " theirs " | " otherwise " |\n"
 
+/* --- as tables ------------------------------------------------------------------------------------------------ */
+
 void
 bouncer_print_keys(FILE *to)
 {
@@ -193,8 +170,22 @@ bouncer_print_keys(FILE *to)
 	const struct bouncer_key *key;
 
 	fprintf(to, "| setting | default | what becomes of it |\n|---|---|---|\n");
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
-		print_key(key, to);
+	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+		fprintf(to, "| `%s` | ", key->name);
+		if (key->default_value != NULL && *key->default_value != '\0')
+			fprintf(to, "`%s`", key->default_value);
+		fprintf(to, " | ");
+		if (key->section != NULL)
+			fprintf(to, "`[%s] %s`", key->section, key->key);
+		else
+			fprintf(to, "%s",
+				key->fate == BOUNCER_IGNORED ? "ignored" : "**refused**, unless it is the default");
+		if (key->zero != NULL)
+			fprintf(to, "; 0 becomes `%s`", key->zero);
+		if (key->note != NULL)
+			fprintf(to, "%s %s", key->section != NULL ? ";" : ":", key->note);
+		fprintf(to, " |\n");
+	}
 	fprintf(to, "\n| word | of | what becomes of it |\n|---|---|---|\n");
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
 		print_word(word, to);

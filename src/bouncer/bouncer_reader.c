@@ -124,33 +124,6 @@ put_entry(const struct reader *r, struct bouncer_entries *entries, unsigned line
 }
 
 static void
-on_setting(struct reader *r, unsigned line, const char *name, const char *value)
-{
-	switch (r->where) {
-	case BEFORE_SECTIONS:
-		problem_error(r->b->sink, line, "\"%s\" stands before the first section", name);
-		break;
-	case IN_PGBOUNCER:
-		put_bouncer_value(r, line, name, value);
-		break;
-	case IN_DATABASES:
-		put_entry(r, &r->b->databases, line, name, value);
-		break;
-	case IN_USERS:
-		put_entry(r, &r->b->users, line, name, value);
-		break;
-	case IN_PEERS:
-		put_entry(r, &r->b->peers, line, name, value);
-		break;
-	case IN_OURS:
-		bouncer_add_ours(r->b, line, r->section, name, value);
-		break;
-	case IN_OTHER:
-		break;
-	}
-}
-
-static void
 include(struct reader *r, unsigned line, const char *path)
 {
 	struct config_source *source = r->b->sink->source;
@@ -191,7 +164,28 @@ read_setting(struct reader *r, unsigned line, char *text)
 	value++;
 	value += strspn(value, " \t");
 	*end = '\0';
-	on_setting(r, line, name, value);
+	switch (r->where) {
+	case BEFORE_SECTIONS:
+		problem_error(r->b->sink, line, "\"%s\" stands before the first section", name);
+		break;
+	case IN_PGBOUNCER:
+		put_bouncer_value(r, line, name, value);
+		break;
+	case IN_DATABASES:
+		put_entry(r, &r->b->databases, line, name, value);
+		break;
+	case IN_USERS:
+		put_entry(r, &r->b->users, line, name, value);
+		break;
+	case IN_PEERS:
+		put_entry(r, &r->b->peers, line, name, value);
+		break;
+	case IN_OURS:
+		bouncer_add_ours(r->b, line, r->section, name, value);
+		break;
+	case IN_OTHER:
+		break;
+	}
 }
 
 static void

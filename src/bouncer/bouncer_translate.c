@@ -141,23 +141,6 @@ out_of_range(const char *min, const char *max, const char *taken, struct fail *w
 }
 
 static int
-convert_count(const struct config_key *ours, const struct bouncer_key *key, const char *value, struct buf *to,
-	      struct fail *why)
-{
-	long long n, min = (long long)ours->min, max = (long long)ours->max;
-	char texts[3][24];
-
-	if (read_number(value, &n, why) < 0)
-		return -1;
-	snprintf(texts[0], sizeof(texts[0]), "%lld", key->zero != NULL ? 0 : min);
-	snprintf(texts[1], sizeof(texts[1]), "%lld", max);
-	snprintf(texts[2], sizeof(texts[2]), "%lld", n < min ? min : n > max ? max : n);
-	buf_printf(to, "%s", n <= 0 && key->zero != NULL ? key->zero : texts[2]);
-	return n > max || n < (key->zero != NULL ? 0 : min) ? out_of_range(texts[0], texts[1], value_put_end(to), why)
-							    : 0;
-}
-
-static int
 read_time(const struct bouncer_key *key, const char *value, double *us, struct fail *why)
 {
 	char *end;
@@ -245,30 +228,34 @@ convert_path(const char *value, struct buf *to)
 	free(here);
 }
 
-static int
-convert_switch(const char *value, struct buf *to, struct fail *why)
-{
-	long long n;
-
-	if (read_number(value, &n, why) < 0)
-		return -1;
-	buf_printf(to, n != 0 ? "on" : "off");
-	return 0;
-}
-
 int
 bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why)
 {
 	const struct config_key *ours = bouncer_key_ours(key);
+	long long n, min, max;
+	char texts[3][24];
 
 	switch (key->type) {
 	case BOUNCER_COUNT:
-		return convert_count(ours, key, value, to, why);
+		if (read_number(value, &n, why) < 0)
+			return -1;
+		min = (long long)ours->min;
+		max = (long long)ours->max;
+		snprintf(texts[0], sizeof(texts[0]), "%lld", key->zero != NULL ? 0 : min);
+		snprintf(texts[1], sizeof(texts[1]), "%lld", max);
+		snprintf(texts[2], sizeof(texts[2]), "%lld", n < min ? min : n > max ? max : n);
+		buf_printf(to, "%s", n <= 0 && key->zero != NULL ? key->zero : texts[2]);
+		return n > max || n < (key->zero != NULL ? 0 : min)
+			   ? out_of_range(texts[0], texts[1], value_put_end(to), why)
+			   : 0;
 	case BOUNCER_TIME:
 	case BOUNCER_MS:
 		return convert_time(ours, key, value, to, why);
 	case BOUNCER_SWITCH:
-		return convert_switch(value, to, why);
+		if (read_number(value, &n, why) < 0)
+			return -1;
+		buf_printf(to, n != 0 ? "on" : "off");
+		return 0;
 	case BOUNCER_WORD:
 		return convert_word(key, value, to, why);
 	case BOUNCER_NAMES:
@@ -299,51 +286,35 @@ complain(const struct bouncer *b, const struct bouncer_key *key, int result, con
 }
 
 static void
-convert_setting(struct bouncer *b, const struct bouncer_key *key)
-{
-	const char *value = bouncer_value(b, key->name);
-	struct buf converted = { 0 };
-	struct fail why = { 0 };
-	char *from = xasprintf("%s = %s", key->name, value);
-	int result = bouncer_convert(key, value, &converted, &why);
-
-	if (result != 0)
-		complain(b, key, result, &why);
-	if (result >= 0)
-		bouncer_emit(b, bouncer_line(b, key->name), from, key->section, key->key, value_put_end(&converted));
-	free(from);
-	buf_fini(&converted);
-}
-
-/* Checks the value of a setting that isn't converted. */
-static void
-check_value(struct bouncer *b, const struct bouncer_key *key)
-{
-	const char *value = bouncer_value(b, key->name);
-	struct fail why;
-	long long n;
-	double us;
-
-	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
-	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
-		complain(b, key, -1, &why);
-}
-
-static void
 translate_setting(struct bouncer *b, const struct bouncer_key *key)
 {
 	unsigned line = bouncer_line(b, key->name);
 	const char *value = bouncer_value(b, key->name);
 	bool is_default = strcmp(value, key->default_value != NULL ? key->default_value : "") == 0;
+	struct fail why = { 0 };
+	long long n;
+	double us;
 
 	source_set_value(b->sink->source, bouncer_key_row(key), value);
 	if (line < LINE_SET)
 		source_add_name(b->sink->source, line, key->name);
 	if (key->fate == BOUNCER_TAKEN) {
-		convert_setting(b, key);
+		struct buf converted = { 0 };
+		char *from = xasprintf("%s = %s", key->name, value);
+		int result = bouncer_convert(key, value, &converted, &why);
+
+		if (result != 0)
+			complain(b, key, result, &why);
+		if (result >= 0)
+			bouncer_emit(b, line, from, key->section, key->key, value_put_end(&converted));
+		free(from);
+		buf_fini(&converted);
 		return;
 	}
-	check_value(b, key);
+	/* Settings that aren't converted are checked all the same. */
+	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
+	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
+		complain(b, key, -1, &why);
 	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
 		problem_error(b->sink, line, "%s", key->note);
 	else if (bouncer_key_ours(key) == NULL && line != LINE_BOUNCER)
@@ -366,24 +337,6 @@ bouncer_translate(struct bouncer *b)
 }
 
 /* --- as a file of pgweir's ------------------------------------------------------------------------------------ */
-
-/* Sections in the order of the table of keys, so that each begins once; then databases and users in theirs. */
-static void
-hand_over_section(const struct bouncer *b, const char *section, const struct reader_calls *calls)
-{
-	bool has_begun = false;
-
-	for (size_t i = 0; i < b->setting_count; i++) {
-		const struct bouncer_setting *s = &b->settings[i];
-
-		if (strcmp(s->section, section) != 0)
-			continue;
-		if (!has_begun)
-			calls->on_section(calls->arg, s->line, section);
-		has_begun = true;
-		calls->on_setting(calls->arg, s->line, s->key, s->value);
-	}
-}
 
 /* In place of what the file says. */
 static void
@@ -440,8 +393,22 @@ bouncer_read(const char *text, size_t len, const char *path, const struct config
 		override(&b, &overrides[i]);
 	bouncer_translate(&b);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (strcmp(section, key->section) != 0)
-			hand_over_section(&b, key->section, calls);
+		/* Sections in the order of the table of keys, so that each begins once; then databases and users in
+		 * theirs. */
+		if (strcmp(section, key->section) != 0) {
+			bool has_begun = false;
+
+			for (size_t k = 0; k < b.setting_count; k++) {
+				const struct bouncer_setting *s = &b.settings[k];
+
+				if (strcmp(s->section, key->section) != 0)
+					continue;
+				if (!has_begun)
+					calls->on_section(calls->arg, s->line, key->section);
+				has_begun = true;
+				calls->on_setting(calls->arg, s->line, s->key, s->value);
+			}
+		}
 		section = key->section;
 	}
 	for (size_t i = 0; i < b.setting_count; i++) {

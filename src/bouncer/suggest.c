@@ -32,21 +32,6 @@ name_here(const struct config_key *key, const char *section, int in_scope)
 	return strcmp(key->section, section) == 0 ? key->name : NULL;
 }
 
-static void
-say_foreign(const struct foreign_name *foreign, const char *section, int in_scope, char *out, size_t out_size)
-{
-	const struct config_key *key = foreign->here != NULL ? config_key_find(foreign->section, foreign->here) : NULL;
-	const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
-
-	if (key == NULL)
-		snprintf(out, out_size, "\"%s\" is PgBouncer's name; %s", foreign->name, foreign->note);
-	else
-		snprintf(out, out_size, "\"%s\" is PgBouncer's name; here it is \"%s\"%s%s%s%s%s", foreign->name,
-			 here != NULL ? here : key->name, here != NULL ? "" : " in [", here != NULL ? "" : key->section,
-			 here != NULL ? "" : "]", foreign->note != NULL ? ", " : "",
-			 foreign->note != NULL ? foreign->note : "");
-}
-
 /* Known, but not under this name. */
 static bool
 say_renamed(const char *section, int in_scope, const char *name, char *out, size_t out_size)
@@ -109,14 +94,6 @@ say_joined(const char *section, const char *name, char *out, size_t out_size)
 	return false;
 }
 
-/* Whether somebody who writes that single word may mean this setting: it ends so, or names a file, too. */
-static bool
-may_be_meant(const char *name, const struct config_key *elsewhere, const struct config_key *key)
-{
-	return strpbrk(name, "_-") == NULL &&
-	       (nearest_is_short(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH));
-}
-
 /* Adds what this section has that may have been meant. */
 static void
 put_near(const char *section, const char *name, const struct config_key *elsewhere, struct buf *to)
@@ -125,7 +102,9 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 	unsigned count = 0;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (strcmp(key->section, section) != 0 || !may_be_meant(name, elsewhere, key))
+		/* Somebody who writes that single word may mean this setting if it ends so, or names a file, too. */
+		if (strcmp(key->section, section) != 0 || strpbrk(name, "_-") != NULL ||
+		    !(nearest_is_short(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
 			continue;
 		if (count++ == 0)
 			buf_printf(to, "; [%s] has \"%s\"", section, key->name);
@@ -202,13 +181,6 @@ nearest_foreign(const char *name)
 	return nearest.name;
 }
 
-/* A single word, such as min, is short for too many names of other sections. */
-static bool
-is_far_fetched(const char *name, const char *known)
-{
-	return strpbrk(name, "_-") == NULL && nearest_is_short(name, known) && nearest_distance(name, known, 2) > 2;
-}
-
 /* Near to a name of this section, else of any section, else of PgBouncer's. */
 static void
 say_nearest(const char *section, int in_scope, const char *name, char *out, size_t out_size)
@@ -225,7 +197,9 @@ say_nearest(const char *section, int in_scope, const char *name, char *out, size
 
 		if (known != NULL)
 			nearest_try(&here, known, key);
-		if (!is_far_fetched(name, key->name))
+		/* A single word, such as min, is short for too many names of other sections. */
+		if (!(strpbrk(name, "_-") == NULL && nearest_is_short(name, key->name) &&
+		      nearest_distance(name, key->name, 2) > 2))
 			nearest_try(&anywhere, key->name, key);
 	}
 	if (in_scope)
@@ -259,9 +233,19 @@ suggest_setting(const char *section, int in_scope, const char *name, char *out, 
 	    (!in_scope && !is_foreign && say_joined(section, name, out, out_size)) ||
 	    say_elsewhere(section, name, out, out_size))
 		return;
-	if (is_foreign)
-		say_foreign(&foreign, section, in_scope, out, out_size);
-	else
+	if (is_foreign) {
+		const struct config_key *key =
+		    foreign.here != NULL ? config_key_find(foreign.section, foreign.here) : NULL;
+		const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
+
+		if (key == NULL)
+			snprintf(out, out_size, "\"%s\" is PgBouncer's name; %s", foreign.name, foreign.note);
+		else
+			snprintf(out, out_size, "\"%s\" is PgBouncer's name; here it is \"%s\"%s%s%s%s%s", foreign.name,
+				 here != NULL ? here : key->name, here != NULL ? "" : " in [",
+				 here != NULL ? "" : key->section, here != NULL ? "" : "]",
+				 foreign.note != NULL ? ", " : "", foreign.note != NULL ? foreign.note : "");
+	} else
 		say_nearest(section, in_scope, name, out, out_size);
 }
 

@@ -53,33 +53,6 @@ free_scopes(struct config_scope *scopes, struct scope_origin *origins, size_t co
 	free(origins);
 }
 
-static void
-config_free(struct config *config)
-{
-	struct config_origin *origins = config->origins;
-	const struct config_key *key;
-
-	free_scopes(config->databases, origins->databases, config->database_count);
-	free_scopes(config->tenant_scopes, origins->tenants, config->tenant_count);
-	free_scopes(config->users, origins->users, config->user_count);
-	free(origins->file);
-	source_free(origins->source);
-	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
-		free(origins->raws[i]);
-		free(origins->pendings[i]);
-	}
-	free(origins);
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		key_free(key, key_base(key, config));
-	secret_free(config->single_password);
-	free(config->single_user);
-	free(config->path);
-	for (size_t i = 0; i < config->secret_file_count; i++)
-		free(config->secret_files[i]);
-	free(config->secret_files);
-	free(config);
-}
-
 int
 config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why)
 {
@@ -105,8 +78,30 @@ config_unref(struct config *config)
 		return;
 	before = atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel);
 	assert(before > 0);
-	if (before == 1)
-		config_free(config);
+	if (before == 1) {
+		struct config_origin *origins = config->origins;
+		const struct config_key *key;
+
+		free_scopes(config->databases, origins->databases, config->database_count);
+		free_scopes(config->tenant_scopes, origins->tenants, config->tenant_count);
+		free_scopes(config->users, origins->users, config->user_count);
+		free(origins->file);
+		source_free(origins->source);
+		for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
+			free(origins->raws[i]);
+			free(origins->pendings[i]);
+		}
+		free(origins);
+		for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+			key_free(key, key_base(key, config));
+		secret_free(config->single_password);
+		free(config->single_user);
+		free(config->path);
+		for (size_t i = 0; i < config->secret_file_count; i++)
+			free(config->secret_files[i]);
+		free(config->secret_files);
+		free(config);
+	}
 }
 
 static int

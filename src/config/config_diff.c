@@ -91,20 +91,27 @@ compare_entries(const void *a, const void *b)
 	return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
 }
 
-/* Several of one name, as of listen, become one: "a, b". */
-static void
-join_names(struct list *list)
+static struct list
+list_of(const struct config *config)
 {
+	struct list list = { 0 };
 	size_t kept = 0;
 
-	for (size_t i = 0; i < list->count; i++) {
-		struct entry *last = kept > 0 ? &list->entries[kept - 1] : NULL, *e = &list->entries[i];
+	config_each(config, add_row, &list);
+	add_scopes(&list, "database", config->databases, config->database_count);
+	add_scopes(&list, "tenant", config->tenant_scopes, config->tenant_count);
+	add_scopes(&list, "user", config->users, config->user_count);
+	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
+	/* Several of one name, as of listen, become one: "a, b". */
+	for (size_t i = 0; i < list.count; i++) {
+		struct entry *last = kept > 0 ? &list.entries[kept - 1] : NULL, *e = &list.entries[i];
+		char *both;
 
 		if (last == NULL || strcmp(last->name, e->name) != 0) {
-			list->entries[kept++] = *e;
+			list.entries[kept++] = *e;
 			continue;
 		}
-		char *both = xasprintf("%s, %s", last->value, e->value);
+		both = xasprintf("%s, %s", last->value, e->value);
 
 		free(last->value);
 		last->value = both;
@@ -113,20 +120,7 @@ join_names(struct list *list)
 		free(e->hidden);
 		free(e->pending);
 	}
-	list->count = kept;
-}
-
-static struct list
-list_of(const struct config *config)
-{
-	struct list list = { 0 };
-
-	config_each(config, add_row, &list);
-	add_scopes(&list, "database", config->databases, config->database_count);
-	add_scopes(&list, "tenant", config->tenant_scopes, config->tenant_count);
-	add_scopes(&list, "user", config->users, config->user_count);
-	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
-	join_names(&list);
+	list.count = kept;
 	return list;
 }
 

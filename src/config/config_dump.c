@@ -17,17 +17,6 @@ struct dump {
 	FILE *to;
 };
 
-/* Writes value so that it is read back unchanged: a dollar sign is doubled. */
-static void
-put_escaped(struct buf *to, const char *value)
-{
-	for (; *value != '\0'; value++) {
-		if (*value == '$')
-			buf_put_u8(to, '$');
-		buf_put_u8(to, (uint8_t)*value);
-	}
-}
-
 /* Quotes around all of it would be taken off. NULL: it can't be written. */
 static const char *
 put_quoted(struct buf *to, const char *value)
@@ -38,27 +27,15 @@ put_quoted(struct buf *to, const char *value)
 		return NULL;
 	if (quote != 0)
 		buf_put_u8(to, (uint8_t)other);
-	put_escaped(to, value);
+	/* Writes value so that it is read back unchanged: a dollar sign is doubled. */
+	for (; *value != '\0'; value++) {
+		if (*value == '$')
+			buf_put_u8(to, '$');
+		buf_put_u8(to, (uint8_t)*value);
+	}
 	if (quote != 0)
 		buf_put_u8(to, (uint8_t)other);
 	return value_put_end(to);
-}
-
-/* The name of the file as a comment, where there is room for it. */
-static void
-put_origin(struct buf *line, const struct config *config, unsigned origin)
-{
-	size_t len = line->len;
-	const char *text;
-	char place[512];
-
-	source_place(config->origins->source, config->origins->file, origin, place, sizeof(place));
-	buf_printf(line, " ; %s", place);
-	text = value_put_end(line);
-	if (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3))
-		line->len = len;
-	else
-		line->len--;
 }
 
 /* raw: what was written in the file, or NULL. */
@@ -72,8 +49,19 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 	if (text == NULL || !reader_can_hold(name, text))
 		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
 	if (text != NULL) {
+		size_t len;
+		char place[512];
+
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
-		put_origin(&line, dump->config, origin);
+		/* The name of the file as a comment, where there is room for it. */
+		len = line.len;
+		source_place(dump->config->origins->source, dump->config->origins->file, origin, place, sizeof(place));
+		buf_printf(&line, " ; %s", place);
+		text = value_put_end(&line);
+		if (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3))
+			line.len = len;
+		else
+			line.len--;
 	} else
 		buf_printf(&line, "; %s: its value does not fit on one line of a file", name);
 	fprintf(dump->to, "%.*s\n", (int)line.len, (const char *)line.bytes);

@@ -11,10 +11,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Fills text with what is there; -1: an error, or more than max_len. */
+/* A file may grow while it is read, so its size is a hint only: there is room for one byte more than is allowed. */
 static int
-read_all(int fd, const char *path, size_t max_len, struct file_content *out, struct fail *why)
+read_open(int fd, const char *path, size_t max_len, struct file_content *out, struct fail *why)
 {
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return fail_set(why, "58030", "cannot read %.128s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return fail_set(why, "F0000", "%.128s is %s", path,
+				S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+	out->mode = st.st_mode & 07777;
+	out->text = xmalloc(max_len + 2);
+	/* Fills text with what is there; -1: an error, or more than max_len. */
 	for (;;) {
 		ssize_t got = read(fd, out->text + out->len, max_len + 1 - out->len);
 
@@ -30,22 +40,6 @@ read_all(int fd, const char *path, size_t max_len, struct file_content *out, str
 	}
 	out->text[out->len] = '\0';
 	return 0;
-}
-
-/* A file may grow while it is read, so its size is a hint only: there is room for one byte more than is allowed. */
-static int
-read_open(int fd, const char *path, size_t max_len, struct file_content *out, struct fail *why)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return fail_set(why, "58030", "cannot read %.128s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return fail_set(why, "F0000", "%.128s is %s", path,
-				S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
-	out->mode = st.st_mode & 07777;
-	out->text = xmalloc(max_len + 2);
-	return read_all(fd, path, max_len, out, why);
 }
 
 int

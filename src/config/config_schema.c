@@ -9,8 +9,10 @@
 #include <string.h>
 
 static void
-put_type(struct buf *to, const struct config_key *key)
+schema_put_key(struct buf *to, const char *name, const struct config_key *key)
 {
+	json_put_string(to, name);
+	buf_printf(to, ":{");
 	if (key->type == KEY_WORD || key->type == KEY_WORD_TEXT) {
 		buf_printf(to, "\"enum\":[");
 		for (size_t i = 0; key->words[i] != NULL; i++) {
@@ -30,14 +32,6 @@ put_type(struct buf *to, const struct config_key *key)
 	if (key->type == KEY_COUNT)
 		buf_printf(to, ",\"minimum\":%llu,\"maximum\":%llu", (unsigned long long)key->min,
 			   (unsigned long long)key->max);
-}
-
-static void
-schema_put_key(struct buf *to, const char *name, const struct config_key *key)
-{
-	json_put_string(to, name);
-	buf_printf(to, ":{");
-	put_type(to, key);
 	buf_printf(to, ",\"default\":");
 	json_put_string(to, key->default_value);
 	buf_printf(to, ",\"description\":");
@@ -50,25 +44,6 @@ put_section_begin(struct buf *to, const char *name)
 {
 	json_put_string(to, name);
 	buf_printf(to, ":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
-}
-
-static void
-put_sections(struct buf *to)
-{
-	const struct config_key *key;
-	const char *section = NULL;
-
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (section == NULL || strcmp(section, key->section) != 0) {
-			if (section != NULL)
-				buf_printf(to, "}},\n");
-			put_section_begin(to, key->section);
-			section = key->section;
-		} else
-			buf_printf(to, ",\n");
-		schema_put_key(to, key->name, key);
-	}
-	buf_printf(to, "}}");
 }
 
 /* The sections that are there once per database, tenant or user: named "database app". */
@@ -99,10 +74,22 @@ void
 config_print_schema(FILE *to)
 {
 	struct buf b = { 0 };
+	const struct config_key *key;
+	const char *section = NULL;
 
 	buf_printf(&b, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"pgweir.ini\","
 		       "\"type\":\"object\",\"additionalProperties\":false,\n\"properties\":{\n");
-	put_sections(&b);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (section == NULL || strcmp(section, key->section) != 0) {
+			if (section != NULL)
+				buf_printf(&b, "}},\n");
+			put_section_begin(&b, key->section);
+			section = key->section;
+		} else
+			buf_printf(&b, ",\n");
+		schema_put_key(&b, key->name, key);
+	}
+	buf_printf(&b, "}}");
 	buf_printf(&b, "},\n\"patternProperties\":{\n");
 	put_scope(&b, "^(database|tenant) .+$", KEY_FOR_USERS, true);
 	buf_printf(&b, ",\n");

@@ -24,20 +24,6 @@ match_field(const char *at, const char *end, const char *token)
 	return NULL;
 }
 
-static char *
-unescape(const char *at, const char *end)
-{
-	char *password = xmalloc((size_t)(end - at) + 1), *to = password;
-
-	for (; at < end && *at != ':'; at++) {
-		if (*at == '\\' && at + 1 < end)
-			at++;
-		*to++ = *at;
-	}
-	*to = '\0';
-	return password;
-}
-
 char *
 passfile_match(const char *text, size_t len, const struct passfile_query *query)
 {
@@ -55,8 +41,17 @@ passfile_match(const char *text, size_t len, const struct passfile_query *query)
 			continue;
 		for (size_t i = 0; i < 4 && at != NULL; i++)
 			at = match_field(at, end, tokens[i]);
-		if (at != NULL)
-			return unescape(at, end);
+		if (at != NULL) {
+			char *password = xmalloc((size_t)(end - at) + 1), *to = password;
+
+			for (; at < end && *at != ':'; at++) {
+				if (*at == '\\' && at + 1 < end)
+					at++;
+				*to++ = *at;
+			}
+			*to = '\0';
+			return password;
+		}
 	}
 	return NULL;
 }

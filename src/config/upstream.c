@@ -143,31 +143,24 @@ upstream_put_text(struct buf *to, const char *name, const char *value)
 		buf_put_u8(to, '\'');
 }
 
-/* host=a,b and their ports: one if it is the same for all. */
-static void
-put_hosts(struct buf *to, const struct upstream *up)
+char *
+upstream_text(const struct upstream *up, bool is_shown)
 {
+	struct buf text = { 0 };
 	struct buf list = { 0 };
 	size_t port_count = 1;
 
+	/* host=a,b and their ports: one if it is the same for all. */
 	for (size_t i = 0; i < up->host_count; i++) {
 		buf_printf(&list, "%s%s", i > 0 ? "," : "", up->hosts[i].host);
 		if (up->hosts[i].port != up->hosts[0].port)
 			port_count = up->host_count;
 	}
 	buf_put_u8(&list, '\0');
-	upstream_put_text(to, "host", alloc_check(list.bytes));
+	upstream_put_text(&text, "host", alloc_check(list.bytes));
 	buf_fini(&list);
 	for (size_t i = 0; i < port_count; i++)
-		buf_printf(to, "%s%u", i > 0 ? "," : " port=", up->hosts[i].port);
-}
-
-char *
-upstream_text(const struct upstream *up, bool is_shown)
-{
-	struct buf text = { 0 };
-
-	put_hosts(&text, up);
+		buf_printf(&text, "%s%u", i > 0 ? "," : " port=", up->hosts[i].port);
 	if (up->dbname[0] != '\0')
 		upstream_put_text(&text, "dbname", up->dbname);
 	if (up->user[0] != '\0')

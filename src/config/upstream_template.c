@@ -132,13 +132,6 @@ fill_settings(char **settings, const struct names *names, struct fail *why)
 	return 0;
 }
 
-/* Whose servers log in as the client's user can be told apart by it; else a pool would be of several databases. */
-static unsigned
-allowed_in_dbname(const struct upstream *up)
-{
-	return up->user[0] == '\0' ? ALL_NAMES : TENANT_AND_DATABASE;
-}
-
 static int
 fill(struct upstream *up, const struct names *names, struct fail *why)
 {
@@ -149,7 +142,10 @@ fill(struct upstream *up, const struct names *names, struct fail *why)
 			return -1;
 		memcpy(up->hosts[i].host, host, sizeof(host));
 	}
-	return fill_name(&up->dbname, allowed_in_dbname(up), names, "dbname", why) < 0 ||
+	/* Whose servers log in as the client's user can be told apart by it; else a pool would be of several databases.
+	 */
+	return fill_name(&up->dbname, up->user[0] == '\0' ? ALL_NAMES : TENANT_AND_DATABASE, names, "dbname", why) <
+			   0 ||
 		       fill_name(&up->user, ALL_NAMES, names, "user", why) < 0 ||
 		       fill_settings(up->settings, names, why) < 0
 		   ? -1

@@ -181,24 +181,6 @@ handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
 		cc->wait = WAIT_TURN;
 }
 
-/*
- * Reading continues while a command waits, so that pgweir notices if the client leaves; not where the client would only
- * add to what pgweir can't keep up with.
- */
-static void
-enqueue(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
-{
-	buf_put_u8(&cc->queue, type);
-	buf_put_u32(&cc->queue, (uint32_t)len + 4);
-	buf_put(&cc->queue, body, len);
-	if (!buf_ok(&cc->queue))
-		close_after(cc, "54000", "too many messages were sent ahead of an answer");
-	else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
-		cc->is_reading_off = true;
-		stream_set_reading(&cc->c->x.stream, false);
-	}
-}
-
 void
 console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -211,7 +193,19 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 		return;
 	}
 	if (is_held(cc) || cc->queue.len > cc->queue_at) {
-		enqueue(cc, type, body, len);
+		/*
+		 * Reading continues while a command waits, so that pgweir notices if the client leaves; not where the
+		 * client would only add to what pgweir can't keep up with.
+		 */
+		buf_put_u8(&cc->queue, type);
+		buf_put_u32(&cc->queue, (uint32_t)len + 4);
+		buf_put(&cc->queue, body, len);
+		if (!buf_ok(&cc->queue))
+			close_after(cc, "54000", "too many messages were sent ahead of an answer");
+		else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
+			cc->is_reading_off = true;
+			stream_set_reading(&cc->c->x.stream, false);
+		}
 		return;
 	}
 	begin_turn(k);
@@ -220,18 +214,20 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 	console_finish(cc);
 }
 
-/* Returns true if something else than the client, or the console's own share of time, must come first. */
-static bool
-waits_for_command(const struct console_client *cc)
-{
-	return cc->wait != WAIT_NONE && cc->wait < WAIT_ROOM;
-}
-
 static void
-handle_queue(struct console_client *cc)
+pump(struct console_client *cc)
 {
+	struct fail why;
+	int result = console_wait_result(cc, &why);
 	struct frame f;
 
+	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
+		return;
+	begin_turn(cc->console);
+	cc->is_busy = true;
+	if (cc->wait != WAIT_NONE)
+		console_go_on(cc, result, &why);
+	console_flush(cc);
 	while (!is_held(cc) && cc->queue_at < cc->queue.len &&
 	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
 		const uint8_t *body = cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN;
@@ -244,26 +240,12 @@ handle_queue(struct console_client *cc)
 	cc->queue_at = 0;
 	if (cc->queue.len == 0)
 		buf_fini(&cc->queue);
-	if (cc->is_reading_off && (waits_for_command(cc) || (cc->queue.len == 0 && !is_held(cc)))) {
+	/* Reading goes on where something else than the client, or the console's own share of time, must come first. */
+	if (cc->is_reading_off &&
+	    ((cc->wait != WAIT_NONE && cc->wait < WAIT_ROOM) || (cc->queue.len == 0 && !is_held(cc)))) {
 		cc->is_reading_off = false;
 		stream_set_reading(&cc->c->x.stream, true);
 	}
-}
-
-static void
-pump(struct console_client *cc)
-{
-	struct fail why;
-	int result = console_wait_result(cc, &why);
-
-	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
-		return;
-	begin_turn(cc->console);
-	cc->is_busy = true;
-	if (cc->wait != WAIT_NONE)
-		console_go_on(cc, result, &why);
-	console_flush(cc);
-	handle_queue(cc);
 	console_finish(cc);
 }
 

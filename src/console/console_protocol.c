@@ -25,15 +25,6 @@ console_flush(struct console_client *cc)
 		buf_fini(&cc->out);
 }
 
-/* Sends rows without copying them to cc->out; the content of cc->out goes first. */
-static void
-send_rows(struct console_client *cc, struct buf *rows)
-{
-	console_flush(cc);
-	if (!cc->is_gone && rows->len > 0)
-		exchange_send(&cc->c->x, rows);
-}
-
 static void
 put_error(struct console_client *cc, const struct fail *why)
 {
@@ -87,24 +78,13 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	}
 	column_count = console_columns(cc->console, command, &scratch, &columns);
 	rows_describe(&cc->out, columns, column_count);
-	send_rows(cc, &rows);
+	/* Rows are sent without copying them to cc->out; the content of cc->out goes first. */
+	console_flush(cc);
+	if (!cc->is_gone && rows.len > 0)
+		exchange_send(&cc->c->x, &rows);
 	buf_fini(&rows);
 	put_complete(cc, command, count);
 	return 0;
-}
-
-/* A command without rows, up to its CommandComplete. */
-static enum run_result
-run_complete(struct console_client *cc, const struct command *command, struct fail *why)
-{
-	struct run run = {
-		.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
-	};
-	enum run_result r = console_run(&run);
-
-	if (r == RUN_DONE)
-		message_complete(&cc->out, run.tag);
-	return r;
 }
 
 static enum run_result
@@ -112,8 +92,17 @@ run_simply(struct console_client *cc, const struct command *command, struct fail
 {
 	if (check_transaction(cc, command, why) < 0)
 		return RUN_FAILED;
-	if (command->row->id >= COMMAND_WITH_ROWS)
-		return run_complete(cc, command, why);
+	if (command->row->id >= COMMAND_WITH_ROWS) {
+		struct run run = {
+			.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
+		};
+		enum run_result r = console_run(&run);
+
+		/* A command without rows, up to its CommandComplete. */
+		if (r == RUN_DONE)
+			message_complete(&cc->out, run.tag);
+		return r;
+	}
 	return show_simply(cc, command, why) < 0 ? RUN_FAILED : RUN_DONE;
 }
 
@@ -199,19 +188,6 @@ simple_query(struct console_client *cc, const uint8_t *body, size_t len)
 	run_script(cc, (const char *)body, len - 1, false);
 }
 
-/* The rest of its request is skipped: everything up to the Sync. */
-static void
-refuse_extended(struct console_client *cc)
-{
-	struct fail why;
-
-	fail_set(&why, "0A000", "the console accepts simple queries only");
-	fail_hint(&why, "Set default_query_exec_mode=simple_protocol in pgx, preferQueryMode=simple in pgjdbc, "
-			"autocommit and prepare_threshold=None in psycopg 3.");
-	put_error(cc, &why);
-	cc->is_skipping = true;
-}
-
 void
 console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -227,8 +203,14 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 	else if (type == 'F') {
 		fail_set(&why, "0A000", "function calls are not available in the console");
 		script_failed(cc, &why);
-	} else if (memchr("PBDEC", type, 5) != NULL)
-		refuse_extended(cc);
+	} else if (memchr("PBDEC", type, 5) != NULL) {
+		/* The rest of its request is skipped: everything up to the Sync. */
+		fail_set(&why, "0A000", "the console accepts simple queries only");
+		fail_hint(&why, "Set default_query_exec_mode=simple_protocol in pgx, preferQueryMode=simple in pgjdbc, "
+				"autocommit and prepare_threshold=None in psycopg 3.");
+		put_error(cc, &why);
+		cc->is_skipping = true;
+	}
 	/* Flush: answers are never held back. CopyData and the like: without a COPY they are ignored. */
 }
 

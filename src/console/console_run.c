@@ -23,17 +23,6 @@ env_of(const struct console_client *cc)
 
 /* --- reading --- */
 
-/* PostgreSQL's that drivers set on their own, and that are of no consequence here; any other name is a setting of ours.
- */
-static bool
-is_of_postgres(const char *name)
-{
-	return text_is_one_of(name, "client_connection_check_interval client_min_messages "
-				    "default_transaction_deferrable idle_in_transaction_session_timeout "
-				    "idle_session_timeout jit lock_timeout role row_security session_authorization "
-				    "statement_timeout synchronous_commit xmloption");
-}
-
 /* By the lists as they are now: a reload may have changed them since the login, or since the command was parsed. */
 static int
 check_permission(const struct console_client *cc, const struct command_row *row, struct fail *why)
@@ -55,7 +44,13 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL && !is_of_postgres(out->name))
+	/* PostgreSQL's that drivers set on their own are of no consequence here; any other name is a setting of ours.
+	 */
+	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
+	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
+				       "default_transaction_deferrable idle_in_transaction_session_timeout "
+				       "idle_session_timeout jit lock_timeout role row_security session_authorization "
+				       "statement_timeout synchronous_commit xmloption"))
 		out->row = command_find(COMMAND_SET_CONFIGURATION);
 	return check_permission(cc, out->row, why);
 }
@@ -266,29 +261,21 @@ have_asked(struct client_env *const *crew)
 	return true;
 }
 
-/* Returns true if what the command waits for has come, on all workers; they stand still. */
-static bool
-is_reached(const struct console_client *cc, const char *database)
-{
-	struct client_env *const *crew = cc->console->host.crew;
-
-	return cc->wait == WAIT_QUIET	   ? are_quiet(crew, database)
-	       : cc->wait == WAIT_FLUSHED  ? clients_are_flushed(crew)
-	       : cc->wait == WAIT_BLOCKING ? have_asked(crew)
-					   : !has_closing(crew, database);
-}
-
 /* While a worker does not answer, it has not come; but an answer about locks would never come from that one. */
 static bool
 look_everywhere(const struct console_client *cc, const char *database)
 {
 	const struct console_host *host = &cc->console->host;
 	struct fail why;
+	struct client_env *const *crew = host->crew;
 	bool is;
 
 	if (host->halt(host->w, &why) < 0)
 		return cc->wait == WAIT_BLOCKING;
-	is = is_reached(cc, database);
+	is = cc->wait == WAIT_QUIET	 ? are_quiet(crew, database)
+	     : cc->wait == WAIT_FLUSHED	 ? clients_are_flushed(crew)
+	     : cc->wait == WAIT_BLOCKING ? have_asked(crew)
+					 : !has_closing(crew, database);
 	host->go(host->w);
 	return is;
 }
@@ -458,32 +445,28 @@ end_client(struct console_client *cc, struct client *c, const char *command, con
 	client_close_as(c, why, &logged);
 }
 
-/* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any more. */
-static void
-kill_clients(struct console_client *cc, const char *database)
+/* Paused first, so that no server is lent to the next in line while its clients go one after the other. */
+static enum run_result
+run_kill(struct run *r)
 {
-	struct client_env *const *crew = cc->console->host.crew;
-	struct client *c = clients_walk(crew, NULL);
+	const char *database = database_of(r->command);
+	struct client_env *const *crew = r->host->crew;
+	struct client *c;
 	struct fail why;
 
+	if (check_state(r->cc, r->command, r->why) < 0 || r->host->pause(r->host->w, database, r->why) < 0)
+		return RUN_FAILED;
+	/* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any
+	 * more. */
+	c = clients_walk(crew, NULL);
 	kill_reason(&why, "database removed");
 	while (c != NULL) {
 		struct client *next = clients_walk(crew, c);
 
 		if (c->x.pool != NULL && (database == NULL || strcmp(c->x.pool->database->name, database) == 0))
-			end_client(cc, c, "KILL", &why);
+			end_client(r->cc, c, "KILL", &why);
 		c = next != NULL && next->x.is_closing ? clients_walk(crew, NULL) : next;
 	}
-}
-
-/* Paused first, so that no server is lent to the next in line while its clients go one after the other. */
-static enum run_result
-run_kill(struct run *r)
-{
-	if (check_state(r->cc, r->command, r->why) < 0 ||
-	    r->host->pause(r->host->w, database_of(r->command), r->why) < 0)
-		return RUN_FAILED;
-	kill_clients(r->cc, database_of(r->command));
 	close_servers(r->cc, r->command, RR_KILL);
 	return RUN_DONE;
 }
@@ -510,29 +493,23 @@ run_kill_client(struct run *r)
 
 /* --- the process --- */
 
-/* As notices, so that the answer stays what it is for programs. */
-static void
-tell_changes(struct console_client *cc)
-{
-	const struct console_host *host = &cc->console->host;
-	const char *change;
-	size_t count = 0;
-
-	while (count < CHANGES_TOLD_MAX && (change = host->config_change(host->w, count)) != NULL) {
-		message_notice_text(&cc->out, change);
-		count++;
-	}
-	if (count == 0)
-		message_notice_text(&cc->out, "nothing has changed");
-	else if (host->config_change(host->w, count) != NULL)
-		message_notice_text(&cc->out, "there are more changes; the log has all of them");
-}
-
 static enum run_result
 run_reload(struct run *r)
 {
 	if (r->host->reload(r->host->w, r->why) == 0) {
-		tell_changes(r->cc);
+		const struct console_host *host = r->host;
+		const char *change;
+		size_t count = 0;
+
+		/* As notices, so that the answer stays what it is for programs. */
+		while (count < CHANGES_TOLD_MAX && (change = host->config_change(host->w, count)) != NULL) {
+			message_notice_text(&r->cc->out, change);
+			count++;
+		}
+		if (count == 0)
+			message_notice_text(&r->cc->out, "nothing has changed");
+		else if (host->config_change(host->w, count) != NULL)
+			message_notice_text(&r->cc->out, "there are more changes; the log has all of them");
 		return RUN_DONE;
 	}
 	return result_of(fail_pgbouncer_text(r->why, "RELOAD failed, see logs for additional details"));

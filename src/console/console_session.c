@@ -32,23 +32,18 @@ console_set(struct run *r)
 	return RUN_FAILED;
 }
 
-static void
-reset_all(struct console_client *cc)
-{
-	const struct console_setting *setting;
-
-	for (size_t i = 0; (setting = console_setting_at(i)) != NULL; i++)
-		if (cc->settings.values[i] != NULL)
-			change_setting(cc, setting, NULL);
-}
-
 enum run_result
 console_reset(struct run *r)
 {
 	if (r->command->setting != NULL)
 		change_setting(r->cc, r->command->setting, NULL);
-	else if (!r->command->has_name)
-		reset_all(r->cc);
+	else if (!r->command->has_name) {
+		const struct console_setting *setting;
+
+		for (size_t i = 0; (setting = console_setting_at(i)) != NULL; i++)
+			if (r->cc->settings.values[i] != NULL)
+				change_setting(r->cc, setting, NULL);
+	}
 	return RUN_DONE;
 }
 

@@ -362,23 +362,6 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	return 0;
 }
 
-/* Signals belong to the loop's thread. */
-static int
-start_thread(struct http *h, struct fail *why)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&h->thread, NULL, http_run, h);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error != 0)
-		return fail_set(why, "53000", "cannot start the HTTP thread: %s", strerror(error));
-	h->has_thread = true;
-	return 0;
-}
-
 static int
 start_history(struct http *h)
 {
@@ -391,6 +374,9 @@ start_history(struct http *h)
 static int
 open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
+	sigset_t all, before;
+	int error;
+
 	if (http_pages_init(&h->pages, settings) < 0)
 		return fail_set(why, "53200", "no memory for the HTTP thread");
 	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -406,7 +392,15 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 		return -1;
 	if (settings->keeps_history && start_history(h) < 0)
 		return fail_set(why, "53200", "no memory for the HTTP thread");
-	return start_thread(h, why);
+	/* Signals belong to the loop's thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&h->thread, NULL, http_run, h);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		return fail_set(why, "53000", "cannot start the HTTP thread: %s", strerror(error));
+	h->has_thread = true;
+	return 0;
 }
 
 int

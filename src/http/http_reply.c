@@ -15,34 +15,6 @@
 #define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's format */
 #define GZIP_LEVEL 1 /* metrics repeat themselves: level 4 takes two thirds longer and saves a tenth */
 
-static void
-add_headers(struct evhttp_request *request, const struct http_reply *r)
-{
-	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-
-	evhttp_add_header(headers, "Content-Type", r->content_type);
-	evhttp_add_header(headers, "Cache-Control", "no-store");
-	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-	evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
-	evhttp_add_header(headers, "Content-Security-Policy", HTTP_POLICY);
-	if (r->is_gzip)
-		evhttp_add_header(headers, "Content-Encoding", "gzip");
-	if (r->varies)
-		evhttp_add_header(headers, "Vary", "Accept, Accept-Encoding");
-	if (r->allow != NULL)
-		evhttp_add_header(headers, "Allow", r->allow);
-	if (r->wants_password)
-		evhttp_add_header(headers, "WWW-Authenticate", "Basic realm=\"pgweir\", charset=\"UTF-8\"");
-	if (r->retry_after_s > 0) {
-		char seconds[16];
-
-		snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s);
-		evhttp_add_header(headers, "Retry-After", seconds);
-	}
-	if (r->is_last)
-		evhttp_add_header(headers, "Connection", "close");
-}
-
 /* evhttp would send the body to a HEAD as well; its length is told all the same. */
 void
 http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
@@ -50,10 +22,31 @@ http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 	bool is_head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
 	struct evbuffer *body = evbuffer_new();
 	char length[24];
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 
-	add_headers(request, reply);
+	evhttp_add_header(headers, "Content-Type", reply->content_type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
+	evhttp_add_header(headers, "Content-Security-Policy", HTTP_POLICY);
+	if (reply->is_gzip)
+		evhttp_add_header(headers, "Content-Encoding", "gzip");
+	if (reply->varies)
+		evhttp_add_header(headers, "Vary", "Accept, Accept-Encoding");
+	if (reply->allow != NULL)
+		evhttp_add_header(headers, "Allow", reply->allow);
+	if (reply->wants_password)
+		evhttp_add_header(headers, "WWW-Authenticate", "Basic realm=\"pgweir\", charset=\"UTF-8\"");
+	if (reply->retry_after_s > 0) {
+		char seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%u", reply->retry_after_s);
+		evhttp_add_header(headers, "Retry-After", seconds);
+	}
+	if (reply->is_last)
+		evhttp_add_header(headers, "Connection", "close");
 	snprintf(length, sizeof(length), "%zu", reply->body_len);
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", length);
+	evhttp_add_header(headers, "Content-Length", length);
 	if (body != NULL && evbuffer_add(body, reply->body, is_head ? 0 : reply->body_len) == 0)
 		evhttp_send_reply(request, reply->code, NULL, body);
 	else

@@ -19,28 +19,6 @@ http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to)
 	}
 }
 
-static void
-put_pools(const struct snapshot *s, struct buf *to)
-{
-	struct snapshot_totals t = snapshot_totals(s);
-
-	buf_printf(to,
-		   "\"pools\":%zu,\"servers\":%" PRIu64 ",\"servers_lent\":%" PRIu64 ",\"servers_limit\":%" PRIu64
-		   ",\"waiting\":%" PRIu64 ",\"oldest_wait_ms\":%.1f,",
-		   s->pool_count, t.servers, t.lent, t.limit, t.waiting, (double)t.oldest_waiter_us / 1000);
-}
-
-static void
-put_totals(const struct snapshot *s, struct buf *to)
-{
-	struct snapshot_requests r = snapshot_requests(s);
-
-	buf_printf(to,
-		   "\"requests_total\":%" PRIu64 ",\"requests_failed_total\":%" PRIu64
-		   ",\"slow_queries_total\":%" PRIu64 ",\"clients\":%" PRIu64 ",\"clients_limit\":%" PRIu64,
-		   r.all, r.failed, r.slow, s->clients_total_now, s->clients_limit);
-}
-
 void
 http_put_status(const struct http_pages *p, bool is_alive, struct buf *to)
 {
@@ -50,6 +28,9 @@ http_put_status(const struct http_pages *p, bool is_alive, struct buf *to)
 	json_put_string(to, p->version);
 	buf_printf(to, ",\"alive\":%s", is_alive ? "true" : "false");
 	if (s != NULL) {
+		struct snapshot_totals t;
+		struct snapshot_requests r;
+
 		buf_printf(to,
 			   ",\"state\":\"%s\",\"start_time\":%" PRIu64 ",\"now\":%" PRIu64
 			   ",\"last_reload_ok\":%s,\"last_reload_time\":%" PRIu64 ",\"not_ready\":[",
@@ -57,8 +38,16 @@ http_put_status(const struct http_pages *p, bool is_alive, struct buf *to)
 			   s->last_reload_ok ? "true" : "false", s->last_reload_wall_us / 1000);
 		http_put_reasons(s, is_alive, to);
 		buf_printf(to, "],");
-		put_pools(s, to);
-		put_totals(s, to);
+		t = snapshot_totals(s);
+		buf_printf(to,
+			   "\"pools\":%zu,\"servers\":%" PRIu64 ",\"servers_lent\":%" PRIu64
+			   ",\"servers_limit\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"oldest_wait_ms\":%.1f,",
+			   s->pool_count, t.servers, t.lent, t.limit, t.waiting, (double)t.oldest_waiter_us / 1000);
+		r = snapshot_requests(s);
+		buf_printf(to,
+			   "\"requests_total\":%" PRIu64 ",\"requests_failed_total\":%" PRIu64
+			   ",\"slow_queries_total\":%" PRIu64 ",\"clients\":%" PRIu64 ",\"clients_limit\":%" PRIu64,
+			   r.all, r.failed, r.slow, s->clients_total_now, s->clients_limit);
 	}
 	buf_printf(to, "}\n");
 }

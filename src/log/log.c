@@ -299,19 +299,6 @@ make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 	return format == LOG_FORMAT_JSON ? json_line(ev, out, cap) : text_line(format, ev, out, cap);
 }
 
-/* Called with the lock held. syslog adds the time, level and process to a text line itself. */
-static void
-put_syslog(enum log_format format, const struct event *ev)
-{
-	char line[LINE_MAX_LEN];
-
-	if (format == LOG_FORMAT_TEXT || format == LOG_FORMAT_PGBOUNCER)
-		put_text(ev, line, sizeof(line));
-	else
-		make_line(format, ev, line, sizeof(line));
-	syslog(syslog_priorities[ev->level], "%s", line);
-}
-
 /* Called with the lock held. Logs how many lines the ring had no room for, as soon as there is room again. */
 static void
 tell_dropped(struct log *log, enum log_format format)
@@ -367,9 +354,12 @@ write_event(struct log *log, const struct event *given)
 	len = make_line(format, ev, line, sizeof(line));
 	pthread_mutex_lock(&log->lock);
 	remember(log, ev);
-	if (log->writer == NULL)
-		put_syslog(format, ev);
-	else {
+	if (log->writer == NULL) {
+		/* syslog adds the time, level and process to a text line itself. */
+		if (format == LOG_FORMAT_TEXT || format == LOG_FORMAT_PGBOUNCER)
+			put_text(ev, line, sizeof(line));
+		syslog(syslog_priorities[ev->level], "%s", line);
+	} else {
 		tell_dropped(log, format);
 		log_writer_put(log->writer, line, len);
 	}

@@ -124,26 +124,13 @@ writer_run(void *arg)
 	return NULL;
 }
 
-/* The thread takes no signals: they belong to the loop. */
-static int
-start_thread(struct log_writer *w)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&w->thread, NULL, writer_run, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
-}
-
 struct log_writer *
 log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 {
 	struct log_writer *w = xcalloc(1, sizeof(*w));
-	int error;
 	pthread_condattr_t monotonic;
+	sigset_t all, before;
+	int error;
 
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -155,7 +142,11 @@ log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 		goto fail;
 	w->ring_len = ring_len;
 	w->ring = xmalloc(ring_len);
-	error = start_thread(w);
+	/* The thread takes no signals: they belong to the loop. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&w->thread, NULL, writer_run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0) {
 		fail_set(why, "53000", "cannot start the log's thread: %s", strerror(error));
 		goto fail;

@@ -33,14 +33,6 @@ needs_passwords(const struct config *config)
 	       config->auth_method == AUTH_PASSWORD;
 }
 
-/* Nobody needs it to log in to us. */
-static bool
-may_be_missing(const struct config *config)
-{
-	return bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ||
-	       (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5);
-}
-
 /* needs_secrets: all of them have to prove a password. */
 static struct users *
 load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
@@ -150,7 +142,11 @@ load_users(const struct config *config, struct users **out, struct config_proble
 			problem_error(&sink, 0, "no memory for users");
 		return *out == NULL ? -1 : 0;
 	}
-	if (config->users_file[0] == '\0' || (may_be_missing(config) && access(config->users_file, F_OK) < 0))
+	/* A file that nobody needs to log in to us may be missing. */
+	if (config->users_file[0] == '\0' ||
+	    ((bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ||
+	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
+	     access(config->users_file, F_OK) < 0))
 		return 0;
 	*out = load_users_file(config, config->users_file, needs_passwords(config), problems);
 	if (*out != NULL)

@@ -149,19 +149,6 @@ listeners_adopt(struct listeners *l, const struct config *config, struct fail *w
 
 /* --- those of a configuration --- */
 
-static struct listener *
-open_one(struct listeners *l, const struct config *config, const struct config_listen *at, struct fail *why)
-{
-	struct listener_settings s = settings_of(l, config);
-
-	s.host = at->host;
-	s.port = at->port;
-	s.is_unix = at->is_unix;
-	s.adopted_fd = listeners_take_inherited(l, 'S', at->host, at->port);
-	s.is_inherited = s.adopted_fd != 0;
-	return listener_new(l->s.base, &s, why);
-}
-
 /* Addresses that stay keep their listener. */
 static struct listener *
 find_listener(const struct listeners *l, const struct config_listen *at)
@@ -183,10 +170,18 @@ listeners_open(struct listeners *l, const struct config *config, struct listener
 	if (config->listen_count > LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d addresses to listen on", LISTENERS_MAX);
 	for (size_t i = 0; i < config->listen_count; i++) {
+		struct listener_settings s;
+
 		fresh->list[i] = find_listener(l, &config->listens[i]);
 		if (fresh->list[i] != NULL)
 			continue;
-		fresh->list[i] = open_one(l, config, &config->listens[i], why);
+		s = settings_of(l, config);
+		s.host = config->listens[i].host;
+		s.port = config->listens[i].port;
+		s.is_unix = config->listens[i].is_unix;
+		s.adopted_fd = listeners_take_inherited(l, 'S', config->listens[i].host, config->listens[i].port);
+		s.is_inherited = s.adopted_fd != 0;
+		fresh->list[i] = listener_new(l->s.base, &s, why);
 		if (fresh->list[i] == NULL)
 			return -1;
 		fresh->is_new[i] = true;

@@ -34,30 +34,24 @@ warn_if_stuck(const struct config *c, struct log *log, const char *path)
 		    c->run_as, path, directory);
 }
 
-/* Loads them: only the loading code knows which files there are. */
-static void
-warn_of_tls_files(const struct config *c, struct log *log)
+void
+setup_warn_as_user(const struct config *c, struct log *log)
 {
 	struct tls_context *clients = NULL;
 	struct tls_store *servers = NULL;
 	struct fail why;
 
-	if (setup_load_tls(c, &clients, &why) < 0 || (servers = tls_store_new(c, &why)) == NULL)
-		log_warning(log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", c->run_as, why.text);
-	tls_context_unref(clients);
-	tls_store_unref(servers);
-}
-
-void
-setup_warn_as_user(const struct config *c, struct log *log)
-{
 	warn_if_closed(c, log, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
 	if (c->auth_method != AUTH_TRUST)
 		warn_if_closed(c, log, c->users_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	if (c->auth_method == AUTH_HBA)
 		warn_if_closed(c, log, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	warn_if_closed(c, log, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
-	warn_of_tls_files(c, log);
+	/* Loads them: only the loading code knows which files there are. */
+	if (setup_load_tls(c, &clients, &why) < 0 || (servers = tls_store_new(c, &why)) == NULL)
+		log_warning(log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", c->run_as, why.text);
+	tls_context_unref(clients);
+	tls_store_unref(servers);
 	if (c->log_destination[0] == '/')
 		warn_if_closed(c, log, c->log_destination, W_OK, "it can't be opened again after a rotation");
 	if (c->slow_file[0] == '/')

@@ -28,24 +28,6 @@ look(const struct secrets *s, const char *path)
 		s->warn(text, s->arg);
 }
 
-/* list: names separated by ", ". */
-static void
-look_at_list(const struct secrets *s, const char *list)
-{
-	char path[PATH_MAX];
-
-	while (*(list += strspn(list, ", ")) != '\0') {
-		size_t len = strcspn(list, ",");
-
-		if (len < sizeof(path)) {
-			memcpy(path, list, len);
-			path[len] = '\0';
-			look(s, path);
-		}
-		list += len;
-	}
-}
-
 /* The keys that pgweir uses towards PostgreSQL; several sections mostly name the same file. */
 static void
 look_at_scopes(const struct secrets *s, const struct config *config, const struct config_scope *scopes, size_t count,
@@ -71,8 +53,21 @@ look_at_keys(const struct secrets *s, const struct config *config)
 {
 	char *last = NULL;
 
-	if (config->tls_mode != TLS_OFF)
-		look_at_list(s, config->tls_key_file);
+	if (config->tls_mode != TLS_OFF) {
+		const char *list = config->tls_key_file; /* names separated by ", " */
+		char path[PATH_MAX];
+
+		while (*(list += strspn(list, ", ")) != '\0') {
+			size_t len = strcspn(list, ",");
+
+			if (len < sizeof(path)) {
+				memcpy(path, list, len);
+				path[len] = '\0';
+				look(s, path);
+			}
+			list += len;
+		}
+	}
 	look_at_scopes(s, config, config->databases, config->database_count, &last);
 	look_at_scopes(s, config, config->tenant_scopes, config->tenant_count, &last);
 	free(last);

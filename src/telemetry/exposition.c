@@ -43,25 +43,16 @@ put_digits(char *at, uint64_t value, unsigned least)
 	return at;
 }
 
-static uint64_t
-unit_of(unsigned decimals)
-{
-	uint64_t unit = 1;
-
-	while (decimals-- > 0)
-		unit *= 10;
-	return unit;
-}
-
 /* At most NUMBER_MAX bytes, without a terminator. */
 static char *
 put_number(char *at, uint64_t value, unsigned decimals)
 {
-	uint64_t unit;
+	uint64_t unit = 1;
 
 	if (decimals == 0 || value == 0)
 		return put_digits(at, value, 1);
-	unit = unit_of(decimals);
+	for (unsigned i = 0; i < decimals; i++)
+		unit *= 10;
 	at = put_digits(at, value / unit, 1);
 	if (value % unit == 0)
 		return at;

@@ -160,24 +160,14 @@ close_bracket(struct reading *s, const struct sql_token *t)
 
 /* --- signs --- */
 
-/* Returns true if an expression begins after this word, so that a minus there is a sign. */
 static bool
-begins_expression(const struct sql_token *t)
+is_sign(const struct reading *s, const struct sql_token *t)
 {
+	/* Words after which an expression begins, so that a minus there is a sign. */
 	static const char words[][12] = { "and",  "between", "by",    "case",	"distinct",  "else",
 					  "from", "having",  "ilike", "in",	"like",	     "limit",
 					  "not",  "offset",  "on",    "or",	"returning", "select",
 					  "set",  "then",    "to",    "values", "when",	     "where" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (sql_is_word(t, words[i], strlen(words[i])))
-			return true;
-	return false;
-}
-
-static bool
-is_sign(const struct reading *s, const struct sql_token *t)
-{
 	const struct sql_token *prev = &s->prev;
 
 	if (t->kind != SQL_OPERATOR || t->len != 1 || (t->at[0] != '-' && t->at[0] != '+'))
@@ -189,26 +179,16 @@ is_sign(const struct reading *s, const struct sql_token *t)
 	case SQL_PUNCT:
 		return prev->at[0] != ')' && prev->at[0] != ']';
 	case SQL_WORD:
-		return begins_expression(prev);
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			if (sql_is_word(prev, words[i], strlen(words[i])))
+				return true;
+		return false;
 	default:
 		return false;
 	}
 }
 
 /* --- the walk --- */
-
-static void
-fingerprint_put_number(struct reading *s, const struct sql_token *t)
-{
-	struct sql_token number = *t;
-
-	if (s->has_sign) {
-		normal_go_back(&s->out, s->sign);
-		if (!s->out.keeps_literals)
-			number.after_space = s->sign_after_space;
-	}
-	normal_put_literal(&s->out, &number);
-}
 
 /*
  * Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash escapes in plain strings, too,
@@ -242,9 +222,16 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 	else {
 		note_element(s, t, sign);
 		note_rows(top(s), t);
-		if (t->kind == SQL_NUMBER)
-			fingerprint_put_number(s, t);
-		else if (t->kind == SQL_STRING) {
+		if (t->kind == SQL_NUMBER) {
+			struct sql_token number = *t;
+
+			if (s->has_sign) {
+				normal_go_back(&s->out, s->sign);
+				if (!s->out.keeps_literals)
+					number.after_space = s->sign_after_space;
+			}
+			normal_put_literal(&s->out, &number);
+		} else if (t->kind == SQL_STRING) {
 			s->is_in_doubt = is_unsynchronised(s, t);
 			/* A string in pieces on several lines is one literal. */
 			if (s->prev.kind != SQL_STRING)

@@ -41,21 +41,6 @@ set_words(struct exposition_word *to, const struct metric_words *words)
 			exposition_word_set(&to[i], words->label, words->names[i]);
 }
 
-static void
-begin(struct rendering *r, const struct metric_family *f, const struct sources *from)
-{
-	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
-
-	r->f = f;
-	r->from = from;
-	r->series = exposition_series(is_renamed ? f->openmetrics_name : f->name, "");
-	set_words(r->words, f->words);
-	set_words(r->more_words, f->more_words);
-	if (f->type == METRIC_HISTOGRAM)
-		exposition_bounds_set(&r->bounds, f->bounds);
-	exposition_head(from->to, from->format, r->series.name, type_names[f->type], f->help);
-}
-
 /* --- rows that are plain numbers --- */
 
 static void
@@ -80,14 +65,6 @@ put_array(const struct rendering *r, const uint64_t *values)
 	}
 }
 
-static const struct exemplars *
-exemplars_of(const struct rendering *r, const void *data)
-{
-	return r->f->has_exemplars && r->from->format == EXPOSITION_OPENMETRICS
-		   ? ((const struct snapshot_database *)data)->exemplars
-		   : NULL;
-}
-
 /* Writes the samples of one member of the family's scope; data: the struct that has its numbers. */
 static void
 put_one(const struct rendering *r, const void *data)
@@ -95,7 +72,10 @@ put_one(const struct rendering *r, const void *data)
 	const void *at = (const char *)data + r->f->at;
 
 	if (r->f->type == METRIC_HISTOGRAM)
-		exposition_histogram(r->from->to, &r->series, at, &r->bounds, exemplars_of(r, data));
+		exposition_histogram(r->from->to, &r->series, at, &r->bounds,
+				     r->f->has_exemplars && r->from->format == EXPOSITION_OPENMETRICS
+					 ? ((const struct snapshot_database *)data)->exemplars
+					 : NULL);
 	else if (r->f->words != NULL)
 		put_array(r, at);
 	else
@@ -148,41 +128,11 @@ put_build_info(struct rendering *r)
 	exposition_sample(r->from->to, &r->series, &libevent, &openssl, 1, 0);
 }
 
-/* Adds the clients that log in or cancel, which belong to no pool yet. */
-static void
-put_clients(struct rendering *r)
-{
-	const struct metrics_items *pools = &r->from->view.pools;
-
-	put_value(r, &r->words[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
-	put_value(r, &r->words[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
-	for (size_t i = 0; i < pools->count; i++) {
-		set_labels(r, &pools->items[i]);
-		put_array(r, ((const struct snapshot_pool *)pools->items[i].data)->clients);
-	}
-}
-
-/* A backend that was never tried is neither up nor down, and left out. */
-static void
-put_backend_up(struct rendering *r)
-{
-	const struct metrics_items *backends = &r->from->view.backends;
-
-	for (size_t i = 0; i < backends->count; i++) {
-		const struct snapshot_backend *b = backends->items[i].data;
-		struct exposition_word role;
-
-		if (b->counters.is_up < 0)
-			continue;
-		exposition_word_set(&role, "role", b->role);
-		set_labels(r, &backends->items[i]);
-		put_value(r, &role, NULL, b->counters.is_up > 0);
-	}
-}
-
 static void
 put_special(struct rendering *r)
 {
+	const struct metrics_items *pools = &r->from->view.pools, *backends = &r->from->view.backends;
+
 	switch (r->f->special) {
 	case SPECIAL_BUILD_INFO:
 		put_build_info(r);
@@ -195,10 +145,26 @@ put_special(struct rendering *r)
 		put_value(r, NULL, NULL, r->from->snapshot->last_reload_ok);
 		break;
 	case SPECIAL_CLIENTS:
-		put_clients(r);
+		/* Adds the clients that log in or cancel, which belong to no pool yet. */
+		put_value(r, &r->words[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
+		put_value(r, &r->words[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
+		for (size_t i = 0; i < pools->count; i++) {
+			set_labels(r, &pools->items[i]);
+			put_array(r, ((const struct snapshot_pool *)pools->items[i].data)->clients);
+		}
 		break;
 	case SPECIAL_BACKEND_UP:
-		put_backend_up(r);
+		/* A backend that was never tried is neither up nor down, and left out. */
+		for (size_t i = 0; i < backends->count; i++) {
+			const struct snapshot_backend *b = backends->items[i].data;
+			struct exposition_word role;
+
+			if (b->counters.is_up < 0)
+				continue;
+			exposition_word_set(&role, "role", b->role);
+			set_labels(r, &backends->items[i]);
+			put_value(r, &role, NULL, b->counters.is_up > 0);
+		}
 		break;
 	case NOT_SPECIAL:
 		break;
@@ -209,8 +175,16 @@ static void
 put_family(const struct metric_family *f, const struct sources *from)
 {
 	struct rendering r;
+	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
 
-	begin(&r, f, from);
+	r.f = f;
+	r.from = from;
+	r.series = exposition_series(is_renamed ? f->openmetrics_name : f->name, "");
+	set_words(r.words, f->words);
+	set_words(r.more_words, f->more_words);
+	if (f->type == METRIC_HISTOGRAM)
+		exposition_bounds_set(&r.bounds, f->bounds);
+	exposition_head(from->to, from->format, r.series.name, type_names[f->type], f->help);
 	if (f->special != NOT_SPECIAL) {
 		put_special(&r);
 		return;
@@ -328,19 +302,6 @@ metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sa
 
 /* --- the table for people --- */
 
-static void
-label_list(const struct metric_family *f, char *out, size_t cap)
-{
-	const char *base = f->special != NOT_SPECIAL ? f->other_labels : scope_labels[f->scope];
-	const char *word = f->words != NULL ? f->words->label : "";
-	const char *more = f->more_words != NULL ? f->more_words->label : "";
-
-	if (base == NULL)
-		base = "";
-	snprintf(out, cap, "%s%s%s%s%s", base, base[0] != '\0' && word[0] != '\0' ? ", " : "", word,
-		 more[0] != '\0' ? ", " : "", more);
-}
-
 void
 metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
 	     void *arg)
@@ -348,8 +309,14 @@ metrics_each(void (*row)(const char *name, const char *type, const char *labels,
 	for (size_t i = 0; i < metric_family_count; i++) {
 		const struct metric_family *f = &metric_families[i];
 		char labels[128];
+		const char *base = f->special != NOT_SPECIAL ? f->other_labels : scope_labels[f->scope];
+		const char *word = f->words != NULL ? f->words->label : "";
+		const char *more = f->more_words != NULL ? f->more_words->label : "";
 
-		label_list(f, labels, sizeof(labels));
+		if (base == NULL)
+			base = "";
+		snprintf(labels, sizeof(labels), "%s%s%s%s%s", base, base[0] != '\0' && word[0] != '\0' ? ", " : "",
+			 word, more[0] != '\0' ? ", " : "", more);
 		row(f->name, type_names[f->type], labels, f->help, arg);
 	}
 }

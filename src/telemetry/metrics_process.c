@@ -34,22 +34,19 @@ read_stat(struct metrics_process *p)
 	p->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void
-read_cpu(struct metrics_process *p)
+void
+metrics_process_read(struct metrics_process *p)
 {
 	struct timespec t;
-
-	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0)
-		p->cpu_us = (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
-
-static void
-count_fds(struct metrics_process *p)
-{
-	DIR *dir = opendir("/proc/self/fd");
+	DIR *dir;
 	const struct dirent *entry;
 	struct rlimit limit;
 
+	memset(p, 0, sizeof(*p));
+	read_stat(p);
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0)
+		p->cpu_us = (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
+	dir = opendir("/proc/self/fd");
 	if (dir != NULL) {
 		while ((entry = readdir(dir)) != NULL)
 			p->open_fds += entry->d_name[0] != '.';
@@ -58,13 +55,4 @@ count_fds(struct metrics_process *p)
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		p->max_fds = limit.rlim_cur;
-}
-
-void
-metrics_process_read(struct metrics_process *p)
-{
-	memset(p, 0, sizeof(*p));
-	read_stat(p);
-	read_cpu(p);
-	count_fds(p);
 }

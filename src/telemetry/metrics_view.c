@@ -80,34 +80,12 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, const stru
 	return 0;
 }
 
-/* Items are in order, so equal ones are neighbours. */
 static int
-merge_same(struct metrics_items *all, const struct kind *kind)
+collect(struct metrics_items *all, const void *array, size_t count, const struct kind *kind)
 {
 	size_t kept = 0;
 	int result = 0;
 
-	for (size_t i = 1; i < all->count; i++) {
-		struct metrics_item *last = &all->items[kept], *item = &all->items[i];
-
-		if (strcmp(last->labels, item->labels) != 0) {
-			struct metrics_item moved = *item;
-
-			*item = all->items[++kept]; /* swapped, so that merged items are still freed */
-			all->items[kept] = moved;
-		} else if (add_to_item(last, item, kind) < 0)
-			result = -1;
-	}
-	for (size_t i = kept + 1; i < all->count; i++)
-		free(all->items[i].labels);
-	if (all->count > 0)
-		all->count = kept + 1;
-	return result;
-}
-
-static int
-collect(struct metrics_items *all, const void *array, size_t count, const struct kind *kind)
-{
 	all->items = calloc(count > 0 ? count : 1, sizeof(*all->items));
 	if (all->items == NULL)
 		return -1;
@@ -124,7 +102,23 @@ collect(struct metrics_items *all, const void *array, size_t count, const struct
 		all->count++;
 	}
 	qsort(all->items, all->count, sizeof(*all->items), by_labels);
-	return merge_same(all, kind);
+	/* Items are in order, so equal ones are neighbours. */
+	for (size_t i = 1; i < all->count; i++) {
+		struct metrics_item *last = &all->items[kept], *item = &all->items[i];
+
+		if (strcmp(last->labels, item->labels) != 0) {
+			struct metrics_item moved = *item;
+
+			*item = all->items[++kept]; /* swapped, so that merged items are still freed */
+			all->items[kept] = moved;
+		} else if (add_to_item(last, item, kind) < 0)
+			result = -1;
+	}
+	for (size_t i = kept + 1; i < all->count; i++)
+		free(all->items[i].labels);
+	if (all->count > 0)
+		all->count = kept + 1;
+	return result;
 }
 
 int

@@ -225,12 +225,6 @@ hash_name(const char *name, uint64_t so_far)
 	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
 }
 
-static uint64_t
-key_of(const struct query_table *t, const struct request_report *r, uint64_t fingerprint)
-{
-	return hash_name(r->application, hash_name(r->user, hash_name(r->database, fingerprint ^ t->seed)));
-}
-
 /* The fingerprint of its SQL; if text is not empty then, the SQL was read, and that is what it said. */
 static uint64_t
 find_fingerprint(struct query_reader *reader, const struct request_report *r, char text[static QUERY_TEXT_MAX])
@@ -312,25 +306,6 @@ add_if_there(struct query_table *t, uint64_t key, const struct request_report *r
 	return e != NULL;
 }
 
-/* Takes made. Another thread may have entered such a row meanwhile, or have made the table's size 0. */
-static void
-add_new(struct query_table *t, struct entry *made, const struct request_report *report, uint32_t weight)
-{
-	struct entry *e;
-
-	pthread_mutex_lock(&t->lock);
-	e = find(t, made->key);
-	if (e == NULL && t->rows_max > 0 && enter(t, made))
-		e = made;
-	if (e != NULL)
-		add_up(&e->row, report, weight);
-	pthread_mutex_unlock(&t->lock);
-	if (e != made) {
-		free(made->texts);
-		free(made);
-	}
-}
-
 void
 query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight)
 {
@@ -342,7 +317,22 @@ query_reader_add(struct query_reader *r, const struct request_report *report, ui
 	if (report->query == NULL || t->rows_max == 0)
 		return;
 	fingerprint = find_fingerprint(r, report, text);
-	key = key_of(t, report, fingerprint);
-	if (!add_if_there(t, key, report, weight) && (made = make(key, report, fingerprint, text)) != NULL)
-		add_new(t, made, report, weight);
+	key =
+	    hash_name(report->application, hash_name(report->user, hash_name(report->database, fingerprint ^ t->seed)));
+	if (!add_if_there(t, key, report, weight) && (made = make(key, report, fingerprint, text)) != NULL) {
+		struct entry *e;
+
+		/* Takes made. Another thread may have entered such a row meanwhile, or have made the table's size 0. */
+		pthread_mutex_lock(&t->lock);
+		e = find(t, made->key);
+		if (e == NULL && t->rows_max > 0 && enter(t, made))
+			e = made;
+		if (e != NULL)
+			add_up(&e->row, report, weight);
+		pthread_mutex_unlock(&t->lock);
+		if (e != made) {
+			free(made->texts);
+			free(made);
+		}
+	}
 }

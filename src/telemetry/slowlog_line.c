@@ -45,34 +45,6 @@ put_if_any(struct line *l, const char *key, const char *name)
 }
 
 static void
-put_times(struct line *l, const struct request_report *r)
-{
-	line_ms(l, "duration_ms", r->duration_us);
-	line_ms(l, "wait_ms", r->phase_us[PHASE_WAIT]);
-	line_ms(l, "connect_ms", r->phase_us[PHASE_CONNECT]);
-	line_ms(l, "server_ms", r->phase_us[PHASE_SERVER]);
-	line_ms(l, "stream_ms", r->phase_us[PHASE_STREAM]);
-	line_ms(l, "client_write_ms", r->phase_us[PHASE_CLIENT_WRITE]);
-	line_ms(l, "proxy_ms", r->phase_us[PHASE_PROXY]);
-	line_str(l, "cause", request_cause(r));
-}
-
-static void
-put_parties(struct line *l, const struct request_report *r)
-{
-	put_name(l, "database", r->database);
-	put_name(l, "user", r->user);
-	put_name(l, "application", r->application);
-	put_name(l, "client", r->client);
-	line_u64(l, "client_id", r->client_id);
-	put_if_any(l, "backend", r->backend);
-	if (r->backend_pid != 0)
-		line_u64(l, "backend_pid", r->backend_pid);
-	else
-		line_null(l, "backend_pid");
-}
-
-static void
 put_query(struct line *l, enum slowlog_text text, const struct request_report *r, const struct slowlog_query *q)
 {
 	char hash[20], parameters[SLOWLOG_PARAMETERS_MAX];
@@ -108,8 +80,24 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	line_time(&l, "ts", r->wall_us);
 	line_str(&l, "event", r->event);
 	line_str(&l, "level", level(r->event));
-	put_times(&l, r);
-	put_parties(&l, r);
+	line_ms(&l, "duration_ms", r->duration_us);
+	line_ms(&l, "wait_ms", r->phase_us[PHASE_WAIT]);
+	line_ms(&l, "connect_ms", r->phase_us[PHASE_CONNECT]);
+	line_ms(&l, "server_ms", r->phase_us[PHASE_SERVER]);
+	line_ms(&l, "stream_ms", r->phase_us[PHASE_STREAM]);
+	line_ms(&l, "client_write_ms", r->phase_us[PHASE_CLIENT_WRITE]);
+	line_ms(&l, "proxy_ms", r->phase_us[PHASE_PROXY]);
+	line_str(&l, "cause", request_cause(r));
+	put_name(&l, "database", r->database);
+	put_name(&l, "user", r->user);
+	put_name(&l, "application", r->application);
+	put_name(&l, "client", r->client);
+	line_u64(&l, "client_id", r->client_id);
+	put_if_any(&l, "backend", r->backend);
+	if (r->backend_pid != 0)
+		line_u64(&l, "backend_pid", r->backend_pid);
+	else
+		line_null(&l, "backend_pid");
 	put_name(&l, "protocol", r->protocol);
 	put_if_any(&l, "tag", r->tag);
 	line_u64(&l, "rows", r->rows);
@@ -149,27 +137,13 @@ put_named(const char *label, const char *name, char *out, size_t out_cap, size_t
 	return slowlog_put_text(name, strnlen(name, NAME_MAX_LEN), out, out_cap, at);
 }
 
-/* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
-static size_t
-put_host(const char *client, char *out, size_t out_cap, size_t at)
-{
-	const char *colon = client != NULL ? strrchr(client, ':') : NULL;
-	size_t len;
-
-	at = put_word(",client=", out, out_cap, at);
-	if (client == NULL || client[0] == '\0')
-		return put_word("[local]", out, out_cap, at);
-	len = colon != NULL ? (size_t)(colon - client) : strlen(client);
-	if (len > 2 && client[0] == '[' && client[len - 1] == ']')
-		return slowlog_put_text(client + 1, len - 2, out, out_cap, at);
-	return slowlog_put_text(client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN, out, out_cap, at);
-}
-
 /* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's, where there is one. */
 static size_t
 put_prefix(const struct request_report *r, char *out, size_t cap, size_t n)
 {
 	char ts[LINE_TIMESTAMP_LEN], number[64];
+	const char *colon;
+	size_t len;
 
 	line_timestamp_text(r->wall_us, ts);
 	n = put_word(ts, out, cap, n);
@@ -178,42 +152,15 @@ put_prefix(const struct request_report *r, char *out, size_t cap, size_t n)
 	n = put_named(" user=", r->user, out, cap, n);
 	n = put_named(",db=", r->database, out, cap, n);
 	n = put_named(",app=", r->application, out, cap, n);
-	return put_host(r->client, out, cap, n);
-}
-
-/* A line of its own, as PostgreSQL's. */
-static size_t
-put_detail(const struct request_report *r, char *out, size_t cap, size_t n)
-{
-	char text[SLOWLOG_PARAMETERS_MAX];
-
-	slowlog_put_parameters(r->bind, r->bind_len, text, sizeof(text));
-	if (n + 1 < cap)
-		out[n++] = '\n';
-	n = put_prefix(r, out, cap, n);
-	n = put_word(" DETAIL:  parameters: ", out, cap, n);
-	return put_word(text, out, cap, n);
-}
-
-static size_t
-put_postgres(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
-	     char *out, size_t out_cap)
-{
-	size_t cap = out_cap - 1, n = put_prefix(r, out, cap, 0); /* room for the newline */
-	char number[64];
-
-	snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", r->duration_us / 1000,
-		 (unsigned)(r->duration_us % 1000));
-	n = put_word(number, out, cap, n);
-	if (q->is_known && settings->text != SLOWLOG_NONE) {
-		n = put_word("  statement: ", out, cap, n);
-		n = put_word(q->text, out, cap, n);
-		if (r->bind != NULL)
-			n = put_detail(r, out, cap, n);
-	}
-	out[n++] = '\n';
-	out[n] = '\0';
-	return n;
+	/* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
+	colon = r->client != NULL ? strrchr(r->client, ':') : NULL;
+	n = put_word(",client=", out, cap, n);
+	if (r->client == NULL || r->client[0] == '\0')
+		return put_word("[local]", out, cap, n);
+	len = colon != NULL ? (size_t)(colon - r->client) : strlen(r->client);
+	if (len > 2 && r->client[0] == '[' && r->client[len - 1] == ']')
+		return slowlog_put_text(r->client + 1, len - 2, out, cap, n);
+	return slowlog_put_text(r->client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN, out, cap, n);
 }
 
 size_t
@@ -222,8 +169,32 @@ slowlog_put_line(const struct slowlog_settings *settings, const struct request_r
 {
 	if (out_cap < LINE_CAP_MIN)
 		return 0;
-	if (settings->format == SLOWLOG_POSTGRES)
-		return put_postgres(settings, report, q, out, out_cap);
+	if (settings->format == SLOWLOG_POSTGRES) {
+		size_t cap = out_cap - 1, n = put_prefix(report, out, cap, 0); /* room for the newline */
+		char number[64];
+
+		snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", report->duration_us / 1000,
+			 (unsigned)(report->duration_us % 1000));
+		n = put_word(number, out, cap, n);
+		if (q->is_known && settings->text != SLOWLOG_NONE) {
+			n = put_word("  statement: ", out, cap, n);
+			n = put_word(q->text, out, cap, n);
+			if (report->bind != NULL) {
+				char text[SLOWLOG_PARAMETERS_MAX];
+
+				/* A line of its own, as PostgreSQL's. */
+				slowlog_put_parameters(report->bind, report->bind_len, text, sizeof(text));
+				if (n + 1 < cap)
+					out[n++] = '\n';
+				n = put_prefix(report, out, cap, n);
+				n = put_word(" DETAIL:  parameters: ", out, cap, n);
+				n = put_word(text, out, cap, n);
+			}
+		}
+		out[n++] = '\n';
+		out[n] = '\0';
+		return n;
+	}
 	return put_fields(settings, report, q, suppressed, out, out_cap);
 }
 

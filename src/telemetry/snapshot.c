@@ -30,21 +30,6 @@ copy_rows(const void *rows, size_t count, size_t size)
 	return copy;
 }
 
-/* Returns false without memory; what is not copied is NULL then. */
-static bool
-copy_exemplars(struct snapshot *to, const struct snapshot *from)
-{
-	bool has_all = to->databases != NULL;
-
-	for (size_t i = 0; to->databases != NULL && i < to->database_count; i++) {
-		const struct exemplars *e = from->databases[i].exemplars;
-
-		to->databases[i].exemplars = e == NULL ? NULL : copy_rows(e, 1, sizeof(*e));
-		has_all = has_all && (e == NULL || to->databases[i].exemplars != NULL);
-	}
-	return has_all;
-}
-
 struct snapshot *
 snapshot_copy(const struct snapshot *s)
 {
@@ -57,7 +42,14 @@ snapshot_copy(const struct snapshot *s)
 	copy->databases = copy_rows(s->databases, s->database_count, sizeof(*s->databases));
 	copy->backends = copy_rows(s->backends, s->backend_count, sizeof(*s->backends));
 	copy->workers = copy_rows(s->workers, s->worker_count, sizeof(*s->workers));
-	has_all = copy_exemplars(copy, s);
+	/* Without memory, what is not copied is NULL. */
+	has_all = copy->databases != NULL;
+	for (size_t i = 0; copy->databases != NULL && i < copy->database_count; i++) {
+		const struct exemplars *e = s->databases[i].exemplars;
+
+		copy->databases[i].exemplars = e == NULL ? NULL : copy_rows(e, 1, sizeof(*e));
+		has_all = has_all && (e == NULL || copy->databases[i].exemplars != NULL);
+	}
 	if (has_all && copy->pools != NULL && copy->backends != NULL && copy->workers != NULL)
 		return copy;
 	snapshot_free(copy);

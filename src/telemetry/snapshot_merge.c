@@ -133,35 +133,32 @@ enter(struct join *j, const char *row, size_t len)
 	return item->row;
 }
 
-static void
-take(struct join *j, char *row)
-{
-	const char other[2 * SNAPSHOT_NAME_MAX] = { [0] = '_', 'o', 't', 'h', 'e', 'r', [SNAPSHOT_NAME_MAX] = '_',
-						    'o',       't', 'h', 'e', 'r' };
-	size_t key_len = j->kind->key_len;
-	bool is_other = j->kind->add != NULL && memcmp(row, other, key_len) == 0;
-	char *to = find(j, row);
-
-	if (to == NULL && !is_other && j->named == j->named_max) {
-		to = find(j, other);
-		j->kind->add(to != NULL ? to : enter(j, other, key_len), row);
-		j->aggregated++;
-	} else if (to == NULL) {
-		enter(j, row, j->kind->size);
-		j->named += !is_other;
-	} else if (is_other) {
-		j->kind->add(to, row);
-	} else {
-		j->kind->add_part(to, row);
-	}
-}
-
 /* Takes the rows of one snapshot; the array is freed. */
 static void
 take_all(struct join *j, void *rows, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		take(j, (char *)rows + i * j->kind->size);
+	for (size_t i = 0; i < count; i++) {
+		char *row = (char *)rows + i * j->kind->size;
+		const char other[2 * SNAPSHOT_NAME_MAX] = {
+			[0] = '_', 'o', 't', 'h', 'e', 'r', [SNAPSHOT_NAME_MAX] = '_', 'o', 't', 'h', 'e', 'r'
+		};
+		size_t key_len = j->kind->key_len;
+		bool is_other = j->kind->add != NULL && memcmp(row, other, key_len) == 0;
+		char *to = find(j, row);
+
+		if (to == NULL && !is_other && j->named == j->named_max) {
+			to = find(j, other);
+			j->kind->add(to != NULL ? to : enter(j, other, key_len), row);
+			j->aggregated++;
+		} else if (to == NULL) {
+			enter(j, row, j->kind->size);
+			j->named += !is_other;
+		} else if (is_other) {
+			j->kind->add(to, row);
+		} else {
+			j->kind->add_part(to, row);
+		}
+	}
 	free(rows);
 }
 
