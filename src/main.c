@@ -83,16 +83,6 @@ print_problems(const struct config_problems *problems)
 		fprintf(stderr, "%s\n", problems->list[i].text);
 }
 
-static void
-tell_problems(int predecessor, const struct config_problems *problems)
-{
-	for (size_t i = 0; i < problems->count; i++)
-		if (problems->list[i].is_error) {
-			restart_tell_predecessor(predecessor, problems->list[i].text); /* the first of them */
-			return;
-		}
-}
-
 static struct config *
 load(const char *path, const char *uri, bool is_check, int predecessor)
 {
@@ -109,8 +99,11 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 	if (config != NULL && is_check)
 		setup_check_secrets(config, &problems);
 	print_problems(&problems);
-	if (config == NULL)
-		tell_problems(predecessor, &problems);
+	for (size_t i = 0; config == NULL && i < problems.count; i++)
+		if (problems.list[i].is_error) {
+			restart_tell_predecessor(predecessor, problems.list[i].text); /* the first of them */
+			break;
+		}
 	if (is_check || problems.error_count > 0) {
 		size_t warnings = problems.count - problems.error_count;
 

@@ -208,30 +208,23 @@ nearest_phrase(const struct words *w)
 	return nearest.name;
 }
 
-static bool
-is_sql(const struct words *w)
-{
-	char text[2 * TOKEN_TEXT_MAX];
-
-	written(w, 1, text, sizeof(text));
-	upper(text);
-	return text_is_one_of(text, "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP");
-}
-
 static int
 unknown(const struct words *w, struct fail *why)
 {
 	const char *near = nearest_phrase(w);
-	char text[2 * TOKEN_TEXT_MAX];
+	char text[2 * TOKEN_TEXT_MAX], first[2 * TOKEN_TEXT_MAX];
 
 	written(w, 3, text, sizeof(text));
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
 	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "did you mean %s?", near);
-	return fail_hint(
-	    why, "SHOW HELP lists the commands.%s",
-	    is_sql(w) ? " No SQL runs here, and psql's \\d and \\l are SQL: connect to a database for them." : "");
+	written(w, 1, first, sizeof(first));
+	upper(first);
+	return fail_hint(why, "SHOW HELP lists the commands.%s",
+			 text_is_one_of(first, "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP")
+			     ? " No SQL runs here, and psql's \\d and \\l are SQL: connect to a database for them."
+			     : "");
 }
 
 /* --- what follows --- */
@@ -278,29 +271,22 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
-static bool
-find_order(const char *name, enum query_order *order)
-{
-	static const char *const names[QUERY_ORDERS] = { "total", "mean", "p95",  "max",
-							 "calls", "wait", "rows", "errors" };
-
-	for (*order = 0; *order < QUERY_ORDERS; ++*order)
-		if (strcasecmp(names[*order], name) == 0)
-			return true;
-	return false;
-}
-
 /* SHOW QUERIES [count] [BY column] [LIKE 'application'] */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
+	static const char *const names[QUERY_ORDERS] = { "total", "mean", "p95",  "max",
+							 "calls", "wait", "rows", "errors" };
+
 	if (count > 0 && t[0].kind == TOKEN_NUMBER) {
 		out->top = strtoull(t[0].text, NULL, 10);
 		t++;
 		count--;
 	}
 	if (count > 0 && command_is_word(&t[0], "BY")) {
-		if (count < 2 || !find_order(t[1].text, &out->order))
+		while (count > 1 && out->order < QUERY_ORDERS && strcasecmp(names[out->order], t[1].text) != 0)
+			out->order++;
+		if (count < 2 || out->order == QUERY_ORDERS)
 			return fail_set(why, "42601",
 					"SHOW QUERIES can be ordered BY total, mean, p95, max, calls, "
 					"wait, rows or errors");
@@ -401,18 +387,6 @@ is_set_phrase(const struct token *t, size_t count)
 	return false;
 }
 
-/* "pool.pool_size" */
-static int
-add_to_name(const struct token *t, struct command *out, struct fail *why)
-{
-	size_t len = strlen(out->name);
-
-	if (t->kind == TOKEN_SIGN || len + 1 + strlen(t->text) > COMMAND_NAME_MAX)
-		return fail_set(why, "42601", "syntax error at or near \"%.63s\"", t->text);
-	snprintf(out->name + len, sizeof(out->name) - len, ".%s", t->text);
-	return 0;
-}
-
 static int
 take_set(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -433,9 +407,14 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 	}
 	if (count > 0 && take_name(&t[0], out, why) < 0)
 		return -1;
-	for (taken = 1; taken + 1 < count && is_sign(&t[taken], '.'); taken += 2)
-		if (add_to_name(&t[taken + 1], out, why) < 0)
-			return -1;
+	for (taken = 1; taken + 1 < count && is_sign(&t[taken], '.'); taken += 2) { /* "pool.pool_size" */
+		const struct token *part = &t[taken + 1];
+		size_t len = strlen(out->name);
+
+		if (part->kind == TOKEN_SIGN || len + 1 + strlen(part->text) > COMMAND_NAME_MAX)
+			return fail_set(why, "42601", "syntax error at or near \"%.63s\"", part->text);
+		snprintf(out->name + len, sizeof(out->name) - len, ".%s", part->text);
+	}
 	if (count < taken + 2 || !(is_sign(&t[taken], '=') || command_is_word(&t[taken], "TO"))) {
 		fail_set(why, "42601", "syntax error in SET");
 		return fail_hint(why, "Write SET name = value.");

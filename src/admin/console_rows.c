@@ -90,17 +90,6 @@ float_at(const void *field)
 	return v;
 }
 
-static bool
-is_wanted(const struct rows *r, const void *row)
-{
-	const char *text;
-
-	if (r->like == NULL)
-		return true;
-	text = text_at((const char *)row + r->columns[r->like_column].offset);
-	return text != NULL && console_like_matches(text, r->like);
-}
-
 static void
 add_json(struct rows *r, const void *row)
 {
@@ -140,8 +129,12 @@ rows_add(struct rows *r, const void *row)
 {
 	size_t begun;
 
-	if (!is_wanted(r, row))
-		return;
+	if (r->like != NULL) {
+		const char *liked = text_at((const char *)row + r->columns[r->like_column].offset);
+
+		if (liked == NULL || !console_like_matches(liked, r->like))
+			return;
+	}
 	if (r->json_max > 0) {
 		add_json(r, row);
 		return;

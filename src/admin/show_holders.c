@@ -247,15 +247,6 @@ const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holder
 
 /* --- those that others wait for --- */
 
-static bool
-is_waited_for(const struct show_env *env, const struct holding *h)
-{
-	struct policy_counts counts;
-
-	show_count_parts(env, h->pool, &counts);
-	return h->blocks > 0 || counts.waiting > 0;
-}
-
 /* Orders by the number of servers that are blocked, the largest first. */
 static int
 by_blocks(const void *a, const void *b)
@@ -281,9 +272,13 @@ fill_blockers(const struct show_env *env, struct rows *rows)
 	}
 	memcpy(sorted, list, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_blocks);
-	for (size_t i = 0; i < n; i++)
-		if (is_waited_for(env, &sorted[i]))
+	for (size_t i = 0; i < n; i++) {
+		struct policy_counts counts;
+
+		show_count_parts(env, sorted[i].pool, &counts);
+		if (sorted[i].blocks > 0 || counts.waiting > 0)
 			add_holder(env, &sorted[i], rows);
+	}
 	free(sorted);
 	free(list);
 }

@@ -86,21 +86,12 @@ static const struct {
 	[STAT_CLIENT_LOGINS] = { "total_client_login_count", "avg_client_login_count" },
 };
 
-/* Times per query and per transaction are averaged, all else adds up. */
-static void
-divide(struct stats *average, const struct stats *weighted)
-{
-	uint64_t queries = average->of[STAT_QUERIES], transactions = average->of[STAT_TRANSACTIONS];
-
-	average->of[STAT_QUERY_TIME] = queries > 0 ? weighted->of[STAT_QUERY_TIME] / queries : 0;
-	average->of[STAT_TRANSACTION_TIME] = transactions > 0 ? weighted->of[STAT_TRANSACTION_TIME] / transactions : 0;
-}
-
 static void
 fill_totals(const struct show_env *env, struct rows *rows)
 {
 	struct stats total = { { 0 } }, average = { { 0 } }, weighted = { { 0 } };
 	struct database_sum *sums = show_database_sums(env, rows);
+	uint64_t queries, transactions;
 
 	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
 		struct stats t = stats_total(&d->counters), a = stats_average(env->stats, d->name);
@@ -111,7 +102,11 @@ fill_totals(const struct show_env *env, struct rows *rows)
 		weighted.of[STAT_TRANSACTION_TIME] += a.of[STAT_TRANSACTION_TIME] * a.of[STAT_TRANSACTIONS];
 	}
 	free(sums);
-	divide(&average, &weighted);
+	/* Times per query and per transaction are averaged, all else adds up. */
+	queries = average.of[STAT_QUERIES];
+	transactions = average.of[STAT_TRANSACTIONS];
+	average.of[STAT_QUERY_TIME] = queries > 0 ? weighted.of[STAT_QUERY_TIME] / queries : 0;
+	average.of[STAT_TRANSACTION_TIME] = transactions > 0 ? weighted.of[STAT_TRANSACTION_TIME] / transactions : 0;
 	total.of[STAT_CLIENT_LOGINS] = 0;
 	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
 		const struct process_counters *c = (*of)->x.counters;

@@ -27,19 +27,14 @@ put_from(const struct import *import, const struct bouncer_setting *s)
 		fprintf(import->to, "; not set there: %s\n", s->from);
 }
 
-/* Returns true if pgweir would do the same without it. */
-static bool
-is_our_default(const struct bouncer_setting *s)
-{
-	const struct config_key *key = config_key_find(s->section, s->key);
-
-	return key != NULL && key->type != KEY_LISTENS && strcmp(key->default_value, s->value) == 0;
-}
-
 static void
 put_setting(const struct import *import, const struct bouncer_setting *s)
 {
-	if (s->line == LINE_BOUNCER && is_our_default(s))
+	const struct config_key *key = config_key_find(s->section, s->key);
+
+	/* pgweir would do the same without it. */
+	if (s->line == LINE_BOUNCER && key != NULL && key->type != KEY_LISTENS &&
+	    strcmp(key->default_value, s->value) == 0)
 		return;
 	put_from(import, s);
 	fprintf(import->to, "%s =%s%s\n", s->key, *s->value != '\0' && *s->value != ';' ? " " : "", s->value);

@@ -70,23 +70,6 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 }
 
 static void
-dump_key(const struct dump *dump, const struct config_key *key)
-{
-	const struct config *config = dump->config;
-	size_t row = config_key_row(key);
-	struct buf value = { 0 };
-
-	if (key->type == KEY_LISTENS) {
-		for (size_t i = 0; i < config->listen_count; i++)
-			dump_value(dump, key->name, config->listens[i].text, NULL, config->origins->listen_lines[i]);
-		return;
-	}
-	key_put(key, key_base_of(key, config), &value);
-	dump_value(dump, key->name, value_put_end(&value), config->origins->raws[row], config->origins->lines[row]);
-	buf_fini(&value);
-}
-
-static void
 dump_scope(const struct dump *dump, const char *word, const struct config_scope *scope,
 	   const struct scope_origin *origin)
 {
@@ -116,6 +99,7 @@ void
 config_dump(const struct config *config, FILE *to)
 {
 	const struct dump dump = { config, to };
+	const struct config_origin *origins = config->origins;
 	const struct config_key *key;
 	const char *section = "";
 
@@ -126,12 +110,21 @@ config_dump(const struct config *config, FILE *to)
 		if (strcmp(section, key->section) != 0)
 			fprintf(to, "[%s]\n", key->section);
 		section = key->section;
-		dump_key(&dump, key);
+		for (size_t k = 0; key->type == KEY_LISTENS && k < config->listen_count; k++)
+			dump_value(&dump, key->name, config->listens[k].text, NULL, origins->listen_lines[k]);
+		if (key->type != KEY_LISTENS) {
+			size_t row = config_key_row(key);
+			struct buf value = { 0 };
+
+			key_put(key, key_base_of(key, config), &value);
+			dump_value(&dump, key->name, value_put_end(&value), origins->raws[row], origins->lines[row]);
+			buf_fini(&value);
+		}
 	}
 	for (size_t i = 0; i < config->database_count; i++)
-		dump_scope(&dump, "database", &config->databases[i], &config->origins->databases[i]);
+		dump_scope(&dump, "database", &config->databases[i], &origins->databases[i]);
 	for (size_t i = 0; i < config->tenant_count; i++)
-		dump_scope(&dump, "tenant", &config->tenant_scopes[i], &config->origins->tenants[i]);
+		dump_scope(&dump, "tenant", &config->tenant_scopes[i], &origins->tenants[i]);
 	for (size_t i = 0; i < config->user_count; i++)
-		dump_scope(&dump, "user", &config->users[i], &config->origins->users[i]);
+		dump_scope(&dump, "user", &config->users[i], &origins->users[i]);
 }

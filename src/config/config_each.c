@@ -11,19 +11,6 @@ struct walk {
 	void *arg;
 };
 
-static const char *
-unit_of(const struct config_key *key)
-{
-	switch (key->type) {
-	case KEY_TIME:
-		return "time";
-	case KEY_SIZE:
-		return "size";
-	default:
-		return key->unit;
-	}
-}
-
 /* The row is complete but for where its value came from. */
 static void
 emit(const struct walk *walk, struct config_row *row, unsigned line)
@@ -42,7 +29,9 @@ row_of(const struct config_key *key, const char *section, const char *name)
 		.section = section,
 		.key = name,
 		.default_value = key->default_value,
-		.unit = unit_of(key),
+		.unit = key->type == KEY_TIME	? "time"
+			: key->type == KEY_SIZE ? "size"
+						: key->unit,
 		.help = key->help,
 		.is_reloadable = key->is_reloadable,
 	};
@@ -61,23 +50,6 @@ emit_key(const struct walk *walk, const struct config_key *key, const void *base
 	}
 	emit(walk, row, line);
 	buf_fini(&value);
-}
-
-static void
-emit_plain(const struct walk *walk, const struct config_key *key)
-{
-	const struct config *config = walk->config;
-	struct config_row row = row_of(key, key->section, key->name);
-
-	row.pending = config->origins->pendings[config_key_row(key)];
-	if (key->type != KEY_LISTENS) {
-		emit_key(walk, key, key_base_of(key, config), &row, config->origins->lines[config_key_row(key)]);
-		return;
-	}
-	for (size_t i = 0; i < config->listen_count; i++) {
-		row.value = config->listens[i].text;
-		emit(walk, &row, config->origins->listen_lines[i]);
-	}
 }
 
 static void
@@ -131,15 +103,25 @@ config_bouncer_value(const struct config *config, size_t row)
 void
 config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg)
 {
+	const struct config_origin *origins = config->origins;
 	const struct walk walk = { config, row, arg };
 	const struct config_key *key;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		emit_plain(&walk, key);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		struct config_row plain = row_of(key, key->section, key->name);
+
+		plain.pending = origins->pendings[config_key_row(key)];
+		if (key->type != KEY_LISTENS)
+			emit_key(&walk, key, key_base_of(key, config), &plain, origins->lines[config_key_row(key)]);
+		for (size_t k = 0; key->type == KEY_LISTENS && k < config->listen_count; k++) {
+			plain.value = config->listens[k].text;
+			emit(&walk, &plain, origins->listen_lines[k]);
+		}
+	}
 	for (size_t i = 0; i < config->database_count; i++)
-		emit_scope(&walk, "database", &config->databases[i], &config->origins->databases[i]);
+		emit_scope(&walk, "database", &config->databases[i], &origins->databases[i]);
 	for (size_t i = 0; i < config->tenant_count; i++)
-		emit_scope(&walk, "tenant", &config->tenant_scopes[i], &config->origins->tenants[i]);
+		emit_scope(&walk, "tenant", &config->tenant_scopes[i], &origins->tenants[i]);
 	for (size_t i = 0; i < config->user_count; i++)
-		emit_scope(&walk, "user", &config->users[i], &config->origins->users[i]);
+		emit_scope(&walk, "user", &config->users[i], &origins->users[i]);
 }

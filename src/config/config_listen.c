@@ -23,17 +23,6 @@ listen_unix(const char *path, struct config_listen *out, struct fail *why)
 }
 
 static int
-listen_port(const char *text, struct config_listen *out, struct fail *why)
-{
-	uint64_t port;
-
-	if (value_count(text, 1, PORT_MAX, &port, why) < 0)
-		return fail_set(why, "F0000", "the port is a number from 1 to %d", PORT_MAX);
-	out->port = (uint16_t)port;
-	return 0;
-}
-
-static int
 listen_v6(const char *text, size_t len, struct config_listen *out, struct fail *why)
 {
 	char address[64];
@@ -78,6 +67,7 @@ value_listen(const char *text, struct config_listen *out, struct fail *why)
 {
 	struct config_listen listen = { 0 };
 	const char *colon = strrchr(text, ':');
+	uint64_t port = 0;
 	int rc;
 
 	if (strlen(text) >= sizeof(listen.text))
@@ -87,14 +77,15 @@ value_listen(const char *text, struct config_listen *out, struct fail *why)
 		rc = listen_unix(text + 5, &listen, why);
 	else if (colon == NULL || colon == text || (text[0] == '[' && colon[-1] != ']'))
 		rc = fail_set(why, "F0000", "an address and a port are needed, for example 127.0.0.1:6432");
-	else if (listen_port(colon + 1, &listen, why) < 0)
-		rc = -1;
+	else if (value_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
+		rc = fail_set(why, "F0000", "the port is a number from 1 to %d", PORT_MAX);
 	else if (text[0] == '[')
 		rc = listen_v6(text + 1, (size_t)(colon - text) - 2, &listen, why);
 	else if (memchr(text, ':', (size_t)(colon - text)) != NULL)
 		rc = fail_set(why, "F0000", "put brackets around an IPv6 address, for example [::1]:6432");
 	else
 		rc = listen_v4(text, (size_t)(colon - text), &listen, why);
+	listen.port = (uint16_t)port;
 	if (rc == 0)
 		*out = listen;
 	return rc;

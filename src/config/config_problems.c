@@ -113,22 +113,16 @@ config_problem_plain(const struct config_problem *problem, char *out, size_t siz
 		snprintf(out, size, "%s", problem->text);
 }
 
-static bool
-comes_before(const struct config_problem *a, const struct config_problem *b)
-{
-	return a->line != 0 && (b->line == 0 || a->line < b->line);
-}
-
 void
 problems_sort(struct config_problems *problems)
 {
 	for (size_t i = 1; i < problems->count; i++) {
-		struct config_problem moving = problems->list[i];
-		size_t at = i;
+		struct config_problem moving = problems->list[i], *to = &problems->list[i];
 
-		for (; at > 0 && comes_before(&moving, &problems->list[at - 1]); at--)
-			problems->list[at] = problems->list[at - 1];
-		problems->list[at] = moving;
+		/* Problems without a line are the last. */
+		for (; to > problems->list && moving.line != 0 && (to[-1].line == 0 || moving.line < to[-1].line); to--)
+			*to = to[-1];
+		*to = moving;
 	}
 }
 

@@ -126,21 +126,6 @@ judge_line(struct reader *r, const char *text, size_t len)
 	return *text == '[' ? judge_section(r, text, len) : judge_setting(r, text, len);
 }
 
-/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: there is no use in going on. */
-static void
-skip_byte_order_mark(struct reader *r)
-{
-	size_t len = (size_t)(r->end - r->at);
-
-	if (len >= 3 && memcmp(r->at, "\xef\xbb\xbf", 3) == 0) {
-		problem_error(r->sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
-		r->at += 3;
-	} else if (len >= 2 && (memcmp(r->at, "\xff\xfe", 2) == 0 || memcmp(r->at, "\xfe\xff", 2) == 0)) {
-		problem_error(r->sink, 1, "the file is UTF-16; save it as UTF-8");
-		r->at = r->end;
-	}
-}
-
 /*
  * inih's reader: the next line, or NULL. inih asks for the rest of a line that did not fit, so each must fit, with its
  * newline; what is not for inih becomes an empty line.
@@ -250,7 +235,15 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	size_t errors_before;
 	int rc;
 
-	skip_byte_order_mark(&r);
+	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: there is no use in going
+	 * on. */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
+		r.at += 3;
+	} else if (len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0)) {
+		problem_error(sink, 1, "the file is UTF-16; save it as UTF-8");
+		r.at = r.end;
+	}
 	errors_before = sink->problems->error_count;
 	rc = parse_lines(&r);
 	if (rc < 0) {

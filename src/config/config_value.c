@@ -244,18 +244,6 @@ name_len(const char *text)
 	return len;
 }
 
-static int
-add_name(char **names, const char *text, size_t len, struct fail *why)
-{
-	char name[CONFIG_NAME_MAX + 1];
-
-	trim_blanks(&text, &len);
-	if (value_name(text, len, name, why) < 0)
-		return -1;
-	*names = xstrdup(name);
-	return 0;
-}
-
 int
 value_names(const char *text, char ***out, struct fail *why)
 {
@@ -266,11 +254,14 @@ value_names(const char *text, char ***out, struct fail *why)
 		most += *p == ',';
 	names = xcalloc(most, sizeof(*names));
 	while (*text != '\0') {
-		size_t len = name_len(text);
+		size_t len = name_len(text), trimmed_len = len;
+		const char *at = text;
+		char name[CONFIG_NAME_MAX + 1];
 
-		if (add_name(&names[count], text, len, why) < 0)
+		trim_blanks(&at, &trimmed_len);
+		if (value_name(at, trimmed_len, name, why) < 0)
 			goto fail;
-		count++;
+		names[count++] = xstrdup(name);
 		text += len;
 		if (*text == ',' && *++text == '\0') {
 			fail_set(why, "F0000", "a name is missing after the last comma");

@@ -92,21 +92,13 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 	return a->settings[i] == b->settings[i]; /* both NULL */
 }
 
-static bool
-has_host(const struct upstream *up, const struct upstream_host *h)
-{
-	for (size_t i = 0; i < up->host_count; i++)
-		if (up->hosts[i].port == h->port && strcmp(up->hosts[i].host, h->host) == 0)
-			return true;
-	return false;
-}
-
 bool
 upstream_is_same_cluster(const struct upstream *a, const struct upstream *b)
 {
 	for (size_t i = 0; i < a->host_count; i++)
-		if (has_host(b, &a->hosts[i]))
-			return true;
+		for (size_t k = 0; k < b->host_count; k++)
+			if (b->hosts[k].port == a->hosts[i].port && strcmp(b->hosts[k].host, a->hosts[i].host) == 0)
+				return true;
 	return false;
 }
 

@@ -249,26 +249,17 @@ pump(struct console_client *cc)
 	console_finish(cc);
 }
 
-/* The first that waits for its turn; or NULL. */
-static struct console_client *
-next_due(const struct console *k)
-{
-	struct console_client *cc;
-
-	TAILQ_FOREACH(cc, &k->clients, all)
-		if (cc->wait == WAIT_TURN)
-			return cc;
-	return NULL;
-}
-
 static void
 on_turn(evutil_socket_t fd, short what, void *arg)
 {
 	struct console *k = arg;
-	struct console_client *cc = next_due(k);
+	struct console_client *cc;
 
 	(void)fd;
 	(void)what;
+	TAILQ_FOREACH(cc, &k->clients, all)
+		if (cc->wait == WAIT_TURN)
+			break;
 	if (cc == NULL)
 		return;
 	*k->host.clients->x.now_us = clock_now_us();
@@ -298,24 +289,18 @@ count(struct console *k, uint64_t now_us)
 	k->host.go(k->host.w);
 }
 
-/* A worker that did not answer does so again, or not. */
-static void
-let_go_again(struct console *k)
-{
-	struct console_client *cc = TAILQ_FIRST(&k->gone);
-	struct fail why;
-
-	if (cc == NULL || take_back(cc, &why) < 0)
-		return;
-	TAILQ_REMOVE(&k->gone, cc, all);
-	console_client_free(cc);
-}
-
 void
 console_tick(struct console *k, uint64_t now_us)
 {
+	struct console_client *gone = TAILQ_FIRST(&k->gone);
+	struct fail why;
+
 	count(k, now_us);
-	let_go_again(k);
+	/* A worker that did not answer does so again, or not. */
+	if (gone != NULL && take_back(gone, &why) == 0) {
+		TAILQ_REMOVE(&k->gone, gone, all);
+		console_client_free(gone);
+	}
 	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {
 		k->tick_next = TAILQ_NEXT(cc, all);
 		pump(cc);

@@ -38,31 +38,6 @@ put_error(struct console_client *cc, const struct fail *why)
 
 /* --- one statement --- */
 
-/* A failed transaction takes nothing but its end. Returns 0, or -1 with *why set. */
-static int
-check_transaction(const struct console_client *cc, const struct command *command, struct fail *why)
-{
-	enum command_id id = command->row->id;
-
-	if (cc->tx != 'E' || id == COMMAND_COMMIT || id == COMMAND_ROLLBACK)
-		return 0;
-	return fail_set(why, "25P02",
-			"current transaction is aborted, commands ignored until end of transaction block");
-}
-
-static void
-put_complete(struct console_client *cc, const struct command *command, uint64_t count)
-{
-	char tag[40];
-
-	if (strcmp(command->row->tag, "SELECT") != 0) {
-		message_complete(&cc->out, command->row->tag);
-		return;
-	}
-	snprintf(tag, sizeof(tag), "SELECT %llu", (unsigned long long)count);
-	message_complete(&cc->out, tag);
-}
-
 static int
 show_simply(struct console_client *cc, const struct command *command, struct fail *why)
 {
@@ -71,6 +46,7 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	const struct column *columns;
 	size_t column_count;
 	uint64_t count;
+	char tag[40];
 
 	if (console_rows(cc, command, &rows, &count, why) < 0) {
 		buf_fini(&rows);
@@ -83,16 +59,23 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	if (!cc->is_gone && rows.len > 0)
 		exchange_send(&cc->c->x, &rows);
 	buf_fini(&rows);
-	put_complete(cc, command, count);
+	snprintf(tag, sizeof(tag), "SELECT %llu", (unsigned long long)count);
+	message_complete(&cc->out, strcmp(command->row->tag, "SELECT") == 0 ? tag : command->row->tag);
 	return 0;
 }
 
 static enum run_result
 run_simply(struct console_client *cc, const struct command *command, struct fail *why)
 {
-	if (check_transaction(cc, command, why) < 0)
+	enum command_id id = command->row->id;
+
+	/* A failed transaction takes nothing but its end. */
+	if (cc->tx == 'E' && id != COMMAND_COMMIT && id != COMMAND_ROLLBACK) {
+		fail_set(why, "25P02",
+			 "current transaction is aborted, commands ignored until end of transaction block");
 		return RUN_FAILED;
-	if (command->row->id >= COMMAND_WITH_ROWS) {
+	}
+	if (id >= COMMAND_WITH_ROWS) {
 		struct run run = {
 			.cc = cc, .host = &cc->console->host, .command = command, .tag = command->row->tag, .why = why
 		};
@@ -174,23 +157,10 @@ run_script(struct console_client *cc, const char *text, size_t len, bool has_any
 	message_ready(&cc->out, cc->tx);
 }
 
-static void
-simple_query(struct console_client *cc, const uint8_t *body, size_t len)
-{
-	const uint8_t *end = len > 0 ? memchr(body, 0, len) : NULL;
-	struct fail why;
-
-	if (end == NULL || end != body + len - 1) {
-		fail_set(&why, "08P01", "invalid message format");
-		script_failed(cc, &why);
-		return;
-	}
-	run_script(cc, (const char *)body, len - 1, false);
-}
-
 void
 console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
 {
+	const uint8_t *end = len > 0 ? memchr(body, 0, len) : NULL;
 	struct fail why;
 
 	if (type == 'S') {
@@ -198,9 +168,12 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 		message_ready(&cc->out, cc->tx);
 	} else if (cc->is_skipping)
 		return;
-	else if (type == 'Q')
-		simple_query(cc, body, len);
-	else if (type == 'F') {
+	else if (type == 'Q' && end != NULL && end == body + len - 1)
+		run_script(cc, (const char *)body, len - 1, false);
+	else if (type == 'Q') {
+		fail_set(&why, "08P01", "invalid message format");
+		script_failed(cc, &why);
+	} else if (type == 'F') {
 		fail_set(&why, "0A000", "function calls are not available in the console");
 		script_failed(cc, &why);
 	} else if (memchr("PBDEC", type, 5) != NULL) {

@@ -125,13 +125,6 @@ fill_rows(const struct show *show, const struct show_env *env, struct rows *rows
 	return 0;
 }
 
-static int
-too_large(struct fail *why)
-{
-	fail_set(why, "54000", "the answer is larger than %zu MiB", ANSWER_MAX >> 20);
-	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
-}
-
 int
 console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
 	     struct fail *why)
@@ -154,7 +147,10 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 			return -1;
 	}
 	*count = rows.count;
-	return buf_ok(out) ? 0 : too_large(why);
+	if (buf_ok(out))
+		return 0;
+	fail_set(why, "54000", "the answer is larger than %zu MiB", ANSWER_MAX >> 20);
+	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
 }
 
 void
@@ -191,15 +187,6 @@ database_of(const struct command *command)
 	return command->has_name ? command->name : NULL;
 }
 
-static bool
-is_in_use(const struct console_client *cc, const char *database)
-{
-	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
-		if (pool_set_find_database((*of)->x.pools, database) != NULL)
-			return true;
-	return false;
-}
-
 /* Accepts databases that are configured by name, and those that somebody has used. Returns 0, or -1 with *why set. */
 static int
 check_database(struct console_client *cc, const struct command *command, struct fail *why)
@@ -208,8 +195,11 @@ check_database(struct console_client *cc, const struct command *command, struct 
 	const struct config_scope *scope;
 	const char *near;
 
-	if (!command->has_name || is_in_use(cc, command->name))
+	if (!command->has_name)
 		return 0;
+	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
+		if (pool_set_find_database((*of)->x.pools, command->name) != NULL)
+			return 0;
 	scope = config_find_database(env->x.config, command->name);
 	if (scope != NULL && strcmp(scope->name, command->name) == 0)
 		return 0;

@@ -363,17 +363,9 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 }
 
 static int
-start_history(struct http *h)
-{
-	struct timeval second = timer_interval(HISTORY_EVERY_US);
-
-	h->every_second = event_new(h->base, -1, EV_PERSIST, on_second, h);
-	return h->every_second == NULL ? -1 : event_add(h->every_second, &second);
-}
-
-static int
 open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
+	struct timeval second = timer_interval(HISTORY_EVERY_US);
 	sigset_t all, before;
 	int error;
 
@@ -390,8 +382,11 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 		return fail_set(why, "53200", "no memory for the HTTP thread");
 	if (start_server(h, settings, why) < 0)
 		return -1;
-	if (settings->keeps_history && start_history(h) < 0)
-		return fail_set(why, "53200", "no memory for the HTTP thread");
+	if (settings->keeps_history) {
+		h->every_second = event_new(h->base, -1, EV_PERSIST, on_second, h);
+		if (h->every_second == NULL || event_add(h->every_second, &second) < 0)
+			return fail_set(why, "53200", "no memory for the HTTP thread");
+	}
 	/* Signals belong to the loop's thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -429,22 +424,16 @@ http_new(const struct http_settings *settings, struct fail *why)
 	return h;
 }
 
-static void
-stop_thread(struct http *h)
-{
-	if (!h->has_thread)
-		return;
-	atomic_store(&h->is_stopping, true);
-	ring(h->wake_fd);
-	pthread_join(h->thread, NULL);
-}
-
 void
 http_free(struct http *h)
 {
 	if (h == NULL)
 		return;
-	stop_thread(h);
+	if (h->has_thread) {
+		atomic_store(&h->is_stopping, true);
+		ring(h->wake_fd);
+		pthread_join(h->thread, NULL);
+	}
 	if (h->evhttp != NULL)
 		evhttp_free(h->evhttp); /* also frees its connections and the listener */
 	http_conns_fini(&h->conns);

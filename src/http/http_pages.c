@@ -158,21 +158,15 @@ fill_metrics(struct http_pages *p, const struct http_ask *ask, struct buf *body,
 	set_built(r, HTTP_OK, types[format], r->is_gzip ? &rendered->gzip : &rendered->text);
 }
 
-/* Returns a worker that hangs, or NULL. */
-static const struct snapshot_worker *
-find_silent(const struct snapshot *s)
-{
-	for (size_t i = 0; s != NULL && i < s->worker_count; i++)
-		if (s->workers[i].is_silent)
-			return &s->workers[i];
-	return NULL;
-}
-
 static void
 fill_health(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r)
 {
-	const struct snapshot_worker *silent = find_silent(p->last);
+	const struct snapshot *s = p->last;
+	const struct snapshot_worker *silent = NULL; /* the first that hangs */
 
+	for (size_t i = 0; s != NULL && silent == NULL && i < s->worker_count; i++)
+		if (s->workers[i].is_silent)
+			silent = &s->workers[i];
 	if (ask->is_alive && silent != NULL) {
 		buf_printf(body, "worker %u does not answer\n", silent->number);
 		set_built(r, HTTP_SERVUNAVAIL, TEXT_TYPE, body);

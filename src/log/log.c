@@ -197,46 +197,25 @@ struct event {
 	const struct log_about *about;
 };
 
-/* "; detail; hint": a line of text has no fields for them. */
-static size_t
-add_advice(const struct fail *why, char *out, size_t cap)
-{
-	char advice[2 * FAIL_TEXT_MAX + 16];
-
-	snprintf(advice, sizeof(advice), "%s%s%s%s", why->detail[0] != '\0' ? "; " : "", why->detail,
-		 why->hint[0] != '\0' ? "; hint: " : "", why->hint);
-	return escape_text(ESCAPE_TEXT, advice, strlen(advice), out, cap);
-}
-
 static size_t
 put_text(const struct event *ev, char *out, size_t cap)
 {
 	size_t n = escape_text(ESCAPE_TEXT, ev->message, strlen(ev->message), out, cap);
+	const struct fail *why = ev->about->why;
+	char advice[2 * FAIL_TEXT_MAX + 16];
 
-	return n + (ev->about->why != NULL ? add_advice(ev->about->why, out + n, cap - n) : 0);
+	if (why == NULL)
+		return n;
+	/* "; detail; hint": a line of text has no fields for them. */
+	snprintf(advice, sizeof(advice), "%s%s%s%s", why->detail[0] != '\0' ? "; " : "", why->detail,
+		 why->hint[0] != '\0' ? "; hint: " : "", why->hint);
+	return n + escape_text(ESCAPE_TEXT, advice, strlen(advice), out + n, cap - n);
 }
 
 int
 log_is_pgbouncers(const struct log *log)
 {
 	return log != NULL && atomic_load_explicit(&log->format, memory_order_relaxed) == LOG_FORMAT_PGBOUNCER;
-}
-
-/* PgBouncer's lines are the same, but for what it calls the levels and the colon. */
-static size_t
-text_line(enum log_format format, const struct event *ev, char *out, size_t cap)
-{
-	bool is_theirs = format == LOG_FORMAT_PGBOUNCER;
-	char ts[LINE_TIMESTAMP_LEN];
-	size_t n;
-
-	line_timestamp_text(clock_wall_us(), ts);
-	n = (size_t)snprintf(out, cap, "%s [%ld] %s%s ", ts, (long)getpid(),
-			     is_theirs ? pgbouncer_levels[ev->level] : level_names[ev->level], is_theirs ? "" : ":");
-	n += put_text(ev, out + n, cap - n - 1);
-	out[n++] = '\n';
-	out[n] = '\0';
-	return n;
 }
 
 static void
@@ -253,35 +232,10 @@ put_number(struct line *l, const char *key, uint64_t value)
 		line_u64(l, key, value);
 }
 
-static void
-put_about(struct line *l, const struct log_about *about)
-{
-	put_log_word(l, "event", about->event);
-	put_log_word(l, "database", about->database);
-	put_log_word(l, "user", about->user);
-	put_log_word(l, "application", about->application);
-	put_log_word(l, "client", about->client);
-	put_number(l, "client_id", about->client_id);
-	put_log_word(l, "server", about->server);
-	put_number(l, "server_id", about->server_id);
-	if (about->duration_us != 0)
-		line_ms(l, "duration_ms", about->duration_us);
-	put_log_word(l, "reason", about->reason);
-	for (const struct log_field *f = about->more; f != NULL && f->name != NULL; f++)
-		if (f->text != NULL)
-			put_log_word(l, f->name, f->text);
-		else
-			line_u64(l, f->name, f->number);
-	if (about->why == NULL)
-		return;
-	put_log_word(l, "sqlstate", about->why->sqlstate);
-	put_log_word(l, "detail", about->why->detail);
-	put_log_word(l, "hint", about->why->hint);
-}
-
 static size_t
 json_line(const struct event *ev, char *out, size_t cap)
 {
+	const struct log_about *about = ev->about;
 	struct line l;
 
 	line_begin(&l, out, cap);
@@ -289,14 +243,47 @@ json_line(const struct event *ev, char *out, size_t cap)
 	line_str(&l, "level", level_words[ev->level]);
 	line_u64(&l, "pid", (uint64_t)getpid());
 	line_str(&l, "message", ev->message);
-	put_about(&l, ev->about);
+	put_log_word(&l, "event", about->event);
+	put_log_word(&l, "database", about->database);
+	put_log_word(&l, "user", about->user);
+	put_log_word(&l, "application", about->application);
+	put_log_word(&l, "client", about->client);
+	put_number(&l, "client_id", about->client_id);
+	put_log_word(&l, "server", about->server);
+	put_number(&l, "server_id", about->server_id);
+	if (about->duration_us != 0)
+		line_ms(&l, "duration_ms", about->duration_us);
+	put_log_word(&l, "reason", about->reason);
+	for (const struct log_field *f = about->more; f != NULL && f->name != NULL; f++)
+		if (f->text != NULL)
+			put_log_word(&l, f->name, f->text);
+		else
+			line_u64(&l, f->name, f->number);
+	if (about->why != NULL) {
+		put_log_word(&l, "sqlstate", about->why->sqlstate);
+		put_log_word(&l, "detail", about->why->detail);
+		put_log_word(&l, "hint", about->why->hint);
+	}
 	return line_end(&l);
 }
 
+/* PgBouncer's lines are those of text, but for what it calls the levels and the colon. */
 static size_t
 make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {
-	return format == LOG_FORMAT_JSON ? json_line(ev, out, cap) : text_line(format, ev, out, cap);
+	bool is_theirs = format == LOG_FORMAT_PGBOUNCER;
+	char ts[LINE_TIMESTAMP_LEN];
+	size_t n;
+
+	if (format == LOG_FORMAT_JSON)
+		return json_line(ev, out, cap);
+	line_timestamp_text(clock_wall_us(), ts);
+	n = (size_t)snprintf(out, cap, "%s [%ld] %s%s ", ts, (long)getpid(),
+			     is_theirs ? pgbouncer_levels[ev->level] : level_names[ev->level], is_theirs ? "" : ":");
+	n += put_text(ev, out + n, cap - n - 1);
+	out[n++] = '\n';
+	out[n] = '\0';
+	return n;
 }
 
 /* Called with the lock held. Logs how many lines the ring had no room for, as soon as there is room again. */
@@ -319,21 +306,6 @@ tell_dropped(struct log *log, enum log_format format)
 		log->told_in_vain++;
 }
 
-/* Called with the lock held. */
-static void
-remember(struct log *log, const struct event *ev)
-{
-	size_t kind = ev->level > LOG_LEVEL_WARNING, *next = &log->recent_next[kind];
-	struct log_event *e = &log->recent[kind][*next];
-	char *copy = strdup(ev->message);
-
-	if (copy == NULL)
-		return;
-	free(e->message);
-	*e = (struct log_event){ clock_wall_us(), (int)ev->level, copy };
-	*next = (*next + 1) % RECENT_KEPT;
-}
-
 static void
 write_event(struct log *log, const struct event *given)
 {
@@ -341,9 +313,10 @@ write_event(struct log *log, const struct event *given)
 	log_advice *advice = atomic_load(&log->advice);
 	struct log_about about = *given->about;
 	const struct event event = { given->level, given->message, &about }, *ev = &event;
+	size_t kind = ev->level > LOG_LEVEL_WARNING, *next = &log->recent_next[kind], len;
+	struct log_event *e;
 	struct fail why;
-	char line[LINE_MAX_LEN];
-	size_t len;
+	char line[LINE_MAX_LEN], *copy;
 
 	if (advice != NULL && about.why != NULL) {
 		why = *about.why;
@@ -352,8 +325,14 @@ write_event(struct log *log, const struct event *given)
 		about.why = &why;
 	}
 	len = make_line(format, ev, line, sizeof(line));
+	copy = strdup(ev->message);
 	pthread_mutex_lock(&log->lock);
-	remember(log, ev);
+	e = &log->recent[kind][*next];
+	if (copy != NULL) {
+		free(e->message);
+		*e = (struct log_event){ clock_wall_us(), (int)ev->level, copy };
+		*next = (*next + 1) % RECENT_KEPT;
+	}
 	if (log->writer == NULL) {
 		/* syslog adds the time, level and process to a text line itself. */
 		if (format == LOG_FORMAT_TEXT || format == LOG_FORMAT_PGBOUNCER)

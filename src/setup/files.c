@@ -170,9 +170,10 @@ line_of_file(const struct config *config, const char *text)
 	return 0;
 }
 
-static void
-load_tls(const struct config *config, struct setup_files *out, struct config_problems *problems)
+int
+setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
+	size_t errors_before = problems->error_count;
 	bool is_theirs = bouncer_does(config, BOUNCER_WORDS_FAILURES);
 	const struct problem_sink sink = { .problems = problems,
 					   .file = is_theirs		     ? NULL
@@ -182,25 +183,17 @@ load_tls(const struct config *config, struct setup_files *out, struct config_pro
 					   .words = bouncer_problem_words(config) };
 	struct fail why;
 
-	if (setup_load_tls(config, &out->tls, &why) < 0)
-		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
-			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
-	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
-		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
-}
-
-int
-setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems)
-{
-	size_t errors_before = problems->error_count;
-
 	*out = (struct setup_files){ 0 };
 	load_users(config, &out->users, problems);
 	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);
-	load_tls(config, out, problems);
+	if (setup_load_tls(config, &out->tls, &why) < 0)
+		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
+			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
+	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
+		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
 	return problems->error_count == errors_before ? 0 : -1;
 }
 

@@ -214,20 +214,6 @@ exposition_end(struct buf *to, enum exposition_format format)
 		exposition_put(to, "# EOF\n");
 }
 
-/* e: NULL, or what may be empty. */
-static void
-put_exemplar(struct buf *to, const struct exemplar *e)
-{
-	if (e == NULL || e->trace_id[0] == '\0')
-		return;
-	exposition_put(to, " # {trace_id=\"");
-	exposition_put(to, e->trace_id);
-	exposition_put(to, "\"} ");
-	append_number(to, e->value_us, US_DECIMALS);
-	exposition_put(to, " ");
-	append_number(to, e->wall_us, US_DECIMALS);
-}
-
 void
 exposition_histogram(struct buf *to, const struct exposition_series *series, const struct histogram *h,
 		     const struct exposition_bounds *bounds, const struct exemplars *exemplars)
@@ -237,7 +223,16 @@ exposition_histogram(struct buf *to, const struct exposition_series *series, con
 	for (size_t i = 0; i < bounds->count; i++) {
 		so_far += h->buckets[i];
 		begin_sample(to, series, "_bucket", 7, &bounds->le[i], NULL, so_far, 0);
-		put_exemplar(to, exemplars != NULL ? &exemplars->of[i] : NULL);
+		if (exemplars != NULL && exemplars->of[i].trace_id[0] != '\0') {
+			const struct exemplar *e = &exemplars->of[i];
+
+			exposition_put(to, " # {trace_id=\"");
+			exposition_put(to, e->trace_id);
+			exposition_put(to, "\"} ");
+			append_number(to, e->value_us, US_DECIMALS);
+			exposition_put(to, " ");
+			append_number(to, e->wall_us, US_DECIMALS);
+		}
 		buf_put_u8(to, '\n');
 	}
 	begin_sample(to, series, "_sum", 4, NULL, NULL, h->sum_us, US_DECIMALS);

@@ -71,16 +71,9 @@ note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 		l->is_in_cast = t->kind == SQL_CAST;
 	else if (!is_sign && !(l->is_in_cast && (t->kind == SQL_WORD || t->kind == SQL_QUOTED || t->at[0] == '.')))
 		l->is_pure = false;
-}
-
-static void
-note_rows(struct level *l, const struct sql_token *t)
-{
-	if (l == NULL)
-		return;
 	if (IS_WORD(t, "values"))
 		l->rows = ROWS_FIRST;
-	else if (l->rows == ROWS_AFTER && t->kind == SQL_PUNCT && t->at[0] == ',')
+	else if (l->rows == ROWS_AFTER && is_comma)
 		l->rows = ROWS_NEXT;
 	else
 		l->rows = ROWS_NONE;
@@ -125,13 +118,6 @@ close_row(struct reading *s, struct level *outer, size_t key_at)
 }
 
 static void
-collapse(struct reading *s, const struct level *l)
-{
-	normal_go_back(&s->out, l->begin);
-	normal_put_list(&s->out);
-}
-
-static void
 close_bracket(struct reading *s, const struct sql_token *t)
 {
 	struct level *l = top(s), *outer;
@@ -142,7 +128,8 @@ close_bracket(struct reading *s, const struct sql_token *t)
 		return;
 	}
 	if (l != NULL && l->is_list && l->is_pure && l->has_element) {
-		collapse(s, l);
+		normal_go_back(&s->out, l->begin);
+		normal_put_list(&s->out);
 		bracket.after_space = s->out.keeps_literals && t->after_space;
 	}
 	normal_put(&s->out, &bracket);
@@ -221,7 +208,6 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 		close_bracket(s, t);
 	else {
 		note_element(s, t, sign);
-		note_rows(top(s), t);
 		if (t->kind == SQL_NUMBER) {
 			struct sql_token number = *t;
 
@@ -266,7 +252,8 @@ close_cut_lists(struct reading *s)
 		for (size_t j = i; j <= depth; j++)
 			is_pure = is_pure && s->levels[j].is_pure;
 		if (l->is_list && is_pure) {
-			collapse(s, l);
+			normal_go_back(&s->out, l->begin);
+			normal_put_list(&s->out);
 			return;
 		}
 	}

@@ -247,29 +247,13 @@ cut(char *text, char sign)
 	return at + 1;
 }
 
-/* name{labels} value, or name value */
-static void
-split_sample(char *line, struct metric_sample *sample)
-{
-	char *last = strrchr(line, ' '), *brace = strchr(line, '{');
-
-	sample->value = last + 1;
-	*last = '\0';
-	sample->name = line;
-	sample->labels = "";
-	if (brace == NULL)
-		return;
-	sample->labels = cut(line, '{');
-	last[-1] = '\0';
-}
-
 static void
 each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
 {
 	struct metric_sample sample = { 0 };
 
 	for (char *line = text, *next; *line != '\0'; line = next) {
-		char *rest;
+		char *rest, *last, *brace;
 		size_t len;
 
 		next = cut(line, '\n');
@@ -278,7 +262,15 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 		else if ((rest = behind(line, "# TYPE ")) != NULL)
 			sample.type = cut(rest, ' ');
 		else {
-			split_sample(line, &sample);
+			/* name{labels} value, or name value */
+			last = strrchr(line, ' ');
+			brace = strchr(line, '{');
+			sample.value = last + 1;
+			*last = '\0';
+			sample.name = line;
+			sample.labels = brace != NULL ? cut(line, '{') : "";
+			if (brace != NULL)
+				last[-1] = '\0';
 			len = strlen(sample.name);
 			if (len < 8 || strcmp(sample.name + len - 7, "_bucket") != 0)
 				row(&sample, arg);

@@ -105,48 +105,31 @@ limit_key(const struct request_report *report, const struct slowlog_query *q)
 	return q->is_known ? q->fp.hash : XXH3_64bits(report->event, strlen(report->event));
 }
 
-static struct slowlog_settings
-settings_now(struct slowlog *s)
+void
+slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us, struct exemplar *exemplar)
 {
 	struct slowlog_settings settings;
+	struct slowlog_query q;
+	bool is_allowed;
+	char line[SLOWLOG_LINE_MAX];
+	uint64_t suppressed;
+	size_t len;
 
 	pthread_mutex_lock(&s->lock);
 	settings = s->settings;
 	pthread_mutex_unlock(&s->lock);
 	settings.file = NULL; /* may be another one soon */
-	return settings;
-}
-
-/* Keeps the request for SHOW SLOW, and asks the limit. Returns true if its line may be written, as
- * slowlog_limit_take(). */
-static bool
-keep(struct slowlog *s, const struct request_report *report, const struct slowlog_query *q, const char *text,
-     uint64_t now_us, uint64_t *suppressed)
-{
-	bool is_allowed;
-
-	pthread_mutex_lock(&s->lock);
-	slow_recent_add(&s->recent, report, q->fp.hash, text);
-	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, q), now_us, suppressed);
-	s->dropped_rate += !is_allowed;
-	pthread_mutex_unlock(&s->lock);
-	return is_allowed;
-}
-
-void
-slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us, struct exemplar *exemplar)
-{
-	const struct slowlog_settings settings = settings_now(s);
-	struct slowlog_query q;
-	char line[SLOWLOG_LINE_MAX];
-	uint64_t suppressed;
-	size_t len;
-
 	slowlog_read_query(&q, settings.text, report);
 	*exemplar = (struct exemplar){ .value_us = report->duration_us, .wall_us = report->wall_us };
 	if (q.fp.traceparent[0] != '\0')
 		memcpy(exemplar->trace_id, q.fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
-	if (!keep(s, report, &q, q.is_known && settings.text != SLOWLOG_NONE ? q.text : NULL, now_us, &suppressed))
+	pthread_mutex_lock(&s->lock);
+	slow_recent_add(&s->recent, report, q.fp.hash,
+			q.is_known && settings.text != SLOWLOG_NONE ? q.text : NULL); /* held back or not */
+	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, &q), now_us, &suppressed);
+	s->dropped_rate += !is_allowed;
+	pthread_mutex_unlock(&s->lock);
+	if (!is_allowed)
 		return;
 	len = slowlog_put_line(&settings, report, &q, suppressed, line, sizeof(line));
 	pthread_mutex_lock(&s->lock);

@@ -49,9 +49,8 @@ slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint6
 {
 	struct slowlog_slot *s = find_slot(l, key, now_us);
 	bool is_limited = l->max_lines_per_second != 0;
-	uint64_t full;
+	uint64_t full = l->max_lines_per_second * US_PER_S;
 
-	full = l->max_lines_per_second * US_PER_S;
 	s->credit_us += elapsed_us(s->seen_us, now_us, BURST_US);
 	if (s->credit_us > BURST_US)
 		s->credit_us = BURST_US;

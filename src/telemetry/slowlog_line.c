@@ -23,14 +23,6 @@ slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct
 			sizeof(q->text), &q->fp);
 }
 
-static const char *
-level(const char *event)
-{
-	if (strcmp(event, "sampled_query") == 0)
-		return "info";
-	return text_is_one_of(event, "slow_query client_gone canceled") ? "warning" : "error";
-}
-
 static void
 put_name(struct line *l, const char *key, const char *name)
 {
@@ -79,7 +71,10 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	line_begin(&l, out, out_cap);
 	line_time(&l, "ts", r->wall_us);
 	line_str(&l, "event", r->event);
-	line_str(&l, "level", level(r->event));
+	line_str(&l, "level",
+		 strcmp(r->event, "sampled_query") == 0			       ? "info"
+		 : text_is_one_of(r->event, "slow_query client_gone canceled") ? "warning"
+									       : "error");
 	line_ms(&l, "duration_ms", r->duration_us);
 	line_ms(&l, "wait_ms", r->phase_us[PHASE_WAIT]);
 	line_ms(&l, "connect_ms", r->phase_us[PHASE_CONNECT]);

@@ -179,14 +179,7 @@ give_up(struct join *j)
 	free(j->rows);
 }
 
-static void
-add_workers(struct snapshot *to, const struct snapshot *from)
-{
-	memcpy(to->workers + to->worker_count, from->workers, from->worker_count * sizeof(*to->workers));
-	to->worker_count += from->worker_count;
-}
-
-/* The sums that are not in rows. */
+/* Adds the sums that are not in rows, and the workers, for which there is room. */
 static void
 add_numbers(struct snapshot *to, const struct snapshot *from)
 {
@@ -199,6 +192,8 @@ add_numbers(struct snapshot *to, const struct snapshot *from)
 	to->buffer_bytes_client += from->buffer_bytes_client;
 	to->buffer_bytes_server += from->buffer_bytes_server;
 	to->pools_aggregated += from->pools_aggregated;
+	memcpy(to->workers + to->worker_count, from->workers, from->worker_count * sizeof(*to->workers));
+	to->worker_count += from->worker_count;
 }
 
 struct snapshot *
@@ -237,7 +232,6 @@ snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t
 		take_all(&backends, part->backends, part->backend_count);
 		if (i > 0) {
 			add_numbers(all, part);
-			add_workers(all, part);
 			free(part->workers);
 			free(part);
 		}
