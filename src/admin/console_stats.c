@@ -105,35 +105,6 @@ minute_of(const struct console_stats *s, const char *database)
 	return m;
 }
 
-static struct minute *
-minute_add(struct console_stats *s, const char *database)
-{
-	size_t len = strlen(database);
-	struct minute *m = calloc(1, sizeof(*m) + len + 1);
-
-	if (m == NULL)
-		return NULL;
-	memcpy(m->name, database, len);
-	if (TABLE_ADD(s->seed, s->table, m->name, len, m))
-		return m;
-	free(m);
-	return NULL;
-}
-
-static void
-forget_unseen(struct console_stats *s)
-{
-	struct minute *m, *next;
-
-	HASH_ITER(hh, s->table, m, next) {
-		if (!m->is_seen) {
-			HASH_DELETE(hh, s->table, m);
-			free(m);
-		} else
-			m->is_seen = false;
-	}
-}
-
 bool
 console_stats_is_due(const struct console_stats *s, uint64_t now_us)
 {
@@ -144,16 +115,24 @@ void
 console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us)
 {
 	uint64_t took_us = now_us - s->begun_us;
+	struct minute *seen, *next;
 
 	s->begun_us = now_us;
 	for (; sums->name != NULL; sums++) {
 		struct minute *m = minute_of(s, sums->name);
 		struct stats now = stats_total(&sums->counters), begun;
+		size_t len = strlen(sums->name);
 
-		if (m == NULL)
-			m = minute_add(s, sums->name);
-		if (m == NULL)
-			continue;
+		if (m == NULL) {
+			m = calloc(1, sizeof(*m) + len + 1);
+			if (m == NULL)
+				continue;
+			memcpy(m->name, sums->name, len);
+			if (!TABLE_ADD(s->seed, s->table, m->name, len, m)) {
+				free(m);
+				continue;
+			}
+		}
 		/* A worker that has no pools of a database any more has taken its counts along. */
 		for (size_t i = 0; i < STATS; i++)
 			begun.of[i] = m->begun.of[i] < now.of[i] ? m->begun.of[i] : now.of[i];
@@ -161,7 +140,13 @@ console_stats_renew(struct console_stats *s, const struct database_sum *sums, ui
 		m->begun = now;
 		m->is_seen = true;
 	}
-	forget_unseen(s);
+	HASH_ITER(hh, s->table, seen, next) {
+		if (!seen->is_seen) {
+			HASH_DELETE(hh, s->table, seen);
+			free(seen);
+		} else
+			seen->is_seen = false;
+	}
 }
 
 struct stats

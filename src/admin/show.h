@@ -117,11 +117,11 @@ uint64_t show_holder_query(const struct show_env *env, const struct server *srv,
 			   bool *has_text);
 const char *show_load_balance(const struct upstream *upstream);
 /*
- * --- show_sorted.c: in the order of their names, as in PgBouncer ---
+ * --- show_sorted.c: in the order of their names, as in PgBouncer, or of the lines of those who wait ---
  *
  * A list ends with a NULL, or one without a name; free() frees it. NULL: rows_scratch().
  */
-struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows);
-struct pool **show_sorted_pools_by_line(const struct show_env *env, struct rows *rows); /* the longest first */
+struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows,
+				bool is_by_line); /* longest line first */
 /* Yields those which clients have asked for, with what all workers have counted: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

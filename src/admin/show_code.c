@@ -25,21 +25,6 @@ struct code_fill {
 	const char *sql; /* NULL: all names are shown */
 };
 
-/* Returns true if the words of sql don't show what it runs. */
-static bool
-is_opaque(const char *sql)
-{
-	struct risk_names *none = risk_names_new();
-	bool is_so = true;
-
-	if (none != NULL) {
-		risk_names_set_all(none, STATE_SETTINGS, 0, 0);
-		is_so = risk_names_of_sql(none, sql, strlen(sql)) != 0;
-	}
-	risk_names_free(none);
-	return is_so;
-}
-
 static void
 add_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
 {
@@ -84,9 +69,9 @@ fill_code(const struct show_env *env, struct rows *rows)
 						   .in_writes = "none",
 						   .because = "" },
 					  .sql = env->command->is_for ? env->command->text : NULL };
-		struct code_row row;
+		bool is_of_all = fill.sql == NULL;
 		char parts[SEAL_STATE_TEXT_MAX];
-		bool is_of_all;
+		struct code_row row;
 
 		if (answer == NULL) {
 			rows_add(rows, &fill.row);
@@ -95,7 +80,15 @@ fill_code(const struct show_env *env, struct rows *rows)
 		fill.row.age_ms = show_age_us(env->now_us, d->code->answered_us) / 1000;
 		/* A row for each name, and one for all SQL together: of the whole database, or that was asked about. */
 		row = fill.row;
-		is_of_all = fill.sql == NULL || is_opaque(fill.sql);
+		if (fill.sql != NULL) {
+			struct risk_names *none = risk_names_new();
+
+			/* The words of this SQL may not show what it runs. */
+			if (none != NULL)
+				risk_names_set_all(none, STATE_SETTINGS, 0, 0);
+			is_of_all = none == NULL || risk_names_of_sql(none, fill.sql, strlen(fill.sql)) != 0;
+			risk_names_free(none);
+		}
 		if (fill.sql == NULL || !is_of_all)
 			risk_names_each(answer->risks, add_name, &fill);
 		row.kind = is_of_all ? "opaque SQL" : "this SQL";

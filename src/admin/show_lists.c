@@ -16,16 +16,6 @@ struct list_row {
 #define COLUMNS_OF struct list_row
 COLUMNS(lists, TEXT(list), INT4(items));
 
-static uint64_t
-count_pools(const struct show_env *env)
-{
-	uint64_t n = 0;
-
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		n += show_next_part(env, e, NULL) == e;
-	return n;
-}
-
 static void
 count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 {
@@ -55,14 +45,16 @@ count_rows(const struct show_env *env, const struct show *show)
 static void
 fill_lists(const struct show_env *env, struct rows *rows)
 {
-	uint64_t used, login;
+	uint64_t used, login, pools = 0;
 
 	count_clients(env, &used, &login);
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
+		pools += show_next_part(env, e, NULL) == e;
 	const struct list_row lists[] = {
 		{ "databases", count_rows(env, &show_databases) },
 		{ "users", count_rows(env, &show_users) },
 		{ "peers", count_rows(env, &show_peers) },
-		{ "pools", count_pools(env) },
+		{ "pools", pools },
 		{ "peer_pools", count_rows(env, &show_peer_pools) },
 		{ "free_clients", 0 },
 		{ "used_clients", used },

@@ -43,7 +43,7 @@ count_servers(const struct pool *e, struct pool_row *row)
 static void
 fill_pools(const struct show_env *env, struct rows *rows)
 {
-	struct pool **pools = show_sorted_pools(env, rows);
+	struct pool **pools = show_sorted_pools(env, rows, false);
 
 	if (show_has_console(env)) {
 		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
@@ -99,7 +99,7 @@ COLUMNS(pools_extended, TEXT(database), TEXT(user), INT4(pool_size), INT4(max_ov
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
 {
-	struct pool **pools = show_sorted_pools_by_line(env, rows);
+	struct pool **pools = show_sorted_pools(env, rows, true);
 
 	for (size_t p = 0; pools != NULL && pools[p] != NULL; p++) {
 		const struct pool *e = pools[p];

@@ -25,32 +25,22 @@ by_line(const void *a, const void *b)
 	return by_name(a, b);
 }
 
-/* Yields an array of a list's items in this order, with a NULL behind them; the caller frees it. */
-#define IN_ORDER(rows, first, next, order)                                                                             \
-	({                                                                                                             \
-		size_t count = 0;                                                                                      \
-		__typeof__(first) *sorted;                                                                             \
-		for (__typeof__(first) item = first; item != NULL; item = next)                                        \
-			count++;                                                                                       \
-		sorted = rows_scratch(rows, count + 1, sizeof(*sorted));                                               \
-		count = 0;                                                                                             \
-		for (__typeof__(first) item = first; sorted != NULL && item != NULL; item = next)                      \
-			sorted[count++] = item;                                                                        \
-		if (sorted != NULL)                                                                                    \
-			qsort(sorted, count, sizeof(*sorted), order);                                                  \
-		sorted;                                                                                                \
-	})
-
 struct pool **
-show_sorted_pools(const struct show_env *env, struct rows *rows)
+show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_line)
 {
-	return IN_ORDER(rows, show_next_pool(env, NULL), show_next_pool(env, item), by_name);
-}
+	struct pool **sorted;
+	size_t count = 0;
 
-struct pool **
-show_sorted_pools_by_line(const struct show_env *env, struct rows *rows)
-{
-	return IN_ORDER(rows, show_next_pool(env, NULL), show_next_pool(env, item), by_line);
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
+		count++;
+	sorted = rows_scratch(rows, count + 1, sizeof(struct pool *));
+	if (sorted == NULL)
+		return NULL;
+	count = 0;
+	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
+		sorted[count++] = e;
+	qsort(sorted, count, sizeof(struct pool *), is_by_line ? by_line : by_name);
+	return sorted;
 }
 
 struct database_sum *

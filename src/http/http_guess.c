@@ -40,20 +40,6 @@ http_guesses_fini(struct http_guesses *g)
 	OPENSSL_cleanse(g, sizeof(*g));
 }
 
-/* --- the ones that were right --- */
-
-static bool
-is_known(const struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
-{
-	bool is_found = false;
-
-	for (unsigned i = 0; i < HTTP_PROVED_MAX && i < g->proved_count; i++)
-		is_found |= CRYPTO_memcmp(g->proved[i], mac, HTTP_MAC_LEN) == 0;
-	return is_found;
-}
-
-/* --- the ones that were wrong --- */
-
 /* An IPv6 /64 is one address; Unix sockets are one, too. */
 static size_t
 key_of(const struct sockaddr *peer, uint8_t key[8])
@@ -73,11 +59,14 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 	uint8_t mac[HTTP_MAC_LEN], key[8];
 	size_t key_len = key_of(peer, key);
 	struct admission_entry *e;
+	bool is_known = false; /* it was right before */
 
 	if (authorization == NULL || HMAC(EVP_sha256(), g->key, sizeof(g->key), (const unsigned char *)authorization,
 					  strlen(authorization), mac, NULL) == NULL)
 		return HTTP_UNPROVED;
-	if (is_known(g, mac))
+	for (unsigned i = 0; i < HTTP_PROVED_MAX && i < g->proved_count; i++)
+		is_known |= CRYPTO_memcmp(g->proved[i], mac, HTTP_MAC_LEN) == 0;
+	if (is_known)
 		return HTTP_PROVED;
 	/* failure_ends_us, when the failures are forgotten, is ADMISSION_FADE_US later than the delay's end. */
 	e = admission_table_find(g->addresses, key, key_len);

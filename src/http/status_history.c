@@ -87,36 +87,33 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 	return us / 1000;
 }
 
-static void
-put_sample(const struct history_sample *s, struct buf *to)
-{
-	const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
-
-	buf_printf(to, "{\"t\":%" PRIu64 ",\"qps\":%.1f,\"failed\":%.2f,\"errors\":%.2f,\"slow\":%.2f,\"bytes\":%.0f,",
-		   s->wall_us / 1000, rate(s->n.requests, s), rate(s->n.failed, s), rate(s->n.errors, s),
-		   rate(s->n.slow, s), rate(s->n.bytes, s));
-	buf_printf(to, "\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"wait_p95\":%.3f,\"lag_p99\":%.3f,\"phases\":{",
-		   quantile_ms(&s->n.query, query, 0.5), quantile_ms(&s->n.query, query, 0.95),
-		   quantile_ms(&s->n.query, query, 0.99), quantile_ms(&s->n.wait, wait, 0.95),
-		   quantile_ms(&s->n.lag, &histogram_bounds_proxy, 0.99));
-	for (size_t i = 0; i < PHASE_COUNT; i++)
-		buf_printf(to, "%s\"%s\":%.3f", i > 0 ? "," : "", phase_names[i], rate(s->n.phase_us[i], s) / 1000);
-	buf_printf(to,
-		   "},\"clients\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"servers\":%" PRIu64 ",\"lent\":%" PRIu64
-		   ",\"overflow\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"oldest_wait\":%.1f}",
-		   s->clients, s->now.waiting, s->now.servers, s->now.lent, s->now.overflow, s->now.limit,
-		   (double)s->now.oldest_waiter_us / 1000);
-}
-
 void
 history_put(const struct history *h, unsigned seconds, struct buf *to)
 {
+	const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
 	size_t n = seconds < h->count ? seconds : h->count;
 
 	buf_put_u8(to, '[');
 	for (size_t i = 0; i < n; i++) {
-		buf_printf(to, "%s", i > 0 ? ",\n" : "");
-		put_sample(&h->samples[(h->next + HISTORY_SAMPLES - n + i) % HISTORY_SAMPLES], to);
+		const struct history_sample *s = &h->samples[(h->next + HISTORY_SAMPLES - n + i) % HISTORY_SAMPLES];
+
+		buf_printf(to,
+			   "%s{\"t\":%" PRIu64
+			   ",\"qps\":%.1f,\"failed\":%.2f,\"errors\":%.2f,\"slow\":%.2f,\"bytes\":%.0f,",
+			   i > 0 ? ",\n" : "", s->wall_us / 1000, rate(s->n.requests, s), rate(s->n.failed, s),
+			   rate(s->n.errors, s), rate(s->n.slow, s), rate(s->n.bytes, s));
+		buf_printf(to, "\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"wait_p95\":%.3f,\"lag_p99\":%.3f,\"phases\":{",
+			   quantile_ms(&s->n.query, query, 0.5), quantile_ms(&s->n.query, query, 0.95),
+			   quantile_ms(&s->n.query, query, 0.99), quantile_ms(&s->n.wait, wait, 0.95),
+			   quantile_ms(&s->n.lag, &histogram_bounds_proxy, 0.99));
+		for (size_t k = 0; k < PHASE_COUNT; k++)
+			buf_printf(to, "%s\"%s\":%.3f", k > 0 ? "," : "", phase_names[k],
+				   rate(s->n.phase_us[k], s) / 1000);
+		buf_printf(to,
+			   "},\"clients\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"servers\":%" PRIu64 ",\"lent\":%" PRIu64
+			   ",\"overflow\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"oldest_wait\":%.1f}",
+			   s->clients, s->now.waiting, s->now.servers, s->now.lent, s->now.overflow, s->now.limit,
+			   (double)s->now.oldest_waiter_us / 1000);
 	}
 	buf_put_u8(to, ']');
 }

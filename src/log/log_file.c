@@ -108,18 +108,6 @@ wait_writable(struct log_file *f)
 	return true;
 }
 
-/* Returns how many bytes to write at once: a ready pipe takes PIPE_BUF without blocking, best in whole lines. */
-static size_t
-portion(const struct log_file *f, const char *bytes, size_t len)
-{
-	const char *end;
-
-	if (f->is_regular || len <= PIPE_BUF)
-		return len;
-	end = memrchr(bytes, '\n', PIPE_BUF);
-	return end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
-}
-
 static size_t
 count_lines(const char *bytes, size_t len)
 {
@@ -142,7 +130,13 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 			return -1;
 		f->is_torn = false;
 	}
-	n = write(f->fd, bytes, portion(f, bytes, len));
+	/* A ready pipe takes PIPE_BUF without blocking, best in whole lines. */
+	if (!f->is_regular && len > PIPE_BUF) {
+		const char *end = memrchr(bytes, '\n', PIPE_BUF);
+
+		len = end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
+	}
+	n = write(f->fd, bytes, len);
 	if (n > 0)
 		f->is_mid_line = bytes[n - 1] != '\n';
 	return n;

@@ -43,17 +43,6 @@ struct log_writer {
 	struct log_file file; /* the thread's own, except for the atomic fields */
 };
 
-/* Writes one piece, or two where the ring wraps. */
-static void
-write_queued(struct log_writer *w, size_t first, size_t len)
-{
-	size_t to_end = w->ring_len - first;
-
-	log_file_write(&w->file, w->ring + first, len < to_end ? len : to_end);
-	if (len > to_end)
-		log_file_write(&w->file, w->ring, len - to_end);
-}
-
 static void
 destroy(struct log_writer *w)
 {
@@ -108,7 +97,10 @@ writer_run(void *arg)
 		first = w->first;
 		len = w->queued_len;
 		pthread_mutex_unlock(&w->lock);
-		write_queued(w, first, len);
+		/* Writes one piece, or two where the ring wraps. */
+		log_file_write(&w->file, w->ring + first, len < w->ring_len - first ? len : w->ring_len - first);
+		if (len > w->ring_len - first)
+			log_file_write(&w->file, w->ring, len - (w->ring_len - first));
 		pthread_mutex_lock(&w->lock);
 		w->queued_len -= len;
 		/* From the beginning whenever it can be, so that few of the ring's pages are ever touched. */
@@ -209,23 +201,10 @@ log_writer_retire(struct log_writer *w)
 	pthread_detach(thread);
 }
 
-static void
-ring_copy(struct log_writer *w, const char *line, size_t len)
-{
-	size_t at = (w->first + w->queued_len) % w->ring_len, to_end = w->ring_len - at;
-
-	if (len <= to_end) {
-		memcpy(w->ring + at, line, len);
-	} else {
-		memcpy(w->ring + at, line, to_end);
-		memcpy(w->ring, line + to_end, len - to_end);
-	}
-	w->queued_len += len;
-}
-
 int
 log_writer_put(struct log_writer *w, const char *line, size_t line_len)
 {
+	size_t at, first_len;
 	bool wake;
 
 	pthread_mutex_lock(&w->lock);
@@ -234,7 +213,11 @@ log_writer_put(struct log_writer *w, const char *line, size_t line_len)
 		atomic_fetch_add(&w->dropped, 1);
 		return -1;
 	}
-	ring_copy(w, line, line_len);
+	at = (w->first + w->queued_len) % w->ring_len;
+	first_len = line_len < w->ring_len - at ? line_len : w->ring_len - at;
+	memcpy(w->ring + at, line, first_len);
+	memcpy(w->ring, line + first_len, line_len - first_len);
+	w->queued_len += line_len;
 	wake = w->state == THREAD_ASLEEP ||
 	       (w->state == THREAD_NAPPING && (w->is_prompt || w->queued_len > w->ring_len / 2));
 	if (wake)

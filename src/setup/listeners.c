@@ -79,22 +79,17 @@ setup_tcp_options(const struct config *config)
 	};
 }
 
-static gid_t
-group_of(const char *name)
-{
-	const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
-
-	return group != NULL ? group->gr_gid : LISTENER_NO_GROUP;
-}
-
 static struct listener_settings
 settings_of(const struct listeners *l, const struct config *config)
 {
+	const char *name = config->unix_socket_group;
+	const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
+
 	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
 					   .descriptors_max = setup_descriptors_for_clients(),
 					   .tcp = setup_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
-					   .group = group_of(config->unix_socket_group),
+					   .group = group != NULL ? group->gr_gid : LISTENER_NO_GROUP,
 					   .is_held = l->is_held,
 					   .on_accept = l->s.on_accept,
 					   .on_exhausted = l->s.on_exhausted,

@@ -49,10 +49,14 @@ look_at_scopes(const struct secrets *s, const struct config *config, const struc
 }
 
 static void
-look_at_keys(const struct secrets *s, const struct config *config)
+look_at_files(const struct secrets *s, const struct config *config)
 {
 	char *last = NULL;
 
+	if (config->has_password)
+		look(s, config->path);
+	for (size_t i = 0; i < config->secret_file_count; i++)
+		look(s, config->secret_files[i]);
 	if (config->tls_mode != TLS_OFF) {
 		const char *list = config->tls_key_file; /* names separated by ", " */
 		char path[PATH_MAX];
@@ -74,15 +78,6 @@ look_at_keys(const struct secrets *s, const struct config *config)
 }
 
 static void
-look_at_passwords(const struct secrets *s, const struct config *config)
-{
-	if (config->has_password)
-		look(s, config->path);
-	for (size_t i = 0; i < config->secret_file_count; i++)
-		look(s, config->secret_files[i]);
-}
-
-static void
 to_log(const char *text, void *arg)
 {
 	log_warning(arg, "%s", text);
@@ -93,8 +88,7 @@ setup_warn_of_secrets(const struct config *config, struct log *log)
 {
 	const struct secrets s = { to_log, log };
 
-	look_at_passwords(&s, config);
-	look_at_keys(&s, config);
+	look_at_files(&s, config);
 }
 
 static void
@@ -113,6 +107,5 @@ setup_check_secrets(const struct config *config, struct config_problems *problem
 				     .words = bouncer_problem_words(config) };
 	const struct secrets s = { to_problems, &sink };
 
-	look_at_passwords(&s, config);
-	look_at_keys(&s, config);
+	look_at_files(&s, config);
 }

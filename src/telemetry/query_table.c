@@ -292,47 +292,37 @@ make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *t
 	return e;
 }
 
-/* Returns true if there is a row with this key. */
-static bool
-add_if_there(struct query_table *t, uint64_t key, const struct request_report *report, uint32_t weight)
-{
-	struct entry *e;
-
-	pthread_mutex_lock(&t->lock);
-	e = find(t, key);
-	if (e != NULL)
-		add_up(&e->row, report, weight);
-	pthread_mutex_unlock(&t->lock);
-	return e != NULL;
-}
-
 void
 query_reader_add(struct query_reader *r, const struct request_report *report, uint32_t weight)
 {
 	struct query_table *t = r->table;
 	char text[QUERY_TEXT_MAX];
 	uint64_t fingerprint, key;
-	struct entry *made;
+	struct entry *made = NULL, *e;
 
 	if (report->query == NULL || t->rows_max == 0)
 		return;
 	fingerprint = find_fingerprint(r, report, text);
 	key =
 	    hash_name(report->application, hash_name(report->user, hash_name(report->database, fingerprint ^ t->seed)));
-	if (!add_if_there(t, key, report, weight) && (made = make(key, report, fingerprint, text)) != NULL) {
-		struct entry *e;
-
-		/* Takes made. Another thread may have entered such a row meanwhile, or have made the table's size 0. */
+	pthread_mutex_lock(&t->lock);
+	e = find(t, key);
+	if (e == NULL) {
+		pthread_mutex_unlock(&t->lock);
+		made = make(key, report, fingerprint, text);
+		if (made == NULL)
+			return;
+		/* Another thread may have entered such a row meanwhile, or have made the table's size 0. */
 		pthread_mutex_lock(&t->lock);
-		e = find(t, made->key);
+		e = find(t, key);
 		if (e == NULL && t->rows_max > 0 && enter(t, made))
 			e = made;
-		if (e != NULL)
-			add_up(&e->row, report, weight);
-		pthread_mutex_unlock(&t->lock);
-		if (e != made) {
-			free(made->texts);
-			free(made);
-		}
+	}
+	if (e != NULL)
+		add_up(&e->row, report, weight);
+	pthread_mutex_unlock(&t->lock);
+	if (made != NULL && e != made) {
+		free(made->texts);
+		free(made);
 	}
 }

@@ -45,31 +45,6 @@ is_binary(const uint8_t *bind, size_t len, unsigned i)
 	return wire_u16(bind + at + 2 + 2 * (count == 1 ? 0 : i < count ? i : count - 1)) == 1;
 }
 
-static void
-put_value(struct text *t, const uint8_t *value, size_t len, bool is_hex)
-{
-	size_t shown = len < VALUE_MAX ? len : VALUE_MAX;
-
-	if (value == NULL) {
-		put_str(t, "NULL");
-		return;
-	}
-	put_str(t, "'");
-	if (is_hex) {
-		char hex[3];
-
-		put_str(t, "\\x");
-		for (size_t i = 0; i < shown; i++) {
-			snprintf(hex, sizeof(hex), "%02x", value[i]);
-			put(t, hex, 2);
-		}
-	} else {
-		for (size_t i = 0; i < shown; i++)
-			put(t, value[i] == '\'' ? "''" : (const char *)&value[i], value[i] == '\'' ? 2 : 1);
-	}
-	put_str(t, shown < len ? "...'" : "'");
-}
-
 size_t
 slowlog_put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 {
@@ -81,11 +56,27 @@ slowlog_put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 	unsigned i = 0;
 
 	if (fields_bind_values(bind, len, &values))
-		while (fields_bind_next(&values, &value, &value_len)) {
+		for (; fields_bind_next(&values, &value, &value_len); i++) {
+			size_t shown = value_len < VALUE_MAX ? value_len : VALUE_MAX;
+			bool is_hex = is_binary(bind, len, i);
+			char hex[3];
+
 			snprintf(number, sizeof(number), "%s$%u = ", i > 0 ? ", " : "", i + 1);
 			put_str(&t, number);
-			put_value(&t, value, value_len, is_binary(bind, len, i));
-			i++;
+			if (value == NULL) {
+				put_str(&t, "NULL");
+				continue;
+			}
+			put_str(&t, is_hex ? "'\\x" : "'");
+			for (size_t k = 0; k < shown; k++) {
+				if (is_hex) {
+					snprintf(hex, sizeof(hex), "%02x", value[k]);
+					put_str(&t, hex);
+				} else
+					put(&t, value[k] == '\'' ? "''" : (const char *)&value[k],
+					    value[k] == '\'' ? 2 : 1);
+			}
+			put_str(&t, shown < value_len ? "...'" : "'");
 		}
 	if (values.left > 0)
 		put_str(&t, i > 0 ? ", ..." : "...");
