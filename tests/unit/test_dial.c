@@ -2,15 +2,14 @@
 #include "base/clock.h"
 #include "net/dial.h"
 
-#include <ares.h>
+#include "fake_ares.h"
+
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,24 +21,7 @@
 static struct sockaddr_in meant[ADDRESSES_MAX];
 static size_t meant_count;
 static time_t file_changed = 1; /* when /etc/resolv.conf was */
-static int times_read, channels;
 
-struct ares_channeldata {
-	int wake; /* in place of its sockets: it calls back when this one can be read */
-	ares_sock_state_cb on_state;
-	void *on_state_arg;
-};
-
-/* A lookup that does not end at once. */
-struct asked {
-	ares_channel channel;
-	ares_addrinfo_callback cb;
-	void *arg;
-	int status;
-	bool is_answered;
-	TAILQ_ENTRY(asked) link;
-};
-static TAILQ_HEAD(, asked) asked = TAILQ_HEAD_INITIALIZER(asked);
 static bool is_slow; /* lookups last until answer_all() */
 
 /* Time passes as the test wants, once it is not 0. libevent must find this, too. */
@@ -65,8 +47,8 @@ stat(const char *path, struct stat *st)
 	return 0;
 }
 
-static struct ares_addrinfo *
-addresses(void)
+struct ares_addrinfo *
+fake_ares_found(void)
 {
 	struct ares_addrinfo *found = calloc(1, sizeof(*found));
 	struct ares_addrinfo_node *nodes = calloc(ADDRESSES_MAX, sizeof(*nodes));
@@ -80,7 +62,7 @@ addresses(void)
 	return found;
 }
 
-void
+IN_PLACE_OF_LIBRARY void
 ares_freeaddrinfo(struct ares_addrinfo *found)
 {
 	if (found != NULL)
@@ -91,101 +73,24 @@ ares_freeaddrinfo(struct ares_addrinfo *found)
 static void
 answer_all(int status)
 {
-	struct asked *a;
-
-	TAILQ_FOREACH(a, &asked, link)
-		if (!a->is_answered) {
-			a->is_answered = true;
-			a->status = status;
-			eventfd_write(a->channel->wake, 1);
-		}
+	while (fake_ares_answer(status))
+		;
 }
 
-/* Calls back for those that were answered, or for all. */
-static void
-call_back_all(ares_channel channel, bool is_end)
-{
-	struct asked *a, *next;
-
-	for (a = TAILQ_FIRST(&asked); a != NULL; a = next) {
-		struct asked kept = *a;
-
-		next = TAILQ_NEXT(a, link);
-		if (a->channel != channel || (!a->is_answered && !is_end))
-			continue;
-		TAILQ_REMOVE(&asked, a, link);
-		free(a);
-		if (!kept.is_answered)
-			kept.status = ARES_EDESTRUCTION;
-		kept.cb(kept.arg, kept.status, 0, kept.status == ARES_SUCCESS ? addresses() : NULL);
-	}
-}
-
-void
-ares_process_fd(ares_channel channel, ares_socket_t fd, ares_socket_t written)
-{
-	eventfd_t count;
-
-	(void)written;
-	if (fd == channel->wake)
-		eventfd_read(fd, &count);
-	call_back_all(channel, false);
-}
-
-struct timeval *
-ares_timeout(ares_channel channel, struct timeval *most, struct timeval *tv)
-{
-	(void)channel;
-	(void)tv;
-	return most;
-}
-
-void
+IN_PLACE_OF_LIBRARY void
 ares_getaddrinfo(ares_channel channel, const char *host, const char *service, const struct ares_addrinfo_hints *hints,
 		 ares_addrinfo_callback cb, void *arg)
 {
-	struct asked *a;
-
 	(void)host;
 	(void)hints;
 	for (size_t i = 0; i < meant_count; i++) {
 		meant[i].sin_family = AF_INET;
 		meant[i].sin_port = htons((uint16_t)atoi(service));
 	}
-	if (!is_slow) {
-		cb(arg, ARES_SUCCESS, 0, addresses());
-		return;
-	}
-	a = calloc(1, sizeof(*a));
-	*a = (struct asked){ .channel = channel, .cb = cb, .arg = arg };
-	TAILQ_INSERT_TAIL(&asked, a, link);
-}
-
-int
-ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
-{
-	ares_channel made = malloc(sizeof(*made));
-
-	(void)mask;
-	*made =
-	    (struct ares_channeldata){ eventfd(0, EFD_NONBLOCK), options->sock_state_cb, options->sock_state_cb_data };
-	made->on_state(made->on_state_arg, made->wake, 1, 0);
-	*channel = made;
-	times_read++;
-	channels++;
-	return ARES_SUCCESS;
-}
-
-void
-ares_destroy(ares_channel channel)
-{
-	if (channel == NULL)
-		return;
-	call_back_all(channel, true);
-	channel->on_state(channel->on_state_arg, channel->wake, 0, 0);
-	close(channel->wake);
-	free(channel);
-	channels--;
+	if (is_slow)
+		fake_ares_ask(channel, cb, arg);
+	else
+		cb(arg, ARES_SUCCESS, 0, fake_ares_found());
 }
 
 struct outcome {
@@ -313,11 +218,11 @@ Test(dial, a_changed_file_is_read_again)
 	means((const char *const[]){ "127.0.0.3" }, 1);
 	for (int i = 0; i < 3; i++)
 		cr_assert(dial_by(dialer, base, port, 2 * US_PER_S).fd >= 0);
-	cr_assert_eq(times_read, 1);
+	cr_assert_eq(fake_ares_made, 1);
 	file_changed++;
 	for (int i = 0; i < 3; i++)
 		cr_assert(dial_by(dialer, base, port, 2 * US_PER_S).fd >= 0);
-	cr_assert_eq(times_read, 2);
+	cr_assert_eq(fake_ares_made, 2);
 	close(good);
 	dialer_free(dialer);
 	event_base_free(base);
@@ -431,8 +336,8 @@ try_order(struct event_base *base, unsigned number, uint16_t port)
 	if (a[0].timer != NULL)
 		event_free(a[0].timer);
 	dialer_free(dialer);
-	cr_assert(TAILQ_EMPTY(&asked), "the resolver would call back after its end");
-	cr_assert_eq(channels, 0);
+	cr_assert(TAILQ_EMPTY(&fake_ares_asked), "the resolver would call back after its end");
+	cr_assert_eq(fake_ares_channels, 0);
 }
 
 Test(dial, a_lookup_may_end_in_any_order)
@@ -498,14 +403,14 @@ Test(dial, lookups_that_are_given_up_do_not_add_up)
 
 		dial_cancel(dial_start(dialer, "name.example", port, 0, on_attempted, NULL));
 		turn(base);
-		TAILQ_FOREACH(a, &asked, link)
+		TAILQ_FOREACH(a, &fake_ares_asked, link)
 			count++;
 		cr_assert(count < 100, "%d", count);
 	}
 	answer_all(ARES_SUCCESS);
 	while (waits.calls == 0)
 		turn(base);
-	cr_assert_eq(channels, 1);
+	cr_assert_eq(fake_ares_channels, 1);
 	close(good);
 	dialer_free(dialer);
 	event_base_free(base);
