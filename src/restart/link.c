@@ -3,6 +3,7 @@
 #include "restart/link.h"
 
 #include "base/resources.h"
+#include "wire/frame.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,18 +45,9 @@ struct link {
 };
 
 static void
-put_u32(uint8_t *to, uint32_t v)
-{
-	to[0] = (uint8_t)(v >> 24);
-	to[1] = (uint8_t)(v >> 16);
-	to[2] = (uint8_t)(v >> 8);
-	to[3] = (uint8_t)v;
-}
-
-static void
 put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
 {
-	put_u32(to, (uint32_t)len);
+	wire_set_u32(to, (uint32_t)len);
 	to[4] = type;
 	to[HAS_FD_AT] = has_fd;
 	to[6] = MARK >> 8;
@@ -183,27 +175,21 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	if (l->is_over)
 		return;
 	flush(l);
-	if (link_is_drained(l) && !l->is_over)
+	if (link_is_drained(l) && !l->is_over && l->ops->on_drained != NULL)
 		l->ops->on_drained(l->arg); /* last: it may free l */
-}
-
-/* Returns NULL without memory. */
-static struct out *
-new_out(size_t body_len)
-{
-	size_t size = sizeof(struct out) + HEAD_LEN + body_len;
-
-	return size <= SMALL_MAX ? memory_realloc(NULL, size) : malloc(size);
 }
 
 void
 link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 {
-	struct out *o;
+	size_t size = sizeof(struct out) + HEAD_LEN + len;
+	struct out *o = NULL;
 
 	if (l->is_over)
 		return;
-	if (len > LINK_BODY_MAX || (o = new_out(len)) == NULL) {
+	if (len <= LINK_BODY_MAX)
+		o = size <= SMALL_MAX ? memory_realloc(NULL, size) : malloc(size);
+	if (o == NULL) {
 		break_off(l);
 		return;
 	}
@@ -235,6 +221,16 @@ link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd)
 	else
 		break_off(l);
 	buf_fini(b);
+}
+
+void
+link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more, size_t more_len)
+{
+	struct buf b = { 0 };
+
+	buf_put_u64(&b, number);
+	buf_put(&b, more, more_len);
+	link_send_buf(l, type, &b, -1);
 }
 
 int
@@ -345,7 +341,7 @@ one_message(struct link *l, const uint8_t *at, size_t have)
 
 	if (have < HEAD_LEN)
 		return 0;
-	len = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+	len = wire_u32(at);
 	if (len > LINK_BODY_MAX || at[HAS_FD_AT] > 1 || (at[6] << 8 | at[7]) != MARK)
 		return -1;
 	if (have - HEAD_LEN < len)

@@ -27,7 +27,7 @@ struct link_ops {
 	 */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
 	void (*on_rest)(void *arg); /* no message comes for now: behind one or more of them */
-	void (*on_drained)(void *arg); /* all that was sent has been taken by the kernel */
+	void (*on_drained)(void *arg); /* all that was sent has been taken by the kernel; may be NULL */
 	void (*on_closed)(void *arg); /* the other side has gone, or has sent what makes no sense */
 };
 
@@ -42,6 +42,8 @@ void link_send(struct link *l, uint8_t type, const void *body, size_t len, int f
 /* The same with what was put into b, and frees that. If there was no memory to put it there, the link is closed, too.
  */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
+void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more,
+		      size_t more_len); /* 64 bits, more */
 int link_is_drained(const struct link *l); /* nothing waits to be sent */
 /* Sends one message without a loop, waiting for a moment at most: for a process that is about to exit. */
 void link_send_last(int fd, uint8_t type, const void *body, size_t len);

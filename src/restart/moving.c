@@ -50,36 +50,16 @@ struct moving {
 	    *at; /* the worker whose clients the round is at; what it points to is NULL: at its end */
 	struct crossing crossings[CROSSINGS];
 	uint64_t last_number;
-	uint32_t moved;
-	bool has_reported; /* who stays */
 	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
 	uint64_t silent_until_us; /* no halt is asked for before this time */
 };
 
 static void
-send_pool(void *arg, const struct buf *pool)
+send_shared(void *arg, bool is_pool, const struct buf *what)
 {
 	struct moving *m = arg;
 
-	link_send(m->link, HANDOVER_POOL, pool->bytes, pool->len, -1);
-}
-
-static void
-send_text(void *arg, const struct buf *text)
-{
-	struct moving *m = arg;
-
-	link_send(m->link, HANDOVER_TEXT, text->bytes, text->len, -1);
-}
-
-static void
-send_number(struct moving *m, uint8_t type, uint64_t number, const uint8_t *more, size_t more_len)
-{
-	struct buf b = { 0 };
-
-	buf_put_u64(&b, number);
-	buf_put(&b, more, more_len);
-	link_send_buf(m->link, type, &b, -1);
+	link_send(m->link, is_pool ? HANDOVER_POOL : HANDOVER_TEXT, what->bytes, what->len, -1);
 }
 
 static struct crossing *
@@ -120,42 +100,23 @@ send_client(struct moving *m, struct crossing *at, struct client *c)
 	buf_fini(&b);
 }
 
-/* How many stay, by the reason. Returns how many there are. */
-static uint32_t
-count_staying(const struct moving *m, uint32_t counts[static PASSPORT_OBSTACLES])
-{
-	struct client_env *const *crew = m->r->host.clients->crew;
-	uint32_t all = 0;
-
-	memset(counts, 0, PASSPORT_OBSTACLES * sizeof(counts[0]));
-	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c)) {
-		counts[passport_obstacle(c)]++;
-		all++;
-	}
-	return all;
-}
-
 static void
 tell_who_stays(struct moving *m)
 {
-	uint32_t counts[PASSPORT_OBSTACLES], all = count_staying(m, counts);
+	struct client_env *const *crew = m->r->host.clients->crew;
+	uint32_t counts[PASSPORT_OBSTACLES] = { 0 }, all = 0;
 	char text[512] = "";
 	size_t len = 0;
 
-	m->has_reported = true;
+	m->r->has_reported = true;
+	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c), all++)
+		counts[passport_obstacle(c)]++;
 	for (enum passport_obstacle o = PASSPORT_NONE; o < PASSPORT_OBSTACLES; o++)
 		if (counts[o] > 0 && len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32 " %s",
 						len > 0 ? ", " : ": ", counts[o], passport_obstacle_name(o));
 	log_info(restart_env(m->r)->log, "restart: %s moved to process %ld, %" PRIu32 " staying for now%s",
-		 counted(m->moved, "client has", "clients have").text, (long)m->pid, all, text);
-}
-
-/* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */
-static struct client *
-living(const struct crossing *at)
-{
-	return at->client == NULL || at->client->x.is_closing ? NULL : at->client;
+		 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all, text);
 }
 
 /* Returns true if another client can be sent now. */
@@ -221,7 +182,7 @@ let_go_of_released(struct moving *m)
 		m->crossings[i] = (struct crossing){ 0 };
 		if (c == NULL)
 			continue;
-		m->moved++;
+		m->r->moved++;
 		client_let_go(c);
 	}
 }
@@ -229,14 +190,14 @@ let_go_of_released(struct moving *m)
 static void
 release(struct moving *m, struct crossing *at)
 {
-	const struct client *c = living(at);
+	const struct client *c = restart_living(at->client);
 	size_t len = 0;
 	const uint8_t *queued = c == NULL ? NULL : listen_queued(&c->x, &len);
 
 	at->stage = STAGE_RELEASED;
 	if (c == NULL)
 		at->client = NULL;
-	send_number(m, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
+	link_send_number(m->link, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
 }
 
 /*
@@ -246,9 +207,9 @@ release(struct moving *m, struct crossing *at)
 static void
 take_back_late(struct moving *m, struct crossing *at)
 {
-	struct client *c = living(at);
+	struct client *c = restart_living(at->client);
 
-	send_number(m, HANDOVER_GONE, at->number, NULL, 0);
+	link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
 	*at = (struct crossing){ 0 };
 	if (c == NULL)
 		return;
@@ -263,7 +224,7 @@ take_back_late(struct moving *m, struct crossing *at)
 static void
 advance(struct moving *m, struct crossing *at)
 {
-	struct client *c = living(at);
+	struct client *c = restart_living(at->client);
 
 	switch (at->stage) {
 	case STAGE_SENT:
@@ -308,29 +269,20 @@ stay_for_now(struct moving *m, const struct fail *why)
 		if (at->number == 0 || at->stage == STAGE_RELEASED)
 			continue;
 		if (at->stage != STAGE_REFUSED)
-			send_number(m, HANDOVER_GONE, at->number, NULL, 0);
+			link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
 		if (at->client != NULL)
 			parked_put_back(m->r->parked, at->client);
 		*at = (struct crossing){ 0 };
 	}
 }
 
-static unsigned
-count_free(const struct moving *m)
-{
-	unsigned count = 0;
-
-	for (size_t i = 0; i < CROSSINGS; i++)
-		count += m->crossings[i].number == 0;
-	return count;
-}
-
 /* In a halt. Returns true at the end of a round. */
 static bool
 move_some(struct moving *m)
 {
-	bool is_end;
+	unsigned free_count = 0;
 	struct client *c;
+	bool is_end;
 
 	for (size_t i = 0; i < CROSSINGS; i++)
 		if (m->crossings[i].number != 0)
@@ -341,8 +293,10 @@ move_some(struct moving *m)
 		if (c->x.reading == EXCHANGE_CROSSES || !try_client(m, c)) /* else it is back from there */
 			parked_let_go_on(c);
 	is_end = walk(m);
-	parked_set_room(m->r->parked, may_send(m) ? count_free(m) : 0, m->listeners_from_us);
-	if (is_end && !m->has_reported && !moving_has_crossings(m))
+	for (size_t i = 0; i < CROSSINGS; i++)
+		free_count += m->crossings[i].number == 0;
+	parked_set_room(m->r->parked, may_send(m) ? free_count : 0, m->listeners_from_us);
+	if (is_end && !m->r->has_reported && !moving_has_crossings(m))
 		tell_who_stays(m);
 	return is_end;
 }
@@ -399,7 +353,7 @@ void
 moving_take_back(struct moving *m, bool is_dead)
 {
 	for (size_t i = 0; i < CROSSINGS; i++) {
-		struct client *c = living(&m->crossings[i]);
+		struct client *c = restart_living(m->crossings[i].client);
 		bool is_released = m->crossings[i].stage == STAGE_RELEASED;
 
 		m->crossings[i] = (struct crossing){ 0 };
@@ -410,17 +364,6 @@ moving_take_back(struct moving *m, bool is_dead)
 	}
 }
 
-/* The text of REFUSED says why. */
-static void
-on_refused(const struct moving *m, struct crossing *at, const uint8_t *text, size_t len)
-{
-	at->stage = STAGE_REFUSED;
-	if (at->client != NULL)
-		log_warning(restart_env(m->r)->log,
-			    "restart: client %" PRIu64 " stays: the successor can't take it: %.*s",
-			    at->client->x.ticket.id, (int)(len < 200 ? len : 200), (const char *)text);
-}
-
 void
 moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -428,10 +371,11 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 
 	if (at == NULL || at->stage != STAGE_SENT)
 		return;
-	if (type == HANDOVER_TAKEN)
-		at->stage = STAGE_TAKEN;
-	else
-		on_refused(m, at, body + 8, len - 8);
+	at->stage = type == HANDOVER_TAKEN ? STAGE_TAKEN : STAGE_REFUSED;
+	if (type != HANDOVER_TAKEN && at->client != NULL) /* the text of REFUSED says why */
+		log_warning(restart_env(m->r)->log,
+			    "restart: client %" PRIu64 " stays: the successor can't take it: %.*s",
+			    at->client->x.ticket.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);
 	m->is_due = true;
 }
 
@@ -452,7 +396,9 @@ moving_new(struct restart *r, struct link *link, pid_t successor)
 	m->r = r;
 	m->link = link;
 	m->pid = successor;
-	m->writer = passport_writer_new(send_pool, send_text, m);
+	r->moved = 0;
+	r->has_reported = false;
+	m->writer = passport_writer_new(send_shared, m);
 	m->pump = event_new(restart_env(r)->base, -1, 0, on_pump, m);
 	if (m->writer != NULL && m->pump != NULL)
 		return m;
@@ -494,16 +440,4 @@ moving_on_drained(struct moving *m)
 {
 	if (m->is_on)
 		timer_start(m->pump, 0);
-}
-
-uint32_t
-moving_count(const struct moving *m)
-{
-	return m->moved;
-}
-
-bool
-moving_has_reported(const struct moving *m)
-{
-	return m->has_reported;
 }

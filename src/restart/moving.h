@@ -38,9 +38,6 @@ void moving_client_gone(struct moving *m, const struct client *c); /* worker 0 h
 /* In a halt: clients on their way are read on here, but for those that a successor which lives may be reading. */
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_crossings(const struct moving *m); /* returns true while a client is on its way */
-uint32_t moving_count(const struct moving *m); /* how many clients have moved */
-/* Returns true if the first round is over: who stays for now is in the log. */
-bool moving_has_reported(const struct moving *m);
 
 /*
  * --- parked.c: clients of all workers that are not read until worker 0 has looked at them, which it does in a
@@ -64,7 +61,7 @@ void parked_free(struct parked *p); /* once its note can't be on its way any mor
 void parked_call(struct parked *p); /* worker 0 is to look */
 /* Parks a client of this worker's that has given its server back, if there is room for one like it. */
 void parked_add(struct parked *p, struct client *c);
-/* This worker's tick: what has been parked so far is read on. */
+/* This worker's tick, or with env = NULL, in a halt, for all: what has been parked so far is read on. */
 void parked_tick(struct parked *p, const struct client_env *env);
 
 /* --- on worker 0 --- */

@@ -74,8 +74,7 @@ struct sent {
 };
 
 struct passport_writer {
-	void (*send_pool)(void *arg, const struct buf *pool);
-	void (*send_text)(void *arg, const struct buf *text);
+	void (*send)(void *arg, bool is_pool, const struct buf *what);
 	void *arg;
 	struct sent *sent;
 	uint32_t pools, texts;
@@ -83,15 +82,13 @@ struct passport_writer {
 };
 
 struct passport_writer *
-passport_writer_new(void (*send_pool)(void *arg, const struct buf *pool),
-		    void (*send_text)(void *arg, const struct buf *text), void *arg)
+passport_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what), void *arg)
 {
 	struct passport_writer *o = calloc(1, sizeof(*o));
 
 	if (o == NULL)
 		return NULL;
-	o->send_pool = send_pool;
-	o->send_text = send_text;
+	o->send = send;
 	o->arg = arg;
 	return o;
 }
@@ -142,13 +139,13 @@ note_sent(struct passport_writer *o, const void *what, uint64_t id, struct state
 
 /* Sends what passports refer to by its number, and frees it. Returns false without memory: then it has no number. */
 static bool
-send_shared(struct passport_writer *o, void (*send)(void *arg, const struct buf *what), struct buf *b)
+send_shared(struct passport_writer *o, bool is_pool, struct buf *b)
 {
 	bool is_whole = buf_ok(b);
 
 	o->is_bad |= !is_whole;
 	if (is_whole)
-		send(o->arg, b);
+		o->send(o->arg, is_pool, b);
 	if (b->bytes != NULL)
 		OPENSSL_cleanse(b->bytes, b->len); /* a pool's secret */
 	buf_fini(b);
@@ -174,7 +171,7 @@ number_of_pool(struct passport_writer *o, const struct pool *pool)
 		p.keys_len = sizeof(*keys);
 	}
 	passport_put_pool(&b, &p);
-	if (!send_shared(o, o->send_pool, &b))
+	if (!send_shared(o, true, &b))
 		return 0;
 	note_sent(o, pool, 0, NULL, o->pools);
 	return o->pools++;
@@ -191,7 +188,7 @@ number_of_text(struct passport_writer *o, struct statement *st)
 		return s->number;
 	t.types = statement_learnt_types(st, &t.types_len);
 	passport_put_text(&b, &t);
-	if (!send_shared(o, o->send_text, &b))
+	if (!send_shared(o, false, &b))
 		return 0;
 	note_sent(o, st, st->id, statement_ref(st), o->texts);
 	return o->texts++;
@@ -368,13 +365,6 @@ read_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
 	return 0;
 }
 
-int
-passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len)
-{
-	s->lacks_one |= read_pool(s, bytes, len) < 0;
-	return s->lacks_one ? -1 : 0;
-}
-
 static int
 read_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
 {
@@ -395,9 +385,9 @@ read_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
 }
 
 int
-passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len)
+passport_reader_take(struct passport_reader *s, bool is_pool, const uint8_t *bytes, size_t len)
 {
-	s->lacks_one |= read_text(s, bytes, len) < 0;
+	s->lacks_one |= (is_pool ? read_pool : read_text)(s, bytes, len) < 0;
 	return s->lacks_one ? -1 : 0;
 }
 
@@ -422,22 +412,6 @@ read_image(struct image_store *store, struct passport_part part)
 	return img;
 }
 
-/* Returns a reference. NULL: no memory. */
-static struct statement *
-find_statement(struct exchange *x, const struct passport_statement *p, const struct passport_text *t)
-{
-	uint32_t context = p->is_of_session ? image_context(x->image) : 0;
-	struct statement *st;
-
-	if (!p->is_shared || context == IMAGE_CONTEXT_NONE)
-		st = statement_new_unshared(x->pool->home, t->bytes, t->len, t->query_len);
-	else
-		st = statement_get(x->pool->home, t->bytes, t->len, t->query_len, context);
-	if (st != NULL && t->types_len > 0)
-		statement_learn_types(st, t->types, t->types_len);
-	return st;
-}
-
 static int
 take_statement(struct passport_reader *reader, struct exchange *x, const struct passport_statement *p)
 {
@@ -445,9 +419,17 @@ take_statement(struct passport_reader *reader, struct exchange *x, const struct 
 		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
 	};
 
+	uint32_t context = p->is_of_session ? image_context(x->image) : 0;
+	const struct passport_text *t;
+
 	if (p->text >= reader->text_count)
 		return -1;
-	s.st = find_statement(x, p, &reader->texts[p->text].text);
+	t = &reader->texts[p->text].text;
+	s.st = !p->is_shared || context == IMAGE_CONTEXT_NONE
+		   ? statement_new_unshared(x->pool->home, t->bytes, t->len, t->query_len)
+		   : statement_get(x->pool->home, t->bytes, t->len, t->query_len, context);
+	if (s.st != NULL && t->types_len > 0)
+		statement_learn_types(s.st, t->types, t->types_len);
 	return s.st == NULL ? -1 : statements_take(x, &s);
 }
 

@@ -29,8 +29,8 @@ const char *passport_obstacle_name(enum passport_obstacle o);
 
 /* --- the process it leaves --- */
 struct passport_writer; /* opaque: which pools and texts were sent */
-struct passport_writer *passport_writer_new(void (*send_pool)(void *arg, const struct buf *pool),
-					    void (*send_text)(void *arg, const struct buf *text), void *arg);
+/* send: sends a pool, or a text. */
+struct passport_writer *passport_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what), void *arg);
 void passport_writer_free(struct passport_writer *o); /* before the stores of statements; NULL is fine */
 /*
  * Appends the passport of a client without obstacle; what that refers to is sent from within, ahead of it. Returns 0,
@@ -42,9 +42,8 @@ int passport_write(struct passport_writer *o, struct client *c, uint64_t number,
 struct passport_reader; /* opaque: pools and texts that came */
 struct passport_reader *passport_reader_new(struct client_env *door); /* worker 0's */
 void passport_reader_free(struct passport_reader *s); /* NULL is fine */
-/* Return 0, or -1: it is malformed, or there is no memory. */
-int passport_reader_pool(struct passport_reader *s, const uint8_t *bytes, size_t len);
-int passport_reader_text(struct passport_reader *s, const uint8_t *bytes, size_t len);
+/* A pool, or a text. Returns 0, or -1: it, or one before it, is malformed, or there was no memory. */
+int passport_reader_take(struct passport_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
  * In a halt: makes a client of it, on the worker of its pool, which is not read yet. Takes fd. Returns NULL with *why
  * set: its database is not configured any more, something is missing, or no memory; nobody has noticed then.

@@ -101,36 +101,16 @@ take_bytes(struct reader *r, size_t len)
 	return at;
 }
 
-static uint8_t
-take_u8(struct reader *r)
-{
-	const uint8_t *at = take_bytes(r, 1);
-
-	return at == NULL ? 0 : *at;
-}
-
-static uint16_t
-take_u16(struct reader *r)
-{
-	const uint8_t *at = take_bytes(r, 2);
-
-	return at == NULL ? 0 : wire_u16(at);
-}
-
-static uint32_t
-take_u32(struct reader *r)
-{
-	const uint8_t *at = take_bytes(r, 4);
-
-	return at == NULL ? 0 : wire_u32(at);
-}
-
+/* A number of so many bytes, in network order; 0 if it is missing. */
 static uint64_t
-take_u64(struct reader *r)
+take_number(struct reader *r, size_t len)
 {
-	const uint8_t *at = take_bytes(r, 8);
+	const uint8_t *at = take_bytes(r, len);
+	uint64_t n = 0;
 
-	return at == NULL ? 0 : wire_u64(at);
+	for (size_t i = 0; at != NULL && i < len; i++)
+		n = n << 8 | at[i];
+	return n;
 }
 
 /* A string with its terminator; "" if there is none. */
@@ -151,7 +131,7 @@ take_string(struct reader *r, size_t max)
 static struct passport_part
 take_part(struct reader *r)
 {
-	size_t len = take_u32(r);
+	size_t len = (uint32_t)take_number(r, 4);
 	const uint8_t *at = take_bytes(r, len);
 
 	return at == NULL ? (struct passport_part){ 0 } : (struct passport_part){ at, len };
@@ -165,7 +145,7 @@ passport_next_setting(struct passport_part *part, struct image_setting *out)
 
 	if (part->len == 0)
 		return false;
-	kind = take_u8(&r);
+	kind = (uint8_t)take_number(&r, 1);
 	out->kind = (enum image_kind)kind;
 	out->name = take_string(&r, IMAGE_TEXT_MAX);
 	out->value = take_string(&r, IMAGE_TEXT_MAX);
@@ -184,10 +164,10 @@ passport_next_statement(struct passport_part *part, struct passport_statement *o
 	if (part->len == 0)
 		return false;
 	out->name = take_string(&r, SIZE_MAX);
-	out->text = take_u32(&r);
-	out->shape = take_u32(&r);
-	out->types = take_u32(&r);
-	flags = take_u8(&r);
+	out->text = (uint32_t)take_number(&r, 4);
+	out->shape = (uint32_t)take_number(&r, 4);
+	out->types = (uint32_t)take_number(&r, 4);
+	flags = (uint8_t)take_number(&r, 1);
 	out->is_shared = (flags & IS_SHARED) != 0;
 	out->is_of_session = (flags & IS_OF_SESSION) != 0;
 	out->is_proven = (flags & IS_PROVEN) != 0;
@@ -223,35 +203,15 @@ settings_are_good(struct passport_part part)
 	return part.len == 0;
 }
 
-static bool
-statements_are_good(struct passport_part part)
-{
-	struct passport_statement s;
-
-	while (passport_next_statement(&part, &s))
-		;
-	return part.len == 0;
-}
-
-static bool
-channels_are_good(struct passport_part part)
-{
-	const char *name;
-
-	while (passport_next_channel(&part, &name))
-		;
-	return part.len == 0;
-}
-
 static void
 take_address(struct reader *r, struct passport *out)
 {
 	const uint8_t *address;
 
-	out->family = take_u8(r);
+	out->family = (uint8_t)take_number(r, 1);
 	r->is_bad |= out->family != 0 && out->family != 4 && out->family != 6;
-	out->port = take_u16(r);
-	out->scope = take_u32(r);
+	out->port = (uint16_t)take_number(r, 2);
+	out->scope = (uint32_t)take_number(r, 4);
 	address = take_bytes(r, sizeof(out->address));
 	if (address != NULL)
 		memcpy(out->address, address, sizeof(out->address));
@@ -261,25 +221,28 @@ int
 passport_parse(const uint8_t *bytes, size_t len, struct passport *out)
 {
 	struct reader r = { .left = { bytes, len } };
-	uint8_t is_same;
+	struct passport_part statements, channels;
+	struct passport_statement statement;
+	const char *channel;
 	const uint8_t *secret;
+	uint8_t is_same;
 
 	memset(out, 0, sizeof(*out));
-	r.is_bad = take_u16(&r) != PASSPORT_VERSION;
-	out->number = take_u64(&r);
-	out->pool = take_u32(&r);
+	r.is_bad = (uint16_t)take_number(&r, 2) != PASSPORT_VERSION;
+	out->number = take_number(&r, 8);
+	out->pool = (uint32_t)take_number(&r, 4);
 	out->database = take_string(&r, PASSPORT_NAME_MAX);
 	out->user = take_string(&r, PASSPORT_NAME_MAX);
 	take_address(&r, out);
-	out->connected_us = take_u64(&r);
-	out->idle_since_us = take_u64(&r);
-	out->pid = take_u32(&r);
-	out->secret_len = take_u8(&r);
+	out->connected_us = take_number(&r, 8);
+	out->idle_since_us = take_number(&r, 8);
+	out->pid = (uint32_t)take_number(&r, 4);
+	out->secret_len = (uint8_t)take_number(&r, 1);
 	r.is_bad |= out->secret_len != SECRET_SHORT && out->secret_len != PASSPORT_SECRET_MAX;
 	secret = take_bytes(&r, out->secret_len);
 	if (secret != NULL)
 		memcpy(out->secret, secret, out->secret_len);
-	is_same = take_u8(&r);
+	is_same = (uint8_t)take_number(&r, 1);
 	out->is_startup_same = is_same == 1;
 	out->settings = take_part(&r);
 	out->startup = take_part(&r);
@@ -288,8 +251,12 @@ passport_parse(const uint8_t *bytes, size_t len, struct passport *out)
 	out->input = take_part(&r);
 	if (r.is_bad || r.left.len > 0 || is_same > 1 || (out->is_startup_same && out->startup.len > 0))
 		return -1;
-	return settings_are_good(out->settings) && settings_are_good(out->startup) &&
-		       statements_are_good(out->statements) && channels_are_good(out->channels)
+	statements = out->statements;
+	channels = out->channels;
+	while (passport_next_statement(&statements, &statement) || passport_next_channel(&channels, &channel))
+		continue;
+	return settings_are_good(out->settings) && settings_are_good(out->startup) && statements.len == 0 &&
+		       channels.len == 0
 		   ? 0
 		   : -1;
 }
@@ -300,8 +267,8 @@ passport_parse_text(const uint8_t *bytes, size_t len, struct passport_text *out)
 	struct reader r = { .left = { bytes, len } };
 	size_t count;
 
-	out->query_len = take_u32(&r);
-	out->types_len = take_u32(&r);
+	out->query_len = (uint32_t)take_number(&r, 4);
+	out->types_len = (uint32_t)take_number(&r, 4);
 	out->types = take_bytes(&r, out->types_len);
 	out->bytes = r.left.at;
 	out->len = r.left.len;

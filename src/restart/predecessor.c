@@ -94,34 +94,10 @@ restart_tell_predecessor(int fd, const char *text)
 /* --- what the process before this one has said --- */
 
 static void
-on_hello(struct predecessor *p, const uint8_t *body, size_t len)
-{
-	if (len != 13 || wire_u32(body) != HANDOVER_VERSION)
-		return; /* it will find out by our READY that the versions differ */
-	restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
-	listeners_set_passed(p->r->host.listeners, body[12] != 0);
-}
-
-/* Takes fd. */
-static void
-on_listener(struct predecessor *p, const uint8_t *body, size_t len, int fd)
-{
-	if (fd >= 0 && len >= 4 && body[len - 1] == '\0' && !p->has_all)
-		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
-	else if (fd >= 0)
-		close(fd);
-}
-
-static void
 send_number(struct predecessor *p, uint8_t type, uint64_t number, const void *more, size_t more_len)
 {
-	struct buf b = { 0 };
-
-	if (p->link == NULL)
-		return;
-	buf_put_u64(&b, number);
-	buf_put(&b, more, more_len);
-	link_send_buf(p->link, type, &b, -1);
+	if (p->link != NULL)
+		link_send_number(p->link, type, number, more, more_len);
 }
 
 static struct arrival *
@@ -147,17 +123,10 @@ send_refusal(struct predecessor *p, uint64_t number, const char *text)
 	send_number(p, HANDOVER_REFUSED, number, text, strlen(text));
 }
 
-/* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */
-static struct client *
-living(const struct arrival *n)
-{
-	return n->client == NULL || n->client->x.is_closing ? NULL : n->client;
-}
-
 static void
 refuse_arrival(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = living(n);
+	struct client *c = restart_living(n->client);
 
 	send_refusal(p, n->number, "it can't listen to its channels");
 	forget_arrival(n);
@@ -169,7 +138,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 static void
 take_if_heard(struct predecessor *p, struct arrival *n)
 {
-	const struct client *c = living(n);
+	const struct client *c = restart_living(n->client);
 	bool is_refused = false, is_heard = c != NULL && listen_is_heard(&c->x, &is_refused);
 
 	if (c == NULL || is_refused)
@@ -183,7 +152,7 @@ take_if_heard(struct predecessor *p, struct arrival *n)
 static void
 begin_arrival(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = living(n);
+	struct client *c = restart_living(n->client);
 	bool lacks_some = n->queued_len > 0 && n->queued == NULL;
 	bool is_broken = lacks_some || (c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0);
 
@@ -203,7 +172,7 @@ begin_arrival(struct predecessor *p, struct arrival *n)
 static void
 advance(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = living(n);
+	struct client *c = restart_living(n->client);
 
 	switch (n->stage) {
 	case STAGE_MADE:
@@ -324,15 +293,6 @@ restart_arrival_gone(struct restart *r, const struct client *c)
 }
 
 static void
-on_yours(struct arrival *n, const uint8_t *queued, size_t len)
-{
-	n->stage = STAGE_OURS;
-	n->queued_len = len;
-	if (len > 0 && (n->queued = malloc(len)) != NULL)
-		memcpy(n->queued, queued, len);
-}
-
-static void
 on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 {
 	uint64_t number = len < 8 ? 0 : wire_u64(body);
@@ -341,10 +301,10 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 
 	if (n == NULL || n->stage == STAGE_BACK || is_ours(n))
 		return;
-	if (type == HANDOVER_YOURS)
-		on_yours(n, body + 8, len - 8);
-	else
-		n->stage = STAGE_BACK;
+	n->stage = type == HANDOVER_YOURS ? STAGE_OURS : STAGE_BACK;
+	n->queued_len = type == HANDOVER_YOURS ? len - 8 : 0;
+	if (n->queued_len > 0 && (n->queued = malloc(n->queued_len)) != NULL)
+		memcpy(n->queued, body + 8, n->queued_len);
 	if (hold(p, &why) == 0)
 		advance(p, n);
 }
@@ -365,23 +325,24 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	struct predecessor *p = arg;
 
 	*restart_env(p->r)->now_us = clock_now_us();
-	if (type == HANDOVER_LISTENER)
-		on_listener(p, body, len, fd);
+	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && !p->has_all)
+		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
 	else if (type == HANDOVER_CLIENT)
 		on_client(p, body, len, fd);
 	else if (fd >= 0)
 		close(fd);
-	if (type == HANDOVER_HELLO)
-		on_hello(p, body, len);
-	else if (type == HANDOVER_LISTENERS_END)
+	/* If the versions differ, the old process finds out by our READY. */
+	if (type == HANDOVER_HELLO && len == 13 && wire_u32(body) == HANDOVER_VERSION) {
+		restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
+		listeners_set_passed(p->r->host.listeners, body[12] != 0);
+	} else if (type == HANDOVER_LISTENERS_END)
 		p->has_all = true;
 	else if (type == HANDOVER_GO && p->is_waiting)
 		begin_to_serve(p);
-	else if (type == HANDOVER_POOL && passport_reader_pool(p->reader, body, len) < 0)
-		log_error(restart_env(p->r)->log, "restart: the old process passed on a pool that can't be used");
-	else if (type == HANDOVER_TEXT && passport_reader_text(p->reader, body, len) < 0)
-		log_error(restart_env(p->r)->log,
-			  "restart: the old process passed on a prepared statement that can't be used");
+	else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
+		 passport_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
+		log_error(restart_env(p->r)->log, "restart: the old process passed on a %s that can't be used",
+			  type == HANDOVER_POOL ? "pool" : "prepared statement");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
 	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
@@ -398,12 +359,6 @@ on_rest(void *arg)
 	if (p->is_holding)
 		p->r->host.go(p->r->host.w);
 	p->is_holding = false;
-}
-
-static void
-on_drained(void *arg)
-{
-	(void)arg;
 }
 
 /* Returns true if the old process has died, and not just closed its end. */
@@ -433,7 +388,7 @@ on_closed(void *arg)
 	restart_predecessor_tick(p->r);
 }
 
-static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
+static const struct link_ops link_ops = { .on_message = on_message, .on_rest = on_rest, .on_closed = on_closed };
 
 /* How many arrivals there are that are ours, or are not yet. */
 static size_t
@@ -514,25 +469,19 @@ restart_predecessor_tick(struct restart *r)
 
 /* --- what the others ask --- */
 
-/* The process that has made the socket pair; restart_find_predecessor() has seen to it that this can be told. */
-static pid_t
-pid_of_peer(int fd)
-{
-	struct ucred peer = { 0 };
-	socklen_t len = sizeof(peer);
-
-	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
-	return peer.pid;
-}
-
 int
 restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 {
 	struct predecessor *p = xcalloc(1, sizeof(*p));
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
 
 	r->predecessor = p;
 	p->r = r;
-	p->pid = pid_of_peer(fd);
+	/* The process that has made the socket pair: restart_find_predecessor() has seen to it that this can be told.
+	 */
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);
 	p->is_waiting = true;
 	listeners_expect(r->host.listeners);

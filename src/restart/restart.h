@@ -71,7 +71,7 @@ bool restart_is_waiting_for_go(const struct restart *r); /* returns true while n
 void restart_tell_ready(struct restart *r); /* once, if so */
 void restart_forget_predecessor(struct restart *r); /* r may be NULL */
 
-/* --- far_cancel.c: cancel requests that the other process may know --- */
+/* --- cancel requests that the other process may know --- */
 
 /* client_env.on_strange_cancel. Returns true if the other process was asked: asker waits for its answer. */
 bool restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);

@@ -14,6 +14,8 @@ struct restart {
 	struct predecessor *predecessor; /* while clients come from there; or NULL */
 	struct parked *parked;
 	bool is_stopping, is_ending;
+	bool has_reported; /* the first round is over: who stays for now is in the log */
+	uint32_t moved; /* how many clients have moved to the successor */
 };
 
 /* The log, the pools and the rest of what clients see. */
@@ -27,6 +29,13 @@ static inline uint64_t
 restart_now_us(const struct restart *r)
 {
 	return *r->host.clients->x.now_us;
+}
+
+/* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */
+static inline struct client *
+restart_living(struct client *c)
+{
+	return c == NULL || c->x.is_closing ? NULL : c;
 }
 
 /* successor.c */
@@ -43,6 +52,6 @@ bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body,
 void restart_look_at_arrivals(struct restart *r); /* a listener listens on all channels of one, or has caught up */
 void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard of its end */
 
-/* far_cancel.c */
+/* restart.c */
 void restart_heard_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */
 void restart_end_far_cancels(struct restart *r); /* the other process is gone: nobody will answer */

@@ -176,14 +176,11 @@ restart_forget_successor(struct restart *r)
 	if (s == NULL)
 		return;
 	if (r->host.clients->x.is_moving) {
-		struct client *c;
-
 		/* In a halt, or when it is this thread's: no client moves any more. */
 		for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
 			(*at)->x.is_moving = false;
 		parked_set_room(r->parked, 0, 0);
-		while ((c = parked_take(r->parked, NULL)) != NULL)
-			parked_let_go_on(c);
+		parked_tick(r->parked, NULL);
 	}
 	r->successor = NULL;
 	r->moving = NULL;
@@ -204,7 +201,7 @@ restart_end_if_moved(struct restart *r)
 	    clients_are_left(r->host.clients))
 		return;
 	log_info(restart_env(r)->log, "restart: %s moved to process %ld; this one ends",
-		 counted(moving_count(s->moving), "client has", "clients have").text, (long)s->pid);
+		 counted(r->moved, "client has", "clients have").text, (long)s->pid);
 	r->host.end(r->host.w);
 }
 
@@ -212,7 +209,7 @@ restart_end_if_moved(struct restart *r)
 static void
 make_room_for_servers(const struct restart *r, struct client_env *env)
 {
-	pool_set_close_unneeded(env->x.pools, !moving_has_reported(r->moving), RR_RELOAD, *env->x.now_us);
+	pool_set_close_unneeded(env->x.pools, !r->has_reported, RR_RELOAD, *env->x.now_us);
 }
 
 void
@@ -224,6 +221,7 @@ restart_worker_tick(struct restart *r, struct client_env *env)
 	make_room_for_servers(r, env);
 }
 
+/* why_len: bytes of why; -1: it is terminated. */
 static void
 give_up(struct successor *s, const char *why, int why_len)
 {
@@ -246,7 +244,7 @@ give_way_to(struct successor *s)
 	struct fail why;
 
 	if (r->host.halt(r->host.w, &why) < 0) {
-		give_up(s, why.text, (int)strlen(why.text));
+		give_up(s, why.text, -1);
 		return;
 	}
 	listeners_give_away(r->host.listeners);
@@ -268,10 +266,8 @@ give_way_to(struct successor *s)
 void
 restart_abandon_successor(struct restart *r)
 {
-	static const char stopping[] = "pgweir is stopping";
-
 	if (r->successor != NULL && r->successor->stage == STAGE_STARTING)
-		give_up(r->successor, stopping, (int)sizeof(stopping) - 1);
+		give_up(r->successor, "pgweir is stopping", -1);
 }
 
 bool
@@ -294,10 +290,8 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	if (type == HANDOVER_FAILED && s->stage == STAGE_STARTING)
 		give_up(s, (const char *)body, (int)(len < 1000 ? len : 1000));
 	else if (type == HANDOVER_READY && s->stage == STAGE_STARTING) {
-		static const char strange[] = "it speaks another version of the handover";
-
 		if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
-			give_up(s, strange, (int)sizeof(strange) - 1);
+			give_up(s, "it speaks another version of the handover", -1);
 		else
 			give_way_to(s);
 	} else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
@@ -325,16 +319,24 @@ on_drained(void *arg)
 	moving_on_drained(s->moving);
 }
 
-/* The successor was ready, and has died: this process listens again, if it can. */
+/* The successor does not come back: in the next halt all is as it was before the restart. */
 static void
-serve_again(const struct restart *r)
+lose_successor(struct successor *s)
 {
+	struct restart *r = s->r;
 	const struct restart_host *host = &r->host;
 	struct log *log = restart_env(r)->log;
 	struct fail why;
 
-	if (r->is_stopping)
+	log_error(log, "restart: process %ld %s; %s had moved there", (long)s->pid,
+		  s->is_dead ? "has died" : "has closed its link to this one",
+		  counted(r->moved, "client", "clients").text);
+	restart_env(r)->counters->restarts_failed++;
+	s->stage = STAGE_OVER;
+	restart_end_far_cancels(r);
+	if (!s->is_dead || r->is_stopping)
 		return;
+	/* The successor was ready, and has died: this process listens again, if it can. */
 	if (host->listen_again(host->w, &why) < 0) {
 		log_error(log, "restart: the successor has died, and this process can't listen again: %s", why.text);
 		host->stop(host->w, SHUTDOWN_CLIENTS);
@@ -342,22 +344,6 @@ serve_again(const struct restart *r)
 	}
 	log_warning(log, "restart: the successor has died; this process serves again");
 	host->serve(host->w);
-}
-
-/* The successor does not come back: in the next halt all is as it was before the restart. */
-static void
-lose_successor(struct successor *s)
-{
-	struct restart *r = s->r;
-
-	log_error(restart_env(r)->log, "restart: process %ld %s; %s had moved there", (long)s->pid,
-		  s->is_dead ? "has died" : "has closed its link to this one",
-		  counted(moving_count(s->moving), "client", "clients").text);
-	restart_env(r)->counters->restarts_failed++;
-	s->stage = STAGE_OVER;
-	restart_end_far_cancels(r);
-	if (s->is_dead)
-		serve_again(r);
 }
 
 static void
@@ -379,12 +365,11 @@ end_lost(struct successor *s)
 static void
 on_closed(void *arg)
 {
-	static const char died[] = "it ended before it was ready";
 	struct successor *s = arg;
 
 	*restart_env(s->r)->now_us = clock_now_us();
 	if (s->stage == STAGE_STARTING)
-		give_up(s, died, (int)sizeof(died) - 1);
+		give_up(s, "it ended before it was ready", -1);
 	else {
 		s->stage = STAGE_LOST;
 		s->since_us = restart_now_us(s->r);
@@ -396,7 +381,6 @@ on_closed(void *arg)
 void
 restart_successor_tick(struct restart *r)
 {
-	static const char slow[] = "it was not ready in time";
 	struct successor *s = r->successor;
 	uint64_t since_us = s == NULL ? 0 : restart_now_us(r) - s->since_us;
 	uint64_t max_us = restart_env(r)->config->restart_timeout_us;
@@ -404,7 +388,7 @@ restart_successor_tick(struct restart *r)
 	if (s == NULL)
 		return;
 	if (s->stage == STAGE_STARTING && since_us >= START_MAX_US)
-		give_up(s, slow, (int)sizeof(slow) - 1);
+		give_up(s, "it was not ready in time", -1);
 	else if (s->stage == STAGE_LOST || s->stage == STAGE_OVER) {
 		s->is_dead = s->is_dead || waitpid(s->pid, NULL, WNOHANG) == s->pid;
 		if (s->stage == STAGE_LOST && (s->is_dead || restart_now_us(s->r) - s->since_us >= LOST_MAX_US))
