@@ -124,18 +124,6 @@ make_restart(struct weir *w, char *const *argv)
 	w->restart = restart_new(&host);
 }
 
-/* Everything that listens. With a predecessor, nothing is accepted yet. */
-static int
-open_addresses(struct weir *w, int predecessor, struct fail *why)
-{
-	if (predecessor >= 0 && restart_meet_predecessor(w->restart, predecessor, why) < 0)
-		return -1;
-	return process_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
-		       listeners_listen(w->listeners, w->config, why) == 0
-		   ? 0
-		   : -1;
-}
-
 static int
 become_user(struct weir *w, struct fail *why)
 {
@@ -169,7 +157,11 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
 		process_apply(w);
-		if (process_watch_events(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
+		/* With a predecessor, nothing is accepted yet. */
+		if (process_watch_events(w, why) == 0 &&
+		    (start->predecessor < 0 || restart_meet_predecessor(w->restart, start->predecessor, why) == 0) &&
+		    process_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
+		    listeners_listen(w->listeners, w->config, why) == 0 &&
 		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0 &&
 		    (w->threads = worker_threads_new(w, why)) != NULL)
 			return w;

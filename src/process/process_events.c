@@ -30,17 +30,6 @@ on_sigusr2(struct weir *w)
 }
 
 static void
-on_sigusr1(struct weir *w)
-{
-	struct fail why;
-
-	if (restart_may_hold(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
-		log_info(w->log, "paused");
-	else
-		log_warning(w->log, "not paused: %s", why.text);
-}
-
-static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct weir *w = arg;
@@ -66,7 +55,10 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		process_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
-		on_sigusr1(w);
+		if (restart_may_hold(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
+			log_info(w->log, "paused");
+		else
+			log_warning(w->log, "not paused: %s", why.text);
 		break;
 	case SIGUSR2:
 		on_sigusr2(w);

@@ -42,29 +42,22 @@ enum seed {
 
 /* --- what the parts report --- */
 
-/* Keeps it for the bucket of query_duration that counts the request. */
-static void
-keep_exemplar(struct worker *k, const char *database, const struct exemplar *e)
-{
-	struct pool_database *d = pool_set_find_database(k->pools, database);
-
-	if (d == NULL)
-		return;
-	if (d->exemplars == NULL)
-		d->exemplars = calloc(1, sizeof(*d->exemplars));
-	if (d->exemplars != NULL)
-		d->exemplars->of[histogram_bucket(&histogram_bounds_query, e->value_us)] = *e;
-}
-
 static void
 on_report(void *owner, const struct request_report *report)
 {
 	struct worker *k = owner;
+	struct pool_database *d;
 	struct exemplar e;
 
 	slowlog_write(k->weir->slowlog, report, k->now_us, &e);
-	if (e.trace_id[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
-		keep_exemplar(k, report->database, &e);
+	if (e.trace_id[0] == '\0' || report->phase_us[PHASE_SERVER] == 0 ||
+	    (d = pool_set_find_database(k->pools, report->database)) == NULL)
+		return;
+	/* Keeps it for the bucket of query_duration that counts the request. */
+	if (d->exemplars == NULL)
+		d->exemplars = calloc(1, sizeof(*d->exemplars));
+	if (d->exemplars != NULL)
+		d->exemplars->of[histogram_bucket(&histogram_bounds_query, e.value_us)] = e;
 }
 
 static void
@@ -314,10 +307,11 @@ make_door(struct weir *w, const uint64_t seeds[static SEEDS])
 	w->console = process_console_new(w);
 }
 
-static int
-new_workers(struct weir *w, struct fail *why)
+int
+process_make_parts(struct weir *w, struct fail *why)
 {
 	struct worker **last = &w->door;
+	uint64_t seeds[SEEDS];
 
 	for (unsigned i = 0; i < w->worker_count; i++) {
 		*last = worker_new(w, i, why);
@@ -326,16 +320,6 @@ new_workers(struct weir *w, struct fail *why)
 		w->crew[i] = &(*last)->clients;
 		last = &(*last)->next;
 	}
-	return 0;
-}
-
-int
-process_make_parts(struct weir *w, struct fail *why)
-{
-	uint64_t seeds[SEEDS];
-
-	if (new_workers(w, why) < 0)
-		return -1;
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->door->clients.mock_secret, sizeof(w->door->clients.mock_secret)) != 1)
 		return fail_set(why, "58000", "no randomness");

@@ -43,15 +43,6 @@ struct fresh {
 	struct listeners_fresh listeners;
 };
 
-/* None is opened or closed while they are being closed, or while clients move to the next process. */
-static int
-open_listeners(struct weir *w, struct fresh *f, struct fail *why)
-{
-	return w->stopping.is_stopping || w->door->clients.x.is_moving
-		   ? 0
-		   : listeners_open(w->listeners, f->config, &f->listeners, why);
-}
-
 /* Opens listeners and logs: failures that only a try can find, reported like mistakes in the file. */
 static int
 open_all(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
@@ -60,7 +51,11 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 					   .file = w->config->path,
 					   .words = bouncer_problem_words(f->config) };
 
-	if (open_listeners(w, f, why) == 0 && setup_change_logs(w->log, w->slowlog, w->config, f->config, why) == 0) {
+	/* None is opened or closed while they are being closed, or while clients move to the next process. */
+	bool is_fixed = w->stopping.is_stopping || w->door->clients.x.is_moving;
+
+	if ((is_fixed || listeners_open(w->listeners, f->config, &f->listeners, why) == 0) &&
+	    setup_change_logs(w->log, w->slowlog, w->config, f->config, why) == 0) {
 		query_table_set_max(w->queries, f->config->slow_table_size);
 		return 0;
 	}
@@ -92,17 +87,6 @@ on_change(const char *change, void *arg)
 	log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "config_changed" }, "configuration: %s", text);
 }
 
-/* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
-static void
-keep_users(const struct weir *w, struct fresh *f)
-{
-	if (f->files.users != NULL || w->files.users == NULL || f->config->users_file[0] == '\0' ||
-	    !bouncer_does(f->config, BOUNCER_STARTS_WITH_MISTAKES))
-		return;
-	f->files.users = users_ref(w->files.users);
-	log_write(w->log, LOG_LEVEL_WARNING, "the users that auth_file had before stay");
-}
-
 static int
 load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct config_problems *problems,
      struct fail *why)
@@ -113,7 +97,12 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 	if (problems->error_count > 0)
 		return fail_set(why, "F0000", "the configuration has errors");
 	config_keep_fixed(f->config, w->config);
-	keep_users(w, f);
+	/* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
+	if (f->files.users == NULL && w->files.users != NULL && f->config->users_file[0] != '\0' &&
+	    bouncer_does(f->config, BOUNCER_STARTS_WITH_MISTAKES)) {
+		f->files.users = users_ref(w->files.users);
+		log_write(w->log, LOG_LEVEL_WARNING, "the users that auth_file had before stay");
+	}
 	return 0;
 }
 

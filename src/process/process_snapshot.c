@@ -36,6 +36,8 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 		else if (srv->state == SV_LENT)
 			p->servers[srv->cancel != NULL ? SERVERS_CANCEL : SERVERS_ACTIVE]++;
 	}
+	if (n.outage.since_us > 0 && now_us > n.outage.since_us) /* counters have those that are over */
+		p->counters.outage_us += now_us - n.outage.since_us;
 	p->pool_size += e->settings.pool_size;
 	p->max_overflow += e->settings.max_overflow;
 	p->overflow += n.overflow;
@@ -77,16 +79,6 @@ count_pools(const struct worker *k)
 	return n;
 }
 
-/* Counters have those that are over. */
-static uint64_t
-outage_now_us(const struct pool *e, uint64_t now_us)
-{
-	struct policy_counts n;
-
-	policy_get_counts(e->policy, &n);
-	return n.outage.since_us > 0 && now_us > n.outage.since_us ? now_us - n.outage.since_us : 0;
-}
-
 static int
 take_pools(struct worker *k, struct snapshot *s)
 {
@@ -122,7 +114,6 @@ take_pools(struct worker *k, struct snapshot *s)
 		}
 		e->index = (uint32_t)(is_other ? max : i);
 		add_counts(s, p, e, k->now_us);
-		p->counters.outage_us += outage_now_us(e, k->now_us);
 	}
 	return 0;
 }
@@ -154,17 +145,6 @@ take_clients(struct worker *k, struct snapshot *s)
 	}
 }
 
-static void
-copy_database(struct snapshot_database *to, const struct pool_database *d)
-{
-	to->counters = d->counters;
-	to->prepared_client = to->prepared_server = 0;
-	to->exemplars = NULL;
-	copy_name(to->name, d->name);
-	if (d->exemplars != NULL && (to->exemplars = malloc(sizeof(*to->exemplars))) != NULL)
-		*to->exemplars = *d->exemplars;
-}
-
 static int
 take_databases(struct worker *k, struct snapshot *s)
 {
@@ -181,11 +161,19 @@ take_databases(struct worker *k, struct snapshot *s)
 		copy_name(s->databases[max].name, "_other");
 	}
 	for (struct pool_database *d = pool_set_databases(k->pools); d != NULL; d = d->next, i++) {
-		d->index = (uint32_t)(i < max ? i : max);
-		if (i < max)
-			copy_database(&s->databases[i], d);
-		else
-			add_uint64s(&s->databases[max].counters, &d->counters, sizeof(d->counters));
+		struct snapshot_database *to = &s->databases[i < max ? i : max];
+
+		d->index = (uint32_t)(to - s->databases);
+		if (i >= max) {
+			add_uint64s(&to->counters, &d->counters, sizeof(d->counters));
+			continue;
+		}
+		to->counters = d->counters;
+		to->prepared_client = to->prepared_server = 0;
+		to->exemplars = NULL;
+		copy_name(to->name, d->name);
+		if (d->exemplars != NULL && (to->exemplars = malloc(sizeof(*to->exemplars))) != NULL)
+			*to->exemplars = *d->exemplars;
 	}
 	for (struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 		struct server *srv;
@@ -226,27 +214,6 @@ not_ready(struct snapshot *s, const char *reason)
 		snprintf(s->not_ready[s->not_ready_count++], sizeof(s->not_ready[0]), "%s", reason);
 }
 
-static void
-snapshot_reasons(const struct weir *w, struct snapshot *s)
-{
-	bool has_up = s->backend_count == 0;
-	char reason[sizeof(s->not_ready[0])];
-
-	for (size_t i = 0; i < s->backend_count; i++)
-		has_up = has_up || s->backends[i].counters.is_up != 0;
-	if (!has_up)
-		not_ready(s, "no PostgreSQL server can be reached");
-	for (const struct worker *k = w->door; k != NULL; k = k->next)
-		if (k->watch.is_silent) {
-			snprintf(reason, sizeof(reason), "worker %u does not answer", k->number);
-			not_ready(s, reason);
-		}
-	if (w->stopping.is_stopping)
-		not_ready(s, "draining: pgweir is shutting down");
-	if (pool_set_is_paused(w->door->pools))
-		not_ready(s, "paused");
-}
-
 struct snapshot *
 process_snapshot_of(struct worker *k)
 {
@@ -277,6 +244,8 @@ static void
 add_process(const struct weir *w, struct snapshot *s)
 {
 	struct slowlog_stats slow;
+	bool has_up = s->backend_count == 0;
+	char reason[sizeof(s->not_ready[0])];
 
 	s->state = w->stopping.is_ending		? STATE_STOPPING
 		   : w->stopping.is_stopping		? STATE_DRAINING
@@ -291,7 +260,19 @@ add_process(const struct weir *w, struct snapshot *s)
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
-	snapshot_reasons(w, s);
+	for (size_t i = 0; i < s->backend_count; i++)
+		has_up = has_up || s->backends[i].counters.is_up != 0;
+	if (!has_up)
+		not_ready(s, "no PostgreSQL server can be reached");
+	for (const struct worker *k = w->door; k != NULL; k = k->next)
+		if (k->watch.is_silent) {
+			snprintf(reason, sizeof(reason), "worker %u does not answer", k->number);
+			not_ready(s, reason);
+		}
+	if (w->stopping.is_stopping)
+		not_ready(s, "draining: pgweir is shutting down");
+	if (pool_set_is_paused(w->door->pools))
+		not_ready(s, "paused");
 }
 
 struct snapshot *

@@ -10,9 +10,9 @@
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
  *   process_memory.c    watches max_memory
  *   process_stop.c      shutdown and SUSPEND
- *   process_http.c      the metrics thread
+ *   process_http.c      the metrics thread; has all workers take their numbers
  *   process_console.c   what console commands do
- *   process_snapshot.c  copies numbers for that thread; process_gather.c has all workers do so
+ *   process_snapshot.c  copies numbers for that thread
  *
  * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
  * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each

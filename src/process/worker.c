@@ -20,6 +20,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -233,7 +234,11 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		pool_set_scout(k->pools, now);
 	passwords_tick(k->servers.passwords);
 	restart_worker_tick(k->weir->restart, &k->clients);
-	worker_beat(k);
+	/* Told for worker_pulse.c. */
+	atomic_store_explicit(&k->pulse.clients, k->clients.client_count, memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.at_us, k->now_us, memory_order_release);
 	if (k == k->weir->door)
 		process_tick(k->weir);
 	else

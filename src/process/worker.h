@@ -79,8 +79,6 @@ size_t worker_statement_cache(const struct worker *k); /* its share of prepared_
 void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
 void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: waits until there is something to do */
-/* worker_pulse.c, on its own thread: it ticks. */
-void worker_beat(struct worker *k);
 uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
 void
 worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move, and tells the service manager */
@@ -95,8 +93,8 @@ void worker_empty(struct worker *k);
 void worker_free(struct worker *k);
 
 /*
- * --- process_gather.c: the numbers of all workers, for the metrics thread and the console: process_snapshot.c
- * takes them, process_gather.c has each worker do so on its own thread.
+ * --- The numbers of all workers, for the metrics thread and the console: process_snapshot.c takes them,
+ * process_http.c has each worker do so on its own thread.
  */
 
 /* A worker's snapshot, and the note that asks for one and brings it. */
@@ -119,10 +117,7 @@ struct snapshot *process_snapshot_of(struct worker *k); /* on its own thread, or
 /* Makes one of those of all workers, which it takes; one of them may be NULL. */
 struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
 
-/* process_gather.c. Returns 0, or -1 with *why set. */
-int process_begin_gathering(struct weir *w, struct fail *why);
-void process_end_gathering(struct weir *w); /* nobody waits any more */
-void process_gather(struct weir *w); /* the metrics thread asks: it is answered with gathering.tables, now or soon */
+/* process_http.c */
 void process_forget_gathered(struct weir *w); /* once nobody has its note any more */
 
 /*

@@ -17,15 +17,6 @@
 
 #define SILENT_TICKS 20 /* of worker 0: about 2 s. While the whole process stands still, there are none */
 
-void
-worker_beat(struct worker *k)
-{
-	atomic_store_explicit(&k->pulse.clients, k->clients.client_count, memory_order_relaxed);
-	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
-	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
-	atomic_store_explicit(&k->pulse.at_us, k->now_us, memory_order_release);
-}
-
 uint64_t
 worker_cpu_us(const struct worker *k)
 {
@@ -87,16 +78,6 @@ look_at_cpu(struct worker *k, uint64_t now_us)
 	k->watch.cpu_at_us = now_us;
 }
 
-/* The service manager ends us if it does not hear in time that all move: told twice as often as it wants. */
-static void
-tell_watchdog(struct weir *w, uint64_t now_us)
-{
-	if (w->watchdog_us == 0 || now_us - w->watchdog_told_us < w->watchdog_us / 2)
-		return;
-	w->watchdog_told_us = now_us;
-	os_notify("WATCHDOG=1");
-}
-
 void
 worker_watch(struct weir *w)
 {
@@ -108,8 +89,11 @@ worker_watch(struct weir *w)
 		look_at_cpu(k, w->door->now_us);
 		all_move = all_move && !k->watch.is_silent;
 	}
-	if (all_move)
-		tell_watchdog(w, w->door->now_us);
+	/* The service manager ends us if it does not hear in time that all move: told twice as often as it wants. */
+	if (!all_move || w->watchdog_us == 0 || w->door->now_us - w->watchdog_told_us < w->watchdog_us / 2)
+		return;
+	w->watchdog_told_us = w->door->now_us;
+	os_notify("WATCHDOG=1");
 }
 
 void

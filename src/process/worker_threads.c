@@ -155,31 +155,21 @@ find_running(const struct worker_threads *t)
 	return NULL;
 }
 
-/* Returns the first worker whose thread does not end in time; NULL: all have. */
-static struct worker *
-await_end(struct worker_threads *t, uint64_t until_us)
-{
-	const struct timespec until = time_of(until_us);
-	struct worker *late;
-	int r = 0;
-
-	pthread_mutex_lock(&t->lock);
-	while ((late = find_running(t)) != NULL && r != ETIMEDOUT)
-		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
-	pthread_mutex_unlock(&t->lock);
-	return late;
-}
-
 int
 worker_threads_free(struct worker_threads *t, struct fail *why)
 {
+	const struct timespec until = time_of(clock_now_us() + END_MAX_US);
 	const struct worker *late;
+	int r = 0;
 
 	if (t == NULL)
 		return 0;
 	for (struct member *m = t->members; m < t->members + t->count; m++)
 		inbox_post(m->worker->inbox, &m->end);
-	late = await_end(t, clock_now_us() + END_MAX_US);
+	pthread_mutex_lock(&t->lock);
+	while ((late = find_running(t)) != NULL && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+	pthread_mutex_unlock(&t->lock);
 	if (late != NULL)
 		return fail_set(why, "58000", "worker %u does not answer", late->number);
 	for (struct member *m = t->members; m < t->members + t->count; m++)
