@@ -11,7 +11,7 @@
 
 #include "build.h"
 #include "load/load.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <event2/event.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "admission/admission_state.h"
 #include "base/alloc.h"
 
-#include "base/network.h"
+#include "base/text.h"
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>

@@ -1,6 +1,7 @@
 /* src/auth/hba.c - the rules of an HBA file, and which of them fits. See hba.h. */
 #include "auth/hba_rule.h"
 #include "base/alloc.h"
+#include "base/text.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -36,7 +37,7 @@ hba_unref(struct hba *hba)
 
 struct building {
 	struct hba *hba;
-	struct hba_reading reading;
+	struct rule_reading reading;
 };
 
 static void
@@ -56,28 +57,16 @@ add_rule(const struct rule_line *line, void *arg)
 		hba_rule_fini(&rule);
 }
 
-static void
-hba_on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
-{
-	struct building *b = arg;
-
-	b->reading.errors += is_error;
-	b->reading.report(is_error, path, line, text, b->reading.arg);
-}
-
 struct hba *
 hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
 	struct building b = { .hba = xcalloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
-	const struct rule_calls calls = { add_rule, hba_on_problem, &b };
+	const struct rule_line whole = { .path = path };
 
 	atomic_init(&b.hba->ref_count, 1);
-	if (text == NULL)
-		rule_file_read(path, &calls);
-	else
-		rule_text_read(text, text_len, path, &calls);
+	rule_read(text, text_len, path, add_rule, &b.reading, &b);
 	if (b.hba->count == 0 && b.reading.errors == 0)
-		hba_on_problem(true, path, 0, "it has no rules: nobody could log in", &b);
+		rule_bad(&b.reading, &whole, "it has no rules: nobody could log in");
 	if (b.reading.errors == 0)
 		return b.hba;
 	hba_unref(b.hba);
@@ -87,56 +76,35 @@ hba_load(const char *text, size_t text_len, const char *path, rule_report *repor
 /* --- Whether a rule fits (PostgreSQL's hba.c: check_db, check_role, check_ip). --- */
 
 static bool
-fits_name(const struct hba_name *name, const char *text)
+fits_name(const struct hba_name *name, const struct hba_question *q, bool is_database)
 {
-	if (name->kind == HBA_NAME_REGEX)
-		return rule_regex_match(name->regex, text, NULL, NULL);
-	return strcmp(name->text, text) == 0;
+	const char *text = is_database ? q->database : q->user;
+
+	switch (name->kind) {
+	case HBA_NAME_REPLICATION:
+		return q->is_physical;
+	case HBA_NAME_ALL:
+		return !is_database || !q->is_physical;
+	case HBA_NAME_SAMEUSER:
+		return !q->is_physical && strcmp(q->database, q->user) == 0;
+	case HBA_NAME_REGEX:
+	case HBA_NAME:
+		break;
+	}
+	if (is_database && q->is_physical)
+		return false;
+	return name->kind == HBA_NAME_REGEX ? rule_regex_match(name->regex, text, NULL, NULL)
+					    : strcmp(name->text, text) == 0;
 }
 
+/* Returns true if one of these names of databases, or of users, fits. */
 static bool
-fits_database(const struct hba_name *name, const struct hba_question *q)
+fits_one(const struct hba_names *names, const struct hba_question *q, bool is_database)
 {
-	if (q->is_physical || name->kind == HBA_NAME_REPLICATION)
-		return q->is_physical && name->kind == HBA_NAME_REPLICATION;
-	if (name->kind == HBA_NAME_SAMEUSER)
-		return strcmp(q->database, q->user) == 0;
-	return name->kind == HBA_NAME_ALL || fits_name(name, q->database);
-}
-
-static bool
-fits_databases(const struct hba_rule *rule, const struct hba_question *q)
-{
-	for (size_t i = 0; i < rule->databases.count; i++)
-		if (fits_database(&rule->databases.list[i], q))
+	for (size_t i = 0; i < names->count; i++)
+		if (fits_name(&names->list[i], q, is_database))
 			return true;
 	return false;
-}
-
-static bool
-fits_users(const struct hba_rule *rule, const char *user)
-{
-	for (size_t i = 0; i < rule->users.count; i++)
-		if (rule->users.list[i].kind == HBA_NAME_ALL || fits_name(&rule->users.list[i], user))
-			return true;
-	return false;
-}
-
-/*
- * Returns the bytes of an address and sets *family to what they are. An IPv4-mapped IPv6 address counts as IPv4.
- */
-static const uint8_t *
-address_bytes(const struct sockaddr *address, int *family)
-{
-	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
-
-	*family = AF_INET;
-	if (address->sa_family == AF_INET)
-		return (const uint8_t *)&((const struct sockaddr_in *)address)->sin_addr;
-	if (IN6_IS_ADDR_V4MAPPED(v6))
-		return v6->s6_addr + 12;
-	*family = AF_INET6;
-	return v6->s6_addr;
 }
 
 static bool
@@ -146,7 +114,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q)
 		return true;
 	if (rule->reach == HBA_REACH_RANGE) {
 		int family;
-		const uint8_t *bytes = address_bytes(q->address, &family);
+		const uint8_t *bytes = network_address(q->address, &family);
 
 		if (family != rule->family)
 			return false;
@@ -155,7 +123,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q)
 				return false;
 		return true;
 	}
-	return q->is_near != NULL && q->is_near(q->address, rule->reach == HBA_REACH_SAMENET, q->arg);
+	return q->is_near != NULL && q->is_near(q->address, rule->reach == HBA_REACH_SAMENET);
 }
 
 static bool
@@ -177,20 +145,14 @@ fits_type(const struct hba_rule *rule, const struct hba_question *q)
 	return false;
 }
 
-static bool
-fits(const struct hba_rule *rule, const struct hba_question *q)
-{
-	return fits_type(rule, q) && (rule->type == HBA_LOCAL || fits_address(rule, q)) && fits_databases(rule, q) &&
-	       fits_users(rule, q->user);
-}
-
 bool
 hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer)
 {
 	for (size_t i = 0; i < hba->count; i++) {
 		const struct hba_rule *rule = &hba->rules[i];
 
-		if (!fits(rule, question))
+		if (!fits_type(rule, question) || (rule->type != HBA_LOCAL && !fits_address(rule, question)) ||
+		    !fits_one(&rule->databases, question, true) || !fits_one(&rule->users, question, false))
 			continue;
 		*answer = (struct hba_answer){ .method = rule->method,
 					       .clientcert = rule->clientcert,

@@ -18,8 +18,6 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#define HBA_REGEXES_MAX 1000 /* of one file */
-
 struct hba; /* opaque: hba.c */
 
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER };
@@ -35,8 +33,7 @@ struct hba_question {
 	const char *database, *user;
 	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
 	 * If it is NULL, neither word fits. */
-	bool (*is_near)(const struct sockaddr *address, bool is_net, void *arg);
-	void *arg;
+	bool (*is_near)(const struct sockaddr *address, bool is_net);
 };
 /* The rule that matched; its strings live as long as the hba value. */
 struct hba_answer {
@@ -79,8 +76,6 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
  *
  * An immutable value: a reload reads a new one.
  */
-#define IDENT_REGEXES_MAX 1000 /* of one file */
-
 struct ident; /* opaque: ident.c */
 
 /*

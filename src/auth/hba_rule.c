@@ -5,8 +5,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,42 +13,16 @@ struct line {
 	const struct rule_line *of;
 	size_t at;
 	struct hba_rule *rule;
-	struct hba_reading *reading;
+	struct rule_reading *reading;
 };
 
-static bool bad_rule(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void doubt(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define bad_rule(l, ...) rule_bad((l)->reading, (l)->of, __VA_ARGS__) /* false */
 
+/* Reports what merely looks wrong. */
 static void
-line_report(const struct line *l, bool is_error, const char *fmt, va_list ap)
+doubt(const struct line *l, const char *text)
 {
-	char text[RULE_TEXT_MAX];
-
-	vsnprintf(text, sizeof(text), fmt, ap);
-	l->reading->report(is_error, l->of->path, l->of->number, text, l->reading->arg);
-}
-
-/* Reports an error. Always returns false. */
-static bool
-bad_rule(const struct line *l, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	line_report(l, true, fmt, ap);
-	va_end(ap);
-	l->reading->errors++;
-	return false;
-}
-
-static void
-doubt(const struct line *l, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	line_report(l, false, fmt, ap);
-	va_end(ap);
+	l->reading->report(false, l->of->path, l->of->number, text, l->reading->arg);
 }
 
 static void
@@ -88,31 +60,38 @@ next_single(struct line *l, const char *missing)
 
 /* --- The type. --- */
 
+/* Returns the place of a word in a list, or -1. */
+static int
+place_of(const char *word, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(word, list[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
 static bool
 take_type(struct line *l)
 {
-	static const struct {
-		const char *word;
-		enum hba_type type;
-	} types[] = {
-		{ "local", HBA_LOCAL },		  { "host", HBA_HOST },
-		{ "hostssl", HBA_HOSTSSL },	  { "hostnossl", HBA_HOSTNOSSL },
-		{ "hostgssenc", HBA_HOSTGSSENC }, { "hostnogssenc", HBA_HOSTNOGSSENC },
+	static const char *const types[] = {
+		[HBA_LOCAL] = "local",		 [HBA_HOST] = "host",
+		[HBA_HOSTSSL] = "hostssl",	 [HBA_HOSTNOSSL] = "hostnossl",
+		[HBA_HOSTGSSENC] = "hostgssenc", [HBA_HOSTNOGSSENC] = "hostnogssenc",
 	};
 	const struct rule_word *word = next_single(l, "connection type");
+	int type = word == NULL ? -1 : place_of(word->text, types, sizeof(types) / sizeof(types[0]));
 
 	if (word == NULL)
 		return false;
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (strcmp(word->text, types[i].word) == 0) {
-			l->rule->type = types[i].type;
-			if (l->rule->type == HBA_HOSTGSSENC)
-				doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule matches nobody");
-			return true;
-		}
-	return bad_rule(
-	    l, "\"%.100s\" is not a connection type: use local, host, hostssl, hostnossl, hostgssenc or hostnogssenc",
-	    word->text);
+	if (type < 0)
+		return bad_rule(l,
+				"\"%.100s\" is not a connection type: use local, host, hostssl, hostnossl, hostgssenc "
+				"or hostnogssenc",
+				word->text);
+	l->rule->type = (enum hba_type)type;
+	if (l->rule->type == HBA_HOSTGSSENC)
+		doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule matches nobody");
+	return true;
 }
 
 /* --- Databases and users. --- */
@@ -120,17 +99,8 @@ take_type(struct line *l)
 static bool
 take_regex(struct line *l, const struct rule_word *word, struct hba_name *name)
 {
-	struct fail why;
-
-	if (l->reading->regexes++ == HBA_REGEXES_MAX)
-		return bad_rule(l, "more than %d regular expressions", HBA_REGEXES_MAX);
-	if (l->reading->regexes > HBA_REGEXES_MAX)
-		return false;
 	name->kind = HBA_NAME_REGEX;
-	name->regex = rule_regex_new(word->text + 1, &why);
-	if (name->regex == NULL)
-		return bad_rule(l, "regular expression \"%.150s\": %s", word->text + 1, why.text);
-	return true;
+	return rule_take_regex(l->reading, l->of, word, &name->regex);
 }
 
 static bool
@@ -286,43 +256,30 @@ take_address(struct line *l)
 /* --- Methods. --- */
 
 static bool
-is_foreign_method(const char *word)
-{
-	static const char *const foreign[] = { "gss", "sspi", "ldap", "pam", "radius", "bsd", "ident", "oauth" };
-
-	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
-		if (strcmp(word, foreign[i]) == 0)
-			return true;
-	return false;
-}
-
-static bool
 take_method(struct line *l)
 {
-	static const struct {
-		const char *word;
-		enum hba_method method;
-	} methods[] = {
-		{ "trust", HBA_TRUST }, { "reject", HBA_REJECT },     { "scram-sha-256", HBA_SCRAM },
-		{ "md5", HBA_MD5 },	{ "password", HBA_PASSWORD }, { "cert", HBA_CERT },
-		{ "peer", HBA_PEER },
+	static const char *const foreign[] = { "gss", "sspi", "ldap", "pam", "radius", "bsd", "ident", "oauth" };
+	static const char *const methods[] = {
+		[HBA_TRUST] = "trust",	     [HBA_REJECT] = "reject", [HBA_SCRAM] = "scram-sha-256", [HBA_MD5] = "md5",
+		[HBA_PASSWORD] = "password", [HBA_CERT] = "cert",     [HBA_PEER] = "peer",
 	};
 	const struct rule_word *word = next_single(l, "authentication method");
 	struct hba_rule *rule = l->rule;
-	size_t i = 0, count = sizeof(methods) / sizeof(methods[0]);
+	int method = word == NULL ? -1 : place_of(word->text, methods, sizeof(methods) / sizeof(methods[0]));
 
 	if (word == NULL)
 		return false;
-	while (i < count && strcmp(word->text, methods[i].word) != 0)
-		i++;
-	if (i < count)
-		rule->method = methods[i].method;
+	if (method >= 0)
+		rule->method = (enum hba_method)method;
 	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
 		rule->method = HBA_PEER; /* as PostgreSQL does */
 	else
-		return bad_rule(
-		    l, "method \"%.100s\" %s; use scram-sha-256, md5, password, cert, peer, trust or reject",
-		    word->text, is_foreign_method(word->text) ? "is not available in pgweir" : "is not known");
+		return bad_rule(l,
+				"method \"%.100s\" %s; use scram-sha-256, md5, password, cert, peer, trust or reject",
+				word->text,
+				place_of(word->text, foreign, sizeof(foreign) / sizeof(foreign[0])) >= 0
+				    ? "is not available in pgweir"
+				    : "is not known");
 	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
 		return bad_rule(
 		    l, "peer is for local rules only: over a network the system does not know who is at the other end");
@@ -425,7 +382,7 @@ look_at(const struct line *l)
 }
 
 bool
-hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_reading *reading)
+hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading)
 {
 	struct line l = { line, 0, rule, reading };
 

@@ -33,14 +33,7 @@ struct hba_rule {
 	unsigned line;
 };
 
-/* The state of reading one file. */
-struct hba_reading {
-	rule_report *report;
-	void *arg;
-	size_t errors, regexes;
-};
-
 /* Returns false if the line is wrong; errors has then grown. In either case hba_rule_fini() frees what was filled. */
-bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_reading *reading);
+bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);
 size_t hba_address_len(int family); /* bytes */

@@ -25,9 +25,7 @@ struct ident {
 
 struct building {
 	struct ident *ident;
-	rule_report *report;
-	void *arg;
-	size_t errors, regexes;
+	struct rule_reading reading;
 };
 
 /* --- Life. --- */
@@ -63,61 +61,29 @@ ident_unref(struct ident *ident)
 
 /* --- Reading. --- */
 
-static bool bad(struct building *b, const struct rule_line *line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Reports an error. Always returns false. */
-static bool
-bad(struct building *b, const struct rule_line *line, const char *fmt, ...)
-{
-	char text[RULE_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	b->errors++;
-	b->report(true, line->path, line->number, text, b->arg);
-	return false;
-}
-
-static bool
-take_regex(struct building *b, const struct rule_line *line, const struct rule_word *word, struct rule_regex **regex)
-{
-	struct fail why;
-
-	if (word->text[0] != '/')
-		return true;
-	if (b->regexes++ == IDENT_REGEXES_MAX)
-		return bad(b, line, "more than %d regular expressions", IDENT_REGEXES_MAX);
-	if (b->regexes > IDENT_REGEXES_MAX)
-		return false;
-	*regex = rule_regex_new(word->text + 1, &why);
-	if (*regex == NULL)
-		return bad(b, line, "regular expression \"%.150s\": %s", word->text + 1, why.text);
-	return true;
-}
-
 static bool
 take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 {
 	const struct rule_field *f = line->fields;
 
 	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
-		return bad(b, line, "a line has three fields: a map name, a system user name and a database user name");
+		return rule_bad(&b->reading, line,
+				"a line has three fields: a map name, a system user name and a database user name");
 	e->map = xstrdup(f[0].words->text);
 	e->name = xstrdup(f[1].words->text);
 	e->user = xstrdup(f[2].words->text);
 	e->is_any_user = rule_word_is(f[2].words, "all");
 	if (!f[2].words->is_quoted && e->user[0] == '+')
-		return bad(b, line, "%.100s is not available: pgweir knows no roles; write a line for each user",
-			   e->user);
-	if (!take_regex(b, line, f[1].words, &e->name_regex) || !take_regex(b, line, f[2].words, &e->user_regex))
+		return rule_bad(&b->reading, line,
+				"%.100s is not available: pgweir knows no roles; write a line for each user", e->user);
+	if ((e->name[0] == '/' && !rule_take_regex(&b->reading, line, f[1].words, &e->name_regex)) ||
+	    (e->user[0] == '/' && !rule_take_regex(&b->reading, line, f[2].words, &e->user_regex)))
 		return false;
 	if (e->name_regex != NULL && e->user_regex == NULL && strstr(e->user, "\\1") != NULL &&
 	    !rule_regex_has_parentheses(e->name_regex))
-		return bad(b, line, "\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
-			   e->user);
+		return rule_bad(&b->reading, line,
+				"\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
+				e->user);
 	return true;
 }
 
@@ -138,27 +104,14 @@ add_entry(const struct rule_line *line, void *arg)
 		entry_fini(&e);
 }
 
-static void
-ident_on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
-{
-	struct building *b = arg;
-
-	b->errors += is_error;
-	b->report(is_error, path, line, text, b->arg);
-}
-
 struct ident *
 ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	struct building b = { .ident = xcalloc(1, sizeof(*b.ident)), .report = report, .arg = arg };
-	const struct rule_calls calls = { add_entry, ident_on_problem, &b };
+	struct building b = { .ident = xcalloc(1, sizeof(*b.ident)), .reading = { .report = report, .arg = arg } };
 
 	atomic_init(&b.ident->ref_count, 1);
-	if (text == NULL)
-		rule_file_read(path, &calls);
-	else
-		rule_text_read(text, text_len, path, &calls);
-	if (b.errors == 0)
+	rule_read(text, text_len, path, add_entry, &b.reading, &b);
+	if (b.reading.errors == 0)
 		return b.ident;
 	ident_unref(b.ident);
 	return NULL;
@@ -166,31 +119,24 @@ ident_load(const char *text, size_t text_len, const char *path, rule_report *rep
 
 /* --- Questions. --- */
 
-/* Returns true if user equals pattern after its first \1 is replaced by len bytes of text. */
-static bool
-is_substituted(const char *user, const char *pattern, const char *text, size_t len)
-{
-	const char *gap = strstr(pattern, "\\1");
-	size_t before = (size_t)(gap - pattern);
-
-	return strncmp(user, pattern, before) == 0 && strncmp(user + before, text, len) == 0 &&
-	       strcmp(user + before + len, gap + 2) == 0;
-}
-
 /*
  * Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
- * they did not take part.
+ * they did not take part: that text is what the column's first \1 stands for.
  */
 static bool
 fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
 {
+	const char *gap = e->name_regex == NULL ? NULL : strstr(e->user, "\\1");
+	size_t before = gap == NULL ? 0 : (size_t)(gap - e->user), len = end - begin;
+
 	if (e->is_any_user)
 		return true;
 	if (e->user_regex != NULL)
 		return rule_regex_match(e->user_regex, user, NULL, NULL);
-	if (e->name_regex != NULL && strstr(e->user, "\\1") != NULL)
-		return begin != SIZE_MAX && is_substituted(user, e->user, name + begin, end - begin);
-	return strcmp(e->user, user) == 0;
+	if (gap == NULL)
+		return strcmp(e->user, user) == 0;
+	return begin != SIZE_MAX && strncmp(user, e->user, before) == 0 &&
+	       strncmp(user + before, name + begin, len) == 0 && strcmp(user + before + len, gap + 2) == 0;
 }
 
 bool

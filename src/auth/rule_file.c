@@ -22,7 +22,9 @@
 
 /* A file that is being read. */
 struct source {
-	const struct rule_calls *calls;
+	void (*on_line)(const struct rule_line *line, void *arg);
+	void *arg; /* for on_line */
+	struct rule_reading *reading;
 	size_t *bytes_left; /* for all files together */
 	const char *path;
 	unsigned line; /* where the logical line at hand begins */
@@ -35,16 +37,51 @@ struct source {
 static void complain(struct source *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void
-complain(struct source *s, const char *fmt, ...)
+report_error(struct rule_reading *r, const char *path, unsigned line, const char *fmt, va_list ap)
 {
 	char text[RULE_TEXT_MAX];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	r->errors++;
+	r->report(true, path, line, text, r->arg);
+}
+
+bool
+rule_bad(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	report_error(r, line->path, line->number, fmt, ap);
 	va_end(ap);
+	return false;
+}
+
+static void
+complain(struct source *s, const char *fmt, ...)
+{
+	va_list ap;
+
 	s->is_bad = true;
-	s->calls->on_problem(true, s->path, s->line, text, s->calls->arg);
+	va_start(ap, fmt);
+	report_error(s->reading, s->path, s->line, fmt, ap);
+	va_end(ap);
+}
+
+bool
+rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
+		struct rule_regex **regex)
+{
+	struct fail why;
+
+	if (r->regexes++ == RULE_REGEXES_MAX)
+		return rule_bad(r, line, "more than %d regular expressions", RULE_REGEXES_MAX);
+	if (r->regexes > RULE_REGEXES_MAX)
+		return false;
+	*regex = rule_regex_new(word->text + 1, &why);
+	if (*regex == NULL)
+		return rule_bad(r, line, "regular expression \"%.150s\": %s", word->text + 1, why.text);
+	return true;
 }
 
 bool
@@ -268,7 +305,7 @@ take_fields(struct source *s, char *text)
 	}
 	field_fini(&f);
 	if (!s->is_bad && line.count > 0 && !include(s, &line))
-		s->calls->on_line(&line, s->calls->arg);
+		s->on_line(&line, s->arg);
 	for (size_t i = 0; i < line.count; i++)
 		field_fini(&line.fields[i]);
 	free(line.fields);
@@ -323,15 +360,6 @@ take_lines(struct source *s, const char *text, size_t text_len)
 	free(line);
 }
 
-void
-rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls)
-{
-	size_t bytes_left = 0;
-	struct source s = { .calls = calls, .path = path, .bytes_left = &bytes_left };
-
-	take_lines(&s, text, text_len);
-}
-
 /* --- Files. --- */
 
 /* Returns the whole file, or NULL with errno set. */
@@ -360,24 +388,24 @@ read_whole(struct source *s, int fd, size_t *len)
 }
 
 static void
-read_open(struct source *s, const char *path, int fd, struct source *client_statement_by)
+read_open(struct source *s, const char *path, int fd, struct source *named_by)
 {
 	struct stat st;
 	size_t len = 0;
 	char *text = NULL;
 
 	if (fstat(fd, &st) < 0)
-		complain(client_statement_by, "could not read \"%.200s\": %s", path, strerror(errno));
+		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
-		complain(client_statement_by, "\"%.200s\" is not a regular file", path);
+		complain(named_by, "\"%.200s\" is not a regular file", path);
 	else if ((text = read_whole(s, fd, &len)) == NULL && errno == EFBIG)
-		complain(client_statement_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
+		complain(named_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
 	else if (text == NULL)
-		complain(client_statement_by, "could not read \"%.200s\": %s", path, strerror(errno));
+		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
 	if (text == NULL)
 		return;
 	if ((st.st_mode & S_IWOTH) != 0)
-		s->calls->on_problem(false, path, 0, "anyone may change this file: chmod o-w", s->calls->arg);
+		s->reading->report(false, path, 0, "anyone may change this file: chmod o-w", s->reading->arg);
 	s->path = path;
 	take_lines(s, text, len);
 	free(text);
@@ -387,7 +415,7 @@ read_open(struct source *s, const char *path, int fd, struct source *client_stat
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {
-	struct source client_statement_by = *s;
+	struct source named_by = *s;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
 
 	if (fd < 0) {
@@ -395,16 +423,25 @@ read_file(struct source *s, const char *path, bool is_optional)
 			complain(s, "could not open \"%.200s\": %s", path, strerror(errno));
 		return;
 	}
-	read_open(s, path, fd, &client_statement_by);
-	s->is_bad = s->is_bad || client_statement_by.is_bad;
+	read_open(s, path, fd, &named_by);
+	s->is_bad = s->is_bad || named_by.is_bad;
 	close(fd);
 }
 
 void
-rule_file_read(const char *path, const struct rule_calls *calls)
+rule_read(const char *text, size_t text_len, const char *path, void (*on_line)(const struct rule_line *line, void *arg),
+	  struct rule_reading *reading, void *arg)
 {
-	size_t bytes_left = RULE_BYTES_MAX;
-	struct source s = { .calls = calls, .path = path, .bytes_left = &bytes_left, .opens_files = true };
+	size_t bytes_left = text == NULL ? RULE_BYTES_MAX : 0;
+	struct source s = { .on_line = on_line,
+			    .arg = arg,
+			    .reading = reading,
+			    .path = path,
+			    .bytes_left = &bytes_left,
+			    .opens_files = text == NULL };
 
-	read_file(&s, path, false);
+	if (text == NULL)
+		read_file(&s, path, false);
+	else
+		take_lines(&s, text, text_len);
 }

@@ -24,6 +24,8 @@
 /* Receives what is wrong or, if is_error is false, looks wrong. line 0: the file as a whole. Arguments are borrowed. */
 typedef void rule_report(bool is_error, const char *path, unsigned line, const char *text, void *arg);
 
+struct rule_regex; /* opaque: rule_regex.c; immutable */
+
 struct rule_word {
 	char *text;
 	bool is_quoted; /* it begins with a quote, so it is no keyword */
@@ -40,16 +42,23 @@ struct rule_line {
 	size_t count; /* at least 1 */
 };
 
-struct rule_calls {
-	void (*on_line)(const struct rule_line *line, void *arg);
-	rule_report *on_problem;
-	void *arg; /* passed to both */
+/* A file that is being read, for on_line(). */
+#define RULE_REGEXES_MAX 1000 /* of one file */
+struct rule_reading {
+	rule_report *report;
+	void *arg;
+	size_t errors, regexes;
 };
-
-/* Reads the file and those it names; each problem is reported. */
-void rule_file_read(const char *path, const struct rule_calls *calls);
-/* Does the same from memory. Files it names are not opened but reported as a problem. */
-void rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
+/* Reads the file, and those it names; or text, and no other file, unless that is NULL. Problems are counted in reading,
+ * and reported. */
+void rule_read(const char *text, size_t text_len, const char *path,
+	       void (*on_line)(const struct rule_line *line, void *arg), struct rule_reading *reading, void *arg);
+/* Reports an error. Always returns false. */
+bool rule_bad(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Compiles a word that begins with a slash. Returns false if that fails, which is reported. */
+bool rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
+		     struct rule_regex **regex);
 
 /* Returns true if the word is keyword, and not quoted. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);
@@ -63,8 +72,6 @@ bool rule_word_is(const struct rule_word *word, const char *keyword);
  * matched in linear time.
  */
 #define RULE_REGEX_MAX ((size_t)512) /* bytes of an expression */
-
-struct rule_regex; /* opaque: rule_regex.c; immutable */
 
 /* Returns the compiled expression, or NULL with *why set (2201B). */
 struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);

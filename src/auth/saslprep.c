@@ -2,7 +2,7 @@
 #include "auth/encoding.h"
 
 #include "build.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <stdbool.h>
@@ -14,15 +14,6 @@
 
 #define GROWTH_MAX 11 /* U+FDFA, three bytes, becomes 18 characters of 33 bytes; nothing grows more */
 #define STEPS_MAX 32 /* of a profile; SASLprep has 18 */
-
-static bool
-password_is_ascii(const char *text)
-{
-	while (*text != '\0')
-		if ((unsigned char)*text++ > 0x7f)
-			return false;
-	return true;
-}
 
 /* Unicode 3.2 maps these wrongly (Corrigendum #4). libidn still does, PostgreSQL does not. */
 static const Stringprep_table_element corrected[] = {
@@ -64,7 +55,7 @@ saslprep(const char *password, char **prepared)
 	int result;
 
 	*prepared = NULL;
-	if (password_is_ascii(password) || len > SASLPREP_MAX)
+	if (text_is_ascii(password, len) || len > SASLPREP_MAX)
 		return 0;
 	text = malloc(cap);
 	if (text == NULL)

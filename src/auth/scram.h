@@ -75,12 +75,12 @@ int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint3
 /* --- scram_server.c: we are the server, a client logs in. A call out of turn, or after a failure, is refused with
  * 08P01. --- */
 struct scram_server; /* opaque; wiped when freed */
-/* Copies the verifier and the channel. NULL: no memory or no randomness. */
+/*
+ * Copies the verifier and the channel. nonce: our part of it, in tests, which replay exchanges from the RFC; NULL: a
+ * random one. Returns NULL without memory or randomness.
+ */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
-				      const struct scram_channel *channel);
-/* Only for tests, which replay exchanges from the RFC: our part of the nonce is given. */
-struct scram_server *scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock,
-						 const struct scram_channel *channel, const char *nonce);
+				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s);
 /* Writes the mechanisms we offer, best first, each terminated, with an empty one at the end. Returns the length. */
 size_t scram_server_offer(const struct scram_server *s, char out[static SCRAM_OFFER_MAX]);
@@ -102,11 +102,9 @@ int scram_server_final(struct scram_server *s, const char *in, size_t in_len, ch
 /* --- scram_client.c: we are the client and log in to PostgreSQL. Calls out of turn or after a failure are refused
  * likewise. --- */
 struct scram_client; /* opaque; wiped when freed */
-/* Copies the channel. NULL: no memory or no randomness. */
-struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy);
-/* Only for tests: the user in client-first (otherwise empty, as libpq's) and the nonce are given. */
-struct scram_client *scram_client_new_with_nonce(const struct scram_channel *channel, enum scram_binding policy,
-						 const char *user, const char *nonce);
+/* Likewise. user: in client-first; "", as libpq's, except in tests. */
+struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
+				      const char *nonce);
 void scram_client_free(struct scram_client *s);
 /*
  * Chooses from the server's offer (AuthenticationSASL's list, hostile), before the first message. Returns the

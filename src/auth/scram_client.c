@@ -37,11 +37,15 @@ struct scram_client {
 };
 
 struct scram_client *
-scram_client_new_with_nonce(const struct scram_channel *channel, enum scram_binding policy, const char *user,
-			    const char *nonce)
+scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user, const char *nonce)
 {
+	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_client *c;
 
+	if (nonce == NULL && scram_nonce(random) < 0)
+		return NULL;
+	if (nonce == NULL)
+		nonce = random;
 	if (strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX || (c = calloc(1, sizeof(*c))) == NULL)
 		return NULL;
 	c->channel = *channel;
@@ -51,14 +55,6 @@ scram_client_new_with_nonce(const struct scram_channel *channel, enum scram_bind
 	c->nonce_len = (size_t)snprintf(c->nonce, sizeof(c->nonce), "%s", nonce);
 	c->auth_message.limit = SCRAM_AUTH_MESSAGE_MAX;
 	return c;
-}
-
-struct scram_client *
-scram_client_new(const struct scram_channel *channel, enum scram_binding policy)
-{
-	char nonce[SCRAM_OWN_NONCE_LEN + 1];
-
-	return scram_nonce(nonce) == 0 ? scram_client_new_with_nonce(channel, policy, "", nonce) : NULL;
 }
 
 void

@@ -11,7 +11,7 @@
 
 #include "auth/encoding.h"
 #include "auth/scram_state.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

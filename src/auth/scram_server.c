@@ -37,11 +37,16 @@ struct scram_server {
 };
 
 struct scram_server *
-scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock, const struct scram_channel *channel,
-			    const char *nonce)
+scram_server_new(const struct scram_verifier *verifier, bool is_mock, const struct scram_channel *channel,
+		 const char *nonce)
 {
+	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_server *s;
 
+	if (nonce == NULL && scram_nonce(random) < 0)
+		return NULL;
+	if (nonce == NULL)
+		nonce = random;
 	if (strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
 	s->verifier = *verifier;
@@ -50,14 +55,6 @@ scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock,
 	s->auth_message.limit = SCRAM_AUTH_MESSAGE_MAX;
 	snprintf(s->own_nonce, sizeof(s->own_nonce), "%s", nonce);
 	return s;
-}
-
-struct scram_server *
-scram_server_new(const struct scram_verifier *verifier, bool is_mock, const struct scram_channel *channel)
-{
-	char nonce[SCRAM_OWN_NONCE_LEN + 1];
-
-	return scram_nonce(nonce) == 0 ? scram_server_new_with_nonce(verifier, is_mock, channel, nonce) : NULL;
 }
 
 void

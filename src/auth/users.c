@@ -7,7 +7,7 @@
 #include "auth/users.h"
 
 #include "auth/scram.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "base/table.h"
 
 #include <errno.h>
@@ -23,7 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #define FILE_LEN_MAX ((size_t)64 << 20)
 #define SECRET_LEN_MAX ((size_t)65535)
@@ -120,27 +119,13 @@ users_unref(struct users *users)
 	free(users);
 }
 
-static unsigned
-hash_name(const struct users *users, const char *name, size_t name_len)
-{
-	return (unsigned)XXH3_64bits_withSeed(name, name_len, users->seed);
-}
-
-static struct user *
-find_user(const struct users *users, const char *name, size_t name_len)
-{
-	unsigned hash = hash_name(users, name, name_len);
-	struct user *found;
-
-	HASH_FIND_BYHASHVALUE(hh, users->table, name, name_len, hash, found);
-	return found;
-}
-
 bool
 users_find(const struct users *users, const char *name, struct user_secret *out)
 {
-	const struct user *found = users == NULL ? NULL : find_user(users, name, strlen(name));
+	const struct user *found = NULL;
 
+	if (users != NULL)
+		TABLE_FIND(users->seed, users->table, name, strlen(name), found);
 	if (found == NULL)
 		return false;
 	out->kind = found->kind;
@@ -214,35 +199,27 @@ warn_of_twin(const struct user *first, const struct user *again, size_t count, c
 	tell(false, text, arg);
 }
 
-static void
-count_secrets(struct users *users)
-{
-	struct user *u, *next;
-
-	HASH_ITER(hh, users->table, u, next) {
-		users->secret_count += u->kind != SECRET_NONE;
-		users->scram_count += u->kind == SECRET_SCRAM;
-	}
-}
-
 /* Returns 0, or -1 without memory. */
 static int
 hash_entries(struct users *users, const char *path, users_tell *tell, void *arg)
 {
 	size_t twin_count = 0;
+	struct user *u, *next, *twin;
 
 	for (size_t i = 0; i < users->entry_count; i++) {
-		struct user *u = &users->entries[i], *twin = find_user(users, u->name, u->name_len);
-		unsigned hash = hash_name(users, u->name, u->name_len);
-
+		u = &users->entries[i];
+		TABLE_FIND(users->seed, users->table, u->name, u->name_len, twin);
 		if (twin != NULL) {
 			warn_of_twin(twin, u, ++twin_count, path, tell, arg);
 			HASH_DELETE(hh, users->table, twin);
 		}
-		if (!TABLE_ADD_BY_HASH(users->table, u->name, u->name_len, hash, u))
+		if (!TABLE_ADD(users->seed, users->table, u->name, u->name_len, u))
 			return -1;
 	}
-	count_secrets(users);
+	HASH_ITER(hh, users->table, u, next) {
+		users->secret_count += u->kind != SECRET_NONE;
+		users->scram_count += u->kind == SECRET_SCRAM;
+	}
 	return 0;
 }
 
@@ -455,15 +432,6 @@ users_parse(const char *text, size_t text_len, const char *path, bool is_lenient
 
 /* --- The file. --- */
 
-static void
-warn_of_mode(const struct stat *st, const char *path, users_tell *tell, void *arg)
-{
-	char text[512];
-
-	if (tell != NULL && secret_file_is_open(st, path, text, sizeof(text)))
-		tell(false, text, arg);
-}
-
 /* Reads the whole file into *text, len bytes that the caller wipes and frees. */
 static int
 read_file(int fd, const char *path, size_t len, char **text, struct fail *why)
@@ -516,13 +484,14 @@ users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struc
 {
 	struct users *users = NULL;
 	struct stat st;
-	char *text;
+	char *text, warning[512];
 	int fd = open_file(path, &st, why);
 
 	if (fd < 0)
 		return NULL;
 	if (read_file(fd, path, (size_t)st.st_size, &text, why) == 0) {
-		warn_of_mode(&st, path, tell, arg);
+		if (tell != NULL && secret_file_is_open(&st, path, warning, sizeof(warning)))
+			tell(false, warning, arg);
 		users = users_parse(text, (size_t)st.st_size, path, is_lenient, tell, arg, why);
 		OPENSSL_cleanse(text, (size_t)st.st_size + 1);
 		free(text);

@@ -1,4 +1,4 @@
-#include "base/due.h"
+#include "base/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -38,14 +38,6 @@ put(struct due_heap *h, size_t i, struct due *d)
 }
 
 static void
-rise(struct due_heap *h, size_t i, struct due *d)
-{
-	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
-		put(h, i, h->items[(i - 1) / 2]);
-	put(h, i, d);
-}
-
-static void
 sink(struct due_heap *h, size_t i, struct due *d)
 {
 	size_t child;
@@ -67,10 +59,9 @@ settle(struct due_heap *h, struct due *d)
 {
 	size_t i = d->place - 1;
 
-	if (i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us)
-		rise(h, i, d);
-	else
-		sink(h, i, d);
+	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
+		put(h, i, h->items[(i - 1) / 2]);
+	sink(h, i, d); /* where it has risen, it stays */
 }
 
 void

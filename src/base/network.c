@@ -1,4 +1,4 @@
-#include "base/network.h"
+#include "base/text.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -36,9 +36,8 @@ network_parse(const char *text, struct network *out)
 	return text[len] == '\0' || read_bits(text + len + 1, most, &out->bits);
 }
 
-/* Returns the bytes of an address and its family, or NULL. */
-static const uint8_t *
-bytes_of(const struct sockaddr *address, int *family)
+const uint8_t *
+network_address(const struct sockaddr *address, int *family)
 {
 	const struct in6_addr *in6;
 
@@ -61,7 +60,7 @@ network_contains(const struct network *n, const struct sockaddr *address)
 	const uint8_t *bytes;
 	int family;
 
-	bytes = bytes_of(address, &family);
+	bytes = network_address(address, &family);
 	if (bytes == NULL || family != n->family || memcmp(bytes, n->address, whole) != 0)
 		return false;
 	return rest == 0 || ((bytes[whole] ^ n->address[whole]) & (uint8_t)(0xff00u >> rest)) == 0;

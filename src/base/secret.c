@@ -1,4 +1,4 @@
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <stdio.h>
 

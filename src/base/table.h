@@ -1,5 +1,5 @@
 /*
- * src/base/table.h - hash tables of what is looked up by bytes: uthash, with one hash.
+ * src/base/table.h - hash tables of what is looked up by bytes: uthash, with one hash. And a heap of what is due.
  *
  * Peers choose most keys, so a table has a seed of its own, of random bytes, which keeps them from choosing collisions.
  * The one that is found and added with must be the same; 0 is for keys that nobody chooses. Without
@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -37,3 +38,31 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
 		(item)->hh.tbl;                                                                                        \
 	}))
+
+/*
+ * --- due.c: what is due first: a binary heap, so that whoever has many things to do at given times touches only those
+ * that are due.
+ *
+ * Owns: the list of items, not these.
+ */
+struct due {
+	uint64_t at_us;
+	size_t place; /* in the heap, from 1; 0: it is not there */
+};
+
+/* Zeroed, it is empty. */
+struct due_heap {
+	struct due **items;
+	size_t count, cap;
+};
+
+bool due_reserve(struct due_heap *h, size_t count); /* for so many items; false: no memory */
+void due_free(struct due_heap *h); /* the list alone */
+/* d: due at that time from now on, whether or not it was there. There is room for it. */
+void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
+void due_remove(struct due_heap *h, struct due *d); /* fine if it is not there */
+static inline struct due *
+due_first(const struct due_heap *h)
+{
+	return h->count == 0 ? NULL : h->items[0];
+}

@@ -1,10 +1,19 @@
-/* src/base/text.h - plain searches of text, blanks, and copies of names. */
+/*
+ * src/base/text.h - plain searches of text, blanks, copies of names, texts that are secret, and networks as text.
+ *
+ * Always: nothing here allocates, or keeps what it is given; only secret_free() frees.
+ */
 #pragma once
 
+#include <openssl/crypto.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 /* Returns true if text has word anywhere, even as a part of another word. Only ASCII letters ignore case. */
 static inline bool
@@ -87,3 +96,35 @@ static inline bool __attribute__((warn_unused_result)) copy_string(char *to, siz
 	memcpy(to, from, len + 1);
 	return true;
 }
+
+/* --- secret.c --- */
+
+/*
+ * Returns true if others can read a file of secrets, with a warning about path in out. PostgreSQL's rule for keys: only
+ * its owner may read it, or, if root owns it, also its group.
+ */
+bool secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap);
+
+/* Wipes the text, which nobody may find in memory later, and frees it; NULL is fine. */
+static inline void
+secret_free(char *text)
+{
+	if (text != NULL)
+		OPENSSL_cleanse(text, strlen(text));
+	free(text);
+}
+
+/* --- network.c: addresses in networks: "10.0.0.0/8", "2001:db8::/32", "127.0.0.1". Pure. --- */
+
+struct network {
+	int family; /* AF_INET or AF_INET6 */
+	uint8_t address[16];
+	unsigned bits; /* of the address that count */
+};
+
+/* Reads a numeric address, with or without a prefix length. Returns false if text is neither. */
+bool network_parse(const char *text, struct network *out);
+/* Returns the bytes of an address and its family, or NULL. An IPv4 address that is mapped into IPv6 counts as IPv4. */
+const uint8_t *network_address(const struct sockaddr *address, int *family);
+/* Returns true if the address lies in it. */
+bool network_contains(const struct network *n, const struct sockaddr *address);

@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "base/secret.h"
 #include "config/config_value.h"
 
 #include <stdio.h>

@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "base/clock.h"
-#include "base/secret.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 

@@ -128,7 +128,7 @@ struct client {
 			/* No bit: other threads read it. Set by give_long_key(), cleared by forget_secret(). */
 			bool has_long_key;
 			/* Behind what the grave takes up, as all below. Set by client_new(), cleared by
-			 * take_source(). */
+			 * login_proxy(). */
 			bool is_unix : 1;
 			/* Came to the console over a Unix socket as the user that pgweir runs as: an admin in any case.
 			 * Set by enter_console(), never cleared. */

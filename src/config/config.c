@@ -1,7 +1,7 @@
 /* src/config/config.c - the life of a configuration value, and looking things up in it. */
 #include "config/config.h"
 #include "base/alloc.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_state.h"
 #include "config/config_value.h"

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>

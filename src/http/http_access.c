@@ -9,7 +9,7 @@
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
-#include "base/network.h"
+#include "base/text.h"
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>

@@ -8,7 +8,6 @@
  */
 #include "base/alloc.h"
 #include "base/text.h"
-#include "base/secret.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_state.h"
 #include "bouncer/bouncer_ways.h"

@@ -3,7 +3,7 @@
  * settings that don't fit together, files that are missing or open to everyone.
  */
 #include "base/alloc.h"
-#include "base/network.h"
+#include "base/text.h"
 #include "bouncer/bouncer_ways.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"

@@ -2,7 +2,7 @@
 #include "config/config_state.h"
 
 #include "base/alloc.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "load/load_state.h"
 
 #include <openssl/crypto.h>

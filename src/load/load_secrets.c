@@ -7,7 +7,7 @@
 #include "load/load_state.h"
 
 #include "base/alloc.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * a password there is nothing to check, so clients are trusted: they can only come over loopback.
  */
 #include "base/alloc.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"

@@ -7,10 +7,7 @@
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
 #include "login/login_state.h"
-#include "login/login_refuse.h"
-#include "login/login_startup.h"
 #include "login/login_steps.h"
-#include "login/login_welcome.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"

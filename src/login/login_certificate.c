@@ -54,24 +54,13 @@ on_name(char kind, const char *text, void *arg)
 	return !allows(s, text);
 }
 
-static bool
-names_user(const struct client *c, struct search *s)
-{
-	char subject[SUBJECT_MAX];
-
-	if (s->login->rule.clientname != HBA_CLIENTNAME_DN)
-		tls_peer_names(stream_tls(&c->x.stream), on_name, s);
-	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
-		allows(s, subject);
-	return s->is_found;
-}
-
 int
 login_certificate(struct client *c, struct fail *why)
 {
 	struct client_login *l = c->login;
 	enum hba_clientcert demand = demanded(c);
 	struct search search = { .login = l };
+	char subject[SUBJECT_MAX];
 
 	if (demand == HBA_CLIENTCERT_NONE)
 		return 0;
@@ -80,7 +69,13 @@ login_certificate(struct client *c, struct fail *why)
 		return fail_hint(why,
 				 "Connect with TLS, and name the certificate and its key with sslcert and sslkey.");
 	}
-	if (demand == HBA_CLIENTCERT_CA || names_user(c, &search))
+	if (demand == HBA_CLIENTCERT_CA)
+		return 0;
+	if (l->rule.clientname != HBA_CLIENTNAME_DN)
+		tls_peer_names(stream_tls(&c->x.stream), on_name, &search);
+	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
+		allows(&search, subject);
+	if (search.is_found)
 		return 0;
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",
 		 (unsigned long long)c->x.ticket.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",

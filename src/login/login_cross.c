@@ -7,9 +7,7 @@
  * leaves from the graveyard; until then it is the door's, and may be closed there. A client that is over there is
  * closed as any other. If that worker hangs, the note is taken back from its inbox.
  */
-#include "login/login_refuse.h"
 #include "login/login_state.h"
-#include "login/login_welcome.h"
 #include "base/clock.h"
 #include "pool/pool_homes.h"
 
@@ -23,29 +21,6 @@ struct crossing {
 	struct client *client; /* NULL: it was closed before it left */
 	struct client_env *to;
 };
-
-/* References to what only a proof needs. The secret stays if its server logs in with it: pool_learn_secret(). */
-static void
-forget_proof(struct client_login *l)
-{
-	users_unref(l->users);
-	hba_unref(l->hba);
-	ident_unref(l->ident);
-	scram_server_free(l->scram);
-	l->users = NULL;
-	l->hba = NULL;
-	l->ident = NULL;
-	l->scram = NULL;
-	l->secret.text = l->secret_text;
-	memset(&l->rule, 0, sizeof(l->rule));
-}
-
-static void
-arrived(struct client *c, void *arg)
-{
-	(void)arg;
-	login_arrived(c);
-}
 
 static struct crossing *
 crossing_of(const struct note *n)
@@ -68,14 +43,7 @@ arrive(struct note *n, void *owner, bool is_over)
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		client_close(c, &why);
 	} else
-		login_conclude(c, arrived, NULL);
-}
-
-static void
-choose_again(struct client *c, void *arg)
-{
-	(void)arg;
-	login_go_home(c);
+		login_conclude(c, login_arrived, NULL);
 }
 
 static void
@@ -83,19 +51,33 @@ depart(struct grave *g)
 {
 	struct crossing *crossing = (struct crossing *)((char *)g - offsetof(struct crossing, grave));
 	struct client *c = crossing->client;
+	struct client_login *l;
 
 	if (c == NULL) {
 		free(crossing);
 		return;
 	}
-	if (!login_has_home(c, crossing->to->number)) {
+	l = c->login;
+	if (!pool_homes_has(c->env->homes, c->env->x.config, replication_database(c), c->login->user,
+			    crossing->to->number)) {
 		pool_homes_ended(c->env->homes, crossing->to->number);
 		free(crossing);
-		login_conclude(c, choose_again, NULL);
+		login_conclude(c, login_go_home, NULL);
 		return;
 	}
 	c->env->x.counters->crossings[CROSSING_CLIENT]++;
-	forget_proof(c->login);
+	/* References to what only a proof needs. The secret stays if its server logs in with it: pool_learn_secret().
+	 */
+	users_unref(l->users);
+	hba_unref(l->hba);
+	ident_unref(l->ident);
+	scram_server_free(l->scram);
+	l->users = NULL;
+	l->hba = NULL;
+	l->ident = NULL;
+	l->scram = NULL;
+	l->secret.text = l->secret_text;
+	memset(&l->rule, 0, sizeof(l->rule));
 	client_depart(c, crossing->to);
 	crossing->note.read = arrive;
 	inbox_post(crossing->to->inbox, &crossing->note);
@@ -195,6 +177,6 @@ login_look_after(struct client_env *door, struct client_env *sent_to, bool all)
 		if (c->login->home_until_us <= now_us)
 			login_conclude(c, refuse_silence, sent_to);
 		else
-			login_conclude(c, choose_again, NULL);
+			login_conclude(c, login_go_home, NULL);
 	}
 }

@@ -1,14 +1,14 @@
 /*
- * src/login/login_password.c - password in clear text (protocol chapter, "AuthenticationCleartextPassword").
+ * src/login/login_password.c - a password in clear text, or hashed with MD5 (protocol chapter,
+ * "AuthenticationCleartextPassword" and "AuthenticationMD5Password").
  *
- * The password is compared with whatever kind of secret is known. SCRAM keys are derived from it for every user, also
- * for unknown ones, so that the time reveals nothing; that takes milliseconds, so a helper does it. If they are
+ * One in clear text is compared with whatever kind of secret is known. SCRAM keys are derived from it for every user,
+ * also for unknown ones, so that the time reveals nothing; that takes milliseconds, so a helper does it. If they are
  * the keys of the user's own SCRAM secret, they also log in to PostgreSQL.
  */
 #include "auth/encoding.h"
 #include "base/clock.h"
 #include "login/login_state.h"
-#include "login/login_refuse.h"
 #include "login/login_steps.h"
 #include "net/helpers.h"
 #include "wire/messages.h"
@@ -30,15 +30,6 @@ attempt_free(struct attempt *a)
 {
 	OPENSSL_cleanse(a, sizeof(*a) + strlen(a->password));
 	free(a);
-}
-
-int
-login_cleartext_begin(struct client *c, struct fail *why)
-{
-	(void)why;
-	c->login->method = LM_PASSWORD;
-	message_authentication(&c->login->out, 3, NULL, 0);
-	return 0;
 }
 
 static bool
@@ -109,14 +100,6 @@ on_derived(struct work *w)
 	attempt_free(a);
 }
 
-static void
-password_abandon(void *arg)
-{
-	struct attempt *a = arg;
-
-	a->client = NULL;
-}
-
 static int
 begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *why)
 {
@@ -140,7 +123,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	if (r < 0)
 		attempt_free(a);
 	else
-		login_wait(c, password_abandon, a);
+		login_wait(c, login_left, &a->client);
 	return r;
 }
 
@@ -157,4 +140,33 @@ login_cleartext_check(struct client *c, const uint8_t *body, size_t len)
 		login_refuse(c, &why, LR_BAD_PASSWORD);
 	} else if (begin_attempt(c, body, len, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
+}
+
+void
+login_md5_check(struct client *c, const uint8_t *body, size_t len)
+{
+	struct client_login *l = c->login;
+	char secret[MD5_SECRET_LEN + 1], want[MD5_SECRET_LEN + 1];
+	const char *known = l->secret.text;
+	struct fail why;
+	bool is_right;
+
+	if (l->secret.kind == SECRET_PLAIN || l->found != USER_KNOWN) {
+		if (md5_secret(l->found == USER_KNOWN ? l->secret.text : "", l->sent_user, secret, &why) < 0) {
+			login_refuse(c, &why, LR_ERROR);
+			return;
+		}
+		known = secret;
+	}
+	if (md5_answer(known, l->md5_salt, want, &why) < 0) {
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	is_right = l->found == USER_KNOWN && len == sizeof(want) && CRYPTO_memcmp(body, want, sizeof(want)) == 0;
+	OPENSSL_cleanse(secret, sizeof(secret));
+	OPENSSL_cleanse(want, sizeof(want));
+	if (is_right)
+		login_authenticated(c);
+	else
+		login_wrong_password(c);
 }

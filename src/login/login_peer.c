@@ -6,7 +6,6 @@
  */
 #include "base/clock.h"
 #include "login/login_state.h"
-#include "login/login_refuse.h"
 #include "login/login_steps.h"
 #include "net/helpers.h"
 
@@ -76,14 +75,6 @@ on_found(struct work *w)
 	free(p);
 }
 
-static void
-peer_abandon(void *arg)
-{
-	struct peer *p = arg;
-
-	p->client = NULL;
-}
-
 int
 login_peer_begin(struct client *c, struct fail *why)
 {
@@ -105,6 +96,6 @@ login_peer_begin(struct client *c, struct fail *why)
 		free(p);
 		return fail_set(why, "53300", "too many logins at once");
 	}
-	login_wait(c, peer_abandon, p);
+	login_wait(c, login_left, &p->client);
 	return 0;
 }

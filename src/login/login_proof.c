@@ -3,10 +3,7 @@
  * the pool; after a wrong one a late refusal.
  */
 #include "login/login_state.h"
-#include "login/login_refuse.h"
-#include "login/login_startup.h"
 #include "login/login_steps.h"
-#include "login/login_welcome.h"
 #include "client/clients.h"
 #include "pool/pool_homes.h"
 #include "bouncer/bouncer_ways.h"
@@ -120,9 +117,8 @@ find_pool(struct client *c)
 }
 
 static int
-put_settings(struct client *c, struct image *empty)
+read_settings(struct client_login *l, struct image *empty)
 {
-	struct client_login *l = c->login;
 	struct image_setting entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
 	const char *at = (const char *)l->settings.bytes;
 
@@ -131,28 +127,10 @@ put_settings(struct client *c, struct image *empty)
 		entries[i].value = at + strlen(at) + 1;
 		at = entries[i].value + strlen(entries[i].value) + 1;
 	}
-	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
-	return l->raw == NULL ? -1 : 0;
-}
-
-static int
-read_settings(struct client *c)
-{
-	struct image *empty = image_empty(c->env->x.images);
-	int r = empty == NULL ? -1 : put_settings(c, empty);
-
+	l->raw = empty == NULL ? NULL : image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
 	image_unref(empty);
-	buf_fini(&c->login->settings);
-	return r;
-}
-
-static void
-learn_secret(struct client *c)
-{
-	struct client_login *l = c->login;
-
-	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
-		pool_learn_secret(c->x.pool, l->user, l->secret_text);
+	buf_fini(&l->settings);
+	return l->raw == NULL ? -1 : 0;
 }
 
 static void
@@ -174,8 +152,9 @@ enter_pool(struct client *c, struct pool *pool)
 		stream_suspend(&c->x.stream, true);
 	if (l->keys.is_set)
 		pool_learn_keys(pool, l->user, &l->keys);
-	learn_secret(c);
-	if (read_settings(c) < 0) {
+	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
+		pool_learn_secret(c->x.pool, l->user, l->secret_text);
+	if (read_settings(l, image_empty(c->env->x.images)) < 0) {
 		login_out_of_memory(c);
 		return;
 	}
@@ -185,8 +164,9 @@ enter_pool(struct client *c, struct pool *pool)
 }
 
 void
-login_arrived(struct client *c)
+login_arrived(struct client *c, void *unused)
 {
+	(void)unused;
 	struct pool *pool;
 	struct fail why;
 
@@ -198,14 +178,9 @@ login_arrived(struct client *c)
 		enter_pool(c, pool);
 }
 
-static bool
-is_admitted(struct client *c)
-{
-	return admission_admit(c->env->admission, &c->admission, c->login->user, replication_database(c));
-}
-
-uint32_t
-login_find_home(struct client *c, struct fail *why)
+/* As pool_homes_find(). */
+static uint32_t
+find_home(struct client *c, struct fail *why)
 {
 	struct client_env *env = c->env;
 
@@ -213,46 +188,20 @@ login_find_home(struct client *c, struct fail *why)
 			       why);
 }
 
-bool
-login_has_home(struct client *c, uint32_t number)
-{
-	return pool_homes_has(c->env->homes, c->env->x.config, replication_database(c), c->login->user, number);
-}
-
 void
-login_go_home(struct client *c)
+login_go_home(struct client *c, void *unused)
 {
 	struct pool *pool;
 	struct fail why;
-	uint32_t home = login_find_home(c, &why);
+	uint32_t home = find_home(c, &why);
 
+	(void)unused;
 	if (home == POOL_NO_HOME)
 		refuse_pool(c, &why);
 	else if (home != c->env->number)
 		login_cross(c, c->env->crew[home]);
 	else if ((pool = find_pool(c)) != NULL)
 		enter_pool(c, pool);
-}
-
-/* The limits are the door's; all that concerns its pool happens where that lives. */
-static void
-let_in(struct client *c)
-{
-	struct client_env *env = c->env;
-	struct client_login *l = c->login;
-	struct fail why;
-
-	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
-		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	if (is_over_limit(c))
-		return;
-	if (login_find_home(c, &why) == POOL_NO_HOME)
-		refuse_pool(c, &why);
-	else if (is_admitted(c))
-		login_go_home(c);
 }
 
 void
@@ -269,29 +218,36 @@ login_authenticated(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 	} else if (login_is_console(l))
 		enter_console(c);
-	else
-		let_in(c);
-}
+	else {
+		const struct config *config = c->env->x.config;
 
-static void
-doubt_secret(struct client *c)
-{
-	struct client_login *l = c->login;
-	struct user_secret secret;
-
-	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
-		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
+		/* The limits are the door's; all that concerns its pool happens where that lives. */
+		if (config_tenant_len(config, l->database) == 0 && config_is_of_tenant(config, l->user)) {
+			fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
+			login_refuse(c, &why, LR_ERROR);
+			return;
+		}
+		if (is_over_limit(c))
+			return;
+		if (find_home(c, &why) == POOL_NO_HOME)
+			refuse_pool(c, &why);
+		else if (admission_admit(c->env->admission, &c->admission, c->login->user, replication_database(c)))
+			login_go_home(c, NULL);
+	}
 }
 
 void
 login_wrong_password(struct client *c)
 {
+	struct client_login *l = c->login;
+	struct user_secret secret;
 	struct fail why;
 
-	doubt_secret(c);
-	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
+	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
+		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
+	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", l->user);
 	/* Under md5 this would tell which proof the user was asked for, and so whether there is one. */
-	if (c->login->method == LM_SCRAM && c->login->demand != AUTH_MD5)
+	if (l->method == LM_SCRAM && l->demand != AUTH_MD5)
 		fail_pgbouncer_text(&why, "SASL authentication failed");
-	login_refuse_late(c, &why, c->login->found == USER_KNOWN ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
+	login_refuse_late(c, &why, l->found == USER_KNOWN ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }

@@ -6,10 +6,10 @@
  * it could make itself anybody. Until the header is read, the connection counts as one that logs in, but for no
  * address.
  */
-#include "login/login_refuse.h"
-#include "login/login_startup.h"
+#include "login/login_state.h"
+#include "login/login_steps.h"
 
-#include "base/network.h"
+#include "base/text.h"
 #include "wire/proxy.h"
 
 #include <stdio.h>
@@ -35,17 +35,6 @@ refuse_proxy(struct client *c, const struct fail *why)
 	login_refuse(c, why, LR_ERROR);
 }
 
-/* From here on the client is who the balancer says: for limits, rules, logs and SHOW CLIENTS. */
-static void
-take_source(struct client *c, const struct proxy_header *header)
-{
-	if (header->source.any.sa_family == AF_INET6)
-		c->peer.in6 = header->source.in6;
-	else
-		c->peer.in = header->source.in;
-	c->is_unix = false;
-}
-
 size_t
 login_proxy(struct client *c, const uint8_t *bytes, size_t len)
 {
@@ -65,8 +54,13 @@ login_proxy(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	c->login->is_proxy_due = false;
 	admission_leave(c->env->admission, &c->admission);
-	if (header.has_source)
-		take_source(c, &header);
+	if (header.has_source) {
+		if (header.source.any.sa_family == AF_INET6)
+			c->peer.in6 = header.source.in6;
+		else
+			c->peer.in = header.source.in;
+		c->is_unix = false;
+	}
 	return admission_enter(c->env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any) ? header.len : len;
 }
 
@@ -85,7 +79,7 @@ login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
 
 /* "app - 10.0.0.7:51514", as PgBouncer's. The name is cut if need be, as the address is wanted. */
 void
-login_name_with_host(const struct client *c, const char *name, char out[static LOGIN_NAME_MAX + 1])
+login_name_with_host(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1])
 {
 	char peer[56]; /* "[IPv6]:port" */
 	size_t len, room;
@@ -94,9 +88,9 @@ login_name_with_host(const struct client *c, const char *name, char out[static L
 	if (name == NULL || *name == '\0')
 		name = "app";
 	len = strlen(name);
-	room = LOGIN_NAME_MAX - 3 - strlen(peer);
+	room = APPLICATION_NAME_MAX - 3 - strlen(peer);
 	if (len > room)
 		for (len = room; len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80;)
 			len--; /* not within a character */
-	snprintf(out, LOGIN_NAME_MAX + 1, "%.*s - %s", (int)len, name, peer);
+	snprintf(out, APPLICATION_NAME_MAX + 1, "%.*s - %s", (int)len, name, peer);
 }

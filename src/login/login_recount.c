@@ -61,44 +61,23 @@ visit(struct note *n, void *owner, bool is_over)
 	inbox_post(*r->at != NULL ? (*r->at)->inbox : door->inbox, &r->note);
 }
 
-static void
-on_abandon(void *arg)
-{
-	struct recount *r = arg;
-
-	r->client = NULL;
-}
-
-/* Returns the step that has met the limit; NULL: no limit on clients. */
-static void (*step_of(enum reject_reason reason))(struct client *c)
-{
-	switch (reason) {
-	case RJ_MAX_CLIENT_CONNECTIONS:
-	case RJ_MAX_DATABASE:
-	case RJ_MAX_USER:
-		return login_authenticated;
-	case RJ_MAX_ADDRESS:
-		return login_authenticate;
-	default:
-		return NULL;
-	}
-}
-
 bool
 login_recount(struct client *c, enum reject_reason reason)
 {
+	bool is_proved = reason == RJ_MAX_CLIENT_CONNECTIONS || reason == RJ_MAX_DATABASE || reason == RJ_MAX_USER;
 	struct recount *r;
 
 	/* Without a user it has just been accepted: it may still be at its packet. */
-	if (c->login->recount != RECOUNT_NOT_DUE || c->login->user == NULL || step_of(reason) == NULL ||
-	    pool_homes_away(c->env->homes) == 0 || (r = calloc(1, sizeof(*r))) == NULL)
+	if (c->login->recount != RECOUNT_NOT_DUE || c->login->user == NULL ||
+	    (!is_proved && reason != RJ_MAX_ADDRESS) || pool_homes_away(c->env->homes) == 0 ||
+	    (r = calloc(1, sizeof(*r))) == NULL)
 		return false;
 	c->login->recount = RECOUNT_UNDER_WAY;
 	r->client = c;
-	r->again = step_of(reason);
+	r->again = is_proved ? login_authenticated : login_authenticate; /* the step that met the limit */
 	r->at = c->env->crew + 1;
 	r->note.read = visit;
-	login_wait(c, on_abandon, r);
+	login_wait(c, login_left, &r->client);
 	inbox_post((*r->at)->inbox, &r->note);
 	return true;
 }

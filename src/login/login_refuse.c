@@ -2,7 +2,6 @@
  * src/login/login_refuse.c - a login that fails: it is counted and logged, and the client gets an error; after a wrong
  * proof, late (login_failure_delay).
  */
-#include "login/login_refuse.h"
 #include "login/login_state.h"
 #include "client/client_log.h"
 
@@ -27,20 +26,6 @@ describe(const struct client *c, struct client_about *about)
 	about->log.event = "login_refused";
 }
 
-/* Returns the reason for the log. The client may be guessing passwords and isn't told. */
-static const char *
-secret_reason(enum login_result result)
-{
-	switch (result) {
-	case LR_BAD_PASSWORD:
-		return "wrong password";
-	case LR_NO_SUCH_USER:
-		return "there is no such user";
-	default:
-		return NULL;
-	}
-}
-
 void
 login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 {
@@ -58,17 +43,21 @@ login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 		  reason != NULL ? " (" : "", reason != NULL ? reason : "", reason != NULL ? ")" : "");
 }
 
+/* The client may be guessing passwords and isn't told what the log is. */
 static void
-note_refusal(struct client *c, const struct fail *why, enum login_result result)
+count_refusal(struct client *c, const struct fail *why, enum login_result result)
 {
 	c->env->x.counters->logins[result][c->login->method]++;
-	login_note_refusal(c, why, secret_reason(result));
+	login_note_refusal(c, why,
+			   result == LR_BAD_PASSWORD   ? "wrong password"
+			   : result == LR_NO_SUCH_USER ? "there is no such user"
+						       : NULL);
 }
 
-static void
-refuse(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result)
+void
+login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result)
 {
-	note_refusal(c, logged, result);
+	count_refusal(c, logged, result);
 	if (c->login->out.len > 0)
 		login_flush(c);
 	client_close(c, told);
@@ -77,16 +66,16 @@ refuse(struct client *c, const struct fail *told, const struct fail *logged, enu
 void
 login_refuse(struct client *c, const struct fail *why, enum login_result result)
 {
-	refuse(c, why, why, result);
+	login_refuse_as(c, why, why, result);
 }
 
 void
-login_refuse_unserved(struct client *c, const struct fail *why)
+login_out_of_memory(struct client *c)
 {
-	struct fail brief = *why;
+	struct fail why;
 
-	brief.hint[0] = '\0';
-	refuse(c, why, &brief, LR_ERROR);
+	fail_set(&why, "53200", "out of memory");
+	login_refuse(c, &why, LR_ERROR);
 }
 
 void
@@ -113,13 +102,6 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 	client_close(c, why);
 }
 
-void
-login_refuse_in_silence(struct client *c, const struct fail *why)
-{
-	note_refusal(c, why, LR_ERROR);
-	client_close(c, NULL);
-}
-
 static void
 on_abandon_hold(void *hold)
 {
@@ -132,7 +114,7 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 {
 	struct client_login *l = c->login;
 
-	note_refusal(c, why, result);
+	count_refusal(c, why, result);
 	if (l->out.len > 0)
 		login_flush(c);
 	if (c->x.is_closing)
@@ -159,15 +141,6 @@ static void
 on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
 {
 	login_reject(client_of_ticket(t), why, reason);
-}
-
-void
-login_out_of_memory(struct client *c)
-{
-	struct fail why;
-
-	fail_set(&why, "53200", "out of memory");
-	login_refuse(c, &why, LR_ERROR);
 }
 
 static void

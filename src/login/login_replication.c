@@ -6,8 +6,6 @@
  * prepared on the client's behalf, and no limit on time ends it: PostgreSQL has wal_sender_timeout for that.
  */
 #include "login/login_state.h"
-#include "login/login_refuse.h"
-#include "login/login_welcome.h"
 #include "base/clock.h"
 #include "exchange/report.h"
 

@@ -18,38 +18,24 @@ is_loopback(const struct client *c)
 	return (ntohl(c->peer.in.sin_addr.s_addr) >> 24) == 127;
 }
 
-static bool
-is_near(const struct sockaddr *address, bool is_net, void *arg)
-{
-	(void)arg;
-	return interfaces_have(address, is_net);
-}
-
-/* Writes the address as PostgreSQL does: without the port. */
-static void
-host_text(const struct client *c, char out[static INET6_ADDRSTRLEN])
-{
-	const struct in6_addr *v6 = &c->peer.in6.sin6_addr;
-
-	if (c->is_unix)
-		snprintf(out, INET6_ADDRSTRLEN, "[local]");
-	else if (c->peer.any.sa_family == AF_INET)
-		inet_ntop(AF_INET, &c->peer.in.sin_addr, out, INET6_ADDRSTRLEN);
-	else if (IN6_IS_ADDR_V4MAPPED(v6))
-		inet_ntop(AF_INET, v6->s6_addr + 12, out, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, v6, out, INET6_ADDRSTRLEN);
-}
-
 /* Refuses in PostgreSQL's words, which tools look for. line 0: no rule fits. */
 static int
 refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 {
 	const struct client_login *l = c->login;
 	const char *how = stream_tls(&c->x.stream) != NULL ? "SSL encryption" : "no encryption";
+	const struct in6_addr *v6 = &c->peer.in6.sin6_addr;
 	char host[INET6_ADDRSTRLEN];
 
-	host_text(c, host);
+	/* As PostgreSQL writes it: without the port. */
+	if (c->is_unix)
+		snprintf(host, INET6_ADDRSTRLEN, "[local]");
+	else if (c->peer.any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &c->peer.in.sin_addr, host, INET6_ADDRSTRLEN);
+	else if (IN6_IS_ADDR_V4MAPPED(v6))
+		inet_ntop(AF_INET, v6->s6_addr + 12, host, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, v6, host, INET6_ADDRSTRLEN);
 	c->env->x.counters->rejected[RJ_HBA]++;
 	if (l->replication == REPLICATION_PHYSICAL)
 		return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", %s",
@@ -59,27 +45,6 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 	return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", database \"%.63s\", %s",
 			line > 0 ? "pg_hba.conf rejects connection for" : "no pg_hba.conf entry for", host, l->user,
 			l->database, how);
-}
-
-static enum auth_method
-demand_of(enum hba_method method)
-{
-	switch (method) {
-	case HBA_TRUST:
-		return AUTH_TRUST;
-	case HBA_MD5:
-		return AUTH_MD5;
-	case HBA_PASSWORD:
-		return AUTH_PASSWORD;
-	case HBA_CERT:
-		return AUTH_CERT;
-	case HBA_PEER:
-		return AUTH_PEER;
-	case HBA_SCRAM:
-	case HBA_REJECT: /* was refused before */
-		break;
-	}
-	return AUTH_SCRAM_SHA_256;
 }
 
 /* Accepts a password in the clear only where nobody can listen: over TLS or from this host. */
@@ -106,7 +71,11 @@ hba_rule(struct client *c, struct fail *why)
 					       .address = &c->peer.any,
 					       .database = database,
 					       .user = user,
-					       .is_near = is_near };
+					       .is_near = interfaces_have };
+	static const enum auth_method demands[] = {
+		[HBA_TRUST] = AUTH_TRUST, [HBA_MD5] = AUTH_MD5,	  [HBA_PASSWORD] = AUTH_PASSWORD,
+		[HBA_CERT] = AUTH_CERT,	  [HBA_PEER] = AUTH_PEER, [HBA_SCRAM] = AUTH_SCRAM_SHA_256,
+	};
 
 	/* PostgreSQL truncates long names: a long name must not evade the rule for its truncated form. */
 	snprintf(database, sizeof(database), "%.*s", name_max, l->database);
@@ -121,7 +90,7 @@ hba_rule(struct client *c, struct fail *why)
 			 (unsigned long long)c->x.ticket.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse_by_rule(c, l->rule.line, why);
-	l->demand = demand_of(l->rule.method);
+	l->demand = demands[l->rule.method];
 	return check_password_is_safe(c, why);
 }
 

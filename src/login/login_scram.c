@@ -5,7 +5,6 @@
  */
 #include "base/clock.h"
 #include "login/login_state.h"
-#include "login/login_refuse.h"
 #include "login/login_steps.h"
 #include "net/tls.h"
 #include "wire/frame.h"
@@ -27,7 +26,7 @@ offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 
 	if (channel.is_tls)
 		channel.end_point_len = tls_end_point(stream_tls(&c->x.stream), channel.end_point);
-	l->scram = scram_server_new(v, l->found != USER_KNOWN, &channel);
+	l->scram = scram_server_new(v, l->found != USER_KNOWN, &channel, NULL);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a login");
 	message_authentication(&l->out, 10, mechanisms, scram_server_offer(l->scram, mechanisms));
@@ -51,7 +50,7 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 	}
 	login_flush(c);
 	if (!c->x.is_closing)
-		login_go_on(c);
+		login_conclude(c, NULL, NULL);
 }
 
 static void
@@ -60,40 +59,33 @@ scram_abandon(void *arg)
 	verifier_cache_forget(arg);
 }
 
-/* Begins with the verifier of a plain password: it is cached, or a thread derives it. */
-static int
-begin_plain(struct client *c, struct fail *why)
-{
-	struct client_login *l = c->login;
-	struct verifier_cache *cache = c->env->verifiers;
-	uint32_t iterations = c->env->x.config->scram_iterations;
-	const struct scram_verifier *known = verifier_cache_find(cache, l->user, l->secret.text, iterations);
-
-	if (known != NULL)
-		return offer(c, known, why);
-	l->verifier.done = on_derived;
-	l->verifier.arg = c;
-	if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
-		return -1;
-	login_wait(c, scram_abandon, &l->verifier);
-	return 0;
-}
-
 int
 login_scram_begin(struct client *c, struct fail *why)
 {
 	struct client_login *l = c->login;
+	struct verifier_cache *cache = c->env->verifiers;
+	uint32_t iterations = c->env->x.config->scram_iterations;
+	const struct scram_verifier *known;
 	struct scram_verifier v;
 	int r;
 
 	l->method = LM_SCRAM;
-	if (l->secret.kind == SECRET_PLAIN)
-		return begin_plain(c, why);
+	if (l->secret.kind == SECRET_PLAIN) {
+		known = verifier_cache_find(cache, l->user, l->secret.text, iterations);
+		if (known != NULL)
+			return offer(c, known, why);
+		l->verifier.done = on_derived; /* a thread derives it */
+		l->verifier.arg = c;
+		if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
+			return -1;
+		login_wait(c, scram_abandon, &l->verifier);
+		return 0;
+	}
 	if (l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &v, why);
 	else {
 		l->found = USER_UNKNOWN; /* an unknown user, or an MD5 secret, which SCRAM can't use */
-		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &v, why);
+		r = scram_verifier_mock(l->user, c->env->mock_secret, iterations, &v, why);
 	}
 	if (r == 0)
 		r = offer(c, &v, why);

@@ -3,10 +3,7 @@
  * the database, in PostgreSQL. A user that is unknown, or whose lookup failed, goes through the same exchange.
  */
 #include "login/login_state.h"
-#include "login/login_refuse.h"
-#include "login/login_startup.h"
 #include "login/login_steps.h"
-#include "login/login_welcome.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <string.h>
@@ -18,26 +15,27 @@ set_unknown(struct client_login *l)
 	l->found = USER_UNKNOWN;
 }
 
-/* Copies text. Returns 0, or -1 without memory. */
-static int
-set_found(struct client_login *l, const char *text)
-{
-	l->secret_text = strdup(text);
-	if (l->secret_text == NULL)
-		return -1;
-	l->secret.kind = secret_kind_of(l->secret_text);
-	l->secret.text = l->secret_text;
-	l->found = USER_KNOWN;
-	return 0;
-}
+struct looked_up {
+	enum auth_verdict verdict;
+	const char *secret;
+	const struct fail *why;
+};
 
 /* Begins the exchange, or refuses the login. */
 static void
-conclude(struct client *c, enum auth_verdict verdict, const char *secret, const struct fail *why)
+conclude(struct client *c, void *looked_up)
 {
+	const struct looked_up *found = looked_up;
+	struct client_login *l = c->login;
+	enum auth_verdict verdict = found->verdict;
+	const struct fail *why = found->why;
 	struct fail none;
 
-	if (verdict == AUTH_KNOWN && set_found(c->login, secret) < 0) {
+	if (verdict == AUTH_KNOWN && (l->secret_text = strdup(found->secret)) != NULL) {
+		l->secret.kind = secret_kind_of(l->secret_text);
+		l->secret.text = l->secret_text;
+		l->found = USER_KNOWN;
+	} else if (verdict == AUTH_KNOWN) {
 		fail_set(&none, "53200", "out of memory");
 		verdict = AUTH_REFUSED;
 		why = &none;
@@ -49,57 +47,24 @@ conclude(struct client *c, enum auth_verdict verdict, const char *secret, const 
 		why = &none;
 	}
 	if (verdict == AUTH_WITHOUT_SECRET)
-		c->login->found = USER_WITHOUT_SECRET;
+		l->found = USER_WITHOUT_SECRET;
 	if (verdict == AUTH_REFUSED)
 		login_refuse(c, why, LR_ERROR);
 	else
 		login_secret_found(c);
 }
 
-struct looked_up {
-	enum auth_verdict verdict;
-	const char *secret;
-	const struct fail *why;
-};
-
-static void
-conclude_looked_up(struct client *c, void *arg)
-{
-	const struct looked_up *l = arg;
-
-	conclude(c, l->verdict, l->secret, l->why);
-}
-
 /* This wait is over; what follows may begin another, or end the login. */
 static void
 on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *why, void *arg)
 {
-	login_conclude(arg, conclude_looked_up, &(struct looked_up){ verdict, secret, why });
+	login_conclude(arg, conclude, &(struct looked_up){ verdict, secret, why });
 }
 
 static void
 secret_abandon(void *arg)
 {
 	auth_query_abandon(arg);
-}
-
-static void
-look_up(struct client *c)
-{
-	struct client_login *l = c->login;
-	const char *secret;
-	struct fail why;
-	enum auth_verdict verdict;
-
-	set_unknown(l);
-	l->ask.done = on_looked_up;
-	l->ask.arg = c;
-	verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret, &why,
-				  *c->env->x.now_us);
-	if (verdict == AUTH_LATER)
-		login_wait(c, secret_abandon, &l->ask);
-	else
-		conclude(c, verdict, secret, &why);
 }
 
 void
@@ -117,6 +82,19 @@ login_find_secret(struct client *c)
 	} else if (login_is_console(l) && !auth_query_is_on(c->env->x.auth_queries, l->database)) {
 		set_unknown(l);
 		login_secret_found(c);
-	} else
-		look_up(c);
+	} else {
+		const char *secret;
+		struct fail why;
+		enum auth_verdict verdict;
+
+		set_unknown(l);
+		l->ask.done = on_looked_up;
+		l->ask.arg = c;
+		verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret,
+					  &why, *c->env->x.now_us);
+		if (verdict == AUTH_LATER)
+			login_wait(c, secret_abandon, &l->ask);
+		else
+			conclude(c, &(struct looked_up){ verdict, secret, &why });
+	}
 }

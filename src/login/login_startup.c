@@ -4,24 +4,13 @@
  *
  * Bounded: one packet of at most STARTUP_MAX bytes. Settings are not interpreted before the client is authenticated.
  */
-#include "login/login_startup.h"
-#include "login/login_state.h"
-#include "login/login_refuse.h"
 #include "login/login_steps.h"
+#include "login/login_state.h"
 
 #include "base/text.h"
 
 #include <string.h>
 #include <strings.h>
-
-/* Returns true for settings that only a new PostgreSQL process takes: no client can carry them along, and no result
- * depends on them. */
-static bool
-is_start_only(const char *name)
-{
-	return text_is_one_of(name, "ignore_system_indexes jit_debugging_support jit_profiling_support "
-				    "log_connections log_disconnections post_auth_delay");
-}
 
 static void
 put_setting(struct client_login *l, const char *name, const char *value)
@@ -36,11 +25,14 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
 	bool adds_host = c->env->x.config->application_name_add_host;
-	char with_host[LOGIN_NAME_MAX + 1];
+	/* Only a new PostgreSQL process takes these: no client can carry them along, and no result depends on them. */
+	static const char start_only[] = "ignore_system_indexes jit_debugging_support jit_profiling_support "
+					 "log_connections log_disconnections post_auth_delay";
+	char with_host[APPLICATION_NAME_MAX + 1];
 	const char *name = NULL;
 
 	for (size_t i = 0; i < s->setting_count; i++) {
-		if (is_start_only(s->settings[i].name) ||
+		if (text_is_one_of(s->settings[i].name, start_only) ||
 		    config_ignores_parameter(c->env->x.config, s->settings[i].name) ||
 		    login_is_tenant_setting(c, s->settings[i].name))
 			continue;
@@ -72,7 +64,10 @@ startup_message(struct client *c, const struct startup *s)
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	if (!login_tls_suffices(c, &why)) {
+	if (stream_tls(&c->x.stream) == NULL && !c->is_unix && c->env->x.config->tls_mode >= TLS_REQUIRE) {
+		fail_set(&why, "28000", "connections without TLS are not allowed");
+		fail_hint(&why, "Set sslmode=require or better in the client; it is mode in section [tls_client] of "
+				"pgweir.ini.");
 		login_refuse(c, &why, LR_TLS_REQUIRED);
 		return;
 	}
@@ -103,14 +98,6 @@ answer_request(struct client *c, char letter)
 	login_flush(c);
 }
 
-/* Declines GSSAPI encryption. */
-static void
-gssenc_request(struct client *c)
-{
-	if (may_ask(c, &c->login->has_gss_asked))
-		answer_request(c, 'N');
-}
-
 /*
  * ahead: the number of bytes that came with the request. These are not encrypted and could be anybody's, so they
  * must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214).
@@ -138,23 +125,6 @@ ssl_request(struct client *c, size_t ahead)
 		login_tls_begin(c, NULL, 0);
 }
 
-static bool
-begins_direct_tls(const struct client *c, const uint8_t *bytes)
-{
-	return bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && stream_tls(&c->x.stream) == NULL &&
-	       !c->login->has_ssl_asked && !c->login->has_gss_asked;
-}
-
-static void
-cancel_request(struct client *c, const struct startup *s)
-{
-	/* A cancel request does not count: it must get through for connections that are at their limits. */
-	admission_leave(c->env->admission, &c->admission);
-	login_free(c->login);
-	c->login = NULL;
-	cancel_begin(c, s->cancel_pid, s->cancel_key, s->cancel_key_len);
-}
-
 static size_t
 take_packet(struct client *c, const struct startup *s, size_t len)
 {
@@ -165,10 +135,15 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 		ssl_request(c, len - s->total_len);
 		break;
 	case STARTUP_GSSENC:
-		gssenc_request(c);
+		if (may_ask(c, &c->login->has_gss_asked))
+			answer_request(c, 'N');
 		break;
 	case STARTUP_CANCEL:
-		cancel_request(c, s);
+		/* A cancel request does not count: it must get through for connections that are at their limits. */
+		admission_leave(c->env->admission, &c->admission);
+		login_free(c->login);
+		c->login = NULL;
+		cancel_begin(c, s->cancel_pid, s->cancel_key, s->cancel_key_len);
 		break;
 	case STARTUP_LOGIN:
 		startup_message(c, s);
@@ -188,14 +163,15 @@ login_startup(struct client *c, const uint8_t *bytes, size_t len)
 		return login_proxy(c, bytes, len);
 	if (login_refuses_proxy(c, bytes, len))
 		return len;
-	if (begins_direct_tls(c, bytes)) {
+	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && stream_tls(&c->x.stream) == NULL &&
+	    !c->login->has_ssl_asked && !c->login->has_gss_asked) {
 		login_tls_begin(c, bytes, len);
 		return len;
 	}
 	if (startup_parse(bytes, len, &s, &why) < 0) {
 		c->login->method = LM_NONE;
 		if (s.is_garbage)
-			login_refuse_in_silence(c, &why);
+			login_refuse_as(c, NULL, &why, LR_ERROR);
 		else
 			login_refuse(c, &why, LR_ERROR);
 		return len;

@@ -6,12 +6,12 @@
  *   login_startup.c      STARTUP: the first packets
  *   login_proxy.c        the PROXY header of a load balancer, before all else
  *   login_tls.c          TLS, before everything else
- *   login_tenant.c       the names of its user and database within pgweir; tenant.h finds the tenant in them, pure
+ *   login_tenant.c       the names of its user and database within pgweir; tenant.c finds the tenant in them, pure
  *   login_steps.c        AUTHENTICATION: the order of the steps
  *   login_rule.c         decides which proof is asked for
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
- *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the authentication exchanges
+ *   login_scram.c, login_password.c, login_peer.c  the authentication exchanges
  *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
  *   login_recount.c      looks again who has gone, before a limit on clients refuses one
  *   login_cross.c        the way from the door to the worker of its pool
@@ -66,7 +66,7 @@ struct client_login {
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the HBA file's answer; zeroed: no map, no certificate */
 	struct user_secret secret;
-	/* Set by login_wait: called if the client leaves before login_go_on. */
+	/* Set by login_wait: called if the client leaves before login_conclude. */
 	void (*abandon)(void *arg);
 	void *abandon_arg;
 	struct users *users; /* keeps secret's string alive, or: */
@@ -81,7 +81,7 @@ struct client_login {
 	uint8_t found; /* enum login_user; USER_KNOWN: secret is the user's */
 	uint8_t sasl_due; /* enum sasl_due */
 	bool has_ssl_asked; /* an SSLRequest came; set by ssl_request(), never cleared */
-	bool has_gss_asked; /* a GSSENCRequest came; set by gssenc_request(), never cleared */
+	bool has_gss_asked; /* a GSSENCRequest came; set by take_packet(), never cleared */
 	uint8_t recount; /* enum login_recounting */
 	bool is_proxy_due; /* a PROXY header comes first; set by login.c, cleared by login_proxy.c */
 	/* The server that was asked about its settings was lost. Set by login_server_lost(), never cleared. */
@@ -93,24 +93,50 @@ struct client_login {
 /* login_wait.c */
 void login_free(struct client_login *l); /* NULL is fine */
 /*
- * The login waits for a thread or a query: the client is not read until login_go_on, which then handles the bytes that
- * were read already. Exactly one of login_go_on and abandon is called.
+ * The login waits for a thread or a query: the client is not read until login_conclude. Exactly one of that and
+ * abandon is called.
  */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
+void login_left(void *client); /* an abandon that sets a struct client * to NULL */
 bool login_is_waiting(const struct client *c);
-void login_go_on(struct client *c); /* call it last: c may be closed afterwards */
-/* The same, if the wait's result ends the login: calls verdict first, then handles the bytes that were read already. */
+/*
+ * The wait is over: calls verdict, if there is one, then handles the bytes that were read already. Call it last: c may
+ * be closed afterwards.
+ */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_cross.c: the client goes to the worker of its pool, and login_arrived() is called there. */
 void login_cross(struct client *c, struct client_env *to);
 /* login_proof.c */
-uint32_t login_find_home(struct client *c, struct fail *why); /* as pool_homes_find() */
-bool login_has_home(struct client *c, uint32_t number); /* as pool_homes_has() */
-void login_go_home(struct client *c); /* it is admitted: it enters its pool here, or crosses to the pool's home */
-void login_arrived(struct client *c);
+void login_go_home(struct client *c, void *unused); /* it is admitted: it enters its pool, or crosses to its home */
+void login_arrived(struct client *c, void *unused);
 /*
  * login_recount.c: a client is to be refused at a limit on clients, for this reason. Returns true if others have gone
  * by then whose ends the door has yet to hear of: the login waits for that, and then the limit is asked again.
  */
 bool login_recount(struct client *c, enum reject_reason reason);
+
+/* login_refuse.c */
+void login_flush(struct client *c); /* sends l->out */
+/* Writes a line to the log, unless there are too many of them. reason is for the log alone; NULL: none. */
+void login_note_refusal(struct client *c, const struct fail *why, const char *reason);
+/* Counts and logs a failed login, sends the client the error and closes it. */
+void login_refuse(struct client *c, const struct fail *why, enum login_result result);
+void login_out_of_memory(struct client *c); /* the same with 53200 */
+/* The same where the client is told something else than the log; told NULL: nothing. */
+void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
+/* The same for refusals at a limit, after login_recount(): a storm of them is logged in a line a second. */
+void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
+/* The same for a wrong proof (a password, a certificate): the error is sent late, see login_failure_delay. */
+void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
+
+/* login_welcome.c */
+void login_welcome(struct client *c); /* call it once authenticated, with x.pool set */
+void login_log(struct client *c);
+/* Sends ParameterStatus, BackendKeyData and ReadyForQuery in one write. Takes image. */
+void login_finish(struct client *c, struct image *image, const struct image *welcome);
+
+/* login_replication.c */
+const char *replication_database(const struct client *c);
+void replication_welcome(struct client *c);
+void replication_tick(struct client *c, uint64_t now_us); /* about every 100 ms, while it has no server */

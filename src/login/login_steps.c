@@ -1,17 +1,16 @@
 /*
  * src/login/login_steps.c - the order of a login's steps: the rule (login_rule.c), the user's secret (login_secret.c),
- * the exchange (login_md5.c, login_scram.c, ...), the proof (login_proof.c). Unknown users get the same exchange as
- * known ones.
+ * the exchange (login_scram.c, login_password.c, ...), the proof (login_proof.c). Unknown users get the same exchange
+ * as known ones.
  */
 #include "login/login_steps.h"
 #include "login/login_state.h"
-#include "login/login_refuse.h"
-#include "login/login_startup.h"
-#include "login/login_welcome.h"
 #include "client/client_log.h"
 #include "wire/frame.h"
+#include "wire/messages.h"
 #include "bouncer/bouncer_ways.h"
 
+#include <openssl/rand.h>
 #include <string.h>
 
 #define PASSWORD_MAX 65536u /* bytes of a password message's body */
@@ -52,37 +51,19 @@ trust(struct client *c)
 	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
-/* The same of a user that was looked up. */
-static void
-trust_found(struct client *c)
-{
-	struct fail why;
-
-	if (c->login->found != USER_UNKNOWN) {
-		admit(c, LM_TRUST);
-		return;
-	}
-	fail_set(&why, "28000", "\"trust\" authentication failed");
-	fail_pgbouncer_text(&why, "no such user");
-	login_refuse(c, &why, LR_NO_SUCH_USER);
-}
-
-static const char *
-replication_word(enum startup_replication replication)
-{
-	return replication == REPLICATION_NONE ? "none" : replication == REPLICATION_PHYSICAL ? "physical" : "logical";
-}
-
 void
 login_authenticate(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
+	static const char *const kinds[] = {
+		[REPLICATION_NONE] = "none", [REPLICATION_PHYSICAL] = "physical", [REPLICATION_LOGICAL] = "logical"
+	};
 	struct fail why;
 
 	l->method = LM_NONE;
 	if (l->recount == RECOUNT_NOT_DUE)
-		bouncer_log_attempt(c, l->database, l->user, replication_word(l->replication));
+		bouncer_log_attempt(c, l->database, l->user, kinds[l->replication]);
 	if (env->x.is_closed && !login_is_console(l)) {
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
@@ -114,17 +95,24 @@ login_authenticate(struct client *c)
 static int
 begin_exchange(struct client *c, struct fail *why)
 {
-	const struct client_login *l = c->login;
+	struct client_login *l = c->login;
 
-	if (l->demand == AUTH_PASSWORD)
-		return login_cleartext_begin(c, why);
+	if (l->demand == AUTH_PASSWORD) {
+		l->method = LM_PASSWORD;
+		message_authentication(&l->out, 3, NULL, 0);
+		return 0;
+	}
 	if (l->demand != AUTH_MD5)
 		return login_scram_begin(c, why);
 	/* md5 can't use a SCRAM secret; PostgreSQL, too, asks for SCRAM then. */
 	if (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
 				   : users_mock_scram(l->users, l->user, c->env->mock_secret))
 		return login_scram_begin(c, why);
-	return login_md5_begin(c, why);
+	l->method = LM_MD5;
+	if (RAND_bytes(l->md5_salt, sizeof(l->md5_salt)) != 1)
+		return fail_set(why, "53200", "no randomness for a login");
+	message_authentication(&l->out, 5, l->md5_salt, sizeof(l->md5_salt));
+	return 0;
 }
 
 void
@@ -132,8 +120,12 @@ login_secret_found(struct client *c)
 {
 	struct fail why;
 
-	if (c->login->demand == AUTH_TRUST)
-		trust_found(c);
+	if (c->login->demand == AUTH_TRUST && c->login->found == USER_UNKNOWN) {
+		fail_set(&why, "28000", "\"trust\" authentication failed");
+		fail_pgbouncer_text(&why, "no such user");
+		login_refuse(c, &why, LR_NO_SUCH_USER);
+	} else if (c->login->demand == AUTH_TRUST)
+		admit(c, LM_TRUST);
 	else if (begin_exchange(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (!login_is_waiting(c))

@@ -1,19 +1,19 @@
 /*
  * src/login/login_tenant.c - the names of a client's user and database within pgweir: a tenant's are "user.tenant" and
- * "tenant/database", however the client named the tenant (tenant.h). So the names of two tenants never meet, in
+ * "tenant/database", however the client named the tenant (tenant.c). So the names of two tenants never meet, in
  * secrets, limits, pools, metrics and commands alike.
  */
 #include "login/login_state.h"
-#include "login/login_startup.h"
-#include "login/tenant.h"
+#include "login/login_steps.h"
 #include "net/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-bool
-login_is_console_name(const char *database)
+/* Returns true for a name of the console, which no database can have. */
+static bool
+is_console_name(const char *database)
 {
 	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
 }
@@ -21,7 +21,7 @@ login_is_console_name(const char *database)
 bool
 login_is_console(const struct client_login *l)
 {
-	return login_is_console_name(l->database);
+	return is_console_name(l->database);
 }
 
 bool
@@ -61,7 +61,7 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 		return -1;
 	if (stream_tls(&c->x.stream) != NULL && config_names_tenants(config, "sni"))
 		q.server_name = tls_server_name(stream_tls(&c->x.stream));
-	if (login_is_console_name(s->database)) { /* it belongs to no tenant: its users' names stay as they are */
+	if (is_console_name(s->database)) { /* it belongs to no tenant: its users' names stay as they are */
 		a->tenant[0] = '\0';
 		return 0;
 	}

@@ -1,7 +1,7 @@
 /* src/login/login_tls.c - TLS with a client: whether it is offered or demanded, and the handshake. */
 #include "base/clock.h"
-#include "login/login_refuse.h"
-#include "login/login_startup.h"
+#include "login/login_state.h"
+#include "login/login_steps.h"
 #include "net/stream.h"
 #include "net/tls.h"
 
@@ -9,17 +9,6 @@ bool
 login_has_tls(const struct client *c)
 {
 	return c->env->tls != NULL && !c->is_unix;
-}
-
-bool
-login_tls_suffices(const struct client *c, struct fail *why)
-{
-	if (stream_tls(&c->x.stream) != NULL || c->is_unix || c->env->x.config->tls_mode < TLS_REQUIRE)
-		return true;
-	fail_set(why, "28000", "connections without TLS are not allowed");
-	fail_hint(why,
-		  "Set sslmode=require or better in the client; it is mode in section [tls_client] of pgweir.ini.");
-	return false;
 }
 
 static void

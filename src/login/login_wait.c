@@ -4,7 +4,7 @@
 #include "login/login_state.h"
 
 #include "dedicated/dedicated.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -43,6 +43,12 @@ login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
 	stream_set_reading(&c->x.stream, false);
 }
 
+void
+login_left(void *client)
+{
+	*(struct client **)client = NULL;
+}
+
 bool
 login_is_waiting(const struct client *c)
 {
@@ -70,10 +76,4 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	if (whole != NULL)
 		OPENSSL_cleanse(whole, len); /* a password may be in it */
 	free(whole);
-}
-
-void
-login_go_on(struct client *c)
-{
-	login_conclude(c, NULL, NULL);
 }

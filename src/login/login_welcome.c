@@ -5,9 +5,7 @@
  * clients, or obvious; otherwise the settings are applied to a borrowed server, which reports it. A session
  * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
  */
-#include "login/login_welcome.h"
 #include "login/login_state.h"
-#include "login/login_refuse.h"
 #include "client/client_log.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
@@ -67,22 +65,12 @@ put_greeting(struct client *c, const struct image *image, const struct image *we
 	message_ready(out, 'I');
 }
 
-static void
-count_login(struct client *c)
-{
-	struct process_counters *counters = c->env->x.counters;
-
-	counters->logins[LR_OK][c->login->method]++;
-	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
-	c->x.pool->counters.client_logins++;
-	c->x.pool->database->counters.client_logins++;
-}
-
 void
 login_finish(struct client *c, struct image *image, const struct image *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
+	struct process_counters *counters = c->env->x.counters;
 
 	c->x.image = image;
 	c->x.startup = image_ref(image);
@@ -92,7 +80,10 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 		return;
 	}
 	put_greeting(c, image, welcome);
-	count_login(c);
+	counters->logins[LR_OK][c->login->method]++;
+	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
+	c->x.pool->counters.client_logins++;
+	c->x.pool->database->counters.client_logins++;
 	login_flush(c);
 	if (c->x.is_closing)
 		return;
@@ -472,14 +463,14 @@ void
 login_refused(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	struct client *c = client_of(x);
-	struct fail told;
+	struct fail told, logged;
 
 	reject_words(&c->x, why, &told);
 	report_failure(&c->x, &told, kind, NULL);
+	logged = told;
 	if (kind == RF_BACKEND_UNREACHABLE)
-		login_refuse_unserved(c, &told);
-	else
-		login_refuse(c, &told, LR_ERROR);
+		logged.hint[0] = '\0'; /* pool_log.c has logged it */
+	login_refuse_as(c, &told, &logged, LR_ERROR);
 }
 
 void

@@ -1,4 +1,4 @@
-#include "login/tenant.h"
+#include "login/login_steps.h"
 
 #include "config/upstream.h"
 

@@ -226,18 +226,6 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 	lookup_free(lookup);
 }
 
-void
-auth_lookups_down(struct auth_source *source)
-{
-	struct auth_lookup *lookup;
-
-	while ((lookup = TAILQ_FIRST(&source->waiting)) != NULL) {
-		TAILQ_REMOVE(&source->waiting, lookup, line);
-		auth_lookup_end(lookup, source->is_refused ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL,
-				&source->why_down);
-	}
-}
-
 /* --- questions --- */
 
 static struct auth_lookup *
@@ -372,9 +360,10 @@ auth_queries_step_aside(struct auth_queries *all, const char *database)
 
 /* --- time --- */
 
-static void
-end_late(struct auth_queries *all, uint64_t now_us)
+void
+auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 {
+	struct auth_source *source;
 	struct auth_lookup *lookup, *next;
 	struct fail late, none;
 
@@ -394,14 +383,6 @@ end_late(struct auth_queries *all, uint64_t now_us)
 		auth_lookup_end(lookup, AUTH_END_UNREACHABLE, NULL,
 				conn == NULL && lookup->source->is_short ? &none : &late);
 	}
-}
-
-void
-auth_queries_tick(struct auth_queries *all, uint64_t now_us)
-{
-	struct auth_source *source;
-
-	end_late(all, now_us);
 	TAILQ_FOREACH(source, &all->sources, list)
 		auth_conns_tick(source, now_us);
 	auth_sources_collect(all);

@@ -116,14 +116,23 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	all->conn_count++;
 }
 
-void
-auth_conns_close_idle(struct auth_source *source)
+/* Closes idle connections: all, or those that are no longer needed. */
+static void
+close_idle(struct auth_source *source, bool all, uint64_t now_us)
 {
 	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
 		next = TAILQ_NEXT(conn, list);
-		if (conn->is_up && conn->lookup == NULL)
+		if (conn->is_up && conn->lookup == NULL &&
+		    (all || source->is_retired || pool_set_is_place_wanted(source->all->pools) ||
+		     now_us - conn->idle_since_us >= IDLE_US || now_us - conn->dedicated.srv->connected_us >= LIFE_US))
 			close_conn(conn);
 	}
+}
+
+void
+auth_conns_close_idle(struct auth_source *source)
+{
+	close_idle(source, true, 0);
 }
 
 void
@@ -142,24 +151,10 @@ auth_conns_free(struct auth_source *source)
 		close_conn(TAILQ_FIRST(&source->conns));
 }
 
-/* Returns true if an idle connection should be closed. */
-static bool
-is_surplus(const struct auth_conn *conn, uint64_t now_us)
-{
-	const struct auth_source *source = conn->source;
-
-	return source->is_retired || now_us - conn->idle_since_us >= IDLE_US ||
-	       now_us - conn->dedicated.srv->connected_us >= LIFE_US || pool_set_is_place_wanted(source->all->pools);
-}
-
 void
 auth_conns_tick(struct auth_source *source, uint64_t now_us)
 {
-	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
-		next = TAILQ_NEXT(conn, list);
-		if (conn->is_up && conn->lookup == NULL && is_surplus(conn, now_us))
-			close_conn(conn);
-	}
+	close_idle(source, false, now_us);
 	auth_conns_feed(source, now_us);
 }
 
@@ -200,38 +195,32 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 		srv->stream.is_broken = true; /* no memory: no answer will come, and the lookup's deadline ends it */
 }
 
+/* Returns a connection that is logged in and, with is_free, is asked nothing; or NULL. */
 static struct auth_conn *
-find_free(const struct auth_source *source)
+find_up(const struct auth_source *source, bool is_free)
 {
 	struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		if (conn->is_up && conn->lookup == NULL)
+		if (conn->is_up && (!is_free || conn->lookup == NULL))
 			return conn;
 	return NULL;
 }
 
-static uint32_t
-count_opening(const struct auth_source *source)
-{
-	const struct auth_conn *conn;
-	uint32_t count = 0;
-
-	TAILQ_FOREACH(conn, &source->conns, list)
-		count += !conn->is_up;
-	return count;
-}
-
-static uint32_t
-count_waiting(const struct auth_source *source)
+/* Returns true if more lookups wait than connections are being opened. */
+static bool
+lacks_conns(const struct auth_source *source)
 {
 	const struct auth_lookup *lookup;
-	uint32_t count = 0;
+	const struct auth_conn *conn;
+	uint32_t waiting = 0, opening = 0;
 
+	TAILQ_FOREACH(conn, &source->conns, list)
+		opening += !conn->is_up;
 	TAILQ_FOREACH(lookup, &source->waiting, line)
-		if (++count == AUTH_CONNS_MAX)
+		if (++waiting == AUTH_CONNS_MAX)
 			break;
-	return count;
+	return opening < waiting;
 }
 
 void
@@ -239,10 +228,9 @@ auth_conns_feed(struct auth_source *source, uint64_t now_us)
 {
 	struct auth_conn *conn;
 
-	while (!TAILQ_EMPTY(&source->waiting) && (conn = find_free(source)) != NULL)
+	while (!TAILQ_EMPTY(&source->waiting) && (conn = find_up(source, true)) != NULL)
 		conn_ask(conn, TAILQ_FIRST(&source->waiting));
-	while (source->conn_count < AUTH_CONNS_MAX && source->retry_us <= now_us &&
-	       count_opening(source) < count_waiting(source)) {
+	while (source->conn_count < AUTH_CONNS_MAX && source->retry_us <= now_us && lacks_conns(source)) {
 		uint32_t before = source->conn_count;
 
 		/* After a failure, one connection is tried alone. */
@@ -350,17 +338,6 @@ on_up(struct dedicated *d)
 	auth_conns_feed(source, conn_now(conn));
 }
 
-static bool
-is_any_up(const struct auth_source *source)
-{
-	const struct auth_conn *conn;
-
-	TAILQ_FOREACH(conn, &source->conns, list)
-		if (conn->is_up)
-			return true;
-	return false;
-}
-
 /* Refuses all who wait, unless another connection lives. */
 static void
 on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
@@ -371,8 +348,15 @@ on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
 			   backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
 	source->is_refused = is_fatal;
 	source->why_down = *why;
-	if (!is_any_up(source))
-		auth_lookups_down(source);
+	if (find_up(source, false) == NULL) {
+		struct auth_lookup *lookup;
+
+		while ((lookup = TAILQ_FIRST(&source->waiting)) != NULL) {
+			TAILQ_REMOVE(&source->waiting, lookup, line);
+			auth_lookup_end(lookup, source->is_refused ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL,
+					&source->why_down);
+		}
+	}
 }
 
 static void

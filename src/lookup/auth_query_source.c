@@ -5,7 +5,7 @@
 #include "lookup/auth_query_state.h"
 
 #include "base/clock.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <openssl/crypto.h>
@@ -160,19 +160,6 @@ has_setting(const struct upstream *up, const char *name)
 	return false;
 }
 
-/* A configured query runs with the role's own search_path and the settings of the upstream line. */
-static int
-put_source_settings(struct auth_source *source)
-{
-	source->settings = image_empty(source->all->env.images);
-	if (source->settings == NULL ||
-	    (source->is_builtin && image_update(&source->settings, "search_path", "pg_catalog", IMAGE_OTHER) < 0))
-		return -1;
-	if (has_setting(source->target->upstream, "application_name"))
-		return 0;
-	return image_update(&source->settings, "application_name", "pgweir auth_query", IMAGE_OTHER);
-}
-
 static void
 source_free(struct auth_source *source)
 {
@@ -204,7 +191,12 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
 	source->query = strdup(source->is_builtin ? BUILTIN : s->auth_query);
 	source->target = source->query == NULL ? NULL : target_new(all, database, s, &source->keys, why);
-	if (source->target == NULL || put_source_settings(source) < 0) {
+	/* A configured query runs with the role's own search_path and the settings of the upstream line. */
+	source->settings = source->target == NULL ? NULL : image_empty(all->env.images);
+	if (source->settings == NULL ||
+	    (source->is_builtin && image_update(&source->settings, "search_path", "pg_catalog", IMAGE_OTHER) < 0) ||
+	    (!has_setting(source->target->upstream, "application_name") &&
+	     image_update(&source->settings, "application_name", "pgweir auth_query", IMAGE_OTHER) < 0)) {
 		source_free(source);
 		return NULL;
 	}
@@ -290,15 +282,6 @@ source_intern(struct auth_queries *all, struct auth_source *made, struct fail *w
 	return made;
 }
 
-static struct auth_route *
-find_route(struct auth_queries *all, const char *database)
-{
-	struct auth_route *route;
-
-	TABLE_FIND(all->seed, all->routes, database, strlen(database), route);
-	return route;
-}
-
 static void
 add_route(struct auth_queries *all, const char *database, struct auth_source *source)
 {
@@ -318,10 +301,12 @@ add_route(struct auth_queries *all, const char *database, struct auth_source *so
 struct auth_source *
 auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why)
 {
-	struct auth_route *route = find_route(all, database);
-	struct auth_source *source = route == NULL ? NULL : route->source;
+	struct auth_source *source;
+	struct auth_route *route;
 	struct scope_settings s;
 
+	TABLE_FIND(all->seed, all->routes, database, strlen(database), route);
+	source = route == NULL ? NULL : route->source;
 	if (source == NULL && auth_settings_of(all, database, &s) &&
 	    (source = source_new(all, database, &s, why)) != NULL && (source = source_intern(all, source, why)) != NULL)
 		add_route(all, database, source);

@@ -91,7 +91,6 @@ enum auth_end {
 /* auth_query.c */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
 		     const struct fail *why); /* answers all who asked, then frees it */
-void auth_lookups_down(struct auth_source *source); /* ends those that wait, with source->why_down */
 
 /* auth_query_source.c */
 /* Returns the source of a configured database with auth_query on; NULL with *why set: 53300, 53200. */

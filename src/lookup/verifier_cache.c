@@ -4,7 +4,7 @@
 #include "net/helpers.h"
 #include "base/alloc.h"
 #include "base/table.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

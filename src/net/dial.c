@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "net/lookup.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -218,30 +217,23 @@ try_next(struct dial *d)
 	dial_finish(d);
 }
 
-/* Divides the time among the addresses: a silent one must not use up that of the others. */
-static void
-share_time(struct dial *d)
-{
-	uint64_t count = 0;
-
-	for (const struct ares_addrinfo_node *ai = d->next; ai != NULL; ai = ai->ai_next)
-		count++;
-	if (count > 1) {
-		d->share.tv_sec = (time_t)(d->timeout_us / count / US_PER_S);
-		d->share.tv_usec = (suseconds_t)(d->timeout_us / count % US_PER_S);
-	}
-}
-
 static void
 on_resolved(int status, struct ares_addrinfo *found, void *arg)
 {
 	struct dial *d = arg;
+	uint64_t count = 0;
 
 	if (status == ARES_SUCCESS) {
 		d->dialer->lookups_ok++;
 		d->found = found;
 		d->next = found->nodes;
-		share_time(d);
+		/* Divides the time among the addresses: a silent one must not use up that of the others. */
+		for (const struct ares_addrinfo_node *ai = d->next; ai != NULL; ai = ai->ai_next)
+			count++;
+		if (count > 1) {
+			d->share.tv_sec = (time_t)(d->timeout_us / count / US_PER_S);
+			d->share.tv_usec = (suseconds_t)(d->timeout_us / count % US_PER_S);
+		}
 		try_next(d);
 		return;
 	}

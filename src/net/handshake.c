@@ -250,8 +250,8 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 	h->set.tls->inbox = settings->inbox;
 	h->stream = s;
 	h->input = first_len;
-	if (tls_sink_reserve(&h->out, OUT_RESERVED) < 0 ||
-	    (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0)) {
+	h->out = (struct tls_sink){ .bytes = malloc(OUT_RESERVED), .cap = OUT_RESERVED };
+	if (h->out.bytes == NULL || (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0)) {
 		handshake_free(h);
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}

@@ -85,29 +85,23 @@ thread_main(void *arg)
 	return NULL;
 }
 
-static int
-start_threads(struct helpers *hs, unsigned count)
-{
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (hs->thread_count < count && pthread_create(&hs->threads[hs->thread_count], NULL, thread_main, hs) == 0)
-		hs->thread_count++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return hs->thread_count > 0 ? 0 : -1;
-}
-
 struct helpers *
 helpers_new(unsigned threads, struct fail *why)
 {
 	struct helpers *hs = xcalloc(1, sizeof(*hs));
+	sigset_t all, before;
 
 	pthread_mutex_init(&hs->lock, NULL);
 	pthread_cond_init(&hs->has_work, NULL);
 	for (int i = 0; i < WORK_LINES; i++)
 		STAILQ_INIT(&hs->lines[i]);
-	if (start_threads(hs, threads < THREADS_MAX ? threads : THREADS_MAX) == 0)
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (hs->thread_count < THREADS_MAX && hs->thread_count < threads &&
+	       pthread_create(&hs->threads[hs->thread_count], NULL, thread_main, hs) == 0)
+		hs->thread_count++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (hs->thread_count > 0)
 		return hs;
 	fail_set(why, "58000", "cannot start threads: %s", strerror(errno));
 	helpers_free(hs);

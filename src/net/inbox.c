@@ -22,17 +22,6 @@ struct inbox {
 	void *owner;
 };
 
-static void
-wake(const struct inbox *in)
-{
-	uint64_t one = 1;
-	ssize_t n;
-
-	do
-		n = write(in->wake_fd, &one, sizeof(one));
-	while (n < 0 && errno == EINTR);
-}
-
 /* Under the lock. */
 static void
 show_sign(struct inbox *in)
@@ -54,8 +43,12 @@ inbox_post(struct inbox *to, struct note *n)
 	show_sign(to);
 	/* The loop needs this lock as soon as it wakes, and may be more urgent than the sender: it is free before. */
 	pthread_mutex_unlock(&to->lock);
-	if (!was_woken)
-		wake(to);
+	if (!was_woken) {
+		uint64_t one = 1;
+
+		while (write(to->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			continue;
+	}
 }
 
 void

@@ -1,12 +1,12 @@
 /*
- * src/net/lookup.c - see lookup.h.
+ * src/net/lookup.c - see dial.h.
  *
  * c-ares cannot end a single lookup, nor read its file again. One that is forgotten goes on until c-ares calls back;
  * and when the file has changed, or too many are forgotten, another channel takes the place of the present one. That
  * one is destroyed by the loop itself, as c-ares may be up the stack, and then asks what was under way from the new
  * one.
  */
-#include "net/lookup.h"
+#include "net/dial.h"
 
 #include "base/alloc.h"
 #include "net/loop.h"

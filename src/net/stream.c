@@ -258,8 +258,10 @@ reading_changed(struct stream *s)
 void
 stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch)
 {
-	if (s->secured != NULL)
-		stream_tls_hook(s, inbox, scratch);
+	if (s->secured != NULL) {
+		s->secured->inbox = inbox;
+		s->secured->scratch = scratch;
+	}
 	event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_event, s);
 	reading_changed(s);
 	if (s->is_broken)

@@ -65,13 +65,6 @@ send_sink(struct stream *s)
 	return result;
 }
 
-void
-stream_tls_hook(struct stream *s, struct inbox *inbox, struct tls_scratch *scratch)
-{
-	s->secured->inbox = inbox;
-	s->secured->scratch = scratch;
-}
-
 /* --- reading --- */
 
 /* Gets ciphertext for OpenSSL: what was left over, else from the socket. */
@@ -129,21 +122,6 @@ stream_tls_has_input(const struct stream *s)
 	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
 
-/*
- * A peer that asks for new keys again and again (TLS 1.3's KeyUpdate) and never reads would fill the queue without end.
- */
-static void
-count_answers(const struct stream *s)
-{
-	struct tls_session *t = s->secured;
-
-	if (s->queue_len == 0)
-		t->answers_len = 0;
-	t->answers_len += t->scratch->sink.len;
-	if (t->answers_len > ANSWERS_MAX)
-		t->is_broken = true;
-}
-
 /* The caller had too little room: the rest waits for its next call. */
 static int
 stash_rest(struct tls_session *t)
@@ -183,7 +161,12 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	if (r != STREAM_OK)
 		return r;
 	decrypt(t, buf, cap, got);
-	count_answers(s);
+	/* A peer that asks for new keys again and again (TLS 1.3's KeyUpdate) and never reads would fill the queue. */
+	if (s->queue_len == 0)
+		t->answers_len = 0;
+	t->answers_len += t->scratch->sink.len;
+	if (t->answers_len > ANSWERS_MAX)
+		t->is_broken = true;
 	if ((is_fed && stash_rest(t) < 0) || send_sink(s) < 0) {
 		errno = ENOMEM;
 		return STREAM_ERROR;

@@ -89,33 +89,22 @@ bio_ctrl(BIO *bio, int command, long number, void *arg)
 	return command == BIO_CTRL_FLUSH || command == BIO_CTRL_PUSH || command == BIO_CTRL_POP;
 }
 
-static BIO_METHOD *
-make_bio(void)
-{
-	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pgweir");
-
-	if (m != NULL && BIO_meth_set_read_ex(m, bio_read) == 1 && BIO_meth_set_write_ex(m, bio_write) == 1 &&
-	    BIO_meth_set_ctrl(m, bio_ctrl) == 1)
-		return m;
-	BIO_meth_free(m);
-	return NULL;
-}
-
 /* --- both sides --- */
 
 static struct tls_context *
 context_new(struct fail *why)
 {
 	struct tls_context *ctx = calloc(1, sizeof(*ctx));
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "pgweir");
 
-	if (ctx != NULL && (ctx->bio = make_bio()) == NULL) {
+	if (ctx == NULL || m == NULL || BIO_meth_set_read_ex(m, bio_read) != 1 ||
+	    BIO_meth_set_write_ex(m, bio_write) != 1 || BIO_meth_set_ctrl(m, bio_ctrl) != 1) {
+		BIO_meth_free(m);
 		free(ctx);
-		ctx = NULL;
-	}
-	if (ctx == NULL) {
 		fail_set(why, "53200", "no memory for TLS");
 		return NULL;
 	}
+	ctx->bio = m;
 	atomic_init(&ctx->refs, 1);
 	pthread_mutex_init(&ctx->lock, NULL);
 	return ctx;

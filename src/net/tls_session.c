@@ -34,15 +34,6 @@ tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len)
 	return 0;
 }
 
-int
-tls_sink_reserve(struct tls_sink *sink, size_t cap)
-{
-	if ((sink->bytes = malloc(cap)) == NULL)
-		return -1;
-	sink->cap = cap;
-	return 0;
-}
-
 void
 tls_sink_fini(struct tls_sink *sink)
 {
@@ -71,20 +62,6 @@ aim(struct tls_session *s)
 		   : -1;
 }
 
-static void
-try_to_resume(struct tls_session *s)
-{
-	struct tls_context *ctx = s->ctx;
-
-	pthread_mutex_lock(&ctx->lock);
-	for (unsigned i = 0; i < TLS_RESUMPTIONS_MAX; i++)
-		if (ctx->resumptions[i].session != NULL && strcmp(ctx->resumptions[i].host, s->host) == 0) {
-			SSL_set_session(s->ssl, ctx->resumptions[i].session);
-			break;
-		}
-	pthread_mutex_unlock(&ctx->lock);
-}
-
 struct tls_session *
 tls_session_new(struct tls_context *ctx, const char *host)
 {
@@ -104,6 +81,7 @@ tls_session_new(struct tls_context *ctx, const char *host)
 static int
 session_begin(struct tls_session *s)
 {
+	struct tls_context *ctx = s->ctx;
 	BIO *bio;
 
 	s->ssl = SSL_new(s->ctx->ctxs[0]);
@@ -121,7 +99,13 @@ session_begin(struct tls_session *s)
 	SSL_set_connect_state(s->ssl);
 	if (aim(s) < 0)
 		return -1;
-	try_to_resume(s);
+	pthread_mutex_lock(&ctx->lock);
+	for (unsigned i = 0; i < TLS_RESUMPTIONS_MAX; i++)
+		if (ctx->resumptions[i].session != NULL && strcmp(ctx->resumptions[i].host, s->host) == 0) {
+			SSL_set_session(s->ssl, ctx->resumptions[i].session);
+			break;
+		}
+	pthread_mutex_unlock(&ctx->lock);
 	return 0;
 }
 

@@ -63,7 +63,6 @@ struct tls_session {
 	char *host;
 };
 
-int tls_sink_reserve(struct tls_sink *sink, size_t cap); /* the sink must be empty. -1: no memory */
 int tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len); /* -1: no memory; is_broken then */
 void tls_sink_fini(struct tls_sink *sink);
 
@@ -87,7 +86,6 @@ int stream_write_raw(struct stream *s, const struct iovec *pieces, int count);
 enum stream_result stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got);
 int stream_tls_write(struct stream *s, const struct iovec *pieces, int count);
 void stream_tls_close(struct stream *s);
-void stream_tls_hook(struct stream *s, struct inbox *inbox, struct tls_scratch *scratch);
 bool stream_tls_has_input(const struct stream *s); /* for which no event of the socket will come */
 
 /* handshake.c */

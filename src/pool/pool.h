@@ -11,7 +11,7 @@
 
 #include "auth/users.h"
 #include "base/counters.h"
-#include "base/due.h"
+#include "base/table.h"
 #include "base/request_report.h"
 #include "config/config.h"
 #include "pool/database_code.h"

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/table.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

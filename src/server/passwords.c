@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "net/loop.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "server/server_parts.h"
 
 #include "net/helpers.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -246,7 +246,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 		return no_secret(srv, "SCRAM-SHA-256", why);
 	if (channel.is_tls)
 		channel.end_point_len = tls_end_point(stream_tls(&srv->stream), channel.end_point);
-	l->scram = scram_client_new(&channel, binding_policy(srv));
+	l->scram = scram_client_new(&channel, binding_policy(srv), "", NULL);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a SCRAM exchange");
 	mechanism = scram_client_select(l->scram, list, len, why);

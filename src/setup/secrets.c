@@ -4,7 +4,7 @@
  */
 #include "setup/setup.h"
 
-#include "base/secret.h"
+#include "base/text.h"
 #include "config/config_state.h"
 #include "config/config.h"
 #include "bouncer/bouncer.h"

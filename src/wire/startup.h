@@ -59,7 +59,7 @@ struct startup {
  * many settings). Only a login needs startup_fini; the former content of *out is overwritten. A packet of major version
  * 3 with any minor is accepted; the caller negotiates: see startup_put_negotiate. options: -c name=value, -cname=value,
  * --name=value, with backslash escapes (postgres' pg_split_opts) and dashes in the name read as underscores; any other
- * word is an error (22023), except reference=NAME: see login/tenant.h. replication: boolean words and "database", as in
+ * word is an error (22023), except reference=NAME: see login/tenant.c. replication: boolean words and "database", as in
  * PostgreSQL.
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);

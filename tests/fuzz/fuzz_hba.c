@@ -37,9 +37,8 @@ on_problem(bool is_error, const char *path, unsigned line, const char *text, voi
 }
 
 static bool
-is_near(const struct sockaddr *address, bool is_net, void *arg)
+is_near(const struct sockaddr *address, bool is_net)
 {
-	(void)arg;
 	return is_net || address->sa_family == AF_INET6;
 }
 

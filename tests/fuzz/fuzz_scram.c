@@ -15,7 +15,7 @@
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
-#include "base/secret.h"
+#include "base/text.h"
 
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static void
 run_server(const struct scram_verifier *v, bool is_mock, const struct scram_channel *channel, struct text first,
 	   struct text final)
 {
-	struct scram_server *s = scram_server_new_with_nonce(v, is_mock, channel, SERVER_NONCE);
+	struct scram_server *s = scram_server_new(v, is_mock, channel, SERVER_NONCE);
 	bool is_bound = channel->end_point_len > 0 && first.len > 0 && first.bytes[0] == 'p';
 	char out[SCRAM_TEXT_MAX];
 	uint8_t stored_key[SCRAM_KEY_LEN];
@@ -99,7 +99,7 @@ static void
 run_client(const struct scram_channel *channel, enum scram_binding policy, struct text offer, struct text first,
 	   struct text final)
 {
-	struct scram_client *c = scram_client_new_with_nonce(channel, policy, "user", CLIENT_NONCE);
+	struct scram_client *c = scram_client_new(channel, policy, "user", CLIENT_NONCE);
 	struct scram_keys keys = { .is_set = true };
 	struct fail why = { 0 };
 	char out[SCRAM_TEXT_MAX];

@@ -183,7 +183,7 @@ take_sasl(struct stage *s, const uint8_t *body, size_t len)
 	if (s->scram == NULL) {
 		must(len > sizeof(mechanism) + 4 && memcmp(body, mechanism, sizeof(mechanism)) == 0);
 		must(wire_u32(body + sizeof(mechanism)) == len - sizeof(mechanism) - 4);
-		s->scram = scram_server_new(&s->verifier, false, &(struct scram_channel){ 0 });
+		s->scram = scram_server_new(&s->verifier, false, &(struct scram_channel){ 0 }, NULL);
 		must(s->scram != NULL && scram_server_first(s->scram, (const char *)body + sizeof(mechanism) + 4,
 							    len - sizeof(mechanism) - 4, s->truth, &why) == 0);
 	} else if (scram_server_final(s->scram, (const char *)body, len, s->truth, NULL, &why) < 0)

@@ -149,7 +149,7 @@ answer_scram(struct fake_client *c, uint32_t code, const uint8_t *text, size_t l
 	struct fail why;
 
 	if (code == 10 && c->scram == NULL) {
-		c->scram = scram_client_new(&(struct scram_channel){ 0 }, SCRAM_BINDING_DISABLE);
+		c->scram = scram_client_new(&(struct scram_channel){ 0 }, SCRAM_BINDING_DISABLE, "", NULL);
 		must(c->scram != NULL && scram_client_first(c->scram, out, &why) == 0);
 		buf_put_str(&b, "SCRAM-SHA-256");
 		buf_put_u32(&b, (uint32_t)strlen(out));

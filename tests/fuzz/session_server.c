@@ -218,7 +218,7 @@ fake_password(struct fake_conn *c, const uint8_t *body, size_t len)
 	}
 	if (!c->has_scram_begun) {
 		c->has_scram_begun = true;
-		c->scram = scram_server_new(&c->fake->verifier, false, &(struct scram_channel){ 0 });
+		c->scram = scram_server_new(&c->fake->verifier, false, &(struct scram_channel){ 0 }, NULL);
 		must(c->scram != NULL && len > 18 && memcmp(body, "SCRAM-SHA-256", 14) == 0);
 		text += 18;
 		must(scram_server_first(c->scram, (const char *)text, len - 18, out, &why) == 0);

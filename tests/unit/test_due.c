@@ -1,5 +1,5 @@
 /* tests/unit/test_due.c - what is due first. Links base/due.c. */
-#include "base/due.h"
+#include "base/table.h"
 
 #include <criterion/criterion.h>
 

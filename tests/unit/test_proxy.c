@@ -2,7 +2,7 @@
  * tests/unit/test_proxy.c - PROXY protocol headers, and addresses in networks. Bytes are copied to memory of exactly
  * their size, so that a sanitizer sees a byte too far.
  */
-#include "base/network.h"
+#include "base/text.h"
 #include "wire/proxy.h"
 
 #include <arpa/inet.h>

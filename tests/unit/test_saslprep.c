@@ -3,7 +3,7 @@
  * as they are. Links auth/saslprep.c alone.
  */
 #include "auth/encoding.h"
-#include "base/secret.h"
+#include "base/text.h"
 #include "build.h"
 
 #include <criterion/criterion.h>

@@ -238,7 +238,7 @@ Test(scram, a_stranger_has_a_salt_of_his_own_that_stays)
 Test(scram, the_rfcs_exchange_as_the_server)
 {
 	struct scram_verifier v = rfc_verifier();
-	struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+	struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
@@ -253,8 +253,7 @@ Test(scram, the_rfcs_exchange_as_the_server)
 
 Test(scram, the_rfcs_exchange_as_the_client)
 {
-	struct scram_client *c =
-	    scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "user", RFC_CLIENT_NONCE);
+	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "user", RFC_CLIENT_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
@@ -281,8 +280,8 @@ static int
 login(const struct scram_verifier *v, bool is_mock, const char *password, const struct scram_keys *own_keys,
       struct scram_keys *learnt, struct fail *why)
 {
-	struct scram_server *s = scram_server_new(v, is_mock, &in_the_clear);
-	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
+	struct scram_server *s = scram_server_new(v, is_mock, &in_the_clear, NULL);
+	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 	char to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	const uint8_t *salt;
@@ -414,8 +413,8 @@ Test(scram, nonces_are_not_used_twice)
 	struct fail why;
 
 	for (int i = 0; i < 2; i++) {
-		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
-		struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
+		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, NULL);
 
 		cr_assert_eq(scram_client_first(c, i ? second : first, &why), 0);
 		cr_assert_eq(scram_server_first(s, BYTES("n,,n=,r=x"), answer[i], &why), 0);
@@ -487,7 +486,7 @@ Test(scram, first_messages_of_clients)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t i = 0; i < COUNT(client_first_rows); i++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, "OURS");
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, "OURS");
 		char *in = exact(client_first_rows[i].in, client_first_rows[i].len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
 		int result = scram_server_first(s, in, client_first_rows[i].len, out, &why);
@@ -571,7 +570,7 @@ Test(scram, final_messages_of_clients)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t i = 0; i < COUNT(client_final_rows); i++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, "OURS");
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, "OURS");
 		char *in = exact(client_final_rows[i].in, client_final_rows[i].len), out[SCRAM_TEXT_MAX];
 		struct scram_keys keys;
 		struct fail why = { 0 };
@@ -602,7 +601,7 @@ Test(scram, the_proof_covers_every_byte_both_said)
 	struct scram_verifier v = rfc_verifier();
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char out[SCRAM_TEXT_MAX];
 		struct fail why;
 
@@ -621,7 +620,7 @@ Test(scram, every_single_bit_of_the_proof_counts)
 
 	cr_assert_eq(base64_decode(BYTES(RFC_PROOF), proof, sizeof(proof), &proof_len), 0);
 	for (size_t bit = 0; bit < SCRAM_KEY_LEN * 8; bit++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char out[SCRAM_TEXT_MAX], text[BASE64_LEN(SCRAM_KEY_LEN) + 1], final[256];
 		struct fail why;
 
@@ -643,7 +642,7 @@ Test(scram, messages_cut_anywhere_are_refused)
 
 	/* From the nonce's first character on, less is still a message. */
 	for (size_t len = 0; len <= strlen("n,,n=user,r="); len++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char *in = exact(RFC_CLIENT_FIRST, len);
 
 		cr_expect_eq(scram_server_first(s, in, len, out, &why), -1, "%zu bytes of client-first", len);
@@ -651,7 +650,7 @@ Test(scram, messages_cut_anywhere_are_refused)
 		scram_server_free(s);
 	}
 	for (size_t len = 0; len < sizeof(RFC_CLIENT_FINAL) - 1; len++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char *in = exact(RFC_CLIENT_FINAL, len);
 
 		cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
@@ -669,8 +668,8 @@ Test(scram, no_length_is_believed)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t i = 0; i < COUNT(lens); i++) {
-		struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
-		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, NULL);
+		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 		char *in = exact("n", 1), out[SCRAM_TEXT_MAX];
 		const uint8_t *salt;
 		size_t salt_len;
@@ -691,7 +690,7 @@ Test(scram, no_length_is_believed)
 Test(scram, an_initial_response_may_be_missing)
 {
 	struct scram_verifier v = pg_verifier();
-	struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
+	struct scram_server *s = scram_server_new(&v, false, &in_the_clear, NULL);
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
@@ -705,7 +704,7 @@ Test(scram, a_clients_nonce_has_a_limit)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t len = SCRAM_NONCE_MAX - 24; len <= SCRAM_NONCE_MAX - 23; len++) {
-		struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear, NULL);
 		char in[SCRAM_TEXT_MAX] = "n,,n=,r=", out[SCRAM_TEXT_MAX];
 		struct fail why;
 		int result;
@@ -722,7 +721,7 @@ Test(scram, a_clients_nonce_has_a_limit)
 Test(scram, a_server_takes_its_messages_once_and_in_order)
 {
 	struct scram_verifier v = rfc_verifier();
-	struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+	struct scram_server *s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
@@ -731,19 +730,19 @@ Test(scram, a_server_takes_its_messages_once_and_in_order)
 	cr_expect_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), -1, "nothing goes after a failure");
 	scram_server_free(s);
 
-	s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+	s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
 	cr_expect_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), -1, "twice the first");
 	cr_expect_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), -1);
 	scram_server_free(s);
 
-	s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+	s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
 	cr_expect_eq(scram_server_final(s, BYTES("c=biws"), out, NULL, &why), -1);
 	cr_expect_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), -1, "there is no second guess");
 	scram_server_free(s);
 
-	s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
+	s = scram_server_new(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
 	cr_assert_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), 0);
 	cr_expect_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), -1, "twice the last");
@@ -790,7 +789,7 @@ static const struct {
 Test(scram, first_messages_of_servers)
 {
 	for (size_t i = 0; i < COUNT(server_first_rows); i++) {
-		struct scram_client *c = scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
+		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
 		char *in = exact(server_first_rows[i].in, server_first_rows[i].len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
 		const uint8_t *salt;
@@ -815,7 +814,7 @@ Test(scram, a_servers_nonce_may_have_any_length_and_does_no_harm)
 	static const size_t lens[] = { 511, 512, 513, 1024, 2000, 2030, 60000 };
 
 	for (size_t i = 0; i < COUNT(lens); i++) {
-		struct scram_client *c = scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
+		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
 		struct scram_keys keys = { .is_set = true, .iterations = 4096, .salt_len = 4 };
 		char *in = calloc(1, lens[i] + 64);
 		char out[SCRAM_TEXT_MAX];
@@ -874,8 +873,7 @@ static const struct {
 static struct scram_client *
 proven_client(void)
 {
-	struct scram_client *c =
-	    scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "user", RFC_CLIENT_NONCE);
+	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "user", RFC_CLIENT_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
@@ -910,7 +908,7 @@ Test(scram, final_messages_of_servers)
 Test(scram, a_client_takes_its_messages_once_and_in_order)
 {
 	struct scram_keys keys = { .is_set = true };
-	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
+	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 	char out[SCRAM_TEXT_MAX];
 	const uint8_t *salt;
 	size_t salt_len;
@@ -921,13 +919,13 @@ Test(scram, a_client_takes_its_messages_once_and_in_order)
 	cr_expect_eq(scram_client_first(c, out, &why), -1, "nothing goes after a failure");
 	scram_client_free(c);
 
-	c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
+	c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 	cr_expect_eq(scram_client_final(c, &keys, out, &why), -1, "a proof before the challenge");
 	cr_expect_str_eq(out, "");
 	scram_client_free(c);
 
 	/* A server that skips the challenge, hoping that a signature of zeroes is what we expect so far. */
-	c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
+	c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER, "", NULL);
 	cr_assert_eq(scram_client_first(c, out, &why), 0);
 	cr_expect_eq(scram_client_verify(c, BYTES("v=" A_PROOF), &why), -1);
 	cr_expect_str_eq(why.sqlstate, "08P01");
@@ -970,7 +968,7 @@ Test(scram, plus_is_offered_over_tls_and_only_there)
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct scram_server *s = scram_server_new(&v, false, rows[i].channel);
+		struct scram_server *s = scram_server_new(&v, false, rows[i].channel, NULL);
 		char offer[SCRAM_OFFER_MAX];
 
 		cr_expect_eq(scram_server_offer(s, offer), rows[i].want_len, "%s", rows[i].rule);
@@ -1047,7 +1045,7 @@ Test(scram, what_clients_say_of_the_channel)
 	for (size_t i = 0; i < COUNT(binding_rows); i++) {
 		struct scram_channel channel =
 		    binding_rows[i].end_point == NULL ? in_the_clear : tls(binding_rows[i].end_point);
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, &channel, "OURS");
+		struct scram_server *s = scram_server_new(&v, false, &channel, "OURS");
 		const char *first = binding_rows[i].first, *binding = binding_rows[i].binding;
 		char out[SCRAM_TEXT_MAX], final[512];
 		struct fail why = { 0 };
@@ -1076,7 +1074,7 @@ Test(scram, a_mechanism_is_chosen_before_the_first_message)
 {
 	struct scram_verifier v = pg_verifier();
 	struct scram_channel channel = tls(END_POINT);
-	struct scram_server *s = scram_server_new_with_nonce(&v, false, &channel, "OURS");
+	struct scram_server *s = scram_server_new(&v, false, &channel, "OURS");
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
@@ -1091,8 +1089,8 @@ bound_login(const struct scram_channel *server_end, const struct scram_channel *
 	    bool *is_bound, struct fail *why)
 {
 	struct scram_verifier v = pg_verifier();
-	struct scram_server *s = scram_server_new(&v, false, server_end);
-	struct scram_client *c = scram_client_new(client_end, policy);
+	struct scram_server *s = scram_server_new(&v, false, server_end, NULL);
+	struct scram_client *c = scram_client_new(client_end, policy, "", NULL);
 	char to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX], offer[SCRAM_OFFER_MAX];
 	const char *mechanism = scram_client_select(c, (const uint8_t *)offer, scram_server_offer(s, offer), why);
 	struct scram_keys keys;
@@ -1190,7 +1188,7 @@ Test(scram, what_servers_offer)
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct scram_client *c = scram_client_new(rows[i].channel, rows[i].policy);
+		struct scram_client *c = scram_client_new(rows[i].channel, rows[i].policy, "", NULL);
 		char *offer = exact(rows[i].offer, rows[i].offer_len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
 		const char *chosen = scram_client_select(c, (const uint8_t *)offer, rows[i].offer_len, &why);
@@ -1214,7 +1212,7 @@ Test(scram, the_longest_binding_and_nonce_fit_the_messages)
 {
 	struct scram_channel channel = { .is_tls = true, .end_point_len = SCRAM_BINDING_MAX };
 	struct scram_verifier v = pg_verifier();
-	struct scram_server *s = scram_server_new(&v, false, &channel);
+	struct scram_server *s = scram_server_new(&v, false, &channel, NULL);
 	struct scram_client *c;
 	char nonce[SCRAM_NONCE_MAX - 24 + 1], to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
@@ -1225,7 +1223,7 @@ Test(scram, the_longest_binding_and_nonce_fit_the_messages)
 
 	memset(nonce, 'x', sizeof(nonce) - 1);
 	nonce[sizeof(nonce) - 1] = '\0';
-	c = scram_client_new_with_nonce(&channel, SCRAM_BINDING_REQUIRE, "", nonce);
+	c = scram_client_new(&channel, SCRAM_BINDING_REQUIRE, "", nonce);
 	cr_assert_not_null(scram_client_select(c, (const uint8_t *)BYTES("SCRAM-SHA-256-PLUS\0\0"), &why));
 	cr_assert_eq(scram_server_select(s, "SCRAM-SHA-256-PLUS", &why), 0);
 	cr_assert_eq(scram_client_first(c, to_server, &why), 0);

@@ -1,5 +1,5 @@
 /* tests/unit/test_tenant.c - how a client names its tenant, and what a tenant's upstream becomes. */
-#include "login/tenant.h"
+#include "login/login_steps.h"
 #include "config/upstream.h"
 
 #include <criterion/criterion.h>
