@@ -20,7 +20,7 @@ def normalized(replies):
     return out
 
 
-def converse(wire, turns, timeout=10):
+def converse(wire, turns):
     """Sends each turn and reads its replies. A turn is bytes (one ReadyForQuery ends it) or (bytes, how many do, or the
     types of the message that ends it). At last a query shows that nothing unexpected came before its answer."""
     replies = []
@@ -28,12 +28,12 @@ def converse(wire, turns, timeout=10):
         data, until = turn if isinstance(turn, tuple) else (turn, 1)
         wire.send(data)
         if isinstance(until, str):
-            replies += wire.read_until(until, timeout=timeout)
+            replies += wire.read_until(until)
         elif until:
-            replies += wire.read_until("Z", until, timeout=timeout)
+            replies += wire.read_until("Z", until)
     wire.send(query(f"SELECT '{SENTINEL}'"))
     while True:
-        replies += wire.read_until("Z", timeout=timeout)
+        replies += wire.read_until("Z")
         if any(SENTINEL in (row[0] or "") for row in texts(replies[-4:])):
             return replies
 

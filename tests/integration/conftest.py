@@ -149,7 +149,7 @@ def weir(postgres, tmp_path):
     yield subject
     problems = subject.teardown()
     try:
-        wait_until(lambda: postgres.count() == 0, 20, "PostgreSQL's backends to end", 0.005)
+        wait_until(lambda: postgres.count() == 0, what="PostgreSQL's backends to end", pause=0.005)
     except AssertionError as error:
         problems.append(f"connections to PostgreSQL are left: {error}")
         postgres.kill_backends()

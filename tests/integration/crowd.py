@@ -64,7 +64,7 @@ class Crowd:
     def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
             if thread.is_alive():
                 self.troubles.append("a bystander hangs")
 
@@ -106,7 +106,7 @@ def in_clients(function, count=2):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(40)
+        thread.join(120)
         assert not thread.is_alive(), "a client hangs"
     if failures:
         raise failures[0]

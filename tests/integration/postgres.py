@@ -277,4 +277,4 @@ class Postgres:
         pids = [row["pid"] for row in self.backends(**like)]
         for pid in pids:
             self.query("SELECT pg_terminate_backend(%s)", (pid,), dbname="postgres")
-        wait_until(lambda: not {row["pid"] for row in self.backends()} & set(pids), 10, "killed backends to end")
+        wait_until(lambda: not {row["pid"] for row in self.backends()} & set(pids), what="killed backends to end")

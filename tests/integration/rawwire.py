@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import transport
 from transport import is_readable
+from waiting import PATIENCE
 
 PROTOCOL_3_0 = 3 << 16
 SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
-DEFAULT_TIMEOUT = 15.0
 # What a server has prepared, for whoever it is: a view of postgres.py's over pg_prepared_statements.
 SEEN = "hidden.prepared"
 
@@ -254,7 +254,7 @@ def md5_secret(user, password):
 class Wire:
     """One connection. Reads block for at most `timeout` seconds, then raise."""
 
-    def __init__(self, address, timeout=DEFAULT_TIMEOUT, receive_buffer=None, source=None):
+    def __init__(self, address, timeout=PATIENCE, receive_buffer=None, source=None):
         self.timeout = timeout
         family = socket.AF_UNIX if isinstance(address, str) else \
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from compare import normalized
 from rawwire import Wire, WireError, WireTimeout, query
 from sessiontalk import BOSS, SessionTalk, Turn, create_world
+from waiting import PATIENCE
 
-PATIENCE = 6                        # seconds until an answer is missing
 HASTE = 1.5                         # while a failing story is made short
 HISTORY = 25                        # turns of the client that are told when it differs
 

@@ -8,9 +8,11 @@ import socket
 import time
 
 
-def wait_until(predicate, timeout=20.0, what="", pause=0.01):
-    """Calls predicate until it is true (exceptions count as false); gives its value, or fails with the last one. timeout:
-    what takes a moment takes many of them on a busy machine."""
+PATIENCE = 30.0     # seconds: what only guards against a hang takes several times less, with every core busy beside it
+
+
+def wait_until(predicate, timeout=PATIENCE, what="", pause=0.01):
+    """Calls predicate until it is true (exceptions count as false); gives its value, or fails with the last one."""
     deadline = time.monotonic() + timeout
     last = None
     while True:

@@ -171,7 +171,7 @@ class Weir:
             self.write_config()
             before = len(self.log())
             self.launch(arguments or [str(self.ini)], environment, fd_limit, wait=False)
-            wait_until(lambda: self.process.poll() is not None or self._answers(), 30, "pgweir to listen")
+            wait_until(lambda: self.process.poll() is not None or self._answers(), what="pgweir to listen")
             if self.process.poll() is None or "Address already in use" not in self.log()[before:]:
                 break
             self.http_port = free_port()    # another program on this machine was quicker
@@ -210,7 +210,7 @@ class Weir:
                                             # with one, all of this process is copied before the other begins
                                             preexec_fn=None if fd_limit is None else prepare)
         if wait:
-            wait_until(self._is_listening, 30, "pgweir to listen")
+            wait_until(self._is_listening, what="pgweir to listen")
         return self.process
 
     def _is_listening(self):
@@ -285,7 +285,7 @@ class Weir:
         self.write_config()
         self.signal(SIGHUP)
         if wait:
-            wait_until(lambda: self.metric("pgweir_config_reloads_total") > before, 20, "the reload")
+            wait_until(lambda: self.metric("pgweir_config_reloads_total") > before, what="the reload")
 
     def log(self):
         """What is in the log by now. Its writer may be some milliseconds behind: see wait_log()."""
@@ -294,7 +294,7 @@ class Weir:
     def wait_log(self, *texts):
         """Waits until the log has all of them, and returns it."""
         for text in texts:
-            wait_until(lambda: text in self.log(), 20, f"the log to say: {text}")  # pylint: disable=cell-var-from-loop
+            wait_until(lambda: text in self.log(), what=f"the log to say: {text}")  # pylint: disable=cell-var-from-loop
         return self.log()
 
     def close_connections(self):
@@ -403,7 +403,7 @@ class Weir:
         return None
 
     def wait_waiting(self, count, database="app", user="web"):
-        wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, 20, f"{count} waiting clients")
+        wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, what=f"{count} waiting clients")
 
     def slow_lines(self):
         if not self.slow_file.exists():

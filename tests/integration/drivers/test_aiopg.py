@@ -47,7 +47,7 @@ def test_a_cancelled_task_leaves_nothing_behind(weir):
         async with aiopg.create_pool(weir.dsn(), minsize=1, maxsize=3) as pool:
             async def slow():
                 async with pool.acquire() as connection, connection.cursor() as cursor:
-                    await cursor.execute("SELECT pg_sleep(20)")
+                    await cursor.execute("SELECT pg_sleep(60)")
             task = asyncio.ensure_future(slow())
             await asyncio.sleep(0.3)
             task.cancel()

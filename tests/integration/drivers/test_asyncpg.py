@@ -143,7 +143,7 @@ def test_a_timeout_cancels_and_the_connection_lives(weir, run):
         async with pool.acquire() as connection:
             for _ in range(3):
                 with pytest.raises(asyncio.TimeoutError):
-                    await connection.execute("SELECT pg_sleep(20)", timeout=0.2)
+                    await connection.execute("SELECT pg_sleep(60)", timeout=0.2)
                 assert await connection.fetchval("SELECT 1") == 1
         async with pool.acquire() as connection:
             assert await connection.fetchval("SELECT 2") == 2

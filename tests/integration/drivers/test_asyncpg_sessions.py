@@ -269,7 +269,7 @@ def test_a_timeout_within_a_transaction(run):
             for _ in range(2):
                 with pytest.raises(asyncio.TimeoutError):
                     async with connection.transaction():
-                        await connection.execute("SELECT pg_sleep(20)", timeout=0.15)
+                        await connection.execute("SELECT pg_sleep(60)", timeout=0.15)
                 assert await connection.fetchval("SELECT $1::int", number) == number
         await connected(words, work)
     run(client)

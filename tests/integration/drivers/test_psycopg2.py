@@ -100,7 +100,7 @@ def test_its_own_thread_pool(weir, table):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(40)
+        thread.join(60)
     pool.closeall()
     assert not failures
     assert weir.postgres.value(f"SELECT v FROM {table}") == "320"

@@ -135,7 +135,7 @@ def test_a_lock_goes_with_its_connection(busy):
         connection, other = busy.connect2(autocommit=True), busy.connect2(autocommit=True)
         run(connection, f"SELECT pg_advisory_lock({number})")
         connection.close()
-        busy.wait_until(lambda: value(other, f"SELECT pg_try_advisory_lock({number})"), 10, "the lock")
+        busy.wait_until(lambda: value(other, f"SELECT pg_try_advisory_lock({number})"), what="the lock")
         run(other, f"SELECT pg_advisory_unlock({number})")
     in_clients(client)
 
@@ -272,12 +272,12 @@ def test_types_looked_up(busy):
 def test_a_query_cancelled(busy):
     def client(number):
         connection = busy.connect2(autocommit=True)
-        running = busy.in_background(run, connection, f"SELECT pg_sleep(20 + {number})")
+        running = busy.in_background(run, connection, f"SELECT pg_sleep(60 + {number})")
         busy.wait_until(lambda: busy.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND "
-                                                    f"query = 'SELECT pg_sleep(20 + {number})'"), 10, "the query")
+                                                    f"query = 'SELECT pg_sleep(60 + {number})'"), what="the query")
         connection.cancel()
         with pytest.raises(psycopg2.errors.QueryCanceled):
-            running.result(20)
+            running.result()
         assert value(connection, "SELECT %s", (number,)) == number
     in_clients(client)
 

@@ -208,13 +208,13 @@ def test_copy_between_connections(busy):
 def test_a_query_cancelled(busy):
     def client(number):
         connection = busy.connect(autocommit=True)
-        text = f"SELECT pg_sleep(20 + {number})"
+        text = f"SELECT pg_sleep(60 + {number})"
         running = busy.in_background(connection.execute, text)
         busy.wait_until(lambda: busy.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND "
-                                                    f"query = '{text}'"), 10, "the query")
+                                                    f"query = '{text}'"), what="the query")
         connection.cancel()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            running.result(20)
+            running.result()
         assert value(connection, "SELECT %s::int", (number,)) == number
     in_clients(client)
 

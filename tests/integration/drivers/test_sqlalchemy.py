@@ -66,7 +66,7 @@ def in_threads(count, function):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(45)
+        thread.join(60)
         assert not thread.is_alive(), "a thread hangs"
     if failures:
         raise failures[0]

@@ -210,7 +210,7 @@ def test_valid_until_holds_within_the_ttl(asked, postgres):
     asked.begin(COUNTED, auth_query_ttl="1h")
     assert try_login(asked, "aq_scram") is None
     assert try_login(asked, "aq_scram") is None
-    wait_until(lambda: time.time() > soon, 5)
+    wait_until(lambda: time.time() > soon)
     assert try_login(asked, "aq_scram") == "28P01"
     for until, verdict in (("infinity", None), (None, None), ("-infinity", "28P01"), ("0", "28P01"),
                            (f"{time.time() + 1000:.0f}", None), ("tomorrow", "28P01"), ("", "28P01"), ("1e30", "28P01")):
@@ -227,7 +227,7 @@ def test_builtin_honours_valid_until(asked, postgres):
         scram_verifier("aq-secret"), time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + 2))))
     try:
         assert try_login(asked, "aq_md5") is None
-        wait_until(lambda: try_login(asked, "aq_md5") == "28P01", 5, "its end", 0.2)
+        wait_until(lambda: try_login(asked, "aq_md5") == "28P01", what="its end", pause=0.2)
     finally:
         postgres.query(f"ALTER ROLE aq_md5 PASSWORD '{ROLES['aq_md5']}' VALID UNTIL 'infinity'")
 
@@ -354,7 +354,7 @@ def test_the_ttl_ends(asked, postgres):
     person(postgres, "aq_scram")
     asked.begin(COUNTED, auth_query_ttl="300ms")
     assert try_login(asked, "aq_scram") is None
-    wait_until(lambda: try_login(asked, "aq_scram") is None and calls(postgres) == 2, 5, "a second question", 0.05)
+    wait_until(lambda: try_login(asked, "aq_scram") is None and calls(postgres) == 2, what="a second question", pause=0.05)
 
 
 def test_unknown_users_are_remembered_for_a_moment(asked, postgres):
@@ -363,7 +363,7 @@ def test_unknown_users_are_remembered_for_a_moment(asked, postgres):
         assert try_login(asked, "aq_scram") == "28P01"
     assert calls(postgres) == 1 and results(asked)["unknown"] == 1
     person(postgres, "aq_scram")
-    wait_until(lambda: try_login(asked, "aq_scram") is None, 4, "the new user to be let in", 0.1)
+    wait_until(lambda: try_login(asked, "aq_scram") is None, what="the new user to be let in", pause=0.1)
 
 
 def test_a_changed_password_works_at_the_second_try(asked, postgres):
@@ -404,7 +404,7 @@ def test_a_storm_of_one_user_is_one_question(asked, postgres):
     with holder.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(4711)")
     logins = [asked.in_background(try_login, asked, "aq_scram") for _ in range(60)]
-    wait_until(lambda: asked.metric("pgweir_client_connections", state="login") >= 60, 10)
+    wait_until(lambda: asked.metric("pgweir_client_connections", state="login") >= 60)
     wait_until(lambda: calls(postgres) == 1)
     holder.close()
     done, late = wait(logins, 20)
@@ -519,10 +519,10 @@ def test_postgresql_down(asked, own_postgres):
     assert why.sqlstate == "08006" and "aq_other" not in str(why.reply.error)
     # Who was known a moment ago may prove it; what comes next needs PostgreSQL.
     wait_until(lambda: asked.metric("pgweir_auth_queries_total", result="stale") > 0
-               or not try_login(asked, "aq_scram", "wrong"), 5)
+               or not try_login(asked, "aq_scram", "wrong"))
     assert try_login(asked, "aq_scram", "wrong") == "28P01"
     own_postgres.start()
-    wait_until(lambda: try_login(asked, "aq_scram") is None, 15, "logins to work again", 0.1)
+    wait_until(lambda: try_login(asked, "aq_scram") is None, what="logins to work again", pause=0.1)
     asked.stop()
 
 
@@ -539,7 +539,7 @@ def test_postgresql_hangs(asked, own_postgres):
     begun = time.monotonic()
     assert refused(asked, "aq_scram").sqlstate == "08006"
     assert 2.5 < time.monotonic() - begun < 8
-    wait_until(lambda: not own_postgres.backends(usename="asker", state="active"), 5, "the query to be cancelled")
+    wait_until(lambda: not own_postgres.backends(usename="asker", state="active"), what="the query to be cancelled")
     asked.stop()
 
 
@@ -563,7 +563,7 @@ def test_a_connection_that_dies_with_the_question(asked, postgres):
     postgres.kill_backends(usename="asker")
     wait_until(lambda: calls(postgres) == 3)                # asked once more, on another connection
     holder.close()
-    assert login.result(10) is None
+    assert login.result() is None
 
 
 def test_a_client_that_leaves_during_the_lookup(asked, postgres):
@@ -580,9 +580,9 @@ def test_a_client_that_leaves_during_the_lookup(asked, postgres):
             wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         wire.close()
     wait_until(lambda: calls(postgres) == 2)
-    wait_until(lambda: asked.metric("pgweir_client_connections", state="login") == 0, 10)
+    wait_until(lambda: asked.metric("pgweir_client_connections", state="login") == 0)
     holder.close()
-    wait_until(lambda: try_login(asked, "aq_scram") is None, 10)
+    wait_until(lambda: try_login(asked, "aq_scram") is None)
 
 
 def test_a_password_that_comes_too_early_is_handled_in_its_turn(asked, postgres):
@@ -612,9 +612,9 @@ def test_a_reload_during_the_lookup(asked, postgres):
     asked.reload(method="scram-sha-256", auth_query=COUNTED, auth_user="asker")
     asked.reload(method="scram-sha-256", auth_query="off", auth_user="asker")
     holder.close()
-    assert [login.result(10) for login in logins] == [None] * 3 + ["28P01"] * 3
+    assert [login.result() for login in logins] == [None] * 3 + ["28P01"] * 3
     assert try_login(asked, "aq_scram") == "28P01"
-    wait_until(lambda: not links(postgres), 5, "the connections of the old configuration to close")
+    wait_until(lambda: not links(postgres), what="the connections of the old configuration to close")
 
 
 def test_the_end_during_a_lookup(asked, postgres):
@@ -638,7 +638,7 @@ def test_too_many_server_connections_are_not_opened_for_it(asked, postgres):
     with asked.wire().login("aq_scram", password="aq-secret") as wire:
         assert wire.value("SELECT 1") == "1"
         assert try_login(asked, "aq_md5") is None
-        wait_until(lambda: len(postgres.backends()) <= 2, 5, "the idle one's backend to end")
+        wait_until(lambda: len(postgres.backends()) <= 2, what="the idle one's backend to end")
 
 
 def test_no_connection_is_left_for_it(asked, postgres):
@@ -652,7 +652,7 @@ def test_no_connection_is_left_for_it(asked, postgres):
         login = asked.in_background(try_login, asked, "aq_scram")
         wait_until(lambda: asked.metric("pgweir_client_connections", state="login") == 1)
         wire.query("COMMIT")
-        assert login.result(10) is None
+        assert login.result() is None
 
 
 def test_too_many_users_at_a_time(asked, postgres):
@@ -746,7 +746,7 @@ def test_an_evil_server_lets_nobody_in(asked, fake, what):
     known = refused_exchange(asked, "asker", "wrong")
     assert refused_exchange(asked, "aq_scram", "aq-secret") == known
     answer[0] = GOOD
-    wait_until(lambda: try_login(asked, "aq_scram") is None, 10, "an honest answer", 0.1)
+    wait_until(lambda: try_login(asked, "aq_scram") is None, what="an honest answer", pause=0.1)
 
 
 def test_an_answer_in_pieces(asked, fake):
@@ -786,7 +786,7 @@ def test_a_server_that_never_answers(asked, fake):
     asked.start(upstream=fake.upstream, method="scram-sha-256", auth_query="builtin", auth_user="asker",
                 connect_timeout="100ms")
     assert refused(asked, "aq_scram").sqlstate == "08006"
-    wait_until(lambda: fake.cancels and not [conn for conn in fake.open_connections() if conn.startup], 5)
+    wait_until(lambda: fake.cancels and not [conn for conn in fake.open_connections() if conn.startup])
 
 
 def test_what_is_sent_is_a_bound_parameter_and_no_more(asked, fake):

@@ -269,7 +269,7 @@ def test_cve_2025_2291_valid_until(looked_up, postgres):
     postgres.query("ALTER ROLE cve_user VALID UNTIL '%s+00'" % time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(end)))
     looked_up.reload(looked_up.config)
     assert verdict(looked_up, "cve_user", "cve-secret") is None
-    wait_until(lambda: time.time() > end + 1, 5)
+    wait_until(lambda: time.time() > end + 1)
     assert verdict(looked_up, "cve_user", "cve-secret") == "28P01"       # within the ttl of what was looked up
 
 
@@ -424,7 +424,7 @@ def test_cve_2026_6666_an_error_without_sqlstate_later(weir, fake, bare, way):
         if way == "idle":
             for conn in list(fake.connections):
                 conn.send(bare)
-            wait_until(lambda: weir.metric("pgweir_server_connections", database="app2") == 0, 5)
+            wait_until(lambda: weir.metric("pgweir_server_connections", database="app2") == 0)
         else:
             wire.send(one_statement("SELECT 1") + sync() if way == "extended" else query("SELECT 1"))
             assert wire.read_until("ZE")[-1].type in "ZE"
@@ -549,8 +549,8 @@ def test_a_login_that_stops_anywhere_leaves_nothing(tls_weir, authority):
         with tls_weir.wire() as wire:
             wire.start_tls(context_of(authority), "localhost")
             wire.send(startup()[:at])
-    wait_until(lambda: tls_weir.metric("pgweir_client_connections", state="login") == 0, 10)
-    wait_until(lambda: tls_weir.fd_count() <= before, 10)
+    wait_until(lambda: tls_weir.metric("pgweir_client_connections", state="login") == 0)
+    wait_until(lambda: tls_weir.fd_count() <= before)
 
 
 def test_a_listener_in_the_way_gets_no_password(weir, fake):
@@ -570,7 +570,7 @@ def test_a_listener_in_the_way_gets_no_password(weir, fake):
     weir.start(None, f"{fake.upstream} sslmode=verify-full sslrootcert=system", pool_timeout="2s")
     with pytest.raises(psycopg.OperationalError, match="does not speak TLS"):
         weir.connect().execute("SELECT 1")
-    wait_until(lambda: seen, 5)
+    wait_until(lambda: seen)
     assert set(seen) == {ssl_request()}, "not even the user's name"
 
 
@@ -618,7 +618,7 @@ def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, po
                     wire.login(user, chance.choice(["app", "app2"]), password)
                     wire.send(query("SELECT 1"))
                     if chance.random() < 0.7:
-                        wire.read_until("Z", timeout=5)
+                        wire.read_until("Z")
                         works.append(user)
                         served.set()
             except (rawwire.WireError, OSError):
@@ -640,17 +640,17 @@ def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, po
         served.wait(0.05)       # servers that are told to end each millisecond serve nobody on a slow machine
         served.clear()
     for visitor in visitors:
-        visitor.result(30)
+        visitor.result()
     try:
         for _ in range(2):
             tls_weir.console("RESUME")
     except psycopg.Error:
         pass                                # nothing was paused any more
     assert set(works) == {"web", "storm"}, f"seed {seed}"
-    wait_until(lambda: tls_weir.metric("pgweir_client_connections", state="login") == 0, 10, f"seed {seed}")
-    wait_until(lambda: tls_weir.metric("pgweir_client_connections") == 0, 10, f"seed {seed}")
+    wait_until(lambda: tls_weir.metric("pgweir_client_connections", state="login") == 0, what=f"seed {seed}")
+    wait_until(lambda: tls_weir.metric("pgweir_client_connections") == 0, what=f"seed {seed}")
     tls_weir.console("RECONNECT")
-    wait_until(lambda: tls_weir.fd_count() <= before + 8, 10, f"seed {seed}")
+    wait_until(lambda: tls_weir.fd_count() <= before + 8, what=f"seed {seed}")
     tls_weir.stop()
-    wait_until(lambda: not postgres.backends(usename="storm"), 10)
+    wait_until(lambda: not postgres.backends(usename="storm"))
     postgres.query("DROP ROLE storm")

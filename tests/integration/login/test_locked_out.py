@@ -24,7 +24,7 @@ def fail_slowly(weir, user="web", database="app"):
 def fail_often(weir, count, *arguments):
     before = weir.metric("pgweir_client_logins_total", result="bad_password")
     wires = [fail_slowly(weir, *arguments) for _ in range(count)]
-    wait_until(lambda: weir.metric("pgweir_client_logins_total", result="bad_password") == before + count, 10)
+    wait_until(lambda: weir.metric("pgweir_client_logins_total", result="bad_password") == before + count)
     return wires
 
 
@@ -69,9 +69,9 @@ def test_wrong_passwords_take_no_room_of_their_address(weir):
 
 def test_the_console_has_a_rate_of_its_own(weir):
     start(weir, login_failure_delay="0s", address_login_rate=2)
-    wait_until(lambda: "53300" in [enters(weir, "web", "app", "wrong") for _ in range(5)], 10)
+    wait_until(lambda: "53300" in [enters(weir, "web", "app", "wrong") for _ in range(5)])
     assert "PgBouncer" in enters(weir, "admin", "pgweir", "admin-secret")
-    wait_until(lambda: "53300" in [enters(weir, "admin", "pgweir", "wrong") for _ in range(5)], 10)
+    wait_until(lambda: "53300" in [enters(weir, "admin", "pgweir", "wrong") for _ in range(5)])
 
 
 def test_an_exempt_address_has_no_limits(weir):

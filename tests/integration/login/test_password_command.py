@@ -60,7 +60,7 @@ def test_one_run_for_all_who_wait_and_for_those_who_come_later(weir, command, st
     command.write(f"sleep 0.3; echo '{PASSWORDS[USER]}'")
     start(pool_size=5)
     waiting = [weir.in_background(lambda: weir.connect(USER, autocommit=True)) for _ in range(5)]
-    open_ones = [one.result(15) for one in waiting]
+    open_ones = [one.result() for one in waiting]
     for connection in open_ones:
         connection.execute("BEGIN")                    # each has a server of its own
         connection.execute("SELECT 1")
@@ -72,7 +72,7 @@ def test_the_loop_goes_on_meanwhile(weir, command, start):
     command.write("sleep 20")
     start()
     waiting = weir.in_background(lambda: weir.connect(USER))
-    wait_until(lambda: command.runs, 5)
+    wait_until(lambda: command.runs)
     with weir.raw() as wire:
         assert wire.value("SELECT 1") == "1"
     assert not waiting.done()
@@ -82,10 +82,10 @@ def test_it_is_renewed_before_it_ends(weir, command, start):
     start(sections={f"user {USER}": {"password_command": f"sh {command.path}", "password_lifetime": "2s"}},
           idle_timeout="100ms")
     weir.connect(USER).close()
-    wait_until(lambda: weir.postgres.count(usename=USER) == 0, 10)
+    wait_until(lambda: weir.postgres.count(usename=USER) == 0)
     with weir.connect(USER) as connection:             # asked again: it is worth renewing
         connection.execute("SELECT 1")
-    wait_until(lambda: len(command.runs) >= 2, 5, "another run")
+    wait_until(lambda: len(command.runs) >= 2, what="another run")
 
 
 def test_a_failure_is_told_and_not_repeated_at_once(weir, command, start):
@@ -103,7 +103,7 @@ def test_a_failure_is_told_and_not_repeated_at_once(weir, command, start):
     def is_in():
         with weir.connect(USER) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
-    wait_until(is_in, 15)
+    wait_until(is_in)
 
 
 @pytest.mark.parametrize("body, words", [
@@ -137,7 +137,7 @@ def test_a_refused_password_is_asked_for_anew(weir, command, start):
     def is_in():
         with weir.connect(USER) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
-    wait_until(is_in, 15)
+    wait_until(is_in)
     assert "an-old-token" not in weir.log()
 
 
@@ -147,7 +147,7 @@ def test_a_reload_brings_another_command(weir, command, start):
     weir.config[f"user {USER}"]["password_command"] = f"sh {command.path} #2"
     weir.write_config()
     weir.console("RELOAD")
-    wait_until(lambda: weir.postgres.count(usename=USER) == 0, 10, "the old connections to go")
+    wait_until(lambda: weir.postgres.count(usename=USER) == 0, what="the old connections to go")
     with weir.connect(USER) as connection:
         connection.execute("SELECT 1")
     assert len(command.runs) == 2
@@ -157,11 +157,11 @@ def test_a_stop_ends_a_command_that_runs(weir, command, start):
     command.write(f"echo $$ >>{command.runs_file}; sleep 25")
     start()
     weir.in_background(lambda: weir.connect(USER))
-    pid = wait_until(lambda: len(command.runs) == 2 and int(command.runs[1]), 5)
+    pid = wait_until(lambda: len(command.runs) == 2 and int(command.runs[1]))
     weir.process.terminate()
     weir.expected_exit = weir.process.wait(15)
 
-    wait_until(lambda: not is_running(pid), 5)
+    wait_until(lambda: not is_running(pid))
 
 
 def is_running(pid):

@@ -73,7 +73,7 @@ def in_the_clear(weir, cut):
         wire.send(answer)
     else:
         wire.send(answer[:cut])
-        wait_until(lambda: weir.metric("pgweir_client_connections", state="login") >= 1, 5)
+        wait_until(lambda: weir.metric("pgweir_client_connections", state="login") >= 1)
         wire.send(answer[cut:])
     assert wire.read().sqlstate == "28P01"
     wire.wait_closed()
@@ -95,10 +95,10 @@ def test_a_password_of_one_who_left_in_the_middle_is_wiped(weir):
     wire.read()
     # malloc writes over the first bytes of what is freed: the password is behind them
     wire.send(message("p", b"x" * 200 + SECRET.encode() + b"y" * 1000)[:500])
-    wait_until(lambda: copies(weir) == 1, 5)                          # it waits for the rest
+    wait_until(lambda: copies(weir) == 1)                          # it waits for the rest
     wire.close()
-    wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0, 5)
-    wait_until(lambda: copies(weir) == 0, 5)
+    wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0)
+    wait_until(lambda: copies(weir) == 0)
 
 
 def test_openssl_keeps_no_password(weir, authority):
@@ -111,9 +111,9 @@ def test_openssl_keeps_no_password(weir, authority):
     wire.send(startup("web", "app"))
     wire.read()
     wire.send(message("p", b"x" * 200 + SECRET.encode() + b"y" * 1000)[:500])
-    wait_until(lambda: copies(weir) == 1, 5)                          # it waits for the rest
+    wait_until(lambda: copies(weir) == 1)                          # it waits for the rest
     wire.close()
-    wait_until(lambda: copies(weir) == 0, 5)
+    wait_until(lambda: copies(weir) == 0)
 
 
 def reconnect(weir):
@@ -134,7 +134,7 @@ def test_a_plain_secret_is_kept_once(weir, method):
     weir.users["web"] = "another"
     weir.reload(method=method)
     reconnect(weir)
-    wait_until(lambda: copies(weir) == 0, 5)
+    wait_until(lambda: copies(weir) == 0)
 
 
 def test_a_servers_password_is_kept_where_it_is_configured(weir):
@@ -147,7 +147,7 @@ def test_a_servers_password_is_kept_where_it_is_configured(weir):
         assert copies(weir, "plain-secret") <= 2                      # the configuration's, and the pool's
     weir.reload()
     weir.console("RECONNECT")
-    wait_until(lambda: copies(weir, "plain-secret") == 0, 5)
+    wait_until(lambda: copies(weir, "plain-secret") == 0)
 
 
 def test_no_log_and_no_answer_tells_a_password(weir):
@@ -205,7 +205,7 @@ def test_a_password_that_came_through_tls_is_wiped(weir, authority):
     left.read()
     left.send(message("p", b"x" * 200 + SECRET.encode() + b"\0")[:-3])
     left.close()
-    wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0, 5)
+    wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0)
     text = memory(weir)
     assert text.count(SECRET[3:15].encode()) == 0 and text.count(SECRET[-15:-3].encode()) == 0
     assert wires[0].value("SELECT 1") == "1"

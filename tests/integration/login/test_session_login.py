@@ -19,7 +19,7 @@ def pid(wire):
 
 
 def sleeping(weir, count=1):
-    wait_until(lambda: weir.postgres.count(wait_event="PgSleep", state="active") == count, 5, f"{count} sleepers")
+    wait_until(lambda: weir.postgres.count(wait_event="PgSleep", state="active") == count, what=f"{count} sleepers")
 
 
 def test_the_key_carries_the_servers_process_id(weir):
@@ -46,7 +46,7 @@ def test_what_drivers_show_agrees_with_postgresql(weir):
         seen.extend(two.notifies)
         two.notifies.clear()
         return len(seen) == 2
-    wait_until(poll, 5, "two notifications")
+    wait_until(poll, what="two notifications")
     assert [note.pid for note in seen] == [two.info.backend_pid, three.info.backend_pid]
 
 
@@ -56,7 +56,7 @@ def test_blocking_pids_are_those_of_the_clients(weir):
     holder.query("SELECT pg_advisory_lock(7)")
     waiter.send(query("SELECT pg_advisory_lock(7)"))
     blocked = f"SELECT pg_blocking_pids({key_pid(waiter)})"
-    wait_until(lambda: watcher.value(blocked) == "{%d}" % key_pid(holder), 5, "the waiter to be blocked by the holder")
+    wait_until(lambda: watcher.value(blocked) == "{%d}" % key_pid(holder), what="the waiter to be blocked by the holder")
     holder.query("SELECT pg_advisory_unlock(7)")
     waiter.read_until("Z")
 
@@ -112,10 +112,10 @@ def test_clients_with_equal_pids_are_told_apart_by_their_secrets(weir, fake):
         send_cancel(weir.address, wire.key)
     send_cancel(weir.address, wires[0].key[:4] + b"\1\2\3\4")       # the fake server's own
     wires[1].leave()
-    wait_until(lambda: len(fake.open_connections()) == 3 and weir.pool()["cl_active"] == 2, 5, "one to leave")
+    wait_until(lambda: len(fake.open_connections()) == 3 and weir.pool()["cl_active"] == 2, what="one to leave")
     send_cancel(weir.address, wires[1].key)
     send_cancel(weir.address, wires[2].key)
-    wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="no_query") == 4, 5, "four that were found")
+    wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="no_query") == 4, what="four that were found")
     assert weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 2
 
 
@@ -135,14 +135,15 @@ def test_a_login_waits_for_a_server(weir):
         weir.wait_waiting(1)
         assert not second.done()
         first.leave()
-        wire = second.result(timeout=5)
+        wire = second.result()
     assert key_pid(wire) == pid(wire)
 
 
 @pytest.mark.weir_only
 def test_a_login_without_a_server_is_refused_as_a_request_would_be(weir):
-    weir.start(pool_mode="session", pool_size=1, pool_timeout="300ms")
+    weir.start(pool_mode="session", pool_size=1)
     with weir.raw():
+        weir.reload(pool_mode="session", pool_size=1, pool_timeout="300ms")
         with pytest.raises(rawwire.LoginRefused) as refused:
             weir.raw()
         assert refused.value.sqlstate == "53300"
@@ -151,6 +152,7 @@ def test_a_login_without_a_server_is_refused_as_a_request_would_be(weir):
     for part in ("no server connection became free within 300 ms", 'Database "app", user "web"', "pool_size"):
         assert part in str(told.value)
     assert weir.metric("pgweir_client_requests_failed_total", reason="pool_timeout") == 2
+    weir.reload(pool_mode="session", pool_size=1)
     with weir.raw() as wire:
         assert wire.query("SELECT 1") == [["1"]]
 
@@ -206,7 +208,7 @@ def test_a_session_that_ran_nothing_needs_no_reset(weir):
         wire.leave()
     with weir.raw() as wire:
         assert wire.value("SHOW work_mem") == "4MB"
-    wait_until(lambda: weir.metric("pgweir_pool_resets_total") >= 1, 5, "a reset to be counted")
+    wait_until(lambda: weir.metric("pgweir_pool_resets_total") >= 1, what="a reset to be counted")
 
 
 @pytest.mark.weir_only
@@ -229,9 +231,9 @@ def test_an_idle_session_is_under_client_idle_timeout(weir):
     weir.start(pool_mode="session", pool_size=2, client_idle_timeout="500ms")
     never, once = weir.raw(), weir.raw()
     once.query("SELECT pg_sleep(0.8)")                               # not idle meanwhile
-    assert errors(never.read_until("E", timeout=5))[0].sqlstate == "57P05"
+    assert errors(never.read_until("E"))[0].sqlstate == "57P05"
     assert once.query("SELECT 1") == [["1"]]
-    assert errors(once.read_until("E", timeout=5))[0].sqlstate == "57P05"
+    assert errors(once.read_until("E"))[0].sqlstate == "57P05"
 
 
 @pytest.mark.weir_only
@@ -240,8 +242,8 @@ def test_a_stop_waits_for_no_idle_session(weir):
     idle, busy = weir.raw(), weir.raw()
     busy.query("BEGIN")
     weir.signal(15)
-    assert errors(idle.read_until("E", timeout=5))[0].sqlstate == "57P01"
+    assert errors(idle.read_until("E"))[0].sqlstate == "57P01"
     busy.query("SELECT 1")
     busy.send(query("COMMIT"))
-    assert errors(busy.read_until("E", timeout=5))[0].sqlstate == "57P01"
+    assert errors(busy.read_until("E"))[0].sqlstate == "57P01"
     assert weir.wait_exit() == 0

@@ -190,8 +190,8 @@ def test_a_cancel_hits_its_own_tenant_only(tenants):
     weir = tenants()
     acme, globex = login(weir, "acme"), login(weir, "globex")
     for wire in (acme, globex):
-        wire.send(query("SELECT pg_sleep(30)"))
-    wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == 2, 5, "both queries")
+        wire.send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == 2, what="both queries")
     send_cancel(weir.address, acme.key)
     assert errors(acme.read_until("Z"))[0].sqlstate == "57014"
     assert globex.has_nothing_more()
@@ -289,8 +289,8 @@ def test_a_reload_takes_a_tenant_away_and_changes_another(tenants, weir, fake):
     assert acme.value("SELECT 1") == "fake"
     refused(weir, "3D000", "web.globex", "postgres", "globex-secret")
     globex.close()
-    wait_until(lambda: not [row for row in weir.console("SHOW DATABASES") if row["name"] == "globex/postgres"], 5,
-               "the database to be forgotten")
+    wait_until(lambda: not [row for row in weir.console("SHOW DATABASES") if row["name"] == "globex/postgres"],
+               what="the database to be forgotten")
     assert weir.metric("pgweir_queries_total", database="globex/postgres") == 0
 
 
@@ -307,7 +307,7 @@ def test_switching_tenants_on_moves_no_client_to_one(weir):
     assert tenant.value("SELECT current_database()") == "app2"
     assert plain.value("SELECT current_database()") == "app"
     refused(weir, "3D000", "web", "acme/app", "web-secret")
-    wait_until(lambda: weir.metric("pgweir_queries_total", database="acme/app") == 3, 5, "one row for both")
+    wait_until(lambda: weir.metric("pgweir_queries_total", database="acme/app") == 3, what="one row for both")
 
 
 # --- limits, console, metrics ---
@@ -332,7 +332,7 @@ def test_clients_of_all_databases_of_a_tenant_count_together(tenants, weir):
     for database in ("app", "app2", "postgres"):
         login(weir, "globex", database=database)
     second.close()
-    wait_until(lambda: login(weir, "acme", database="postgres"), 5, "room for another")
+    wait_until(lambda: login(weir, "acme", database="postgres"), what="room for another")
 
 
 def test_logins_to_all_databases_of_a_tenant_count_together(tenants, weir):
@@ -376,7 +376,7 @@ def test_settings_of_a_tenants_user(tenants):
     for tenant, size in (("acme", 7), ("globex", 2)):
         login(weir, tenant).query("SELECT 1")
         wait_until(lambda: weir.metric("pgweir_pool_limit_connections", database=f"{tenant}/postgres",
-                                       kind="pool_size") == size, 5, f"the limit of {tenant}")
+                                       kind="pool_size") == size, what=f"the limit of {tenant}")
 
 
 def test_commands_by_a_tenants_database(tenants):
@@ -523,7 +523,7 @@ def test_auth_query_asks_each_tenants_server_for_the_role(tenants, postgres):
         def tries(tenant=tenant, database=database):
             with weir.wire().login(f"web.{tenant}", "postgres", f"of-{tenant}") as wire:
                 return wire.query("SELECT current_database(), current_user") == [[database, "web"]]
-        wait_until(lambda: not raises(tries), 5, "the users to be read again")
+        wait_until(lambda: not raises(tries), what="the users to be read again")
     refused(weir, "28P01", "web.acme", "postgres", "of-globex")
     refused(weir, "28P01", "web.globex", "postgres", "of-acme")
     refused(weir, "28P01", "nobody.acme", "postgres", "of-acme")

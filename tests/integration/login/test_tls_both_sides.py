@@ -91,7 +91,7 @@ def crowded(both):
     yield both
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert not troubles, troubles
 
 
@@ -214,13 +214,13 @@ def test_cancels_and_those_who_leave(crowded, guarded):
         timer = threading.Timer(0.2, connection.cancel)
         timer.start()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("SELECT pg_sleep(30)")
+            connection.execute("SELECT pg_sleep(60)")
         timer.join()                        # PostgreSQL signals twice: the query after it may be hit before that
         assert connection.execute("SELECT 1").fetchone() == (1,)
         connection.execute("BEGIN; SELECT repeat('l', 1000000)")
         connection.close()
     wait_until(lambda: not guarded.query("SELECT FROM pg_stat_activity WHERE query LIKE '%''l'', 1000000%' AND "
-                                         "state LIKE 'idle in trans%'"), 10, "open transactions to end")
+                                         "state LIKE 'idle in trans%'"), what="open transactions to end")
     assert connect(crowded).execute("SELECT 1").fetchone() == (1,)
 
 
@@ -242,7 +242,7 @@ class Load:
     def __exit__(self, *_):
         self.stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
 
     def _run(self, work):
         self.turns.setdefault(work.__name__, 0)
@@ -311,7 +311,7 @@ def test_certificates_change_under_load(both):
     with Load(both) as load:
         for turn in range(6):
             before = dict(load.turns)
-            wait_until(lambda: len(load.turns) == 5 and load.everybody_worked(before), 40, "all kinds of clients")
+            wait_until(lambda: len(load.turns) == 5 and load.everybody_worked(before), what="all kinds of clients")
             if turn == 5:
                 break
             swap(both, made[turn % 3])

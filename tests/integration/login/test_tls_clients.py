@@ -209,7 +209,7 @@ def test_bytes_in_the_clear_between_the_answer_and_tls_end_it(weir, tls, authori
     wire.send(rawwire.startup() + query("SELECT 1"))
     with pytest.raises(WireClosed):
         wire.read()
-    wait_until(lambda: weir.metric("pgweir_tls_handshakes_total", side="client", result="failed") == 1, 5)
+    wait_until(lambda: weir.metric("pgweir_tls_handshakes_total", side="client", result="failed") == 1)
 
 
 def test_no_second_encryption_within_tls(weir, tls, authority):
@@ -246,7 +246,7 @@ def test_garbage_and_those_who_leave(weir, tls, authority):
             except ConnectionError:
                 pass
             wire.close()
-    wait_until(lambda: weir.fd_count() <= before + 1, 10, "the descriptors to be given back")
+    wait_until(lambda: weir.fd_count() <= before + 1, what="the descriptors to be given back")
     weir.wire().start_tls(context_for(authority)).login()
 
 
@@ -472,8 +472,8 @@ def test_a_cancel_through_tls(weir, tls, authority):
     tls()
     wire = weir.wire().start_tls(context_for(authority))
     wire.login()
-    wire.send(query("SELECT pg_sleep(30)"))
-    wait_until(lambda: weir.postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' "
+    wire.send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: weir.postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' "
                                            "AND pid <> pg_backend_pid()") == [(1,)])
     canceller = weir.wire().start_tls(context_for(authority))
     canceller.send(rawwire.cancel_request(wire.key))
@@ -487,8 +487,8 @@ def test_a_cancel_in_the_clear_where_tls_is_required(weir, tls, authority):
     tls(sections={"tls_client": {"mode": "require"}})
     wire = weir.wire().start_tls(context_for(authority))
     wire.login()
-    wire.send(query("SELECT pg_sleep(30)"))
-    wait_until(lambda: weir.postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' "
+    wire.send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: weir.postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' "
                                            "AND pid <> pg_backend_pid()") == [(1,)])
     canceller = weir.wire()
     canceller.send(rawwire.cancel_request(wire.key))

@@ -115,7 +115,7 @@ def test_a_session_is_resumed(tls, authority, tmp_path, version):
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True) as process:
             if "-sess_out" in more:
-                wait_until(lambda: session.exists() and session.stat().st_size > 0, 10, "a ticket")
+                wait_until(lambda: session.exists() and session.stat().st_size > 0, what="a ticket")
             said, _ = process.communicate("", timeout=20)
             assert process.returncode == 0, said
             return said

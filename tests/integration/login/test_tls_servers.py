@@ -163,8 +163,8 @@ def test_prefer_where_there_is_none(weir):
 def test_a_cancel_goes_through_tls(secured, tls_postgres):
     weir = secured(sslmode="require")
     wire = weir.raw()
-    wire.send(query("SELECT pg_sleep(30)"))
-    wait_until(lambda: tls_postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND "
+    wire.send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: tls_postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND "
                                           "pid <> pg_backend_pid()") == [(1,)])
     before = weir.metric("pgweir_tls_handshakes_total", side="server")
     canceller = weir.wire()
@@ -188,7 +188,7 @@ def test_a_reload_takes_a_new_authority(secured, weir, authority, tls_postgres, 
         first.execute("SELECT 1")
     ca.write_bytes(authority.ca.read_bytes())
     weir.reload(None, upstream)
-    wait_until(lambda: works(first), 10, "the pool to connect again")
+    wait_until(lambda: works(first), what="the pool to connect again")
 
 
 def test_certificates_are_replaced_while_servers_cross(weir, authority, tls_postgres, tmp_path):
@@ -218,7 +218,7 @@ def test_certificates_are_replaced_while_servers_cross(weir, authority, tls_post
         write(after, after)
         weir.reload(**settings)
         crossed = crossings()
-        wait_until(lambda: crossings() > crossed, 20, "a server to cross")
+        wait_until(lambda: crossings() > crossed, what="a server to cross")
         weir.console("RECONNECT")
         with weir.connect(host="localhost", sslmode="verify-full", sslrootcert=after.authority.ca) as connection:
             assert is_encrypted(connection)
@@ -240,7 +240,7 @@ def test_certificates_are_replaced_while_servers_cross(weir, authority, tls_post
     for thread in threads:
         thread.start()
     try:
-        wait_until(crossings, 20, "a server to cross")
+        wait_until(crossings, what="a server to cross")
         replace(*sides)
         replace(*reversed(sides))
     finally:
@@ -264,7 +264,7 @@ def present(cluster, side):
     own_file(cluster, side.back.certificate, "server.crt")
     own_file(cluster, side.back.key, "server.key")
     cluster.query("SELECT pg_reload_conf()")
-    wait_until(is_shown, 10, "PostgreSQL to show its new certificate")
+    wait_until(is_shown, what="PostgreSQL to show its new certificate")
 
 
 def works(connection):

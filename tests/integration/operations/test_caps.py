@@ -113,7 +113,7 @@ def test_a_place_is_free_once_postgresql_has_closed_its_side(weir, fake, workers
         states, before = [row["state"] for row in weir.console("SHOW SERVERS")], list(events)
         took = time.monotonic() - began
         may_end.set()
-        coming.result(20).leave()
+        coming.result().leave()
         wait_until(lambda: "ended" in events)
         if took < 0.5:                                  # later, who waits gets the place all the same
             break
@@ -142,7 +142,7 @@ def test_a_reload_sets_changes_and_lifts_a_cap(weir):
     clients = [weir.raw() for _ in range(6)]
     hold_one_each(weir, clients)
     weir.reload(pool_size=6, session_state="allow", max_db_connections=2)
-    wait_until(lambda: weir.postgres.count() <= 2, 5, "the surplus to be closed")
+    wait_until(lambda: weir.postgres.count() <= 2, what="the surplus to be closed")
     assert run_everywhere(weir, clients) <= 2
     hold_one_each(weir, clients[:2])
     weir.reload(pool_size=6, session_state="allow")
@@ -177,9 +177,9 @@ def test_a_client_that_waits_is_told_once_each_time(weir):
         for times in (1, 2):
             holder.query("BEGIN")
             answer = weir.in_background(lambda: waiter.execute("SELECT 'served'").fetchone())
-            wait_until(lambda: weir.pool()["maxwait"] >= 1, 5, "a wait of a second")
+            wait_until(lambda: weir.pool()["maxwait"] >= 1, what="a wait of a second")
             holder.query("COMMIT")
-            assert answer.result(5) == ("served",)
+            assert answer.result() == ("served",)
             assert len(heard) == times
     assert "waiting for a server connection" in heard[0][0] and "1 client is waiting" in heard[0][1]
 
@@ -189,7 +189,7 @@ def test_nobody_is_told_unless_it_is_asked_for(weir):
     holder, waiter = weir.raw(), weir.raw()
     holder.query("BEGIN")
     waiter.send(query("SELECT 'served'"))
-    wait_until(lambda: weir.pool()["maxwait"] >= 1, 5, "a wait of a second")
+    wait_until(lambda: weir.pool()["maxwait"] >= 1, what="a wait of a second")
     holder.query("COMMIT")
     replies = waiter.read_until("Z")
     assert "N" not in [reply.type for reply in replies] and texts(replies) == [["served"]]
@@ -219,7 +219,7 @@ def crowd(weir):
     yield begin
     is_over.append(True)
     for one in running:
-        one.result(30)
+        one.result()
 
 
 def lent(weir, user):

@@ -418,7 +418,7 @@ def test_it_goes_on_when_nobody_reads_its_stderr(weir):
     os.close(write)
     os.close(read)
     weir.process = process
-    wait_until(weir._is_listening, 5)
+    wait_until(weir._is_listening)
     for _ in range(20):
         assert weir.raw().query("SELECT 1") == [["1"]]
     weir.stop(signal.SIGINT)

@@ -286,7 +286,7 @@ def test_the_console_survives_what_it_does_not_know(weir):
         wire = weir.raw("admin", "pgweir")
         try:
             wire.send(data)
-            assert errors(wire.read_until("ZE", timeout=5))
+            assert errors(wire.read_until("ZE"))
         except (rawwire.WireClosed, OSError):
             pass
         wire.close()
@@ -349,14 +349,14 @@ def test_pause_waits_for_transactions_holds_new_ones_and_resume_lets_them_go(wei
     holder.query("BEGIN")
     pausing = weir.in_background(weir.console, "PAUSE")
     wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1 or
-               any(row["paused"] for row in weir.console("SHOW DATABASES")), 5, "the pause to begin")
+               any(row["paused"] for row in weir.console("SHOW DATABASES")), what="the pause to begin")
     assert not pausing.done(), "PAUSE came back while a transaction was open"
     newcomer.send(query("SELECT 'held'"))
     weir.wait_waiting(1)
     assert holder.query("SELECT 'still working'") == [["still working"]]
     holder.query("COMMIT")
-    pausing.result(5)
-    wait_until(lambda: weir.postgres.count() == 0, 5, "servers to be closed")
+    pausing.result()
+    wait_until(lambda: weir.postgres.count() == 0, what="servers to be closed")
     assert newcomer.has_nothing_more(0.2)
     weir.console("RESUME")
     assert texts(newcomer.read_until("Z")) == [["held"]]
@@ -390,7 +390,7 @@ def test_resume_without_pause_is_an_error_or_nothing_and_pause_twice_too(weir):
     weir.start()
     with weir.raw("admin", "pgweir") as wire:
         for command in ("RESUME", "PAUSE", "PAUSE", "RESUME", "RESUME"):
-            assert wire.ask(query(command), timeout=5)[-1].type == "Z"
+            assert wire.ask(query(command))[-1].type == "Z"
     assert weir.raw().query("SELECT 1") == [["1"]]
 
 
@@ -429,7 +429,7 @@ def test_shutdown_ends_it_at_once(weir):
     console.send(query("SHUTDOWN"))
     _, seconds = timed(weir.wait_exit)
     assert weir.expected_exit == 0 and seconds < 5
-    client.wait_closed(2)
+    client.wait_closed()
 
 
 def test_the_console_answers_when_every_pool_is_full(weir):
@@ -459,7 +459,7 @@ def test_many_console_clients_at_once(weir):
         thread.start()
     busy(weir)
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert not failures
 
 

@@ -254,7 +254,7 @@ def test_too_much_behind_a_pause_ends_only_that_client(weir):
             wire.send(query("-- " + "x" * 10000))
     except OSError:
         pass
-    assert wire.wait_closed(5).startswith(b"E")
+    assert wire.wait_closed().startswith(b"E")
     wait_until(lambda: not paused(weir))
     holder.query("COMMIT")
 
@@ -287,7 +287,7 @@ def test_kill_closes_clients_and_servers_of_one_database(weir):
     with weir.raw("admin", "pgweir") as wire:
         assert shape(wire.ask(query("KILL app"))) == "C:KILL Z:I"
         for client in (holder, second, waiter, idle):
-            assert b"57P01" in client.wait_closed(5)
+            assert b"57P01" in client.wait_closed()
         wait_until(lambda: wire.query("SHOW SERVERS LIKE 'app'") == [])
         assert {row[0]: row[15] for row in wire.query("SHOW DATABASES")} == {"app": "1", "app2": "0"}
         assert other.query("SELECT 1") == [["1"]]
@@ -295,7 +295,7 @@ def test_kill_closes_clients_and_servers_of_one_database(weir):
         late.send(query("SELECT 1"))
         weir.wait_waiting(1)
         wire.query("RESUME app")
-        assert shape(late.read_until("Z", timeout=5)) == "T D C:SELECT 1 Z:I"
+        assert shape(late.read_until("Z")) == "T D C:SELECT 1 Z:I"
 
 
 def test_kill_client(weir):
@@ -306,7 +306,7 @@ def test_kill_client(weir):
         ids = {row[6]: row[20] for row in wire.query("SHOW CLIENTS LIKE 'app'")}
         port = str(holder.sock.getsockname()[1])
         assert shape(wire.ask(query(f"KILL_CLIENT {ids[port]}"))) == "C:KILL_CLIENT Z:I"
-        assert b"57P01" in holder.wait_closed(5)
+        assert b"57P01" in holder.wait_closed()
         assert sqlstates(wire.ask(query(f"KILL_CLIENT {ids[port]}"))) == ["42704"]
         wait_until(lambda: all(row[4] == "idle" for row in wire.query("SHOW SERVERS")))
         assert other.query("SELECT 1") == [["1"]]
@@ -320,7 +320,7 @@ def test_kill_client_of_consoles(weir):
     wait_until(lambda: paused(weir))
     ids = {row[6]: row[20] for row in wire.query("SHOW CLIENTS LIKE 'pgweir'")}
     wire.query(f"KILL_CLIENT {ids[str(waiting.sock.getsockname()[1])]}")
-    assert b"57P01" in waiting.wait_closed(5)
+    assert b"57P01" in waiting.wait_closed()
     wait_until(lambda: not paused(weir))
     wire.send(query(f"KILL_CLIENT {ids[str(wire.sock.getsockname()[1])]}"), query("SHOW VERSION"))
     replies = wire.read_to_end(5)
@@ -343,10 +343,10 @@ def test_a_client_that_does_not_read_gets_no_more_answers_made(weir, one_query):
     assert wires[0].query("SELECT 1") == [["1"]]
     assert weir.memory_bytes() - before < 30_000_000
     for _ in range(2 if one_query else 20):      # it goes on where it stopped
-        slow.read_until("C" if one_query else "Z", timeout=10)
+        slow.read_until("C" if one_query else "Z")
     slow.close()
     try:
-        sender.result(5)
+        sender.result()
     except OSError:
         pass
     assert weir.console("SHOW VERSION")

@@ -56,7 +56,7 @@ def test_holders_in_every_state(weir, table):
             "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'")]
         row = found["idler"]
         assert row["xact_ms"] >= 250 and row["query"].startswith("BEGIN; INSERT INTO") and "secret" not in str(found)
-        reader.read_until("Z", timeout=20)
+        reader.read_until("Z")
         busy.read_until("Z")
 
 
@@ -98,11 +98,13 @@ def advice(weir, name="app"):
 
 
 def test_explain_pool_tells_a_small_pool_from_idle_transactions(weir):
-    weir.start({"database app2": {"pool_mode": "session"}}, pool_size=2, pool_timeout="300ms")
+    session = {"database app2": {"pool_mode": "session"}}
+    weir.start(session, pool_size=2)
     assert advice(weir)[0].startswith("Database app has no pool")
     with app(weir, "idler") as idler, app(weir, "other") as other, app(weir, "late") as late:
         for wire in (idler, other):
             wire.query("BEGIN")
+        weir.reload(session, pool_size=2, pool_timeout="300ms")
         late.ask(query("SELECT 1"))             # in vain
         said = wait_until(lambda: said if "idle" in (said := advice(weir))[4] else None)
         assert re.match(r"Pool app/web has pool_size = 2 and max_overflow = 0; these figures are for the last \S+ m?s\.", said[0]), said
@@ -116,14 +118,14 @@ def test_explain_pool_tells_a_small_pool_from_idle_transactions(weir):
         assert "session mode" in advice(weir, "app2")[4]
 
 
-def test_explain_pool_says_how_much_larger(weir):
-    weir.start(pool_size=1, pool_timeout="300ms")
+def test_explain_pool_says_how_much_larger(weir, table, locked):
+    weir.start_opened("300ms", pool_size=1)
+    locked()
     with app(weir, "busy") as busy, app(weir, "late") as late:
-        busy.send(query("SELECT pg_sleep(1)"))
-        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        busy.send(query(f"SELECT * FROM {table}"))
+        wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
         late.ask(query("SELECT 1"))
         assert advice(weir)[4].startswith("Advice: raise pool_size to about 2, if PostgreSQL has processors to spare")
-        busy.read_until("Z")
 
 
 # --- what are the top statements of application X? ---
@@ -179,7 +181,7 @@ def test_who_holds_the_lock_in_postgresql(weir, table, how):
         elsewhere.cursor().execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
         foreign = elsewhere.get_backend_pid()
         waiter.send(query(f"BEGIN; LOCK TABLE {table}; COMMIT"))
-        sleeper.send(query("SELECT pg_sleep(30)"))
+        sleeper.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep") and weir.postgres.backends(wait_event_type="Lock"))
         if how == "simple":
             with psycopg2.connect(weir.dsn("admin", "pgweir"), cursor_factory=psycopg2.extras.RealDictCursor) as console:
@@ -258,7 +260,7 @@ def test_no_answer_about_locks_is_waited_for_a_second(weir, tap):
     weir.start(upstream=f"host={tap.host} port={tap.port}")
     with app(weir, "runner") as runner:
         runner.query("SELECT 1")
-        runner.send(query("SELECT pg_sleep(30)"))
+        runner.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         tap.stall(new=True)
         begin = time.monotonic()

@@ -85,7 +85,6 @@ def traffic(weir):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_every_panel_has_data(weir, prometheus):
     weir.start(pool_size=1, max_overflow=1, pool_timeout="5s", overflow_linger="0s", pool_pre_ping_idle="0s",
                threshold="20ms", max_lines_per_second=1)

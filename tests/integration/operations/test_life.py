@@ -85,7 +85,7 @@ def test_shutdown_timeout_ends_what_does_not_finish(weir):
     weir.start(pool_size=3, shutdown_timeout="1s")
     idle_in_transaction, running = weir.raw(), weir.raw()
     idle_in_transaction.query("BEGIN")
-    running.send(query("SELECT pg_sleep(30)"))
+    running.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.pool()["sv_active"] == 2)
     weir.signal(signal.SIGTERM)
     begin = time.monotonic()
@@ -310,7 +310,7 @@ def test_a_unix_socket(weir):
     with Wire(path).login() as wire:
         assert wire.query("SELECT 1") == [["1"]]
         assert wire.query("SELECT repeat('x', 1000000)")[0][0] == "x" * 1_000_000
-        wire.send(query("SELECT pg_sleep(20)"))
+        wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         rawwire.send_cancel(path, wire.key)
         assert errors(wire.read_until("Z"))[0].sqlstate == "57014"

@@ -292,11 +292,11 @@ def test_health_and_readiness(weir):
     load(weir)
     assert weir.http("/healthz").status == 200 and weir.http("/readyz").status == 200
     weir.console("PAUSE")
-    paused = wait_until(lambda: weir.http("/readyz") if weir.http("/readyz").status == 503 else None, 5)
+    paused = wait_until(lambda: weir.http("/readyz") if weir.http("/readyz").status == 503 else None)
     assert "paused" in paused.text
     assert weir.http("/healthz").status == 200
     weir.console("RESUME")
-    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    wait_until(lambda: weir.http("/readyz").status == 200)
 
 
 def test_not_ready_when_no_backend_is_up(weir, tap):
@@ -306,7 +306,7 @@ def test_not_ready_when_no_backend_is_up(weir, tap):
     tap.cut()
     with pytest.raises(rawwire.WireError):
         weir.raw().query("SELECT 1")
-    wait_until(lambda: weir.http("/readyz").status == 503, 5)
+    wait_until(lambda: weir.http("/readyz").status == 503)
     assert weir.http("/healthz").status == 200
 
 
@@ -316,7 +316,7 @@ def lose_all(weir, tap, **login):
     tap.cut()
     with pytest.raises(rawwire.WireError):
         weir.raw(**login).query("SELECT 1")
-    wait_until(lambda: weir.http("/readyz").status == 503, 5)
+    wait_until(lambda: weir.http("/readyz").status == 503)
 
 
 def test_ready_again_though_nobody_asks(weir, tap):
@@ -326,9 +326,9 @@ def test_ready_again_though_nobody_asks(weir, tap):
     lose_all(weir, tap)
     backend = f"{tap.host}:{tap.port}"
     before = weir.metric("pgweir_backend_connect_failures_total", backend=backend)
-    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", backend=backend) >= before + 2, 10)
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", backend=backend) >= before + 2)
     tap.open()
-    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    wait_until(lambda: weir.http("/readyz").status == 200)
     assert weir.metric("pgweir_backend_up", backend=backend) == 1
     weir.wait_log("the outage is over")
     assert weir.pool()["sv_idle"] == 1          # for the first that comes
@@ -346,10 +346,10 @@ def test_a_hundred_pools_on_a_dead_host_are_one_attempt(weir, tap):
     backend, told = f"{tap.host}:{tap.port}", lambda what: weir.log().count(what)
     wait_until(lambda: told("an outage begins") == 2)
     counted, begun = weir.metric("pgweir_backend_connect_failures_total", backend=backend), time.monotonic()
-    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", backend=backend) >= counted + 2, 10)
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", backend=backend) >= counted + 2)
     assert time.monotonic() - begun > 0.7       # not one for each pool
     tap.open()
-    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    wait_until(lambda: weir.http("/readyz").status == 200)
     wait_until(lambda: told("the outage is over") == 2)
     assert told("an outage begins") == 2
 
@@ -367,9 +367,9 @@ def test_a_host_that_starts_up_is_not_there_and_a_pause_is_respected(weir, fake)
     weir.console("RECONNECT")
     with pytest.raises(rawwire.WireError):
         weir.raw().query("SELECT 1")
-    wait_until(lambda: weir.http("/readyz").status == 503, 5)
+    wait_until(lambda: weir.http("/readyz").status == 503)
     asked = len(begun)
-    wait_until(lambda: len(begun) >= asked + 2, 10)
+    wait_until(lambda: len(begun) >= asked + 2)
     assert weir.http("/readyz").status == 503
     weir.console("PAUSE")
     asked = len(begun)
@@ -379,7 +379,7 @@ def test_a_host_that_starts_up_is_not_there_and_a_pause_is_respected(weir, fake)
     assert len(begun) <= asked + 1              # one may have been under way
     fake.script = None
     weir.console("RESUME")
-    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    wait_until(lambda: weir.http("/readyz").status == 200)
 
 
 def test_an_unknown_database_is_no_outage(weir):
@@ -400,11 +400,11 @@ def test_each_host_of_several_is_found_again(weir, tap):
     lose_all(weir, tap)
     tap.open()
     names = [f"{one.host}:{one.port}" for one in (tap, other)]
-    wait_until(lambda: weir.metric("pgweir_backend_up", backend=names[0]) == 1, 10)
+    wait_until(lambda: weir.metric("pgweir_backend_up", backend=names[0]) == 1)
     assert weir.metric("pgweir_backend_up", backend=names[1]) == 0
     weir.raw().query("SELECT 1")
     other.open()
-    wait_until(lambda: weir.metric("pgweir_backend_up", backend=names[1]) == 1, 10)
+    wait_until(lambda: weir.metric("pgweir_backend_up", backend=names[1]) == 1)
     wait_until(lambda: {row["port"] for row in weir.console("SHOW SERVERS")} == {tap.port})
     other.close()
 
@@ -414,7 +414,7 @@ def test_a_host_that_no_pool_leads_to_is_unknown(weir, tap):
     weir.raw().query("SELECT 1")
     lose_all(weir, tap)
     weir.reload(upstream=f"host={weir.postgres.host} port={weir.postgres.port}")
-    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+    wait_until(lambda: weir.http("/readyz").status == 200)
 
 
 @pytest.mark.parametrize("path, method, status", [
@@ -463,7 +463,7 @@ def test_slow_and_silent_scrapers_do_not_keep_others_out_for_long(weir):
             silent.append(socket.create_connection((weir.host, weir.http_port), 2))
         except OSError:
             break
-    wait_until(lambda: weir.http("/metrics").status == 200, 15)
+    wait_until(lambda: weir.http("/metrics").status == 200)
     assert weir.raw().query("SELECT 1") == [["1"]]
     for sock in silent:
         sock.close()
@@ -484,7 +484,7 @@ def test_scraping_under_load_disturbs_nobody(weir):
     finally:
         stop.set()
         for job in jobs:
-            job.result(10)
+            job.result()
 
 
 def test_http_can_be_off(weir):

@@ -37,7 +37,7 @@ def requests(weir, look):
         wire.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
         wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
         look()
-        wire.read_until("Z", timeout=20)
+        wire.read_until("Z")
 
 
 def statements(weir, look):
@@ -73,8 +73,8 @@ def line(weir, look):
     weir.start(pool_size=1, max_overflow=1, pool_timeout="900ms")
     look()
     with weir.raw() as one, weir.raw() as two, weir.raw() as three:
-        one.query("BEGIN")
-        wait_until(lambda: not two.query("BEGIN"))      # its connection may come too late, too
+        wait_until(lambda: not one.query("BEGIN"))      # a connection may come too late, too
+        wait_until(lambda: not two.query("BEGIN"))
         three.send(query("SELECT 1"))
         weir.wait_waiting(1)
         look()
@@ -99,7 +99,7 @@ def outage(weir, look):
             tap.open()
             wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
             weir.postgres.kill_backends(wait_event="PgSleep")
-            wire.read_until("Z", timeout=10)
+            wire.read_until("Z")
             look()
 
 
@@ -139,7 +139,7 @@ def administration(weir, look):
     look()
     with weir.raw() as wire, weir.raw(database="app2") as other:
         other.query("SELECT 1")
-        wire.send(query("SELECT pg_sleep(30)"))
+        wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
         send_cancel(weir.address, wire.key)
         wire.read_until("Z")

@@ -141,7 +141,7 @@ def test_a_cancel_finds_a_server_that_has_come_from_elsewhere(weir, one_server):
     one, two = one_server()
     pid = one.value(PID)
     for wire in (two, one, two):
-        wire.send(query("SELECT pg_sleep(30)"))
+        wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.count(pid=int(pid), wait_event="PgSleep"))     # before, it takes no note of a cancel
         rawwire.send_cancel(weir.address, wire.key)
         assert [error.sqlstate for error in errors(wire.read_until())] == ["57014"]
@@ -345,7 +345,7 @@ def test_a_part_that_a_smaller_pool_gets_anew_keeps_to_the_limit_of_all(weir, sp
     first = weir.console("SHOW POOLS_EXTENDED")
     one.leave()
     two.query("BEGIN")
-    wait_until(lambda: len(weir.console("SHOW POOLS_EXTENDED")) == 1, 20)
+    wait_until(lambda: len(weir.console("SHOW POOLS_EXTENDED")) == 1)
     assert len(first) == 2
     weir.reload(pool_size=1, max_overflow=0)
     third = weir.raw()

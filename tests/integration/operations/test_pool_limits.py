@@ -64,7 +64,7 @@ def test_overflow_servers_are_closed_after_they_lingered(weir):
     begin = time.monotonic()
     release(wires)
     assert weir.postgres.count() == 4 or time.monotonic() - begin > 0.4
-    wait_until(lambda: weir.postgres.count() == 1, 5)
+    wait_until(lambda: weir.postgres.count() == 1)
     assert time.monotonic() - begin > 0.4
     assert wires[0].query("SELECT 1") and weir.postgres.count() == 1
 
@@ -73,7 +73,7 @@ def test_overflow_servers_are_closed_at_once_without_linger(weir):
     weir.start(pool_size=1, max_overflow=3, overflow_linger="0s")
     wires = hold(weir, 4)
     assert weir.postgres.count() == 4
-    _, seconds = timed(lambda: (release(wires), wait_until(lambda: weir.postgres.count() == 1, 5)))
+    _, seconds = timed(lambda: (release(wires), wait_until(lambda: weir.postgres.count() == 1)))
     assert seconds < 2
 
 
@@ -109,7 +109,7 @@ def test_max_client_connections_is_enforced_and_the_console_is_exempt(weir):
     assert weir.metric("pgweir_client_connections_rejected_total", reason="max_client_connections") == 1
     assert all(wire.query("SELECT 1") for wire in wires)
     wires[0].leave()
-    wait_until(lambda: weir.raw().query("SELECT 1"), 5)
+    wait_until(lambda: weir.raw().query("SELECT 1"))
 
 
 def test_max_server_connections_holds_over_all_pools(weir):
@@ -133,7 +133,7 @@ def test_an_idle_server_of_another_pool_makes_room_under_the_cap(weir):
     assert weir.postgres.count(datname="app") == 2
     _, seconds = timed(lambda: weir.raw(database="app2").query("SELECT 1"))
     assert seconds < 2
-    wait_until(lambda: weir.postgres.count() == 2, 5, "the idle one's backend to end")
+    wait_until(lambda: weir.postgres.count() == 2, what="the idle one's backend to end")
 
 
 def test_no_pool_starves_under_a_shared_cap(weir):
@@ -149,20 +149,20 @@ def test_no_pool_starves_under_a_shared_cap(weir):
     pairs = [("web", "app")] * 6 + [("reporting", "app2")]
     threads = [weir.in_background(hammer, *pair) for pair in pairs]
     try:
-        wait_until(lambda: done.get(("reporting", "app2"), 0) >= 10 and done.get(("web", "app"), 0) >= 10, 15)
+        wait_until(lambda: done.get(("reporting", "app2"), 0) >= 10 and done.get(("web", "app"), 0) >= 10)
     finally:
         stop.set()
         for thread in threads:
-            thread.result(10)
+            thread.result()
 
 
 def test_min_idle_servers_are_kept_ready(weir):
     weir.start(pool_size=5, min_idle=3)
     with weir.raw() as wire:
         wire.query("SELECT 1")
-        wait_until(lambda: weir.postgres.count() >= 3, 5, "three servers")
+        wait_until(lambda: weir.postgres.count() >= 3, what="three servers")
     weir.postgres.kill_backends()
-    wait_until(lambda: weir.postgres.count() >= 3, 10, "three servers again")
+    wait_until(lambda: weir.postgres.count() >= 3, what="three servers again")
 
 
 # --- whose turn ---
@@ -197,7 +197,7 @@ def test_a_newcomer_does_not_overtake_a_waiter(weir):
     finally:
         stop.set()
         for thread in hogs:
-            thread.result(10)
+            thread.result()
 
 
 def test_a_waiter_that_leaves_gives_its_place_to_the_next(weir):
@@ -221,7 +221,7 @@ def test_a_waiter_gets_the_connection_when_the_first_client_commits(weir):
     answer = weir.in_background(lambda: second.execute("SELECT 42").fetchone())
     weir.wait_waiting(1)
     first.commit()
-    assert answer.result(timeout=5) == (42,)
+    assert answer.result() == (42,)
 
 
 def test_the_warmest_server_is_lent_first_by_default(weir):
@@ -284,7 +284,7 @@ def test_a_server_returned_while_another_is_being_opened_is_used(weir, fake):
 def test_an_idle_server_is_closed_after_idle_timeout(weir):
     weir.start(pool_size=3, idle_timeout="500ms", pool_pre_ping=False, ping_interval="0s")
     release(hold(weir, 3))
-    wait_until(lambda: weir.postgres.count() == 0, 5)
+    wait_until(lambda: weir.postgres.count() == 0)
     with weir.raw() as wire:
         assert wire.query("SELECT 1")
 
@@ -296,10 +296,10 @@ def test_a_server_is_recycled_when_it_is_old_and_idle(weir):
         first = pid(wire)
         begin = weir.postgres.query("SELECT backend_start FROM pg_stat_activity WHERE pid = %s", (first,))[0][0]
         wait_until(lambda: weir.postgres.value("SELECT clock_timestamp() - %s > '1.3 s'::interval",
-                                               (begin,)), 5, "its age")
+                                               (begin,)), what="its age")
         assert pid(wire) == first                                    # never while it is lent
         wire.query("COMMIT")
-        wait_until(lambda: pid(wire) != first, 5)
+        wait_until(lambda: pid(wire) != first)
     wait_until(lambda: weir.metric("pgweir_pool_recycles_total", reason="age") >= 1)
 
 
@@ -308,7 +308,7 @@ def test_lowering_pool_size_by_reload_closes_the_surplus(weir):
     release(hold(weir, 5))
     assert weir.postgres.count() == 5
     weir.reload(pool_size=2)
-    wait_until(lambda: weir.postgres.count() == 2, 5)
+    wait_until(lambda: weir.postgres.count() == 2)
 
 
 def test_raising_pool_size_by_reload_serves_those_who_wait(weir):
@@ -362,7 +362,7 @@ def test_idle_servers_are_pinged_in_the_background(weir, fake):
     weir.start(upstream=fake.upstream, pool_size=1, ping_interval="200ms")
     with weir.raw() as wire:
         wire.query("SELECT 1")
-        wait_until(lambda: pings(fake) >= 3, 5)
+        wait_until(lambda: pings(fake) >= 3)
         assert wire.query("SELECT 1") == [["fake"]]
 
 
@@ -396,7 +396,7 @@ def test_a_server_that_fails_its_ping_is_replaced_and_the_client_sees_nothing(we
         assert len(fake.logins()) >= first
         wait_until(lambda: not fake.connections[0].is_open)
     wait_until(lambda: weir.metric("pgweir_pool_recycles_total", reason="failed_ping") +
-               weir.metric("pgweir_pool_recycles_total", reason="error") >= 1, 2, "the recycle to be counted")
+               weir.metric("pgweir_pool_recycles_total", reason="error") >= 1, what="the recycle to be counted")
 
 
 def test_after_a_failed_ping_the_other_old_servers_are_verified_too(weir, tap):
@@ -428,7 +428,7 @@ def test_counts_fall_back_when_clients_have_left(weir):
     def all_gone():
         row = weir.pool()
         return (row["cl_active"], row["cl_waiting"], row["sv_active"]) == (0, 0, 0)
-    wait_until(all_gone, 10)
+    wait_until(all_gone)
     assert weir.raw().query("SELECT 1")
 
 

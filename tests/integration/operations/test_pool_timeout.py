@@ -36,7 +36,7 @@ def test_the_error_says_what_is_the_matter_and_who_has_forgotten_a_transaction(w
 
 
 def test_nobody_is_blamed_who_does_something(weir, full):
-    full.send(query("SELECT pg_sleep(30)"))
+    full.send(query("SELECT pg_sleep(60)"))
     weir.wait_until(lambda: weir.postgres.count(wait_event="PgSleep"))
     with weir.raw() as wire:
         reply, _ = wire.ask(query("SELECT 1"))

@@ -47,7 +47,7 @@ def test_the_answer_and_the_log_say_what_changed(weir):
     assert "database fresh: added" in told and "database app2: removed" in told
     assert len(told) == 5                              # and the upstream of both
     for line in told:
-        wait_until(lambda line=line: f"configuration: {line}" in weir.log(), 5)
+        wait_until(lambda line=line: f"configuration: {line}" in weir.log())
     assert reload(weir) == ["nothing has changed"]
 
 
@@ -89,10 +89,10 @@ def test_listeners_that_move_say_so(weir):
     old, new = weir.config["pgweir"]["listen"], f"127.0.0.1:{free_port()}"
     change(weir, "pgweir", listen=[old, new])
     assert reload(weir) == [f"pgweir.listen: {old} -> {old}, {new}"]
-    wait_until(lambda: f"INFO: listening on {new}" in weir.log(), 5)
+    wait_until(lambda: f"INFO: listening on {new}" in weir.log())
     change(weir, "pgweir", listen=[old])
     assert reload(weir) == [f"pgweir.listen: {old}, {new} -> {old}"]
-    wait_until(lambda: f"no longer listening on {new}" in weir.log(), 5)
+    wait_until(lambda: f"no longer listening on {new}" in weir.log())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(new.rsplit(":", 1)[1])), 5)
 
@@ -108,7 +108,7 @@ def test_an_address_in_use_moves_nothing(weir, tmp_path):
         change(weir, "pool", pool_size=7)
         with pytest.raises(psycopg.Error, match="in use"):
             reload(weir)
-        wait_until(lambda: "in use" in weir.log(), 5)
+        wait_until(lambda: "in use" in weir.log())
         assert not elsewhere.exists()
         assert shown(weir, "pool.pool_size")["value"] == "3"
         assert any("in use" in problem for problem in errors(weir))
@@ -126,7 +126,7 @@ def test_a_log_that_cannot_be_opened_moves_nothing(weir, tmp_path):
     with pytest.raises(psycopg.Error, match="pipe"):
         reload(weir)
     assert shown(weir, "pool.pool_size")["value"] == "3" and shown(weir, "log.destination")["value"] == "stderr"
-    wait_until(lambda: "the old configuration stays in force" in weir.log(), 5)
+    wait_until(lambda: "the old configuration stays in force" in weir.log())
     assert first.read_text() == ""
 
 
@@ -137,7 +137,7 @@ def test_sighup_opens_logs_anew_even_if_the_file_is_broken(weir, tmp_path):
     os.rename(path, tmp_path / "rotated.log")
     weir.ini.write_text("[nonsense\n")
     os.kill(weir.process.pid, SIGHUP)
-    wait_until(lambda: path.exists(), 5, "the new file")
+    wait_until(lambda: path.exists(), what="the new file")
 
 
 def test_all_that_is_wrong_in_the_files_is_listed(weir, tmp_path):

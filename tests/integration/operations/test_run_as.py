@@ -46,7 +46,7 @@ def start_as(weir, **pgweir):
     os.chown(weir.ini, UID, -1)
     os.chown(weir.users_file, UID, -1)
     weir.launch([str(weir.ini)])
-    wait_until(lambda: "is ready" in own_log(weir), 5)               # it listens before that
+    wait_until(lambda: "is ready" in own_log(weir))               # it listens before that
     return weir
 
 
@@ -73,8 +73,8 @@ def test_it_reloads_reopens_and_cleans_up_as_the_user(weir):
     log.rename(weir.directory / "old.log")
     before = weir.metric("pgweir_config_reloads_total", result="ok")
     weir.signal(1)
-    wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="ok") == before + 1, 5)
-    wait_until(log.exists, 5)
+    wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="ok") == before + 1)
+    wait_until(log.exists)
     assert log.stat().st_uid == UID
     assert weir.stop() == 0
     assert not (weir.directory / "pgweir.pid").exists() and not (weir.directory / ".s.PGSQL.1").exists()
@@ -121,7 +121,7 @@ def test_what_will_fail_later_is_told_at_the_start(weir):
                    method="scram-sha-256")
     weir.write_config()                                              # users_file: root's, 0600
     weir.launch([str(weir.ini)])
-    wait_until(lambda: "a reload will fail" in weir.log() and "can't be removed" in weir.log(), 5)
+    wait_until(lambda: "a reload will fail" in weir.log() and "can't be removed" in weir.log())
     assert weir.raw("web", "app", "web-secret").value("SELECT 1") == "1"
     assert weir.stop() == 0
     assert (weir.directory / "pgweir.pid").read_text(encoding="ascii") == ""
@@ -129,12 +129,12 @@ def test_what_will_fail_later_is_told_at_the_start(weir):
 
 def test_root_is_warned_of_itself_and_root_by_name_is_not(weir):
     weir.start()
-    wait_until(lambda: "running as root" in weir.log(), 5)
+    wait_until(lambda: "running as root" in weir.log())
     weir.stop()
     weir.expected_exit = None
     before = len(weir.log())
     weir.start(sections={"pgweir": {"run_as": "root"}})
-    wait_until(lambda: "is ready" in weir.log()[before:], 5)
+    wait_until(lambda: "is ready" in weir.log()[before:])
     assert "running as root" not in weir.log()[before:]
 
 
@@ -165,7 +165,7 @@ def test_files_that_only_root_reads_are_told_at_the_start(weir, authority, what)
     os.chown(weir.ini, UID, -1)
     weir.launch([str(weir.ini)])
     path = key if side else hba
-    wait_until(lambda: re.search(rf"run_as = nobody: .*{re.escape(str(path))}.*a reload will fail", weir.log()), 5)
+    wait_until(lambda: re.search(rf"run_as = nobody: .*{re.escape(str(path))}.*a reload will fail", weir.log()))
     assert weir.raw().value("SELECT 1") == "1"
 
 
@@ -222,7 +222,7 @@ def test_keys_that_others_may_read_are_warned_of(weir, authority, tmp_path, side
     checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
                              timeout=10, check=False)
     assert checked.returncode == 0
-    wait_until(lambda: "is ready" in weir.log(), 5)
+    wait_until(lambda: "is ready" in weir.log())
     for path, text in ((key, weir.log()), (key, checked.stderr), (weir.users_file, checked.stderr)):
         found = [line for line in text.splitlines() if f"{path}: " in line and "this file of secrets" in line]
         assert len(found) == (words is not None) and (not found or f"{path}: {words}" in found[0]), text
@@ -242,14 +242,14 @@ def test_passwords_that_others_may_read_are_warned_of(weir, tmp_path, mode, owne
         path.chmod(mode)
         os.chown(path, owner, -1)
     weir.launch([str(weir.ini)])
-    wait_until(lambda: "is ready" in weir.log(), 5)
+    wait_until(lambda: "is ready" in weir.log())
     at_start = weir.log()
     weir.signal(SIGHUP)
-    wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1, 5)
+    wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1)
     checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
                              timeout=10, check=False)
     assert checked.returncode == 0
-    wait_until(lambda: "reloaded" in weir.log()[len(at_start):], 5)
+    wait_until(lambda: "reloaded" in weir.log()[len(at_start):])
     for text in (at_start, weir.log()[len(at_start):], checked.stderr):
         for path in (weir.ini, secret):
             found = re.findall(rf"{re.escape(str(path))}: (\w[\w ]* may \w+) this file of secrets", text)
@@ -261,7 +261,7 @@ def test_a_configuration_without_passwords_may_be_read(weir):
                sections={"database app": {"upstream": weir.upstream(user="plainuser", password="${SECRET}")}})
     weir.ini.chmod(0o644)
     weir.signal(SIGHUP)
-    wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1, 5)
+    wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1)
     assert "this file of secrets" not in weir.log()
 
 

@@ -150,7 +150,6 @@ class Scenario:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
 def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
     weir.start(pool_size=20, max_overflow=0, pool_timeout="60s")
     engine = sa.create_engine(weir.url(scheme="postgresql+psycopg2"), poolclass=QueuePool, pool_size=50,
@@ -193,7 +192,6 @@ def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
                                f"HAVING sum(balance) <> {ACCOUNTS * BALANCE}) t") == [(0,)]
 
 
-@pytest.mark.timeout(120)
 def test_single_statements_by_many_threads(weir, schema):
     """The same pool, one statement per transaction: the server changes with nearly every statement."""
     weir.start(pool_size=20, pool_timeout="60s", pool_lifo=False)

@@ -29,7 +29,7 @@ def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
     weir.start(pool_size=1, query_timeout="500ms")
     with weir.raw() as other:
         wire = weir.raw()
-        wire.send(query("SELECT pg_sleep(30)"))
+        wire.send(query("SELECT pg_sleep(60)"))
         reply, seconds = ended(wire)
         assert reply.sqlstate == "57014" and 0.4 < seconds < 2.5, (reply.error, seconds)
         wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5)
@@ -40,7 +40,7 @@ def test_the_client_goes_on_after_query_timeout(weir):
     """As after PostgreSQL's own statement_timeout; the error says how long it ran, and whose limit that was."""
     weir.start(pool_size=1, query_timeout="500ms")
     with weir.raw() as wire:
-        replies = wire.ask(query("SELECT pg_sleep(30)"))
+        replies = wire.ask(query("SELECT pg_sleep(60)"))
         assert shape(replies).endswith("E:57014 Z:I")
         words = errors(replies)[0].error
         assert re.fullmatch(r"the query was canceled after it had run for \d+ ms \(query_timeout = 500 ms\)", words["M"])
@@ -48,9 +48,9 @@ def test_the_client_goes_on_after_query_timeout(weir):
         for _ in range(3):                                          # and none of these is hit
             assert wire.query("SELECT pg_sleep(0.1), 'slept'") == [["", "slept"]]
         wire.query("BEGIN")
-        assert shape(wire.ask(query("SELECT pg_sleep(30)"))).endswith("E:57014 Z:E")
+        assert shape(wire.ask(query("SELECT pg_sleep(60)"))).endswith("E:57014 Z:E")
         assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
-        assert shape(wire.ask(one_statement("SELECT pg_sleep(30)") + sync())).endswith("E:57014 Z:I")
+        assert shape(wire.ask(one_statement("SELECT pg_sleep(60)") + sync())).endswith("E:57014 Z:I")
         assert wire.query("SELECT 1") == [["1"]]
     assert weir.metric_now("pgweir_client_requests_failed_total", reason="limit") == 3
 
@@ -58,7 +58,7 @@ def test_the_client_goes_on_after_query_timeout(weir):
 def test_query_timeout_does_not_hit_what_is_pipelined_behind(weir):
     weir.start(pool_size=1, query_timeout="500ms")
     with weir.raw() as wire:
-        wire.send(query("SELECT pg_sleep(30)") + query("SELECT 1") + query("SELECT 2"))
+        wire.send(query("SELECT pg_sleep(60)") + query("SELECT 1") + query("SELECT 2"))
         assert shape(wire.read_until("Z", 3)) == "T E:57014 Z:I T D C:SELECT 1 Z:I T D C:SELECT 1 Z:I"
 
 
@@ -66,7 +66,7 @@ def test_query_timeout_of_a_request_whose_sync_comes_later(weir):
     """The client reads the error of its Flush before it sends the Sync: it must be read, though its request is late."""
     weir.start(pool_size=1, query_timeout="500ms")
     with weir.raw() as wire:
-        wire.send(one_statement("SELECT pg_sleep(30)") + flush())
+        wire.send(one_statement("SELECT pg_sleep(60)") + flush())
         assert shape(wire.read_until("E")).endswith("E:57014")
         assert shape(wire.ask(sync())) == "Z:I"
         assert wire.query("SELECT 1") == [["1"]]
@@ -204,7 +204,7 @@ def test_transaction_timeout_ends_long_transactions_busy_or_idle(weir):
     idle, busy = weir.raw(), weir.raw()
     idle.query("BEGIN")
     busy.query("BEGIN")
-    busy.send(query("SELECT pg_sleep(30)"))
+    busy.send(query("SELECT pg_sleep(60)"))
     for wire in (idle, busy):
         reply, seconds = ended(wire)
         assert reply is not None and reply.sqlstate in ("25P04", "25P03", "57014", "57P05"), reply and reply.error
@@ -323,7 +323,7 @@ def test_timeouts_come_by_reload(weir):
         before.query("SELECT 1")
         weir.reload(pool_size=1, query_timeout="300ms")
         wire = weir.raw()
-        wire.send(query("SELECT pg_sleep(10)"))
+        wire.send(query("SELECT pg_sleep(60)"))
         reply, seconds = ended(wire)
         assert reply.sqlstate == "57014" and seconds < 3
 
@@ -342,7 +342,7 @@ def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir):
 def test_the_extended_protocol_is_timed_as_well(weir):
     weir.start(pool_size=1, query_timeout="400ms")
     wire = weir.raw()
-    wire.send(one_statement("SELECT pg_sleep(30)") + sync())
+    wire.send(one_statement("SELECT pg_sleep(60)") + sync())
     reply, seconds = ended(wire)
     assert reply.sqlstate == "57014" and seconds < 2.5
     assert weir.raw().query("SELECT 1") == [["1"]]
@@ -355,7 +355,7 @@ def test_all_that_are_late_end_at_once(weir):
         wire.query("SELECT 1")
     begin = time.monotonic()
     for wire in wires:
-        wire.send(query("SELECT pg_sleep(30)"))
+        wire.send(query("SELECT pg_sleep(60)"))
     for wire in wires:
         reply, _ = ended(wire, timeout=12)
         assert reply.sqlstate == "57014"
@@ -384,7 +384,7 @@ def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir)
     weir.start(pool_size=1, query_timeout="800ms")
     wire = weir.raw()
     begin = time.monotonic()
-    wire.send(query("SELECT pg_sleep(30)"))
+    wire.send(query("SELECT pg_sleep(60)"))
     while not wire.has_nothing_more(0) or time.monotonic() - begin < 3:
         if not wire.has_nothing_more(0.2):
             break

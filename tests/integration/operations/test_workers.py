@@ -136,7 +136,7 @@ def test_a_client_of_any_worker_is_killed(spread):
 def test_a_cancel_finds_its_client_on_any_worker(spread):
     weir, wires = spread
     for wire in wires:
-        wire.send(rawwire.query("SELECT pg_sleep(30)"))
+        wire.send(rawwire.query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == len(wires))
     for wire in wires:
         rawwire.send_cancel(weir.address, wire.key)

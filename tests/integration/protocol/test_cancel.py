@@ -16,7 +16,7 @@ from rawwire import (bind, describe, errors, execute, one_statement, parse, prep
 from waiting import wait_until
 from weir import timed
 
-SLEEP = "SELECT pg_sleep(30)"
+SLEEP = "SELECT pg_sleep(60)"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def stopped(weir):
 
 def sleeping(weir, count=1):
     wait_until(lambda: len([row for row in weir.postgres.backends(wait_event="PgSleep")
-                            if row["state"] == "active"]) == count, 5, f"{count} sleeping queries")
+                            if row["state"] == "active"]) == count, what=f"{count} sleeping queries")
 
 
 @pytest.mark.parametrize("message", [query(SLEEP), one_statement(SLEEP) + sync(), query("SELECT 1; " + SLEEP)],
@@ -39,7 +39,7 @@ def test_a_cancel_ends_the_running_query(weir, message):
         wire.send(message)
         sleeping(weir)
         assert send_cancel(weir.address, wire.key) == b""            # closed without a byte
-        replies = wire.read_until("Z", timeout=5)
+        replies = wire.read_until("Z")
         assert errors(replies)[0].sqlstate == "57014" and replies[-1].status == "I"
         assert wire.query("SELECT 1") == [["1"]]
 
@@ -51,7 +51,7 @@ def test_in_a_transaction_it_fails_the_transaction(weir):
         wire.send(query(SLEEP))
         sleeping(weir)
         send_cancel(weir.address, wire.key)
-        assert shape(wire.read_until("Z", timeout=5)).endswith("E:57014 Z:E")
+        assert shape(wire.read_until("Z")).endswith("E:57014 Z:E")
         wire.query("ROLLBACK")
         assert wire.query("SELECT 1") == [["1"]]
 
@@ -60,11 +60,10 @@ def test_only_the_clients_own_query_is_hit(weir):
     weir.start(pool_size=3)
     wires = [weir.raw() for _ in range(3)]
     for wire in wires:
-        wire.send(query("SELECT pg_sleep(1.5), 'slept'"))
+        wire.send(query("SELECT pg_sleep(4), 'slept'"))
     sleeping(weir, 3)
     send_cancel(weir.address, wires[1].key)
     assert errors(wires[1].read_until("Z"))[0].sqlstate == "57014"
-    sleeping(weir, 2)
     for wire in (wires[0], wires[2]):
         assert texts(wire.read_until("Z")) == [["", "slept"]]
 
@@ -91,7 +90,7 @@ def test_a_cancel_of_a_waiting_client_never_hits_the_one_it_waits_for(weir):
         weir.wait_waiting(1)
         assert send_cancel(weir.address, waiting.key) == b""
         assert texts(running.read_until("Z")) == [["", "slept"]]
-        replies = waiting.read_until("Z", timeout=5)
+        replies = waiting.read_until("Z")
         assert texts(replies) == [["waited"]] or errors(replies)[0].sqlstate == "57014"
         assert waiting.query("SELECT 'next'") == [["next"]]
 
@@ -162,7 +161,7 @@ def test_bytes_behind_a_cancel_request_are_ignored(weir):
         wire.send(query(SLEEP))
         sleeping(weir)
         send_cancel(weir.address, wire.key, tail=b"X\0\0\0\4")
-        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
 
 
 @pytest.mark.own_transport
@@ -178,7 +177,7 @@ def test_cancel_after_an_ssl_request(weir):
             assert canceller.read_bytes(1) == b"N"
             canceller.send(cancel_request(wire.key))
             assert canceller.wait_closed() == b""
-        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
 
 
 def test_every_client_of_a_full_pool_can_be_cancelled(weir):
@@ -191,7 +190,7 @@ def test_every_client_of_a_full_pool_can_be_cancelled(weir):
     for wire in wires:
         send_cancel(weir.address, wire.key)
     for wire in wires:
-        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
 
 
 @pytest.mark.weir_only
@@ -201,7 +200,7 @@ def test_a_cancel_passes_when_no_more_clients_may_come_in(weir):
     wire.send(query(SLEEP))
     sleeping(weir)
     send_cancel(weir.address, wire.key)
-    assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+    assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
 
 
 @pytest.mark.weir_only
@@ -213,13 +212,13 @@ def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
         threads = [threading.Thread(target=send_cancel, args=(weir.address, one.key)) for _ in range(50)]
         for thread in threads:
             thread.start()
-        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(one.read_until("Z"))[0].sqlstate == "57014"
         for _ in range(20):
             assert two.query("SELECT pg_sleep(0.001), 'two'") == [["", "two"]]
         for thread in threads:
-            thread.join(10)
-        wait_until(lambda: weir.pool()["sv_active"] == 0 and weir.pool()["cl_active_cancel_req"] == 0, 5)
-        wait_until(lambda: weir.postgres.count() <= 2, 5, "the cancels' backends to end")
+            thread.join(60)
+        wait_until(lambda: weir.pool()["sv_active"] == 0 and weir.pool()["cl_active_cancel_req"] == 0)
+        wait_until(lambda: weir.postgres.count() <= 2, what="the cancels' backends to end")
 
 
 def test_a_cancelled_pipeline_goes_on_after_its_sync(weir):
@@ -229,7 +228,7 @@ def test_a_cancelled_pipeline_goes_on_after_its_sync(weir):
                   query("SELECT 3"))
         sleeping(weir)
         send_cancel(weir.address, wire.key)
-        replies = wire.read_until("Z", 2, timeout=5)
+        replies = wire.read_until("Z", 2)
         assert errors(replies)[0].sqlstate == "57014" and texts(replies) == [["1"], ["3"]]
 
 
@@ -287,7 +286,7 @@ def test_the_server_is_held_back_until_the_cancel_has_been_delivered(weir, fake)
         begin = time.monotonic()
         assert two.query("SELECT 2") == [["fake"]]
         waited = time.monotonic() - begin
-        canceller.join(10)
+        canceller.join(60)
         assert fake.cancels and fake.cancels[0][4:] == fake.connections[0].secret
         # Either the server was held back until the cancel's end, or another one was opened for the second client.
         assert waited > 0.3 or len(fake.logins()) > 1
@@ -327,7 +326,7 @@ def test_a_cancel_waits_until_what_pgweir_sent_ahead_is_done(weir, fake):
             asked.wait(10)                                            # the cancel is on its way
             assert not fake.cancels
         if kind == "Q" and b"SELECT 2" in body:
-            wait_until(lambda: fake.cancels, 10)
+            wait_until(lambda: fake.cancels)
             conn.send(error("57014", "canceling statement due to user request"), ready())
             return True
         return False
@@ -343,8 +342,8 @@ def test_a_cancel_waits_until_what_pgweir_sent_ahead_is_done(weir, fake):
         cancel = weir.in_background(send_cancel, weir.address, wire.key)
         wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 1)
         asked.set()
-        cancel.result(10)
-        replies = wire.read_until("Z", timeout=5)
+        cancel.result()
+        replies = wire.read_until("Z")
         assert errors(replies)[0].sqlstate == "57014" and replies[-1].status == "I"
         assert wire.query("SELECT 3") == [["fake"]]
         assert other.query("SELECT 4") == [["fake"]]
@@ -358,7 +357,7 @@ def test_a_cancel_right_behind_its_query_finds_it(busy):
         with busy.raw() as wire:
             wire.send(query("SELECT pg_sleep(1)"))
             send_cancel(busy.address, wire.key)
-            wire.read_until("Z", timeout=8)
+            wire.read_until("Z")
     busy.wait_until(lambda: busy.metric("pgweir_cancel_requests_total", result="sent") == 150)
     assert busy.metric("pgweir_cancel_requests_total", result="no_query") == 0
 
@@ -375,12 +374,12 @@ def test_a_cancel_that_was_given_up_costs_its_server(weir, stopped):
         begin = time.monotonic()
         cancel = weir.in_background(send_cancel, weir.address, one.key)
         one.read_until("Z")
-        two.send(query("SELECT pg_sleep(1.5), 'slept'"))
-        cancel.result(20)
+        two.send(query("SELECT pg_sleep(4), 'slept'"))
+        cancel.result()
         waited = time.monotonic() - begin
         assert two.has_nothing_more(1)
         stopped(False)
-        assert texts(two.read_until("Z", timeout=10)) == [["", "slept"]]
+        assert texts(two.read_until("Z")) == [["", "slept"]]
         assert waited > 5                                              # or there was nothing to give up
 
 
@@ -394,11 +393,11 @@ def test_cancels_of_one_query_need_one_connection(weir, stopped):
         before = weir.fd_count()
         cancels = [weir.in_background(send_cancel, weir.address, one.key) for _ in range(60)]
         weir.wait_until(lambda: sum(cancel.done() for cancel in cancels) >= 50)
-        wait_until(lambda: weir.fd_count() - before < 20, 5, "the cancels that were done to be closed")
+        wait_until(lambda: weir.fd_count() - before < 20, what="the cancels that were done to be closed")
         stopped(False)
-        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(one.read_until("Z"))[0].sqlstate == "57014"
         for cancel in cancels:
-            cancel.result(10)
+            cancel.result()
         assert one.query("SELECT pg_sleep(0.3), 'next'") == [["", "next"]]
 
 
@@ -458,7 +457,7 @@ def test_a_cancel_that_waits_for_another_does_not_hit_the_next_query(weir, fake,
         slow.end_query(wire)
         wire.send(query("SELECT long AS next"))
         slow.pass_on.set()
-        first.result(10), second.result(10)
+        first.result(), second.result()
         slow.answer_now.set()
         assert errors(wire.read_until("Z")) == []
         assert len(fake.cancels) == 1
@@ -473,7 +472,7 @@ def test_a_cancel_of_the_next_query_comes_when_the_one_before_is_through(weir, f
         second = cancel_behind_it(weir, wire)
         assert len(fake.cancels) == 1
         slow.pass_on.set()
-        first.result(10), second.result(10)
+        first.result(), second.result()
         assert len(fake.cancels) == 2
         slow.answer_now.set()
         wire.read_until("Z")
@@ -488,7 +487,7 @@ def test_a_cancel_whose_sender_does_not_wait_is_carried_out(weir):
         sleeping(weir)
         with Wire(weir.address) as canceller:
             canceller.send(cancel_request(wire.key))
-        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
 
 
 @pytest.mark.weir_only
@@ -504,7 +503,7 @@ def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, l
         weir.wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
         begin = time.monotonic()
         send_cancel(weir.address, wire.key)
-        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
         assert time.monotonic() - begin < 2
         assert wire.query("SELECT 1") == [["1"]]
 
@@ -556,7 +555,7 @@ def test_the_pid_that_a_client_was_sent_cancels_what_it_runs(weir, form):
         replies = two.ask(form(pid_of(one)))
         assert [reply.row for reply in replies if reply.type == "D"] in ([[b"t"]], [[b"\x01"]])
         assert not [reply for reply in replies if reply.type == "N"]
-        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(one.read_until("Z"))[0].sqlstate == "57014"
         assert texts(third.read_until("Z")) == [["", "slept"]]
         assert one.query("SELECT 1") == [["1"]]
         assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]      # idle: nothing to cancel
@@ -588,7 +587,7 @@ def test_the_pids_of_pg_stat_activity_are_those_of_server_connections(weir):
             one.send(query(SLEEP))
             sleeping(weir)
             assert two.query(f"SELECT pg_{name}_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == [["t"]]
-            assert errors(one.read_until("ZE", timeout=5))[0].sqlstate in ("57014", "57P01")
+            assert errors(one.read_until("ZE"))[0].sqlstate in ("57014", "57P01")
             if name == "cancel":
                 one.read_until("Z")
 
@@ -599,4 +598,4 @@ def test_in_session_mode_it_is_the_pid_of_the_server_connection(weir):
         one.send(query(SLEEP))
         sleeping(weir)
         assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]
-        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(one.read_until("Z"))[0].sqlstate == "57014"

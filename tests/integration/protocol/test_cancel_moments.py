@@ -45,7 +45,7 @@ def cancel_at_once(weir, key, count):
 
 def join(threads):
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -241,4 +241,4 @@ def test_at_any_moment(weir, seed):
     finally:
         is_over.set()
     for work in busy:
-        work.result(20)
+        work.result()

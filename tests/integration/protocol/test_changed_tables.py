@@ -394,7 +394,7 @@ class Workers:
     def __exit__(self, *exc):
         self.is_over.set()
         for thread in self.threads:
-            thread.join(20)
+            thread.join(60)
 
 
 @pytest.mark.weir_only

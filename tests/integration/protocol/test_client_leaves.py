@@ -20,8 +20,8 @@ def assert_next_is_well(weir, table=None):
                 assert wire.value(f"SELECT count(*) FROM {table}") == "0"
             replies = wire.ask(one_statement("SELECT $1::text", [f"extended {number}"]) + sync())
             assert texts(replies) == [[f"extended {number}"]]
-    wait_until(lambda: not weir.postgres.backends(state="idle in transaction"), 5)
-    wait_until(lambda: not weir.postgres.backends(state="active"), 5)
+    wait_until(lambda: not weir.postgres.backends(state="idle in transaction"))
+    wait_until(lambda: not weir.postgres.backends(state="active"))
 
 
 @pytest.mark.parametrize("how", LEAVE)
@@ -55,7 +55,7 @@ def test_in_a_running_query_which_is_then_cancelled(weir, table, how):
     wire.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
     getattr(wire, how)()
-    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5, "the end of the orphaned query")
+    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), what="the end of the orphaned query")
     assert_next_is_well(weir, table)
 
 
@@ -68,7 +68,7 @@ def test_in_a_running_query_while_others_wait(weir):
     waiter.send(query("SELECT 'at last'"))
     weir.wait_waiting(1)
     gone.close()
-    assert texts(waiter.read_until("Z", timeout=10)) == [["at last"]]
+    assert texts(waiter.read_until("Z")) == [["at last"]]
 
 
 PIECES = {
@@ -151,7 +151,7 @@ def test_locks_of_the_gone_are_free_at_once(weir, table):
         other.send(query(f"INSERT INTO {table} VALUES (1, 'x')"))
         wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
         gone.reset()
-        assert shape(other.read_until("Z", timeout=5)) == "C:INSERT 0 1 Z:I"
+        assert shape(other.read_until("Z")) == "C:INSERT 0 1 Z:I"
 
 
 @pytest.mark.weir_only
@@ -165,7 +165,7 @@ def test_a_server_is_used_again_when_its_client_left_in_a_transaction(weir):
         pids.add(wire.value("SELECT pg_backend_pid()"))
         wire.leave()
     assert len(pids) <= 10
-    wait_until(lambda: weir.postgres.count() <= 1, 5, "backends of closed connections to end")
+    wait_until(lambda: weir.postgres.count() <= 1, what="backends of closed connections to end")
 
 
 @pytest.mark.weir_only
@@ -182,8 +182,8 @@ def test_nothing_is_left_of_a_thousand_that_came_and_went(weir):
             wire.login()
             wire.send(query("SELECT 'stray'"))
         getattr(wire, LEAVE[turn % 2])()
-    wait_until(lambda: weir.metric("pgweir_client_connections") == 0, 10)
-    wait_until(lambda: weir.fd_count() <= descriptors + 5, 10)
+    wait_until(lambda: weir.metric("pgweir_client_connections") == 0)
+    wait_until(lambda: weir.fd_count() <= descriptors + 5)
     assert_next_is_well(weir)
 
 
@@ -194,8 +194,8 @@ def test_after_it_shut_down_its_sending_side_it_is_not_misunderstood(weir):
     wire.send(query("SELECT 'last words'"))
     wire.sock.shutdown(1)
     try:
-        assert texts(wire.read_until("Z", timeout=5)) == [["last words"]]
+        assert texts(wire.read_until("Z")) == [["last words"]]
     except rawwire.WireClosed:
         assert not weir.direct
-    wire.wait_closed(5)
+    wire.wait_closed()
     assert_next_is_well(weir)

@@ -7,7 +7,7 @@ from compare import converse, normalized
 from rawwire import Wire, bind, describe, execute, flush, one_statement, parse, query, sync
 from weir import hold
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.weir_only
 
 LIST = query("SELECT name, statement, from_sql FROM pg_prepared_statements ORDER BY 1")
 RUN = bind() + execute()

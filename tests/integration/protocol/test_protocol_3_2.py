@@ -23,7 +23,7 @@ def negotiation(version, *options, count=None):
 def sleeping(weir, wire, count=1):
     wire.send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: len([row for row in weir.postgres.backends(wait_event="PgSleep")
-                            if row["state"] == "active"]) == count, 5, f"{count} sleeping queries")
+                            if row["state"] == "active"]) == count, what=f"{count} sleeping queries")
 
 
 # --- clients ---
@@ -80,7 +80,7 @@ def test_a_wrong_long_key_hits_nothing(weir, bend):
     with weir.wire().login(version=V3_2) as wire:
         sleeping(weir, wire)
         assert send_cancel(weir.address, bend(wire.key)) == b""
-        wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 1, 5, "the count")
+        wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 1, what="the count")
         assert wire.has_nothing_more()
         send_cancel(weir.address, wire.key)
         assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
@@ -91,7 +91,7 @@ def test_a_short_key_made_long_hits_nothing(weir):
     with weir.raw() as wire:
         sleeping(weir, wire)
         assert send_cancel(weir.address, wire.key + bytes(28)) == b""
-        wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 1, 5, "the count")
+        wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 1, what="the count")
         assert wire.has_nothing_more()
 
 
@@ -103,7 +103,7 @@ def test_keys_are_no_good_after_their_client(weir):
     assert len(set(keys)) == 150
     for wire in wires[:100]:
         wire.close()
-    wait_until(lambda: len(weir.console("SHOW CLIENTS")) <= 51, 5, "the good-byes")
+    wait_until(lambda: len(weir.console("SHOW CLIENTS")) <= 51, what="the good-byes")
     sleeping(weir, wires[149])
     for key in keys[:100]:
         send_cancel(weir.address, key)
@@ -186,7 +186,7 @@ def test_a_cancel_carries_the_servers_whole_key(weir, fake, length):
     def answer(conn, kind, body):
         if kind == "Q" and b"SLEEP" in body:
             running.append(conn)
-            wait_until(lambda: fake.cancels, 5, "the cancel")
+            wait_until(lambda: fake.cancels, what="the cancel")
             conn.send(one_row("cancelled"), ready())
             return True
         return False
@@ -194,7 +194,7 @@ def test_a_cancel_carries_the_servers_whole_key(weir, fake, length):
     weir.start(upstream=fake.upstream + NEWEST)
     with weir.wire().login(version=V3_2) as wire:
         wire.send(query("SLEEP"))
-        wait_until(lambda: running, 5, "the query")
+        wait_until(lambda: running, what="the query")
         assert send_cancel(weir.address, wire.key) == b""
         wire.read_until("Z")
     assert fake.cancels == [struct.pack("!i", 4000 + running[0].number) + key_of(running[0], length)]
@@ -248,7 +248,7 @@ def test_a_server_that_negotiates_wrongly_is_never_used(weir, fake, wrong):
     with pytest.raises(WireError) as refused:
         weir.raw().query("SELECT 1")
     assert refused.value.reply.sqlstate in ("08P01", "08001"), refused.value.reply.error
-    wait_until(lambda: re.search("NegotiateProtocolVersion|BackendKeyData", weir.log()), 5, "a line in the log")
+    wait_until(lambda: re.search("NegotiateProtocolVersion|BackendKeyData", weir.log()), what="a line in the log")
 
 
 def test_a_server_that_negotiates_without_need_is_never_used(weir, fake):
@@ -269,4 +269,4 @@ def test_a_reload_renews_the_servers(weir, fake):
     with weir.raw() as wire:
         wire.query("SELECT 1")
         weir.reload(upstream=fake.upstream + NEWEST)
-        wait_until(lambda: wire.query("SELECT 1") and fake.logins()[-1].version == V3_2, 5, "a new server")
+        wait_until(lambda: wire.query("SELECT 1") and fake.logins()[-1].version == V3_2, what="a new server")

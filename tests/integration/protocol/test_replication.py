@@ -13,7 +13,7 @@ import pytest
 import rawwire
 from postgres import Postgres
 from rawwire import copy_data, copy_done, errors, query, send_cancel, shape, texts
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 HBA = "host replication all 127.0.0.1/32 trust\n"
 
@@ -34,7 +34,7 @@ def postgres():
 @pytest.fixture(autouse=True)
 def clean(postgres):
     yield
-    wait_until(lambda: not walsenders(postgres), 10, "walsenders to end")
+    wait_until(lambda: not walsenders(postgres), what="walsenders to end")
     for (slot,) in postgres.query("SELECT slot_name FROM pg_replication_slots"):
         postgres.query("SELECT pg_drop_replication_slot(%s)", (slot,))
 
@@ -60,7 +60,7 @@ def stream(wire, slot="s"):
     return row[1]
 
 
-def changes(wire, wanted, timeout=10):
+def changes(wire, wanted, timeout=PATIENCE):
     """Texts of XLogData messages until one begins with wanted; keepalives that ask are answered."""
     found, deadline = [], time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -105,8 +105,8 @@ def test_a_version_and_options_that_nobody_has(weir):
                                                        "_pq_.a": "1"})
         assert rawwire.negotiated(wire) == (3 << 16 | 2, ["_pq_.test_protocol_negotiation", "_pq_.a"])
         assert len(wire.key) == 36 and walsenders(weir.postgres) == [key_pid(wire)]
-        wire.send(query("SELECT pg_sleep(30)"))
-        wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 5)
+        wire.send(query("SELECT pg_sleep(60)"))
+        wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
         rawwire.send_cancel(weir.address, wire.key)
         assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
 
@@ -141,7 +141,7 @@ def test_a_cancel_ends_the_stream(weir):
     with replicate(weir) as wire:
         stream(wire)
         send_cancel(weir.address, wire.key)
-        replies = wire.read_until("Z", timeout=5)
+        replies = wire.read_until("Z")
         assert errors(replies)[0].sqlstate == "57014"
         assert wire.query("IDENTIFY_SYSTEM")[0][1] == "1"
 
@@ -156,7 +156,7 @@ def test_each_has_a_server_of_its_own(weir):
     assert len(walsenders(weir.postgres)) == 5
     for wire in wires:
         wire.leave()
-    wait_until(lambda: not walsenders(weir.postgres), 5, "their servers to end")
+    wait_until(lambda: not walsenders(weir.postgres), what="their servers to end")
 
 
 @pytest.mark.parametrize("how", ["leave", "close"])
@@ -169,11 +169,11 @@ def test_its_server_goes_with_it(weir, how, doing):
     elif doing == "in a transaction":
         wire.query("BEGIN")
     elif doing == "a query":
-        wire.send(query("SELECT pg_sleep(20)"))
+        wire.send(query("SELECT pg_sleep(60)"))
         wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
     getattr(wire, how)()
     if doing != "a query" or not weir.direct:
-        wait_until(lambda: not walsenders(weir.postgres), 5, "its server to end")
+        wait_until(lambda: not walsenders(weir.postgres), what="its server to end")
     else:
         weir.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     with weir.raw() as other:
@@ -221,7 +221,7 @@ def test_limits_on_time_do_not_end_a_stream(weir, table):
             other.send(query("SELECT pg_sleep(2)"))
             assert errors(other.read_until("E"))[0].sqlstate == "57014"
         with weir.raw() as other:
-            assert errors(other.read_until("E", timeout=5))[0].sqlstate == "57P05"
+            assert errors(other.read_until("E"))[0].sqlstate == "57P05"
         weir.postgres.query(f"INSERT INTO {table} VALUES (1, 'late')")
         assert any("late" in text for text in changes(streaming, "COMMIT"))
         assert idle.query("SELECT 1") == [["1"]]
@@ -236,25 +236,26 @@ def test_a_stream_is_no_slow_query(weir):
         send_cancel(weir.address, wire.key)
         wire.read_until("Z")
         other.query("SELECT pg_sleep(0.4), 'last'")
-        wait_until(lambda: len(weir.slow_lines()) >= 2, 5, "lines of the two slow queries")
+        wait_until(lambda: len(weir.slow_lines()) >= 2, what="lines of the two slow queries")
     assert all("pg_sleep" in line["query"] for line in weir.slow_lines())
     assert weir.metric("pgweir_client_requests_total") >= 4
 
 
 @pytest.mark.weir_only
 def test_they_count_as_server_connections(weir):
-    weir.start(max_server_connections=3, pool_size=3, pool_timeout="500ms")
+    weir.start(max_server_connections=3, pool_size=3)
     with weir.raw() as one, weir.raw() as two:
         one.query("BEGIN")
         two.query("BEGIN")
         two.query("COMMIT")                                          # idle in the pool: makes room
         wires = [replicate(weir), replicate(weir)]
+        weir.reload(max_server_connections=3, pool_size=3, pool_timeout="500ms")
         with pytest.raises(rawwire.LoginRefused) as refused:
             replicate(weir)
         assert refused.value.sqlstate == "53300" and "max_server_connections" in str(refused.value)
         assert errors(two.ask(query("SELECT 1")))[0].sqlstate == "53300"
         wires[0].leave()
-        wait_until(lambda: not errors(two.ask(query("SELECT 1"))), 5, "the place of the one that left")
+        wait_until(lambda: not errors(two.ask(query("SELECT 1"))), what="the place of the one that left")
         one.query("COMMIT")
 
 
@@ -276,7 +277,7 @@ def test_a_place_is_waited_for(weir):
         streaming = weir.in_background(replicate, weir)
         wait_until(lambda: [row for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"])
         plain.query("COMMIT")
-        with streaming.result(20) as wire:
+        with streaming.result() as wire:
             assert walsenders(weir.postgres) == [key_pid(wire)]
 
 
@@ -296,10 +297,10 @@ def test_the_console_shows_kills_and_pauses(weir):
     weir.console("WAIT_CLOSE")
     number = [row["id"] for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"][0]
     weir.console(f"KILL_CLIENT {number}")
-    wait_until(lambda: len(walsenders(weir.postgres)) == 1, 5, "the killed one's server to end")
+    wait_until(lambda: len(walsenders(weir.postgres)) == 1, what="the killed one's server to end")
     assert physical.query("IDENTIFY_SYSTEM")[0][1] == "1"
     weir.console("KILL app")
-    wait_until(lambda: not walsenders(weir.postgres), 5, "all to end")
+    wait_until(lambda: not walsenders(weir.postgres), what="all to end")
     weir.console("RESUME app")
 
 
@@ -315,7 +316,7 @@ def test_a_stop_ends_streams_at_once(weir):
             pass
         assert reply.sqlstate == "57P01"
     wires[2].send(query("COMMIT"))
-    assert errors(wires[2].read_until("E", timeout=5))[0].sqlstate == "57P01"
+    assert errors(wires[2].read_until("E"))[0].sqlstate == "57P01"
     assert weir.wait_exit(5) == 0
 
 
@@ -338,9 +339,9 @@ def test_one_whose_login_is_under_way_may_leave(weir, tap):
     tap.stall(new=True)
     wire = weir.wire()
     wire.send(rawwire.startup(parameters={"replication": "database"}))
-    wait_until(lambda: tap.accepted_count == 1, 5, "the dial")
+    wait_until(lambda: tap.accepted_count == 1, what="the dial")
     wire.close()
-    wait_until(lambda: not weir.console("SHOW SERVERS"), 5, "its server to be closed")
+    wait_until(lambda: not weir.console("SHOW SERVERS"), what="its server to be closed")
 
 
 @pytest.mark.weir_only
@@ -352,7 +353,7 @@ def test_a_stream_is_cut_between_messages_or_without_a_word(weir, table):
     for turn in range(4):
         weir.postgres.query(f"INSERT INTO {table} VALUES ({turn}, repeat('y', 30000000))")
     head = wire.read_bytes(200000)                                   # and then it does not read for a while
-    wait_until(lambda: weir.console("SHOW CLIENTS"), 5, "the console")
+    wait_until(lambda: weir.console("SHOW CLIENTS"), what="the console")
     number = [row["id"] for row in weir.console("SHOW CLIENTS") if row["replication"] == "logical"][0]
     weir.console(f"KILL_CLIENT {number}")
     rest = wire.wait_closed()
@@ -441,15 +442,15 @@ def test_pg_receivewal(weir, tmp_path, table):
     receiver = subprocess.Popen(["pg_receivewal", *words, "-D", str(tmp_path), "--no-loop", "--synchronous", "-s", "1"],
                                 stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: weir.postgres.value("SELECT active FROM pg_replication_slots"), 10, "the receiver")
+        wait_until(lambda: weir.postgres.value("SELECT active FROM pg_replication_slots"), what="the receiver")
         name = weir.postgres.value("SELECT pg_walfile_name(pg_current_wal_lsn())")
         weir.postgres.query(f"INSERT INTO {table} SELECT n, repeat('z', 1000) FROM generate_series(1, 5000) n")
         weir.postgres.query("SELECT pg_switch_wal()")
-        wait_until((tmp_path / name).exists, 10, "a whole segment")
-        wait_until(lambda: weir.postgres.value("SELECT flush_lsn > '0/0' FROM pg_stat_replication"), 10, "its status")
+        wait_until((tmp_path / name).exists, what="a whole segment")
+        wait_until(lambda: weir.postgres.value("SELECT flush_lsn > '0/0' FROM pg_stat_replication"), what="its status")
     finally:
         receiver.send_signal(signal.SIGINT)
-        _, said = receiver.communicate(timeout=10)
+        _, said = receiver.communicate(timeout=PATIENCE)
     assert receiver.returncode == 0, said
     assert (tmp_path / name).read_bytes() == (weir.postgres.data / "pg_wal" / name).read_bytes()
 
@@ -496,10 +497,10 @@ def test_a_standby_follows_through_it(weir, tmp_path_factory):
             return False
     try:
         weir.postgres.query("CREATE TABLE followed (a int)")
-        wait_until(is_there, 20, "the standby to follow")
+        wait_until(is_there, what="the standby to follow")
         assert weir.postgres.value("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1
         weir.postgres.query("DROP TABLE followed")
-        wait_until(lambda: not is_there(), 20, "the standby to follow on")
+        wait_until(lambda: not is_there(), what="the standby to follow on")
     finally:
         standby.send_signal(signal.SIGINT)
         standby.wait(20)
@@ -535,8 +536,8 @@ def test_psycopg2(weir, table, kind):
             continue
         got.append(message.payload)
         cursor.send_feedback(flush_lsn=message.data_start + len(message.payload), force=True)
-    wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn > '0/0'") == 1, 5,
-               "the feedback")
+    wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_stat_replication WHERE flush_lsn > '0/0'") == 1,
+               what="the feedback")
     connection.close()
 
 

@@ -179,7 +179,7 @@ def test_a_malformed_start_is_refused_and_hurts_nobody(weir, data):
         wire.send(data)
         if weir.direct:
             wire.sock.shutdown(1)           # PostgreSQL waits a minute for the rest of a packet
-        rest = wire.wait_closed(10)
+        rest = wire.wait_closed()
         assert rest[:1] in (b"", b"E") and b"ReadyForQuery" not in rest
         assert other.query("SELECT 1") == [["1"]]
     assert_works(weir)
@@ -244,7 +244,7 @@ def test_a_message_that_cannot_be_costs_only_its_sender(weir, data, in_transacti
     wire = weir.raw()
     wire.query("BEGIN" if in_transaction else "SELECT 1")
     wire.send(data)
-    rest = wire.read_to_end(timeout=5)
+    rest = wire.read_to_end()
     if weir.direct and not rest:
         return                              # PostgreSQL closes without a word when it has lost its place
     assert [reply.type for reply in rest] == ["E"], shape(rest)
@@ -286,7 +286,7 @@ def test_a_badly_formed_message_is_an_error_and_the_next_client_is_well(weir, da
     wire.ask(rawwire.parse("a", "SELECT 'a'") + sync())
     wire.send(data)
     try:
-        replies = wire.read_until("ZE", timeout=5)
+        replies = wire.read_until("ZE")
         assert replies[-1].type == "E" and replies[-1].sqlstate[:2] in ("08", "26", "42", "22", "34"), shape(replies)
     except rawwire.WireClosed:
         pass
@@ -299,7 +299,7 @@ def test_a_terminate_with_a_body_still_says_goodbye(weir):
     weir.start(pool_size=1)
     wire = weir.raw()
     wire.send(message("X", b"rest"))
-    wire.wait_closed(5)
+    wire.wait_closed()
     assert_works(weir)
 
 

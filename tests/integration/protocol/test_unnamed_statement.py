@@ -46,7 +46,7 @@ def test_a_ping_comes_between_parse_and_bind(weir):
     with weir.raw() as one:
         prepare(one, "SELECT 'one'")
         pings = weir.metric("pgweir_pool_pings_total", result="ok")
-        weir.wait_until(lambda: weir.metric("pgweir_pool_pings_total", result="ok") > pings, 10, "a ping")
+        weir.wait_until(lambda: weir.metric("pgweir_pool_pings_total", result="ok") > pings, what="a ping")
         assert run(one) == [["one"]]
 
 

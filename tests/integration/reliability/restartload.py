@@ -44,7 +44,7 @@ class Load:
     def stop(self):
         self.is_over.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive(), f"a client hangs; failures: {self.failures}"
 
     def timed(self, function, *arguments):

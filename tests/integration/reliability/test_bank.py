@@ -198,7 +198,7 @@ class Trouble:
     @staticmethod
     def _asked(question):
         """PostgreSQL may notice a kill late, at any moment, and recover then."""
-        answer, = wait_until(lambda: (question(),), 30, "PostgreSQL to recover")
+        answer, = wait_until(lambda: (question(),), what="PostgreSQL to recover")
         return answer
 
     def _backends(self):

@@ -31,13 +31,13 @@ def start(weir, postgres, **settings):
         assert wire.query("SELECT 1") == [["1"]]
     took = time.monotonic() - begin
     postgres.stop()
-    wait_until(lambda: weir.metric("pgweir_server_connections") == 0, 20, "the loss of all server connections")
+    wait_until(lambda: weir.metric("pgweir_server_connections") == 0, what="the loss of all server connections")
     return wires, took
 
 
 def all_wait(weir):
-    wait_until(lambda: sum(int(row["cl_waiting"]) for row in weir.console("SHOW POOLS")) == POOLS, 30,
-               "a client in line in each pool")
+    wait_until(lambda: sum(int(row["cl_waiting"]) for row in weir.console("SHOW POOLS")) == POOLS,
+               what="a client in line in each pool")
 
 
 @pytest.mark.long
@@ -46,7 +46,7 @@ def all_wait(weir):
 def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
     wires, took = start(weir, own_postgres, on_outage="hold", outage_hold="60s", connect_timeout="30s")
     wires[0].send(query("SELECT 2"))
-    wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, 10, "the first to find out")
+    wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, what="the first to find out")
     with Doorman(own_postgres.port, is_silent=is_silent) as doorman:
         for wire in wires[1:]:
             wire.send(query("SELECT 2"))
@@ -60,7 +60,7 @@ def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
     own_postgres.start()
     begin = time.monotonic()
     for wire in wires:
-        assert rawwire.texts(wire.read_until("Z", timeout=30)) == [["2"]]
+        assert rawwire.texts(wire.read_until("Z")) == [["2"]]
     print(f"all were back after {time.monotonic() - begin:.2f} s, at first it took {took:.2f} s")
     assert time.monotonic() - begin < 5 + 2 * took
 
@@ -73,7 +73,7 @@ def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
         for wire in wires[1:]:
             wire.send(query("SELECT 2"))
         for wire in wires[1:]:
-            error, = rawwire.errors(wire.read_until("Z", timeout=10))
+            error, = rawwire.errors(wire.read_until("Z"))
             assert error.sqlstate == "57P03" and "says the doorman" in error.error["M"]
         print(f"{POOLS} clients were refused after {doorman.seen_count} attempts")
         assert doorman.seen_count < 30
@@ -82,6 +82,6 @@ def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
     while wires:
         for wire in wires:
             wire.send(query("SELECT 3"))
-        wires = [wire for wire in wires if rawwire.errors(wire.read_until("Z", timeout=10))]
+        wires = [wire for wire in wires if rawwire.errors(wire.read_until("Z"))]
     print(f"all were back after {time.monotonic() - begin:.2f} s, at first it took {took:.2f} s")
     assert time.monotonic() - begin < 5 + 2 * took

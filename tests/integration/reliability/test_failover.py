@@ -71,7 +71,7 @@ def insert(wire, number, i):
 def wait_streaming(primary, standby):
     """The standby has all that the primary has, what asynchronous commits have not written yet included."""
     wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn",
-                                     (primary.value("SELECT pg_current_wal_insert_lsn()"),)), 20, "the standby to catch up")
+                                     (primary.value("SELECT pg_current_wal_insert_lsn()"),)), what="the standby to catch up")
 
 
 def report(name, weir, load, since=None):
@@ -84,7 +84,7 @@ def report(name, weir, load, since=None):
 def first_success(load, count):
     """How long until requests are done again."""
     begin = time.monotonic()
-    wait_until(lambda: load.done_count > count, 20, "a request after the promotion", 0.002)
+    wait_until(lambda: load.done_count > count, what="a request after the promotion", pause=0.002)
     return time.monotonic() - begin
 
 
@@ -139,11 +139,11 @@ def test_an_open_transaction_is_told_and_nobody_else(weir, pair):
         inside.send(query("COMMIT"))
     except OSError:
         pass
-    assert errors(inside.read_until("E", timeout=5))[0].sqlstate in ("57P01", "08006")
+    assert errors(inside.read_until("E"))[0].sqlstate in ("57P01", "08006")
     outside.send(query("SELECT count(*) FROM done"))
     weir.wait_waiting(1)
     standby.promote()
-    assert rawwire.texts(outside.read_until("Z", timeout=10)) == [["0"]]
+    assert rawwire.texts(outside.read_until("Z")) == [["0"]]
 
 
 def test_a_switchover_behind_pause(weir, pair):
@@ -183,7 +183,7 @@ def test_a_primary_that_turns_read_only_is_left(weir, pair):
     load.stop()
     report("the primary turned read-only", weir, load, seconds)
     assert not load.errors and seconds < 3.0
-    wait_until(lambda: primary.count(usename="web") == 0, 10, "the old primary to be left")
+    wait_until(lambda: primary.count(usename="web") == 0, what="the old primary to be left")
     assert standby.value("SELECT count(*) FROM done") == load.done_count
 
 
@@ -194,7 +194,7 @@ def test_a_standby_that_is_promoted_is_left_by_those_who_want_a_standby(weir, pa
     wire = weir.raw()
     assert wire.query("SELECT pg_is_in_recovery()") == [["t"]]
     standby.promote()
-    wait_until(lambda: standby.count(usename="web") == 0, 10, "the promoted one to be left")
+    wait_until(lambda: standby.count(usename="web") == 0, what="the promoted one to be left")
     assert primary.process is not None
 
 

@@ -40,7 +40,7 @@ def notified(sender, listener, count):
     for i in range(count):
         begin = time.monotonic()
         sender.query(f"NOTIFY neighbour, '{i}'")
-        while listener.read(timeout=30).type != "A":
+        while listener.read().type != "A":
             pass
         longest = max(longest, time.monotonic() - begin)
     return longest
@@ -80,7 +80,7 @@ def test_a_new_connection_listens_again_in_batches(weir, tap):
     server = next(row for row in weir.console("SHOW SERVERS") if row["state"] == "listen")
     before = len(tap.to_server)
     weir.postgres.query(f"SELECT pg_terminate_backend({server['remote_pid']})")
-    replies = wire.read_until("N", timeout=30)                       # "there may be a gap"
+    replies = wire.read_until("N")                       # "there may be a gap"
     assert replies[-1].severity == "WARNING"
     assert notified(sender, wire, 5) < 1
     assert 9000 / 32 < batches(tap, before) < 5000                   # not one for each channel
@@ -96,7 +96,7 @@ def test_who_has_few_channels_is_not_behind_others_thousands(weir, tap):
     server = next(row for row in weir.console("SHOW SERVERS") if row["state"] == "listen")
     before = len(tap.to_server)
     weir.postgres.query(f"SELECT pg_terminate_backend({server['remote_pid']})")
-    wait_until(lambda: batches(tap, before) > 640 / 32, 20)
+    wait_until(lambda: batches(tap, before) > 640 / 32)
     assert re.search(rb'Q\0.{3}(?:UN)?LISTEN ("\w+")', tap.to_server[before:], re.DOTALL).group(1) == b'"neighbour"'
 
 
@@ -115,5 +115,5 @@ def test_channels_are_left_in_batches(weir, tap):
         nonlocal longest
         longest = max(longest, notified(sender, listener, 1))
         return weir.metric("pgweir_pool_listen_channels") == 1
-    wait_until(are_gone, 20, "its channels to be left")
+    wait_until(are_gone, what="its channels to be left")
     assert longest < 1 and 9000 / 32 < batches(tap, before) < 5000

@@ -65,7 +65,7 @@ def ask_for_much(weir, seed, until):
                     wire.send(large_request(rng, number))
                     if rng.random() < 0.1:
                         break
-                    states += [reply.sqlstate for reply in wire.read_until("Z", timeout=5) if reply.type == "E"]
+                    states += [reply.sqlstate for reply in wire.read_until("Z") if reply.type == "E"]
         except LoginRefused as refusal:
             states.append(refusal.reply.sqlstate)
         except Exception:  # pylint: disable=broad-except
@@ -98,7 +98,7 @@ def test_it_outlives_a_limit_on_address_space(weir, needed_bytes, seed):
     crowd = [weir.in_background(ask_for_much, weir, seed * 100 + number, until) for number in range(24)]
     states = {state for one in crowd for state in one.result()}
     assert weir.is_alive() and states <= {"53200", "53300", "25P02", "26000", "42601"}, states
-    wait_until(lambda: is_served(weir), 10)
+    wait_until(lambda: is_served(weir))
 
 
 def started(wire, size):
@@ -178,8 +178,8 @@ def test_who_waits_while_memory_is_short_goes_on_when_others_have_left(weir):
     assert not sender.done()
     for wire in others:
         wire.close()
-    sender.result(20)
-    assert shape(late.read_until("Z", timeout=20)) == "1 Z:I"
+    sender.result()
+    assert shape(late.read_until("Z")) == "1 Z:I"
     assert "out of memory: no new clients" not in weir.log()
 
 
@@ -193,17 +193,17 @@ def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
         for number in range(1000):                                   # what malloc has freed and not given back
             greedy.send(parse(f"s{number}", f"SELECT {number}, '{'x' * 10000}'") + sync())
             greedy.read_until("Z")
-    error = wait_until(lambda: refusal(weir), 10)
+    error = wait_until(lambda: refusal(weir))
     assert error["C"] == "53200" and "max_memory" in error["M"] and "max_memory" in error["H"]
     wait_until(lambda: weir.metric("pgweir_client_connections_rejected_total", reason="max_memory") > 0)
     assert weir.console("SHOW VERSION") and old.value("SELECT 1") == "1"
     weir.wait_log("out of memory: no new clients")
     weir.reload(**settings)
-    wait_until(lambda: is_served(weir), 10)
+    wait_until(lambda: is_served(weir))
     weir.wait_log("there is memory again")
     before = weir.memory_bytes("RssAnon")
     started(weir.raw(), 40 * MIB)                                    # nothing holds it up
-    wait_until(lambda: weir.memory_bytes("RssAnon") > before + 30 * MIB, 10)
+    wait_until(lambda: weir.memory_bytes("RssAnon") > before + 30 * MIB)
 
 
 def test_one_that_is_too_large_costs_itself(weir):
@@ -213,10 +213,10 @@ def test_one_that_is_too_large_costs_itself(weir):
         for _ in range(10):
             started(greedy, 8 * MIB)                                 # the second begins within the first
             time.sleep(0.3)
-        greedy.read(timeout=10)
-        greedy.read(timeout=10)
+        greedy.read()
+        greedy.read()
     assert other.value("SELECT 1") == "1"
-    wait_until(lambda: is_served(weir), 10)
+    wait_until(lambda: is_served(weir))
 
 
 def test_invented_databases_are_forgotten_soon(weir):
@@ -228,7 +228,7 @@ def test_invented_databases_are_forgotten_soon(weir):
         with pytest.raises(rawwire.WireError, match="3D000"):
             weir.raw(database=f"invented{number}")
     assert any(row["database"].startswith("invented") for row in weir.console("SHOW POOLS"))
-    wait_until(lambda: not any(row["database"].startswith("invented") for row in weir.console("SHOW POOLS")), 5)
+    wait_until(lambda: not any(row["database"].startswith("invented") for row in weir.console("SHOW POOLS")))
     assert not any(row["name"].startswith("invented") for row in weir.console("SHOW DATABASES"))
     assert any(row["database"] == "app2" for row in weir.console("SHOW POOLS"))
 

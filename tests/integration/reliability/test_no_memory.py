@@ -351,11 +351,11 @@ def sweep(weir, memory, name, seconds, span_ms):
             memory.disarm()
         assert weir.is_alive(), f"{place} of {count}"
         if name == "names":
-            wait_until(lambda: is_served(bystander), 5, "an end of the outage")
+            wait_until(lambda: is_served(bystander), what="an end of the outage")
         bystander.check()
     print(f"{name}: {number} of {len(places)} places, {seen}")
     number += 1
-    wait_until(lambda: talk(conversation, weir, number) is None, 10, "all to be well again")
+    wait_until(lambda: talk(conversation, weir, number) is None, what="all to be well again")
     assert "web-secret" not in weir.log()                           # nor on standard output
     bystander.wire.leave()
 
@@ -395,7 +395,7 @@ def test_restarts(weir, memory, span_ms):
         memory.arm(rng.randrange(rng.choice([1, count - 200]), count) if count > 0 else ALL, span_ms)
         with contextlib.suppress(rawwire.WireError, ConnectionError), logged_in(weir, "admin", "pgweir") as wire:
             wire.query("RESTART")
-            wait_until(lambda: re.search(r"is ready|is given up", weir.log()[log:]), 15)  # pylint: disable=cell-var-from-loop
+            wait_until(lambda: re.search(r"is ready|is given up", weir.log()[log:]))  # pylint: disable=cell-var-from-loop
         count = max(count, memory.disarm())
         if "is ready" in weir.log()[log:]:
             weir.restart_was_asked(wait=False)

@@ -73,7 +73,7 @@ def test_a_request_that_ends_before_its_parse_complete_is_relayed_again(weir, fa
     dying = Dying(fake, FATAL, kind="P", times=times)
     wire.send(parse(name, "SELECT 'mark'") + (describe("S", name) if is_described else b"") + bind("", name)
               + execute() + sync())
-    replies = wire.read_until("Z", timeout=10)
+    replies = wire.read_until("Z")
     assert not errors(replies) and dying.asked_count == times + 1, shape(replies)
     assert not errors(wire.ask(bind("", name) + execute() + sync()))
 
@@ -134,7 +134,7 @@ def test_what_may_have_been_executed_is_not(weir, fake, what):
     wire = start(weir, fake)
     dying = Dying(fake, answer)
     wire.send(query(sql))
-    wire.wait_closed(5)
+    wire.wait_closed()
     assert dying.asked_count == 1
     assert weir.metric_now("pgweir_pool_replays_total") == 0
 
@@ -157,8 +157,8 @@ def test_what_was_shown_is_not_shown_twice(weir, fake):
     fake.answer = answer
     seen = []
     wire.send(query("SELECT 'mark'"))
-    seen.extend(shape(wire.read_until("D", timeout=5)))
-    assert errors(wire.read_until("E", timeout=5))[0].sqlstate == "57P01" and len(asked) == 1
+    seen.extend(shape(wire.read_until("D")))
+    assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and len(asked) == 1
 
 
 def test_the_beginning_of_an_answer_that_was_not_sent_yet_is_taken_back(weir, fake):
@@ -231,7 +231,7 @@ def test_an_extended_request_with_a_statement_of_its_own(weir, own_postgres):
     wire.send(parse("s", "SELECT $1::int, pg_sleep(0.5)") + bind("", "s", ["7"]) + execute() + sync())
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
-    assert texts(wire.read_until("Z", timeout=10)) == [["7", ""]]
+    assert texts(wire.read_until("Z")) == [["7", ""]]
     assert texts(wire.ask(bind("", "s", ["8"]) + execute() + sync())) == [["8", ""]]
     wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
 
@@ -243,7 +243,7 @@ def test_a_statement_that_was_prepared_before(weir, own_postgres):
     wire.send(bind("", "s", ["7"]) + execute() + sync())
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
-    assert texts(wire.read_until("Z", timeout=10)) == [["7", ""]]
+    assert texts(wire.read_until("Z")) == [["7", ""]]
 
 
 def test_not_if_a_later_statement_has_taken_its_name(weir, own_postgres):
@@ -265,7 +265,7 @@ def test_settings_are_there_again(weir, own_postgres):
     wire.send(query("SELECT current_setting('search_path'), current_setting('work_mem'), pg_sleep(0.5)"))
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
-    assert texts(wire.read_until("Z", timeout=10)) == [["hidden", "7MB", ""]]
+    assert texts(wire.read_until("Z")) == [["hidden", "7MB", ""]]
 
 
 def test_a_setting_that_was_rolled_back_with_its_request_is_made_again(weir, own_postgres):
@@ -274,7 +274,7 @@ def test_a_setting_that_was_rolled_back_with_its_request_is_made_again(weir, own
     wire.send(query("SELECT set_config('work_mem', '7MB', false), pg_sleep(0.5)"))
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
-    assert texts(wire.read_until("Z", timeout=10)) == [["7MB", ""]]
+    assert texts(wire.read_until("Z")) == [["7MB", ""]]
     assert wire.query("SHOW work_mem") == [["7MB"]]
 
 
@@ -379,7 +379,7 @@ def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_p
     weir.wait_waiting(1)
     own_postgres.query("ALTER SYSTEM RESET default_transaction_read_only")
     own_postgres.query("SELECT pg_reload_conf()")
-    assert not errors(wire.read_until("Z", timeout=10))
+    assert not errors(wire.read_until("Z"))
     assert own_postgres.query("SELECT i FROM t") == [(2,)]
 
 

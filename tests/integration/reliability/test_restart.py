@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 def sleeping(weir, count):
     wait_until(lambda: len([row for row in weir.postgres.backends(wait_event="PgSleep")
-                            if row["state"] == "active"]) == count, 10, f"{count} sleeping queries")
+                            if row["state"] == "active"]) == count, what=f"{count} sleeping queries")
 
 
 def test_clients_move_with_their_sessions(weir):
@@ -116,7 +116,7 @@ def test_a_client_asks_for_its_id_before_it_moves(weir):
         wire.query("COMMIT")
         replies = wire.ask(query("SELECT lastval()"))
         assert texts(replies) == [["1"]] or time.monotonic() - began > 0.2, replies  # it is not kept for longer than that
-        wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+        wait_until(lambda: old.poll() == 0, what="the old process to end")
         assert wire.query("SELECT 1")
     weir.postgres.query("DROP TABLE moved")
 
@@ -125,18 +125,18 @@ def test_a_client_asks_for_its_id_before_it_moves(weir):
 RESTARTS = int(os.environ.get("PGWEIR_RESTARTS", "12"))
 
 
-@pytest.mark.timeout(60 + 2 * RESTARTS)
+@pytest.mark.timeout(600 + 2 * RESTARTS)
 def test_many_restarts_under_load(weir):
     weir.start()
     load = Load(weir)
     load.start(*load.all())
     try:
-        wait_until(lambda: load.failures or (load.requests > 200 and len(load.ports) == 9 and load.heard), 20, "load")
+        wait_until(lambda: load.failures or (load.requests > 200 and len(load.ports) == 9 and load.heard), what="load")
         before = server_sockets(weir.port)
         for _ in range(RESTARTS):
             weir.restart()
             done = load.requests
-            wait_until(lambda: load.failures or load.requests > done + 20, 20, "requests after the restart")  # pylint: disable=W0640
+            wait_until(lambda: load.failures or load.requests > done + 20, what="requests after the restart")  # pylint: disable=W0640
         after = server_sockets(weir.port)
     finally:
         load.stop()
@@ -162,7 +162,7 @@ def test_the_number_of_workers_changes_under_load(weir):
             assert len(weir.console("SHOW WORKERS")) == workers
             before = [load.requests for load in loads]
             wait_until(lambda: any(load.failures for load in loads) or all(
-                load.requests > done + 20 for load, done in zip(loads, before)), 20, "requests")  # pylint: disable=W0640
+                load.requests > done + 20 for load, done in zip(loads, before)), what="requests")  # pylint: disable=W0640
             assert len({row["worker"] for row in weir.console("SHOW POOLS_EXTENDED")}) == workers
     finally:
         for load in loads:
@@ -194,7 +194,7 @@ def test_a_full_pool_goes_from_another_worker_to_the_only_one(weir):
         wire.query("COMMIT")
     for wire in waiting:
         assert texts(wire.read_until("Z", count=2)) == [["1"], ["2"]]
-    wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+    wait_until(lambda: old.poll() == 0, what="the old process to end")
     assert_no_place_is_lost(weir, [full], 2)
 
 
@@ -237,7 +237,7 @@ def test_what_both_processes_have_heard_comes_once(weir, tap):
         tap.stall()
         weir.postgres.query("NOTIFY news, 'once'")
         old.send_signal(signal.SIGCONT)
-        wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+        wait_until(lambda: old.poll() == 0, what="the old process to end")
         with pytest.raises(rawwire.WireTimeout):
             wire.read(timeout=0.2)
         tap.unstall()
@@ -310,18 +310,18 @@ def test_the_key_of_a_client_that_moved_and_of_one_that_did_not(weir, version, o
         for wire in (moves, stays):
             wire.login(version=version, parameters=options)
             assert len(wire.key) == (8 if version == 3 << 16 else 36)
-        stays.send(query("SELECT pg_sleep(30)"))
+        stays.send(query("SELECT pg_sleep(60)"))
         sleeping(weir, 1)
         weir.restart(wait=False)
         wait_until(lambda: [row for row in weir.console("SHOW CLIENTS") if row["database"] == "app"])
-        moves.send(query("SELECT pg_sleep(31)"))
+        moves.send(query("SELECT pg_sleep(61)"))
         sleeping(weir, 2)
         assert send_cancel(weir.address, stays.key) == b""
-        assert errors(stays.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert errors(stays.read_until("Z"))[0].sqlstate == "57014"
         sleeping(weir, 1)
         assert send_cancel(weir.address, moves.key) == b""
-        assert errors(moves.read_until("Z", timeout=5))[0].sqlstate == "57014"
-        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        assert errors(moves.read_until("Z"))[0].sqlstate == "57014"
+        wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
         assert stays.query("SELECT 1") == [["1"]]
         assert send_cancel(weir.address, b"\0\0\0\1\0\0\0\2") == b""             # nobody's
 
@@ -336,12 +336,12 @@ def test_a_cancel_request_that_the_old_process_has_accepted(weir):
             assert wire.sock.recv(1) == b"N"
         weir.restart(wait=False)
         weir.wait_log("staying for now")
-        moves.send(query("SELECT pg_sleep(30)"))
+        moves.send(query("SELECT pg_sleep(60)"))
         sleeping(weir, 1)
         wrong.send(rawwire.cancel_request(moves.key[:4] + bytes(4)))
         assert wrong.wait_closed() == b""
         late.send(rawwire.cancel_request(moves.key))
-        assert [error.sqlstate for error in errors(moves.read_until("Z", timeout=10))] == ["57014"]
+        assert [error.sqlstate for error in errors(moves.read_until("Z"))] == ["57014"]
         assert late.wait_closed() == b""
 
 
@@ -360,7 +360,7 @@ def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
         weir.wait_log("no restart: the last restart is not over")
         open_one.query("COMMIT")
         pinned.query("DROP TABLE b")
-        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
         assert open_one.query("SELECT 1") == [["1"]] and pinned.query("SELECT 1") == [["1"]]
 
 
@@ -371,7 +371,7 @@ def test_clients_with_tls_stay_until_restart_timeout(weir, authority):
     with weir.connect(autocommit=True, sslmode="require") as secret, weir.raw() as plain:
         weir.restart(wait=False)
         assert secret.execute("SELECT 1").fetchone() == (1,)
-        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
         with pytest.raises(psycopg.OperationalError, match="shutting down|restarted"):
             secret.execute("SELECT 1")
         assert plain.query("SELECT 1") == [["1"]]
@@ -394,8 +394,8 @@ def test_both_together_have_at_most_twice_the_connections(weir):
         weir.restart()
         wait_until(lambda: weir.postgres.count() <= 3)
     is_over.set()
-    looking.result(20)
-    assert all(job.result(20) for job in busy)
+    looking.result()
+    assert all(job.result() for job in busy)
     assert 3 <= max(counts) <= 6
 
 
@@ -486,7 +486,7 @@ def test_to_stop_the_successor_stops_both(weir):
         pinned.query("CREATE TEMP TABLE t (n int)")
         weir.restart(wait=False)
         weir.stop(signal.SIGTERM)
-        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
         pinned.wait_closed()
 
 
@@ -499,8 +499,8 @@ def test_shutdown_in_the_console_of_the_old_process_stops_both(weir):
         console.execute("SHUTDOWN WAIT_FOR_SERVERS")
         weir.wait_log(f"[{weir.process.pid}] INFO: stopping", f"[{weir.predecessors[0].pid}] INFO: stopping")
         pinned.query("COMMIT")
-        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
-        wait_until(lambda: weir.process.poll() is not None, 10, "the new process to end")
+        wait_until(lambda: weir.predecessors[0].poll() == 0, what="the old process to end")
+        wait_until(lambda: weir.process.poll() is not None, what="the new process to end")
         weir.expected_exit = 0
 
 
@@ -508,7 +508,7 @@ def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
     """It takes a while to stop, as PostgreSQL does not take the cancel of its last client; nobody need care."""
     weir.start(upstream=weir.upstream(port=tap.port))
     with weir.raw() as moves, weir.raw() as stays:
-        stays.send(query("SELECT pg_sleep(30)"))
+        stays.send(query("SELECT pg_sleep(60)"))
         sleeping(weir, 1)
         old = weir.restart(wait=False)
         weir.wait_log("staying for now")
@@ -656,7 +656,7 @@ def test_the_old_one_is_killed_while_the_successor_starts(weir, wrapped):
     weir.process.kill()
     weir.process.wait()
     weir.process = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
-    wait_until(lambda: weir.raw().query("SELECT 1") == [["1"]], 20)
+    wait_until(lambda: weir.raw().query("SELECT 1") == [["1"]])
 
 
 def test_a_broken_configuration(weir):
@@ -725,7 +725,7 @@ def test_a_client_that_listens_is_answered_while_the_successor_gets_no_server(we
         own_postgres.stop()
         weir.restart(wait=False)
         while "the successor has not taken it in time" not in weir.log():   # the first may come before it is to move
-            assert [error.sqlstate for error in errors(wire.ask(query("SELECT 1"), timeout=20))] == ["08001"]
+            assert [error.sqlstate for error in errors(wire.ask(query("SELECT 1")))] == ["08001"]
         own_postgres.start()
         wait_until(lambda: not errors(wire.ask(query("SELECT 1"))))
         weir.stop(signal.SIGINT)
@@ -759,7 +759,7 @@ def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     new = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
     wait_until(lambda: asleep(old))                                  # the line comes before what it sends there
     old.send_signal(signal.SIGSTOP)                                  # until the other one waits for its GO
-    wait_until(lambda: weir.log().count("listening on") == 2 and asleep(new), 10, "the successor to be ready")
+    wait_until(lambda: weir.log().count("listening on") == 2 and asleep(new), what="the successor to be ready")
     new.send_signal(signal.SIGSTOP)
     old.send_signal(signal.SIGCONT)
     weir.wait_log("clients move there as they become idle", "the successor has not taken it in time")
@@ -768,7 +768,7 @@ def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     new.send_signal(signal.SIGCONT)
     weir.predecessors.append(old)
     weir.process = new
-    wait_until(lambda: old.poll() == 0, 20, "all clients to move")
+    wait_until(lambda: old.poll() == 0, what="all clients to move")
     for wire in wires:
         assert wire.query("SELECT 1") == [["1"]]
     assert len(texts(wires[10].ask(bind("", "large"), execute(), sync()))[0][0]) == 600_000
@@ -825,7 +825,7 @@ def test_a_worker_that_hangs_while_clients_move(spread):
         weir.wait_log(f"nobody moves for now: worker {homes['other']} does not answer")
     for wire in wires.values():
         wire.query("COMMIT")
-    wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+    wait_until(lambda: old.poll() == 0, what="the old process to end")
     for wire in wires.values():
         assert wire.query("SELECT 1") == [["1"]]
 
@@ -848,7 +848,7 @@ def test_a_worker_of_the_successor_that_hangs(spread):
     assert wires["other"].query("SELECT 4") == [["4"]]
     assert wires["app"].query("SELECT 4") == [["4"]] and old.poll() is None
     wires["app"].close()
-    wait_until(lambda: old.poll() == 0, 10, "the old process to end")
+    wait_until(lambda: old.poll() == 0, what="the old process to end")
     assert wires["other"].query("SELECT 5") == [["5"]]
 
 

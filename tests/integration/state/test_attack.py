@@ -9,7 +9,7 @@ from unseen import seeded_numbers
 from waiting import wait_until
 from weir import hold
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.weir_only
 
 VIEW = "CREATE VIEW sly AS SELECT set_config('app.user_id', 'A', false); GRANT ALL ON sly TO PUBLIC"
 TABLE = """CREATE TABLE t (v int); GRANT ALL ON t TO PUBLIC;

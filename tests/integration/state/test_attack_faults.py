@@ -38,11 +38,11 @@ def test_an_answer_about_code_as_it_was_before_ddl_is_not_believed(weir, fake):
     two.send(query("CREATE TRIGGER t"))
     one.send(query("SELECT 1"))                             # two in line: another server is opened
     two.read_until("Z")
-    wait_until(lambda: any(is_question(*message) for message in fake.connections[1].messages), 5, "the second question")
+    wait_until(lambda: any(is_question(*message) for message in fake.connections[1].messages), what="the second question")
     may_answer[0].set()
     one.read_until("Z")
     may_answer[1].set()
-    wait_until(lambda: weir.pool()["sv_idle"] == 2, 5, "both servers to be idle")
+    wait_until(lambda: weir.pool()["sv_idle"] == 2, what="both servers to be idle")
     before = weir.metric("pgweir_pool_seals_total")
     two.query("SELECT 1")
     wait_until(lambda: weir.metric("pgweir_pool_seals_total") > before, what="a seal")
@@ -83,8 +83,8 @@ def test_servers_that_ran_code_before_it_was_found_to_last_are_closed(weir, fake
     one.query("CREATE FUNCTION f")
     one.query("UPDATE t SET v = 1")                         # of a trigger, say
     ran = [conn for conn in fake.connections if any(b"UPDATE" in body for _, body in conn.messages)]
-    wait_until(lambda: len(asked) > 1, 5, "the second question")
-    wait_until(lambda: "closed after use" in weir.log(), 5, "the answer")
+    wait_until(lambda: len(asked) > 1, what="the second question")
+    wait_until(lambda: "closed after use" in weir.log(), what="the answer")
     two.query("SELECT 'two'")
     assert not any(b"'two'" in body for conn in ran for _, body in conn.messages)
 
@@ -117,18 +117,18 @@ def test_while_one_server_is_asked_about_new_functions_the_others_are_closed_una
     maker.query("SELECT 1")
     for other in others:
         other.send(query("SELECT 'long'"))
-    wait_until(lambda: weir.pool()["sv_active"] == 2, 5, "two loans")
+    wait_until(lambda: weir.pool()["sv_active"] == 2, what="two loans")
     maker.query("CREATE FUNCTION f")
-    wait_until(lambda: len(asked) > 1, 5, "the question")
+    wait_until(lambda: len(asked) > 1, what="the question")
     closed = weir.metric_now("pgweir_pool_recycles_total", reason="dirty")
     may_end.set()
     for other in others:
         other.read_until("Z")
     if is_dear:
-        wait_until(lambda: weir.metric("pgweir_pool_recycles_total", reason="dirty") == closed + 2, 5, "both to be closed")
+        wait_until(lambda: weir.metric("pgweir_pool_recycles_total", reason="dirty") == closed + 2, what="both to be closed")
         assert len(asked) == 2
     else:
-        wait_until(lambda: len(asked) == 4, 5, "both to be asked")
+        wait_until(lambda: len(asked) == 4, what="both to be asked")
         assert weir.metric_now("pgweir_pool_recycles_total", reason="dirty") == closed
     may_answer.set()
     others[0].query("SELECT 2")
@@ -193,7 +193,7 @@ def knows_settings(weir):
 def is_washed(weir, wire):
     before = weir.metric_now("pgweir_pool_seals_total")
     wire.query("SELECT v FROM t")
-    wait_until(lambda: weir.metric_now("pgweir_pool_seals_total") > before, 5, "a seal")
+    wait_until(lambda: weir.metric_now("pgweir_pool_seals_total") > before, what="a seal")
 
 
 ENDS = {                            # what is done while the answer stops
@@ -213,7 +213,7 @@ def test_who_goes_while_the_code_is_told_costs_nobody_anything(weir, fake, half,
     half.may_end.set()
     assert not errors(two.read_until("Z"))
     is_washed(weir, two)
-    wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), 15, "the answer")
+    wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), what="the answer")
     assert how == "the server goes" or len(fake.logins()) <= 2
 
 
@@ -236,12 +236,12 @@ def test_a_pool_is_paused_while_the_code_is_told(weir, fake, half):
     two = weir.raw()
     paused = weir.in_background(weir.console, "PAUSE")
     two.send(query("SELECT 'two'"))
-    wait_until(lambda: weir.console("SHOW DATABASES")[0]["paused"] == 1, 5, "the pause")
+    wait_until(lambda: weir.console("SHOW DATABASES")[0]["paused"] == 1, what="the pause")
     half.may_end.set()
     paused.result()
     weir.console("RESUME")
     assert not errors(two.read_until("Z"))
-    wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), 15, "the answer")
+    wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), what="the answer")
     is_washed(weir, two)
 
 
@@ -258,12 +258,12 @@ def test_a_reload_while_the_code_is_told(weir, fake, half, change):
             weir.reload(upstream=upstream, pool_size=1, max_overflow=0)
         half.may_end.set()
         if change == "no such database":
-            wait_until(lambda: not half.conn.is_open, 10, "that server to be closed")
+            wait_until(lambda: not half.conn.is_open, what="that server to be closed")
             weir.reload(upstream=fake.upstream, pool_size=1, max_overflow=0)
         two = weir.raw()
         assert two.query("SELECT 'two'") == [["fake"]]
         if change == "another server":
-            wait_until(lambda: [row["state"] for row in weir.console("SHOW DATABASE_CODE")] == ["none"], 5, "its answer")
+            wait_until(lambda: [row["state"] for row in weir.console("SHOW DATABASE_CODE")] == ["none"], what="its answer")
         else:
             is_washed(weir, two)
-            wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), 15, "the answer")
+            wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), what="the answer")

@@ -8,7 +8,7 @@ from rawwire import bind, errors, execute, one_statement, parse, query, sync, te
 from test_attack import ask, begin, victim  # noqa: F401 (a fixture)
 from test_sealed_proof import settle
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.weir_only
 
 PID = "SELECT pg_backend_pid()"
 CALL = "SELECT public.f()"

@@ -63,7 +63,7 @@ STATEMENTS = {
 def test_idle_servers_are_not_in_the_way(weir, scratch, statement, mode, protocol):
     start(weir, min_idle=2, pool_size=5)
     fill(weir)
-    wait_until(lambda: len(backends(weir)) >= 3, 5, "idle servers")
+    wait_until(lambda: len(backends(weir)) >= 3, what="idle servers")
     weir.reload(sections={**weir.config, "user postgres": {"pool_mode": mode}})
     sql, tag = STATEMENTS[statement]
     with weir.raw("postgres", "postgres") as wire:
@@ -100,7 +100,7 @@ def test_who_may_not_do_it_closes_only_servers_of_his_own(weir, scratch, message
     others = of("web")
     with weir.raw("reporting", "app") as wire:
         assert errors(wire.ask(message))[0].sqlstate == "42501"
-    wait_until(lambda: not of("reporting"), 5, "its server to leave")
+    wait_until(lambda: not of("reporting"), what="its server to leave")
     assert others and others <= of("web")
 
 
@@ -145,7 +145,7 @@ def test_a_borrowed_server_is_in_the_way_as_it_would_be_without_us(weir, scratch
     fill(weir)
     with weir.raw("web", "scratch") as busy, weir.raw("postgres", "postgres") as wire:
         busy.query("BEGIN")
-        assert errors(wire.ask(query("DROP DATABASE scratch"), timeout=15))[0].sqlstate == "55006"
+        assert errors(wire.ask(query("DROP DATABASE scratch")))[0].sqlstate == "55006"
         busy.query("COMMIT")
     with weir.raw("web", "scratch") as wire:
         assert wire.query("SELECT 1") == [["1"]]
@@ -160,7 +160,7 @@ def test_an_operators_pause_outlives_it(weir, scratch):
         wire.query("CREATE DATABASE scratch OWNER web")
     with weir.raw("web", "scratch") as wire:
         wire.send(query("SELECT 1"))
-        wait_until(lambda: weir.pool("scratch")["cl_waiting"] == 1, 5, "the paused client")
+        wait_until(lambda: weir.pool("scratch")["cl_waiting"] == 1, what="the paused client")
         weir.console("RESUME scratch")
         assert shape(wire.read_until("Z")).endswith("Z:I")
 

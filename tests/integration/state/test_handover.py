@@ -8,7 +8,7 @@ from rawwire import Wire, WireClosed, bind, errors, execute, message, parse, que
 from test_sealed_proof import settle
 from waiting import wait_until
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.weir_only
 
 FATALS = {
     "idle_session_timeout": ("57P05", "terminating connection due to idle-session timeout"),

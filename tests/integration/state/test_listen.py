@@ -29,9 +29,9 @@ def pid_of(reply):
     return struct.unpack_from("!i", reply.body)[0]
 
 
-def news(wire, count=1, timeout=5):
+def news(wire, count=1):
     """The next so many notifications, which come while nothing was asked."""
-    replies = [wire.read(timeout) for _ in range(count)]
+    replies = [wire.read() for _ in range(count)]
     assert shape(replies) == "A" * count, [(reply.type, reply.body) for reply in replies]
     return [notified(reply) for reply in replies]
 
@@ -194,7 +194,7 @@ def test_senders_are_not_mistaken_for_each_other(pool):
         reply = listener.read()
         assert notified(reply)[1].split()[0] == str(pid_of(reply))
     for job in jobs:
-        job.result(10)
+        job.result()
 
 
 @pytest.mark.weir_only
@@ -752,7 +752,7 @@ def test_an_outage_without_news_is_no_news(weir, own_postgres):
     weir.start(level="debug")
     listener = listening(weir, "a")
     own_postgres.stop()
-    wait_until(lambda: weir.log().count("DEBUG: pool app/web: no connection to listen with") > 1, 20, "attempts")
+    wait_until(lambda: weir.log().count("DEBUG: pool app/web: no connection to listen with") > 1, what="attempts")
     own_postgres.start()
     assert listener.read(20).severity == "WARNING"
     told = re.findall("WARNING: pool app/web: no connection to listen with: (.*)", weir.log())
@@ -842,7 +842,7 @@ def test_a_listen_that_cannot_be_is_refused(weir, own_postgres):
 def test_pause_resume_and_reconnect(one):
     listener = listening(one, "a")
     one.console("PAUSE")
-    wait_until(lambda: one.postgres.count(usename="web") == 0, 5, "no connections")
+    wait_until(lambda: one.postgres.count(usename="web") == 0, what="no connections")
     one.console("RESUME")
     assert listener.read(10).severity == "WARNING"
     one.raw().query("NOTIFY a, '1'")
@@ -859,29 +859,32 @@ def test_pause_resume_and_reconnect(one):
 @pytest.mark.parametrize("is_new", [True, False], ids=["first", "further"])
 def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, is_new):
     """It waits for the connection that the PAUSE has closed, and has a server, for which the PAUSE waits."""
-    weir.start(pool_timeout="1s")
+    weir.start()
     other = weir.raw() if is_new else listening(weir, "a")
     wire = weir.raw()
     wire.query("BEGIN")
+    weir.reload(pool_timeout="1s")
     with ThreadPoolExecutor(1) as pool:
         paused = pool.submit(weir.console, "PAUSE")
         wait_until(lambda: [row for row in weir.console("SHOW DATABASES") if row["paused"]])
-        replies = wire.ask(query("LISTEN b"), timeout=10)
+        replies = wire.ask(query("LISTEN b"))
         if not errors(replies):
-            replies = wire.ask(query("COMMIT"), timeout=10)
+            replies = wire.ask(query("COMMIT"))
         assert [error.sqlstate for error in errors(replies)] == ["53300"]
         wire.ask(query("ROLLBACK"))
-        paused.result(10)
+        paused.result()
     weir.console("RESUME")
+    weir.reload()
     assert tags(wire.ask(query("LISTEN b"))) == ["LISTEN"]
     other.leave()
 
 
 @pytest.mark.weir_only
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["RESUME", "terminated"])
 def test_a_listen_opens_the_connection_at_once(weir, how):
     """The connection was lost while nobody listened, so nothing was tried; then the LISTEN waited for the next tick."""
-    weir.start(pool_timeout="500ms")
+    weir.start_opened("500ms")
     wire = weir.raw()
     for _ in range(6):
         assert tags(wire.ask(query("LISTEN a"))) == ["LISTEN"]
@@ -901,7 +904,7 @@ def test_another_client_encoding_has_a_connection_of_its_own(one):
     assert tags(latin1.ask(query("LISTEN grün".encode("latin-1")))) == ["LISTEN"]
     one.raw().query("NOTIFY grün, 'süß'")
     assert news(utf8) == [("grün", "süß")]
-    reply = latin1.read(5)
+    reply = latin1.read()
     assert reply.body[4:] == "grün\0süß\0".encode("latin-1")
 
 
@@ -913,7 +916,7 @@ def test_a_cancel_reaches_a_listen_that_waits(weir, own_postgres):
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
     wire.send(query("LISTEN a"))
-    wait_until(lambda: "no connection to listen with" in weir.log(), 5, "the attempt")
+    wait_until(lambda: "no connection to listen with" in weir.log(), what="the attempt")
     canceller = weir.wire()
     canceller.send(b"\0\0\0\x10\x04\xd2\x16\x2e" + wire.key)
     replies = wire.read_until("Z")
@@ -959,12 +962,12 @@ def test_an_unforeseen_listen_is_heard(two, sql):
 def test_an_unforeseen_listen_keeps_its_server_until_unlisten(two, sql):
     listener, other = two.raw(), two.raw()
     listener.query(sql)
-    wait_until(lambda: pins(two) == ["listen"], 5, "the pin")
+    wait_until(lambda: pins(two) == ["listen"], what="the pin")
     for _ in range(4):
         assert other.value("SELECT count(*) FROM pg_listening_channels()") == "0"
     assert listener.value("SELECT count(*) FROM pg_listening_channels()") == "1"
     listener.query("UNLISTEN *")
-    wait_until(lambda: not pins(two), 5, "the pin to end")
+    wait_until(lambda: not pins(two), what="the pin to end")
     for wire in (listener, other) * 4:
         assert wire.value("SELECT count(*) FROM pg_listening_channels()") == "0"
 
@@ -1135,11 +1138,11 @@ def test_the_listening_connection_is_shown_and_measured(one):
     before = one.metric("pgweir_pool_notifications_total")
     one.raw().query("NOTIFY a")
     assert news(listener) == news(other) == [("a", "")]
-    wait_until(lambda: one.metric("pgweir_pool_notifications_total") == before + 2, 5, "the counter")
+    wait_until(lambda: one.metric("pgweir_pool_notifications_total") == before + 2, what="the counter")
     listener.close()
     other.query("UNLISTEN *")
-    wait_until(lambda: one.metric("pgweir_pool_listening_clients") == 0, 5, "the gauge to follow")
-    wait_until(lambda: one.metric("pgweir_pool_listen_channels") == 0, 10, "channels nobody listens to")
+    wait_until(lambda: one.metric("pgweir_pool_listening_clients") == 0, what="the gauge to follow")
+    wait_until(lambda: one.metric("pgweir_pool_listen_channels") == 0, what="channels nobody listens to")
 
 
 @pytest.mark.weir_only
@@ -1182,12 +1185,12 @@ def test_server_ends_while_ready_waits_for_the_listener(weir, is_pinned):
             wire.query("CREATE TEMP TABLE ends (a int)")
         wire.send(query("NOTIFY other; SELECT pg_sleep(1)"))
         weir.wait_until(lambda: any("NOTIFY other" in backend["query"] and backend["state"] == "active"
-                                    for backend in weir.postgres.backends()), 10, "the query")
+                                    for backend in weir.postgres.backends()), what="the query")
         os.kill(listener, signal.SIGSTOP)
         try:
             assert [reply.tag for reply in wire.read_until("C", 2) if reply.type == "C"] == ["NOTIFY", "SELECT 1"]
             weir.postgres.query(f"SELECT pg_terminate_backend({server})")
-            weir.wait_until(lambda: server not in {backend["pid"] for backend in weir.postgres.backends()}, 10, "its end")
+            weir.wait_until(lambda: server not in {backend["pid"] for backend in weir.postgres.backends()}, what="its end")
             if is_pinned:
                 assert [reply.type for reply in wire.read_to_end()] == ["Z", "E"]
                 return

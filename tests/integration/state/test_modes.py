@@ -78,7 +78,7 @@ def test_statement_mode_refuses_a_transaction_block(weir, begin):
     wire = weir.raw()
     wire.send(begin)
     try:
-        replies = wire.read_until("Z", timeout=5)
+        replies = wire.read_until("Z")
         assert errors(replies) and replies[-1].status == "I"
     except rawwire.WireClosed as closed:
         assert "E:" in str(closed)                                   # closed, but not without a word
@@ -102,13 +102,14 @@ def test_statement_mode_gives_each_statement_any_server(weir):
 
 @pytest.mark.weir_only
 def test_modes_per_database_and_user(weir):
-    weir.start(pool_size=1, pool_timeout="300ms", sections={
-        "database app2": {"pool_mode": "session"}, "user reporting": {"pool_mode": "statement"}})
+    sections = {"database app2": {"pool_mode": "session"}, "user reporting": {"pool_mode": "statement"}}
+    weir.start(sections, pool_size=1)
     rows = {}
     for user, database in (("web", "app"), ("web", "app2"), ("reporting", "app2")):
         weir.raw(user, database).query("SELECT 1")
         rows[user, database] = weir.pool(database, user)["pool_mode"]
     assert rows == {("web", "app"): "transaction", ("web", "app2"): "session", ("reporting", "app2"): "statement"}
+    weir.reload(sections, pool_size=1, pool_timeout="300ms")
     with pytest.raises(rawwire.LoginRefused) as late:                # the session server is still the first one's
         weir.raw("web", "app2")
     assert late.value.sqlstate == "53300"
@@ -140,7 +141,7 @@ def test_statement_mode_runs_several_statements_of_a_text_as_one_transaction(bus
     assert weir.postgres.value(f"SELECT array_agg(id ORDER BY id) FROM {table}") == [1, 2]
     assert wire.query(f"BEGIN; INSERT INTO {table} VALUES (5, 'e'); COMMIT") == []    # over when the text is
     pids = set()
-    wait_until(lambda: pids.add(pid(wire)) or len(pids) > 1, 5, "another server, once nobody expects a currval() any more")
+    wait_until(lambda: pids.add(pid(wire)) or len(pids) > 1, what="another server, once nobody expects a currval() any more")
 
 
 @pytest.mark.weir_only
@@ -172,7 +173,7 @@ def test_statement_mode_copies(busy, weir, table):
 
 
 @pytest.mark.weir_only
-@pytest.mark.parametrize("rest", [[], ["SELECT 1/0"], ["SELECT pg_sleep(20)"]], ids=["insert", "failed", "long"])
+@pytest.mark.parametrize("rest", [[], ["SELECT 1/0"], ["SELECT pg_sleep(60)"]], ids=["insert", "failed", "long"])
 def test_statement_mode_leaves_nothing_of_a_block_whose_statements_were_sent_at_once(weir, table, rest):
     weir.start(pool_mode="statement", pool_size=1)
     wire = weir.raw()
@@ -180,7 +181,7 @@ def test_statement_mode_leaves_nothing_of_a_block_whose_statements_were_sent_at_
     assert b"before" in wire.wait_closed()
     with weir.raw() as other:
         assert other.query(f"SELECT count(*) FROM {table}") == [["0"]]
-    wait_until(lambda: weir.postgres.count(state="idle in transaction") == 0, 5, "no open transaction")
+    wait_until(lambda: weir.postgres.count(state="idle in transaction") == 0, what="no open transaction")
     weir.postgres.kill_backends()           # PostgreSQL notices that nobody waits for its pg_sleep() when that is over
 
 

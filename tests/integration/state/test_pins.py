@@ -37,13 +37,13 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     weir.start(pool_size=2, max_overflow=0)
     connection = session(weir, application_name="pinned")
     connection.execute(begin)
-    wait_until(lambda: pins(weir) == {("pinned", reason)}, 5, "the pin")
+    wait_until(lambda: pins(weir) == {("pinned", reason)}, what="the pin")
     assert weir.metric("pgweir_pool_pins_total", reason=reason) == 1
     assert weir.metric("pgweir_pool_server_connections", state="pinned") == 1
-    wait_until(lambda: "keeps server" in weir.log() and reason in weir.log(), 5, "the line in the log")
+    wait_until(lambda: "keeps server" in weir.log() and reason in weir.log(), what="the line in the log")
     connection.execute(end)
-    wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
-    wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")
+    wait_until(lambda: pins(weir) == set(), what="the pin to go")
+    wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, what="the metric to follow")
 
 
 UNICODE = {                         # SQL, and why it pins
@@ -88,13 +88,13 @@ def test_what_sql_prepares_pins_until_the_last_is_gone(weir, how):
                            "EXECUTE 'PREPARE p AS SELECT 1'; EXECUTE 'PREPARE q AS SELECT 2'; END $$")
             for message in PREPARES[how]:
                 assert not rawwire.errors(wire.ask(message))
-            wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"], 5, "the pin")
+            wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"], what="the pin")
             other.query("SELECT 1")
             assert wire.value("EXECUTE p") == "1" and wire.value("EXECUTE q") == "2"
             for sql in end:
                 assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["statement"]
                 wire.query(sql)
-            wait_until(lambda: weir.console("SHOW PINS") == [], 5, "the pin to go")
+            wait_until(lambda: weir.console("SHOW PINS") == [], what="the pin to go")
             assert rawwire.errors(wire.ask(query("EXECUTE p")))[0].sqlstate == "26000"
     assert weir.metric("pgweir_pool_pins_total", reason="statement") >= len(ENDS)
 
@@ -137,7 +137,7 @@ def test_a_statement_that_is_not_stored_pins(weir, name):
         assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["long_statement"]
         assert weir.metric("pgweir_pool_pins_total", reason="long_statement") == 1
         wire.ask((bind() + execute() if name == "" else close("S", name)) + sync())
-        wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
+        wait_until(lambda: pins(weir) == set(), what="the pin to go")
         wire.ask(long + bind("", name) + execute() + (close("S", name) if name else b"") + sync())
         assert pins(weir) == set() and weir.metric_now("pgweir_pool_pins_total", reason="long_statement") == 1
 
@@ -158,11 +158,11 @@ def test_pin_keeps_settings_where_they_are(weir):
     weir.start(session_state="pin", pool_size=1, max_overflow=1)
     first, second = session(weir, application_name="first"), session(weir)
     first.execute("SET work_mem = '3MB'")
-    wait_until(lambda: pins(weir) == {("first", "session_set")}, 5, "the pin")
+    wait_until(lambda: pins(weir) == {("first", "session_set")}, what="the pin")
     assert value(second, "SHOW work_mem") != "3MB"
     assert value(first, "SHOW work_mem") == "3MB"
     first.execute("RESET work_mem")
-    wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
+    wait_until(lambda: pins(weir) == set(), what="the pin to go")
 
 
 def test_error_ends_a_session_that_would_keep_its_server(weir):
@@ -214,7 +214,7 @@ def test_a_lost_server_ends_a_pinned_session_with_a_reason(weir, postgres):
     weir.start()
     connection = session(weir)
     connection.execute(STATES["temp_table"][0])
-    wait_until(lambda: len(pins(weir)) == 1, 5, "the pin")
+    wait_until(lambda: len(pins(weir)) == 1, what="the pin")
     postgres.kill_backends()
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
@@ -227,15 +227,15 @@ def test_a_probe_that_fails_pins_until_one_succeeds(weir):
     connection.execute("SELECT set_config('statement_timeout', '1us', false) FROM generate_series(1, 2)")
     connection.execute("SET statement_timeout = 0")
     assert value(connection, "SHOW statement_timeout") == "0"
-    wait_until(lambda: pins(weir) == set(), 5, "no pin to be left")
+    wait_until(lambda: pins(weir) == set(), what="no pin to be left")
 
 
 def test_a_pinned_client_that_is_idle_for_too_long_is_closed(weir):
     weir.start(client_idle_timeout="1s")
     connection = session(weir)
     connection.execute(STATES["advisory_lock"][0])
-    wait_until(lambda: len(pins(weir)) == 1, 5, "the pin")
-    wait_until(lambda: pins(weir) == set(), 10, "the client to be closed")
+    wait_until(lambda: len(pins(weir)) == 1, what="the pin")
+    wait_until(lambda: pins(weir) == set(), what="the client to be closed")
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
 
@@ -244,8 +244,8 @@ def test_a_pinned_server_is_given_up_when_pgweir_stops(weir, postgres):
     weir.start()
     connection = session(weir)
     connection.execute(STATES["temp_table"][0])
-    wait_until(lambda: len(pins(weir)) == 1, 5, "the pin")
+    wait_until(lambda: len(pins(weir)) == 1, what="the pin")
     weir.stop()
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
-    wait_until(lambda: postgres.count() == 0, 5, "its backend to end")
+    wait_until(lambda: postgres.count() == 0, what="its backend to end")

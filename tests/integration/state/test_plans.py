@@ -8,7 +8,7 @@ from rawwire import Wire, bind, errors, execute, one_statement, parse, query, sy
 from test_attack import RUN_IT, ask, begin, victim  # noqa: F401 (a fixture)
 from test_sealed_proof import direct
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.weir_only
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def state_of_code(weir):
 
 
 def wait_for_code(weir, state):
-    wait_until(lambda: any(state in words.split(", ") for words in state_of_code(weir)), 5, "the answer about the code")
+    wait_until(lambda: any(state in words.split(", ") for words in state_of_code(weir)), what="the answer about the code")
 
 
 def test_a_database_whose_code_touches_nothing_is_not_washed(weir, postgres):
@@ -156,7 +156,7 @@ def test_ddl_through_pgweir_is_known_at_once(weir, postgres):
     try:
         first.execute("SELECT * FROM sly")
         assert seen(second) == (None, None, 0)
-        wait_until(lambda: second.execute("SELECT 1") and "settings" in "".join(state_of_code(weir)), 5, "the new answer")
+        wait_until(lambda: second.execute("SELECT 1") and "settings" in "".join(state_of_code(weir)), what="the new answer")
     finally:
         first.execute("DROP VIEW sly")
 
@@ -233,7 +233,7 @@ def test_washing_does_not_load_plpgsql(weir, postgres):
     begin(weir, pool_size=1, max_overflow=0)
     first, second = session(weir), session(weir)
     pid = second.execute("SELECT pg_backend_pid()").fetchone()
-    wait_until(lambda: "remote_sessions" in str(state_of_code(weir)) or not second.execute("SELECT 1"), 5, "the answer")
+    wait_until(lambda: "remote_sessions" in str(state_of_code(weir)) or not second.execute("SELECT 1"), what="the answer")
     for _ in range(2):
         first.execute("SELECT links()")
         assert second.execute("SELECT dblink_get_connections(), pg_backend_pid()").fetchone() == (None, *pid)
@@ -299,7 +299,7 @@ def test_the_next_client_does_not_pay_for_what_can_not_be_undone(weir, plpgsql, 
                 first.execute(sql)
             except psycopg.errors.InvalidSqlStatementName:
                 pass
-        wait_until(lambda: weir.console("SHOW PINS") or all(row["state"] == "idle" for row in weir.console("SHOW SERVERS")), 5, "the end")
+        wait_until(lambda: weir.console("SHOW PINS") or all(row["state"] == "idle" for row in weir.console("SHOW SERVERS")), what="the end")
         if leaves or weir.console("SHOW PINS"):
             first.close()
         assert second.execute("SELECT 1").fetchone() == (1,)
@@ -316,7 +316,7 @@ def test_what_nothing_resets_is_not_handed_on_even_right_after_its_code_was_made
     first, second = session(weir), session(weir)
     for _ in range(3):
         first.execute("SELECT 1")
-    wait_until(lambda: first.execute("SELECT 1") and "none" in state_of_code(weir), 5, "the answer about the code")
+    wait_until(lambda: first.execute("SELECT 1") and "none" in state_of_code(weir), what="the answer about the code")
     before = second.execute("SELECT pg_backend_pid()").fetchone()
     first.execute("CREATE FUNCTION keeps() RETURNS void LANGUAGE plpgsql AS $$BEGIN LOAD 'auto_explain'; END$$")
     first.execute("SELECT keeps()")
@@ -328,7 +328,6 @@ def test_what_nothing_resets_is_not_handed_on_even_right_after_its_code_was_made
 
 
 @pytest.mark.long
-@pytest.mark.timeout(150)
 def test_a_database_is_asked_again_whose_code_left_what_nothing_resets(weir, postgres):
     postgres.query("CREATE OR REPLACE FUNCTION keeps() RETURNS void LANGUAGE plpgsql AS $$BEGIN LOAD 'x'; END$$", dbname=OWN)
     begin(weir, pool_size=1, max_overflow=0)
@@ -404,7 +403,7 @@ def test_a_question_about_code_may_take_longer_than_a_ping(weir, postgres):
         wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="idle") == 1)    # all is known
         locker.execute("BEGIN; LOCK TABLE pg_foreign_server IN ACCESS EXCLUSIVE MODE")
         wire.query("SELECT 1")          # so that it is asked again
-        wait_until(lambda: postgres.value(waits, dbname=OWN) == 1, 10)
+        wait_until(lambda: postgres.value(waits, dbname=OWN) == 1)
         locker.execute("SELECT pg_sleep(2.4)")
         locker.execute("COMMIT")
         assert wire.query("SELECT pg_backend_pid()") == pid

@@ -85,7 +85,7 @@ class World:
 
     def await_backends(self, dbname, user, most):
         """One whose connection is closed may still be ending, and have what only one backend can have: an origin, a slot."""
-        wait_until(lambda: self.postgres.count(datname=dbname, usename=user) <= most, 20, "backends to end", 0.001)
+        wait_until(lambda: self.postgres.count(datname=dbname, usename=user) <= most, what="backends to end", pause=0.001)
 
     def drop(self):
         for dbname in self.rows:

@@ -18,7 +18,7 @@ from rawwire import (WireError, Wire, bind, close, copy_data, copy_fail, describ
 from test_sealed import ALL, BARE, WASHABLE, Stage, start
 from unseen import BOSS, CLERK, MARK, make_database, make_rows, seeded_numbers
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.weir_only
 
 COUNT = int(os.environ.get("PGWEIR_MEETINGS_EACH", "40"))
 LITTLE = "sealed_little"            # a few kinds, whose code says what it does

@@ -16,7 +16,7 @@ from rawwire import (Wire, WireError, bind, errors, execute, flush, function_cal
                      sync, terminate, texts)
 from waiting import wait_until
 
-pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.weir_only
 
 USER_ID = "SELECT coalesce(current_setting('app.user_id', true), '')"
 WORK_MEM = "SELECT current_setting('work_mem')"
@@ -260,7 +260,7 @@ def risky_names(weir):
 def another_answer(weir, before, client):
     """Waits until pgweir has found that the code is another one, which takes it two seconds at most."""
     began = time.monotonic()
-    wait_until(lambda: client.query("SELECT 1") and risky_names(weir) != before, 20, "another answer")
+    wait_until(lambda: client.query("SELECT 1") and risky_names(weir) != before, what="another answer")
     return time.monotonic() - began
 
 
@@ -269,7 +269,7 @@ def another_answer(weir, before, client):
 def test_code_that_code_makes_counts_soon(weir, postgres, later, how):
     """A runs a function that makes a view; soon B reads it, which sets a setting; C must not find that."""
     maker, client, other = three_clients(weir, postgres, later)
-    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
     before = risky_names(weir)
     UNSEEN[how](maker)
     wait_until(lambda: postgres.value("SELECT count(*) FROM pg_views WHERE viewname = 'sly'", dbname=later) == 1)
@@ -285,7 +285,7 @@ def test_code_that_code_makes_counts_at_once_for_its_maker(weir, postgres, later
     postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
     weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
     maker, other = weir.raw("web", later), weir.raw("web", later)
-    wait_until(lambda: other.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
+    wait_until(lambda: other.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
     for step in steps:
         maker.query(step)
     assert other.query(USER_ID) in ([[""]], [[None]])
@@ -327,7 +327,7 @@ def test_whatever_code_makes_counts_soon(weir, postgres, later, what):
     before, made, used = LATE[what]
     sql = f"SET SESSION AUTHORIZATION {'postgres' if 'internal' in before else 'web'}; {before}"
     maker, client, other = three_clients(weir, postgres, later, sql)
-    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
     known = risky_names(weir)
     maker.query(f"SELECT runs($q${made}$q$)")
     another_answer(weir, known, client)
@@ -362,7 +362,7 @@ def test_a_call_that_may_make_code_costs_others_nothing(weir, postgres, later):
     postgres.query(RUNS, dbname=later)
     weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
     maker, client, other = (weir.raw("web", later) for _ in range(3))
-    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
     settle(other)
     holder = postgres.connect(later)
     holder.cursor().execute("SELECT pg_advisory_lock(1)")
@@ -386,7 +386,7 @@ def test_ddl_that_is_committed_is_soon_over(weir, postgres, later, state):
     settle(other)
     for text in ("BEGIN", "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'", "COMMIT"):
         maker.query(text)
-    wait_until(lambda: seals_of_two(weir, client, other) == 0, 20, "the answer")
+    wait_until(lambda: seals_of_two(weir, client, other) == 0, what="the answer")
 
 
 @pytest.mark.parametrize("made", ["SELECT v INTO sly FROM has_domain", "CREATE TABLE sly AS SELECT v FROM has_domain",
@@ -410,7 +410,7 @@ def test_temporary_tables_that_code_makes_cost_no_question(weir, postgres, later
     postgres.query(RUNS, dbname=later)
     weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=1, max_overflow=0)
     maker, client = weir.raw("web", later), weir.raw("web", later)
-    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), 20, "an answer")
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "runs"), what="an answer")
     at, began = len(tap.to_server), time.monotonic()
     for _ in range(20):
         maker.query("SELECT runs('CREATE TEMP TABLE x (v serial PRIMARY KEY, w text DEFAULT 1 CHECK (w <> $$$$)) ON COMMIT DROP')")
@@ -450,7 +450,7 @@ def test_a_body_that_makes_temporary_tables_alone_makes_no_code(weir, postgres, 
     postgres.query(RUNS + bodies + trigger, dbname=later)
     weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
     client = weir.raw("web", later)
-    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "maker_0") is not None, 20, "an answer")
+    wait_until(lambda: client.query("SELECT 1") and new_code(weir, "maker_0") is not None, what="an answer")
     told = {made: new_code(weir, f"maker_{number}") for number, made in enumerate(MAKERS)}
     assert told == {made: may or bool(trigger) for made, may in MAKERS.items()}
 
@@ -463,7 +463,7 @@ def test_code_that_somebody_else_makes_counts_soon(weir, postgres, later):
     settle(other)
     postgres.query(f"{VIEW}; GRANT ALL ON sly TO PUBLIC", dbname=later)
     wait_until(lambda: other.query("SELECT 1") and
-               any("settings" in row["state"] for row in weir.console("SHOW DATABASE_CODE")), 25, "the new answer")
+               any("settings" in row["state"] for row in weir.console("SHOW DATABASE_CODE")), what="the new answer")
     client.query("SELECT * FROM sly")
     assert sees(weir, other, client, USER_ID) == [[""]]
 
@@ -491,7 +491,7 @@ def test_whatever_is_made_elsewhere_makes_another_version(weir, postgres, later,
     settle(wire)
     postgres.query(MADE[what], dbname=later)
     wait_until(lambda: wire.query("SELECT 1") and any({"settings", "advisory_locks"} & set(row["state"].split(", "))
-                                                      for row in weir.console("SHOW DATABASE_CODE")), 25, "the new answer")
+                                                      for row in weir.console("SHOW DATABASE_CODE")), what="the new answer")
 
 
 # --- what B reads without saying so -----------------------------------------------------------------------------
@@ -558,7 +558,7 @@ def two_writers(weir, postgres, later, tap):
     one, two = weir.raw("web", later), weir.raw("web", later)
     settle(one)
     wait_until(lambda: one.query("SELECT 1") and
-               any(row["state"] == "none" for row in weir.console("SHOW DATABASE_CODE")), 10, "an answer")
+               any(row["state"] == "none" for row in weir.console("SHOW DATABASE_CODE")), what="an answer")
     yield one, two
 
 

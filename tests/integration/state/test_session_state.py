@@ -92,7 +92,7 @@ class Cast:
             what = query(what) if several or not self.extended else one_statement(what) + sync()
         else:
             what = what.messages
-        return self.wires[name].ask(what, timeout=8)
+        return self.wires[name].ask(what)
 
     def step(self, name, what, told):
         replies = self.say(name, what)
@@ -530,7 +530,7 @@ def test_what_cannot_move_keeps_its_server_until_it_is_gone(weir, making, questi
     if not weir.direct:
         weir.wait_waiting(1)
     cast.step("a", ending, None)
-    assert texts(other.read_until("Z", timeout=8)) == one("the server is free")
+    assert texts(other.read_until("Z")) == one("the server is free")
     cast.step("a", "SELECT 'and again'", one("and again"))
 
 

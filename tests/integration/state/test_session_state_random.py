@@ -36,7 +36,7 @@ SHRINK = os.environ.get("PGWEIR_TALK_SHRINK", "") not in ("", "0")
 
 
 @pytest.mark.sweep(keep=2)
-@pytest.mark.timeout(60 + STEPS // 5 + (300 if SHRINK else 0))
+@pytest.mark.timeout(600 + STEPS // 5 + (300 if SHRINK else 0))
 @pytest.mark.parametrize("seed", seeds())
 def test_random_sessions_are_told_what_postgresql_tells_them(weir, seed):
     weir.users[BOSS] = "unused"

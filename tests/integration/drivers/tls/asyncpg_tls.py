@@ -42,7 +42,7 @@ async def main():
     assert len(await db.fetch("SELECT i, repeat('y', 300) FROM generate_series(1, 20000) i")) == 20000
     print("ok large")
     try:
-        await db.execute("SELECT pg_sleep(30)", timeout=0.3)
+        await db.execute("SELECT pg_sleep(60)", timeout=0.3)
     except asyncio.TimeoutError:
         assert await db.fetchval("SELECT 1") == 1
         print("ok cancel")

@@ -31,7 +31,7 @@ assert len(cursor.fetchall()) == 20000
 print("ok large")
 threading.Timer(0.3, db.cancel).start()
 try:
-    one("SELECT pg_sleep(30)")
+    one("SELECT pg_sleep(60)")
 except psycopg2.errors.QueryCanceled:
     print("ok cancel")
 db.close()

@@ -19,7 +19,7 @@ assert len(db.execute("SELECT i, repeat('y', 300) FROM generate_series(1, 20000)
 print("ok large")
 threading.Timer(0.3, db.cancel).start()
 try:
-    db.execute("SELECT pg_sleep(30)")
+    db.execute("SELECT pg_sleep(60)")
 except psycopg.errors.QueryCanceled:
     print("ok cancel")
 db.close()
