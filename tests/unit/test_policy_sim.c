@@ -1,5 +1,5 @@
 /*
- * tests/unit/test_policy_sim.c - 10,000 random schedules for the pool policy: see policy_sim.h. A failure names its
+ * tests/unit/test_policy_sim.c - 40,000 random schedules for the pool policy: see policy_sim.h. A failure names its
  * seed; PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
  */
 #include "policy_sim.h"
@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#define SCHEDULES 10000
+#define SCHEDULES 40000
 
 Test(pool_sim, all_that_pool_h_promises_holds_at_every_step)
 {
