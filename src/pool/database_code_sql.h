@@ -7,6 +7,9 @@
  * - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
  *   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
  *   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
+ * - inserts: EXECUTE is no sign in PL/pgSQL where its text can be nothing but an INSERT into a table: one constant, or
+ *   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Its
+ *   words count as those of any body, but the table may be any (class 3). rest: the body without such EXECUTEs.
  * - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of
  *   the extensions in the list touches nothing but by the functions in signs.
  * - LOWER: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
@@ -18,8 +21,8 @@
  * - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
  * - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
  *   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
- *   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3466/0
- *   DDL.
+ *   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
+ *   table, 3466/0 DDL.
  * - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
  *   cause, the shortest way, as reach finds in that order.
  *
@@ -52,6 +55,12 @@
 #define LOWER(text) "CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower((" text ") COLLATE \"C\"), $r$[^\\x01-\\x7f]$r$, chr(127), 'g') ELSE lower((" text ") COLLATE \"C\") END"
 #define IN_SRC(name) "strpos(f.src, replace(" name ", '\"', '\"\"')) > 0"
 #define OR_FUN OR "1255, oid, false, "
+#define LEAF "[a-z0-9_.,\\s|:+[\\]]|'[^';\\\\]*'"
+#define ARG "(" LEAF "|\\((" LEAF "|\\((" LEAF ")*\\))*\\))*"
+#define PLAIN "([a-z0-9_\\s,.()*:=]|\\$[0-9]"
+#define INSERTS "execute(?=\\s+(format\\(\\s*'\\s*insert\\s+into\\s+([a-z0-9_]+\\.|%([0-9]+\\$)?i\\.)?[a-z0-9_]*(%([0-9]+\\$)?i)?" PLAIN "|%([0-9]+\\$)?l)*'\\s*(," ARG ")?\\)" \
+	"|'\\s*insert\\s+into\\s+([a-z0-9_]+\\.)?[a-z0-9_]*('\\s*[|][|]\\s*quote_ident\\(" ARG "\\)(\\s*[|][|]\\s*'\\.'\\s*[|][|]\\s*quote_ident\\(" ARG "\\))?\\s*[|][|]\\s*')?" PLAIN ")*'" \
+	"(\\s*[|][|]\\s*quote_(literal|nullable)\\(" ARG "\\)\\s*[|][|]\\s*'" PLAIN ")*')*)\\s*(;|(using|into)\\M))"
 #define DATABASE_CODE_SQL SETTINGS "WITH RECURSIVE remote AS ( SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes FROM (SELECT count(*) FROM pg_proc WHERE proname = " \
 	"'dblink_get_connections') AS d(dblinks), (SELECT count(*) FROM pg_foreign_server) AS s(servers), (SELECT min(pronamespace::regnamespace::text), count(*) FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all') " \
 	"AS f(fdw_schema, fdws), (SELECT pg_encoding_max_length(encoding) = 1 FROM pg_database WHERE datname = current_database()) AS e(is_bytes) ), signs AS ( SELECT (stem || ending) COLLATE \"C\" AS word, coalesce(parts, anything) AS " \
@@ -75,14 +84,14 @@
 	"16383 OR oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright))) ) AS n(class, oid, name, kind) WHERE oid >= 16384 ), vocabulary AS ( SELECT name, (row_number() OVER ())::text::oid AS id " \
 	"FROM (SELECT DISTINCT name FROM named WHERE kind <> 'o') AS v ), word AS ( SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE \"C\" AS word FROM fun, " WORDS " AS w WHERE " \
 	"octet_length(w) > 63 OR w LIKE 'pg_temp_%' OR w IN (SELECT name FROM vocabulary " OR "word FROM signs " OR "unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[]) ) " \
-	"), writes AS ( SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delete,merge,copy,alter,refresh}') ), tree(class, oid, w, tree) AS ( SELECT * FROM ( SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, " \
+	"), writes AS ( SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delete,merge,copy,alter,refresh}') ), inserts(oid, rest) AS ( SELECT oid, regexp_replace(src, $r$" INSERTS "$r$, '', 'g') FROM word JOIN fun USING (oid) WHERE word = 'execute' AND fun.lanname = 'plpgsql' AND NOT EXISTS (SELECT FROM fun WHERE proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable')) AND NOT EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND oprleft = 25 AND oprright = 25) ), inserter AS ( SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$ ), tree(class, oid, w, tree) AS ( SELECT * FROM ( SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, " \
 	"ev_qual) FROM pg_rewrite " OR "1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy " OR "1259, adrelid, true, adbin::text FROM pg_attrdef " OR "1259, conrelid, true, conbin::text FROM pg_constraint " OR "1247, " \
 	"contypid, false, conbin::text FROM pg_constraint " OR "1259, tgrelid, true, tgqual::text FROM pg_trigger " OR "1247, oid, false, typdefaultbin::text FROM pg_type " OR "1259, stxrelid, false, to_jsonb(s)->>'stxexprs' FROM " \
 	"pg_statistic_ext s " OR_FUN "concat(proargdefaults::text, CASE WHEN prosrc = '' THEN to_jsonb(p)->>'prosqlbody' END) FROM pg_proc p ) AS t(class, oid, w, tree) WHERE oid >= 16384 AND tree <> '' ), base(class, oid, w, parts, reason) " \
 	"AS ( SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql AND (is_big OR src ~ $r$_shared|\\m[gs]d\\M|global$r$) THEN 1280 ELSE 1024 END, CASE WHEN is_big THEN " \
 	"'a long body' ELSE 'language ' || lanname END FROM fun, remote WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known " OR "1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o USING (prosrc) WHERE lanname = " \
-	"'internal' AND prolang = 12 " OR_FUN "parts, upper(word) FROM word JOIN signs USING (word) JOIN fun USING (oid) WHERE word <> 'create' OR regexp_replace(src, $r$\\mcreate\\s+temp(orary)?\\s+table\\M$r$, '', 'g') ~ " \
-	"$r$(^|[^a-z_])create([^a-z0-9_]|$)$r$ " OR_FUN "2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql' " OR_FUN "CASE WHEN src ~ $r$\\mdo\\M$r$ THEN anything ELSE 129 END, 'SET, DO' FROM fun, remote WHERE " \
+	"'internal' AND prolang = 12 " OR_FUN "parts, upper(word) FROM word JOIN signs USING (word) JOIN fun USING (oid) WHERE (word <> 'execute' OR oid NOT IN (SELECT oid FROM inserter)) AND (word <> 'create' OR regexp_replace(src, $r$\\mcreate\\s+temp(orary)?\\s+table\\M$r$, '', 'g') ~ " \
+	"$r$(^|[^a-z_])create([^a-z0-9_]|$)$r$) " OR_FUN "2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql' " OR_FUN "CASE WHEN src ~ $r$\\mdo\\M$r$ THEN anything ELSE 129 END, 'SET, DO' FROM fun, remote WHERE " \
 	"src ~ $r$(^|;|>>|\\*/|--[^\\n]*|\\m(begin|then|else|loop)\\M)\\s*(set|do)\\M$r$ " OR_FUN "anything, 'U&\"' FROM fun, remote WHERE strpos(src, 'u&\"') > 0 " OR_FUN "130, config FROM fun WHERE config ~* $r$pg_temp|(^| )seed=$r$ " OR_FUN \
 	"parts, proname FROM own WHERE oid >= 16384 " OR_FUN "1024, lanname FROM fun WHERE is_sql AND NOT (is_known AND lanname = 'sql') " OR_FUN "1024, 'rights' FROM fun WHERE provolatile = 'i' AND proacl IS NOT NULL AND NOT EXISTS (SELECT " \
 	"FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0) " OR "class, t.oid, w, parts, proname FROM (SELECT * FROM tree WHERE tree ~ (SELECT ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' FROM own)) AS t JOIN own o ON " \
@@ -103,12 +112,12 @@
 	"pg_operator, unnest(ARRAY[oprcom, oprnegate]) AS o " OR "2605, oid, 1247, t, 'p' FROM pg_cast, unnest(ARRAY[castsource, casttarget]) AS t WHERE t >= 16384 " OR "2605, oid, 0, 0, 'p' FROM pg_cast WHERE castsource < 16384 AND " \
 	"casttarget < 16384 " OR "2616, oid, 0, 0, 'p' FROM pg_opclass WHERE opcintype < 16384 AND opcdefault " OR "2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384 " OR "2617, amopopr, 2753, amopfamily, 'p' FROM pg_amop " \
 	OR "1255, amproc, 2753, amprocfamily, 'p' FROM pg_amproc " OR "1255, amproc, CASE WHEN t < 16384 THEN 0 ELSE 1247 END, CASE WHEN t < 16384 THEN 0 ELSE t END, 'p' FROM pg_amproc, unnest(ARRAY[amproclefttype, amprocrighttype]) AS t " \
-	"WHERE amprocfamily < 16384 " OR "1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND classid IN (3601, 3764, 2607) " OR "1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger " OR "2601, oid, 3466, 0, 'p' FROM pg_am " OR \
+	"WHERE amprocfamily < 16384 " OR "1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND classid IN (3601, 3764, 2607) " OR "1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger " OR "2601, oid, 3466, 0, 'p' FROM pg_am " OR "1259, oid, 3, 0, 'p' FROM pg_class WHERE relkind = ANY ('{r,v,f,p}') AND relpersistence <> 't' " OR "3, 0, 1255, oid, 'a' FROM inserter " OR \
 	"3466, 0, 1255, oid, 'a' FROM word WHERE word = ANY ('{create,alter,drop,grant,revoke,comment,refresh,security,import,reindex}') OR word = 'into' AND lanname = 'sql' " OR "n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v " \
 	"USING (name) WHERE kind <> 'o' " OR "1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM word w JOIN vocabulary v ON v.name = w.word " OR "1, v.id, 1259, tgrelid, 'w' FROM pg_trigger, " \
 	"convert_from(decode(replace(replace(encode(tgargs, 'escape'), $r$\\\\$r$, ' '), $r$\\000$r$, ' '), 'escape'), getdatabaseencoding()) AS a, unnest(string_to_array(translate(" LOWER("a") ", '.\"', '  '), ' ')) AS t JOIN vocabulary v " \
 	"ON v.name = t WHERE tgnargs > 0 " OR "n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END FROM named n JOIN fun f ON " IN_SRC("n.name") " WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ " \
-	"'^[0-9]|[^a-z0-9_]' ) AS e(ac, ao, class, oid, mode) WHERE ao >= 16384 OR ac IN (1, 2753, 3466) ), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, mode = " \
+	"'^[0-9]|[^a-z0-9_]' ) AS e(ac, ao, class, oid, mode) WHERE ao >= 16384 OR ac IN (1, 3, 2753, 3466) ), reach(class, oid, w, parts) AS ( SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0 UNION SELECT e.class, e.oid, mode = " \
 	"'w' OR r.w AND mode <> 'a', r.parts FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid WHERE NOT (r.w AND mode = 'r') ), reached AS ( SELECT class, oid, min(n) AS n FROM (SELECT *, row_number() OVER () + CASE WHEN parts & " \
 	"1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r GROUP BY class, oid ), cause AS ( SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason FROM base JOIN reached USING (class, oid) WHERE parts & 1023 " \
 	"<> 0 OR n > 1000000000 ORDER BY class, oid, parts & 1023 DESC ), via AS MATERIALIZED ( SELECT DISTINCT ON (e.class, e.oid) e.class, e.oid, e.ac, e.ao, NULL AS reason FROM edge e JOIN reached f ON e.ac = f.class AND e.ao = f.oid " \

@@ -134,7 +134,7 @@ def test_the_console_says_which_names_are_risky_and_why(weir, postgres):
 
 
 # Rows that need what no test can make here; see EXPECTED and WIDE.
-ELSEWHERE = re.compile(r"r\.objid, 1255|2605, oid, 0|2616, oid, 0|3466|amproc|3601")
+ELSEWHERE = re.compile(r"oid, 3, 0|3, 0, 1255|r\.objid, 1255|2605, oid, 0|2616, oid, 0|3466|amproc|3601")
 
 
 def test_each_row_of_the_closure_is_needed(all_hops):
@@ -259,6 +259,8 @@ EXPECTED = {                        # what the database has, SQL, and which part
                                                "SELECT satisfies_hash_partition('t'::regclass, 2, 0, 5)", LOCKS, STATE),
     "code of another schema": ("CREATE SCHEMA s; CREATE FUNCTION s.f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE ''; END $$", "SELECT s.f()",
                                ANYTHING, STATE),
+    "an INSERT into any table": ("CREATE TABLE t (w bool DEFAULT pg_try_advisory_lock(1)); " + PLAIN.format("plpgsql",
+                                 "BEGIN EXECUTE format('INSERT INTO %I VALUES (DEFAULT)', 't'); RETURN 1; END"), "SELECT f(1)", LOCKS, STATE),
     "DO": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_advisory_lock(1); END"), "DO 'BEGIN END'", LOCKS, LOCKS),
     "COMMIT PREPARED": (PLAIN.format("plpgsql", "BEGIN PERFORM pg_advisory_lock(1); END"), "PREPARE TRANSACTION 'x'", LOCKS, LOCKS),
     "crosstab()": ("CREATE EXTENSION tablefunc", "SELECT * FROM crosstab('SELECT 1, 2, 3') AS x(a int, b int)", ANYTHING, STATE),
@@ -277,6 +279,61 @@ def test_what_no_effect_shows(postgres, case):
         names = risky.names_of(cursor)
         cursor.execute("ROLLBACK")
     assert names.risk_of(sql) & among == parts
+
+
+INSERTED = {                        # what EXECUTE runs that is nothing but an INSERT into some table, whichever that is
+    "format": "format('INSERT INTO audit_%I VALUES (now(), $1)', TG_TABLE_NAME) USING to_jsonb(old)",
+    "format of two names": "format('INSERT INTO %I.%1$I (v) VALUES (%L)', TG_TABLE_SCHEMA, old.v::text)",
+    "format of a name that is made": "format('insert into %I select ($1).*', 'log_' || to_char(now(), 'YYYY_MM')) USING new",
+    "a constant": "'INSERT INTO log VALUES ($1, $2)' USING old.v, TG_OP",
+    "a name": "'INSERT INTO ' || quote_ident(TG_TABLE_NAME || '_log') || ' VALUES ($1.*)' USING old",
+    "two names and a value": "'INSERT INTO audit.' || quote_ident(TG_TABLE_NAME) || ' (v) VALUES (' || quote_nullable(old.v) || ') RETURNING v' INTO v",
+    "a schema": "'INSERT INTO ' || quote_ident(TG_TABLE_SCHEMA) || '.' || quote_ident('a') || ' VALUES (1)'",
+}
+DYNAMIC = {                         # what begins like this, and may be anything
+    "text as it is": "format('INSERT INTO %I %s', 'log', q)",
+    "text behind it": "format('INSERT INTO %I VALUES (1)', 'log') || q",
+    "text behind a constant": "'INSERT INTO log VALUES (1)' || q",
+    "text between": "'INSERT INTO log VALUES (' || q || ')'",
+    "a name not quoted": "'INSERT INTO ' || TG_TABLE_NAME || ' VALUES (1)'",
+    "another statement": "'INSERT INTO log VALUES (1); SELECT f()'",
+    "another function": "format('SELECT %I(1)', q)",
+    "a name of a function": "format('INSERT INTO log VALUES (%I(1))', q)",
+    "a name of a function of a row": "format('INSERT INTO log SELECT ($1).%I', q) USING old",
+    "a name in a comment": "format(E'INSERT INTO log --%I\n', q)",
+    "a comment": "format('INSERT INTO log -- %L\n VALUES (1)', q)",
+    "a string": "format('INSERT INTO log VALUES (''%L'')', q)",
+    "a dollar quote": "format('INSERT INTO log VALUES ($q$%L$q$)', q)",
+    "a string goes on": "'INSERT INTO log VALUES (1)'\n'; SELECT f()'",
+    "another in its arguments": "format('INSERT INTO %I VALUES (1)', 'a') USING 1; EXECUTE q",
+    "parameters in an array": "format('INSERT INTO %I VALUES (1)', VARIADIC q) || q",
+    "a comment in its arguments": "format('INSERT INTO %I', a /* ' */ || ')' /* ') ; */) || q",
+    "in brackets": "(format('INSERT INTO %I VALUES (1)', 'a') || q)",
+}
+SHADOWS = ("CREATE FUNCTION format(text, name) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$",
+           "CREATE FUNCTION quote_ident(name) RETURNS text LANGUAGE sql AS $$ SELECT $1::text $$",
+           "CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textcat)")
+
+
+def risk_of_a_trigger(cursor, run, code=""):
+    """Of an UPDATE of a table whose trigger does EXECUTE run."""
+    cursor.execute(f"BEGIN; CREATE TABLE t (v text); CREATE TABLE other (v text); {code}; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS "
+                   f"$body$ DECLARE v text; q text; BEGIN EXECUTE {run}; RETURN NULL; END $body$; "
+                   "CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()")
+    risk = risky.names_of(cursor).risk_of("UPDATE t SET v = 1") & STATE
+    cursor.execute("ROLLBACK")
+    return risk
+
+
+def test_a_body_whose_dynamic_sql_only_inserts_is_as_risky_as_the_tables(postgres):
+    with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+        assert {name: risk_of_a_trigger(cursor, run) for name, run in INSERTED.items()} == dict.fromkeys(INSERTED, 0)
+        assert {name: risk_of_a_trigger(cursor, run) for name, run in DYNAMIC.items()} == dict.fromkeys(DYNAMIC, ANYTHING)
+        run = INSERTED["format"]
+        assert {risk_of_a_trigger(cursor, run, code) for code in SHADOWS} == {ANYTHING}
+        assert risk_of_a_trigger(cursor, f"{run}; EXECUTE 'SELECT 1'") == ANYTHING
+        assert risk_of_a_trigger(cursor, f"{run}; EXECUTE {run}; EXECUTE {run}") == 0
+        assert risk_of_a_trigger(cursor, run, "ALTER TABLE other ADD w bool DEFAULT pg_try_advisory_lock(1)") == LOCKS
 
 
 # Found by test_what_makes_nearly_everything_risky.

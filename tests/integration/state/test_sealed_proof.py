@@ -377,6 +377,33 @@ def test_a_call_that_may_make_code_costs_others_nothing(weir, postgres, later):
     assert seals_of_two(weir, client, other) <= 1
 
 
+AUDIT = """CREATE TABLE plain (v text); CREATE TABLE audit_plain (at timestamptz, was jsonb); GRANT ALL ON plain, audit_plain TO web;
+    INSERT INTO plain VALUES ('x'); CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        EXECUTE format('INSERT INTO audit_%I VALUES (now(), $1)', TG_TABLE_NAME) USING to_jsonb(OLD); RETURN NULL; END $$;
+    CREATE TRIGGER audit AFTER UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION audit_row();"""
+
+
+def test_audited_updates_cost_no_wash(weir, postgres, later):
+    """The trigger's EXECUTE can do nothing but insert; a default that sets something there counts, however."""
+    postgres.query(AUDIT, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    clients = [weir.raw("web", later) for _ in range(2)]
+    settle(clients[0])
+
+    def seals():
+        before = weir.metric_now("pgweir_pool_seals_total")
+        for client in clients * 4:
+            client.query("UPDATE plain SET v = v")
+        return weir.metric_now("pgweir_pool_seals_total") - before
+
+    assert seals() == 0
+    assert postgres.query("SELECT count(*) FROM audit_plain", dbname=later) == [(8,)]
+    postgres.query(f"ALTER TABLE audit_plain ADD user_id text DEFAULT {SETS}", dbname=later)
+    wait_until(lambda: clients[0].query("SELECT 1") and any(row["name"] == "audit_plain" for row in weir.console("SHOW DATABASE_CODE")), 20, "the answer")
+    assert seals() >= 7
+    assert clients[1].query(USER_ID) in ([[""]], [[None]])
+
+
 @pytest.mark.parametrize("state", ["track", "allow"])
 def test_ddl_that_is_committed_is_soon_over(weir, postgres, later, state):
     postgres.query(RUNS + "GRANT ALL ON SCHEMA public TO web", dbname=later)
