@@ -1,12 +1,12 @@
 /*
  * src/admin/show_code.c - SHOW DATABASE_CODE: through which names SQL reaches code of a database that could touch
  * session state, and why; SHOW DATABASE_CODE FOR 'SELECT ...': which of these names that SQL has
- * (session/risk_names.h).
+ * (seal/risk_names.h).
  */
 #include "admin/show.h"
 
-#include "session/risk_names.h"
-#include "session/seal.h"
+#include "seal/risk_names.h"
+#include "seal/seal.h"
 
 #include <stdlib.h>
 #include <string.h>

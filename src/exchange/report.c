@@ -17,7 +17,7 @@
 #include "exchange/report.h"
 
 #include "base/clock.h"
-#include "session/seal.h"
+#include "session/image_settings.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
@@ -345,7 +345,7 @@ report_config(struct exchange_env *env)
 {
 	uint64_t sampled_us = env->config->slow_sample_threshold_us;
 
-	env->looked_at_us = sampled_us < SEAL_LATE_US ? sampled_us : SEAL_LATE_US;
+	env->looked_at_us = sampled_us < IMAGE_SHORT_LIMIT_US ? sampled_us : IMAGE_SHORT_LIMIT_US;
 }
 
 /* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
@@ -386,7 +386,7 @@ tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
-	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= SEAL_LATE_US)
+	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= IMAGE_SHORT_LIMIT_US)
 		srv->loan.risk |= WASH_LATE;
 	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
 		tell_done(x, srv, done, duration_us, "query_timeout");

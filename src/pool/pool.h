@@ -14,7 +14,7 @@
 #include "base/table.h"
 #include "base/request_report.h"
 #include "config/config.h"
-#include "pool/database_code.h"
+#include "seal/database_code.h"
 #include "policy/policy.h"
 #include "pool/pool_startup.h"
 #include "server/server.h"

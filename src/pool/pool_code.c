@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "pool/pool_set_state.h"
 
-#include "session/seal.h"
+#include "seal/seal.h"
 #include "server/server_image.h"
 
 #include <stdlib.h>

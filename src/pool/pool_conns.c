@@ -5,7 +5,7 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "session/seal.h"
+#include "seal/seal.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -361,7 +361,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 
 	pool->last_used_us = now_us;
 	code_store_used(&pool->set->codes, code, pool, now_us);
-	parts |= image_leaves(srv->image) & WASH_TIMERS;
+	parts |= (image_leaves(srv->image) & IMAGE_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us) && pool_is_sealed(pool) && database_code_is_overdue(code, now_us)) {
 		if (database_code_is_asked(code, now_us))
 			parts |= STATE_BACKEND;

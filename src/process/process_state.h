@@ -83,7 +83,7 @@ struct process_shared {
 	struct cancel_keys *keys; /* client/cancel.h */
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
-	struct code_news *news; /* pool/database_code.h */
+	struct code_news *news; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
 	struct pool_homes *homes; /* pool/pool_homes.h */
 	struct pool_fresh_all *fresh; /* pool/pool_fresh.h */

@@ -26,15 +26,6 @@ ddl_is_over(struct exchange *x, bool is_done)
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }
 
-/* Until now only this client saw what it has changed. */
-static void
-code_is_over(struct exchange *x, struct server *srv)
-{
-	if (srv->loan.code != CODE_AS_BEFORE)
-		pool_code_changed(x->pool, srv->loan.code == CODE_MADE);
-	srv->loan.code = CODE_AS_BEFORE;
-}
-
 void
 relay_ddl_answered(struct exchange *x, struct server *srv)
 {
@@ -42,7 +33,7 @@ relay_ddl_answered(struct exchange *x, struct server *srv)
 		return;
 	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 	state_transaction_over(x);
-	code_is_over(x, srv);
+	state_code_is_over(x);
 }
 
 /* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
@@ -75,64 +66,12 @@ note_ddl(struct server *srv)
 		loan->ddl = !makes_temp && changes_plans ? DDL_CHANGES_PLANS : DDL_DONE;
 }
 
-/* Flags of SQL that makes tables, views or indexes that reach nothing if it has no risk. */
-#define SCAN_HARMLESS                                                                                                  \
-	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
-		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
-
-/*
- * Temporary tables are not among the risky names. Objects made by other DDL use only what its words name: a table, view
- * or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are risky.
- * A table may have brought the first sequence, however.
- */
-static bool
-makes_harmless(struct exchange *x, struct server *srv)
-{
-	const struct code_answer *answer = x->pool->code->answer;
-	const char *tag = srv->loan.tag_text;
-	uint32_t flags = srv->loan.suspected;
-	bool is_made;
-
-	if (!exchange_is_followed(x))
-		return false;
-	is_made = srv->loan.tag.id == TAG_SELECT || strcmp(tag, "CREATE TABLE") == 0 ||
-		  strcmp(tag, "CREATE VIEW") == 0 || strcmp(tag, "CREATE INDEX") == 0;
-	if (is_made && (flags & (SCAN_TEMP | SCAN_LASTING)) == SCAN_TEMP)
-		return true;
-	if (answer == NULL || (answer->has_no_sequence && strcmp(tag, "CREATE INDEX") != 0))
-		return false;
-	if (strcmp(tag, "DO") == 0)
-		return !risk_names_are_none(answer->risks) && (state_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
-	return is_made && (flags & ~SCAN_HARMLESS) == 0 && state_risk_of_loan(x) == 0;
-}
-
-/* Notes that functions may have changed, or what calls one. */
-static void
-note_code(struct exchange *x, struct server *srv)
-{
-	struct loan *loan = &srv->loan;
-	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0;
-
-	if (makes_harmless(x, srv))
-		return;
-	if (loan->code != CODE_MADE)
-		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
-	pool_code_changed(x->pool, has_made);
-}
-
 /* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next loan. */
 static void
 note_reset(struct exchange *x, struct server *srv)
 {
 	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
 		server_condemn(srv, SERVER_IN_DOUBT);
-}
-
-/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
-static bool
-makes_table(const struct loan *loan)
-{
-	return loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 }
 
 /* Handles the commands that something depends on. */
@@ -154,7 +93,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_COMMIT:
 		ddl_is_over(x, true);
-		code_is_over(x, srv);
+		state_code_is_over(x);
 		break;
 	case TAG_COMMIT_PREPARED:
 		statement_home_renew(x->pool->home);
@@ -175,8 +114,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	}
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
 		note_ddl(srv);
-	if ((tag.flags & TAG_CHANGES_CODE) != 0 || makes_table(&srv->loan))
-		note_code(x, srv);
+	state_note_code(x);
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
 		pool_set_databases_changed(x->pool->set);
 	return listen_complete(x, tag);

@@ -29,7 +29,7 @@
 #include "server/server_statements.h"
 #include "session/commit_fate.h"
 #include "session/image.h"
-#include "session/seal.h"
+#include "seal/seal.h"
 #include "wire/fields.h"
 #include "wire/ledger.h"
 
@@ -176,7 +176,7 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 struct reset_order {
 	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* Parts of STATE_WASHABLE and WASH_... (session/seal.h) are washed. With STATE_BACKEND, the owner closes it
+	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) are washed. With STATE_BACKEND, the owner closes it
 	 * then. */
 	unsigned parts;
 	uint64_t seed; /* a random number, with STATE_SEED */

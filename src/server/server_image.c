@@ -6,7 +6,7 @@
 #include "server/server_image.h"
 #include "server/server.h"
 
-#include "session/seal.h"
+#include "seal/seal.h"
 #include "session/image_changes.h"
 #include "session/image_settings.h"
 #include "wire/messages.h"

@@ -3,7 +3,7 @@
  * nothing is owed and no cancel is under way:
  *
  *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
- *   transaction is open; DISCARD ALL if ordered; the seal (session/seal.h); after either, the upstream's connect_query;
+ *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
  * a query of the owner's. An error in any step but the last ends the connection.
  */
 #include "server/server.h"
@@ -11,9 +11,9 @@
 #include "server/server_image.h"
 
 #include "base/clock.h"
-#include "session/probe.h"
+#include "seal/probe.h"
 #include "session/image_settings.h"
-#include "session/seal.h"
+#include "seal/seal.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

@@ -7,7 +7,6 @@
 #include "session/image.h"
 #include "session/image_settings.h"
 #include "session/session_commons.h"
-#include "session/seal.h"
 
 #include "sql/scan.h"
 
@@ -206,7 +205,7 @@ image_context(struct image *img)
 bool
 image_names_pg_temp(const struct image *img)
 {
-	return (img->leaves & STATE_TEMP) != 0;
+	return (img->leaves & IMAGE_LEAVES_TEMP) != 0;
 }
 
 unsigned
@@ -251,10 +250,10 @@ leaves(const struct image *img)
 
 	for (size_t i = 0; i < img->count; i++)
 		if (image_is_timer(&img->settings[i]))
-			timers = WASH_TIMERS;
-	return timers | (encoding != NULL && !image_encoding_is_read(encoding) ? STATE_WASHABLE : 0u) |
-	       (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? STATE_TEMP : 0u) |
-	       (limit != NULL && image_is_short_limit(limit) ? WASH_LATE : 0u);
+			timers = IMAGE_LEAVES_TIMERS;
+	return timers | (encoding != NULL && !image_encoding_is_read(encoding) ? IMAGE_LEAVES_ANYTHING : 0u) |
+	       (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? IMAGE_LEAVES_TEMP : 0u) |
+	       (limit != NULL && image_is_short_limit(limit) ? IMAGE_LEAVES_LATE : 0u);
 }
 
 /* Returns the text there, and moves *at behind it. */

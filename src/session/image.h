@@ -86,11 +86,13 @@ bool image_is_reported(const struct image *img, const char *name); /* it has thi
 uint32_t image_context(struct image *img);
 
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
-/*
- * Returns what any SQL of such a session may leave (enum state_part): STATE_TEMP, as CREATE TABLE in a trigger makes a
- * temporary table if it names pg_temp; WASH_LATE; WASH_TIMERS;
- * STATE_WASHABLE where its client_encoding lets PostgreSQL read other SQL than pgweir.
- */
+enum image_leaving {
+	IMAGE_LEAVES_TEMP = 1u << 0, /* CREATE TABLE in a trigger makes a temporary table if search_path has pg_temp */
+	IMAGE_LEAVES_ANYTHING = 1u << 1, /* its client_encoding lets PostgreSQL read other SQL than pgweir */
+	IMAGE_LEAVES_LATE = 1u << 2, /* it has a short limit: see image_is_short_limit() */
+	IMAGE_LEAVES_TIMERS = 1u << 3 /* see image_is_timer() */
+};
+/* Returns what any SQL of such a session may leave (enum image_leaving). */
 unsigned image_leaves(const struct image *img);
 /*
  * SQL without literals may mean another thing in such a session, too: it finds other tables, acts as another role, or

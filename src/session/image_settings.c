@@ -2,7 +2,6 @@
  * src/session/image_settings.c - which settings matter to what PostgreSQL does with SQL; see image_settings.h.
  */
 #include "session/image_settings.h"
-#include "session/seal.h"
 
 #include "base/text.h"
 
@@ -97,7 +96,7 @@ image_is_short_limit(const char *value)
 	unit += unit == value ? 0 : strspn(unit, " ");
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (unit != value && strcmp(unit, units[i].name) == 0)
-			return number > 0 && number * units[i].us < SEAL_LATE_US;
+			return number > 0 && number * units[i].us < IMAGE_SHORT_LIMIT_US;
 	return true;
 }
 

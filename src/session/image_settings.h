@@ -11,13 +11,14 @@ bool image_is_of_context(const char *name);
 /* Returns true for settings that literals are read under, and for others that all statements are parsed under. */
 bool image_is_of_parsing(const char *name);
 
-/* Returns true if this value of IMAGE_LIMIT is a limit of less than SEAL_LATE_US, or not understood. */
+#define IMAGE_SHORT_LIMIT_US 50000u
+/* Returns true if this value of IMAGE_LIMIT is a limit of less than IMAGE_SHORT_LIMIT_US, or not understood. */
 #define IMAGE_LIMIT "statement_timeout"
 bool image_is_short_limit(const char *value);
 
 /*
  * Returns true for a timer of PostgreSQL's that goes on when its client has given the server back, or is so short that
- * it may end what is sent next there: idle_session_timeout, and the limits of less than SEAL_LATE_US.
+ * it may end what is sent next there: idle_session_timeout, and the limits of less than IMAGE_SHORT_LIMIT_US.
  */
 bool image_is_timer(const struct image_setting *s);
 /* Returns img without them, a new reference; NULL: no memory. */

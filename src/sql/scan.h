@@ -83,7 +83,7 @@ struct scan_literals {
 	} at[SCAN_LITERALS_MAX];
 };
 
-/* The risk of SQL by the names of its database (session/risk_names.h), kept with it. Zeroed: not looked up yet. */
+/* The risk of SQL by the names of its database (seal/risk_names.h), kept with it. Zeroed: not looked up yet. */
 struct sql_risk {
 	uint32_t number; /* of the names: database_code.h */
 	uint32_t parts; /* enum state_part */

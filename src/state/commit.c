@@ -52,8 +52,7 @@ state_seal(struct exchange *x)
 
 	if (!exchange_is_followed(x) || x->image == NULL) /* it was not logged in yet */
 		return l->risk & WASH_LATE;
-	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) |
-		(image_leaves(x->image) & ~(unsigned)WASH_TIMERS);
+	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_image(x->image);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
 		parts |= STATE_WASHABLE;
 	if ((l->risk & RISK_CONTEXT) != 0)

@@ -1,5 +1,5 @@
 /*
- * src/state/compiled.c - what code of the database SQL may reach (session/risk_names.h), and what PostgreSQL keeps of
+ * src/state/compiled.c - what code of the database SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of
  * that code in a backend; see state/state_state.h.
  *
  * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
@@ -137,6 +137,69 @@ state_seal_plans(const struct loan *l)
 			(l->risk & STATE_SETTINGS) != 0;
 
 	return is_mixed ? WASH_PLANS : 0;
+}
+
+/* --- SQL that changes the code --- */
+
+/* Flags of SQL that makes tables, views or indexes that reach nothing if it has no risk. */
+#define SCAN_HARMLESS                                                                                                  \
+	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
+		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
+
+/*
+ * Temporary tables are not among the risky names. Objects made by other DDL use only what its words name: a table, view
+ * or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are risky.
+ * A table may have brought the first sequence, however.
+ */
+static bool
+makes_harmless(struct exchange *x, struct server *srv)
+{
+	const struct code_answer *answer = x->pool->code->answer;
+	const char *tag = srv->loan.tag_text;
+	uint32_t flags = srv->loan.suspected;
+	bool is_made;
+
+	if (!exchange_is_followed(x))
+		return false;
+	is_made = srv->loan.tag.id == TAG_SELECT || strcmp(tag, "CREATE TABLE") == 0 ||
+		  strcmp(tag, "CREATE VIEW") == 0 || strcmp(tag, "CREATE INDEX") == 0;
+	if (is_made && (flags & (SCAN_TEMP | SCAN_LASTING)) == SCAN_TEMP)
+		return true;
+	if (answer == NULL || (answer->has_no_sequence && strcmp(tag, "CREATE INDEX") != 0))
+		return false;
+	if (strcmp(tag, "DO") == 0)
+		return !risk_names_are_none(answer->risks) && (state_risk_of_loan(x) & ~(unsigned)RISK_CONTEXT) == 0;
+	return is_made && (flags & ~SCAN_HARMLESS) == 0 && state_risk_of_loan(x) == 0;
+}
+
+/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
+static bool
+makes_table(const struct loan *loan)
+{
+	return loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
+}
+
+void
+state_note_code(struct exchange *x)
+{
+	struct loan *loan = &x->srv->loan;
+	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0;
+
+	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !makes_table(loan)) || makes_harmless(x, x->srv))
+		return;
+	if (loan->code != CODE_MADE)
+		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
+	pool_code_changed(x->pool, has_made);
+}
+
+void
+state_code_is_over(struct exchange *x)
+{
+	struct loan *loan = &x->srv->loan;
+
+	if (loan->code != CODE_AS_BEFORE)
+		pool_code_changed(x->pool, loan->code == CODE_MADE);
+	loan->code = CODE_AS_BEFORE;
 }
 
 /* --- SQL for any server --- */

@@ -210,7 +210,7 @@ state_discard_settled(struct server *srv, enum owed_end how)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 }
 
-/* Temporary sequences do not count as those of the database (database_code_sql.h). */
+/* Temporary sequences do not count as those of the database (database_code.sql). */
 static bool
 may_have_temporary(const struct loan *loan)
 {

@@ -27,7 +27,7 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 #include "sql/known.h"
-#include "session/probe.h"
+#include "seal/probe.h"
 #include "sql/scan.h"
 #include "wire/frame.h"
 

@@ -299,7 +299,7 @@ end_request(struct fake_conn *c)
 	message_ready(&c->out, c->tx);
 }
 
-/* pool/database_code.h asks what the database's code can touch. */
+/* seal/database_code.h asks what the database's code can touch. */
 static void
 on_question(struct fake_conn *c)
 {

@@ -19,7 +19,7 @@
 #include "session_text.h"
 
 #include "auth/scram.h"
-#include "session/seal.h"
+#include "seal/seal.h"
 
 #include <sys/queue.h>
 

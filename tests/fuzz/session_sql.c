@@ -287,7 +287,7 @@ number_after(const char *sql, const char *word, size_t max)
 	return n > max ? max : n;
 }
 
-/* pgweir's own question: what state is there? See session/probe.c. */
+/* pgweir's own question: what state is there? See seal/probe.c. */
 static void
 probe(struct fake_conn *c, const char *sql)
 {

@@ -4,7 +4,7 @@
  *
  * "hidden_lock" in SQL names a view that takes a lock, "hidden_role" one that takes on a role, and so on; they do so if
  * the database's code can: as the first line of the input has it, or since a transaction that ran CREATE with the same
- * word was committed. What the code can touch is told when pool/database_code.h asks.
+ * word was committed. What the code can touch is told when seal/database_code.h asks.
  *
  * Tokens (session_text.h) say whose something is. Nothing is looked at in a run where a server has lied: pgweir may
  * believe it.

@@ -4,7 +4,6 @@ what each of these statements touches, by PostgreSQL itself; and a reference of 
 A chain begins with a leaf, a function that touches one part of the session state (or none), and goes on with hops: each makes
 an object that uses the one before. A thing is what can stand in SQL, with some statements that use it."""
 
-import ast
 import random
 import re
 import threading
@@ -15,22 +14,16 @@ import psycopg2
 
 SETTINGS, TEMP, LOCKS, CURSORS, PREPARED, LISTEN, SEQUENCES, SEED = (1 << i for i in range(8))
 STATE = 1023  # enum state_part
-ARGUMENT = "\0"    # a macro's
-HEADER = Path(__file__).resolve().parents[2] / "src" / "pool" / "database_code_sql.h"
+SEAL = Path(__file__).resolve().parents[2] / "src" / "seal"
 
 
-def questions(header=HEADER):
-    """The macros of the header, as a C compiler would join them: {name: SQL}."""
-    made = {"MESSAGE_OURS": "/* pgweir */ "}
-    text = re.sub(r"/\*.*?\*/\n", "", header.read_text(encoding="utf-8"), count=1, flags=re.S).replace("\\\n", " ")
-    for line in text.splitlines():
-        found = re.match(r"#define (\w+)(?:\(\w+\))?\s+(.*)", line)
-        if found:
-            name, body = found.groups()
-            parts = re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)(?:\("([^"]*)"\))?', body)
-            made[name] = "".join(made.get(word, ARGUMENT).replace(ARGUMENT, given or ARGUMENT) if word else ast.literal_eval(f'"{text}"')
-                                 for text, word, given in parts)
-    return made
+def question(which=""):
+    """The question about the database's code, or that about its version alone, as pgweir sends it."""
+    lines = (SEAL / f"database_code{which}.sql").read_text(encoding="utf-8").splitlines()
+    return " ".join(line.strip() for line in lines if not line.startswith("--"))
+
+
+SETTINGS_OF_IT = re.match(r"(.*?; )/\* pgweir \*/ SELECT", question("_version"))[1]
 
 
 # --- The reference: a statement's risk is that of the words in it.
@@ -800,8 +793,8 @@ def judge(maker, cursor, dsn, each=99):
     return Judged(told, {sql for sql, effect in made.items() if effect == 0 and told[sql][0] == 0})
 
 
-def names_of(cursor, question=None):
-    cursor.execute(question or questions()["DATABASE_CODE_SQL"])
+def names_of(cursor, asked=None):
+    cursor.execute(SETTINGS_OF_IT + (asked or question()))
     return Names(cursor.fetchall())
 
 

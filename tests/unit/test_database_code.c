@@ -1,12 +1,12 @@
 /*
  * tests/unit/test_database_code.c - what a database's code could touch: when that is believed, and when it is asked
- * again. Links pool/database_code.c, session/probe.c, session/risk_names.c, wire/messages.c, wire/frame.c,
+ * again. Links seal/database_code.c, seal/probe.c, seal/risk_names.c, wire/messages.c, wire/frame.c,
  * wire/fields.c, base/buf.c.
  */
-#include "pool/database_code.h"
+#include "seal/database_code.h"
 
 #include "base/clock.h"
-#include "session/seal.h"
+#include "seal/seal.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* tests/unit/test_database_code_news.c - what one loop sees of a database's code counts on all loops at once. */
-#include "pool/database_code.h"
+#include "seal/database_code.h"
 
 #include "base/clock.h"
 #include "threads.h"

@@ -5,7 +5,6 @@
 #include "session/image.h"
 #include "session/image_changes.h"
 #include "session/image_settings.h"
-#include "session/seal.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -308,7 +307,7 @@ Test(image, timers_that_go_on_without_their_client)
 			     *img = image_with(none, rows[i].name, rows[i].value, IMAGE_OTHER);
 		struct image *without = image_without_timers(img);
 
-		cr_expect_eq((image_leaves(img) & WASH_TIMERS) != 0, rows[i].is_timer, "%s", rows[i].name);
+		cr_expect_eq((image_leaves(img) & IMAGE_LEAVES_TIMERS) != 0, rows[i].is_timer, "%s", rows[i].name);
 		cr_expect_eq(without, rows[i].is_timer ? none : img, "%s", rows[i].name);
 		image_unref(without);
 		image_unref(img);
@@ -330,7 +329,7 @@ Test(image, encodings_that_sql_is_read_in)
 		cr_expect(image_encoding_is_read(read[i]), "%s", read[i]);
 	for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++)
 		cr_expect_not(image_encoding_is_read(unread[i]), "%s", unread[i]);
-	cr_expect_eq(image_leaves(img) & STATE_WASHABLE, STATE_WASHABLE);
+	cr_expect_eq(image_leaves(img), (unsigned)IMAGE_LEAVES_ANYTHING);
 	image_unref(img);
 	image_unref(none);
 	image_store_free(store);

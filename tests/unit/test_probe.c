@@ -1,8 +1,8 @@
 /*
  * tests/unit/test_probe.c - the question about session state, and its answer's rows, well-formed and not. Links
- * session/probe.c, wire/messages.c and what they need of base.
+ * seal/probe.c, wire/messages.c and what they need of base.
  */
-#include "session/probe.h"
+#include "seal/probe.h"
 
 #include "wire/frame.h"
 

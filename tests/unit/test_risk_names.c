@@ -1,7 +1,7 @@
 /*
- * tests/unit/test_risk_names.c - which names are found in SQL, and what is opaque. Links session/risk_names.c.
+ * tests/unit/test_risk_names.c - which names are found in SQL, and what is opaque. Links seal/risk_names.c.
  */
-#include "session/risk_names.h"
+#include "seal/risk_names.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

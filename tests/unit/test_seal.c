@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_seal.c - what is washed off after which SQL, and how. Links session/seal.c, session/image.c,
+ * tests/unit/test_seal.c - what is washed off after which SQL, and how. Links seal/seal.c, session/image.c,
  * session/scan*.c, wire/messages.c, wire/frame.c, base/buf.c.
  */
-#include "session/probe.h"
-#include "session/seal.h"
+#include "seal/probe.h"
+#include "seal/seal.h"
 #include "wire/messages.h"
 
 #include "sql/scan.h"

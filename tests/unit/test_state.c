@@ -78,6 +78,13 @@ pool_has_sequences(const struct pool *entry, uint64_t now_us)
 }
 
 void
+pool_code_changed(struct pool *entry, bool is_made)
+{
+	(void)entry;
+	(void)is_made;
+}
+
+void
 pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
 	(void)srv;

@@ -1,4 +1,4 @@
-"""A statement's risk is that of the words in it (pool/database_code_sql.h). Databases are made whose functions have known
+"""A statement's risk is that of the words in it (seal/database_code.sql). Databases are made whose functions have known
 effects, reached in every way that PostgreSQL stores; PostgreSQL tells what each statement touches, in a session of its own.
 The verdict may never miss any of it; and each row of the closure's table is needed.
 
@@ -55,11 +55,17 @@ def test_no_statement_touches_what_its_words_do_not_say(all_hops):
 
 def rows_of(question, part):
     """The lines of a part of the query, and what the query is without each."""
-    head = re.search(rf", {part}\([^()]*\) AS \( (SELECT \* FROM \( )?", question)
-    begin, end = head.end(), question.index(" ) AS " if head[1] else " ), ", head.end())
-    for row in re.finditer(r"(UNION ALL )?SELECT .*?(?=UNION ALL SELECT|$)", question[begin:end], re.S):
-        after = question[begin + row.end():]
-        yield row[0], question[:begin + row.start()] + (after if row[1] else after.removeprefix("UNION ALL "))
+    begin = re.search(rf"\b{part}\([^()]*\) AS \( (SELECT \* FROM \( )?", question).end()
+    depth, starts = 0, [begin]
+    for found in re.finditer(r"\$r\$.*?\$r\$|'[^']*'|[()]|UNION ALL SELECT", question[begin:]):
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if depth < 0 or depth == 0 and found[0].startswith("UNION"):
+            starts.append(begin + found.start())
+        if depth < 0:
+            break
+    for start, end in zip(starts, starts[1:]):
+        after = question[end:]
+        yield question[start:end], question[:start] + (after if start != begin else after.removeprefix("UNION ALL "))
 
 
 PARTS = ("settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements", "listen", "sequences", "random_seed", "backend",
@@ -139,7 +145,7 @@ ELSEWHERE = re.compile(r"oid, 3, 0|3, 0, 1255|r\.objid, 1255|2605, oid, 0|2616, 
 
 def test_each_row_of_the_closure_is_needed(all_hops):
     cursor, judged = all_hops
-    question = risky.questions()["DATABASE_CODE_SQL"]
+    question = risky.question()
     rows = list(rows_of(question, "edge"))
     assert len(rows) > 20
     needless = [row for row, without in rows
@@ -155,7 +161,7 @@ def test_what_makes_nearly_everything_risky(postgres, hop):
         judged = risky.judge(maker, cursor, dsn)
         assert any(parts for parts, _ in judged.statements.values())
         assert judged.missed(risky.names_of(cursor)) == []
-        planted = [row for row, without in rows_of(risky.questions()["DATABASE_CODE_SQL"], "edge")
+        planted = [row for row, without in rows_of(risky.question(), "edge")
                    if judged.missed(risky.names_of(cursor, without))]
         assert planted or "like" in hop
 
@@ -347,7 +353,7 @@ def test_each_row_of_the_query_is_needed(postgres, all_hops, part):
     """Without any of them some case above, or a statement of all hops, is not called risky."""
     cursor, judged = all_hops
     elsewhere = FOUND_ELSEWHERE.get(part)
-    rows = list(rows_of(risky.questions()["DATABASE_CODE_SQL"], part))
+    rows = list(rows_of(risky.question(), part))
     assert len(rows) > 8
     left = {row: without for row, without in rows
             if not (elsewhere and elsewhere.search(row)) and not judged.missed(risky.names_of(cursor, without))}
@@ -384,7 +390,7 @@ CHANGES = {
 def test_the_version_is_another_one_after(postgres, change):
     with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
         def version():
-            cursor.execute(risky.questions()["DATABASE_CODE_VERSION"])
+            cursor.execute(risky.question("_version"))
             return cursor.fetchall()
         cursor.execute("BEGIN; CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE public.users (v int)")
         before = version()

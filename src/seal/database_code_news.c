@@ -1,12 +1,12 @@
 /*
- * src/pool/database_code_news.c - the code of all databases: found by its key, shared, and asked about when it is due;
+ * src/seal/database_code_news.c - the code of all databases: found by its key, shared, and asked about when it is due;
  * and DDL that one loop sees, which counts on all. See database_code.h.
  *
  * Each loop has one struct database_code of each database, whatever the file calls it, and asks its own servers. DDL
  * that is seen on one makes the others' answers invalid at once, before its client is told that it is done. That is
  * rare, and done under one lock; whoever reads what it writes does so without.
  */
-#include "pool/database_code.h"
+#include "seal/database_code.h"
 
 #include "base/alloc.h"
 #include "base/table.h"

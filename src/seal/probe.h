@@ -1,5 +1,5 @@
 /*
- * src/session/probe.h - asks a server connection what session state it carries.
+ * src/seal/probe.h - asks a server connection what session state it carries.
  *
  * The probe is one query, sent behind the replies of a transaction that was suspected (scan.h), before another client
  * may get the connection. PostgreSQL's catalogs are certain; nothing is guessed. All names are qualified, operators
@@ -11,7 +11,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "session/seal.h"
+#include "seal/seal.h"
 
 #include <stdbool.h>
 #include <stddef.h>

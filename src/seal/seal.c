@@ -1,9 +1,9 @@
-#include "session/seal.h"
+#include "seal/seal.h"
 
+#include "seal/probe.h"
 #include "session/image_changes.h"
-#include "session/probe.h"
-#include "sql/scan.h"
 #include "session/statement_store.h"
+#include "sql/scan.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -56,7 +56,7 @@ static const struct {
 const char *
 seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX])
 {
-	static const char *const names[STATE_PARTS] = {
+	static const char *const names[SEAL_PARTS] = {
 		"settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements",
 		"listen",   "sequences",	 "random_seed",	   "backend", "remote_sessions",
 		"context",  "new_code"
@@ -64,7 +64,7 @@ seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX])
 	size_t len = 0;
 
 	snprintf(out, SEAL_STATE_TEXT_MAX, "none");
-	for (unsigned i = 0; i < STATE_PARTS; i++)
+	for (unsigned i = 0; i < SEAL_PARTS; i++)
 		if (parts & 1u << i)
 			len += (size_t)snprintf(out + len, SEAL_STATE_TEXT_MAX - len, "%s%s", len == 0 ? "" : ", ",
 						names[i]);
@@ -98,6 +98,14 @@ seal_parts_of(uint32_t flags, unsigned risk)
 	 */
 	parts &= ~(unsigned)STATE_SEQUENCES;
 	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
+}
+
+unsigned
+seal_parts_of_leavings(unsigned leaves)
+{
+	return ((leaves & IMAGE_LEAVES_TEMP) != 0 ? STATE_TEMP : 0u) |
+	       ((leaves & IMAGE_LEAVES_ANYTHING) != 0 ? STATE_WASHABLE : 0u) |
+	       ((leaves & IMAGE_LEAVES_LATE) != 0 ? WASH_LATE : 0u);
 }
 
 void

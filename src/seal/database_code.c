@@ -1,8 +1,8 @@
-#include "pool/database_code.h"
+#include "seal/database_code.h"
 
 #include "base/clock.h"
-#include "pool/database_code_sql.h"
-#include "session/probe.h"
+#include "database_code_sql.h" /* made of database_code_version.sql and database_code.sql */
+#include "seal/probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +135,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		database_code_let_go(code);
 		code->round++;
 	}
-	return code->is_version ? DATABASE_CODE_VERSION : DATABASE_CODE_SQL;
+	return code->is_version ? DATABASE_CODE_VERSION : DATABASE_CODE_VERSION DATABASE_CODE;
 }
 
 /* Reads two of them; *end: behind these. */
@@ -144,7 +144,7 @@ read_risk(const char *value, char **end)
 {
 	unsigned long always = strtoul(value, end, 10);
 
-	return (struct risk){ (uint16_t)(always & RISK_ALL), (uint16_t)(strtoul(*end, end, 10) & RISK_ALL) };
+	return (struct risk){ (uint16_t)(always & RISK_ASKED), (uint16_t)(strtoul(*end, end, 10) & RISK_ASKED) };
 }
 
 /* "K RISK WRITE_RISK reason", K as in enum risk_kind: what the name is. Returns 0, or -1: no memory, or nonsense. */
@@ -168,7 +168,7 @@ set_all(struct code_answer *a, const char *value)
 	char *end;
 	struct risk risk = read_risk(value, &end);
 
-	risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ALL);
+	risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ASKED);
 }
 
 /* Ignores rows of another shape: PostgreSQL does not send them. */

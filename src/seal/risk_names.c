@@ -1,4 +1,4 @@
-#include "session/risk_names.h"
+#include "seal/risk_names.h"
 
 #include "base/text.h"
 #include "base/table.h"

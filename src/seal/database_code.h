@@ -1,5 +1,5 @@
 /*
- * src/pool/database_code.h - what the code of one database could do to the session of whoever uses it: its functions,
+ * src/seal/database_code.h - what the code of one database could do to the session of whoever uses it: its functions,
  * triggers, views, rules, policies, defaults, checks, operators and casts, by the names that reach it.
  *
  * PostgreSQL's catalogs are queried on an idle connection: soon after the first use, when DDL was seen, and again when
@@ -19,8 +19,8 @@
  */
 #pragma once
 
-#include "session/risk_names.h"
-#include "session/seal.h"
+#include "seal/risk_names.h"
+#include "seal/seal.h"
 #include "sql/scan.h"
 
 #include <stdatomic.h>
@@ -35,7 +35,7 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
 #define CODE_DEAR_US UINT64_C(100000)
-#define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_sql.h) */
+#define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_version.sql) */
 
 struct code_answer {
 	struct risk_names *risks; /* owned */

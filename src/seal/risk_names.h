@@ -1,9 +1,9 @@
 /*
- * src/session/risk_names.h - the risky names of one database: which session state could SQL touch that uses them?
+ * src/seal/risk_names.h - the risky names of one database: which session state could SQL touch that uses them?
  *
  * SQL reaches a function of the database only through a name or symbol that stands in it, through syntax that stands
  * for a symbol, through the type of a parameter, or through what PostgreSQL stores as using it. The catalogs say which
- * names these are (pool/database_code_sql.h); here the words of SQL are looked up. Opaque SQL, whose words don't show
+ * names these are (seal/database_code.sql); here the words of SQL are looked up. Opaque SQL, whose words don't show
  * what it runs, has the risk of the whole database: DO, U&"...", DDL but for CREATE and DROP of tables, views, indexes
  * and sequences, and whatever does not end properly.
  *
@@ -11,6 +11,8 @@
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h).
  */
 #pragma once
+
+#include "seal/seal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +28,7 @@ enum risk_kind {
 	RISK_KINDS
 };
 
-/* Parts of the session state (enum state_part). */
+/* enum state_part, enum code_risk */
 struct risk {
 	uint16_t always;
 	uint16_t in_writes; /* besides, in SQL that has a word like INSERT */
@@ -34,8 +36,6 @@ struct risk {
 
 /* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
 #define RISK_DYNAMIC 0xffu
-/* The words of the SQL don't show what it runs, though the database may have nothing that it could reach. */
-#define RISK_OPAQUE (1u << 12)
 
 struct risk_names; /* opaque: risk_names.c */
 

@@ -1,4 +1,4 @@
-#include "session/probe.h"
+#include "seal/probe.h"
 
 #include "session/image.h"
 #include "wire/frame.h"

@@ -1,5 +1,5 @@
 /*
- * src/session/seal.h - washes session state off a server connection before another client gets it. Pure.
+ * src/seal/seal.h - washes session state off a server connection before another client gets it. Pure.
  *
  * Each part is washed unless it is proved that nothing can have changed it. The proof has two halves: no SQL since the
  * last seal shows it (scan.h), and no name in that SQL reaches code of the database that could (risk_names.h).
@@ -9,13 +9,18 @@
 #pragma once
 
 #include "base/buf.h"
+#include "session/image.h"
 #include "wire/messages.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Kinds of session state. The numbers are those of the question in pool/database_code_sql.h, too. */
+/*
+ * Kinds of session state. These bits and those of enum code_risk and enum wash are disjoint: what SQL could touch has
+ * bits of the first two, what is to be washed of the first and the third. The question about a database's code
+ * (database_code.sql) has the numbers of the first two.
+ */
 enum state_part {
 	STATE_SETTINGS = 1u << 0, /* with role and session authorization */
 	STATE_TEMP = 1u << 1, /* temporary objects */
@@ -27,20 +32,28 @@ enum state_part {
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
-	/* No state of the session: plans, which depend on the settings that SQL is parsed under (image_context). */
-	RISK_CONTEXT = 1u << 10,
+	STATE_WASHABLE = 0x2ffu /* all but STATE_BACKEND */
+};
+/* Risks of SQL besides session state that it touches. */
+enum code_risk {
+	RISK_CONTEXT =
+	    1u << 10, /* makes plans, which depend on the settings that SQL is parsed under (image_context) */
 	RISK_CODE = 1u << 11, /* may change the code itself: DDL in a body, and SQL that a body makes */
-	/* 1 << 12: RISK_OPAQUE (session/risk_names.h) */
-	/* Only for seal_put. */
+	RISK_OPAQUE = 1u << 12, /* its words don't show what it runs, though the database may have nothing to reach */
+	RISK_ASKED = 0xfffu /* what the question about a database's code may tell of SQL, with the state */
+};
+/* Orders to seal_put() besides the parts that are washed. */
+enum wash {
 	WASH_PLANS = 1u << 16, /* forgets plans */
 	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
 	WASH_TIMERS = 1u << 18, /* undoes timers of a client's own: image_is_timer() */
-	WASH_LATE = 1u << 19 /* nothing: takes the error of a limit on time that PostgreSQL notices late, and fails */
+	/*
+	 * Nothing: takes the error of a limit on time that PostgreSQL notices late, and fails. For requests that last
+	 * IMAGE_SHORT_LIMIT_US, and for sessions with a shorter limit.
+	 */
+	WASH_LATE = 1u << 19
 };
-#define SEAL_LATE_US 50000u /* WASH_LATE is for requests that last so long, and for sessions with a shorter limit */
-#define STATE_WASHABLE 0x2ffu
-#define RISK_ALL 0xfffu
-#define STATE_PARTS 12u
+#define SEAL_PARTS 12u /* that have a name: of enum state_part, and RISK_CONTEXT and RISK_CODE */
 
 #define SEAL_STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */
@@ -54,6 +67,15 @@ static inline unsigned
 seal_parts(uint32_t scan_flags, unsigned risk)
 {
 	return (scan_flags | risk) == 0 ? 0 : seal_parts_of(scan_flags, risk); /* nearly always */
+}
+/* Returns what any SQL of such a session may leave (enum state_part, WASH_LATE). */
+unsigned seal_parts_of_leavings(unsigned leaves);
+static inline unsigned
+seal_parts_of_image(const struct image *img)
+{
+	unsigned leaves = image_leaves(img);
+
+	return leaves == 0 ? 0 : seal_parts_of_leavings(leaves); /* nearly always */
 }
 /* A schema's name as SQL, quoted where that is needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
@@ -69,7 +91,7 @@ void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_sc
 /* Writes the SQL that begins random() anew, which SEAL_SEED_FORGET should follow. No plan is made. Returns out. */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 #define SEAL_SEED_FORGET MESSAGE_OURS "RESET seed" /* it shows no more as a setting of the session's */
-struct probe_row; /* session/probe.h */
+struct probe_row; /* seal/probe.h */
 /*
  * Appends SQL that closes sessions on other servers, each to be sent alone: '-', or '?' if it may fail with 08003, then
  * the SQL, terminated. Returns false if the server must be closed, as nothing closes them.

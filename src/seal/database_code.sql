@@ -1,0 +1,355 @@
+-- src/seal/database_code.sql - the question of database_code.h: through which names can SQL reach code of the database
+-- that touches session state? It follows database_code_version.sql, with which it is one simple Query. By hand:
+--     psql -1 -f src/seal/database_code_version.sql -f src/seal/database_code.sql
+--
+-- The build makes a string of each (database_code_sql.h), without comments and with one blank for each end of a line.
+-- Always: it is the same under any setting that it does not make itself; all output is ASCII.
+--
+-- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
+--   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
+--   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
+-- - inserts: EXECUTE is no sign in PL/pgSQL where its text can be nothing but an INSERT into a table: one constant, or
+--   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Its
+--   words count as those of any body, but the table may be any (class 3). rest: the body without such EXECUTEs.
+-- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of
+--   the extensions in the list touches nothing but by the functions in signs.
+-- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
+--   says, so all of these are one letter there.
+-- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
+--   that have one, begin with a digit or are not ASCII are searched for as they are.
+-- - named: what can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's
+--   type is the database's own, else by that type; by both if constants alone could choose it.
+-- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
+-- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
+--   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
+--   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
+--   table, 3466/0 DDL.
+-- - reach: the closure, by hashes, as to merge would sort all edges again in each round; chain: from a name back to its
+--   cause, the shortest way, as reach finds in that order.
+--
+-- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
+-- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'n', a custom setting that
+-- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
+-- and enum code_risk (seal.h).
+/* pgweir */ WITH RECURSIVE
+remote AS (
+	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes
+	FROM (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') AS d(dblinks),
+		(SELECT count(*) FROM pg_foreign_server) AS s(servers),
+		(
+			SELECT min(pronamespace::regnamespace::text), count(*) FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all'
+		) AS f(fdw_schema, fdws),
+		(SELECT pg_encoding_max_length(encoding) = 1 FROM pg_database WHERE datname = current_database()) AS e(is_bytes)
+),
+signs AS (
+	SELECT (stem || ending) COLLATE "C" AS word, coalesce(parts, anything) AS parts
+	FROM remote,
+		(
+			VALUES
+				('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,
+					gin_clean_pending_list,connectby,xpath_table}', NULL, NULL),
+				('{query,cursor,table,schema,database}', '_to_xml,_to_xmlschema,_to_xml_and_xmlschema', NULL),
+				('{st_,_st_}', 'mapalgebra,mapalgebraexpr,mapalgebrafct,mapalgebrafctngb', NULL),
+				('{domain,array,record,range,multirange}', '_in,_recv', NULL),
+				('{brin_summarize_}', 'range,new_values', NULL),
+				('{bt_index_}', 'check,parent_check', NULL),
+				('{crosstab}', ',2,3,4', NULL),
+				('{alter,import}', NULL, 2048),
+				('{dblink_connect}', ',_u', 512),
+				('{dblink}', ',_exec,_open,_fetch,_close,_send_query,_get_result,_build_sql_insert,_build_sql_update,_build_sql_delete', 767),
+				('{load,isn_weak,pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
+				('{pg_create_,pg_copy_}', 'physical_replication_slot,logical_replication_slot', 256),
+				('{pg_advisory_,pg_try_advisory_}', 'lock,lock_shared,unlock,unlock_shared,unlock_all', 4),
+				('{set_config,set_limit,reset,pg_settings}', NULL, 1),
+				('{temp,temporary,pg_temp}', NULL, 2),
+				('{hold}', NULL, 8),
+				('{prepare,deallocate}', NULL, 16),
+				('{listen,unlisten}', NULL, 32),
+				('{currval,lastval}', NULL, 64),
+				('{setseed,random,random_normal}', NULL, 128)
+		) AS v(stems, endings, parts),
+		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
+),
+own AS (
+	SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13
+),
+fun AS (
+	SELECT *, CASE WHEN lanname NOT IN ('c', 'internal')
+		AND NOT is_big THEN CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(
+			lower((prosrc) COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g'
+		) ELSE lower((prosrc) COLLATE "C") END END AS src,
+		lanname IN ('sql', 'plpgsql') AS is_sql
+	FROM (
+		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
+			array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
+			coalesce(
+				extname = ANY (
+					'{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,
+						fuzzystrmatch,hstore,insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,
+						pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto,
+						pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,
+						sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent,uuid-ossp,vector,xml2}'
+				)
+					OR extname = 'orafce' AND lanname = 'sql', false
+			) AS is_known
+		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+			LEFT JOIN (
+				pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'
+			) ON d.objid = p.oid
+		WHERE p.oid >= 16384
+	) AS f
+),
+named(class, oid, name, kind) AS (
+	SELECT class, oid,
+		CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(
+			lower((name) COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g'
+		) ELSE lower((name) COLLATE "C") END,
+		kind
+	FROM (
+		SELECT 1255::oid, oid, proname::text, 'f' FROM fun
+		UNION ALL SELECT 1259, oid, relname, 'r' FROM pg_class WHERE relkind = ANY ('{r,v,m,f,p,c}') AND relpersistence <> 't'
+		UNION ALL SELECT 1247, oid, typname, 'r' FROM pg_type
+		UNION ALL SELECT 2617, o.oid, k, CASE WHEN k = oprname OR k = '!=' THEN 'o' ELSE 'n' END
+		FROM pg_operator o LEFT JOIN fun f ON f.oid = oprcode
+			LEFT JOIN (
+				VALUES
+					('{~~,!~~}', '{like}'),
+					('{~~*,!~~*}', '{ilike}'),
+					('{~,!~}', '{similar}'),
+					('{>=,<=,<,>}', '{between}'),
+					('{=}', '{in,nullif,distinct,case,using,natural}'),
+					('{<>}', '{in,!=}')
+			) AS a(symbols, words) ON oprname = ANY (symbols::name[]),
+			unnest(oprname::text || coalesce(words::text[], '{}')) AS k
+		WHERE oprleft < 16384 AND oprright < 16384 OR is_known IS NOT TRUE
+			AND (
+				oprleft BETWEEN 1 AND 16383 OR oprright BETWEEN 1 AND 16383
+					OR oprname NOT IN (SELECT oprname FROM pg_operator WHERE oid < 16384 AND 25 IN (oprleft, oprright))
+			)
+	) AS n(class, oid, name, kind)
+	WHERE oid >= 16384
+),
+vocabulary AS (SELECT name, (row_number() OVER ())::text::oid AS id FROM (SELECT DISTINCT name FROM named WHERE kind <> 'o') AS v),
+word AS (
+	SELECT DISTINCT oid, lanname, CASE WHEN octet_length(w) > 63 THEN w::name::text ELSE w END COLLATE "C" AS word
+	FROM fun,
+		LATERAL (
+			SELECT CASE WHEN w BETWEEN '0' AND ':' THEN regexp_replace(w, '^[0-9]+(e[0-9]+)?', '') ELSE w END AS w
+			FROM unnest(string_to_array(translate(src, E' \t\n\r\f\x0b()[]{}.,;:''"=<>+-*/%&|!~^@#?$`\\', repeat(' ', 36)), ' ')) AS w
+		) AS w
+	WHERE octet_length(w) > 63 OR w LIKE 'pg_temp_%'
+		OR w IN (
+			SELECT name FROM vocabulary
+			UNION ALL SELECT word FROM signs
+			UNION ALL SELECT unnest('{insert,update,delete,merge,copy,alter,refresh,drop,grant,revoke,comment,security,import,reindex,into}'::text[])
+		)
+),
+writes AS (SELECT DISTINCT oid FROM word WHERE word = ANY ('{insert,update,delete,merge,copy,alter,refresh}')),
+insert_form(form) AS (
+	SELECT $r$execute(?=\s+($r$
+		|| $r$format\(\s*'\s*insert\s+into\s+([a-z0-9_]+\.|%([0-9]+\$)?i\.)?[a-z0-9_]*(%([0-9]+\$)?i)?($r$ || plain || $r$|%([0-9]+\$)?l)*'\s*(,$r$ || term || $r$)?\)$r$
+		|| $r$|'\s*insert\s+into\s+([a-z0-9_]+\.)?[a-z0-9_]*('\s*[|][|]\s*quote_ident\($r$ || term
+		|| $r$\)(\s*[|][|]\s*'\.'\s*[|][|]\s*quote_ident\($r$ || term || $r$\))?\s*[|][|]\s*')?($r$ || plain || $r$)*'$r$
+		|| $r$(\s*[|][|]\s*quote_(literal|nullable)\($r$ || term || $r$\)\s*[|][|]\s*'($r$ || plain || $r$)*')*$r$
+		|| $r$)\s*(;|(using|into)\M))$r$
+	FROM (SELECT $r$[a-z0-9_.,\s|:+[\]]|'[^';\\]*'$r$, $r$[a-z0-9_\s,.()*:=]|\$[0-9]$r$) AS l(leaf, plain),
+		LATERAL (SELECT replace($r$(~|\((~|\((~)*\))*\))*$r$, '~', leaf)) AS t(term)
+),
+inserts(oid, rest) AS (
+	SELECT oid, regexp_replace(src, form, '', 'g')
+	FROM insert_form, word JOIN fun USING (oid)
+	WHERE word = 'execute' AND fun.lanname = 'plpgsql'
+		AND NOT EXISTS (SELECT FROM fun WHERE proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable'))
+		AND NOT EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND oprleft = 25 AND oprright = 25)
+),
+inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
+tree(class, oid, w, tree) AS (
+	SELECT *
+	FROM (
+		SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, ev_qual) FROM pg_rewrite
+		UNION ALL SELECT 1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy
+		UNION ALL SELECT 1259, adrelid, true, adbin::text FROM pg_attrdef
+		UNION ALL SELECT 1259, conrelid, true, conbin::text FROM pg_constraint
+		UNION ALL SELECT 1247, contypid, false, conbin::text FROM pg_constraint
+		UNION ALL SELECT 1259, tgrelid, true, tgqual::text FROM pg_trigger
+		UNION ALL SELECT 1247, oid, false, typdefaultbin::text FROM pg_type
+		UNION ALL SELECT 1259, stxrelid, false, to_jsonb(s)->>'stxexprs' FROM pg_statistic_ext s
+		UNION ALL SELECT 1255, oid, false, concat(proargdefaults::text, CASE WHEN prosrc = '' THEN to_jsonb(p)->>'prosqlbody' END) FROM pg_proc p
+	) AS t(class, oid, w, tree)
+	WHERE oid >= 16384 AND tree <> ''
+),
+base(class, oid, w, parts, reason) AS (
+	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql
+		AND (is_big OR src ~ $r$_shared|\m[gs]d\M|global$r$) THEN 1280 ELSE 1024 END,
+		CASE WHEN is_big THEN 'a long body' ELSE 'language ' || lanname END
+	FROM fun, remote
+	WHERE is_big OR NOT is_sql AND lanname <> 'internal' AND NOT is_known
+	UNION ALL SELECT 1255, f.oid, false, parts, 'internal' FROM fun f JOIN own o USING (prosrc) WHERE lanname = 'internal' AND prolang = 12
+	UNION ALL SELECT 1255, oid, false, parts, upper(word)
+	FROM word JOIN signs USING (word) JOIN fun USING (oid)
+	WHERE (word <> 'execute' OR oid NOT IN (SELECT oid FROM inserter))
+		AND (word <> 'create' OR regexp_replace(src, $r$\mcreate\s+temp(orary)?\s+table\M$r$, '', 'g') ~ $r$(^|[^a-z_])create([^a-z0-9_]|$)$r$)
+	UNION ALL SELECT 1255, oid, false, 2, word FROM word WHERE word LIKE 'pg_temp_%' OR word = 'into' AND lanname = 'sql'
+	UNION ALL SELECT 1255, oid, false, CASE WHEN src ~ $r$\mdo\M$r$ THEN anything ELSE 129 END, 'SET, DO'
+	FROM fun, remote
+	WHERE src ~ $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*(set|do)\M$r$
+	UNION ALL SELECT 1255, oid, false, anything, 'U&"' FROM fun, remote WHERE strpos(src, 'u&"') > 0
+	UNION ALL SELECT 1255, oid, false, 130, config FROM fun WHERE config ~* $r$pg_temp|(^| )seed=$r$
+	UNION ALL SELECT 1255, oid, false, parts, proname FROM own WHERE oid >= 16384
+	UNION ALL SELECT 1255, oid, false, 1024, lanname FROM fun WHERE is_sql AND NOT (is_known AND lanname = 'sql')
+	UNION ALL SELECT 1255, oid, false, 1024, 'rights'
+	FROM fun
+	WHERE provolatile = 'i' AND proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0)
+	UNION ALL SELECT class, t.oid, w, parts, proname
+	FROM (SELECT * FROM tree WHERE tree ~ (SELECT ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' FROM own)) AS t
+		JOIN own o ON t.tree ~ (':(func|opfunc)id ' || o.oid || ' ')
+	UNION ALL SELECT class, oid, w, 1, 'pg_settings' FROM tree WHERE tree ~ (':relid ' || 'pg_settings'::regclass::oid || ' ')
+	UNION ALL SELECT 1255, aggfnoid, false, parts, proname
+	FROM pg_aggregate JOIN own o ON o.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn)
+	UNION ALL SELECT 2617, o.oid, false, parts, proname FROM pg_operator o JOIN own w ON w.oid = oprcode
+	UNION ALL SELECT 2605, c.oid, false, parts, proname FROM pg_cast c JOIN own w ON w.oid = castfunc
+	UNION ALL SELECT 1259, ftrelid, false, CASE WHEN prosrc = 'postgres_fdw_handler'
+		AND fdws > 0 THEN 512 WHEN prosrc = 'file_fdw_handler' THEN 0 ELSE 256 END, 'foreign table'
+	FROM remote, pg_foreign_table JOIN pg_foreign_server s ON s.oid = ftserver JOIN pg_foreign_data_wrapper d ON d.oid = srvfdw
+		LEFT JOIN pg_proc p ON p.oid = fdwhandler
+	UNION ALL SELECT 2, 0, false, 2, 'settings of roles or databases'
+	FROM pg_db_role_setting
+	WHERE array_to_string(setconfig, ' ') ~* 'search_path=.*pg_temp'
+),
+edge(ac, ao, class, oid, mode) AS (
+	SELECT *
+	FROM (
+		SELECT refclassid, refobjid, classid, objid,
+			CASE WHEN refclassid <> 1259 THEN 'p' WHEN classid = 1255 THEN 'a' WHEN classid = 1247 THEN 'r' ELSE 'p' END
+		FROM pg_depend
+		WHERE deptype = ANY ('{n,a,i}')
+			AND (
+				refclassid IN (1255, 2617, 1247, 2616, 2753, 2605, 3576, 2601, 2328, 1417) OR refclassid = 1259
+					AND classid IN (2618, 3256, 1247, 1255)
+			)
+		UNION ALL SELECT 2618, oid, 1259, ev_class, CASE ev_type WHEN '1' THEN 'p' ELSE 'w' END FROM pg_rewrite
+		UNION ALL SELECT 3256, oid, 1259, polrelid, 'p' FROM pg_policy
+		UNION ALL SELECT 2604, oid, 1259, adrelid, 'w' FROM pg_attrdef
+		UNION ALL SELECT 2606, oid, 1259, conrelid, CASE contype WHEN 'c' THEN 'p' ELSE 'w' END FROM pg_constraint
+		UNION ALL SELECT 2606, oid, 1247, contypid, 'p' FROM pg_constraint WHERE contypid <> 0
+		UNION ALL SELECT 1259, conrelid, 1259, confrelid, 'w' FROM pg_constraint WHERE contype = 'f' AND ARRAY[confupdtype, confdeltype] && '{c,n,d}'
+		UNION ALL SELECT s.class, s.oid, 1259, f.other, 'w'
+		FROM (
+			SELECT 1259 AS class, indexrelid AS oid, indrelid AS rel FROM pg_index WHERE indexrelid >= 16384
+			UNION SELECT 3381, oid, stxrelid FROM pg_statistic_ext
+			UNION SELECT 2606, oid, conrelid FROM pg_constraint WHERE contype = 'c'
+		) AS s
+			JOIN (
+				SELECT conrelid AS rel, confrelid AS other FROM pg_constraint WHERE contype = 'f'
+				UNION SELECT confrelid, conrelid FROM pg_constraint WHERE contype = 'f'
+			) AS f USING (rel)
+		UNION ALL SELECT 2620, oid, 1259, tgrelid, 'w' FROM pg_trigger
+		UNION ALL SELECT 1259, indexrelid, 1259, indrelid, 'p' FROM pg_index
+		UNION ALL SELECT 3381, oid, 1259, stxrelid, 'p' FROM pg_statistic_ext
+		UNION ALL SELECT 1259, inhrelid, 1259, inhparent, 'p' FROM pg_inherits
+		UNION ALL SELECT 1259, inhparent, 1259, inhrelid, 'p' FROM pg_inherits JOIN pg_partitioned_table ON partrelid = inhparent
+		UNION ALL SELECT 1259, oid, 1247, reltype, 'r' FROM pg_class WHERE relkind = 'c'
+		UNION ALL SELECT 1259, r.objid, 1255, f.objid, 'a'
+		FROM pg_depend r JOIN pg_depend f USING (refclassid, refobjid) JOIN pg_proc p ON p.oid = f.objid JOIN pg_class t ON t.oid = r.objid
+		WHERE relkind IN ('r', 'p') AND refclassid = 3079 AND r.classid = 1259 AND f.classid = 1255 AND p.prolang = 13 AND r.deptype = 'e'
+			AND f.deptype = 'e'
+		UNION ALL SELECT 2617, oid, 1247, t, 'p' FROM pg_operator, unnest(ARRAY[oprleft, oprright]) AS t WHERE t >= 16384
+		UNION ALL SELECT 2617, o, 2617, oid, 'p' FROM pg_operator, unnest(ARRAY[oprcom, oprnegate]) AS o
+		UNION ALL SELECT 2605, oid, 1247, t, 'p' FROM pg_cast, unnest(ARRAY[castsource, casttarget]) AS t WHERE t >= 16384
+		UNION ALL SELECT 2605, oid, 0, 0, 'p' FROM pg_cast WHERE castsource < 16384 AND casttarget < 16384
+		UNION ALL SELECT 2616, oid, 0, 0, 'p' FROM pg_opclass WHERE opcintype < 16384 AND opcdefault
+		UNION ALL SELECT 2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384
+		UNION ALL SELECT 2617, amopopr, 2753, amopfamily, 'p' FROM pg_amop
+		UNION ALL SELECT 1255, amproc, 2753, amprocfamily, 'p' FROM pg_amproc
+		UNION ALL SELECT 1255, amproc, CASE WHEN t < 16384 THEN 0 ELSE 1247 END, CASE WHEN t < 16384 THEN 0 ELSE t END, 'p'
+		FROM pg_amproc, unnest(ARRAY[amproclefttype, amprocrighttype]) AS t
+		WHERE amprocfamily < 16384
+		UNION ALL SELECT 1255, refobjid, 0, 0, 'p' FROM pg_depend WHERE refclassid = 1255 AND classid IN (3601, 3764, 2607)
+		UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger
+		UNION ALL SELECT 2601, oid, 3466, 0, 'p' FROM pg_am
+		UNION ALL SELECT 1259, oid, 3, 0, 'p' FROM pg_class WHERE relkind = ANY ('{r,v,f,p}') AND relpersistence <> 't'
+		UNION ALL SELECT 3, 0, 1255, oid, 'a' FROM inserter
+		UNION ALL SELECT 3466, 0, 1255, oid, 'a'
+		FROM word
+		WHERE word = ANY ('{create,alter,drop,grant,revoke,comment,refresh,security,import,reindex}') OR word = 'into' AND lanname = 'sql'
+		UNION ALL SELECT n.class, n.oid, 1, v.id, 'p' FROM named n JOIN vocabulary v USING (name) WHERE kind <> 'o'
+		UNION ALL SELECT 1, v.id, 1255, w.oid, CASE WHEN w.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END
+		FROM word w JOIN vocabulary v ON v.name = w.word
+		UNION ALL SELECT 1, v.id, 1259, tgrelid, 'w'
+		FROM pg_trigger,
+			convert_from(decode(replace(replace(encode(tgargs, 'escape'), $r$\\$r$, ' '), $r$\000$r$, ' '), 'escape'), getdatabaseencoding()) AS a,
+			unnest(
+				string_to_array(
+					translate(
+						CASE WHEN (SELECT is_bytes FROM remote) THEN regexp_replace(lower((a) COLLATE "C"), $r$[^\x01-\x7f]$r$, chr(127), 'g') ELSE lower((a) COLLATE "C") END,
+							'."', '  '
+					),
+						' '
+				)
+			) AS t
+			JOIN vocabulary v ON v.name = t
+		WHERE tgnargs > 0
+		UNION ALL SELECT n.class, n.oid, 1255, f.oid, CASE WHEN f.oid IN (SELECT oid FROM writes) THEN 'a' ELSE 'r' END
+		FROM named n JOIN fun f ON strpos(f.src, replace(n.name, '"', '""')) > 0
+		WHERE kind = 'o' OR kind IN ('f', 'r') AND name ~ '^[0-9]|[^a-z0-9_]'
+	) AS e(ac, ao, class, oid, mode)
+	WHERE ao >= 16384 OR ac IN (1, 3, 2753, 3466)
+),
+reach(class, oid, w, parts) AS (
+	SELECT DISTINCT class, oid, w, parts FROM base WHERE parts <> 0
+	UNION SELECT e.class, e.oid, mode = 'w' OR r.w AND mode <> 'a', r.parts
+	FROM reach r JOIN edge e ON e.ac = r.class AND e.ao = r.oid
+	WHERE NOT (r.w AND mode = 'r')
+),
+reached AS (
+	SELECT class, oid, min(n) AS n
+	FROM (SELECT *, row_number() OVER () + CASE WHEN parts & 1023 = 0 THEN 1000000000 ELSE 0 END AS n FROM reach) AS r
+	GROUP BY class, oid
+),
+cause AS (
+	SELECT DISTINCT ON (class, oid) class, oid, 0::oid AS ac, 0::oid AS ao, reason
+	FROM base JOIN reached USING (class, oid)
+	WHERE parts & 1023 <> 0 OR n > 1000000000
+	ORDER BY class, oid, parts & 1023 DESC
+),
+via AS MATERIALIZED (
+	SELECT DISTINCT ON (e.class, e.oid) e.class, e.oid, e.ac, e.ao, NULL AS reason
+	FROM edge e JOIN reached f ON e.ac = f.class AND e.ao = f.oid JOIN reached t ON e.class = t.class AND e.oid = t.oid
+	WHERE (e.class, e.oid) NOT IN (SELECT class, oid FROM cause) AND f.n < t.n
+	ORDER BY e.class, e.oid, f.n
+),
+chain(class, oid, ac, ao, told) AS (
+	SELECT class, oid, class, oid, NULL COLLATE "C" FROM named JOIN reached USING (class, oid)
+	UNION ALL SELECT h.class, h.oid, v.ac, v.ao,
+		concat_ws(
+			' <- ', h.told, CASE WHEN h.ac > 100 THEN (SELECT type || ' ' || identity FROM pg_identify_object(h.ac, h.ao, 0)) END, v.reason
+		) COLLATE "C"
+	FROM chain h JOIN (SELECT * FROM via UNION ALL SELECT * FROM cause) AS v ON v.class = h.ac AND v.oid = h.ao
+	WHERE length(told) < 300 OR told IS NULL
+),
+risk AS (
+	SELECT class, oid, coalesce(bit_or(parts) FILTER (WHERE NOT w), 0) AS always, coalesce(bit_or(parts) FILTER (WHERE w), 0) AS writing,
+		bit_or(parts) AS parts
+	FROM reach
+	GROUP BY class, oid
+)
+SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
+	kind || ' ' || bit_or(always) || ' ' || bit_or(writing) || ' ' || regexp_replace(left(coalesce(min(told), ''), 200), '[^ -~]', '?', 'g')
+FROM risk JOIN named USING (class, oid) LEFT JOIN (SELECT class, oid, max(told) AS told FROM chain GROUP BY class, oid) AS h USING (class, oid)
+GROUP BY 2, kind
+UNION ALL SELECT DISTINCT 'r', proname, 'f ' || all_parts || ' 0 whatever it reads'
+FROM own, (SELECT bit_or(parts) AS all_parts FROM risk) AS a
+WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0
+UNION ALL SELECT 't', oid::text, always || ' ' || writing FROM risk WHERE class = 1247
+UNION ALL SELECT 'a', '',
+	coalesce(bit_or(parts), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 0), 0) || ' ' || coalesce(bit_or(parts) FILTER (WHERE class = 3466), 0)
+FROM risk
+UNION ALL (
+	SELECT DISTINCT 'n', coalesce(m[1], m[2]), ''
+	FROM risk JOIN fun USING (oid),
+		regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\mset\s+(?:session\s+)?([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)$r$, 'g') AS m
+	WHERE class = 1255 AND always & 1 <> 0
+	LIMIT 200
+)
+UNION ALL SELECT 's', fdw_schema, '' FROM remote WHERE fdws = 1 AND dblinks = 0
+UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't');

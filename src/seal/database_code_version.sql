@@ -1,0 +1,67 @@
+-- src/seal/database_code_version.sql - is the code of the database still that of the last answer? See database_code.sql.
+--
+-- Its one row has 'v' and the version: a count and a sum over the rows of the catalogs that the answer depends on, with
+-- the transactions that wrote them. It takes a few milliseconds. Each relation and index has a row in pg_class, and each
+-- new or dropped column, check or name another one; a column's default has its own, as have domains with their checks;
+-- columns that change to a type that is not PostgreSQL's own depend on it.
+--
+-- The settings hold for all of the simple Query. Joins are hash joins, as a new database has no statistics.
+/* pgweir */ SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+/* pgweir */ SET LOCAL search_path = pg_catalog, pg_temp;
+/* pgweir */ SET LOCAL statement_timeout = '3s';
+/* pgweir */ SET LOCAL jit = off;
+/* pgweir */ SET LOCAL work_mem = '32MB';
+/* pgweir */ SET LOCAL enable_nestloop = off;
+/* pgweir */ SET LOCAL enable_hashjoin = on;
+/* pgweir */ SET LOCAL enable_hashagg = on;
+/* pgweir */ SET LOCAL enable_mergejoin = off;
+/* pgweir */ SET LOCAL enable_sort = on;
+/* pgweir */ SET LOCAL enable_seqscan = on;
+/* pgweir */ SET LOCAL enable_indexscan = on;
+/* pgweir */ SET LOCAL enable_indexonlyscan = on;
+/* pgweir */ SET LOCAL enable_bitmapscan = on;
+/* pgweir */ SET LOCAL enable_material = on;
+/* pgweir */ SET LOCAL max_parallel_workers_per_gather = 0;
+/* pgweir */ SET LOCAL from_collapse_limit = 8;
+/* pgweir */ SET LOCAL join_collapse_limit = 8;
+/* pgweir */ SELECT 'v', count(*) || ' ' || sum(hashint8((oid::bigint << 32) + x::text::bigint)), ''
+FROM (
+	SELECT oid, xmin AS x FROM pg_proc
+	UNION ALL SELECT oid, xmin FROM pg_operator
+	UNION ALL SELECT oid, xmin FROM pg_cast
+	UNION ALL SELECT oid, xmin FROM pg_language
+	UNION ALL SELECT oid, xmin FROM pg_extension
+	UNION ALL SELECT oid, xmin FROM pg_event_trigger
+	UNION ALL SELECT oid, xmin FROM pg_policy
+	UNION ALL SELECT oid, xmin FROM pg_attrdef
+	UNION ALL SELECT oid, xmin FROM pg_statistic_ext
+	UNION ALL SELECT oid, xmin FROM pg_foreign_server
+	UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper
+	UNION ALL SELECT oid, xmin FROM pg_transform
+	UNION ALL SELECT oid, xmin FROM pg_trigger WHERE NOT tgisinternal
+	UNION ALL SELECT oid, xmin FROM pg_constraint WHERE conbin IS NOT NULL OR contype = 'f'
+	UNION ALL SELECT setrole, xmin FROM pg_db_role_setting
+	UNION ALL SELECT inhrelid, inhparent::text::xid FROM pg_inherits
+	UNION ALL SELECT objid, refobjid::text::xid FROM pg_depend WHERE refclassid = 3079 AND classid IN (1255, 1259)
+	UNION ALL (SELECT 1, '1' FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't' LIMIT 1)
+	UNION ALL SELECT *
+	FROM (
+		SELECT oid, xmin
+		FROM pg_type
+		WHERE typcategory <> 'A' AND typnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(temp|toast)')
+		UNION ALL SELECT oid, hashtext(relname || relkind::text || relam)::text::xid
+		FROM pg_class
+		WHERE relkind = ANY ('{r,v,m,f,p,c,S}') AND relpersistence <> 't'
+		UNION ALL SELECT attrelid, ((xmin::text::bigint + attnum) & 2147483647)::text::xid FROM pg_attribute WHERE atttypid >= 16384 AND attnum > 0
+		UNION ALL SELECT indexrelid, xmin FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+		UNION ALL SELECT rngtypid, xmin FROM pg_range
+		UNION ALL SELECT oid, xmin FROM pg_rewrite
+		UNION ALL SELECT oid, xmin FROM pg_opclass
+		UNION ALL SELECT oid, xmin FROM pg_amop
+		UNION ALL SELECT oid, xmin FROM pg_amproc
+		UNION ALL SELECT oid, xmin FROM pg_ts_template
+		UNION ALL SELECT oid, xmin FROM pg_ts_parser
+		UNION ALL SELECT oid, xmin FROM pg_conversion
+	) AS own
+	WHERE oid >= 16384
+) AS versions;
