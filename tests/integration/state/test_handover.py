@@ -1,14 +1,21 @@
 """A server comes from one client (A) to another (B): timers of A's are over then, and what pgweir sends ahead of B's first
 message fails at nobody's expense."""
 
+import os
+import random
+import threading
+import time
+
 import pytest
 
 from fakeserver import error, ready
-from rawwire import Wire, WireClosed, bind, errors, execute, message, parse, query, shape, sync
+from rawwire import Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
 from test_sealed_proof import settle
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
+
+SECONDS = float(os.environ.get("PGWEIR_HANDOVER_SECONDS") or 2)      # of each test with many clients
 
 FATALS = {
     "idle_session_timeout": ("57P05", "terminating connection due to idle-session timeout"),
@@ -17,19 +24,27 @@ FATALS = {
 
 
 class Between:
-    """PostgreSQL, but for messages in which strike(connection, type, body) is true: the rest is not forwarded."""
+    """PostgreSQL, but for messages in which strike(connection, type, body) is true: these are not forwarded, and nothing
+    is behind one that has closed the connection. Type Z: the replies to a request were sent, and the session is idle."""
 
     def __init__(self, fake, postgres):
-        self.fake, self.postgres, self.sent = fake, postgres, []
+        self.fake, self.postgres, self.sent, self.threads = fake, postgres, [], []
         self.strike = lambda conn, kind, body: False
         fake.script = self.serve
 
+    def end(self):
+        """Nothing is forwarded any more when this returns."""
+        self.fake.close()
+        for thread in self.threads:
+            thread.join()
+
     def serve(self, conn):
+        self.threads.append(threading.current_thread())
         conn.read_startup()
         with Wire((self.postgres.host, self.postgres.port)) as real:
             real.login(conn.startup["user"], conn.startup["database"])
             conn.send(message("R", b"\0\0\0\0"), conn.welcome(parameters=real.parameters))
-            while True:
+            while conn.is_open:
                 kind, body = conn.read()
                 if kind == "X":
                     return
@@ -39,6 +54,7 @@ class Between:
                 real.send(message(kind, body))
                 if kind in "QS":
                     conn.send(*(message(reply.type, reply.body) for reply in real.read_until("Z")))
+                    self.strike(conn, "Z", b"")
 
     def count(self, text):
         return sum(text in body for body in self.sent)
@@ -46,7 +62,9 @@ class Between:
 
 @pytest.fixture
 def between(fake, postgres):
-    return Between(fake, postgres)
+    made = Between(fake, postgres)
+    yield made
+    made.end()
 
 
 def once(*texts_of, then):
@@ -155,6 +173,66 @@ def test_a_session_that_was_idle_too_long_costs_nobody_a_request(weir, between, 
     other.send(request)
     assert without_reports(other.read_until("Z", request.count(b"S\0\0\0\4") or 1)) == wanted.replace(" S ", " ")
     assert len(between.fake.logins()) == 2 and handed() == 1
+
+
+def inserts(key, rng):
+    """The requests of one INSERT, each with the replies that it gets."""
+    sql, done = "INSERT INTO handed VALUES ($1) RETURNING v", "D C:INSERT 0 1 Z:I"
+    run = bind("", "", [key]) + execute() + sync()
+    return rng.choice([
+        [(query(sql.replace("$1", f"'{key}'")), f"T {done}")],
+        [(parse("", sql) + run, f"1 2 {done}")],
+        [(parse("", sql.replace("$1", f"'{key}'")) + bind() + describe("P") + execute() + sync(), f"1 2 T {done}")],
+        [(parse(key, f"{sql} /* {key} */") + sync(), "1 Z:I"), (bind("", key, [key]) + execute() + sync(), f"2 {done}")],
+    ])
+
+
+def send_in_pieces(wire, request, rng):
+    at = 0
+    while at < len(request):
+        size = rng.choice([len(request), rng.randint(1, len(request))])
+        wire.send(request[at:at + size])
+        at += size
+        time.sleep(rng.choice([0, 0, rng.random() * 0.003]))
+
+
+def insert_until(end, wire, name, rng, keys):
+    """Notes in keys what was answered. A reply too many shows with the next request, or at the end."""
+    while time.monotonic() < end:
+        key = f"{name}_{len(keys)}"
+        for request, wanted in inserts(key, rng):
+            send_in_pieces(wire, request, rng)
+            assert without_reports(wire.read_until("Z")) == wanted, key
+        keys.append(key)
+    assert wire.has_nothing_more()
+
+
+@pytest.mark.parametrize("pool_size", [1, 4])
+def test_nothing_is_run_twice_while_sessions_end_at_any_message(weir, between, handed, postgres, pool_size):
+    """Ten clients, each INSERT with a key of its own; every fiftieth message, or none for a while, ends its session."""
+    seed = random.randrange(1 << 30)
+    rng = random.Random(seed)
+    end_session = fatal(*FATALS["idle_session_timeout"])
+
+    def strike(conn, _kind, _body):
+        if rng.random() > 0.02:
+            return False
+        time.sleep(rng.choice([0, rng.random() * 0.005]))
+        end_session(conn)
+        return True
+    weir.start(upstream=between.fake.upstream, pool_size=pool_size, max_overflow=0, workers=2)
+    wires = [weir.raw(user="web" if n % 2 else "reporting", parameters={"application_name": f"a{n // 3}"})
+             for n in range(10)]
+    weir.wait_log("database app: ")
+    between.strike = strike
+    keys, end = [[] for _ in wires], time.monotonic() + SECONDS
+    for at_work in [weir.in_background(insert_until, end, wire, f"k{n}", random.Random(seed + n), keys[n])
+                    for n, wire in enumerate(wires)]:
+        at_work.result(timeout=SECONDS + 30)
+    between.end()
+    assert len(between.fake.logins()) > 2 * pool_size, seed
+    found = [row[0] for row in postgres.query("SELECT v FROM handed", dbname="app")]
+    assert sorted(found) == sorted(sum(keys, [])), seed
 
 
 @pytest.mark.sweep(keep=4)
