@@ -149,23 +149,17 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 	free(cancel);
 }
 
-/* Ends the cancels of a target that is going, but for those that were sent: these end by themselves. */
-static void
-forget_target(struct client *target)
+void
+cancel_unregister(struct client *c)
 {
 	struct client_cancel *cancel;
 
-	while ((cancel = first_of(target)) != NULL) {
+	/* Cancels that were sent end by themselves. */
+	while ((cancel = first_of(c)) != NULL) {
 		leave_target(cancel);
 		if (!is_sending(cancel))
 			cancel_finish(cancel, CR_NO_QUERY);
 	}
-}
-
-void
-cancel_unregister(struct client *c)
-{
-	forget_target(c);
 	cancel_forget_key(c);
 }
 
@@ -280,17 +274,6 @@ look_again(struct client_cancel *cancel)
 }
 
 static void
-end_target(struct client_cancel *cancel, const char *sqlstate, const char *text)
-{
-	struct client *target = cancel->target;
-	struct fail why;
-
-	fail_set(&why, sqlstate, "%s", text);
-	cancel_finish(cancel, CR_SENT);
-	client_close(target, &why);
-}
-
-static void
 refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 {
 	struct client *target = cancel->target;
@@ -320,12 +303,18 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 static void
 cancel_ours(struct client_cancel *cancel, const struct owed *head)
 {
+	struct client *target = cancel->target;
+	struct fail why;
+
 	if (cancel->retries++ < RETRIES_MAX && call_again(cancel, RETRY_US) == 0)
 		return;
-	if (head->to == OWED_TO_IMAGE)
-		end_target(cancel, "57014", "canceling statement due to user request");
-	else
+	if (head->to != OWED_TO_IMAGE) {
 		send_cancel(cancel, head);
+		return;
+	}
+	fail_set(&why, "57014", "canceling statement due to user request");
+	cancel_finish(cancel, CR_SENT);
+	client_close(target, &why);
 }
 
 static void
@@ -492,20 +481,12 @@ cancel_over(struct client *asker, bool is_known)
 	close_asker(asker, is_known ? CR_PASSED_ON : CR_WRONG_KEY);
 }
 
-static void
-begin_there(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
-{
-	enum cancel_result result = cancel_pass_on(c, pid, key, key_len);
-
-	if (result != CR_PASSED_ON)
-		close_asker(c, result);
-}
-
 void
 cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	uint32_t peer_id = c->env->x.config->peer_id;
 	uint8_t own[CANCEL_SECRET_MAX];
+	enum cancel_result result;
 
 	c->env->login_count--;
 	c->env->cancel_count++;
@@ -516,7 +497,9 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		return;
 	}
 	if (peer_id != 0 && cancel_peer_of(pid) != peer_id) {
-		begin_there(c, pid, key, key_len);
+		result = cancel_pass_on(c, pid, key, key_len);
+		if (result != CR_PASSED_ON)
+			close_asker(c, result);
 		return;
 	}
 	memcpy(own, key, key_len);
@@ -526,21 +509,17 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 	OPENSSL_cleanse(own, sizeof(own));
 }
 
-static bool
-target_is_idle(const struct client *c)
-{
-	uint64_t since_us;
-
-	return c->x.state != CL_IN_LINE && !client_state_listens((enum client_state)c->x.state) &&
-	       (c->x.srv == NULL || !client_is_served(c, &since_us));
-}
-
 int
 cancel_later(struct client *target)
 {
+	const struct exchange *x = &target->x;
 	struct client_cancel *cancel;
+	uint64_t since_us;
 
-	if (target_is_idle(target) || has_enough(target))
+	if (x->state != CL_IN_LINE && !client_state_listens((enum client_state)x->state) &&
+	    (x->srv == NULL || !client_is_served(target, &since_us)))
+		return 0; /* it is idle */
+	if (has_enough(target))
 		return 0;
 	if ((cancel = make(target, NULL)) == NULL)
 		return -1;

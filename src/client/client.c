@@ -94,15 +94,6 @@ client_free_later(struct grave *g)
 	inbox_post(door_of(c->env)->inbox, &c->last);
 }
 
-/* Most drivers read an error even before they have sent anything. */
-static void
-refuse_at_once(int fd)
-{
-	static const char message[] = "E\0\0\0\x31SFATAL\0VFATAL\0C53200\0Mpgweir is out of memory\0";
-
-	send(fd, message, sizeof(message), MSG_NOSIGNAL);
-}
-
 /* Takes c, which is zeroed, or NULL without memory; the rest is as for client_new(). */
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
@@ -181,10 +172,11 @@ client_come_back(struct client *c, struct client_env *door)
 void
 client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
+	static const char out_of_memory[] = "E\0\0\0\x31SFATAL\0VFATAL\0C53200\0Mpgweir is out of memory\0";
 	struct client *c = calloc(1, sizeof(*c));
 
-	if (c == NULL)
-		refuse_at_once(fd);
+	if (c == NULL) /* most drivers read an error even before they have sent anything */
+		send(fd, out_of_memory, sizeof(out_of_memory), MSG_NOSIGNAL);
 	c = begin(c, env, fd, peer, is_unix);
 	if (c != NULL && env->front->begin(c))
 		on_readable(&c->x.stream); /* most often its first packet is here already */
@@ -218,13 +210,6 @@ read_to_the_end(struct client *c)
 	for (int i = 0; i < 32; i++)
 		if (stream_read(&c->x.stream, bytes, sizeof(bytes), &got) != STREAM_OK)
 			return;
-}
-
-/* Returns true if part of a message has been sent: the client would take anything after it for the rest of it. */
-static bool
-is_in_message(const struct client *c)
-{
-	return c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed;
 }
 
 void
@@ -261,7 +246,8 @@ client_close_as(struct client *c, const struct fail *why, const struct fail *log
 		c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
 		bouncer_log_close(c, logged);
 	}
-	if (is_in_message(c))
+	/* Part of a message has been sent: the client would take anything after it for the rest of it. */
+	if (c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed)
 		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };

@@ -40,19 +40,16 @@ client_words(const struct client_about *about, char *out, size_t cap)
 		memcpy(out + strlen(out), ")", 2);
 }
 
-/* A stop, a kill and the like are somebody's wish; all else may want to be looked at. */
-static enum log_level
-level_of(const struct fail *why)
-{
-	return strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
-}
-
 void
 client_log_end(const struct client *c, const struct fail *why, const char *lost)
 {
 	struct client_about about;
 	char words[CLIENT_WORDS_MAX];
 	struct duration lasted;
+	/* A stop, a kill and the like are somebody's wish; all else may want to be looked at. */
+	enum log_level level = c->env->x.is_end_untold				    ? LOG_LEVEL_DEBUG
+			       : why != NULL && strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO
+										    : LOG_LEVEL_WARNING;
 
 	client_about(c, &about);
 	client_words(&about, words, sizeof(words));
@@ -66,7 +63,6 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed the connection after %s while %s",
 			  words, lasted.text, lost);
 	else
-		log_event(c->env->x.log, c->env->x.is_end_untold ? LOG_LEVEL_DEBUG : level_of(why), &about.log,
-			  "%s disconnected after %s: %s: %s%s%s", words, lasted.text, why->sqlstate, why->text,
-			  lost != NULL ? "; " : "", lost != NULL ? lost : "");
+		log_event(c->env->x.log, level, &about.log, "%s disconnected after %s: %s: %s%s%s", words, lasted.text,
+			  why->sqlstate, why->text, lost != NULL ? "; " : "", lost != NULL ? lost : "");
 }

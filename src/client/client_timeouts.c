@@ -197,15 +197,6 @@ end_late_ones(const struct pool *e, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-static void
-check_servers(struct client_env *env, uint64_t now_us)
-{
-	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;) {
-		end_late_ones(e, now_us);
-		client_watch_pool(env, e, now_us);
-	}
-}
-
 /* Returns since when the client has been idle; 0: it is not, or it is in a transaction. */
 static uint64_t
 idle_since(const struct client *c)
@@ -290,51 +281,40 @@ tell_those_that_wait(struct client_env *env, uint64_t now_us)
 	}
 }
 
-/* Nothing runs for it, and no transaction is open: it keeps its server (a session, a pin). */
-static bool
-keeps_outdated_server(const struct client *c)
-{
-	const struct server *srv = c->x.srv;
-	uint64_t since_us;
-
-	return srv != NULL && srv->conn != NULL && srv->conn->is_recycle_due && srv->tx == 'I' &&
-	       srv->ledger.count == 0 && c->x.state == CL_READY && c->x.replication == 0 &&
-	       !client_is_served(c, &since_us);
-}
-
 /* server_fast_close. */
 static void
 end_outdated(struct client_env *env)
 {
 	struct client *c, *next;
+	const struct server *srv;
+	uint64_t since_us;
 	struct fail why;
 
 	fail_set(&why, "57P01", "the server connection of this session is outdated: RECONNECT, or a new configuration");
 	fail_pgbouncer_text(&why, "database configuration changed");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (keeps_outdated_server(c))
+		srv = c->x.srv;
+		/* Nothing runs for it, and no transaction is open: it keeps its server (a session, a pin). */
+		if (srv != NULL && srv->conn != NULL && srv->conn->is_recycle_due && srv->tx == 'I' &&
+		    srv->ledger.count == 0 && c->x.state == CL_READY && c->x.replication == 0 &&
+		    !client_is_served(c, &since_us))
 			client_close(c, &why);
 	}
-}
-
-/* Returns its share of what all workers may count. */
-static uint32_t
-share_of(const struct client_env *env, uint32_t queries)
-{
-	uint32_t workers = 0;
-
-	while (env->crew[workers] != NULL)
-		workers++;
-	return queries / workers;
 }
 
 void
 clients_renew_query_budget(struct client_env *env)
 {
 	struct exchange_env *x = &env->x;
+	uint32_t workers = 0; /* they share what all may count */
 
-	x->queries_left = x->config->slow_query_stats == QUERY_STATS_SAMPLED ? share_of(env, QUERIES_A_TICK) : 0;
+	x->queries_left = 0;
+	if (x->config->slow_query_stats == QUERY_STATS_SAMPLED) {
+		while (env->crew[workers] != NULL)
+			workers++;
+		x->queries_left = QUERIES_A_TICK / workers;
+	}
 	x->queries_each = x->config->slow_query_stats == QUERY_STATS_ON	       ? 1
 			  : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_EACH
 									       : 0;
@@ -346,7 +326,10 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	clients_renew_query_budget(env);
 	if (env->x.config->wait_notify_us > 0 && is_anyone_waiting_long(env, now_us))
 		tell_those_that_wait(env, now_us);
-	check_servers(env, now_us);
+	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;) {
+		end_late_ones(e, now_us);
+		client_watch_pool(env, e, now_us);
+	}
 	if (env->x.config->server_fast_close)
 		end_outdated(env);
 	state_linger_tick(&env->x);

@@ -80,18 +80,6 @@ doing(const struct server *srv)
 	return srv->tx != 'I' ? "idle in a transaction" : "between transactions";
 }
 
-/* Writes the server's last statement without literals; nothing if the slow-query log may not show SQL. */
-static void
-say_query(const struct client_env *env, const struct server *srv, char out[static QUERY_TOLD_MAX])
-{
-	const struct loan *loan = &srv->loan;
-
-	out[0] = '\0';
-	if (loan->text_len > 0 && env->x.config->slow_text != SLOW_TEXT_NONE)
-		env->normalize((const char *)loan->text, loan->text_len, report_sql_options(srv->borrower), out,
-			       QUERY_TOLD_MAX);
-}
-
 static void
 say_longest(const struct client_env *env, const struct holders *h, uint64_t now_us, char *out, size_t cap)
 {
@@ -105,7 +93,11 @@ say_longest(const struct client_env *env, const struct holders *h, uint64_t now_
 
 		client_about(srv->borrower, &about);
 		client_words(&about, words, sizeof(words));
-		say_query(env, srv, query);
+		/* The last statement without literals; nothing if the slow-query log may not show SQL. */
+		query[0] = '\0';
+		if (srv->loan.text_len > 0 && env->x.config->slow_text != SLOW_TEXT_NONE)
+			env->normalize((const char *)srv->loan.text, srv->loan.text_len,
+				       report_sql_options(srv->borrower), query, QUERY_TOLD_MAX);
 		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s%s%s", i == 0 ? "" : "; for ",
 					duration_of(now_us - srv->loan.lent_us).text, words, doing(srv),
 					query[0] != '\0' ? ": " : "", query);
@@ -198,21 +190,6 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 }
 
 static void
-watch_timeouts(const struct client_env *env, struct pool *pool, uint64_t now_us)
-{
-	struct timeouts *t = pool->timeouts;
-
-	if (t == NULL || (t->count > 0 && t->told_us != 0 && now_us - t->told_us < TOLD_EVERY_US))
-		return;
-	pool->is_watched = false;
-	if (t->count == 0)
-		return;
-	tell_timeouts(env, pool, now_us);
-	t->count = 0;
-	t->told_us = now_us;
-}
-
-static void
 tell_transaction(const struct client_env *env, const struct server *srv, const char *event, uint64_t since_us,
 		 uint64_t now_us)
 {
@@ -261,9 +238,17 @@ watch_transactions(const struct client_env *env, struct server *srv, uint64_t no
 void
 client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us)
 {
+	struct timeouts *t = pool->timeouts;
 	struct server *srv;
 
-	watch_timeouts(env, pool, now_us);
+	if (t != NULL && (t->count == 0 || t->told_us == 0 || now_us - t->told_us >= TOLD_EVERY_US)) {
+		pool->is_watched = false;
+		if (t->count > 0) {
+			tell_timeouts(env, pool, now_us);
+			t->count = 0;
+			t->told_us = now_us;
+		}
+	}
 	TAILQ_FOREACH(srv, &pool->servers, all)
 		watch_transactions(env, srv, now_us);
 }

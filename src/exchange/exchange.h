@@ -165,7 +165,7 @@ struct exchange_rare {
 	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
 	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
 	char *user; /* whom it logged in as; NULL: pool->user */
-	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
+	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/resend.c */
 	uint32_t replay_count; /* how often that was */
 };
 

@@ -306,13 +306,6 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 	x->env->on_report(x->env->owner, r);
 }
 
-/* Returns true for one request in so many. */
-static bool
-is_sampled(struct exchange_env *env)
-{
-	return (double)(random_next(&env->sample_state) >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
-}
-
 /* Adds what each phase has owed to the database's sums. Returns all of it. */
 static inline uint64_t
 count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT])
@@ -392,7 +385,9 @@ tell_if_slow(struct exchange *x, struct server *srv, const struct done_request *
 		tell_done(x, srv, done, duration_us, "query_timeout");
 	else if (duration_us >= threshold_us)
 		tell_done(x, srv, done, duration_us, "slow_query");
-	else if (duration_us >= x->env->config->slow_sample_threshold_us && is_sampled(x->env))
+	else if (duration_us >= x->env->config->slow_sample_threshold_us &&
+		 (double)(random_next(&x->env->sample_state) >> 11) / 9007199254740992.0 <
+		     x->env->config->slow_sample_rate) /* one in so many */
 		tell_done(x, srv, done, duration_us, "sampled_query");
 }
 

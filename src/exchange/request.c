@@ -33,22 +33,16 @@ request_only(const struct exchange *x, struct request *m)
 	return text->count == 1 ? text->statements : &not ;
 }
 
-static bool
-is_query_within(const struct exchange *x, const struct request *m)
-{
-	return m->type == 'Q' && !x->srv->is_synced;
-}
-
 bool
 request_awaits_others(const struct exchange *x, const struct request *m)
 {
-	return is_query_within(x, m) && x->srv->ledger.count > 0;
+	return m->type == 'Q' && !x->srv->is_synced && x->srv->ledger.count > 0;
 }
 
 enum feature_step
 request_goes_behind(const struct exchange *x, const struct request *m)
 {
-	if (!is_query_within(x, m) || x->srv->ledger.intake == INTAKE_SYNC)
+	if (m->type != 'Q' || x->srv->is_synced || x->srv->ledger.intake == INTAKE_SYNC)
 		return STEP_FORWARD;
 	x->srv->loan.behind = QUERY_BEHIND_OURS;
 	return STEP_HOLD;

@@ -7,7 +7,6 @@
  */
 #include "login/login_state.h"
 #include "client/client_log.h"
-#include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "state/linger.h"

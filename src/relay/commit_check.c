@@ -385,18 +385,6 @@ is_answered(const struct server *srv, enum commit_form form)
 	return true;
 }
 
-/* Returns true if the error answers what runs last, which is the COMMIT: by what was owed before it came. */
-static bool
-is_own_error(const struct server *srv)
-{
-	if (srv->owed_count == 0 || srv->owed_count > SERVER_OWED_MAX || !is_run(srv->owed[0]))
-		return false;
-	for (size_t i = 1; i < srv->owed_count; i++)
-		if (is_run(srv->owed[i]))
-			return false;
-	return true;
-}
-
 void
 commit_check_error(struct exchange *x)
 {
@@ -404,8 +392,15 @@ commit_check_error(struct exchange *x)
 
 	if (c->phase < COMMIT_SENT && x->srv->ledger.intake == INTAKE_SYNC)
 		set_phase(x, COMMIT_NOT); /* what is still to be sent of it will be skipped */
-	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
-		set_phase(x, is_own_error(x->srv) ? COMMIT_ANSWERED : COMMIT_SKIPPED);
+	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
+		const struct server *srv = x->srv;
+		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && is_run(srv->owed[0]);
+
+		/* The error answers what runs last, which is the COMMIT, by what was owed before it came. */
+		for (size_t i = 1; is_own && i < srv->owed_count; i++)
+			is_own = !is_run(srv->owed[i]);
+		set_phase(x, is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED);
+	}
 }
 
 static void
@@ -456,14 +451,6 @@ commit_check_completed(struct exchange *x, struct tag tag)
 		commit_of(x)->has_more = true;
 }
 
-/* Returns true if the last command has most probably written something. */
-static bool
-has_written(const struct loan *loan)
-{
-	return (loan->tag.flags & TAG_WRITES) != 0 ||
-	       (loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_FUNCTION) != 0);
-}
-
 void
 commit_check_setting(struct exchange *x)
 {
@@ -478,6 +465,8 @@ commit_check_request_done(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct loan_commit *c = commit_of(x);
+	const struct tag *tag = &srv->loan.tag;
+	bool has_written;
 
 	c->undone = UNDONE_NOTHING;
 	c->begun = BLOCK_AS_BEFORE;
@@ -494,9 +483,12 @@ commit_check_request_done(struct exchange *x)
 		forget_transaction(c);
 		return;
 	}
+	/* The last command has most probably written something. */
+	has_written =
+	    (tag->flags & TAG_WRITES) != 0 || (tag->id == TAG_SELECT && (srv->loan.suspected & SCAN_FUNCTION) != 0);
 	/* A COMMIT that is held asks for itself. */
 	if (c->question != MARK_ASKED && c->question != MARK_AWAITED && x->state != CL_HELD)
-		set_question(c, c->mark.xid == 0 && srv->ledger.count == 0 && srv->is_synced && has_written(&srv->loan)
+		set_question(c, c->mark.xid == 0 && srv->ledger.count == 0 && srv->is_synced && has_written
 				    ? MARK_DUE
 				    : MARK_NOT_ASKED);
 }

@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "exchange/report.h"
 #include "dedicated/questions.h"
-#include "relay/reject.h"
 #include "relay/relay.h"
 #include "sql/known.h"
 #include "state/reset.h"

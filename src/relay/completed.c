@@ -2,7 +2,7 @@
  */
 #include "listen/listen.h"
 #include "relay/commit_check.h"
-#include "relay/replies.h"
+#include "relay/relay.h"
 #include "sql/scan.h"
 #include "state/commit.h"
 #include "state/compiled.h"
@@ -66,14 +66,6 @@ note_ddl(struct server *srv)
 		loan->ddl = !makes_temp && changes_plans ? DDL_CHANGES_PLANS : DDL_DONE;
 }
 
-/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next loan. */
-static void
-note_reset(struct exchange *x, struct server *srv)
-{
-	if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
-		server_condemn(srv, SERVER_IN_DOUBT);
-}
-
 /* Handles the commands that something depends on. */
 __attribute__((noinline)) static bool
 complete_rarer(struct exchange *x, struct server *srv)
@@ -107,7 +99,10 @@ complete_rarer(struct exchange *x, struct server *srv)
 		srv->loan.has_savepoint = true;
 		break;
 	case TAG_RESET:
-		note_reset(x, srv);
+		/* Startup settings are the client's defaults, and are undone: they are replayed before the next loan.
+		 */
+		if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
+			server_condemn(srv, SERVER_IN_DOUBT);
 		break;
 	default:
 		break;
@@ -118,14 +113,6 @@ complete_rarer(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0)
 		pool_set_databases_changed(x->pool->set);
 	return listen_complete(x, tag);
-}
-
-/* Returns true for the commonest commands, which nothing here depends on. */
-static inline bool
-is_everyday(const struct loan *loan)
-{
-	return (loan->tag.flags & TAG_IS_QUIET) != 0 &&
-	       (loan->tag.id != TAG_SELECT || (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0);
 }
 
 /* Keeps the tag, of len bytes and a zero byte. Most are copied as two words, which overlap. */
@@ -153,7 +140,9 @@ relay_completed(struct server *srv, const char *text, size_t len)
 	keep_tag(loan, text, len);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
-	if (!is_everyday(loan))
+	/* Nothing here depends on the commonest commands. */
+	if ((loan->tag.flags & TAG_IS_QUIET) == 0 ||
+	    (loan->tag.id == TAG_SELECT && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) != 0))
 		return complete_rarer(x, srv);
 	return x->listen != NULL && listen_complete(x, loan->tag);
 }

@@ -6,7 +6,7 @@
  * Servers of the client's own user are closed, and a superuser's statement closes everybody's: so nobody is asked
  * whether the role has the right to the statement, and who has not can only close what is its own.
  */
-#include "relay/exclusive.h"
+#include "relay/relay.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
  * src/relay/fast.c - the fast lane: a message that concerns no feature is entered in the ledger and put in the outbox.
  *
- * The lane is open while no feature has anything under way for this client (is_open). Then the SQL alone decides: a
+ * The lane is open while no feature has anything under way for this client (walk_fast). Then the SQL alone decides: a
  * simple Query is scanned here; the SQL of a Parse or Bind was scanned when it was first seen. SQL that leaves nothing
  * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
  */
@@ -9,8 +9,9 @@
 #include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
-#include "relay/retry.h"
+#include "relay/resend.h"
 #include "relay/walk.h"
+#include "state/compiled.h"
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
@@ -20,14 +21,7 @@
 
 #include <string.h>
 
-/* The part of is_open() that does not depend on a server. */
-static bool
-is_open_client(const struct exchange *x)
-{
-	return x->state == CL_READY && x->replication == 0 && !x->is_session && features_are_quiet(x);
-}
-
-/* The other part. */
+/* The part of what opens the lane that depends on the server. */
 static bool
 is_open_server(const struct exchange *x)
 {
@@ -35,12 +29,6 @@ is_open_server(const struct exchange *x)
 
 	return srv->image == x->image && srv->ledger.intake == INTAKE_ALL && !srv->loan.is_unsuited &&
 	       srv->loan.behind == NOTHING_BEHIND;
-}
-
-static bool
-is_open(const struct exchange *x)
-{
-	return is_open_client(x) && (x->srv == NULL || is_open_server(x));
 }
 
 __attribute__((noinline)) static enum walk_result
@@ -52,6 +40,55 @@ borrow(struct request_walk *w)
 	r = walk_borrow(w);
 	return r == WALK_ON && !is_open_server(w->x) ? WALK_SLOWLY : r;
 }
+
+/* --- what both lanes send --- */
+
+static void
+push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsigned shown)
+{
+	struct owed_request r = { x->request_us, statements, (uint8_t)shown };
+
+	ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
+}
+
+inline void
+walk_note_bind(struct request_walk *w)
+{
+	const struct request *m = &w->m;
+	size_t have = m->have < m->total ? m->have : m->total;
+
+	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
+	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
+}
+
+/* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
+inline void
+walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
+{
+	struct server *srv = w->x->srv;
+	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
+
+	report_request_begins(w->x, srv);
+	srv->loan.statements_run = 0;
+	state_note_run(w->x, is_scanned ? w->risk : state_risk_of_all(w->x));
+	push_request(w->x, kind, 1, shown);
+}
+
+inline enum walk_result
+walk_send_sync(struct request_walk *w)
+{
+	struct server *srv = w->x->srv;
+
+	if (srv->is_synced)
+		report_request_begins(w->x, srv);
+	push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0);
+	srv->loan.statements_run = 0;
+	srv->is_synced = true;
+	statements_sync(w->x);
+	return walk_forward_whole(w, FRAME_HEAD_LEN);
+}
+
+/* --- one message --- */
 
 /* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
 __attribute__((always_inline)) static inline enum walk_result
@@ -135,13 +172,6 @@ static const char run_all[] = "D\0\0\0\6P\0"
 
 #define RUN_ALL_LEN (sizeof(run_all) - 1)
 
-/* Returns true if these two messages are next: they are handled with the Bind, as a unit. */
-static inline bool
-is_run_at_once(const struct request *m)
-{
-	return m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0;
-}
-
 static enum walk_result
 fast_bind(struct request_walk *w, const struct frame *f)
 {
@@ -173,7 +203,9 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	}
 	x->srv->is_synced = false;
 	walk_note_bind(w);
-	if (is_run_at_once(m) && !statements_expect_describe(x)) {
+	/* If these two messages are next, they are handled with the Bind, as a unit. */
+	if (m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0 &&
+	    !statements_expect_describe(x)) {
 		x->srv->loan.statements_run++;
 		ledger_push_both(&x->srv->ledger, OWED_DESCRIBE_PORTAL, OWED_EXECUTE);
 		forward += RUN_ALL_LEN;
@@ -232,7 +264,8 @@ walk_fast(struct request_walk *w)
 	struct exchange *x = w->x;
 	struct frame f;
 
-	if (!is_open(x))
+	if (x->state != CL_READY || x->replication != 0 || x->is_session || !features_are_quiet(x) ||
+	    (x->srv != NULL && !is_open_server(x)))
 		return WALK_SLOWLY;
 	while (w->at < w->len) {
 		const uint8_t *message = walk_message(w);

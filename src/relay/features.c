@@ -9,9 +9,9 @@
 #include "relay/query_timeout.h"
 
 #include "listen/listen.h"
-#include "relay/exclusive.h"
+#include "relay/relay.h"
 #include "exchange/report.h"
-#include "relay/retry.h"
+#include "relay/resend.h"
 #include "state/commit.h"
 #include "state/compiled.h"
 #include "state/context.h"

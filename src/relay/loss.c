@@ -5,209 +5,34 @@
  * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL: the transaction is rolled back, and what was answered
  * before comes before them. A Query is committed before its CommandComplete, other requests are at their Sync. So if
  * neither was answered, nothing was committed, unless one statement commits several times (CALL, VACUUM, CREATE INDEX
- * CONCURRENTLY): therefore only statements that can't are relayed again. 25006 says
- * that a server which should be a primary is read-only now. When a link breaks without a word, everything is possible:
- * a crash may follow a commit at once, and what is between may lose answers.
+ * CONCURRENTLY): therefore only statements that can't are relayed again. 25006 says that a server which should be a
+ * primary is read-only now. When a link breaks without a word, everything is possible: a crash may follow a commit at
+ * once, and what is between may lose answers.
  *
  * What was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
- *
- * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
- * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
- * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
- * again until a server is found that is none of the old primary's, as each costs one of those.
  */
 #include "relay/loss.h"
 
 #include "base/clock.h"
+#include "exchange/report.h"
+#include "listen/listen.h"
 #include "pool/pool_target.h"
 #include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/relay.h"
 #include "relay/resend.h"
 #include "state/commit.h"
+#include "state/linger.h"
 #include "state/pins.h"
-#include "statements/statements.h"
-#include "wire/fields.h"
-#include "wire/frame.h"
+#include "state/reset.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define REPLAYS_MAX 100u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
-#define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
-#define KEPT_MAX 65536u /* bytes of a request; larger ones are not relayed again */
 
-/* --- the copy --- */
-
-void
-loss_begin(struct exchange *x)
-{
-	struct server *srv = x->srv;
-	struct sent_copy *sent = &srv->loan.sent;
-
-	if (srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || x->body_left > 0)
-		return;
-	sent->named_before = statements_named_count(x);
-	if (sent->copy.len == 0)
-		return;
-	sent->copy.len = 0;
-	sent->state = SENT_WHOLE;
-	sent->is_later = true;
-}
-
-void
-loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
-{
-	struct sent_copy *sent = &x->srv->loan.sent;
-
-	if (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || x->srv->tx != 'I')
-		return;
-	if (!resend_add(&sent->copy, from, len, KEPT_MAX))
-		sent->state = SENT_CUT;
-}
-
-/* --- may the copy be relayed again? --- */
-
-/*
- * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
- * begun may be any, but for what the client has lost already.
- */
-static bool
-is_of_one_commit(const struct server *srv, uint32_t first)
-{
-	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
-					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
-
-	if (srv->loan.end == LOAN_UNBEGUN)
-		return first != WORD_DEALLOCATE;
-	return memchr(words, (int)first, sizeof(words)) != NULL;
-}
-
-static bool
-is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
-{
-	struct scan scan;
-
-	scan_text(&scan, image_scan_options(x->image), sql, len);
-	return is_of_one_commit(x->srv, scan.first);
-}
-
-/*
- * Returns true if a message of the copy before this one makes the statement. The statement is harmless, as was seen
- * there; the client has lost it if its Parse was not answered. *looks: how many messages may be looked at.
- */
-static bool
-is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
-{
-	struct parse_fields parse;
-	struct frame f;
-
-	for (const uint8_t *p = copy->bytes; p<end && * looks> 0 && frame_parse(p, (size_t)(end - p), &f) == FRAME_OK;
-	     p += FRAME_HEAD_LEN + (size_t)f.body_len, --*looks)
-		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
-		    strcmp(parse.name, name) == 0)
-			return true;
-	return false;
-}
-
-static bool
-is_message_harmless(struct exchange *x, const struct request_copy *copy, const struct frame *f, const uint8_t *body,
-		    unsigned *looks)
-{
-	struct parse_fields parse;
-	const char *portal, *statement;
-	struct statement *st;
-	size_t names_len;
-
-	switch (f->type) {
-	case 'Q':
-		return x->srv->loan.tag_text[0] == '\0' && f->body_len > 0 &&
-		       is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
-	case 'P':
-		return fields_parse(body, f->body_len, &parse) &&
-		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
-	case 'B':
-		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
-			return false;
-		st = statements_called(x, statement);
-		if (st != NULL)
-			return is_of_one_commit(x->srv, statement_verdict(st)->first);
-		return is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
-	case 'D':
-	case 'E':
-	case 'C':
-	case 'H':
-	case 'S':
-		return true;
-	default:
-		return false; /* COPY, function calls */
-	}
-}
-
-/*
- * A Bind that is relayed again looks its statement up by name. Returns true at a Parse that may take a name which was
- * bound and closed before. *step: 0 at first.
- */
-static bool
-takes_name_again(uint8_t type, const uint8_t *body, int *step)
-{
-	if (type == 'B' && *step == 0)
-		*step = 1;
-	else if (type == 'C' && *step == 1)
-		*step = 2;
-	return type == 'P' && *step == 2 && body[0] != '\0';
-}
-
-static bool
-is_copy_harmless(struct exchange *x, const struct request_copy *copy)
-{
-	unsigned looks = LOOKS_MAX;
-	size_t at = 0;
-	int step = 0;
-
-	while (at < copy->len) {
-		struct frame f;
-
-		if (frame_parse(copy->bytes + at, copy->len - at, &f) != FRAME_OK ||
-		    copy->len - at < FRAME_HEAD_LEN + (size_t)f.body_len ||
-		    !is_message_harmless(x, copy, &f, copy->bytes + at + FRAME_HEAD_LEN, &looks) ||
-		    takes_name_again(f.type, copy->bytes + at + FRAME_HEAD_LEN, &step))
-			return false;
-		at += FRAME_HEAD_LEN + (size_t)f.body_len;
-	}
-	return at > 0;
-}
-
-/*
- * Returns true if the client may have got something of the answer, or all of a request was answered, or something has
- * failed. Whatever is still in the outbox was not sent.
- */
-static bool
-is_shown(const struct exchange *x, const struct server *srv)
-{
-	const struct outbox *o = &x->env->to_client;
-	size_t there = 0;
-
-	if (srv->loan.sent.state == SENT_ANSWERED || x->env->done_count > 0 || srv->loan.undone == UNDONE_FAILED)
-		return true;
-	if (!srv->loan.clock.has_passed)
-		return false;
-	for (int i = 0; o->to == &x->stream && i < o->count; i++)
-		there += o->pieces[i].iov_len;
-	return there == 0 || there != o->total; /* else nothing of the batch was sent early */
-}
-
-/* All that the client has on this server is the copy, and it was shown nothing of it. */
-static bool
-has_whole_copy(struct exchange *x, const struct server *srv)
-{
-	const struct sent_copy *sent = &srv->loan.sent;
-
-	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
-	       !features_tie(x, TIE_REQUEST) && srv->tx == 'I' && !is_shown(x, srv) && srv->borrower == x &&
-	       sent->copy.len > 0 && sent->state != SENT_CUT && x->body_left == 0 &&
-	       (!sent->is_later || !state_is_dirty(x));
-}
+/* --- which loss it is --- */
 
 bool
 loss_of_primary(const struct exchange *x, const char *sqlstate)
@@ -247,21 +72,15 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       (x->body_left == 0 || x->is_body_dropped);
 }
 
-/* Returns true if the request may be relayed again, as PostgreSQL says that it has not executed it, or can't have. */
-static bool
-is_not_executed(struct exchange *x, const struct server *srv, const char *sqlstate)
-{
-	return sqlstate != NULL &&
-	       (srv->loan.end == LOAN_UNBEGUN || (loss_is_held(x) && is_word_of_no_effect(x, sqlstate))) &&
-	       may_once_more(x, srv, sqlstate) && has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent.copy);
-}
-
 enum loss
 loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing)
 {
 	if (srv->loan.end == LOAN_NOT_EXECUTED) /* statements that were parsed with it are gone now */
 		return LOSS_NOT_EXECUTED;
-	if (is_owing && is_not_executed(x, srv, sqlstate))
+	/* PostgreSQL says that it has not executed the request, or can't have. */
+	if (is_owing && sqlstate != NULL &&
+	    (srv->loan.end == LOAN_UNBEGUN || (loss_is_held(x) && is_word_of_no_effect(x, sqlstate))) &&
+	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv))
 		return LOSS_NOT_EXECUTED;
 	if (commit_check_is_in_doubt(x, srv))
 		return LOSS_OF_COMMIT;
@@ -272,50 +91,140 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 	return commit_check_stays(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_TRANSACTION;
 }
 
-/* --- it is relayed again --- */
+/* --- what the client gets, and whether it stays --- */
 
-void
-loss_take_back(struct exchange *x)
+/*
+ * The client's server has ended, but had nothing of the client's: the client will get another one. If the client may
+ * have changed its session in a way that only that server knew, its next request will be answered with FATAL. Returns
+ * false if the client must be sent the error now.
+ */
+static bool
+goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
-	if (x->env->to_client.to == &x->stream)
-		outbox_drop(&x->env->to_client);
+	if (is_dirty && (x->state == CL_HELD || state_lose(x, why) < 0))
+		return false;
+	x->ticket.idle_since_us = *x->env->now_us;
+	relay_unstall(x);
+	if (x->state == CL_HELD)
+		relay_resume_held(x);
+	return true;
 }
 
-/* Forgets statements that the copy's Parses have made: relaying them again makes them again. */
 static void
-forget_statements(struct exchange *x, const struct sent_copy *sent)
+end_with_server(struct exchange *x, struct server *srv, const struct fail *why, const struct fail *logged)
 {
-	const struct request_copy *copy = &sent->copy;
-	struct parse_fields parse;
-	struct frame f;
+	struct exchange_env *env = x->env;
 
-	for (size_t at = 0; frame_parse(copy->bytes + at, copy->len - at, &f) == FRAME_OK;
-	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
-		if (f.type == 'P' && fields_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
-		    parse.name[0] != '\0')
-			statements_forget_since(x, parse.name, sent->named_before);
+	env->is_end_untold = srv->end_line == END_LINE_OF_MANY;
+	env->ops->close(x, why, logged);
+	env->is_end_untold = false;
+	srv->end_line = END_LINE_OF_BORROWER;
+}
+
+/* Sends what the client still gets of the server that is lost. Returns false if that has failed. */
+static bool
+show_rest(struct exchange *x, struct server *srv)
+{
+	bool is_sent = true;
+
+	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
+		is_sent = outbox_flush(&x->env->to_client) == 0;
+		report_flushed(x, srv);
+	}
+	return is_sent;
+}
+
+static void
+unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
+{
+	if (loss != LOSS_OF_NOTHING)
+		listen_ready_now(x);
+	listen_unlinked(x, srv);
+	state_stop_lingering(x);
+	x->srv = NULL;
+	srv->borrower = NULL;
+	if (x->env->to_server.to == &srv->stream)
+		outbox_drop(&x->env->to_server);
+}
+
+/*
+ * Does what is due after this loss. is_dirty: the client has changed its session unseen; is_bound: that, or else it had
+ * what only that server has. A client whose transaction is gone is kept: whatever it has sent meanwhile, or sends next,
+ * gets an error, up to what ends the transaction; a held message is a COMMIT. Returns false if the client is to be
+ * told, and closed.
+ */
+static bool
+outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fail *why, bool is_dirty, bool is_bound)
+{
+	switch (loss) {
+	case LOSS_OF_COMMIT:
+		commit_check_lost(x, srv, why, is_bound);
+		return true;
+	case LOSS_ROLLED_BACK:
+		if (is_bound)
+			return false;
+		state_undo_reports(x, srv->loan.commit.before);
+		x->ticket.idle_since_us = *x->env->now_us;
+		x->commit = x->state == CL_HELD ? EXCHANGE_NO_COMMIT : EXCHANGE_ROLLED_BACK;
+		relay_unstall(x);
+		if (x->state == CL_HELD)
+			commit_check_refuse(x);
+		return true;
+	case LOSS_OF_NOTHING:
+		return goes_on(x, why, is_dirty);
+	default:
+		return false;
+	}
 }
 
 void
-loss_replay(struct exchange *x, struct server *srv)
+relay_lost(struct server *srv, const struct fail *why)
 {
-	struct exchange_rare *rare = exchange_rare(x);
+	struct exchange *x = srv->borrower;
+	struct fail shown = *why;
+	bool is_sent = true, is_dirty, is_bound;
+	enum loss loss;
 
-	if (rare == NULL) {
-		exchange_out_of_memory(x);
+	if (x == NULL)
+		return;
+	assert(x->srv == srv);
+	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
+	if (loss != LOSS_NOT_EXECUTED)
+		is_sent = show_rest(x, srv);
+	else if (x->env->to_client.to == &x->stream) /* what was to be shown in this batch is not */
+		outbox_drop(&x->env->to_client);
+	if (exchange_is_ready(x) && loss >= LOSS_ROLLED_BACK && (srv->was_owing || srv->tx != 'I')) {
+		if (srv->env->losses != NULL)
+			srv->env->losses->cost++;
+		/* The fate of a COMMIT is reported when it is known. */
+		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
+	}
+	is_dirty = exchange_is_ready(x) && state_is_dirty(x);
+	is_bound = is_dirty || x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST);
+	unlink_lost(x, srv, loss);
+	if (x->state == CL_WELCOME) {
+		x->env->ops->login_server_lost(x, why);
 		return;
 	}
-	state_forget_request(x);
-	forget_statements(x, &srv->loan.sent);
-	if (x->state == CL_HELD)
-		exchange_step(x, CE_ANSWERED);
-	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
-	rare->replayed_request = x->requests_done + 1;
-	x->pool->counters.replays++;
-	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
-		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
-	relay_unstall(x);
-	/* The other idle ones may have been told to end, too. */
-	policy_distrust(x->pool->policy, *x->env->now_us);
-	resend_now(x, &srv->loan.sent.copy);
+	if (loss == LOSS_NOT_EXECUTED) {
+		relay_unstall(x);
+		resend_unexecuted(x, srv);
+		return;
+	}
+	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
+	if (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed)) {
+		server_last_words(srv, &shown);
+		end_with_server(x, srv, NULL, &shown);
+		return;
+	}
+	if (shown.hint[0] == '\0')
+		fail_hint(&shown, "%s Connect again.",
+			  srv->was_owing
+			      ? "The transaction that was open is lost, unless the request under way has committed it: "
+				"look in the database before you run it again."
+			      : "The transaction that was open, if any, is lost.");
+	if ((is_sent || loss == LOSS_OF_COMMIT || loss == LOSS_ROLLED_BACK) &&
+	    outlives(x, srv, loss, &shown, is_dirty, is_bound))
+		return;
+	end_with_server(x, srv, &shown, &shown);
 }

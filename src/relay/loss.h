@@ -1,10 +1,8 @@
 /*
- * src/relay/loss.h - what the loss of a server means for the client that had borrowed it, and a request that is relayed
- * again to another server.
+ * src/relay/loss.h - what the loss of a server means for the client that had borrowed it.
  *
- *   loss_of        the one place that decides what was lost, and so what becomes of the client
- *   loss_keep_bytes  a copy is kept of what was sent since nothing was owed
- *   loss_replay    relays that copy again, as if the client sent it now
+ *   loss_of      the one place that decides what was lost, and so what becomes of the client
+ *   relay_lost   does that: what the client gets, and whether it stays
  */
 #pragma once
 
@@ -36,19 +34,11 @@ enum loss loss_of(struct exchange *x, const struct server *srv, const char *sqls
 /* Returns true if the server, which should be a primary, is read-only, and its client has not asked for that. */
 bool loss_of_primary(const struct exchange *x, const char *sqlstate);
 
-/* The bytes at from were walked; they may begin in mid-message. */
-void loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
-/* Forgets the copy if nothing is owed any more: a new request begins on a server that the client has kept. */
-void loss_begin(struct exchange *x);
-
-/* loss_of() was NOT_EXECUTED: what was to be shown in this batch is not. */
-void loss_take_back(struct exchange *x);
-/* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */
-void loss_replay(struct exchange *x, struct server *srv);
-
 /* Returns true if an outage makes the clients of this pool wait, by on_outage. */
 static inline bool
 loss_is_held(const struct exchange *x)
 {
 	return x->pool->settings.on_outage == OUTAGE_HOLD;
 }
+
+void relay_lost(struct server *srv, const struct fail *why); /* server_ops.lost */

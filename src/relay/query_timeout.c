@@ -62,14 +62,6 @@ query_timeout_begin(struct exchange *x, uint64_t since_us)
 	stream_set_reading(&x->stream, false);
 }
 
-/* The Sync of the late request may be what the client sends next: once nothing is owed, it must be read. */
-bool
-query_timeout_is_cancelling(const struct server *srv)
-{
-	return srv != NULL && srv->loan.cancelled_us != 0 &&
-	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
-}
-
 bool
 query_timeout_answer(struct exchange *x, const struct error_fields *e)
 {

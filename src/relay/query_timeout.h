@@ -30,7 +30,15 @@ bool query_timeout_holds(const struct exchange *x, uint8_t type);
 void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
 /* Notes that the client's query, which began at since_us, is being cancelled; 0: a late probe of its session is. */
 void query_timeout_begin(struct exchange *x, uint64_t since_us);
-/* Returns true if a query of the server's borrower, or a probe, is being cancelled for being late. srv may be NULL. */
-bool query_timeout_is_cancelling(const struct server *srv);
+/*
+ * Returns true if a query of the server's borrower, or a probe, is being cancelled for being late. srv may be NULL. The
+ * Sync of the late request may be what the client sends next: once nothing is owed, it must be read.
+ */
+static inline bool
+query_timeout_is_cancelling(const struct server *srv)
+{
+	return srv != NULL && srv->loan.cancelled_us != 0 &&
+	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
+}
 /* Returns true if this error of PostgreSQL's is the end of that cancel; the client has its answer then. */
 bool query_timeout_answer(struct exchange *x, const struct error_fields *e);

@@ -4,7 +4,6 @@
  * is ignored). The client's connection stays open.
  */
 #include "exchange/exchange.h"
-#include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "statements/statements_crossing.h"

@@ -4,17 +4,26 @@
 #pragma once
 
 #include "exchange/exchange.h"
+#include "exchange/request.h"
 
 /* replies.c */
 extern const struct server_ops relay_server_ops;
+/* Something was answered: relays what a client that is CL_HELD waits with, or holds it again. */
+void relay_resume_held(struct exchange *x);
 
-/* relay/requests.c */
+/* completed.c */
+/* server_ops.complete. Returns true if the client got something else in its place. */
+bool relay_completed(struct server *srv, const char *text, size_t len);
+/* A request is over, in which or before which loan.ddl or its like were set: the transaction may have ended. */
+void relay_ddl_answered(struct exchange *x, struct server *srv);
+
+/* requests.c */
 void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
 void relay_ticket(struct exchange *x); /* makes x->ticket ready to borrow with */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
-/* relay/release.c */
+/* release.c */
 /* Gives the client's server back, if nothing keeps it. */
 void relay_try_release(struct exchange *x);
 /*
@@ -23,7 +32,26 @@ void relay_try_release(struct exchange *x);
  */
 const char *relay_leave(struct exchange *x, const struct fail *why);
 
-/* relay/replication.c: for clients whose replication is not NONE */
+/* replication.c: for clients whose replication is not NONE */
 /* Returns true while COPY BOTH runs; false for other clients. */
 bool replication_is_streaming(const struct exchange *x);
 void replication_leave(struct exchange *x); /* the client leaves: its server is closed */
+
+/* reject.c: a request that gets no server */
+/* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
+void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
+/* Answers it with this command tag instead: a Query, or Parse, Bind, perhaps Describe, Execute and Sync, all there. */
+void reject_as_done(struct exchange *x, const char *tag);
+/* policy_ticket_ops: names the client whose transaction has been idle for longest, and since before t waits. */
+bool reject_blame(const struct policy_ticket *t, uint64_t now_us, struct fail *why);
+/* Writes to shown what this client is to be sent for why: with the names of its database and user. */
+void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
+/*
+ * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request ReadyForQuery is
+ * sent, and the client is CL_READY again.
+ */
+size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
+
+/* exclusive.c: statements that need a database to themselves */
+/* A client with a server is about to send this Query or Parse. Returns FORWARD. */
+enum feature_step exclusive_sql(struct exchange *x, struct request *m);

@@ -3,7 +3,7 @@
  *
  * server_replies.c walks them and hands over the client's. At the end of a batch they are sent, and the server is
  * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
- * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, lost.c upon a server that is
+ * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a server that is
  * lost.
  */
 #include "exchange/exchange.h"
@@ -13,9 +13,8 @@
 #include "relay/query_timeout.h"
 #include "relay/loss.h"
 #include "relay/relay.h"
-#include "relay/replies.h"
 #include "exchange/report.h"
-#include "relay/retry.h"
+#include "relay/resend.h"
 #include "state/ask.h"
 #include "state/commit.h"
 #include "state/linger.h"
@@ -166,15 +165,6 @@ note_unbegun(struct server *srv, const struct error_fields *e)
 		srv->loan.end = LOAN_UNBEGUN;
 }
 
-/* Settings were not made, and nothing of the client's was sent behind them. */
-static bool
-is_alone(const struct server *srv, enum owed_to to)
-{
-	uint64_t since_us;
-
-	return to == OWED_TO_IMAGE && !ledger_owes_client(&srv->ledger, &since_us);
-}
-
 /* Returns false for an error that answers a message of the client's. */
 static bool
 own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
@@ -209,7 +199,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	 size_t len)
 {
 	struct exchange *x = srv->borrower;
-	bool is_fatal = fields_error_is_fatal(e), is_ours, is_refused;
+	bool is_fatal = fields_error_is_fatal(e), is_ours, is_refused, is_alone;
+	uint64_t since_us;
 	enum loss loss;
 
 	if (is_fatal)
@@ -226,9 +217,11 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	note_misplaced(x, srv, e->sqlstate);
 	if (loss == LOSS_NOT_EXECUTED)
 		srv->loan.end = LOAN_NOT_EXECUTED;
+	/* Settings were not made, and nothing of the client's was sent behind them. */
+	is_alone = to == OWED_TO_IMAGE && !is_refused && !ledger_owes_client(&srv->ledger, &since_us);
 	srv->is_owed_listed = is_fatal && loss == LOSS_OF_COMMIT;
-	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? (is_ours && !is_refused) || loss_keeps_client(loss)
-						   : !is_error_owed || (!is_refused && is_alone(srv, to)))) {
+	if (loss == LOSS_NOT_EXECUTED ||
+	    (is_fatal ? (is_ours && !is_refused) || loss_keeps_client(loss) : !is_error_owed || is_alone)) {
 		end_server(srv, e);
 		return true;
 	}
@@ -310,22 +303,19 @@ resume_waiting(struct exchange *x, const struct server *srv)
 
 /*
  * PostgreSQL ends a connection that sends a Parse or Close within COPY IN. This one was never sent, since pgweir
- * answers it: PostgreSQL would wait for the end of the COPY, and the client for the reply.
+ * answers it: PostgreSQL would wait for the end of the COPY, and the client for the reply. Returns true if so.
  */
-static bool
-breaks_copy(const struct ledger *l)
-{
-	return l->copy == COPY_IN && l->count >= 2 && ledger_at(l, 1)->kind >= OWED_LOCAL_PARSE;
-}
-
-__attribute__((cold)) static void
-broke_copy(struct exchange *x, struct server *srv)
+__attribute__((cold)) static bool
+is_broken_copy(struct exchange *x, struct server *srv)
 {
 	struct fail why;
 
+	if (srv->ledger.count < 2 || ledger_at(&srv->ledger, 1)->kind < OWED_LOCAL_PARSE)
+		return false;
 	fail_set(&why, "08P01", "unexpected message type during COPY from stdin");
 	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
+	return true;
 }
 
 /*
@@ -374,10 +364,8 @@ on_batch_end(struct server *srv)
 	report_flushed(x, srv);
 	if (srv->loan.commit.question == MARK_DUE)
 		commit_check_ask(x);
-	if (breaks_copy(&srv->ledger)) {
-		broke_copy(x, srv);
+	if (srv->ledger.copy == COPY_IN && is_broken_copy(x, srv))
 		return;
-	}
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
 		stream_set_reading(&x->stream, false); /* or it could send requests forever and read no reply */

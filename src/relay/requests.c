@@ -8,10 +8,9 @@
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
 #include "relay/loss.h"
-#include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
-#include "relay/retry.h"
+#include "relay/resend.h"
 #include "state/commit.h"
 #include "state/compiled.h"
 #include "state/linger.h"
@@ -109,7 +108,7 @@ static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
-	loss_begin(x);
+	resend_begin(x);
 	if (x->listen != NULL) /* else it is as the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
@@ -459,14 +458,14 @@ walk_batch(struct request_walk *w)
 
 	if (x->srv != NULL) {
 		exchange_begin_batch(x->env, &x->env->to_server, &x->srv->stream);
-		loss_begin(x);
+		resend_begin(x);
 	}
 	x->is_in_relay = true;
 	r = walk(w);
 	x->is_in_relay = false;
 	if (x->srv != NULL) {
 		retry_keep_rest(x, w->p + w->at);
-		loss_keep_bytes(x, w->p + w->linked_at, w->at - w->linked_at);
+		resend_keep_bytes(x, w->p + w->linked_at, w->at - w->linked_at);
 	}
 	return r;
 }
@@ -511,12 +510,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	enum walk_result r;
 	bool is_sent;
 
-	w.x = x;
-	w.p = bytes;
-	w.len = len;
-	w.at = w.linked_at = 0;
-	w.has_why = false;
-	w.scanned = w.m.message = NULL;
+	walk_begin(&w, x, bytes, len);
 	r = walk_batch(&w);
 	if (r == WALK_OVER) {
 		outbox_drop(&x->env->to_server);

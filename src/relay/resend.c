@@ -1,11 +1,29 @@
+/*
+ * src/relay/resend.c - the copy of what a server was sent since nothing was owed, and how it is relayed again: see
+ * resend.h.
+ *
+ * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
+ * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
+ * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
+ * again until a server is found that is none of the old primary's, as each costs one of those.
+ */
 #include "relay/resend.h"
 
 #include "relay/relay.h"
+#include "state/commit.h"
+#include "state/pins.h"
+#include "statements/statements.h"
+#include "wire/fields.h"
+#include "wire/frame.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define COPY_MIN 512u
+#define KEPT_MAX 65536u /* bytes of a request; larger ones are not relayed again */
+#define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
+
+/* --- the copy --- */
 
 bool
 resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max)
@@ -30,6 +48,183 @@ resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t
 }
 
 void
+resend_begin(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	struct sent_copy *sent = &srv->loan.sent;
+
+	if (srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || x->body_left > 0)
+		return;
+	sent->named_before = statements_named_count(x);
+	if (sent->copy.len == 0)
+		return;
+	sent->copy.len = 0;
+	sent->state = SENT_WHOLE;
+	sent->is_later = true;
+}
+
+void
+resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
+{
+	struct sent_copy *sent = &x->srv->loan.sent;
+
+	if (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || x->srv->tx != 'I')
+		return;
+	if (!resend_add(&sent->copy, from, len, KEPT_MAX))
+		sent->state = SENT_CUT;
+}
+
+/* --- may it be relayed again? --- */
+
+/*
+ * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
+ * begun may be any, but for what the client has lost already.
+ */
+static bool
+is_of_one_commit(const struct server *srv, uint32_t first)
+{
+	static const uint8_t words[] = { WORD_SELECT, WORD_INSERT, WORD_UPDATE, WORD_DELETE, WORD_MERGE,
+					 WORD_WITH,   WORD_VALUES, WORD_TABLE,	WORD_BEGIN,  WORD_START_TRANSACTION };
+
+	if (srv->loan.end == LOAN_UNBEGUN)
+		return first != WORD_DEALLOCATE;
+	return memchr(words, (int)first, sizeof(words)) != NULL;
+}
+
+static bool
+is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
+{
+	struct scan scan;
+
+	scan_text(&scan, image_scan_options(x->image), sql, len);
+	return is_of_one_commit(x->srv, scan.first);
+}
+
+/*
+ * Returns true if a message of the copy before this one makes the statement. The statement is harmless, as was seen
+ * there; the client has lost it if its Parse was not answered. *looks: how many messages may be looked at.
+ */
+static bool
+is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
+{
+	struct parse_fields parse;
+	struct frame f;
+
+	for (const uint8_t *p = copy->bytes; p<end && * looks> 0 && frame_parse(p, (size_t)(end - p), &f) == FRAME_OK;
+	     p += FRAME_HEAD_LEN + (size_t)f.body_len, --*looks)
+		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
+		    strcmp(parse.name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_message_harmless(struct exchange *x, const struct request_copy *copy, const struct frame *f, const uint8_t *body,
+		    unsigned *looks)
+{
+	struct parse_fields parse;
+	const char *portal, *statement;
+	struct statement *st;
+	size_t names_len;
+
+	switch (f->type) {
+	case 'Q':
+		return x->srv->loan.tag_text[0] == '\0' && f->body_len > 0 &&
+		       is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
+	case 'P':
+		return fields_parse(body, f->body_len, &parse) &&
+		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
+	case 'B':
+		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
+			return false;
+		st = statements_called(x, statement);
+		if (st != NULL)
+			return is_of_one_commit(x->srv, statement_verdict(st)->first);
+		return is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
+	case 'D':
+	case 'E':
+	case 'C':
+	case 'H':
+	case 'S':
+		return true;
+	default:
+		return false; /* COPY, function calls */
+	}
+}
+
+/*
+ * A Bind that is relayed again looks its statement up by name. Returns true at a Parse that may take a name which was
+ * bound and closed before. *step: 0 at first.
+ */
+static bool
+takes_name_again(uint8_t type, const uint8_t *body, int *step)
+{
+	if (type == 'B' && *step == 0)
+		*step = 1;
+	else if (type == 'C' && *step == 1)
+		*step = 2;
+	return type == 'P' && *step == 2 && body[0] != '\0';
+}
+
+static bool
+is_copy_harmless(struct exchange *x, const struct request_copy *copy)
+{
+	unsigned looks = LOOKS_MAX;
+	size_t at = 0;
+	int step = 0;
+
+	while (at < copy->len) {
+		struct frame f;
+
+		if (frame_parse(copy->bytes + at, copy->len - at, &f) != FRAME_OK ||
+		    copy->len - at < FRAME_HEAD_LEN + (size_t)f.body_len ||
+		    !is_message_harmless(x, copy, &f, copy->bytes + at + FRAME_HEAD_LEN, &looks) ||
+		    takes_name_again(f.type, copy->bytes + at + FRAME_HEAD_LEN, &step))
+			return false;
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	}
+	return at > 0;
+}
+
+/*
+ * Returns true if the client may have got something of the answer, or all of a request was answered, or something has
+ * failed. Whatever is still in the outbox was not sent.
+ */
+static bool
+is_shown(const struct exchange *x, const struct server *srv)
+{
+	const struct outbox *o = &x->env->to_client;
+	size_t there = 0;
+
+	if (srv->loan.sent.state == SENT_ANSWERED || x->env->done_count > 0 || srv->loan.undone == UNDONE_FAILED)
+		return true;
+	if (!srv->loan.clock.has_passed)
+		return false;
+	for (int i = 0; o->to == &x->stream && i < o->count; i++)
+		there += o->pieces[i].iov_len;
+	return there == 0 || there != o->total; /* else nothing of the batch was sent early */
+}
+
+/* All that the client has on this server is the copy, and it was shown nothing of it. */
+static bool
+has_whole_copy(struct exchange *x, const struct server *srv)
+{
+	const struct sent_copy *sent = &srv->loan.sent;
+
+	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay && srv->tx == 'I' &&
+	       !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 && sent->state != SENT_CUT &&
+	       x->body_left == 0 && (!sent->is_later || !state_is_dirty(x));
+}
+
+bool
+resend_is_possible(struct exchange *x, const struct server *srv)
+{
+	return has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent.copy);
+}
+
+/* --- it is relayed again --- */
+
+void
 resend_now(struct exchange *x, const struct request_copy *copy)
 {
 	size_t len = (size_t)copy->len + x->pending_len;
@@ -47,4 +242,42 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	x->pending_len = x->pending_cap = (uint32_t)len;
 	stream_set_reading(&x->stream, true);
 	exchange_replay(x, relay_bytes);
+}
+
+/* Forgets statements that the copy's Parses have made: relaying them again makes them again. */
+static void
+forget_statements(struct exchange *x, const struct sent_copy *sent)
+{
+	const struct request_copy *copy = &sent->copy;
+	struct parse_fields parse;
+	struct frame f;
+
+	for (size_t at = 0; frame_parse(copy->bytes + at, copy->len - at, &f) == FRAME_OK;
+	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
+		if (f.type == 'P' && fields_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
+		    parse.name[0] != '\0')
+			statements_forget_since(x, parse.name, sent->named_before);
+}
+
+void
+resend_unexecuted(struct exchange *x, struct server *srv)
+{
+	struct exchange_rare *rare = exchange_rare(x);
+
+	if (rare == NULL) {
+		exchange_out_of_memory(x);
+		return;
+	}
+	state_forget_request(x);
+	forget_statements(x, &srv->loan.sent);
+	if (x->state == CL_HELD)
+		exchange_step(x, CE_ANSWERED);
+	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
+	rare->replayed_request = x->requests_done + 1;
+	x->pool->counters.replays++;
+	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
+		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
+	/* The other idle ones may have been told to end, too. */
+	policy_distrust(x->pool->policy, *x->env->now_us);
+	resend_now(x, &srv->loan.sent.copy);
 }

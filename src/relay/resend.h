@@ -1,11 +1,14 @@
 /*
- * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now: one that met an outdated plan
- * (retry.c), or one that a server which ends has not executed (loss.c).
+ * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now.
+ *
+ *   resend.c   one that a server which ends has not executed; the copy has all that was sent since nothing was owed
+ *   retry.c    one that met an outdated plan; the copy has one request, and is kept only for those that may meet one
  */
 #pragma once
 
 #include "exchange/exchange.h"
 
+/* --- resend.c --- */
 /* Appends to the copy. Returns false, and appends nothing, if it were longer than max bytes, or there is no memory. */
 bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max);
 
@@ -14,3 +17,50 @@ bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uin
  * when this returns. Closes the client if there is no memory.
  */
 void resend_now(struct exchange *x, const struct request_copy *copy);
+
+/* Forgets the copy if nothing is owed any more: a new request begins on a server that the client has kept. */
+void resend_begin(struct exchange *x);
+/* The bytes at from were walked; they may begin in mid-message. */
+void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
+/* Returns true if the copy is all that the client has on srv, it was shown nothing of it, and it may be run twice. */
+bool resend_is_possible(struct exchange *x, const struct server *srv);
+/* loss_of() was NOT_EXECUTED; srv is no longer x's. The request goes ahead of what the client has sent meanwhile. */
+void resend_unexecuted(struct exchange *x, struct server *srv);
+
+/* --- retry.c --- */
+/*
+ * A message was handled: it is copied if it may have to be sent again. is_sent: something of it went to the server.
+ * The messages of a batch must follow each other in memory.
+ */
+void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
+
+/* The same for a whole message of the fast lane, all of which went there. Most need nothing to be done. */
+static inline void
+retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
+{
+	struct kept_request *k = &x->srv->loan.kept;
+	bool is_end = type == 'S' || type == 'Q';
+
+	if (k->state == (is_end ? KEPT_NOTHING : KEPT_NOT))
+		return;
+	if (is_end || k->state != KEPT_SO_FAR)
+		retry_keep(x, message, len, true);
+	else if (k->from == NULL)
+		k->from = message;
+}
+/* Copies all messages of a batch at once, up to end. */
+void retry_copy(struct kept_request *k, const uint8_t *end);
+
+/* The batch was walked up to here. */
+static inline void
+retry_keep_rest(struct exchange *x, const uint8_t *end)
+{
+	struct kept_request *k = &x->srv->loan.kept;
+
+	if (k->state == KEPT_SO_FAR && k->from != NULL)
+		retry_copy(k, end);
+}
+
+/* An error came. Returns true if the client must not get it; then retry_now is due when nothing is owed any more. */
+bool retry_wanted(struct exchange *x, const struct error_fields *e);
+void retry_now(struct exchange *x);

@@ -19,7 +19,6 @@
 #include "statements/statements_state.h"
 #include "statements/names.h"
 #include "relay/resend.h"
-#include "relay/retry.h"
 #include "statements/statements.h"
 
 #include "wire/frame.h"
@@ -29,9 +28,8 @@
 
 #define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
 
-/* Copies all messages of a batch at once. */
-static void
-copy(struct kept_request *k, const uint8_t *end)
+void
+retry_copy(struct kept_request *k, const uint8_t *end)
 {
 	if (!resend_add(&k->copy, k->from, (size_t)(end - k->from), KEPT_MAX))
 		k->state = KEPT_NOT;
@@ -50,7 +48,7 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 		if (x->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
 			k->state = KEPT_NOT;
 		if (type == 'S')
-			copy(k, message + len);
+			retry_copy(k, message + len);
 		if (type == 'S' && k->state == KEPT_SO_FAR)
 			k->state = KEPT_WHOLE;
 		else if (type == 'Q' || type == 'F')
@@ -59,15 +57,6 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 		k->state = KEPT_NOTHING;
 	else if (is_sent)
 		k->state = KEPT_NOT;
-}
-
-void
-retry_keep_rest(struct exchange *x, const uint8_t *end)
-{
-	struct kept_request *k = &x->srv->loan.kept;
-
-	if (k->state == KEPT_SO_FAR && k->from != NULL)
-		copy(k, end);
 }
 
 /*
@@ -119,23 +108,6 @@ gone_id(const struct exchange *x, const struct error_fields *e)
 	return strtoull(at + strlen(prefix), NULL, 10);
 }
 
-/* Returns true for the errors of PostgreSQL's parser: syntax errors, access rules, undefined names. */
-static bool
-is_of_parser(const struct error_fields *e)
-{
-	return e->sqlstate != NULL && strncmp(e->sqlstate, "42", 2) == 0;
-}
-
-static bool
-may_run_again(struct exchange *x, const struct client_statement *n, bool is_gone)
-{
-	const struct server *srv = x->srv;
-
-	return (srv->loan.kept.state == KEPT_WHOLE || srv->loan.kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
-	       srv->ledger.answered == 0 && x->body_left == 0 &&
-	       (is_gone || n->rows == ROWS_UNTOLD || tells_rows(&srv->loan.kept.copy));
-}
-
 /*
  * Makes the Sync behind the error pgweir's: the client's own, if it was sent. If not, the client has sent a Flush and
  * waits (asyncpg prepares so): pgweir sends a Sync, and the one that the client will send belongs to the retry. Returns
@@ -160,6 +132,7 @@ take_sync(struct exchange *x)
 bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
+	const struct kept_request *kept = &x->srv->loan.kept;
 	struct client_statements *s = x->statements;
 	bool is_old = is_outdated(e), is_again, is_describe;
 	uint64_t gone = gone_id(x, e);
@@ -172,9 +145,13 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	n = s->failed;
 	if (gone != 0)
 		server_statements_forget(&x->srv->statements, gone);
-	if (n->st == NULL || (gone == 0 && !is_old && (n->is_proven || !is_of_parser(e))))
+	/* Errors of PostgreSQL's parser are of class 42: syntax, access rules, undefined names. */
+	if (n->st == NULL ||
+	    (gone == 0 && !is_old && (n->is_proven || e->sqlstate == NULL || strncmp(e->sqlstate, "42", 2) != 0)))
 		return false;
-	is_again = may_run_again(x, n, gone != 0) && take_sync(x);
+	is_again = (kept->state == KEPT_WHOLE || kept->state == KEPT_SO_FAR) && x->srv->tx == 'I' &&
+		   x->srv->ledger.answered == 0 && x->body_left == 0 &&
+		   (gone != 0 || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
 	if (gone == 0 && (is_old || is_again))
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)

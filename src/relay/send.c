@@ -4,7 +4,7 @@
  */
 #include "relay/features.h"
 #include "exchange/report.h"
-#include "relay/replies.h"
+#include "relay/relay.h"
 #include "relay/walk.h"
 #include "state/commit.h"
 #include "state/compiled.h"
@@ -145,37 +145,6 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	return WALK_ON;
 }
 
-static void
-push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsigned shown)
-{
-	struct owed_request r = { x->request_us, statements, (uint8_t)shown };
-
-	ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
-}
-
-inline void
-walk_note_bind(struct request_walk *w)
-{
-	const struct request *m = &w->m;
-	size_t have = m->have < m->total ? m->have : m->total;
-
-	state_note_run(w->x, m->is_found ? m->risk : state_risk_of_all(w->x));
-	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
-}
-
-/* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
-inline void
-walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
-{
-	struct server *srv = w->x->srv;
-	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
-
-	report_request_begins(w->x, srv);
-	srv->loan.statements_run = 0;
-	state_note_run(w->x, is_scanned ? w->risk : state_risk_of_all(w->x));
-	push_request(w->x, kind, 1, shown);
-}
-
 /* If earlier SQL may change how PostgreSQL reads this, the verdict counts all ways. */
 static void
 widen_verdict(struct request_walk *w)
@@ -189,13 +158,6 @@ widen_verdict(struct request_walk *w)
 	w->verdict.flags |= anyhow.flags;
 	w->verdict.hints |= anyhow.hints;
 	w->verdict.is_plain = w->verdict.is_plain && anyhow.is_plain;
-}
-
-static enum feature_step
-see_query(struct request_walk *w)
-{
-	widen_verdict(w);
-	return features_request(w->x, &w->m);
 }
 
 static enum feature_step
@@ -215,7 +177,8 @@ send_sync_instead(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 
-	push_request(x, OWED_SYNC, 1, 0);
+	ledger_push_request(&x->srv->ledger, OWED_SYNC, OWED_TO_CLIENT,
+			    &(struct owed_request){ .started_us = x->request_us, .statements = 1 });
 	x->srv->is_synced = true;
 	statements_sync(x);
 	outbox_copy(&x->env->to_server, "S\0\0\0\4", 5);
@@ -242,8 +205,11 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		walk_drop(w, m->total);
 		return WALK_ON;
 	}
-	if (step == STEP_FORWARD)
-		step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
+	if (step == STEP_FORWARD) {
+		if (kind == OWED_QUERY)
+			widen_verdict(w);
+		step = kind == OWED_QUERY ? features_request(x, m) : see_function_call(x);
+	}
 	if (step == STEP_HOLD)
 		return WALK_HOLD;
 	if (step == STEP_SENT) {
@@ -276,30 +242,6 @@ walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind
 	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-inline enum walk_result
-walk_send_sync(struct request_walk *w)
-{
-	struct server *srv = w->x->srv;
-
-	if (srv->is_synced)
-		report_request_begins(w->x, srv);
-	push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0);
-	srv->loan.statements_run = 0;
-	srv->is_synced = true;
-	statements_sync(w->x);
-	return walk_forward_whole(w, FRAME_HEAD_LEN);
-}
-
-/* Returns "" for the unnamed portal, else "?": which named portal it is does not matter. */
-static const char *
-portal_of(const struct request_walk *w, const struct frame *f)
-{
-	const uint8_t *name = w->p + w->at + FRAME_HEAD_LEN;
-	size_t have = w->len - w->at - FRAME_HEAD_LEN;
-
-	return f->body_len > 0 && have > 0 && *name == 0 ? "" : "?";
-}
-
 static enum walk_result
 send_execute(struct request_walk *w, const struct frame *f)
 {
@@ -311,7 +253,8 @@ send_execute(struct request_walk *w, const struct frame *f)
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}
-	m->portal = portal_of(w, f);
+	/* Which named portal it is does not matter. */
+	m->portal = m->total > FRAME_HEAD_LEN && m->have > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 0 ? "" : "?";
 	switch (features_request(x, m)) {
 	case STEP_HOLD:
 		return WALK_HOLD;
@@ -549,27 +492,23 @@ send_frame(struct request_walk *w, const struct frame *f)
 	}
 }
 
-static bool
-is_behind_settings(struct server *srv)
-{
-	if (srv->loan.behind != ALL_BEHIND_SETTINGS)
-		return false;
-	if (srv->ledger.count == 0)
-		srv->loan.behind = NOTHING_BEHIND;
-	return srv->loan.behind != NOTHING_BEHIND;
-}
-
 enum walk_result
 walk_linked(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
+	struct loan *loan = &x->srv->loan;
 
 	x->has_run = true;
 	/* PostgreSQL reads it as what ends the COPY, which fails; to be held for that, it would wait for itself. */
 	if (x->srv->ledger.intake == INTAKE_COPY && strchr("dcfHS", f->type) == NULL)
 		return send_copy_end(w, f);
-	if ((x->session != NULL && state_holds(x)) || is_behind_settings(x->srv))
+	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;
+	if (loan->behind == ALL_BEHIND_SETTINGS) {
+		if (x->srv->ledger.count > 0)
+			return WALK_HOLD;
+		loan->behind = NOTHING_BEHIND;
+	}
 	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
 	if (x->srv->image != x->image && catch_up(x) < 0)
 		return walk_out_of_memory(x);

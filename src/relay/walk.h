@@ -14,6 +14,9 @@
 #include "exchange/request.h"
 #include "wire/frame.h"
 
+#include <stddef.h>
+#include <string.h>
+
 enum walk_result {
 	WALK_ON,
 	WALK_MORE, /* more bytes are needed */
@@ -31,7 +34,8 @@ struct request_walk {
 	size_t linked_at; /* where the message begins for which a server was borrowed; 0: it had one before */
 	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
 	bool has_why;
-	struct fail why;
+	struct fail why; /* from here on nothing is set as the walk begins: each is set by what has_why, scanned or
+			    m.message vouch for */
 	struct scan scan;
 	struct sql_verdict verdict; /* m's, of a Query */
 	unsigned risk; /* of the SQL in scan: enum state_part */
@@ -43,6 +47,16 @@ static inline const uint8_t *
 walk_message(const struct request_walk *w)
 {
 	return w->p + w->at;
+}
+
+static inline void
+walk_begin(struct request_walk *w, struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	memset(w, 0, offsetof(struct request_walk, why));
+	w->x = x;
+	w->p = bytes;
+	w->len = len;
+	w->m.message = NULL;
 }
 
 /* requests.c */
@@ -74,6 +88,9 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 
 /* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */
 enum walk_result walk_fast(struct request_walk *w);
+void walk_note_bind(struct request_walk *w); /* its statement is about to run */
+void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
+enum walk_result walk_send_sync(struct request_walk *w);
 
 /* send.c */
 /*
@@ -85,7 +102,7 @@ enum walk_result walk_read_bind(struct request_walk *w); /* the names of a Bind,
 /* For a client with a server, after walk_read_request(); see features.c. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 
-/* The same for a message that has come whole. */
+/* Sends the message as it lies; all of it has come. */
 static inline enum walk_result
 walk_forward_whole(struct request_walk *w, size_t total)
 {
@@ -96,6 +113,3 @@ walk_forward_whole(struct request_walk *w, size_t total)
 }
 
 void walk_drop(struct request_walk *w, size_t total); /* the message is not sent */
-void walk_note_bind(struct request_walk *w); /* its statement is about to run */
-void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
-enum walk_result walk_send_sync(struct request_walk *w);

@@ -44,12 +44,12 @@ enum sent_state {
 	SENT_ANSWERED /* the borrower was sent an answer to it */
 };
 
-/* All that was sent since nothing was owed, in case the server has not executed it (relay/loss.c). */
+/* All that was sent since nothing was owed, in case the server has not executed it (relay/resend.c). */
 struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when it began */
 	uint8_t state; /* enum sent_state */
-	bool is_later; /* the loan had requests before; set by loss_begin(), cleared by loan_begin() */
+	bool is_later; /* the loan had requests before; set by resend_begin(), cleared by loan_begin() */
 };
 
 /* Who owes the next byte of the request under way, since when, and what each has owed of it: exchange/report.c. */

@@ -7,10 +7,10 @@
 
 #include "listen/listen.h"
 #include "relay/commit_check.h"
-#include "relay/exclusive.h"
+#include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/query_timeout.h"
-#include "relay/retry.h"
+#include "relay/resend.h"
 #include "state/commit.h"
 #include "state/compiled.h"
 #include "state/context.h"
