@@ -15,7 +15,7 @@
 #include "relay/relay.h"
 
 #include "base/clock.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #include <openssl/crypto.h>
 #include <assert.h>

@@ -9,7 +9,7 @@
 #include "client/cancel.h"
 #include "client/clients.h"
 
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

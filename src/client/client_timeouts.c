@@ -27,7 +27,7 @@
 #include "wire/messages.h"
 #include "bouncer/bouncer.h"
 #include "bouncer/bouncer_ways.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #define OURS_US (5 * US_PER_S)
 #define LATE_AT_ONCE ((size_t)64)

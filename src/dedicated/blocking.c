@@ -5,7 +5,7 @@
 #include "dedicated/dedicated.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-#include "server/server_image.h"
+#include "server/server.h"
 
 #include <inttypes.h>
 #include <stdio.h>

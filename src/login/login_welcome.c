@@ -12,7 +12,7 @@
 #include "state/linger.h"
 #include "net/tls.h"
 #include "wire/messages.h"
-#include "server/server_image.h"
+#include "server/server.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>

@@ -3,7 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>

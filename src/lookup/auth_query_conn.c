@@ -10,8 +10,7 @@
 
 #include "base/clock.h"
 #include "wire/messages.h"
-#include "server/server_cancel.h"
-#include "server/server_image.h"
+#include "server/server.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

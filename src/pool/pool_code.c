@@ -6,7 +6,7 @@
 #include "pool/pool_set_state.h"
 
 #include "seal/seal.h"
-#include "server/server_image.h"
+#include "server/server.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -75,9 +75,9 @@ op_ping(void *owner, struct policy_conn *conn)
 
 	if (pool_is_sealed(pool) && database_code_is_due(pool->code, pool_set_now(pool->set))) {
 		conn->ping_more_us = CODE_ANSWER_US;
-		server_ask(srv, pool_code_ask(pool, srv));
+		server_ping(srv, pool_code_ask(pool, srv));
 	} else {
-		server_ping(srv);
+		server_ping(srv, NULL);
 	}
 }
 

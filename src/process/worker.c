@@ -12,7 +12,7 @@
 #include "net/loop.h"
 #include "policy/policy_commons.h"
 #include "server/hosts.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 #include "state/linger.h"
 #include "telemetry/slowlog.h"
 

@@ -7,7 +7,7 @@
 #include "state/commit.h"
 #include "state/compiled.h"
 #include "state/reset.h"
-#include "statements/statements_deallocate.h"
+#include "statements/statements.h"
 
 #include <string.h>
 

@@ -19,7 +19,6 @@
 #include "state/observe.h"
 #include "state/reset.h"
 #include "statements/statements.h"
-#include "statements/statements_deallocate.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "relay/relay.h"
 #include "state/commit.h"
 #include "state/linger.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #include <assert.h>
 

@@ -2,7 +2,7 @@
 #include "relay/relay.h"
 
 #include "wire/startup.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #define CANCEL_TIMEOUT_US 5000000
 

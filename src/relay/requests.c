@@ -17,7 +17,6 @@
 #include "state/observe.h"
 #include "state/pins.h"
 #include "statements/statements.h"
-#include "statements/statements_deallocate.h"
 #include "listen/listen.h"
 
 #include "wire/frame.h"

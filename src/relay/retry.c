@@ -17,7 +17,6 @@
  * more.
  */
 #include "statements/statements_state.h"
-#include "statements/names.h"
 #include "relay/resend.h"
 #include "statements/statements.h"
 

@@ -11,7 +11,6 @@
 #include "state/linger.h"
 #include "state/observe.h"
 #include "statements/statements.h"
-#include "statements/statements_deallocate.h"
 #include "statements/unnamed.h"
 #include "sql/sql_token.h"
 #include "wire/frame.h"

@@ -1,6 +1,6 @@
 /* src/server/server.c - a server connection's life: opening, lending, pinging, closing. See server.h. */
 #include "server/server_parts.h"
-#include "server/server_cancel.h"
+#include "server/server.h"
 
 #include "base/clock.h"
 #include "wire/messages.h"
@@ -275,29 +275,16 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 	return 0;
 }
 
-/* Pings with SQL. Any simple Query drops the unnamed statement. */
-static void
-ping_with(struct server *srv, const char *sql, enum owed_to to)
+void
+server_ping(struct server *srv, const char *question)
 {
 	struct buf b = { 0 };
 
-	srv->question = to == OWED_TO_OWNER ? QUESTION_OF_OWNER : QUESTION_PING;
+	if (server_step(srv, SE_ASK_PING) < 0)
+		return;
+	srv->question = question == NULL ? QUESTION_PING : QUESTION_OF_OWNER;
 	srv->loan.sent_us = *srv->env->now_us;
-	message_query(&b, sql);
-	server_owe_query(srv, to);
+	message_query(&b, question == NULL ? "" : question);
+	server_owe_query(srv, question == NULL ? OWED_TO_PING : OWED_TO_OWNER);
 	(void)server_send(srv, &b);
-}
-
-void
-server_ping(struct server *srv)
-{
-	if (server_step(srv, SE_ASK_PING) == 0)
-		ping_with(srv, "", OWED_TO_PING);
-}
-
-void
-server_ask(struct server *srv, const char *question)
-{
-	if (server_step(srv, SE_ASK_PING) == 0)
-		ping_with(srv, question, OWED_TO_OWNER);
 }

@@ -25,7 +25,6 @@
 #include "net/stream.h"
 #include "server/loan.h"
 #include "server/passwords.h"
-#include "server/server_state.h"
 #include "server/server_statements.h"
 #include "session/commit_fate.h"
 #include "session/image.h"
@@ -34,6 +33,41 @@
 #include "wire/ledger.h"
 
 #include <sys/queue.h>
+
+/* The life of a server connection: server_state.c has the table of its steps. */
+enum server_state {
+	SV_NONE,
+	SV_DIALING,
+	SV_LOGIN,
+	SV_IDLE,
+	SV_PINGING,
+	SV_LENT,
+	SV_RESET,
+	SV_CROSSING, /* on its way to another worker */
+	SV_ENDING,
+	SV_DEAD,
+	SV_STATES
+};
+enum server_event {
+	SE_CONNECTED,
+	SE_NEXT_HOST,
+	SE_LOGGED_IN,
+	SE_LEND,
+	SE_GIVE_BACK,
+	SE_ASK_PING,
+	SE_ANSWERED_PING,
+	SE_BORROWER_GONE,
+	SE_CLEAN,
+	SE_DEPART,
+	SE_ARRIVE,
+	SE_TERMINATE,
+	SE_LOST,
+	SE_EVENTS
+};
+/* Returns the next state, or SV_NONE if the event must not happen in this state. */
+enum server_state server_state_next(enum server_state from, enum server_event ev);
+const char *server_state_name(enum server_state s);
+const char *server_event_name(enum server_event ev);
 
 struct server;
 struct hosts; /* server/hosts.h */
@@ -344,7 +378,7 @@ struct server_secret {
  */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
 			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
-/* "db1:5432", or the path of a Unix socket. */
+/* server_dial.c: "db1:5432", or the path of a Unix socket. */
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
@@ -392,17 +426,17 @@ server_condemn(struct server *srv, enum server_fitness fitness)
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);
-void server_ping(struct server *srv); /* it must be IDLE; owner_ops.pinged follows */
-/* The same with a query of the owner's: owner_ops.answer_row and answered come before pinged. */
-void server_ask(struct server *srv, const char *question);
+/*
+ * Pings an IDLE server: owner_ops.pinged follows. question: NULL, or a query of the owner's that does it as well:
+ * owner_ops.answer_row and answered come first.
+ */
+void server_ping(struct server *srv, const char *question);
 /*
  * The borrower of a LENT server has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
  * swallows its replies, rolls back an open transaction, and does what order says. Then it calls owner_ops.clean, or
  * gone on failure. An error only costs this connection, which no client has meanwhile.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-void server_reset_next(struct server *srv); /* server_replies.c: the ledger became empty while RESET */
-void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
 /* DISCARD ALL has run, or will before anything else: forgets the server's settings and SQL-prepared statements. Returns
  * 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
@@ -414,26 +448,45 @@ void server_owe_query(struct server *srv, enum owed_to to);
 /* Writes what was built in b and entered in the ledger, and frees b. Returns 0, or -1: no memory, as server_write(). */
 int server_send(struct server *srv, struct buf *b);
 
-/* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
- */
-int server_tls_begin(struct server *srv, struct fail *why);
-/* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
- * *why set. */
-int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
-/* server_dial.c: the handshake is over. failed: NULL, or the reason. */
-void server_tls_done(struct server *srv, const struct fail *failed);
-
-/*
- * server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
- * work for it; if that work fails, server_login_failed is called.
- */
-struct server_login;
-int server_login_begin(struct server *srv, struct fail *why);
-void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
-/* Handles one whole message. */
-enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
-enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,
-				     enum connect_failure *kind, bool *is_fatal, struct fail *why);
-void server_login_free(struct server_login *login);
 /* Returns the read-only parameters that the login reported (server_version ...) as an image; the caller's reference. */
 const struct image *server_welcome(const struct server *srv);
+
+/* --- server_image.c: settings of a server, and those that its plans were made under --- */
+/* Returns true if the plans there are as this image would have them made. */
+bool server_plans_suit(const struct server *srv, struct image *img);
+/*
+ * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
+ * ledger. The caller sends them, and sets srv->image if the server will have that image. always, is_guarded: see
+ * image_put_changes.
+ */
+void server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
+		      struct buf *out);
+/* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
+ */
+void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
+/* Enters a Sync of our own, which is sent now. */
+void server_owe_sync(struct server *srv, enum owed_to to);
+
+/* --- server_cancel.c: cancels what runs on a server --- */
+/* why: that it could not connect; NULL: it could. */
+typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg);
+
+/*
+ * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
+ * then the signal was sent. If that is not confirmed in time, srv is condemned. done (may be NULL) is called
+ * once, later. Returns 0, or -1 if it can't begin or another cancel is under way.
+ */
+int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);
+
+/* A process that has the client which a cancel request is for, and the key; borrowed. */
+struct server_cancel_place {
+	const char *host;
+	uint16_t port;
+	uint32_t pid;
+	const uint8_t *key;
+	size_t key_len; /* at most 256 */
+};
+/* The same for a client of another process, without TLS. */
+int server_cancel_elsewhere(const struct server_env *env, const struct server_cancel_place *at, uint64_t timeout_us,
+			    server_cancel_done done, void *arg);
+void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */

@@ -8,8 +8,7 @@
  * The key is a secret: cancels for a TLS connection use TLS, too. Requests for clients of other processes go the same
  * way, without TLS.
  */
-#include "server/server_cancel.h"
-#include "server/server.h"
+#include "server/server_parts.h"
 
 #include "base/clock.h"
 #include "net/stream.h"

@@ -20,7 +20,7 @@
  */
 #include "server/server_cross.h"
 
-#include "server/server_cancel.h"
+#include "server/server.h"
 #include "server/server_parts.h"
 
 #include <assert.h>
@@ -69,21 +69,15 @@ take_in(struct image_store *store, struct image **slot)
 	return *slot == NULL ? -1 : 0;
 }
 
-static void
-reset_loan(struct server *srv, uint64_t now_us)
-{
-	if (srv->loan.ddl != DDL_NONE)
-		server_statements_outdate(&srv->statements);
-	loan_begin(&srv->loan, now_us);
-}
-
 int
 server_pack(struct server *srv)
 {
 	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
 	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
 	stream_unhook(&srv->stream); /* whoever was up the stack may have asked for a call */
-	reset_loan(srv, *srv->env->now_us);
+	if (srv->loan.ddl != DDL_NONE)
+		server_statements_outdate(&srv->statements);
+	loan_begin(&srv->loan, *srv->env->now_us);
 	buf_fini(&srv->reset.names);
 	buf_fini(&srv->reset.remote);
 	memset(&srv->reset, 0, sizeof(srv->reset));

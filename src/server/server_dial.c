@@ -167,24 +167,18 @@ begin_login(struct server *srv)
 		server_login_failed(srv, CF_OTHER, false, &why);
 }
 
-/* Limits the login to what dialling has left of connect_timeout. Returns 0, or -1 without memory. */
-static int
-limit_login(struct server *srv)
-{
-	uint64_t us = srv->target->connect_timeout_us, spent_us = *srv->env->now_us - srv->dialled_us;
-	uint64_t left_us = us > spent_us ? us - spent_us : 1;
-	struct timeval tv = { (time_t)(left_us / US_PER_S), (suseconds_t)(left_us % US_PER_S) };
-
-	return us == 0 ? 0 : event_add(srv->login_timer, &tv);
-}
-
 static void
 on_dialled(const struct dial_result *result, void *arg)
 {
 	struct server *srv = arg;
+	uint64_t us = srv->target->connect_timeout_us, spent_us, left_us;
+	struct timeval tv;
 	struct fail why;
 
 	*srv->env->now_us = clock_now_us();
+	spent_us = *srv->env->now_us - srv->dialled_us;
+	left_us = us > spent_us ? us - spent_us : 1; /* for the login */
+	tv = (struct timeval){ (time_t)(left_us / US_PER_S), (suseconds_t)(left_us % US_PER_S) };
 	srv->dial = NULL;
 	if (result->fd < 0) {
 		server_login_failed(srv, result->kind, false, &result->why);
@@ -193,7 +187,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
 	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_others]) < 0 ||
-	    limit_login(srv) < 0) {
+	    (us > 0 && event_add(srv->login_timer, &tv) < 0)) {
 		fail_set(&why, "53200", "no memory for a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 		return;

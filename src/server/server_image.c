@@ -3,7 +3,6 @@
  *
  * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_IMAGE).
  */
-#include "server/server_image.h"
 #include "server/server.h"
 
 #include "seal/seal.h"
@@ -72,14 +71,12 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 	server_owe_sync(srv, OWED_TO_IMAGE);
 }
 
-static bool
-has_context_of(struct image *a, struct image *b)
-{
-	return a == b || (image_context(a) != IMAGE_CONTEXT_NONE && image_context(a) == image_context(b));
-}
-
 bool
 server_plans_suit(const struct server *srv, struct image *img)
 {
-	return srv->plans_of == NULL || has_context_of(srv->plans_of, img) || image_plans_as(srv->plans_of, img);
+	struct image *of = srv->plans_of;
+
+	return of == NULL || of == img ||
+	       (image_context(of) != IMAGE_CONTEXT_NONE && image_context(of) == image_context(img)) ||
+	       image_plans_as(of, img);
 }

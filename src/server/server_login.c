@@ -222,19 +222,12 @@ sasl_failed(const struct server *srv, struct fail *why)
 	return fail_hint(why, "%s", said.hint);
 }
 
-static enum scram_binding
-binding_policy(const struct server *srv)
-{
-	static const enum scram_binding policies[] = { [CHANNEL_BINDING_DISABLE] = SCRAM_BINDING_DISABLE,
-						       [CHANNEL_BINDING_PREFER] = SCRAM_BINDING_PREFER,
-						       [CHANNEL_BINDING_REQUIRE] = SCRAM_BINDING_REQUIRE };
-
-	return policies[srv->target->channel_binding];
-}
-
 static int
 begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why)
 {
+	static const enum scram_binding bindings[] = { [CHANNEL_BINDING_DISABLE] = SCRAM_BINDING_DISABLE,
+						       [CHANNEL_BINDING_PREFER] = SCRAM_BINDING_PREFER,
+						       [CHANNEL_BINDING_REQUIRE] = SCRAM_BINDING_REQUIRE };
 	struct server_login *l = srv->login;
 	struct scram_channel channel = { .is_tls = stream_tls(&srv->stream) != NULL };
 	char text[SCRAM_TEXT_MAX];
@@ -246,7 +239,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 		return no_secret(srv, "SCRAM-SHA-256", why);
 	if (channel.is_tls)
 		channel.end_point_len = tls_end_point(stream_tls(&srv->stream), channel.end_point);
-	l->scram = scram_client_new(&channel, binding_policy(srv), "", NULL);
+	l->scram = scram_client_new(&channel, bindings[srv->target->channel_binding], "", NULL);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a SCRAM exchange");
 	mechanism = scram_client_select(l->scram, list, len, why);

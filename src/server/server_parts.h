@@ -29,6 +29,33 @@ int server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len);
 /* Handles bytes while LOGIN. Returns how many were used, or -1 if it has ended srv. */
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
+/* server_reset.c, server_cancel.c */
+void server_reset_next(struct server *srv); /* server_replies.c: the ledger became empty while RESET */
+void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
+void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
+
+/* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
+ */
+int server_tls_begin(struct server *srv, struct fail *why);
+/* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
+ * *why set. */
+int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
+/* server_dial.c: the handshake is over. failed: NULL, or the reason. */
+void server_tls_done(struct server *srv, const struct fail *failed);
+
+/*
+ * server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
+ * work for it; if that work fails, server_login_failed is called.
+ */
+struct server_login;
+int server_login_begin(struct server *srv, struct fail *why);
+void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
+/* Handles one whole message. */
+enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
+enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,
+				     enum connect_failure *kind, bool *is_fatal, struct fail *why);
+void server_login_free(struct server_login *login);
+
 /* server_role.c */
 /* At the end of its login, which has reported welcome. Returns 0, or -1 with *why set. */
 int server_check_role(struct server *srv, const struct image *welcome, struct fail *why);

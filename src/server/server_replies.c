@@ -23,19 +23,6 @@ is_read_by_us(uint8_t to)
 	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER || to == OWED_TO_COMMIT;
 }
 
-static void
-got_row(struct server *srv, enum owed_to to, const uint8_t *body, size_t len, bool is_whole)
-{
-	if (to == OWED_TO_PROBE)
-		srv->env->ops->probe_row(srv, body, len, is_whole);
-	else if (to == OWED_TO_RESET)
-		server_reset_row(srv, body, len, is_whole);
-	else if (to == OWED_TO_COMMIT)
-		srv->env->ops->commit_row(srv, body, len, is_whole);
-	else
-		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
-}
-
 static bool
 is_looked_into(const struct server *srv, uint8_t type)
 {
@@ -151,21 +138,6 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	return 0;
 }
 
-static int
-got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_passed, struct fail *why)
-{
-	const char *name, *value;
-
-	if (!fields_parameter(body, len, &name, &value))
-		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
-	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
-		return fail_set(why, "53200", "no memory for a setting");
-	server_role_reported(srv, name, value);
-	if (srv->env->ops->parameter(srv, name, value, *is_passed))
-		*is_passed = false;
-	return 0;
-}
-
 /* Recognises the warning of a failed pg_cancel_backend(): the message may be in any language, but its digits and
  * routine are the same. */
 static bool
@@ -198,14 +170,6 @@ made_true(struct walk *w, const uint8_t *body, size_t len)
 	pass_run(w);
 	ops->pass(w->srv, body[6] == 'f' ? text : binary, sizeof(text) - 1);
 	return true;
-}
-
-static bool
-got_complete(struct walk *w, const char *tag, size_t len)
-{
-	if (w->srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be swallowed */
-		pass_run(w);
-	return w->srv->env->ops->complete(w->srv, tag, len);
 }
 
 /*
@@ -252,8 +216,16 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 static int
 inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 {
-	if (got_parameter(w->srv, r->body, r->body_len, &r->is_passed, why) < 0)
-		return -1;
+	struct server *srv = w->srv;
+	const char *name, *value;
+
+	if (!fields_parameter(r->body, r->body_len, &name, &value))
+		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
+	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
+		return fail_set(why, "53200", "no memory for a setting");
+	server_role_reported(srv, name, value);
+	if (srv->env->ops->parameter(srv, name, value, r->is_passed))
+		r->is_passed = false;
 	if (!r->is_passed)
 		pass_run(w);
 	return 0;
@@ -272,27 +244,32 @@ inspect_notice(struct walk *w, struct reply *r)
 static void
 inspect_row(struct walk *w, struct reply *r)
 {
-	if (r->is_passed && w->srv->loan.next_row_is_true)
+	struct server *srv = w->srv;
+
+	if (r->is_passed && srv->loan.next_row_is_true)
 		r->is_passed = !made_true(w, r->body, r->body_len);
-	if (is_read_by_us((uint8_t)r->to))
-		got_row(w->srv, r->to, r->body, r->body_len, r->is_whole);
+	if (r->to == OWED_TO_PROBE)
+		srv->env->ops->probe_row(srv, r->body, r->body_len, r->is_whole);
+	else if (r->to == OWED_TO_RESET)
+		server_reset_row(srv, r->body, r->body_len, r->is_whole);
+	else if (r->to == OWED_TO_COMMIT)
+		srv->env->ops->commit_row(srv, r->body, r->body_len, r->is_whole);
+	else if (r->to == OWED_TO_OWNER)
+		srv->env->owner_ops->answer_row(srv, r->body, r->body_len, r->is_whole);
 }
 
 static void
 inspect_complete(struct walk *w, struct reply *r)
 {
-	w->srv->loan.next_row_is_true = false;
-	if (r->is_passed && r->body_len > 0 && r->body[r->body_len - 1] == 0)
-		r->is_passed = !got_complete(w, (const char *)r->body, r->body_len - 1);
-}
+	struct server *srv = w->srv;
+	const char *tag = (const char *)r->body;
 
-static void
-inspect_notification(struct walk *w, struct reply *r)
-{
-	pass_run(w);
-	if (r->is_passed && r->is_whole)
-		r->is_passed =
-		    !w->srv->env->ops->notification(w->srv, r->body - FRAME_HEAD_LEN, FRAME_HEAD_LEN + r->body_len);
+	srv->loan.next_row_is_true = false;
+	if (!r->is_passed || r->body_len == 0 || tag[r->body_len - 1] != '\0')
+		return;
+	if (srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be swallowed */
+		pass_run(w);
+	r->is_passed = !srv->env->ops->complete(srv, tag, r->body_len - 1);
 }
 
 /* Handles the types that matter to pgweir or to the borrower's features. Returns -1 if the server must be closed. */
@@ -316,7 +293,10 @@ inspect(struct walk *w, struct reply *r, struct fail *why)
 		inspect_complete(w, r);
 		return 0;
 	case 'A':
-		inspect_notification(w, r);
+		pass_run(w);
+		if (r->is_passed && r->is_whole)
+			r->is_passed = !w->srv->env->ops->notification(w->srv, r->body - FRAME_HEAD_LEN,
+								       FRAME_HEAD_LEN + r->body_len);
 		return 0;
 	case 'G':
 		if (w->srv->state == SV_RESET)
@@ -425,7 +405,7 @@ take_ready(struct walk *w, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Not where the borrower may answer something ahead of the CommandComplete, or in its place: see got_complete(). */
+/* Not where the borrower may answer something ahead of the CommandComplete, or in its place: see inspect_complete(). */
 static bool
 take_complete(struct walk *w, const char *tag, size_t len)
 {

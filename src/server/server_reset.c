@@ -6,9 +6,7 @@
  *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
  * a query of the owner's. An error in any step but the last ends the connection.
  */
-#include "server/server.h"
-#include "server/server_cancel.h"
-#include "server/server_image.h"
+#include "server/server_parts.h"
 
 #include "base/clock.h"
 #include "seal/probe.h"

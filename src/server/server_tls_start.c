@@ -5,7 +5,7 @@
  * The answer to SSLRequest is one byte, and nothing may come with it: it would be taken for what came through TLS
  * (CVE-2021-23222).
  */
-#include "server/server.h"
+#include "server/server_parts.h"
 
 #include "net/stream.h"
 #include "net/tls.h"

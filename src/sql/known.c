@@ -231,15 +231,6 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 	return is_taken && r->token.kind != SQL_STRING; /* it may go on on the next line */
 }
 
-static known_rule *
-rule_of(const struct known_reader *r)
-{
-	for (size_t i = 0; r->token.kind == SQL_WORD && i < sizeof(rules) / sizeof(rules[0]); i++)
-		if (known_is_word(r, rules[i].word))
-			return rules[i].recognise;
-	return NULL;
-}
-
 /* The bodies of functions in standard SQL contain semicolons. */
 static bool
 holds_atomic(struct known_reader r)
@@ -252,50 +243,38 @@ holds_atomic(struct known_reader r)
 	return false;
 }
 
-/* Returns true if the SQL has bytes that sql_token.h would read differently from this client's session. */
-static bool
-known_is_plain(unsigned options, const char *sql, size_t len)
-{
-	if ((options & SCAN_BACKSLASH_STRINGS) != 0 && memchr(sql, '\\', len) != NULL)
-		return false;
-	return (options & SCAN_ASCII_TRAIL) == 0 || text_is_ascii(sql, len);
-}
-
 void
 known_begin(struct known_reader *r, unsigned options, const char *sql, size_t len)
 {
 	*r = (struct known_reader){ .token.kind = SQL_UNTERMINATED };
 	sql_lexer_init(&r->lexer, sql, len);
-	if (known_is_plain(options, sql, len))
+	/* Not where sql_token.h would read some bytes otherwise than this client's session. */
+	if (((options & SCAN_BACKSLASH_STRINGS) == 0 || memchr(sql, '\\', len) == NULL) &&
+	    ((options & SCAN_ASCII_TRAIL) == 0 || text_is_ascii(sql, len)))
 		known_next(r);
-}
-
-/* Passes over a statement, unless it can't be told where that ends. */
-static bool
-pass_over(struct known_reader *r)
-{
-	if (known_is_word(r, "create") && holds_atomic(*r))
-		return false;
-	known_skip_to(r, "");
-	r->is_at_unknown = false;
-	return true;
 }
 
 bool
 known_step(struct known_reader *r, struct known *k)
 {
 	struct known_reader begin;
-	known_rule *rule;
+	known_rule *rule = NULL;
 
 	*k = (struct known){ .kind = KNOWN_NOT };
-	if (r->is_at_unknown && !pass_over(r))
-		return false;
+	if (r->is_at_unknown) {
+		if (known_is_word(r, "create") && holds_atomic(*r))
+			return false; /* it can't be told where it ends */
+		known_skip_to(r, "");
+		r->is_at_unknown = false;
+	}
 	while (known_skip_char(r, ';'))
 		;
 	if (r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED)
 		return false;
 	begin = *r;
-	if ((rule = rule_of(r)) != NULL) {
+	for (size_t i = 0; r->token.kind == SQL_WORD && rule == NULL && i < sizeof(rules) / sizeof(rules[0]); i++)
+		rule = known_is_word(r, rules[i].word) ? rules[i].recognise : NULL;
+	if (rule != NULL) {
 		known_next(r);
 		k->kind = (uint8_t)rule(r, k);
 	}

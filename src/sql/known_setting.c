@@ -249,23 +249,20 @@ skip_syntax(struct known_reader *r, const char *word)
 	return true;
 }
 
-/* Writes which setting SET LOCAL is of, whatever its value; "": any, where the syntax is a special one. */
-static void
-name_local(struct known_reader r, char name[static KNOWN_NAME_MAX])
-{
-	if (!take_setting_name(&r, name) ||
-	    (!known_is_char(&r, '=') && !known_is_word(&r, "to") && strcmp(name, "role") != 0))
-		name[0] = '\0';
-}
-
 enum known_kind
 known_set(struct known_reader *r, struct known *k)
 {
+	struct known_reader ahead;
+
 	if (skip_syntax(r, "local"))
 		k->is_local = true;
 	if (k->is_local || skip_syntax(r, "transaction") || skip_syntax(r, "constraints")) {
-		if (k->is_local)
-			name_local(*r, k->name);
+		ahead = *r;
+		/* Whatever the value is; "" stands for any setting, where the syntax is a special one. */
+		if (k->is_local &&
+		    (!take_setting_name(&ahead, k->name) ||
+		     (!known_is_char(&ahead, '=') && !known_is_word(&ahead, "to") && strcmp(k->name, "role") != 0)))
+			k->name[0] = '\0';
 		known_skip_to(r, "");
 		return KNOWN_LOCAL;
 	}
@@ -356,15 +353,6 @@ take_config_name(struct known_reader *r, struct known *k)
 	return !is_never_known(k->name);
 }
 
-static bool
-take_config_local(struct known_reader *r, struct known *k)
-{
-	if (take_param(r, &k->local_param))
-		return true;
-	k->is_local = known_is_word(r, "true");
-	return known_skip_word(r, "true") || known_skip_word(r, "false");
-}
-
 /* Returns true if the transaction's end won't undo all of it: random()'s seed stays, as do tables made in pg_temp
  * meanwhile. */
 static bool
@@ -385,7 +373,10 @@ take_config(struct known_reader *r, struct known *k)
 	if ((!take_param(r, &k->value_param) && !known_take_string(r, k->value)) || !skip_cast(r) ||
 	    !known_skip_char(r, ','))
 		return KNOWN_NOT;
-	if (!take_config_local(r, k) || !skip_cast(r) || !known_skip_char(r, ')'))
+	k->is_local = known_is_word(r, "true");
+	if (!take_param(r, &k->local_param) && !known_skip_word(r, "true") && !known_skip_word(r, "false"))
+		return KNOWN_NOT;
+	if (!skip_cast(r) || !known_skip_char(r, ')'))
 		return KNOWN_NOT;
 	if (k->is_local && leaves_more(k))
 		return KNOWN_NOT;

@@ -86,14 +86,6 @@ expect_after_set(struct scan *s, enum token token, enum sql_word word, const cha
 		expect_name(s, text, len, is_local ? EXPECT_LOCAL : EXPECT_NAME);
 }
 
-/* SET SCHEMA 'x' sets it, too. */
-static bool
-is_search_path(const char *name, size_t len)
-{
-	return (len == 11 && strncasecmp(name, "search_path", 11) == 0) ||
-	       (len == 6 && strncasecmp(name, "schema", 6) == 0);
-}
-
 static void
 expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 {
@@ -123,7 +115,9 @@ expect_in_local(struct scan *s, enum token token, enum sql_word word, const char
 	if ((token == TOKEN_WORD && word != WORD_TO) || token == TOKEN_QUOTED) {
 		s->expect = EXPECT_NOTHING;
 		s->flags |= is_seed(text, len) ? SCAN_SEED : 0;
-		s->hints |= is_search_path(text, len) ? SCAN_HINT_LOCAL_PATH : 0;
+		if ((len == 11 && strncasecmp(text, "search_path", 11) == 0) ||
+		    (len == 6 && strncasecmp(text, "schema", 6) == 0)) /* SET SCHEMA 'x' sets it, too */
+			s->hints |= SCAN_HINT_LOCAL_PATH;
 	} else {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_NAME;

@@ -8,30 +8,20 @@
 
 #define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL that are searched for what strings hold */
 
-/*
- * SQL may run other SQL that stands in a string. A plain search will do: a false match only costs round trips, and what
- * it misses the client could not expect of pgweir.
- */
-static uint32_t
-hints_of_strings(const char *sql, size_t len)
-{
-	uint32_t hints = 0;
-
-	len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
-	if (text_mentions(sql, len, "pg_listening_channels"))
-		hints |= SCAN_HINT_CHANNELS;
-	if (text_mentions(sql, len, "notify"))
-		hints |= SCAN_HINT_NOTIFY;
-	return hints;
-}
-
 void
 verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sql, size_t len)
 {
 	uint32_t hints = s->hints;
 
-	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0)
-		hints |= hints_of_strings(sql, len);
+	/*
+	 * Looks into strings, too, as such SQL may run what stands in one. A plain search will do: a false match only
+	 * costs round trips, and what it misses the client could not expect of pgweir.
+	 */
+	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0) {
+		len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
+		hints |= text_mentions(sql, len, "pg_listening_channels") ? SCAN_HINT_CHANNELS : 0u;
+		hints |= text_mentions(sql, len, "notify") ? SCAN_HINT_NOTIFY : 0u;
+	}
 	if (s->flags == SCAN_ALL)
 		hints |= SCAN_HINT_LOCAL | SCAN_HINT_ENDS;
 	v->flags = s->flags;

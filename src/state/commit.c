@@ -9,7 +9,7 @@
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "sql/scan.h"
-#include "server/server_image.h"
+#include "server/server.h"
 #include "session/image_changes.h"
 #include "session/image_settings.h"
 

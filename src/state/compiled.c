@@ -12,7 +12,7 @@
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
-#include "server/server_image.h"
+#include "server/server.h"
 #include "session/image_settings.h"
 
 #include <string.h>

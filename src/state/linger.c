@@ -28,7 +28,7 @@
 #include "net/loop.h"
 #include "policy/policy_circuit.h"
 #include "wire/messages.h"
-#include "server/server_image.h"
+#include "server/server.h"
 
 #include <string.h>
 

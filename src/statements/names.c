@@ -4,7 +4,6 @@
  * A client may have thousands, so a name costs little more than itself: one block, and a pointer in a table with open
  * addressing. The hash is seeded, since clients choose the names and collisions would slow the loop for everybody.
  */
-#include "statements/names.h"
 #include "statements/statements_state.h"
 #include "statements/statements.h"
 

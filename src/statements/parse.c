@@ -11,7 +11,6 @@
 #include "state/observe.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
-#include "statements/names.h"
 
 #include "sql/verdict.h"
 #include "wire/messages.h"
@@ -135,13 +134,16 @@ may_meet_failure(const struct server *srv)
 	return seen < l->count || srv->tx == 'E';
 }
 
-/* The server has it: PostgreSQL only sees the Parse if it might refuse it. */
+/* The server has it: PostgreSQL only sees its SQL, under another name, if it might refuse a Parse of it. */
 static void
 parse_there(struct exchange *x, struct client_statement *n)
 {
 	x->pool->database->counters.statement_hits++;
-	if (may_meet_failure(x->srv))
-		statement_parse_dummy(x, n->st);
+	if (may_meet_failure(x->srv)) {
+		state_note_run(x, state_risk_of(x, n->st));
+		statement_put_dummy(x, n->st->bytes, n->st->len);
+		x->pool->database->counters.server_parses++;
+	}
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 }
 

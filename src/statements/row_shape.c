@@ -11,7 +11,6 @@
  * noticing: the statement gets a new id, so that all who rely on the old rows are checked again.
  */
 #include "statements/statements_state.h"
-#include "statements/names.h"
 #include "statements/statements.h"
 
 #include "wire/frame.h"
@@ -42,38 +41,20 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 	       memcmp(next + FRAME_HEAD_LEN + 1, portal, portal_len) == 0;
 }
 
-/* The Describe of a portal does not name a statement: it is that of the Bind just before. */
-static void
-expect_describe(struct client_statements *s, struct client_statement *n)
-{
-	if (s->describing != NULL)
-		client_statement_unref(s->describing);
-	n->refs++;
-	s->describing = n;
-	s->describing_sync_no = s->sync_no;
-}
-
-static void
-put_describe(struct exchange *x, const struct statement *st)
-{
-	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
-
-	wire_set_u32(head + 1, 6u + st->name_len);
-	head[FRAME_HEAD_LEN] = 'S';
-	outbox_copy(&x->env->to_server, head, sizeof(head));
-	outbox_copy(&x->env->to_server, st->name, (size_t)st->name_len + 1);
-}
-
 static enum feature_step
 prove(struct exchange *x, struct client_statement *n)
 {
+	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
 	enum feature_step step;
 
 	loan_keep_request(&x->srv->loan);
 	step = statement_ensure(x, n);
 	if (step != STEP_SENT)
 		return step;
-	put_describe(x, n->st);
+	wire_set_u32(head + 1, 6u + n->st->name_len);
+	head[FRAME_HEAD_LEN] = 'S';
+	outbox_copy(&x->env->to_server, head, sizeof(head));
+	outbox_copy(&x->env->to_server, n->st->name, (size_t)n->st->name_len + 1);
 	row_shape_asked(n);
 	n->describing = DESCRIBING_TO_PROVE;
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n);
@@ -85,8 +66,15 @@ __attribute__((noinline)) static enum feature_step
 prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there, const char *portal,
 		  const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len)
 {
+	struct client_statements *s = x->statements;
+
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
-		expect_describe(x->statements, n);
+		/* The Describe of a portal does not name a statement: it is that of the Bind just before. */
+		if (s->describing != NULL)
+			client_statement_unref(s->describing);
+		n->refs++;
+		s->describing = n;
+		s->describing_sync_no = s->sync_no;
 		return STEP_SENT;
 	}
 	if (n->describing >= DESCRIBING_TO_PROVE)

@@ -6,7 +6,6 @@
  * the server's.
  */
 #include "statements/statements_state.h"
-#include "statements/names.h"
 #include "statements/statements.h"
 
 #include "wire/frame.h"
@@ -77,29 +76,10 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 }
 
 static void
-settled_use(const struct owed *o, struct client_statement *n, enum owed_end how)
-{
-	if (o->kind == OWED_DESCRIBE_STATEMENT && (o->to == OWED_TO_STATEMENT || n->describing == DESCRIBING_ANEW))
-		n->describing = DESCRIBING_NOT;
-	if (how == OWED_ANSWERED)
-		n->is_proven = true;
-}
-
-/* Remembers the statement that has failed: its error comes next, and will need its name. */
-static void
-remember_failed(struct client_statements *s, const struct owed *o, struct client_statement *n)
-{
-	if (s->failed != NULL)
-		client_statement_unref(s->failed);
-	s->failed = n;
-	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
-			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
-							     : FAILED_NO_USE;
-}
-
-static void
 settled_named(struct server *srv, const struct owed *o, struct client_statement *n, enum owed_end how)
 {
+	struct client_statements *s;
+
 	switch (o->kind) {
 	case OWED_PARSE:
 	case OWED_LOCAL_PARSE:
@@ -109,17 +89,28 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 	case OWED_LOCAL_CLOSE:
 		settled_close(srv, n, how);
 		break;
-	case OWED_BIND:
 	case OWED_DESCRIBE_STATEMENT:
-		settled_use(o, n, how);
+		if (o->to == OWED_TO_STATEMENT || n->describing == DESCRIBING_ANEW)
+			n->describing = DESCRIBING_NOT;
+		n->is_proven |= how == OWED_ANSWERED;
+		break;
+	case OWED_BIND:
+		n->is_proven |= how == OWED_ANSWERED;
 		break;
 	default:
 		break;
 	}
-	if (how == OWED_FAILED && statements_of(srv) != NULL)
-		remember_failed(statements_of(srv), o, n);
-	else
+	s = statements_of(srv);
+	if (how != OWED_FAILED || s == NULL) {
 		client_statement_unref(n);
+		return;
+	}
+	if (s->failed != NULL)
+		client_statement_unref(s->failed);
+	s->failed = n; /* its error comes next, and will need its name */
+	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
+			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
+							     : FAILED_NO_USE;
 }
 
 void
@@ -156,39 +147,25 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 	return true;
 }
 
-static void
-put_full(const struct exchange *x, struct buf *out)
-{
-	struct fail why;
-
-	fail_set(&why, "53200", "too many prepared statements: prepared_statements_memory is %zu KiB",
-		 x->env->config->prepared_statements_memory >> 10);
-	fail_hint(&why, "Deallocate statements that are not needed any more, or have the limit raised.");
-	message_error(out, "ERROR", &why);
-}
-
-/* As PostgreSQL sends it: asyncpg and JDBC recognise it by its routine, and prepare again. */
-static void
-put_changed(struct buf *out)
-{
-	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
-				   "RRevalidateCachedQuery\0";
-
-	message_put(out, 'E', body, sizeof(body));
-}
-
 /* The error that PostgreSQL sent stands for a refusal of pgweir's: writes that one. */
 static bool
 put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
+	/* As PostgreSQL sends it: asyncpg and JDBC recognise it by its routine, and prepare again. */
+	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
+				   "RRevalidateCachedQuery\0";
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
+	struct fail why;
 
 	statement_special_name(x->env->statements, UNKNOWN_NAME_FULL, full);
 	statement_special_name(x->env->statements, UNKNOWN_NAME_CHANGED, changed);
-	if (memmem(message, len, full, strlen(full)) != NULL)
-		put_full(x, out);
-	else if (memmem(message, len, changed, strlen(changed)) != NULL)
-		put_changed(out);
+	if (memmem(message, len, full, strlen(full)) != NULL) {
+		fail_set(&why, "53200", "too many prepared statements: prepared_statements_memory is %zu KiB",
+			 x->env->config->prepared_statements_memory >> 10);
+		fail_hint(&why, "Deallocate statements that are not needed any more, or have the limit raised.");
+		message_error(out, "ERROR", &why);
+	} else if (memmem(message, len, changed, strlen(changed)) != NULL)
+		message_put(out, 'E', body, sizeof(body));
 	else
 		return false;
 	return buf_ok(out);

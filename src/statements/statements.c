@@ -17,7 +17,6 @@
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
-#include "statements/names.h"
 
 #include "session/image.h"
 #include "wire/frame.h"
@@ -121,7 +120,8 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->sync_no);
 }
 
-bool
+/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
+static bool
 statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n)
 {
 	const struct statement *st = n->st;
@@ -253,13 +253,6 @@ push_bind(struct exchange *x, struct client_statement *n)
 	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 }
 
-void
-statement_bind_as(struct exchange *x, const struct request *m, struct client_statement *n, const char *name)
-{
-	push_bind(x, n);
-	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
-}
-
 static enum feature_step
 bind_named(struct exchange *x, struct request *m)
 {
@@ -271,7 +264,8 @@ bind_named(struct exchange *x, struct request *m)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
 	m->verdict = statement_verdict(n->st);
-	statement_bind_as(x, m, n, name);
+	push_bind(x, n);
+	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
 	return STEP_SENT;
 }
 
@@ -443,31 +437,16 @@ statement_put_dummy(struct exchange *x, const void *sql, size_t len)
 	outbox_put(&x->env->to_server, &b);
 }
 
-void
-statement_parse_dummy(struct exchange *x, struct statement *st)
-{
-	state_note_run(x, state_risk_of(x, st));
-	statement_put_dummy(x, st->bytes, st->len);
-	x->pool->database->counters.server_parses++;
-}
-
-void
-statement_describe_dummy(struct exchange *x, struct client_statement *n, const void *sql, size_t sql_len,
-			 const uint8_t *message, size_t len)
-{
-	char name[STATEMENT_NAME_MAX];
-
-	statement_put_dummy(x, sql, sql_len);
-	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
-	statement_special_name(x->env->statements, PLACEHOLDER, name);
-	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
-}
-
 /* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
 static void
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
-	statement_describe_dummy(x, n, n->st->bytes, n->st->len, message, len);
+	char name[STATEMENT_NAME_MAX];
+
+	statement_put_dummy(x, n->st->bytes, n->st->len);
+	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
+	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
 	row_shape_asked(n);
@@ -522,21 +501,11 @@ statements_describe(struct exchange *x, struct request *m)
 	return STEP_SENT;
 }
 
-/* The server has it under the client's own name. */
-static enum feature_step
-close_oversize(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
-{
-	client_statement_step(n, NAME_CLOSE_SENT);
-	n->sync_no = x->statements->sync_no;
-	client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n);
-	outbox_ref(&x->env->to_server, message, len);
-	return STEP_SENT;
-}
-
 enum feature_step
 statements_close(struct exchange *x, struct request *m)
 {
 	struct client_statement *n;
+	bool is_oversize;
 
 	if (m->target == 'P')
 		return STEP_FORWARD;
@@ -551,15 +520,18 @@ statements_close(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (n == NULL && !statements_name_is_ours(x, m->name))
 		return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
-	if (n != NULL && statement_is_oversize(n))
-		return statement_is_closing(n) ? STEP_FORWARD : close_oversize(x, n, m->message, m->total);
-	if (n == NULL || statement_is_closing(n))
+	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
+	if (n == NULL || statement_is_closing(n)) {
+		if (is_oversize)
+			return STEP_FORWARD;
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
-	else {
-		client_statement_step(n, NAME_CLOSE_SENT);
-		n->sync_no = x->statements->sync_no;
-		client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n);
+		return STEP_SENT;
 	}
+	client_statement_step(n, NAME_CLOSE_SENT);
+	n->sync_no = x->statements->sync_no;
+	client_statement_push(x, is_oversize ? OWED_CLOSE : OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n);
+	if (is_oversize)
+		outbox_ref(&x->env->to_server, m->message, m->total);
 	return STEP_SENT;
 }
 

@@ -62,6 +62,20 @@ bool statements_rewrite_error(struct exchange *x, const char *sqlstate, const ui
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 
+/* --- statements_deallocate.c: SQL that deallocates statements --- */
+/*
+ * A Query of a client, with a server or without one. SENT: it was answered, from the table of names; HOLD: it may be,
+ * when all before it is answered; FORWARD: it needs the server.
+ */
+enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
+/* Rows of relay/features.c: FORWARD, HOLD, FAILED. */
+enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
+enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
+enum feature_step statements_note_drop(struct exchange *x, struct request *m); /* this Query is about to run */
+void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
+void statements_request_done(struct exchange *x); /* ReadyForQuery */
+void statements_deallocated_all(struct exchange *x); /* of DEALLOCATE ALL or DISCARD ALL */
+
 /* --- names.c --- */
 uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
 /* The client has none of this name any more, unless it had it before its count of names was this. */

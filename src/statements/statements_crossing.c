@@ -7,7 +7,6 @@
  */
 #include "statements/statements_crossing.h"
 #include "statements/statements_state.h"
-#include "statements/names.h"
 
 #include <stdlib.h>
 
@@ -43,21 +42,6 @@ by_order(const void *a, const void *b)
 	return (*one)->order < (*other)->order ? -1 : (*one)->order > (*other)->order;
 }
 
-static void
-tell_named(const struct exchange *x, const struct client_statement *n,
-	   void (*row)(const struct statement_crossing *s, void *arg), void *arg)
-{
-	struct statement_crossing s = { .name = n->name,
-					.st = n->st,
-					.shape = n->shape,
-					.types = n->types,
-					.is_proven = n->is_proven,
-					.is_told = n->rows != ROWS_UNTOLD };
-
-	s.is_of_session = n->st->context != 0 && n->st->context == image_context(x->image);
-	row(&s, arg);
-}
-
 int
 statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg)
 {
@@ -74,22 +58,23 @@ statements_each(const struct exchange *x, void (*row)(const struct statement_cro
 			all[count++] = s->slots[i];
 	if (count > 0)
 		qsort(all, count, sizeof(*all), by_order);
-	for (uint32_t i = 0; i < count; i++)
-		tell_named(x, all[i], row, arg);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct client_statement *n = all[i];
+		uint32_t context = n->st->context;
+
+		row(&(struct statement_crossing){ .name = n->name,
+						  .st = n->st,
+						  .shape = n->shape,
+						  .types = n->types,
+						  .is_of_session = context != 0 && context == image_context(x->image),
+						  .is_proven = n->is_proven,
+						  .is_told = n->rows != ROWS_UNTOLD },
+		    arg);
+	}
 	free(all);
 	if (s->unnamed != NULL)
 		row(&(struct statement_crossing){ .name = "", .st = s->unnamed }, arg);
 	return 0;
-}
-
-static void
-take_unnamed(struct exchange *x, struct statement *st)
-{
-	struct client_statements *s = x->statements;
-
-	s->unnamed = st;
-	s->confirmed = statement_ref(st);
-	s->token = ++x->env->last_token;
 }
 
 int
@@ -100,7 +85,9 @@ statements_take(struct exchange *x, const struct statement_crossing *s)
 	int r;
 
 	if (statements_own(x) != NULL && is_unnamed && x->statements->unnamed == NULL) {
-		take_unnamed(x, s->st);
+		x->statements->unnamed = s->st;
+		x->statements->confirmed = statement_ref(s->st);
+		x->statements->token = ++x->env->last_token;
 		return 0;
 	}
 	if (x->statements != NULL && !is_unnamed && client_statement_find(x, s->name) == NULL)

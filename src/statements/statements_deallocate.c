@@ -6,9 +6,8 @@
  * as it is: an empty statement is prepared there under the client's own name first, for the SQL to deallocate.
  * Everything before it is answered then, and every message that concerns names waits for its reply.
  */
-#include "statements/statements_deallocate.h"
+#include "statements/statements.h"
 #include "statements/statements_state.h"
-#include "statements/names.h"
 #include "statements/unnamed.h"
 
 #include "sql/known.h"
@@ -114,23 +113,6 @@ put_empty_statement(struct exchange *x, const struct client_statement *n)
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* In a transaction that has failed; all is answered, but an answer may lack its Sync: then that may be over. */
-static bool
-is_refused(const struct exchange *x)
-{
-	return x->srv->tx == 'E' && x->srv->is_synced;
-}
-
-/* All statements are about to be deallocated: what is sent from now on has to wait for the result. */
-static enum feature_step
-clearing(struct exchange *x)
-{
-	if (x->srv->ledger.count > 0 && !x->statements->is_clearing)
-		return STEP_HOLD;
-	x->statements->is_clearing = true;
-	return STEP_FORWARD;
-}
-
 /* Handles SQL that is about to run on the server. */
 static enum feature_step
 deallocate(struct exchange *x, const char *sql, size_t len)
@@ -143,8 +125,12 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 		return STEP_FORWARD;
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
-	if (kind == KNOWN_DEALLOCATE_ALL)
-		return clearing(x);
+	if (kind == KNOWN_DEALLOCATE_ALL) { /* what is sent from now on has to wait for the result */
+		if (x->srv->ledger.count > 0 && !x->statements->is_clearing)
+			return STEP_HOLD;
+		x->statements->is_clearing = true;
+		return STEP_FORWARD;
+	}
 	n = client_statement_find(x, k.name);
 	if (statements_name_is_ours(x, k.name)) { /* of another client, perhaps: the wash will miss it */
 		x->srv->loan.suspected |= SCAN_PREPARE;
@@ -154,7 +140,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
-	if (is_refused(x))
+	if (x->srv->tx == 'E' && x->srv->is_synced) /* else an answer lacks its Sync, and that may be over */
 		return STEP_FORWARD;
 	if (x->statements->deallocating != NULL)
 		not_deallocated(x);

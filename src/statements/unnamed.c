@@ -9,7 +9,6 @@
  */
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
-#include "statements/names.h"
 #include "state/compiled.h"
 #include "state/context.h"
 #include "state/observe.h"
@@ -147,16 +146,6 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 	return held < max && f->rest_len <= (max - held) / 2;
 }
 
-static enum feature_step
-parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
-{
-	if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED)
-		return STEP_FAILED;
-	unnamed_parse_oversize(x);
-	outbox_ref(&x->env->to_server, message, len);
-	return STEP_SENT;
-}
-
 enum feature_step
 unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
@@ -165,12 +154,16 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 
 	if (s == NULL)
 		return STEP_FAILED;
-	if (!has_room(x, f))
-		return parse_there_alone(x, f, message, len);
-	if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
-		return STEP_FAILED;
-	push_unnamed_parse(x, OWED_TO_CLIENT, st);
-	set_unnamed(x, st, UNNAMED_STORED);
+	if (!has_room(x, f)) {
+		if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED)
+			return STEP_FAILED;
+		unnamed_parse_oversize(x);
+	} else {
+		if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
+			return STEP_FAILED;
+		push_unnamed_parse(x, OWED_TO_CLIENT, st);
+		set_unnamed(x, st, UNNAMED_STORED);
+	}
 	outbox_ref(&x->env->to_server, message, len);
 	return STEP_SENT;
 }

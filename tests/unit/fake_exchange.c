@@ -4,7 +4,7 @@
 #include "exchange/report.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
-#include "server/server_image.h"
+#include "server/server.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

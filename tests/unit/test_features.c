@@ -17,7 +17,6 @@
 #include "state/observe.h"
 #include "state/reset.h"
 #include "statements/statements.h"
-#include "statements/statements_deallocate.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
