@@ -177,24 +177,6 @@ close_remote(struct server *srv)
 	return r;
 }
 
-/* Code may have deallocated our statements unseen, and the next borrower's Bind must not find that out. */
-static bool
-has_lost_statements(struct server *srv)
-{
-	bool is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
-
-	srv->reset.sent = RESET_SENT_OTHER;
-	return is_lost;
-}
-
-static int
-deallocate_all(struct server *srv)
-{
-	buf_fini(&srv->reset.names);
-	server_statements_clear(&srv->statements);
-	return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
-}
-
 static int
 reset_ask(struct server *srv)
 {
@@ -211,8 +193,9 @@ next_step(struct server *srv)
 {
 	const char *connect_query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
 	const struct reset_order *todo = &srv->reset.todo;
+	bool is_lost;
 
-	if (srv->ledger.count > 0 && srv->ledger.copy == COPY_IN && srv->ledger.intake == INTAKE_COPY)
+	if (srv->ledger.count > 0 && srv->ledger.intake == INTAKE_COPY)
 		return fail_copy(srv);
 	if (!srv->is_synced || srv->ledger.intake == INTAKE_SYNC)
 		return send_sync(srv);
@@ -224,8 +207,14 @@ next_step(struct server *srv)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return seal(srv);
-	if (has_lost_statements(srv))
-		return deallocate_all(srv);
+	/* Code may have deallocated our statements unseen, and the next borrower's Bind must not find that out. */
+	is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
+	srv->reset.sent = RESET_SENT_OTHER;
+	if (is_lost) {
+		buf_fini(&srv->reset.names);
+		server_statements_clear(&srv->statements);
+		return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
+	}
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
 	if (srv->reset.remote.len > 0)

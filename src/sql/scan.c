@@ -722,23 +722,13 @@ scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
 	return scan_text_literals(s, options, sql, len, NULL);
 }
 
-/* No option changes how any other byte is read. */
-static bool
-has_ambiguous_byte(const char *sql, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (sql[i] == '\\' || (sql[i] & 0x80) != 0)
-			return true;
-	return false;
-}
-
 uint32_t
 scan_text_anyhow(struct scan *s, const char *sql, size_t len)
 {
 	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
 	uint32_t flags = 0, hints = 0, all = SCAN_ALL;
 
-	if (!has_ambiguous_byte(sql, len))
+	if (memchr(sql, '\\', len) == NULL && text_is_ascii(sql, len)) /* no option changes how these are read */
 		return scan_text(s, 0, sql, len);
 	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
 		scan_text(s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);

@@ -6,6 +6,8 @@
  */
 #include "sql/scan_rules.h"
 
+#include "sql/sql_class.h"
+
 #include "base/text.h"
 
 #include <string.h>
@@ -20,22 +22,17 @@ literal_fold(char c)
 	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-/* Takes a byte in the search for pg_temp, of which at bytes have matched; returns how many do now. After a mismatch
- * only this byte can begin a match: no other p stands before the last one. */
-static uint8_t
-temp_step(uint8_t at, char c)
-{
-	c = literal_fold(c);
-	if (at < sizeof(TEMP_SCHEMA) - 1 && c == TEMP_SCHEMA[at])
-		return (uint8_t)(at + 1);
-	return c == 'p';
-}
-
+/*
+ * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the byte itself can
+ * begin a match: no other p stands before the last one.
+ */
 static bool
 step_to(uint8_t *match, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		*match = temp_step(*match, bytes[i]);
+		char c = literal_fold(bytes[i]);
+
+		*match = c == TEMP_SCHEMA[*match] ? (uint8_t)(*match + 1) : c == 'p';
 		if (*match == sizeof(TEMP_SCHEMA) - 1)
 			return true;
 	}
@@ -137,22 +134,13 @@ body_word(struct scan *s, char next)
 	s->name_len = 0;
 }
 
-static bool
-is_body_word_byte(char c)
-{
-	char lower = (char)(c | 0x20);
-
-	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c == '.' ||
-	       (c & 0x80) != 0;
-}
-
 static void
 body_bytes(struct scan *s, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		char c = bytes[i];
 
-		if (is_body_word_byte(c)) {
+		if (sql_is(c, WORD) || c == '.') {
 			scan_name_append(s, &c, 1);
 			continue;
 		}

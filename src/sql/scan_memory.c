@@ -171,15 +171,6 @@ keep(struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned 
 	return k;
 }
 
-/* Returns true if s can stand for all SQL that differs in literals alone. Where SQL doesn't end properly, nobody knows
- * what is a literal. */
-static bool
-may_keep(const struct scan *s, const struct scan_literals *literals, size_t len)
-{
-	return s->name_count == 0 && literals->count <= SCAN_LITERALS_MAX &&
-	       len - literals->len <= SCAN_MEMORY_LONGEST && (s->flags != SCAN_ALL || literals->count == 0);
-}
-
 __attribute__((noinline)) static struct scanned_sql *
 scan_and_keep(struct scan_memory_set *set, struct scan *s, uint64_t hash, unsigned options, const char *sql, size_t len)
 {
@@ -190,7 +181,9 @@ scan_and_keep(struct scan_memory_set *set, struct scan *s, uint64_t hash, unsign
 	if (len <= SHORT_LEN)
 		literals.count = literals.len = 0;
 	set->scanned = mix(hash, literals.count << 32 | (len - literals.len));
-	if (set->scanned != before || !may_keep(s, &literals, len))
+	/* Kept is what stands for all SQL that differs in literals alone: where SQL does not end, nobody knows them. */
+	if (set->scanned != before || s->name_count > 0 || literals.count > SCAN_LITERALS_MAX ||
+	    len - literals.len > SCAN_MEMORY_LONGEST || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	return keep(set, s, hash, options, &literals, len);
 }

@@ -241,15 +241,6 @@ begin_statement(struct scan *s, enum sql_word word)
 }
 
 static void
-end_statement(struct scan *s)
-{
-	s->statement = SQL_WORDS_NONE;
-	s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
-	s->parens = 0;
-	s->last = LAST_START;
-}
-
-static void
 judge_language(struct scan *s, const char *text, size_t len)
 {
 	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
@@ -548,21 +539,6 @@ judge_call(struct scan *s)
 
 /* --- other tokens ------------------------------------------------------------------------------------------------ */
 
-static enum token
-token_of(char c)
-{
-	switch (c) {
-	case '.':
-		return TOKEN_DOT;
-	case ',':
-		return TOKEN_COMMA;
-	case ':':
-		return TOKEN_COLON;
-	default:
-		return TOKEN_OTHER;
-	}
-}
-
 static void
 take_dot(struct scan *s)
 {
@@ -577,7 +553,12 @@ void
 scan_punct_slowly(struct scan *s, char c)
 {
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, token_of(c), SQL_WORDS_NONE, NULL, 0);
+		expected(s,
+			 c == '.'   ? TOKEN_DOT
+			 : c == ',' ? TOKEN_COMMA
+			 : c == ':' ? TOKEN_COLON
+				    : TOKEN_OTHER,
+			 SQL_WORDS_NONE, NULL, 0);
 	switch (c) {
 	case '(':
 		if (scan_is_name(s->last))
@@ -593,7 +574,10 @@ scan_punct_slowly(struct scan *s, char c)
 		s->last = LAST_CLOSE;
 		break;
 	case ';': /* in the body of a rule or of a function, too: their statements are examined as if they ran */
-		end_statement(s);
+		s->statement = SQL_WORDS_NONE;
+		s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
+		s->parens = 0;
+		s->last = LAST_START;
 		break;
 	case '.':
 		take_dot(s);

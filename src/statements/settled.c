@@ -8,6 +8,7 @@
 #include "statements/statements_state.h"
 #include "statements/statements.h"
 
+#include "base/text.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -210,14 +211,6 @@ put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message,
 	return buf_ok(out);
 }
 
-/* Returns true for errors that name a prepared statement. */
-static bool
-is_about_statement(const char *sqlstate)
-{
-	return sqlstate != NULL &&
-	       (strcmp(sqlstate, "42P05") == 0 || strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "08P01") == 0);
-}
-
 /*
  * DDL renews names, so the error may have a name that its statement had before: any name of pgweir's in the error
  * stands for the statement that the message was about.
@@ -242,7 +235,8 @@ rewrite(const struct exchange *x, const char *sqlstate, const uint8_t *message, 
 		return false;
 	if (at[prefix_len] == UNKNOWN_NAME[0])
 		return replace_name(message, len, at, at + prefix_len + 1, "", 0, out);
-	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || !is_about_statement(sqlstate))
+	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || sqlstate == NULL ||
+	    !text_is_one_of(sqlstate, "42P05 26000 08P01")) /* errors that name a prepared statement */
 		return false;
 	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
 }

@@ -269,14 +269,6 @@ bind_named(struct exchange *x, struct request *m)
 	return STEP_SENT;
 }
 
-/* Returns true if the server has it, with the rows that the client was told, and reads it as the client would. */
-static bool
-is_there_as_told(struct exchange *x, const struct client_statement *n)
-{
-	return row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
-	       statement_presence_of(x, n->st) == STATEMENT_THERE;
-}
-
 static enum feature_step
 bind_there(struct exchange *x, struct request *m)
 {
@@ -369,7 +361,9 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (flags != 0)
 		state_plain_bind(x, flags);
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
-	if (n != NULL && is_there_as_told(x, n)) {
+	/* The server has it, with the rows that the client was told, and reads it as the client would. */
+	if (n != NULL && row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
+	    statement_presence_of(x, n->st) == STATEMENT_THERE) {
 		x->pool->database->counters.binds++;
 		return bind_there(x, m);
 	}
