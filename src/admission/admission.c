@@ -190,18 +190,6 @@ struct rate {
 	enum reject_reason reason;
 };
 
-static void
-refuse_rate(struct admission *a, struct admission_ticket *t, const struct rate *rate)
-{
-	struct fail why;
-
-	fail_set(&why, "53300", "too many logins %s \"%.63s\": more than %u in a second (%s)", rate->whose, rate->name,
-		 rate->per_second, rate->setting);
-	fail_hint(&why, "Keep connections open rather than log in for each request, or raise %s in pgweir.ini.",
-		  rate->setting);
-	a->settings.ops->refuse(t, &why, rate->reason);
-}
-
 /* All databases of one tenant count together, under their common prefix "tenant/". */
 static size_t
 counted_len(const struct config *config, const char *database)
@@ -219,7 +207,15 @@ take_tokens(struct admission *a, struct admission_ticket *t, const struct rate *
 
 	for (size_t i = 0; i < count; i++)
 		if (rates[i].entry != NULL && !admission_entry_has_token(rates[i].entry, rates[i].per_second, now_us)) {
-			refuse_rate(a, t, &rates[i]);
+			struct fail why;
+
+			fail_set(&why, "53300", "too many logins %s \"%.63s\": more than %u in a second (%s)",
+				 rates[i].whose, rates[i].name, rates[i].per_second, rates[i].setting);
+			fail_hint(
+			    &why,
+			    "Keep connections open rather than log in for each request, or raise %s in pgweir.ini.",
+			    rates[i].setting);
+			a->settings.ops->refuse(t, &why, rates[i].reason);
 			return false;
 		}
 	for (size_t i = 0; i < count; i++)
@@ -259,19 +255,10 @@ is_within_rates(struct admission *a, struct admission_ticket *t, const char *use
 
 /* --- the steps --- */
 
-static bool
-has_too_many_waiting(struct admission *a, const struct admission_ticket *t, const char *user)
-{
-	const struct admission_entry *e = t->address;
-
-	if (e != NULL && t->is_apart)
-		e = admission_guess_entry(a, t, user);
-	return e != NULL && e->waiting >= ADMISSION_WAITING_MAX;
-}
-
 bool
 admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
 {
+	const struct admission_entry *e = t->address;
 	struct fail why;
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
@@ -286,7 +273,9 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 		refuse_address(a, t);
 		return false;
 	}
-	if (has_too_many_waiting(a, t, user)) {
+	if (e != NULL && t->is_apart)
+		e = admission_guess_entry(a, t, user);
+	if (e != NULL && e->waiting >= ADMISSION_WAITING_MAX) {
 		char address[ADDRESS_TEXT_MAX];
 
 		address_text(t, address);

@@ -19,7 +19,7 @@
 #include "relay/query_timeout.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
-#include "pool/pool_use.h"
+#include "pool/pool.h"
 #include "state/ask.h"
 #include "state/linger.h"
 

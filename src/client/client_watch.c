@@ -6,7 +6,7 @@
 #include "base/escape.h"
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
-#include "pool/pool_use.h"
+#include "pool/pool.h"
 #include "server/server.h"
 
 #include <inttypes.h>

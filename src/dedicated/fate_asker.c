@@ -87,18 +87,6 @@ end_question(struct fate_asker *a, struct fate_question *q, enum commit_fate fat
 	q->done(q, fate, reason);
 }
 
-static void
-expire(struct fate_asker *a)
-{
-	struct fate_question *q, *next;
-
-	for (q = TAILQ_FIRST(&a->questions); q != NULL; q = next) {
-		next = TAILQ_NEXT(q, line);
-		if (q->deadline_us <= now_of(a))
-			end_question(a, q, FATE_UNKNOWN, q->reason != NULL ? q->reason : "PostgreSQL did not answer");
-	}
-}
-
 static struct fate_question *
 find_due(const struct fate_asker *a, uint64_t *next_us)
 {
@@ -113,32 +101,26 @@ find_due(const struct fate_asker *a, uint64_t *next_us)
 	return NULL;
 }
 
-static uint64_t
-next_deadline(const struct fate_asker *a)
-{
-	const struct fate_question *q;
-	uint64_t next_us = UINT64_MAX;
-
-	TAILQ_FOREACH(q, &a->questions, line)
-		if (q->deadline_us < next_us)
-			next_us = q->deadline_us;
-	return next_us;
-}
-
 /* Does what is due, and sets the timer for what will be. */
 static void
 kick(struct fate_asker *a)
 {
-	struct fate_question *q;
-	uint64_t next_us;
+	struct fate_question *q, *next;
+	uint64_t next_us = UINT64_MAX;
 
-	expire(a);
+	for (q = TAILQ_FIRST(&a->questions); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, line);
+		if (q->deadline_us <= now_of(a))
+			end_question(a, q, FATE_UNKNOWN, q->reason != NULL ? q->reason : "PostgreSQL did not answer");
+	}
 	if (TAILQ_EMPTY(&a->questions)) {
 		event_del(&a->timer);
 		dedicated_close(&a->conn);
 		return;
 	}
-	next_us = next_deadline(a);
+	TAILQ_FOREACH(q, &a->questions, line)
+		if (q->deadline_us < next_us)
+			next_us = q->deadline_us;
 	if (a->is_busy && a->asked_us + ANSWER_US <= now_of(a))
 		dedicated_close(&a->conn);
 	if (a->conn.srv == NULL) {

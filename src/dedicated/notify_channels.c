@@ -368,29 +368,23 @@ answered_batch(struct notify_listener *listener, struct notify_command *command,
 	notify_conn_send_due(listener);
 }
 
-static void
-gap_over(struct notify_listener *listener)
-{
-	struct notify_subscriber *subscriber;
-
-	TAILQ_FOREACH(subscriber, &listener->subscribers, all) {
-		if (!subscriber->has_gap)
-			continue;
-		subscriber->has_gap = false;
-		subscriber->ops->gap(subscriber);
-		notify_set_dirty(subscriber, true);
-	}
-}
-
 void
 notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {
+	struct notify_subscriber *subscriber;
+
 	switch (command->kind) {
 	case NC_LISTEN:
 		answered_batch(listener, command, why);
 		return;
 	case NC_GAP_OVER:
-		gap_over(listener);
+		TAILQ_FOREACH(subscriber, &listener->subscribers, all) {
+			if (!subscriber->has_gap)
+				continue;
+			subscriber->has_gap = false;
+			subscriber->ops->gap(subscriber);
+			notify_set_dirty(subscriber, true);
+		}
 		return;
 	case NC_CATCH_UP:
 		notify_caught_up(listener);
@@ -409,12 +403,18 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 	}
 }
 
-static void
-tell_answered(struct notify_listener *listener)
+void
+notify_listener_deliver(struct notify_listener *listener)
 {
+	struct notify_subscriber *subscriber;
 	struct notify_channel *ch;
 	struct notify_subscription *m;
 
+	listener->is_delivery_due = false;
+	while ((subscriber = TAILQ_FIRST(&listener->dirty)) != NULL) {
+		notify_set_dirty(subscriber, false);
+		subscriber->ops->flush(subscriber);
+	}
 	while ((ch = TAILQ_FIRST(&listener->answered)) != NULL) {
 		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
 			move_subscription(listener, m, NW_TOLD);
@@ -427,19 +427,6 @@ tell_answered(struct notify_listener *listener)
 			move_subscription(listener, m, NW_WAITING);
 		channel_ask(listener, ch);
 	}
-}
-
-void
-notify_listener_deliver(struct notify_listener *listener)
-{
-	struct notify_subscriber *subscriber;
-
-	listener->is_delivery_due = false;
-	while ((subscriber = TAILQ_FIRST(&listener->dirty)) != NULL) {
-		notify_set_dirty(subscriber, false);
-		subscriber->ops->flush(subscriber);
-	}
-	tell_answered(listener);
 	tell_failed(listener);
 	notify_tell_caught_up(listener);
 }
@@ -467,21 +454,6 @@ has_waited_long(const struct notify_listener *listener, const struct notify_subs
 	return limit > 0 && now_us - from_us >= limit;
 }
 
-static void
-say_why_in_vain(const struct notify_listener *listener, struct fail *why)
-{
-	const struct fail *down = &listener->why_down;
-
-	if (listener->is_paused) {
-		fail_set(why, "53300", "no connection to listen with within pool_timeout: the pool is paused");
-		fail_hint(why, "RESUME it in the pgweir console");
-	} else
-		fail_set(why, down->sqlstate[0] != '\0' ? down->sqlstate : "08001",
-			 "no connection to listen with within %s%s%s",
-			 is_held(listener) ? "outage_hold" : "pool_timeout", down->text[0] != '\0' ? ": " : "",
-			 down->text);
-}
-
 /* In a PAUSE, too: who waits within a transaction has a server, for whose return PAUSE waits. */
 void
 notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
@@ -491,7 +463,17 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
 		       has_waited_long(listener, m, now_us)) {
-			say_why_in_vain(listener, &listener->why_failed);
+			const struct fail *down = &listener->why_down;
+
+			if (listener->is_paused) {
+				fail_set(&listener->why_failed, "53300",
+					 "no connection to listen with within pool_timeout: the pool is paused");
+				fail_hint(&listener->why_failed, "RESUME it in the pgweir console");
+			} else
+				fail_set(&listener->why_failed, down->sqlstate[0] != '\0' ? down->sqlstate : "08001",
+					 "no connection to listen with within %s%s%s",
+					 is_held(listener) ? "outage_hold" : "pool_timeout",
+					 down->text[0] != '\0' ? ": " : "", down->text);
 			move_subscription(listener, m, NW_FAILED);
 		}
 	}

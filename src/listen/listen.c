@@ -75,17 +75,6 @@ next_effect(const struct exchange *x)
 	return e == NULL || ahead_of(x, e) != 0 || e->is_refused ? NULL : e;
 }
 
-static void
-change(struct client_listen *l, const struct listen_effect *e)
-{
-	struct subscription *m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
-
-	if (e->kind == KNOWN_UNLISTEN_ALL)
-		listen_change_none(l);
-	else if (m != NULL)
-		subscription_change(l, m, (enum known_kind)e->kind);
-}
-
 /* In place of what the server has answered. Empties b. */
 static void
 listen_answer(struct exchange *x, struct buf *b)
@@ -104,11 +93,16 @@ unlistened(struct exchange *x)
 	struct listen_effect *e = next_effect(x);
 	struct buf b = { 0 };
 	bool is_listen;
+	struct subscription *m;
 
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
 		return false; /* its SQL was not examined */
 	is_listen = e->kind == KNOWN_LISTEN;
-	change(l, e);
+	m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
+	if (e->kind == KNOWN_UNLISTEN_ALL)
+		listen_change_none(l);
+	else if (m != NULL)
+		subscription_change(l, m, (enum known_kind)e->kind);
 	listen_end_effect(l, e);
 	if (!is_listen)
 		return false;
@@ -187,25 +181,18 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-static void
-end_effects(struct exchange *x)
-{
-	struct listen_effect *e, *next;
-
-	for (e = TAILQ_FIRST(&x->listen->effects); e != NULL; e = next) {
-		next = TAILQ_NEXT(e, link);
-		if (ahead_of(x, e) < 0)
-			listen_end_effect(x->listen, e); /* it failed, or was skipped */
-	}
-}
-
 /* Not inline: with the check of its caller alone, that one is. */
 __attribute__((noinline)) static bool
 end_request(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
+	struct listen_effect *e, *next;
 
-	end_effects(x);
+	for (e = TAILQ_FIRST(&l->effects); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, link);
+		if (ahead_of(x, e) < 0)
+			listen_end_effect(l, e); /* it failed, or was skipped */
+	}
 	l->is_fresh = false;
 	if (x->srv->tx != 'I') {
 		l->has_error = false;

@@ -406,26 +406,6 @@ listen_drop_portals(struct client_listen *l)
 
 /* --- pg_listening_channels() --- */
 
-static void
-listen_really(struct exchange *x)
-{
-	struct buf sql = { 0 }, message = { 0 };
-
-	for (const struct subscription *m = x->listen->table; m != NULL; m = m->hh.next) {
-		if (!m->is_active)
-			continue;
-		buf_printf(&sql, "LISTEN ");
-		image_put_identifier(&sql, m->name, false);
-		buf_put_u8(&sql, ';');
-	}
-	buf_put_u8(&sql, 0);
-	message_put(&message, 'Q', sql.bytes, sql.len);
-	message.is_broken = message.is_broken || !buf_ok(&sql);
-	buf_fini(&sql);
-	server_owe_query(x->srv, OWED_TO_FEATURE);
-	outbox_put(&x->env->to_server, &message);
-}
-
 /*
  * SQL that asks for its channels finds what its server listens to: that listens to all of them ahead of it, until it is
  * returned and sealed. Not within a transaction, where a LISTEN takes effect at the end only. What the server hears
@@ -436,6 +416,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 {
 	struct client_listen *l = x->listen;
 	struct server *srv = x->srv;
+	struct buf sql = { 0 }, message = { 0 };
 
 	srv->loan.has_savepoint = srv->loan.has_savepoint || request_has(m, SCAN_SAVEPOINT, 0);
 	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_is_not_ours(x) ||
@@ -448,6 +429,18 @@ listen_before_sql(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	srv->loan.kept.state = KEPT_NOT;
 	srv->loan.settled |= SCAN_LISTEN; /* so that it is sealed when it is returned */
-	listen_really(x);
+	for (const struct subscription *s = l->table; s != NULL; s = s->hh.next) {
+		if (!s->is_active)
+			continue;
+		buf_printf(&sql, "LISTEN ");
+		image_put_identifier(&sql, s->name, false);
+		buf_put_u8(&sql, ';');
+	}
+	buf_put_u8(&sql, 0);
+	message_put(&message, 'Q', sql.bytes, sql.len);
+	message.is_broken = message.is_broken || !buf_ok(&sql);
+	buf_fini(&sql);
+	server_owe_query(srv, OWED_TO_FEATURE);
+	outbox_put(&x->env->to_server, &message);
 	return STEP_FORWARD;
 }

@@ -326,18 +326,6 @@ listen_keep_ready(struct exchange *x)
 	return false;
 }
 
-/* A message waits that may commit a LISTEN: see must_catch_up in queries.c. */
-static void
-resume_fresh(struct exchange *x)
-{
-	struct client_listen *l = x->listen;
-
-	filter(l, &l->early, 0, is_not_come_to, NULL);
-	l->is_early_due = true;
-	l->is_fresh = true;
-	listen_resume(x);
-}
-
 /* Sends the ReadyForQuery that was kept back, behind the notifications that it waited for. */
 static void
 send_ready(struct exchange *x)
@@ -371,10 +359,15 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (listen_pid_caught_up(x))
 		return;
 	if (x->state != CL_READY_WITHHELD) {
-		if (x->state == CL_AWAITING)
-			resume_fresh(x);
-		else
+		if (x->state != CL_AWAITING) {
 			x->env->ops->try_release(x);
+			return;
+		}
+		/* A message waits that may commit a LISTEN: see must_catch_up in queries.c. */
+		filter(l, &l->early, 0, is_not_come_to, NULL);
+		l->is_early_due = true;
+		l->is_fresh = true;
+		listen_resume(x);
 		return;
 	}
 	send_ready(x);

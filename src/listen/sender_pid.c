@@ -16,21 +16,6 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
-/* SQL that comes in pieces may do so. */
-static bool
-is_notifying(const struct request *m)
-{
-	return m->verdict == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY);
-}
-
-static void
-mark(struct exchange *x)
-{
-	x->listen->sending = SENDING_MARKED;
-	x->srv->loan.notify_listener = x->listen->subscriber.listener;
-	x->srv->loan.notify_as = x->told_pid;
-}
-
 static void
 unmark(struct exchange *x)
 {
@@ -46,7 +31,8 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	const char *encoding;
 	struct client_listen *l;
 
-	if (listen_is_not_ours(x) || !is_notifying(m))
+	/* SQL that comes in pieces may notify. */
+	if (listen_is_not_ours(x) || !(m->verdict == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
 	if ((l = listen_own(x)) == NULL)
 		return LISTEN_FAILED;
@@ -100,7 +86,9 @@ listen_pid_caught_up(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	if (l->sending == SENDING_WAITS && x->state == CL_AWAITING) {
-		mark(x);
+		l->sending = SENDING_MARKED;
+		x->srv->loan.notify_listener = l->subscriber.listener;
+		x->srv->loan.notify_as = x->told_pid;
 		listen_resume(x);
 		return true;
 	}

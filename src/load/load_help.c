@@ -85,26 +85,6 @@ put_notes(struct buf *to, const struct config_key *key)
 		buf_printf(to, ". Changed by a restart only");
 }
 
-static void
-print_row(const struct config_key *key, FILE *to)
-{
-	struct buf row = { 0 };
-
-	buf_printf(&row, "| `%s` | ", key->name);
-	if (*key->default_value != '\0')
-		buf_printf(&row, "`%s`", key->default_value);
-	else
-		buf_printf(&row, "empty");
-	buf_printf(&row, " | ");
-	put_kind(&row, key);
-	buf_printf(&row, " | %s", key->help);
-	put_notes(&row, key);
-	buf_printf(&row, " |\n");
-	if (buf_ok(&row))
-		fwrite(row.bytes, 1, row.len, to);
-	buf_fini(&row);
-}
-
 /* "pool.pool_size", "pool_size", or what a database calls it. */
 static bool
 is_called(const struct config_key *key, const char *name)
@@ -147,11 +127,25 @@ load_print_keys(FILE *to)
 	const char *section = "";
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		struct buf row = { 0 };
+
 		if (strcmp(section, key->section) != 0)
 			fprintf(to, "%s### [%s]\n\n| setting | default | value | meaning |\n|---|---|---|---|\n",
 				i > 0 ? "\n" : "", key->section);
 		section = key->section;
-		print_row(key, to);
+		buf_printf(&row, "| `%s` | ", key->name);
+		if (*key->default_value != '\0')
+			buf_printf(&row, "`%s`", key->default_value);
+		else
+			buf_printf(&row, "empty");
+		buf_printf(&row, " | ");
+		put_kind(&row, key);
+		buf_printf(&row, " | %s", key->help);
+		put_notes(&row, key);
+		buf_printf(&row, " |\n");
+		if (buf_ok(&row))
+			fwrite(row.bytes, 1, row.len, to);
+		buf_fini(&row);
 	}
 	fprintf(
 	    to,

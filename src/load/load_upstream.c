@@ -34,13 +34,6 @@ passfile_path(void)
 	return is_set(home) ? xasprintf("%s/.pgpass", home) : NULL;
 }
 
-/* libpq knows the default directory of Unix sockets as localhost. */
-static const char *
-passfile_host(const char *host)
-{
-	return strcmp(host, "/var/run/postgresql") == 0 || strcmp(host, "/tmp") == 0 ? "localhost" : host;
-}
-
 /* For the first of the hosts that has one: libpq asks for each, but here all share one user. */
 static char *
 password_from_passfile(const struct upstream *up, const char *user, const struct problem_sink *sink)
@@ -50,7 +43,11 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 
 	for (size_t i = 0; path != NULL && password == NULL && why.text[0] == '\0' && i < up->host_count; i++) {
 		const struct passfile_query query = {
-			.host = passfile_host(up->hosts[i].host),
+			/* libpq knows the default directory of Unix sockets as localhost. */
+			.host = strcmp(up->hosts[i].host, "/var/run/postgresql") == 0 ||
+					strcmp(up->hosts[i].host, "/tmp") == 0
+				    ? "localhost"
+				    : up->hosts[i].host,
 			.port = port,
 			.dbname = *up->dbname != '\0' ? up->dbname : user,
 			.user = user,
@@ -114,21 +111,6 @@ replace_text(char **text, const char *with)
 	*text = xstrdup(with);
 }
 
-/* Takes up. */
-static void
-set_database(struct config *config, struct upstream *up)
-{
-	config->databases = xcalloc(1, sizeof(*config->databases));
-	config->origins->databases = xcalloc(1, sizeof(*config->origins->databases));
-	config->users = xcalloc(1, sizeof(*config->users));
-	config->origins->users = xcalloc(1, sizeof(*config->origins->users));
-	snprintf(config->databases->name, sizeof(config->databases->name), "%s",
-		 *up->dbname != '\0' ? up->dbname : "*");
-	config->databases->upstream = up;
-	config->origins->databases->line = config->origins->databases->upstream_line = LINE_COMMAND;
-	config->database_count = 1;
-}
-
 /* Sets who may log in, and how. */
 static void
 set_login(struct config *config, const struct upstream *up)
@@ -166,7 +148,16 @@ load_upstream(const char *uri, struct config_problems *problems)
 	}
 	config = config_new("");
 	find_credentials(up, &sink);
-	set_database(config, up);
+	/* config takes up. */
+	config->databases = xcalloc(1, sizeof(*config->databases));
+	config->origins->databases = xcalloc(1, sizeof(*config->origins->databases));
+	config->users = xcalloc(1, sizeof(*config->users));
+	config->origins->users = xcalloc(1, sizeof(*config->origins->users));
+	snprintf(config->databases->name, sizeof(config->databases->name), "%s",
+		 *up->dbname != '\0' ? up->dbname : "*");
+	config->databases->upstream = up;
+	config->origins->databases->line = config->origins->databases->upstream_line = LINE_COMMAND;
+	config->database_count = 1;
 	set_login(config, up);
 	load_check_loops(config, &sink);
 	return config;

@@ -29,7 +29,7 @@
 
 struct auth_queries; /* opaque: auth_query.c */
 struct auth_lookup;
-struct tls_store; /* pool/tls_store.h */
+struct tls_store; /* pool/pool_target.h */
 
 enum auth_verdict {
 	AUTH_LATER, /* done follows */

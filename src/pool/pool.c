@@ -294,13 +294,6 @@ apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t n
 }
 
 static int
-no_longer(const char *database, struct fail *why)
-{
-	fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
-	return fail_pgbouncer_text(why, "database removed");
-}
-
-static int
 make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us, struct fail *why)
 {
 	struct pool_set *set = pool->set;
@@ -331,8 +324,10 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	bool is_moved, was_unsealed = pool->policy != NULL && !pool_is_sealed(pool);
 
 	/* When tenants are switched on or off, a name with a slash means another database. */
-	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant)
-		return no_longer(database, why);
+	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant) {
+		fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
+		return fail_pgbouncer_text(why, "database removed");
+	}
 	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
 	configure_users(pool);
 	fill_policy(&pool->settings, &ps);
@@ -418,27 +413,6 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 	return box;
 }
 
-static void
-no_database(const struct config *config, const char *database, struct fail *why)
-{
-	int tenant_len = (int)config_tenant_len(config, database);
-	const char *near = config_suggest_database(config, database), *kind = tenant_len > 0 ? "tenant" : "database";
-	char name[CONFIG_NAME_MAX + 1];
-
-	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
-	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
-	fail_pgbouncer_text(why, "no such database: %s", name);
-	if (config_is_pgbouncers(config))
-		fail_hint(why, "%s%s%sAdd a line %s = ... or * = ... to [databases].",
-			  near != NULL ? "Did you mean \"" : "", near != NULL ? near : "",
-			  near != NULL ? "\"? Or: " : "", name);
-	else if (near != NULL)
-		fail_hint(why, "Did you mean \"%s\"? Or add a section [%s %s] or [%s *] to pgweir.ini.", near, kind,
-			  name, kind);
-	else
-		fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
-}
-
 size_t
 pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 	 char server_user[static CONFIG_NAME_MAX + 1], struct fail *why)
@@ -446,7 +420,23 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 	const struct config_scope *db = config_find_database(config, database);
 
 	if (db == NULL || strlen(upstream_database(db->upstream, database)) > CONFIG_NAME_MAX) {
-		no_database(config, database, why);
+		int tenant_len = (int)config_tenant_len(config, database);
+		const char *near = config_suggest_database(config, database),
+			   *kind = tenant_len > 0 ? "tenant" : "database";
+		char name[CONFIG_NAME_MAX + 1];
+
+		snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
+		fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
+		fail_pgbouncer_text(why, "no such database: %s", name);
+		if (config_is_pgbouncers(config))
+			fail_hint(why, "%s%s%sAdd a line %s = ... or * = ... to [databases].",
+				  near != NULL ? "Did you mean \"" : "", near != NULL ? near : "",
+				  near != NULL ? "\"? Or: " : "", name);
+		else if (near != NULL)
+			fail_hint(why, "Did you mean \"%s\"? Or add a section [%s %s] or [%s *] to pgweir.ini.", near,
+				  kind, name, kind);
+		else
+			fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
 		return 0;
 	}
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)

@@ -16,8 +16,8 @@
 #include "config/config.h"
 #include "seal/database_code.h"
 #include "policy/policy.h"
-#include "pool/pool_startup.h"
 #include "server/server.h"
+#include "session/image.h"
 #include "session/statement_store.h"
 
 struct pool_set; /* pool_set.h */
@@ -57,6 +57,18 @@ struct pool_backend {
 	struct pool_backend *next;
 };
 
+#define STARTUPS_MAX 256
+
+/*
+ * What clients' startup settings turned into on a server of this pool. As clients choose the settings, at most
+ * STARTUPS_MAX sets are remembered (the least recently used one goes), and they are found by a hash. Zeroed, with a
+ * random seed, it is empty. Owns references on its images.
+ */
+struct pool_startups {
+	uint64_t seed;
+	struct startup_image *table; /* pool_startup.c */
+};
+
 /* The use of a pool's connections in one span, sampled about ten times a second (pool_use.c). */
 struct pool_use {
 	uint64_t since_us; /* 0: there is no such span */
@@ -89,7 +101,7 @@ struct pool {
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
 	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
-	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.h */
+	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.c */
 	uint64_t pins_told_us; /* when the log was last told of these pins, and how many others had one since:
 				  state/pins.c */
 	uint32_t pins_untold;
@@ -154,6 +166,21 @@ void pool_code_changed(struct pool *pool, bool is_made); /* is_made: functions *
 void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
 
 /*
+ * --- pool_use.c: which pools are looked at how often: those with servers, or of which something is to be told, at each
+ * tick, the others in turn; and how much of each is in use ---
+ */
+void pool_use_begin(struct pool *pool); /* a new one */
+void pool_use_end(struct pool *pool);
+/* The pool has a server from now on, or is_watched: it is looked at at each tick. */
+void pool_is_active(struct pool *pool);
+bool pool_use_rests(struct pool *pool); /* returns true if it need not be looked at at each tick any more */
+/* Returns the next pool behind before (NULL: the first) that has servers, or is_watched. */
+struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
+struct pool *pool_use_next_bare(struct pool_set *set); /* of those that have no server, in turn */
+uint32_t pool_use_bare_at_once(const struct pool_set *set); /* how many of those are looked at in a tick */
+void pool_use_look(struct pool *pool, uint64_t now_us);
+
+/*
  * pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
  * if it is in its format. *shown is what its client gets.
  */
@@ -167,6 +194,13 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
  */
 struct image *pool_find_startup(struct pool *pool, const struct image *raw);
 int pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved);
+/* pool_startup.c. Returns the result of these settings, or NULL. Images are interned, so raw is found by its address.
+ */
+struct image *pool_startup_find(struct pool_startups *all, const struct image *raw);
+/* Takes references on both images. Returns 0, or -1 without memory. */
+int pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved);
+void pool_startup_forget_all(struct pool_startups *all);
+
 /* A client proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
 /* A client proved this secret (plain or MD5), which is not in users_file: servers log in with it if there is no other.

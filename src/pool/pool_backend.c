@@ -1,4 +1,4 @@
-#include "pool/pool_backend.h"
+#include "pool/pool_database.h"
 #include "base/table.h"
 
 #include <stdio.h>

@@ -85,18 +85,6 @@ lasting_parts(const struct database_code *code)
 	return risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
-/*
- * Closes this database's servers that ran its code before it was known to leave what nothing resets. It walks over all
- * pools, but only when there is another answer about a database's code.
- */
-static void
-close_those_used(const struct pool *pool)
-{
-	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
-		if (e->code == pool->code && pool_is_sealed(e))
-			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
-}
-
 unsigned
 pool_code_heeded(const struct pool *pool)
 {
@@ -135,8 +123,12 @@ pool_code_answered(struct server *srv, bool ok)
 		return;
 	pool->code->unheeded = 0;
 	log_code(pool, before);
-	if ((lasting_parts(code) & ~before) != 0)
-		close_those_used(pool);
+	if ((lasting_parts(code) & ~before) == 0)
+		return;
+	/* Servers of this database may have run its code before it was known to leave what nothing resets. */
+	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
+		if (e->code == pool->code && pool_is_sealed(e))
+			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 }
 
 bool

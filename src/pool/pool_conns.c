@@ -115,17 +115,6 @@ pool_take_baseline(struct pool *pool, struct image *baseline, struct image *welc
 	pool->baseline_us = since_us;
 }
 
-/* A server that has just logged in shows these. */
-static void
-see_baseline(struct pool *pool, struct image *baseline, struct image *welcome, uint64_t now_us)
-{
-	bool is_new = pool->baseline != baseline || pool->welcome != welcome;
-
-	pool_take_baseline(pool, baseline, welcome, now_us);
-	if (is_new && pool->fresh != NULL)
-		pool_fresh_tell(pool->fresh, baseline, welcome, now_us);
-}
-
 /* Returns true if it was a scout until now. */
 static bool
 end_scouting(struct pooled *p)
@@ -143,6 +132,8 @@ on_ready(struct server *srv)
 	struct pool *pool = srv->owner;
 	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
 	uint64_t now = pool_set_now(pool->set);
+	struct image *welcome;
+	bool is_new;
 
 	if (b != NULL) {
 		b->counters.connects++;
@@ -152,7 +143,12 @@ on_ready(struct server *srv)
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
 	bouncer_log_open(pool, srv);
-	see_baseline(pool, srv->image, (struct image *)(uintptr_t)server_welcome(srv), now);
+	/* A server that has just logged in shows these. */
+	welcome = (struct image *)(uintptr_t)server_welcome(srv);
+	is_new = pool->baseline != srv->image || pool->welcome != welcome;
+	pool_take_baseline(pool, srv->image, welcome, now);
+	if (is_new && pool->fresh != NULL)
+		pool_fresh_tell(pool->fresh, srv->image, welcome, now);
 	end_scouting(pooled_of(srv->conn));
 	srv->conn->is_recycle_due = !pooled_of(srv->conn)->is_kept;
 	srv->conn->image = srv->image;
@@ -220,15 +216,6 @@ pool_returned(struct server *srv)
 {
 	srv->conn->image = srv->image;
 	return srv->conn;
-}
-
-static void
-conn_give_back(struct server *srv)
-{
-	struct pool *pool = srv->owner;
-
-	policy_return(pool->policy, pool_returned(srv),
-		      pool_set_now(pool->set)); /* last: it may be lent again at once */
 }
 
 static void
@@ -373,8 +360,8 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 		return;
 	}
 	srv->borrower = NULL;
-	if (server_step(srv, SE_GIVE_BACK) == 0)
-		conn_give_back(srv);
+	if (server_step(srv, SE_GIVE_BACK) == 0) /* last: it may be lent again at once */
+		policy_return(pool->policy, pool_returned(srv), pool_set_now(pool->set));
 }
 
 void

@@ -11,7 +11,6 @@
  *   reset       code_round, code_asked_us: it has not been asked there
  *   nothing     policy_knows, is_logged: of the end; scouted, is_code_late: then it stays
  */
-#include "pool/pool_cross.h"
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
@@ -26,16 +25,6 @@
 _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 128,
 	       "a field was added: what does it mean on another worker?");
 #endif
-
-static struct pool_set *
-set_of(const struct pool_set *set, const struct policy_room *room)
-{
-	struct pool_set *const *of = set->crew;
-
-	while ((*of)->room != room)
-		of++;
-	return *of;
-}
 
 /*
  * A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
@@ -162,6 +151,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	struct pool *pool = owner;
 	struct pooled *p = pooled_of(conn);
 	struct pool_set *set = pool->set;
+	struct pool_set *const *of;
 
 	if (!may_give(pool, p) || server_depart(p->srv) < 0)
 		return false;
@@ -171,7 +161,10 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	code_store_put(&set->codes, p->code);
 	p->code = NULL;
 	p->from_room = set->room;
-	p->to = set_of(set, to);
+	of = set->crew;
+	while ((*of)->room != to)
+		of++;
+	p->to = *of;
 	p->to_env = p->to->env;
 	p->to_room = to;
 	p->left_us = clock_now_us();

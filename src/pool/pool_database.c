@@ -40,12 +40,16 @@ pool_database_find(const struct pool_databases *all, const char *name)
 	return box == NULL ? NULL : &box->d;
 }
 
-static struct database_box *
-make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
+struct pool_database *
+pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
 {
-	struct database_box *box = calloc(1, sizeof(*box));
+	bool is_of_tenant = config_tenant_len(config, name) > 0;
+	struct database_box *box = database_find(all, is_of_tenant, name);
 	struct pool_database *d;
 
+	if (box != NULL)
+		return &box->d;
+	box = calloc(1, sizeof(*box));
 	if (box == NULL)
 		return NULL;
 	d = &box->d;
@@ -59,19 +63,7 @@ make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 	d->next = all->first;
 	if (d->next != NULL)
 		d->next->before = d;
-	all->first = d;
-	return box;
-}
-
-struct pool_database *
-pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
-{
-	bool is_of_tenant = config_tenant_len(config, name) > 0;
-	struct database_box *box = database_find(all, is_of_tenant, name);
-
-	if (box == NULL)
-		box = make_database(all, is_of_tenant, name);
-	return box == NULL ? NULL : &box->d;
+	return all->first = d;
 }
 
 static void

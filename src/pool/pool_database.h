@@ -1,9 +1,10 @@
 /*
- * src/pool/pool_database.h - the list of a pool set's databases: found by name, and forgotten.
+ * src/pool/pool_database.h - the lists of a pool set's databases, found by name, and of the PostgreSQLs (backends) that
+ * its servers connect to, by address, with the counters of each.
  *
- * Owns:   every pool_database in it.
+ * Owns:   every pool_database and pool_backend in them.
  * Always: a database has a pool or a section of its own, or is paused; soon after the last of these has ended, it is
- *         freed.
+ *         freed. Backends live as long as the process: counters never decrease.
  */
 #pragma once
 
@@ -25,3 +26,21 @@ struct pool_database *pool_database_find(const struct pool_databases *all, const
 /* Frees d, if it is not paused and has no section of its own: clients may ask for any number of names. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
+
+/*
+ * Addresses are from the configuration, but a host may contain a tenant's name, which clients choose, and one that
+ * leads nowhere counts failures, too. So there are at most BACKENDS_MAX; further ones are not counted.
+ */
+#define BACKENDS_MAX 4096
+
+/* Zeroed, with a random seed, it is empty. */
+struct pool_backends {
+	uint64_t seed;
+	struct backend_box *table; /* pool_backend.c */
+	struct pool_backend *first; /* the newest */
+};
+
+/* Returns the one at this address, a new one if needed; NULL if there are too many. */
+struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
+struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* or NULL */
+void pool_backends_fini(struct pool_backends *all);

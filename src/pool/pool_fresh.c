@@ -41,23 +41,6 @@ pool_fresh_all_free(struct pool_fresh_all *all)
 	free(all);
 }
 
-/* Under the lock. */
-static struct pool_fresh *
-add(struct pool_fresh_all *all, const void *key, size_t len)
-{
-	struct pool_fresh *f = calloc(1, sizeof(*f) + len);
-
-	if (f == NULL)
-		return NULL;
-	memcpy(f->key, key, len);
-	if (!TABLE_ADD(all->seed, all->table, f->key, len, f)) {
-		free(f);
-		return NULL;
-	}
-	pthread_mutex_init(&f->lock, NULL);
-	return f;
-}
-
 struct pool_fresh *
 pool_fresh_get(struct pool_fresh_all *all, const void *key, size_t len)
 {
@@ -65,8 +48,15 @@ pool_fresh_get(struct pool_fresh_all *all, const void *key, size_t len)
 
 	pthread_mutex_lock(&all->lock);
 	TABLE_FIND(all->seed, all->table, key, len, f);
-	if (f == NULL)
-		f = add(all, key, len);
+	if (f == NULL && (f = calloc(1, sizeof(*f) + len)) != NULL) {
+		memcpy(f->key, key, len);
+		pthread_mutex_init(&f->lock, NULL);
+		if (!TABLE_ADD(all->seed, all->table, f->key, len, f)) {
+			pthread_mutex_destroy(&f->lock);
+			free(f);
+			f = NULL;
+		}
+	}
 	if (f != NULL)
 		f->uses++;
 	pthread_mutex_unlock(&all->lock);

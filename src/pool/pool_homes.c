@@ -139,22 +139,10 @@ best_part(const struct pool_homes *h, const struct home *one)
 	return best;
 }
 
-/* most: how many parts the pool may have. It may have more since an older configuration. */
-static uint32_t
-choose(struct pool_homes *h, struct home *one, uint32_t most)
-{
-	uint32_t best = best_part(h, one), least = least_loaded(h);
-
-	if (most <= 1)
-		return one->first;
-	if ((uint32_t)__builtin_popcount(one->parts) >= most || has_part(one, least) ||
-	    clients_of(h, least) >= clients_of(h, best))
-		return best;
-	add_part(h, one, least);
-	return least;
-}
-
-/* Returns as find(), and sets *most; or NULL with *why set. */
+/*
+ * Returns as find(), and sets *most: how many parts the pool may have (it may have more since an older configuration);
+ * or NULL with *why set.
+ */
 static struct home *
 look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
 	struct home *out, struct fail *why)
@@ -173,13 +161,21 @@ pool_homes_find(struct pool_homes *h, const struct config *config, const char *d
 		uint32_t clients, struct fail *why)
 {
 	struct home unknown, *one;
-	uint32_t most;
+	uint32_t most, best, least;
 
 	if (h->split.workers == 1)
 		return 0;
 	h->loads[0].clients = clients;
 	one = look_up(h, config, database, user, &most, &unknown, why);
-	return one == NULL ? POOL_NO_HOME : choose(h, one, most);
+	if (one == NULL || most <= 1)
+		return one == NULL ? POOL_NO_HOME : one->first;
+	best = best_part(h, one);
+	least = least_loaded(h);
+	if ((uint32_t)__builtin_popcount(one->parts) >= most || has_part(one, least) ||
+	    clients_of(h, least) >= clients_of(h, best))
+		return best;
+	add_part(h, one, least);
+	return least;
 }
 
 uint32_t

@@ -5,7 +5,6 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "pool/pool_backend.h"
 
 #include <inttypes.h>
 

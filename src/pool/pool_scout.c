@@ -19,12 +19,6 @@ is_due(const struct pool_backend *b, uint64_t now_us)
 	return b->counters.is_up == 0 && now_us - b->asked_us >= SCOUT_EVERY_US;
 }
 
-static bool
-may_scout(const struct pool *e)
-{
-	return !e->is_orphan && !policy_is_paused(e->policy) && !e->database->is_disabled;
-}
-
 /* Pools that are in an outage already go first, as theirs then ends. */
 static void
 offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
@@ -32,24 +26,11 @@ offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 	struct policy_counts counts;
 
 	b->is_led_to = true;
-	if (!may_scout(e))
+	if (e->is_orphan || policy_is_paused(e->policy) || e->database->is_disabled)
 		return;
 	policy_get_counts(e->policy, &counts);
 	if (b->scout.from == NULL || (counts.outage.since_us > 0 && !b->scout.is_in_outage))
 		b->scout = (struct pool_scout){ b, e, host, counts.outage.since_us > 0 };
-}
-
-static void
-send_scout(struct pool_set *set, struct pool_backend *b, uint64_t now_us)
-{
-	b->asked_us = now_us;
-	if (!b->is_led_to)
-		b->counters.is_up = -1; /* nobody would ever find out */
-	if (b->scout.from == NULL || b->scouts >= SCOUTS_MOST)
-		return;
-	set->scout = &b->scout;
-	policy_scout(b->scout.from->policy, now_us);
-	set->scout = NULL;
 }
 
 void
@@ -77,7 +58,16 @@ pool_set_scout(struct pool_set *set, uint64_t now_us)
 				offer(e, b, &up->hosts[i]);
 		}
 	}
-	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next)
-		if (is_due(b, now_us))
-			send_scout(set, b, now_us);
+	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
+		if (!is_due(b, now_us))
+			continue;
+		b->asked_us = now_us;
+		if (!b->is_led_to)
+			b->counters.is_up = -1; /* nobody would ever find out */
+		if (b->scout.from == NULL || b->scouts >= SCOUTS_MOST)
+			continue;
+		set->scout = &b->scout;
+		policy_scout(b->scout.from->policy, now_us);
+		set->scout = NULL;
+	}
 }

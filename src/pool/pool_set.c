@@ -349,19 +349,6 @@ tick_pool(struct pool *pool, uint64_t now_us)
 }
 
 static void
-look_at_active(struct pool_set *set, uint64_t now_us)
-{
-	for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
-		next = TAILQ_NEXT(e, looked_at);
-		pool_use_look(e, now_us);
-		if (pool_use_rests(e))
-			continue;
-		help_behind_slow_resets(e, now_us);
-		expire_late(e, now_us);
-	}
-}
-
-static void
 look_at_bare(struct pool_set *set, uint64_t now_us)
 {
 	for (uint32_t n = pool_use_bare_at_once(set); n > 0; n--) {
@@ -388,7 +375,14 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 		tick_pool((struct pool *)((char *)first - offsetof(struct pool, due)), now_us);
 	if (now_us - set->looked_us >= LOOK_US) {
 		set->looked_us = now_us;
-		look_at_active(set, now_us);
+		for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
+			next = TAILQ_NEXT(e, looked_at);
+			pool_use_look(e, now_us);
+			if (pool_use_rests(e))
+				continue;
+			help_behind_slow_resets(e, now_us);
+			expire_late(e, now_us);
+		}
 		look_at_bare(set, now_us);
 	}
 	set->is_ticking = false;

@@ -127,3 +127,8 @@ void pool_set_close_all(struct pool_set *set, const char *database, enum recycle
  * connections stay. is_all: also of pools that have clients.
  */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
+/*
+ * pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
+ * have not arrived, and gives their places back.
+ */
+void pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent);

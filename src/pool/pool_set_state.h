@@ -21,7 +21,6 @@
  */
 #pragma once
 
-#include "pool/pool_backend.h"
 #include "pool/pool_fresh.h"
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
@@ -31,7 +30,6 @@
 #include "net/inbox.h"
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
-#include "pool/pool_use.h"
 
 struct pool_box; /* pool.c       */
 

@@ -1,4 +1,4 @@
-#include "pool/pool_startup.h"
+#include "pool/pool.h"
 #include "base/table.h"
 
 #include <stdlib.h>

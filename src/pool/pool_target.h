@@ -7,10 +7,23 @@
 
 #include "auth/users.h"
 #include "config/config.h"
-#include "pool/tls_store.h"
+#include "net/tls.h"
 #include "server/server.h"
 
 #include <stdatomic.h>
+
+/*
+ * The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings. It is
+ * made as a whole before the configuration is taken over, so errors in files are found in time. Counted by reference,
+ * from any thread.
+ */
+struct tls_store;
+
+struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
+struct tls_store *tls_store_ref(struct tls_store *store);
+void tls_store_unref(struct tls_store *store); /* NULL is fine */
+/* Returns a reference that the caller drops, or NULL if these servers have no TLS (mode off). store may be NULL. */
+struct tls_context *tls_store_get(const struct tls_store *store, const struct server_tls *tls);
 
 struct pool_target {
 	struct server_target server; /* what servers see; it points into the other fields */

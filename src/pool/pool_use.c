@@ -1,5 +1,4 @@
-/* src/pool/pool_use.c - see pool_use.h. */
-#include "pool/pool_use.h"
+/* src/pool/pool_use.c - see pool.h. */
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
@@ -76,21 +75,6 @@ pool_use_next_active(const struct pool_set *set, const struct pool *before)
 	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, looked_at);
 }
 
-static void
-begin_span(struct pool *pool, uint32_t limit, uint64_t now_us)
-{
-	struct pool_use *u = &pool->use[0];
-	bool is_before = u->limit == limit && now_us - u->since_us < 2 * POOL_USE_SPAN_US;
-
-	pool->use[1] = is_before ? *u : (struct pool_use){ 0 };
-	*u = (struct pool_use){ .since_us = now_us,
-				.looked_us = now_us,
-				.limit = limit,
-				.checkouts = pool_checkouts(pool),
-				.waits = pool->counters.waits,
-				.timeouts = pool->counters.pool_timeouts };
-}
-
 /* While it had no servers none was in use. */
 void
 pool_use_look(struct pool *pool, uint64_t now_us)
@@ -101,7 +85,15 @@ pool_use_look(struct pool *pool, uint64_t now_us)
 	uint64_t looks = (now_us - u->looked_us + LOOK_US / 2) / LOOK_US;
 
 	if (u->limit != limit || now_us - u->since_us >= POOL_USE_SPAN_US) {
-		begin_span(pool, limit, now_us);
+		bool is_before = u->limit == limit && now_us - u->since_us < 2 * POOL_USE_SPAN_US;
+
+		pool->use[1] = is_before ? *u : (struct pool_use){ 0 };
+		*u = (struct pool_use){ .since_us = now_us,
+					.looked_us = now_us,
+					.limit = limit,
+					.checkouts = pool_checkouts(pool),
+					.waits = pool->counters.waits,
+					.timeouts = pool->counters.pool_timeouts };
 		looks = 1;
 	}
 	if (looks == 0)

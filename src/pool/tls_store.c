@@ -1,4 +1,4 @@
-#include "pool/tls_store.h"
+#include "pool/pool_target.h"
 #include "base/alloc.h"
 
 #include <stdatomic.h>

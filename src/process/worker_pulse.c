@@ -10,7 +10,7 @@
 #include "net/inbox.h"
 #include "os/os.h"
 #include "policy/policy_commons.h"
-#include "pool/pool_cross.h"
+#include "pool/pool_set.h"
 #include "pool/pool_homes.h"
 
 #include <stdatomic.h>

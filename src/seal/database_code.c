@@ -11,7 +11,7 @@
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
 #define COST_SHARE 300u /* ... and at most this part of one server connection's time */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
-#define SETTLES_US (2 * US_PER_S) /* see settles_us() */
+#define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
 #define REFUSED_US (60 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
@@ -43,19 +43,6 @@ interval_us(uint64_t cost_us)
 	return us < ASK_AGAIN_US ? ASK_AGAIN_US : clock_lesser_us(us, ASK_AGAIN_MAX_US);
 }
 
-/*
- * After DDL everything is washed, which is cheaper than to read all code again and again: so that takes a tenth of the
- * time while DDL goes on, but DDL that comes alone, behind an answer that was believed, does not wait for long.
- */
-static uint64_t
-settles_us(const struct database_code *code)
-{
-	uint64_t us = code->read_cost_us * (COST_SHARE / 10),
-		 most_us = code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US;
-
-	return clock_lesser_us(us, most_us);
-}
-
 bool
 database_code_is_due(const struct database_code *code, uint64_t now_us)
 {
@@ -67,8 +54,15 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
+	/*
+	 * After DDL everything is washed, which is cheaper than to read all code again and again: so that takes a tenth
+	 * of the time while DDL goes on, but DDL that comes alone, behind an answer that was believed, does not wait
+	 * for long.
+	 */
 	if (code->changed_answered != code->changed)
-		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > settles_us(code);
+		return (code->is_outdated ? now_us - code->read_asked_us : age_us) >
+		       clock_lesser_us(code->read_cost_us * (COST_SHARE / 10),
+				       code->is_settled ? SETTLES_US : ASK_AGAIN_MAX_US);
 	return age_us > interval_us(code->cost_us);
 }
 
@@ -110,14 +104,6 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	return parts;
 }
 
-/* The answer may hold for long: what nobody changes need not be read again. */
-static bool
-may_be_unchanged(const struct database_code *code)
-{
-	return code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated && code->failed_us == 0 &&
-	       code->changed_answered == code->changed;
-}
-
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
@@ -131,7 +117,9 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->asked_us = now_us;
 		database_code_hold(code);
 		code->changed_asked = code->changed;
-		code->is_version = may_be_unchanged(code);
+		/* The answer may hold for long: what nobody changes need not be read again. */
+		code->is_version = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
+				   code->failed_us == 0 && code->changed_answered == code->changed;
 		database_code_let_go(code);
 		code->round++;
 	}
@@ -162,21 +150,13 @@ add_name(struct code_answer *a, const char *name, const char *value)
 	return risk_names_add(a->risks, (enum risk_kind)(kind - kinds), name, risk, end + (*end == ' '));
 }
 
-static void
-set_all(struct code_answer *a, const char *value)
-{
-	char *end;
-	struct risk risk = read_risk(value, &end);
-
-	risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ASKED);
-}
-
 /* Ignores rows of another shape: PostgreSQL does not send them. */
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct code_answer *a = code->coming;
 	struct probe_row row;
+	struct risk risk;
 	char *copy, *end;
 
 	if (a == NULL || code->is_broken)
@@ -193,7 +173,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
 						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'a') {
-		set_all(a, row.value);
+		risk = read_risk(row.value, &end);
+		risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ASKED);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {

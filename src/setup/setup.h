@@ -11,7 +11,7 @@
 #include "log/log.h"
 #include "config/config.h"
 #include "net/tls.h"
-#include "pool/tls_store.h"
+#include "pool/pool_target.h"
 #include "telemetry/slowlog.h"
 
 /* The files that a configuration names, as read. Each is a reference, and may be NULL. */

@@ -4,7 +4,7 @@
 #include "dedicated/notify_listener.h"
 #include "load/load_state.h"
 #include "policy/policy_commons.h"
-#include "pool/tls_store.h"
+#include "pool/pool_target.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

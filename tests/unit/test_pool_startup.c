@@ -1,9 +1,8 @@
 /*
- * tests/unit/test_pool_startup.c - what a pool remembers of startup settings, and of addresses (pool_backend.h). Links
+ * tests/unit/test_pool_startup.c - what a pool remembers of startup settings, and of addresses (pool_database.h). Links
  * pool_startup.c, pool_backend.c and what images need.
  */
-#include "pool/pool_backend.h"
-#include "pool/pool_startup.h"
+#include "pool/pool_database.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
