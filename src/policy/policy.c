@@ -29,11 +29,21 @@ policy_publish(struct policy *p)
 	policy_observe(p);
 }
 
+__attribute__((noinline)) static void
+publish_now(struct policy *p)
+{
+	policy_room_lock(p->orders.room);
+	policy_publish(p);
+	policy_room_unlock(p->orders.room);
+}
+
 static void
 obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 {
-	if (o->is_to_publish)
-		caps_watch(&p->caps, now_us);
+	if (o->is_to_publish) {
+		publish_now(p);
+		caps_review(&p->caps, now_us);
+	}
 	if (o->is_asked) {
 		while (caps_begin_giving_up(&p->caps)) {
 			if (!policy_give_up_idle(p, now_us))
@@ -164,14 +174,6 @@ has_list(enum policy_conn_state state)
 }
 
 __attribute__((noinline)) static void
-publish_now(struct policy *p)
-{
-	policy_room_lock(p->orders.room);
-	policy_publish(p);
-	policy_room_unlock(p->orders.room);
-}
-
-__attribute__((noinline)) static void
 tell_now(struct policy *p)
 {
 	policy_tell_parts(p);
@@ -260,7 +262,11 @@ join_line(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 	p->waiting++;
 	p->counters->waits++;
 	p->part.is_to_ask = true;
-	policy_note_newcomer(p, now_us);
+	p->asked_us = now_us;
+	if (p->outage.since_us > 0 && p->settings.is_holding) {
+		p->outage.held++;
+		p->counters->held++;
+	}
 	if (p->is_observed)
 		tell_of_line(p);
 }
@@ -294,18 +300,6 @@ policy_needs_ping(const struct policy *p, const struct policy_conn *conn, uint64
 }
 
 static struct policy_conn *
-next_to_lend(const struct policy *p, struct policy_conn *conn)
-{
-	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, policy_conns, link);
-}
-
-static bool
-is_lendable(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
-{
-	return conn->state == PC_IDLE && !policy_needs_ping(p, conn, now_us);
-}
-
-static struct policy_conn *
 choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
 	const struct policy_conns *idle = &p->in[PC_IDLE];
@@ -314,7 +308,8 @@ choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t n
 
 	if (p->settings.pre_ping && p->settings.pre_ping_idle_us == 0)
 		return NULL; /* each must be pinged first */
-	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
+	for (int looked = 0; conn != NULL;
+	     conn = p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, policy_conns, link), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_IMAGE)
 			break;
 		if (policy_needs_ping(p, conn, now_us))
@@ -337,7 +332,7 @@ choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_
 	struct policy_conn *own = p->last[t->id % POLICY_LAST];
 
 	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
-	    (t->image == NULL || own->image == t->image) && is_lendable(p, own, now_us))
+	    (t->image == NULL || own->image == t->image) && own->state == PC_IDLE && !policy_needs_ping(p, own, now_us))
 		return own;
 	return choose_warmest(p, t, now_us);
 }
@@ -755,8 +750,10 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	policy_move(p, conn, PC_NONE);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
-	if (was == PC_LENT)
-		policy_note_loss(p);
+	if (was == PC_LENT && p->waiting > 0 && !policy_has_any(p)) {
+		p->patient_to = p->last_number; /* who is in line waits on: policy_outage.c */
+		p->has_patient = true;
+	}
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
 		policy_raise_epoch(p, now_us);
 	policy_reinforce(p, now_us);

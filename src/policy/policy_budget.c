@@ -432,12 +432,6 @@ places_before(const struct budget_member *hungry, const struct budget_member *m)
 	return n < hungry->short_count ? (uint32_t)n : hungry->short_count;
 }
 
-static bool
-has_better_claim(const struct budget_member *a, const struct budget_member *b)
-{
-	return places_before(a, b) > 0;
-}
-
 bool
 budget_allows(const struct budget_member *m, uint64_t now_us)
 {
@@ -654,8 +648,8 @@ wake_best(struct policy_budget *b)
 
 	if (best == NULL || !has_free_place(b))
 		return;
-	for (m = first_hungry(b); m != NULL; m = next_hungry(m)) {
-		if (has_better_claim(m, best))
+	for (m = next_hungry(best); m != NULL; m = next_hungry(m)) {
+		if (places_before(m, best) > 0) /* its claim is better */
 			best = m;
 	}
 	best->orders->is_stirred = true;

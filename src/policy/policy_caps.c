@@ -101,15 +101,6 @@ caps_publish(struct policy_caps *caps, const struct budget_view *v)
 	}
 }
 
-void
-caps_watch(struct policy_caps *caps, uint64_t now_us)
-{
-	policy_room_lock(caps->orders->room);
-	caps->orders->ops->publish(caps->orders->pool);
-	unlock(caps);
-	caps_review(caps, now_us);
-}
-
 bool
 caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 {
@@ -194,15 +185,6 @@ caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 			budget_report(m, is_here ? short_count : 0, now_us);
 		is_told = is_told || is_here;
 	}
-}
-
-bool
-caps_allow(const struct policy_caps *caps, uint64_t now_us)
-{
-	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		if (!allows(&caps->by_kind[i], now_us))
-			return false;
-	return true;
 }
 
 bool

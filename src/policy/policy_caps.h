@@ -20,8 +20,6 @@ void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_bud
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
 void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* under the lock */
-/* Begins to publish, as was ordered, and reviews. */
-void caps_watch(struct policy_caps *caps, uint64_t now_us);
 /* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
 /* Returns true if any of them has a limit. Then nothing crosses to another worker: its places would be free meanwhile.
@@ -31,7 +29,6 @@ bool caps_are_limited(const struct policy_caps *caps);
 bool caps_retake(struct policy_caps *caps);
 void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
-bool caps_allow(const struct policy_caps *caps, uint64_t now_us);
 bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
 /* Returns true if an idle one was asked for: the next one that is closed is that, for all caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);

@@ -70,44 +70,25 @@ seems_open(const struct policy_circuit *c)
 	return c != NULL && atomic_load_explicit(&c->is_open, memory_order_relaxed);
 }
 
-/* Under the lock, while the circuit is open. */
+/* Under the lock. */
 static uint64_t
 next_trial_us(const struct policy_circuit *c)
 {
+	if (c->news.failed_count == 0)
+		return 0;
 	if (c->trials == 0)
 		return c->news.backoff_until_us;
 	return c->trials < TRIALS_MOST ? c->tried_us + TRIAL_EVERY_US : UINT64_MAX;
 }
 
-static bool
-may_try(const struct policy_circuit *c, uint64_t now_us)
-{
-	return c->news.failed_count == 0 || now_us >= next_trial_us(c);
-}
-
-bool
-circuit_allows(const struct circuit_member *m, uint64_t now_us)
-{
-	bool is_allowed;
-
-	if (!seems_open(m->circuit))
-		return true;
-	is_allowed = may_try(enter(m), now_us);
-	leave(m);
-	return is_allowed;
-}
-
 uint64_t
 circuit_due(const struct circuit_member *m)
 {
-	uint64_t due_us = UINT64_MAX;
-	const struct policy_circuit *c;
+	uint64_t due_us;
 
 	if (!seems_open(m->circuit))
-		return due_us;
-	c = enter(m);
-	if (c->news.failed_count > 0)
-		due_us = next_trial_us(c);
+		return 0;
+	due_us = next_trial_us(enter(m));
 	leave(m);
 	return due_us;
 }
@@ -121,7 +102,7 @@ circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 	*is_trial = false;
 	if (c == NULL)
 		return true;
-	is_allowed = may_try(c, now_us);
+	is_allowed = now_us >= next_trial_us(c);
 	*is_trial = is_allowed && c->news.failed_count > 0;
 	if (*is_trial) {
 		c->trials++;

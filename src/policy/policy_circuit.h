@@ -50,9 +50,7 @@ circuit_sign_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
 /* c may be NULL in both. No connection that is OPENING may be a trial of m's. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m);
-/* Returns true if an attempt may begin. */
-bool circuit_allows(const struct circuit_member *m, uint64_t now_us);
-/* Returns when circuit_allows() may next become true; UINT64_MAX: when news comes. */
+/* Returns when the next attempt may begin; UINT64_MAX: when news comes. 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
 /*
  * Begins an attempt, unless one of another room has just begun: then it returns false. *is_trial: circuit_ended() must

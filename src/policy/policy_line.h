@@ -12,8 +12,6 @@ uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);
 uint64_t policy_deadline(const struct policy *p,
 			 const struct policy_ticket *t); /* when it is refused; NEVER_US: never */
-void policy_note_newcomer(struct policy *p, uint64_t now_us); /* somebody has joined the line */
-void policy_note_loss(struct policy *p); /* a lent connection is gone */
 void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
 void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
 void policy_climb(struct policy *p); /* one more was opened */

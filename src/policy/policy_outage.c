@@ -29,15 +29,6 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
 
-/* The patient are at the front. */
-static bool
-has_impatient(const struct policy *p)
-{
-	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
-
-	return last != NULL && !policy_is_patient(p, last);
-}
-
 /*
  * An attempt that is under way is no hope where the last one got no answer: it may hang for as long. Else it has half a
  * second, and so have those for whom another part, or another pool of the host, makes it. Where the host has answered
@@ -56,12 +47,15 @@ hope_ends_us(const struct policy *p)
 uint64_t
 policy_hopeless_us(const struct policy *p, uint64_t now_us)
 {
+	const struct policy_ticket *last = TAILQ_LAST(&p->line, policy_line);
 	uint64_t at_us;
 
-	if (p->waiting == 0 || p->is_paused)
+	if (last == NULL || p->is_paused)
 		return NEVER_US;
 	at_us = now_us < p->backoff_until_us && policy_live(p) == 0 ? now_us : hope_ends_us(p);
-	return at_us == NEVER_US || !has_impatient(p) ? NEVER_US : later_of(at_us, now_us);
+	if (at_us == NEVER_US || policy_is_patient(p, last)) /* the patient are at the front */
+		return NEVER_US;
+	return later_of(at_us, now_us);
 }
 
 bool
@@ -82,68 +76,27 @@ policy_deadline(const struct policy *p, const struct policy_ticket *t)
 }
 
 void
-policy_note_newcomer(struct policy *p, uint64_t now_us)
-{
-	p->asked_us = now_us;
-	if (p->outage.since_us > 0 && p->settings.is_holding) {
-		p->outage.held++;
-		p->counters->held++;
-	}
-}
-
-void
-policy_note_loss(struct policy *p)
-{
-	if (p->waiting == 0 || policy_has_any(p))
-		return;
-	p->patient_to = p->last_number;
-	p->has_patient = true;
-}
-
-static uint32_t
-count_patient(const struct policy *p)
-{
-	const struct policy_ticket *t;
-	uint32_t count = 0;
-
-	TAILQ_FOREACH(t, &p->line, link)
-		count += policy_is_patient(p, t);
-	return count;
-}
-
-/* Another part has a connection, and nobody here waits for one, which would tell. */
-static bool
-is_over_elsewhere(const struct policy *p)
-{
-	return p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p);
-}
-
-void
 policy_look_for_outage(struct policy *p, uint64_t now_us)
 {
-	if (is_over_elsewhere(p)) {
+	const struct policy_ticket *t;
+
+	/* Another part has a connection, and nobody here waits for one, which would tell. */
+	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
 	}
 	if (p->failed_count == 0 || p->outage.since_us > 0 || policy_has_any(p) || p->is_fail_fatal ||
 	    p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
 		return;
-	p->outage = (struct policy_outage){ .since_us = now_us, .held = count_patient(p) };
+	p->outage = (struct policy_outage){ .since_us = now_us };
+	TAILQ_FOREACH(t, &p->line, link)
+		p->outage.held += policy_is_patient(p, t);
 	p->counters->held += p->outage.held;
 	if (!part_outage_begins(&p->part, now_us))
 		return;
 	p->counters->outages++;
 	if (p->ops.outage != NULL)
 		p->ops.outage(p->owner, &p->outage, &p->last_fail, now_us);
-}
-
-static void
-leave_outage(struct policy *p, uint64_t now_us)
-{
-	p->outage = (struct policy_outage){ 0 };
-	if (p->settings.is_holding)
-		p->outage_over_us = now_us;
-	p->ramp = 1;
 }
 
 void
@@ -154,8 +107,12 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	p->has_patient = false;
 	if (ended.since_us == 0 && !part_is_out(&p->part))
 		return;
-	if (ended.since_us != 0)
-		leave_outage(p, now_us);
+	if (ended.since_us != 0) {
+		p->outage = (struct policy_outage){ 0 };
+		if (p->settings.is_holding)
+			p->outage_over_us = now_us;
+		p->ramp = 1;
+	}
 	if (!part_outage_ends(&p->part, &ended, true, now_us))
 		return;
 	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock */

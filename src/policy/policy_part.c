@@ -6,13 +6,6 @@
 
 #define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can cross */
 
-static void
-count_out(struct policy *p, uint64_t now_us)
-{
-	part_outage_ends(&p->part, &p->outage, false, now_us);
-	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
-}
-
 void
 policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 {
@@ -20,7 +13,8 @@ policy_set_whole(struct policy *p, struct policy_whole *w, uint64_t now_us)
 
 	if (p->part.whole == w)
 		return;
-	count_out(p, now_us);
+	part_outage_ends(&p->part, &p->outage, false, now_us);
+	part_leave(&p->part, p->total, policy_own_live(p), policy_own_verified(p), now_us);
 	if (w != NULL)
 		part_join(&p->part, w, p->total, policy_own_live(p), policy_own_verified(p));
 	if (w != NULL && p->outage.since_us > 0)
@@ -175,27 +169,21 @@ policy_end_parts(struct policy *p, uint64_t now_us)
 	part_report(&p->part, p->is_in_use && !p->is_paused, now_us);
 }
 
-/* The part may be in the middle of a report of its own, so all else is left to the next tick. */
-static void
-obey_sought(struct policy *p, uint64_t now_us)
+void
+policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 {
 	uint32_t before = p->total;
 	bool was_held = p->is_held;
 
-	p->is_held = true;
-	policy_give_idle(p, now_us);
-	p->is_held = was_held;
-	if (p->total != before)
-		policy_arm(p, now_us);
-}
-
-void
-policy_obey_parts(struct policy *p, const struct policy_orders *o, uint64_t now_us)
-{
 	if (p->part.whole == NULL)
 		return;
 	if (o->is_sought) {
-		obey_sought(p, now_us);
+		/* The part may be in the middle of a report of its own, so all else is left to the next tick. */
+		p->is_held = true;
+		policy_give_idle(p, now_us);
+		p->is_held = was_held;
+		if (p->total != before)
+			policy_arm(p, now_us);
 		part_answer(&p->part, now_us);
 	}
 	p->part.is_to_ask |= o->has_news;

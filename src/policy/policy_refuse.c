@@ -142,16 +142,6 @@ say_cause(const struct policy *p, const struct policy_ticket *t, uint64_t now_us
 	}
 }
 
-static void
-say_why_late(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
-{
-	struct duration waited = duration_of(p->settings.timeout_us);
-
-	fail_set(why, "53300", "no server connection became free within %s", waited.text);
-	fail_pgbouncer_text(why, "query_wait_timeout");
-	say_cause(p, t, now_us, why);
-}
-
 void
 policy_explain_wait(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
@@ -210,7 +200,10 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
 			continue;
 		}
-		say_why_late(p, t, now_us, &why);
+		fail_set(&why, "53300", "no server connection became free within %s",
+			 duration_of(p->settings.timeout_us).text);
+		fail_pgbouncer_text(&why, "query_wait_timeout");
+		say_cause(p, t, now_us, &why);
 		p->counters->pool_timeouts++;
 		refuse(p, t, &why, RF_POOL_TIMEOUT);
 	}

@@ -25,8 +25,8 @@ coming_count(const struct policy *p)
 	return policy_own_coming(p) + part_coming(&p->part);
 }
 
-static inline uint32_t
-unserved(const struct policy *p)
+uint32_t
+policy_unserved(const struct policy *p)
 {
 	uint32_t coming = coming_count(p);
 
@@ -93,7 +93,7 @@ room(const struct policy *p, uint64_t now_us)
 	if (now_us < part_left_until_us(&p->part))
 		total++;
 	if (p->is_paused || now_us < p->backoff_until_us || total >= limit || opening >= pace ||
-	    !circuit_allows(&p->circuit, now_us))
+	    now_us < circuit_due(&p->circuit))
 		return 0;
 	return limit - total < pace - opening ? limit - total : pace - opening;
 }
@@ -105,18 +105,6 @@ policy_forget_failures(struct policy *p)
 	p->backoff_until_us = 0;
 	p->sign = HOST_ANSWERS;
 	circuit_hurry(&p->circuit);
-}
-
-static void
-back_off(struct policy *p, uint64_t now_us)
-{
-	bool is_asked = p->waiting > 0 || p->asked_us > p->backed_off_us;
-	uint64_t us =
-	    backoff_us(p->failed_count, BACKOFF_FIRST_US, is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US, &p->random);
-
-	p->failed_count++;
-	p->backed_off_us = now_us;
-	p->backoff_until_us = later(now_us, us);
 }
 
 void
@@ -166,6 +154,8 @@ static void
 note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
 {
+	bool is_asked = p->waiting > 0 || p->asked_us > p->backed_off_us;
+
 	p->last_fail = *why;
 	p->last_fail_us = now_us;
 	p->last_fail_kind = kind;
@@ -180,8 +170,13 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 		if (policy_live(p) > 0)
 			return;
 	}
-	if (p->failed_count == 0 || started_us > p->backed_off_us || started_us >= p->backoff_until_us)
-		back_off(p, now_us);
+	if (p->failed_count == 0 || started_us > p->backed_off_us || started_us >= p->backoff_until_us) {
+		uint64_t most_us = is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US;
+
+		p->backoff_until_us =
+		    later(now_us, backoff_us(p->failed_count++, BACKOFF_FIRST_US, most_us, &p->random));
+		p->backed_off_us = now_us;
+	}
 }
 
 void
@@ -311,21 +306,15 @@ find_to_ping(struct policy *p, bool is_any)
 	return NULL;
 }
 
-uint32_t
-policy_unserved(const struct policy *p)
-{
-	return unserved(p);
-}
-
 static void
 help_waiters(struct policy *p, uint64_t now_us)
 {
-	while (unserved(p) > 0) {
+	while (policy_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
 		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
 		 */
-		if (conn == NULL && unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
+		if (conn == NULL && policy_unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
 		    open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
@@ -349,30 +338,18 @@ policy_min_idle(const struct policy *p)
 }
 
 static bool
-policy_is_short_of_idle(const struct policy *p)
+is_short_of_idle(const struct policy *p)
 {
 	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING] + (p->returned != NULL);
 
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
-/* Leaves alone the places for which somebody waits in another part: they may have been made just now. */
-static void
-keep_min_idle(struct policy *p, uint64_t now_us)
-{
-	while (policy_min_idle(p) > 0 && policy_is_short_of_idle(p) &&
-	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
-	       open_one(p, FOR_STOCK, now_us))
-		continue;
-}
-
-/* --- */
-
 /* Returns how many connections only shared caps prevent. */
 static uint32_t
 short_of(const struct policy *p, uint64_t now_us)
 {
-	uint32_t need = unserved(p), can = room(p, now_us), expected = part_expected(&p->part, now_us);
+	uint32_t need = policy_unserved(p), can = room(p, now_us), expected = part_expected(&p->part, now_us);
 
 	need -= need < expected ? need : expected;
 	return need < can ? need : can;
@@ -389,7 +366,12 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->part.whole != NULL)
 		policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);
-	keep_min_idle(p, now_us);
+	/* For min_idle the places are left alone for which somebody waits in another part: they may have been made just
+	 * now. */
+	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
+	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
+	       open_one(p, FOR_STOCK, now_us))
+		continue;
 	if (p->part.whole != NULL)
 		policy_end_parts(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
@@ -428,7 +410,7 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 {
 	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us), tried_us;
 
-	if (!p->is_paused && unserved(p) > 0) {
+	if (!p->is_paused && policy_unserved(p) > 0) {
 		due_us = clock_lesser_us(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
 			due_us = clock_lesser_us(due_us, p->backoff_until_us);
@@ -442,7 +424,7 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 		if ((tried_us = circuit_due(&p->circuit)) > now_us)
 			due_us = clock_lesser_us(due_us, tried_us);
 	}
-	if (policy_min_idle(p) > 0 && policy_is_short_of_idle(p)) {
+	if (policy_min_idle(p) > 0 && is_short_of_idle(p)) {
 		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);
 
 		due_us = clock_lesser_us(due_us, retry_us > p->backoff_until_us ? retry_us : p->backoff_until_us);

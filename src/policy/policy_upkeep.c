@@ -90,16 +90,6 @@ policy_trim(struct policy *p, uint64_t now_us)
 		policy_close_conn(p, coldest, reason);
 }
 
-static void
-give_up_slow_pings(struct policy *p, uint64_t now_us)
-{
-	struct policy_conn *conn;
-
-	while ((conn = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
-	       now_us >= ping_limit(p, conn))
-		policy_ping_failed(p, conn, now_us);
-}
-
 /* Returns false if there was nothing to do. *pings: how many lendable connections may still be pinged now. */
 static bool
 sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t now_us)
@@ -154,12 +144,16 @@ policy_ping_idle(struct policy *p, uint64_t now_us)
 uint64_t
 policy_tick(struct policy *p, uint64_t now_us)
 {
+	struct policy_conn *pinging;
+
 	p->due_us = 0; /* ops->wake is not needed: the new deadline is returned */
 	policy_refuse_late(p, now_us);
 	if (policy_is_hopeless(p, now_us))
 		policy_refuse_hopeless(p, now_us);
 	p->is_held = true;
-	give_up_slow_pings(p, now_us);
+	while ((pinging = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
+	       now_us >= ping_limit(p, pinging))
+		policy_ping_failed(p, pinging, now_us);
 	policy_trim(p, now_us);
 	sweep(p, now_us);
 	p->is_held = false;
@@ -190,34 +184,19 @@ apply_settings(struct policy *p, const struct policy_settings *settings)
 		p->limit = UINT32_MAX;
 }
 
-static void
-set_recycle_times(struct policy *p)
-{
-	struct policy_conn *conn;
-
-	TAILQ_FOREACH(conn, &p->all, all)
-		if (!policy_is_coming(conn->state) && conn->state != PC_CLOSING)
-			policy_set_recycle_time(p, conn);
-}
-
-static void
-close_surplus_idle(struct policy *p, uint32_t allowed)
-{
-	struct policy_conn *coldest;
-
-	while (policy_live(p) > allowed && (coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
-		policy_close_conn(p, coldest, RR_OVERFLOW);
-}
-
 void
 policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us)
 {
 	struct policy_settings old = p->settings;
+	struct policy_conn *conn;
+	uint32_t allowed;
 
 	apply_settings(p, settings);
 	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
-	if (old.recycle_us != p->settings.recycle_us)
-		set_recycle_times(p);
+	TAILQ_FOREACH(conn, &p->all, all)
+		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
+		    conn->state != PC_CLOSING)
+			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
 	part_lower_limit(&p->part, 0, 0);
@@ -225,7 +204,9 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
 	circuit_hurry(&p->circuit);
 	p->is_held = true;
-	close_surplus_idle(p, p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit);
+	allowed = p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit;
+	while (policy_live(p) > allowed && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
+		policy_close_conn(p, conn, RR_OVERFLOW);
 	p->is_held = false;
 	policy_reinforce(p, now_us);
 	policy_serve(p, now_us);

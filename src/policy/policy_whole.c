@@ -558,17 +558,11 @@ part_next_round(struct policy_part *m)
 
 /* --- Asking. --- */
 
-static uint32_t
-others_idle(const struct policy_part *m)
-{
-	return (uint32_t)(get_us(&m->whole->bits) >> 32) & ~(1u << m->number) & ~silent(m->whole);
-}
-
 void
 part_ask(struct policy_part *m, uint64_t now_us)
 {
 	struct policy_whole *w = m->whole;
-	uint32_t parts = others_idle(m);
+	uint32_t parts = (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) & ~silent(w); /* that have idle ones */
 
 	m->is_to_ask = false;
 	if (parts == 0)
