@@ -442,8 +442,7 @@ void server_reset(struct server *srv, const struct reset_order *order, uint64_t 
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
-/* Enters a Sync of our own, which is sent now. */
-void server_owe_sync(struct server *srv, enum owed_to to);
+/* server_image.c */
 /* Enters a simple Query of pgweir's own into the ledger: it drops the unnamed statement. */
 void server_owe_query(struct server *srv, enum owed_to to);
 /* Writes what was built in b and entered in the ledger, and frees b. Returns 0, or -1: no memory, as server_write(). */
@@ -465,6 +464,8 @@ void server_put_image(struct server *srv, const struct image *to, const struct i
 /* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
  */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
+/* Enters a Sync of our own, which is sent now. */
+void server_owe_sync(struct server *srv, enum owed_to to);
 
 /* --- server_cancel.c: cancels what runs on a server --- */
 /* why: that it could not connect; NULL: it could. */

@@ -20,6 +20,32 @@ owe_triples(struct server *srv, size_t triples)
 }
 
 void
+server_owe_sync(struct server *srv, enum owed_to to)
+{
+	ledger_push_request(&srv->ledger, OWED_SYNC, to, &(struct owed_request){ .started_us = *srv->env->now_us });
+}
+
+void
+server_owe_query(struct server *srv, enum owed_to to)
+{
+	struct owed_request request = { .started_us = *srv->env->now_us };
+
+	srv->unnamed_owner = 0;
+	ledger_push_request(&srv->ledger, OWED_QUERY, to, &request);
+}
+
+int
+server_send(struct server *srv, struct buf *b)
+{
+	int r = buf_ok(b) && srv->ledger.trust != LEDGER_SHORT ? 0 : -1;
+
+	if (r == 0 && b->len > 0)
+		r = server_write(srv, b->bytes, b->len);
+	buf_fini(b);
+	return r;
+}
+
+void
 server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
 		 struct buf *out)
 {
