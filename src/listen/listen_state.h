@@ -73,7 +73,7 @@ struct client_listen {
 	    *awaited; /* CL_AWAITING: its message waits for this one; NULL: for the listener to catch up */
 	bool has_pending_change; /* a subscription has pending_change set; set and cleared by subscriptions.c */
 	bool is_swept; /* none on unsettled is to be dropped; set and cleared by subscriptions.c */
-	/* The listener has caught up before this request. Set by resume_fresh(), cleared by end_request(). */
+	/* The listener has caught up before this request. Set by on_caught_up(), cleared by end_request(). */
 	bool is_fresh;
 	enum listen_sending sending;
 	bool has_error; /* this request had an error; set by listen_error(), cleared by end_request() */

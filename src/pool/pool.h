@@ -60,9 +60,9 @@ struct pool_backend {
 #define STARTUPS_MAX 256
 
 /*
- * What clients' startup settings turned into on a server of this pool. As clients choose the settings, at most
- * STARTUPS_MAX sets are remembered (the least recently used one goes), and they are found by a hash. Zeroed, with a
- * random seed, it is empty. Owns references on its images.
+ * Remembers what clients' startup settings turned into on a server of this pool. As clients choose the settings, at
+ * most STARTUPS_MAX sets are remembered (the least recently used one goes), and they are found by a hash. Zeroed, with
+ * a random seed, it is empty. Owns references on its images.
  */
 struct pool_startups {
 	uint64_t seed;

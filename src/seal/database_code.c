@@ -174,7 +174,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'a') {
 		risk = read_risk(row.value, &end);
-		risk_names_set_all(a->risks, risk.always, risk.in_writes, (unsigned)strtoul(end, NULL, 10) & RISK_ASKED);
+		risk_names_set_all(a->risks, risk.always, risk.in_writes,
+				   (unsigned)strtoul(end, NULL, 10) & RISK_ASKED);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
