@@ -202,7 +202,7 @@ server_fail(struct server *srv, const struct fail *why)
 		return;
 	}
 	server_last_words(srv, &told);
-	if (!note_loss(srv, &told))
+	if (!note_loss(srv, &told) && srv->end_line == END_LINE_OF_ITS_OWN)
 		srv->end_line = END_LINE_OF_MANY;
 	server_let_go(srv);
 	if (was == SV_LENT)
