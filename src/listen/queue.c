@@ -277,9 +277,8 @@ overrun(struct exchange *x)
 		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->ticket.id, why.text);
 		return;
 	}
-	if (x->srv != NULL)
-		if (x->srv->ledger.count > 0)
-			server_condemn(x->srv, SERVER_IN_DOUBT);
+	if (x->srv != NULL && x->srv->ledger.count > 0)
+		server_condemn(x->srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 

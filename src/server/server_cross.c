@@ -11,8 +11,9 @@
  *   copied      image, plans_of: by value, as images belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
- *   nothing     borrower, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret,
- *               login, login_timer, all: of a loan, of the login, or of the end
+ *   nothing     borrower, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count,
+ *               is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer, all: of a loan,
+ *               of the login, or of the end
  *
  *   struct loan
  *   kept        the buffers: text, bind, kept.copy, sent.copy
