@@ -228,7 +228,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (is_fatal)
 		listen_ready_now(x);
 	if (x->state == CL_WELCOME) {
-		srv->end_line = END_LINE_OF_BORROWER;
+		if (is_fatal)
+			srv->end_line = END_LINE_OF_BORROWER;
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
