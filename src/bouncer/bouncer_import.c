@@ -133,6 +133,8 @@ bouncer_import(const char *path, struct config_problems *problems, FILE *to)
 	return is_good;
 }
 
+/* --- as tables ------------------------------------------------------------------------------------------------ */
+
 static void
 print_word(const struct bouncer_word *word, FILE *to)
 {
@@ -155,8 +157,6 @@ print_word(const struct bouncer_word *word, FILE *to)
 }
 
 #define WAY_ROW(name, theirs, otherwise) "| " theirs " | " otherwise " |\n"
-
-/* --- as tables ------------------------------------------------------------------------------------------------ */
 
 void
 bouncer_print_keys(FILE *to)
