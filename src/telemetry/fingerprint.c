@@ -55,7 +55,7 @@ top(struct reading *s)
 
 #define IS_WORD(t, word) sql_is_word((t), (word), sizeof(word) - 1)
 
-/* Notes what this token, which is no bracket, means for its list. */
+/* Notes what this token, which is no bracket, means for its list, and whether a row of VALUES may follow. */
 static void
 note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 {
