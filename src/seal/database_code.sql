@@ -151,7 +151,7 @@ insert_form(form) AS (
 		|| $r$|'\s*insert\s+into\s+([a-z0-9_]+\.)?[a-z0-9_]*('\s*[|][|]\s*quote_ident\($r$ || term
 		|| $r$\)(\s*[|][|]\s*'\.'\s*[|][|]\s*quote_ident\($r$ || term || $r$\))?\s*[|][|]\s*')?($r$ || plain || $r$)*'$r$
 		|| $r$(\s*[|][|]\s*quote_(literal|nullable)\($r$ || term || $r$\)\s*[|][|]\s*'($r$ || plain || $r$)*')*$r$
-		|| $r$)\s*(;|(using|into)\M))$r$
+		|| $r$)\s*(;|(using|into)\s))$r$
 	FROM (SELECT $r$[a-z0-9_.,\s|:+[\]]|'[^';\\]*'$r$, $r$[a-z0-9_\s,.()*:=]|\$[0-9]$r$) AS l(leaf, plain),
 		LATERAL (SELECT replace($r$(~|\((~|\((~)*\))*\))*$r$, '~', leaf)) AS t(term)
 ),
