@@ -11,6 +11,7 @@
 -- - inserts: EXECUTE is no sign in PL/pgSQL where its text can be nothing but an INSERT into a table: one constant, or
 --   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Its
 --   words count as those of any body, but the table may be any (class 3). rest: the body without such EXECUTEs.
+--   A type or column of such a name turns quote_ident(x) into a cast of x or a column of x, unquoted.
 -- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of
 --   the extensions in the list touches nothing but by the functions in signs.
 -- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
@@ -161,6 +162,8 @@ inserts(oid, rest) AS (
 	WHERE word = 'execute' AND fun.lanname = 'plpgsql'
 		AND NOT EXISTS (SELECT FROM fun WHERE proname IN ('format', 'quote_ident', 'quote_literal', 'quote_nullable'))
 		AND NOT EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprname = '||' AND oprleft = 25 AND oprright = 25)
+		AND NOT EXISTS (SELECT FROM pg_type WHERE oid >= 16384 AND typname = ANY ('{quote_ident,quote_literal,quote_nullable}'))
+		AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND attname = ANY ('{quote_ident,quote_literal,quote_nullable}'))
 ),
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
 tree(class, oid, w, tree) AS (
