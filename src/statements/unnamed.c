@@ -93,8 +93,11 @@ unnamed_bind(struct exchange *x)
 	enum feature_step step = unnamed_ensure(x);
 
 	if (step == STEP_SENT) {
-		if (x->statements->unnamed_kind == UNNAMED_OVERSIZE)
+		if (x->statements->unnamed_kind == UNNAMED_OVERSIZE) {
 			x->statements->unnamed_kind = UNNAMED_OVERSIZE_BOUND;
+			if (x->statements->unnamed_under_way == 0 && x->statements->confirmed_kind == UNNAMED_OVERSIZE)
+				x->statements->confirmed_kind = UNNAMED_OVERSIZE_BOUND;
+		}
 		x->srv->loan.is_unnamed_kept = false;
 	}
 	return step;
@@ -276,7 +279,9 @@ confirm_unnamed(struct client_statements *s, struct statement *st, bool is_overs
 {
 	statement_unref(s->confirmed);
 	s->confirmed = st;
-	s->confirmed_kind = is_oversize ? UNNAMED_OVERSIZE : UNNAMED_STORED;
+	s->confirmed_kind = !is_oversize				? UNNAMED_STORED
+			    : s->unnamed_kind == UNNAMED_OVERSIZE_BOUND ? UNNAMED_OVERSIZE_BOUND
+									: UNNAMED_OVERSIZE;
 }
 
 /*
