@@ -314,11 +314,14 @@ DYNAMIC = {                         # what begins like this, and may be anything
     "another in its arguments": "format('INSERT INTO %I VALUES (1)', 'a') USING 1; EXECUTE q",
     "parameters in an array": "format('INSERT INTO %I VALUES (1)', VARIADIC q) || q",
     "a comment in its arguments": "format('INSERT INTO %I', a /* ' */ || ')' /* ') ; */) || q",
+    "an alias": "'INSERT INTO log VALUES (1)' into$ UNION ALL SELECT q OFFSET 1",
     "in brackets": "(format('INSERT INTO %I VALUES (1)', 'a') || q)",
 }
 SHADOWS = ("CREATE FUNCTION format(text, name) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$",
            "CREATE FUNCTION quote_ident(name) RETURNS text LANGUAGE sql AS $$ SELECT $1::text $$",
-           "CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textcat)")
+           "CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textcat)",
+           "CREATE DOMAIN quote_ident AS text",
+           "CREATE TABLE odd (quote_ident text)")
 
 
 def risk_of_a_trigger(cursor, run, code=""):
