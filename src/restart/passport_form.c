@@ -253,7 +253,9 @@ passport_parse(const uint8_t *bytes, size_t len, struct passport *out)
 		return -1;
 	statements = out->statements;
 	channels = out->channels;
-	while (passport_next_statement(&statements, &statement) || passport_next_channel(&channels, &channel))
+	while (passport_next_statement(&statements, &statement))
+		continue;
+	while (statements.len == 0 && passport_next_channel(&channels, &channel))
 		continue;
 	return settings_are_good(out->settings) && settings_are_good(out->startup) && statements.len == 0 &&
 		       channels.len == 0
