@@ -290,7 +290,7 @@ move_some(struct moving *m)
 	let_go_of_released(m);
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
-		if (c->x.reading == EXCHANGE_CROSSES || !try_client(m, c)) /* else it is back from there */
+		if (c->x.reading == EXCHANGE_CROSSES || !try_client(m, c)) /* CROSSES: it is back from there */
 			parked_let_go_on(c);
 	is_end = walk(m);
 	for (size_t i = 0; i < CROSSINGS; i++)
