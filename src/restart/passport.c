@@ -566,6 +566,7 @@ passport_adopt(struct passport_reader *s, const struct passport *p, int fd, stru
 void
 passport_begin_reading(struct client *c)
 {
-	c->x.reading = EXCHANGE_READS;
+	if (c->x.reading == EXCHANGE_CROSSES) /* one that was merely parked may be stalled */
+		c->x.reading = EXCHANGE_READS;
 	stream_suspend(&c->x.stream, false);
 }
