@@ -3,7 +3,6 @@
 #include "auth/rule_file.h"
 #include "base/alloc.h"
 
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
