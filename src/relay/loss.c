@@ -10,6 +10,11 @@
  * once, and what is between may lose answers.
  *
  * What was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
+ *
+ * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
+ * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
+ * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
+ * again until a server is found that is none of the old primary's, as each costs one of those.
  */
 #include "relay/loss.h"
 

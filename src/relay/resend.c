@@ -1,11 +1,6 @@
 /*
  * src/relay/resend.c - the copy of what a server was sent since nothing was owed, and how it is relayed again: see
  * resend.h.
- *
- * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
- * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
- * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
- * again until a server is found that is none of the old primary's, as each costs one of those.
  */
 #include "relay/resend.h"
 
@@ -108,13 +103,16 @@ static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
 {
 	struct parse_fields parse;
+	const uint8_t *p = copy->bytes;
 	struct frame f;
 
-	for (const uint8_t *p = copy->bytes; p<end && * looks> 0 && frame_parse(p, (size_t)(end - p), &f) == FRAME_OK;
-	     p += FRAME_HEAD_LEN + (size_t)f.body_len, --*looks)
+	while (*looks > 0 && p < end && frame_parse(p, (size_t)(end - p), &f) == FRAME_OK) {
 		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    strcmp(parse.name, name) == 0)
 			return true;
+		p += FRAME_HEAD_LEN + (size_t)f.body_len;
+		--*looks;
+	}
 	return false;
 }
 
