@@ -54,11 +54,6 @@ no_pid(struct server *srv, uint32_t pid)
 }
 
 static void
-no_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
-{
-}
-
-static void
 no_pinged(struct server *srv, bool ok)
 {
 }
@@ -178,8 +173,8 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL,	     on_failed, no_pinged, nothing,
-							     on_lost,  no_probe_row, no_pinged, on_closed };
+static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL, on_failed, no_pinged, nothing,
+							     on_lost,  NULL, NULL,	on_closed };
 
 void
 dedicated_env(struct server_env *env, const struct pool_set *set)
@@ -285,9 +280,9 @@ own_closed(struct server *srv)
 	own_free(own);
 }
 
-/* Such servers are never pinged, cleaned or idle. */
-const struct server_owner_ops dedicated_own_ops = { own_ready, NULL,	     own_failed, no_pinged, nothing,
-						    no_why,    no_probe_row, no_pinged,	 own_closed };
+/* Such servers are never pinged, cleaned, asked or idle. */
+const struct server_owner_ops dedicated_own_ops = { own_ready, NULL, own_failed, no_pinged, nothing,
+						    no_why,    NULL, NULL,	 own_closed };
 
 static struct own *
 own_new(struct pool *pool, const char *replication, struct image *settings)

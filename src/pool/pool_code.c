@@ -102,7 +102,7 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 	return true;
 }
 
-void
+const char *
 pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool *pool = srv->owner;
@@ -118,17 +118,19 @@ pool_code_answered(struct server *srv, bool ok)
 		    "database %s: PostgreSQL did not report what its code could touch; all session state is washed off "
 		    "each server connection that comes back",
 		    pool->database->name);
-	if (!is_asked_about_code(srv) ||
-	    !database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
-		return;
+	if (!is_asked_about_code(srv))
+		return NULL;
+	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
+		return ok && database_code_is_unread(code) ? pool_code_ask(pool, srv) : NULL;
 	pool->code->unheeded = 0;
 	log_code(pool, before);
 	if ((lasting_parts(code) & ~before) == 0)
-		return;
+		return NULL;
 	/* Servers of this database may have run its code before it was known to leave what nothing resets. */
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
 		if (e->code == pool->code && pool_is_sealed(e))
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
+	return NULL;
 }
 
 bool

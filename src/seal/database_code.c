@@ -1,7 +1,7 @@
 #include "seal/database_code.h"
 
 #include "base/clock.h"
-#include "database_code_sql.h" /* made of database_code_version.sql and database_code.sql */
+#include "database_code_sql.h" /* made of database_code*.sql */
 #include "seal/probe.h"
 
 #include <stdio.h>
@@ -104,9 +104,25 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	return parts;
 }
 
+/* Held. The answer may hold for long: what nobody changes need not be read again. */
+static bool
+may_still_hold(const struct database_code *code)
+{
+	return code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated && code->failed_us == 0 &&
+	       code->changed_answered == code->changed;
+}
+
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
+	static const char *const questions[] = {
+		[CODE_ANY] = DATABASE_CODE_SETTINGS DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
+		[CODE_STILL_NONE] = DATABASE_CODE_SETTINGS DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
+		[CODE_VERSION] = DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION,
+		[CODE_ALL] = DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION DATABASE_CODE_SIGNS DATABASE_CODE,
+	};
+	bool may_hold;
+
 	/* Otherwise several servers are asked; the first complete answer counts, as old as the first question. */
 	if (code->coming == NULL || now_us - code->asked_us > LOST_US) {
 		answer_free(code->coming);
@@ -117,13 +133,15 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->asked_us = now_us;
 		database_code_hold(code);
 		code->changed_asked = code->changed;
-		/* The answer may hold for long: what nobody changes need not be read again. */
-		code->is_version = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
-				   code->failed_us == 0 && code->changed_answered == code->changed;
+		may_hold = may_still_hold(code);
 		database_code_let_go(code);
+		if (code->has_code)
+			code->asked = may_hold ? CODE_VERSION : CODE_ALL;
+		else
+			code->asked = may_hold ? CODE_STILL_NONE : CODE_ANY;
 		code->round++;
 	}
-	return code->is_version ? DATABASE_CODE_VERSION : DATABASE_CODE_VERSION DATABASE_CODE;
+	return questions[code->asked];
 }
 
 /* Reads two of them; *end: behind these. */
@@ -186,6 +204,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		a->name_count += !code->is_broken;
 	} else if (row.kind == 'q') {
 		a->has_no_sequence = true;
+	} else if (row.kind == 'c') {
+		code->has_code = true;
 	}
 	free(copy);
 }
@@ -205,7 +225,7 @@ believe(struct database_code *code)
 static void
 compare(struct database_code *code)
 {
-	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
+	code->is_outdated = database_code_is_unread(code) || strcmp(code->coming->version, code->answer->version) != 0;
 	answer_free(code->coming);
 	code->coming = NULL;
 	if (code->is_outdated) {
@@ -231,7 +251,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		return false;
 	}
 	code->cost_us = now_us - code->asked_us;
-	if (code->is_version) {
+	if (code->asked == CODE_VERSION || code->asked == CODE_STILL_NONE || database_code_is_unread(code)) {
 		compare(code);
 		return false;
 	}

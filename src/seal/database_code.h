@@ -4,8 +4,8 @@
  *
  * PostgreSQL's catalogs are queried on an idle connection: soon after the first use, when DDL was seen, and again when
  * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, all SQL is
- * as risky as can be. To read all code may take a second; whether it is still that of the last answer costs a few
- * milliseconds, so this is asked first.
+ * as risky as can be. To read all code may take a second. So it is asked first whether there is any (as long as there
+ * was none), or whether it is still that of the last answer, which costs a few milliseconds.
  *
  * Code counts from when DDL is seen, on all loops at once; what changes it where no tag tells (another program, a
  * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.
@@ -46,6 +46,13 @@ struct code_answer {
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
 };
 
+enum code_question {
+	CODE_ANY, /* is there any? If not, that is the answer */
+	CODE_STILL_NONE, /* the same, where that was the last answer */
+	CODE_VERSION, /* is it that of the last answer? */
+	CODE_ALL
+};
+
 /* Zeroed: nothing is known. */
 struct database_code {
 	struct code_answer *answer; /* NULL: none yet */
@@ -53,7 +60,8 @@ struct database_code {
 	uint32_t number; /* of the answer: no other one of any database has it; 0: there is none */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
-	bool is_version; /* coming is asked for the version alone */
+	bool has_code; /* there was some once: from then on only the last two are asked */
+	enum code_question asked; /* for coming */
 	bool is_outdated; /* the version was another one than the answer's, which has counted as DDL */
 	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
 	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
@@ -154,6 +162,12 @@ void database_code_row(struct database_code *code, const uint8_t *body, size_t l
  * before.
  */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
+/* Returns true if the last answer was only that there is code, which must be read at once. */
+static inline bool
+database_code_is_unread(const struct database_code *code)
+{
+	return code->asked <= CODE_STILL_NONE && code->has_code;
+}
 
 /* --- database_code_news.c --- */
 struct code_news *code_news_new(void); /* for all loops of a process */

@@ -1,26 +1,21 @@
 -- src/seal/database_code.sql - the question of database_code.h: through which names can SQL reach code of the database
--- that touches session state? It follows database_code_version.sql, with which it is one simple Query. By hand:
---     psql -1 -f src/seal/database_code_version.sql -f src/seal/database_code.sql
+-- that touches session state? It goes on where database_code_signs.sql ends. By hand:
+--     cd src/seal; cat database_code_{settings,signs}.sql database_code.sql | psql -1
 --
 -- The build makes a string of each (database_code_sql.h), without comments and with one blank for each end of a line.
 -- Always: it is the same under any setting that it does not make itself; all output is ASCII.
 --
--- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
---   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
---   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
 -- - inserts: EXECUTE is no sign in PL/pgSQL where its text can be nothing but an INSERT into a table: one constant, or
 --   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Its
 --   words count as those of any body, but the table may be any (class 3). rest: the body without such EXECUTEs.
 --   A type or column of such a name turns quote_ident(x) into a cast of x or a column of x, unquoted.
--- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big). C of
---   the extensions in the list touches nothing but by the functions in signs.
+-- - fun: the database's functions. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
 -- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
 --   says, so all of these are one letter there.
 -- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
 --   that have one, begin with a digit or are not ASCII are searched for as they are.
 -- - named: what can stand in SQL. An operator shows by its symbol, and words that stand for it, if neither operand's
 --   type is the database's own, else by that type; by both if constants alone could choose it.
--- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
 -- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
 --   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
 --   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL, 3 any
@@ -32,46 +27,7 @@
 -- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL": of opaque SQL, of any, and of DDL; 'n', a custom setting that
 -- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
 -- and enum code_risk (seal.h).
-/* pgweir */ WITH RECURSIVE
-remote AS (
-	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes
-	FROM (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') AS d(dblinks),
-		(SELECT count(*) FROM pg_foreign_server) AS s(servers),
-		(
-			SELECT min(pronamespace::regnamespace::text), count(*) FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all'
-		) AS f(fdw_schema, fdws),
-		(SELECT pg_encoding_max_length(encoding) = 1 FROM pg_database WHERE datname = current_database()) AS e(is_bytes)
-),
-signs AS (
-	SELECT (stem || ending) COLLATE "C" AS word, coalesce(parts, anything) AS parts
-	FROM remote,
-		(
-			VALUES
-				('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,
-					gin_clean_pending_list,connectby,xpath_table}', NULL, NULL),
-				('{query,cursor,table,schema,database}', '_to_xml,_to_xmlschema,_to_xml_and_xmlschema', NULL),
-				('{st_,_st_}', 'mapalgebra,mapalgebraexpr,mapalgebrafct,mapalgebrafctngb', NULL),
-				('{domain,array,record,range,multirange}', '_in,_recv', NULL),
-				('{brin_summarize_}', 'range,new_values', NULL),
-				('{bt_index_}', 'check,parent_check', NULL),
-				('{crosstab}', ',2,3,4', NULL),
-				('{alter,import}', NULL, 2048),
-				('{dblink_connect}', ',_u', 512),
-				('{dblink}', ',_exec,_open,_fetch,_close,_send_query,_get_result,_build_sql_insert,_build_sql_update,_build_sql_delete', 767),
-				('{load,isn_weak,pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
-				('{pg_create_,pg_copy_}', 'physical_replication_slot,logical_replication_slot', 256),
-				('{pg_advisory_,pg_try_advisory_}', 'lock,lock_shared,unlock,unlock_shared,unlock_all', 4),
-				('{set_config,set_limit,reset,pg_settings}', NULL, 1),
-				('{temp,temporary,pg_temp}', NULL, 2),
-				('{hold}', NULL, 8),
-				('{prepare,deallocate}', NULL, 16),
-				('{listen,unlisten}', NULL, 32),
-				('{currval,lastval}', NULL, 64),
-				('{setseed,random,random_normal}', NULL, 128)
-		) AS v(stems, endings, parts),
-		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
-),
-own AS (
+, own AS (
 	SELECT p.oid, proname, prosrc, prolang, s.parts FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384 OR p.prolang = 13
 ),
 fun AS (
@@ -83,20 +39,8 @@ fun AS (
 	FROM (
 		SELECT p.oid, lanname, octet_length(prosrc) > 65536 OR sum(octet_length(prosrc)) OVER (ORDER BY p.oid) > 48000000 AS is_big,
 			array_to_string(proconfig, ' ') AS config, provolatile, prorettype, proname, proacl, prosrc,
-			coalesce(
-				extname = ANY (
-					'{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,
-						fuzzystrmatch,hstore,insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,
-						pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto,
-						pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,
-						sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent,uuid-ossp,vector,xml2}'
-				)
-					OR extname = 'orafce' AND lanname = 'sql', false
-			) AS is_known
-		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-			LEFT JOIN (
-				pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'
-			) ON d.objid = p.oid
+			coalesce(m.is_known OR extname = 'orafce' AND lanname = 'sql', false) AS is_known
+		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN member m ON m.oid = p.oid
 		WHERE p.oid >= 16384
 	) AS f
 ),
@@ -166,21 +110,6 @@ inserts(oid, rest) AS (
 		AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid >= 16384 AND attname = ANY ('{quote_ident,quote_literal,quote_nullable}'))
 ),
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
-tree(class, oid, w, tree) AS (
-	SELECT *
-	FROM (
-		SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, ev_qual) FROM pg_rewrite
-		UNION ALL SELECT 1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy
-		UNION ALL SELECT 1259, adrelid, true, adbin::text FROM pg_attrdef
-		UNION ALL SELECT 1259, conrelid, true, conbin::text FROM pg_constraint
-		UNION ALL SELECT 1247, contypid, false, conbin::text FROM pg_constraint
-		UNION ALL SELECT 1259, tgrelid, true, tgqual::text FROM pg_trigger
-		UNION ALL SELECT 1247, oid, false, typdefaultbin::text FROM pg_type
-		UNION ALL SELECT 1259, stxrelid, false, to_jsonb(s)->>'stxexprs' FROM pg_statistic_ext s
-		UNION ALL SELECT 1255, oid, false, concat(proargdefaults::text, CASE WHEN prosrc = '' THEN to_jsonb(p)->>'prosqlbody' END) FROM pg_proc p
-	) AS t(class, oid, w, tree)
-	WHERE oid >= 16384 AND tree <> ''
-),
 base(class, oid, w, parts, reason) AS (
 	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND provolatile = 'v' AND prorettype <> 2279 OR NOT is_sql
 		AND (is_big OR src ~ $r$_shared|\m[gs]d\M|global$r$) THEN 1280 ELSE 1024 END,

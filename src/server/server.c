@@ -282,9 +282,24 @@ server_ping(struct server *srv, const char *question)
 
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;
-	srv->question = question == NULL ? QUESTION_PING : QUESTION_OF_OWNER;
 	srv->loan.sent_us = *srv->env->now_us;
-	message_query(&b, question == NULL ? "" : question);
-	server_owe_query(srv, question == NULL ? OWED_TO_PING : OWED_TO_OWNER);
+	if (question != NULL) {
+		(void)server_ask(srv, question);
+		return;
+	}
+	srv->question = QUESTION_PING;
+	message_query(&b, "");
+	server_owe_query(srv, OWED_TO_PING);
 	(void)server_send(srv, &b);
+}
+
+int
+server_ask(struct server *srv, const char *question)
+{
+	struct buf b = { 0 };
+
+	srv->question = QUESTION_OF_OWNER;
+	message_query(&b, question);
+	server_owe_query(srv, OWED_TO_OWNER);
+	return server_send(srv, &b);
 }

@@ -138,9 +138,10 @@ struct server_owner_ops {
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	/* The rows of reset_order.question (is_whole: body is all of it), then its end. */
+	/* The rows of the owner's question (is_whole: body is all of it), then its end: returns another question that
+	 * follows at once, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
-	void (*answered)(struct server *srv, bool ok);
+	const char *(*answered)(struct server *srv, bool ok);
 	void (*closed)(struct server *srv); /* the last callback for each server, however it ended; srv->conn belongs to
 					       the owner again */
 };

@@ -316,6 +316,7 @@ static inline void
 end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 {
 	struct server *srv = w->srv;
+	const char *question;
 
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
@@ -329,8 +330,11 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 		srv->env->ops->probe_done(srv);
 	else if (ended->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_asked(srv, ended);
-	else if (ended->to == OWED_TO_OWNER)
-		srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
+	else if (ended->to == OWED_TO_OWNER) {
+		question = srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
+		if (question != NULL)
+			(void)server_ask(srv, question);
+	}
 }
 
 static bool

@@ -183,9 +183,8 @@ reset_ask(struct server *srv)
 	const char *question = srv->reset.todo.question;
 
 	srv->reset.todo.question = NULL;
-	srv->question = QUESTION_OF_OWNER;
 	srv->reset.asked_us = *srv->env->now_us;
-	return send_query(srv, question, OWED_TO_OWNER);
+	return server_ask(srv, question);
 }
 
 static int

@@ -17,13 +17,14 @@ STATE = 1023  # enum state_part
 SEAL = Path(__file__).resolve().parents[2] / "src" / "seal"
 
 
-def question(which=""):
-    """The question about the database's code, or that about its version alone, as pgweir sends it."""
-    lines = (SEAL / f"database_code{which}.sql").read_text(encoding="utf-8").splitlines()
+def question(*which):
+    """A question about the database's code as pgweir sends it, of the files with these names."""
+    lines = [line for name in which or ("_signs", "")
+             for line in (SEAL / f"database_code{name}.sql").read_text(encoding="utf-8").splitlines()]
     return " ".join(line.strip() for line in lines if not line.startswith("--"))
 
 
-SETTINGS_OF_IT = re.match(r"(.*?; )/\* pgweir \*/ SELECT", question("_version"))[1]
+SETTINGS_OF_IT = question("_settings") + " "
 
 
 # --- The reference: a statement's risk is that of the words in it.
@@ -793,9 +794,17 @@ def judge(maker, cursor, dsn, each=99):
     return Judged(told, {sql for sql, effect in made.items() if effect == 0 and told[sql][0] == 0})
 
 
+def has_code(cursor):
+    """pgweir reads no code where this is false."""
+    cursor.execute(SETTINGS_OF_IT + question("_signs", "_any"))
+    return "c" in {kind for kind, _, _ in cursor.fetchall()}
+
+
 def names_of(cursor, asked=None):
     cursor.execute(SETTINGS_OF_IT + (asked or question()))
-    return Names(cursor.fetchall())
+    rows = cursor.fetchall()
+    assert asked or has_code(cursor) or sorted(rows)[0] == ("a", "", "0 0 0") and {kind for kind, _, _ in rows} <= {"a", "q"}
+    return Names(rows)
 
 
 def every_hop():

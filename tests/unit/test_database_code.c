@@ -163,11 +163,82 @@ answer_version(struct database_code *code, const char *parts, const char *versio
 	database_code_answered(code, true, ++numbers, asked_us + cost_us);
 }
 
+/* From then on that there is any need not be asked. */
+static void
+has_code(struct database_code *code)
+{
+	database_code_ask(code, T0);
+	row(code, "c", "", "");
+	cr_expect_not(database_code_answered(code, true, ++numbers, T0 + 1000));
+	cr_expect(database_code_is_unread(code));
+}
+
+Test(database_code, is_read_only_where_there_is_any)
+{
+	struct database_code code = { 0 };
+	const char *any, *all, *version;
+
+	any = database_code_ask(&code, T0);
+	row(&code, "v", "none true", "");
+	row(&code, "q", "", "");
+	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 1000));
+	cr_expect_eq(parts_at(&code, T0 + 1000), 0);
+	cr_expect_not(database_code_has_sequences(&code, T0 + 1000));
+	cr_expect_not(database_code_is_unread(&code));
+
+	cr_expect_eq(database_code_ask(&code, T0 + 1 * US_PER_S), any);
+	row(&code, "v", "none true", "");
+	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 1 * US_PER_S + 1000), "it is as it was");
+	cr_expect_eq(parts_at(&code, T0 + 2 * US_PER_S), 0);
+
+	cr_expect_eq(database_code_ask(&code, T0 + 2 * US_PER_S), any);
+	row(&code, "v", "none false", "");
+	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 2 * US_PER_S + 1000));
+	cr_expect(database_code_has_sequences(&code, T0 + 2 * US_PER_S + 1000), "another program has made one");
+	cr_expect_eq(database_code_ask(&code, T0 + 3 * US_PER_S), any);
+	row(&code, "v", "none false", "");
+	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 3 * US_PER_S + 1000));
+	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S), 0);
+
+	cr_expect_eq(database_code_ask(&code, T0 + 4 * US_PER_S), any);
+	row(&code, "v", "none false", "");
+	row(&code, "c", "", "");
+	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 4 * US_PER_S + 1000));
+	cr_expect(database_code_is_unread(&code));
+	cr_expect_eq(parts_at(&code, T0 + 4 * US_PER_S + 1000), STATE_WASHABLE | RISK_CODE | RISK_CONTEXT,
+		     "another program has made a function");
+	all = database_code_ask(&code, T0 + 4 * US_PER_S + 1000);
+	cr_expect_neq(all, any);
+	row(&code, "v", "7 77", "");
+	row(&code, "a", "", "1 0");
+	cr_expect(database_code_answered(&code, true, ++numbers, T0 + 4 * US_PER_S + 2000));
+	cr_expect_not(database_code_is_unread(&code));
+	cr_expect_eq(parts_at(&code, T0 + 5 * US_PER_S), STATE_SETTINGS);
+	version = database_code_ask(&code, T0 + 5 * US_PER_S);
+	cr_expect(version != any && version != all);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_read_where_there_was_no_answer)
+{
+	struct database_code code = { 0 };
+	const char *any = database_code_ask(&code, T0);
+
+	cr_expect_not(database_code_answered(&code, false, ++numbers, T0 + 1000));
+	cr_expect_not(database_code_is_unread(&code));
+	cr_expect_eq(database_code_ask(&code, T0 + 61 * US_PER_S), any);
+	row(&code, "c", "", "");
+	cr_expect_not(database_code_answered(&code, true, ++numbers, T0 + 61 * US_PER_S + 1000));
+	cr_expect(database_code_is_unread(&code));
+	database_code_fini(&code);
+}
+
 Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 {
 	struct database_code code = { 0 };
 	const char *all, *version;
 
+	has_code(&code);
 	all = database_code_ask(&code, T0);
 	row(&code, "v", "7 77", "");
 	row(&code, "a", "", "1 0");
@@ -186,8 +257,10 @@ Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 Test(database_code, is_read_again_after_ddl_and_after_a_refusal)
 {
 	struct database_code code = { 0 };
-	const char *all = database_code_ask(&code, T0);
+	const char *all;
 
+	has_code(&code);
+	all = database_code_ask(&code, T0);
 	answer_version(&code, NULL, "7 77", T0, 1000);
 	database_code_changed(&code, false);
 	cr_expect_eq(database_code_ask(&code, T0 + US_PER_S), all);

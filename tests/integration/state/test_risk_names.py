@@ -379,6 +379,45 @@ def test_a_parameter_has_the_risk_of_its_type(postgres):
     assert [names.risk_of("SELECT $1", [oids]) for oids in (oid, array, 23)] == [LOCKS, LOCKS, 0]
 
 
+# What is to be read, each for a reason of its own; and what need not be.
+CODE = {
+    "a function": "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "an aggregate": "CREATE AGGREGATE a(text) (SFUNC = textcat, STYPE = text)",
+    "an operator": "CREATE OPERATOR ##+ (RIGHTARG = bigint, FUNCTION = pg_try_advisory_lock)",
+    "a cast": "CREATE TYPE e AS ENUM (); CREATE CAST (bigint AS bool) WITH FUNCTION pg_try_advisory_lock(bigint)",
+    "a foreign table": "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE t (v int) SERVER s",
+    "a role's setting": "ALTER ROLE web SET search_path = public, pg_temp",
+    "a default": "CREATE TABLE t (v text DEFAULT set_config('a.b', 'c', false))",
+    "a view": "CREATE VIEW v AS SELECT pg_try_advisory_lock(1)",
+    "a view of settings": "CREATE VIEW v AS SELECT * FROM pg_settings",
+    "an extension that is not known": "CREATE EXTENSION pg_trgm; ALTER EXTENSION pg_trgm DROP FUNCTION show_trgm(text)",
+    "a function of an extension": "CREATE EXTENSION pg_trgm",
+    "what is in the way of one's rights": "CREATE EXTENSION hstore; REVOKE ALL ON FUNCTION hstore_send(hstore) FROM PUBLIC; "
+                                          "REVOKE ALL ON FUNCTION akeys(hstore) FROM PUBLIC",
+    "a function's setting": "CREATE EXTENSION hstore; ALTER FUNCTION akeys(hstore) SET search_path = pg_temp",
+    "SQL of an extension": "CREATE EXTENSION citext",
+    "dblink": "CREATE EXTENSION dblink",
+    "postgres_fdw": "CREATE EXTENSION postgres_fdw",
+}
+NO_CODE = {
+    "nothing": "SELECT 1",
+    "tables": "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (i serial PRIMARY KEY, v e, w timestamptz DEFAULT now(), CHECK (i > 0)); "
+              "CREATE TABLE u (i int REFERENCES t ON DELETE CASCADE); CREATE INDEX ON u (abs(i)); CREATE VIEW v AS SELECT lower('A') FROM u",
+    "extensions": "CREATE EXTENSION hstore; CREATE EXTENSION pgcrypto; CREATE EXTENSION btree_gist; CREATE EXTENSION pg_stat_statements",
+    "a role's setting": "ALTER ROLE web SET search_path = public",
+}
+
+
+def test_whether_there_is_any_code_to_be_read(postgres):
+    def reads(code):
+        with contextlib.closing(postgres.connect("app2")) as db, db.cursor() as cursor:
+            cursor.execute("BEGIN; " + code)
+            risky.names_of(cursor)           # there is nothing in them where none is read
+            return risky.has_code(cursor)
+    assert {name: reads(code) for name, code in CODE.items()} == dict.fromkeys(CODE, True)
+    assert {name: reads(code) for name, code in NO_CODE.items()} == dict.fromkeys(NO_CODE, False)
+
+
 # What changes the answer without a change of any function, type or table.
 CHANGES = {
     "a template of text search": "CREATE TEXT SEARCH TEMPLATE x (LEXIZE = dsimple_lexize)",

@@ -1,0 +1,33 @@
+-- src/seal/database_code_any.sql - could any code of the database touch session state? It goes on where
+-- database_code_signs.sql ends. Many databases have no functions but those of extensions in C. To plan database_code.sql
+-- takes most of its time in a small database, so this is asked first, and that one where it says yes.
+--
+-- Always: yes wherever that one's base has a row. Rows: 'c' if there may be; 'q' if there is no sequence; 'v', and what
+-- else than c the answer depends on.
+, sequence(has_none) AS (SELECT NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't'))
+SELECT 'v', 'none ' || has_none, '' FROM sequence
+UNION ALL SELECT 'q', '', '' FROM sequence WHERE has_none
+UNION ALL SELECT 'c', '', ''
+WHERE EXISTS (
+		SELECT
+		FROM pg_proc
+		WHERE oid >= 16384
+			AND (
+				prolang <> 13 AND prosrc <> 'aggregate_dummy' OR provolatile = 'i' AND proacl IS NOT NULL OR proconfig IS NOT NULL
+					OR oid NOT IN (SELECT oid FROM member WHERE is_known) OR proname IN (SELECT word::name FROM signs)
+			)
+	)
+	OR EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprcode < 16384)
+	OR EXISTS (SELECT FROM pg_cast WHERE oid >= 16384 AND castfunc BETWEEN 1 AND 16383)
+	OR EXISTS (SELECT FROM remote WHERE fdws > 0)
+	OR EXISTS (SELECT FROM pg_foreign_table)
+	OR EXISTS (SELECT FROM pg_db_role_setting WHERE array_to_string(setconfig, ' ') ~* 'pg_temp')
+	OR EXISTS (
+		SELECT
+		FROM tree
+		WHERE tree ~ (
+			SELECT ':((func|opfunc)id (' || string_agg(oid::text, '|') || ')|relid ' || 'pg_settings'::regclass::oid || ') '
+			FROM pg_proc
+			WHERE proname = ANY (ARRAY(SELECT word::name FROM signs))
+		)
+	);

@@ -1,0 +1,72 @@
+-- src/seal/database_code_signs.sql - what both questions begin with: what is alarming, and the stored expressions.
+--
+-- - signs: words that are alarming anywhere in a body, comments and strings included, and PostgreSQL's own functions
+--   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
+--   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
+-- - member: functions of extensions. Those of C that are known touch nothing but by the functions in signs.
+-- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
+/* pgweir */ WITH RECURSIVE
+remote AS (
+	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes
+	FROM (SELECT count(*) FROM pg_proc WHERE proname = 'dblink_get_connections') AS d(dblinks),
+		(SELECT count(*) FROM pg_foreign_server) AS s(servers),
+		(
+			SELECT min(pronamespace::regnamespace::text), count(*) FROM pg_proc WHERE prolang = 13 AND proname = 'postgres_fdw_disconnect_all'
+		) AS f(fdw_schema, fdws),
+		(SELECT pg_encoding_max_length(encoding) = 1 FROM pg_database WHERE datname = current_database()) AS e(is_bytes)
+),
+signs AS (
+	SELECT (stem || ending) COLLATE "C" AS word, coalesce(parts, anything) AS parts
+	FROM remote,
+		(
+			VALUES
+				('{execute,create,discard,truncate,analyze,analyse,satisfies_hash_partition,ts_stat,ts_rewrite,pg_input_is_valid,pg_input_error_info,
+					gin_clean_pending_list,connectby,xpath_table}', NULL, NULL),
+				('{query,cursor,table,schema,database}', '_to_xml,_to_xmlschema,_to_xml_and_xmlschema', NULL),
+				('{st_,_st_}', 'mapalgebra,mapalgebraexpr,mapalgebrafct,mapalgebrafctngb', NULL),
+				('{domain,array,record,range,multirange}', '_in,_recv', NULL),
+				('{brin_summarize_}', 'range,new_values', NULL),
+				('{bt_index_}', 'check,parent_check', NULL),
+				('{crosstab}', ',2,3,4', NULL),
+				('{alter,import}', NULL, 2048),
+				('{dblink_connect}', ',_u', 512),
+				('{dblink}', ',_exec,_open,_fetch,_close,_send_query,_get_result,_build_sql_insert,_build_sql_update,_build_sql_delete', 767),
+				('{load,isn_weak,pg_start_backup,pg_backup_start,pg_replication_origin_session_setup}', NULL, 256),
+				('{pg_create_,pg_copy_}', 'physical_replication_slot,logical_replication_slot', 256),
+				('{pg_advisory_,pg_try_advisory_}', 'lock,lock_shared,unlock,unlock_shared,unlock_all', 4),
+				('{set_config,set_limit,reset,pg_settings}', NULL, 1),
+				('{temp,temporary,pg_temp}', NULL, 2),
+				('{hold}', NULL, 8),
+				('{prepare,deallocate}', NULL, 16),
+				('{listen,unlisten}', NULL, 32),
+				('{currval,lastval}', NULL, 64),
+				('{setseed,random,random_normal}', NULL, 128)
+		) AS v(stems, endings, parts),
+		unnest(stems::text[]) AS stem, unnest(coalesce(string_to_array(endings, ','), '{""}')) AS ending
+),
+member(oid, extname, is_known) AS (
+	SELECT objid, extname,
+		extname = ANY (
+			'{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,
+				fuzzystrmatch,hstore,insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,
+				pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit,pgcrypto,
+				pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,
+				sslinfo,tablefunc,tcn,tsm_system_rows,tsm_system_time,unaccent,uuid-ossp,vector,xml2}'
+		)
+	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'
+),
+tree(class, oid, w, tree) AS (
+	SELECT *
+	FROM (
+		SELECT 1259::oid, ev_class, ev_type <> '1', concat(ev_action, ev_qual) FROM pg_rewrite
+		UNION ALL SELECT 1259, polrelid, false, concat(polqual, polwithcheck) FROM pg_policy
+		UNION ALL SELECT 1259, adrelid, true, adbin::text FROM pg_attrdef
+		UNION ALL SELECT 1259, conrelid, true, conbin::text FROM pg_constraint
+		UNION ALL SELECT 1247, contypid, false, conbin::text FROM pg_constraint
+		UNION ALL SELECT 1259, tgrelid, true, tgqual::text FROM pg_trigger
+		UNION ALL SELECT 1247, oid, false, typdefaultbin::text FROM pg_type
+		UNION ALL SELECT 1259, stxrelid, false, to_jsonb(s)->>'stxexprs' FROM pg_statistic_ext s
+		UNION ALL SELECT 1255, oid, false, concat(proargdefaults::text, CASE WHEN prosrc = '' THEN to_jsonb(p)->>'prosqlbody' END) FROM pg_proc p
+	) AS t(class, oid, w, tree)
+	WHERE oid >= 16384 AND tree <> ''
+)
