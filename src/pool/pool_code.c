@@ -102,6 +102,15 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 	return true;
 }
 
+/* Another question of the same ping or reset. */
+static const char *
+ask_more(struct pool *pool, struct server *srv)
+{
+	srv->conn->ping_more_us += CODE_ANSWER_US;
+	srv->reset.deadline_us += CODE_ANSWER_US;
+	return pool_code_ask(pool, srv);
+}
+
 const char *
 pool_code_answered(struct server *srv, bool ok)
 {
@@ -109,6 +118,7 @@ pool_code_answered(struct server *srv, bool ok)
 	struct database_code *code = pool->code;
 	unsigned before = lasting_parts(code) & ~pool->code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
+	bool may_ask; /* no answer of this server's is still to come, and it will be lent again */
 
 	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
 	p->is_code_late = pool_set_now(pool->set) - p->code_asked_us >= CODE_ANSWER_US;
@@ -118,10 +128,14 @@ pool_code_answered(struct server *srv, bool ok)
 		    "database %s: PostgreSQL did not report what its code could touch; all session state is washed off "
 		    "each server connection that comes back",
 		    pool->database->name);
+	may_ask = ok && !p->is_code_late && srv->fitness == SERVER_FIT && code == p->code;
+	/* Another round has begun, so what this server has run is not known yet. */
 	if (!is_asked_about_code(srv))
-		return NULL;
+		return may_ask && srv->state == SV_RESET && database_code_is_overdue(code, pool_set_now(pool->set))
+			   ? ask_more(pool, srv)
+			   : NULL;
 	if (!database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set)))
-		return ok && database_code_is_unread(code) ? pool_code_ask(pool, srv) : NULL;
+		return may_ask && database_code_is_unread(code) ? ask_more(pool, srv) : NULL;
 	pool->code->unheeded = 0;
 	log_code(pool, before);
 	if ((lasting_parts(code) & ~before) == 0)

@@ -35,7 +35,7 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
 #define CODE_DEAR_US UINT64_C(100000)
-#define CODE_ANSWER_US UINT64_C(3000000) /* the question's statement_timeout (database_code_version.sql) */
+#define CODE_ANSWER_US UINT64_C(3000000) /* the statement_timeout of each question (database_code_settings.sql) */
 
 struct code_answer {
 	struct risk_names *risks; /* owned */
@@ -46,11 +46,11 @@ struct code_answer {
 	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
 };
 
-enum code_question {
-	CODE_ANY, /* is there any? If not, that is the answer */
-	CODE_STILL_NONE, /* the same, where that was the last answer */
-	CODE_VERSION, /* is it that of the last answer? */
-	CODE_ALL
+enum code_question { /* in this order: database_code_is_unread() */
+		     CODE_ANY, /* is there any? If not, that is the answer */
+		     CODE_STILL_NONE, /* the same, where that was the last answer */
+		     CODE_VERSION, /* is it that of the last answer? */
+		     CODE_ALL
 };
 
 /* Zeroed: nothing is known. */
@@ -162,7 +162,7 @@ void database_code_row(struct database_code *code, const uint8_t *body, size_t l
  * before.
  */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
-/* Returns true if the last answer was only that there is code, which must be read at once. */
+/* Returns true if all that is known is that there is code, which must be read at once. */
 static inline bool
 database_code_is_unread(const struct database_code *code)
 {

@@ -2,8 +2,8 @@
 -- database_code_signs.sql ends. Many databases have no functions but those of extensions in C. To plan database_code.sql
 -- takes most of its time in a small database, so this is asked first, and that one where it says yes.
 --
--- Always: yes wherever that one's base has a row. Rows: 'c' if there may be; 'q' if there is no sequence; 'v', and what
--- else than c the answer depends on.
+-- Always: yes wherever that one's base has a row. Rows: 'c' if there may be; 'q' if there is no sequence; 'v', and
+-- a version, which is another one where q is.
 , sequence(has_none) AS (SELECT NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't'))
 SELECT 'v', 'none ' || has_none, '' FROM sequence
 UNION ALL SELECT 'q', '', '' FROM sequence WHERE has_none
@@ -13,12 +13,18 @@ WHERE EXISTS (
 		FROM pg_proc
 		WHERE oid >= 16384
 			AND (
-				prolang <> 13 AND prosrc <> 'aggregate_dummy' OR provolatile = 'i' AND proacl IS NOT NULL OR proconfig IS NOT NULL
+				prolang <> 13 AND prokind <> 'a' OR provolatile = 'i' AND proacl IS NOT NULL OR proconfig IS NOT NULL
 					OR oid NOT IN (SELECT oid FROM member WHERE is_known) OR proname IN (SELECT word::name FROM signs)
 			)
 	)
 	OR EXISTS (SELECT FROM pg_operator WHERE oid >= 16384 AND oprcode < 16384)
 	OR EXISTS (SELECT FROM pg_cast WHERE oid >= 16384 AND castfunc BETWEEN 1 AND 16383)
+	OR EXISTS (
+		SELECT
+		FROM pg_aggregate
+		WHERE ARRAY[aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn]::oid[]
+			&& ARRAY(SELECT oid FROM pg_proc WHERE proname = ANY (ARRAY(SELECT word::name FROM signs)))
+	)
 	OR EXISTS (SELECT FROM remote WHERE fdws > 0)
 	OR EXISTS (SELECT FROM pg_foreign_table)
 	OR EXISTS (SELECT FROM pg_db_role_setting WHERE array_to_string(setconfig, ' ') ~* 'pg_temp')

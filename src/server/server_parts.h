@@ -17,7 +17,7 @@ void server_let_go(struct server *srv);
 void server_list_owed(struct server *srv); /* notes what is owed to the borrower now, unless that was noted for good */
 void server_finish(struct server *srv);
 void server_bury(struct server *srv); /* frees it later; the last part of that */
-/* Sends a question of the owner's, which outlives srv. Returns 0, or -1: srv has ended. */
+/* Sends a question of the owner's, which outlives srv. Returns 0, or -1 without memory: see server_send(). */
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */

@@ -383,6 +383,8 @@ def test_a_parameter_has_the_risk_of_its_type(postgres):
 CODE = {
     "a function": "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "an aggregate": "CREATE AGGREGATE a(text) (SFUNC = textcat, STYPE = text)",
+    "an aggregate of an extension": "CREATE EXTENSION hstore; CREATE AGGREGATE a(text, boolean) (SFUNC = set_config, STYPE = text, "
+                                    "INITCOND = 'application_name'); ALTER EXTENSION hstore ADD AGGREGATE a(text, boolean)",
     "an operator": "CREATE OPERATOR ##+ (RIGHTARG = bigint, FUNCTION = pg_try_advisory_lock)",
     "a cast": "CREATE TYPE e AS ENUM (); CREATE CAST (bigint AS bool) WITH FUNCTION pg_try_advisory_lock(bigint)",
     "a foreign table": "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE t (v int) SERVER s",
