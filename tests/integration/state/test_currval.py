@@ -55,6 +55,7 @@ def ask_once(weir, table):
     """From now on this pool is one in which somebody has asked."""
     with weir.raw() as wire:
         wire.ask(query(f"SELECT currval('{table}_seq')"))
+    weir.settle()
 
 
 def own_id(wire, table, how):

@@ -95,6 +95,7 @@ def test_statement_mode_gives_each_statement_any_server(weir):
         wire.send(query("SELECT pg_sleep(0.2)"))
     for wire in wires:
         wire.read_until("Z")
+    weir.settle()
     assert len({pid(wires[0]) for _ in range(12)}) > 1
     assert wires[0].extended("SELECT $1::int + 1", [41]) == [["42"]]
     assert wires[0].query("SELECT 1; SELECT 2") == [["1"], ["2"]]
