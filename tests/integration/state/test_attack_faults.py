@@ -48,6 +48,37 @@ def test_an_answer_about_code_as_it_was_before_ddl_is_not_believed(weir, fake):
     wait_until(lambda: weir.metric("pgweir_pool_seals_total") > before, what="a seal")
 
 
+def test_no_server_is_lent_again_before_the_code_that_there_is_was_read(weir, fake):
+    """Both are asked whether there is any. The first yes begins the question about all of it; the other server may have run what it tells of."""
+    may_say, may_tell = [threading.Event(), threading.Event()], threading.Event()
+
+    def answer(conn, kind, body):
+        if not is_question(kind, body):
+            return False
+        is_all = b"FROM reach" in body
+        (may_tell if is_all else may_say[conn.number]).wait(10)
+        conn.send(complete("SET"), data_row("r", "t", "r 256 0 trigger t") if is_all else data_row("c", "", ""), complete("SELECT"), ready())
+        return True
+
+    def asked(number):
+        return ["all" if b"FROM reach" in body else "any" for kind, body in fake.connections[number].messages if is_question(kind, body)]
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=2, max_overflow=0)
+    two, three = weir.raw(), weir.raw()                     # the first login borrows a server, which is asked then
+    two.query("SELECT 1")                                   # so another one is opened
+    wait_until(lambda: asked(0) == asked(1) == ["any"], what="both questions")
+    may_say[0].set()
+    wait_until(lambda: asked(0) == ["any", "all"], what="the question about all of it")
+    three.send(query("SELECT 'three'"))
+    weir.wait_waiting(1)
+    may_say[1].set()
+    wait_until(lambda: asked(1) == ["any", "all"], what="the other server to be asked as well")
+    may_tell.set()
+    three.read_until("Z")
+    ran = [conn.number for conn in fake.connections for _, body in conn.messages if b"'three'" in body]
+    assert ran and not set(ran) & {0, 1}
+
+
 @pytest.mark.parametrize("what", ["question", "seal"])
 def test_who_waits_does_not_wait_long_for_a_server_that_is_being_washed(weir, fake, what):
     """There is room for another server."""
