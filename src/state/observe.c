@@ -112,7 +112,7 @@ query_instead(struct exchange *x, const struct known_text *text, struct request 
 static bool
 bears_nothing_behind(const struct exchange *x, const struct known_text *text)
 {
-	bool is_alone = x->srv->tx == 'I' && x->srv->ledger.count == 0;
+	bool is_alone = x->srv->tx == 'I' && !ledger_may_change_block(&x->srv->ledger); /* its settings may go ahead */
 
 	for (unsigned i = 0; i < text->count; i++)
 		if (text->statements[i].kind == KNOWN_BEGIN || text->statements[i].kind == KNOWN_COMMIT ||

@@ -316,6 +316,10 @@ def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again
     wire.send(query(sql) + query(ASKED))                    # at once, as Npgsql does
     assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
     assert wire.query(ASKED) == [RESETS[sql]]
+    with weir.raw() as other:
+        other.query("BEGIN")
+        wire.send(query(sql) + query(ASKED))                # behind its settings, on the server that has them not
+        assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
 
 
 @pytest.mark.parametrize("ask", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
