@@ -98,12 +98,13 @@ row_init(struct socket_row *row, const char *type)
 	row->link = row->link_text;
 }
 
+/* Without a request yet, both are the same, as PgBouncer has it: readers want a time. */
 static void
 fill_times(const struct show_env *env, struct socket_row *row, uint64_t connected_us, uint64_t request_us)
 {
 	show_time(env->wall_us - show_age_us(env->now_us, connected_us), row->connected_text);
-	if (request_us > 0)
-		show_time(env->wall_us - show_age_us(env->now_us, request_us), row->request_text);
+	show_time(env->wall_us - show_age_us(env->now_us, request_us > 0 ? request_us : connected_us),
+		  row->request_text);
 }
 
 static void

@@ -498,3 +498,11 @@ def test_psycopg2_dict_rows_as_datadog_reads_them(weir):
             cursor.execute(f"SHOW {what}")
             assert cursor.fetchall()[0][key] is not None
     connection.close()
+
+
+def test_who_was_asked_for_nothing_yet_has_a_request_time(weir):
+    """That of its connection: what reads these tables (pgbouncer_fdw) wants a time."""
+    weir.start()
+    with weir.raw():
+        row, = [row for row in weir.console("SHOW CLIENTS") if row["database"] == "app"]
+        assert row["request_time"] == row["connect_time"] != ""

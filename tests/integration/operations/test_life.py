@@ -190,6 +190,7 @@ def test_sighup_reads_the_new_config_and_drops_nobody(weir):
     wire, busy = weir.raw(), weir.raw()
     wire.query("SELECT 1")
     busy.query("BEGIN")
+    weir.settle()
     pids = {row["pid"] for row in weir.postgres.backends()}
     for _ in range(5):
         weir.reload(pool_size=2)

@@ -479,8 +479,8 @@ def test_a_shutdown_lets_go_on_who_waits_for_pgweirs_own_question_alone(bouncer)
 
 
 def test_limits_on_time_are_in_pgbouncers_words(bouncer):
-    bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nquery_wait_timeout = 0.3\n"
-                           "idle_transaction_timeout = 1")
+    bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nquery_wait_timeout = 1\n"
+                           "idle_transaction_timeout = 2")
     holder, waiter = bouncer.connect(), bouncer.connect()
     holder.autocommit = False
     with holder.cursor() as cursor, waiter.cursor() as late:

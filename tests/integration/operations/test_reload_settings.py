@@ -550,7 +550,7 @@ def pools_in_metrics(scene):
 
 
 LISTEN = {"pgweir.listen": lambda scene: [f"127.0.0.1:{scene.weir.port}", f"unix:{scene.directory}/.s.PGSQL.6432"]}
-SMALL = {"pool.pool_size": 1, "pool.max_overflow": 0, "pool.pool_timeout": "300ms"}
+SMALL = {"pool.pool_size": 1, "pool.max_overflow": 0, "pool.pool_timeout": "1s"}
 FAKE = {"database app.upstream": lambda scene: scene.fake.upstream, "pool.pool_size": 1}
 SCRAM = {"auth.method": "scram-sha-256", "limits.login_failure_delay": "0s"}
 ASKING = {**SCRAM, "auth.users_file": lambda scene: scene.file("few.txt", '"admin" "admin-secret"\n"asker" "x"\n'),
