@@ -115,7 +115,7 @@ def test_a_client_asks_for_its_id_before_it_moves(weir):
         began = time.monotonic()
         wire.query("COMMIT")
         replies = wire.ask(query("SELECT lastval()"))
-        assert texts(replies) == [["1"]] or time.monotonic() - began > 0.2, replies  # it is not kept for longer than that
+        assert texts(replies) == [["1"]] or time.monotonic() - began > 0.15, replies  # it is not kept for longer than that
         wait_until(lambda: old.poll() == 0, what="the old process to end")
         assert wire.query("SELECT 1")
     weir.postgres.query("DROP TABLE moved")
