@@ -297,6 +297,7 @@ end_request(struct fake_conn *c)
 	}
 	sql_report_changes(c, c->out.len);
 	message_ready(&c->out, c->tx);
+	c->is_ready = true;
 }
 
 /* seal/database_code.h asks what the database's code can touch. */
@@ -476,6 +477,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 	const char *first, *second;
 
 	must(type != 0 && strchr("QPBDECSHXFpdcf", type) != NULL);
+	c->is_ready = false;
 	if (c->fake->on_message != NULL)
 		c->fake->on_message(c, type, body, len);
 	if (type == 'X') {

@@ -169,6 +169,7 @@ welcome(struct fake_conn *c)
 	sql_reports(c);
 	message_key(&c->out, c->pid, key, sizeof(key));
 	message_ready(&c->out, 'I');
+	c->is_ready = true;
 }
 
 static void

@@ -85,6 +85,7 @@ struct fake_conn {
 	struct buf in, out;
 	size_t out_at; /* of out, what was sent */
 	bool is_started, is_authenticated, is_over; /* over: closed once out is sent */
+	bool is_ready; /* it has answered all, and got nothing since */
 	enum fake_login login;
 	struct scram_server *scram;
 	bool has_scram_begun;

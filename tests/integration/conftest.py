@@ -6,8 +6,12 @@ PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promi
               has (marked weir_only) are skipped.
 PGWEIR_TEST_TLS 1: TLS on both sides of pgweir, verified: what pgweir does must be the same (see transport.py)
 PGWEIR_WORKERS N: pgweir has so many workers
-PGWEIR_SWEEPS sample: of tests marked sweep(keep=N), N variants that differ as much as they can; rest: only what that
-              leaves out; all (default)
+PGWEIR_SWEEPS one or more of
+              core: of the modules in CORE, one variant of each test, and N of those marked sweep(keep=N), which differ as
+                    much as they can
+              rest: the same of all that is not core; sample: of all
+              I/N:  a share of the variants that sample leaves out, I from 0 to N-1
+              all (default)
 PGWEIR_LEAVE_ALONE  a file: tests marked alone are not run, but named there
 PG_BIN        PostgreSQL's server programs
 """
@@ -42,7 +46,8 @@ def pytest_report_header():
 def sample(items, keep):
     """So many variants of one test, always the same ones: each takes the most values that no other has."""
     def values(item):
-        return set(enumerate(item.callspec._idlist))    # pylint: disable=protected-access # its id, before it is joined
+        spec = getattr(item, "callspec", None)
+        return set(enumerate(spec._idlist)) if spec else set()  # pylint: disable=protected-access # its id, before it is joined
 
     left = sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode()))
     taken, seen = set(), set()
@@ -54,20 +59,47 @@ def sample(items, keep):
     return taken
 
 
+# What scripts/test runs, but for tests marked long: whether pgweir does its job, for each driver. .ci/run has all.
+CORE = """
+drivers/test_drivers drivers/test_aiopg drivers/test_aiopg_sessions drivers/test_asyncpg drivers/test_asyncpg_sessions drivers/test_psycopg2
+drivers/test_psycopg2_sessions drivers/test_psycopg3 drivers/test_psycopg3_sessions drivers/test_sqlalchemy drivers/test_sqlalchemy_sessions
+login/test_hba login/test_login login/test_tenants login/test_tls_clients
+operations/test_cli operations/test_console operations/test_life operations/test_log operations/test_metrics operations/test_pool_limits
+operations/test_pool_timeout operations/test_slow_log operations/test_timeouts
+protocol/test_cancel protocol/test_copy protocol/test_extended protocol/test_pipeline protocol/test_prepared protocol/test_startup_wire
+protocol/test_transactions protocol/test_unnamed_statement
+reliability/test_bank reliability/test_replay
+state/test_isolation state/test_modes state/test_parameters state/test_pins state/test_session_state
+""".split()
+
+
+def is_core(item):
+    return f"{item.path.parent.name}/{item.path.stem}" in CORE and not item.get_closest_marker("long")
+
+
 def select_of_sweeps(config, items):
-    wanted = os.environ.get("PGWEIR_SWEEPS", "all")
-    if wanted == "all":
+    words = os.environ.get("PGWEIR_SWEEPS", "all").split()
+    if words == ["all"]:
         return
     variants = collections.defaultdict(list)
     for item in items:
-        if item.get_closest_marker("sweep"):
-            variants[item.nodeid.split("[")[0]].append(item)
-    dropped = set(items) if wanted == "rest" else set()
-    for group in variants.values():
-        kept = sample(group, **group[0].get_closest_marker("sweep").kwargs)
-        dropped = dropped - (set(group) - kept) if wanted == "rest" else dropped | (set(group) - kept)
-    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
-    items[:] = [item for item in items if item not in dropped]
+        mark = item.get_closest_marker("sweep")
+        variants[item.nodeid.split("[")[0], mark.kwargs["keep"] if mark else 1].append(item)
+    sampled = set()
+    for (_, keep), group in variants.items():
+        sampled |= sample(group, keep)
+    core = {item for item in sampled if is_core(item)}
+    sets = {"core": core, "rest": sampled - core, "sample": sampled}
+    kept = set()
+    for word in words:
+        share, _, of = word.partition("/")
+        if of:
+            sets[word] = {item for item in items if item not in sampled and zlib.crc32(item.nodeid.encode()) % int(of) == int(share)}
+        if word not in sets:
+            raise pytest.UsageError(f"PGWEIR_SWEEPS is all, or core, rest, sample, I/N, or several of them, not {word}")
+        kept |= sets[word]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 # Their fixtures take seconds of CPU: one worker has all their tests.

@@ -585,8 +585,10 @@ end_close(struct end *e)
 	if (p != NULL) {
 		p->peer = -1;
 		p->is_peer_done = true;
-		if (e->in.len > e->at) /* as TCP does it */
+		if (e->in.len > e->at) { /* as TCP does it: what was sent before comes before */
+			p->arrived = p->in.len;
 			reset(p);
+		}
 		if (p->is_mute)
 			end_close(p);
 	}

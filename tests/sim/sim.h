@@ -19,6 +19,7 @@
 
 #define SIM_REPORT_LEN 128
 #define SIM_NOTICES_MAX 4096
+#define SIM_TIMED_OUT_MAX 64
 #define SIM_CHANNELS 26 /* named cha to chz */
 
 /* An application, and the session that it would have without pgweir. */
@@ -80,6 +81,8 @@ struct sim {
 	uint64_t seed, random;
 	uint64_t step;
 	uint64_t lost_us, lost_step; /* when a server was last broken, or nobody could connect; 0: never */
+	uint32_t timed_out[SIM_TIMED_OUT_MAX]; /* PIDs of servers that idle_session_timeout has ended last */
+	unsigned timed_out_count;
 	uint64_t refused_until_us; /* nobody can connect to PostgreSQL; 0: everybody can */
 	uint64_t mute_us, mute_until_us; /* nobody answers who connects meanwhile; 0: everybody is answered */
 	uint64_t nameless_until_us; /* names can't be looked up; 0: they can */
@@ -97,6 +100,13 @@ struct sim {
 	bool is_over; /* no new requests */
 	bool has_reloaded;
 	unsigned requests, answers, cancels, departures, losses;
+};
+
+/* Of a server. One that has timed out says that it has begun nothing: only who has something there is lost with it. */
+enum sim_fault {
+	SIM_SOUND,
+	SIM_TIMED_OUT,
+	SIM_BROKEN,
 };
 
 /* sim.c */
@@ -128,9 +138,9 @@ bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
 /* What c has got runs; if that makes code, the answer may come late, or never. */
 void sim_see_code(struct sim *s);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
-bool sim_has_broken_server(const struct sim *s); /* pgweir may not know yet */
-/* After each turn: clients that have a broken server, and, if there was one before it, those who were closed in it. */
-void sim_excuse_lost(struct sim *s, bool was_broken);
+enum sim_fault sim_worst_server(const struct sim *s); /* of those of which pgweir may not know yet */
+/* After each turn: clients that have a broken server, and, if worst was there before it, those who were closed in it. */
+void sim_excuse_lost(struct sim *s, enum sim_fault worst);
 void sim_excuse_borrowers(struct sim *s, uint32_t pid); /* of the server with this PID, if it has one */
 void sim_weather(struct sim *s);
 void sim_lose_names(struct sim *s); /* for a while nobody can look them up */
@@ -147,6 +157,7 @@ void oracle_end(struct sim_client *c); /* it has gone, or is to go */
 void oracle_gone(struct sim_client *c); /* pgweir has closed it */
 bool oracle_is_answered(struct sim_client *c); /* it has got all that it can get now */
 void oracle_sent(struct sim_client *c, const void *bytes, size_t len); /* a whole message */
+bool oracle_waits_for_query(struct sim_client *c); /* all is answered but one Query that reads or writes, or nothing is owed */
 void oracle_check_writes(struct sim_client *c); /* what it has committed is there, once, and nothing else */
 void oracle_check_twice(const struct sim *s); /* nothing is there twice, whosever it is */
 void oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len);

@@ -9,7 +9,9 @@
 #include "base/fail.h"
 #include "pool/pool_set.h"
 #include "kernel.h"
+#include "relay/features.h"
 #include "session_quiet.h"
+#include "state/commit.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -31,10 +33,33 @@ sim_excuse_borrowers(struct sim *s, uint32_t pid)
 }
 
 static bool
+is_timed_out(const struct sim *s, const struct server *srv)
+{
+	for (unsigned i = 0; i < s->timed_out_count && i < SIM_TIMED_OUT_MAX; i++)
+		if (s->timed_out[i] == srv->pid)
+			return true;
+	return false;
+}
+
+/*
+ * Its server has timed out. PostgreSQL says that it has begun nothing, so this costs nobody anything who has nothing
+ * there that no other server can have, nor may have (it is held while the server is asked), and has sent what pgweir
+ * relays again.
+ */
+static bool
+may_time_out(struct sim_client *c, const struct exchange *x)
+{
+	return is_timed_out(c->sim, x->srv) && (x->is_session || x->state == CL_HELD || state_is_dirty(x) ||
+						features_tie(x, TIE_SERVER) || !oracle_waits_for_query(c));
+}
+
+static bool
 is_broken(const struct sim *s, const struct server *srv)
 {
 	const struct fake_conn *c;
 
+	if (is_timed_out(s, srv))
+		return false;
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
 		if (c->pid == srv->pid)
 			return c->is_over || c->cut != SIZE_MAX;
@@ -52,23 +77,26 @@ has_broken_at_all(const struct sim *s)
 	return kernel_has_lost_one();
 }
 
-bool
-sim_has_broken_server(const struct sim *s)
+enum sim_fault
+sim_worst_server(const struct sim *s)
 {
+	enum sim_fault worst = SIM_SOUND;
 	const struct server *srv;
 
 	if (strstr(s->profile.options, "parted") != NULL && has_broken_at_all(s))
-		return true; /* one that crosses to another worker is in no pool's list */
+		return SIM_BROKEN; /* one that crosses to another worker is in no pool's list */
 	for (const struct worker *k = s->world.weir->door; k != NULL; k = k->next)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
-			TAILQ_FOREACH(srv, &e->servers, all)
+			TAILQ_FOREACH(srv, &e->servers, all) {
 				if (is_broken(s, srv))
-					return true;
-	return false;
+					return SIM_BROKEN;
+				worst = is_timed_out(s, srv) ? SIM_TIMED_OUT : worst;
+			}
+	return worst;
 }
 
 void
-sim_excuse_lost(struct sim *s, bool was_broken)
+sim_excuse_lost(struct sim *s, enum sim_fault worst)
 {
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
@@ -76,9 +104,11 @@ sim_excuse_lost(struct sim *s, bool was_broken)
 		bool is_closed = of == NULL /* it may be on its way from one worker to another */
 				     ? c->f->fd < 0 || !kernel_is_connected(c->f->fd)
 				     : of->x.is_closing || of->x.state == CL_CLOSE_AFTER_FLUSH;
+		bool had_broken = worst == SIM_BROKEN || (worst == SIM_TIMED_OUT && !oracle_waits_for_query(c));
 
-		if ((was_broken && is_closed && !c->is_closed) ||
-		    (of != NULL && !is_closed && of->x.srv != NULL && is_broken(s, of->x.srv)))
+		if ((had_broken && is_closed && !c->is_closed) ||
+		    (of != NULL && !is_closed && of->x.srv != NULL &&
+		     (is_broken(s, of->x.srv) || may_time_out(c, &of->x))))
 			c->is_excused = true;
 		c->is_closed = is_closed;
 	}
@@ -118,6 +148,25 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 		kernel_break(c->fd);
 		c->cut = 0;
 	}
+}
+
+/*
+ * idle_session_timeout passes between two requests: what has been sent meanwhile is not read. Returns false if c is in
+ * a request, or its borrower may be on its way to another worker: then nobody could say what it may lose.
+ */
+static bool
+time_out(struct sim *s, struct fake_conn *c)
+{
+	struct fail why;
+
+	if (!c->is_ready || c->tx != 'I' || c->is_over || c->cut != SIZE_MAX || s->profile.workers > 1)
+		return false;
+	sim_trace('s', c->pid, "times out", 0, 0);
+	fail_set(&why, "57P05", "terminating connection due to idle-session timeout");
+	message_error(&c->out, "FATAL", &why);
+	c->is_over = true;
+	s->timed_out[s->timed_out_count++ % SIM_TIMED_OUT_MAX] = c->pid;
+	return true;
 }
 
 /* PostgreSQL crashes, or a standby takes its place: the end of its log is lost, as far as nobody was told of it. */
@@ -221,7 +270,7 @@ sim_lose_server(struct sim *s)
 		return;
 	}
 	c = fake_find(f, sim_draw(s));
-	if (c != NULL)
+	if (c != NULL && (sim_chance(s, 128) || !time_out(s, c)))
 		lose(s, c, how);
 }
 

@@ -242,7 +242,7 @@ may_have_lost(const struct sim_client *c)
 static bool
 may_end(struct sim_client *c, const char *state)
 {
-	static const char *const losses[] = { "08006", "57P01", "08001", "08003", "57P03" };
+	static const char *const losses[] = { "08006", "57P01", "57P05", "08001", "08003", "57P03" };
 
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
 		if (strcmp(state, losses[i]) == 0)
@@ -328,6 +328,26 @@ sql_of(const struct sim_client *c, const struct frame *f)
 	else if (f->type == 'E')
 		n = named_find(&c->alone->portals, body);
 	return n != NULL ? n->text : NULL;
+}
+
+bool
+oracle_waits_for_query(struct sim_client *c)
+{
+	static const char *const texts[] = { "SELECT '", "INSERT INTO t", "UPDATE t" };
+	const uint8_t *body;
+	uint8_t type;
+	struct frame f;
+	size_t len;
+
+	if (c->alone == NULL || c->alone->tx != 'I' || c->f->out.len > 0 || next_answer(c, &type, &body, &len))
+		return false;
+	if (!next_unfed(c, &f))
+		return true;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (f.type == 'Q' && FRAME_HEAD_LEN + f.body_len == c->unfed.len - c->unfed_at &&
+		    strncmp(sql_of(c, &f), texts[i], strlen(texts[i])) == 0)
+			return true;
+	return false;
 }
 
 static bool

@@ -82,7 +82,7 @@ note_heard(struct sim *s)
 void
 sim_turn(struct sim *s)
 {
-	bool was_broken = sim_has_broken_server(s);
+	enum sim_fault worst = sim_worst_server(s);
 	const struct worker *list[WORKERS_MAX];
 
 	quiet_pass(TURN_US);
@@ -94,7 +94,7 @@ sim_turn(struct sim *s)
 		if (k != s->slow)
 			quiet_turn(k, s->early_notes);
 	}
-	sim_excuse_lost(s, was_broken);
+	sim_excuse_lost(s, worst);
 	note_heard(s);
 }
 

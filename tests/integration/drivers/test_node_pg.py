@@ -19,6 +19,7 @@ def node(weir, case, **environment):
     assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr
 
 
+@pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("case", ["simpleAndParameters", "poolOfTwenty", "namedStatements",
                                   "sameNameInDifferentClients", "transactions", "errors", "queuedQueries",
                                   "connectionsThatComeAndGo", "startupSettings", "largeValues"])

@@ -51,6 +51,7 @@ def audited(postgres):
 
 
 @pytest.mark.weir_only
+@pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_nothing_that_a_driver_sends_keeps_a_server(weir, postgres, audited, tmp_path_factory, program):
     stack, row = PROGRAMS[program]

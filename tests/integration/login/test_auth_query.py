@@ -538,7 +538,7 @@ def test_postgresql_hangs(asked, own_postgres):
                  method="scram-sha-256", auth_query="SELECT * FROM hang($1)", auth_user="asker")
     begun = time.monotonic()
     assert refused(asked, "aq_scram").sqlstate == "08006"
-    assert 2.5 < time.monotonic() - begun < 8
+    assert 2.5 < time.monotonic() - begun < 15
     wait_until(lambda: not own_postgres.backends(usename="asker", state="active"), what="the query to be cancelled")
     asked.stop()
 
@@ -736,7 +736,7 @@ BAD_ANSWERS = {
 }
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("what", BAD_ANSWERS)
 def test_an_evil_server_lets_nobody_in(asked, fake, what):
     answer = [BAD_ANSWERS[what]]

@@ -299,7 +299,7 @@ def test_cve_2025_12819_search_path_of_a_client(looked_up, postgres):
 DATA = b"n,,n=,r=0123456789abcdefgh"
 
 
-@pytest.mark.sweep(keep=7)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("said", [
     0, 1, len(DATA) - 1, len(DATA) + 1, len(DATA) + 4, 0xffff, 0x10000, 0x7ffffffb, 0x7ffffffc, 0x7fffffff, 0x80000000,
     0x80000001, 0xfffffff0, 0xfffffffb, 0xfffffffc, 0xfffffffd, 0xfffffffe, 0xffffffff,
@@ -349,7 +349,7 @@ EVIL_CHALLENGES = {
 }
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("challenge", EVIL_CHALLENGES.values(), ids=EVIL_CHALLENGES.keys())
 def test_cve_2026_6665_an_evil_challenge(weir, fake, challenge):
     def script(conn):
@@ -398,7 +398,7 @@ def test_cve_2026_6666_an_error_without_sqlstate_at_login(weir, fake, bare):
     assert_works(weir)
 
 
-@pytest.mark.sweep(keep=9)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("bare", BARE.values(), ids=BARE.keys())
 @pytest.mark.parametrize("way", ["simple", "extended", "in a transaction", "idle"])
 def test_cve_2026_6666_an_error_without_sqlstate_later(weir, fake, bare, way):
@@ -512,7 +512,7 @@ def test_cve_2026_6667_a_statement_does_not_outlive_the_right_to_it(weir):
     assert_works(weir)
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("database", ["pgweir", "pgbouncer"])
 @pytest.mark.parametrize("user", ["web", "ADMIN", "admin ", " admin", "admin\t", "admi", "adminx", "admin,stats", "stats\n"])
 def test_cve_2026_6667_who_is_not_listed_does_not_get_in(weir, user, database):

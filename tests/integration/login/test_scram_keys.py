@@ -38,7 +38,7 @@ def odd_role(postgres):
     postgres.query("DROP ROLE longuser")
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("password", ODD_PASSWORDS.values(), ids=ODD_PASSWORDS.keys())
 def test_a_password_is_prepared_as_postgresql_and_its_clients_do(weir, odd_role, password):

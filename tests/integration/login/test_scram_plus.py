@@ -122,7 +122,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("user", ["web", "nobody_here"])
 @pytest.mark.parametrize("mechanism, gs2, binding, sqlstate, said", REFUSALS.values(), ids=REFUSALS.keys())

@@ -92,7 +92,7 @@ def busy(weir):
 
 # --- what it shows ---
 
-@pytest.mark.sweep(keep=10)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("what", COLUMNS)
 @pytest.mark.parametrize("database", ["pgweir", "pgbouncer"])
 def test_columns_are_pgbouncers_own_in_name_order_and_type(weir, what, database):
@@ -300,7 +300,7 @@ CHANGES = ["RELOAD", "PAUSE", "PAUSE app", "RESUME", "RESUME app", "SHUTDOWN", "
            "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN WAIT_FOR_SERVERS"]
 
 
-@pytest.mark.sweep(keep=8)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("command", CHANGES)
 def test_stats_users_may_change_nothing(weir, command):
     weir.start()
@@ -505,4 +505,4 @@ def test_who_was_asked_for_nothing_yet_has_a_request_time(weir):
     weir.start(min_idle=1)
     weir.raw()
     row, *_ = wait_until(lambda: [row for row in weir.console("SHOW SERVERS") if row["link"] == ""], what="a server that nobody had")
-    assert row["request_time"] == row["connect_time"] != ""
+    assert row["request_time"] >= row["connect_time"] != ""

@@ -32,7 +32,6 @@ def transactions(weir, clients, *arguments):
 
 
 @pytest.mark.long
-@pytest.mark.sweep(keep=1)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("script", ["simple-update", "tpcb-like"])
 @pytest.mark.parametrize("clients, servers", [(10, 5), (40, 30)])

@@ -716,7 +716,7 @@ OWN = [
 ]
 
 
-@pytest.mark.sweep(keep=30)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("tried", ROWS + OWN, ids=lambda tried: "+".join(tried.old))
 def test_a_reload_changes_what_is_seen(scene, tried):
     def look_for(wanted):

@@ -1,6 +1,7 @@
 """PostgreSQL dies, lies, stalls or is not there: one client at most pays, with a clear error, and pgweir goes on."""
 
-import os
+import errno
+import random
 import re
 import signal
 import socket
@@ -257,23 +258,32 @@ def test_a_name_that_does_not_resolve_is_08001(weir):
 
 class NameServer:
     """Is silent until answer() is called; then each name is these addresses. More than one are told over TCP only."""
-    last = os.getpid()
 
     def __init__(self, folder, options=""):
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        NameServer.last += 1  # each has an address of its own, as resolv.conf knows no port
-        at = f"127.{64 + NameServer.last // 62500 % 64}.{1 + NameServer.last // 250 % 250}.{1 + NameServer.last % 250}", 53
         try:
-            self.udp.bind(at)
+            at = self._listen()
         except PermissionError:
             pytest.skip("only root can be a name server")
-        self.tcp = socket.create_server(at)
         self.resolv_conf = folder / "resolv.conf"
         self.resolv_conf.write_text(f"nameserver {at[0]}\n{options}\n")
         self.addresses = []
         self.asked = self.asked_by_tcp = 0
         threading.Thread(target=self._serve_udp, daemon=True).start()
         threading.Thread(target=self._serve_tcp, daemon=True).start()
+
+    def _listen(self):
+        """On an address of its own, as resolv.conf knows no port; other workers have theirs."""
+        while True:
+            at = f"127.{random.randint(64, 127)}.{random.randint(1, 254)}.{random.randint(1, 254)}", 53
+            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                self.udp.bind(at)
+                self.tcp = socket.create_server(at)
+                return at
+            except OSError as error:
+                self.udp.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
 
     def answer(self, *addresses):
         self.addresses = [socket.inet_aton(address) for address in addresses]
@@ -495,7 +505,7 @@ LOGIN_FAULTS = {
 }
 
 
-@pytest.mark.sweep(keep=15)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("script", LOGIN_FAULTS.values(), ids=LOGIN_FAULTS.keys())
 def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, script):
     """Its client gets an error of class 08, 28 or 0A; another database works all the while, and so does this one when
@@ -651,7 +661,7 @@ def test_an_error_is_not_written_into_a_row(weir, fake):
     assert data.endswith(b"x" * 100) and b"FATAL" not in data
 
 
-@pytest.mark.sweep(keep=10)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("bad", QUERY_FAULTS.values(), ids=QUERY_FAULTS.keys())
 def test_a_violation_costs_the_server_and_at_most_its_client(weir, fake, bad):
     fake.answer = on_bad(bad)

@@ -126,7 +126,7 @@ def seeds():
     return range(int(first), int(last or first) + 1)
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("seed", seeds())
 def test_random_batches_are_answered_as_on_a_connection_of_their_own(weir, seed):
     weir.postgres.query("CREATE OR REPLACE FUNCTION reads(t text) RETURNS text LANGUAGE plpgsql AS "

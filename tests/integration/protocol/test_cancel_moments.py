@@ -208,7 +208,6 @@ def test_while_the_pool_is_paused(weir):
 
 
 @pytest.mark.weir_only
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("seed", range(4))
 def test_at_any_moment(weir, seed):
     """Some clients are cancelled all the time, the others never are."""

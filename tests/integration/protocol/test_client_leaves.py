@@ -89,7 +89,7 @@ PIECES = {
 }
 
 
-@pytest.mark.sweep(keep=12)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("how", LEAVE)
 @pytest.mark.parametrize("sent", PIECES.values(), ids=PIECES.keys())
 def test_in_the_middle_of_a_message_or_of_replies(weir, table, sent, how):

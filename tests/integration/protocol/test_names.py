@@ -55,7 +55,7 @@ def own_pids(wire, replies):
     return [(kind, body[4:] if kind == "A" and body[:4] == wire.key[:4] else body) for kind, body in replies]
 
 
-@pytest.mark.sweep(keep=8)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", TURNS)
 def test_names_and_order_are_postgresqls(weir, name):
     weir.start(pool_size=2)

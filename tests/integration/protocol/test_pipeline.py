@@ -15,7 +15,7 @@ def copy_table(postgres):
     create_copy_table(postgres)
 
 
-@pytest.mark.sweep(keep=12)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("seed", range(40))
 def test_a_random_pipeline_is_answered_as_by_postgresql(weir, seed):
     weir.start(pool_size=3, pool_lifo=False, prepared_statements=4)

@@ -643,7 +643,7 @@ def test_a_long_one_on_a_server_that_another_client_used(weir, name):
             assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
 
 
-@pytest.mark.sweep(keep=8)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("size", [3000, 300000], ids=["whole", "in_pieces"])
 @pytest.mark.parametrize("sql", ["SELECT 1", "SET a.b = 'c'", "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$", "CREATE TEMP TABLE t (i int)"])
 @pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])

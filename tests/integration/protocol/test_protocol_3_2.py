@@ -28,7 +28,7 @@ def sleeping(weir, wire, count=1):
 
 # --- clients ---
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("version, options, answer, key_len", [
     (V3_0, {}, None, 4),
     (V3_0, {"_pq_.x": "1"}, (V3_0, ["_pq_.x"]), 4),

@@ -254,14 +254,14 @@ def copy_table(postgres):
     postgres.query("DROP TABLE same_copy")
 
 
-@pytest.mark.sweep(keep=16)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_the_replies_are_postgresqls_own(weir, postgres, turns):
     weir.start(pool_size=2)
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
 
 
-@pytest.mark.sweep(keep=25)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_the_replies_are_postgresqls_own_when_servers_change_all_the_time(weir, postgres, turns):
     """pool_lifo off and four servers: nearly every request meets another server than the one before."""
@@ -274,7 +274,7 @@ def test_the_replies_are_postgresqls_own_when_servers_change_all_the_time(weir, 
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
 
 
-@pytest.mark.sweep(keep=10)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_the_replies_are_postgresqls_own_in_session_mode(weir, postgres, turns):
     weir.start(pool_mode="session")

@@ -170,7 +170,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.sweep(keep=8)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_start_is_refused_and_hurts_nobody(weir, data):
     weir.start(login_timeout="3s")
@@ -277,7 +277,7 @@ SLOPPY = {
 }
 
 
-@pytest.mark.sweep(keep=7)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("data", SLOPPY.values(), ids=SLOPPY.keys())
 def test_a_badly_formed_message_is_an_error_and_the_next_client_is_well(weir, data):
     """ERROR or FATAL, as PostgreSQL or pgweir sees it; never silence, never another client's trouble."""

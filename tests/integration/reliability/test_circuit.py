@@ -41,7 +41,6 @@ def all_wait(weir):
 
 
 @pytest.mark.long
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "silent"])
 def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
     wires, took = start(weir, own_postgres, on_outage="hold", outage_hold="60s", connect_timeout="30s")

@@ -47,7 +47,7 @@ EXTENDED = [parse("", "COMMIT"), bind(), describe("P"), execute(), sync()]
 NAMED = [parse("c", "COMMIT"), sync(), bind(statement="c"), execute(), sync()]
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("commit", [SIMPLE, EXTENDED, NAMED], ids=["simple", "extended", "named"])
 @pytest.mark.parametrize("place", PLACES)
 def test_client_is_told_and_goes_on(weir, cut, table, place, commit):

@@ -131,7 +131,6 @@ def test_committed_on_the_primary_alone_is_not_committed(pair, tmp_path, fault, 
     s.end()
 
 
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("run", range(FAILOVERS))
 def test_failover_under_load(pair, tmp_path, run):  # noqa: F811
     """The primary is killed when COMMITs of eight clients are on their way."""

@@ -364,7 +364,7 @@ SHORT = float(os.environ.get("NO_MEMORY_SECONDS", "1"))
 LONG = float(os.environ.get("NO_MEMORY_SECONDS", "5"))
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_one_allocation_fails(weir, memory, name):
     sweep(weir, memory, name, SHORT, 0)
@@ -420,7 +420,6 @@ def start_at(weir, memory, place, span_ms, arguments=None):
     return code, weir.log()
 
 
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("span_ms", [0, 60_000])
 @pytest.mark.parametrize("part", range(4))
 def test_it_starts_or_says_why_not(weir, memory, part, span_ms):

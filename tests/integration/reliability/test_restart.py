@@ -83,7 +83,7 @@ def test_the_first_request_behind_a_restart_waits_for_no_answer_about_the_code(m
             began = time.monotonic()
             wire.query("SELECT 1")
             took.append(time.monotonic() - began)
-    assert min(took) < 0.03, took       # to read the code takes ten times as long
+    assert min(took) < 0.1, took        # to read the code takes longer: 0.3 s where this takes 0.03
 
 
 def test_a_copy_while_the_first_question_about_the_code_is_under_way(much_code, weir):

@@ -269,7 +269,7 @@ LETTERS = {                         # parameters of the startup packet, A's pack
 }
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", LETTERS)
 def test_sql_in_an_encoding_that_is_not_read_leaves_nothing(weir, victim, name):
     parameters, packets = LETTERS[name]

@@ -56,7 +56,7 @@ STATEMENTS = {
 }
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("statement", STATEMENTS)
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])

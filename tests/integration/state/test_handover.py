@@ -235,7 +235,7 @@ def test_nothing_is_run_twice_while_sessions_end_at_any_message(weir, between, h
     assert sorted(found) == sorted(sum(keys, [])), seed
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("how", FATALS)
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_server_that_ends_ahead_of_a_request_costs_nobody(weir, between, handed, name, how):

@@ -290,7 +290,6 @@ class OneClient:
         self.chance.choice([self.wire.close, self.wire.reset, self.wire.leave])()
 
 
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_everybody_gets_only_their_own(weir, seed):
     weir.start(pool_size=3, max_overflow=seed - 1, overflow_linger="50ms", pool_lifo=seed != 2,

@@ -441,7 +441,7 @@ def test_savepoints(two, name):
     assert listens_to(wire, other) == expected
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 def test_savepoints_of_a_client_that_did_not_listen(two, name):
     text, expected = SAVEPOINTS[name]
@@ -451,7 +451,7 @@ def test_savepoints_of_a_client_that_did_not_listen(two, name):
     assert listens_to(wire, other) == expected.replace("was", "").strip()
 
 
-@pytest.mark.sweep(keep=8)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 @pytest.mark.parametrize("how", ["unnamed", "named", "pipelined", "one_sync"])
 def test_savepoints_of_the_extended_protocol(two, name, how):
@@ -471,7 +471,7 @@ def test_savepoints_of_the_extended_protocol(two, name, how):
     assert listens_to(wire, other) == expected
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 def test_savepoints_pipelined(two, name):
     text, expected = SAVEPOINTS[name]

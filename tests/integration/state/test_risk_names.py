@@ -43,6 +43,7 @@ def all_hops(postgres):
 
 
 @pytest.mark.long
+@pytest.mark.sweep(keep=0)
 def test_no_statement_touches_what_its_words_do_not_say(all_hops):
     cursor, judged = all_hops
     assert judged.missed(risky.names_of(cursor)) == []
@@ -94,6 +95,7 @@ def looked_up(weir, statements):
     return told
 
 
+@pytest.mark.sweep(keep=0)
 def test_pgweir_looks_them_up_as_the_reference_does(weir, all_hops):
     cursor, judged = all_hops
     names = risky.names_of(cursor)
@@ -143,6 +145,7 @@ def test_the_console_says_which_names_are_risky_and_why(weir, postgres):
 ELSEWHERE = re.compile(r"oid, 3, 0|3, 0, 1255|r\.objid, 1255|2605, oid, 0|2616, oid, 0|3466|amproc|3601")
 
 
+@pytest.mark.sweep(keep=0)
 def test_each_row_of_the_closure_is_needed(all_hops):
     cursor, judged = all_hops
     question = risky.question()
@@ -166,6 +169,7 @@ def test_what_makes_nearly_everything_risky(postgres, hop):
         assert planted or "like" in hop
 
 
+@pytest.mark.sweep(keep=0)
 @pytest.mark.timeout(SECONDS + 600)
 def test_random_databases(postgres, capsys):
     """Never a miss; most harmless statements are called harmless."""
@@ -276,7 +280,7 @@ EXPECTED = {                        # what the database has, SQL, and which part
 }
 
 
-@pytest.mark.sweep(keep=20)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("case", EXPECTED)
 def test_what_no_effect_shows(postgres, case):
     code, sql, parts, among = EXPECTED[case]

@@ -151,7 +151,7 @@ def sees(weir, wire, client, ask):
 
 
 @pytest.mark.long
-@pytest.mark.sweep(keep=1)
+@pytest.mark.sweep(keep=0)
 @pytest.mark.parametrize("state", ["track", "isolate"])
 def test_code_that_looks_harmless_is_found(weir, postgres, databases, state):
     weir.start({f"database {dbname}": {"upstream": weir.upstream()} for dbname in databases.values()}, pool_size=1,
@@ -264,7 +264,7 @@ def another_answer(weir, before, client):
     return time.monotonic() - began
 
 
-@pytest.mark.sweep(keep=5)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("how", UNSEEN)
 def test_code_that_code_makes_counts_soon(weir, postgres, later, how):
     """A runs a function that makes a view; soon B reads it, which sets a setting; C must not find that."""
@@ -320,7 +320,7 @@ LATE = {                            # what is there before, what code makes, and
 }
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("what", LATE)
 def test_whatever_code_makes_counts_soon(weir, postgres, later, what):
     """As above: A runs a function that makes it, B uses it, C must not find what that leaves."""
@@ -508,7 +508,6 @@ MADE = {                            # what is made elsewhere
 
 
 @pytest.mark.long
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("what", MADE)
 def test_whatever_is_made_elsewhere_makes_another_version(weir, postgres, later, what):
     """pgweir asks for the version of the code, and reads the code only if that is another one."""
@@ -537,7 +536,7 @@ READS = {
 }
 
 
-@pytest.mark.sweep(keep=5)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("write", ["SELECT nextval('later_numbers')", "INSERT INTO later_serial DEFAULT VALUES",
                                    "DO $$ BEGIN PERFORM nextval('later_numbers'); END $$"])
@@ -640,7 +639,7 @@ SPOILT = {                                  # turns of compare.converse
 }
 
 
-@pytest.mark.sweep(keep=4)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("turns", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("is_parsed", [False, True])
 def test_what_a_sequence_gave_another_is_forgotten_though_requests_fail(weir, postgres, later, turns, is_parsed):
@@ -710,7 +709,6 @@ MESSES = {
 
 
 @pytest.mark.long
-@pytest.mark.sweep(keep=1)
 @pytest.mark.parametrize("state", ["track", "isolate", "pin"])
 def test_the_next_client_pays_nothing(weir, postgres, later, state):
     """Its first statement is answered as if nobody had been there, three in a row of each kind."""

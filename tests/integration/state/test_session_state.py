@@ -323,7 +323,7 @@ MOVED = {
 }
 
 
-@pytest.mark.sweep(keep=16)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
 def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
@@ -331,7 +331,7 @@ def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
     play(weir, story, extended)
 
 
-@pytest.mark.sweep(keep=16)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
 def test_state_goes_along_when_servers_change(weir, story, extended):
@@ -423,7 +423,7 @@ SQL_PREPARED = {                    # each client with such statements keeps its
 }
 
 
-@pytest.mark.sweep(keep=10)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", SQL_PREPARED.values(), ids=SQL_PREPARED.keys())
 def test_what_sql_has_prepared_is_its_clients_alone(weir, story, extended):
@@ -514,7 +514,7 @@ PINNED = {
 }
 
 
-@pytest.mark.sweep(keep=10)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("making, question, answer, ending", PINNED.values(), ids=PINNED.keys())
 def test_what_cannot_move_keeps_its_server_until_it_is_gone(weir, making, question, answer, ending, extended):
@@ -534,7 +534,7 @@ def test_what_cannot_move_keeps_its_server_until_it_is_gone(weir, making, questi
     cast.step("a", "SELECT 'and again'", one("and again"))
 
 
-@pytest.mark.sweep(keep=6)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("making", [making for making, _, _, _ in PINNED.values()], ids=PINNED.keys())
 def test_nothing_is_left_on_the_server_of_a_client_that_leaves(weir, making):
@@ -550,7 +550,7 @@ def test_nothing_is_left_on_the_server_of_a_client_that_leaves(weir, making):
               [["0", "0", "0", "0", '"$user", public']])
 
 
-@pytest.mark.sweep(keep=10)
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("making, question, answer, ending", PINNED.values(), ids=PINNED.keys())
 def test_a_client_with_state_of_its_own_is_not_disturbed_by_others(weir, making, question, answer, ending, extended):
