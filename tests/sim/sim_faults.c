@@ -166,6 +166,12 @@ time_out(struct sim *s, struct fake_conn *c)
 	message_error(&c->out, "FATAL", &why);
 	c->is_over = true;
 	s->timed_out[s->timed_out_count++ % SIM_TIMED_OUT_MAX] = c->pid;
+	for (unsigned i = 0; i < s->profile.clients; i++) {
+		const struct client *of = world_find_client(&s->world, s->clients[i].f->id);
+
+		if (of != NULL && of->x.srv != NULL && may_time_out(&s->clients[i], &of->x))
+			s->clients[i].is_excused = true;
+	}
 	return true;
 }
 

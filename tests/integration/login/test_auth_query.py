@@ -534,7 +534,7 @@ def test_postgresql_hangs(asked, own_postgres):
     up = f"host={own_postgres.host} port={own_postgres.port}"
     asked.start(upstream=up, method="scram-sha-256", auth_query="SELECT * FROM hang($1)", auth_user="asker",
                 connect_timeout="100ms", login_timeout="1500ms")
-    asked.reload({"timeouts": {"connect_timeout": "100ms", "login_timeout": "20s"}}, upstream=up,
+    asked.reload({"timeouts": {"connect_timeout": "1s", "login_timeout": "20s"}}, upstream=up,
                  method="scram-sha-256", auth_query="SELECT * FROM hang($1)", auth_user="asker")
     begun = time.monotonic()
     assert refused(asked, "aq_scram").sqlstate == "08006"
@@ -644,7 +644,7 @@ def test_too_many_server_connections_are_not_opened_for_it(asked, postgres):
 def test_no_connection_is_left_for_it(asked, postgres):
     person(postgres, "aq_scram")
     asked.users["web"] = "web-secret"
-    asked.begin(COUNTED, max_server_connections=1, connect_timeout="500ms")
+    asked.begin(COUNTED, max_server_connections=1, connect_timeout="2s")
     with asked.wire().login("web", password="web-secret") as wire:
         wire.query("BEGIN")
         assert refused(asked, "aq_scram").sqlstate == "08006"
