@@ -133,6 +133,7 @@ def test_others_pools_are_left_alone(weir, scratch):
     fill(weir)
     with weir.raw("web", "app") as wire:
         wire.query("SELECT 1")
+    weir.settle()
     before = backends(weir, "app")
     with weir.raw("postgres", "postgres") as wire:
         wire.query("DROP DATABASE scratch")
