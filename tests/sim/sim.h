@@ -139,8 +139,7 @@ bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
 void sim_see_code(struct sim *s);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
 enum sim_fault sim_worst_server(const struct sim *s); /* of those of which pgweir may not know yet */
-/* After each turn: clients that have a broken server, and, if worst was there before it, those who were closed in it.
- */
+/* After each turn: clients that have a broken server, and, if worst was there before, those who were closed in it. */
 void sim_excuse_lost(struct sim *s, enum sim_fault worst);
 void sim_excuse_borrowers(struct sim *s, uint32_t pid); /* of the server with this PID, if it has one */
 void sim_weather(struct sim *s);
@@ -158,8 +157,7 @@ void oracle_end(struct sim_client *c); /* it has gone, or is to go */
 void oracle_gone(struct sim_client *c); /* pgweir has closed it */
 bool oracle_is_answered(struct sim_client *c); /* it has got all that it can get now */
 void oracle_sent(struct sim_client *c, const void *bytes, size_t len); /* a whole message */
-bool oracle_waits_for_query(
-    struct sim_client *c); /* all is answered but one Query that reads or writes, or nothing is owed */
+bool oracle_waits_for_query(struct sim_client *c); /* it is owed nothing but, perhaps, the answer to one plain Query */
 void oracle_check_writes(struct sim_client *c); /* what it has committed is there, once, and nothing else */
 void oracle_check_twice(const struct sim *s); /* nothing is there twice, whosever it is */
 void oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len);

@@ -16,12 +16,19 @@
 
 #include <string.h>
 
+/* The client that pgweir has for it; NULL: none, or one that is on its way from one worker to another. */
+static const struct client *
+its_client(const struct sim_client *c)
+{
+	return c->f->fd < 0 ? NULL : world_find_client(&c->sim->world, c->f->id);
+}
+
 void
 sim_excuse_borrowers(struct sim *s, uint32_t pid)
 {
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
+		const struct client *of = its_client(c);
 
 		if (of == NULL || of->x.srv == NULL || of->x.srv->pid != pid)
 			continue;
@@ -100,7 +107,7 @@ sim_excuse_lost(struct sim *s, enum sim_fault worst)
 {
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		struct sim_client *c = &s->clients[i];
-		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
+		const struct client *of = its_client(c);
 		bool is_closed = of == NULL /* it may be on its way from one worker to another */
 				     ? c->f->fd < 0 || !kernel_is_connected(c->f->fd)
 				     : of->x.is_closing || of->x.state == CL_CLOSE_AFTER_FLUSH;
@@ -167,7 +174,7 @@ time_out(struct sim *s, struct fake_conn *c)
 	c->is_over = true;
 	s->timed_out[s->timed_out_count++ % SIM_TIMED_OUT_MAX] = c->pid;
 	for (unsigned i = 0; i < s->profile.clients; i++) {
-		const struct client *of = world_find_client(&s->world, s->clients[i].f->id);
+		const struct client *of = its_client(&s->clients[i]);
 
 		if (of != NULL && of->x.srv != NULL && may_time_out(&s->clients[i], &of->x))
 			s->clients[i].is_excused = true;
