@@ -72,6 +72,7 @@ def test_a_password_that_is_no_utf8_is_used_as_it_is(weir, postgres, odd_role):
 # --- off the loop ---
 
 SLOW = {"auth": {"scram_iterations": 1_000_000}}        # a second, or many on a busy machine: threads are nice
+PATIENT = {"login_timeout": "120s", "pool_timeout": "120s", "connect_timeout": "120s"}
 
 
 class Ticker:
@@ -105,7 +106,7 @@ class Ticker:
 def start_slow(weir, **more):
     """Everybody logs in by SCRAM; web by a verifier, so that it costs nothing, others by plain passwords."""
     weir.users["web"] = scram_verifier("web-secret")
-    weir.start(SLOW, method="scram-sha-256", **{"login_timeout": "120s", **more})
+    weir.start(SLOW, method="scram-sha-256", **{**PATIENT, **more})
 
 
 @pytest.mark.weir_only
@@ -220,7 +221,7 @@ def test_a_reload_while_keys_are_made_does_not_keep_the_old_ones(weir):
     old = weir.wire(timeout=120)
     old.send(startup("scramuser"))
     weir.users["scramuser"] = "another"
-    weir.reload(SLOW, method="scram-sha-256")
+    weir.reload(SLOW, method="scram-sha-256", **PATIENT)
     with pytest.raises(rawwire.LoginRefused):
         weir.wire(timeout=120).login("scramuser", password="scram-secret")
     console = weir.wire(timeout=120)

@@ -58,7 +58,7 @@ def test_while_draining_nobody_new_gets_in_and_readyz_says_so(weir):
     busy = weir.raw()
     busy.query("BEGIN")
     weir.signal(signal.SIGTERM)
-    wait_until(lambda: weir.http("/readyz").status == 503, 3)
+    wait_until(lambda: weir.http("/readyz").status == 503)
     assert "drain" in weir.http("/readyz").text
     assert weir.metric("pgweir_state", state="draining") == 1
     assert weir.metric("pgweir_pool_server_connections", database="app", state="active") == 1
@@ -94,7 +94,7 @@ def test_shutdown_timeout_ends_what_does_not_finish(weir):
         assert reply is None or reply.sqlstate in ("57P01", "57014")
     assert weir.wait_exit(6) == 0
     assert 0.8 < time.monotonic() - begin < 5
-    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 10)
+    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"))
 
 
 def test_a_second_sigterm_does_not_wait(weir):
@@ -113,7 +113,7 @@ def test_shutdown_delay_keeps_serving_while_readyz_says_no(weir):
     weir.start(shutdown_delay="1s", shutdown_timeout="10s")
     weir.signal(signal.SIGTERM)
     begin = time.monotonic()
-    wait_until(lambda: weir.http("/readyz").status == 503, 3)
+    wait_until(lambda: weir.http("/readyz").status == 503)
     assert weir.raw().query("SELECT 1") == [["1"]]
     assert weir.wait_exit(8) == 0
     assert time.monotonic() - begin > 0.8
@@ -248,7 +248,7 @@ def test_a_new_upstream_moves_new_work(weir, tap):
     assert busy.query("SELECT 'old server, same transaction'")
     busy.query("COMMIT")
     assert busy.query("SELECT 1") == [["1"]]
-    wait_until(lambda: tap.connection_count() == weir.postgres.count(), 5, "all servers to come by the new way")
+    wait_until(lambda: tap.connection_count() == weir.postgres.count(), what="all servers to come by the new way")
 
 
 def test_a_database_that_is_removed_refuses_new_clients(weir):
@@ -258,7 +258,7 @@ def test_a_database_that_is_removed_refuses_new_clients(weir):
     with pytest.raises(rawwire.WireError):
         weir.raw(database="app2").query("SELECT 1")
     assert weir.raw().query("SELECT 1") == [["1"]]
-    wait_until(lambda: weir.postgres.count(datname="app2") == 0, 10)
+    wait_until(lambda: weir.postgres.count(datname="app2") == 0)
 
 
 def test_many_reloads_under_load(weir):
@@ -289,7 +289,7 @@ def test_sigusr1_pauses_and_sigusr2_resumes(weir):
     with weir.raw() as wire:
         wire.query("SELECT 1")
         weir.signal(signal.SIGUSR1)
-        wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1, 5)
+        wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1)
         wire.send(query("SELECT 2"))
         weir.wait_waiting(1)
         weir.signal(signal.SIGUSR2)
@@ -421,7 +421,7 @@ def test_out_of_descriptors_it_refuses_and_recovers(weir):
         assert weir.cpu_seconds() - begin < 0.3, "it spins on accept"
         for wire in crowd:
             wire.close()
-        wait_until(lambda: weir.raw(timeout=1).query("SELECT 1") == [["1"]], 15, "it to recover")
+        wait_until(lambda: weir.raw(timeout=1).query("SELECT 1") == [["1"]], what="it to recover")
 
 
 def test_a_thousand_idle_clients(weir):
@@ -436,7 +436,7 @@ def test_a_thousand_idle_clients(weir):
     assert weir.postgres.count() <= 5
     for wire in wires:
         wire.close()
-    wait_until(lambda: weir.metric("pgweir_client_connections") == 0, 10)
+    wait_until(lambda: weir.metric("pgweir_client_connections") == 0)
 
 
 def test_an_idle_pgweir_uses_no_cpu(weir):

@@ -236,7 +236,7 @@ def test_a_client_that_lingers_goes_on_when_its_server_ends(weir, fake, how):
             assert wire.query("SELECT 1") == [["fake"]]
             assert len(fake.logins()) > logins or how is unowed_in_the_same_breath
         if how is unowed:
-            wait_until(lambda: not any(conn.is_open for conn in fake.logins()[:-1]), 5, "the others to be closed")
+            wait_until(lambda: not any(conn.is_open for conn in fake.logins()[:-1]), what="the others to be closed")
 
 
 def test_a_client_that_waits_for_the_listener_goes_on_when_its_server_ends(weir, fake):
@@ -426,7 +426,7 @@ def test_a_probe_that_is_late_is_cancelled_and_costs_no_client(weir, counting, l
         cursor.execute("BEGIN; LOCK TABLE pg_catalog.pg_locks IN ACCESS EXCLUSIVE MODE")
         assert wire.query("SELECT pg_advisory_lock(1)") == [[""]]
         if limit is None:
-            wait_until(lambda: "advisory" in str(weir.console("SHOW PINS")), 4)
+            wait_until(lambda: "advisory" in str(weir.console("SHOW PINS")))
         else:
             assert wire.query("SELECT 1") == [["1"]] and "advisory" in str(weir.console("SHOW PINS"))
         cursor.execute("ROLLBACK")
