@@ -29,10 +29,8 @@ struct long_key {
 	uint8_t rest[REST_LEN];
 };
 
-/*
- * A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
- * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same.
- */
+/* A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
+ * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same. */
 struct cancel_keys {
 	pthread_mutex_t lock; /* guards all of it, and next_of() each client in it */
 	struct client **clients; /* lists along next_of() */
@@ -286,10 +284,8 @@ enter_new_key(struct cancel_keys *keys, struct client *c, uint32_t pid)
 	do {
 		if (take_random(keys, random) < 0)
 			return -1;
-		/*
-		 * The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
-		 * own, so that pg_terminate_backend() with it hits nobody else.
-		 */
+		/* The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
+		 * own, so that pg_terminate_backend() with it hits nobody else. */
 		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 		if (peer_id != 0)
 			cancel_peer_mark(peer_id, &made, &random[1]);

@@ -61,10 +61,8 @@ struct client_env {
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
-	/*
-	 * The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
-	 * else of a client's ticket is the door's, from accept() until it has heard of the client's end.
-	 */
+	/* The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
+	 * else of a client's ticket is the door's, from accept() until it has heard of the client's end. */
 	struct admission *admission;
 	uint32_t number; /* of its worker: 0 is the door */
 	struct client_env *const *crew; /* of all workers, the door's first; NULL ends them */
@@ -164,10 +162,8 @@ client_of(const struct exchange *x)
 
 /* Makes a client of a new connection; takes fd. peer may be a Unix address. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/*
- * The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
- * whoever is at its other end was told nothing: a client that comes from the process before may stay there.
- */
+/* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
+ * whoever is at its other end was told nothing: a client that comes from the process before may stay there. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /*
  * A client that has proved who it is goes to another worker, in two steps: the door's, while no function of the
@@ -185,10 +181,8 @@ void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
 void client_close(struct client *c, const struct fail *why);
 /* The same, with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
 void client_close_as(struct client *c, const struct fail *why, const struct fail *logged);
-/*
- * For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
- * not counting its time in line and the requests before it.
- */
+/* For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
+ * not counting its time in line and the requests before it. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Another process reads it now: its socket is closed here, and it notices nothing. */
 void client_let_go(struct client *c);

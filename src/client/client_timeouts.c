@@ -107,10 +107,8 @@ lasted_us(const struct client *c, enum late late, uint64_t now_us)
 	return now_us - since_us;
 }
 
-/*
- * Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not a part of
- * the client's request.
- */
+/* Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not a part of
+ * the client's request. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
@@ -176,9 +174,8 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	return count;
 }
 
-/*
- * Finds late ones first, then ends them: ending one may move or end others. None is freed before the loop's next turn.
- */
+/* Finds late ones first, then ends them: ending one may move or end others. None is freed before the loop's next
+ * turn. */
 static void
 end_late_ones(const struct pool *e, uint64_t now_us)
 {

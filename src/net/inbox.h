@@ -17,10 +17,8 @@
 
 struct note {
 	STAILQ_ENTRY(note) next; /* free for its owner's use until it is posted */
-	/*
-	 * Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the
-	 * inbox is about to be freed, and the loop does not run any more.
-	 */
+	/* Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the
+	 * inbox is about to be freed, and the loop does not run any more. */
 	void (*read)(struct note *n, void *owner, bool is_over);
 };
 
@@ -49,10 +47,8 @@ struct inbox_sign {
 	_Atomic bool is_up;
 };
 
-/*
- * On its loop. Returns true if there are notes, or the sign was raised since they were read. May miss what is just
- * being posted, or a sign just raised when another thread takes notes back: the loop wakes for either.
- */
+/* On its loop. Returns true if there are notes, or the sign was raised since they were read. May miss what is just
+ * being posted, or a sign just raised when another thread takes notes back: the loop wakes for either. */
 static inline bool
 inbox_sign_is_up(const struct inbox *in)
 {

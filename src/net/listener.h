@@ -41,10 +41,8 @@ struct listener_settings {
 /* Binds and listens. Replaces a stale Unix socket file, but not a live one. Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
-/*
- * Accepts. An inherited socket gets the settings of this process, and a Unix socket's file is its own from now on.
- * Returns -1 with *why set if it accepts, but has not got all of them.
- */
+/* Accepts. An inherited socket gets the settings of this process, and a Unix socket's file is its own from now on.
+ * Returns -1 with *why set if it accepts, but has not got all of them. */
 int listener_begin(struct listener *l, struct fail *why);
 void listener_rest(struct listener *l); /* accepts nobody, and stays open, until listener_begin() */
 int listener_fd(const struct listener *l); /* borrowed, to pass it on */

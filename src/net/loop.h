@@ -61,10 +61,8 @@ void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct
  */
 /* Empties the graveyard, so that what crosses leaves, and reads the inbox. */
 void graveyard_between(struct graveyard *y, struct inbox *inbox) __attribute__((cold));
-/*
- * Called last in a callback of libevent's: none of our functions is running, as if libevent had called the graveyard
- * and the inbox next. Whatever the callback was for may be freed.
- */
+/* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the graveyard
+ * and the inbox next. Whatever the callback was for may be freed. */
 static inline void
 between_events(struct graveyard *graveyard, struct inbox *inbox)
 {

@@ -91,10 +91,8 @@ take_input(struct stream *s, size_t cap)
 	return r;
 }
 
-/*
- * Decrypts records into buf until it is full or there are no more. OpenSSL's error queue is not read, so it need not be
- * emptied before each call; errors that a call leaves there are removed.
- */
+/* Decrypts records into buf until it is full or there are no more. OpenSSL's error queue is not read, so it need not be
+ * emptied before each call; errors that a call leaves there are removed. */
 static void
 decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
 {

@@ -50,10 +50,8 @@ void tls_session_free(struct tls_session *s); /* after a handshake a thread free
 #define TLS_END_POINT_MAX 64
 /* Writes tls-server-end-point (RFC 5929) of the server's certificate. Returns its length; 0: it has no such hash. */
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
-/*
- * Call it after the login, when no more passwords come. Until then OpenSSL wipes the whole buffer of each read after
- * decrypting, which costs half a microsecond.
- */
+/* Call it after the login, when no more passwords come. Until then OpenSSL wipes the whole buffer of each read after
+ * decrypting, which costs half a microsecond. */
 void tls_secrets_are_over(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* the SNI that the client sent, or NULL */
 bool tls_has_alpn(const struct tls_session *s); /* both sides agreed on "postgresql" */

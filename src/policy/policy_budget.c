@@ -365,10 +365,8 @@ budget_tell_news(struct policy_budget *b)
 	}
 }
 
-/*
- * Returns true if connections must close so that pools below their share (other than except) get it. Looks at no more
- * of these than are needed to tell.
- */
+/* Returns true if connections must close so that pools below their share (other than except) get it. Looks at no more
+ * of these than are needed to tell. */
 static bool
 is_any_missing(const struct policy_budget *b, const struct budget_member *except)
 {
@@ -465,10 +463,8 @@ budget_is_limited(const struct budget_member *m)
 	return m->budget != NULL && m->budget->limit > 0;
 }
 
-/*
- * Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
- * without any whose waiter has waited longer than m's.
- */
+/* Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
+ * without any whose waiter has waited longer than m's. */
 static bool
 is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {

@@ -39,10 +39,8 @@ void policy_budget_free(struct policy_budget *b); /* after all its pools */
 void policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
-/*
- * Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
- * its last connection was returned; and where there are fewer places than pools, each place is kept for so long.
- */
+/* Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
+ * its last connection was returned; and where there are fewer places than pools, each place is kept for so long. */
 #define BUDGET_TURN_US (100 * 1000)
 
 /* How a pool uses its connections. It changes with nearly each loan, so budgets are told of it only while they need it:
@@ -54,10 +52,8 @@ struct budget_view {
 	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 };
 
-/*
- * Under the lock of the commons. Its own thread alone changes budget, short_count and is_watched, and may read them
- * without the lock.
- */
+/* Under the lock of the commons. Its own thread alone changes budget, short_count and is_watched, and may read them
+ * without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
 	struct policy_room *room;
@@ -79,10 +75,8 @@ struct budget_member {
 
 void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r);
 void policy_places_leave(struct budget_member *m); /* none may be taken */
-/*
- * Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
- * is none; then a pool of another room was asked for one, if it has any idle.
- */
+/* Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
+ * is none; then a pool of another room was asked for one, if it has any idle. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */

@@ -52,10 +52,8 @@ void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct pol
 void circuit_leave(struct circuit_member *m);
 /* Returns when the next attempt may begin; UINT64_MAX: when news comes. 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
-/*
- * Begins an attempt, unless one of another room has just begun: then it returns false. *is_trial: circuit_ended() must
- * follow.
- */
+/* Begins an attempt, unless one of another room has just begun: then it returns false. *is_trial: circuit_ended() must
+ * follow. */
 bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */

@@ -57,10 +57,8 @@ void policy_commons_free(struct policy_commons *c); /* after its rooms and pools
 /* number: its worker's, below WHOLE_PARTS_MAX, another one for each room. tell(owner) is called on any thread, without
  * the lock, when policy_room_hear() is due. Returns NULL without memory. */
 struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner);
-/*
- * r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
- * it on one thread, always the same: own is its room.
- */
+/* r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
+ * it on one thread, always the same: own is its room. */
 void policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_silent, uint64_t now_us);
 /* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
 void policy_room_free(struct policy_room *r);

@@ -224,10 +224,8 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/*
- * conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
- * ones wait for the same deadlines. Another reason is that the pool is larger than pool_size: the caller knows.
- */
+/* conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
+ * ones wait for the same deadlines. Another reason is that the pool is larger than pool_size: the caller knows. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {

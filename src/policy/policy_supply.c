@@ -63,10 +63,8 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us)
 	return limit - kept < old ? limit : kept + old;
 }
 
-/*
- * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
- * be told of the failure of that one must not wait for others.
- */
+/* After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
+ * be told of the failure of that one must not wait for others. */
 static uint32_t
 trials_now(const struct policy *p, uint64_t now_us)
 {
@@ -147,9 +145,8 @@ heed_circuit(struct policy *p, uint64_t now_us)
 	p->circuit.is_heeding = true;
 }
 
-/*
- * started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't count.
- */
+/* started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't
+ * count. */
 static void
 note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
@@ -291,9 +288,7 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/*
- * While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive.
- */
+/* While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {

@@ -144,10 +144,8 @@ uint64_t pool_checkouts(const struct pool *pool);
 struct server *pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
-/*
- * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
- * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
- */
+/* The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
+ * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
@@ -180,18 +178,14 @@ struct pool *pool_use_next_bare(struct pool_set *set); /* of those that have no 
 uint32_t pool_use_bare_at_once(const struct pool_set *set); /* how many of those are looked at in a tick */
 void pool_use_look(struct pool *pool, uint64_t now_us);
 
-/*
- * pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
- * if it is in its format. *shown is what its client gets.
- */
+/* pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
+ * if it is in its format. *shown is what its client gets. */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/*
- * Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
- * borrow a server, apply them, and call pool_learn_startup.
- */
+/* Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
+ * borrow a server, apply them, and call pool_learn_startup. */
 struct image *pool_find_startup(struct pool *pool, const struct image *raw);
 int pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved);
 /* pool_startup.c. Returns the result of these settings, or NULL. Images are interned, so raw is found by its address.

@@ -312,10 +312,8 @@ pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/*
- * Washes these parts, asks question (may be NULL) about the database's code, then returns the server. A server that
- * can't be washed is closed, but is asked first: in a database whose code leaves such state, no server is ever idle.
- */
+/* Washes these parts, asks question (may be NULL) about the database's code, then returns the server. A server that
+ * can't be washed is closed, but is asked first: in a database whose code leaves such state, no server is ever idle. */
 __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {

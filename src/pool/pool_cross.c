@@ -26,10 +26,8 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 128,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
-/*
- * A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
- * and closes its servers then (pool_code.c): none of them may be elsewhere.
- */
+/* A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
+ * and closes its servers then (pool_code.c): none of them may be elsewhere. */
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {

@@ -20,9 +20,7 @@ void pool_fresh_put(struct pool_fresh_all *all, struct pool_fresh *f); /* NULL i
 /* Servers have shown these settings since since_us; they are copied. Without memory nobody is told. */
 void pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const struct image *welcome,
 		     uint64_t since_us);
-/*
- * Returns true if somebody has told what was seen after *since_us: sets that, and both images to ones of this store,
- * the caller's references.
- */
+/* Returns true if somebody has told what was seen after *since_us: sets that, and both images to ones of this store,
+ * the caller's references. */
 bool pool_fresh_hear(struct pool_fresh *f, struct image_store *store, struct image **baseline, struct image **welcome,
 		     uint64_t *since_us);

@@ -101,10 +101,8 @@ add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 	return one;
 }
 
-/*
- * Returns the pool; where it is not known yet, its first part is on the worker with the fewest clients. A pool that was
- * not added once, for want of memory or room, never is: its hash must decide each time. *out is it then.
- */
+/* Returns the pool; where it is not known yet, its first part is on the worker with the fewest clients. A pool that was
+ * not added once, for want of memory or room, never is: its hash must decide each time. *out is it then. */
 static struct home *
 find(struct pool_homes *h, const char *key, size_t len, struct home *out)
 {
@@ -139,10 +137,8 @@ best_part(const struct pool_homes *h, const struct home *one)
 	return best;
 }
 
-/*
- * Returns as find(), and sets *most: how many parts the pool may have (it may have more since an older configuration);
- * or NULL with *why set.
- */
+/* Returns as find(), and sets *most: how many parts the pool may have (it may have more since an older configuration);
+ * or NULL with *why set. */
 static struct home *
 look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
 	struct home *out, struct fail *why)

@@ -67,10 +67,8 @@ struct tls_store;
 void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 			uint64_t now_us);
 
-/*
- * pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
- * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients.
- */
+/* pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
+ * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients. */
 struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 			   struct fail *why);
 struct pool *pool_set_first(const struct pool_set *set); /* then pool->next */
@@ -87,10 +85,8 @@ uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the same with pool_companions.own */
-/*
- * Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
- * have to go for it. Returns false if all are used up (by another worker's idle ones, too: those are asked to go).
- */
+/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
+ * have to go for it. Returns false if all are used up (by another worker's idle ones, too: those are asked to go). */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
 /* Returns true if a pool could use the place of an idle one. */
@@ -102,10 +98,8 @@ void pool_set_tick(struct pool_set *set, uint64_t now_us);
 /* pool_scout.c. Call it likewise, while new clients are welcome: sees whether hosts that could not be reached are there
  * again. */
 void pool_set_scout(struct pool_set *set, uint64_t now_us);
-/*
- * A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
- * (NULL: everybody's) are closed: idle ones now, others when they are returned.
- */
+/* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
+ * (NULL: everybody's) are closed: idle ones now, others when they are returned. */
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
 /* NULL: all, which succeeds. Returns 0, or -1 without memory. */
@@ -122,13 +116,9 @@ void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/*
- * Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
- * connections stay. is_all: also of pools that have clients.
- */
+/* Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
+ * connections stay. is_all: also of pools that have clients. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
-/*
- * pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
- * have not arrived, and gives their places back.
- */
+/* pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
+ * have not arrived, and gives their places back. */
 void pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent);

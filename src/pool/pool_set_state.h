@@ -147,10 +147,8 @@ void pool_set_due(struct pool *pool, uint64_t at_us); /* its policy is to tick t
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 
 /* pool.c       */
-/*
- * Writes the name that all pool sets have for the pool of this user, and server_user, as whom its servers log in.
- * Returns its length, or 0 with *why set: 3D000 for an unknown database.
- */
+/* Writes the name that all pool sets have for the pool of this user, and server_user, as whom its servers log in.
+ * Returns its length, or 0 with *why set: 3D000 for an unknown database. */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns on how many workers a pool of this database and user (of its servers) may have a part. */
@@ -180,8 +178,6 @@ const char *pool_code_answered(struct server *srv, bool ok);
 /* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of which it is known here that the code may leave it.
  */
 unsigned pool_code_heeded(const struct pool *pool);
-/*
- * Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves
- * more. If nothing is known here, the first answer tells.
- */
+/* Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves
+ * more. If nothing is known here, the first answer tells. */
 bool pool_code_welcomes(struct pool *pool, unsigned heeded);

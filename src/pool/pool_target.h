@@ -47,10 +47,8 @@ struct pool_target *pool_target_new(const struct upstream *upstream, const struc
 				    const char *user, struct scram_keys *keys, struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
-/*
- * Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
- * where neither the upstream nor users has one.
- */
+/* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
+ * where neither the upstream nor users has one. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
 /* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
 struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);

@@ -20,10 +20,8 @@
 
 #define STATE_DESCRIPTORS 64
 
-/*
- * Raises the limit to one descriptor per client and server, some of our own, and as many again for clients that log in
- * (admission/admission_queue.c).
- */
+/* Raises the limit to one descriptor per client and server, some of our own, and as many again for clients that log in
+ * (admission/admission_queue.c). */
 static void
 raise_descriptor_limit(struct weir *w)
 {
@@ -47,9 +45,8 @@ raise_descriptor_limit(struct weir *w)
 			    (unsigned long long)need);
 }
 
-/*
- * The files were read before, to report every error in them; an error that is new since then is reported in one line.
- */
+/* The files were read before, to report every error in them; an error that is new since then is reported in one
+ * line. */
 static int
 load_files(struct weir *w, struct fail *why)
 {

@@ -31,10 +31,8 @@
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_IMAGES, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/*
- * libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
- * can't do without (2.1.12): its thread, which no client depends on, waits.
- */
+/* libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
+ * can't do without (2.1.12): its thread, which no client depends on, waits. */
 static void *
 event_malloc(size_t size)
 {

@@ -83,10 +83,8 @@ uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
 void
 worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move, and tells the service manager */
 void worker_each(struct weir *w, worker_fn *row, void *arg); /* SHOW WORKERS */
-/*
- * Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
- * work for it; what all that used; its loop, when nobody uses it.
- */
+/* Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
+ * work for it; what all that used; its loop, when nobody uses it. */
 void worker_close(struct worker *k);
 bool worker_read_last(struct worker *k); /* returns false if there were none */
 void worker_empty(struct worker *k);
@@ -133,10 +131,8 @@ struct worker_threads; /* opaque: worker_threads.c */
 
 /* From now on each worker's loop runs, but for worker 0's. Returns NULL with *why set: no memory, no thread. */
 struct worker_threads *worker_threads_new(struct weir *w, struct fail *why);
-/*
- * Ends their threads, each after the callback that runs there; then all is worker 0's. NULL is fine. Returns 0, or -1
- * with *why set: one of them has not ended within END_MAX_US. What is its own may then not be touched.
- */
+/* Ends their threads, each after the callback that runs there; then all is worker 0's. NULL is fine. Returns 0, or -1
+ * with *why set: one of them has not ended within END_MAX_US. What is its own may then not be touched. */
 int worker_threads_free(struct worker_threads *t, struct fail *why);
 /*
  * All other workers stand still between two callbacks: until worker_threads_go(), worker 0 may call any function on any

@@ -126,9 +126,7 @@ struct loan_followed {
 
 /* Whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/*
- * Whether it has changed the code of the database, as tags tell, and whether by making functions.
- */
+/* Whether it has changed the code of the database, as tags tell, and whether by making functions. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Who waits until all that pgweir has sent ahead is answered. */
 enum loan_behind {

@@ -87,16 +87,12 @@ struct server_ops {
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/*
-	 * A ParameterDescription, RowDescription or NoData answers a Describe with a ref; o is not settled yet.
-	 * is_whole: body is all of it.
-	 */
+	/* A ParameterDescription, RowDescription or NoData answers a Describe with a ref; o is not settled yet.
+	 * is_whole: body is all of it. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
-	/*
-	 * An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
-	 * Return true to swallow it: the borrower was answered in another way.
-	 */
+	/* An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
+	 * Return true to swallow it: the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
 	/*
@@ -114,10 +110,8 @@ struct server_ops {
 	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
-	/*
-	 * PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
-	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true.
-	 */
+	/* PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
+	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A whole NotificationResponse. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
@@ -356,10 +350,8 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
-	/*
-	 * Whose settings this backend's plans of code of the database were made under, until they are discarded. A
-	 * reference; NULL: there are none.
-	 */
+	/* Whose settings this backend's plans of code of the database were made under, until they are discarded. A
+	 * reference; NULL: there are none. */
 	struct image *plans_of;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
@@ -383,10 +375,8 @@ struct server *server_new(const struct server_env *env, const struct server_targ
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
-/*
- * Closes it after Terminate, if it is idle: when PostgreSQL has closed its side, and so does not count the session any
- * more, or SERVER_END_US later; otherwise at once. server_close() and server_fail() end the wait.
- */
+/* Closes it after Terminate, if it is idle: when PostgreSQL has closed its side, and so does not count the session any
+ * more, or SERVER_END_US later; otherwise at once. server_close() and server_fail() end the wait. */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
 bool server_is_late(const struct server *srv, uint64_t now_us); /* it is RESET or ENDING, and has had its time */
@@ -427,10 +417,8 @@ server_condemn(struct server *srv, enum server_fitness fitness)
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);
-/*
- * Pings an IDLE server: owner_ops.pinged follows. question: NULL, or a query of the owner's that does it as well:
- * owner_ops.answer_row and answered come first.
- */
+/* Pings an IDLE server: owner_ops.pinged follows. question: NULL, or a query of the owner's that does it as well:
+ * owner_ops.answer_row and answered come first. */
 void server_ping(struct server *srv, const char *question);
 /*
  * The borrower of a LENT server has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,

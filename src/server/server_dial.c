@@ -62,10 +62,8 @@ due_us(const struct server *srv, size_t index)
 	return hosts_due(srv->env->hosts, address);
 }
 
-/*
- * Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
- * due first is tried alone. Hosts that answer at once are heard in each attempt.
- */
+/* Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
+ * due first is tried alone. Hosts that answer at once are heard in each attempt. */
 void
 server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
 {

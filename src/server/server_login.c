@@ -327,10 +327,8 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 	return fail_hint(why, "Set channel_binding=prefer, or let its pg_hba.conf ask for scram-sha-256.");
 }
 
-/*
- * The server uses 3.0, an older version than we asked for; we never ask for options. Like libpq 18, we accept this
- * message only once, and only as the first one.
- */
+/* The server uses 3.0, an older version than we asked for; we never ask for options. Like libpq 18, we accept this
+ * message only once, and only as the first one. */
 static int
 negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {

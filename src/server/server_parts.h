@@ -45,10 +45,8 @@ int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, stru
 /* server_dial.c: the handshake is over. failed: NULL, or the reason. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
-/*
- * server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
- * work for it; if that work fails, server_login_failed is called.
- */
+/* server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
+ * work for it; if that work fails, server_login_failed is called. */
 struct server_login;
 int server_login_begin(struct server *srv, struct fail *why);
 void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);

@@ -172,9 +172,8 @@ made_true(struct walk *w, const uint8_t *body, size_t len)
 	return true;
 }
 
-/*
- * Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; otherwise only notices, parameters and errors.
- */
+/* Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; otherwise only notices, parameters and
+ * errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -435,10 +434,8 @@ take_plain(struct walk *w, const struct frame *f, const uint8_t *body)
 	}
 }
 
-/*
- * Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
- * others than the borrower: walk_message() is for all.
- */
+/* Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
+ * others than the borrower: walk_message() is for all. */
 static void
 walk_plain(struct walk *w)
 {
