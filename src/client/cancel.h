@@ -1,6 +1,4 @@
-/*
- * src/client/cancel.h - CancelRequests, and pg_cancel_backend() with the PID that a client was sent.
- */
+/* src/client/cancel.h - CancelRequests, and pg_cancel_backend() with the PID that a client was sent. */
 #pragma once
 
 #include "client/client.h"

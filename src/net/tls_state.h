@@ -1,6 +1,4 @@
-/*
- * src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it.
- */
+/* src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it. */
 #pragma once
 
 #include "net/helpers.h"

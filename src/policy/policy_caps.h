@@ -1,7 +1,5 @@
-/*
- * src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, that of all. The
- * functions do what those of policy_budget.h do, for all of them, and take the lock. Only src/policy/ includes it.
- */
+/* src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, that of all. The
+ * functions do what those of policy_budget.h do, for all of them, and take the lock. Only src/policy/ includes it. */
 #pragma once
 
 #include "policy/policy_budget.h"

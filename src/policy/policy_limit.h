@@ -1,7 +1,5 @@
-/*
- * src/policy/policy_limit.h - max_db_connections and max_user_connections: the cap that all pools of one database,
- * tenant or user share. There while one of these pools is; those without a limit have none.
- */
+/* src/policy/policy_limit.h - max_db_connections and max_user_connections: the cap that all pools of one database,
+ * tenant or user share. There while one of these pools is; those without a limit have none. */
 #pragma once
 
 #include "policy/policy_budget.h"

@@ -1,7 +1,5 @@
-/*
- * src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what crosses. See
- * policy_whole.h and policy_part.h. Calls nothing of a pool's: what another part is to do is an order.
- */
+/* src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what crosses. See
+ * policy_whole.h and policy_part.h. Calls nothing of a pool's: what another part is to do is an order. */
 #include "policy/policy_part.h"
 
 #include <assert.h>

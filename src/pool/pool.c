@@ -1,7 +1,5 @@
-/*
- * src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and
- * keeps the secrets that its clients have proved.
- */
+/* src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and keeps
+ * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"

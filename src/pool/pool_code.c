@@ -1,7 +1,5 @@
-/*
- * src/pool/pool_code.c - asks a pool's servers what the code of its database could touch (database_code.h), and acts on
- * the answer.
- */
+/* src/pool/pool_code.c - asks a pool's servers what the code of its database could touch (database_code.h), and acts on
+ * the answer. */
 #include "base/clock.h"
 #include "pool/pool_set_state.h"
 

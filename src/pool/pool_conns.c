@@ -1,7 +1,5 @@
-/*
- * src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
- * clients, washes and returns them, and passes on their reports.
- */
+/* src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
+ * clients, washes and returns them, and passes on their reports. */
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"

@@ -1,7 +1,5 @@
-/*
- * src/pool/pool_fresh.h - what a fresh server of a pool shows, for all parts of the pool: a part may never have had a
- * fresh one of its own, and its clients are to be greeted all the same.
- */
+/* src/pool/pool_fresh.h - what a fresh server of a pool shows, for all parts of the pool: a part may never have had a
+ * fresh one of its own, and its clients are to be greeted all the same. */
 #pragma once
 
 #include "session/image.h"

@@ -1,7 +1,5 @@
-/*
- * src/process/process.c - builds the process from its parts, runs worker 0's loop, and takes everything down again. See
- * process.h.
- */
+/* src/process/process.c - builds the process from its parts, runs worker 0's loop, and takes everything down again. See
+ * process.h. */
 #include "process/process_state.h"
 
 #include "base/alloc.h"

@@ -1,7 +1,5 @@
-/*
- * src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
- * server_env, and what the parts report to the process.
- */
+/* src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
+ * server_env, and what the parts report to the process. */
 #include "process/process_state.h"
 
 #include "admission/admission.h"

@@ -1,7 +1,5 @@
-/*
- * src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
- * for TLS and logs in (server_login.c); and handles the failure of all of them.
- */
+/* src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
+ * for TLS and logs in (server_login.c); and handles the failure of all of them. */
 #include "server/server_parts.h"
 
 #include "base/clock.h"
