@@ -159,11 +159,11 @@ pool_code_changed(struct pool *pool, bool is_made)
 
 	if (strcmp(code->database, pool->target->database) != 0) /* it is several */
 		database_code_changed(code, is_made);
-	code_news_changed(pool->set->news, pool->target->database, is_made);
+	code_news_changed(pool->set->s.news, pool->target->database, is_made);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	code_news_changed(set->news, NULL, true);
+	code_news_changed(set->s.news, NULL, true);
 }

@@ -43,8 +43,6 @@ struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct code_news *news; /* database_code.h; shared by all sets */
-	struct event
-	    *sure; /* made active when a doubt about code ends (database_code.h); NULL: nobody waits for that */
 	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
 	struct pool_set *const *crew; /* of all workers, by number; read when all are there */
 	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */

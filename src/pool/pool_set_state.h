@@ -59,23 +59,13 @@ struct pooled {
 };
 
 struct pool_set {
-	const struct server_env *env;
+	struct pool_set_settings s;
 	struct server_env own_env; /* for servers that clients have for themselves */
-	const struct pool_companions *companions;
-	struct code_news *news;
-	struct pool_homes *homes; /* NULL: all pools live here */
-	struct pool_set *const *crew; /* the sets of all workers */
-	struct pool_split split;
-	struct pool_fresh_all *fresh;
-	uint32_t number; /* of its worker */
-	struct statement_store *statements;
 	struct log *log;
-	uint64_t seed, random;
+	uint64_t random;
 	struct config *config;
 	struct users *users;
 	struct tls_store *tls;
-	struct policy_room *room; /* caps and circuits, which all sets share */
-	struct shared_lives *lives;
 	struct budget_member places; /* in max_server_connections, for servers that no policy lends */
 	uint32_t place_count;
 	struct pool_box *table;
@@ -91,7 +81,6 @@ struct pool_set {
 	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
-	_Atomic uint64_t *last_id; /* of clients and servers; shared */
 	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;
 	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in line */
@@ -101,7 +90,7 @@ struct pool_set {
 static inline uint64_t
 pool_set_now(const struct pool_set *set)
 {
-	return *set->env->now_us;
+	return *set->s.env->now_us;
 }
 
 /* A name under which clients log in to a pool whose servers log in as somebody else. */
