@@ -1,6 +1,5 @@
 /* src/client/client.c - a client connection's life: accepted, read, closed. See client.h. */
 #include "client/cancel.h"
-#include "client/client_log.h"
 #include "client/clients.h"
 
 #include "base/clock.h"

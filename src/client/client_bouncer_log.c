@@ -6,7 +6,6 @@
  *   C-0x5581…: app/web@10.0.0.7:51514 closing because: client close request (age=12s)
  */
 #include "client/client.h"
-#include "client/client_log.h"
 
 #include "base/clock.h"
 #include "net/tls.h"

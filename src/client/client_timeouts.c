@@ -13,7 +13,6 @@
  */
 #include "client/cancel.h"
 #include "client/client.h"
-#include "client/client_log.h"
 #include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"

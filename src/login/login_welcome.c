@@ -6,7 +6,6 @@
  * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
  */
 #include "login/login_state.h"
-#include "client/client_log.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "state/linger.h"

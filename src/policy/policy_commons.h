@@ -17,9 +17,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 struct policy_budget; /* policy_budget.h */
-struct policy_limit; /* policy_limit.h */
+struct policy_limit; /* opaque: policy_limit.c */
 struct policy_circuit; /* policy_circuit.h */
 struct policy_whole; /* policy_whole.h */
 
@@ -80,6 +81,14 @@ policy_room_is_silent(const struct policy_room *r)
 {
 	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
 }
+
+/* --- policy_limit.c: max_db_connections and max_user_connections: the cap that all pools of one database, tenant or
+ * user share. There while one of these pools is; those without a limit have none. --- */
+
+/* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until policy_limit_put; NULL: no memory. */
+struct policy_limit *policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len);
+void policy_limit_put(struct policy_commons *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
+struct policy_budget *policy_limit_budget(const struct policy_limit *l); /* l NULL: NULL */
 
 /* --- Orders: for src/policy/. --- */
 

@@ -93,7 +93,7 @@ struct pool {
 	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
 	struct image *welcome; /* the read-only parameters that the last one reported */
 	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
-	struct pool_fresh *fresh; /* pool_fresh.h: the same of all parts; NULL: it has no others */
+	struct pool_fresh *fresh; /* pool_homes.h: the same of all parts; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
@@ -114,7 +114,7 @@ struct pool {
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct policy_circuit *circuit; /* of its upstream */
 	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
-	struct policy_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
+	struct policy_limit *limits[2]; /* policy_commons.h: of CAP_USER and CAP_DATABASE; NULL: none */
 	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */

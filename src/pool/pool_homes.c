@@ -1,5 +1,3 @@
-#include "pool/pool_homes.h"
-
 #include "base/alloc.h"
 #include "base/table.h"
 #include "pool/pool_set_state.h"

@@ -21,11 +21,10 @@
  */
 #pragma once
 
-#include "pool/pool_fresh.h"
+#include "pool/pool_homes.h"
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
-#include "policy/policy_limit.h"
 #include "policy/policy_whole.h"
 #include "net/inbox.h"
 #include "pool/pool_set.h"

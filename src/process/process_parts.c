@@ -11,7 +11,6 @@
 #include "lookup/verifier_cache.h"
 #include "policy/policy_commons.h"
 #include "net/inbox.h"
-#include "pool/pool_fresh.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_target.h"
 #include "relay/relay.h"
