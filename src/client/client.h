@@ -166,11 +166,8 @@ void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, 
 /* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
  * whoever is at its other end was told nothing: a client that comes from the process before may stay there. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/*
- * A client that has proved who it is goes to another worker, in two steps: the door's, while no function of the
- * client's is running there, and that worker's. In between it belongs to nobody. Its end comes back to the door as a
- * note.
- */
+/* A client that has proved who it is goes to another worker in two steps: the door's, while no function of the client's
+ * is running there, and that worker's. In between it is nobody's. Its end comes back to the door as a note. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
 void client_come_back(struct client *c, struct client_env *door); /* instead of client_arrive: it is the door's again */
@@ -209,11 +206,8 @@ void client_words(const struct client_about *about, char *out, size_t cap);
 /* why: pgweir's or PostgreSQL's reason; NULL: it left. lost: what relay_leave() has returned. */
 void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 
-/*
- * About every 100 ms: logs that clients have waited for a server of this pool in vain (once in ten seconds), and which
- * transactions have been open, or idle, for longer than log_long_transaction and log_idle_transaction; and notes what
- * the pool's connections are used for.
- */
+/* About every 100 ms: logs that clients have waited for a server of this pool in vain (once in ten seconds), and which
+ * transactions were open, or idle, for longer than log_long_transaction and log_idle_transaction. */
 void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
 
 void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);

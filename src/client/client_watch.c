@@ -143,8 +143,7 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
-/* A pool that has connections left, or could open some, is not exhausted: why nobody got one is what clients were told.
- */
+/* A pool that has connections left, or could open some, is not exhausted: clients were told why nobody got one. */
 static void
 tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {

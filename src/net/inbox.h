@@ -70,11 +70,8 @@ bool inbox_read(struct inbox *in);
 bool inbox_read_last(struct inbox *in);
 void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */
 void inbox_post(struct inbox *to, struct note *n); /* from any thread */
-/*
- * Moves those notes to *out, in their order, that have not been read and for which is_meant(n, arg) returns true: they
- * are the caller's. From any thread; is_meant is called under the inbox's lock. A loop that hangs in the midst of what
- * it has begun to read keeps that.
- */
+/* Moves those notes to *out, in order, that were not read and for which is_meant(n, arg) is true: they are the
+ * caller's. From any thread; is_meant is called under the inbox's lock. A loop that hangs keeps what it has begun. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
 /* Returns for how long what is there has not been read; 0: nothing is. From any thread. */

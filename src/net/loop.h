@@ -15,8 +15,7 @@ timer_interval(uint64_t us)
 	return (struct timeval){ (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 }
 
-/* Starts a timer, or changes when it fires. Without memory it fires at once: its callback finds that it is too early.
- */
+/* Starts a timer, or changes when it fires. Without memory it fires at once: its callback finds it is too early. */
 static inline void
 timer_start(struct event *timer, uint64_t in_us)
 {

@@ -23,11 +23,8 @@ struct outbox {
 	uint8_t space[OUTBOX_SPACE];
 };
 
-/*
- * Begins or continues a batch for this peer. Returns 0, or -1 if another peer's was under way, which is a bug of the
- * caller's: its content has been sent, but what follows for that peer is lost. o must be zeroed or dropped before its
- * first use.
- */
+/* Begins or continues a batch for this peer. Returns 0, or -1 if another peer's was under way, a bug of the caller's:
+ * its content was sent, but what follows for it is lost. o must be zeroed or dropped before its first use. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* its content is not sent, and it has no peer any more */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);

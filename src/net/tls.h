@@ -56,11 +56,8 @@ void tls_secrets_are_over(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* the SNI that the client sent, or NULL */
 bool tls_has_alpn(const struct tls_session *s); /* both sides agreed on "postgresql" */
 bool tls_has_peer_certificate(const struct tls_session *s); /* a verified one, where the context verifies */
-/*
- * Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
- * e-mail
- * ('E') alternative names. Names with a NUL or a control character are left out. name returns false to stop.
- */
+/* Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
+ * e-mail ('E') alternative names; not for those with a NUL or a control character. name returns false to stop. */
 void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
 /* Writes the subject in RFC 2253's form ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1: none, or out is too
  * small. */

@@ -20,8 +20,7 @@ void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved
 void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* under the lock */
 /* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-/* Returns true if any of them has a limit. Then nothing crosses to another worker: its places would be free meanwhile.
- */
+/* Returns true if any has a limit. Then nothing crosses to another worker: its places would be free meanwhile. */
 bool caps_are_limited(const struct policy_caps *caps);
 /* Takes a place in each, for one that has come from another worker. Returns as caps_are_limited(). */
 bool caps_retake(struct policy_caps *caps);

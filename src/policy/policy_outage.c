@@ -29,11 +29,8 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
 
-/*
- * An attempt that is under way is no hope where the last one got no answer: it may hang for as long. Else it has half a
- * second, and so have those for whom another part, or another pool of the host, makes it. Where the host has answered
- * another pool since, only places are missing.
- */
+/* An attempt under way is no hope where the last one got no answer: it may hang as long. Else it has half a second,
+ * also if another part or pool makes it. Where the host has answered another pool since, only places are missing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {

@@ -292,11 +292,8 @@ uint32_t part_count_expected(const struct policy_part *m); /* m->asked_us is not
 void part_answer(struct policy_part *m, uint64_t now_us);
 /* An outage has begun here. Returns true if the pool's begins with it: no part was in one. Without a whole: true. */
 bool part_outage_begins(struct policy_part *m, uint64_t since_us);
-/*
- * *o, an outage here, is over, or (is_over is false) the part leaves in the middle of it. Returns true if the pool's is
- * over: no other part is in one, and *o is the pool's then; else the others look whether theirs is. Without a whole:
- * true.
- */
+/* *o, an outage here, is over, or (is_over is false) the part leaves in the middle of it. Returns true if the pool's is
+ * over, as no other part is in one: *o is the pool's then; else the others look. Without a whole: true. */
 bool part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call it before part_moved(). */
 void part_lost(struct policy_part *m, uint64_t now_us);

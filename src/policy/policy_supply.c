@@ -307,8 +307,7 @@ help_waiters(struct policy *p, uint64_t now_us)
 	while (policy_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
-		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
-		 */
+		/* A new one is better than a ping: what was verified before another's ping failed may hang as long. */
 		if (conn == NULL && policy_unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
 		    open_one(p, FOR_WAITER, now_us))
 			continue;

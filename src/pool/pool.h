@@ -59,11 +59,8 @@ struct pool_backend {
 
 #define STARTUPS_MAX 256
 
-/*
- * Remembers what clients' startup settings turned into on a server of this pool. As clients choose the settings, at
- * most STARTUPS_MAX sets are remembered (the least recently used one goes), and they are found by a hash. Zeroed, with
- * a random seed, it is empty. Owns references on its images.
- */
+/* Remembers what clients' startup settings turned into on a server: of STARTUPS_MAX sets, as clients choose them (the
+ * least recently used one goes). Zeroed, with a random seed, it is empty. Owns references on its images. */
 struct pool_startups {
 	uint64_t seed;
 	struct startup_image *table; /* pool_startup.c */
@@ -188,8 +185,7 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
  * borrow a server, apply them, and call pool_learn_startup. */
 struct image *pool_find_startup(struct pool *pool, const struct image *raw);
 int pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved);
-/* pool_startup.c. Returns the result of these settings, or NULL. Images are interned, so raw is found by its address.
- */
+/* pool_startup.c. Returns the result of these settings, or NULL. Images are interned: raw is found by its address. */
 struct image *pool_startup_find(struct pool_startups *all, const struct image *raw);
 /* Takes references on both images. Returns 0, or -1 without memory. */
 int pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved);

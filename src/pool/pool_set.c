@@ -260,11 +260,8 @@ expire_late(struct pool *pool, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-/*
- * Resetting a large temporary table may take long: those who wait may then get another server, if there is room. The
- * first reset in a database also asks about its code, which takes PostgreSQL longer on a busy machine; logging in once
- * more would not be quicker there.
- */
+/* Resetting a large temporary table may take long: those who wait may then get another server. The first reset in a
+ * database also asks about its code, which takes longer on a busy machine; logging in once more would, too. */
 static void
 help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -277,8 +274,7 @@ help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 			policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Clients choose the names under [database *]: PostgreSQL may have no such database, and no connection was ever made.
- */
+/* Clients choose names under [database *]: PostgreSQL may have no such database, and no connection was ever made. */
 static bool
 may_be_invented(const struct pool *pool)
 {

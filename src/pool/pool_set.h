@@ -15,8 +15,7 @@
 
 #include <pthread.h>
 
-/* The servers of a pool that no policy lends: dedicated/. The set calls these when the pool's own are concerned, too.
- */
+/* The servers of a pool that no policy lends: dedicated/. The set calls these when its own are concerned, too. */
 struct pool_companions {
 	const struct server_owner_ops *own; /* of servers that a client has for itself */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator asks: connect anew */

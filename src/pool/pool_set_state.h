@@ -163,8 +163,7 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /
 const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
-/* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of which it is known here that the code may leave it.
- */
+/* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of what the code is known here to leave. */
 unsigned pool_code_heeded(const struct pool *pool);
 /* Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves
  * more. If nothing is known here, the first answer tells. */

@@ -12,11 +12,8 @@
 
 #include <stdatomic.h>
 
-/*
- * The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings. It is
- * made as a whole before the configuration is taken over, so errors in files are found in time. Counted by reference,
- * from any thread.
- */
+/* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings. Made
+ * before the configuration is taken over: errors in files are found in time. Counted by reference, from any thread. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
@@ -37,11 +34,8 @@ struct pool_target {
 	atomic_uint refs;
 };
 
-/*
- * database and user are a pool's ("tenant/database", and the role); settings are the pool's, from the configuration
- * that tls was made for; keys must live as long as the target. Returns NULL with *why set: upstream_for() refuses the
- * names, or TLS is wanted but not available.
- */
+/* database and user are a pool's ("tenant/database", and the role), settings too, of the configuration of tls; keys
+ * outlives the target. NULL with *why set: upstream_for() refuses the names, or TLS is wanted but not available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);

@@ -117,8 +117,7 @@ struct weir {
 	struct stopping stopping;
 	struct last_reload last_reload;
 	bool has_pid_file; /* we wrote it */
-	/* The service manager wants to hear of this process so often; when it did. 0: it does not, or of another one.
-	 */
+	/* How often the service manager wants to hear of this process, and when it did. 0: not, or of another one. */
 	uint64_t watchdog_us, watchdog_told_us;
 };
 
@@ -166,8 +165,7 @@ int process_restart(struct weir *w, struct fail *why);
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
 /* process_memory.c */
-/* Lifts the limits for a load of the configuration, if there is room for one. Returns 0, or -1 with *why set (53200).
- */
+/* Lifts the limits for a load of the configuration, if there is room. Returns 0, or -1 with *why set (53200). */
 int process_make_room(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* about every 100 ms */
 

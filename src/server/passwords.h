@@ -31,8 +31,7 @@ struct password_order {
 
 /* Embed one in whoever asks, zeroed. */
 struct password_ask {
-	/* The password, which lasts for this call, or NULL and why. Called from the loop, never from passwords_get().
-	 */
+	/* The password, which lasts for this call, or NULL and why. Called from the loop, not by passwords_get(). */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
 	struct password_entry *entry; /* NULL: it does not wait */

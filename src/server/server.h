@@ -95,16 +95,12 @@ struct server_ops {
 	 * Return true to swallow it: the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/*
-	 * A CommandComplete for the borrower; its tag has a terminator behind len bytes. With srv->loan.watches_tags
-	 * everything before it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower was
-	 * answered in another way.
-	 */
+	/* A CommandComplete for the borrower; a terminator is behind len bytes. With srv->loan.watches_tags all before
+	 * it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower has its answer. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* A row that answers a question of OWED_TO_COMMIT; then its ReadyForQuery: the question was ended->statements.
-	 */
+	/* A row that answers a question of OWED_TO_COMMIT; then its ReadyForQuery: it was ended->statements. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
 	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
@@ -157,8 +153,7 @@ struct server_env {
 	struct graveyard *graveyard;
 	struct helpers *helpers;
 	struct inbox *inbox;
-	/* There are several workers: inbox is looked at between two events. Set by worker_fill_envs(), never cleared.
-	 */
+	/* There are several workers: inbox is read between two events. Set by worker_fill_envs(), never cleared. */
 	bool has_others;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
@@ -364,11 +359,8 @@ struct server_secret {
 	char password[];
 };
 
-/*
- * Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. turn: a number that
- * grows; where hosts take turns, it says with which one to begin. only: the one of target->upstream->hosts that is
- * tried, whether it is its turn or not; NULL: each.
- */
+/* Begins to dial. NULL without memory. conn: the pool's part; srv->conn gives it back. turn: a number that grows; where
+ * hosts take turns it says which is first. only: the one of target->upstream->hosts to try; NULL: each. */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
 			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
 /* server_dial.c: "db1:5432", or the path of a Unix socket. */
@@ -443,15 +435,11 @@ const struct image *server_welcome(const struct server *srv);
 /* --- server_image.c: settings of a server, and those that its plans were made under --- */
 /* Returns true if the plans there are as this image would have them made. */
 bool server_plans_suit(const struct server *srv, struct image *img);
-/*
- * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
- * ledger. The caller sends them, and sets srv->image if the server will have that image. always, is_guarded: see
- * image_put_changes.
- */
+/* Turns the server's settings into these: appends the messages, with a Sync, to out, and enters them in the ledger. The
+ * caller sends them, and sets srv->image if the server will have it. always, is_guarded: see image_put_changes. */
 void server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
 		      struct buf *out);
-/* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
- */
+/* The same for random(), which begins anew: another borrower may know its next values. seed: a random number. */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
 /* Enters a Sync of our own, which is sent now. */
 void server_owe_sync(struct server *srv, enum owed_to to);

@@ -14,8 +14,7 @@ bool server_may_cross(const struct server *srv);
 /* The first of three steps. It leaves its loop, and its owner forgets it: no callback comes from now on. Functions up
  * the stack may still use it, so the second step is for the graveyard. Returns 0, or -1 for a bug of pgweir's. */
 int server_depart(struct server *srv);
-/* Gives up all that belongs to its worker. Returns 0, or -1 without memory: call server_discard() on the same worker.
- */
+/* Gives up all that is its worker's. Returns 0, or -1 without memory: call server_discard() on the same worker. */
 int server_pack(struct server *srv);
 /* On the other worker: it is IDLE there. Returns 0, or -1: no memory, or it has failed in between; call
  * server_discard() then. */

@@ -36,8 +36,7 @@ void server_reset_next(struct server *srv); /* server_replies.c: the ledger beca
 void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 
-/* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
- */
+/* server_tls_start.c: of a new connection. Returns 1 if TLS has begun, 0 if there will be none, -1 with *why set. */
 int server_tls_begin(struct server *srv, struct fail *why);
 /* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
  * *why set. */
