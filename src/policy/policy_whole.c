@@ -54,27 +54,14 @@ new_whole(struct policy_commons *all, const void *key, size_t len)
 }
 
 struct policy_whole *
-policy_whole_get(struct policy_commons *all, const void *key, size_t len)
+policy_whole_get(struct policy_commons *all, const void *key, size_t len, bool may_make)
 {
 	struct policy_whole *w;
 
 	pthread_mutex_lock(&all->names_lock);
 	TABLE_FIND(all->seed, all->wholes, key, len, w);
-	if (w == NULL)
+	if (w == NULL && may_make)
 		w = new_whole(all, key, len);
-	if (w != NULL)
-		w->uses++;
-	pthread_mutex_unlock(&all->names_lock);
-	return w;
-}
-
-struct policy_whole *
-policy_whole_find(struct policy_commons *all, const void *key, size_t len)
-{
-	struct policy_whole *w;
-
-	pthread_mutex_lock(&all->names_lock);
-	TABLE_FIND(all->seed, all->wholes, key, len, w);
 	if (w != NULL)
 		w->uses++;
 	pthread_mutex_unlock(&all->names_lock);

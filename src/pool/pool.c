@@ -254,14 +254,14 @@ get_whole(struct pool *pool, struct parts *out)
 	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 
-	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, &set->s.split) <= 1) {
-		out->whole = policy_whole_find(set->s.room->commons, box->key, box->key_len);
-		if (out->whole == NULL)
-			return 0;
-	} else
-		out->whole = policy_whole_get(set->s.room->commons, box->key, box->key_len);
+	bool is_split =
+	    pool->whole != NULL || pool_parts(set->config, pool->database->name, pool->user, &set->s.split) > 1;
+
+	out->whole = policy_whole_get(set->s.room->commons, box->key, box->key_len, is_split);
+	if (out->whole == NULL)
+		return is_split ? -1 : 0;
 	out->fresh = pool_fresh_get(set->s.fresh, box->key, box->key_len);
-	return out->whole == NULL || out->fresh == NULL ? -1 : 0;
+	return out->fresh == NULL ? -1 : 0;
 }
 
 /* Returns 0, or -1 with *why set; the caller puts what there is. */
