@@ -256,8 +256,7 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
-/* Nothing runs. The query may have been sent before the cancel and not been read yet: the loop may handle the new
- * connection first. */
+/* Nothing runs. The query may have come before the cancel, on a connection that the loop handles later. */
 static void
 look_again(struct client_cancel *cancel)
 {

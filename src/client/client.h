@@ -46,8 +46,7 @@ struct client_front {
 	/* Handles or keeps all of bytes, and wipes them: they may have a password. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
 	void (*check_time)(struct client *c, uint64_t now_us); /* while it logs in, about every 100 ms; may close it */
-	void (*names)(const struct client *c, const char **database,
-		      const char **user); /* that it logs in to; may be NULL */
+	void (*names)(const struct client *c, const char **database, const char **user); /* as it logs in, or NULL */
 	void (*leave)(struct client *c); /* it is closed: ends the login and frees its part */
 };
 

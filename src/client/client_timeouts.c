@@ -106,8 +106,7 @@ lasted_us(const struct client *c, enum late late, uint64_t now_us)
 	return now_us - since_us;
 }
 
-/* Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not a part of
- * the client's request. */
+/* Returns false: it can't be cancelled, nobody would take the answer, or what runs is no part of the request. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
@@ -173,8 +172,7 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	return count;
 }
 
-/* Finds late ones first, then ends them: ending one may move or end others. None is freed before the loop's next
- * turn. */
+/* Finds late ones first: ending one may move or end others. None is freed before the loop's next turn. */
 static void
 end_late_ones(const struct pool *e, uint64_t now_us)
 {

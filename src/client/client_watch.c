@@ -25,8 +25,7 @@ struct holders {
 
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
 
-/* Requests of a pool that got no connection within pool_timeout since the log last told of them; of a part of one,
- * which sees its own holders only. */
+/* Requests that got no connection within pool_timeout since the log last told of them; of one part of a pool. */
 struct timeouts {
 	uint64_t count, told_us;
 	/* At the last of them: */

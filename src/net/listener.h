@@ -32,8 +32,7 @@ struct listener_settings {
 	struct tcp_options tcp;
 	mode_t mode; /* of a Unix socket's file */
 	gid_t group; /* of that; LISTENER_NO_GROUP: the process's own */
-	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix,
-			  void *arg); /* takes fd, which is non-blocking */
+	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg); /* takes fd: non-blocking */
 	void (*on_exhausted)(int error, void *arg); /* EMFILE and the like: one connection was turned away */
 	void *arg;
 };
@@ -59,6 +58,5 @@ void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */
 
-/* Returns true if address (IPv4, IPv6, or IPv4-mapped) is one of this machine's or, if is_net, in a network of one of
- * its interfaces. */
+/* Returns true if this address (IPv4-mapped, too) is this machine's or, if is_net, in a network of its interfaces. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);

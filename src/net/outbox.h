@@ -49,8 +49,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
 void outbox_put(struct outbox *o, struct buf *b); /* appends what was built in b, and frees b; without it, is_broken */
-/* Returns room for len bytes (1 to OUTBOX_SPACE / 2) of the batch, to be written before anything else is added; NULL:
- * no peer. */
+/* Returns room for len bytes (1 to OUTBOX_SPACE / 2), to be written before anything else is added; NULL: no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
 /* Sends the batch so far, as referenced bytes are about to go away. */
 void outbox_flush_early(struct outbox *o);

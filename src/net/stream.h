@@ -187,8 +187,7 @@ struct handshake_settings {
 	void *arg;
 };
 
-/* first: bytes that were read already (direct TLS), or none. Returns 0, or -1 with *why set: done is then not
- * called. */
+/* first: bytes that were read already (direct TLS). Returns 0, or -1 with *why set: done is not called then. */
 int handshake_begin(struct stream *s, const struct handshake_settings *settings, const void *first, size_t first_len,
 		    struct fail *why);
 

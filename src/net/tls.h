@@ -59,8 +59,7 @@ bool tls_has_peer_certificate(const struct tls_session *s); /* a verified one, w
 /* Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
  * e-mail ('E') alternative names; not for those with a NUL or a control character. name returns false to stop. */
 void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
-/* Writes the subject in RFC 2253's form ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1: none, or out is too
- * small. */
+/* Writes the subject as in RFC 2253 ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1: none, or no room. */
 int tls_peer_subject(const struct tls_session *s, char *out, size_t out_cap);
 const char *tls_version_name(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher_name(const struct tls_session *s);

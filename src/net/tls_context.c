@@ -1,5 +1,4 @@
-/* src/net/tls_context.c - what the TLS connections of one configuration share: certificates, trust, rules. See
- * tls.h. */
+/* src/net/tls_context.c - what the TLS connections of one configuration share: certificates, trust, rules. */
 #include "net/tls_state.h"
 
 #include <openssl/err.h>

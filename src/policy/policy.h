@@ -205,8 +205,7 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
-void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok,
-		      uint64_t now_us); /* !ok: it will be closed */
+void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: it is closed */
 /* conn is closed, whoever closed it and whatever its state; it no longer belongs to the pool. With upstream_may_be_down
  * the loss of an idle, pinging or lent one raises the epoch: connections verified before that are pinged before they
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */

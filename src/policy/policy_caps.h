@@ -35,8 +35,7 @@ void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */
 
-/* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always it is not, and then a return
- * costs this alone. */
+/* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always this is all that is done. */
 static inline void
 caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {

@@ -1,12 +1,8 @@
 /*
- * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long. See policy_conn_failed() in
- * policy.h.
- *
- * A borrower is either refused at once, so that its application learns it and may do something else, or it waits: if
- * the pool is_holding, or waits_while_down; if it was in line already when PostgreSQL went (it was ready to wait, and a
- * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like, or an
- * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so; and if it
- * is memory that was missing (53200), which the next attempt may have.
+ * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long: policy_conn_failed() in
+ * policy.h has the list. The others are refused at once, so that their applications learn it. Who was in line when
+ * PostgreSQL went was ready to wait, and a restart is short; too many connections are what a full pool is like; and
+ * behind a 57P01 the next attempt will say whether PostgreSQL stops.
  */
 #include "policy/policy_line.h"
 #include "policy/policy_state.h"

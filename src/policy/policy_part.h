@@ -52,8 +52,7 @@ struct policy_whole {
 	_Atomic uint32_t coming[WHOLE_PARTS_MAX]; /* on their way to that part */
 	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
 	_Atomic uint64_t lowered_until_us; /* ... until then */
-	_Atomic uint64_t
-	    round; /* only a connection of this round crosses: policy_close_all and policy_pause begin another */
+	_Atomic uint64_t round; /* whose connections alone cross: policy_close_all and policy_pause begin another */
 	_Atomic uint32_t in_use; /* a bit for each part whose is_in_use is set */
 	uint32_t out; /* a bit for each part that is in an outage */
 	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
@@ -277,8 +276,7 @@ bool part_others_lack(const struct policy_part *m);
 uint32_t part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if somebody in that part waits for so long that a place is made for him. */
 bool part_is_starved(const struct policy_part *m, int number, uint64_t own_us);
-/* conn will go to that part: returns its room, or NULL: it can't, or needs not any more. part_stays: it can't after
- * all. */
+/* conn will go to that part: returns its room, or NULL: it can't, or need not. part_stays: it can't after all. */
 struct policy_room *part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number);
 void part_stays(struct policy_part *m, struct policy_conn *conn);
 /* Returns false if conn was not sent to this part. *is_of_round: it is as good as when it left. */

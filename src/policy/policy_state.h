@@ -53,8 +53,7 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
-	struct policy_conn
-	    *last[POLICY_LAST]; /* by the id of the borrower who had it last, if its borrower_id still says so */
+	struct policy_conn *last[POLICY_LAST]; /* by the id of its last borrower, if borrower_id still says so */
 	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
 
@@ -192,8 +191,7 @@ void policy_serve(struct policy *p, uint64_t now_us);
 /* There is a whole: gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it
  * did, or has closed it for one there who waits in vain. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us);
-void policy_give_idle(struct policy *p,
-		      uint64_t now_us); /* to other parts in which somebody waits, if nobody does here */
+void policy_give_idle(struct policy *p, uint64_t now_us); /* to parts where somebody waits, if nobody does here */
 void policy_tell_parts(struct policy *p); /* after a change of what others look at */
 void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line; there is a whole */
 void policy_end_parts(struct policy *p, uint64_t now_us); /* after any change; there is a whole */

@@ -145,8 +145,7 @@ heed_circuit(struct policy *p, uint64_t now_us)
 	p->circuit.is_heeding = true;
 }
 
-/* started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't
- * count. */
+/* Attempts begun (started_us) before the last back-off fail for the same reason and don't count. */
 static void
 note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
@@ -360,8 +359,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->part.whole != NULL)
 		policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle the places are left alone for which somebody waits in another part: they may have been made just
-	 * now. */
+	/* For min_idle no place is taken for which somebody waits in another part: it may have been made now. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
 	       open_one(p, FOR_STOCK, now_us))

@@ -232,8 +232,7 @@ get_limits(struct pool *pool, struct policy_limit *out[CAP_ALL])
 			 &out[CAP_DATABASE]);
 }
 
-/* The home of its statements, the code of its database, and the circuit of its upstream, which all pools of these hosts
- * share. */
+/* The home of its statements, its database's code, and its upstream's circuit: all pools of these hosts share them. */
 static int
 get_shared(struct pool_set *set, struct parts *out)
 {

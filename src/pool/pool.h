@@ -72,8 +72,8 @@ struct pool_use {
 	uint64_t looked_us; /* the last time */
 	uint64_t looks, in_use, idle_in_transaction; /* how many were, summed up over the looks */
 	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
-	uint32_t peak,
-	    limit; /* the most that were in use at one look; how many there could be: another limit is another span */
+	uint32_t peak; /* the most that were in use at one look */
+	uint32_t limit; /* how many there could be: another limit is another span */
 };
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
 
@@ -99,8 +99,7 @@ struct pool {
 	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
 	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.c */
-	uint64_t pins_told_us; /* when the log was last told of these pins, and how many others had one since:
-				  state/pins.c */
+	uint64_t pins_told_us; /* state/pins.c: when the log was last told of these, and how many had one since */
 	uint32_t pins_untold;
 	uint8_t pins_told; /* 1 << enum pin_reason */
 	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0: never. state/linger.c */
@@ -193,8 +192,7 @@ void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-/* A client proved this secret (plain or MD5), which is not in users_file: servers log in with it if there is no other.
- * It is copied. */
+/* A client proved this secret (plain or MD5), not in users_file: servers use it if there is no other. It is copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 
 /* Returns how this pool's servers log in, for the next process. Borrowed; *secret may be NULL. */

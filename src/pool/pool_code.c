@@ -1,5 +1,4 @@
-/* src/pool/pool_code.c - asks a pool's servers what the code of its database could touch (database_code.h), and acts on
- * the answer. */
+/* src/pool/pool_code.c - asks servers what their database's code could touch (database_code.h), and acts on that. */
 #include "base/clock.h"
 #include "pool/pool_set_state.h"
 

@@ -135,8 +135,7 @@ best_part(const struct pool_homes *h, const struct home *one)
 	return best;
 }
 
-/* Returns as find(), and sets *most: how many parts the pool may have (it may have more since an older configuration);
- * or NULL with *why set. */
+/* As find(), or NULL with *why set. *most: how many parts it may have (since an older reload it may have more). */
 static struct home *
 look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
 	struct home *out, struct fail *why)

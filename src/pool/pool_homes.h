@@ -36,12 +36,10 @@ uint32_t pool_homes_first(struct pool_homes *h, const struct config *config, con
 /* Returns true if that worker has, or is to have, a part of this pool. */
 bool pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 		    uint32_t number);
-/* A client is to leave worker 0 for another worker, or is made there; and it has ended, or its end there has been heard
- * of. */
+/* A client is to leave worker 0 for another, or is made there; and its end there has come, or been heard of. */
 void pool_homes_left(struct pool_homes *h, uint32_t number);
 void pool_homes_ended(struct pool_homes *h, uint32_t number);
-/* That worker does not answer, or does again. Until then no pool is given a home there, and no client is sent there
- * whose pool has another. */
+/* That worker does not answer, or does again: until then nobody is sent there who has, or could have, another home. */
 void pool_homes_set_silent(struct pool_homes *h, uint32_t number, bool is_silent);
 /* Returns how many clients have left worker 0, and have not ended. */
 uint32_t pool_homes_away(const struct pool_homes *h);

@@ -1,5 +1,4 @@
-/* src/pool/pool_set.c - all pools: their configuration, their lists, time, and operations on many at once. See
- * pool_set.h. */
+/* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many at once. See pool_set.h. */
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 

@@ -1,12 +1,10 @@
 /*
  * src/pool/pool_set.h - all pools: the pool of each (database, user) pair, and the connections behind its policy.
  *
- * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it. It also
- * remembers what clients of a pool are sent at login, and what their startup settings turned into.
+ * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it.
  *
  * Owns:   every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env, config and users (references are taken).
- * Always: a pool lives while it has clients or servers; its pointer may be kept by its clients.
  */
 #pragma once
 
@@ -92,8 +90,7 @@ bool pool_set_is_place_wanted(const struct pool_set *set);
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
-/* pool_scout.c. Call it likewise, while new clients are welcome: sees whether hosts that could not be reached are there
- * again. */
+/* pool_scout.c. Call it likewise, while clients are welcome: sees whether hosts that were out of reach are back. */
 void pool_set_scout(struct pool_set *set, uint64_t now_us);
 /* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
  * (NULL: everybody's) are closed: idle ones now, others when they are returned. */
@@ -102,8 +99,7 @@ void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, con
 /* NULL: all, which succeeds. Returns 0, or -1 without memory. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-/* New clients of this database are refused until it is enabled again; those that are there stay. Returns 0, or -1
- * without memory. */
+/* New clients of this database are refused until it is enabled; others stay. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
 /* Returns true if no server is lent (but for replication) or being cleaned. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);

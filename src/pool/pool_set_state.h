@@ -119,8 +119,7 @@ void bouncer_log_end(const struct pool *pool, const struct server *srv, const ch
 void bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			 const struct fail *why);
 void bouncer_log_unused(const struct pool *pool, uint64_t now_us);
-void bouncer_log_database(const struct pool_set *set,
-			  const char *database); /* a new one, of those that are not listed */
+void bouncer_log_database(const struct pool_set *set, const char *database); /* a new one that is not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
@@ -142,8 +141,7 @@ size_t pool_key(const struct config *config, const char *database, const char *u
 /* Returns on how many workers a pool of this database and user (of its servers) may have a part. */
 uint32_t pool_parts(const struct config *config, const char *database, const char *user,
 		    const struct pool_split *split);
-/* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
- * longer configured. */
+/* Applies limits, upstream and secrets. Returns 0, or -1 with *why set: the database is configured no longer. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_hear_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
 void pool_free(struct pool *pool);

@@ -19,8 +19,7 @@
 
 #define GATHER_MAX_US (200 * US_PER_MS)
 
-/* The tables of the status page. The page's filter searches what it was sent: all pools, up to a number that it can
- * show. */
+/* The tables of the status page, whose filter searches what it was sent: up to a number of rows that it can show. */
 static const struct {
 	const char *command;
 	size_t rows_max;

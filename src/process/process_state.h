@@ -151,8 +151,7 @@ void process_tick(struct weir *w); /* about every 100 ms, behind the door's own 
 
 /* process_console.c */
 struct console *process_console_new(struct weir *w);
-/* database NULL: all; RESUME then ends a SUSPEND, too. Both return 0, or -1 with *why set: no memory, or a worker does
- * not answer. */
+/* database NULL: all; RESUME ends a SUSPEND then, too. 0, or -1 with *why set: no memory, or a worker is silent. */
 int process_pause(struct weir *w, const char *database, struct fail *why);
 int process_resume(struct weir *w, const char *database, struct fail *why);
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */

@@ -80,8 +80,7 @@ void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
 void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: waits until there is something to do */
 uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
-void
-worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move, and tells the service manager */
+void worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move; tells the service manager */
 void worker_each(struct weir *w, worker_fn *row, void *arg); /* SHOW WORKERS */
 /* Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
  * work for it; what all that used; its loop, when nobody uses it. */

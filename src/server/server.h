@@ -87,8 +87,7 @@ struct server_ops {
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/* A ParameterDescription, RowDescription or NoData answers a Describe with a ref; o is not settled yet.
-	 * is_whole: body is all of it. */
+	/* What answers a Describe with a ref ('t', 'T', 'n'); o is not settled yet. is_whole: body is all of it. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 	/* An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
@@ -111,10 +110,8 @@ struct server_ops {
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A whole NotificationResponse. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
-	void (*batch_end)(
-	    struct server *srv); /* everything that was read is handled: sends the replies, may return srv */
-	void (*lost)(struct server *srv,
-		     const struct fail *why); /* only while LENT: it is ending, and the borrower must forget it */
+	void (*batch_end)(struct server *srv); /* all that was read is handled: sends the replies, may return srv */
+	void (*lost)(struct server *srv, const struct fail *why); /* only while LENT: the borrower must forget it */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
 };
 
@@ -128,12 +125,11 @@ struct server_owner_ops {
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	/* The rows of the owner's question (is_whole: body is all of it), then its end: returns another question that
-	 * follows at once, or NULL. */
+	/* The rows of the owner's question (is_whole: all of body), then its end: returns the next one, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
-	void (*closed)(struct server *srv); /* the last callback for each server, however it ended; srv->conn belongs to
-					       the owner again */
+	void (*closed)(
+	    struct server *srv); /* the last one for each, however it ended; srv->conn is the owner's again */
 };
 
 #define SERVER_ADDRESS_MAX 280
@@ -200,8 +196,7 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 struct reset_order {
 	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) are washed. With STATE_BACKEND, the owner closes it
-	 * then. */
+	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) to wash. With STATE_BACKEND, the owner closes it. */
 	unsigned parts;
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
@@ -345,8 +340,7 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
-	/* Whose settings this backend's plans of code of the database were made under, until they are discarded. A
-	 * reference; NULL: there are none. */
+	/* A reference: whose settings its plans of the database's code were made under; NULL: it has none. */
 	struct image *plans_of;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
@@ -418,8 +412,7 @@ void server_ping(struct server *srv, const char *question);
  * gone on failure. An error only costs this connection, which no client has meanwhile.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-/* DISCARD ALL has run, or will before anything else: forgets the server's settings and SQL-prepared statements. Returns
- * 0, or -1 without memory. */
+/* DISCARD ALL has run, or will first: forgets settings and SQL-prepared statements. Returns 0, or -1: no memory. */
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);

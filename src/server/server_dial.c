@@ -348,8 +348,7 @@ login_done(struct server *srv)
 	srv->login = NULL;
 }
 
-/* Handles all whole messages of a login; the rest is carried. Returns the bytes used, or -1 if srv was closed or dials
- * another host. */
+/* Handles all whole messages of a login. Returns the bytes used, or -1 if srv was closed or dials another host. */
 ssize_t
 server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 {

@@ -21,8 +21,7 @@ void server_bury(struct server *srv); /* frees it later; the last part of that *
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */
-void server_first_host(struct server *srv, uint32_t turn,
-		       const struct upstream_host *only); /* sets host_index, before anything else */
+void server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only); /* sets host_index */
 int server_dial_host(struct server *srv); /* begins to dial the one at host_index; returns -1 without memory */
 void server_forget_secret(struct server *srv); /* wipes what password_command has printed for it */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg);
@@ -38,8 +37,7 @@ void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way c
 
 /* server_tls_start.c: of a new connection. Returns 1 if TLS has begun, 0 if there will be none, -1 with *why set. */
 int server_tls_begin(struct server *srv, struct fail *why);
-/* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
- * *why set. */
+/* Handles the answer to our SSLRequest. Returns 1: the login follows without TLS, 0: more must come, -1: see *why. */
 int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
 /* server_dial.c: the handshake is over. failed: NULL, or the reason. */
 void server_tls_done(struct server *srv, const struct fail *failed);

@@ -138,8 +138,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	return 0;
 }
 
-/* Recognises the warning of a failed pg_cancel_backend(): the message may be in any language, but its digits and
- * routine are the same. */
+/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
 static bool
 got_notice(struct walk *w, const uint8_t *body, size_t len)
 {
@@ -172,8 +171,7 @@ made_true(struct walk *w, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; otherwise only notices, parameters and
- * errors. */
+/* Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; else only notices, parameters, errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -537,8 +535,7 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	return 0;
 }
 
-/* Returns true if the carried message is still unfinished with these bytes, so that a message in small pieces is not
- * copied each time. */
+/* Returns true if the carried message is still unfinished with these bytes: small pieces are not copied each time. */
 static bool
 is_still_unfinished(const struct server *srv, size_t got)
 {

@@ -71,8 +71,7 @@ server_forget_session(struct server *srv)
 	return image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0));
 }
 
-/* Cancels the borrower's request once. A request of pgweir's own may be stuck ahead of it, or a cancel for an earlier
- * request may be under way. */
+/* Cancels the borrower's request once. One of pgweir's own may be stuck ahead of it, or another cancel under way. */
 static void
 cancel_what_runs(struct server *srv)
 {
