@@ -294,16 +294,6 @@ enter_new_key(struct cancel_keys *keys, struct client *c, uint32_t pid)
 	return 0;
 }
 
-/* Called with the lock held. */
-static int
-enter_old_key(struct cancel_keys *keys, struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
-{
-	if (pid == 0 || find_key(keys, pid, secret, len) != NULL || make_room(keys) < 0)
-		return -1;
-	enter_key(keys, c, pid, wire_u32(secret));
-	return 0;
-}
-
 int
 cancel_register(struct client *c, uint32_t pid, bool is_long)
 {
@@ -324,16 +314,18 @@ int
 cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct cancel_keys *keys = c->env->keys;
-	int result;
+	bool is_free;
 
 	if (len == CANCEL_SECRET_MAX && give_long_key(c, secret + CANCEL_SECRET_SHORT) < 0)
 		return -1;
 	pthread_mutex_lock(&keys->lock);
-	result = enter_old_key(keys, c, pid, secret, len);
+	is_free = pid != 0 && find_key(keys, pid, secret, len) == NULL && make_room(keys) == 0;
+	if (is_free)
+		enter_key(keys, c, pid, wire_u32(secret));
 	pthread_mutex_unlock(&keys->lock);
-	if (result < 0)
+	if (!is_free)
 		forget_secret(c);
-	return result;
+	return is_free ? 0 : -1;
 }
 
 void

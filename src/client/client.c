@@ -72,7 +72,6 @@ static void
 client_free_later(struct grave *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
-
 	const struct exchange_rare *rare = c->x.rare;
 
 	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.ticket.is_waiting);

@@ -54,9 +54,7 @@ put_names(const struct client *c, const char **database, const char **user)
 		*user = "(nouser)";
 }
 
-static void log_line(const struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
+__attribute__((format(printf, 2, 3))) static void
 log_line(const struct client *c, const char *fmt, ...)
 {
 	const char *database, *user;

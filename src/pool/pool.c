@@ -300,15 +300,6 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
 }
 
-static void
-note_code(struct pool *pool)
-{
-	struct pool_database *d = pool->database;
-
-	code_store_put(&pool->set->codes, d->code);
-	d->code = code_store_ref(pool->code);
-}
-
 int
 pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 {
@@ -350,7 +341,8 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
-	note_code(pool);
+	code_store_put(&set->codes, pool->database->code);
+	pool->database->code = code_store_ref(pool->code);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_whole(pool->policy, pool->whole, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
@@ -373,11 +365,11 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 
 	bouncer_log_database(set, database);
 	d = pool_database_get(&set->databases, set->config, database);
+	fail_set(why, "53200", "no memory for a pool");
 	if (box == NULL || d == NULL) {
 		if (d != NULL)
 			pool_set_forget_database(set, d);
 		free(box);
-		fail_set(why, "53200", "no memory for a pool");
 		return NULL;
 	}
 	box->e.database = d;
@@ -387,7 +379,6 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 	TAILQ_INIT(&box->e.servers);
 	pool_use_begin(&box->e);
 	box->key_len = put_key(box->key, d->is_of_tenant, database, user);
-	fail_set(why, "53200", "no memory for a pool");
 	if (!due_reserve(&set->due, set->pool_count + 1) ||
 	    !TABLE_ADD(set->s.seed, set->table, box->key, box->key_len, box) ||
 	    pool_configure(&box->e, now_us, why) < 0) {
