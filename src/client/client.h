@@ -26,19 +26,14 @@
 struct client;
 struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
-struct client_cancel; /* cancel.c */
 struct passed_cancel; /* cancel_peer.c */
 struct blocking; /* dedicated/questions.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/hba.h */
-struct users; /* auth/users.h */
 struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
-struct helpers; /* net/helpers.h */
 struct pool_homes; /* pool/pool_homes.h */
-struct tls_context; /* net/tls.h */
-struct tls_scratch; /* net/stream.h */
 
 /* The functions of login/ for a client that logs in, and for one that goes. */
 struct client_front {

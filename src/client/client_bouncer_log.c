@@ -40,11 +40,8 @@ static void
 put_names(const struct client *c, const char **database, const char **user)
 {
 	*database = *user = NULL;
-	if (c->x.state == CL_CONSOLE) {
-		*database = "pgbouncer";
-		*user = exchange_user(&c->x);
-	} else if (c->x.pool != NULL) {
-		*database = c->x.pool->database->name;
+	if (c->x.state == CL_CONSOLE || c->x.pool != NULL) {
+		*database = c->x.state == CL_CONSOLE ? "pgbouncer" : c->x.pool->database->name;
 		*user = exchange_user(&c->x);
 	} else if (client_state_is_login((enum client_state)c->x.state))
 		c->env->front->names(c, database, user);

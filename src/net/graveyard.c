@@ -47,7 +47,7 @@ void
 graveyard_between(struct graveyard *y, struct inbox *inbox)
 {
 	graveyard_empty(y);
-	inbox_read(inbox);
+	inbox_read(inbox, false);
 }
 
 void

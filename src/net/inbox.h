@@ -65,7 +65,7 @@ inbox_raise_sign(struct inbox *in)
 /* Notes are read on this loop. Returns NULL with *why set: no descriptor. */
 struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
 /* Reads what is there now, on its loop, when none of our functions is running. Returns false if there was nothing. */
-bool inbox_read(struct inbox *in);
+bool inbox_read(struct inbox *in, bool is_over); /* is_over: see note.read */
 /* Reads what is left, with is_over, and what is posted by that. Returns false if there was nothing. */
 bool inbox_read_last(struct inbox *in);
 void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */

@@ -24,10 +24,8 @@
 #include <unistd.h>
 
 struct stream;
-struct tls_session; /* tls.h */
-struct tls_scratch; /* handshake.c */
+struct tls_scratch; /* opaque: stream_tls.c; shared by the loop's streams */
 struct handshake; /* handshake.c */
-struct inbox; /* inbox.h */
 
 /* Each gets the stream, which its owner finds as its own first member. */
 struct stream_ops {
@@ -171,7 +169,6 @@ stream_is_full(const struct stream *s)
  * --- handshake.c: turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop
  * only moves bytes. Until the handshake is over, done is the only callback that the stream's owner gets.
  */
-struct tls_scratch; /* opaque: stream_tls.c; shared by the loop's streams */
 struct tls_scratch *tls_scratch_new(void);
 void tls_scratch_free(struct tls_scratch *t); /* NULL is fine */
 

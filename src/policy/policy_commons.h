@@ -22,7 +22,6 @@
 struct policy_budget; /* policy_budget.h */
 struct policy_limit; /* opaque: policy_limit.c */
 struct policy_circuit; /* policy_circuit.h */
-struct policy_whole; /* policy_whole.h */
 
 TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_room_list, policy_room);

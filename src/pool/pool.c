@@ -501,12 +501,6 @@ pool_find_startup(struct pool *pool, const struct image *raw)
 	return pool_startup_find(&pool->startups, raw);
 }
 
-int
-pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved)
-{
-	return pool_startup_learn(&pool->startups, raw, resolved);
-}
-
 void
 pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys)
 {

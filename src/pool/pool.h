@@ -181,9 +181,8 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
 
 /* --- startup settings --- */
 /* Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
- * borrow a server, apply them, and call pool_learn_startup. */
+ * borrow a server, apply them, and call pool_startup_learn. */
 struct image *pool_find_startup(struct pool *pool, const struct image *raw);
-int pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved);
 /* pool_startup.c. Returns the result of these settings, or NULL. Images are interned: raw is found by its address. */
 struct image *pool_startup_find(struct pool_startups *all, const struct image *raw);
 /* Takes references on both images. Returns 0, or -1 without memory. */

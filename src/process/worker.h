@@ -24,8 +24,6 @@
 
 #define TICK_US (100 * US_PER_MS)
 
-struct weir; /* process_state.h */
-
 /* Told by a worker at its ticks, for worker 0 to read at any time: worker_pulse.c. */
 struct worker_pulse {
 	_Atomic uint64_t at_us; /* its last tick */
@@ -125,7 +123,6 @@ void process_forget_gathered(struct weir *w); /* once nobody has its note any mo
  * Borrows: the workers of struct weir, whose loops run there.
  * Always:  only worker 0 asks for a halt, and only worker 0 waits. With one worker nothing here does anything.
  */
-struct weir;
 struct worker_threads; /* opaque: worker_threads.c */
 
 /* From now on each worker's loop runs, but for worker 0's. Returns NULL with *why set: no memory, no thread. */

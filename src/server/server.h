@@ -71,9 +71,6 @@ const char *server_event_name(enum server_event ev);
 
 struct server;
 struct hosts; /* server/hosts.h */
-struct helpers; /* net/helpers.h */
-struct inbox; /* net/inbox.h */
-struct tls_scratch; /* net/stream.h */
 
 /* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
 struct server_ops {
