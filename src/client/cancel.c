@@ -11,7 +11,6 @@
 #include "client/cancel.h"
 #include "client/clients.h"
 #include "listen/listen.h"
-#include "net/inbox.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"

@@ -12,7 +12,6 @@
  * are, through their pools.
  */
 #include "client/cancel.h"
-#include "client/client.h"
 #include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"

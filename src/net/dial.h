@@ -7,7 +7,6 @@
 #pragma once
 
 #include "base/counters.h"
-#include "base/fail.h"
 #include "net/stream.h"
 
 #include <ares.h>

@@ -1,7 +1,6 @@
 #include "net/loop.h"
 
 #include "base/alloc.h"
-#include "net/inbox.h"
 
 #include <stdlib.h>
 

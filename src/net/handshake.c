@@ -4,7 +4,6 @@
  * In each step a thread gets the session and the bytes that have come, and returns the bytes that OpenSSL sends. Bytes
  * that come meanwhile wait for the next step. While a step runs, only its thread touches the session.
  */
-#include "net/stream.h"
 
 #include "net/tls_state.h"
 

@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include "base/fail.h"
 #include "net/stream.h"
 
 #include <event2/event.h>

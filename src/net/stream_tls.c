@@ -6,7 +6,6 @@
  * is queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
 #include "base/alloc.h"
-#include "net/stream.h"
 #include "net/tls_state.h"
 
 #include <errno.h>

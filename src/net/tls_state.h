@@ -1,9 +1,7 @@
 /* src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it. */
 #pragma once
 
-#include "net/helpers.h"
 #include "net/stream.h"
-#include "net/tls.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>

@@ -7,7 +7,6 @@
  * nobody is in line.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
 
 #include <assert.h>
 #include <stdlib.h>

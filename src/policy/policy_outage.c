@@ -5,7 +5,6 @@
  * behind a 57P01 the next attempt will say whether PostgreSQL stops.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
 
 #include <string.h>
 

@@ -5,9 +5,6 @@
  * a hint. A borrower that is refused may come back from within: it counts as a newcomer and is not refused again here.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
-
-#include "base/clock.h"
 
 #include <inttypes.h>
 #include <strings.h>

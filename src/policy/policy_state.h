@@ -23,8 +23,6 @@
 #pragma once
 
 #include "base/clock.h"
-#include "policy/policy.h"
-#include "policy/policy_budget.h"
 #include "policy/policy_caps.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_part.h"

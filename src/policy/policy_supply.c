@@ -7,7 +7,6 @@
  * success lets others follow; connections that fail together count as one failure.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
 
 #define OPENS_AT_ONCE 16
 #define BACKOFF_FIRST_US (50 * 1000u)

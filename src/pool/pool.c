@@ -2,9 +2,6 @@
  * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
-#include "base/table.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,6 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <arpa/inet.h>

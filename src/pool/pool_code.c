@@ -1,9 +1,5 @@
 /* src/pool/pool_code.c - asks servers what their database's code could touch (database_code.h), and acts on that. */
-#include "base/clock.h"
 #include "pool/pool_set_state.h"
-
-#include "seal/seal.h"
-#include "server/server.h"
 
 #include <stdlib.h>
 #include <string.h>

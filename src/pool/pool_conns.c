@@ -2,9 +2,6 @@
  * clients, washes and returns them, and passes on their reports. */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
-#include "seal/seal.h"
-
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>

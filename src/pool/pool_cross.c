@@ -13,9 +13,7 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
 #include "base/histogram.h"
-#include "policy/policy_whole.h"
 #include "server/server_cross.h"
 
 #include <stddef.h>

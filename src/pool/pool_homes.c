@@ -1,5 +1,4 @@
 #include "base/alloc.h"
-#include "base/table.h"
 #include "pool/pool_set_state.h"
 
 #include <assert.h>

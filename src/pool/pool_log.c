@@ -2,8 +2,6 @@
  * when it is over, and the reason of a failed login, but not again and again while it goes on. */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
-
 #include <inttypes.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)

@@ -2,9 +2,7 @@
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
-#include "net/loop.h"
 
 #include <assert.h>
 #include <openssl/rand.h>

@@ -9,7 +9,6 @@
 #pragma once
 
 #include "pool/pool.h"
-#include "session/commit_fate.h"
 
 #include <pthread.h>
 

@@ -26,8 +26,6 @@
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_whole.h"
-#include "net/inbox.h"
-#include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
 struct pool_box; /* pool.c       */

@@ -2,13 +2,10 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/resources.h"
 #include "build.h"
 #include "config/config_state.h"
 #include "os/os.h"
-#include "setup/setup.h"
-#include "telemetry/slowlog.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

@@ -7,12 +7,9 @@
  */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "build.h"
 #include "config/config_value.h"
-#include "net/inbox.h"
-#include "net/loop.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

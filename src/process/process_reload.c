@@ -3,9 +3,7 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "telemetry/slowlog.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "config/config_state.h"
 #include "lookup/auth_query.h"

@@ -3,7 +3,6 @@
 
 #include "statements/statements.h"
 
-#include "base/clock.h"
 #include "dedicated/notify_listener.h"
 
 #include <stdio.h>

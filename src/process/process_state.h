@@ -22,14 +22,9 @@
 #pragma once
 
 #include "console/console.h"
-#include "config/config.h"
-#include "net/stream.h"
-#include "net/helpers.h"
-#include "process/process.h"
 #include "process/worker.h"
 #include "restart/restart.h"
 #include "setup/setup.h"
-#include "http/http.h"
 #include "telemetry/slowlog.h"
 
 #define PROCESS_SIGNALS 6

@@ -1,20 +1,15 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/resources.h"
 #include "client/clients.h"
 #include "dedicated/questions.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
 #include "login/login.h"
-#include "net/inbox.h"
-#include "net/loop.h"
 #include "policy/policy_commons.h"
 #include "server/hosts.h"
-#include "server/server.h"
 #include "state/linger.h"
-#include "telemetry/slowlog.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>

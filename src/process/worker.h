@@ -11,7 +11,6 @@
 
 #include "admin/console_host.h"
 #include "base/buf.h"
-#include "base/fail.h"
 #include "client/client.h"
 #include "http/http.h"
 #include "net/inbox.h"

@@ -1,9 +1,6 @@
-#include "process/worker.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/resources.h"
-#include "net/inbox.h"
 #include "process/process_state.h"
 
 #include <assert.h>

@@ -2,7 +2,6 @@
 #include "server/server_parts.h"
 #include "server/server.h"
 
-#include "base/clock.h"
 #include "wire/messages.h"
 
 #include <assert.h>

@@ -15,9 +15,6 @@
 
 #include "auth/scram.h"
 #include "auth/users.h"
-#include "base/counters.h"
-#include "base/fail.h"
-#include "log/log.h"
 #include "config/config.h"
 #include "config/upstream.h"
 #include "net/dial.h"
@@ -26,7 +23,6 @@
 #include "server/loan.h"
 #include "server/passwords.h"
 #include "server/server_statements.h"
-#include "session/commit_fate.h"
 #include "session/image.h"
 #include "seal/seal.h"
 #include "wire/fields.h"

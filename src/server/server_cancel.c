@@ -10,9 +10,6 @@
  */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
-#include "net/stream.h"
-#include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/startup.h"
 

@@ -2,7 +2,6 @@
  * for TLS and logs in (server_login.c); and handles the failure of all of them. */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
 #include "server/hosts.h"
 #include "wire/frame.h"
 

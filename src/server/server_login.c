@@ -9,8 +9,6 @@
 #include "server/server_parts.h"
 
 #include "auth/encoding.h"
-#include "base/clock.h"
-#include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "session/image_settings.h"

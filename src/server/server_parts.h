@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "auth/scram.h"
 #include "server/server.h"
 
 /* server.c: its end in two steps; between them its owner or borrower is called back. */

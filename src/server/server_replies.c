@@ -7,8 +7,6 @@
  */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
-#include "net/loop.h"
 #include "wire/frame.h"
 #include "session/image_settings.h"
 

@@ -8,10 +8,8 @@
  */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
 #include "seal/probe.h"
 #include "session/image_settings.h"
-#include "seal/seal.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
