@@ -102,17 +102,11 @@ part_round(const struct policy_part *m)
 	return m->whole == NULL ? ROUND_NONE : atomic_load_explicit(&m->whole->round, memory_order_relaxed);
 }
 
-static inline uint32_t
-part_waiters(uint64_t bits, const struct policy_part *m)
-{
-	return (uint32_t)(bits & ~WAITING_BIT(m->number));
-}
-
 /* Returns a bit for each other part in which somebody waits. */
 static inline uint32_t
 part_others_wait(const struct policy_part *m)
 {
-	return part_waiters(atomic_load_explicit(&m->whole->bits, memory_order_relaxed), m);
+	return (uint32_t)(atomic_load_explicit(&m->whole->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
 }
 
 /* The same, where nobody waits in this part, and it has told so. */
@@ -134,18 +128,6 @@ static inline bool
 part_is_out(const struct policy_part *m)
 {
 	return m->whole != NULL && atomic_load_explicit(&m->whole->out_since_us, memory_order_relaxed) != 0;
-}
-
-static inline uint32_t
-part_lowered_limit(const struct policy_part *m)
-{
-	return atomic_load_explicit(&m->whole->lowered_limit, memory_order_relaxed);
-}
-
-static inline uint64_t
-part_lowered_until_us(const struct policy_part *m)
-{
-	return atomic_load_explicit(&m->whole->lowered_until_us, memory_order_relaxed);
 }
 
 /* Returns how many of these that may be opened at once are this part's. */
@@ -217,14 +199,6 @@ part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
 		part_report_change(m, is_in_use, now_us);
 }
 
-/* Returns the time before which somebody elsewhere must have come to be served ahead of one who waits here since
- * own_us; UINT64_MAX: nobody waits here. */
-static inline uint64_t
-part_late_us(uint64_t own_us)
-{
-	return own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
-}
-
 /* Notes that one crosses to that room. */
 static inline void
 part_has_given(struct policy_part *m, const struct policy_room *to)
@@ -243,8 +217,9 @@ static inline bool
 part_is_ahead(const struct policy_part *m, unsigned number, uint64_t own_us)
 {
 	const struct policy_room *to = m->given_to;
+	uint64_t late_us = own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US;
 
-	if (atomic_load_explicit(&m->whole->since_us[number], memory_order_relaxed) >= part_late_us(own_us))
+	if (atomic_load_explicit(&m->whole->since_us[number], memory_order_relaxed) >= own_us - late_us)
 		return false;
 	return own_us == UINT64_MAX || to == NULL || to->number != number ||
 	       (atomic_load_explicit(&to->turns, memory_order_relaxed) != m->its_turns &&
@@ -299,16 +274,10 @@ void part_lost(struct policy_part *m, uint64_t now_us);
 bool part_was_in_line(const struct policy_part *m, uint64_t since_us);
 /* Returns true if no other part has a lower number, or there is no whole: it tells what all have together. */
 bool part_is_first(const struct policy_part *m);
-/* Returns the part's share of what is kept by all together. */
-uint32_t part_share_of_whole(const struct policy_part *m, uint32_t of); /* m->whole is not NULL */
+/* Returns the part's share of what is kept by all together; without a whole, all of it. */
+uint32_t part_share(const struct policy_part *m, uint32_t of);
 /* PostgreSQL refused another connection: there will be no more than there are until then. */
 void part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us);
-
-static inline uint32_t
-part_share(const struct policy_part *m, uint32_t of)
-{
-	return m->whole == NULL || of == 0 ? of : part_share_of_whole(m, of);
-}
 
 static inline uint32_t
 part_expected(const struct policy_part *m, uint64_t now_us)

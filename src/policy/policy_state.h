@@ -154,7 +154,9 @@ policy_live(const struct policy *p)
 static inline uint64_t
 policy_lowered_until_us(const struct policy *p)
 {
-	return p->part.whole == NULL ? p->lowered_until_us : part_lowered_until_us(&p->part);
+	const struct policy_whole *w = p->part.whole;
+
+	return w == NULL ? p->lowered_until_us : atomic_load_explicit(&w->lowered_until_us, memory_order_relaxed);
 }
 
 /* Returns how many there may be in all. */
@@ -165,7 +167,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 
 	if (now_us >= policy_lowered_until_us(p))
 		return p->limit;
-	lowered = p->part.whole == NULL ? p->lowered_limit : part_lowered_limit(&p->part);
+	lowered = p->part.whole == NULL ? p->lowered_limit : policy_of_whole(&p->part.whole->lowered_limit);
 	return lowered < p->limit ? lowered : p->limit;
 }
 

@@ -257,10 +257,12 @@ part_report_change(struct policy_part *m, bool is_in_use, uint64_t now_us)
 }
 
 uint32_t
-part_share_of_whole(const struct policy_part *m, uint32_t of)
+part_share(const struct policy_part *m, uint32_t of)
 {
 	uint32_t parts, me = 1u << m->number, count, rank;
 
+	if (m->whole == NULL)
+		return of;
 	parts = get(&m->whole->in_use) | me;
 	count = (uint32_t)__builtin_popcount(parts);
 	rank = (uint32_t)__builtin_popcount(parts & (me - 1));

@@ -17,8 +17,9 @@
 #define INVENTED_US US_PER_S
 #define LOOK_US (20 * US_PER_MS)
 
-void
-pool_set_arm(struct pool_set *set, uint64_t at_us)
+/* Makes the set tick at that time at the latest. */
+static void
+arm(struct pool_set *set, uint64_t at_us)
 {
 	uint64_t now_us = pool_set_now(set);
 
@@ -314,7 +315,7 @@ pool_set_due(struct pool *pool, uint64_t at_us)
 	if (pool->due.place == 0 || at_us < pool->due.at_us)
 		due_set(&set->due, &pool->due, at_us);
 	if (!set->is_ticking)
-		pool_set_arm(set, at_us);
+		arm(set, at_us);
 }
 
 static void
@@ -367,7 +368,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 	}
 	set->is_ticking = false;
 	if ((first = due_first(&set->due)) != NULL)
-		pool_set_arm(set, first->at_us);
+		arm(set, first->at_us);
 }
 
 static bool

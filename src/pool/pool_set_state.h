@@ -127,7 +127,6 @@ void pool_log_host(struct pool *pool, const struct server *srv, enum connect_fai
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
-void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
 void pool_set_due(struct pool *pool, uint64_t at_us); /* its policy is to tick then at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 

@@ -21,20 +21,20 @@
 
 /* Takes b. */
 static int
-send_built(struct server *srv, struct buf *b, enum owed_to to)
+send_built(struct server *srv, struct buf *b)
 {
 	srv->is_synced = true;
-	server_owe_query(srv, to);
+	server_owe_query(srv, OWED_TO_RESET);
 	return server_send(srv, b);
 }
 
 static int
-send_query(struct server *srv, const char *sql, enum owed_to to)
+send_query(struct server *srv, const char *sql)
 {
 	struct buf b = { 0 };
 
 	message_query(&b, sql);
-	return send_built(srv, &b, to);
+	return send_built(srv, &b);
 }
 
 static int
@@ -100,7 +100,7 @@ discard_all(struct server *srv)
 	owe_connect_query(srv);
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
-	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL", OWED_TO_RESET);
+	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL");
 }
 
 static int
@@ -145,7 +145,7 @@ seal(struct server *srv)
 	srv->reset.sent = (parts & STATE_PREPARED) != 0 ? RESET_SENT_COUNT : RESET_SENT_OTHER;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
-	return send_built(srv, &b, OWED_TO_RESET);
+	return send_built(srv, &b);
 }
 
 static int
@@ -155,7 +155,7 @@ deallocate(struct server *srv)
 
 	seal_put_deallocate(&b, &srv->reset.names);
 	buf_fini(&srv->reset.names);
-	return send_built(srv, &b, OWED_TO_RESET);
+	return send_built(srv, &b);
 }
 
 /* Closes the next remote session of those that seal_put_remote() has listed. */
@@ -167,7 +167,7 @@ close_remote(struct server *srv)
 	int r;
 
 	srv->reset.sent = sql[0] == '?' ? RESET_SENT_LAST_REMOTE : RESET_SENT_OTHER;
-	r = send_query(srv, sql + 1, OWED_TO_RESET);
+	r = send_query(srv, sql + 1);
 	buf_take_front(todo, strlen(sql) + 1);
 	return r;
 }
@@ -196,7 +196,7 @@ next_step(struct server *srv)
 	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
 	if (srv->tx != 'I')
-		return send_query(srv, MESSAGE_OURS "ROLLBACK", OWED_TO_RESET);
+		return send_query(srv, MESSAGE_OURS "ROLLBACK");
 	if (todo->is_discarding)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
@@ -207,7 +207,7 @@ next_step(struct server *srv)
 	if (is_lost) {
 		buf_fini(&srv->reset.names);
 		server_statements_clear(&srv->statements);
-		return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
+		return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL");
 	}
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
@@ -215,7 +215,7 @@ next_step(struct server *srv)
 		return close_remote(srv);
 	if (srv->connect_query == CONNECT_QUERY_DUE && connect_query != NULL && srv->target->replication == NULL) {
 		srv->connect_query = CONNECT_QUERY_IN_FORCE;
-		return send_query(srv, connect_query, OWED_TO_RESET);
+		return send_query(srv, connect_query);
 	}
 	if (todo->question != NULL)
 		return reset_ask(srv);
