@@ -80,7 +80,7 @@ struct server_ops {
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/* What answers a Describe with a ref ('t', 'T', 'n'); o is not settled yet. is_whole: body is all of it. */
+	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is all of it. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 	/* An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
