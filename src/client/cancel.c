@@ -11,7 +11,6 @@
 #include "client/cancel.h"
 #include "client/clients.h"
 #include "listen/listen.h"
-#include "net/inbox.h"
 #include "relay/relay.h"
 
 #include "base/clock.h"
@@ -35,10 +34,8 @@ enum cancel_phase {
 	CANCEL_OF_OURS_SENT /* that request's reply will show what was hit */
 };
 
-/*
- * A request on its way from the door, where its connection is, to the worker that has the client, and back when it is
- * over. Whoever has it reads it; nobody else has a pointer to it.
- */
+/* A request on its way from the door, where its connection is, to the worker that has the client, and back when it is
+ * over. Whoever has it reads it; nobody else has a pointer to it. */
 struct crossing_cancel {
 	struct note note;
 	struct client_env *from, *to;
@@ -225,10 +222,8 @@ end_turn(struct client_cancel *cancel, enum cancel_result result)
 		turn_over(target, meant, result);
 }
 
-/*
- * A cancel is under way for one of our own requests, ahead of the client's. Waits for the reply to ours, which shows
- * which of the two was hit; a second cancel could hit the client's next request.
- */
+/* A cancel is under way for one of our own requests, ahead of the client's. Waits for the reply to ours, which shows
+ * which of the two was hit; a second cancel could hit the client's next request. */
 static void
 after_ours(struct client_cancel *cancel)
 {
@@ -260,10 +255,7 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
-/*
- * Nothing runs. The query may have been sent before the cancel and not been read yet: the loop may handle the new
- * connection first.
- */
+/* Nothing runs. The query may have come before the cancel, on a connection that the loop handles later. */
 static void
 look_again(struct client_cancel *cancel)
 {
@@ -296,10 +288,8 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 	end_turn(cancel, CR_FAILED);
 }
 
-/*
- * A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, it is cancelled, and
- * then the client's. Replayed settings are not cancelled, as the query behind them would run without them.
- */
+/* A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, it is cancelled, and
+ * then the client's. Replayed settings are not cancelled, as the query behind them would run without them. */
 static void
 cancel_ours(struct client_cancel *cancel, const struct owed *head)
 {

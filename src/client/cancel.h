@@ -1,16 +1,12 @@
-/*
- * src/client/cancel.h - CancelRequests, and pg_cancel_backend() with the PID that a client was sent.
- */
+/* src/client/cancel.h - CancelRequests, and pg_cancel_backend() with the PID that a client was sent. */
 #pragma once
 
 #include "client/client.h"
 
 #define CANCEL_PID_MADE 0x40000000u /* from here on pids are made up: no process has one of these */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
-/*
- * The same for one that came to another process of this pgweir: env->on_far_cancel_over(number) is called when it is
- * over, from within or later. Only a number other than 0.
- */
+/* The same for one that came to another process of this pgweir: env->on_far_cancel_over(number) is called when it is
+ * over, from within or later. Only a number other than 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 /* On the door: this worker does not answer. Requests on their way there that it has not read of are given up. */
 void cancel_give_up(struct client_env *home);
@@ -43,8 +39,7 @@ size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MA
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the client with this key, on whatever worker; NULL: nobody has it. */
 struct client_env *cancel_find_home(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Copies the secret of the one client that was sent this made-up PID, on whatever worker, if it is of the asker's pool.
- * Returns its length, or 0. */
+/* Copies the secret of the one client of the asker's pool that was sent this made-up PID. Returns its length, or 0. */
 size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */
@@ -52,9 +47,7 @@ uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */
 void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* makes a key one of this peer's */
 /* Makes the secret of a request that peers may have passed on what the client was sent. */
 void cancel_peer_reset_hops(uint8_t *secret);
-/*
- * Passes the request on; the asker is closed when that is done. secret: at least 4 bytes, at most CANCEL_SECRET_MAX.
- * Returns CR_PASSED_ON; or else why not, and the asker is still to be closed.
- */
+/* Passes the request on; the asker is closed when that is done. secret: at least 4 bytes, at most CANCEL_SECRET_MAX.
+ * Returns CR_PASSED_ON; or else why not, and the asker is still to be closed. */
 enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
 uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /* how many are under way */

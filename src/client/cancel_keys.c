@@ -29,10 +29,8 @@ struct long_key {
 	uint8_t rest[REST_LEN];
 };
 
-/*
- * A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
- * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same.
- */
+/* A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
+ * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same. */
 struct cancel_keys {
 	pthread_mutex_t lock; /* guards all of it, and next_of() each client in it */
 	struct client **clients; /* lists along next_of() */
@@ -286,25 +284,13 @@ enter_new_key(struct cancel_keys *keys, struct client *c, uint32_t pid)
 	do {
 		if (take_random(keys, random) < 0)
 			return -1;
-		/*
-		 * The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
-		 * own, so that pg_terminate_backend() with it hits nobody else.
-		 */
+		/* The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
+		 * own, so that pg_terminate_backend() with it hits nobody else. */
 		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 		if (peer_id != 0)
 			cancel_peer_mark(peer_id, &made, &random[1]);
 	} while (made == 0 || is_taken(keys, made, random[1], tries++));
 	enter_key(keys, c, made, random[1]);
-	return 0;
-}
-
-/* Called with the lock held. */
-static int
-enter_old_key(struct cancel_keys *keys, struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
-{
-	if (pid == 0 || find_key(keys, pid, secret, len) != NULL || make_room(keys) < 0)
-		return -1;
-	enter_key(keys, c, pid, wire_u32(secret));
 	return 0;
 }
 
@@ -328,16 +314,18 @@ int
 cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct cancel_keys *keys = c->env->keys;
-	int result;
+	bool is_free;
 
 	if (len == CANCEL_SECRET_MAX && give_long_key(c, secret + CANCEL_SECRET_SHORT) < 0)
 		return -1;
 	pthread_mutex_lock(&keys->lock);
-	result = enter_old_key(keys, c, pid, secret, len);
+	is_free = pid != 0 && find_key(keys, pid, secret, len) == NULL && make_room(keys) == 0;
+	if (is_free)
+		enter_key(keys, c, pid, wire_u32(secret));
 	pthread_mutex_unlock(&keys->lock);
-	if (result < 0)
+	if (!is_free)
 		forget_secret(c);
-	return result;
+	return is_free ? 0 : -1;
 }
 
 void

@@ -1,6 +1,5 @@
 /* src/client/client.c - a client connection's life: accepted, read, closed. See client.h. */
 #include "client/cancel.h"
-#include "client/client_log.h"
 #include "client/clients.h"
 
 #include "base/clock.h"
@@ -73,7 +72,6 @@ static void
 client_free_later(struct grave *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
-
 	const struct exchange_rare *rare = c->x.rare;
 
 	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && !c->x.ticket.is_waiting);

@@ -2,7 +2,8 @@
  * src/client/client.h - one application connection: its life, from accept() to its last byte.
  *
  *   client.c           accepts, reads and closes it
- *   client_log.h       its lines in the log
+ *   client_log.c       its lines in the log; client_watch.c: about pools that are exhausted and long transactions;
+ *                      client_bouncer_log.c: in PgBouncer's format
  *   clients.h          all of them: limits on time, short memory, draining
  *   cancel.h           CancelRequests
  *
@@ -25,19 +26,14 @@
 struct client;
 struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
-struct client_cancel; /* cancel.c */
 struct passed_cancel; /* cancel_peer.c */
 struct blocking; /* dedicated/questions.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/hba.h */
-struct users; /* auth/users.h */
 struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
-struct helpers; /* net/helpers.h */
 struct pool_homes; /* pool/pool_homes.h */
-struct tls_context; /* net/tls.h */
-struct tls_scratch; /* net/stream.h */
 
 /* The functions of login/ for a client that logs in, and for one that goes. */
 struct client_front {
@@ -45,8 +41,7 @@ struct client_front {
 	/* Handles or keeps all of bytes, and wipes them: they may have a password. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
 	void (*check_time)(struct client *c, uint64_t now_us); /* while it logs in, about every 100 ms; may close it */
-	void (*names)(const struct client *c, const char **database,
-		      const char **user); /* that it logs in to; may be NULL */
+	void (*names)(const struct client *c, const char **database, const char **user); /* as it logs in, or NULL */
 	void (*leave)(struct client *c); /* it is closed: ends the login and frees its part */
 };
 
@@ -61,10 +56,8 @@ struct client_env {
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
-	/*
-	 * The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
-	 * else of a client's ticket is the door's, from accept() until it has heard of the client's end.
-	 */
+	/* The door's has the limits on clients. The others' only bounds the log lines about logins that fail there: all
+	 * else of a client's ticket is the door's, from accept() until it has heard of the client's end. */
 	struct admission *admission;
 	uint32_t number; /* of its worker: 0 is the door */
 	struct client_env *const *crew; /* of all workers, the door's first; NULL ends them */
@@ -164,16 +157,11 @@ client_of(const struct exchange *x)
 
 /* Makes a client of a new connection; takes fd. peer may be a Unix address. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/*
- * The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
- * whoever is at its other end was told nothing: a client that comes from the process before may stay there.
- */
+/* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed, and
+ * whoever is at its other end was told nothing: a client that comes from the process before may stay there. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/*
- * A client that has proved who it is goes to another worker, in two steps: the door's, while no function of the
- * client's is running there, and that worker's. In between it belongs to nobody. Its end comes back to the door as a
- * note.
- */
+/* A client that has proved who it is goes to another worker in two steps: the door's, while no function of the client's
+ * is running there, and that worker's. In between it is nobody's. Its end comes back to the door as a note. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
 void client_come_back(struct client *c, struct client_env *door); /* instead of client_arrive: it is the door's again */
@@ -185,10 +173,8 @@ void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
 void client_close(struct client *c, const struct fail *why);
 /* The same, with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
 void client_close_as(struct client *c, const struct fail *why, const struct fail *logged);
-/*
- * For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
- * not counting its time in line and the requests before it.
- */
+/* For a client with a server: returns true if a request of its own is under way there, or held. *since_us: since when,
+ * not counting its time in line and the requests before it. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Another process reads it now: its socket is closed here, and it notices nothing. */
 void client_let_go(struct client *c);
@@ -197,3 +183,26 @@ void client_peer_text(const struct client *c, char *out, size_t out_cap);
 /* The results of client_activity(), for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
+
+/* --- what the log has of a client --- */
+
+#define CLIENT_WORDS_MAX 640
+
+/* The client that a line is about; the texts are borrowed from it. */
+struct client_about {
+	struct log_about log;
+	char peer[80];
+};
+
+void client_about(const struct client *c, struct client_about *about);
+/* Writes: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
+void client_words(const struct client_about *about, char *out, size_t cap);
+/* why: pgweir's or PostgreSQL's reason; NULL: it left. lost: what relay_leave() has returned. */
+void client_log_end(const struct client *c, const struct fail *why, const char *lost);
+
+/* About every 100 ms: logs that clients have waited for a server of this pool in vain (once in ten seconds), and which
+ * transactions were open, or idle, for longer than log_long_transaction and log_idle_transaction. */
+void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
+
+void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
+void bouncer_log_close(const struct client *c, const struct fail *why); /* why: NULL for a client that has left */

@@ -6,7 +6,6 @@
  *   C-0x5581…: app/web@10.0.0.7:51514 closing because: client close request (age=12s)
  */
 #include "client/client.h"
-#include "client/client_log.h"
 
 #include "base/clock.h"
 #include "net/tls.h"
@@ -41,11 +40,8 @@ static void
 put_names(const struct client *c, const char **database, const char **user)
 {
 	*database = *user = NULL;
-	if (c->x.state == CL_CONSOLE) {
-		*database = "pgbouncer";
-		*user = exchange_user(&c->x);
-	} else if (c->x.pool != NULL) {
-		*database = c->x.pool->database->name;
+	if (c->x.state == CL_CONSOLE || c->x.pool != NULL) {
+		*database = c->x.state == CL_CONSOLE ? "pgbouncer" : c->x.pool->database->name;
 		*user = exchange_user(&c->x);
 	} else if (client_state_is_login((enum client_state)c->x.state))
 		c->env->front->names(c, database, user);
@@ -55,9 +51,7 @@ put_names(const struct client *c, const char **database, const char **user)
 		*user = "(nouser)";
 }
 
-static void log_line(const struct client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
+__attribute__((format(printf, 2, 3))) static void
 log_line(const struct client *c, const char *fmt, ...)
 {
 	const char *database, *user;

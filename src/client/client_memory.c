@@ -1,7 +1,5 @@
-/*
- * src/client/client_memory.c - clients while memory is short (max_memory): nobody is read whose unfinished message is
- * large already, and in the end the one that takes up most is closed.
- */
+/* src/client/client_memory.c - clients while memory is short (max_memory): nobody is read whose unfinished message is
+ * large already, and in the end the one that takes up most is closed. */
 #include "client/client.h"
 #include "client/clients.h"
 

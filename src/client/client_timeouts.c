@@ -12,8 +12,6 @@
  * are, through their pools.
  */
 #include "client/cancel.h"
-#include "client/client.h"
-#include "client/client_log.h"
 #include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
@@ -107,10 +105,7 @@ lasted_us(const struct client *c, enum late late, uint64_t now_us)
 	return now_us - since_us;
 }
 
-/*
- * Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not a part of
- * the client's request.
- */
+/* Returns false: it can't be cancelled, nobody would take the answer, or what runs is no part of the request. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
@@ -176,9 +171,7 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	return count;
 }
 
-/*
- * Finds late ones first, then ends them: ending one may move or end others. None is freed before the loop's next turn.
- */
+/* Finds late ones first: ending one may move or end others. None is freed before the loop's next turn. */
 static void
 end_late_ones(const struct pool *e, uint64_t now_us)
 {

@@ -1,6 +1,5 @@
 /* src/client/client_watch.c - see client.h: what an operator should read in the log before users call. */
 #include "client/client.h"
-#include "client/client_log.h"
 
 #include "base/clock.h"
 #include "base/escape.h"
@@ -26,8 +25,7 @@ struct holders {
 
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
 
-/* Requests of a pool that got no connection within pool_timeout since the log last told of them; of a part of one,
- * which sees its own holders only. */
+/* Requests that got no connection within pool_timeout since the log last told of them; of one part of a pool. */
 struct timeouts {
 	uint64_t count, told_us;
 	/* At the last of them: */
@@ -144,8 +142,7 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
-/* A pool that has connections left, or could open some, is not exhausted: why nobody got one is what clients were told.
- */
+/* A pool that has connections left, or could open some, is not exhausted: clients were told why nobody got one. */
 static void
 tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {

@@ -1,6 +1,6 @@
 /* src/console/console_run.c - what each command does. See console_client.h. */
 #include "console/console_client.h"
-#include "client/client_log.h"
+#include "client/client.h"
 #include "client/clients.h"
 
 #include "admin/show.h"

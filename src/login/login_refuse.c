@@ -3,7 +3,6 @@
  * proof, late (login_failure_delay).
  */
 #include "login/login_state.h"
-#include "client/client_log.h"
 
 void
 login_flush(struct client *c)

@@ -5,7 +5,6 @@
  */
 #include "login/login_steps.h"
 #include "login/login_state.h"
-#include "client/client_log.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "bouncer/bouncer_ways.h"

@@ -6,7 +6,6 @@
  * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
  */
 #include "login/login_state.h"
-#include "client/client_log.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "state/linger.h"
@@ -213,7 +212,7 @@ static void
 finish_guessed(struct client *c, struct image *img, bool is_certain)
 {
 	if (is_certain)
-		pool_learn_startup(c->x.pool, c->login->raw, img);
+		pool_startup_learn(&c->x.pool->startups, c->login->raw, img);
 	login_finish(c, img, c->x.pool->welcome);
 }
 
@@ -421,7 +420,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
-	if (img == NULL || (known == NULL && pool_learn_startup(c->x.pool, l->raw, img) < 0)) {
+	if (img == NULL || (known == NULL && pool_startup_learn(&c->x.pool->startups, l->raw, img) < 0)) {
 		image_unref(img);
 		server_condemn(srv, SERVER_IN_DOUBT);
 		login_out_of_memory(c);

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "base/counters.h"
-#include "base/fail.h"
 #include "net/stream.h"
 
 #include <ares.h>
@@ -54,8 +53,7 @@ struct lookup; /* opaque: one lookup */
 /* status: ARES_SUCCESS, and found is the callee's, or why there is nothing. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
 
-/* file: names the name servers, read again when it has changed; empty: the system's. Called by the first thread only.
- */
+/* file: names the name servers, read again when it changes; empty: the system's. Called by the first thread only. */
 struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* for lookups from now on */
 void resolver_free(struct resolver *r); /* after the end of all lookups, or when they were forgotten */

@@ -1,7 +1,6 @@
 #include "net/loop.h"
 
 #include "base/alloc.h"
-#include "net/inbox.h"
 
 #include <stdlib.h>
 
@@ -47,7 +46,7 @@ void
 graveyard_between(struct graveyard *y, struct inbox *inbox)
 {
 	graveyard_empty(y);
-	inbox_read(inbox);
+	inbox_read(inbox, false);
 }
 
 void

@@ -4,7 +4,6 @@
  * In each step a thread gets the session and the bytes that have come, and returns the bytes that OpenSSL sends. Bytes
  * that come meanwhile wait for the next step. While a step runs, only its thread touches the session.
  */
-#include "net/stream.h"
 
 #include "net/tls_state.h"
 
@@ -14,10 +13,8 @@
 
 #define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
-/*
- * The output of one step, with all certificates, mostly fits. The loop allocates it: otherwise the loop would free it
- * into the thread's arena, and wait for a lock that the thread may hold while it is preempted.
- */
+/* The output of one step, with all certificates, mostly fits. The loop allocates it: otherwise the loop would free it
+ * into the thread's arena, and wait for a lock that the thread may hold while it is preempted. */
 #define OUT_RESERVED ((size_t)8 << 10)
 
 struct handshake {

@@ -71,9 +71,8 @@ inbox_waiting_us(struct inbox *in, uint64_t now_us)
 	return us;
 }
 
-/* Reads what is there now. Returns false if there was nothing. */
-static bool
-read_notes(struct inbox *in, bool is_over)
+bool
+inbox_read(struct inbox *in, bool is_over)
 {
 	struct note_list notes = STAILQ_HEAD_INITIALIZER(notes);
 	struct note *n;
@@ -91,12 +90,6 @@ read_notes(struct inbox *in, bool is_over)
 	return true;
 }
 
-bool
-inbox_read(struct inbox *in)
-{
-	return read_notes(in, false);
-}
-
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -109,7 +102,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	pthread_mutex_lock(&in->lock);
 	in->is_woken = false;
 	pthread_mutex_unlock(&in->lock);
-	read_notes(in, false);
+	inbox_read(in, false);
 }
 
 bool
@@ -117,7 +110,7 @@ inbox_read_last(struct inbox *in)
 {
 	bool had_some = false;
 
-	while (read_notes(in, true))
+	while (inbox_read(in, true))
 		had_some = true;
 	return had_some;
 }

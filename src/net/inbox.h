@@ -17,10 +17,8 @@
 
 struct note {
 	STAILQ_ENTRY(note) next; /* free for its owner's use until it is posted */
-	/*
-	 * Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the
-	 * inbox is about to be freed, and the loop does not run any more.
-	 */
+	/* Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the
+	 * inbox is about to be freed, and the loop does not run any more. */
 	void (*read)(struct note *n, void *owner, bool is_over);
 };
 
@@ -49,10 +47,8 @@ struct inbox_sign {
 	_Atomic bool is_up;
 };
 
-/*
- * On its loop. Returns true if there are notes, or the sign was raised since they were read. May miss what is just
- * being posted, or a sign just raised when another thread takes notes back: the loop wakes for either.
- */
+/* On its loop. Returns true if there are notes, or the sign was raised since they were read. May miss what is just
+ * being posted, or a sign just raised when another thread takes notes back: the loop wakes for either. */
 static inline bool
 inbox_sign_is_up(const struct inbox *in)
 {
@@ -69,16 +65,13 @@ inbox_raise_sign(struct inbox *in)
 /* Notes are read on this loop. Returns NULL with *why set: no descriptor. */
 struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
 /* Reads what is there now, on its loop, when none of our functions is running. Returns false if there was nothing. */
-bool inbox_read(struct inbox *in);
+bool inbox_read(struct inbox *in, bool is_over); /* is_over: see note.read */
 /* Reads what is left, with is_over, and what is posted by that. Returns false if there was nothing. */
 bool inbox_read_last(struct inbox *in);
 void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */
 void inbox_post(struct inbox *to, struct note *n); /* from any thread */
-/*
- * Moves those notes to *out, in their order, that have not been read and for which is_meant(n, arg) returns true: they
- * are the caller's. From any thread; is_meant is called under the inbox's lock. A loop that hangs in the midst of what
- * it has begun to read keeps that.
- */
+/* Moves those notes to *out, in order, that were not read and for which is_meant(n, arg) is true: they are the
+ * caller's. From any thread; is_meant is called under the inbox's lock. A loop that hangs keeps what it has begun. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
 /* Returns for how long what is there has not been read; 0: nothing is. From any thread. */

@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include "base/fail.h"
 #include "net/stream.h"
 
 #include <event2/event.h>
@@ -32,8 +31,7 @@ struct listener_settings {
 	struct tcp_options tcp;
 	mode_t mode; /* of a Unix socket's file */
 	gid_t group; /* of that; LISTENER_NO_GROUP: the process's own */
-	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix,
-			  void *arg); /* takes fd, which is non-blocking */
+	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg); /* takes fd: non-blocking */
 	void (*on_exhausted)(int error, void *arg); /* EMFILE and the like: one connection was turned away */
 	void *arg;
 };
@@ -41,10 +39,8 @@ struct listener_settings {
 /* Binds and listens. Replaces a stale Unix socket file, but not a live one. Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
-/*
- * Accepts. An inherited socket gets the settings of this process, and a Unix socket's file is its own from now on.
- * Returns -1 with *why set if it accepts, but has not got all of them.
- */
+/* Accepts. An inherited socket gets the settings of this process, and a Unix socket's file is its own from now on.
+ * Returns -1 with *why set if it accepts, but has not got all of them. */
 int listener_begin(struct listener *l, struct fail *why);
 void listener_rest(struct listener *l); /* accepts nobody, and stays open, until listener_begin() */
 int listener_fd(const struct listener *l); /* borrowed, to pass it on */
@@ -61,6 +57,5 @@ void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */
 
-/* Returns true if address (IPv4, IPv6, or IPv4-mapped) is one of this machine's or, if is_net, in a network of one of
- * its interfaces. */
+/* Returns true if this address (IPv4-mapped, too) is this machine's or, if is_net, in a network of its interfaces. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);

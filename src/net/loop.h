@@ -15,8 +15,7 @@ timer_interval(uint64_t us)
 	return (struct timeval){ (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 }
 
-/* Starts a timer, or changes when it fires. Without memory it fires at once: its callback finds that it is too early.
- */
+/* Starts a timer, or changes when it fires. Without memory it fires at once: its callback finds it is too early. */
 static inline void
 timer_start(struct event *timer, uint64_t in_us)
 {
@@ -61,10 +60,8 @@ void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct
  */
 /* Empties the graveyard, so that what crosses leaves, and reads the inbox. */
 void graveyard_between(struct graveyard *y, struct inbox *inbox) __attribute__((cold));
-/*
- * Called last in a callback of libevent's: none of our functions is running, as if libevent had called the graveyard
- * and the inbox next. Whatever the callback was for may be freed.
- */
+/* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the graveyard
+ * and the inbox next. Whatever the callback was for may be freed. */
 static inline void
 between_events(struct graveyard *graveyard, struct inbox *inbox)
 {

@@ -20,10 +20,8 @@ ends_at(const struct iovec *piece, const void *bytes)
 	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
 }
 
-/*
- * A small piece right behind copied bytes joins them: one piece less is cheaper than the copy. It is done when the
- * piece is complete, so that the messages that lie side by side in it are copied at once.
- */
+/* A small piece right behind copied bytes joins them: one piece less is cheaper than the copy. It is done when the
+ * piece is complete, so that the messages that lie side by side in it are copied at once. */
 static void
 join_last(struct outbox *o)
 {

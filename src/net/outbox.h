@@ -23,11 +23,8 @@ struct outbox {
 	uint8_t space[OUTBOX_SPACE];
 };
 
-/*
- * Begins or continues a batch for this peer. Returns 0, or -1 if another peer's was under way, which is a bug of the
- * caller's: its content has been sent, but what follows for that peer is lost. o must be zeroed or dropped before its
- * first use.
- */
+/* Begins or continues a batch for this peer. Returns 0, or -1 if another peer's was under way, a bug of the caller's:
+ * its content was sent, but what follows for it is lost. o must be zeroed or dropped before its first use. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* its content is not sent, and it has no peer any more */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
@@ -52,8 +49,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
 void outbox_put(struct outbox *o, struct buf *b); /* appends what was built in b, and frees b; without it, is_broken */
-/* Returns room for len bytes (1 to OUTBOX_SPACE / 2) of the batch, to be written before anything else is added; NULL:
- * no peer. */
+/* Returns room for len bytes (1 to OUTBOX_SPACE / 2), to be written before anything else is added; NULL: no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
 /* Sends the batch so far, as referenced bytes are about to go away. */
 void outbox_flush_early(struct outbox *o);

@@ -24,10 +24,8 @@
 #include <unistd.h>
 
 struct stream;
-struct tls_session; /* tls.h */
-struct tls_scratch; /* handshake.c */
+struct tls_scratch; /* opaque: stream_tls.c; shared by the loop's streams */
 struct handshake; /* handshake.c */
-struct inbox; /* inbox.h */
 
 /* Each gets the stream, which its owner finds as its own first member. */
 struct stream_ops {
@@ -89,10 +87,8 @@ enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __at
 int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count);
 int stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
 
-/*
- * recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
- * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them.
- */
+/* recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
+ * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them. */
 static inline ssize_t
 stream_receive(int fd, void *buf, size_t cap)
 {
@@ -120,10 +116,8 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	return STREAM_OK;
 }
 
-/*
- * Sends all pieces in order, in one call if the peer takes them; the rest is copied to the queue. Returns 0, or -1
- * without memory. A dead peer is not an error here: bytes are dropped, and on_readable follows soon.
- */
+/* Sends all pieces in order, in one call if the peer takes them; the rest is copied to the queue. Returns 0, or -1
+ * without memory. A dead peer is not an error here: bytes are dropped, and on_readable follows soon. */
 __attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
@@ -175,7 +169,6 @@ stream_is_full(const struct stream *s)
  * --- handshake.c: turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop
  * only moves bytes. Until the handshake is over, done is the only callback that the stream's owner gets.
  */
-struct tls_scratch; /* opaque: stream_tls.c; shared by the loop's streams */
 struct tls_scratch *tls_scratch_new(void);
 void tls_scratch_free(struct tls_scratch *t); /* NULL is fine */
 
@@ -185,17 +178,13 @@ struct handshake_settings {
 	struct tls_scratch *scratch;
 	struct tls_session *tls; /* taken, even if it can't begin */
 	enum work_line line;
-	/*
-	 * Called once, from the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
-	 * now on, and stream_tls() returns it. Otherwise it must be closed; its peer was sent a TLS alert.
-	 */
+	/* Called once, from the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
+	 * now on, and stream_tls() returns it. Otherwise it must be closed; its peer was sent a TLS alert. */
 	void (*done)(struct stream *s, const struct fail *why, void *arg);
 	void *arg;
 };
 
-/*
- * first: bytes that were read already (direct TLS), or none. Returns 0, or -1 with *why set: done is then not called.
- */
+/* first: bytes that were read already (direct TLS). Returns 0, or -1 with *why set: done is not called then. */
 int handshake_begin(struct stream *s, const struct handshake_settings *settings, const void *first, size_t first_len,
 		    struct fail *why);
 

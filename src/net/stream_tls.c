@@ -6,7 +6,6 @@
  * is queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
 #include "base/alloc.h"
-#include "net/stream.h"
 #include "net/tls_state.h"
 
 #include <errno.h>
@@ -91,10 +90,8 @@ take_input(struct stream *s, size_t cap)
 	return r;
 }
 
-/*
- * Decrypts records into buf until it is full or there are no more. OpenSSL's error queue is not read, so it need not be
- * emptied before each call; errors that a call leaves there are removed.
- */
+/* Decrypts records into buf until it is full or there are no more. OpenSSL's error queue is not read, so it need not be
+ * emptied before each call; errors that a call leaves there are removed. */
 static void
 decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
 {
@@ -140,6 +137,15 @@ stash_rest(struct tls_session *t)
 	return 0;
 }
 
+/* Returns how the session has ended, or AGAIN: it has not. */
+static enum stream_result
+end_of(const struct tls_session *t)
+{
+	if (t->is_broken && !t->is_ended)
+		errno = EPROTO;
+	return t->is_ended ? STREAM_EOF : t->is_broken ? STREAM_ERROR : STREAM_AGAIN;
+}
+
 enum stream_result
 stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
@@ -148,12 +154,8 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	bool is_fed;
 
 	*got = 0;
-	if (t->is_ended)
-		return STREAM_EOF;
-	if (t->is_broken) {
-		errno = EPROTO;
-		return STREAM_ERROR;
-	}
+	if (t->is_ended || t->is_broken)
+		return end_of(t);
 	t->out = &t->scratch->sink;
 	is_fed = !t->has_plain; /* otherwise there are decrypted bytes left */
 	if (is_fed)
@@ -173,15 +175,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	}
 	if (stream_tls_has_input(s))
 		stream_call_later(s);
-	if (*got > 0)
-		return STREAM_OK;
-	if (t->is_ended)
-		return STREAM_EOF;
-	if (t->is_broken) {
-		errno = EPROTO;
-		return STREAM_ERROR;
-	}
-	return STREAM_AGAIN;
+	return *got > 0 ? STREAM_OK : end_of(t);
 }
 
 /* --- writing --- */

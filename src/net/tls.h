@@ -50,22 +50,16 @@ void tls_session_free(struct tls_session *s); /* after a handshake a thread free
 #define TLS_END_POINT_MAX 64
 /* Writes tls-server-end-point (RFC 5929) of the server's certificate. Returns its length; 0: it has no such hash. */
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
-/*
- * Call it after the login, when no more passwords come. Until then OpenSSL wipes the whole buffer of each read after
- * decrypting, which costs half a microsecond.
- */
+/* Call it after the login, when no more passwords come. Until then OpenSSL wipes the whole buffer of each read after
+ * decrypting, which costs half a microsecond. */
 void tls_secrets_are_over(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* the SNI that the client sent, or NULL */
 bool tls_has_alpn(const struct tls_session *s); /* both sides agreed on "postgresql" */
 bool tls_has_peer_certificate(const struct tls_session *s); /* a verified one, where the context verifies */
-/*
- * Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
- * e-mail
- * ('E') alternative names. Names with a NUL or a control character are left out. name returns false to stop.
- */
+/* Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
+ * e-mail ('E') alternative names; not for those with a NUL or a control character. name returns false to stop. */
 void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
-/* Writes the subject in RFC 2253's form ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1: none, or out is too
- * small. */
+/* Writes the subject as in RFC 2253 ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1: none, or no room. */
 int tls_peer_subject(const struct tls_session *s, char *out, size_t out_cap);
 const char *tls_version_name(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher_name(const struct tls_session *s);

@@ -1,6 +1,4 @@
-/*
- * src/net/tls_context.c - what the TLS connections of one configuration share: certificates, trust, rules. See tls.h.
- */
+/* src/net/tls_context.c - what the TLS connections of one configuration share: certificates, trust, rules. */
 #include "net/tls_state.h"
 
 #include <openssl/err.h>
@@ -350,9 +348,7 @@ tls_connect_context(const struct tls_connect_settings *s, struct fail *why)
 	struct tls_context *ctx = context_new(why);
 	SSL_CTX *c = ctx == NULL ? NULL : ssl_ctx_new(ctx, TLS_client_method(), why);
 
-	if (c == NULL)
-		goto bad;
-	if (trust_servers(c, s, why) < 0 ||
+	if (c == NULL || trust_servers(c, s, why) < 0 ||
 	    (is_set(s->certificate_file) &&
 	     load_pair(c, s->certificate_file, is_set(s->key_file) ? s->key_file : s->certificate_file, why) < 0))
 		goto bad;

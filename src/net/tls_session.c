@@ -1,7 +1,4 @@
-/*
- * src/net/tls_session.c - one connection's TLS: the handshake, and what is known of the session and its peer. See
- * tls.h.
- */
+/* src/net/tls_session.c - one connection's TLS: the handshake, and what is known of the session and its peer. */
 #include "net/tls_state.h"
 
 #include <arpa/inet.h>

@@ -1,11 +1,7 @@
-/*
- * src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it.
- */
+/* src/net/tls_state.h - what tls_context.c, tls_session.c, stream_tls.c and handshake.c share; nobody else sees it. */
 #pragma once
 
-#include "net/helpers.h"
 #include "net/stream.h"
-#include "net/tls.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -39,10 +35,8 @@ struct tls_sink {
 	bool is_broken; /* no memory: bytes were lost */
 };
 
-/*
- * Only the threads make and free OpenSSL's objects: both take locks of the whole library, and if a thread of low
- * priority held one, the loop would wait until the scheduler lets that thread run.
- */
+/* Only the threads make and free OpenSSL's objects: both take locks of the whole library, and if a thread of low
+ * priority held one, the loop would wait until the scheduler lets that thread run. */
 struct tls_session {
 	struct work retiring; /* must be first */
 	struct helpers *helpers; /* they free it; NULL: the caller of tls_session_free does */
@@ -68,9 +62,7 @@ void tls_sink_fini(struct tls_sink *sink);
 
 /* --- a step of a session: reads from in, writes to out --- */
 enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };
-/*
- * Does a part of the handshake. GOES_ON: more bytes are needed; ENDED: it is established. Unused input stays in s->in.
- */
+/* Does a part of the handshake; GOES_ON: more bytes are needed, ENDED: it is over. Unused input stays in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
 /* Writes OpenSSL's reasons for the last failure, and clears them. */
 void tls_reason(char *out, size_t out_cap);

@@ -7,7 +7,6 @@
  * nobody is in line.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -322,10 +321,8 @@ choose_warmest(const struct policy *p, const struct policy_ticket *t, uint64_t n
 	return first;
 }
 
-/*
- * Returns a connection that may be lent as it is: the ticket's last one, if that was returned just now; else one of the
- * first few with the ticket's image, else the first. Who comes later gets the warmest, so that others can be closed.
- */
+/* Returns a connection that may be lent as it is: the ticket's last one, if that was returned just now; else one of the
+ * first few with the ticket's image, else the first. Who comes later gets the warmest, so that others can be closed. */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_ticket *t, uint64_t now_us)
 {
@@ -353,10 +350,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/*
- * Returns true if nothing can be done for one more in line that was not done for those ahead: the pool is full, all
- * that this part has is lent, and nobody has an idle one.
- */
+/* Returns true if nothing can be done for one more in line that was not done for those ahead: the pool is full, all
+ * that this part has is lent, and nobody has an idle one. */
 static inline bool
 is_all_done(const struct policy *p)
 {
@@ -396,10 +391,8 @@ policy_cancel(struct policy *p, struct policy_ticket *t, uint64_t now_us)
 
 static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 
-/*
- * The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
- * over: otherwise a long line of such clients would need as deep a stack.
- */
+/* The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
+ * over: otherwise a long line of such clients would need as deep a stack. */
 static inline void
 grant(struct policy *p, struct policy_conn *conn, struct policy_ticket *t, uint64_t now_us)
 {

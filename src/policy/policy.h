@@ -129,11 +129,8 @@ struct policy_ticket {
 	};
 };
 
-/*
- * An outage: opening fails, and no connection is there. It begins with the first failure that leaves the pool so, and
- * is over when one has been opened, or PostgreSQL has refused us for good, or has answered another pool of the circuit
- * while nobody waits in this one.
- */
+/* Opening fails, and no connection is there: from the first failure that leaves the pool so, until one has been opened,
+ * or PostgreSQL has refused us for good, or has answered another pool of the circuit while nobody waits here. */
 struct policy_outage {
 	uint64_t since_us; /* 0: there is none */
 	uint32_t held; /* requests that have waited in it, and were not refused at once */
@@ -147,8 +144,7 @@ struct policy_ops {
 	/* Closes it, whatever it is doing (it may be OPENING or PINGING, never LENT), and reports policy_conn_gone,
 	 * from here or later. Reports about its opening or ping in between are ignored. */
 	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
-	/* Pings it (its state is PINGING), and reports policy_ping_done later, or policy_conn_gone, from here or later.
-	 */
+	/* Pings it (it is PINGING), and reports policy_ping_done later, or policy_conn_gone, from here or later. */
 	void (*ping)(void *owner, struct policy_conn *conn);
 	/* The next call to policy_tick is due at this time, which is earlier than before. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
@@ -156,18 +152,13 @@ struct policy_ops {
 	const char *(*address)(void *owner, const struct policy_conn *conn);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
-	/*
-	 * Sends conn, which is idle, to the part of its pool that lives in this room, whose thread is another one:
-	 * there policy_arrive() is to be called, or policy_whole_lost(). It is in no state of this policy any more.
-	 * Returns false if it can't go there now; the policy keeps it then. May be NULL: never. See policy_whole.h.
-	 */
+	/* Sends conn, which is idle, to the pool's part in this room, on another thread: there policy_arrive() is to be
+	 * called, or policy_whole_lost(). Here it is in no state any more. false: it can't go now. May be NULL. */
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_room *to);
 };
 
-/*
- * random_seed is for jitter; room may be NULL: it shares no cap or circuit with others; counters belong to the owner
- * and are updated here. Returns NULL without memory.
- */
+/* random_seed is for jitter; room may be NULL: it shares no cap or circuit with others; counters belong to the owner
+ * and are updated here. Returns NULL without memory. */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 			  struct policy_room *room, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
@@ -214,8 +205,7 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
-void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok,
-		      uint64_t now_us); /* !ok: it will be closed */
+void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: it is closed */
 /* conn is closed, whoever closed it and whatever its state; it no longer belongs to the pool. With upstream_may_be_down
  * the loss of an idle, pinging or lent one raises the epoch: connections verified before that are pinged before they
  * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */

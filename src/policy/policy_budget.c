@@ -1,16 +1,5 @@
-/*
- * src/policy/policy_budget.c - max_server_connections: a cap over several pools. See policy_budget.h.
- *
- * The share of a pool is what is reserved for it, and its part, by weight, of what is left of the limit; at least 1.
- * Three rules keep it fair without ever taking a connection away from a borrower:
- *   - a free place goes to a pool that has fewer than are reserved for it, then to the one that has the fewest for its
- *     weight, so that pools fill up evenly;
- *   - with no place free, idle connections above a share (all of a pool nobody uses) are closed for those below theirs;
- *   - with none idle either, connections of pools above their share are closed as they are returned. Where there are
- *     more pools than places, a share is one place, and when its connection had its turn it is passed on to a pool
- *     without any where somebody waits for longer.
- * Connections on their way out (CLOSING) are counted as places to come, so that no more are closed than are needed.
- */
+/* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. Connections on their way out
+ * (CLOSING) are counted as places to come, so that no more are closed than are needed. */
 #include "policy/policy_budget.h"
 
 #include <assert.h>
@@ -214,8 +203,7 @@ end_rests(struct policy_budget *b, uint64_t now_us)
 	}
 }
 
-/* Returns m, which is on the list of the hungry, or the next one there whose worker answers: others would not take what
- * is left to them. */
+/* Returns m, which is hungry, or the next one whose worker answers: others would not take what is left to them. */
 static struct budget_member *
 hungry_from(struct budget_member *m)
 {
@@ -365,10 +353,7 @@ budget_tell_news(struct policy_budget *b)
 	}
 }
 
-/*
- * Returns true if connections must close so that pools below their share (other than except) get it. Looks at no more
- * of these than are needed to tell.
- */
+/* Returns true if connections must close so that pools below their share (other than except) get it. */
 static bool
 is_any_missing(const struct policy_budget *b, const struct budget_member *except)
 {
@@ -465,10 +450,8 @@ budget_is_limited(const struct budget_member *m)
 	return m->budget != NULL && m->budget->limit > 0;
 }
 
-/*
- * Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
- * without any whose waiter has waited longer than m's.
- */
+/* Returns true if m's only place should go to another pool: to one that has not what is reserved for it, or to one
+ * without any whose waiter has waited longer than m's. */
 static bool
 is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {
@@ -698,8 +681,7 @@ review(struct policy_budget *b, struct policy_room *r, uint64_t now_us)
 {
 	if (!is_tight(b))
 		return;
-	/* A pool that gives up a connection reports from within, and others report meanwhile: the review then starts
-	 * again instead of nesting. */
+	/* A pool that gives one up reports from within, and others meanwhile: the review then starts again. */
 	b->is_review_due = true;
 	if (b->is_reviewing)
 		return;

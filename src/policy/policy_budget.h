@@ -17,8 +17,7 @@
 
 /* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
 enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POLICY_CAPS };
-/* policy.c. CAP_ALL is policy_new's; the others are none at first. b may be NULL. At any time, whatever connections p
- * has. */
+/* policy.c. CAP_ALL is policy_new's; the others are none at first. b may be NULL. Whatever connections p has. */
 void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
 /* Closes the coldest idle connection, for a pool that shares a cap. Returns false if none is idle. */
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
@@ -39,14 +38,11 @@ void policy_budget_free(struct policy_budget *b); /* after all its pools */
 void policy_budget_set_limit(struct policy_budget *b, struct policy_room *r, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
-/*
- * Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
- * its last connection was returned; and where there are fewer places than pools, each place is kept for so long.
- */
+/* Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
+ * its last connection was returned; and where there are fewer places than pools, each place is kept for so long. */
 #define BUDGET_TURN_US (100 * 1000)
 
-/* How a pool uses its connections. It changes with nearly each loan, so budgets are told of it only while they need it:
- * while they are tight (is_watched). */
+/* How a pool uses its connections. Nearly each loan changes it: budgets are told only while tight (is_watched). */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* connections are lent or borrowers wait */
@@ -54,10 +50,8 @@ struct budget_view {
 	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 };
 
-/*
- * Under the lock of the commons. Its own thread alone changes budget, short_count and is_watched, and may read them
- * without the lock.
- */
+/* Under the lock of the commons. Its own thread alone changes budget, short_count and is_watched, and may read them
+ * without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL: there is no cap, and the fields below are unused */
 	struct policy_room *room;
@@ -79,10 +73,8 @@ struct budget_member {
 
 void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_room *r);
 void policy_places_leave(struct budget_member *m); /* none may be taken */
-/*
- * Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
- * is none; then a pool of another room was asked for one, if it has any idle.
- */
+/* Takes one place at once, if need be from the pool of this room with the most idle connections. Returns false if there
+ * is none; then a pool of another room was asked for one, if it has any idle. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */
@@ -97,8 +89,7 @@ void budget_leave(struct budget_member *m);
 /* weight: 0 counts as 1. Also before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);
-/* After what may make it tight: all members publish from now on. r: the room of this thread; policy_room_act() must
- * follow. */
+/* After what may make it tight: all publish from now on. r: this thread's room; policy_room_act() must follow. */
 void budget_watch(struct policy_budget *b, const struct policy_room *r);
 
 /* All pools in which somebody waits are to look again; policy_room_act() must follow. */

@@ -1,7 +1,5 @@
-/*
- * src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, that of all. The
- * functions do what those of policy_budget.h do, for all of them, and take the lock. Only src/policy/ includes it.
- */
+/* src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, that of all. The
+ * functions do what those of policy_budget.h do, for all of them, and take the lock. Only src/policy/ includes it. */
 #pragma once
 
 #include "policy/policy_budget.h"
@@ -22,8 +20,7 @@ void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved
 void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* under the lock */
 /* Takes a place in each, for one to be opened for a waiter, or to be kept ready; or none, and returns false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-/* Returns true if any of them has a limit. Then nothing crosses to another worker: its places would be free meanwhile.
- */
+/* Returns true if any has a limit. Then nothing crosses to another worker: its places would be free meanwhile. */
 bool caps_are_limited(const struct policy_caps *caps);
 /* Takes a place in each, for one that has come from another worker. Returns as caps_are_limited(). */
 bool caps_retake(struct policy_caps *caps);
@@ -38,8 +35,7 @@ void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 const char *caps_short_of(const struct policy_caps *caps); /* the setting that keeps it short; NULL: none does */
 
-/* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always it is not, and then a return
- * costs this alone. */
+/* While is_watched is set, caps_ask_back() and caps_review() are due, too. Nearly always this is all that is done. */
 static inline void
 caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {

@@ -52,10 +52,7 @@ void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct pol
 void circuit_leave(struct circuit_member *m);
 /* Returns when the next attempt may begin; UINT64_MAX: when news comes. 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
-/*
- * Begins an attempt, unless one of another room has just begun: then it returns false. *is_trial: circuit_ended() must
- * follow.
- */
+/* Begins an attempt; false: one of another room has just begun. *is_trial: circuit_ended() must follow. */
 bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
@@ -83,8 +80,7 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
  * limit, or where others wait for places in the budget.
  */
 void policy_scout(struct policy *p, uint64_t now_us);
-/* Nobody waits for this one, which is SCOUTING still: in an outage its failure is what those are told who come next,
- * and else it is no news. */
+/* Nobody waits for this one, which is SCOUTING still: in an outage who comes next is told of its failure. */
 void policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			 const struct fail *why, uint64_t now_us);
 
@@ -92,5 +88,4 @@ void policy_scout_failed(struct policy *p, const struct policy_conn *conn, enum 
 
 /* Returns the one of this name, the caller's until policy_circuit_put; NULL without memory. */
 struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
-void policy_circuit_put(struct policy_commons *all,
-			struct policy_circuit *c); /* after its pools have left; NULL is fine */
+void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c); /* without pools; NULL is fine */

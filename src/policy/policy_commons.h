@@ -17,11 +17,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 struct policy_budget; /* policy_budget.h */
-struct policy_limit; /* policy_limit.h */
+struct policy_limit; /* opaque: policy_limit.c */
 struct policy_circuit; /* policy_circuit.h */
-struct policy_whole; /* policy_whole.h */
 
 TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_room_list, policy_room);
@@ -57,10 +57,8 @@ void policy_commons_free(struct policy_commons *c); /* after its rooms and pools
 /* number: its worker's, below WHOLE_PARTS_MAX, another one for each room. tell(owner) is called on any thread, without
  * the lock, when policy_room_hear() is due. Returns NULL without memory. */
 struct policy_room *policy_room_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner);
-/*
- * r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
- * it on one thread, always the same: own is its room.
- */
+/* r's thread does not answer, or does again: while it does not, nothing is sent there, asked of it, or left to it. Call
+ * it on one thread, always the same: own is its room. */
 void policy_room_set_silent(struct policy_room *r, struct policy_room *own, bool is_silent, uint64_t now_us);
 /* After its pools, when nobody can tell it anything any more: its orders are gone with their pools. NULL is fine. */
 void policy_room_free(struct policy_room *r);
@@ -82,6 +80,14 @@ policy_room_is_silent(const struct policy_room *r)
 {
 	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
 }
+
+/* --- policy_limit.c: max_db_connections and max_user_connections: the cap that all pools of one database, tenant or
+ * user share. There while one of these pools is; those without a limit have none. --- */
+
+/* kind keeps apart what may be called the same: 'd', 't', 'u'. The caller's until policy_limit_put; NULL: no memory. */
+struct policy_limit *policy_limit_get(struct policy_commons *all, char kind, const char *name, size_t len);
+void policy_limit_put(struct policy_commons *all, struct policy_limit *l); /* after its pools have left; NULL is fine */
+struct policy_budget *policy_limit_budget(const struct policy_limit *l); /* l NULL: NULL */
 
 /* --- Orders: for src/policy/. --- */
 

@@ -1,4 +1,4 @@
-#include "policy/policy_limit.h"
+#include "policy/policy_budget.h"
 #include "base/table.h"
 
 #include <stdlib.h>

@@ -10,8 +10,7 @@ bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns false if it is refused when policy_is_hopeless() says so. */
 bool policy_is_patient(const struct policy *p, const struct policy_ticket *t);
-uint64_t policy_deadline(const struct policy *p,
-			 const struct policy_ticket *t); /* when it is refused; NEVER_US: never */
+uint64_t policy_deadline(const struct policy *p, const struct policy_ticket *t); /* of its wait; NEVER_US: none */
 void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
 void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
 void policy_climb(struct policy *p); /* one more was opened */

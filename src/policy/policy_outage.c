@@ -1,15 +1,10 @@
 /*
- * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long. See policy_conn_failed() in
- * policy.h.
- *
- * A borrower is either refused at once, so that its application learns it and may do something else, or it waits: if
- * the pool is_holding, or waits_while_down; if it was in line already when PostgreSQL went (it was ready to wait, and a
- * restart is short); and if PostgreSQL is there but has too many connections, which is what a full pool is like, or an
- * administrator has ended the one that logged in (57P01): if PostgreSQL stops, the next attempt will say so; and if it
- * is memory that was missing (53200), which the next attempt may have.
+ * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long: policy_conn_failed() in
+ * policy.h has the list. The others are refused at once, so that their applications learn it. Who was in line when
+ * PostgreSQL went was ready to wait, and a restart is short; too many connections are what a full pool is like; and
+ * behind a 57P01 the next attempt will say whether PostgreSQL stops.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
 
 #include <string.h>
 
@@ -29,11 +24,8 @@ policy_is_patient(const struct policy *p, const struct policy_ticket *t)
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) || part_was_in_line(&p->part, t->since_us);
 }
 
-/*
- * An attempt that is under way is no hope where the last one got no answer: it may hang for as long. Else it has half a
- * second, and so have those for whom another part, or another pool of the host, makes it. Where the host has answered
- * another pool since, only places are missing.
- */
+/* An attempt under way is no hope where the last one got no answer: it may hang as long. Else it has half a second,
+ * also if another part or pool makes it. Where the host has answered another pool since, only places are missing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {

@@ -1,7 +1,5 @@
-/*
- * src/policy/policy_part.c - one part of a pool that lives on several workers: gives connections to other parts, and
- * asks them for theirs. See policy_whole.h.
- */
+/* src/policy/policy_part.c - one part of a pool that lives on several workers: gives connections to other parts, and
+ * asks them for theirs. See policy_whole.h. */
 #include "policy/policy_state.h"
 
 #define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can cross */

@@ -52,8 +52,7 @@ struct policy_whole {
 	_Atomic uint32_t coming[WHOLE_PARTS_MAX]; /* on their way to that part */
 	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
 	_Atomic uint64_t lowered_until_us; /* ... until then */
-	_Atomic uint64_t
-	    round; /* only a connection of this round crosses: policy_close_all and policy_pause begin another */
+	_Atomic uint64_t round; /* whose connections alone cross: policy_close_all and policy_pause begin another */
 	_Atomic uint32_t in_use; /* a bit for each part whose is_in_use is set */
 	uint32_t out; /* a bit for each part that is in an outage */
 	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
@@ -103,17 +102,11 @@ part_round(const struct policy_part *m)
 	return m->whole == NULL ? ROUND_NONE : atomic_load_explicit(&m->whole->round, memory_order_relaxed);
 }
 
-static inline uint32_t
-part_waiters(uint64_t bits, const struct policy_part *m)
-{
-	return (uint32_t)(bits & ~WAITING_BIT(m->number));
-}
-
 /* Returns a bit for each other part in which somebody waits. */
 static inline uint32_t
 part_others_wait(const struct policy_part *m)
 {
-	return part_waiters(atomic_load_explicit(&m->whole->bits, memory_order_relaxed), m);
+	return (uint32_t)(atomic_load_explicit(&m->whole->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
 }
 
 /* The same, where nobody waits in this part, and it has told so. */
@@ -135,18 +128,6 @@ static inline bool
 part_is_out(const struct policy_part *m)
 {
 	return m->whole != NULL && atomic_load_explicit(&m->whole->out_since_us, memory_order_relaxed) != 0;
-}
-
-static inline uint32_t
-part_lowered_limit(const struct policy_part *m)
-{
-	return atomic_load_explicit(&m->whole->lowered_limit, memory_order_relaxed);
-}
-
-static inline uint64_t
-part_lowered_until_us(const struct policy_part *m)
-{
-	return atomic_load_explicit(&m->whole->lowered_until_us, memory_order_relaxed);
 }
 
 /* Returns how many of these that may be opened at once are this part's. */
@@ -218,14 +199,6 @@ part_report(struct policy_part *m, bool is_in_use, uint64_t now_us)
 		part_report_change(m, is_in_use, now_us);
 }
 
-/* Returns the time before which somebody elsewhere must have come to be served ahead of one who waits here since
- * own_us; UINT64_MAX: nobody waits here. */
-static inline uint64_t
-part_late_us(uint64_t own_us)
-{
-	return own_us - (own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US);
-}
-
 /* Notes that one crosses to that room. */
 static inline void
 part_has_given(struct policy_part *m, const struct policy_room *to)
@@ -244,8 +217,9 @@ static inline bool
 part_is_ahead(const struct policy_part *m, unsigned number, uint64_t own_us)
 {
 	const struct policy_room *to = m->given_to;
+	uint64_t late_us = own_us < WHOLE_LATE_US ? own_us : WHOLE_LATE_US;
 
-	if (atomic_load_explicit(&m->whole->since_us[number], memory_order_relaxed) >= part_late_us(own_us))
+	if (atomic_load_explicit(&m->whole->since_us[number], memory_order_relaxed) >= own_us - late_us)
 		return false;
 	return own_us == UINT64_MAX || to == NULL || to->number != number ||
 	       (atomic_load_explicit(&to->turns, memory_order_relaxed) != m->its_turns &&
@@ -277,8 +251,7 @@ bool part_others_lack(const struct policy_part *m);
 uint32_t part_ahead(const struct policy_part *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if somebody in that part waits for so long that a place is made for him. */
 bool part_is_starved(const struct policy_part *m, int number, uint64_t own_us);
-/* conn will go to that part: returns its room, or NULL: it can't, or needs not any more. part_stays: it can't after
- * all. */
+/* conn will go to that part: returns its room, or NULL: it can't, or need not. part_stays: it can't after all. */
 struct policy_room *part_begin_crossing(struct policy_part *m, struct policy_conn *conn, int number);
 void part_stays(struct policy_part *m, struct policy_conn *conn);
 /* Returns false if conn was not sent to this part. *is_of_round: it is as good as when it left. */
@@ -292,11 +265,8 @@ uint32_t part_count_expected(const struct policy_part *m); /* m->asked_us is not
 void part_answer(struct policy_part *m, uint64_t now_us);
 /* An outage has begun here. Returns true if the pool's begins with it: no part was in one. Without a whole: true. */
 bool part_outage_begins(struct policy_part *m, uint64_t since_us);
-/*
- * *o, an outage here, is over, or (is_over is false) the part leaves in the middle of it. Returns true if the pool's is
- * over: no other part is in one, and *o is the pool's then; else the others look whether theirs is. Without a whole:
- * true.
- */
+/* *o, an outage here, is over, or (is_over is false) the part leaves in the middle of it. Returns true if the pool's is
+ * over, as no other part is in one: *o is the pool's then; else the others look. Without a whole: true. */
 bool part_outage_ends(struct policy_part *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call it before part_moved(). */
 void part_lost(struct policy_part *m, uint64_t now_us);
@@ -304,16 +274,10 @@ void part_lost(struct policy_part *m, uint64_t now_us);
 bool part_was_in_line(const struct policy_part *m, uint64_t since_us);
 /* Returns true if no other part has a lower number, or there is no whole: it tells what all have together. */
 bool part_is_first(const struct policy_part *m);
-/* Returns the part's share of what is kept by all together. */
-uint32_t part_share_of_whole(const struct policy_part *m, uint32_t of); /* m->whole is not NULL */
+/* Returns the part's share of what is kept by all together; without a whole, all of it. */
+uint32_t part_share(const struct policy_part *m, uint32_t of);
 /* PostgreSQL refused another connection: there will be no more than there are until then. */
 void part_lower_limit(struct policy_part *m, uint32_t limit, uint64_t until_us);
-
-static inline uint32_t
-part_share(const struct policy_part *m, uint32_t of)
-{
-	return m->whole == NULL || of == 0 ? of : part_share_of_whole(m, of);
-}
 
 static inline uint32_t
 part_expected(const struct policy_part *m, uint64_t now_us)

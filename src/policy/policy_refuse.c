@@ -5,9 +5,6 @@
  * a hint. A borrower that is refused may come back from within: it counts as a newcomer and is not refused again here.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
-
-#include "base/clock.h"
 
 #include <inttypes.h>
 #include <strings.h>
@@ -72,10 +69,10 @@ find_hanging(const struct policy *p, const struct policy_ticket *t, uint64_t now
 static void
 say_hanging(const struct policy *p, const struct policy_conn *conn, uint64_t now_us, struct fail *why)
 {
-	struct duration since = duration_of(now_us - conn->opened_us);
 	const char *address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
 
-	fail_detail(why, "opening one to %s for %s, no answer yet", address, since.text);
+	fail_detail(why, "opening one to %s for %s, no answer yet", address,
+		    duration_of(now_us - conn->opened_us).text);
 	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
 		  address);
 }
@@ -178,10 +175,9 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_ticket *
 static void
 say_held(const struct policy *p, const struct policy_ticket *t, uint64_t now_us, struct fail *why)
 {
-	struct duration waited = duration_of(now_us - t->since_us), out = duration_of(now_us - p->outage.since_us);
-
 	*why = p->last_fail;
-	fail_detail(why, "the request waited for %s; nothing could be opened for %s (%s)", waited.text, out.text,
+	fail_detail(why, "the request waited for %s; nothing could be opened for %s (%s)",
+		    duration_of(now_us - t->since_us).text, duration_of(now_us - p->outage.since_us).text,
 		    p->settings.is_holding ? "outage_hold" : "pool_timeout");
 }
 

@@ -23,8 +23,6 @@
 #pragma once
 
 #include "base/clock.h"
-#include "policy/policy.h"
-#include "policy/policy_budget.h"
 #include "policy/policy_caps.h"
 #include "policy/policy_circuit.h"
 #include "policy/policy_part.h"
@@ -53,8 +51,7 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
-	struct policy_conn
-	    *last[POLICY_LAST]; /* by the id of the borrower who had it last, if its borrower_id still says so */
+	struct policy_conn *last[POLICY_LAST]; /* by the id of its last borrower, if borrower_id still says so */
 	struct policy_line line; /* the longest waiter is first */
 	uint32_t waiting, last_number;
 
@@ -157,7 +154,9 @@ policy_live(const struct policy *p)
 static inline uint64_t
 policy_lowered_until_us(const struct policy *p)
 {
-	return p->part.whole == NULL ? p->lowered_until_us : part_lowered_until_us(&p->part);
+	const struct policy_whole *w = p->part.whole;
+
+	return w == NULL ? p->lowered_until_us : atomic_load_explicit(&w->lowered_until_us, memory_order_relaxed);
 }
 
 /* Returns how many there may be in all. */
@@ -168,7 +167,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 
 	if (now_us >= policy_lowered_until_us(p))
 		return p->limit;
-	lowered = p->part.whole == NULL ? p->lowered_limit : part_lowered_limit(&p->part);
+	lowered = p->part.whole == NULL ? p->lowered_limit : policy_of_whole(&p->part.whole->lowered_limit);
 	return lowered < p->limit ? lowered : p->limit;
 }
 
@@ -192,8 +191,7 @@ void policy_serve(struct policy *p, uint64_t now_us);
 /* There is a whole: gives conn, which could be lent here to t (NULL: nobody waits), to another part. Returns true if it
  * did, or has closed it for one there who waits in vain. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_ticket *t, uint64_t now_us);
-void policy_give_idle(struct policy *p,
-		      uint64_t now_us); /* to other parts in which somebody waits, if nobody does here */
+void policy_give_idle(struct policy *p, uint64_t now_us); /* to parts where somebody waits, if nobody does here */
 void policy_tell_parts(struct policy *p); /* after a change of what others look at */
 void policy_ask_parts(struct policy *p, uint64_t now_us); /* for those in line; there is a whole */
 void policy_end_parts(struct policy *p, uint64_t now_us); /* after any change; there is a whole */
@@ -224,10 +222,8 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/*
- * conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
- * ones wait for the same deadlines. Another reason is that the pool is larger than pool_size: the caller knows.
- */
+/* conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
+ * ones wait for the same deadlines. Another reason is that the pool is larger than pool_size: the caller knows. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {

@@ -7,7 +7,6 @@
  * success lets others follow; connections that fail together count as one failure.
  */
 #include "policy/policy_line.h"
-#include "policy/policy_state.h"
 
 #define OPENS_AT_ONCE 16
 #define BACKOFF_FIRST_US (50 * 1000u)
@@ -63,10 +62,8 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us)
 	return limit - kept < old ? limit : kept + old;
 }
 
-/*
- * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
- * be told of the failure of that one must not wait for others.
- */
+/* After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
+ * be told of the failure of that one must not wait for others. */
 static uint32_t
 trials_now(const struct policy *p, uint64_t now_us)
 {
@@ -147,9 +144,7 @@ heed_circuit(struct policy *p, uint64_t now_us)
 	p->circuit.is_heeding = true;
 }
 
-/*
- * started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't count.
- */
+/* Attempts begun (started_us) before the last back-off fail for the same reason and don't count. */
 static void
 note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
@@ -291,9 +286,7 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/*
- * While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive.
- */
+/* While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
@@ -312,8 +305,7 @@ help_waiters(struct policy *p, uint64_t now_us)
 	while (policy_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
-		/* A new connection is better than a ping: one verified before another's ping failed may hang as long.
-		 */
+		/* A new one is better than a ping: what was verified before another's ping failed may hang as long. */
 		if (conn == NULL && policy_unserved(p) > part_expected(&p->part, now_us) && room(p, now_us) > 0 &&
 		    open_one(p, FOR_WAITER, now_us))
 			continue;
@@ -366,8 +358,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->part.whole != NULL)
 		policy_ask_parts(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle the places are left alone for which somebody waits in another part: they may have been made just
-	 * now. */
+	/* For min_idle no place is taken for which somebody waits in another part: it may have been made now. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_line_length(p) - p->waiting < p->settings.pool_size && room(p, now_us) > 0 &&
 	       open_one(p, FOR_STOCK, now_us))

@@ -1,7 +1,5 @@
-/*
- * src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what crosses. See
- * policy_whole.h and policy_part.h. Calls nothing of a pool's: what another part is to do is an order.
- */
+/* src/policy/policy_whole.c - what the parts of one pool share: places, who waits where, what crosses. See
+ * policy_whole.h and policy_part.h. Calls nothing of a pool's: what another part is to do is an order. */
 #include "policy/policy_part.h"
 
 #include <assert.h>
@@ -56,27 +54,14 @@ new_whole(struct policy_commons *all, const void *key, size_t len)
 }
 
 struct policy_whole *
-policy_whole_get(struct policy_commons *all, const void *key, size_t len)
+policy_whole_get(struct policy_commons *all, const void *key, size_t len, bool may_make)
 {
 	struct policy_whole *w;
 
 	pthread_mutex_lock(&all->names_lock);
 	TABLE_FIND(all->seed, all->wholes, key, len, w);
-	if (w == NULL)
+	if (w == NULL && may_make)
 		w = new_whole(all, key, len);
-	if (w != NULL)
-		w->uses++;
-	pthread_mutex_unlock(&all->names_lock);
-	return w;
-}
-
-struct policy_whole *
-policy_whole_find(struct policy_commons *all, const void *key, size_t len)
-{
-	struct policy_whole *w;
-
-	pthread_mutex_lock(&all->names_lock);
-	TABLE_FIND(all->seed, all->wholes, key, len, w);
 	if (w != NULL)
 		w->uses++;
 	pthread_mutex_unlock(&all->names_lock);
@@ -272,10 +257,12 @@ part_report_change(struct policy_part *m, bool is_in_use, uint64_t now_us)
 }
 
 uint32_t
-part_share_of_whole(const struct policy_part *m, uint32_t of)
+part_share(const struct policy_part *m, uint32_t of)
 {
 	uint32_t parts, me = 1u << m->number, count, rank;
 
+	if (m->whole == NULL)
+		return of;
 	parts = get(&m->whole->in_use) | me;
 	count = (uint32_t)__builtin_popcount(parts);
 	rank = (uint32_t)__builtin_popcount(parts & (me - 1));

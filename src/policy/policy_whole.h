@@ -27,10 +27,9 @@
 
 struct policy_whole; /* opaque: policy_whole.c */
 
-/* Returns the one of this key (len bytes), the caller's until policy_whole_put; NULL without memory. On any thread. */
-struct policy_whole *policy_whole_get(struct policy_commons *all, const void *key, size_t len);
-/* The same; NULL: nobody has it. */
-struct policy_whole *policy_whole_find(struct policy_commons *all, const void *key, size_t len);
+/* Returns the one of this key (len bytes), the caller's until policy_whole_put; NULL without memory, or if nobody has
+ * it and may_make is false. On any thread. */
+struct policy_whole *policy_whole_get(struct policy_commons *all, const void *key, size_t len, bool may_make);
 /* After its part has left. It is kept for as long as one crosses. NULL is fine. */
 void policy_whole_put(struct policy_commons *all, struct policy_whole *w);
 const void *policy_whole_key(const struct policy_whole *w, size_t *len);

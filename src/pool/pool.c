@@ -1,11 +1,6 @@
-/*
- * src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and
- * keeps the secrets that its clients have proved.
- */
+/* src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and keeps
+ * the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
-
-#include "base/clock.h"
-#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,10 +33,10 @@ put_parts(struct pool_set *set, const struct parts *p)
 	statement_home_unref(p->home);
 	code_store_put(&set->codes, p->code);
 	for (unsigned i = 0; i < CAP_ALL; i++)
-		policy_limit_put(set->room->commons, p->limits[i]);
-	policy_circuit_put(set->room->commons, p->circuit);
-	policy_whole_put(set->room->commons, p->whole);
-	pool_fresh_put(set->fresh, p->fresh);
+		policy_limit_put(set->s.room->commons, p->limits[i]);
+	policy_circuit_put(set->s.room->commons, p->circuit);
+	policy_whole_put(set->s.room->commons, p->whole);
+	pool_fresh_put(set->s.fresh, p->fresh);
 }
 
 /* Gives the pool others; the caller gets the ones it had. */
@@ -75,7 +70,7 @@ pool_free(struct pool *pool)
 	struct pool_set *set = pool->set;
 	struct pool_database *database = pool->database;
 
-	set->companions->end(pool);
+	set->s.companions->end(pool);
 	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&pool->servers))
 		server_close(TAILQ_FIRST(&pool->servers));
@@ -214,7 +209,7 @@ static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_limit **out)
 {
 	if (limit > 0)
-		*out = policy_limit_get(set->room->commons, kind, name, len);
+		*out = policy_limit_get(set->s.room->commons, kind, name, len);
 	return limit > 0 && *out == NULL ? -1 : 0;
 }
 
@@ -234,16 +229,15 @@ get_limits(struct pool *pool, struct policy_limit *out[CAP_ALL])
 			 &out[CAP_DATABASE]);
 }
 
-/* The home of its statements, the code of its database, and the circuit of its upstream, which all pools of these hosts
- * share. */
+/* The home of its statements, its database's code, and its upstream's circuit: all pools of these hosts share them. */
 static int
 get_shared(struct pool_set *set, struct parts *out)
 {
 	char *home = pool_target_home(out->target), *hosts = pool_target_hosts(out->target);
 
-	out->home = home == NULL ? NULL : statement_home_get(set->statements, home);
+	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
 	out->code = home == NULL ? NULL : code_store_get(&set->codes, home, out->target->database);
-	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->room->commons, hosts);
+	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.room->commons, hosts);
 	free(home);
 	free(hosts);
 	return out->home == NULL || out->code == NULL || out->circuit == NULL ? -1 : 0;
@@ -256,14 +250,14 @@ get_whole(struct pool *pool, struct parts *out)
 	const struct pool_box *box = (const struct pool_box *)pool;
 	struct pool_set *set = pool->set;
 
-	if (pool->whole == NULL && pool_parts(set->config, pool->database->name, pool->user, &set->split) <= 1) {
-		out->whole = policy_whole_find(set->room->commons, box->key, box->key_len);
-		if (out->whole == NULL)
-			return 0;
-	} else
-		out->whole = policy_whole_get(set->room->commons, box->key, box->key_len);
-	out->fresh = pool_fresh_get(set->fresh, box->key, box->key_len);
-	return out->whole == NULL || out->fresh == NULL ? -1 : 0;
+	bool is_split =
+	    pool->whole != NULL || pool_parts(set->config, pool->database->name, pool->user, &set->s.split) > 1;
+
+	out->whole = policy_whole_get(set->s.room->commons, box->key, box->key_len, is_split);
+	if (out->whole == NULL)
+		return is_split ? -1 : 0;
+	out->fresh = pool_fresh_get(set->s.fresh, box->key, box->key_len);
+	return out->fresh == NULL ? -1 : 0;
 }
 
 /* Returns 0, or -1 with *why set; the caller puts what there is. */
@@ -289,7 +283,7 @@ apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t n
 	struct policy_budget *budget = policy_limit_budget(pool->limits[which]);
 
 	if (budget != NULL)
-		policy_budget_set_limit(budget, pool->set->room, limit, now_us);
+		policy_budget_set_limit(budget, pool->set->s.room, limit, now_us);
 	policy_set_cap(pool->policy, which, budget, now_us);
 }
 
@@ -299,17 +293,8 @@ make_policy(struct pool *pool, const struct policy_settings *ps, uint64_t now_us
 	struct pool_set *set = pool->set;
 
 	pool->policy =
-	    policy_new(ps, &pool_policy_ops, pool, set->room, &pool->counters, random_next(&set->random), now_us);
+	    policy_new(ps, &pool_policy_ops, pool, set->s.room, &pool->counters, random_next(&set->random), now_us);
 	return pool->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
-}
-
-static void
-note_code(struct pool *pool)
-{
-	struct pool_database *d = pool->database;
-
-	code_store_put(&pool->set->codes, d->code);
-	d->code = code_store_ref(pool->code);
 }
 
 int
@@ -343,7 +328,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	if (is_moved)
-		set->companions->renew(pool);
+		set->s.companions->renew(pool);
 	if (pool->policy != NULL)
 		policy_reconfigure(pool->policy, &ps, now_us);
 	else if (make_policy(pool, &ps, now_us, why) < 0) {
@@ -353,7 +338,8 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
-	note_code(pool);
+	code_store_put(&set->codes, pool->database->code);
+	pool->database->code = code_store_ref(pool->code);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_whole(pool->policy, pool->whole, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
@@ -376,23 +362,22 @@ pool_new(struct pool_set *set, const char *database, const char *user, uint64_t 
 
 	bouncer_log_database(set, database);
 	d = pool_database_get(&set->databases, set->config, database);
+	fail_set(why, "53200", "no memory for a pool");
 	if (box == NULL || d == NULL) {
 		if (d != NULL)
 			pool_set_forget_database(set, d);
 		free(box);
-		fail_set(why, "53200", "no memory for a pool");
 		return NULL;
 	}
 	box->e.database = d;
 	box->e.set = set;
-	box->e.startups.seed = set->seed;
+	box->e.startups.seed = set->s.seed;
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
 	pool_use_begin(&box->e);
 	box->key_len = put_key(box->key, d->is_of_tenant, database, user);
-	fail_set(why, "53200", "no memory for a pool");
 	if (!due_reserve(&set->due, set->pool_count + 1) ||
-	    !TABLE_ADD(set->seed, set->table, box->key, box->key_len, box) ||
+	    !TABLE_ADD(set->s.seed, set->table, box->key, box->key_len, box) ||
 	    pool_configure(&box->e, now_us, why) < 0) {
 		if (box->hh.tbl != NULL)
 			HASH_DELETE(hh, set->table, box);
@@ -449,7 +434,7 @@ pool_set_at(const struct pool_set *set, const void *key, size_t len)
 {
 	struct pool_box *box;
 
-	TABLE_FIND(set->seed, set->table, key, len, box);
+	TABLE_FIND(set->s.seed, set->table, key, len, box);
 	return box == NULL ? NULL : &box->e;
 }
 
@@ -474,7 +459,7 @@ pool_hear_baseline(struct pool *pool)
 	uint64_t since_us = pool->baseline_us;
 
 	if (pool->fresh == NULL ||
-	    !pool_fresh_hear(pool->fresh, pool->set->env->images, &baseline, &welcome, &since_us))
+	    !pool_fresh_hear(pool->fresh, pool->set->s.env->images, &baseline, &welcome, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, welcome, since_us);
 	pool->baseline_us = since_us; /* also if it is nothing new here: it is heard once */
@@ -491,7 +476,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 
 	if (key_len == 0)
 		return NULL;
-	TABLE_FIND(set->seed, set->table, key, key_len, box);
+	TABLE_FIND(set->s.seed, set->table, key, key_len, box);
 	if (box == NULL)
 		box = pool_new(set, database, server_user, now_us, why);
 	/* An orphan whose database is there: a reload had no memory for it. */
@@ -511,12 +496,6 @@ pool_find_startup(struct pool *pool, const struct image *raw)
 	if (image_count(raw) == 0)
 		return pool->baseline;
 	return pool_startup_find(&pool->startups, raw);
-}
-
-int
-pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved)
-{
-	return pool_startup_learn(&pool->startups, raw, resolved);
 }
 
 void

@@ -59,11 +59,8 @@ struct pool_backend {
 
 #define STARTUPS_MAX 256
 
-/*
- * Remembers what clients' startup settings turned into on a server of this pool. As clients choose the settings, at
- * most STARTUPS_MAX sets are remembered (the least recently used one goes), and they are found by a hash. Zeroed, with
- * a random seed, it is empty. Owns references on its images.
- */
+/* Remembers what clients' startup settings turned into on a server: of STARTUPS_MAX sets, as clients choose them (the
+ * least recently used one goes). Zeroed, with a random seed, it is empty. Owns references on its images. */
 struct pool_startups {
 	uint64_t seed;
 	struct startup_image *table; /* pool_startup.c */
@@ -75,8 +72,8 @@ struct pool_use {
 	uint64_t looked_us; /* the last time */
 	uint64_t looks, in_use, idle_in_transaction; /* how many were, summed up over the looks */
 	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
-	uint32_t peak,
-	    limit; /* the most that were in use at one look; how many there could be: another limit is another span */
+	uint32_t peak; /* the most that were in use at one look */
+	uint32_t limit; /* how many there could be: another limit is another span */
 };
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
 
@@ -93,7 +90,7 @@ struct pool {
 	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
 	struct image *welcome; /* the read-only parameters that the last one reported */
 	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
-	struct pool_fresh *fresh; /* pool_fresh.h: the same of all parts; NULL: it has no others */
+	struct pool_fresh *fresh; /* pool_homes.h: the same of all parts; NULL: it has no others */
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
@@ -102,8 +99,7 @@ struct pool {
 	struct pool_use use[2]; /* the present span, and the one before it */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
 	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.c */
-	uint64_t pins_told_us; /* when the log was last told of these pins, and how many others had one since:
-				  state/pins.c */
+	uint64_t pins_told_us; /* state/pins.c: when the log was last told of these, and how many had one since */
 	uint32_t pins_untold;
 	uint8_t pins_told; /* 1 << enum pin_reason */
 	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0: never. state/linger.c */
@@ -114,7 +110,7 @@ struct pool {
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct policy_circuit *circuit; /* of its upstream */
 	struct policy_whole *whole; /* policy_whole.h; NULL: it lives on one worker */
-	struct policy_limit *limits[2]; /* policy_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
+	struct policy_limit *limits[2]; /* policy_commons.h: of CAP_USER and CAP_DATABASE; NULL: none */
 	struct fate_asker *fates; /* fate_asker.c; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */
@@ -144,10 +140,8 @@ uint64_t pool_checkouts(const struct pool *pool);
 struct server *pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
-/*
- * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
- * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
- */
+/* The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
+ * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
@@ -180,22 +174,16 @@ struct pool *pool_use_next_bare(struct pool_set *set); /* of those that have no 
 uint32_t pool_use_bare_at_once(const struct pool_set *set); /* how many of those are looked at in a tick */
 void pool_use_look(struct pool *pool, uint64_t now_us);
 
-/*
- * pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
- * if it is in its format. *shown is what its client gets.
- */
+/* pool_bouncer_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
+ * if it is in its format. *shown is what its client gets. */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/*
- * Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
- * borrow a server, apply them, and call pool_learn_startup.
- */
+/* Returns the image of a client with these startup settings (raw, as an image), or NULL if it is not known yet: then
+ * borrow a server, apply them, and call pool_startup_learn. */
 struct image *pool_find_startup(struct pool *pool, const struct image *raw);
-int pool_learn_startup(struct pool *pool, struct image *raw, struct image *resolved);
-/* pool_startup.c. Returns the result of these settings, or NULL. Images are interned, so raw is found by its address.
- */
+/* pool_startup.c. Returns the result of these settings, or NULL. Images are interned: raw is found by its address. */
 struct image *pool_startup_find(struct pool_startups *all, const struct image *raw);
 /* Takes references on both images. Returns 0, or -1 without memory. */
 int pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved);
@@ -203,8 +191,7 @@ void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-/* A client proved this secret (plain or MD5), which is not in users_file: servers log in with it if there is no other.
- * It is copied. */
+/* A client proved this secret (plain or MD5), not in users_file: servers use it if there is no other. It is copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 
 /* Returns how this pool's servers log in, for the next process. Borrowed; *secret may be NULL. */

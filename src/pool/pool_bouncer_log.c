@@ -7,7 +7,6 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <arpa/inet.h>
@@ -16,10 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void
+__attribute__((format(printf, 3, 4))) static void
 log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...)
 {
 	char text[FAIL_TEXT_MAX + 128];

@@ -1,12 +1,5 @@
-/*
- * src/pool/pool_code.c - asks a pool's servers what the code of its database could touch (database_code.h), and acts on
- * the answer.
- */
-#include "base/clock.h"
+/* src/pool/pool_code.c - asks servers what their database's code could touch (database_code.h), and acts on that. */
 #include "pool/pool_set_state.h"
-
-#include "seal/seal.h"
-#include "server/server.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,18 +70,12 @@ log_code(const struct pool *pool, unsigned before)
 }
 
 /* For these a server that was lent before they were known must not be lent again. */
-static unsigned
-lasting_parts(const struct database_code *code)
-{
-	if (code->answer == NULL)
-		return RISK_CONTEXT; /* as was feared */
-	return risk_names_all(code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
-}
-
 unsigned
 pool_code_heeded(const struct pool *pool)
 {
-	return lasting_parts(pool->code);
+	if (pool->code->answer == NULL)
+		return RISK_CONTEXT; /* as was feared */
+	return risk_names_all(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
 bool
@@ -116,7 +103,7 @@ pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = pool->code;
-	unsigned before = lasting_parts(code) & ~pool->code->unheeded;
+	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
 	struct pooled *p = pooled_of(srv->conn);
 	bool may_ask; /* no answer of this server's is still to come, and it will be lent again */
 
@@ -138,7 +125,7 @@ pool_code_answered(struct server *srv, bool ok)
 		return may_ask && database_code_is_unread(code) ? ask_more(pool, srv) : NULL;
 	pool->code->unheeded = 0;
 	log_code(pool, before);
-	if ((lasting_parts(code) & ~before) == 0)
+	if ((pool_code_heeded(pool) & ~before) == 0)
 		return NULL;
 	/* Servers of this database may have run its code before it was known to leave what nothing resets. */
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
@@ -161,11 +148,11 @@ pool_code_changed(struct pool *pool, bool is_made)
 
 	if (strcmp(code->database, pool->target->database) != 0) /* it is several */
 		database_code_changed(code, is_made);
-	code_news_changed(pool->set->news, pool->target->database, is_made);
+	code_news_changed(pool->set->s.news, pool->target->database, is_made);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	code_news_changed(set->news, NULL, true);
+	code_news_changed(set->s.news, NULL, true);
 }

@@ -1,11 +1,6 @@
-/*
- * src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
- * clients, washes and returns them, and passes on their reports.
- */
+/* src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
+ * clients, washes and returns them, and passes on their reports. */
 #include "pool/pool_set_state.h"
-
-#include "base/clock.h"
-#include "seal/seal.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -26,7 +21,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
-	p->srv = server_new(pool->set->env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
+	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
 			    pool_set_next_turn(pool->set), scout != NULL ? scout->host : NULL, now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
@@ -312,10 +307,8 @@ pool_borrow(struct pool *pool, struct policy_ticket *ticket, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/*
- * Washes these parts, asks question (may be NULL) about the database's code, then returns the server. A server that
- * can't be washed is closed, but is asked first: in a database whose code leaves such state, no server is ever idle.
- */
+/* Washes these parts, asks question (may be NULL) about the database's code, then returns the server. A server that
+ * can't be washed is closed, but is asked first: in a database whose code leaves such state, no server is ever idle. */
 __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {

@@ -13,9 +13,7 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
 #include "base/histogram.h"
-#include "policy/policy_whole.h"
 #include "server/server_cross.h"
 
 #include <stddef.h>
@@ -26,10 +24,8 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 128,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
-/*
- * A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
- * and closes its servers then (pool_code.c): none of them may be elsewhere.
- */
+/* A part whose database's code is not known may yet find that it has left something in a server that nothing resets,
+ * and closes its servers then (pool_code.c): none of them may be elsewhere. */
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {
@@ -60,7 +56,7 @@ join(struct pool *pool, struct pooled *p)
 	if (pool->baseline == NULL) /* no memory: whoever logs in could not be greeted */
 		return false;
 	if (!pool_code_welcomes(pool, p->heeded) ||
-	    server_arrive(p->srv, pool->set->env, pool, &pool->target->server) < 0)
+	    server_arrive(p->srv, pool->set->s.env, pool, &pool->target->server) < 0)
 		return false;
 	p->pool = pool;
 	p->target = pool_target_ref(pool->target);
@@ -121,10 +117,10 @@ pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent)
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(silent->env->inbox, is_arriving, NULL, &back);
+	inbox_take_back(silent->s.env->inbox, is_arriving, NULL, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
-		lose(pooled_in(n), set->env, set->room);
+		lose(pooled_in(n), set->s.env, set->s.room);
 	}
 }
 
@@ -160,17 +156,17 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_room *to)
 	p->heeded = pool_code_heeded(pool);
 	code_store_put(&set->codes, p->code);
 	p->code = NULL;
-	p->from_room = set->room;
-	of = set->crew;
-	while ((*of)->room != to)
+	p->from_room = set->s.room;
+	of = set->s.crew;
+	while ((*of)->s.room != to)
 		of++;
 	p->to = *of;
-	p->to_env = p->to->env;
+	p->to_env = p->to->s.env;
 	p->to_room = to;
 	p->left_us = clock_now_us();
 	p->pool = NULL;
-	set->env->counters
+	set->s.env->counters
 	    ->crossings[conn->idle_since_us == pool_set_now(set) ? CROSSING_RETURNED_SERVER : CROSSING_IDLE_SERVER]++;
-	graveyard_bury(set->env->graveyard, &p->srv->grave, depart);
+	graveyard_bury(set->s.env->graveyard, &p->srv->grave, depart);
 	return true;
 }

@@ -1,5 +1,4 @@
 #include "pool/pool_database.h"
-#include "base/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

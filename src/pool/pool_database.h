@@ -27,10 +27,8 @@ struct pool_database *pool_database_find(const struct pool_databases *all, const
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 
-/*
- * Addresses are from the configuration, but a host may contain a tenant's name, which clients choose, and one that
- * leads nowhere counts failures, too. So there are at most BACKENDS_MAX; further ones are not counted.
- */
+/* Addresses are from the configuration, but a host may contain a tenant's name, which clients choose, and one that
+ * leads nowhere counts failures, too. So there are at most BACKENDS_MAX; further ones are not counted. */
 #define BACKENDS_MAX 4096
 
 /* Zeroed, with a random seed, it is empty. */

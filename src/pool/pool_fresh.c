@@ -1,10 +1,11 @@
-/* src/pool/pool_fresh.c - see pool_fresh.h. The images are copies that are in no store, so any thread may copy them. */
-#include "pool/pool_fresh.h"
+/* src/pool/pool_fresh.c - see pool_homes.h. The images are copies that are in no store, so any thread may copy them. */
+#include "pool/pool_homes.h"
 
 #include "base/alloc.h"
 #include "base/table.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 struct pool_fresh {

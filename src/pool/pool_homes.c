@@ -1,7 +1,4 @@
-#include "pool/pool_homes.h"
-
 #include "base/alloc.h"
-#include "base/table.h"
 #include "pool/pool_set_state.h"
 
 #include <assert.h>
@@ -101,10 +98,8 @@ add(struct pool_homes *h, const char *key, size_t len, uint32_t first)
 	return one;
 }
 
-/*
- * Returns the pool; where it is not known yet, its first part is on the worker with the fewest clients. A pool that was
- * not added once, for want of memory or room, never is: its hash must decide each time. *out is it then.
- */
+/* Returns the pool; where it is not known yet, its first part is on the worker with the fewest clients. A pool that was
+ * not added once, for want of memory or room, never is: its hash must decide each time. *out is it then. */
 static struct home *
 find(struct pool_homes *h, const char *key, size_t len, struct home *out)
 {
@@ -139,10 +134,7 @@ best_part(const struct pool_homes *h, const struct home *one)
 	return best;
 }
 
-/*
- * Returns as find(), and sets *most: how many parts the pool may have (it may have more since an older configuration);
- * or NULL with *why set.
- */
+/* As find(), or NULL with *why set. *most: how many parts it may have (since an older reload it may have more). */
 static struct home *
 look_up(struct pool_homes *h, const struct config *config, const char *database, const char *user, uint32_t *most,
 	struct home *out, struct fail *why)

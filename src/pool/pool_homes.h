@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/fail.h"
+#include "session/image.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,12 +36,30 @@ uint32_t pool_homes_first(struct pool_homes *h, const struct config *config, con
 /* Returns true if that worker has, or is to have, a part of this pool. */
 bool pool_homes_has(struct pool_homes *h, const struct config *config, const char *database, const char *user,
 		    uint32_t number);
-/* A client is to leave worker 0 for another worker, or is made there; and it has ended, or its end there has been heard
- * of. */
+/* A client is to leave worker 0 for another, or is made there; and its end there has come, or been heard of. */
 void pool_homes_left(struct pool_homes *h, uint32_t number);
 void pool_homes_ended(struct pool_homes *h, uint32_t number);
-/* That worker does not answer, or does again. Until then no pool is given a home there, and no client is sent there
- * whose pool has another. */
+/* That worker does not answer, or does again: until then nobody is sent there who has, or could have, another home. */
 void pool_homes_set_silent(struct pool_homes *h, uint32_t number, bool is_silent);
 /* Returns how many clients have left worker 0, and have not ended. */
 uint32_t pool_homes_away(const struct pool_homes *h);
+
+/* --- pool_fresh.c: what a fresh server of a pool shows, for all parts of the pool: a part may never have had a fresh
+ * one of its own, and its clients are to be greeted all the same. --- */
+
+struct pool_fresh; /* one pool's; opaque: pool_fresh.c */
+struct pool_fresh_all; /* of a process; opaque */
+
+struct pool_fresh_all *pool_fresh_all_new(uint64_t seed);
+void pool_fresh_all_free(struct pool_fresh_all *all); /* after the pools; NULL is fine */
+
+/* From any thread. Returns the one of this pool_key(), the caller's until pool_fresh_put(); NULL without memory. */
+struct pool_fresh *pool_fresh_get(struct pool_fresh_all *all, const void *key, size_t len);
+void pool_fresh_put(struct pool_fresh_all *all, struct pool_fresh *f); /* NULL is fine */
+/* Servers have shown these settings since since_us; they are copied. Without memory nobody is told. */
+void pool_fresh_tell(struct pool_fresh *f, const struct image *baseline, const struct image *welcome,
+		     uint64_t since_us);
+/* Returns true if somebody has told what was seen after *since_us: sets that, and both images to ones of this store,
+ * the caller's references. */
+bool pool_fresh_hear(struct pool_fresh *f, struct image_store *store, struct image **baseline, struct image **welcome,
+		     uint64_t *since_us);

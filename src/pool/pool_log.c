@@ -1,10 +1,6 @@
-/*
- * src/pool/pool_log.c - what the log says of a PostgreSQL that can't be reached: one line when an outage begins, one
- * when it is over, and the reason of a failed login, but not again and again while it goes on.
- */
+/* src/pool/pool_log.c - what the log says of a PostgreSQL that can't be reached: one line when an outage begins, one
+ * when it is over, and the reason of a failed login, but not again and again while it goes on. */
 #include "pool/pool_set_state.h"
-
-#include "base/clock.h"
 
 #include <inttypes.h>
 

@@ -8,8 +8,6 @@
  */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
-
 #define SCOUT_EVERY_US (800 * US_PER_MS) /* the set is asked ten times a second */
 #define SCOUTS_MOST 8 /* to one host that is silent */
 

@@ -1,14 +1,8 @@
-/*
- * src/pool/pool_set.c - all pools: their configuration, their lists, time, and operations on many at once. See
- * pool_set.h.
- */
-#include "pool/pool_homes.h"
+/* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many at once. See pool_set.h. */
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
-#include "net/loop.h"
 
 #include <assert.h>
 #include <openssl/rand.h>
@@ -23,8 +17,9 @@
 #define INVENTED_US US_PER_S
 #define LOOK_US (20 * US_PER_MS)
 
-void
-pool_set_arm(struct pool_set *set, uint64_t at_us)
+/* Makes the set tick at that time at the latest. */
+static void
+arm(struct pool_set *set, uint64_t at_us)
 {
 	uint64_t now_us = pool_set_now(set);
 
@@ -41,7 +36,7 @@ on_waker(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	*set->env->now_us = clock_now_us();
+	*set->s.env->now_us = clock_now_us();
 	set->wake_at_us = 0;
 	pool_set_tick(set, pool_set_now(set));
 }
@@ -51,25 +46,14 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 {
 	struct pool_set *set = xcalloc(1, sizeof(*set));
 
-	set->env = settings->env;
-	set->companions = settings->companions;
-	set->own_env = *set->env;
-	set->own_env.owner_ops = set->companions->own;
-	set->news = settings->news;
-	code_store_init(&set->codes, settings->seed, settings->news);
+	set->s = *settings;
+	set->own_env = *set->s.env;
+	set->own_env.owner_ops = set->s.companions->own;
+	code_store_init(&set->codes, set->s.seed, set->s.news);
 	set->databases.codes = &set->codes;
-	set->homes = settings->homes;
-	set->crew = settings->crew;
-	set->split = settings->split;
-	set->fresh = settings->fresh;
-	set->number = settings->number;
-	set->statements = settings->statements;
-	set->room = settings->room;
-	set->last_id = settings->last_id;
-	set->lives = settings->lives;
 	set->log = log;
-	set->seed = set->random = set->databases.seed = set->backends.seed = settings->seed;
-	policy_places_join(policy_room_total(set->room), &set->places, set->room);
+	set->random = set->databases.seed = set->backends.seed = set->s.seed;
+	policy_places_join(policy_room_total(set->s.room), &set->places, set->s.room);
 	TAILQ_INIT(&set->active);
 	TAILQ_INIT(&set->bare);
 	set->waker = alloc_check(event_new(base, -1, 0, on_waker, set));
@@ -108,7 +92,8 @@ is_home_of(const struct pool_set *set, const char *database, const char *user)
 {
 	struct fail why;
 
-	return set->homes == NULL || pool_homes_first(set->homes, set->config, database, user, &why) == set->number;
+	return set->s.homes == NULL ||
+	       pool_homes_first(set->s.homes, set->config, database, user, &why) == set->s.number;
 }
 
 /* Where the servers' user is known beforehand, min_idle need not wait for the first client. */
@@ -143,13 +128,13 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
 	set->users = users == NULL ? NULL : users_ref(users);
-	policy_budget_set_limit(policy_room_total(set->room), set->room, config->max_server_connections, now_us);
+	policy_budget_set_limit(policy_room_total(set->s.room), set->s.room, config->max_server_connections, now_us);
 	for (struct pool *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		e->is_orphan = pool_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			policy_close_all(e->policy, RR_RELOAD, now_us);
-			set->companions->renew(e);
+			set->s.companions->renew(e);
 			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
@@ -190,7 +175,7 @@ pool_set_server_count(const struct pool_set *set)
 uint64_t
 pool_set_next_id(struct pool_set *set)
 {
-	return atomic_fetch_add_explicit(set->last_id, 1, memory_order_relaxed) + 1;
+	return atomic_fetch_add_explicit(set->s.last_id, 1, memory_order_relaxed) + 1;
 }
 
 uint64_t
@@ -210,18 +195,18 @@ pool_set_next_turn(struct pool_set *set)
 void
 pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
 {
-	pthread_mutex_lock(&set->lives->lock);
+	pthread_mutex_lock(&set->s.lives->lock);
 	if (seen != NULL)
-		cluster_lives_add(&set->lives->seen, seen);
+		cluster_lives_add(&set->s.lives->seen, seen);
 	if (all != NULL)
-		*all = set->lives->seen;
-	pthread_mutex_unlock(&set->lives->lock);
+		*all = set->s.lives->seen;
+	pthread_mutex_unlock(&set->s.lives->lock);
 }
 
 const struct server_env *
 pool_set_server_env(const struct pool_set *set)
 {
-	return set->env;
+	return set->s.env;
 }
 
 const struct server_env *
@@ -273,11 +258,8 @@ expire_late(struct pool *pool, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-/*
- * Resetting a large temporary table may take long: those who wait may then get another server, if there is room. The
- * first reset in a database also asks about its code, which takes PostgreSQL longer on a busy machine; logging in once
- * more would not be quicker there.
- */
+/* Resetting a large temporary table may take long: those who wait may then get another server. The first reset in a
+ * database also asks about its code, which takes longer on a busy machine; logging in once more would, too. */
 static void
 help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -290,8 +272,7 @@ help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 			policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Clients choose the names under [database *]: PostgreSQL may have no such database, and no connection was ever made.
- */
+/* Clients choose names under [database *]: PostgreSQL may have no such database, and no connection was ever made. */
 static bool
 may_be_invented(const struct pool *pool)
 {
@@ -334,7 +315,7 @@ pool_set_due(struct pool *pool, uint64_t at_us)
 	if (pool->due.place == 0 || at_us < pool->due.at_us)
 		due_set(&set->due, &pool->due, at_us);
 	if (!set->is_ticking)
-		pool_set_arm(set, at_us);
+		arm(set, at_us);
 }
 
 static void
@@ -387,7 +368,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 	}
 	set->is_ticking = false;
 	if ((first = due_first(&set->due)) != NULL)
-		pool_set_arm(set, first->at_us);
+		arm(set, first->at_us);
 }
 
 static bool
@@ -420,7 +401,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, true);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			set->companions->pause(e);
+			set->s.companions->pause(e);
 			policy_pause(e->policy, now_us);
 		}
 	return 0;
@@ -434,7 +415,7 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, false);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			set->companions->resume(e);
+			set->s.companions->resume(e);
 			policy_resume(e->policy, now_us);
 		}
 }
@@ -483,7 +464,7 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 {
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			set->companions->renew(e);
+			set->s.companions->renew(e);
 			policy_close_all(e->policy, why, now_us);
 		}
 }
@@ -496,7 +477,7 @@ pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const ch
 		if (strcmp(e->target->database, database) == 0 && (user == NULL || strcmp(e->user, user) == 0) &&
 		    upstream_is_same_cluster(e->target->upstream, asking->upstream)) {
 			policy_close_all(e->policy, RR_KILL, now_us); /* nor is min_idle kept before the next borrow */
-			set->companions->step_aside(e);
+			set->s.companions->step_aside(e);
 		}
 }
 

@@ -1,22 +1,18 @@
 /*
  * src/pool/pool_set.h - all pools: the pool of each (database, user) pair, and the connections behind its policy.
  *
- * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it. It also
- * remembers what clients of a pool are sent at login, and what their startup settings turned into.
+ * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it.
  *
  * Owns:   every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env, config and users (references are taken).
- * Always: a pool lives while it has clients or servers; its pointer may be kept by its clients.
  */
 #pragma once
 
 #include "pool/pool.h"
-#include "session/commit_fate.h"
 
 #include <pthread.h>
 
-/* The servers of a pool that no policy lends: dedicated/. The set calls these when the pool's own are concerned, too.
- */
+/* The servers of a pool that no policy lends: dedicated/. The set calls these when its own are concerned, too. */
 struct pool_companions {
 	const struct server_owner_ops *own; /* of servers that a client has for itself */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator asks: connect anew */
@@ -43,12 +39,10 @@ struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct code_news *news; /* database_code.h; shared by all sets */
-	struct event
-	    *sure; /* made active when a doubt about code ends (database_code.h); NULL: nobody waits for that */
 	struct pool_homes *homes; /* pool_homes.h; NULL: all pools live here */
 	struct pool_set *const *crew; /* of all workers, by number; read when all are there */
 	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */
-	struct pool_fresh_all *fresh; /* pool_fresh.h; shared by all sets. NULL: this set is alone */
+	struct pool_fresh_all *fresh; /* pool_homes.h; shared by all sets. NULL: this set is alone */
 	uint32_t number; /* of its worker: as in homes */
 	struct statement_store *statements;
 	struct policy_room *room; /* of its worker: policy_commons.h */
@@ -67,10 +61,8 @@ struct tls_store;
 void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 			uint64_t now_us);
 
-/*
- * pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
- * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients.
- */
+/* pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
+ * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients. */
 struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 			   struct fail *why);
 struct pool *pool_set_first(const struct pool_set *set); /* then pool->next */
@@ -87,10 +79,8 @@ uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the same with pool_companions.own */
-/*
- * Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
- * have to go for it. Returns false if all are used up (by another worker's idle ones, too: those are asked to go).
- */
+/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
+ * have to go for it. Returns false if all are used up (by another worker's idle ones, too: those are asked to go). */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
 /* Returns true if a pool could use the place of an idle one. */
@@ -99,20 +89,16 @@ bool pool_set_is_place_wanted(const struct pool_set *set);
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
-/* pool_scout.c. Call it likewise, while new clients are welcome: sees whether hosts that could not be reached are there
- * again. */
+/* pool_scout.c. Call it likewise, while clients are welcome: sees whether hosts that were out of reach are back. */
 void pool_set_scout(struct pool_set *set, uint64_t now_us);
-/*
- * A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
- * (NULL: everybody's) are closed: idle ones now, others when they are returned.
- */
+/* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
+ * (NULL: everybody's) are closed: idle ones now, others when they are returned. */
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
 /* NULL: all, which succeeds. Returns 0, or -1 without memory. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-/* New clients of this database are refused until it is enabled again; those that are there stay. Returns 0, or -1
- * without memory. */
+/* New clients of this database are refused until it is enabled; others stay. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
 /* Returns true if no server is lent (but for replication) or being cleaned. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
@@ -122,13 +108,9 @@ void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/*
- * Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
- * connections stay. is_all: also of pools that have clients.
- */
+/* Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
+ * connections stay. is_all: also of pools that have clients. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
-/*
- * pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
- * have not arrived, and gives their places back.
- */
+/* pool_cross.c, on the thread of set. The worker of silent does not answer: closes the servers that were sent there and
+ * have not arrived, and gives their places back. */
 void pool_cross_take_back(const struct pool_set *set, const struct pool_set *silent);

@@ -21,14 +21,11 @@
  */
 #pragma once
 
-#include "pool/pool_fresh.h"
+#include "pool/pool_homes.h"
 #include "pool/pool_database.h"
 #include "policy/policy_budget.h"
 #include "policy/policy_circuit.h"
-#include "policy/policy_limit.h"
 #include "policy/policy_whole.h"
-#include "net/inbox.h"
-#include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
 struct pool_box; /* pool.c       */
@@ -59,23 +56,13 @@ struct pooled {
 };
 
 struct pool_set {
-	const struct server_env *env;
+	struct pool_set_settings s;
 	struct server_env own_env; /* for servers that clients have for themselves */
-	const struct pool_companions *companions;
-	struct code_news *news;
-	struct pool_homes *homes; /* NULL: all pools live here */
-	struct pool_set *const *crew; /* the sets of all workers */
-	struct pool_split split;
-	struct pool_fresh_all *fresh;
-	uint32_t number; /* of its worker */
-	struct statement_store *statements;
 	struct log *log;
-	uint64_t seed, random;
+	uint64_t random;
 	struct config *config;
 	struct users *users;
 	struct tls_store *tls;
-	struct policy_room *room; /* caps and circuits, which all sets share */
-	struct shared_lives *lives;
 	struct budget_member places; /* in max_server_connections, for servers that no policy lends */
 	uint32_t place_count;
 	struct pool_box *table;
@@ -91,7 +78,6 @@ struct pool_set {
 	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
-	_Atomic uint64_t *last_id; /* of clients and servers; shared */
 	uint32_t last_code_number; /* of answers about databases' code: database_code.number */
 	uint32_t server_count, last_turn;
 	const struct pool_scout *scout; /* what is opened now is that; NULL: for those in line */
@@ -101,7 +87,7 @@ struct pool_set {
 static inline uint64_t
 pool_set_now(const struct pool_set *set)
 {
-	return *set->env->now_us;
+	return *set->s.env->now_us;
 }
 
 /* A name under which clients log in to a pool whose servers log in as somebody else. */
@@ -131,8 +117,7 @@ void bouncer_log_end(const struct pool *pool, const struct server *srv, const ch
 void bouncer_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			 const struct fail *why);
 void bouncer_log_unused(const struct pool *pool, uint64_t now_us);
-void bouncer_log_database(const struct pool_set *set,
-			  const char *database); /* a new one, of those that are not listed */
+void bouncer_log_database(const struct pool_set *set, const char *database); /* a new one that is not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
@@ -142,22 +127,18 @@ void pool_log_host(struct pool *pool, const struct server *srv, enum connect_fai
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
-void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
 void pool_set_due(struct pool *pool, uint64_t at_us); /* its policy is to tick then at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 
 /* pool.c       */
-/*
- * Writes the name that all pool sets have for the pool of this user, and server_user, as whom its servers log in.
- * Returns its length, or 0 with *why set: 3D000 for an unknown database.
- */
+/* Writes the name that all pool sets have for the pool of this user, and server_user, as whom its servers log in.
+ * Returns its length, or 0 with *why set: 3D000 for an unknown database. */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns on how many workers a pool of this database and user (of its servers) may have a part. */
 uint32_t pool_parts(const struct config *config, const char *database, const char *user,
 		    const struct pool_split *split);
-/* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
- * longer configured. */
+/* Applies limits, upstream and secrets. Returns 0, or -1 with *why set: the database is configured no longer. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_hear_baseline(struct pool *pool); /* takes over what other parts have seen of fresh servers */
 void pool_free(struct pool *pool);
@@ -177,11 +158,8 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_room *to); /
 const char *pool_code_ask(struct pool *pool, struct server *srv); /* returns the query for srv, or NULL */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
-/* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of which it is known here that the code may leave it.
- */
+/* Returns what no reset removes (STATE_BACKEND, RISK_CONTEXT), of what the code is known here to leave. */
 unsigned pool_code_heeded(const struct pool *pool);
-/*
- * Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves
- * more. If nothing is known here, the first answer tells.
- */
+/* Returns false if a server from a worker on which only heeded was known must be closed: it may have run what leaves
+ * more. If nothing is known here, the first answer tells. */
 bool pool_code_welcomes(struct pool *pool, unsigned heeded);

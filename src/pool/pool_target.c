@@ -143,9 +143,7 @@ pool_target_unref(struct pool_target *t)
 bool
 pool_target_knows(const struct pool_target *t, const char *secret)
 {
-	if (t->learnt != NULL)
-		return strcmp(t->learnt, secret) == 0;
-	return has_secret(t);
+	return t->learnt != NULL ? strcmp(t->learnt, secret) == 0 : has_secret(t);
 }
 
 struct pool_target *

@@ -12,11 +12,8 @@
 
 #include <stdatomic.h>
 
-/*
- * The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings. It is
- * made as a whole before the configuration is taken over, so errors in files are found in time. Counted by reference,
- * from any thread.
- */
+/* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings. Made
+ * before the configuration is taken over: errors in files are found in time. Counted by reference, from any thread. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
@@ -37,20 +34,15 @@ struct pool_target {
 	atomic_uint refs;
 };
 
-/*
- * database and user are a pool's ("tenant/database", and the role); settings are the pool's, from the configuration
- * that tls was made for; keys must live as long as the target. Returns NULL with *why set: upstream_for() refuses the
- * names, or TLS is wanted but not available.
- */
+/* database and user are a pool's ("tenant/database", and the role), settings too, of the configuration of tls; keys
+ * outlives the target. NULL with *why set: upstream_for() refuses the names, or TLS is wanted but not available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
-/*
- * Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
- * where neither the upstream nor users has one.
- */
+/* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
+ * where neither the upstream nor users has one. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
 /* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
 struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
@@ -58,8 +50,7 @@ struct pool_target *pool_target_with_secret(const struct pool_target *t, const c
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
-/* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees
- * it; NULL without memory. */
+/* Returns a string that is equal for the same database on the same hosts. The caller frees it; NULL without memory. */
 char *pool_target_home(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
  * The caller frees it; NULL without memory. */

@@ -1,8 +1,6 @@
 /* src/pool/pool_use.c - see pool.h. */
 #include "pool/pool_set_state.h"
 
-#include "base/clock.h"
-
 #define LOOK_US (100 * US_PER_MS)
 #define BARE_AT_ONCE 16u
 #define BARE_SHARE 32u

@@ -29,8 +29,7 @@ verifies_name(const struct server_tls *tls)
 	return tls->mode == TLS_VERIFY_FULL;
 }
 
-/* A list will do: it has as many items as sections with different TLS settings, and is searched only at a reload and
- * for each new pool. */
+/* A list will do: it is short, and searched only at a reload and for each new pool. */
 static struct stored *
 stored_find(const struct tls_store *store, const struct server_tls *tls)
 {

@@ -1,17 +1,11 @@
-/*
- * src/process/process.c - builds the process from its parts, runs worker 0's loop, and takes everything down again. See
- * process.h.
- */
+/* src/process/process.c - builds the process from its parts, runs worker 0's loop, and takes everything down again. */
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/resources.h"
 #include "build.h"
 #include "config/config_state.h"
 #include "os/os.h"
-#include "setup/setup.h"
-#include "telemetry/slowlog.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -20,10 +14,7 @@
 
 #define STATE_DESCRIPTORS 64
 
-/*
- * Raises the limit to one descriptor per client and server, some of our own, and as many again for clients that log in
- * (admission/admission_queue.c).
- */
+/* For each client and server, some of our own, and again for each that logs in (admission/admission_queue.c). */
 static void
 raise_descriptor_limit(struct weir *w)
 {
@@ -47,9 +38,7 @@ raise_descriptor_limit(struct weir *w)
 			    (unsigned long long)need);
 }
 
-/*
- * The files were read before, to report every error in them; an error that is new since then is reported in one line.
- */
+/* The files were read before, to report every error in them; one that is new since then is reported in one line. */
 static int
 load_files(struct weir *w, struct fail *why)
 {

@@ -21,10 +21,8 @@ struct process_start {
 	unsigned part_min; /* as in struct pool_split; 0: POOL_PART_MIN */
 };
 
-/*
- * Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... The
- * process behind start->predecessor gets the reason, too.
- */
+/* Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... The
+ * process behind start->predecessor gets the reason, too. */
 struct weir *process_new(struct config *config, const struct process_start *start, struct fail *why);
 void process_run(struct weir *w);
 void process_free(struct weir *w);

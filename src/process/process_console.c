@@ -4,7 +4,6 @@
 #include "build.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/snapshot.h"
-#include "telemetry/slowlog.h"
 
 static void
 host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg)

@@ -1,7 +1,6 @@
 /* src/process/process_events.c - signals, and what the process does about every 100 ms. */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "lookup/auth_query.h"
 #include "os/os.h"

@@ -7,22 +7,16 @@
  */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "build.h"
 #include "config/config_value.h"
-#include "net/inbox.h"
-#include "net/loop.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
 
-/*
- * The tables of the status page. The page's filter searches what it was sent: all pools, up to a number that it can
- * show.
- */
+/* The tables of the status page, whose filter searches what it was sent: up to a number of rows that it can show. */
 static const struct {
 	const char *command;
 	size_t rows_max;

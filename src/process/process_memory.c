@@ -9,7 +9,6 @@
  */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "client/clients.h"
 #include "base/resources.h"
 

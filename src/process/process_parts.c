@@ -1,19 +1,13 @@
-/*
- * src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
- * server_env, and what the parts report to the process.
- */
+/* src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
+ * server_env, and what the parts report to the process. */
 #include "process/process_state.h"
 
-#include "admission/admission.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "client/cancel.h"
 #include "login/login.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 #include "policy/policy_commons.h"
-#include "net/inbox.h"
-#include "pool/pool_fresh.h"
 #include "pool/pool_homes.h"
 #include "pool/pool_target.h"
 #include "relay/relay.h"
@@ -21,7 +15,6 @@
 #include "session/session_commons.h"
 #include "statements/statements.h"
 #include "telemetry/fingerprint.h"
-#include "telemetry/slowlog.h"
 
 #include <openssl/rand.h>
 #include <stdlib.h>

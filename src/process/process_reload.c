@@ -1,13 +1,9 @@
-/*
- * src/process/process_reload.c - loads a new configuration: everything that can fail is done first, beside the old one;
- * then all of it is swapped at once, or the old one stays as it is.
- */
+/* src/process/process_reload.c - loads a new configuration: everything that can fail is done first, beside the old one;
+ * then all of it is swapped at once, or the old one stays as it is. */
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "telemetry/slowlog.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "config/config_state.h"
 #include "lookup/auth_query.h"

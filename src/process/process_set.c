@@ -1,7 +1,5 @@
-/*
- * src/process/process_set.c - the console's SET: the configuration is loaded again with other values for some settings,
- * by the same checks as a reload, all or nothing. They hold until the next RELOAD.
- */
+/* src/process/process_set.c - the console's SET: the configuration is loaded again with other values for some settings,
+ * by the same checks as a reload, all or nothing. They hold until the next RELOAD. */
 #include "process/process_state.h"
 
 #include "base/alloc.h"
@@ -51,14 +49,17 @@ say_problem(const struct config_problems *problems, struct fail *why)
 	return -1; /* as whoever failed said */
 }
 
-static int
-set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
+int
+process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
 {
 	struct config_problems problems = { 0 };
 	struct load_setting setting;
 	struct process_overrides o;
 	int result;
 
+	notice->text[0] = '\0';
+	if (process_make_room(w, why) < 0)
+		return -1;
 	if (w->config->path[0] == '\0') {
 		fail_set(why, "0A000", "SET needs a configuration file");
 		return fail_hint(why, "pgweir was started with --upstream.");
@@ -87,11 +88,4 @@ set(struct weir *w, const char *name, const char *value, struct fail *notice, st
 		process_overrides_fini(&o);
 	config_problems_fini(&problems);
 	return result;
-}
-
-int
-process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why)
-{
-	notice->text[0] = '\0';
-	return process_make_room(w, why) < 0 ? -1 : set(w, name, value, notice, why);
 }

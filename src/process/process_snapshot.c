@@ -1,12 +1,8 @@
-/*
- * src/process/process_snapshot.c - copies the counters for the metrics thread: each worker's, and then merged. See
- * telemetry/snapshot.h.
- */
+/* src/process/process_snapshot.c - copies each worker's counters, and merges them. See telemetry/snapshot.h. */
 #include "process/process_state.h"
 
 #include "statements/statements.h"
 
-#include "base/clock.h"
 #include "dedicated/notify_listener.h"
 
 #include <stdio.h>

@@ -22,14 +22,9 @@
 #pragma once
 
 #include "console/console.h"
-#include "config/config.h"
-#include "net/stream.h"
-#include "net/helpers.h"
-#include "process/process.h"
 #include "process/worker.h"
 #include "restart/restart.h"
 #include "setup/setup.h"
-#include "http/http.h"
 #include "telemetry/slowlog.h"
 
 #define PROCESS_SIGNALS 6
@@ -86,7 +81,7 @@ struct process_shared {
 	struct code_news *news; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
 	struct pool_homes *homes; /* pool/pool_homes.h */
-	struct pool_fresh_all *fresh; /* pool/pool_fresh.h */
+	struct pool_fresh_all *fresh; /* pool/pool_homes.h */
 	struct pool_set *pools[WORKERS_MAX]; /* of all workers, by number */
 	_Atomic uint64_t last_id; /* of clients and servers */
 	struct shared_lives lives; /* pool/pool_set.h */
@@ -117,8 +112,7 @@ struct weir {
 	struct stopping stopping;
 	struct last_reload last_reload;
 	bool has_pid_file; /* we wrote it */
-	/* The service manager wants to hear of this process so often; when it did. 0: it does not, or of another one.
-	 */
+	/* How often the service manager wants to hear of this process, and when it did. 0: not, or of another one. */
 	uint64_t watchdog_us, watchdog_told_us;
 };
 
@@ -152,8 +146,7 @@ void process_tick(struct weir *w); /* about every 100 ms, behind the door's own 
 
 /* process_console.c */
 struct console *process_console_new(struct weir *w);
-/* database NULL: all; RESUME then ends a SUSPEND, too. Both return 0, or -1 with *why set: no memory, or a worker does
- * not answer. */
+/* database NULL: all; RESUME ends a SUSPEND then, too. 0, or -1 with *why set: no memory, or a worker is silent. */
 int process_pause(struct weir *w, const char *database, struct fail *why);
 int process_resume(struct weir *w, const char *database, struct fail *why);
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
@@ -166,8 +159,7 @@ int process_restart(struct weir *w, struct fail *why);
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
 /* process_memory.c */
-/* Lifts the limits for a load of the configuration, if there is room for one. Returns 0, or -1 with *why set (53200).
- */
+/* Lifts the limits for a load of the configuration, if there is room. Returns 0, or -1 with *why set (53200). */
 int process_make_room(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* about every 100 ms */
 

@@ -6,7 +6,6 @@
  */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "bouncer/bouncer_ways.h"
 #include "client/clients.h"
 #include "os/os.h"

@@ -1,20 +1,15 @@
 #include "process/process_state.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/resources.h"
 #include "client/clients.h"
 #include "dedicated/questions.h"
 #include "dedicated/notify_listener.h"
 #include "exchange/report.h"
 #include "login/login.h"
-#include "net/inbox.h"
-#include "net/loop.h"
 #include "policy/policy_commons.h"
 #include "server/hosts.h"
-#include "server/server.h"
 #include "state/linger.h"
-#include "telemetry/slowlog.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
@@ -31,10 +26,8 @@
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_IMAGES, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/*
- * libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
- * can't do without (2.1.12): its thread, which no client depends on, waits.
- */
+/* libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
+ * can't do without (2.1.12): its thread, which no client depends on, waits. */
 static void *
 event_malloc(size_t size)
 {

@@ -11,7 +11,6 @@
 
 #include "admin/console_host.h"
 #include "base/buf.h"
-#include "base/fail.h"
 #include "client/client.h"
 #include "http/http.h"
 #include "net/inbox.h"
@@ -23,8 +22,6 @@
 #include <time.h>
 
 #define TICK_US (100 * US_PER_MS)
-
-struct weir; /* process_state.h */
 
 /* Told by a worker at its ticks, for worker 0 to read at any time: worker_pulse.c. */
 struct worker_pulse {
@@ -80,13 +77,10 @@ void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* from now on it ticks. Returns 0, or -1: no memory */
 void worker_turn(struct worker *k); /* worker_turn.c: one turn of the loop: waits until there is something to do */
 uint64_t worker_cpu_us(const struct worker *k); /* of its thread, from any */
-void
-worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move, and tells the service manager */
+void worker_watch(struct weir *w); /* at each tick of the door's: sees whether all move; tells the service manager */
 void worker_each(struct weir *w, worker_fn *row, void *arg); /* SHOW WORKERS */
-/*
- * Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
- * work for it; what all that used; its loop, when nobody uses it.
- */
+/* Ends in four steps, each for all workers before the next: its servers; the notes that are left, once no helper has
+ * work for it; what all that used; its loop, when nobody uses it. */
 void worker_close(struct worker *k);
 bool worker_read_last(struct worker *k); /* returns false if there were none */
 void worker_empty(struct worker *k);
@@ -128,15 +122,12 @@ void process_forget_gathered(struct weir *w); /* once nobody has its note any mo
  * Borrows: the workers of struct weir, whose loops run there.
  * Always:  only worker 0 asks for a halt, and only worker 0 waits. With one worker nothing here does anything.
  */
-struct weir;
 struct worker_threads; /* opaque: worker_threads.c */
 
 /* From now on each worker's loop runs, but for worker 0's. Returns NULL with *why set: no memory, no thread. */
 struct worker_threads *worker_threads_new(struct weir *w, struct fail *why);
-/*
- * Ends their threads, each after the callback that runs there; then all is worker 0's. NULL is fine. Returns 0, or -1
- * with *why set: one of them has not ended within END_MAX_US. What is its own may then not be touched.
- */
+/* Ends their threads, each after the callback that runs there; then all is worker 0's. NULL is fine. Returns 0, or -1
+ * with *why set: one of them has not ended within END_MAX_US. What is its own may then not be touched. */
 int worker_threads_free(struct worker_threads *t, struct fail *why);
 /*
  * All other workers stand still between two callbacks: until worker_threads_go(), worker 0 may call any function on any

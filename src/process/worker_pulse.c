@@ -1,16 +1,11 @@
-/*
- * src/process/worker_pulse.c - whether each worker moves, and how busy it is. A worker tells of itself at its ticks;
- * worker 0 reads that at its own, without a halt. See worker.h.
- */
+/* src/process/worker_pulse.c - whether each worker moves, and how busy it is. A worker tells of itself at its ticks;
+ * worker 0 reads that at its own, without a halt. See worker.h. */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "client/cancel.h"
 #include "login/login.h"
-#include "net/inbox.h"
 #include "os/os.h"
 #include "policy/policy_commons.h"
-#include "pool/pool_set.h"
 #include "pool/pool_homes.h"
 
 #include <stdatomic.h>

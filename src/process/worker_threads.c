@@ -1,9 +1,6 @@
-#include "process/worker.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/resources.h"
-#include "net/inbox.h"
 #include "process/process_state.h"
 
 #include <assert.h>
@@ -198,8 +195,7 @@ let_go(struct worker_threads *t)
 	histogram_observe_us(&t->counters->halt_duration, &histogram_bounds_proxy, clock_now_us() - t->asked_us);
 }
 
-/* Returns a worker that has yet to read of a halt that was given up: it would be waited for in vain again. NULL: none.
- */
+/* Returns a worker that has yet to read of a halt that was given up: it would be awaited in vain again. NULL: none. */
 static struct worker *
 find_silent(const struct worker_threads *t)
 {
@@ -209,8 +205,7 @@ find_silent(const struct worker_threads *t)
 	return NULL;
 }
 
-/* Asks for a stop and waits for it. Returns the first worker that does not come to one in time; NULL: all stand still.
- */
+/* Asks for a stop and waits for it. Returns the first worker that comes to none in time; NULL: all stand still. */
 static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {

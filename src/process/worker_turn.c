@@ -1,9 +1,7 @@
 /* src/process/worker_turn.c - see worker.h. */
 #include "process/process_state.h"
 
-#include "base/clock.h"
 #include "base/resources.h"
-#include "net/helpers.h"
 #include "policy/policy_commons.h"
 
 #include <event2/event.h>

@@ -126,9 +126,7 @@ struct loan_followed {
 
 /* Whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/*
- * Whether it has changed the code of the database, as tags tell, and whether by making functions.
- */
+/* Whether it has changed the code of the database, as tags tell, and whether by making functions. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Who waits until all that pgweir has sent ahead is answered. */
 enum loan_behind {
@@ -195,8 +193,7 @@ struct loan {
 	const void *notify_listener;
 	uint64_t lent_us, sent_us, tx_started_us, last_done_us, idle_in_tx_us;
 	uint64_t unread_us; /* when it was last seen to wait for its client to read; 0: never */
-	uint64_t late_since_us,
-	    cancelled_us; /* relay/query_timeout.h: since when its query runs, and when it was cancelled */
+	uint64_t late_since_us, cancelled_us; /* relay/query_timeout.h: since when its query runs; its cancel */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	/* About the request under way, down to commit. */
 	uint64_t bytes_to_client, bytes_from_client;
@@ -212,8 +209,7 @@ struct loan {
 	char tag_text[32]; /* of the last CommandComplete */
 	/* Buffers, from here on, outlive the loan; what is in them does not. */
 	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
-	uint8_t
-	    *bind; /* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated at first use */
+	uint8_t *bind; /* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated likewise */
 	struct kept_request kept;
 	struct sent_copy sent;
 };

@@ -98,6 +98,15 @@ spawn_for(const struct password_order *order, int out, int err, pid_t *pid)
 	return r;
 }
 
+static void
+process_free(struct password_process *process)
+{
+	close(process->out);
+	close(process->err);
+	OPENSSL_cleanse(process, sizeof(*process));
+	free(process);
+}
+
 struct password_process *
 password_process_new(const struct password_order *order, uint64_t now_us, struct fail *why)
 {
@@ -123,16 +132,14 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	r = spawn_for(order, out[1], err[1], &pid);
 	close(out[1]);
 	close(err[1]);
+	process->out = out[0];
+	process->err = err[0];
 	if (r != 0) {
-		close(out[0]);
-		close(err[0]);
-		free(process);
+		process_free(process);
 		fail_set(why, r == ENOMEM ? "53200" : "58000", "cannot run /bin/sh: %s", strerror(r));
 		return NULL;
 	}
 	process->pid = pid;
-	process->out = out[0];
-	process->err = err[0];
 	process->end_us = now_us + TIMEOUT_US;
 	return process;
 }
@@ -152,15 +159,6 @@ drain(int fd, char *bytes, size_t cap, size_t *len)
 		*len = is_full ? cap + 1 : *len + (size_t)n;
 	}
 	OPENSSL_cleanse(rest, sizeof(rest));
-}
-
-static void
-process_free(struct password_process *process)
-{
-	close(process->out);
-	close(process->err);
-	OPENSSL_cleanse(process, sizeof(*process));
-	free(process);
 }
 
 /* The detail is the first line of what it complained of: for the log, as there may be a secret in it. */

@@ -147,28 +147,21 @@ is_old(const struct password_entry *e)
 	return e->password != NULL && *e->of->now_us - e->got_us >= e->order.ttl_us / 5 * 4;
 }
 
-static void
-wake_in(struct password_entry *e, uint64_t us)
-{
-	timer_start(e->timer, us);
-}
-
 /* Runs the command, unless it runs, must wait after a failure, or too many others run: then the tick comes back. */
 static void
 run_command(struct password_entry *e)
 {
-	const struct password_order *o = &e->order;
 	struct fail why;
 
 	if (e->process != NULL || e->of->running >= RUNNING_MAX || *e->of->now_us < e->not_before_us)
 		return;
-	e->process = password_process_new(o, *e->of->now_us, &why);
+	e->process = password_process_new(&e->order, *e->of->now_us, &why);
 	if (e->process == NULL) {
 		on_failed(e, &why);
 		return;
 	}
 	e->of->running++;
-	wake_in(e, POLL_US);
+	timer_start(e->timer, POLL_US);
 }
 
 static void
@@ -191,7 +184,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	r = password_process_poll(e->process, *e->of->now_us, &password, &why);
 	if (r == 0) {
-		wake_in(e, POLL_US);
+		timer_start(e->timer, POLL_US);
 		return;
 	}
 	e->process = NULL;
@@ -255,7 +248,7 @@ passwords_get(struct passwords *p, const struct password_order *order, struct pa
 	ask->entry = e;
 	TAILQ_INSERT_TAIL(&e->waiting, ask, link);
 	if (e->process == NULL)
-		wake_in(e, 0);
+		timer_start(e->timer, 0);
 	return NULL;
 }
 

@@ -31,8 +31,7 @@ struct password_order {
 
 /* Embed one in whoever asks, zeroed. */
 struct password_ask {
-	/* The password, which lasts for this call, or NULL and why. Called from the loop, never from passwords_get().
-	 */
+	/* The password, which lasts for this call, or NULL and why. Called from the loop, not by passwords_get(). */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
 	struct password_entry *entry; /* NULL: it does not wait */
@@ -42,10 +41,8 @@ struct password_ask {
 /* now_us: the time of the loop's turn, borrowed. */
 struct passwords *passwords_new(struct event_base *base, struct log *log, uint64_t *now_us);
 void passwords_free(struct passwords *p); /* nobody may wait; kills what runs. NULL is fine */
-/*
- * Returns the password if there is a good one (borrowed for the moment); else NULL, and ask->done is called later,
- * once, unless password_ask_cancel() comes first. Without memory ask->entry is NULL as well, and nothing is called.
- */
+/* Returns the password if there is a good one (borrowed for the moment); else NULL, and ask->done is called later,
+ * once, unless password_ask_cancel() comes first. Without memory ask->entry is NULL as well, and nothing is called. */
 const char *passwords_get(struct passwords *p, const struct password_order *order, struct password_ask *ask);
 void password_ask_cancel(struct password_ask *ask); /* fine if it does not wait */
 /* PostgreSQL has refused this password: whoever asks next gets a new one. */
@@ -57,9 +54,7 @@ struct password_process; /* opaque: password_process.c */
 
 /* Starts it. NULL and why: it can't be started. */
 struct password_process *password_process_new(const struct password_order *order, uint64_t now_us, struct fail *why);
-/*
- * Never waits. 0: it runs. Else it is over and freed: 1, and the caller owns *password (to be wiped), or -1 and why: it
- * failed, printed nothing of use, or took too long.
- */
+/* Never waits. 0: it runs. Else it is over and freed: 1, and the caller owns *password (to be wiped), or -1 and why: it
+ * failed, printed nothing of use, or took too long. */
 int password_process_poll(struct password_process *process, uint64_t now_us, char **password, struct fail *why);
 void password_process_kill(struct password_process *process); /* and frees it */

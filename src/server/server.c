@@ -2,7 +2,6 @@
 #include "server/server_parts.h"
 #include "server/server.h"
 
-#include "base/clock.h"
 #include "wire/messages.h"
 
 #include <assert.h>
@@ -275,31 +274,31 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 	return 0;
 }
 
-void
-server_ping(struct server *srv, const char *question)
+static int
+send_question(struct server *srv, enum server_question question, enum owed_to to, const char *sql)
 {
 	struct buf b = { 0 };
 
+	srv->question = (uint8_t)question;
+	message_query(&b, sql);
+	server_owe_query(srv, to);
+	return server_send(srv, &b);
+}
+
+void
+server_ping(struct server *srv, const char *question)
+{
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;
 	srv->loan.sent_us = *srv->env->now_us;
-	if (question != NULL) {
+	if (question != NULL)
 		(void)server_ask(srv, question);
-		return;
-	}
-	srv->question = QUESTION_PING;
-	message_query(&b, "");
-	server_owe_query(srv, OWED_TO_PING);
-	(void)server_send(srv, &b);
+	else
+		(void)send_question(srv, QUESTION_PING, OWED_TO_PING, "");
 }
 
 int
 server_ask(struct server *srv, const char *question)
 {
-	struct buf b = { 0 };
-
-	srv->question = QUESTION_OF_OWNER;
-	message_query(&b, question);
-	server_owe_query(srv, OWED_TO_OWNER);
-	return server_send(srv, &b);
+	return send_question(srv, QUESTION_OF_OWNER, OWED_TO_OWNER, question);
 }

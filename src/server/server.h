@@ -15,9 +15,6 @@
 
 #include "auth/scram.h"
 #include "auth/users.h"
-#include "base/counters.h"
-#include "base/fail.h"
-#include "log/log.h"
 #include "config/config.h"
 #include "config/upstream.h"
 #include "net/dial.h"
@@ -26,7 +23,6 @@
 #include "server/loan.h"
 #include "server/passwords.h"
 #include "server/server_statements.h"
-#include "session/commit_fate.h"
 #include "session/image.h"
 #include "seal/seal.h"
 #include "wire/fields.h"
@@ -71,9 +67,6 @@ const char *server_event_name(enum server_event ev);
 
 struct server;
 struct hosts; /* server/hosts.h */
-struct helpers; /* net/helpers.h */
-struct inbox; /* net/inbox.h */
-struct tls_scratch; /* net/stream.h */
 
 /* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
 struct server_ops {
@@ -87,44 +80,31 @@ struct server_ops {
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/*
-	 * A ParameterDescription, RowDescription or NoData answers a Describe with a ref; o is not settled yet.
-	 * is_whole: body is all of it.
-	 */
+	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is all of it. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
-	/*
-	 * An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
-	 * Return true to swallow it: the borrower was answered in another way.
-	 */
+	/* An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
+	 * Return true to swallow it: the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/*
-	 * A CommandComplete for the borrower; its tag has a terminator behind len bytes. With srv->loan.watches_tags
-	 * everything before it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower was
-	 * answered in another way.
-	 */
+	/* A CommandComplete for the borrower; a terminator is behind len bytes. With srv->loan.watches_tags all before
+	 * it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower has its answer. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* A row that answers a question of OWED_TO_COMMIT; then its ReadyForQuery: the question was ended->statements.
-	 */
+	/* A row that answers a question of OWED_TO_COMMIT; then its ReadyForQuery: it was ended->statements. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
 	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
-	/*
-	 * PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
-	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true.
-	 */
+	/* PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
+	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A whole NotificationResponse. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
-	void (*batch_end)(
-	    struct server *srv); /* everything that was read is handled: sends the replies, may return srv */
-	void (*lost)(struct server *srv,
-		     const struct fail *why); /* only while LENT: it is ending, and the borrower must forget it */
+	void (*batch_end)(struct server *srv); /* all that was read is handled: sends the replies, may return srv */
+	void (*lost)(struct server *srv, const struct fail *why); /* only while LENT: the borrower must forget it */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
 };
 
@@ -138,12 +118,11 @@ struct server_owner_ops {
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	/* The rows of the owner's question (is_whole: body is all of it), then its end: returns another question that
-	 * follows at once, or NULL. */
+	/* The rows of the owner's question (is_whole: all of body), then its end: returns the next one, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
-	void (*closed)(struct server *srv); /* the last callback for each server, however it ended; srv->conn belongs to
-					       the owner again */
+	void (*closed)(
+	    struct server *srv); /* the last one for each, however it ended; srv->conn is the owner's again */
 };
 
 #define SERVER_ADDRESS_MAX 280
@@ -163,8 +142,7 @@ struct server_env {
 	struct graveyard *graveyard;
 	struct helpers *helpers;
 	struct inbox *inbox;
-	/* There are several workers: inbox is looked at between two events. Set by worker_fill_envs(), never cleared.
-	 */
+	/* There are several workers: inbox is read between two events. Set by worker_fill_envs(), never cleared. */
 	bool has_others;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
@@ -211,8 +189,7 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 struct reset_order {
 	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) are washed. With STATE_BACKEND, the owner closes it
-	 * then. */
+	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) to wash. With STATE_BACKEND, the owner closes it. */
 	unsigned parts;
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
@@ -356,10 +333,7 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
-	/*
-	 * Whose settings this backend's plans of code of the database were made under, until they are discarded. A
-	 * reference; NULL: there are none.
-	 */
+	/* A reference: whose settings its plans of the database's code were made under; NULL: it has none. */
 	struct image *plans_of;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
@@ -372,21 +346,16 @@ struct server_secret {
 	char password[];
 };
 
-/*
- * Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. turn: a number that
- * grows; where hosts take turns, it says with which one to begin. only: the one of target->upstream->hosts that is
- * tried, whether it is its turn or not; NULL: each.
- */
+/* Begins to dial. NULL without memory. conn: the pool's part; srv->conn gives it back. turn: a number that grows; where
+ * hosts take turns it says which is first. only: the one of target->upstream->hosts to try; NULL: each. */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
 			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
 /* server_dial.c: "db1:5432", or the path of a Unix socket. */
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
-/*
- * Closes it after Terminate, if it is idle: when PostgreSQL has closed its side, and so does not count the session any
- * more, or SERVER_END_US later; otherwise at once. server_close() and server_fail() end the wait.
- */
+/* Closes it after Terminate, if it is idle: when PostgreSQL has closed its side, and so does not count the session any
+ * more, or SERVER_END_US later; otherwise at once. server_close() and server_fail() end the wait. */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
 bool server_is_late(const struct server *srv, uint64_t now_us); /* it is RESET or ENDING, and has had its time */
@@ -427,10 +396,8 @@ server_condemn(struct server *srv, enum server_fitness fitness)
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);
-/*
- * Pings an IDLE server: owner_ops.pinged follows. question: NULL, or a query of the owner's that does it as well:
- * owner_ops.answer_row and answered come first.
- */
+/* Pings an IDLE server: owner_ops.pinged follows. question: NULL, or a query of the owner's that does it as well:
+ * owner_ops.answer_row and answered come first. */
 void server_ping(struct server *srv, const char *question);
 /*
  * The borrower of a LENT server has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
@@ -438,8 +405,7 @@ void server_ping(struct server *srv, const char *question);
  * gone on failure. An error only costs this connection, which no client has meanwhile.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-/* DISCARD ALL has run, or will before anything else: forgets the server's settings and SQL-prepared statements. Returns
- * 0, or -1 without memory. */
+/* DISCARD ALL has run, or will first: forgets settings and SQL-prepared statements. Returns 0, or -1: no memory. */
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
@@ -455,15 +421,11 @@ const struct image *server_welcome(const struct server *srv);
 /* --- server_image.c: settings of a server, and those that its plans were made under --- */
 /* Returns true if the plans there are as this image would have them made. */
 bool server_plans_suit(const struct server *srv, struct image *img);
-/*
- * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
- * ledger. The caller sends them, and sets srv->image if the server will have that image. always, is_guarded: see
- * image_put_changes.
- */
+/* Turns the server's settings into these: appends the messages, with a Sync, to out, and enters them in the ledger. The
+ * caller sends them, and sets srv->image if the server will have it. always, is_guarded: see image_put_changes. */
 void server_put_image(struct server *srv, const struct image *to, const struct image *always, bool is_guarded,
 		      struct buf *out);
-/* The same for random(), which begins anew: another borrower may know what its next values are. seed: a random number.
- */
+/* The same for random(), which begins anew: another borrower may know its next values. seed: a random number. */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
 /* Enters a Sync of our own, which is sent now. */
 void server_owe_sync(struct server *srv, enum owed_to to);

@@ -10,9 +10,6 @@
  */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
-#include "net/stream.h"
-#include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/startup.h"
 
@@ -207,7 +204,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 
 /* Waits for the end of what is being dialled. Returns 0, or -1 without memory: then it is freed. */
 static int
-begin_cancelling(struct server_cancelling *c, uint64_t timeout_us)
+begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
 	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
 
@@ -225,6 +222,8 @@ begin_cancelling(struct server_cancelling *c, uint64_t timeout_us)
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = &c->next_of_all;
 	*c->to_here = c;
+	c->done = done;
+	c->arg = arg;
 	return 0;
 }
 
@@ -244,10 +243,8 @@ server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, 
 	if (!is_tls || c->tls != NULL)
 		c->dial =
 		    dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
-	if (begin_cancelling(c, timeout_us) < 0)
+	if (begin_cancelling(c, timeout_us, done, arg) < 0)
 		return -1;
-	c->done = done;
-	c->arg = arg;
 	c->srv = srv;
 	srv->cancel = c;
 	return 0;
@@ -262,11 +259,7 @@ server_cancel_elsewhere(const struct server_env *env, const struct server_cancel
 	if (c == NULL)
 		return -1;
 	c->dial = dial_start(env->dialer, at->host, at->port, timeout_us, on_dialled, c);
-	if (begin_cancelling(c, timeout_us) < 0)
-		return -1;
-	c->done = done;
-	c->arg = arg;
-	return 0;
+	return begin_cancelling(c, timeout_us, done, arg);
 }
 
 void

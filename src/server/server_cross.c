@@ -21,7 +21,6 @@
  */
 #include "server/server_cross.h"
 
-#include "server/server.h"
 #include "server/server_parts.h"
 
 #include <assert.h>

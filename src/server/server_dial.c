@@ -1,10 +1,7 @@
-/*
- * src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
- * for TLS and logs in (server_login.c); and handles the failure of all of them.
- */
+/* src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
+ * for TLS and logs in (server_login.c); and handles the failure of all of them. */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
 #include "server/hosts.h"
 #include "wire/frame.h"
 
@@ -62,10 +59,8 @@ due_us(const struct server *srv, size_t index)
 	return hosts_due(srv->env->hosts, address);
 }
 
-/*
- * Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
- * due first is tried alone. Hosts that answer at once are heard in each attempt.
- */
+/* Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
+ * due first is tried alone. Hosts that answer at once are heard in each attempt. */
 void
 server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
 {
@@ -352,8 +347,7 @@ login_done(struct server *srv)
 	srv->login = NULL;
 }
 
-/* Handles all whole messages of a login; the rest is carried. Returns the bytes used, or -1 if srv was closed or dials
- * another host. */
+/* Handles all whole messages of a login. Returns the bytes used, or -1 if srv was closed or dials another host. */
 ssize_t
 server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 {

@@ -5,7 +5,6 @@
  */
 #include "server/server.h"
 
-#include "seal/seal.h"
 #include "session/image_changes.h"
 #include "session/image_settings.h"
 #include "wire/messages.h"

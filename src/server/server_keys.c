@@ -1,7 +1,6 @@
 /* src/server/server_keys.c - see server_parts.h. */
 #include "server/server_parts.h"
 
-#include "net/helpers.h"
 #include "base/text.h"
 
 #include <openssl/crypto.h>

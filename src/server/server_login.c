@@ -9,8 +9,6 @@
 #include "server/server_parts.h"
 
 #include "auth/encoding.h"
-#include "base/clock.h"
-#include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 #include "session/image_settings.h"
@@ -104,15 +102,10 @@ server_login_begin(struct server *srv, struct fail *why)
 	int r;
 
 	srv->login = calloc(1, sizeof(*srv->login));
-	if (srv->login != NULL)
-		srv->login->welcome = image_empty(srv->env->images);
-	if (srv->login != NULL)
-		srv->login->minor = srv->target->upstream->max_minor;
-	put_startup(&b, srv->target);
-	if (srv->login == NULL || srv->login->welcome == NULL || !buf_ok(&b)) {
-		buf_fini(&b);
+	if (srv->login == NULL || (srv->login->welcome = image_empty(srv->env->images)) == NULL)
 		return fail_set(why, "53200", "no memory for a server login");
-	}
+	srv->login->minor = srv->target->upstream->max_minor;
+	put_startup(&b, srv->target);
 	r = send_all(srv, &b, why);
 	buf_fini(&b);
 	return r;
@@ -318,19 +311,16 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 {
 	const struct server_login *l = srv->login;
 
-	if (srv->target->channel_binding != CHANNEL_BINDING_REQUIRE || (code >= 10 && code <= 12))
-		return 0;
-	if (code == 0 && l->phase == LP_SASL_VERIFIED && scram_client_is_bound(l->scram))
+	if (srv->target->channel_binding != CHANNEL_BINDING_REQUIRE || (code >= 10 && code <= 12) ||
+	    (code == 0 && l->phase == LP_SASL_VERIFIED && scram_client_is_bound(l->scram)))
 		return 0;
 	fail_set(why, "28000", "channel binding is required, but PostgreSQL at %s %s", srv->address,
 		 code == 0 ? "let us in without" : "asks for something else");
 	return fail_hint(why, "Set channel_binding=prefer, or let its pg_hba.conf ask for scram-sha-256.");
 }
 
-/*
- * The server uses 3.0, an older version than we asked for; we never ask for options. Like libpq 18, we accept this
- * message only once, and only as the first one.
- */
+/* The server uses 3.0, an older version than we asked for; we never ask for options. Like libpq 18, we accept this
+ * message only once, and only as the first one. */
 static int
 negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
@@ -401,9 +391,7 @@ parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 	if (srv->login->phase != LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
 		return unexpected(srv, "ParameterStatus", why);
 	slot = image_is_read_only(name) ? &srv->login->welcome : &srv->image;
-	if (image_update(slot, name, value, true) < 0)
-		return fail_set(why, "53200", "no memory for ParameterStatus");
-	return 0;
+	return image_update(slot, name, value, true) < 0 ? fail_set(why, "53200", "no memory for ParameterStatus") : 0;
 }
 
 static int
@@ -429,8 +417,6 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 	struct error_fields e;
 
 	fields_error(body, len, &e);
-	*kind = CF_OTHER;
-	*is_fatal = false;
 	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
 		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 	fail_pgbouncer_text(why, "%s", e.message != NULL ? e.message : "login failed");

@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "auth/scram.h"
 #include "server/server.h"
 
 /* server.c: its end in two steps; between them its owner or borrower is called back. */
@@ -21,8 +20,7 @@ void server_bury(struct server *srv); /* frees it later; the last part of that *
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */
-void server_first_host(struct server *srv, uint32_t turn,
-		       const struct upstream_host *only); /* sets host_index, before anything else */
+void server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only); /* sets host_index */
 int server_dial_host(struct server *srv); /* begins to dial the one at host_index; returns -1 without memory */
 void server_forget_secret(struct server *srv); /* wipes what password_command has printed for it */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg);
@@ -36,19 +34,15 @@ void server_reset_next(struct server *srv); /* server_replies.c: the ledger beca
 void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
 void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
 
-/* server_tls_start.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set.
- */
+/* server_tls_start.c: of a new connection. Returns 1 if TLS has begun, 0 if there will be none, -1 with *why set. */
 int server_tls_begin(struct server *srv, struct fail *why);
-/* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
- * *why set. */
+/* Handles the answer to our SSLRequest. Returns 1: the login follows without TLS, 0: more must come, -1: see *why. */
 int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
 /* server_dial.c: the handshake is over. failed: NULL, or the reason. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
-/*
- * server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
- * work for it; if that work fails, server_login_failed is called.
- */
+/* server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
+ * work for it; if that work fails, server_login_failed is called. */
 struct server_login;
 int server_login_begin(struct server *srv, struct fail *why);
 void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);

@@ -7,8 +7,6 @@
  */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
-#include "net/loop.h"
 #include "wire/frame.h"
 #include "session/image_settings.h"
 
@@ -138,8 +136,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	return 0;
 }
 
-/* Recognises the warning of a failed pg_cancel_backend(): the message may be in any language, but its digits and
- * routine are the same. */
+/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
 static bool
 got_notice(struct walk *w, const uint8_t *body, size_t len)
 {
@@ -172,9 +169,7 @@ made_true(struct walk *w, const uint8_t *body, size_t len)
 	return true;
 }
 
-/*
- * Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; otherwise only notices, parameters and errors.
- */
+/* Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; else only notices, parameters, errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -435,10 +430,8 @@ take_plain(struct walk *w, const struct frame *f, const uint8_t *body)
 	}
 }
 
-/*
- * Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
- * others than the borrower: walk_message() is for all.
- */
+/* Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
+ * others than the borrower: walk_message() is for all. */
 static void
 walk_plain(struct walk *w)
 {
@@ -540,8 +533,7 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	return 0;
 }
 
-/* Returns true if the carried message is still unfinished with these bytes, so that a message in small pieces is not
- * copied each time. */
+/* Returns true if the carried message is still unfinished with these bytes: small pieces are not copied each time. */
 static bool
 is_still_unfinished(const struct server *srv, size_t got)
 {

@@ -8,10 +8,8 @@
  */
 #include "server/server_parts.h"
 
-#include "base/clock.h"
 #include "seal/probe.h"
 #include "session/image_settings.h"
-#include "seal/seal.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -23,20 +21,20 @@
 
 /* Takes b. */
 static int
-send_built(struct server *srv, struct buf *b, enum owed_to to)
+send_built(struct server *srv, struct buf *b)
 {
 	srv->is_synced = true;
-	server_owe_query(srv, to);
+	server_owe_query(srv, OWED_TO_RESET);
 	return server_send(srv, b);
 }
 
 static int
-send_query(struct server *srv, const char *sql, enum owed_to to)
+send_query(struct server *srv, const char *sql)
 {
 	struct buf b = { 0 };
 
 	message_query(&b, sql);
-	return send_built(srv, &b, to);
+	return send_built(srv, &b);
 }
 
 static int
@@ -71,10 +69,7 @@ server_forget_session(struct server *srv)
 	return image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0));
 }
 
-/*
- * Cancels the borrower's request once. A request of pgweir's own may be stuck ahead of it, or a cancel for an earlier
- * request may be under way.
- */
+/* Cancels the borrower's request once. One of pgweir's own may be stuck ahead of it, or another cancel under way. */
 static void
 cancel_what_runs(struct server *srv)
 {
@@ -105,7 +100,7 @@ discard_all(struct server *srv)
 	owe_connect_query(srv);
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
-	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL", OWED_TO_RESET);
+	return server_forget_session(srv) < 0 ? -1 : send_query(srv, MESSAGE_OURS "DISCARD ALL");
 }
 
 static int
@@ -150,7 +145,7 @@ seal(struct server *srv)
 	srv->reset.sent = (parts & STATE_PREPARED) != 0 ? RESET_SENT_COUNT : RESET_SENT_OTHER;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
-	return send_built(srv, &b, OWED_TO_RESET);
+	return send_built(srv, &b);
 }
 
 static int
@@ -160,7 +155,7 @@ deallocate(struct server *srv)
 
 	seal_put_deallocate(&b, &srv->reset.names);
 	buf_fini(&srv->reset.names);
-	return send_built(srv, &b, OWED_TO_RESET);
+	return send_built(srv, &b);
 }
 
 /* Closes the next remote session of those that seal_put_remote() has listed. */
@@ -172,7 +167,7 @@ close_remote(struct server *srv)
 	int r;
 
 	srv->reset.sent = sql[0] == '?' ? RESET_SENT_LAST_REMOTE : RESET_SENT_OTHER;
-	r = send_query(srv, sql + 1, OWED_TO_RESET);
+	r = send_query(srv, sql + 1);
 	buf_take_front(todo, strlen(sql) + 1);
 	return r;
 }
@@ -201,7 +196,7 @@ next_step(struct server *srv)
 	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
 	if (srv->tx != 'I')
-		return send_query(srv, MESSAGE_OURS "ROLLBACK", OWED_TO_RESET);
+		return send_query(srv, MESSAGE_OURS "ROLLBACK");
 	if (todo->is_discarding)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
@@ -212,7 +207,7 @@ next_step(struct server *srv)
 	if (is_lost) {
 		buf_fini(&srv->reset.names);
 		server_statements_clear(&srv->statements);
-		return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL", OWED_TO_RESET);
+		return send_query(srv, MESSAGE_OURS "DEALLOCATE ALL");
 	}
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
@@ -220,7 +215,7 @@ next_step(struct server *srv)
 		return close_remote(srv);
 	if (srv->connect_query == CONNECT_QUERY_DUE && connect_query != NULL && srv->target->replication == NULL) {
 		srv->connect_query = CONNECT_QUERY_IN_FORCE;
-		return send_query(srv, connect_query, OWED_TO_RESET);
+		return send_query(srv, connect_query);
 	}
 	if (todo->question != NULL)
 		return reset_ask(srv);

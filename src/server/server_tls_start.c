@@ -7,8 +7,6 @@
  */
 #include "server/server_parts.h"
 
-#include "net/stream.h"
-#include "net/tls.h"
 #include "wire/startup.h"
 
 static void

@@ -282,7 +282,7 @@ read_first(struct inbox *in, bool is_over)
 }
 
 bool
-inbox_read(struct inbox *in)
+inbox_read(struct inbox *in, bool is_over)
 {
 	bool had_some = in->is_early;
 	const struct note *n;
@@ -294,7 +294,7 @@ inbox_read(struct inbox *in)
 	STAILQ_FOREACH(n, &in->notes, next)
 		count++;
 	while (count-- > 0 && !STAILQ_EMPTY(&in->notes)) /* others may have been taken back meanwhile */
-		read_first(in, false);
+		read_first(in, is_over);
 	return had_some;
 }
 

@@ -1150,7 +1150,7 @@ start(struct wsim *s, uint64_t seed)
 	s->settings = random_settings(s);
 	do_mood(s);
 	s->commons = policy_commons_new(seed);
-	s->whole = policy_whole_get(s->commons, "p", 1);
+	s->whole = policy_whole_get(s->commons, "p", 1, true);
 	s->circuit = policy_circuit_get(s->commons, "db1:5432,any");
 	for (unsigned i = 0; i < s->part_count; i++) {
 		struct wsim_part *part = &s->parts[i];

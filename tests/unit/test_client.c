@@ -124,7 +124,7 @@ place_init(struct place *p, bool has_others)
 	env->x.counters = &p->counters;
 	env->x.now_us = p->servers.now_us = &p->now_us;
 	env->x.pools = &p->pools;
-	p->pools.last_id = &p->last_id;
+	p->pools.s.last_id = &p->last_id;
 	env->front = &front;
 	p->servers.has_others = has_others;
 	env->read_buffer = p->servers.read_buffer = p->bytes;

@@ -37,7 +37,7 @@ two_init(struct two *t, uint32_t size, uint32_t overflow)
 	struct policy_settings set = fake_settings(size, overflow);
 
 	t->commons = policy_commons_new(1);
-	t->whole = policy_whole_get(t->commons, "app", 3);
+	t->whole = policy_whole_get(t->commons, "app", 3, true);
 	for (int i = 0; i < PARTS; i++) {
 		t->told[i] = 0;
 		t->rooms[i] = policy_room_new(t->commons, (unsigned)i, on_told, &t->told[i]);
@@ -735,7 +735,7 @@ Test(policy_whole, who_begins_to_wait_and_who_becomes_idle_do_not_miss_each_othe
 	struct litmus *l = calloc(1, sizeof(*l));
 
 	l->commons = policy_commons_new(1);
-	l->whole = policy_whole_get(l->commons, "app", 3);
+	l->whole = policy_whole_get(l->commons, "app", 3, true);
 	for (unsigned i = 0; i < 2; i++) {
 		l->rooms[i] = policy_room_new(l->commons, i, NULL, NULL);
 		l->orders[i].room = l->rooms[i];
@@ -969,7 +969,7 @@ Test(policy_whole, threads_keep_to_the_limit_and_nobody_is_forgotten)
 	c->clock_us = 1000;
 	c->busy_hands = THREADS;
 	c->commons = policy_commons_new(1);
-	c->whole = policy_whole_get(c->commons, "app", 3);
+	c->whole = policy_whole_get(c->commons, "app", 3, true);
 	for (unsigned i = 0; i < THREADS; i++) {
 		struct hand *h = &c->hands[i];
 

@@ -1,5 +1,5 @@
 /* tests/unit/test_pool_fresh.c - what one part of a pool has seen of a fresh server, all parts hear of. */
-#include "pool/pool_fresh.h"
+#include "pool/pool_homes.h"
 
 #include "threads.h"
 
