@@ -10,7 +10,7 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "sql/verdict.h"
 #include "wire/fields.h"
 #include "wire/frame.h"

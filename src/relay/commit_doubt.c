@@ -6,7 +6,7 @@
 #include "dedicated/questions.h"
 #include "relay/relay.h"
 #include "sql/known.h"
-#include "state/reset.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "wire/fields.h"

@@ -4,9 +4,8 @@
 #include "relay/commit_check.h"
 #include "relay/relay.h"
 #include "sql/scan.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/compiled.h"
-#include "state/reset.h"
 #include "statements/statements.h"
 
 #include <string.h>

@@ -12,12 +12,10 @@
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/compiled.h"
-#include "state/context.h"
-#include "state/linger.h"
 #include "state/observe.h"
-#include "state/reset.h"
+#include "state/linger.h"
 #include "statements/statements.h"
 
 #include <string.h>

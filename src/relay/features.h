@@ -8,7 +8,6 @@
 #include "listen/listen.h"
 #include "relay/commit_check.h"
 #include "state/observe.h"
-#include "state/pins.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/statements.h"

@@ -1,5 +1,5 @@
 /*
- * src/relay/loss.c - see loss.h.
+ * src/relay/loss.c - see relay.h.
  *
  * PostgreSQL says when it has not executed a request, and only its word counts. 57P01 (an administrator, a fast
  * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL: the transaction is rolled back, and what was answered
@@ -16,7 +16,7 @@
  * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
  * again until a server is found that is none of the old primary's, as each costs one of those.
  */
-#include "relay/loss.h"
+#include "relay/relay.h"
 
 #include "base/clock.h"
 #include "exchange/report.h"
@@ -24,12 +24,9 @@
 #include "pool/pool_target.h"
 #include "relay/commit_check.h"
 #include "relay/features.h"
-#include "relay/relay.h"
 #include "relay/resend.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/linger.h"
-#include "state/pins.h"
-#include "state/reset.h"
 
 #include <assert.h>
 #include <string.h>

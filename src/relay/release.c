@@ -3,7 +3,7 @@
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/linger.h"
 #include "server/server.h"
 

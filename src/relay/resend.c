@@ -5,8 +5,7 @@
 #include "relay/resend.h"
 
 #include "relay/relay.h"
-#include "state/commit.h"
-#include "state/pins.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
 #include "wire/frame.h"

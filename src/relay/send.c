@@ -6,7 +6,7 @@
 #include "exchange/report.h"
 #include "relay/relay.h"
 #include "relay/walk.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
 #include "state/observe.h"

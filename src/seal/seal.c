@@ -1,7 +1,7 @@
 #include "seal/seal.h"
 
 #include "seal/probe.h"
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "session/statement_store.h"
 #include "sql/scan.h"
 #include "wire/frame.h"

@@ -6,7 +6,7 @@
 #include "server/server.h"
 
 #include "seal/seal.h"
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "session/image_settings.h"
 #include "wire/messages.h"
 

@@ -5,7 +5,7 @@
  * too long, it is cancelled, and the cancel must hit nothing else. The rows of the probe become the images of client
  * and server; state that can't be moved pins.
  */
-#include "state/ask.h"
+#include "state/state.h"
 #include "state/state_state.h"
 
 #include <stdlib.h>

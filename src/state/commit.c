@@ -5,12 +5,12 @@
  * by asking the server (ask.c). State that can't be moved pins the client to its server until a later probe shows that
  * it is gone.
  */
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/state_state.h"
 #include "state/compiled.h"
 #include "sql/scan.h"
 #include "server/server.h"
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "session/image_settings.h"
 
 #include <stdlib.h>

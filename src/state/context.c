@@ -10,9 +10,9 @@
  * database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL 15 crashes at a Describe of a
  * FETCH if its cursor existed at the Parse and does not exist any more.)
  */
-#include "state/context.h"
+#include "state/observe.h"
 #include "state/compiled.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/state_state.h"
 
 #include "session/image_settings.h"

@@ -6,8 +6,8 @@
  */
 #include "session/audit.h"
 #include "state/compiled.h"
-#include "state/context.h"
-#include "state/commit.h"
+#include "state/observe.h"
+#include "state/state.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"

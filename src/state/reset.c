@@ -7,10 +7,9 @@
  * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message. ParameterStatus
  * messages in between are hidden.
  */
-#include "state/reset.h"
-#include "session/image_changes.h"
-#include "state/state_state.h"
 #include "state/state.h"
+#include "session/image.h"
+#include "state/state_state.h"
 #include "wire/messages.h"
 
 #include <string.h>

@@ -7,7 +7,6 @@
  * only then does PostgreSQL skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/observe.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"

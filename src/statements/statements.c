@@ -11,9 +11,8 @@
  */
 #include "exchange/report.h"
 #include "state/compiled.h"
-#include "state/context.h"
-#include "state/linger.h"
 #include "state/observe.h"
+#include "state/linger.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"

@@ -10,7 +10,6 @@
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/observe.h"
 #include "statements/statements.h"
 
