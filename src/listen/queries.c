@@ -8,7 +8,6 @@
  * TO undoes.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 
 #include "session/image.h"
 #include "sql/verdict.h"

@@ -10,7 +10,6 @@
  * socket stays open for a moment, so that it can read the error.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 #include "exchange/report.h"
 
 #include "base/clock.h"

@@ -14,7 +14,6 @@
  * does), the notification keeps the PID of its server.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 
 static void
 unmark(struct exchange *x)

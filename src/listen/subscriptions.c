@@ -5,10 +5,8 @@
  * LISTEN is a pending change, until the end of the transaction makes it true or drops it.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 
 #include "base/text.h"
-#include "base/table.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
 #include "listen/listen.h"
 #include "relay/commit_check.h"
 #include "relay/relay.h"
-#include "sql/scan.h"
 #include "state/state.h"
 #include "state/compiled.h"
 #include "statements/statements.h"

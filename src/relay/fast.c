@@ -6,15 +6,12 @@
  * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
  */
 #include "exchange/report.h"
-#include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
 #include "relay/resend.h"
 #include "relay/walk.h"
 #include "state/compiled.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
 
 #include "wire/fields.h"

@@ -10,7 +10,6 @@
 #include "state/observe.h"
 #include "state/state.h"
 #include "statements/statements.h"
-#include "statements/statements.h"
 #include "statements/statements_crossing.h"
 
 #include <assert.h>

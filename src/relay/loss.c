@@ -20,12 +20,9 @@
 
 #include "base/clock.h"
 #include "exchange/report.h"
-#include "listen/listen.h"
 #include "pool/pool_target.h"
-#include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/resend.h"
-#include "state/state.h"
 #include "state/linger.h"
 
 #include <assert.h>

@@ -3,7 +3,6 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client's connection stays open.
  */
-#include "exchange/exchange.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "statements/statements_crossing.h"

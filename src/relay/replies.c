@@ -8,17 +8,12 @@
  */
 #include "exchange/exchange.h"
 #include "policy/policy_circuit.h"
-#include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
-#include "state/state.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "statements/statements.h"
-#include "listen/listen.h"
 #include "base/text.h"
 #include "session/image_settings.h"
 

@@ -17,8 +17,6 @@
 #include "statements/statements.h"
 #include "listen/listen.h"
 
-#include "wire/frame.h"
-
 #include <assert.h>
 #include <string.h>
 

@@ -4,16 +4,10 @@
  */
 #include "relay/features.h"
 #include "exchange/report.h"
-#include "relay/relay.h"
 #include "relay/walk.h"
-#include "state/state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
-#include "sql/sql_token.h"
-#include "wire/frame.h"
 
 #include <string.h>
 

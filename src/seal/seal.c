@@ -1,11 +1,9 @@
 #include "seal/seal.h"
 
 #include "seal/probe.h"
-#include "session/image.h"
 #include "session/statement_store.h"
 #include "sql/scan.h"
 #include "wire/frame.h"
-#include "wire/messages.h"
 
 #include <inttypes.h>
 #include <stdio.h>

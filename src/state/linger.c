@@ -26,7 +26,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "net/loop.h"
-#include "policy/policy_circuit.h"
 #include "wire/messages.h"
 #include "server/server.h"
 

@@ -6,7 +6,6 @@
  */
 #include "session/audit.h"
 #include "state/compiled.h"
-#include "state/observe.h"
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/fields.h"

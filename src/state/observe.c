@@ -9,7 +9,6 @@
 #include "state/compiled.h"
 #include "state/linger.h"
 #include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

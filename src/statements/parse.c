@@ -8,7 +8,6 @@
  */
 #include "state/compiled.h"
 #include "state/observe.h"
-#include "statements/statements.h"
 #include "statements/statements_state.h"
 
 #include "sql/verdict.h"

@@ -6,7 +6,6 @@
  * the server's.
  */
 #include "statements/statements_state.h"
-#include "statements/statements.h"
 
 #include "base/text.h"
 #include "wire/frame.h"

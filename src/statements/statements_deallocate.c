@@ -6,7 +6,6 @@
  * as it is: an empty statement is prepared there under the client's own name first, for the SQL to deallocate.
  * Everything before it is answered then, and every message that concerns names waits for its reply.
  */
-#include "statements/statements.h"
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
 
