@@ -120,8 +120,9 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 	return 0;
 }
 
+/* Returns 0, or -1: the image would be too large; the probe will find it on the server, where it stays. */
 static int
-apply_to(struct exchange *x, struct image **slot)
+apply_effects(struct exchange *x, struct image **slot)
 {
 	struct image *img = image_ref(*slot);
 	int r = 0;
@@ -132,13 +133,6 @@ apply_to(struct exchange *x, struct image **slot)
 		return image_move(slot, img);
 	image_unref(img);
 	return -1;
-}
-
-/* Returns 0, or -1: the image would be too large; the probe will find it on the server, where it stays. */
-static int
-apply_effects(struct exchange *x)
-{
-	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
 }
 
 /* --- the end of a transaction --- */
@@ -163,7 +157,8 @@ settle_and_ask(struct exchange *x)
 		return false;
 	}
 	if (s->effect_count > 0) {
-		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x) < 0)
+		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x, &x->image) < 0 ||
+		    apply_effects(x, &srv->image) < 0)
 			flags |= SCAN_SETTING;
 		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)

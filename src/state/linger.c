@@ -41,17 +41,12 @@
 #define QUESTIONS_MAX 1
 #define ROUNDS_MAX 8
 
-/* Returns true if its client is to move, or its server to be closed. */
-static bool
-is_to_go(const struct exchange *x)
-{
-	return x->env->is_moving || policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us) == 0;
-}
-
+/* Returns true if somebody waits for its server, its client is to move, or its server to be closed. */
 static bool
 is_sought(const struct exchange *x)
 {
-	return policy_is_wanted(x->pool->policy) || is_to_go(x);
+	return policy_is_wanted(x->pool->policy) || x->env->is_moving ||
+	       policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us) == 0;
 }
 
 /* Returns true if a client that never rests is to wait in line like others: behind a question, or if it never asks. */
@@ -183,22 +178,13 @@ state_linger_fini(struct exchange_env *env)
 /*
  * The backend remembers sequences of another client: sends DISCARD SEQUENCES. That takes a snapshot, behind which no
  * BEGIN or SET TRANSACTION can choose an isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync,
- * even a Query. So ahead of a request it has a Sync of its own. Within one, a Sync would end what the client has begun:
- * there it is a part of the request, and so is its error.
+ * even a Query. So ahead of a request it has a Sync of its own.
  */
 static void
 discard_sequences(struct exchange *x)
 {
-	bool is_alone = x->srv->is_synced;
-	struct buf b = { 0 };
-
 	x->srv->is_discarding = true;
-	state_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
-	if (is_alone) {
-		message_sync(&b);
-		server_owe_sync(x->srv, OWED_TO_IMAGE);
-	}
-	outbox_put(&x->env->to_server, &b);
+	state_run_ahead(x, MESSAGE_OURS "DISCARD SEQUENCES", x->srv);
 }
 
 void
@@ -207,13 +193,6 @@ state_discard_settled(struct server *srv, enum owed_end how)
 	srv->is_discarding = false;
 	if (how != OWED_ANSWERED)
 		srv->sequences_of = SEQUENCES_OF_MANY;
-}
-
-/* Temporary sequences do not count as those of the database (database_code.sql). */
-static bool
-may_have_temporary(const struct loan *loan)
-{
-	return (loan->settled & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
 }
 
 /*
@@ -225,10 +204,11 @@ static bool
 writes_without_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct loan *loan = &x->srv->loan;
+	/* Temporary sequences do not count as those of the database (database_code.sql). */
+	bool has_temporary = (loan->settled & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
 
 	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspected == 0 &&
-	       loan->code == CODE_AS_BEFORE && !may_have_temporary(loan) &&
-	       !pool_has_sequences(x->pool, *x->env->now_us);
+	       loan->code == CODE_AS_BEFORE && !has_temporary && !pool_has_sequences(x->pool, *x->env->now_us);
 }
 
 static bool

@@ -50,13 +50,6 @@ state_take_name(struct client_session *s, struct server *srv, const char *name)
 		s->name_count++;
 }
 
-static void
-take_names(struct client_session *s, struct server *srv, const struct scan *scan)
-{
-	for (uint32_t i = 0; i < scan->name_count; i++)
-		state_take_name(s, srv, scan->names[i]);
-}
-
 enum feature_step
 state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 {
@@ -76,8 +69,8 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
-	if (names != NULL)
-		take_names(s, x->srv, names);
+	for (uint32_t i = 0; names != NULL && i < names->name_count; i++)
+		state_take_name(s, x->srv, names->names[i]);
 	return STEP_FORWARD;
 }
 

@@ -86,6 +86,20 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 }
 
 void
+state_run_ahead(struct exchange *x, const char *sql, void *ref)
+{
+	bool is_alone = x->srv->is_synced;
+	struct buf b = { 0 };
+
+	state_run(x, &b, sql, is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, ref);
+	if (is_alone) {
+		message_sync(&b);
+		server_owe_sync(x->srv, OWED_TO_IMAGE);
+	}
+	outbox_put(&x->env->to_server, &b);
+}
+
+void
 state_run_built(struct exchange *x, struct buf *b, struct buf *sql, enum owed_to to, void *ref)
 {
 	b->is_broken = b->is_broken || !buf_ok(sql);

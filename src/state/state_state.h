@@ -94,6 +94,11 @@ struct client_session *state_own(struct exchange *x); /* made at first use; NULL
 void state_drop_effects(struct client_session *s);
 void state_drop_names(struct client_session *s);
 void state_forget_before(struct client_session *s);
+/*
+ * Sends such a run (state_run) ahead of the client's message. Within a request it is a part of that, as is its error: a
+ * Sync would end what the client has begun.
+ */
+void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/context.c */
 /* Returns true if this transaction has made settings, or a probe is under way: no image has them yet, or ever will. */
