@@ -75,7 +75,6 @@ const struct image_setting *image_at(const struct image *img, size_t i);
 const struct image_setting *image_find(const struct image *img, const char *name); /* or NULL */
 bool image_has(const struct image *img, const struct image_setting *s); /* with this value */
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
-bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
 /*
  * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
  * equal numbers mean equal settings. It is made when first asked for, and never used again once no image has it any
@@ -85,7 +84,6 @@ bool image_is_reported(const struct image *img, const char *name); /* it has thi
 #define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
 
-bool image_names_pg_temp(const struct image *img); /* in its search_path */
 enum image_leaving {
 	IMAGE_LEAVES_TEMP = 1u << 0, /* CREATE TABLE in a trigger makes a temporary table if search_path has pg_temp */
 	IMAGE_LEAVES_ANYTHING = 1u << 1, /* its client_encoding lets PostgreSQL read other SQL than pgweir */

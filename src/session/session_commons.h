@@ -60,6 +60,8 @@ void session_commons_add_home(struct session_commons *all, struct commons_home *
 void session_commons_remove_home(struct session_commons *all, struct commons_home *home);
 void session_commons_renew_home(struct session_commons *all, const struct commons_home *home); /* on all loops */
 
+/* Returns the hash of a text that is of this home. */
+uint32_t session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len);
 /* Returns an id for a statement that is nobody else's. */
 uint64_t session_commons_id(struct session_commons *all);
 /*

@@ -105,8 +105,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 		client_statement_unref(n);
 		return;
 	}
-	if (s->failed != NULL)
-		client_statement_unref(s->failed);
+	client_statement_unref(s->failed);
 	s->failed = n; /* its error comes next, and will need its name */
 	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
 			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
@@ -250,7 +249,7 @@ statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t
 	if (is_done)
 		exchange_answer(x, b.bytes, b.len);
 	buf_fini(&b);
-	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
+	if (s != NULL) { /* the next error is about something else */
 		client_statement_unref(s->failed);
 		s->failed = NULL;
 		s->failed_use = FAILED_NO_USE;

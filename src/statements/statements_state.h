@@ -208,7 +208,7 @@ struct client_statement *client_statement_find(const struct exchange *x, const c
 bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
 /* Returns a pending statement with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
 struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
-void client_statement_unref(struct client_statement *n);
+void client_statement_unref(struct client_statement *n); /* NULL is fine */
 /* Takes the next step in the life of n's name: the only writer of n->state. */
 void client_statement_step(struct client_statement *n, enum name_event ev);
 int client_statement_enter(struct client_statements *own,
