@@ -142,9 +142,7 @@ listen_complete(struct exchange *x, struct tag tag)
 			listen_roll_back_to_savepoint(l);
 			break;
 		}
-		take_mark(x, KNOWN_END);
-		listen_roll_back(l);
-		break;
+		/* fall through */
 	case TAG_PREPARE_TRANSACTION:
 		take_mark(x, KNOWN_END);
 		listen_roll_back(l);
