@@ -18,7 +18,6 @@
 #include "listen/listen.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 

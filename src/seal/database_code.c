@@ -4,7 +4,6 @@
 #include "database_code_sql.h" /* made of database_code*.sql */
 #include "seal/probe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

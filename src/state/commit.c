@@ -12,7 +12,6 @@
 #include "session/image.h"
 #include "session/image_settings.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 __attribute__((noinline)) int

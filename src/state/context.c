@@ -17,7 +17,6 @@
 
 #include "session/image_settings.h"
 
-#include <string.h>
 #include <strings.h>
 
 bool

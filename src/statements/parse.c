@@ -13,8 +13,6 @@
 #include "sql/verdict.h"
 #include "wire/messages.h"
 
-#include <string.h>
-
 #define REPLIES_SEEN 32u /* how many owed replies a Parse looks back over */
 
 /*

@@ -13,8 +13,6 @@
 #include "sql/sql_token.h"
 #include "wire/messages.h"
 
-#include <string.h>
-
 /* Returns true if its server may have statements that the table lacks: made by SQL, or too long to be stored. */
 static bool
 has_others(const struct exchange *x)
