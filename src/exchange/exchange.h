@@ -261,6 +261,17 @@ exchange_spoil(struct exchange *x)
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Puts a reply of pgweir's in the batch for the client, behind what is there. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
+/* The same with what was built, which is freed; closes the client if b has failed. */
+static inline void
+exchange_answer_buf(struct exchange *x, struct buf *b)
+{
+	if (buf_ok(b))
+		exchange_answer(x, b->bytes, b->len);
+	else
+		exchange_out_of_memory(x);
+	buf_fini(b);
+}
+
 void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
 /* Begins a batch for this peer in one of the loop's outboxes, or continues it. */

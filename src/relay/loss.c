@@ -78,7 +78,8 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 		return LOSS_NOT_EXECUTED;
 	/* PostgreSQL says that it has not executed the request, or can't have. */
 	if (is_owing && sqlstate != NULL &&
-	    (srv->loan.end == LOAN_UNBEGUN || (loss_is_held(x) && is_word_of_no_effect(x, sqlstate))) &&
+	    (srv->loan.end == LOAN_UNBEGUN ||
+	     (x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, sqlstate))) &&
 	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv))
 		return LOSS_NOT_EXECUTED;
 	if (commit_check_is_in_doubt(x, srv))

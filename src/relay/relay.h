@@ -51,13 +51,6 @@ enum loss loss_of(struct exchange *x, const struct server *srv, const char *sqls
 /* Returns true if the server, which should be a primary, is read-only, and its client has not asked for that. */
 bool loss_of_primary(const struct exchange *x, const char *sqlstate);
 
-/* Returns true if an outage makes the clients of this pool wait, by on_outage. */
-static inline bool
-loss_is_held(const struct exchange *x)
-{
-	return x->pool->settings.on_outage == OUTAGE_HOLD;
-}
-
 /* server_ops.lost: does that: what the client gets, and whether it stays. */
 void relay_lost(struct server *srv, const struct fail *why);
 

@@ -307,10 +307,6 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 		return false;
 	message_hinted(&b, message, len,
 		       "A pooled connection keeps such values for a moment only: use INSERT ... RETURNING.");
-	if (buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 	return true;
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
+#define SHAPE_NO_ROWS 2u /* of a statement without rows */
 
 static bool
 is_current(const struct client_statement *n)

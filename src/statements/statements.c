@@ -498,12 +498,10 @@ statements_close(struct exchange *x, struct request *m)
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
-	if (n == NULL && !statements_name_is_ours(x, m->name))
-		return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
 	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
-		if (is_oversize)
-			return STEP_FORWARD;
+		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
+			return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
 		return STEP_SENT;
 	}

@@ -58,11 +58,7 @@ answer_deallocated(struct exchange *x, const char *tag)
 		x->srv->unnamed_owner = 0; /* there it is still */
 	message_complete(&b, tag);
 	message_ready(&b, x->srv != NULL ? x->srv->tx : 'I');
-	if (buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 }
 
 enum feature_step
