@@ -266,7 +266,6 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	return false;
 }
 
-/* Something was answered, perhaps what the held message of a CL_HELD waits for; if not, it is held again. */
 void
 relay_resume_held(struct exchange *x)
 {
@@ -284,8 +283,7 @@ resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		retry_now(x);
-	if (x->state ==
-	    CL_HELD) /* before a release: it may have waited for the replay of its settings on this server */
+	if (x->state == CL_HELD) /* before a release: it may have waited for the replay of its settings here */
 		relay_resume_held(x);
 }
 

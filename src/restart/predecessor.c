@@ -231,28 +231,22 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct arrival *n = find_arrival(p, 0);
 	uint64_t number = len < 10 ? 0 : wire_u64(body + 2);
 	struct passport passport;
+	const char *refusal = NULL;
 	struct fail why;
 
 	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
-	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients())) {
-		if (fd >= 0)
-			close(fd);
-		send_refusal(p, number, "no descriptor is left for it");
-		return;
-	}
-	if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
+		refusal = "no descriptor is left for it";
+	else if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0)
+		refusal = "its passport is of another version";
+	else if (hold(p, &why) < 0)
+		refusal = why.text;
+	if (refusal != NULL && fd >= 0)
 		close(fd);
-		send_refusal(p, number, "its passport is of another version");
-		return;
-	}
-	if (hold(p, &why) < 0) {
-		close(fd);
-		send_refusal(p, number, why.text);
-		return;
-	}
-	n->client = passport_adopt(p->reader, &passport, fd, &why);
-	if (n->client == NULL) {
-		send_refusal(p, number, why.text);
+	if (refusal == NULL && (n->client = passport_adopt(p->reader, &passport, fd, &why)) == NULL)
+		refusal = why.text;
+	if (refusal != NULL) {
+		send_refusal(p, number, refusal);
 		return;
 	}
 	n->number = number;

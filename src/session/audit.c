@@ -76,17 +76,6 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
 	snprintf(row->application, sizeof(row->application), "%s", application);
 }
 
-/* NULL: no memory. */
-static struct entry *
-make_entry(const char *database, const char *user, const char *application)
-{
-	struct entry *made = calloc(1, sizeof(*made));
-
-	if (made != NULL)
-		set_names(&made->row, database, user, application);
-	return made;
-}
-
 /* Called with the lock held. Returns the row with these names; *made is NULL if it is that one from now on. */
 static struct audit_row *
 enter(struct audit *a, struct entry **made)
@@ -110,9 +99,11 @@ void
 audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 	   uint64_t now_us)
 {
-	struct entry *made = make_entry(database, user, application);
+	struct entry *made = calloc(1, sizeof(*made));
 	struct audit_row *row;
 
+	if (made != NULL)
+		set_names(&made->row, database, user, application);
 	pthread_mutex_lock(&a->lock);
 	row = enter(a, &made);
 	if (row == &a->others)

@@ -145,18 +145,6 @@ context_of_text(struct image_store *store, const struct buf *text)
 	return c;
 }
 
-static void
-context_unref(struct image_store *store, struct context *c)
-{
-	if (c == NULL)
-		return;
-	assert(c->refs > 0);
-	if (--c->refs > 0)
-		return;
-	HASH_DELETE(hh, store->contexts, c);
-	context_free(store, c);
-}
-
 /*
  * search_path is one of these settings although PostgreSQL itself analyses a statement anew under another one: the rows
  * may be those of other tables then, which it refuses ("cached plan must not change result type"): not to be the
@@ -408,7 +396,10 @@ image_unref(struct image *img)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
-	context_unref(img->store, img->context);
+	if (img->context != NULL && --img->context->refs == 0) {
+		HASH_DELETE(hh, img->store->contexts, img->context);
+		context_free(img->store, img->context);
+	}
 	free(img);
 }
 

@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-/* Writes "a.b" as "a"."b": each part quoted, quotes doubled; as one part if it is not a setting's name. */
 void
 image_put_identifier(struct buf *out, const char *name, bool is_qualified)
 {

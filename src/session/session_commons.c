@@ -57,15 +57,6 @@ session_commons_free(struct session_commons *all)
 /* --- contexts --- */
 
 static struct commons_context *
-context_find(const struct session_commons *all, const void *settings, size_t len)
-{
-	struct commons_context *c;
-
-	TABLE_FIND(all->seed, all->contexts, settings, len, c);
-	return c;
-}
-
-static struct commons_context *
 context_add(struct session_commons *all, const void *settings, size_t len)
 {
 	struct commons_context *c = all->last_context >= UINT32_MAX - 2 ? NULL : calloc(1, sizeof(*c) + len);
@@ -88,7 +79,7 @@ session_commons_context(struct session_commons *all, const void *settings, size_
 	uint32_t number = 0;
 
 	pthread_mutex_lock(&all->lock);
-	c = context_find(all, settings, len);
+	TABLE_FIND(all->seed, all->contexts, settings, len, c);
 	if (c == NULL)
 		c = context_add(all, settings, len);
 	if (c != NULL) {
@@ -105,7 +96,7 @@ session_commons_context_unref(struct session_commons *all, const void *settings,
 	struct commons_context *c;
 
 	pthread_mutex_lock(&all->lock);
-	c = context_find(all, settings, len);
+	TABLE_FIND(all->seed, all->contexts, settings, len, c);
 	if (c != NULL && --c->refs == 0) {
 		HASH_DELETE(hh, all->contexts, c);
 		free(c);

@@ -104,7 +104,6 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 		x->srv->loan.suspected |= SCAN_SETTING; /* whether it is applied or not, the probe decides */
 }
 
-/* Scans what PREPARE made for what running it may do. */
 enum feature_step
 state_note_execute(struct exchange *x, const char *name)
 {
