@@ -2,9 +2,8 @@
  * src/listen/queue.c - notifications on their way from the listener to the client.
  *
  * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
- * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this
- * ReadyForQuery is kept back until the listener has caught up (one Sync there, shared by all who wait), and the server
- * is given back meanwhile.
+ * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this is
+ * kept back until the listener has caught up, and the server is given back meanwhile.
  *
  * If more than the limit waits for a client, it is sent an error and closed: its notifications are discarded, and its
  * socket stays open for a moment, so that it can read the error.

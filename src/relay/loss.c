@@ -121,19 +121,6 @@ end_with_server(struct exchange *x, struct server *srv, const struct fail *why, 
 	srv->end_line = END_LINE_OF_BORROWER;
 }
 
-/* Sends what the client still gets of the server that is lost. Returns false if that has failed. */
-static bool
-show_rest(struct exchange *x, struct server *srv)
-{
-	bool is_sent = true;
-
-	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
-		is_sent = outbox_flush(&x->env->to_client) == 0;
-		report_flushed(x, srv);
-	}
-	return is_sent;
-}
-
 static void
 unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 {
@@ -189,10 +176,12 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	assert(x->srv == srv);
 	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
-	if (loss != LOSS_NOT_EXECUTED)
-		is_sent = show_rest(x, srv);
-	else if (x->env->to_client.to == &x->stream) /* what was to be shown in this batch is not */
-		outbox_drop(&x->env->to_client);
+	if (x->env->to_client.to == &x->stream && loss == LOSS_NOT_EXECUTED)
+		outbox_drop(&x->env->to_client); /* what was to be shown in this batch is not */
+	else if (x->env->to_client.to == &x->stream && exchange_is_ready(x)) {
+		is_sent = outbox_flush(&x->env->to_client) == 0; /* what the client still gets of this server */
+		report_flushed(x, srv);
+	}
 	if (exchange_is_ready(x) && loss >= LOSS_ROLLED_BACK && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->cost++;

@@ -297,14 +297,6 @@ looked(struct request_walk *w, enum listen_gate look)
 }
 
 static enum walk_result
-look_for_listen(struct request_walk *w)
-{
-	uint8_t type = w->m.type;
-
-	return looked(w, type == 'Q' || type == 'P' || type == 'E' ? listen_gate(w->x, &w->m) : LISTEN_GO);
-}
-
-static enum walk_result
 look_for_notify(struct request_walk *w)
 {
 	struct exchange *x = w->x;
@@ -346,7 +338,9 @@ one_message(struct request_walk *w)
 	if (x->state == CL_RETRYING || (x->commit == EXCHANGE_COMMITTING && commit_check_holds(x, f.type)) ||
 	    query_timeout_holds(x, f.type))
 		return WALK_HOLD;
-	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)
+	if ((step = walk_read_request(w, &f)) != WALK_ON)
+		return step;
+	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;

@@ -104,15 +104,6 @@ scan_options_of(const struct image *img)
 	return encoding == NULL ? options : options | scan_encoding_option(encoding);
 }
 
-/* Returns a number for these settings; 0: there is none, or no memory. */
-static uint32_t
-number_of(struct image_store *store, const void *text, size_t len)
-{
-	if (store->commons != NULL)
-		return session_commons_context(store->commons, text, len);
-	return store->last_context >= IMAGE_CONTEXT_NONE - 1 ? 0 : ++store->last_context;
-}
-
 static void
 context_free(struct image_store *store, struct context *c)
 {
@@ -135,7 +126,10 @@ context_of_text(struct image_store *store, const struct buf *text)
 			return NULL;
 		c->len = len;
 		memcpy(c->text, bytes, len);
-		c->number = number_of(store, bytes, len);
+		if (store->commons != NULL)
+			c->number = session_commons_context(store->commons, bytes, len);
+		else if (store->last_context < IMAGE_CONTEXT_NONE - 1)
+			c->number = ++store->last_context;
 		if (c->number == 0 || !TABLE_ADD(store->seed, store->contexts, c->text, len, c)) {
 			context_free(store, c);
 			return NULL;

@@ -9,9 +9,6 @@
  * while. Elsewhere it lingers for MAY_ASK_US, if nobody waits or the client is new: the first that asks must be served,
  * too.
  *
- * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
- * which must not happen while the waiting client's batch is being handled.
- *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
  * SQL that only writes touches none, and costs nothing.

@@ -192,10 +192,12 @@ state_undo_reports(struct exchange *x, const struct image *before)
 	if (before == NULL)
 		return;
 	put_differences(x, before, &b);
-	for (size_t i = 0; i < image_count(before) && r == 0; i++)
-		if (image_at(before, i)->kind == IMAGE_REPORTED)
-			r = image_update(&x->image, image_at(before, i)->name, image_at(before, i)->value,
-					 IMAGE_REPORTED);
+	for (size_t i = 0; i < image_count(before) && r == 0; i++) {
+		const struct image_setting *s = image_at(before, i);
+
+		if (s->kind == IMAGE_REPORTED)
+			r = image_update(&x->image, s->name, s->value, IMAGE_REPORTED);
+	}
 	if (r < 0)
 		exchange_out_of_memory(x);
 	else if (b.len > 0 || !buf_ok(&b))
@@ -206,12 +208,9 @@ state_undo_reports(struct exchange *x, const struct image *before)
 bool
 state_hides_parameter(const struct exchange *x, const char *name)
 {
-	if (x->session->discard == DISCARD_NOT)
-		return false;
-	for (size_t i = 0; i < image_count(x->startup); i++)
-		if (strcasecmp(image_at(x->startup, i)->name, name) == 0)
-			return state_has_startup(x, image_at(x->startup, i));
-	return false;
+	const struct image_setting *s = x->session->discard == DISCARD_NOT ? NULL : image_find(x->startup, name);
+
+	return s != NULL && state_has_startup(x, s);
 }
 
 void
