@@ -4,8 +4,7 @@
  * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN or ROLLBACK, the first
  * effect of the request under way tells what that tag means.
  *
- * Within a savepoint, a LISTEN runs on the borrowed server, and the client keeps that: PostgreSQL knows what a ROLLBACK
- * TO undoes.
+ * Within a savepoint, a LISTEN runs on the borrowed server, which the client keeps: PostgreSQL knows what is undone.
  */
 #include "listen/listen_state.h"
 

@@ -4,8 +4,7 @@
  * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the one in
  * its BackendKeyData ("is it my own?"), which is pgweir's in transaction mode. So the listener puts that PID into
  * notifications of which it is certain who sent them (src/listen/README.md, 6). Where the SQL doesn't show that it
- * notifies (a trigger does), the notification keeps the PID of its server. This is done only while somebody listens
- * through pgweir.
+ * notifies (a trigger does), the notification keeps the PID of its server. Only while somebody listens through pgweir.
  */
 #include "listen/listen_state.h"
 

@@ -179,8 +179,7 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 
 /* --- the COMMIT on its way --- */
 
-/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that and nothing else, however it is spelt; else KNOWN_NOT.
- */
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that alone, however it is spelt; else KNOWN_NOT. */
 static enum known_kind
 commit_kind(const struct request *m)
 {

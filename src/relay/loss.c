@@ -137,8 +137,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 /*
  * Does what is due after this loss. is_dirty: the client has changed its session unseen; is_bound: that, or else it had
  * what only that server has. A client whose transaction is gone is kept: whatever it has sent meanwhile, or sends next,
- * gets an error, up to what ends the transaction; a held message is a COMMIT. Returns false if the client is to be
- * told, and closed.
+ * gets an error, up to what ends the transaction; a held message is a COMMIT. False: the client is told, and closed.
  */
 static bool
 outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fail *why, bool is_dirty, bool is_bound)

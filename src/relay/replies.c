@@ -3,8 +3,7 @@
  *
  * server_replies.c walks them and hands over the client's. At the end of a batch they are sent, and the server is
  * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
- * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a server that is
- * lost.
+ * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a lost server.
  */
 #include "exchange/exchange.h"
 #include "policy/policy_circuit.h"

@@ -51,8 +51,7 @@ bool moving_has_crossings(const struct moving *m); /* returns true while a clien
 
 struct parked; /* opaque: parked.c */
 
-/* look is called on the loop of this inbox, worker 0's, soon after parked_add() or parked_call(). Never returns NULL.
- */
+/* look is called on the loop of this inbox, worker 0's, soon after parked_add() or parked_call(). Never NULL. */
 struct parked *parked_new(struct inbox *door, void (*look)(void *arg), void *arg);
 void parked_free(struct parked *p); /* once its note can't be on its way any more */
 

@@ -461,8 +461,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 
 	r->predecessor = p;
 	p->r = r;
-	/* The process that has made the socket pair: restart_find_predecessor() has seen to it that this can be told.
-	 */
+	/* The process that has made the socket pair: restart_find_predecessor() has seen that this can be told. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);

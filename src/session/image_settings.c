@@ -20,10 +20,7 @@ image_is_of_parsing(const char *name)
 				    "role session_authorization row_security bytea_output quote_all_identifiers");
 }
 
-/*
- * All settings but those that nothing depends on which is parsed, planned or compiled. Custom ones are read when SQL
- * runs.
- */
+/* All but those that nothing parsed, planned or compiled depends on. Custom ones are read when SQL runs. */
 bool
 image_is_of_context(const char *name)
 {

@@ -15,8 +15,7 @@
  * one loop has no such thing.
  *
  * Owns:   texts, as long as one loop has a member there, and contexts. Homes and members are their stores'.
- * Always: an id is never given to two texts, nor twice to one. Of a text's key, the bytes are those of its first
- * member.
+ * Always: an id is never given to two texts, nor twice to one. The bytes of a text's key are its first member's.
  */
 #pragma once
 

@@ -2,8 +2,7 @@
  * src/state/commit.c - a transaction is over: what has become of the session; see state/state_state.h.
  *
  * Effects are believed if nothing has failed and nothing was rolled back since they were noted. Suspicions are resolved
- * by asking the server (ask.c). State that can't be moved pins the client to its server until a later probe shows that
- * it is gone.
+ * by asking the server (ask.c). State that can't be moved pins the client to its server until a probe shows it gone.
  */
 #include "state/state.h"
 #include "state/state_state.h"

@@ -82,10 +82,7 @@ put_literal(struct buf *to, const char *value)
 	buf_put_u8(to, '\'');
 }
 
-/*
- * SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted: in search_path, a
- * list.
- */
+/* SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted, even a list. */
 static void
 put_restored(struct buf *to, const struct image_setting *s)
 {

@@ -1,7 +1,4 @@
-/*
- * src/state/state.c - what is noted about a client's session: made, forgotten, freed; and SQL of pgweir's own, run for
- * it.
- */
+/* src/state/state.c - what is noted about a client's session: made, forgotten, freed; and SQL that is run for it. */
 #include "state/state.h"
 #include "state/state_state.h"
 #include "session/statement_store.h"

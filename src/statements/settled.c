@@ -2,8 +2,7 @@
  * src/statements/settled.c - the results of messages about statements. See statements/statements_state.h.
  *
  * A name exists, or exists no more, when the server has confirmed it: what was entered when a message was sent is taken
- * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name in place of
- * the server's.
+ * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name.
  */
 #include "statements/statements_state.h"
 
