@@ -91,7 +91,7 @@ struct exchange_ops {
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* Its SQL cancels a PID that no process has. True: that is a client's (told_pid) that it may cancel. */
+	/* SQL cancels a PID that no process has. Returns true if that is a client's (told_pid) that x may cancel. */
 	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client's; sees whether its server can be given back. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);

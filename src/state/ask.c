@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What pins, by which SQL it is suspected, and which row of the probe shows it. (Shown settings can be moved.) */
+/* Parts that pin: by which SQL each is suspected, which row of the probe shows it. (Shown settings can be moved.) */
 static const struct {
 	enum state_part part;
 	enum pin_reason reason;
