@@ -6,7 +6,7 @@
 #include "admin/show.h"
 #include "dedicated/questions.h"
 #include "exchange/report.h"
-#include "state/pins.h"
+#include "state/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * application does what to its session (where session_state = warn).
  */
 #include "admin/show.h"
-#include "state/pins.h"
+#include "state/state.h"
 
 #include "session/audit.h"
 

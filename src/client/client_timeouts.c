@@ -18,7 +18,7 @@
 #include "exchange/report.h"
 #include "policy/policy_whole.h"
 #include "pool/pool.h"
-#include "state/ask.h"
+#include "state/state.h"
 #include "state/linger.h"
 
 #include "base/clock.h"

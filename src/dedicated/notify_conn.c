@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

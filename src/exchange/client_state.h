@@ -9,8 +9,7 @@
 
 #include <stdbool.h>
 
-/* The order matters, as states are compared by it: logging in; never has a server; logged in; logged in with input
- * waiting. */
+/* The order matters: states are compared by it: logging in; never with a server; logged in; with input waiting. */
 enum client_state {
 	CL_NONE, /* no state: a step that must not happen */
 	CL_STARTUP, /* SSLRequest, GSSENCRequest, TLS, then its startup packet */

@@ -9,8 +9,7 @@
  * Owns:    the client's socket, what was read but not handled, its settings (image).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
  * Always:  srv != NULL exactly while this exchange is that server's borrower; while its ticket waits, srv is NULL; an
- *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the loop's next
- *          turn.
+ *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the next turn.
  */
 #pragma once
 
@@ -88,13 +87,11 @@ struct handled_input {
 
 /* Calls to the client, its login or the console, which stand further left. Only for an exchange that is not closed. */
 struct exchange_ops {
-	/* Closes the client; if why is given, sends it as FATAL first. logged: the reason for the log; NULL: it left.
-	 */
+	/* Closes the client; why: sent as FATAL first, unless NULL. logged: the log's reason; NULL: it left. */
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* The client's SQL cancels a PID that no process has. Returns true if that is a client's (told_pid) that it may
-	 * cancel. */
+	/* SQL cancels a PID that no process has. Returns true if that is a client's (told_pid) that x may cancel. */
 	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client's; sees whether its server can be given back. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
@@ -154,8 +151,7 @@ struct exchange_env {
 	void *owner;
 	/* A statement needs a database for itself: pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* Each request that has ended, however it did, or one that stands for weight of its like; its client is not
-	 * told. */
+	/* Each request that has ended, however it did, or one for weight of its like; its client is not told. */
 	void (*on_query)(void *owner, const struct request_report *report, uint32_t weight);
 	void (*on_report)(void *owner, const struct request_report *report); /* slow, refused, lost or given up */
 };
@@ -261,6 +257,17 @@ exchange_spoil(struct exchange *x)
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Puts a reply of pgweir's in the batch for the client, behind what is there. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
+/* The same with what was built, which is freed; closes the client if b has failed. */
+static inline void
+exchange_answer_buf(struct exchange *x, struct buf *b)
+{
+	if (buf_ok(b))
+		exchange_answer(x, b->bytes, b->len);
+	else
+		exchange_out_of_memory(x);
+	buf_fini(b);
+}
+
 void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
 /* Begins a batch for this peer in one of the loop's outboxes, or continues it. */

@@ -13,7 +13,6 @@
  * So the phases of a request add up to its duration. Requests that overlap in a pipeline share one server: each lasts
  * from the end of the one before it. The clock is read when a turn of the loop reads, and again when replies were sent.
  */
-#include "exchange/exchange.h"
 #include "exchange/report.h"
 
 #include "base/clock.h"

@@ -18,8 +18,7 @@ void report_error(struct pool *pool, enum error_origin origin, const char *sqlst
  * slow-query log and SHOW QUERIES learn that here, whatever the reason. event: its name in the log; NULL: that of kind.
  */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
-/* The client leaves, or is closed for why (NULL: it has left). Returns true if a request was under way, which has
- * failed then. */
+/* The client leaves, or is closed for why (NULL: it left). Returns true if a request was under way: it has failed. */
 bool report_given_up(struct exchange *x, const struct fail *why);
 /* Notes how long it stood in line. connect_us: how much of that PostgreSQL owed, at most. */
 void report_waited(struct exchange *x, uint64_t connect_us);

@@ -75,25 +75,14 @@ next_effect(const struct exchange *x)
 	return e == NULL || ahead_of(x, e) != 0 || e->is_refused ? NULL : e;
 }
 
-/* In place of what the server has answered. Empties b. */
-static void
-listen_answer(struct exchange *x, struct buf *b)
-{
-	if (buf_ok(b))
-		exchange_answer(x, b->bytes, b->len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(b);
-}
-
 static bool
 unlistened(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	struct listen_effect *e = next_effect(x);
 	struct buf b = { 0 };
-	bool is_listen;
 	struct subscription *m;
+	bool is_listen;
 
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
 		return false; /* its SQL was not examined */
@@ -107,7 +96,7 @@ unlistened(struct exchange *x)
 	if (!is_listen)
 		return false;
 	message_complete(&b, "LISTEN");
-	listen_answer(x, &b);
+	exchange_answer_buf(x, &b);
 	return true;
 }
 
@@ -142,9 +131,7 @@ listen_complete(struct exchange *x, struct tag tag)
 			listen_roll_back_to_savepoint(l);
 			break;
 		}
-		take_mark(x, KNOWN_END);
-		listen_roll_back(l);
-		break;
+		/* fall through */
 	case TAG_PREPARE_TRANSACTION:
 		take_mark(x, KNOWN_END);
 		listen_roll_back(l);
@@ -177,7 +164,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	report_error(x->pool, EO_PROXY, effect->m->why->sqlstate);
 	message_error(&b, "ERROR", effect->m->why);
-	listen_answer(x, &b);
+	exchange_answer_buf(x, &b);
 	return true;
 }
 
@@ -236,11 +223,8 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 		return false;
 	/* The client's own notification, under the PID that its driver shows. */
 	buf_put(&b, message, len);
-	if (buf_ok(&b)) {
+	if (buf_ok(&b))
 		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->told_pid);
-		exchange_answer(x, b.bytes, b.len);
-	} else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 	return true;
 }

@@ -92,8 +92,7 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 
 #define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
 
-/* The same notifications, whoever is said to have sent them: only the process that has the sender knows (sender_pid.c).
- */
+/* The same notifications, whoever is said to have sent them: only the sender's process knows (sender_pid.c). */
 static bool
 are_same(const uint8_t *a, const uint8_t *b, size_t len)
 {

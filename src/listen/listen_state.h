@@ -63,8 +63,7 @@ struct client_listen {
 	struct exchange *x;
 	struct notify_subscriber subscriber;
 	struct subscription *table;
-	/* The few that a transaction's end may concern: a client with thousands of channels must not walk all of them.
-	 */
+	/* The few that a transaction's end may concern: with thousands of channels not all must be walked. */
 	TAILQ_HEAD(, subscription) unsettled;
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;
@@ -80,11 +79,9 @@ struct client_listen {
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at;
-	/* Whole messages in their order: the first came before its LISTEN was committed, the rest are kept behind it.
-	 */
+	/* Whole messages in order: the first came before its LISTEN was committed, the rest are kept behind it. */
 	struct buf early;
-	/* Some of it may be for the queue now, or for nobody. Set by subscriptions.c and queue.c, cleared by
-	 * queue.c. */
+	/* Some of it may be due, or nobody's. Set by subscriptions.c and queue.c, cleared by queue.c. */
 	bool is_early_due;
 	bool is_overrun; /* more came than may wait; set by queue.c, never cleared */
 	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */

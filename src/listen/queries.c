@@ -4,13 +4,11 @@
  * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN or ROLLBACK, the first
  * effect of the request under way tells what that tag means.
  *
- * Within a savepoint, a LISTEN runs on the borrowed server, and the client keeps that: PostgreSQL knows what a ROLLBACK
- * TO undoes.
+ * Within a savepoint, a LISTEN runs on the borrowed server, which the client keeps: PostgreSQL knows what is undone.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "sql/verdict.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -172,15 +170,13 @@ admit_sql(struct exchange *x, struct request *m)
 	struct known_reader r;
 	unsigned count;
 
-	switch (m->type) {
-	case 'P': /* only so that the listener listens already when it is executed, and no server is held meanwhile */
-	case 'Q':
-		count = read_listens(x, m, &r);
-		return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
-	default:
+	if (m->type == 'E') {
 		p = executed(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
 	}
+	/* A Parse: only so that the listener listens already when it is executed, and no server is held meanwhile. */
+	count = read_listens(x, m, &r);
+	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
 /*
@@ -203,9 +199,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 enum listen_gate
 listen_gate(struct exchange *x, struct request *m)
 {
-	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > WHOLE_MAX))
-		return LISTEN_GO;
-	if (m->type == 'P' && x->srv != NULL)
+	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > WHOLE_MAX) || (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
 	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))

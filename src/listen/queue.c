@@ -2,15 +2,13 @@
  * src/listen/queue.c - notifications on their way from the listener to the client.
  *
  * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
- * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this
- * ReadyForQuery is kept back until the listener has caught up (one Sync there, shared by all who wait), and the server
- * is given back meanwhile.
+ * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this is
+ * kept back until the listener has caught up, and the server is given back meanwhile.
  *
  * If more than the limit waits for a client, it is sent an error and closed: its notifications are discarded, and its
  * socket stays open for a moment, so that it can read the error.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 #include "exchange/report.h"
 
 #include "base/clock.h"
@@ -111,17 +109,11 @@ is_of_channel(struct client_listen *l, const uint8_t *message, size_t len, void 
 	return name != NULL && strcmp(name, channel) == 0;
 }
 
-static void
-drop_channel(struct client_listen *l, struct buf *b, size_t at, const char *channel)
-{
-	filter(l, b, at, is_of_channel, (void *)(uintptr_t)channel);
-}
-
 void
 listen_drop_channel(struct client_listen *l, const char *channel)
 {
-	drop_channel(l, &l->queue, l->queue_at, channel);
-	drop_channel(l, &l->early, 0, channel);
+	filter(l, &l->queue, l->queue_at, is_of_channel, (void *)(uintptr_t)channel);
+	filter(l, &l->early, 0, is_of_channel, (void *)(uintptr_t)channel);
 }
 
 static bool
@@ -357,11 +349,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	}
 	if (listen_pid_caught_up(x))
 		return;
-	if (x->state != CL_READY_WITHHELD) {
-		if (x->state != CL_AWAITING) {
-			x->env->ops->try_release(x);
-			return;
-		}
+	if (x->state == CL_AWAITING) {
 		/* A message waits that may commit a LISTEN: see must_catch_up in queries.c. */
 		filter(l, &l->early, 0, is_not_come_to, NULL);
 		l->is_early_due = true;
@@ -369,11 +357,13 @@ on_caught_up(struct notify_subscriber *subscriber)
 		listen_resume(x);
 		return;
 	}
-	send_ready(x);
-	if (!x->is_closing && l->is_overrun)
-		overrun(x);
-	if (x->state == CL_READY && !x->is_closing)
-		listen_resume(x);
+	if (x->state == CL_READY_WITHHELD) {
+		send_ready(x);
+		if (!x->is_closing && l->is_overrun)
+			overrun(x);
+		if (x->state == CL_READY && !x->is_closing)
+			listen_resume(x);
+	}
 	if (!x->is_closing)
 		x->env->ops->try_release(x);
 }

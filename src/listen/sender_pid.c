@@ -2,19 +2,11 @@
  * src/listen/sender_pid.c - notifications carry the PID by which drivers know their sender.
  *
  * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the one in
- * its BackendKeyData ("is it my own?"). In transaction mode the latter is made up by pgweir, so the listener puts that
- * PID into notifications of which it is certain who sent them:
- *
- *   SQL that notifies waits until its server is borrowed and the listener has caught up; by then, all notifications of
- *   earlier borrowers of that server have arrived. From there on, notifications with the server's PID are this
- * client's. When its transaction is over, its ReadyForQuery and its server are kept until the listener has caught up
- * again.
- *
- * This is done only while somebody listens through pgweir. Where the SQL doesn't show that it notifies (a trigger
- * does), the notification keeps the PID of its server.
+ * its BackendKeyData ("is it my own?"), which is pgweir's in transaction mode. So the listener puts that PID into
+ * notifications of which it is certain who sent them (src/listen/README.md, 6). Where the SQL doesn't show that it
+ * notifies (a trigger does), the notification keeps the PID of its server. Only while somebody listens through pgweir.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 
 static void
 unmark(struct exchange *x)

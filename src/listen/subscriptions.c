@@ -5,10 +5,8 @@
  * LISTEN is a pending change, until the end of the transaction makes it true or drops it.
  */
 #include "listen/listen_state.h"
-#include "listen/listen.h"
 
 #include "base/text.h"
-#include "base/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -103,7 +101,6 @@ subscription_free(struct subscription *m)
 	free(m);
 }
 
-/* Returns the subscription of this name; a new one asks the listener to listen. NULL: no memory. */
 struct subscription *
 subscription_want(struct exchange *x, const char *name)
 {
@@ -118,11 +115,8 @@ subscription_want(struct exchange *x, const char *name)
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
 		return NULL;
 	m->x = x;
-	if (!copy_string(m->name, sizeof(m->name), name)) {
-		free(m);
-		return NULL;
-	}
-	if (!TABLE_ADD(l->x->env->hash_seed, l->table, m->name, strlen(m->name), m)) {
+	if (!copy_string(m->name, sizeof(m->name), name) ||
+	    !TABLE_ADD(l->x->env->hash_seed, l->table, m->name, strlen(m->name), m)) {
 		free(m);
 		return NULL;
 	}
@@ -134,7 +128,6 @@ subscription_want(struct exchange *x, const char *name)
 	return NULL;
 }
 
-/* Frees subscriptions that nothing needs any more. */
 void
 listen_sweep(struct client_listen *l)
 {
@@ -190,8 +183,7 @@ listen_change_none(struct client_listen *l)
 			subscription_change(l, m, KNOWN_UNLISTEN);
 }
 
-/* The listener can't listen to its channel any more: notifications are lost, and closing is the only way to report
- * that. */
+/* Notifications are lost, and closing is the only way to report that. */
 void
 subscription_lost(struct exchange *x, const struct subscription *m)
 {

@@ -51,18 +51,7 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* --- asking --- */
 
-/* Appends the question's message, and enters it in the ledger. */
-static void
-put_question(struct exchange *x, enum question which, struct buf *b)
-{
-	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
-
-	message_query(b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
-	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
-	ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
-}
-
-/* The same for ASK_MARK, of a portal with a name. */
+/* Appends ASK_MARK's messages, of a portal with a name, and enters them in the ledger. */
 static void
 put_aside(struct exchange *x, struct buf *b)
 {
@@ -85,9 +74,12 @@ put_aside(struct exchange *x, struct buf *b)
 static void
 ask_ahead(struct exchange *x, enum question which)
 {
+	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
 	struct buf b = { 0 };
 
-	put_question(x, which, &b);
+	message_query(&b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
+	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
+	ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
 	outbox_put(&x->env->to_server, &b);
 }
 
@@ -187,8 +179,7 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 
 /* --- the COMMIT on its way --- */
 
-/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that and nothing else, however it is spelt; else KNOWN_NOT.
- */
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that alone, however it is spelt; else KNOWN_NOT. */
 static enum known_kind
 commit_kind(const struct request *m)
 {
@@ -260,25 +251,34 @@ ask_for_commit(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-enum feature_step
-commit_check_before_query(struct exchange *x, struct request *m)
+/* Returns the kind of COMMIT that it is, if COMMITs of this server are checked; else KNOWN_NOT. */
+static enum known_kind
+checked_kind(const struct exchange *x, const struct request *m)
+{
+	return commit_of(x)->is_on ? commit_kind(m) : KNOWN_NOT;
+}
+
+/* A client that keeps its server to the end has that asked for its cluster as soon as that is possible. */
+static void
+link_session(struct exchange *x)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
-	if (!commit_of(x)->is_on || commit_kind(m) == KNOWN_NOT)
-		return STEP_FORWARD;
-	return ask_for_commit(x);
+}
+
+enum feature_step
+commit_check_before_query(struct exchange *x, struct request *m)
+{
+	link_session(x);
+	return checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
 /* The Query drops the unnamed statement: it must not come between that one's Parse and Bind. */
 enum feature_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
-	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
-		commit_check_linked(x);
-	if (!commit_of(x)->is_on || m->parse.name[0] != '\0' || commit_kind(m) == KNOWN_NOT)
-		return STEP_FORWARD;
-	return ask_for_commit(x);
+	link_session(x);
+	return m->parse.name[0] != '\0' || checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
 enum feature_step
@@ -286,7 +286,7 @@ commit_check_before_bind(struct exchange *x, struct request *m)
 {
 	bool is_named = m->names.statement[0] != '\0';
 
-	if (!commit_of(x)->is_on || commit_kind(m) == KNOWN_NOT)
+	if (checked_kind(x, m) == KNOWN_NOT)
 		return STEP_FORWARD;
 	if (!is_named && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
 		return STEP_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
@@ -306,7 +306,7 @@ note_commit(struct exchange *x, enum commit_form form, enum known_kind kind)
 enum feature_step
 commit_check_query(struct exchange *x, struct request *m)
 {
-	enum known_kind kind = commit_of(x)->is_on ? commit_kind(m) : KNOWN_NOT;
+	enum known_kind kind = checked_kind(x, m);
 
 	if (kind != KNOWN_NOT && is_worth_asking(x->srv))
 		note_commit(x, COMMIT_IN_QUERY, kind);
@@ -320,7 +320,7 @@ commit_check_query(struct exchange *x, struct request *m)
 enum feature_step
 commit_check_bind(struct exchange *x, struct request *m)
 {
-	enum known_kind kind = commit_of(x)->is_on ? commit_kind(m) : KNOWN_NOT;
+	enum known_kind kind = checked_kind(x, m);
 	bool is_followed = kind != KNOWN_NOT && is_worth_asking(x->srv);
 
 	if (commit_of(x)->is_on)
@@ -403,35 +403,15 @@ commit_check_error(struct exchange *x)
 	}
 }
 
+/* is_gone: nothing is left of the transaction. */
 static void
-forget_mark(struct loan_commit *c)
+forget_mark(struct loan_commit *c, bool is_gone)
 {
 	c->mark = (struct commit_mark){ 0 };
 	if (c->question == MARK_DUE)
 		set_question(c, MARK_NOT_ASKED);
 	c->outlook = OUTLOOK_OPEN;
-}
-
-/* Nothing is left of the transaction. */
-static void
-forget_transaction(struct loan_commit *c)
-{
-	forget_mark(c);
-	c->has_more = false;
-}
-
-/* A ROLLBACK may have been one to a savepoint. */
-static void
-transaction_over(struct exchange *x, bool is_committed)
-{
-	struct loan_commit *c = commit_of(x);
-
-	if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
-		set_phase(x, COMMIT_ANSWERED);
-	if (is_committed)
-		forget_transaction(c);
-	else
-		forget_mark(c);
+	c->has_more = c->has_more && !is_gone;
 }
 
 /*
@@ -441,14 +421,16 @@ transaction_over(struct exchange *x, bool is_committed)
 void
 commit_check_completed(struct exchange *x, struct tag tag)
 {
+	struct loan_commit *c = commit_of(x);
+
 	if (tag.id == TAG_BEGIN)
-		commit_of(x)->begun = BLOCK_BEGUN;
-	if (tag.id == TAG_COMMIT)
-		transaction_over(x, true);
-	else if (tag.id == TAG_ROLLBACK)
-		transaction_over(x, false);
-	else if ((tag.flags & TAG_NEEDS_NO_COMMIT) == 0)
-		commit_of(x)->has_more = true;
+		c->begun = BLOCK_BEGUN;
+	if (tag.id == TAG_COMMIT || tag.id == TAG_ROLLBACK) {
+		if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
+			set_phase(x, COMMIT_ANSWERED);
+		forget_mark(c, tag.id == TAG_COMMIT); /* a ROLLBACK may have been one to a savepoint */
+	} else if ((tag.flags & TAG_NEEDS_NO_COMMIT) == 0)
+		c->has_more = true;
 }
 
 void
@@ -480,7 +462,7 @@ commit_check_request_done(struct exchange *x)
 	if (srv->ledger.count == 0)
 		c->block = BLOCK_AS_BEFORE;
 	if (srv->tx != 'T') {
-		forget_transaction(c);
+		forget_mark(c, true);
 		return;
 	}
 	/* The last command has most probably written something. */

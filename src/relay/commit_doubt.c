@@ -6,7 +6,7 @@
 #include "dedicated/questions.h"
 #include "relay/relay.h"
 #include "sql/known.h"
-#include "state/reset.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "wire/fields.h"
@@ -53,38 +53,23 @@ commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 static void
 put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
 {
+	/* Replies without a body. */
+	static const uint8_t bare[UINT8_MAX + 1] = {
+		[OWED_PARSE] = '1',	      [OWED_LOCAL_PARSE] = '1', [OWED_BIND] = '2',
+		[OWED_DESCRIBE_PORTAL] = 'n', [OWED_CLOSE] = '3',	[OWED_LOCAL_CLOSE] = '3'
+	};
 	uint8_t tx = d->x->commit == EXCHANGE_ROLLED_BACK ? 'E' : 'I'; /* as far as the client knows */
 
-	for (size_t i = 0; i < d->owed_count; i++)
-		switch ((enum owed_kind)d->owed[i]) {
-		case OWED_PARSE:
-		case OWED_LOCAL_PARSE:
-			message_put(b, '1', NULL, 0);
-			break;
-		case OWED_BIND:
-			message_put(b, '2', NULL, 0);
-			break;
-		case OWED_CLOSE:
-		case OWED_LOCAL_CLOSE:
-			message_put(b, '3', NULL, 0);
-			break;
-		case OWED_DESCRIBE_PORTAL:
-			message_put(b, 'n', NULL, 0);
-			break;
-		case OWED_EXECUTE:
+	for (size_t i = 0; i < d->owed_count; i++) {
+		uint8_t kind = d->owed[i];
+
+		if (bare[kind] != 0)
+			message_put(b, bare[kind], NULL, 0);
+		if (kind == OWED_EXECUTE || (kind == OWED_QUERY && !is_answered_already))
 			message_complete(b, tag);
-			break;
-		case OWED_QUERY:
-			if (!is_answered_already)
-				message_complete(b, tag);
+		if (kind == OWED_QUERY || kind == OWED_SYNC)
 			message_ready(b, tx);
-			break;
-		case OWED_SYNC:
-			message_ready(b, tx);
-			break;
-		default:
-			break;
-		}
+	}
 }
 
 static bool
@@ -154,24 +139,20 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 static void
 put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 {
-	switch (fate) {
-	case FATE_COMMITTED:
+	if (fate == FATE_COMMITTED) {
 		fail_set(why, "08007",
 			 "the transaction was committed, but other replies were lost with its connection");
 		fail_hint(why, "Do not run it again.");
-		return;
-	case FATE_ROLLED_BACK:
+	} else if (fate == FATE_ROLLED_BACK) {
 		fail_set(why, "40001",
 			 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
 			 "run it again");
 		fail_detail(why, "Asked about its COMMIT: %s.", reason);
 		fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
-		return;
-	default:
+	} else {
 		fail_set(why, "08007",
 			 "the connection to PostgreSQL was lost during COMMIT, and it can't be known whether the "
-			 "transaction "
-			 "was committed");
+			 "transaction was committed");
 		fail_detail(why, "Asked about it: %s.", reason);
 		fail_hint(why, "Look in the database whether its changes are there before you run it again.");
 	}
@@ -249,14 +230,6 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 	decide_fate(d, fate, reason);
 }
 
-/* Returns true if the client would look in vain for a named COMMIT's statement, or find one that it has closed. */
-static bool
-has_unrepeatable(const struct commit_doubt *d, const struct loan_commit *c)
-{
-	return (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
-	       has_owed(d, OWED_LOCAL_CLOSE);
-}
-
 static struct commit_doubt *
 new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
 {
@@ -277,11 +250,12 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	if (c->outlook == OUTLOOK_FAILED && c->undone == UNDONE_NOTHING)
 		d->undone = UNDONE_TRANSACTION;
 	d->before = c->before == NULL ? NULL : image_ref(c->before);
+	/* The client would look in vain for a named COMMIT's statement, or find one that it has closed. */
+	is_lost = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
+		  has_owed(d, OWED_LOCAL_CLOSE);
 	/* Which of the reported settings the COMMIT takes back, if some are SET LOCAL, only PostgreSQL knows. */
-	d->session = is_lost || has_unrepeatable(d, c) || (c->before != NULL && srv->loan.local != LOCAL_NOTHING)
-			 ? SESSION_LOST
-		     : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED
-						     : SESSION_STAYS;
+	is_lost = is_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
+	d->session = is_lost ? SESSION_LOST : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED : SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;
 	d->question.pid = srv->pid;

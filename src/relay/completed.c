@@ -1,12 +1,9 @@
-/* src/relay/completed.c - the commands of a client that PostgreSQL has completed: what their tags say they have done.
- */
+/* src/relay/completed.c - commands of a client that PostgreSQL has completed: what their tags say they have done. */
 #include "listen/listen.h"
 #include "relay/commit_check.h"
 #include "relay/relay.h"
-#include "sql/scan.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/compiled.h"
-#include "state/reset.h"
 #include "statements/statements.h"
 
 #include <string.h>
@@ -99,8 +96,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		srv->loan.has_savepoint = true;
 		break;
 	case TAG_RESET:
-		/* Startup settings are the client's defaults, and are undone: they are replayed before the next loan.
-		 */
+		/* Startup settings are the client's defaults, and are undone: replayed before the next loan. */
 		if (!x->is_session && !exchange_is_followed(x) && image_doubt(&srv->image) < 0)
 			server_condemn(srv, SERVER_IN_DOUBT);
 		break;

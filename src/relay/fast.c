@@ -6,15 +6,12 @@
  * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
  */
 #include "exchange/report.h"
-#include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
 #include "relay/resend.h"
 #include "relay/walk.h"
 #include "state/compiled.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
 
 #include "wire/fields.h"
@@ -187,9 +184,8 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	m->have = w->len - w->at;
 	m->is_found = false;
 	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
-			 &m->names.len))
-		return WALK_SLOWLY;
-	if (x->settings->commit_check && commit_check_may_be(x, m))
+			 &m->names.len) ||
+	    (x->settings->commit_check && commit_check_may_be(x, m)))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
 	case STEP_FAILED:

@@ -5,20 +5,13 @@
  * return FORWARD decides. A comment at each row says why it stands there. tests/unit/test_features.c holds the tables.
  */
 #include "relay/features.h"
-#include "relay/commit_check.h"
 #include "relay/query_timeout.h"
 
-#include "listen/listen.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
-#include "state/commit.h"
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "state/reset.h"
-#include "statements/statements.h"
 
 #include <string.h>
 

@@ -8,9 +8,7 @@
 #include "listen/listen.h"
 #include "relay/commit_check.h"
 #include "state/observe.h"
-#include "state/pins.h"
 #include "state/state.h"
-#include "statements/statements.h"
 #include "statements/statements.h"
 #include "statements/statements_crossing.h"
 

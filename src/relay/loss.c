@@ -1,5 +1,5 @@
 /*
- * src/relay/loss.c - see loss.h.
+ * src/relay/loss.c - see relay.h.
  *
  * PostgreSQL says when it has not executed a request, and only its word counts. 57P01 (an administrator, a fast
  * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL: the transaction is rolled back, and what was answered
@@ -16,20 +16,14 @@
  * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
  * again until a server is found that is none of the old primary's, as each costs one of those.
  */
-#include "relay/loss.h"
+#include "relay/relay.h"
 
 #include "base/clock.h"
 #include "exchange/report.h"
-#include "listen/listen.h"
 #include "pool/pool_target.h"
-#include "relay/commit_check.h"
 #include "relay/features.h"
-#include "relay/relay.h"
 #include "relay/resend.h"
-#include "state/commit.h"
 #include "state/linger.h"
-#include "state/pins.h"
-#include "state/reset.h"
 
 #include <assert.h>
 #include <string.h>
@@ -84,7 +78,8 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 		return LOSS_NOT_EXECUTED;
 	/* PostgreSQL says that it has not executed the request, or can't have. */
 	if (is_owing && sqlstate != NULL &&
-	    (srv->loan.end == LOAN_UNBEGUN || (loss_is_held(x) && is_word_of_no_effect(x, sqlstate))) &&
+	    (srv->loan.end == LOAN_UNBEGUN ||
+	     (x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, sqlstate))) &&
 	    may_once_more(x, srv, sqlstate) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv))
 		return LOSS_NOT_EXECUTED;
 	if (commit_check_is_in_doubt(x, srv))
@@ -126,19 +121,6 @@ end_with_server(struct exchange *x, struct server *srv, const struct fail *why, 
 	srv->end_line = END_LINE_OF_BORROWER;
 }
 
-/* Sends what the client still gets of the server that is lost. Returns false if that has failed. */
-static bool
-show_rest(struct exchange *x, struct server *srv)
-{
-	bool is_sent = true;
-
-	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
-		is_sent = outbox_flush(&x->env->to_client) == 0;
-		report_flushed(x, srv);
-	}
-	return is_sent;
-}
-
 static void
 unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 {
@@ -155,8 +137,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 /*
  * Does what is due after this loss. is_dirty: the client has changed its session unseen; is_bound: that, or else it had
  * what only that server has. A client whose transaction is gone is kept: whatever it has sent meanwhile, or sends next,
- * gets an error, up to what ends the transaction; a held message is a COMMIT. Returns false if the client is to be
- * told, and closed.
+ * gets an error, up to what ends the transaction; a held message is a COMMIT. False: the client is told, and closed.
  */
 static bool
 outlives(struct exchange *x, struct server *srv, enum loss loss, const struct fail *why, bool is_dirty, bool is_bound)
@@ -194,10 +175,12 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	assert(x->srv == srv);
 	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
-	if (loss != LOSS_NOT_EXECUTED)
-		is_sent = show_rest(x, srv);
-	else if (x->env->to_client.to == &x->stream) /* what was to be shown in this batch is not */
-		outbox_drop(&x->env->to_client);
+	if (x->env->to_client.to == &x->stream && loss == LOSS_NOT_EXECUTED)
+		outbox_drop(&x->env->to_client); /* what was to be shown in this batch is not */
+	else if (x->env->to_client.to == &x->stream && exchange_is_ready(x)) {
+		is_sent = outbox_flush(&x->env->to_client) == 0; /* what the client still gets of this server */
+		report_flushed(x, srv);
+	}
 	if (exchange_is_ready(x) && loss >= LOSS_ROLLED_BACK && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->cost++;

@@ -3,7 +3,6 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client's connection stays open.
  */
-#include "exchange/exchange.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "statements/statements_crossing.h"
@@ -132,18 +131,19 @@ reject_as_done(struct exchange *x, const char *tag)
 size_t
 reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
+	struct fail why;
 	struct frame f;
 	size_t total, n;
 
-	if (frame_parse(bytes, len, &f) != FRAME_OK) {
-		if (len >= FRAME_HEAD_LEN) {
-			struct fail why;
-
-			fail_set(&why, "08P01", "invalid message length");
-			exchange_close(x, &why);
-			return len;
-		}
+	switch (frame_parse(bytes, len, &f)) {
+	case FRAME_PARTIAL:
 		return 0;
+	case FRAME_BAD:
+		fail_set(&why, "08P01", "invalid message length");
+		exchange_close(x, &why);
+		return len;
+	case FRAME_OK:
+		break;
 	}
 	if (f.type == 'X') {
 		exchange_close(x, NULL);

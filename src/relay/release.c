@@ -1,9 +1,7 @@
 /* src/relay/release.c - gives servers back: between transactions, and when a client leaves. */
 #include "exchange/report.h"
-#include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
-#include "state/commit.h"
 #include "state/linger.h"
 #include "server/server.h"
 

@@ -3,25 +3,16 @@
  *
  * server_replies.c walks them and hands over the client's. At the end of a batch they are sent, and the server is
  * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
- * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a server that is
- * lost.
+ * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a lost server.
  */
 #include "exchange/exchange.h"
 #include "policy/policy_circuit.h"
-#include "relay/commit_check.h"
 #include "relay/features.h"
 #include "relay/query_timeout.h"
-#include "relay/loss.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
-#include "state/ask.h"
-#include "state/commit.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "state/reset.h"
-#include "statements/statements.h"
-#include "listen/listen.h"
 #include "base/text.h"
 #include "session/image_settings.h"
 
@@ -184,14 +175,9 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 		return true;
 	case OWED_TO_FEATURE:
 		return true;
-	case OWED_TO_CLIENT:
-	case OWED_TO_STATEMENT:
-	case OWED_TO_PING: /* these three are never a borrower's */
-	case OWED_TO_RESET:
-	case OWED_TO_OWNER:
-		break;
+	default: /* the client's; what is to PING, RESET or OWNER is never a borrower's */
+		return false;
 	}
-	return false;
 }
 
 static bool
@@ -279,7 +265,6 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	return false;
 }
 
-/* Something was answered, perhaps what the held message of a CL_HELD waits for; if not, it is held again. */
 void
 relay_resume_held(struct exchange *x)
 {
@@ -297,8 +282,7 @@ resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		retry_now(x);
-	if (x->state ==
-	    CL_HELD) /* before a release: it may have waited for the replay of its settings on this server */
+	if (x->state == CL_HELD) /* before a release: it may have waited for the replay of its settings here */
 		relay_resume_held(x);
 }
 

@@ -7,22 +7,17 @@
 #include "relay/walk.h"
 #include "relay/commit_check.h"
 #include "relay/query_timeout.h"
-#include "relay/loss.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/resend.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/compiled.h"
 #include "state/linger.h"
 #include "state/observe.h"
-#include "state/pins.h"
 #include "statements/statements.h"
 #include "listen/listen.h"
 
-#include "wire/frame.h"
-
 #include <assert.h>
-#include <string.h>
 
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 
@@ -241,52 +236,43 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 
 	if (r != WALK_HOLD)
 		x->has_caught_up = false;
-
 	if (r != WALK_OVER && w->at > at)
 		retry_keep(x, w->p + at, w->at - at, x->env->to_server.total != total);
 	return r;
 }
 
-/* A message of a client without a server: answered here if it needs none, else a server is borrowed. */
-static enum walk_result
-unlinked(struct request_walk *w, const struct frame *f)
+/* Returns true if a message of a client without a server needs none, and was answered. */
+static bool
+is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {
-	w->x->has_run = true;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	struct exchange *x = w->x;
+	bool is_rolled_back = x->commit == EXCHANGE_ROLLED_BACK;
 
-	switch (f->type) {
+	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
-		exchange_answer(w->x, w->x->commit == EXCHANGE_ROLLED_BACK ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
-		walk_drop(w, total);
-		return WALK_ON;
+		exchange_answer(x, is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
+		return true;
 	case 'H':
 	case 'd': /* their COPY has failed; PostgreSQL ignores such messages, too */
 	case 'c':
 	case 'f':
-		walk_drop(w, total);
-		return WALK_ON;
+		return true;
 	case 'P':
-		if (w->x->commit == EXCHANGE_ROLLED_BACK || w->len - w->at < total + FRAME_HEAD_LEN ||
-		    w->p[w->at + total] != 'S' || !statements_parse_unlinked(w->x, &w->m))
-			break;
-		exchange_answer(w->x, "1\0\0\0\4", 5);
-		walk_drop(w, total);
-		return WALK_ON;
+		if (is_rolled_back || w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
+		    !statements_parse_unlinked(x, &w->m))
+			return false;
+		exchange_answer(x, "1\0\0\0\4", 5);
+		return true;
 	case 'Q':
-		if (statements_deallocate_here(w->x, &w->m) != STEP_SENT)
-			break;
-		walk_drop(w, total);
-		return WALK_ON;
+		return statements_deallocate_here(x, &w->m) == STEP_SENT;
 	case 'C':
-		if (!statements_close_unlinked(w->x, w->p + w->at, total))
-			break; /* malformed: PostgreSQL knows the right error */
-		exchange_answer(w->x, "3\0\0\0\4", 5);
-		walk_drop(w, total);
-		return WALK_ON;
+		if (!statements_close_unlinked(x, walk_message(w), total))
+			return false; /* malformed: PostgreSQL knows the right error */
+		exchange_answer(x, "3\0\0\0\4", 5);
+		return true;
 	default:
-		break;
+		return false;
 	}
-	return walk_borrow(w);
 }
 
 static enum walk_result
@@ -307,24 +293,7 @@ console_message(struct request_walk *w, const struct frame *f)
 static enum walk_result
 looked(struct request_walk *w, enum listen_gate look)
 {
-	switch (look) {
-	case LISTEN_WAIT:
-		return WALK_WAIT;
-	case LISTEN_FAILED:
-		return walk_out_of_memory(w->x);
-	default:
-		return WALK_ON;
-	}
-}
-
-static enum walk_result
-look_for_listen(struct request_walk *w)
-{
-	uint8_t type = w->m.type;
-
-	if (type != 'Q' && type != 'P' && type != 'E')
-		return WALK_ON;
-	return looked(w, listen_gate(w->x, &w->m));
+	return look == LISTEN_WAIT ? WALK_WAIT : look == LISTEN_FAILED ? walk_out_of_memory(w->x) : WALK_ON;
 }
 
 static enum walk_result
@@ -369,13 +338,19 @@ one_message(struct request_walk *w)
 	if (x->state == CL_RETRYING || (x->commit == EXCHANGE_COMMITTING && commit_check_holds(x, f.type)) ||
 	    query_timeout_holds(x, f.type))
 		return WALK_HOLD;
-	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)
+	if ((step = walk_read_request(w, &f)) != WALK_ON)
+		return step;
+	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
-		size_t at = w->at;
+		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;
 
-		step = unlinked(w, &f);
-		if (step != WALK_ON || w->at != at)
+		x->has_run = true;
+		if (is_done_here(w, f.type, total)) {
+			walk_drop(w, total);
+			return WALK_ON;
+		}
+		if ((step = walk_borrow(w)) != WALK_ON)
 			return step;
 	}
 	step = look_for_notify(w);

@@ -1,12 +1,8 @@
-/*
- * src/relay/resend.c - the copy of what a server was sent since nothing was owed, and how it is relayed again: see
- * resend.h.
- */
+/* src/relay/resend.c - what a server was sent since nothing was owed is copied, and relayed again: see resend.h. */
 #include "relay/resend.h"
 
 #include "relay/relay.h"
-#include "state/commit.h"
-#include "state/pins.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
 #include "wire/frame.h"

@@ -13,8 +13,7 @@
  * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that.
  *
  * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
- * statement again, too, and may fail with any error of the parser): its first use of the statement is also sent once
- * more.
+ * statement again, too, and may fail with any error of the parser): its first use is also sent once more.
  */
 #include "statements/statements_state.h"
 #include "relay/resend.h"

@@ -4,29 +4,23 @@
  */
 #include "relay/features.h"
 #include "exchange/report.h"
-#include "relay/relay.h"
 #include "relay/walk.h"
-#include "state/commit.h"
 #include "state/compiled.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "statements/statements.h"
 #include "statements/unnamed.h"
-#include "sql/sql_token.h"
-#include "wire/frame.h"
 
 #include <string.h>
 
 #define WHOLE_MAX 4096u /* bytes; all of a shorter message is awaited */
 
-/* Sends the message as it lies; more of it may follow. */
+/* Sends the message as it lies, from that byte on: what is before was sent otherwise. More of it may follow. */
 static enum walk_result
-walk_forward(struct request_walk *w, size_t total)
+walk_forward(struct request_walk *w, size_t from, size_t total)
 {
 	struct exchange *x = w->x;
 	size_t have = w->len - w->at, n = total < have ? total : have;
 
-	outbox_ref(&x->env->to_server, w->p + w->at, n);
+	outbox_ref(&x->env->to_server, walk_message(w) + from, n - from);
 	x->srv->loan.bytes_from_client += total;
 	x->body_left = (uint32_t)(total - n);
 	x->is_body_dropped = false;
@@ -162,9 +156,7 @@ widen_verdict(struct request_walk *w)
 static enum feature_step
 see_function_call(struct exchange *x)
 {
-	if (state_must_run_elsewhere(x))
-		return STEP_HOLD;
-	if (state_waits_for_sequences(x, SCAN_CODE))
+	if (state_must_run_elsewhere(x) || state_waits_for_sequences(x, SCAN_CODE))
 		return STEP_HOLD;
 	state_function_call(x);
 	return STEP_FORWARD;
@@ -226,7 +218,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		walk_drop(w, m->total);
 		return WALK_ON;
 	}
-	return walk_forward(w, m->total);
+	return walk_forward(w, 0, m->total);
 }
 
 static enum walk_result
@@ -238,7 +230,7 @@ walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind
 		report_request_begins(w->x, srv);
 	ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL);
 	srv->is_synced = false;
-	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
 static enum walk_result
@@ -246,7 +238,8 @@ send_execute(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum walk_result r = WALK_ON;
+	enum feature_step step;
+	enum walk_result r;
 
 	if (x->session == NULL && x->listen == NULL && x->commit == EXCHANGE_NO_COMMIT) {
 		x->srv->loan.statements_run++;
@@ -254,40 +247,19 @@ send_execute(struct request_walk *w, const struct frame *f)
 	}
 	/* Which named portal it is does not matter. */
 	m->portal = m->total > FRAME_HEAD_LEN && m->have > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 0 ? "" : "?";
-	switch (features_request(x, m)) {
-	case STEP_HOLD:
-		return WALK_HOLD;
-	case STEP_FAILED:
-		return walk_out_of_memory(x);
-	case STEP_SENT: /* something else was sent in its place */
+	step = features_request(x, m);
+	if ((r = walk_of_step(x, step)) != WALK_ON)
+		return r;
+	if (step == STEP_SENT) { /* something else was sent in its place */
 		ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
 		x->srv->is_synced = false;
 		walk_drop(w, m->total);
-		break;
-	default:
-		r = walk_send_extended(w, f, OWED_EXECUTE);
-	}
+	} else
+		walk_send_extended(w, f, OWED_EXECUTE);
 	x->srv->loan.statements_run++;
 	if (x->session != NULL)
 		state_after_execute(x, m->portal);
 	return r;
-}
-
-/* The beginning of the Bind was sent, rewritten; the rest follows as it is. */
-static enum walk_result
-send_rest_of_bind(struct request_walk *w)
-{
-	struct exchange *x = w->x;
-	const struct request *m = &w->m;
-	size_t have = m->have < m->total ? m->have : m->total;
-
-	x->srv->is_synced = false;
-	x->srv->loan.bytes_from_client += m->total;
-	outbox_ref(&x->env->to_server, m->message + m->used, have - m->used);
-	w->at += have;
-	x->body_left = (uint32_t)(m->total - have);
-	x->is_body_dropped = false;
-	return WALK_ON;
 }
 
 enum walk_result
@@ -311,24 +283,21 @@ send_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	enum walk_result r = walk_read_bind(w);
+	enum feature_step step;
 
 	if (r != WALK_ON)
 		return r;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	x->pool->database->counters.binds++;
-	switch (features_request(x, &w->m)) {
-	case STEP_FAILED:
-		return walk_out_of_memory(x);
-	case STEP_HOLD:
-		return WALK_HOLD;
-	case STEP_SENT:
-		walk_note_bind(w);
-		return send_rest_of_bind(w);
-	default:
-		walk_note_bind(w);
+	step = features_request(x, &w->m);
+	if ((r = walk_of_step(x, step)) != WALK_ON)
+		return r;
+	walk_note_bind(w);
+	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, OWED_BIND);
-	}
+	x->srv->is_synced = false;
+	return walk_forward(w, w->m.used, w->m.total); /* the beginning of it was sent, rewritten */
 }
 
 /* Sends a Parse whose name has come, and whose SQL comes in pieces. */
@@ -340,14 +309,13 @@ send_oversize_parse(struct request_walk *w, const struct frame *f)
 	size_t name_len = strlen(name) + 1, total = w->m.total;
 	enum feature_step step = statements_oversize_parse(x, name, name + name_len, request_body_len(&w->m) - name_len,
 							   f->body_len - name_len);
+	enum walk_result r = walk_of_step(x, step);
 
-	if (step == STEP_HOLD)
-		return WALK_HOLD;
-	if (step == STEP_FAILED)
-		return walk_out_of_memory(x);
+	if (r != WALK_ON)
+		return r;
 	x->srv->is_synced = false;
 	if (step == STEP_FORWARD)
-		return walk_forward(w, total);
+		return walk_forward(w, 0, total);
 	walk_drop(w, total); /* another message was sent in its place */
 	return WALK_ON;
 }
@@ -404,6 +372,7 @@ send_named(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	enum feature_step step;
+	enum walk_result r;
 
 	if (is_oversize(x, f))
 		return send_large_parse(w, f);
@@ -414,19 +383,14 @@ send_named(struct request_walk *w, const struct frame *f)
 		outbox_flush_early(&x->env->to_server);
 		buf_fini(&w->m.instead);
 	}
-	switch (step) {
-	case STEP_FAILED:
-		return walk_out_of_memory(x);
-	case STEP_HOLD:
-		return WALK_HOLD;
-	case STEP_SENT:
-		x->srv->is_synced = false;
-		x->srv->loan.bytes_from_client += FRAME_HEAD_LEN + (size_t)f->body_len;
-		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
-		return WALK_ON;
-	default:
+	if ((r = walk_of_step(x, step)) != WALK_ON)
+		return r;
+	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, kind_of_named(&w->m));
-	}
+	x->srv->is_synced = false;
+	x->srv->loan.bytes_from_client += FRAME_HEAD_LEN + (size_t)f->body_len;
+	w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
+	return WALK_ON;
 }
 
 /* PostgreSQL ignores Syncs between an Execute and the end of its COPY IN. Returns true if another one will be due. */
@@ -447,7 +411,7 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 	if (ends_copy_of_execute(&w->x->srv->ledger))
 		w->x->srv->is_synced = false;
 	ledger_push(&w->x->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL);
-	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
 /* Replays settings at most once per message, even if the message is held and handled again. */
@@ -483,11 +447,9 @@ send_frame(struct request_walk *w, const struct frame *f)
 	case 'c':
 	case 'f':
 		return send_copy_end(w, f);
-	case 'H':
-		w->x->srv->loan.clock.is_flushed = true;
-		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-	default: /* CopyData */
-		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	default: /* Flush, CopyData */
+		w->x->srv->loan.clock.is_flushed |= f->type == 'H';
+		return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 	}
 }
 

@@ -93,10 +93,7 @@ void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown
 enum walk_result walk_send_sync(struct request_walk *w);
 
 /* send.c */
-/*
- * The slow lane: reads the message at w->at as far as is needed without a server. MORE, if it has to be whole and is
- * not.
- */
+/* The slow lane: reads the message at w->at as far as needed without a server. MORE: it has to be whole, and is not. */
 enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
 enum walk_result walk_read_bind(struct request_walk *w); /* the names of a Bind, once */
 /* For a client with a server, after walk_read_request(); see features.c. */

@@ -1,5 +1,4 @@
-/* src/restart/link.c - see link.h. A message is a head of 8 bytes (length of the body, type, descriptors, a mark), and
- * the body. */
+/* src/restart/link.c - see link.h. A message: 8 bytes (length of the body, type, descriptors, a mark), the body. */
 #include "restart/link.h"
 
 #include "base/resources.h"
@@ -202,8 +201,7 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 	if (STAILQ_EMPTY(&l->queue) && (send_some(l, o, fd) < 0 || o->off == o->len))
 		free_out(o);
 	else {
-		/* Keeps the message; its descriptor goes with the first of its bytes, and until then it has one of its
-		 * own. */
+		/* Keeps the message; its descriptor goes with its first bytes, and until then it has its own. */
 		if (fd >= 0 && o->off == 0)
 			o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (o->off == 0)

@@ -39,8 +39,7 @@ void link_free(struct link *l); /* may be called from a callback; NULL is fine *
  * copy is sent; if there can't be one, it goes without. Without memory the link is closed.
  */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
-/* The same with what was put into b, and frees that. If there was no memory to put it there, the link is closed, too.
- */
+/* The same with what was put into b, and frees that. If there was no memory for that, the link is closed, too. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
 void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more,
 		      size_t more_len); /* 64 bits, more */

@@ -252,8 +252,7 @@ advance(struct moving *m, struct crossing *at)
 	}
 }
 
-/* A worker does not answer: nobody can be moved for now. Who is on the way stays here, but for those that were let go.
- */
+/* A worker does not answer: nobody moves for now. Who is on the way stays here, but for those that were let go. */
 static void
 stay_for_now(struct moving *m, const struct fail *why)
 {

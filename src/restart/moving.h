@@ -4,9 +4,9 @@
  * They move when they are between two requests: all that are idle at first, a few in each turn of the loop, and others
  * as soon as they have given their server back (exchange_ops.released, parked.c).
  *
- * All that is done to clients is done by one function, in a halt of all workers (moving_look()); what comes from
- * the successor or from other workers is noted until then. If no halt is to be had, nobody moves for some seconds, and
- * whoever is on the way stays here, unless the successor was told already that the client is its own.
+ * All that is done to clients is done by one function, in a halt of all workers (moving_look()). If no halt is to be
+ * had, nobody moves for some seconds, and whoever is on the way stays here, unless the successor was told already that
+ * the client is its own.
  *
  * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
  * before that, the client is read on.
@@ -20,7 +20,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct client;
 struct link; /* restart/link.h */
 struct moving;
 struct restart;
@@ -52,8 +51,7 @@ bool moving_has_crossings(const struct moving *m); /* returns true while a clien
 
 struct parked; /* opaque: parked.c */
 
-/* look is called on the loop of this inbox, worker 0's, soon after parked_add() or parked_call(). Never returns NULL.
- */
+/* look is called on the loop of this inbox, worker 0's, soon after parked_add() or parked_call(). Never NULL. */
 struct parked *parked_new(struct inbox *door, void (*look)(void *arg), void *arg);
 void parked_free(struct parked *p); /* once its note can't be on its way any more */
 

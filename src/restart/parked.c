@@ -73,20 +73,13 @@ parked_call(struct parked *p)
 	call(p);
 }
 
-/* Called with the lock held. */
-static bool
-has_room(const struct parked *p, const struct client *c)
-{
-	return p->count < p->room && (c->x.listen == NULL || *c->env->x.now_us >= p->listeners_from_us);
-}
-
 void
 parked_add(struct parked *p, struct client *c)
 {
 	if (c->x.is_closing || c->x.stream.is_suspended) /* suspended: it is parked already */
 		return;
 	pthread_mutex_lock(&p->lock);
-	if (!has_room(p, c)) {
+	if (p->count >= p->room || (c->x.listen != NULL && *c->env->x.now_us < p->listeners_from_us)) {
 		pthread_mutex_unlock(&p->lock);
 		return;
 	}

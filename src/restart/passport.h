@@ -5,8 +5,8 @@
  *   the process it comes to:   passport_reader_...(), passport_adopt(), later passport_begin_reading()
  *
  * A client can move between two requests, if it has no server. Its session is then its image, its statements, what it
- * listens on, and its cancel key. The SQL of statements and the secrets of pools are shared by many clients, and are
- * sent once.
+ * listens on, and its cancel key. The SQL of statements and the secrets of pools, which many clients share, are sent
+ * once.
  */
 #pragma once
 
@@ -32,10 +32,7 @@ struct passport_writer; /* opaque: which pools and texts were sent */
 /* send: sends a pool, or a text. */
 struct passport_writer *passport_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what), void *arg);
 void passport_writer_free(struct passport_writer *o); /* before the stores of statements; NULL is fine */
-/*
- * Appends the passport of a client without obstacle; what that refers to is sent from within, ahead of it. Returns 0,
- * or -1: no memory.
- */
+/* Appends the passport of a client without obstacle; what it refers to is sent first. Returns 0, or -1: no memory. */
 int passport_write(struct passport_writer *o, struct client *c, uint64_t number, struct buf *out);
 
 /* --- the process it comes to --- */

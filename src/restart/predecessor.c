@@ -34,6 +34,7 @@ enum stage {
 	STAGE_OURS, /* the old process has let go of it */
 	STAGE_CATCHING_UP /* so does its listener, and then it is read */
 };
+#define STAGES_OURS (1u << STAGE_OURS | 1u << STAGE_CATCHING_UP)
 
 /* A client that came and is not this process's yet. */
 struct arrival {
@@ -230,28 +231,22 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct arrival *n = find_arrival(p, 0);
 	uint64_t number = len < 10 ? 0 : wire_u64(body + 2);
 	struct passport passport;
+	const char *refusal = NULL;
 	struct fail why;
 
 	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
-	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients())) {
-		if (fd >= 0)
-			close(fd);
-		send_refusal(p, number, "no descriptor is left for it");
-		return;
-	}
-	if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
+		refusal = "no descriptor is left for it";
+	else if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0)
+		refusal = "its passport is of another version";
+	else if (hold(p, &why) < 0)
+		refusal = why.text;
+	if (refusal != NULL && fd >= 0)
 		close(fd);
-		send_refusal(p, number, "its passport is of another version");
-		return;
-	}
-	if (hold(p, &why) < 0) {
-		close(fd);
-		send_refusal(p, number, why.text);
-		return;
-	}
-	n->client = passport_adopt(p->reader, &passport, fd, &why);
-	if (n->client == NULL) {
-		send_refusal(p, number, why.text);
+	if (refusal == NULL && (n->client = passport_adopt(p->reader, &passport, fd, &why)) == NULL)
+		refusal = why.text;
+	if (refusal != NULL) {
+		send_refusal(p, number, refusal);
 		return;
 	}
 	n->number = number;
@@ -262,7 +257,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 static bool
 is_ours(const struct arrival *n)
 {
-	return n->stage == STAGE_OURS || n->stage == STAGE_CATCHING_UP;
+	return (STAGES_OURS & 1u << n->stage) != 0;
 }
 
 void
@@ -390,24 +385,12 @@ on_closed(void *arg)
 
 static const struct link_ops link_ops = { .on_message = on_message, .on_rest = on_rest, .on_closed = on_closed };
 
-/* How many arrivals there are that are ours, or are not yet. */
-static size_t
-count_arrivals(const struct predecessor *p, bool are_ours)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < ARRIVALS_MAX; i++)
-		count += p->arrivals[i].number != 0 && is_ours(&p->arrivals[i]) == are_ours;
-	return count;
-}
-
-/* Returns true if a halt was not to be had when messages came. */
+/* Returns true if there are arrivals in one of these stages (1 << enum stage). */
 static bool
-is_behind(const struct predecessor *p)
+has_arrivals(const struct predecessor *p, unsigned stages)
 {
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
-		if (p->arrivals[i].number != 0 &&
-		    (p->arrivals[i].stage == STAGE_OURS || p->arrivals[i].stage == STAGE_BACK))
+		if (p->arrivals[i].number != 0 && (stages & 1u << p->arrivals[i].stage) != 0)
 			return true;
 	return false;
 }
@@ -438,13 +421,13 @@ restart_predecessor_tick(struct restart *r)
 	struct predecessor *p = r->predecessor;
 	bool is_sure;
 
-	if (p != NULL && is_behind(p))
+	if (p != NULL && has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* no halt was to be had for them */
 		advance_all(p);
 	if (p == NULL || p->lost_us == 0 || !p->is_ready)
 		return;
 	/* A process closes its sockets a moment before it is dead. */
 	is_sure = is_dead(p) || restart_now_us(r) - p->lost_us >= LOST_MAX_US;
-	if (!is_sure && (p->is_waiting || count_arrivals(p, false) > 0))
+	if (!is_sure && (p->is_waiting || has_arrivals(p, ~STAGES_OURS)))
 		return;
 	if (p->is_waiting && !is_dead(p)) {
 		log_error(log, "restart: process %ld goes on without this one", (long)p->pid);
@@ -456,7 +439,7 @@ restart_predecessor_tick(struct restart *r)
 		begin_to_serve(p);
 	}
 	settle_arrivals(p, is_dead(p));
-	if (advance_all(p) < 0 || count_arrivals(p, true) > 0)
+	if (advance_all(p) < 0 || has_arrivals(p, STAGES_OURS))
 		return; /* the listener catches up for them, or gives it up in a moment */
 	restart_end_far_cancels(r);
 	log_info(log,
@@ -478,8 +461,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 
 	r->predecessor = p;
 	p->r = r;
-	/* The process that has made the socket pair: restart_find_predecessor() has seen to it that this can be told.
-	 */
+	/* The process that has made the socket pair: restart_find_predecessor() has seen that this can be told. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);

@@ -101,8 +101,7 @@ restart_crossing_heard(struct restart *r, struct exchange *x)
 
 /*
  * --- Cancel requests: one for a client that this process does not have is asked of the other one, which may have it.
- * Either may get one for a client of the other's: a connection stays where it was accepted, and its request may come
- * late.
+ * Either may get one for a client of the other's: a connection stays where it was accepted, its request may be late.
  */
 
 /* Returns false if there is no other process. */

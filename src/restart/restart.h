@@ -47,8 +47,7 @@ int restart_may_hold(const struct restart *r, struct fail *why);
 
 /* --- the process that goes --- */
 
-/* Starts the successor. http_fd: the socket of the HTTP server, borrowed; -1: there is none. Returns 0, or -1 with *why
- * set. */
+/* Starts the successor. http_fd: the HTTP server's socket, borrowed, or -1. Returns 0, or -1 with *why set. */
 int restart_begin(struct restart *r, int http_fd, struct fail *why);
 bool restart_has_successor(const struct restart *r); /* returns true once it is started; r may be NULL */
 /* Tells the successor to stop. Returns false if clients don't move there yet, or there is none. */
@@ -57,10 +56,7 @@ void restart_forget_successor(struct restart *r); /* r may be NULL */
 
 /* --- the process that comes --- */
 
-/*
- * Returns the descriptor by which the process before this one passes on its sockets and clients, or -1. Call it once,
- * first.
- */
+/* Once, first: returns the descriptor by which the process before passes on its sockets and clients, or -1. */
 int restart_find_predecessor(void);
 void restart_tell_predecessor(int fd, const char *text); /* why this process can't start; fine with -1 */
 /* Gets the sockets that the old process listens on from the other end of fd, which is taken. -1: *why is set. */

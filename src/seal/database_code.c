@@ -4,7 +4,6 @@
 #include "database_code_sql.h" /* made of database_code*.sql */
 #include "seal/probe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,14 +103,6 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	return parts;
 }
 
-/* Held. The answer may hold for long: what nobody changes need not be read again. */
-static bool
-may_still_hold(const struct database_code *code)
-{
-	return code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated && code->failed_us == 0 &&
-	       code->changed_answered == code->changed;
-}
-
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
@@ -133,7 +124,9 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->asked_us = now_us;
 		database_code_hold(code);
 		code->changed_asked = code->changed;
-		may_hold = may_still_hold(code);
+		/* The answer may hold for long: what nobody changes need not be read again. */
+		may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
+			   code->failed_us == 0 && code->changed_answered == code->changed;
 		database_code_let_go(code);
 		if (code->has_code)
 			code->asked = may_hold ? CODE_VERSION : CODE_ALL;
@@ -210,15 +203,17 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	free(copy);
 }
 
-/* Held: DDL that another loop sees meanwhile comes before or after. */
+/* DDL that another loop sees meanwhile comes before or after. */
 static void
 believe(struct database_code *code)
 {
+	database_code_hold(code);
 	code->answered_us = code->asked_us;
 	code->failed_us = 0;
 	code->is_settled = code->changed == code->changed_asked;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->read_cost_us) : 0;
 	code->harmless_until_us = risk_names_are_none(code->answer->risks) ? code->believed_until_us : 0;
+	database_code_let_go(code);
 }
 
 /* Another version counts as DDL that was seen, but for what nothing resets, which takes reading. */
@@ -228,13 +223,10 @@ compare(struct database_code *code)
 	code->is_outdated = database_code_is_unread(code) || strcmp(code->coming->version, code->answer->version) != 0;
 	answer_free(code->coming);
 	code->coming = NULL;
-	if (code->is_outdated) {
+	if (code->is_outdated)
 		database_code_changed(code, false);
-		return;
-	}
-	database_code_hold(code);
-	believe(code);
-	database_code_let_go(code);
+	else
+		believe(code);
 }
 
 bool
@@ -264,8 +256,6 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	code->replaced_us = now_us;
-	database_code_hold(code);
 	believe(code);
-	database_code_let_go(code);
 	return true;
 }

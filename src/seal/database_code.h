@@ -95,8 +95,7 @@ unsigned database_code_feared(const struct database_code *code);
  */
 unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Sets *risk to the parts (enum state_part) that SQL could touch. Returns false if database_code_look_up() must tell.
- */
+/* Sets *risk to the parts (enum state_part) that SQL could touch; false: database_code_look_up() must tell. */
 static inline bool
 database_code_knows_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept, unsigned *risk)
 {
@@ -157,10 +156,7 @@ void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send, which lives as long as the round. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
-/*
- * The answer is complete (ok), or there is none; number: for code->number. Returns true if there is another answer than
- * before.
- */
+/* The answer is complete (ok), or there is none; number: for code->number. Returns true if it is another one. */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 /* Returns true if all that is known is that there is code, which must be read at once. */
 static inline bool
@@ -175,8 +171,7 @@ void code_news_free(struct code_news *news); /* after the last database has left
 /* code: zeroed, this loop's. database: PostgreSQL's name of it. */
 void database_code_join(struct database_code *code, struct code_news *news, const char *database);
 void database_code_leave(struct database_code *code); /* fine if it has not joined */
-/* DDL was seen in a database that PostgreSQL calls so (NULL: in any): the databases of all loops with that name are
- * told. */
+/* DDL was seen in a database that PostgreSQL calls so (NULL: in any): those of that name are told, on all loops. */
 void code_news_changed(struct code_news *news, const char *database, bool is_made);
 /* Between these nothing changes that the lock guards. */
 void database_code_hold(const struct database_code *code);

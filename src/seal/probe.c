@@ -1,6 +1,7 @@
 #include "seal/probe.h"
 
 #include "session/image.h"
+#include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -133,29 +134,23 @@ bool
 probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row)
 {
 	const char *columns[3] = { (const char[]){ PROBE_OWN, 0 }, "" };
-	size_t at = 2, to = 0;
+	struct bind_values values; /* they are written as in a Bind */
+	const uint8_t *value;
+	size_t n;
 
 	if (len < 2 || (wire_u16(body) != 3 && wire_u16(body) != 1))
 		return false;
-	for (size_t i = 3 - wire_u16(body); i < 3; i++) {
-		uint32_t n;
-
-		if (len - at < 4)
+	values = (struct bind_values){ body + 2, body + len, wire_u16(body) };
+	for (size_t i = 3 - wire_u16(body); i < 3; i++, copy += n + 1) {
+		if (!fields_bind_next(&values, &value, &n))
 			return false;
-		n = wire_u32(body + at);
-		at += 4;
-		if (n == UINT32_MAX)
-			n = 0;
-		if (n > len - at)
-			return false;
-		memcpy(copy + to, body + at, n);
-		columns[i] = copy + to;
-		copy[to + n] = '\0';
-		to += n + 1;
-		at += n;
+		if (value != NULL)
+			memcpy(copy, value, n);
+		copy[n] = '\0';
+		columns[i] = copy;
 	}
 	row->kind = (uint8_t)columns[0][0];
 	row->name = columns[1];
 	row->value = columns[2];
-	return at == len;
+	return values.at == values.end;
 }

@@ -100,9 +100,8 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
-/* Returns the entry of this name; NULL: no memory, or names->is_too_large. */
-static struct entry *
-own_entry(struct risk_names *names, const char *name, const char *reason)
+int
+risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
 {
 	size_t len = strlen(name);
 	struct entry *e = find(names, name, len);
@@ -111,14 +110,6 @@ own_entry(struct risk_names *names, const char *name, const char *reason)
 		names->is_too_large = true;
 	else if (e == NULL)
 		e = add_entry(names, name, len, reason);
-	return e;
-}
-
-int
-risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
-{
-	struct entry *e = own_entry(names, name, reason);
-
 	names->all |= risk.always | risk.in_writes;
 	if (e != NULL)
 		join(&e->risks[kind], risk);
@@ -384,15 +375,9 @@ read_word(struct reader *r)
 
 	while (r->p < r->end && sql_is(*r->p, WORD))
 		word_put(&w, *r->p++);
-	if (w.len == 1 && r->p < r->end && *r->p == '\'') {
-		if (w.text[0] == 'e') {
-			read_literal(r, true);
-			return;
-		}
-		if (w.text[0] == 'b' || w.text[0] == 'x') {
-			read_literal(r, false);
-			return;
-		}
+	if (w.len == 1 && r->p < r->end && *r->p == '\'' && strchr("ebx", w.text[0]) != NULL) {
+		read_literal(r, w.text[0] == 'e');
+		return;
 	}
 	/* U&"..." could be any name; U&'...' is no name, but PostgreSQL refuses it under some settings only. */
 	if (w.len == 1 && w.text[0] == 'u' && r->end - r->p >= 2 && r->p[0] == '&' && r->p[1] == '"')
@@ -473,13 +458,6 @@ read_dollar(struct reader *r)
 	}
 	r->is_unterminated = true;
 	r->p = r->end;
-}
-
-static void
-read_line_comment(struct reader *r)
-{
-	while (r->p < r->end && *r->p != '\n' && *r->p != '\r')
-		r->p++;
 }
 
 static void
@@ -567,10 +545,11 @@ read_token(struct reader *r)
 	if (sql_is(*r->p, SPACE))
 		r->p++;
 	else if (is_comment(r, r->p)) {
-		if (*r->p == '-')
-			read_line_comment(r);
-		else
+		if (*r->p == '/')
 			read_block_comment(r);
+		else
+			while (r->p < r->end && *r->p != '\n' && *r->p != '\r')
+				r->p++;
 	} else if (sql_is(*r->p, WORD_START))
 		read_word(r);
 	else if (sql_is(*r->p, DIGIT))

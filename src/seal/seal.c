@@ -1,11 +1,10 @@
 #include "seal/seal.h"
 
 #include "seal/probe.h"
-#include "session/image_changes.h"
 #include "session/statement_store.h"
 #include "sql/scan.h"
+#include "wire/fields.h"
 #include "wire/frame.h"
-#include "wire/messages.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -133,15 +132,6 @@ seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 	return out;
 }
 
-/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
-static bool
-closes_fdw(const struct buf *out)
-{
-	static const char name[] = "postgres_fdw_disconnect_all";
-
-	return out->len > 0 && memmem(out->bytes, out->len, name, sizeof(name) - 1) != NULL;
-}
-
 /*
  * Nobody can tell whether dblink has an unnamed connection, and closing none fails (08003), which PostgreSQL logs. Only
  * PL/pgSQL could catch that, and it must not be loaded for this: then SET plpgsql.x would fail, which did not.
@@ -149,15 +139,20 @@ closes_fdw(const struct buf *out)
 bool
 seal_put_remote(struct buf *out, const struct probe_row *row)
 {
+	static const char disconnect[] = "postgres_fdw_disconnect_all";
 	const char *schema = row->name;
 	bool has_plpgsql = row->value[0] != '\0';
+	bool closes_fdw = row->kind == 'f';
 
 	if (row->kind == 'f') {
 		buf_printf(out, "-" MESSAGE_OURS "SELECT FROM %s.postgres_fdw_disconnect_all()", schema);
 		buf_put_u8(out, 0);
 	}
+	/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
+	if (row->kind == 'h')
+		closes_fdw = out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
 	if (row->kind != 'd' || (has_plpgsql && strstr(schema, "$_$") != NULL))
-		return row->kind == 'f' || (row->kind == 'h' && closes_fdw(out));
+		return closes_fdw;
 	buf_printf(out,
 		   "-" MESSAGE_OURS "SELECT FROM pg_catalog.unnest(%s.dblink_get_connections()) AS c,"
 		   " %s.dblink_disconnect(c)",
@@ -177,23 +172,21 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 bool
 seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row)
 {
-	uint32_t name_len, count_len;
+	struct bind_values values; /* they are written as in a Bind */
+	const uint8_t *name, *count;
+	size_t name_len, count_len;
 
-	if (len < 10 || wire_u16(body) != 2)
+	if (len < 2 || wire_u16(body) != 2)
 		return false;
-	name_len = wire_u32(body + 2);
-	row->name = name_len == UINT32_MAX ? NULL : copy;
-	name_len = name_len == UINT32_MAX ? 0 : name_len;
-	if (name_len > len - 10)
+	values = (struct bind_values){ body + 2, body + len, 2 };
+	if (!fields_bind_next(&values, &name, &name_len) || !fields_bind_next(&values, &count, &count_len) ||
+	    values.at != values.end || count == NULL || (name != NULL && memchr(name, 0, name_len) != NULL))
 		return false;
-	count_len = wire_u32(body + 6 + name_len);
-	if (count_len != len - 10 - name_len || memchr(body + 6, 0, name_len) != NULL)
-		return false;
-	memcpy(copy, body + 6, name_len);
+	memcpy(copy, count, count_len);
+	copy[count_len] = '\0';
+	row->count = strtoull(copy, NULL, 10);
+	row->name = name == NULL ? NULL : memcpy(copy, name, name_len);
 	copy[name_len] = '\0';
-	memcpy(copy + name_len + 1, body + 10 + name_len, count_len);
-	copy[name_len + 1 + count_len] = '\0';
-	row->count = strtoull(copy + name_len + 1, NULL, 10);
 	return true;
 }
 

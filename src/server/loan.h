@@ -141,7 +141,7 @@ enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 enum loan_end {
 	LOAN_GOES_ON,
 	LOAN_UNBEGUN, /* PostgreSQL has begun nothing of what it has not answered */
-	LOAN_NOT_EXECUTED, /* relay/loss.h: what is in sent may be relayed again */
+	LOAN_NOT_EXECUTED, /* relay/loss.c: what is in sent may be relayed again */
 	LOAN_END_TOLD /* the borrower was sent PostgreSQL's own FATAL */
 };
 /* The worst that SQL of the loan has met since it was last settled: loan_note_undone(). */

@@ -5,7 +5,8 @@
  */
 #include "server/server.h"
 
-#include "session/image_changes.h"
+#include "seal/seal.h"
+#include "session/image.h"
 #include "session/image_settings.h"
 #include "wire/messages.h"
 

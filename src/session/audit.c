@@ -10,11 +10,9 @@
 
 struct entry {
 	UT_hash_handle hh;
-	size_t key_len;
-	char key[sizeof(((struct audit_row *)NULL)->database) + sizeof(((struct audit_row *)NULL)->user) +
-		 64]; /* the three names, each with its terminator */
-	struct audit_row row;
+	struct audit_row row; /* its names, zero bytes behind them, are the key */
 };
+#define KEY_LEN offsetof(struct audit_row, counts)
 
 struct audit {
 	uint64_t seed;
@@ -78,22 +76,6 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
 	snprintf(row->application, sizeof(row->application), "%s", application);
 }
 
-/* NULL: no memory. */
-static struct entry *
-make_entry(const char *database, const char *user, const char *application)
-{
-	struct entry *made = calloc(1, sizeof(*made));
-	struct audit_row *row;
-
-	if (made == NULL)
-		return NULL;
-	row = &made->row;
-	set_names(row, database, user, application);
-	made->key_len = (size_t)snprintf(made->key, sizeof(made->key), "%s%c%s%c%s", row->database, 0, row->user, 0,
-					 row->application);
-	return made;
-}
-
 /* Called with the lock held. Returns the row with these names; *made is NULL if it is that one from now on. */
 static struct audit_row *
 enter(struct audit *a, struct entry **made)
@@ -101,13 +83,13 @@ enter(struct audit *a, struct entry **made)
 	struct entry *e = NULL;
 
 	if (*made != NULL)
-		TABLE_FIND(a->seed, a->table, (*made)->key, (*made)->key_len, e);
+		TABLE_FIND(a->seed, a->table, &(*made)->row, KEY_LEN, e);
 	if (e != NULL)
 		return &e->row;
 	if (*made == NULL || HASH_COUNT(a->table) >= AUDIT_ROWS_MAX)
 		return &a->others;
 	e = *made;
-	if (!TABLE_ADD(a->seed, a->table, &e->key, e->key_len, e))
+	if (!TABLE_ADD(a->seed, a->table, &e->row, KEY_LEN, e))
 		return &a->others;
 	*made = NULL;
 	return &e->row;
@@ -117,9 +99,11 @@ void
 audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 	   uint64_t now_us)
 {
-	struct entry *made = make_entry(database, user, application);
+	struct entry *made = calloc(1, sizeof(*made));
 	struct audit_row *row;
 
+	if (made != NULL)
+		set_names(&made->row, database, user, application);
 	pthread_mutex_lock(&a->lock);
 	row = enter(a, &made);
 	if (row == &a->others)

@@ -5,8 +5,7 @@
  * user and application_name. They depend on how SQL looks (scan.h), so a rare false alarm is among them. The audit
  * works in session mode, too.
  *
- * Owns:   its rows. Bounded: applications beyond AUDIT_ROWS_MAX are counted in one row, "_other". Any thread may note
- *         and read.
+ * Owns:   its rows. Bounded: applications beyond AUDIT_ROWS_MAX are counted in one row, "_other". For any thread.
  */
 #pragma once
 

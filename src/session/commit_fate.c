@@ -1,5 +1,6 @@
 #include "session/commit_fate.h"
 
+#include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -74,35 +75,27 @@ fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
 #define COLUMN_LEN 32 /* bytes, with terminator; all of ours are shorter */
 
 struct row {
-	unsigned count;
-	bool is_null[COLUMNS_MAX];
-	char text[COLUMNS_MAX][COLUMN_LEN];
+	char text[COLUMNS_MAX][COLUMN_LEN]; /* "" for NULL */
 };
 
 static bool
 read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
 {
-	size_t at = 2;
+	struct bind_values values; /* they are written as in a Bind */
+	const uint8_t *value;
+	size_t n;
 
 	memset(row, 0, sizeof(*row));
 	if (len < 2 || wire_u16(body) != wanted)
 		return false;
-	for (row->count = 0; row->count < wanted; row->count++) {
-		uint32_t n;
-
-		if (len - at < 4)
+	values = (struct bind_values){ body + 2, body + len, wanted };
+	for (unsigned i = 0; i < wanted; i++) {
+		if (!fields_bind_next(&values, &value, &n) || n >= COLUMN_LEN)
 			return false;
-		n = wire_u32(body + at);
-		at += 4;
-		row->is_null[row->count] = n == UINT32_MAX;
-		if (n == UINT32_MAX)
-			continue;
-		if (n > len - at || n >= COLUMN_LEN)
-			return false;
-		memcpy(row->text[row->count], body + at, n);
-		at += n;
+		if (value != NULL)
+			memcpy(row->text[i], value, n);
 	}
-	return at == len;
+	return values.at == values.end;
 }
 
 /* 0 for NULL and for what is no number. */
@@ -193,8 +186,7 @@ judged(enum commit_fate fate, const char *text, const char **reason)
 	return fate;
 }
 
-/* Returns true if the cluster has run on since: no recovery has cut its log, and the number is still the transaction's.
- */
+/* Returns true if the cluster has run on since: no recovery has cut its log, and the number means the same. */
 static bool
 is_same_life(const struct cluster_mark *a, const struct cluster_mark *b)
 {

@@ -10,16 +10,14 @@
 
 #include "sql/scan.h"
 
+#include "base/alloc.h"
+#include "base/table.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-#include "base/alloc.h"
-#include "base/table.h"
 
 struct image {
 	UT_hash_handle hh;
@@ -96,14 +94,6 @@ is_equal(const struct image *a, const struct image *b)
 	       memcmp(texts_of(a), texts_of(b), a->text_len) == 0;
 }
 
-static uint32_t
-image_hash_of(const struct image *img)
-{
-	uint64_t h = XXH3_64bits_withSeed(texts_of(img), img->text_len, img->store->seed);
-
-	return (uint32_t)(h ^ h >> 32);
-}
-
 static unsigned
 scan_options_of(const struct image *img)
 {
@@ -112,15 +102,6 @@ scan_options_of(const struct image *img)
 
 	encoding = image_get(img, "client_encoding");
 	return encoding == NULL ? options : options | scan_encoding_option(encoding);
-}
-
-/* Returns a number for these settings; 0: there is none, or no memory. */
-static uint32_t
-number_of(struct image_store *store, const void *text, size_t len)
-{
-	if (store->commons != NULL)
-		return session_commons_context(store->commons, text, len);
-	return store->last_context >= IMAGE_CONTEXT_NONE - 1 ? 0 : ++store->last_context;
 }
 
 static void
@@ -136,35 +117,26 @@ static struct context *
 context_of_text(struct image_store *store, const struct buf *text)
 {
 	const void *bytes = text->len > 0 ? text->bytes : (const void *)"";
-	unsigned len = (unsigned)text->len, hash = (unsigned)XXH3_64bits_withSeed(bytes, len, store->seed);
+	unsigned len = (unsigned)text->len;
 	struct context *c;
 
-	HASH_FIND_BYHASHVALUE(hh, store->contexts, bytes, len, hash, c);
+	TABLE_FIND(store->seed, store->contexts, bytes, len, c);
 	if (c == NULL) {
 		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX || (c = calloc(1, sizeof(*c) + len)) == NULL)
 			return NULL;
 		c->len = len;
 		memcpy(c->text, bytes, len);
-		c->number = number_of(store, bytes, len);
-		if (c->number == 0 || !TABLE_ADD_BY_HASH(store->contexts, c->text, len, hash, c)) {
+		if (store->commons != NULL)
+			c->number = session_commons_context(store->commons, bytes, len);
+		else if (store->last_context < IMAGE_CONTEXT_NONE - 1)
+			c->number = ++store->last_context;
+		if (c->number == 0 || !TABLE_ADD(store->seed, store->contexts, c->text, len, c)) {
 			context_free(store, c);
 			return NULL;
 		}
 	}
 	c->refs++;
 	return c;
-}
-
-static void
-context_unref(struct image_store *store, struct context *c)
-{
-	if (c == NULL)
-		return;
-	assert(c->refs > 0);
-	if (--c->refs > 0)
-		return;
-	HASH_DELETE(hh, store->contexts, c);
-	context_free(store, c);
 }
 
 /*
@@ -200,12 +172,6 @@ image_context(struct image *img)
 	if (img->context == NULL)
 		img->context = context_of(img);
 	return img->context == NULL ? IMAGE_CONTEXT_NONE : img->context->number;
-}
-
-bool
-image_names_pg_temp(const struct image *img)
-{
-	return (img->leaves & IMAGE_LEAVES_TEMP) != 0;
 }
 
 unsigned
@@ -281,13 +247,15 @@ read_settings(struct image *img)
 	img->leaves = leaves(img);
 }
 
-/* Takes a block that has its store and its texts; returns the one image that is equal to it. */
+/* Takes a block that has its store and its texts; returns the one image that is equal to it. NULL: no memory. */
 static struct image *
 intern(struct image *img)
 {
 	struct image *found;
 
-	img->hash = image_hash_of(img);
+	if (img == NULL)
+		return NULL;
+	img->hash = table_hash(img->store->seed, texts_of(img), img->text_len);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && is_equal(found, img)) {
@@ -355,9 +323,7 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 struct image *
 image_empty(struct image_store *store)
 {
-	struct image *img = block_new(store, NULL, 0);
-
-	return img == NULL ? NULL : intern(img);
+	return intern(block_new(store, NULL, 0));
 }
 
 /* Inserts an entry in order, or replaces the one of the same name (whose name stays). Returns the new count. */
@@ -383,7 +349,6 @@ struct image *
 image_with(const struct image *img, const char *name, const char *value, enum image_kind kind)
 {
 	struct image_setting entries[IMAGE_SETTINGS_MAX + 1];
-	struct image *made;
 	size_t count = 0;
 
 	for (size_t i = 0; i < img->count; i++)
@@ -391,15 +356,13 @@ image_with(const struct image *img, const char *name, const char *value, enum im
 			entries[count++] = img->settings[i];
 	if (value != NULL)
 		count = place(entries, count, &(struct image_setting){ name, value, kind });
-	made = block_new(img->store, entries, count);
-	return made == NULL ? NULL : intern(made);
+	return intern(block_new(img->store, entries, count));
 }
 
 struct image *
 image_replace(const struct image *img, enum image_kind kind, const struct image_setting *entries, size_t count)
 {
 	struct image_setting all[IMAGE_SETTINGS_MAX + 1];
-	struct image *made;
 	size_t total = 0;
 
 	for (size_t i = 0; i < img->count; i++)
@@ -407,8 +370,7 @@ image_replace(const struct image *img, enum image_kind kind, const struct image_
 			all[total++] = img->settings[i];
 	for (size_t i = 0; i < count && total <= IMAGE_SETTINGS_MAX; i++)
 		total = place(all, total, &(struct image_setting){ entries[i].name, entries[i].value, kind });
-	made = block_new(img->store, all, total);
-	return made == NULL ? NULL : intern(made);
+	return intern(block_new(img->store, all, total));
 }
 
 struct image *
@@ -428,7 +390,10 @@ image_unref(struct image *img)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
-	context_unref(img->store, img->context);
+	if (img->context != NULL && --img->context->refs == 0) {
+		HASH_DELETE(hh, img->store->contexts, img->context);
+		context_free(img->store, img->context);
+	}
 	free(img);
 }
 
@@ -509,14 +474,6 @@ image_get(const struct image *img, const char *name)
 	const struct image_setting *s = image_find(img, name);
 
 	return s == NULL ? NULL : s->value;
-}
-
-bool
-image_is_reported(const struct image *img, const char *name)
-{
-	const struct image_setting *s = image_find(img, name);
-
-	return s != NULL && s->kind == IMAGE_REPORTED;
 }
 
 bool

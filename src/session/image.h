@@ -75,7 +75,6 @@ const struct image_setting *image_at(const struct image *img, size_t i);
 const struct image_setting *image_find(const struct image *img, const char *name); /* or NULL */
 bool image_has(const struct image *img, const struct image_setting *s); /* with this value */
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
-bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
 /*
  * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
  * equal numbers mean equal settings. It is made when first asked for, and never used again once no image has it any
@@ -85,7 +84,6 @@ bool image_is_reported(const struct image *img, const char *name); /* it has thi
 #define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
 
-bool image_names_pg_temp(const struct image *img); /* in its search_path */
 enum image_leaving {
 	IMAGE_LEAVES_TEMP = 1u << 0, /* CREATE TABLE in a trigger makes a temporary table if search_path has pg_temp */
 	IMAGE_LEAVES_ANYTHING = 1u << 1, /* its client_encoding lets PostgreSQL read other SQL than pgweir */
@@ -101,3 +99,19 @@ unsigned image_leaves(const struct image *img);
  */
 bool image_plans_otherwise(const struct image *img);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
+
+/* --- image_changes.c: the messages that turn one image into another --- */
+/* Appends name between double quotes, and doubles those in it. is_qualified: a.b is two names. */
+void image_put_identifier(struct buf *out, const char *name, bool is_qualified);
+/* Returns true for settings of whom the session acts as, which RESET ALL does not reset. */
+bool image_is_identity(const struct image_setting *s);
+/*
+ * Appends the messages that turn a server with image from into one with image to: extended protocol, values as bound
+ * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has
+ * are left alone. is_guarded: PostgreSQL ends the session if a setting is refused, and does not run what was sent
+ * behind that; not within a transaction of a client's. always (may be NULL): settings of that image are sent even if
+ * from and to agree on them. Messages that only undo settings of from can't fail. Returns the number of
+ * Parse/Bind/Execute triples.
+ */
+size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always,
+			 bool is_guarded);

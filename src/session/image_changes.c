@@ -4,14 +4,12 @@
  * set_config() accepts a value as ParameterStatus reports it, lists too (SET would take a quoted list for one element).
  * All changes are made in one implicit transaction, so that an error leaves the server as it was.
  */
-#include "session/image_changes.h"
 #include "session/image.h"
 
 #include "wire/messages.h"
 
 #include <string.h>
 
-/* Writes "a.b" as "a"."b": each part quoted, quotes doubled; as one part if it is not a setting's name. */
 void
 image_put_identifier(struct buf *out, const char *name, bool is_qualified)
 {

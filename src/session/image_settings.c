@@ -11,40 +11,16 @@
 #include <strings.h>
 
 /* Settings under which PostgreSQL reads literals, then others that it parses SQL under. */
-static const char *const parsing_names[] = { "DateStyle",
-					     "IntervalStyle",
-					     "TimeZone",
-					     "timezone_abbreviations",
-					     "array_nulls",
-					     "backslash_quote",
-					     "lc_monetary",
-					     "lc_numeric",
-					     "lc_time",
-					     "standard_conforming_strings",
-					     "client_encoding",
-					     "transform_null_equals",
-					     "xmloption",
-					     "xmlbinary",
-					     "extra_float_digits",
-					     "role",
-					     "session_authorization",
-					     "row_security",
-					     "bytea_output",
-					     "quote_all_identifiers" };
-
 bool
 image_is_of_parsing(const char *name)
 {
-	for (size_t i = 0; i < sizeof(parsing_names) / sizeof(parsing_names[0]); i++)
-		if (strcasecmp(name, parsing_names[i]) == 0)
-			return true;
-	return false;
+	return text_is_one_of(name, "DateStyle IntervalStyle TimeZone timezone_abbreviations array_nulls "
+				    "backslash_quote lc_monetary lc_numeric lc_time standard_conforming_strings "
+				    "client_encoding transform_null_equals xmloption xmlbinary extra_float_digits "
+				    "role session_authorization row_security bytea_output quote_all_identifiers");
 }
 
-/*
- * All settings but those that nothing depends on which is parsed, planned or compiled. Custom ones are read when SQL
- * runs.
- */
+/* All but those that nothing parsed, planned or compiled depends on. Custom ones are read when SQL runs. */
 bool
 image_is_of_context(const char *name)
 {
@@ -139,18 +115,15 @@ image_without_timers(struct image *img)
 	return without;
 }
 
-static bool
-is_of_plans(const struct image_setting *s)
-{
-	return image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0;
-}
-
 static const struct image_setting *
 next_of_plans(const struct image *img, size_t *at)
 {
-	for (; *at < image_count(img); ++*at)
-		if (is_of_plans(image_at(img, *at)))
-			return image_at(img, (*at)++);
+	while (*at < image_count(img)) {
+		const struct image_setting *s = image_at(img, (*at)++);
+
+		if (image_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0)
+			return s;
+	}
 	return NULL;
 }
 

@@ -57,15 +57,6 @@ session_commons_free(struct session_commons *all)
 /* --- contexts --- */
 
 static struct commons_context *
-context_find(const struct session_commons *all, const void *settings, size_t len)
-{
-	struct commons_context *c;
-
-	TABLE_FIND(all->seed, all->contexts, settings, len, c);
-	return c;
-}
-
-static struct commons_context *
 context_add(struct session_commons *all, const void *settings, size_t len)
 {
 	struct commons_context *c = all->last_context >= UINT32_MAX - 2 ? NULL : calloc(1, sizeof(*c) + len);
@@ -88,7 +79,7 @@ session_commons_context(struct session_commons *all, const void *settings, size_
 	uint32_t number = 0;
 
 	pthread_mutex_lock(&all->lock);
-	c = context_find(all, settings, len);
+	TABLE_FIND(all->seed, all->contexts, settings, len, c);
 	if (c == NULL)
 		c = context_add(all, settings, len);
 	if (c != NULL) {
@@ -105,7 +96,7 @@ session_commons_context_unref(struct session_commons *all, const void *settings,
 	struct commons_context *c;
 
 	pthread_mutex_lock(&all->lock);
-	c = context_find(all, settings, len);
+	TABLE_FIND(all->seed, all->contexts, settings, len, c);
 	if (c != NULL && --c->refs == 0) {
 		HASH_DELETE(hh, all->contexts, c);
 		free(c);
@@ -150,13 +141,12 @@ session_commons_renew_home(struct session_commons *all, const struct commons_hom
 
 /* --- texts --- */
 
-static unsigned
-text_hash_of(const struct session_commons *all, const struct commons_member *m)
+uint32_t
+session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len)
 {
-	uint64_t seed = XXH3_64bits_withSeed(m->home->name, strlen(m->home->name), all->seed + m->context);
-	uint64_t wide = XXH3_64bits_withSeed(m->bytes, m->len, seed);
+	uint64_t wide = XXH3_64bits_withSeed(bytes, len, XXH3_64bits_withSeed(home, strlen(home), seed));
 
-	return (unsigned)(wide ^ wide >> 32);
+	return (uint32_t)(wide ^ wide >> 32);
 }
 
 /* Texts of two homes or contexts whose bytes and hashes are equal hide each other: then one has several ids. */
@@ -190,7 +180,7 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 static void
 text_join(struct session_commons *all, struct commons_member *m)
 {
-	unsigned hash = text_hash_of(all, m);
+	unsigned hash = session_commons_hash(all->seed + m->context, m->home->name, m->bytes, m->len);
 
 	m->text = text_find(all, m, hash);
 	if (m->text == NULL)

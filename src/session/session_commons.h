@@ -15,13 +15,11 @@
  * one loop has no such thing.
  *
  * Owns:   texts, as long as one loop has a member there, and contexts. Homes and members are their stores'.
- * Always: an id is never given to two texts, nor twice to one. Of a text's key, the bytes are those of its first
- * member.
+ * Always: an id is never given to two texts, nor twice to one. The bytes of a text's key are its first member's.
  */
 #pragma once
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -60,6 +58,8 @@ void session_commons_add_home(struct session_commons *all, struct commons_home *
 void session_commons_remove_home(struct session_commons *all, struct commons_home *home);
 void session_commons_renew_home(struct session_commons *all, const struct commons_home *home); /* on all loops */
 
+/* Returns the hash of a text that is of this home. */
+uint32_t session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len);
 /* Returns an id for a statement that is nobody else's. */
 uint64_t session_commons_id(struct session_commons *all);
 /*

@@ -9,15 +9,13 @@
 #include "base/alloc.h"
 #include "base/table.h"
 #include "session/session_commons.h"
+#include "wire/frame.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 struct statement_home {
 	struct statement_store *store;
@@ -248,10 +246,7 @@ entry_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t 
 static uint32_t
 statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context)
 {
-	uint64_t seed = XXH3_64bits_withSeed(home->name, strlen(home->name), home->store->seed + context);
-	uint64_t wide = XXH3_64bits_withSeed(bytes, len, seed);
-
-	return (uint32_t)(wide ^ wide >> 32);
+	return session_commons_hash(home->store->seed + context, home->name, bytes, len);
 }
 
 /*
@@ -365,7 +360,7 @@ statement_learn_types(struct statement *st, const uint8_t *body, size_t len)
 {
 	struct entry *e = (struct entry *)st;
 
-	if (e->is_learnt || len < 2 || len - 2 != (size_t)(body[0] << 8 | body[1]) * 4)
+	if (e->is_learnt || len < 2 || len - 2 != (size_t)wire_u16(body) * 4)
 		return;
 	if (declares(st, body, len) || !learn_from_others(e, body, len))
 		learn(e, body, len);
@@ -412,29 +407,18 @@ statement_has_open_types(const struct statement *st)
 	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
 }
 
-static uint32_t
-type_at(const uint8_t *types, size_t i)
-{
-	const uint8_t *at = types + 2 + 4 * i;
-
-	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 /* Learnt types that the database itself has made stay as open as the client left them. */
 static void
 open_own_types(struct entry *e)
 {
 	size_t text_len = e->st.query_len + 1, count = (e->learnt_len - text_len - 2) / 4;
 	size_t declared = (e->st.len - text_len - 2) / 4;
-	const uint8_t *old = e->st.bytes + text_len;
-	uint8_t *types = e->learnt + text_len;
+	const uint8_t *old = e->st.bytes + text_len + 2;
+	uint8_t *types = e->learnt + text_len + 2;
 
 	for (size_t i = 0; i < count; i++)
-		if (type_at(types, i) >= STATEMENT_FIRST_OWN_TYPE) {
-			memset(types + 2 + 4 * i, 0, 4);
-			if (i < declared)
-				memcpy(types + 2 + 4 * i, old + 2 + 4 * i, 4);
-		}
+		if (wire_u32(types + 4 * i) >= STATEMENT_FIRST_OWN_TYPE)
+			wire_set_u32(types + 4 * i, i < declared ? wire_u32(old + 4 * i) : 0);
 }
 
 static void

@@ -5,19 +5,26 @@
  * too long, it is cancelled, and the cancel must hit nothing else. The rows of the probe become the images of client
  * and server; state that can't be moved pins.
  */
-#include "state/ask.h"
+#include "state/state.h"
 #include "state/state_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+/* Parts that pin: by which SQL each is suspected, which row of the probe shows it. (Shown settings can be moved.) */
 static const struct {
 	enum state_part part;
 	enum pin_reason reason;
+	uint32_t flag;
+	uint8_t row;
 } pinning[] = {
-	{ STATE_SETTINGS, PIN_SESSION_SET }, { STATE_TEMP, PIN_TEMP_TABLE },	{ STATE_LOCKS, PIN_ADVISORY_LOCK },
-	{ STATE_CURSORS, PIN_CURSOR },	     { STATE_PREPARED, PIN_STATEMENT }, { STATE_LISTEN, PIN_LISTEN },
+	{ STATE_SETTINGS, PIN_SESSION_SET, SCAN_SETTING, PROBE_SETTING },
+	{ STATE_TEMP, PIN_TEMP_TABLE, SCAN_TEMP, PROBE_TEMPORARY },
+	{ STATE_LOCKS, PIN_ADVISORY_LOCK, SCAN_LOCK, PROBE_LOCK },
+	{ STATE_CURSORS, PIN_CURSOR, SCAN_CURSOR, PROBE_CURSOR },
+	{ STATE_PREPARED, PIN_STATEMENT, SCAN_PREPARE, PROBE_STATEMENT },
+	{ STATE_LISTEN, PIN_LISTEN, SCAN_LISTEN, PROBE_CHANNEL },
 };
 #define PINNING (sizeof(pinning) / sizeof(pinning[0]))
 #define PROBED (STATE_SETTINGS | STATE_TEMP | STATE_LOCKS | STATE_CURSORS | STATE_PREPARED | STATE_LISTEN)
@@ -25,28 +32,15 @@ static const struct {
 unsigned
 state_parts_of(const struct exchange *x, uint32_t flags)
 {
-	unsigned parts = 0;
+	unsigned parts = flags & (SCAN_CODE | SCAN_EXECUTE) ? PROBED : 0;
 
-	if (flags & (SCAN_CODE | SCAN_EXECUTE))
-		parts |= PROBED;
 	if (flags & SCAN_FUNCTION)
 		parts |= x->srv->loan.risk & PROBED;
-	if (flags & SCAN_SETTING)
-		parts |= STATE_SETTINGS;
-	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && image_names_pg_temp(x->image)))
+	if ((flags & SCAN_CREATE) && (image_leaves(x->image) & IMAGE_LEAVES_TEMP))
 		parts |= STATE_TEMP;
-	if (flags & SCAN_LOCK)
-		parts |= STATE_LOCKS;
-	if (flags & SCAN_CURSOR)
-		parts |= STATE_CURSORS;
-	if (flags & SCAN_PREPARE)
-		parts |= STATE_PREPARED;
-	if (flags & SCAN_LISTEN)
-		parts |= STATE_LISTEN;
-	if (flags & SCAN_UNDO)
-		for (size_t i = 0; i < PINNING; i++)
-			if (x->pins & 1u << pinning[i].reason)
-				parts |= pinning[i].part;
+	for (size_t i = 0; i < PINNING; i++)
+		if ((flags & pinning[i].flag) || ((flags & SCAN_UNDO) && (x->pins & 1u << pinning[i].reason)))
+			parts |= pinning[i].part;
 	return parts;
 }
 
@@ -157,23 +151,10 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 			f->others[f->other_count++] =
 			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
 		break;
-	case PROBE_STATEMENT:
-		f->found |= STATE_PREPARED;
-		break;
-	case PROBE_LOCK:
-		f->found |= STATE_LOCKS;
-		break;
-	case PROBE_CHANNEL:
-		f->found |= STATE_LISTEN;
-		break;
-	case PROBE_CURSOR:
-		f->found |= STATE_CURSORS;
-		break;
-	case PROBE_TEMPORARY:
-		f->found |= STATE_TEMP;
-		break;
 	default:
-		break;
+		for (size_t i = 0; i < PINNING; i++)
+			if (pinning[i].row == kind)
+				f->found |= pinning[i].part;
 	}
 }
 
@@ -221,13 +202,11 @@ static int
 learn_settings(struct exchange *x, struct finding *f)
 {
 	struct server *srv = x->srv;
-	struct image *img;
+	struct image *img = image_ref(x->image);
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value.
-	 */
-	img = image_ref(x->image);
+	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value. */
 	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
 		const struct image_setting *s = image_at(x->startup, i);
 
@@ -235,10 +214,12 @@ learn_settings(struct exchange *x, struct finding *f)
 		    has_changed(x, s->name))
 			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
 	}
-	for (size_t i = 0; i < f->other_count; i++)
-		if (image_get(srv->image, f->others[i].name) == NULL ||
-		    !image_is_reported(srv->image, f->others[i].name))
+	for (size_t i = 0; i < f->other_count; i++) {
+		const struct image_setting *s = image_find(srv->image, f->others[i].name);
+
+		if (s == NULL || s->kind != IMAGE_REPORTED)
 			f->others[kept++] = f->others[i];
+	}
 	f->other_count = kept;
 	if (r < 0 || image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, f->others, f->other_count)) < 0) {
 		image_unref(img);

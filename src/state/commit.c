@@ -2,18 +2,15 @@
  * src/state/commit.c - a transaction is over: what has become of the session; see state/state_state.h.
  *
  * Effects are believed if nothing has failed and nothing was rolled back since they were noted. Suspicions are resolved
- * by asking the server (ask.c). State that can't be moved pins the client to its server until a later probe shows that
- * it is gone.
+ * by asking the server (ask.c). State that can't be moved pins the client to its server until a probe shows it gone.
  */
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/state_state.h"
 #include "state/compiled.h"
-#include "sql/scan.h"
 #include "server/server.h"
-#include "session/image_changes.h"
+#include "session/image.h"
 #include "session/image_settings.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 __attribute__((noinline)) int
@@ -121,8 +118,9 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 	return 0;
 }
 
+/* Returns 0, or -1: the image would be too large; the probe will find it on the server, where it stays. */
 static int
-apply_to(struct exchange *x, struct image **slot)
+apply_effects(struct exchange *x, struct image **slot)
 {
 	struct image *img = image_ref(*slot);
 	int r = 0;
@@ -133,13 +131,6 @@ apply_to(struct exchange *x, struct image **slot)
 		return image_move(slot, img);
 	image_unref(img);
 	return -1;
-}
-
-/* Returns 0, or -1: the image would be too large; the probe will find it on the server, where it stays. */
-static int
-apply_effects(struct exchange *x)
-{
-	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
 }
 
 /* --- the end of a transaction --- */
@@ -164,7 +155,8 @@ settle_and_ask(struct exchange *x)
 		return false;
 	}
 	if (s->effect_count > 0) {
-		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x) < 0)
+		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || apply_effects(x, &x->image) < 0 ||
+		    apply_effects(x, &srv->image) < 0)
 			flags |= SCAN_SETTING;
 		state_drop_effects(s);
 		if (x->settings->session_state == SESSION_PIN)

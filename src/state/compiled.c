@@ -2,13 +2,11 @@
  * src/state/compiled.c - what code of the database SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of
  * that code in a backend; see state/state_state.h.
  *
- * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
- * of whoever came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that
- * client's image, and its plans are discarded ahead of a client of another context (image_context) that runs such SQL,
- * too. Where all clients agree, this costs nothing.
+ * PostgreSQL keeps the plans of functions, and constants in them, as they were made for whoever came first. So a server
+ * on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that client's image, and its plans are
+ * discarded ahead of a client of another context (image_context) that runs such SQL, too.
  */
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/state.h"
 #include "state/state_state.h"
 #include "wire/messages.h"
@@ -56,8 +54,7 @@ is_another_context(const struct exchange *x)
 	if (s == NULL)
 		return false;
 	for (unsigned i = 0; i < s->effect_count; i++)
-		if (s->effects[i].kind <= EFFECT_RESET_ALL &&
-		    (s->effects[i].name == NULL || image_is_of_context(s->effects[i].name)))
+		if (s->effects[i].name == NULL || image_is_of_context(s->effects[i].name))
 			return true;
 	return (s->parts & STATE_SETTINGS) != 0;
 }
@@ -76,7 +73,7 @@ note_plans(struct exchange *x)
 		srv->plans_of = image_ref(x->image);
 }
 
-static void
+__attribute__((noinline)) static void
 note_risk(struct exchange *x, unsigned risk)
 {
 	struct loan *l = &x->srv->loan;
@@ -89,18 +86,12 @@ note_risk(struct exchange *x, unsigned risk)
 		note_plans(x);
 }
 
-__attribute__((noinline)) static void
-note_run(struct exchange *x, unsigned risk)
-{
-	note_risk(x, risk);
-}
-
 inline void
 state_note_run(struct exchange *x, unsigned risk)
 {
 	x->srv->loan.has_run = true;
 	if (risk != 0)
-		note_run(x, risk);
+		note_risk(x, risk);
 }
 
 /*
@@ -172,20 +163,15 @@ makes_harmless(struct exchange *x, struct server *srv)
 	return is_made && (flags & ~SCAN_HARMLESS) == 0 && state_risk_of_loan(x) == 0;
 }
 
-/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
-static bool
-makes_table(const struct loan *loan)
-{
-	return loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
-}
-
 void
 state_note_code(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
 	bool has_made = (loan->tag.flags & TAG_MAKES_CODE) != 0;
+	/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
+	bool makes_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
-	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !makes_table(loan)) || makes_harmless(x, x->srv))
+	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !makes_table) || makes_harmless(x, x->srv))
 		return;
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
@@ -246,26 +232,13 @@ state_must_run_elsewhere(const struct exchange *x)
 	return x->srv->loan.is_unsuited && x->srv->ledger.count > 0 && x->srv->tx == 'I';
 }
 
-/*
- * Sends DISCARD PLANS ahead of the client's message. Within a request it is a part of that, as is its error: a Sync
- * would end what the client has begun.
- */
 __attribute__((noinline)) static void
 renew_plans(struct exchange *x)
 {
-	struct server *srv = x->srv;
-	bool is_alone = srv->is_synced;
-	struct buf b = { 0 };
-
-	image_unref(srv->plans_of);
-	srv->plans_of = NULL;
-	server_statements_outdate(&srv->statements); /* else PostgreSQL reads their literals anew */
-	state_run(x, &b, MESSAGE_OURS "DISCARD PLANS", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, NULL);
-	if (is_alone) {
-		message_sync(&b);
-		server_owe_sync(srv, OWED_TO_IMAGE);
-	}
-	outbox_put(&x->env->to_server, &b);
+	image_unref(x->srv->plans_of);
+	x->srv->plans_of = NULL;
+	server_statements_outdate(&x->srv->statements); /* else PostgreSQL reads their literals anew */
+	state_run_ahead(x, MESSAGE_OURS "DISCARD PLANS", NULL);
 }
 
 void

@@ -10,35 +10,22 @@
  * database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL 15 crashes at a Describe of a
  * FETCH if its cursor existed at the Parse and does not exist any more.)
  */
-#include "state/context.h"
+#include "state/observe.h"
 #include "state/compiled.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/state_state.h"
 
 #include "session/image_settings.h"
 
-#include <string.h>
 #include <strings.h>
-
-static bool
-is_unsettled(const struct exchange *x)
-{
-	const struct client_session *s = x->session;
-
-	if (x->srv == NULL)
-		return false;
-	if (x->srv->loan.has_local_settings || (x->srv->loan.suspected & SCAN_SETTING) != 0)
-		return true;
-	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
-		if (s->effects[i].kind <= EFFECT_RESET_ALL)
-			return true;
-	return false;
-}
 
 bool
 state_has_uncommitted_effects(const struct exchange *x)
 {
-	return x->srv != NULL && (is_unsettled(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
+	const struct client_session *s = x->session;
+
+	return x->srv != NULL && (x->srv->loan.has_local_settings || (x->srv->loan.suspected & SCAN_SETTING) != 0 ||
+				  (s != NULL && (s->effect_count > 0 || (s->parts & STATE_SETTINGS) != 0)));
 }
 
 bool
@@ -47,24 +34,19 @@ state_reads_as_image(const struct exchange *x)
 	return !state_has_uncommitted_effects(x) && (x->srv == NULL || !x->srv->loan.has_run_code);
 }
 
-static void
-note_local(struct loan *l, enum loan_local local)
-{
-	if (l->local < local)
-		l->local = (uint8_t)local;
-}
-
 void
 state_note_local_name(struct exchange *x, const char *name, const char *value)
 {
 	struct loan *l = &x->srv->loan;
+	enum loan_local local = name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING;
 
 	if (strcasecmp(name, IMAGE_LIMIT) == 0 && image_is_short_limit(value))
 		l->risk |= WASH_LATE;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
 	l->has_local_settings = l->has_local_settings || name[0] == '\0' || image_is_of_parsing(name);
-	note_local(l, name[0] == '\0' || image_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING);
+	if (l->local < local)
+		l->local = (uint8_t)local;
 	if (l->local == LOCAL_CONTEXT)
 		state_leaves_context(x);
 }
@@ -88,18 +70,12 @@ state_note_local(struct exchange *x, struct request *m)
 	return STEP_FORWARD;
 }
 
-/* EXECUTE and FETCH: which columns they have is decided when they are parsed. */
-static bool
-depends_on_session(const struct sql_verdict *v)
-{
-	return (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH;
-}
-
 bool
 state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
 {
 	*context = 0;
-	if (state_has_uncommitted_effects(x) || depends_on_session(v))
+	/* EXECUTE and FETCH: which columns they have is decided when they are parsed. */
+	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH)
 		return false;
 	if (x->srv != NULL && x->srv->loan.has_run_code && (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0)
 		return false;

@@ -9,9 +9,6 @@
  * while. Elsewhere it lingers for MAY_ASK_US, if nobody waits or the client is new: the first that asks must be served,
  * too.
  *
- * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
- * which must not happen while the waiting client's batch is being handled.
- *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
  * SQL that only writes touches none, and costs nothing.
@@ -26,7 +23,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "net/loop.h"
-#include "policy/policy_circuit.h"
 #include "wire/messages.h"
 #include "server/server.h"
 
@@ -42,17 +38,12 @@
 #define QUESTIONS_MAX 1
 #define ROUNDS_MAX 8
 
-/* Returns true if its client is to move, or its server to be closed. */
-static bool
-is_to_go(const struct exchange *x)
-{
-	return x->env->is_moving || policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us) == 0;
-}
-
+/* Returns true if somebody waits for its server, its client is to move, or its server to be closed. */
 static bool
 is_sought(const struct exchange *x)
 {
-	return policy_is_wanted(x->pool->policy) || is_to_go(x);
+	return policy_is_wanted(x->pool->policy) || x->env->is_moving ||
+	       policy_keep_us(x->pool->policy, x->srv->conn, *x->env->now_us) == 0;
 }
 
 /* Returns true if a client that never rests is to wait in line like others: behind a question, or if it never asks. */
@@ -184,22 +175,13 @@ state_linger_fini(struct exchange_env *env)
 /*
  * The backend remembers sequences of another client: sends DISCARD SEQUENCES. That takes a snapshot, behind which no
  * BEGIN or SET TRANSACTION can choose an isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync,
- * even a Query. So ahead of a request it has a Sync of its own. Within one, a Sync would end what the client has begun:
- * there it is a part of the request, and so is its error.
+ * even a Query. So ahead of a request it has a Sync of its own.
  */
 static void
 discard_sequences(struct exchange *x)
 {
-	bool is_alone = x->srv->is_synced;
-	struct buf b = { 0 };
-
 	x->srv->is_discarding = true;
-	state_run(x, &b, MESSAGE_OURS "DISCARD SEQUENCES", is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, x->srv);
-	if (is_alone) {
-		message_sync(&b);
-		server_owe_sync(x->srv, OWED_TO_IMAGE);
-	}
-	outbox_put(&x->env->to_server, &b);
+	state_run_ahead(x, MESSAGE_OURS "DISCARD SEQUENCES", x->srv);
 }
 
 void
@@ -208,13 +190,6 @@ state_discard_settled(struct server *srv, enum owed_end how)
 	srv->is_discarding = false;
 	if (how != OWED_ANSWERED)
 		srv->sequences_of = SEQUENCES_OF_MANY;
-}
-
-/* Temporary sequences do not count as those of the database (database_code.sql). */
-static bool
-may_have_temporary(const struct loan *loan)
-{
-	return (loan->settled & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
 }
 
 /*
@@ -226,10 +201,11 @@ static bool
 writes_without_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct loan *loan = &x->srv->loan;
+	/* Temporary sequences do not count as those of the database (database_code.sql). */
+	bool has_temporary = (loan->settled & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
 
 	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspected == 0 &&
-	       loan->code == CODE_AS_BEFORE && !may_have_temporary(loan) &&
-	       !pool_has_sequences(x->pool, *x->env->now_us);
+	       loan->code == CODE_AS_BEFORE && !has_temporary && !pool_has_sequences(x->pool, *x->env->now_us);
 }
 
 static bool
@@ -328,10 +304,6 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 		return false;
 	message_hinted(&b, message, len,
 		       "A pooled connection keeps such values for a moment only: use INSERT ... RETURNING.");
-	if (buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 	return true;
 }

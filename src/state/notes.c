@@ -6,8 +6,7 @@
  */
 #include "session/audit.h"
 #include "state/compiled.h"
-#include "state/context.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 #include "session/image_settings.h"
@@ -51,13 +50,6 @@ state_take_name(struct client_session *s, struct server *srv, const char *name)
 		s->name_count++;
 }
 
-static void
-take_names(struct client_session *s, struct server *srv, const struct scan *scan)
-{
-	for (uint32_t i = 0; i < scan->name_count; i++)
-		state_take_name(s, srv, scan->names[i]);
-}
-
 enum feature_step
 state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 {
@@ -77,8 +69,8 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
-	if (names != NULL)
-		take_names(s, x->srv, names);
+	for (uint32_t i = 0; names != NULL && i < names->name_count; i++)
+		state_take_name(s, x->srv, names->names[i]);
 	return STEP_FORWARD;
 }
 
@@ -112,7 +104,6 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 		x->srv->loan.suspected |= SCAN_SETTING; /* whether it is applied or not, the probe decides */
 }
 
-/* Scans what PREPARE made for what running it may do. */
 enum feature_step
 state_note_execute(struct exchange *x, const char *name)
 {

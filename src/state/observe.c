@@ -9,7 +9,6 @@
 #include "state/compiled.h"
 #include "state/linger.h"
 #include "wire/fields.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -52,13 +51,6 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	return STEP_FORWARD;
 }
 
-/* Notes a Parse that is sent as it is. */
-static void
-note_passed(struct client_session *s, const struct scan *scan)
-{
-	s->passed_flags |= scan->flags;
-}
-
 void
 state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 {
@@ -77,7 +69,7 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 		return;
 	scan_end(s->scan);
 	if (s->is_parse_scanned)
-		note_passed(s, s->scan);
+		s->passed_flags |= s->scan->flags;
 	if (x->srv != NULL) {
 		bool is_own = x->srv->sequences_of == x->ticket.id;
 
@@ -175,16 +167,6 @@ flagged_query(struct exchange *x, struct request *m)
 	return query_instead(x, text, m);
 }
 
-/* In a failed transaction PostgreSQL refuses all but its end: SQL that follows that end is not sent. */
-static enum feature_step
-refuse_query(struct request *m)
-{
-	static const char refused[] = "SELECT 1";
-
-	message_put(&m->instead, 'Q', refused, sizeof(refused));
-	return STEP_SENT;
-}
-
 /* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
 static bool
 bears_something_ahead(const struct request *m)
@@ -228,9 +210,11 @@ state_query_of_sequences(struct exchange *x, struct request *m)
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
 	if (state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
-	if (state_must_not_read_sequences(x, flags) && (m->sql == NULL || memchr(m->sql, ';', m->sql_len) != NULL))
-		return refuse_query(m);
-	return use_sequences_unseen(x, m);
+	if (!state_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
+		return use_sequences_unseen(x, m);
+	/* In a failed transaction PostgreSQL refuses all but its end: SQL that follows that end is not sent. */
+	message_put(&m->instead, 'Q', "SELECT 1", sizeof("SELECT 1"));
+	return STEP_SENT;
 }
 
 enum feature_step
@@ -269,7 +253,7 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
 	scan_text_anyhow(&scan, sql, end == NULL ? len : (size_t)(end - sql));
-	note_passed(x->session, &scan);
+	x->session->passed_flags |= scan.flags;
 	return STEP_FORWARD;
 }
 

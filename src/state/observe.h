@@ -35,3 +35,14 @@ void state_function_call(struct exchange *x);
 bool state_holds(const struct exchange *x); /* returns true if nothing may be sent now */
 /* SQL may have reset what the client began with: PostgreSQL is asked before the client's next request is sent. */
 bool state_must_ask_first(const struct exchange *x);
+
+/* --- context.c: what PostgreSQL reads SQL under: which clients may share a prepared statement --- */
+/*
+ * Writes to *context which settings PostgreSQL reads this SQL under, if any matter; v has the hints of
+ * a Parse. Returns false if the SQL must not be shared with other clients at all.
+ */
+bool state_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
+/* Returns true if what is sent now is surely read under the settings in the client's image. */
+bool state_reads_as_image(const struct exchange *x);
+/* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. FORWARD. */
+enum feature_step state_note_local(struct exchange *x, struct request *m);

@@ -1,9 +1,8 @@
 /*
  * src/state/pins.c - why a client keeps its server between transactions; see state/state_state.h.
  */
-#include "state/pins.h"
+#include "state/state.h"
 #include "state/state_state.h"
-#include "state/commit.h"
 #include "state/linger.h"
 
 #include "base/clock.h"

@@ -7,10 +7,9 @@
  * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message. ParameterStatus
  * messages in between are hidden.
  */
-#include "state/reset.h"
-#include "session/image_changes.h"
-#include "state/state_state.h"
 #include "state/state.h"
+#include "session/image.h"
+#include "state/state_state.h"
 #include "wire/messages.h"
 
 #include <string.h>
@@ -83,10 +82,7 @@ put_literal(struct buf *to, const char *value)
 	buf_put_u8(to, '\'');
 }
 
-/*
- * SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted: in search_path, a
- * list.
- */
+/* SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted, even a list. */
 static void
 put_restored(struct buf *to, const struct image_setting *s)
 {
@@ -193,10 +189,12 @@ state_undo_reports(struct exchange *x, const struct image *before)
 	if (before == NULL)
 		return;
 	put_differences(x, before, &b);
-	for (size_t i = 0; i < image_count(before) && r == 0; i++)
-		if (image_at(before, i)->kind == IMAGE_REPORTED)
-			r = image_update(&x->image, image_at(before, i)->name, image_at(before, i)->value,
-					 IMAGE_REPORTED);
+	for (size_t i = 0; i < image_count(before) && r == 0; i++) {
+		const struct image_setting *s = image_at(before, i);
+
+		if (s->kind == IMAGE_REPORTED)
+			r = image_update(&x->image, s->name, s->value, IMAGE_REPORTED);
+	}
 	if (r < 0)
 		exchange_out_of_memory(x);
 	else if (b.len > 0 || !buf_ok(&b))
@@ -207,12 +205,9 @@ state_undo_reports(struct exchange *x, const struct image *before)
 bool
 state_hides_parameter(const struct exchange *x, const char *name)
 {
-	if (x->session->discard == DISCARD_NOT)
-		return false;
-	for (size_t i = 0; i < image_count(x->startup); i++)
-		if (strcasecmp(image_at(x->startup, i)->name, name) == 0)
-			return state_has_startup(x, image_at(x->startup, i));
-	return false;
+	const struct image_setting *s = x->session->discard == DISCARD_NOT ? NULL : image_find(x->startup, name);
+
+	return s != NULL && state_has_startup(x, s);
 }
 
 void

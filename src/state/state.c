@@ -1,7 +1,4 @@
-/*
- * src/state/state.c - what is noted about a client's session: made, forgotten, freed; and SQL of pgweir's own, run for
- * it.
- */
+/* src/state/state.c - what is noted about a client's session: made, forgotten, freed; and SQL that is run for it. */
 #include "state/state.h"
 #include "state/state_state.h"
 #include "session/statement_store.h"
@@ -83,6 +80,20 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 	ledger_push_run(l, to, ref);
 	if (portal[0] != '\0')
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+}
+
+void
+state_run_ahead(struct exchange *x, const char *sql, void *ref)
+{
+	bool is_alone = x->srv->is_synced;
+	struct buf b = { 0 };
+
+	state_run(x, &b, sql, is_alone ? OWED_TO_IMAGE : OWED_TO_STATEMENT, ref);
+	if (is_alone) {
+		message_sync(&b);
+		server_owe_sync(x->srv, OWED_TO_IMAGE);
+	}
+	outbox_put(&x->env->to_server, &b);
 }
 
 void

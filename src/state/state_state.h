@@ -75,8 +75,7 @@ struct client_session {
 	unsigned unresolved; /* enum probe_part: the probe failed; asked again after the next request */
 	uint64_t unresolved_us; /* when the last request before that was done */
 	uint8_t discard; /* enum discard_phase */
-	/* A RESET may have set the server's startup values, not the client's. Set by notes.c, cleared by commit.c and
-	 * pins.c. */
+	/* A RESET may have set startup values of the server's. Set by notes.c, cleared by commit.c and pins.c. */
 	bool may_be_reset;
 	/* Had an encoding that SQL is not read in, perhaps for what it has prepared. Set by state_note_encoding(),
 	 * never cleared. */
@@ -94,6 +93,11 @@ struct client_session *state_own(struct exchange *x); /* made at first use; NULL
 void state_drop_effects(struct client_session *s);
 void state_drop_names(struct client_session *s);
 void state_forget_before(struct client_session *s);
+/*
+ * Sends such a run (state_run) ahead of the client's message. Within a request it is a part of that, as is its error: a
+ * Sync would end what the client has begun.
+ */
+void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/context.c */
 /* Returns true if this transaction has made settings, or a probe is under way: no image has them yet, or ever will. */
@@ -134,15 +138,13 @@ void state_follow_reset(struct exchange *x, const struct known_text *text);
 /* Returns the client's image with its startup settings and no others of its own. NULL: no memory. */
 struct image *state_startup_image(const struct exchange *x);
 
-/* Gives the client this image (takes it), and reports changed settings to it. Returns 0, or -1: no memory (img is
- * NULL). */
+/* Gives the client this image (takes it), and reports what has changed. Returns 0, or -1: no memory (img is NULL). */
 int state_become(struct exchange *x, struct image *img);
 
 /* state/linger.c */
 /* Between transactions. Returns true if the client keeps its server a little longer. */
 bool state_lingers(struct exchange *x);
-/* SQL with these flags (of SCAN_FOLLOWABLE) is about to run: a question for the value of a sequence may follow, or it
- * is one. */
+/* SQL with these flags (of SCAN_FOLLOWABLE) is about to run: it asks for a sequence's value, or such SQL may follow. */
 void state_may_be_followed(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 /* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. */

@@ -5,18 +5,14 @@
  * addressing. The hash is seeded, since clients choose the names and collisions would slow the loop for everybody.
  */
 #include "statements/statements_state.h"
-#include "statements/statements.h"
 
+#include "base/table.h"
 #include "base/text.h"
 
 #include <assert.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #define SLOTS_MIN 8u
 #define NAME_BYTES_MAX 63u /* NAMEDATALEN - 1 */
@@ -48,9 +44,7 @@ names_length(const char *name)
 static uint32_t
 names_hash_of(const struct exchange_env *env, const char *name)
 {
-	uint64_t h = XXH3_64bits_withSeed(name, names_length(name), env->hash_seed);
-
-	return (uint32_t)(h ^ h >> 32);
+	return table_hash(env->hash_seed, name, names_length(name));
 }
 
 static bool
@@ -167,7 +161,7 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 void
 client_statement_unref(struct client_statement *n)
 {
-	if (--n->refs > 0)
+	if (n == NULL || --n->refs > 0)
 		return;
 	assert(!n->is_in_table);
 	statement_unref(n->st);
@@ -300,13 +294,6 @@ statements_clear_names(struct client_statements *s)
 	} while (is_again);
 }
 
-static void
-let_go(struct client_statement *n)
-{
-	if (n != NULL)
-		client_statement_unref(n);
-}
-
 void
 statements_free(struct exchange *x)
 {
@@ -325,9 +312,9 @@ statements_free(struct exchange *x)
 	account(s, 0, s->bytes);
 	statement_unref(s->unnamed);
 	statement_unref(s->confirmed);
-	let_go(s->failed);
-	let_go(s->describing);
-	let_go(s->deallocating);
+	client_statement_unref(s->failed);
+	client_statement_unref(s->describing);
+	client_statement_unref(s->deallocating);
 	free(s);
 }
 

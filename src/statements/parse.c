@@ -7,15 +7,11 @@
  * only then does PostgreSQL skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/observe.h"
-#include "statements/statements.h"
 #include "statements/statements_state.h"
 
 #include "sql/verdict.h"
 #include "wire/messages.h"
-
-#include <string.h>
 
 #define REPLIES_SEEN 32u /* how many owed replies a Parse looks back over */
 
@@ -160,9 +156,10 @@ parse_oversize(struct exchange *x, const char *name, struct client_statement *cl
 	return STEP_FORWARD;
 }
 
-enum feature_step
-statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
-		       struct client_statement *closed)
+/* closed: the statement that had the name, whose Close was sent. */
+static enum feature_step
+parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
+	    struct client_statement *closed)
 {
 	enum statement_presence there;
 	struct statement *st;
@@ -209,7 +206,7 @@ statements_parse(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (n != NULL && !statement_is_closing(n))
 		return parse_duplicate(x, n, f);
-	return statements_parse_named(x, f, m->verdict, n);
+	return parse_named(x, f, m->verdict, n);
 }
 
 enum feature_step

@@ -11,7 +11,6 @@
  * noticing: the statement gets a new id, so that all who rely on the old rows are checked again.
  */
 #include "statements/statements_state.h"
-#include "statements/statements.h"
 
 #include "wire/frame.h"
 
@@ -19,6 +18,7 @@
 #include <string.h>
 
 #define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
+#define SHAPE_NO_ROWS 2u /* of a statement without rows */
 
 static bool
 is_current(const struct client_statement *n)
@@ -45,10 +45,8 @@ static enum feature_step
 prove(struct exchange *x, struct client_statement *n)
 {
 	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
-	enum feature_step step;
+	enum feature_step step = statement_ensure(x, n);
 
-	loan_keep_request(&x->srv->loan);
-	step = statement_ensure(x, n);
 	if (step != STEP_SENT)
 		return step;
 	wire_set_u32(head + 1, 6u + n->st->name_len);
@@ -70,8 +68,7 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
 		/* The Describe of a portal does not name a statement: it is that of the Bind just before. */
-		if (s->describing != NULL)
-			client_statement_unref(s->describing);
+		client_statement_unref(s->describing);
 		n->refs++;
 		s->describing = n;
 		s->describing_sync_no = s->sync_no;

@@ -2,11 +2,9 @@
  * src/statements/settled.c - the results of messages about statements. See statements/statements_state.h.
  *
  * A name exists, or exists no more, when the server has confirmed it: what was entered when a message was sent is taken
- * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name in place of
- * the server's.
+ * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name.
  */
 #include "statements/statements_state.h"
-#include "statements/statements.h"
 
 #include "base/text.h"
 #include "wire/frame.h"
@@ -106,8 +104,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 		client_statement_unref(n);
 		return;
 	}
-	if (s->failed != NULL)
-		client_statement_unref(s->failed);
+	client_statement_unref(s->failed);
 	s->failed = n; /* its error comes next, and will need its name */
 	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
 			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
@@ -251,7 +248,7 @@ statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t
 	if (is_done)
 		exchange_answer(x, b.bytes, b.len);
 	buf_fini(&b);
-	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
+	if (s != NULL) { /* the next error is about something else */
 		client_statement_unref(s->failed);
 		s->failed = NULL;
 		s->failed_use = FAILED_NO_USE;

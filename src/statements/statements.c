@@ -11,9 +11,8 @@
  */
 #include "exchange/report.h"
 #include "state/compiled.h"
-#include "state/context.h"
-#include "state/linger.h"
 #include "state/observe.h"
+#include "state/linger.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
@@ -181,6 +180,7 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 {
 	enum statement_presence presence;
 
+	loan_keep_request(&x->srv->loan);
 	if (statement_is_read_otherwise(x, n) || (presence = statement_presence_of(x, n->st)) == STATEMENT_ABSENT) {
 		if (fit_context(x, n) < 0)
 			return STEP_FAILED;
@@ -233,18 +233,6 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 	return STEP_SENT;
 }
 
-/* Writes to *name the name that the server has for it, or will have when the next message arrives. */
-static enum feature_step
-ensure_named(struct exchange *x, struct client_statement *n, const char **name)
-{
-	enum feature_step step;
-
-	loan_keep_request(&x->srv->loan);
-	step = statement_ensure(x, n);
-	*name = n->st->name;
-	return step;
-}
-
 /* Enters a Bind, which is about to be sent. */
 static inline void
 push_bind(struct exchange *x, struct client_statement *n)
@@ -257,15 +245,14 @@ static enum feature_step
 bind_named(struct exchange *x, struct request *m)
 {
 	struct client_statement *n = m->named;
-	const char *name;
-	enum feature_step step = ensure_named(x, n, &name);
+	enum feature_step step = statement_ensure(x, n);
 
 	if (step != STEP_SENT)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
 	m->verdict = statement_verdict(n->st);
 	push_bind(x, n);
-	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
+	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, n->st->name);
 	return STEP_SENT;
 }
 
@@ -450,14 +437,13 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 static enum feature_step
 describe_named(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
-	const char *name;
 	enum feature_step step;
 
 	if (asks_anew(x, n) && x->srv->tx != 'E') {
 		describe_anew(x, n, message, len);
 		return STEP_SENT;
 	}
-	step = ensure_named(x, n, &name);
+	step = statement_ensure(x, n);
 	if (step != STEP_SENT)
 		return step;
 	row_shape_asked(n);
@@ -465,7 +451,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	if (x->statements->is_types_told)
 		ledger_swallow_types(&x->srv->ledger);
 	x->statements->is_types_told = false;
-	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
+	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
 	return STEP_SENT;
 }
 
@@ -512,12 +498,10 @@ statements_close(struct exchange *x, struct request *m)
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
-	if (n == NULL && !statements_name_is_ours(x, m->name))
-		return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
 	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
-		if (is_oversize)
-			return STEP_FORWARD;
+		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
+			return STEP_FORWARD; /* perhaps one made by SQL PREPARE */
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
 		return STEP_SENT;
 	}

@@ -6,15 +6,12 @@
  * as it is: an empty statement is prepared there under the client's own name first, for the SQL to deallocate.
  * Everything before it is answered then, and every message that concerns names waits for its reply.
  */
-#include "statements/statements.h"
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
 
 #include "sql/known.h"
 #include "sql/sql_token.h"
 #include "wire/messages.h"
-
-#include <string.h>
 
 /* Returns true if its server may have statements that the table lacks: made by SQL, or too long to be stored. */
 static bool
@@ -61,11 +58,7 @@ answer_deallocated(struct exchange *x, const char *tag)
 		x->srv->unnamed_owner = 0; /* there it is still */
 	message_complete(&b, tag);
 	message_ready(&b, x->srv != NULL ? x->srv->tx : 'I');
-	if (buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	exchange_answer_buf(x, &b);
 }
 
 enum feature_step

@@ -170,11 +170,6 @@ void statements_put_parse(struct exchange *x, const char *name, struct statement
 /* Has PostgreSQL prepare this (SQL and types, as in a Parse) as PLACEHOLDER. */
 void statement_put_dummy(struct exchange *x, const void *sql, size_t len);
 
-/* statements/parse.c */
-/* closed: the statement that had the name, whose Close was sent. */
-enum feature_step statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
-					 struct client_statement *closed);
-
 /* statements/unnamed.c */
 enum feature_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
 enum feature_step unnamed_bind(struct exchange *x); /* the same, for a Bind that is sent now */
@@ -185,7 +180,6 @@ void unnamed_settled(struct server *srv, const struct owed *o, struct statement 
 		     enum owed_end how);
 
 /* statements/row_shape.c */
-#define SHAPE_NO_ROWS 2u /* of a statement without rows */
 /*
  * A Bind of n is about to be sent, and next_len bytes that follow it lie at next. HOLD: a Describe must show first
  * whether its rows are still those the client knows. FORWARD: they are not. SENT: n may be bound. bind: the body; a
@@ -208,7 +202,7 @@ struct client_statement *client_statement_find(const struct exchange *x, const c
 bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
 /* Returns a pending statement with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
 struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
-void client_statement_unref(struct client_statement *n);
+void client_statement_unref(struct client_statement *n); /* NULL is fine */
 /* Takes the next step in the life of n's name: the only writer of n->state. */
 void client_statement_step(struct client_statement *n, enum name_event ev);
 int client_statement_enter(struct client_statements *own,

@@ -10,9 +10,7 @@
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/observe.h"
-#include "statements/statements.h"
 
 #include "base/escape.h"
 #include "base/text.h"

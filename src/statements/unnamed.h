@@ -1,13 +1,10 @@
-/*
- * src/statements/unnamed.h - the client's unnamed statement.
- */
+/* src/statements/unnamed.h - the client's unnamed statement. */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "server/server.h"
 
-/* Returns the statement of a whole Parse, if that is unnamed and plain SQL, with a reference for the caller; or NULL.
- */
+/* Returns the statement of a whole Parse that is unnamed and plain SQL, with a reference for the caller; or NULL. */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
 /* Enters in the ledger a Parse that is about to be sent as it lies. Takes st. */
 void statements_take_unnamed(struct exchange *x, struct statement *st);

@@ -11,7 +11,7 @@
 #include "kernel.h"
 #include "relay/features.h"
 #include "session_quiet.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "wire/messages.h"
 
 #include <string.h>

@@ -11,11 +11,9 @@
 #include "exchange/report.h"
 #include "relay/query_timeout.h"
 #include "relay/resend.h"
-#include "state/commit.h"
+#include "state/state.h"
 #include "state/compiled.h"
-#include "state/context.h"
 #include "state/observe.h"
-#include "state/reset.h"
 #include "statements/statements.h"
 
 #include <criterion/criterion.h>

@@ -3,7 +3,6 @@
  * session/image.c, wire/messages.c, wire/fields.c and what they need of base.
  */
 #include "session/image.h"
-#include "session/image_changes.h"
 #include "session/image_settings.h"
 
 #include "wire/fields.h"

@@ -5,15 +5,10 @@
 #include "fake_exchange.h"
 
 #include "session/audit.h"
-#include "state/ask.h"
-#include "state/commit.h"
-#include "state/context.h"
+#include "state/state.h"
+#include "state/observe.h"
 #include "policy/policy_circuit.h"
 #include "state/linger.h"
-#include "state/observe.h"
-#include "state/pins.h"
-#include "state/reset.h"
-#include "state/state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 

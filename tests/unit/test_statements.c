@@ -5,9 +5,8 @@
 #include "fake_exchange.h"
 
 #include "state/compiled.h"
-#include "state/context.h"
-#include "state/linger.h"
 #include "state/observe.h"
+#include "state/linger.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/unnamed.h"
