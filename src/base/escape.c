@@ -66,20 +66,11 @@ put_control(enum escape_style style, unsigned code, char *out)
 static const char *
 short_escape(enum escape_style style, char c)
 {
-	switch (c) {
-	case '"':
-		return style == ESCAPE_TEXT ? NULL : "\\\"";
-	case '\\':
-		return style == ESCAPE_TEXT ? NULL : "\\\\";
-	case '\n':
-		return style == ESCAPE_TEXT ? NULL : "\\n";
-	case '\r':
-		return style == ESCAPE_JSON ? "\\r" : NULL;
-	case '\t':
-		return style == ESCAPE_JSON ? "\\t" : NULL;
-	default:
-		return NULL;
-	}
+	static const char special[] = "\"\\\n\r\t", *const escapes[] = { "\\\"", "\\\\", "\\n", "\\r", "\\t" };
+	static const size_t counts[] = { [ESCAPE_TEXT] = 0, [ESCAPE_JSON] = 5, [ESCAPE_LABEL] = 3 };
+	const char *at = memchr(special, c, counts[style]);
+
+	return at == NULL ? NULL : escapes[at - special];
 }
 
 size_t

@@ -49,12 +49,11 @@ void line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
 void line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
 
 void line_begin(struct line *l, char *out, size_t cap); /* cap >= LINE_CAP_MIN */
-void line_bytes(struct line *l, const char *key, const char *value, size_t len); /* value NULL: unknown */
+void line_bytes(struct line *l, const char *key, const char *value, size_t len); /* value NULL: null, as below */
 void line_str(struct line *l, const char *key, const char *value);
 void line_time(struct line *l, const char *key, uint64_t wall_us);
 void line_u64(struct line *l, const char *key, uint64_t value);
 void line_bool(struct line *l, const char *key, bool value);
 void line_ms(struct line *l, const char *key, uint64_t us); /* milliseconds with three decimals */
 void line_ms_short(struct line *l, const char *key, uint64_t us); /* without decimals if they are zero */
-void line_null(struct line *l, const char *key);
 size_t line_end(struct line *l); /* ends the line, newline included; returns its length */

@@ -40,17 +40,22 @@ histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 	return i;
 }
 
+/* Counts the same value this many times. */
+static inline void
+histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
+{
+	h->buckets[histogram_bucket(bounds, us)] += times;
+	h->sum_us += us * times;
+}
+
 static inline void
 histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us)
 {
-	h->buckets[histogram_bucket(bounds, us)]++;
-	h->sum_us += us;
+	histogram_observe_many_us(h, bounds, us, 1);
 }
 
 /* Returns how many values it has counted. */
 uint64_t histogram_count(const struct histogram *h);
-/* Counts the same value this many times. */
-void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);
 /*
  * Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. max_us: the

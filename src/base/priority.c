@@ -27,29 +27,22 @@ struct sched_attributes {
  * preempts a running one with a longer slice, instead of waiting for the rest of that slice, which is some
  * milliseconds. Its share of the processor stays the same.
  */
-static void
-set_slice(uint64_t ns)
+void
+priority_set_urgent(bool is_urgent)
 {
-	struct sched_attributes a = { .size = sizeof(a), .runtime = ns };
+	struct sched_attributes a = { .size = sizeof(a), .runtime = is_urgent ? SHORT_SLICE_NS : 0 };
 
 	a.nice = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
 	syscall(SYS_sched_setattr, 0, &a, 0);
 }
 
 void
-priority_set_urgent(bool is_urgent)
-{
-	set_slice(is_urgent ? SHORT_SLICE_NS : 0);
-}
-
-void
 priority_background(void)
 {
-	/*
-	 * Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice, too.
+	/* Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice, too.
 	 */
 	id_t self = (id_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);
-	set_slice(0);
+	priority_set_urgent(false);
 }

@@ -92,7 +92,7 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	if (r->backend_pid != 0)
 		line_u64(&l, "backend_pid", r->backend_pid);
 	else
-		line_null(&l, "backend_pid");
+		line_str(&l, "backend_pid", NULL);
 	put_name(&l, "protocol", r->protocol);
 	put_if_any(&l, "tag", r->tag);
 	line_u64(&l, "rows", r->rows);
