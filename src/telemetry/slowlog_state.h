@@ -31,8 +31,7 @@ struct slowlog_limit {
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-void slowlog_limit_init(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* Changes the limit and keeps the fingerprints. */
+/* Changes the limit and keeps the fingerprints. A zeroed one has none. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
 /* Returns true if a line may be written; *suppressed: how many were suppressed before it. Otherwise counts it. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);
