@@ -9,9 +9,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/table.h"
+
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -22,6 +21,7 @@
 struct admission_table; /* opaque: admission/admission_table.c */
 
 struct admission_entry {
+	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* while held is 0 */
 	uint64_t token_ns; /* at most a second: a login at rate r takes 1/r seconds of it */
 	uint64_t token_us; /* the time of which token_ns is true */

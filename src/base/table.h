@@ -39,6 +39,10 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
+/* Puts an item behind all others in the order of HASH_ITER: if each use does, the first is the least recently used. */
+#define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
+void *table_use(void *first, UT_hash_handle *item); /* returns the first item then */
+
 /*
  * --- due.c: what is due first: a binary heap, so that whoever has many things to do at given times touches only those
  * that are due.
