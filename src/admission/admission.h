@@ -29,8 +29,6 @@
 
 #include <event2/event.h>
 #include <netinet/in.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/queue.h>
 
 struct admission; /* opaque: admission_state.h */

@@ -3,7 +3,6 @@
 
 #include "base/fail.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 /*

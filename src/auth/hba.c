@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>

@@ -14,8 +14,6 @@
 
 #include "auth/rule_file.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <sys/socket.h>
 
 struct hba; /* opaque: hba.c */

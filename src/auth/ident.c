@@ -1,11 +1,9 @@
 #include "auth/hba.h"
 
-#include "auth/rule_file.h"
 #include "base/alloc.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -15,7 +15,6 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #define RULE_DEPTH_MAX 10 /* PostgreSQL's CONF_FILE_MAX_DEPTH */
 #define RULE_BYTES_MAX ((size_t)4 << 20)

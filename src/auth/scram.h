@@ -17,7 +17,6 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define SCRAM_KEY_LEN 32

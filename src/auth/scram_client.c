@@ -5,9 +5,7 @@
  * The exchange pauses between the server's salt and our proof: the caller may have keys for that salt, or need
  * milliseconds to derive them.
  */
-#include "auth/scram.h"
 
-#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/buf.h"
 

@@ -9,7 +9,6 @@
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
 
-#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/text.h"
 

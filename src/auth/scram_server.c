@@ -5,9 +5,7 @@
  * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. So a verifier,
  * which alone can log in nowhere, becomes keys that can, and no password is needed anywhere.
  */
-#include "auth/scram.h"
 
-#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/buf.h"
 

@@ -3,11 +3,6 @@
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
-#include "base/fail.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /*
  * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7): attributes "a=value", separated by commas.

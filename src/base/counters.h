@@ -8,8 +8,6 @@
 
 #include "base/histogram.h"
 
-#include <stdint.h>
-
 /* Lists of X(value, its name in metrics and SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */

@@ -1,6 +1,5 @@
 #include "base/escape.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */

@@ -6,10 +6,6 @@
 
 #include "base/buf.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 enum escape_style {
 	ESCAPE_TEXT, /* for people: control characters as \x1b, nothing else */
 	ESCAPE_JSON, /* inside a JSON string */

@@ -13,8 +13,6 @@
 #include "net/loop.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/http.h>
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>

@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "telemetry/snapshot.h"
 
 #include "status_page.h" /* made of src/http/status.{html,js,css} */
 

@@ -5,19 +5,11 @@
  */
 #pragma once
 
-#include "auth/users.h"
-#include "base/buf.h"
-#include "base/fail.h"
 #include "http/http.h"
-#include "log/log.h"
-#include "telemetry/snapshot.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 

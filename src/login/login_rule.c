@@ -1,6 +1,5 @@
 /* src/login/login_rule.c - decides which proof a client is asked for. */
 #include "admission/admission.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/listener.h"
 

@@ -4,7 +4,6 @@
  * Over TLS the login is bound to the connection (SCRAM-SHA-256-PLUS) if the client wants that.
  */
 #include "base/clock.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/tls.h"
 #include "wire/frame.h"

@@ -2,7 +2,6 @@
  * src/login/login_secret.c - finds the secret of the user that logs in: in users_file or, where auth_query is on for
  * the database, in PostgreSQL. A user that is unknown, or whose lookup failed, goes through the same exchange.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "bouncer/bouncer_ways.h"
 

@@ -3,7 +3,6 @@
  * "tenant/database", however the client named the tenant (tenant.c). So the names of two tenants never meet, in
  * secrets, limits, pools, metrics and commands alike.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/tls.h"
 

@@ -9,7 +9,6 @@
 #include "config/config.h"
 
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/types.h>
 
 /* --- privileges.c: functions that return -1 set *why, and pgweir must not go on then --- */

@@ -1,5 +1,4 @@
 #include "pool/pool.h"
-#include "base/table.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,6 @@
 
 #include "base/escape.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define US_DECIMALS 6

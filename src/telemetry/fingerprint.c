@@ -8,7 +8,6 @@
 
 #include "base/text.h"
 #include "sql/scan.h"
-#include "sql/sql_token.h"
 
 #include <string.h>
 #include <xxhash.h>

@@ -2,14 +2,12 @@
  * src/telemetry/metrics.c - see snapshot.h. It walks the table (metrics_table.c), whose rows suffice for most families;
  * the few that need code of their own have it here.
  */
-#include "telemetry/snapshot.h"
 
 #include "build.h"
 #include "telemetry/metrics_state.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <string.h>
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };

@@ -1,8 +1,6 @@
 /* src/telemetry/metrics_table.c - see metrics_state.h. */
 #include "telemetry/metrics_state.h"
 
-#include "telemetry/snapshot.h"
-
 #define NAMES(array) (array), sizeof(array) / sizeof((array)[0])
 #define WORDS(label, array) (&(const struct metric_words){ label, NAMES(array) })
 

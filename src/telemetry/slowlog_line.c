@@ -3,7 +3,6 @@
 
 #include "base/escape.h"
 #include "base/text.h"
-#include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,13 +1,8 @@
 /* src/telemetry/slowlog_state.h - what slowlog*.c share; see slowlog.h. */
 #pragma once
 
-#include "base/request_report.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/slowlog.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /*
  * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,

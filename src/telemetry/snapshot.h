@@ -11,9 +11,6 @@
 #include "base/counters.h"
 #include "base/request_report.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */

@@ -6,7 +6,6 @@
  */
 #include "telemetry/fingerprint.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define KEY "traceparent="
