@@ -10,7 +10,7 @@
 struct hba {
 	atomic_uint ref_count;
 	struct hba_rule *rules;
-	size_t count, cap;
+	size_t count;
 };
 
 /* --- Life. --- */
@@ -46,10 +46,7 @@ add_rule(const struct rule_line *line, void *arg)
 	struct hba *hba = b->hba;
 	struct hba_rule rule;
 
-	if (hba->count == hba->cap) {
-		hba->cap = hba->cap == 0 ? 16 : hba->cap * 2;
-		hba->rules = xreallocarray(hba->rules, hba->cap, sizeof(*hba->rules));
-	}
+	hba->rules = xwith_room(hba->rules, hba->count, sizeof(*hba->rules));
 	if (hba_rule_parse(line, &rule, &b->reading))
 		hba->rules[hba->count++] = rule;
 	else

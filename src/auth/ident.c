@@ -17,7 +17,7 @@ struct entry {
 struct ident {
 	atomic_uint ref_count;
 	struct entry *entries;
-	size_t count, cap;
+	size_t count;
 };
 
 struct building {
@@ -91,10 +91,7 @@ add_entry(const struct rule_line *line, void *arg)
 	struct ident *ident = b->ident;
 	struct entry e = { 0 };
 
-	if (ident->count == ident->cap) {
-		ident->cap = ident->cap == 0 ? 16 : ident->cap * 2;
-		ident->entries = xreallocarray(ident->entries, ident->cap, sizeof(*ident->entries));
-	}
+	ident->entries = xwith_room(ident->entries, ident->count, sizeof(*ident->entries));
 	if (take_entry(b, line, &e))
 		ident->entries[ident->count++] = e;
 	else

@@ -165,13 +165,10 @@ parse_parts(struct scram_span rest, struct scram_verifier *out)
 	struct scram_span iterations, salt, stored;
 
 	if (take_part(&rest, ':', &iterations) < 0 || take_part(&rest, '$', &salt) < 0 ||
-	    take_part(&rest, ':', &stored) < 0)
-		return -1;
-	if (scram_parse_count(iterations, SCRAM_ITERATIONS_MAX, &out->iterations) < 0)
-		return -1;
-	if (base64_decode(salt.text, salt.len, out->salt, SCRAM_SALT_MAX, &out->salt_len) < 0 || out->salt_len == 0)
-		return -1;
-	if (scram_decode_key(stored.text, stored.len, out->stored_key) < 0)
+	    take_part(&rest, ':', &stored) < 0 ||
+	    scram_parse_count(iterations, SCRAM_ITERATIONS_MAX, &out->iterations) < 0 ||
+	    base64_decode(salt.text, salt.len, out->salt, SCRAM_SALT_MAX, &out->salt_len) < 0 || out->salt_len == 0 ||
+	    scram_decode_key(stored.text, stored.len, out->stored_key) < 0)
 		return -1;
 	return scram_decode_key(rest.text, rest.len, out->server_key);
 }

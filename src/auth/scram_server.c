@@ -99,16 +99,12 @@ take_binding_type(struct scram_span *rest, struct fail *why)
 	const size_t wanted_len = sizeof(SCRAM_BINDING_TYPE) - 1;
 	struct scram_span type;
 	char shown[31];
-	size_t len;
 
 	if (scram_take(rest, GS2_BINDING, &type, why) < 0)
 		return -1;
 	if (type.len == wanted_len && memcmp(type.text, SCRAM_BINDING_TYPE, wanted_len) == 0)
 		return 0;
-	len = type.len < sizeof(shown) ? type.len : sizeof(shown) - 1;
-	for (size_t i = 0; i < len; i++)
-		shown[i] = type.text[i] >= 0x21 && type.text[i] <= 0x7e ? type.text[i] : '?';
-	shown[len] = '\0';
+	scram_quote(type, '!', shown, sizeof(shown));
 	return fail_set(why, "08P01", "unsupported SCRAM channel-binding type \"%s\"", shown);
 }
 

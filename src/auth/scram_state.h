@@ -58,6 +58,8 @@ int scram_take_any(struct scram_span *rest, char *name, struct scram_span *value
 int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 bool scram_is_printable(struct scram_span s); /* RFC 5802's "printable", not empty, as nonces must be */
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out); /* 1 to max, without sign or leading zero */
+/* Writes the beginning of a text of the peer's, terminated; what is below lowest or not ASCII becomes '?'. */
+void scram_quote(struct scram_span text, char lowest, char *out, size_t cap);
 /* Returns the character as a message may show it: itself in quotes, or its code. */
 const char *scram_show(char c, char out[static 8]);
 /* Writes what c= must be after this gs2 flag ('n', 'y' or 'p'), and the gs2 header alone to header (may be NULL).

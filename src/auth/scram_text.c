@@ -46,6 +46,16 @@ scram_check_text(const char *in, size_t in_len, struct fail *why)
 	return 0;
 }
 
+void
+scram_quote(struct scram_span text, char lowest, char *out, size_t cap)
+{
+	size_t len = text.len < cap ? text.len : cap - 1;
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = text.text[i] >= lowest && text.text[i] <= 0x7e ? text.text[i] : '?';
+	out[len] = '\0';
+}
+
 const char *
 scram_show(char c, char out[static 8])
 {

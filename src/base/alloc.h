@@ -46,6 +46,13 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
+/* Returns a list with room for one more. It grows in powers of two, so its count alone tells when it is full. */
+static inline void *
+xwith_room(void *list, size_t count, size_t size)
+{
+	return (count & (count - 1)) != 0 ? list : xreallocarray(list, count == 0 ? 1 : count * 2, size);
+}
+
 static inline char *
 xstrdup(const char *s)
 {
