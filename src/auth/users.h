@@ -36,8 +36,8 @@ struct users *users_load(const char *path, bool is_lenient, users_tell *tell, vo
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell,
 			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
-struct users *users_ref(struct users *users); /* from any thread, as is unref */
-void users_unref(struct users *users); /* the last one wipes all secrets; NULL is fine */
+struct users *users_ref(struct users *users); /* from any thread, as is unref; NULL is fine for both */
+void users_unref(struct users *users); /* the last one wipes all secrets */
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */

@@ -12,9 +12,8 @@
 #define FRESH_US (250 * US_PER_MS)
 #define JSON_TYPE "application/json; charset=utf-8"
 #define TEXT_TYPE "text/plain; charset=utf-8"
-#define GZIP_FROM                                                                                                      \
-	4096 /* bytes; compressing takes several times as long as rendering, so that none is for this host             \
-	      */
+/* Bytes; compressing takes several times as long as rendering, so that none is for this host. */
+#define GZIP_FROM 4096
 
 int
 http_pages_init(struct http_pages *p, const struct http_settings *settings)
@@ -22,7 +21,7 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 	memset(p, 0, sizeof(*p));
 	p->log = settings->log;
 	p->version = xstrdup(settings->version);
-	p->users = settings->users != NULL ? users_ref(settings->users) : NULL;
+	p->users = users_ref(settings->users);
 	p->is_local = settings->is_local;
 	return http_guesses_init(&p->guesses);
 }

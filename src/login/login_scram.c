@@ -39,12 +39,8 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 	struct fail why;
 
 	*c->env->x.now_us = clock_now_us();
-	if (verifier == NULL) {
-		login_refuse(c, failed, LR_ERROR);
-		return;
-	}
-	if (offer(c, verifier, &why) < 0) {
-		login_refuse(c, &why, LR_ERROR);
+	if (verifier == NULL || offer(c, verifier, &why) < 0) {
+		login_refuse(c, verifier == NULL ? failed : &why, LR_ERROR);
 		return;
 	}
 	login_flush(c);
