@@ -40,11 +40,9 @@ scram_client_new(const struct scram_channel *channel, enum scram_binding policy,
 	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_client *c;
 
-	if (nonce == NULL && scram_nonce(random) < 0)
-		return NULL;
-	if (nonce == NULL)
-		nonce = random;
-	if (strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX || (c = calloc(1, sizeof(*c))) == NULL)
+	nonce = scram_own_nonce(nonce, random);
+	if (nonce == NULL || strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX ||
+	    (c = calloc(1, sizeof(*c))) == NULL)
 		return NULL;
 	c->channel = *channel;
 	c->policy = policy;

@@ -41,11 +41,8 @@ scram_server_new(const struct scram_verifier *verifier, bool is_mock, const stru
 	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_server *s;
 
-	if (nonce == NULL && scram_nonce(random) < 0)
-		return NULL;
-	if (nonce == NULL)
-		nonce = random;
-	if (strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
+	nonce = scram_own_nonce(nonce, random);
+	if (nonce == NULL || strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
 	s->verifier = *verifier;
 	s->channel = *channel;

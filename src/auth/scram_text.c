@@ -170,13 +170,15 @@ scram_binding_text(char flag, const struct scram_channel *channel, char header[S
 	return BASE64_LEN(len);
 }
 
-int
-scram_nonce(char out[static SCRAM_OWN_NONCE_LEN + 1])
+const char *
+scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1])
 {
 	uint8_t raw[SCRAM_OWN_NONCE_LEN / 4 * 3];
 
+	if (given != NULL)
+		return given;
 	if (RAND_bytes(raw, sizeof(raw)) != 1)
-		return -1;
+		return NULL;
 	base64_encode(raw, sizeof(raw), out);
-	return 0;
+	return out;
 }

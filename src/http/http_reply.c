@@ -97,15 +97,6 @@ parameter(const char *item, size_t len, const char *name)
 	return NULL;
 }
 
-static bool
-is_openmetrics(const char *item, size_t len)
-{
-	const char *version = parameter(item, len, "version");
-
-	return is_wanted(item, len, "application/openmetrics-text") &&
-	       (version == NULL || strncmp(version, "1.0.0", 5) == 0);
-}
-
 bool
 http_prefers_openmetrics(const char *accept)
 {
@@ -113,10 +104,11 @@ http_prefers_openmetrics(const char *accept)
 
 	for (const char *at = accept; at != NULL && *at != '\0'; at += *at == ',') {
 		size_t len = strcspn(at, ",");
-		const char *weight = parameter(at, len, "q");
+		const char *weight = parameter(at, len, "q"), *version = parameter(at, len, "version");
 		double q = weight == NULL ? 1 : strtod(weight, NULL);
 
-		if (is_openmetrics(at, len))
+		if (is_wanted(at, len, "application/openmetrics-text") &&
+		    (version == NULL || strncmp(version, "1.0.0", 5) == 0))
 			open = q > open ? q : open;
 		else if (is_wanted(at, len, "text/plain") || is_wanted(at, len, "text/*"))
 			text = q > text ? q : text;

@@ -52,15 +52,6 @@ put_query(struct line *l, enum slowlog_text text, const struct request_report *r
 			   slowlog_put_parameters(r->bind, r->bind_len, parameters, sizeof(parameters)));
 }
 
-static void
-put_trace(struct line *l, const struct slowlog_query *q)
-{
-	if (q->fp.traceparent[0] == '\0')
-		return;
-	line_bytes(l, "trace_id", q->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
-	line_bytes(l, "span_id", q->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
-}
-
 static size_t
 put_fields(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
 	   uint64_t suppressed, char *out, size_t out_cap)
@@ -101,7 +92,10 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, settings->text, r, q);
 	put_if_any(&l, "sqlstate", r->sqlstate);
-	put_trace(&l, q);
+	if (q->fp.traceparent[0] != '\0') {
+		line_bytes(&l, "trace_id", q->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
+		line_bytes(&l, "span_id", q->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
+	}
 	line_u64(&l, "suppressed", suppressed);
 	line_ms_short(&l, "threshold_ms", r->threshold_us);
 	return line_end(&l);
