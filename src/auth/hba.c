@@ -125,20 +125,14 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q)
 static bool
 fits_type(const struct hba_rule *rule, const struct hba_question *q)
 {
-	switch (rule->type) {
-	case HBA_LOCAL:
-		return q->is_local;
-	case HBA_HOST:
-	case HBA_HOSTNOGSSENC:
-		return !q->is_local;
-	case HBA_HOSTSSL:
-		return !q->is_local && q->is_tls;
-	case HBA_HOSTNOSSL:
-		return !q->is_local && !q->is_tls;
-	case HBA_HOSTGSSENC:
-		break;
-	}
-	return false;
+	/* A Unix socket, a connection without TLS, one with TLS. hostgssenc fits nobody. */
+	static const bool fits[][3] = {
+		[HBA_LOCAL] = { true, false, false },	    [HBA_HOST] = { false, true, true },
+		[HBA_HOSTSSL] = { false, false, true },	    [HBA_HOSTNOSSL] = { false, true, false },
+		[HBA_HOSTGSSENC] = { false, false, false }, [HBA_HOSTNOGSSENC] = { false, true, true },
+	};
+
+	return fits[rule->type][q->is_local ? 0 : q->is_tls ? 2 : 1];
 }
 
 bool

@@ -77,15 +77,10 @@ xasprintf(const char *format, ...)
 {
 	va_list args;
 	char *text;
-	int n;
+	int len;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	len = vasprintf(&text, format, args);
 	va_end(args);
-	text = xmalloc((size_t)(n < 0 ? 0 : n) + 1);
-	text[0] = '\0';
-	va_start(args, format);
-	vsnprintf(text, (size_t)(n < 0 ? 0 : n) + 1, format, args);
-	va_end(args);
-	return text;
+	return alloc_check(len < 0 ? NULL : text);
 }

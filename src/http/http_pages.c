@@ -265,19 +265,15 @@ http_page_may_see(struct http_pages *p, const struct http_page *page, const stru
 	if (!page->is_private)
 		return true;
 	if (p->users != NULL) {
-		switch (http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us,
-					   &r->retry_after_s)) {
-		case HTTP_PROVED:
-			return true;
-		case HTTP_TOO_SOON:
+		enum http_proof proof =
+		    http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us, &r->retry_after_s);
+
+		r->wants_password = proof == HTTP_UNPROVED;
+		if (proof == HTTP_UNPROVED)
+			set_text(r, 401, "name and password of [http] auth_file, please\n");
+		else if (proof == HTTP_TOO_SOON)
 			set_text(r, 429, "too soon after a wrong password\n");
-			return false;
-		case HTTP_UNPROVED:
-			break;
-		}
-		r->wants_password = true;
-		set_text(r, 401, "name and password of [http] auth_file, please\n");
-		return false;
+		return proof == HTTP_PROVED;
 	}
 	if (!p->is_local && !http_is_from_here(ask->peer))
 		set_text(r, 403,

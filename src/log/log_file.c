@@ -63,9 +63,8 @@ log_file_init(struct log_file *f, const char *destination, struct fail *why)
 	if (fd < 0)
 		return -1;
 	set_fd(f, fd);
-	if (fd == STDERR_FILENO)
-		return 0;
-	f->path = xstrdup(destination);
+	if (fd != STDERR_FILENO)
+		f->path = xstrdup(destination);
 	return 0;
 }
 

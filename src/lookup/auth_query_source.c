@@ -42,13 +42,6 @@ ours_to_ask(const struct config *config, const char *database, const struct scop
 											      : database;
 }
 
-static int
-bad_auth_database(const struct auth_queries *all, struct fail *why)
-{
-	log_error(all->env.log, "%s", why->text);
-	return fail_pgbouncer_text(why, "bouncer config error");
-}
-
 int
 auth_check_database(const struct auth_queries *all, const char *database, struct fail *why)
 {
@@ -59,13 +52,13 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 	if (!bouncer_does(all->config, BOUNCER_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
 	asked = ours_to_ask(all->config, database, &s);
-	if (strcmp(asked, "pgbouncer") == 0) {
-		fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
-		return bad_auth_database(all, why);
-	}
-	if (config_find_database(all->config, asked) == NULL) {
-		fail_set(why, "F0000", "authentication database \"%s\" is not configured", asked);
-		return bad_auth_database(all, why);
+	if (strcmp(asked, "pgbouncer") == 0 || config_find_database(all->config, asked) == NULL) {
+		if (strcmp(asked, "pgbouncer") == 0)
+			fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
+		else
+			fail_set(why, "F0000", "authentication database \"%s\" is not configured", asked);
+		log_error(all->env.log, "%s", why->text);
+		return fail_pgbouncer_text(why, "bouncer config error");
 	}
 	used = pool_set_find_database(all->pools, asked);
 	if (asked != database && used != NULL && used->is_disabled)

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/table.h"
 #include "session/session_commons.h"
+#include "wire/frame.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -31,7 +32,6 @@ struct entry {
 	struct statement_store *store;
 	struct commons_member member; /* its epoch: COMMONS_STALE if it has a twin */
 	uint32_t refs;
-	uint32_t hash;
 	bool is_shared; /* in the table */
 	bool is_learnt; /* its types are known; learnt is NULL if they are those that bytes declare */
 	uint8_t *learnt; /* as bytes, with all types declared; learnt_len bytes */
@@ -269,7 +269,6 @@ statement_find(const struct statement_home *home, const uint8_t *bytes, size_t l
 static void
 enter_table(struct entry *e, uint32_t hash)
 {
-	e->hash = hash;
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
@@ -364,7 +363,7 @@ statement_learn_types(struct statement *st, const uint8_t *body, size_t len)
 {
 	struct entry *e = (struct entry *)st;
 
-	if (e->is_learnt || len < 2 || len - 2 != (size_t)(body[0] << 8 | body[1]) * 4)
+	if (e->is_learnt || len < 2 || len - 2 != (size_t)wire_u16(body) * 4)
 		return;
 	if (declares(st, body, len) || !learn_from_others(e, body, len))
 		learn(e, body, len);
@@ -411,14 +410,6 @@ statement_has_open_types(const struct statement *st)
 	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
 }
 
-static uint32_t
-type_at(const uint8_t *types, size_t i)
-{
-	const uint8_t *at = types + 2 + 4 * i;
-
-	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 /* Learnt types that the database itself has made stay as open as the client left them. */
 static void
 open_own_types(struct entry *e)
@@ -429,7 +420,7 @@ open_own_types(struct entry *e)
 	uint8_t *types = e->learnt + text_len;
 
 	for (size_t i = 0; i < count; i++)
-		if (type_at(types, i) >= STATEMENT_FIRST_OWN_TYPE) {
+		if (wire_u32(types + 2 + 4 * i) >= STATEMENT_FIRST_OWN_TYPE) {
 			memset(types + 2 + 4 * i, 0, 4);
 			if (i < declared)
 				memcpy(types + 2 + 4 * i, old + 2 + 4 * i, 4);
