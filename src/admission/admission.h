@@ -128,7 +128,7 @@ bool admission_may_log_reject(struct admission *a, struct admission_ticket *t, e
  */
 struct admission_hold *admission_failed(struct admission *a, struct admission_ticket *t, const char *user,
 					const struct fail *why);
-void admission_drop_answer(struct admission_hold *hold);
+void admission_drop_answer(void *hold); /* a struct admission_hold */
 void admission_answer_now(struct admission_hold *hold);
 void admission_succeeded(struct admission *a, const struct admission_ticket *t, const char *user);
 

@@ -28,8 +28,10 @@ struct admission_hold {
 };
 
 void
-admission_drop_answer(struct admission_hold *hold)
+admission_drop_answer(void *arg)
 {
+	struct admission_hold *hold = arg;
+
 	TAILQ_REMOVE(&hold->a->holds, hold, next);
 	hold->a->held_count--;
 	if (hold->ticket->address != NULL)

@@ -48,12 +48,6 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 		login_conclude(c, NULL, NULL);
 }
 
-static void
-scram_abandon(void *arg)
-{
-	verifier_cache_forget(arg);
-}
-
 int
 login_scram_begin(struct client *c, struct fail *why)
 {
@@ -73,7 +67,7 @@ login_scram_begin(struct client *c, struct fail *why)
 		l->verifier.arg = c;
 		if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
 			return -1;
-		login_wait(c, scram_abandon, &l->verifier);
+		login_wait(c, verifier_cache_forget, &l->verifier);
 		return 0;
 	}
 	if (l->secret.kind == SECRET_SCRAM)

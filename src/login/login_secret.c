@@ -53,12 +53,6 @@ on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *w
 	login_conclude(arg, conclude, &(struct looked_up){ verdict, secret, why });
 }
 
-static void
-secret_abandon(void *arg)
-{
-	auth_query_abandon(arg);
-}
-
 void
 login_find_secret(struct client *c)
 {
@@ -82,7 +76,7 @@ login_find_secret(struct client *c)
 		verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret,
 					  &why, *c->env->x.now_us);
 		if (verdict == AUTH_LATER)
-			login_wait(c, secret_abandon, &l->ask);
+			login_wait(c, auth_query_abandon, &l->ask);
 		else
 			conclude(c, &(struct looked_up){ verdict, secret, &why });
 	}

@@ -315,8 +315,9 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 
 /* A lookup that was sent goes on, as its answer will be of use; one that still waits for a connection is dropped. */
 void
-auth_query_abandon(struct auth_ask *ask)
+auth_query_abandon(void *arg)
 {
+	struct auth_ask *ask = arg;
 	struct auth_lookup *lookup = ask->lookup;
 
 	if (lookup == NULL)

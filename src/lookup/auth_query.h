@@ -71,7 +71,7 @@ bool auth_query_is_on(const struct auth_queries *all, const char *database);
  */
 enum auth_verdict auth_query_find(struct auth_queries *all, const char *database, const char *user,
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
-void auth_query_abandon(struct auth_ask *ask); /* fine if it does not wait */
+void auth_query_abandon(void *ask); /* a struct auth_ask; fine if it does not wait */
 /* A proof failed: the next login asks again, though at most once a second. */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
 /* A statement needs this database (by PostgreSQL's name) for itself: closes idle connections to it. */

@@ -255,8 +255,10 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 }
 
 void
-verifier_cache_forget(struct verifier_ticket *ticket)
+verifier_cache_forget(void *arg)
 {
+	struct verifier_ticket *ticket = arg;
+
 	if (ticket->waits_for == NULL)
 		return;
 	TAILQ_REMOVE(&ticket->waits_for->line, ticket, line);
