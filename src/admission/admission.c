@@ -7,8 +7,6 @@
 #include <arpa/inet.h>
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /*
  * Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and

@@ -61,9 +61,7 @@ struct admission_ticket {
 	bool is_unlogged; /* its login was refused, and there are too many log lines about that */
 };
 
-/*
- * The owner of a ticket does these. Each closes the connection, and so calls admission_leave() from within.
- */
+/* The owner of a ticket does these. Each closes the connection, and so calls admission_leave() from within. */
 struct admission_ops {
 	/* There is no room for it: counts it under reason, sends it *why and closes it. */
 	void (*refuse)(struct admission_ticket *t, const struct fail *why, enum reject_reason reason);

@@ -4,8 +4,6 @@
 #include "base/text.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SWEEPS 2 /* entries looked at for each one that is added */
 #define SWEEPS_PER_TICK 256

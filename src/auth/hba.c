@@ -4,8 +4,6 @@
 #include "base/text.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct hba {
 	atomic_uint ref_count;

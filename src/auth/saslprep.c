@@ -6,7 +6,6 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <string.h>
 
 #ifdef HAVE_LIBIDN
 #include <stringprep.h>

@@ -16,7 +16,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
-#include <string.h>
 
 #define VERIFIER_PREFIX "SCRAM-SHA-256$"
 #define MOCK_SALT_LEN 16 /* bytes, as PostgreSQL makes them */

@@ -22,7 +22,6 @@ table_has_room(const UT_hash_table *of_item)
 	return of_item != NULL;
 }
 
-/* Returns the hash of a key. */
 unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Sets found to the item with this key, or to NULL. */

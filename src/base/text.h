@@ -72,7 +72,6 @@ is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Removes blanks from both ends of text. */
 static inline void
 trim_blanks(const char **text, size_t *len)
 {
@@ -126,5 +125,4 @@ struct network {
 bool network_parse(const char *text, struct network *out);
 /* Returns the bytes of an address and its family, or NULL. An IPv4 address that is mapped into IPv6 counts as IPv4. */
 const uint8_t *network_address(const struct sockaddr *address, int *family);
-/* Returns true if the address lies in it. */
 bool network_contains(const struct network *n, const struct sockaddr *address);

@@ -7,9 +7,8 @@
  * With keeps_history it asks for a snapshot every second. While somebody looks at the status page, it asks for the
  * tables that only the loop can fill.
  *
- * GET and HEAD only; at most 32 connections, for one more the oldest that asks nothing goes; a request must come within
- * 5 s, its answer be taken within 10 s, or the connection is closed; headers up to 8 KiB; no bodies. Closes last at
- * shutdown (metrics of the drain can still be read).
+ * GET and HEAD only; few connections, for a limited time (http_conn.c in http_state.h); headers up to 8 KiB; no bodies.
+ * Closes last at shutdown (metrics of the drain can still be read).
  */
 #pragma once
 

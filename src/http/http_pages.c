@@ -6,7 +6,6 @@
 
 #include "status_page.h" /* made of src/http/status.{html,js,css} */
 
-#include <stdlib.h>
 #include <string.h>
 
 #define FRESH_US (250 * US_PER_MS)

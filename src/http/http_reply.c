@@ -6,8 +6,6 @@
 #include <event2/buffer.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <zlib.h>
 
 /* The status page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */

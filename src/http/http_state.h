@@ -132,7 +132,6 @@ void http_pages_note(struct http_pages *p, struct snapshot *snapshot, uint64_t n
 void http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *json,
 			   uint64_t now_us); /* empties json */
 
-/* A request that was read. */
 struct http_ask {
 	const char *path, *query; /* query: "" if there is none */
 	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */

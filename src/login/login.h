@@ -1,6 +1,4 @@
-/*
- * src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: what others call.
- */
+/* src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: what others call. */
 #pragma once
 
 #include "client/client.h"

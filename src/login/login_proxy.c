@@ -12,7 +12,6 @@
 #include "wire/proxy.h"
 
 #include <stdio.h>
-#include <string.h>
 
 bool
 login_expects_proxy(const struct client *c)

@@ -8,9 +8,6 @@
 
 #include "base/text.h"
 
-#include <string.h>
-#include <strings.h>
-
 static void
 put_setting(struct client_login *l, const char *name, const char *value)
 {

@@ -6,7 +6,6 @@
 #include "server/server.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CACHE_ENTRIES 4096

@@ -3,7 +3,6 @@
 #include "base/table.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct entry {

@@ -11,7 +11,6 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Where databases are not listed, clients choose the names in the hash of routes. */
 

@@ -10,8 +10,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SALT_LEN 16
 #define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */

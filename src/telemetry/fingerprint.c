@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "sql/scan.h"
 
-#include <string.h>
 #include <xxhash.h>
 
 #define LEVELS_MAX 24 /* brackets deeper than this are passed on as they are */

@@ -13,7 +13,6 @@
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "" };
 
-/* Everything that a family may need. */
 struct sources {
 	const struct snapshot *snapshot;
 	struct metrics_process system;

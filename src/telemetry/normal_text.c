@@ -3,8 +3,6 @@
 #include "base/escape.h"
 #include "base/text.h"
 
-#include <string.h>
-
 void
 normal_init(struct normal_text *n, char *text, size_t text_cap, bool keeps_literals)
 {

@@ -10,7 +10,6 @@
 #include "telemetry/slowlog_state.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 

@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #define NAME_MAX_LEN 256 /* of what clients call themselves */
 

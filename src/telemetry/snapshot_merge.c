@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A kind of rows. A row begins with its names, padded with zeros: its key. */
