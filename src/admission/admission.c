@@ -8,10 +8,8 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
-/*
- * Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
- * most drivers report an error only after they have sent their startup packet.
- */
+/* Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
+ * most drivers report an error only after they have sent their startup packet. */
 #define ADDRESS_SPARE 16u
 #define ADDRESS_TEXT_MAX 64
 

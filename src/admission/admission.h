@@ -89,10 +89,8 @@ void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms
 
 /* --- The steps. Each returns false if ops->refuse was called. --- */
 bool admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer); /* NULL: Unix */
-/*
- * The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;
- * its users share no limit with others of their address.
- */
+/* The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;
+ * its users share no limit with others of their address. */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
 /* The client is authenticated; database is one of the configuration. */
 bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
@@ -102,10 +100,8 @@ bool admission_admit(struct admission *a, struct admission_ticket *t, const char
  */
 int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
-/*
- * The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
- * Limits are for those that may only look.
- */
+/* The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
+ * Limits are for those that may only look. */
 bool admission_admit_console(struct admission *a, struct admission_ticket *t, const char *user, bool is_admin,
 			     uint32_t clients);
 void admission_leave(struct admission *a, struct admission_ticket *t); /* may be called again */
@@ -119,11 +115,9 @@ bool admission_may_log(struct admission *a, struct admission_ticket *t);
 bool admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum reject_reason reason);
 
 /* --- Proofs --- */
-/*
- * The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
+/* The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
  * caller owns the result until then, and calls admission_drop_answer if the connection goes. Returns NULL if the answer
- * is due at once.
- */
+ * is due at once. */
 struct admission_hold *admission_failed(struct admission *a, struct admission_ticket *t, const char *user,
 					const struct fail *why);
 void admission_drop_answer(void *hold); /* a struct admission_hold */

@@ -47,10 +47,8 @@ void admission_table_sweep(struct admission_table *t,
 uint32_t admission_table_count(const struct admission_table *t);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
-/*
- * Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Every customer has an IPv6
- * /64 at least.
- */
+/* Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Every customer has an IPv6
+ * /64 at least. */
 size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 
 void admission_entry_hold(struct admission_table *t, struct admission_entry *e);

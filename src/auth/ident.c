@@ -112,10 +112,8 @@ ident_load(const char *text, size_t text_len, const char *path, rule_report *rep
 
 /* --- Questions. --- */
 
-/*
- * Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
- * they did not take part: that text is what the column's first \1 stands for.
- */
+/* Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
+ * they did not take part: that text is what the column's first \1 stands for. */
 static bool
 fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
 {

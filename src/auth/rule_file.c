@@ -106,10 +106,8 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/*
- * Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is none, or if the
- * line is bad. *is_listed: a comma follows, and so another word of the same field.
- */
+/* Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is none, or if the
+ * line is bad. *is_listed: a comma follows, and so another word of the same field. */
 static bool
 next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 {

@@ -40,10 +40,8 @@ struct scram_span {
 /* The next move of a side; SCRAM_TURN_OVER after any failure. */
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
-/*
- * Sets the turn to OVER; a caller that accepts the message sets the next one. Returns 0, or -1 with *why set (08P01) if
- * it is not this message's turn.
- */
+/* Sets the turn to OVER; a caller that accepts the message sets the next one. Returns 0, or -1 with *why set (08P01) if
+ * it is not this message's turn. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
 int scram_no_memory(struct fail *why); /* always -1 */
 /* Sets *why (08P01). Always returns -1. */

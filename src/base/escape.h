@@ -27,10 +27,8 @@ size_t escape_text(enum escape_style style, const char *bytes, size_t len, char 
 /* Appends s between quotes, escaped, whatever bytes it has; null if s is NULL. */
 void json_put_string(struct buf *to, const char *s);
 
-/*
- * Writes a JSON object on a line of its own, field by field, into the storage of its caller: always complete and
- * well-formed. A field that does not fit is left out whole.
- */
+/* Writes a JSON object on a line of its own, field by field, into the storage of its caller: always complete and
+ * well-formed. A field that does not fit is left out whole. */
 struct line {
 	char *out;
 	size_t cap, len;

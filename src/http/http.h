@@ -54,8 +54,6 @@ int http_request_fd(const struct http *h);
 /* Returns bits 1 << enum http_table, which count as answered, and clears the descriptor: what is wanted later rings
  * anew. */
 unsigned http_wanted_tables(struct http *h);
-/*
- * ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one,
- * and with the tables that were wanted (JSON arrays), whose contents it takes over.
- */
+/* ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one,
+ * and with the tables that were wanted (JSON arrays), whose contents it takes over. */
 void http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES]);

@@ -19,10 +19,8 @@
 #define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
 #define LOG_EVERY_US US_PER_S
 
-/*
- * Every name is qualified, so no operator or function of another schema can take the place of these, whatever
- * search_path is. To leave out superusers and the like, configure a query of your own with a WHERE.
- */
+/* Every name is qualified, so no operator or function of another schema can take the place of these, whatever
+ * search_path is. To leave out superusers and the like, configure a query of your own with a WHERE. */
 #define BUILTIN                                                                                                        \
 	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
@@ -113,10 +111,8 @@ replace_name(const struct upstream *up, char **text, const char *by)
 	return is_done;
 }
 
-/*
- * An upstream's password belongs to the upstream's user; auth_user has its own, unless it is the same user. A tenant's
- * auth_user is "auth_user.tenant" in users_file, like the tenant's other users.
- */
+/* An upstream's password belongs to the upstream's user; auth_user has its own, unless it is the same user. A tenant's
+ * auth_user is "auth_user.tenant" in users_file, like the tenant's other users. */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)

@@ -486,10 +486,8 @@ declare(struct entry *e, uint64_t above)
 	give_name(e, above);
 }
 
-/*
- * is_seen: PostgreSQL has shown that what servers have is outdated. That goes for its old text as well, whoever else
- * has it, and for the one that it may have from now on.
- */
+/* is_seen: PostgreSQL has shown that what servers have is outdated. That goes for its old text as well, whoever else
+ * has it, and for the one that it may have from now on. */
 static void
 renew_shared(struct entry *e, bool is_seen)
 {
