@@ -69,7 +69,7 @@ rate(uint64_t n, const struct history_sample *s)
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
-	/* Of what is beyond the last bound the page says that it is more. */
+	/* The page says of what is beyond the last bound that it is more. */
 	return histogram_quantile_us(h, bounds, q, bounds->le_us[bounds->count - 1]) / 1000;
 }
 

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 
-
 #define BURST_US (5 * US_PER_S)
 
 void
