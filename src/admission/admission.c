@@ -7,13 +7,9 @@
 #include <arpa/inet.h>
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-/*
- * Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
- * most drivers report an error only after they have sent their startup packet.
- */
+/* Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
+ * most drivers report an error only after they have sent their startup packet. */
 #define ADDRESS_SPARE 16u
 #define ADDRESS_TEXT_MAX 64
 
@@ -81,6 +77,21 @@ admission_tick(struct admission *a, uint64_t now_us)
 	admission_table_sweep(a->guesses, now_us);
 }
 
+/* Always returns false. */
+static bool
+refuse(struct admission *a, struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
+{
+	a->settings.ops->refuse(t, why, reason);
+	return false;
+}
+
+static bool
+refuse_without_memory(struct admission *a, struct admission_ticket *t)
+{
+	a->settings.ops->out_of_memory(t);
+	return false;
+}
+
 /* --- addresses --- */
 
 /* Writes "10.0.0.7", "2001:db8:0:1::/64" or "unix". */
@@ -104,7 +115,7 @@ address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX]
 	snprintf(out, ADDRESS_TEXT_MAX, "%s/64", text);
 }
 
-static void
+static bool
 refuse_address(struct admission *a, struct admission_ticket *t)
 {
 	char address[ADDRESS_TEXT_MAX];
@@ -114,7 +125,7 @@ refuse_address(struct admission *a, struct admission_ticket *t)
 	fail_set(&why, "53300", "too many connections from %s: more than %u (max_address_client_connections)", address,
 		 admission_config(a)->max_address_client_connections);
 	fail_hint(&why, "Close some, or raise max_address_client_connections in section [limits] of pgweir.ini.");
-	a->settings.ops->refuse(t, &why, RJ_MAX_ADDRESS);
+	return refuse(a, t, &why, RJ_MAX_ADDRESS);
 }
 
 /* Clients whose wrong password is answered late don't count here: they have a limit of their own. */
@@ -139,27 +150,31 @@ is_exempt(const struct admission *a, const struct sockaddr *peer)
 	return false;
 }
 
+/* Returns false without memory. */
+static bool
+count_address(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer)
+{
+	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
+
+	if (peer == NULL)
+		return true;
+	t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), *a->settings.now_us);
+	if (t->address == NULL)
+		return false;
+	admission_entry_hold(a->addresses, t->address);
+	t->is_exempt = t->is_apart = is_exempt(a, peer);
+	return true;
+}
+
 bool
 admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer)
 {
-	uint64_t now_us = *a->settings.now_us;
-	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
-
 	admission_queue_make_room(a);
 	admission_queue_join(a, t, ADMISSION_SILENT);
-	if (peer == NULL)
-		return true;
-	t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), now_us);
-	if (t->address == NULL) {
-		a->settings.ops->out_of_memory(t);
-		return false;
-	}
-	admission_entry_hold(a->addresses, t->address);
-	t->is_exempt = t->is_apart = is_exempt(a, peer);
-	if (is_address_over(a, t, ADDRESS_SPARE)) {
-		refuse_address(a, t);
-		return false;
-	}
+	if (!count_address(a, t, peer))
+		return refuse_without_memory(a, t);
+	if (is_address_over(a, t, ADDRESS_SPARE))
+		return refuse_address(a, t);
 	t->is_above_limit = is_address_over(a, t, 0);
 	return true;
 }
@@ -215,8 +230,7 @@ take_tokens(struct admission *a, struct admission_ticket *t, const struct rate *
 			    &why,
 			    "Keep connections open rather than log in for each request, or raise %s in pgweir.ini.",
 			    rates[i].setting);
-			a->settings.ops->refuse(t, &why, rates[i].reason);
-			return false;
+			return refuse(a, t, &why, rates[i].reason);
 		}
 	for (size_t i = 0; i < count; i++)
 		if (rates[i].entry != NULL)
@@ -266,13 +280,10 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 	if (a->is_memory_full && (database != NULL || !config_is_stats(admission_config(a), user))) {
 		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
 		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
-		a->settings.ops->refuse(t, &why, RJ_MAX_MEMORY);
-		return false;
+		return refuse(a, t, &why, RJ_MAX_MEMORY);
 	}
-	if (t->is_above_limit && is_address_over(a, t, 0)) {
-		refuse_address(a, t);
-		return false;
-	}
+	if (t->is_above_limit && is_address_over(a, t, 0))
+		return refuse_address(a, t);
 	if (e != NULL && t->is_apart)
 		e = admission_guess_entry(a, t, user);
 	if (e != NULL && e->waiting >= ADMISSION_WAITING_MAX) {
@@ -281,8 +292,7 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 		address_text(t, address);
 		fail_set(&why, "53300", "too many failed logins from %s are waiting for their answers", address);
 		fail_hint(&why, "Try again a few seconds later (login_failure_delay).");
-		a->settings.ops->refuse(t, &why, RJ_FAILED_LOGINS);
-		return false;
+		return refuse(a, t, &why, RJ_FAILED_LOGINS);
 	}
 	return is_within_rates(a, t, user, database);
 }
@@ -296,8 +306,8 @@ database_entry(struct admission *a, const char *database)
 }
 
 static bool
-is_database_full(struct admission *a, struct admission_ticket *t, const char *database,
-		 const struct admission_entry *entry)
+database_has_room(struct admission *a, struct admission_ticket *t, const char *database,
+		  const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
 	size_t tenant_len = config_tenant_len(config, database);
@@ -308,18 +318,17 @@ is_database_full(struct admission *a, struct admission_ticket *t, const char *da
 	config_effective(config, config_find_database(config, database), NULL, &s);
 	limit = s.max_db_client_connections;
 	if (limit == 0 || entry->held < limit)
-		return false;
+		return true;
 	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
 		 tenant_len > 0 ? "tenant" : "database", (int)(tenant_len > 0 ? tenant_len : strlen(database)),
 		 database, entry->held, limit);
 	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
 	fail_hint(&why, "Raise max_db_client_connections, or use SHOW CLIENTS to find clients that never leave.");
-	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
-	return true;
+	return refuse(a, t, &why, RJ_MAX_DATABASE);
 }
 
 static bool
-is_user_full(struct admission *a, struct admission_ticket *t, const char *user, const struct admission_entry *entry)
+user_has_room(struct admission *a, struct admission_ticket *t, const char *user, const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
 	struct scope_settings s;
@@ -329,28 +338,26 @@ is_user_full(struct admission *a, struct admission_ticket *t, const char *user, 
 	config_effective(config, NULL, config_find_user(config, user), &s);
 	limit = s.max_user_client_connections;
 	if (limit == 0 || entry->held < limit)
-		return false;
+		return true;
 	fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)", user,
 		 entry->held, limit);
 	fail_pgbouncer_text(&why, "client connections exceeded (max_user_client_connections)");
 	fail_hint(&why, "Raise max_user_client_connections, or use SHOW CLIENTS to find clients that never leave.");
-	a->settings.ops->refuse(t, &why, RJ_MAX_USER);
-	return true;
+	return refuse(a, t, &why, RJ_MAX_USER);
 }
 
 static bool
-is_console_full(struct admission *a, struct admission_ticket *t, uint32_t clients)
+console_has_room(struct admission *a, struct admission_ticket *t, uint32_t clients)
 {
 	uint32_t limit = admission_config(a)->defaults.max_db_client_connections;
 	struct fail why;
 
 	if (limit == 0 || clients < limit)
-		return false;
+		return true;
 	fail_set(&why, "53300", "too many clients of the console: %u of %u (max_db_client_connections)", clients,
 		 limit);
 	fail_pgbouncer_text(&why, "client connections exceeded (max_db_client_connections)");
-	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
-	return true;
+	return refuse(a, t, &why, RJ_MAX_DATABASE);
 }
 
 static void
@@ -370,11 +377,9 @@ admission_admit_console(struct admission *a, struct admission_ticket *t, const c
 {
 	struct admission_entry *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 
-	if (user_entry == NULL) {
-		a->settings.ops->out_of_memory(t);
-		return false;
-	}
-	if (!is_admin && (is_console_full(a, t, clients) || is_user_full(a, t, user, user_entry)))
+	if (user_entry == NULL)
+		return refuse_without_memory(a, t);
+	if (!is_admin && !(console_has_room(a, t, clients) && user_has_room(a, t, user, user_entry)))
 		return false;
 	hold(a, t, user_entry, NULL);
 	return true;
@@ -386,11 +391,9 @@ admission_admit(struct admission *a, struct admission_ticket *t, const char *use
 	struct admission_entry *entry = database_entry(a, database),
 			       *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 
-	if (entry == NULL || user_entry == NULL) {
-		a->settings.ops->out_of_memory(t);
-		return false;
-	}
-	if (is_database_full(a, t, database, entry) || is_user_full(a, t, user, user_entry))
+	if (entry == NULL || user_entry == NULL)
+		return refuse_without_memory(a, t);
+	if (!database_has_room(a, t, database, entry) || !user_has_room(a, t, user, user_entry))
 		return false;
 	hold(a, t, user_entry, entry);
 	return true;
@@ -400,18 +403,11 @@ int
 admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
 		  const char *database)
 {
-	uint64_t now_us = *a->settings.now_us;
 	struct admission_entry *user_entry, *entry = database_entry(a, database);
-	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
-	if (peer != NULL) {
-		if ((t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), now_us)) ==
-		    NULL)
-			return -1;
-		admission_entry_hold(a->addresses, t->address);
-		t->is_exempt = t->is_apart = is_exempt(a, peer);
-	}
-	user_entry = admission_table_get(a->users, user, strlen(user), now_us);
+	if (!count_address(a, t, peer))
+		return -1;
+	user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 	if (entry == NULL || user_entry == NULL)
 		return -1;
 	hold(a, t, user_entry, entry);

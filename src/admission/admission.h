@@ -29,8 +29,6 @@
 
 #include <event2/event.h>
 #include <netinet/in.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/queue.h>
 
 struct admission; /* opaque: admission_state.h */
@@ -63,9 +61,7 @@ struct admission_ticket {
 	bool is_unlogged; /* its login was refused, and there are too many log lines about that */
 };
 
-/*
- * The owner of a ticket does these. Each closes the connection, and so calls admission_leave() from within.
- */
+/* The owner of a ticket does these. Each closes the connection, and so calls admission_leave() from within. */
 struct admission_ops {
 	/* There is no room for it: counts it under reason, sends it *why and closes it. */
 	void (*refuse)(struct admission_ticket *t, const struct fail *why, enum reject_reason reason);
@@ -93,10 +89,8 @@ void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms
 
 /* --- The steps. Each returns false if ops->refuse was called. --- */
 bool admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer); /* NULL: Unix */
-/*
- * The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;
- * its users share no limit with others of their address.
- */
+/* The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;
+ * its users share no limit with others of their address. */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
 /* The client is authenticated; database is one of the configuration. */
 bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
@@ -106,10 +100,8 @@ bool admission_admit(struct admission *a, struct admission_ticket *t, const char
  */
 int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
-/*
- * The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
- * Limits are for those that may only look.
- */
+/* The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
+ * Limits are for those that may only look. */
 bool admission_admit_console(struct admission *a, struct admission_ticket *t, const char *user, bool is_admin,
 			     uint32_t clients);
 void admission_leave(struct admission *a, struct admission_ticket *t); /* may be called again */
@@ -123,14 +115,12 @@ bool admission_may_log(struct admission *a, struct admission_ticket *t);
 bool admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum reject_reason reason);
 
 /* --- Proofs --- */
-/*
- * The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
+/* The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
  * caller owns the result until then, and calls admission_drop_answer if the connection goes. Returns NULL if the answer
- * is due at once.
- */
+ * is due at once. */
 struct admission_hold *admission_failed(struct admission *a, struct admission_ticket *t, const char *user,
 					const struct fail *why);
-void admission_drop_answer(struct admission_hold *hold);
+void admission_drop_answer(void *hold); /* a struct admission_hold */
 void admission_answer_now(struct admission_hold *hold);
 void admission_succeeded(struct admission *a, const struct admission_ticket *t, const char *user);
 

@@ -28,8 +28,10 @@ struct admission_hold {
 };
 
 void
-admission_drop_answer(struct admission_hold *hold)
+admission_drop_answer(void *arg)
 {
+	struct admission_hold *hold = arg;
+
 	TAILQ_REMOVE(&hold->a->holds, hold, next);
 	hold->a->held_count--;
 	if (hold->ticket->address != NULL)
@@ -94,29 +96,25 @@ hold_answer(struct admission *a, struct admission_ticket *t, struct admission_en
 	return hold;
 }
 
-struct guess_key {
-	uint8_t bytes[ADMISSION_KEY_MAX];
-};
-
 /* Writes the key of t's address (it must have one) and this user, and returns its length. */
 static size_t
-put_guess_key(const struct admission_ticket *t, const char *user, struct guess_key *key)
+put_guess_key(const struct admission_ticket *t, const char *user, uint8_t key[static ADMISSION_KEY_MAX])
 {
 	size_t len = t->address->key_len, user_len = strlen(user);
 
-	memcpy(key->bytes, t->address->key, len);
-	if (user_len > sizeof(key->bytes) - len)
-		user_len = sizeof(key->bytes) - len; /* names that begin alike count together */
-	memcpy(key->bytes + len, user, user_len);
+	memcpy(key, t->address->key, len);
+	if (user_len > ADMISSION_KEY_MAX - len)
+		user_len = ADMISSION_KEY_MAX - len; /* names that begin alike count together */
+	memcpy(key + len, user, user_len);
 	return len + user_len;
 }
 
 struct admission_entry *
 admission_guess_entry(struct admission *a, const struct admission_ticket *t, const char *user)
 {
-	struct guess_key key;
+	uint8_t key[ADMISSION_KEY_MAX];
 
-	return admission_table_get(a->guesses, key.bytes, put_guess_key(t, user, &key), *a->settings.now_us);
+	return admission_table_get(a->guesses, key, put_guess_key(t, user, key), *a->settings.now_us);
 }
 
 static uint64_t
@@ -127,7 +125,7 @@ delay_of(struct admission *a, struct admission_ticket *t, struct admission_entry
 	uint64_t now_us = *a->settings.now_us, of_own = 0, of_address;
 
 	if (t->address == NULL)
-		return base < max ? base : max;
+		return clock_lesser_us(base, max);
 	if (own != NULL)
 		of_own = admission_entry_failed(own, base, max, now_us);
 	of_address = admission_entry_failed(t->address, base, max, now_us);
@@ -147,11 +145,11 @@ void
 admission_succeeded(struct admission *a, const struct admission_ticket *t, const char *user)
 {
 	struct admission_entry *own;
-	struct guess_key key;
+	uint8_t key[ADMISSION_KEY_MAX];
 
 	if (t->address == NULL)
 		return;
-	own = admission_table_find(a->guesses, key.bytes, put_guess_key(t, user, &key));
+	own = admission_table_find(a->guesses, key, put_guess_key(t, user, key));
 	if (own == NULL)
 		return;
 	admission_entry_forgive(t->address, own->failures);

@@ -44,21 +44,15 @@ admission_may_log(struct admission *a, struct admission_ticket *t)
 	return false;
 }
 
-static void
-report_kept_back(struct admission *a, uint64_t now_us)
-{
-	if (a->log_kept_back == 0 || now_us - a->log_since_us < QUIET_US)
-		return;
-	log_warning(a->settings.log, "%s refused", counted(a->log_kept_back, "more login", "more logins").text);
-	a->log_since_us = now_us;
-	a->log_kept_back = 0;
-	a->log_count = 0;
-}
-
 void
 admission_log_tick(struct admission *a, uint64_t now_us)
 {
-	report_kept_back(a, now_us);
+	if (a->log_kept_back != 0 && now_us - a->log_since_us >= QUIET_US) {
+		log_warning(a->settings.log, "%s refused", counted(a->log_kept_back, "more login", "more logins").text);
+		a->log_since_us = now_us;
+		a->log_kept_back = 0;
+		a->log_count = 0;
+	}
 	for (unsigned i = 0; i < RJ_COUNT; i++) {
 		struct admission_quiet *quiet = &a->quiet[i];
 

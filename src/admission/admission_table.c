@@ -1,27 +1,19 @@
 #include "admission/admission_table.h"
 #include "base/alloc.h"
-#include "base/table.h"
+#include "base/clock.h"
+#include "base/text.h"
 
 #include <assert.h>
-#include <netinet/in.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SWEEPS 2 /* entries looked at for each one that is added */
 #define SWEEPS_PER_TICK 256
 #define SECOND_NS UINT64_C(1000000000)
-#define SECOND_US UINT64_C(1000000)
 
 TAILQ_HEAD(admission_idle, admission_entry);
 
-struct admission_box {
-	struct admission_entry e; /* must be first: table_entry_drop() casts */
-	UT_hash_handle hh;
-};
-
 struct admission_table {
 	uint64_t seed;
-	struct admission_box *boxes;
+	struct admission_entry *entries;
 	uint32_t idle_count, idle_max;
 	struct admission_idle idle; /* the first was not seen for longest */
 };
@@ -40,13 +32,13 @@ admission_table_new(uint64_t seed, uint32_t idle_max)
 void
 admission_table_free(struct admission_table *t)
 {
-	struct admission_box *box, *next;
+	struct admission_entry *e, *next;
 
 	if (t == NULL)
 		return;
-	HASH_ITER(hh, t->boxes, box, next) {
-		HASH_DELETE(hh, t->boxes, box);
-		free(box);
+	HASH_ITER(hh, t->entries, e, next) {
+		HASH_DELETE(hh, t->entries, e);
+		free(e);
 	}
 	free(t);
 }
@@ -54,19 +46,17 @@ admission_table_free(struct admission_table *t)
 uint32_t
 admission_table_count(const struct admission_table *t)
 {
-	return HASH_COUNT(t->boxes);
+	return HASH_COUNT(t->entries);
 }
 
 static void
 table_entry_drop(struct admission_table *t, struct admission_entry *e)
 {
-	struct admission_box *box = (struct admission_box *)e;
-
 	assert(e->held == 0);
-	HASH_DELETE(hh, t->boxes, box);
+	HASH_DELETE(hh, t->entries, e);
 	TAILQ_REMOVE(&t->idle, e, idle);
 	t->idle_count--;
-	free(box);
+	free(e);
 }
 
 static void
@@ -74,7 +64,7 @@ refill(struct admission_entry *e, uint64_t now_us)
 {
 	uint64_t us = now_us > e->token_us ? now_us - e->token_us : 0;
 
-	e->token_ns += (us < SECOND_US ? us : SECOND_US) * 1000;
+	e->token_ns += clock_lesser_us(us, US_PER_S) * 1000;
 	if (e->token_ns > SECOND_NS)
 		e->token_ns = SECOND_NS;
 	e->token_us = now_us;
@@ -123,35 +113,35 @@ cut(size_t key_len)
 struct admission_entry *
 admission_table_find(const struct admission_table *t, const void *key, size_t key_len)
 {
-	struct admission_box *box;
+	struct admission_entry *e;
 
-	TABLE_FIND(t->seed, t->boxes, key, cut(key_len), box);
-	return box == NULL ? NULL : &box->e;
+	TABLE_FIND(t->seed, t->entries, key, cut(key_len), e);
+	return e;
 }
 
 static struct admission_entry *
 table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	struct admission_box *box;
+	struct admission_entry *e;
 
 	/* Make room first, so that e itself is not dropped. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
 		table_entry_drop(t, TAILQ_FIRST(&t->idle));
 	sweep(t, SWEEPS, now_us);
-	box = calloc(1, sizeof(*box));
-	if (box == NULL)
+	e = calloc(1, sizeof(*e));
+	if (e == NULL)
 		return NULL;
-	memcpy(box->e.key, key, key_len);
-	box->e.key_len = (uint8_t)key_len;
-	if (!TABLE_ADD(t->seed, t->boxes, box->e.key, key_len, box)) {
-		free(box);
+	memcpy(e->key, key, key_len);
+	e->key_len = (uint8_t)key_len;
+	if (!TABLE_ADD(t->seed, t->entries, e->key, key_len, e)) {
+		free(e);
 		return NULL;
 	}
-	box->e.token_ns = SECOND_NS;
-	box->e.token_us = now_us;
-	TAILQ_INSERT_TAIL(&t->idle, &box->e, idle);
+	e->token_ns = SECOND_NS;
+	e->token_us = now_us;
+	TAILQ_INSERT_TAIL(&t->idle, e, idle);
 	t->idle_count++;
-	return &box->e;
+	return e;
 }
 
 struct admission_entry *
@@ -191,20 +181,20 @@ admission_entry_release(struct admission_table *t, struct admission_entry *e, ui
 static uint64_t
 price_ns(uint32_t rate)
 {
-	return SECOND_NS / rate;
+	return rate == 0 ? 0 : SECOND_NS / rate;
 }
 
 bool
 admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
 	refill(e, now_us);
-	return rate == 0 || e->token_ns >= price_ns(rate);
+	return e->token_ns >= price_ns(rate);
 }
 
 void
 admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
-	uint64_t price = rate == 0 ? 0 : price_ns(rate);
+	uint64_t price = price_ns(rate);
 
 	refill(e, now_us);
 	e->token_ns -= price < e->token_ns ? price : e->token_ns;
@@ -237,16 +227,11 @@ admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 size_t
 admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX])
 {
-	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+	static const uint8_t other[4]; /* of another family: a socket that was passed to us */
+	int family;
+	const uint8_t *address = network_address(peer, &family);
+	size_t len = family == AF_INET6 ? 8 : 4;
 
-	if (peer->sa_family != AF_INET6) {
-		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
-		return 4;
-	}
-	if (IN6_IS_ADDR_V4MAPPED(in6)) {
-		memcpy(key, in6->s6_addr + 12, 4);
-		return 4;
-	}
-	memcpy(key, in6->s6_addr, 8);
-	return 8;
+	memcpy(key, address != NULL ? address : other, len);
+	return len;
 }

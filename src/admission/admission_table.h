@@ -9,9 +9,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/table.h"
+
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -22,6 +21,7 @@
 struct admission_table; /* opaque: admission/admission_table.c */
 
 struct admission_entry {
+	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* while held is 0 */
 	uint64_t token_ns; /* at most a second: a login at rate r takes 1/r seconds of it */
 	uint64_t token_us; /* the time of which token_ns is true */
@@ -47,10 +47,8 @@ void admission_table_sweep(struct admission_table *t,
 uint32_t admission_table_count(const struct admission_table *t);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
-/*
- * Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Every customer has an IPv6
- * /64 at least.
- */
+/* Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Every customer has an IPv6
+ * /64 at least. */
 size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 
 void admission_entry_hold(struct admission_table *t, struct admission_entry *e);

@@ -1,6 +1,8 @@
 /* src/auth/base64.c - see encoding.h. */
 #include "auth/encoding.h"
 
+#include <string.h>
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void
@@ -22,19 +24,6 @@ base64_encode(const uint8_t *bytes, size_t len, char *out)
 	*out = '\0';
 }
 
-/* Returns the value of a base64 digit, 0 to 63, or -1 if c is none. */
-static int
-digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 int
 base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len)
 {
@@ -47,11 +36,11 @@ base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, s
 	for (int pad = 0; pad < 2 && digit_count > 0 && text[digit_count - 1] == '='; pad++)
 		digit_count--;
 	for (size_t at = 0; at < digit_count; at++) {
-		int d = digit(text[at]);
+		const char *digit = memchr(alphabet, text[at], sizeof(alphabet) - 1);
 
-		if (d < 0)
+		if (digit == NULL)
 			return -1;
-		bits = bits << 6 | (uint32_t)d;
+		bits = bits << 6 | (uint32_t)(digit - alphabet);
 		bit_count += 6;
 		if (bit_count < 8)
 			continue;

@@ -3,7 +3,6 @@
 
 #include "base/fail.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -34,8 +33,6 @@ int md5_answer(const char *secret, const uint8_t salt[static 4], char out[static
  */
 #define SASLPREP_MAX ((size_t)1 << 24) /* bytes of a password */
 
-/*
- * Returns 0, or -1 without memory. *prepared is then the caller's (secret_free), or NULL if the password is used as
- * it is. The password must not be longer than SASLPREP_MAX: the time grows with the square of its length.
- */
+/* Returns 0, or -1 without memory. *prepared is then the caller's (secret_free), or NULL if the password is used as
+ * it is. The password must not be longer than SASLPREP_MAX: the time grows with the square of its length. */
 int saslprep(const char *password, char **prepared);

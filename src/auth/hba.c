@@ -3,15 +3,12 @@
 #include "base/alloc.h"
 #include "base/text.h"
 
-#include <netinet/in.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct hba {
 	atomic_uint ref_count;
 	struct hba_rule *rules;
-	size_t count, cap;
+	size_t count;
 };
 
 /* --- Life. --- */
@@ -47,10 +44,7 @@ add_rule(const struct rule_line *line, void *arg)
 	struct hba *hba = b->hba;
 	struct hba_rule rule;
 
-	if (hba->count == hba->cap) {
-		hba->cap = hba->cap == 0 ? 16 : hba->cap * 2;
-		hba->rules = xreallocarray(hba->rules, hba->cap, sizeof(*hba->rules));
-	}
+	hba->rules = xwith_room(hba->rules, hba->count, sizeof(*hba->rules));
 	if (hba_rule_parse(line, &rule, &b->reading))
 		hba->rules[hba->count++] = rule;
 	else
@@ -129,20 +123,14 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q)
 static bool
 fits_type(const struct hba_rule *rule, const struct hba_question *q)
 {
-	switch (rule->type) {
-	case HBA_LOCAL:
-		return q->is_local;
-	case HBA_HOST:
-	case HBA_HOSTNOGSSENC:
-		return !q->is_local;
-	case HBA_HOSTSSL:
-		return !q->is_local && q->is_tls;
-	case HBA_HOSTNOSSL:
-		return !q->is_local && !q->is_tls;
-	case HBA_HOSTGSSENC:
-		break;
-	}
-	return false;
+	/* A Unix socket, a connection without TLS, one with TLS. hostgssenc fits nobody. */
+	static const bool fits[][3] = {
+		[HBA_LOCAL] = { true, false, false },	    [HBA_HOST] = { false, true, true },
+		[HBA_HOSTSSL] = { false, false, true },	    [HBA_HOSTNOSSL] = { false, true, false },
+		[HBA_HOSTGSSENC] = { false, false, false }, [HBA_HOSTNOGSSENC] = { false, true, true },
+	};
+
+	return fits[rule->type][q->is_local ? 0 : q->is_tls ? 2 : 1];
 }
 
 bool

@@ -14,8 +14,6 @@
 
 #include "auth/rule_file.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <sys/socket.h>
 
 struct hba; /* opaque: hba.c */
@@ -51,11 +49,9 @@ struct hba_needs {
 	bool certificates; /* there is a rule that asks clients for certificates */
 };
 
-/*
- * Reads a file and the files it names; or text, and no other file, unless that is NULL. Returns NULL if anything is
+/* Reads a file and the files it names; or text, and no other file, unless that is NULL. Returns NULL if anything is
  * wrong; every error is reported. So is what merely looks wrong: rules that let in everybody who reaches them, or that
- * never fit; a file that anyone may change.
- */
+ * never fit; a file that anyone may change. */
 struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct hba *hba_ref(struct hba *hba); /* NULL is fine, as for unref */
 void hba_unref(struct hba *hba);
@@ -78,10 +74,8 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
  */
 struct ident; /* opaque: ident.c */
 
-/*
- * Reads a file; or text, and no other file, unless that is NULL. Returns NULL if anything is wrong; every error is
- * reported. An empty file is fine.
- */
+/* Reads a file; or text, and no other file, unless that is NULL. Returns NULL if anything is wrong; every error is
+ * reported. An empty file is fine. */
 struct ident *ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct ident *ident_ref(struct ident *ident); /* NULL is fine, as everywhere below */
 void ident_unref(struct ident *ident);

@@ -5,7 +5,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A line being read: which of its fields is next, and where problems are reported. */
@@ -97,40 +96,26 @@ take_type(struct line *l)
 /* --- Databases and users. --- */
 
 static bool
-take_regex(struct line *l, const struct rule_word *word, struct hba_name *name)
-{
-	name->kind = HBA_NAME_REGEX;
-	return rule_take_regex(l->reading, l->of, word, &name->regex);
-}
-
-static bool
 take_database(struct line *l, const struct rule_word *word, struct hba_name *name)
 {
-	if (rule_word_is(word, "all"))
-		name->kind = HBA_NAME_ALL;
-	else if (rule_word_is(word, "sameuser"))
+	if (rule_word_is(word, "sameuser"))
 		name->kind = HBA_NAME_SAMEUSER;
 	else if (rule_word_is(word, "replication"))
 		name->kind = HBA_NAME_REPLICATION;
 	else if (rule_word_is(word, "samerole") || rule_word_is(word, "samegroup"))
 		return bad_rule(l, "%s is not available: pgweir knows no roles; name the databases, or use sameuser",
 				word->text);
-	else if (word->text[0] == '/')
-		return take_regex(l, word, name);
 	return true;
 }
 
 static bool
 take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
 {
-	if (rule_word_is(word, "all"))
-		name->kind = HBA_NAME_ALL;
-	else if (!word->is_quoted && word->text[0] == '+')
+	(void)name;
+	if (!word->is_quoted && word->text[0] == '+')
 		return bad_rule(
 		    l, "%.100s is not available: pgweir knows no roles; name the users, or list them in a file: @NAME",
 		    word->text);
-	else if (word->text[0] == '/')
-		return take_regex(l, word, name);
 	return true;
 }
 
@@ -148,7 +133,14 @@ take_names(struct line *l, const char *missing, struct hba_names *names,
 		struct hba_name *name = &names->list[names->count++];
 
 		name->text = xstrdup(f->words[i].text);
-		is_good = take(l, &f->words[i], name) && is_good;
+		if (rule_word_is(&f->words[i], "all"))
+			name->kind = HBA_NAME_ALL;
+		else if (!take(l, &f->words[i], name))
+			is_good = false;
+		else if (name->kind == HBA_NAME && name->text[0] == '/') {
+			name->kind = HBA_NAME_REGEX;
+			is_good = rule_take_regex(l->reading, l->of, &f->words[i], &name->regex) && is_good;
+		}
 	}
 	return is_good;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "auth/hba.h"
-#include "auth/rule_file.h"
 
 #include <stdint.h>
 

@@ -1,12 +1,9 @@
 #include "auth/hba.h"
 
-#include "auth/rule_file.h"
 #include "base/alloc.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A line of the file. */
@@ -19,7 +16,7 @@ struct entry {
 struct ident {
 	atomic_uint ref_count;
 	struct entry *entries;
-	size_t count, cap;
+	size_t count;
 };
 
 struct building {
@@ -93,10 +90,7 @@ add_entry(const struct rule_line *line, void *arg)
 	struct ident *ident = b->ident;
 	struct entry e = { 0 };
 
-	if (ident->count == ident->cap) {
-		ident->cap = ident->cap == 0 ? 16 : ident->cap * 2;
-		ident->entries = xreallocarray(ident->entries, ident->cap, sizeof(*ident->entries));
-	}
+	ident->entries = xwith_room(ident->entries, ident->count, sizeof(*ident->entries));
 	if (take_entry(b, line, &e))
 		ident->entries[ident->count++] = e;
 	else
@@ -118,10 +112,8 @@ ident_load(const char *text, size_t text_len, const char *path, rule_report *rep
 
 /* --- Questions. --- */
 
-/*
- * Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
- * they did not take part: that text is what the column's first \1 stands for.
- */
+/* Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
+ * they did not take part: that text is what the column's first \1 stands for. */
 static bool
 fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
 {

@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,13 +91,6 @@ rule_word_is(const struct rule_word *word, const char *keyword)
 
 /* --- Fields and words. --- */
 
-/* Returns the list with room for one more. It grows in powers of two, so count alone tells when it is full. */
-static void *
-with_room(void *list, size_t count, size_t size)
-{
-	return (count & (count - 1)) != 0 ? list : xreallocarray(list, count == 0 ? 1 : count * 2, size);
-}
-
 static void
 field_fini(struct rule_field *f)
 {
@@ -114,10 +106,8 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/*
- * Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is none, or if the
- * line is bad. *is_listed: a comma follows, and so another word of the same field.
- */
+/* Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is none, or if the
+ * line is bad. *is_listed: a comma follows, and so another word of the same field. */
 static bool
 next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 {
@@ -169,7 +159,7 @@ next_field(struct source *s, char **at, struct rule_field *f)
 		if (!word.is_quoted && word.text[0] == '@' && word.text[1] != '\0')
 			read_list(s, word.text + 1, f);
 		else {
-			f->words = with_room(f->words, f->count, sizeof(*f->words));
+			f->words = xwith_room(f->words, f->count, sizeof(*f->words));
 			f->words[f->count++] = (struct rule_word){ xstrdup(word.text), word.is_quoted };
 		}
 	}
@@ -299,7 +289,7 @@ take_fields(struct source *s, char *text)
 
 	while (next_field(s, &text, &f)) {
 		/* The line owns f's words from now on. */
-		line.fields = with_room(line.fields, line.count, sizeof(*line.fields));
+		line.fields = xwith_room(line.fields, line.count, sizeof(*line.fields));
 		line.fields[line.count++] = f;
 		f = (struct rule_field){ 0 };
 	}

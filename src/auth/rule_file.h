@@ -15,7 +15,6 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #define RULE_DEPTH_MAX 10 /* PostgreSQL's CONF_FILE_MAX_DEPTH */
 #define RULE_BYTES_MAX ((size_t)4 << 20)
@@ -76,9 +75,7 @@ bool rule_word_is(const struct rule_word *word, const char *keyword);
 /* Returns the compiled expression, or NULL with *why set (2201B). */
 struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);
 void rule_regex_free(struct rule_regex *re); /* NULL is fine */
-/*
- * Returns true if text contains a match. *begin and *end (either may be NULL) are set to where the first parentheses
- * matched, or both to SIZE_MAX if they took no part.
- */
+/* Returns true if text contains a match. *begin and *end (either may be NULL) are set to where the first parentheses
+ * matched, or both to SIZE_MAX if they took no part. */
 bool rule_regex_match(const struct rule_regex *re, const char *text, size_t *begin, size_t *end);
 bool rule_regex_has_parentheses(const struct rule_regex *re);

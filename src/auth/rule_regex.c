@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <regex.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BAD_REGEX "2201B" /* invalid_regular_expression */

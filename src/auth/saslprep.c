@@ -5,9 +5,7 @@
 #include "base/text.h"
 
 #include <openssl/crypto.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #ifdef HAVE_LIBIDN
 #include <stringprep.h>
@@ -21,10 +19,8 @@ static const Stringprep_table_element corrected[] = {
 	{ 0x2f95f, 0x2f95f, { 0x7aee } }, { 0x2f9bf, 0x2f9bf, { 0x45d7 } },
 };
 
-/*
- * RFC 4013's steps, but in PostgreSQL's order: what is prohibited, or not assigned in Unicode 3.2, is looked for before
- * the text is normalised, not after. The profile's own order would accept U+0340, which normalises to another.
- */
+/* RFC 4013's steps, but in PostgreSQL's order: what is prohibited, or not assigned in Unicode 3.2, is looked for before
+ * the text is normalised, not after. The profile's own order would accept U+0340, which normalises to another. */
 static int
 prepare(char *text, size_t cap)
 {

@@ -17,7 +17,6 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define SCRAM_KEY_LEN 32
@@ -64,21 +63,17 @@ int scram_verifier_from_password(const char *password, const uint8_t *salt, size
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out, struct fail *why);
 bool scram_keys_match(const struct scram_keys *keys, const uint8_t *salt, size_t salt_len, uint32_t iterations);
-/*
- * Makes a verifier for an unknown user. Its salt depends on the name and a secret of the process alone, so that unknown
+/* Makes a verifier for an unknown user. Its salt depends on the name and a secret of the process alone, so that unknown
  * users can't be told from known ones (RFC 5802, 9). The salt has 16 bytes, as PostgreSQL's; iterations should be what
- * known users have.
- */
+ * known users have. */
 int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations,
 			struct scram_verifier *out, struct fail *why);
 
 /* --- scram_server.c: we are the server, a client logs in. A call out of turn, or after a failure, is refused with
  * 08P01. --- */
 struct scram_server; /* opaque; wiped when freed */
-/*
- * Copies the verifier and the channel. nonce: our part of it, in tests, which replay exchanges from the RFC; NULL: a
- * random one. Returns NULL without memory or randomness.
- */
+/* Copies the verifier and the channel. nonce: our part of it, in tests, which replay exchanges from the RFC; NULL: a
+ * random one. Returns NULL without memory or randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s);
@@ -106,17 +101,13 @@ struct scram_client; /* opaque; wiped when freed */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
 				      const char *nonce);
 void scram_client_free(struct scram_client *s);
-/*
- * Chooses from the server's offer (AuthenticationSASL's list, hostile), before the first message. Returns the
- * mechanism, or NULL with *why set (28000): we know none of them, or the policy allows none.
- */
+/* Chooses from the server's offer (AuthenticationSASL's list, hostile), before the first message. Returns the
+ * mechanism, or NULL with *why set (28000): we know none of them, or the policy allows none. */
 const char *scram_client_select(struct scram_client *s, const uint8_t *offer, size_t offer_len, struct fail *why);
 bool scram_client_is_bound(const struct scram_client *s); /* PLUS was chosen */
 int scram_client_first(struct scram_client *s, char out[static SCRAM_TEXT_MAX], struct fail *why);
-/*
- * Takes server-first and returns in *salt (memory of s) and *iterations what it asks for; the caller then finds or
- * derives keys. Returns 0, or -1 with *why set.
- */
+/* Takes server-first and returns in *salt (memory of s) and *iterations what it asks for; the caller then finds or
+ * derives keys. Returns 0, or -1 with *why set. */
 int scram_client_challenge(struct scram_client *s, const char *in, size_t in_len, const uint8_t **salt,
 			   size_t *salt_len, uint32_t *iterations, struct fail *why);
 /* Writes client-final. Returns 0, or -1 with *why set (28P01) if keys don't match the challenge. */

@@ -5,9 +5,7 @@
  * The exchange pauses between the server's salt and our proof: the caller may have keys for that salt, or need
  * milliseconds to derive them.
  */
-#include "auth/scram.h"
 
-#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/buf.h"
 
@@ -42,11 +40,9 @@ scram_client_new(const struct scram_channel *channel, enum scram_binding policy,
 	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_client *c;
 
-	if (nonce == NULL && scram_nonce(random) < 0)
-		return NULL;
-	if (nonce == NULL)
-		nonce = random;
-	if (strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX || (c = calloc(1, sizeof(*c))) == NULL)
+	nonce = scram_own_nonce(nonce, random);
+	if (nonce == NULL || strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX ||
+	    (c = calloc(1, sizeof(*c))) == NULL)
 		return NULL;
 	c->channel = *channel;
 	c->policy = policy;
@@ -194,16 +190,14 @@ make_proof(struct scram_client *c, const struct scram_keys *keys, uint8_t proof[
 {
 	const struct buf *text = &c->auth_message;
 	uint8_t stored_key[SCRAM_KEY_LEN];
-	int result = -1;
+	bool is_made = scram_hash(keys->client_key, stored_key, why) == 0 &&
+		       scram_hmac(stored_key, text->bytes, text->len, proof, why) == 0 &&
+		       scram_hmac(keys->server_key, text->bytes, text->len, c->server_signature, why) == 0;
 
-	if (scram_hash(keys->client_key, stored_key, why) == 0 &&
-	    scram_hmac(stored_key, text->bytes, text->len, proof, why) == 0 &&
-	    scram_hmac(keys->server_key, text->bytes, text->len, c->server_signature, why) == 0) {
+	if (is_made)
 		scram_xor(proof, keys->client_key);
-		result = 0;
-	}
 	OPENSSL_cleanse(stored_key, sizeof(stored_key));
-	return result;
+	return is_made ? 0 : -1;
 }
 
 int
@@ -235,31 +229,23 @@ scram_client_final(struct scram_client *c, const struct scram_keys *keys, char o
 	return 0;
 }
 
-/* Quotes the server's reason in our log; what is not printable becomes '?'. */
-static int
-server_refused(struct scram_span reason, struct fail *why)
-{
-	char shown[64];
-	size_t len = reason.len < sizeof(shown) ? reason.len : sizeof(shown) - 1;
-
-	for (size_t i = 0; i < len; i++)
-		shown[i] = reason.text[i] >= 0x20 && reason.text[i] <= 0x7e ? reason.text[i] : '?';
-	shown[len] = '\0';
-	return fail_set(why, "28P01", "server refused the SCRAM login: %s", shown);
-}
-
 int
 scram_client_verify(struct scram_client *c, const char *in, size_t in_len, struct fail *why)
 {
 	struct scram_span rest = { in, in_len }, value;
 	uint8_t signature[SCRAM_KEY_LEN];
+	bool is_refused;
+	char reason[64];
 
 	if (scram_take_turn(&c->turn, SCRAM_TURN_VERIFY, why) < 0 || scram_check_text(in, in_len, why) < 0)
 		return -1;
-	if (in[0] == 'e')
-		return scram_take(&rest, 'e', &value, why) < 0 ? -1 : server_refused(value, why);
-	if (scram_take(&rest, 'v', &value, why) < 0)
+	is_refused = in[0] == 'e';
+	if (scram_take(&rest, is_refused ? 'e' : 'v', &value, why) < 0)
 		return -1;
+	if (is_refused) {
+		scram_quote(value, ' ', reason, sizeof(reason));
+		return fail_set(why, "28P01", "server refused the SCRAM login: %s", reason);
+	}
 	if (scram_decode_key(value.text, value.len, signature) < 0)
 		return scram_malformed(why, "Invalid server signature.");
 	if (scram_skip_extensions(&rest, why) < 0)

@@ -9,7 +9,6 @@
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
 
-#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/text.h"
 
@@ -17,7 +16,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
-#include <string.h>
 
 #define VERIFIER_PREFIX "SCRAM-SHA-256$"
 #define MOCK_SALT_LEN 16 /* bytes, as PostgreSQL makes them */
@@ -166,13 +164,10 @@ parse_parts(struct scram_span rest, struct scram_verifier *out)
 	struct scram_span iterations, salt, stored;
 
 	if (take_part(&rest, ':', &iterations) < 0 || take_part(&rest, '$', &salt) < 0 ||
-	    take_part(&rest, ':', &stored) < 0)
-		return -1;
-	if (scram_parse_count(iterations, SCRAM_ITERATIONS_MAX, &out->iterations) < 0)
-		return -1;
-	if (base64_decode(salt.text, salt.len, out->salt, SCRAM_SALT_MAX, &out->salt_len) < 0 || out->salt_len == 0)
-		return -1;
-	if (scram_decode_key(stored.text, stored.len, out->stored_key) < 0)
+	    take_part(&rest, ':', &stored) < 0 ||
+	    scram_parse_count(iterations, SCRAM_ITERATIONS_MAX, &out->iterations) < 0 ||
+	    base64_decode(salt.text, salt.len, out->salt, SCRAM_SALT_MAX, &out->salt_len) < 0 || out->salt_len == 0 ||
+	    scram_decode_key(stored.text, stored.len, out->stored_key) < 0)
 		return -1;
 	return scram_decode_key(rest.text, rest.len, out->server_key);
 }

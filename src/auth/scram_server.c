@@ -5,9 +5,7 @@
  * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. So a verifier,
  * which alone can log in nowhere, becomes keys that can, and no password is needed anywhere.
  */
-#include "auth/scram.h"
 
-#include "auth/encoding.h"
 #include "auth/scram_state.h"
 #include "base/buf.h"
 
@@ -43,11 +41,8 @@ scram_server_new(const struct scram_verifier *verifier, bool is_mock, const stru
 	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_server *s;
 
-	if (nonce == NULL && scram_nonce(random) < 0)
-		return NULL;
-	if (nonce == NULL)
-		nonce = random;
-	if (strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
+	nonce = scram_own_nonce(nonce, random);
+	if (nonce == NULL || strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
 	s->verifier = *verifier;
 	s->channel = *channel;
@@ -101,16 +96,12 @@ take_binding_type(struct scram_span *rest, struct fail *why)
 	const size_t wanted_len = sizeof(SCRAM_BINDING_TYPE) - 1;
 	struct scram_span type;
 	char shown[31];
-	size_t len;
 
 	if (scram_take(rest, GS2_BINDING, &type, why) < 0)
 		return -1;
 	if (type.len == wanted_len && memcmp(type.text, SCRAM_BINDING_TYPE, wanted_len) == 0)
 		return 0;
-	len = type.len < sizeof(shown) ? type.len : sizeof(shown) - 1;
-	for (size_t i = 0; i < len; i++)
-		shown[i] = type.text[i] >= 0x21 && type.text[i] <= 0x7e ? type.text[i] : '?';
-	shown[len] = '\0';
+	scram_quote(type, '!', shown, sizeof(shown));
 	return fail_set(why, "08P01", "unsupported SCRAM channel-binding type \"%s\"", shown);
 }
 

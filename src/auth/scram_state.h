@@ -3,11 +3,6 @@
 
 #include "auth/encoding.h"
 #include "auth/scram.h"
-#include "base/fail.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /*
  * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7): attributes "a=value", separated by commas.
@@ -45,10 +40,8 @@ struct scram_span {
 /* The next move of a side; SCRAM_TURN_OVER after any failure. */
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
-/*
- * Sets the turn to OVER; a caller that accepts the message sets the next one. Returns 0, or -1 with *why set (08P01) if
- * it is not this message's turn.
- */
+/* Sets the turn to OVER; a caller that accepts the message sets the next one. Returns 0, or -1 with *why set (08P01) if
+ * it is not this message's turn. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
 int scram_no_memory(struct fail *why); /* always -1 */
 /* Sets *why (08P01). Always returns -1. */
@@ -63,14 +56,16 @@ int scram_take_any(struct scram_span *rest, char *name, struct scram_span *value
 int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 bool scram_is_printable(struct scram_span s); /* RFC 5802's "printable", not empty, as nonces must be */
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out); /* 1 to max, without sign or leading zero */
+/* Writes the beginning of a text of the peer's, terminated; what is below lowest or not ASCII becomes '?'. */
+void scram_quote(struct scram_span text, char lowest, char *out, size_t cap);
 /* Returns the character as a message may show it: itself in quotes, or its code. */
 const char *scram_show(char c, char out[static 8]);
 /* Writes what c= must be after this gs2 flag ('n', 'y' or 'p'), and the gs2 header alone to header (may be NULL).
  * Returns the length of out. */
 size_t scram_binding_text(char flag, const struct scram_channel *channel, char header[SCRAM_GS2_MAX],
 			  char out[static SCRAM_BINDING_TEXT_MAX]);
-/* Writes random characters, terminated. Returns 0, or -1 if there is no randomness. */
-int scram_nonce(char out[static SCRAM_OWN_NONCE_LEN + 1]);
+/* Returns given or, if that is NULL, random characters, written to out; NULL: there is no randomness. */
+const char *scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
 
 /*
  * --- scram_keys.c: SCRAM's arithmetic, for its two sides; everyone else uses scram.h, whose verifiers and keys

@@ -46,6 +46,16 @@ scram_check_text(const char *in, size_t in_len, struct fail *why)
 	return 0;
 }
 
+void
+scram_quote(struct scram_span text, char lowest, char *out, size_t cap)
+{
+	size_t len = text.len < cap ? text.len : cap - 1;
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = text.text[i] >= lowest && text.text[i] <= 0x7e ? text.text[i] : '?';
+	out[len] = '\0';
+}
+
 const char *
 scram_show(char c, char out[static 8])
 {
@@ -160,13 +170,15 @@ scram_binding_text(char flag, const struct scram_channel *channel, char header[S
 	return BASE64_LEN(len);
 }
 
-int
-scram_nonce(char out[static SCRAM_OWN_NONCE_LEN + 1])
+const char *
+scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1])
 {
 	uint8_t raw[SCRAM_OWN_NONCE_LEN / 4 * 3];
 
+	if (given != NULL)
+		return given;
 	if (RAND_bytes(raw, sizeof(raw)) != 1)
-		return -1;
+		return NULL;
 	base64_encode(raw, sizeof(raw), out);
-	return 0;
+	return out;
 }

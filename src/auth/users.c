@@ -17,10 +17,8 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -230,19 +228,16 @@ users_single(const char *name, const char *password)
 	struct users *users = users_new(name_len + secret_len + 2);
 	struct user *u = users == NULL ? NULL : add_entry(users);
 
-	if (u == NULL) {
-		users_unref(users);
-		return NULL;
+	if (u != NULL) {
+		u->name = memcpy(users->block, name, name_len + 1);
+		u->name_len = name_len;
+		u->secret = memcpy(users->block + name_len + 1, password, secret_len + 1);
+		u->kind = secret_kind_of(u->secret);
+		if (hash_entries(users, "", NULL, NULL) == 0)
+			return users;
 	}
-	u->name = memcpy(users->block, name, name_len + 1);
-	u->name_len = name_len;
-	u->secret = memcpy(users->block + name_len + 1, password, secret_len + 1);
-	u->kind = secret_kind_of(u->secret);
-	if (hash_entries(users, "", NULL, NULL) < 0) {
-		users_unref(users);
-		return NULL;
-	}
-	return users;
+	users_unref(users);
+	return NULL;
 }
 
 /* --- What can't be meant. --- */
@@ -413,21 +408,18 @@ users_parse(const char *text, size_t text_len, const char *path, bool is_lenient
 			    .arg = arg,
 			    .is_lenient = is_lenient };
 
-	if (users == NULL) {
-		fail_set(why, "53200", "%.150s: no memory for its users", path);
-		return NULL;
+	if (users != NULL) {
+		r.to = users->block;
+		if (take_lines(&r, users, why) < 0) {
+			users_unref(users);
+			return NULL;
+		}
+		if (hash_entries(users, path, tell, arg) == 0)
+			return users;
 	}
-	r.to = users->block;
-	if (take_lines(&r, users, why) < 0) {
-		users_unref(users);
-		return NULL;
-	}
-	if (hash_entries(users, path, tell, arg) < 0) {
-		fail_set(why, "53200", "%.150s: no memory for its users", path);
-		users_unref(users);
-		return NULL;
-	}
-	return users;
+	fail_set(why, "53200", "%.150s: no memory for its users", path);
+	users_unref(users);
+	return NULL;
 }
 
 /* --- The file. --- */

@@ -13,7 +13,6 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum secret_kind { SECRET_NONE, SECRET_PLAIN, SECRET_MD5, SECRET_SCRAM };
@@ -37,22 +36,18 @@ struct users *users_load(const char *path, bool is_lenient, users_tell *tell, vo
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell,
 			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
-struct users *users_ref(struct users *users); /* from any thread, as is unref */
-void users_unref(struct users *users); /* the last one wipes all secrets; NULL is fine */
+struct users *users_ref(struct users *users); /* from any thread, as is unref; NULL is fine for both */
+void users_unref(struct users *users); /* the last one wipes all secrets */
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
-/*
- * Under auth_type md5, users with a SCRAM secret are asked for SCRAM all the same. An equal share of the names that are
+/* Under auth_type md5, users with a SCRAM secret are asked for SCRAM all the same. An equal share of the names that are
  * not in the file must be, too, or the method would reveal who is in it. name and key (a secret of the process) decide,
- * the same way each time. users may be NULL.
- */
+ * the same way each time. users may be NULL. */
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
-/*
- * Tells of entries that can't be meant as they are: no name, something that looks like a verifier and is none (a shell
+/* Tells of entries that can't be meant as they are: no name, something that looks like a verifier and is none (a shell
  * has eaten its $), and with needs_secrets no secret. These are errors or, with is_lenient, warnings: PgBouncer takes
- * such a verifier for a password. At most 100 are told. path: of the file, for its name.
- */
+ * such a verifier for a password. At most 100 are told. path: of the file, for its name. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,
 		 void *arg);
 /* Returns the kind of a secret; SECRET_PLAIN if it has not exactly the form of another. */

@@ -46,6 +46,13 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
+/* Returns a list with room for one more. It grows in powers of two, so its count alone tells when it is full. */
+static inline void *
+xwith_room(void *list, size_t count, size_t size)
+{
+	return (count & (count - 1)) != 0 ? list : xreallocarray(list, count == 0 ? 1 : count * 2, size);
+}
+
 static inline char *
 xstrdup(const char *s)
 {
@@ -70,15 +77,10 @@ xasprintf(const char *format, ...)
 {
 	va_list args;
 	char *text;
-	int n;
+	int len;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	len = vasprintf(&text, format, args);
 	va_end(args);
-	text = xmalloc((size_t)(n < 0 ? 0 : n) + 1);
-	text[0] = '\0';
-	va_start(args, format);
-	vsnprintf(text, (size_t)(n < 0 ? 0 : n) + 1, format, args);
-	va_end(args);
-	return text;
+	return alloc_check(len < 0 ? NULL : text);
 }

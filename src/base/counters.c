@@ -25,62 +25,23 @@ counters_error_class(const char *sqlstate)
 
 #define AS_NAME(value, name) [value] = name,
 const char *const request_failure_names[RF_COUNT] = { REQUEST_FAILURES(AS_NAME) };
-const char *const query_kind_names[QK_COUNT] = {
-	[QK_SIMPLE] = "simple",
-	[QK_EXTENDED] = "extended",
-	[QK_COPY] = "copy",
-};
-const char *const transaction_end_names[TE_COUNT] = {
-	[TE_COMMIT] = "commit",
-	[TE_ROLLBACK] = "rollback",
-	[TE_LOST] = "lost",
-};
-const char *const phase_names[PHASE_COUNT] = {
-	[PHASE_WAIT] = "wait",	   [PHASE_CONNECT] = "connect",		  [PHASE_SERVER] = "server",
-	[PHASE_STREAM] = "stream", [PHASE_CLIENT_WRITE] = "client_write", [PHASE_PROXY] = "proxy",
-};
+const char *const query_kind_names[QK_COUNT] = { QUERY_KINDS(AS_NAME) };
+const char *const transaction_end_names[TE_COUNT] = { TRANSACTION_ENDS(AS_NAME) };
+const char *const phase_names[PHASE_COUNT] = { PHASES(AS_NAME) };
 const char *const error_origin_names[EO_COUNT] = { [EO_SERVER] = "server", [EO_PROXY] = "proxy" };
-const char *const checkout_source_names[CS_COUNT] = {
-	[CS_IDLE] = "idle",
-	[CS_NEW] = "new",
-	[CS_OVERFLOW] = "overflow",
-};
+const char *const checkout_source_names[CS_COUNT] = { CHECKOUT_SOURCES(AS_NAME) };
 const char *const recycle_reason_names[RR_COUNT] = { RECYCLE_REASONS(AS_NAME) };
 const char *const pin_reason_names[PIN_COUNT] = { PIN_REASONS(AS_NAME) };
 const char *const login_result_names[LR_COUNT] = { LOGIN_RESULTS(AS_NAME) };
-const char *const commit_result_names[CC_COUNT] = {
-	[CC_COMMITTED] = "committed",
-	[CC_ROLLED_BACK] = "rolled_back",
-	[CC_UNKNOWN] = "unknown",
-};
+const char *const commit_result_names[CC_COUNT] = { COMMIT_RESULTS(AS_NAME) };
 const char *const tls_side_names[TLS_SIDES] = { [TLS_SIDE_CLIENT] = "client", [TLS_SIDE_SERVER] = "server" };
-const char *const tls_result_names[TLS_RESULTS] = {
-	[TLS_RESULT_OK] = "ok",
-	[TLS_RESULT_RESUMED] = "resumed",
-	[TLS_RESULT_FAILED] = "failed",
-};
-const char *const login_method_names[LM_COUNT] = {
-	[LM_TRUST] = "trust",	    [LM_MD5] = "md5",	[LM_SCRAM] = "scram", [LM_CERT] = "cert",
-	[LM_PASSWORD] = "password", [LM_PEER] = "peer", [LM_NONE] = "none",
-};
+const char *const tls_result_names[TLS_RESULTS] = { TLS_HANDSHAKES(AS_NAME) };
+const char *const login_method_names[LM_COUNT] = { LOGIN_METHODS(AS_NAME) };
 const char *const reject_reason_names[RJ_COUNT] = { REJECT_REASONS(AS_NAME) };
-const char *const connect_failure_names[CF_COUNT] = {
-	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",
-	[CF_TLS] = "tls",     [CF_AUTH] = "auth",	[CF_TOO_MANY] = "too_many_connections",
-	[CF_OTHER] = "other",
-};
-const char *const cancel_result_names[CR_COUNT] = {
-	[CR_SENT] = "sent",	[CR_NO_QUERY] = "no_query",   [CR_WRONG_KEY] = "wrong_key",
-	[CR_FAILED] = "failed", [CR_PASSED_ON] = "passed_on",
-};
-const char *const crossing_names[CROSSING_COUNT] = {
-	[CROSSING_CLIENT] = "client",
-	[CROSSING_RETURNED_SERVER] = "returned_server",
-	[CROSSING_IDLE_SERVER] = "idle_server",
-};
-const char *const auth_query_result_names[AQ_COUNT] = {
-	[AQ_HIT] = "hit", [AQ_MISS] = "miss", [AQ_UNKNOWN] = "unknown", [AQ_STALE] = "stale", [AQ_FAILED] = "failed",
-};
+const char *const connect_failure_names[CF_COUNT] = { CONNECT_FAILURES(AS_NAME) };
+const char *const cancel_result_names[CR_COUNT] = { CANCEL_RESULTS(AS_NAME) };
+const char *const crossing_names[CROSSING_COUNT] = { CROSSING_KINDS(AS_NAME) };
+const char *const auth_query_result_names[AQ_COUNT] = { AUTH_QUERY_RESULTS(AS_NAME) };
 const char *const net_side_names[NS_COUNT] = { [NS_CLIENT] = "client", [NS_SERVER] = "server" };
 
 const char *

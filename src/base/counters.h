@@ -8,8 +8,6 @@
 
 #include "base/histogram.h"
 
-#include <stdint.h>
-
 /* Lists of X(value, its name in metrics and SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
@@ -39,28 +37,50 @@
 	X(RJ_DATABASE_RATE, "database_login_rate") X(RJ_USER_RATE, "user_login_rate") \
 	X(RJ_ADDRESS_RATE, "address_login_rate") X(RJ_LOGGING_IN, "logging_in") \
 	X(RJ_FAILED_LOGINS, "failed_logins") X(RJ_MAX_MEMORY, "max_memory")
+#define QUERY_KINDS(X) X(QK_SIMPLE, "simple") X(QK_EXTENDED, "extended") X(QK_COPY, "copy")
+#define TRANSACTION_ENDS(X) X(TE_COMMIT, "commit") X(TE_ROLLBACK, "rollback") X(TE_LOST, "lost")
+#define PHASES(X) \
+	X(PHASE_WAIT, "wait") X(PHASE_CONNECT, "connect") X(PHASE_SERVER, "server") X(PHASE_STREAM, "stream") \
+	X(PHASE_CLIENT_WRITE, "client_write") X(PHASE_PROXY, "proxy")
+#define CHECKOUT_SOURCES(X) X(CS_IDLE, "idle") X(CS_NEW, "new") X(CS_OVERFLOW, "overflow")
+#define COMMIT_RESULTS(X) X(CC_COMMITTED, "committed") X(CC_ROLLED_BACK, "rolled_back") X(CC_UNKNOWN, "unknown")
+#define TLS_HANDSHAKES(X) X(TLS_RESULT_OK, "ok") X(TLS_RESULT_RESUMED, "resumed") X(TLS_RESULT_FAILED, "failed")
+#define LOGIN_METHODS(X) \
+	X(LM_TRUST, "trust") X(LM_MD5, "md5") X(LM_SCRAM, "scram") X(LM_CERT, "cert") X(LM_PASSWORD, "password") \
+	X(LM_PEER, "peer") X(LM_NONE, "none")
+#define CONNECT_FAILURES(X) \
+	X(CF_DNS, "dns") X(CF_REFUSED, "refused") X(CF_TIMEOUT, "timeout") X(CF_TLS, "tls") X(CF_AUTH, "auth") \
+	X(CF_TOO_MANY, "too_many_connections") X(CF_OTHER, "other")
+#define CANCEL_RESULTS(X) \
+	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
+	X(CR_PASSED_ON, "passed_on")
+#define CROSSING_KINDS(X) \
+	X(CROSSING_CLIENT, "client") X(CROSSING_RETURNED_SERVER, "returned_server") \
+	X(CROSSING_IDLE_SERVER, "idle_server")
+#define AUTH_QUERY_RESULTS(X) \
+	X(AQ_HIT, "hit") X(AQ_MISS, "miss") X(AQ_UNKNOWN, "unknown") X(AQ_STALE, "stale") X(AQ_FAILED, "failed")
 /* clang-format on */
 
 enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CANCELED };
-enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
-enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
+enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
+enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };
 /* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
-enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
+enum phase { PHASES(AS_ENUM) PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
-enum checkout_source { CS_IDLE, CS_NEW, CS_OVERFLOW, CS_COUNT };
+enum checkout_source { CHECKOUT_SOURCES(AS_ENUM) CS_COUNT };
 enum recycle_reason { RECYCLE_REASONS(AS_ENUM) RR_COUNT };
 enum pin_reason { PIN_REASONS(AS_ENUM) PIN_COUNT };
 enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
-enum tls_result { TLS_RESULT_OK, TLS_RESULT_RESUMED, TLS_RESULT_FAILED, TLS_RESULTS };
-enum commit_result { CC_COMMITTED, CC_ROLLED_BACK, CC_UNKNOWN, CC_COUNT }; /* as enum commit_fate */
-enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_PASSWORD, LM_PEER, LM_NONE, LM_COUNT };
+enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
+enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* as enum commit_fate */
+enum login_method { LOGIN_METHODS(AS_ENUM) LM_COUNT };
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
-enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
-enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_PASSED_ON, CR_COUNT };
+enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
+enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 /* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
-enum crossing_kind { CROSSING_CLIENT, CROSSING_RETURNED_SERVER, CROSSING_IDLE_SERVER, CROSSING_COUNT };
-enum auth_query_result { AQ_HIT, AQ_MISS, AQ_UNKNOWN, AQ_STALE, AQ_FAILED, AQ_COUNT };
+enum crossing_kind { CROSSING_KINDS(AS_ENUM) CROSSING_COUNT };
+enum auth_query_result { AUTH_QUERY_RESULTS(AS_ENUM) AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
 #define ERROR_CLASSES_MAX 48 /* SQLSTATE classes counted by name; counters.c lists them; last two: none, other */

@@ -1,7 +1,6 @@
 #include "base/table.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 #define LEAST 16u
 

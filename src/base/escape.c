@@ -1,6 +1,5 @@
 #include "base/escape.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
@@ -8,7 +7,8 @@ size_t
 escape_utf8_len(const char *bytes, size_t len)
 {
 	const uint8_t *b = (const uint8_t *)bytes;
-	uint8_t low = 0x80, high = 0xbf;
+	uint8_t low = b[0] == 0xe0 ? 0xa0 : b[0] == 0xf0 ? 0x90 : 0x80;
+	uint8_t high = b[0] == 0xed ? 0x9f : b[0] == 0xf4 ? 0x8f : 0xbf;
 	size_t want;
 
 	if (b[0] < 0x80)
@@ -16,14 +16,6 @@ escape_utf8_len(const char *bytes, size_t len)
 	if (b[0] < 0xc2 || b[0] > 0xf4)
 		return 0;
 	want = b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
-	if (b[0] == 0xe0)
-		low = 0xa0;
-	else if (b[0] == 0xed)
-		high = 0x9f;
-	else if (b[0] == 0xf0)
-		low = 0x90;
-	else if (b[0] == 0xf4)
-		high = 0x8f;
 	if (len < want || b[1] < low || b[1] > high)
 		return 0;
 	for (size_t i = 2; i < want; i++)
@@ -66,20 +58,11 @@ put_control(enum escape_style style, unsigned code, char *out)
 static const char *
 short_escape(enum escape_style style, char c)
 {
-	switch (c) {
-	case '"':
-		return style == ESCAPE_TEXT ? NULL : "\\\"";
-	case '\\':
-		return style == ESCAPE_TEXT ? NULL : "\\\\";
-	case '\n':
-		return style == ESCAPE_TEXT ? NULL : "\\n";
-	case '\r':
-		return style == ESCAPE_JSON ? "\\r" : NULL;
-	case '\t':
-		return style == ESCAPE_JSON ? "\\t" : NULL;
-	default:
-		return NULL;
-	}
+	static const char special[] = "\"\\\n\r\t", *const escapes[] = { "\\\"", "\\\\", "\\n", "\\r", "\\t" };
+	static const size_t counts[] = { [ESCAPE_TEXT] = 0, [ESCAPE_JSON] = 5, [ESCAPE_LABEL] = 3 };
+	const char *at = memchr(special, c, counts[style]);
+
+	return at == NULL ? NULL : escapes[at - special];
 }
 
 size_t

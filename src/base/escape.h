@@ -6,10 +6,6 @@
 
 #include "base/buf.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 enum escape_style {
 	ESCAPE_TEXT, /* for people: control characters as \x1b, nothing else */
 	ESCAPE_JSON, /* inside a JSON string */
@@ -31,10 +27,8 @@ size_t escape_text(enum escape_style style, const char *bytes, size_t len, char 
 /* Appends s between quotes, escaped, whatever bytes it has; null if s is NULL. */
 void json_put_string(struct buf *to, const char *s);
 
-/*
- * Writes a JSON object on a line of its own, field by field, into the storage of its caller: always complete and
- * well-formed. A field that does not fit is left out whole.
- */
+/* Writes a JSON object on a line of its own, field by field, into the storage of its caller: always complete and
+ * well-formed. A field that does not fit is left out whole. */
 struct line {
 	char *out;
 	size_t cap, len;
@@ -49,12 +43,11 @@ void line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
 void line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
 
 void line_begin(struct line *l, char *out, size_t cap); /* cap >= LINE_CAP_MIN */
-void line_bytes(struct line *l, const char *key, const char *value, size_t len); /* value NULL: unknown */
+void line_bytes(struct line *l, const char *key, const char *value, size_t len); /* value NULL: null, as below */
 void line_str(struct line *l, const char *key, const char *value);
 void line_time(struct line *l, const char *key, uint64_t wall_us);
 void line_u64(struct line *l, const char *key, uint64_t value);
 void line_bool(struct line *l, const char *key, bool value);
 void line_ms(struct line *l, const char *key, uint64_t us); /* milliseconds with three decimals */
 void line_ms_short(struct line *l, const char *key, uint64_t us); /* without decimals if they are zero */
-void line_null(struct line *l, const char *key);
 size_t line_end(struct line *l); /* ends the line, newline included; returns its length */

@@ -2,9 +2,7 @@
 #include "base/text.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 
 int
 fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)

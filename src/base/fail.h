@@ -19,10 +19,8 @@ struct fail {
 };
 
 /* These are cold: the compiler moves what leads to them out of the way of what usually runs. */
-/*
- * Fills why (which may be NULL) and clears its other texts; truncates what is too long. Always returns -1, for
- * "return fail_set(...)".
- */
+/* Fills why (which may be NULL) and clears its other texts; truncates what is too long. Always returns -1, for
+ * "return fail_set(...)". */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Add to a failure that was set. Always return -1. */
 #define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
@@ -30,8 +28,6 @@ int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __att
 #define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
 /* at: where the text is in the struct. */
 int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
-/*
- * Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of
- * logins (class 28) and what PostgreSQL itself has said keep theirs.
- */
+/* Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of
+ * logins (class 28) and what PostgreSQL itself has said keep theirs. */
 void fail_in_their_words(const struct fail *why, struct fail *told);

@@ -18,13 +18,6 @@ const struct histogram_bounds histogram_bounds_proxy = {
 	.le_us = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 1000000, HISTOGRAM_REST },
 };
 
-void
-histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
-{
-	h->buckets[histogram_bucket(bounds, us)] += times;
-	h->sum_us += us * times;
-}
-
 uint64_t
 histogram_count(const struct histogram *h)
 {

@@ -11,10 +11,8 @@
 
 #define HISTOGRAM_BUCKETS_MAX 20
 
-/*
- * Upper bounds in microseconds, ascending; a value equal to a bound is in that bucket (Prometheus' le). One more
- * bucket, whose bound is HISTOGRAM_REST, holds the rest (+Inf).
- */
+/* Upper bounds in microseconds, ascending; a value equal to a bound is in that bucket (Prometheus' le). One more
+ * bucket, whose bound is HISTOGRAM_REST, holds the rest (+Inf). */
 #define HISTOGRAM_REST UINT64_MAX
 struct histogram_bounds {
 	size_t count; /* without the rest */
@@ -40,21 +38,24 @@ histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 	return i;
 }
 
+/* Counts the same value this many times. */
+static inline void
+histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
+{
+	h->buckets[histogram_bucket(bounds, us)] += times;
+	h->sum_us += us * times;
+}
+
 static inline void
 histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us)
 {
-	h->buckets[histogram_bucket(bounds, us)]++;
-	h->sum_us += us;
+	histogram_observe_many_us(h, bounds, us, 1);
 }
 
 /* Returns how many values it has counted. */
 uint64_t histogram_count(const struct histogram *h);
-/* Counts the same value this many times. */
-void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/*
- * Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. max_us: the
- * largest value of all; 0 if it is not known: then what is beyond the last bound is INFINITY.
- */
+/* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. max_us: the
+ * largest value of all; 0 if it is not known: then what is beyond the last bound is INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

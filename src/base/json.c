@@ -5,38 +5,33 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define TAIL_LEN sizeof("}\n") /* always fits */
 
-static void
+/* Returns the length of what it writes. */
+static size_t
 utc(uint64_t wall_us, const char *fmt, char *out)
 {
 	time_t t = (time_t)(wall_us / US_PER_S);
 	struct tm tm = { 0 };
 
 	gmtime_r(&t, &tm);
-	if (strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm) == 0)
-		out[0] = '\0'; /* a year of five digits */
+	return strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm); /* 0: a year of five digits */
 }
 
 void
 line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 {
-	size_t n;
+	size_t n = utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
 
-	utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
-	n = strlen(out);
 	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
 }
 
 void
 line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 {
-	size_t n;
+	size_t n = utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
 
-	utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
-	n = strlen(out);
 	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
 }
 
@@ -84,34 +79,6 @@ line_begin(struct line *l, char *out, size_t cap)
 	put_str(l, "{");
 }
 
-void
-line_bytes(struct line *l, const char *key, const char *value, size_t len)
-{
-	size_t mark;
-	char one[ESCAPE_MAX];
-	size_t used;
-
-	if (value == NULL) {
-		line_null(l, key);
-		return;
-	}
-	mark = begin_field(l, key);
-	put_str(l, "\"");
-	for (size_t i = 0; i < len && !l->is_over; i += used) {
-		size_t one_len = escape_char(ESCAPE_JSON, value + i, len - i, one, &used);
-
-		line_put(l, one, one_len);
-	}
-	put_str(l, "\"");
-	end_field(l, mark);
-}
-
-void
-line_str(struct line *l, const char *key, const char *value)
-{
-	line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
-}
-
 /* Writes a number, true, false or null. */
 static void
 line_word(struct line *l, const char *key, const char *word)
@@ -120,6 +87,30 @@ line_word(struct line *l, const char *key, const char *word)
 
 	put_str(l, word);
 	end_field(l, mark);
+}
+
+void
+line_bytes(struct line *l, const char *key, const char *value, size_t len)
+{
+	size_t mark, used;
+	char one[ESCAPE_MAX];
+
+	if (value == NULL) {
+		line_word(l, key, "null");
+		return;
+	}
+	mark = begin_field(l, key);
+	put_str(l, "\"");
+	for (size_t i = 0; i < len && !l->is_over; i += used)
+		line_put(l, one, escape_char(ESCAPE_JSON, value + i, len - i, one, &used));
+	put_str(l, "\"");
+	end_field(l, mark);
+}
+
+void
+line_str(struct line *l, const char *key, const char *value)
+{
+	line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
 }
 
 void
@@ -162,12 +153,6 @@ line_ms_short(struct line *l, const char *key, uint64_t us)
 		line_u64(l, key, us / US_PER_MS);
 	else
 		line_ms(l, key, us);
-}
-
-void
-line_null(struct line *l, const char *key)
-{
-	line_word(l, key, "null");
 }
 
 size_t

@@ -110,10 +110,8 @@ set_limits(const struct rlimit limits[2])
 	setrlimit(RLIMIT_DATA, &limits[1]);
 }
 
-/*
- * Returns false if there is nothing to set again: there are no limits, or another thread has lifted them for a moment,
- * and sets them again itself.
- */
+/* Returns false if there is nothing to set again: there are no limits, or another thread has lifted them for a moment,
+ * and sets them again itself. */
 static bool
 lift_limits(struct rlimit before[2])
 {

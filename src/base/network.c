@@ -2,8 +2,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* A decimal number of at most three digits. Returns false if text is none, or if it is above most. */
 static bool

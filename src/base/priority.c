@@ -6,11 +6,9 @@
 #include <unistd.h>
 
 #define NICER_BY 10
-/*
- * Shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts when it wakes; and
+/* Shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts when it wakes; and
  * longer than most of its turns. When a slice is over it is preempted itself: with 0.1 ms, the least there is, that was
- * once or twice in each transaction of pgbench.
- */
+ * once or twice in each transaction of pgbench. */
 #define SHORT_SLICE_NS 500000
 
 /* The C library has no wrapper for sched_setattr(2), and no header of its own for this structure. */
@@ -22,34 +20,25 @@ struct sched_attributes {
 	uint64_t runtime, deadline, period;
 };
 
-/*
- * Sets how long this thread runs at a time (Linux since 6.12); 0: as the kernel thinks fit. A thread that wakes
+/* Sets how long this thread runs at a time (Linux since 6.12); 0: as the kernel thinks fit. A thread that wakes
  * preempts a running one with a longer slice, instead of waiting for the rest of that slice, which is some
- * milliseconds. Its share of the processor stays the same.
- */
-static void
-set_slice(uint64_t ns)
+ * milliseconds. Its share of the processor stays the same. */
+void
+priority_set_urgent(bool is_urgent)
 {
-	struct sched_attributes a = { .size = sizeof(a), .runtime = ns };
+	struct sched_attributes a = { .size = sizeof(a), .runtime = is_urgent ? SHORT_SLICE_NS : 0 };
 
 	a.nice = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
 	syscall(SYS_sched_setattr, 0, &a, 0);
 }
 
 void
-priority_set_urgent(bool is_urgent)
-{
-	set_slice(is_urgent ? SHORT_SLICE_NS : 0);
-}
-
-void
 priority_background(void)
 {
-	/*
-	 * Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice, too.
+	/* Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice, too.
 	 */
 	id_t self = (id_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);
-	set_slice(0);
+	priority_set_urgent(false);
 }

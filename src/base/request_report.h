@@ -3,11 +3,8 @@
 #pragma once
 
 #include "base/counters.h"
-#include "base/histogram.h"
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #define REQUEST_BIND_MAX 2048 /* bytes of a Bind's body, with slow_query parameters = on */
 #define REQUEST_TEXT_MAX 16384 /* bytes of query text that are kept while it runs */

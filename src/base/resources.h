@@ -12,11 +12,9 @@
  * libevent.
  */
 
-/*
- * max: bytes of memory that may be in use; 0: as many as there are. A limit on address space that the process was
+/* max: bytes of memory that may be in use; 0: as many as there are. A limit on address space that the process was
  * started under (ulimit -v) stays; some of it is kept back. Returns the bytes that malloc may use by these limits, or
- * 0: there is none.
- */
+ * 0: there is none. */
 size_t memory_limit(size_t max);
 void memory_set_threads(unsigned count); /* that allocate at the same time: malloc() keeps few more heaps than these */
 /* Returns true if this many more bytes can be had. Cheap if they can. */

@@ -22,7 +22,6 @@ table_has_room(const UT_hash_table *of_item)
 	return of_item != NULL;
 }
 
-/* Returns the hash of a key. */
 unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Sets found to the item with this key, or to NULL. */
@@ -38,6 +37,10 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
 		(item)->hh.tbl;                                                                                        \
 	}))
+
+/* Puts an item behind all others in the order of HASH_ITER: if each use does, the first is the least recently used. */
+#define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
+void *table_use(void *first, UT_hash_handle *item); /* returns the first item then */
 
 /*
  * --- due.c: what is due first: a binary heap, so that whoever has many things to do at given times touches only those

@@ -72,7 +72,6 @@ is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Removes blanks from both ends of text. */
 static inline void
 trim_blanks(const char **text, size_t *len)
 {
@@ -82,10 +81,8 @@ trim_blanks(const char **text, size_t *len)
 		--*len;
 }
 
-/*
- * Copies a string into an array, whole or not at all: a truncated name would be another name. cap is the size of to,
- * terminator included. Returns false if from does not fit; to is then "".
- */
+/* Copies a string into an array, whole or not at all: a truncated name would be another name. cap is the size of to,
+ * terminator included. Returns false if from does not fit; to is then "". */
 static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
 {
 	size_t len = strlen(from);
@@ -99,10 +96,8 @@ static inline bool __attribute__((warn_unused_result)) copy_string(char *to, siz
 
 /* --- secret.c --- */
 
-/*
- * Returns true if others can read a file of secrets, with a warning about path in out. PostgreSQL's rule for keys: only
- * its owner may read it, or, if root owns it, also its group.
- */
+/* Returns true if others can read a file of secrets, with a warning about path in out. PostgreSQL's rule for keys: only
+ * its owner may read it, or, if root owns it, also its group. */
 bool secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap);
 
 /* Wipes the text, which nobody may find in memory later, and frees it; NULL is fine. */
@@ -126,5 +121,4 @@ struct network {
 bool network_parse(const char *text, struct network *out);
 /* Returns the bytes of an address and its family, or NULL. An IPv4 address that is mapped into IPv6 counts as IPv4. */
 const uint8_t *network_address(const struct sockaddr *address, int *family);
-/* Returns true if the address lies in it. */
 bool network_contains(const struct network *n, const struct sockaddr *address);

@@ -13,13 +13,10 @@
 #include "net/loop.h"
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/http.h>
 #include <event2/listener.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -207,10 +204,9 @@ is_awaited(const struct http *h)
 {
 	const struct http_conn *c;
 
-	TAILQ_FOREACH(c, &h->conns.list, link) {
+	TAILQ_FOREACH(c, &h->conns.list, link)
 		if (c->state == HTTP_CONN_WAITING)
 			return true;
-	}
 	return false;
 }
 
@@ -339,12 +335,11 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 		h->path = xstrdup(settings->host);
 	h->owns_path = settings->passed_fd == 0;
 	listener = evconnlistener_new(h->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (listener == NULL) {
-		close(fd);
-		return fail_set(why, "53200", "no memory for the HTTP listener");
-	}
-	if (evhttp_bind_listener(h->evhttp, listener) == NULL) {
-		evconnlistener_free(listener);
+	if (listener == NULL || evhttp_bind_listener(h->evhttp, listener) == NULL) {
+		if (listener != NULL)
+			evconnlistener_free(listener); /* it closes fd */
+		else
+			close(fd);
 		return fail_set(why, "53200", "no memory for the HTTP listener");
 	}
 	evconnlistener_set_error_cb(listener, on_accept_error);

@@ -7,9 +7,8 @@
  * With keeps_history it asks for a snapshot every second. While somebody looks at the status page, it asks for the
  * tables that only the loop can fill.
  *
- * GET and HEAD only; at most 32 connections, for one more the oldest that asks nothing goes; a request must come within
- * 5 s, its answer be taken within 10 s, or the connection is closed; headers up to 8 KiB; no bodies. Closes last at
- * shutdown (metrics of the drain can still be read).
+ * GET and HEAD only; few connections, for a limited time (http_conn.c in http_state.h); headers up to 8 KiB; no bodies.
+ * Closes last at shutdown (metrics of the drain can still be read).
  */
 #pragma once
 
@@ -55,8 +54,6 @@ int http_request_fd(const struct http *h);
 /* Returns bits 1 << enum http_table, which count as answered, and clears the descriptor: what is wanted later rings
  * anew. */
 unsigned http_wanted_tables(struct http *h);
-/*
- * ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one,
- * and with the tables that were wanted (JSON arrays), whose contents it takes over.
- */
+/* ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one,
+ * and with the tables that were wanted (JSON arrays), whose contents it takes over. */
 void http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES]);

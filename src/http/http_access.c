@@ -13,8 +13,6 @@
 
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
-#include <string.h>
-#include <strings.h>
 
 #define CREDENTIALS_MAX 512
 #define NOBODYS_SECRET                                                                                                 \

@@ -59,10 +59,9 @@ close_oldest(struct http_conns *all)
 {
 	struct http_conn *c, *oldest = NULL;
 
-	TAILQ_FOREACH(c, &all->list, link) {
+	TAILQ_FOREACH(c, &all->list, link)
 		if (c->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(c, oldest)))
 			oldest = c;
-	}
 	if (oldest != NULL)
 		evhttp_connection_free(oldest->evcon); /* calls on_close */
 }
@@ -71,11 +70,10 @@ static void
 on_accepted(struct http_conn *c)
 {
 	struct http_conns *all = c->all;
-	struct bufferevent *bev = c->bev;
 	void *evcon = NULL;
 
-	bufferevent_getcb(bev, NULL, NULL, NULL, &evcon);
-	bufferevent_decref(bev);
+	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
+	bufferevent_decref(c->bev);
 	if (evcon == NULL) {
 		forget(c);
 		return;

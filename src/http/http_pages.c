@@ -3,19 +3,16 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "telemetry/snapshot.h"
 
 #include "status_page.h" /* made of src/http/status.{html,js,css} */
 
-#include <stdlib.h>
 #include <string.h>
 
 #define FRESH_US (250 * US_PER_MS)
 #define JSON_TYPE "application/json; charset=utf-8"
 #define TEXT_TYPE "text/plain; charset=utf-8"
-#define GZIP_FROM                                                                                                      \
-	4096 /* bytes; compressing takes several times as long as rendering, so that none is for this host             \
-	      */
+/* Bytes; compressing takes several times as long as rendering, so that none is for this host. */
+#define GZIP_FROM 4096
 
 int
 http_pages_init(struct http_pages *p, const struct http_settings *settings)
@@ -23,7 +20,7 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 	memset(p, 0, sizeof(*p));
 	p->log = settings->log;
 	p->version = xstrdup(settings->version);
-	p->users = settings->users != NULL ? users_ref(settings->users) : NULL;
+	p->users = users_ref(settings->users);
 	p->is_local = settings->is_local;
 	return http_guesses_init(&p->guesses);
 }
@@ -267,19 +264,15 @@ http_page_may_see(struct http_pages *p, const struct http_page *page, const stru
 	if (!page->is_private)
 		return true;
 	if (p->users != NULL) {
-		switch (http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us,
-					   &r->retry_after_s)) {
-		case HTTP_PROVED:
-			return true;
-		case HTTP_TOO_SOON:
+		enum http_proof proof =
+		    http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us, &r->retry_after_s);
+
+		r->wants_password = proof == HTTP_UNPROVED;
+		if (proof == HTTP_UNPROVED)
+			set_text(r, 401, "name and password of [http] auth_file, please\n");
+		else if (proof == HTTP_TOO_SOON)
 			set_text(r, 429, "too soon after a wrong password\n");
-			return false;
-		case HTTP_UNPROVED:
-			break;
-		}
-		r->wants_password = true;
-		set_text(r, 401, "name and password of [http] auth_file, please\n");
-		return false;
+		return proof == HTTP_PROVED;
 	}
 	if (!p->is_local && !http_is_from_here(ask->peer))
 		set_text(r, 403,

@@ -1,11 +1,11 @@
 /* src/http/http_reply.c - see http_state.h. */
 #include "http/http_state.h"
 
+#include "base/text.h"
+
 #include <event2/buffer.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <zlib.h>
 
 /* The status page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */
@@ -62,32 +62,22 @@ is_wanted(const char *item, size_t len, const char *coding)
 	const char *q = memchr(item, ';', len);
 	size_t name_len = q != NULL ? (size_t)(q - item) : len;
 
-	while (name_len > 0 && (*item == ' ' || *item == '\t')) {
-		item++;
-		name_len--;
-	}
-	while (name_len > 0 && (item[name_len - 1] == ' ' || item[name_len - 1] == '\t'))
-		name_len--;
+	trim_blanks(&item, &name_len);
 	if (name_len != strlen(coding) || strncasecmp(item, coding, name_len) != 0)
 		return false;
-	if (q == NULL)
-		return true;
-	q = strpbrk(q, "qQ");
+	q = q == NULL ? NULL : strpbrk(q, "qQ");
 	return q == NULL || q[1] != '=' || strtod(q + 2, NULL) > 0;
 }
 
 bool
 http_accepts_gzip(const char *accept_encoding)
 {
-	const char *at = accept_encoding;
-
-	while (at != NULL && *at != '\0') {
+	for (const char *at = accept_encoding; at != NULL && *at != '\0'; at += *at == ',') {
 		size_t len = strcspn(at, ",");
 
 		if (is_wanted(at, len, "gzip") || is_wanted(at, len, "x-gzip"))
 			return true;
 		at += len;
-		at += *at == ',';
 	}
 	return false;
 }
@@ -105,15 +95,6 @@ parameter(const char *item, size_t len, const char *name)
 	return NULL;
 }
 
-static bool
-is_openmetrics(const char *item, size_t len)
-{
-	const char *version = parameter(item, len, "version");
-
-	return is_wanted(item, len, "application/openmetrics-text") &&
-	       (version == NULL || strncmp(version, "1.0.0", 5) == 0);
-}
-
 bool
 http_prefers_openmetrics(const char *accept)
 {
@@ -121,10 +102,11 @@ http_prefers_openmetrics(const char *accept)
 
 	for (const char *at = accept; at != NULL && *at != '\0'; at += *at == ',') {
 		size_t len = strcspn(at, ",");
-		const char *weight = parameter(at, len, "q");
+		const char *weight = parameter(at, len, "q"), *version = parameter(at, len, "version");
 		double q = weight == NULL ? 1 : strtod(weight, NULL);
 
-		if (is_openmetrics(at, len))
+		if (is_wanted(at, len, "application/openmetrics-text") &&
+		    (version == NULL || strncmp(version, "1.0.0", 5) == 0))
 			open = q > open ? q : open;
 		else if (is_wanted(at, len, "text/plain") || is_wanted(at, len, "text/*"))
 			text = q > text ? q : text;

@@ -5,19 +5,11 @@
  */
 #pragma once
 
-#include "auth/users.h"
-#include "base/buf.h"
-#include "base/fail.h"
 #include "http/http.h"
-#include "log/log.h"
-#include "telemetry/snapshot.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -140,7 +132,6 @@ void http_pages_note(struct http_pages *p, struct snapshot *snapshot, uint64_t n
 void http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *json,
 			   uint64_t now_us); /* empties json */
 
-/* A request that was read. */
 struct http_ask {
 	const char *path, *query; /* query: "" if there is none */
 	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */

@@ -26,18 +26,16 @@ count(struct history_counts *n, const struct snapshot *s)
 	n->lag = s->process.loop_lag;
 }
 
-static uint64_t
-less(uint64_t now, uint64_t before)
-{
-	return now > before ? now - before : 0;
-}
+/* As they are nothing but uint64_t, histograms included, they are subtracted as arrays. */
+_Static_assert(sizeof(struct history_counts) % sizeof(uint64_t) == 0, "only uint64_t");
 
 static void
-subtract_histogram(struct histogram *to, const struct histogram *now, const struct histogram *before)
+subtract(struct history_counts *to, const struct history_counts *now, const struct history_counts *before)
 {
-	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
-		to->buckets[i] = less(now->buckets[i], before->buckets[i]);
-	to->sum_us = less(now->sum_us, before->sum_us);
+	const uint64_t *n = (const uint64_t *)now, *b = (const uint64_t *)before;
+
+	for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] = n[i] > b[i] ? n[i] - b[i] : 0;
 }
 
 void
@@ -50,21 +48,11 @@ history_add(struct history *h, const struct snapshot *s, uint64_t wall_us)
 		return;
 	count(&now, s);
 	if (h->before_us != 0) {
-		memset(to, 0, sizeof(*to));
-		to->wall_us = wall_us;
-		to->span_us = s->taken_us - h->before_us;
-		to->n.requests = less(now.requests, h->before.requests);
-		to->n.failed = less(now.failed, h->before.failed);
-		to->n.errors = less(now.errors, h->before.errors);
-		to->n.slow = less(now.slow, h->before.slow);
-		to->n.bytes = less(now.bytes, h->before.bytes);
-		for (size_t i = 0; i < PHASE_COUNT; i++)
-			to->n.phase_us[i] = less(now.phase_us[i], h->before.phase_us[i]);
-		subtract_histogram(&to->n.query, &now.query, &h->before.query);
-		subtract_histogram(&to->n.wait, &now.wait, &h->before.wait);
-		subtract_histogram(&to->n.lag, &now.lag, &h->before.lag);
-		to->clients = s->clients_total_now;
-		to->now = snapshot_totals(s);
+		*to = (struct history_sample){ .wall_us = wall_us,
+					       .span_us = s->taken_us - h->before_us,
+					       .clients = s->clients_total_now,
+					       .now = snapshot_totals(s) };
+		subtract(&to->n, &now, &h->before);
 		h->next = (h->next + 1) % HISTORY_SAMPLES;
 		h->count += h->count < HISTORY_SAMPLES;
 	}
@@ -81,10 +69,8 @@ rate(uint64_t n, const struct history_sample *s)
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
-	double us =
-	    histogram_quantile_us(h, bounds, q, bounds->le_us[bounds->count - 1]); /* the page says that it is more */
-
-	return us / 1000;
+	/* The page says of what is beyond the last bound that it is more. */
+	return histogram_quantile_us(h, bounds, q, bounds->le_us[bounds->count - 1]) / 1000;
 }
 
 void

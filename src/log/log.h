@@ -11,7 +11,6 @@
 
 #include "base/fail.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -19,10 +18,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_PGBOUNCER };
 
 struct log; /* opaque: log.c */
 
-/*
- * The subject of a line: fields of their own in JSON, left out where they are NULL or 0. A line of text has
- * its message for that; only the failure's detail and hint are added to it. All is borrowed for the call.
- */
+/* The subject of a line: fields of their own in JSON, left out where they are NULL or 0. A line of text has
+ * its message for that; only the failure's detail and hint are added to it. All is borrowed for the call. */
 struct log_field {
 	const char *name, *text; /* text NULL: number is the value */
 	uint64_t number;
@@ -68,10 +65,8 @@ int log_enabled(const struct log *log, enum log_level level);
  * parses them. */
 int log_is_pgbouncers(const struct log *log);
 
-/*
- * The last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that connections that come
- * and go do not push them out. Calls row for each, the newest first. row must not log.
- */
+/* The last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that connections that come
+ * and go do not push them out. Calls row for each, the newest first. row must not log. */
 struct log_event {
 	uint64_t wall_us;
 	int level; /* enum log_level */

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,9 +62,8 @@ log_file_init(struct log_file *f, const char *destination, struct fail *why)
 	if (fd < 0)
 		return -1;
 	set_fd(f, fd);
-	if (fd == STDERR_FILENO)
-		return 0;
-	f->path = xstrdup(destination);
+	if (fd != STDERR_FILENO)
+		f->path = xstrdup(destination);
 	return 0;
 }
 

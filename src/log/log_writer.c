@@ -16,8 +16,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NAP_US (5 * US_PER_MS)
@@ -149,19 +147,11 @@ fail:
 	return NULL;
 }
 
-/* Called with the lock held. */
+/* Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. */
 static void
-stop(struct log_writer *w)
+end(struct log_writer *w, uint64_t wait_us)
 {
-	w->is_stopping = true;
-	atomic_store(&w->file.give_up_us, clock_now_us() + FLUSH_US);
-	pthread_cond_signal(&w->wake);
-}
-
-void
-log_writer_free(struct log_writer *w)
-{
-	uint64_t until_us = clock_now_us() + FLUSH_US + FLUSH_GRACE_US;
+	uint64_t now_us = clock_now_us(), until_us = now_us + wait_us;
 	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
 				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
 	pthread_t thread;
@@ -171,12 +161,14 @@ log_writer_free(struct log_writer *w)
 		return;
 	thread = w->thread;
 	pthread_mutex_lock(&w->lock);
-	stop(w);
+	w->is_stopping = true;
+	atomic_store(&w->file.give_up_us, now_us + FLUSH_US);
+	pthread_cond_signal(&w->wake);
 	while (w->state != THREAD_ENDED)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
 			break;
 	has_ended = w->state == THREAD_ENDED;
-	w->is_retired = !has_ended; /* it is stuck in the kernel, and frees everything if it ever comes back */
+	w->is_retired = !has_ended; /* it may be stuck in the kernel */
 	pthread_mutex_unlock(&w->lock);
 	if (!has_ended) {
 		pthread_detach(thread);
@@ -187,18 +179,15 @@ log_writer_free(struct log_writer *w)
 }
 
 void
+log_writer_free(struct log_writer *w)
+{
+	end(w, FLUSH_US + FLUSH_GRACE_US);
+}
+
+void
 log_writer_retire(struct log_writer *w)
 {
-	pthread_t thread;
-
-	if (w == NULL)
-		return;
-	thread = w->thread;
-	pthread_mutex_lock(&w->lock);
-	w->is_retired = true;
-	stop(w);
-	pthread_mutex_unlock(&w->lock);
-	pthread_detach(thread);
+	end(w, 0);
 }
 
 int

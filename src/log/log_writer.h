@@ -10,7 +10,6 @@
 #include "base/fail.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct log_writer; /* opaque: log_writer.c */

@@ -6,7 +6,6 @@
  *
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "relay/relay.h"
 

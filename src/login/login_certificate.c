@@ -8,7 +8,6 @@
  * alone (clientname=CN) or by its whole subject (clientname=DN); the rule's map, if it has one, translates it
  * (hba.h).
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/tls.h"
 

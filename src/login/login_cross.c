@@ -92,10 +92,8 @@ on_abandon(void *arg)
 	crossing->client = NULL;
 }
 
-/*
- * Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. A worker may be
- * busy for a moment, which pool_timeout is not about: for a second it is not given up.
- */
+/* Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. A worker may be
+ * busy for a moment, which pool_timeout is not about: for a second it is not given up. */
 static uint64_t
 waits_until(const struct client *c)
 {

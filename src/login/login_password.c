@@ -8,10 +8,8 @@
  */
 #include "auth/encoding.h"
 #include "base/clock.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/helpers.h"
-#include "wire/messages.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -5,7 +5,6 @@
  * Finding the name of a numeric user id may take long (it may be in LDAP), so a helper does it.
  */
 #include "base/clock.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/helpers.h"
 

@@ -2,7 +2,6 @@
  * src/login/login_proof.c - what follows a client's proof: after a right one the console, or the limit on clients and
  * the pool; after a wrong one a late refusal.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "client/clients.h"
 #include "pool/pool_homes.h"

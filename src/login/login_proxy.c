@@ -6,14 +6,12 @@
  * it could make itself anybody. Until the header is read, the connection counts as one that logs in, but for no
  * address.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 
 #include "base/text.h"
 #include "wire/proxy.h"
 
 #include <stdio.h>
-#include <string.h>
 
 bool
 login_expects_proxy(const struct client *c)

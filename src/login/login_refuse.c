@@ -101,12 +101,6 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 	client_close(c, why);
 }
 
-static void
-on_abandon_hold(void *hold)
-{
-	admission_drop_answer(hold);
-}
-
 /* Counts and logs the refusal now, as the client may leave before its answer. */
 void
 login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
@@ -124,7 +118,7 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 		return;
 	}
 	exchange_step(&c->x, CE_WRONG_PROOF);
-	login_wait(c, on_abandon_hold, l->hold);
+	login_wait(c, admission_drop_answer, l->hold);
 	stream_set_reading(&c->x.stream, true); /* to see it leave; take_bytes drops the rest */
 }
 

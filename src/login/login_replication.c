@@ -13,11 +13,9 @@
 
 #include <string.h>
 
-/*
- * Returns the database entry that a replication client means. Physical replication concerns a whole cluster, and its
+/* Returns the database entry that a replication client means. Physical replication concerns a whole cluster, and its
  * clients name no database: libpq's tools send "replication", others nothing, for which the user's name is taken. If
- * only one cluster is configured, they mean that one.
- */
+ * only one cluster is configured, they mean that one. */
 const char *
 replication_database(const struct client *c)
 {

@@ -1,7 +1,7 @@
 /* src/login/login_rule.c - decides which proof a client is asked for. */
 #include "admission/admission.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
+#include "base/text.h"
 #include "net/listener.h"
 
 #include <arpa/inet.h>
@@ -10,12 +10,13 @@
 static bool
 is_loopback(const struct client *c)
 {
+	int family;
+	const uint8_t *address = network_address(&c->peer.any, &family);
+
 	if (c->is_unix)
 		return true;
-	if (c->peer.any.sa_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr) ||
-		       (IN6_IS_ADDR_V4MAPPED(&c->peer.in6.sin6_addr) && c->peer.in6.sin6_addr.s6_addr[12] == 127);
-	return (ntohl(c->peer.in.sin_addr.s_addr) >> 24) == 127;
+	return address != NULL &&
+	       (family == AF_INET ? address[0] == 127 : IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr));
 }
 
 /* Refuses in PostgreSQL's words, which tools look for. line 0: no rule fits. */
@@ -24,18 +25,12 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 {
 	const struct client_login *l = c->login;
 	const char *how = stream_tls(&c->x.stream) != NULL ? "SSL encryption" : "no encryption";
-	const struct in6_addr *v6 = &c->peer.in6.sin6_addr;
-	char host[INET6_ADDRSTRLEN];
+	int family;
+	const uint8_t *address = network_address(&c->peer.any, &family);
+	char host[INET6_ADDRSTRLEN] = "[local]";
 
-	/* As PostgreSQL writes it: without the port. */
-	if (c->is_unix)
-		snprintf(host, INET6_ADDRSTRLEN, "[local]");
-	else if (c->peer.any.sa_family == AF_INET)
-		inet_ntop(AF_INET, &c->peer.in.sin_addr, host, INET6_ADDRSTRLEN);
-	else if (IN6_IS_ADDR_V4MAPPED(v6))
-		inet_ntop(AF_INET, v6->s6_addr + 12, host, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, v6, host, INET6_ADDRSTRLEN);
+	if (!c->is_unix && address != NULL)
+		inet_ntop(family, address, host, sizeof(host)); /* as PostgreSQL writes it: without the port */
 	c->env->x.counters->rejected[RJ_HBA]++;
 	if (l->replication == REPLICATION_PHYSICAL)
 		return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", %s",

@@ -4,7 +4,6 @@
  * Over TLS the login is bound to the connection (SCRAM-SHA-256-PLUS) if the client wants that.
  */
 #include "base/clock.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/tls.h"
 #include "wire/frame.h"
@@ -40,23 +39,13 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 	struct fail why;
 
 	*c->env->x.now_us = clock_now_us();
-	if (verifier == NULL) {
-		login_refuse(c, failed, LR_ERROR);
-		return;
-	}
-	if (offer(c, verifier, &why) < 0) {
-		login_refuse(c, &why, LR_ERROR);
+	if (verifier == NULL || offer(c, verifier, &why) < 0) {
+		login_refuse(c, verifier == NULL ? failed : &why, LR_ERROR);
 		return;
 	}
 	login_flush(c);
 	if (!c->x.is_closing)
 		login_conclude(c, NULL, NULL);
-}
-
-static void
-scram_abandon(void *arg)
-{
-	verifier_cache_forget(arg);
 }
 
 int
@@ -78,7 +67,7 @@ login_scram_begin(struct client *c, struct fail *why)
 		l->verifier.arg = c;
 		if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
 			return -1;
-		login_wait(c, scram_abandon, &l->verifier);
+		login_wait(c, verifier_cache_forget, &l->verifier);
 		return 0;
 	}
 	if (l->secret.kind == SECRET_SCRAM)

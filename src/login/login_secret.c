@@ -2,18 +2,10 @@
  * src/login/login_secret.c - finds the secret of the user that logs in: in users_file or, where auth_query is on for
  * the database, in PostgreSQL. A user that is unknown, or whose lookup failed, goes through the same exchange.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "bouncer/bouncer_ways.h"
 
 #include <string.h>
-
-static void
-set_unknown(struct client_login *l)
-{
-	memset(&l->secret, 0, sizeof(l->secret));
-	l->found = USER_UNKNOWN;
-}
 
 struct looked_up {
 	enum auth_verdict verdict;
@@ -61,39 +53,30 @@ on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *w
 	login_conclude(arg, conclude, &(struct looked_up){ verdict, secret, why });
 }
 
-static void
-secret_abandon(void *arg)
-{
-	auth_query_abandon(arg);
-}
-
 void
 login_find_secret(struct client *c)
 {
 	struct client_login *l = c->login;
+	bool is_listed;
 
-	l->users = c->env->users == NULL ? NULL : users_ref(c->env->users);
-	if (users_find(l->users, l->user, &l->secret)) {
-		if (l->secret.kind != SECRET_NONE)
-			l->found = USER_KNOWN;
-		else
-			set_unknown(l);
+	l->users = users_ref(c->env->users);
+	is_listed = users_find(l->users, l->user, &l->secret);
+	l->found = is_listed && l->secret.kind != SECRET_NONE ? USER_KNOWN : USER_UNKNOWN;
+	if (l->found == USER_UNKNOWN)
+		memset(&l->secret, 0, sizeof(l->secret));
+	if (is_listed || (login_is_console(l) && !auth_query_is_on(c->env->x.auth_queries, l->database)))
 		login_secret_found(c);
-	} else if (login_is_console(l) && !auth_query_is_on(c->env->x.auth_queries, l->database)) {
-		set_unknown(l);
-		login_secret_found(c);
-	} else {
+	else {
 		const char *secret;
 		struct fail why;
 		enum auth_verdict verdict;
 
-		set_unknown(l);
 		l->ask.done = on_looked_up;
 		l->ask.arg = c;
 		verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret,
 					  &why, *c->env->x.now_us);
 		if (verdict == AUTH_LATER)
-			login_wait(c, secret_abandon, &l->ask);
+			login_wait(c, auth_query_abandon, &l->ask);
 		else
 			conclude(c, &(struct looked_up){ verdict, secret, &why });
 	}

@@ -5,12 +5,8 @@
  * Bounded: one packet of at most STARTUP_MAX bytes. Settings are not interpreted before the client is authenticated.
  */
 #include "login/login_steps.h"
-#include "login/login_state.h"
 
 #include "base/text.h"
-
-#include <string.h>
-#include <strings.h>
 
 static void
 put_setting(struct client_login *l, const char *name, const char *value)
@@ -98,10 +94,8 @@ answer_request(struct client *c, char letter)
 	login_flush(c);
 }
 
-/*
- * ahead: the number of bytes that came with the request. These are not encrypted and could be anybody's, so they
- * must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214).
- */
+/* ahead: the number of bytes that came with the request. These are not encrypted and could be anybody's, so they
+ * must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214). */
 static void
 ssl_request(struct client *c, size_t ahead)
 {

@@ -92,17 +92,13 @@ struct client_login {
 
 /* login_wait.c */
 void login_free(struct client_login *l); /* NULL is fine */
-/*
- * The login waits for a thread or a query: the client is not read until login_conclude. Exactly one of that and
- * abandon is called.
- */
+/* The login waits for a thread or a query: the client is not read until login_conclude. Exactly one of that and
+ * abandon is called. */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
 void login_left(void *client); /* an abandon that sets a struct client * to NULL */
 bool login_is_waiting(const struct client *c);
-/*
- * The wait is over: calls verdict, if there is one, then handles the bytes that were read already. Call it last: c may
- * be closed afterwards.
- */
+/* The wait is over: calls verdict, if there is one, then handles the bytes that were read already. Call it last: c may
+ * be closed afterwards. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_cross.c: the client goes to the worker of its pool, and login_arrived() is called there. */
@@ -110,10 +106,8 @@ void login_cross(struct client *c, struct client_env *to);
 /* login_proof.c */
 void login_go_home(struct client *c, void *unused); /* it is admitted: it enters its pool, or crosses to its home */
 void login_arrived(struct client *c, void *unused);
-/*
- * login_recount.c: a client is to be refused at a limit on clients, for this reason. Returns true if others have gone
- * by then whose ends the door has yet to hear of: the login waits for that, and then the limit is asked again.
- */
+/* login_recount.c: a client is to be refused at a limit on clients, for this reason. Returns true if others have gone
+ * by then whose ends the door has yet to hear of: the login waits for that, and then the limit is asked again. */
 bool login_recount(struct client *c, enum reject_reason reason);
 
 /* login_refuse.c */

@@ -81,13 +81,12 @@ login_authenticate(struct client *c)
 		trust(c);
 	else if (l->demand == AUTH_CERT)
 		admit(c, LM_CERT);
-	else if (l->demand == AUTH_PEER) {
+	else {
 		exchange_step(&c->x, CE_ASK_PROOF);
-		if (login_peer_begin(c, &why) < 0)
+		if (l->demand != AUTH_PEER)
+			login_find_secret(c);
+		else if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
-	} else {
-		exchange_step(&c->x, CE_ASK_PROOF);
-		login_find_secret(c);
 	}
 }
 
@@ -101,11 +100,10 @@ begin_exchange(struct client *c, struct fail *why)
 		message_authentication(&l->out, 3, NULL, 0);
 		return 0;
 	}
-	if (l->demand != AUTH_MD5)
-		return login_scram_begin(c, why);
 	/* md5 can't use a SCRAM secret; PostgreSQL, too, asks for SCRAM then. */
-	if (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
-				   : users_mock_scram(l->users, l->user, c->env->mock_secret))
+	if (l->demand != AUTH_MD5 ||
+	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
+				    : users_mock_scram(l->users, l->user, c->env->mock_secret)))
 		return login_scram_begin(c, why);
 	l->method = LM_MD5;
 	if (RAND_bytes(l->md5_salt, sizeof(l->md5_salt)) != 1)

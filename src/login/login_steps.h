@@ -64,10 +64,8 @@ void login_secret_found(struct client *c); /* l->secret and l->found are set: th
 /* login_proof.c */
 void login_authenticated(struct client *c); /* call it when the proof was right */
 void login_wrong_password(struct client *c);
-/*
- * As with PgBouncer (compat = pgbouncer): the console's user "pgbouncer" over a Unix socket is whoever runs this
- * process, the kernel says so, and needs no password.
- */
+/* As with PgBouncer (compat = pgbouncer): the console's user "pgbouncer" over a Unix socket is whoever runs this
+ * process, the kernel says so, and needs no password. */
 bool login_is_own_user(const struct client *c);
 
 /* login_rule.c: sets l->demand. Returns 0, or -1 with *why set if the client is refused. */

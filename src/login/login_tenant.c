@@ -3,11 +3,10 @@
  * "tenant/database", however the client named the tenant (tenant.c). So the names of two tenants never meet, in
  * secrets, limits, pools, metrics and commands alike.
  */
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/tls.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,15 +71,9 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 static char *
 join(const char *a, size_t a_len, char between, const char *b, size_t b_len)
 {
-	char *whole = malloc(a_len + b_len + 2);
+	char *whole;
 
-	if (whole == NULL)
-		return NULL;
-	memcpy(whole, a, a_len);
-	whole[a_len] = between;
-	memcpy(whole + a_len + 1, b, b_len);
-	whole[a_len + 1 + b_len] = '\0';
-	return whole;
+	return asprintf(&whole, "%.*s%c%.*s", (int)a_len, a, between, (int)b_len, b) < 0 ? NULL : whole;
 }
 
 int

@@ -1,6 +1,5 @@
 /* src/login/login_tls.c - TLS with a client: whether it is offered or demanded, and the handshake. */
 #include "base/clock.h"
-#include "login/login_state.h"
 #include "login/login_steps.h"
 #include "net/stream.h"
 #include "net/tls.h"

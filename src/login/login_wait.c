@@ -1,6 +1,4 @@
-/*
- * src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns.
- */
+/* src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns. */
 #include "login/login_state.h"
 
 #include "dedicated/dedicated.h"
@@ -8,7 +6,6 @@
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <string.h>
 
 void
 login_free(struct client_login *l)

@@ -158,10 +158,8 @@ is_printable(const char *s)
 	return *s == '\0';
 }
 
-/*
- * Returns PostgreSQL's own spelling of a reported setting if it is known without asking a server: the values of a fresh
- * server, and application_name. Returns NULL if only a server knows.
- */
+/* Returns PostgreSQL's own spelling of a reported setting if it is known without asking a server: the values of a fresh
+ * server, and application_name. Returns NULL if only a server knows. */
 static const char *
 known_spelling(const struct client *c, const struct image_setting *s)
 {
@@ -216,11 +214,9 @@ finish_guessed(struct client *c, struct image *img, bool is_certain)
 	login_finish(c, img, c->x.pool->welcome);
 }
 
-/*
- * Settings that nobody had before are tried on a server, for which the client waits in line; so it is refused as
+/* Settings that nobody had before are tried on a server, for which the client waits in line; so it is refused as
  * PostgreSQL would refuse it, however busy the pool is. It need not wait if only custom settings are new: these are
- * applied before its first query.
- */
+ * applied before its first query. */
 static void
 ask_server(struct client *c)
 {
@@ -331,10 +327,8 @@ login_granted(struct exchange *x, struct server *srv)
 		try_settings(c, srv);
 }
 
-/*
- * A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
- * without it. PostgreSQL's message has the name between quotes.
- */
+/* A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
+ * without it. PostgreSQL's message has the name between quotes. */
 static bool
 leave_out_unknown(struct client *c)
 {

@@ -6,7 +6,6 @@
 #include "server/server.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CACHE_ENTRIES 4096
@@ -92,7 +91,7 @@ auth_queries_configure(struct auth_queries *all, struct config *config, struct u
 	config_unref(all->config);
 	all->config = config_ref(config);
 	users_unref(all->users);
-	all->users = users == NULL ? NULL : users_ref(users);
+	all->users = users_ref(users);
 	tls_store_unref(all->tls);
 	all->tls = tls_store_ref(tls);
 	auth_cache_expire(all->cache, now_us); /* a reload is to show what has changed */
@@ -208,20 +207,15 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
 
-	if (end != AUTH_END_ROW) {
+	if (end == AUTH_END_ROW)
+		tell_row(lookup, answer);
+	else {
 		all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, why, *all->env.now_us);
-	}
-	switch (end) {
-	case AUTH_END_ROW:
-		tell_row(lookup, answer);
-		break;
-	case AUTH_END_ERROR:
-		answer_asks(lookup, AUTH_FAILED, NULL, NULL);
-		break;
-	case AUTH_END_UNREACHABLE:
-		tell_unreachable(lookup);
-		break;
+		if (end == AUTH_END_ERROR)
+			answer_asks(lookup, AUTH_FAILED, NULL, NULL);
+		else
+			tell_unreachable(lookup);
 	}
 	lookup_free(lookup);
 }
@@ -320,8 +314,9 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 
 /* A lookup that was sent goes on, as its answer will be of use; one that still waits for a connection is dropped. */
 void
-auth_query_abandon(struct auth_ask *ask)
+auth_query_abandon(void *arg)
 {
+	struct auth_ask *ask = arg;
 	struct auth_lookup *lookup = ask->lookup;
 
 	if (lookup == NULL)

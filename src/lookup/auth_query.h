@@ -65,13 +65,11 @@ void auth_queries_tick(struct auth_queries *all, uint64_t now_us); /* about ever
 
 /* Returns true if auth_query is on for this database (by the name that clients use). */
 bool auth_query_is_on(const struct auth_queries *all, const char *database);
-/*
- * Asks for a user's secret. With AUTH_KNOWN (here or in done), secret lives until the caller returns to the loop or
- * calls another function here. With AUTH_REFUSED *why is set: 08006, or 53300 if too many wait.
- */
+/* Asks for a user's secret. With AUTH_KNOWN (here or in done), secret lives until the caller returns to the loop or
+ * calls another function here. With AUTH_REFUSED *why is set: 08006, or 53300 if too many wait. */
 enum auth_verdict auth_query_find(struct auth_queries *all, const char *database, const char *user,
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
-void auth_query_abandon(struct auth_ask *ask); /* fine if it does not wait */
+void auth_query_abandon(void *ask); /* a struct auth_ask; fine if it does not wait */
 /* A proof failed: the next login asks again, though at most once a second. */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
 /* A statement needs this database (by PostgreSQL's name) for itself: closes idle connections to it. */

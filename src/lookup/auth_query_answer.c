@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "wire/frame.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define COLUMNS_MAX 3

@@ -3,13 +3,10 @@
 #include "base/table.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 struct entry {
-	UT_hash_handle hh;
-	TAILQ_ENTRY(entry) used;
+	UT_hash_handle hh; /* in order of use */
 	struct auth_key key;
 	struct auth_kept kept; /* kept.secret points to the text behind this struct */
 	size_t text_len;
@@ -18,7 +15,6 @@ struct entry {
 
 struct auth_cache {
 	struct entry *table;
-	TAILQ_HEAD(, entry) used; /* the last is the most recently used */
 	uint64_t seed;
 	size_t cap;
 };
@@ -28,7 +24,6 @@ auth_cache_new(uint64_t seed, size_t cap)
 {
 	struct auth_cache *cache = xcalloc(1, sizeof(*cache));
 
-	TAILQ_INIT(&cache->used);
 	cache->seed = seed;
 	cache->cap = cap;
 	return cache;
@@ -45,7 +40,6 @@ static void
 cache_entry_drop(struct auth_cache *cache, struct entry *e)
 {
 	HASH_DELETE(hh, cache->table, e);
-	TAILQ_REMOVE(&cache->used, e, used);
 	entry_free(e);
 }
 
@@ -54,8 +48,8 @@ auth_cache_free(struct auth_cache *cache)
 {
 	if (cache == NULL)
 		return;
-	while (!TAILQ_EMPTY(&cache->used))
-		cache_entry_drop(cache, TAILQ_FIRST(&cache->used));
+	while (cache->table != NULL)
+		cache_entry_drop(cache, cache->table);
 	free(cache);
 }
 
@@ -75,8 +69,7 @@ auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 
 	if (e == NULL)
 		return NULL;
-	TAILQ_REMOVE(&cache->used, e, used);
-	TAILQ_INSERT_TAIL(&cache->used, e, used);
+	TABLE_USE(cache->table, e);
 	return &e->kept;
 }
 
@@ -116,10 +109,8 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 	e->kept.asked_us = now_us;
 	e->kept.expires_us = now_us + ttl_us;
 	if (HASH_COUNT(cache->table) >= cache->cap)
-		cache_entry_drop(cache, TAILQ_FIRST(&cache->used));
-	if (TABLE_ADD(cache->seed, cache->table, &e->key, sizeof(e->key), e))
-		TAILQ_INSERT_TAIL(&cache->used, e, used);
-	else
+		cache_entry_drop(cache, cache->table);
+	if (!TABLE_ADD(cache->seed, cache->table, &e->key, sizeof(e->key), e))
 		entry_free(e);
 }
 
@@ -135,9 +126,7 @@ auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t 
 void
 auth_cache_expire(struct auth_cache *cache, uint64_t now_us)
 {
-	struct entry *e;
-
-	TAILQ_FOREACH(e, &cache->used, used)
+	for (struct entry *e = cache->table; e != NULL; e = e->hh.next)
 		if (e->kept.expires_us > now_us)
 			e->kept.expires_us = now_us;
 }
@@ -145,21 +134,21 @@ auth_cache_expire(struct auth_cache *cache, uint64_t now_us)
 void
 auth_cache_forget(struct auth_cache *cache, uint64_t source)
 {
-	for (struct entry *e = TAILQ_FIRST(&cache->used), *next; e != NULL; e = next) {
-		next = TAILQ_NEXT(e, used);
+	struct entry *e, *next;
+
+	HASH_ITER(hh, cache->table, e, next)
 		if (e->key.source == source)
 			cache_entry_drop(cache, e);
-	}
 }
 
 void
 auth_cache_sweep(struct auth_cache *cache, uint64_t now_us)
 {
-	for (struct entry *e = TAILQ_FIRST(&cache->used), *next; e != NULL; e = next) {
-		next = TAILQ_NEXT(e, used);
+	struct entry *e, *next;
+
+	HASH_ITER(hh, cache->table, e, next)
 		if (!auth_kept_is_usable(&e->kept, now_us))
 			cache_entry_drop(cache, e);
-	}
 }
 
 size_t

@@ -13,10 +13,6 @@
 #include "base/fail.h"
 #include "config/config.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 /*
  * --- auth_query_answer.c: reads the row that auth_query returned. Pure; every byte is hostile.
  *

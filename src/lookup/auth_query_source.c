@@ -11,7 +11,6 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Where databases are not listed, clients choose the names in the hash of routes. */
 
@@ -20,10 +19,8 @@
 #define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
 #define LOG_EVERY_US US_PER_S
 
-/*
- * Every name is qualified, so no operator or function of another schema can take the place of these, whatever
- * search_path is. To leave out superusers and the like, configure a query of your own with a WHERE.
- */
+/* Every name is qualified, so no operator or function of another schema can take the place of these, whatever
+ * search_path is. To leave out superusers and the like, configure a query of your own with a WHERE. */
 #define BUILTIN                                                                                                        \
 	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
@@ -42,13 +39,6 @@ ours_to_ask(const struct config *config, const char *database, const struct scop
 											      : database;
 }
 
-static int
-bad_auth_database(const struct auth_queries *all, struct fail *why)
-{
-	log_error(all->env.log, "%s", why->text);
-	return fail_pgbouncer_text(why, "bouncer config error");
-}
-
 int
 auth_check_database(const struct auth_queries *all, const char *database, struct fail *why)
 {
@@ -59,13 +49,13 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 	if (!bouncer_does(all->config, BOUNCER_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
 	asked = ours_to_ask(all->config, database, &s);
-	if (strcmp(asked, "pgbouncer") == 0) {
-		fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
-		return bad_auth_database(all, why);
-	}
-	if (config_find_database(all->config, asked) == NULL) {
-		fail_set(why, "F0000", "authentication database \"%s\" is not configured", asked);
-		return bad_auth_database(all, why);
+	if (strcmp(asked, "pgbouncer") == 0 || config_find_database(all->config, asked) == NULL) {
+		if (strcmp(asked, "pgbouncer") == 0)
+			fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
+		else
+			fail_set(why, "F0000", "authentication database \"%s\" is not configured", asked);
+		log_error(all->env.log, "%s", why->text);
+		return fail_pgbouncer_text(why, "bouncer config error");
 	}
 	used = pool_set_find_database(all->pools, asked);
 	if (asked != database && used != NULL && used->is_disabled)
@@ -121,10 +111,8 @@ replace_name(const struct upstream *up, char **text, const char *by)
 	return is_done;
 }
 
-/*
- * An upstream's password belongs to the upstream's user; auth_user has its own, unless it is the same user. A tenant's
- * auth_user is "auth_user.tenant" in users_file, like the tenant's other users.
- */
+/* An upstream's password belongs to the upstream's user; auth_user has its own, unless it is the same user. A tenant's
+ * auth_user is "auth_user.tenant" in users_file, like the tenant's other users. */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)

@@ -10,8 +10,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SALT_LEN 16
 #define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */
@@ -20,7 +18,7 @@ TAILQ_HEAD(ticket_line, verifier_ticket);
 
 /* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
 struct verifier_derivation {
-	struct work work;
+	struct work work; /* first: a work is its derivation */
 	char *password;
 	struct scram_verifier verifier; /* at first only salt and iterations */
 	struct fail why;
@@ -82,9 +80,8 @@ verifier_cache_clear(struct verifier_cache *cache)
 {
 	struct kept *k, *next;
 
-	HASH_ITER(hh, cache->table, k, next) {
+	HASH_ITER(hh, cache->table, k, next)
 		remove_kept(cache, k);
-	}
 }
 
 void
@@ -138,8 +135,7 @@ free_derivation(struct verifier_derivation *d)
 static void
 verifier_derive(struct work *w)
 {
-	struct verifier_derivation *d =
-	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
+	struct verifier_derivation *d = (struct verifier_derivation *)w;
 	struct scram_verifier made;
 
 	d->result = scram_verifier_from_password(d->password, d->verifier.salt, d->verifier.salt_len,
@@ -152,8 +148,7 @@ verifier_derive(struct work *w)
 static void
 derived(struct work *w)
 {
-	struct verifier_derivation *d =
-	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
+	struct verifier_derivation *d = (struct verifier_derivation *)w;
 	struct verifier_ticket *t;
 
 	if (d->entry != NULL) {
@@ -258,8 +253,10 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 }
 
 void
-verifier_cache_forget(struct verifier_ticket *ticket)
+verifier_cache_forget(void *arg)
 {
+	struct verifier_ticket *ticket = arg;
+
 	if (ticket->waits_for == NULL)
 		return;
 	TAILQ_REMOVE(&ticket->waits_for->line, ticket, line);

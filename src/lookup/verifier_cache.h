@@ -42,4 +42,5 @@ const struct scram_verifier *verifier_cache_find(const struct verifier_cache *ca
 /* Derives it; ticket->done is called later, never from within. Returns 0, or -1 with *why set: too much work waits. */
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_ticket *ticket, struct fail *why);
-void verifier_cache_forget(struct verifier_ticket *ticket); /* done is not called; fine if it waits for nothing */
+/* ticket: a struct verifier_ticket. done is not called; fine if it waits for nothing. */
+void verifier_cache_forget(void *ticket);

@@ -9,15 +9,12 @@
 #include "config/config.h"
 
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/types.h>
 
 /* --- privileges.c: functions that return -1 set *why, and pgweir must not go on then --- */
 
-/*
- * Call it before any secret is read: prevents core files, and keeps other processes of the same system user from
- * reading our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging.
- */
+/* Call it before any secret is read: prevents core files, and keeps other processes of the same system user from
+ * reading our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging. */
 void os_hide_memory(void);
 /* Returns 0 if there is no run_as or its user exists, else -1. */
 int os_check_user(const struct config *config, struct fail *why);
@@ -40,24 +37,18 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 
 /* Calls sd_notify(3), if a service manager listens. state: lines like "READY=1". */
 void os_notify(const char *state);
-/*
- * Returns within which time, in microseconds, the service manager wants "WATCHDOG=1" from this process or its successor
- * again and again (sd_watchdog_enabled(3)); 0: it does not. The successor is meant from then on: it finds no PID.
- */
+/* Returns within which time, in microseconds, the service manager wants "WATCHDOG=1" from this process or its successor
+ * again and again (sd_watchdog_enabled(3)); 0: it does not. The successor is meant from then on: it finds no PID. */
 uint64_t os_watchdog_us(void);
-/*
- * Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
- * OS_FIRST_PASSED_FD on. Returns 0 when asked again: the variables are not for this process's children.
- */
+/* Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
+ * OS_FIRST_PASSED_FD on. Returns 0 when asked again: the variables are not for this process's children. */
 int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/*
- * Runs the file that this process was started from, with the same arguments. fd is its link to this process; it is
+/* Runs the file that this process was started from, with the same arguments. fd is its link to this process; it is
  * borrowed. The environment's variable says "descriptor:PID of this process". Signals that would end a process without
- * handlers wait until it calls os_admit_signals(). Returns its PID, or -1 with *why set.
- */
+ * handlers wait until it calls os_admit_signals(). Returns its PID, or -1 with *why set. */
 pid_t os_spawn(char *const *argv, int fd, const char *variable, struct fail *why);
 void os_admit_signals(void); /* there are handlers now */
 
@@ -65,8 +56,6 @@ void os_admit_signals(void); /* there are handlers now */
 
 /* Returns how many processors this process may use, at least 1: sched_getaffinity(2), and the quota of its cgroups. */
 unsigned os_processors(void);
-/*
- * Returns the quota of the cgroups that the file groups names (/proc/self/cgroup) as a number of processors, rounded
- * up: cpu.max of v2 below mount, cpu.cfs_quota_us of v1 below mount/cpu. UINT_MAX: there is none. cgroups(7).
- */
+/* Returns the quota of the cgroups that the file groups names (/proc/self/cgroup) as a number of processors, rounded
+ * up: cpu.max of v2 below mount, cpu.cfs_quota_us of v1 below mount/cpu. UINT_MAX: there is none. cgroups(7). */
 unsigned os_cpu_quota(const char *groups, const char *mount);

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Returns the quota as a number of processors, rounded up; UINT_MAX: there is none. */
@@ -51,10 +50,8 @@ quota_v1(const char *directory)
 	return processors_of(quota, read_number(directory, "cpu.cfs_period_us", &ignored));
 }
 
-/*
- * Returns the least quota of a group and those around it, up to the mount. In a container the path may be the host's,
- * of which the mount shows the last part or nothing: what is not there has no quota.
- */
+/* Returns the least quota of a group and those around it, up to the mount. In a container the path may be the host's,
+ * of which the mount shows the last part or nothing: what is not there has no quota. */
 static unsigned
 least_quota(const char *mount, const char *group, unsigned (*quota)(const char *directory))
 {

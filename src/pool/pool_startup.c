@@ -1,12 +1,11 @@
 #include "pool/pool.h"
-#include "base/table.h"
 
 #include <stdlib.h>
 
 struct startup_image {
 	const struct image *key;
 	struct image *raw, *resolved;
-	UT_hash_handle hh; /* in order of use: the first is the least recently used */
+	UT_hash_handle hh; /* in order of use */
 };
 
 static struct startup_image *
@@ -33,16 +32,6 @@ startup_drop(struct pool_startups *all, struct startup_image *s)
 	startup_free(s);
 }
 
-/* Frees it, and returns -1, without memory. */
-static int
-put_last(struct pool_startups *all, struct startup_image *s)
-{
-	if (TABLE_ADD(all->seed, all->table, &s->key, sizeof(void *), s))
-		return 0;
-	startup_free(s);
-	return -1;
-}
-
 struct image *
 pool_startup_find(struct pool_startups *all, const struct image *raw)
 {
@@ -50,11 +39,7 @@ pool_startup_find(struct pool_startups *all, const struct image *raw)
 
 	if (s == NULL)
 		return NULL;
-	if (s->hh.next != NULL) {
-		HASH_DELETE(hh, all->table, s);
-		if (put_last(all, s) < 0)
-			return NULL;
-	}
+	TABLE_USE(all->table, s);
 	return s->resolved;
 }
 
@@ -71,7 +56,10 @@ pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *r
 		startup_drop(all, old);
 	else if (HASH_COUNT(all->table) >= STARTUPS_MAX)
 		startup_drop(all, all->table);
-	return put_last(all, s);
+	if (TABLE_ADD(all->seed, all->table, &s->key, sizeof(void *), s))
+		return 0;
+	startup_free(s);
+	return -1;
 }
 
 void

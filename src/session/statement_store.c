@@ -13,9 +13,7 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 struct statement_home {
 	struct statement_store *store;
@@ -30,7 +28,6 @@ struct entry {
 	struct statement_store *store;
 	struct commons_member member; /* its epoch: COMMONS_STALE if it has a twin */
 	uint32_t refs;
-	uint32_t hash;
 	bool is_shared; /* in the table */
 	bool is_learnt; /* its types are known; learnt is NULL if they are those that bytes declare */
 	uint8_t *learnt; /* as bytes, with all types declared; learnt_len bytes */
@@ -265,7 +262,6 @@ statement_find(const struct statement_home *home, const uint8_t *bytes, size_t l
 static void
 enter_table(struct entry *e, uint32_t hash)
 {
-	e->hash = hash;
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
@@ -481,10 +477,8 @@ declare(struct entry *e, uint64_t above)
 	give_name(e, above);
 }
 
-/*
- * is_seen: PostgreSQL has shown that what servers have is outdated. That goes for its old text as well, whoever else
- * has it, and for the one that it may have from now on.
- */
+/* is_seen: PostgreSQL has shown that what servers have is outdated. That goes for its old text as well, whoever else
+ * has it, and for the one that it may have from now on. */
 static void
 renew_shared(struct entry *e, bool is_seen)
 {

@@ -50,10 +50,8 @@ struct statement {
 	const void *valid_pool, *valid_image;
 };
 
-/*
- * tag: secret, random, the same for all stores of a process. commons: what these share, which lives longer; NULL: there
- * is one store. idle_bytes_max: for statements that nobody holds.
- */
+/* tag: secret, random, the same for all stores of a process. commons: what these share, which lives longer; NULL: there
+ * is one store. idle_bytes_max: for statements that nobody holds. */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
 /* Changes idle_bytes_max; what is above it goes at once. */
@@ -62,11 +60,9 @@ void statement_store_free(struct statement_store *store); /* after all reference
 /* Returns the home of this name (hosts and database), with a new reference; NULL without memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* NULL is fine */
-/*
- * Tables have changed there: plans made before may be wrong or refused ("cached plan must not change result type").
+/* Tables have changed there: plans made before may be wrong or refused ("cached plan must not change result type").
  * Makes all statements of the home due to be renewed, and those of the homes of this name
- * in the other stores of the process.
- */
+ * in the other stores of the process. */
 void statement_home_renew(struct statement_home *home);
 /* Returns the statement of these bytes (rest of fields_parse), refreshed, with a new reference. NULL: no memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
@@ -86,10 +82,8 @@ bool statement_has_types(struct statement *st, const uint8_t *body, size_t len);
 bool statement_has_shape(struct statement *st, uint32_t shape);
 /* Returns true if its types are not all declared, or not known yet. */
 bool statement_has_open_types(const struct statement *st);
-/*
- * Gives the statement a new id and name, so that servers prepare it again at its next use, with the parameter types
- * that were learnt. Unshared ones stay as they are.
- */
+/* Gives the statement a new id and name, so that servers prepare it again at its next use, with the parameter types
+ * that were learnt. Unshared ones stay as they are. */
 void statement_renew(struct statement *st);
 void statement_refresh(struct statement *st); /* its id or name is about to be used: renews it if that is due */
 struct statement *statement_ref(struct statement *st);

@@ -3,7 +3,6 @@
 
 #include "base/escape.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define US_DECIMALS 6
@@ -72,12 +71,6 @@ append_number(struct buf *to, uint64_t value, unsigned decimals)
 }
 
 /* --- what lines are made of --- */
-
-static void
-exposition_put(struct buf *to, const char *text)
-{
-	buf_put(to, text, strlen(text));
-}
 
 static char *
 copy_bytes(char *at, const char *text, size_t len)
@@ -182,11 +175,7 @@ ends_in(const char *name, size_t len, const char *ending)
 static void
 put_line(struct buf *to, const char *what, const char *name, size_t name_len, const char *text)
 {
-	exposition_put(to, what);
-	buf_put(to, name, name_len);
-	exposition_put(to, " ");
-	exposition_put(to, text);
-	exposition_put(to, "\n");
+	buf_printf(to, "# %s %.*s %s\n", what, (int)name_len, name, text);
 }
 
 void
@@ -197,21 +186,21 @@ exposition_head(struct buf *to, enum exposition_format format, const char *name,
 	/* In OpenMetrics a counter is called without its _total, and the unit is told apart. */
 	if (format == EXPOSITION_OPENMETRICS)
 		len -= ends_in(name, len, "_total");
-	put_line(to, "# HELP ", name, len, help);
-	put_line(to, "# TYPE ", name, len, type);
+	put_line(to, "HELP", name, len, help);
+	put_line(to, "TYPE", name, len, type);
 	if (format != EXPOSITION_OPENMETRICS)
 		return;
 	if (ends_in(name, len, "_seconds"))
-		put_line(to, "# UNIT ", name, len, "seconds");
+		put_line(to, "UNIT", name, len, "seconds");
 	else if (ends_in(name, len, "_bytes"))
-		put_line(to, "# UNIT ", name, len, "bytes");
+		put_line(to, "UNIT", name, len, "bytes");
 }
 
 void
 exposition_end(struct buf *to, enum exposition_format format)
 {
 	if (format == EXPOSITION_OPENMETRICS)
-		exposition_put(to, "# EOF\n");
+		buf_printf(to, "# EOF\n");
 }
 
 void
@@ -226,11 +215,9 @@ exposition_histogram(struct buf *to, const struct exposition_series *series, con
 		if (exemplars != NULL && exemplars->of[i].trace_id[0] != '\0') {
 			const struct exemplar *e = &exemplars->of[i];
 
-			exposition_put(to, " # {trace_id=\"");
-			exposition_put(to, e->trace_id);
-			exposition_put(to, "\"} ");
+			buf_printf(to, " # {trace_id=\"%s\"} ", e->trace_id);
 			append_number(to, e->value_us, US_DECIMALS);
-			exposition_put(to, " ");
+			buf_put_u8(to, ' ');
 			append_number(to, e->wall_us, US_DECIMALS);
 		}
 		buf_put_u8(to, '\n');

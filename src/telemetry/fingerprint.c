@@ -8,9 +8,7 @@
 
 #include "base/text.h"
 #include "sql/scan.h"
-#include "sql/sql_token.h"
 
-#include <string.h>
 #include <xxhash.h>
 
 #define LEVELS_MAX 24 /* brackets deeper than this are passed on as they are */
@@ -177,10 +175,8 @@ is_sign(const struct reading *s, const struct sql_token *t)
 
 /* --- the walk --- */
 
-/*
- * Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash escapes in plain strings, too,
- * or may be half of a character. An E string's beginning counts for its pieces on other lines.
- */
+/* Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash escapes in plain strings, too,
+ * or may be half of a character. An E string's beginning counts for its pieces on other lines. */
 static bool
 is_unsynchronised(struct reading *s, const struct sql_token *t)
 {

@@ -13,8 +13,6 @@
 
 #include "sql/sql_token.h"
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at; a text this long or longer counts as cut */

@@ -2,20 +2,17 @@
  * src/telemetry/metrics.c - see snapshot.h. It walks the table (metrics_table.c), whose rows suffice for most families;
  * the few that need code of their own have it here.
  */
-#include "telemetry/snapshot.h"
 
 #include "build.h"
 #include "telemetry/metrics_state.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <string.h>
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "" };
 
-/* Everything that a family may need. */
 struct sources {
 	const struct snapshot *snapshot;
 	struct metrics_process system;
@@ -174,6 +171,10 @@ put_special(struct rendering *r)
 static void
 put_family(const struct metric_family *f, const struct sources *from)
 {
+	const struct metrics_items *const items[] = { [OF_POOL] = &from->view.pools,
+						      [OF_DATABASE] = &from->view.databases,
+						      [OF_BACKEND] = &from->view.backends,
+						      [OF_SYSTEM] = NULL };
 	struct rendering r;
 	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
 
@@ -185,30 +186,14 @@ put_family(const struct metric_family *f, const struct sources *from)
 	if (f->type == METRIC_HISTOGRAM)
 		exposition_bounds_set(&r.bounds, f->bounds);
 	exposition_head(from->to, from->format, r.series.name, type_names[f->type], f->help);
-	if (f->special != NOT_SPECIAL) {
+	if (f->special != NOT_SPECIAL)
 		put_special(&r);
-		return;
-	}
-	switch (f->scope) {
-	case OF_ALL:
-		put_one(&r, from->snapshot);
-		break;
-	case OF_LOOP:
+	else if (f->scope == OF_LOOP)
 		put_loops(&r);
-		break;
-	case OF_POOL:
-		put_items(&r, &from->view.pools);
-		break;
-	case OF_DATABASE:
-		put_items(&r, &from->view.databases);
-		break;
-	case OF_BACKEND:
-		put_items(&r, &from->view.backends);
-		break;
-	case OF_SYSTEM:
-		put_one(&r, &from->system);
-		break;
-	}
+	else if (items[f->scope] != NULL)
+		put_items(&r, items[f->scope]);
+	else
+		put_one(&r, f->scope == OF_SYSTEM ? (const void *)&from->system : from->snapshot);
 }
 
 void

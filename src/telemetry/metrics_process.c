@@ -4,7 +4,6 @@
 #include "base/clock.h"
 
 #include <dirent.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -7,13 +7,8 @@
  */
 #pragma once
 
-#include "base/buf.h"
 #include "base/histogram.h"
 #include "telemetry/snapshot.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /*
  * --- metrics_table.c: every family of metrics as data: its name, its help, and the place of its numbers.

@@ -5,59 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
+
 /* A kind of things that have labels; there are three. */
 struct kind {
 	size_t size;
-	void (*label)(char labels[LABELS_MAX], const void *data);
 	void (*add)(void *to, const void *from);
+	struct {
+		const char *label; /* NULL: no more */
+		size_t at, max; /* the name's place in the thing, and its array's size */
+	} names[2];
 };
 
-static void
-label_pool(char labels[LABELS_MAX], const void *data)
-{
-	const struct snapshot_pool *p = data;
-
-	exposition_labels_add(labels, "database", p->database, strnlen(p->database, sizeof(p->database)));
-	exposition_labels_add(labels, "user", p->user, strnlen(p->user, sizeof(p->user)));
-}
-
-static void
-label_database(char labels[LABELS_MAX], const void *data)
-{
-	const struct snapshot_database *d = data;
-
-	exposition_labels_add(labels, "database", d->name, strnlen(d->name, sizeof(d->name)));
-}
-
-static void
-label_backend(char labels[LABELS_MAX], const void *data)
-{
-	const struct snapshot_backend *b = data;
-
-	exposition_labels_add(labels, "backend", b->name, strnlen(b->name, sizeof(b->name)));
-}
-
-static void
-add_pool(void *to, const void *from)
-{
-	snapshot_pool_add(to, from);
-}
-
-static void
-add_database(void *to, const void *from)
-{
-	snapshot_database_add(to, from);
-}
-
-static void
-add_backend(void *to, const void *from)
-{
-	snapshot_backend_add(to, from);
-}
-
-static const struct kind pool_kind = { sizeof(struct snapshot_pool), label_pool, add_pool };
-static const struct kind database_kind = { sizeof(struct snapshot_database), label_database, add_database };
-static const struct kind backend_kind = { sizeof(struct snapshot_backend), label_backend, add_backend };
+static const struct kind pool_kind = {
+	sizeof(struct snapshot_pool),
+	snapshot_pool_add,
+	{ { "database", NAME_OF(struct snapshot_pool, database) }, { "user", NAME_OF(struct snapshot_pool, user) } },
+};
+static const struct kind database_kind = { sizeof(struct snapshot_database),
+					   snapshot_database_add,
+					   { { "database", NAME_OF(struct snapshot_database, name) } } };
+static const struct kind backend_kind = { sizeof(struct snapshot_backend),
+					  snapshot_backend_add,
+					  { { "backend", NAME_OF(struct snapshot_backend, name) } } };
 
 static int
 by_labels(const void *a, const void *b)
@@ -94,7 +64,11 @@ collect(struct metrics_items *all, const void *array, size_t count, const struct
 		char labels[LABELS_MAX] = "";
 
 		item->data = (const char *)array + i * kind->size;
-		kind->label(labels, item->data);
+		for (size_t k = 0; k < 2 && kind->names[k].label != NULL; k++) {
+			const char *name = (const char *)item->data + kind->names[k].at;
+
+			exposition_labels_add(labels, kind->names[k].label, name, strnlen(name, kind->names[k].max));
+		}
 		item->labels = strdup(labels);
 		if (item->labels == NULL)
 			return -1;

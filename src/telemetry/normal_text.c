@@ -1,8 +1,7 @@
 #include "telemetry/fingerprint.h"
 
 #include "base/escape.h"
-
-#include <string.h>
+#include "base/text.h"
 
 void
 normal_init(struct normal_text *n, char *text, size_t text_cap, bool keeps_literals)
@@ -40,21 +39,13 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-static bool
-normal_is_plain(const char *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (bytes[i] == '\0' || (unsigned char)bytes[i] > 0x7f)
-			return false;
-	return true;
-}
-
 void
 normal_put_rest(struct normal_text *n, const struct sql_token *t)
 {
 	if (t->after_space && n->text_len > 0)
 		text_put(n, " ", 1);
-	if (t->len <= n->text_cap - 1 - n->text_len && normal_is_plain(t->at, t->len))
+	if (t->len <= n->text_cap - 1 - n->text_len && text_is_ascii(t->at, t->len) &&
+	    memchr(t->at, '\0', t->len) == NULL)
 		text_put(n, t->at, t->len);
 	else {
 		/* Copies character by character; bytes that are not UTF-8, and NUL, are replaced. */

@@ -7,10 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 128
@@ -27,8 +24,7 @@ struct entry {
 	uint64_t key;
 	struct query_row row;
 	struct row_texts *texts;
-	UT_hash_handle hh;
-	TAILQ_ENTRY(entry) used;
+	UT_hash_handle hh; /* in order of use */
 };
 
 struct query_table {
@@ -36,7 +32,6 @@ struct query_table {
 	_Atomic uint32_t rows_max;
 	pthread_mutex_t lock; /* guards the fields below */
 	struct entry *entries; /* by key */
-	TAILQ_HEAD(used_entries, entry) used; /* the last used first */
 };
 
 struct seen_text {
@@ -57,7 +52,6 @@ query_table_new(uint32_t rows_max, uint64_t seed)
 	t->seed = seed;
 	atomic_init(&t->rows_max, rows_max);
 	pthread_mutex_init(&t->lock, NULL);
-	TAILQ_INIT(&t->used);
 	return t;
 }
 
@@ -89,7 +83,6 @@ static void
 forget(struct query_table *t, struct entry *e)
 {
 	HASH_DEL(t->entries, e);
-	TAILQ_REMOVE(&t->used, e, used);
 	unref_texts(e->texts);
 	free(e);
 }
@@ -97,9 +90,9 @@ forget(struct query_table *t, struct entry *e)
 static struct entry *
 least_of_the_old(const struct query_table *t)
 {
-	struct entry *e = TAILQ_LAST(&t->used, used_entries), *least = e;
+	struct entry *e = t->entries, *least = e;
 
-	for (unsigned i = 0; i < LOOKED_AT && e != NULL; i++, e = TAILQ_PREV(e, used_entries, used))
+	for (unsigned i = 0; i < LOOKED_AT && e != NULL; i++, e = e->hh.next)
 		if (e->row.total_us < least->row.total_us)
 			least = e;
 	return least;
@@ -108,10 +101,8 @@ least_of_the_old(const struct query_table *t)
 static void
 forget_all(struct query_table *t)
 {
-	struct entry *e;
-
-	while ((e = TAILQ_FIRST(&t->used)) != NULL)
-		forget(t, e);
+	while (t->entries != NULL)
+		forget(t, t->entries);
 }
 
 static struct entry *
@@ -120,10 +111,8 @@ find(struct query_table *t, uint64_t key)
 	struct entry *e;
 
 	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
-	if (e != NULL && e != TAILQ_FIRST(&t->used)) {
-		TAILQ_REMOVE(&t->used, e, used);
-		TAILQ_INSERT_HEAD(&t->used, e, used);
-	}
+	if (e != NULL)
+		TABLE_USE(t->entries, e);
 	return e;
 }
 
@@ -133,10 +122,7 @@ enter(struct query_table *t, struct entry *e)
 {
 	if (HASH_COUNT(t->entries) >= t->rows_max)
 		forget(t, least_of_the_old(t));
-	if (!TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e))
-		return false;
-	TAILQ_INSERT_HEAD(&t->used, e, used);
-	return true;
+	return TABLE_ADD(0, t->entries, &e->key, sizeof(e->key), e);
 }
 
 static void
@@ -189,22 +175,22 @@ query_table_read(struct query_table *t, void (*read)(struct query_row *rows, siz
 {
 	struct row_texts **texts;
 	struct query_row *rows;
-	const struct entry *e;
-	size_t n = 0;
+	size_t n, at;
 
 	pthread_mutex_lock(&t->lock);
-	rows = reallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(*rows));
-	texts = reallocarray(NULL, HASH_COUNT(t->entries) + 1, sizeof(struct row_texts *));
+	n = at = HASH_COUNT(t->entries);
+	rows = reallocarray(NULL, n + 1, sizeof(*rows));
+	texts = reallocarray(NULL, n + 1, sizeof(struct row_texts *));
 	if (rows == NULL || texts == NULL) {
 		pthread_mutex_unlock(&t->lock);
 		free(rows);
 		free(texts);
 		return -1;
 	}
-	TAILQ_FOREACH(e, &t->used, used) {
-		rows[n] = e->row;
-		texts[n] = e->texts;
-		texts[n++]->refs++;
+	for (const struct entry *e = t->entries; e != NULL; e = e->hh.next) {
+		rows[--at] = e->row;
+		texts[at] = e->texts;
+		texts[at]->refs++;
 	}
 	pthread_mutex_unlock(&t->lock);
 	read(rows, n, arg);

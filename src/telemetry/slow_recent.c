@@ -25,21 +25,18 @@ slow_recent_add(struct slow_recent *r, const struct request_report *report, uint
 {
 	struct slow_row *row = &r->rows[r->next];
 	struct request_report *kept = &row->report;
-	char *at = malloc(8 * (NAME_MAX_LEN + 1) + SLOW_RECENT_TEXT_MAX + 1), *begin = at;
+	const char **const names[] = { &kept->event,  &kept->database, &kept->user, &kept->application,
+				       &kept->client, &kept->backend,  &kept->tag,  &kept->sqlstate };
+	char *at = malloc(sizeof(names) / sizeof(names[0]) * (NAME_MAX_LEN + 1) + SLOW_RECENT_TEXT_MAX + 1),
+	     *begin = at;
 
 	if (at == NULL)
 		return;
 	free(r->texts[r->next]);
 	*row = (struct slow_row){ *report, fingerprint };
 	kept->query = text;
-	keep_text(&kept->event, &at, NAME_MAX_LEN);
-	keep_text(&kept->database, &at, NAME_MAX_LEN);
-	keep_text(&kept->user, &at, NAME_MAX_LEN);
-	keep_text(&kept->application, &at, NAME_MAX_LEN);
-	keep_text(&kept->client, &at, NAME_MAX_LEN);
-	keep_text(&kept->backend, &at, NAME_MAX_LEN);
-	keep_text(&kept->tag, &at, NAME_MAX_LEN);
-	keep_text(&kept->sqlstate, &at, NAME_MAX_LEN);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		keep_text(names[i], &at, NAME_MAX_LEN);
 	keep_text(&kept->query, &at, SLOW_RECENT_TEXT_MAX);
 	kept->protocol = NULL;
 	r->texts[r->next] = begin;

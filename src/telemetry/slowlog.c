@@ -10,8 +10,6 @@
 #include "telemetry/slowlog_state.h"
 
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -49,7 +47,7 @@ slowlog_new(const struct slowlog_settings *settings, struct fail *why)
 		slowlog_free(s);
 		return NULL;
 	}
-	slowlog_limit_init(&s->limit, settings->max_lines_per_second);
+	slowlog_limit_change(&s->limit, settings->max_lines_per_second);
 	return s;
 }
 

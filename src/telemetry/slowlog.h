@@ -8,9 +8,6 @@
 #include "base/fail.h"
 #include "base/request_report.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
 struct slowlog; /* opaque: slowlog.c */
 
 enum slowlog_format { SLOWLOG_JSON, SLOWLOG_POSTGRES };

@@ -3,16 +3,7 @@
 
 #include "base/clock.h"
 
-#include <string.h>
-
 #define BURST_US (5 * US_PER_S)
-
-void
-slowlog_limit_init(struct slowlog_limit *l, uint32_t max_lines_per_second)
-{
-	memset(l, 0, sizeof(*l));
-	slowlog_limit_change(l, max_lines_per_second);
-}
 
 void
 slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second)
@@ -26,7 +17,7 @@ elapsed_us(uint64_t since_us, uint64_t now_us, uint64_t at_most_us)
 {
 	uint64_t us = now_us > since_us ? now_us - since_us : 0;
 
-	return us < at_most_us ? us : at_most_us;
+	return clock_lesser_us(us, at_most_us);
 }
 
 static struct slowlog_slot *

@@ -3,11 +3,9 @@
 
 #include "base/escape.h"
 #include "base/text.h"
-#include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #define NAME_MAX_LEN 256 /* of what clients call themselves */
 
@@ -53,15 +51,6 @@ put_query(struct line *l, enum slowlog_text text, const struct request_report *r
 			   slowlog_put_parameters(r->bind, r->bind_len, parameters, sizeof(parameters)));
 }
 
-static void
-put_trace(struct line *l, const struct slowlog_query *q)
-{
-	if (q->fp.traceparent[0] == '\0')
-		return;
-	line_bytes(l, "trace_id", q->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
-	line_bytes(l, "span_id", q->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
-}
-
 static size_t
 put_fields(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
 	   uint64_t suppressed, char *out, size_t out_cap)
@@ -92,7 +81,7 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	if (r->backend_pid != 0)
 		line_u64(&l, "backend_pid", r->backend_pid);
 	else
-		line_null(&l, "backend_pid");
+		line_str(&l, "backend_pid", NULL);
 	put_name(&l, "protocol", r->protocol);
 	put_if_any(&l, "tag", r->tag);
 	line_u64(&l, "rows", r->rows);
@@ -102,7 +91,10 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 	line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, settings->text, r, q);
 	put_if_any(&l, "sqlstate", r->sqlstate);
-	put_trace(&l, q);
+	if (q->fp.traceparent[0] != '\0') {
+		line_bytes(&l, "trace_id", q->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
+		line_bytes(&l, "span_id", q->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
+	}
 	line_u64(&l, "suppressed", suppressed);
 	line_ms_short(&l, "threshold_ms", r->threshold_us);
 	return line_end(&l);

@@ -1,13 +1,8 @@
 /* src/telemetry/slowlog_state.h - what slowlog*.c share; see slowlog.h. */
 #pragma once
 
-#include "base/request_report.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/slowlog.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /*
  * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
@@ -31,8 +26,7 @@ struct slowlog_limit {
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-void slowlog_limit_init(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* Changes the limit and keeps the fingerprints. */
+/* Changes the limit and keeps the fingerprints. A zeroed one has none. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
 /* Returns true if a line may be written; *suppressed: how many were suppressed before it. Otherwise counts it. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);

@@ -83,8 +83,11 @@ add_all(uint64_t *to, const uint64_t *from, size_t count)
 }
 
 void
-snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from)
+snapshot_pool_add(void *to_pool, const void *from_pool)
 {
+	struct snapshot_pool *to = to_pool;
+	const struct snapshot_pool *from = from_pool;
+
 	add_all(to->clients, from->clients, CLIENTS_STATES);
 	add_all(to->servers, from->servers, SERVERS_STATES);
 	to->pool_size += from->pool_size;
@@ -100,18 +103,21 @@ snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from)
 }
 
 void
-snapshot_database_add(struct snapshot_database *to, const struct snapshot_database *from)
+snapshot_database_add(void *to_database, const void *from_database)
 {
+	struct snapshot_database *to = to_database;
+	const struct snapshot_database *from = from_database;
+
 	to->prepared_client += from->prepared_client;
 	to->prepared_server += from->prepared_server;
 	add_all((uint64_t *)&to->counters, (const uint64_t *)&from->counters, sizeof(to->counters) / sizeof(uint64_t));
 }
 
 void
-snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend *from)
+snapshot_backend_add(void *to_backend, const void *from_backend)
 {
-	struct backend_counters *t = &to->counters;
-	const struct backend_counters *f = &from->counters;
+	struct backend_counters *t = &((struct snapshot_backend *)to_backend)->counters;
+	const struct backend_counters *f = &((const struct snapshot_backend *)from_backend)->counters;
 
 	t->connects += f->connects;
 	add_all(t->connect_failures, f->connect_failures, CF_COUNT);

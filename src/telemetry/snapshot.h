@@ -11,9 +11,6 @@
 #include "base/counters.h"
 #include "base/request_report.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */
@@ -97,10 +94,10 @@ struct snapshot_requests snapshot_requests(const struct snapshot *s);
 struct snapshot *snapshot_new(unsigned worker); /* with nothing but the row of this worker; NULL: no memory */
 struct snapshot *snapshot_copy(const struct snapshot *s); /* with all it owns; NULL: no memory */
 void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; NULL is fine */
-/* Adds the counters; the name stays, and the larger age is kept. */
-void snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from);
-void snapshot_database_add(struct snapshot_database *to, const struct snapshot_database *from);
-void snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend *from);
+/* Adds the counters of a row of that kind; the name stays, and the larger age is kept. */
+void snapshot_pool_add(void *to_pool, const void *from_pool);
+void snapshot_database_add(void *to_database, const void *from_database);
+void snapshot_backend_add(void *to_backend, const void *from_backend);
 void snapshot_process_add(struct process_counters *to, const struct process_counters *from);
 
 /*
@@ -125,7 +122,6 @@ void metrics_render(const struct snapshot *s, enum exposition_format format, str
 /* Every sample of it but the buckets of histograms. s may be NULL: none. */
 void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
 			 void *arg);
-/* Calls row for every family. */
 void metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
 		  void *arg);
 void metrics_print_docs(FILE *to); /* writes docs/metrics.md */

@@ -4,14 +4,13 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A kind of rows. A row begins with its names, padded with zeros: its key. */
 struct kind {
 	size_t size, key_len;
-	void (*add)(void *to, void *from); /* of another pool or database; takes what from owns */
-	void (*add_part)(void *to, void *from); /* of the same one, on another worker */
+	void (*add)(void *to, const void *from); /* of another pool or database; takes what from owns */
+	void (*add_part)(void *to, const void *from); /* of the same one, on another worker */
 };
 
 struct item {
@@ -30,12 +29,6 @@ struct join {
 	bool lacks_one; /* a row was not entered in the table */
 };
 
-static void
-add_pool(void *to, void *from)
-{
-	snapshot_pool_add(to, from);
-}
-
 static uint64_t
 larger(uint64_t a, uint64_t b)
 {
@@ -44,7 +37,7 @@ larger(uint64_t a, uint64_t b)
 
 /* The limits are the whole pool's, and each worker tells them. */
 static void
-add_pool_part(void *to, void *from)
+add_pool_part(void *to, const void *from)
 {
 	struct snapshot_pool *t = to;
 	const struct snapshot_pool *f = from;
@@ -57,19 +50,18 @@ add_pool_part(void *to, void *from)
 
 /* "_other" has no exemplars. */
 static void
-add_database(void *to, void *from)
+add_database(void *to, const void *from)
 {
-	struct snapshot_database *f = from;
-
-	snapshot_database_add(to, f);
-	free(f->exemplars);
+	snapshot_database_add(to, from);
+	free(((const struct snapshot_database *)from)->exemplars);
 }
 
 /* The newer exemplar of each bucket stays. */
 static void
-add_database_part(void *to, void *from)
+add_database_part(void *to, const void *from)
 {
-	struct snapshot_database *t = to, *f = from;
+	struct snapshot_database *t = to;
+	const struct snapshot_database *f = from;
 
 	snapshot_database_add(t, f);
 	if (t->exemplars == NULL) {
@@ -84,7 +76,7 @@ add_database_part(void *to, void *from)
 
 /* The role that was heard on the last login; of two that differ, whoever is up knows. */
 static void
-add_backend_part(void *to, void *from)
+add_backend_part(void *to, const void *from)
 {
 	struct snapshot_backend *t = to;
 	const struct snapshot_backend *f = from;
@@ -94,7 +86,7 @@ add_backend_part(void *to, void *from)
 	snapshot_backend_add(t, f);
 }
 
-static const struct kind pool_kind = { sizeof(struct snapshot_pool), 2 * (size_t)SNAPSHOT_NAME_MAX, add_pool,
+static const struct kind pool_kind = { sizeof(struct snapshot_pool), 2 * (size_t)SNAPSHOT_NAME_MAX, snapshot_pool_add,
 				       add_pool_part };
 static const struct kind database_kind = { sizeof(struct snapshot_database), SNAPSHOT_NAME_MAX, add_database,
 					   add_database_part };

@@ -6,26 +6,17 @@
  */
 #include "telemetry/fingerprint.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define KEY "traceparent="
 #define KEY_LEN (sizeof(KEY) - 1)
+#define ZEROS "00000000000000000000000000000000" /* as many as a trace has digits */
 
 static bool
 is_lower_hex(const char *at, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (!((at[i] >= '0' && at[i] <= '9') || (at[i] >= 'a' && at[i] <= 'f')))
-			return false;
-	return true;
-}
-
-static bool
-is_zero(const char *at, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (at[i] != '0')
 			return false;
 	return true;
 }
@@ -38,8 +29,8 @@ is_well_formed(const char *v)
 
 	return is_lower_hex(v, 2) && v[2] == '-' && is_lower_hex(trace, TRACEPARENT_TRACE_LEN) && v[35] == '-' &&
 	       is_lower_hex(span, TRACEPARENT_SPAN_LEN) && v[52] == '-' && is_lower_hex(v + 53, 2) &&
-	       memcmp(v, "ff", 2) != 0 && !is_zero(trace, TRACEPARENT_TRACE_LEN) &&
-	       !is_zero(span, TRACEPARENT_SPAN_LEN);
+	       memcmp(v, "ff", 2) != 0 && memcmp(trace, ZEROS, TRACEPARENT_TRACE_LEN) != 0 &&
+	       memcmp(span, ZEROS, TRACEPARENT_SPAN_LEN) != 0;
 }
 
 /* A value that is longer than a traceparent is none. */

@@ -230,7 +230,7 @@ Test(slowlog_limit, a_fingerprint_may_burst_and_then_speak_once_a_second)
 {
 	static struct slowlog_limit l;
 
-	slowlog_limit_init(&l, 0);
+	slowlog_limit_change(&l, 0);
 	for (int i = 0; i < 5; i++)
 		cr_expect_eq(take(&l, 7, NOW), 0);
 	for (int i = 0; i < 3; i++)
@@ -248,7 +248,7 @@ Test(slowlog_limit, all_together_have_a_limit_too)
 {
 	static struct slowlog_limit l;
 
-	slowlog_limit_init(&l, 10);
+	slowlog_limit_change(&l, 10);
 	for (uint64_t key = 0; key < 10; key++)
 		cr_expect_eq(take(&l, key, NOW), 0);
 	cr_expect_eq(take(&l, 11, NOW), -1);
@@ -262,7 +262,7 @@ Test(slowlog_limit, time_that_does_not_pass_or_runs_back_is_no_harm)
 {
 	static struct slowlog_limit l;
 
-	slowlog_limit_init(&l, 4000000000u);
+	slowlog_limit_change(&l, 4000000000u);
 	for (uint64_t i = 0; i < 5; i++)
 		cr_expect_eq(take(&l, 7, NOW - i), 0);
 	cr_expect_eq(take(&l, 7, 1), -1);
@@ -273,7 +273,7 @@ Test(slowlog_limit, the_one_not_seen_for_longest_makes_room)
 {
 	static struct slowlog_limit l;
 
-	slowlog_limit_init(&l, 0);
+	slowlog_limit_change(&l, 0);
 	for (int i = 0; i < 6; i++) {
 		take(&l, 1, NOW);
 		take(&l, 1 + SLOWLOG_LIMIT_SETS, NOW);
@@ -290,7 +290,7 @@ Test(slowlog_limit, what_was_lost_later_is_told_too)
 {
 	static struct slowlog_limit l;
 
-	slowlog_limit_init(&l, 0);
+	slowlog_limit_change(&l, 0);
 	take(&l, 7, NOW);
 	slowlog_limit_lost(&l, 7, NOW, 3);
 	cr_expect_eq(take(&l, 7, NOW), 4);
