@@ -27,12 +27,6 @@ show_column_count(const struct show *show, struct client_env *const *crew)
 	return show->column_count - (crew[1] == NULL ? show->of_several : 0);
 }
 
-struct client *
-show_next_client(const struct show_env *env, const struct client *before)
-{
-	return clients_walk(env->host->crew, before);
-}
-
 struct pool *
 show_next_pool(const struct show_env *env, const struct pool *before)
 {

@@ -25,6 +25,12 @@ struct show_env {
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };
 
+/* For callbacks that add rows. */
+struct show_fill {
+	const struct show_env *env;
+	struct rows *rows;
+};
+
 struct show {
 	const struct column *columns;
 	size_t column_count;
@@ -35,8 +41,7 @@ struct show {
 	bool is_of_door;
 };
 
-/* Walks through all clients and pools, whichever worker has them: begins with NULL, ends with NULL. */
-struct client *show_next_client(const struct show_env *env, const struct client *before);
+/* Walks through all pools, whichever worker has them: begins with NULL, ends with NULL. As clients_walk() does. */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
 /* The same for the parts of one pool, of which `of` is one: each is of another worker. */

@@ -46,13 +46,11 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	else if (theirs->type == BOUNCER_SWITCH)
 		buf_printf(to, "%d", *(const bool *)field ? 1 : 0);
 	else if (theirs->type == BOUNCER_WORD) {
-		const char *ours;
-		const char *word;
+		const char *ours, *word;
 
 		key_put(key, key_base_of(key, config), &text);
 		/* Writes what stands for ours where a word of PgBouncer's is asked for. */
-		ours = value_put_end(&text);
-		word = ours;
+		ours = word = value_put_end(&text);
 		for (size_t i = 0; theirs->words[i][0] != NULL; i++)
 			if (strcmp(theirs->words[i][1], ours) == 0)
 				word = theirs->words[i][0];
@@ -122,15 +120,14 @@ fill_config(const struct show_env *env, struct rows *rows)
 		if (is_read_back)
 			put_theirs(&value, theirs, config);
 		if (is_read_back && written == NULL) {
-			const struct config_key *key = bouncer_key_ours(theirs);
 			struct config scratch;
 			struct fail why;
 
 			/* The default of ours, in a file of pgweir's. */
 			memset(&scratch, 0, sizeof(scratch));
-			if (key_store(key, key_base(key, &scratch), key->default_value, "", &why) == 0)
+			if (key_store(ours, key_base(ours, &scratch), ours->default_value, "", &why) == 0)
 				put_theirs(&fallback, theirs, &scratch);
-			key_free(key, key_base(key, &scratch));
+			key_free(ours, key_base(ours, &scratch));
 		}
 		if (written != NULL)
 			add_line(rows, theirs, is_read_back ? value_put_end(&value) : written,

@@ -1,6 +1,7 @@
 /* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the empty
  * ones; PEERS are in show_peers.c. */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	const struct client *c;
 
 	*used = *login = 0;
-	for (c = show_next_client(env, NULL); c != NULL; c = show_next_client(env, c)) {
+	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
 		if (client_state_is_login((enum client_state)c->x.state))
 			++*login;
 		else if (c->x.state != CL_CANCEL)
@@ -85,10 +86,8 @@ COLUMNS(state, TEXT(key), TEXT(value));
 static void
 fill_state(const struct show_env *env, struct rows *rows)
 {
-	bool is_paused = pool_set_is_paused(env->clients->x.pools),
+	bool is_paused = pool_set_is_paused(env->clients->x.pools), is_suspended = env->clients->x.is_suspended,
 	     is_ending = env->host->is_shutting_down(env->host->w);
-
-	bool is_suspended = env->clients->x.is_suspended;
 
 	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_suspended && !is_ending ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "paused", is_paused ? "yes" : "no" });
