@@ -69,10 +69,10 @@ on_user(const char *name, void *arg)
 }
 
 static bool
-is_user_of_upstream(const struct config_scope *scopes, size_t count, const char *name)
+is_user_of_upstream(const struct config *config, const char *name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(scopes[i].upstream->user, name) == 0)
+	for (struct config_section s = { 0 }; config_next_section(config, &s);)
+		if (s.scope->upstream != NULL && strcmp(s.scope->upstream->user, name) == 0)
 			return true;
 	return false;
 }
@@ -123,8 +123,7 @@ check_names(const struct config *config, const struct users *users, struct confi
 	for (size_t i = 0; i < config->user_count; i++) {
 		const char *name = config->users[i].name;
 
-		if (is_user_of_upstream(config->databases, config->database_count, name) ||
-		    is_user_of_upstream(config->tenant_scopes, config->tenant_count, name))
+		if (is_user_of_upstream(config, name))
 			continue;
 		snprintf(what, sizeof(what), "[user %s]", name);
 		warn_of_stranger(&sink, users, config->origins->users[i].line, what, name);
