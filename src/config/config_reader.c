@@ -178,21 +178,17 @@ on_inih_setting(void *user, const char *section, const char *name, const char *v
 static size_t
 longest_line(const char *text, size_t len)
 {
-	size_t longest = 0;
+	size_t longest = 0, line_len;
 
-	for (const char *newline; len > 0; text = newline + 1) {
-		size_t line_len;
+	for (; len > 0; text += line_len, len -= line_len) {
+		const char *newline = memchr(text, '\n', len);
 
-		newline = memchr(text, '\n', len);
 		line_len = newline != NULL ? (size_t)(newline - text) + 1 : len;
-		if (line_len > longest)
-			longest = line_len;
-		len -= line_len;
-		if (newline == NULL)
-			break;
+		longest = line_len > longest ? line_len : longest;
 	}
 	return longest;
 }
+
 #endif
 
 /* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */

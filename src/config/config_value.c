@@ -189,6 +189,15 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
 }
 
+bool
+value_is_plain(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
 /* Copies the name between the quotes, "" for one quote inside. Returns its length, or -1. */
 static int
 unquote(const char *text, size_t len, char *out)
@@ -225,10 +234,7 @@ value_name(const char *text, size_t len, char *out, struct fail *why)
 	out[n] = '\0';
 	if (n == 0)
 		return fail_set(why, "F0000", "a name is missing");
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)out[i] < ' ' || out[i] == 0x7f)
-			return fail_set(why, "F0000", "a name has no control characters");
-	return 0;
+	return value_is_plain(out) ? 0 : fail_set(why, "F0000", "a name has no control characters");
 }
 
 /* To the comma that ends the first name of text, or the end. A comma between the quotes of a name does not count. */

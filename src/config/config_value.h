@@ -23,6 +23,7 @@ int value_word(const char *text, const char *const *words, unsigned *out, struct
 /* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */
 int value_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names);
+bool value_is_plain(const char *text); /* returns true if it has no control characters */
 /* Reads a name, in double quotes ("" is one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
 int value_name(const char *text, size_t len, char *out, struct fail *why);
 

@@ -387,8 +387,8 @@ load_finish(struct loader *l)
 	may_be_none = bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES);
 	/* A database with an error may be missing for that alone. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
-		(may_be_none ? problem_warning : problem_error)(
-		    &l->sink, 0, "%s",
+		problem_note(
+		    &l->sink, !may_be_none, 0, "%s",
 		    l->sink.source != NULL
 			? "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1"
 			: "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "

@@ -93,8 +93,8 @@ check_made_file(const struct check *check, const char *section, const char *name
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
 		else if (stat(folder, &st) < 0)
-			(is_runtime ? problem_warning : problem_error)(check->sink, line, "%s = %.256s: %s: %s", name,
-								       path, folder, strerror(errno));
+			problem_note(check->sink, !is_runtime, line, "%s = %.256s: %s: %s", name, path, folder,
+				     strerror(errno));
 		else if (!S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s: %s is not a directory", name, path, folder);
 		else if (*check->config->run_as == '\0' && euidaccess(stat(path, &st) == 0 ? path : folder, W_OK) < 0)
@@ -275,9 +275,9 @@ static void
 check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
-		(bouncer_does(check->config, BOUNCER_STARTS_WITH_MISTAKES) ? problem_warning : problem_error)(
-		    check->sink, line,
-		    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs", query);
+		problem_note(check->sink, !bouncer_does(check->config, BOUNCER_STARTS_WITH_MISTAKES), line,
+			     "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
+			     query);
 }
 
 /* Returns true if the setting was written, but its value was refused: its consequences are no mistakes of their own. */

@@ -17,13 +17,9 @@
 static void
 tell_of_user(bool is_error, const char *text, void *arg)
 {
-	struct config_problems *problems = arg;
-	const struct problem_sink sink = { .problems = problems };
+	const struct problem_sink sink = { .problems = arg };
 
-	if (is_error)
-		problem_error(&sink, 0, "%s", text);
-	else
-		problem_warning(&sink, 0, "%s", text);
+	problem_note(&sink, is_error, 0, "%s", text);
 }
 
 static bool
