@@ -18,7 +18,6 @@
 #include "load/load_state.h"
 #include "config/config_value.h"
 #include "config/upstream.h"
-#include "bouncer/suggest.h"
 
 #include <stdlib.h>
 #include <string.h>

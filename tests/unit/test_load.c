@@ -6,7 +6,7 @@
 
 #include "build.h"
 #include "load/load_state.h"
-#include "bouncer/suggest.h"
+#include "bouncer/bouncer.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
