@@ -23,11 +23,12 @@ enum sql_class {
 	WORD = TAG | DOLLAR
 };
 
+/* A vertical tab is an error before PostgreSQL 16. */
 static const uint8_t sql_classes[256] = {
 	[' '] = SPACE,
 	['\t'] = SPACE,
 	['\n'] = SPACE,
-	['\v'] = SPACE, /* an error before PostgreSQL 16 */
+	['\v'] = SPACE,
 	['\f'] = SPACE,
 	['\r'] = SPACE,
 	['a' ... 'z'] = WORD_START,
@@ -67,6 +68,13 @@ static inline bool
 sql_is(char c, unsigned class)
 {
 	return (sql_class(c) & class) != 0;
+}
+
+/* As PostgreSQL folds identifiers and keywords: ASCII alone. */
+static inline char
+sql_fold(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
 #ifdef __SSE2__

@@ -43,9 +43,8 @@ skip_block_comment(struct sql_lexer *lx)
 		} else if (lx->sql[i] == '/' && lx->sql[i + 1] == '*') {
 			i += 2;
 			depth++;
-		} else {
+		} else
 			i++;
-		}
 	}
 	return false;
 }
@@ -229,11 +228,8 @@ sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
 {
 	if (t->kind != SQL_WORD || t->len != word_len)
 		return false;
-	for (size_t i = 0; i < word_len; i++) {
-		char c = t->at[i];
-
-		if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != word[i])
+	for (size_t i = 0; i < word_len; i++)
+		if (sql_fold(t->at[i]) != word[i])
 			return false;
-	}
 	return true;
 }
