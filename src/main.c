@@ -87,7 +87,7 @@ static struct config *
 load(const char *path, const char *uri, bool is_check, int predecessor)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, &problems);
+	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, NULL, 0, &problems);
 	size_t of_the_file = problems.count;
 
 	if (config != NULL && setup_check_files(config, &problems) < 0) {

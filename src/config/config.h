@@ -180,7 +180,7 @@ struct config {
 	atomic_uint refs;
 };
 
-/* A value for a setting that wins over the file's: see load_config_with(). */
+/* A value for a setting that wins over the file's: see load_config(). */
 struct config_override {
 	const char *name, *value;
 };

@@ -433,8 +433,8 @@ override_one(struct loader *l, const struct config_override *o)
 }
 
 struct config *
-load_text_with(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
-	       struct config_problems *problems)
+load_text(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
+	  struct config_problems *problems)
 {
 	struct loader *l = xcalloc(1, sizeof(*l));
 	struct problem_sink sink = { .problems = problems, .file = path };
@@ -473,14 +473,7 @@ load_text_with(const char *text, size_t len, const char *path, const struct conf
 }
 
 struct config *
-load_text(const char *text, size_t len, const char *path, struct config_problems *problems)
-{
-	return load_text_with(text, len, path, NULL, 0, problems);
-}
-
-struct config *
-load_config_with(const char *path, const struct config_override *overrides, size_t count,
-		 struct config_problems *problems)
+load_config(const char *path, const struct config_override *overrides, size_t count, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems, .file = path };
 	struct file_content file;
@@ -491,13 +484,7 @@ load_config_with(const char *path, const struct config_override *overrides, size
 		problem_error(&sink, 0, "%s", why.text);
 		return NULL;
 	}
-	config = load_text_with(file.text, file.len, path, overrides, count, problems);
+	config = load_text(file.text, file.len, path, overrides, count, problems);
 	file_free(&file);
 	return config;
-}
-
-struct config *
-load_config(const char *path, struct config_problems *problems)
-{
-	return load_config_with(path, NULL, 0, problems);
 }

@@ -24,39 +24,16 @@ enum sql_class {
 };
 
 /* A vertical tab is an error before PostgreSQL 16. */
+/* clang-format off */
 static const uint8_t sql_classes[256] = {
-	[' '] = SPACE,
-	['\t'] = SPACE,
-	['\n'] = SPACE,
-	['\v'] = SPACE,
-	['\f'] = SPACE,
-	['\r'] = SPACE,
-	['a' ... 'z'] = WORD_START,
-	['A' ... 'Z'] = WORD_START,
-	['_'] = WORD_START,
-	[0x80 ... 0xff] = WORD_START,
-	['0' ... '9'] = DIGIT,
-	['$'] = DOLLAR,
-	['\''] = MARK,
-	['"'] = MARK,
-	['-'] = MARK | OPERATOR,
-	['/'] = MARK | OPERATOR,
-	['+'] = OPERATOR,
-	['*'] = OPERATOR,
-	['<'] = OPERATOR,
-	['>'] = OPERATOR,
-	['='] = OPERATOR,
-	['~'] = OPERATOR,
-	['!'] = OPERATOR,
-	['@'] = OPERATOR,
-	['#'] = OPERATOR,
-	['%'] = OPERATOR,
-	['^'] = OPERATOR,
-	['&'] = OPERATOR,
-	['|'] = OPERATOR,
-	['`'] = OPERATOR,
-	['?'] = OPERATOR,
+	[' '] = SPACE, ['\t'] = SPACE, ['\n'] = SPACE, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = SPACE,
+	['a' ... 'z'] = WORD_START, ['A' ... 'Z'] = WORD_START, ['_'] = WORD_START, [0x80 ... 0xff] = WORD_START,
+	['0' ... '9'] = DIGIT, ['$'] = DOLLAR, ['\''] = MARK, ['"'] = MARK, ['-'] = MARK | OPERATOR, ['/'] = MARK | OPERATOR,
+	['+'] = OPERATOR, ['*'] = OPERATOR, ['<'] = OPERATOR, ['>'] = OPERATOR, ['='] = OPERATOR, ['~'] = OPERATOR,
+	['!'] = OPERATOR, ['@'] = OPERATOR, ['#'] = OPERATOR, ['%'] = OPERATOR, ['^'] = OPERATOR, ['&'] = OPERATOR,
+	['|'] = OPERATOR, ['`'] = OPERATOR, ['?'] = OPERATOR,
 };
+/* clang-format on */
 
 static inline unsigned
 sql_class(char c)
