@@ -144,9 +144,3 @@ show_has_console(const struct show_env *env)
 {
 	return bouncer_does(env->clients->x.config, BOUNCER_LISTS_CONSOLE);
 }
-
-const char *
-show_console_name(const struct show_env *env)
-{
-	return show_has_console(env) ? "pgbouncer" : "pgweir";
-}

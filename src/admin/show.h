@@ -66,9 +66,9 @@ const struct show *show_find(enum command_id id);
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
 
-/* A row of an answer in words (EXPLAIN): one sentence. */
-struct show_sentence {
-	const char *explanation;
+/* A row of one text: a sentence of an answer in words (EXPLAIN), a problem, a version. */
+struct show_text {
+	const char *text;
 };
 extern const struct column show_sentence_columns[1];
 /* show_wait.c: adds a sentence. */
@@ -82,8 +82,8 @@ void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 /* Returns the time since since_us, never negative; 0 if that is 0. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
-/* Returns the console's name as a database. With a PgBouncer file it is shown among the databases. */
-const char *show_console_name(const struct show_env *env);
+/* Returns true if the console is shown among the databases, as "pgbouncer"; otherwise its clients' is called "pgweir".
+ */
 bool show_has_console(const struct show_env *env);
 /*
  * --- show_holders.c: what the holder of a server does there ---

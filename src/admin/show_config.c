@@ -146,13 +146,7 @@ fill_config(const struct show_env *env, struct rows *rows)
 
 const struct show show_config = { SHOW_COLUMNS(config_columns), 0, fill_config, true };
 
-struct problem_row {
-	const char *problem;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct problem_row
-COLUMNS(problems, TEXT(problem));
+COLUMNS(problems, COLUMN_NAMED(TEXT, struct show_text, "problem", text));
 
 static void
 fill_config_errors(const struct show_env *env, struct rows *rows)
@@ -160,7 +154,7 @@ fill_config_errors(const struct show_env *env, struct rows *rows)
 	const char *problem;
 
 	for (size_t i = 0; (problem = env->host->config_error(env->host->w, i)) != NULL; i++)
-		rows_add(rows, &(struct problem_row){ problem });
+		rows_add(rows, &(struct show_text){ problem });
 }
 
 const struct show show_config_errors = { SHOW_COLUMNS(problems_columns), 0, fill_config_errors, true };

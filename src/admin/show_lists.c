@@ -132,20 +132,14 @@ const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory, fal
 
 /* --- VERSION, HELP --- */
 
-struct version_row {
-	const char *version;
-};
-
-#undef COLUMNS_OF
-#define COLUMNS_OF struct version_row
-COLUMNS(version, TEXT(version));
+COLUMNS(version, COLUMN_NAMED(TEXT, struct show_text, "version", text));
 
 /* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 static void
 fill_version(const struct show_env *env, struct rows *rows)
 {
 	(void)env;
-	rows_add(rows, &(struct version_row){ "PgBouncer " PGBOUNCER_VERSION });
+	rows_add(rows, &(struct show_text){ "PgBouncer " PGBOUNCER_VERSION });
 }
 
 const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version, true };

@@ -143,8 +143,9 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row_init(row, "C");
 	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";
 	row->database = c->x.pool != NULL	   ? c->x.pool->database->name
-			: c->x.state == CL_CONSOLE ? show_console_name(env)
-						   : "(nodb)";
+			: c->x.state != CL_CONSOLE ? "(nodb)"
+			: show_has_console(env)	   ? "pgbouncer"
+						   : "pgweir";
 	if (c->x.replication != REPLICATION_NONE)
 		row->replication = c->x.replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);

@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "config/config_origin.h"
 #include "config/config_state.h"
 
 #include <stdbool.h>

@@ -153,31 +153,20 @@ read_setting(struct reader *r, unsigned line, char *text)
 	value++;
 	value += strspn(value, " \t");
 	*end = '\0';
-	switch (r->where) {
-	case BEFORE_SECTIONS:
+	if (r->where == BEFORE_SECTIONS)
 		problem_error(r->b->sink, line, "\"%s\" stands before the first section", name);
-		break;
-	case IN_PGBOUNCER:
-		if ((key = bouncer_key_find(name)) == NULL)
-			on_unknown(r, line, name);
-		else
-			bouncer_set_value(r->b, key, line, value);
-		break;
-	case IN_DATABASES:
-		put_entry(r, &r->b->databases, line, name, value);
-		break;
-	case IN_USERS:
-		put_entry(r, &r->b->users, line, name, value);
-		break;
-	case IN_PEERS:
-		put_entry(r, &r->b->peers, line, name, value);
-		break;
-	case IN_OURS:
+	else if (r->where == IN_PGBOUNCER && (key = bouncer_key_find(name)) != NULL)
+		bouncer_set_value(r->b, key, line, value);
+	else if (r->where == IN_PGBOUNCER)
+		on_unknown(r, line, name);
+	else if (r->where == IN_OURS)
 		bouncer_add_ours(r->b, line, r->section, name, value);
-		break;
-	case IN_OTHER:
-		break;
-	}
+	else if (r->where != IN_OTHER)
+		put_entry(r,
+			  r->where == IN_DATABASES ? &r->b->databases
+			  : r->where == IN_USERS   ? &r->b->users
+						   : &r->b->peers,
+			  line, name, value);
 }
 
 static void

@@ -253,12 +253,11 @@ suggest_section(const char *section, char *out, size_t out_size)
 	const struct config_key *key;
 	char word[SUGGEST_WORD_MAX + 2];
 
-	for (size_t i = 0; i < sizeof(foreign_sections) / sizeof(foreign_sections[0]); i++) {
+	for (size_t i = 0; i < sizeof(foreign_sections) / sizeof(foreign_sections[0]); i++)
 		if (strcmp(foreign_sections[i].name, section) == 0) {
 			snprintf(out, out_size, "section [%s] %s", section, foreign_sections[i].text);
 			return;
 		}
-	}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(section, " \t"), section);
 	nearest = nearest_to(word);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)

@@ -11,7 +11,6 @@
 #include "wire/messages.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define CHANGES_TOLD_MAX 100
 
@@ -86,10 +85,6 @@ console_asks_first(struct console_client *cc, const struct command *command)
 	return cc->wait == WAIT_BLOCKING;
 }
 
-struct setting_row {
-	const char *value;
-};
-
 size_t
 console_columns(const struct console *k, const struct command *command, struct column *scratch,
 		const struct column **out)
@@ -100,7 +95,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 		return 0;
 	show = show_find(command->row->id);
 	if (show == NULL) {
-		*scratch = (struct column)COLUMN_NAMED(TEXT, struct setting_row, command->setting->name, value);
+		*scratch = (struct column)COLUMN_NAMED(TEXT, struct show_text, command->setting->name, text);
 		*out = scratch;
 		return 1;
 	}
@@ -140,7 +135,7 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	rows.column_count = console_columns(cc->console, command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
-		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
+		rows_add(&rows, &(struct show_text){ console_settings_get(&cc->settings, command->setting) });
 	else if (!cc->c->x.stream.is_broken) { /* else nobody reads them, and many would hold up the loop */
 		rows.like_column = show->like_column;
 		if (fill_rows(show, &env, &rows, why) < 0)

@@ -122,8 +122,10 @@ static void
 on_section(void *arg, unsigned line, const char *head)
 {
 	struct loader *l = arg;
+	const struct config_key *key;
 	char text[PROBLEM_TEXT_MAX];
 	const char *name;
+	size_t row = 0;
 
 	snprintf(l->section, sizeof(l->section), "%s", head);
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
@@ -131,23 +133,17 @@ on_section(void *arg, unsigned line, const char *head)
 			begin_scope(l, line, place, name);
 			return;
 		}
-	if (config_has_section(head)) {
-		const struct config_key *key;
-		size_t row = 0;
-
-		while ((key = config_key(row)) != NULL && strcmp(key->section, l->section) != 0)
-			row++;
-		l->place = IN_SECTION;
-		if (l->section_lines[row] != 0)
-			problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there",
-				      l->section, l->section_lines[row]);
-		else
-			l->section_lines[row] = line;
-	} else {
-		l->place = IN_UNKNOWN;
+	while ((key = config_key(row)) != NULL && strcmp(key->section, head) != 0)
+		row++;
+	l->place = key != NULL ? IN_SECTION : IN_UNKNOWN;
+	if (key == NULL) {
 		suggest_section(head, text, sizeof(text));
 		problem_error(&l->sink, line, "%s", text);
-	}
+	} else if (l->section_lines[row] != 0)
+		problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there", l->section,
+			      l->section_lines[row]);
+	else
+		l->section_lines[row] = line;
 }
 
 /* --- settings ------------------------------------------------------------------------------------------------- */

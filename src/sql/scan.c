@@ -12,7 +12,6 @@
 #include "base/text.h"
 
 #include <string.h>
-#include <strings.h>
 
 enum lex {
 	LEX_BETWEEN, /* tokens */

@@ -21,8 +21,7 @@
 	LETTER('h') WORD(hold, HOLD) \
 	LETTER('i') WORD(index, INDEX) WORD(inner, INNER) WORD(insert, INSERT) WORD(into, INTO) \
 	LETTER('j') WORD(join, JOIN) \
-	LETTER('l') WORD(language, LANGUAGE) WORD(left, LEFT) WORD(listen, LISTEN) WORD(load, LOAD) \
-	WORD(local, LOCAL) \
+	LETTER('l') WORD(language, LANGUAGE) WORD(left, LEFT) WORD(listen, LISTEN) WORD(load, LOAD) WORD(local, LOCAL) \
 	LETTER('m') WORD(merge, MERGE) \
 	LETTER('n') WORD(natural, NATURAL) WORD(notify, NOTIFY) \
 	LETTER('o') WORD(on, ON) WORD(operator, OPERATOR) WORD(order, ORDER) WORD(outer, OUTER) \
