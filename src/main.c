@@ -241,7 +241,6 @@ read_option(struct asked *asked, int option)
 		    "then stop the old one.\n",
 		    stderr);
 		return 2;
-
 	case OPT_BOUNCER:
 		bouncer_print_keys(stdout);
 		return 0;

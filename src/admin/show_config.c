@@ -115,8 +115,7 @@ fill_config(const struct show_env *env, struct rows *rows)
 		bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
-		/* A file of PgBouncer's has them all, as they are written; but one that waits for a restart is what it
-		 * was. */
+		/* A file of PgBouncer's has them all, as written; but one that waits for a restart is what it was. */
 		if (is_read_back)
 			put_theirs(&value, theirs, config);
 		if (is_read_back && written == NULL) {

@@ -191,8 +191,8 @@ fill_databases(const struct show_env *env, struct rows *rows)
 						    .database = "pgbouncer",
 						    .force_user = "pgbouncer" };
 
-			/* PgBouncer has its console among them, forced to a user of that name, with a pool of 2 that it
-			 * never uses. */
+			/* PgBouncer has its console among them, forced to a user of that name, with an unused pool
+			 * of 2. */
 			for (size_t at = 0; at < config->listen_count; at++)
 				if (!config->listens[at].is_unix)
 					row.port = config->listens[at].port;

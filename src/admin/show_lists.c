@@ -260,15 +260,7 @@ const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metric
 
 /* --- what PgBouncer has and pgweir has not --- */
 
-static const struct column dns_hosts_columns[] = {
-	{ "hostname", COLUMN_TEXT, 0 },
-	{ "ttl", COLUMN_INT8, 0 },
-	{ "addrs", COLUMN_TEXT, 0 },
-};
-static const struct column dns_zones_columns[] = {
-	{ "zonename", COLUMN_TEXT, 0 },
-	{ "serial", COLUMN_INT8, 0 },
-	{ "count", COLUMN_INT4, 0 },
-};
+COLUMNS(dns_hosts, { "hostname", COLUMN_TEXT, 0 }, { "ttl", COLUMN_INT8, 0 }, { "addrs", COLUMN_TEXT, 0 });
+COLUMNS(dns_zones, { "zonename", COLUMN_TEXT, 0 }, { "serial", COLUMN_INT8, 0 }, { "count", COLUMN_INT4, 0 });
 const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL, true };
 const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL, true };

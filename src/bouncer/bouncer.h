@@ -57,8 +57,7 @@ const struct problem_words *bouncer_problem_words(const struct config *config);
  * file at hand is PgBouncer's and has one; what does not fit is cut.
  */
 void bouncer_change(const struct config *config, const char *text, char *out, size_t size);
-/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, and with the names of the file at hand.
- */
+/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */
 void bouncer_tell(const struct config *config, const struct fail *why, struct fail *told);
 /* Writes what becomes of PgBouncer's settings and words, and its ways, as the tables of docs/pgbouncer.md. */
 void bouncer_print_keys(FILE *to);

@@ -386,8 +386,8 @@ bouncer_read(const char *text, size_t len, const char *path, const struct config
 		override(&b, &overrides[i]);
 	bouncer_translate(&b);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		/* Sections in the order of the table of keys, so that each begins once; then databases and users in
-		 * theirs. */
+		/* In the order of the table of keys, so that each section begins once; databases and users in theirs.
+		 */
 		if (strcmp(section, key->section) != 0) {
 			bool has_begun = false;
 

@@ -121,8 +121,7 @@ config_problems_cut(struct config_problems *problems, size_t count)
 void
 config_problems_fini(struct config_problems *problems)
 {
-	for (size_t i = 0; i < problems->count; i++)
-		free(problems->list[i].text);
+	config_problems_cut(problems, 0);
 	free(problems->list);
 	*problems = (struct config_problems){ 0 };
 }

@@ -231,8 +231,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	size_t errors_before;
 	int rc;
 
-	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: there is no use in going
-	 * on. */
+	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: no use in going on. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
 		r.at += 3;
@@ -257,12 +256,6 @@ reader_can_hold(const char *key, const char *value)
 {
 	size_t len = strlen(value);
 
-	if (strlen(key) + 3 + len > READER_LINE_MAX || find_control(value, len) < len)
-		return false;
-	if (len > 0 && (is_blank(value[0]) || is_blank(value[len - 1])))
-		return false;
-	for (size_t i = 1; i < len; i++)
-		if (value[i] == ';' && is_blank(value[i - 1]))
-			return false;
-	return true;
+	return strlen(key) + 3 + len <= READER_LINE_MAX && find_control(value, len) == len &&
+	       (len == 0 || !is_blank(value[0])) && len_without_comment(value, len) == len;
 }

@@ -83,7 +83,6 @@ struct file_content {
 	unsigned mode; /* permissions: 0644 */
 };
 
-/* Reads a regular file only, as a pipe that nobody writes to would block. Returns 0, or -1 with *why set (has the
- * path). */
+/* Reads a regular file only: a pipe that nobody writes to would block. 0, or -1 with *why set (has the path). */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
 void file_free(struct file_content *file); /* wipes */

@@ -69,6 +69,5 @@ const char *nearest_word(const char *text, const char *const *words);
  * too many; parts have two letters at least.
  */
 bool nearest_is_short(const char *word, const char *of);
-/* Damerau and Levenshtein's distance, where letters that changed places count one; anything above limit is limit + 1.
- */
+/* Damerau and Levenshtein's distance: letters that changed places count one; anything above limit is limit + 1. */
 unsigned nearest_distance(const char *a, const char *b, unsigned limit);

@@ -43,8 +43,7 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	/* PostgreSQL's that drivers set on their own are of no consequence here; any other name is a setting of ours.
-	 */
+	/* PostgreSQL's that drivers set on their own have no effect here; any other name is a setting of ours. */
 	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
 	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
 				       "default_transaction_deferrable idle_in_transaction_session_timeout "
@@ -103,8 +102,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 	return show_column_count(show, k->host.crew);
 }
 
-/* Fills the rows while no other worker moves, if they are about what is others', too. Returns 0, or -1 with *why set.
- */
+/* Fills the rows while no other worker moves, if they are about what is others', too. 0, or -1 with *why set. */
 static int
 fill_rows(const struct show *show, const struct show_env *env, struct rows *rows, struct fail *why)
 {
@@ -435,8 +433,7 @@ run_kill(struct run *r)
 
 	if (check_state(r->cc, r->command, r->why) < 0 || r->host->pause(r->host->w, database, r->why) < 0)
 		return RUN_FAILED;
-	/* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any
-	 * more. */
+	/* Closing one may close others, which live until the loop's next turn, but are in no list any more. */
 	c = clients_walk(crew, NULL);
 	kill_reason(&why, "database removed");
 	while (c != NULL) {
@@ -560,8 +557,7 @@ enum run_result
 console_run(struct run *r)
 {
 	enum command_id id = r->command->row->id;
-	/* Looks at clients and pools, or changes them: others' must stand still. RELOAD and SET see to that themselves.
-	 */
+	/* Looks at clients and pools, or changes them: others must stand still. RELOAD and SET see to it. */
 	bool is_of_all = id >= COMMAND_PAUSE && id <= COMMAND_KILL_CLIENT;
 	enum run_result result;
 

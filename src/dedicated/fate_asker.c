@@ -11,8 +11,7 @@
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 #define ANSWER_US (3 * US_PER_S) /* then its connection is given up: the primary may be another one by now */
-/* A backend that waits in the transaction although its connection is gone is ended: at this question, and later ones.
- */
+/* A backend that waits in the transaction though its connection is gone is ended: at this question, and later ones. */
 #define PATIENCE 3u
 
 struct fate_asker {

@@ -1,5 +1,4 @@
-/* src/dedicated/notify_channels.c - a listener's channels: LISTEN, its confirmation, and their notifications. See
- * notify_listener.h. */
+/* src/dedicated/notify_channels.c - channels: LISTEN, its confirmation, notifications. See notify_listener.h. */
 #include "dedicated/notify_state.h"
 
 #include "base/clock.h"
@@ -184,8 +183,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	if (listener->conn.srv == NULL) {
 		uint64_t now_us = notify_now(listener);
 
-		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due while nobody
-		 * waited. */
+		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due before. */
 		if (listener->retry_us > now_us + NOTIFY_HASTE_US)
 			listener->retry_us = now_us + NOTIFY_HASTE_US;
 		timer_start(&listener->timer, listener->retry_us > now_us ? listener->retry_us - now_us : 0);

@@ -126,27 +126,28 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-static int
-load_users(const struct config *config, struct users **out, struct config_problems *problems)
+static struct users *
+load_users(const struct config *config, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems };
+	struct users *users;
 
 	if (config->single_user[0] != '\0') {
-		*out = users_single(config->single_user, config->single_password);
-		if (*out == NULL)
+		users = users_single(config->single_user, config->single_password);
+		if (users == NULL)
 			problem_error(&sink, 0, "no memory for users");
-		return *out == NULL ? -1 : 0;
+		return users;
 	}
 	/* A file that nobody needs to log in to us may be missing. */
 	if (config->users_file[0] == '\0' ||
 	    ((bouncer_does(config, BOUNCER_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
 	     access(config->users_file, F_OK) < 0))
-		return 0;
-	*out = load_users_file(config, config->users_file, needs_passwords(config), problems);
-	if (*out != NULL)
-		check_names(config, *out, problems);
-	return *out == NULL ? -1 : 0;
+		return NULL;
+	users = load_users_file(config, config->users_file, needs_passwords(config), problems);
+	if (users != NULL)
+		check_names(config, users, problems);
+	return users;
 }
 
 /* The line that names the file of [tls_client] that a text is about; 0: none of them. */
@@ -178,8 +179,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 					   .words = bouncer_problem_words(config) };
 	struct fail why;
 
-	*out = (struct setup_files){ 0 };
-	load_users(config, &out->users, problems);
+	*out = (struct setup_files){ .users = load_users(config, problems) };
 	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));

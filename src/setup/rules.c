@@ -66,7 +66,7 @@ check_needs(struct rules *r)
 	hba_each_map(r->hba, check_map, r);
 }
 
-int
+void
 setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident, struct config_problems *problems)
 {
 	struct rules r = { .config = config, .problems = problems };
@@ -75,7 +75,7 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 	*hba = NULL;
 	*ident = NULL;
 	if (config->auth_method != AUTH_HBA)
-		return 0;
+		return;
 	r.hba = hba_load(NULL, 0, config->hba_file, rules_on_problem, problems);
 	if (config->ident_file[0] != '\0')
 		r.ident = ident_load(NULL, 0, config->ident_file, rules_on_problem, problems);
@@ -84,9 +84,8 @@ setup_load_rules(const struct config *config, struct hba **hba, struct ident **i
 	if (problems->error_count == errors_before) {
 		*hba = r.hba;
 		*ident = r.ident;
-		return 0;
+		return;
 	}
 	hba_unref(r.hba);
 	ident_unref(r.ident);
-	return -1;
 }

@@ -105,8 +105,7 @@ hex_digit(char c)
 					      : 16;
 }
 
-/* Reads XXXX or +XXXXXX. Returns its length; 0: it is neither, or no character of ASCII: those depend on the encoding.
- */
+/* Reads XXXX or +XXXXXX. Returns its length; 0: it is neither, or beyond ASCII: that depends on the encoding. */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
 {

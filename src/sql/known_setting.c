@@ -39,9 +39,7 @@ known_quotes_elements(const char *name)
 				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
-/*
- * ruleutils.c, quote_identifier(). A keyword that is one in a newer version only is quoted as well: it means the same.
- */
+/* ruleutils.c, quote_identifier(). A keyword of newer versions alone is quoted as well: it means the same. */
 static bool
 needs_quotes(const char *text)
 {
@@ -350,8 +348,7 @@ take_config_name(struct known_reader *r, struct known *k)
 	return !is_never_known(k->name);
 }
 
-/* Returns true if the transaction's end won't undo all of it: random()'s seed stays, as do tables made in pg_temp
- * meanwhile. */
+/* Returns true if the transaction's end won't undo all of it: random()'s seed stays, and tables made in pg_temp. */
 static bool
 leaves_more(const struct known *k)
 {

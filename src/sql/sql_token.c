@@ -66,9 +66,7 @@ skip_space(struct sql_lexer *lx)
 	}
 }
 
-/*
- * From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote stands for one.
- */
+/* From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote is one. */
 static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
 {
