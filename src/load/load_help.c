@@ -11,7 +11,7 @@
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {
-	/* Of the types whose values have no bounds and are no words. */
+	/* For types whose values have no bounds and are no words. */
 	static const char *const texts[] = {
 		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off", [KEY_TEXT] = "text",
 		[KEY_SECRET] = "text",	   [KEY_PATH] = "path",	       [KEY_PATHS] = "paths",
